@@ -1,0 +1,353 @@
+//! What becomes of one message: what an answer, a status or a restart means for it. Pure tables; `sender` acts on them.
+//!
+//! ```text
+//! queued ─▶ sending ─▶ accepted ─▶ sent ─▶ delivered ─▶ read ─▶ played
+//!    ▲         │  └──▶ unknown ──▶ queued again (on_unknown = "retry") or held
+//!    └─retry───┴─────▶ failed · held · expired · cancelled
+//! ```
+
+use std::time::Duration;
+
+use crate::chance::{Dice, backoff};
+use crate::ids::Wamid;
+use crate::time::Timestamp;
+
+/// Where a message stands. The order of the first seven is the order in which receipts may move it, never back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Waiting for its turn or its next attempt.
+    Queued,
+    /// A request is, or was at a crash, under way.
+    Sending,
+    /// Sent or not? The answer was lost; a status may still tell (promise P8).
+    Unknown,
+    /// Meta took it and gave it an id; nothing more is known.
+    Accepted,
+    Sent,
+    Delivered,
+    Read,
+    /// A voice message was listened to.
+    Played,
+    /// Refused for good.
+    Failed,
+    /// Too old to be worth sending.
+    Expired,
+    /// A person decided that it should not go.
+    Cancelled,
+    /// Waits for a person's decision.
+    Held,
+}
+
+/// Every state, for tables and tests.
+pub const STATES: [State; 12] = [
+    State::Queued,
+    State::Sending,
+    State::Unknown,
+    State::Accepted,
+    State::Sent,
+    State::Delivered,
+    State::Read,
+    State::Played,
+    State::Failed,
+    State::Expired,
+    State::Cancelled,
+    State::Held,
+];
+
+/// What to do when it is not known whether a message went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// Send again after the grace time: for alarms a second copy is better than none.
+    Retry,
+    /// Wait for a person: for what must not come twice.
+    Hold,
+}
+
+/// What the Cloud API's answer to one request means, in our words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// 200 with a message id.
+    Accepted(Wamid),
+    /// A Graph API error, of a known class.
+    Refused(Refusal),
+    /// No connection was made: nothing left this machine.
+    Offline(String),
+    /// The request left and the answer did not come, or cannot be read: it may have gone out.
+    Ambiguous { detail: String, http_status: Option<u16>, fbtrace_id: Option<String> },
+}
+
+/// An error of the Cloud API (FACTS: decide on `code`, show `details`, log `fbtrace_id`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: i64,
+    pub class: Class,
+    /// `error_data.details`, or the message where it is missing.
+    pub details: String,
+    pub fbtrace_id: Option<String>,
+    pub http_status: Option<u16>,
+    /// What Meta's table says to do, for the operator.
+    pub advice: String,
+    /// `Retry-After`, or `estimated_time_to_regain_access`.
+    pub retry_after: Option<Duration>,
+}
+
+/// The classes of `error_codes.json`, as far as they differ in what we do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Token expired, revoked, missing.
+    Auth,
+    /// The token may not do this.
+    Permission,
+    /// Restricted, locked, unpaid.
+    Account,
+    /// The number is not registered.
+    Registration,
+    /// A wrong id in our configuration.
+    Config,
+    /// This request is wrong.
+    Request,
+    /// This recipient cannot be reached.
+    Recipient,
+    /// More than 24 h since the person last wrote (131047).
+    Window,
+    /// Meta limits messages to this person for a day (131049).
+    Limit,
+    /// The number's quality is restricted (131048, 131064).
+    Quality,
+    /// One sender to one recipient too fast (131056): that recipient alone waits.
+    PairThrottle,
+    /// Too fast for the number or the app: the connection waits.
+    Throttle,
+    /// Meta's side, and the message may have gone out (1, 2, 131000, 131016).
+    ServerAmbiguous,
+    /// Meta's side, for a minute or so, and nothing went out (131057, 2494100, 133004).
+    Maintenance,
+    Media,
+    Template,
+    /// A code that nobody has written down: permanent after two more tries.
+    Unknown,
+}
+
+/// What follows for the message, and what follows for the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    pub state: State,
+    /// When a queued or unknown message is looked at again.
+    pub not_before: Option<Timestamp>,
+    /// A sentence for `outbox show`.
+    pub reason: String,
+    pub gate: Option<Gate>,
+}
+
+/// Something that makes other messages wait too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// Nothing leaves over this connection until then.
+    Connection { until: Timestamp, reason: String },
+    /// Nothing leaves to this recipient until then.
+    Pair { until: Timestamp },
+}
+
+/// How long an ambiguous send waits for the status that would settle it. FACTS 4.1: "wait a few seconds".
+pub const UNKNOWN_GRACE: Duration = Duration::from_secs(15);
+/// A refused token or account is tried again with one message this often; the token file is read anew each time.
+pub const PROBE_EVERY: Duration = Duration::from_secs(60);
+/// Back on line within 30 s of the line (RELIABILITY F35).
+const OFFLINE_LIMIT: Duration = Duration::from_secs(30);
+/// FACTS 4.2: codes 4, 17, 341, 613, 80007 back off up to an hour.
+const THROTTLE_LIMIT: Duration = Duration::from_secs(3_600);
+/// FACTS 4.2: 131049 must not be sent again within 24 h.
+const LIMIT_WAIT: Duration = Duration::from_secs(24 * 3_600);
+/// FACTS 4.2: 131048, retrying makes it worse: hours, by hand.
+const QUALITY_WAIT: Duration = Duration::from_secs(6 * 3_600);
+/// Codes 1 and 131000: "few tries"; then a person looks.
+const SERVER_TRIES: u32 = 5;
+/// A code that is not in the table: permanent after two more tries (FACTS 4.2, last line).
+const UNKNOWN_CODE_TRIES: u32 = 3;
+
+/// What the answer to attempt number `attempt` (from 1) means.
+#[must_use]
+pub fn after_answer(
+    answer: &Answer,
+    attempt: u32,
+    on_unknown: OnUnknown,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> Next {
+    match answer {
+        Answer::Accepted(_) => settled(State::Accepted, "Meta accepted it; waiting for the receipt".into()),
+        Answer::Refused(refusal) => after_refusal(refusal, attempt, on_unknown, now, dice),
+        Answer::Offline(detail) => {
+            let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, attempt));
+            let reason = format!("no connection to the Cloud API: {detail}; it goes out when the line is back");
+            wait(until, reason.clone(), Some(Gate::Connection { until, reason }))
+        }
+        Answer::Ambiguous { detail, http_status, fbtrace_id } => {
+            let status = http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+            let what = format!("{detail}{status}{}", trace(fbtrace_id.as_deref()));
+            unknown(&what, attempt, on_unknown, now)
+        }
+    }
+}
+
+fn after_refusal(
+    refusal: &Refusal,
+    attempt: u32,
+    on_unknown: OnUnknown,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> Next {
+    let said = sentence(refusal);
+    let pause = |until: Timestamp| {
+        wait(until, said.clone(), Some(Gate::Connection { until, reason: said.clone() }))
+    };
+    match refusal.class {
+        Class::Auth | Class::Permission | Class::Account | Class::Registration | Class::Config => {
+            pause(now + PROBE_EVERY)
+        }
+        Class::Throttle => {
+            let own = dice.jitter(backoff(Duration::from_secs(2), THROTTLE_LIMIT, attempt));
+            pause(now + refusal.retry_after.unwrap_or(own).min(THROTTLE_LIMIT))
+        }
+        Class::Maintenance => {
+            pause(now + dice.jitter(Duration::from_secs(60)).max(Duration::from_secs(20)))
+        }
+        Class::PairThrottle => {
+            // 4^X seconds, X = 0, 1, 2 … (Meta, "Pair rate limits"), an hour at most.
+            let seconds = 4_u64.saturating_pow(attempt.saturating_sub(1).min(6)).min(3_600);
+            let until = now + Duration::from_secs(seconds);
+            wait(until, said, Some(Gate::Pair { until }))
+        }
+        Class::Limit => wait(now + LIMIT_WAIT, said, None),
+        Class::Quality => {
+            let until = now + QUALITY_WAIT;
+            let gate = Gate::Connection { until, reason: said.clone() };
+            Next { state: State::Held, not_before: None, reason: said, gate: Some(gate) }
+        }
+        Class::ServerAmbiguous if attempt >= SERVER_TRIES => {
+            settled(State::Held, format!("{said}; {attempt} tries failed, `bellwire outbox retry` sends it again"))
+        }
+        Class::ServerAmbiguous => unknown(&said, attempt, on_unknown, now),
+        Class::Unknown if attempt < UNKNOWN_CODE_TRIES => {
+            wait(now + dice.jitter(backoff(Duration::from_secs(5), OFFLINE_LIMIT, attempt)), said, None)
+        }
+        Class::Unknown
+        | Class::Request
+        | Class::Recipient
+        | Class::Window
+        | Class::Media
+        | Class::Template => settled(State::Failed, said),
+    }
+}
+
+/// What a message that was `sending` when the process died, or whose answer was lost, waits for.
+#[must_use]
+pub fn unknown(what: &str, attempt: u32, on_unknown: OnUnknown, now: Timestamp) -> Next {
+    // The grace time doubles, so that a Meta that answers nothing for an hour is not asked every 15 s.
+    let until = now + backoff(UNKNOWN_GRACE, Duration::from_secs(15 * 60), attempt);
+    let then = match on_unknown {
+        OnUnknown::Retry => "if none comes it is sent again and may arrive twice",
+        OnUnknown::Hold => "if none comes it is held for a person to decide",
+    };
+    Next {
+        state: State::Unknown,
+        not_before: Some(until),
+        reason: format!("sent or not is not known: {what}; waiting for a status from Meta, {then}"),
+        gate: None,
+    }
+}
+
+/// What an unknown message becomes when its grace time is over.
+#[must_use]
+pub fn after_grace(on_unknown: OnUnknown, now: Timestamp) -> Next {
+    match on_unknown {
+        OnUnknown::Retry => wait(now, "no status came after a lost answer; sending again, it may arrive twice".into(), None),
+        OnUnknown::Hold => settled(
+            State::Held,
+            "no status came after a lost answer; `bellwire outbox retry` sends it again, `cancel` gives it up".into(),
+        ),
+    }
+}
+
+/// Whether a status moves the message: only forward, and never out of an end that is not `failed`'s business.
+/// Receipts may come in any order (Meta: "order is not guaranteed"), `read` without `delivered` included.
+#[must_use]
+pub fn may_move(from: State, to: State) -> bool {
+    match (from, to) {
+        // A failure may follow `accepted` and `sent`, but what was delivered has been delivered.
+        (State::Accepted | State::Sent | State::Unknown | State::Sending | State::Queued | State::Held, State::Failed) => true,
+        (_, State::Failed) => false,
+        // A receipt proves that it went out, whatever we believed.
+        (State::Failed | State::Expired | State::Cancelled | State::Held | State::Queued, State::Sent | State::Delivered | State::Read | State::Played) => true,
+        (_, State::Sent | State::Delivered | State::Read | State::Played) => to > from,
+        (
+            _,
+            State::Queued
+            | State::Sending
+            | State::Unknown
+            | State::Accepted
+            | State::Expired
+            | State::Cancelled
+            | State::Held,
+        ) => false,
+    }
+}
+
+/// One sentence with what Meta said, what to do, and the id that Meta's support asks for.
+#[must_use]
+pub fn sentence(refusal: &Refusal) -> String {
+    let Refusal { code, details, advice, fbtrace_id, .. } = refusal;
+    format!("Meta refused it with code {code}: {details}. What to do: {advice}{}", trace(fbtrace_id.as_deref()))
+}
+
+fn trace(fbtrace_id: Option<&str>) -> String {
+    fbtrace_id.map(|id| format!(" (fbtrace_id {id})")).unwrap_or_default()
+}
+
+fn settled(state: State, reason: String) -> Next {
+    Next { state, not_before: None, reason, gate: None }
+}
+
+fn wait(until: Timestamp, reason: String, gate: Option<Gate>) -> Next {
+    Next { state: State::Queued, not_before: Some(until), reason, gate }
+}
+
+impl State {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Unknown => "unknown",
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Played => "played",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Held => "held",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        STATES.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+impl OnUnknown {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Hold => "hold",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Retry, Self::Hold].into_iter().find(|policy| policy.as_str() == text)
+    }
+}

@@ -1,0 +1,51 @@
+//! What came in, before anything is decided.
+
+use bytes::Bytes;
+
+use crate::time::Timestamp;
+
+/// One MQTT publish, serial frame or local HTTP post.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub source: Source,
+    pub topic: String,
+    pub payload: Bytes,
+    /// MQTT 5 content type, for example `application/json`; chooses the decoder.
+    pub content_type: Option<String>,
+    /// What makes two deliveries the same event.
+    pub identity: Identity,
+    /// Sent because we subscribed, not because it happened now: state, not an event (promise P6).
+    pub retained: bool,
+    /// MQTT 5 message expiry, in seconds after `received_at`.
+    pub expires_in_s: Option<u32>,
+    pub received_at: Timestamp,
+}
+
+/// By which door an event came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Mqtt,
+    Cli,
+}
+
+/// How a repetition is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The sender named it: the user property `id` (CloudEvents over MQTT uses the same name).
+    Named(String),
+    /// QoS 1: the packet identifier, and whether the broker says that it may have sent this before. A redelivery
+    /// carries the same packet identifier as the first delivery (MQTT 5, 4.4; 3.1.1, 4.4).
+    Packet { id: u16, redelivered: bool },
+    /// QoS 0: no promise, no repetition.
+    None,
+}
+
+impl Source {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Cli => "cli",
+        }
+    }
+}

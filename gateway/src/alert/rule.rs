@@ -1,0 +1,109 @@
+//! A rule: which events matter, what is said about them, to whom, and what may be answered.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::alert::delivery::OnUnknown;
+use crate::alert::topic::{TopicPattern, TopicTemplate};
+use crate::ids::{ConnectionName, RuleName};
+
+/// Built by `config`, which has checked every name and compiled every expression.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub name: RuleName,
+    pub topic: TopicPattern,
+    /// A Jinja expression; without one every event on the topic is an alert.
+    pub when: Option<String>,
+    /// A Jinja template.
+    pub message: String,
+    /// Contact ids and team ids.
+    pub notify: Vec<String>,
+    pub connection: ConnectionName,
+    pub severity: Severity,
+    pub payload: PayloadFormat,
+    pub on_unknown: OnUnknown,
+    /// A message that could not leave within this time after the event is not sent as if it were fresh (promise P9).
+    pub expires: Duration,
+    /// Whether a retained message counts as an event (promise P6: by default not).
+    pub on_retained: bool,
+    /// At most three: WhatsApp shows no more reply buttons (Meta, Interactive reply buttons).
+    pub actions: Vec<Action>,
+}
+
+/// A button under the alert, and what a tap publishes.
+#[derive(Debug, Clone)]
+pub struct Action {
+    pub id: String,
+    /// At most 20 characters (Meta, Interactive reply buttons).
+    pub title: String,
+    pub topic: TopicTemplate,
+    pub payload: String,
+    pub retain: bool,
+    /// Who may; empty means everybody who is a contact.
+    pub roles: BTreeSet<String>,
+    /// After this the command is not published any more (promise P5).
+    pub expires: Duration,
+}
+
+/// The order of the outbox: the most severe first, then the oldest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+/// How a payload is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadFormat {
+    /// By the MQTT 5 content type; without one by looking: JSON if it parses, else text.
+    Auto,
+    Json,
+    Text,
+    /// A number alone, such as `-12.5`.
+    Number,
+    Cbor,
+    /// `firmware_bridge::Event`, encoded with postcard.
+    Postcard,
+}
+
+impl Severity {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Info, Self::Warning, Self::Critical].into_iter().find(|severity| severity.as_str() == text)
+    }
+
+    /// As the store orders it.
+    #[must_use]
+    pub fn rank(self) -> i64 {
+        match self {
+            Self::Info => 0,
+            Self::Warning => 1,
+            Self::Critical => 2,
+        }
+    }
+}
+
+impl PayloadFormat {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "json" => Some(Self::Json),
+            "text" => Some(Self::Text),
+            "number" => Some(Self::Number),
+            "cbor" => Some(Self::Cbor),
+            "postcard" => Some(Self::Postcard),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The only dice. Seeded in a simulation, drawn from the machine in the daemon.
+
+use std::time::Duration;
+
+/// A source of chance that a test can repeat.
+#[derive(Debug)]
+pub struct Dice(fastrand::Rng);
+
+impl Dice {
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that draws from the machine")]
+    #[must_use]
+    pub fn from_machine() -> Self {
+        Self(fastrand::Rng::new())
+    }
+
+    /// A number below `bound`; zero when the bound is zero.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        if bound == 0 { 0 } else { self.0.u64(0..bound) }
+    }
+
+    /// Eight lower-case hex digits.
+    pub fn tag(&mut self) -> String {
+        format!("{:08x}", self.0.u32(..))
+    }
+
+    /// Full jitter: anything between a quarter of the duration and the whole of it. The quarter keeps a floor, so
+    /// that a retry is never immediate.
+    pub fn jitter(&mut self, whole: Duration) -> Duration {
+        let millis = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(millis / 4 + self.below(millis - millis / 4 + 1))
+    }
+}
+
+/// Doubling from `first` to `limit`; `attempt` counts from 1.
+#[must_use]
+pub fn backoff(first: Duration, limit: Duration, attempt: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(31))).min(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_its_limit() {
+        let (first, limit) = (Duration::from_secs(1), Duration::from_secs(60));
+        let waits: Vec<u64> = (1..9).map(|attempt| backoff(first, limit, attempt).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(backoff(first, limit, u32::MAX), limit);
+    }
+
+    #[test]
+    fn jitter_stays_between_a_quarter_and_the_whole() {
+        let mut dice = Dice::seeded(7);
+        for _ in 0..1_000 {
+            let wait = dice.jitter(Duration::from_secs(8));
+            assert!((2_000..=8_000).contains(&wait.as_millis()), "{wait:?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
+//! Nothing outside this folder sees a string that has not been checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+
+use crate::alert::rule::Rule;
+use crate::contact::People;
+use crate::ids::ConnectionName;
+
+/// What the daemon runs on. Every name in it exists, every expression in it compiles.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub site: Site,
+    pub http: Http,
+    pub mqtt: Mqtt,
+    pub connections: Vec<Connection>,
+    pub people: People,
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub name: String,
+    pub time_zone: TimeZone,
+    pub state_directory: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Health, metrics and, without `webhook_listen`, the webhook.
+    pub listen: SocketAddr,
+    /// The webhook's own door.
+    pub webhook_listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Mqtt {
+    pub host: String,
+    pub port: u16,
+    pub version: MqttVersion,
+    /// Stable, so that the broker keeps the session (contract C7).
+    pub client_id: String,
+    pub username: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub tls: Option<MqttTls>,
+    /// Largest packet that the broker may send us, in bytes; announced with MQTT 5.
+    pub max_packet_bytes: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttVersion {
+    V5,
+    V311,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct MqttTls {
+    /// PEM; Mozilla's roots without it.
+    pub ca_file: Option<PathBuf>,
+    /// PEM certificate chain and key for brokers that ask for a client certificate.
+    pub client_certificate_file: Option<PathBuf>,
+    pub client_key_file: Option<PathBuf>,
+}
+
+/// One WhatsApp business phone number. Secrets are files, read when they are needed and never copied.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pub name: ConnectionName,
+    pub phone_number_id: String,
+    pub business_account_id: Option<String>,
+    pub access_token_file: PathBuf,
+    pub app_secret_file: PathBuf,
+    pub verify_token_file: PathBuf,
+    /// `https://graph.facebook.com`, or a simulator's address. No slash at the end.
+    pub api_url: String,
+    /// For example `v25.0`.
+    pub api_version: String,
+}
