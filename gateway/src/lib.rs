@@ -2,7 +2,11 @@
 pub mod alert;
 pub mod chance;
 pub mod command;
-pub mod contact;
 pub mod config;
+pub mod contact;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod ids;
+pub mod mqtt;
 pub mod time;
+pub mod whatsapp;

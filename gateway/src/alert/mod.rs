@@ -2,5 +2,6 @@
 
 pub mod delivery;
 pub mod event;
+pub mod message;
 pub mod rule;
 pub mod topic;
