@@ -42,7 +42,9 @@ impl Timestamp {
     }
 
     fn zoned(self, zone: &TimeZone) -> jiff::Zoned {
-        jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned(zone.clone())
+        jiff::Timestamp::from_millisecond(self.0)
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+            .to_zoned(zone.clone())
     }
 
     /// What a message says: `14:03` on the day itself is not enough when it is read tomorrow, so `21 Nov, 14:03`.

@@ -179,7 +179,8 @@ pub fn after_answer(
         Answer::Refused(refusal) => after_refusal(refusal, attempt, on_unknown, now, dice),
         Answer::Offline(detail) => {
             let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, attempt));
-            let reason = format!("no connection to the Cloud API: {detail}; it goes out when the line is back");
+            let reason =
+                format!("no connection to the Cloud API: {detail}; it goes out when the line is back");
             wait(until, reason.clone(), Some(Gate::Connection { until, reason }))
         }
         Answer::Ambiguous { detail, http_status, fbtrace_id } => {
@@ -198,9 +199,8 @@ fn after_refusal(
     dice: &mut Dice,
 ) -> Next {
     let said = sentence(refusal);
-    let pause = |until: Timestamp| {
-        wait(until, said.clone(), Some(Gate::Connection { until, reason: said.clone() }))
-    };
+    let pause =
+        |until: Timestamp| wait(until, said.clone(), Some(Gate::Connection { until, reason: said.clone() }));
     match refusal.class {
         Class::Auth | Class::Permission | Class::Account | Class::Registration | Class::Config => {
             pause(now + PROBE_EVERY)
@@ -209,9 +209,7 @@ fn after_refusal(
             let own = dice.jitter(backoff(Duration::from_secs(2), THROTTLE_LIMIT, attempt));
             pause(now + refusal.retry_after.unwrap_or(own).min(THROTTLE_LIMIT))
         }
-        Class::Maintenance => {
-            pause(now + dice.jitter(Duration::from_secs(60)).max(Duration::from_secs(20)))
-        }
+        Class::Maintenance => pause(now + dice.jitter(Duration::from_secs(60)).max(Duration::from_secs(20))),
         Class::PairThrottle => {
             // 4^X seconds, X = 0, 1, 2 … (Meta, "Pair rate limits"), an hour at most.
             let seconds = 4_u64.saturating_pow(attempt.saturating_sub(1).min(6)).min(3_600);
@@ -224,9 +222,10 @@ fn after_refusal(
             let gate = Gate::Connection { until, reason: said.clone() };
             Next { state: State::Held, not_before: None, reason: said, gate: Some(gate) }
         }
-        Class::ServerAmbiguous if attempt >= SERVER_TRIES => {
-            settled(State::Held, format!("{said}; {attempt} tries failed, `bellwire outbox retry` sends it again"))
-        }
+        Class::ServerAmbiguous if attempt >= SERVER_TRIES => settled(
+            State::Held,
+            format!("{said}; {attempt} tries failed, `bellwire outbox retry` sends it again"),
+        ),
         Class::ServerAmbiguous => unknown(&said, attempt, on_unknown, now),
         Class::Unknown if attempt < UNKNOWN_CODE_TRIES => {
             wait(now + dice.jitter(backoff(Duration::from_secs(5), OFFLINE_LIMIT, attempt)), said, None)
@@ -275,10 +274,16 @@ pub fn after_grace(on_unknown: OnUnknown, now: Timestamp) -> Next {
 pub fn may_move(from: State, to: State) -> bool {
     match (from, to) {
         // A failure may follow `accepted` and `sent`, but what was delivered has been delivered.
-        (State::Accepted | State::Sent | State::Unknown | State::Sending | State::Queued | State::Held, State::Failed) => true,
+        (
+            State::Accepted | State::Sent | State::Unknown | State::Sending | State::Queued | State::Held,
+            State::Failed,
+        ) => true,
         (_, State::Failed) => false,
         // A receipt proves that it went out, whatever we believed.
-        (State::Failed | State::Expired | State::Cancelled | State::Held | State::Queued, State::Sent | State::Delivered | State::Read | State::Played) => true,
+        (
+            State::Failed | State::Expired | State::Cancelled | State::Held | State::Queued,
+            State::Sent | State::Delivered | State::Read | State::Played,
+        ) => true,
         (_, State::Sent | State::Delivered | State::Read | State::Played) => to > from,
         (
             _,
@@ -297,7 +302,10 @@ pub fn may_move(from: State, to: State) -> bool {
 #[must_use]
 pub fn sentence(refusal: &Refusal) -> String {
     let Refusal { code, details, advice, fbtrace_id, .. } = refusal;
-    format!("Meta refused it with code {code}: {details}. What to do: {advice}{}", trace(fbtrace_id.as_deref()))
+    format!(
+        "Meta refused it with code {code}: {details}. What to do: {advice}{}",
+        trace(fbtrace_id.as_deref())
+    )
 }
 
 fn trace(fbtrace_id: Option<&str>) -> String {

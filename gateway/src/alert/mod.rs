@@ -4,4 +4,5 @@ pub mod delivery;
 pub mod event;
 pub mod message;
 pub mod rule;
+pub mod template;
 pub mod topic;

@@ -33,7 +33,9 @@ pub enum TopicError {
     Nul,
     #[error("`#` stands for the rest of the topic and must be its last level (MQTT 5, 4.7.1.2)")]
     RestNotLast,
-    #[error("level `{0}`: a named level is a whole level, such as `site/{{area}}/door`; letters, digits and `_`")]
+    #[error(
+        "level `{0}`: a named level is a whole level, such as `site/{{area}}/door`; letters, digits and `_`"
+    )]
     Level(String),
     #[error("`{{{0}}}` stands in the pattern twice: give each level its own name")]
     Twice(String),
@@ -118,7 +120,11 @@ impl TopicTemplate {
                 Level::Any | Level::Rest => return Err(TopicError::Wildcard),
                 Level::Named(name) if !known.names().any(|known| known == name) => {
                     let names: Vec<String> = known.names().map(|name| format!("{{{name}}}")).collect();
-                    let names = if names.is_empty() { "none, it has no named level".into() } else { names.join(", ") };
+                    let names = if names.is_empty() {
+                        "none, it has no named level".into()
+                    } else {
+                        names.join(", ")
+                    };
                     return Err(TopicError::Unbound(name.clone(), names));
                 }
                 Level::Named(_) | Level::Literal(_) => {}
@@ -198,7 +204,10 @@ mod tests {
     fn patterns_match_as_mqtt_does_and_name_their_levels() {
         let check = |pattern: &str, topic: &str, expected: Option<&[(&str, &str)]>| {
             let bindings = expected.map(|pairs| {
-                pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Bindings>()
+                pairs
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect::<Bindings>()
             });
             let pattern = TopicPattern::parse(pattern).expect(pattern);
             assert_eq!(pattern.matches(topic), bindings, "{} on {topic}", pattern.as_str());

@@ -48,9 +48,14 @@ pub struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A reply button or list row (`interactive`), or a template's quick reply (`button`): our id comes back.
-    Tap { id: String, title: String },
+    Tap {
+        id: String,
+        title: String,
+    },
     Text(String),
-    Reaction { emoji: Option<String> },
+    Reaction {
+        emoji: Option<String>,
+    },
     /// A picture, a location, … that no rule reads yet; the text is Meta's type.
     Other(String),
 }

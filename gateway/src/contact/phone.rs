@@ -10,7 +10,9 @@ pub struct Phone(String);
 pub enum PhoneError {
     #[error("the number has no country code: write it as +COUNTRY NUMBER, for example +995 555 12 34 56")]
     NoCountryCode,
-    #[error("`{0}` does not belong in a phone number: use digits, spaces, dashes, dots and brackets after the +")]
+    #[error(
+        "`{0}` does not belong in a phone number: use digits, spaces, dashes, dots and brackets after the +"
+    )]
     Unexpected(char),
     #[error("the number has {0} digits; with country code it must have 7 to 15")]
     Length(usize),
@@ -84,7 +86,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_dialled_is_refused_with_the_reason() {
-        let check = |text: &str, expected: PhoneError| assert_eq!(Phone::parse(text), Err(expected), "{text}");
+        let check =
+            |text: &str, expected: PhoneError| assert_eq!(Phone::parse(text), Err(expected), "{text}");
         check("555 12 34 56", PhoneError::NoCountryCode);
         check("030 1234567", PhoneError::NoCountryCode);
         check("+0301234567", PhoneError::NoCountryCode);

@@ -1,0 +1,108 @@
+//! What one rule makes of one event.
+
+use minijinja::value::{Serde, Value};
+use serde_json::json;
+
+use crate::alert::decode::decode;
+use crate::alert::event::Event;
+use crate::alert::rule::Rule;
+use crate::alert::template::Templates;
+use crate::alert::topic::Bindings;
+
+/// A payload larger than this is not looked into: 64 KiB hold any reading, and a message shows 4,096 characters.
+pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
+
+/// The decision, with what it was based on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Somebody is told.
+    Alert { text: String, flaw: Option<String> },
+    /// Recorded as counted, and nobody is told.
+    Ignored(Ignored),
+}
+
+/// Why nobody is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ignored {
+    /// `when` does not hold.
+    ConditionFalse,
+    /// Retained: state, not an event (promise P6).
+    Retained,
+    /// The payload is not what the rule reads.
+    Undecodable(String),
+    /// `when` could not be evaluated on this payload.
+    ConditionFailed(String),
+    TooLarge(usize),
+}
+
+impl Ignored {
+    /// The word in tables, in metrics and in `bellwire events`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::ConditionFalse => "condition-false",
+            Self::Retained => "retained",
+            Self::Undecodable(_) => "undecodable",
+            Self::ConditionFailed(_) => "condition-failed",
+            Self::TooLarge(_) => "too-large",
+        }
+    }
+
+    /// A sentence for whoever looks; `None` where the word says it all.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::ConditionFalse | Self::Retained => None,
+            Self::Undecodable(what) => Some(format!("the payload could not be read: {what}")),
+            Self::ConditionFailed(what) => Some(format!("`when` could not be judged: {what}")),
+            Self::TooLarge(bytes) => Some(format!(
+                "the payload has {bytes} bytes, more than the {PAYLOAD_LIMIT_BYTES} that are read; send less, or a link"
+            )),
+        }
+    }
+}
+
+/// Judges `event` by `rule`.
+#[must_use]
+pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templates: &Templates) -> Verdict {
+    if event.retained && !rule.on_retained {
+        return Verdict::Ignored(Ignored::Retained);
+    }
+    if event.payload.len() > PAYLOAD_LIMIT_BYTES {
+        return Verdict::Ignored(Ignored::TooLarge(event.payload.len()));
+    }
+    let payload = match decode(rule.payload, event.content_type.as_deref(), &event.payload) {
+        Ok(payload) => payload,
+        Err(error) => return Verdict::Ignored(Ignored::Undecodable(error.to_string())),
+    };
+    let context = context(bindings, &payload, event, site);
+    match rule.when.as_deref().map_or(Ok(true), |when| templates.holds(when, &context)) {
+        Ok(true) => {}
+        Ok(false) => return Verdict::Ignored(Ignored::ConditionFalse),
+        Err(error) => return Verdict::Ignored(Ignored::ConditionFailed(error.0)),
+    }
+    match templates.message(&rule.name, &context) {
+        Ok(text) => Verdict::Alert { text, flaw: None },
+        // The alarm matters more than its wording: a plain one goes out, and says what is wrong with the template.
+        Err(error) => Verdict::Alert {
+            text: format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)),
+            flaw: Some(format!("the message template failed ({error}); a plain text was sent instead")),
+        },
+    }
+}
+
+/// What conditions and messages can name.
+fn context(bindings: &Bindings, payload: &serde_json::Value, event: &Event, site: &str) -> Value {
+    let mut names = serde_json::Map::new();
+    names.extend(bindings.iter().map(|(name, value)| (name.clone(), json!(value))));
+    names.insert("payload".into(), payload.clone());
+    names.insert("topic".into(), json!(event.topic));
+    names.insert("site".into(), json!({ "name": site }));
+    Value::from(Serde(names))
+}
+
+/// The beginning of a payload, for people.
+#[must_use]
+pub fn excerpt(payload: &[u8]) -> String {
+    String::from_utf8_lossy(&payload[..payload.len().min(400)]).chars().take(200).collect()
+}

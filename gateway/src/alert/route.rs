@@ -1,0 +1,18 @@
+//! Which rules an event's topic concerns.
+
+use std::collections::BTreeSet;
+
+use crate::alert::rule::Rule;
+use crate::alert::topic::Bindings;
+
+/// The rules whose pattern matches, in the order of the file, each with its named levels.
+pub fn route<'a>(rules: &'a [Rule], topic: &str) -> impl Iterator<Item = (&'a Rule, Bindings)> {
+    rules.iter().filter_map(move |rule| rule.topic.matches(topic).map(|bindings| (rule, bindings)))
+}
+
+/// What to subscribe to: each filter once. A filter that a wider one covers stays, since brokers differ in whether
+/// overlapping subscriptions deliver twice (MQTT 5, 3.3.4), and a repetition is recognised anyway.
+#[must_use]
+pub fn filters(rules: &[Rule]) -> Vec<String> {
+    rules.iter().map(|rule| rule.topic.filter()).collect::<BTreeSet<_>>().into_iter().collect()
+}

@@ -1,0 +1,279 @@
+//! Jinja for messages and conditions: strict about what is missing, bounded in steps, no access to files or clock.
+
+use minijinja::machinery::{CodeGenerator, ast, parse_expr};
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Environment, UndefinedBehavior};
+
+use crate::alert::rule::Rule;
+use crate::ids::RuleName;
+
+/// Steps that one evaluation may take. A message of a page takes about 200; a loop that a payload drives ends here.
+const FUEL: u64 = 20_000;
+
+/// A condition or message that does not compile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct TemplateError {
+    /// From 1, within the source.
+    pub line: usize,
+    pub what: String,
+}
+
+/// Why a condition or message could not be evaluated on one event, as a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EvaluationError(pub String);
+
+/// The compiled messages and conditions of all rules.
+#[derive(Debug)]
+pub struct Templates {
+    engine: Environment<'static>,
+}
+
+/// Whether a message template compiles.
+pub fn check_message(source: &str) -> Result<(), TemplateError> {
+    let engine = rehearsal();
+    let template = engine.template_from_str(source).map_err(|error| describe(&error))?;
+    template.render(Value::UNDEFINED).map(drop).or_else(|error| unless_unknown_name(&error))
+}
+
+/// Whether a condition compiles.
+pub fn check_condition(source: &str) -> Result<(), TemplateError> {
+    let engine = rehearsal();
+    let expression = engine.compile_expression(source).map_err(|error| describe(&error))?;
+    expression.eval(Value::UNDEFINED).map(drop).or_else(|error| unless_unknown_name(&error))
+}
+
+impl Templates {
+    /// `config` has checked each source; an error here is one that it let through.
+    pub fn compile<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Result<Self, TemplateError> {
+        let mut engine = engine();
+        for rule in rules {
+            engine
+                .add_template_owned(rule.name.0.clone(), rule.message.clone())
+                .map_err(|error| describe(&error))?;
+        }
+        Ok(Self { engine })
+    }
+
+    /// The message of that rule.
+    pub fn message(&self, rule: &RuleName, context: &Value) -> Result<String, EvaluationError> {
+        let template = self.engine.get_template(&rule.0).map_err(|error| evaluation(&error))?;
+        template.render(context).map_err(|error| evaluation(&error))
+    }
+
+    /// Whether the condition holds. Comparing a text with a number is an error: Jinja would order them by kind, and an
+    /// alarm would be silent, or sound, for no reason that anyone can see.
+    pub fn holds(&self, condition: &str, context: &Value) -> Result<bool, EvaluationError> {
+        let tree = parse_expr(condition).map_err(|error| evaluation(&error))?;
+        let check = KindCheck { engine: &self.engine, context };
+        check.walk(&tree)?;
+        Ok(check.evaluate(&tree).map_err(|error| evaluation(&error))?.is_true())
+    }
+}
+
+/// Walks a condition as Jinja would evaluate it and compares the kinds on both sides of `<`, `<=`, `>` and `>=`.
+struct KindCheck<'a> {
+    engine: &'a Environment<'a>,
+    context: &'a Value,
+}
+
+impl<'a> KindCheck<'a> {
+    fn walk(&self, tree: &ast::Expr<'a>) -> Result<(), EvaluationError> {
+        use ast::{BinOpKind, CompareOpKind};
+        if let ast::Expr::UnaryOp(operation) = tree {
+            return self.walk(&operation.expr);
+        }
+        if let ast::Expr::IfExpr(choice) = tree {
+            self.walk(&choice.test_expr)?;
+            return match (self.is_true(&choice.test_expr), &choice.false_expr) {
+                (true, _) => self.walk(&choice.true_expr),
+                (false, Some(otherwise)) => self.walk(otherwise),
+                (false, None) => Ok(()),
+            };
+        }
+        if let ast::Expr::Compare(chain) = tree {
+            let mut left = &chain.expr;
+            for step in &chain.ops {
+                let ordered = !matches!(
+                    step.op,
+                    CompareOpKind::Eq | CompareOpKind::Ne | CompareOpKind::In | CompareOpKind::NotIn
+                );
+                if ordered {
+                    self.comparable(left, &step.expr)?;
+                }
+                left = &step.expr;
+            }
+            return Ok(());
+        }
+        let ast::Expr::BinOp(operation) = tree else { return Ok(()) };
+        if matches!(operation.op, BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte) {
+            return self.comparable(&operation.left, &operation.right);
+        }
+        if matches!(operation.op, BinOpKind::ScAnd | BinOpKind::ScOr) {
+            self.walk(&operation.left)?;
+            let decided = self.is_true(&operation.left) == matches!(operation.op, BinOpKind::ScOr);
+            return if decided { Ok(()) } else { self.walk(&operation.right) };
+        }
+        Ok(())
+    }
+
+    fn comparable(&self, left: &ast::Expr<'a>, right: &ast::Expr<'a>) -> Result<(), EvaluationError> {
+        // What cannot be evaluated (a missing field) is reported by the evaluation itself, in its own words.
+        let (Ok(left), Ok(right)) = (self.evaluate(left), self.evaluate(right)) else { return Ok(()) };
+        let undefined = |value: &Value| value.kind() == ValueKind::Undefined;
+        if left.kind() == right.kind() || undefined(&left) || undefined(&right) {
+            return Ok(());
+        }
+        Err(EvaluationError(format!("it compares {} with {}", kind(&left), kind(&right))))
+    }
+
+    fn is_true(&self, tree: &ast::Expr<'a>) -> bool {
+        self.evaluate(tree).is_ok_and(|value| value.is_true())
+    }
+
+    fn evaluate(&self, tree: &ast::Expr<'a>) -> Result<Value, minijinja::Error> {
+        let mut generator = CodeGenerator::new("condition", "");
+        generator.compile_expr(tree);
+        let (instructions, _) = generator.finish();
+        let (mut unused, blocks) = (String::new(), std::collections::BTreeMap::new());
+        let (value, _) = minijinja::machinery::eval(
+            self.engine,
+            &instructions,
+            self.context.clone(),
+            &blocks,
+            &mut minijinja::machinery::make_string_output(&mut unused),
+            minijinja::AutoEscape::None,
+        )?;
+        Ok(value.unwrap_or(Value::UNDEFINED))
+    }
+}
+
+fn engine() -> Environment<'static> {
+    let mut engine = Environment::new();
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None); // WhatsApp is not HTML
+    engine.set_fuel(Some(FUEL));
+    engine.set_recursion_limit(50); // templates here call nothing; deeper is a mistake
+    engine
+}
+
+/// Jinja looks filters and tests up only when it comes to them: a run on nothing, where missing fields are no error,
+/// finds a misspelt one before the first alarm does.
+fn rehearsal() -> Environment<'static> {
+    let mut engine = engine();
+    engine.set_undefined_behavior(UndefinedBehavior::Chainable);
+    engine
+}
+
+fn unless_unknown_name(error: &minijinja::Error) -> Result<(), TemplateError> {
+    use minijinja::ErrorKind::{UnknownFilter, UnknownFunction, UnknownTest};
+    let unknown_name = matches!(error.kind(), UnknownFilter | UnknownTest | UnknownFunction);
+    if unknown_name { Err(describe(error)) } else { Ok(()) } // anything else depends on the payload
+}
+
+fn describe(error: &minijinja::Error) -> TemplateError {
+    TemplateError { line: error.line().unwrap_or(1), what: words(error) }
+}
+
+fn evaluation(error: &minijinja::Error) -> EvaluationError {
+    EvaluationError(words(error))
+}
+
+fn words(error: &minijinja::Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+fn kind(value: &Value) -> String {
+    let kind = value.kind();
+    if kind == ValueKind::String {
+        format!("the text {:?}", shorten(&value.to_string()))
+    } else if kind == ValueKind::Number || kind == ValueKind::Bool {
+        format!("the {kind} {value}")
+    } else {
+        format!("a {kind}")
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn holds(condition: &str, payload: &serde_json::Value) -> Result<bool, String> {
+        let templates = Templates::compile([]).expect("nothing to compile");
+        let context = Value::from(minijinja::value::Serde(json!({ "payload": payload })));
+        templates.holds(condition, &context).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn a_condition_is_true_false_or_says_why_it_cannot_tell() {
+        let check = |condition: &str, payload: serde_json::Value, expected: Result<bool, &str>| {
+            assert_eq!(
+                holds(condition, &payload),
+                expected.map_err(str::to_owned),
+                "{condition} on {payload}"
+            );
+        };
+        check("payload.celsius > -15", json!({"celsius": -12.5}), Ok(true));
+        check("payload.celsius > -15", json!({"celsius": -18}), Ok(false));
+        check(
+            "payload.celsius > -15",
+            json!({"celsius": "warm"}),
+            Err("it compares the text \"warm\" with the number -15"),
+        );
+        check(
+            "payload.celsius > -15",
+            json!({"celsius": null}),
+            Err("it compares a none with the number -15"),
+        );
+        check(
+            "payload.celsius > -15",
+            json!({"fahrenheit": 3}),
+            Err("undefined value: `payload.celsius` is undefined"),
+        );
+        check(
+            "payload.celsius > -15",
+            json!("offline"),
+            Err("undefined value: `payload.celsius` is undefined"),
+        );
+        check("payload.state == 'open'", json!({"state": "open"}), Ok(true));
+        check("payload.state == 'open'", json!({"state": 3}), Ok(false));
+        check("-20 < payload < -15", json!(-17), Ok(true));
+        check("-20 < payload < -15", json!("x"), Err("it compares the number -20 with the text \"x\""));
+    }
+
+    #[test]
+    fn a_side_that_is_not_reached_is_not_judged() {
+        let guarded = "payload.celsius is number and payload.celsius > 3";
+        assert_eq!(holds(guarded, &json!({"celsius": "warm"})), Ok(false));
+        assert_eq!(holds(guarded, &json!({"celsius": 4})), Ok(true));
+        assert_eq!(holds("payload.alarm or payload.celsius > 3", &json!({"alarm": true})), Ok(true));
+        let choice = "payload.c > 3 if payload.c is number else payload.c == 'hot'";
+        assert_eq!(holds(choice, &json!({"c": "hot"})), Ok(true));
+    }
+
+    #[test]
+    fn what_does_not_compile_names_its_line() {
+        let error = check_message("fine\n{{ payload.").expect_err("unfinished");
+        assert_eq!(error.line, 2);
+        assert!(check_condition("payload.x >").is_err());
+        assert!(check_condition("payload.x > 1").is_ok());
+        assert!(check_message("{{ payload.x | nosuchfilter }}").is_err());
+    }
+
+    #[test]
+    fn a_loop_that_a_payload_drives_ends() {
+        let nested = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        let engine = engine();
+        let outcome = engine.template_from_str(nested).expect("compiles").render(Value::UNDEFINED);
+        assert!(outcome.is_err(), "{outcome:?}");
+    }
+}
