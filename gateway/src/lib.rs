@@ -6,7 +6,9 @@ pub mod config;
 pub mod contact;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod http;
 pub mod ids;
 pub mod mqtt;
+pub mod store;
 pub mod time;
 pub mod whatsapp;

@@ -165,20 +165,30 @@ const SERVER_TRIES: u32 = 5;
 /// A code that is not in the table: permanent after two more tries (FACTS 4.2, last line).
 const UNKNOWN_CODE_TRIES: u32 = 3;
 
-/// What the answer to attempt number `attempt` (from 1) means.
+/// How often things went wrong before, this time included; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Requests for this message that may have been sent, or were refused with a code that nobody knows. Those that
+    /// provably were not sent (no connection, throttled, token refused) do not use up its tries.
+    pub tries: u32,
+    /// Failures in a row of whatever has to wait: the connection, or for the pair limit the recipient.
+    pub streak: u32,
+}
+
+/// What an answer means.
 #[must_use]
 pub fn after_answer(
     answer: &Answer,
-    attempt: u32,
+    count: Count,
     on_unknown: OnUnknown,
     now: Timestamp,
     dice: &mut Dice,
 ) -> Next {
     match answer {
         Answer::Accepted(_) => settled(State::Accepted, "Meta accepted it; waiting for the receipt".into()),
-        Answer::Refused(refusal) => after_refusal(refusal, attempt, on_unknown, now, dice),
+        Answer::Refused(refusal) => after_refusal(refusal, count, on_unknown, now, dice),
         Answer::Offline(detail) => {
-            let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, attempt));
+            let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, count.streak));
             let reason =
                 format!("no connection to the Cloud API: {detail}; it goes out when the line is back");
             wait(until, reason.clone(), Some(Gate::Connection { until, reason }))
@@ -186,14 +196,14 @@ pub fn after_answer(
         Answer::Ambiguous { detail, http_status, fbtrace_id } => {
             let status = http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
             let what = format!("{detail}{status}{}", trace(fbtrace_id.as_deref()));
-            unknown(&what, attempt, on_unknown, now)
+            unknown(&what, count.tries, on_unknown, now)
         }
     }
 }
 
 fn after_refusal(
     refusal: &Refusal,
-    attempt: u32,
+    count: Count,
     on_unknown: OnUnknown,
     now: Timestamp,
     dice: &mut Dice,
@@ -206,13 +216,13 @@ fn after_refusal(
             pause(now + PROBE_EVERY)
         }
         Class::Throttle => {
-            let own = dice.jitter(backoff(Duration::from_secs(2), THROTTLE_LIMIT, attempt));
+            let own = dice.jitter(backoff(Duration::from_secs(2), THROTTLE_LIMIT, count.streak));
             pause(now + refusal.retry_after.unwrap_or(own).min(THROTTLE_LIMIT))
         }
         Class::Maintenance => pause(now + dice.jitter(Duration::from_secs(60)).max(Duration::from_secs(20))),
         Class::PairThrottle => {
             // 4^X seconds, X = 0, 1, 2 … (Meta, "Pair rate limits"), an hour at most.
-            let seconds = 4_u64.saturating_pow(attempt.saturating_sub(1).min(6)).min(3_600);
+            let seconds = 4_u64.saturating_pow(count.streak.saturating_sub(1).min(6)).min(3_600);
             let until = now + Duration::from_secs(seconds);
             wait(until, said, Some(Gate::Pair { until }))
         }
@@ -222,13 +232,13 @@ fn after_refusal(
             let gate = Gate::Connection { until, reason: said.clone() };
             Next { state: State::Held, not_before: None, reason: said, gate: Some(gate) }
         }
-        Class::ServerAmbiguous if attempt >= SERVER_TRIES => settled(
+        Class::ServerAmbiguous if count.tries >= SERVER_TRIES => settled(
             State::Held,
-            format!("{said}; {attempt} tries failed, `bellwire outbox retry` sends it again"),
+            format!("{said}; {} tries failed, `bellwire outbox retry` sends it again", count.tries),
         ),
-        Class::ServerAmbiguous => unknown(&said, attempt, on_unknown, now),
-        Class::Unknown if attempt < UNKNOWN_CODE_TRIES => {
-            wait(now + dice.jitter(backoff(Duration::from_secs(5), OFFLINE_LIMIT, attempt)), said, None)
+        Class::ServerAmbiguous => unknown(&said, count.tries, on_unknown, now),
+        Class::Unknown if count.tries < UNKNOWN_CODE_TRIES => {
+            wait(now + dice.jitter(backoff(Duration::from_secs(5), OFFLINE_LIMIT, count.tries)), said, None)
         }
         Class::Unknown
         | Class::Request
@@ -239,11 +249,21 @@ fn after_refusal(
     }
 }
 
+/// Whether an answer uses up one of the message's tries.
+#[must_use]
+pub fn counts(answer: &Answer) -> bool {
+    match answer {
+        Answer::Accepted(_) | Answer::Ambiguous { .. } => true,
+        Answer::Offline(_) => false,
+        Answer::Refused(refusal) => matches!(refusal.class, Class::ServerAmbiguous | Class::Unknown),
+    }
+}
+
 /// What a message that was `sending` when the process died, or whose answer was lost, waits for.
 #[must_use]
-pub fn unknown(what: &str, attempt: u32, on_unknown: OnUnknown, now: Timestamp) -> Next {
+pub fn unknown(what: &str, tries: u32, on_unknown: OnUnknown, now: Timestamp) -> Next {
     // The grace time doubles, so that a Meta that answers nothing for an hour is not asked every 15 s.
-    let until = now + backoff(UNKNOWN_GRACE, Duration::from_secs(15 * 60), attempt);
+    let until = now + backoff(UNKNOWN_GRACE, Duration::from_secs(15 * 60), tries);
     let then = match on_unknown {
         OnUnknown::Retry => "if none comes it is sent again and may arrive twice",
         OnUnknown::Hold => "if none comes it is held for a person to decide",
@@ -265,6 +285,40 @@ pub fn after_grace(on_unknown: OnUnknown, now: Timestamp) -> Next {
             State::Held,
             "no status came after a lost answer; `bellwire outbox retry` sends it again, `cancel` gives it up".into(),
         ),
+    }
+}
+
+/// What a status means for a message that it may move. A failure that comes this way is judged like one in an answer
+/// (many codes come in either form, FACTS 1.5), except that the message surely did not arrive: nothing is ambiguous.
+#[must_use]
+pub fn after_status(
+    to: State,
+    refusal: Option<&Refusal>,
+    tries: u32,
+    on_unknown: OnUnknown,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> Next {
+    let Some(refusal) = refusal.filter(|_| to == State::Failed) else {
+        return settled(to, format!("WhatsApp reports: {}", to.as_str()));
+    };
+    let count = Count { tries: tries.max(1), streak: tries.max(1) };
+    let next = after_refusal(refusal, count, on_unknown, now, dice);
+    match next.state {
+        State::Unknown if count.tries > 1 => settled(State::Failed, sentence(refusal)),
+        State::Unknown => Next { state: State::Queued, reason: sentence(refusal), gate: None, ..next },
+        State::Queued if count.tries >= SERVER_TRIES => settled(State::Failed, sentence(refusal)),
+        State::Queued
+        | State::Sending
+        | State::Accepted
+        | State::Sent
+        | State::Delivered
+        | State::Read
+        | State::Played
+        | State::Failed
+        | State::Expired
+        | State::Cancelled
+        | State::Held => Next { gate: None, ..next },
     }
 }
 

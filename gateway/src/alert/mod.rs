@@ -1,8 +1,33 @@
 //! From an event to a message's end. Nothing here performs I/O, asks the time or throws its own dice.
+//!
+//! ```text
+//! event ─▶ decode ─▶ route ─▶ policy ─▶ render ═▶ outbox ═▶ sender ─▶ delivery
+//!          └───────── intake: commit, then acknowledge ─┘    └─ commit, then send ─┘
+//! ```
 
+/// Bytes to a value: JSON, text, number, CBOR, postcard.
+pub mod decode;
+/// What an answer, a status or a restart means for a message.
 pub mod delivery;
+/// What came in.
 pub mod event;
+/// Events in, decisions to the store, then the acknowledgement.
+pub mod intake;
+/// What a message says.
 pub mod message;
+/// The rows between store and sender.
+pub mod outbox;
+/// What one rule makes of one event.
+pub mod policy;
+/// The words, the time, the buttons.
+pub mod render;
+/// Which rules a topic concerns.
+pub mod route;
+/// What the configuration says about events.
 pub mod rule;
+/// Which message leaves now.
+pub mod sender;
+/// Jinja, strict and bounded.
 pub mod template;
+/// Patterns with named levels, and topics to publish to.
 pub mod topic;

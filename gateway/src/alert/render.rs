@@ -3,7 +3,6 @@
 use jiff::tz::TimeZone;
 
 use crate::alert::message::{Button, Content};
-use crate::alert::rule::Action;
 use crate::ids::{AlertId, StoreTag};
 use crate::time::Timestamp;
 
@@ -13,17 +12,16 @@ pub fn with_time(text: &str, at: Timestamp, zone: &TimeZone) -> String {
     if at.is_sane() { format!("{text}\n🕑 {}", at.for_people(zone)) } else { text.to_owned() }
 }
 
-/// The content for one alert. The buttons carry the alert and the action, since Meta echoes nothing else in a tap.
+/// The content as it goes out: each button's id carries the alert and the action, since a tap brings back nothing else.
+/// In the outbox a button's id is the action's alone, because the alert has no number before it is committed.
 #[must_use]
-pub fn content(text: String, actions: &[Action], tag: &StoreTag, alert: AlertId) -> Content {
-    let button = |action: &Action| Button { id: button_id(tag, alert, &action.id), title: action.title.clone() };
-    Content { text, buttons: actions.iter().map(button).collect(), quotes: None }
-}
-
-/// `bellwire/TAG/ALERT/ACTION`.
-#[must_use]
-pub fn button_id(tag: &StoreTag, alert: AlertId, action: &str) -> String {
-    format!("bellwire/{}/{alert}/{action}", tag.0)
+pub fn outgoing(content: &Content, tag: &StoreTag, alert: Option<AlertId>) -> Content {
+    let Some(alert) = alert else { return content.clone() };
+    let button = |button: &Button| Button {
+        id: format!("bellwire/{}/{alert}/{}", tag.0, button.id),
+        title: button.title.clone(),
+    };
+    Content { buttons: content.buttons.iter().map(button).collect(), ..content.clone() }
 }
 
 /// The alert and action behind a button of ours.

@@ -1,0 +1,183 @@
+//! The first half of the way: events in, decisions to the store, and only then the acknowledgement.
+//!
+//! The order *commit, then acknowledge* (promise P1) is [`Intake::handle`] and nowhere else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+
+use crate::alert::delivery::OnUnknown;
+use crate::alert::event::{Event, Identity};
+use crate::alert::message::{Button, Content};
+use crate::alert::policy::{Ignored, Verdict, judge};
+use crate::alert::render;
+use crate::alert::route::route;
+use crate::alert::rule::{Rule, Severity};
+use crate::alert::template::{TemplateError, Templates};
+use crate::alert::topic::Bindings;
+use crate::contact::{Contact, People};
+use crate::ids::{ConnectionName, RuleName};
+use crate::time::Timestamp;
+
+/// What to commit for one event: all of it or nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    pub event: Event,
+    /// Under which key a repetition of this event is found; `None` when none can be recognised.
+    pub key: Option<String>,
+    /// Look for an earlier event with this key first, and count this one as a duplicate if there is one.
+    pub may_repeat: bool,
+    pub alerts: Vec<NewAlert>,
+    pub ignored: Vec<(RuleName, Ignored)>,
+}
+
+/// An alert and its messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAlert {
+    pub rule: RuleName,
+    pub severity: Severity,
+    pub bindings: Bindings,
+    pub content: Content,
+    /// What went wrong on the way, though it is sent: a failed message template.
+    pub flaw: Option<String>,
+    pub connection: ConnectionName,
+    pub on_unknown: OnUnknown,
+    pub expires_at: Timestamp,
+    pub recipients: Vec<Contact>,
+}
+
+/// What happens to the intake. `T` is whatever the door needs to acknowledge.
+#[derive(Debug)]
+pub enum Input<T> {
+    Arrived(Vec<(Event, Option<T>)>),
+    Committed(BatchId),
+}
+
+/// What the intake wants done.
+#[derive(Debug)]
+pub enum Effect<T> {
+    /// All decisions in one transaction; answered with `Committed`.
+    Commit(BatchId, Vec<Decision>),
+    /// Tell the door that the event is ours.
+    Acknowledge(T),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchId(u64);
+
+/// The intake's memory: whom to acknowledge after which commit, and what decisions are made from.
+#[derive(Debug)]
+pub struct Intake<T> {
+    judge: Judge,
+    waiting: BTreeMap<BatchId, Vec<T>>,
+    next: u64,
+}
+
+/// Everything that decides what an event means. Shared by the daemon and by `bellwire try`.
+#[derive(Debug)]
+pub struct Judge {
+    rules: Vec<Rule>,
+    people: People,
+    templates: Templates,
+    site: String,
+    zone: TimeZone,
+}
+
+impl<T> Intake<T> {
+    #[must_use]
+    pub fn new(judge: Judge) -> Self {
+        Self { judge, waiting: BTreeMap::new(), next: 0 }
+    }
+
+    pub fn handle(&mut self, input: Input<T>) -> Vec<Effect<T>> {
+        match input {
+            Input::Arrived(events) => {
+                let batch = BatchId(self.next);
+                self.next += 1;
+                let (events, tokens): (Vec<Event>, Vec<Option<T>>) = events.into_iter().unzip();
+                self.waiting.insert(batch, tokens.into_iter().flatten().collect());
+                vec![Effect::Commit(
+                    batch,
+                    events.into_iter().map(|event| self.judge.decide(event)).collect(),
+                )]
+            }
+            Input::Committed(batch) => {
+                self.waiting.remove(&batch).unwrap_or_default().into_iter().map(Effect::Acknowledge).collect()
+            }
+        }
+    }
+}
+
+impl Judge {
+    pub fn new(
+        rules: Vec<Rule>,
+        people: People,
+        site: String,
+        zone: TimeZone,
+    ) -> Result<Self, TemplateError> {
+        let templates = Templates::compile(&rules)?;
+        Ok(Self { rules, people, templates, site, zone })
+    }
+
+    /// What every rule makes of the event.
+    #[must_use]
+    pub fn decide(&self, event: Event) -> Decision {
+        let (mut alerts, mut ignored) = (Vec::new(), Vec::new());
+        for (rule, bindings) in route(&self.rules, &event.topic) {
+            match judge(rule, &bindings, &event, &self.site, &self.templates) {
+                Verdict::Alert { text, flaw } => alerts.push(self.alert(rule, bindings, &event, &text, flaw)),
+                Verdict::Ignored(why) => ignored.push((rule.name.clone(), why)),
+            }
+        }
+        let (key, may_repeat) = repetition(&event);
+        Decision { event, key, may_repeat, alerts, ignored }
+    }
+
+    fn alert(
+        &self,
+        rule: &Rule,
+        bindings: Bindings,
+        event: &Event,
+        text: &str,
+        flaw: Option<String>,
+    ) -> NewAlert {
+        let button = |id: &str, title: &str| Button { id: id.to_owned(), title: title.to_owned() };
+        let at = event.received_at;
+        let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
+        NewAlert {
+            rule: rule.name.clone(),
+            severity: rule.severity,
+            content: Content {
+                text: render::with_time(text, at, &self.zone),
+                buttons: rule.actions.iter().map(|action| button(&action.id, &action.title)).collect(),
+                quotes: None,
+            },
+            flaw,
+            connection: rule.connection.clone(),
+            on_unknown: rule.on_unknown,
+            expires_at: at + device_limit.map_or(rule.expires, |limit| limit.min(rule.expires)),
+            recipients: self.people.resolve(&rule.notify).into_iter().cloned().collect(),
+            bindings,
+        }
+    }
+}
+
+/// How a second delivery of this event is recognised (RELIABILITY F19, F29): by the sender's own id if it gives one,
+/// always; else by packet identifier, topic and payload together, and only when the broker itself says that it is
+/// sending again, so that a sensor that honestly repeats a reading is heard each time.
+fn repetition(event: &Event) -> (Option<String>, bool) {
+    match &event.identity {
+        Identity::Named(id) => (Some(format!("id {} {id}", event.topic)), true),
+        Identity::Packet { id, redelivered } => {
+            let mut hash = Sha256::new();
+            hash.update(event.topic.as_bytes());
+            hash.update([0]);
+            hash.update(&event.payload);
+            let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            (Some(format!("packet {id} {hash}")), *redelivered)
+        }
+        Identity::None => (None, false),
+    }
+}

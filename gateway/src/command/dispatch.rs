@@ -1,0 +1,139 @@
+//! Which command is published now. A command counts as published at the broker's PUBACK, and not before; what was
+//! under way when the connection ended is published again (RELIABILITY E2: the MQTT library is not a queue).
+
+use std::collections::BTreeMap;
+
+use crate::ids::CommandId;
+use crate::time::Timestamp;
+
+/// Commands under way at once: the broker's usual receive maximum is 20 or more.
+const IN_FLIGHT_MAX: usize = 16;
+
+/// A command that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub id: CommandId,
+    pub topic: String,
+    pub payload: String,
+    pub retain: bool,
+    pub expires_at: Timestamp,
+    /// Who asked, as a contact id: never a phone number.
+    pub issued_by: String,
+}
+
+#[derive(Debug)]
+pub enum Input {
+    /// Something may have to be published: a commit, a timer, the start.
+    Wake,
+    Connected,
+    Disconnected,
+    /// The store's answer to `Load`, oldest first.
+    Loaded(Vec<Waiting>),
+    /// The link had no room for it.
+    Busy(CommandId),
+    /// The broker's answer.
+    Published(CommandId, Result<(), String>),
+    /// What was to be written about it is on disk.
+    Committed(CommandId),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    Load {
+        limit: usize,
+    },
+    /// Publish with QoS 1; answered with `Published`, or by `Disconnected`.
+    Publish(Waiting),
+    Commit(Change),
+    WakeAt(Timestamp),
+}
+
+/// What the store is asked to write about a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The broker has it.
+    Published { id: CommandId, at: Timestamp },
+    /// The broker said no; the reason is its own.
+    Refused { id: CommandId, at: Timestamp, reason: String },
+    /// Too late: it is never published after its time (promise P5).
+    Expired { id: CommandId, at: Timestamp },
+}
+
+#[derive(Debug, Default)]
+pub struct Dispatch {
+    connected: bool,
+    in_flight: BTreeMap<CommandId, Stage>,
+}
+
+/// A command is not loaded again between the broker's answer and its commit: it would go out twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    AtBroker,
+    Committing,
+}
+
+impl Dispatch {
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        match input {
+            Input::Connected => {
+                self.connected = true;
+                self.forget_unanswered();
+                self.load()
+            }
+            Input::Disconnected => {
+                self.connected = false;
+                self.forget_unanswered();
+                Vec::new()
+            }
+            Input::Wake => self.load(),
+            Input::Loaded(commands) => self.start(commands, now),
+            Input::Busy(id) => {
+                self.in_flight.remove(&id);
+                Vec::new() // the next PUBACK or connection wakes us
+            }
+            Input::Published(id, result) => {
+                if self.in_flight.insert(id, Stage::Committing) != Some(Stage::AtBroker) {
+                    return Vec::new(); // answered before
+                }
+                vec![Effect::Commit(match result {
+                    Ok(()) => Change::Published { id, at: now },
+                    Err(reason) => Change::Refused { id, at: now, reason },
+                })]
+            }
+            Input::Committed(id) => {
+                self.in_flight.remove(&id);
+                self.load()
+            }
+        }
+    }
+
+    fn forget_unanswered(&mut self) {
+        self.in_flight.retain(|_, stage| *stage == Stage::Committing);
+    }
+
+    /// Expired commands are loaded without a broker too: their end is recorded when it comes.
+    fn load(&self) -> Vec<Effect> {
+        vec![Effect::Load { limit: IN_FLIGHT_MAX }]
+    }
+
+    fn start(&mut self, commands: Vec<Waiting>, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut next_expiry: Option<Timestamp> = None;
+        for command in commands {
+            if self.in_flight.contains_key(&command.id) {
+                continue;
+            }
+            if command.expires_at <= now {
+                self.in_flight.insert(command.id, Stage::Committing);
+                effects.push(Effect::Commit(Change::Expired { id: command.id, at: now }));
+            } else if self.connected && self.in_flight.len() < IN_FLIGHT_MAX {
+                self.in_flight.insert(command.id, Stage::AtBroker);
+                effects.push(Effect::Publish(command));
+            } else {
+                next_expiry = next_expiry.into_iter().chain([command.expires_at]).min();
+            }
+        }
+        effects.extend(next_expiry.map(Effect::WakeAt));
+        effects
+    }
+}

@@ -1,0 +1,138 @@
+//! What a person meant by a tap or by words under an alert, and what follows.
+
+use crate::alert::render::read_button_id;
+use crate::alert::rule::{Action, Rule};
+use crate::alert::topic::Bindings;
+use crate::command::authorise::may;
+use crate::command::inbound::{Content, Reply};
+use crate::contact::{Contact, People, Phone};
+use crate::ids::{AlertId, ContactId, RuleName, StoreTag, Wamid};
+use crate::time::Timestamp;
+
+/// What is known of an alert that somebody answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub alert: AlertId,
+    pub rule: RuleName,
+    pub bindings: Bindings,
+}
+
+/// What the store can tell about what was sent.
+pub trait Memory {
+    /// The alert with this id.
+    fn alert(&self, id: AlertId) -> Option<Known>;
+    /// The alert that this message of ours spoke of, and to whom it went.
+    fn sent(&self, wamid: &Wamid) -> Option<(ContactId, Option<Known>)>;
+}
+
+/// What becomes of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Command(NewCommand),
+    /// Nothing is done; the reason is a sentence.
+    Nothing {
+        contact: Option<ContactId>,
+        reason: String,
+    },
+}
+
+/// A command to be written down, then published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCommand {
+    pub contact: ContactId,
+    pub alert: AlertId,
+    pub action: String,
+    pub topic: String,
+    pub payload: String,
+    pub retain: bool,
+    pub expires_at: Timestamp,
+}
+
+/// Understands one reply. Its age counts: the time is the webhook's own, so a body that was held up for a day asks for
+/// a command that has expired, and it does not act (RELIABILITY F38).
+#[must_use]
+pub fn understand(
+    reply: &Reply,
+    rules: &[Rule],
+    people: &People,
+    tag: &StoreTag,
+    memory: &dyn Memory,
+) -> Outcome {
+    let nothing = |contact: Option<&Contact>, reason: &str| Outcome::Nothing {
+        contact: contact.map(|contact| contact.id.clone()),
+        reason: reason.to_owned(),
+    };
+    let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+    let Some(contact) = phone.and_then(|phone| people.by_phone(&phone)) else {
+        return nothing(
+            None,
+            "the sender is not a contact; add a [[contact]] with this number if it should be one",
+        );
+    };
+    if reply.forwarded {
+        return nothing(Some(contact), "it was forwarded, not written by the sender, so it does not act");
+    }
+    let wanted = match &reply.content {
+        Content::Tap { id, title } => tapped(id, title, reply, tag, memory),
+        Content::Text(text) => quoted(text, reply, contact, memory),
+        Content::Reaction { .. } | Content::Other(_) => {
+            return nothing(Some(contact), "nothing is set up for this kind of message");
+        }
+    };
+    let (known, wanted) = match wanted {
+        Ok(wanted) => wanted,
+        Err(reason) => return nothing(Some(contact), reason),
+    };
+    let Some(rule) = rules.iter().find(|rule| rule.name == known.rule) else {
+        return nothing(Some(contact), "the rule of this alert is no longer in the configuration");
+    };
+    let Some(action) = rule.actions.iter().find(|action| is_wanted(action, &wanted)) else {
+        return nothing(Some(contact), "the alert has no action of this name");
+    };
+    if !may(contact, action) {
+        return nothing(Some(contact), "the contact has none of the roles that this action asks for");
+    }
+    Outcome::Command(NewCommand {
+        contact: contact.id.clone(),
+        alert: known.alert,
+        action: action.id.clone(),
+        topic: action.topic.fill(&known.bindings),
+        payload: action.payload.clone(),
+        retain: action.retain,
+        expires_at: reply.at + action.expires,
+    })
+}
+
+type Wanted = Result<(Known, String), &'static str>;
+
+fn tapped(id: &str, title: &str, reply: &Reply, tag: &StoreTag, memory: &dyn Memory) -> Wanted {
+    if let Some((alert, action)) = read_button_id(tag, id) {
+        let known = memory.alert(alert).ok_or("the alert of this button is no longer kept")?;
+        return Ok((known, action.to_owned()));
+    }
+    // A template's quick reply may bring back only its label (FACTS 1.3); the message that it answers tells the alert.
+    let (_, known) = answered(reply, memory)?;
+    Ok((known, title.to_owned()))
+}
+
+fn quoted(text: &str, reply: &Reply, contact: &Contact, memory: &dyn Memory) -> Wanted {
+    let (to, known) = answered(reply, memory)?;
+    if to != contact.id {
+        return Err("the message that it answers was sent to somebody else");
+    }
+    Ok((known, text.to_owned()))
+}
+
+fn answered(reply: &Reply, memory: &dyn Memory) -> Result<(ContactId, Known), &'static str> {
+    let wamid =
+        reply.quotes.as_ref().ok_or("it answers no message: reply to the alert itself, or tap its button")?;
+    let (to, known) =
+        memory.sent(wamid).ok_or("the message that it answers is not one of ours, or no longer kept")?;
+    Ok((to, known.ok_or("the message that it answers is not an alert")?))
+}
+
+/// By id or by title, in any case, spaces around it aside.
+fn is_wanted(action: &Action, wanted: &str) -> bool {
+    let wanted = wanted.trim().to_lowercase();
+    action.id.to_lowercase() == wanted || action.title.to_lowercase() == wanted
+}

@@ -1,0 +1,87 @@
+//! The accept loop over hyper: `axum::serve` never times out a connection that sends half a header (RELIABILITY E16).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+/// Meta posts concurrently and keeps connections; 64 fit into the 1,024 descriptors of the unit many times over.
+const CONNECTIONS_MAX: usize = 64;
+/// A header that takes longer is an attack or a dead line (RELIABILITY F39).
+const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+/// After this a connection that is still answering is cut.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Without a free descriptor `accept` fails at once: wait instead of spinning (RELIABILITY F14).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves until `stop` says so, then lets answers under way finish.
+pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut open = tokio::task::JoinSet::new();
+    loop {
+        // The permit comes before the accept: what is not accepted waits in the kernel, not in our memory.
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        while open.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => {
+                drop(stream.set_nodelay(true)); // an answer of 20 bytes must not wait for more
+                let (routes, stop) = (routes.clone(), stop.clone());
+                open.spawn(async move {
+                    converse(stream, routes, stop).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted; trying again in half a second");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    let drained = tokio::time::timeout(DRAIN, async { while open.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(connections = open.len(), "connections were cut at the end");
+    }
+}
+
+async fn converse(stream: tokio::net::TcpStream, routes: Router, mut stop: watch::Receiver<bool>) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .max_buf_size(64 * 1024) // a header larger than this is refused
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes_as_service(routes)));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await); // a sender that is gone means stop, too
+}
+
+fn routes_as_service(
+    routes: Router,
+) -> impl tower_service::Service<
+    hyper::Request<hyper::body::Incoming>,
+    Response = axum::response::Response,
+    Error = Infallible,
+    Future: Send,
+> + Clone {
+    routes.into_service()
+}

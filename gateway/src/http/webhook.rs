@@ -1,0 +1,102 @@
+//! Meta's door (FACTS 3.1 to 3.3): 200 only after the raw body is on disk, else 503, so that Meta sends it again.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
+
+/// Meta sends up to 3 MB (FACTS 3.3).
+const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// A body that takes longer is a dead line; Meta posts it again.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Meta wants an answer within a second; a disk that takes longer than this gets the body again later.
+const KEEP_DEADLINE: Duration = Duration::from_secs(5);
+/// Bodies in memory at once: 8 of 4 MiB are a quarter of the unit's memory limit.
+const BODIES_MAX: usize = 8;
+
+/// What the answers depend on.
+pub trait Webhook: Send + Sync {
+    /// Judges the verification request by its query string.
+    fn handshake(&self, query: &str) -> Handshake;
+    /// Whether the signature is right for these raw bytes.
+    fn is_genuine(&self, signature: Option<&str>, body: &[u8]) -> bool;
+    /// Commits the body; `true` when it is on disk.
+    fn keep(&self, body: Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+    /// Counts what was answered, for the metrics.
+    fn answered(&self, status: u16);
+}
+
+/// The answer to Meta's verification request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handshake {
+    /// The token is right: send this back as plain text.
+    Challenge(String),
+    Wrong,
+    Malformed,
+}
+
+#[derive(Clone)]
+struct Door {
+    webhook: Arc<dyn Webhook>,
+    bodies: Arc<Semaphore>,
+}
+
+/// `GET` and `POST /webhook/whatsapp`, also under `/api/whatsapp/webhook`.
+pub fn webhook_routes(webhook: Arc<dyn Webhook>) -> Router {
+    let methods = || get(verify).post(receive);
+    Router::new()
+        .route("/webhook/whatsapp", methods())
+        .route("/api/whatsapp/webhook", methods())
+        .with_state(Door { webhook, bodies: Arc::new(Semaphore::new(BODIES_MAX)) })
+}
+
+async fn verify(State(door): State<Door>, RawQuery(query): RawQuery) -> Response {
+    match door.webhook.handshake(query.as_deref().unwrap_or_default()) {
+        Handshake::Challenge(challenge) => {
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], challenge).into_response()
+        }
+        Handshake::Wrong => (StatusCode::FORBIDDEN, "the verify token is not ours\n").into_response(),
+        Handshake::Malformed => {
+            (StatusCode::BAD_REQUEST, "this address is for Meta's webhook verification\n").into_response()
+        }
+    }
+}
+
+async fn receive(State(door): State<Door>, headers: HeaderMap, body: Body) -> Response {
+    let (status, sentence) = judge(&door, &headers, body).await;
+    door.webhook.answered(status.as_u16());
+    (status, sentence).into_response()
+}
+
+async fn judge(door: &Door, headers: &HeaderMap, body: Body) -> (StatusCode, &'static str) {
+    let Ok(_permit) = door.bodies.acquire().await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
+    };
+    let collected = tokio::time::timeout(BODY_DEADLINE, Limited::new(body, BODY_MAX_BYTES).collect()).await;
+    let body = match collected {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than Meta ever sends\n");
+        }
+        Ok(Err(_)) => return (StatusCode::BAD_REQUEST, "the body did not arrive whole\n"),
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
+    };
+    let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
+    if !door.webhook.is_genuine(signature, &body) {
+        return (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n");
+    }
+    match tokio::time::timeout(KEEP_DEADLINE, door.webhook.keep(body)).await {
+        Ok(true) => (StatusCode::OK, "kept\n"),
+        Ok(false) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "it could not be stored; send it again\n"),
+    }
+}

@@ -1,0 +1,146 @@
+//! What the intake commits: an event, its alerts and their messages, or a count.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Result, params};
+
+use super::{Store, checksum};
+use crate::alert::intake::{Decision, NewAlert};
+use crate::alert::policy::Ignored;
+use crate::ids::{AlertId, EventId};
+use crate::time::Timestamp;
+
+/// How much of a payload is kept for people to look at.
+const PAYLOAD_KEPT_BYTES: usize = 4_096;
+
+/// What became of a decision, for the log and the metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted {
+    pub alerts: usize,
+    pub messages: usize,
+    /// Per word of `Ignored::as_str`, `duplicate` and `no-rule` included.
+    pub ignored: BTreeMap<&'static str, u64>,
+}
+
+impl Store {
+    /// Writes the decisions down; call it inside a transaction.
+    pub fn accept(&self, decisions: &[Decision]) -> Result<Accepted> {
+        let mut accepted = Accepted::default();
+        for decision in decisions {
+            self.accept_one(decision, &mut accepted)?;
+        }
+        Ok(accepted)
+    }
+
+    fn accept_one(&self, decision: &Decision, accepted: &mut Accepted) -> Result<()> {
+        let event = &decision.event;
+        let mut count = |rule: &str, word: &'static str, reason: Option<&str>| {
+            *accepted.ignored.entry(word).or_default() += 1;
+            self.tally(rule, word, event.received_at, &event.topic, reason)
+        };
+        if decision.may_repeat && self.seen(decision.key.as_deref())? {
+            return count("", "duplicate", None);
+        }
+        for (rule, why) in &decision.ignored {
+            count(&rule.0, why.as_str(), why.reason().as_deref())?;
+        }
+        if decision.alerts.is_empty() && decision.ignored.is_empty() {
+            return count("", "no-rule", None);
+        }
+        let unreadable = decision.ignored.iter().map(|(_, why)| why).find(|why| why.reason().is_some());
+        if decision.alerts.is_empty() && unreadable.is_none() {
+            return Ok(());
+        }
+        let id = self.insert_event(decision, unreadable)?;
+        for alert in &decision.alerts {
+            accepted.alerts += 1;
+            accepted.messages += self.insert_alert(id, alert, event.received_at)?;
+        }
+        Ok(())
+    }
+
+    fn seen(&self, key: Option<&str>) -> Result<bool> {
+        self.sql.prepare_cached("SELECT 1 FROM event WHERE key = ?1 LIMIT 1")?.exists([key])
+    }
+
+    fn tally(
+        &self,
+        rule: &str,
+        outcome: &str,
+        at: Timestamp,
+        topic: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO tally VALUES (?1, ?2, 1, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+                 SET count = count + 1, last_at = ?3, last_topic = ?4, last_reason = ?5",
+            )?
+            .execute(params![rule, outcome, at.0, topic, reason])
+            .map(drop)
+    }
+
+    fn insert_event(&self, decision: &Decision, unreadable: Option<&Ignored>) -> Result<EventId> {
+        let event = &decision.event;
+        let kept = &event.payload[..event.payload.len().min(PAYLOAD_KEPT_BYTES)];
+        let (outcome, reason) = match unreadable {
+            Some(why) if decision.alerts.is_empty() => (why.as_str(), why.reason()),
+            Some(_) | None => ("alerted", None),
+        };
+        let sum = checksum::of(&[event.topic.as_bytes(), kept]);
+        let length = i64::try_from(event.payload.len()).unwrap_or(i64::MAX);
+        self.sql
+            .prepare_cached(
+                "INSERT INTO event (received_at, source, topic, payload, payload_bytes, key, outcome, reason, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .insert(params![
+                event.received_at.0,
+                event.source.as_str(),
+                event.topic,
+                kept,
+                length,
+                decision.key,
+                outcome,
+                reason,
+                sum
+            ])
+            .map(EventId)
+    }
+
+    fn insert_alert(&self, event: EventId, alert: &NewAlert, at: Timestamp) -> Result<usize> {
+        let bindings = serde_json::to_string(&alert.bindings).unwrap_or_default();
+        let id = self
+            .sql
+            .prepare_cached(
+                "INSERT INTO alert (event, rule, severity, bindings, flaw, raised_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .insert(params![event.0, alert.rule.0, alert.severity.rank(), bindings, alert.flaw, at.0])
+            .map(AlertId)?;
+        for contact in &alert.recipients {
+            self.insert_message(&super::outbox::NewMessage {
+                connection: &alert.connection,
+                contact: &contact.id,
+                phone: &contact.phone,
+                alert: Some(id),
+                severity: alert.severity,
+                content: &alert.content,
+                on_unknown: alert.on_unknown,
+                created_at: at,
+                expires_at: alert.expires_at,
+            })?;
+        }
+        Ok(alert.recipients.len())
+    }
+
+    /// How many events were counted under that word.
+    pub fn tally_of(&self, outcome: &str) -> Result<u64> {
+        let count: Option<i64> = self
+            .sql
+            .prepare_cached("SELECT sum(count) FROM tally WHERE outcome = ?1")?
+            .query_row([outcome], |row| row.get(0))
+            .optional()?
+            .flatten();
+        Ok(u64::try_from(count.unwrap_or(0)).unwrap_or(0))
+    }
+}

@@ -1,0 +1,126 @@
+//! What people decide: send this, send it again, hold it, give it up.
+
+use rusqlite::Result;
+
+use super::Store;
+use super::outbox::NewMessage;
+use crate::alert::delivery::{Next, OnUnknown, State};
+use crate::alert::message::Content;
+use crate::alert::rule::Severity;
+use crate::contact::Contact;
+use crate::ids::{ConnectionName, MessageId};
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// A test message that could not leave within a day has no reader any more.
+const BY_HAND_EXPIRES: Duration = Duration::from_secs(24 * 3_600);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    #[error("there is no message {0} in the outbox; `bellwire outbox list` shows their numbers")]
+    NoSuchMessage(MessageId),
+    #[error("message {0} is {state}: {rule}", state = .1.as_str(), rule = .2)]
+    NotPossible(MessageId, State, &'static str),
+    #[error("the database could not be written: {0}")]
+    Sql(#[from] rusqlite::Error),
+}
+
+impl Store {
+    /// A message by hand, through the real outbox.
+    pub fn compose(
+        &self,
+        connection: &ConnectionName,
+        contact: &Contact,
+        text: String,
+        now: Timestamp,
+    ) -> Result<MessageId> {
+        self.insert_message(&NewMessage {
+            connection,
+            contact: &contact.id,
+            phone: &contact.phone,
+            alert: None,
+            severity: Severity::Warning,
+            content: &Content { text, buttons: Vec::new(), quotes: None },
+            on_unknown: OnUnknown::Retry,
+            created_at: now,
+            expires_at: now + BY_HAND_EXPIRES,
+        })
+    }
+
+    /// Sends it again, whatever its age.
+    pub fn retry(&self, id: MessageId, now: Timestamp) -> std::result::Result<(), ActError> {
+        let state = self.state(id)?.ok_or(ActError::NoSuchMessage(id))?;
+        match state {
+            State::Held
+            | State::Failed
+            | State::Expired
+            | State::Cancelled
+            | State::Unknown
+            | State::Queued => {}
+            State::Sending => {
+                return Err(ActError::NotPossible(id, state, "its answer is awaited; try again in a minute"));
+            }
+            State::Accepted | State::Sent | State::Delivered | State::Read | State::Played => {
+                return Err(ActError::NotPossible(
+                    id,
+                    state,
+                    "it went out; `bellwire send` writes a new one",
+                ));
+            }
+        }
+        // Only where a request may have left is a second copy possible.
+        let doubtful = i64::from(state == State::Unknown);
+        self.sql
+            .prepare_cached(
+                "UPDATE message SET expires_at = max(expires_at, ?2), tries = 0,
+                     possible_duplicate = max(possible_duplicate, ?3) WHERE id = ?1",
+            )?
+            .execute((id.0, (now + BY_HAND_EXPIRES).0, doubtful))?;
+        self.decide(id, State::Queued, "an operator asked to send it again", now)
+    }
+
+    /// Keeps it back until `retry` or `cancel`.
+    pub fn hold(&self, id: MessageId, now: Timestamp) -> std::result::Result<(), ActError> {
+        self.stop(id, State::Held, "an operator holds it; `bellwire outbox retry` sends it", now)
+    }
+
+    /// Gives it up.
+    pub fn cancel(&self, id: MessageId, now: Timestamp) -> std::result::Result<(), ActError> {
+        self.stop(id, State::Cancelled, "an operator gave it up", now)
+    }
+
+    fn stop(
+        &self,
+        id: MessageId,
+        to: State,
+        reason: &str,
+        now: Timestamp,
+    ) -> std::result::Result<(), ActError> {
+        let state = self.state(id)?.ok_or(ActError::NoSuchMessage(id))?;
+        match state {
+            State::Queued | State::Unknown | State::Held => self.decide(id, to, reason, now),
+            State::Sending
+            | State::Accepted
+            | State::Sent
+            | State::Delivered
+            | State::Read
+            | State::Played
+            | State::Failed
+            | State::Expired
+            | State::Cancelled => {
+                Err(ActError::NotPossible(id, state, "only what still waits can be held or cancelled"))
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        id: MessageId,
+        state: State,
+        reason: &str,
+        now: Timestamp,
+    ) -> std::result::Result<(), ActError> {
+        let next = Next { state, not_before: None, reason: reason.to_owned(), gate: None };
+        self.advance(id, &next, now).map_err(ActError::Sql)
+    }
+}

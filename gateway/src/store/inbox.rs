@@ -1,0 +1,127 @@
+//! Webhook bodies, and the replies in them.
+
+use rusqlite::{OptionalExtension, Result, params};
+
+use super::{Store, checksum};
+use crate::command::inbound::{Content, Reply};
+use crate::command::reply::{Known, Memory, Outcome};
+use crate::ids::{AlertId, ContactId, InboxId, RuleName, Wamid};
+use crate::time::Timestamp;
+
+impl Store {
+    /// Keeps a body whose signature was right. Committed before Meta is answered 200 (promise P4).
+    pub fn keep_webhook(&self, body: &[u8], now: Timestamp) -> Result<InboxId> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO inbox (received_at, body, state, checksum) VALUES (?1, ?2, 'new', ?3)",
+            )?
+            .insert(params![now.0, body, checksum::of(&[body])])
+            .map(InboxId)
+    }
+
+    /// The oldest body that was not read yet. One that is damaged on disk is put aside, and the next is taken.
+    pub fn next_webhook(&self) -> Result<Option<(InboxId, Vec<u8>)>> {
+        loop {
+            let found = self
+                .sql
+                .prepare_cached(
+                    "SELECT id, body, checksum FROM inbox WHERE state = 'new' ORDER BY id LIMIT 1",
+                )?
+                .query_row([], |row| {
+                    Ok((InboxId(row.get(0)?), row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
+                })
+                .optional()?;
+            let Some((id, body, sum)) = found else { return Ok(None) };
+            if sum == checksum::of(&[&body]) {
+                return Ok(Some((id, body)));
+            }
+            tracing::error!(inbox = id.0, "a webhook body is damaged on disk and was put aside");
+            self.close_webhook(id, "damaged", "the body is damaged on disk: its checksum does not match")?;
+        }
+    }
+
+    /// The body has been read; `note` says what was in it.
+    pub fn close_webhook(&self, id: InboxId, state: &str, note: &str) -> Result<()> {
+        self.sql
+            .prepare_cached("UPDATE inbox SET state = ?2, note = ?3 WHERE id = ?1")?
+            .execute(params![id.0, state, note])
+            .map(drop)
+    }
+
+    /// Whether this message of a person was taken before: Meta delivers at least once.
+    pub fn knows_reply(&self, wamid: &Wamid) -> Result<bool> {
+        self.sql.prepare_cached("SELECT 1 FROM reply WHERE wamid = ?1")?.exists([&wamid.0])
+    }
+
+    /// Writes down a reply and what became of it.
+    pub fn keep_reply(&self, inbox: InboxId, reply: &Reply, outcome: &Outcome, now: Timestamp) -> Result<()> {
+        let (kind, text) = describe(&reply.content);
+        let (contact, word, reason) = match outcome {
+            Outcome::Command(command) => (Some(&command.contact), "command", None),
+            Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason.as_str())),
+        };
+        self.sql.prepare_cached("INSERT INTO reply VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+            params![
+                reply.wamid.0,
+                inbox.0,
+                reply.at.0,
+                contact.map(|contact| &contact.0),
+                kind,
+                text,
+                word,
+                reason
+            ],
+        )?;
+        match outcome {
+            Outcome::Command(command) => self.insert_command(&reply.wamid, command, now),
+            Outcome::Nothing { .. } => Ok(()),
+        }
+    }
+
+    fn read_alert(&self, id: AlertId) -> Result<Option<Known>> {
+        self.sql
+            .prepare_cached("SELECT rule, bindings FROM alert WHERE id = ?1")?
+            .query_row([id.0], |row| {
+                let bindings = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
+                Ok(Known { alert: id, rule: RuleName(row.get(0)?), bindings })
+            })
+            .optional()
+    }
+
+    fn read_sent(&self, wamid: &Wamid) -> Result<Option<(ContactId, Option<Known>)>> {
+        let Some(id) = self.message_of(wamid)? else { return Ok(None) };
+        let (contact, alert) =
+            self.sql
+                .prepare_cached("SELECT contact, alert FROM message WHERE id = ?1")?
+                .query_row([id.0], |row| Ok((ContactId(row.get(0)?), row.get::<_, Option<i64>>(1)?)))?;
+        let known = alert.map(|alert| self.read_alert(AlertId(alert))).transpose()?.flatten();
+        Ok(Some((contact, known)))
+    }
+}
+
+/// A read that fails looks like nothing found, and is logged: the reply is then recorded as not understood rather than
+/// held for ever, since a failing disk stops the store at its next write anyway.
+impl Memory for Store {
+    fn alert(&self, id: AlertId) -> Option<Known> {
+        self.read_alert(id).unwrap_or_else(|error| {
+            tracing::error!(%error, "an alert could not be read");
+            None
+        })
+    }
+
+    fn sent(&self, wamid: &Wamid) -> Option<(ContactId, Option<Known>)> {
+        self.read_sent(wamid).unwrap_or_else(|error| {
+            tracing::error!(%error, "a sent message could not be read");
+            None
+        })
+    }
+}
+
+fn describe(content: &Content) -> (&'static str, String) {
+    match content {
+        Content::Tap { title, .. } => ("tap", title.clone()),
+        Content::Text(text) => ("text", text.clone()),
+        Content::Reaction { emoji } => ("reaction", emoji.clone().unwrap_or_default()),
+        Content::Other(kind) => ("other", kind.clone()),
+    }
+}

@@ -1,0 +1,31 @@
+//! The only SQL: one SQLite file that is the queue, the inbox and the record (RELIABILITY: WAL, FULL, one writer).
+//! Nothing here decides; it writes what the pure parts decided and hands out what is due.
+
+/// Events, alerts and their messages: what the intake commits.
+mod accept;
+/// What people decide: retry, hold, cancel, a message by hand.
+mod act;
+/// The first eight bytes of SHA-256 over a row's content.
+mod checksum;
+/// Commands on their way to the broker.
+mod commands;
+/// Webhook bodies, and the replies in them.
+mod inbox;
+/// What people look at: lists and one row's whole story.
+mod look;
+/// Opening: pragmas that are read back, the lock, migrations with a backup before.
+mod open;
+/// Messages on their way: what is due, attempts, outcomes, receipts.
+mod outbox;
+/// The reserve on disk that a full disk is cleaned with.
+mod reserve;
+/// Old rows go, a few at a time.
+mod retention;
+/// The thread that owns the connection and commits in groups.
+mod thread;
+
+pub use accept::Accepted;
+pub use act::ActError;
+pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
+pub use open::{Lock, LockError, OpenError, Store};
+pub use thread::{Gone, Handle, StoreThread};

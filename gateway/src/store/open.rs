@@ -1,0 +1,209 @@
+//! Opening the store: only when it is surely durable, surely ours alone, and of a version that we know.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::chance::Dice;
+use crate::ids::StoreTag;
+
+/// Appended to, never edited: the index is the version that the script leads to, less one.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// The open database. All writing happens on one connection of one thread.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) sql: Connection,
+    pub(super) directory: PathBuf,
+    pub(super) tag: StoreTag,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "the state directory {0} cannot be used: {1}; create it and give it to the user that runs bellwire"
+    )]
+    Directory(PathBuf, std::io::Error),
+    #[error("the database is of version {0}, newer than this bellwire knows ({known}); install the newer version again", known = MIGRATIONS.len())]
+    Newer(usize),
+    #[error(
+        "the database runs with {0} instead of {1}, which would not survive a power cut; is {2} on a network file system? Put it on a local disk"
+    )]
+    NotDurable(&'static str, &'static str, PathBuf),
+    #[error(
+        "the backup before the migration failed, nothing was changed: {0}; free some space and start again"
+    )]
+    Backup(rusqlite::Error),
+    #[error("the database {0} cannot be opened: {1}")]
+    Sql(PathBuf, rusqlite::Error),
+    #[error("there is no database in {0} yet: start `bellwire run` once, or give the right --state")]
+    Missing(PathBuf),
+}
+
+/// Held while a daemon runs on this state directory; the kernel lets go when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "holding the file open is holding the lock")] File);
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("another bellwire already runs on {0}; stop it first: systemctl stop bellwire")]
+    Taken(PathBuf),
+    #[error("the lock file {0} cannot be made: {1}")]
+    File(PathBuf, std::io::Error),
+}
+
+impl Lock {
+    /// One daemon a state directory: two would send everything twice (RELIABILITY F10).
+    pub fn take(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join("bellwire.lock");
+        let refuse = |error| LockError::File(path.clone(), error);
+        std::fs::create_dir_all(directory).map_err(refuse)?;
+        let file = File::create(&path).map_err(refuse)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(LockError::Taken(directory.to_owned())),
+            Err(TryLockError::Error(error)) => Err(refuse(error)),
+        }
+    }
+}
+
+impl Store {
+    /// Opens or creates the database, brings it to this version, and checks that a commit will be durable.
+    pub fn open(directory: &Path, dice: &mut Dice) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| OpenError::Directory(directory.to_owned(), error))?;
+        let path = directory.join("bellwire.db");
+        let wrap = |error| OpenError::Sql(path.clone(), error);
+        let sql = Connection::open(&path).map_err(wrap)?;
+        configure(&sql, &path)?;
+        migrate(&sql, directory, &path)?;
+        super::reserve::keep(directory);
+        sql.execute("INSERT OR IGNORE INTO meta VALUES ('tag', ?1)", [dice.tag()]).map_err(wrap)?;
+        Self::with(sql, directory).map_err(wrap)
+    }
+
+    /// For the commands of an operator, beside a daemon that may be running: short transactions only.
+    pub fn open_existing(directory: &Path) -> Result<Self, OpenError> {
+        let path = directory.join("bellwire.db");
+        if !path.exists() {
+            return Err(OpenError::Missing(directory.to_owned()));
+        }
+        let wrap = |error| OpenError::Sql(path.clone(), error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let sql = Connection::open_with_flags(&path, flags).map_err(wrap)?;
+        configure(&sql, &path)?;
+        match version(&sql).map_err(wrap)? {
+            found if found > MIGRATIONS.len() => Err(OpenError::Newer(found)),
+            found if found < MIGRATIONS.len() => Err(OpenError::Missing(directory.to_owned())),
+            _ => Self::with(sql, directory).map_err(wrap),
+        }
+    }
+
+    fn with(sql: Connection, directory: &Path) -> rusqlite::Result<Self> {
+        sql.set_prepared_statement_cache_capacity(64); // every statement of this module, prepared once
+        let tag = sql.query_row("SELECT value FROM meta WHERE key = 'tag'", [], |row| row.get(0))?;
+        Ok(Self { sql, directory: directory.to_owned(), tag: StoreTag(tag) })
+    }
+
+    #[must_use]
+    pub fn tag(&self) -> &StoreTag {
+        &self.tag
+    }
+
+    /// Everything in `work` or nothing, durable when it returns.
+    pub fn transaction<T>(&self, work: impl FnOnce(&Self) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        self.sql.execute_batch("BEGIN IMMEDIATE")?;
+        match work(self).and_then(|value| self.sql.execute_batch("COMMIT").map(|()| value)) {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                // After some errors SQLite has rolled back already; a second ROLLBACK then fails, which is as well.
+                let _already_rolled_back = self.sql.execute_batch("ROLLBACK");
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The settings of RELIABILITY 5.1, read back because a setting that silently does not hold is worse than none.
+fn configure(sql: &Connection, path: &Path) -> Result<(), OpenError> {
+    let wrap = |error| OpenError::Sql(path.to_owned(), error);
+    sql.busy_timeout(Duration::from_secs(5)).map_err(wrap)?; // an operator's command may be writing
+    sql.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = 64;      -- a short WAL exposes little to bit rot (E12) and fits a full disk (E10)
+         PRAGMA journal_size_limit = 262144;
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA mmap_size = 0;
+         PRAGMA cache_size = -1024;           -- 1 MiB: the working set is the head of each lane
+         PRAGMA secure_delete = OFF;",
+    )
+    .map_err(wrap)?;
+    let journal: String = sql.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(wrap)?;
+    let synchronous: i64 = sql.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(wrap)?;
+    if journal != "wal" {
+        return Err(OpenError::NotDurable("another journal", "journal_mode=WAL", path.to_owned()));
+    }
+    if synchronous != 2 {
+        return Err(OpenError::NotDurable("a weaker setting", "synchronous=FULL", path.to_owned()));
+    }
+    Ok(())
+}
+
+fn version(sql: &Connection) -> rusqlite::Result<usize> {
+    sql.query_row("PRAGMA user_version", [], |row| row.get(0)).map(|version: u32| version as usize)
+}
+
+/// Each step in a transaction of its own, after a backup when there is something to lose.
+fn migrate(sql: &Connection, directory: &Path, path: &Path) -> Result<(), OpenError> {
+    let wrap = |error| OpenError::Sql(path.to_owned(), error);
+    let found = version(sql).map_err(wrap)?;
+    if found > MIGRATIONS.len() {
+        return Err(OpenError::Newer(found));
+    }
+    if found > 0 && found < MIGRATIONS.len() {
+        let backup = directory.join(format!("bellwire.db.before-version-{}", MIGRATIONS.len()));
+        if !backup.exists() {
+            sql.execute("VACUUM INTO ?1", [backup.to_string_lossy()]).map_err(OpenError::Backup)?;
+        }
+    }
+    for (index, script) in MIGRATIONS.iter().enumerate().skip(found) {
+        sql.execute_batch(&format!("BEGIN IMMEDIATE; {script} PRAGMA user_version = {}; COMMIT;", index + 1))
+            .map_err(wrap)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_refused_and_the_first_goes_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = Lock::take(directory.path()).expect("free");
+        assert!(matches!(Lock::take(directory.path()), Err(LockError::Taken(_))));
+        drop(first);
+        Lock::take(directory.path()).expect("free again");
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_is_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        store.sql.execute_batch("PRAGMA user_version = 99").expect("set");
+        drop(store);
+        assert!(matches!(Store::open(directory.path(), &mut Dice::seeded(1)), Err(OpenError::Newer(99))));
+    }
+
+    #[test]
+    fn a_store_keeps_its_tag() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens").tag().clone();
+        let second = Store::open(directory.path(), &mut Dice::seeded(2)).expect("opens").tag().clone();
+        assert_eq!(first, second);
+    }
+}

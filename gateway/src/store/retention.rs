@@ -1,0 +1,45 @@
+//! Old rows go, a few at a time: one big DELETE would need a WAL that a nearly full disk does not have (RELIABILITY E10).
+
+use std::time::Duration;
+
+use rusqlite::Result;
+
+use super::Store;
+use crate::time::Timestamp;
+
+/// DESIGN 6: 90 days, then a record is of no use to anyone and a risk to the people in it.
+const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// Rows of each kind that one call removes.
+const BATCH: i64 = 50;
+
+impl Store {
+    /// Removes a batch of what is older than 90 days and at an end; `true` when there may be more.
+    pub fn forget_old(&self, now: Timestamp) -> Result<bool> {
+        if !now.is_sane() {
+            return Ok(false);
+        }
+        let before = (now - KEEP).0;
+        let old_messages = "SELECT id FROM message WHERE id < (SELECT coalesce(min(id), 0) + ?2 FROM message)
+             AND changed_at < ?1 AND state NOT IN ('queued', 'sending', 'unknown', 'held')";
+        let mut removed = 0;
+        for statement in [
+            &format!("DELETE FROM receipt WHERE message IN ({old_messages})"),
+            &format!("DELETE FROM attempt WHERE message IN ({old_messages})"),
+            &format!("DELETE FROM sent WHERE message IN ({old_messages})"),
+            &format!("DELETE FROM message WHERE id IN ({old_messages})"),
+            "DELETE FROM alert WHERE id IN (SELECT a.id FROM alert a WHERE a.raised_at < ?1
+                 AND NOT EXISTS (SELECT 1 FROM message WHERE alert = a.id) ORDER BY a.id LIMIT ?2)",
+            "DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.received_at < ?1
+                 AND NOT EXISTS (SELECT 1 FROM alert WHERE event = e.id) ORDER BY e.id LIMIT ?2)",
+            "DELETE FROM command WHERE id IN (SELECT id FROM command
+                 WHERE changed_at < ?1 AND state != 'queued' ORDER BY id LIMIT ?2)",
+            "DELETE FROM reply WHERE wamid IN (SELECT r.wamid FROM reply r WHERE r.at < ?1
+                 AND NOT EXISTS (SELECT 1 FROM command WHERE reply = r.wamid) LIMIT ?2)",
+            "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox
+                 WHERE received_at < ?1 AND state != 'new' ORDER BY id LIMIT ?2)",
+        ] {
+            removed += self.sql.prepare_cached(statement)?.execute([before, BATCH])?;
+        }
+        Ok(removed > 0)
+    }
+}

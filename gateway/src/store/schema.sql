@@ -1,0 +1,138 @@
+-- Version 1. A migration is appended, never edited; a test opens a database of every past version.
+-- Times are milliseconds since 1970-01-01 UTC. checksum: the first 8 bytes of SHA-256 over the row's content.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Events that led to an alert, or that could not be read. What was read and not worth an alert is counted in `tally`.
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY,
+    received_at INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,              -- its first 4,096 bytes
+    payload_bytes INTEGER NOT NULL,     -- how long it was
+    key TEXT,                           -- by which a repetition is found
+    outcome TEXT NOT NULL,
+    reason TEXT,
+    checksum BLOB NOT NULL
+) STRICT;
+CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL;
+
+CREATE TABLE tally (
+    rule TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    last_topic TEXT NOT NULL,
+    last_reason TEXT,
+    PRIMARY KEY (rule, outcome)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alert (
+    id INTEGER PRIMARY KEY,
+    event INTEGER NOT NULL REFERENCES event (id),
+    rule TEXT NOT NULL,
+    severity INTEGER NOT NULL,          -- 0 info, 1 warning, 2 critical
+    bindings TEXT NOT NULL,             -- the topic's named levels, JSON
+    flaw TEXT,                          -- what went wrong though it was sent
+    raised_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX alert_event ON alert (event);
+
+-- The outbox: one row a message.
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY,
+    connection TEXT NOT NULL,
+    contact TEXT NOT NULL,
+    phone TEXT NOT NULL,                -- E.164, with +
+    alert INTEGER REFERENCES alert (id),
+    severity INTEGER NOT NULL,
+    content TEXT NOT NULL,              -- JSON: text, buttons, quotes
+    on_unknown TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    not_before INTEGER NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL,               -- a sentence
+    attempts INTEGER NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0,   -- attempts that count against the limit
+    possible_duplicate INTEGER NOT NULL DEFAULT 0,
+    code INTEGER,                       -- Graph API error code of the last refusal
+    fbtrace_id TEXT,
+    checksum BLOB NOT NULL
+) STRICT;
+CREATE INDEX message_lane ON message (connection, contact, severity DESC, id) WHERE state = 'queued';
+CREATE INDEX message_wait ON message (not_before) WHERE state IN ('queued', 'unknown');
+CREATE INDEX message_expiry ON message (expires_at) WHERE state = 'queued';
+CREATE INDEX message_sending ON message (id) WHERE state = 'sending';
+CREATE INDEX message_alert ON message (alert);
+
+-- Every id that Meta gave to a message of ours; a message that was sent again has two.
+CREATE TABLE sent (
+    wamid TEXT PRIMARY KEY,
+    message INTEGER NOT NULL REFERENCES message (id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_message ON sent (message);
+
+CREATE TABLE attempt (
+    message INTEGER NOT NULL REFERENCES message (id),
+    number INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,                   -- NULL: the answer never came to us
+    outcome TEXT,
+    http_status INTEGER,
+    code INTEGER,
+    fbtrace_id TEXT,
+    PRIMARY KEY (message, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE receipt (
+    wamid TEXT NOT NULL,
+    status TEXT NOT NULL,
+    message INTEGER NOT NULL REFERENCES message (id),
+    at INTEGER NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (wamid, status)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX receipt_message ON receipt (message);
+
+-- The inbox: raw webhook bodies, stored before Meta is answered 200.
+CREATE TABLE inbox (
+    id INTEGER PRIMARY KEY,
+    received_at INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    state TEXT NOT NULL,                -- new, done, damaged
+    note TEXT,
+    checksum BLOB NOT NULL
+) STRICT;
+CREATE INDEX inbox_new ON inbox (id) WHERE state = 'new';
+
+CREATE TABLE reply (
+    wamid TEXT PRIMARY KEY,             -- Meta delivers at least once; this makes it once
+    inbox INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    contact TEXT,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL,
+    outcome TEXT NOT NULL,              -- command, nothing
+    reason TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE command (
+    id INTEGER PRIMARY KEY,
+    reply TEXT NOT NULL UNIQUE REFERENCES reply (wamid),
+    contact TEXT NOT NULL,
+    alert INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    retain INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    state TEXT NOT NULL,                -- queued, published, refused, expired
+    changed_at INTEGER NOT NULL,
+    reason TEXT,
+    checksum BLOB NOT NULL
+) STRICT;
+CREATE INDEX command_queued ON command (id) WHERE state = 'queued';

@@ -1,0 +1,198 @@
+//! The thread that owns the connection and commits in groups: what waits while one commit's fsync runs shares the next
+//! (RELIABILITY 5.3), so a flood costs one fsync a batch, and a lonely event waits for nobody.
+
+use std::sync::Arc;
+
+use rusqlite::{ErrorCode, Result};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Store;
+
+/// Jobs in one transaction: the broker sends at most 32 unacknowledged events, so a larger group would wait for nothing.
+const GROUP_MAX: usize = 32;
+/// Jobs that may wait: every task of the daemon has at most a few dozen under way.
+const QUEUE_MAX: usize = 256;
+
+/// One piece of work: first inside the transaction, then, after the commit, the answer to whoever waits.
+trait Job: Send {
+    fn work(&mut self, store: &Store) -> Result<()>;
+    fn answer(self: Box<Self>, held: std::result::Result<(), Gone>);
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    value: Option<T>,
+    waiting: oneshot::Sender<std::result::Result<T, Gone>>,
+}
+
+impl<T: Send, F: FnOnce(&Store) -> Result<T> + Send> Job for Pending<T, F> {
+    fn work(&mut self, store: &Store) -> Result<()> {
+        if let Some(work) = self.work.take() {
+            self.value = Some(work(store)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, held: std::result::Result<(), Gone>) {
+        let value = self.value;
+        let outcome = held.and_then(|()| value.ok_or(Gone::Failed("the work was not done".into())));
+        drop(self.waiting.send(outcome)); // whoever asked may have given up waiting
+    }
+}
+
+/// What was asked for is not on disk.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Gone {
+    /// Nothing was written; the same may be asked again later.
+    #[error("the disk is full: free some space, or attach a larger one; nothing is accepted until then")]
+    DiskFull,
+    /// The statement itself is wrong, or its row is: a mistake of ours, and only this job's.
+    #[error("the database refused it: {0}")]
+    Refused(Arc<rusqlite::Error>),
+    /// The disk failed. A commit that failed is never tried again in the same process (fsyncgate): it must end.
+    #[error("the disk failed: {0}; the process ends, and reads what is really there when it starts again")]
+    Failed(Arc<str>),
+}
+
+/// Asks the store's thread.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    failed: watch::Receiver<Option<Arc<str>>>,
+}
+
+/// The thread itself; joining it waits for the last commit.
+#[derive(Debug)]
+pub struct StoreThread(std::thread::JoinHandle<()>);
+
+impl Store {
+    /// Moves the store to its thread. It ends when the last handle is dropped.
+    pub fn start(self) -> std::io::Result<(Handle, StoreThread)> {
+        let (jobs, inbox) = mpsc::channel(QUEUE_MAX);
+        let (failing, failed) = watch::channel(None);
+        let thread =
+            std::thread::Builder::new().name("store".into()).spawn(move || run(&self, inbox, &failing))?;
+        Ok((Handle { jobs, failed }, StoreThread(thread)))
+    }
+}
+
+impl StoreThread {
+    pub fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the store's thread ended in a panic");
+        }
+    }
+}
+
+impl Handle {
+    /// Runs `work` in a transaction, perhaps together with others', and answers when it is on disk.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, Gone> {
+        let (waiting, answered) = oneshot::channel();
+        let job = Box::new(Pending { work: Some(work), value: None, waiting });
+        if self.jobs.send(job).await.is_err() {
+            return Err(self.reason());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.reason()))
+    }
+
+    /// Waits until the disk has failed.
+    pub async fn failed(&mut self) -> Arc<str> {
+        match self.failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_else(|| "unknown".into()),
+            Err(_) => "the store's thread has ended".into(),
+        }
+    }
+
+    fn reason(&self) -> Gone {
+        match &*self.failed.borrow() {
+            Some(reason) => Gone::Failed(Arc::clone(reason)),
+            None => Gone::Failed("the store has been closed".into()),
+        }
+    }
+}
+
+fn run(store: &Store, mut inbox: mpsc::Receiver<Box<dyn Job>>, failing: &watch::Sender<Option<Arc<str>>>) {
+    while let Some(first) = inbox.blocking_recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP_MAX {
+            match inbox.try_recv() {
+                Ok(job) => group.push(job),
+                Err(_) => break,
+            }
+        }
+        if let Err(error) = commit(store, group) {
+            let reason: Arc<str> = error.to_string().into();
+            tracing::error!(error = %reason, "the disk failed");
+            failing.send_replace(Some(reason));
+            return;
+        }
+    }
+}
+
+/// Runs the group in one transaction, each job behind its own savepoint. An error that is returned is the disk's.
+fn commit(store: &Store, mut group: Vec<Box<dyn Job>>) -> std::result::Result<(), rusqlite::Error> {
+    let outcome = transact(store, &mut group);
+    match outcome {
+        Ok(refused) => {
+            for (job, refusal) in group.into_iter().zip(refused) {
+                job.answer(refusal.map_or(Ok(()), |error| Err(Gone::Refused(Arc::new(error)))));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            let _already_rolled_back = store.sql.execute_batch("ROLLBACK");
+            let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+            let gone = if full { Gone::DiskFull } else { Gone::Failed(error.to_string().into()) };
+            for job in group {
+                job.answer(Err(gone.clone()));
+            }
+            if !full {
+                return Err(error);
+            }
+            tracing::error!("the disk is full; making room from the reserve");
+            store.make_room();
+            Ok(())
+        }
+    }
+}
+
+/// What each job was refused with, if it was. Errors of the disk end the whole group.
+fn transact(store: &Store, group: &mut [Box<dyn Job>]) -> Result<Vec<Option<rusqlite::Error>>> {
+    let mut refused = Vec::with_capacity(group.len());
+    store.sql.execute_batch("BEGIN IMMEDIATE")?;
+    for job in group {
+        store.sql.execute_batch("SAVEPOINT job")?;
+        let refusal = match job.work(store) {
+            Ok(()) => None,
+            Err(error) if is_the_disks(&error) => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, "the database refused a statement");
+                store.sql.execute_batch("ROLLBACK TO job")?;
+                Some(error)
+            }
+        };
+        store.sql.execute_batch("RELEASE job")?;
+        refused.push(refusal);
+    }
+    store.sql.execute_batch("COMMIT")?;
+    Ok(refused)
+}
+
+fn is_the_disks(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::OutOfMemory
+        )
+    )
+}
