@@ -1,8 +1,177 @@
-//! placeholder until the merge
+//! Bytes to a value that conditions and messages can read. Total: any bytes give a value or a sentence.
+
+use serde_json::{Map, Value, json};
+
 use crate::alert::rule::PayloadFormat;
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct DecodeError;
-pub fn decode(_f: PayloadFormat, _c: Option<&str>, p: &[u8]) -> Result<serde_json::Value, DecodeError> {
-    serde_json::from_slice(p).map_err(|_| DecodeError)
+
+/// Why a payload is not what the rule reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("it is not JSON: {0}")]
+    Json(String),
+    #[error("it is not UTF-8 text: the byte at position {0} does not belong")]
+    Text(usize),
+    #[error("it is not a number such as -12.5")]
+    Number,
+    #[error("it is not CBOR: {0}")]
+    Cbor(String),
+    #[error("it is not a firmware-bridge event: {0}")]
+    Postcard(firmware_bridge::FrameError),
+}
+
+/// Reads the payload in the rule's format, or in the one that the content type names, or by looking.
+pub fn decode(
+    format: PayloadFormat,
+    content_type: Option<&str>,
+    payload: &[u8],
+) -> Result<Value, DecodeError> {
+    let named = content_type.and_then(named_format).filter(|_| format == PayloadFormat::Auto);
+    let format = named.unwrap_or(format);
+    match format {
+        PayloadFormat::Auto => json_value(payload).or_else(|_| text(payload).map(Value::String)),
+        PayloadFormat::Json => json_value(payload),
+        PayloadFormat::Text => text(payload).map(Value::String),
+        PayloadFormat::Number => number(payload),
+        PayloadFormat::Cbor => cbor(payload),
+        PayloadFormat::Postcard => postcard(payload),
+    }
+}
+
+/// RFC 6838 names; parameters such as `; charset=utf-8` aside. A name that we do not know decides nothing.
+fn named_format(content_type: &str) -> Option<PayloadFormat> {
+    let name = content_type.split(';').next()?.trim().to_ascii_lowercase();
+    match name.as_str() {
+        "application/cbor" => Some(PayloadFormat::Cbor),
+        "application/vnd.postcard" => Some(PayloadFormat::Postcard),
+        "text/plain" => Some(PayloadFormat::Text),
+        json if json == "application/json" || json.ends_with("+json") => Some(PayloadFormat::Json),
+        _ => None,
+    }
+}
+
+fn json_value(payload: &[u8]) -> Result<Value, DecodeError> {
+    // serde_json refuses more than 128 levels, so that no payload overflows the stack.
+    serde_json::from_slice(payload).map_err(|error| DecodeError::Json(error.to_string()))
+}
+
+fn text(payload: &[u8]) -> Result<String, DecodeError> {
+    let text = std::str::from_utf8(payload).map_err(|error| DecodeError::Text(error.valid_up_to()))?;
+    Ok(text.to_owned())
+}
+
+fn number(payload: &[u8]) -> Result<Value, DecodeError> {
+    let text = text(payload)?;
+    let text = text.trim();
+    if let Ok(whole) = text.parse::<i64>() {
+        return Ok(json!(whole));
+    }
+    let real: f64 = text.parse().map_err(|_| DecodeError::Number)?;
+    serde_json::Number::from_f64(real).map(Value::Number).ok_or(DecodeError::Number) // no NaN, no infinity
+}
+
+fn cbor(payload: &[u8]) -> Result<Value, DecodeError> {
+    let value: ciborium::Value = ciborium::de::from_reader_with_recursion_limit(payload, 64)
+        .map_err(|error| DecodeError::Cbor(error.to_string()))?;
+    Ok(cbor_value(value))
+}
+
+/// JSON has no bytes, tags or keys that are not text: they become hex, their content, and text.
+fn cbor_value(value: ciborium::Value) -> Value {
+    match value {
+        ciborium::Value::Bool(value) => json!(value),
+        ciborium::Value::Integer(value) => {
+            i64::try_from(value).map_or_else(|_| json!(i128::from(value) as f64), |whole| json!(whole))
+        }
+        ciborium::Value::Float(value) => json!(value),
+        ciborium::Value::Text(text) => Value::String(text),
+        ciborium::Value::Bytes(bytes) => {
+            Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        }
+        ciborium::Value::Tag(_, content) => cbor_value(*content),
+        ciborium::Value::Array(items) => items.into_iter().map(cbor_value).collect(),
+        ciborium::Value::Map(pairs) => {
+            pairs.into_iter().map(|(key, value)| (key_text(key), cbor_value(value))).collect()
+        }
+        ciborium::Value::Null | _ => Value::Null, // and whatever a later version of the library adds
+    }
+}
+
+fn key_text(key: ciborium::Value) -> String {
+    let key = cbor_value(key);
+    key.as_str().map_or_else(|| key.to_string(), str::to_owned)
+}
+
+fn postcard(payload: &[u8]) -> Result<Value, DecodeError> {
+    let event = firmware_bridge::Event::decode(payload).map_err(DecodeError::Postcard)?;
+    let mut fields = Map::new();
+    for field in &event.fields {
+        let value = match &field.value {
+            firmware_bridge::Value::Bool(value) => json!(value),
+            firmware_bridge::Value::Integer(value) => json!(value),
+            firmware_bridge::Value::Float(value) => json!(value),
+            firmware_bridge::Value::Text(text) => json!(text.as_str()),
+        };
+        fields.insert(field.name.to_string(), value);
+    }
+    // The three that name the event last, so that no field can pass for them.
+    fields.insert("device".into(), json!(event.device.as_str()));
+    fields.insert("boot".into(), json!(event.boot));
+    fields.insert("sequence".into(), json!(event.sequence));
+    Ok(Value::Object(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn each_format_gives_a_value_or_a_sentence() {
+        use PayloadFormat::{Auto, Cbor, Json, Number, Postcard, Text};
+        let check = |format, content_type: Option<&str>, payload: &[u8], expected: Result<Value, &str>| {
+            let found = decode(format, content_type, payload).map_err(|error| error.to_string());
+            assert_eq!(
+                found,
+                expected.map_err(str::to_owned),
+                "{format:?} {:?}",
+                String::from_utf8_lossy(payload)
+            );
+        };
+        check(Auto, None, br#"{"celsius":-12.5}"#, Ok(json!({"celsius": -12.5})));
+        check(Auto, None, b"-12.5", Ok(json!(-12.5)));
+        check(Auto, None, b"offline", Ok(json!("offline")));
+        check(Auto, None, b"\xff\xfe", Err("it is not UTF-8 text: the byte at position 0 does not belong"));
+        check(Auto, Some("text/plain; charset=utf-8"), b"12", Ok(json!("12")));
+        check(Auto, Some("application/cbor"), b"\xa1\x61c\x38\x0e", Ok(json!({"c": -15})));
+        check(Auto, Some("application/senml+json"), b"[1]", Ok(json!([1])));
+        check(Json, None, b"{", Err("it is not JSON: EOF while parsing an object at line 1 column 1"));
+        check(Text, None, b"[1]", Ok(json!("[1]")));
+        check(Number, None, b" 42 ", Ok(json!(42)));
+        check(Number, None, b"NaN", Err("it is not a number such as -12.5"));
+        check(Cbor, None, b"\xc1\x18\x2a", Ok(json!(42)));
+        check(Cbor, None, b"\x42\x01\xff", Ok(json!("01ff")));
+        check(
+            Postcard,
+            None,
+            b"\x09",
+            Err("it is not a firmware-bridge event: the frame is of version 9, this side reads version 1"),
+        );
+    }
+
+    #[test]
+    fn a_device_event_shows_its_fields() {
+        let frame = b"\x01\x09freezer-2\x07\xac\x02\x01\x07celsius\x02\x00\x00\x48\xc1";
+        let expected = json!({"celsius": -12.5, "device": "freezer-2", "boot": 7, "sequence": 300});
+        assert_eq!(decode(PayloadFormat::Postcard, None, frame), Ok(expected));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(payload in proptest::collection::vec(any::<u8>(), 0..512)) {
+            use PayloadFormat::{Auto, Cbor, Json, Number, Postcard, Text};
+            for format in [Auto, Json, Text, Number, Cbor, Postcard] {
+                drop(decode(format, None, &payload));
+            }
+        }
+    }
 }

@@ -1,6 +1,23 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// What is wrong, where, and what to do.
+mod problem;
+/// `[site]`, `[http]`, `[mqtt]`, connections, people.
+mod read;
+/// `[[rule]]` and its actions.
+mod rules;
+/// Secrets in files.
+mod secret;
+/// A table of the file, read key by key.
+mod section;
+#[cfg(test)]
+mod tests;
+
+pub use problem::{Problem, Problems};
+pub use read::{Wishes, load, read};
+pub use secret::{SecretError, secret};
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

@@ -131,6 +131,11 @@ impl Store {
         Ok(Some(MessageStory { message, wamids, attempts, receipts }))
     }
 
+    /// A number that changes when somebody else, an operator's command, has written.
+    pub fn data_version(&self) -> Result<i64> {
+        self.sql.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+    }
+
     /// How many messages are in each state.
     pub fn counts(&self) -> Result<Vec<(String, i64)>> {
         self.sql

@@ -1,1 +1,13 @@
-//! (a map, to be written)
+//! The only Cloud API: its forms become our words here, and ours become its. Nothing here touches the store or decides
+//! what follows from an answer.
+
+/// The connection to Meta: one request, one answer.
+pub mod client;
+/// Meta's error codes as classes.
+pub mod errors;
+/// Webhook bodies, read.
+pub mod inbound;
+/// A message as Meta wants it.
+pub mod request;
+/// Webhook signatures and the verification handshake.
+pub mod signature;

@@ -1,0 +1,75 @@
+//! Commands to the broker: performs what `command::dispatch` asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::shared::Shared;
+use crate::command::dispatch::{Change, Dispatch, Effect, Input, Waiting};
+use crate::mqtt::{Link, Publish};
+use crate::time::{Clock, SystemClock};
+
+/// A notice that was missed is made up for after this time.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Input>) {
+    let mut dispatch = Dispatch::default();
+    let mut pause = LOOK_EVERY;
+    loop {
+        let input = tokio::select! {
+            input = inputs.recv() => match input {
+                Some(input) => input,
+                None => return,
+            },
+            () = shared.commands.notified() => Input::Wake,
+            () = tokio::time::sleep(pause) => Input::Wake,
+        };
+        pause = LOOK_EVERY;
+        // Bounded: each command of a load causes one effect, and a load has at most 16.
+        let mut effects = dispatch.handle(input, SystemClock.now());
+        while let Some(effect) = effects.pop() {
+            let now = SystemClock.now();
+            match effect {
+                Effect::Load { limit } => {
+                    let Some(waiting) = shared.durably(move |store| store.waiting_commands(limit, now)).await else {
+                        return;
+                    };
+                    effects.extend(dispatch.handle(Input::Loaded(waiting), now));
+                }
+                Effect::Publish(command) => {
+                    let id = command.id;
+                    if !link.publish(publish(&shared, command)) {
+                        effects.extend(dispatch.handle(Input::Busy(id), now));
+                    }
+                }
+                Effect::Commit(change) => {
+                    let (Change::Published { id, .. } | Change::Refused { id, .. } | Change::Expired { id, .. }) = change;
+                    shared.metrics.commanded(&change);
+                    tracing::info!(command = id.0, outcome = ?change, "a command has an outcome");
+                    if shared.durably(move |store| store.change_command(&change)).await.is_none() {
+                        return;
+                    }
+                    effects.extend(dispatch.handle(Input::Committed(id), now));
+                }
+                Effect::WakeAt(at) => pause = pause.min(now.until(at)),
+            }
+        }
+    }
+}
+
+fn publish(shared: &Shared, command: Waiting) -> Publish {
+    let id = shared.tag.command(command.id);
+    let left = SystemClock.now().until(command.expires_at).as_secs().max(1);
+    Publish {
+        id: command.id.0.unsigned_abs(),
+        topic: command.topic,
+        payload: Bytes::from(command.payload),
+        retain: command.retain,
+        expires_in_s: u32::try_from(left).ok(),
+        content_type: None,
+        correlation: Some(id.clone().into_bytes()),
+        user_properties: vec![("command_id".into(), id), ("issued_by".into(), command.issued_by)],
+    }
+}

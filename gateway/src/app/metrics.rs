@@ -1,0 +1,95 @@
+//! Numbers for `/metrics`. Labels are words of ours alone: never a phone number, a topic or a message id.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::alert::delivery::State;
+use crate::command::dispatch::Change;
+use crate::store::Accepted;
+
+type Labels = Vec<(&'static str, String)>;
+
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub events: Counter,
+    pub dropped: Counter,
+    pub connected: Gauge,
+    alerts: Counter,
+    ignored: Family<Labels, Counter>,
+    attempts: Family<Labels, Counter>,
+    webhooks: Family<Labels, Counter>,
+    commands: Family<Labels, Counter>,
+    messages: Family<Labels, Gauge>,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            events: Counter::default(),
+            dropped: Counter::default(),
+            connected: Gauge::default(),
+            alerts: Counter::default(),
+            ignored: Family::default(),
+            attempts: Family::default(),
+            webhooks: Family::default(),
+            commands: Family::default(),
+            messages: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("bellwire_events_received", "Events taken from the broker", metrics.events.clone());
+        registry.register("bellwire_dropped", "Events that could not be taken", metrics.dropped.clone());
+        registry.register("bellwire_mqtt_connected", "1 while the broker is connected", metrics.connected.clone());
+        registry.register("bellwire_alerts", "Alerts raised", metrics.alerts.clone());
+        registry.register("bellwire_events_ignored", "Events that nobody was told of", metrics.ignored.clone());
+        registry.register("bellwire_send_attempts", "Requests to the Cloud API", metrics.attempts.clone());
+        registry.register("bellwire_webhooks", "Webhook posts by answer", metrics.webhooks.clone());
+        registry.register("bellwire_commands", "Commands by outcome", metrics.commands.clone());
+        registry.register("bellwire_outbox_messages", "Messages by state", metrics.messages.clone());
+        metrics
+    }
+
+    pub fn accepted(&self, accepted: &Accepted) {
+        self.alerts.inc_by(accepted.alerts as u64);
+        for (reason, count) in &accepted.ignored {
+            self.ignored.get_or_create(&vec![("reason", (*reason).to_owned())]).inc_by(*count);
+        }
+    }
+
+    pub fn settled(&self, state: State) {
+        self.attempts.get_or_create(&vec![("result", state.as_str().to_owned())]).inc();
+    }
+
+    pub fn webhook(&self, status: u16) {
+        self.webhooks.get_or_create(&vec![("status", status.to_string())]).inc();
+    }
+
+    pub fn commanded(&self, change: &Change) {
+        let outcome = match change {
+            Change::Published { .. } => "published",
+            Change::Refused { .. } => "refused",
+            Change::Expired { .. } => "expired",
+        };
+        self.commands.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// The text format; message counts are read from the outbox at the time of asking.
+    pub fn text(&self, counts: &[(String, i64)]) -> String {
+        self.messages.clear();
+        for (state, count) in counts {
+            self.messages.get_or_create(&vec![("state", state.clone())]).set(*count);
+        }
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => {
+                tracing::error!(%error, "the metrics could not be written");
+                String::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The composition root: builds the stages, spawns their tasks, drains them. Every task is the same loop: wait for an
+//! input, hand it to its pure machine, perform the effects.
+
+/// What all tasks share, and the one way to write.
+mod shared;
+/// Broker notices: events to the intake, answers to the dispatch.
+mod events;
+/// The outbox's sender.
+mod sending;
+/// Webhook bodies, read after they were stored.
+mod inbox;
+/// Commands to the broker.
+mod commands;
+/// What the HTTP doors ask.
+mod doors;
+/// Numbers for `/metrics`.
+mod metrics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+pub use shared::Fatal;
+
+use crate::alert::intake::Judge;
+use crate::alert::route;
+use crate::chance::Dice;
+use crate::config::Config;
+use crate::http::{health_routes, serve, webhook_routes};
+use crate::mqtt;
+use crate::store::Store;
+use crate::time::SystemClock;
+use crate::whatsapp::client::{Client, Deadlines};
+use shared::Shared;
+
+/// How long a request under way may take to end before the process does.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Commands and broker answers between the two tasks that speak of them.
+const DISPATCH_QUEUE: usize = 64;
+
+/// The sockets, opened before anything else so that a port that is taken is told at once.
+#[derive(Debug)]
+pub struct Listeners {
+    pub local: TcpListener,
+    pub webhook: Option<TcpListener>,
+}
+
+impl Listeners {
+    pub async fn open(config: &Config) -> Result<Self> {
+        let bind = async |address: std::net::SocketAddr, key: &str| {
+            TcpListener::bind(address).await.with_context(|| {
+                format!("{key} = \"{address}\" cannot be opened; is another program on this port?")
+            })
+        };
+        let webhook = match config.http.webhook_listen {
+            Some(address) => Some(bind(address, "webhook_listen").await?),
+            None => None,
+        };
+        Ok(Self { local: bind(config.http.listen, "listen").await?, webhook })
+    }
+}
+
+/// Runs until `stop` says so or the disk fails.
+pub async fn run(
+    config: Config,
+    store: Store,
+    listeners: Listeners,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Fatal> {
+    let (handle, thread) = store_thread(store)?;
+    let config = Arc::new(config);
+    let shared = Shared::new(handle, Arc::clone(&config)).await?;
+    let (stopping, stopped) = watch::channel(false);
+
+    let settings = mqtt::Settings::from_config(
+        &config.mqtt,
+        route::filters(&config.rules),
+        format!("bellwire/{}/status", config.mqtt.client_id),
+    )
+    .map_err(Fatal::Start)?;
+    let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
+    let judge = Judge::new(
+        config.rules.clone(),
+        config.people.clone(),
+        config.site.name.clone(),
+        config.site.time_zone.clone(),
+    )
+    .map_err(|error| Fatal::Start(error.into()))?;
+
+    let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
+    let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
+    let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), notices, to_dispatch));
+    let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
+    let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
+    let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
+    let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
+
+    let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
+    let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
+    let servers = match listeners.webhook {
+        Some(own) => vec![
+            tokio::spawn(serve(own, webhook, stopped.clone())),
+            tokio::spawn(serve(listeners.local, health, stopped)),
+        ],
+        None => vec![tokio::spawn(serve(listeners.local, webhook.merge(health), stopped))],
+    };
+
+    let mut failing = shared.store.clone();
+    let failed = tokio::select! {
+        reason = failing.failed() => Some(reason),
+        _ = async { drop(stop.wait_for(|stop| *stop).await) } => None,
+    };
+    // Intake ends first, so that nothing new is accepted; what is under way may finish; then the store closes.
+    link.stop().await;
+    drop(link);
+    stopping.send_replace(true);
+    intake.abort();
+    if tokio::time::timeout(DRAIN, sending).await.is_err() {
+        tracing::warn!("a request was still under way; its message is marked as unknown at the next start");
+    }
+    for task in servers {
+        drop(task.await);
+    }
+    for task in [dispatch, inbox, housekeeping] {
+        task.abort();
+        drop(task.await); // its handle to the store goes with it
+    }
+    drop((failing, shared));
+    thread.join();
+    failed.map_or(Ok(()), |reason| Err(Fatal::Disk(reason)))
+}
+
+fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
+    store.start().context("the store's thread cannot be started").map_err(Fatal::Start)
+}

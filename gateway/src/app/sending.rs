@@ -1,0 +1,138 @@
+//! The outbox's sender: performs what `alert::sender` asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::shared::Shared;
+use crate::alert::delivery::Answer;
+use crate::alert::outbox::{Change, Due};
+use crate::alert::render::outgoing;
+use crate::alert::sender::{Effect, IN_FLIGHT_MAX, Input, Sender};
+use crate::chance::Dice;
+use crate::config::secret;
+use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::client::{Client, Endpoint};
+use crate::whatsapp::request;
+
+/// How often the outbox is looked at without being told: an operator's command writes beside us.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Each message under way causes at most three inputs.
+const INPUTS_MAX: usize = IN_FLIGHT_MAX * 4;
+
+struct Task {
+    shared: Arc<Shared>,
+    client: Client,
+    inputs: mpsc::Sender<Input>,
+    wake_at: Option<Timestamp>,
+}
+
+pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<bool>) {
+    let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
+    let mut task = Task { shared, client, inputs, wake_at: None };
+    let (mut sender, mut dice) = (Sender::default(), Dice::from_machine());
+    let mut version = 0;
+    let mut next = Some(Input::Wake);
+    loop {
+        if let Some(input) = next.take() {
+            for effect in sender.handle(input, SystemClock.now(), &mut dice) {
+                task.perform(effect, *stop.borrow());
+            }
+        }
+        if *stop.borrow() && sender.is_idle() {
+            return;
+        }
+        let shared = Arc::clone(&task.shared);
+        let pause = task.pause();
+        tokio::select! {
+            input = arriving.recv() => next = input,
+            () = shared.outbox.notified() => next = Some(Input::Wake),
+            () = tokio::time::sleep(pause) => {
+                let seen = shared.durably(crate::store::Store::data_version).await.unwrap_or(version);
+                let due = task.wake_at.is_some_and(|at| at <= SystemClock.now());
+                if seen != version || due {
+                    version = seen;
+                    task.wake_at = task.wake_at.filter(|_| !due);
+                    shared.commands.notify_one();
+                    next = Some(Input::Wake);
+                }
+            }
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+impl Task {
+    fn pause(&self) -> Duration {
+        self.wake_at.map_or(LOOK_EVERY, |at| SystemClock.now().until(at)).clamp(Duration::from_millis(5), LOOK_EVERY)
+    }
+
+    fn perform(&mut self, effect: Effect, stopping: bool) {
+        match effect {
+            Effect::Load { .. } if stopping => {} // nothing new leaves
+            Effect::Load { closed_lanes, closed_connections, limit } => {
+                self.store(move |store| {
+                    let now = SystemClock.now();
+                    store.tend(now)?;
+                    store.work(now, &closed_lanes, &closed_connections, limit).map(Input::Loaded)
+                });
+            }
+            Effect::Commit(change) => {
+                let (Change::Sending { id, .. } | Change::Settled { id, .. }) = change;
+                let sending = matches!(change, Change::Sending { .. });
+                if let Change::Settled { state, reason, .. } = &change {
+                    self.shared.metrics.settled(*state);
+                    tracing::info!(message = id.0, state = state.as_str(), reason, "a message has an answer");
+                }
+                self.store(move |store| {
+                    store.change(&change)?;
+                    Ok(if sending { Input::SendingCommitted(id) } else { Input::SettledCommitted(id) })
+                });
+            }
+            Effect::Post(due) => self.post(due),
+            Effect::WakeAt(at) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
+            Effect::Paused { connection, until, reason } => {
+                tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
+                self.shared.paused(connection, until, reason);
+            }
+        }
+    }
+
+    fn store(&self, work: impl Fn(&crate::store::Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {
+        let (shared, inputs) = (Arc::clone(&self.shared), self.inputs.clone());
+        tokio::spawn(async move {
+            if let Some(input) = shared.durably(work).await {
+                drop(inputs.send(input).await); // the sender ends only when the daemon does
+            }
+        });
+    }
+
+    fn post(&self, due: Due) {
+        let (shared, client, inputs) = (Arc::clone(&self.shared), self.client.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            let answer = send(&shared, &client, &due).await;
+            drop(inputs.send(Input::Answered(due.id, answer)).await);
+        });
+    }
+}
+
+async fn send(shared: &Shared, client: &Client, due: &Due) -> Answer {
+    let name = &due.lane.connection;
+    let Some(connection) = shared.config.connections.iter().find(|connection| connection.name == *name) else {
+        return Answer::Offline(format!("the connection `{name}` is not in the configuration any more; put it back"));
+    };
+    // Read anew for each request: a new token in the file works at once, and none stays in memory.
+    let access_token = match secret(&connection.access_token_file) {
+        Ok(token) => token,
+        Err(error) => return Answer::Offline(error.to_string()),
+    };
+    let endpoint = Endpoint {
+        api_url: connection.api_url.clone(),
+        api_version: connection.api_version.clone(),
+        phone_number_id: connection.phone_number_id.clone(),
+        access_token,
+    };
+    let content = outgoing(&due.content, &shared.tag, due.alert);
+    client.send(&endpoint, request::body(&content, &due.to, &shared.tag.callback(due.id))).await
+}

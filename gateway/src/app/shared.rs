@@ -1,0 +1,133 @@
+//! What all tasks share, and the one way to write.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::metrics::Metrics;
+use crate::config::Config;
+use crate::ids::{ConnectionName, StoreTag};
+use crate::store::{Gone, Handle, Store};
+use crate::time::{Clock, SystemClock, Timestamp};
+
+/// Why the daemon ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// Something that a person must change first.
+    #[error("{0:#}")]
+    Start(anyhow::Error),
+    /// Exit 74; systemd starts it again, and it reads what is really on disk.
+    #[error("the disk failed: {0}")]
+    Disk(Arc<str>),
+}
+
+/// How often a full disk is asked again whether there is room.
+const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
+/// How often old rows are looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
+
+#[derive(Debug)]
+pub struct Shared {
+    pub store: Handle,
+    pub config: Arc<Config>,
+    pub tag: StoreTag,
+    pub metrics: Metrics,
+    /// Messages may be due.
+    pub outbox: Notify,
+    /// A webhook body was stored.
+    pub inbox: Notify,
+    /// A command was stored.
+    pub commands: Notify,
+    state: Mutex<Condition>,
+}
+
+/// What `readyz` reports.
+#[derive(Debug, Default)]
+struct Condition {
+    broker: Option<String>,
+    disk_full: bool,
+    paused: BTreeMap<ConnectionName, (Timestamp, String)>,
+}
+
+impl Shared {
+    pub async fn new(store: Handle, config: Arc<Config>) -> Result<Arc<Self>, Fatal> {
+        let now = SystemClock.now();
+        let start = move |store: &Store| Ok((store.tag().clone(), store.recover(now)?));
+        let (tag, recovered) = store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
+        if recovered > 0 {
+            tracing::warn!(messages = recovered, "requests were under way at the last stop; waiting for their status");
+        }
+        let broker = Some("the broker is not connected yet".to_owned());
+        Ok(Arc::new(Self {
+            store,
+            config,
+            tag,
+            metrics: Metrics::new(),
+            outbox: Notify::new(),
+            inbox: Notify::new(),
+            commands: Notify::new(),
+            state: Mutex::new(Condition { broker, ..Condition::default() }),
+        }))
+    }
+
+    /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None`
+    /// means that the disk has failed, and the process is about to end: whoever asked just stops.
+    pub async fn durably<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Store) -> rusqlite::Result<T> + Send + Sync + 'static,
+    ) -> Option<T> {
+        let work = Arc::new(work);
+        loop {
+            let work = Arc::clone(&work);
+            match self.store.run(move |store| work(store)).await {
+                Ok(value) => {
+                    self.condition(|condition| condition.disk_full = false);
+                    return Some(value);
+                }
+                Err(Gone::DiskFull) => {
+                    self.condition(|condition| condition.disk_full = true);
+                    tokio::time::sleep(DISK_FULL_PAUSE).await;
+                }
+                Err(gone @ (Gone::Refused(_) | Gone::Failed(_))) => {
+                    tracing::error!(error = %gone, "something could not be written");
+                    return None;
+                }
+            }
+        }
+    }
+
+    pub fn broker_is(&self, obstacle: Option<String>) {
+        self.metrics.connected.set(i64::from(obstacle.is_none()));
+        self.condition(|condition| condition.broker = obstacle);
+    }
+
+    pub fn paused(&self, connection: ConnectionName, until: Timestamp, reason: String) {
+        self.condition(|condition| drop(condition.paused.insert(connection, (until, reason))));
+    }
+
+    /// Everything that keeps us from accepting, as sentences. A connection that is paused is not among them: events are
+    /// accepted all the same, and wait.
+    pub fn obstacles(&self) -> Vec<String> {
+        self.condition(|condition| {
+            let full = condition.disk_full.then(|| "the disk is full: nothing is accepted until there is room".to_owned());
+            condition.broker.clone().into_iter().chain(full).collect()
+        })
+    }
+
+    fn condition<T>(&self, change: impl FnOnce(&mut Condition) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Removes what is too old, a batch at a time.
+pub async fn housekeep(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        let now = SystemClock.now();
+        while shared.durably(move |store| store.forget_old(now)).await == Some(true) {
+            tokio::time::sleep(Duration::from_secs(1)).await; // alarms come first
+        }
+    }
+}

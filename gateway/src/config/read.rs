@@ -1,0 +1,340 @@
+//! One file to what we run on, or all its problems.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::problem::{Document, Problem, Problems};
+use super::section::Section;
+use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, rules, secret};
+use crate::contact::{Contact, People, Phone};
+use crate::ids::{ConnectionName, ContactId};
+use crate::time::zone;
+
+/// Events of up to 64 KiB are read; what is a little larger should be counted, not cut off by the broker.
+const MAX_PACKET_BYTES: u32 = 1024 * 1024;
+
+/// What the caller wants beside the file.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// Overrides `state_directory`.
+    pub state_directory: Option<PathBuf>,
+    /// Do not look whether the secret files are there: `check` on a laptop.
+    pub without_secrets: bool,
+}
+
+/// Reads the file at `path`.
+pub fn load(path: &Path, wishes: &Wishes) -> Result<Config, Problems> {
+    let name = path.to_string_lossy();
+    match std::fs::read_to_string(path) {
+        Ok(text) => read(&name, &text, wishes),
+        Err(error) => {
+            let what = format!("the file cannot be read ({error}); give its place with --config");
+            Err(Problems(vec![Problem { file: name.into_owned(), line: 0, column: 0, what }]))
+        }
+    }
+}
+
+/// Reads a configuration; `name` is how problems call it, and where relative paths start.
+pub fn read(name: &str, text: &str, wishes: &Wishes) -> Result<Config, Problems> {
+    let document = Document::new(name, text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        document
+            .report(error.span().map_or(0, |span| span.start), format!("{}; see toml.io", error.message()));
+    }
+    let config = {
+        let root = Section::new(&document, "the file", table.get_ref(), 0);
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        let config = whole(&root, folder, wishes);
+        root.finish();
+        config
+    };
+    let problems = document.into_problems();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(Problems(problems)),
+    }
+}
+
+fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
+    let site = root.section("site", "[site]");
+    if site.is_none() {
+        root.report(0, "the section [site] is missing; add it with a name");
+    }
+    let site = site.and_then(|section| read_site(section, wishes));
+    let http = root.section("http", "[http]").map_or_else(|| Some(default_http()), read_http);
+    let mqtt = root.section("mqtt", "[mqtt]");
+    if mqtt.is_none() {
+        root.report(0, "the section [mqtt] is missing; add it with a url");
+    }
+    let slug = site.as_ref().map(|site| slug(&site.name)).unwrap_or_default();
+    let mqtt = mqtt.and_then(|section| read_mqtt(section, folder, &slug, wishes));
+    let connections = read_connections(root, folder, wishes);
+    let people = read_people(root);
+    let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
+    let rules = rules::read(root, &people, &names);
+    Some(Config { site: site?, http: http?, mqtt: mqtt?, connections, people, rules })
+}
+
+fn read_site(section: Section, wishes: &Wishes) -> Option<Site> {
+    let name = section.required("name");
+    let unknown =
+        |name: &str| format!("`{name}` is not a time zone; write it as Asia/Tbilisi or Europe/Berlin");
+    let time_zone = section.parsed("time_zone", |name| zone(name).ok_or_else(|| unknown(name)));
+    let given = section.text("state_directory").map(|text| PathBuf::from(text.value));
+    section.finish();
+    // systemd's StateDirectory= arrives as an absolute path (systemd.exec, STATE_DIRECTORY).
+    let from_systemd = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let state_directory = wishes.state_directory.clone().or(from_systemd).or(given);
+    Some(Site {
+        name: name?.value,
+        time_zone: time_zone.unwrap_or(jiff::tz::TimeZone::UTC),
+        state_directory: state_directory.unwrap_or_else(|| "/var/lib/bellwire".into()),
+    })
+}
+
+fn default_http() -> Http {
+    Http { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), webhook_listen: None }
+}
+
+fn read_http(section: Section) -> Option<Http> {
+    let address = |text: &str| text.parse::<SocketAddr>().map_err(|_| "write it as 127.0.0.1:8080");
+    let loopback = |text: &str| {
+        address(text).and_then(|address| match address.ip().is_loopback() {
+            true => Ok(address),
+            false => Err("only 127.0.0.1 or [::1]: nothing here asks for a password yet; Meta's door to the outside is webhook_listen"),
+        })
+    };
+    let listen = section.parsed("listen", loopback);
+    let webhook_listen = section.parsed("webhook_listen", address);
+    section.finish();
+    Some(Http { listen: listen.unwrap_or(default_http().listen), webhook_listen })
+}
+
+fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &Wishes) -> Option<Mqtt> {
+    let url = section.required_parsed("url", read_url);
+    let version = section.word("version", &["5", "3.1.1"], |word| match word {
+        "5" => Some(MqttVersion::V5),
+        "3.1.1" => Some(MqttVersion::V311),
+        _ => None,
+    });
+    let file = |key| section.text(key).map(|text| (folder.join(&text.value), text.offset));
+    let (password, ca) = (file("password_file"), file("ca_file"));
+    let (certificate, key) = (file("client_certificate_file"), file("client_key_file"));
+    for (path, offset) in [&password, &ca, &certificate, &key].into_iter().flatten() {
+        check_file(&section, path, *offset, wishes);
+    }
+    if certificate.is_some() != key.is_some() {
+        section.report(
+            section.offset(),
+            "client_certificate_file and client_key_file belong together; give both or none",
+        );
+    }
+    let client_id = section.text("client_id").map(|text| text.value);
+    let username = section.text("username").map(|text| text.value);
+    let max_packet_bytes = section.integer("max_packet_bytes", 1_024..=268_435_455);
+    let path = |file: Option<(PathBuf, usize)>| file.map(|(path, _)| path);
+    let (encrypted, host, port) = url.clone().unwrap_or_default();
+    if let Some((_, offset)) = ca.as_ref().or(certificate.as_ref()).filter(|_| url.is_some() && !encrypted) {
+        section.report(*offset, "certificates need a url that begins with mqtts://");
+    }
+    let tls = encrypted.then(|| MqttTls {
+        ca_file: path(ca),
+        client_certificate_file: path(certificate),
+        client_key_file: path(key),
+    });
+    section.finish();
+    url.map(|_| Mqtt {
+        host,
+        port,
+        version: version.unwrap_or(MqttVersion::V5),
+        client_id: client_id.unwrap_or_else(|| format!("bellwire-{slug}")),
+        username,
+        password_file: path(password),
+        tls,
+        max_packet_bytes: max_packet_bytes.unwrap_or(MAX_PACKET_BYTES),
+    })
+}
+
+/// Whether it is encrypted, the host, the port: 1883, or 8883 with TLS (IANA).
+fn read_url(text: &str) -> Result<(bool, String, u16), &'static str> {
+    let (encrypted, rest) = match (text.strip_prefix("mqtt://"), text.strip_prefix("mqtts://")) {
+        (Some(rest), _) => (false, rest),
+        (_, Some(rest)) => (true, rest),
+        (None, None) => {
+            return Err("write it as mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883");
+        }
+    };
+    if rest.contains('@') {
+        return Err("a password in a URL ends up in logs; use username and password_file");
+    }
+    let rest = rest.trim_end_matches('/');
+    let bracketed = rest.rfind(']').unwrap_or(0);
+    let (host, port) = match rest.rfind(':').filter(|colon| *colon > bracketed) {
+        Some(colon) => (
+            &rest[..colon],
+            rest[colon + 1..].parse().map_err(|_| "the port is not a number from 1 to 65535")?,
+        ),
+        None => (rest, if encrypted { 8883 } else { 1883 }),
+    };
+    let host = host.trim_matches(['[', ']']);
+    if host.is_empty() { Err("the host is missing") } else { Ok((encrypted, host.to_owned(), port)) }
+}
+
+fn read_connections(root: &Section, folder: &Path, wishes: &Wishes) -> Vec<Connection> {
+    let sections = root.sections("connection", "[[connection]]");
+    if sections.is_empty() {
+        root.report(0, "there is no [[connection]]; add one for your WhatsApp number");
+    }
+    let mut seen = BTreeSet::new();
+    sections.into_iter().filter_map(|section| read_connection(section, folder, wishes, &mut seen)).collect()
+}
+
+fn read_connection(
+    section: Section,
+    folder: &Path,
+    wishes: &Wishes,
+    seen: &mut BTreeSet<String>,
+) -> Option<Connection> {
+    let name = section.required("name");
+    if let Some(name) = name.as_ref().filter(|name| !seen.insert(name.value.clone())) {
+        section.report(
+            name.offset,
+            format!("there are two connections `{}`; give each its own name", name.value),
+        );
+    }
+    let digits = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("it is the long number under WhatsApp > API Setup in Meta's dashboard, not the phone number")
+        }
+    };
+    let phone_number_id = section.required_parsed("phone_number_id", digits);
+    let business_account_id = section.parsed("business_account_id", digits);
+    let file = |key| {
+        let text = section.required(key)?;
+        let path = folder.join(&text.value);
+        check_file(&section, &path, text.offset, wishes);
+        Some(path)
+    };
+    let access_token_file = file("access_token_file");
+    let app_secret_file = file("app_secret_file");
+    let verify_token_file = file("verify_token_file");
+    let api_url = section.parsed("api_url", read_api_url);
+    let api_version = section.parsed("api_version", |text| {
+        let numbers = text.strip_prefix('v').and_then(|text| text.split_once('.'));
+        let is_version = numbers.is_some_and(|(a, b)| a.parse::<u8>().is_ok() && b.parse::<u8>().is_ok());
+        if is_version { Ok(text.to_owned()) } else { Err("write it as v25.0") }
+    });
+    section.finish();
+    Some(Connection {
+        name: ConnectionName(name?.value),
+        phone_number_id: phone_number_id?,
+        business_account_id,
+        access_token_file: access_token_file?,
+        app_secret_file: app_secret_file?,
+        verify_token_file: verify_token_file?,
+        api_url: api_url.unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
+        api_version: api_version.unwrap_or_else(|| "v25.0".to_owned()),
+    })
+}
+
+/// Without TLS the token would be readable on the way, so that is for a simulator on this machine.
+fn read_api_url(text: &str) -> Result<String, &'static str> {
+    let text = text.trim_end_matches('/');
+    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+    if text.starts_with("https://") || local.iter().any(|start| text.starts_with(start)) {
+        Ok(text.to_owned())
+    } else {
+        Err("it must begin with https://; http:// only for a simulator on 127.0.0.1")
+    }
+}
+
+fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
+    if wishes.without_secrets {
+        return;
+    }
+    // A CA or certificate is no secret, but an unreadable one is as much of a problem.
+    let is_secret = !path.extension().is_some_and(|extension| extension == "pem" || extension == "crt");
+    if is_secret {
+        if let Err(error) = secret(path) {
+            section.report(offset, error.to_string());
+        }
+    } else if let Err(error) = std::fs::File::open(path) {
+        section.report(offset, format!("the file {} cannot be read ({error})", path.display()));
+    }
+}
+
+fn read_people(root: &Section) -> People {
+    let mut people = People::default();
+    for section in root.sections("contact", "[[contact]]") {
+        let id = section.required("id");
+        let name = section.text("name").map(|text| text.value);
+        let phone = section.required_parsed("phone", Phone::parse);
+        let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
+        if let (Some(id), Some(phone)) = (id, phone) {
+            let contact_id = ContactId(id.value.clone());
+            if let Some(other) = people.by_phone(&phone) {
+                section.report(
+                    id.offset,
+                    format!("`{}` and `{}` have the same phone number; keep one", other.id, id.value),
+                );
+            }
+            let contact = Contact {
+                id: contact_id.clone(),
+                name: name.unwrap_or_else(|| id.value.clone()),
+                phone,
+                roles,
+            };
+            if people.contacts.insert(contact_id, contact).is_some() {
+                section.report(
+                    id.offset,
+                    format!("there are two contacts `{}`; give each its own id", id.value),
+                );
+            }
+        }
+        section.finish();
+    }
+    let mut members_of = BTreeMap::new();
+    for section in root.sections("team", "[[team]]") {
+        let id = section.required("id");
+        let members = section.texts("members").unwrap_or_default();
+        if members.is_empty() {
+            section.report(section.offset(), "the team has no members; list contact ids in `members`");
+        }
+        for member in &members {
+            if !people.contacts.contains_key(&ContactId(member.value.clone())) {
+                section.report(
+                    member.offset,
+                    format!("there is no contact `{}`; add a [[contact]] with this id", member.value),
+                );
+            }
+        }
+        if let Some(id) = id {
+            if people.contacts.contains_key(&ContactId(id.value.clone())) {
+                section.report(
+                    id.offset,
+                    format!("`{}` is a contact already; name the team otherwise", id.value),
+                );
+            }
+            let members = members.into_iter().map(|member| ContactId(member.value)).collect();
+            if members_of.insert(id.value.clone(), members).is_some() {
+                section
+                    .report(id.offset, format!("there are two teams `{}`; give each its own id", id.value));
+            }
+        }
+        section.finish();
+    }
+    people.teams = members_of;
+    people
+}
+
+fn slug(name: &str) -> String {
+    let plain: String =
+        name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let slug: Vec<&str> = plain.split('-').filter(|part| !part.is_empty()).collect();
+    if slug.is_empty() { "site".to_owned() } else { slug.join("-") }
+}

@@ -1,0 +1,190 @@
+//! `[[rule]]` and `[[rule.action]]`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::section::{At, Section};
+use crate::alert::delivery::OnUnknown;
+use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
+use crate::alert::template::{check_condition, check_message};
+use crate::alert::topic::{TopicPattern, TopicTemplate};
+use crate::contact::People;
+use crate::ids::{ConnectionName, ContactId, RuleName};
+use crate::time::parse_duration;
+
+/// WhatsApp shows at most three reply buttons, of 20 characters (Meta, Interactive reply buttons messages).
+const ACTIONS_MAX: usize = 3;
+const TITLE_MAX: usize = 20;
+/// A day: an older alarm is history.
+const EXPIRES: Duration = Duration::from_secs(24 * 3_600);
+/// Two minutes: a command that comes later surprises whoever stands at the machine.
+const COMMAND_EXPIRES: Duration = Duration::from_secs(120);
+
+pub fn read(root: &Section, people: &People, connections: &[ConnectionName]) -> Vec<Rule> {
+    let mut names = BTreeSet::new();
+    let sections = root.sections("rule", "[[rule]]");
+    let rules: Vec<(Rule, Vec<(String, usize)>)> = sections
+        .into_iter()
+        .filter_map(|section| read_rule(section, people, connections, &mut names))
+        .collect();
+    for (rule, places) in &rules {
+        for (action, (title, offset)) in rule.actions.iter().zip(places) {
+            if let Some((looped, _)) = rules.iter().find(|(other, _)| action.topic.may_match(&other.topic)) {
+                root.report(
+                    *offset,
+                    format!("`{title}` publishes to a topic that rule `{}` listens to: it would raise its own alert; use another topic", looped.name),
+                );
+            }
+        }
+    }
+    rules.into_iter().map(|(rule, _)| rule).collect()
+}
+
+fn read_rule(
+    section: Section,
+    people: &People,
+    connections: &[ConnectionName],
+    names: &mut BTreeSet<String>,
+) -> Option<(Rule, Vec<(String, usize)>)> {
+    let name = section.required("name");
+    if let Some(name) = name.as_ref().filter(|name| !names.insert(name.value.clone())) {
+        section.report(name.offset, format!("there are two rules `{}`; give each its own name", name.value));
+    }
+    let topic = section.required_parsed("topic", TopicPattern::parse);
+    let when = section.text("when").and_then(|text| compiled(&section, "when", text, check_condition));
+    let message =
+        section.required("message").and_then(|text| compiled(&section, "message", text, check_message));
+    let notify = read_notify(&section, people);
+    let connection = read_connection(&section, connections);
+    let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
+    let formats = ["auto", "json", "text", "number", "cbor", "postcard"];
+    let payload = section.word("payload", &formats, PayloadFormat::parse);
+    let on_unknown = section.word("on_unknown", &["retry", "hold"], OnUnknown::parse);
+    let expires = section.parsed("expires", duration);
+    let on_retained = section.truth("on_retained");
+    let actions = read_actions(&section, topic.as_ref());
+    section.finish();
+    let (actions, places) = actions.into_iter().unzip();
+    let rule = Rule {
+        name: RuleName(name?.value),
+        topic: topic?,
+        when,
+        message: message?,
+        notify: notify?,
+        connection: connection?,
+        severity: severity.unwrap_or(Severity::Warning),
+        payload: payload.unwrap_or(PayloadFormat::Auto),
+        on_unknown: on_unknown.unwrap_or(OnUnknown::Retry),
+        expires: expires.unwrap_or(EXPIRES),
+        on_retained: on_retained.unwrap_or(false),
+        actions,
+    };
+    Some((rule, places))
+}
+
+fn compiled(
+    section: &Section,
+    key: &str,
+    text: At<String>,
+    check: impl Fn(&str) -> Result<(), crate::alert::template::TemplateError>,
+) -> Option<String> {
+    match check(&text.value) {
+        Ok(()) => Some(text.value),
+        Err(error) => {
+            let line = if error.line > 1 { format!(" (line {} of it)", error.line) } else { String::new() };
+            section.report(text.offset, format!("`{key}` does not compile{line}: {error}"));
+            None
+        }
+    }
+}
+
+fn read_notify(section: &Section, people: &People) -> Option<Vec<String>> {
+    let notify = section.texts("notify").unwrap_or_default();
+    if notify.is_empty() {
+        section.report(section.offset(), "the rule tells nobody; list contacts or teams in `notify`");
+        return None;
+    }
+    for name in &notify {
+        let known = people.teams.contains_key(&name.value)
+            || people.contacts.contains_key(&ContactId(name.value.clone()));
+        if !known {
+            section.report(
+                name.offset,
+                format!("there is no contact or team `{}`; add one with this id", name.value),
+            );
+        }
+    }
+    Some(notify.into_iter().map(|name| name.value).collect())
+}
+
+fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {
+    match (section.text("connection"), connections) {
+        (Some(name), known) => {
+            let found = known.iter().find(|known| known.0 == name.value).cloned();
+            if found.is_none() {
+                section.report(name.offset, format!("there is no connection `{}`", name.value));
+            }
+            found
+        }
+        (None, [only]) => Some(only.clone()),
+        (None, []) => None, // that there is none is reported once, not for each rule
+        (None, [..]) => {
+            section.report(section.offset(), "there are several connections; name one in `connection`");
+            None
+        }
+    }
+}
+
+fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, (String, usize))> {
+    let sections = rule.sections("action", "[[rule.action]]");
+    if sections.len() > ACTIONS_MAX {
+        rule.report(
+            sections[ACTIONS_MAX].offset(),
+            "WhatsApp shows at most three buttons; take this action away",
+        );
+    }
+    let (mut ids, mut titles) = (BTreeSet::new(), BTreeSet::new());
+    let mut actions = Vec::new();
+    for section in sections {
+        let id = section.required_parsed("id", |text| match text.bytes().all(is_id) {
+            true => Ok(text.to_owned()),
+            false => Err("use letters, digits, - and _ alone"),
+        });
+        let title = section.required_parsed("title", |text| match text.encode_utf16().count() {
+            0..=TITLE_MAX => Ok(text.trim().to_owned()),
+            length => Err(format!("it has {length} characters; a WhatsApp button shows {TITLE_MAX}")),
+        });
+        let topic = section.required("topic").zip(pattern).and_then(|(text, pattern)| {
+            let parsed = TopicTemplate::parse(&text.value, pattern);
+            parsed.map_err(|error| section.report(text.offset, format!("`topic`: {error}"))).ok()
+        });
+        let payload = section.text("payload").map(|text| text.value);
+        let retain = section.truth("retain").unwrap_or(false);
+        let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
+        let expires = section.parsed("expires", duration).unwrap_or(COMMAND_EXPIRES);
+        let twice = |value: &Option<String>, seen: &mut BTreeSet<String>, key: &str| {
+            if let Some(value) = value.as_ref().filter(|value| !seen.insert(value.to_lowercase())) {
+                section
+                    .report(section.offset(), format!("two actions of this rule have the {key} `{value}`"));
+            }
+        };
+        twice(&id, &mut ids, "id");
+        twice(&title, &mut titles, "title");
+        let offset = section.offset();
+        section.finish();
+        if let (Some(id), Some(title), Some(topic)) = (id, title, topic) {
+            let place = (title.clone(), offset);
+            let payload = payload.unwrap_or_default();
+            actions.push((Action { id, title, topic, payload, retain, roles, expires }, place));
+        }
+    }
+    actions
+}
+
+fn is_id(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| format!("`{text}` is not a duration; write it as 90s, 5m, 2h or 7d"))
+}

@@ -1,0 +1,33 @@
+//! Secrets are files, read when they are needed: a new one works at once, and none stays in memory.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error(
+        "the file {0} cannot be read ({1}); write the secret into it, readable by the user that runs bellwire"
+    )]
+    Unreadable(PathBuf, std::io::Error),
+    #[error("the file {0} can be read by everybody on this machine; chmod 600 {0}")]
+    Open(PathBuf),
+    #[error("the file {0} is empty; write the secret into it")]
+    Empty(PathBuf),
+}
+
+/// The content without the line's end.
+pub fn secret(path: &Path) -> Result<SecretString, SecretError> {
+    let unreadable = |error| SecretError::Unreadable(path.to_owned(), error);
+    let mode = path.metadata().map_err(unreadable)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(SecretError::Open(path.to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(SecretError::Empty(path.to_owned()));
+    }
+    Ok(SecretString::from(text))
+}

@@ -1,0 +1,190 @@
+//! A table of the file, read key by key. Every key that is asked for is a known one; what is left over is a mistake.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Document;
+
+/// How alike a word must be to be suggested (Jaro-Winkler, 0 to 1): `tpoic` is 0.87 like `topic`.
+const ALIKE: f64 = 0.8;
+
+pub struct Section<'a> {
+    document: &'a Document<'a>,
+    /// How messages call it: `[mqtt]`, `[[rule]]`.
+    title: &'static str,
+    table: &'a DeTable<'a>,
+    offset: usize,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<T> {
+    pub value: T,
+    pub offset: usize,
+}
+
+impl<'a> Section<'a> {
+    pub fn new(
+        document: &'a Document<'a>,
+        title: &'static str,
+        table: &'a DeTable<'a>,
+        offset: usize,
+    ) -> Self {
+        Self { document, title, table, offset, asked: RefCell::default() }
+    }
+
+    pub fn report(&self, offset: usize, what: impl Into<String>) {
+        self.document.report(offset, what);
+    }
+
+    /// Where the section begins.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    pub fn text(&self, key: &'static str) -> Option<At<String>> {
+        let value = self.get(key)?;
+        match value.get_ref().as_str() {
+            Some(text) => Some(At { value: text.to_owned(), offset: value.span().start }),
+            None => self.wrong_type(key, value, "text in quotes"),
+        }
+    }
+
+    /// A key without which the section means nothing.
+    pub fn required(&self, key: &'static str) -> Option<At<String>> {
+        if self.get(key).is_none() {
+            self.report(self.offset, format!("{} has no `{key}`; add it", self.title));
+        }
+        self.text(key).filter(|text| {
+            let empty = text.value.trim().is_empty();
+            if empty {
+                self.report(text.offset, format!("`{key}` is empty; fill it in"));
+            }
+            !empty
+        })
+    }
+
+    /// A text that means something: `read` says what, or what is wrong.
+    pub fn parsed<T, E: Display>(&self, key: &'static str, read: impl Fn(&str) -> Result<T, E>) -> Option<T> {
+        self.text(key).and_then(|text| self.read(key, &text, read))
+    }
+
+    pub fn required_parsed<T, E: Display>(
+        &self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        self.required(key).and_then(|text| self.read(key, &text, read))
+    }
+
+    /// One of a few words.
+    pub fn word<T>(&self, key: &'static str, words: &[&str], read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.parsed(key, |text| {
+            read(text).ok_or_else(|| format!("`{text}` is not one of {}", words.join(", ")))
+        })
+    }
+
+    pub fn truth(&self, key: &'static str) -> Option<bool> {
+        let value = self.get(key)?;
+        value.get_ref().as_bool().or_else(|| self.wrong_type(key, value, "true or false"))
+    }
+
+    pub fn integer(&self, key: &'static str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+        let value = self.get(key)?;
+        let Some(number) = value.get_ref().as_integer() else {
+            return self.wrong_type(key, value, "a whole number");
+        };
+        let parsed = number.as_str().parse().ok().filter(|number| range.contains(number));
+        if parsed.is_none() {
+            self.report(
+                value.span().start,
+                format!(
+                    "`{key}` is {}; it must be from {} to {}",
+                    number.as_str(),
+                    range.start(),
+                    range.end()
+                ),
+            );
+        }
+        parsed
+    }
+
+    pub fn texts(&self, key: &'static str) -> Option<Vec<At<String>>> {
+        let value = self.get(key)?;
+        let Some(items) = value.get_ref().as_array() else {
+            return self.wrong_type(key, value, "a list such as [\"one\", \"two\"]");
+        };
+        let read = |item: &Spanned<DeValue<'_>>| match item.get_ref().as_str() {
+            Some(text) => Some(At { value: text.to_owned(), offset: item.span().start }),
+            None => self.wrong_type(key, item, "text in quotes"),
+        };
+        Some(items.iter().filter_map(read).collect())
+    }
+
+    pub fn section(&self, key: &'static str, title: &'static str) -> Option<Section<'a>> {
+        let value = self.get(key)?;
+        match value.get_ref().as_table() {
+            Some(table) => Some(Section::new(self.document, title, table, value.span().start)),
+            None => self.wrong_type(key, value, &format!("a section {title}")),
+        }
+    }
+
+    pub fn sections(&self, key: &'static str, title: &'static str) -> Vec<Section<'a>> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(items) = value.get_ref().as_array() else {
+            return self
+                .wrong_type(key, value, &format!("sections {title}, with double brackets"))
+                .unwrap_or_default();
+        };
+        let read = |item: &'a Spanned<DeValue<'a>>| match item.get_ref().as_table() {
+            Some(table) => Some(Section::new(self.document, title, table, item.span().start)),
+            None => self.wrong_type(key, item, &format!("a section {title}")),
+        };
+        items.iter().filter_map(read).collect()
+    }
+
+    /// Reports every key that nobody asked for.
+    pub fn finish(self) {
+        let asked = self.asked.borrow();
+        for (key, _) in self.table {
+            let name = key.get_ref().as_ref();
+            if asked.contains(&name) {
+                continue;
+            }
+            let likeness = |known: &&str| strsim::jaro_winkler(known, name);
+            let best = asked.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let advice = match best.filter(|known| likeness(known) >= ALIKE) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("{} knows {}", self.title, asked.join(", ")),
+            };
+            self.report(key.span().start, format!("unknown key `{name}`; {advice}"));
+        }
+    }
+
+    fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
+        self.table.get(key)
+    }
+
+    fn read<T, E: Display>(
+        &self,
+        key: &str,
+        text: &At<String>,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        read(&text.value).map_err(|error| self.report(text.offset, format!("`{key}`: {error}"))).ok()
+    }
+
+    fn wrong_type<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str) -> Option<T> {
+        let found = value.get_ref().type_str();
+        self.report(value.span().start, format!("`{key}` must be {expected}, not {found}"));
+        None
+    }
+}

@@ -1,0 +1,206 @@
+//! Webhook bodies, read (FACTS 3.4 to 3.8). Total: a body that is not understood is said to be so, and one item that
+//! is not understood holds up no other.
+
+use serde_json::Value;
+
+use super::errors::{Said, refusal};
+use crate::alert::delivery::{Refusal, State};
+use crate::command::inbound::{Content, Inbound, Reply, Status};
+use crate::ids::Wamid;
+use crate::time::Timestamp;
+
+/// Everything that a body says, in its order.
+#[must_use]
+pub fn read(body: &[u8]) -> Vec<Inbound> {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return vec![Inbound::Ignored("the body is not JSON".into())];
+    };
+    if body["object"] != "whatsapp_business_account" {
+        return vec![Inbound::Ignored(format!("object {} is not WhatsApp's", body["object"]))];
+    }
+    let changes: Vec<&Value> =
+        list(&body["entry"]).iter().flat_map(|entry| list(&entry["changes"])).collect();
+    if changes.is_empty() {
+        return vec![Inbound::Ignored("the body holds no change".into())];
+    }
+    changes.into_iter().flat_map(read_change).collect()
+}
+
+fn read_change(change: &Value) -> Vec<Inbound> {
+    let (field, value) = (&change["field"], &change["value"]);
+    if field != "messages" {
+        return vec![Inbound::Ignored(format!("field {field}"))];
+    }
+    let number = text(&value["metadata"]["phone_number_id"]).unwrap_or_default();
+    let statuses = list(&value["statuses"]).iter().map(read_status);
+    let messages = list(&value["messages"]).iter().map(|message| read_message(message, &number));
+    let errors = list(&value["errors"]).iter().map(|error| {
+        Inbound::Ignored(format!(
+            "Meta reports an error of its own: {}",
+            crate::alert::delivery::sentence(&read_error(error))
+        ))
+    });
+    let read: Vec<Inbound> = statuses.chain(messages).chain(errors).collect();
+    if read.is_empty() {
+        vec![Inbound::Ignored("a change without messages or statuses".into())]
+    } else {
+        read
+    }
+}
+
+fn read_status(status: &Value) -> Inbound {
+    let (Some(wamid), Some(word)) = (text(&status["id"]), text(&status["status"])) else {
+        return Inbound::Ignored("a status without id or word".into());
+    };
+    let state = match word.as_str() {
+        "sent" => Some(State::Sent),
+        "delivered" => Some(State::Delivered),
+        "read" => Some(State::Read),
+        "played" => Some(State::Played),
+        "failed" => Some(State::Failed),
+        _ => None, // stored and shown; a later word must not stop us
+    };
+    let refusal = list(&status["errors"]).first().map(read_error);
+    Inbound::Status(Status {
+        wamid: Wamid(wamid),
+        callback: text(&status["biz_opaque_callback_data"]),
+        state,
+        word,
+        at: seconds(&status["timestamp"]),
+        refusal,
+    })
+}
+
+fn read_error(error: &Value) -> Refusal {
+    let details = text(&error["error_data"]["details"])
+        .or_else(|| text(&error["error_data"]))
+        .or_else(|| text(&error["message"]))
+        .or_else(|| text(&error["title"]));
+    refusal(Said {
+        code: error["code"].as_i64().unwrap_or(-1),
+        details: details.unwrap_or_else(|| "Meta gave no details".into()),
+        ..Said::default()
+    })
+}
+
+fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
+    let (Some(wamid), Some(kind)) = (text(&message["id"]), text(&message["type"])) else {
+        return Inbound::Ignored("a message without id or type".into());
+    };
+    if matches!(
+        kind.as_str(),
+        "system" | "unsupported" | "edit" | "revoke" | "request_welcome" | "ephemeral" | "unknown"
+    ) {
+        return Inbound::Ignored(format!("a message of type {kind}"));
+    }
+    let context = &message["context"];
+    let is_true = |value: &Value| value.as_bool() == Some(true);
+    Inbound::Reply(Reply {
+        wamid: Wamid(wamid),
+        from: text(&message["from"]),
+        user_id: text(&message["from_user_id"]),
+        phone_number_id: phone_number_id.to_owned(),
+        at: seconds(&message["timestamp"]),
+        quotes: text(&context["id"]).map(Wamid),
+        forwarded: is_true(&context["forwarded"]) || is_true(&context["frequently_forwarded"]),
+        content: read_content(&kind, message),
+    })
+}
+
+fn read_content(kind: &str, message: &Value) -> Content {
+    let tap = |id: &Value, title: &Value| {
+        let title = text(title).unwrap_or_default();
+        Content::Tap { id: text(id).unwrap_or_else(|| title.clone()), title }
+    };
+    let of = &message[kind];
+    match kind {
+        "text" => Content::Text(text(&of["body"]).unwrap_or_default()),
+        "button" => tap(&of["payload"], &of["text"]),
+        "interactive" => match of["type"].as_str() {
+            Some(form @ ("button_reply" | "list_reply")) => tap(&of[form]["id"], &of[form]["title"]),
+            form => Content::Other(format!("interactive {}", form.unwrap_or("without a form"))),
+        },
+        // An empty emoji, or none, takes a reaction back.
+        "reaction" => Content::Reaction { emoji: text(&of["emoji"]).filter(|emoji| !emoji.is_empty()) },
+        other => Content::Other(other.to_owned()),
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// Seconds, as a string in most places and as a number in some.
+fn seconds(value: &Value) -> Timestamp {
+    let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0);
+    Timestamp(seconds.saturating_mul(1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fixtures() -> Vec<(String, Vec<u8>)> {
+        let root = format!("{}/../tests/fixtures/cloud-api/webhooks", env!("CARGO_MANIFEST_DIR"));
+        let mut files = Vec::new();
+        for folder in ["messages", "statuses", "fields", "batches"] {
+            for file in std::fs::read_dir(format!("{root}/{folder}")).expect("a folder") {
+                let file = file.expect("a file");
+                let name = format!("{folder}/{}", file.file_name().to_string_lossy());
+                files.push((name, std::fs::read(file.path()).expect("readable")));
+            }
+        }
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn every_body_of_metas_is_taken() {
+        let mut seen = String::new();
+        for (name, body) in fixtures() {
+            for inbound in read(&body) {
+                let what = match inbound {
+                    Inbound::Status(status) => {
+                        let code =
+                            status.refusal.map(|refusal| format!(" {} {:?}", refusal.code, refusal.class));
+                        format!("status {}{}", status.word, code.unwrap_or_default())
+                    }
+                    Inbound::Reply(reply) => {
+                        let marks = [
+                            (reply.quotes.is_some(), " quoting"),
+                            (reply.forwarded, " forwarded"),
+                            (reply.from.is_none(), " without phone"),
+                        ];
+                        let marks: String =
+                            marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark).collect();
+                        format!("reply {:?}{marks}", reply.content)
+                    }
+                    Inbound::Ignored(why) => format!("ignored: {why}"),
+                };
+                seen.push_str(&format!("{name}: {what}\n"));
+            }
+        }
+        insta::assert_snapshot!(seen);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(body in proptest::collection::vec(any::<u8>(), 0..256)) {
+            drop(read(&body));
+        }
+
+        #[test]
+        fn a_damaged_body_is_survived(which in 0usize..80, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let files = fixtures();
+            let mut body = files[which % files.len()].1.clone();
+            let at = at.index(body.len());
+            body[at] = byte;
+            drop(read(&body));
+        }
+    }
+}
