@@ -1,6 +1,8 @@
 //! Bellwire: MQTT events become WhatsApp messages, replies become MQTT commands, and nothing accepted is lost.
 pub mod alert;
+pub mod app;
 pub mod chance;
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod contact;

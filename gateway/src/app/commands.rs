@@ -33,7 +33,8 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
             let now = SystemClock.now();
             match effect {
                 Effect::Load { limit } => {
-                    let Some(waiting) = shared.durably(move |store| store.waiting_commands(limit, now)).await else {
+                    let Some(waiting) = shared.durably(move |store| store.waiting_commands(limit, now)).await
+                    else {
                         return;
                     };
                     effects.extend(dispatch.handle(Input::Loaded(waiting), now));
@@ -45,7 +46,9 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     }
                 }
                 Effect::Commit(change) => {
-                    let (Change::Published { id, .. } | Change::Refused { id, .. } | Change::Expired { id, .. }) = change;
+                    let (Change::Published { id, .. }
+                    | Change::Refused { id, .. }
+                    | Change::Expired { id, .. }) = change;
                     shared.metrics.commanded(&change);
                     tracing::info!(command = id.0, outcome = ?change, "a command has an outcome");
                     if shared.durably(move |store| store.change_command(&change)).await.is_none() {

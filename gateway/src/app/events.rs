@@ -27,7 +27,10 @@ pub async fn run(
         for notice in batch.drain(..) {
             match notice {
                 Notice::Message { event, ack } => events.push((event, ack)),
-                other => tell(&shared, other, &to_dispatch).await,
+                about @ (Notice::Connected { .. }
+                | Notice::Disconnected { .. }
+                | Notice::Published { .. }
+                | Notice::Refused { .. }) => tell(&shared, about, &to_dispatch).await,
             }
         }
         if events.is_empty() {
@@ -42,7 +45,12 @@ pub async fn run(
     }
 }
 
-async fn perform(shared: &Shared, intake: &mut Intake<AckToken>, link: &Link, effect: Effect<AckToken>) -> Option<()> {
+async fn perform(
+    shared: &Shared,
+    intake: &mut Intake<AckToken>,
+    link: &Link,
+    effect: Effect<AckToken>,
+) -> Option<()> {
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
@@ -90,13 +98,12 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
             dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
         }
         Notice::Refused { filter, reason } => {
-            tracing::error!(filter, reason, "the broker refused a subscription; give this user the right to read it");
+            tracing::error!(
+                filter,
+                reason,
+                "the broker refused a subscription; give this user the right to read it"
+            );
             shared.broker_is(Some(format!("the broker refused the subscription to {filter}: {reason}")));
-            return;
-        }
-        Notice::Dropped { topic, reason } => {
-            tracing::warn!(topic, reason, "an event was dropped");
-            shared.metrics.dropped.inc();
             return;
         }
     };

@@ -57,7 +57,13 @@ fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
     Ok(Some(read))
 }
 
-fn take(store: &Store, config: &Config, id: InboxId, inbound: Inbound, read: &mut Read) -> rusqlite::Result<()> {
+fn take(
+    store: &Store,
+    config: &Config,
+    id: InboxId,
+    inbound: Inbound,
+    read: &mut Read,
+) -> rusqlite::Result<()> {
     let now = SystemClock.now();
     match inbound {
         Inbound::Status(status) => {

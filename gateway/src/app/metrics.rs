@@ -16,7 +16,6 @@ type Labels = Vec<(&'static str, String)>;
 pub struct Metrics {
     registry: Registry,
     pub events: Counter,
-    pub dropped: Counter,
     pub connected: Gauge,
     alerts: Counter,
     ignored: Family<Labels, Counter>,
@@ -31,7 +30,6 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             events: Counter::default(),
-            dropped: Counter::default(),
             connected: Gauge::default(),
             alerts: Counter::default(),
             ignored: Family::default(),
@@ -42,10 +40,17 @@ impl Metrics {
         };
         let registry = &mut metrics.registry;
         registry.register("bellwire_events_received", "Events taken from the broker", metrics.events.clone());
-        registry.register("bellwire_dropped", "Events that could not be taken", metrics.dropped.clone());
-        registry.register("bellwire_mqtt_connected", "1 while the broker is connected", metrics.connected.clone());
+        registry.register(
+            "bellwire_mqtt_connected",
+            "1 while the broker is connected",
+            metrics.connected.clone(),
+        );
         registry.register("bellwire_alerts", "Alerts raised", metrics.alerts.clone());
-        registry.register("bellwire_events_ignored", "Events that nobody was told of", metrics.ignored.clone());
+        registry.register(
+            "bellwire_events_ignored",
+            "Events that nobody was told of",
+            metrics.ignored.clone(),
+        );
         registry.register("bellwire_send_attempts", "Requests to the Cloud API", metrics.attempts.clone());
         registry.register("bellwire_webhooks", "Webhook posts by answer", metrics.webhooks.clone());
         registry.register("bellwire_commands", "Commands by outcome", metrics.commands.clone());

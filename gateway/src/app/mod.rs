@@ -1,20 +1,20 @@
 //! The composition root: builds the stages, spawns their tasks, drains them. Every task is the same loop: wait for an
 //! input, hand it to its pure machine, perform the effects.
 
-/// What all tasks share, and the one way to write.
-mod shared;
-/// Broker notices: events to the intake, answers to the dispatch.
-mod events;
-/// The outbox's sender.
-mod sending;
-/// Webhook bodies, read after they were stored.
-mod inbox;
 /// Commands to the broker.
 mod commands;
 /// What the HTTP doors ask.
 mod doors;
+/// Broker notices: events to the intake, answers to the dispatch.
+mod events;
+/// Webhook bodies, read after they were stored.
+mod inbox;
 /// Numbers for `/metrics`.
 mod metrics;
+/// The outbox's sender.
+mod sending;
+/// What all tasks share, and the one way to write.
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -65,7 +65,9 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
 
 impl Task {
     fn pause(&self) -> Duration {
-        self.wake_at.map_or(LOOK_EVERY, |at| SystemClock.now().until(at)).clamp(Duration::from_millis(5), LOOK_EVERY)
+        self.wake_at
+            .map_or(LOOK_EVERY, |at| SystemClock.now().until(at))
+            .clamp(Duration::from_millis(5), LOOK_EVERY)
     }
 
     fn perform(&mut self, effect: Effect, stopping: bool) {
@@ -119,8 +121,11 @@ impl Task {
 
 async fn send(shared: &Shared, client: &Client, due: &Due) -> Answer {
     let name = &due.lane.connection;
-    let Some(connection) = shared.config.connections.iter().find(|connection| connection.name == *name) else {
-        return Answer::Offline(format!("the connection `{name}` is not in the configuration any more; put it back"));
+    let Some(connection) = shared.config.connections.iter().find(|connection| connection.name == *name)
+    else {
+        return Answer::Offline(format!(
+            "the connection `{name}` is not in the configuration any more; put it back"
+        ));
     };
     // Read anew for each request: a new token in the file works at once, and none stays in memory.
     let access_token = match secret(&connection.access_token_file) {

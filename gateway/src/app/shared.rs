@@ -57,7 +57,10 @@ impl Shared {
         let start = move |store: &Store| Ok((store.tag().clone(), store.recover(now)?));
         let (tag, recovered) = store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
-            tracing::warn!(messages = recovered, "requests were under way at the last stop; waiting for their status");
+            tracing::warn!(
+                messages = recovered,
+                "requests were under way at the last stop; waiting for their status"
+            );
         }
         let broker = Some("the broker is not connected yet".to_owned());
         Ok(Arc::new(Self {
@@ -111,7 +114,9 @@ impl Shared {
     /// accepted all the same, and wait.
     pub fn obstacles(&self) -> Vec<String> {
         self.condition(|condition| {
-            let full = condition.disk_full.then(|| "the disk is full: nothing is accepted until there is room".to_owned());
+            let full = condition
+                .disk_full
+                .then(|| "the disk is full: nothing is accepted until there is room".to_owned());
             condition.broker.clone().into_iter().chain(full).collect()
         })
     }

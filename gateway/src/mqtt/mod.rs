@@ -1,1 +1,17 @@
-//! (a map, to be written)
+//! The only MQTT library. One adapter for MQTT 5 and 3.1.1; the contract it keeps (C1 to C11) is in
+//! `tests/it/mqtt_contract.rs`. Nothing here decides: events go up, acknowledgements and commands come down.
+
+/// The link: connect, hear, acknowledge, publish, connect again.
+mod link;
+/// What a connection is made with.
+mod settings;
+/// MQTT 3.1.1 on the wire.
+mod v4;
+/// MQTT 5 on the wire.
+mod v5;
+/// What both versions have in common, as a trait.
+mod wire;
+
+pub use link::{AckToken, Link, Notice, start};
+pub use settings::Settings;
+pub use wire::Publish;

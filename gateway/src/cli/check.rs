@@ -1,0 +1,42 @@
+//! All problems of a configuration, one a line.
+
+use std::io::Write;
+
+use super::{Failure, Place, say, say_json};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Do not look whether the secret files are there
+    #[arg(long)]
+    no_secrets: bool,
+    /// Print the problems as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match arguments.place.load(arguments.no_secrets) {
+        Ok(config) => {
+            let (rules, contacts) = (config.rules.len(), config.people.contacts.len());
+            if arguments.json {
+                say_json(&serde_json::json!({ "problems": [], "rules": rules, "contacts": contacts }));
+            } else {
+                say(&format!(
+                    "{}: good ({rules} rules, {contacts} contacts)",
+                    arguments.place.config.display()
+                ));
+            }
+            Ok(())
+        }
+        Err(problems) => {
+            if arguments.json {
+                say_json(&serde_json::json!({ "problems": problems.0 }));
+                drop(std::io::stdout().flush());
+                return Err(Failure::Config(crate::config::Problems(Vec::new())));
+            }
+            Err(problems.into())
+        }
+    }
+}

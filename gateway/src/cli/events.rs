@@ -1,0 +1,59 @@
+//! What came in and was kept or counted.
+
+use serde_json::{Value, json};
+
+use super::{Failure, Place, say, say_json};
+use crate::alert::policy::excerpt;
+use crate::store::{EventRow, TallyRow};
+use crate::time::Timestamp;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (config, store) = arguments.place.open()?;
+    let read = |error: rusqlite::Error| Failure::Io(error.into());
+    let (events, tallies) = (store.events(arguments.limit).map_err(read)?, store.tallies().map_err(read)?);
+    if arguments.json {
+        let events: Vec<Value> = events.iter().map(event_json).collect();
+        let tallies: Vec<Value> = tallies.iter().map(tally_json).collect();
+        say_json(&json!({ "events": events, "counted": tallies }));
+        return Ok(());
+    }
+    for event in &events {
+        let at = Timestamp(event.received_at).for_tables(&config.site.time_zone);
+        say(&format!(
+            "{:>6}  {at}  {:<16}  {}  {}",
+            event.id,
+            event.outcome,
+            event.topic,
+            excerpt(&event.payload)
+        ));
+        if let Some(reason) = &event.reason {
+            say(&format!("        {reason}"));
+        }
+    }
+    for tally in &tallies {
+        let rule = if tally.rule.is_empty() { "any rule" } else { &tally.rule };
+        let reason = tally.last_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        say(&format!("{} × {} for {rule}, last on {}{reason}", tally.count, tally.outcome, tally.last_topic));
+    }
+    Ok(())
+}
+
+fn event_json(event: &EventRow) -> Value {
+    json!({ "id": event.id, "received_at": Timestamp(event.received_at).rfc3339(), "topic": event.topic,
+            "payload": excerpt(&event.payload), "payload_bytes": event.payload_bytes, "outcome": event.outcome, "reason": event.reason })
+}
+
+fn tally_json(tally: &TallyRow) -> Value {
+    json!({ "rule": tally.rule, "outcome": tally.outcome, "count": tally.count,
+            "last_at": Timestamp(tally.last_at).rfc3339(), "last_topic": tally.last_topic, "last_reason": tally.last_reason })
+}

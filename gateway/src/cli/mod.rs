@@ -1,0 +1,162 @@
+//! The commands: one file each. Exit codes are those of sysexits.h.
+
+/// All problems of a configuration.
+mod check;
+/// Everything in one process, to see it work.
+#[cfg(feature = "demo")]
+mod demo;
+/// What came in and was kept or counted.
+mod events;
+/// Look at the outbox, and decide about what is in it.
+mod outbox;
+/// The daemon.
+mod run;
+/// A message by hand.
+mod send;
+/// The simulated Cloud API.
+#[cfg(feature = "demo")]
+mod simulator;
+/// What an event would lead to.
+mod r#try;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{Config, Problems, Wishes, load};
+use crate::store::{OpenError, Store};
+
+/// MQTT events become WhatsApp messages, replies become MQTT commands, and nothing accepted is lost.
+#[derive(Debug, Parser)]
+#[command(name = "bellwire", version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Run(Place),
+    /// Report every problem of the configuration
+    Check(check::Arguments),
+    /// Show what an event would lead to, without sending anything
+    Try(r#try::Arguments),
+    /// Send a message to a contact through the outbox
+    Send(send::Arguments),
+    /// Look at the outbox, and decide about what is in it
+    Outbox(outbox::Arguments),
+    /// Show the events that were kept, and how many were only counted
+    Events(events::Arguments),
+    /// See it all work: a shop, a broker and a simulated WhatsApp in one process
+    #[cfg(feature = "demo")]
+    Demo(demo::Arguments),
+    /// The simulated Cloud API alone, for tests of this and other programs
+    #[cfg(feature = "demo")]
+    Simulator(simulator::Arguments),
+    /// Print the completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    Man,
+}
+
+/// Where the configuration and the state are.
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The configuration file
+    #[arg(long, default_value = "/etc/bellwire/bellwire.toml")]
+    config: PathBuf,
+    /// The state directory, instead of the configuration's
+    #[arg(long)]
+    state: Option<PathBuf>,
+}
+
+/// How a command ends, when not well.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Config(#[from] Problems),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    AlreadyRunning(crate::store::LockError),
+    #[error("{0:#}")]
+    Io(anyhow::Error),
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: Arguments) -> ExitCode {
+    let outcome = match arguments.command {
+        Command::Run(place) => run::run(&place),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Try(arguments) => r#try::run(&arguments),
+        Command::Send(arguments) => send::run(arguments),
+        Command::Outbox(arguments) => outbox::run(&arguments),
+        Command::Events(arguments) => events::run(&arguments),
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => demo::run(&arguments),
+        #[cfg(feature = "demo")]
+        Command::Simulator(arguments) => simulator::run(arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut self::Arguments::command(),
+                "bellwire",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+        Command::Man => clap_mangen::Man::new(self::Arguments::command())
+            .render(&mut std::io::stdout())
+            .map_err(|error| Failure::Io(error.into())),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            drop(writeln!(std::io::stderr(), "{failure}")); // nowhere left to complain
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 64,          // EX_USAGE
+            Self::Io(_) => 74,             // EX_IOERR
+            Self::AlreadyRunning(_) => 75, // EX_TEMPFAIL
+            Self::Config(_) => 78,         // EX_CONFIG
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+impl Place {
+    fn load(&self, without_secrets: bool) -> Result<Config, Problems> {
+        load(&self.config, &Wishes { state_directory: self.state.clone(), without_secrets })
+    }
+
+    /// The configuration and its store, for commands that work beside the daemon.
+    fn open(&self) -> Result<(Config, Store), Failure> {
+        let config = self.load(true)?;
+        let store = Store::open_existing(&config.site.state_directory)?;
+        Ok((config, store))
+    }
+}
+
+/// Writes to standard output; a reader that has gone (`| head`) is no failure.
+fn say(text: &str) {
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+fn say_json(value: &serde_json::Value) {
+    say(&format!("{value:#}"));
+}

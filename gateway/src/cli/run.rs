@@ -1,0 +1,76 @@
+//! The daemon: configuration, lock, store, sockets, then everything else until a signal.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, Place};
+use crate::app::{self, Fatal, Listeners};
+use crate::chance::Dice;
+use crate::store::{Lock, Store};
+
+pub fn run(place: &Place) -> Result<(), Failure> {
+    log();
+    let config = place.load(false)?;
+    let directory = config.site.state_directory.clone();
+    let lock = Lock::take(&directory).map_err(|error| match error {
+        taken @ crate::store::LockError::Taken(_) => Failure::AlreadyRunning(taken),
+        file @ crate::store::LockError::File(..) => Failure::Io(file.into()),
+    })?;
+    let store = Store::open(&directory, &mut Dice::from_machine())?;
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async {
+        let listeners = Listeners::open(&config).await.map_err(Failure::Io)?;
+        let stop = on_signal()?;
+        // Without systemd there is nobody to tell, and that is no failure.
+        drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+        tracing::info!(site = config.site.name, listen = %config.http.listen, "ready");
+        app::run(config, store, listeners, stop).await.map_err(|fatal| match fatal {
+            Fatal::Start(error) => Failure::Io(error),
+            disk @ Fatal::Disk(_) => Failure::Io(disk.into()),
+        })
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(lock);
+    outcome
+}
+
+/// One thread for everything but the store: order that can be reasoned about, and a small footprint.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Io(error.into()))
+}
+
+/// Becomes true at SIGTERM or SIGINT.
+pub(super) fn on_signal() -> Result<watch::Receiver<bool>, Failure> {
+    let wrap = |error: std::io::Error| Failure::Io(error.into());
+    let mut terminate = signal(SignalKind::terminate()).map_err(wrap)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(wrap)?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: what is under way may finish, everything else waits on disk");
+        stop.send_replace(true);
+        std::future::pending::<()>().await; // the channel must outlive the daemon
+    });
+    Ok(stopped)
+}
+
+/// To standard error, where journald reads it; `BELLWIRE_LOG=debug` says more.
+pub(super) fn log() {
+    let filter = EnvFilter::try_from_env("BELLWIRE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,rumqttd=error"));
+    let started = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+    drop(started); // a second start in one process (the demo) keeps the first
+}

@@ -1,0 +1,120 @@
+//! What an event would lead to: the real judgement, and nothing is sent.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{Failure, Place, say, say_json};
+use crate::alert::event::{Event, Identity, Source};
+use crate::alert::intake::{Decision, Judge};
+use crate::config::Config;
+use crate::time::{Clock, SystemClock};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// The topic of the event
+    #[arg(long)]
+    topic: String,
+    /// Its payload
+    #[arg(long, conflicts_with = "payload_file", default_value = "")]
+    payload: String,
+    /// Its payload, from a file: CBOR, postcard
+    #[arg(long)]
+    payload_file: Option<PathBuf>,
+    /// The MQTT 5 content type
+    #[arg(long)]
+    content_type: Option<String>,
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = arguments.place.load(true)?;
+    let payload = match &arguments.payload_file {
+        Some(file) => std::fs::read(file)
+            .map_err(|error| Failure::Io(anyhow::anyhow!("{}: {error}", file.display())))?,
+        None => arguments.payload.clone().into_bytes(),
+    };
+    let judge = Judge::new(
+        config.rules.clone(),
+        config.people.clone(),
+        config.site.name.clone(),
+        config.site.time_zone.clone(),
+    )
+    .map_err(|error| Failure::Io(error.into()))?;
+    let decision = judge.decide(Event {
+        source: Source::Cli,
+        topic: arguments.topic.clone(),
+        payload: Bytes::from(payload),
+        content_type: arguments.content_type.clone(),
+        identity: Identity::None,
+        retained: false,
+        expires_in_s: None,
+        received_at: SystemClock.now(),
+    });
+    if arguments.json {
+        say_json(&as_json(&config, &decision));
+    } else {
+        say(&as_text(&config, &decision));
+    }
+    Ok(())
+}
+
+/// Rules whose topic does not match, with their pattern.
+fn others<'a>(config: &'a Config, topic: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let unmatched = config.rules.iter().filter(|rule| rule.topic.matches(topic).is_none());
+    unmatched.map(|rule| (rule.name.0.as_str(), rule.topic.as_str()))
+}
+
+fn as_text(config: &Config, decision: &Decision) -> String {
+    let mut lines = Vec::new();
+    for alert in &decision.alerts {
+        lines.push(format!("rule {}: an alert ({})", alert.rule, alert.severity.as_str()));
+        lines.extend(alert.flaw.iter().map(|flaw| format!("  but {flaw}")));
+        let people: Vec<String> = alert
+            .recipients
+            .iter()
+            .map(|contact| format!("{} ({})", contact.name, contact.phone.masked()))
+            .collect();
+        lines.push(format!("  to {}", people.join(", ")));
+        lines.extend(alert.content.text.lines().map(|line| format!("  | {line}")));
+        lines.extend(alert.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
+    }
+    for (rule, why) in &decision.ignored {
+        let reason = why.reason().unwrap_or_else(|| match why.as_str() {
+            "condition-false" => "its `when` does not hold".to_owned(),
+            word => word.to_owned(),
+        });
+        lines.push(format!("rule {rule}: no alert, {reason}"));
+    }
+    lines.extend(
+        others(config, &decision.event.topic)
+            .map(|(name, pattern)| format!("rule {name}: not this topic ({pattern})")),
+    );
+    lines.push("nothing was sent".to_owned());
+    lines.join("\n")
+}
+
+fn as_json(config: &Config, decision: &Decision) -> Value {
+    let alerts: Vec<Value> = decision
+        .alerts
+        .iter()
+        .map(|alert| {
+            let to: Vec<&str> = alert.recipients.iter().map(|contact| contact.id.0.as_str()).collect();
+            json!({ "rule": alert.rule.0, "severity": alert.severity.as_str(), "to": to, "text": alert.content.text,
+                    "buttons": alert.content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(), "flaw": alert.flaw })
+        })
+        .collect();
+    let ignored: Vec<Value> = decision
+        .ignored
+        .iter()
+        .map(|(rule, why)| json!({ "rule": rule.0, "why": why.as_str(), "reason": why.reason() }))
+        .collect();
+    let other: Vec<Value> = others(config, &decision.event.topic)
+        .map(|(name, pattern)| json!({ "rule": name, "topic": pattern }))
+        .collect();
+    json!({ "alerts": alerts, "no_alert": ignored, "other_topic": other })
+}

@@ -1,0 +1,323 @@
+//! The link: connect, hear, acknowledge, publish, connect again. A new client for each connection: one that has seen a
+//! disconnect can be wedged for ever (RELIABILITY E4).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::settings::Settings;
+use super::v4::{Ear4, Mouth4};
+use super::v5::{Ear5, Mouth5};
+use super::wire::{Ear, Heard, Incoming, KEEP_ALIVE, Mouth, Publish};
+use crate::alert::event::{Event, Identity, Source};
+use crate::chance::{Dice, backoff};
+use crate::config::MqttVersion;
+use crate::time::Clock;
+
+/// TCP, TLS and CONNACK together (RELIABILITY F23).
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// Contract C4: 250 ms, doubling to a minute, forgotten after a minute of health.
+const RECONNECT_FIRST: Duration = Duration::from_millis(250);
+const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
+const HEALTHY: Duration = Duration::from_secs(60);
+/// Notices that wait for the intake. Events at QoS 1 are bounded by the receive maximum of 32; the rest is room for QoS 0
+/// while a disk takes its time.
+const NOTICES: usize = 1_024;
+/// How long the farewell may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What comes up.
+#[derive(Debug)]
+pub enum Notice {
+    Connected {
+        session_present: bool,
+    },
+    /// Every command without a `Published` is to be published again (contract C3).
+    Disconnected {
+        reason: String,
+    },
+    Message {
+        event: Event,
+        ack: Option<AckToken>,
+    },
+    /// The broker's answer to a command.
+    Published {
+        id: u64,
+        result: Result<(), String>,
+    },
+    /// The broker refused a subscription (contract C8).
+    Refused {
+        filter: String,
+        reason: String,
+    },
+}
+
+/// Acknowledges one event, over the connection that it came by.
+#[derive(Debug)]
+pub struct AckToken {
+    epoch: u64,
+    ack: Ack,
+}
+
+#[derive(Debug)]
+enum Ack {
+    V5(<Mouth5 as Mouth>::Ack),
+    V4(<Mouth4 as Mouth>::Ack),
+}
+
+/// What goes down. Never waits.
+#[derive(Debug, Clone)]
+pub struct Link {
+    current: Arc<Mutex<Current>>,
+    notices: mpsc::Sender<Notice>,
+    status_topic: Arc<str>,
+    stop: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    epoch: u64,
+    mouth: Option<Speaker>,
+}
+
+#[derive(Debug, Clone)]
+enum Speaker {
+    V5(Mouth5),
+    V4(Mouth4),
+}
+
+/// Starts the link's task on the current runtime.
+pub fn start(
+    settings: Settings,
+    dice: Dice,
+    clock: Arc<dyn Clock + Send + Sync>,
+) -> (Link, mpsc::Receiver<Notice>) {
+    let (notices, received) = mpsc::channel(NOTICES);
+    let (stop, stopped) = watch::channel(false);
+    let link =
+        Link { current: Arc::default(), notices, status_topic: settings.status_topic.as_str().into(), stop };
+    let task = Task {
+        settings,
+        dice,
+        clock,
+        current: Arc::clone(&link.current),
+        notices: link.notices.clone(),
+        subscribed: false,
+    };
+    tokio::spawn(async move {
+        match task.settings.version {
+            MqttVersion::V5 => task.run::<Ear5>(stopped, Speaker::V5, Ack::V5).await,
+            MqttVersion::V311 => task.run::<Ear4>(stopped, Speaker::V4, Ack::V4).await,
+        }
+    });
+    (link, received)
+}
+
+impl Link {
+    /// Nothing happens if the connection has gone: the broker sends the event again.
+    pub fn ack(&self, token: AckToken) {
+        let current = lock(&self.current);
+        if current.epoch != token.epoch {
+            return;
+        }
+        let sent = match (&current.mouth, token.ack) {
+            (Some(Speaker::V5(mouth)), Ack::V5(ack)) => mouth.acknowledge(ack),
+            (Some(Speaker::V4(mouth)), Ack::V4(ack)) => mouth.acknowledge(ack),
+            (Some(_) | None, _) => true,
+        };
+        if !sent {
+            tracing::warn!("an acknowledgement found no room; the broker will send the event again");
+        }
+    }
+
+    /// `false`: no connection, or no room; offer it again after the next notice.
+    pub fn publish(&self, publish: Publish) -> bool {
+        let id = publish.id;
+        let answer = match &lock(&self.current).mouth {
+            Some(Speaker::V5(mouth)) => mouth.publish(publish),
+            Some(Speaker::V4(mouth)) => mouth.publish(publish),
+            None => None,
+        };
+        let Some(answer) = answer else { return false };
+        let notices = self.notices.clone();
+        tokio::spawn(async move {
+            if let Some(result) = answer.await {
+                drop(notices.send(Notice::Published { id, result }).await); // nobody listens after the end
+            }
+        });
+        true
+    }
+
+    /// Says goodbye: without this the broker would publish our will.
+    pub async fn stop(&self) {
+        let mouth = lock(&self.current).mouth.clone();
+        match &mouth {
+            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, "offline")),
+            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, "offline")),
+            None => {}
+        }
+        match mouth {
+            Some(Speaker::V5(mouth)) => mouth.disconnect(),
+            Some(Speaker::V4(mouth)) => mouth.disconnect(),
+            None => {}
+        }
+        let gone = async {
+            while lock(&self.current).mouth.is_some() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        drop(timeout(FAREWELL, gone).await); // then the connection just ends
+        self.stop.send_replace(true);
+    }
+}
+
+struct Task {
+    settings: Settings,
+    dice: Dice,
+    clock: Arc<dyn Clock + Send + Sync>,
+    current: Arc<Mutex<Current>>,
+    notices: mpsc::Sender<Notice>,
+    /// Whether this process has subscribed: the session that the broker kept may be of another configuration.
+    subscribed: bool,
+}
+
+impl Task {
+    async fn run<E: Ear>(
+        mut self,
+        mut stopped: watch::Receiver<bool>,
+        speaker: fn(E::Mouth) -> Speaker,
+        token: fn(<E::Mouth as Mouth>::Ack) -> Ack,
+    ) {
+        let mut failures = 0;
+        loop {
+            let began = Instant::now();
+            let (ear, mouth) = E::open(&self.settings);
+            let reason = tokio::select! {
+                reason = self.converse(ear, &mouth, speaker, token) => reason,
+                _ = stopped.wait_for(|stop| *stop) => return,
+            };
+            let was_connected = {
+                let mut current = lock(&self.current);
+                current.epoch += 1;
+                current.mouth.take().is_some()
+            };
+            failures = if was_connected && began.elapsed() > HEALTHY { 1 } else { failures + 1 };
+            if self.notices.send(Notice::Disconnected { reason }).await.is_err() {
+                return; // the daemon has ended
+            }
+            let pause =
+                self.dice.jitter(backoff(RECONNECT_FIRST, RECONNECT_LIMIT, failures)).max(RECONNECT_FIRST);
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = stopped.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// One connection, from CONNECT to its end; the reason is a sentence.
+    async fn converse<E: Ear>(
+        &mut self,
+        mut ear: E,
+        mouth: &E::Mouth,
+        speaker: fn(E::Mouth) -> Speaker,
+        token: fn(<E::Mouth as Mouth>::Ack) -> Ack,
+    ) -> String {
+        let connected = loop {
+            match timeout(CONNECT_DEADLINE, ear.hear()).await {
+                Ok(Ok(Heard::Connected { session_present })) => break session_present,
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => {
+                    return format!("no answer within {} s while connecting", CONNECT_DEADLINE.as_secs());
+                }
+            }
+        };
+        self.greet(connected, mouth);
+        let epoch = {
+            let mut current = lock(&self.current);
+            current.mouth = Some(speaker(mouth.clone()));
+            current.epoch
+        };
+        if self.notices.try_send(Notice::Connected { session_present: connected }).is_err() {
+            return "the intake is too far behind to start".into();
+        }
+        let idle = KEEP_ALIVE + KEEP_ALIVE / 2;
+        let mut silent_from = Instant::now();
+        loop {
+            let heard = match timeout_at(silent_from + idle, ear.hear()).await {
+                Ok(Ok(heard)) => heard,
+                Ok(Err(error)) => return error,
+                Err(_) => return format!("the broker said nothing for {} s", idle.as_secs()),
+            };
+            if !matches!(heard, Heard::Sent) {
+                silent_from = Instant::now();
+            }
+            match heard {
+                Heard::Message(incoming, ack) => {
+                    let ack = ack.map(|ack| AckToken { epoch, ack: token(ack) });
+                    if let Err(reason) = self.hand_on(incoming, ack) {
+                        return reason;
+                    }
+                }
+                Heard::Subscribed(refusals) => self.report(refusals),
+                Heard::Connected { .. } | Heard::Alive | Heard::Sent => {}
+            }
+        }
+    }
+
+    fn greet<M: Mouth>(&mut self, session_present: bool, mouth: &M) {
+        if !(session_present && self.subscribed) {
+            self.subscribed = mouth.subscribe(&self.settings.filters);
+        }
+        mouth.announce(&self.settings.status_topic, "online");
+    }
+
+    fn report(&self, refusals: Vec<Option<String>>) {
+        for (filter, refusal) in self.settings.filters.iter().zip(refusals) {
+            if let Some(reason) = refusal {
+                drop(self.notices.try_send(Notice::Refused { filter: filter.clone(), reason })); // logged again next time
+            }
+        }
+    }
+
+    /// Never waits: a poll that waits for a slow disk would miss the keep-alive (RELIABILITY E5, F9). What finds no room is
+    /// left unacknowledged, and the connection ends, so that the broker sends it again.
+    fn hand_on(&self, incoming: Incoming, ack: Option<AckToken>) -> Result<(), String> {
+        let topic = match incoming.topic {
+            Ok(topic) => topic,
+            Err(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        };
+        let identity = match (incoming.id, incoming.qos1) {
+            (Some(id), _) => Identity::Named(id),
+            (None, true) => Identity::Packet { id: incoming.packet_id, redelivered: incoming.redelivered },
+            (None, false) => Identity::None,
+        };
+        let event = Event {
+            source: Source::Mqtt,
+            topic,
+            payload: incoming.payload,
+            content_type: incoming.content_type,
+            identity,
+            retained: incoming.retain,
+            expires_in_s: incoming.expires_in_s,
+            received_at: self.clock.now(),
+        };
+        let surely_repeated = ack.is_some();
+        match self.notices.try_send(Notice::Message { event, ack }) {
+            Ok(()) => Ok(()),
+            Err(_) if surely_repeated => {
+                Err("the disk is slower than the broker; connecting again later".into())
+            }
+            Err(_) => {
+                tracing::warn!("an event at QoS 0 was dropped: the disk is slower than the broker");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn lock(current: &Mutex<Current>) -> std::sync::MutexGuard<'_, Current> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,86 @@
+//! What a connection is made with: files are read here, once, and refused with a sentence.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::SecretString;
+
+use crate::config::{Mqtt, MqttTls, MqttVersion, secret};
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub host: String,
+    pub port: u16,
+    pub version: MqttVersion,
+    pub client_id: String,
+    pub username: Option<String>,
+    pub password: Option<SecretString>,
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Subscribed with QoS 1.
+    pub filters: Vec<String>,
+    /// `online` and, as the will, `offline`, both retained.
+    pub status_topic: String,
+    pub max_packet_bytes: u32,
+}
+
+impl Settings {
+    pub fn from_config(mqtt: &Mqtt, filters: Vec<String>, status_topic: String) -> Result<Self> {
+        let password = mqtt.password_file.as_deref().map(secret).transpose()?;
+        Ok(Self {
+            host: mqtt.host.clone(),
+            port: mqtt.port,
+            version: mqtt.version,
+            client_id: mqtt.client_id.clone(),
+            username: mqtt.username.clone(),
+            password,
+            tls: mqtt.tls.as_ref().map(client_config).transpose()?.map(Arc::new),
+            filters,
+            status_topic,
+            max_packet_bytes: mqtt.max_packet_bytes,
+        })
+    }
+}
+
+fn client_config(tls: &MqttTls) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match &tls.ca_file {
+        Some(file) => {
+            for certificate in certificates(file)? {
+                roots
+                    .add(certificate)
+                    .with_context(|| format!("{} holds no usable CA certificate", file.display()))?;
+            }
+        }
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .context("TLS cannot be set up")?
+        .with_root_certificates(roots);
+    match (&tls.client_certificate_file, &tls.client_key_file) {
+        (Some(certificate), Some(key)) => {
+            let private = PrivateKeyDer::from_pem_file(key)
+                .with_context(|| format!("{} holds no private key in PEM form", key.display()))?;
+            builder.with_client_auth_cert(certificates(certificate)?, private).with_context(|| {
+                format!("{} and {} do not belong together", certificate.display(), key.display())
+            })
+        }
+        _ => Ok(builder.with_no_client_auth()),
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let read =
+        CertificateDer::pem_file_iter(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let certificates: Vec<_> = read
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{} holds no certificate in PEM form", file.display()))?;
+    if certificates.is_empty() {
+        bail!("{} holds no certificate; it must be in PEM form, -----BEGIN CERTIFICATE-----", file.display());
+    }
+    Ok(certificates)
+}

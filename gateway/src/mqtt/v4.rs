@@ -1,0 +1,119 @@
+//! MQTT 3.1.1 on the wire: no properties, no reasons, no limit that the broker would be told.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "the library's enums, which grow without us")]
+
+use bytes::Bytes;
+use rumqttc_v4::mqttbytes::QoS;
+use rumqttc_v4::mqttbytes::v4::{LastWill, Packet, SubscribeFilter, SubscribeReasonCode};
+use rumqttc_v4::{
+    AckMode, AsyncClient, Event, EventLoop, ManualAck, MqttOptions, PublishOptions, TlsConfiguration,
+    Transport,
+};
+use secrecy::ExposeSecret;
+
+use super::settings::Settings;
+use super::wire::{Answer, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, REQUESTS};
+
+pub struct Ear4(EventLoop);
+
+#[derive(Debug, Clone)]
+pub struct Mouth4(AsyncClient);
+
+impl Ear for Ear4 {
+    type Mouth = Mouth4;
+
+    fn open(settings: &Settings) -> (Self, Mouth4) {
+        let (client, events) = AsyncClient::builder(options(settings)).capacity(REQUESTS).build();
+        (Self(events), Mouth4(client))
+    }
+
+    async fn hear(&mut self) -> Result<Heard<ManualAck>, String> {
+        let event = self.0.poll().await.map_err(|error| error.to_string())?;
+        let Event::Incoming(packet) = event else { return Ok(Heard::Sent) };
+        Ok(match packet {
+            Packet::ConnAck(ack) => Heard::Connected { session_present: ack.session_present },
+            Packet::SubAck(ack) => Heard::Subscribed(ack.return_codes.iter().map(refusal).collect()),
+            Packet::Publish(publish) => {
+                let ack = (publish.qos == QoS::AtLeastOnce)
+                    .then(|| ManualAck::PubAck(rumqttc_v4::PubAck::new(publish.pkid)));
+                Heard::Message(incoming(publish), ack)
+            }
+            _ => Heard::Alive,
+        })
+    }
+}
+
+impl Mouth for Mouth4 {
+    type Ack = ManualAck;
+
+    fn acknowledge(&self, ack: ManualAck) -> bool {
+        self.0.try_manual_ack(ack).is_ok()
+    }
+
+    fn subscribe(&self, filters: &[String]) -> bool {
+        let filter = |filter: &String| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
+        self.0.try_subscribe_many(filters.iter().map(filter)).is_ok()
+    }
+
+    fn publish(&self, publish: Publish) -> Option<Answer> {
+        let options = PublishOptions::new(QoS::AtLeastOnce).retain(publish.retain);
+        let notice = self.0.try_publish_tracked(publish.topic, publish.payload, options).ok()?;
+        Some(Box::pin(async move { notice.wait_async().await.ok().map(|_| Ok(())) }))
+    }
+
+    fn announce(&self, topic: &str, status: &'static str) -> bool {
+        let options = PublishOptions::new(QoS::AtLeastOnce).retained();
+        self.0.try_publish(topic.to_owned(), Bytes::from_static(status.as_bytes()), options).is_ok()
+    }
+
+    fn disconnect(&self) {
+        drop(self.0.try_disconnect()); // without room for it the connection just ends
+    }
+}
+
+fn options(settings: &Settings) -> MqttOptions {
+    let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
+    options
+        .set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30))
+        .set_clean_session(false)
+        .set_ack_mode(AckMode::Manual)
+        .set_inflight(IN_FLIGHT_MAX)
+        // The broker cannot be told a limit, and a packet over ours would end the connection again and again (RELIABILITY
+        // E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.
+        .set_max_packet_size(268_435_455, 268_435_455)
+        .set_last_will(LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true));
+    match (&settings.username, &settings.password) {
+        (Some(user), Some(password)) => {
+            options.set_credentials(user.clone(), password.expose_secret().to_owned());
+        }
+        (Some(user), None) => {
+            options.set_username(user.clone());
+        }
+        (None, _) => {}
+    }
+    if let Some(tls) = &settings.tls {
+        options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.clone())));
+    }
+    options
+}
+
+fn incoming(publish: rumqttc_v4::Publish) -> Incoming {
+    Incoming {
+        topic: String::from_utf8(publish.topic.to_vec()).map_err(|_| publish.topic),
+        payload: publish.payload,
+        qos1: publish.qos == QoS::AtLeastOnce,
+        retain: publish.retain,
+        redelivered: publish.dup,
+        packet_id: publish.pkid,
+        content_type: None,
+        expires_in_s: None,
+        id: None,
+    }
+}
+
+fn refusal(code: &SubscribeReasonCode) -> Option<String> {
+    match code {
+        SubscribeReasonCode::Success(_) => None,
+        refused => Some(format!("{refused:?}")),
+    }
+}

@@ -1,0 +1,156 @@
+//! MQTT 5 on the wire.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "the library's enums, which grow without us")]
+
+use bytes::Bytes;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v5::{
+    LastWill, Packet, PublishProperties, RetainForwardRule, SubscribeFilter, SubscribeReasonCode,
+};
+use rumqttc::{
+    AckMode, AsyncClient, BrokerSessionResumePolicy, Event, EventLoop, IncomingPacketSizeLimit, ManualAck,
+    MqttOptions, PublishNoticeError, PublishOptions, TlsConfiguration, Transport,
+};
+use secrecy::ExposeSecret;
+
+use super::settings::Settings;
+use super::wire::{
+    Answer, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, RECEIVE_MAX, REQUESTS,
+    SESSION_EXPIRY,
+};
+
+pub struct Ear5(EventLoop);
+
+#[derive(Debug, Clone)]
+pub struct Mouth5(AsyncClient);
+
+impl Ear for Ear5 {
+    type Mouth = Mouth5;
+
+    fn open(settings: &Settings) -> (Self, Mouth5) {
+        let (client, events) = AsyncClient::builder(options(settings)).capacity(REQUESTS).build();
+        (Self(events), Mouth5(client))
+    }
+
+    async fn hear(&mut self) -> Result<Heard<ManualAck>, String> {
+        let event = self.0.poll().await.map_err(|error| error.to_string())?;
+        let Event::Incoming(packet) = event else { return Ok(Heard::Sent) };
+        Ok(match packet {
+            Packet::ConnAck(ack) => Heard::Connected { session_present: ack.session_present },
+            Packet::SubAck(ack) => Heard::Subscribed(ack.return_codes.iter().map(refusal).collect()),
+            Packet::Publish(publish) => {
+                let ack = (publish.qos == QoS::AtLeastOnce)
+                    .then(|| ManualAck::PubAck(rumqttc::PubAck::new(publish.pkid, None)));
+                Heard::Message(incoming(publish), ack)
+            }
+            Packet::Disconnect(why) => {
+                return Err(format!("the broker ended the connection: {:?}", why.reason_code));
+            }
+            _ => Heard::Alive,
+        })
+    }
+}
+
+impl Mouth for Mouth5 {
+    type Ack = ManualAck;
+
+    fn acknowledge(&self, ack: ManualAck) -> bool {
+        self.0.try_manual_ack(ack).is_ok()
+    }
+
+    fn subscribe(&self, filters: &[String]) -> bool {
+        let filter = |filter: &String| SubscribeFilter {
+            // Retained messages come with a new subscription, not with each connection (RELIABILITY F25).
+            retain_forward_rule: RetainForwardRule::OnNewSubscribe,
+            // Kept as published, so that a state can be told from an event.
+            preserve_retain: false,
+            ..SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce)
+        };
+        self.0.try_subscribe_many(filters.iter().map(filter)).is_ok()
+    }
+
+    fn publish(&self, publish: Publish) -> Option<Answer> {
+        let properties = PublishProperties {
+            message_expiry_interval: publish.expires_in_s,
+            content_type: publish.content_type,
+            correlation_data: publish.correlation.map(Bytes::from),
+            user_properties: publish.user_properties,
+            ..PublishProperties::default()
+        };
+        let options = PublishOptions::new(QoS::AtLeastOnce).retain(publish.retain).properties(properties);
+        let notice = self.0.try_publish_tracked(publish.topic, publish.payload, options).ok()?;
+        Some(Box::pin(async move {
+            match notice.wait_completion_async().await {
+                Ok(()) => Some(Ok(())),
+                // PUBACK with a reason of 0x80 or more is a refusal (MQTT 5, 3.4.2.1); the library only logs it.
+                Err(PublishNoticeError::V5PubAck(reason)) => {
+                    Some(Err(format!("the broker refused it: {reason:?}")))
+                }
+                Err(PublishNoticeError::RetainNotSupported) => {
+                    Some(Err("the broker keeps no retained messages".into()))
+                }
+                Err(_) => None,
+            }
+        }))
+    }
+
+    fn announce(&self, topic: &str, status: &'static str) -> bool {
+        let options = PublishOptions::new(QoS::AtLeastOnce).retained();
+        self.0.try_publish(topic.to_owned(), Bytes::from_static(status.as_bytes()), options).is_ok()
+    }
+
+    fn disconnect(&self) {
+        drop(self.0.try_disconnect()); // without room for it the connection just ends
+    }
+}
+
+fn options(settings: &Settings) -> MqttOptions {
+    let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
+    options
+        .set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30))
+        .set_clean_start(false)
+        .set_session_expiry_interval(u32::try_from(SESSION_EXPIRY.as_secs()).ok())
+        // Our own memory is the store: the broker's session is resumed with whatever it still holds (RELIABILITY E7).
+        .set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly)
+        .set_ack_mode(AckMode::Manual)
+        .set_receive_maximum(Some(RECEIVE_MAX))
+        .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)
+        .set_max_packet_size(Some(settings.max_packet_bytes))
+        .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(settings.max_packet_bytes))
+        .set_last_will(LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true, None));
+    match (&settings.username, &settings.password) {
+        (Some(user), Some(password)) => {
+            options.set_credentials(user.clone(), password.expose_secret().to_owned());
+        }
+        (Some(user), None) => {
+            options.set_username(user.clone());
+        }
+        (None, _) => {}
+    }
+    if let Some(tls) = &settings.tls {
+        options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.clone())));
+    }
+    options
+}
+
+fn incoming(publish: rumqttc::Publish) -> Incoming {
+    let properties = publish.properties.unwrap_or_default();
+    Incoming {
+        topic: String::from_utf8(publish.topic.to_vec()).map_err(|_| publish.topic),
+        payload: publish.payload,
+        qos1: publish.qos == QoS::AtLeastOnce,
+        retain: publish.retain,
+        redelivered: publish.dup,
+        packet_id: publish.pkid,
+        content_type: properties.content_type,
+        expires_in_s: properties.message_expiry_interval,
+        id: properties.user_properties.into_iter().find(|(name, _)| name == "id").map(|(_, value)| value),
+    }
+}
+
+fn refusal(code: &SubscribeReasonCode) -> Option<String> {
+    match code {
+        SubscribeReasonCode::Success(_) => None,
+        refused => Some(format!("{refused:?}")),
+    }
+}

@@ -1,0 +1,86 @@
+//! What both versions have in common.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::settings::Settings;
+
+/// The broker asks after us this often; half-open lines are found within 1.5 of it (contract, RELIABILITY F22).
+pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Events that the broker may send before we acknowledge: one group commit's worth.
+pub const RECEIVE_MAX: u16 = 32;
+/// Commands under way. The library's default table for 65,535 of them costs 14 MiB (RELIABILITY E6).
+pub const IN_FLIGHT_MAX: u16 = 64;
+/// Between us and the library: 32 acknowledgements, 64 commands, the subscriptions. Nobody ever waits on it: what finds
+/// no room is a command that is offered again.
+pub const REQUESTS: usize = 128;
+/// The broker keeps our session, and with it every event, while we are away: a week.
+pub const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// A command as it goes to the broker, always with QoS 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// Comes back in [`super::Notice::Published`].
+    pub id: u64,
+    pub topic: String,
+    pub payload: Bytes,
+    pub retain: bool,
+    /// The rest are properties of MQTT 5; 3.1.1 cannot carry them.
+    pub expires_in_s: Option<u32>,
+    pub content_type: Option<String>,
+    pub correlation: Option<Vec<u8>>,
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// What one poll brought.
+#[derive(Debug)]
+pub enum Heard<A> {
+    Connected {
+        session_present: bool,
+    },
+    /// One entry a filter, in the order of the subscription: the reason where it was refused.
+    Subscribed(Vec<Option<String>>),
+    Message(Incoming, Option<A>),
+    /// Something else came in: the line lives.
+    Alive,
+    /// Something went out.
+    Sent,
+}
+
+/// An event as it came.
+#[derive(Debug)]
+pub struct Incoming {
+    pub topic: Result<String, Bytes>,
+    pub payload: Bytes,
+    pub qos1: bool,
+    pub retain: bool,
+    pub redelivered: bool,
+    pub packet_id: u16,
+    pub content_type: Option<String>,
+    pub expires_in_s: Option<u32>,
+    pub id: Option<String>,
+}
+
+/// The broker's answer to a command, when it comes; `None` when the connection ended before.
+pub type Answer = Pin<Box<dyn Future<Output = Option<Result<(), String>>> + Send>>;
+
+/// The half that polls: owned by the link's task alone.
+pub trait Ear: Send + Sized {
+    type Mouth: Mouth;
+    fn open(settings: &Settings) -> (Self, Self::Mouth);
+    /// The next thing; an error ends the connection.
+    fn hear(&mut self) -> impl Future<Output = Result<Heard<<Self::Mouth as Mouth>::Ack>, String>> + Send;
+}
+
+/// The half that speaks: never waits.
+pub trait Mouth: Clone + Send + Sync + 'static {
+    type Ack: Send + 'static;
+    fn acknowledge(&self, ack: Self::Ack) -> bool;
+    fn subscribe(&self, filters: &[String]) -> bool;
+    fn publish(&self, publish: Publish) -> Option<Answer>;
+    fn announce(&self, topic: &str, status: &'static str) -> bool;
+    fn disconnect(&self);
+}
