@@ -1,1 +1,20 @@
+//! Real parts: mosquitto, processes, sockets. Each file is one promise.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on stops; it waits by the machine's clock"
+)]
 
+/// What each of Meta's answers leads to.
+mod answers;
+/// Bad input is counted and visible, and stops nothing.
+mod bad_input;
+/// The commands of an operator.
+mod commands;
+/// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
+mod nothing_lost;
+/// An event becomes a message, a tap becomes a command.
+mod round_trip;
+/// The webhook's door.
+mod webhook;

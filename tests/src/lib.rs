@@ -1,1 +1,46 @@
+//! Parts that tests share: real processes, each with its own folder and port, ended when the test ends.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on stops; it waits by the machine's clock"
+)]
 
+/// A mosquitto of one's own.
+mod broker;
+/// The gateway, the simulator and their configuration.
+mod processes;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use broker::{Broker, Subscriber, publish, publish_lines};
+pub use processes::{Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, get_json, post_json};
+
+/// A port that nobody uses at the moment.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+/// Waits until `reached` returns something; panics with `what` when it takes longer than `seconds`.
+pub fn wait_for<T>(seconds: u64, what: &str, mut reached: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(value) = reached() {
+            return value;
+        }
+        assert!(Instant::now() < end, "waited {seconds} s for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A program of the system that a test needs; absent, the test fails and says how to get it.
+fn program(name: &str) -> PathBuf {
+    let places = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+    let found = places.iter().map(|place| PathBuf::from(place).join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| {
+        panic!("{name} is not installed: apt-get install mosquitto mosquitto-clients (tests/run does it)")
+    })
+}

@@ -160,3 +160,13 @@ fn say(text: &str) {
 fn say_json(value: &serde_json::Value) {
     say(&format!("{value:#}"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
+}

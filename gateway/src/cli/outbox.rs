@@ -23,8 +23,8 @@ enum Command {
         #[command(flatten)]
         place: Place,
         /// Only those in this state, for example held
-        #[arg(long)]
-        state: Option<String>,
+        #[arg(long, value_name = "STATE")]
+        only: Option<String>,
         /// Only those to this contact
         #[arg(long)]
         contact: Option<String>,
@@ -60,8 +60,8 @@ type Act = fn(&Store, MessageId, Timestamp) -> Result<(), ActError>;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::List { place, state, contact, limit, json } => {
-            list(place, state.as_deref(), contact.clone(), *limit, *json)
+        Command::List { place, only, contact, limit, json } => {
+            list(place, only.as_deref(), contact.clone(), *limit, *json)
         }
         Command::Show { place, id, json } => show(place, MessageId(*id), *json),
         Command::Retry(one) => act(one, Store::retry, "will be sent again"),

@@ -66,11 +66,12 @@ pub(super) fn on_signal() -> Result<watch::Receiver<bool>, Failure> {
 /// To standard error, where journald reads it; `BELLWIRE_LOG=debug` says more.
 pub(super) fn log() {
     let filter = EnvFilter::try_from_env("BELLWIRE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,rumqttd=error"));
+        .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,rumqttd=off"));
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .try_init();
     drop(started); // a second start in one process (the demo) keeps the first
 }

@@ -83,7 +83,7 @@ impl Dispatch {
             Input::Disconnected => {
                 self.connected = false;
                 self.forget_unanswered();
-                Vec::new()
+                self.load() // they wait now, and some may expire while they do
             }
             Input::Wake => self.load(),
             Input::Loaded(commands) => self.start(commands, now),

@@ -123,7 +123,10 @@ impl Store {
             .collect::<Result<_>>()?;
         let receipts = self
             .sql
-            .prepare_cached("SELECT status, at, reason FROM receipt WHERE message = ?1 ORDER BY at")?
+            .prepare_cached(
+                "SELECT status, at, reason FROM receipt WHERE message = ?1
+                 ORDER BY at, instr('sent delivered read played', status)", // Meta's times are whole seconds
+            )?
             .query_map([id.0], |row| {
                 Ok(ReceiptRow { status: row.get(0)?, at: row.get(1)?, reason: row.get(2)? })
             })?

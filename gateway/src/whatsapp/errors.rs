@@ -78,11 +78,19 @@ fn read_table() -> Vec<Known> {
                 first,
                 last,
                 class: class(&row.cls, first),
-                advice: row.action.clone(),
+                advice: advice(&rows, row),
             };
             row.code.split([',', '/']).filter_map(range).map(known).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Meta's table says "As 10" where two codes ask for the same: whoever reads one code should not have to look up another.
+fn advice(rows: &[Row], row: &Row) -> String {
+    let reference = row.action.strip_prefix("As ").or_else(|| row.action.strip_prefix("Same as "));
+    let code = reference.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+    let referred = code.and_then(|code| rows.iter().find(|other| other.code == code));
+    referred.map_or_else(|| row.action.clone(), |other| other.action.clone())
 }
 
 /// `131047`, `200-299`, `138000-138xxx`, `2388xxx`.

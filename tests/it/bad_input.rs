@@ -1,0 +1,89 @@
+use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, publish, wait_for};
+use serde_json::Value;
+
+const RULES: &str = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "strict"
+topic = "strict/{unit}"
+payload = "json"
+when = "payload.celsius > -15"
+message = "{{ payload.celsius }}"
+notify = ["nino"]
+[[rule]]
+name = "wide"
+topic = "wide/#"
+message = "at {{ payload.missing }}"
+notify = ["nino"]
+"#;
+
+#[test]
+fn bad_events_are_counted_shown_and_acknowledged() {
+    for version in ["5", "3.1.1"] {
+        let broker = Broker::start();
+        let site = Site::with_mqtt(
+            &format!("url = \"mqtt://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port),
+            RULES,
+        );
+        let (_simulator, mut gateway) = (Simulator::start(&site), Gateway::start(&site));
+        publish(broker.port, "strict/1", b"{not json");
+        publish(broker.port, "strict/1", br#"{"celsius": "warm"}"#);
+        publish(broker.port, "strict/1", br#"{"fahrenheit": 3}"#);
+        publish(broker.port, "strict/1", &[0xff, 0xfe, 0x00]);
+        publish(broker.port, "strict/1", &vec![b'x'; 256 * 1024]);
+        publish(broker.port, "elsewhere", b"nobody listens");
+        publish(broker.port, "wide/a/b", br#"{"celsius": 3}"#);
+        publish(broker.port, "strict/1", br#"{"celsius": 4}"#);
+
+        let texts: Vec<String> = site
+            .wait_sent(2)
+            .iter()
+            .map(|sent| sent["text"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        assert!(texts.iter().any(|text| text.starts_with("⚠ wide: wide/a/b {\"celsius\": 3}")), "{texts:?}");
+        assert!(texts.iter().any(|text| text.starts_with("4\n")), "{texts:?}");
+        assert!(gateway.is_running());
+
+        let output = bellwire(&["events", "--json", "--config", &site.config().to_string_lossy()]);
+        let seen: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let counted: Vec<String> = seen["counted"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| {
+                format!(
+                    "{} {} {}",
+                    row["rule"].as_str().unwrap(),
+                    row["outcome"].as_str().unwrap(),
+                    row["count"]
+                )
+            })
+            .collect();
+        assert_eq!(
+            counted,
+            ["strict condition-failed 2", "strict too-large 1", "strict undecodable 2"],
+            "version {version}"
+        );
+        let reasons: String =
+            seen["events"].as_array().unwrap().iter().filter_map(|row| row["reason"].as_str()).collect();
+        for words in
+            ["it is not JSON", "compares the text \"warm\"", "`payload.celsius` is undefined", "262144 bytes"]
+        {
+            assert!(reasons.contains(words), "{words}: {reasons}");
+        }
+
+        // All of them were acknowledged: after a restart the broker has nothing left for us.
+        let before = site.count("SELECT sum(count) FROM tally") + site.count("SELECT count(*) FROM event");
+        assert_eq!(gateway.stop(), Some(0));
+        let gateway = Gateway::start(&site);
+        publish(broker.port, "strict/1", br#"{"celsius": -18}"#);
+        wait_for(10, "the last event", || {
+            (site.count("SELECT sum(count) FROM tally WHERE outcome = 'condition-false'") == 1).then_some(())
+        });
+        let after = site.count("SELECT sum(count) FROM tally") + site.count("SELECT count(*) FROM event");
+        assert_eq!(after, before + 1);
+        drop(gateway);
+    }
+}

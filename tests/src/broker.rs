@@ -1,0 +1,159 @@
+//! A mosquitto of one's own.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use crate::{free_port, program, wait_for};
+
+/// A broker with a persistent store, as an installer would run it.
+pub struct Broker {
+    pub port: u16,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl Broker {
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more lines of configuration.
+    #[must_use]
+    pub fn start_with(extra: &str) -> Self {
+        let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
+        let config = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
+             max_queued_messages 0\nmax_inflight_messages 20\n{extra}\n",
+            folder.path().display()
+        );
+        std::fs::write(folder.path().join("mosquitto.conf"), config).expect("written");
+        // Started as root, mosquitto would become the user mosquitto, which cannot write here.
+        let mut broker = Self { port, folder, process: None };
+        broker.up();
+        broker
+    }
+
+    pub fn up(&mut self) {
+        let config = self.folder.path().join("mosquitto.conf");
+        let mut text = std::fs::read_to_string(&config).expect("readable");
+        if !text.contains("\nuser ") {
+            text.push_str("user root\n");
+            std::fs::write(&config, text).expect("written");
+        }
+        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log");
+        let process = Command::new(program("mosquitto"))
+            .arg("-c")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mosquitto starts");
+        self.process = Some(process);
+        let port = self.port;
+        wait_for(10, "the broker", || TcpStream::connect(("127.0.0.1", port)).ok());
+    }
+
+    /// Ends it as a machine that shuts down does: it saves its store.
+    pub fn down(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            terminate(&process);
+            process.wait().expect("ended");
+        }
+    }
+
+    pub fn restart(&mut self) {
+        self.down();
+        self.up();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
+
+pub(crate) fn terminate(process: &Child) {
+    let pid = process.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+}
+
+/// Publishes with QoS 1 and waits for the broker's acknowledgement.
+pub fn publish(port: u16, topic: &str, payload: &[u8]) {
+    let mut child = Command::new(program("mosquitto_pub"))
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", topic, "-s"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("mosquitto_pub starts");
+    child.stdin.take().expect("piped").write_all(payload).expect("written");
+    assert!(child.wait().expect("ended").success(), "publishing to {topic}");
+}
+
+/// Publishes each line as a message of its own over one connection.
+pub fn publish_lines(port: u16, topic: &str, lines: &[String]) {
+    let mut child = Command::new(program("mosquitto_pub"))
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", topic, "-l"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("mosquitto_pub starts");
+    child.stdin.take().expect("piped").write_all((lines.join("\n") + "\n").as_bytes()).expect("written");
+    assert!(child.wait().expect("ended").success(), "publishing to {topic}");
+}
+
+/// Collects what is published to a filter.
+pub struct Subscriber {
+    process: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Subscriber {
+    /// Returns when the broker has granted the subscription.
+    #[must_use]
+    pub fn start(port: u16, filter: &str) -> Self {
+        // Into a pipe its reports would be held back until 4 KiB have come together.
+        let mut process = Command::new(program("stdbuf"))
+            .arg("-oL")
+            .arg(program("mosquitto_sub"))
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", filter, "-v", "-d"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto_sub starts");
+        let output = process.stdout.take().expect("piped");
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let collected = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                collected.lock().expect("unpoisoned").push(line);
+            }
+        });
+        let subscriber = Self { process, lines };
+        wait_for(10, "the subscription", || {
+            subscriber.all().iter().any(|line| line.contains("SUBACK")).then_some(())
+        });
+        subscriber
+    }
+
+    /// `topic payload`, one a message.
+    #[must_use]
+    pub fn messages(&self) -> Vec<String> {
+        let chatter = ["Client ", "Subscribed ("];
+        self.all().into_iter().filter(|line| !chatter.iter().any(|start| line.starts_with(start))).collect()
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.lines.lock().expect("unpoisoned").clone()
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
