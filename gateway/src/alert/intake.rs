@@ -8,13 +8,13 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
-use crate::alert::delivery::OnUnknown;
 use crate::alert::event::{Event, Identity};
 use crate::alert::message::{Button, Content};
 use crate::alert::policy::{Ignored, Verdict, judge};
 use crate::alert::render;
 use crate::alert::route::route;
 use crate::alert::rule::{Rule, Severity};
+use crate::alert::state::OnUnknown;
 use crate::alert::template::{TemplateError, Templates};
 use crate::alert::topic::Bindings;
 use crate::contact::{Contact, People};

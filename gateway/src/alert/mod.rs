@@ -27,6 +27,8 @@ pub mod route;
 pub mod rule;
 /// Which message leaves now.
 pub mod sender;
+/// Where a message stands, and which receipts may move it.
+pub mod state;
 /// Jinja, strict and bounded.
 pub mod template;
 /// Patterns with named levels, and topics to publish to.

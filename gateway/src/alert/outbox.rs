@@ -1,8 +1,8 @@
 //! The rows that the sender and the store speak about.
 
-use crate::alert::delivery::{OnUnknown, State};
 use crate::alert::message::Content;
 use crate::alert::rule::Severity;
+use crate::alert::state::{OnUnknown, State};
 use crate::contact::Phone;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::time::Timestamp;

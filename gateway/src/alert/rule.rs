@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::alert::delivery::OnUnknown;
+use crate::alert::state::OnUnknown;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::ids::{ConnectionName, RuleName};
 

@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::alert::delivery::State;
+use crate::alert::state::State;
 use crate::command::dispatch::Change;
 use crate::store::Accepted;
 

@@ -1,6 +1,7 @@
 //! What a webhook said, in our words. `whatsapp` reads Meta's JSON into these.
 
-use crate::alert::delivery::{Refusal, State};
+use crate::alert::delivery::Refusal;
+use crate::alert::state::State;
 use crate::ids::Wamid;
 use crate::time::Timestamp;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::section::{At, Section};
-use crate::alert::delivery::OnUnknown;
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
+use crate::alert::state::OnUnknown;
 use crate::alert::template::{check_condition, check_message};
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;

@@ -4,9 +4,10 @@ use rusqlite::Result;
 
 use super::Store;
 use super::outbox::NewMessage;
-use crate::alert::delivery::{Next, OnUnknown, State};
+use crate::alert::delivery::Next;
 use crate::alert::message::Content;
 use crate::alert::rule::Severity;
+use crate::alert::state::{OnUnknown, State};
 use crate::contact::Contact;
 use crate::ids::{ConnectionName, MessageId};
 use crate::time::Timestamp;

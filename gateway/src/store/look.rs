@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::alert::delivery::State;
+use crate::alert::state::State;
 use crate::ids::MessageId;
 
 /// Which messages to list: newest first.

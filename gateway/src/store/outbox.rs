@@ -3,10 +3,11 @@
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::{Store, checksum};
-use crate::alert::delivery::{self, Next, OnUnknown, State};
+use crate::alert::delivery::{self, Next};
 use crate::alert::message::Content;
 use crate::alert::outbox::{Change, Due, Lane, Work};
 use crate::alert::rule::Severity;
+use crate::alert::state::{OnUnknown, State, may_move};
 use crate::chance::Dice;
 use crate::command::inbound::Status;
 use crate::contact::Phone;
@@ -225,7 +226,7 @@ impl Store {
         let (Some(from), Some((tries, on_unknown))) = (self.state(id)?, self.tries(id)?) else {
             return Ok(true);
         };
-        if delivery::may_move(from, to) {
+        if may_move(from, to) {
             let next = delivery::after_status(to, status.refusal.as_ref(), tries, on_unknown, now, dice);
             self.advance(id, &next, status.at)?;
             if let Some(refusal) = &status.refusal {

@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::errors::{Said, refusal};
-use crate::alert::delivery::{Refusal, State};
+use crate::alert::delivery::Refusal;
+use crate::alert::state::State;
 use crate::command::inbound::{Content, Inbound, Reply, Status};
 use crate::ids::Wamid;
 use crate::time::Timestamp;
