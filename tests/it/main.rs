@@ -12,6 +12,8 @@ mod answers;
 mod bad_input;
 /// The commands of an operator.
 mod commands;
+/// Commit, then acknowledge.
+mod commit_first;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
 /// An event becomes a message, a tap becomes a command.

@@ -11,7 +11,7 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().http_status_as_error(false).build().into()
 }
 
-fn post(site: &Site, body: &[u8], signature: Option<&str>) -> u16 {
+pub fn post(site: &Site, body: &[u8], signature: Option<&str>) -> u16 {
     let mut request = agent().post(site.url("/webhook/whatsapp"));
     if let Some(signature) = signature {
         request = request.header("X-Hub-Signature-256", signature);
@@ -19,7 +19,7 @@ fn post(site: &Site, body: &[u8], signature: Option<&str>) -> u16 {
     request.send(body).expect("an answer").status().as_u16()
 }
 
-fn sign(secret: &str, body: &[u8]) -> String {
+pub fn sign(secret: &str, body: &[u8]) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key").chain_update(body);
     let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256={hex}")

@@ -66,6 +66,12 @@ impl Broker {
         }
     }
 
+    /// What it has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     pub fn restart(&mut self) {
         self.down();
         self.up();

@@ -89,8 +89,8 @@ impl Shared {
                     self.condition(|condition| condition.disk_full = false);
                     return Some(value);
                 }
-                Err(Gone::DiskFull) => {
-                    self.condition(|condition| condition.disk_full = true);
+                Err(gone @ (Gone::DiskFull | Gone::Busy)) => {
+                    self.condition(|condition| condition.disk_full = matches!(gone, Gone::DiskFull));
                     tokio::time::sleep(DISK_FULL_PAUSE).await;
                 }
                 Err(gone @ (Gone::Refused(_) | Gone::Failed(_))) => {

@@ -46,6 +46,9 @@ pub enum Gone {
     /// Nothing was written; the same may be asked again later.
     #[error("the disk is full: free some space, or attach a larger one; nothing is accepted until then")]
     DiskFull,
+    /// Nothing was written; somebody else holds the database.
+    #[error("another program has been writing to the database for 5 s; close it")]
+    Busy,
     /// The statement itself is wrong, or its row is: a mistake of ours, and only this job's.
     #[error("the database refused it: {0}")]
     Refused(Arc<rusqlite::Error>),
@@ -144,17 +147,27 @@ fn commit(store: &Store, mut group: Vec<Box<dyn Job>>) -> std::result::Result<()
         }
         Err(error) => {
             let _already_rolled_back = store.sql.execute_batch("ROLLBACK");
-            let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
-            let gone = if full { Gone::DiskFull } else { Gone::Failed(error.to_string().into()) };
+            let code = error.sqlite_error_code();
+            let gone = match code {
+                Some(ErrorCode::DiskFull) => Gone::DiskFull,
+                Some(ErrorCode::DatabaseBusy) => Gone::Busy,
+                _ => Gone::Failed(error.to_string().into()),
+            };
             for job in group {
                 job.answer(Err(gone.clone()));
             }
-            if !full {
-                return Err(error);
+            match gone {
+                Gone::DiskFull => {
+                    tracing::error!("the disk is full; making room from the reserve");
+                    store.make_room();
+                    Ok(())
+                }
+                Gone::Busy => {
+                    tracing::error!("another program has been writing to the database for 5 s");
+                    Ok(())
+                }
+                Gone::Failed(_) | Gone::Refused(_) => Err(error),
             }
-            tracing::error!("the disk is full; making room from the reserve");
-            store.make_room();
-            Ok(())
         }
     }
 }
