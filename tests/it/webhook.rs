@@ -60,9 +60,9 @@ fn every_handshake_is_answered() {
 
 /// A file holds one body as it came, or a list of bodies that came one after the other.
 pub fn bodies(file: &[u8]) -> Vec<Vec<u8>> {
-    match serde_json::from_slice(file).unwrap() {
-        Value::Array(list) => list.iter().map(|body| serde_json::to_vec(body).unwrap()).collect(),
-        _ => vec![file.to_vec()],
+    match serde_json::from_slice::<Vec<Value>>(file) {
+        Ok(list) => list.iter().map(|body| serde_json::to_vec(body).unwrap()).collect(),
+        Err(_) => vec![file.to_vec()],
     }
 }
 
