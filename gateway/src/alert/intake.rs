@@ -143,7 +143,6 @@ impl Judge {
         text: &str,
         flaw: Option<String>,
     ) -> NewAlert {
-        let button = |id: &str, title: &str| Button { id: id.to_owned(), title: title.to_owned() };
         let at = event.received_at;
         let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
         NewAlert {
@@ -151,8 +150,8 @@ impl Judge {
             severity: rule.severity,
             content: Content {
                 text: render::with_time(text, at, &self.zone),
-                buttons: rule.actions.iter().map(|action| button(&action.id, &action.title)).collect(),
-                quotes: None,
+                buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title)).collect(),
+                ..Content::default()
             },
             flaw,
             connection: rule.connection.clone(),

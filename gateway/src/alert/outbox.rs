@@ -3,7 +3,7 @@
 use crate::alert::message::Content;
 use crate::alert::rule::Severity;
 use crate::alert::state::{OnUnknown, State};
-use crate::contact::Phone;
+use crate::contact::Recipient;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::time::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 pub struct Due {
     pub id: MessageId,
     pub lane: Lane,
-    pub to: Phone,
+    pub to: Recipient,
     pub content: Content,
     pub alert: Option<AlertId>,
     pub severity: Severity,

@@ -19,7 +19,7 @@ pub fn outgoing(content: &Content, tag: &StoreTag, alert: Option<AlertId>) -> Co
     let Some(alert) = alert else { return content.clone() };
     let button = |button: &Button| Button {
         id: format!("bellwire/{}/{alert}/{}", tag.0, button.id),
-        title: button.title.clone(),
+        ..button.clone()
     };
     Content { buttons: content.buttons.iter().map(button).collect(), ..content.clone() }
 }

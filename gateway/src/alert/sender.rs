@@ -35,7 +35,7 @@ pub enum Effect {
     /// Write; answered with `SendingCommitted` or `SettledCommitted`.
     Commit(Change),
     /// Send; answered with `Answered`.
-    Post(Due),
+    Post(Box<Due>),
     /// Say `Wake` then.
     WakeAt(Timestamp),
     /// Something for the log and `readyz`: a connection has closed, or is open again.
@@ -74,7 +74,7 @@ impl Sender {
             Input::Wake => self.load(now),
             Input::Loaded(work) => self.start(work, now),
             Input::SendingCommitted(id) => {
-                self.in_flight.get(&id).cloned().map(Effect::Post).into_iter().collect()
+                self.in_flight.get(&id).cloned().map(Box::new).map(Effect::Post).into_iter().collect()
             }
             Input::Answered(id, answer) => self.settle(id, &answer, now, dice),
             Input::SettledCommitted(id) => {

@@ -92,7 +92,7 @@ impl Task {
                     Ok(if sending { Input::SendingCommitted(id) } else { Input::SettledCommitted(id) })
                 });
             }
-            Effect::Post(due) => self.post(due),
+            Effect::Post(due) => self.post(*due),
             Effect::WakeAt(at) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
             Effect::Paused { connection, until, reason } => {
                 tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
@@ -139,5 +139,6 @@ async fn send(shared: &Shared, client: &Client, due: &Due) -> Answer {
         access_token,
     };
     let content = outgoing(&due.content, &shared.tag, due.alert);
-    client.send(&endpoint, request::body(&content, &due.to, &shared.tag.callback(due.id))).await
+    let form = request::Form::Free { content: &content, more: &shared.tag.more(due.id) };
+    client.send(&endpoint, request::body(form, &due.to, &shared.tag.callback(due.id))).await
 }

@@ -18,6 +18,15 @@ pub struct Contact {
     pub roles: BTreeSet<String>,
 }
 
+/// How a message is addressed (FACTS 1.1, 3.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    Phone(Phone),
+    /// A business-scoped user id, byte for byte as a webhook gave it: for somebody who hides the number.
+    UserId(String),
+    Group(String),
+}
+
 /// All contacts and teams. Built by `config`, which has checked that every name exists.
 #[derive(Debug, Clone, Default)]
 pub struct People {

@@ -41,7 +41,7 @@ impl Store {
             phone: &contact.phone,
             alert: None,
             severity: Severity::Warning,
-            content: &Content { text, buttons: Vec::new(), quotes: None },
+            content: &Content::text(text),
             on_unknown: OnUnknown::Retry,
             created_at: now,
             expires_at: now + BY_HAND_EXPIRES,

@@ -10,7 +10,7 @@ use crate::alert::rule::Severity;
 use crate::alert::state::{OnUnknown, State, may_move};
 use crate::chance::Dice;
 use crate::command::inbound::Status;
-use crate::contact::Phone;
+use crate::contact::{Phone, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::time::Timestamp;
 
@@ -310,7 +310,7 @@ fn read_due(row: &Row, lane: &Lane) -> Result<(MessageId, Option<Due>)> {
     let due = Due {
         id,
         lane: lane.clone(),
-        to,
+        to: Recipient::Phone(to),
         content,
         alert: row.get::<_, Option<i64>>(3)?.map(AlertId),
         severity,
