@@ -169,6 +169,15 @@ impl Content {
     pub fn text(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
+
+    /// Whether a digest may carry it: words and buttons, and no answer to anything.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.part.is_none()
+            && self.quotes.is_none()
+            && self.header.is_none()
+            && self.identity_key_hash.is_none()
+    }
 }
 
 impl Button {
