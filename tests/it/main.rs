@@ -18,5 +18,7 @@ mod commit_first;
 mod nothing_lost;
 /// An event becomes a message, a tap becomes a command.
 mod round_trip;
+/// The simulated Cloud API, judged by Meta's facts.
+mod simulator;
 /// The webhook's door.
 mod webhook;
