@@ -31,10 +31,13 @@ struct World {
     _simulator: Simulator,
 }
 
+/// The signature and the bytes of a webhook.
+type Post = (String, Vec<u8>);
+
 /// What came to the webhook's address; it answers with `status`.
 #[derive(Clone)]
 struct Inbox {
-    bodies: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    bodies: Arc<Mutex<Vec<Post>>>,
     status: Arc<Mutex<u16>>,
 }
 
@@ -159,8 +162,8 @@ impl Inbox {
         *self.status.lock().unwrap() = status;
     }
 
-    /// All that came, signature and bytes.
-    fn all(&self) -> Vec<(String, Vec<u8>)> {
+    /// All that came.
+    fn all(&self) -> Vec<Post> {
         self.bodies.lock().unwrap().clone()
     }
 
@@ -183,7 +186,10 @@ impl Inbox {
 
     fn wait_field(&self, field: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         wait_for(10, field, || {
-            self.changes().into_iter().find(|(found, value)| found == field && wanted(value)).map(|found| found.1)
+            self.changes()
+                .into_iter()
+                .find(|(found, value)| found == field && wanted(value))
+                .map(|found| found.1)
         })
     }
 }

@@ -10,10 +10,8 @@ fn prepared(world: &World, mut body: Value) -> Value {
     if body[&kind]["id"].is_string() {
         body[&kind]["id"] = json!(upload(world, &kind));
     }
-    for component in body["template"]["components"].as_array_mut().into_iter().flatten() {
-        if component["parameters"][0]["image"].is_object() {
-            component["parameters"][0]["image"]["id"] = json!(upload(world, "image"));
-        }
+    if let Some(image) = body.pointer_mut("/template/components/0/parameters/0/image/id") {
+        *image = json!(upload(world, "image"));
     }
     body
 }
@@ -43,7 +41,8 @@ fn what_is_wrong_is_refused_with_metas_code() {
     let world = World::start();
     let long = |count: usize| "x".repeat(count);
     let buttons = |titles: &[&str]| {
-        let buttons = titles.iter().map(|title| json!({ "type": "reply", "reply": { "id": title, "title": title } }));
+        let buttons =
+            titles.iter().map(|title| json!({ "type": "reply", "reply": { "id": title, "title": title } }));
         json!({ "type": "button", "body": { "text": "x" }, "action": { "buttons": buttons.collect::<Vec<_>>() } })
     };
     let rows = |count: usize| {
