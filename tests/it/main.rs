@@ -22,5 +22,7 @@ mod nothing_lost;
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
 mod scripted_broker;
+/// The simulated Cloud API, judged by Meta's facts.
+mod simulator;
 /// The webhook's door.
 mod webhook;
