@@ -49,6 +49,8 @@ fn a_medium_lives_from_its_upload_to_its_end() {
     same_shape(&expected, &shown, "a medium");
     assert_eq!(code(&world.call("GET", &format!("{id}?phone_number_id=1"), None)), 100);
 
+    let preview = raw(&world.site.api(&format!("/_simulator/media/{id}")), "GET", &[], b"");
+    assert_eq!(preview, (200, b"bytes of it".to_vec()), "the phone shows it without a token");
     let url = shown["url"].as_str().expect("a url");
     let right = [("Authorization", "Bearer token"), ("User-Agent", "test/1.0")];
     assert_eq!(raw(url, "GET", &right, b""), (200, b"bytes of it".to_vec()));

@@ -181,6 +181,30 @@ fn some_messages_fail_later() {
 }
 
 #[test]
+fn a_fault_can_stop_the_statuses_and_add_headers() {
+    let world = World::start();
+    world.control("faults", &json!({ "count": 1, "statuses": { "last": "sent" } }));
+    let (_, quiet) = world.text("the phone is off");
+    let (_, read) = world.text("the phone is on");
+    world.status(&read["messages"][0]["id"], "read");
+    let words = world.inbox.changes().into_iter().filter_map(|(_, value)| {
+        let status = &value["statuses"][0];
+        (status["id"] == quiet["messages"][0]["id"]).then(|| status["status"].clone())
+    });
+    assert_eq!(words.collect::<Vec<_>>(), ["sent"]);
+
+    let usage = json!({ "1": [{ "type": "whatsapp", "estimated_time_to_regain_access": 5 }] }).to_string();
+    let headers = json!({ "X-Business-Use-Case-Usage": usage });
+    world.control("faults", &json!({ "count": 1, "code": 80_007, "headers": headers }));
+    let body = json!({ "messaging_product": "whatsapp", "to": NINO, "text": { "body": "x" } });
+    let url = world.site.api(&format!("/v25.0/{PHONE_NUMBER_ID}/messages"));
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let answer = agent.post(url).header("Authorization", "Bearer token").send_json(&body).expect("an answer");
+    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.headers()["x-business-use-case-usage"], usage.as_str());
+}
+
+#[test]
 fn reading_marks_what_a_person_wrote_before_too() {
     let world = World::start();
     assert_eq!(world.text("hello").0, 200);

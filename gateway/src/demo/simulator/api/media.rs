@@ -37,6 +37,7 @@ async fn upload(
     form: Result<Multipart, MultipartRejection>,
 ) -> Answer {
     simulator.enter(&headers, "media").await?;
+    simulator.number(&number).await?;
     let read = match form {
         Ok(form) => read(form).await,
         Err(_) => Err(Refusal::new(100, "The body must be multipart/form-data.")),

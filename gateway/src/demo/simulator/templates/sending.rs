@@ -7,8 +7,8 @@ use super::{Template, variables};
 
 type Verdict = Result<(), Refusal>;
 
-/// Judges `template.components` of a send.
-pub fn judge(template: &Template, components: &Value) -> Verdict {
+/// Judges `template.components` of a send; the words that the body is filled to.
+pub fn judge(template: &Template, components: &Value) -> Result<String, Refusal> {
     match template.status.as_str() {
         "APPROVED" => {}
         "PAUSED" => return refuse(132_015, "Template is paused due to low quality."),
@@ -51,7 +51,7 @@ pub fn judge(template: &Template, components: &Value) -> Verdict {
             );
         }
     }
-    Ok(())
+    Ok(filled)
 }
 
 fn refuse<T>(code: i64, details: &str) -> Result<T, Refusal> {
