@@ -112,6 +112,12 @@ fn what_is_not_there_gets_metas_error_form() {
         assert_eq!((status, body["error"]["code"].as_i64()), (400, Some(100)), "{method} {path}: {body}");
         assert_eq!(body["error"]["error_subcode"], 33, "{body}");
     }
+    for (method, path) in
+        [("GET", "1/message_templates?limit=many"), ("DELETE", "1/message_templates"), ("GET", "debug_token")]
+    {
+        let answer = world.call(method, path, None);
+        assert_eq!((answer.0, code(&answer)), (400, 100), "{method} {path}");
+    }
     let url = world.site.api(&format!("/v25.0/{PHONE_NUMBER_ID}/messages"));
     for headers in [&[][..], &[("Authorization", "Bearer wrong")]] {
         let (status, body) = raw(&url, "POST", headers, b"{}");

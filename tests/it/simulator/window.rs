@@ -73,6 +73,11 @@ fn the_pair_limit_lends_45_and_takes_6_seconds_for_each() {
     world.advance(6);
     assert_eq!(world.text("one more").0, 200);
     assert_eq!(code(&world.text("and no other")), 131_056);
+    world.control("window", &json!({ "enforce": true }));
+    world.advance(6);
+    assert_eq!(code(&world.text("outside the window")), 131_047);
+    world.control("window", &json!({ "enforce": false }));
+    assert_eq!(world.text("a refused message used up nothing").0, 200);
     world.control("limits", &json!({ "form": "later" }));
     let (_, answer) = world.text("accepted first");
     let failed = world.status(&answer["messages"][0]["id"], "failed");

@@ -267,12 +267,14 @@ impl World {
         kind: &str,
         now: Timestamp,
     ) -> Result<(), (Form, Refusal)> {
-        self.limits.count(number, &person.user_id, now)?;
         // Groups have no customer service window, and templates need none.
-        if kind == "template" || matches!(recipient, Recipient::Group(_)) {
-            return Ok(());
+        let free = kind == "template" || matches!(recipient, Recipient::Group(_));
+        let window = if free { Ok(()) } else { self.limits.admit(number, &person.user_id, now) };
+        // What is refused at once uses up nothing of the limits.
+        if !matches!(window, Err((Form::Direct, _))) {
+            self.limits.count(number, &person.user_id, now)?;
         }
-        self.limits.admit(number, &person.user_id, now)
+        window
     }
 
     /// Why a message that is taken will fail.

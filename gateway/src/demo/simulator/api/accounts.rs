@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,7 +13,7 @@ use super::super::account::APP;
 use super::super::graph::Refusal;
 use super::super::media::Media;
 use super::super::serve::Simulator;
-use super::{Answer, Refused, bearer, json as answer, media, success};
+use super::{Answer, Parameters, Refused, bearer, json as answer, media, success};
 
 pub fn routes() -> Router<Simulator> {
     Router::new()
@@ -35,7 +35,7 @@ struct Asked {
 async fn node(
     State(simulator): State<Simulator>,
     Path((version, id)): Path<(String, String)>,
-    Query(asked): Query<Asked>,
+    Parameters(asked): Parameters<Asked>,
     headers: HeaderMap,
 ) -> Answer {
     simulator.enter(&headers, "node").await?;
@@ -161,7 +161,7 @@ async fn verified(simulator: &Simulator, callback: Callback) -> Result<Option<St
 async fn phone_numbers(
     State(simulator): State<Simulator>,
     Path((_, account)): Path<(String, String)>,
-    Query(asked): Query<Asked>,
+    Parameters(asked): Parameters<Asked>,
     headers: HeaderMap,
 ) -> Answer {
     simulator.enter(&headers, "phone_numbers").await?;
@@ -291,7 +291,7 @@ struct Inspected {
 /// With the token itself, or with `app_id|app_secret`. A token that is refused can still be inspected.
 async fn debug_token(
     State(simulator): State<Simulator>,
-    Query(inspected): Query<Inspected>,
+    Parameters(inspected): Parameters<Inspected>,
     headers: HeaderMap,
 ) -> Answer {
     let app = format!("{APP}|{}", simulator.options.app_secret.expose_secret());

@@ -12,6 +12,8 @@ mod templates;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -112,6 +114,21 @@ impl Simulator {
     }
 }
 
+/// The query of a url in Meta's keys; what cannot be read is refused in Meta's form.
+struct Parameters<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Simulator> for Parameters<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, simulator: &Simulator) -> Result<Self, Refused> {
+        let read = Query::try_from_uri(&parts.uri).map_err(|error| error.body_text());
+        match read {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(details) => Err(simulator.refuse(&Refusal::new(100, details)).await),
+        }
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
@@ -158,11 +175,7 @@ fn code(status: u16) -> StatusCode {
 }
 
 /// What is not there, or not implemented, in Meta's form.
-async fn unknown(
-    axum::extract::State(simulator): axum::extract::State<Simulator>,
-    method: Method,
-    uri: Uri,
-) -> Response {
+async fn unknown(State(simulator): State<Simulator>, method: Method, uri: Uri) -> Response {
     let path = uri.path();
     let details = format!(
         "Unsupported request: the simulator does not implement {method} {path}; see docs/simulator.md"

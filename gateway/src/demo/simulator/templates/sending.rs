@@ -133,7 +133,7 @@ fn value<'a>(part: &str, parameter: &'a Value) -> Result<&'a str, Refusal> {
 }
 
 /// `index` is a string (FACTS 1.3); a number is taken too.
-fn index(button: &Value) -> Option<usize> {
+pub fn index(button: &Value) -> Option<usize> {
     let index = &button["index"];
     index.as_str().and_then(|text| text.parse().ok()).or_else(|| usize::try_from(index.as_u64()?).ok())
 }
