@@ -1,0 +1,11 @@
+//! What the crate promises, held against bad lines, bad flash and bad luck.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+/// One small generator of chance for all seeds.
+mod dice;
+/// A simulated NOR flash that loses power where it is told to.
+mod flash;
+/// Any bytes into the frame decoder.
+mod frames;
+/// A power cut at every write of the flash queue.
+mod power_cuts;
