@@ -9,3 +9,5 @@ mod flash;
 mod frames;
 /// A power cut at every write of the flash queue.
 mod power_cuts;
+/// Devices, a bad line and a gateway, from ten thousand seeds.
+mod simulation;

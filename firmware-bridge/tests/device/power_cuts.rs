@@ -135,11 +135,11 @@ fn an_accepted_event_survives_a_power_cut_at_every_write() {
             while life::<W>(seed, cut) {
                 (cut, cuts) = (cut + 1, cuts + 1);
             }
-            assert!(cut > 10, "seed {seed} wrote only {cut} times");
         }
         cuts
     }
     let cuts = [all::<1>(), all::<4>(), all::<8>(), all::<32>()];
+    assert!(cuts.iter().all(|cuts| *cuts > 1_000), "{cuts:?}");
     println!("power cuts, by write unit 1, 4, 8, 32: {cuts:?}");
 }
 
