@@ -5,7 +5,10 @@ use proptest::prelude::*;
 
 const ROOM: usize = 700;
 
-fn frames(bytes: impl IntoIterator<Item = u8>) -> Vec<Result<(Option<Kind>, Vec<u8>), ()>> {
+/// A frame, or damage.
+type Read = Result<(Option<Kind>, Vec<u8>), ()>;
+
+fn frames(bytes: impl IntoIterator<Item = u8>) -> Vec<Read> {
     let mut decoder = Decoder::<ROOM>::default();
     let mut found = Vec::new();
     for byte in bytes {

@@ -79,10 +79,8 @@ fn live<const W: usize>(
             }
         } else if action < 9 {
             let before = queue.len();
-            if queue.pop().is_ok() && before > 0 {
-                let first = model.kept.remove(0);
-                model.gone.push(first);
-            } else if flash.is_off() && before > queue.len() {
+            let _ = queue.pop(); // whether it went shows in the length, also when the power went
+            if queue.len() < before {
                 let first = model.kept.remove(0);
                 model.gone.push(first);
             }
