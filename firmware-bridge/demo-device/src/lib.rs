@@ -91,7 +91,7 @@ impl Ticks {
             write_volatile(SYST_VALUE, 0);
             write_volatile(SYST_CONTROL, 0b101);
         }
-        Self { last: TICKS_MAX, cycles: 0 }
+        Self { last: 0, cycles: 0 } // the value that was written; the next tick reloads
     }
 
     pub fn now(&mut self) -> u64 {
@@ -112,6 +112,7 @@ const PAINT: u32 = 0xa5a5_5a5a;
 const MARGIN_BYTES: usize = 256;
 
 /// Fills the stack that is not used yet, so that [`stack_used`] can tell how deep it went.
+#[inline(never)] // so that its frame lies below all others
 pub fn paint_stack() {
     let here = 0u8;
     let mut at = &raw const stack_bottom as usize;

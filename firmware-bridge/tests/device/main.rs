@@ -7,7 +7,11 @@ mod dice;
 mod flash;
 /// Any bytes into the frame decoder.
 mod frames;
+/// A gateway at the end of a real stream of bytes.
+mod line;
 /// A power cut at every write of the flash queue.
 mod power_cuts;
+/// The example device of the documentation, as a process.
+mod python;
 /// Devices, a bad line and a gateway, from ten thousand seeds.
 mod simulation;

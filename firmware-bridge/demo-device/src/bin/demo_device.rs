@@ -49,6 +49,7 @@ pub extern "C" fn reset() -> ! {
     }
 }
 
+#[inline(never)] // its frame is to be measured, so it must not be there yet when the stack is painted
 fn run() {
     let device = Device { id: "freezer-2", firmware: "demo 0.1", commands: &["defrost"], seed: 1 };
     let Ok(mut client) = Client::<_, 320>::new(device, RamQueue::<1024>::new()) else { return };
