@@ -15,3 +15,5 @@ mod power_cuts;
 mod python;
 /// Devices, a bad line and a gateway, from ten thousand seeds.
 mod simulation;
+/// The test vectors and bounds of docs/device-protocol.md.
+mod vectors;
