@@ -231,7 +231,8 @@ class Device:
         asked_at, self.asked_at = self.asked_at, None
         if unix_ms and now - asked_at <= 10:
             self.time = (unix_ms, asked_at)
-        if self.boot() == 0 or self.boot() < boot:
+        used = not self.welcomed and counted[0] == self.boot() and counted[1] > 0
+        if self.boot() == 0 or self.boot() < boot or used:
             self.store.base = boot
             self.store.save()
             self.welcomed, self.sent, self.hello_at = False, 0, now

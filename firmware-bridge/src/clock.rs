@@ -3,6 +3,40 @@
 /// Milliseconds of the device's own clock: any start, never back.
 pub type Millis = u64;
 
+/// When an event was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Unknown,
+    /// Milliseconds since 1970.
+    Unix(u64),
+    /// The device's own clock, in the start that accepted the event: the gateway's time was not known yet.
+    Uptime(Millis),
+}
+
+/// A moment before a kept event's fields.
+pub(crate) const MOMENT_BYTES: usize = 8;
+/// Marks an uptime; no clock comes so far.
+const UPTIME: u64 = 1 << 63;
+
+impl Moment {
+    pub(crate) fn to_bytes(self) -> [u8; MOMENT_BYTES] {
+        match self {
+            Self::Unknown => 0,
+            Self::Unix(at) => at & !UPTIME,
+            Self::Uptime(at) => at | UPTIME,
+        }
+        .to_le_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; MOMENT_BYTES]) -> Self {
+        match u64::from_le_bytes(bytes) {
+            0 => Self::Unknown,
+            at if at & UPTIME == 0 => Self::Unix(at),
+            at => Self::Uptime(at & !UPTIME),
+        }
+    }
+}
+
 /// What the last welcome said about the time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
@@ -24,10 +58,13 @@ impl Clock {
         usable.then_some(Self { unix_ms, asked_at, heard_at: now })
     }
 
-    /// The best guess: the welcome was written half way between the hello and its arrival.
-    pub(crate) fn guess(&self, now: Millis) -> u64 {
-        let half = self.heard_at.saturating_sub(self.asked_at) / 2;
-        self.unix_ms.saturating_add(now.saturating_sub(self.heard_at)).saturating_add(half)
+    /// The best guess for a moment of the device's clock, also one before: the welcome was written half way between the
+    /// hello and its arrival.
+    pub(crate) fn guess(&self, at: Millis) -> u64 {
+        let written_at = self.asked_at.midpoint(self.heard_at);
+        self.unix_ms
+            .saturating_add(at.saturating_sub(written_at))
+            .saturating_sub(written_at.saturating_sub(at))
     }
 
     /// The gateway's clock does not show more than this: the welcome was written after the hello was sent.

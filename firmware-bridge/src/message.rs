@@ -12,6 +12,8 @@ pub const COMMANDS_MAX: usize = 8;
 pub const PAYLOAD_MAX_BYTES: usize = 128;
 /// The longest message to a device, a command: version 1, boot 5, id 10, expiry 10, name 1 + 24, payload 2 + 128.
 pub const TO_DEVICE_MAX_BYTES: usize = 181;
+/// The longest result: version 1, device 33, boot 5, id 10, outcome 1, detail 65.
+pub const RESULT_MAX_BYTES: usize = 115;
 /// The longest message to the gateway, an event: version 1, device 33, boot 5, sequence 5, count 1, and 12 fields of
 /// 25 for the name and 66 for the value.
 pub const TO_GATEWAY_MAX_BYTES: usize = 1137;

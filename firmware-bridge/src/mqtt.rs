@@ -2,6 +2,91 @@
 //!
 //! A message goes to `PREFIX/DEVICE/KIND`, with QoS 1, not retained; its payload is what a serial frame carries between
 //! kind and CRC. [`PREFIX`] is `bellwire/device`.
+//!
+//! # A freezer on an ESP32
+//!
+//! ESP-IDF's `EspMqttClient` comes in two halves: a client that sends, and a connection that says what happens. The
+//! connection blocks, so it gets a thread, which hands what arrives to the one that owns the device's client. Any other
+//! MQTT library will do if it is wrapped in the same three traits.
+//!
+//! ```
+//! use embedded_svc::mqtt::client::{Client as Subscribe, Enqueue, EventPayload};
+//! use firmware_bridge::mqtt::Mqtt;
+//! use firmware_bridge::{Client, Device, Field, Millis, Outcome, Queue, Value};
+//!
+//! /// Everything that the freezer keeps. The queue is a `FlashQueue` over a partition: what it accepted survives a power
+//! /// cut. With a `RamQueue` it does not, and everything else is the same.
+//! struct Freezer<Q> {
+//!     bridge: Client<'static, Q, 256>,
+//!     mqtt: Mqtt,
+//!     defrosts: bool,
+//! }
+//!
+//! impl<Q: Queue> Freezer<Q> {
+//!     /// `seed`: `esp_random()`, so that two starts do not say the same.
+//!     fn new(queue: Q, seed: u32) -> Option<Self> {
+//!         let device =
+//!             Device { id: "freezer-2", firmware: "freezer 1.4", commands: &["defrost"], seed };
+//!         let bridge = Client::new(device, queue).ok()?;
+//!         Some(Self { bridge, mqtt: Mqtt::default(), defrosts: false })
+//!     }
+//!
+//!     /// The sensor was read. Once this gives `true` the gateway counts the event once, whatever the network does.
+//!     /// `false` is back-pressure: keep the reading for the next time, or leave it out, and the gateway hears how many.
+//!     fn measured(&mut self, celsius: f32, now: Millis) -> bool {
+//!         let fields = [
+//!             Field::new("celsius", Value::Float(celsius)),
+//!             Field::new("defrosts", Value::Bool(self.defrosts)),
+//!         ];
+//!         let [Some(celsius), Some(defrosts)] = fields else { return false };
+//!         self.bridge.event(&[celsius, defrosts], now).is_ok()
+//!     }
+//!
+//!     /// The connection said something.
+//!     fn arrived<M: Subscribe, E>(&mut self, event: &EventPayload<'_, E>, mqtt: &mut M, now: Millis) {
+//!         self.mqtt.receive(&mut self.bridge, event, now);
+//!         if matches!(event, EventPayload::Connected(_)) {
+//!             // If it fails the connection ends, and this comes again.
+//!             let _ = self.mqtt.subscribe(&self.bridge, mqtt);
+//!         }
+//!     }
+//!
+//!     /// Several times a second. `now` is `esp_timer_get_time() / 1000`.
+//!     fn turn<M: Enqueue>(&mut self, mqtt: &mut M, now: Millis) {
+//!         if let Some(command) = self.bridge.command_to_obey(now) {
+//!             let (id, defrost) = (command.id, command.payload == br#"{"defrost": true}"#);
+//!             self.defrosts = defrost; // here the relay would click; a command comes at most once
+//!             self.bridge.answer(id, Outcome::Done, if defrost { "defrosting" } else { "cooling" });
+//!         }
+//!         // What could not be sent now is sent at a later turn.
+//!         let _ = self.mqtt.send(&mut self.bridge, mqtt, now);
+//!     }
+//! }
+//! # use embedded_svc::mqtt::client::{ErrorType, MessageId, QoS};
+//! # struct Esp(Vec<String>);
+//! # impl ErrorType for Esp { type Error = core::convert::Infallible; }
+//! # impl Subscribe for Esp {
+//! #     fn subscribe<'a>(&'a mut self, topic: &'a str, _: QoS) -> Result<MessageId, Self::Error> {
+//! #         self.0.push(topic.to_owned());
+//! #         Ok(0)
+//! #     }
+//! #     fn unsubscribe<'a>(&'a mut self, _: &'a str) -> Result<MessageId, Self::Error> { Ok(0) }
+//! # }
+//! # impl Enqueue for Esp {
+//! #     fn enqueue<'a>(&'a mut self, topic: &'a str, _: QoS, _: bool, _: &'a [u8]) -> Result<MessageId, Self::Error> {
+//! #         self.0.push(topic.to_owned());
+//! #         Ok(0)
+//! #     }
+//! # }
+//! # let queue = firmware_bridge::RamQueue::<1024>::new();
+//! # let (mut freezer, mut esp) = (Freezer::new(queue, 7).unwrap(), Esp(Vec::new()));
+//! # assert!(freezer.measured(-9.5, 0));
+//! # let connected: EventPayload<'_, core::convert::Infallible> = EventPayload::Connected(false);
+//! # freezer.arrived(&connected, &mut esp, 0);
+//! # freezer.turn(&mut esp, 0);
+//! # assert_eq!(esp.0.len(), 5);
+//! # assert_eq!(esp.0[4], "bellwire/device/freezer-2/hello");
+//! ```
 
 use core::fmt::Write;
 

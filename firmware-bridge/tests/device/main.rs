@@ -13,6 +13,8 @@ mod line;
 mod power_cuts;
 /// The example device of the documentation, as a process.
 mod python;
+/// Both halves on a good line, step by step.
+mod session;
 /// Devices, a bad line and a gateway, from ten thousand seeds.
 mod simulation;
 /// The test vectors and bounds of docs/device-protocol.md.

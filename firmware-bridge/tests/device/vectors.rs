@@ -94,7 +94,10 @@ fn the_page_names_every_kind_and_bound() {
 
 #[test]
 fn the_longest_messages_are_as_long_as_the_page_says() {
-    use firmware_bridge::message::{PAYLOAD_MAX_BYTES, TO_DEVICE_MAX_BYTES, TO_GATEWAY_MAX_BYTES};
+    use firmware_bridge::Outcome;
+    use firmware_bridge::message::{
+        PAYLOAD_MAX_BYTES, RESULT_MAX_BYTES, TO_DEVICE_MAX_BYTES, TO_GATEWAY_MAX_BYTES,
+    };
     use firmware_bridge::{DEVICE_MAX_BYTES, FIELDS_MAX, Field, NAME_MAX_BYTES, TEXT_MAX_BYTES};
     let mut buffer = [0; 2000];
     let name = "n".repeat(NAME_MAX_BYTES);
@@ -106,6 +109,14 @@ fn the_longest_messages_are_as_long_as_the_page_says() {
         payload: &[0; PAYLOAD_MAX_BYTES],
     };
     assert_eq!(command.encode(&mut buffer).unwrap().len(), TO_DEVICE_MAX_BYTES);
+    let result = CommandResult {
+        device: &"d".repeat(DEVICE_MAX_BYTES),
+        boot: u32::MAX,
+        id: u64::MAX,
+        outcome: Outcome::Done,
+        detail: &"t".repeat(TEXT_MAX_BYTES),
+    };
+    assert_eq!(result.encode(&mut buffer).unwrap().len(), RESULT_MAX_BYTES);
     let field = Field::text(&name, &"t".repeat(TEXT_MAX_BYTES)).unwrap();
     let event = Event {
         device: heapless::String::try_from("d".repeat(DEVICE_MAX_BYTES).as_str()).unwrap(),
