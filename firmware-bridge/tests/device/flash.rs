@@ -67,6 +67,11 @@ impl<const W: usize> Flash<W> {
         self.0.borrow().off
     }
 
+    /// A bit goes bad where it lies.
+    pub fn rot(&self, at: usize) {
+        self.0.borrow_mut().bytes[at] ^= 4;
+    }
+
     pub fn erasures(&self) -> Vec<u32> {
         self.0.borrow().erasures.clone()
     }

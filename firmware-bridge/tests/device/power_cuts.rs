@@ -217,3 +217,26 @@ fn a_full_queue_says_so_and_takes_events_again_after() {
     assert_eq!(push(&mut queue), Ok(()));
     assert_eq!(queue.push(Position { boot: 1, sequence: 99 }, &[0; 113]), Err(QueueError::TooLarge));
 }
+
+/// The newest entry of the log may be alone on its page when the other one fails: that page must not be erased then.
+#[test]
+fn the_number_of_starts_survives_a_fault_and_a_power_cut() {
+    const ENTRIES: u32 = (crate::flash::PAGE / 16) as u32;
+    for cut in 0..5 {
+        for seed in 0..50 {
+            let flash = Flash::<4>::new(4, seed);
+            let mut model = Model::default();
+            for _ in 0..ENTRIES * 3 {
+                open(&flash, &mut model).unwrap();
+            }
+            flash.fault_after(1); // the first write to the page that was just erased
+            flash.cut_after(cut);
+            let _ = open(&flash, &mut model);
+            flash.power();
+            flash.fault_after(u32::MAX);
+            let before = model.starts;
+            let queue = open(&flash, &mut model).unwrap();
+            assert!(queue.starts() > before && before >= ENTRIES * 3, "seed {seed}");
+        }
+    }
+}

@@ -1,14 +1,16 @@
 use std::convert::Infallible;
 
+use crate::flash::{Flash, PAGE};
 use embedded_svc::mqtt::client::{
     self, Details, Enqueue, EventPayload, InitialChunkData, MessageId, QoS, SubsequentChunkData,
 };
 use firmware_bridge::client::{Client, Device, Refusal, SetupError};
 use firmware_bridge::count::Count;
+use firmware_bridge::flash::FlashQueue;
 use firmware_bridge::gateway::{Gap, Greeting, Link, NotNow, Saved, Verdict};
 use firmware_bridge::message::{Ack, Command, Hello, Welcome};
 use firmware_bridge::mqtt::Mqtt;
-use firmware_bridge::{Event, Field, Kind, Outcome, Position, RamQueue, Value};
+use firmware_bridge::{Event, Field, Kind, Outcome, Position, Queue, RamQueue, Value};
 
 const DEVICE: Device<'_> =
     Device { id: "freezer-2", firmware: "test", commands: &["defrost"], seed: 0x1234_5678 };
@@ -22,7 +24,7 @@ fn event(number: i64) -> [Field; 1] {
 }
 
 /// A line without faults and a gateway that commits at once: all that either has to say, at one instant.
-fn talk(client: &mut Small, link: &mut Link, now: u64) -> Vec<Event> {
+fn talk<Q: Queue>(client: &mut Client<'_, Q, 256>, link: &mut Link, now: u64) -> Vec<Event> {
     let mut events = Vec::new();
     let mut buffer = [0; 256];
     while let Some((kind, message)) = client.poll(now).map(|said| (said.kind, said.message.to_vec())) {
@@ -125,6 +127,30 @@ fn a_gateway_from_an_old_backup_reports_the_gap() {
     assert_eq!(gap, Some(Gap { after: counted, before }));
     old.greeted(saved);
     assert_eq!(at(&talk(&mut client, &mut old, 5_000)), [(1, 5)]);
+}
+
+/// A bit of the kept events goes bad: the ones behind it on that page are lost, which the gateway hears of at once, and
+/// all others are counted.
+#[test]
+fn bad_flash_costs_a_page_and_not_the_rest() {
+    let flash = Flash::<4>::new(6, 1);
+    let start = || Client::<_, 256>::new(DEVICE, FlashQueue::<_, 128>::open(flash.clone()).unwrap()).unwrap();
+    let mut client = start();
+    let mut link = Link::default();
+    talk(&mut client, &mut link, 0);
+    for number in 1..=20 {
+        client.event(&event(number), 0).unwrap();
+    }
+    flash.rot(3 * PAGE + 20); // the first event of the ring's second page
+    let mut client = start();
+    let mut counted = Vec::new();
+    for now in (0..20_000).step_by(500) {
+        counted.extend(talk(&mut client, &mut link, now));
+    }
+    let on_page = PAGE as u32 / 32; // a head of 16, a moment of 8, fields of 5, and 3 to the next write unit
+    let lost = on_page + 1..=2 * on_page;
+    let expected: Vec<_> = (1..=20).filter(|n| !lost.contains(n)).map(|sequence| (1, sequence)).collect();
+    assert_eq!((at(&counted), client.queued()), (expected, 0));
 }
 
 #[test]
