@@ -147,7 +147,7 @@ class Device:
         self.hello_at, self.hello_wait = 0.0, FIRST_WAIT
         self.sent, self.again_at, self.event_wait = 0, 0.0, FIRST_WAIT
         self.time = None  # (gateway's milliseconds, our seconds when we asked)
-        self.last_command, self.result = 0, None
+        self.last_command, self.answered, self.result = 0, None, None
 
     def boot(self):
         return 0 if self.store.base is None else self.store.base + self.store.starts
@@ -246,8 +246,8 @@ class Device:
     def ack(self, counted, now):
         if not self.welcomed or counted > (self.boot(), self.sequence):
             return
-        if counted == (0, 0) and self.counted != (0, 0):
-            self.hello_at = min(self.hello_at, max(now, self.again_at))  # it lost what it knew of us
+        if counted == (0, 0):
+            self.hello_at = min(self.hello_at, max(now, self.again_at))  # perhaps it does not know us
         elif counted >= self.counted:
             self.counted = counted
             self.let_go(now)

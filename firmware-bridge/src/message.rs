@@ -119,7 +119,7 @@ pub struct Ack {
 pub struct Command<'a> {
     /// Only the start of the device with this boot number may act on it.
     pub boot: u32,
-    /// Grows from command to command of a device.
+    /// 1 or more; grows from command to command of a device.
     pub id: u64,
     /// Milliseconds since 1970 in UTC, by the gateway's clock. At this time it is too late.
     pub expires_at_ms: u64,

@@ -50,8 +50,8 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
         let own = Position { boot: self.boot().unwrap_or(0), sequence: self.sequence };
         if !self.welcomed || ack.counted > own {
             self.counters.add(Count::Stale, 1);
-        } else if ack.counted == Position::default() && self.counted != ack.counted {
-            self.hello.due = self.hello.due.min(now.max(self.events.due)); // it lost what it knew of us
+        } else if ack.counted == Position::default() {
+            self.hello.due = self.hello.due.min(now.max(self.events.due)); // perhaps it does not know us
         } else if ack.counted < self.counted {
             self.counters.add(Count::Stale, 1);
         } else {
