@@ -21,9 +21,11 @@ use crate::time::Clock;
 const RECONNECT_FIRST: Duration = Duration::from_millis(250);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
 const HEALTHY: Duration = Duration::from_secs(60);
-/// Notices that wait for the intake. Events at QoS 1 are bounded by the receive maximum of 32; the rest is room for QoS 0
-/// while a disk takes its time.
-const NOTICES: usize = 1_024;
+/// Notices that wait for the intake: eight group commits' worth. Beyond it the broker is read no further, which it feels.
+const NOTICES: usize = 256;
+/// How long a full queue is waited for. A third of what the broker gives us to show that we live (MQTT 5, 3.1.2.10), so
+/// a poll that waits for a slow disk cannot miss the keep-alive (RELIABILITY E5, F9).
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -274,7 +276,7 @@ impl Task {
             match heard {
                 Heard::Message(incoming, ack) => {
                     let ack = ack.map(|ack| AckToken { epoch, ack: token(ack) });
-                    if let Err(reason) = self.hand_on(incoming, ack) {
+                    if let Err(reason) = self.hand_on(incoming, ack).await {
                         return reason;
                     }
                 }
@@ -301,9 +303,10 @@ impl Task {
         }
     }
 
-    /// Never waits: a poll that waits for a slow disk would miss the keep-alive (RELIABILITY E5, F9). What finds no room is
-    /// left unacknowledged, and the connection ends, so that the broker sends it again.
-    fn hand_on(&self, incoming: Incoming, ack: Option<AckToken>) -> Result<(), String> {
+    /// A flood is slowed down by waiting: mosquitto 2.0.11 was seen to send a thousand messages beyond our receive
+    /// maximum once it had a backlog. What finds no room for so long is left unacknowledged, and the connection ends, so
+    /// that the broker sends it again later.
+    async fn hand_on(&self, incoming: Incoming, ack: Option<AckToken>) -> Result<(), String> {
         let topic = match incoming.topic {
             Ok(topic) => topic,
             Err(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -324,7 +327,7 @@ impl Task {
             received_at: self.clock.now(),
         };
         let surely_repeated = ack.is_some();
-        match self.notices.try_send(Notice::Message { event, ack }) {
+        match self.notices.send_timeout(Notice::Message { event, ack }, PATIENCE).await {
             Ok(()) => Ok(()),
             Err(_) if surely_repeated => {
                 Err("the disk is slower than the broker; connecting again later".into())

@@ -13,7 +13,8 @@ use secrecy::ExposeSecret;
 
 use super::settings::Settings;
 use super::wire::{
-    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, REQUESTS,
+    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
+    REQUESTS,
 };
 
 pub struct Ear4(EventLoop);
@@ -81,6 +82,7 @@ fn options(settings: &Settings) -> MqttOptions {
         .set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30))
         .set_clean_session(false)
         .set_ack_mode(AckMode::Manual)
+        .set_read_batch_size(READ_BATCH)
         .set_inflight(IN_FLIGHT_MAX)
         // The broker cannot be told a limit, and a packet over ours would end the connection again and again (RELIABILITY
         // E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.

@@ -19,8 +19,8 @@ use secrecy::ExposeSecret;
 
 use super::settings::Settings;
 use super::wire::{
-    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, RECEIVE_MAX,
-    REQUESTS, SESSION_EXPIRY,
+    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
+    RECEIVE_MAX, REQUESTS, SESSION_EXPIRY,
 };
 
 pub struct Ear5(EventLoop);
@@ -118,6 +118,7 @@ fn options(settings: &Settings) -> MqttOptions {
         .set_connect_timeout(CONNECT_DEADLINE)
         .set_session_store(RowsAreTheStore)
         .set_ack_mode(AckMode::Manual)
+        .set_read_batch_size(READ_BATCH)
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)
         .set_max_packet_size(Some(settings.max_packet_bytes))
