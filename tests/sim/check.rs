@@ -1,0 +1,346 @@
+//! What must hold after every step, read from the database as a support person would read it. The promises are those of
+//! DESIGN 4 and RELIABILITY 3.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bellwire::alert::event::Event;
+use bellwire::alert::state::State;
+use bellwire::command::dispatch::Waiting;
+use bellwire::ids::MessageId;
+use bellwire::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::Violation;
+use crate::broker::Publication;
+use crate::meta::{Meta, Taken};
+use crate::site::Expected;
+
+/// A request under way may be held up by a slow disk for so long; then it must look at the clock again.
+const LATE_MS: i64 = 10_000;
+
+/// A message's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub alert: Option<i64>,
+    pub contact: String,
+    pub state: State,
+    pub reason: String,
+    pub attempts: i64,
+    pub is_marked: bool,
+    pub expires_at: i64,
+}
+
+pub type Said = (String, Vec<u8>);
+
+#[derive(Debug)]
+pub struct Check {
+    pub(crate) sql: Connection,
+    pub rows: BTreeMap<i64, Row>,
+    commands: BTreeMap<i64, String>,
+    events: i64,
+    /// Which events of the world came to the gateway, and which it acknowledged, by what they said.
+    delivered: BTreeMap<Said, BTreeSet<u64>>,
+    unpromised: u64,
+    acknowledged: BTreeMap<Said, BTreeSet<u64>>,
+    counted: BTreeMap<&'static str, BTreeSet<u64>>,
+    /// Commands whose PUBACK this process has been told.
+    pub answered: BTreeSet<i64>,
+    /// Rows about which an operator has decided since the last look.
+    pub operated: BTreeSet<i64>,
+}
+
+impl Check {
+    pub fn new(directory: &Path) -> Self {
+        let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+        Self {
+            sql,
+            rows: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            events: 0,
+            delivered: BTreeMap::new(),
+            unpromised: 0,
+            acknowledged: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            operated: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn count(&self, sql: &str, values: impl rusqlite::Params) -> i64 {
+        self.sql.prepare_cached(sql).and_then(|mut found| found.query_row(values, |row| row.get(0))).expect("a count")
+    }
+
+    /// The broker has handed the gateway an event.
+    pub fn deliver(&mut self, publication: &Publication) {
+        let said = (publication.topic.clone(), publication.payload.clone());
+        self.delivered.entry(said).or_default().insert(publication.serial);
+    }
+
+    /// The same at QoS 0, where it has no number of its own.
+    pub fn deliver_unpromised(&mut self, event: &Event) {
+        self.unpromised += 1;
+        let said = (event.topic.clone(), event.payload.to_vec());
+        self.delivered.entry(said).or_default().insert(u64::MAX - self.unpromised);
+    }
+
+    /// P1, P2: what is acknowledged is on disk, whole: the event, its alert, its messages; or it is counted.
+    pub fn acknowledge(&mut self, publication: &Publication) -> Result<(), Violation> {
+        let Publication { topic, payload, serial, expected, .. } = publication;
+        let (found, wanted) = match expected {
+            Expected::Counted(word) => {
+                let counted = self.counted.entry(word).or_default();
+                counted.insert(*serial);
+                let wanted = counted.len();
+                (self.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = ?1", [word]), wanted)
+            }
+            Expected::Alert { .. } | Expected::Unreadable => {
+                let said = self.acknowledged.entry((topic.clone(), payload.clone())).or_default();
+                said.insert(*serial);
+                let wanted = said.len();
+                (self.whole_events(topic, payload, *expected), wanted)
+            }
+        };
+        if found < i64::try_from(wanted).unwrap_or(i64::MAX) {
+            return Err(format!(
+                "P1: event {serial} on {topic} was acknowledged as number {wanted} of its kind, and {found} are on disk"
+            ));
+        }
+        Ok(())
+    }
+
+    fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
+        let (outcome, messages) = match expected {
+            Expected::Alert { messages } => ("alerted", messages),
+            Expected::Unreadable | Expected::Counted(_) => ("undecodable", 0),
+        };
+        self.count(
+            "SELECT count(*) FROM event e WHERE topic = ?1 AND payload = ?2 AND outcome = ?3 AND ?4 =
+                 (SELECT count(*) FROM message m JOIN alert a ON a.id = m.alert WHERE a.event = e.id)",
+            params![topic, payload, outcome, messages],
+        )
+    }
+
+    /// P3, P9: a request leaves only for a row that says `sending`, with its attempt written down, and not when too old.
+    pub fn post(&self, id: MessageId, earlier: i64, now: Timestamp) -> Result<(), Violation> {
+        let Some(row) = self.rows.get(&id.0) else {
+            return Err(format!("P3: a request leaves for message {id}, which is not on disk"));
+        };
+        let attempts = self.count("SELECT count(*) FROM attempt WHERE message = ?1", [id.0]);
+        if attempts <= earlier {
+            return Err(format!("P3: request {} leaves for message {id}, and {attempts} are on disk", earlier + 1));
+        }
+        if row.state != State::Sending && row.state < State::Sent {
+            return Err(format!("P3: a request leaves for message {id}, which is {}", row.state.as_str()));
+        }
+        if now.0 > row.expires_at + LATE_MS {
+            return Err(format!("P9: message {id} leaves {} ms after it expired", now.0 - row.expires_at));
+        }
+        Ok(())
+    }
+
+    /// P8: a second copy at Meta only if the row says that there may be one. One that failed at Meta is no copy.
+    pub fn taken(&self, meta: &Meta, row: i64) -> Result<(), Violation> {
+        let copies = meta.taken.iter().filter(|taken| taken.row == row && !taken.fails()).count();
+        match self.rows.get(&row) {
+            Some(found) if copies > 1 && !found.is_marked => {
+                Err(format!("P8: Meta has {copies} copies of message {row}, and the row says nothing"))
+            }
+            Some(_) => Ok(()),
+            None => Err(format!("P3: Meta has message {row}, which is not on disk")),
+        }
+    }
+
+    /// P4: 200 only for a body that is on disk.
+    pub fn kept(&self, body: &[u8]) -> Result<(), Violation> {
+        match self.count("SELECT count(*) FROM inbox WHERE body = ?1", [body]) {
+            0 => Err("P4: a webhook was answered 200, and its body is not on disk".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// P5: never after its time, and never again once the broker's answer has come.
+    pub fn publish(&self, command: &Waiting, now: Timestamp) -> Result<(), Violation> {
+        let id = command.id;
+        let found = self
+            .sql
+            .query_row("SELECT expires_at, state FROM command WHERE id = ?1", [id.0], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })
+            .optional()
+            .expect("a look");
+        let Some((expires_at, state)) = found else {
+            return Err(format!("P5: command {id} is published, and it is not on disk"));
+        };
+        if expires_at <= now.0 {
+            return Err(format!("P5: command {id} is published {} ms after its time", now.0 - expires_at));
+        }
+        if state != "queued" || self.answered.contains(&id.0) {
+            return Err(format!("P5: command {id} is published again, and it is {state}"));
+        }
+        Ok(())
+    }
+
+    /// After a commit: nothing vanishes, no state goes back, no event raises two alerts, no state is an event.
+    pub fn look(&mut self, meta: &Meta, now: Timestamp) -> Result<(), Violation> {
+        let rows = self.read();
+        for (id, old) in &self.rows {
+            let Some(new) = rows.get(id) else { return Err(format!("P2: message {id} is gone")) };
+            let fails = meta.taken.iter().any(|taken| taken.row == *id && taken.fails());
+            let operated = self.operated.contains(id);
+            let expired = new.expires_at <= now.0;
+            if !may_follow(old.state, new.state, Why { fails, operated, expired }) {
+                return Err(format!(
+                    "lattice: message {id} went from {} to {} ({})",
+                    old.state.as_str(),
+                    new.state.as_str(),
+                    new.reason
+                ));
+            }
+            if old.is_marked && !new.is_marked || new.attempts < old.attempts {
+                return Err(format!("P8: message {id} forgot that it may have gone out: {old:?}, then {new:?}"));
+            }
+        }
+        self.rows = rows;
+        self.operated.clear();
+        self.look_at_commands()?;
+        self.look_at_events()
+    }
+
+    fn read(&self) -> BTreeMap<i64, Row> {
+        let columns = "id, alert, contact, state, reason, attempts, possible_duplicate, expires_at";
+        let mut found = self.sql.prepare_cached(&format!("SELECT {columns} FROM message")).expect("a look");
+        let row = |row: &rusqlite::Row| {
+            let state: String = row.get(3)?;
+            let read = Row {
+                alert: row.get(1)?,
+                contact: row.get(2)?,
+                state: State::parse(&state).expect("a state"),
+                reason: row.get(4)?,
+                attempts: row.get(5)?,
+                is_marked: row.get(6)?,
+                expires_at: row.get(7)?,
+            };
+            Ok((row.get(0)?, read))
+        };
+        found.query_map([], row).expect("a look").map(|row| row.expect("a row")).collect()
+    }
+
+    fn look_at_commands(&mut self) -> Result<(), Violation> {
+        let commands = self.commands();
+        for (id, old) in &self.commands {
+            match commands.get(id) {
+                Some(new) if new == old || old == "queued" => {}
+                new => return Err(format!("P5: command {id} was {old} and is {new:?}")),
+            }
+        }
+        self.commands = commands;
+        Ok(())
+    }
+
+    pub fn commands(&self) -> BTreeMap<i64, String> {
+        let mut found = self.sql.prepare_cached("SELECT id, state FROM command").expect("a look");
+        let rows = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("a look");
+        rows.map(|row| row.expect("a row")).collect()
+    }
+
+    fn look_at_events(&mut self) -> Result<(), Violation> {
+        let events = self.count("SELECT count(*) FROM event", []);
+        if events == self.events {
+            return Ok(());
+        }
+        if events < self.events {
+            return Err(format!("P2: there were {} events, and there are {events}", self.events));
+        }
+        self.events = events;
+        for (said, serials) in &self.delivered {
+            let found =
+                self.count("SELECT count(*) FROM event WHERE topic = ?1 AND payload = ?2", params![said.0, said.1]);
+            if found > i64::try_from(serials.len()).unwrap_or(i64::MAX) {
+                return Err(format!("one alert an event: {serials:?} on {} are {found} events on disk", said.0));
+            }
+        }
+        let doubled = "SELECT count(*) FROM (SELECT 1 FROM message GROUP BY alert, contact HAVING count(*) > 1)";
+        match self.count(doubled, []) + self.count("SELECT count(*) FROM event WHERE payload LIKE '%kept%'", []) {
+            0 => Ok(()),
+            _ => Err("P6: a retained message raised an alert, or one person is told twice of one".to_owned()),
+        }
+    }
+
+    /// What has no end yet, for people.
+    pub fn waiting(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (what, from) in [
+            ("messages", "message WHERE state IN ('queued', 'sending', 'unknown')"),
+            ("commands", "command WHERE state = 'queued'"),
+            ("webhooks", "inbox WHERE state = 'new'"),
+        ] {
+            match self.count(&format!("SELECT count(*) FROM {from}"), []) {
+                0 => {}
+                count => found.push(format!("{count} {what}")),
+            }
+        }
+        found
+    }
+
+    pub fn has_acknowledged(&self, publication: &Publication) -> bool {
+        let serials = match publication.expected {
+            Expected::Counted(word) => self.counted.get(word),
+            Expected::Alert { .. } | Expected::Unreadable => {
+                self.acknowledged.get(&(publication.topic.clone(), publication.payload.clone()))
+            }
+        };
+        serials.is_some_and(|serials| serials.contains(&publication.serial))
+    }
+
+    pub fn outcome_of(&self, wamid: &str) -> Option<String> {
+        let found = self.sql.query_row("SELECT outcome FROM reply WHERE wamid = ?1", [wamid], |row| row.get(0));
+        found.optional().expect("a look")
+    }
+
+    /// The furthest that Meta will report for a row; `None` when a failure makes that a matter of order.
+    pub fn furthest(taken: &[&Taken]) -> Option<State> {
+        let words = || taken.iter().flat_map(|taken| taken.words.iter());
+        let seen = |word: &str| words().any(|found| *found == word);
+        match (seen("read"), seen("delivered"), seen("failed"), seen("sent")) {
+            (true, _, _, _) => Some(State::Read),
+            (false, true, _, _) => Some(State::Delivered),
+            (false, false, false, true) => Some(State::Sent),
+            (false, false, _, _) => None,
+        }
+    }
+}
+
+/// What else is known of a change.
+#[derive(Clone, Copy)]
+struct Why {
+    /// Meta reports that a copy failed.
+    fails: bool,
+    operated: bool,
+    expired: bool,
+}
+
+/// The legal ways in one look, which may see several commits at once. `alert::state` draws them.
+fn may_follow(from: State, to: State, why: Why) -> bool {
+    use State::{
+        Accepted, Cancelled, Delivered, Expired, Failed, Held, Played, Queued, Read, Sending, Sent, Unknown,
+    };
+    match (from, to) {
+        _ if from == to => true,
+        // A receipt proves it, whatever we believed; what was delivered has been delivered.
+        (Delivered, Read | Played) | (Read, Played) => true,
+        (Delivered | Read | Played, _) => false,
+        (_, Sent | Delivered | Read | Played) => true,
+        (Queued, Sending | Failed | Held) => true,
+        (Queued | Sending | Unknown, Expired) => why.expired,
+        (Sending, Accepted | Unknown | Queued | Failed | Held) => true,
+        (Unknown, Queued | Failed | Held) => true,
+        (Accepted | Sent, Failed | Queued | Held) => why.fails,
+        (Held, Failed) => why.fails,
+        (Queued | Unknown | Held, Cancelled) | (Failed | Held | Expired | Cancelled, Queued) => why.operated,
+        (
+            Queued | Sending | Unknown | Accepted | Sent | Failed | Expired | Cancelled | Held,
+            Queued | Sending | Unknown | Accepted | Failed | Expired | Cancelled | Held,
+        ) => false,
+    }
+}
