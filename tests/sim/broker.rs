@@ -30,6 +30,7 @@ pub struct Publication {
 pub struct Token {
     pub epoch: u64,
     pub packet: u16,
+    pub redelivered: bool,
     pub publication: Publication,
 }
 
@@ -171,6 +172,6 @@ fn arrive(
         expires_in_s: None,
         received_at: now,
     };
-    let token = publication.qos1.then_some(Token { epoch, packet, publication });
+    let token = publication.qos1.then_some(Token { epoch, packet, redelivered, publication });
     (event, token)
 }

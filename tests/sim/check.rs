@@ -12,7 +12,8 @@ use bellwire::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Violation;
-use crate::broker::Publication;
+use crate::broker::{Publication, Token};
+use crate::known::Excuses;
 use crate::meta::{Meta, Taken};
 use crate::site::Expected;
 
@@ -43,11 +44,13 @@ pub struct Check {
     delivered: BTreeMap<Said, BTreeSet<u64>>,
     unpromised: u64,
     acknowledged: BTreeMap<Said, BTreeSet<u64>>,
+    forgiven: BTreeMap<Said, BTreeSet<u64>>,
     counted: BTreeMap<&'static str, BTreeSet<u64>>,
     /// Commands whose PUBACK this process has been told.
     pub answered: BTreeSet<i64>,
     /// Rows about which an operator has decided since the last look.
     pub operated: BTreeSet<i64>,
+    pub excuses: Excuses,
 }
 
 impl Check {
@@ -61,18 +64,25 @@ impl Check {
             delivered: BTreeMap::new(),
             unpromised: 0,
             acknowledged: BTreeMap::new(),
+            forgiven: BTreeMap::new(),
             counted: BTreeMap::new(),
             answered: BTreeSet::new(),
             operated: BTreeSet::new(),
+            excuses: Excuses::new(),
         }
     }
 
     pub(crate) fn count(&self, sql: &str, values: impl rusqlite::Params) -> i64 {
-        self.sql.prepare_cached(sql).and_then(|mut found| found.query_row(values, |row| row.get(0))).expect("a count")
+        self.sql
+            .prepare_cached(sql)
+            .and_then(|mut found| found.query_row(values, |row| row.get(0)))
+            .expect("a count")
     }
 
     /// The broker has handed the gateway an event.
-    pub fn deliver(&mut self, publication: &Publication) {
+    pub fn deliver(&mut self, token: &Token) {
+        self.excuses.delivered(token);
+        let publication = &token.publication;
         let said = (publication.topic.clone(), publication.payload.clone());
         self.delivered.entry(said).or_default().insert(publication.serial);
     }
@@ -85,8 +95,8 @@ impl Check {
     }
 
     /// P1, P2: what is acknowledged is on disk, whole: the event, its alert, its messages; or it is counted.
-    pub fn acknowledge(&mut self, publication: &Publication) -> Result<(), Violation> {
-        let Publication { topic, payload, serial, expected, .. } = publication;
+    pub fn acknowledge(&mut self, token: &Token) -> Result<(), Violation> {
+        let Publication { topic, payload, serial, expected, .. } = &token.publication;
         let (found, wanted) = match expected {
             Expected::Counted(word) => {
                 let counted = self.counted.entry(word).or_default();
@@ -101,7 +111,13 @@ impl Check {
                 (self.whole_events(topic, payload, *expected), wanted)
             }
         };
-        if found < i64::try_from(wanted).unwrap_or(i64::MAX) {
+        let said = (topic.clone(), payload.clone());
+        let forgiven = self.forgiven.get(&said).map_or(0, BTreeSet::len);
+        if found < i64::try_from(wanted - forgiven).unwrap_or(i64::MAX) {
+            if self.excuses.lost_event(token) {
+                self.forgiven.entry(said).or_default().insert(*serial);
+                return Ok(());
+            }
             return Err(format!(
                 "P1: event {serial} on {topic} was acknowledged as number {wanted} of its kind, and {found} are on disk"
             ));
@@ -122,28 +138,36 @@ impl Check {
     }
 
     /// P3, P9: a request leaves only for a row that says `sending`, with its attempt written down, and not when too old.
-    pub fn post(&self, id: MessageId, earlier: i64, now: Timestamp) -> Result<(), Violation> {
+    pub fn post(&mut self, id: MessageId, meta: &Meta, now: Timestamp) -> Result<(), Violation> {
+        let earlier = meta.requests.get(&id.0).copied().unwrap_or(0);
         let Some(row) = self.rows.get(&id.0) else {
             return Err(format!("P3: a request leaves for message {id}, which is not on disk"));
         };
         let attempts = self.count("SELECT count(*) FROM attempt WHERE message = ?1", [id.0]);
         if attempts <= earlier {
-            return Err(format!("P3: request {} leaves for message {id}, and {attempts} are on disk", earlier + 1));
+            return Err(format!(
+                "P3: request {} leaves for message {id}, and {attempts} are on disk",
+                earlier + 1
+            ));
         }
-        if row.state != State::Sending && row.state < State::Sent {
+        // A receipt of an earlier copy may have come in between; it is too late to stop this one.
+        let is_proven = matches!(row.state, State::Sent | State::Delivered | State::Read | State::Played);
+        let excused = |excuses: &mut Excuses| excuses.request(id.0, row.state, fails(meta, id.0));
+        if row.state != State::Sending && !is_proven && !excused(&mut self.excuses) {
             return Err(format!("P3: a request leaves for message {id}, which is {}", row.state.as_str()));
         }
-        if now.0 > row.expires_at + LATE_MS {
+        let started_at = self.count("SELECT max(started_at) FROM attempt WHERE message = ?1", [id.0]);
+        if now.0 > row.expires_at + LATE_MS && !self.excuses.late_message(row.expires_at, started_at) {
             return Err(format!("P9: message {id} leaves {} ms after it expired", now.0 - row.expires_at));
         }
         Ok(())
     }
 
     /// P8: a second copy at Meta only if the row says that there may be one. One that failed at Meta is no copy.
-    pub fn taken(&self, meta: &Meta, row: i64) -> Result<(), Violation> {
+    pub fn taken(&mut self, meta: &Meta, row: i64) -> Result<(), Violation> {
         let copies = meta.taken.iter().filter(|taken| taken.row == row && !taken.fails()).count();
         match self.rows.get(&row) {
-            Some(found) if copies > 1 && !found.is_marked => {
+            Some(found) if copies > 1 && !found.is_marked && !self.excuses.second_copy(row) => {
                 Err(format!("P8: Meta has {copies} copies of message {row}, and the row says nothing"))
             }
             Some(_) => Ok(()),
@@ -160,7 +184,7 @@ impl Check {
     }
 
     /// P5: never after its time, and never again once the broker's answer has come.
-    pub fn publish(&self, command: &Waiting, now: Timestamp) -> Result<(), Violation> {
+    pub fn publish(&mut self, command: &Waiting, asked: Timestamp, now: Timestamp) -> Result<(), Violation> {
         let id = command.id;
         let found = self
             .sql
@@ -172,7 +196,7 @@ impl Check {
         let Some((expires_at, state)) = found else {
             return Err(format!("P5: command {id} is published, and it is not on disk"));
         };
-        if expires_at <= now.0 {
+        if expires_at <= now.0 && !self.excuses.late_command(expires_at, asked.0) {
             return Err(format!("P5: command {id} is published {} ms after its time", now.0 - expires_at));
         }
         if state != "queued" || self.answered.contains(&id.0) {
@@ -186,10 +210,14 @@ impl Check {
         let rows = self.read();
         for (id, old) in &self.rows {
             let Some(new) = rows.get(id) else { return Err(format!("P2: message {id} is gone")) };
-            let fails = meta.taken.iter().any(|taken| taken.row == *id && taken.fails());
+            let fails = fails(meta, *id);
             let operated = self.operated.contains(id);
             let expired = new.expires_at <= now.0;
-            if !may_follow(old.state, new.state, Why { fails, operated, expired }) {
+            if operated {
+                self.excuses.decided(*id, old, new);
+            }
+            let why = Why { fails, operated, expired };
+            if !may_follow(old, new, why) && !self.excuses.change(*id, old, new, fails) {
                 return Err(format!(
                     "lattice: message {id} went from {} to {} ({})",
                     old.state.as_str(),
@@ -198,7 +226,9 @@ impl Check {
                 ));
             }
             if old.is_marked && !new.is_marked || new.attempts < old.attempts {
-                return Err(format!("P8: message {id} forgot that it may have gone out: {old:?}, then {new:?}"));
+                return Err(format!(
+                    "P8: message {id} forgot that it may have gone out: {old:?}, then {new:?}"
+                ));
             }
         }
         self.rows = rows;
@@ -254,31 +284,43 @@ impl Check {
         }
         self.events = events;
         for (said, serials) in &self.delivered {
-            let found =
-                self.count("SELECT count(*) FROM event WHERE topic = ?1 AND payload = ?2", params![said.0, said.1]);
+            let found = self.count(
+                "SELECT count(*) FROM event WHERE topic = ?1 AND payload = ?2",
+                params![said.0, said.1],
+            );
             if found > i64::try_from(serials.len()).unwrap_or(i64::MAX) {
-                return Err(format!("one alert an event: {serials:?} on {} are {found} events on disk", said.0));
+                return Err(format!(
+                    "one alert an event: {serials:?} on {} are {found} events on disk",
+                    said.0
+                ));
             }
         }
-        let doubled = "SELECT count(*) FROM (SELECT 1 FROM message GROUP BY alert, contact HAVING count(*) > 1)";
-        match self.count(doubled, []) + self.count("SELECT count(*) FROM event WHERE payload LIKE '%kept%'", []) {
+        let doubled =
+            "SELECT count(*) FROM (SELECT 1 FROM message GROUP BY alert, contact HAVING count(*) > 1)";
+        match self.count(doubled, [])
+            + self.count("SELECT count(*) FROM event WHERE payload LIKE '%kept%'", [])
+        {
             0 => Ok(()),
             _ => Err("P6: a retained message raised an alert, or one person is told twice of one".to_owned()),
         }
     }
 
     /// What has no end yet, for people.
-    pub fn waiting(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for (what, from) in [
-            ("messages", "message WHERE state IN ('queued', 'sending', 'unknown')"),
-            ("commands", "command WHERE state = 'queued'"),
-            ("webhooks", "inbox WHERE state = 'new'"),
-        ] {
-            match self.count(&format!("SELECT count(*) FROM {from}"), []) {
-                0 => {}
-                count => found.push(format!("{count} {what}")),
+    pub fn waiting(&mut self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for (id, row) in &self.rows {
+            if matches!(row.state, State::Queued | State::Sending | State::Unknown) {
+                found.push(format!("message {id} is {}", row.state.as_str()));
             }
+        }
+        for (id, state) in self.commands() {
+            if state == "queued" && !self.excuses.stuck(id) {
+                found.push(format!("command {id} is queued"));
+            }
+        }
+        match self.count("SELECT count(*) FROM inbox WHERE state = 'new'", []) {
+            0 => {}
+            count => found.push(format!("{count} webhooks are new")),
         }
         found
     }
@@ -294,7 +336,8 @@ impl Check {
     }
 
     pub fn outcome_of(&self, wamid: &str) -> Option<String> {
-        let found = self.sql.query_row("SELECT outcome FROM reply WHERE wamid = ?1", [wamid], |row| row.get(0));
+        let found =
+            self.sql.query_row("SELECT outcome FROM reply WHERE wamid = ?1", [wamid], |row| row.get(0));
         found.optional().expect("a look")
     }
 
@@ -311,6 +354,11 @@ impl Check {
     }
 }
 
+/// Whether Meta reports, or will report, that a copy of it failed.
+fn fails(meta: &Meta, row: i64) -> bool {
+    meta.taken.iter().any(|taken| taken.row == row && taken.fails())
+}
+
 /// What else is known of a change.
 #[derive(Clone, Copy)]
 struct Why {
@@ -321,12 +369,12 @@ struct Why {
 }
 
 /// The legal ways in one look, which may see several commits at once. `alert::state` draws them.
-fn may_follow(from: State, to: State, why: Why) -> bool {
+fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
     use State::{
         Accepted, Cancelled, Delivered, Expired, Failed, Held, Played, Queued, Read, Sending, Sent, Unknown,
     };
-    match (from, to) {
-        _ if from == to => true,
+    match (old.state, new.state) {
+        (from, to) if from == to => true,
         // A receipt proves it, whatever we believed; what was delivered has been delivered.
         (Delivered, Read | Played) | (Read, Played) => true,
         (Delivered | Read | Played, _) => false,
@@ -337,6 +385,8 @@ fn may_follow(from: State, to: State, why: Why) -> bool {
         (Unknown, Queued | Failed | Held) => true,
         (Accepted | Sent, Failed | Queued | Held) => why.fails,
         (Held, Failed) => why.fails,
+        // What was held because it might come twice has surely not come: it may be tried again.
+        (Held, Queued) if why.fails => !old.reason.starts_with("an operator"),
         (Queued | Unknown | Held, Cancelled) | (Failed | Held | Expired | Cancelled, Queued) => why.operated,
         (
             Queued | Sending | Unknown | Accepted | Sent | Failed | Expired | Cancelled | Held,

@@ -28,7 +28,9 @@ impl World {
     }
 
     pub(crate) fn stop(&mut self) {
-        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) else { return };
+        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) else {
+            return;
+        };
         gateway.stop(self.now);
         self.broker.disconnect();
         self.note("the gateway is asked to stop");
@@ -55,7 +57,10 @@ impl World {
         for (id, result) in self.broker.disconnect() {
             match self.dice.below(3) {
                 0 => self.tell(Notice::Published(id, result)),
-                1 => late.push(Notice::Published(id, result)),
+                1 => {
+                    self.check.excuses.puback_is_late(id.0);
+                    late.push(Notice::Published(id, result));
+                }
                 _ => {}
             }
         }

@@ -38,7 +38,13 @@ pub enum Sabotage {
 #[derive(Debug)]
 pub enum Out {
     Acknowledge(Token),
-    Publish(Waiting),
+    /// By the time `asked`, it had not expired.
+    Publish {
+        command: Waiting,
+        asked: Timestamp,
+    },
+    /// The dispatch has been told of the broker's answer.
+    Told(CommandId),
     Post(MessageId, Vec<u8>),
     /// The webhook's answer: 200 or 503.
     Kept(u64, bool),
@@ -100,6 +106,8 @@ pub struct Gateway {
     pub(crate) dispatch_inputs: VecDeque<dispatch::Input>,
     pub(crate) effects: Vec<dispatch::Effect>,
     pub(crate) is_dispatching: bool,
+    /// The time by which the present effects were decided.
+    pub(crate) asked: Timestamp,
     pub(crate) commands_told: bool,
     pub(crate) dispatch_look_at: Timestamp,
     // the inbox's task
@@ -123,9 +131,8 @@ impl Gateway {
             store.transaction(|store| store.recover(now)).map_err(|error| format!("recover: {error}"))?;
         }
         let (rules, people) = (config.rules.clone(), config.people.clone());
-        let judge =
-            Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
-                .map_err(|error| format!("the rules: {error}"))?;
+        let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
+            .map_err(|error| format!("the rules: {error}"))?;
         Ok(Self {
             directory: directory.to_owned(),
             store,
@@ -150,6 +157,7 @@ impl Gateway {
             dispatch_inputs: VecDeque::new(),
             effects: Vec::new(),
             is_dispatching: false,
+            asked: now,
             commands_told: false,
             dispatch_look_at: now + LOOK_EVERY,
             is_reading: false,

@@ -127,14 +127,14 @@ impl Gateway {
             }
             // As `app::commands`: by the time of the question, not of the answer.
             (Job::LoadCommands { asked, .. }, Done::Commands(mut waiting)) => {
-                self.is_dispatching = false;
+                (self.is_dispatching, self.asked) = (false, asked);
                 if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
                     waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
                 }
                 self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), asked));
             }
             (Job::Command { change, asked }, _) => {
-                self.is_dispatching = false;
+                (self.is_dispatching, self.asked) = (false, asked);
                 let input = dispatch::Input::Committed(command_of(&change));
                 self.effects.extend(self.dispatch.handle(input, asked));
             }

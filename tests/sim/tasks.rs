@@ -40,7 +40,9 @@ impl Gateway {
             return Vec::new();
         }
         let early = match self.sabotage {
-            Some(Sabotage::AcknowledgeBeforeCommit) => events.iter().filter_map(|(_, token)| token.clone()).collect(),
+            Some(Sabotage::AcknowledgeBeforeCommit) => {
+                events.iter().filter_map(|(_, token)| token.clone()).collect()
+            }
             Some(_) | None => Vec::new(),
         };
         let effects = self.intake.handle(Intake::Arrived(events));
@@ -135,8 +137,18 @@ impl Gateway {
                 dispatch::Input::Wake
             });
             self.dispatch_look_at = now + LOOK_EVERY;
+            self.asked = now;
+            let told = match &input {
+                dispatch::Input::Published(id, _) => vec![Out::Told(*id)],
+                dispatch::Input::Wake
+                | dispatch::Input::Connected
+                | dispatch::Input::Disconnected
+                | dispatch::Input::Loaded(_)
+                | dispatch::Input::Busy(_)
+                | dispatch::Input::Committed(_) => Vec::new(),
+            };
             self.effects = self.dispatch.handle(input, now);
-            return Vec::new();
+            return told;
         };
         match effect {
             dispatch::Effect::Load { limit } => {
@@ -147,7 +159,9 @@ impl Gateway {
                 let effects = self.dispatch.handle(dispatch::Input::Busy(command.id), now);
                 self.effects.extend(effects); // the link had no room
             }
-            dispatch::Effect::Publish(command) => return vec![Out::Publish(command)],
+            dispatch::Effect::Publish(command) => {
+                return vec![Out::Publish { command, asked: self.asked }];
+            }
             dispatch::Effect::Commit(change) => {
                 let published = matches!(change, dispatch::Change::Published { .. });
                 if published && self.sabotage == Some(Sabotage::ForgetPuback) {
