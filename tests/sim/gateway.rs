@@ -43,8 +43,11 @@ pub enum Out {
         command: Waiting,
         asked: Timestamp,
     },
-    /// The dispatch has been told of the broker's answer.
-    Told(CommandId),
+    /// The dispatch has been told of the broker's answer, and acts on it or not.
+    Told {
+        id: CommandId,
+        acts: bool,
+    },
     Post(MessageId, Vec<u8>),
     /// The webhook's answer: 200 or 503.
     Kept(u64, bool),
@@ -55,7 +58,7 @@ pub enum Out {
 /// What the link tells.
 #[derive(Debug)]
 pub enum Notice {
-    Message(Event, Option<Token>),
+    Message(Box<(Event, Option<Token>)>),
     Connected,
     Disconnected,
     Published(CommandId, Result<(), String>),
@@ -83,6 +86,8 @@ pub struct Gateway {
     pub(crate) dice: Dice,
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) disk_full: bool,
+    /// What it did in this step, for the trace.
+    pub(crate) said: Vec<String>,
     /// Set when it has been asked to stop: by then it ends.
     pub(crate) stopping: Option<Timestamp>,
     /// The store thread's queue, and what found the disk full and asks again.
@@ -140,6 +145,7 @@ impl Gateway {
             dice,
             sabotage,
             disk_full: false,
+            said: Vec::new(),
             stopping: None,
             jobs: VecDeque::new(),
             waiting: Vec::new(),
@@ -196,7 +202,10 @@ impl Gateway {
             Action::Commit => self.commit(now, dice),
             Action::Events => Ok(self.take_notices(dice)),
             Action::Acknowledge => Ok(self.acks.pop_front().map(Out::Acknowledge).into_iter().collect()),
-            Action::Sender => Ok(self.step_sender(now, dice)),
+            Action::Sender => {
+                self.step_sender(now, dice);
+                Ok(Vec::new())
+            }
             Action::Post => Ok(self.post()),
             Action::Dispatch => Ok(self.step_dispatch(now, dice)),
             Action::Inbox => {
@@ -236,6 +245,11 @@ impl Gateway {
     /// How a device knows a command.
     pub fn wire_id(&self, id: CommandId) -> String {
         self.store.tag().command(id)
+    }
+
+    /// A line of a trace is read, not parsed: its beginning says enough.
+    pub(crate) fn say(&mut self, what: &str, of: &impl std::fmt::Debug) {
+        self.said.push(format!("{what} {of:?}").chars().take(160).collect());
     }
 
     /// What is under way in memory, for people.

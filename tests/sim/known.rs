@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bellwire::alert::state::State;
 
 use crate::broker::Token;
-use crate::check::Row;
+use crate::check::{Row, Said};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Known {
@@ -22,7 +22,7 @@ pub enum Known {
     /// `store/act.rs`, `stop`: to hold or cancel an `unknown` message, then to retry it, forgets that it may come twice.
     MarkForgotten,
     /// `command/dispatch.rs`, `Published` of a command that is not in flight any more (the PUBACK is told after the end
-    /// of its connection): it is entered as `Committing` without a commit, and never looked at again.
+    /// of a connection): it is entered as `Committing` without a commit, and not looked at again until a restart.
     LatePuback,
     /// `app/commands.rs`: the time of the question is used after the answer; a full disk lies between, and a command is
     /// published after its time.
@@ -43,9 +43,11 @@ pub struct Excuses {
     /// Rows that a mistake has touched: what follows for them says nothing.
     touched: BTreeSet<i64>,
     stopped_unknown: BTreeSet<i64>,
-    late: BTreeSet<i64>,
+    ignored: BTreeSet<i64>,
     /// Which events came under one packet identifier with the same words.
     packets: BTreeMap<(u16, String, Vec<u8>), BTreeSet<u64>>,
+    /// Those of them that were acknowledged after a second delivery.
+    alike: BTreeMap<Said, BTreeSet<u64>>,
 }
 
 impl Excuses {
@@ -75,7 +77,7 @@ impl Excuses {
     pub fn change(&mut self, id: i64, old: &Row, new: &Row, fails: bool) -> bool {
         let by_operator = old.state == State::Cancelled || old.reason.starts_with("an operator holds it");
         match (old.state, new.state) {
-            (_, State::Sending) => self.give_row(Known::SendingOverwrites, id),
+            (_, State::Sending) if !self.is_touched(id) => self.give_row(Known::SendingOverwrites, id),
             (State::Cancelled | State::Held, State::Queued) if fails && by_operator => {
                 self.give(Known::OperatorOverruled)
             }
@@ -101,13 +103,13 @@ impl Excuses {
         self.is_touched(id) || (self.stopped_unknown.contains(&id) && self.give(Known::MarkForgotten))
     }
 
-    pub fn puback_is_late(&mut self, id: i64) {
-        self.late.insert(id);
+    pub fn puback_is_ignored(&mut self, id: i64) {
+        self.ignored.insert(id);
     }
 
     /// A command that never ends.
     pub fn stuck(&mut self, id: i64) -> bool {
-        self.late.contains(&id) && self.give(Known::LatePuback)
+        self.ignored.contains(&id) && self.give(Known::LatePuback)
     }
 
     /// A command that is published too late, though it was in time when the store was asked.
@@ -126,11 +128,18 @@ impl Excuses {
         self.packets.entry(key).or_default().insert(said.serial);
     }
 
-    /// An event that was acknowledged and is not on disk.
-    pub fn lost_event(&mut self, token: &Token) -> bool {
+    pub fn acknowledged(&mut self, token: &Token) {
         let said = &token.publication;
         let key = (token.packet, said.topic.clone(), said.payload.clone());
-        let alike = self.packets.get(&key).is_some_and(|serials| serials.len() > 1);
-        token.redelivered && alike && self.give(Known::ReusedPacket)
+        if token.redelivered && self.packets.get(&key).is_some_and(|serials| serials.len() > 1) {
+            self.alike.entry((key.1, key.2)).or_default().insert(said.serial);
+        }
+    }
+
+    /// Events that were acknowledged and are not on disk.
+    pub fn lost_events(&mut self, token: &Token, missing: i64) -> bool {
+        let said = (token.publication.topic.clone(), token.publication.payload.clone());
+        let alike = self.alike.get(&said).map_or(0, BTreeSet::len);
+        missing <= i64::try_from(alike).unwrap_or(0) && self.give(Known::ReusedPacket)
     }
 }

@@ -178,7 +178,8 @@ impl Meta {
         let buttons = request["interactive"]["action"]["buttons"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let words: Vec<&'static str> = match dice.below(20) {
-            0..12 => vec!["sent", "delivered", "read"],
+            0..11 => vec!["sent", "delivered", "read"],
+            11 => vec!["delivered", "played"],
             12..15 => vec!["sent", "delivered"],
             15 => vec!["read"],
             16 | 17 => vec!["sent"],

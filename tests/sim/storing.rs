@@ -82,6 +82,7 @@ impl Gateway {
         damage(directory, *sabotage);
         let mut outs = vec![Out::Changed];
         for (job, done) in group.into_iter().zip(done) {
+            self.say("committed", &job);
             self.answer(job, done, now, &mut outs);
         }
         Ok(outs)
@@ -91,6 +92,7 @@ impl Gateway {
     fn full(&mut self, group: Vec<Job>, now: Timestamp) -> Vec<Out> {
         let mut outs = Vec::new();
         for job in group {
+            self.say("no room for", &job);
             match job {
                 Job::Keep { number, .. } => {
                     self.inbox_told = true;
@@ -127,14 +129,16 @@ impl Gateway {
             }
             // As `app::commands`: by the time of the question, not of the answer.
             (Job::LoadCommands { asked, .. }, Done::Commands(mut waiting)) => {
-                (self.is_dispatching, self.asked) = (false, asked);
+                self.is_dispatching = false;
+                self.decided_by(asked);
                 if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
                     waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
                 }
                 self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), asked));
             }
             (Job::Command { change, asked }, _) => {
-                (self.is_dispatching, self.asked) = (false, asked);
+                self.is_dispatching = false;
+                self.decided_by(asked);
                 let input = dispatch::Input::Committed(command_of(&change));
                 self.effects.extend(self.dispatch.handle(input, asked));
             }
@@ -153,6 +157,11 @@ impl Gateway {
             }
             (job, _) => unreachable!("{job:?} has an answer of its own kind"),
         }
+    }
+
+    /// Effects that are left over were decided earlier still.
+    fn decided_by(&mut self, asked: Timestamp) {
+        self.asked = if self.effects.is_empty() { asked } else { self.asked.min(asked) };
     }
 
     /// The process ends: the thread still writes what was asked for.

@@ -8,7 +8,7 @@ use bellwire::alert::render::outgoing;
 use bellwire::alert::sender;
 use bellwire::chance::Dice;
 use bellwire::command::dispatch;
-use bellwire::ids::MessageId;
+use bellwire::ids::{CommandId, MessageId};
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::request;
 
@@ -28,7 +28,7 @@ impl Gateway {
         let mut events = Vec::new();
         for notice in batch {
             match notice {
-                Notice::Message(event, token) => events.push((event, token)),
+                Notice::Message(message) => events.push(*message),
                 Notice::Connected => self.dispatch_inputs.push_back(dispatch::Input::Connected),
                 Notice::Disconnected => self.dispatch_inputs.push_back(dispatch::Input::Disconnected),
                 Notice::Published(id, result) => {
@@ -64,7 +64,7 @@ impl Gateway {
     }
 
     /// `app::sending`: one of its inputs or one of its wake-ups.
-    pub(crate) fn step_sender(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Out> {
+    pub(crate) fn step_sender(&mut self, now: Timestamp, dice: &mut Dice) {
         let due = self.wake_at.is_some_and(|at| at <= now);
         let told = self.stopping.is_none() && (self.outbox_told || self.written_beside || due);
         let input = match self.inputs.pop_front() {
@@ -84,6 +84,7 @@ impl Gateway {
             }
             sender::Input::Wake
         });
+        self.say("sender:", &input);
         for effect in self.sender.handle(input, now, &mut self.dice) {
             match effect {
                 sender::Effect::Load { .. } if self.stopping.is_some() => {}
@@ -98,7 +99,6 @@ impl Gateway {
                 sender::Effect::Paused { .. } => {}
             }
         }
-        Vec::new()
     }
 
     fn write(&mut self, change: Change) {
@@ -138,26 +138,28 @@ impl Gateway {
             });
             self.dispatch_look_at = now + LOOK_EVERY;
             self.asked = now;
+            self.say("dispatch:", &input);
             let told = match &input {
-                dispatch::Input::Published(id, _) => vec![Out::Told(*id)],
+                dispatch::Input::Published(id, _) => Some(*id),
                 dispatch::Input::Wake
                 | dispatch::Input::Connected
                 | dispatch::Input::Disconnected
                 | dispatch::Input::Loaded(_)
                 | dispatch::Input::Busy(_)
-                | dispatch::Input::Committed(_) => Vec::new(),
+                | dispatch::Input::Committed(_) => None,
             };
             self.effects = self.dispatch.handle(input, now);
-            return told;
+            let acts = !self.effects.is_empty();
+            return told.map(|id| Out::Told { id, acts }).into_iter().collect();
         };
+        self.say("dispatch does", &effect);
         match effect {
             dispatch::Effect::Load { limit } => {
                 self.is_dispatching = true;
                 self.jobs.push_back(Job::LoadCommands { limit, asked: now });
             }
             dispatch::Effect::Publish(command) if dice.below(12) == 0 => {
-                let effects = self.dispatch.handle(dispatch::Input::Busy(command.id), now);
-                self.effects.extend(effects); // the link had no room
+                self.has_no_room(command.id, now);
             }
             dispatch::Effect::Publish(command) => {
                 return vec![Out::Publish { command, asked: self.asked }];
@@ -179,6 +181,11 @@ impl Gateway {
 }
 
 impl Gateway {
+    /// The link has no room, or no connection.
+    pub fn has_no_room(&mut self, id: CommandId, now: Timestamp) {
+        self.effects.extend(self.dispatch.handle(dispatch::Input::Busy(id), now));
+    }
+
     /// The webhook's door: a body that Meta posts.
     pub fn keep(&mut self, number: u64, body: Vec<u8>) -> Vec<Out> {
         self.jobs.push_back(Job::Keep { number, body });

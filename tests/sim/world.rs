@@ -177,7 +177,8 @@ impl World {
             Next::Gateway(action) => {
                 let Some(gateway) = &mut self.gateway else { return Ok(()) };
                 let outs = gateway.act(action, self.now, &mut self.dice)?;
-                self.note(&format!("gateway: {action:?}"));
+                let said = std::mem::take(&mut gateway.said);
+                said.iter().for_each(|what| self.note(what));
                 for out in outs {
                     self.perform(out)?;
                 }
@@ -213,7 +214,8 @@ impl World {
                 }
                 self.broker.acknowledge(&token);
             }
-            Out::Told(id) => drop(self.check.answered.insert(id.0)),
+            Out::Told { id, acts: true } => drop(self.check.answered.insert(id.0)),
+            Out::Told { id, acts: false } => self.check.excuses.puback_is_ignored(id.0),
             Out::Publish { command, asked } => {
                 self.check.publish(&command, asked, self.now)?;
                 self.take_command(&command);
@@ -238,16 +240,21 @@ impl World {
 
     fn take_command(&mut self, command: &bellwire::command::dispatch::Waiting) {
         let id = command.id;
+        if self.broker.connection.is_none() {
+            if let Some(gateway) = &mut self.gateway {
+                gateway.has_no_room(id, self.now);
+            }
+            return;
+        }
         self.note(&format!("command {id} is published"));
         match self.dice.below(20) {
             0 => self.disconnect("the command is lost with the connection"),
             1 => self.broker.answers.push_back((id, Err("not authorised".into()))),
-            _ if self.broker.connection.is_some() => {
+            _ => {
                 let wire_id = self.gateway.as_ref().map(|gateway| gateway.wire_id(id)).unwrap_or_default();
                 self.device.hear(&wire_id, command, self.now);
                 self.broker.answers.push_back((id, Ok(())));
             }
-            _ => {} // written to a line that is gone: `Disconnected` is on its way
         }
     }
 
@@ -292,7 +299,7 @@ impl World {
         if token.is_none() {
             self.check.deliver_unpromised(&event);
         }
-        self.tell(Notice::Message(event, token));
+        self.tell(Notice::Message(Box::new((event, token))));
     }
 
     fn answer(&mut self) {
