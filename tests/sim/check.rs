@@ -30,6 +30,7 @@ pub struct Row {
     pub reason: String,
     pub attempts: i64,
     pub is_marked: bool,
+    pub created_at: i64,
     pub expires_at: i64,
 }
 
@@ -39,6 +40,8 @@ pub type Said = (String, Vec<u8>);
 pub struct Check {
     pub(crate) sql: Connection,
     pub rows: BTreeMap<i64, Row>,
+    /// When each message was first seen, by the true time.
+    born: BTreeMap<i64, i64>,
     commands: BTreeMap<i64, String>,
     events: i64,
     /// Which events of the world came to the gateway, and which it acknowledged, by what they said.
@@ -61,6 +64,7 @@ impl Check {
         Self {
             sql,
             rows: BTreeMap::new(),
+            born: BTreeMap::new(),
             commands: BTreeMap::new(),
             events: 0,
             delivered: BTreeMap::new(),
@@ -155,7 +159,9 @@ impl Check {
             return Err(format!("P3: a request leaves for message {id}, which is {}", row.state.as_str()));
         }
         let started_at = self.count("SELECT max(started_at) FROM attempt WHERE message = ?1", [id.0]);
-        if now.0 > row.expires_at + LATE_MS && !self.excuses.late_message(row.expires_at, started_at) {
+        // A clock that was never set judges no age (RELIABILITY F17).
+        let is_late = Timestamp(row.created_at).is_sane() && now.0 > row.expires_at + LATE_MS;
+        if is_late && !self.excuses.late_message(row.expires_at, started_at) {
             return Err(format!("P9: message {id} leaves {} ms after it expired", now.0 - row.expires_at));
         }
         Ok(())
@@ -204,13 +210,16 @@ impl Check {
     }
 
     /// After a commit: nothing vanishes, no state goes back, no event raises two alerts, no state is an event.
-    pub fn look(&mut self, meta: &Meta, now: Timestamp) -> Result<(), Violation> {
+    pub fn look(&mut self, meta: &Meta, now: Timestamp, ahead: i64) -> Result<(), Violation> {
         let rows = self.read();
         for (id, old) in &self.rows {
             let Some(new) = rows.get(id) else { return Err(format!("P2: message {id} is gone")) };
             let fails = fails(meta, *id);
             let operated = self.operated.contains(id);
-            let expired = new.expires_at <= now.0;
+            let age = now.0 + ahead - self.born.get(id).copied().unwrap_or_default();
+            // By its own clock; and one that was never set expires nothing (RELIABILITY F17).
+            let old_enough = Timestamp(new.created_at).is_sane() || age >= new.expires_at - new.created_at;
+            let expired = new.expires_at <= now.0 && (old_enough || self.excuses.expired_by_clock(*id, new));
             if operated {
                 self.excuses.decided(*id, old, new);
             }
@@ -232,6 +241,9 @@ impl Check {
                 ));
             }
         }
+        for id in rows.keys() {
+            self.born.entry(*id).or_insert(now.0 + ahead);
+        }
         self.states.extend(rows.values().map(|row| row.state.as_str()));
         self.rows = rows;
         self.operated.clear();
@@ -248,7 +260,8 @@ impl Check {
     }
 
     fn read(&self) -> BTreeMap<i64, Row> {
-        let columns = "id, alert, contact, state, reason, attempts, possible_duplicate, expires_at";
+        let columns =
+            "id, alert, contact, state, reason, attempts, possible_duplicate, created_at, expires_at";
         let mut found = self.sql.prepare_cached(&format!("SELECT {columns} FROM message")).expect("a look");
         let row = |row: &rusqlite::Row| {
             let state: String = row.get(3)?;
@@ -259,7 +272,8 @@ impl Check {
                 reason: row.get(4)?,
                 attempts: row.get(5)?,
                 is_marked: row.get(6)?,
-                expires_at: row.get(7)?,
+                created_at: row.get(7)?,
+                expires_at: row.get(8)?,
             };
             Ok((row.get(0)?, read))
         };

@@ -42,7 +42,7 @@ impl World {
             gateway.close(now)?;
             self.note("the gateway has stopped");
             self.line_is_cut();
-            self.check.look(&self.meta, self.now)?;
+            self.check.look(&self.meta, self.now, self.ahead)?;
         }
         Ok(())
     }
@@ -104,7 +104,7 @@ impl World {
                 gateway.written_beside = true;
             }
         }
-        self.check.look(&self.meta, self.now)
+        self.check.look(&self.meta, self.now, self.ahead)
     }
 
     pub fn pass(&mut self, wait: Duration) {
@@ -121,9 +121,30 @@ impl World {
         self.pass(next.map_or(Duration::from_secs(1), |at| self.now.until(at)));
     }
 
+    /// The network tells the time: for the first time after a power cut, or because the clock was ahead.
+    pub(crate) fn set_clock(&mut self) {
+        if self.gateway.as_ref().is_some_and(Gateway::is_mid_task) {
+            return;
+        }
+        let before = self.now;
+        self.now = match self.now.is_sane() {
+            true => self.now - Duration::from_secs(self.dice.below(7_200)),
+            false => Timestamp(self.now.0 + self.ahead),
+        };
+        self.ahead += before.0 - self.now.0;
+        self.reconnect_at = self.now; // waits on tokio's time, which does not jump
+        if let Some(gateway) = &mut self.gateway {
+            gateway.clock_was_set(self.now);
+        }
+        self.note(&format!("the clock is set to {}", self.now));
+    }
+
     /// All faults end.
     pub fn heal(&mut self) {
         self.note("everything is healed");
+        if !self.now.is_sane() {
+            self.set_clock();
+        }
         self.fill_disk(false);
         self.broker.is_up = true;
         (self.meta.is_healed, self.meta.mood) = (true, None);

@@ -247,6 +247,15 @@ impl Gateway {
         self.store.tag().command(id)
     }
 
+    /// What waits on tokio's time waits no longer than it would have.
+    pub fn clock_was_set(&mut self, now: Timestamp) {
+        self.waiting.iter_mut().for_each(|(at, _)| *at = now);
+        self.dispatch_look_at = now + LOOK_EVERY;
+        self.inbox_look_at = now + LOOK_EVERY;
+        self.asked = self.asked.min(now);
+        self.stopping = self.stopping.map(|_| now);
+    }
+
     /// A line of a trace is read, not parsed: its beginning says enough.
     pub(crate) fn say(&mut self, what: &str, of: &impl std::fmt::Debug) {
         self.said.push(format!("{what} {of:?}").chars().take(160).collect());

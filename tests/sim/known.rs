@@ -34,6 +34,9 @@ pub enum Known {
     /// a repetition goes through all events ever kept: an event that was not committed at its first delivery, and is
     /// like an earlier one in number and words, is dropped as its duplicate.
     ReusedPacket,
+    /// `store/outbox.rs`, `tend`: the age of a message that was accepted before the clock was set is reckoned from 1970,
+    /// so all that waited expire, unsent, in the moment that the clock is set.
+    ExpiredByClock,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +104,11 @@ impl Excuses {
     /// A second copy at Meta that the row says nothing of.
     pub fn second_copy(&mut self, id: i64) -> bool {
         self.is_touched(id) || (self.stopped_unknown.contains(&id) && self.give(Known::MarkForgotten))
+    }
+
+    /// A message that expired although it is young by the true time.
+    pub fn expired_by_clock(&mut self, id: i64, row: &Row) -> bool {
+        row.state != State::Expired || self.is_touched(id) || self.give_row(Known::ExpiredByClock, id)
     }
 
     pub fn puback_is_ignored(&mut self, id: i64) {

@@ -156,9 +156,19 @@ fn a_sabotaged_driver_is_found_out() {
         Sabotage::ForgetDuplicateMark,
     ];
     for sabotage in sabotages {
-        let found = (0..50).find_map(|seed| report(seed, &run(seed, STEPS, Some(sabotage)), Some(sabotage)));
-        let told = found.unwrap_or_else(|| panic!("{sabotage:?} went unnoticed on 50 seeds"));
-        assert!(told.contains("then the end: "), "a run can be repeated, and shortened: {told}");
-        println!("{sabotage:?}: {}", told.lines().take(2).collect::<Vec<_>>().join("; "));
+        let found =
+            (0..50).find_map(|seed| run(seed, STEPS, Some(sabotage)).failed.map(|failed| (seed, failed)));
+        let (seed, (step, violation)) =
+            found.unwrap_or_else(|| panic!("{sabotage:?} went unnoticed on 50 seeds"));
+        println!("{sabotage:?}: seed {seed}, step {step}: {violation}");
     }
+}
+
+#[test]
+fn a_failure_is_told_with_its_shortest_prefix() {
+    let sabotage = Some(Sabotage::AcknowledgeBeforeCommit);
+    let told =
+        (0..50).find_map(|seed| report(seed, &run(seed, STEPS, sabotage), sabotage)).expect("a failure");
+    assert!(told.contains("steps, then the end: P1"), "{told}");
+    assert!(told.lines().count() >= LAST_LINES, "{told}");
 }

@@ -19,7 +19,9 @@ use crate::meta::Meta;
 use crate::{person, site};
 
 /// 2026-11-21 06:00 UTC.
-const START: Timestamp = Timestamp(1_795_240_800_000);
+pub const START: Timestamp = Timestamp(1_795_240_800_000);
+/// What a machine without a clock of its own believes after a power cut, until it is told (RELIABILITY F17).
+const BOOT: Timestamp = Timestamp(5_000);
 
 /// What can go on by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,10 @@ enum Next {
 }
 
 pub struct World {
+    /// By the machine's clock.
     pub now: Timestamp,
+    /// How far the true time is ahead of it, in milliseconds.
+    pub(crate) ahead: i64,
     pub dice: Dice,
     pub trace: Vec<String>,
     pub step: usize,
@@ -58,14 +63,16 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, sabotage: Option<Sabotage>) -> Result<Self, Violation> {
         let mut dice = Dice::seeded(seed);
+        let now = if dice.below(6) == 0 { BOOT } else { START };
         // In memory where there is memory for it: an fsync would cost more than all the rest.
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
         let config = Rc::new(site::config());
         let gateway =
-            Gateway::start(directory.path(), Rc::clone(&config), dice.below(u64::MAX), START, sabotage)?;
+            Gateway::start(directory.path(), Rc::clone(&config), dice.below(u64::MAX), now, sabotage)?;
         let check = Check::new(directory.path());
         Ok(Self {
-            now: START,
+            now,
+            ahead: START.0 - now.0,
             broker: Broker::new(&mut dice),
             dice,
             trace: Vec::new(),
@@ -80,13 +87,13 @@ impl World {
             check,
             published: BTreeMap::new(),
             disk_full: false,
-            reconnect_at: START,
+            reconnect_at: now,
             serial: 0,
         })
     }
 
     pub(crate) fn note(&mut self, what: &str) {
-        let seconds = (self.now.0 - START.0) as f64 / 1_000.0;
+        let seconds = (self.now.0 + self.ahead - START.0) as f64 / 1_000.0;
         self.trace.push(format!("{:>4} {seconds:>10.3} s  {what}", self.step));
     }
 
@@ -120,6 +127,7 @@ impl World {
                 self.note(&format!("Meta's mood is {:?}", self.meta.mood));
             }
             97 | 98 => self.operate()?,
+            _ if self.dice.below(2) == 0 => self.set_clock(),
             _ => self.publish_again(),
         }
         Ok(())
@@ -202,7 +210,7 @@ impl World {
     /// What the gateway does to the world, looked at before it happens.
     fn perform(&mut self, out: Out) -> Result<(), Violation> {
         match out {
-            Out::Changed => self.check.look(&self.meta, self.now)?,
+            Out::Changed => self.check.look(&self.meta, self.now, self.ahead)?,
             Out::Acknowledge(token) => {
                 self.check.acknowledge(&token)?;
                 self.note(&format!(
@@ -272,7 +280,7 @@ impl World {
         let config = Rc::clone(&self.config);
         self.gateway = Some(Gateway::start(self.directory.path(), config, seed, self.now, self.sabotage)?);
         self.note("the gateway starts");
-        self.check.look(&self.meta, self.now)
+        self.check.look(&self.meta, self.now, self.ahead)
     }
 
     fn connect(&mut self) {
