@@ -195,6 +195,9 @@ impl World {
             Next::Start => self.start()?,
             Next::Connect => self.connect(),
             Next::Deliver => self.deliver(),
+            Next::Puback if self.dice.below(6) == 0 => {
+                self.disconnect("the connection breaks around a PUBACK")
+            }
             Next::Puback => {
                 let Some((id, result)) = self.broker.answers.pop_front() else { return Ok(()) };
                 self.note(&format!("the broker answers command {id}: {result:?}"));
