@@ -122,7 +122,7 @@ fn every_promise_holds_on_every_seed() {
 /// A simulation that never gets anywhere proves nothing.
 #[test]
 fn the_seeds_reach_everything() {
-    let reached: BTreeSet<String> = (0..60).flat_map(|seed| run(seed, STEPS, None).reached).collect();
+    let reached: BTreeSet<String> = (0..100).flat_map(|seed| run(seed, STEPS, None).reached).collect();
     let wanted = STATES.into_iter().map(|state| format!("message {}", state.as_str()));
     let commands = ["published", "refused", "expired"].map(|state| format!("command {state}"));
     let counted =
@@ -130,7 +130,7 @@ fn the_seeds_reach_everything() {
     let replies = ["command", "nothing"].map(|word| format!("reply {word}"));
     let missing: Vec<String> =
         wanted.chain(commands).chain(counted).chain(replies).filter(|what| !reached.contains(what)).collect();
-    assert!(missing.is_empty(), "60 seeds never reach: {}", missing.join(", "));
+    assert!(missing.is_empty(), "100 seeds never reach: {}", missing.join(", "));
 }
 
 #[test]

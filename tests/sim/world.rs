@@ -258,7 +258,7 @@ impl World {
             return;
         }
         self.note(&format!("command {id} is published"));
-        match self.dice.below(20) {
+        match self.dice.below(10) {
             0 => self.disconnect("the command is lost with the connection"),
             1 => self.broker.answers.push_back((id, Err("not authorised".into()))),
             _ => {
