@@ -75,6 +75,19 @@ impl StoreTag {
         id.parse().ok().map(MessageId)
     }
 
+    /// The row "Read on" under a message whose text did not fit.
+    #[must_use]
+    pub fn more(&self, id: MessageId) -> String {
+        format!("bellwire/{}/more/{}", self.0, id.0)
+    }
+
+    /// The message that is to be read on.
+    #[must_use]
+    pub fn read_more(&self, data: &str) -> Option<MessageId> {
+        let id = data.strip_prefix("bellwire/")?.strip_prefix(self.0.as_str())?.strip_prefix("/more/")?;
+        id.parse().ok().map(MessageId)
+    }
+
     /// A command's stable id on the wire, by which a device can recognise a repetition.
     #[must_use]
     pub fn command(&self, id: CommandId) -> String {
@@ -95,5 +108,7 @@ mod tests {
         assert_eq!(StoreTag("deadbeef".into()).read_callback(&data), None);
         assert_eq!(ours.read_callback("bellwire/0badcafe/"), None);
         assert_eq!(ours.read_callback("somebody else's"), None);
+        assert_eq!(ours.read_callback(&ours.more(MessageId(42))), None);
+        assert_eq!(ours.read_more(&ours.more(MessageId(42))), Some(MessageId(42)));
     }
 }

@@ -61,11 +61,13 @@ fn a_refused_token_pauses_and_keeps_the_message() {
 }
 
 #[test]
-fn a_closed_window_fails_with_what_to_do() {
-    let (shown, _) = after(&json!({ "code": 131_047 }), |shown| shown["state"] == "failed");
+fn a_closed_window_holds_the_message_until_the_person_writes() {
+    let (shown, _) = after(&json!({ "code": 131_047, "count": 1 }), |shown| shown["state"] == "held");
     let reason = shown["reason"].as_str().unwrap_or_default();
     assert!(
-        reason.contains("code 131047") && reason.contains("template") && reason.contains("fbtrace_id"),
+        reason.contains("code 131047")
+            && reason.contains("as soon as the person writes")
+            && reason.contains("fbtrace_id"),
         "{reason}"
     );
     assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1));

@@ -14,9 +14,15 @@ mod bad_input;
 mod commands;
 /// Commit, then acknowledge.
 mod commit_first;
+/// The MQTT adapter with a real broker.
+mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
 /// An event becomes a message, a tap becomes a command.
 mod round_trip;
+/// The MQTT adapter with a broker that misbehaves.
+mod scripted_broker;
+/// The simulated Cloud API, judged by Meta's facts.
+mod simulator;
 /// The webhook's door.
 mod webhook;

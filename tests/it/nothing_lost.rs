@@ -116,3 +116,29 @@ fn a_status_settles_what_a_lost_answer_left_open() {
     assert_eq!(site.sent().len(), 1, "the status proved that it went out: no second copy");
     assert_eq!(site.show(1)["possible_duplicate"], false);
 }
+
+/// A request that is never answered is given up after 30 s (RELIABILITY F38); what its status proved meanwhile stays.
+#[test]
+fn a_request_that_hangs_is_given_up() {
+    let play = |statuses: bool| {
+        std::thread::spawn(move || {
+            let broker = Broker::start();
+            let site = Site::new(broker.port, crate::round_trip::FREEZER);
+            let _simulator = Simulator::start(&site);
+            let _gateway = Gateway::start(&site);
+            let drop = serde_json::json!({ "drop": !statuses });
+            site.fault(&serde_json::json!({ "hang_after_accept": true, "count": 1, "statuses": drop }));
+            publish(broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#);
+            let state = if statuses { "read" } else { "unknown" };
+            wait_for(40, "the end of the first attempt", || {
+                let shown = (site.count("SELECT count(*) FROM message") == 1).then(|| site.show(1))?;
+                let ended = shown["attempts"][0]["outcome"].as_str().unwrap_or_default().to_owned();
+                (shown["state"] == state && ended.contains("no answer came within 30 s")).then_some(())
+            });
+            assert_eq!(site.sent().len(), 1);
+        })
+    };
+    for test in [true, false].map(play) {
+        test.join().expect("passed");
+    }
+}

@@ -32,6 +32,10 @@ pub struct Row {
     pub is_marked: bool,
     pub created_at: i64,
     pub expires_at: i64,
+    /// It waits for the person to write.
+    pub waits: bool,
+    /// The message that carries this one, or itself: what happens to that one happens to this one.
+    pub carrier: i64,
 }
 
 pub type Said = (String, Vec<u8>);
@@ -214,19 +218,22 @@ impl Check {
         let rows = self.read();
         for (id, old) in &self.rows {
             let Some(new) = rows.get(id) else { return Err(format!("P2: message {id} is gone")) };
-            let fails = fails(meta, *id);
-            let operated = self.operated.contains(id);
+            let fails = fails(meta, new.carrier);
+            let operated = self.operated.contains(id) || self.operated.contains(&new.carrier);
             let age = now.0 + ahead - self.born.get(id).copied().unwrap_or_default();
             // By its own clock; and one that was never set expires nothing (RELIABILITY F17).
             let old_enough = Timestamp(new.created_at).is_sane() || age >= new.expires_at - new.created_at;
-            let expired = new.expires_at <= now.0 && (old_enough || self.excuses.expired_by_clock(*id, new));
-            if operated {
+            let expires_at =
+                rows.get(&new.carrier).map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
+            let expired = expires_at <= now.0 && (old_enough || self.excuses.expired_by_clock(*id, new));
+            if self.operated.contains(id) {
                 self.excuses.decided(*id, old, new);
             }
             let why = Why { fails, operated, expired };
             // One commit may hold both the receipt and what overwrites it.
-            let proven =
-                new.state == State::Sending && old.state != State::Sending && self.is_proven(*id, fails);
+            let proven = new.state == State::Sending
+                && old.state != State::Sending
+                && self.is_proven(new.carrier, fails);
             if (proven || !may_follow(old, new, why)) && !self.excuses.change(*id, old, new, fails) {
                 return Err(format!(
                     "lattice: message {id} went from {} to {} ({})",
@@ -261,7 +268,8 @@ impl Check {
 
     fn read(&self) -> BTreeMap<i64, Row> {
         let columns =
-            "id, alert, contact, state, reason, attempts, possible_duplicate, created_at, expires_at";
+            "id, alert, contact, state, reason, attempts, possible_duplicate, created_at, expires_at,
+                       held_for IS NOT NULL, coalesce(digest, id)";
         let mut found = self.sql.prepare_cached(&format!("SELECT {columns} FROM message")).expect("a look");
         let row = |row: &rusqlite::Row| {
             let state: String = row.get(3)?;
@@ -274,6 +282,8 @@ impl Check {
                 is_marked: row.get(6)?,
                 created_at: row.get(7)?,
                 expires_at: row.get(8)?,
+                waits: row.get(9)?,
+                carrier: row.get(10)?,
             };
             Ok((row.get(0)?, read))
         };
@@ -319,8 +329,7 @@ impl Check {
                 ));
             }
         }
-        let doubled =
-            "SELECT count(*) FROM (SELECT 1 FROM message GROUP BY alert, contact HAVING count(*) > 1)";
+        let doubled = "SELECT count(*) FROM (SELECT 1 FROM message WHERE alert IS NOT NULL GROUP BY alert, contact HAVING count(*) > 1)";
         match self.count(doubled, [])
             + self.count("SELECT count(*) FROM event WHERE payload LIKE '%kept%'", [])
         {
@@ -349,7 +358,8 @@ impl Check {
     pub fn waiting(&mut self) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         for (id, row) in &self.rows {
-            if matches!(row.state, State::Queued | State::Sending | State::Unknown) {
+            let open = matches!(row.state, State::Queued | State::Sending | State::Unknown);
+            if open && !self.excuses.left(*id, row) {
                 found.push(format!("message {id} is {}", row.state.as_str()));
             }
         }

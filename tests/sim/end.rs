@@ -67,12 +67,13 @@ impl World {
     /// P2: every message has an end with a reason, and it is the one that Meta knows.
     fn judge_messages(&self) -> Result<(), Violation> {
         for (id, row) in &self.check.rows {
-            let taken: Vec<&Taken> = self.meta.taken.iter().filter(|taken| taken.row == *id).collect();
+            let taken: Vec<&Taken> =
+                self.meta.taken.iter().filter(|taken| taken.row == row.carrier).collect();
             let wrong = |what: &str| Err(format!("P2: message {id} {what}: {row:?}, {taken:?}"));
             if row.reason.is_empty() {
                 return wrong("has no reason");
             }
-            if self.check.excuses.is_touched(*id) {
+            if self.check.excuses.is_touched(*id) || self.check.excuses.is_touched(row.carrier) {
                 continue;
             }
             if furthest(&taken).is_some_and(|furthest| furthest != row.state) {
@@ -84,7 +85,9 @@ impl World {
                 State::Sent | State::Delivered | State::Read | State::Played if taken.is_empty() => {
                     return wrong("never came to Meta");
                 }
-                State::Failed if !self.meta.requests.contains_key(id) => return wrong("was never asked for"),
+                State::Failed if !self.meta.requests.contains_key(&row.carrier) => {
+                    return wrong("was never asked for");
+                }
                 State::Sent
                 | State::Delivered
                 | State::Read

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bellwire::alert::event::Event;
+use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Intake, Judge};
 use bellwire::alert::outbox::Due;
 use bellwire::alert::sender::{self, Sender};
@@ -101,7 +102,7 @@ pub struct Gateway {
     // the sender's task
     pub(crate) sender: Sender,
     pub(crate) inputs: VecDeque<sender::Input>,
-    pub(crate) posts: VecDeque<Due>,
+    pub(crate) posts: VecDeque<(Box<Due>, Choice)>,
     pub(crate) outbox_told: bool,
     /// An operator's command has written beside us.
     pub(crate) written_beside: bool,
@@ -138,6 +139,8 @@ impl Gateway {
         let (rules, people) = (config.rules.clone(), config.people.clone());
         let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
             .map_err(|error| format!("the rules: {error}"))?;
+        let rates = config.connections.iter();
+        let rates = rates.map(|known| (known.name.clone(), known.messages_per_second)).collect();
         Ok(Self {
             directory: directory.to_owned(),
             store,
@@ -153,7 +156,7 @@ impl Gateway {
             notices: VecDeque::new(),
             acks: VecDeque::new(),
             is_accepting: false,
-            sender: Sender::default(),
+            sender: Sender::new(rates),
             inputs: VecDeque::from([sender::Input::Wake]),
             posts: VecDeque::new(),
             outbox_told: false,

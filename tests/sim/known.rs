@@ -10,8 +10,8 @@ use crate::check::{Row, Said};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Known {
-    /// `store/outbox.rs`, `change`: `Sending` is written over whatever the row has become since it was loaded: a receipt,
-    /// an operator's hold or cancel. The message goes out all the same, and its state goes back.
+    /// `store/outbox.rs`, `change`: `Sending` and `Held` are written over whatever the row has become since it was loaded:
+    /// a receipt, an operator's hold or cancel. The message goes out all the same, and its state goes back.
     SendingOverwrites,
     /// `store/outbox.rs`, `receive`: that an earlier copy failed takes the row out of `sending` while the next copy is
     /// under way, so the row does not say that a request may have left, and a third copy follows.
@@ -37,6 +37,12 @@ pub enum Known {
     /// `store/outbox.rs`, `tend`: the age of a message that was accepted before the clock was set is reckoned from 1970,
     /// so all that waited expire, unsent, in the moment that the clock is set.
     ExpiredByClock,
+    /// `store/act.rs`: an operator may retry, hold or cancel a member of a digest. Retried, it is queued for ever, since
+    /// only digests are loaded; held or cancelled, it goes out with its digest all the same.
+    MemberDecided,
+    /// `app/inbox.rs`, `hear`: what is let go because the person has written is queued, and the sender is not told; in a
+    /// quiet shop it waits until something else wakes the sender.
+    ReleasedUntold,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +86,7 @@ impl Excuses {
     pub fn change(&mut self, id: i64, old: &Row, new: &Row, fails: bool) -> bool {
         let by_operator = old.state == State::Cancelled || old.reason.starts_with("an operator holds it");
         match (old.state, new.state) {
+            (_, State::Held) if new.waits => self.give_row(Known::SendingOverwrites, id),
             (_, State::Sending) if !self.is_touched(id) => self.give_row(Known::SendingOverwrites, id),
             (State::Cancelled | State::Held, State::Queued) if fails && by_operator => {
                 self.give(Known::OperatorOverruled)
@@ -90,6 +97,9 @@ impl Excuses {
 
     /// An operator's decision, remembered for `second_copy`.
     pub fn decided(&mut self, id: i64, old: &Row, new: &Row) {
+        if new.carrier != id && old.state != new.state {
+            self.give_row(Known::MemberDecided, id);
+        }
         if old.state == State::Unknown && matches!(new.state, State::Held | State::Cancelled) {
             self.stopped_unknown.insert(id);
         }
@@ -104,6 +114,12 @@ impl Excuses {
     /// A second copy at Meta that the row says nothing of.
     pub fn second_copy(&mut self, id: i64) -> bool {
         self.is_touched(id) || (self.stopped_unknown.contains(&id) && self.give(Known::MarkForgotten))
+    }
+
+    /// A message that is still queued when nothing moves any more.
+    pub fn left(&mut self, id: i64, row: &Row) -> bool {
+        let released = row.state == State::Queued && row.reason.starts_with("the person has written");
+        self.is_touched(id) || (released && self.give_row(Known::ReleasedUntold, id))
     }
 
     /// A message that expired although it is young by the true time.

@@ -35,7 +35,10 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (Delivered | Read | Played, _) => false,
         (_, Sent | Delivered | Read | Played) => true,
         (Queued, Sending) => true,
-        (Queued, Failed | Held) => why.fails || why.operated,
+        (Queued, Failed) => why.fails,
+        (Queued, Held) => why.fails || why.operated || new.waits,
+        (Held, Queued) if old.waits => true, // the person has written
+        (Held, Expired) if old.waits || why.fails => why.expired, // by way of `queued`
         (Queued | Sending | Unknown, Expired) => why.expired,
         (Sending, Accepted | Unknown | Queued | Failed | Held) => true,
         (Unknown, Queued | Held) => true,

@@ -51,7 +51,7 @@ use world::World;
 pub type Violation = String;
 
 /// Enough for two or three crashes and a dozen alerts; 200 seeds of it take half a minute at most.
-const STEPS: usize = 500;
+const STEPS: usize = 350;
 const SEEDS: u64 = 200;
 /// Lines of a trace that a report shows.
 const LAST_LINES: usize = 30;

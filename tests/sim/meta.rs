@@ -175,7 +175,6 @@ impl Meta {
         let wamid = format!("wamid.out{}", self.serial);
         let callback = request["biz_opaque_callback_data"].as_str().expect("our thread back").to_owned();
         let row = callback.rsplit('/').next().and_then(|id| id.parse().ok()).expect("a row's number");
-        let buttons = request["interactive"]["action"]["buttons"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let words: Vec<&'static str> = match dice.below(20) {
             0..11 => vec!["sent", "delivered", "read"],
@@ -197,10 +196,7 @@ impl Meta {
             wamid: wamid.clone(),
             row,
             to: text(&request["to"]).trim_start_matches('+').to_owned(),
-            buttons: buttons
-                .iter()
-                .map(|button| (text(&button["reply"]["id"]), text(&button["reply"]["title"])))
-                .collect(),
+            buttons: buttons(&request["interactive"]["action"]),
             words,
         });
         wamid
@@ -303,6 +299,16 @@ impl Meta {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty() && self.deliveries.is_empty() && self.answers.is_empty()
     }
+}
+
+/// What may be tapped, and is an action of a rule: the buttons, or the rows of a list.
+fn buttons(action: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let rows = list(&action["sections"]).into_iter().flat_map(|section| list(&section["rows"]));
+    let buttons = list(&action["buttons"]).into_iter().map(|button| button["reply"].clone());
+    let found = buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"])));
+    found.filter(|(id, _)| id.ends_with("/stop") || id.ends_with("/lock")).collect()
 }
 
 fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Dice) -> Value {

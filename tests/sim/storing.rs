@@ -5,17 +5,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bellwire::alert::intake::{BatchId, Decision, Input as Intake};
-use bellwire::alert::outbox::{Change, Lane, Work};
+use bellwire::alert::message::Content;
+use bellwire::alert::outbox::{Change, Lane, Settled, Wanted, Work};
 use bellwire::alert::sender;
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
-use bellwire::command::inbound::Inbound;
+use bellwire::command::inbound::{Inbound, Reply};
 use bellwire::command::reply::{Outcome, understand};
 use bellwire::config::Config;
-use bellwire::ids::{CommandId, ConnectionName, InboxId, MessageId};
+use bellwire::contact::Phone;
+use bellwire::ids::{CommandId, ContactId, InboxId, MessageId};
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
-use bellwire::whatsapp::inbound;
+use bellwire::whatsapp::{inbound, request};
 use rusqlite::{Connection, ffi};
 
 use crate::Violation;
@@ -30,7 +32,7 @@ const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Job {
     Accept(BatchId, Rc<Vec<Decision>>),
-    Work { closed_lanes: Vec<Lane>, closed_connections: Vec<ConnectionName>, limit: usize },
+    Work(Wanted),
     Message(Change),
     LoadCommands { limit: usize, asked: Timestamp },
     Command { change: dispatch::Change, asked: Timestamp },
@@ -99,7 +101,7 @@ impl Gateway {
                     outs.push(Out::Kept(number, false));
                 }
                 job @ (Job::Accept(..)
-                | Job::Work { .. }
+                | Job::Work(_)
                 | Job::Message(_)
                 | Job::LoadCommands { .. }
                 | Job::Command { .. }
@@ -120,11 +122,13 @@ impl Gateway {
                     self.acknowledge(effects);
                 }
             }
-            (Job::Work { .. }, Done::Loaded(work)) => self.inputs.push_back(sender::Input::Loaded(work)),
+            (Job::Work(_), Done::Loaded(work)) => self.inputs.push_back(sender::Input::Loaded(work)),
             (Job::Message(Change::Sending { id, .. }), _) => {
                 self.inputs.push_back(sender::Input::SendingCommitted(id));
             }
-            (Job::Message(Change::Settled { id, .. }), _) => {
+            (Job::Message(Change::Held { .. }), _) => self.inputs.push_back(sender::Input::HeldCommitted),
+            (Job::Message(Change::Settled(settled)), _) => {
+                let Settled { id, .. } = *settled;
                 self.inputs.push_back(sender::Input::SettledCommitted(id));
             }
             // As `app::commands`: by the time of the question, not of the answer.
@@ -200,11 +204,6 @@ pub fn command_of(change: &dispatch::Change) -> CommandId {
     *id
 }
 
-pub fn message_of(change: &Change) -> MessageId {
-    let (Change::Sending { id, .. } | Change::Settled { id, .. }) = change;
-    *id
-}
-
 fn work(
     store: &Store,
     config: &Config,
@@ -214,9 +213,9 @@ fn work(
 ) -> rusqlite::Result<Done> {
     Ok(match job {
         Job::Accept(_, decisions) => Done::Accepted { messages: store.accept(decisions)?.messages },
-        Job::Work { closed_lanes, closed_connections, limit } => {
+        Job::Work(wanted) => {
             store.tend(now)?;
-            Done::Loaded(store.work(now, closed_lanes, closed_connections, *limit)?)
+            Done::Loaded(store.work(now, wanted)?)
         }
         Job::Message(change) => {
             store.change(change)?;
@@ -269,10 +268,37 @@ fn take(
             if store.knows_reply(&reply.wamid)? {
                 return Ok(());
             }
+            hear(store, config, &reply, now)?;
             let outcome = understand(&reply, &config.rules, &config.people, store.tag(), store);
-            read.commands += usize::from(matches!(outcome, Outcome::Command(_)));
+            match &outcome {
+                Outcome::Command(_) => read.commands += 1,
+                Outcome::ReadOn { contact, message } => {
+                    read.statuses += 1;
+                    read_on(store, contact, *message, now)?;
+                }
+                Outcome::Nothing { .. } => {}
+            }
             store.keep_reply(id, &reply, &outcome, now)
         }
         Inbound::Ignored(_) => Ok(()),
+    }
+}
+
+/// `app::inbox`: who writes opens the 24 h window, and lets go what was held for it.
+fn hear(store: &Store, config: &Config, reply: &Reply, now: Timestamp) -> rusqlite::Result<()> {
+    let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+    let contact = config.people.find(phone.as_ref(), reply.user_id.as_deref());
+    let connection = config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
+    let (Some(contact), Some(connection)) = (contact, connection) else { return Ok(()) };
+    let lane = Lane { connection: connection.name.clone(), contact: contact.id.clone() };
+    store.heard(&lane, reply.at, now).map(drop)
+}
+
+/// `app::inbox`: the rest of a long message.
+fn read_on(store: &Store, contact: &ContactId, message: MessageId, now: Timestamp) -> rusqlite::Result<()> {
+    let Some(due) = store.whole(message)?.filter(|due| due.lane.contact == *contact) else { return Ok(()) };
+    match request::rest(&due.content) {
+        "" => Ok(()),
+        rest => store.compose(&due.lane, &due.to, &Content::text(rest), now).map(drop),
     }
 }

@@ -2,19 +2,20 @@
 
 use std::rc::Rc;
 
+use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Effect as IntakeEffect, Input as Intake};
 use bellwire::alert::outbox::Change;
-use bellwire::alert::render::outgoing;
+use bellwire::alert::render::{as_quick_replies, outgoing};
 use bellwire::alert::sender;
 use bellwire::chance::Dice;
 use bellwire::command::dispatch;
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::time::Timestamp;
-use bellwire::whatsapp::request;
+use bellwire::whatsapp::request::{self, Form};
 
 use crate::broker::Token;
 use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, Sabotage};
-use crate::storing::{Job, command_of, message_of};
+use crate::storing::{Job, command_of};
 
 /// `app::events`: notices taken together.
 const BATCH: u64 = 32;
@@ -87,12 +88,10 @@ impl Gateway {
         self.say("sender:", &input);
         for effect in self.sender.handle(input, now, &mut self.dice) {
             match effect {
-                sender::Effect::Load { .. } if self.stopping.is_some() => {}
-                sender::Effect::Load { closed_lanes, closed_connections, limit } => {
-                    self.jobs.push_back(Job::Work { closed_lanes, closed_connections, limit });
-                }
+                sender::Effect::Load(_) if self.stopping.is_some() => {}
+                sender::Effect::Load(wanted) => self.jobs.push_back(Job::Work(wanted)),
                 sender::Effect::Commit(change) => self.write(change),
-                sender::Effect::Post(due) => self.posts.push_back(due),
+                sender::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
                 sender::Effect::WakeAt(at) => {
                     self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
                 }
@@ -102,18 +101,32 @@ impl Gateway {
     }
 
     fn write(&mut self, change: Change) {
-        if self.sabotage == Some(Sabotage::PostBeforeCommit) && matches!(change, Change::Sending { .. }) {
-            self.inputs.push_back(sender::Input::SendingCommitted(message_of(&change)));
-            return;
+        match change {
+            Change::Sending { id, .. } if self.sabotage == Some(Sabotage::PostBeforeCommit) => {
+                self.inputs.push_back(sender::Input::SendingCommitted(id));
+            }
+            change @ (Change::Sending { .. } | Change::Held { .. } | Change::Settled(_)) => {
+                self.jobs.push_back(Job::Message(change));
+            }
         }
-        self.jobs.push_back(Job::Message(change));
     }
 
     /// One request leaves.
     pub(crate) fn post(&mut self) -> Vec<Out> {
-        let Some(due) = self.posts.pop_front() else { return Vec::new() };
+        let Some((due, choice)) = self.posts.pop_front() else { return Vec::new() };
         let content = outgoing(&due.content, self.store.tag(), due.alert);
-        let body = request::body(&content, &due.to, &self.store.tag().callback(due.id));
+        let (more, template);
+        let form = match choice {
+            Choice::Template { index, quick_replies } if index < content.templates.len() => {
+                template = as_quick_replies(&content, index, quick_replies);
+                Form::Template { template: &template, words: &content.text }
+            }
+            Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
+                more = self.store.tag().more(due.id);
+                Form::Free { content: &content, more: &more }
+            }
+        };
+        let body = request::body(form, &due.to, &self.store.tag().callback(due.id));
         vec![Out::Post(due.id, body)]
     }
 

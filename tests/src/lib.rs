@@ -10,6 +10,8 @@
 mod broker;
 /// The gateway, the simulator and their configuration.
 mod processes;
+/// A broker that does as a test says.
+mod scripted;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use broker::{Broker, Subscriber, publish, publish_lines};
 pub use processes::{Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, get_json, post_json};
+pub use scripted::{Kind, Scripted, Session};
 
 /// A port that nobody uses at the moment.
 #[must_use]

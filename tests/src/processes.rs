@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -97,6 +97,12 @@ impl Site {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
+    /// What the gateway has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
+    }
+
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.http_port)
@@ -139,7 +145,11 @@ impl Gateway {
     pub fn start(site: &Site) -> Self {
         let gateway = Self::launch(site);
         let url = site.url("/readyz");
-        wait_for(15, "the gateway to be ready", || ureq::get(&url).call().ok());
+        let end = Instant::now() + Duration::from_secs(15);
+        while ureq::get(&url).call().is_err() {
+            assert!(Instant::now() < end, "the gateway is not ready; it says:\n{}", site.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
         gateway
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::alert::form::Form;
 use crate::alert::state::{OnUnknown, State};
 use crate::chance::{Dice, backoff};
 use crate::ids::Wamid;
@@ -81,6 +82,45 @@ pub struct Next {
     /// A sentence for `outbox show`.
     pub reason: String,
     pub gate: Option<Gate>,
+    pub learned: Option<Learned>,
+    /// For a held message: what would let it go without a person's decision.
+    pub held_for: Option<HeldFor>,
+}
+
+/// What an answer tells beyond its own message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Learned {
+    /// The person has not written for 24 h, whatever we thought (131047).
+    WindowClosed,
+    /// This template cannot be used until the catalogue says otherwise.
+    TemplateUnusable { name: String, language: String, code: i64 },
+}
+
+/// What a held message waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldFor {
+    /// The person writes.
+    Window,
+    /// The person asks for messages again.
+    Consent,
+}
+
+impl HeldFor {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Consent => "consent",
+        }
+    }
+}
+
+impl Next {
+    /// Settled there, with nothing else to do.
+    #[must_use]
+    pub fn to(state: State, reason: impl Into<String>) -> Self {
+        Self { state, not_before: None, reason: reason.into(), gate: None, learned: None, held_for: None }
+    }
 }
 
 /// Something that makes other messages wait too.
@@ -119,18 +159,24 @@ pub struct Count {
     pub streak: u32,
 }
 
+/// What is known of the message that an answer or a status is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    pub count: Count,
+    pub on_unknown: OnUnknown,
+    /// In which form it went out last.
+    pub form: Form,
+    /// Templates that may be sent instead of words.
+    pub templates: usize,
+}
+
 /// What an answer means.
 #[must_use]
-pub fn after_answer(
-    answer: &Answer,
-    count: Count,
-    on_unknown: OnUnknown,
-    now: Timestamp,
-    dice: &mut Dice,
-) -> Next {
+pub fn after_answer(answer: &Answer, case: &Case, now: Timestamp, dice: &mut Dice) -> Next {
+    let count = case.count;
     match answer {
-        Answer::Accepted(_) => settled(State::Accepted, "Meta accepted it; waiting for the receipt".into()),
-        Answer::Refused(refusal) => after_refusal(refusal, count, on_unknown, now, dice),
+        Answer::Accepted(_) => Next::to(State::Accepted, "Meta accepted it; waiting for the receipt"),
+        Answer::Refused(refusal) => after_refusal(refusal, case, now, dice),
         Answer::Offline(detail) => {
             let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, count.streak));
             let reason =
@@ -140,19 +186,13 @@ pub fn after_answer(
         Answer::Ambiguous { detail, http_status, fbtrace_id } => {
             let status = http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
             let what = format!("{detail}{status}{}", trace(fbtrace_id.as_deref()));
-            unknown(&what, count.tries, on_unknown, now)
+            unknown(&what, count.tries, case.on_unknown, now)
         }
     }
 }
 
-fn after_refusal(
-    refusal: &Refusal,
-    count: Count,
-    on_unknown: OnUnknown,
-    now: Timestamp,
-    dice: &mut Dice,
-) -> Next {
-    let said = sentence(refusal);
+fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice) -> Next {
+    let (said, count) = (sentence(refusal), case.count);
     let pause =
         |until: Timestamp| wait(until, said.clone(), Some(Gate::Connection { until, reason: said.clone() }));
     match refusal.class {
@@ -174,23 +214,40 @@ fn after_refusal(
         Class::Quality => {
             let until = now + QUALITY_WAIT;
             let gate = Gate::Connection { until, reason: said.clone() };
-            Next { state: State::Held, not_before: None, reason: said, gate: Some(gate) }
+            Next { gate: Some(gate), ..Next::to(State::Held, said) }
         }
-        Class::ServerAmbiguous if count.tries >= SERVER_TRIES => settled(
+        Class::ServerAmbiguous if count.tries >= SERVER_TRIES => Next::to(
             State::Held,
             format!("{said}; {} tries failed, `bellwire outbox retry` sends it again", count.tries),
         ),
-        Class::ServerAmbiguous => unknown(&said, count.tries, on_unknown, now),
+        Class::ServerAmbiguous => unknown(&said, count.tries, case.on_unknown, now),
         Class::Unknown if count.tries < UNKNOWN_CODE_TRIES => {
             wait(now + dice.jitter(backoff(Duration::from_secs(5), OFFLINE_LIMIT, count.tries)), said, None)
         }
-        Class::Unknown
-        | Class::Request
-        | Class::Recipient
-        | Class::Window
-        | Class::Media
-        | Class::Template => settled(State::Failed, said),
+        Class::Window => outside_the_window(said, case),
+        Class::Template => without_this_template(said, refusal.code, case),
+        Class::Unknown | Class::Request | Class::Recipient | Class::Media => Next::to(State::Failed, said),
     }
+}
+
+/// 131047. A template may go out at any time, so it is sent once instead; without one the person has to write first.
+fn outside_the_window(said: String, case: &Case) -> Next {
+    let next = match (&case.form, case.templates) {
+        (Form::Template { .. }, _) => return Next::to(State::Failed, said),
+        (Form::Free, 0) => {
+            let reason = format!("{said}; it goes out as soon as the person writes to this number");
+            Next { held_for: Some(HeldFor::Window), ..Next::to(State::Held, reason) }
+        }
+        (Form::Free, _) => Next::to(State::Queued, format!("{said}; its template is sent instead")),
+    };
+    Next { learned: Some(Learned::WindowClosed), ..next }
+}
+
+/// The next template that is configured takes over; each is tried once, so this ends.
+fn without_this_template(said: String, code: i64, case: &Case) -> Next {
+    let Form::Template { name, language } = case.form.clone() else { return Next::to(State::Failed, said) };
+    let next = Next::to(State::Queued, format!("{said}; the template {name} ({language}) is put aside"));
+    Next { learned: Some(Learned::TemplateUnusable { name, language, code }), ..next }
 }
 
 /// Whether an answer uses up one of the message's tries.
@@ -217,6 +274,8 @@ pub fn unknown(what: &str, tries: u32, on_unknown: OnUnknown, now: Timestamp) ->
         not_before: Some(until),
         reason: format!("sent or not is not known: {what}; waiting for a status from Meta, {then}"),
         gate: None,
+        learned: None,
+        held_for: None,
     }
 }
 
@@ -224,10 +283,12 @@ pub fn unknown(what: &str, tries: u32, on_unknown: OnUnknown, now: Timestamp) ->
 #[must_use]
 pub fn after_grace(on_unknown: OnUnknown, now: Timestamp) -> Next {
     match on_unknown {
-        OnUnknown::Retry => wait(now, "no status came after a lost answer; sending again, it may arrive twice".into(), None),
-        OnUnknown::Hold => settled(
+        OnUnknown::Retry => {
+            wait(now, "no status came after a lost answer; sending again, it may arrive twice".into(), None)
+        }
+        OnUnknown::Hold => Next::to(
             State::Held,
-            "no status came after a lost answer; `bellwire outbox retry` sends it again, `cancel` gives it up".into(),
+            "no status came after a lost answer; `bellwire outbox retry` sends it again, `cancel` gives it up",
         ),
     }
 }
@@ -238,20 +299,19 @@ pub fn after_grace(on_unknown: OnUnknown, now: Timestamp) -> Next {
 pub fn after_status(
     to: State,
     refusal: Option<&Refusal>,
-    tries: u32,
-    on_unknown: OnUnknown,
+    case: &Case,
     now: Timestamp,
     dice: &mut Dice,
 ) -> Next {
     let Some(refusal) = refusal.filter(|_| to == State::Failed) else {
-        return settled(to, format!("WhatsApp reports: {}", to.as_str()));
+        return Next::to(to, format!("WhatsApp reports: {}", to.as_str()));
     };
-    let count = Count { tries: tries.max(1), streak: tries.max(1) };
-    let next = after_refusal(refusal, count, on_unknown, now, dice);
+    let count = case.count;
+    let next = after_refusal(refusal, case, now, dice);
     match next.state {
-        State::Unknown if count.tries > 1 => settled(State::Failed, sentence(refusal)),
+        State::Unknown if count.tries > 1 => Next::to(State::Failed, sentence(refusal)),
         State::Unknown => Next { state: State::Queued, reason: sentence(refusal), gate: None, ..next },
-        State::Queued if count.tries >= SERVER_TRIES => settled(State::Failed, sentence(refusal)),
+        State::Queued if count.tries >= SERVER_TRIES => Next::to(State::Failed, sentence(refusal)),
         State::Queued
         | State::Sending
         | State::Accepted
@@ -280,10 +340,6 @@ fn trace(fbtrace_id: Option<&str>) -> String {
     fbtrace_id.map(|id| format!(" (fbtrace_id {id})")).unwrap_or_default()
 }
 
-fn settled(state: State, reason: String) -> Next {
-    Next { state, not_before: None, reason, gate: None }
-}
-
 fn wait(until: Timestamp, reason: String, gate: Option<Gate>) -> Next {
-    Next { state: State::Queued, not_before: Some(until), reason, gate }
+    Next { not_before: Some(until), gate, ..Next::to(State::Queued, reason) }
 }

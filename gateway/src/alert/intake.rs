@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use crate::alert::event::{Event, Identity};
-use crate::alert::message::{Button, Content};
+use crate::alert::message::{Button, Content, Template};
 use crate::alert::policy::{Ignored, Verdict, judge};
 use crate::alert::render;
 use crate::alert::route::route;
@@ -127,7 +127,10 @@ impl Judge {
         let (mut alerts, mut ignored) = (Vec::new(), Vec::new());
         for (rule, bindings) in route(&self.rules, &event.topic) {
             match judge(rule, &bindings, &event, &self.site, &self.templates) {
-                Verdict::Alert { text, flaw } => alerts.push(self.alert(rule, bindings, &event, &text, flaw)),
+                Verdict::Alert { text, templates, flaw } => {
+                    let content = self.content(rule, &text, templates, event.received_at);
+                    alerts.push(self.alert(rule, bindings, &event, content, flaw));
+                }
                 Verdict::Ignored(why) => ignored.push((rule.name.clone(), why)),
             }
         }
@@ -135,25 +138,28 @@ impl Judge {
         Decision { event, key, may_repeat, alerts, ignored }
     }
 
+    fn content(&self, rule: &Rule, text: &str, templates: Vec<Template>, at: Timestamp) -> Content {
+        Content {
+            buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title)).collect(),
+            templates,
+            ..Content::text(render::with_time(text, at, &self.zone))
+        }
+    }
+
     fn alert(
         &self,
         rule: &Rule,
         bindings: Bindings,
         event: &Event,
-        text: &str,
+        content: Content,
         flaw: Option<String>,
     ) -> NewAlert {
-        let button = |id: &str, title: &str| Button { id: id.to_owned(), title: title.to_owned() };
         let at = event.received_at;
         let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
         NewAlert {
             rule: rule.name.clone(),
             severity: rule.severity,
-            content: Content {
-                text: render::with_time(text, at, &self.zone),
-                buttons: rule.actions.iter().map(|action| button(&action.id, &action.title)).collect(),
-                quotes: None,
-            },
+            content,
             flaw,
             connection: rule.connection.clone(),
             on_unknown: rule.on_unknown,

@@ -3,21 +3,186 @@
 use serde::{Deserialize, Serialize};
 
 /// Stored with the message's row, so that a restart or a later version sends the same words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
+    /// The words: a text, the body of an interactive message, the caption of a picture. Of any length: what does not fit
+    /// into one message is had by tapping "Read on".
     pub text: String,
-    /// Reply buttons, at most three. With buttons it goes out as `interactive`, without as `text`.
+    /// What may be tapped under it; with three or fewer they are buttons, else the rows of a list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<Button>,
     /// The message that this one answers; WhatsApp shows it quoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotes: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Header>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer: Option<String>,
+    /// What it is besides words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Sent only if the person's identity key still has this hash, as a webhook gave it; else it fails with 137000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_key_hash: Option<String>,
+    /// What goes out instead when more than 24 h have passed since the person last wrote: the first that Meta allows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<Template>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Button {
-    /// Comes back in the tap; at most 256 characters (Meta, Interactive reply buttons).
+    /// Comes back in the tap; at most 200 characters, so that it may be a list's row too (Meta, Interactive list).
     pub id: String,
     /// At most 20 characters.
     pub title: String,
+    /// A line below the title, in a list alone; at most 72 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// Above an interactive message or a template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Header {
+    Text(String),
+    Image(Media),
+    Video(Media),
+    Document(Media),
+}
+
+/// Where a picture, sound or file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Media {
+    /// Meta's id of an upload; it lives for 30 days (FACTS 2).
+    Id(String),
+    /// An address that Meta itself can reach.
+    Link(String),
+    /// In our own database, under this SHA-256: it came with the event.
+    Kept { sha256: String },
+    /// An address that only the gateway can reach, such as a camera's; fetched when the message leaves.
+    Fetch { url: String },
+}
+
+/// The kinds of message besides text and buttons (FACTS 1.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    Image(Media),
+    Video(Media),
+    /// `voice` shows it as a voice message; it must be OGG with Opus then.
+    Audio {
+        media: Media,
+        voice: bool,
+    },
+    Document {
+        media: Media,
+        /// Without it the person sees a generic name.
+        filename: Option<String>,
+    },
+    Sticker(Media),
+    /// Degrees, as decimal text: Meta documents strings.
+    Location {
+        latitude: String,
+        longitude: String,
+        name: Option<String>,
+        address: Option<String>,
+    },
+    Contacts(Vec<Card>),
+    /// An empty emoji takes the reaction back.
+    Reaction {
+        to: String,
+        emoji: String,
+    },
+    /// Rows under headings, opened by one button.
+    List {
+        label: String,
+        sections: Vec<Section>,
+    },
+    /// A button that opens an address.
+    Link {
+        label: String,
+        url: String,
+    },
+    /// A button that sends where the person is.
+    LocationRequest,
+    /// A button that sends the person's number, for those who are known by user id alone.
+    ContactRequest,
+    /// A form made in Meta's Flow builder.
+    Flow {
+        id: String,
+        token: String,
+        label: String,
+        screen: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    pub title: String,
+    pub rows: Vec<Button>,
+}
+
+/// A visiting card. Meta wants the whole name and one part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    pub name: String,
+    pub first_name: String,
+    /// E.164.
+    pub phone: String,
+}
+
+/// A message that Meta has approved before, with the blanks that we fill (FACTS 1.3).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    pub name: String,
+    /// As Meta writes it: `en`, `en_US`, `ka`.
+    pub language: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Header>,
+    /// For the body. A [`WORDS`] in it stands for the message's own text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+    /// What comes back when the first, second, … quick reply is tapped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quick_replies: Vec<String>,
+    /// What is added to the address of a URL button, after the quick replies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_suffix: Option<String>,
+}
+
+/// Stands in a template's parameter for the text of the message that it is sent instead of, so that a digest may use
+/// the template of the alerts in it. A private-use character: no device sends it.
+pub const WORDS: char = '\u{e0b1}';
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Of a template with named parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub text: String,
+}
+
+impl Content {
+    /// Words alone.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// Whether a digest may carry it: words and buttons, and no answer to anything.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.part.is_none()
+            && self.quotes.is_none()
+            && self.header.is_none()
+            && self.identity_key_hash.is_none()
+    }
+}
+
+impl Button {
+    #[must_use]
+    pub fn new(id: impl Into<String>, title: impl Into<String>) -> Self {
+        Self { id: id.into(), title: title.into(), description: None }
+    }
 }

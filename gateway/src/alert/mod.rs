@@ -9,14 +9,20 @@
 pub mod decode;
 /// What an answer, a status or a restart means for a message.
 pub mod delivery;
+/// What waits for one person, in one message.
+pub mod digest;
 /// What came in.
 pub mod event;
+/// Freely written or as a template.
+pub mod form;
 /// Events in, decisions to the store, then the acknowledgement.
 pub mod intake;
 /// What a message says.
 pub mod message;
 /// The rows between store and sender.
 pub mod outbox;
+/// How fast messages may leave.
+pub mod pace;
 /// What one rule makes of one event.
 pub mod policy;
 /// The words, the time, the buttons.

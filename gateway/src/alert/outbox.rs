@@ -1,9 +1,11 @@
 //! The rows that the sender and the store speak about.
 
+use crate::alert::delivery::Next;
+use crate::alert::form::{Form, Listed, Window};
 use crate::alert::message::Content;
 use crate::alert::rule::Severity;
-use crate::alert::state::{OnUnknown, State};
-use crate::contact::Phone;
+use crate::alert::state::OnUnknown;
+use crate::contact::Recipient;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::time::Timestamp;
 
@@ -12,7 +14,7 @@ use crate::time::Timestamp;
 pub struct Due {
     pub id: MessageId,
     pub lane: Lane,
-    pub to: Phone,
+    pub to: Recipient,
     pub content: Content,
     pub alert: Option<AlertId>,
     pub severity: Severity,
@@ -21,6 +23,9 @@ pub struct Due {
     /// Those that count against its limit of tries.
     pub tries: u32,
     pub on_unknown: OnUnknown,
+    pub window: Window,
+    /// What the catalogue says of each template of the content.
+    pub listed: Vec<Listed>,
 }
 
 /// Messages to one person over one connection leave one at a time, so that they arrive in the order of their story:
@@ -29,6 +34,18 @@ pub struct Due {
 pub struct Lane {
     pub connection: ConnectionName,
     pub contact: ContactId,
+}
+
+/// What the sender asks the store for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    pub closed_lanes: Vec<Lane>,
+    pub closed_connections: Vec<ConnectionName>,
+    /// Where many wait, they wait on until the person had some peace, and then leave as one digest.
+    pub resting: Vec<Lane>,
+    /// Where the burst that Meta lends is nearly used up.
+    pub pressed: Vec<Lane>,
+    pub limit: usize,
 }
 
 /// What the store found when asked for work.
@@ -44,20 +61,36 @@ pub struct Work {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A request is about to leave. Committed before the first byte does (promise P3).
-    Sending { id: MessageId, attempt: u32, at: Timestamp },
+    Sending { id: MessageId, attempt: u32, form: Form, at: Timestamp },
+    /// It may not leave now; a sentence says why.
+    Held { id: MessageId, at: Timestamp, reason: String },
     /// The answer, and what follows from it.
-    Settled {
-        id: MessageId,
-        attempt: u32,
-        /// Whether it counts against the limit of tries.
-        counts: bool,
-        at: Timestamp,
-        state: State,
-        not_before: Option<Timestamp>,
-        reason: String,
-        wamid: Option<Wamid>,
-        code: Option<i64>,
-        http_status: Option<u16>,
-        fbtrace_id: Option<String>,
-    },
+    Settled(Box<Settled>),
+}
+
+/// What an answer did to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub id: MessageId,
+    pub lane: Lane,
+    pub attempt: u32,
+    /// Whether it counts against the limit of tries.
+    pub counts: bool,
+    pub at: Timestamp,
+    pub next: Next,
+    pub wamid: Option<Wamid>,
+    pub code: Option<i64>,
+    pub http_status: Option<u16>,
+    pub fbtrace_id: Option<String>,
+}
+
+impl Due {
+    /// The form with which the template of that index leaves.
+    #[must_use]
+    pub fn template_form(&self, index: usize) -> Form {
+        self.content.templates.get(index).map_or(Form::Free, |template| Form::Template {
+            name: template.name.clone(),
+            language: template.language.clone(),
+        })
+    }
 }

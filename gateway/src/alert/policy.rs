@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::alert::decode::decode;
 use crate::alert::event::Event;
+use crate::alert::message::{Template, WORDS};
 use crate::alert::rule::Rule;
 use crate::alert::template::Templates;
 use crate::alert::topic::Bindings;
@@ -16,7 +17,7 @@ pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Somebody is told.
-    Alert { text: String, flaw: Option<String> },
+    Alert { text: String, templates: Vec<Template>, flaw: Option<String> },
     /// Recorded as counted, and nobody is told.
     Ignored(Ignored),
 }
@@ -75,30 +76,59 @@ pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templa
         Ok(payload) => payload,
         Err(error) => return Verdict::Ignored(Ignored::Undecodable(error.to_string())),
     };
-    let context = context(bindings, &payload, event, site);
+    let names = names(bindings, &payload, event, site);
+    let context = Value::from(Serde(names.clone()));
     match rule.when.as_deref().map_or(Ok(true), |when| templates.holds(when, &context)) {
         Ok(true) => {}
         Ok(false) => return Verdict::Ignored(Ignored::ConditionFalse),
         Err(error) => return Verdict::Ignored(Ignored::ConditionFailed(error.0)),
     }
-    match templates.message(&rule.name, &context) {
-        Ok(text) => Verdict::Alert { text, flaw: None },
+    let (text, mut flaw) = match templates.message(&rule.name, &context) {
+        Ok(text) => (text, None),
         // The alarm matters more than its wording: a plain one goes out, and says what is wrong with the template.
-        Err(error) => Verdict::Alert {
-            text: format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)),
-            flaw: Some(format!("the message template failed ({error}); a plain text was sent instead")),
-        },
-    }
+        Err(error) => (
+            format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)),
+            Some(format!("the message template failed ({error}); a plain text was sent instead")),
+        ),
+    };
+    let filled = fill(rule, names, templates, &mut flaw);
+    Verdict::Alert { text, templates: filled, flaw }
 }
 
+/// The rule's WhatsApp templates with their blanks filled. A blank that cannot be filled takes the message's words: the
+/// alarm matters more.
+fn fill(rule: &Rule, mut names: Names, templates: &Templates, flaw: &mut Option<String>) -> Vec<Template> {
+    if rule.templates.is_empty() {
+        return Vec::new();
+    }
+    names.insert("text".into(), json!(WORDS));
+    let context = Value::from(Serde(names));
+    let mut filled = rule.templates.clone();
+    for (index, template) in filled.iter_mut().enumerate() {
+        for (blank, parameter) in template.parameters.iter_mut().enumerate() {
+            parameter.text =
+                templates.parameter(&rule.name, index, blank, &context).unwrap_or_else(|error| {
+                    *flaw = Some(format!(
+                        "a parameter of template {} failed ({error}); the message's text stands there",
+                        template.name
+                    ));
+                    WORDS.to_string()
+                });
+        }
+    }
+    filled
+}
+
+type Names = serde_json::Map<String, serde_json::Value>;
+
 /// What conditions and messages can name.
-fn context(bindings: &Bindings, payload: &serde_json::Value, event: &Event, site: &str) -> Value {
+fn names(bindings: &Bindings, payload: &serde_json::Value, event: &Event, site: &str) -> Names {
     let mut names = serde_json::Map::new();
     names.extend(bindings.iter().map(|(name, value)| (name.clone(), json!(value))));
     names.insert("payload".into(), payload.clone());
     names.insert("topic".into(), json!(event.topic));
     names.insert("site".into(), json!({ "name": site }));
-    Value::from(Serde(names))
+    names
 }
 
 /// The beginning of a payload, for people.

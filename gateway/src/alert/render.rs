@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::alert::message::{Button, Content};
+use crate::alert::message::{Button, Content, Template};
 use crate::ids::{AlertId, StoreTag};
 use crate::time::Timestamp;
 
@@ -19,9 +19,18 @@ pub fn outgoing(content: &Content, tag: &StoreTag, alert: Option<AlertId>) -> Co
     let Some(alert) = alert else { return content.clone() };
     let button = |button: &Button| Button {
         id: format!("bellwire/{}/{alert}/{}", tag.0, button.id),
-        title: button.title.clone(),
+        ..button.clone()
     };
     Content { buttons: content.buttons.iter().map(button).collect(), ..content.clone() }
+}
+
+/// A template of the message, with as many of its buttons as the template has quick replies. Digests and alerts with
+/// fewer actions fill what they have: Meta sends the label of the others back.
+#[must_use]
+pub fn as_quick_replies(content: &Content, index: usize, quick_replies: u32) -> Template {
+    let template = content.templates.get(index).cloned().unwrap_or_default();
+    let ids = content.buttons.iter().take(quick_replies as usize).map(|button| button.id.clone());
+    Template { quick_replies: ids.collect(), ..template }
 }
 
 /// The alert and action behind a button of ours.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::alert::message::Template;
 use crate::alert::state::OnUnknown;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::ids::{ConnectionName, RuleName};
@@ -16,6 +17,8 @@ pub struct Rule {
     pub when: Option<String>,
     /// A Jinja template.
     pub message: String,
+    /// What may be sent outside the 24 h window, in order of preference; parameters are Jinja templates.
+    pub templates: Vec<Template>,
     /// Contact ids and team ids.
     pub notify: Vec<String>,
     pub connection: ConnectionName,
@@ -26,7 +29,7 @@ pub struct Rule {
     pub expires: Duration,
     /// Whether a retained message counts as an event (promise P6: by default not).
     pub on_retained: bool,
-    /// At most three: WhatsApp shows no more reply buttons (Meta, Interactive reply buttons).
+    /// Up to three are buttons, up to nine a list.
     pub actions: Vec<Action>,
 }
 
@@ -80,6 +83,16 @@ impl Severity {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Info, Self::Warning, Self::Critical].into_iter().find(|severity| severity.as_str() == text)
+    }
+
+    /// From the store; what no version wrote counts as the least.
+    #[must_use]
+    pub fn of_rank(rank: i64) -> Self {
+        match rank {
+            2 => Self::Critical,
+            1 => Self::Warning,
+            _ => Self::Info,
+        }
     }
 
     /// As the store orders it.

@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::alert::delivery::{Answer, Class, Count, Gate, after_answer, counts};
-use crate::alert::outbox::{Change, Due, Lane, Work};
+use crate::alert::delivery::{Answer, Case, Class, Count, Gate, after_answer, counts};
+use crate::alert::digest;
+use crate::alert::form::{Choice, Form, choose};
+use crate::alert::outbox::{Change, Due, Lane, Settled, Wanted, Work};
+use crate::alert::pace::{Meter, PAIR, Pace};
 use crate::chance::Dice;
 use crate::ids::{ConnectionName, MessageId};
 use crate::time::Timestamp;
@@ -14,8 +17,12 @@ use crate::time::Timestamp;
 /// Requests under way at once. A request takes about 0.3 s at Meta, so 16 keep the default 80 messages a second of a
 /// number within reach without opening more sockets than a small machine should hold.
 pub const IN_FLIGHT_MAX: usize = 16;
+/// Messages a second that a number may send unless Meta has raised it (FACTS 5.1).
+pub const RATE: u32 = 80;
+/// So few messages are left of the burst that Meta lends to a pair: what waits is merged from now on.
+const PRESSED: u32 = 5;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Input {
     /// Something may be due: a commit, a timer, the start.
     Wake,
@@ -26,32 +33,47 @@ pub enum Input {
     Answered(MessageId, Answer),
     /// The outcome is on disk.
     SettledCommitted(MessageId),
+    /// A message that may not leave is held on disk.
+    HeldCommitted,
 }
 
 #[derive(Debug, PartialEq)]
 pub enum Effect {
-    /// Ask the store for work outside these closed lanes and connections.
-    Load { closed_lanes: Vec<Lane>, closed_connections: Vec<ConnectionName>, limit: usize },
+    /// Ask the store for work.
+    Load(Wanted),
     /// Write; answered with `SendingCommitted` or `SettledCommitted`.
     Commit(Change),
-    /// Send; answered with `Answered`.
-    Post(Due),
+    /// Send in that form; answered with `Answered`.
+    Post(Box<Due>, Choice),
     /// Say `Wake` then.
     WakeAt(Timestamp),
     /// Something for the log and `readyz`: a connection has closed, or is open again.
     Paused { connection: ConnectionName, until: Timestamp, reason: String },
 }
 
-/// The sender's memory. What it forgets in a crash (closed gates) it learns again from the next answer.
+/// The sender's memory. What it forgets in a crash (closed gates, pace) it learns again from the next answer.
 #[derive(Debug, Default)]
 pub struct Sender {
-    in_flight: BTreeMap<MessageId, Due>,
+    /// Messages a second over each connection; [`RATE`] for one that is not here.
+    rates: BTreeMap<ConnectionName, u32>,
+    in_flight: BTreeMap<MessageId, (Due, Choice)>,
     settling: BTreeSet<MessageId>,
     connections: BTreeMap<ConnectionName, Closed>,
     lanes: BTreeMap<Lane, Closed>,
+    /// Both are bounded by the configuration: what owes nothing is forgotten at each load.
+    connection_meters: BTreeMap<ConnectionName, Meter>,
+    pair_meters: BTreeMap<Lane, Meter>,
+    /// Where a digest waits until the person had some peace.
+    resting: BTreeMap<Lane, Timestamp>,
     loading: bool,
     /// Something changed while a load was under way: its answer may be stale, so load again.
     again: bool,
+}
+
+/// What a gate closes.
+enum Shut<'a> {
+    Lane(&'a Lane),
+    Connection(&'a ConnectionName),
 }
 
 /// A gate: closed until then, after so many failures in a row. It is forgotten at the first success.
@@ -69,13 +91,20 @@ impl Closed {
 }
 
 impl Sender {
+    #[must_use]
+    pub fn new(rates: BTreeMap<ConnectionName, u32>) -> Self {
+        Self { rates, ..Self::default() }
+    }
+
     pub fn handle(&mut self, input: Input, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
         match input {
             Input::Wake => self.load(now),
             Input::Loaded(work) => self.start(work, now),
             Input::SendingCommitted(id) => {
-                self.in_flight.get(&id).cloned().map(Effect::Post).into_iter().collect()
+                let post = |(due, choice): (Due, Choice)| Effect::Post(Box::new(due), choice);
+                self.in_flight.get(&id).cloned().map(post).into_iter().collect()
             }
+            Input::HeldCommitted => self.load(now),
             Input::Answered(id, answer) => self.settle(id, &answer, now, dice),
             Input::SettledCommitted(id) => {
                 self.in_flight.remove(&id);
@@ -101,16 +130,38 @@ impl Sender {
             return Vec::new(); // the next answer loads
         }
         self.loading = true;
-        let busy = self.in_flight.values().map(|due| due.lane.clone());
-        let shut = |closed: &&Closed| closed.until > now;
-        let lanes = self.lanes.iter().filter(|(_, closed)| shut(closed)).map(|(lane, _)| lane.clone());
-        let connections = self.connections.iter().filter(|(_, closed)| shut(closed));
-        let effect = Effect::Load {
-            closed_lanes: lanes.chain(busy).collect(),
-            closed_connections: connections.map(|(name, _)| name.clone()).collect(),
-            limit,
-        };
-        vec![effect]
+        self.connection_meters.retain(|_, meter| !meter.is_idle(now));
+        self.pair_meters.retain(|_, meter| !meter.is_idle(now));
+        self.resting.retain(|_, until| *until > now);
+        let busy = self.in_flight.values().map(|(due, _)| due.lane.clone());
+        let shut = self.gates().filter(|(_, until)| *until > now);
+        let (mut closed_lanes, mut closed_connections) = (busy.collect::<Vec<_>>(), Vec::new());
+        for (gate, _) in shut {
+            match gate {
+                Shut::Lane(lane) => closed_lanes.push(lane.clone()),
+                Shut::Connection(name) => closed_connections.push(name.clone()),
+            }
+        }
+        let resting = self.resting.keys().cloned().collect();
+        let near = |meter: &Meter| PAIR.left(*meter, now) < PRESSED;
+        let pressed = self.pair_meters.iter().filter(|(_, meter)| near(meter)).map(|(lane, _)| lane.clone());
+        let pressed = pressed.collect();
+        vec![Effect::Load(Wanted { closed_lanes, closed_connections, resting, pressed, limit })]
+    }
+
+    /// Everything that may be closed, and until when.
+    fn gates(&self) -> impl Iterator<Item = (Shut<'_>, Timestamp)> {
+        let connections =
+            self.connections.iter().map(|(name, closed)| (Shut::Connection(name), closed.until));
+        let lanes = self.lanes.iter().map(|(lane, closed)| (Shut::Lane(lane), closed.until));
+        let rate = move |(name, meter): (&'_ ConnectionName, &Meter)| self.rate(name).opens(Some(*meter));
+        let pairs = self.pair_meters.iter().map(|(lane, meter)| (Shut::Lane(lane), PAIR.opens(Some(*meter))));
+        let rates = self.connection_meters.iter().map(move |entry| (Shut::Connection(entry.0), rate(entry)));
+        connections.chain(lanes).chain(rates).chain(pairs)
+    }
+
+    fn rate(&self, connection: &ConnectionName) -> Pace {
+        Pace::per_second(self.rates.get(connection).copied().unwrap_or(RATE))
     }
 
     fn start(&mut self, work: Work, now: Timestamp) -> Vec<Effect> {
@@ -120,10 +171,29 @@ impl Sender {
             if self.in_flight.len() == IN_FLIGHT_MAX || !self.is_open(&due.lane, now) {
                 continue; // a gate closed while the store was asked
             }
-            effects.push(Effect::Commit(Change::Sending { id: due.id, attempt: due.attempts + 1, at: now }));
-            self.in_flight.insert(due.id, due);
+            let choice = choose(&due.content.templates, &due.listed, due.window);
+            let form = match &choice {
+                Choice::Free => Form::Free,
+                Choice::Template { index, .. } => due.template_form(*index),
+                Choice::Hold(reason) => {
+                    effects.push(Effect::Commit(Change::Held {
+                        id: due.id,
+                        at: now,
+                        reason: reason.clone(),
+                    }));
+                    continue;
+                }
+            };
+            self.pass(&due.lane, now);
+            effects.push(Effect::Commit(Change::Sending {
+                id: due.id,
+                attempt: due.attempts + 1,
+                form,
+                at: now,
+            }));
+            self.in_flight.insert(due.id, (due, choice));
         }
-        let gates = self.connections.values().chain(self.lanes.values()).map(|closed| closed.until);
+        let gates = self.gates().map(|(_, until)| until).chain(self.resting.values().copied());
         if let Some(at) = gates.filter(|until| *until > now).chain(work.next_at).min() {
             effects.push(Effect::WakeAt(at));
         }
@@ -133,18 +203,33 @@ impl Sender {
         effects
     }
 
+    /// One message leaves over that lane.
+    fn pass(&mut self, lane: &Lane, now: Timestamp) {
+        let pair = PAIR.take(self.pair_meters.get(lane).copied(), now);
+        self.pair_meters.insert(lane.clone(), pair);
+        let rate = self.rate(&lane.connection);
+        let meter = rate.take(self.connection_meters.get(&lane.connection).copied(), now);
+        self.connection_meters.insert(lane.connection.clone(), meter);
+        self.resting.insert(lane.clone(), now + digest::REST);
+    }
+
     /// After a failure one request at a time asks whether the connection works again, not sixteen.
     fn is_open(&self, lane: &Lane, now: Timestamp) -> bool {
         let shut = |closed: Option<&Closed>| closed.is_some_and(|closed| closed.until > now);
-        let same_connection = |due: &&Due| due.lane.connection == lane.connection;
+        let paced = PAIR.opens(self.pair_meters.get(lane).copied()) > now
+            || self.rate(&lane.connection).opens(self.connection_meters.get(&lane.connection).copied()) > now;
         let asking = self.connections.contains_key(&lane.connection)
-            && self.in_flight.values().any(|due| same_connection(&due));
-        let busy = self.in_flight.values().any(|due| due.lane == *lane);
-        !(shut(self.connections.get(&lane.connection)) || shut(self.lanes.get(lane)) || asking || busy)
+            && self.in_flight.values().any(|(due, _)| due.lane.connection == lane.connection);
+        let busy = self.in_flight.values().any(|(due, _)| due.lane == *lane);
+        !(shut(self.connections.get(&lane.connection))
+            || shut(self.lanes.get(lane))
+            || paced
+            || asking
+            || busy)
     }
 
     fn settle(&mut self, id: MessageId, answer: &Answer, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
-        let Some(due) = self.in_flight.get(&id) else { return Vec::new() };
+        let Some((due, choice)) = self.in_flight.get(&id) else { return Vec::new() };
         if !self.settling.insert(id) {
             return Vec::new(); // one answer a request
         }
@@ -153,15 +238,21 @@ impl Sender {
         let earlier = if pair { self.lanes.get(&lane) } else { self.connections.get(&lane.connection) };
         let count = Count { tries: due.tries + 1, streak: Closed::streak(earlier, now) };
         let attempt = due.attempts + 1;
-        let next = after_answer(answer, count, due.on_unknown, now, dice);
+        let form = match choice {
+            Choice::Template { index, .. } => due.template_form(*index),
+            Choice::Free | Choice::Hold(_) => Form::Free,
+        };
+        let templates = due.content.templates.len();
+        let case = Case { count, on_unknown: due.on_unknown, form, templates };
+        let next = after_answer(answer, &case, now, dice);
         let mut effects = Vec::new();
-        match next.gate {
+        match next.gate.clone() {
             Some(Gate::Connection { until, reason }) => {
                 self.connections.insert(lane.connection.clone(), Closed { until, streak: count.streak });
-                effects.push(Effect::Paused { connection: lane.connection, until, reason });
+                effects.push(Effect::Paused { connection: lane.connection.clone(), until, reason });
             }
             Some(Gate::Pair { until }) => {
-                self.lanes.insert(lane, Closed { until, streak: count.streak });
+                self.lanes.insert(lane.clone(), Closed { until, streak: count.streak });
             }
             None => {
                 self.connections.remove(&lane.connection);
@@ -178,19 +269,19 @@ impl Sender {
                 (None, None, *http_status, fbtrace_id.clone())
             }
         };
-        effects.push(Effect::Commit(Change::Settled {
+        let settled = Settled {
             id,
             attempt,
             counts: counts(answer),
             at: now,
-            state: next.state,
-            not_before: next.not_before,
-            reason: next.reason,
+            next,
+            lane,
             wamid,
             code,
             http_status,
             fbtrace_id,
-        }));
+        };
+        effects.push(Effect::Commit(Change::Settled(Box::new(settled))));
         effects
     }
 }

@@ -52,8 +52,30 @@ impl Templates {
             engine
                 .add_template_owned(rule.name.0.clone(), rule.message.clone())
                 .map_err(|error| describe(&error))?;
+            for (index, template) in rule.templates.iter().enumerate() {
+                for (blank, parameter) in template.parameters.iter().enumerate() {
+                    engine
+                        .add_template_owned(parameter_name(&rule.name, index, blank), parameter.text.clone())
+                        .map_err(|error| describe(&error))?;
+                }
+            }
         }
         Ok(Self { engine })
+    }
+
+    /// What fills one blank of one WhatsApp template of that rule.
+    pub fn parameter(
+        &self,
+        rule: &RuleName,
+        index: usize,
+        blank: usize,
+        context: &Value,
+    ) -> Result<String, EvaluationError> {
+        let template = self
+            .engine
+            .get_template(&parameter_name(rule, index, blank))
+            .map_err(|error| evaluation(&error))?;
+        template.render(context).map_err(|error| evaluation(&error))
     }
 
     /// The message of that rule.
@@ -70,6 +92,11 @@ impl Templates {
         check.walk(&tree)?;
         Ok(check.evaluate(&tree).map_err(|error| evaluation(&error))?.is_true())
     }
+}
+
+/// Rule names have no line breaks in them, so that this is no rule's.
+fn parameter_name(rule: &RuleName, index: usize, blank: usize) -> String {
+    format!("{rule}\n{index}\n{blank}")
 }
 
 /// Walks a condition as Jinja would evaluate it and compares the kinds on both sides of `<`, `<=`, `>` and `>=`.

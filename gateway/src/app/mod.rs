@@ -117,19 +117,16 @@ pub async fn run(
     link.stop().await;
     drop(link);
     stopping.send_replace(true);
-    intake.abort();
     if tokio::time::timeout(DRAIN, sending).await.is_err() {
         tracing::warn!("a request was still under way; its message is marked as unknown at the next start");
     }
     for task in servers {
         drop(task.await);
     }
-    for task in [dispatch, inbox, housekeeping] {
+    for task in [intake, dispatch, inbox, housekeeping] {
         task.abort();
-        drop(task.await); // its handle to the store goes with it
     }
-    drop((failing, shared));
-    thread.join();
+    thread.close().await;
     failed.map_or(Ok(()), |reason| Err(Fatal::Disk(reason)))
 }
 

@@ -7,14 +7,15 @@ use tokio::sync::{mpsc, watch};
 
 use super::shared::Shared;
 use crate::alert::delivery::Answer;
-use crate::alert::outbox::{Change, Due};
-use crate::alert::render::outgoing;
+use crate::alert::form::Choice;
+use crate::alert::outbox::{Change, Due, Settled};
+use crate::alert::render::{as_quick_replies, outgoing};
 use crate::alert::sender::{Effect, IN_FLIGHT_MAX, Input, Sender};
 use crate::chance::Dice;
 use crate::config::secret;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
-use crate::whatsapp::request;
+use crate::whatsapp::request::{self, Form};
 
 /// How often the outbox is looked at without being told: an operator's command writes beside us.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -31,7 +32,7 @@ struct Task {
 pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<bool>) {
     let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
     let mut task = Task { shared, client, inputs, wake_at: None };
-    let (mut sender, mut dice) = (Sender::default(), Dice::from_machine());
+    let (mut sender, mut dice) = (Sender::new(task.shared.rates()), Dice::from_machine());
     let mut version = 0;
     let mut next = Some(Input::Wake);
     loop {
@@ -72,33 +73,40 @@ impl Task {
 
     fn perform(&mut self, effect: Effect, stopping: bool) {
         match effect {
-            Effect::Load { .. } if stopping => {} // nothing new leaves
-            Effect::Load { closed_lanes, closed_connections, limit } => {
+            Effect::Load(_) if stopping => {} // nothing new leaves
+            Effect::Load(wanted) => {
                 self.store(move |store| {
                     let now = SystemClock.now();
                     store.tend(now)?;
-                    store.work(now, &closed_lanes, &closed_connections, limit).map(Input::Loaded)
+                    store.work(now, &wanted).map(Input::Loaded)
                 });
             }
-            Effect::Commit(change) => {
-                let (Change::Sending { id, .. } | Change::Settled { id, .. }) = change;
-                let sending = matches!(change, Change::Sending { .. });
-                if let Change::Settled { state, reason, .. } = &change {
-                    self.shared.metrics.settled(*state);
-                    tracing::info!(message = id.0, state = state.as_str(), reason, "a message has an answer");
-                }
-                self.store(move |store| {
-                    store.change(&change)?;
-                    Ok(if sending { Input::SendingCommitted(id) } else { Input::SettledCommitted(id) })
-                });
-            }
-            Effect::Post(due) => self.post(due),
+            Effect::Commit(change) => self.commit(change),
+            Effect::Post(due, choice) => self.post(*due, choice),
             Effect::WakeAt(at) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
             Effect::Paused { connection, until, reason } => {
                 tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
                 self.shared.paused(connection, until, reason);
             }
         }
+    }
+
+    fn commit(&self, change: Change) {
+        let done = match &change {
+            Change::Sending { id, .. } => Input::SendingCommitted(*id),
+            Change::Held { id, reason, .. } => {
+                tracing::warn!(message = id.0, reason, "a message is held");
+                Input::HeldCommitted
+            }
+            Change::Settled(settled) => {
+                let Settled { id, next, .. } = &**settled;
+                self.shared.metrics.settled(next.state);
+                let (state, reason) = (next.state.as_str(), &next.reason);
+                tracing::info!(message = id.0, state, reason, "a message has an answer");
+                Input::SettledCommitted(*id)
+            }
+        };
+        self.store(move |store| store.change(&change).map(|()| done.clone()));
     }
 
     fn store(&self, work: impl Fn(&crate::store::Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {
@@ -110,16 +118,16 @@ impl Task {
         });
     }
 
-    fn post(&self, due: Due) {
+    fn post(&self, due: Due, choice: Choice) {
         let (shared, client, inputs) = (Arc::clone(&self.shared), self.client.clone(), self.inputs.clone());
         tokio::spawn(async move {
-            let answer = send(&shared, &client, &due).await;
+            let answer = send(&shared, &client, &due, &choice).await;
             drop(inputs.send(Input::Answered(due.id, answer)).await);
         });
     }
 }
 
-async fn send(shared: &Shared, client: &Client, due: &Due) -> Answer {
+async fn send(shared: &Shared, client: &Client, due: &Due, choice: &Choice) -> Answer {
     let name = &due.lane.connection;
     let Some(connection) = shared.config.connections.iter().find(|connection| connection.name == *name)
     else {
@@ -139,5 +147,16 @@ async fn send(shared: &Shared, client: &Client, due: &Due) -> Answer {
         access_token,
     };
     let content = outgoing(&due.content, &shared.tag, due.alert);
-    client.send(&endpoint, request::body(&content, &due.to, &shared.tag.callback(due.id))).await
+    let (more, template);
+    let form = match choice {
+        Choice::Template { index, quick_replies } if *index < content.templates.len() => {
+            template = as_quick_replies(&content, *index, *quick_replies);
+            Form::Template { template: &template, words: &content.text }
+        }
+        Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
+            more = shared.tag.more(due.id);
+            Form::Free { content: &content, more: &more }
+        }
+    };
+    client.send(&endpoint, request::body(form, &due.to, &shared.tag.callback(due.id))).await
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::metrics::Metrics;
-use crate::config::Config;
+use crate::config::{Config, Connection};
 use crate::ids::{ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -73,6 +73,12 @@ impl Shared {
             commands: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         }))
+    }
+
+    /// Messages a second over each connection.
+    pub fn rates(&self) -> BTreeMap<ConnectionName, u32> {
+        let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
+        self.config.connections.iter().map(rate).collect()
     }
 
     /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None`

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use super::{Failure, Place, say, say_json};
 use crate::alert::event::{Event, Identity, Source};
 use crate::alert::intake::{Decision, Judge};
+use crate::alert::message::WORDS;
 use crate::config::Config;
 use crate::time::{Clock, SystemClock};
+use crate::whatsapp::limits::{BODY, parameter};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -77,11 +79,24 @@ fn as_text(config: &Config, decision: &Decision) -> String {
         let people: Vec<String> = alert
             .recipients
             .iter()
-            .map(|contact| format!("{} ({})", contact.name, contact.phone.masked()))
+            .map(|contact| format!("{} ({})", contact.name, contact.to.masked()))
             .collect();
         lines.push(format!("  to {}", people.join(", ")));
         lines.extend(alert.content.text.lines().map(|line| format!("  | {line}")));
         lines.extend(alert.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
+        for template in &alert.content.templates {
+            let filled = template
+                .parameters
+                .iter()
+                .map(|one| parameter(&one.text.replace(WORDS, &alert.content.text), BODY));
+            let filled: Vec<String> = filled.map(|text| format!("“{text}”")).collect();
+            lines.push(format!(
+                "  outside the 24 h window: template {} ({}) with {}",
+                template.name,
+                template.language,
+                if filled.is_empty() { "nothing to fill in".to_owned() } else { filled.join(", ") }
+            ));
+        }
     }
     for (rule, why) in &decision.ignored {
         let reason = why.reason().unwrap_or_else(|| match why.as_str() {
@@ -105,7 +120,7 @@ fn as_json(config: &Config, decision: &Decision) -> Value {
         .map(|alert| {
             let to: Vec<&str> = alert.recipients.iter().map(|contact| contact.id.0.as_str()).collect();
             json!({ "rule": alert.rule.0, "severity": alert.severity.as_str(), "to": to, "text": alert.content.text,
-                    "buttons": alert.content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(), "flaw": alert.flaw })
+                    "buttons": alert.content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(), "templates": alert.content.templates.iter().map(|template| &template.name).collect::<Vec<_>>(), "flaw": alert.flaw })
         })
         .collect();
     let ignored: Vec<Value> = decision

@@ -6,7 +6,7 @@ use crate::alert::topic::Bindings;
 use crate::command::authorise::may;
 use crate::command::inbound::{Content, Reply};
 use crate::contact::{Contact, People, Phone};
-use crate::ids::{AlertId, ContactId, RuleName, StoreTag, Wamid};
+use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
 use crate::time::Timestamp;
 
 /// What is known of an alert that somebody answers.
@@ -23,12 +23,19 @@ pub trait Memory {
     fn alert(&self, id: AlertId) -> Option<Known>;
     /// The alert that this message of ours spoke of, and to whom it went.
     fn sent(&self, wamid: &Wamid) -> Option<(ContactId, Option<Known>)>;
+    /// The message of ours with this id of Meta's.
+    fn message(&self, wamid: &Wamid) -> Option<MessageId>;
 }
 
 /// What becomes of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Command(NewCommand),
+    /// The rest of a message that was too long for one.
+    ReadOn {
+        contact: ContactId,
+        message: MessageId,
+    },
     /// Nothing is done; the reason is a sentence.
     Nothing {
         contact: Option<ContactId>,
@@ -63,7 +70,7 @@ pub fn understand(
         reason: reason.to_owned(),
     };
     let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-    let Some(contact) = phone.and_then(|phone| people.by_phone(&phone)) else {
+    let Some(contact) = people.find(phone.as_ref(), reply.user_id.as_deref()) else {
         return nothing(
             None,
             "the sender is not a contact; add a [[contact]] with this number if it should be one",
@@ -71,6 +78,9 @@ pub fn understand(
     };
     if reply.forwarded {
         return nothing(Some(contact), "it was forwarded, not written by the sender, so it does not act");
+    }
+    if let Some(message) = read_on(reply, tag, memory) {
+        return Outcome::ReadOn { contact: contact.id.clone(), message };
     }
     let wanted = match &reply.content {
         Content::Tap { id, title } => tapped(id, title, reply, tag, memory),
@@ -101,6 +111,17 @@ pub fn understand(
         retain: action.retain,
         expires_at: reply.at + action.expires,
     })
+}
+
+/// "Read on" was tapped, or `more` was written under a message.
+fn read_on(reply: &Reply, tag: &StoreTag, memory: &dyn Memory) -> Option<MessageId> {
+    match &reply.content {
+        Content::Tap { id, .. } => tag.read_more(id),
+        Content::Text(text) if text.trim().eq_ignore_ascii_case("more") => {
+            memory.message(reply.quotes.as_ref()?)
+        }
+        Content::Text(_) | Content::Reaction { .. } | Content::Other(_) => None,
+    }
 }
 
 type Wanted = Result<(Known, String), &'static str>;

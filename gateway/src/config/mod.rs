@@ -95,4 +95,6 @@ pub struct Connection {
     pub api_url: String,
     /// For example `v25.0`.
     pub api_version: String,
+    /// How fast this number may send; 80 unless Meta has raised it (FACTS 5.1).
+    pub messages_per_second: u32,
 }

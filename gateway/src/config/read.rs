@@ -9,7 +9,8 @@ use toml::de::DeTable;
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
 use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, rules, secret};
-use crate::contact::{Contact, People, Phone};
+use crate::alert::sender::RATE;
+use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
 use crate::time::zone;
 
@@ -224,6 +225,7 @@ fn read_connection(
     let app_secret_file = file("app_secret_file");
     let verify_token_file = file("verify_token_file");
     let api_url = section.parsed("api_url", read_api_url);
+    let messages_per_second = section.integer("messages_per_second", 1..=1_000);
     let api_version = section.parsed("api_version", |text| {
         let numbers = text.strip_prefix('v').and_then(|text| text.split_once('.'));
         let is_version = numbers.is_some_and(|(a, b)| a.parse::<u8>().is_ok() && b.parse::<u8>().is_ok());
@@ -239,6 +241,7 @@ fn read_connection(
         verify_token_file: verify_token_file?,
         api_url: api_url.unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
         api_version: api_version.unwrap_or_else(|| "v25.0".to_owned()),
+        messages_per_second: messages_per_second.unwrap_or(RATE),
     })
 }
 
@@ -273,22 +276,18 @@ fn read_people(root: &Section) -> People {
     for section in root.sections("contact", "[[contact]]") {
         let id = section.required("id");
         let name = section.text("name").map(|text| text.value);
-        let phone = section.required_parsed("phone", Phone::parse);
+        let to = read_recipient(&section);
         let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
-        if let (Some(id), Some(phone)) = (id, phone) {
+        if let (Some(id), Some(to)) = (id, to) {
             let contact_id = ContactId(id.value.clone());
-            if let Some(other) = people.by_phone(&phone) {
+            if let Some(other) = people.contacts.values().find(|contact| contact.to == to) {
                 section.report(
                     id.offset,
                     format!("`{}` and `{}` have the same phone number; keep one", other.id, id.value),
                 );
             }
-            let contact = Contact {
-                id: contact_id.clone(),
-                name: name.unwrap_or_else(|| id.value.clone()),
-                phone,
-                roles,
-            };
+            let contact =
+                Contact { id: contact_id.clone(), name: name.unwrap_or_else(|| id.value.clone()), to, roles };
             if people.contacts.insert(contact_id, contact).is_some() {
                 section.report(
                     id.offset,
@@ -330,6 +329,29 @@ fn read_people(root: &Section) -> People {
     }
     people.teams = members_of;
     people
+}
+
+/// A number, or WhatsApp's user id for somebody who hides theirs.
+fn read_recipient(section: &Section) -> Option<Recipient> {
+    match section.text("user_id") {
+        None => section.required_parsed("phone", Phone::parse).map(Recipient::Phone),
+        Some(id) => {
+            if section.text("phone").is_some() {
+                section.report(
+                    id.offset,
+                    "a contact has `phone` or `user_id`, not both; keep the phone where it is known",
+                );
+            }
+            let is_id = id
+                .value
+                .split_once('.')
+                .is_some_and(|(country, rest)| country.len() == 2 && !rest.is_empty());
+            if !is_id {
+                section.report(id.offset, "`user_id` is two letters, a point and more, as in US.13491208655302741918; `bellwire events` shows it");
+            }
+            is_id.then_some(Recipient::UserId(id.value))
+        }
+    }
 }
 
 fn slug(name: &str) -> String {

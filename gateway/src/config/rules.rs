@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::section::{At, Section};
+use crate::alert::message::{Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{check_condition, check_message};
@@ -12,8 +13,9 @@ use crate::contact::People;
 use crate::ids::{ConnectionName, ContactId, RuleName};
 use crate::time::parse_duration;
 
-/// WhatsApp shows at most three reply buttons, of 20 characters (Meta, Interactive reply buttons messages).
-const ACTIONS_MAX: usize = 3;
+/// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
+const ACTIONS_MAX: usize = 9;
+/// Meta, Interactive reply buttons messages.
 const TITLE_MAX: usize = 20;
 /// A day: an older alarm is history.
 const EXPIRES: Duration = Duration::from_secs(24 * 3_600);
@@ -63,6 +65,7 @@ fn read_rule(
     let expires = section.parsed("expires", duration);
     let on_retained = section.truth("on_retained");
     let actions = read_actions(&section, topic.as_ref());
+    let templates = read_templates(&section);
     section.finish();
     let (actions, places) = actions.into_iter().unzip();
     let rule = Rule {
@@ -70,6 +73,7 @@ fn read_rule(
         topic: topic?,
         when,
         message: message?,
+        templates,
         notify: notify?,
         connection: connection?,
         severity: severity.unwrap_or(Severity::Warning),
@@ -135,12 +139,42 @@ fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<
     }
 }
 
+/// `template = { … }`, or several as `[[rule.template]]`. Parameters are a list, or a table where the template names them.
+fn read_templates(rule: &Section) -> Vec<Template> {
+    let mut templates = Vec::new();
+    for section in rule.one_or_more("template", "[[rule.template]]") {
+        let name = section.required_parsed("name", |text| {
+            let is_name =
+                text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+            is_name.then(|| text.to_owned()).ok_or(
+                "a template's name has lower-case letters, digits and _ alone, as WhatsApp Manager shows it",
+            )
+        });
+        let language = section.required_parsed("language", |text| {
+            let is_language = text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+            is_language
+                .then(|| text.to_owned())
+                .ok_or("write the language as WhatsApp Manager does: en, en_US, ka")
+        });
+        let parameters = section.named_texts("parameters").into_iter().filter_map(|(name, text)| {
+            let text = compiled(&section, "parameters", text, check_message)?;
+            Some(Parameter { name, text })
+        });
+        let parameters = parameters.collect();
+        section.finish();
+        if let (Some(name), Some(language)) = (name, language) {
+            templates.push(Template { name, language, parameters, ..Template::default() });
+        }
+    }
+    templates
+}
+
 fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, (String, usize))> {
     let sections = rule.sections("action", "[[rule.action]]");
     if sections.len() > ACTIONS_MAX {
         rule.report(
             sections[ACTIONS_MAX].offset(),
-            "WhatsApp shows at most three buttons; take this action away",
+            "WhatsApp shows at most nine actions; take this one away",
         );
     }
     let (mut ids, mut titles) = (BTreeSet::new(), BTreeSet::new());

@@ -133,6 +133,30 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// One table, or several of them.
+    pub fn one_or_more(&self, key: &'static str, title: &'static str) -> Vec<Section<'a>> {
+        match self.get(key).map(|value| value.get_ref().is_table()) {
+            Some(true) => self.section(key, title).into_iter().collect(),
+            Some(false) | None => self.sections(key, title),
+        }
+    }
+
+    /// A list of texts, or a table of named ones, in its order.
+    pub fn named_texts(&self, key: &'static str) -> Vec<(Option<String>, At<String>)> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            return self.texts(key).unwrap_or_default().into_iter().map(|text| (None, text)).collect();
+        };
+        let read = |(name, item): (&Spanned<_>, &Spanned<DeValue<'_>>)| match item.get_ref().as_str() {
+            Some(text) => {
+                let name: &std::borrow::Cow<'_, str> = name.get_ref();
+                Some((Some(name.to_string()), At { value: text.to_owned(), offset: item.span().start }))
+            }
+            None => self.wrong_type(key, item, "text in quotes"),
+        };
+        table.iter().filter_map(read).collect()
+    }
+
     pub fn sections(&self, key: &'static str, title: &'static str) -> Vec<Section<'a>> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {

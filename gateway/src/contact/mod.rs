@@ -14,8 +14,49 @@ pub struct Contact {
     pub id: ContactId,
     /// How lists call them; the id when the configuration gives none.
     pub name: String,
-    pub phone: Phone,
+    pub to: Recipient,
     pub roles: BTreeSet<String>,
+}
+
+/// How a message is addressed (FACTS 1.1, 3.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    Phone(Phone),
+    /// A business-scoped user id, byte for byte as a webhook gave it: for somebody who hides the number.
+    UserId(String),
+    Group(String),
+}
+
+impl Recipient {
+    /// As the store keeps it: a number with its `+`, else an id of WhatsApp's.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        match self {
+            Self::Phone(phone) => phone.e164(),
+            Self::UserId(id) | Self::Group(id) => id,
+        }
+    }
+
+    /// For logs and tables: `+995…456`.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        match self {
+            Self::Phone(phone) => phone.masked(),
+            Self::UserId(id) => format!("{}…", id.split('.').next().unwrap_or_default()),
+            Self::Group(_) => "a group".into(),
+        }
+    }
+
+    /// A user id has a country and a point, `US.1349…`; a group's id has none (FACTS 3.6).
+    #[must_use]
+    pub fn parse(address: &str) -> Option<Self> {
+        match address {
+            "" => None,
+            number if number.starts_with('+') => Phone::parse(number).ok().map(Self::Phone),
+            id if id.contains('.') => Some(Self::UserId(id.to_owned())),
+            id => Some(Self::Group(id.to_owned())),
+        }
+    }
 }
 
 /// All contacts and teams. Built by `config`, which has checked that every name exists.
@@ -42,9 +83,23 @@ impl People {
             .collect()
     }
 
+    /// The contact behind what a webhook names: the number first, since ids change with it (FACTS 3.6).
+    #[must_use]
+    pub fn find(&self, phone: Option<&Phone>, user_id: Option<&str>) -> Option<&Contact> {
+        let by_id = || {
+            let id = user_id?;
+            self.contacts
+                .values()
+                .find(|contact| matches!(&contact.to, Recipient::UserId(known) if known == id))
+        };
+        phone.and_then(|phone| self.by_phone(phone)).or_else(by_id)
+    }
+
     /// The contact with this number.
     #[must_use]
     pub fn by_phone(&self, phone: &Phone) -> Option<&Contact> {
-        self.contacts.values().find(|contact| contact.phone == *phone)
+        self.contacts
+            .values()
+            .find(|contact| matches!(&contact.to, Recipient::Phone(known) if known == phone))
     }
 }

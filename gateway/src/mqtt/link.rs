@@ -10,14 +10,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::settings::Settings;
 use super::v4::{Ear4, Mouth4};
 use super::v5::{Ear5, Mouth5};
-use super::wire::{Ear, Heard, Incoming, KEEP_ALIVE, Mouth, Publish};
+use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, KEEP_ALIVE, Mouth, Publish};
 use crate::alert::event::{Event, Identity, Source};
 use crate::chance::{Dice, backoff};
 use crate::config::MqttVersion;
 use crate::time::Clock;
 
-/// TCP, TLS and CONNACK together (RELIABILITY F23).
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// Contract C4: 250 ms, doubling to a minute, forgotten after a minute of health.
 const RECONNECT_FIRST: Duration = Duration::from_millis(250);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
@@ -179,7 +177,7 @@ struct Task {
     clock: Arc<dyn Clock + Send + Sync>,
     current: Arc<Mutex<Current>>,
     notices: mpsc::Sender<Notice>,
-    /// Whether this process has subscribed: the session that the broker kept may be of another configuration.
+    /// Whether the broker has granted every filter to this process: the session that the broker kept may be of another configuration.
     subscribed: bool,
 }
 
@@ -269,12 +267,14 @@ impl Task {
 
     fn greet<M: Mouth>(&mut self, session_present: bool, mouth: &M) {
         if !(session_present && self.subscribed) {
-            self.subscribed = mouth.subscribe(&self.settings.filters);
+            self.subscribed = false;
+            mouth.subscribe(&self.settings.filters);
         }
         mouth.announce(&self.settings.status_topic, "online");
     }
 
-    fn report(&self, refusals: Vec<Option<String>>) {
+    fn report(&mut self, refusals: Vec<Option<String>>) {
+        self.subscribed = refusals.iter().all(Option::is_none);
         for (filter, refusal) in self.settings.filters.iter().zip(refusals) {
             if let Some(reason) = refusal {
                 drop(self.notices.try_send(Notice::Refused { filter: filter.clone(), reason })); // logged again next time

@@ -12,7 +12,9 @@ use rumqttc_v4::{
 use secrecy::ExposeSecret;
 
 use super::settings::Settings;
-use super::wire::{Answer, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, REQUESTS};
+use super::wire::{
+    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, REQUESTS,
+};
 
 pub struct Ear4(EventLoop);
 
@@ -23,7 +25,9 @@ impl Ear for Ear4 {
     type Mouth = Mouth4;
 
     fn open(settings: &Settings) -> (Self, Mouth4) {
-        let (client, events) = AsyncClient::builder(options(settings)).capacity(REQUESTS).build();
+        let (client, mut events) = AsyncClient::builder(options(settings)).capacity(REQUESTS).build();
+        // Its own 5 s would cut short what a slow line may take; the link's deadline rules.
+        events.network_options.set_connection_timeout(CONNECT_DEADLINE.as_secs());
         (Self(events), Mouth4(client))
     }
 

@@ -2,21 +2,25 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the library's enums, which grow without us")]
 
+use std::future::Future;
+use std::pin::Pin;
+
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{
     LastWill, Packet, PublishProperties, RetainForwardRule, SubscribeFilter, SubscribeReasonCode,
 };
 use rumqttc::{
-    AckMode, AsyncClient, BrokerSessionResumePolicy, Event, EventLoop, IncomingPacketSizeLimit, ManualAck,
-    MqttOptions, PublishNoticeError, PublishOptions, TlsConfiguration, Transport,
+    AckMode, AsyncClient, Event, EventLoop, IncomingPacketSizeLimit, ManualAck, MqttOptions,
+    PersistedAckMode, PersistedSession, PublishNoticeError, PublishOptions, SessionStore, SessionStoreError,
+    SessionStoreKey, TlsConfiguration, Transport,
 };
 use secrecy::ExposeSecret;
 
 use super::settings::Settings;
 use super::wire::{
-    Answer, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, RECEIVE_MAX, REQUESTS,
-    SESSION_EXPIRY,
+    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, RECEIVE_MAX,
+    REQUESTS, SESSION_EXPIRY,
 };
 
 pub struct Ear5(EventLoop);
@@ -109,9 +113,10 @@ fn options(settings: &Settings) -> MqttOptions {
     options
         .set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30))
         .set_clean_start(false)
-        .set_session_expiry_interval(u32::try_from(SESSION_EXPIRY.as_secs()).ok())
-        // Our own memory is the store: the broker's session is resumed with whatever it still holds (RELIABILITY E7).
-        .set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly)
+        .set_session_expiry_interval(session_expiry())
+        // Its own 5 s would cut short what a slow line may take; the link's deadline rules.
+        .set_connect_timeout(CONNECT_DEADLINE)
+        .set_session_store(RowsAreTheStore)
         .set_ack_mode(AckMode::Manual)
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)
@@ -131,6 +136,45 @@ fn options(settings: &Settings) -> MqttOptions {
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.clone())));
     }
     options
+}
+
+/// The library resumes a session that the broker kept only with a memory of its own to match (RELIABILITY E7). Its policy
+/// `AllowBrokerOnly` is no way out: with it, no request that needs a packet id is sent, and none is refused either. Ours
+/// is a memory with nothing under way: commands that await their PUBACK are rows, and are published again after each
+/// connection; events come again from the broker.
+#[derive(Debug)]
+struct RowsAreTheStore;
+
+type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+
+impl SessionStore for RowsAreTheStore {
+    fn load<'a>(&'a self, key: &'a SessionStoreKey) -> Stored<'a, Option<PersistedSession>> {
+        let session = PersistedSession {
+            format_version: 1,
+            client_id: key.client_id().to_owned(),
+            clean_start: false,
+            session_expiry_interval: session_expiry(),
+            outgoing_inflight_upper_limit: Some(IN_FLIGHT_MAX),
+            ack_mode: PersistedAckMode::Manual,
+            last_pkid: 0,
+            last_puback: 0,
+            replay: Vec::new(),
+            incoming_qos2: Vec::new(),
+        };
+        Box::pin(std::future::ready(Ok(Some(session))))
+    }
+
+    fn save<'a>(&'a self, _: &'a SessionStoreKey, _: &'a PersistedSession) -> Stored<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn clear<'a>(&'a self, _: &'a SessionStoreKey) -> Stored<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn session_expiry() -> Option<u32> {
+    u32::try_from(SESSION_EXPIRY.as_secs()).ok()
 }
 
 fn incoming(publish: rumqttc::Publish) -> Incoming {

@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use super::settings::Settings;
 
+/// TCP, TLS and CONNACK together (RELIABILITY F23).
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// The broker asks after us this often; half-open lines are found within 1.5 of it (contract, RELIABILITY F22).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Events that the broker may send before we acknowledge: one group commit's worth.

@@ -121,7 +121,7 @@ impl Store {
             self.insert_message(&super::outbox::NewMessage {
                 connection: &alert.connection,
                 contact: &contact.id,
-                phone: &contact.phone,
+                to: &contact.to,
                 alert: Some(id),
                 severity: alert.severity,
                 content: &alert.content,

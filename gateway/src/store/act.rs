@@ -6,10 +6,11 @@ use super::Store;
 use super::outbox::NewMessage;
 use crate::alert::delivery::Next;
 use crate::alert::message::Content;
+use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::alert::state::{OnUnknown, State};
-use crate::contact::Contact;
-use crate::ids::{ConnectionName, MessageId};
+use crate::contact::Recipient;
+use crate::ids::MessageId;
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -27,21 +28,21 @@ pub enum ActError {
 }
 
 impl Store {
-    /// A message by hand, through the real outbox.
+    /// A message by hand, or in answer to a person: through the real outbox.
     pub fn compose(
         &self,
-        connection: &ConnectionName,
-        contact: &Contact,
-        text: String,
+        lane: &Lane,
+        to: &Recipient,
+        content: &Content,
         now: Timestamp,
     ) -> Result<MessageId> {
         self.insert_message(&NewMessage {
-            connection,
-            contact: &contact.id,
-            phone: &contact.phone,
+            connection: &lane.connection,
+            contact: &lane.contact,
+            to,
             alert: None,
             severity: Severity::Warning,
-            content: &Content { text, buttons: Vec::new(), quotes: None },
+            content,
             on_unknown: OnUnknown::Retry,
             created_at: now,
             expires_at: now + BY_HAND_EXPIRES,
@@ -121,7 +122,6 @@ impl Store {
         reason: &str,
         now: Timestamp,
     ) -> std::result::Result<(), ActError> {
-        let next = Next { state, not_before: None, reason: reason.to_owned(), gate: None };
-        self.advance(id, &next, now).map_err(ActError::Sql)
+        self.advance(id, &Next::to(state, reason), now).map_err(ActError::Sql)
     }
 }

@@ -3,9 +3,9 @@
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{Store, checksum};
-use crate::command::inbound::{Content, Reply};
+use crate::command::inbound::{self, Reply};
 use crate::command::reply::{Known, Memory, Outcome};
-use crate::ids::{AlertId, ContactId, InboxId, RuleName, Wamid};
+use crate::ids::{AlertId, ContactId, InboxId, MessageId, RuleName, Wamid};
 use crate::time::Timestamp;
 
 impl Store {
@@ -58,6 +58,7 @@ impl Store {
         let (kind, text) = describe(&reply.content);
         let (contact, word, reason) = match outcome {
             Outcome::Command(command) => (Some(&command.contact), "command", None),
+            Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),
             Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason.as_str())),
         };
         self.sql.prepare_cached("INSERT INTO reply VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
@@ -74,7 +75,7 @@ impl Store {
         )?;
         match outcome {
             Outcome::Command(command) => self.insert_command(&reply.wamid, command, now),
-            Outcome::Nothing { .. } => Ok(()),
+            Outcome::ReadOn { .. } | Outcome::Nothing { .. } => Ok(()),
         }
     }
 
@@ -109,6 +110,13 @@ impl Memory for Store {
         })
     }
 
+    fn message(&self, wamid: &Wamid) -> Option<MessageId> {
+        self.message_of(wamid).unwrap_or_else(|error| {
+            tracing::error!(%error, "a sent message could not be read");
+            None
+        })
+    }
+
     fn sent(&self, wamid: &Wamid) -> Option<(ContactId, Option<Known>)> {
         self.read_sent(wamid).unwrap_or_else(|error| {
             tracing::error!(%error, "a sent message could not be read");
@@ -117,11 +125,11 @@ impl Memory for Store {
     }
 }
 
-fn describe(content: &Content) -> (&'static str, String) {
+fn describe(content: &inbound::Content) -> (&'static str, String) {
     match content {
-        Content::Tap { title, .. } => ("tap", title.clone()),
-        Content::Text(text) => ("text", text.clone()),
-        Content::Reaction { emoji } => ("reaction", emoji.clone().unwrap_or_default()),
-        Content::Other(kind) => ("other", kind.clone()),
+        inbound::Content::Tap { title, .. } => ("tap", title.clone()),
+        inbound::Content::Text(text) => ("text", text.clone()),
+        inbound::Content::Reaction { emoji } => ("reaction", emoji.clone().unwrap_or_default()),
+        inbound::Content::Other(kind) => ("other", kind.clone()),
     }
 }

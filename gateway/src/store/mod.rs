@@ -9,13 +9,15 @@ mod act;
 mod checksum;
 /// Commands on their way to the broker.
 mod commands;
+/// What may leave now, and the digest of many.
+mod due;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// What people look at: lists and one row's whole story.
 mod look;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
 mod open;
-/// Messages on their way: what is due, attempts, outcomes, receipts.
+/// Messages on their way: attempts, outcomes, receipts.
 mod outbox;
 /// The reserve on disk that a full disk is cleaned with.
 mod reserve;
@@ -23,6 +25,8 @@ mod reserve;
 mod retention;
 /// The thread that owns the connection and commits in groups.
 mod thread;
+/// The 24 h window, and the catalogue of templates for outside it.
+mod window;
 
 pub use accept::Accepted;
 pub use act::ActError;

@@ -44,7 +44,7 @@ CREATE TABLE message (
     id INTEGER PRIMARY KEY,
     connection TEXT NOT NULL,
     contact TEXT NOT NULL,
-    phone TEXT NOT NULL,                -- E.164, with +
+    address TEXT NOT NULL,              -- E.164 with +, or WhatsApp's user id
     alert INTEGER REFERENCES alert (id),
     severity INTEGER NOT NULL,
     content TEXT NOT NULL,              -- JSON: text, buttons, quotes
@@ -60,12 +60,18 @@ CREATE TABLE message (
     possible_duplicate INTEGER NOT NULL DEFAULT 0,
     code INTEGER,                       -- Graph API error code of the last refusal
     fbtrace_id TEXT,
+    form TEXT,                          -- of the last request: free, or template NAME LANGUAGE
+    held_for TEXT,                      -- what would let a held message go by itself: window, consent
+    mergeable INTEGER NOT NULL,         -- an alert in words, which a digest may carry
+    digest INTEGER REFERENCES message (id), -- the message that carries this one
     checksum BLOB NOT NULL
 ) STRICT;
-CREATE INDEX message_lane ON message (connection, contact, severity DESC, id) WHERE state = 'queued';
-CREATE INDEX message_wait ON message (not_before) WHERE state IN ('queued', 'unknown');
-CREATE INDEX message_expiry ON message (expires_at) WHERE state = 'queued';
-CREATE INDEX message_sending ON message (id) WHERE state = 'sending';
+CREATE INDEX message_lane ON message (connection, contact, severity DESC, id) WHERE state = 'queued' AND digest IS NULL;
+CREATE INDEX message_digest ON message (digest) WHERE digest IS NOT NULL;
+CREATE INDEX message_held ON message (contact, held_for) WHERE state = 'held' AND held_for IS NOT NULL;
+CREATE INDEX message_wait ON message (not_before) WHERE state IN ('queued', 'unknown') AND digest IS NULL;
+CREATE INDEX message_expiry ON message (expires_at) WHERE state = 'queued' AND digest IS NULL;
+CREATE INDEX message_sending ON message (id) WHERE state = 'sending' AND digest IS NULL;
 CREATE INDEX message_alert ON message (alert);
 
 -- Every id that Meta gave to a message of ours; a message that was sent again has two.
@@ -79,12 +85,37 @@ CREATE TABLE attempt (
     message INTEGER NOT NULL REFERENCES message (id),
     number INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
+    form TEXT NOT NULL,                 -- free, or template NAME LANGUAGE
     ended_at INTEGER,                   -- NULL: the answer never came to us
     outcome TEXT,
     http_status INTEGER,
     code INTEGER,
     fbtrace_id TEXT,
     PRIMARY KEY (message, number)
+) STRICT, WITHOUT ROWID;
+
+-- The 24 h window of Meta's: until when what we write to a person may be free. 0: Meta said that it is closed.
+CREATE TABLE window (
+    connection TEXT NOT NULL,
+    contact TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (connection, contact)
+) STRICT, WITHOUT ROWID;
+
+-- Message templates as the business account lists them. A connection without a row in `catalogue` was never read.
+CREATE TABLE catalogue (connection TEXT PRIMARY KEY, read_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE template (
+    connection TEXT NOT NULL,
+    name TEXT NOT NULL,
+    language TEXT NOT NULL,
+    status TEXT NOT NULL,               -- APPROVED, PAUSED, …; or what an error code told
+    category TEXT NOT NULL,
+    parameters INTEGER NOT NULL,
+    names TEXT NOT NULL,                -- JSON list, of named parameters
+    header TEXT,
+    quick_replies INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (connection, name, language)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE receipt (

@@ -60,28 +60,46 @@ pub enum Gone {
 /// Asks the store's thread.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    orders: mpsc::Sender<Order>,
     failed: watch::Receiver<Option<Arc<str>>>,
 }
 
-/// The thread itself; joining it waits for the last commit.
+enum Order {
+    Work(Box<dyn Job>),
+    /// What was asked before is still done, what comes later is refused.
+    Close,
+}
+
+/// The thread itself.
 #[derive(Debug)]
-pub struct StoreThread(std::thread::JoinHandle<()>);
+pub struct StoreThread {
+    thread: std::thread::JoinHandle<()>,
+    orders: mpsc::Sender<Order>,
+    ended: oneshot::Receiver<()>,
+}
 
 impl Store {
-    /// Moves the store to its thread. It ends when the last handle is dropped.
+    /// Moves the store to its thread.
     pub fn start(self) -> std::io::Result<(Handle, StoreThread)> {
-        let (jobs, inbox) = mpsc::channel(QUEUE_MAX);
+        let (orders, inbox) = mpsc::channel(QUEUE_MAX);
         let (failing, failed) = watch::channel(None);
-        let thread =
-            std::thread::Builder::new().name("store".into()).spawn(move || run(&self, inbox, &failing))?;
-        Ok((Handle { jobs, failed }, StoreThread(thread)))
+        let (end, ended) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || {
+            run(&self, inbox, &failing);
+            drop(self); // the database is closed, its WAL folded in
+            let _nobody_waits_if_the_disk_failed = end.send(());
+        })?;
+        Ok((Handle { orders: orders.clone(), failed }, StoreThread { thread, orders, ended }))
     }
 }
 
 impl StoreThread {
-    pub fn join(self) {
-        if self.0.join().is_err() {
+    /// Waits for the last commit. It is told to end, rather than left to notice that nobody asks any more: a task that is
+    /// still waiting for its answer would keep it, and be kept by it, for ever.
+    pub async fn close(self) {
+        drop(self.orders.send(Order::Close).await); // it has ended already if the disk failed
+        drop(self.ended.await);
+        if self.thread.join().is_err() {
             tracing::error!("the store's thread ended in a panic");
         }
     }
@@ -95,7 +113,7 @@ impl Handle {
     ) -> std::result::Result<T, Gone> {
         let (waiting, answered) = oneshot::channel();
         let job = Box::new(Pending { work: Some(work), value: None, waiting });
-        if self.jobs.send(job).await.is_err() {
+        if self.orders.send(Order::Work(job)).await.is_err() {
             return Err(self.reason());
         }
         answered.await.unwrap_or_else(|_| Err(self.reason()))
@@ -117,14 +135,23 @@ impl Handle {
     }
 }
 
-fn run(store: &Store, mut inbox: mpsc::Receiver<Box<dyn Job>>, failing: &watch::Sender<Option<Arc<str>>>) {
-    while let Some(first) = inbox.blocking_recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP_MAX {
-            match inbox.try_recv() {
-                Ok(job) => group.push(job),
-                Err(_) => break,
+fn run(store: &Store, mut inbox: mpsc::Receiver<Order>, failing: &watch::Sender<Option<Arc<str>>>) {
+    let mut open = true;
+    while open {
+        let mut group = Vec::new();
+        let mut next = inbox.blocking_recv();
+        while let Some(order) = next {
+            match order {
+                Order::Work(job) => group.push(job),
+                Order::Close => {
+                    open = false;
+                    break;
+                }
             }
+            next = if group.len() < GROUP_MAX { inbox.try_recv().ok() } else { None };
+        }
+        if group.is_empty() {
+            return; // closed, or nobody can ask any more
         }
         if let Err(error) = commit(store, group) {
             let reason: Arc<str> = error.to_string().into();

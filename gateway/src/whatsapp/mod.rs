@@ -7,6 +7,8 @@ pub mod client;
 pub mod errors;
 /// Webhook bodies, read.
 pub mod inbound;
+/// How long things may be, and how they are cut.
+pub mod limits;
 /// A message as Meta wants it.
 pub mod request;
 /// Webhook signatures and the verification handshake.

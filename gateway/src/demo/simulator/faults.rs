@@ -9,6 +9,9 @@ pub struct Fault {
     /// How many more requests it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
+    /// Which requests it concerns: `messages` unless given; else a door of the API, as `docs/simulator.md` lists them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
     /// Only messages to this number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
@@ -62,7 +65,18 @@ impl Faults {
     /// The fault for a message to this number, used up by one.
     pub fn take(&mut self, to: &str) -> Option<Fault> {
         let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-        let concerns = |fault: &Fault| fault.to.as_deref().is_none_or(|number| digits(number) == digits(to));
+        self.use_up(|fault| {
+            fault.on.as_deref().is_none_or(|on| on == "messages")
+                && fault.to.as_deref().is_none_or(|number| digits(number) == digits(to))
+        })
+    }
+
+    /// The fault for another request, used up by one.
+    pub fn take_on(&mut self, door: &str) -> Option<Fault> {
+        self.use_up(|fault| fault.on.as_deref() == Some(door))
+    }
+
+    fn use_up(&mut self, concerns: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let at = self.0.iter().position(concerns)?;
         let taken = self.0[at].clone();
         match &mut self.0[at].count {

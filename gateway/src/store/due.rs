@@ -1,0 +1,198 @@
+//! What may leave now: the head of each lane, and the digest of a lane where many wait.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Result, Row, params};
+
+use super::outbox::{NewMessage, on_unknown};
+use super::{Store, checksum};
+use crate::alert::delivery::Next;
+use crate::alert::digest::{self, FLOOD, Item, MEMBERS_MAX, WORDED, Waiting};
+use crate::alert::form::Window;
+use crate::alert::message::Content;
+use crate::alert::outbox::{Due, Lane, Wanted, Work};
+use crate::alert::render;
+use crate::alert::rule::Severity;
+use crate::alert::state::{OnUnknown, State};
+use crate::contact::Recipient;
+use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
+use crate::time::Timestamp;
+
+/// What waits in a lane and has not been tried: a message that may have gone out keeps its own story.
+const MERGEABLE: &str =
+    "state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND not_before <= ?3
+     AND mergeable = 1 AND attempts = 0";
+
+impl Store {
+    /// The head of each open lane, and when to look again.
+    pub fn work(&self, now: Timestamp, wanted: &Wanted) -> Result<Work> {
+        let mut due = Vec::new();
+        let mut after = Lane { connection: ConnectionName(String::new()), contact: ContactId(String::new()) };
+        while let Some(lane) = self.next_lane(&after)? {
+            after = lane.clone();
+            if wanted.closed_connections.contains(&lane.connection) || wanted.closed_lanes.contains(&lane) {
+                continue;
+            }
+            if digest::merges(self.waiting(&lane, now)?, wanted.pressed.contains(&lane), now) {
+                if wanted.resting.contains(&lane) {
+                    continue; // the sender wakes at the end of the rest
+                }
+                self.merge(&lane, now)?;
+            }
+            due.extend(self.head(lane, now)?);
+        }
+        due.sort_by_key(|due: &Due| (std::cmp::Reverse(due.severity), due.id));
+        due.truncate(wanted.limit);
+        let next_at = self
+            .sql
+            .prepare_cached("SELECT min(not_before) FROM message WHERE state IN ('queued', 'unknown') AND digest IS NULL AND not_before > ?1")?
+            .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
+        Ok(Work { due, next_at: next_at.map(Timestamp) })
+    }
+
+    /// Lanes one by one through their index: the cost grows with the people who are waited for, not with the queue.
+    fn next_lane(&self, after: &Lane) -> Result<Option<Lane>> {
+        self.sql
+            .prepare_cached(
+                "SELECT connection, contact FROM message WHERE state = 'queued' AND digest IS NULL AND (connection, contact) > (?1, ?2)
+                 ORDER BY connection, contact LIMIT 1",
+            )?
+            .query_row(params![after.connection.0, after.contact.0], |row| {
+                Ok(Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
+            })
+            .optional()
+    }
+
+    fn head(&self, lane: Lane, now: Timestamp) -> Result<Option<Due>> {
+        let found = self
+            .sql
+            .prepare_cached(
+                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum FROM message
+                 WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND not_before <= ?3
+                 ORDER BY severity DESC, id LIMIT 1",
+            )?
+            .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| read_due(row, &lane))
+            .optional()?;
+        match found {
+            Some((_, Some(mut due))) => {
+                due.window = self.window(&due.lane, now)?;
+                for template in &due.content.templates {
+                    due.listed.push(self.listed(&due.lane.connection, template)?);
+                }
+                Ok(Some(due))
+            }
+            Some((id, None)) => {
+                let reason = "the row is damaged on disk (its checksum does not match), so it is not sent; look at it \
+                              with `bellwire outbox show`, and check the card"
+                    .to_owned();
+                tracing::error!(message = id.0, "a message is damaged on disk and was put aside");
+                self.advance(id, &Next::to(State::Held, reason), now)?;
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// One message as it would leave, whatever its state.
+    pub fn whole(&self, id: MessageId) -> Result<Option<Due>> {
+        self.sql
+            .prepare_cached(
+                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, connection, contact
+                 FROM message WHERE id = ?1",
+            )?
+            .query_row([id.0], |row| {
+                let lane = Lane { connection: ConnectionName(row.get(9)?), contact: ContactId(row.get(10)?) };
+                read_due(row, &lane)
+            })
+            .optional()
+            .map(|found| found.and_then(|(_, due)| due))
+    }
+
+    /// How many wait in a lane for a digest, counted up to where it makes a difference.
+    fn waiting(&self, lane: &Lane, now: Timestamp) -> Result<Waiting> {
+        self.sql
+            .prepare_cached(&format!(
+                "SELECT count(*), min(created_at) FROM (SELECT created_at FROM message WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {FLOOD})"
+            ))?
+            .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| {
+                let oldest = row.get::<_, Option<i64>>(1)?.map_or(now, Timestamp);
+                Ok(Waiting { count: row.get(0)?, oldest })
+            })
+    }
+
+    /// Puts what waits in a lane into one message. Each member keeps its row, and moves with the digest.
+    fn merge(&self, lane: &Lane, now: Timestamp) -> Result<()> {
+        let members = format!(
+            "SELECT id FROM message WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {MEMBERS_MAX}"
+        );
+        let (mut items, mut address) = (Vec::new(), None);
+        let mut hold = false;
+        let mut expires_at = now;
+        {
+            let mut select = self.sql.prepare_cached(&format!(
+                "SELECT severity, content, alert, address, on_unknown, expires_at FROM message WHERE id IN ({members})
+                 ORDER BY severity DESC, id LIMIT {WORDED}"
+            ))?;
+            let mut rows = select.query(params![lane.connection.0, lane.contact.0, now.0])?;
+            while let Some(row) = rows.next()? {
+                let content: Content = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
+                let alert = row.get::<_, Option<i64>>(2)?.map(AlertId);
+                let content = render::outgoing(&content, &self.tag, alert);
+                items.push(Item { severity: Severity::of_rank(row.get(0)?), content });
+                address = Recipient::parse(&row.get::<_, String>(3)?).or(address);
+                hold |= on_unknown(row, 4)? == OnUnknown::Hold;
+                expires_at = expires_at.max(Timestamp(row.get(5)?));
+            }
+        }
+        let (Some(to), Some(first)) = (address, items.first()) else { return Ok(()) };
+        let others: BTreeMap<String, u32> = self
+            .sql
+            .prepare_cached(&format!(
+                "SELECT a.rule, count(*) FROM (SELECT alert FROM message WHERE id IN ({members})
+                 ORDER BY severity DESC, id LIMIT -1 OFFSET {WORDED}) m JOIN alert a ON a.id = m.alert GROUP BY a.rule"
+            ))?
+            .query_map(params![lane.connection.0, lane.contact.0, now.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_>>()?;
+        let id = self.insert_message(&NewMessage {
+            connection: &lane.connection,
+            contact: &lane.contact,
+            to: &to,
+            alert: None,
+            severity: first.severity,
+            content: &digest::compose(&items, &others),
+            on_unknown: if hold { OnUnknown::Hold } else { OnUnknown::Retry },
+            created_at: now,
+            expires_at,
+        })?;
+        let reason = format!("part of the digest {id}, since many waited for the same person");
+        self.sql
+            .prepare_cached(&format!("UPDATE message SET digest = ?4, reason = ?5 WHERE id IN ({members})"))?
+            .execute(params![lane.connection.0, lane.contact.0, now.0, id.0, reason])
+            .map(drop)
+    }
+}
+
+/// The row's number, and the message unless its checksum says that it is not what was written.
+fn read_due(row: &Row, lane: &Lane) -> Result<(MessageId, Option<Due>)> {
+    let id = MessageId(row.get(0)?);
+    let (address, content): (String, String) = (row.get(1)?, row.get(2)?);
+    let sum: Vec<u8> = row.get(8)?;
+    let intact = sum == checksum::of(&[address.as_bytes(), content.as_bytes()]);
+    let parsed =
+        intact.then(|| Recipient::parse(&address).zip(serde_json::from_str(&content).ok())).flatten();
+    let Some((to, content)) = parsed else { return Ok((id, None)) };
+    let due = Due {
+        id,
+        lane: lane.clone(),
+        to,
+        content,
+        alert: row.get::<_, Option<i64>>(3)?.map(AlertId),
+        severity: Severity::of_rank(row.get(4)?),
+        attempts: row.get(5)?,
+        tries: row.get(6)?,
+        on_unknown: on_unknown(row, 7)?,
+        window: Window::Unknown,
+        listed: Vec::new(),
+    };
+    Ok((id, Some(due)))
+}
