@@ -231,9 +231,8 @@ impl Check {
             }
             let why = Why { fails, operated, expired };
             // One commit may hold both the receipt and what overwrites it.
-            let proven = new.state == State::Sending
-                && old.state != State::Sending
-                && self.is_proven(new.carrier, fails);
+            let returns = new.state == State::Sending || (new.state == State::Held && new.waits);
+            let proven = returns && old.state != new.state && self.is_proven(new.carrier, fails);
             if (proven || !may_follow(old, new, why)) && !self.excuses.change(*id, old, new, fails) {
                 return Err(format!(
                     "lattice: message {id} went from {} to {} ({})",
