@@ -26,3 +26,5 @@ mod scripted_broker;
 mod simulator;
 /// The webhook's door.
 mod webhook;
+/// Templates outside the 24 h window, digests, STOP.
+mod window;

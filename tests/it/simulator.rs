@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 /// Numbers, subscription, token, webhooks of any field, load.
 mod account;
+/// The gateway on the other side.
+mod gateway;
 /// What a person can do.
 mod inbound;
 /// Upload, look up, fetch, delete.

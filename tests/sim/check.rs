@@ -358,7 +358,7 @@ impl Check {
         let mut found: Vec<String> = Vec::new();
         for (id, row) in &self.rows {
             let open = matches!(row.state, State::Queued | State::Sending | State::Unknown);
-            if open && !self.excuses.left(*id, row) {
+            if open && !self.excuses.is_touched(*id) {
                 found.push(format!("message {id} is {}", row.state.as_str()));
             }
         }

@@ -40,9 +40,6 @@ pub enum Known {
     /// `store/act.rs`: an operator may retry, hold or cancel a member of a digest. Retried, it is queued for ever, since
     /// only digests are loaded; held or cancelled, it goes out with its digest all the same.
     MemberDecided,
-    /// `app/inbox.rs`, `hear`: what is let go because the person has written is queued, and the sender is not told; in a
-    /// quiet shop it waits until something else wakes the sender.
-    ReleasedUntold,
 }
 
 #[derive(Debug, Default)]
@@ -114,12 +111,6 @@ impl Excuses {
     /// A second copy at Meta that the row says nothing of.
     pub fn second_copy(&mut self, id: i64) -> bool {
         self.is_touched(id) || (self.stopped_unknown.contains(&id) && self.give(Known::MarkForgotten))
-    }
-
-    /// A message that is still queued when nothing moves any more.
-    pub fn left(&mut self, id: i64, row: &Row) -> bool {
-        let released = row.state == State::Queued && row.reason.starts_with("the person has written");
-        self.is_touched(id) || (released && self.give_row(Known::ReleasedUntold, id))
     }
 
     /// A message that expired although it is young by the true time.

@@ -10,8 +10,8 @@ use bellwire::alert::outbox::{Change, Lane, Settled, Wanted, Work};
 use bellwire::alert::sender;
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
-use bellwire::command::inbound::{Inbound, Reply};
-use bellwire::command::reply::{Outcome, understand};
+use bellwire::command::inbound::Inbound;
+use bellwire::command::reply::{House, Outcome, understand};
 use bellwire::config::Config;
 use bellwire::contact::Phone;
 use bellwire::ids::{CommandId, ContactId, InboxId, MessageId};
@@ -54,6 +54,8 @@ enum Done {
 struct Read {
     statuses: usize,
     commands: usize,
+    /// The outbox may have something to send.
+    messages: bool,
 }
 
 impl Gateway {
@@ -152,7 +154,7 @@ impl Gateway {
                 if let Some(read) = read {
                     self.inbox_told = true; // there may be more
                     self.commands_told |= read.commands > 0;
-                    self.outbox_told |= read.statuses > 0;
+                    self.outbox_told |= read.statuses > 0 || read.messages;
                 }
             }
             (Job::Keep { number, .. }, _) => {
@@ -268,30 +270,28 @@ fn take(
             if store.knows_reply(&reply.wamid)? {
                 return Ok(());
             }
-            hear(store, config, &reply, now)?;
-            let outcome = understand(&reply, &config.rules, &config.people, store.tag(), store);
+            let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+            let sender = config.people.find(phone.as_ref(), reply.user_id.as_deref());
+            let over = config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
+            if let Some((contact, connection)) = sender.zip(over) {
+                let lane = Lane { connection: connection.name.clone(), contact: contact.id.clone() };
+                read.messages |= store.heard(&lane, reply.at, now)? > 0;
+            }
+            let house = House { rules: &config.rules, words: &config.words, sender };
+            let outcome = understand(&reply, &house, store.tag(), store);
             match &outcome {
                 Outcome::Command(_) => read.commands += 1,
                 Outcome::ReadOn { contact, message } => {
-                    read.statuses += 1;
+                    read.messages = true;
                     read_on(store, contact, *message, now)?;
                 }
-                Outcome::Nothing { .. } => {}
+                // Nobody in this shop writes STOP.
+                Outcome::Consent { .. } | Outcome::Nothing { .. } => {}
             }
             store.keep_reply(id, &reply, &outcome, now)
         }
-        Inbound::Ignored(_) => Ok(()),
+        Inbound::Notice(_) | Inbound::Ignored(_) => Ok(()),
     }
-}
-
-/// `app::inbox`: who writes opens the 24 h window, and lets go what was held for it.
-fn hear(store: &Store, config: &Config, reply: &Reply, now: Timestamp) -> rusqlite::Result<()> {
-    let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-    let contact = config.people.find(phone.as_ref(), reply.user_id.as_deref());
-    let connection = config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
-    let (Some(contact), Some(connection)) = (contact, connection) else { return Ok(()) };
-    let lane = Lane { connection: connection.name.clone(), contact: contact.id.clone() };
-    store.heard(&lane, reply.at, now).map(drop)
 }
 
 /// `app::inbox`: the rest of a long message.

@@ -10,7 +10,7 @@ use crate::alert::state::OnUnknown;
 use crate::alert::template::{check_condition, check_message};
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
-use crate::ids::{ConnectionName, ContactId, RuleName};
+use crate::ids::{ConnectionName, RuleName};
 use crate::time::parse_duration;
 
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
@@ -109,8 +109,7 @@ fn read_notify(section: &Section, people: &People) -> Option<Vec<String>> {
         return None;
     }
     for name in &notify {
-        let known = people.teams.contains_key(&name.value)
-            || people.contacts.contains_key(&ContactId(name.value.clone()));
+        let known = people.knows(&name.value);
         if !known {
             section.report(
                 name.offset,

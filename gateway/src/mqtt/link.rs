@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -25,6 +26,9 @@ const HEALTHY: Duration = Duration::from_secs(60);
 const NOTICES: usize = 1_024;
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+const ONLINE: Bytes = Bytes::from_static(b"online");
+const OFFLINE: Bytes = Bytes::from_static(b"offline");
 
 /// What comes up.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ pub struct Link {
     current: Arc<Mutex<Current>>,
     notices: mpsc::Sender<Notice>,
     status_topic: Arc<str>,
+    notice_topic: Arc<str>,
     stop: watch::Sender<bool>,
 }
 
@@ -94,8 +99,13 @@ pub fn start(
 ) -> (Link, mpsc::Receiver<Notice>) {
     let (notices, received) = mpsc::channel(NOTICES);
     let (stop, stopped) = watch::channel(false);
-    let link =
-        Link { current: Arc::default(), notices, status_topic: settings.status_topic.as_str().into(), stop };
+    let link = Link {
+        current: Arc::default(),
+        notices,
+        status_topic: settings.status_topic.as_str().into(),
+        notice_topic: settings.notice_topic.as_str().into(),
+        stop,
+    };
     let task = Task {
         settings,
         dice,
@@ -148,12 +158,21 @@ impl Link {
         true
     }
 
+    /// Tells whoever listens to the gateway's notices, if the broker is there.
+    pub fn tell(&self, notice: Bytes) {
+        match &lock(&self.current).mouth {
+            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.notice_topic, notice, false)),
+            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.notice_topic, notice, false)),
+            None => {}
+        }
+    }
+
     /// Says goodbye: without this the broker would publish our will.
     pub async fn stop(&self) {
         let mouth = lock(&self.current).mouth.clone();
         match &mouth {
-            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, "offline")),
-            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, "offline")),
+            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, true)),
+            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, true)),
             None => {}
         }
         match mouth {
@@ -270,7 +289,7 @@ impl Task {
             self.subscribed = false;
             mouth.subscribe(&self.settings.filters);
         }
-        mouth.announce(&self.settings.status_topic, "online");
+        mouth.announce(&self.settings.status_topic, ONLINE, true);
     }
 
     fn report(&mut self, refusals: Vec<Option<String>>) {

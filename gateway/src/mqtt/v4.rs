@@ -65,9 +65,9 @@ impl Mouth for Mouth4 {
         Some(Box::pin(async move { notice.wait_async().await.ok().map(|_| Ok(())) }))
     }
 
-    fn announce(&self, topic: &str, status: &'static str) -> bool {
-        let options = PublishOptions::new(QoS::AtLeastOnce).retained();
-        self.0.try_publish(topic.to_owned(), Bytes::from_static(status.as_bytes()), options).is_ok()
+    fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool {
+        let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain);
+        self.0.try_publish(topic.to_owned(), payload, options).is_ok()
     }
 
     fn disconnect(&self) {

@@ -98,9 +98,9 @@ impl Mouth for Mouth5 {
         }))
     }
 
-    fn announce(&self, topic: &str, status: &'static str) -> bool {
-        let options = PublishOptions::new(QoS::AtLeastOnce).retained();
-        self.0.try_publish(topic.to_owned(), Bytes::from_static(status.as_bytes()), options).is_ok()
+    fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool {
+        let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain);
+        self.0.try_publish(topic.to_owned(), payload, options).is_ok()
     }
 
     fn disconnect(&self) {

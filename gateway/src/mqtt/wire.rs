@@ -83,6 +83,7 @@ pub trait Mouth: Clone + Send + Sync + 'static {
     fn acknowledge(&self, ack: Self::Ack) -> bool;
     fn subscribe(&self, filters: &[String]) -> bool;
     fn publish(&self, publish: Publish) -> Option<Answer>;
-    fn announce(&self, topic: &str, status: &'static str) -> bool;
+    /// Without waiting for the broker's answer.
+    fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool;
     fn disconnect(&self);
 }

@@ -126,6 +126,7 @@ impl Store {
                 severity: alert.severity,
                 content: &alert.content,
                 on_unknown: alert.on_unknown,
+                exempt: !contact.may_stop,
                 created_at: at,
                 expires_at: alert.expires_at,
             })?;

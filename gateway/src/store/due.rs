@@ -161,6 +161,7 @@ impl Store {
             severity: first.severity,
             content: &digest::compose(&items, &others),
             on_unknown: if hold { OnUnknown::Hold } else { OnUnknown::Retry },
+            exempt: true, // its members were asked
             created_at: now,
             expires_at,
         })?;

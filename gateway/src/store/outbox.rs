@@ -26,6 +26,8 @@ pub(super) struct NewMessage<'a> {
     pub severity: Severity,
     pub content: &'a Content,
     pub on_unknown: OnUnknown,
+    /// Goes out though the person asked for no more messages.
+    pub exempt: bool,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
@@ -56,6 +58,16 @@ impl Store {
                 mergeable
             ])
             .map(MessageId)
+            .and_then(|id| self.hold_if_stopped(id, message))
+    }
+
+    fn hold_if_stopped(&self, id: MessageId, message: &NewMessage) -> Result<MessageId> {
+        if !message.exempt && self.has_stopped(message.contact)? {
+            let reason = "the person asked for no more messages; it goes out if they write START";
+            let next = Next { held_for: Some(HeldFor::Consent), ..Next::to(State::Held, reason) };
+            self.advance(id, &next, message.created_at)?;
+        }
+        Ok(id)
     }
 
     /// After a start: what was `sending` may have gone out or not (promise P3).
@@ -165,6 +177,9 @@ impl Store {
             .sql
             .prepare_cached("INSERT OR IGNORE INTO receipt VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![status.wamid.0, status.word, id.0, status.at.0, reason])?;
+        if let Some(pricing) = &status.pricing {
+            self.count(&status.wamid, pricing, status.at)?;
+        }
         let (Some(to), 1) = (status.state, new) else { return Ok(true) };
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(true) };
         if may_move(from, to) {
@@ -198,7 +213,7 @@ impl Store {
 
     fn remember(&self, wamid: &Wamid, id: MessageId) -> Result<()> {
         self.sql
-            .prepare_cached("INSERT OR IGNORE INTO sent VALUES (?1, ?2)")?
+            .prepare_cached("INSERT OR IGNORE INTO sent (wamid, message) VALUES (?1, ?2)")?
             .execute(params![wamid.0, id.0])
             .map(drop)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
@@ -19,8 +19,8 @@ use super::errors::{Said, refusal};
 use crate::alert::delivery::{Answer, Class, Refusal};
 use crate::ids::Wamid;
 
-/// Meta's answers have about 300 bytes; a proxy's error page a few thousand.
-const ANSWER_MAX_BYTES: usize = 256 * 1024;
+/// Meta's answers to a message have about 300 bytes; a page of a hundred templates about 200 KiB.
+const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 /// A connection that was idle longer may be dead without our knowing (RELIABILITY F36).
 const IDLE: Duration = Duration::from_secs(15);
 
@@ -56,7 +56,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(deadlines: Deadlines) -> Result<Self> {
+    pub fn new(deadlines: Deadlines) -> anyhow::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -85,44 +85,68 @@ impl Client {
 
     /// Posts one message and says what the answer means.
     pub async fn send(&self, endpoint: &Endpoint, body: Vec<u8>) -> Answer {
-        let url =
-            format!("{}/{}/{}/messages", endpoint.api_url, endpoint.api_version, endpoint.phone_number_id);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(url)
-            .header(AUTHORIZATION, format!("Bearer {}", endpoint.access_token.expose_secret()))
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(Bytes::from(body)));
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => {
-                return Answer::Offline(format!(
-                    "the request cannot be formed ({error}); check api_url and the token file"
-                ));
-            }
-        };
-        match tokio::time::timeout(self.deadlines.answer, self.exchange(request)).await {
-            Ok(answer) => answer,
-            Err(_) => ambiguous(format!("no answer came within {} s", self.deadlines.answer.as_secs()), None),
+        let path = format!("{}/messages", endpoint.phone_number_id);
+        let json = Some("application/json");
+        match self.call(Method::POST, endpoint, &path, json, Bytes::from(body)).await {
+            Ok((status, headers, body)) => judge(status, &headers, &body),
+            Err(answer) => answer,
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Answer {
+    /// Asks for something; `path` is what stands behind the version, query included.
+    pub async fn get(&self, endpoint: &Endpoint, path: &str) -> Result<Value, Answer> {
+        let (status, headers, body) = self.call(Method::GET, endpoint, path, None, Bytes::new()).await?;
+        match serde_json::from_slice(&body) {
+            Ok(value) if status.is_success() => Ok(value),
+            _ => Err(judge(status, &headers, &body)),
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        endpoint: &Endpoint,
+        path: &str,
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), Answer> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}/{}/{path}", endpoint.api_url, endpoint.api_version))
+            .header(AUTHORIZATION, format!("Bearer {}", endpoint.access_token.expose_secret()))
+            .header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION")));
+        if let Some(content_type) = content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        let request = request.body(Full::new(body)).map_err(|error| {
+            Answer::Offline(format!(
+                "the request cannot be formed ({error}); check api_url and the token file"
+            ))
+        })?;
+        match tokio::time::timeout(self.deadlines.answer, self.exchange(request)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(ambiguous(format!("no answer came within {} s", self.deadlines.answer.as_secs()), None))
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), Answer> {
         let response = match self.http.request(request).await {
             Ok(response) => response,
-            Err(error) if error.is_connect() => return Answer::Offline(causes(&error)),
+            Err(error) if error.is_connect() => return Err(Answer::Offline(causes(&error))),
             Err(error) => {
-                return ambiguous(
-                    format!("the connection broke before the answer ({})", causes(&error)),
-                    None,
-                );
+                let what = format!("the connection broke before the answer ({})", causes(&error));
+                return Err(ambiguous(what, None));
             }
         };
         let (status, headers) = (response.status(), response.headers().clone());
         match Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await {
-            Ok(body) => judge(status, &headers, &body.to_bytes()),
-            Err(error) => ambiguous(format!("the answer broke off ({error})"), Some(status)),
+            Ok(body) => Ok((status, headers, body.to_bytes())),
+            Err(error) => Err(ambiguous(format!("the answer broke off ({error})"), Some(status))),
         }
     }
 }

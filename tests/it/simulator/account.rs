@@ -184,9 +184,10 @@ fn what_the_start_asks_for_is_enforced() {
     let any = [("Authorization", "Bearer any")];
     let listed = raw(&url("v25.0/7/phone_numbers?fields=id"), "GET", &any, b"");
     let stranger = raw(&url("v25.0/8/phone_numbers"), "GET", &any, b"");
+    let nobody = raw(&url("v25.0/2/messages"), "POST", &any, b"{}");
     process.kill().expect("ended");
     process.wait().expect("ended");
     assert_eq!((&window["enforce"], &limits["pair"]), (&json!(true), &json!(true)));
-    assert_eq!((listed.0, stranger.0), (200, 400));
+    assert_eq!((listed.0, stranger.0, nobody.0), (200, 400, 400));
     assert_eq!(serde_json::from_slice::<Value>(&listed.1).expect("JSON"), json!({ "data": [{ "id": "1" }] }));
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use bellwire_tests::PHONE_NUMBER_ID;
 use serde_json::{Value, json};
 
@@ -49,6 +47,8 @@ fn a_medium_lives_from_its_upload_to_its_end() {
     same_shape(&expected, &shown, "a medium");
     assert_eq!(code(&world.call("GET", &format!("{id}?phone_number_id=1"), None)), 100);
 
+    let preview = raw(&world.site.api(&format!("/_simulator/media/{id}")), "GET", &[], b"");
+    assert_eq!(preview, (200, b"bytes of it".to_vec()), "the phone shows it without a token");
     let url = shown["url"].as_str().expect("a url");
     let right = [("Authorization", "Bearer token"), ("User-Agent", "test/1.0")];
     assert_eq!(raw(url, "GET", &right, b""), (200, b"bytes of it".to_vec()));
@@ -97,6 +97,16 @@ fn a_fault_can_concern_media_alone() {
     assert_eq!(world.text("not concerned").0, 200);
     assert_eq!(post(&world, "image/png", b"x", true).0, 500);
     assert_eq!(post(&world, "image/png", b"x", true).0, 200);
+    let elsewhere = json!({ "Location": "http://127.0.0.1:9/" });
+    world.control("faults", &json!({ "on": "node", "status": 302, "headers": elsewhere, "count": 1 }));
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
+    let url = world.site.api(&format!("/v25.0/{PHONE_NUMBER_ID}"));
+    let answer = agent.get(url).header("Authorization", "Bearer token").call().expect("an answer");
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["location"]),
+        (302, &"http://127.0.0.1:9/".parse().unwrap())
+    );
 }
 
 #[test]
@@ -112,8 +122,9 @@ fn what_a_person_sends_can_be_fetched() {
     let right = [("Authorization", "Bearer token"), ("User-Agent", "test/1.0")];
     let url = message["image"]["url"].as_str().expect("a url");
     assert_eq!(raw(url, "GET", &right, b""), (200, b"hello".to_vec()));
+    let (liar, _) = world.reply(json!({ "image": "aGVsbG8=", "sha256": "bm90IGl0" }));
+    assert_eq!(liar["image"]["sha256"], "bm90IGl0", "a digest that the bytes do not have");
     world.advance(7 * 86_400);
-    std::thread::sleep(Duration::from_millis(10));
     let id = message["image"]["id"].as_str().expect("an id");
     assert_eq!(code(&world.call("GET", id, None)), 100, "7 days");
 }

@@ -112,6 +112,12 @@ fn what_is_not_there_gets_metas_error_form() {
         assert_eq!((status, body["error"]["code"].as_i64()), (400, Some(100)), "{method} {path}: {body}");
         assert_eq!(body["error"]["error_subcode"], 33, "{body}");
     }
+    for (method, path) in
+        [("GET", "1/message_templates?limit=many"), ("DELETE", "1/message_templates"), ("GET", "debug_token")]
+    {
+        let answer = world.call(method, path, None);
+        assert_eq!((answer.0, code(&answer)), (400, 100), "{method} {path}");
+    }
     let url = world.site.api(&format!("/v25.0/{PHONE_NUMBER_ID}/messages"));
     for headers in [&[][..], &[("Authorization", "Bearer wrong")]] {
         let (status, body) = raw(&url, "POST", headers, b"{}");
@@ -178,6 +184,30 @@ fn some_messages_fail_later() {
     let (_, answer) = world.send_kind("reaction", json!({ "message_id": "wamid.nothing", "emoji": "👍" }));
     let failed = world.status(&answer["messages"][0]["id"], "failed");
     assert_eq!(failed["statuses"][0]["errors"][0]["code"], 131_009);
+}
+
+#[test]
+fn a_fault_can_stop_the_statuses_and_add_headers() {
+    let world = World::start();
+    world.control("faults", &json!({ "count": 1, "statuses": { "last": "sent" } }));
+    let (_, quiet) = world.text("the phone is off");
+    let (_, read) = world.text("the phone is on");
+    world.status(&read["messages"][0]["id"], "read");
+    let words = world.inbox.changes().into_iter().filter_map(|(_, value)| {
+        let status = &value["statuses"][0];
+        (status["id"] == quiet["messages"][0]["id"]).then(|| status["status"].clone())
+    });
+    assert_eq!(words.collect::<Vec<_>>(), ["sent"]);
+
+    let usage = json!({ "1": [{ "type": "whatsapp", "estimated_time_to_regain_access": 5 }] }).to_string();
+    let headers = json!({ "X-Business-Use-Case-Usage": usage });
+    world.control("faults", &json!({ "count": 1, "code": 80_007, "headers": headers }));
+    let body = json!({ "messaging_product": "whatsapp", "to": NINO, "text": { "body": "x" } });
+    let url = world.site.api(&format!("/v25.0/{PHONE_NUMBER_ID}/messages"));
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let answer = agent.post(url).header("Authorization", "Bearer token").send_json(&body).expect("an answer");
+    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.headers()["x-business-use-case-usage"], usage.as_str());
 }
 
 #[test]

@@ -75,6 +75,8 @@ fn what_fills_a_template_must_fit_it() {
         let answer = send(&world, name, components.clone());
         assert_eq!(code(&answer), expected, "{name} {components}: {answer:?}");
     }
+    let first = world.look("messages")[0].clone();
+    assert_eq!(first["shown"], "At Pump 7 this happened: too hot. Please look.", "what the person reads");
     let short = send(&world, "alarm_v1", text(&["Pump 7"])).1;
     let expected = fixture("responses/err_132000_params.json")["body"]["error"].clone();
     assert_eq!(short["error"]["error_data"], expected["error_data"]);

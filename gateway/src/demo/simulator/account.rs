@@ -126,6 +126,7 @@ impl Account {
         self.numbers.get(id)
     }
 
+    /// A number that is asked for is there from then on, and listed.
     pub fn number_mut(&mut self, id: &str) -> &mut Number {
         if self.numbers.len() >= NODES_MAX && !self.numbers.contains_key(id) {
             self.numbers.pop_first();
@@ -133,7 +134,7 @@ impl Account {
         self.numbers.entry(id.to_owned()).or_default()
     }
 
-    /// The ids of numbers that something was set on.
+    /// The ids of the numbers that were asked for.
     pub fn numbers(&self) -> impl Iterator<Item = &String> {
         self.numbers.keys()
     }

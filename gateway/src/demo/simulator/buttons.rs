@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::templates::Template;
+use super::templates::{Template, index};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Button {
@@ -55,7 +55,8 @@ pub fn of(body: &Value, template: Option<&Template>) -> Vec<Button> {
         }
         let title = button["text"].as_str().unwrap_or_default();
         let sent = list(&body["template"]["components"]).iter().find(|component| {
-            component["sub_type"] == "quick_reply" && component["index"].as_str() == Some(&at.to_string())
+            component["sub_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("quick_reply"))
+                && index(component) == Some(at)
         });
         // Without a payload the label comes back (FACTS 1.3).
         let id = sent.and_then(|sent| sent["parameters"][0]["payload"].as_str()).unwrap_or(title);

@@ -1,5 +1,7 @@
 //! What goes wrong next. Faults are a list: the first that concerns a request is used.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// As `POST /_simulator/faults` takes it. Everything is optional; `count` absent means until cleared.
@@ -26,6 +28,9 @@ pub struct Fault {
     /// Seconds in a `Retry-After` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// Headers of the answer, for example `X-Business-Use-Case-Usage`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// Milliseconds before the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
@@ -48,6 +53,9 @@ pub struct Statuses {
     /// Each is sent this often.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate: Option<u8>,
+    /// None after this one: `delivered` is a person without read receipts, `sent` one whose phone is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
     /// Read first, then delivered, then sent.
     pub reorder: bool,
     /// Signed with a wrong secret.

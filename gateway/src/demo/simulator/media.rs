@@ -47,7 +47,14 @@ pub enum Origin {
 }
 
 impl Media {
-    pub fn put(&mut self, number: &str, mime: &str, bytes: Bytes, origin: Origin, now: Timestamp) -> &Medium {
+    pub fn put(
+        &mut self,
+        number: &str,
+        mime: &str,
+        bytes: Bytes,
+        origin: Origin,
+        now: Timestamp,
+    ) -> &mut Medium {
         let days = match origin {
             Origin::Uploaded => 30,
             Origin::Received => 7,
@@ -67,7 +74,8 @@ impl Media {
             gone_at: Timestamp(now.0 + days * DAY_MS),
         };
         self.kept.push_back(medium);
-        &self.kept[self.kept.len() - 1]
+        let newest = self.kept.len() - 1;
+        &mut self.kept[newest]
     }
 
     pub fn get(&self, id: &str, now: Timestamp) -> Result<&Medium, Refusal> {

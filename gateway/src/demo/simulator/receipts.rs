@@ -20,6 +20,11 @@ impl Simulator {
         let simulator = self.clone();
         tokio::spawn(async move {
             let mut words = plan.words;
+            if let Some(last) =
+                plan.wishes.last.as_ref().and_then(|last| words.iter().position(|word| word == last))
+            {
+                words.truncate(last + 1);
+            }
             if plan.wishes.reorder {
                 words.reverse();
             }
@@ -92,10 +97,10 @@ fn conversation(sent: &Sent, word: &str) -> Value {
     conversation
 }
 
-/// Statuses name the person too, except `failed` ones and those of groups (FACTS 3.6).
+/// Statuses name the person too since there are user ids, except `failed` ones and those of groups (FACTS 3.6).
 pub fn contacts(forms: &Forms, sent: &Sent, word: &str) -> Vec<Value> {
-    if word == "failed" || matches!(sent.recipient, Recipient::Group(_)) {
+    if !forms.user_ids || word == "failed" || matches!(sent.recipient, Recipient::Group(_)) {
         return Vec::new();
     }
-    vec![sent.person.contact(forms.user_ids, true)]
+    vec![sent.person.contact(true, true)]
 }

@@ -45,6 +45,8 @@ pub struct Sent {
     pub kind: String,
     pub body: Value,
     pub buttons: Vec<Button>,
+    /// The words that a template is filled to.
+    pub filled: Option<String>,
     pub pricing: Value,
     pub status: &'static str,
     pub at: Timestamp,
@@ -89,7 +91,7 @@ pub enum Ending {
     Answer {
         status: u16,
         body: Value,
-        retry_after: Option<u32>,
+        headers: Vec<(String, String)>,
     },
     Html {
         status: u16,
@@ -129,9 +131,10 @@ impl World {
             }
             Ok(Request::Message { recipient, kind }) => (recipient, kind),
         };
-        if let Err(refusal) = self.look_up(number, &recipient, &kind, &body, now) {
-            return self.refuse(&refusal);
-        }
+        let filled = match self.look_up(number, &recipient, &kind, &body, now) {
+            Ok(filled) => filled,
+            Err(refusal) => return self.refuse(&refusal),
+        };
         let to = body["to"].as_str().or_else(|| body["recipient"].as_str()).unwrap_or_default().to_owned();
         let fault = self.faults.take(&to).unwrap_or_default();
         let delay_ms = fault.delay_ms.unwrap_or(0);
@@ -145,13 +148,14 @@ impl World {
             Ok(()) => self.doomed(&person, &kind, &body),
         };
         let held = kind == "template" && self.template(&body).is_some_and(|template| template.held);
-        let sent = self.accept(number, (to, recipient, person), kind, body, now);
+        let address = (to, recipient, person);
+        let sent = self.accept(number, address, kind, body, filled, now);
         let plan = plan(&sent, held, later, fault.statuses.unwrap_or_default());
         let answer = answer(&sent, held);
         let ending = match (fault.hang_after_accept, fault.reset_after_accept) {
             (true, _) => Ending::Hang,
             (_, true) => Ending::Reset,
-            (false, false) => Ending::Answer { status: 200, body: answer, retry_after: None },
+            (false, false) => Ending::Answer { status: 200, body: answer, headers: Vec::new() },
         };
         Outcome { ending, delay_ms, accepted: Some((sent, plan)) }
     }
@@ -186,14 +190,16 @@ impl World {
         if fault.html {
             return Some(Ending::Html { status: fault.status.unwrap_or(502) });
         }
+        let retry_after = fault.retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
+        let headers = fault.headers.clone().into_iter().chain(retry_after).collect();
         if let Some(code) = fault.code {
             let status = fault.status.unwrap_or(if code == 190 { 401 } else { 400 });
             self.numbered += 1;
             let body = Refusal::new(code, "as the simulator was told").body(&self.trace());
-            return Some(Ending::Answer { status, body, retry_after: fault.retry_after });
+            return Some(Ending::Answer { status, body, headers });
         }
         let status = fault.status.filter(|status| *status != 200)?;
-        Some(Ending::Answer { status, body: Value::Null, retry_after: fault.retry_after })
+        Some(Ending::Answer { status, body: Value::Null, headers })
     }
 
     /// The held messages of a template, with what becomes of them: a failure, or delivery.
@@ -219,7 +225,7 @@ impl World {
         self.catalogue.find(template["name"].as_str()?, template["language"]["code"].as_str()?)
     }
 
-    /// What is refused because of what is, or is not, there.
+    /// What is refused because of what is, or is not, there; a template's words otherwise.
     fn look_up(
         &self,
         number: &str,
@@ -227,7 +233,8 @@ impl World {
         kind: &str,
         body: &Value,
         now: Timestamp,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<String>, Refusal> {
+        let mut filled = None;
         if self.account.number(number).is_some_and(|number| number.deregistered) {
             return Err(Refusal::new(133_010, "The phone number is not registered on the platform."));
         }
@@ -242,14 +249,14 @@ impl World {
                     "Business-scoped User ID (BSUID) recipients are not supported for this message.";
                 return Err(Refusal::new(131_062, details));
             }
-            judge(template, &body["template"]["components"])?;
+            filled = Some(judge(template, &body["template"]["components"])?);
         }
         for (kind, medium) in media::attachments(body) {
             if let Some(id) = medium["id"].as_str() {
                 self.media.usable(id, kind, now)?;
             }
         }
-        Ok(())
+        Ok(filled)
     }
 
     fn admit(
@@ -260,12 +267,14 @@ impl World {
         kind: &str,
         now: Timestamp,
     ) -> Result<(), (Form, Refusal)> {
-        self.limits.count(number, &person.user_id, now)?;
         // Groups have no customer service window, and templates need none.
-        if kind == "template" || matches!(recipient, Recipient::Group(_)) {
-            return Ok(());
+        let free = kind == "template" || matches!(recipient, Recipient::Group(_));
+        let window = if free { Ok(()) } else { self.limits.admit(number, &person.user_id, now) };
+        // What is refused at once uses up nothing of the limits.
+        if !matches!(window, Err((Form::Direct, _))) {
+            self.limits.count(number, &person.user_id, now)?;
         }
-        self.limits.admit(number, &person.user_id, now)
+        window
     }
 
     /// Why a message that is taken will fail.
@@ -291,6 +300,7 @@ impl World {
         (to, recipient, person): (String, Recipient, Person),
         kind: String,
         body: Value,
+        filled: Option<String>,
         at: Timestamp,
     ) -> Sent {
         self.numbered += 1;
@@ -308,8 +318,21 @@ impl World {
         let id = format!("wamid.SIM{:x}{:06}", at.0, self.numbered);
         let phone_number_id = number.to_owned();
         let status = "accepted";
-        let sent =
-            Sent { id, phone_number_id, to, recipient, person, kind, body, buttons, pricing, status, at };
+        self.account.number_mut(number);
+        let sent = Sent {
+            id,
+            phone_number_id,
+            to,
+            recipient,
+            person,
+            kind,
+            body,
+            buttons,
+            filled,
+            pricing,
+            status,
+            at,
+        };
         self.sent.push_back(sent.clone());
         self.sent.drain(..self.sent.len().saturating_sub(MESSAGES_MAX));
         sent
@@ -357,7 +380,7 @@ fn answer(sent: &Sent, held: bool) -> Value {
 }
 
 fn plain(status: u16, body: Value) -> Outcome {
-    Outcome { ending: Ending::Answer { status, body, retry_after: None }, delay_ms: 0, accepted: None }
+    Outcome { ending: Ending::Answer { status, body, headers: Vec::new() }, delay_ms: 0, accepted: None }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,7 +13,7 @@ use super::super::account::APP;
 use super::super::graph::Refusal;
 use super::super::media::Media;
 use super::super::serve::Simulator;
-use super::{Answer, Refused, bearer, json as answer, media, success};
+use super::{Answer, Parameters, Refused, bearer, json as answer, media, success};
 
 pub fn routes() -> Router<Simulator> {
     Router::new()
@@ -35,7 +35,7 @@ struct Asked {
 async fn node(
     State(simulator): State<Simulator>,
     Path((version, id)): Path<(String, String)>,
-    Query(asked): Query<Asked>,
+    Parameters(asked): Parameters<Asked>,
     headers: HeaderMap,
 ) -> Answer {
     simulator.enter(&headers, "node").await?;
@@ -43,7 +43,7 @@ async fn node(
         return media::look_up(&simulator, &id, asked.phone_number_id.as_deref(), &headers).await;
     }
     let shown = {
-        let world = simulator.world.lock().await;
+        let mut world = simulator.world.lock().await;
         let (fields, url) = (asked.fields.as_deref(), simulator.options.webhook.as_deref());
         let known = &simulator.options.phone_number_ids;
         match world.catalogue.by_id(&id) {
@@ -51,6 +51,7 @@ async fn node(
             (None, true) => Err(Refusal::no_object(&id)),
             (None, false) if id == world.account.id() => world.account.account_node(&id, fields),
             (None, false) if is_number(&version, &id) && (known.is_empty() || known.contains(&id)) => {
+                world.account.number_mut(&id);
                 world.account.number_node(&id, url, fields)
             }
             (None, false) => Err(Refusal::no_object(&id)),
@@ -109,6 +110,12 @@ async fn set_number(
     body: Bytes,
 ) -> Answer {
     simulator.enter(&headers, "node").await?;
+    let other = Media::is_id(&id) || simulator.world.lock().await.catalogue.by_id(&id).1;
+    if other {
+        let details = "The simulator does not edit media or templates; POST /_simulator/templates does.";
+        return Err(simulator.refuse(&Refusal::new(100, details)).await);
+    }
+    simulator.number(&id).await?;
     let change: NumberChange = simulator.body(&body).await?;
     if let Some(pin) = &change.pin {
         check_pin(&simulator, pin).await?;
@@ -154,7 +161,7 @@ async fn verified(simulator: &Simulator, callback: Callback) -> Result<Option<St
 async fn phone_numbers(
     State(simulator): State<Simulator>,
     Path((_, account)): Path<(String, String)>,
-    Query(asked): Query<Asked>,
+    Parameters(asked): Parameters<Asked>,
     headers: HeaderMap,
 ) -> Answer {
     simulator.enter(&headers, "phone_numbers").await?;
@@ -245,6 +252,7 @@ async fn register(
     body: Bytes,
 ) -> Answer {
     simulator.enter(&headers, "register").await?;
+    simulator.number(&id).await?;
     let registration: Registration = simulator.body(&body).await?;
     if registration.messaging_product != "whatsapp" {
         return Err(simulator.refuse(&Refusal::new(100, "Param messaging_product must be whatsapp.")).await);
@@ -259,6 +267,7 @@ async fn deregister(
     headers: HeaderMap,
 ) -> Answer {
     simulator.enter(&headers, "register").await?;
+    simulator.number(&id).await?;
     registered(&simulator, &id, None).await
 }
 
@@ -282,14 +291,15 @@ struct Inspected {
 /// With the token itself, or with `app_id|app_secret`. A token that is refused can still be inspected.
 async fn debug_token(
     State(simulator): State<Simulator>,
-    Query(inspected): Query<Inspected>,
+    Parameters(inspected): Parameters<Inspected>,
     headers: HeaderMap,
 ) -> Answer {
     let app = format!("{APP}|{}", simulator.options.app_secret.expose_secret());
     let bearer = bearer(&headers).unwrap_or_default();
     if bearer != app && bearer != inspected.input_token {
-        simulator.enter(&headers, "debug_token").await?;
+        simulator.authorise(&headers).await?;
     }
+    simulator.fail("debug_token").await?;
     let world = simulator.world.lock().await;
     Ok(answer(world.account.token.debug(&inspected.input_token, world.account.id())))
 }

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::multipart::MultipartRejection;
-use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::super::graph::Refusal;
 use super::super::media::{Origin, fits, hash, kind_of};
 use super::super::serve::Simulator;
-use super::{Answer, json as answer};
+use super::{Answer, Parameters, json as answer};
 
 /// The largest that Meta takes, a document of 100 MB, and the form around it.
 const UPLOAD_MAX: usize = 101 * 1024 * 1024;
@@ -37,6 +37,7 @@ async fn upload(
     form: Result<Multipart, MultipartRejection>,
 ) -> Answer {
     simulator.enter(&headers, "media").await?;
+    simulator.number(&number).await?;
     let read = match form {
         Ok(form) => read(form).await,
         Err(_) => Err(Refusal::new(100, "The body must be multipart/form-data.")),
@@ -122,7 +123,7 @@ struct Ticket {
 /// `GET <url>`: needs the token and a User-Agent, for five minutes.
 async fn fetch(
     State(simulator): State<Simulator>,
-    Query(ticket): Query<Ticket>,
+    Parameters(ticket): Parameters<Ticket>,
     headers: HeaderMap,
 ) -> Answer {
     simulator.enter(&headers, "download").await?;

@@ -12,7 +12,9 @@ mod templates;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -56,10 +58,20 @@ impl Simulator {
     /// The door of every request but a send: the token is judged, and a fault for this door is used.
     async fn enter(&self, headers: &HeaderMap, door: &str) -> Result<(), Refused> {
         self.authorise(headers).await?;
+        self.fail(door).await
+    }
+
+    /// Uses a fault for this door. What it drops or leaves hanging is not done at all: of a look-up nobody could tell.
+    async fn fail(&self, door: &str) -> Result<(), Refused> {
         let (ending, delay_ms) = {
             let mut world = self.world.lock().await;
             let Some(fault) = world.faults.take_on(door) else { return Ok(()) };
-            (world.fail(&fault), fault.delay_ms.unwrap_or(0))
+            let ending = match (fault.hang_after_accept, fault.reset_after_accept) {
+                (true, _) => Some(Ending::Hang),
+                (_, true) => Some(Ending::Reset),
+                (false, false) => world.fail(&fault),
+            };
+            (ending, fault.delay_ms.unwrap_or(0))
         };
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         match ending {
@@ -74,6 +86,16 @@ impl Simulator {
             Ok(()) => Ok(()),
             Err(refusal) => Err(self.refuse(&refusal).await),
         }
+    }
+
+    /// Whether a number exists: any does, unless the start named some.
+    async fn number(&self, id: &str) -> Result<(), Refused> {
+        let known = &self.options.phone_number_ids;
+        let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        if digits && (known.is_empty() || known.iter().any(|known| known == id)) {
+            return Ok(());
+        }
+        Err(self.refuse(&Refusal::no_object(id)).await)
     }
 
     async fn refuse(&self, refusal: &Refusal) -> Refused {
@@ -92,6 +114,21 @@ impl Simulator {
     }
 }
 
+/// The query of a url in Meta's keys; what cannot be read is refused in Meta's form.
+struct Parameters<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Simulator> for Parameters<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, simulator: &Simulator) -> Result<Self, Refused> {
+        let read = Query::try_from_uri(&parts.uri).map_err(|error| error.body_text());
+        match read {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(details) => Err(simulator.refuse(&Refusal::new(100, details)).await),
+        }
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
@@ -106,10 +143,12 @@ fn success() -> Answer {
 
 async fn respond(ending: Ending) -> Response {
     match ending {
-        Ending::Answer { status, body, retry_after } => {
+        Ending::Answer { status, body, headers } => {
             let mut response = (code(status), axum::Json(body)).into_response();
-            if let Some(seconds) = retry_after {
-                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            for (name, value) in headers {
+                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
+                    response.headers_mut().insert(name, value);
+                }
             }
             response
         }
@@ -136,11 +175,7 @@ fn code(status: u16) -> StatusCode {
 }
 
 /// What is not there, or not implemented, in Meta's form.
-async fn unknown(
-    axum::extract::State(simulator): axum::extract::State<Simulator>,
-    method: Method,
-    uri: Uri,
-) -> Response {
+async fn unknown(State(simulator): State<Simulator>, method: Method, uri: Uri) -> Response {
     let path = uri.path();
     let details = format!(
         "Unsupported request: the simulator does not implement {method} {path}; see docs/simulator.md"

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::routing::get;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::super::graph::Refusal;
 use super::super::serve::Simulator;
 use super::super::templates::{Catalogue, Draft, Template};
 use super::media::base;
-use super::{Answer, json as answer};
+use super::{Answer, Parameters, json as answer};
 
 /// What Meta gives when no limit is asked for, and the most that it gives.
 const PAGE: usize = 25;
@@ -38,7 +38,7 @@ struct Wanted {
 async fn list(
     State(simulator): State<Simulator>,
     Path((version, account)): Path<(String, String)>,
-    Query(wanted): Query<Wanted>,
+    Parameters(wanted): Parameters<Wanted>,
     headers: HeaderMap,
 ) -> Answer {
     simulator.enter(&headers, DOOR).await?;
@@ -143,7 +143,7 @@ struct Unwanted {
 async fn delete(
     State(simulator): State<Simulator>,
     Path((_, account)): Path<(String, String)>,
-    Query(unwanted): Query<Unwanted>,
+    Parameters(unwanted): Parameters<Unwanted>,
     headers: HeaderMap,
 ) -> Answer {
     simulator.enter(&headers, DOOR).await?;

@@ -223,6 +223,9 @@ fn medium(
     let now = Simulator::now(world);
     let secret = place.simulator.options.app_secret.expose_secret();
     let kept = world.media.put(place.number, mime, Bytes::from(bytes), Origin::Received, now);
+    if let Some(other) = &reply.sha256 {
+        kept.sha256.clone_from(other);
+    }
     let mut object = json!({ "mime_type": mime, "sha256": kept.sha256, "id": kept.id.to_string(),
                              "url": kept.url(place.base, secret, now) });
     match kind {

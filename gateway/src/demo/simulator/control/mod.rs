@@ -13,8 +13,9 @@ mod templates;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::de::DeserializeOwned;
@@ -33,6 +34,7 @@ pub fn routes() -> Router<Simulator> {
         .route("/_simulator/messages", get(messages))
         .route("/_simulator/written", get(written))
         .route("/_simulator/chats", get(chats))
+        .route("/_simulator/media/{id}", get(medium))
         .route("/_simulator/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/_simulator/{unknown}", axum::routing::any(unknown))
         .merge(reply::routes())
@@ -91,7 +93,7 @@ fn describe(sent: &Sent) -> Value {
         "buttons": buttons.collect::<Vec<_>>(), "body": sent.body, "status": sent.status,
         "biz_opaque_callback_data": sent.body["biz_opaque_callback_data"],
         "timestamp": sent.at.0 / 1_000, "wa_id": sent.person.wa_id, "user_id": sent.person.user_id,
-        "pricing": sent.pricing,
+        "pricing": sent.pricing, "shown": sent.filled,
     })
 }
 
@@ -112,6 +114,14 @@ async fn chats(State(simulator): State<Simulator>) -> Response {
     let written: Vec<Value> = world.written.iter().rev().take(500).rev().map(describe_written).collect();
     let sent: Vec<Value> = world.sent.iter().rev().take(500).rev().map(describe).collect();
     axum::Json(json!({ "sent": sent, "written": written })).into_response()
+}
+
+/// The bytes of a medium without a token, for the phone and for tests.
+async fn medium(State(simulator): State<Simulator>, Path(id): Path<String>) -> Answer {
+    let world = simulator.world.lock().await;
+    let found = world.media.get(&id, Simulator::now(&world));
+    let medium = found.map_err(|_| refuse(StatusCode::NOT_FOUND, &format!("there is no medium {id}")))?;
+    Ok(([(CONTENT_TYPE, medium.mime_type.clone())], medium.bytes.clone()).into_response())
 }
 
 async fn faults(State(simulator): State<Simulator>) -> Response {

@@ -62,6 +62,8 @@ pub struct Reply {
     pub filename: Option<String>,
     pub voice: bool,
     pub animated: bool,
+    /// Announced instead of the true digest.
+    pub sha256: Option<String>,
     /// The webhook itself.
     pub id: Option<String>,
     pub timestamp: Option<i64>,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::graph::Refusal;
 
-pub use sending::judge;
+pub use sending::{index, judge};
 
 /// FACTS 1.3: 250 templates in an account whose portfolio is not verified. It also bounds what the simulator keeps.
 const TEMPLATES_MAX: usize = 250;

@@ -7,8 +7,8 @@ use super::{Template, variables};
 
 type Verdict = Result<(), Refusal>;
 
-/// Judges `template.components` of a send.
-pub fn judge(template: &Template, components: &Value) -> Verdict {
+/// Judges `template.components` of a send; the words that the body is filled to.
+pub fn judge(template: &Template, components: &Value) -> Result<String, Refusal> {
     match template.status.as_str() {
         "APPROVED" => {}
         "PAUSED" => return refuse(132_015, "Template is paused due to low quality."),
@@ -51,7 +51,7 @@ pub fn judge(template: &Template, components: &Value) -> Verdict {
             );
         }
     }
-    Ok(())
+    Ok(filled)
 }
 
 fn refuse<T>(code: i64, details: &str) -> Result<T, Refusal> {
@@ -133,7 +133,7 @@ fn value<'a>(part: &str, parameter: &'a Value) -> Result<&'a str, Refusal> {
 }
 
 /// `index` is a string (FACTS 1.3); a number is taken too.
-fn index(button: &Value) -> Option<usize> {
+pub fn index(button: &Value) -> Option<usize> {
     let index = &button["index"];
     index.as_str().and_then(|text| text.parse().ok()).or_else(|| usize::try_from(index.as_u64()?).ok())
 }
