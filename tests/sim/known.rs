@@ -94,7 +94,7 @@ impl Excuses {
 
     /// An operator's decision, remembered for `second_copy`.
     pub fn decided(&mut self, id: i64, old: &Row, new: &Row) {
-        if new.carrier != id && old.state != new.state {
+        if new.carrier != id {
             self.give_row(Known::MemberDecided, id);
         }
         if old.state == State::Unknown && matches!(new.state, State::Held | State::Cancelled) {
