@@ -17,6 +17,8 @@ mod due;
 mod inbox;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// Files that came with events.
+mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
 mod open;
 /// Messages on their way: attempts, outcomes, receipts.

@@ -155,7 +155,7 @@ impl Store {
                 settled.code,
                 settled.fbtrace_id
             ])?;
-        self.learn(&settled.lane, next, *at)?;
+        self.learn(&settled.lane, *id, next, *at)?;
         self.sql
             .prepare_cached(
                 "UPDATE message SET tries = tries + ?2, code = ?3, fbtrace_id = ?4 WHERE id = ?1",
@@ -184,7 +184,7 @@ impl Store {
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(true) };
         if may_move(from, to) {
             let next = delivery::after_status(to, status.refusal.as_ref(), &case, now, dice);
-            self.learn(&lane, &next, now)?;
+            self.learn(&lane, id, &next, now)?;
             self.advance(id, &next, status.at)?;
             if let Some(refusal) = &status.refusal {
                 self.sql
@@ -229,16 +229,17 @@ impl Store {
     fn case(&self, id: MessageId) -> Result<Option<(Lane, Case)>> {
         self.sql
             .prepare_cached(
-                "SELECT connection, contact, tries, on_unknown, form, content FROM message WHERE id = ?1",
+                "SELECT connection, contact, tries, on_unknown, form, content, bare FROM message WHERE id = ?1",
             )?
             .query_row([id.0], |row| {
                 let tries = row.get::<_, u32>(2)?.max(1);
-                let content: Content = serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default();
+                let mut content: Content = serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default();
                 let case = Case {
                     count: Count { tries, streak: tries },
                     on_unknown: on_unknown(row, 3)?,
                     form: row.get::<_, Option<String>>(4)?.map_or(Form::Free, |form| Form::parse(&form)),
                     templates: content.templates.len(),
+                    has_media: row.get::<_, i64>(6)? == 0 && !content.media().is_empty(),
                 };
                 let lane = Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
                 Ok((lane, case))
@@ -247,12 +248,13 @@ impl Store {
     }
 
     /// What an answer or a status tells beyond its own message.
-    fn learn(&self, lane: &Lane, next: &Next, at: Timestamp) -> Result<()> {
+    fn learn(&self, lane: &Lane, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
         match &next.learned {
             Some(Learned::WindowClosed) => self.window_closed(lane),
             Some(Learned::TemplateUnusable { name, language, code }) => {
                 self.template_refused(&lane.connection, name, language, *code, at)
             }
+            Some(Learned::MediaRefused) => self.media_refused(&lane.connection, id),
             None => Ok(()),
         }
     }
