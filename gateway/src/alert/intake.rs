@@ -28,6 +28,9 @@ pub struct Decision {
     pub event: Event,
     /// Under which key a repetition of this event is found; `None` when none can be recognised.
     pub key: Option<String>,
+    /// The packet identifier is new to this event, so the one that had it before was acknowledged (MQTT 5, 2.2.1): what
+    /// it had is no repetition any more.
+    pub frees: Option<u16>,
     /// Look for an earlier event with this key first, and count this one as a duplicate if there is one.
     pub may_repeat: bool,
     pub alerts: Vec<NewAlert>,
@@ -135,7 +138,11 @@ impl Judge {
             }
         }
         let (key, may_repeat) = repetition(&event);
-        Decision { event, key, may_repeat, alerts, ignored }
+        let frees = match event.identity {
+            Identity::Packet { id, redelivered: false } => Some(id),
+            Identity::Packet { .. } | Identity::Named(_) | Identity::None => None,
+        };
+        Decision { event, key, frees, may_repeat, alerts, ignored }
     }
 
     fn content(&self, rule: &Rule, raised: Raised, at: Timestamp) -> (Content, Option<Kept>) {
