@@ -14,6 +14,8 @@ mod bad_input;
 mod commands;
 /// Commit, then acknowledge.
 mod commit_first;
+/// A person is forgotten when they ask.
+mod forget;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.

@@ -2,6 +2,8 @@
 
 /// All problems of a configuration.
 mod check;
+/// What is known of people, and how it goes.
+mod contact;
 /// Everything in one process, to see it work.
 #[cfg(feature = "demo")]
 mod demo;
@@ -16,6 +18,8 @@ mod send;
 /// The simulated Cloud API.
 #[cfg(feature = "demo")]
 mod simulator;
+/// How things stand.
+mod status;
 /// What an event would lead to.
 mod r#try;
 
@@ -50,6 +54,10 @@ enum Command {
     Outbox(outbox::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),
+    /// Numbers, what waits, what Meta says, what it costs
+    Status(status::Arguments),
+    /// People: list, export, erase, accept
+    Contact(contact::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -96,6 +104,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Send(arguments) => send::run(arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Contact(arguments) => contact::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "demo")]

@@ -13,6 +13,8 @@ mod checksum;
 mod commands;
 /// What may leave now, and the digest of many.
 mod due;
+/// What is kept of a person, and how it goes.
+mod erase;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// What people look at: lists and one row's whole story.
