@@ -22,5 +22,7 @@ mod nothing_lost;
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
 mod scripted_broker;
+/// What systemd hears, and what the unit allows.
+mod systemd;
 /// The webhook's door.
 mod webhook;

@@ -156,6 +156,12 @@ impl Gateway {
     /// Does not wait.
     #[must_use]
     pub fn launch(site: &Site) -> Self {
+        Self::launch_with(site, &[])
+    }
+
+    /// With more of an environment, as systemd gives it.
+    #[must_use]
+    pub fn launch_with(site: &Site, environment: &[(&str, &str)]) -> Self {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -167,6 +173,7 @@ impl Gateway {
             .args(["run", "--config"])
             .arg(config)
             .env("BELLWIRE_LOG", "info")
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log);
         Self(command.spawn().expect("bellwire starts"))
