@@ -14,6 +14,8 @@ mod bad_input;
 mod commands;
 /// Commit, then acknowledge.
 mod commit_first;
+/// What the program for devices may weigh and take.
+mod device;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.

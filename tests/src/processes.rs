@@ -23,6 +23,17 @@ fn binary() -> PathBuf {
     path
 }
 
+/// What runs as the gateway: the program above, or the command in `BELLWIRE_GATEWAY`, for example an emulator and a program
+/// for another processor (tests/cross). The simulator is always ours: programs for devices have none.
+#[must_use]
+pub fn gateway_command() -> Command {
+    let named = std::env::var("BELLWIRE_GATEWAY").unwrap_or_default();
+    let mut words = named.split_whitespace();
+    let mut command = words.next().map_or_else(|| Command::new(binary()), Command::new);
+    command.args(words);
+    command
+}
+
 /// A folder with a configuration, secrets and state.
 pub struct Site {
     folder: TempDir,
@@ -133,7 +144,7 @@ impl Site {
 /// Runs the program to its end.
 #[must_use]
 pub fn bellwire(arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).output().expect("bellwire runs")
+    gateway_command().args(arguments).output().expect("bellwire runs")
 }
 
 /// `bellwire run` as a process of its own.
@@ -168,7 +179,7 @@ impl Gateway {
             .open(site.path().join("log"))
             .expect("a log");
         let config = site.config();
-        let mut command = Command::new(binary());
+        let mut command = gateway_command();
         command
             .args(["run", "--config"])
             .arg(config)
@@ -177,6 +188,12 @@ impl Gateway {
             .stdout(Stdio::null())
             .stderr(log);
         Self(command.spawn().expect("bellwire starts"))
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// SIGKILL.

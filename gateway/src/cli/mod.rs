@@ -7,6 +7,8 @@ mod check;
 mod demo;
 /// What came in and was kept or counted.
 mod events;
+/// The manual pages.
+mod man;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
 /// The daemon.
@@ -59,7 +61,7 @@ enum Command {
     /// Print the completions for a shell
     Completions { shell: clap_complete::Shell },
     /// Print the manual page
-    Man,
+    Man(man::Arguments),
 }
 
 /// Where the configuration and the state are.
@@ -109,9 +111,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             );
             Ok(())
         }
-        Command::Man => clap_mangen::Man::new(self::Arguments::command())
-            .render(&mut std::io::stdout())
-            .map_err(|error| Failure::Io(error.into())),
+        Command::Man(arguments) => man::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
