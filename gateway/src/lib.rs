@@ -8,6 +8,7 @@ pub mod config;
 pub mod contact;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod http;
 pub mod ids;
 pub mod mqtt;

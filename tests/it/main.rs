@@ -16,6 +16,8 @@ mod commands;
 mod commit_first;
 /// What the program for devices may weigh and take.
 mod device;
+/// Each ailment is found.
+mod doctor;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.

@@ -5,6 +5,8 @@ mod check;
 /// Everything in one process, to see it work.
 #[cfg(feature = "demo")]
 mod demo;
+/// What keeps it from working.
+mod doctor;
 /// What came in and was kept or counted.
 mod events;
 /// The manual pages.
@@ -44,6 +46,8 @@ enum Command {
     Run(Place),
     /// Report every problem of the configuration
     Check(check::Arguments),
+    /// Look for what keeps it from working, and say what to do about it
+    Doctor(doctor::Arguments),
     /// Show what an event would lead to, without sending anything
     Try(r#try::Arguments),
     /// Send a message to a contact through the outbox
@@ -86,6 +90,9 @@ enum Failure {
     AlreadyRunning(crate::store::LockError),
     #[error("{0:#}")]
     Io(anyhow::Error),
+    /// What a diagnosis found.
+    #[error("{1}")]
+    Diagnosed(crate::doctor::Severity, String),
 }
 
 /// Runs the command.
@@ -94,6 +101,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command {
         Command::Run(place) => run::run(&place),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Try(arguments) => r#try::run(&arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
@@ -129,6 +137,7 @@ impl Failure {
             Self::Io(_) => 74,             // EX_IOERR
             Self::AlreadyRunning(_) => 75, // EX_TEMPFAIL
             Self::Config(_) => 78,         // EX_CONFIG
+            Self::Diagnosed(severity, _) => severity.exit_code(),
         }
     }
 }

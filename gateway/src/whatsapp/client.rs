@@ -20,7 +20,7 @@ use crate::alert::delivery::{Answer, Class, Refusal};
 use crate::ids::Wamid;
 
 /// Meta's answers have about 300 bytes; a proxy's error page a few thousand.
-const ANSWER_MAX_BYTES: usize = 256 * 1024;
+pub(super) const ANSWER_MAX_BYTES: usize = 256 * 1024;
 /// A connection that was idle longer may be dead without our knowing (RELIABILITY F36).
 const IDLE: Duration = Duration::from_secs(15);
 
@@ -51,8 +51,8 @@ pub struct Endpoint {
 
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    deadlines: Deadlines,
+    pub(super) http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pub(super) deadlines: Deadlines,
 }
 
 impl Client {
@@ -155,7 +155,7 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
     ambiguous(what, Some(status))
 }
 
-fn read_error(error: &Value, code: i64, status: StatusCode, headers: &HeaderMap) -> Refusal {
+pub(super) fn read_error(error: &Value, code: i64, status: StatusCode, headers: &HeaderMap) -> Refusal {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let details = text(&error["error_data"]["details"])
         .or_else(|| text(&error["error_data"]))
@@ -191,7 +191,7 @@ fn ambiguous(detail: String, status: Option<StatusCode>) -> Answer {
 }
 
 /// The innermost cause is the one that a person can act on: refused, no such host, certificate expired.
-fn causes(error: &legacy::Error) -> String {
+pub(super) fn causes(error: &legacy::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

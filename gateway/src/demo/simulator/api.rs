@@ -1,4 +1,4 @@
-//! `/{version}/…`: the Cloud API, as far as a gateway calls it.
+//! `/{version}/{phone_number_id}/messages`: the sending.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::serve::{Dropped, Simulator};
 use super::world::Ending;
@@ -18,13 +18,7 @@ use super::world::Ending;
 const HANG: Duration = Duration::from_secs(120);
 
 pub fn routes() -> Router<Simulator> {
-    Router::new()
-        .route("/{version}/{node}/messages", post(send))
-        .route("/{version}/{node}/subscribed_apps", get(subscribed).post(success))
-        .route("/{version}/{node}/message_templates", get(empty_list))
-        .route("/{version}/{node}/phone_numbers", get(phone_numbers))
-        .route("/{version}/debug_token", get(debug_token))
-        .route("/{version}/{node}", get(phone_number))
+    Router::new().route("/{version}/{node}/messages", post(send))
 }
 
 async fn send(
@@ -79,7 +73,7 @@ fn dropped() -> Response {
     response
 }
 
-async fn unauthorised(simulator: &Simulator, headers: &HeaderMap) -> Option<Response> {
+pub async fn unauthorised(simulator: &Simulator, headers: &HeaderMap) -> Option<Response> {
     let token =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let right = match (&simulator.options.access_token, token) {
@@ -92,48 +86,6 @@ async fn unauthorised(simulator: &Simulator, headers: &HeaderMap) -> Option<Resp
     }
     let body = simulator.world.lock().await.error(190, "Error validating access token.");
     Some((StatusCode::UNAUTHORIZED, axum::Json(body)).into_response())
-}
-
-async fn phone_number(
-    State(simulator): State<Simulator>,
-    Path((_, node)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    if let Some(refused) = unauthorised(&simulator, &headers).await {
-        return refused;
-    }
-    axum::Json(json!({
-        "id": node, "display_phone_number": "+1 555-010-0100", "verified_name": "Simulated Shop", "status": "CONNECTED",
-        "quality_rating": "GREEN", "platform_type": "CLOUD_API", "throughput": { "level": "STANDARD" },
-        "health_status": { "can_send_message": "AVAILABLE", "entities": [] },
-    }))
-    .into_response()
-}
-
-async fn phone_numbers(State(simulator): State<Simulator>) -> Response {
-    let ids = simulator.options.phone_number_ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>();
-    axum::Json(json!({ "data": ids })).into_response()
-}
-
-async fn subscribed() -> Response {
-    let app = json!({ "whatsapp_business_api_data": { "id": "1", "name": "Simulated app" } });
-    axum::Json(json!({ "data": [app] })).into_response()
-}
-
-async fn success() -> Response {
-    axum::Json(json!({ "success": true })).into_response()
-}
-
-async fn empty_list() -> Response {
-    axum::Json(json!({ "data": [] })).into_response()
-}
-
-async fn debug_token() -> Response {
-    let scopes = ["whatsapp_business_messaging", "whatsapp_business_management"];
-    axum::Json(
-        json!({ "data": { "is_valid": true, "expires_at": 0, "type": "SYSTEM_USER", "scopes": scopes } }),
-    )
-    .into_response()
 }
 
 fn code(status: u16) -> StatusCode {

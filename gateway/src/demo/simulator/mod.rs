@@ -1,7 +1,9 @@
 //! The simulated Cloud API. It validates what Meta validates, answers in Meta's form, enforces Meta's limits by its own
 //! clock, and sends signed webhooks. Nothing here is used by the daemon.
 
-/// `/{version}/…`: the Cloud API.
+/// `/{version}/…`: the token, the number, the business account.
+mod account;
+/// `/{version}/{phone_number_id}/messages`: the sending.
 mod api;
 /// `/_simulator/…`: the control interface and the phone.
 mod control;

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::webhooks::Postman;
 use super::world::{Options, World};
-use super::{api, control};
+use super::{account, api, control};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// What all requests share.
@@ -44,7 +44,11 @@ pub async fn serve(
 ) -> Result<()> {
     let postman = Postman::new(options.webhook.clone(), options.app_secret.clone());
     let simulator = Simulator { options: Arc::new(options), world: Arc::default(), postman };
-    let routes = Router::new().merge(control::routes()).merge(api::routes()).with_state(simulator);
+    let routes = Router::new()
+        .merge(control::routes())
+        .merge(api::routes())
+        .merge(account::routes())
+        .with_state(simulator);
     tokio::pin!(shutdown);
     loop {
         let stream = tokio::select! {

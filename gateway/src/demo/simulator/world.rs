@@ -54,6 +54,8 @@ pub struct World {
     pub sent: VecDeque<Sent>,
     pub written: VecDeque<Written>,
     pub faults: Faults,
+    /// What is answered otherwise than usual about the account, by the answer's name.
+    pub account: BTreeMap<String, serde_json::Map<String, Value>>,
     /// How far its clock is ahead of the machine's.
     pub ahead_ms: i64,
     pairs: BTreeMap<(String, String), Timestamp>,
