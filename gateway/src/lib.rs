@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod http;
 pub mod ids;
 pub mod mqtt;
+pub mod setup;
 pub mod store;
 pub mod time;
 pub mod whatsapp;

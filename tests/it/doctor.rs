@@ -97,7 +97,7 @@ fn ailments_of_the_token() {
         (json!({ "expires_at": soon }), "warning token: the token expires in "),
         (
             json!({ "expires_at": 0, "scopes": ["whatsapp_business_messaging"] }),
-            "lacks the permission whatsapp_business_management → in business.facebook.com",
+            "lacks the permission whatsapp_business_management → generate a new one",
         ),
         (json!({ "scopes": scopes, "type": "USER" }), "warning token: the token is a person's"),
         (json!({ "type": "SYSTEM_USER", "is_valid": false }), "error token: the access token is not valid"),

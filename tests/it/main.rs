@@ -26,6 +26,8 @@ mod nothing_lost;
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
 mod scripted_broker;
+/// From an account to a configuration.
+mod setup;
 /// What systemd hears, and what the unit allows.
 mod systemd;
 /// The webhook's door.

@@ -17,6 +17,8 @@ mod outbox;
 mod run;
 /// A message by hand.
 mod send;
+/// From an account to a configuration that works.
+mod setup;
 /// The simulated Cloud API.
 #[cfg(feature = "demo")]
 mod simulator;
@@ -46,6 +48,8 @@ enum Command {
     Run(Place),
     /// Report every problem of the configuration
     Check(check::Arguments),
+    /// Ask for the account's values, check each with Meta, and write the configuration
+    Setup(setup::Arguments),
     /// Look for what keeps it from working, and say what to do about it
     Doctor(doctor::Arguments),
     /// Show what an event would lead to, without sending anything
@@ -101,6 +105,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command {
         Command::Run(place) => run::run(&place),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Setup(arguments) => setup::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Try(arguments) => r#try::run(&arguments),
         Command::Send(arguments) => send::run(arguments),

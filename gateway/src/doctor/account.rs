@@ -20,7 +20,9 @@ const SOON: Duration = Duration::from_secs(7 * 86_400);
 /// Meta's certificates and our expiry times bear minutes, not hours.
 const SKEW_MAX: Duration = Duration::from_secs(120);
 
-pub const NEW_TOKEN: &str = "in business.facebook.com: Settings > Users > System users > your user > Generate token, with \
+pub const TOKEN_PLACE: &str = "business.facebook.com > Settings > Users > System users > your user > Generate token, with \
+     whatsapp_business_messaging and whatsapp_business_management, expiry never";
+pub const NEW_TOKEN: &str = "generate a new one: business.facebook.com > Settings > Users > System users > your user, with \
      whatsapp_business_messaging and whatsapp_business_management, expiry never; write it into the file, it is used at once";
 
 /// What the other checks need to know.

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::config::{Config, Connection};
 use crate::whatsapp::client::Client;
 
+pub use account::TOKEN_PLACE;
 pub use bundle::bundle;
 
 /// How bad it is; the exit code is that of monitoring plugins: 0, 1, 2.
@@ -110,6 +111,13 @@ pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
     }
     findings.connection = None;
     outbox::examine(&mut findings, config, client).await;
+    findings.found
+}
+
+/// Looks at the token, the number and the business account of one connection alone.
+pub async fn examine_account(connection: &Connection, client: &Client) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    account::examine(&mut findings, connection, client).await;
     findings.found
 }
 
