@@ -46,7 +46,7 @@ impl Desk {
         process.wait_with_output().expect("it ends")
     }
 
-    fn from_arguments(&self, more: &[&str]) -> Output {
+    fn by_arguments(&self, more: &[&str]) -> Output {
         let (url, token, secret) = (
             format!("mqtt://127.0.0.1:{}", self.broker.port),
             self.file("access-token"),
@@ -86,9 +86,9 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn a_fleet_is_set_up_from_arguments_and_the_first_alert_arrives() {
+fn a_fleet_is_set_up_by_arguments_and_the_first_alert_arrives() {
     let desk = Desk::new();
-    let output = desk.from_arguments(&["--template"]);
+    let output = desk.by_arguments(&["--template"]);
     assert!(output.status.success(), "{}", text(&output));
     let sent = desk.site.wait_sent(1);
     assert_eq!((&sent[0]["to"], &sent[0]["text"]), (&json!("+995555123456"), &json!("hello_world")));
@@ -154,13 +154,13 @@ fn the_packages_example_is_kept_beside_and_secrets_are_not_told() {
     std::fs::copy(example, desk.site.config()).expect("copied");
     let planted = "EAAplantedTOKENplanted";
     std::fs::write(desk.site.path().join("access-token"), planted).expect("written");
-    let refused = desk.from_arguments(&[]);
+    let refused = desk.by_arguments(&[]);
     assert_eq!(refused.status.code(), Some(74));
     assert!(!text(&refused).contains(planted), "{}", text(&refused));
     assert!(read(&desk.site.config()).contains("Corner Bakery"), "nothing is written before it is right");
 
     std::fs::write(desk.site.path().join("access-token"), "token").expect("written");
-    let output = desk.from_arguments(&[]);
+    let output = desk.by_arguments(&[]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(!read(&desk.site.config()).contains("Corner Bakery"));
     assert!(read(&desk.site.path().join("bellwire.toml.example")).contains("Corner Bakery"));
