@@ -40,8 +40,11 @@ pub async fn examine(
             return;
         }
     }
-    let local = config.http.webhook_listen.unwrap_or(config.http.listen);
-    match knock(client, &format!("http://127.0.0.1:{}{PATH}", local.port()), connection).await {
+    let mut local = config.http.webhook_listen.unwrap_or(config.http.listen);
+    if local.ip().is_unspecified() {
+        local.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    match knock(client, &format!("http://{local}{PATH}"), connection).await {
         Door::Opens => {
             findings.good("webhook", format!("bellwire's own door on port {} verifies", local.port()))
         }
