@@ -14,7 +14,7 @@ use crate::config::{Config, Connection, Wishes, read, secret};
 /// A first configuration; what stands in it is replaced by answers.
 const FIRST: &str = include_str!("first.toml");
 /// In the commented example that the package installs: with both a configuration is nobody's yet.
-const EXAMPLE: [&str; 2] = ["phone_number_id = \"109876543210123\"", "name = \"Corner Bakery\""];
+const EXAMPLE: [&str; 2] = ["phone_number_id = \"109876543210123\"", "id = \"giorgi\""];
 /// The first line of a configuration whose questions are not all answered.
 const UNFINISHED: &str = "# Unfinished: `bellwire setup` goes on here.\n";
 /// Hexadecimal digits of 16 bytes: nobody guesses it.
