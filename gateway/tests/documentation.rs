@@ -100,10 +100,13 @@ fn every_command_that_is_named_exists() {
         |name: &str| name == "help" || program.get_subcommands().any(|command| command.get_name() == name);
     let mut wrong = Vec::new();
     for (path, page) in pages().into_iter().chain([(PathBuf::from("../README.md"), text("README.md"))]) {
-        let (mut in_block, mut spans) = (false, Vec::new());
+        let (mut in_block, mut is_console, mut spans) = (false, false, Vec::new());
         for line in page.lines() {
             if line.trim_start().starts_with("```") {
                 in_block = !in_block;
+                is_console = line.ends_with("console");
+            } else if in_block && is_console && !line.starts_with("$ ") {
+                // what the program said
             } else if in_block {
                 spans.push(line);
             } else {
