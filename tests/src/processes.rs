@@ -227,10 +227,16 @@ pub struct Simulator(Child);
 impl Simulator {
     #[must_use]
     pub fn start(site: &Site) -> Self {
+        Self::start_with(site, &[])
+    }
+
+    #[must_use]
+    pub fn start_with(site: &Site, more: &[&str]) -> Self {
         let (listen, webhook) = (format!("127.0.0.1:{}", site.api_port), site.url("/webhook/whatsapp"));
         let process = Command::new(binary())
             .args(["simulator", "--listen", &listen, "--webhook", &webhook, "--app-secret", "secret"])
             .args(["--verify-token", "my-verify-token", "--access-token", "token"])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

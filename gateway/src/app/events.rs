@@ -24,6 +24,11 @@ pub async fn run(
     let mut batch = Vec::with_capacity(BATCH);
     while notices.recv_many(&mut batch, BATCH).await > 0 {
         let mut events = Vec::new();
+        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false }))
+            && shared.durably(crate::store::Store::free_packets).await.is_none()
+        {
+            return;
+        }
         for notice in batch.drain(..) {
             match notice {
                 Notice::Message { event, ack } => events.push((event, ack)),

@@ -68,7 +68,7 @@ async fn examine_token(
 ) -> Option<Option<String>> {
     let token = escape(api.access_token.expose_secret());
     let url = format!("{}/{}/debug_token?input_token={token}", api.url, api.version);
-    let answered = client.fetch(Method::GET, &url, Some(&api.access_token), None).await;
+    let answered = client.request(Method::GET, &url, Some(&api.access_token), None).await;
     if let Some(date) = answered.as_ref().ok().and_then(|answered| answered.date) {
         judge_skew(findings, date, SystemClock.now());
     }

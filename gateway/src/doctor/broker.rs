@@ -15,7 +15,7 @@ const SAVE_MAX_S: u64 = 300;
 
 pub async fn examine(findings: &mut Findings, mqtt: &Mqtt) {
     let place = format!("{}:{}", mqtt.host, mqtt.port);
-    let settings = Settings::from_config(mqtt, Vec::new(), String::new());
+    let settings = Settings::from_config(mqtt, Vec::new());
     match settings {
         Err(error) => findings.fail("broker", format!("{error:#}"), "correct the [mqtt] section"),
         Ok(settings) => match probe(settings).await {

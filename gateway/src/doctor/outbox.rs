@@ -16,7 +16,7 @@ const LOOK_AT: u32 = 500;
 
 pub async fn examine(findings: &mut Findings, config: &Config, client: &Client) {
     let url = format!("http://{}/readyz", config.http.listen);
-    match client.fetch(Method::GET, &url, None, None).await {
+    match client.request(Method::GET, &url, None, None).await {
         Err(_) => findings.warn(
             "daemon",
             "it is not running",

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::Findings;
 use super::account::{Account, report};
 use crate::alert::form::{Facts, Listed, obstacle};
 use crate::alert::message::Template;
 use crate::config::{Config, Connection};
+use crate::whatsapp::catalogue;
 use crate::whatsapp::client::Client;
+use crate::whatsapp::graph::NoAnswer;
 
 /// Meta allows 250 templates before verification and 6,000 after; a page has 100.
 const PAGES_MAX: usize = 60;
@@ -31,7 +31,7 @@ pub async fn examine(
         );
     }
     let Some(business) = connection.business_account_id.as_ref().filter(|_| !with.is_empty()) else { return };
-    let known = match catalogue(business, account, client).await {
+    let known = match read_all(business, account, client).await {
         Ok(known) => known,
         Err(error) => {
             report(findings, "templates", "the templates cannot be read", &error);
@@ -52,26 +52,16 @@ pub async fn examine(
 
 type Known = BTreeMap<(String, String), Facts>;
 
-async fn catalogue(
-    business: &str,
-    account: &Account,
-    client: &Client,
-) -> Result<Known, crate::whatsapp::graph::NoAnswer> {
+async fn read_all(business: &str, account: &Account, client: &Client) -> Result<Known, NoAnswer> {
     let mut known = Known::new();
-    let mut after = String::new();
+    let mut after = None;
     for _ in 0..PAGES_MAX {
-        let path = format!(
-            "{business}/message_templates?fields=name,language,status,category,components,parameter_format&limit=100{after}"
-        );
-        let page = client.ask(&account.api, &path).await?;
-        let items = page["data"].as_array().into_iter().flatten();
-        known.extend(items.filter_map(|item| {
-            let name = (item["name"].as_str()?.to_owned(), item["language"].as_str()?.to_owned());
-            Some((name, facts(item)))
-        }));
-        match (page["paging"]["next"].as_str(), page["paging"]["cursors"]["after"].as_str()) {
-            (Some(_), Some(cursor)) => after = format!("&after={}", crate::whatsapp::graph::escape(cursor)),
-            (_, _) => break,
+        let page =
+            catalogue::read(&client.ask(&account.api, &catalogue::path(business, after.as_deref())).await?);
+        known.extend(page.templates.into_iter().map(|(name, language, facts)| ((name, language), facts)));
+        after = page.after;
+        if after.is_none() {
+            break;
         }
     }
     Ok(known)
@@ -96,51 +86,5 @@ fn judge(findings: &mut Findings, template: &Template, known: &Known) {
             ),
             "word it as the report of something that happened, and submit it as utility",
         );
-    }
-}
-
-/// What of a template matters to us.
-fn facts(item: &Value) -> Facts {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let components: Vec<&Value> = item["components"].as_array().into_iter().flatten().collect();
-    let component = |kind: &str| components.iter().copied().find(|one| one["type"] == kind);
-    let blanks =
-        component("BODY").map(|body| blanks(body["text"].as_str().unwrap_or_default())).unwrap_or_default();
-    let named = item["parameter_format"] == "NAMED";
-    let header = component("HEADER").filter(|header| {
-        header["format"] != "TEXT" || header["text"].as_str().is_some_and(|text| text.contains("{{"))
-    });
-    let buttons = component("BUTTONS").and_then(|buttons| buttons["buttons"].as_array());
-    let quick = buttons.into_iter().flatten().filter(|button| button["type"] == "QUICK_REPLY").count();
-    Facts {
-        status: text(&item["status"]),
-        category: text(&item["category"]),
-        parameters: u32::try_from(blanks.len()).unwrap_or(u32::MAX),
-        names: if named { blanks } else { Vec::new() },
-        header: header.map(|header| text(&header["format"])),
-        quick_replies: u32::try_from(quick).unwrap_or(u32::MAX),
-    }
-}
-
-/// What stands between `{{` and `}}`, each once.
-fn blanks(text: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for rest in text.split("{{").skip(1) {
-        let Some((name, _)) = rest.split_once("}}") else { continue };
-        if !found.iter().any(|known| known == name.trim()) {
-            found.push(name.trim().to_owned());
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blanks_are_counted_once() {
-        assert_eq!(blanks("{{1}}: {{2}} since {{1}}"), ["1", "2"]);
-        assert_eq!(blanks("no {{ site }} here {{"), ["site"]);
     }
 }

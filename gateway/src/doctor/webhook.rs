@@ -103,7 +103,7 @@ async fn knock(client: &Client, url: &str, connection: &Connection) -> Door {
         "hub.mode=subscribe&hub.challenge={challenge}&hub.verify_token={}",
         escape(token.expose_secret())
     );
-    match client.fetch(Method::GET, &format!("{url}{mark}{query}"), None, None).await {
+    match client.request(Method::GET, &format!("{url}{mark}{query}"), None, None).await {
         Err(error) => Door::Silent(error.to_string()),
         Ok(answered) if !answered.status.is_success() => Door::Answers(answered.status.as_u16()),
         Ok(answered) if answered.body.as_ref() == challenge.as_bytes() => Door::Opens,

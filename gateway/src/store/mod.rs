@@ -3,6 +3,8 @@
 
 /// Events, alerts and their messages: what the intake commits.
 mod accept;
+/// What Meta tells of accounts and numbers, and what they cost.
+mod account;
 /// What people decide: retry, hold, cancel, a message by hand.
 mod act;
 /// The first eight bytes of SHA-256 over a row's content.
@@ -15,10 +17,16 @@ mod due;
 mod inbox;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// Files that came with events.
+mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
 mod open;
-/// Messages on their way: attempts, outcomes, receipts.
+/// Messages on their way: attempts and outcomes.
 mod outbox;
+/// What is learned of people.
+mod people;
+/// What WhatsApp reports of a message.
+mod receipts;
 /// The reserve on disk that a full disk is cleaned with.
 mod reserve;
 /// Old rows go, a few at a time.
@@ -29,7 +37,9 @@ mod thread;
 mod window;
 
 pub use accept::Accepted;
+pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
+pub use people::Identity;
 pub use thread::{Gone, Handle, StoreThread};

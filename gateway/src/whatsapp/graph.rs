@@ -43,19 +43,19 @@ impl Client {
     /// Asks about a node: `path` begins after the version, and carries its query.
     pub async fn ask(&self, api: &Api, path: &str) -> Result<Value, NoAnswer> {
         let url = format!("{}/{}/{path}", api.url, api.version);
-        let answered = self.fetch(Method::GET, &url, Some(&api.access_token), None).await?;
+        let answered = self.request(Method::GET, &url, Some(&api.access_token), None).await?;
         answered.json()
     }
 
     /// Changes something about a node.
     pub async fn tell(&self, api: &Api, path: &str, body: &Value) -> Result<Value, NoAnswer> {
         let url = format!("{}/{}/{path}", api.url, api.version);
-        let answered = self.fetch(Method::POST, &url, Some(&api.access_token), Some(body)).await?;
+        let answered = self.request(Method::POST, &url, Some(&api.access_token), Some(body)).await?;
         answered.json()
     }
 
     /// One request to any address.
-    pub async fn fetch(
+    pub async fn request(
         &self,
         method: Method,
         url: &str,
