@@ -15,7 +15,7 @@ impl Store {
     pub fn export(&self, contact: &ContactId) -> Result<Value> {
         let list = |sql: &str| -> Result<Vec<Value>> {
             let mut select = self.sql.prepare(sql)?;
-            let names: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+            let names: Vec<String> = select.column_names().map(str::to_owned).collect();
             let rows = select.query_map([&contact.0], |row| {
                 let mut object = serde_json::Map::new();
                 for (index, name) in names.iter().enumerate() {
