@@ -19,6 +19,8 @@ mod erase;
 mod inbox;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// How far the newest commit went, in a file of its own.
+mod mark;
 /// Files that came with events.
 mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
@@ -33,6 +35,8 @@ mod receipts;
 mod reserve;
 /// Old rows go, a few at a time.
 mod retention;
+/// A damaged database is set aside, and what can be read is taken over.
+mod salvage;
 /// The thread that owns the connection and commits in groups.
 mod thread;
 /// The 24 h window, and the catalogue of templates for outside it.
