@@ -15,6 +15,10 @@ mod commands;
 mod due;
 /// Webhook bodies, and the replies in them.
 mod inbox;
+/// Passwords, sessions, tokens and the audit of the page and the API.
+mod keys;
+/// Lists for the page and the API: newest first, a page at a time.
+mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
@@ -27,6 +31,10 @@ mod people;
 mod reserve;
 /// Old rows go, a few at a time.
 mod retention;
+/// Rows as JSON.
+mod rows;
+/// One alert's or message's whole story, and the summaries of the first page.
+mod summary;
 /// The thread that owns the connection and commits in groups.
 mod thread;
 /// The 24 h window, and the catalogue of templates for outside it.
@@ -35,6 +43,8 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
+pub use keys::{AuditEntry, Posted};
+pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
