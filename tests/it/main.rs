@@ -24,6 +24,8 @@ mod round_trip;
 mod scripted_broker;
 /// The simulated Cloud API, judged by Meta's facts.
 mod simulator;
+/// The page and the API: attacks, tokens, events, speed.
+mod web;
 /// The webhook's door.
 mod webhook;
 /// Templates outside the 24 h window, digests, STOP.
