@@ -88,14 +88,14 @@ impl Inner {
                 self.store(move |store| store.list_messages(&listing)).await
             }
             Question::Message(id) => {
-                self.found(format!("message {id}"), move |store| store.message_story(id)).await
+                self.found(format!("message {id}"), move |store| store.whole_message(id)).await
             }
             Question::Alerts(filter) => {
                 let listing = listing(&filter)?;
                 self.store(move |store| store.list_alerts(&listing)).await
             }
             Question::Alert(id) => {
-                self.found(format!("alert {id}"), move |store| store.alert_story(id)).await
+                self.found(format!("alert {id}"), move |store| store.whole_alert(id)).await
             }
             Question::Commands(filter) => {
                 let listing = listing(&Filter { state: None, ..filter.clone() })?;
@@ -105,7 +105,7 @@ impl Inner {
             Question::Audit(filter) => {
                 let listing = listing(&filter)?;
                 let before = listing.before.map(|cursor| cursor.id);
-                let rows = self.store(move |store| store.audit(before, listing.limit)).await?;
+                let rows = self.store(move |store| store.changes(before, listing.limit)).await?;
                 let full = rows.len() == listing.limit as usize;
                 let next = rows.last().filter(|_| full).map(|row| row["id"].to_string());
                 Ok(json!({ "items": rows, "next": next }))
@@ -164,7 +164,7 @@ impl Inner {
                 let entry = entry(&who, "revoke token", id, "done");
                 let revoked = self.store(move |store| {
                     let revoked = store.revoke_token(id, SystemClock.now())?;
-                    store.record(&entry, SystemClock.now()).map(|()| revoked)
+                    store.record_change(&entry, SystemClock.now()).map(|()| revoked)
                 });
                 match revoked.await? {
                     true => Ok(json!({ "id": id })),
@@ -189,11 +189,13 @@ impl Inner {
             let outcome = match change(store, MessageId(id), now) {
                 Err(ActError::Sql(error)) => return Err(error),
                 Err(refusal @ ActError::NoSuchMessage(_)) => Err(Trouble::NotFound(refusal.to_string())),
-                Err(refusal @ ActError::NotPossible(..)) => Err(Trouble::NotPossible(refusal.to_string())),
+                Err(refusal @ (ActError::NotPossible(..) | ActError::PartOfDigest(..))) => {
+                    Err(Trouble::NotPossible(refusal.to_string()))
+                }
                 Ok(()) => Ok(()),
             };
             let words = outcome.as_ref().map_or_else(Trouble::to_string, |()| "done".to_owned());
-            store.record(&entry(&who, deed, format!("message {id}"), &words), now)?;
+            store.record_change(&entry(&who, deed, format!("message {id}"), &words), now)?;
             Ok(outcome)
         });
         decided.await??;

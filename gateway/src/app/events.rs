@@ -36,6 +36,11 @@ pub async fn run(
             count = notices.recv_many(&mut batch, BATCH) => if count == 0 { return },
             Some((event, poster)) = handed.recv() => events.push((event, Some(Waiting::Poster(poster)))),
         }
+        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false }))
+            && shared.durably(crate::store::Store::free_packets).await.is_none()
+        {
+            return;
+        }
         for notice in batch.drain(..) {
             match notice {
                 Notice::Message { event, ack } => events.push((event, ack.map(Waiting::Broker))),

@@ -2,7 +2,7 @@
 
 use super::desk::Counter;
 use crate::http::{Answer, Keys, SESSION, Scope, Who};
-use crate::store::{AuditEntry, Store};
+use crate::store::{Change, Store};
 use crate::time::{Clock, SystemClock};
 
 impl Keys for Counter {
@@ -60,21 +60,21 @@ impl Counter {
     /// The change and its audit entry, both or neither.
     fn recorded<T: Send + 'static>(
         &self,
-        entry: AuditEntry,
+        entry: Change,
         change: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<T> {
         self.answer(|inner| async move {
             inner
                 .store(move |store| {
                     let changed = change(store)?;
-                    store.record(&entry, SystemClock.now()).map(|()| changed)
+                    store.record_change(&entry, SystemClock.now()).map(|()| changed)
                 })
                 .await
         })
     }
 }
 
-pub(super) fn entry(who: &Who, deed: &'static str, subject: impl ToString, outcome: &str) -> AuditEntry {
+pub(super) fn entry(who: &Who, deed: &'static str, subject: impl ToString, outcome: &str) -> Change {
     let (who, address) = (who.name.clone(), who.address.clone());
-    AuditEntry { who, address, deed, subject: subject.to_string(), outcome: outcome.to_owned() }
+    Change { who, address, deed, subject: subject.to_string(), outcome: outcome.to_owned() }
 }

@@ -17,6 +17,8 @@ mod facts;
 mod inbox;
 /// Passwords, sessions, tokens.
 mod keys;
+/// Files on their way out.
+mod media;
 /// Numbers for `/metrics`.
 mod metrics;
 /// The outbox's sender.

@@ -11,13 +11,13 @@ use crate::time::Timestamp;
 /// How long the answer to an idempotency key is remembered: a client that tries longer has a new event.
 const POSTED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// Rows of the audit that are kept; at ten changes a day that is 27 years.
-const AUDIT_MAX: i64 = 100_000;
+const CHANGES_MAX: i64 = 100_000;
 /// A token's last use is written at most this often.
 const USED_EVERY: Duration = Duration::from_secs(3_600);
 
 /// A change, and who made it.
 #[derive(Debug, Clone)]
-pub struct AuditEntry {
+pub struct Change {
     pub who: String,
     pub address: String,
     pub deed: &'static str,
@@ -106,20 +106,20 @@ impl Store {
             .map(|changed| changed > 0)
     }
 
-    pub fn record(&self, entry: &AuditEntry, now: Timestamp) -> Result<()> {
+    pub fn record_change(&self, entry: &Change, now: Timestamp) -> Result<()> {
         let id = self
             .sql
             .prepare_cached(
-                "INSERT INTO audit (at, who, address, deed, subject, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO change (at, who, address, deed, subject, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .insert(params![now.0, entry.who, entry.address, entry.deed, entry.subject, entry.outcome])?;
-        self.sql.prepare_cached("DELETE FROM audit WHERE id <= ?1")?.execute([id - AUDIT_MAX]).map(drop)
+        self.sql.prepare_cached("DELETE FROM change WHERE id <= ?1")?.execute([id - CHANGES_MAX]).map(drop)
     }
 
     /// Newest first, those before `before`.
-    pub fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<Value>> {
+    pub fn changes(&self, before: Option<i64>, limit: u32) -> Result<Vec<Value>> {
         self.rows(
-            "SELECT id, at, who, address, deed, subject, outcome FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+            "SELECT id, at, who, address, deed, subject, outcome FROM change WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
             &[&before.unwrap_or(i64::MAX), &limit],
         )
     }

@@ -21,12 +21,16 @@ mod keys;
 mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// Files that came with events.
+mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
 mod open;
-/// Messages on their way: attempts, outcomes, receipts.
+/// Messages on their way: attempts and outcomes.
 mod outbox;
 /// What is learned of people.
 mod people;
+/// What WhatsApp reports of a message.
+mod receipts;
 /// The reserve on disk that a full disk is cleaned with.
 mod reserve;
 /// Old rows go, a few at a time.
@@ -43,7 +47,7 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
-pub use keys::{AuditEntry, Posted};
+pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};

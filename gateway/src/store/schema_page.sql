@@ -20,7 +20,7 @@ CREATE TABLE token (
 ) STRICT;
 
 -- Every change that somebody made on the page or through the API.
-CREATE TABLE audit (
+CREATE TABLE change (
     id INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     who TEXT NOT NULL,                  -- page, or token NAME
@@ -43,5 +43,5 @@ CREATE INDEX message_contact ON message (contact);
 CREATE INDEX message_waiting ON message (state) WHERE state IN ('queued', 'sending', 'unknown', 'held');
 CREATE INDEX message_ended ON message (state) WHERE state IN ('failed', 'expired', 'cancelled');
 CREATE INDEX reply_at ON reply (at);
-CREATE INDEX reply_contact ON reply (contact, at);
+CREATE INDEX reply_person ON reply (contact, at);
 CREATE INDEX command_alert ON command (alert);

@@ -17,7 +17,7 @@ const COUNTED_MAX: i64 = 50_000;
 
 impl Store {
     /// A message of ours with its event, attempts, receipts, and what was done with its buttons.
-    pub fn message_story(&self, id: i64) -> Result<Option<Value>> {
+    pub fn whole_message(&self, id: i64) -> Result<Option<Value>> {
         let sql = "SELECT m.id, m.created_at AS at, m.contact, m.connection, m.state, m.reason, m.severity, m.changed_at,
                  m.attempts, m.possible_duplicate AS \"possible_duplicate?\", m.code, m.fbtrace_id, m.form, m.held_for,
                  m.alert, m.digest, m.expires_at, m.not_before, m.on_unknown, m.content AS \"content:json\", a.rule,
@@ -49,7 +49,7 @@ impl Store {
     }
 
     /// An alert with its event, its messages and the commands that it led to.
-    pub fn alert_story(&self, id: i64) -> Result<Option<Value>> {
+    pub fn whole_alert(&self, id: i64) -> Result<Option<Value>> {
         let sql = "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, e.topic, e.source,
                  e.received_at, substr(CAST(e.payload AS TEXT), 1, 4096) AS payload, e.payload_bytes
              FROM alert a JOIN event e ON e.id = a.event WHERE a.id = ?1";

@@ -81,7 +81,7 @@ fn a_form_of_another_site_does_nothing() {
     assert_eq!(site.count("SELECT count(*) FROM message WHERE state = 'held'"), 1);
     let another = log_in(&site);
     check(&[&another], &right, 403); // a proof belongs to its session
-    assert_eq!(site.count("SELECT count(*) FROM audit WHERE deed = 'hold' AND outcome = 'done'"), 1);
+    assert_eq!(site.count("SELECT count(*) FROM change WHERE deed = 'hold' AND outcome = 'done'"), 1);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn guessing_takes_longer_each_time() {
     assert_eq!(right.status, 429, "even the right one waits");
     assert!(right.header("retry-after").is_some());
     wait_for(10, "the audit", || {
-        (site.count("SELECT count(*) FROM audit WHERE deed = 'log in' AND outcome LIKE '%wrong%'") == 5)
+        (site.count("SELECT count(*) FROM change WHERE deed = 'log in' AND outcome LIKE '%wrong%'") == 5)
             .then_some(())
     });
 }
