@@ -73,7 +73,7 @@ fn fill(sql: &rusqlite::Connection) {
                  raised_at + 3000, 'WhatsApp reports: read', 1, 1, x'00' FROM alert;
          INSERT INTO sent SELECT 'wamid.' || id, id, 1 FROM message;
          INSERT INTO attempt SELECT id, 1, created_at, 'free', created_at + 200, 'Meta accepted it', 200, NULL, NULL FROM message;
-         INSERT INTO receipt SELECT 'wamid.' || m.id, s.status, m.id, m.created_at + 1000, NULL FROM message m,
+         INSERT INTO receipt (wamid, status, message, at, reason) SELECT 'wamid.' || m.id, s.status, m.id, m.created_at + 1000, NULL FROM message m,
              (SELECT 'sent' AS status UNION ALL SELECT 'delivered' UNION ALL SELECT 'read') s;
          INSERT INTO reply SELECT 'wamid.in.' || id, 1, created_at + 5000, contact, 'text', 'ok ' || id, 'nothing', NULL FROM message WHERE id % 10 = 0;
          INSERT INTO command SELECT NULL, wamid, contact, CAST(substr(wamid, 10) AS INTEGER), 'stop', 'site/bar/freezer/2/set', 'off', 0, at, at + 60000, 'published', at, NULL, x'00' FROM reply;
