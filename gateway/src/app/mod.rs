@@ -27,6 +27,8 @@ mod sending;
 mod shared;
 /// What an event would lead to.
 mod trial;
+/// What systemd hears.
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 pub use shared::Fatal;
+pub use watchdog::ready;
 
 use crate::alert::intake::Judge;
 use crate::alert::route;
@@ -109,6 +112,7 @@ pub async fn run(
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
+    let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
     let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
@@ -127,6 +131,7 @@ pub async fn run(
         reason = failing.failed() => Some(reason),
         _ = async { drop(stop.wait_for(|stop| *stop).await) } => None,
     };
+    watchdog::stopping();
     // Intake ends first, so that nothing new is accepted; what is under way may finish; then the store closes.
     link.stop().await;
     drop(link);
@@ -137,7 +142,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, housekeeping, catalogue, telling] {
+    for task in [intake, dispatch, inbox, housekeeping, catalogue, telling, watchdog] {
         task.abort();
     }
     thread.close().await;
