@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{self, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -113,6 +113,9 @@ async fn admit(front: &Front, address: IpAddr, request: &Parts) -> Result<Caller
     check_host(front, headers)?;
     if path.starts_with("/assets/") {
         return Ok(Caller::Nobody);
+    }
+    if request.extensions.get::<MatchedPath>().is_none() && !api {
+        return Ok(Caller::Nobody); // nothing is there, and nobody needs a password to be told
     }
     if !request.method.is_safe() {
         check_origin(headers)?;
