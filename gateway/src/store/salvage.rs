@@ -204,3 +204,100 @@ fn mend_references(sql: &Connection) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Dice;
+    use crate::time::Timestamp;
+
+    const ROWS: i64 = 400;
+
+    /// A database of 400 webhooks, each on pages of its own, folded in and closed.
+    fn filled() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        store
+            .transaction(|store| {
+                (0..ROWS).try_for_each(|_| store.keep_webhook(&[b'x'; 3_000], Timestamp(1)).map(drop))
+            })
+            .expect("filled");
+        store.mark();
+        drop(store);
+        directory
+    }
+
+    /// Overwrites bytes, opens, and tells how many webhooks came through, and what was found.
+    fn after_damage(at: usize, bytes: usize) -> (i64, Vec<String>) {
+        let directory = filled();
+        let path = directory.path().join("bellwire.db");
+        let file = File::options().write(true).open(&path).expect("the file");
+        file.write_all_at(&vec![0xff; bytes], at as u64).expect("damaged");
+        suspect(directory.path());
+        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens again");
+        assert!(directory.path().join("bellwire.db.corrupt-1").exists(), "the old file is kept for a person");
+        let left = store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
+        (left, store.findings.clone())
+    }
+
+    #[test]
+    fn a_lost_header_costs_no_row() {
+        let (left, found) = after_damage(0, HEADER_BYTES);
+        assert_eq!(left, ROWS, "{found:?}");
+    }
+
+    #[test]
+    fn a_lost_first_page_costs_no_row() {
+        let (left, found) = after_damage(0, PAGE_BYTES);
+        assert_eq!(left, ROWS, "{found:?}");
+    }
+
+    #[test]
+    fn pages_lost_in_the_middle_cost_what_was_on_them() {
+        let (left, found) = after_damage(600 * 1024, 5 * PAGE_BYTES);
+        assert!(left >= ROWS - 10 && left < ROWS, "{left}: {found:?}");
+        assert!(found[0].contains("has been set aside as"), "{found:?}");
+    }
+
+    #[test]
+    fn a_file_of_noise_starts_anew_and_says_so() {
+        let (left, found) = after_damage(0, 8 * 1024 * 1024);
+        assert_eq!(left, 0);
+        assert!(found[0].contains("nothing in it could be read"), "{found:?}");
+        assert!(found[1].contains("400 webhooks"), "the mark tells how many are gone: {found:?}");
+    }
+
+    #[test]
+    fn what_is_sound_is_left_alone_after_a_suspicion() {
+        let directory = filled();
+        suspect(directory.path());
+        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        assert!(store.findings.is_empty() && !directory.path().join(SUSPECT).exists());
+    }
+
+    /// RELIABILITY E12: one flipped bit in the log drops every commit after it, and SQLite says nothing.
+    #[test]
+    fn commits_that_a_flipped_bit_drops_are_counted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let copy = tempfile::tempdir().expect("a directory");
+        let mut store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        store.sql.execute_batch("PRAGMA wal_autocheckpoint = 0").expect("set");
+        store.take_mark().expect("taken");
+        for _ in 0..20 {
+            store.transaction(|store| store.keep_webhook(b"webhook", Timestamp(1))).expect("received");
+            store.mark();
+        }
+        for file in std::fs::read_dir(directory.path()).expect("files").map(|file| file.expect("a file")) {
+            std::fs::copy(file.path(), copy.path().join(file.file_name())).expect("copied"); // as a power cut leaves it
+        }
+        let log = copy.path().join("bellwire.db-wal");
+        let mut bytes = std::fs::read(&log).expect("the log");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&log, bytes).expect("written");
+        let store = Store::open(copy.path(), &mut Dice::seeded(1)).expect("opens, and SQLite has no complaint");
+        let left: i64 = store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
+        assert!(left < 20);
+        assert!(store.findings[0].contains(&format!("{} webhooks", 20 - left)), "{left}: {:?}", store.findings);
+    }
+}
