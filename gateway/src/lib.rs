@@ -11,6 +11,7 @@ pub mod demo;
 pub mod doctor;
 pub mod http;
 pub mod ids;
+pub mod log;
 pub mod mqtt;
 pub mod setup;
 pub mod store;

@@ -18,6 +18,8 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// Forty faults.
+mod faults;
 /// A person is forgotten when they ask.
 mod forget;
 /// The MQTT adapter with a real broker.

@@ -23,6 +23,7 @@ pub struct Metrics {
     webhooks: Family<Labels, Counter>,
     commands: Family<Labels, Counter>,
     messages: Family<Labels, Gauge>,
+    lines_dropped: Gauge,
 }
 
 impl Metrics {
@@ -37,6 +38,7 @@ impl Metrics {
             webhooks: Family::default(),
             commands: Family::default(),
             messages: Family::default(),
+            lines_dropped: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("bellwire_events_received", "Events taken from the broker", metrics.events.clone());
@@ -55,6 +57,11 @@ impl Metrics {
         registry.register("bellwire_webhooks", "Webhook posts by answer", metrics.webhooks.clone());
         registry.register("bellwire_commands", "Commands by outcome", metrics.commands.clone());
         registry.register("bellwire_outbox_messages", "Messages by state", metrics.messages.clone());
+        registry.register(
+            "bellwire_log_lines_dropped",
+            "Log lines that the journal did not take in time",
+            metrics.lines_dropped.clone(),
+        );
         metrics
     }
 
@@ -84,6 +91,7 @@ impl Metrics {
 
     /// The text format; message counts are read from the outbox at the time of asking.
     pub fn text(&self, counts: &[(String, i64)]) -> String {
+        self.lines_dropped.set(i64::try_from(crate::log::dropped()).unwrap_or(i64::MAX));
         self.messages.clear();
         for (state, count) in counts {
             self.messages.get_or_create(&vec![("state", state.clone())]).set(*count);

@@ -295,9 +295,15 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&log, bytes).expect("written");
-        let store = Store::open(copy.path(), &mut Dice::seeded(1)).expect("opens, and SQLite has no complaint");
-        let left: i64 = store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
+        let store =
+            Store::open(copy.path(), &mut Dice::seeded(1)).expect("opens, and SQLite has no complaint");
+        let left: i64 =
+            store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
         assert!(left < 20);
-        assert!(store.findings[0].contains(&format!("{} webhooks", 20 - left)), "{left}: {:?}", store.findings);
+        assert!(
+            store.findings[0].contains(&format!("{} webhooks", 20 - left)),
+            "{left}: {:?}",
+            store.findings
+        );
     }
 }
