@@ -9,6 +9,7 @@ use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
+use crate::time::SystemClock;
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
@@ -20,7 +21,8 @@ pub async fn run(
     mut notices: mpsc::Receiver<Notice>,
     to_dispatch: mpsc::Sender<dispatch::Input>,
 ) {
-    let mut intake: Intake<AckToken> = Intake::new(judge);
+    let watch = judge.watch();
+    let mut intake: Intake<AckToken> = Intake::new(judge, watch);
     let mut batch = Vec::with_capacity(BATCH);
     while notices.recv_many(&mut batch, BATCH).await > 0 {
         let mut events = Vec::new();
@@ -37,7 +39,7 @@ pub async fn run(
             continue;
         }
         shared.metrics.events.inc_by(events.len() as u64);
-        for effect in intake.handle(Input::Arrived(events)) {
+        for effect in intake.handle(Input::Arrived(events), SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged
             }
@@ -54,12 +56,13 @@ async fn perform(
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
-            for effect in intake.handle(Input::Committed(batch)) {
+            for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
                     link.ack(token);
                 }
             }
         }
+        Effect::Watched { .. } => {}
         Effect::Acknowledge(token) => link.ack(token),
     }
     Some(())

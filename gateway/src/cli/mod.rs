@@ -9,6 +9,8 @@ mod demo;
 mod events;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
+/// Timed events with virtual time.
+mod replay;
 /// The daemon.
 mod run;
 /// A message by hand.

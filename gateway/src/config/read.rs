@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
-use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, rules, secret};
+use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, life, rota, rules, secret};
 use crate::alert::sender::RATE;
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
@@ -74,7 +74,8 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let slug = site.as_ref().map(|site| slug(&site.name)).unwrap_or_default();
     let mqtt = mqtt.and_then(|section| read_mqtt(section, folder, &slug, wishes));
     let connections = read_connections(root, folder, wishes);
-    let people = read_people(root);
+    let zone = site.as_ref().map(|site| site.time_zone.clone()).unwrap_or(jiff::tz::TimeZone::UTC);
+    let people = read_people(root, &zone);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let rules = rules::read(root, &people, &names);
     Some(Config { site: site?, http: http?, mqtt: mqtt?, connections, people, rules })
@@ -271,15 +272,17 @@ fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
     }
 }
 
-fn read_people(root: &Section) -> People {
+fn read_people(root: &Section, zone: &jiff::tz::TimeZone) -> People {
     let mut people = People::default();
     for section in root.sections("contact", "[[contact]]") {
         let id = section.required("id");
         let name = section.text("name").map(|text| text.value);
         let to = read_recipient(&section);
+        let quiet = life::read_quiet(&section);
         let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
         if let (Some(id), Some(to)) = (id, to) {
             let contact_id = ContactId(id.value.clone());
+            people.quiet.extend(quiet.map(|quiet| (contact_id.clone(), quiet)));
             if let Some(other) = people.contacts.values().find(|contact| contact.to == to) {
                 section.report(
                     id.offset,
@@ -312,7 +315,9 @@ fn read_people(root: &Section) -> People {
                 );
             }
         }
+        let rota = rota::read(&section, &members, zone);
         if let Some(id) = id {
+            people.rotas.extend(rota.map(|rota| (id.value.clone(), rota)));
             if people.contacts.contains_key(&ContactId(id.value.clone())) {
                 section.report(
                     id.offset,
