@@ -57,6 +57,22 @@ pub enum Effect {
     Forget(Slot),
 }
 
+impl Effect {
+    /// Whether it is more than memory: then the event that caused it is kept, too.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::Fired { .. }
+            | Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Send(_)
+            | Self::Publish { .. }
+            | Self::Post { .. } => true,
+            Self::Keep(_) | Self::Forget(_) => false,
+        }
+    }
+}
+
 /// A piece of the watch's memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {

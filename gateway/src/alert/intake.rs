@@ -107,6 +107,12 @@ impl<T> Intake<T> {
         Self { judge, watch, waiting: BTreeMap::new(), next: 0 }
     }
 
+    /// What an earlier process remembered.
+    pub fn restore(&mut self, kept: Vec<history::Kept>, now: Now) {
+        self.watch.restore(kept, now);
+        self.watch.begin(now.wall);
+    }
+
     /// When to say `Woke`.
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {
@@ -130,17 +136,19 @@ impl<T> Intake<T> {
                 self.watched(taken)
             }
             Input::Arrived(events) => {
+                let mut effects = self.watched(Vec::new()); // what the time until now brought is no event's doing
                 let batch = BatchId(self.next);
                 self.next += 1;
                 let (events, tokens): (Vec<Event>, Vec<Option<T>>) = events.into_iter().unzip();
                 self.waiting.insert(batch, tokens.into_iter().flatten().collect());
-                vec![Effect::Commit(
+                effects.push(Effect::Commit(
                     batch,
                     events
                         .into_iter()
                         .map(|event| self.judge.decide(event, &mut self.watch, now.wall))
                         .collect(),
-                )]
+                ));
+                effects
             }
             Input::Committed(batch) => {
                 self.waiting.remove(&batch).unwrap_or_default().into_iter().map(Effect::Acknowledge).collect()

@@ -1,6 +1,7 @@
 //! Broker notices: events to the intake, answers to the dispatch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -9,10 +10,15 @@ use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
-use crate::time::SystemClock;
+use crate::store::Accepted;
+use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
+/// Notes taken together: a digest of a flood has some hundred receipts.
+const NOTES: u32 = 200;
+/// A notice that was missed is made up for after this time, and a clock that was set is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 pub async fn run(
     shared: Arc<Shared>,
@@ -23,28 +29,57 @@ pub async fn run(
 ) {
     let watch = judge.watch();
     let mut intake: Intake<AckToken> = Intake::new(judge, watch);
+    let Some(kept) = shared.durably(crate::store::Store::kept).await else { return };
+    intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
-    while notices.recv_many(&mut batch, BATCH).await > 0 {
-        let mut events = Vec::new();
-        for notice in batch.drain(..) {
-            match notice {
-                Notice::Message { event, ack } => events.push((event, ack)),
-                about @ (Notice::Connected { .. }
-                | Notice::Disconnected { .. }
-                | Notice::Published { .. }
-                | Notice::Refused { .. }) => tell(&shared, about, &to_dispatch).await,
-            }
-        }
-        if events.is_empty() {
-            continue;
-        }
-        shared.metrics.events.inc_by(events.len() as u64);
-        for effect in intake.handle(Input::Arrived(events), SystemClock.both()) {
+    loop {
+        let now = SystemClock.now();
+        let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
+        let woken = tokio::select! {
+            taken = notices.recv_many(&mut batch, BATCH) => match taken {
+                0 => return,
+                _ => false,
+            },
+            () = shared.alerts.notified() => true,
+            () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
+        };
+        let input =
+            if woken { noted(&shared).await } else { arrived(&shared, &mut batch, &to_dispatch).await };
+        let Some(input) = input else { continue };
+        for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged
             }
         }
     }
+}
+
+async fn arrived(
+    shared: &Shared,
+    batch: &mut Vec<Notice>,
+    to_dispatch: &mpsc::Sender<dispatch::Input>,
+) -> Option<Input<AckToken>> {
+    let mut events = Vec::new();
+    for notice in batch.drain(..) {
+        match notice {
+            Notice::Message { event, ack } => events.push((event, ack)),
+            about @ (Notice::Connected { .. }
+            | Notice::Disconnected { .. }
+            | Notice::Published { .. }
+            | Notice::Refused { .. }) => tell(shared, about, to_dispatch).await,
+        }
+    }
+    shared.metrics.events.inc_by(events.len() as u64);
+    (!events.is_empty()).then_some(Input::Arrived(events))
+}
+
+/// What receipts, taps and operators wrote down; without any it is just later.
+async fn noted(shared: &Shared) -> Option<Input<AckToken>> {
+    let notes = shared.durably(|store| store.notes(NOTES)).await?;
+    if notes.len() == NOTES as usize {
+        shared.alerts.notify_one(); // there may be more
+    }
+    Some(if notes.is_empty() { Input::Woke } else { Input::Noted(notes) })
 }
 
 async fn perform(
@@ -62,7 +97,10 @@ async fn perform(
                 }
             }
         }
-        Effect::Watched { .. } => {}
+        Effect::Watched { effects, taken } => {
+            let accepted = shared.durably(move |store| store.watched(&effects, &taken)).await?;
+            wake(shared, &accepted);
+        }
         Effect::Acknowledge(token) => link.ack(token),
     }
     Some(())
@@ -77,11 +115,21 @@ async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
         }
     }
     let accepted = shared.durably(move |store| store.accept(&decisions)).await?;
-    shared.metrics.accepted(&accepted);
+    wake(shared, &accepted);
+    Some(())
+}
+
+fn wake(shared: &Shared, accepted: &Accepted) {
+    shared.metrics.accepted(accepted);
     if accepted.messages > 0 {
         shared.outbox.notify_one();
     }
-    Some(())
+    if accepted.commands > 0 {
+        shared.commands.notify_one();
+    }
+    if accepted.posts > 0 {
+        shared.posts.notify_one();
+    }
 }
 
 async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {

@@ -24,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 struct Read {
     statuses: usize,
     commands: usize,
+    notes: usize,
     nothing: Vec<String>,
 }
 
@@ -35,6 +36,9 @@ pub async fn run(shared: Arc<Shared>) {
             let Some(read) = read else { break };
             if read.commands > 0 {
                 shared.commands.notify_one();
+            }
+            if read.statuses + read.notes > 0 {
+                shared.alerts.notify_one();
             }
             if read.statuses > 0 {
                 shared.outbox.notify_one(); // a failed one may be due again
@@ -90,6 +94,10 @@ fn take(
                 Outcome::ReadOn { contact, message } => {
                     read.statuses += 1; // something new is due
                     read_on(store, contact, *message, now)?;
+                }
+                Outcome::Note { contact, note } => {
+                    read.notes += 1;
+                    tracing::info!(contact = %contact, ?note, "about an alert");
                 }
                 Outcome::Nothing { reason, .. } => {
                     tracing::info!(reason, "a message does not act");

@@ -11,6 +11,8 @@ mod events;
 mod inbox;
 /// Numbers for `/metrics`.
 mod metrics;
+/// Last resorts over HTTP.
+mod posting;
 /// The outbox's sender.
 mod sending;
 /// What all tasks share, and the one way to write.
@@ -29,7 +31,7 @@ use crate::alert::intake::Judge;
 use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
-use crate::http::{health_routes, serve, webhook_routes};
+use crate::http::{Poster, health_routes, serve, webhook_routes};
 use crate::mqtt;
 use crate::store::Store;
 use crate::time::SystemClock;
@@ -96,6 +98,8 @@ pub async fn run(
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
+    let poster = Poster::new().map_err(Fatal::Start)?;
+    let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
     let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
@@ -123,7 +127,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, housekeeping] {
+    for task in [intake, dispatch, inbox, posting, housekeeping] {
         task.abort();
     }
     thread.close().await;

@@ -40,6 +40,10 @@ pub struct Shared {
     pub inbox: Notify,
     /// A command was stored.
     pub commands: Notify,
+    /// Something is to be told to the alerts.
+    pub alerts: Notify,
+    /// Something is to be posted.
+    pub posts: Notify,
     state: Mutex<Condition>,
 }
 
@@ -71,6 +75,8 @@ impl Shared {
             outbox: Notify::new(),
             inbox: Notify::new(),
             commands: Notify::new(),
+            alerts: Notify::new(),
+            posts: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         }))
     }

@@ -74,10 +74,8 @@ fn read(line: &str, config: &Config) -> Result<Timed, String> {
     let at = time(&line.at)?;
     let what = match (&line.topic, line.act.as_deref()) {
         (Some(topic), None) => {
-            let payload = match line.payload.unwrap_or(Value::String(String::new())) {
-                Value::String(text) => text,
-                other => other.to_string(),
-            };
+            let payload = line.payload.unwrap_or(Value::String(String::new()));
+            let payload = payload.as_str().map_or_else(|| payload.to_string(), str::to_owned);
             let payload = Bytes::from(payload.into_bytes());
             What::Publish { topic: topic.clone(), payload, retained: line.retained, id: line.id }
         }

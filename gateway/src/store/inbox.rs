@@ -59,6 +59,7 @@ impl Store {
         let (contact, word, reason) = match outcome {
             Outcome::Command(command) => (Some(&command.contact), "command", None),
             Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),
+            Outcome::Note { contact, .. } => (Some(contact), "alert", None),
             Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason.as_str())),
         };
         self.sql.prepare_cached("INSERT INTO reply VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
@@ -74,7 +75,8 @@ impl Store {
             ],
         )?;
         match outcome {
-            Outcome::Command(command) => self.insert_command(&reply.wamid, command, now),
+            Outcome::Command(command) => self.insert_command(Some(&reply.wamid), command, now),
+            Outcome::Note { note, .. } => self.note(note, now),
             Outcome::ReadOn { .. } | Outcome::Nothing { .. } => Ok(()),
         }
     }

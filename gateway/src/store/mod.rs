@@ -5,6 +5,8 @@
 mod accept;
 /// What people decide: retry, hold, cancel, a message by hand.
 mod act;
+/// Alerts that have a life: what the watch keeps, decides and is told.
+mod alerts;
 /// The first eight bytes of SHA-256 over a row's content.
 mod checksum;
 /// Commands on their way to the broker.
@@ -19,6 +21,8 @@ mod look;
 mod open;
 /// Messages on their way: attempts, outcomes, receipts.
 mod outbox;
+/// Last resorts over HTTP.
+mod posts;
 /// The reserve on disk that a full disk is cleaned with.
 mod reserve;
 /// Old rows go, a few at a time.
@@ -30,6 +34,8 @@ mod window;
 
 pub use accept::Accepted;
 pub use act::ActError;
+pub use alerts::{AlertRow, AlertStory};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
+pub use posts::Post;
 pub use thread::{Gone, Handle, StoreThread};
