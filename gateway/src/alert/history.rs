@@ -112,6 +112,7 @@ pub enum Kind {
 /// A decision, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
+    Pending,
     Fired,
     Dropped,
     Clearing,
@@ -134,6 +135,7 @@ impl Why {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Pending => "pending",
             Self::Fired => "fired",
             Self::Dropped => "dropped",
             Self::Clearing => "clearing",

@@ -6,27 +6,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::alert::ident::Ident;
 use crate::alert::life::Life;
 use crate::alert::message::Template;
 use crate::alert::numbers::Numbers;
 use crate::alert::state::State;
 use crate::alert::topic::Bindings;
-use crate::ids::{ContactId, RuleName};
+use crate::ids::ContactId;
 use crate::time::Timestamp;
 
 /// Episodes that an alert remembers: enough to say "the third time today", and to see a pattern.
-const HISTORY_MAX: usize = 8;
+pub const HISTORY_MAX: usize = 8;
 /// Changes that flap detection may count, and so the limit of its configuration.
 pub const CHANGES_MAX: usize = 100;
 /// Identities of recent events: a broker sends at most 32 again after a break, and rarely all about one alert.
 const RECENT_MAX: usize = 16;
-
-/// What tells one alert from another: a rule, and the levels that its key names, as `area=bar unit=2`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Ident {
-    pub rule: RuleName,
-    pub key: String,
-}
 
 /// Stored as JSON, so that a restart goes on where the last process stopped.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -79,6 +73,8 @@ pub struct Firing {
     pub step: usize,
     pub told: BTreeMap<ContactId, Told>,
     pub told_at: Option<Timestamp>,
+    /// Something held it back from somebody who has still to be told.
+    pub owed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,7 +140,7 @@ pub enum Turn {
     /// It held for less than `for`.
     Dropped(Duration),
     Fired,
-    /// Once more while it fires.
+    /// Once more while it fires, or while `for` runs.
     Again,
     /// It does not hold any more, `keep_firing_for` runs.
     Clearing,
@@ -179,11 +175,7 @@ impl Alert {
                     self.phase = Phase::Idle;
                     return Turn::Dropped(since.until(now));
                 }
-                if since.until(now) >= life.pending_for {
-                    self.fire(since, now, worst)
-                } else {
-                    Turn::Pending
-                }
+                if since.until(now) >= life.pending_for { self.fire(since, now, worst) } else { Turn::Again }
             }
             Phase::Firing(firing) => {
                 if !seen.clears {
@@ -259,6 +251,7 @@ impl Alert {
             step: 0,
             told: BTreeMap::new(),
             told_at: None,
+            owed: false,
         }));
         Turn::Fired
     }
@@ -375,24 +368,6 @@ impl Reach {
             State::Queued | State::Sending | State::Unknown | State::Accepted | State::Sent | State::Held => {
                 None
             }
-        }
-    }
-}
-
-impl Ident {
-    /// The levels in the key's order; `-` for a rule whose alerts are one.
-    #[must_use]
-    pub fn of(rule: &RuleName, key: &[String], bindings: &Bindings) -> Self {
-        let level = |name: &String| format!("{name}={}", bindings.get(name).map_or("", String::as_str));
-        Self { rule: rule.clone(), key: key.iter().map(level).collect::<Vec<_>>().join(" ") }
-    }
-}
-
-impl std::fmt::Display for Ident {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.key.as_str() {
-            "" => write!(f, "{}", self.rule),
-            key => write!(f, "{} {key}", self.rule),
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod form;
 pub mod grouping;
 /// What the watch wants done, and why.
 pub mod history;
+/// What tells one alert from another.
+pub mod ident;
 /// Events in, decisions to the store, then the acknowledgement.
 pub mod intake;
 /// What the configuration says about the life of an alert.

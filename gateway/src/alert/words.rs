@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::alert::lifecycle::{Alert, Ending, Firing, Reach};
+use crate::alert::lifecycle::{Alert, Ending, Firing, HISTORY_MAX, Reach};
 use crate::alert::render::with_time;
 use crate::time::{Timestamp, duration_for_people};
 
@@ -19,15 +19,21 @@ pub fn fired(alert: &Alert, firing: &Firing, is_absence: bool, now: Timestamp, z
         let gap = duration_for_people(firing.since.until(now));
         return with_time(&format!("{text}\nNothing heard for {gap}"), firing.since, zone);
     }
-    let earlier = alert.history.iter().filter(|episode| episode.since.until(now) < LATELY).count();
-    if let Some(last) = alert.history.back().filter(|_| earlier > 0) {
-        let times = earlier + 1;
-        text += &format!(
-            "\n{times} times in 24 h, last over {} ago",
-            duration_for_people(last.over_at.until(now))
-        );
+    if let (Some(times), Some(last)) = (times(alert, alert.history.len() + 1, now), alert.history.back()) {
+        text += &format!("\n{times}, last over {} ago", duration_for_people(last.over_at.until(now)));
     }
     with_time(&text, firing.since, zone)
+}
+
+/// How often by now, when not for the first time. Beyond what the history holds all times are counted, so that two messages
+/// about two alarms in one minute never read the same.
+fn times(alert: &Alert, known: usize, now: Timestamp) -> Option<String> {
+    let lately = alert.history.iter().filter(|episode| episode.since.until(now) < LATELY).count();
+    match lately + known - alert.history.len() {
+        0 | 1 => None,
+        _ if lately >= HISTORY_MAX => Some(format!("{} times by now", alert.episode)),
+        times => Some(format!("{times} times in 24 h")),
+    }
 }
 
 /// It goes on, and nobody has said that they take care.
@@ -63,33 +69,38 @@ pub fn resolved(alert: &Alert, firing: &Firing, ending: &Ending, now: Timestamp,
     let length = duration_for_people(firing.since.until(now));
     let worst = firing.worst.map(|worst| format!(", worst {}", number(worst))).unwrap_or_default();
     let first = alert_line(&firing.text);
-    let more = if alert.flapping { " (it changes often)" } else { "" };
+    let more = times(alert, alert.history.len(), now).map(|times| format!(", {times}")).unwrap_or_default();
     with_time(&format!("✅ {how} after {length}{worst}{more}: {first}"), firing.since, zone)
 }
 
 /// Somebody takes care; `own`: told to the person who does.
 #[must_use]
-pub fn acknowledged(firing: &Firing, by: &str, own: bool) -> String {
+pub fn acknowledged(alert: &Alert, firing: &Firing, by: &str, own: bool, now: Timestamp) -> String {
     let first = alert_line(&firing.text);
-    if own { format!("👍 Noted, you take care: {first}") } else { format!("👍 {by} takes care: {first}") }
+    let more =
+        times(alert, alert.history.len() + 1, now).map(|times| format!(" ({times})")).unwrap_or_default();
+    if own {
+        format!("👍 Noted, you take care: {first}{more}")
+    } else {
+        format!("👍 {by} takes care: {first}{more}")
+    }
 }
 
 /// Said once, then no more until it is calm.
 #[must_use]
-pub fn flapping(alert: &Alert, changes: u32, within: Duration) -> String {
-    let first = alert_line(&alert.text);
-    format!(
-        "〰 Has changed {changes} times in {}: {first}\nNo more about it until it is calm.",
-        duration_for_people(within)
-    )
+pub fn flapping(alert: &Alert, changes: u32, within: Duration, now: Timestamp, zone: &TimeZone) -> String {
+    let (first, within) = (alert_line(&alert.text), duration_for_people(within));
+    let text =
+        format!("〰 Has changed {changes} times in {within}: {first}\nNo more about it until it is calm.");
+    with_time(&text, now, zone)
 }
 
 /// Flapping has ended.
 #[must_use]
-pub fn calm(alert: &Alert) -> String {
+pub fn calm(alert: &Alert, now: Timestamp, zone: &TimeZone) -> String {
     let first = alert_line(&alert.text);
     let state = if alert.firing().is_some() { "and it is still so" } else { "and it is over" };
-    format!("〰 Calm again, {state}: {first}")
+    with_time(&format!("〰 Calm again, {state}: {first}"), now, zone)
 }
 
 /// The first line says what it is.

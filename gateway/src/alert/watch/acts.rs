@@ -127,9 +127,11 @@ impl Watch {
             return Err(format!("{} has acknowledged it already", earlier.by));
         }
         firing.acknowledged = Some(Acknowledged { by: by.name.clone(), at: now });
+        let Some(alert) = self.alerts.get(ident) else { return Err(unknown(ident)) };
+        let Some(firing) = alert.firing() else { return Err(unknown(ident)) };
         let told: Vec<ContactId> = firing.told.keys().cloned().collect();
-        let (own, others) =
-            (words::acknowledged(firing, &by.name, true), words::acknowledged(firing, &by.name, false));
+        let words = |own| words::acknowledged(alert, firing, &by.name, own, now);
+        let (own, others) = (words(true), words(false));
         let what = format!("{} takes care", by.name);
         self.effects.push(Effect::Moved {
             alert: ident.clone(),

@@ -45,7 +45,7 @@ impl Watch {
             let until = silence.until.for_tables(&self.zone);
             let what = format!("not to {}: silenced by {} until {until}", to.id, silence.by);
             if line.kind == Kind::Fired {
-                self.owed.insert(line.alert.clone());
+                self.owe(&line.alert, true);
             }
             self.record(&line.alert, Why::Silenced, what, now);
             return false;
@@ -122,7 +122,6 @@ impl Watch {
                 firing.told.insert(to.id.clone(), Told { at: now, reach: Reach::Sent, text });
                 firing.told_at = Some(now);
             }
-            self.owed.remove(&line.alert);
         }
         self.touch(Slot::Alert(line.alert.clone()), now);
     }

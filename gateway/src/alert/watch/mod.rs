@@ -5,6 +5,8 @@
 mod acts;
 /// To one person: silences, quiet hours, and what was said before.
 mod deliver;
+/// Alerts that are told together.
+mod gather;
 /// Who is told what, and what holds it back.
 mod notify;
 /// What wakes the watch.
@@ -115,7 +117,7 @@ impl Watch {
             alert.shift(now.0 - ahead.0);
         }
         alert.seen_at = alert.seen_at.map(|_| now);
-        if alert.firing().is_some_and(|firing| firing.told.is_empty()) {
+        if alert.firing().is_some_and(|firing| firing.owed) {
             self.owed.insert(ident.clone());
         }
         self.alerts.insert(ident.clone(), alert);
@@ -235,7 +237,8 @@ impl Watch {
 
     fn turned(&mut self, ident: &Ident, turn: Turn, now: Timestamp) {
         match turn {
-            Turn::Pending | Turn::Again | Turn::Nothing => {}
+            Turn::Again | Turn::Nothing => {}
+            Turn::Pending => self.pending(ident, now),
             Turn::Dropped(after) => {
                 let what =
                     format!("the condition held for {} only, less than `for`", duration_for_people(after));

@@ -4,17 +4,22 @@ use std::collections::BTreeSet;
 
 use super::{Slot, Watch};
 use crate::alert::escalation::{self, Verdict};
-use crate::alert::grouping::{Line, Waiting};
+use crate::alert::grouping::Line;
 use crate::alert::history::{Effect, Kind, Why};
 use crate::alert::life::{Life, Target};
 use crate::alert::lifecycle::{Ending, Firing, Ident};
-use crate::alert::rule::{Rule, Severity};
+use crate::alert::rule::Rule;
 use crate::alert::words;
 use crate::contact::Contact;
 use crate::ids::{ContactId, RuleName};
 use crate::time::{Timestamp, duration_for_people};
 
 impl Watch {
+    pub(super) fn pending(&mut self, ident: &Ident, now: Timestamp) {
+        let text = self.alerts.get(ident).map(|alert| words::alert_line(&alert.text).to_owned());
+        self.record(ident, Why::Pending, format!("`for` runs: {}", text.unwrap_or_default()), now);
+    }
+
     pub(super) fn fired(&mut self, ident: &Ident, now: Timestamp) {
         let (Some(alert), Some(rule)) = (self.alerts.get(ident), self.rules.get(&ident.rule)) else { return };
         let Some(firing) = alert.firing() else { return };
@@ -40,23 +45,47 @@ impl Watch {
     pub(super) fn announce(&mut self, ident: &Ident, now: Timestamp) {
         let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
         let Some(life) = &rule.life else { return };
-        self.owed.remove(ident);
+        self.owe(ident, false);
+        let firing = self.alerts.get(ident).and_then(|alert| alert.firing());
+        if firing.is_none_or(|firing| firing.acknowledged.is_some()) {
+            return;
+        }
         if self.is_flapping(ident, &rule, life, now) || self.is_inhibited(ident, life, now) {
             return;
         }
         if let Some(grouping) = &life.group {
-            self.owed.insert(ident.clone());
+            self.owe(ident, true);
             self.gather(ident, &rule, grouping, None, now);
             return;
         }
         let Some(text) = self.fired_text(ident, life, now) else { return };
         let line = Line { alert: ident.clone(), kind: Kind::Fired, severity: rule.severity, text };
         for contact in self.on_duty(&rule.notify, now) {
-            self.deliver(&contact, vec![line.clone()], "", 0, now);
+            if !self.has_heard(ident, &contact.id) {
+                self.deliver(&contact, vec![line.clone()], "", 0, now);
+            }
         }
     }
 
-    fn fired_text(&self, ident: &Ident, life: &Life, now: Timestamp) -> Option<String> {
+    /// Whether this person was told before something held the alert back.
+    fn has_heard(&self, ident: &Ident, contact: &ContactId) -> bool {
+        let firing = self.alerts.get(ident).and_then(|alert| alert.firing());
+        firing.is_some_and(|firing| firing.told.contains_key(contact))
+    }
+
+    /// Notes that somebody has still to be told.
+    pub(super) fn owe(&mut self, ident: &Ident, owed: bool) {
+        if let Some(firing) = self.alerts.get_mut(ident).and_then(|alert| alert.firing_mut()) {
+            firing.owed = owed;
+        }
+        if owed {
+            self.owed.insert(ident.clone());
+        } else {
+            self.owed.remove(ident);
+        }
+    }
+
+    pub(super) fn fired_text(&self, ident: &Ident, life: &Life, now: Timestamp) -> Option<String> {
         let alert = self.alerts.get(ident)?;
         let firing = alert.firing()?;
         Some(words::fired(alert, firing, life.expect.is_some(), now, &self.zone))
@@ -69,7 +98,7 @@ impl Watch {
         let text = words::resolved(alert, firing, ending, now, &self.zone);
         let reason = words::alert_line(&text).to_owned();
         let episode = alert.episode;
-        self.owed.remove(ident);
+        self.owe(ident, false);
         self.effects.push(Effect::Moved {
             alert: ident.clone(),
             episode,
@@ -113,95 +142,6 @@ impl Watch {
         }
     }
 
-    fn gather(
-        &mut self,
-        ident: &Ident,
-        rule: &Rule,
-        grouping: &crate::alert::life::Grouping,
-        over: Option<(String, Vec<ContactId>)>,
-        now: Timestamp,
-    ) {
-        let Some(alert) = self.alerts.get(ident) else { return };
-        let value = |name: &String| match name.as_str() {
-            "rule" => ident.rule.0.clone(),
-            name => alert.bindings.get(name).cloned().unwrap_or_default(),
-        };
-        let label = grouping.by.iter().map(value).collect::<Vec<_>>().join(" ");
-        let key = format!("{} {} {} {label}", rule.connection, rule.notify.join(","), grouping.by.join(","));
-        let group = self.groups.entry(key.clone()).or_default();
-        group.label = label;
-        group.add(Waiting { alert: ident.clone(), over }, grouping.wait, grouping.interval, now);
-        let wait = duration_for_people(group.due.map_or(grouping.wait, |due| now.until(due)));
-        self.record(ident, Why::Grouped, format!("waits {wait} to be told together with others"), now);
-        self.touch(Slot::Group(key), now);
-    }
-
-    /// The group's time has come.
-    pub(super) fn flush(&mut self, key: &str, now: Timestamp) {
-        let Some(group) = self.groups.get_mut(key) else { return };
-        if group.lines.is_empty() {
-            self.groups.remove(key); // nothing new for a whole interval
-            return;
-        }
-        let (waiting, more, label) =
-            (std::mem::take(&mut group.lines), std::mem::take(&mut group.more), group.label.clone());
-        group.flushed_at = Some(now);
-        let rule = waiting.first().and_then(|first| self.rules.get(&first.alert.rule));
-        let interval =
-            rule.and_then(|rule| rule.life.as_ref()?.group.as_ref()).map(|grouping| grouping.interval);
-        group.due = interval.map(|interval| now + interval);
-        let (mut lines, mut ended) = (Vec::new(), Vec::new());
-        let mut seen = BTreeSet::new();
-        for Waiting { alert, over } in waiting {
-            match over {
-                Some((text, told)) => ended.push((alert, text, told)),
-                None if !seen.insert(alert.clone()) => {}
-                None => lines.extend(self.still_to_tell(&alert, now)),
-            }
-        }
-        let Some(rule) = lines
-            .first()
-            .map(|line: &Line| &line.alert.rule)
-            .or(ended.first().map(|(alert, _, _)| &alert.rule))
-        else {
-            return;
-        };
-        let Some(rule) = self.rules.get(rule).cloned() else { return };
-        let on_duty = self.on_duty(&rule.notify, now);
-        let ids: BTreeSet<ContactId> = ended.iter().flat_map(|(_, _, told)| told.clone()).collect();
-        let others = ids.iter().filter(|id| !on_duty.iter().any(|contact| contact.id == **id));
-        let others: Vec<Contact> = others.filter_map(|id| self.people.contacts.get(id).cloned()).collect();
-        for contact in &on_duty {
-            let mut own = lines.clone();
-            own.extend(ended_for(&ended, contact, rule.severity));
-            self.deliver(contact, own, &label, more, now);
-        }
-        for contact in &others {
-            self.deliver(contact, ended_for(&ended, contact, rule.severity), &label, 0, now);
-        }
-    }
-
-    /// The line of an alert whose group is due, if it still fires and nothing holds it back by now.
-    fn still_to_tell(&mut self, ident: &Ident, now: Timestamp) -> Option<Line> {
-        let rule = self.rules.get(&ident.rule)?.clone();
-        let life = rule.life.as_ref()?;
-        self.owed.remove(ident);
-        let Some(mut text) = self.fired_text(ident, life, now) else {
-            self.record(ident, Why::Nobody, "over before its group was told".into(), now);
-            return None;
-        };
-        if self.is_inhibited(ident, life, now) {
-            return None;
-        }
-        let alert = self.alerts.get(ident)?;
-        let firing = alert.firing()?;
-        let kind = if firing.told.is_empty() { Kind::Fired } else { Kind::Still };
-        if kind == Kind::Still {
-            text = words::still(alert, firing, now, &self.zone);
-        }
-        Some(Line { alert: ident.clone(), kind, severity: rule.severity, text })
-    }
-
     fn is_flapping(&mut self, ident: &Ident, rule: &Rule, life: &Life, now: Timestamp) -> bool {
         let Some(alert) = self.alerts.get_mut(ident) else { return false };
         let changes = alert.changes_within(life.flapping.within, now);
@@ -209,7 +149,7 @@ impl Watch {
             return false;
         }
         let is_new = !std::mem::replace(&mut alert.flapping, true);
-        let text = words::flapping(alert, changes, life.flapping.within);
+        let text = words::flapping(alert, changes, life.flapping.within, now, &self.zone);
         let what = format!("it has changed {changes} times in {}", duration_for_people(life.flapping.within));
         self.record(ident, Why::Flapping, what, now);
         if is_new {
@@ -228,7 +168,7 @@ impl Watch {
             return;
         }
         alert.flapping = false;
-        let text = words::calm(alert);
+        let text = words::calm(alert, now, &self.zone);
         self.record(ident, Why::Flapping, "calm again".into(), now);
         self.tell_all(ident, &rule, Kind::Calm, &text, now);
     }
@@ -240,7 +180,7 @@ impl Watch {
         }
     }
 
-    fn is_inhibited(&mut self, ident: &Ident, life: &Life, now: Timestamp) -> bool {
+    pub(super) fn is_inhibited(&mut self, ident: &Ident, life: &Life, now: Timestamp) -> bool {
         let Some(alert) = self.alerts.get(ident) else { return false };
         let inhibitor = life.inhibited_by.iter().find_map(|inhibition| {
             let same = |other: &&Ident| {
@@ -252,7 +192,7 @@ impl Watch {
         });
         let Some(inhibitor) = inhibitor else { return false };
         self.record(ident, Why::Inhibited, format!("silent while {inhibitor} fires"), now);
-        self.owed.insert(ident.clone());
+        self.owe(ident, true);
         true
     }
 
@@ -360,16 +300,4 @@ impl Watch {
     pub(super) fn on_duty(&self, names: &[String], now: Timestamp) -> Vec<Contact> {
         self.people.on_duty(names, now, &self.zone).into_iter().cloned().collect()
     }
-}
-
-/// The ends that this person has to hear of.
-fn ended_for(ended: &[(Ident, String, Vec<ContactId>)], to: &Contact, severity: Severity) -> Vec<Line> {
-    let own = ended.iter().filter(|(_, _, told)| told.contains(&to.id));
-    own.map(|(alert, text, _)| Line {
-        alert: alert.clone(),
-        kind: Kind::Resolved,
-        severity,
-        text: text.clone(),
-    })
-    .collect()
 }
