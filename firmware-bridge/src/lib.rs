@@ -1,133 +1,44 @@
-//! The wire types that a device and the gateway share. `no_std`, no allocation, no panics: every bound is a constant.
+//! Devices that never lose an event: the wire types that a device and the gateway share, and both halves of what they say
+//! to each other. `no_std`, no allocation, no panics: every bound is a constant.
 //!
-//! A frame is one version byte, then the value in [postcard](https://postcard.jamesmunns.com). Enum variants are only
-//! ever appended, so that an old device and a new gateway understand each other; the tests hold golden bytes.
+//! ```text
+//!  event() ─▶ QUEUE ═(RAM or flash)═▶ Client ─▶ serial frames or MQTT ─▶ Link ─▶ commit ─▶ count once
+//!               ▲                       │ ▲                                │
+//!               └── let go ◀── ack ─────┘ └── command ◀── under way ◀──────┘ then acknowledge
+//! ```
+//!
+//! In reading order:
+//! - [`event`]: what happened. [`position`]: where it stands among all events of its device.
+//! - [`message`]: what the two sides say; `docs/device-protocol.md` tells it in prose, with bytes.
+//! - [`client`]: the device's half. [`queue`]: where it keeps events; [`flash`]: so that they survive a power cut.
+//! - [`gateway`]: the gateway's half, which decides what is counted and when it may be acknowledged.
+//! - [`frame`]: messages on a serial line; [`serial`] and [`mqtt`] join a client to a real one.
+//! - [`count`]: what was dropped, repeated or refused, by cause.
+//!
+//! No module but `serial` and `mqtt` performs input or output; `flash` writes to the flash that it is given. Nobody asks
+//! for the time: it is handed in, in milliseconds of any clock that never goes back.
 
 #![no_std]
 
-use heapless::{String, Vec};
-use serde::{Deserialize, Serialize};
+pub mod client;
+mod clock;
+pub mod count;
+pub mod event;
+pub mod flash;
+pub mod frame;
+pub mod gateway;
+pub mod message;
+pub mod mqtt;
+mod orders;
+pub mod position;
+pub mod queue;
+pub mod serial;
 
-/// The first byte of every frame.
-pub const VERSION: u8 = 1;
-/// A device id, as it stands in a topic.
-pub const DEVICE_MAX_BYTES: usize = 32;
-/// A field's name.
-pub const NAME_MAX_BYTES: usize = 24;
-/// A text value.
-pub const TEXT_MAX_BYTES: usize = 64;
-/// Fields in one event: a reading with its limits and its unit has about six.
-pub const FIELDS_MAX: usize = 12;
-
-/// Something that happened at a device. (device, boot, sequence) names it for ever.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    pub device: String<DEVICE_MAX_BYTES>,
-    /// Counts the device's starts.
-    pub boot: u32,
-    /// Counts the events of one boot.
-    pub sequence: u32,
-    pub fields: Vec<Field, FIELDS_MAX>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Field {
-    pub name: String<NAME_MAX_BYTES>,
-    pub value: Value,
-}
-
-/// Append only.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Value {
-    Bool(bool),
-    Integer(i64),
-    Float(f32),
-    Text(String<TEXT_MAX_BYTES>),
-}
-
-/// Why bytes are not a frame, or a value does not fit one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameError {
-    /// No bytes at all.
-    Empty,
-    /// The first byte names a version that this side does not know.
-    Version(u8),
-    /// The bytes after it are not what the version says.
-    Malformed,
-    /// The buffer is too small for the value.
-    Full,
-}
-
-impl core::fmt::Display for FrameError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the frame is empty"),
-            Self::Version(found) => {
-                write!(f, "the frame is of version {found}, this side reads version {VERSION}")
-            }
-            Self::Malformed => f.write_str("the frame is damaged, or is not a firmware-bridge event"),
-            Self::Full => f.write_str("the buffer is too small for the event"),
-        }
-    }
-}
-
-impl core::error::Error for FrameError {}
-
-impl Event {
-    /// Writes the frame into `buffer` and returns the part that was used.
-    pub fn encode<'a>(&self, buffer: &'a mut [u8]) -> Result<&'a [u8], FrameError> {
-        let (first, rest) = buffer.split_first_mut().ok_or(FrameError::Full)?;
-        *first = VERSION;
-        let used = postcard::to_slice(self, rest).map_err(|_| FrameError::Full)?.len();
-        buffer.get(..=used).ok_or(FrameError::Full)
-    }
-
-    /// Reads a frame; bytes after it are an error, since a frame is a whole payload.
-    pub fn decode(frame: &[u8]) -> Result<Self, FrameError> {
-        match frame.split_first() {
-            None => Err(FrameError::Empty),
-            Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
-                Ok((event, [])) => Ok(event),
-                Ok(_) | Err(_) => Err(FrameError::Malformed),
-            },
-            Some((&found, _)) => Err(FrameError::Version(found)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event() -> Event {
-        let field = |name: &str, value| Field { name: String::try_from(name).expect("short"), value };
-        let mut fields = Vec::new();
-        fields.push(field("celsius", Value::Float(-12.5))).expect("room");
-        fields.push(field("door", Value::Bool(true))).expect("room");
-        fields.push(field("count", Value::Integer(-3))).expect("room");
-        fields.push(field("state", Value::Text(String::try_from("warm").expect("short")))).expect("room");
-        Event { device: String::try_from("freezer-2").expect("short"), boot: 7, sequence: 300, fields }
-    }
-
-    #[test]
-    fn the_bytes_never_change() {
-        let mut buffer = [0; 128];
-        let frame = event().encode(&mut buffer).expect("fits");
-        let golden: &[u8] = b"\x01\x09freezer-2\x07\xac\x02\x04\x07celsius\x02\x00\x00\x48\xc1\x04door\x00\x01\x05count\x01\x05\x05state\x03\x04warm";
-        assert_eq!(frame, golden);
-        assert_eq!(Event::decode(golden), Ok(event()));
-    }
-
-    #[test]
-    fn what_is_not_a_frame_says_why() {
-        assert_eq!(Event::decode(&[]), Err(FrameError::Empty));
-        assert_eq!(Event::decode(&[9, 1, 2]), Err(FrameError::Version(9)));
-        assert_eq!(Event::decode(&[VERSION, 255, 255]), Err(FrameError::Malformed));
-        let mut buffer = [0; 128];
-        let frame = event().encode(&mut buffer).expect("fits");
-        for cut in 0..frame.len() {
-            assert!(Event::decode(&frame[..cut]).is_err(), "{cut} bytes");
-        }
-        assert_eq!(event().encode(&mut [0; 20]), Err(FrameError::Full));
-    }
-}
+pub use client::{Client, Device, Outgoing, Refusal};
+pub use clock::Millis;
+pub use event::{
+    DEVICE_MAX_BYTES, Event, FIELDS_MAX, Field, FrameError, NAME_MAX_BYTES, TEXT_MAX_BYTES, VERSION, Value,
+};
+pub use message::{Kind, Outcome};
+pub use position::Position;
+pub use queue::{Queue, QueueError, RamQueue};

@@ -126,6 +126,12 @@ impl Timestamp {
         self.zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string()
     }
 
+    /// `2026-11`, in UTC: months of bills.
+    #[must_use]
+    pub fn month(self) -> String {
+        self.zoned(&TimeZone::UTC).strftime("%Y-%m").to_string()
+    }
+
     /// RFC 3339 in UTC, for JSON.
     #[must_use]
     pub fn rfc3339(self) -> String {

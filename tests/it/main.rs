@@ -20,9 +20,15 @@ mod commit_first;
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
+/// Files that go with alerts.
+mod pictures;
 /// An event becomes a message, a tap becomes a command.
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
 mod scripted_broker;
+/// The simulated Cloud API, judged by Meta's facts.
+mod simulator;
 /// The webhook's door.
 mod webhook;
+/// Templates outside the 24 h window, digests, STOP.
+mod window;

@@ -94,6 +94,8 @@ pub enum Learned {
     WindowClosed,
     /// This template cannot be used until the catalogue says otherwise.
     TemplateUnusable { name: String, language: String, code: i64 },
+    /// Its files cannot be sent; without them it can.
+    MediaRefused,
 }
 
 /// What a held message waits for.
@@ -168,6 +170,8 @@ pub struct Case {
     pub form: Form,
     /// Templates that may be sent instead of words.
     pub templates: usize,
+    /// Whether it carries a file.
+    pub has_media: bool,
 }
 
 /// What an answer means.
@@ -226,6 +230,10 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
         }
         Class::Window => outside_the_window(said, case),
         Class::Template => without_this_template(said, refusal.code, case),
+        Class::Media if case.has_media => Next {
+            learned: Some(Learned::MediaRefused),
+            ..Next::to(State::Queued, format!("{said}; it is sent again without its file"))
+        },
         Class::Unknown | Class::Request | Class::Recipient | Class::Media => Next::to(State::Failed, said),
     }
 }

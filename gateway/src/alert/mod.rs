@@ -29,6 +29,8 @@ pub mod intake;
 pub mod life;
 /// One alert: pending, firing, acknowledged, over.
 pub mod lifecycle;
+/// Pictures and files that an alert carries.
+pub mod media;
 /// What a message says.
 pub mod message;
 /// A number over time.

@@ -243,7 +243,8 @@ impl Sender {
             Choice::Free | Choice::Hold(_) => Form::Free,
         };
         let templates = due.content.templates.len();
-        let case = Case { count, on_unknown: due.on_unknown, form, templates };
+        let has_media = !due.content.clone().media().is_empty();
+        let case = Case { count, on_unknown: due.on_unknown, form, templates, has_media };
         let next = after_answer(answer, &case, now, dice);
         let mut effects = Vec::new();
         match next.gate.clone() {

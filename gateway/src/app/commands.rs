@@ -62,6 +62,13 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
     }
 }
 
+/// What the owner should know, to whoever listens at the broker. Best effort: it is in the store and the log as well.
+pub async fn tell(link: Link, mut notices: mpsc::Receiver<String>) {
+    while let Some(notice) = notices.recv().await {
+        link.tell(Bytes::from(notice));
+    }
+}
+
 fn publish(shared: &Shared, command: Waiting) -> Publish {
     let id = shared.tag.command(command.id);
     let left = SystemClock.now().until(command.expires_at).as_secs().max(1);

@@ -6,25 +6,32 @@ use std::time::Duration;
 use super::shared::Shared;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
+use crate::alert::rule::Severity;
 use crate::chance::Dice;
-use crate::command::inbound::{Inbound, Reply};
-use crate::command::reply::{Outcome, understand};
-use crate::config::Config;
-use crate::contact::Phone;
-use crate::ids::{ContactId, InboxId, MessageId};
-use crate::store::Store;
+use crate::command::consent::Wish;
+use crate::command::inbound::{Inbound, Notice, Reply, TemplateNews};
+use crate::command::reply::{House, Outcome, understand};
+use crate::config::{Config, Connection};
+use crate::contact::{Contact, Phone};
+use crate::ids::{ConnectionName, ContactId, InboxId, MessageId};
+use crate::store::{Identity, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::{inbound, request};
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// What was in one body.
+/// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
 struct Read {
     statuses: usize,
     commands: usize,
     notes: usize,
+    /// The outbox may have something to send.
+    messages: bool,
+    catalogue: bool,
+    /// For the log and the broker.
+    notices: Vec<(ConnectionName, Severity, String)>,
     nothing: Vec<String>,
 }
 
@@ -40,8 +47,14 @@ pub async fn run(shared: Arc<Shared>) {
             if read.statuses + read.notes > 0 {
                 shared.alerts.notify_one();
             }
-            if read.statuses > 0 {
+            if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
+            }
+            if read.catalogue {
+                shared.catalogue.notify_one();
+            }
+            for (connection, severity, text) in read.notices {
+                shared.tell(&connection, severity, text);
             }
         }
         let told = tokio::time::timeout(LOOK_EVERY, shared.inbox.notified()).await;
@@ -51,10 +64,11 @@ pub async fn run(shared: Arc<Shared>) {
 
 fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
     let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
-    let mut read = Read::default();
+    let mut desk = Desk { store, config, id, now: SystemClock.now(), read: Read::default() };
     for inbound in inbound::read(&body) {
-        take(store, config, id, inbound, &mut read)?;
+        desk.take(inbound)?;
     }
+    let read = desk.read;
     let mut note = format!("{} statuses, {} commands", read.statuses, read.commands);
     for reason in &read.nothing {
         note.push_str("; ");
@@ -64,65 +78,187 @@ fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
     Ok(Some(read))
 }
 
-fn take(
-    store: &Store,
-    config: &Config,
+/// Where one body is read.
+struct Desk<'a> {
+    store: &'a Store,
+    config: &'a Config,
     id: InboxId,
-    inbound: Inbound,
-    read: &mut Read,
-) -> rusqlite::Result<()> {
-    let now = SystemClock.now();
-    match inbound {
-        Inbound::Status(status) => {
-            read.statuses += 1;
-            if !store.receive(&status, now, &mut Dice::from_machine())? {
-                read.nothing.push(format!("a status of {} for a message that is not ours", status.word));
-            }
-        }
-        Inbound::Reply(reply) => {
-            if store.knows_reply(&reply.wamid)? {
-                read.nothing.push("a message that was taken before".to_owned());
-                return Ok(());
-            }
-            hear(store, config, &reply, now)?;
-            let outcome = understand(&reply, &config.rules, &config.people, store.tag(), store);
-            match &outcome {
-                Outcome::Command(command) => {
-                    read.commands += 1;
-                    tracing::info!(contact = %command.contact, action = command.action, topic = command.topic, "a command");
-                }
-                Outcome::ReadOn { contact, message } => {
-                    read.statuses += 1; // something new is due
-                    read_on(store, contact, *message, now)?;
-                }
-                Outcome::Note { contact, note } => {
-                    read.notes += 1;
-                    tracing::info!(contact = %contact, ?note, "about an alert");
-                }
-                Outcome::Nothing { reason, .. } => {
-                    tracing::info!(reason, "a message does not act");
-                    read.nothing.push(reason.clone());
-                }
-            }
-            store.keep_reply(id, &reply, &outcome, now)?;
-        }
-        Inbound::Ignored(what) => read.nothing.push(what),
-    }
-    Ok(())
+    now: Timestamp,
+    read: Read,
 }
 
-/// Who writes opens the 24 h window of the number that was written to, and lets go what was held for it.
-fn hear(store: &Store, config: &Config, reply: &Reply, now: Timestamp) -> rusqlite::Result<()> {
-    let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-    let contact = config.people.find(phone.as_ref(), reply.user_id.as_deref());
-    let connection = config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
-    let (Some(contact), Some(connection)) = (contact, connection) else { return Ok(()) };
-    let lane = Lane { connection: connection.name.clone(), contact: contact.id.clone() };
-    let released = store.heard(&lane, reply.at, now)?;
-    if released > 0 {
-        tracing::info!(contact = %contact.id, messages = released, "the person has written: what was held goes out");
+impl<'a> Desk<'a> {
+    fn take(&mut self, inbound: Inbound) -> rusqlite::Result<()> {
+        match inbound {
+            Inbound::Status(status) => {
+                self.read.statuses += 1;
+                if !self.store.receive(&status, self.now, &mut Dice::from_machine())? {
+                    let what = format!("a status of {} for a message that is not ours", status.word);
+                    self.read.nothing.push(what);
+                }
+                Ok(())
+            }
+            Inbound::Reply(reply) if self.store.knows_reply(&reply.wamid)? => {
+                self.read.nothing.push("a message that was taken before".to_owned());
+                Ok(())
+            }
+            Inbound::Reply(reply) => self.answer(&reply),
+            Inbound::Notice(notice) => self.heed(&notice),
+            Inbound::Ignored(what) => {
+                self.read.nothing.push(what);
+                Ok(())
+            }
+        }
     }
-    Ok(())
+
+    fn answer(&mut self, reply: &Reply) -> rusqlite::Result<()> {
+        let sender = self.sender(reply)?;
+        let over =
+            self.config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
+        let lane = sender.zip(over).map(|(contact, connection)| lane(connection, contact));
+        if let Some((contact, user_id)) = sender.zip(reply.user_id.as_deref())
+            && self.store.identify(&contact.id, user_id)? == Identity::Changed
+        {
+            return self.refuse_stranger(reply, contact, lane);
+        }
+        if let Some(lane) = &lane {
+            self.read.messages |= self.store.heard(lane, reply.at, self.now)? > 0;
+        }
+        let house = House { rules: &self.config.rules, words: &self.config.words, sender };
+        let outcome = understand(reply, &house, self.store.tag(), self.store);
+        match &outcome {
+            Outcome::Command(command) => {
+                self.read.commands += 1;
+                tracing::info!(contact = %command.contact, action = command.action, topic = command.topic, "a command");
+            }
+            Outcome::ReadOn { contact, message } => {
+                self.read.messages = true;
+                read_on(self.store, contact, *message, self.now)?;
+            }
+            Outcome::Note { contact, note } => {
+                self.read.notes += 1;
+                tracing::info!(contact = %contact, ?note, "about an alert");
+            }
+            Outcome::Consent { wish, .. } => {
+                if let Some((contact, lane)) = sender.zip(lane) {
+                    self.obey(*wish, contact, &lane, reply)?;
+                }
+            }
+            Outcome::Nothing { reason, .. } => {
+                tracing::info!(reason, "a message does not act");
+                self.read.nothing.push(reason.clone());
+            }
+        }
+        self.store.keep_reply(self.id, reply, &outcome, self.now)
+    }
+
+    /// The number first; without one, whoever wrote with this user id before.
+    fn sender(&self, reply: &Reply) -> rusqlite::Result<Option<&'a Contact>> {
+        let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+        if let Some(contact) = self.config.people.find(phone.as_ref(), reply.user_id.as_deref()) {
+            return Ok(Some(contact));
+        }
+        match (&phone, &reply.user_id) {
+            (None, Some(user_id)) => {
+                let learned = self.store.contact_of(user_id)?;
+                Ok(learned.and_then(|id| self.config.people.contacts.get(&id)))
+            }
+            (_, _) => Ok(None),
+        }
+    }
+
+    /// A number whose user id has changed may have a new owner: rights follow only when a person says so (FACTS 3.6).
+    fn refuse_stranger(
+        &mut self,
+        reply: &Reply,
+        contact: &Contact,
+        lane: Option<Lane>,
+    ) -> rusqlite::Result<()> {
+        let reason = format!(
+            "the number of {} has another WhatsApp user now; if it is still the same person: bellwire contact accept {}",
+            contact.name, contact.id
+        );
+        if let Some(lane) = lane {
+            let notice = Notice {
+                account: None,
+                field: format!("identity {}", contact.id),
+                severity: Severity::Warning,
+                text: reason.clone(),
+                facts: Vec::new(),
+                template: None,
+            };
+            self.tell_owner(&lane.connection, &notice)?;
+        }
+        self.read.nothing.push(reason.clone());
+        let outcome = Outcome::Nothing { contact: Some(contact.id.clone()), reason };
+        self.store.keep_reply(self.id, reply, &outcome, self.now)
+    }
+
+    /// STOP and START take effect with this commit, and are answered once.
+    fn obey(&mut self, wish: Wish, contact: &Contact, lane: &Lane, reply: &Reply) -> rusqlite::Result<()> {
+        let source = format!("a WhatsApp message to {} ({})", lane.connection, reply.wamid);
+        let given = wish == Wish::Start;
+        let site = &self.config.site.name;
+        let text = match (wish, contact.may_stop) {
+            (Wish::Stop, false) => {
+                format!(
+                    "You are on duty for {site}, so alerts go on. To be taken off the duty list, ask whoever runs it."
+                )
+            }
+            (Wish::Stop, true) => {
+                format!("You get no more messages from {site}. Write START to get them again.")
+            }
+            (Wish::Start, _) => format!("You get messages from {site}. Write STOP to get no more."),
+        };
+        if given || contact.may_stop {
+            self.store.consent(&contact.id, given, &source, self.now)?;
+        }
+        self.read.messages = true;
+        self.store.compose(lane, &contact.to, &Content::text(text), self.now).map(drop)
+    }
+
+    fn heed(&mut self, notice: &Notice) -> rusqlite::Result<()> {
+        let concerns = |connection: &&Connection| match (&connection.business_account_id, &notice.account) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (_, _) => true, // who does not say which account it has hears of all
+        };
+        for connection in self.config.connections.iter().filter(concerns) {
+            match &notice.template {
+                Some((name, language, TemplateNews::Status(status))) => {
+                    self.store.template_status(&connection.name, name, language, status, self.now)?;
+                    (self.read.catalogue, self.read.messages) = (true, true);
+                }
+                Some((_, _, TemplateNews::Changed)) => self.read.catalogue = true,
+                None => {}
+            }
+            self.tell_owner(&connection.name, notice)?;
+        }
+        Ok(())
+    }
+
+    /// From a warning on the owner gets a message, over another number if there is one: this one may be what is wrong.
+    fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
+        if !self.store.keep_notice(about, notice, self.now)? {
+            return Ok(());
+        }
+        self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
+        if notice.severity < Severity::Warning {
+            return Ok(());
+        }
+        let config = self.config;
+        let other = config.connections.iter().find(|connection| connection.name != *about);
+        let Some(over) = other.or(config.connections.first()) else { return Ok(()) };
+        for contact in config.people.resolve(&config.site.owner) {
+            let text = format!("⚙ {}, WhatsApp number {about}: {}", config.site.name, notice.text);
+            self.store.compose(&lane(over, contact), &contact.to, &Content::text(text), self.now)?;
+            self.read.messages = true;
+        }
+        Ok(())
+    }
+}
+
+fn lane(connection: &Connection, contact: &Contact) -> Lane {
+    Lane { connection: connection.name.clone(), contact: contact.id.clone() }
 }
 
 /// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.

@@ -1,6 +1,8 @@
 //! The composition root: builds the stages, spawns their tasks, drains them. Every task is the same loop: wait for an
 //! input, hand it to its pure machine, perform the effects.
 
+/// The catalogue of message templates.
+mod catalogue;
 /// Commands to the broker.
 mod commands;
 /// What the HTTP doors ask.
@@ -9,6 +11,8 @@ mod doors;
 mod events;
 /// Webhook bodies, read after they were stored.
 mod inbox;
+/// Files on their way out.
+mod media;
 /// Numbers for `/metrics`.
 mod metrics;
 /// Last resorts over HTTP.
@@ -40,6 +44,8 @@ use shared::Shared;
 
 /// How long a request under way may take to end before the process does.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Notices that wait for the broker; each is in the store as well.
+const NOTICES: usize = 16;
 /// Commands and broker answers between the two tasks that speak of them.
 const DISPATCH_QUEUE: usize = 64;
 
@@ -74,15 +80,12 @@ pub async fn run(
 ) -> Result<(), Fatal> {
     let (handle, thread) = store_thread(store)?;
     let config = Arc::new(config);
-    let shared = Shared::new(handle, Arc::clone(&config)).await?;
+    let (notices, to_tell) = mpsc::channel(NOTICES);
+    let shared = Shared::new(handle, Arc::clone(&config), notices).await?;
     let (stopping, stopped) = watch::channel(false);
 
-    let settings = mqtt::Settings::from_config(
-        &config.mqtt,
-        route::filters(&config.rules),
-        format!("bellwire/{}/status", config.mqtt.client_id),
-    )
-    .map_err(Fatal::Start)?;
+    let settings =
+        mqtt::Settings::from_config(&config.mqtt, route::filters(&config.rules)).map_err(Fatal::Start)?;
     let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
     let judge = Judge::new(
         config.rules.clone(),
@@ -95,7 +98,9 @@ pub async fn run(
     let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
     let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), notices, to_dispatch));
+    let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
+    let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let poster = Poster::new().map_err(Fatal::Start)?;
@@ -127,7 +132,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, posting, housekeeping] {
+    for task in [intake, dispatch, inbox, posting, housekeeping, catalogue, telling] {
         task.abort();
     }
     thread.close().await;

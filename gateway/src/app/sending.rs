@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::media;
 use super::shared::Shared;
 use crate::alert::delivery::Answer;
 use crate::alert::form::Choice;
@@ -12,7 +13,7 @@ use crate::alert::outbox::{Change, Due, Settled};
 use crate::alert::render::{as_quick_replies, outgoing};
 use crate::alert::sender::{Effect, IN_FLIGHT_MAX, Input, Sender};
 use crate::chance::Dice;
-use crate::config::secret;
+use crate::config::{Connection, secret};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::request::{self, Form};
@@ -128,7 +129,7 @@ impl Task {
     }
 }
 
-async fn send(shared: &Shared, client: &Client, due: &Due, choice: &Choice) -> Answer {
+async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
     let name = &due.lane.connection;
     let Some(connection) = shared.config.connections.iter().find(|connection| connection.name == *name)
     else {
@@ -136,18 +137,12 @@ async fn send(shared: &Shared, client: &Client, due: &Due, choice: &Choice) -> A
             "the connection `{name}` is not in the configuration any more; put it back"
         ));
     };
-    // Read anew for each request: a new token in the file works at once, and none stays in memory.
-    let access_token = match secret(&connection.access_token_file) {
-        Ok(token) => token,
-        Err(error) => return Answer::Offline(error.to_string()),
-    };
-    let endpoint = Endpoint {
-        api_url: connection.api_url.clone(),
-        api_version: connection.api_version.clone(),
-        phone_number_id: connection.phone_number_id.clone(),
-        access_token,
+    let endpoint = match endpoint(connection) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Answer::Offline(error),
     };
     let content = outgoing(&due.content, &shared.tag, due.alert);
+    let content = media::ready(shared, client, &endpoint, name, content).await;
     let (more, template);
     let form = match choice {
         Choice::Template { index, quick_replies } if *index < content.templates.len() => {
@@ -160,4 +155,15 @@ async fn send(shared: &Shared, client: &Client, due: &Due, choice: &Choice) -> A
         }
     };
     client.send(&endpoint, request::body(form, &due.to, &shared.tag.callback(due.id))).await
+}
+
+/// Where and as whom to ask. The token is read anew for each request: a new one in the file works at once, and none
+/// stays in memory.
+pub fn endpoint(connection: &Connection) -> Result<Endpoint, String> {
+    Ok(Endpoint {
+        api_url: connection.api_url.clone(),
+        api_version: connection.api_version.clone(),
+        phone_number_id: connection.phone_number_id.clone(),
+        access_token: secret(&connection.access_token_file).map_err(|error| error.to_string())?,
+    })
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::metrics::Metrics;
+use crate::alert::rule::Severity;
 use crate::config::{Config, Connection};
 use crate::ids::{ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
@@ -36,8 +37,12 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Messages may be due.
     pub outbox: Notify,
+    /// The template catalogue may have changed.
+    pub catalogue: Notify,
     /// A webhook body was stored.
     pub inbox: Notify,
+    /// What the owner should know, for `bellwire/CLIENT/notice`.
+    pub notices: mpsc::Sender<String>,
     /// A command was stored.
     pub commands: Notify,
     /// Something is to be told to the alerts.
@@ -56,7 +61,11 @@ struct Condition {
 }
 
 impl Shared {
-    pub async fn new(store: Handle, config: Arc<Config>) -> Result<Arc<Self>, Fatal> {
+    pub async fn new(
+        store: Handle,
+        config: Arc<Config>,
+        notices: mpsc::Sender<String>,
+    ) -> Result<Arc<Self>, Fatal> {
         let now = SystemClock.now();
         let start = move |store: &Store| Ok((store.tag().clone(), store.recover(now)?));
         let (tag, recovered) = store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
@@ -73,7 +82,9 @@ impl Shared {
             tag,
             metrics: Metrics::new(),
             outbox: Notify::new(),
+            catalogue: Notify::new(),
             inbox: Notify::new(),
+            notices,
             commands: Notify::new(),
             alerts: Notify::new(),
             posts: Notify::new(),
@@ -85,6 +96,18 @@ impl Shared {
     pub fn rates(&self) -> BTreeMap<ConnectionName, u32> {
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
         self.config.connections.iter().map(rate).collect()
+    }
+
+    /// What the owner should know: to the log, and to whoever listens at the broker.
+    pub fn tell(&self, connection: &ConnectionName, severity: Severity, text: String) {
+        if severity >= Severity::Warning {
+            tracing::warn!(%connection, text, "a notice");
+        } else {
+            tracing::info!(%connection, text, "a notice");
+        }
+        let notice =
+            serde_json::json!({ "connection": connection.0, "severity": severity.as_str(), "text": text });
+        drop(self.notices.try_send(notice.to_string())); // it is kept in the store, too
     }
 
     /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None`

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::run::{log, on_signal, runtime};
 use super::{Failure, say};
-use crate::demo::simulator::{Options, serve};
+use crate::demo::simulator::{Options, Settings, serve_with};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -29,6 +29,15 @@ pub struct Arguments {
     /// The numbers that exist; without it any does
     #[arg(long)]
     phone_number_id: Vec<String>,
+    /// The business account that exists; without it any id names the same one
+    #[arg(long)]
+    business_account_id: Option<String>,
+    /// Refuse free-form messages outside the 24 h window (131047) from the start
+    #[arg(long)]
+    enforce_window: bool,
+    /// Refuse more than 1 message in 6 s to a person, after a burst of 45 (131056), from the start
+    #[arg(long)]
+    enforce_pair_limit: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -40,6 +49,11 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         access_token: arguments.access_token.map(SecretString::from),
         phone_number_ids: arguments.phone_number_id,
     };
+    let settings = Settings {
+        enforce_window: arguments.enforce_window,
+        enforce_pair_limit: arguments.enforce_pair_limit,
+        business_account_id: arguments.business_account_id,
+    };
     runtime()?.block_on(async {
         let listener =
             TcpListener::bind(arguments.listen).await.map_err(|error| Failure::Io(error.into()))?;
@@ -49,6 +63,6 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         ));
         let mut stop = on_signal()?;
         let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
-        serve(options, listener, stopped).await.map_err(Failure::Io)
+        serve_with(options, settings, listener, stopped).await.map_err(Failure::Io)
     })
 }

@@ -1,6 +1,7 @@
 //! What a webhook said, in our words. `whatsapp` reads Meta's JSON into these.
 
 use crate::alert::delivery::Refusal;
+use crate::alert::rule::Severity;
 use crate::alert::state::State;
 use crate::ids::Wamid;
 use crate::time::Timestamp;
@@ -10,8 +11,42 @@ use crate::time::Timestamp;
 pub enum Inbound {
     Status(Status),
     Reply(Reply),
+    Notice(Notice),
     /// Stored, and nothing to do: an unknown type, an echo, a field that a later version reads. The text says what.
     Ignored(String),
+}
+
+/// What Meta tells of the account, a number or a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The business account that it concerns.
+    pub account: Option<String>,
+    /// Meta's name of the webhook field.
+    pub field: String,
+    /// From `Warning` on the owner is told.
+    pub severity: Severity,
+    /// A sentence.
+    pub text: String,
+    /// What is known of the account from now on, by name.
+    pub facts: Vec<(String, String)>,
+    /// Name, language and what became of it.
+    pub template: Option<(String, String, TemplateNews)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateNews {
+    Status(String),
+    /// Its text or category: the catalogue has to be read again.
+    Changed,
+}
+
+/// Why and at which rate Meta charges (FACTS 3.7, 5.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pricing {
+    /// `utility`, `marketing`, `service`, …
+    pub category: String,
+    /// `regular`, `free_customer_service`, `free_entry_point`.
+    pub kind: String,
 }
 
 /// What happened to a message of ours (`statuses[]`).
@@ -27,6 +62,7 @@ pub struct Status {
     pub at: Timestamp,
     /// Why it failed.
     pub refusal: Option<Refusal>,
+    pub pricing: Option<Pricing>,
 }
 
 /// What a person wrote or tapped (`messages[]`).

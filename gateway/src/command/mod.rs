@@ -7,6 +7,8 @@
 
 /// Whether this person may.
 pub mod authorise;
+/// STOP and START.
+pub mod consent;
 /// Which command is published now, and when it counts as published.
 pub mod dispatch;
 /// What a webhook said, in our words.

@@ -7,8 +7,9 @@ use crate::alert::rule::{Action, Rule};
 use crate::alert::topic::Bindings;
 use crate::alert::watch::{Note, Person};
 use crate::command::authorise::may;
+use crate::command::consent::{Wish, Words};
 use crate::command::inbound::{Content, Reply};
-use crate::contact::{Contact, People, Phone};
+use crate::contact::Contact;
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
 use crate::time::Timestamp;
 
@@ -30,10 +31,24 @@ pub trait Memory {
     fn message(&self, wamid: &Wamid) -> Option<MessageId>;
 }
 
+/// What a reply is understood by.
+#[derive(Debug, Clone, Copy)]
+pub struct House<'a> {
+    pub rules: &'a [Rule],
+    pub words: &'a Words,
+    /// The contact who wrote; `None` for a stranger.
+    pub sender: Option<&'a Contact>,
+}
+
 /// What becomes of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Command(NewCommand),
+    /// The person asks for no more messages, or for messages again.
+    Consent {
+        contact: ContactId,
+        wish: Wish,
+    },
     /// The rest of a message that was too long for one.
     ReadOn {
         contact: ContactId,
@@ -66,19 +81,12 @@ pub struct NewCommand {
 /// Understands one reply. Its age counts: the time is the webhook's own, so a body that was held up for a day asks for
 /// a command that has expired, and it does not act (RELIABILITY F38).
 #[must_use]
-pub fn understand(
-    reply: &Reply,
-    rules: &[Rule],
-    people: &People,
-    tag: &StoreTag,
-    memory: &dyn Memory,
-) -> Outcome {
+pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Memory) -> Outcome {
     let nothing = |contact: Option<&Contact>, reason: &str| Outcome::Nothing {
         contact: contact.map(|contact| contact.id.clone()),
         reason: reason.to_owned(),
     };
-    let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-    let Some(contact) = people.find(phone.as_ref(), reply.user_id.as_deref()) else {
+    let Some(contact) = house.sender else {
         return nothing(
             None,
             "the sender is not a contact; add a [[contact]] with this number if it should be one",
@@ -97,11 +105,21 @@ pub fn understand(
             return nothing(Some(contact), "nothing is set up for this kind of message");
         }
     };
-    let (known, wanted) = match wanted {
-        Ok(wanted) => wanted,
-        Err(reason) => return nothing(Some(contact), reason),
+    // A word under an alert may be its action's name, so STOP is looked for only where it is not.
+    let wish = match &reply.content {
+        Content::Text(text) => house.words.read(text),
+        Content::Tap { title, .. } => house.words.read(title),
+        Content::Reaction { .. } | Content::Other(_) => None,
     };
-    let Some(rule) = rules.iter().find(|rule| rule.name == known.rule) else {
+    let (known, wanted) = match (wanted, wish) {
+        (Ok((known, wanted)), Some(wish)) if !has_action(house.rules, &known, &wanted) => {
+            return Outcome::Consent { contact: contact.id.clone(), wish };
+        }
+        (Ok(wanted), _) => wanted,
+        (Err(_), Some(wish)) => return Outcome::Consent { contact: contact.id.clone(), wish },
+        (Err(reason), None) => return nothing(Some(contact), reason),
+    };
+    let Some(rule) = house.rules.iter().find(|rule| rule.name == known.rule) else {
         return nothing(Some(contact), "the rule of this alert is no longer in the configuration");
     };
     if let Some(note) = offered(rule, &known, &wanted, contact) {
@@ -176,6 +194,11 @@ fn offered(rule: &Rule, known: &Known, wanted: &str, contact: &Contact) -> Optio
         Offer::Resolve => Note::Resolve { alert, by },
         Offer::Snooze(time) => Note::Snooze { alert, by, seconds: time.as_secs() },
     })
+}
+
+fn has_action(rules: &[Rule], known: &Known, wanted: &str) -> bool {
+    let rule = rules.iter().find(|rule| rule.name == known.rule);
+    rule.is_some_and(|rule| rule.actions.iter().any(|action| is_wanted(action, wanted)))
 }
 
 /// By id or by title, in any case, spaces around it aside.

@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 
 use crate::alert::rule::Rule;
+use crate::command::consent::Words;
 use crate::contact::People;
 use crate::ids::ConnectionName;
 
@@ -40,6 +41,7 @@ pub struct Config {
     pub connections: Vec<Connection>,
     pub people: People,
     pub rules: Vec<Rule>,
+    pub words: Words,
 }
 
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct Site {
     pub name: String,
     pub time_zone: TimeZone,
     pub state_directory: PathBuf,
+    /// Contacts and teams who hear of what concerns the account: paused templates, restrictions, held messages.
+    pub owner: Vec<String>,
 }
 
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use super::problem::{Document, Problem, Problems};
 use super::section::Section;
 use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, life, rota, rules, secret};
 use crate::alert::sender::RATE;
+use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
 use crate::time::zone;
@@ -61,11 +62,12 @@ pub fn read(name: &str, text: &str, wishes: &Wishes) -> Result<Config, Problems>
 }
 
 fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
+    let people = read_people(root, &zone_of(root));
     let site = root.section("site", "[site]");
     if site.is_none() {
         root.report(0, "the section [site] is missing; add it with a name");
     }
-    let site = site.and_then(|section| read_site(section, wishes));
+    let site = site.and_then(|section| read_site(section, wishes, &people));
     let http = root.section("http", "[http]").map_or_else(|| Some(default_http()), read_http);
     let mqtt = root.section("mqtt", "[mqtt]");
     if mqtt.is_none() {
@@ -74,18 +76,30 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let slug = site.as_ref().map(|site| slug(&site.name)).unwrap_or_default();
     let mqtt = mqtt.and_then(|section| read_mqtt(section, folder, &slug, wishes));
     let connections = read_connections(root, folder, wishes);
-    let zone = site.as_ref().map(|site| site.time_zone.clone()).unwrap_or(jiff::tz::TimeZone::UTC);
-    let people = read_people(root, &zone);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let rules = rules::read(root, &people, &names);
-    Some(Config { site: site?, http: http?, mqtt: mqtt?, connections, people, rules })
+    let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
+    Some(Config { site: site?, http: http?, mqtt: mqtt?, connections, people, rules, words })
 }
 
-fn read_site(section: Section, wishes: &Wishes) -> Option<Site> {
+/// Turns of a team are given in the site's time, and the site names people: so its zone is looked up first.
+fn zone_of(root: &Section) -> jiff::tz::TimeZone {
+    let name = root.section("site", "[site]").and_then(|site| site.text("time_zone"));
+    name.and_then(|name| zone(&name.value)).unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+fn read_site(section: Section, wishes: &Wishes, people: &People) -> Option<Site> {
     let name = section.required("name");
     let unknown =
         |name: &str| format!("`{name}` is not a time zone; write it as Asia/Tbilisi or Europe/Berlin");
     let time_zone = section.parsed("time_zone", |name| zone(name).ok_or_else(|| unknown(name)));
+    let owner = section.texts("owner").unwrap_or_default();
+    for name in owner.iter().filter(|name| !people.knows(&name.value)) {
+        section.report(
+            name.offset,
+            format!("there is no contact or team `{}`; add one with this id", name.value),
+        );
+    }
     let given = section.text("state_directory").map(|text| PathBuf::from(text.value));
     section.finish();
     // systemd's StateDirectory= arrives as an absolute path (systemd.exec, STATE_DIRECTORY).
@@ -95,7 +109,16 @@ fn read_site(section: Section, wishes: &Wishes) -> Option<Site> {
         name: name?.value,
         time_zone: time_zone.unwrap_or(jiff::tz::TimeZone::UTC),
         state_directory: state_directory.unwrap_or_else(|| "/var/lib/bellwire".into()),
+        owner: owner.into_iter().map(|name| name.value).collect(),
     })
+}
+
+/// What people write to get no more messages, and to get them again, besides the words that are always understood.
+fn read_words(section: Section) -> Words {
+    let list = |key| section.texts(key).unwrap_or_default().into_iter().map(|word| word.value);
+    let words = Words::default().with(list("stop"), list("start"));
+    section.finish();
+    words
 }
 
 fn default_http() -> Http {
@@ -279,6 +302,7 @@ fn read_people(root: &Section, zone: &jiff::tz::TimeZone) -> People {
         let name = section.text("name").map(|text| text.value);
         let to = read_recipient(&section);
         let quiet = life::read_quiet(&section);
+        let may_stop = section.truth("may_stop").unwrap_or(true);
         let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
         if let (Some(id), Some(to)) = (id, to) {
             let contact_id = ContactId(id.value.clone());
@@ -289,8 +313,13 @@ fn read_people(root: &Section, zone: &jiff::tz::TimeZone) -> People {
                     format!("`{}` and `{}` have the same phone number; keep one", other.id, id.value),
                 );
             }
-            let contact =
-                Contact { id: contact_id.clone(), name: name.unwrap_or_else(|| id.value.clone()), to, roles };
+            let contact = Contact {
+                id: contact_id.clone(),
+                name: name.unwrap_or_else(|| id.value.clone()),
+                to,
+                roles,
+                may_stop,
+            };
             if people.contacts.insert(contact_id, contact).is_some() {
                 section.report(
                     id.offset,

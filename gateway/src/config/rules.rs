@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::life;
 use super::section::{At, Section};
-use crate::alert::message::{Parameter, Template};
+use crate::alert::media::{Attachment, From, Kind};
+use crate::alert::message::{Media, Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{check_condition, check_message};
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
-use crate::ids::{ConnectionName, ContactId, RuleName};
+use crate::ids::{ConnectionName, RuleName};
 use crate::time::parse_duration;
 
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
@@ -68,9 +69,16 @@ fn read_rule(
     let expires = section.parsed("expires", duration);
     let on_retained = section.truth("on_retained");
     let actions = read_actions(&section, topic.as_ref());
-    let templates = read_templates(&section);
+    let attach = section.section("attach", "attach = { … }").and_then(read_attachment);
+    let templates = read_templates(&section, attach.as_ref());
     let context = life::Context { topic: topic.as_ref(), when: when.as_deref(), people };
     let life = life::read(&section, &context);
+    if life.is_some() && attach.is_some() {
+        section.report(
+            section.offset(),
+            "`attach` goes with single events alone: take it away, or the keys that give alerts a life",
+        );
+    }
     let buttons = actions.len() + life.as_ref().map_or(0, |life| life.offers.len());
     if buttons > ACTIONS_MAX {
         section.report(section.offset(), "WhatsApp shows at most nine actions and buttons together");
@@ -83,6 +91,7 @@ fn read_rule(
         when,
         message: message?,
         templates,
+        attach,
         notify: notify?,
         connection: connection?,
         severity: severity.unwrap_or(Severity::Warning),
@@ -124,8 +133,7 @@ fn read_notify(section: &Section, people: &People) -> Option<Vec<String>> {
 /// Ids of contacts and teams.
 pub fn read_people_names(section: &Section, names: Vec<At<String>>, people: &People) -> Vec<String> {
     for name in &names {
-        let known = people.teams.contains_key(&name.value)
-            || people.contacts.contains_key(&ContactId(name.value.clone()));
+        let known = people.knows(&name.value);
         if !known {
             section.report(
                 name.offset,
@@ -154,8 +162,30 @@ fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<
     }
 }
 
+/// `attach = { kind = "image", from = "payload" }`, or `url = "{{ payload.snapshot }}"`.
+fn read_attachment(section: Section) -> Option<Attachment> {
+    let kinds = ["image", "video", "audio", "document"];
+    let kind = section.word("kind", &kinds, Kind::parse);
+    if kind.is_none() {
+        section.report(section.offset(), format!("`attach` needs a `kind`: {}", kinds.join(", ")));
+    }
+    let payload = section.word("from", &["payload"], |_| Some(From::Payload));
+    let address = section.text("url").and_then(|text| compiled(&section, "url", text, check_message));
+    let filename = section.text("filename").map(|text| text.value);
+    let from = match (payload, address) {
+        (Some(payload), None) => Some(payload),
+        (None, Some(address)) => Some(From::Address(address)),
+        (_, _) => {
+            section.report(section.offset(), "`attach` takes either from = \"payload\" or url = \"…\"");
+            None
+        }
+    };
+    section.finish();
+    Some(Attachment { kind: kind?, from: from?, filename })
+}
+
 /// `template = { … }`, or several as `[[rule.template]]`. Parameters are a list, or a table where the template names them.
-fn read_templates(rule: &Section) -> Vec<Template> {
+fn read_templates(rule: &Section, attach: Option<&Attachment>) -> Vec<Template> {
     let mut templates = Vec::new();
     for section in rule.one_or_more("template", "[[rule.template]]") {
         let name = section.required_parsed("name", |text| {
@@ -176,9 +206,18 @@ fn read_templates(rule: &Section) -> Vec<Template> {
             Some(Parameter { name, text })
         });
         let parameters = parameters.collect();
+        // Which file it is comes with each event.
+        let wants_file = section.truth("header_file").unwrap_or(false);
+        let header = attach.filter(|_| wants_file).and_then(|attach| attach.header(Media::Id(String::new())));
+        if wants_file && header.is_none() {
+            section.report(
+                section.offset(),
+                "`header_file` needs an `attach` of an image, video or document in the rule",
+            );
+        }
         section.finish();
         if let (Some(name), Some(language)) = (name, language) {
-            templates.push(Template { name, language, parameters, ..Template::default() });
+            templates.push(Template { name, language, parameters, header, ..Template::default() });
         }
     }
     templates

@@ -53,74 +53,14 @@ fn a_good_file_has_no_problems() {
 fn the_shipped_file_is_good_and_names_every_key() {
     let text = include_str!("../../../config/bellwire.toml");
     assert_eq!(problems(text), Vec::<String>::new());
-    for key in [
-        "name",
-        "time_zone",
-        "state_directory",
-        "listen",
-        "webhook_listen",
-        "url",
-        "version",
-        "client_id",
-        "username",
-        "password_file",
-        "ca_file",
-        "client_certificate_file",
-        "client_key_file",
-        "max_packet_bytes",
-        "phone_number_id",
-        "business_account_id",
-        "access_token_file",
-        "app_secret_file",
-        "verify_token_file",
-        "api_url",
-        "api_version",
-        "id",
-        "phone",
-        "roles",
-        "members",
-        "topic",
-        "when",
-        "message",
-        "notify",
-        "connection",
-        "severity",
-        "payload",
-        "on_unknown",
-        "expires",
-        "on_retained",
-        "title",
-        "retain",
-        "quiet_hours",
-        "break_through",
-        "rotation",
-        "hand_over",
-        "start",
-        "override",
-        "key",
-        "for",
-        "keep_firing_for",
-        "resolve_when",
-        "resolve_after",
-        "send_resolved",
-        "repeat_interval",
-        "group_by",
-        "group_wait",
-        "group_interval",
-        "flap_changes",
-        "flap_window",
-        "dedupe_key",
-        "dedupe_window",
-        "expect",
-        "value",
-        "window",
-        "worst",
-        "buttons",
-        "escalate",
-        "source",
-        "target",
-        "equal",
-    ] {
+    let keys = "name time_zone state_directory listen webhook_listen url version client_id username password_file \
+        ca_file client_certificate_file client_key_file max_packet_bytes phone_number_id business_account_id \
+        access_token_file app_secret_file verify_token_file api_url api_version id phone roles members topic \
+        when message notify connection severity payload on_unknown expires on_retained title retain \
+        quiet_hours break_through rotation hand_over start override key for keep_firing_for resolve_when \
+        resolve_after send_resolved repeat_interval group_by group_wait group_interval flap_changes \
+        flap_window dedupe_key dedupe_window expect value window worst buttons escalate source target equal";
+    for key in keys.split_whitespace() {
         assert!(
             text.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} ="))),
             "{key}"

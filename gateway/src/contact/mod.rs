@@ -25,6 +25,8 @@ pub struct Contact {
     pub name: String,
     pub to: Recipient,
     pub roles: BTreeSet<String>,
+    /// Whether STOP is obeyed: for those on duty it may not be.
+    pub may_stop: bool,
 }
 
 /// How a message is addressed (FACTS 1.1, 3.6).
@@ -105,6 +107,12 @@ impl People {
         let names: Vec<String> =
             names.iter().map(|name| duty(name).unwrap_or_else(|| name.clone())).collect();
         self.resolve(&names)
+    }
+
+    /// Whether there is a contact or team of this name.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.teams.contains_key(name) || self.contacts.contains_key(&ContactId(name.to_owned()))
     }
 
     /// The contact behind what a webhook names: the number first, since ids change with it (FACTS 3.6).

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -20,11 +21,16 @@ use crate::time::Clock;
 const RECONNECT_FIRST: Duration = Duration::from_millis(250);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
 const HEALTHY: Duration = Duration::from_secs(60);
-/// Notices that wait for the intake. Events at QoS 1 are bounded by the receive maximum of 32; the rest is room for QoS 0
-/// while a disk takes its time.
-const NOTICES: usize = 1_024;
+/// Notices that wait for the intake: eight group commits' worth. Beyond it the broker is read no further, which it feels.
+const NOTICES: usize = 256;
+/// How long a full queue is waited for. A third of what the broker gives us to show that we live (MQTT 5, 3.1.2.10), so
+/// a poll that waits for a slow disk cannot miss the keep-alive (RELIABILITY E5, F9).
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+const ONLINE: Bytes = Bytes::from_static(b"online");
+const OFFLINE: Bytes = Bytes::from_static(b"offline");
 
 /// What comes up.
 #[derive(Debug)]
@@ -71,6 +77,7 @@ pub struct Link {
     current: Arc<Mutex<Current>>,
     notices: mpsc::Sender<Notice>,
     status_topic: Arc<str>,
+    notice_topic: Arc<str>,
     stop: watch::Sender<bool>,
 }
 
@@ -94,8 +101,13 @@ pub fn start(
 ) -> (Link, mpsc::Receiver<Notice>) {
     let (notices, received) = mpsc::channel(NOTICES);
     let (stop, stopped) = watch::channel(false);
-    let link =
-        Link { current: Arc::default(), notices, status_topic: settings.status_topic.as_str().into(), stop };
+    let link = Link {
+        current: Arc::default(),
+        notices,
+        status_topic: settings.status_topic.as_str().into(),
+        notice_topic: settings.notice_topic.as_str().into(),
+        stop,
+    };
     let task = Task {
         settings,
         dice,
@@ -148,12 +160,21 @@ impl Link {
         true
     }
 
+    /// Tells whoever listens to the gateway's notices, if the broker is there.
+    pub fn tell(&self, notice: Bytes) {
+        match &lock(&self.current).mouth {
+            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.notice_topic, notice, false)),
+            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.notice_topic, notice, false)),
+            None => {}
+        }
+    }
+
     /// Says goodbye: without this the broker would publish our will.
     pub async fn stop(&self) {
         let mouth = lock(&self.current).mouth.clone();
         match &mouth {
-            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, "offline")),
-            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, "offline")),
+            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, true)),
+            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, true)),
             None => {}
         }
         match mouth {
@@ -255,7 +276,7 @@ impl Task {
             match heard {
                 Heard::Message(incoming, ack) => {
                     let ack = ack.map(|ack| AckToken { epoch, ack: token(ack) });
-                    if let Err(reason) = self.hand_on(incoming, ack) {
+                    if let Err(reason) = self.hand_on(incoming, ack).await {
                         return reason;
                     }
                 }
@@ -270,7 +291,7 @@ impl Task {
             self.subscribed = false;
             mouth.subscribe(&self.settings.filters);
         }
-        mouth.announce(&self.settings.status_topic, "online");
+        mouth.announce(&self.settings.status_topic, ONLINE, true);
     }
 
     fn report(&mut self, refusals: Vec<Option<String>>) {
@@ -282,9 +303,10 @@ impl Task {
         }
     }
 
-    /// Never waits: a poll that waits for a slow disk would miss the keep-alive (RELIABILITY E5, F9). What finds no room is
-    /// left unacknowledged, and the connection ends, so that the broker sends it again.
-    fn hand_on(&self, incoming: Incoming, ack: Option<AckToken>) -> Result<(), String> {
+    /// A flood is slowed down by waiting: mosquitto 2.0.11 was seen to send a thousand messages beyond our receive
+    /// maximum once it had a backlog. What finds no room for so long is left unacknowledged, and the connection ends, so
+    /// that the broker sends it again later.
+    async fn hand_on(&self, incoming: Incoming, ack: Option<AckToken>) -> Result<(), String> {
         let topic = match incoming.topic {
             Ok(topic) => topic,
             Err(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -305,7 +327,7 @@ impl Task {
             received_at: self.clock.now(),
         };
         let surely_repeated = ack.is_some();
-        match self.notices.try_send(Notice::Message { event, ack }) {
+        match self.notices.send_timeout(Notice::Message { event, ack }, PATIENCE).await {
             Ok(()) => Ok(()),
             Err(_) if surely_repeated => {
                 Err("the disk is slower than the broker; connecting again later".into())

@@ -24,11 +24,13 @@ pub struct Settings {
     pub filters: Vec<String>,
     /// `online` and, as the will, `offline`, both retained.
     pub status_topic: String,
+    /// What the owner should know, as JSON: `connection`, `severity`, `text`.
+    pub notice_topic: String,
     pub max_packet_bytes: u32,
 }
 
 impl Settings {
-    pub fn from_config(mqtt: &Mqtt, filters: Vec<String>, status_topic: String) -> Result<Self> {
+    pub fn from_config(mqtt: &Mqtt, filters: Vec<String>) -> Result<Self> {
         let password = mqtt.password_file.as_deref().map(secret).transpose()?;
         Ok(Self {
             host: mqtt.host.clone(),
@@ -39,7 +41,8 @@ impl Settings {
             password,
             tls: mqtt.tls.as_ref().map(client_config).transpose()?.map(Arc::new),
             filters,
-            status_topic,
+            status_topic: format!("bellwire/{}/status", mqtt.client_id),
+            notice_topic: format!("bellwire/{}/notice", mqtt.client_id),
             max_packet_bytes: mqtt.max_packet_bytes,
         })
     }

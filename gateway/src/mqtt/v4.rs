@@ -13,7 +13,8 @@ use secrecy::ExposeSecret;
 
 use super::settings::Settings;
 use super::wire::{
-    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, REQUESTS,
+    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
+    REQUESTS,
 };
 
 pub struct Ear4(EventLoop);
@@ -65,9 +66,9 @@ impl Mouth for Mouth4 {
         Some(Box::pin(async move { notice.wait_async().await.ok().map(|_| Ok(())) }))
     }
 
-    fn announce(&self, topic: &str, status: &'static str) -> bool {
-        let options = PublishOptions::new(QoS::AtLeastOnce).retained();
-        self.0.try_publish(topic.to_owned(), Bytes::from_static(status.as_bytes()), options).is_ok()
+    fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool {
+        let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain);
+        self.0.try_publish(topic.to_owned(), payload, options).is_ok()
     }
 
     fn disconnect(&self) {
@@ -81,6 +82,7 @@ fn options(settings: &Settings) -> MqttOptions {
         .set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30))
         .set_clean_session(false)
         .set_ack_mode(AckMode::Manual)
+        .set_read_batch_size(READ_BATCH)
         .set_inflight(IN_FLIGHT_MAX)
         // The broker cannot be told a limit, and a packet over ours would end the connection again and again (RELIABILITY
         // E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.

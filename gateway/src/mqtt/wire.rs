@@ -16,9 +16,12 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub const RECEIVE_MAX: u16 = 32;
 /// Commands under way. The library's default table for 65,535 of them costs 14 MiB (RELIABILITY E6).
 pub const IN_FLIGHT_MAX: u16 = 64;
-/// Between us and the library: 32 acknowledgements, 64 commands, the subscriptions. Nobody ever waits on it: what finds
-/// no room is a command that is offered again.
-pub const REQUESTS: usize = 128;
+/// Between us and the library: an acknowledgement for each event that may wait (256 notices, 32 in a commit, 32 read
+/// and not yet handed on), 64 commands, the subscriptions. Nobody ever waits on it: what finds no room is a command that
+/// is offered again.
+pub const REQUESTS: usize = 512;
+/// Packets read before acknowledgements get their turn again.
+pub const READ_BATCH: usize = 32;
 /// The broker keeps our session, and with it every event, while we are away: a week.
 pub const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -83,6 +86,7 @@ pub trait Mouth: Clone + Send + Sync + 'static {
     fn acknowledge(&self, ack: Self::Ack) -> bool;
     fn subscribe(&self, filters: &[String]) -> bool;
     fn publish(&self, publish: Publish) -> Option<Answer>;
-    fn announce(&self, topic: &str, status: &'static str) -> bool;
+    /// Without waiting for the broker's answer.
+    fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool;
     fn disconnect(&self);
 }

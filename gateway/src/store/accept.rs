@@ -128,6 +128,9 @@ impl Store {
             )?
             .insert(params![event.0, alert.rule.0, alert.severity.rank(), bindings, alert.flaw, at.0])
             .map(AlertId)?;
+        if let Some(kept) = &alert.kept {
+            self.keep_media(kept, at)?;
+        }
         for contact in &alert.recipients {
             self.insert_message(&super::outbox::NewMessage {
                 connection: &alert.connection,
@@ -137,6 +140,7 @@ impl Store {
                 severity: alert.severity,
                 content: &alert.content,
                 on_unknown: alert.on_unknown,
+                exempt: !contact.may_stop,
                 created_at: at,
                 expires_at: alert.expires_at,
             })?;

@@ -163,6 +163,7 @@ impl Store {
             on_unknown: notice.on_unknown,
             created_at: notice.at,
             expires_at: notice.expires_at,
+            exempt: !notice.to.may_stop,
         })
         .map(drop)
     }

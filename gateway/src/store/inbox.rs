@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{Store, checksum};
+use crate::command::consent::Wish;
 use crate::command::inbound::{self, Reply};
 use crate::command::reply::{Known, Memory, Outcome};
 use crate::ids::{AlertId, ContactId, InboxId, MessageId, RuleName, Wamid};
@@ -58,6 +59,8 @@ impl Store {
         let (kind, text) = describe(&reply.content);
         let (contact, word, reason) = match outcome {
             Outcome::Command(command) => (Some(&command.contact), "command", None),
+            Outcome::Consent { contact, wish: Wish::Stop } => (Some(contact), "stop", None),
+            Outcome::Consent { contact, wish: Wish::Start } => (Some(contact), "start", None),
             Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),
             Outcome::Note { contact, .. } => (Some(contact), "alert", None),
             Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason.as_str())),
@@ -77,7 +80,7 @@ impl Store {
         match outcome {
             Outcome::Command(command) => self.insert_command(Some(&reply.wamid), command, now),
             Outcome::Note { note, .. } => self.note(note, now),
-            Outcome::ReadOn { .. } | Outcome::Nothing { .. } => Ok(()),
+            Outcome::Consent { .. } | Outcome::ReadOn { .. } | Outcome::Nothing { .. } => Ok(()),
         }
     }
 

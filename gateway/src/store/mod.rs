@@ -3,6 +3,8 @@
 
 /// Events, alerts and their messages: what the intake commits.
 mod accept;
+/// What Meta tells of accounts and numbers, and what they cost.
+mod account;
 /// What people decide: retry, hold, cancel, a message by hand.
 mod act;
 /// Alerts that have a life: what the watch keeps, decides and is told.
@@ -17,10 +19,14 @@ mod due;
 mod inbox;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// Files that came with events.
+mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
 mod open;
 /// Messages on their way: attempts, outcomes, receipts.
 mod outbox;
+/// What is learned of people.
+mod people;
 /// Last resorts over HTTP.
 mod posts;
 /// The reserve on disk that a full disk is cleaned with.
@@ -33,9 +39,11 @@ mod thread;
 mod window;
 
 pub use accept::Accepted;
+pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
+pub use people::Identity;
 pub use posts::Post;
 pub use thread::{Gone, Handle, StoreThread};

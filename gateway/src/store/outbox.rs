@@ -26,6 +26,8 @@ pub(super) struct NewMessage<'a> {
     pub severity: Severity,
     pub content: &'a Content,
     pub on_unknown: OnUnknown,
+    /// Goes out though the person asked for no more messages.
+    pub exempt: bool,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
@@ -56,6 +58,16 @@ impl Store {
                 mergeable
             ])
             .map(MessageId)
+            .and_then(|id| self.hold_if_stopped(id, message))
+    }
+
+    fn hold_if_stopped(&self, id: MessageId, message: &NewMessage) -> Result<MessageId> {
+        if !message.exempt && self.has_stopped(message.contact)? {
+            let reason = "the person asked for no more messages; it goes out if they write START";
+            let next = Next { held_for: Some(HeldFor::Consent), ..Next::to(State::Held, reason) };
+            self.advance(id, &next, message.created_at)?;
+        }
+        Ok(id)
     }
 
     /// After a start: what was `sending` may have gone out or not (promise P3).
@@ -143,7 +155,7 @@ impl Store {
                 settled.code,
                 settled.fbtrace_id
             ])?;
-        self.learn(&settled.lane, next, *at)?;
+        self.learn(&settled.lane, *id, next, *at)?;
         self.sql
             .prepare_cached(
                 "UPDATE message SET tries = tries + ?2, code = ?3, fbtrace_id = ?4 WHERE id = ?1",
@@ -165,11 +177,14 @@ impl Store {
             .sql
             .prepare_cached("INSERT OR IGNORE INTO receipt VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![status.wamid.0, status.word, id.0, status.at.0, reason])?;
+        if let Some(pricing) = &status.pricing {
+            self.count(&status.wamid, pricing, status.at)?;
+        }
         let (Some(to), 1) = (status.state, new) else { return Ok(true) };
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(true) };
         if may_move(from, to) {
             let next = delivery::after_status(to, status.refusal.as_ref(), &case, now, dice);
-            self.learn(&lane, &next, now)?;
+            self.learn(&lane, id, &next, now)?;
             self.advance(id, &next, status.at)?;
             if let Some(refusal) = &status.refusal {
                 self.sql
@@ -198,7 +213,7 @@ impl Store {
 
     fn remember(&self, wamid: &Wamid, id: MessageId) -> Result<()> {
         self.sql
-            .prepare_cached("INSERT OR IGNORE INTO sent VALUES (?1, ?2)")?
+            .prepare_cached("INSERT OR IGNORE INTO sent (wamid, message) VALUES (?1, ?2)")?
             .execute(params![wamid.0, id.0])
             .map(drop)
     }
@@ -214,16 +229,17 @@ impl Store {
     fn case(&self, id: MessageId) -> Result<Option<(Lane, Case)>> {
         self.sql
             .prepare_cached(
-                "SELECT connection, contact, tries, on_unknown, form, content FROM message WHERE id = ?1",
+                "SELECT connection, contact, tries, on_unknown, form, content, bare FROM message WHERE id = ?1",
             )?
             .query_row([id.0], |row| {
                 let tries = row.get::<_, u32>(2)?.max(1);
-                let content: Content = serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default();
+                let mut content: Content = serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default();
                 let case = Case {
                     count: Count { tries, streak: tries },
                     on_unknown: on_unknown(row, 3)?,
                     form: row.get::<_, Option<String>>(4)?.map_or(Form::Free, |form| Form::parse(&form)),
                     templates: content.templates.len(),
+                    has_media: row.get::<_, i64>(6)? == 0 && !content.media().is_empty(),
                 };
                 let lane = Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
                 Ok((lane, case))
@@ -232,12 +248,13 @@ impl Store {
     }
 
     /// What an answer or a status tells beyond its own message.
-    fn learn(&self, lane: &Lane, next: &Next, at: Timestamp) -> Result<()> {
+    fn learn(&self, lane: &Lane, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
         match &next.learned {
             Some(Learned::WindowClosed) => self.window_closed(lane),
             Some(Learned::TemplateUnusable { name, language, code }) => {
                 self.template_refused(&lane.connection, name, language, *code, at)
             }
+            Some(Learned::MediaRefused) => self.media_refused(&lane.connection, id),
             None => Ok(()),
         }
     }

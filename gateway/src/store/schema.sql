@@ -112,6 +112,7 @@ CREATE TABLE message (
     code INTEGER,                       -- Graph API error code of the last refusal
     fbtrace_id TEXT,
     form TEXT,                          -- of the last request: free, or template NAME LANGUAGE
+    bare INTEGER NOT NULL DEFAULT 0,    -- 1: goes out without its files, which Meta refused
     held_for TEXT,                      -- what would let a held message go by itself: window, consent
     mergeable INTEGER NOT NULL,         -- an alert in words, which a digest may carry
     digest INTEGER REFERENCES message (id), -- the message that carries this one
@@ -135,11 +136,21 @@ BEGIN
         'alert', json_object('rule', rule, 'key', key), 'episode', episode, 'contact', NEW.contact, 'state', NEW.state))
     FROM alert WHERE id = NEW.alert AND key IS NOT NULL;
 END;
+-- Files that came with events, and Meta's ids of what was uploaded: they live 30 days (FACTS 2).
+CREATE TABLE media (sha256 TEXT PRIMARY KEY, mime TEXT NOT NULL, bytes BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE upload (
+    connection TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    media_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (connection, sha256)
+) STRICT, WITHOUT ROWID;
 
 -- Every id that Meta gave to a message of ours; a message that was sent again has two.
 CREATE TABLE sent (
     wamid TEXT PRIMARY KEY,
-    message INTEGER NOT NULL REFERENCES message (id)
+    message INTEGER NOT NULL REFERENCES message (id),
+    counted INTEGER NOT NULL DEFAULT 0  -- 1: in `usage`; Meta tells the price with more than one status
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sent_message ON sent (message);
 
@@ -178,6 +189,49 @@ CREATE TABLE template (
     quick_replies INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
     PRIMARY KEY (connection, name, language)
+) STRICT, WITHOUT ROWID;
+
+-- What was learned of a person beyond the configuration.
+CREATE TABLE person (
+    contact TEXT PRIMARY KEY,
+    user_id TEXT,                       -- WhatsApp's id of whoever first wrote from this contact's number
+    stopped INTEGER NOT NULL DEFAULT 0  -- 1: asked for no more alerts
+) STRICT, WITHOUT ROWID;
+
+-- Who agreed to be written to, or took it back: when, and where that is seen.
+CREATE TABLE consent (
+    id INTEGER PRIMARY KEY,
+    contact TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    given INTEGER NOT NULL,
+    source TEXT NOT NULL
+) STRICT;
+
+-- What Meta tells of accounts, numbers and templates.
+CREATE TABLE notice (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    connection TEXT NOT NULL,
+    field TEXT NOT NULL,
+    severity INTEGER NOT NULL,
+    text TEXT NOT NULL
+) STRICT;
+CREATE TABLE fact (
+    connection TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (connection, name)
+) STRICT, WITHOUT ROWID;
+
+-- Messages that Meta charges or gives away, by month (UTC), as its statuses say.
+CREATE TABLE usage (
+    connection TEXT NOT NULL,
+    month TEXT NOT NULL,
+    category TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (connection, month, category, kind)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE receipt (

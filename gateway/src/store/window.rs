@@ -3,9 +3,11 @@
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
+use crate::alert::delivery::Next;
 use crate::alert::form::{Facts, Listed, Window, window_end};
 use crate::alert::message::Template;
 use crate::alert::outbox::Lane;
+use crate::alert::state::State;
 use crate::ids::ConnectionName;
 use crate::time::Timestamp;
 
@@ -33,13 +35,9 @@ impl Store {
         if self.window(lane, now)? != Window::Open {
             return Ok(0); // a body that was held up for a day
         }
-        self.sql
-            .prepare_cached(
-                "UPDATE message SET state = 'queued', held_for = NULL, not_before = 0, changed_at = ?3,
-                     reason = 'the person has written, so it may go out'
-                 WHERE state = 'held' AND held_for = 'window' AND connection = ?1 AND contact = ?2",
-            )?
-            .execute(params![lane.connection.0, lane.contact.0, now.0])
+        let next = Next::to(State::Queued, "the person has written, so it may go out");
+        let held = "state = 'held' AND held_for = 'window' AND connection = ?1 AND contact = ?2";
+        self.each(held, &[&lane.connection.0, &lane.contact.0], &next, now)
     }
 
     /// Meta said so, whatever we thought (131047).
@@ -108,8 +106,16 @@ impl Store {
         }
         self.sql
             .prepare_cached("INSERT OR REPLACE INTO catalogue VALUES (?1, ?2)")?
-            .execute(params![connection.0, now.0])
-            .map(drop)
+            .execute(params![connection.0, now.0])?;
+        self.try_templates_again(connection, now)
+    }
+
+    /// What waits for the window and has templates is judged anew; what still may not leave is held again.
+    fn try_templates_again(&self, connection: &ConnectionName, now: Timestamp) -> Result<()> {
+        let next = Next::to(State::Queued, "the template catalogue has changed; waiting for its turn");
+        let held =
+            "state = 'held' AND held_for = 'window' AND connection = ?1 AND content LIKE '%\"templates\":[%'";
+        self.each(held, &[&connection.0], &next, now).map(drop)
     }
 
     /// An error told that a template cannot be used; the next reading of the catalogue may know better.
@@ -138,7 +144,7 @@ impl Store {
                 "INSERT INTO template VALUES (?1, ?2, ?3, ?4, '', 0, '[]', NULL, 0, ?5)
                  ON CONFLICT DO UPDATE SET status = excluded.status, changed_at = excluded.changed_at",
             )?
-            .execute(params![connection.0, name, language, status, at.0])
-            .map(drop)
+            .execute(params![connection.0, name, language, status, at.0])?;
+        if status == "APPROVED" { self.try_templates_again(connection, at) } else { Ok(()) }
     }
 }

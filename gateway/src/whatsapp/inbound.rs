@@ -4,9 +4,10 @@
 use serde_json::Value;
 
 use super::errors::{Said, refusal};
+use super::notices;
 use crate::alert::delivery::Refusal;
 use crate::alert::state::State;
-use crate::command::inbound::{Content, Inbound, Reply, Status};
+use crate::command::inbound::{Content, Inbound, Pricing, Reply, Status};
 use crate::ids::Wamid;
 use crate::time::Timestamp;
 
@@ -19,18 +20,21 @@ pub fn read(body: &[u8]) -> Vec<Inbound> {
     if body["object"] != "whatsapp_business_account" {
         return vec![Inbound::Ignored(format!("object {} is not WhatsApp's", body["object"]))];
     }
-    let changes: Vec<&Value> =
-        list(&body["entry"]).iter().flat_map(|entry| list(&entry["changes"])).collect();
+    let changes: Vec<(Option<&str>, &Value)> = list(&body["entry"])
+        .iter()
+        .flat_map(|entry| list(&entry["changes"]).iter().map(|change| (entry["id"].as_str(), change)))
+        .collect();
     if changes.is_empty() {
         return vec![Inbound::Ignored("the body holds no change".into())];
     }
-    changes.into_iter().flat_map(read_change).collect()
+    changes.into_iter().flat_map(|(account, change)| read_change(account, change)).collect()
 }
 
-fn read_change(change: &Value) -> Vec<Inbound> {
-    let (field, value) = (&change["field"], &change["value"]);
+fn read_change(account: Option<&str>, change: &Value) -> Vec<Inbound> {
+    let (field, value) = (change["field"].as_str().unwrap_or_default(), &change["value"]);
     if field != "messages" {
-        return vec![Inbound::Ignored(format!("field {field}"))];
+        let notice = notices::read(account, field, value);
+        return vec![notice.unwrap_or_else(|| Inbound::Ignored(format!("field {field}")))];
     }
     let number = text(&value["metadata"]["phone_number_id"]).unwrap_or_default();
     let statuses = list(&value["statuses"]).iter().map(read_status);
@@ -69,6 +73,10 @@ fn read_status(status: &Value) -> Inbound {
         word,
         at: seconds(&status["timestamp"]),
         refusal,
+        pricing: text(&status["pricing"]["category"]).map(|category| Pricing {
+            category,
+            kind: text(&status["pricing"]["type"]).unwrap_or_else(|| "regular".into()),
+        }),
     })
 }
 
@@ -169,7 +177,14 @@ mod tests {
                     Inbound::Status(status) => {
                         let code =
                             status.refusal.map(|refusal| format!(" {} {:?}", refusal.code, refusal.class));
-                        format!("status {}{}", status.word, code.unwrap_or_default())
+                        let pricing =
+                            status.pricing.map(|price| format!(" {} {}", price.category, price.kind));
+                        format!(
+                            "status {}{}{}",
+                            status.word,
+                            code.unwrap_or_default(),
+                            pricing.unwrap_or_default()
+                        )
                     }
                     Inbound::Reply(reply) => {
                         let marks = [
@@ -181,6 +196,13 @@ mod tests {
                             marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark).collect();
                         format!("reply {:?}{marks}", reply.content)
                     }
+                    Inbound::Notice(notice) => format!(
+                        "notice {}: {} {:?} {:?}",
+                        notice.severity.as_str(),
+                        notice.text,
+                        notice.facts,
+                        notice.template
+                    ),
                     Inbound::Ignored(why) => format!("ignored: {why}"),
                 };
                 seen.push_str(&format!("{name}: {what}\n"));

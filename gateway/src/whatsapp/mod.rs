@@ -1,6 +1,8 @@
 //! The only Cloud API: its forms become our words here, and ours become its. Nothing here touches the store or decides
 //! what follows from an answer.
 
+/// Message templates as Meta lists them.
+pub mod catalogue;
 /// The connection to Meta: one request, one answer.
 pub mod client;
 /// Meta's error codes as classes.
@@ -9,6 +11,8 @@ pub mod errors;
 pub mod inbound;
 /// How long things may be, and how they are cut.
 pub mod limits;
+/// What Meta tells of the account, the number, the templates.
+pub mod notices;
 /// A message as Meta wants it.
 pub mod request;
 /// Webhook signatures and the verification handshake.

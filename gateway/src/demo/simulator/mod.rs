@@ -1,14 +1,35 @@
 //! The simulated Cloud API. It validates what Meta validates, answers in Meta's form, enforces Meta's limits by its own
 //! clock, and sends signed webhooks. Nothing here is used by the daemon.
+//!
+//! A request goes `serve → api → validate → world (limits, templates, media, people) → receipts → webhooks`; a person's
+//! word goes `serve → control → world → webhooks`.
 
+/// Token, numbers, subscription, and what their nodes show.
+mod account;
 /// `/{version}/…`: the Cloud API.
 mod api;
+/// What a person can tap in a message.
+mod buttons;
 /// `/_simulator/…`: the control interface and the phone.
 mod control;
 /// What goes wrong next.
 mod faults;
+/// Meta's error form.
+mod graph;
+/// Throughput, pair rate, the 24 h window.
+mod limits;
+/// Uploaded and received media.
+mod media;
+/// Who has WhatsApp: phone numbers and user ids.
+mod people;
+/// The `pricing` of statuses.
+mod price;
+/// What happens to a message that was taken: its statuses.
+mod receipts;
 /// The accept loop, which can also drop a connection without an answer.
 mod serve;
+/// The template catalogue.
+mod templates;
 /// What Meta would refuse.
 mod validate;
 /// Signed webhooks, sent again until they are taken.
@@ -16,5 +37,5 @@ mod webhooks;
 /// What it remembers and decides; no sockets.
 mod world;
 
-pub use serve::serve;
+pub use serve::{Settings, serve, serve_with};
 pub use world::Options;

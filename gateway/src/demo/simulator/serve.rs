@@ -32,18 +32,53 @@ pub struct Dropped;
 impl Simulator {
     /// Its own time: the machine's, moved by `/_simulator/clock`.
     pub fn now(world: &World) -> Timestamp {
-        Timestamp(SystemClock.now().0 + world.ahead_ms)
+        Timestamp(SystemClock.now().0.saturating_add(world.ahead_ms))
+    }
+
+    /// Where the webhooks of a number go: the number's own address, the account's, or the app's. Nowhere without a
+    /// subscription (FACTS 3.1, 3.3).
+    pub fn callback(&self, world: &World, number: &str) -> Option<String> {
+        let account = &world.account;
+        if !account.subscribed {
+            return None;
+        }
+        let of_number = account.number(number).and_then(|number| number.callback.clone());
+        of_number.or_else(|| account.callback.clone()).or_else(|| self.options.webhook.clone())
     }
 }
 
-/// Serves until `shutdown` is done.
+/// What the simulator enforces and is from its start; the rest is set through the control interface.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub enforce_window: bool,
+    pub enforce_pair_limit: bool,
+    /// The only business account that exists; without it any id names the same one.
+    pub business_account_id: Option<String>,
+}
+
+/// Serves until `shutdown` is done, with nothing enforced that the control interface does not ask for.
 pub async fn serve(
     options: Options,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
-    let postman = Postman::new(options.webhook.clone(), options.app_secret.clone());
-    let simulator = Simulator { options: Arc::new(options), world: Arc::default(), postman };
+    serve_with(options, Settings::default(), listener, shutdown).await
+}
+
+/// Serves until `shutdown` is done.
+pub async fn serve_with(
+    options: Options,
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let mut world = World::default();
+    world.account.token.accepted = options.access_token.clone();
+    world.account.id = settings.business_account_id;
+    world.limits.window.enforce = settings.enforce_window;
+    world.limits.rules.pair = settings.enforce_pair_limit;
+    let postman = Postman::new(options.app_secret.clone());
+    let simulator = Simulator { options: Arc::new(options), world: Arc::new(Mutex::new(world)), postman };
     let routes = Router::new().merge(control::routes()).merge(api::routes()).with_state(simulator);
     tokio::pin!(shutdown);
     loop {

@@ -1,0 +1,341 @@
+#!/usr/bin/env python3
+"""A device for Bellwire in plain Python: docs/device-protocol.md, implemented from the page alone.
+
+    device.py tcp:127.0.0.1:7000      a serial line over TCP
+    device.py /dev/ttyUSB0            a serial port; set it up before: stty -F /dev/ttyUSB0 115200 raw -echo
+
+It keeps its events in a file, so that they survive a power cut, and counts its starts there. Without arguments but these it
+is a freezer that says its temperature every ten seconds and obeys the command `defrost`. `--events N` sends N events,
+waits until the gateway has all of them and has answered what was asked, and ends.
+"""
+
+import argparse, json, os, random, select, socket, struct, sys, time, zlib
+
+VERSION = 1
+HELLO, EVENT, RESULT, WELCOME, ACK, COMMAND = 0x01, 0x02, 0x03, 0x81, 0x82, 0x83
+DONE, REFUSED, EXPIRED = 0, 1, 2
+WINDOW, QUEUE_MAX = 8, 100
+HELLO_EVERY, FIRST_WAIT, LONGEST_WAIT = 60.0, 1.0, 64.0
+
+
+# --- values in postcard --------------------------------------------------------------------------------------------
+
+
+def varint(number):
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(out + bytes([number]))
+
+
+def text(value):
+    raw = value if isinstance(value, bytes) else value.encode()
+    return varint(len(raw)) + raw
+
+
+def field(name, value):
+    if isinstance(value, bool):
+        return text(name) + b"\0" + bytes([value])
+    if isinstance(value, int):
+        return text(name) + b"\1" + varint(value << 1 if value >= 0 else (-value << 1) - 1)
+    if isinstance(value, float):
+        return text(name) + b"\2" + struct.pack("<f", value)
+    return text(name) + b"\3" + text(value)
+
+
+class Reader:
+    """Reads values off a message; ValueError when it is not one."""
+
+    def __init__(self, message):
+        if not message or message[0] != VERSION:
+            raise ValueError("another version")
+        self.rest = message[1:]
+
+    def varint(self):
+        number = shift = 0
+        while True:
+            if not self.rest or shift > 63:
+                raise ValueError("cut short")
+            byte, self.rest = self.rest[0], self.rest[1:]
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return number
+
+    def bytes(self):
+        length = self.varint()
+        if length > len(self.rest):
+            raise ValueError("cut short")
+        value, self.rest = self.rest[:length], self.rest[length:]
+        return value
+
+
+# --- frames --------------------------------------------------------------------------------------------------------
+
+
+def cobs(data):
+    out = bytearray()
+    for run in bytes(data).split(b"\0"):
+        while len(run) >= 254:
+            out += b"\xff" + run[:254]
+            run = run[254:]
+        out += bytes([len(run) + 1]) + run
+    # The code 1 after a last run of exactly 254 is allowed and stands for nothing; receivers take both forms.
+    return bytes(out)
+
+
+def uncobs(data):
+    out, at = bytearray(), 0
+    while at < len(data):
+        code = data[at]
+        run = data[at + 1:at + code]
+        if code == 0 or len(run) != code - 1:
+            raise ValueError("cut short")
+        out += run
+        at += code
+        if code < 255 and at < len(data):
+            out.append(0)
+    return bytes(out)
+
+
+def frame(kind, message):
+    body = bytes([kind]) + message
+    return b"\0" + cobs(body + struct.pack("<I", zlib.crc32(body))) + b"\0"
+
+
+def unframe(data):
+    body = uncobs(data)
+    if len(body) < 5 or struct.unpack("<I", body[-4:])[0] != zlib.crc32(body[:-4]):
+        raise ValueError("damaged")
+    return body[0], body[1:-4]
+
+
+# --- what must survive a power cut ---------------------------------------------------------------------------------
+
+
+class Store:
+    """Starts, base and events in a file that is replaced at once; a microcontroller would append to flash."""
+
+    def __init__(self, path):
+        self.path = path
+        self.starts, self.base, self.events = 0, None, []
+        if os.path.exists(path):
+            with open(path) as file:
+                self.starts, self.base, self.events = json.load(file)
+        self.starts += 1
+        self.save()
+
+    def save(self):
+        with open(self.path + ".new", "w") as file:
+            json.dump([self.starts, self.base, self.events], file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self.path + ".new", self.path)
+
+
+# --- the device ----------------------------------------------------------------------------------------------------
+
+
+class Device:
+    def __init__(self, name, store, obey):
+        self.name, self.store, self.obey = name, store, obey
+        self.sequence = self.refused = self.damaged = 0
+        self.welcomed = False
+        self.counted = (0, 0)
+        self.token, self.asked_at = random.getrandbits(32), None
+        self.hello_at, self.hello_wait = 0.0, FIRST_WAIT
+        self.sent, self.again_at, self.event_wait = 0, 0.0, FIRST_WAIT
+        self.time = None  # (gateway's milliseconds, our seconds when we asked)
+        self.last_command, self.answered, self.result = 0, None, None
+
+    def boot(self):
+        return 0 if self.store.base is None else self.store.base + self.store.starts
+
+    def position(self, event):
+        return (event[0] + self.store.base, event[1])
+
+    def event(self, now, **fields):
+        """Accepts an event, or says that there is no room by False."""
+        if len(self.store.events) >= QUEUE_MAX:
+            self.refused += 1
+            return False
+        if self.time:
+            fields["at_ms"] = int(self.time[0] + (now - self.time[1]) * 1000)
+        self.sequence += 1
+        body = varint(len(fields)) + b"".join(field(*pair) for pair in fields.items())
+        self.store.events.append([self.store.starts, self.sequence, body.hex()])
+        self.store.save()
+        return True
+
+    def poll(self, now):
+        """The frames to be sent now."""
+        out = []
+        if now >= self.hello_at:
+            out.append(frame(HELLO, self.hello(now)))
+        if not self.welcomed:
+            return out
+        if self.result:
+            command, outcome, detail = self.result
+            message = bytes([VERSION]) + text(self.name) + varint(self.boot()) + varint(command)
+            out.append(frame(RESULT, message + varint(outcome) + text(detail)))
+            self.result = None
+        if now >= self.again_at:
+            self.sent = 0
+        while self.sent < min(WINDOW, len(self.store.events)):
+            event = self.store.events[self.sent]
+            at = self.position(event)
+            if self.sent == 0:
+                if not precedes(self.counted, at):
+                    self.hello_at = now  # one side lost something: say hello with what we have
+                    self.again_at = now + self.event_wait
+                    break
+                self.again_at = now + self.event_wait * random.uniform(1, 1.25)
+                self.event_wait = min(self.event_wait * 2, LONGEST_WAIT)
+            elif at[0] != self.position(self.store.events[0])[0]:
+                break  # the next boot's events go when this one's are acknowledged
+            head = bytes([VERSION]) + text(self.name) + varint(at[0]) + varint(at[1])
+            out.append(frame(EVENT, head + bytes.fromhex(event[2])))
+            self.sent += 1
+        return out
+
+    def hello(self, now):
+        self.token = self.token + 1 & 0xFFFFFFFF
+        self.asked_at = now
+        self.hello_at = now + self.hello_wait * random.uniform(1, 1.25)
+        self.hello_wait = min(self.hello_wait * 2, LONGEST_WAIT)
+        oldest = self.position(self.store.events[0]) if self.boot() and self.store.events else (0, 0)
+        numbers = [self.boot(), self.token, *oldest, len(self.store.events), self.refused]
+        names = text("python 1") + varint(1) + text("defrost")
+        return bytes([VERSION]) + text(self.name) + b"".join(map(varint, numbers)) + names
+
+    def receive(self, data, now):
+        """Takes what stood between two zeros."""
+        try:
+            kind, message = unframe(data)
+            if kind == WELCOME:
+                read = Reader(message)
+                self.welcome(read.varint(), read.varint(), (read.varint(), read.varint()), read.varint(), now)
+            elif kind == ACK:
+                read = Reader(message)
+                self.ack((read.varint(), read.varint()), now)
+            elif kind == COMMAND:
+                read = Reader(message)
+                self.command(read.varint(), read.varint(), read.varint(), read.bytes(), read.bytes(), now)
+        except ValueError:
+            self.damaged += 1
+
+    def welcome(self, token, boot, counted, unix_ms, now):
+        if self.asked_at is None or token != self.token:
+            return  # an answer to an earlier hello
+        asked_at, self.asked_at = self.asked_at, None
+        if unix_ms and now - asked_at <= 10:
+            self.time = (unix_ms, asked_at)
+        used = not self.welcomed and counted[0] == self.boot() and counted[1] > 0
+        if self.boot() == 0 or self.boot() < boot or used:
+            self.store.base = boot
+            self.store.save()
+            self.welcomed, self.sent, self.hello_at = False, 0, now
+            return
+        if not self.welcomed:
+            self.welcomed, self.again_at = True, 0.0
+        self.hello_at, self.hello_wait = now + HELLO_EVERY, FIRST_WAIT
+        self.counted = counted
+        self.let_go(now)
+
+    def ack(self, counted, now):
+        if not self.welcomed or counted > (self.boot(), self.sequence):
+            return
+        if counted == (0, 0):
+            self.hello_at = min(self.hello_at, max(now, self.again_at))  # perhaps it does not know us
+        elif counted >= self.counted:
+            self.counted = counted
+            self.let_go(now)
+
+    def let_go(self, now):
+        gone = 0
+        while gone < len(self.store.events) and self.position(self.store.events[gone]) <= self.counted:
+            gone += 1
+        if gone:
+            del self.store.events[:gone]
+            self.store.save()
+            self.sent = max(0, self.sent - gone)
+            self.event_wait = FIRST_WAIT
+            self.again_at = now + FIRST_WAIT if self.sent else 0.0
+
+    def command(self, boot, command, expires_ms, name, payload, now):
+        if boot != self.boot() or not self.time:
+            return  # for an earlier start of this device
+        if command <= self.last_command:
+            if command == self.last_command:
+                self.result = self.answered  # the question for the result
+            return
+        self.last_command = command
+        latest_ms = self.time[0] + (now - self.time[1]) * 1000 * (1 + 1 / 128)
+        if latest_ms >= expires_ms:
+            self.answered = (command, EXPIRED, "")
+        else:
+            self.answered = (command, *self.obey(name.decode(), payload))
+        self.result = self.answered
+
+
+def precedes(counted, at):
+    """Whether the event at `at` may be counted after `counted`."""
+    return at[0] > counted[0] and at[1] == 1 or at == (counted[0], counted[1] + 1)
+
+
+# --- the line ------------------------------------------------------------------------------------------------------
+
+
+def open_line(address):
+    if address.startswith("tcp:"):
+        host, port = address[4:].rsplit(":", 1)
+        line = socket.create_connection((host, int(port)))
+        return line.fileno(), line
+    number = os.open(address, os.O_RDWR | os.O_NOCTTY)
+    return number, None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("line")
+    parser.add_argument("--name", default="python-1")
+    parser.add_argument("--store", default="device.json")
+    parser.add_argument("--events", type=int, help="send so many, then end")
+    arguments = parser.parse_args()
+    freezer = {"defrosts": True}
+
+    def obey(name, payload):
+        if name != "defrost":
+            return REFUSED, "this freezer obeys defrost only"
+        try:
+            freezer["defrosts"] = bool(json.loads(payload)["defrost"])
+        except (ValueError, KeyError, TypeError):
+            return REFUSED, 'the payload is {"defrost": true} or false'
+        return DONE, "defrosting" if freezer["defrosts"] else "cooling"
+
+    device = Device(arguments.name, Store(arguments.store), obey)
+    number, _line = open_line(arguments.line)
+    received, made, event_at = b"", 0, 0.0
+    while True:
+        now = time.monotonic()
+        if now >= event_at and (arguments.events is None or made < arguments.events):
+            if device.event(now, celsius=-9.5 if freezer["defrosts"] else -18.5, n=made):
+                made += 1
+            event_at = now + (10.0 if arguments.events is None else 0.0)
+        elif made == arguments.events and not device.store.events and device.last_command and not device.result:
+            return
+        for data in device.poll(now):
+            os.write(number, data)
+        if select.select([number], [], [], 0.02)[0]:
+            new = os.read(number, 4096)
+            if not new:
+                sys.exit("device.py: the line was closed")
+            *frames, received = (received + new).split(b"\0")
+            for data in filter(None, frames):
+                device.receive(data, time.monotonic())
+            received = received[-512:]  # noise without a zero
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+//! The device's half: a state machine without input, output or clock. Bytes, messages and the time are handed in; what is
+//! to be sent is asked for.
+//!
+//! - `send.rs`: what a device says. `take.rs`: what it makes of what the gateway says.
+
+mod send;
+mod take;
+
+use crate::clock::{Clock, MOMENT_BYTES, Millis, Retry};
+use crate::count::{Count, Counters};
+use crate::event::{DEVICE_MAX_BYTES, Field, FrameError, NAME_MAX_BYTES};
+use crate::message::{self, Ack, Command, Hello, Kind, Outcome, Welcome};
+use crate::orders::Orders;
+use crate::position::Position;
+use crate::queue::{Queue, QueueError};
+
+/// Who the device is. The texts are bounded by [`DEVICE_MAX_BYTES`] and [`NAME_MAX_BYTES`].
+#[derive(Debug, Clone, Copy)]
+pub struct Device<'a> {
+    /// Visible ASCII without `/`, `+` and `#`, as it stands in a topic; one of its kind at a gateway.
+    pub id: &'a str,
+    /// What runs on it, such as `freezer 1.4`.
+    pub firmware: &'a str,
+    /// The commands that it obeys, at most [`COMMANDS_MAX`](message::COMMANDS_MAX).
+    pub commands: &'a [&'a str],
+    /// Another number at each start, from a hardware random source if there is one. It tells this start's hellos from
+    /// those of the start before, and spreads the retries of many devices.
+    pub seed: u32,
+}
+
+/// Why a client cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetupError {
+    /// The id is empty, too long, or has a character that no topic level may have.
+    Id,
+    /// The firmware's name or a command's is too long, or there are too many commands.
+    Name,
+    /// The hello or a result does not fit the client's buffer.
+    Buffer,
+}
+
+/// Why an event was not accepted. It is counted; nothing else happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The queue is full: the gateway has not acknowledged for a while. Try again, or leave the event out.
+    Full,
+    /// The event never fits: more than [`FIELDS_MAX`](crate::FIELDS_MAX) fields, or larger than the buffer or the queue.
+    TooLarge,
+    /// The storage failed.
+    Storage,
+}
+
+/// A message for the gateway: over serial as a frame, over MQTT to the topic of its kind. When it is lost, it comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outgoing<'c> {
+    pub kind: Kind,
+    pub message: &'c [u8],
+}
+
+/// Events under way at once. Over MQTT with a round trip of 100 ms this carries 80 events a second.
+pub const WINDOW: usize = 8;
+/// A hello is the heartbeat; an absence shows after a few of them.
+pub const HELLO_EVERY_MS: u64 = 60_000;
+/// What the client needs before an event's fields: version 1, device 33, boot 5, sequence 5.
+pub const HEADER_MAX_BYTES: usize = 12 + DEVICE_MAX_BYTES;
+/// What the client needs after them for the time: name 1 + 5, type 1, value 10.
+pub const AT_MAX_BYTES: usize = 17;
+/// The field that says when an event happened.
+const AT: &str = "at_ms";
+
+/// `BUFFER`: the longest message that the device sends; at least its hello, a result
+/// ([`RESULT_MAX_BYTES`](message::RESULT_MAX_BYTES)), and [`HEADER_MAX_BYTES`] and [`AT_MAX_BYTES`] more than the fields of its longest event. 256 is enough for most. Firmware that takes over a queue in flash takes over
+/// this number too, or a larger one: an event that does not fit it stays in the queue.
+#[derive(Debug)]
+pub struct Client<'a, Q, const BUFFER: usize> {
+    device: Device<'a>,
+    queue: Q,
+    counters: Counters,
+    /// The last one given to an event of this start.
+    sequence: u32,
+    /// What the gateway has, as far as we know.
+    counted: Position,
+    welcomed: bool,
+    /// The last hello's, and when it was said, until it is answered.
+    token: u32,
+    asked_at: Option<Millis>,
+    hello: Retry,
+    /// Events from the front of the queue that are under way, the last of them, and how many of them went out before.
+    sent: usize,
+    last_sent: Position,
+    repeated_below: usize,
+    /// There may be an event to be sent before `events.due`.
+    more: bool,
+    events: Retry,
+    clock: Option<Clock>,
+    orders: Orders,
+    dice: u32,
+    buffer: [u8; BUFFER],
+}
+
+impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
+    /// A device that just started. It says hello at the next [`poll`](Self::poll).
+    pub fn new(device: Device<'a>, queue: Q) -> Result<Self, SetupError> {
+        if !message::is_device(device.id) {
+            return Err(SetupError::Id);
+        }
+        let short = |name: &str| name.len() <= NAME_MAX_BYTES;
+        if !short(device.firmware) || !device.commands.iter().all(|name| short(name)) {
+            return Err(SetupError::Name);
+        }
+        let mut client = Self {
+            device,
+            queue,
+            counters: Counters::default(),
+            sequence: 0,
+            counted: Position::default(),
+            welcomed: false,
+            token: device.seed,
+            asked_at: None,
+            hello: Retry::default(),
+            sent: 0,
+            last_sent: Position::default(),
+            repeated_below: 0,
+            more: false,
+            events: Retry::default(),
+            clock: None,
+            orders: Orders::default(),
+            dice: device.seed,
+            buffer: [0; BUFFER],
+        };
+        let hello = Hello {
+            token: u32::MAX,
+            boot: u32::MAX,
+            oldest: Position { boot: u32::MAX, sequence: u32::MAX },
+            queued: u32::MAX,
+            refused: u32::MAX,
+            ..client.hello_now().ok_or(SetupError::Name)?
+        };
+        let fits = hello.encode(&mut client.buffer).is_ok() && BUFFER >= message::RESULT_MAX_BYTES;
+        if fits { Ok(client) } else { Err(SetupError::Buffer) }
+    }
+
+    /// Accepts an event: from when this returns a number it is counted once at the gateway, however often the line fails.
+    /// With a queue in flash, also when the power does. The number is the event's sequence in this start.
+    ///
+    /// When it is sent, a field `at_ms` says when this was (milliseconds since 1970), unless there is such a field already,
+    /// or [`FIELDS_MAX`](crate::FIELDS_MAX) of others, or the power went before this start knew the time.
+    pub fn event(&mut self, fields: &[Field], now: Millis) -> Result<u32, Refusal> {
+        let accepted = self.encode_fields(fields, now).ok_or(Refusal::TooLarge).and_then(|end| {
+            let sequence = self.sequence.checked_add(1).ok_or(Refusal::Storage)?;
+            let encoded = self.buffer.get(HEADER_MAX_BYTES - MOMENT_BYTES..end).ok_or(Refusal::TooLarge)?;
+            let at = Position { boot: self.queue.starts(), sequence };
+            self.queue.push(at, encoded).map_err(Refusal::from)?;
+            Ok(sequence)
+        });
+        match accepted {
+            Ok(sequence) => {
+                self.sequence = sequence;
+                self.more = true;
+                self.counters.add(Count::Accepted, 1);
+            }
+            Err(Refusal::Full) => self.counters.add(Count::RefusedFull, 1),
+            Err(Refusal::TooLarge) => self.counters.add(Count::RefusedTooLarge, 1),
+            Err(Refusal::Storage) => self.counters.add(Count::StorageFailed, 1),
+        }
+        accepted
+    }
+
+    /// The next message to be sent now, until there is none.
+    pub fn poll(&mut self, now: Millis) -> Option<Outgoing<'_>> {
+        let (kind, from, until) = if now >= self.hello.due {
+            self.say_hello(now)?
+        } else if !self.welcomed {
+            return None;
+        } else if self.orders.has_result() {
+            self.say_result()?
+        } else {
+            self.say_event(now)?
+        };
+        Some(Outgoing { kind, message: self.buffer.get(from..until)? })
+    }
+
+    /// When [`poll`](Self::poll) has something again if nothing else happens; 0: now.
+    #[must_use]
+    pub fn wake_at(&self) -> Millis {
+        if self.welcomed && (self.more || self.orders.has_result()) {
+            0
+        } else if self.welcomed && !self.queue.is_empty() {
+            self.hello.due.min(self.events.due)
+        } else {
+            self.hello.due
+        }
+    }
+
+    /// Takes a message from the gateway. Whatever it is, it is survived, and counted if it is not as it should be.
+    pub fn receive(&mut self, kind: Kind, message: &[u8], now: Millis) {
+        let read = match kind {
+            Kind::Welcome => Welcome::decode(message).map(|welcome| self.welcome(welcome, now)),
+            Kind::Ack => Ack::decode(message).map(|ack| self.ack(ack, now)),
+            Kind::Command => Command::decode(message).map(|command| self.command(&command, message, now)),
+            Kind::Version => Err(FrameError::Version(message.first().copied().unwrap_or(0))),
+            Kind::Hello | Kind::Event | Kind::Result => Err(FrameError::Malformed),
+        };
+        match read {
+            Ok(()) => {}
+            Err(FrameError::Version(_)) => self.counters.add(Count::Version, 1),
+            Err(FrameError::Empty | FrameError::Malformed | FrameError::Full) => self.damaged(),
+        }
+    }
+
+    /// The transport met something that is no message.
+    pub fn damaged(&mut self) {
+        self.counters.add(Count::Damaged, 1);
+    }
+
+    /// The transport is there again (a cable, a broker): what waits for its time is tried now.
+    pub fn connected(&mut self) {
+        self.hello = Retry::default();
+        self.events = Retry::default();
+    }
+
+    /// The command to act on now, once; then [`answer`](Self::answer) it.
+    pub fn command_to_obey(&mut self, now: Millis) -> Option<Command<'_>> {
+        let latest = self.clock?.latest(now);
+        match self.orders.take(latest) {
+            Ok(command) => command,
+            Err(()) => {
+                self.counters.add(Count::CommandExpired, 1);
+                None
+            }
+        }
+    }
+
+    /// What became of a command; `detail` is cut after [`TEXT_MAX_BYTES`](crate::TEXT_MAX_BYTES). `false`: it is not the
+    /// one under way.
+    pub fn answer(&mut self, id: u64, outcome: Outcome, detail: &str) -> bool {
+        self.orders.answer(id, outcome, detail)
+    }
+
+    /// The gateway's clock, milliseconds since 1970 in UTC, within half a round trip; `None` until it said so.
+    #[must_use]
+    pub fn unix_ms(&self, now: Millis) -> Option<u64> {
+        Some(self.clock?.guess(now))
+    }
+
+    /// Whether the gateway has answered a hello of this start.
+    #[must_use]
+    pub fn is_welcomed(&self) -> bool {
+        self.welcomed
+    }
+
+    /// Events that wait for the gateway.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// This start's boot number on the wire; `None` until the gateway gave it.
+    #[must_use]
+    pub fn boot(&self) -> Option<u32> {
+        Some(self.queue.base()?.saturating_add(self.queue.starts()))
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The device's id.
+    #[must_use]
+    pub fn id(&self) -> &'a str {
+        self.device.id
+    }
+
+    /// 0 and 0 as long as the boot number is not known.
+    fn on_wire(&self, kept: Position) -> Position {
+        self.queue
+            .base()
+            .map_or(Position::default(), |base| Position { boot: kept.boot.saturating_add(base), ..kept })
+    }
+}
+
+impl From<QueueError> for Refusal {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Full => Self::Full,
+            QueueError::TooLarge => Self::TooLarge,
+            QueueError::Storage => Self::Storage,
+        }
+    }
+}

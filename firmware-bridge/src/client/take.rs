@@ -1,0 +1,98 @@
+//! What a device makes of what the gateway says.
+
+use super::{Client, HELLO_EVERY_MS};
+use crate::clock::{Clock, Millis, Retry};
+use crate::count::Count;
+use crate::message::{Ack, Command, Welcome};
+use crate::orders::Order;
+use crate::position::Position;
+use crate::queue::Queue;
+
+impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
+    pub(super) fn welcome(&mut self, welcome: Welcome, now: Millis) {
+        let asked_at = match self.asked_at.take() {
+            Some(asked_at) if welcome.token == self.token => asked_at,
+            asked_at => {
+                self.asked_at = asked_at;
+                return self.counters.add(Count::Stale, 1);
+            }
+        };
+        self.clock = Clock::heard(welcome.unix_ms, asked_at, now).or(self.clock);
+        // Before it is welcomed a start sends no events: if one is counted, its number was used before.
+        let used = |boot| !self.welcomed && welcome.counted.boot == boot && welcome.counted.sequence > 0;
+        if self.boot().is_none_or(|boot| boot < welcome.boot || used(boot)) {
+            return self.take_boot(welcome.boot, now);
+        }
+        if !self.welcomed {
+            self.welcomed = true;
+            self.events = Retry::default();
+        }
+        self.hello = Retry::at(now.saturating_add(HELLO_EVERY_MS));
+        self.counted = welcome.counted;
+        self.let_go(now);
+    }
+
+    /// Each kept boot number is 1 or more, so with this base all of them are new to the gateway.
+    fn take_boot(&mut self, seen: u32, now: Millis) {
+        if self.queue.base().is_some() {
+            self.counters.add(Count::Renumbered, 1);
+        }
+        if self.queue.set_base(seen).is_err() {
+            return self.counters.add(Count::StorageFailed, 1); // the next hello leads here again
+        }
+        self.welcomed = false;
+        self.sent = 0;
+        self.repeated_below = 0;
+        self.hello = Retry::at(now); // the gateway learns the new number before anything goes by it
+    }
+
+    pub(super) fn ack(&mut self, ack: Ack, now: Millis) {
+        let own = Position { boot: self.boot().unwrap_or(0), sequence: self.sequence };
+        if !self.welcomed || ack.counted > own {
+            self.counters.add(Count::Stale, 1);
+        } else if ack.counted == Position::default() {
+            self.hello.due = self.hello.due.min(now.max(self.events.due)); // perhaps it does not know us
+        } else if ack.counted < self.counted {
+            self.counters.add(Count::Stale, 1);
+        } else {
+            self.counted = ack.counted;
+            self.let_go(now);
+        }
+    }
+
+    /// Lets go of what the gateway has on disk.
+    fn let_go(&mut self, now: Millis) {
+        let mut gone = 0u32;
+        while let Ok(Some((kept, _))) = self.queue.get(0, &mut self.buffer) {
+            if self.on_wire(kept) > self.counted {
+                break;
+            }
+            if self.queue.pop().is_err() {
+                self.counters.add(Count::StorageFailed, 1);
+                break;
+            }
+            self.sent = self.sent.saturating_sub(1);
+            self.repeated_below = self.repeated_below.saturating_sub(1);
+            gone = gone.saturating_add(1);
+        }
+        if gone > 0 {
+            self.counters.add(Count::Acknowledged, gone);
+            self.events = Retry::default();
+            if self.sent > 0 {
+                self.events.tried(now, &mut self.dice);
+            }
+        }
+        self.more = true;
+    }
+
+    pub(super) fn command(&mut self, command: &Command<'_>, message: &[u8], now: Millis) {
+        let Some(clock) = self.clock.filter(|_| self.boot() == Some(command.boot)) else {
+            return self.counters.add(Count::CommandForeign, 1);
+        };
+        match self.orders.receive(command, message, clock.latest(now)) {
+            Order::New => {}
+            Order::Again => self.counters.add(Count::CommandRepeated, 1),
+            Order::Expired => self.counters.add(Count::CommandExpired, 1),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What went otherwise than it should, by cause. Nothing is dropped, repeated or refused without a count.
+
+/// What is counted. Each has its place in [`Counters`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Events that the client took.
+    Accepted,
+    /// Events that the gateway has on disk.
+    Acknowledged,
+    /// Events sent again for want of an acknowledgement.
+    Repeated,
+    /// Events refused: the queue is full.
+    RefusedFull,
+    /// Events refused: larger than the client's buffer, or with too many fields.
+    RefusedTooLarge,
+    /// The storage failed, at a write (the event was refused) or at a read (it is tried again).
+    StorageFailed,
+    /// Frames and messages that are damaged, or too long, or no message to a device.
+    Damaged,
+    /// Messages of a version that this side does not read, and the gateway's word that it does not read ours.
+    Version,
+    /// Welcomes to an earlier hello, acknowledgements of what was never sent.
+    Stale,
+    /// Times that the gateway knew a higher boot number: a new board under an old name, or two under one.
+    Renumbered,
+    /// Commands that came again; acted on once.
+    CommandRepeated,
+    /// Commands that came too late; not acted on.
+    CommandExpired,
+    /// Commands for an earlier start of this device, or before it knew the time; not acted on.
+    CommandForeign,
+}
+
+/// One number a cause since the start. They stay at their highest value instead of starting over.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    counts: [u32; 13],
+}
+
+impl Counters {
+    #[must_use]
+    pub fn get(&self, count: Count) -> u32 {
+        self.counts.get(count as usize).copied().unwrap_or(0)
+    }
+
+    /// Events that were refused, for any reason.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        [Count::RefusedFull, Count::RefusedTooLarge, Count::StorageFailed]
+            .into_iter()
+            .fold(0, |sum, count| sum.saturating_add(self.get(count)))
+    }
+
+    pub(crate) fn add(&mut self, count: Count, more: u32) {
+        if let Some(number) = self.counts.get_mut(count as usize) {
+            *number = number.saturating_add(more);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The catalogue of message templates, read at the start, every six hours, and when a webhook says that it changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use super::sending::endpoint;
+use super::shared::Shared;
+use crate::alert::delivery::{Answer, sentence};
+use crate::alert::form::Facts;
+use crate::config::Connection;
+use crate::time::{Clock, SystemClock};
+use crate::whatsapp::catalogue;
+use crate::whatsapp::client::Client;
+
+/// Webhooks tell what changes meanwhile; this is for those that were lost.
+const READ_EVERY: Duration = Duration::from_secs(6 * 3_600);
+/// Management calls are limited to 200 an hour for an account (FACTS 5.5).
+const RETRY: Duration = Duration::from_secs(300);
+/// Pages of a hundred; a verified business may have 6,000 templates (FACTS 1.3).
+const PAGES_MAX: usize = 60;
+
+pub async fn run(shared: Arc<Shared>, client: Client) {
+    loop {
+        let mut pause = READ_EVERY;
+        for connection in &shared.config.connections {
+            match read(&client, connection).await {
+                Ok(None) => {}
+                Ok(Some(templates)) => {
+                    let name = connection.name.clone();
+                    tracing::info!(connection = %name, templates = templates.len(), "the template catalogue was read");
+                    let keep = move |store: &crate::store::Store| {
+                        store.keep_catalogue(&name, &templates, SystemClock.now())
+                    };
+                    if shared.durably(keep).await.is_none() {
+                        return;
+                    }
+                    shared.outbox.notify_one();
+                }
+                Err(error) => {
+                    tracing::warn!(connection = %connection.name, %error, "the template catalogue could not be read");
+                    pause = RETRY;
+                }
+            }
+        }
+        let woken = tokio::time::timeout(pause, shared.catalogue.notified()).await;
+        drop(woken); // either way it is time to read
+    }
+}
+
+/// `None` without a business account to ask.
+async fn read(client: &Client, connection: &Connection) -> Result<Option<Vec<(String, String, Facts)>>> {
+    let Some(account) = &connection.business_account_id else { return Ok(None) };
+    let (mut templates, mut after) = (Vec::new(), None);
+    for _ in 0..PAGES_MAX {
+        let endpoint = endpoint(connection).map_err(|error| anyhow!(error))?;
+        let answer = client.get(&endpoint, &catalogue::path(account, after.as_deref())).await;
+        let page = catalogue::read(&answer.map_err(|answer| anyhow!(in_words(&answer)))?);
+        templates.extend(page.templates);
+        after = page.after;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(Some(templates))
+}
+
+/// What went wrong with a call that sends nothing.
+pub fn in_words(answer: &Answer) -> String {
+    match answer {
+        Answer::Accepted(_) => "the answer is one to a message".to_owned(),
+        Answer::Refused(refusal) => sentence(refusal),
+        Answer::Offline(detail) | Answer::Ambiguous { detail, .. } => detail.clone(),
+    }
+}

@@ -1,0 +1,46 @@
+//! `POST /{phone_number_id}/messages`.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::routing::post;
+use serde_json::Value;
+
+use super::super::graph::Refusal;
+use super::super::serve::Simulator;
+use super::{Answer, respond};
+
+pub fn routes() -> Router<Simulator> {
+    Router::new().route("/{version}/{node}/messages", post(send))
+}
+
+async fn send(
+    State(simulator): State<Simulator>,
+    Path((_, number)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    simulator.authorise(&headers).await?;
+    let outcome = {
+        let mut world = simulator.world.lock().await;
+        let known = &simulator.options.phone_number_ids;
+        match serde_json::from_slice::<Value>(&body) {
+            Err(_) => world.refuse(&Refusal::new(100, "The body is not valid JSON.")),
+            Ok(_) if !known.is_empty() && !known.contains(&number) => {
+                world.refuse(&Refusal::new(33, format!("Object with ID '{number}' does not exist.")))
+            }
+            Ok(body) => {
+                let now = Simulator::now(&world);
+                world.send(&number, body, now)
+            }
+        }
+    };
+    if let Some((sent, plan)) = outcome.accepted {
+        simulator.receipts(sent, plan);
+    }
+    tokio::time::sleep(Duration::from_millis(outcome.delay_ms)).await;
+    Ok(respond(outcome.ending).await)
+}

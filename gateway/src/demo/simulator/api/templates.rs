@@ -1,0 +1,164 @@
+//! `/{waba}/message_templates` (FACTS 1.3, 6).
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::graph::Refusal;
+use super::super::serve::Simulator;
+use super::super::templates::{Catalogue, Draft, Template};
+use super::media::base;
+use super::{Answer, Parameters, json as answer};
+
+/// What Meta gives when no limit is asked for, and the most that it gives.
+const PAGE: usize = 25;
+const PAGE_MAX: usize = 1_000;
+const DOOR: &str = "message_templates";
+
+pub fn routes() -> Router<Simulator> {
+    Router::new().route("/{version}/{node}/message_templates", get(list).post(create).delete(delete))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Wanted {
+    fields: Option<String>,
+    limit: Option<usize>,
+    after: Option<String>,
+    before: Option<String>,
+    name: Option<String>,
+    language: Option<String>,
+    status: Option<String>,
+    category: Option<String>,
+}
+
+async fn list(
+    State(simulator): State<Simulator>,
+    Path((version, account)): Path<(String, String)>,
+    Parameters(wanted): Parameters<Wanted>,
+    headers: HeaderMap,
+) -> Answer {
+    simulator.enter(&headers, DOOR).await?;
+    let url = format!("{}/{version}/{account}/message_templates", base(&headers));
+    let listed = {
+        let world = simulator.world.lock().await;
+        world.account.is_account(&account).and_then(|()| page(&world.catalogue, &wanted, &url))
+    };
+    match listed {
+        Ok(page) => Ok(answer(page)),
+        Err(refusal) => Err(simulator.refuse(&refusal).await),
+    }
+}
+
+/// One page. A cursor names the template beside which the page begins, so that it stays right when others come and go.
+fn page(catalogue: &Catalogue, wanted: &Wanted, url: &str) -> Result<Value, Refusal> {
+    let is = |asked: &Option<String>, found: &str| {
+        asked.as_ref().is_none_or(|asked| asked.eq_ignore_ascii_case(found))
+    };
+    let all: Vec<&Template> = catalogue
+        .templates
+        .iter()
+        .filter(|template| {
+            is(&wanted.name, &template.name)
+                && is(&wanted.language, &template.language)
+                && is(&wanted.status, &template.status)
+                && is(&wanted.category, &template.category)
+        })
+        .collect();
+    let place = |cursor: &str| {
+        let id = cursor.strip_prefix("SIM").and_then(|id| id.parse::<u64>().ok());
+        let at = id.and_then(|id| all.iter().position(|template| template.id == id));
+        at.ok_or_else(|| Refusal::new(131_059, "The cursor is not valid, or its template is gone."))
+    };
+    let limit = wanted.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let (from, to) = match (&wanted.after, &wanted.before) {
+        (Some(after), _) => {
+            let from = place(after)? + 1;
+            (from, (from + limit).min(all.len()))
+        }
+        (None, Some(before)) => {
+            let to = place(before)?;
+            (to.saturating_sub(limit), to)
+        }
+        (None, None) => (0, limit.min(all.len())),
+    };
+    let shown = &all[from..to];
+    let data: Result<Vec<Value>, Refusal> =
+        shown.iter().map(|template| template.shown(wanted.fields.as_deref())).collect();
+    let mut page = json!({ "data": data? });
+    if let (Some(first), Some(last)) = (shown.first(), shown.last()) {
+        let cursor = |template: &Template| format!("SIM{}", template.id);
+        page["paging"] = json!({ "cursors": { "before": cursor(first), "after": cursor(last) } });
+        if to < all.len() {
+            page["paging"]["next"] = json!(next(url, wanted, limit, &cursor(last)));
+        }
+    }
+    Ok(page)
+}
+
+fn next(url: &str, wanted: &Wanted, limit: usize, after: &str) -> String {
+    let filters = [
+        ("fields", &wanted.fields),
+        ("name", &wanted.name),
+        ("language", &wanted.language),
+        ("status", &wanted.status),
+        ("category", &wanted.category),
+    ];
+    let filters = filters.into_iter().filter_map(|(key, value)| Some(format!("&{key}={}", value.as_ref()?)));
+    format!("{url}?limit={limit}&after={after}{}", filters.collect::<String>())
+}
+
+async fn create(
+    State(simulator): State<Simulator>,
+    Path((_, account)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    simulator.enter(&headers, DOOR).await?;
+    let draft: Draft = simulator.body(&body).await?;
+    let created = {
+        let mut world = simulator.world.lock().await;
+        let now = Simulator::now(&world);
+        world.account.is_account(&account).and_then(|()| {
+            let template = world.catalogue.create(draft, now.0)?;
+            let (status, category) = (&template.status, &template.category);
+            Ok(json!({ "id": template.id.to_string(), "status": status, "category": category }))
+        })
+    };
+    match created {
+        Ok(created) => Ok(answer(created)),
+        Err(refusal) => Err(simulator.refuse(&refusal).await),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Unwanted {
+    name: String,
+    hsm_id: Option<u64>,
+}
+
+async fn delete(
+    State(simulator): State<Simulator>,
+    Path((_, account)): Path<(String, String)>,
+    Parameters(unwanted): Parameters<Unwanted>,
+    headers: HeaderMap,
+) -> Answer {
+    simulator.enter(&headers, DOOR).await?;
+    let deleted = {
+        let mut world = simulator.world.lock().await;
+        let now = Simulator::now(&world);
+        world.account.is_account(&account).and_then(|()| {
+            if world.catalogue.delete(&unwanted.name, unwanted.hsm_id, now.0) {
+                return Ok(());
+            }
+            Err(Refusal::new(100, format!("There is no template {}.", unwanted.name)))
+        })
+    };
+    match deleted {
+        Ok(()) => super::success(),
+        Err(refusal) => Err(simulator.refuse(&refusal).await),
+    }
+}
