@@ -158,14 +158,12 @@ impl Check {
         }
         // A receipt of an earlier copy may have come in between; it is too late to stop this one.
         let is_proven = matches!(row.state, State::Sent | State::Delivered | State::Read | State::Played);
-        let excused = |excuses: &mut Excuses| excuses.request(id.0, row.state, fails(meta, id.0));
-        if row.state != State::Sending && !is_proven && !excused(&mut self.excuses) {
+        if row.state != State::Sending && !is_proven {
             return Err(format!("P3: a request leaves for message {id}, which is {}", row.state.as_str()));
         }
-        let started_at = self.count("SELECT max(started_at) FROM attempt WHERE message = ?1", [id.0]);
         // A clock that was never set judges no age (RELIABILITY F17).
         let is_late = Timestamp(row.created_at).is_sane() && now.0 > row.expires_at + LATE_MS;
-        if is_late && !self.excuses.late_message(row.expires_at, started_at) {
+        if is_late {
             return Err(format!("P9: message {id} leaves {} ms after it expired", now.0 - row.expires_at));
         }
         Ok(())
@@ -175,7 +173,7 @@ impl Check {
     pub fn taken(&mut self, meta: &Meta, row: i64) -> Result<(), Violation> {
         let copies = meta.taken.iter().filter(|taken| taken.row == row && !taken.fails()).count();
         match self.rows.get(&row) {
-            Some(found) if copies > 1 && !found.is_marked && !self.excuses.second_copy(row) => {
+            Some(found) if copies > 1 && !found.is_marked => {
                 Err(format!("P8: Meta has {copies} copies of message {row}, and the row says nothing"))
             }
             Some(_) => Ok(()),
@@ -192,7 +190,7 @@ impl Check {
     }
 
     /// P5: never after its time, and never again once the broker's answer has come.
-    pub fn publish(&mut self, command: &Waiting, asked: Timestamp, now: Timestamp) -> Result<(), Violation> {
+    pub fn publish(&mut self, command: &Waiting, now: Timestamp) -> Result<(), Violation> {
         let id = command.id;
         let found = self
             .sql
@@ -204,7 +202,7 @@ impl Check {
         let Some((expires_at, state)) = found else {
             return Err(format!("P5: command {id} is published, and it is not on disk"));
         };
-        if expires_at <= now.0 && !self.excuses.late_command(expires_at, asked.0) {
+        if expires_at <= now.0 {
             return Err(format!("P5: command {id} is published {} ms after its time", now.0 - expires_at));
         }
         if state != "queued" || self.answered.contains(&id.0) {
@@ -225,15 +223,12 @@ impl Check {
             let old_enough = Timestamp(new.created_at).is_sane() || age >= new.expires_at - new.created_at;
             let expires_at =
                 rows.get(&new.carrier).map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
-            let expired = expires_at <= now.0 && (old_enough || self.excuses.expired_by_clock(*id, new));
-            if self.operated.contains(id) {
-                self.excuses.decided(*id, old, new);
-            }
+            let expired = expires_at <= now.0 && old_enough;
             let why = Why { fails, operated, expired };
             // One commit may hold both the receipt and what overwrites it.
             let returns = new.state == State::Sending || (new.state == State::Held && new.waits);
             let proven = returns && old.state != new.state && self.is_proven(new.carrier, fails);
-            if (proven || !may_follow(old, new, why)) && !self.excuses.change(*id, old, new, fails) {
+            if proven || !may_follow(old, new, why) {
                 return Err(format!(
                     "lattice: message {id} went from {} to {} ({})",
                     old.state.as_str(),
@@ -358,12 +353,12 @@ impl Check {
         let mut found: Vec<String> = Vec::new();
         for (id, row) in &self.rows {
             let open = matches!(row.state, State::Queued | State::Sending | State::Unknown);
-            if open && !self.excuses.is_touched(*id) {
+            if open {
                 found.push(format!("message {id} is {}", row.state.as_str()));
             }
         }
         for (id, state) in self.commands() {
-            if state == "queued" && !self.excuses.stuck(id) {
+            if state == "queued" {
                 found.push(format!("command {id} is queued"));
             }
         }

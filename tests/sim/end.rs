@@ -73,9 +73,6 @@ impl World {
             if row.reason.is_empty() {
                 return wrong("has no reason");
             }
-            if self.check.excuses.is_touched(*id) || self.check.excuses.is_touched(row.carrier) {
-                continue;
-            }
             if furthest(&taken).is_some_and(|furthest| furthest != row.state) {
                 return wrong("is not where Meta's receipts have brought it");
             }

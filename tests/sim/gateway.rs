@@ -39,10 +39,8 @@ pub enum Sabotage {
 #[derive(Debug)]
 pub enum Out {
     Acknowledge(Token),
-    /// By the time `asked`, it had not expired.
     Publish {
         command: Waiting,
-        asked: Timestamp,
     },
     /// The dispatch has been told of the broker's answer, and acts on it or not.
     Told {
@@ -60,7 +58,7 @@ pub enum Out {
 #[derive(Debug)]
 pub enum Notice {
     Message(Box<(Event, Option<Token>)>),
-    Connected,
+    Connected { session_present: bool },
     Disconnected,
     Published(CommandId, Result<(), String>),
 }
@@ -99,6 +97,8 @@ pub struct Gateway {
     pub(crate) notices: VecDeque<Notice>,
     pub(crate) acks: VecDeque<Token>,
     pub(crate) is_accepting: bool,
+    /// A new session of the broker's is being noted: no event is taken before.
+    pub(crate) is_freeing: bool,
     // the sender's task
     pub(crate) sender: Sender,
     pub(crate) inputs: VecDeque<sender::Input>,
@@ -112,8 +112,6 @@ pub struct Gateway {
     pub(crate) dispatch_inputs: VecDeque<dispatch::Input>,
     pub(crate) effects: Vec<dispatch::Effect>,
     pub(crate) is_dispatching: bool,
-    /// The time by which the present effects were decided.
-    pub(crate) asked: Timestamp,
     pub(crate) commands_told: bool,
     pub(crate) dispatch_look_at: Timestamp,
     // the inbox's task
@@ -157,6 +155,7 @@ impl Gateway {
             notices: VecDeque::new(),
             acks: VecDeque::new(),
             is_accepting: false,
+            is_freeing: false,
             sender: Sender::new(rates),
             inputs: VecDeque::from([sender::Input::Wake]),
             posts: VecDeque::new(),
@@ -167,7 +166,6 @@ impl Gateway {
             dispatch_inputs: VecDeque::new(),
             effects: Vec::new(),
             is_dispatching: false,
-            asked: now,
             commands_told: false,
             dispatch_look_at: now + LOOK_EVERY,
             is_reading: false,
@@ -187,7 +185,7 @@ impl Gateway {
         };
         can(!self.jobs.is_empty() || self.waiting.iter().any(|(at, _)| *at <= now), Action::Commit);
         can(goes_on && !self.acks.is_empty(), Action::Acknowledge);
-        let may_take = self.acks.is_empty() && !self.is_accepting;
+        let may_take = self.acks.is_empty() && !self.is_accepting && !self.is_freeing;
         can(goes_on && may_take && !self.notices.is_empty(), Action::Events);
         let due = self.wake_at.is_some_and(|at| at <= now);
         let told = goes_on && (self.outbox_told || self.written_beside || due);
@@ -256,7 +254,6 @@ impl Gateway {
         self.waiting.iter_mut().for_each(|(at, _)| *at = now);
         self.dispatch_look_at = now + LOOK_EVERY;
         self.inbox_look_at = now + LOOK_EVERY;
-        self.asked = self.asked.min(now);
         self.stopping = self.stopping.map(|_| now);
     }
 

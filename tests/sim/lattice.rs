@@ -44,6 +44,8 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (Unknown, Queued | Held) => true,
         (Unknown, Failed) => why.fails,
         (Accepted | Sent, Failed | Queued | Held) => why.fails,
+        // One copy was sent and failed; of the next it is not known.
+        (Sent, Unknown) => why.fails,
         (Accepted | Sent, Expired) => why.fails && why.expired, // by way of `queued`
         (Held, Failed) => why.fails,
         // What was held because it might come twice has surely not come: it may be tried again.

@@ -33,10 +33,11 @@ const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Job {
     Accept(BatchId, Rc<Vec<Decision>>),
+    FreePackets,
     Work(Wanted),
     Message(Change),
-    LoadCommands { limit: usize, asked: Timestamp },
-    Command { change: dispatch::Change, asked: Timestamp },
+    LoadCommands { limit: usize },
+    Command { change: dispatch::Change },
     ReadInbox,
     Keep { number: u64, body: Vec<u8> },
 }
@@ -45,6 +46,7 @@ pub enum Job {
 enum Done {
     Accepted { messages: usize },
     Loaded(Work),
+    Changed(bool),
     Written,
     Commands(Vec<Waiting>),
     Read(Option<Read>),
@@ -104,6 +106,7 @@ impl Gateway {
                     outs.push(Out::Kept(number, false));
                 }
                 job @ (Job::Accept(..)
+                | Job::FreePackets
                 | Job::Work(_)
                 | Job::Message(_)
                 | Job::LoadCommands { .. }
@@ -125,7 +128,11 @@ impl Gateway {
                     self.acknowledge(effects);
                 }
             }
+            (Job::FreePackets, _) => self.is_freeing = false,
             (Job::Work(_), Done::Loaded(work)) => self.inputs.push_back(sender::Input::Loaded(work)),
+            (Job::Message(Change::Sending { id, .. }), Done::Changed(false)) => {
+                self.inputs.push_back(sender::Input::Withdrawn(id));
+            }
             (Job::Message(Change::Sending { id, .. }), _) => {
                 self.inputs.push_back(sender::Input::SendingCommitted(id));
             }
@@ -134,20 +141,17 @@ impl Gateway {
                 let Settled { id, .. } = *settled;
                 self.inputs.push_back(sender::Input::SettledCommitted(id));
             }
-            // As `app::commands`: by the time of the question, not of the answer.
-            (Job::LoadCommands { asked, .. }, Done::Commands(mut waiting)) => {
+            (Job::LoadCommands { .. }, Done::Commands(mut waiting)) => {
                 self.is_dispatching = false;
-                self.decided_by(asked);
                 if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
                     waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
                 }
-                self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), asked));
+                self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), now));
             }
-            (Job::Command { change, asked }, _) => {
+            (Job::Command { change }, _) => {
                 self.is_dispatching = false;
-                self.decided_by(asked);
                 let input = dispatch::Input::Committed(command_of(&change));
-                self.effects.extend(self.dispatch.handle(input, asked));
+                self.effects.extend(self.dispatch.handle(input, now));
             }
             (Job::ReadInbox, Done::Read(read)) => {
                 self.is_reading = false;
@@ -164,11 +168,6 @@ impl Gateway {
             }
             (job, _) => unreachable!("{job:?} has an answer of its own kind"),
         }
-    }
-
-    /// Effects that are left over were decided earlier still.
-    fn decided_by(&mut self, asked: Timestamp) {
-        self.asked = if self.effects.is_empty() { asked } else { self.asked.min(asked) };
     }
 
     /// The process ends: the thread still writes what was asked for.
@@ -216,16 +215,17 @@ fn work(
 ) -> rusqlite::Result<Done> {
     Ok(match job {
         Job::Accept(_, decisions) => Done::Accepted { messages: store.accept(decisions)?.messages },
+        Job::FreePackets => {
+            store.free_packets()?;
+            Done::Written
+        }
         Job::Work(wanted) => {
             store.tend(now)?;
             Done::Loaded(store.work(now, wanted)?)
         }
-        Job::Message(change) => {
-            store.change(change)?;
-            Done::Written
-        }
-        Job::LoadCommands { limit, asked } => Done::Commands(store.waiting_commands(*limit, *asked)?),
-        Job::Command { change, .. } => {
+        Job::Message(change) => Done::Changed(store.change(change, now)?),
+        Job::LoadCommands { limit } => Done::Commands(store.waiting_commands(*limit, now)?),
+        Job::Command { change } => {
             store.change_command(change)?;
             Done::Written
         }

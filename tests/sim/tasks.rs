@@ -30,7 +30,13 @@ impl Gateway {
         for notice in batch {
             match notice {
                 Notice::Message(message) => events.push(*message),
-                Notice::Connected => self.dispatch_inputs.push_back(dispatch::Input::Connected),
+                Notice::Connected { session_present } => {
+                    if !session_present {
+                        self.is_freeing = true;
+                        self.jobs.push_back(Job::FreePackets);
+                    }
+                    self.dispatch_inputs.push_back(dispatch::Input::Connected);
+                }
                 Notice::Disconnected => self.dispatch_inputs.push_back(dispatch::Input::Disconnected),
                 Notice::Published(id, result) => {
                     self.dispatch_inputs.push_back(dispatch::Input::Published(id, result));
@@ -151,7 +157,6 @@ impl Gateway {
                 dispatch::Input::Wake
             });
             self.dispatch_look_at = now + LOOK_EVERY;
-            self.asked = now;
             self.say("dispatch:", &input);
             let told = match &input {
                 dispatch::Input::Published(id, _) => Some(*id),
@@ -170,13 +175,13 @@ impl Gateway {
         match effect {
             dispatch::Effect::Load { limit } => {
                 self.is_dispatching = true;
-                self.jobs.push_back(Job::LoadCommands { limit, asked: now });
+                self.jobs.push_back(Job::LoadCommands { limit });
             }
-            dispatch::Effect::Publish(command) if dice.below(12) == 0 => {
+            dispatch::Effect::Publish(command) if command.expires_at <= now || dice.below(12) == 0 => {
                 self.has_no_room(command.id, now);
             }
             dispatch::Effect::Publish(command) => {
-                return vec![Out::Publish { command, asked: self.asked }];
+                return vec![Out::Publish { command }];
             }
             dispatch::Effect::Commit(change) => {
                 let published = matches!(change, dispatch::Change::Published { .. });
@@ -186,7 +191,7 @@ impl Gateway {
                     return Vec::new();
                 }
                 self.is_dispatching = true;
-                self.jobs.push_back(Job::Command { change, asked: now });
+                self.jobs.push_back(Job::Command { change });
             }
             dispatch::Effect::WakeAt(at) => self.dispatch_look_at = self.dispatch_look_at.min(at),
         }

@@ -226,9 +226,9 @@ impl World {
                 self.broker.acknowledge(&token);
             }
             Out::Told { id, acts: true } => drop(self.check.answered.insert(id.0)),
-            Out::Told { id, acts: false } => self.check.excuses.puback_is_ignored(id.0),
-            Out::Publish { command, asked } => {
-                self.check.publish(&command, asked, self.now)?;
+            Out::Told { acts: false, .. } => {}
+            Out::Publish { command } => {
+                self.check.publish(&command, self.now)?;
                 self.take_command(&command);
             }
             Out::Post(id, body) => {
@@ -290,7 +290,7 @@ impl World {
         self.serial += 1;
         let present = self.broker.connect(self.serial);
         self.note(&format!("connected to the broker, session present: {present}"));
-        self.tell(Notice::Connected);
+        self.tell(Notice::Connected { session_present: present });
     }
 
     fn deliver(&mut self) {

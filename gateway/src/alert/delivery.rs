@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::alert::form::Form;
 use crate::alert::state::{OnUnknown, State};
 use crate::chance::{Dice, backoff};
@@ -22,7 +24,7 @@ pub enum Answer {
 }
 
 /// An error of the Cloud API (FACTS: decide on `code`, show `details`, log `fbtrace_id`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     pub code: i64,
     pub class: Class,
@@ -37,7 +39,7 @@ pub struct Refusal {
 }
 
 /// The classes of `error_codes.json`, as far as they differ in what we do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Class {
     /// Token expired, revoked, missing.
     Auth,
@@ -105,6 +107,8 @@ pub enum HeldFor {
     Window,
     /// The person asks for messages again.
     Consent,
+    /// An operator's `retry` or `cancel`; nothing else moves it.
+    Operator,
 }
 
 impl HeldFor {
@@ -113,6 +117,7 @@ impl HeldFor {
         match self {
             Self::Window => "window",
             Self::Consent => "consent",
+            Self::Operator => "operator",
         }
     }
 }

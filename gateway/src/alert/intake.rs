@@ -31,6 +31,9 @@ pub struct Decision {
     pub event: Event,
     /// Under which key a repetition of this event is found; `None` when none can be recognised.
     pub key: Option<String>,
+    /// The packet identifier is new to this event, so the one that had it before was acknowledged (MQTT 5, 2.2.1): what
+    /// it had is no repetition any more.
+    pub frees: Option<u16>,
     /// Look for an earlier event with this key first, and count this one as a duplicate if there is one.
     pub may_repeat: bool,
     pub alerts: Vec<NewAlert>,
@@ -122,6 +125,11 @@ impl<T> Intake<T> {
         self.watch.wake_at()
     }
 
+    /// The broker has begun a new session. It is written down with what happens next.
+    pub fn free_packets(&mut self) {
+        self.watch.free_packets();
+    }
+
     pub fn handle(&mut self, input: Input<T>, now: Now) -> Vec<Effect<T>> {
         if !matches!(input, Input::Committed(_)) {
             self.watch.advance(now);
@@ -209,7 +217,11 @@ impl Judge {
                 Verdict::Ignored(why) => ignored.push((rule.name.clone(), why)),
             }
         }
-        Decision { event, key, may_repeat, alerts, ignored, effects: watch.drain() }
+        let frees = match event.identity {
+            Identity::Packet { id, redelivered: false } => Some(id),
+            Identity::Packet { .. } | Identity::Named(_) | Identity::None => None,
+        };
+        Decision { event, key, frees, may_repeat, alerts, ignored, effects: watch.drain() }
     }
 
     fn content(&self, rule: &Rule, raised: Raised, at: Timestamp) -> (Content, Option<Kept>) {

@@ -39,10 +39,19 @@ pub struct Alert {
     /// When it began or ended, for flap detection.
     pub changes: VecDeque<Timestamp>,
     pub flapping: bool,
-    pub recent: VecDeque<(u64, Timestamp)>,
+    pub recent: VecDeque<Recent>,
     pub history: VecDeque<Episode>,
     /// How often it has fired.
     pub episode: u32,
+}
+
+/// An event that was taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recent {
+    pub identity: u64,
+    pub at: Timestamp,
+    /// The broker's packet identifier says so, which means nothing any more in its next session.
+    pub of_session: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -291,16 +300,16 @@ impl Alert {
     /// Whether an event of this identity was taken before.
     pub fn is_repetition(&mut self, identity: u64, window: Option<Duration>, now: Timestamp) -> bool {
         if let Some(window) = window {
-            self.recent.retain(|(_, at)| at.until(now) < window);
+            self.recent.retain(|recent| recent.at.until(now) < window);
         }
-        self.recent.iter().any(|(known, _)| *known == identity)
+        self.recent.iter().any(|recent| recent.identity == identity)
     }
 
-    pub fn remember(&mut self, identity: u64, now: Timestamp) {
+    pub fn remember(&mut self, recent: Recent) {
         if self.recent.len() == RECENT_MAX {
             self.recent.pop_front();
         }
-        self.recent.push_back((identity, now));
+        self.recent.push_back(recent);
     }
 
     #[must_use]
@@ -336,7 +345,7 @@ impl Alert {
         let move_by = |at: &mut Timestamp| at.0 += by;
         self.seen_at.iter_mut().for_each(move_by);
         self.changes.iter_mut().for_each(move_by);
-        self.recent.iter_mut().for_each(|(_, at)| at.0 += by);
+        self.recent.iter_mut().for_each(|recent| recent.at.0 += by);
         self.numbers.iter_mut().for_each(|numbers| numbers.shift(by));
         for episode in &mut self.history {
             for at in [&mut episode.since, &mut episode.over_at] {

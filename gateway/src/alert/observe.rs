@@ -3,10 +3,10 @@
 use minijinja::value::{Serde, Value};
 
 use crate::alert::decode::decode;
-use crate::alert::event::Event;
+use crate::alert::event::{Event, Identity};
 use crate::alert::history::fingerprint;
 use crate::alert::life::Life;
-use crate::alert::lifecycle::{Ident, Observation, Turn};
+use crate::alert::lifecycle::{Ident, Observation, Recent, Turn};
 use crate::alert::numbers::number;
 use crate::alert::policy::{Ignored, Names, PAYLOAD_LIMIT_BYTES, excerpt, fill, names};
 use crate::alert::rule::Rule;
@@ -33,7 +33,7 @@ pub struct Meeting<'a> {
 impl Meeting<'_> {
     /// Lets the watch see the event.
     pub fn observe(self, watch: &mut Watch, now: Timestamp) -> Result<Turn, Ignored> {
-        let event = self.event;
+        let (event, life) = (self.event, self.life);
         if event.payload.len() > PAYLOAD_LIMIT_BYTES {
             return Err(Ignored::TooLarge(event.payload.len()));
         }
@@ -59,7 +59,8 @@ impl Meeting<'_> {
         let seen = self.judge(names, &context, value).map_err(|error| Ignored::ConditionFailed(error.0))?;
         let turn = watch.observe(&ident, &seen, now);
         if let Some(key) = key {
-            watch.remember(&ident, key, now);
+            let of_session = life.dedupe.is_none() && matches!(event.identity, Identity::Packet { .. });
+            watch.remember(&ident, Recent { identity: key, at: now, of_session });
         }
         Ok(turn)
     }

@@ -30,6 +30,8 @@ pub enum Input {
     Loaded(Work),
     /// `Sending` is on disk.
     SendingCommitted(MessageId),
+    /// The message is not what it was when it was loaded: it does not leave now.
+    Withdrawn(MessageId),
     Answered(MessageId, Answer),
     /// The outcome is on disk.
     SettledCommitted(MessageId),
@@ -41,7 +43,7 @@ pub enum Input {
 pub enum Effect {
     /// Ask the store for work.
     Load(Wanted),
-    /// Write; answered with `SendingCommitted` or `SettledCommitted`.
+    /// Write; answered with `SendingCommitted` or `Withdrawn`, `HeldCommitted`, `SettledCommitted`.
     Commit(Change),
     /// Send in that form; answered with `Answered`.
     Post(Box<Due>, Choice),
@@ -103,6 +105,10 @@ impl Sender {
             Input::SendingCommitted(id) => {
                 let post = |(due, choice): (Due, Choice)| Effect::Post(Box::new(due), choice);
                 self.in_flight.get(&id).cloned().map(post).into_iter().collect()
+            }
+            Input::Withdrawn(id) => {
+                self.in_flight.remove(&id);
+                self.load(now)
             }
             Input::HeldCommitted => self.load(now),
             Input::Answered(id, answer) => self.settle(id, &answer, now, dice),

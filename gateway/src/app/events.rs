@@ -43,9 +43,19 @@ pub async fn run(
             () = shared.alerts.notified() => true,
             () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
         };
-        let input =
-            if woken { noted(&shared).await } else { arrived(&shared, &mut batch, &to_dispatch).await };
-        let Some(input) = input else { continue };
+        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false })) {
+            intake.free_packets();
+            if shared.durably(crate::store::Store::free_packets).await.is_none() {
+                return;
+            }
+        }
+        let input = if woken {
+            let Some(input) = noted(&shared).await else { return };
+            input
+        } else {
+            let Some(input) = arrived(&shared, &mut batch, &to_dispatch).await else { continue };
+            input
+        };
         for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged

@@ -108,7 +108,12 @@ impl Task {
                 Input::SettledCommitted(*id)
             }
         };
-        self.store(move |store| store.change(&change).map(|()| done.clone()));
+        self.store(move |store| {
+            Ok(match (store.change(&change, SystemClock.now())?, &change) {
+                (false, Change::Sending { id, .. }) => Input::Withdrawn(*id),
+                (_, _) => done.clone(),
+            })
+        });
     }
 
     fn store(&self, work: impl Fn(&crate::store::Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {

@@ -38,6 +38,9 @@ impl Store {
 
     fn accept_one(&self, decision: &Decision, accepted: &mut Accepted) -> Result<()> {
         let event = &decision.event;
+        if let Some(id) = decision.frees {
+            self.free_packet(&format!("packet {id} "))?;
+        }
         let repeated = decision.may_repeat && self.seen(decision.key.as_deref())?;
         if repeated {
             // The watch has a memory of its own, which must be written down whatever this row's fate.
@@ -68,6 +71,18 @@ impl Store {
             accepted.messages += self.insert_alert(id, alert, event.received_at)?;
         }
         Ok(())
+    }
+
+    /// The broker has begun a new session: whatever packet identifier it uses is a new event.
+    pub fn free_packets(&self) -> Result<()> {
+        self.free_packet("packet ")
+    }
+
+    fn free_packet(&self, prefix: &str) -> Result<()> {
+        self.sql
+            .prepare_cached("UPDATE event SET key = NULL WHERE key >= ?1 AND key < ?1 || char(0x10ffff)")?
+            .execute([prefix])
+            .map(drop)
     }
 
     fn seen(&self, key: Option<&str>) -> Result<bool> {

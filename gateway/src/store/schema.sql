@@ -113,7 +113,7 @@ CREATE TABLE message (
     fbtrace_id TEXT,
     form TEXT,                          -- of the last request: free, or template NAME LANGUAGE
     bare INTEGER NOT NULL DEFAULT 0,    -- 1: goes out without its files, which Meta refused
-    held_for TEXT,                      -- what would let a held message go by itself: window, consent
+    held_for TEXT,                      -- what a held message waits for: window, consent, operator
     mergeable INTEGER NOT NULL,         -- an alert in words, which a digest may carry
     digest INTEGER REFERENCES message (id), -- the message that carries this one
     checksum BLOB NOT NULL
@@ -240,6 +240,7 @@ CREATE TABLE receipt (
     message INTEGER NOT NULL REFERENCES message (id),
     at INTEGER NOT NULL,
     reason TEXT,
+    refusal TEXT,                       -- of a failure, JSON: judged when it is known which copy failed
     PRIMARY KEY (wamid, status)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX receipt_message ON receipt (message);

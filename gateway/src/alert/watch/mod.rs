@@ -29,7 +29,7 @@ use crate::alert::escalation;
 use crate::alert::grouping::Group;
 use crate::alert::history::{Effect, Kept, Why};
 use crate::alert::life::Life;
-use crate::alert::lifecycle::{Alert, Ident, Observation, Turn};
+use crate::alert::lifecycle::{Alert, Ident, Observation, Recent, Turn};
 use crate::alert::quiet::Held;
 use crate::alert::rule::Rule;
 use crate::alert::silence::Silence;
@@ -145,15 +145,27 @@ impl Watch {
     }
 
     /// It was. Without a key of the rule's own only what has an alert needs that: any other event changes nothing twice.
-    pub fn remember(&mut self, ident: &Ident, identity: u64, now: Timestamp) {
+    pub fn remember(&mut self, ident: &Ident, recent: Recent) {
+        let now = recent.at;
         if self.life(&ident.rule).is_some_and(|life| life.dedupe.is_some()) {
             self.entry(ident, now);
         }
         if let Some(alert) = self.alerts.get_mut(ident) {
-            alert.remember(identity, now);
+            alert.remember(recent);
             self.touch(Slot::Alert(ident.clone()), now);
         }
         self.drop_surplus();
+    }
+
+    /// The broker has begun a new session: whatever packet identifier it uses is a new event.
+    pub fn free_packets(&mut self) {
+        for (ident, alert) in &mut self.alerts {
+            let before = alert.recent.len();
+            alert.recent.retain(|recent| !recent.of_session);
+            if alert.recent.len() < before {
+                self.dirty.insert(Slot::Alert(ident.clone()));
+            }
+        }
     }
 
     /// What an event does to its alert.
