@@ -21,6 +21,8 @@ mod posting;
 mod sending;
 /// What all tasks share, and the one way to write.
 mod shared;
+/// What systemd hears.
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 pub use shared::Fatal;
+pub use watchdog::ready;
 
 use crate::alert::intake::Judge;
 use crate::alert::route;
@@ -106,6 +109,7 @@ pub async fn run(
     let poster = Poster::new().map_err(Fatal::Start)?;
     let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
     let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
+    let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
     let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
@@ -122,6 +126,7 @@ pub async fn run(
         reason = failing.failed() => Some(reason),
         _ = async { drop(stop.wait_for(|stop| *stop).await) } => None,
     };
+    watchdog::stopping();
     // Intake ends first, so that nothing new is accepted; what is under way may finish; then the store closes.
     link.stop().await;
     drop(link);
@@ -132,7 +137,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, posting, housekeeping, catalogue, telling] {
+    for task in [intake, dispatch, inbox, posting, housekeeping, catalogue, telling, watchdog] {
         task.abort();
     }
     thread.close().await;
