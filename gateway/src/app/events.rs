@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::desk::Handed;
 use super::shared::Shared;
+use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
 use crate::ids::CommandId;
@@ -20,19 +22,27 @@ const NOTES: u32 = 200;
 /// A notice that was missed is made up for after this time, and a clock that was set is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+/// Whom to tell that an event is on disk.
+enum Waiting {
+    Broker(AckToken),
+    Poster(oneshot::Sender<()>),
+}
+
 pub async fn run(
     shared: Arc<Shared>,
     judge: Judge,
     link: Link,
     mut notices: mpsc::Receiver<Notice>,
+    mut handed: mpsc::Receiver<Handed>,
     to_dispatch: mpsc::Sender<dispatch::Input>,
 ) {
     let watch = judge.watch();
-    let mut intake: Intake<AckToken> = Intake::new(judge, watch);
+    let mut intake: Intake<Waiting> = Intake::new(judge, watch);
     let Some(kept) = shared.durably(crate::store::Store::kept).await else { return };
     intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
     loop {
+        let mut events = Vec::new();
         let now = SystemClock.now();
         let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
         let woken = tokio::select! {
@@ -40,6 +50,10 @@ pub async fn run(
                 0 => return,
                 _ => false,
             },
+            Some((event, poster)) = handed.recv() => {
+                events.push((event, Some(Waiting::Poster(poster))));
+                false
+            }
             () = shared.alerts.notified() => true,
             () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
         };
@@ -53,8 +67,11 @@ pub async fn run(
             let Some(input) = noted(&shared).await else { return };
             input
         } else {
-            let Some(input) = arrived(&shared, &mut batch, &to_dispatch).await else { continue };
-            input
+            arrived(&shared, &mut batch, &mut events, &to_dispatch).await;
+            if events.is_empty() {
+                continue;
+            }
+            Input::Arrived(events)
         };
         for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
@@ -67,12 +84,12 @@ pub async fn run(
 async fn arrived(
     shared: &Shared,
     batch: &mut Vec<Notice>,
+    events: &mut Vec<(Event, Option<Waiting>)>,
     to_dispatch: &mpsc::Sender<dispatch::Input>,
-) -> Option<Input<AckToken>> {
-    let mut events = Vec::new();
+) {
     for notice in batch.drain(..) {
         match notice {
-            Notice::Message { event, ack } => events.push((event, ack)),
+            Notice::Message { event, ack } => events.push((event, ack.map(Waiting::Broker))),
             about @ (Notice::Connected { .. }
             | Notice::Disconnected { .. }
             | Notice::Published { .. }
@@ -80,11 +97,10 @@ async fn arrived(
         }
     }
     shared.metrics.events.inc_by(events.len() as u64);
-    (!events.is_empty()).then_some(Input::Arrived(events))
 }
 
 /// What receipts, taps and operators wrote down; without any it is just later.
-async fn noted(shared: &Shared) -> Option<Input<AckToken>> {
+async fn noted(shared: &Shared) -> Option<Input<Waiting>> {
     let notes = shared.durably(|store| store.notes(NOTES)).await?;
     if notes.len() == NOTES as usize {
         shared.alerts.notify_one(); // there may be more
@@ -94,16 +110,16 @@ async fn noted(shared: &Shared) -> Option<Input<AckToken>> {
 
 async fn perform(
     shared: &Shared,
-    intake: &mut Intake<AckToken>,
+    intake: &mut Intake<Waiting>,
     link: &Link,
-    effect: Effect<AckToken>,
+    effect: Effect<Waiting>,
 ) -> Option<()> {
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
             for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
-                    link.ack(token);
+                    acknowledge(link, token);
                 }
             }
         }
@@ -111,9 +127,16 @@ async fn perform(
             let accepted = shared.durably(move |store| store.watched(&effects, &taken)).await?;
             wake(shared, &accepted);
         }
-        Effect::Acknowledge(token) => link.ack(token),
+        Effect::Acknowledge(token) => acknowledge(link, token),
     }
     Some(())
+}
+
+fn acknowledge(link: &Link, waiting: Waiting) {
+    match waiting {
+        Waiting::Broker(token) => link.ack(token),
+        Waiting::Poster(poster) => drop(poster.send(())), // whoever posted it may have gone; the event is ours all the same
+    }
 }
 
 async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
