@@ -235,6 +235,33 @@ mod tests {
         assert!(matches!(Store::open(directory.path(), &mut Dice::seeded(1)), Err(OpenError::Newer(99))));
     }
 
+    /// Each version that ever was: as its scripts left it, with a webhook that waits.
+    #[test]
+    fn f11_a_database_of_every_earlier_version_is_brought_up_after_a_backup() {
+        for version in 1..MIGRATIONS.len() {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("bellwire.db");
+            let sql = Connection::open(&path).expect("opens");
+            sql.execute_batch(&MIGRATIONS[..version].concat()).expect("made");
+            let waits =
+                "INSERT INTO inbox (received_at, body, state, checksum) VALUES (1, x'00', 'new', x'00')";
+            sql.execute_batch(&format!("{waits}; PRAGMA user_version = {version}")).expect("filled");
+            drop(sql);
+            let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+            assert_eq!(super::version(&store.sql).expect("a version"), MIGRATIONS.len());
+            let kept: i64 =
+                store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
+            assert_eq!(kept, 1);
+            let backup = directory.path().join(format!("bellwire.db.before-version-{}", MIGRATIONS.len()));
+            let backup = Connection::open(backup).expect("a backup");
+            assert_eq!(
+                super::version(&backup).expect("a version"),
+                version,
+                "the backup is of the old version"
+            );
+        }
+    }
+
     #[test]
     fn a_store_keeps_its_tag() {
         let directory = tempfile::tempdir().expect("a directory");

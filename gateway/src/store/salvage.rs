@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn pages_lost_in_the_middle_cost_what_was_on_them() {
         let (left, found) = after_damage(600 * 1024, 5 * PAGE_BYTES);
-        assert!(left >= ROWS - 10 && left < ROWS, "{left}: {found:?}");
+        assert!((ROWS - 10..ROWS).contains(&left), "{left}: {found:?}");
         assert!(found[0].contains("has been set aside as"), "{found:?}");
     }
 

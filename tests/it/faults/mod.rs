@@ -3,6 +3,8 @@
 
 /// A clock that is unset, or jumps.
 mod clock;
+/// Power cuts.
+mod power;
 /// What a kernel gives too little of, or takes away.
 mod process;
 /// The disk: full, failing, slow, read-only.
@@ -19,8 +21,7 @@ use bellwire_tests::{Broker, Site, publish_lines};
 
 /// Runs a tool that a fault needs.
 fn tool(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; tests/run installs it"));
+    let output = Command::new(program).args(arguments).output().expect("a tool that tests/run installs");
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use bellwire_tests::{Broker, Gateway, Simulator, Site, wait_for};
+use bellwire_tests::{Broker, Gateway, Simulator, Site, publish_lines, wait_for};
 use serde_json::json;
 
 use super::{flood, messages, warm};
@@ -97,7 +97,8 @@ fn f16_a_log_that_nobody_reads_holds_nothing_up() {
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     let gateway = Gateway::spawn(&site, &[], &[("BELLWIRE_LOG", "trace")], Stdio::from(writer));
     gateway.wait_ready(&site);
-    flood(&broker, 6_000); // a few lines each: more than the 64 KiB of a pipe and the 1,000 lines that wait
+    let words = vec!["warm".to_owned(); 3_000]; // each is worth a line: more than a pipe and the queue hold
+    publish_lines(broker.port, "site/bar/freezer/9/temperature", &words);
     warm(&broker, 1..=3);
     let _arrived = site.wait_sent(3);
     let metrics =

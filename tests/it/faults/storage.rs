@@ -142,8 +142,8 @@ fn f09_f40_a_stalled_fsync_holds_nothing_else_up() {
     let site = Site::new(broker.port, FREEZER);
     let _simulator = Simulator::start(&site);
     assert_eq!(Gateway::start(&site).stop(), Some(0));
-    // Every call from the 8th to the 9th takes half a minute.
-    let inject = "--inject=fsync:delay_enter=30000000:when=8..9";
+    // One call takes half a minute.
+    let inject = "--inject=fsync:delay_enter=30000000:when=8";
     let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", inject];
     let gateway = Gateway::launch_under(&site, &under, &[]);
     gateway.wait_ready(&site);
@@ -155,7 +155,7 @@ fn f09_f40_a_stalled_fsync_holds_nothing_else_up() {
     let signature = crate::webhook::sign("secret", body);
     let ended = || site.count("SELECT count(*) FROM message WHERE state = 'read'") == 6;
     while !ended() {
-        assert!(begin.elapsed() < Duration::from_secs(110), "{}", site.log());
+        assert!(begin.elapsed() < Duration::from_secs(80), "{}", site.log());
         let asked = Instant::now();
         assert!(health(), "the main loop turns while the card stalls");
         slowest = slowest.max(asked.elapsed());
@@ -169,7 +169,8 @@ fn f09_f40_a_stalled_fsync_holds_nothing_else_up() {
     assert!(begin.elapsed() > Duration::from_secs(25), "the card did stall");
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     assert!(refused > 0, "a webhook that could not be kept was refused");
-    assert!(!site.log().contains("the broker is gone"), "{}", site.log());
+    let gone = site.log().matches("the broker is gone").count();
+    assert_eq!(gone, 1, "only when the first one was stopped: {}", site.log());
     assert_eq!(site.sent().len(), 6);
 }
 
