@@ -14,6 +14,8 @@ mod bad_input;
 mod commands;
 /// Commit, then acknowledge.
 mod commit_first;
+/// Devices on wires and over the broker: each event once, each command answered.
+mod devices;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.

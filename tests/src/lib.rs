@@ -8,6 +8,8 @@
 
 /// A mosquitto of one's own.
 mod broker;
+/// A line between a device and a serial port.
+mod cable;
 /// The gateway, the simulator and their configuration.
 mod processes;
 /// A broker that does as a test says.
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use broker::{Broker, Subscriber, publish, publish_lines};
+pub use cable::Cable;
 pub use processes::{Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, get_json, post_json};
 pub use scripted::{Kind, Scripted, Session};
 

@@ -1,6 +1,7 @@
 //! What came in, before anything is decided.
 
 use bytes::Bytes;
+use firmware_bridge::Position;
 
 use crate::time::Timestamp;
 
@@ -25,6 +26,7 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     Mqtt,
+    Serial,
     Cli,
 }
 
@@ -36,6 +38,9 @@ pub enum Identity {
     /// QoS 1: the packet identifier, and whether the broker says that it may have sent this before. A redelivery
     /// carries the same packet identifier as the first delivery (MQTT 5, 4.4; 3.1.1, 4.4).
     Packet { id: u16, redelivered: bool },
+    /// The device counts its events, and the fleet lets each through once: it moves the device's position in the same
+    /// transaction.
+    Counted { device: String, at: Position },
     /// QoS 0: no promise, no repetition.
     None,
 }
@@ -45,6 +50,7 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Serial => "serial",
             Self::Cli => "cli",
         }
     }

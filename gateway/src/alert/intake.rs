@@ -184,6 +184,9 @@ fn repetition(event: &Event) -> (Option<String>, bool) {
             let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
             (Some(format!("packet {id} {hash}")), *redelivered)
         }
+        Identity::Counted { device, at } => {
+            (Some(format!("device {device} {}/{}", at.boot, at.sequence)), false)
+        }
         Identity::None => (None, false),
     }
 }

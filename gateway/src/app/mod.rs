@@ -5,6 +5,8 @@
 mod catalogue;
 /// Commands to the broker.
 mod commands;
+/// Devices, over serial ports and the broker.
+mod devices;
 /// What the HTTP doors ask.
 mod doors;
 /// Broker notices: events to the intake, answers to the dispatch.
@@ -24,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 pub use shared::Fatal;
 
@@ -31,8 +34,10 @@ use crate::alert::intake::Judge;
 use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
+use crate::device;
 use crate::http::{health_routes, serve, webhook_routes};
 use crate::mqtt;
+use crate::serial;
 use crate::store::Store;
 use crate::time::SystemClock;
 use crate::whatsapp::client::{Client, Deadlines};
@@ -80,8 +85,7 @@ pub async fn run(
     let shared = Shared::new(handle, Arc::clone(&config), notices).await?;
     let (stopping, stopped) = watch::channel(false);
 
-    let settings =
-        mqtt::Settings::from_config(&config.mqtt, route::filters(&config.rules)).map_err(Fatal::Start)?;
+    let settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
     let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
     let judge = Judge::new(
         config.rules.clone(),
@@ -93,7 +97,9 @@ pub async fn run(
 
     let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
-    let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), notices, to_dispatch));
+    let (fleet, door) = start_fleet(&shared, &link);
+    let intake =
+        tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), notices, to_dispatch, door));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
     let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
@@ -126,11 +132,28 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, housekeeping, catalogue, telling] {
+    for task in [fleet, intake, dispatch, inbox, housekeeping, catalogue, telling] {
         task.abort();
     }
     thread.close().await;
     failed.map_or(Ok(()), |reason| Err(Fatal::Disk(reason)))
+}
+
+/// What to subscribe to: the rules' topics and the devices', each once.
+fn filters(config: &Config) -> Vec<String> {
+    let mut filters = route::filters(&config.rules);
+    let ours: Vec<String> = device::topic::filters().filter(|ours| !filters.contains(ours)).collect();
+    filters.extend(ours);
+    filters
+}
+
+fn start_fleet(shared: &Arc<Shared>, link: &mqtt::Link) -> (JoinHandle<()>, events::Devices) {
+    let (ports, serial) = serial::start(&shared.config.serial);
+    let (letters, to_fleet) = mpsc::channel(devices::LETTERS);
+    let (to_intake, events) = mpsc::channel(devices::EVENTS);
+    let lines = devices::Lines { link: link.clone(), ports, to_intake };
+    let fleet = tokio::spawn(devices::run(Arc::clone(shared), lines, serial, to_fleet));
+    (fleet, events::Devices { events, letters })
 }
 
 fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {

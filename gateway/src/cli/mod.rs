@@ -5,6 +5,8 @@ mod check;
 /// Everything in one process, to see it work.
 #[cfg(feature = "demo")]
 mod demo;
+/// The devices that speak to this gateway.
+mod devices;
 /// What came in and was kept or counted.
 mod events;
 /// Look at the outbox, and decide about what is in it.
@@ -50,6 +52,8 @@ enum Command {
     Outbox(outbox::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),
+    /// Show the devices that speak to this gateway, and what they were told
+    Devices(devices::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -96,6 +100,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Send(arguments) => send::run(arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "demo")]

@@ -11,12 +11,15 @@ mod rules;
 mod secret;
 /// A table of the file, read key by key.
 mod section;
+/// `[[serial]]`.
+mod serial;
 #[cfg(test)]
 mod tests;
 
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
 pub use secret::{SecretError, secret};
+pub use serial::Serial;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +37,7 @@ pub struct Config {
     pub site: Site,
     pub http: Http,
     pub mqtt: Mqtt,
+    pub serial: Vec<Serial>,
     pub connections: Vec<Connection>,
     pub people: People,
     pub rules: Vec<Rule>,

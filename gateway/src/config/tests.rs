@@ -68,6 +68,8 @@ fn the_shipped_file_is_good_and_names_every_key() {
         "client_certificate_file",
         "client_key_file",
         "max_packet_bytes",
+        "path",
+        "baud",
         "phone_number_id",
         "business_account_id",
         "access_token_file",
@@ -136,6 +138,12 @@ fn each_mistake_says_what_to_do() {
     check("109876543210123", "+995 555", "not the phone number");
     check("[mqtt]", "[mqqt]", "the section [mqtt] is missing");
     check("name = \"main\"", "name = \"main\"\napi_url = \"http://example.com\"", "must begin with https://");
+    check("[mqtt]", "[[serial]]\nbaud = 9600\n[mqtt]", "[[serial]] has no `path`");
+    check(
+        "[mqtt]",
+        "[[serial]]\npath = \"/dev/ttyUSB0\"\n[[serial]]\npath = \"/dev/ttyUSB0\"\n[mqtt]",
+        "two sections for /dev/ttyUSB0",
+    );
     check("[site]", "[site", "b.toml:2:");
     check("[mqtt]", "[http]\nlisten = \"0.0.0.0:80\"\n[mqtt]", "only 127.0.0.1");
 }

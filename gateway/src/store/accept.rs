@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{Store, checksum};
+use crate::alert::event::Identity;
 use crate::alert::intake::{Decision, NewAlert};
 use crate::alert::policy::Ignored;
 use crate::ids::{AlertId, EventId};
@@ -38,6 +39,11 @@ impl Store {
             *accepted.ignored.entry(word).or_default() += 1;
             self.tally(rule, word, event.received_at, &event.topic, reason)
         };
+        if let Identity::Counted { device, at } = &event.identity
+            && !self.count_event(device, *at, event.received_at)?
+        {
+            return count("", "duplicate", None);
+        }
         if decision.may_repeat && self.seen(decision.key.as_deref())? {
             return count("", "duplicate", None);
         }

@@ -11,6 +11,8 @@ mod act;
 mod checksum;
 /// Commands on their way to the broker.
 mod commands;
+/// Devices: their position, their commands, what they said.
+mod devices;
 /// What may leave now, and the digest of many.
 mod due;
 /// Webhook bodies, and the replies in them.
@@ -35,6 +37,7 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
+pub use devices::{DeviceCommandRow, DeviceRow};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
