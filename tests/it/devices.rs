@@ -68,7 +68,8 @@ pub fn tap(site: &Site) {
     assert_eq!(post_json(&site.api("/_simulator/reply"), &tap).0, 200);
 }
 
-fn ended(site: &Site, device: &str) -> Option<(String, String)> {
+/// How its last command ended, once it has.
+pub fn ended(site: &Site, device: &str) -> Option<(String, String)> {
     let shown = show(site, device)?;
     let command = shown["commands"].get(0)?;
     let word = |key: &str| command[key].as_str().unwrap_or_default().to_owned();

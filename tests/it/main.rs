@@ -20,6 +20,8 @@ mod devices;
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
+/// The example firmware on an emulated Cortex-M.
+mod qemu;
 /// An event becomes a message, a tap becomes a command.
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.

@@ -88,8 +88,9 @@ fn carry(listener: &TcpListener, port: &Path, state: &State) {
         let plugged = state.plugged.load(Ordering::SeqCst);
         if plugged && gateway.is_none() {
             gateway = Some(terminal(port));
-        } else if !plugged && gateway.take().is_some() {
-            std::fs::remove_file(port).expect("unlinked");
+        } else if !plugged && gateway.is_some() {
+            std::fs::remove_file(port).expect("unlinked"); // first: another may get the terminal's number
+            gateway = None;
         }
         if let Ok((stream, _)) = listener.accept() {
             stream.set_read_timeout(Some(Duration::from_millis(2))).expect("set");

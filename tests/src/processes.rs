@@ -23,6 +23,20 @@ fn binary() -> PathBuf {
     path
 }
 
+/// A program of `firmware-bridge/demo-device`, built by `firmware-bridge/check-targets` into the same target folder.
+#[must_use]
+pub fn firmware(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    let target = test.ancestors().nth(3).expect("target/PROFILE/deps/test");
+    let path = target.join("bare/thumbv6m-none-eabi/release").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run firmware-bridge/check-targets first, or tests/run",
+        path.display()
+    );
+    path
+}
+
 /// A folder with a configuration, secrets and state.
 pub struct Site {
     folder: TempDir,
