@@ -20,6 +20,8 @@ pub struct Event {
     /// MQTT 5 message expiry, in seconds after `received_at`.
     pub expires_in_s: Option<u32>,
     pub received_at: Timestamp,
+    /// When it happened, by a device that kept it for a while and knows the time.
+    pub happened_at: Option<Timestamp>,
 }
 
 /// By which door an event came.
@@ -43,6 +45,14 @@ pub enum Identity {
     Counted { device: String, at: Position },
     /// QoS 0: no promise, no repetition.
     None,
+}
+
+impl Event {
+    /// What a message says, and what its age is counted from (promise P9).
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.happened_at.unwrap_or(self.received_at)
+    }
 }
 
 impl Source {

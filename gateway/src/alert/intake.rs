@@ -128,7 +128,7 @@ impl Judge {
         for (rule, bindings) in route(&self.rules, &event.topic) {
             match judge(rule, &bindings, &event, &self.site, &self.templates) {
                 Verdict::Alert { text, templates, flaw } => {
-                    let content = self.content(rule, &text, templates, event.received_at);
+                    let content = self.content(rule, &text, templates, event.at());
                     alerts.push(self.alert(rule, bindings, &event, content, flaw));
                 }
                 Verdict::Ignored(why) => ignored.push((rule.name.clone(), why)),
@@ -154,7 +154,7 @@ impl Judge {
         content: Content,
         flaw: Option<String>,
     ) -> NewAlert {
-        let at = event.received_at;
+        let at = event.at();
         let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
         NewAlert {
             rule: rule.name.clone(),

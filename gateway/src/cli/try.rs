@@ -56,6 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         retained: false,
         expires_in_s: None,
         received_at: SystemClock.now(),
+        happened_at: None,
     });
     if arguments.json {
         say_json(&as_json(&config, &decision));

@@ -1,6 +1,8 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// `[[serial]]`, and actions that command a device.
+mod devices;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[site]`, `[http]`, `[mqtt]`, connections, people.
@@ -11,15 +13,13 @@ mod rules;
 mod secret;
 /// A table of the file, read key by key.
 mod section;
-/// `[[serial]]`.
-mod serial;
 #[cfg(test)]
 mod tests;
 
+pub use devices::Serial;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
 pub use secret::{SecretError, secret};
-pub use serial::Serial;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

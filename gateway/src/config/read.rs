@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
-use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, rules, secret, serial};
+use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, devices, rules, secret};
 use crate::alert::sender::RATE;
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
@@ -75,7 +75,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     }
     let slug = site.as_ref().map(|site| slug(&site.name)).unwrap_or_default();
     let mqtt = mqtt.and_then(|section| read_mqtt(section, folder, &slug, wishes));
-    let serial = serial::read(root, folder);
+    let serial = devices::read(root, folder);
     let connections = read_connections(root, folder, wishes);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let rules = rules::read(root, &people, &names);

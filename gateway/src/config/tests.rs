@@ -144,6 +144,16 @@ fn each_mistake_says_what_to_do() {
         "[[serial]]\npath = \"/dev/ttyUSB0\"\n[[serial]]\npath = \"/dev/ttyUSB0\"\n[mqtt]",
         "two sections for /dev/ttyUSB0",
     );
+    check(
+        "site/{area}/freezer/{unit}/set",
+        "bellwire/device/{unit}/set",
+        "goes to bellwire/device/DEVICE/command/NAME",
+    );
+    check(
+        "topic = \"site/{area}/freezer/{unit}/set\"\npayload = '{\"defrost\": false}'",
+        &format!("topic = \"bellwire/device/{{unit}}/command/defrost\"\npayload = '{}'", "x".repeat(129)),
+        "`payload` has 129 bytes; a device takes 128",
+    );
     check("[site]", "[site", "b.toml:2:");
     check("[mqtt]", "[http]\nlisten = \"0.0.0.0:80\"\n[mqtt]", "only 127.0.0.1");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use firmware_bridge::gateway::{Gap, Greeting, Link, NotNow, Saved, Verdict};
 use firmware_bridge::message::{Ack, CommandResult, Hello};
-use firmware_bridge::{FrameError, Kind, Position, VERSION};
+use firmware_bridge::{FrameError, Kind, Position, VERSION, Value};
 
 use crate::alert::event::{Event, Identity, Source};
 use crate::device::member::{Member, acknowledge};
@@ -250,6 +250,7 @@ impl Fleet {
                     retained: false,
                     expires_in_s: None,
                     received_at: now,
+                    happened_at: happened_at(event, now),
                 };
                 effects.push(Effect::Take { device, at, event });
             }
@@ -341,6 +342,16 @@ impl Fleet {
             self.load_at = now + LOAD_EVERY;
             effects.push(Effect::Load);
         }
+    }
+}
+
+/// The field `at_ms` (protocol, section 2). A device's clock may be a little ahead of ours; one that was never set says
+/// nothing.
+fn happened_at(event: &firmware_bridge::Event, now: Timestamp) -> Option<Timestamp> {
+    let field = event.fields.iter().find(|field| field.name == "at_ms")?;
+    match field.value {
+        Value::Integer(at) => Some(Timestamp(at).min(now)).filter(|at| at.is_sane()),
+        Value::Bool(_) | Value::Float(_) | Value::Text(_) => None,
     }
 }
 

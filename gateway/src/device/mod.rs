@@ -14,5 +14,7 @@ mod member;
 pub mod order;
 /// What the store keeps of a device.
 pub mod record;
+#[cfg(test)]
+mod tests;
 /// The topics that devices and rules meet on.
 pub mod topic;

@@ -335,6 +335,7 @@ impl Task {
             retained: incoming.retain,
             expires_in_s: incoming.expires_in_s,
             received_at: self.clock.now(),
+            happened_at: None,
         };
         let surely_repeated = ack.is_some();
         match self.notices.send_timeout(Notice::Message { event, ack }, PATIENCE).await {
