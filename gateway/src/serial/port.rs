@@ -153,7 +153,7 @@ fn advice(error: &Error) -> String {
     let next = if error.kind() == ErrorKind::NotFound {
         "; is it plugged in? `ls /dev/serial/by-id` shows what is"
     } else if error.kind() == ErrorKind::PermissionDenied {
-        "; let the user that runs bellwire use it: with systemd, SupplementaryGroups=dialout and DeviceAllow="
+        "; let the user that runs bellwire use it: docs/devices.md tells how"
     } else {
         ""
     };
