@@ -32,3 +32,5 @@ mod simulator;
 mod webhook;
 /// Templates outside the 24 h window, digests, STOP.
 mod window;
+/// The device's end of a wire.
+mod wire;
