@@ -20,6 +20,8 @@ mod devices;
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
+/// Files that go with alerts.
+mod pictures;
 /// The example firmware on an emulated Cortex-M.
 mod qemu;
 /// An event becomes a message, a tap becomes a command.

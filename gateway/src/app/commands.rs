@@ -40,11 +40,13 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     else {
                         return;
                     };
-                    effects.extend(dispatch.handle(Input::Loaded(waiting), now));
+                    // The disk may have been full for an hour meanwhile.
+                    effects.extend(dispatch.handle(Input::Loaded(waiting), SystemClock.now()));
                 }
                 Effect::Publish(command) => {
                     let id = command.id;
-                    if !link.publish(publish(&shared, command)) {
+                    let late = command.expires_at <= now; // another effect may have waited for the disk
+                    if late || !link.publish(publish(&shared, command)) {
                         effects.extend(dispatch.handle(Input::Busy(id), now));
                     }
                 }
@@ -57,7 +59,7 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     if shared.durably(move |store| store.change_command(&change)).await.is_none() {
                         return;
                     }
-                    effects.extend(dispatch.handle(Input::Committed(id), now));
+                    effects.extend(dispatch.handle(Input::Committed(id), SystemClock.now()));
                 }
                 Effect::WakeAt(at) => pause = pause.min(now.until(at)),
             }

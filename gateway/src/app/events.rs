@@ -51,6 +51,11 @@ pub async fn run(
         {
             events.push(taken.into());
         }
+        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false }))
+            && shared.durably(crate::store::Store::free_packets).await.is_none()
+        {
+            return;
+        }
         for notice in batch.drain(..) {
             match notice {
                 Notice::Message { event, ack } => match Letter::read(&event) {

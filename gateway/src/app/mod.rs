@@ -13,6 +13,8 @@ mod doors;
 mod events;
 /// Webhook bodies, read after they were stored.
 mod inbox;
+/// Files on their way out.
+mod media;
 /// Numbers for `/metrics`.
 mod metrics;
 /// The outbox's sender.

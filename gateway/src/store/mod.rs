@@ -19,12 +19,16 @@ mod due;
 mod inbox;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// Files that came with events.
+mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
 mod open;
-/// Messages on their way: attempts, outcomes, receipts.
+/// Messages on their way: attempts and outcomes.
 mod outbox;
 /// What is learned of people.
 mod people;
+/// What WhatsApp reports of a message.
+mod receipts;
 /// The reserve on disk that a full disk is cleaned with.
 mod reserve;
 /// Old rows go, a few at a time.
