@@ -38,7 +38,7 @@ fn an_event_is_acknowledged_after_its_row_is_committed() {
 fn a_device_is_acknowledged_after_its_event_and_position_are_committed() {
     let (broker, folder) = (Broker::start(), tempfile::tempdir().expect("a folder"));
     let cable = Cable::new(folder.path());
-    let site = crate::devices::site(&broker, &cable.port);
+    let site = crate::fleet::site(&broker, &cable.port);
     let gateway = Gateway::start(&site);
     let mut device = Wire::connect(&cable);
     device.greet("f", 1);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bellwire_tests::{Broker, Gateway, Simulator, firmware, program, wait_for};
 use serde_json::json;
 
-use crate::devices::{ended, show, site, tap};
+use crate::fleet::{ended, show, site, tap};
 
 /// The example firmware on an emulated Cortex-M3, its UART joined to a pseudo terminal that is linked as `port`.
 struct Board(Child);

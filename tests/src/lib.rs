@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 
 pub use broker::{Broker, Subscriber, publish, publish_lines};
 pub use cable::Cable;
-pub use processes::{Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, firmware, get_json, post_json};
+pub use processes::{
+    Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, firmware, gateway_command, get_json, post_json,
+};
 pub use scripted::{Kind, Scripted, Session};
 
 /// A port that nobody uses at the moment.

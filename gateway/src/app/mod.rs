@@ -21,6 +21,8 @@ mod metrics;
 mod sending;
 /// What all tasks share, and the one way to write.
 mod shared;
+/// What systemd hears.
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use shared::Fatal;
+pub use watchdog::ready;
 
 use crate::alert::intake::Judge;
 use crate::alert::route;
@@ -108,6 +111,7 @@ pub async fn run(
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
+    let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
     let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
@@ -124,6 +128,7 @@ pub async fn run(
         reason = failing.failed() => Some(reason),
         _ = async { drop(stop.wait_for(|stop| *stop).await) } => None,
     };
+    watchdog::stopping();
     // Intake ends first, so that nothing new is accepted; what is under way may finish; then the store closes.
     link.stop().await;
     drop(link);
@@ -134,7 +139,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [fleet, intake, dispatch, inbox, housekeeping, catalogue, telling] {
+    for task in [fleet, intake, dispatch, inbox, housekeeping, catalogue, telling, watchdog] {
         task.abort();
     }
     thread.close().await;
