@@ -29,6 +29,7 @@ pub struct Event {
 pub enum Source {
     Mqtt,
     Serial,
+    Http,
     Cli,
 }
 
@@ -61,6 +62,7 @@ impl Source {
         match self {
             Self::Mqtt => "mqtt",
             Self::Serial => "serial",
+            Self::Http => "http",
             Self::Cli => "cli",
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use firmware_bridge::{Kind, Position};
 use tokio::sync::{mpsc, oneshot};
 
+use super::events::Handed;
 use super::shared::Shared;
 use crate::alert::event::Event;
 use crate::device::fleet::{Effect, Fleet, Input};
@@ -17,11 +18,9 @@ use crate::serial::{Notice, Ports};
 use crate::time::{Clock, SystemClock};
 
 /// Inputs taken together, so that their events share a commit: four devices' windows of eight events.
-const BATCH: usize = 32;
+pub const BATCH: usize = 32;
 /// Messages from the broker that wait for the fleet. What finds no room the device sends again.
 pub const LETTERS: usize = 256;
-/// Events that wait for the intake: one batch's, since the next is read after its commit.
-pub const EVENTS: usize = BATCH;
 
 /// A device's message that came over the broker.
 #[derive(Debug)]
@@ -31,20 +30,12 @@ pub struct Letter {
     message: Bytes,
 }
 
-/// A device's event on its way through the intake.
-#[derive(Debug)]
-pub struct Taken {
-    pub event: Event,
-    /// Told when it is on disk.
-    pub counted: oneshot::Sender<()>,
-}
-
 /// The lines that the fleet speaks over.
 #[derive(Debug)]
 pub struct Lines {
     pub link: Link,
     pub ports: Ports,
-    pub to_intake: mpsc::Sender<Taken>,
+    pub to_intake: mpsc::Sender<Handed>,
 }
 
 impl Letter {
@@ -136,7 +127,7 @@ impl Desk {
         match effect {
             Effect::Take { device, at, event } => {
                 let (counted, waiting) = oneshot::channel();
-                self.lines.to_intake.send(Taken { event, counted }).await.ok()?;
+                self.lines.to_intake.send((event, counted)).await.ok()?;
                 self.under_way.push((device, at, waiting));
             }
             Effect::Write(write) => return self.write(write).await,

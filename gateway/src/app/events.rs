@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::devices::{self, Letter, Taken};
+use super::devices::{self, Letter};
 use super::shared::Shared;
 use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
@@ -16,40 +16,39 @@ use crate::mqtt::{AckToken, Link, Notice};
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
 
-/// Who is told that an event is ours.
-#[derive(Debug)]
-enum Token {
-    Broker(AckToken),
-    Fleet(oneshot::Sender<()>),
-}
+/// An event on its way to the intake, of a device or by HTTP, and whom to tell that it is on disk.
+pub type Handed = (Event, oneshot::Sender<()>);
 
-/// The fleet's end of the intake.
+/// What comes in and goes on here.
 #[derive(Debug)]
-pub struct Devices {
-    pub events: mpsc::Receiver<Taken>,
+pub struct Doors {
+    pub notices: mpsc::Receiver<Notice>,
+    pub handed: mpsc::Receiver<Handed>,
+    pub to_dispatch: mpsc::Sender<dispatch::Input>,
+    /// Devices' messages over the broker, for the fleet.
     pub letters: mpsc::Sender<Letter>,
 }
 
-pub async fn run(
-    shared: Arc<Shared>,
-    judge: Judge,
-    link: Link,
-    mut notices: mpsc::Receiver<Notice>,
-    to_dispatch: mpsc::Sender<dispatch::Input>,
-    mut devices: Devices,
-) {
-    let mut intake: Intake<Token> = Intake::new(judge);
+/// Whom to tell that an event is on disk.
+enum Waiting {
+    Broker(AckToken),
+    /// The fleet, or whoever posted it.
+    Handed(oneshot::Sender<()>),
+}
+
+pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors) {
+    let mut intake: Intake<Waiting> = Intake::new(judge);
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let mut events = Vec::new();
         tokio::select! {
-            count = notices.recv_many(&mut batch, BATCH) => if count == 0 { return },
-            Some(taken) = devices.events.recv() => events.push(taken.into()),
+            count = doors.notices.recv_many(&mut batch, BATCH) => if count == 0 { return },
+            Some((event, told)) = doors.handed.recv() => events.push((event, Some(Waiting::Handed(told)))),
         }
         while events.len() < BATCH
-            && let Ok(taken) = devices.events.try_recv()
+            && let Ok((event, told)) = doors.handed.try_recv()
         {
-            events.push(taken.into());
+            events.push((event, Some(Waiting::Handed(told))));
         }
         if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false }))
             && shared.durably(crate::store::Store::free_packets).await.is_none()
@@ -59,10 +58,10 @@ pub async fn run(
         for notice in batch.drain(..) {
             match notice {
                 Notice::Message { event, ack } => match Letter::read(&event) {
-                    None => events.push((event, ack.map(Token::Broker))),
+                    None => events.push((event, ack.map(Waiting::Broker))),
                     Some(letter) => {
                         if !event.retained {
-                            devices::post(&shared, &devices.letters, letter);
+                            devices::post(&shared, &doors.letters, letter);
                         }
                         // The broker may forget it: the device keeps it until our own acknowledgement.
                         ack.into_iter().for_each(|ack| link.ack(ack));
@@ -71,7 +70,7 @@ pub async fn run(
                 about @ (Notice::Connected { .. }
                 | Notice::Disconnected { .. }
                 | Notice::Published { .. }
-                | Notice::Refused { .. }) => tell(&shared, about, &to_dispatch).await,
+                | Notice::Refused { .. }) => tell(&shared, about, &doors.to_dispatch).await,
             }
         }
         if events.is_empty() {
@@ -88,36 +87,28 @@ pub async fn run(
 
 async fn perform(
     shared: &Shared,
-    intake: &mut Intake<Token>,
+    intake: &mut Intake<Waiting>,
     link: &Link,
-    effect: Effect<Token>,
+    effect: Effect<Waiting>,
 ) -> Option<()> {
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
             for effect in intake.handle(Input::Committed(batch)) {
                 if let Effect::Acknowledge(token) = effect {
-                    token.acknowledge(link);
+                    acknowledge(link, token);
                 }
             }
         }
-        Effect::Acknowledge(token) => token.acknowledge(link),
+        Effect::Acknowledge(token) => acknowledge(link, token),
     }
     Some(())
 }
 
-impl Token {
-    fn acknowledge(self, link: &Link) {
-        match self {
-            Self::Broker(token) => link.ack(token),
-            Self::Fleet(counted) => drop(counted.send(())), // the fleet ends only when the daemon does
-        }
-    }
-}
-
-impl From<Taken> for (Event, Option<Token>) {
-    fn from(taken: Taken) -> Self {
-        (taken.event, Some(Token::Fleet(taken.counted)))
+fn acknowledge(link: &Link, waiting: Waiting) {
+    match waiting {
+        Waiting::Broker(token) => link.ack(token),
+        Waiting::Handed(told) => drop(told.send(())), // whoever handed it in may have gone; the event is ours all the same
     }
 }
 

@@ -58,6 +58,7 @@ fn the_shipped_file_is_good_and_names_every_key() {
         "time_zone",
         "state_directory",
         "listen",
+        "names",
         "webhook_listen",
         "url",
         "version",
@@ -155,7 +156,7 @@ fn each_mistake_says_what_to_do() {
         "`payload` has 129 bytes; a device takes 128",
     );
     check("[site]", "[site", "b.toml:2:");
-    check("[mqtt]", "[http]\nlisten = \"0.0.0.0:80\"\n[mqtt]", "only 127.0.0.1");
+    check("[mqtt]", "[http]\nlisten = \"localhost\"\n[mqtt]", "write it as 127.0.0.1:8080");
 }
 
 #[test]
