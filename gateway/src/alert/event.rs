@@ -44,6 +44,8 @@ pub enum Identity {
     /// The device counts its events, and the fleet lets each through once: it moves the device's position in the same
     /// transaction.
     Counted { device: String, at: Position },
+    /// Whether the device is heard: its row says so in the same transaction, and each change is told once.
+    Status { device: String, silent: bool },
     /// QoS 0: no promise, no repetition.
     None,
 }

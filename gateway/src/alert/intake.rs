@@ -140,7 +140,11 @@ impl Judge {
         let (key, may_repeat) = repetition(&event);
         let frees = match event.identity {
             Identity::Packet { id, redelivered: false } => Some(id),
-            Identity::Packet { .. } | Identity::Named(_) | Identity::Counted { .. } | Identity::None => None,
+            Identity::Packet { .. }
+            | Identity::Named(_)
+            | Identity::Counted { .. }
+            | Identity::Status { .. }
+            | Identity::None => None,
         };
         Decision { event, key, frees, may_repeat, alerts, ignored }
     }
@@ -205,6 +209,6 @@ fn repetition(event: &Event) -> (Option<String>, bool) {
         Identity::Counted { device, at } => {
             (Some(format!("device {device} {}/{}", at.boot, at.sequence)), false)
         }
-        Identity::None => (None, false),
+        Identity::Status { .. } | Identity::None => (None, false),
     }
 }

@@ -130,6 +130,8 @@ impl Desk {
                 self.lines.to_intake.send((event, counted)).await.ok()?;
                 self.under_way.push((device, at, waiting));
             }
+            // Written down with it is that it is silent; nobody waits for that.
+            Effect::Status(event) => self.lines.to_intake.send((event, oneshot::channel().0)).await.ok()?,
             Effect::Write(write) => return self.write(write).await,
             Effect::Send { route, device, kind, message } => self.send(&route, &device, kind, message),
             Effect::Load => {

@@ -8,15 +8,14 @@ use firmware_bridge::gateway::{Gap, Greeting, Link, NotNow, Saved, Verdict};
 use firmware_bridge::message::{Ack, CommandResult, Hello};
 use firmware_bridge::{FrameError, Kind, Position, VERSION, Value};
 
-use crate::alert::event::{Event, Identity, Source};
+use crate::alert::event::{Event, Identity};
 use crate::device::member::{Member, acknowledge};
 use crate::device::order::{Ending, Queued, next_number, unix_ms};
 use crate::device::record::{Known, Route, Said, Write};
+use crate::device::status::{SILENT_AFTER, source};
 use crate::device::topic;
-use crate::time::{Timestamp, duration_for_people};
+use crate::time::Timestamp;
 
-/// A device says hello once a minute (protocol, section 4): two may be lost, the third is missed.
-pub const SILENT_AFTER: Duration = Duration::from_secs(3 * 60);
 /// Devices of one gateway. A Pi has a few dozen; a broker that everybody may write to must not fill the memory.
 pub const DEVICES_MAX: usize = 1_000;
 /// A hello that says nothing new is written down this often: each write costs a card a page and a sync.
@@ -62,6 +61,8 @@ pub enum Effect {
         event: Event,
     },
     Write(Write),
+    /// It is silent, or heard again: hand it to the intake.
+    Status(Event),
     Send {
         route: Route,
         device: String,
@@ -163,8 +164,9 @@ impl Fleet {
                 self.event(route, &event, message.clone(), now, effects);
                 Ok(())
             }),
-            Kind::Result => CommandResult::decode(&message)
-                .and_then(|result| agreed(named, result.device).map(|()| self.result(&result, now, effects))),
+            Kind::Result => CommandResult::decode(&message).and_then(|result| {
+                agreed(named, result.device).map(|()| self.result(route, &result, now, effects))
+            }),
             Kind::Welcome | Kind::Ack | Kind::Command | Kind::Version => Err(FrameError::Malformed), // an echo
         };
         let why = match done {
@@ -188,16 +190,13 @@ impl Fleet {
         let said = Said::read(hello);
         let member =
             self.devices.entry(device.clone()).or_insert_with(|| Member::new(said.clone(), route.clone()));
-        if member.silent {
-            let text = format!("{device} is heard again");
-            effects.push(Effect::Tell { device: device.clone(), text });
-        }
+        let was_silent = member.silent;
         let news = Said { queued: member.said.queued, ..said.clone() } != member.said
             || member.route != *route
-            || member.silent
+            || was_silent
             || member.written_at.until(now) >= WRITE_EVERY;
-        (member.said, member.route, member.heard_at, member.silent) =
-            (said.clone(), route.clone(), now, false);
+        member.said = said.clone();
+        member.hear(&device, route, now, effects);
         match member.link.hello(hello) {
             Greeting::Wait => {}
             Greeting::Known => {
@@ -230,8 +229,7 @@ impl Fleet {
             effects.extend(acknowledge(route, &device, &Ack { counted: Position::default() })); // it shall say hello
             return;
         };
-        member.heard_at = now;
-        member.route = route.clone();
+        member.hear(&device, route, now, effects);
         match member.link.event(event.position()) {
             Verdict::Wait => {}
             Verdict::Again(ack) | Verdict::OutOfOrder(ack) => {
@@ -239,10 +237,7 @@ impl Fleet {
             }
             Verdict::Take(Saved { counted: at, .. }) => {
                 let event = Event {
-                    source: match route {
-                        Route::Mqtt => Source::Mqtt,
-                        Route::Serial(_) => Source::Serial,
-                    },
+                    source: source(route),
                     topic: topic::of(&device, Kind::Event),
                     payload,
                     content_type: Some("application/vnd.postcard".to_owned()),
@@ -257,9 +252,15 @@ impl Fleet {
         }
     }
 
-    fn result(&mut self, result: &CommandResult<'_>, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn result(
+        &mut self,
+        route: &Route,
+        result: &CommandResult<'_>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         if let Some(member) = self.devices.get_mut(result.device) {
-            member.heard_at = now;
+            member.hear(result.device, route, now, effects);
             let step = member.link.result(result);
             effects.extend(step.and_then(|step| member.perform(result.device, step, result.detail, now)));
         }
@@ -267,7 +268,7 @@ impl Fleet {
 
     fn written(&mut self, write: Write, now: Timestamp, effects: &mut Vec<Effect>) {
         match write {
-            Write::Said { .. } | Write::Silent { .. } => {}
+            Write::Said { .. } => {}
             Write::Greeted { device, saved, token, .. } => {
                 if let Some(member) = self.devices.get_mut(&device) {
                     member.link.greeted(saved);
@@ -329,13 +330,7 @@ impl Fleet {
             effects.extend(member.step(device, now));
             if !member.silent && member.heard_at.until(now) >= SILENT_AFTER {
                 member.silent = true;
-                let text = format!(
-                    "{device} has not been heard for {}; its last line was {}: look at its power and its cable",
-                    duration_for_people(SILENT_AFTER),
-                    member.route
-                );
-                effects.push(Effect::Write(Write::Silent { device: device.clone() }));
-                effects.push(Effect::Tell { device: device.clone(), text });
+                member.tell_status(device, now, effects);
             }
         }
         if self.load_at <= now {

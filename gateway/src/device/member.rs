@@ -7,6 +7,7 @@ use firmware_bridge::message::Ack;
 use crate::device::fleet::Effect;
 use crate::device::order::{Ending, Order, unix_ms};
 use crate::device::record::{Route, Said, Write};
+use crate::device::status;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -36,6 +37,21 @@ impl Member {
             last_number: 0,
             order: None,
         }
+    }
+
+    /// It said something on this line.
+    pub fn hear(&mut self, device: &str, route: &Route, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.heard_at = now;
+        self.route = route.clone();
+        if std::mem::take(&mut self.silent) {
+            self.tell_status(device, now, effects);
+        }
+    }
+
+    pub fn tell_status(&self, device: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+        let (event, text) = status::of(device, self, now);
+        effects.push(Effect::Status(event));
+        effects.push(Effect::Tell { device: device.to_owned(), text });
     }
 
     pub fn step(&mut self, device: &str, now: Timestamp) -> Option<Effect> {

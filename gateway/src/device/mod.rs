@@ -3,7 +3,7 @@
 //! ```text
 //! serial frame ─┐                    ┌─▶ Take ═(intake: event and position in one commit)═▶ Counted ─▶ ack
 //! MQTT message ─┴─▶ fleet (a Link each) ─┼─▶ Write ═(disk)═▶ Written ─▶ welcome, command
-//! queued command ─▶                  └─▶ Send, Tell
+//! queued command ─▶                  └─▶ Send, Status, Tell
 //! ```
 
 /// All devices: what each said, what is answered, what is commanded.
@@ -14,6 +14,8 @@ mod member;
 pub mod order;
 /// What the store keeps of a device.
 pub mod record;
+/// Whether a device is heard.
+pub mod status;
 #[cfg(test)]
 mod tests;
 /// The topics that devices and rules meet on.

@@ -50,8 +50,6 @@ pub enum Write {
     Greeted { device: String, saved: Saved, said: Said, route: Route, token: u32, at: Timestamp },
     /// A hello said nothing that an answer depends on.
     Said { device: String, said: Said, route: Route, at: Timestamp },
-    /// It was not heard for too long.
-    Silent { device: String },
     /// The command may be sent once this is on disk.
     UnderWay { device: String, under_way: UnderWay, order: Order, at: Timestamp },
     /// A command's outcome. `number`: of the one under way; none if it never was.

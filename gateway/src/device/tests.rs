@@ -5,9 +5,11 @@ use firmware_bridge::gateway::{ANSWER_GRACE_MS, Saved};
 use firmware_bridge::message::{Command, CommandResult, Hello};
 use firmware_bridge::{Field, Kind, Outcome, Position, Value};
 
-use super::fleet::{DEVICES_MAX, Effect, Fleet, Input, SILENT_AFTER};
+use super::fleet::{DEVICES_MAX, Effect, Fleet, Input};
 use super::order::{EndState, Order, Queued};
 use super::record::{Known, Route, Write};
+use super::status::SILENT_AFTER;
+use crate::alert::event::Identity;
 use crate::ids::CommandId;
 use crate::time::Timestamp;
 
@@ -55,7 +57,11 @@ fn play(fleet: &mut Fleet, input: Input, now: Timestamp) -> Vec<Effect> {
                 Effect::Take { device, at, .. } => {
                     inputs.push(Input::Counted { device: device.clone(), at: *at });
                 }
-                Effect::Send { .. } | Effect::Load | Effect::Tell { .. } | Effect::Ignored { .. } => {}
+                Effect::Send { .. }
+                | Effect::Load
+                | Effect::Status(_)
+                | Effect::Tell { .. }
+                | Effect::Ignored { .. } => {}
             }
             left.push(effect);
         }
@@ -70,6 +76,7 @@ fn sent(effects: &[Effect], wanted: Kind) -> Vec<Vec<u8>> {
         | Effect::Take { .. }
         | Effect::Write(_)
         | Effect::Load
+        | Effect::Status(_)
         | Effect::Tell { .. }
         | Effect::Ignored { .. } => None,
     };
@@ -83,6 +90,7 @@ fn ending(effects: &[Effect]) -> Option<EndState> {
         | Effect::Send { .. }
         | Effect::Take { .. }
         | Effect::Load
+        | Effect::Status(_)
         | Effect::Tell { .. }
         | Effect::Ignored { .. } => None,
     })
@@ -119,6 +127,7 @@ fn an_event_says_when_it_happened_if_the_device_knows() {
             Effect::Write(_)
             | Effect::Send { .. }
             | Effect::Load
+            | Effect::Status(_)
             | Effect::Tell { .. }
             | Effect::Ignored { .. } => None,
         })
@@ -178,6 +187,7 @@ fn a_gateway_that_starts_anew_asks_for_the_result() {
         | Effect::Send { .. }
         | Effect::Take { .. }
         | Effect::Load
+        | Effect::Status(_)
         | Effect::Tell { .. }
         | Effect::Ignored { .. } => None,
     });
@@ -198,14 +208,27 @@ fn a_gateway_that_starts_anew_asks_for_the_result() {
 
 #[test]
 fn silence_is_told_once_and_its_end_too() {
-    let told =
-        |effects: &[Effect]| effects.iter().filter(|effect| matches!(effect, Effect::Tell { .. })).count();
+    let told = |effects: &[Effect]| -> Vec<Identity> {
+        let identity = |effect: &Effect| match effect {
+            Effect::Status(event) => Some(event.identity.clone()),
+            Effect::Take { .. }
+            | Effect::Write(_)
+            | Effect::Send { .. }
+            | Effect::Load
+            | Effect::Tell { .. }
+            | Effect::Ignored { .. } => None,
+        };
+        effects.iter().filter_map(identity).collect()
+    };
+    let status = |silent| vec![Identity::Status { device: "f".to_owned(), silent }];
     let mut fleet = welcomed();
     let late = NOW + SILENT_AFTER;
-    assert_eq!(told(&play(&mut fleet, Input::Wake, late - Duration::from_secs(1))), 0);
-    assert_eq!(told(&play(&mut fleet, Input::Wake, late)), 1);
-    assert_eq!(told(&play(&mut fleet, Input::Wake, late + SILENT_AFTER)), 0);
-    assert_eq!(told(&play(&mut fleet, hello("f", 1), late + SILENT_AFTER)), 1);
+    assert_eq!(told(&play(&mut fleet, Input::Wake, late - Duration::from_secs(1))), []);
+    assert_eq!(told(&play(&mut fleet, Input::Wake, late)), status(true));
+    assert_eq!(told(&play(&mut fleet, Input::Wake, late + SILENT_AFTER)), []);
+    // Whatever it says ends it: after a cut cable an event may come before the next hello.
+    assert_eq!(told(&play(&mut fleet, event(1, 1, 0), late + SILENT_AFTER)), status(false));
+    assert_eq!(told(&play(&mut fleet, hello("f", 1), late + SILENT_AFTER)), []);
 }
 
 #[test]

@@ -18,6 +18,12 @@ pub fn of(device: &str, kind: Kind) -> String {
     format!("{PREFIX}/{device}/{}", kind.topic_level())
 }
 
+/// Where the fleet says whether a device is heard; no device speaks there.
+#[must_use]
+pub fn of_status(device: &str) -> String {
+    format!("{PREFIX}/{device}/status")
+}
+
 /// Whose message of which kind a topic carries, if it is one of the protocol's.
 #[must_use]
 pub fn read(topic: &str) -> Option<(&str, Kind)> {
@@ -46,6 +52,12 @@ mod tests {
         assert_eq!(read("bellwire/device/freezer-2"), None);
         assert_eq!(read("shop/freezer-2/event"), None);
         assert_eq!(filters().last().as_deref(), Some("bellwire/device/+/result"));
+    }
+
+    #[test]
+    fn a_status_is_no_message_of_the_protocol() {
+        assert_eq!(of_status("freezer-2"), "bellwire/device/freezer-2/status");
+        assert_eq!(read(&of_status("freezer-2")), None);
     }
 
     #[test]

@@ -39,9 +39,12 @@ impl Store {
             *accepted.ignored.entry(word).or_default() += 1;
             self.tally(rule, word, event.received_at, &event.topic, reason)
         };
-        if let Identity::Counted { device, at } = &event.identity
-            && !self.count_event(device, *at, event.received_at)?
-        {
+        let is_new = match &event.identity {
+            Identity::Counted { device, at } => self.count_event(device, *at, event.received_at)?,
+            Identity::Status { device, silent } => self.set_silent(device, *silent)?,
+            Identity::Named(_) | Identity::Packet { .. } | Identity::None => true,
+        };
+        if !is_new {
             return count("", "duplicate", None);
         }
         if let Some(id) = decision.frees {

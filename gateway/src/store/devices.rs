@@ -56,6 +56,14 @@ impl Store {
             .map(|changed| changed > 0)
     }
 
+    /// `false`: it stood so before. Call it in the status event's transaction.
+    pub(super) fn set_silent(&self, device: &str, silent: bool) -> Result<bool> {
+        self.sql
+            .prepare_cached("UPDATE device SET silent = ?2 WHERE id = ?1 AND silent <> ?2")?
+            .execute(params![device, silent])
+            .map(|changed| changed > 0)
+    }
+
     /// All devices as they stand, for the start.
     pub fn known_devices(&self) -> Result<Vec<Known>> {
         self.sql
@@ -81,9 +89,6 @@ impl Store {
                     .execute(params![device, saved.boot, saved.counted.boot, saved.counted.sequence])?;
             }
             Write::Said { device, said, route, at } => self.say(device, said, route, *at)?,
-            Write::Silent { device } => {
-                self.sql.prepare_cached("UPDATE device SET silent = 1 WHERE id = ?1")?.execute([device])?;
-            }
             Write::UnderWay { device, under_way, order, at } => {
                 self.sql
                     .prepare_cached(
@@ -108,9 +113,17 @@ impl Store {
             .prepare_cached(
                 "INSERT INTO device (id, link, firmware, commands, queued, refused, seen_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE
-                 SET link = ?2, firmware = ?3, commands = ?4, queued = ?5, refused = ?6, seen_at = ?7, silent = 0",
+                 SET link = ?2, firmware = ?3, commands = ?4, queued = ?5, refused = ?6, seen_at = ?7",
             )?
-            .execute(params![device, route.to_string(), said.firmware, commands, said.queued, said.refused, at.0])
+            .execute(params![
+                device,
+                route.to_string(),
+                said.firmware,
+                commands,
+                said.queued,
+                said.refused,
+                at.0
+            ])
             .map(drop)
     }
 
