@@ -1,6 +1,7 @@
 //! Broker notices and devices' events: events to the intake, answers to the dispatch, letters to the fleet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,9 +13,15 @@ use crate::command::dispatch;
 use crate::device;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
+use crate::store::Accepted;
+use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
+/// Notes taken together: a digest of a flood has some hundred receipts.
+const NOTES: u32 = 200;
+/// A notice that was missed is made up for after this time, and a clock that was set is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// An event on its way to the intake, of a device or by HTTP, and whom to tell that it is on disk.
 pub type Handed = (Event, oneshot::Sender<()>);
@@ -37,52 +44,91 @@ enum Waiting {
 }
 
 pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors) {
-    let mut intake: Intake<Waiting> = Intake::new(judge);
+    let watch = judge.watch();
+    let mut intake: Intake<Waiting> = Intake::new(judge, watch);
+    let Some(kept) = shared.durably(crate::store::Store::kept).await else { return };
+    intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let mut events = Vec::new();
-        tokio::select! {
-            count = doors.notices.recv_many(&mut batch, BATCH) => if count == 0 { return },
-            Some((event, told)) = doors.handed.recv() => events.push((event, Some(Waiting::Handed(told)))),
-        }
-        while events.len() < BATCH
-            && let Ok((event, told)) = doors.handed.try_recv()
-        {
-            events.push((event, Some(Waiting::Handed(told))));
-        }
-        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false }))
-            && shared.durably(crate::store::Store::free_packets).await.is_none()
-        {
-            return;
-        }
-        for notice in batch.drain(..) {
-            match notice {
-                Notice::Message { event, ack } => match Letter::read(&event) {
-                    None => events.push((event, ack.map(Waiting::Broker))),
-                    Some(letter) => {
-                        if !event.retained {
-                            devices::post(&shared, &doors.letters, letter);
-                        }
-                        // The broker may forget it: the device keeps it until our own acknowledgement.
-                        ack.into_iter().for_each(|ack| link.ack(ack));
-                    }
-                },
-                about @ (Notice::Connected { .. }
-                | Notice::Disconnected { .. }
-                | Notice::Published { .. }
-                | Notice::Refused { .. }) => tell(&shared, about, &doors.to_dispatch).await,
+        let now = SystemClock.now();
+        let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
+        let woken = tokio::select! {
+            taken = doors.notices.recv_many(&mut batch, BATCH) => match taken {
+                0 => return,
+                _ => false,
+            },
+            Some((event, told)) = doors.handed.recv() => {
+                events.push((event, Some(Waiting::Handed(told))));
+                false
+            }
+            () = shared.alerts.notified() => true,
+            () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
+        };
+        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false })) {
+            intake.free_packets();
+            if shared.durably(crate::store::Store::free_packets).await.is_none() {
+                return;
             }
         }
-        if events.is_empty() {
-            continue;
-        }
-        shared.metrics.events.inc_by(events.len() as u64);
-        for effect in intake.handle(Input::Arrived(events)) {
+        let input = if woken {
+            let Some(input) = noted(&shared).await else { return };
+            input
+        } else {
+            arrived(&shared, &link, &mut doors, &mut batch, &mut events).await;
+            if events.is_empty() {
+                continue;
+            }
+            Input::Arrived(events)
+        };
+        for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged
             }
         }
     }
+}
+
+async fn arrived(
+    shared: &Shared,
+    link: &Link,
+    doors: &mut Doors,
+    batch: &mut Vec<Notice>,
+    events: &mut Vec<(Event, Option<Waiting>)>,
+) {
+    while events.len() < BATCH
+        && let Ok((event, told)) = doors.handed.try_recv()
+    {
+        events.push((event, Some(Waiting::Handed(told))));
+    }
+    for notice in batch.drain(..) {
+        match notice {
+            Notice::Message { event, ack } => match Letter::read(&event) {
+                None => events.push((event, ack.map(Waiting::Broker))),
+                Some(letter) => {
+                    if !event.retained {
+                        devices::post(shared, &doors.letters, letter);
+                    }
+                    // The broker may forget it: the device keeps it until our own acknowledgement.
+                    ack.into_iter().for_each(|ack| link.ack(ack));
+                }
+            },
+            about @ (Notice::Connected { .. }
+            | Notice::Disconnected { .. }
+            | Notice::Published { .. }
+            | Notice::Refused { .. }) => tell(shared, about, &doors.to_dispatch).await,
+        }
+    }
+    shared.metrics.events.inc_by(events.len() as u64);
+}
+
+/// What receipts, taps and operators wrote down; without any it is just later.
+async fn noted(shared: &Shared) -> Option<Input<Waiting>> {
+    let notes = shared.durably(|store| store.notes(NOTES)).await?;
+    if notes.len() == NOTES as usize {
+        shared.alerts.notify_one(); // there may be more
+    }
+    Some(if notes.is_empty() { Input::Woke } else { Input::Noted(notes) })
 }
 
 async fn perform(
@@ -94,11 +140,15 @@ async fn perform(
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
-            for effect in intake.handle(Input::Committed(batch)) {
+            for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
                     acknowledge(link, token);
                 }
             }
+        }
+        Effect::Watched { effects, taken } => {
+            let accepted = shared.durably(move |store| store.watched(&effects, &taken)).await?;
+            wake(shared, &accepted);
         }
         Effect::Acknowledge(token) => acknowledge(link, token),
     }
@@ -121,11 +171,21 @@ async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
         }
     }
     let accepted = shared.durably(move |store| store.accept(&decisions)).await?;
-    shared.metrics.accepted(&accepted);
+    wake(shared, &accepted);
+    Some(())
+}
+
+fn wake(shared: &Shared, accepted: &Accepted) {
+    shared.metrics.accepted(accepted);
     if accepted.messages > 0 {
         shared.outbox.notify_one();
     }
-    Some(())
+    if accepted.commands > 0 {
+        shared.commands.notify_one();
+    }
+    if accepted.posts > 0 {
+        shared.posts.notify_one();
+    }
 }
 
 async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {

@@ -47,6 +47,10 @@ pub struct Shared {
     pub commands: Notify,
     /// So that one of those may be for a device.
     pub device_commands: Notify,
+    /// Something is to be told to the alerts.
+    pub alerts: Notify,
+    /// Something is to be posted.
+    pub posts: Notify,
     state: Mutex<Condition>,
 }
 
@@ -85,6 +89,8 @@ impl Shared {
             notices,
             commands: Notify::new(),
             device_commands: Notify::new(),
+            alerts: Notify::new(),
+            posts: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         }))
     }

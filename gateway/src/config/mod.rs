@@ -3,10 +3,14 @@
 
 /// `[[serial]]`, and actions that command a device.
 mod devices;
+/// The keys that give alerts a life.
+mod life;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[site]`, `[http]`, `[mqtt]`, connections, people.
 mod read;
+/// Turns of a team.
+mod rota;
 /// `[[rule]]` and its actions.
 mod rules;
 /// Secrets in files.
