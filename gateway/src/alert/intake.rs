@@ -251,6 +251,11 @@ impl Judge {
         (content, kept)
     }
 
+    /// Whose turn it is now, however late the device could tell of it.
+    fn on_duty(&self, rule: &Rule, now: Timestamp) -> Vec<Recipient> {
+        self.people.on_duty(&rule.notify, now, &self.zone).into_iter().cloned().collect()
+    }
+
     fn alert(&self, rule: &Rule, bindings: Bindings, event: &Event, mut raised: Raised) -> NewAlert {
         let at = event.at();
         let flaw = raised.flaw.take();
@@ -265,7 +270,7 @@ impl Judge {
             connection: rule.connection.clone(),
             on_unknown: rule.on_unknown,
             expires_at: at + device_limit.map_or(rule.expires, |limit| limit.min(rule.expires)),
-            recipients: self.people.on_duty(&rule.notify, at, &self.zone).into_iter().cloned().collect(),
+            recipients: self.on_duty(rule, event.received_at),
             bindings,
         }
     }
