@@ -13,6 +13,9 @@ mod checksum;
 mod commands;
 /// What may leave now, and the digest of many.
 mod due;
+/// Rows as lines of text, for tests.
+#[cfg(test)]
+mod dump;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// What people look at: lists and one row's whole story.
