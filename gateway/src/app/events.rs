@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::desk::Handed;
 use super::shared::Shared;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
@@ -13,17 +14,28 @@ use crate::mqtt::{AckToken, Link, Notice};
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
 
+/// Whom to tell that an event is on disk.
+enum Waiting {
+    Broker(AckToken),
+    Poster(oneshot::Sender<()>),
+}
+
 pub async fn run(
     shared: Arc<Shared>,
     judge: Judge,
     link: Link,
     mut notices: mpsc::Receiver<Notice>,
+    mut handed: mpsc::Receiver<Handed>,
     to_dispatch: mpsc::Sender<dispatch::Input>,
 ) {
-    let mut intake: Intake<AckToken> = Intake::new(judge);
+    let mut intake: Intake<Waiting> = Intake::new(judge);
     let mut batch = Vec::with_capacity(BATCH);
-    while notices.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
         let mut events = Vec::new();
+        tokio::select! {
+            count = notices.recv_many(&mut batch, BATCH) => if count == 0 { return },
+            Some((event, poster)) = handed.recv() => events.push((event, Some(Waiting::Poster(poster)))),
+        }
         if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false }))
             && shared.durably(crate::store::Store::free_packets).await.is_none()
         {
@@ -31,7 +43,7 @@ pub async fn run(
         }
         for notice in batch.drain(..) {
             match notice {
-                Notice::Message { event, ack } => events.push((event, ack)),
+                Notice::Message { event, ack } => events.push((event, ack.map(Waiting::Broker))),
                 about @ (Notice::Connected { .. }
                 | Notice::Disconnected { .. }
                 | Notice::Published { .. }
@@ -52,22 +64,29 @@ pub async fn run(
 
 async fn perform(
     shared: &Shared,
-    intake: &mut Intake<AckToken>,
+    intake: &mut Intake<Waiting>,
     link: &Link,
-    effect: Effect<AckToken>,
+    effect: Effect<Waiting>,
 ) -> Option<()> {
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
             for effect in intake.handle(Input::Committed(batch)) {
                 if let Effect::Acknowledge(token) = effect {
-                    link.ack(token);
+                    acknowledge(link, token);
                 }
             }
         }
-        Effect::Acknowledge(token) => link.ack(token),
+        Effect::Acknowledge(token) => acknowledge(link, token),
     }
     Some(())
+}
+
+fn acknowledge(link: &Link, waiting: Waiting) {
+    match waiting {
+        Waiting::Broker(token) => link.ack(token),
+        Waiting::Poster(poster) => drop(poster.send(())), // whoever posted it may have gone; the event is ours all the same
+    }
 }
 
 async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {

@@ -58,6 +58,7 @@ fn the_shipped_file_is_good_and_names_every_key() {
         "time_zone",
         "state_directory",
         "listen",
+        "names",
         "webhook_listen",
         "url",
         "version",
@@ -137,7 +138,7 @@ fn each_mistake_says_what_to_do() {
     check("[mqtt]", "[mqqt]", "the section [mqtt] is missing");
     check("name = \"main\"", "name = \"main\"\napi_url = \"http://example.com\"", "must begin with https://");
     check("[site]", "[site", "b.toml:2:");
-    check("[mqtt]", "[http]\nlisten = \"0.0.0.0:80\"\n[mqtt]", "only 127.0.0.1");
+    check("[mqtt]", "[http]\nlisten = \"localhost\"\n[mqtt]", "write it as 127.0.0.1:8080");
 }
 
 #[test]

@@ -18,6 +18,10 @@ mod due;
 mod dump;
 /// Webhook bodies, and the replies in them.
 mod inbox;
+/// Passwords, sessions, tokens and the audit of the page and the API.
+mod keys;
+/// Lists for the page and the API: newest first, a page at a time.
+mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
 /// Files that came with events.
@@ -34,6 +38,10 @@ mod receipts;
 mod reserve;
 /// Old rows go, a few at a time.
 mod retention;
+/// Rows as JSON.
+mod rows;
+/// One alert's or message's whole story, and the summaries of the first page.
+mod summary;
 /// The thread that owns the connection and commits in groups.
 mod thread;
 /// The 24 h window, and the catalogue of templates for outside it.
@@ -42,6 +50,8 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
+pub use keys::{Change, Posted};
+pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
