@@ -26,6 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 struct Read {
     statuses: usize,
     commands: usize,
+    notes: usize,
     /// The outbox may have something to send.
     messages: bool,
     catalogue: bool,
@@ -42,6 +43,9 @@ pub async fn run(shared: Arc<Shared>) {
             let Some(read) = read else { break };
             if read.commands > 0 {
                 shared.commands.notify_one();
+            }
+            if read.statuses + read.notes > 0 {
+                shared.alerts.notify_one();
             }
             if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
@@ -131,6 +135,10 @@ impl<'a> Desk<'a> {
             Outcome::ReadOn { contact, message } => {
                 self.read.messages = true;
                 read_on(self.store, contact, *message, self.now)?;
+            }
+            Outcome::Note { contact, note } => {
+                self.read.notes += 1;
+                tracing::info!(contact = %contact, ?note, "about an alert");
             }
             Outcome::Consent { wish, .. } => {
                 if let Some((contact, lane)) = sender.zip(lane) {

@@ -1,10 +1,14 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// The keys that give alerts a life.
+mod life;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[site]`, `[http]`, `[mqtt]`, connections, people.
 mod read;
+/// Turns of a team.
+mod rota;
 /// `[[rule]]` and its actions.
 mod rules;
 /// Secrets in files.
