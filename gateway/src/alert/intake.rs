@@ -252,7 +252,7 @@ impl Judge {
     }
 
     /// Whose turn it is now, however late the device could tell of it.
-    fn on_duty(&self, rule: &Rule, now: Timestamp) -> Vec<Recipient> {
+    fn on_duty(&self, rule: &Rule, now: Timestamp) -> Vec<Contact> {
         self.people.on_duty(&rule.notify, now, &self.zone).into_iter().cloned().collect()
     }
 
