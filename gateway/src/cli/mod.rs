@@ -9,6 +9,8 @@ mod contact;
 /// Everything in one process, to see it work.
 #[cfg(feature = "demo")]
 mod demo;
+/// The devices that speak to this gateway.
+mod devices;
 /// What keeps it from working.
 mod doctor;
 /// What came in and was kept or counted.
@@ -78,6 +80,8 @@ enum Command {
     Status(status::Arguments),
     /// People: list, export, erase, accept
     Contact(contact::Arguments),
+    /// Show the devices that speak to this gateway, and what they were told
+    Devices(devices::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -133,6 +137,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Events(arguments) => events::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Contact(arguments) => contact::run(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "demo")]
