@@ -30,7 +30,7 @@ pub fn examine(findings: &mut Findings, config: &Config) {
             Ok(_) => findings.fail(
                 CHECK,
                 format!("{path} may not be used by this user"),
-                "sudo adduser bellwire dialout, and start the service again",
+                "sudo usermod -aG dialout bellwire, and start the service again",
             ),
         }
     }
