@@ -201,10 +201,10 @@ impl Judge {
         let (key, may_repeat) = repetition(&event);
         for (rule, bindings) in route(&self.rules, &event.topic) {
             if let Some(life) = rule.life.as_deref() {
-                let (site, templates) = (&self.site, &self.templates);
-                let repetition = key.as_deref();
+                let (site, templates, zone) = (&self.site, &self.templates, &self.zone);
+                let (event, repetition) = (&event, key.as_deref());
                 let meeting =
-                    Meeting { rule, life, bindings, event: &event, repetition, may_repeat, site, templates };
+                    Meeting { rule, life, bindings, event, repetition, may_repeat, site, templates, zone };
                 let seen = meeting.observe(watch, now);
                 ignored.push((
                     rule.name.clone(),
