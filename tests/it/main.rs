@@ -20,6 +20,8 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// What Meta limits, and what a person has to put right.
+mod limits;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.

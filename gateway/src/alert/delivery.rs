@@ -107,6 +107,8 @@ pub enum HeldFor {
     Window,
     /// The person asks for messages again.
     Consent,
+    /// The month's budget has room again.
+    Budget,
     /// An operator's `retry` or `cancel`; nothing else moves it.
     Operator,
 }
@@ -117,6 +119,7 @@ impl HeldFor {
         match self {
             Self::Window => "window",
             Self::Consent => "consent",
+            Self::Budget => "budget",
             Self::Operator => "operator",
         }
     }
@@ -137,6 +140,15 @@ pub enum Gate {
     Connection { until: Timestamp, reason: String },
     /// Nothing leaves to this recipient until then.
     Pair { until: Timestamp },
+}
+
+impl Gate {
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        match self {
+            Self::Connection { until, .. } | Self::Pair { until } => *until,
+        }
+    }
 }
 
 /// How long an ambiguous send waits for the status that would settle it. FACTS 4.1: "wait a few seconds".
@@ -206,7 +218,8 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
         |until: Timestamp| wait(until, said.clone(), Some(Gate::Connection { until, reason: said.clone() }));
     match refusal.class {
         Class::Auth | Class::Permission | Class::Account | Class::Registration | Class::Config => {
-            pause(now + PROBE_EVERY)
+            // The gate alone holds it back: when a person has put it right, the gate opens early.
+            Next { not_before: None, ..pause(now + PROBE_EVERY) }
         }
         Class::Throttle => {
             let own = dice.jitter(backoff(Duration::from_secs(2), THROTTLE_LIMIT, count.streak));
@@ -240,6 +253,41 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
             ..Next::to(State::Queued, format!("{said}; it is sent again without its file"))
         },
         Class::Unknown | Class::Request | Class::Recipient | Class::Media => Next::to(State::Failed, said),
+    }
+}
+
+/// What a failure that came as a status tells of other messages: a number that is restricted, a person who gets too many.
+#[must_use]
+pub fn gate_of(refusal: &Refusal, streak: u32, now: Timestamp, dice: &mut Dice) -> Option<Gate> {
+    let count = Count { tries: 1, streak };
+    let case = Case { count, on_unknown: OnUnknown::Hold, form: Form::Free, templates: 0, has_media: false };
+    after_refusal(refusal, &case, now, dice).gate
+}
+
+/// For what a person has to put right: what is wrong and what to do, in words that stay the same from try to try.
+#[must_use]
+pub fn for_a_person(refusal: &Refusal) -> Option<String> {
+    let Refusal { code, details, advice, .. } = refusal;
+    match refusal.class {
+        Class::Auth
+        | Class::Permission
+        | Class::Account
+        | Class::Registration
+        | Class::Config
+        | Class::Quality => Some(format!(
+            "sending has stopped, and what waits is kept. Meta says: code {code}, {details}. What to do: {advice}"
+        )),
+        Class::Request
+        | Class::Recipient
+        | Class::Window
+        | Class::Limit
+        | Class::PairThrottle
+        | Class::Throttle
+        | Class::ServerAmbiguous
+        | Class::Maintenance
+        | Class::Media
+        | Class::Template
+        | Class::Unknown => None,
     }
 }
 
@@ -335,7 +383,10 @@ pub fn after_status(
         | State::Failed
         | State::Expired
         | State::Cancelled
-        | State::Held => Next { gate: None, ..next },
+        | State::Held => {
+            let until = next.gate.as_ref().map(Gate::until).filter(|_| next.state == State::Queued);
+            Next { gate: None, not_before: next.not_before.or(until), ..next }
+        }
     }
 }
 

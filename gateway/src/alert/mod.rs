@@ -5,6 +5,8 @@
 //!          └───────── intake: commit, then acknowledge ─┘    └─ commit, then send ─┘
 //! ```
 
+/// What a number may cost, and how many people it may reach.
+pub mod budget;
 /// Bytes to a value: JSON, text, number, CBOR, postcard.
 pub mod decode;
 /// What an answer, a status or a restart means for a message.

@@ -5,6 +5,8 @@
 mod catalogue;
 /// Commands to the broker.
 mod commands;
+/// Budgets and Meta's daily limit.
+mod costs;
 /// What pages and API ask.
 mod desk;
 /// What the HTTP doors ask.
@@ -21,8 +23,12 @@ mod keys;
 mod media;
 /// Numbers for `/metrics`.
 mod metrics;
+/// What the owner hears.
+mod owner;
 /// Last resorts over HTTP.
 mod posting;
+/// What people wrote is shown as read, and their files are fetched.
+mod received;
 /// The outbox's sender.
 mod sending;
 /// What all tasks share, and the one way to write.
@@ -111,6 +117,9 @@ pub async fn run(
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
     let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
+    let marking = tokio::spawn(received::mark(Arc::clone(&shared), client.clone()));
+    let fetching = tokio::spawn(received::fetch(Arc::clone(&shared), client.clone()));
+    let costs = tokio::spawn(costs::watch(Arc::clone(&shared)));
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let poster = Poster::new().map_err(Fatal::Start)?;
@@ -146,7 +155,20 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, posting, housekeeping, catalogue, telling, watchdog] {
+    let tasks = [
+        intake,
+        dispatch,
+        inbox,
+        posting,
+        housekeeping,
+        catalogue,
+        telling,
+        watchdog,
+        marking,
+        fetching,
+        costs,
+    ];
+    for task in tasks {
         task.abort();
     }
     thread.close().await;
