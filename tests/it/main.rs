@@ -12,6 +12,8 @@ mod alerts;
 mod answers;
 /// Bad input is counted and visible, and stops nothing.
 mod bad_input;
+/// What it may cost, and how many people it may reach.
+mod budget;
 /// The commands of an operator.
 mod commands;
 /// Commit, then acknowledge.
@@ -28,6 +30,8 @@ mod mqtt_contract;
 mod nothing_lost;
 /// Files that go with alerts.
 mod pictures;
+/// What people send.
+mod received;
 /// An event becomes a message, a tap becomes a command.
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.

@@ -366,3 +366,6 @@ impl Sender {
         effects
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,12 +90,14 @@ impl Store {
     pub fn keep_within_reach(&self, limit: u32, now: Timestamp) -> Result<()> {
         let reach = self.reach(now)?;
         let room = limit.saturating_sub(reach.people);
-        let until = if room == 0 { reach.frees_at } else { now + NEXT_LOOK };
-        let reason = format!(
-            "Meta lets this business write to {limit} people a day first, and {} were written to; it goes out when one of \
-             them no longer counts",
-            reach.people
-        );
+        let (until, why) = match room {
+            0 => (
+                reach.frees_at,
+                format!("{} were written to, and it goes out when one no longer counts", reach.people),
+            ),
+            _ => (now + NEXT_LOOK, "it waits for its turn".to_owned()),
+        };
+        let reason = format!("Meta lets this business write to {limit} people a day first: {why}");
         self.sql
             .prepare_cached(
                 "UPDATE message SET not_before = ?3, reason = ?4
