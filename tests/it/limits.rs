@@ -225,13 +225,16 @@ fn a_thousand_statuses_are_cheaper_together() {
     let shop = Shop::open(crate::round_trip::FREEZER);
     shop.site.fault(&json!({ "statuses": { "drop": true } }));
     let measure = |batch: u32| {
-        let load = json!({ "unknown": 1_000, "batch": batch, "phone_number_id": PHONE_NUMBER_ID });
-        let answer = shop.control("statuses", &load);
-        assert_eq!(answer["taken"], answer["posts"], "{answer}");
-        let before = answer["elapsed_ms"].as_u64().unwrap();
+        let mut spent = 0;
+        for _ in 0..1_000 / batch.max(100) {
+            let load = json!({ "unknown": batch.max(100), "batch": batch, "phone_number_id": PHONE_NUMBER_ID });
+            let answer = shop.control("statuses", &load);
+            assert_eq!(answer["taken"], answer["posts"], "{answer}");
+            spent += answer["elapsed_ms"].as_u64().unwrap();
+        }
         let done = "SELECT count(*) FROM inbox WHERE state = 'new'";
         wait_for(60, "all to be read", || (shop.site.count(done) == 0).then_some(()));
-        before.max(1)
+        spent.max(1)
     };
     let (singly, together) = (measure(1), measure(1_000));
     let factor = singly / together;

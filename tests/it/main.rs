@@ -22,14 +22,20 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// Devices on wires and over the broker: each event once, each command answered.
+mod fleet;
 /// What Meta limits, and what a person has to put right.
 mod limits;
+/// The examples of docs/messages.md.
+mod messages;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
 /// Files that go with alerts.
 mod pictures;
+/// The example firmware on an emulated Cortex-M.
+mod qemu;
 /// What people send.
 mod received;
 /// An event becomes a message, a tap becomes a command.
@@ -48,3 +54,5 @@ mod web;
 mod webhook;
 /// Templates outside the 24 h window, digests, STOP.
 mod window;
+/// The device's end of a wire.
+mod wire;

@@ -47,6 +47,8 @@ pub mod pace;
 pub mod policy;
 /// What quiet hours held back.
 pub mod quiet;
+/// What Meta refuses, and how it is told.
+pub mod refusal;
 /// The words, the time, the buttons.
 pub mod render;
 /// Timed events through the rules, with virtual time.

@@ -9,6 +9,8 @@ mod commands;
 mod costs;
 /// What pages and API ask.
 mod desk;
+/// Devices, over serial ports and the broker.
+mod devices;
 /// What the HTTP doors ask.
 mod doors;
 /// Broker notices: events to the intake, answers to the dispatch.
@@ -44,6 +46,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 pub use shared::Fatal;
 pub use watchdog::ready;
@@ -52,8 +55,10 @@ use crate::alert::intake::Judge;
 use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
+use crate::device;
 use crate::http::{Front, Poster, View, code, front_routes, health_routes, serve, webhook_routes};
 use crate::mqtt;
+use crate::serial;
 use crate::store::Store;
 use crate::time::SystemClock;
 use crate::whatsapp::client::{Client, Deadlines};
@@ -66,8 +71,9 @@ const NOTICES: usize = 16;
 /// Commands and broker answers between the two tasks that speak of them.
 const DISPATCH_QUEUE: usize = 64;
 
-/// Events that came by HTTP and wait for the intake; each holds a connection, and there are 64.
-const HANDED: usize = 16;
+/// Events of devices and by HTTP that wait for the intake. A device's batch has 32; by HTTP each holds a connection, and there
+/// are 64.
+const HANDED: usize = devices::BATCH;
 
 /// The sockets, opened before anything else so that a port that is taken is told at once.
 #[derive(Debug)]
@@ -104,28 +110,23 @@ pub async fn run(
     let shared = Shared::new(handle, Arc::clone(&config), notices).await?;
     let (stopping, stopped) = watch::channel(false);
 
-    let settings =
-        mqtt::Settings::from_config(&config.mqtt, route::filters(&config.rules)).map_err(Fatal::Start)?;
+    let settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
     let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
     let judge = judge(&config)?;
 
     let (to_intake, handed) = mpsc::channel(HANDED);
     let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
-    let intake =
-        tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), notices, handed, to_dispatch));
+    let (fleet, letters) = start_fleet(&shared, &link, to_intake.clone());
+    let doors = events::Doors { notices, handed, to_dispatch, letters };
+    let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), doors));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
-    let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
-    let marking = tokio::spawn(received::mark(Arc::clone(&shared), client.clone()));
-    let fetching = tokio::spawn(received::fetch(Arc::clone(&shared), client.clone()));
-    let costs = tokio::spawn(costs::watch(Arc::clone(&shared)));
+    let beside = beside(&shared, &client);
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let poster = Poster::new().map_err(Fatal::Start)?;
     let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
-    let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
-    let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
     let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
@@ -155,24 +156,44 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    let tasks = [
-        intake,
-        dispatch,
-        inbox,
-        posting,
-        housekeeping,
-        catalogue,
-        telling,
-        watchdog,
-        marking,
-        fetching,
-        costs,
-    ];
-    for task in tasks {
+    for task in [fleet, intake, dispatch, inbox, posting, telling].into_iter().chain(beside) {
         task.abort();
     }
     thread.close().await;
     failed.map_or(Ok(()), |reason| Err(Fatal::Disk(reason)))
+}
+
+/// What to subscribe to: the rules' topics and the devices', each once.
+fn filters(config: &Config) -> Vec<String> {
+    let mut filters = route::filters(&config.rules);
+    let ours: Vec<String> = device::topic::filters().filter(|ours| !filters.contains(ours)).collect();
+    filters.extend(ours);
+    filters
+}
+
+fn start_fleet(
+    shared: &Arc<Shared>,
+    link: &mqtt::Link,
+    to_intake: mpsc::Sender<events::Handed>,
+) -> (JoinHandle<()>, mpsc::Sender<devices::Letter>) {
+    let (ports, serial) = serial::start(&shared.config.serial);
+    let (letters, to_fleet) = mpsc::channel(devices::LETTERS);
+    let lines = devices::Lines { link: link.clone(), ports, to_intake };
+    let fleet = tokio::spawn(devices::run(Arc::clone(shared), lines, serial, to_fleet));
+    (fleet, letters)
+}
+
+/// Tasks that look at things now and then, and that nobody waits for.
+fn beside(shared: &Arc<Shared>, client: &Client) -> Vec<JoinHandle<()>> {
+    let shared = || Arc::clone(shared);
+    vec![
+        tokio::spawn(catalogue::run(shared(), client.clone())),
+        tokio::spawn(received::mark(shared(), client.clone())),
+        tokio::spawn(received::fetch(shared(), client.clone())),
+        tokio::spawn(costs::watch(shared())),
+        tokio::spawn(shared::housekeep(shared())),
+        tokio::spawn(watchdog::feed(shared())),
+    ]
 }
 
 fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
@@ -188,7 +209,7 @@ fn judge(config: &Config) -> Result<Judge, Fatal> {
 /// The page and the API. While there is no password, the code that the first visit needs is in the log.
 async fn front(
     shared: &Arc<Shared>,
-    to_intake: mpsc::Sender<desk::Handed>,
+    to_intake: mpsc::Sender<events::Handed>,
     stop: watch::Receiver<bool>,
 ) -> Result<Arc<Front>, Fatal> {
     let config = &shared.config;

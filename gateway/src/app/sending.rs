@@ -9,16 +9,17 @@ use tokio::sync::{mpsc, watch};
 use super::owner::{Over, Told, tell};
 use super::shared::Shared;
 use super::{costs, media};
-use crate::alert::delivery::Answer;
+use crate::alert::delivery::{Answer, HeldFor};
 use crate::alert::form::Choice;
-use crate::alert::outbox::{Change, Due, Settled};
+use crate::alert::outbox::{Change, Due, Lane, Settled};
 use crate::alert::render::{as_quick_replies, outgoing};
 use crate::alert::rule::Severity;
 use crate::alert::sender::{Effect, IN_FLIGHT_MAX, Input, Sender};
 use crate::chance::Dice;
 use crate::command::inbound::Notice;
 use crate::config::{Connection, secret};
-use crate::ids::ConnectionName;
+use crate::ids::{ConnectionName, MessageId};
+use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::request::{self, Form};
@@ -64,7 +65,7 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
             input = arriving.recv() => next = input,
             () = shared.outbox.notified() => next = Some(Input::Wake),
             () = tokio::time::sleep(pause) => {
-                let seen = shared.durably(crate::store::Store::data_version).await.unwrap_or(version);
+                let seen = shared.durably(Store::data_version).await.unwrap_or(version);
                 if let Some(connection) = task.put_right() {
                     next = Some(Input::PutRight(connection));
                     continue;
@@ -131,26 +132,29 @@ impl Task {
         }
     }
 
-    /// Told once: the same words again, from the next try, are no news.
+    /// Told once: the same words again, from the next try, are no news. Nothing leaves over this number, so another carries
+    /// it, or none.
     fn notify(&self, connection: ConnectionName, severity: Severity, text: String) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
-            let notice = Notice {
-                account: None,
-                field: "sending".to_owned(),
-                severity,
-                text: text.clone(),
-                facts: Vec::new(),
-                template: None,
+            let find = move |_: &Store| Ok(Some((connection.clone(), "sending".to_owned(), text.clone())));
+            say(&shared, severity, Over::AnotherOnly, find).await;
+        });
+    }
+
+    /// What waits until a person writes may wait for long.
+    fn tell_of_held(&self, id: MessageId, reason: String) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let find = move |store: &Store| {
+                Ok(store.whole(id)?.map(|due| {
+                    let Lane { connection, contact } = due.lane;
+                    let text =
+                        format!("what should go to {contact} is held until {contact} writes: {reason}");
+                    (connection, format!("held {contact}"), text)
+                }))
             };
-            let (config, about) = (Arc::clone(&shared.config), connection.clone());
-            let tell = move |store: &crate::store::Store| {
-                tell(store, &config, &about, &notice, Over::AnotherOnly, SystemClock.now())
-            };
-            if shared.durably(tell).await.is_some_and(|told| told != Told::Before) {
-                shared.tell(&connection, severity, text);
-                shared.outbox.notify_one();
-            }
+            say(&shared, Severity::Warning, Over::AnotherFirst, find).await;
         });
     }
 
@@ -159,6 +163,7 @@ impl Task {
             Change::Sending { id, .. } => Input::SendingCommitted(*id),
             Change::Held { id, reason, .. } => {
                 tracing::warn!(message = id.0, reason, "a message is held");
+                self.tell_of_held(*id, reason.clone());
                 Input::HeldCommitted
             }
             Change::SetBack { by } => {
@@ -168,6 +173,10 @@ impl Task {
             Change::Settled(settled) => {
                 let Settled { id, next, .. } = &**settled;
                 self.shared.metrics.settled(next.state);
+                if next.held_for == Some(HeldFor::Window) {
+                    let reason = "more than 24 h have passed since the person last wrote, and the rule has no template";
+                    self.tell_of_held(*id, reason.to_owned());
+                }
                 let (state, reason) = (next.state.as_str(), &next.reason);
                 tracing::info!(message = id.0, state, reason, "a message has an answer");
                 Input::SettledCommitted(*id)
@@ -181,7 +190,7 @@ impl Task {
         });
     }
 
-    fn store(&self, work: impl Fn(&crate::store::Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {
+    fn store(&self, work: impl Fn(&Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {
         let (shared, inputs) = (Arc::clone(&self.shared), self.inputs.clone());
         tokio::spawn(async move {
             if let Some(input) = shared.durably(work).await {
@@ -196,6 +205,26 @@ impl Task {
             let answer = send(&shared, &client, &due, &choice).await;
             drop(inputs.send(Input::Answered(due.id, answer)).await);
         });
+    }
+}
+
+/// A notice: about which number, under which heading, in which words.
+async fn say(
+    shared: &Arc<Shared>,
+    severity: Severity,
+    over: Over,
+    find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
+) {
+    let config = Arc::clone(&shared.config);
+    let work = move |store: &Store| {
+        let Some((about, field, text)) = find(store)? else { return Ok(None) };
+        let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
+        let told = tell(store, &config, &about, &notice, over, SystemClock.now())?;
+        Ok((told != Told::Before).then_some((about, notice.text)))
+    };
+    if let Some(Some((about, text))) = shared.durably(work).await {
+        shared.tell(&about, severity, text);
+        shared.outbox.notify_one();
     }
 }
 

@@ -3,6 +3,8 @@
 
 /// `[[connection]]` and `[files]`.
 mod connections;
+/// `[[serial]]`, and actions that command a device.
+mod devices;
 /// The keys that give alerts a life.
 mod life;
 /// What is wrong, where, and what to do.
@@ -20,6 +22,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub use devices::Serial;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
 pub use secret::{SecretError, secret};
@@ -42,6 +45,7 @@ pub struct Config {
     pub site: Site,
     pub http: Http,
     pub mqtt: Mqtt,
+    pub serial: Vec<Serial>,
     pub connections: Vec<Connection>,
     pub people: People,
     pub rules: Vec<Rule>,

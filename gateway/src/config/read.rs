@@ -8,7 +8,9 @@ use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
-use super::{Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, life, rota, rules, secret};
+use super::{
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, devices, life, rota, rules, secret,
+};
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
@@ -74,12 +76,13 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     }
     let slug = site.as_ref().map(|site| slug(&site.name)).unwrap_or_default();
     let mqtt = mqtt.and_then(|section| read_mqtt(section, folder, &slug, wishes));
+    let serial = devices::read(root, folder);
     let connections = connections::read(root, folder, wishes);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let rules = rules::read(root, &people, &names);
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
     let files = root.section("files", "[files]").map(connections::read_files).unwrap_or_default();
-    Some(Config { site: site?, http: http?, mqtt: mqtt?, connections, people, rules, words, files })
+    Some(Config { site: site?, http: http?, mqtt: mqtt?, serial, connections, people, rules, words, files })
 }
 
 /// Turns of a team are given in the site's time, and the site names people: so its zone is looked up first.
