@@ -227,7 +227,8 @@ fn a_thousand_statuses_are_cheaper_together() {
     let measure = |batch: u32| {
         let mut spent = 0;
         for _ in 0..1_000 / batch.max(100) {
-            let load = json!({ "unknown": batch.max(100), "batch": batch, "phone_number_id": PHONE_NUMBER_ID });
+            let load =
+                json!({ "unknown": batch.max(100), "batch": batch, "phone_number_id": PHONE_NUMBER_ID });
             let answer = shop.control("statuses", &load);
             assert_eq!(answer["taken"], answer["posts"], "{answer}");
             spent += answer["elapsed_ms"].as_u64().unwrap();

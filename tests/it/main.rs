@@ -22,8 +22,12 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// Forty faults.
+mod faults;
 /// Devices on wires and over the broker: each event once, each command answered.
 mod fleet;
+/// A person is forgotten when they ask.
+mod forget;
 /// What Meta limits, and what a person has to put right.
 mod limits;
 /// The examples of docs/messages.md.

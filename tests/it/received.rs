@@ -76,6 +76,17 @@ fn a_picture_is_fetched_looked_at_and_removed() {
     assert!(good && shop.on_disk() == 0);
     let (good, said) = shop.run(&["files", "save", "1", "/nowhere"]);
     assert!(!good && said.contains("an operator removed it"), "{said}");
+
+    shop.write(
+        &json!({ "document": "aGVsbG8=", "filename": "nino-passport.pdf", "mime_type": "application/pdf" }),
+    );
+    shop.wait_file(2, "kept");
+    assert_eq!(shop.on_disk(), 1);
+    let (good, said) = shop.run(&["contact", "erase", "nino", "--yes"]);
+    assert!(good && shop.on_disk() == 0, "who is erased leaves no file: {said}");
+    let traces =
+        "SELECT count(*) FROM file WHERE contact = 'nino' OR name IS NOT NULL OR reply LIKE 'wamid%'";
+    assert_eq!(shop.site.count(traces), 0);
 }
 
 #[test]

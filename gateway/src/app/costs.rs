@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner::{Over, Told, tell};
+use super::owner::{Over, Told, write};
 use super::shared::Shared;
 use crate::alert::budget::{Budget, Standing, read_tier, standing};
 use crate::alert::rule::Severity;
@@ -111,7 +111,7 @@ fn say(
 ) -> rusqlite::Result<Option<(ConnectionName, Severity, String)>> {
     let severity = Severity::Warning;
     let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
-    let told = tell(store, config, about, &notice, Over::AnotherFirst, now)?;
+    let told = write(store, config, about, &notice, Over::AnotherFirst, now)?;
     Ok((told != Told::Before).then(|| (about.clone(), severity, notice.text)))
 }
 

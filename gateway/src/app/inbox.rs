@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner::{Over, Told, tell};
+use super::owner::{self, Over, Told, lane};
 use super::received::Mark;
 use super::shared::Shared;
 use crate::alert::delivery::Refusal;
@@ -311,19 +311,14 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// From a warning on the owner gets a message, over another number if there is one: this one may be what is wrong.
     fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
-        let told = tell(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
+        let told = owner::write(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
         if told != Told::Before {
             self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
         }
         self.read.messages |= told == Told::Written;
         Ok(())
     }
-}
-
-fn lane(connection: &Connection, contact: &Contact) -> Lane {
-    Lane { connection: connection.name.clone(), contact: contact.id.clone() }
 }
 
 /// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.

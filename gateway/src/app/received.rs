@@ -92,8 +92,10 @@ pub async fn fetch(shared: Arc<Shared>, client: Client) {
             let fetched = fetch_one(&shared, &client, &shelf, &file).await;
             tracing::info!(file = file.id, contact = %file.contact, outcome = ?fetched, "a file of a person");
             let id = file.id;
-            if shared.durably(move |store| store.fetched(id, &fetched)).await.is_none() {
-                return;
+            match shared.durably(move |store| store.fetched(id, &fetched)).await {
+                None => return,
+                Some(true) => {}
+                Some(false) => drop(on_disk(&shelf, move |shelf| shelf.remove(id)).await),
             }
         }
         if make_room(&shared, &shelf).await.is_none() {

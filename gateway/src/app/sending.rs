@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
-use super::owner::{Over, Told, tell};
+use super::owner::{Over, Told, write};
 use super::shared::Shared;
 use super::{costs, media};
 use crate::alert::delivery::{Answer, HeldFor};
@@ -219,7 +219,7 @@ async fn say(
     let work = move |store: &Store| {
         let Some((about, field, text)) = find(store)? else { return Ok(None) };
         let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
-        let told = tell(store, &config, &about, &notice, over, SystemClock.now())?;
+        let told = write(store, &config, &about, &notice, over, SystemClock.now())?;
         Ok((told != Told::Before).then_some((about, notice.text)))
     };
     if let Some(Some((about, text))) = shared.durably(work).await {

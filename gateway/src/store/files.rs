@@ -96,25 +96,29 @@ impl Store {
             .optional()
     }
 
-    pub fn fetched(&self, id: i64, fetched: &Fetched) -> Result<()> {
-        match fetched {
+    /// `false`: it is not wanted any more, since its sender was erased meanwhile.
+    pub fn fetched(&self, id: i64, fetched: &Fetched) -> Result<bool> {
+        let changed = match fetched {
             Fetched::Kept { bytes } => self
                 .sql
-                .prepare_cached("UPDATE file SET state = 'kept', bytes = ?2, reason = 'kept' WHERE id = ?1")?
+                .prepare_cached(
+                    "UPDATE file SET state = 'kept', bytes = ?2, reason = 'kept' WHERE id = ?1 AND state = 'wanted'",
+                )?
                 .execute(params![id, bytes]),
             Fetched::Later { at, counts, reason } => self
                 .sql
                 .prepare_cached(
                     "UPDATE file SET tries = tries + ?2, not_before = ?3, reason = ?4,
-                         state = CASE WHEN tries + ?2 >= ?5 THEN 'failed' ELSE state END WHERE id = ?1",
+                         state = CASE WHEN tries + ?2 >= ?5 THEN 'failed' ELSE state END
+                     WHERE id = ?1 AND state = 'wanted'",
                 )?
                 .execute(params![id, i64::from(*counts), at.0, reason, TRIES_MAX]),
             Fetched::Failed(reason) => self
                 .sql
-                .prepare_cached("UPDATE file SET state = 'failed', reason = ?2 WHERE id = ?1")?
+                .prepare_cached("UPDATE file SET state = 'failed', reason = ?2 WHERE id = ?1 AND state = 'wanted'")?
                 .execute(params![id, reason]),
-        }
-        .map(drop)
+        }?;
+        Ok(changed > 0)
     }
 
     /// Those that are older than `before`, and the oldest of what is too much, are gone from now on. The caller takes them

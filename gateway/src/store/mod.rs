@@ -22,6 +22,8 @@ mod due;
 /// Rows as lines of text, for tests.
 #[cfg(test)]
 mod dump;
+/// What is kept of a person, and how it goes.
+mod erase;
 /// Files that people sent.
 mod files;
 /// Webhook bodies, and the replies in them.
@@ -32,6 +34,8 @@ mod keys;
 mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// How far the newest commit went, in a file of its own.
+mod mark;
 /// Files that came with events.
 mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
@@ -50,6 +54,8 @@ mod reserve;
 mod retention;
 /// Rows as JSON.
 mod rows;
+/// A damaged database is set aside, and what can be read is taken over.
+mod salvage;
 /// The bytes of files that people sent.
 mod shelf;
 /// One alert's or message's whole story, and the summaries of the first page.
