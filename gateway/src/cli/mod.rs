@@ -11,6 +11,8 @@ mod doctor;
 mod events;
 /// The manual pages.
 mod man;
+/// What is in memory stays there.
+mod memory;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
 /// The daemon.
@@ -102,6 +104,7 @@ enum Failure {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
+    memory::close();
     let outcome = match arguments.command {
         Command::Run(place) => run::run(&place),
         Command::Check(arguments) => check::run(&arguments),
