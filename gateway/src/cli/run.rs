@@ -1,10 +1,16 @@
 //! The daemon: configuration, lock, store, sockets, then everything else until a signal.
 
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners};
@@ -62,15 +68,34 @@ pub(super) fn on_signal() -> Result<watch::Receiver<bool>, Failure> {
     Ok(stopped)
 }
 
-/// To standard error, where journald reads it; `BELLWIRE_LOG=debug` says more.
+/// To the journal with its fields (`journalctl -u bellwire BELLWIRE_MESSAGE=7`) where standard error leads there, else to
+/// standard error; `BELLWIRE_LOG=debug` says more.
 pub(super) fn log() {
     let filter = EnvFilter::try_from_env("BELLWIRE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,rumqttd=off"));
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let journal = leads_to_journal().then(tracing_journald::layer).and_then(Result::ok);
+    let started = match journal {
+        Some(journal) => {
+            let journal =
+                journal.with_field_prefix(Some("BELLWIRE".into())).with_syslog_identifier("bellwire".into());
+            tracing_subscriber::registry().with(filter).with(journal).try_init()
+        }
+        None => tracing_subscriber::registry().with(filter).with(lines()).try_init(),
+    };
+    drop(started); // a second start in one process (the demo) keeps the first
+}
+
+fn lines<S: tracing::Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
+    tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init();
-    drop(started); // a second start in one process (the demo) keeps the first
+}
+
+/// systemd names the device and inode of the journal's socket (systemd.exec(5), $JOURNAL_STREAM); whoever has redirected
+/// standard error since then wants the lines elsewhere.
+fn leads_to_journal() -> bool {
+    let stderr = std::io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    let Ok(place) = stderr.and_then(|file| file.metadata()) else { return false };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == format!("{}:{}", place.dev(), place.ino()))
 }
