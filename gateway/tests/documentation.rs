@@ -180,6 +180,24 @@ fn every_command_line_of_bellwire_is_taken() {
 }
 
 #[test]
+fn every_query_can_be_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        bellwire::store::Store::open(folder.path(), &mut bellwire::chance::Dice::seeded(1)).expect("opens");
+    drop(store);
+    let database = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("a database");
+    let mut asked = 0;
+    for (path, page) in pages() {
+        for query in page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let answered = database.prepare(query).and_then(|mut query| query.query([]).map(drop));
+            assert!(answered.is_ok(), "{}: {answered:?}\n{query}", path.display());
+            asked += 1;
+        }
+    }
+    assert!(asked > 0, "no page has a query");
+}
+
+#[test]
 fn every_page_is_in_the_summary_and_every_link_leads_somewhere() {
     let summary = text("docs/SUMMARY.md");
     let mut wrong = Vec::new();

@@ -96,14 +96,14 @@ impl Task {
         let done = match &change {
             Change::Sending { id, .. } => Input::SendingCommitted(*id),
             Change::Held { id, reason, .. } => {
-                tracing::warn!(message = id.0, reason, "a message is held");
+                tracing::warn!(message_id = id.0, reason, "a message is held");
                 Input::HeldCommitted
             }
             Change::Settled(settled) => {
                 let Settled { id, next, .. } = &**settled;
                 self.shared.metrics.settled(next.state);
                 let (state, reason) = (next.state.as_str(), &next.reason);
-                tracing::info!(message = id.0, state, reason, "a message has an answer");
+                tracing::info!(message_id = id.0, state, reason, "a message has an answer");
                 Input::SettledCommitted(*id)
             }
         };

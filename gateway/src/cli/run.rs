@@ -68,7 +68,7 @@ pub(super) fn on_signal() -> Result<watch::Receiver<bool>, Failure> {
     Ok(stopped)
 }
 
-/// To the journal with its fields (`journalctl -u bellwire BELLWIRE_MESSAGE=7`) where standard error leads there, else to
+/// To the journal with its fields (`journalctl -u bellwire BELLWIRE_MESSAGE_ID=7`) where standard error leads there, else to
 /// standard error; `BELLWIRE_LOG=debug` says more.
 pub(super) fn log() {
     let filter = EnvFilter::try_from_env("BELLWIRE_LOG")
