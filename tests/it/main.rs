@@ -6,6 +6,8 @@
     reason = "a test that cannot go on stops; it waits by the machine's clock"
 )]
 
+/// An alert's life.
+mod alerts;
 /// What each of Meta's answers leads to.
 mod answers;
 /// Bad input is counted and visible, and stops nothing.
@@ -36,6 +38,8 @@ mod setup;
 mod simulator;
 /// What systemd hears, and what the unit allows.
 mod systemd;
+/// The page and the API: attacks, tokens, events, speed.
+mod web;
 /// The webhook's door.
 mod webhook;
 /// Templates outside the 24 h window, digests, STOP.

@@ -45,6 +45,10 @@ pub struct Shared {
     pub notices: mpsc::Sender<String>,
     /// A command was stored.
     pub commands: Notify,
+    /// Something is to be told to the alerts.
+    pub alerts: Notify,
+    /// Something is to be posted.
+    pub posts: Notify,
     state: Mutex<Condition>,
 }
 
@@ -82,6 +86,8 @@ impl Shared {
             inbox: Notify::new(),
             notices,
             commands: Notify::new(),
+            alerts: Notify::new(),
+            posts: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         }))
     }

@@ -1,10 +1,14 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// The keys that give alerts a life.
+mod life;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[site]`, `[http]`, `[mqtt]`, connections, people.
 mod read;
+/// Turns of a team.
+mod rota;
 /// `[[rule]]` and its actions.
 mod rules;
 /// Secrets in files.
@@ -51,8 +55,10 @@ pub struct Site {
 
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// Health, metrics and, without `webhook_listen`, the webhook.
+    /// The page, the API, health, metrics and, without `webhook_listen`, the webhook.
     pub listen: SocketAddr,
+    /// Host names under which the page may be asked for, besides addresses and localhost; in small letters.
+    pub names: Vec<String>,
     /// The webhook's own door.
     pub webhook_listen: Option<SocketAddr>,
 }

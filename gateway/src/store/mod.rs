@@ -7,14 +7,23 @@ mod accept;
 mod account;
 /// What people decide: retry, hold, cancel, a message by hand.
 mod act;
+/// Alerts that have a life: what the watch keeps, decides and is told.
+mod alerts;
 /// The first eight bytes of SHA-256 over a row's content.
 mod checksum;
 /// Commands on their way to the broker.
 mod commands;
 /// What may leave now, and the digest of many.
 mod due;
+/// Rows as lines of text, for tests.
+#[cfg(test)]
+mod dump;
 /// Webhook bodies, and the replies in them.
 mod inbox;
+/// Passwords, sessions, tokens and the audit of the page and the API.
+mod keys;
+/// Lists for the page and the API: newest first, a page at a time.
+mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
 /// Files that came with events.
@@ -25,12 +34,18 @@ mod open;
 mod outbox;
 /// What is learned of people.
 mod people;
+/// Last resorts over HTTP.
+mod posts;
 /// What WhatsApp reports of a message.
 mod receipts;
 /// The reserve on disk that a full disk is cleaned with.
 mod reserve;
 /// Old rows go, a few at a time.
 mod retention;
+/// Rows as JSON.
+mod rows;
+/// One alert's or message's whole story, and the summaries of the first page.
+mod summary;
 /// The thread that owns the connection and commits in groups.
 mod thread;
 /// The 24 h window, and the catalogue of templates for outside it.
@@ -39,7 +54,11 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
+pub use alerts::{AlertRow, AlertStory};
+pub use keys::{Change, Posted};
+pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
+pub use posts::Post;
 pub use thread::{Gone, Handle, StoreThread};
