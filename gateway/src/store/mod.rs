@@ -13,6 +13,8 @@ mod alerts;
 mod checksum;
 /// Commands on their way to the broker.
 mod commands;
+/// Devices: their position, their commands, what they said.
+mod devices;
 /// What may leave now, and the digest of many.
 mod due;
 /// Rows as lines of text, for tests.
@@ -55,6 +57,7 @@ pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
+pub use devices::{DeviceCommandRow, DeviceRow};
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
