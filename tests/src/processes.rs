@@ -276,9 +276,11 @@ impl Simulator {
     #[must_use]
     pub fn start_with(site: &Site, more: &[&str]) -> Self {
         let (listen, webhook) = (format!("127.0.0.1:{}", site.api_port), site.url("/webhook/whatsapp"));
+        let secret = |name: &str| std::fs::read_to_string(site.path().join(name)).expect("a secret");
         let process = Command::new(binary())
-            .args(["simulator", "--listen", &listen, "--webhook", &webhook, "--app-secret", "secret"])
-            .args(["--verify-token", "my-verify-token", "--access-token", "token"])
+            .args(["simulator", "--listen", &listen, "--webhook", &webhook])
+            .args(["--app-secret", &secret("app-secret"), "--verify-token", &secret("verify-token")])
+            .args(["--access-token", &secret("access-token")])
             .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -113,7 +113,15 @@ pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
         examine_connection(&mut findings, config, connection, client).await;
     }
     findings.connection = None;
-    outbox::examine(&mut findings, config, client).await;
+    outbox::examine_daemon(&mut findings, config, client).await;
+    outbox::examine(&mut findings, config);
+    findings.found
+}
+
+/// Looks at the daemon alone: what an update waits for.
+pub async fn examine_daemon(config: &Config, client: &Client) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    outbox::examine_daemon(&mut findings, config, client).await;
     findings.found
 }
 
