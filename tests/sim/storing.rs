@@ -328,7 +328,7 @@ fn take(
             }
             store.keep_reply(id, &reply, &outcome, now)
         }
-        Inbound::Notice(_) | Inbound::Ignored(_) => Ok(()),
+        Inbound::Notice(_) | Inbound::Moved(_) | Inbound::Ignored(_) => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// `[[serial]]`, and actions that command a device.
+mod devices;
 /// The keys that give alerts a life.
 mod life;
 /// What is wrong, where, and what to do.
@@ -18,6 +20,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub use devices::Serial;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
 pub use secret::{SecretError, secret};
@@ -38,6 +41,7 @@ pub struct Config {
     pub site: Site,
     pub http: Http,
     pub mqtt: Mqtt,
+    pub serial: Vec<Serial>,
     pub connections: Vec<Connection>,
     pub people: People,
     pub rules: Vec<Rule>,

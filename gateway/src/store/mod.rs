@@ -13,8 +13,15 @@ mod alerts;
 mod checksum;
 /// Commands on their way to the broker.
 mod commands;
+/// Devices: their position, their commands, what they said.
+mod devices;
 /// What may leave now, and the digest of many.
 mod due;
+/// Rows as lines of text, for tests.
+#[cfg(test)]
+mod dump;
+/// What is kept of a person, and how it goes.
+mod erase;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.
@@ -23,6 +30,8 @@ mod keys;
 mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// How far the newest commit went, in a file of its own.
+mod mark;
 /// Files that came with events.
 mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
@@ -41,6 +50,8 @@ mod reserve;
 mod retention;
 /// Rows as JSON.
 mod rows;
+/// A damaged database is set aside, and what can be read is taken over.
+mod salvage;
 /// One alert's or message's whole story, and the summaries of the first page.
 mod summary;
 /// The thread that owns the connection and commits in groups.
@@ -52,6 +63,7 @@ pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
+pub use devices::{DeviceCommandRow, DeviceRow};
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
