@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
-use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, devices, life, rota, rules, secret};
+use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, devices, life, own, rota, rules, secret};
 use crate::alert::sender::RATE;
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
@@ -78,7 +78,9 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let serial = devices::read(root, folder);
     let connections = read_connections(root, folder, wishes);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
-    let rules = rules::read(root, &people, &names);
+    let mut rules = rules::read(root, &people, &names);
+    let owner = site.as_ref().map_or(&[][..], |site| &site.owner);
+    rules.extend(own::rules(owner, &people, &names, &rules));
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
     Some(Config { site: site?, http: http?, mqtt: mqtt?, serial, connections, people, rules, words })
 }
