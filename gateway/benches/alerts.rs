@@ -55,7 +55,7 @@ impl<'a> Bench<'a> {
         let begun = Instant::now();
         for number in 0..events {
             self.at = self.at + Duration::from_millis(10);
-            let warm = (number / keys + number) % 4 == 0;
+            let warm = (number / keys + number).is_multiple_of(4);
             let what = What::Publish {
                 topic: format!("freezer/{}", number % keys),
                 payload: if warm { "-3" } else { "-20" }.into(),

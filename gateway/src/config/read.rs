@@ -8,7 +8,9 @@ use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
-use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, devices, life, own, rota, rules, secret};
+use super::{
+    Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, devices, life, own, rota, rules, secret,
+};
 use crate::alert::sender::RATE;
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
