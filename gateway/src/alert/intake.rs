@@ -152,13 +152,12 @@ impl<T> Intake<T> {
                 self.next += 1;
                 let (events, tokens): (Vec<Event>, Vec<Option<T>>) = events.into_iter().unzip();
                 self.waiting.insert(batch, tokens.into_iter().flatten().collect());
-                effects.push(Effect::Commit(
-                    batch,
-                    events
-                        .into_iter()
-                        .map(|event| self.judge.decide(event, &mut self.watch, now.wall))
-                        .collect(),
-                ));
+                let decide = |event| self.judge.decide(event, &mut self.watch, now.wall);
+                let mut decisions: Vec<Decision> = events.into_iter().map(decide).collect();
+                if let Some(last) = decisions.iter_mut().rev().find(|decision| !decision.ignored.is_empty()) {
+                    last.effects.extend(self.watch.keep_passed());
+                }
+                effects.push(Effect::Commit(batch, decisions));
                 effects
             }
             Input::Committed(batch) => {
@@ -168,7 +167,8 @@ impl<T> Intake<T> {
     }
 
     fn watched(&mut self, taken: Vec<NoteId>) -> Vec<Effect<T>> {
-        let effects = self.watch.drain();
+        let mut effects = self.watch.drain();
+        effects.extend(self.watch.keep_passed());
         if effects.is_empty() && taken.is_empty() {
             Vec::new()
         } else {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Findings;
 use crate::config::Config;
+use crate::store::free_megabytes;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Writes that are timed; the slowest counts, since each alert waits for its own.
@@ -68,14 +69,6 @@ fn slowest_sync(directory: &Path) -> std::io::Result<u64> {
     })();
     drop(std::fs::remove_file(&path)); // it was not made, or it goes with the next look
     timed
-}
-
-/// From `df`, which is on every Debian: the standard library does not tell.
-fn free_megabytes(directory: &Path) -> Option<u64> {
-    let output =
-        std::process::Command::new("df").args(["--output=avail", "-BM"]).arg(directory).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().nth(1)?.trim().trim_end_matches('M').parse().ok()
 }
 
 #[cfg(test)]
