@@ -51,7 +51,9 @@ fn keys() -> Vec<String> {
         "file",
     ];
     let mut keys = Vec::new();
-    for source in ["gateway/src/config/read.rs", "gateway/src/config/rules.rs"] {
+    for source in
+        ["gateway/src/config/connection.rs", "gateway/src/config/read.rs", "gateway/src/config/rules.rs"]
+    {
         let source = text(source);
         // A call may be broken after its bracket.
         let source: String = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( \"", "(\"");

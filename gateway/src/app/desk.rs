@@ -16,6 +16,7 @@ use crate::http::{Answer, Deed, Desk, Filter, Question, Trouble, Who};
 use crate::ids::MessageId;
 use crate::store::{ActError, Cursor, Direction, Gone, Listing, Posted, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::client::Client;
 
 /// Rows of a list when nobody says how many, and the most.
 const LIMIT: u32 = 50;
@@ -32,14 +33,15 @@ pub type Handed = (Event, oneshot::Sender<()>);
 pub struct Counter(Arc<Inner>);
 
 pub(super) struct Inner {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     judge: Judge,
     events: mpsc::Sender<Handed>,
+    pub(super) client: Client,
 }
 
 impl Counter {
-    pub fn new(shared: Arc<Shared>, judge: Judge, events: mpsc::Sender<Handed>) -> Self {
-        Self(Arc::new(Inner { shared, judge, events }))
+    pub fn new(shared: Arc<Shared>, judge: Judge, events: mpsc::Sender<Handed>, client: Client) -> Self {
+        Self(Arc::new(Inner { shared, judge, events, client }))
     }
 
     pub(super) fn answer<T, F: Future<Output = Result<T, Trouble>> + Send + 'static>(
@@ -74,7 +76,7 @@ impl Inner {
             .ok_or(Trouble::NotFound(format!("There is no {what}; it may be older than 90 days.")))
     }
 
-    async fn look(&self, question: Question) -> Result<Value, Trouble> {
+    pub(super) async fn look(&self, question: Question) -> Result<Value, Trouble> {
         let now = SystemClock.now();
         match question {
             Question::Overview => {
@@ -160,6 +162,10 @@ impl Inner {
             Deed::Retry(id) => self.decide(id, who, "retry", Store::retry).await,
             Deed::Hold(id) => self.decide(id, who, "hold", Store::hold).await,
             Deed::Cancel(id) => self.decide(id, who, "cancel", Store::cancel).await,
+            Deed::Connect(given) => self.connect(*given, &who).await,
+            Deed::Disconnect(name) => self.disconnect(name, &who).await,
+            Deed::Forget(name) => self.forget(name, &who).await,
+            Deed::Check(name) => self.check(&name).await,
             Deed::RevokeToken(id) => {
                 let entry = entry(&who, "revoke token", id, "done");
                 let revoked = self.store(move |store| {
@@ -175,6 +181,17 @@ impl Inner {
                 self.take(topic, payload, content_type, key).await
             }
         }
+    }
+
+    pub(super) async fn write_down(
+        &self,
+        who: &Who,
+        deed: &'static str,
+        subject: &str,
+        outcome: &str,
+    ) -> Result<(), Trouble> {
+        let note = entry(who, deed, subject, outcome);
+        self.store(move |store| store.record_change(&note, SystemClock.now())).await
     }
 
     async fn decide(

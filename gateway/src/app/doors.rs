@@ -8,7 +8,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::shared::Shared;
-use crate::config::{Connection, secret};
+use crate::config::{Connection, Secret, secret};
 use crate::http::{Handshake, Health, Webhook};
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::signature;
@@ -24,19 +24,19 @@ impl MetasDoor {
         Self(shared)
     }
 
-    fn secrets(&self, file: impl Fn(&Connection) -> &std::path::Path) -> Vec<SecretString> {
+    fn secrets(&self, of: impl Fn(&Connection) -> &Secret) -> Vec<SecretString> {
         let read = |connection: &Connection| {
-            secret(file(connection))
+            secret(of(connection))
                 .inspect_err(|error| tracing::error!(%error, "a secret cannot be read"))
                 .ok()
         };
-        self.0.config.connections.iter().filter_map(read).collect()
+        self.0.connections().iter().filter_map(read).collect()
     }
 }
 
 impl Webhook for MetasDoor {
     fn handshake(&self, query: &str) -> Handshake {
-        match signature::handshake(query, &self.secrets(|connection| &connection.verify_token_file)) {
+        match signature::handshake(query, &self.secrets(|connection| &connection.verify_token)) {
             signature::Handshake::Challenge(challenge) => Handshake::Challenge(challenge),
             signature::Handshake::Wrong => Handshake::Wrong,
             signature::Handshake::Malformed => Handshake::Malformed,
@@ -44,7 +44,7 @@ impl Webhook for MetasDoor {
     }
 
     fn is_genuine(&self, header: Option<&str>, body: &[u8]) -> bool {
-        signature::verify(&self.secrets(|connection| &connection.app_secret_file), header, body)
+        signature::verify(&self.secrets(|connection| &connection.app_secret), header, body)
     }
 
     fn keep(&self, body: Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>> {

@@ -37,8 +37,10 @@ struct Read {
 pub async fn run(shared: Arc<Shared>) {
     loop {
         loop {
-            let config = Arc::clone(&shared.config);
-            let Some(read) = shared.durably(move |store| next(store, &config)).await else { return };
+            let (config, connections) = (Arc::clone(&shared.config), shared.connections());
+            let Some(read) = shared.durably(move |store| next(store, &config, &connections)).await else {
+                return;
+            };
             let Some(read) = read else { break };
             if read.commands > 0 {
                 shared.commands.notify_one();
@@ -58,9 +60,9 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
+fn next(store: &Store, config: &Config, connections: &[Connection]) -> rusqlite::Result<Option<Read>> {
     let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
-    let mut desk = Desk { store, config, id, now: SystemClock.now(), read: Read::default() };
+    let mut desk = Desk { store, config, connections, id, now: SystemClock.now(), read: Read::default() };
     for inbound in inbound::read(&body) {
         desk.take(inbound)?;
     }
@@ -78,6 +80,7 @@ fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
 struct Desk<'a> {
     store: &'a Store,
     config: &'a Config,
+    connections: &'a [Connection],
     id: InboxId,
     now: Timestamp,
     read: Read,
@@ -109,8 +112,7 @@ impl<'a> Desk<'a> {
 
     fn answer(&mut self, reply: &Reply) -> rusqlite::Result<()> {
         let sender = self.sender(reply)?;
-        let over =
-            self.config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
+        let over = self.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
         let lane = sender.zip(over).map(|(contact, connection)| lane(connection, contact));
         if let Some((contact, user_id)) = sender.zip(reply.user_id.as_deref())
             && self.store.identify(&contact.id, user_id)? == Identity::Changed
@@ -214,7 +216,7 @@ impl<'a> Desk<'a> {
             (Some(ours), Some(theirs)) => ours == theirs,
             (_, _) => true, // who does not say which account it has hears of all
         };
-        for connection in self.config.connections.iter().filter(concerns) {
+        for connection in self.connections.iter().filter(concerns) {
             match &notice.template {
                 Some((name, language, TemplateNews::Status(status))) => {
                     self.store.template_status(&connection.name, name, language, status, self.now)?;
@@ -238,8 +240,8 @@ impl<'a> Desk<'a> {
             return Ok(());
         }
         let config = self.config;
-        let other = config.connections.iter().find(|connection| connection.name != *about);
-        let Some(over) = other.or(config.connections.first()) else { return Ok(()) };
+        let other = self.connections.iter().find(|connection| connection.name != *about);
+        let Some(over) = other.or(self.connections.first()) else { return Ok(()) };
         for contact in config.people.resolve(&config.site.owner) {
             let text = format!("⚙ {}, WhatsApp number {about}: {}", config.site.name, notice.text);
             self.store.compose(&lane(over, contact), &contact.to, &Content::text(text), self.now)?;

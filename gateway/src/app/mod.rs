@@ -5,6 +5,8 @@
 mod catalogue;
 /// Commands to the broker.
 mod commands;
+/// Numbers of the file and of the page.
+pub mod connections;
 /// What pages and API ask.
 mod desk;
 /// What the HTTP doors ask.
@@ -166,7 +168,8 @@ async fn front(
     stop: watch::Receiver<bool>,
 ) -> Result<Arc<Front>, Fatal> {
     let config = &shared.config;
-    let counter = desk::Counter::new(Arc::clone(shared), judge(config)?, to_intake);
+    let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
+    let counter = desk::Counter::new(Arc::clone(shared), judge(config)?, to_intake, client);
     let known = shared.store.run(Store::password).await;
     let known = known.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.is_some();
     let code = if known { None } else { code() };

@@ -135,10 +135,10 @@ impl Task {
 
 async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
     let name = &due.lane.connection;
-    let Some(connection) = shared.config.connections.iter().find(|connection| connection.name == *name)
-    else {
+    let all = shared.connections();
+    let Some(connection) = all.iter().find(|connection| connection.name == *name) else {
         return Answer::Offline(format!(
-            "the connection `{name}` is not in the configuration any more; put it back"
+            "the number `{name}` is not connected; connect it on the page under Setup, or in the configuration"
         ));
     };
     let endpoint = match endpoint(connection) {
@@ -168,6 +168,6 @@ pub fn endpoint(connection: &Connection) -> Result<Endpoint, String> {
         api_url: connection.api_url.clone(),
         api_version: connection.api_version.clone(),
         phone_number_id: connection.phone_number_id.clone(),
-        access_token: secret(&connection.access_token_file).map_err(|error| error.to_string())?,
+        access_token: secret(&connection.access_token).map_err(|error| error.to_string())?,
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use super::connections;
 use super::metrics::Metrics;
 use crate::alert::rule::Severity;
 use crate::config::{Config, Connection};
@@ -45,6 +46,7 @@ pub struct Shared {
     pub notices: mpsc::Sender<String>,
     /// A command was stored.
     pub commands: Notify,
+    connections: Mutex<Arc<Vec<Connection>>>,
     state: Mutex<Condition>,
 }
 
@@ -63,8 +65,13 @@ impl Shared {
         notices: mpsc::Sender<String>,
     ) -> Result<Arc<Self>, Fatal> {
         let now = SystemClock.now();
-        let start = move |store: &Store| Ok((store.tag().clone(), store.recover(now)?));
-        let (tag, recovered) = store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
+        let of_file = Arc::clone(&config);
+        let start = move |store: &Store| {
+            let all = connections::all(&of_file.connections, store, &of_file.site.state_directory)?;
+            Ok((store.tag().clone(), store.recover(now)?, all))
+        };
+        let (tag, recovered, all) =
+            store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
             tracing::warn!(
                 messages = recovered,
@@ -82,6 +89,7 @@ impl Shared {
             inbox: Notify::new(),
             notices,
             commands: Notify::new(),
+            connections: Mutex::new(Arc::new(all)),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         }))
     }
@@ -89,7 +97,16 @@ impl Shared {
     /// Messages a second over each connection.
     pub fn rates(&self) -> BTreeMap<ConnectionName, u32> {
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
-        self.config.connections.iter().map(rate).collect()
+        self.connections().iter().map(rate).collect()
+    }
+
+    /// All numbers, those of the configuration first.
+    pub fn connections(&self) -> Arc<Vec<Connection>> {
+        Arc::clone(&self.connections.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_connections(&self, all: Vec<Connection>) {
+        *self.connections.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
     }
 
     /// What the owner should know: to the log, and to whoever listens at the broker.

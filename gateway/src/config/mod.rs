@@ -1,12 +1,16 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// `[[connection]]`.
+mod connection;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[site]`, `[http]`, `[mqtt]`, connections, people.
 mod read;
 /// `[[rule]]` and its actions.
 mod rules;
+/// Tokens from the page, for the disk.
+mod seal;
 /// Secrets in files.
 mod secret;
 /// A table of the file, read key by key.
@@ -14,9 +18,12 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub use connection::{api_url, api_version, digits};
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
-pub use secret::{SecretError, secret};
+pub use rules::FIRST_CONNECTION;
+pub use seal::{Seal, SealError};
+pub use secret::{Secret, SecretError, secret, secret_file};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -88,15 +95,15 @@ pub struct MqttTls {
     pub client_key_file: Option<PathBuf>,
 }
 
-/// One WhatsApp business phone number. Secrets are files, read when they are needed and never copied.
+/// One WhatsApp business phone number.
 #[derive(Debug, Clone)]
 pub struct Connection {
     pub name: ConnectionName,
     pub phone_number_id: String,
     pub business_account_id: Option<String>,
-    pub access_token_file: PathBuf,
-    pub app_secret_file: PathBuf,
-    pub verify_token_file: PathBuf,
+    pub access_token: Secret,
+    pub app_secret: Secret,
+    pub verify_token: Secret,
     /// `https://graph.facebook.com`, or a simulator's address. No slash at the end.
     pub api_url: String,
     /// For example `v25.0`.

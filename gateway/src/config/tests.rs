@@ -146,13 +146,13 @@ fn a_secret_that_everybody_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token");
-    assert!(matches!(secret(&path), Err(SecretError::Unreadable(..))));
+    assert!(matches!(secret_file(&path), Err(SecretError::Unreadable(..))));
     std::fs::write(&path, "abc\n").expect("written");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("set");
-    assert!(matches!(secret(&path), Err(SecretError::Open(_))));
+    assert!(matches!(secret_file(&path), Err(SecretError::Open(_))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("set");
-    let read = secret(&path).expect("readable");
+    let read = secret_file(&path).expect("readable");
     assert_eq!(secrecy::ExposeSecret::expose_secret(&read), "abc");
     std::fs::write(&path, "\n").expect("written");
-    assert!(matches!(secret(&path), Err(SecretError::Empty(_))));
+    assert!(matches!(secret_file(&path), Err(SecretError::Empty(_))));
 }

@@ -36,16 +36,7 @@ pub fn api_routes() -> Router<Arc<Front>> {
         .route("/api/rules", get(|front: Desk, visit: Visit| answer(front, visit, Question::Rules)))
         .route("/api/rules/try", post(attempt))
         .route("/api/usage", get(|front: Desk, visit: Visit| answer(front, visit, Question::Usage)))
-        .route(
-            "/api/connections",
-            get(|front: Desk, visit: Visit| answer(front, visit, Question::Connections)),
-        )
-        .route("/api/connections/{name}", get(connection))
         .route("/api/whatsapp/setup", get(|front: Desk, visit: Visit| answer(front, visit, Question::Setup)))
-        .route(
-            "/api/whatsapp/status",
-            get(|front: Desk, visit: Visit| answer(front, visit, Question::Connections)),
-        )
         .route("/api/events", post(event))
 }
 
@@ -56,7 +47,7 @@ async fn description() -> Response {
     ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json;version=3.1")], DESCRIPTION).into_response()
 }
 
-async fn answer(State(front): Desk, visit: Visit, question: Question) -> Response {
+pub async fn answer(State(front): Desk, visit: Visit, question: Question) -> Response {
     if let Err(refusal) = visit.caller.may(Scope::Read) {
         return *refusal;
     }
@@ -102,10 +93,6 @@ async fn alert(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
 
 async fn contact(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
     answer(front, visit, Question::Contact(id)).await
-}
-
-async fn connection(front: Desk, visit: Visit, Path(name): Path<String>) -> Response {
-    answer(front, visit, Question::Connection(name)).await
 }
 
 async fn numbered(front: Desk, visit: Visit, id: &str, ask: impl Fn(i64) -> Question) -> Response {
@@ -204,7 +191,7 @@ async fn event(
 }
 
 /// Milliseconds, as the store has them, become RFC 3339: every field called `at` or `…_at`.
-fn times(value: &mut Value) {
+pub fn times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {

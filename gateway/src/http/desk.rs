@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use secrecy::SecretString;
 use serde_json::Value;
 
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send>>;
@@ -56,8 +57,35 @@ pub enum Deed {
     Retry(i64),
     Hold(i64),
     Cancel(i64),
-    Event { topic: String, payload: String, content_type: Option<String>, key: String },
+    Event {
+        topic: String,
+        payload: String,
+        content_type: Option<String>,
+        key: String,
+    },
     RevokeToken(i64),
+    /// New, or with new values.
+    Connect(Box<NewConnection>),
+    /// Stops sending, wipes the token, keeps the history.
+    Disconnect(String),
+    Forget(String),
+    /// Asks Meta.
+    Check(String),
+}
+
+/// A number to connect; what is left out stays as it was. Secrets go in here, and nothing brings them out again.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewConnection {
+    pub name: String,
+    pub phone_number_id: Option<String>,
+    pub business_account_id: Option<String>,
+    pub access_token: Option<SecretString>,
+    pub app_secret: Option<SecretString>,
+    pub verify_token: Option<SecretString>,
+    pub api_url: Option<String>,
+    pub api_version: Option<String>,
+    pub messages_per_second: Option<u32>,
 }
 
 /// Which rows of a list; the addresses of pages and of the API have the same names.
@@ -92,6 +120,8 @@ pub enum Scope {
     Act,
     /// Hand in events.
     Events,
+    /// Connect and disconnect numbers.
+    Manage,
 }
 
 /// Why not: each a sentence with the next step. The status is the answer's.
@@ -104,13 +134,16 @@ pub enum Trouble {
     /// Right in itself, but not in the present state.
     #[error("{0}")]
     NotPossible(String),
+    /// Meta was asked, and something is wrong: what was looked at, and what to do.
+    #[error("{0}")]
+    Checked(String, Value),
     /// Not at the moment; the same may be asked again.
     #[error("{0}")]
     Unavailable(String),
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Read, Self::Act, Self::Events];
+    pub const ALL: [Self; 4] = [Self::Read, Self::Act, Self::Events, Self::Manage];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -118,6 +151,7 @@ impl Scope {
             Self::Read => "read",
             Self::Act => "act",
             Self::Events => "events",
+            Self::Manage => "manage",
         }
     }
 

@@ -19,6 +19,8 @@ mod icons;
 mod listen;
 /// Pages are told of changes.
 mod live;
+/// WhatsApp numbers: connect, check, disconnect.
+mod numbers;
 /// The pages for people.
 mod pages;
 /// Passwords and secrets that are shown once.
@@ -37,7 +39,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
-pub use desk::{Answer, Deed, Desk, Filter, Keys, Question, Scope, Trouble, Who};
+pub use desk::{Answer, Deed, Desk, Filter, Keys, NewConnection, Question, Scope, Trouble, Who};
 pub use entry::SESSION;
 pub use front::Front;
 pub use health::{Health, health_routes};
@@ -54,6 +56,7 @@ pub fn front_routes(front: Arc<Front>) -> Router {
     pages::page_routes()
         .merge(entry::entry_routes())
         .merge(api::api_routes())
+        .merge(numbers::number_routes())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&front), guard::guard))
         .with_state(front)

@@ -11,6 +11,8 @@ mod act;
 mod checksum;
 /// Commands on their way to the broker.
 mod commands;
+/// Numbers that were connected on the page.
+mod connections;
 /// What may leave now, and the digest of many.
 mod due;
 /// Webhook bodies, and the replies in them.
@@ -47,6 +49,7 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
+pub use connections::KeptConnection;
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};

@@ -134,6 +134,9 @@ impl Store {
             "templates": self.rows("SELECT name, language, status, category, parameters FROM template WHERE connection = ?1
                  ORDER BY name, language LIMIT 200", &[&connection])?,
             "notices": self.rows("SELECT at, severity, text FROM notice WHERE connection = ?1 ORDER BY id DESC LIMIT 10", &[&connection])?,
+            "waiting": self.number("SELECT count(*) FROM message WHERE connection = ?1
+                 AND state IN ('queued', 'sending', 'unknown', 'held')", &[&connection])?,
+            "webhook_at": self.row("SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1", &[])?.map(|mut row| row["received_at"].take()),
             "last_attempt": self.row("SELECT at.started_at, at.outcome, at.http_status, at.code FROM attempt at JOIN message m
                  ON m.id = at.message WHERE m.connection = ?1 AND m.id >= (SELECT max(id) FROM message) - 1000
                  ORDER BY at.message DESC, at.number DESC LIMIT 1", &[&connection])?,

@@ -1,0 +1,12 @@
+-- Version 3: numbers that were connected on the page or through the API.
+
+CREATE TABLE connection (
+    name TEXT PRIMARY KEY,
+    phone_number_id TEXT NOT NULL,
+    business_account_id TEXT NOT NULL,
+    api_url TEXT NOT NULL,
+    api_version TEXT NOT NULL,
+    messages_per_second INTEGER NOT NULL,
+    sealed BLOB,                        -- its secrets (config/seal.rs); NULL: it is disconnected, and its history stays
+    changed_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
