@@ -22,6 +22,7 @@ use rusqlite::{Connection, ffi};
 
 use crate::Violation;
 use crate::gateway::{Gateway, LOOK_EVERY, Out, Sabotage};
+use crate::tasks::still;
 
 /// `store::thread`: as many jobs share a commit.
 const GROUP_MAX: u64 = 32;
@@ -123,7 +124,7 @@ impl Gateway {
                 self.is_accepting = false;
                 self.outbox_told |= messages > 0;
                 if self.stopping.is_none() {
-                    let effects = self.intake.handle(Intake::Committed(batch));
+                    let effects = self.intake.handle(Intake::Committed(batch), still());
                     self.acknowledge(effects);
                 }
             }
@@ -285,12 +286,12 @@ fn take(
                     read.messages = true;
                     read_on(store, contact, *message, now)?;
                 }
-                // Nobody in this shop writes STOP.
-                Outcome::Consent { .. } | Outcome::Nothing { .. } => {}
+                // Nobody in this shop writes STOP, and no rule here has alerts with a life.
+                Outcome::Consent { .. } | Outcome::Note { .. } | Outcome::Nothing { .. } => {}
             }
             store.keep_reply(id, &reply, &outcome, now)
         }
-        Inbound::Notice(_) | Inbound::Ignored(_) => Ok(()),
+        Inbound::Notice(_) | Inbound::Moved(_) | Inbound::Ignored(_) => Ok(()),
     }
 }
 

@@ -115,7 +115,7 @@ impl Inner {
             Question::Try { topic, payload, content_type } => {
                 check_event(&topic, &payload)?;
                 let event = event(Source::Cli, topic, payload, content_type, Identity::None);
-                Ok(trial::as_json(&self.shared.config, &self.judge.decide(event)))
+                Ok(trial::tried(&self.shared.config, &self.judge, event))
             }
             Question::Usage => Ok(facts::usage(self.store(Store::usage).await?)),
             Question::Tokens => Ok(self.store(Store::tokens).await?.into()),
@@ -303,7 +303,7 @@ fn listing(filter: &Filter) -> Result<Listing, Trouble> {
     let wrong = |words: &str| Trouble::Malformed(words.to_owned());
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
     let time = |text: &Option<String>| match filled(text) {
-        Some(text) => match Timestamp::parse(&text) {
+        Some(text) => match Timestamp::exact(&text) {
             Some(time) => Ok(Some(time.0)),
             None => Err(wrong("A time is written as 2026-11-21T14:03:00Z.")),
         },

@@ -1,18 +1,26 @@
 //! Broker notices: events to the intake, answers to the dispatch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::desk::Handed;
 use super::shared::Shared;
+use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
+use crate::store::Accepted;
+use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
+/// Notes taken together: a digest of a flood has some hundred receipts.
+const NOTES: u32 = 200;
+/// A notice that was missed is made up for after this time, and a clock that was set is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Whom to tell that an event is on disk.
 enum Waiting {
@@ -28,38 +36,76 @@ pub async fn run(
     mut handed: mpsc::Receiver<Handed>,
     to_dispatch: mpsc::Sender<dispatch::Input>,
 ) {
-    let mut intake: Intake<Waiting> = Intake::new(judge);
+    let watch = judge.watch();
+    let mut intake: Intake<Waiting> = Intake::new(judge, watch);
+    let Some(kept) = shared.durably(crate::store::Store::kept).await else { return };
+    intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let mut events = Vec::new();
-        tokio::select! {
-            count = notices.recv_many(&mut batch, BATCH) => if count == 0 { return },
-            Some((event, poster)) = handed.recv() => events.push((event, Some(Waiting::Poster(poster)))),
-        }
-        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false }))
-            && shared.durably(crate::store::Store::free_packets).await.is_none()
-        {
-            return;
-        }
-        for notice in batch.drain(..) {
-            match notice {
-                Notice::Message { event, ack } => events.push((event, ack.map(Waiting::Broker))),
-                about @ (Notice::Connected { .. }
-                | Notice::Disconnected { .. }
-                | Notice::Published { .. }
-                | Notice::Refused { .. }) => tell(&shared, about, &to_dispatch).await,
+        let now = SystemClock.now();
+        let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
+        let woken = tokio::select! {
+            taken = notices.recv_many(&mut batch, BATCH) => match taken {
+                0 => return,
+                _ => false,
+            },
+            Some((event, poster)) = handed.recv() => {
+                events.push((event, Some(Waiting::Poster(poster))));
+                false
+            }
+            () = shared.alerts.notified() => true,
+            () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
+        };
+        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false })) {
+            intake.free_packets();
+            if shared.durably(crate::store::Store::free_packets).await.is_none() {
+                return;
             }
         }
-        if events.is_empty() {
-            continue;
-        }
-        shared.metrics.events.inc_by(events.len() as u64);
-        for effect in intake.handle(Input::Arrived(events)) {
+        let input = if woken {
+            let Some(input) = noted(&shared).await else { return };
+            input
+        } else {
+            arrived(&shared, &mut batch, &mut events, &to_dispatch).await;
+            if events.is_empty() {
+                continue;
+            }
+            Input::Arrived(events)
+        };
+        for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged
             }
         }
     }
+}
+
+async fn arrived(
+    shared: &Shared,
+    batch: &mut Vec<Notice>,
+    events: &mut Vec<(Event, Option<Waiting>)>,
+    to_dispatch: &mpsc::Sender<dispatch::Input>,
+) {
+    for notice in batch.drain(..) {
+        match notice {
+            Notice::Message { event, ack } => events.push((event, ack.map(Waiting::Broker))),
+            about @ (Notice::Connected { .. }
+            | Notice::Disconnected { .. }
+            | Notice::Published { .. }
+            | Notice::Refused { .. }) => tell(shared, about, to_dispatch).await,
+        }
+    }
+    shared.metrics.events.inc_by(events.len() as u64);
+}
+
+/// What receipts, taps and operators wrote down; without any it is just later.
+async fn noted(shared: &Shared) -> Option<Input<Waiting>> {
+    let notes = shared.durably(|store| store.notes(NOTES)).await?;
+    if notes.len() == NOTES as usize {
+        shared.alerts.notify_one(); // there may be more
+    }
+    Some(if notes.is_empty() { Input::Woke } else { Input::Noted(notes) })
 }
 
 async fn perform(
@@ -71,11 +117,15 @@ async fn perform(
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
-            for effect in intake.handle(Input::Committed(batch)) {
+            for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
                     acknowledge(link, token);
                 }
             }
+        }
+        Effect::Watched { effects, taken } => {
+            let accepted = shared.durably(move |store| store.watched(&effects, &taken)).await?;
+            wake(shared, &accepted);
         }
         Effect::Acknowledge(token) => acknowledge(link, token),
     }
@@ -98,11 +148,21 @@ async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
         }
     }
     let accepted = shared.durably(move |store| store.accept(&decisions)).await?;
-    shared.metrics.accepted(&accepted);
+    wake(shared, &accepted);
+    Some(())
+}
+
+fn wake(shared: &Shared, accepted: &Accepted) {
+    shared.metrics.accepted(accepted);
     if accepted.messages > 0 {
         shared.outbox.notify_one();
     }
-    Some(())
+    if accepted.commands > 0 {
+        shared.commands.notify_one();
+    }
+    if accepted.posts > 0 {
+        shared.posts.notify_one();
+    }
 }
 
 async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {

@@ -23,6 +23,8 @@ mod keys;
 mod media;
 /// Numbers for `/metrics`.
 mod metrics;
+/// Last resorts over HTTP.
+mod posting;
 /// The outbox's sender.
 mod sending;
 /// What all tasks share, and the one way to write.
@@ -46,7 +48,7 @@ use crate::alert::intake::Judge;
 use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
-use crate::http::{Front, View, code, front_routes, health_routes, serve, webhook_routes};
+use crate::http::{Front, Poster, View, code, front_routes, health_routes, serve, webhook_routes};
 use crate::mqtt;
 use crate::store::Store;
 use crate::time::SystemClock;
@@ -113,6 +115,8 @@ pub async fn run(
     let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
+    let poster = Poster::new().map_err(Fatal::Start)?;
+    let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
     let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
     let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
@@ -144,7 +148,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, housekeeping, catalogue, telling, watchdog] {
+    for task in [intake, dispatch, inbox, posting, housekeeping, catalogue, telling, watchdog] {
         task.abort();
     }
     thread.close().await;

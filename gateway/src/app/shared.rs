@@ -47,6 +47,10 @@ pub struct Shared {
     /// A command was stored.
     pub commands: Notify,
     connections: Mutex<Arc<Vec<Connection>>>,
+    /// Something is to be told to the alerts.
+    pub alerts: Notify,
+    /// Something is to be posted.
+    pub posts: Notify,
     state: Mutex<Condition>,
 }
 
@@ -90,6 +94,8 @@ impl Shared {
             notices,
             commands: Notify::new(),
             connections: Mutex::new(Arc::new(all)),
+            alerts: Notify::new(),
+            posts: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         }))
     }

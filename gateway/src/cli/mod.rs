@@ -1,5 +1,7 @@
 //! The commands: one file each. Exit codes are those of sysexits.h.
 
+/// Look at alerts, and decide about them.
+mod alerts;
 /// All problems of a configuration.
 mod check;
 /// Everything in one process, to see it work.
@@ -13,6 +15,8 @@ mod events;
 mod man;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
+/// Timed events with virtual time.
+mod replay;
 /// The daemon.
 mod run;
 /// A message by hand.
@@ -24,6 +28,8 @@ mod setup;
 mod simulator;
 /// What an event would lead to.
 mod r#try;
+/// The whole story of an alert or a message.
+mod why;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -59,6 +65,10 @@ enum Command {
     Send(send::Arguments),
     /// Look at the outbox, and decide about what is in it
     Outbox(outbox::Arguments),
+    /// Look at alerts, and decide about them
+    Alerts(alerts::Arguments),
+    /// Tell the whole story of an alert or a message
+    Why(why::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
@@ -111,6 +121,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Try(arguments) => r#try::run(&arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
+        Command::Alerts(arguments) => alerts::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),

@@ -1,8 +1,11 @@
 //! What a person meant by a tap or by words under an alert, and what follows.
 
+use crate::alert::life::Offer;
+use crate::alert::lifecycle::Ident;
 use crate::alert::render::read_button_id;
 use crate::alert::rule::{Action, Rule};
 use crate::alert::topic::Bindings;
+use crate::alert::watch::{Note, Person};
 use crate::command::authorise::may;
 use crate::command::consent::{Wish, Words};
 use crate::command::inbound::{Content, Reply};
@@ -50,6 +53,11 @@ pub enum Outcome {
     ReadOn {
         contact: ContactId,
         message: MessageId,
+    },
+    /// Somebody takes care of an alert, ends it, or wants to hear nothing of it for a while.
+    Note {
+        contact: ContactId,
+        note: Note,
     },
     /// Nothing is done; the reason is a sentence.
     Nothing {
@@ -114,6 +122,9 @@ pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Mem
     let Some(rule) = house.rules.iter().find(|rule| rule.name == known.rule) else {
         return nothing(Some(contact), "the rule of this alert is no longer in the configuration");
     };
+    if let Some(note) = offered(rule, &known, &wanted, contact) {
+        return Outcome::Note { contact: contact.id.clone(), note };
+    }
     let Some(action) = rule.actions.iter().find(|action| is_wanted(action, &wanted)) else {
         return nothing(Some(contact), "the alert has no action of this name");
     };
@@ -168,6 +179,21 @@ fn answered(reply: &Reply, memory: &dyn Memory) -> Result<(ContactId, Known), &'
     let (to, known) =
         memory.sent(wamid).ok_or("the message that it answers is not one of ours, or no longer kept")?;
     Ok((to, known.ok_or("the message that it answers is not an alert")?))
+}
+
+/// A button of ours, tapped or named.
+fn offered(rule: &Rule, known: &Known, wanted: &str, contact: &Contact) -> Option<Note> {
+    let life = rule.life.as_deref()?;
+    let named = |offer: &&Offer| offer.title().eq_ignore_ascii_case(wanted.trim());
+    let by_title = || life.offers.iter().find(named).copied();
+    let offer = Offer::of_button(wanted).or_else(by_title)?;
+    let alert = Ident::of(&rule.name, &life.key, &known.bindings);
+    let by = Person { name: contact.name.clone(), contact: Some(contact.id.clone()) };
+    Some(match offer {
+        Offer::Acknowledge => Note::Acknowledge { alert, by },
+        Offer::Resolve => Note::Resolve { alert, by },
+        Offer::Snooze(time) => Note::Snooze { alert, by, seconds: time.as_secs() },
+    })
 }
 
 fn has_action(rules: &[Rule], known: &Known, wanted: &str) -> bool {

@@ -3,10 +3,14 @@
 
 /// `[[connection]]`.
 mod connection;
+/// The keys that give alerts a life.
+mod life;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[site]`, `[http]`, `[mqtt]`, connections, people.
 mod read;
+/// Turns of a team.
+mod rota;
 /// `[[rule]]` and its actions.
 mod rules;
 /// Tokens from the page, for the disk.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::life;
 use super::section::{At, Section};
 use crate::alert::media::{Attachment, From, Kind};
 use crate::alert::message::{Media, Parameter, Template};
@@ -42,7 +43,9 @@ pub fn read(root: &Section, people: &People, connections: &[ConnectionName]) -> 
             }
         }
     }
-    rules.into_iter().map(|(rule, _)| rule).collect()
+    let mut rules: Vec<Rule> = rules.into_iter().map(|(rule, _)| rule).collect();
+    life::read_inhibitions(root, &mut rules);
+    rules
 }
 
 fn read_rule(
@@ -62,7 +65,7 @@ fn read_rule(
     let notify = read_notify(&section, people);
     let connection = read_connection(&section, connections);
     let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
-    let formats = ["auto", "json", "text", "number", "cbor", "postcard"];
+    let formats = ["auto", "json", "text", "number", "cbor", "postcard", "none"];
     let payload = section.word("payload", &formats, PayloadFormat::parse);
     let on_unknown = section.word("on_unknown", &["retry", "hold"], OnUnknown::parse);
     let expires = section.parsed("expires", duration);
@@ -70,6 +73,18 @@ fn read_rule(
     let actions = read_actions(&section, topic.as_ref());
     let attach = section.section("attach", "attach = { … }").and_then(read_attachment);
     let templates = read_templates(&section, attach.as_ref());
+    let context = life::Context { topic: topic.as_ref(), when: when.as_deref(), people };
+    let life = life::read(&section, &context);
+    if life.is_some() && attach.is_some() {
+        section.report(
+            section.offset(),
+            "`attach` goes with single events alone: take it away, or the keys that give alerts a life",
+        );
+    }
+    let buttons = actions.len() + life.as_ref().map_or(0, |life| life.offers.len());
+    if buttons > ACTIONS_MAX {
+        section.report(section.offset(), "WhatsApp shows at most nine actions and buttons together");
+    }
     section.finish();
     let (actions, places) = actions.into_iter().unzip();
     let rule = Rule {
@@ -87,11 +102,12 @@ fn read_rule(
         expires: expires.unwrap_or(EXPIRES),
         on_retained: on_retained.unwrap_or(false),
         actions,
+        life,
     };
     Some((rule, places))
 }
 
-fn compiled(
+pub fn compiled(
     section: &Section,
     key: &str,
     text: At<String>,
@@ -113,7 +129,12 @@ fn read_notify(section: &Section, people: &People) -> Option<Vec<String>> {
         section.report(section.offset(), "the rule tells nobody; list contacts or teams in `notify`");
         return None;
     }
-    for name in &notify {
+    Some(read_people_names(section, notify, people))
+}
+
+/// Ids of contacts and teams.
+pub fn read_people_names(section: &Section, names: Vec<At<String>>, people: &People) -> Vec<String> {
+    for name in &names {
         let known = people.knows(&name.value);
         if !known {
             section.report(
@@ -122,7 +143,7 @@ fn read_notify(section: &Section, people: &People) -> Option<Vec<String>> {
             );
         }
     }
-    Some(notify.into_iter().map(|name| name.value).collect())
+    names.into_iter().map(|name| name.value).collect()
 }
 
 fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {
@@ -255,6 +276,6 @@ fn is_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| format!("`{text}` is not a duration; write it as 90s, 5m, 2h or 7d"))
 }

@@ -1,5 +1,5 @@
-//! The only server. It knows no store and no Cloud API: what a request means is asked through [`Webhook`], [`Health`],
-//! [`Desk`] and [`Keys`], which the composition root provides.
+//! The only server, and the one request to other programs. It knows no store and no Cloud API: what a request means is asked
+//! through [`Webhook`], [`Health`], [`Desk`] and [`Keys`], which the composition root provides.
 
 /// The API for programs.
 mod api;
@@ -25,6 +25,8 @@ mod numbers;
 mod pages;
 /// Passwords and secrets that are shown once.
 mod password;
+/// The one request that goes out: an escalation's last resort.
+mod post;
 /// RFC 9457.
 mod problem;
 /// How often a password may be tried.
@@ -45,6 +47,7 @@ pub use front::Front;
 pub use health::{Health, health_routes};
 pub use listen::serve;
 pub use password::code;
+pub use post::Poster;
 pub use view::View;
 pub use webhook::{Handshake, Webhook, webhook_routes};
 

@@ -9,7 +9,12 @@ use crate::ids::{CommandId, Wamid};
 use crate::time::Timestamp;
 
 impl Store {
-    pub(super) fn insert_command(&self, reply: &Wamid, command: &NewCommand, now: Timestamp) -> Result<()> {
+    pub(super) fn insert_command(
+        &self,
+        reply: Option<&Wamid>,
+        command: &NewCommand,
+        now: Timestamp,
+    ) -> Result<()> {
         let sum = checksum::of(&[command.topic.as_bytes(), command.payload.as_bytes()]);
         self.sql
             .prepare_cached(
@@ -18,7 +23,7 @@ impl Store {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?8, ?10)",
             )?
             .execute(params![
-                reply.0,
+                reply.map(|reply| &reply.0),
                 command.contact.0,
                 command.alert.0,
                 command.action,

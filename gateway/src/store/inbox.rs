@@ -62,6 +62,7 @@ impl Store {
             Outcome::Consent { contact, wish: Wish::Stop } => (Some(contact), "stop", None),
             Outcome::Consent { contact, wish: Wish::Start } => (Some(contact), "start", None),
             Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),
+            Outcome::Note { contact, .. } => (Some(contact), "alert", None),
             Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason.as_str())),
         };
         self.sql.prepare_cached("INSERT INTO reply VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
@@ -77,7 +78,8 @@ impl Store {
             ],
         )?;
         match outcome {
-            Outcome::Command(command) => self.insert_command(&reply.wamid, command, now),
+            Outcome::Command(command) => self.insert_command(Some(&reply.wamid), command, now),
+            Outcome::Note { note, .. } => self.note(note, now),
             Outcome::Consent { .. } | Outcome::ReadOn { .. } | Outcome::Nothing { .. } => Ok(()),
         }
     }

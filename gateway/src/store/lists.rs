@@ -212,12 +212,12 @@ impl Store {
             wanted.and("a.id >= ?n", self.first_since("alert", "raised_at", since)?);
         }
         let sql = format!(
-            "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, e.topic, e.source,
-                 (SELECT json_extract(content, '$.text') FROM message WHERE alert = a.id LIMIT 1) AS text,
+            "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, a.state, a.key, e.topic, e.source,
+                 coalesce(a.text, (SELECT json_extract(content, '$.text') FROM message WHERE alert = a.id LIMIT 1)) AS text,
                  (SELECT json_group_object(state, n) FROM
                      (SELECT state, count(*) AS n FROM message WHERE alert = a.id GROUP BY state)) AS \"messages:json\",
                  (SELECT count(*) FROM command WHERE alert = a.id) AS commands
-             FROM alert a JOIN event e ON e.id = a.event WHERE {} ORDER BY a.id DESC LIMIT {}",
+             FROM alert a LEFT JOIN event e ON e.id = a.event WHERE {} ORDER BY a.id DESC LIMIT {}",
             wanted.sql(),
             listing.limit + 1
         );

@@ -7,6 +7,8 @@ mod accept;
 mod account;
 /// What people decide: retry, hold, cancel, a message by hand.
 mod act;
+/// Alerts that have a life: what the watch keeps, decides and is told.
+mod alerts;
 /// The first eight bytes of SHA-256 over a row's content.
 mod checksum;
 /// Commands on their way to the broker.
@@ -15,6 +17,9 @@ mod commands;
 mod connections;
 /// What may leave now, and the digest of many.
 mod due;
+/// Rows as lines of text, for tests.
+#[cfg(test)]
+mod dump;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.
@@ -31,6 +36,8 @@ mod open;
 mod outbox;
 /// What is learned of people.
 mod people;
+/// Last resorts over HTTP.
+mod posts;
 /// What WhatsApp reports of a message.
 mod receipts;
 /// The reserve on disk that a full disk is cleaned with.
@@ -49,10 +56,12 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
+pub use alerts::{AlertRow, AlertStory};
 pub use connections::KeptConnection;
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
+pub use posts::Post;
 pub use thread::{Gone, Handle, StoreThread};

@@ -50,13 +50,14 @@ impl Store {
 
     /// An alert with its event, its messages and the commands that it led to.
     pub fn whole_alert(&self, id: i64) -> Result<Option<Value>> {
-        let sql = "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, e.topic, e.source,
+        let sql = "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, a.state, a.key, a.reason, a.changed_at, e.topic, e.source,
                  e.received_at, substr(CAST(e.payload AS TEXT), 1, 4096) AS payload, e.payload_bytes
-             FROM alert a JOIN event e ON e.id = a.event WHERE a.id = ?1";
+             FROM alert a LEFT JOIN event e ON e.id = a.event WHERE a.id = ?1";
         let Some(mut story) = self.row(sql, &[&id])? else { return Ok(None) };
         let listing =
             Listing { alert: Some(id), direction: Some(Direction::Out), limit: 200, ..Listing::default() };
         story["messages"] = self.list_messages(&listing)?["items"].take();
+        story["records"] = self.alert_records(&story)?.into();
         story["commands"] = self
             .rows(
                 "SELECT c.id, c.contact, c.action, c.topic, c.payload, c.requested_at, c.state, c.changed_at, c.reason,
@@ -65,6 +66,22 @@ impl Store {
             )?
             .into();
         Ok(Some(story))
+    }
+
+    /// What was decided about it and why, from an hour before it fired to its end; only alerts with a life have that.
+    fn alert_records(&self, story: &Value) -> Result<Vec<Value>> {
+        let (Some(rule), Some(key)) = (story["rule"].as_str(), story["key"].as_str()) else {
+            return Ok(Vec::new());
+        };
+        let raised_at = story["raised_at"].as_i64().unwrap_or_default();
+        let until = match story["state"].as_str() {
+            Some("resolved") => story["changed_at"].as_i64().unwrap_or(i64::MAX),
+            Some(_) | None => i64::MAX,
+        };
+        self.rows(
+            "SELECT at, what FROM alert_record WHERE rule = ?1 AND key = ?2 AND at BETWEEN ?3 AND ?4 ORDER BY id LIMIT 500",
+            &[&rule, &key, &(raised_at - HOUR), &until],
+        )
     }
 
     /// What waits, the last 24 hours, what Meta told.

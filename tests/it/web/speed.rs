@@ -62,7 +62,7 @@ fn fill(sql: &rusqlite::Connection) {
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
          INSERT INTO event SELECT i, unixepoch() * 1000 - (100000 - i) * 60000, 'mqtt', 'site/bar/freezer/' || i % 50 || '/temperature',
              CAST('{\"celsius\": -12.5, \"battery\": 81}' AS BLOB), 34, NULL, 'alerted', NULL, x'00' FROM n;
-         INSERT INTO alert SELECT id, id, 'freezer', id % 3, '{\"area\":\"bar\",\"unit\":\"2\"}', NULL, received_at FROM event;
+         INSERT INTO alert (id, event, rule, severity, bindings, flaw, raised_at) SELECT id, id, 'freezer', id % 3, '{\"area\":\"bar\",\"unit\":\"2\"}', NULL, received_at FROM event;
          INSERT INTO message (id, connection, contact, address, alert, severity, content, on_unknown, created_at, expires_at, state,
                               changed_at, reason, attempts, mergeable, checksum)
              SELECT id, 'main', CASE WHEN id % 9999 = 0 THEN 'rare' ELSE 'nino' END, '+995555123456', id, severity,
