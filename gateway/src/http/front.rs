@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use super::desk::{Desk, Keys, Trouble, Who};
-use super::guard::{Caller, cookie};
+use super::guard::{Caller, Revision, cookie};
 use super::listen::Peer;
 use super::password::same;
 use super::throttle::Throttle;
@@ -79,7 +79,7 @@ impl Front {
     }
 
     pub fn page_with(&self, visit: &Visit, status: StatusCode, template: &str, mut data: Value) -> Response {
-        data["visit"] = json!({ "csrf": visit.caller.csrf(), "path": visit.path, "query": visit.query,
+        data["visit"] = json!({ "csrf": visit.caller.csrf(), "path": visit.path, "query": visit.query, "revision": visit.revision,
                                 "known": matches!(visit.caller, Caller::Page(_)) });
         self.view.render(visit.language, status, template, data)
     }
@@ -100,6 +100,7 @@ pub struct Visit {
     pub path: String,
     pub query: String,
     pub headers: HeaderMap,
+    revision: i64,
 }
 
 impl Visit {
@@ -121,6 +122,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.clone(),
+            revision: parts.extensions.get::<Revision>().map_or(0, |revision| revision.0),
         })
     }
 }

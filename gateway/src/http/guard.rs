@@ -73,6 +73,10 @@ impl Caller {
     }
 }
 
+/// How new the page is.
+#[derive(Debug, Clone, Copy)]
+pub struct Revision(pub i64);
+
 /// The layer around all routes of the page and the API.
 pub async fn guard(
     State(front): State<Arc<Front>>,
@@ -83,6 +87,10 @@ pub async fn guard(
     let (mut parts, body) = request.into_parts();
     let mut response = match admit(&front, address, &parts).await {
         Ok(caller) => {
+            if matches!(caller, Caller::Page(_)) && parts.method.is_safe() {
+                // Before the page is filled: what changes meanwhile is told by the first event of /live.
+                parts.extensions.insert(Revision(front.desk.revision().await.unwrap_or_default()));
+            }
             parts.extensions.insert(caller);
             let request = Request::from_parts(parts, body);
             match tokio::time::timeout(DEADLINE, next.run(request)).await {

@@ -46,7 +46,7 @@
   };
 
   const REST = 1500; // in a flood the page is asked for no more often than this, in milliseconds
-  let asked = 0, planned = null, first = true;
+  let asked = 0, planned = null, seen = document.body.dataset.revision;
   const refresh = async () => {
     planned = null;
     asked = Date.now();
@@ -55,6 +55,7 @@
       if (answer.redirected || !answer.ok) { location.reload(); return; }
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
       let changed = false;
+      seen = next.body.dataset.revision;
       for (const now of document.querySelectorAll("[data-live][id]")) {
         const other = next.getElementById(now.id);
         if (other && replace(now, other)) changed = true;
@@ -76,7 +77,7 @@
     source = new EventSource(address);
     source.addEventListener("open", () => lamp(true));
     source.addEventListener("error", () => lamp(false));
-    source.addEventListener("change", () => { if (first) first = false; else soon(); });
+    source.addEventListener("change", (event) => { if (event.data !== seen) soon(); });
   };
   // A page that nobody looks at holds no connection: there are 64, and Meta needs some.
   document.addEventListener("visibilitychange", () => {
