@@ -20,12 +20,16 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// Devices on wires and over the broker: each event once, each command answered.
+mod fleet;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
 /// Files that go with alerts.
 mod pictures;
+/// The example firmware on an emulated Cortex-M.
+mod qemu;
 /// An event becomes a message, a tap becomes a command.
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
@@ -42,3 +46,5 @@ mod web;
 mod webhook;
 /// Templates outside the 24 h window, digests, STOP.
 mod window;
+/// The device's end of a wire.
+mod wire;

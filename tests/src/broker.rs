@@ -121,11 +121,22 @@ impl Subscriber {
     /// Returns when the broker has granted the subscription.
     #[must_use]
     pub fn start(port: u16, filter: &str) -> Self {
+        Self::with(port, filter, &["-v"])
+    }
+
+    /// Payloads in hexadecimal.
+    #[must_use]
+    pub fn in_hex(port: u16, filter: &str) -> Self {
+        Self::with(port, filter, &["-F", "%t %x"])
+    }
+
+    fn with(port: u16, filter: &str, format: &[&str]) -> Self {
         // Into a pipe its reports would be held back until 4 KiB have come together.
         let mut process = Command::new(program("stdbuf"))
             .arg("-oL")
             .arg(program("mosquitto_sub"))
-            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", filter, "-v", "-d"])
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", filter, "-d"])
+            .args(format)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

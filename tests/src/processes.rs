@@ -23,6 +23,20 @@ fn binary() -> PathBuf {
     path
 }
 
+/// A program of `firmware-bridge/demo-device`, built by `firmware-bridge/check-targets` into the same target folder.
+#[must_use]
+pub fn firmware(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    let target = test.ancestors().nth(3).expect("target/PROFILE/deps/test");
+    let path = target.join("bare/thumbv6m-none-eabi/release").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run firmware-bridge/check-targets first, or tests/run",
+        path.display()
+    );
+    path
+}
+
 /// What runs as the gateway: the program above, or the command in `BELLWIRE_GATEWAY`, for example an emulator and a program
 /// for another processor (tests/cross). The simulator is always ours: programs for devices have none.
 #[must_use]

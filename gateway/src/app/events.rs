@@ -1,15 +1,16 @@
-//! Broker notices: events to the intake, answers to the dispatch.
+//! Broker notices and devices' events: events to the intake, answers to the dispatch, letters to the fleet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::desk::Handed;
+use super::devices::{self, Letter};
 use super::shared::Shared;
 use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
+use crate::device;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
 use crate::store::Accepted;
@@ -22,20 +23,27 @@ const NOTES: u32 = 200;
 /// A notice that was missed is made up for after this time, and a clock that was set is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+/// An event on its way to the intake, of a device or by HTTP, and whom to tell that it is on disk.
+pub type Handed = (Event, oneshot::Sender<()>);
+
+/// What comes in and goes on here.
+#[derive(Debug)]
+pub struct Doors {
+    pub notices: mpsc::Receiver<Notice>,
+    pub handed: mpsc::Receiver<Handed>,
+    pub to_dispatch: mpsc::Sender<dispatch::Input>,
+    /// Devices' messages over the broker, for the fleet.
+    pub letters: mpsc::Sender<Letter>,
+}
+
 /// Whom to tell that an event is on disk.
 enum Waiting {
     Broker(AckToken),
-    Poster(oneshot::Sender<()>),
+    /// The fleet, or whoever posted it.
+    Handed(oneshot::Sender<()>),
 }
 
-pub async fn run(
-    shared: Arc<Shared>,
-    judge: Judge,
-    link: Link,
-    mut notices: mpsc::Receiver<Notice>,
-    mut handed: mpsc::Receiver<Handed>,
-    to_dispatch: mpsc::Sender<dispatch::Input>,
-) {
+pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors) {
     let watch = judge.watch();
     let mut intake: Intake<Waiting> = Intake::new(judge, watch);
     let Some(kept) = shared.durably(crate::store::Store::kept).await else { return };
@@ -46,12 +54,12 @@ pub async fn run(
         let now = SystemClock.now();
         let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
         let woken = tokio::select! {
-            taken = notices.recv_many(&mut batch, BATCH) => match taken {
+            taken = doors.notices.recv_many(&mut batch, BATCH) => match taken {
                 0 => return,
                 _ => false,
             },
-            Some((event, poster)) = handed.recv() => {
-                events.push((event, Some(Waiting::Poster(poster))));
+            Some((event, told)) = doors.handed.recv() => {
+                events.push((event, Some(Waiting::Handed(told))));
                 false
             }
             () = shared.alerts.notified() => true,
@@ -67,7 +75,7 @@ pub async fn run(
             let Some(input) = noted(&shared).await else { return };
             input
         } else {
-            arrived(&shared, &mut batch, &mut events, &to_dispatch).await;
+            arrived(&shared, &link, &mut doors, &mut batch, &mut events).await;
             if events.is_empty() {
                 continue;
             }
@@ -83,17 +91,32 @@ pub async fn run(
 
 async fn arrived(
     shared: &Shared,
+    link: &Link,
+    doors: &mut Doors,
     batch: &mut Vec<Notice>,
     events: &mut Vec<(Event, Option<Waiting>)>,
-    to_dispatch: &mpsc::Sender<dispatch::Input>,
 ) {
+    while events.len() < BATCH
+        && let Ok((event, told)) = doors.handed.try_recv()
+    {
+        events.push((event, Some(Waiting::Handed(told))));
+    }
     for notice in batch.drain(..) {
         match notice {
-            Notice::Message { event, ack } => events.push((event, ack.map(Waiting::Broker))),
+            Notice::Message { event, ack } => match Letter::read(&event) {
+                None => events.push((event, ack.map(Waiting::Broker))),
+                Some(letter) => {
+                    if !event.retained {
+                        devices::post(shared, &doors.letters, letter);
+                    }
+                    // The broker may forget it: the device keeps it until our own acknowledgement.
+                    ack.into_iter().for_each(|ack| link.ack(ack));
+                }
+            },
             about @ (Notice::Connected { .. }
             | Notice::Disconnected { .. }
             | Notice::Published { .. }
-            | Notice::Refused { .. }) => tell(shared, about, to_dispatch).await,
+            | Notice::Refused { .. }) => tell(shared, about, &doors.to_dispatch).await,
         }
     }
     shared.metrics.events.inc_by(events.len() as u64);
@@ -135,7 +158,7 @@ async fn perform(
 fn acknowledge(link: &Link, waiting: Waiting) {
     match waiting {
         Waiting::Broker(token) => link.ack(token),
-        Waiting::Poster(poster) => drop(poster.send(())), // whoever posted it may have gone; the event is ours all the same
+        Waiting::Handed(told) => drop(told.send(())), // whoever handed it in may have gone; the event is ours all the same
     }
 }
 
@@ -182,6 +205,11 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
             dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
         }
         Notice::Refused { filter, reason } => {
+            let is_ours = device::topic::filters().any(|ours| ours == filter);
+            if is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == filter) {
+                tracing::warn!(filter, reason, "the broker refused us this; devices cannot come over it");
+                return; // serial lines and plain MQTT need no such right
+            }
             tracing::error!(
                 filter,
                 reason,

@@ -7,6 +7,8 @@ mod check;
 /// Everything in one process, to see it work.
 #[cfg(feature = "demo")]
 mod demo;
+/// The devices that speak to this gateway.
+mod devices;
 /// What keeps it from working.
 mod doctor;
 /// What came in and was kept or counted.
@@ -71,6 +73,8 @@ enum Command {
     Why(why::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),
+    /// Show the devices that speak to this gateway, and what they were told
+    Devices(devices::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -124,6 +128,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Alerts(arguments) => alerts::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "demo")]

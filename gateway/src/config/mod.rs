@@ -3,6 +3,8 @@
 
 /// `[[connection]]`.
 mod connection;
+/// `[[serial]]`, and actions that command a device.
+mod devices;
 /// The keys that give alerts a life.
 mod life;
 /// What is wrong, where, and what to do.
@@ -23,6 +25,7 @@ mod section;
 mod tests;
 
 pub use connection::{api_url, api_version, digits};
+pub use devices::Serial;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
 pub use rules::FIRST_CONNECTION;
@@ -45,6 +48,7 @@ pub struct Config {
     pub site: Site,
     pub http: Http,
     pub mqtt: Mqtt,
+    pub serial: Vec<Serial>,
     pub connections: Vec<Connection>,
     pub people: People,
     pub rules: Vec<Rule>,

@@ -5,6 +5,7 @@ use rusqlite::{Result, params};
 use super::{Store, checksum};
 use crate::command::dispatch::{Change, Waiting};
 use crate::command::reply::NewCommand;
+use crate::device::topic;
 use crate::ids::{CommandId, Wamid};
 use crate::time::Timestamp;
 
@@ -19,8 +20,8 @@ impl Store {
         self.sql
             .prepare_cached(
                 "INSERT INTO command (reply, contact, alert, action, topic, payload, retain, requested_at, expires_at,
-                                      state, changed_at, checksum)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?8, ?10)",
+                                      state, changed_at, checksum, device)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?8, ?10, ?11)",
             )?
             .execute(params![
                 reply.map(|reply| &reply.0),
@@ -32,7 +33,8 @@ impl Store {
                 command.retain,
                 now.0,
                 command.expires_at.0,
-                sum
+                sum,
+                topic::read_command(&command.topic).map(|(device, _)| device)
             ])
             .map(drop)
     }
@@ -43,7 +45,7 @@ impl Store {
             .sql
             .prepare_cached(
                 "SELECT id, topic, payload, retain, expires_at, contact, checksum FROM command
-                 WHERE state = 'queued' ORDER BY id LIMIT ?1",
+                 WHERE state = 'queued' AND device IS NULL ORDER BY id LIMIT ?1",
             )?
             .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                 let waiting = Waiting {

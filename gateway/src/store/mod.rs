@@ -15,6 +15,8 @@ mod checksum;
 mod commands;
 /// Numbers that were connected on the page.
 mod connections;
+/// Devices: their position, their commands, what they said.
+mod devices;
 /// What may leave now, and the digest of many.
 mod due;
 /// Rows as lines of text, for tests.
@@ -58,6 +60,7 @@ pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
 pub use connections::KeptConnection;
+pub use devices::{DeviceCommandRow, DeviceRow};
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
