@@ -12,6 +12,7 @@ pub mod device;
 pub mod doctor;
 pub mod http;
 pub mod ids;
+pub mod log;
 pub mod mqtt;
 pub mod serial;
 pub mod setup;

@@ -85,7 +85,7 @@ fn each_library_has_one_place() {
         };
         only("rusqlite::", &["store", "app", "cli"]);
         only("rusqlite::Connection", &["store"]);
-        only("rumqttc", &["mqtt", "demo", "cli"]);
+        only("rumqttc", &["mqtt", "demo", "log"]);
         only("serial2", &["serial"]);
         only("jiff::Timestamp", &["time"]);
         only("fastrand", &["chance"]);

@@ -20,8 +20,12 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// Forty faults.
+mod faults;
 /// Devices on wires and over the broker: each event once, each command answered.
 mod fleet;
+/// A person is forgotten when they ask.
+mod forget;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.

@@ -24,7 +24,7 @@ const PAGES_MAX: usize = 60;
 pub async fn run(shared: Arc<Shared>, client: Client) {
     loop {
         let mut pause = READ_EVERY;
-        for connection in shared.connections().iter() {
+        for connection in shared.live().connections.iter() {
             match read(&client, connection).await {
                 Ok(None) => {}
                 Ok(Some(templates)) => {

@@ -140,7 +140,8 @@ impl Inner {
                 "{name} stands in the configuration file: change it there, or take another name."
             )));
         }
-        let all = self.shared.connections();
+        let live = self.shared.live();
+        let all = &live.connections;
         let before = all.iter().find(|known| known.name.0 == name);
         if before.is_none() && all.len() >= CONNECTIONS_MAX {
             return Err(Trouble::NotPossible("There are 16 numbers already; delete one.".into()));
@@ -251,8 +252,8 @@ impl Inner {
 
     /// Asks Meta now: token, scopes, number, quality, tier, subscription.
     pub(super) async fn check(&self, name: &str) -> Result<Value, Trouble> {
-        let all = self.shared.connections();
-        let Some(connection) = all.iter().find(|known| known.name.0 == name) else {
+        let live = self.shared.live();
+        let Some(connection) = live.connections.iter().find(|known| known.name.0 == name) else {
             return Err(Trouble::NotFound(format!("There is no connection {name}.")));
         };
         let checks = json!(examine_account(connection, &self.client).await);

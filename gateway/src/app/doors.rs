@@ -30,7 +30,7 @@ impl MetasDoor {
                 .inspect_err(|error| tracing::error!(%error, "a secret cannot be read"))
                 .ok()
         };
-        self.0.connections().iter().filter_map(read).collect()
+        self.0.live().connections.iter().filter_map(read).collect()
     }
 }
 

@@ -17,7 +17,8 @@ pub fn overview(
 ) -> std::result::Result<Value, Trouble> {
     found["obstacles"] = shared.obstacles().into();
     found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
-    found["connections"] = shared.connections().iter().map(|connection| connection.name.0.clone()).collect();
+    found["connections"] =
+        shared.live().connections.iter().map(|connection| connection.name.0.clone()).collect();
     found["rules"] = shared.config.rules.len().into();
     found["contacts"] = shared.config.people.contacts.len().into();
     found["usage"] = usage_rows(usage);
@@ -88,7 +89,7 @@ fn usage_rows(rows: impl Iterator<Item = UsageRow>) -> Value {
 
 pub fn connections(shared: &Shared, store: &Store) -> Result<Value> {
     let (mut all, kept) = (Vec::new(), store.kept_connections()?);
-    for one in shared.connections().iter() {
+    for one in shared.live().connections.iter() {
         all.push(one_connection(shared, store, one)?);
     }
     for gone in kept.iter().filter(|kept| kept.sealed.is_none()) {
@@ -98,8 +99,8 @@ pub fn connections(shared: &Shared, store: &Store) -> Result<Value> {
 }
 
 pub fn connection(shared: &Shared, store: &Store, name: &str) -> Result<Option<Value>> {
-    let all = shared.connections();
-    if let Some(one) = all.iter().find(|connection| connection.name.0 == name) {
+    let live = shared.live();
+    if let Some(one) = live.connections.iter().find(|connection| connection.name.0 == name) {
         return one_connection(shared, store, one).map(Some);
     }
     store.kept_connection(name)?.map(|gone| disconnected(store, &gone)).transpose()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::owner::{self, Told, lane};
 use super::shared::Shared;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
@@ -38,10 +39,8 @@ struct Read {
 pub async fn run(shared: Arc<Shared>) {
     loop {
         loop {
-            let (config, connections) = (Arc::clone(&shared.config), shared.connections());
-            let Some(read) = shared.durably(move |store| next(store, &config, &connections)).await else {
-                return;
-            };
+            let config = shared.live();
+            let Some(read) = shared.durably(move |store| next(store, &config)).await else { return };
             let Some(read) = read else { break };
             if read.commands > 0 {
                 shared.commands.notify_one();
@@ -64,9 +63,9 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-fn next(store: &Store, config: &Config, connections: &[Connection]) -> rusqlite::Result<Option<Read>> {
+fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
     let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
-    let mut desk = Desk { store, config, connections, id, now: SystemClock.now(), read: Read::default() };
+    let mut desk = Desk { store, config, id, now: SystemClock.now(), read: Read::default() };
     for inbound in inbound::read(&body) {
         desk.take(inbound)?;
     }
@@ -84,7 +83,6 @@ fn next(store: &Store, config: &Config, connections: &[Connection]) -> rusqlite:
 struct Desk<'a> {
     store: &'a Store,
     config: &'a Config,
-    connections: &'a [Connection],
     id: InboxId,
     now: Timestamp,
     read: Read,
@@ -117,7 +115,8 @@ impl<'a> Desk<'a> {
 
     fn answer(&mut self, reply: &Reply) -> rusqlite::Result<()> {
         let sender = self.sender(reply)?;
-        let over = self.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
+        let over =
+            self.config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
         let lane = sender.zip(over).map(|(contact, connection)| lane(connection, contact));
         if let Some((contact, user_id)) = sender.zip(reply.user_id.as_deref())
             && self.store.identify(&contact.id, user_id)? == Identity::Changed
@@ -264,7 +263,7 @@ impl<'a> Desk<'a> {
             (Some(ours), Some(theirs)) => ours == theirs,
             (_, _) => true, // who does not say which account it has hears of all
         };
-        for connection in self.connections.iter().filter(concerns) {
+        for connection in self.config.connections.iter().filter(concerns) {
             match &notice.template {
                 Some((name, language, TemplateNews::Status(status))) => {
                     self.store.template_status(&connection.name, name, language, status, self.now)?;
@@ -278,29 +277,14 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// From a warning on the owner gets a message, over another number if there is one: this one may be what is wrong.
     fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
-        if !self.store.keep_notice(about, notice, self.now)? {
-            return Ok(());
+        let told = owner::write(self.store, self.config, about, notice, self.now)?;
+        if told != Told::Before {
+            self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
         }
-        self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
-        if notice.severity < Severity::Warning {
-            return Ok(());
-        }
-        let config = self.config;
-        let other = self.connections.iter().find(|connection| connection.name != *about);
-        let Some(over) = other.or(self.connections.first()) else { return Ok(()) };
-        for contact in config.people.resolve(&config.site.owner) {
-            let text = format!("⚙ {}, WhatsApp number {about}: {}", config.site.name, notice.text);
-            self.store.compose(&lane(over, contact), &contact.to, &Content::text(text), self.now)?;
-            self.read.messages = true;
-        }
+        self.read.messages |= told == Told::Written;
         Ok(())
     }
-}
-
-fn lane(connection: &Connection, contact: &Contact) -> Lane {
-    Lane { connection: connection.name.clone(), contact: contact.id.clone() }
 }
 
 /// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.

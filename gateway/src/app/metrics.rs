@@ -25,6 +25,7 @@ pub struct Metrics {
     webhooks: Family<Labels, Counter>,
     commands: Family<Labels, Counter>,
     messages: Family<Labels, Gauge>,
+    lines_dropped: Gauge,
     device_messages: Family<Labels, Counter>,
     serial: Family<Labels, Gauge>,
 }
@@ -41,6 +42,7 @@ impl Metrics {
             webhooks: Family::default(),
             commands: Family::default(),
             messages: Family::default(),
+            lines_dropped: Gauge::default(),
             device_messages: Family::default(),
             serial: Family::default(),
         };
@@ -61,6 +63,11 @@ impl Metrics {
         registry.register("bellwire_webhooks", "Webhook posts by answer", metrics.webhooks.clone());
         registry.register("bellwire_commands", "Commands by outcome", metrics.commands.clone());
         registry.register("bellwire_outbox_messages", "Messages by state", metrics.messages.clone());
+        registry.register(
+            "bellwire_log_lines_dropped",
+            "Log lines that the journal did not take in time",
+            metrics.lines_dropped.clone(),
+        );
         registry.register(
             "bellwire_device_messages",
             "Messages of devices by line: of which kind they were, or why they led to nothing",
@@ -111,6 +118,7 @@ impl Metrics {
 
     /// The text format; message counts are read from the outbox at the time of asking.
     pub fn text(&self, counts: &[(String, i64)]) -> String {
+        self.lines_dropped.set(i64::try_from(crate::log::dropped()).unwrap_or(i64::MAX));
         self.messages.clear();
         for (state, count) in counts {
             self.messages.get_or_create(&vec![("state", state.clone())]).set(*count);

@@ -25,6 +25,8 @@ mod keys;
 mod media;
 /// Numbers for `/metrics`.
 mod metrics;
+/// What the owner should know.
+mod owner;
 /// Last resorts over HTTP.
 mod posting;
 /// The outbox's sender.
@@ -100,10 +102,12 @@ pub async fn run(
     listeners: Listeners,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fatal> {
+    let findings = store.findings().to_vec();
     let (handle, thread) = store_thread(store)?;
     let config = Arc::new(config);
     let (notices, to_tell) = mpsc::channel(NOTICES);
     let shared = Shared::new(handle, Arc::clone(&config), notices).await?;
+    owner::report(&shared, findings).await;
     let (stopping, stopped) = watch::channel(false);
 
     let settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;

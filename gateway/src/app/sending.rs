@@ -136,8 +136,8 @@ impl Task {
 
 async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
     let name = &due.lane.connection;
-    let all = shared.connections();
-    let Some(connection) = all.iter().find(|connection| connection.name == *name) else {
+    let live = shared.live();
+    let Some(connection) = live.connections.iter().find(|connection| connection.name == *name) else {
         return Answer::Offline(format!(
             "the number `{name}` is not connected; connect it on the page under Setup, or in the configuration"
         ));

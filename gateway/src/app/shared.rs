@@ -46,7 +46,8 @@ pub struct Shared {
     pub notices: mpsc::Sender<String>,
     /// A command was stored.
     pub commands: Notify,
-    connections: Mutex<Arc<Vec<Connection>>>,
+    /// The configuration with the numbers that were connected on the page.
+    live: Mutex<Arc<Config>>,
     /// So that one of those may be for a device.
     pub device_commands: Notify,
     /// Something is to be told to the alerts.
@@ -85,6 +86,7 @@ impl Shared {
             );
         }
         let broker = Some("the broker is not connected yet".to_owned());
+        let live = Config { connections: all, ..(*config).clone() };
         Ok(Arc::new(Self {
             store,
             config,
@@ -95,7 +97,7 @@ impl Shared {
             inbox: Notify::new(),
             notices,
             commands: Notify::new(),
-            connections: Mutex::new(Arc::new(all)),
+            live: Mutex::new(Arc::new(live)),
             device_commands: Notify::new(),
             alerts: Notify::new(),
             posts: Notify::new(),
@@ -106,16 +108,17 @@ impl Shared {
     /// Messages a second over each connection.
     pub fn rates(&self) -> BTreeMap<ConnectionName, u32> {
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
-        self.connections().iter().map(rate).collect()
+        self.live().connections.iter().map(rate).collect()
     }
 
-    /// All numbers, those of the configuration first.
-    pub fn connections(&self) -> Arc<Vec<Connection>> {
-        Arc::clone(&self.connections.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The configuration with all numbers, also those that were connected on the page.
+    pub fn live(&self) -> Arc<Config> {
+        Arc::clone(&self.live.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn set_connections(&self, all: Vec<Connection>) {
-        *self.connections.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
+    pub fn set_connections(&self, connections: Vec<Connection>) {
+        let live = Config { connections, ..(*self.config).clone() };
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
     }
 
     /// What the owner should know: to the log, and to whoever listens at the broker.

@@ -4,6 +4,8 @@
 mod alerts;
 /// All problems of a configuration.
 mod check;
+/// What is known of people, and how it goes.
+mod contact;
 /// Everything in one process, to see it work.
 #[cfg(feature = "demo")]
 mod demo;
@@ -28,6 +30,8 @@ mod setup;
 /// The simulated Cloud API.
 #[cfg(feature = "demo")]
 mod simulator;
+/// How things stand.
+mod status;
 /// What an event would lead to.
 mod r#try;
 /// The whole story of an alert or a message.
@@ -73,6 +77,10 @@ enum Command {
     Why(why::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),
+    /// Numbers, what waits, what Meta says, what it costs
+    Status(status::Arguments),
+    /// People: list, export, erase, accept
+    Contact(contact::Arguments),
     /// Show the devices that speak to this gateway, and what they were told
     Devices(devices::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
@@ -128,6 +136,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Alerts(arguments) => alerts::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Contact(arguments) => contact::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),

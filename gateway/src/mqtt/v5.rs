@@ -66,6 +66,8 @@ impl Mouth for Mouth5 {
         let filter = |filter: &String| SubscribeFilter {
             // Retained messages come with a new subscription, not with each connection (RELIABILITY F25).
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
+            // What we publish ourselves never comes back as an event (MQTT 5, 3.8.3.1; RELIABILITY F30).
+            nolocal: true,
             // Kept as published, so that a state can be told from an event.
             preserve_retain: false,
             ..SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce)

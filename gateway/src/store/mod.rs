@@ -22,6 +22,8 @@ mod due;
 /// Rows as lines of text, for tests.
 #[cfg(test)]
 mod dump;
+/// What is kept of a person, and how it goes.
+mod erase;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.
@@ -30,6 +32,8 @@ mod keys;
 mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// How far the newest commit went, in a file of its own.
+mod mark;
 /// Files that came with events.
 mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
@@ -48,6 +52,8 @@ mod reserve;
 mod retention;
 /// Rows as JSON.
 mod rows;
+/// A damaged database is set aside, and what can be read is taken over.
+mod salvage;
 /// One alert's or message's whole story, and the summaries of the first page.
 mod summary;
 /// The thread that owns the connection and commits in groups.

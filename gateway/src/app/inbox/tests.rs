@@ -90,12 +90,7 @@ impl Site {
 
     fn take(&self, body: &[u8]) {
         self.store.transaction(|store| store.keep_webhook(body, SystemClock.now())).expect("kept");
-        while self
-            .store
-            .transaction(|store| next(store, &self.config, &self.config.connections))
-            .expect("read")
-            .is_some()
-        {}
+        while self.store.transaction(|store| next(store, &self.config)).expect("read").is_some() {}
     }
 
     /// What webhooks may change, by table.
