@@ -7,6 +7,8 @@ mod catalogue;
 mod commands;
 /// Numbers of the file and of the page.
 pub mod connections;
+/// What somebody decides about an alert.
+mod decisions;
 /// What pages and API ask.
 mod desk;
 /// Devices, over serial ports and the broker.

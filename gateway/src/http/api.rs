@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::desk::{Deed, Filter, Question, Scope};
+use super::desk::{AlertDeed, Deed, Filter, Question, Scope};
 use super::front::{Front, Visit};
 use super::problem::problem;
 use crate::time::Timestamp;
@@ -29,6 +29,9 @@ pub fn api_routes() -> Router<Arc<Front>> {
         .route("/api/outbox/{id}/{deed}", post(decide))
         .route("/api/alerts", get(alerts))
         .route("/api/alerts/{id}", get(alert))
+        .route("/api/alerts/{id}/{deed}", post(decide_alert))
+        .route("/api/devices", get(|front: Desk, visit: Visit| answer(front, visit, Question::Devices)))
+        .route("/api/devices/{id}", get(device))
         .route("/api/commands", get(commands))
         .route("/api/audit", get(audit))
         .route("/api/contacts", get(|front: Desk, visit: Visit| answer(front, visit, Question::Contacts)))
@@ -91,6 +94,10 @@ async fn alert(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
     numbered(front, visit, &id, Question::Alert).await
 }
 
+async fn device(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    answer(front, visit, Question::Device(id)).await
+}
+
 async fn contact(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
     answer(front, visit, Question::Contact(id)).await
 }
@@ -118,6 +125,25 @@ async fn decide(State(front): Desk, visit: Visit, Path((id, deed)): Path<(String
             );
         }
     };
+    act(&front, &visit, deed).await
+}
+
+async fn decide_alert(
+    State(front): Desk,
+    visit: Visit,
+    Path((id, deed)): Path<(String, String)>,
+) -> Response {
+    if let Err(refusal) = visit.caller.may(Scope::Act) {
+        return *refusal;
+    }
+    let (Ok(id), Some(deed)) = (id.parse(), AlertDeed::parse(&deed)) else {
+        let how = "an alert has a whole number, and can be taken: acknowledge, resolve, silence";
+        return problem(StatusCode::NOT_FOUND, how);
+    };
+    act(&front, &visit, Deed::Alert(id, deed)).await
+}
+
+async fn act(front: &Front, visit: &Visit, deed: Deed) -> Response {
     match front.desk.act(deed, visit.who()).await {
         Ok(mut done) => {
             times(&mut done);

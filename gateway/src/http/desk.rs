@@ -46,6 +46,8 @@ pub enum Question {
     Rules,
     Try { topic: String, payload: String, content_type: Option<String> },
     Usage,
+    Devices,
+    Device(String),
     Connections,
     Connection(String),
     Setup,
@@ -64,6 +66,7 @@ pub enum Deed {
         key: String,
     },
     RevokeToken(i64),
+    Alert(i64, AlertDeed),
     /// New, or with new values.
     Connect(Box<NewConnection>),
     /// Stops sending, wipes the token, keeps the history.
@@ -71,6 +74,35 @@ pub enum Deed {
     Forget(String),
     /// Asks Meta.
     Check(String),
+}
+
+/// What somebody decides about an alert that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlertDeed {
+    /// Somebody takes care.
+    Acknowledge,
+    /// It is over.
+    Resolve,
+    /// Nothing more of it for an hour.
+    Silence,
+}
+
+impl AlertDeed {
+    pub const ALL: [Self; 3] = [Self::Acknowledge, Self::Resolve, Self::Silence];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledge",
+            Self::Resolve => "resolve",
+            Self::Silence => "silence",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|deed| deed.as_str() == text)
+    }
 }
 
 /// A number to connect; what is left out stays as it was. Secrets go in here, and nothing brings them out again.

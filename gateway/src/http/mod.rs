@@ -41,7 +41,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
-pub use desk::{Answer, Deed, Desk, Filter, Keys, NewConnection, Question, Scope, Trouble, Who};
+pub use desk::{AlertDeed, Answer, Deed, Desk, Filter, Keys, NewConnection, Question, Scope, Trouble, Who};
 pub use entry::SESSION;
 pub use front::Front;
 pub use health::{Health, health_routes};

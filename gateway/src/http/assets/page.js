@@ -16,7 +16,12 @@
   });
 
   const bubbles = document.querySelector(".talk .bubbles");
-  const toEnd = () => { if (bubbles) bubbles.scrollTop = bubbles.scrollHeight; };
+  // A conversation begins at its end: in its own box on a desk, at the foot of the page on a phone.
+  const toEnd = () => {
+    if (!bubbles || new URLSearchParams(location.search).has("cursor")) return;
+    bubbles.scrollTop = bubbles.scrollHeight;
+    if (bubbles.scrollHeight <= bubbles.clientHeight) bubbles.lastElementChild?.scrollIntoView({ block: "end" });
+  };
   toEnd();
 
   const address = document.body.dataset.watch;
