@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::shared::Shared;
 use crate::config::{Connection, Secret, secret};
 use crate::http::{Handshake, Health, Webhook};
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::signature;
 
 /// Meta's door: secrets are read anew for each request, so that a rotated one works at once.
@@ -76,8 +76,12 @@ impl Health for Monitor {
     fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send>> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let counts = shared.store.run(crate::store::Store::counts).await.unwrap_or_default();
-            shared.metrics.text(&counts)
+            let asked = |store: &crate::store::Store| Ok((store.counts()?, store.oldest_waiting()?));
+            let (counts, oldest) = shared.store.run(asked).await.unwrap_or_default();
+            let waits = oldest.map_or(0, |at| Timestamp(at).until(SystemClock.now()).as_secs());
+            let wal = shared.config.site.state_directory.join("bellwire.db-wal");
+            let wal = wal.metadata().map_or(0, |metadata| metadata.len());
+            shared.metrics.text(&counts, i64::try_from(waits).unwrap_or(i64::MAX), wal)
         })
     }
 }

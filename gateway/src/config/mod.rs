@@ -72,6 +72,10 @@ pub struct Http {
     pub names: Vec<String>,
     /// The webhook's own door.
     pub webhook_listen: Option<SocketAddr>,
+    /// The door of `/metrics` for a monitor; without it they are for this machine alone.
+    pub metrics_listen: Option<SocketAddr>,
+    /// PEM chain and key: `listen` speaks TLS by itself.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Clone)]

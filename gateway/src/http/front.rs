@@ -96,6 +96,7 @@ impl Front {
 pub struct Visit {
     pub caller: Caller,
     pub address: IpAddr,
+    pub encrypted: bool,
     pub language: &'static str,
     pub path: String,
     pub query: String,
@@ -114,10 +115,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
         let caller = parts.extensions.get::<Caller>().cloned().ok_or(StatusCode::FORBIDDEN)?;
-        let Peer(address) = *parts.extensions.get::<Peer>().ok_or(StatusCode::FORBIDDEN)?;
+        let Peer { address, encrypted } = *parts.extensions.get::<Peer>().ok_or(StatusCode::FORBIDDEN)?;
         Ok(Self {
             caller,
             address,
+            encrypted,
             language: language(&parts.headers),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),

@@ -31,6 +31,8 @@ mod post;
 mod problem;
 /// How often a password may be tried.
 mod throttle;
+/// Certificates from files.
+mod tls;
 /// Templates, languages, files.
 mod view;
 /// `/webhook/whatsapp`: Meta's door.
@@ -44,10 +46,11 @@ use axum::extract::DefaultBodyLimit;
 pub use desk::{AlertDeed, Answer, Deed, Desk, Filter, Keys, NewConnection, Question, Scope, Trouble, Who};
 pub use entry::SESSION;
 pub use front::Front;
-pub use health::{Health, health_routes};
+pub use health::{Health, health_routes, metrics_routes};
 pub use listen::serve;
 pub use password::code;
 pub use post::Poster;
+pub use tls::Certificate;
 pub use view::View;
 pub use webhook::{Handshake, Webhook, webhook_routes};
 

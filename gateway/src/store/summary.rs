@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rusqlite::Result;
+use rusqlite::{OptionalExtension, Result};
 use serde_json::{Value, json};
 
 use super::Store;
@@ -135,6 +135,13 @@ impl Store {
             .iter()
             .filter_map(|row| Some((row["name"].as_str()?.to_owned(), row["n"].as_i64()?)))
             .collect())
+    }
+
+    /// When the oldest message that waits was written.
+    pub fn oldest_waiting(&self) -> Result<Option<i64>> {
+        let sql = "SELECT created_at FROM message WHERE id = (SELECT min(id) FROM message
+             WHERE state IN ('queued', 'sending', 'unknown', 'held'))";
+        self.sql.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()
     }
 
     /// Devices that speak our protocol, those that were heard last first.
