@@ -60,6 +60,8 @@ fn opened(kept: &KeptConnection, sealed: &[u8], state: &Path) -> Connection {
         api_url: kept.api_url.clone(),
         api_version: kept.api_version.clone(),
         messages_per_second: kept.messages_per_second,
+        mark_read: true,
+        budget: None,
     }
 }
 
@@ -178,6 +180,8 @@ impl Inner {
             api_url: api_url(&url).map_err(|how| wrong("api_url", how))?,
             api_version: api_version(&version).map_err(|how| wrong("api_version", how))?,
             messages_per_second: rate,
+            mark_read: before.is_none_or(|old| old.mark_read),
+            budget: before.and_then(|old| old.budget),
             name: ConnectionName(name),
         })
     }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::connection::read_connections;
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
-use super::{Config, Http, Mqtt, MqttTls, MqttVersion, Site, devices, life, rota, rules, secret_file};
+use super::{
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, devices, life, rota, rules, secret_file,
+};
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
@@ -78,11 +79,12 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let slug = site.as_ref().map(|site| slug(&site.name)).unwrap_or_default();
     let mqtt = mqtt.and_then(|section| read_mqtt(section, folder, &slug, wishes));
     let serial = devices::read(root, folder);
-    let connections = read_connections(root, folder, wishes);
+    let connections = connections::read(root, folder, wishes);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let rules = rules::read(root, &people, &names);
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
-    Some(Config { site: site?, http: http?, mqtt: mqtt?, serial, connections, people, rules, words })
+    let files = root.section("files", "[files]").map(connections::read_files).unwrap_or_default();
+    Some(Config { site: site?, http: http?, mqtt: mqtt?, serial, connections, people, rules, words, files })
 }
 
 /// Turns of a team are given in the site's time, and the site names people: so its zone is looked up first.
@@ -225,7 +227,7 @@ fn read_url(text: &str) -> Result<(bool, String, u16), &'static str> {
     if host.is_empty() { Err("the host is missing") } else { Ok((encrypted, host.to_owned(), port)) }
 }
 
-pub fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
+pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
     if wishes.without_secrets {
         return;
     }

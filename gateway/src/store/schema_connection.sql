@@ -1,4 +1,4 @@
--- Version 3: numbers that were connected on the page or through the API; what the first page shows at once.
+-- Version 4: numbers that were connected on the page or through the API; what the first page shows at once.
 
 CREATE TABLE connection (
     name TEXT PRIMARY KEY,
