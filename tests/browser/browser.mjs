@@ -58,7 +58,9 @@ export async function picture(page, name, options = {}) {
   await page.evaluate(() => document.activeElement?.blur());
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
-    await page.screenshot({ path: `${PICTURES}/${name}-${WIDTH}-${scheme}.png`, ...options });
+    // In a picture of the whole page the bar under the thumb belongs at its foot.
+    const style = options.fullPage ? "body { position: relative } @media (max-width: 899px) { .side { position: absolute !important } }" : "";
+    await page.screenshot({ path: `${PICTURES}/${name}-${WIDTH}-${scheme}.png`, style, ...options });
   }
 }
 
