@@ -21,8 +21,11 @@ const DISK_EVERY: u32 = 60;
 /// A month of a busy site with its write-ahead log (`bellwire doctor` asks for the same).
 const FREE_MIN_MB: u64 = 200;
 
-/// Looks again and again; ends with the intake.
+/// Looks again and again; ends with the intake, and at once where no rule asks for it.
 pub async fn watch(shared: Arc<Shared>, to_intake: mpsc::Sender<Handed>) {
+    if !shared.config.rules.iter().any(|rule| rule.topic.as_str().starts_with(OWN_TOPICS)) {
+        return;
+    }
     let mut told: BTreeMap<String, bool> = BTreeMap::new();
     let mut disk = None;
     for round in 0_u32.. {

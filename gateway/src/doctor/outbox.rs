@@ -17,6 +17,18 @@ const LOOK_AT: u32 = 500;
 /// Whether the daemon runs, and accepts.
 pub async fn examine_daemon(findings: &mut Findings, config: &Config, client: &Client) {
     let url = format!("http://{}/readyz", config.http.listen);
+    if config.http.tls.is_some() {
+        // Its certificate is for its name, not for this address: that it answers must do.
+        match tokio::net::TcpStream::connect(config.http.listen).await {
+            Ok(_) => findings.good("daemon", "it runs; the page tells whether it accepts events"),
+            Err(_) => findings.warn(
+                "daemon",
+                "it is not running",
+                "start it: systemctl start bellwire, or bellwire run",
+            ),
+        }
+        return;
+    }
     match client.request(Method::GET, &url, None, None).await {
         Err(_) => findings.warn(
             "daemon",
