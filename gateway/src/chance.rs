@@ -36,6 +36,13 @@ impl Dice {
     }
 }
 
+/// A key that nobody can guess, from the operating system; `None` when it gives none.
+#[must_use]
+pub fn secret_key() -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut key).ok().map(|()| key)
+}
+
 /// Doubling from `first` to `limit`; `attempt` counts from 1.
 #[must_use]
 pub fn backoff(first: Duration, limit: Duration, attempt: u32) -> Duration {

@@ -37,5 +37,7 @@ pub mod sender;
 pub mod state;
 /// Jinja, strict and bounded.
 pub mod template;
+/// What a button carries, sealed.
+pub mod token;
 /// Patterns with named levels, and topics to publish to.
 pub mod topic;

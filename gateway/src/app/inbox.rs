@@ -120,7 +120,8 @@ impl<'a> Desk<'a> {
         if let Some(lane) = &lane {
             self.read.messages |= self.store.heard(lane, reply.at, self.now)? > 0;
         }
-        let house = House { rules: &self.config.rules, words: &self.config.words, sender };
+        let house =
+            House { rules: &self.config.rules, words: &self.config.words, seal: self.store.seal(), sender };
         let outcome = understand(reply, &house, self.store.tag(), self.store);
         match &outcome {
             Outcome::Command(command) => {

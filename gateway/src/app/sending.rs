@@ -139,7 +139,7 @@ async fn send(shared: &Shared, client: &Client, due: &Due, choice: &Choice) -> A
         Ok(endpoint) => endpoint,
         Err(error) => return Answer::Offline(error),
     };
-    let content = outgoing(&due.content, &shared.tag, due.alert);
+    let content = outgoing(&due.content, &shared.seal, due.alert, &due.lane.contact, SystemClock.now());
     let (more, template);
     let form = match choice {
         Choice::Template { index, quick_replies } if *index < content.templates.len() => {

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::metrics::Metrics;
 use crate::alert::rule::Severity;
+use crate::alert::token::Seal;
 use crate::config::{Config, Connection};
 use crate::ids::{ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
@@ -34,6 +35,7 @@ pub struct Shared {
     pub store: Handle,
     pub config: Arc<Config>,
     pub tag: StoreTag,
+    pub seal: Seal,
     pub metrics: Metrics,
     /// Messages may be due.
     pub outbox: Notify,
@@ -63,8 +65,9 @@ impl Shared {
         notices: mpsc::Sender<String>,
     ) -> Result<Arc<Self>, Fatal> {
         let now = SystemClock.now();
-        let start = move |store: &Store| Ok((store.tag().clone(), store.recover(now)?));
-        let (tag, recovered) = store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
+        let start = move |store: &Store| Ok((store.tag().clone(), store.seal().clone(), store.recover(now)?));
+        let (tag, seal, recovered) =
+            store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
             tracing::warn!(
                 messages = recovered,
@@ -76,6 +79,7 @@ impl Shared {
             store,
             config,
             tag,
+            seal,
             metrics: Metrics::new(),
             outbox: Notify::new(),
             catalogue: Notify::new(),

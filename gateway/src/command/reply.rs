@@ -1,7 +1,7 @@
 //! What a person meant by a tap or by words under an alert, and what follows.
 
-use crate::alert::render::read_button_id;
 use crate::alert::rule::{Action, Rule};
+use crate::alert::token::{Broken, Seal, Subject};
 use crate::alert::topic::Bindings;
 use crate::command::authorise::may;
 use crate::command::consent::{Wish, Words};
@@ -33,6 +33,7 @@ pub trait Memory {
 pub struct House<'a> {
     pub rules: &'a [Rule],
     pub words: &'a Words,
+    pub seal: &'a Seal,
     /// The contact who wrote; `None` for a stranger.
     pub sender: Option<&'a Contact>,
 }
@@ -91,7 +92,7 @@ pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Mem
         return Outcome::ReadOn { contact: contact.id.clone(), message };
     }
     let wanted = match &reply.content {
-        Content::Tap { id, title } => tapped(id, title, reply, tag, memory),
+        Content::Tap { id, title } => tapped(id, title, reply, contact, house.seal, memory),
         Content::Text(text) => quoted(text, reply, contact, memory),
         Content::Reaction { .. } | Content::Other(_) => {
             return nothing(Some(contact), "nothing is set up for this kind of message");
@@ -144,14 +145,28 @@ fn read_on(reply: &Reply, tag: &StoreTag, memory: &dyn Memory) -> Option<Message
 
 type Wanted = Result<(Known, String), &'static str>;
 
-fn tapped(id: &str, title: &str, reply: &Reply, tag: &StoreTag, memory: &dyn Memory) -> Wanted {
-    if let Some((alert, action)) = read_button_id(tag, id) {
-        let known = memory.alert(alert).ok_or("the alert of this button is no longer kept")?;
-        return Ok((known, action.to_owned()));
+fn tapped(
+    id: &str,
+    title: &str,
+    reply: &Reply,
+    contact: &Contact,
+    seal: &Seal,
+    memory: &dyn Memory,
+) -> Wanted {
+    match seal.open(id, &contact.id, reply.at) {
+        Some(Ok(token)) => match token.subject {
+            Subject::Alert(alert) => {
+                let known =
+                    memory.alert(AlertId(alert)).ok_or("the alert of this button is no longer kept")?;
+                Ok((known, token.action))
+            }
+            Subject::Request(_) | Subject::Question(_) => Err("nothing waits for this answer"),
+        },
+        Some(Err(Broken::Forged)) => Err("the button was not made for this person, or it was altered"),
+        Some(Err(Broken::Expired)) => Err("the button is older than a day"),
+        // A template's quick reply may bring back only its label (FACTS 1.3); the message that it answers tells the alert.
+        None => quoted(title, reply, contact, memory),
     }
-    // A template's quick reply may bring back only its label (FACTS 1.3); the message that it answers tells the alert.
-    let (_, known) = answered(reply, memory)?;
-    Ok((known, title.to_owned()))
 }
 
 fn quoted(text: &str, reply: &Reply, contact: &Contact, memory: &dyn Memory) -> Wanted {

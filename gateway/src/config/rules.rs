@@ -8,6 +8,7 @@ use crate::alert::message::{Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{check_condition, check_message};
+use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
 use crate::ids::{ConnectionName, RuleName};
@@ -180,7 +181,8 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
     let mut actions = Vec::new();
     for section in sections {
         let id = section.required_parsed("id", |text| match text.bytes().all(is_id) {
-            true => Ok(text.to_owned()),
+            true if text.len() <= ACTION_MAX => Ok(text.to_owned()),
+            true => Err("it is longer than 64 characters; a button has no room for it"),
             false => Err("use letters, digits, - and _ alone"),
         });
         let title = section.required_parsed("title", |text| match text.encode_utf16().count() {
