@@ -69,6 +69,12 @@ pub async fn tell(link: Link, mut notices: mpsc::Receiver<String>) {
     }
 }
 
+/// Where a device answers to one command. Its id is in the topic, so that a device that speaks MQTT 3.1.1, which has
+/// no correlation data, can answer too.
+pub fn answer_topic(client_id: &str, command: &str) -> String {
+    format!("bellwire/{client_id}/answer/{command}")
+}
+
 fn publish(shared: &Shared, command: Waiting) -> Publish {
     let id = shared.tag.command(command.id);
     let left = SystemClock.now().until(command.expires_at).as_secs().max(1);
@@ -79,7 +85,8 @@ fn publish(shared: &Shared, command: Waiting) -> Publish {
         retain: command.retain,
         expires_in_s: u32::try_from(left).ok(),
         content_type: None,
-        correlation: Some(id.clone().into_bytes()),
+        correlation: Some(command.correlation.unwrap_or_else(|| id.clone().into_bytes())),
+        response_topic: command.answers.then(|| answer_topic(&shared.config.mqtt.client_id, &id)),
         user_properties: vec![("command_id".into(), id), ("issued_by".into(), command.issued_by)],
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::replies::From;
 use super::shared::Shared;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::chance::Dice;
+use crate::command::authorise::Standing;
 use crate::command::consent::Wish;
 use crate::command::inbound::{Inbound, Notice, Reply, TemplateNews};
 use crate::command::reply::{House, Outcome, understand};
@@ -23,15 +25,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
-struct Read {
+pub(super) struct Read {
     statuses: usize,
-    commands: usize,
+    pub(super) commands: usize,
     /// The outbox may have something to send.
-    messages: bool,
+    pub(super) messages: bool,
     catalogue: bool,
     /// For the log and the broker.
-    notices: Vec<(ConnectionName, Severity, String)>,
-    nothing: Vec<String>,
+    pub(super) notices: Vec<(ConnectionName, Severity, String)>,
+    pub(super) nothing: Vec<String>,
 }
 
 pub async fn run(shared: Arc<Shared>) {
@@ -75,12 +77,12 @@ fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
 }
 
 /// Where one body is read.
-struct Desk<'a> {
-    store: &'a Store,
-    config: &'a Config,
+pub(super) struct Desk<'a> {
+    pub(super) store: &'a Store,
+    pub(super) config: &'a Config,
     id: InboxId,
-    now: Timestamp,
-    read: Read,
+    pub(super) now: Timestamp,
+    pub(super) read: Read,
 }
 
 impl<'a> Desk<'a> {
@@ -111,6 +113,12 @@ impl<'a> Desk<'a> {
         let sender = self.sender(reply)?;
         let over =
             self.config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
+        if over.is_none() {
+            let reason = "it was written to a number that is not in the configuration".to_owned();
+            self.read.nothing.push(reason.clone());
+            let outcome = Outcome::Nothing { contact: None, reason };
+            return self.store.keep_reply(self.id, reply, &outcome);
+        }
         let lane = sender.zip(over).map(|(contact, connection)| lane(connection, contact));
         if let Some((contact, user_id)) = sender.zip(reply.user_id.as_deref())
             && self.store.identify(&contact.id, user_id)? == Identity::Changed
@@ -120,29 +128,54 @@ impl<'a> Desk<'a> {
         if let Some(lane) = &lane {
             self.read.messages |= self.store.heard(lane, reply.at, self.now)? > 0;
         }
-        let house =
-            House { rules: &self.config.rules, words: &self.config.words, seal: self.store.seal(), sender };
+        let standing = match sender {
+            Some(contact) => self.store.standing(&contact.id, self.now)?,
+            None => Standing::default(),
+        };
+        let house = House {
+            rules: &self.config.rules,
+            commands: &self.config.commands,
+            words: &self.config.words,
+            seal: self.store.seal(),
+            sender,
+            standing,
+        };
         let outcome = understand(reply, &house, self.store.tag(), self.store);
+        self.store.keep_reply(self.id, reply, &outcome)?;
         match &outcome {
-            Outcome::Command(command) => {
-                self.read.commands += 1;
-                tracing::info!(contact = %command.contact, action = command.action, topic = command.topic, "a command");
-            }
             Outcome::ReadOn { contact, message } => {
                 self.read.messages = true;
                 read_on(self.store, contact, *message, self.now)?;
             }
             Outcome::Consent { wish, .. } => {
-                if let Some((contact, lane)) = sender.zip(lane) {
-                    self.obey(*wish, contact, &lane, reply)?;
+                if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
+                    self.obey(*wish, contact, lane, reply)?;
+                }
+            }
+            Outcome::Stranger => {
+                if let Some(over) = over {
+                    self.meet(reply, &over.name)?;
                 }
             }
             Outcome::Nothing { reason, .. } => {
                 tracing::info!(reason, "a message does not act");
                 self.read.nothing.push(reason.clone());
             }
+            Outcome::Command(_)
+            | Outcome::Confirm { .. }
+            | Outcome::Vote { .. }
+            | Outcome::Acknowledge { .. }
+            | Outcome::Status { .. }
+            | Outcome::Say { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Hurried { .. }
+            | Outcome::Locked { .. } => {
+                if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
+                    self.perform(&outcome, From { contact, lane, reply }, standing)?;
+                }
+            }
         }
-        self.store.keep_reply(self.id, reply, &outcome, self.now)
+        Ok(())
     }
 
     /// The number first; without one, whoever wrote with this user id before.
@@ -184,7 +217,7 @@ impl<'a> Desk<'a> {
         }
         self.read.nothing.push(reason.clone());
         let outcome = Outcome::Nothing { contact: Some(contact.id.clone()), reason };
-        self.store.keep_reply(self.id, reply, &outcome, self.now)
+        self.store.keep_reply(self.id, reply, &outcome)
     }
 
     /// STOP and START take effect with this commit, and are answered once.
@@ -230,7 +263,7 @@ impl<'a> Desk<'a> {
     }
 
     /// From a warning on the owner gets a message, over another number if there is one: this one may be what is wrong.
-    fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
+    pub(super) fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
         if !self.store.keep_notice(about, notice, self.now)? {
             return Ok(());
         }

@@ -13,6 +13,8 @@ mod events;
 mod inbox;
 /// Numbers for `/metrics`.
 mod metrics;
+/// What follows from a reply.
+mod replies;
 /// The outbox's sender.
 mod sending;
 /// What all tasks share, and the one way to write.

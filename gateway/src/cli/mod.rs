@@ -1,5 +1,7 @@
 //! The commands: one file each. Exit codes are those of sysexits.h.
 
+/// Who asked for what.
+mod audit;
 /// All problems of a configuration.
 mod check;
 /// Everything in one process, to see it work.
@@ -50,6 +52,8 @@ enum Command {
     Outbox(outbox::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),
+    /// Who asked for what, and what became of it: a chain that shows changes
+    Audit(audit::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -96,6 +100,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Send(arguments) => send::run(arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "demo")]

@@ -1,11 +1,16 @@
-//! What a person meant by a tap or by words under an alert, and what follows.
+//! What a person meant by a tap or by words, and what follows. Nothing acts unless it was surely meant: the whole text is
+//! the command, a button is sealed, and what only resembles a command gets a suggestion.
 
+use crate::alert::render::BUTTONS_ACT;
 use crate::alert::rule::{Action, Rule};
 use crate::alert::token::{Broken, Seal, Subject};
 use crate::alert::topic::Bindings;
-use crate::command::authorise::may;
+use crate::command::answers::{self, Asked};
+use crate::command::authorise::{Standing, may};
 use crate::command::consent::{Wish, Words};
+use crate::command::deed::{Deed, NewCommand, Spoken, Terms};
 use crate::command::inbound::{Content, Reply};
+use crate::command::words::{near, same};
 use crate::contact::Contact;
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
 use crate::time::Timestamp;
@@ -18,13 +23,28 @@ pub struct Known {
     pub bindings: Bindings,
 }
 
+/// A message of ours, as far as an answer to it needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub to: ContactId,
+    pub at: Timestamp,
+    pub about: About,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    Alert(Known),
+    /// A command that waits for a Yes, or a machine's question with its choices.
+    Asked(Subject, Vec<String>),
+    Other,
+}
+
 /// What the store can tell about what was sent.
 pub trait Memory {
     /// The alert with this id.
     fn alert(&self, id: AlertId) -> Option<Known>;
-    /// The alert that this message of ours spoke of, and to whom it went.
-    fn sent(&self, wamid: &Wamid) -> Option<(ContactId, Option<Known>)>;
     /// The message of ours with this id of Meta's.
+    fn sent(&self, wamid: &Wamid) -> Option<Sent>;
     fn message(&self, wamid: &Wamid) -> Option<MessageId>;
 }
 
@@ -32,16 +52,36 @@ pub trait Memory {
 #[derive(Debug, Clone, Copy)]
 pub struct House<'a> {
     pub rules: &'a [Rule],
+    pub commands: &'a [Spoken],
     pub words: &'a Words,
     pub seal: &'a Seal,
     /// The contact who wrote; `None` for a stranger.
     pub sender: Option<&'a Contact>,
+    pub standing: Standing,
 }
 
 /// What becomes of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Command(NewCommand),
+    /// It waits for a Yes: of the same person, of others, or of both.
+    Confirm {
+        contact: ContactId,
+        deed: Deed,
+        confirm: bool,
+        approvals: u32,
+    },
+    /// A Yes or No to something that waits, or a choice of a machine's question.
+    Vote {
+        contact: ContactId,
+        subject: Subject,
+        choice: String,
+    },
+    /// Somebody takes care of the alert.
+    Acknowledge {
+        contact: ContactId,
+        alert: AlertId,
+    },
     /// The person asks for no more messages, or for messages again.
     Consent {
         contact: ContactId,
@@ -52,6 +92,30 @@ pub enum Outcome {
         contact: ContactId,
         message: MessageId,
     },
+    /// What fires, and what is offline.
+    Status {
+        contact: ContactId,
+    },
+    /// Nothing is done but to say something.
+    Say {
+        contact: ContactId,
+        text: String,
+        reason: String,
+    },
+    /// The person may not, or the button is not theirs: it counts towards a lock-out.
+    Refused {
+        contact: ContactId,
+        text: String,
+        reason: String,
+    },
+    /// It would act, but for too many before it.
+    Hurried {
+        contact: ContactId,
+    },
+    Locked {
+        contact: ContactId,
+    },
+    Stranger,
     /// Nothing is done; the reason is a sentence.
     Nothing {
         contact: Option<ContactId>,
@@ -59,139 +123,255 @@ pub enum Outcome {
     },
 }
 
-/// A command to be written down, then published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewCommand {
-    pub contact: ContactId,
-    pub alert: AlertId,
-    pub action: String,
-    pub topic: String,
-    pub payload: String,
-    pub retain: bool,
-    pub expires_at: Timestamp,
-}
-
 /// Understands one reply. Its age counts: the time is the webhook's own, so a body that was held up for a day asks for
 /// a command that has expired, and it does not act (RELIABILITY F38).
 #[must_use]
 pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Memory) -> Outcome {
-    let nothing = |contact: Option<&Contact>, reason: &str| Outcome::Nothing {
-        contact: contact.map(|contact| contact.id.clone()),
-        reason: reason.to_owned(),
-    };
-    let Some(contact) = house.sender else {
-        return nothing(
-            None,
-            "the sender is not a contact; add a [[contact]] with this number if it should be one",
-        );
-    };
+    let Some(contact) = house.sender else { return Outcome::Stranger };
+    let reading = Reading { reply, house, tag, memory, contact };
+    let outcome = reading.meaning();
+    if !acts(&outcome) {
+        return outcome;
+    }
     if reply.forwarded {
-        return nothing(Some(contact), "it was forwarded, not written by the sender, so it does not act");
+        return reading.say(
+            "That was forwarded, so nothing was done. Write it yourself, or tap the button.",
+            "it was forwarded, not written by the sender, so it does not act",
+        );
     }
-    if let Some(message) = read_on(reply, tag, memory) {
-        return Outcome::ReadOn { contact: contact.id.clone(), message };
+    if house.standing.is_locked() && changes(&outcome) {
+        return Outcome::Locked { contact: contact.id.clone() };
     }
-    let wanted = match &reply.content {
-        Content::Tap { id, title } => tapped(id, title, reply, contact, house.seal, memory),
-        Content::Text(text) => quoted(text, reply, contact, memory),
-        Content::Reaction { .. } | Content::Other(_) => {
-            return nothing(Some(contact), "nothing is set up for this kind of message");
-        }
-    };
-    // A word under an alert may be its action's name, so STOP is looked for only where it is not.
-    let wish = match &reply.content {
-        Content::Text(text) => house.words.read(text),
-        Content::Tap { title, .. } => house.words.read(title),
-        Content::Reaction { .. } | Content::Other(_) => None,
-    };
-    let (known, wanted) = match (wanted, wish) {
-        (Ok((known, wanted)), Some(wish)) if !has_action(house.rules, &known, &wanted) => {
-            return Outcome::Consent { contact: contact.id.clone(), wish };
-        }
-        (Ok(wanted), _) => wanted,
-        (Err(_), Some(wish)) => return Outcome::Consent { contact: contact.id.clone(), wish },
-        (Err(reason), None) => return nothing(Some(contact), reason),
-    };
-    let Some(rule) = house.rules.iter().find(|rule| rule.name == known.rule) else {
-        return nothing(Some(contact), "the rule of this alert is no longer in the configuration");
-    };
-    let Some(action) = rule.actions.iter().find(|action| is_wanted(action, &wanted)) else {
-        return nothing(Some(contact), "the alert has no action of this name");
-    };
-    if !may(contact, action) {
-        return nothing(Some(contact), "the contact has none of the roles that this action asks for");
+    if house.standing.hurries() && changes(&outcome) {
+        return Outcome::Hurried { contact: contact.id.clone() };
     }
-    Outcome::Command(NewCommand {
-        contact: contact.id.clone(),
-        alert: known.alert,
-        action: action.id.clone(),
-        topic: action.topic.fill(&known.bindings),
-        payload: action.payload.clone(),
-        retain: action.retain,
-        expires_at: reply.at + action.expires,
-    })
+    outcome
 }
 
-/// "Read on" was tapped, or `more` was written under a message.
-fn read_on(reply: &Reply, tag: &StoreTag, memory: &dyn Memory) -> Option<MessageId> {
-    match &reply.content {
-        Content::Tap { id, .. } => tag.read_more(id),
-        Content::Text(text) if text.trim().eq_ignore_ascii_case("more") => {
-            memory.message(reply.quotes.as_ref()?)
-        }
-        Content::Text(_) | Content::Reaction { .. } | Content::Other(_) => None,
+/// Whether it does anything at all: what does not is as harmless when it was forwarded.
+fn acts(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Command(_)
+        | Outcome::Confirm { .. }
+        | Outcome::Vote { .. }
+        | Outcome::Acknowledge { .. }
+        | Outcome::Consent { .. }
+        | Outcome::Status { .. }
+        | Outcome::Say { .. }
+        | Outcome::Refused { .. } => true,
+        Outcome::ReadOn { .. }
+        | Outcome::Hurried { .. }
+        | Outcome::Locked { .. }
+        | Outcome::Stranger
+        | Outcome::Nothing { .. } => false,
     }
 }
 
-type Wanted = Result<(Known, String), &'static str>;
+/// Whether it costs anything to anybody else; STOP is heard however often.
+fn changes(outcome: &Outcome) -> bool {
+    acts(outcome) && !matches!(outcome, Outcome::Consent { .. })
+}
 
-fn tapped(
-    id: &str,
-    title: &str,
-    reply: &Reply,
-    contact: &Contact,
-    seal: &Seal,
-    memory: &dyn Memory,
-) -> Wanted {
-    match seal.open(id, &contact.id, reply.at) {
-        Some(Ok(token)) => match token.subject {
-            Subject::Alert(alert) => {
-                let known =
-                    memory.alert(AlertId(alert)).ok_or("the alert of this button is no longer kept")?;
-                Ok((known, token.action))
+struct Reading<'a> {
+    reply: &'a Reply,
+    house: &'a House<'a>,
+    tag: &'a StoreTag,
+    memory: &'a dyn Memory,
+    contact: &'a Contact,
+}
+
+impl Reading<'_> {
+    fn meaning(&self) -> Outcome {
+        match &self.reply.content {
+            Content::Tap { id, title } => self.tap(id, title),
+            Content::Text(text) | Content::Captioned { caption: text, .. } => self.text(text),
+            Content::Reaction { emoji } => self.reaction(emoji.as_deref()),
+            Content::Other(kind) => self.nothing(&format!("nothing is set up for a message of type {kind}")),
+        }
+    }
+
+    fn tap(&self, id: &str, title: &str) -> Outcome {
+        if let Some(message) = self.tag.read_more(id) {
+            return Outcome::ReadOn { contact: self.contact.id.clone(), message };
+        }
+        match self.house.seal.open(id, &self.contact.id, self.reply.at) {
+            Some(Ok(token)) => match token.subject {
+                Subject::Alert(alert) => match self.memory.alert(AlertId(alert)) {
+                    Some(known) => self.alert(&known, &token.action),
+                    None => self.stale("the alert of this button is no longer kept"),
+                },
+                Subject::Request(_) | Subject::Question(_) => self.vote(token.subject, token.action),
+            },
+            Some(Err(Broken::Expired)) => self.stale("the button is older than it may be"),
+            Some(Err(Broken::Forged)) => Outcome::Refused {
+                contact: self.contact.id.clone(),
+                text: "That button is not yours, or was altered. Nothing was done.".to_owned(),
+                reason: Broken::Forged.to_string(),
+            },
+            // A template's quick reply may bring back only its label (FACTS 1.3); the message that it answers tells the rest.
+            None => match self.answered() {
+                Ok(Some(sent)) => self.under(&sent, title).unwrap_or_else(|| self.label(title)),
+                Ok(None) => self.label(title),
+                Err(outcome) => *outcome,
+            },
+        }
+    }
+
+    /// A label that is no action's: a template may have a button STOP.
+    fn label(&self, title: &str) -> Outcome {
+        match self.house.words.read(title) {
+            Some(wish) => Outcome::Consent { contact: self.contact.id.clone(), wish },
+            None => self.unknown(title),
+        }
+    }
+
+    fn text(&self, text: &str) -> Outcome {
+        if text.trim().eq_ignore_ascii_case("more")
+            && let Some(message) = self.reply.quotes.as_ref().and_then(|wamid| self.memory.message(wamid))
+        {
+            return Outcome::ReadOn { contact: self.contact.id.clone(), message };
+        }
+        // A word under an alert may be its action's name, so STOP and commands are looked for only where it is not.
+        match self.answered() {
+            Ok(Some(sent)) => self.under(&sent, text).unwrap_or_else(|| self.plain(text)),
+            Ok(None) => self.plain(text),
+            Err(outcome) => *outcome,
+        }
+    }
+
+    fn reaction(&self, emoji: Option<&str>) -> Outcome {
+        let thumb = emoji.is_some_and(|emoji| same("👍", emoji) || same("✅", emoji));
+        match self.answered() {
+            Ok(Some(Sent { about: About::Alert(known), .. })) if thumb => {
+                Outcome::Acknowledge { contact: self.contact.id.clone(), alert: known.alert }
             }
-            Subject::Request(_) | Subject::Question(_) => Err("nothing waits for this answer"),
-        },
-        Some(Err(Broken::Forged)) => Err("the button was not made for this person, or it was altered"),
-        Some(Err(Broken::Expired)) => Err("the button is older than a day"),
-        // A template's quick reply may bring back only its label (FACTS 1.3); the message that it answers tells the alert.
-        None => quoted(title, reply, contact, memory),
+            Err(outcome) if thumb => *outcome,
+            Ok(_) | Err(_) => self.nothing("a reaction acts only as 👍 under an alert"),
+        }
+    }
+
+    /// The message of ours that it answers, if it answers one; or why that does not count.
+    fn answered(&self) -> Result<Option<Sent>, Box<Outcome>> {
+        let Some(sent) = self.reply.quotes.as_ref().and_then(|wamid| self.memory.sent(wamid)) else {
+            return Ok(None);
+        };
+        if sent.to != self.contact.id {
+            return Err(Box::new(Outcome::Refused {
+                contact: self.contact.id.clone(),
+                text: "That message was for somebody else. Nothing was done.".to_owned(),
+                reason: "the message that it answers was sent to somebody else".to_owned(),
+            }));
+        }
+        Ok(Some(sent))
+    }
+
+    /// What it means under that message; `None`: nothing that is particular to it.
+    fn under(&self, sent: &Sent, words: &str) -> Option<Outcome> {
+        let old = sent.at + BUTTONS_ACT <= self.reply.at;
+        let outcome = match &sent.about {
+            About::Alert(known) => {
+                let rule = self.house.rules.iter().find(|rule| rule.name == known.rule)?;
+                match rule.actions.iter().find(|action| is_wanted(action, words)) {
+                    Some(action) => self.alert(known, &action.id),
+                    None => {
+                        let close = rule
+                            .actions
+                            .iter()
+                            .find(|action| near(&action.title, words) || near(&action.id, words))?;
+                        return Some(self.suggest(&close.title));
+                    }
+                }
+            }
+            About::Asked(subject, choices) => {
+                let choice = answers::choice(*subject, choices, words)?;
+                self.vote(*subject, choice)
+            }
+            About::Other => return None,
+        };
+        Some(if old { self.stale("the message that it answers is older than a day") } else { outcome })
+    }
+
+    fn plain(&self, text: &str) -> Outcome {
+        let contact = self.contact.id.clone();
+        if let Some(wish) = self.house.words.read(text) {
+            return Outcome::Consent { contact, wish };
+        }
+        let wanted = self.house.commands.iter().find_map(|command| Some((command, command.read(text)?)));
+        if let Some((command, deed)) = wanted {
+            return self.offer(deed, &command.terms);
+        }
+        match answers::asked(text) {
+            Some(Asked::Help) => {
+                let text = answers::help(self.contact, self.house.commands);
+                Outcome::Say { contact, text, reason: "the person asked what may be done".to_owned() }
+            }
+            Some(Asked::Status) => Outcome::Status { contact },
+            None => self.unknown(text),
+        }
+    }
+
+    fn unknown(&self, text: &str) -> Outcome {
+        match answers::suggestion(text, self.contact, self.house.commands) {
+            Some(words) => self.suggest(&words),
+            None => self.nothing("nothing is set up for these words"),
+        }
+    }
+
+    fn alert(&self, known: &Known, action: &str) -> Outcome {
+        let Some(rule) = self.house.rules.iter().find(|rule| rule.name == known.rule) else {
+            return self.stale("the rule of this alert is no longer in the configuration");
+        };
+        let Some(action) = rule.actions.iter().find(|known| known.id == action) else {
+            return self.stale("the alert has no action of this name any more");
+        };
+        let what = (&action.topic, action.payload.as_str(), action.retain);
+        let name = (action.id.as_str(), action.title.as_str());
+        let deed = Deed::new(name, what, &action.terms, &known.bindings, Some(known.alert));
+        self.offer(deed, &action.terms)
+    }
+
+    fn offer(&self, deed: Deed, terms: &Terms) -> Outcome {
+        let contact = self.contact.id.clone();
+        if let Err(lacks) = may(self.contact, &deed.roles, &deed.topic) {
+            let (sentence, title) = (lacks.sentence(), &deed.title);
+            return Outcome::Refused {
+                contact,
+                text: format!("“{title}” was not done: {sentence}."),
+                reason: format!("{} was asked for, but {sentence}", deed.name),
+            };
+        }
+        if terms.is_immediate() {
+            return Outcome::Command(deed.command(contact, self.reply.at));
+        }
+        Outcome::Confirm { contact, deed, confirm: terms.confirm, approvals: terms.approvals }
+    }
+
+    fn vote(&self, subject: Subject, choice: String) -> Outcome {
+        Outcome::Vote { contact: self.contact.id.clone(), subject, choice }
+    }
+
+    fn suggest(&self, words: &str) -> Outcome {
+        self.say(
+            &format!("Nothing was done. Did you mean “{words}”?"),
+            "it only resembles a command, so it does not act",
+        )
+    }
+
+    fn stale(&self, reason: &str) -> Outcome {
+        self.say("That is too old to act on. Nothing was done.", reason)
+    }
+
+    fn say(&self, text: &str, reason: &str) -> Outcome {
+        let (text, reason) = (text.to_owned(), reason.to_owned());
+        Outcome::Say { contact: self.contact.id.clone(), text, reason }
+    }
+
+    fn nothing(&self, reason: &str) -> Outcome {
+        Outcome::Nothing { contact: Some(self.contact.id.clone()), reason: reason.to_owned() }
     }
 }
 
-fn quoted(text: &str, reply: &Reply, contact: &Contact, memory: &dyn Memory) -> Wanted {
-    let (to, known) = answered(reply, memory)?;
-    if to != contact.id {
-        return Err("the message that it answers was sent to somebody else");
-    }
-    Ok((known, text.to_owned()))
-}
-
-fn answered(reply: &Reply, memory: &dyn Memory) -> Result<(ContactId, Known), &'static str> {
-    let wamid =
-        reply.quotes.as_ref().ok_or("it answers no message: reply to the alert itself, or tap its button")?;
-    let (to, known) =
-        memory.sent(wamid).ok_or("the message that it answers is not one of ours, or no longer kept")?;
-    Ok((to, known.ok_or("the message that it answers is not an alert")?))
-}
-
-fn has_action(rules: &[Rule], known: &Known, wanted: &str) -> bool {
-    let rule = rules.iter().find(|rule| rule.name == known.rule);
-    rule.is_some_and(|rule| rule.actions.iter().any(|action| is_wanted(action, wanted)))
-}
-
-/// By id or by title, in any case, spaces around it aside.
+/// By id, by title, or by one of its words.
 fn is_wanted(action: &Action, wanted: &str) -> bool {
-    let wanted = wanted.trim().to_lowercase();
-    action.id.to_lowercase() == wanted || action.title.to_lowercase() == wanted
+    [&action.id, &action.title].into_iter().chain(&action.words).any(|words| same(words, wanted))
 }

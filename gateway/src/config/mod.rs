@@ -1,6 +1,8 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// `[[command]]`, and the terms of actions.
+mod commands;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[site]`, `[http]`, `[mqtt]`, connections, people.
@@ -25,6 +27,7 @@ use jiff::tz::TimeZone;
 
 use crate::alert::rule::Rule;
 use crate::command::consent::Words;
+use crate::command::deed::Spoken;
 use crate::contact::People;
 use crate::ids::ConnectionName;
 
@@ -38,6 +41,7 @@ pub struct Config {
     pub people: People,
     pub rules: Vec<Rule>,
     pub words: Words,
+    pub commands: Vec<Spoken>,
 }
 
 #[derive(Debug, Clone)]

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
-use super::section::Section;
-use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, rules, secret};
+use super::section::{At, Section};
+use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, commands, rules, secret};
 use crate::alert::sender::RATE;
+use crate::alert::topic::TopicPattern;
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
@@ -79,7 +80,8 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let rules = rules::read(root, &people, &names);
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
-    Some(Config { site: site?, http: http?, mqtt: mqtt?, connections, people, rules, words })
+    let commands = commands::read(root, &rules);
+    Some(Config { site: site?, http: http?, mqtt: mqtt?, connections, people, rules, words, commands })
 }
 
 fn read_site(section: Section, wishes: &Wishes, people: &People) -> Option<Site> {
@@ -297,6 +299,7 @@ fn read_people(root: &Section) -> People {
         let to = read_recipient(&section);
         let may_stop = section.truth("may_stop").unwrap_or(true);
         let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
+        let topics = read_places(&section);
         if let (Some(id), Some(to)) = (id, to) {
             let contact_id = ContactId(id.value.clone());
             if let Some(other) = people.contacts.values().find(|contact| contact.to == to) {
@@ -310,6 +313,7 @@ fn read_people(root: &Section) -> People {
                 name: name.unwrap_or_else(|| id.value.clone()),
                 to,
                 roles,
+                topics,
                 may_stop,
             };
             if people.contacts.insert(contact_id, contact).is_some() {
@@ -353,6 +357,15 @@ fn read_people(root: &Section) -> People {
     }
     people.teams = members_of;
     people
+}
+
+/// Where a person may act.
+fn read_places(section: &Section) -> Vec<TopicPattern> {
+    let read = |text: At<String>| {
+        let parsed = TopicPattern::parse(&text.value);
+        parsed.map_err(|error| section.report(text.offset, format!("`topics`: {error}"))).ok()
+    };
+    section.texts("topics").unwrap_or_default().into_iter().filter_map(read).collect()
 }
 
 /// A number, or WhatsApp's user id for somebody who hides theirs.

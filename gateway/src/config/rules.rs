@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::commands::read_terms;
 use super::section::{At, Section};
 use crate::alert::message::{Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
@@ -20,8 +21,6 @@ const ACTIONS_MAX: usize = 9;
 const TITLE_MAX: usize = 20;
 /// A day: an older alarm is history.
 const EXPIRES: Duration = Duration::from_secs(24 * 3_600);
-/// Two minutes: a command that comes later surprises whoever stands at the machine.
-const COMMAND_EXPIRES: Duration = Duration::from_secs(120);
 
 pub fn read(root: &Section, people: &People, connections: &[ConnectionName]) -> Vec<Rule> {
     let mut names = BTreeSet::new();
@@ -87,7 +86,7 @@ fn read_rule(
     Some((rule, places))
 }
 
-fn compiled(
+pub fn compiled(
     section: &Section,
     key: &str,
     text: At<String>,
@@ -195,8 +194,8 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
         });
         let payload = section.text("payload").map(|text| text.value);
         let retain = section.truth("retain").unwrap_or(false);
-        let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
-        let expires = section.parsed("expires", duration).unwrap_or(COMMAND_EXPIRES);
+        let words = section.one_or_more_texts("words").into_iter().map(|words| words.value).collect();
+        let terms = read_terms(&section, pattern);
         let twice = |value: &Option<String>, seen: &mut BTreeSet<String>, key: &str| {
             if let Some(value) = value.as_ref().filter(|value| !seen.insert(value.to_lowercase())) {
                 section
@@ -210,7 +209,7 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
         if let (Some(id), Some(title), Some(topic)) = (id, title, topic) {
             let place = (title.clone(), offset);
             let payload = payload.unwrap_or_default();
-            actions.push((Action { id, title, topic, payload, retain, roles, expires }, place));
+            actions.push((Action { id, title, topic, payload, retain, words, terms }, place));
         }
     }
     actions
@@ -220,6 +219,6 @@ fn is_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| format!("`{text}` is not a duration; write it as 90s, 5m, 2h or 7d"))
 }

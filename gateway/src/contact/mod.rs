@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use phone::{Phone, PhoneError};
 
+use crate::alert::topic::TopicPattern;
 use crate::ids::ContactId;
 
 /// A person.
@@ -16,6 +17,8 @@ pub struct Contact {
     pub name: String,
     pub to: Recipient,
     pub roles: BTreeSet<String>,
+    /// Where they may act; empty means everywhere.
+    pub topics: Vec<TopicPattern>,
     /// Whether STOP is obeyed: for those on duty it may not be.
     pub may_stop: bool,
 }

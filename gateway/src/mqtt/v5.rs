@@ -78,6 +78,7 @@ impl Mouth for Mouth5 {
             message_expiry_interval: publish.expires_in_s,
             content_type: publish.content_type,
             correlation_data: publish.correlation.map(Bytes::from),
+            response_topic: publish.response_topic,
             user_properties: publish.user_properties,
             ..PublishProperties::default()
         };

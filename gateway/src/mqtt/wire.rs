@@ -37,6 +37,8 @@ pub struct Publish {
     pub expires_in_s: Option<u32>,
     pub content_type: Option<String>,
     pub correlation: Option<Vec<u8>>,
+    /// Where the device answers.
+    pub response_topic: Option<String>,
     pub user_properties: Vec<(String, String)>,
 }
 

@@ -7,6 +7,10 @@ mod accept;
 mod account;
 /// What people decide: retry, hold, cancel, a message by hand.
 mod act;
+/// Who takes care of an alert, and what goes on.
+mod alerts;
+/// Who asked for what, and what became of it: append-only, chained.
+mod audit;
 /// The first eight bytes of SHA-256 over a row's content.
 mod checksum;
 /// Commands on their way to the broker.
@@ -23,10 +27,14 @@ mod open;
 mod outbox;
 /// What is learned of people.
 mod people;
+/// What waits for a Yes.
+mod requests;
 /// The reserve on disk that a full disk is cleaned with.
 mod reserve;
 /// Old rows go, a few at a time.
 mod retention;
+/// How people behave: limits, lock-outs, strangers.
+mod standing;
 /// The thread that owns the connection and commits in groups.
 mod thread;
 /// The 24 h window, and the catalogue of templates for outside it.
@@ -35,7 +43,11 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
+pub use alerts::RecentAlert;
+pub use audit::{AuditRow, Entry, Flaw};
+pub use commands::{CommandStory, Origin};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
+pub use requests::Request;
 pub use thread::{Gone, Handle, StoreThread};

@@ -11,7 +11,7 @@ use crate::chance::{Dice, secret_key};
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("replies.sql")];
 
 /// The open database. All writing happens on one connection of one thread.
 #[derive(Debug)]
