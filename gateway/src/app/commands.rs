@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::endings::{answer_prefix, settle};
 use super::shared::Shared;
 use crate::command::dispatch::{Change, Dispatch, Effect, Input, Waiting};
 use crate::mqtt::{Link, Publish};
+use crate::store::Store;
 use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time.
@@ -51,9 +53,13 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     | Change::Expired { id, .. }) = change;
                     shared.metrics.commanded(&change);
                     tracing::info!(command = id.0, outcome = ?change, "a command has an outcome");
-                    if shared.durably(move |store| store.change_command(&change)).await.is_none() {
+                    let config = Arc::clone(&shared.config);
+                    let settled = move |store: &Store| settle(store, &config, &change, now);
+                    if shared.durably(settled).await.is_none() {
                         return;
                     }
+                    shared.deadlines.notify_one();
+                    shared.outbox.notify_one();
                     effects.extend(dispatch.handle(Input::Committed(id), now));
                 }
                 Effect::WakeAt(at) => pause = pause.min(now.until(at)),
@@ -69,12 +75,6 @@ pub async fn tell(link: Link, mut notices: mpsc::Receiver<String>) {
     }
 }
 
-/// Where a device answers to one command. Its id is in the topic, so that a device that speaks MQTT 3.1.1, which has
-/// no correlation data, can answer too.
-pub fn answer_topic(client_id: &str, command: &str) -> String {
-    format!("bellwire/{client_id}/answer/{command}")
-}
-
 fn publish(shared: &Shared, command: Waiting) -> Publish {
     let id = shared.tag.command(command.id);
     let left = SystemClock.now().until(command.expires_at).as_secs().max(1);
@@ -86,7 +86,7 @@ fn publish(shared: &Shared, command: Waiting) -> Publish {
         expires_in_s: u32::try_from(left).ok(),
         content_type: None,
         correlation: Some(command.correlation.unwrap_or_else(|| id.clone().into_bytes())),
-        response_topic: command.answers.then(|| answer_topic(&shared.config.mqtt.client_id, &id)),
+        response_topic: command.answers.then(|| format!("{}{id}", answer_prefix(&shared.config))),
         user_properties: vec![("command_id".into(), id), ("issued_by".into(), command.issued_by)],
     }
 }

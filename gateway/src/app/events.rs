@@ -5,10 +5,15 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::shared::Shared;
+use super::{endings, questions};
+use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
+use crate::command::question::ReplyTo;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
+use crate::store::Store;
+use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
@@ -26,7 +31,22 @@ pub async fn run(
         let mut events = Vec::new();
         for notice in batch.drain(..) {
             match notice {
-                Notice::Message { event, ack } => events.push((event, ack)),
+                Notice::Message { event, ack, reply_to } => {
+                    if !concerns_replies(&shared, &event) {
+                        events.push((event, ack));
+                    } else if take_reply(&shared, &event, reply_to).await.is_none() {
+                        return; // the disk failed: nothing more is acknowledged
+                    } else if shared
+                        .config
+                        .rules
+                        .iter()
+                        .any(|rule| rule.topic.matches(&event.topic).is_some())
+                    {
+                        events.push((event, ack));
+                    } else {
+                        ack.into_iter().for_each(|token| link.ack(token)); // it is on disk
+                    }
+                }
                 about @ (Notice::Connected { .. }
                 | Notice::Disconnected { .. }
                 | Notice::Published { .. }
@@ -62,6 +82,29 @@ async fn perform(
         }
         Effect::Acknowledge(token) => link.ack(token),
     }
+    Some(())
+}
+
+/// Whether it is an answer of a device, or a question of a machine.
+fn concerns_replies(shared: &Shared, event: &Event) -> bool {
+    shared.heard.iter().any(|pattern| pattern.matches(&event.topic).is_some())
+}
+
+/// Written down before it is acknowledged, as every event.
+async fn take_reply(shared: &Shared, event: &Event, reply_to: Option<ReplyTo>) -> Option<()> {
+    let (config, event) = (Arc::clone(&shared.config), event.clone());
+    let take = move |store: &Store| {
+        let now = SystemClock.now();
+        for question in &config.questions {
+            if let Some(bindings) = question.topic.matches(&event.topic) {
+                questions::ask(store, &config, question, &bindings, (&event, reply_to.as_ref()), now)?;
+            }
+        }
+        endings::heard(store, &config, &event, now)
+    };
+    shared.durably(take).await?;
+    shared.outbox.notify_one();
+    shared.deadlines.notify_one();
     Some(())
 }
 

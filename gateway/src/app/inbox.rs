@@ -45,6 +45,9 @@ pub async fn run(shared: Arc<Shared>) {
             if read.commands > 0 {
                 shared.commands.notify_one();
             }
+            if read.messages {
+                shared.deadlines.notify_one(); // what was asked back has a time
+            }
             if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
             }

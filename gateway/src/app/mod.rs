@@ -7,12 +7,16 @@ mod catalogue;
 mod commands;
 /// What the HTTP doors ask.
 mod doors;
+/// The end of what people asked for.
+mod endings;
 /// Broker notices: events to the intake, answers to the dispatch.
 mod events;
 /// Webhook bodies, read after they were stored.
 mod inbox;
 /// Numbers for `/metrics`.
 mod metrics;
+/// Machines that ask people.
+mod questions;
 /// What follows from a reply.
 mod replies;
 /// The outbox's sender.
@@ -82,8 +86,9 @@ pub async fn run(
     let shared = Shared::new(handle, Arc::clone(&config), notices).await?;
     let (stopping, stopped) = watch::channel(false);
 
-    let settings =
-        mqtt::Settings::from_config(&config.mqtt, route::filters(&config.rules)).map_err(Fatal::Start)?;
+    let mut filters = route::filters(&config.rules);
+    filters.extend(endings::filters(&config));
+    let settings = mqtt::Settings::from_config(&config.mqtt, filters).map_err(Fatal::Start)?;
     let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
     let judge = Judge::new(
         config.rules.clone(),
@@ -101,6 +106,7 @@ pub async fn run(
     let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
+    let endings = tokio::spawn(endings::run(Arc::clone(&shared)));
     let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
@@ -128,7 +134,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, housekeeping, catalogue, telling] {
+    for task in [intake, dispatch, inbox, endings, housekeeping, catalogue, telling] {
         task.abort();
     }
     thread.close().await;

@@ -53,7 +53,7 @@ impl Desk<'_> {
             }
             Outcome::Vote { subject, choice, .. } => match subject {
                 Subject::Request(number) => self.vote(*number, choice == YES, from),
-                Subject::Question(_) => Ok(()),
+                Subject::Question(number) => self.choose(*number, choice, from),
                 Subject::Alert(_) => Ok(()), // a tap on an alert's button is an action
             },
             Outcome::Acknowledge { alert, contact } => {
@@ -230,7 +230,7 @@ impl Desk<'_> {
         self.refused(&locked, reason, from)
     }
 
-    fn refused(&mut self, text: &str, reason: &str, from: From) -> rusqlite::Result<()> {
+    pub(super) fn refused(&mut self, text: &str, reason: &str, from: From) -> rusqlite::Result<()> {
         tracing::warn!(contact = %from.contact.id, reason, "a request was refused");
         self.read.nothing.push(reason.to_owned());
         self.note("refused", from, reason)?;
@@ -292,7 +292,7 @@ impl Desk<'_> {
         Ok(text)
     }
 
-    fn answer_text(&mut self, text: &str, from: From) -> rusqlite::Result<()> {
+    pub(super) fn answer_text(&mut self, text: &str, from: From) -> rusqlite::Result<()> {
         let content = Content { quotes: Some(from.reply.wamid.0.clone()), ..Content::text(text) };
         self.read.messages = true;
         self.store.compose(from.lane, &from.contact.to, &content, self.now).map(drop)

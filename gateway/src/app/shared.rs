@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use super::metrics::Metrics;
 use crate::alert::rule::Severity;
 use crate::alert::token::Seal;
+use crate::alert::topic::TopicPattern;
 use crate::config::{Config, Connection};
 use crate::ids::{ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
@@ -37,6 +38,8 @@ pub struct Shared {
     pub tag: StoreTag,
     pub seal: Seal,
     pub metrics: Metrics,
+    /// Where devices answer and machines ask.
+    pub heard: Vec<TopicPattern>,
     /// Messages may be due.
     pub outbox: Notify,
     /// The template catalogue may have changed.
@@ -45,6 +48,8 @@ pub struct Shared {
     pub inbox: Notify,
     /// What the owner should know, for `bellwire/CLIENT/notice`.
     pub notices: mpsc::Sender<String>,
+    /// Something waits for people or devices, until a time.
+    pub deadlines: Notify,
     /// A command was stored.
     pub commands: Notify,
     state: Mutex<Condition>,
@@ -75,8 +80,11 @@ impl Shared {
             );
         }
         let broker = Some("the broker is not connected yet".to_owned());
+        let heard = super::endings::filters(&config);
+        let heard = heard.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
         Ok(Arc::new(Self {
             store,
+            heard,
             config,
             tag,
             seal,
@@ -84,6 +92,7 @@ impl Shared {
             outbox: Notify::new(),
             catalogue: Notify::new(),
             inbox: Notify::new(),
+            deadlines: Notify::new(),
             notices,
             commands: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),

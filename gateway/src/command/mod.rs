@@ -19,7 +19,11 @@ pub mod deed;
 pub mod dispatch;
 /// What a webhook said, in our words.
 pub mod inbound;
+/// What a machine asks people.
+pub mod question;
 /// What a person meant, and what follows.
 pub mod reply;
+/// What a device's answer means.
+pub mod verdict;
 /// Words as their speakers mean them.
 pub mod words;

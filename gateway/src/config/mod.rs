@@ -5,6 +5,8 @@
 mod commands;
 /// What is wrong, where, and what to do.
 mod problem;
+/// `[[ask]]`.
+mod questions;
 /// `[site]`, `[http]`, `[mqtt]`, connections, people.
 mod read;
 /// `[[rule]]` and its actions.
@@ -28,6 +30,7 @@ use jiff::tz::TimeZone;
 use crate::alert::rule::Rule;
 use crate::command::consent::Words;
 use crate::command::deed::Spoken;
+use crate::command::question::Question;
 use crate::contact::People;
 use crate::ids::ConnectionName;
 
@@ -42,6 +45,7 @@ pub struct Config {
     pub rules: Vec<Rule>,
     pub words: Words,
     pub commands: Vec<Spoken>,
+    pub questions: Vec<Question>,
 }
 
 #[derive(Debug, Clone)]

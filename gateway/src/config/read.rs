@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
-use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, commands, rules, secret};
+use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, commands, questions, rules, secret};
 use crate::alert::sender::RATE;
 use crate::alert::topic::TopicPattern;
 use crate::command::consent::Words;
@@ -81,7 +81,18 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let rules = rules::read(root, &people, &names);
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
     let commands = commands::read(root, &rules);
-    Some(Config { site: site?, http: http?, mqtt: mqtt?, connections, people, rules, words, commands })
+    let questions = questions::read(root, &people, &names);
+    Some(Config {
+        site: site?,
+        http: http?,
+        mqtt: mqtt?,
+        connections,
+        people,
+        rules,
+        words,
+        commands,
+        questions,
+    })
 }
 
 fn read_site(section: Section, wishes: &Wishes, people: &People) -> Option<Site> {

@@ -56,7 +56,7 @@ fn read_rule(
     let when = section.text("when").and_then(|text| compiled(&section, "when", text, check_condition));
     let message =
         section.required("message").and_then(|text| compiled(&section, "message", text, check_message));
-    let notify = read_notify(&section, people);
+    let notify = read_people(&section, "notify", people);
     let connection = read_connection(&section, connections);
     let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
     let formats = ["auto", "json", "text", "number", "cbor", "postcard"];
@@ -102,10 +102,11 @@ pub fn compiled(
     }
 }
 
-fn read_notify(section: &Section, people: &People) -> Option<Vec<String>> {
-    let notify = section.texts("notify").unwrap_or_default();
+/// Contacts and teams.
+pub fn read_people(section: &Section, key: &'static str, people: &People) -> Option<Vec<String>> {
+    let notify = section.texts(key).unwrap_or_default();
     if notify.is_empty() {
-        section.report(section.offset(), "the rule tells nobody; list contacts or teams in `notify`");
+        section.report(section.offset(), format!("it concerns nobody; list contacts or teams in `{key}`"));
         return None;
     }
     for name in &notify {
@@ -120,7 +121,7 @@ fn read_notify(section: &Section, people: &People) -> Option<Vec<String>> {
     Some(notify.into_iter().map(|name| name.value).collect())
 }
 
-fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {
+pub fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {
     match (section.text("connection"), connections) {
         (Some(name), known) => {
             let found = known.iter().find(|known| known.0 == name.value).cloned();

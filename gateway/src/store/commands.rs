@@ -100,8 +100,8 @@ impl Store {
         Ok(intact.into_iter().map(|(command, _)| command).collect())
     }
 
-    /// Writes what the dispatch decided.
-    pub fn change_command(&self, change: &Change) -> Result<()> {
+    /// Writes what the dispatch decided. `false`: the device had answered before.
+    pub fn change_command(&self, change: &Change) -> Result<bool> {
         let (id, state, at, reason) = match change {
             Change::Published { id, at } => (id, "published", at, None),
             Change::Refused { id, at, reason } => (id, "refused", at, Some(reason.as_str())),
@@ -118,7 +118,7 @@ impl Store {
                      answer_by = ?3 + json_extract(answer, '$.within_ms') WHERE id = ?1 AND state = 'queued'",
             )?
             .execute(params![id.0, state, at.0, reason])
-            .map(drop)
+            .map(|changed| changed > 0)
     }
 
     pub fn command(&self, id: CommandId) -> Result<Option<CommandStory>> {

@@ -27,6 +27,8 @@ mod open;
 mod outbox;
 /// What is learned of people.
 mod people;
+/// Questions of machines, and what comes next by the clock.
+mod questions;
 /// What waits for a Yes.
 mod requests;
 /// The reserve on disk that a full disk is cleaned with.
@@ -49,5 +51,6 @@ pub use commands::{CommandStory, Origin};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
+pub use questions::OpenQuestion;
 pub use requests::Request;
 pub use thread::{Gone, Handle, StoreThread};
