@@ -18,6 +18,8 @@ mod commit_first;
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
+/// Files that go with alerts.
+mod pictures;
 /// Replies that act, and those that must not.
 mod replies;
 /// An event becomes a message, a tap becomes a command.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::alert::form::Form;
 use crate::alert::state::{OnUnknown, State};
 use crate::chance::{Dice, backoff};
@@ -22,7 +24,7 @@ pub enum Answer {
 }
 
 /// An error of the Cloud API (FACTS: decide on `code`, show `details`, log `fbtrace_id`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     pub code: i64,
     pub class: Class,
@@ -37,7 +39,7 @@ pub struct Refusal {
 }
 
 /// The classes of `error_codes.json`, as far as they differ in what we do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Class {
     /// Token expired, revoked, missing.
     Auth,
@@ -94,6 +96,8 @@ pub enum Learned {
     WindowClosed,
     /// This template cannot be used until the catalogue says otherwise.
     TemplateUnusable { name: String, language: String, code: i64 },
+    /// Its files cannot be sent; without them it can.
+    MediaRefused,
 }
 
 /// What a held message waits for.
@@ -103,6 +107,8 @@ pub enum HeldFor {
     Window,
     /// The person asks for messages again.
     Consent,
+    /// An operator's `retry` or `cancel`; nothing else moves it.
+    Operator,
 }
 
 impl HeldFor {
@@ -111,6 +117,7 @@ impl HeldFor {
         match self {
             Self::Window => "window",
             Self::Consent => "consent",
+            Self::Operator => "operator",
         }
     }
 }
@@ -168,6 +175,8 @@ pub struct Case {
     pub form: Form,
     /// Templates that may be sent instead of words.
     pub templates: usize,
+    /// Whether it carries a file.
+    pub has_media: bool,
 }
 
 /// What an answer means.
@@ -226,6 +235,10 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
         }
         Class::Window => outside_the_window(said, case),
         Class::Template => without_this_template(said, refusal.code, case),
+        Class::Media if case.has_media => Next {
+            learned: Some(Learned::MediaRefused),
+            ..Next::to(State::Queued, format!("{said}; it is sent again without its file"))
+        },
         Class::Unknown | Class::Request | Class::Recipient | Class::Media => Next::to(State::Failed, said),
     }
 }

@@ -9,8 +9,9 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use crate::alert::event::{Event, Identity};
-use crate::alert::message::{Button, Content, Template};
-use crate::alert::policy::{Ignored, Verdict, judge};
+use crate::alert::media::Kept;
+use crate::alert::message::{Button, Content, Media};
+use crate::alert::policy::{File, Ignored, Raised, Verdict, judge};
 use crate::alert::render;
 use crate::alert::route::route;
 use crate::alert::rule::{Rule, Severity};
@@ -27,6 +28,9 @@ pub struct Decision {
     pub event: Event,
     /// Under which key a repetition of this event is found; `None` when none can be recognised.
     pub key: Option<String>,
+    /// The packet identifier is new to this event, so the one that had it before was acknowledged (MQTT 5, 2.2.1): what
+    /// it had is no repetition any more.
+    pub frees: Option<u16>,
     /// Look for an earlier event with this key first, and count this one as a duplicate if there is one.
     pub may_repeat: bool,
     pub alerts: Vec<NewAlert>,
@@ -40,6 +44,8 @@ pub struct NewAlert {
     pub severity: Severity,
     pub bindings: Bindings,
     pub content: Content,
+    /// The file that it carries, if it came with the event.
+    pub kept: Option<Kept>,
     /// What went wrong on the way, though it is sent: a failed message template.
     pub flaw: Option<String>,
     pub connection: ConnectionName,
@@ -127,39 +133,51 @@ impl Judge {
         let (mut alerts, mut ignored) = (Vec::new(), Vec::new());
         for (rule, bindings) in route(&self.rules, &event.topic) {
             match judge(rule, &bindings, &event, &self.site, &self.templates) {
-                Verdict::Alert { text, templates, flaw } => {
-                    let content = self.content(rule, &text, templates, event.received_at);
-                    alerts.push(self.alert(rule, bindings, &event, content, flaw));
-                }
+                Verdict::Alert(raised) => alerts.push(self.alert(rule, bindings, &event, *raised)),
                 Verdict::Ignored(why) => ignored.push((rule.name.clone(), why)),
             }
         }
         let (key, may_repeat) = repetition(&event);
-        Decision { event, key, may_repeat, alerts, ignored }
+        let frees = match event.identity {
+            Identity::Packet { id, redelivered: false } => Some(id),
+            Identity::Packet { .. } | Identity::Named(_) | Identity::None => None,
+        };
+        Decision { event, key, frees, may_repeat, alerts, ignored }
     }
 
-    fn content(&self, rule: &Rule, text: &str, templates: Vec<Template>, at: Timestamp) -> Content {
-        Content {
+    fn content(&self, rule: &Rule, raised: Raised, at: Timestamp) -> (Content, Option<Kept>) {
+        let mut content = Content {
             buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title)).collect(),
-            templates,
-            ..Content::text(render::with_time(text, at, &self.zone))
+            templates: raised.templates,
+            ..Content::text(render::with_time(&raised.text, at, &self.zone))
+        };
+        let (media, kept) = match raised.file {
+            None => return (content, None),
+            Some(File::Fetch(url)) => (Media::Fetch { url }, None),
+            Some(File::Kept(kept)) => (Media::Kept { sha256: kept.sha256.clone() }, Some(kept)),
+        };
+        let Some(attach) = &rule.attach else { return (content, None) };
+        for template in content.templates.iter_mut().filter(|template| template.header.is_some()) {
+            template.header = attach.header(media.clone());
         }
+        // With buttons it stands above the words; an interactive message has no room for it elsewhere.
+        match attach.header(media.clone()).filter(|_| !content.buttons.is_empty()) {
+            Some(header) => content.header = Some(header),
+            None => content.part = Some(attach.part(media)),
+        }
+        (content, kept)
     }
 
-    fn alert(
-        &self,
-        rule: &Rule,
-        bindings: Bindings,
-        event: &Event,
-        content: Content,
-        flaw: Option<String>,
-    ) -> NewAlert {
+    fn alert(&self, rule: &Rule, bindings: Bindings, event: &Event, mut raised: Raised) -> NewAlert {
         let at = event.received_at;
+        let flaw = raised.flaw.take();
+        let (content, kept) = self.content(rule, raised, at);
         let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
         NewAlert {
             rule: rule.name.clone(),
             severity: rule.severity,
             content,
+            kept,
             flaw,
             connection: rule.connection.clone(),
             on_unknown: rule.on_unknown,

@@ -170,6 +170,43 @@ impl Content {
         Self { text: text.into(), ..Self::default() }
     }
 
+    /// Every file in it.
+    pub fn media(&mut self) -> Vec<&mut Media> {
+        let part = self.part.as_mut().and_then(|part| match part {
+            Part::Image(media)
+            | Part::Video(media)
+            | Part::Sticker(media)
+            | Part::Audio { media, .. }
+            | Part::Document { media, .. } => Some(media),
+            Part::Location { .. }
+            | Part::Contacts(_)
+            | Part::Reaction { .. }
+            | Part::List { .. }
+            | Part::Link { .. }
+            | Part::LocationRequest
+            | Part::ContactRequest
+            | Part::Flow { .. } => None,
+        });
+        let headers =
+            self.header.iter_mut().chain(self.templates.iter_mut().filter_map(|one| one.header.as_mut()));
+        part.into_iter().chain(headers.filter_map(Header::media)).collect()
+    }
+
+    /// The same without its files: the words matter more. Templates that need one go with it.
+    #[must_use]
+    pub fn without_media(mut self, why: &str) -> Self {
+        if self.media().is_empty() {
+            return self;
+        }
+        self.text = format!("{}\n({why})", self.text);
+        self.part = None;
+        self.header = None;
+        self.templates.retain(|template| {
+            !matches!(template.header, Some(Header::Image(_) | Header::Video(_) | Header::Document(_)))
+        });
+        self
+    }
+
     /// Whether a digest may carry it: words and buttons, and no answer to anything.
     #[must_use]
     pub fn is_plain(&self) -> bool {
@@ -177,6 +214,15 @@ impl Content {
             && self.quotes.is_none()
             && self.header.is_none()
             && self.identity_key_hash.is_none()
+    }
+}
+
+impl Header {
+    pub fn media(&mut self) -> Option<&mut Media> {
+        match self {
+            Self::Text(_) => None,
+            Self::Image(media) | Self::Video(media) | Self::Document(media) => Some(media),
+        }
     }
 }
 

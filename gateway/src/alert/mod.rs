@@ -17,6 +17,8 @@ pub mod event;
 pub mod form;
 /// Events in, decisions to the store, then the acknowledgement.
 pub mod intake;
+/// Pictures and files that an alert carries.
+pub mod media;
 /// What a message says.
 pub mod message;
 /// The rows between store and sender.

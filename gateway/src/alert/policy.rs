@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::alert::decode::decode;
 use crate::alert::event::Event;
+use crate::alert::media::{From, Kept};
 use crate::alert::message::{Template, WORDS};
 use crate::alert::rule::Rule;
 use crate::alert::template::Templates;
@@ -17,9 +18,26 @@ pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Somebody is told.
-    Alert { text: String, templates: Vec<Template>, flaw: Option<String> },
+    Alert(Box<Raised>),
     /// Recorded as counted, and nobody is told.
     Ignored(Ignored),
+}
+
+/// What is said, and what goes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raised {
+    pub text: String,
+    pub templates: Vec<Template>,
+    pub file: Option<File>,
+    /// What went wrong on the way, though it is sent.
+    pub flaw: Option<String>,
+}
+
+/// A file that goes with an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum File {
+    Kept(Kept),
+    Fetch(String),
 }
 
 /// Why nobody is told.
@@ -69,10 +87,15 @@ pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templa
     if event.retained && !rule.on_retained {
         return Verdict::Ignored(Ignored::Retained);
     }
-    if event.payload.len() > PAYLOAD_LIMIT_BYTES {
+    let is_file = rule.attach.as_ref().is_some_and(|attach| attach.from == From::Payload);
+    let payload = if is_file {
+        Ok(json!({ "bytes": event.payload.len() }))
+    } else if event.payload.len() > PAYLOAD_LIMIT_BYTES {
         return Verdict::Ignored(Ignored::TooLarge(event.payload.len()));
-    }
-    let payload = match decode(rule.payload, event.content_type.as_deref(), &event.payload) {
+    } else {
+        decode(rule.payload, event.content_type.as_deref(), &event.payload)
+    };
+    let payload = match payload {
         Ok(payload) => payload,
         Err(error) => return Verdict::Ignored(Ignored::Undecodable(error.to_string())),
     };
@@ -91,8 +114,28 @@ pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templa
             Some(format!("the message template failed ({error}); a plain text was sent instead")),
         ),
     };
+    let file = file(rule, event, &context, templates, &mut flaw);
     let filled = fill(rule, names, templates, &mut flaw);
-    Verdict::Alert { text, templates: filled, flaw }
+    Verdict::Alert(Box::new(Raised { text, templates: filled, file, flaw }))
+}
+
+/// The file that the rule attaches. One that cannot be had is told, and the alert goes without.
+fn file(
+    rule: &Rule,
+    event: &Event,
+    context: &Value,
+    templates: &Templates,
+    flaw: &mut Option<String>,
+) -> Option<File> {
+    let attach = rule.attach.as_ref()?;
+    let found = match &attach.from {
+        From::Payload => attach.keep(&event.payload, event.content_type.as_deref()).map(File::Kept),
+        From::Address(_) => templates
+            .address(&rule.name, context)
+            .map(|address| File::Fetch(address.trim().to_owned()))
+            .map_err(|error| error.0),
+    };
+    found.inspect_err(|error| *flaw = Some(format!("the file could not be attached: {error}"))).ok()
 }
 
 /// The rule's WhatsApp templates with their blanks filled. A blank that cannot be filled takes the message's words: the

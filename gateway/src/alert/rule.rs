@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::alert::media::Attachment;
 use crate::alert::message::Template;
 use crate::alert::state::OnUnknown;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
@@ -19,6 +20,7 @@ pub struct Rule {
     pub message: String,
     /// What may be sent outside the 24 h window, in order of preference; parameters are Jinja templates.
     pub templates: Vec<Template>,
+    pub attach: Option<Attachment>,
     /// Contact ids and team ids.
     pub notify: Vec<String>,
     pub connection: ConnectionName,

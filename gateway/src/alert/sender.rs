@@ -30,6 +30,8 @@ pub enum Input {
     Loaded(Work),
     /// `Sending` is on disk.
     SendingCommitted(MessageId),
+    /// The message is not what it was when it was loaded: it does not leave now.
+    Withdrawn(MessageId),
     Answered(MessageId, Answer),
     /// The outcome is on disk.
     SettledCommitted(MessageId),
@@ -41,7 +43,7 @@ pub enum Input {
 pub enum Effect {
     /// Ask the store for work.
     Load(Wanted),
-    /// Write; answered with `SendingCommitted` or `SettledCommitted`.
+    /// Write; answered with `SendingCommitted` or `Withdrawn`, `HeldCommitted`, `SettledCommitted`.
     Commit(Change),
     /// Send in that form; answered with `Answered`.
     Post(Box<Due>, Choice),
@@ -103,6 +105,10 @@ impl Sender {
             Input::SendingCommitted(id) => {
                 let post = |(due, choice): (Due, Choice)| Effect::Post(Box::new(due), choice);
                 self.in_flight.get(&id).cloned().map(post).into_iter().collect()
+            }
+            Input::Withdrawn(id) => {
+                self.in_flight.remove(&id);
+                self.load(now)
             }
             Input::HeldCommitted => self.load(now),
             Input::Answered(id, answer) => self.settle(id, &answer, now, dice),
@@ -243,7 +249,8 @@ impl Sender {
             Choice::Free | Choice::Hold(_) => Form::Free,
         };
         let templates = due.content.templates.len();
-        let case = Case { count, on_unknown: due.on_unknown, form, templates };
+        let has_media = !due.content.clone().media().is_empty();
+        let case = Case { count, on_unknown: due.on_unknown, form, templates, has_media };
         let next = after_answer(answer, &case, now, dice);
         let mut effects = Vec::new();
         match next.gate.clone() {

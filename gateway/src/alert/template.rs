@@ -4,6 +4,7 @@ use minijinja::machinery::{CodeGenerator, ast, parse_expr};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, UndefinedBehavior};
 
+use crate::alert::media::From;
 use crate::alert::rule::Rule;
 use crate::ids::RuleName;
 
@@ -52,6 +53,11 @@ impl Templates {
             engine
                 .add_template_owned(rule.name.0.clone(), rule.message.clone())
                 .map_err(|error| describe(&error))?;
+            if let Some(From::Address(address)) = rule.attach.as_ref().map(|attach| &attach.from) {
+                engine
+                    .add_template_owned(address_name(&rule.name), address.clone())
+                    .map_err(|error| describe(&error))?;
+            }
             for (index, template) in rule.templates.iter().enumerate() {
                 for (blank, parameter) in template.parameters.iter().enumerate() {
                     engine
@@ -61,6 +67,12 @@ impl Templates {
             }
         }
         Ok(Self { engine })
+    }
+
+    /// Where the file of that rule is.
+    pub fn address(&self, rule: &RuleName, context: &Value) -> Result<String, EvaluationError> {
+        let template = self.engine.get_template(&address_name(rule)).map_err(|error| evaluation(&error))?;
+        template.render(context).map_err(|error| evaluation(&error))
     }
 
     /// What fills one blank of one WhatsApp template of that rule.
@@ -103,6 +115,10 @@ impl Templates {
 /// Rule names have no line breaks in them, so that this is no rule's.
 fn parameter_name(rule: &RuleName, index: usize, blank: usize) -> String {
     format!("{rule}\n{index}\n{blank}")
+}
+
+fn address_name(rule: &RuleName) -> String {
+    format!("{rule}\naddress")
 }
 
 /// Walks a condition as Jinja would evaluate it and compares the kinds on both sides of `<`, `<=`, `>` and `>=`.

@@ -39,11 +39,15 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     else {
                         return;
                     };
-                    effects.extend(dispatch.handle(Input::Loaded(waiting), now));
+                    // The disk may have been full for an hour meanwhile.
+                    effects.extend(dispatch.handle(Input::Loaded(waiting), SystemClock.now()));
                 }
                 Effect::Publish(command) => {
                     let id = command.id;
-                    if !link.publish(publish(&shared, command)) {
+                    let late = command.expires_at <= now; // another effect may have waited for the disk
+                    shared.set_at_broker(id, !late);
+                    if late || !link.publish(publish(&shared, command)) {
+                        shared.set_at_broker(id, false);
                         effects.extend(dispatch.handle(Input::Busy(id), now));
                     }
                 }
@@ -58,9 +62,10 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     if shared.durably(settled).await.is_none() {
                         return;
                     }
+                    shared.set_at_broker(id, false);
                     shared.deadlines.notify_one();
                     shared.outbox.notify_one();
-                    effects.extend(dispatch.handle(Input::Committed(id), now));
+                    effects.extend(dispatch.handle(Input::Committed(id), SystemClock.now()));
                 }
                 Effect::WakeAt(at) => pause = pause.min(now.until(at)),
             }

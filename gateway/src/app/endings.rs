@@ -1,6 +1,7 @@
 //! The end of what people asked for: what devices answer, what the broker says, and what the clock decides. At most one
 //! message tells it: messages cost money (FACTS 5.6).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,13 @@ pub fn answer_prefix(config: &Config) -> String {
 }
 
 /// Something arrived that a command may have waited for.
-pub fn heard(store: &Store, config: &Config, event: &Event, now: Timestamp) -> rusqlite::Result<()> {
+pub fn heard(
+    store: &Store,
+    config: &Config,
+    event: &Event,
+    at_broker: &BTreeSet<CommandId>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let answered = event.topic.strip_prefix(&answer_prefix(config));
     let waiting = match answered {
         Some(id) => read_command(store.tag(), id)
@@ -59,12 +66,14 @@ pub fn heard(store: &Store, config: &Config, event: &Event, now: Timestamp) -> r
             .flatten()
             .into_iter()
             .collect(),
-        None => store.awaited(None)?,
+        None => store.awaited_on(&event.topic)?,
     };
     let Ok(templates) = Templates::compile([]) else { return Ok(()) };
     for command in waiting {
         let Some(awaited) = &command.answer else { continue };
-        if answered.is_none() && awaited.topic.as_deref() != Some(&event.topic) {
+        // A state is an answer only to what has been asked; the broker may be faster to deliver it than our disk is
+        // to note that it has the command.
+        if answered.is_none() && command.state == "queued" && !at_broker.contains(&command.id) {
             continue;
         }
         match verdict::of(awaited, event.content_type.as_deref(), &event.payload, &templates) {
@@ -177,7 +186,8 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-fn tend(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<bool> {
+/// The simulation calls it too.
+pub fn tend(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<bool> {
     let mut changed = false;
     for request in store.overdue_requests(now)? {
         changed = true;
@@ -198,7 +208,7 @@ fn tend(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<bool
             say(store, config, to, Content::text(text), now)?;
         }
     }
-    for command in store.awaited(Some(now))? {
+    for command in store.silent(now)? {
         changed = true;
         let within = command.answer.as_ref().map_or(0, |answer| answer.within_ms);
         let why = format!("no answer within {}", duration_for_people(Duration::from_millis(within)));

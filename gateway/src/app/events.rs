@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::hearing;
 use super::shared::Shared;
-use super::{endings, questions};
-use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
-use crate::command::question::ReplyTo;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
 use crate::store::Store;
-use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
@@ -27,42 +24,44 @@ pub async fn run(
 ) {
     let mut intake: Intake<AckToken> = Intake::new(judge);
     let mut batch = Vec::with_capacity(BATCH);
-    while notices.recv_many(&mut batch, BATCH).await > 0 {
-        let mut events = Vec::new();
-        for notice in batch.drain(..) {
+    while !batch.is_empty() || notices.recv_many(&mut batch, BATCH).await > 0 {
+        let turn = turn(&mut batch);
+        let is_new = |notice: &Notice| matches!(notice, Notice::Connected { session_present: false });
+        if turn.iter().any(is_new) && shared.durably(Store::free_packets).await.is_none() {
+            return;
+        }
+        let mut messages = Vec::new();
+        for notice in turn {
             match notice {
-                Notice::Message { event, ack, reply_to } => {
-                    if !concerns_replies(&shared, &event) {
-                        events.push((event, ack));
-                    } else if take_reply(&shared, &event, reply_to).await.is_none() {
-                        return; // the disk failed: nothing more is acknowledged
-                    } else if shared
-                        .config
-                        .rules
-                        .iter()
-                        .any(|rule| rule.topic.matches(&event.topic).is_some())
-                    {
-                        events.push((event, ack));
-                    } else {
-                        ack.into_iter().for_each(|token| link.ack(token)); // it is on disk
-                    }
-                }
+                Notice::Message { event, ack, reply_to } => messages.push((event, ack, reply_to)),
                 about @ (Notice::Connected { .. }
                 | Notice::Disconnected { .. }
                 | Notice::Published { .. }
                 | Notice::Refused { .. }) => tell(&shared, about, &to_dispatch).await,
             }
         }
-        if events.is_empty() {
+        if messages.is_empty() {
             continue;
         }
-        shared.metrics.events.inc_by(events.len() as u64);
+        shared.metrics.events.inc_by(messages.len() as u64);
+        if hearing::take(&shared, &messages).await.is_none() {
+            return; // the disk failed: nothing more is acknowledged
+        }
+        let events = messages.into_iter().map(|(event, ack, _)| (event, ack)).collect();
         for effect in intake.handle(Input::Arrived(events)) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
-                return; // the disk failed: nothing more is acknowledged
+                return;
             }
         }
     }
+}
+
+/// What is taken together. With a new session of the broker's packet identifiers mean other events, so what came before
+/// it is written down before.
+fn turn(batch: &mut Vec<Notice>) -> Vec<Notice> {
+    let is_new = |notice: &Notice| matches!(notice, Notice::Connected { session_present: false });
+    let until = batch.iter().skip(1).position(is_new).map_or(batch.len(), |at| at + 1);
+    batch.drain(..until).collect()
 }
 
 async fn perform(
@@ -82,29 +81,6 @@ async fn perform(
         }
         Effect::Acknowledge(token) => link.ack(token),
     }
-    Some(())
-}
-
-/// Whether it is an answer of a device, or a question of a machine.
-fn concerns_replies(shared: &Shared, event: &Event) -> bool {
-    shared.heard.iter().any(|pattern| pattern.matches(&event.topic).is_some())
-}
-
-/// Written down before it is acknowledged, as every event.
-async fn take_reply(shared: &Shared, event: &Event, reply_to: Option<ReplyTo>) -> Option<()> {
-    let (config, event) = (Arc::clone(&shared.config), event.clone());
-    let take = move |store: &Store| {
-        let now = SystemClock.now();
-        for question in &config.questions {
-            if let Some(bindings) = question.topic.matches(&event.topic) {
-                questions::ask(store, &config, question, &bindings, (&event, reply_to.as_ref()), now)?;
-            }
-        }
-        endings::heard(store, &config, &event, now)
-    };
-    shared.durably(take).await?;
-    shared.outbox.notify_one();
-    shared.deadlines.notify_one();
     Some(())
 }
 

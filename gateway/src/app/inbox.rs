@@ -25,22 +25,22 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
-pub(super) struct Read {
-    statuses: usize,
-    pub(super) commands: usize,
+pub struct Read {
+    pub statuses: usize,
+    pub commands: usize,
     /// The outbox may have something to send.
-    pub(super) messages: bool,
-    catalogue: bool,
+    pub messages: bool,
+    pub catalogue: bool,
     /// For the log and the broker.
-    pub(super) notices: Vec<(ConnectionName, Severity, String)>,
-    pub(super) nothing: Vec<String>,
+    pub notices: Vec<(ConnectionName, Severity, String)>,
+    pub nothing: Vec<String>,
 }
 
 pub async fn run(shared: Arc<Shared>) {
     loop {
         loop {
             let config = Arc::clone(&shared.config);
-            let Some(read) = shared.durably(move |store| next(store, &config)).await else { return };
+            let Some(read) = read(&shared, config).await else { return };
             let Some(read) = read else { break };
             if read.commands > 0 {
                 shared.commands.notify_one();
@@ -63,9 +63,20 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
+async fn read(shared: &Shared, config: Arc<Config>) -> Option<Option<Read>> {
+    let next = move |store: &Store| read_next(store, &config, SystemClock.now(), &mut Dice::from_machine());
+    shared.durably(next).await
+}
+
+/// Reads the oldest body that was not read, and writes all that follows from it. The simulation calls it too.
+pub fn read_next(
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> rusqlite::Result<Option<Read>> {
     let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
-    let mut desk = Desk { store, config, id, now: SystemClock.now(), read: Read::default() };
+    let mut desk = Desk { store, config, id, now, dice, read: Read::default() };
     for inbound in inbound::read(&body) {
         desk.take(inbound)?;
     }
@@ -85,6 +96,7 @@ pub(super) struct Desk<'a> {
     pub(super) config: &'a Config,
     id: InboxId,
     pub(super) now: Timestamp,
+    dice: &'a mut Dice,
     pub(super) read: Read,
 }
 
@@ -93,7 +105,7 @@ impl<'a> Desk<'a> {
         match inbound {
             Inbound::Status(status) => {
                 self.read.statuses += 1;
-                if !self.store.receive(&status, self.now, &mut Dice::from_machine())? {
+                if !self.store.receive(&status, self.now, self.dice)? {
                     let what = format!("a status of {} for a message that is not ours", status.word);
                     self.read.nothing.push(what);
                 }

@@ -11,8 +11,12 @@ mod doors;
 mod endings;
 /// Broker notices: events to the intake, answers to the dispatch.
 mod events;
+/// Answers of devices and questions of machines.
+mod hearing;
 /// Webhook bodies, read after they were stored.
 mod inbox;
+/// Files on their way out.
+mod media;
 /// Numbers for `/metrics`.
 mod metrics;
 /// Machines that ask people.
@@ -31,6 +35,9 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+pub use endings::{settle, tend};
+pub use hearing::hear;
+pub use inbox::{Read, read_next};
 pub use shared::Fatal;
 
 use crate::alert::intake::Judge;

@@ -36,9 +36,6 @@ pub fn ask(
         );
         return Ok(());
     };
-    if event.retained {
-        return Ok(()); // a question of yesterday (promise P6)
-    }
     let (key, surely) = key(question, event, reply_to);
     if store.knows_question(&key, surely)? {
         return Ok(());

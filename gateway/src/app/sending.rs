@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::media;
 use super::shared::Shared;
 use crate::alert::delivery::Answer;
 use crate::alert::form::Choice;
@@ -106,7 +107,12 @@ impl Task {
                 Input::SettledCommitted(*id)
             }
         };
-        self.store(move |store| store.change(&change).map(|()| done.clone()));
+        self.store(move |store| {
+            Ok(match (store.change(&change, SystemClock.now())?, &change) {
+                (false, Change::Sending { id, .. }) => Input::Withdrawn(*id),
+                (_, _) => done.clone(),
+            })
+        });
     }
 
     fn store(&self, work: impl Fn(&crate::store::Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {
@@ -127,7 +133,7 @@ impl Task {
     }
 }
 
-async fn send(shared: &Shared, client: &Client, due: &Due, choice: &Choice) -> Answer {
+async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
     let name = &due.lane.connection;
     let Some(connection) = shared.config.connections.iter().find(|connection| connection.name == *name)
     else {
@@ -140,6 +146,7 @@ async fn send(shared: &Shared, client: &Client, due: &Due, choice: &Choice) -> A
         Err(error) => return Answer::Offline(error),
     };
     let content = outgoing(&due.content, &shared.seal, due.alert, &due.lane.contact, SystemClock.now());
+    let content = media::ready(shared, client, &endpoint, name, content).await;
     let (more, template);
     let form = match choice {
         Choice::Template { index, quick_replies } if *index < content.templates.len() => {

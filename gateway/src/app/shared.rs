@@ -1,6 +1,6 @@
 //! What all tasks share, and the one way to write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::alert::rule::Severity;
 use crate::alert::token::Seal;
 use crate::alert::topic::TopicPattern;
 use crate::config::{Config, Connection};
-use crate::ids::{ConnectionName, StoreTag};
+use crate::ids::{CommandId, ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -52,6 +52,8 @@ pub struct Shared {
     pub deadlines: Notify,
     /// A command was stored.
     pub commands: Notify,
+    /// Commands that were handed to the broker, and are not noted as published.
+    at_broker: Mutex<BTreeSet<CommandId>>,
     state: Mutex<Condition>,
 }
 
@@ -95,6 +97,7 @@ impl Shared {
             deadlines: Notify::new(),
             notices,
             commands: Notify::new(),
+            at_broker: Mutex::default(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         }))
     }
@@ -118,6 +121,20 @@ impl Shared {
     }
 
     /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None`
+    pub fn at_broker(&self) -> BTreeSet<CommandId> {
+        self.at_broker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is handed to the broker, or it has an end on disk.
+    pub fn set_at_broker(&self, command: CommandId, is_there: bool) {
+        let mut all = self.at_broker.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_there {
+            all.insert(command)
+        } else {
+            all.remove(&command)
+        };
+    }
+
     /// means that the disk has failed, and the process is about to end: whoever asked just stops.
     pub async fn durably<T: Send + 'static>(
         &self,

@@ -78,7 +78,9 @@ fn act(one: &One, act: Act, done: &str) -> Result<(), Failure> {
         .transaction(|store| match act(store, MessageId(one.id), SystemClock.now()) {
             Ok(()) => Ok(()),
             Err(ActError::Sql(error)) => Err(error),
-            Err(other @ (ActError::NoSuchMessage(_) | ActError::NotPossible(..))) => {
+            Err(
+                other @ (ActError::NoSuchMessage(_) | ActError::NotPossible(..) | ActError::PartOfDigest(..)),
+            ) => {
                 refused = Some(other);
                 Ok(())
             }

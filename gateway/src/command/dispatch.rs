@@ -96,7 +96,8 @@ impl Dispatch {
                 Vec::new() // the next PUBACK or connection wakes us
             }
             Input::Published(id, result) => {
-                if self.in_flight.insert(id, Stage::Committing) != Some(Stage::AtBroker) {
+                // The answer may be told after the connection's end: it is as good, and ends the command all the same.
+                if self.in_flight.insert(id, Stage::Committing) == Some(Stage::Committing) {
                     return Vec::new(); // answered before
                 }
                 vec![Effect::Commit(match result {

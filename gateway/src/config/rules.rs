@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::commands::read_terms;
 use super::section::{At, Section};
-use crate::alert::message::{Parameter, Template};
+use crate::alert::media::{Attachment, From, Kind};
+use crate::alert::message::{Media, Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{check_condition, check_message};
@@ -65,7 +66,8 @@ fn read_rule(
     let expires = section.parsed("expires", duration);
     let on_retained = section.truth("on_retained");
     let actions = read_actions(&section, topic.as_ref());
-    let templates = read_templates(&section);
+    let attach = section.section("attach", "attach = { … }").and_then(read_attachment);
+    let templates = read_templates(&section, attach.as_ref());
     section.finish();
     let (actions, places) = actions.into_iter().unzip();
     let rule = Rule {
@@ -74,6 +76,7 @@ fn read_rule(
         when,
         message: message?,
         templates,
+        attach,
         notify: notify?,
         connection: connection?,
         severity: severity.unwrap_or(Severity::Warning),
@@ -139,8 +142,30 @@ pub fn read_connection(section: &Section, connections: &[ConnectionName]) -> Opt
     }
 }
 
+/// `attach = { kind = "image", from = "payload" }`, or `url = "{{ payload.snapshot }}"`.
+fn read_attachment(section: Section) -> Option<Attachment> {
+    let kinds = ["image", "video", "audio", "document"];
+    let kind = section.word("kind", &kinds, Kind::parse);
+    if kind.is_none() {
+        section.report(section.offset(), format!("`attach` needs a `kind`: {}", kinds.join(", ")));
+    }
+    let payload = section.word("from", &["payload"], |_| Some(From::Payload));
+    let address = section.text("url").and_then(|text| compiled(&section, "url", text, check_message));
+    let filename = section.text("filename").map(|text| text.value);
+    let from = match (payload, address) {
+        (Some(payload), None) => Some(payload),
+        (None, Some(address)) => Some(From::Address(address)),
+        (_, _) => {
+            section.report(section.offset(), "`attach` takes either from = \"payload\" or url = \"…\"");
+            None
+        }
+    };
+    section.finish();
+    Some(Attachment { kind: kind?, from: from?, filename })
+}
+
 /// `template = { … }`, or several as `[[rule.template]]`. Parameters are a list, or a table where the template names them.
-fn read_templates(rule: &Section) -> Vec<Template> {
+fn read_templates(rule: &Section, attach: Option<&Attachment>) -> Vec<Template> {
     let mut templates = Vec::new();
     for section in rule.one_or_more("template", "[[rule.template]]") {
         let name = section.required_parsed("name", |text| {
@@ -161,9 +186,18 @@ fn read_templates(rule: &Section) -> Vec<Template> {
             Some(Parameter { name, text })
         });
         let parameters = parameters.collect();
+        // Which file it is comes with each event.
+        let wants_file = section.truth("header_file").unwrap_or(false);
+        let header = attach.filter(|_| wants_file).and_then(|attach| attach.header(Media::Id(String::new())));
+        if wants_file && header.is_none() {
+            section.report(
+                section.offset(),
+                "`header_file` needs an `attach` of an image, video or document in the rule",
+            );
+        }
         section.finish();
         if let (Some(name), Some(language)) = (name, language) {
-            templates.push(Template { name, language, parameters, ..Template::default() });
+            templates.push(Template { name, language, parameters, header, ..Template::default() });
         }
     }
     templates

@@ -38,6 +38,9 @@ impl Store {
             *accepted.ignored.entry(word).or_default() += 1;
             self.tally(rule, word, event.received_at, &event.topic, reason)
         };
+        if let Some(id) = decision.frees {
+            self.free_packet(&format!("packet {id} "))?;
+        }
         if decision.may_repeat && self.seen(decision.key.as_deref())? {
             return count("", "duplicate", None);
         }
@@ -57,6 +60,18 @@ impl Store {
             accepted.messages += self.insert_alert(id, alert, event.received_at)?;
         }
         Ok(())
+    }
+
+    /// The broker has begun a new session: whatever packet identifier it uses is a new event.
+    pub fn free_packets(&self) -> Result<()> {
+        self.free_packet("packet ")
+    }
+
+    fn free_packet(&self, prefix: &str) -> Result<()> {
+        self.sql
+            .prepare_cached("UPDATE event SET key = NULL WHERE key >= ?1 AND key < ?1 || char(0x10ffff)")?
+            .execute([prefix])
+            .map(drop)
     }
 
     fn seen(&self, key: Option<&str>) -> Result<bool> {
@@ -117,6 +132,9 @@ impl Store {
             )?
             .insert(params![event.0, alert.rule.0, alert.severity.rank(), bindings, alert.flaw, at.0])
             .map(AlertId)?;
+        if let Some(kept) = &alert.kept {
+            self.keep_media(kept, at)?;
+        }
         for contact in &alert.recipients {
             self.insert_message(&super::outbox::NewMessage {
                 connection: &alert.connection,

@@ -1,10 +1,10 @@
 //! What people decide: send this, send it again, hold it, give it up.
 
-use rusqlite::Result;
+use rusqlite::{OptionalExtension, Result};
 
 use super::Store;
 use super::outbox::NewMessage;
-use crate::alert::delivery::Next;
+use crate::alert::delivery::{HeldFor, Next};
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
@@ -23,6 +23,8 @@ pub enum ActError {
     NoSuchMessage(MessageId),
     #[error("message {0} is {state}: {rule}", state = .1.as_str(), rule = .2)]
     NotPossible(MessageId, State, &'static str),
+    #[error("message {0} is part of the digest {1}; decide about that one: bellwire outbox show {1}")]
+    PartOfDigest(MessageId, MessageId),
     #[error("the database could not be written: {0}")]
     Sql(#[from] rusqlite::Error),
 }
@@ -52,7 +54,7 @@ impl Store {
 
     /// Sends it again, whatever its age.
     pub fn retry(&self, id: MessageId, now: Timestamp) -> std::result::Result<(), ActError> {
-        let state = self.state(id)?.ok_or(ActError::NoSuchMessage(id))?;
+        let state = self.own_state(id)?;
         match state {
             State::Held
             | State::Failed
@@ -76,7 +78,7 @@ impl Store {
         self.sql
             .prepare_cached(
                 "UPDATE message SET expires_at = max(expires_at, ?2), tries = 0,
-                     possible_duplicate = max(possible_duplicate, ?3) WHERE id = ?1",
+                     possible_duplicate = max(possible_duplicate, ?3) WHERE id = ?1 OR digest = ?1",
             )?
             .execute((id.0, (now + BY_HAND_EXPIRES).0, doubtful))?;
         self.decide(id, State::Queued, "an operator asked to send it again", now)
@@ -99,9 +101,16 @@ impl Store {
         reason: &str,
         now: Timestamp,
     ) -> std::result::Result<(), ActError> {
-        let state = self.state(id)?.ok_or(ActError::NoSuchMessage(id))?;
+        let state = self.own_state(id)?;
         match state {
-            State::Queued | State::Unknown | State::Held => self.decide(id, to, reason, now),
+            State::Unknown => {
+                // It may have gone out: if it is ever sent again, it may arrive twice (promise P8).
+                self.sql
+                    .prepare_cached("UPDATE message SET possible_duplicate = 1 WHERE id = ?1 OR digest = ?1")?
+                    .execute([id.0])?;
+                self.decide(id, to, reason, now)
+            }
+            State::Queued | State::Held => self.decide(id, to, reason, now),
             State::Sending
             | State::Accepted
             | State::Sent
@@ -116,6 +125,20 @@ impl Store {
         }
     }
 
+    /// Of a message that leaves by itself.
+    fn own_state(&self, id: MessageId) -> std::result::Result<State, ActError> {
+        let digest: Option<Option<i64>> = self
+            .sql
+            .prepare_cached("SELECT digest FROM message WHERE id = ?1")?
+            .query_row([id.0], |row| row.get(0))
+            .optional()?;
+        match digest {
+            Some(Some(digest)) => Err(ActError::PartOfDigest(id, MessageId(digest))),
+            Some(None) => self.state(id)?.ok_or(ActError::NoSuchMessage(id)),
+            None => Err(ActError::NoSuchMessage(id)),
+        }
+    }
+
     fn decide(
         &self,
         id: MessageId,
@@ -123,6 +146,7 @@ impl Store {
         reason: &str,
         now: Timestamp,
     ) -> std::result::Result<(), ActError> {
-        self.advance(id, &Next::to(state, reason), now).map_err(ActError::Sql)
+        let held_for = (state == State::Held).then_some(HeldFor::Operator);
+        self.advance(id, &Next { held_for, ..Next::to(state, reason) }, now).map_err(ActError::Sql)
     }
 }

@@ -125,18 +125,29 @@ impl Store {
         self.sql.prepare_cached(&format!("{STORY} WHERE id = ?1"))?.query_row([id.0], read_story).optional()
     }
 
-    /// Published commands whose device has not answered: by now, or at all.
-    pub fn awaited(&self, overdue_at: Option<Timestamp>) -> Result<Vec<CommandStory>> {
+    /// Published commands whose device has not answered in time.
+    pub fn silent(&self, now: Timestamp) -> Result<Vec<CommandStory>> {
         self.sql
             .prepare_cached(&format!(
                 "{STORY} WHERE state = 'published' AND answer IS NOT NULL AND answer_by <= ?1 ORDER BY id LIMIT 100"
             ))?
-            .query_map([overdue_at.map_or(i64::MAX, |at| at.0)], read_story)?
+            .query_map([now.0], read_story)?
+            .collect()
+    }
+
+    /// Commands, on their way or published, whose end is a state on this topic.
+    pub fn awaited_on(&self, topic: &str) -> Result<Vec<CommandStory>> {
+        self.sql
+            .prepare_cached(&format!(
+                "{STORY} WHERE state IN ('published', 'queued') AND answer IS NOT NULL
+                 AND json_extract(answer, '$.topic') = ?1 ORDER BY id LIMIT 100"
+            ))?
+            .query_map([topic], read_story)?
             .collect()
     }
 
     /// The end as the device tells it: `done`, `failed`, or `silent`. `false`: it had an end before. A device may be
-    /// faster than the broker's acknowledgement of the command.
+    /// faster than the broker's acknowledgement of the command, and slower than we wait.
     pub fn end_command(
         &self,
         id: CommandId,
@@ -148,7 +159,7 @@ impl Store {
             .sql
             .prepare_cached(
                 "UPDATE command SET state = ?2, changed_at = ?3, reason = ?4
-                 WHERE id = ?1 AND (state = 'published' OR (state = 'queued' AND ?2 != 'silent'))",
+                 WHERE id = ?1 AND (state = 'published' OR (state IN ('queued', 'silent') AND ?2 != 'silent'))",
             )?
             .execute(params![id.0, state, now.0, reason])?;
         Ok(changed > 0)

@@ -67,7 +67,7 @@ impl Store {
         let found = self
             .sql
             .prepare_cached(
-                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum FROM message
+                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, bare FROM message
                  WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND not_before <= ?3
                  ORDER BY severity DESC, id LIMIT 1",
             )?
@@ -97,11 +97,11 @@ impl Store {
     pub fn whole(&self, id: MessageId) -> Result<Option<Due>> {
         self.sql
             .prepare_cached(
-                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, connection, contact
+                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, bare, connection, contact
                  FROM message WHERE id = ?1",
             )?
             .query_row([id.0], |row| {
-                let lane = Lane { connection: ConnectionName(row.get(9)?), contact: ContactId(row.get(10)?) };
+                let lane = Lane { connection: ConnectionName(row.get(10)?), contact: ContactId(row.get(11)?) };
                 read_due(row, &lane)
             })
             .optional()
@@ -182,6 +182,10 @@ fn read_due(row: &Row, lane: &Lane) -> Result<(MessageId, Option<Due>)> {
     let parsed =
         intact.then(|| Recipient::parse(&address).zip(serde_json::from_str(&content).ok())).flatten();
     let Some((to, content)) = parsed else { return Ok((id, None)) };
+    let content: Content = content;
+    let bare = row.get::<_, i64>(9)? == 1;
+    let content =
+        if bare { content.without_media("WhatsApp refused the file that belongs here") } else { content };
     let due = Due {
         id,
         lane: lane.clone(),

@@ -21,14 +21,18 @@ mod due;
 mod inbox;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// Files that came with events.
+mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
 mod open;
-/// Messages on their way: attempts, outcomes, receipts.
+/// Messages on their way: attempts and outcomes.
 mod outbox;
 /// What is learned of people.
 mod people;
 /// Questions of machines, and what comes next by the clock.
 mod questions;
+/// What WhatsApp reports of a message.
+mod receipts;
 /// What waits for a Yes.
 mod requests;
 /// The reserve on disk that a full disk is cleaned with.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::alert::token::Seal;
-use crate::chance::{Dice, secret_key};
+use crate::chance::Dice;
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
@@ -85,7 +85,7 @@ impl Store {
         migrate(&sql, directory, &path)?;
         super::reserve::keep(directory);
         sql.execute("INSERT OR IGNORE INTO meta VALUES ('tag', ?1)", [dice.tag()]).map_err(wrap)?;
-        let key = secret_key().ok_or(OpenError::NoRandomness)?;
+        let key = dice.secret_key().ok_or(OpenError::NoRandomness)?;
         sql.execute("INSERT OR IGNORE INTO meta VALUES ('key', ?1)", [hex(&key)]).map_err(wrap)?;
         Self::with(sql, directory).map_err(wrap)
     }

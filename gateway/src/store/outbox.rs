@@ -8,9 +8,8 @@ use crate::alert::form::Form;
 use crate::alert::message::Content;
 use crate::alert::outbox::{Change, Lane, Settled};
 use crate::alert::rule::Severity;
-use crate::alert::state::{OnUnknown, State, may_move};
+use crate::alert::state::{OnUnknown, State};
 use crate::chance::Dice;
-use crate::command::inbound::Status;
 use crate::contact::Recipient;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::time::Timestamp;
@@ -72,6 +71,7 @@ impl Store {
 
     /// After a start: what was `sending` may have gone out or not (promise P3).
     pub fn recover(&self, now: Timestamp) -> Result<usize> {
+        self.set_clock(now)?;
         let rows = self.select_ids(
             "SELECT id, tries, on_unknown FROM message WHERE state = 'sending' AND digest IS NULL LIMIT ?1",
             1_000,
@@ -87,6 +87,7 @@ impl Store {
 
     /// What the clock alone decides: messages that are too old, and unknown ones whose grace time is over.
     pub fn tend(&self, now: Timestamp) -> Result<()> {
+        self.set_clock(now)?;
         let over = format!(
             "SELECT id, tries, on_unknown FROM message WHERE state = 'unknown' AND digest IS NULL AND not_before <= {} LIMIT ?1",
             now.0
@@ -94,11 +95,10 @@ impl Store {
         for (id, _, on_unknown) in self.select_ids(&over, TEND_MAX)? {
             self.advance(id, &delivery::after_grace(on_unknown, now), now)?;
             self.sql
-                .prepare_cached("UPDATE message SET possible_duplicate = 1 WHERE id = ?1")?
+                .prepare_cached("UPDATE message SET possible_duplicate = 1 WHERE id = ?1 OR digest = ?1")?
                 .execute([id.0])?;
         }
         if now.is_sane() {
-            // A clock that was never set must not expire anything (RELIABILITY F17).
             let reason = "it could not leave before it was too old to be worth sending; `bellwire outbox retry` sends it all the same";
             let old = format!(
                 "SELECT id, tries, on_unknown FROM message WHERE state = 'queued' AND digest IS NULL AND expires_at <= {} LIMIT ?1",
@@ -111,10 +111,39 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what the sender decided.
-    pub fn change(&self, change: &Change) -> Result<()> {
+    /// A Pi without a clock of its own starts in 1970 (RELIABILITY F17). What was accepted then is as old as it was when
+    /// the clock was last wrong: its times move by as much as the clock did, once.
+    fn set_clock(&self, now: Timestamp) -> Result<()> {
+        let sane = Timestamp::EARLIEST_SANE.0;
+        let waits = "SELECT 1 FROM message WHERE state = 'queued' AND digest IS NULL AND expires_at < ?1
+             UNION ALL SELECT 1 FROM message WHERE state IN ('queued', 'unknown') AND digest IS NULL
+                 AND not_before > 0 AND not_before < ?1 AND expires_at < ?1
+             UNION ALL SELECT 1 FROM message WHERE state = 'sending' AND digest IS NULL AND expires_at < ?1";
+        if !now.is_sane() || !self.sql.prepare_cached(waits)?.exists([sane])? {
+            return Ok(());
+        }
+        let newest: i64 = self.sql.query_row(
+            "SELECT max(max(created_at, changed_at)) FROM message WHERE created_at < ?1 AND changed_at < ?1",
+            [sane],
+            |row| Ok(row.get::<_, Option<i64>>(0)?.unwrap_or(0)),
+        )?;
+        self.sql
+            .prepare_cached(
+                "UPDATE message SET created_at = created_at + ?2, expires_at = expires_at + ?2,
+                     not_before = CASE not_before WHEN 0 THEN 0 ELSE not_before + ?2 END WHERE created_at < ?1",
+            )?
+            .execute([sane, now.0 - newest])
+            .map(drop)
+    }
+
+    /// Writes what the sender decided. `false`: the message is not what it was when that was decided (a receipt came, an
+    /// operator stopped it, it grew too old while the disk was full), so nothing was written and nothing may leave.
+    pub fn change(&self, change: &Change, now: Timestamp) -> Result<bool> {
         match change {
             Change::Sending { id, attempt, form, at } => {
+                if !self.may_leave(*id, now)? {
+                    return Ok(false);
+                }
                 self.advance(*id, &Next::to(State::Sending, "a request is under way"), *at)?;
                 self.sql
                     .prepare_cached(
@@ -125,15 +154,28 @@ impl Store {
                     .prepare_cached(
                         "INSERT OR REPLACE INTO attempt (message, number, started_at, form) VALUES (?1, ?2, ?3, ?4)",
                     )?
-                    .execute(params![id.0, attempt, at.0, form.to_text()])
-                    .map(drop)
+                    .execute(params![id.0, attempt, at.0, form.to_text()])?;
+                Ok(true)
             }
             Change::Held { id, at, reason } => {
+                if self.state(*id)? != Some(State::Queued) {
+                    return Ok(false);
+                }
                 let next = Next { held_for: Some(HeldFor::Window), ..Next::to(State::Held, reason.clone()) };
-                self.advance(*id, &next, *at)
+                self.advance(*id, &next, *at)?;
+                Ok(true)
             }
-            Change::Settled(settled) => self.settle(settled),
+            Change::Settled(settled) => self.settle(settled).map(|()| true),
         }
+    }
+
+    /// A clock that was never set expires nothing (RELIABILITY F17).
+    fn may_leave(&self, id: MessageId, now: Timestamp) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM message WHERE id = ?1 AND state = 'queued' AND (expires_at > ?2 OR NOT ?3)",
+            )?
+            .exists(params![id.0, now.0, now.is_sane()])
     }
 
     fn settle(&self, settled: &Settled) -> Result<()> {
@@ -155,53 +197,27 @@ impl Store {
                 settled.code,
                 settled.fbtrace_id
             ])?;
-        self.learn(&settled.lane, next, *at)?;
+        self.learn(&settled.lane, *id, next, *at)?;
         self.sql
             .prepare_cached(
                 "UPDATE message SET tries = tries + ?2, code = ?3, fbtrace_id = ?4 WHERE id = ?1",
             )?
             .execute(params![id.0, i64::from(settled.counts), settled.code, settled.fbtrace_id])?;
-        // A status may have overtaken the answer: what it proved stays.
-        if self.state(*id)?.is_some_and(|state| state != State::Sending) {
-            return Ok(());
+        // A status may have overtaken the answer: what it proved stays, unless that copy is known to have failed since.
+        let overtaken = match self.state(*id)? {
+            Some(State::Sending) | None => false,
+            Some(State::Sent) => next.state == State::Accepted || !self.a_copy_failed(*id)?,
+            Some(_) => true,
+        };
+        if !overtaken {
+            self.advance(*id, next, *at)?;
         }
-        self.advance(*id, next, *at)
-    }
-
-    /// Applies one status; `false` when it speaks of no message of ours.
-    pub fn receive(&self, status: &Status, now: Timestamp, dice: &mut Dice) -> Result<bool> {
-        let Some(id) = self.find(status)? else { return Ok(false) };
-        self.remember(&status.wamid, id)?;
-        let reason = status.refusal.as_ref().map(delivery::sentence);
-        let new = self
-            .sql
-            .prepare_cached("INSERT OR IGNORE INTO receipt VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![status.wamid.0, status.word, id.0, status.at.0, reason])?;
-        if let Some(pricing) = &status.pricing {
-            self.count(&status.wamid, pricing, status.at)?;
+        // Its failure may have been told before its answer was: it is applied now, to this copy and no earlier one.
+        let failed = settled.wamid.as_ref().map(|wamid| self.failure_of(wamid)).transpose()?.flatten();
+        match failed {
+            Some(refusal) => self.fail(*id, &refusal, *at, *at, &mut Dice::seeded(settled.attempt.into())),
+            None => Ok(()),
         }
-        let (Some(to), 1) = (status.state, new) else { return Ok(true) };
-        let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(true) };
-        if may_move(from, to) {
-            let next = delivery::after_status(to, status.refusal.as_ref(), &case, now, dice);
-            self.learn(&lane, &next, now)?;
-            self.advance(id, &next, status.at)?;
-            if let Some(refusal) = &status.refusal {
-                self.sql
-                    .prepare_cached(
-                        "UPDATE message SET code = ?2, fbtrace_id = coalesce(?3, fbtrace_id) WHERE id = ?1",
-                    )?
-                    .execute(params![id.0, refusal.code, refusal.fbtrace_id])?;
-            }
-        }
-        Ok(true)
-    }
-
-    fn find(&self, status: &Status) -> Result<Option<MessageId>> {
-        if let Some(id) = status.callback.as_deref().and_then(|data| self.tag.read_callback(data)) {
-            return Ok(self.state(id)?.map(|_| id));
-        }
-        self.message_of(&status.wamid)
     }
 
     pub(super) fn message_of(&self, wamid: &Wamid) -> Result<Option<MessageId>> {
@@ -211,7 +227,7 @@ impl Store {
             .optional()
     }
 
-    fn remember(&self, wamid: &Wamid, id: MessageId) -> Result<()> {
+    pub(super) fn remember(&self, wamid: &Wamid, id: MessageId) -> Result<()> {
         self.sql
             .prepare_cached("INSERT OR IGNORE INTO sent (wamid, message) VALUES (?1, ?2)")?
             .execute(params![wamid.0, id.0])
@@ -226,19 +242,20 @@ impl Store {
             .map(|word| word.and_then(|word| State::parse(&word)))
     }
 
-    fn case(&self, id: MessageId) -> Result<Option<(Lane, Case)>> {
+    pub(super) fn case(&self, id: MessageId) -> Result<Option<(Lane, Case)>> {
         self.sql
             .prepare_cached(
-                "SELECT connection, contact, tries, on_unknown, form, content FROM message WHERE id = ?1",
+                "SELECT connection, contact, tries, on_unknown, form, content, bare FROM message WHERE id = ?1",
             )?
             .query_row([id.0], |row| {
                 let tries = row.get::<_, u32>(2)?.max(1);
-                let content: Content = serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default();
+                let mut content: Content = serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default();
                 let case = Case {
                     count: Count { tries, streak: tries },
                     on_unknown: on_unknown(row, 3)?,
                     form: row.get::<_, Option<String>>(4)?.map_or(Form::Free, |form| Form::parse(&form)),
                     templates: content.templates.len(),
+                    has_media: row.get::<_, i64>(6)? == 0 && !content.media().is_empty(),
                 };
                 let lane = Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
                 Ok((lane, case))
@@ -247,12 +264,13 @@ impl Store {
     }
 
     /// What an answer or a status tells beyond its own message.
-    fn learn(&self, lane: &Lane, next: &Next, at: Timestamp) -> Result<()> {
+    pub(super) fn learn(&self, lane: &Lane, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
         match &next.learned {
             Some(Learned::WindowClosed) => self.window_closed(lane),
             Some(Learned::TemplateUnusable { name, language, code }) => {
                 self.template_refused(&lane.connection, name, language, *code, at)
             }
+            Some(Learned::MediaRefused) => self.media_refused(&lane.connection, id),
             None => Ok(()),
         }
     }

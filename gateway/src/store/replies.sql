@@ -30,6 +30,7 @@ DROP TABLE command;
 ALTER TABLE command_2 RENAME TO command;
 CREATE INDEX command_queued ON command (id) WHERE state = 'queued';
 CREATE INDEX command_awaited ON command (answer_by) WHERE state = 'published' AND answer IS NOT NULL;
+CREATE INDEX command_answers ON command (state) WHERE state IN ('published', 'queued') AND answer IS NOT NULL;
 
 CREATE INDEX reply_contact ON reply (contact, at);
 

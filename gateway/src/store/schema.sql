@@ -61,7 +61,8 @@ CREATE TABLE message (
     code INTEGER,                       -- Graph API error code of the last refusal
     fbtrace_id TEXT,
     form TEXT,                          -- of the last request: free, or template NAME LANGUAGE
-    held_for TEXT,                      -- what would let a held message go by itself: window, consent
+    bare INTEGER NOT NULL DEFAULT 0,    -- 1: goes out without its files, which Meta refused
+    held_for TEXT,                      -- what a held message waits for: window, consent, operator
     mergeable INTEGER NOT NULL,         -- an alert in words, which a digest may carry
     digest INTEGER REFERENCES message (id), -- the message that carries this one
     checksum BLOB NOT NULL
@@ -73,6 +74,16 @@ CREATE INDEX message_wait ON message (not_before) WHERE state IN ('queued', 'unk
 CREATE INDEX message_expiry ON message (expires_at) WHERE state = 'queued' AND digest IS NULL;
 CREATE INDEX message_sending ON message (id) WHERE state = 'sending' AND digest IS NULL;
 CREATE INDEX message_alert ON message (alert);
+
+-- Files that came with events, and Meta's ids of what was uploaded: they live 30 days (FACTS 2).
+CREATE TABLE media (sha256 TEXT PRIMARY KEY, mime TEXT NOT NULL, bytes BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE upload (
+    connection TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    media_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (connection, sha256)
+) STRICT, WITHOUT ROWID;
 
 -- Every id that Meta gave to a message of ours; a message that was sent again has two.
 CREATE TABLE sent (
@@ -168,6 +179,7 @@ CREATE TABLE receipt (
     message INTEGER NOT NULL REFERENCES message (id),
     at INTEGER NOT NULL,
     reason TEXT,
+    refusal TEXT,                       -- of a failure, JSON: judged when it is known which copy failed
     PRIMARY KEY (wamid, status)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX receipt_message ON receipt (message);

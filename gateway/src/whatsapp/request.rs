@@ -72,6 +72,7 @@ pub fn rest(content: &Content) -> &str {
 /// How much text the message holds, in the form that it will have.
 fn room(content: &Content) -> usize {
     match &content.part {
+        None if has_file_header(content) => limits::BODY,
         None | Some(Part::List { .. }) => limits::TEXT,
         Some(_) => limits::BODY,
     }
@@ -130,25 +131,30 @@ fn free(content: &Content, more: &str) -> (&'static str, Value) {
     }
 }
 
+/// A list takes no picture above it, so with one the message keeps its buttons and the short body.
+fn has_file_header(content: &Content) -> bool {
+    matches!(content.header, Some(Header::Image(_) | Header::Video(_) | Header::Document(_)))
+}
+
 /// A text; with up to three buttons under a short one; else a list, which holds four times the text and ten rows.
 fn words(content: &Content, more: &str) -> (&'static str, Value) {
     let (_, left) = split(&content.text, room(content));
-    if content.buttons.is_empty() && left.is_empty() {
+    if content.buttons.is_empty() && left.is_empty() && content.header.is_none() {
         return ("text", json!({ "body": content.text, "preview_url": false }));
     }
-    if left.is_empty()
-        && content.buttons.len() <= limits::BUTTONS
-        && limits::length(&content.text) <= limits::BODY
-    {
-        let button = |button: &Button| json!({ "type": "reply", "reply": { "id": button.id, "title": cut(&button.title, limits::BUTTON_TITLE) } });
-        let buttons: Vec<Value> = content.buttons.iter().map(button).collect();
-        let action = json!({ "buttons": buttons });
-        return ("interactive", interactive(content, "button", &content.text, action));
-    }
+    let (most, body) = (limits::BUTTONS, cut(&content.text, limits::BODY));
+    let short =
+        left.is_empty() && content.buttons.len() <= most && limits::length(&content.text) <= limits::BODY;
+    let places = if short || has_file_header(content) { most } else { limits::ROWS };
     let mut rows = content.buttons.clone();
     if !left.is_empty() {
-        rows.truncate(limits::ROWS - 1);
+        rows.truncate(places - 1);
         rows.push(Button::new(more, "Read on"));
+    }
+    if places == most {
+        let button = |button: &Button| json!({ "type": "reply", "reply": { "id": button.id, "title": cut(&button.title, limits::BUTTON_TITLE) } });
+        let action = json!({ "buttons": rows.iter().take(most).map(button).collect::<Vec<_>>() });
+        return ("interactive", interactive(content, "button", &body, action));
     }
     let label = if content.buttons.is_empty() { "More" } else { "Act" };
     ("interactive", list(content, label, &[Section { title: String::new(), rows }]))

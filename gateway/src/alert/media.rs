@@ -1,0 +1,158 @@
+//! Pictures, sounds and files that an alert carries: which kind bytes are, and how large Meta lets them be (FACTS 2).
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::alert::message::{Header, Media, Part};
+
+/// What a rule attaches to its alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    pub kind: Kind,
+    pub from: From,
+    /// How a document is called on the phone.
+    pub filename: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// The event's payload is the file.
+    Payload,
+    /// A Jinja template gives the address, such as a camera's; fetched by the gateway when the message leaves.
+    Address(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Image,
+    Video,
+    Audio,
+    Document,
+}
+
+/// A file that came with an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Lower-case hex.
+    pub sha256: String,
+    pub mime: String,
+    pub bytes: Bytes,
+}
+
+/// The largest of all: what the gateway takes in memory at once stays far below (`max_packet_bytes`).
+const DOCUMENT_MAX: usize = 100 * 1024 * 1024;
+
+impl Kind {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "image" => Some(Self::Image),
+            "video" => Some(Self::Video),
+            "audio" => Some(Self::Audio),
+            "document" => Some(Self::Document),
+            _ => None,
+        }
+    }
+
+    /// Bytes that Meta takes.
+    #[must_use]
+    pub fn limit(self) -> usize {
+        match self {
+            Self::Image => 5 * 1024 * 1024,
+            Self::Video | Self::Audio => 16 * 1024 * 1024,
+            Self::Document => DOCUMENT_MAX,
+        }
+    }
+
+    /// Whether Meta shows files of this type so.
+    fn takes(self, mime: &str) -> bool {
+        match self {
+            Self::Image => matches!(mime, "image/jpeg" | "image/png"),
+            Self::Video => matches!(mime, "video/mp4" | "video/3gpp"),
+            Self::Audio => {
+                matches!(mime, "audio/aac" | "audio/amr" | "audio/mpeg" | "audio/mp4" | "audio/ogg")
+            }
+            Self::Document => true,
+        }
+    }
+}
+
+impl Attachment {
+    /// The part of a message that shows it.
+    #[must_use]
+    pub fn part(&self, media: Media) -> Part {
+        match self.kind {
+            Kind::Image => Part::Image(media),
+            Kind::Video => Part::Video(media),
+            Kind::Audio => Part::Audio { media, voice: false },
+            Kind::Document => Part::Document { media, filename: self.filename.clone() },
+        }
+    }
+
+    /// Above an interactive message; a sound cannot stand there.
+    #[must_use]
+    pub fn header(&self, media: Media) -> Option<Header> {
+        match self.kind {
+            Kind::Image => Some(Header::Image(media)),
+            Kind::Video => Some(Header::Video(media)),
+            Kind::Document => Some(Header::Document(media)),
+            Kind::Audio => None,
+        }
+    }
+
+    /// The bytes as a file that Meta will take, or a sentence.
+    pub fn keep(&self, bytes: &Bytes, content_type: Option<&str>) -> Result<Kept, String> {
+        let mime = examine(self.kind, bytes, content_type)?;
+        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Kept { sha256, mime, bytes: bytes.clone() })
+    }
+}
+
+/// The MIME type of a file, if Meta takes it as that kind. The bytes are believed before the name that came with them.
+pub fn examine(kind: Kind, bytes: &[u8], content_type: Option<&str>) -> Result<String, String> {
+    if bytes.is_empty() {
+        return Err("it is empty".into());
+    }
+    if bytes.len() > kind.limit() {
+        return Err(format!("it has {} bytes; WhatsApp takes {}", bytes.len(), kind.limit()));
+    }
+    let named =
+        content_type.and_then(|name| name.split(';').next()).map(|name| name.trim().to_ascii_lowercase());
+    let mime = by_first_bytes(bytes).map(str::to_owned).or(named);
+    let mime = mime.unwrap_or_else(|| "application/octet-stream".into());
+    if kind.takes(&mime) { Ok(mime) } else { Err(format!("it is {mime}, which WhatsApp does not show so")) }
+}
+
+/// The kinds that devices send; each begins with bytes of its own.
+fn by_first_bytes(bytes: &[u8]) -> Option<&'static str> {
+    let brand = bytes.get(4..12);
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [b'%', b'P', b'D', b'F', ..] => Some("application/pdf"),
+        [b'O', b'g', b'g', b'S', ..] => Some("audio/ogg"),
+        [b'I', b'D', b'3', ..] | [0xff, 0xfb, ..] => Some("audio/mpeg"),
+        [b'#', b'!', b'A', b'M', b'R', ..] => Some("audio/amr"),
+        _ if brand.is_some_and(|brand| brand.starts_with(b"ftyp3gp")) => Some("video/3gpp"),
+        _ if brand.is_some_and(|brand| brand.starts_with(b"ftypM4A")) => Some("audio/mp4"),
+        _ if brand.is_some_and(|brand| brand.starts_with(b"ftyp")) => Some("video/mp4"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_believed_before_names() {
+        let jpeg = [0xff, 0xd8, 0xff, 0xe0, 0, 0];
+        assert_eq!(examine(Kind::Image, &jpeg, Some("text/plain")), Ok("image/jpeg".into()));
+        assert_eq!(examine(Kind::Document, b"a,b\n", Some("text/csv; charset=utf-8")), Ok("text/csv".into()));
+        assert_eq!(examine(Kind::Audio, b"\0\0\0\x18ftypM4A ....", None), Ok("audio/mp4".into()));
+        assert!(examine(Kind::Image, b"%PDF-1.7", None).is_err_and(|why| why.contains("application/pdf")));
+        assert!(examine(Kind::Image, &[], None).is_err());
+        let large = [&jpeg[..], &vec![0; 5 * 1024 * 1024]].concat();
+        assert!(examine(Kind::Image, &large, None).is_err_and(|why| why.contains("5242880")));
+    }
+}

@@ -1,0 +1,86 @@
+//! Files on their way out: each is an id of Meta's before its message leaves.
+
+use std::sync::Arc;
+
+use super::catalogue::in_words;
+use super::shared::Shared;
+use crate::alert::media::{Kept, Kind, examine};
+use crate::alert::message::{Content, Media, Part};
+use crate::ids::ConnectionName;
+use crate::time::{Clock, SystemClock};
+use crate::whatsapp::client::{Client, Endpoint};
+
+/// The content with every file uploaded. What cannot be had is left out, and the words say so: they matter more.
+pub async fn ready(
+    shared: &Arc<Shared>,
+    client: &Client,
+    endpoint: &Endpoint,
+    connection: &ConnectionName,
+    content: Content,
+) -> Content {
+    let mut ready = content.clone();
+    let kind = kind(&content);
+    for media in ready.media() {
+        match id_of(shared, client, endpoint, connection, kind, media).await {
+            Ok(Some(id)) => *media = Media::Id(id),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(error, "a file could not be sent; its message goes without");
+                return content.without_media(&format!("no picture: {error}"));
+            }
+        }
+    }
+    ready
+}
+
+fn kind(content: &Content) -> Kind {
+    match content.part {
+        Some(Part::Video(_)) => Kind::Video,
+        Some(Part::Audio { .. }) => Kind::Audio,
+        Some(Part::Document { .. }) => Kind::Document,
+        _ => Kind::Image, // headers are checked by Meta as what they are
+    }
+}
+
+/// `None`: it is an id or a link already.
+async fn id_of(
+    shared: &Arc<Shared>,
+    client: &Client,
+    endpoint: &Endpoint,
+    connection: &ConnectionName,
+    kind: Kind,
+    media: &Media,
+) -> Result<Option<String>, String> {
+    match media {
+        Media::Id(_) | Media::Link(_) => Ok(None),
+        Media::Fetch { url } => {
+            let (content_type, bytes) = client.fetch(url, kind.limit()).await?;
+            let mime = examine(kind, &bytes, content_type.as_deref())?;
+            let id = client.upload(endpoint, &mime, &bytes).await.map_err(|answer| in_words(&answer))?;
+            Ok(Some(id))
+        }
+        Media::Kept { sha256 } => {
+            let gone = || "the daemon is stopping".to_owned();
+            let (name, sha) = (connection.clone(), sha256.clone());
+            let known = move |store: &crate::store::Store| {
+                let now = SystemClock.now();
+                Ok(match store.uploaded(&name, &sha, now)? {
+                    Some(id) => (Some(id), None),
+                    None => (None, store.media(&sha)?),
+                })
+            };
+            let (id, kept) = shared.durably(known).await.ok_or_else(gone)?;
+            if id.is_some() {
+                return Ok(id);
+            }
+            let Kept { mime, bytes, .. } = kept.ok_or("the file is no longer kept")?;
+            let id = client.upload(endpoint, &mime, &bytes).await.map_err(|answer| in_words(&answer))?;
+            let (name, sha, new) = (connection.clone(), sha256.clone(), id.clone());
+            let remember = move |store: &crate::store::Store| {
+                store.remember_upload(&name, &sha, &new, SystemClock.now())
+            };
+            shared.durably(remember).await.ok_or_else(gone)?;
+            Ok(Some(id))
+        }
+    }
+}

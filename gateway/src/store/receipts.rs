@@ -1,0 +1,105 @@
+//! What WhatsApp reports of a message: receipts in any order, any number of times, and failures that belong to one copy.
+
+use rusqlite::{OptionalExtension, Result, params};
+
+use super::Store;
+use crate::alert::delivery::{self, Next, Refusal};
+use crate::alert::state::{State, may_move};
+use crate::chance::Dice;
+use crate::command::inbound::Status;
+use crate::ids::{MessageId, Wamid};
+use crate::time::Timestamp;
+
+impl Store {
+    pub(super) fn a_copy_failed(&self, id: MessageId) -> Result<bool> {
+        self.sql
+            .prepare_cached("SELECT 1 FROM receipt WHERE message = ?1 AND status = 'failed'")?
+            .exists([id.0])
+    }
+
+    /// Whether an answer is awaited.
+    fn is_under_way(&self, id: MessageId) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM attempt a JOIN message m ON m.id = a.message AND a.number = m.attempts
+                 WHERE m.id = ?1 AND a.ended_at IS NULL AND m.state NOT IN ('queued', 'unknown')",
+            )?
+            .exists([id.0])
+    }
+
+    pub(super) fn failure_of(&self, wamid: &Wamid) -> Result<Option<Refusal>> {
+        let told: Option<Option<String>> = self
+            .sql
+            .prepare_cached("SELECT refusal FROM receipt WHERE wamid = ?1 AND status = 'failed'")?
+            .query_row([&wamid.0], |row| row.get(0))
+            .optional()?;
+        Ok(told.flatten().and_then(|refusal| serde_json::from_str(&refusal).ok()))
+    }
+
+    /// A failed copy, judged. What an operator decided stays.
+    pub(super) fn fail(
+        &self,
+        id: MessageId,
+        refusal: &Refusal,
+        at: Timestamp,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Result<()> {
+        let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(()) };
+        if !may_move(from, State::Failed) || self.is_held_by_hand(id)? {
+            return Ok(());
+        }
+        let next = delivery::after_status(State::Failed, Some(refusal), &case, now, dice);
+        self.learn(&lane, id, &next, now)?;
+        self.advance(id, &next, at)?;
+        self.sql
+            .prepare_cached(
+                "UPDATE message SET code = ?2, fbtrace_id = coalesce(?3, fbtrace_id) WHERE id = ?1",
+            )?
+            .execute(params![id.0, refusal.code, refusal.fbtrace_id])
+            .map(drop)
+    }
+
+    fn is_held_by_hand(&self, id: MessageId) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM message WHERE id = ?1 AND state = 'held' AND held_for = 'operator'",
+            )?
+            .exists([id.0])
+    }
+
+    /// Applies one status; `false` when it speaks of no message of ours.
+    pub fn receive(&self, status: &Status, now: Timestamp, dice: &mut Dice) -> Result<bool> {
+        let Some(id) = self.find(status)? else { return Ok(false) };
+        self.remember(&status.wamid, id)?;
+        let reason = status.refusal.as_ref().map(delivery::sentence);
+        let refusal = status.refusal.as_ref().and_then(|refusal| serde_json::to_string(refusal).ok());
+        let new = self
+            .sql
+            .prepare_cached("INSERT OR IGNORE INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![status.wamid.0, status.word, id.0, status.at.0, reason, refusal])?;
+        if let Some(pricing) = &status.pricing {
+            self.count(&status.wamid, pricing, status.at)?;
+        }
+        let (Some(to), 1) = (status.state, new) else { return Ok(true) };
+        let Some(from) = self.state(id)? else { return Ok(true) };
+        match &status.refusal {
+            // Which copy failed is known with the answer of the one that is under way.
+            Some(_) if to == State::Failed && self.is_under_way(id)? => {}
+            Some(refusal) if to == State::Failed => self.fail(id, refusal, status.at, now, dice)?,
+            Some(_) | None if may_move(from, to) => {
+                let next = Next::to(to, format!("WhatsApp reports: {}", to.as_str()));
+                self.advance(id, &next, status.at)?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(true)
+    }
+
+    fn find(&self, status: &Status) -> Result<Option<MessageId>> {
+        if let Some(id) = status.callback.as_deref().and_then(|data| self.tag.read_callback(data)) {
+            return Ok(self.state(id)?.map(|_| id));
+        }
+        self.message_of(&status.wamid)
+    }
+}

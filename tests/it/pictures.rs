@@ -1,0 +1,97 @@
+//! Files that go with alerts: from the payload, from a camera, refused by Meta.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use bellwire_tests::{Broker, Gateway, Simulator, Site, publish, wait_for};
+use serde_json::json;
+
+const JPEG: &[u8] = b"\xff\xd8\xff\xe0\x00\x10JFIF-not-really-a-picture\xff\xd9";
+
+fn rules(attach: &str, topic: &str) -> String {
+    format!(
+        "[[contact]]\nid = \"nino\"\nphone = \"+995 555 12 34 56\"\n[[rule]]\nname = \"door\"\ntopic = \"{topic}\"\n\
+         message = \"Somebody is at the door\"\nnotify = [\"nino\"]\nattach = {attach}\n"
+    )
+}
+
+#[test]
+fn a_jpeg_in_the_payload_becomes_a_picture_and_is_uploaded_once() {
+    let broker = Broker::start();
+    let site =
+        Site::new(broker.port, &rules("{ kind = \"image\", from = \"payload\" }", "camera/{place}/snapshot"));
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    publish(broker.port, "camera/door/snapshot", JPEG);
+    let sent = site.wait_sent(1);
+    assert_eq!(sent[0]["type"], "image", "{sent:#?}");
+    assert!(sent[0]["body"]["image"]["caption"].as_str().unwrap().starts_with("Somebody is at the door"));
+    publish(broker.port, "camera/door/snapshot", JPEG);
+    let sent = site.wait_sent(2);
+    assert_eq!(
+        sent[0]["body"]["image"]["id"], sent[1]["body"]["image"]["id"],
+        "the same file is uploaded once"
+    );
+    assert_eq!(site.count("SELECT count(*) FROM upload"), 1);
+
+    publish(broker.port, "camera/door/snapshot", b"not a picture");
+    let sent = site.wait_sent(3);
+    assert_eq!(sent[2]["type"], "text", "the alert goes without");
+    assert_eq!(site.count("SELECT count(*) FROM alert WHERE flaw LIKE 'the file could not be attached%'"), 1);
+}
+
+#[test]
+fn a_camera_on_the_network_is_asked_when_the_message_leaves() {
+    let camera = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = camera.local_addr().unwrap().port();
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = camera.accept().unwrap();
+        let mut request = [0; 2_048];
+        let length = stream.read(&mut request).unwrap();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            JPEG.len()
+        )
+        .unwrap();
+        stream.write_all(JPEG).unwrap();
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    });
+    let broker = Broker::start();
+    let site =
+        Site::new(broker.port, &rules("{ kind = \"image\", url = \"{{ payload.url }}\" }", "door/{place}"));
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let event = json!({ "url": format!("http://admin:geheim@127.0.0.1:{port}/snap.jpg") });
+    publish(broker.port, "door/front", event.to_string().as_bytes());
+    assert_eq!(site.wait_sent(1)[0]["type"], "image");
+    let request = asked.join().unwrap();
+    assert!(
+        request.starts_with("GET /snap.jpg")
+            && request.to_lowercase().contains("authorization: basic ywrtaw46z2vozwlt"),
+        "{request}"
+    );
+
+    publish(broker.port, "door/front", event.to_string().as_bytes());
+    let text = site.wait_sent(2)[1]["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("Somebody is at the door") && text.contains("no picture: "), "{text}");
+}
+
+#[test]
+fn a_file_that_meta_refuses_goes_without_once() {
+    for later in [false, true] {
+        let broker = Broker::start();
+        let site =
+            Site::new(broker.port, &rules("{ kind = \"image\", from = \"payload\" }", "camera/{place}"));
+        let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+        site.fault(&if later {
+            json!({ "count": 1, "statuses": { "fail_code": 131_053 } })
+        } else {
+            json!({ "code": 131_053, "count": 1 })
+        });
+        publish(broker.port, "camera/door", JPEG);
+        wait_for(15, "the message without its picture", || {
+            let last = site.sent().pop()?;
+            (last["type"] == "text" && last["text"].as_str()?.contains("WhatsApp refused the file"))
+                .then_some(())
+        });
+    }
+}

@@ -1,0 +1,401 @@
+//! What must hold after every step, read from the database as a support person would read it. The promises are those of
+//! DESIGN 4 and RELIABILITY 3.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bellwire::alert::event::Event;
+use bellwire::alert::state::State;
+use bellwire::command::dispatch::Waiting;
+use bellwire::ids::MessageId;
+use bellwire::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::Violation;
+use crate::broker::{Publication, Token};
+use crate::known::Excuses;
+use crate::lattice::{Why, may_follow};
+use crate::meta::Meta;
+use crate::site::Expected;
+
+/// A request under way may be held up by a slow disk for so long; then it must look at the clock again.
+const LATE_MS: i64 = 10_000;
+
+/// A message's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub alert: Option<i64>,
+    pub contact: String,
+    pub state: State,
+    pub reason: String,
+    pub attempts: i64,
+    pub is_marked: bool,
+    pub created_at: i64,
+    pub expires_at: i64,
+    /// It waits for the person to write.
+    pub waits: bool,
+    /// The message that carries this one, or itself: what happens to that one happens to this one.
+    pub carrier: i64,
+}
+
+pub type Said = (String, Vec<u8>);
+
+#[derive(Debug)]
+pub struct Check {
+    pub(crate) sql: Connection,
+    pub rows: BTreeMap<i64, Row>,
+    /// When each message was first seen, by the true time.
+    born: BTreeMap<i64, i64>,
+    commands: BTreeMap<i64, String>,
+    events: i64,
+    /// Which events of the world came to the gateway, and which it acknowledged, by what they said.
+    delivered: BTreeMap<Said, BTreeSet<u64>>,
+    unpromised: u64,
+    acknowledged: BTreeMap<Said, BTreeSet<u64>>,
+    counted: BTreeMap<&'static str, BTreeSet<u64>>,
+    /// Commands whose PUBACK this process has been told.
+    pub answered: BTreeSet<i64>,
+    /// Rows about which an operator has decided since the last look.
+    pub operated: BTreeSet<i64>,
+    pub excuses: Excuses,
+    /// Every state that a message was seen in.
+    states: BTreeSet<&'static str>,
+}
+
+impl Check {
+    pub fn new(directory: &Path) -> Self {
+        let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+        Self {
+            sql,
+            rows: BTreeMap::new(),
+            born: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            events: 0,
+            delivered: BTreeMap::new(),
+            unpromised: 0,
+            acknowledged: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            operated: BTreeSet::new(),
+            excuses: Excuses::new(),
+            states: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn count(&self, sql: &str, values: impl rusqlite::Params) -> i64 {
+        self.sql
+            .prepare_cached(sql)
+            .and_then(|mut found| found.query_row(values, |row| row.get(0)))
+            .expect("a count")
+    }
+
+    /// The broker has handed the gateway an event.
+    pub fn deliver(&mut self, token: &Token) {
+        self.excuses.delivered(token);
+        let publication = &token.publication;
+        let said = (publication.topic.clone(), publication.payload.clone());
+        self.delivered.entry(said).or_default().insert(publication.serial);
+    }
+
+    /// The same at QoS 0, where it has no number of its own.
+    pub fn deliver_unpromised(&mut self, event: &Event) {
+        self.unpromised += 1;
+        let said = (event.topic.clone(), event.payload.to_vec());
+        self.delivered.entry(said).or_default().insert(u64::MAX - self.unpromised);
+    }
+
+    /// P1, P2: what is acknowledged is on disk, whole: the event, its alert, its messages; or it is counted.
+    pub fn acknowledge(&mut self, token: &Token) -> Result<(), Violation> {
+        let Publication { topic, payload, serial, expected, .. } = &token.publication;
+        let (found, wanted) = match expected {
+            Expected::Counted(word) => {
+                let counted = self.counted.entry(word).or_default();
+                counted.insert(*serial);
+                let wanted = counted.len();
+                (self.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = ?1", [word]), wanted)
+            }
+            Expected::Alert { .. } | Expected::Unreadable => {
+                let said = self.acknowledged.entry((topic.clone(), payload.clone())).or_default();
+                said.insert(*serial);
+                let wanted = said.len();
+                (self.whole_events(topic, payload, *expected), wanted)
+            }
+        };
+        self.excuses.acknowledged(token);
+        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+        if found < wanted && !self.excuses.lost_events(token, wanted - found) {
+            return Err(format!(
+                "P1: event {serial} on {topic} was acknowledged as number {wanted} of its kind, and {found} are on disk"
+            ));
+        }
+        Ok(())
+    }
+
+    fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
+        let (outcome, messages) = match expected {
+            Expected::Alert { messages } => ("alerted", messages),
+            Expected::Unreadable | Expected::Counted(_) => ("undecodable", 0),
+        };
+        self.count(
+            "SELECT count(*) FROM event e WHERE topic = ?1 AND payload = ?2 AND outcome = ?3 AND ?4 =
+                 (SELECT count(*) FROM message m JOIN alert a ON a.id = m.alert WHERE a.event = e.id)",
+            params![topic, payload, outcome, messages],
+        )
+    }
+
+    /// P3, P9: a request leaves only for a row that says `sending`, with its attempt written down, and not when too old.
+    pub fn post(&mut self, id: MessageId, meta: &Meta, now: Timestamp) -> Result<(), Violation> {
+        let earlier = meta.requests.get(&id.0).copied().unwrap_or(0);
+        let Some(row) = self.rows.get(&id.0) else {
+            return Err(format!("P3: a request leaves for message {id}, which is not on disk"));
+        };
+        let attempts = self.count("SELECT count(*) FROM attempt WHERE message = ?1", [id.0]);
+        if attempts <= earlier {
+            return Err(format!(
+                "P3: request {} leaves for message {id}, and {attempts} are on disk",
+                earlier + 1
+            ));
+        }
+        // A receipt of an earlier copy may have come in between; it is too late to stop this one.
+        let is_proven = matches!(row.state, State::Sent | State::Delivered | State::Read | State::Played);
+        if row.state != State::Sending && !is_proven {
+            return Err(format!("P3: a request leaves for message {id}, which is {}", row.state.as_str()));
+        }
+        // A clock that was never set judges no age (RELIABILITY F17).
+        let is_late = Timestamp(row.created_at).is_sane() && now.0 > row.expires_at + LATE_MS;
+        if is_late {
+            return Err(format!("P9: message {id} leaves {} ms after it expired", now.0 - row.expires_at));
+        }
+        Ok(())
+    }
+
+    /// P8: a second copy at Meta only if the row says that there may be one. One that failed at Meta is no copy.
+    pub fn taken(&mut self, meta: &Meta, row: i64) -> Result<(), Violation> {
+        let copies = meta.taken.iter().filter(|taken| taken.row == row && !taken.fails()).count();
+        match self.rows.get(&row) {
+            Some(found) if copies > 1 && !found.is_marked => {
+                Err(format!("P8: Meta has {copies} copies of message {row}, and the row says nothing"))
+            }
+            Some(_) => Ok(()),
+            None => Err(format!("P3: Meta has message {row}, which is not on disk")),
+        }
+    }
+
+    /// P4: 200 only for a body that is on disk.
+    pub fn kept(&self, body: &[u8]) -> Result<(), Violation> {
+        match self.count("SELECT count(*) FROM inbox WHERE body = ?1", [body]) {
+            0 => Err("P4: a webhook was answered 200, and its body is not on disk".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// P5: never after its time, and never again once the broker's answer has come.
+    pub fn publish(&mut self, command: &Waiting, now: Timestamp) -> Result<(), Violation> {
+        let id = command.id;
+        let found = self
+            .sql
+            .query_row("SELECT expires_at, state FROM command WHERE id = ?1", [id.0], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })
+            .optional()
+            .expect("a look");
+        let Some((expires_at, state)) = found else {
+            return Err(format!("P5: command {id} is published, and it is not on disk"));
+        };
+        if expires_at <= now.0 {
+            return Err(format!("P5: command {id} is published {} ms after its time", now.0 - expires_at));
+        }
+        if state != "queued" || self.answered.contains(&id.0) {
+            return Err(format!("P5: command {id} is published again, and it is {state}"));
+        }
+        Ok(())
+    }
+
+    /// After a commit: nothing vanishes, no state goes back, no event raises two alerts, no state is an event.
+    pub fn look(&mut self, meta: &Meta, now: Timestamp, ahead: i64) -> Result<(), Violation> {
+        let rows = self.read();
+        for (id, old) in &self.rows {
+            let Some(new) = rows.get(id) else { return Err(format!("P2: message {id} is gone")) };
+            let fails = fails(meta, new.carrier);
+            let operated = self.operated.contains(id) || self.operated.contains(&new.carrier);
+            let age = now.0 + ahead - self.born.get(id).copied().unwrap_or_default();
+            // By its own clock; and one that was never set expires nothing (RELIABILITY F17).
+            let old_enough = Timestamp(new.created_at).is_sane() || age >= new.expires_at - new.created_at;
+            let expires_at =
+                rows.get(&new.carrier).map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
+            let expired = expires_at <= now.0 && old_enough;
+            let why = Why { fails, operated, expired };
+            // One commit may hold both the receipt and what overwrites it.
+            let returns = new.state == State::Sending || (new.state == State::Held && new.waits);
+            let proven = returns && old.state != new.state && self.is_proven(new.carrier, fails);
+            if proven || !may_follow(old, new, why) {
+                return Err(format!(
+                    "lattice: message {id} went from {} to {} ({})",
+                    old.state.as_str(),
+                    new.state.as_str(),
+                    new.reason
+                ));
+            }
+            if old.is_marked && !new.is_marked || new.attempts < old.attempts {
+                return Err(format!(
+                    "P8: message {id} forgot that it may have gone out: {old:?}, then {new:?}"
+                ));
+            }
+        }
+        for id in rows.keys() {
+            self.born.entry(*id).or_insert(now.0 + ahead);
+        }
+        self.states.extend(rows.values().map(|row| row.state.as_str()));
+        self.rows = rows;
+        self.operated.clear();
+        self.look_at_commands()?;
+        self.look_at_events()
+    }
+
+    /// Whether a receipt on disk says that a copy has arrived: nothing is to be sent any more.
+    fn is_proven(&self, id: i64, fails: bool) -> bool {
+        let words =
+            if fails { "('delivered', 'read', 'played')" } else { "('sent', 'delivered', 'read', 'played')" };
+        self.count(&format!("SELECT count(*) FROM receipt WHERE message = ?1 AND status IN {words}"), [id])
+            > 0
+    }
+
+    fn read(&self) -> BTreeMap<i64, Row> {
+        let columns =
+            "id, alert, contact, state, reason, attempts, possible_duplicate, created_at, expires_at,
+                       held_for IS NOT NULL, coalesce(digest, id)";
+        let mut found = self.sql.prepare_cached(&format!("SELECT {columns} FROM message")).expect("a look");
+        let row = |row: &rusqlite::Row| {
+            let state: String = row.get(3)?;
+            let read = Row {
+                alert: row.get(1)?,
+                contact: row.get(2)?,
+                state: State::parse(&state).expect("a state"),
+                reason: row.get(4)?,
+                attempts: row.get(5)?,
+                is_marked: row.get(6)?,
+                created_at: row.get(7)?,
+                expires_at: row.get(8)?,
+                waits: row.get(9)?,
+                carrier: row.get(10)?,
+            };
+            Ok((row.get(0)?, read))
+        };
+        found.query_map([], row).expect("a look").map(|row| row.expect("a row")).collect()
+    }
+
+    fn look_at_commands(&mut self) -> Result<(), Violation> {
+        let commands = self.commands();
+        for (id, old) in &self.commands {
+            match commands.get(id) {
+                Some(new) if new == old || old == "queued" => {}
+                new => return Err(format!("P5: command {id} was {old} and is {new:?}")),
+            }
+        }
+        self.commands = commands;
+        Ok(())
+    }
+
+    pub fn commands(&self) -> BTreeMap<i64, String> {
+        let mut found = self.sql.prepare_cached("SELECT id, state FROM command").expect("a look");
+        let rows = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("a look");
+        rows.map(|row| row.expect("a row")).collect()
+    }
+
+    fn look_at_events(&mut self) -> Result<(), Violation> {
+        let events = self.count("SELECT count(*) FROM event", []);
+        if events == self.events {
+            return Ok(());
+        }
+        if events < self.events {
+            return Err(format!("P2: there were {} events, and there are {events}", self.events));
+        }
+        self.events = events;
+        for (said, serials) in &self.delivered {
+            let found = self.count(
+                "SELECT count(*) FROM event WHERE topic = ?1 AND payload = ?2",
+                params![said.0, said.1],
+            );
+            if found > i64::try_from(serials.len()).unwrap_or(i64::MAX) {
+                return Err(format!(
+                    "one alert an event: {serials:?} on {} are {found} events on disk",
+                    said.0
+                ));
+            }
+        }
+        let doubled = "SELECT count(*) FROM (SELECT 1 FROM message WHERE alert IS NOT NULL GROUP BY alert, contact HAVING count(*) > 1)";
+        match self.count(doubled, [])
+            + self.count("SELECT count(*) FROM event WHERE payload LIKE '%kept%'", [])
+        {
+            0 => Ok(()),
+            _ => Err("P6: a retained message raised an alert, or one person is told twice of one".to_owned()),
+        }
+    }
+
+    /// What has ever been reached, for a look at how much a run covers.
+    pub fn reached(&self) -> BTreeSet<String> {
+        let mut reached: BTreeSet<String> =
+            self.states.iter().map(|state| format!("message {state}")).collect();
+        for (what, column) in [
+            ("command", "state FROM command"),
+            ("event", "outcome FROM tally"),
+            ("reply", "outcome FROM reply"),
+        ] {
+            let mut found = self.sql.prepare(&format!("SELECT DISTINCT {column}")).expect("a look");
+            let words = found.query_map([], |row| row.get::<_, String>(0)).expect("a look");
+            reached.extend(words.map(|word| format!("{what} {}", word.expect("a word"))));
+        }
+        reached
+    }
+
+    /// What has no end yet, for people.
+    pub fn waiting(&mut self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for (id, row) in &self.rows {
+            let open = matches!(row.state, State::Queued | State::Sending | State::Unknown);
+            if open {
+                found.push(format!("message {id} is {}", row.state.as_str()));
+            }
+        }
+        for (id, state) in self.commands() {
+            if state == "queued" {
+                found.push(format!("command {id} is queued"));
+            }
+        }
+        match self.count("SELECT count(*) FROM inbox WHERE state = 'new'", []) {
+            0 => {}
+            count => found.push(format!("{count} webhooks are new")),
+        }
+        found
+    }
+
+    pub fn has_acknowledged(&self, publication: &Publication) -> bool {
+        let serials = match publication.expected {
+            Expected::Counted(word) => self.counted.get(word),
+            Expected::Alert { .. } | Expected::Unreadable => {
+                self.acknowledged.get(&(publication.topic.clone(), publication.payload.clone()))
+            }
+        };
+        serials.is_some_and(|serials| serials.contains(&publication.serial))
+    }
+
+    /// Who has been refused five times, or has asked for ten things, may be stopped for a while.
+    pub fn may_be_stopped(&self, contact: &str) -> bool {
+        let of = |outcomes: &str| {
+            let sql = format!("SELECT count(*) FROM reply WHERE contact = ?1 AND outcome IN ({outcomes})");
+            self.count(&sql, [contact])
+        };
+        of("'refused'") >= 5 || of("'command', 'say', 'refused'") >= 10
+    }
+
+    pub fn outcome_of(&self, wamid: &str) -> Option<String> {
+        let found =
+            self.sql.query_row("SELECT outcome FROM reply WHERE wamid = ?1", [wamid], |row| row.get(0));
+        found.optional().expect("a look")
+    }
+}
+
+/// Whether Meta reports, or will report, that a copy of it failed.
+fn fails(meta: &Meta, row: i64) -> bool {
+    meta.taken.iter().any(|taken| taken.row == row && taken.fails())
+}

@@ -1,0 +1,152 @@
+//! What goes wrong: crashes, lost connections, full disks, operators, and time.
+
+use std::time::Duration;
+
+use bellwire::ids::MessageId;
+use bellwire::store::Store;
+use bellwire::time::Timestamp;
+
+use crate::Violation;
+use crate::gateway::{Gateway, Notice};
+use crate::world::World;
+
+impl World {
+    /// Everything in memory is gone; what was under way arrived or not, and its answer reaches nobody.
+    pub fn crash(&mut self) {
+        if self.gateway.take().is_some() {
+            self.note("CRASH");
+            self.line_is_cut();
+        }
+    }
+
+    fn line_is_cut(&mut self) {
+        self.broker.disconnect();
+        self.meta.answers.clear();
+        self.meta.give_up(self.now, true);
+        self.check.answered.clear();
+        self.reconnect_at = self.now;
+    }
+
+    pub(crate) fn stop(&mut self) {
+        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) else {
+            return;
+        };
+        gateway.stop(self.now);
+        self.broker.disconnect();
+        self.note("the gateway is asked to stop");
+    }
+
+    pub(crate) fn end_if_stopped(&mut self) -> Result<(), Violation> {
+        let now = self.now;
+        if let Some(gateway) = self.gateway.take_if(|gateway| gateway.has_stopped(now)) {
+            gateway.close(now)?;
+            self.note("the gateway has stopped");
+            self.line_is_cut();
+            self.check.look(&self.meta, self.now, self.ahead)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn disconnect(&mut self, why: &str) {
+        if self.broker.connection.is_none() {
+            return;
+        }
+        self.note(why);
+        // A PUBACK that had arrived may be told after the end of its connection (`mqtt::link` tells it from a task).
+        let mut late = Vec::new();
+        for (id, result) in self.broker.disconnect() {
+            match self.dice.below(3) {
+                0 => self.tell(Notice::Published(id, result)),
+                1 => late.push(Notice::Published(id, result)),
+                _ => {}
+            }
+        }
+        self.tell(Notice::Disconnected);
+        late.into_iter().for_each(|notice| self.tell(notice));
+        let pause = 250 + self.dice.below(20_000);
+        self.reconnect_at = self.now + Duration::from_millis(pause);
+    }
+
+    pub(crate) fn restart_broker(&mut self) {
+        self.disconnect("the broker ends");
+        self.broker.is_up = !self.broker.is_up;
+        if self.dice.below(3) == 0 {
+            self.broker.lose_session();
+        }
+        self.note(&format!("the broker is up: {}", self.broker.is_up));
+    }
+
+    pub(crate) fn fill_disk(&mut self, full: bool) {
+        self.disk_full = full;
+        if let Some(gateway) = &mut self.gateway {
+            gateway.disk_full = full;
+        }
+        self.note(&format!("the disk is full: {full}"));
+    }
+
+    /// `bellwire outbox retry`, `hold` or `cancel`, beside the daemon.
+    pub(crate) fn operate(&mut self) -> Result<(), Violation> {
+        let rows: Vec<i64> = self.check.rows.keys().copied().collect();
+        let index = usize::try_from(self.dice.below(rows.len() as u64)).unwrap_or(0);
+        let Some(id) = rows.get(index).copied().filter(|_| !self.disk_full) else { return Ok(()) };
+        let (word, act): (_, fn(&Store, MessageId, Timestamp) -> _) = match self.dice.below(3) {
+            0 => ("retry", Store::retry),
+            1 => ("hold", Store::hold),
+            _ => ("cancel", Store::cancel),
+        };
+        let store = Store::open_existing(self.directory.path()).map_err(|error| error.to_string())?;
+        let done = store.transaction(|store| Ok(act(store, MessageId(id), self.now).is_ok()));
+        let done = done.map_err(|error| error.to_string())?;
+        self.note(&format!("an operator: {word} {id}, done: {done}"));
+        if done {
+            self.check.operated.insert(id);
+            if let Some(gateway) = &mut self.gateway {
+                gateway.written_beside = true;
+            }
+        }
+        self.check.look(&self.meta, self.now, self.ahead)
+    }
+
+    pub fn pass(&mut self, wait: Duration) {
+        if self.gateway.as_ref().is_none_or(|gateway| !gateway.is_mid_task()) {
+            self.now = self.now + wait;
+            self.meta.give_up(self.now, false);
+            self.note("time passes");
+        }
+    }
+
+    pub(crate) fn pass_to_next(&mut self) {
+        let own = self.gateway.as_ref().map(Gateway::next_at);
+        let next = own.into_iter().chain(self.meta.next_at()).filter(|at| *at > self.now).min();
+        self.pass(next.map_or(Duration::from_secs(1), |at| self.now.until(at)));
+    }
+
+    /// The network tells the time: for the first time after a power cut, or because the clock was ahead.
+    pub(crate) fn set_clock(&mut self) {
+        if self.gateway.as_ref().is_some_and(Gateway::is_mid_task) {
+            return;
+        }
+        let before = self.now;
+        self.now = match self.now.is_sane() {
+            true => self.now - Duration::from_secs(self.dice.below(7_200)),
+            false => Timestamp(self.now.0 + self.ahead),
+        };
+        self.ahead += before.0 - self.now.0;
+        self.reconnect_at = self.now; // waits on tokio's time, which does not jump
+        if let Some(gateway) = &mut self.gateway {
+            gateway.clock_was_set(self.now);
+        }
+        self.note(&format!("the clock is set to {}", self.now));
+    }
+
+    /// All faults end.
+    pub fn heal(&mut self) {
+        self.note("everything is healed");
+        if !self.now.is_sane() {
+            self.set_clock();
+        }
+        self.fill_disk(false);
+        self.broker.is_up = true;
+        (self.meta.is_healed, self.meta.mood) = (true, None);
+    }
+}

@@ -1,0 +1,275 @@
+//! The driver: the real machines and the real store, put together as `app` puts them together, but one step at a time,
+//! so that the world may crash, wait or go on between any two. What happens outside is returned as [`Out`].
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bellwire::alert::event::Event;
+use bellwire::alert::form::Choice;
+use bellwire::alert::intake::{Intake, Judge};
+use bellwire::alert::outbox::Due;
+use bellwire::alert::sender::{self, Sender};
+use bellwire::chance::Dice;
+use bellwire::command::dispatch::{self, Dispatch, Waiting};
+use bellwire::config::Config;
+use bellwire::ids::{CommandId, MessageId};
+use bellwire::store::Store;
+use bellwire::time::Timestamp;
+
+use crate::Violation;
+use crate::broker::Token;
+use crate::storing::Job;
+
+/// A driver that breaks the rules on purpose: the checks must notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    AcknowledgeBeforeCommit,
+    PostBeforeCommit,
+    ForgetRecovery,
+    StatusBackwards,
+    AnswerWebhookBeforeCommit,
+    ForgetCommandExpiry,
+    ForgetPuback,
+    ForgetDuplicateMark,
+}
+
+/// What a step does to the world.
+#[derive(Debug)]
+pub enum Out {
+    Acknowledge(Token),
+    Publish {
+        command: Waiting,
+    },
+    /// The dispatch has been told of the broker's answer, and acts on it or not.
+    Told {
+        id: CommandId,
+        acts: bool,
+    },
+    Post(MessageId, Vec<u8>),
+    /// The webhook's answer: 200 or 503.
+    Kept(u64, bool),
+    /// The database has changed.
+    Changed,
+}
+
+/// What the link tells.
+#[derive(Debug)]
+pub enum Notice {
+    Message(Box<(Event, Option<Token>)>),
+    Connected { session_present: bool },
+    Disconnected,
+    Published(CommandId, Result<(), String>),
+}
+
+/// What can go on at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Commit,
+    Events,
+    Acknowledge,
+    Sender,
+    Post,
+    Dispatch,
+    Inbox,
+}
+
+/// `app`: a notice that was missed is made up for after this time.
+pub const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+pub struct Gateway {
+    pub(crate) directory: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) config: Rc<Config>,
+    pub(crate) dice: Dice,
+    pub(crate) sabotage: Option<Sabotage>,
+    pub(crate) disk_full: bool,
+    /// What it did in this step, for the trace.
+    pub(crate) said: Vec<String>,
+    /// Set when it has been asked to stop: by then it ends.
+    pub(crate) stopping: Option<Timestamp>,
+    /// The store thread's queue, and what found the disk full and asks again.
+    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) waiting: Vec<(Timestamp, Job)>,
+    // the intake's task
+    pub(crate) intake: Intake<Token>,
+    pub(crate) notices: VecDeque<Notice>,
+    pub(crate) acks: VecDeque<Token>,
+    pub(crate) is_accepting: bool,
+    /// A new session of the broker's is being noted: no event is taken before.
+    pub(crate) is_freeing: bool,
+    // the sender's task
+    pub(crate) sender: Sender,
+    pub(crate) inputs: VecDeque<sender::Input>,
+    pub(crate) posts: VecDeque<(Box<Due>, Choice)>,
+    pub(crate) outbox_told: bool,
+    /// An operator's command has written beside us.
+    pub(crate) written_beside: bool,
+    pub(crate) wake_at: Option<Timestamp>,
+    // the dispatch's task
+    pub(crate) dispatch: Dispatch,
+    pub(crate) dispatch_inputs: VecDeque<dispatch::Input>,
+    pub(crate) effects: Vec<dispatch::Effect>,
+    pub(crate) is_dispatching: bool,
+    pub(crate) commands_told: bool,
+    pub(crate) dispatch_look_at: Timestamp,
+    // the inbox's task
+    pub(crate) is_reading: bool,
+    pub(crate) inbox_told: bool,
+    pub(crate) inbox_look_at: Timestamp,
+}
+
+impl Gateway {
+    /// As `cli::run` and `app::run` start: open, recover, then the tasks.
+    pub fn start(
+        directory: &Path,
+        config: Rc<Config>,
+        seed: u64,
+        now: Timestamp,
+        sabotage: Option<Sabotage>,
+    ) -> Result<Self, Violation> {
+        let mut dice = Dice::seeded(seed);
+        let store = Store::open(directory, &mut dice).map_err(|error| format!("the store: {error}"))?;
+        if sabotage != Some(Sabotage::ForgetRecovery) {
+            store.transaction(|store| store.recover(now)).map_err(|error| format!("recover: {error}"))?;
+        }
+        let (rules, people) = (config.rules.clone(), config.people.clone());
+        let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
+            .map_err(|error| format!("the rules: {error}"))?;
+        let rates = config.connections.iter();
+        let rates = rates.map(|known| (known.name.clone(), known.messages_per_second)).collect();
+        Ok(Self {
+            directory: directory.to_owned(),
+            store,
+            config,
+            dice,
+            sabotage,
+            disk_full: false,
+            said: Vec::new(),
+            stopping: None,
+            jobs: VecDeque::new(),
+            waiting: Vec::new(),
+            intake: Intake::new(judge),
+            notices: VecDeque::new(),
+            acks: VecDeque::new(),
+            is_accepting: false,
+            is_freeing: false,
+            sender: Sender::new(rates),
+            inputs: VecDeque::from([sender::Input::Wake]),
+            posts: VecDeque::new(),
+            outbox_told: false,
+            written_beside: false,
+            wake_at: None,
+            dispatch: Dispatch::default(),
+            dispatch_inputs: VecDeque::new(),
+            effects: Vec::new(),
+            is_dispatching: false,
+            commands_told: false,
+            dispatch_look_at: now + LOOK_EVERY,
+            is_reading: false,
+            inbox_told: true,
+            inbox_look_at: now,
+        })
+    }
+
+    /// Everything that could happen next; which of it does is chance.
+    pub fn runnable(&self, now: Timestamp) -> Vec<Action> {
+        let goes_on = self.stopping.is_none();
+        let mut found = Vec::new();
+        let mut can = |possible: bool, action| {
+            if possible {
+                found.push(action);
+            }
+        };
+        can(!self.jobs.is_empty() || self.waiting.iter().any(|(at, _)| *at <= now), Action::Commit);
+        can(goes_on && !self.acks.is_empty(), Action::Acknowledge);
+        let may_take = self.acks.is_empty() && !self.is_accepting && !self.is_freeing;
+        can(goes_on && may_take && !self.notices.is_empty(), Action::Events);
+        let due = self.wake_at.is_some_and(|at| at <= now);
+        let told = goes_on && (self.outbox_told || self.written_beside || due);
+        can(told || !self.inputs.is_empty(), Action::Sender);
+        can(!self.posts.is_empty(), Action::Post);
+        let asked = self.commands_told || now >= self.dispatch_look_at;
+        let something = asked || !self.effects.is_empty() || !self.dispatch_inputs.is_empty();
+        can(goes_on && !self.is_dispatching && something, Action::Dispatch);
+        let told = self.inbox_told || now >= self.inbox_look_at;
+        can(goes_on && !self.is_reading && told, Action::Inbox);
+        found
+    }
+
+    pub fn act(&mut self, action: Action, now: Timestamp, dice: &mut Dice) -> Result<Vec<Out>, Violation> {
+        match action {
+            Action::Commit => self.commit(now, dice),
+            Action::Events => Ok(self.take_notices(dice)),
+            Action::Acknowledge => Ok(self.acks.pop_front().map(Out::Acknowledge).into_iter().collect()),
+            Action::Sender => {
+                self.step_sender(now, dice);
+                Ok(Vec::new())
+            }
+            Action::Post => Ok(self.post(now)),
+            Action::Dispatch => Ok(self.step_dispatch(now, dice)),
+            Action::Inbox => {
+                (self.is_reading, self.inbox_told) = (true, false);
+                self.jobs.push_back(Job::ReadInbox);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// In the middle of code that waits for nothing: it can be killed here, but time does not pass.
+    pub fn is_mid_task(&self) -> bool {
+        let goes_on = self.stopping.is_none();
+        goes_on && (!self.acks.is_empty() || (!self.effects.is_empty() && !self.is_dispatching))
+    }
+
+    /// When it acts by itself.
+    pub fn next_at(&self) -> Timestamp {
+        let waiting = self.waiting.iter().map(|(at, _)| *at);
+        let mut timers: Vec<Timestamp> = waiting.chain(self.wake_at).chain(self.stopping).collect();
+        if !self.is_dispatching {
+            timers.push(self.dispatch_look_at);
+        }
+        if !self.is_reading {
+            timers.push(self.inbox_look_at);
+        }
+        timers.into_iter().min().unwrap_or(self.dispatch_look_at)
+    }
+
+    /// SIGTERM: nothing new is taken, requests under way may finish for 10 s.
+    pub fn stop(&mut self, now: Timestamp) {
+        self.stopping = Some(now + Duration::from_secs(10));
+        self.notices.clear();
+        self.acks.clear();
+    }
+
+    /// How a device knows a command.
+    pub fn wire_id(&self, id: CommandId) -> String {
+        self.store.tag().command(id)
+    }
+
+    /// What waits on tokio's time waits no longer than it would have.
+    pub fn clock_was_set(&mut self, now: Timestamp) {
+        self.waiting.iter_mut().for_each(|(at, _)| *at = now);
+        self.dispatch_look_at = now + LOOK_EVERY;
+        self.inbox_look_at = now + LOOK_EVERY;
+        self.stopping = self.stopping.map(|_| now);
+    }
+
+    /// A line of a trace is read, not parsed: its beginning says enough.
+    pub(crate) fn say(&mut self, what: &str, of: &impl std::fmt::Debug) {
+        self.said.push(format!("{what} {of:?}").chars().take(160).collect());
+    }
+
+    /// What is under way in memory, for people.
+    pub fn busy(&self) -> String {
+        format!(
+            "jobs {:?}, waiting {:?}, inputs {:?}, wake_at {:?}, sender {:?}, dispatch {:?}",
+            self.jobs, self.waiting, self.inputs, self.wake_at, self.sender, self.dispatch
+        )
+    }
+
+    pub fn has_stopped(&self, now: Timestamp) -> bool {
+        self.stopping.is_some_and(|until| until <= now || self.sender.is_idle())
+    }
+}

@@ -1,0 +1,59 @@
+//! Which states may follow each other, seen from outside.
+
+use bellwire::alert::state::State;
+
+use crate::check::Row;
+use crate::meta::Taken;
+
+/// The furthest that Meta will report for a row; `None` when a failure makes that a matter of order.
+pub fn furthest(taken: &[&Taken]) -> Option<State> {
+    let words = || taken.iter().flat_map(|taken| taken.words.iter());
+    let seen = |word: &str| words().any(|found| *found == word);
+    let reports = [("played", State::Played), ("read", State::Read), ("delivered", State::Delivered)];
+    let sent = (seen("sent") && !seen("failed")).then_some(State::Sent);
+    reports.into_iter().find(|(word, _)| seen(word)).map(|(_, state)| state).or(sent)
+}
+
+/// What else is known of a change.
+#[derive(Clone, Copy)]
+pub struct Why {
+    /// Meta reports that a copy failed.
+    pub fails: bool,
+    pub operated: bool,
+    pub expired: bool,
+}
+
+/// The legal ways in one look, which may see several commits at once. `alert::state` draws them.
+pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
+    use State::{
+        Accepted, Cancelled, Delivered, Expired, Failed, Held, Played, Queued, Read, Sending, Sent, Unknown,
+    };
+    match (old.state, new.state) {
+        (from, to) if from == to => true,
+        // A receipt proves it, whatever we believed; what was delivered has been delivered.
+        (Delivered, Read | Played) | (Read, Played) => true,
+        (Delivered | Read | Played, _) => false,
+        (_, Sent | Delivered | Read | Played) => true,
+        (Queued, Sending) => true,
+        (Queued, Failed) => why.fails,
+        (Queued, Held) => why.fails || why.operated || new.waits,
+        (Held, Queued) if old.waits => true, // the person has written
+        (Held, Expired) if old.waits || why.fails => why.expired, // by way of `queued`
+        (Queued | Sending | Unknown, Expired) => why.expired,
+        (Sending, Accepted | Unknown | Queued | Failed | Held) => true,
+        (Unknown, Queued | Held) => true,
+        (Unknown, Failed) => why.fails,
+        (Accepted | Sent, Failed | Queued | Held) => why.fails,
+        // One copy was sent and failed; of the next it is not known.
+        (Sent, Unknown) => why.fails,
+        (Accepted | Sent, Expired) => why.fails && why.expired, // by way of `queued`
+        (Held, Failed) => why.fails,
+        // What was held because it might come twice has surely not come: it may be tried again.
+        (Held, Queued) if why.fails => why.operated || !old.reason.starts_with("an operator"),
+        (Queued | Unknown | Held, Cancelled) | (Failed | Held | Expired | Cancelled, Queued) => why.operated,
+        (
+            Queued | Sending | Unknown | Accepted | Sent | Failed | Expired | Cancelled | Held,
+            Queued | Sending | Unknown | Accepted | Failed | Expired | Cancelled | Held,
+        ) => false,
+    }
+}

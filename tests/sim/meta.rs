@@ -1,0 +1,327 @@
+//! The model Cloud API: takes messages or not, answers or not, and tells later, in any order and more than once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bellwire::alert::delivery::Answer;
+use bellwire::chance::Dice;
+use bellwire::ids::{MessageId, Wamid};
+use bellwire::time::Timestamp;
+use bellwire::whatsapp::errors::{Said, refusal};
+use serde_json::{Value, json};
+
+use crate::site::PHONE_NUMBER_ID;
+
+/// How a request ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Taken,
+    TakenThenReset,
+    TakenThenHang,
+    /// Code 131000: it may have gone out; here it has.
+    TakenThenServerError,
+    Reset,
+    Hang,
+    ServerError,
+    Offline,
+    /// Refused with this code.
+    Refused(i64),
+}
+
+/// Every way that a request can end; the codes are one of each class that differs in what follows.
+const FATES: [Fate; 17] = [
+    Fate::TakenThenReset,
+    Fate::TakenThenHang,
+    Fate::TakenThenServerError,
+    Fate::Reset,
+    Fate::Hang,
+    Fate::ServerError,
+    Fate::Offline,
+    Fate::Refused(190),
+    Fate::Refused(130_429),
+    Fate::Refused(131_056),
+    Fate::Refused(131_057),
+    Fate::Refused(131_026),
+    Fate::Refused(131_047),
+    Fate::Refused(131_048),
+    Fate::Refused(131_049),
+    Fate::Refused(132_000),
+    Fate::Refused(999_999),
+];
+
+/// The client waits this long for an answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A message that Meta has taken.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub wamid: String,
+    pub row: i64,
+    pub to: String,
+    pub buttons: Vec<(String, String)>,
+    /// The statuses that it gets.
+    pub words: Vec<&'static str>,
+}
+
+impl Taken {
+    pub fn fails(&self) -> bool {
+        self.words.contains(&"failed")
+    }
+}
+
+/// Something to be told by webhook.
+#[derive(Debug, Clone)]
+struct Item {
+    at: Timestamp,
+    key: &'static str,
+    value: Value,
+}
+
+/// A body on its way to the gateway.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub number: u64,
+    pub body: Vec<u8>,
+    next: Timestamp,
+    /// Posted, and given up then.
+    pub awaited_until: Option<Timestamp>,
+}
+
+#[derive(Debug, Default)]
+pub struct Meta {
+    /// What happens to most requests at the moment; `None`: all is well.
+    pub mood: Option<Fate>,
+    pub is_healed: bool,
+    pub taken: Vec<Taken>,
+    /// Requests that arrived, by outbox row.
+    pub requests: BTreeMap<i64, i64>,
+    /// Answers under way, by when they arrive.
+    pub answers: Vec<(Timestamp, MessageId, Answer)>,
+    items: Vec<Item>,
+    pub deliveries: Vec<Delivery>,
+    serial: u64,
+}
+
+impl Meta {
+    pub fn change_mood(&mut self, dice: &mut Dice) {
+        let index = usize::try_from(dice.below(FATES.len() as u64 * 2)).unwrap_or(0);
+        self.mood = FATES.get(index).copied();
+    }
+
+    /// One request; the wamid if the message went out.
+    pub fn receive(&mut self, body: &[u8], row: MessageId, now: Timestamp, dice: &mut Dice) -> Fate {
+        *self.requests.entry(row.0).or_default() += 1;
+        let fate = self.fate(dice);
+        let quick = Duration::from_millis(50 + dice.below(900));
+        let ambiguous = |detail: &str, http_status| Answer::Ambiguous {
+            detail: detail.to_owned(),
+            http_status,
+            fbtrace_id: None,
+        };
+        let refused = |code, retry_after| {
+            Answer::Refused(refusal(Said {
+                code,
+                details: "a fault of the simulation".into(),
+                http_status: Some(400),
+                retry_after,
+                ..Said::default()
+            }))
+        };
+        let (wait, answer) = match fate {
+            Fate::Taken => {
+                let wamid = self.take(body, now, dice);
+                (quick, Answer::Accepted(Wamid(wamid)))
+            }
+            Fate::TakenThenReset => {
+                self.take(body, now, dice);
+                (quick, ambiguous("the connection broke before the answer", None))
+            }
+            Fate::TakenThenHang => {
+                self.take(body, now, dice);
+                (ANSWER_DEADLINE, ambiguous("no answer came within 30 s", None))
+            }
+            Fate::TakenThenServerError => {
+                self.take(body, now, dice);
+                (quick, refused(131_000, None))
+            }
+            Fate::Reset => (quick, ambiguous("the connection broke before the answer", None)),
+            Fate::Hang => (ANSWER_DEADLINE, ambiguous("no answer came within 30 s", None)),
+            Fate::ServerError => (quick, ambiguous("the answer is not the Cloud API's", Some(502))),
+            Fate::Offline => (quick, Answer::Offline("connection refused".into())),
+            Fate::Refused(code) => {
+                let told = (code == 130_429 && dice.below(2) == 0).then_some(Duration::from_secs(40));
+                (quick, refused(code, told))
+            }
+        };
+        self.answers.push((now + wait, row, answer));
+        fate
+    }
+
+    fn fate(&self, dice: &mut Dice) -> Fate {
+        if self.is_healed {
+            return Fate::Taken;
+        }
+        match self.mood {
+            Some(fate) if dice.below(10) > 0 => fate,
+            Some(_) => Fate::Taken,
+            None if dice.below(8) > 0 => Fate::Taken,
+            None => FATES[usize::try_from(dice.below(FATES.len() as u64)).unwrap_or(0)],
+        }
+    }
+
+    fn take(&mut self, body: &[u8], now: Timestamp, dice: &mut Dice) -> String {
+        let request: Value = serde_json::from_slice(body).expect("the request is JSON");
+        self.serial += 1;
+        let wamid = format!("wamid.out{}", self.serial);
+        let callback = request["biz_opaque_callback_data"].as_str().expect("our thread back").to_owned();
+        let row = callback.rsplit('/').next().and_then(|id| id.parse().ok()).expect("a row's number");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let words: Vec<&'static str> = match dice.below(20) {
+            0..11 => vec!["sent", "delivered", "read"],
+            11 => vec!["delivered", "played"],
+            12..15 => vec!["sent", "delivered"],
+            15 => vec!["read"],
+            16 | 17 => vec!["sent"],
+            18 => vec!["sent", "failed"],
+            _ => vec!["failed"],
+        };
+        let mut at = now;
+        for word in &words {
+            // Mostly soon, sometimes after the grace time, sometimes after hours without a phone.
+            let late = [4_000, 4_000, 4_000, 40_000, 9_000_000][usize::try_from(dice.below(5)).unwrap_or(0)];
+            at = at + Duration::from_millis(dice.below(late));
+            self.items.push(Item { at, key: "statuses", value: status(&wamid, word, &callback, at, dice) });
+        }
+        self.taken.push(Taken {
+            wamid: wamid.clone(),
+            row,
+            to: text(&request["to"]).trim_start_matches('+').to_owned(),
+            buttons: buttons(&request["interactive"]["action"]),
+            words,
+        });
+        wamid
+    }
+
+    /// A person's message; it is told now, or late.
+    pub fn write(&mut self, mut message: Value, now: Timestamp, dice: &mut Dice) -> String {
+        self.serial += 1;
+        let wamid = format!("wamid.in{}", self.serial);
+        message["id"] = json!(wamid);
+        message["timestamp"] = json!((now.0 / 1_000).to_string());
+        let late = [2_000, 2_000, 2_000, 60_000, 3_600_000][usize::try_from(dice.below(5)).unwrap_or(0)];
+        let at = now + Duration::from_millis(dice.below(late));
+        self.items.push(Item { at, key: "messages", value: message });
+        wamid
+    }
+
+    /// Puts what is due into a body, in any order, some of it to be told once more.
+    pub fn collect(&mut self, now: Timestamp, dice: &mut Dice) -> bool {
+        let (mut due, later): (Vec<Item>, Vec<Item>) =
+            std::mem::take(&mut self.items).into_iter().partition(|item| item.at <= now);
+        self.items = later;
+        let mut body = Vec::new();
+        let wanted = 1 + dice.below(6);
+        while !due.is_empty() && (body.len() as u64) < wanted {
+            let index = usize::try_from(dice.below(due.len() as u64)).unwrap_or(0);
+            let item = due.swap_remove(index);
+            if !self.is_healed && dice.below(8) == 0 {
+                let at = now + Duration::from_millis(dice.below(30_000));
+                self.items.push(Item { at, ..item.clone() });
+            }
+            body.push(item);
+        }
+        self.items.append(&mut due);
+        if body.is_empty() {
+            return false;
+        }
+        let change = |item: &Item| {
+            let mut value = json!({ "metadata": { "phone_number_id": PHONE_NUMBER_ID } });
+            value[item.key] = json!([item.value]);
+            json!({ "field": "messages", "value": value })
+        };
+        let changes: Vec<Value> = body.iter().map(change).collect();
+        let body =
+            json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] });
+        self.serial += 1;
+        let body = body.to_string().into_bytes();
+        self.deliveries.push(Delivery { number: self.serial, body, next: now, awaited_until: None });
+        true
+    }
+
+    /// A body to post now. Meta gives an answer 5 s, as the gateway's door does.
+    pub fn next_post(&mut self, now: Timestamp, dice: &mut Dice) -> Option<(u64, Vec<u8>)> {
+        let is_due = |delivery: &&mut Delivery| delivery.awaited_until.is_none() && delivery.next <= now;
+        let mut due: Vec<&mut Delivery> = self.deliveries.iter_mut().filter(is_due).collect();
+        let index = usize::try_from(dice.below(due.len() as u64)).unwrap_or(0);
+        let delivery = due.get_mut(index)?;
+        delivery.awaited_until = Some(now + Duration::from_secs(5));
+        Some((delivery.number, delivery.body.clone()))
+    }
+
+    /// The gateway answered 200, or 503.
+    pub fn posted(&mut self, number: u64, kept: bool, now: Timestamp) {
+        if kept {
+            self.deliveries.retain(|delivery| delivery.number != number);
+        } else {
+            self.retry(now, |delivery| delivery.number == number);
+        }
+    }
+
+    /// Answers that did not come in time; `all` when the line is cut.
+    pub fn give_up(&mut self, now: Timestamp, all: bool) {
+        self.retry(now, |delivery| delivery.awaited_until.is_some_and(|until| all || until <= now));
+    }
+
+    fn retry(&mut self, now: Timestamp, which: impl Fn(&Delivery) -> bool) {
+        for delivery in self.deliveries.iter_mut().filter(|delivery| which(delivery)) {
+            delivery.awaited_until = None;
+            delivery.next = now + Duration::from_secs(20);
+        }
+    }
+
+    /// When something of Meta's happens next.
+    pub fn next_at(&self) -> Option<Timestamp> {
+        let answers = self.answers.iter().map(|(at, _, _)| *at);
+        let items = self.items.iter().map(|item| item.at);
+        let posts = self.deliveries.iter().map(|delivery| delivery.awaited_until.unwrap_or(delivery.next));
+        answers.chain(items).chain(posts).min()
+    }
+
+    pub fn has_due(&self, now: Timestamp) -> bool {
+        self.items.iter().any(|item| item.at <= now)
+    }
+
+    pub fn has_post(&self, now: Timestamp) -> bool {
+        self.deliveries.iter().any(|delivery| delivery.awaited_until.is_none() && delivery.next <= now)
+    }
+
+    /// Whether everything has been told.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.deliveries.is_empty() && self.answers.is_empty()
+    }
+}
+
+/// What may be tapped, and is an action of a rule: the buttons, or the rows of a list.
+fn buttons(action: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let rows = list(&action["sections"]).into_iter().flat_map(|section| list(&section["rows"]));
+    let buttons = list(&action["buttons"]).into_iter().map(|button| button["reply"].clone());
+    let found = buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"])));
+    found.filter(|(id, _)| id.contains("/stop/") || id.contains("/lock/")).collect()
+}
+
+fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Dice) -> Value {
+    let mut status = json!({
+        "id": wamid,
+        "status": word,
+        "timestamp": (at.0 / 1_000).to_string(),
+        "biz_opaque_callback_data": callback,
+    });
+    if word == "failed" {
+        // One that is final, one that waits a day, one that is tried again.
+        let code = [131_026, 131_047, 131_049, 131_000][usize::try_from(dice.below(4)).unwrap_or(0)];
+        status["errors"] = json!([{ "code": code, "title": "a fault of the simulation" }]);
+    }
+    status
+}

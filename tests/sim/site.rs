@@ -1,0 +1,139 @@
+//! The shop that every seed runs: three people, three rules, and what its devices say.
+
+use bellwire::chance::Dice;
+use bellwire::config::{Config, Wishes, read};
+
+use crate::broker::Publication;
+
+pub const PHONE_NUMBER_ID: &str = "109876543210123";
+
+/// The rules differ in what they exercise: roles and several people; one text that repeats, a short life and `hold`;
+/// events that their sender names.
+const RULES: &str = r#"
+[site]
+name = "Corner Bakery"
+[mqtt]
+url = "mqtt://127.0.0.1:1883"
+[[connection]]
+name = "main"
+phone_number_id = "109876543210123"
+access_token_file = "t"
+app_secret_file = "s"
+verify_token_file = "v"
+
+[[contact]]
+id = "nino"
+phone = "+15550100001"
+roles = ["manager"]
+[[contact]]
+id = "giorgi"
+phone = "+15550100002"
+[[contact]]
+id = "lali"
+phone = "+15550100003"
+[[team]]
+id = "kitchen"
+members = ["nino", "giorgi"]
+
+[[rule]]
+name = "freezer"
+topic = "site/{area}/freezer/temperature"
+payload = "json"
+when = "payload.celsius > -15"
+severity = "critical"
+message = "Freezer in {{ area }} is at {{ payload.celsius }}"
+notify = ["kitchen"]
+expires = "6h"
+[[rule.action]]
+id = "stop"
+title = "Stop defrost"
+topic = "site/{area}/freezer/set"
+payload = "stop"
+roles = ["manager"]
+expires = "2m"
+
+[[rule]]
+name = "door"
+topic = "site/{area}/door"
+payload = "text"
+message = "Door in {{ area }}: {{ payload }}"
+notify = ["lali"]
+on_unknown = "hold"
+expires = "20m"
+[[rule.action]]
+id = "lock"
+title = "Lock it"
+topic = "site/{area}/door/set"
+payload = "lock"
+expires = "30s"
+
+[[rule]]
+name = "till"
+topic = "site/{area}/till"
+severity = "info"
+message = "Till in {{ area }}: {{ payload.n }}"
+notify = ["nino", "lali"]
+"#;
+
+pub fn config() -> Config {
+    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    read("sim.toml", RULES, &wishes).expect("the simulation's configuration is right")
+}
+
+/// What becomes of an event, by the rules above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Expected {
+    /// An event row with one alert and this many messages.
+    Alert { messages: i64 },
+    /// An event row without an alert.
+    Unreadable,
+    /// Counted under this word.
+    Counted(&'static str),
+}
+
+/// One event of some device. `serial` makes each payload its own, except the door's: honest repetitions are alike.
+pub fn event(serial: u64, dice: &mut Dice) -> Publication {
+    let area = ["bar", "hall"][usize::from(dice.below(2) == 1)];
+    let (topic, payload, id, expected) = match dice.below(10) {
+        0..4 => (
+            format!("site/{area}/freezer/temperature"),
+            format!("{{\"celsius\": -5, \"n\": {serial}}}").into_bytes(),
+            None,
+            Expected::Alert { messages: 2 },
+        ),
+        4..7 => (format!("site/{area}/door"), b"open".to_vec(), None, Expected::Alert { messages: 1 }),
+        7 => (
+            format!("site/{area}/till"),
+            format!("{{\"n\": {serial}}}").into_bytes(),
+            Some(format!("till-{serial}")),
+            Expected::Alert { messages: 2 },
+        ),
+        8 => (
+            format!("site/{area}/freezer/temperature"),
+            format!("{{\"celsius\": -20, \"n\": {serial}}}").into_bytes(),
+            None,
+            Expected::Counted("condition-false"),
+        ),
+        _ => (
+            format!("site/{area}/freezer/temperature"),
+            format!("not JSON {serial}").into_bytes(),
+            None,
+            Expected::Unreadable,
+        ),
+    };
+    let qos1 = dice.below(10) > 0;
+    Publication { serial, topic, payload, id, qos1, retained: false, expected }
+}
+
+/// What the broker keeps for whoever subscribes: warm enough for an alert, if it were an event (promise P6).
+pub fn retained(serial: u64) -> Publication {
+    Publication {
+        serial,
+        topic: "site/bar/freezer/temperature".into(),
+        payload: br#"{"celsius": -3, "kept": true}"#.to_vec(),
+        id: None,
+        qos1: true,
+        retained: true,
+        expected: Expected::Counted("retained"),
+    }
+}

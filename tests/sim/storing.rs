@@ -1,0 +1,224 @@
+//! The store's side of the driver: jobs that wait for a commit, in groups, and what a full disk does to them.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bellwire::alert::intake::{BatchId, Decision, Input as Intake};
+use bellwire::alert::outbox::{Change, Settled, Wanted, Work};
+use bellwire::alert::sender;
+use bellwire::app::{Read, read_next, settle};
+use bellwire::chance::Dice;
+use bellwire::command::dispatch::{self, Waiting};
+use bellwire::config::Config;
+use bellwire::ids::CommandId;
+use bellwire::store::Store;
+use bellwire::time::Timestamp;
+use rusqlite::{Connection, ffi};
+
+use crate::Violation;
+use crate::gateway::{Gateway, LOOK_EVERY, Out, Sabotage};
+
+/// `store::thread`: as many jobs share a commit.
+const GROUP_MAX: u64 = 32;
+/// `app::shared`: how often a full disk is asked again.
+const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What waits for the store's thread.
+#[derive(Debug)]
+pub enum Job {
+    Accept(BatchId, Rc<Vec<Decision>>),
+    FreePackets,
+    Work(Wanted),
+    Message(Change),
+    LoadCommands { limit: usize },
+    Command { change: dispatch::Change },
+    ReadInbox,
+    Keep { number: u64, body: Vec<u8> },
+}
+
+/// What the transaction brought.
+enum Done {
+    Accepted { messages: usize },
+    Loaded(Work),
+    Changed(bool),
+    Written,
+    Commands(Vec<Waiting>),
+    Read(Option<Read>),
+}
+
+impl Gateway {
+    /// One group in one transaction. A full disk is found at the commit, when all has been done in vain.
+    pub(crate) fn commit(&mut self, now: Timestamp, dice: &mut Dice) -> Result<Vec<Out>, Violation> {
+        let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
+        self.waiting = later;
+        let due: Vec<(Timestamp, Job)> = due;
+        self.jobs.extend(due.into_iter().map(|(_, job)| job));
+        let size = 1 + dice.below(GROUP_MAX.min(self.jobs.len() as u64));
+        let size = usize::try_from(size).unwrap_or(1).min(self.jobs.len());
+        let group: Vec<Job> = self.jobs.drain(..size).collect();
+        let Self { store, dice: own, config, disk_full, sabotage, directory, .. } = self;
+        let outcome = store.transaction(|store| {
+            let done = group.iter().map(|job| work(store, config, job, now, own)).collect::<Result<_, _>>();
+            if *disk_full {
+                let full = ffi::Error::new(ffi::SQLITE_FULL);
+                return Err(rusqlite::Error::SqliteFailure(full, None));
+            }
+            done
+        });
+        let done: Vec<Done> = match outcome {
+            Ok(done) => done,
+            Err(_) if *disk_full => return Ok(self.full(group, now)),
+            // No wish of ours may ever be one that the database refuses: its task would end.
+            Err(error) => return Err(format!("the database refused {group:?}: {error}")),
+        };
+        damage(directory, *sabotage);
+        let mut outs = vec![Out::Changed];
+        for (job, done) in group.into_iter().zip(done) {
+            self.say("committed", &job);
+            self.answer(job, done, now, &mut outs);
+        }
+        Ok(outs)
+    }
+
+    /// The door says 503 at once; everybody else asks again in a second.
+    fn full(&mut self, group: Vec<Job>, now: Timestamp) -> Vec<Out> {
+        let mut outs = Vec::new();
+        for job in group {
+            self.say("no room for", &job);
+            match job {
+                Job::Keep { number, .. } => {
+                    self.inbox_told = true;
+                    outs.push(Out::Kept(number, false));
+                }
+                job @ (Job::Accept(..)
+                | Job::FreePackets
+                | Job::Work(_)
+                | Job::Message(_)
+                | Job::LoadCommands { .. }
+                | Job::Command { .. }
+                | Job::ReadInbox) => self.waiting.push((now + DISK_FULL_PAUSE, job)),
+            }
+        }
+        outs
+    }
+
+    /// It is on disk: whoever asked goes on.
+    fn answer(&mut self, job: Job, done: Done, now: Timestamp, outs: &mut Vec<Out>) {
+        match (job, done) {
+            (Job::Accept(batch, _), Done::Accepted { messages }) => {
+                self.is_accepting = false;
+                self.outbox_told |= messages > 0;
+                if self.stopping.is_none() {
+                    let effects = self.intake.handle(Intake::Committed(batch));
+                    self.acknowledge(effects);
+                }
+            }
+            (Job::FreePackets, _) => self.is_freeing = false,
+            (Job::Work(_), Done::Loaded(work)) => self.inputs.push_back(sender::Input::Loaded(work)),
+            (Job::Message(Change::Sending { id, .. }), Done::Changed(false)) => {
+                self.inputs.push_back(sender::Input::Withdrawn(id));
+            }
+            (Job::Message(Change::Sending { id, .. }), _) => {
+                self.inputs.push_back(sender::Input::SendingCommitted(id));
+            }
+            (Job::Message(Change::Held { .. }), _) => self.inputs.push_back(sender::Input::HeldCommitted),
+            (Job::Message(Change::Settled(settled)), _) => {
+                let Settled { id, .. } = *settled;
+                self.inputs.push_back(sender::Input::SettledCommitted(id));
+            }
+            (Job::LoadCommands { .. }, Done::Commands(mut waiting)) => {
+                self.is_dispatching = false;
+                if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
+                    waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
+                }
+                self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), now));
+            }
+            (Job::Command { change }, _) => {
+                self.is_dispatching = false;
+                let input = dispatch::Input::Committed(command_of(&change));
+                self.effects.extend(self.dispatch.handle(input, now));
+            }
+            (Job::ReadInbox, Done::Read(read)) => {
+                self.is_reading = false;
+                self.inbox_look_at = now + LOOK_EVERY;
+                if let Some(read) = read {
+                    self.inbox_told = true; // there may be more
+                    self.commands_told |= read.commands > 0;
+                    self.outbox_told |= read.statuses > 0 || read.messages;
+                }
+            }
+            (Job::Keep { number, .. }, _) => {
+                self.inbox_told = true;
+                outs.push(Out::Kept(number, true));
+            }
+            (job, _) => unreachable!("{job:?} has an answer of its own kind"),
+        }
+    }
+
+    /// The process ends: the thread still writes what was asked for.
+    pub fn close(mut self, now: Timestamp) -> Result<(), Violation> {
+        let mut one_group = Dice::seeded(0);
+        while !self.jobs.is_empty() && !self.disk_full {
+            self.commit(now, &mut one_group)?;
+        }
+        Ok(())
+    }
+}
+
+/// The sabotage that a driver cannot do with the store's own functions.
+fn damage(directory: &Path, sabotage: Option<Sabotage>) {
+    let statement = match sabotage {
+        Some(Sabotage::StatusBackwards) => "UPDATE message SET state = 'sent' WHERE state = 'read'",
+        Some(Sabotage::ForgetDuplicateMark) => "UPDATE message SET possible_duplicate = 0",
+        Some(
+            Sabotage::AcknowledgeBeforeCommit
+            | Sabotage::PostBeforeCommit
+            | Sabotage::ForgetRecovery
+            | Sabotage::AnswerWebhookBeforeCommit
+            | Sabotage::ForgetCommandExpiry
+            | Sabotage::ForgetPuback,
+        )
+        | None => return,
+    };
+    let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+    sql.execute_batch(statement).expect("damaged");
+}
+
+pub fn command_of(change: &dispatch::Change) -> CommandId {
+    let (dispatch::Change::Published { id, .. }
+    | dispatch::Change::Refused { id, .. }
+    | dispatch::Change::Expired { id, .. }) = change;
+    *id
+}
+
+fn work(
+    store: &Store,
+    config: &Config,
+    job: &Job,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> rusqlite::Result<Done> {
+    Ok(match job {
+        Job::Accept(_, decisions) => Done::Accepted { messages: store.accept(decisions)?.messages },
+        Job::FreePackets => {
+            store.free_packets()?;
+            Done::Written
+        }
+        Job::Work(wanted) => {
+            store.tend(now)?;
+            Done::Loaded(store.work(now, wanted)?)
+        }
+        Job::Message(change) => Done::Changed(store.change(change, now)?),
+        Job::LoadCommands { limit } => Done::Commands(store.waiting_commands(*limit, now)?),
+        Job::Command { change } => {
+            settle(store, config, change, now)?;
+            Done::Written
+        }
+        Job::ReadInbox => Done::Read(read_next(store, config, now, dice)?),
+        Job::Keep { body, .. } => {
+            store.keep_webhook(body, now)?;
+            Done::Written
+        }
+    })
+}

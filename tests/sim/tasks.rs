@@ -1,0 +1,218 @@
+//! The tasks of the driver: each takes one input, hands it to its machine and performs the effects, as in `app`.
+
+use std::rc::Rc;
+
+use bellwire::alert::form::Choice;
+use bellwire::alert::intake::{Effect as IntakeEffect, Input as Intake};
+use bellwire::alert::outbox::Change;
+use bellwire::alert::render::{as_quick_replies, outgoing};
+use bellwire::alert::sender;
+use bellwire::chance::Dice;
+use bellwire::command::dispatch;
+use bellwire::ids::{CommandId, MessageId};
+use bellwire::time::Timestamp;
+use bellwire::whatsapp::request::{self, Form};
+
+use crate::broker::Token;
+use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, Sabotage};
+use crate::storing::{Job, command_of};
+
+/// `app::events`: notices taken together.
+const BATCH: u64 = 32;
+
+impl Gateway {
+    /// `app::events`.
+    pub(crate) fn take_notices(&mut self, dice: &mut Dice) -> Vec<Out> {
+        let most = BATCH.min(self.notices.len() as u64);
+        let count = usize::try_from(1 + dice.below(most)).unwrap_or(1).min(self.notices.len());
+        // A new session begins a new turn.
+        let is_new = |notice: &Notice| matches!(notice, Notice::Connected { session_present: false });
+        let count = self.notices.iter().take(count).skip(1).position(is_new).map_or(count, |at| at + 1);
+        let batch: Vec<Notice> = self.notices.drain(..count).collect();
+        let mut events = Vec::new();
+        for notice in batch {
+            match notice {
+                Notice::Message(message) => events.push(*message),
+                Notice::Connected { session_present } => {
+                    if !session_present {
+                        self.is_freeing = true;
+                        self.jobs.push_back(Job::FreePackets);
+                    }
+                    self.dispatch_inputs.push_back(dispatch::Input::Connected);
+                }
+                Notice::Disconnected => self.dispatch_inputs.push_back(dispatch::Input::Disconnected),
+                Notice::Published(id, result) => {
+                    self.dispatch_inputs.push_back(dispatch::Input::Published(id, result));
+                }
+            }
+        }
+        if events.is_empty() {
+            return Vec::new();
+        }
+        let early = match self.sabotage {
+            Some(Sabotage::AcknowledgeBeforeCommit) => {
+                events.iter().filter_map(|(_, token)| token.clone()).collect()
+            }
+            Some(_) | None => Vec::new(),
+        };
+        let effects = self.intake.handle(Intake::Arrived(events));
+        self.acknowledge(effects);
+        early.into_iter().map(Out::Acknowledge).collect()
+    }
+
+    /// What the intake wants done.
+    pub(crate) fn acknowledge(&mut self, effects: Vec<IntakeEffect<Token>>) {
+        for effect in effects {
+            match effect {
+                IntakeEffect::Commit(batch, decisions) => {
+                    self.is_accepting = true;
+                    self.jobs.push_back(Job::Accept(batch, Rc::new(decisions)));
+                }
+                IntakeEffect::Acknowledge(token) => self.acks.push_back(token),
+            }
+        }
+    }
+
+    /// `app::sending`: one of its inputs or one of its wake-ups.
+    pub(crate) fn step_sender(&mut self, now: Timestamp, dice: &mut Dice) {
+        let due = self.wake_at.is_some_and(|at| at <= now);
+        let told = self.stopping.is_none() && (self.outbox_told || self.written_beside || due);
+        let input = match self.inputs.pop_front() {
+            Some(input) if told && dice.below(2) == 0 => {
+                self.inputs.push_front(input);
+                None
+            }
+            input => input,
+        };
+        let input = input.unwrap_or_else(|| {
+            if due || self.written_beside {
+                self.commands_told = true;
+                self.wake_at = self.wake_at.filter(|_| !due);
+                self.written_beside = false;
+            } else {
+                self.outbox_told = false;
+            }
+            sender::Input::Wake
+        });
+        self.say("sender:", &input);
+        for effect in self.sender.handle(input, now, &mut self.dice) {
+            match effect {
+                sender::Effect::Load(_) if self.stopping.is_some() => {}
+                sender::Effect::Load(wanted) => self.jobs.push_back(Job::Work(wanted)),
+                sender::Effect::Commit(change) => self.write(change),
+                sender::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
+                sender::Effect::WakeAt(at) => {
+                    self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+                }
+                sender::Effect::Paused { .. } => {}
+            }
+        }
+    }
+
+    fn write(&mut self, change: Change) {
+        match change {
+            Change::Sending { id, .. } if self.sabotage == Some(Sabotage::PostBeforeCommit) => {
+                self.inputs.push_back(sender::Input::SendingCommitted(id));
+            }
+            change @ (Change::Sending { .. } | Change::Held { .. } | Change::Settled(_)) => {
+                self.jobs.push_back(Job::Message(change));
+            }
+        }
+    }
+
+    /// One request leaves.
+    pub(crate) fn post(&mut self, now: Timestamp) -> Vec<Out> {
+        let Some((due, choice)) = self.posts.pop_front() else { return Vec::new() };
+        let content = outgoing(&due.content, self.store.seal(), due.alert, &due.lane.contact, now);
+        let (more, template);
+        let form = match choice {
+            Choice::Template { index, quick_replies } if index < content.templates.len() => {
+                template = as_quick_replies(&content, index, quick_replies);
+                Form::Template { template: &template, words: &content.text }
+            }
+            Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
+                more = self.store.tag().more(due.id);
+                Form::Free { content: &content, more: &more }
+            }
+        };
+        let body = request::body(form, &due.to, &self.store.tag().callback(due.id));
+        vec![Out::Post(due.id, body)]
+    }
+
+    pub fn answered(&mut self, id: MessageId, answer: bellwire::alert::delivery::Answer) {
+        self.inputs.push_back(sender::Input::Answered(id, answer));
+    }
+
+    /// `app::commands`: its newest effect, or its next input when none is left.
+    pub(crate) fn step_dispatch(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Out> {
+        let Some(effect) = self.effects.pop() else {
+            let asked = self.commands_told || now >= self.dispatch_look_at;
+            let input = match self.dispatch_inputs.pop_front() {
+                Some(input) if asked && dice.below(2) == 0 => {
+                    self.dispatch_inputs.push_front(input);
+                    None
+                }
+                input => input,
+            };
+            let input = input.unwrap_or_else(|| {
+                self.commands_told = false;
+                dispatch::Input::Wake
+            });
+            self.dispatch_look_at = now + LOOK_EVERY;
+            self.say("dispatch:", &input);
+            let told = match &input {
+                dispatch::Input::Published(id, _) => Some(*id),
+                dispatch::Input::Wake
+                | dispatch::Input::Connected
+                | dispatch::Input::Disconnected
+                | dispatch::Input::Loaded(_)
+                | dispatch::Input::Busy(_)
+                | dispatch::Input::Committed(_) => None,
+            };
+            self.effects = self.dispatch.handle(input, now);
+            let acts = !self.effects.is_empty();
+            return told.map(|id| Out::Told { id, acts }).into_iter().collect();
+        };
+        self.say("dispatch does", &effect);
+        match effect {
+            dispatch::Effect::Load { limit } => {
+                self.is_dispatching = true;
+                self.jobs.push_back(Job::LoadCommands { limit });
+            }
+            dispatch::Effect::Publish(command) if command.expires_at <= now || dice.below(12) == 0 => {
+                self.has_no_room(command.id, now);
+            }
+            dispatch::Effect::Publish(command) => {
+                return vec![Out::Publish { command }];
+            }
+            dispatch::Effect::Commit(change) => {
+                let published = matches!(change, dispatch::Change::Published { .. });
+                if published && self.sabotage == Some(Sabotage::ForgetPuback) {
+                    let input = dispatch::Input::Committed(command_of(&change));
+                    self.effects.extend(self.dispatch.handle(input, now));
+                    return Vec::new();
+                }
+                self.is_dispatching = true;
+                self.jobs.push_back(Job::Command { change });
+            }
+            dispatch::Effect::WakeAt(at) => self.dispatch_look_at = self.dispatch_look_at.min(at),
+        }
+        Vec::new()
+    }
+}
+
+impl Gateway {
+    /// The link has no room, or no connection.
+    pub fn has_no_room(&mut self, id: CommandId, now: Timestamp) {
+        self.effects.extend(self.dispatch.handle(dispatch::Input::Busy(id), now));
+    }
+
+    /// The webhook's door: a body that Meta posts.
+    pub fn keep(&mut self, number: u64, body: Vec<u8>) -> Vec<Out> {
+        self.jobs.push_back(Job::Keep { number, body });
+        match self.sabotage {
+            Some(Sabotage::AnswerWebhookBeforeCommit) => vec![Out::Kept(number, true)],
+            Some(_) | None => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The world around one gateway: one clock, one set of dice, and at each step one thing that happens.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bellwire::chance::Dice;
+use bellwire::config::Config;
+use bellwire::ids::MessageId;
+use bellwire::time::Timestamp;
+use tempfile::TempDir;
+
+use crate::Violation;
+use crate::broker::{Broker, Publication};
+use crate::check::Check;
+use crate::device::Device;
+use crate::gateway::{Action, Gateway, Notice, Out, Sabotage};
+use crate::meta::Meta;
+use crate::{person, site};
+
+/// 2026-11-21 06:00 UTC.
+pub const START: Timestamp = Timestamp(1_795_240_800_000);
+/// What a machine without a clock of its own believes after a power cut, until it is told (RELIABILITY F17).
+const BOOT: Timestamp = Timestamp(5_000);
+
+/// What can go on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Gateway(Action),
+    Start,
+    Connect,
+    Deliver,
+    Puback,
+    Answer,
+    Collect,
+    Webhook,
+}
+
+pub struct World {
+    /// By the machine's clock.
+    pub now: Timestamp,
+    /// How far the true time is ahead of it, in milliseconds.
+    pub(crate) ahead: i64,
+    pub dice: Dice,
+    pub trace: Vec<String>,
+    pub step: usize,
+    pub(crate) directory: TempDir,
+    config: Rc<Config>,
+    sabotage: Option<Sabotage>,
+    pub broker: Broker,
+    pub meta: Meta,
+    pub device: Device,
+    pub replies: Vec<person::Reply>,
+    pub gateway: Option<Gateway>,
+    pub check: Check,
+    /// What the broker has taken from devices at QoS 1, by serial.
+    pub published: BTreeMap<u64, Publication>,
+    pub(crate) disk_full: bool,
+    pub(crate) reconnect_at: Timestamp,
+    serial: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, sabotage: Option<Sabotage>) -> Result<Self, Violation> {
+        let mut dice = Dice::seeded(seed);
+        let now = if dice.below(6) == 0 { BOOT } else { START };
+        // In memory where there is memory for it: an fsync would cost more than all the rest.
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+        let config = Rc::new(site::config());
+        let gateway =
+            Gateway::start(directory.path(), Rc::clone(&config), dice.below(u64::MAX), now, sabotage)?;
+        let check = Check::new(directory.path());
+        Ok(Self {
+            now,
+            ahead: START.0 - now.0,
+            broker: Broker::new(&mut dice),
+            dice,
+            trace: Vec::new(),
+            step: 0,
+            directory,
+            config,
+            sabotage,
+            meta: Meta::default(),
+            device: Device::default(),
+            replies: Vec::new(),
+            gateway: Some(gateway),
+            check,
+            published: BTreeMap::new(),
+            disk_full: false,
+            reconnect_at: now,
+            serial: 0,
+        })
+    }
+
+    pub(crate) fn note(&mut self, what: &str) {
+        let seconds = (self.now.0 + self.ahead - START.0) as f64 / 1_000.0;
+        self.trace.push(format!("{:>4} {seconds:>10.3} s  {what}", self.step));
+    }
+
+    /// One thing happens, by chance.
+    pub fn step(&mut self) -> Result<(), Violation> {
+        self.step += 1;
+        match self.dice.below(100) {
+            0..58 => drop(self.go_on()?),
+            58..66 => self.publish(),
+            66..72 => {
+                let wait = self.dice.below(3_000);
+                self.pass(Duration::from_millis(wait));
+            }
+            72..80 => {
+                self.come_to_rest()?;
+                self.pass_to_next();
+            }
+            80..82 => {
+                self.come_to_rest()?;
+                let wait = 1 + self.dice.below(90);
+                self.pass(Duration::from_secs(60 * wait));
+            }
+            82..87 => self.reply(),
+            87..89 => self.disconnect("the connection to the broker breaks"),
+            89 => self.restart_broker(),
+            90 | 91 => self.crash(),
+            92 => self.stop(),
+            93 | 94 => self.fill_disk(!self.disk_full),
+            95 | 96 => {
+                self.meta.change_mood(&mut self.dice);
+                self.note(&format!("Meta's mood is {:?}", self.meta.mood));
+            }
+            97 | 98 => self.operate()?,
+            _ if self.dice.below(2) == 0 => self.set_clock(),
+            _ => self.publish_again(),
+        }
+        Ok(())
+    }
+
+    /// A gateway that has something to do in memory does it within a second; only what waits, waits for minutes.
+    fn come_to_rest(&mut self) -> Result<(), Violation> {
+        // Bounded: a gateway that never rests is stopped by `drain`.
+        for _ in 0..200 {
+            if self.gateway.as_ref().is_none_or(|gateway| gateway.runnable(self.now).is_empty()) {
+                break;
+            }
+            self.go_on()?;
+        }
+        Ok(())
+    }
+
+    /// Something that is due happens; `false` when nothing is.
+    pub fn go_on(&mut self) -> Result<bool, Violation> {
+        self.end_if_stopped()?;
+        let mut found: Vec<Next> = Vec::new();
+        match &self.gateway {
+            Some(gateway) => {
+                found.extend(gateway.runnable(self.now).into_iter().map(Next::Gateway));
+                let may_connect = self.broker.is_up && self.broker.connection.is_none();
+                if may_connect && self.now >= self.reconnect_at && gateway.stopping.is_none() {
+                    found.push(Next::Connect);
+                }
+            }
+            None => found.push(Next::Start),
+        }
+        if self.broker.has_something() {
+            found.push(Next::Deliver);
+        }
+        if !self.broker.answers.is_empty() {
+            found.push(Next::Puback);
+        }
+        if self.meta.answers.iter().any(|(at, _, _)| *at <= self.now) {
+            found.push(Next::Answer);
+        }
+        if self.meta.has_due(self.now) {
+            found.push(Next::Collect);
+        }
+        if self.meta.has_post(self.now) {
+            found.push(Next::Webhook);
+        }
+        let index = usize::try_from(self.dice.below(found.len() as u64)).unwrap_or(0);
+        let Some(next) = found.get(index) else { return Ok(false) };
+        self.happen(*next)?;
+        Ok(true)
+    }
+
+    fn happen(&mut self, next: Next) -> Result<(), Violation> {
+        match next {
+            Next::Gateway(action) => {
+                let Some(gateway) = &mut self.gateway else { return Ok(()) };
+                let outs = gateway.act(action, self.now, &mut self.dice)?;
+                let said = std::mem::take(&mut gateway.said);
+                said.iter().for_each(|what| self.note(what));
+                for out in outs {
+                    self.perform(out)?;
+                }
+                return Ok(());
+            }
+            Next::Start => self.start()?,
+            Next::Connect => self.connect(),
+            Next::Deliver => self.deliver(),
+            Next::Puback if self.dice.below(6) == 0 => {
+                self.disconnect("the connection breaks around a PUBACK")
+            }
+            Next::Puback => {
+                let Some((id, result)) = self.broker.answers.pop_front() else { return Ok(()) };
+                self.note(&format!("the broker answers command {id}: {result:?}"));
+                self.tell(Notice::Published(id, result));
+            }
+            Next::Answer => self.answer(),
+            Next::Collect => drop(self.meta.collect(self.now, &mut self.dice)),
+            Next::Webhook => self.post_webhook()?,
+        }
+        Ok(())
+    }
+
+    /// What the gateway does to the world, looked at before it happens.
+    fn perform(&mut self, out: Out) -> Result<(), Violation> {
+        match out {
+            Out::Changed => self.check.look(&self.meta, self.now, self.ahead)?,
+            Out::Acknowledge(token) => {
+                self.check.acknowledge(&token)?;
+                self.note(&format!(
+                    "acknowledged event {} (packet {})",
+                    token.publication.serial, token.packet
+                ));
+                if self.dice.below(20) == 0 {
+                    self.disconnect("the acknowledgement is lost with the connection");
+                }
+                self.broker.acknowledge(&token);
+            }
+            Out::Told { id, acts: true } => drop(self.check.answered.insert(id.0)),
+            Out::Told { acts: false, .. } => {}
+            Out::Publish { command } => {
+                self.check.publish(&command, self.now)?;
+                self.take_command(&command);
+            }
+            Out::Post(id, body) => {
+                self.check.post(id, &self.meta, self.now)?;
+                let fate = self.meta.receive(&body, id, self.now, &mut self.dice);
+                self.note(&format!("a request for message {id}: {fate:?}"));
+                self.check.taken(&self.meta, id.0)?;
+            }
+            Out::Kept(number, kept) => {
+                self.note(&format!("webhook {number} is answered, kept: {kept}"));
+                let body = self.meta.deliveries.iter().find(|delivery| delivery.number == number);
+                if let Some(delivery) = body.filter(|_| kept) {
+                    self.check.kept(&delivery.body)?;
+                }
+                self.meta.posted(number, kept, self.now);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_command(&mut self, command: &bellwire::command::dispatch::Waiting) {
+        let id = command.id;
+        if self.broker.connection.is_none() {
+            if let Some(gateway) = &mut self.gateway {
+                gateway.has_no_room(id, self.now);
+            }
+            return;
+        }
+        self.note(&format!("command {id} is published"));
+        match self.dice.below(10) {
+            0 => self.disconnect("the command is lost with the connection"),
+            1 => self.broker.answers.push_back((id, Err("not authorised".into()))),
+            _ => {
+                let wire_id = self.gateway.as_ref().map(|gateway| gateway.wire_id(id)).unwrap_or_default();
+                self.device.hear(&wire_id, command, self.now);
+                self.broker.answers.push_back((id, Ok(())));
+            }
+        }
+    }
+
+    pub(crate) fn tell(&mut self, notice: Notice) {
+        if let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) {
+            gateway.notices.push_back(notice);
+        }
+    }
+
+    fn start(&mut self) -> Result<(), Violation> {
+        if self.disk_full || self.dice.below(3) == 0 {
+            return Ok(()); // it cannot, or systemd waits
+        }
+        let seed = self.dice.below(u64::MAX);
+        let config = Rc::clone(&self.config);
+        self.gateway = Some(Gateway::start(self.directory.path(), config, seed, self.now, self.sabotage)?);
+        self.note("the gateway starts");
+        self.check.look(&self.meta, self.now, self.ahead)
+    }
+
+    fn connect(&mut self) {
+        self.serial += 1;
+        let present = self.broker.connect(self.serial);
+        self.note(&format!("connected to the broker, session present: {present}"));
+        self.tell(Notice::Connected { session_present: present });
+    }
+
+    fn deliver(&mut self) {
+        let Some((event, token)) = self.broker.deliver(self.now) else { return };
+        let again = format!("{:?}", event.identity);
+        if self.dice.below(25) == 0 {
+            self.disconnect("an event is lost with the connection");
+            return;
+        }
+        match &token {
+            Some(token) => {
+                self.check.deliver(token);
+                self.note(&format!("event {} arrives: {again}", token.publication.serial));
+            }
+            None => self.note("an event at QoS 0 arrives"),
+        }
+        if token.is_none() {
+            self.check.deliver_unpromised(&event);
+        }
+        self.tell(Notice::Message(Box::new((event, token))));
+    }
+
+    fn answer(&mut self) {
+        let due = |(at, _, _): &(Timestamp, MessageId, _)| *at <= self.now;
+        let Some(index) = self.meta.answers.iter().position(due) else { return };
+        let (_, id, answer) = self.meta.answers.remove(index);
+        self.note(&format!("an answer for message {id}"));
+        if let Some(gateway) = &mut self.gateway {
+            gateway.answered(id, answer);
+        }
+    }
+
+    fn post_webhook(&mut self) -> Result<(), Violation> {
+        let Some((number, body)) = self.meta.next_post(self.now, &mut self.dice) else { return Ok(()) };
+        self.note(&format!("webhook {number}: {}", String::from_utf8_lossy(&body)));
+        match self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) {
+            Some(gateway) => gateway.keep(number, body).into_iter().try_for_each(|out| self.perform(out)),
+            None => {
+                self.meta.posted(number, false, self.now);
+                Ok(())
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        self.serial += 1;
+        let publication = site::event(self.serial, &mut self.dice);
+        self.note(&format!("a device publishes event {} on {}", self.serial, publication.topic));
+        self.offer(publication);
+    }
+
+    /// A device that got no answer says the same again, under the same id.
+    fn publish_again(&mut self) {
+        let named = self.published.values().rfind(|publication| publication.id.is_some()).cloned();
+        if let Some(publication) = named {
+            self.note(&format!("a device repeats event {}", publication.serial));
+            self.offer(publication);
+        }
+    }
+
+    fn offer(&mut self, publication: Publication) {
+        if self.broker.publish(publication.clone()) && publication.qos1 {
+            self.published.insert(publication.serial, publication);
+        }
+    }
+
+    fn reply(&mut self) {
+        if let Some(reply) = person::reply(&mut self.meta, self.now, &mut self.dice) {
+            self.note(&format!("a person answers: {reply:?}"));
+            self.replies.push(reply);
+        }
+    }
+}
