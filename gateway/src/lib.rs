@@ -8,9 +8,11 @@ pub mod config;
 pub mod contact;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod http;
 pub mod ids;
 pub mod mqtt;
+pub mod setup;
 pub mod store;
 pub mod time;
 pub mod whatsapp;

@@ -35,6 +35,13 @@ impl Timestamp {
         self >= Self::EARLIEST_SANE
     }
 
+    /// The `Date` of an HTTP answer: `Sat, 21 Nov 2026 06:23:00 GMT`.
+    #[must_use]
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        Some(Self(parsed.as_millisecond()))
+    }
+
     /// How long before `later`, zero if it is not before.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
@@ -151,6 +158,7 @@ mod tests {
     fn a_time_reads_in_the_sites_zone() {
         let at = Timestamp(1_795_242_180_000);
         assert_eq!(at.rfc3339(), "2026-11-21T06:23:00Z");
+        assert_eq!(Timestamp::from_http_date("Sat, 21 Nov 2026 06:23:00 GMT"), Some(at));
         let zone = zone("Asia/Tbilisi").expect("a known zone");
         assert_eq!(at.for_people(&zone), "21 Nov, 10:23");
     }

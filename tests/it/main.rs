@@ -14,6 +14,10 @@ mod bad_input;
 mod commands;
 /// Commit, then acknowledge.
 mod commit_first;
+/// What the program for devices may weigh and take.
+mod device;
+/// Each ailment is found.
+mod doctor;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
@@ -26,8 +30,12 @@ mod replies;
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
 mod scripted_broker;
+/// From an account to a configuration.
+mod setup;
 /// The simulated Cloud API, judged by Meta's facts.
 mod simulator;
+/// What systemd hears, and what the unit allows.
+mod systemd;
 /// The webhook's door.
 mod webhook;
 /// Templates outside the 24 h window, digests, STOP.

@@ -18,7 +18,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use broker::{Broker, Subscriber, publish, publish_lines};
-pub use processes::{Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, get_json, post_json};
+pub use processes::{
+    Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, gateway_command, get_json, post_json,
+};
 pub use scripted::{Kind, Scripted, Session};
 
 /// A port that nobody uses at the moment.

@@ -23,6 +23,17 @@ fn binary() -> PathBuf {
     path
 }
 
+/// What runs as the gateway: the program above, or the command in `BELLWIRE_GATEWAY`, for example an emulator and a program
+/// for another processor (tests/cross). The simulator is always ours: programs for devices have none.
+#[must_use]
+pub fn gateway_command() -> Command {
+    let named = std::env::var("BELLWIRE_GATEWAY").unwrap_or_default();
+    let mut words = named.split_whitespace();
+    let mut command = words.next().map_or_else(|| Command::new(binary()), Command::new);
+    command.args(words);
+    command
+}
+
 /// A folder with a configuration, secrets and state.
 pub struct Site {
     folder: TempDir,
@@ -133,7 +144,7 @@ impl Site {
 /// Runs the program to its end.
 #[must_use]
 pub fn bellwire(arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).output().expect("bellwire runs")
+    gateway_command().args(arguments).output().expect("bellwire runs")
 }
 
 /// `bellwire run` as a process of its own.
@@ -156,20 +167,33 @@ impl Gateway {
     /// Does not wait.
     #[must_use]
     pub fn launch(site: &Site) -> Self {
+        Self::launch_with(site, &[])
+    }
+
+    /// With more of an environment, as systemd gives it.
+    #[must_use]
+    pub fn launch_with(site: &Site, environment: &[(&str, &str)]) -> Self {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(site.path().join("log"))
             .expect("a log");
         let config = site.config();
-        let mut command = Command::new(binary());
+        let mut command = gateway_command();
         command
             .args(["run", "--config"])
             .arg(config)
             .env("BELLWIRE_LOG", "info")
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log);
         Self(command.spawn().expect("bellwire starts"))
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// SIGKILL.
@@ -203,10 +227,16 @@ pub struct Simulator(Child);
 impl Simulator {
     #[must_use]
     pub fn start(site: &Site) -> Self {
+        Self::start_with(site, &[])
+    }
+
+    #[must_use]
+    pub fn start_with(site: &Site, more: &[&str]) -> Self {
         let (listen, webhook) = (format!("127.0.0.1:{}", site.api_port), site.url("/webhook/whatsapp"));
         let process = Command::new(binary())
             .args(["simulator", "--listen", &listen, "--webhook", &webhook, "--app-secret", "secret"])
             .args(["--verify-token", "my-verify-token", "--access-token", "token"])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

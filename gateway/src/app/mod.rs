@@ -27,6 +27,8 @@ mod replies;
 mod sending;
 /// What all tasks share, and the one way to write.
 mod shared;
+/// What systemd hears.
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub use endings::{settle, tend};
 pub use hearing::hear;
 pub use inbox::{Read, read_next};
 pub use shared::Fatal;
+pub use watchdog::ready;
 
 use crate::alert::intake::Judge;
 use crate::alert::route;
@@ -115,6 +118,7 @@ pub async fn run(
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let endings = tokio::spawn(endings::run(Arc::clone(&shared)));
     let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
+    let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
     let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
@@ -131,6 +135,7 @@ pub async fn run(
         reason = failing.failed() => Some(reason),
         _ = async { drop(stop.wait_for(|stop| *stop).await) } => None,
     };
+    watchdog::stopping();
     // Intake ends first, so that nothing new is accepted; what is under way may finish; then the store closes.
     link.stop().await;
     drop(link);
@@ -141,7 +146,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, endings, housekeeping, catalogue, telling] {
+    for task in [intake, dispatch, inbox, endings, housekeeping, catalogue, telling, watchdog] {
         task.abort();
     }
     thread.close().await;

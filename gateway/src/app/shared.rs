@@ -180,6 +180,16 @@ impl Shared {
         })
     }
 
+    /// The connections over which nothing is sent at the moment, as sentences.
+    pub fn pauses(&self, now: Timestamp) -> Vec<String> {
+        self.condition(|condition| {
+            let under_way = condition.paused.iter().filter(|(_, (until, _))| *until > now);
+            under_way
+                .map(|(name, (until, reason))| format!("{name} pauses until {until}: {reason}"))
+                .collect()
+        })
+    }
+
     fn condition<T>(&self, change: impl FnOnce(&mut Condition) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -7,14 +7,20 @@ mod check;
 /// Everything in one process, to see it work.
 #[cfg(feature = "demo")]
 mod demo;
+/// What keeps it from working.
+mod doctor;
 /// What came in and was kept or counted.
 mod events;
+/// The manual pages.
+mod man;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
 /// The daemon.
 mod run;
 /// A message by hand.
 mod send;
+/// From an account to a configuration that works.
+mod setup;
 /// The simulated Cloud API.
 #[cfg(feature = "demo")]
 mod simulator;
@@ -44,6 +50,10 @@ enum Command {
     Run(Place),
     /// Report every problem of the configuration
     Check(check::Arguments),
+    /// Ask for the account's values, check each with Meta, and write the configuration
+    Setup(setup::Arguments),
+    /// Look for what keeps it from working, and say what to do about it
+    Doctor(doctor::Arguments),
     /// Show what an event would lead to, without sending anything
     Try(r#try::Arguments),
     /// Send a message to a contact through the outbox
@@ -63,7 +73,7 @@ enum Command {
     /// Print the completions for a shell
     Completions { shell: clap_complete::Shell },
     /// Print the manual page
-    Man,
+    Man(man::Arguments),
 }
 
 /// Where the configuration and the state are.
@@ -88,6 +98,9 @@ enum Failure {
     AlreadyRunning(crate::store::LockError),
     #[error("{0:#}")]
     Io(anyhow::Error),
+    /// What a diagnosis found.
+    #[error("{1}")]
+    Diagnosed(crate::doctor::Severity, String),
 }
 
 /// Runs the command.
@@ -96,6 +109,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command {
         Command::Run(place) => run::run(&place),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Setup(arguments) => setup::run(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Try(arguments) => r#try::run(&arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
@@ -114,9 +129,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             );
             Ok(())
         }
-        Command::Man => clap_mangen::Man::new(self::Arguments::command())
-            .render(&mut std::io::stdout())
-            .map_err(|error| Failure::Io(error.into())),
+        Command::Man(arguments) => man::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -134,6 +147,7 @@ impl Failure {
             Self::Io(_) => 74,             // EX_IOERR
             Self::AlreadyRunning(_) => 75, // EX_TEMPFAIL
             Self::Config(_) => 78,         // EX_CONFIG
+            Self::Diagnosed(severity, _) => severity.exit_code(),
         }
     }
 }

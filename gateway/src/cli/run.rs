@@ -24,8 +24,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let listeners = Listeners::open(&config).await.map_err(Failure::Io)?;
         let stop = on_signal()?;
-        // Without systemd there is nobody to tell, and that is no failure.
-        drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+        app::ready();
         tracing::info!(site = config.site.name, listen = %config.http.listen, "ready");
         app::run(config, store, listeners, stop).await.map_err(|fatal| match fatal {
             Fatal::Start(error) => Failure::Io(error),

@@ -3,11 +3,13 @@
 
 /// `[[command]]`, and the terms of actions.
 mod commands;
+/// `[[connection]]`.
+mod connections;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[[ask]]`.
 mod questions;
-/// `[site]`, `[http]`, `[mqtt]`, connections, people.
+/// `[site]`, `[http]`, `[mqtt]`, people.
 mod read;
 /// `[[rule]]` and its actions.
 mod rules;

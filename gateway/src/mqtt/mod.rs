@@ -3,6 +3,8 @@
 
 /// The link: connect, hear, acknowledge, publish, connect again.
 mod link;
+/// Whether the broker lets us in.
+mod probe;
 /// What a connection is made with.
 mod settings;
 /// MQTT 3.1.1 on the wire.
@@ -13,5 +15,6 @@ mod v5;
 mod wire;
 
 pub use link::{AckToken, Link, Notice, start};
+pub use probe::probe;
 pub use settings::Settings;
 pub use wire::Publish;

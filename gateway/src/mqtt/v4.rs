@@ -76,10 +76,23 @@ impl Mouth for Mouth4 {
     }
 }
 
+/// Connects without a session or a will, and goes again.
+pub async fn look(settings: &Settings) -> Result<(), String> {
+    let mut options = access(settings);
+    options.set_clean_session(true);
+    let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).build();
+    loop {
+        if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await.map_err(|error| error.to_string())? {
+            drop(client.try_disconnect()); // one poll more sends it; the broker forgets us either way
+            drop(events.poll().await);
+            return Ok(());
+        }
+    }
+}
+
 fn options(settings: &Settings) -> MqttOptions {
-    let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
+    let mut options = access(settings);
     options
-        .set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30))
         .set_clean_session(false)
         .set_ack_mode(AckMode::Manual)
         .set_read_batch_size(READ_BATCH)
@@ -88,6 +101,13 @@ fn options(settings: &Settings) -> MqttOptions {
         // E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.
         .set_max_packet_size(268_435_455, 268_435_455)
         .set_last_will(LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true));
+    options
+}
+
+/// Where the broker is, and as whom we come.
+fn access(settings: &Settings) -> MqttOptions {
+    let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
+    options.set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30));
     match (&settings.username, &settings.password) {
         (Some(user), Some(password)) => {
             options.set_credentials(user.clone(), password.expose_secret().to_owned());

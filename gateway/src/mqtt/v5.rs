@@ -110,14 +110,25 @@ impl Mouth for Mouth5 {
     }
 }
 
+/// Connects without a session or a will, and goes again.
+pub async fn look(settings: &Settings) -> Result<(), String> {
+    let mut options = access(settings);
+    options.set_clean_start(true);
+    let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).build();
+    loop {
+        if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await.map_err(|error| error.to_string())? {
+            drop(client.try_disconnect()); // one poll more sends it; the broker forgets us either way
+            drop(events.poll().await);
+            return Ok(());
+        }
+    }
+}
+
 fn options(settings: &Settings) -> MqttOptions {
-    let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
+    let mut options = access(settings);
     options
-        .set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30))
         .set_clean_start(false)
         .set_session_expiry_interval(session_expiry())
-        // Its own 5 s would cut short what a slow line may take; the link's deadline rules.
-        .set_connect_timeout(CONNECT_DEADLINE)
         .set_session_store(RowsAreTheStore)
         .set_ack_mode(AckMode::Manual)
         .set_read_batch_size(READ_BATCH)
@@ -126,6 +137,16 @@ fn options(settings: &Settings) -> MqttOptions {
         .set_max_packet_size(Some(settings.max_packet_bytes))
         .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(settings.max_packet_bytes))
         .set_last_will(LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true, None));
+    options
+}
+
+/// Where the broker is, and as whom we come.
+fn access(settings: &Settings) -> MqttOptions {
+    let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
+    options
+        .set_keep_alive(u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(30))
+        // Its own 5 s would cut short what a slow line may take; the link's deadline rules.
+        .set_connect_timeout(CONNECT_DEADLINE);
     match (&settings.username, &settings.password) {
         (Some(user), Some(password)) => {
             options.set_credentials(user.clone(), password.expose_secret().to_owned());

@@ -20,7 +20,7 @@ use crate::alert::delivery::{Answer, Class, Refusal};
 use crate::ids::Wamid;
 
 /// Meta's answers to a message have about 300 bytes; a page of a hundred templates about 200 KiB.
-const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+pub(super) const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 /// A connection that was idle longer may be dead without our knowing (RELIABILITY F36).
 const IDLE: Duration = Duration::from_secs(15);
 
@@ -54,8 +54,8 @@ pub struct Endpoint {
 
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    deadlines: Deadlines,
+    pub(super) http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pub(super) deadlines: Deadlines,
 }
 
 impl Client {
@@ -263,7 +263,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-fn read_error(error: &Value, code: i64, status: StatusCode, headers: &HeaderMap) -> Refusal {
+pub(super) fn read_error(error: &Value, code: i64, status: StatusCode, headers: &HeaderMap) -> Refusal {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let details = text(&error["error_data"]["details"])
         .or_else(|| text(&error["error_data"]))
@@ -299,7 +299,7 @@ fn ambiguous(detail: String, status: Option<StatusCode>) -> Answer {
 }
 
 /// The innermost cause is the one that a person can act on: refused, no such host, certificate expired.
-fn causes(error: &legacy::Error) -> String {
+pub(super) fn causes(error: &legacy::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

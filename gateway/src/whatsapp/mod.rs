@@ -7,6 +7,8 @@ pub mod catalogue;
 pub mod client;
 /// Meta's error codes as classes.
 pub mod errors;
+/// Questions about the account.
+pub mod graph;
 /// Webhook bodies, read.
 pub mod inbound;
 /// How long things may be, and how they are cut.

@@ -1,0 +1,76 @@
+//! The clock and the disk.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::Findings;
+use crate::config::Config;
+use crate::time::{Clock, SystemClock};
+
+/// Writes that are timed; the slowest counts, since each alert waits for its own.
+const SYNCS: usize = 5;
+/// A good card takes 5 to 20 ms for an fsync, one that wears out hundreds.
+const SYNC_SLOW_MS: u64 = 200;
+/// What a month of a busy site needs, with its write-ahead log.
+const FREE_MIN_MB: u64 = 200;
+
+pub fn examine(findings: &mut Findings, config: &Config) {
+    let now = SystemClock.now();
+    if now.is_sane() {
+        findings.good("clock", format!("it is {now}"));
+    } else {
+        findings.fail(
+            "clock",
+            format!("the machine's clock says {now}: certificates seem not valid yet, and messages carry the wrong time"),
+            "let it reach a time server (timedatectl set-ntp true), or fit a battery-backed clock",
+        );
+    }
+    let directory = &config.site.state_directory;
+    match slowest_sync(directory) {
+        Ok(slowest) if slowest <= SYNC_SLOW_MS => {
+            findings.good("disk", format!("{}: a write is on the disk within {slowest} ms", directory.display()));
+        }
+        Ok(slowest) => findings.warn(
+            "disk",
+            format!("{}: a write took {slowest} ms to reach the disk", directory.display()),
+            "each event waits that long; is the card worn out, or something else writing? A USB disk or another card helps",
+        ),
+        Err(error) => findings.fail(
+            "disk",
+            format!("{} cannot be written: {error}", directory.display()),
+            "run this as the daemon's user (sudo -u bellwire bellwire doctor); create the directory if it is missing",
+        ),
+    }
+    if let Some(megabytes) = free_megabytes(directory).filter(|megabytes| *megabytes < FREE_MIN_MB) {
+        findings.warn(
+            "disk",
+            format!("{} has {megabytes} MB left", directory.display()),
+            "free some space: when it is full nothing is accepted",
+        );
+    }
+}
+
+fn slowest_sync(directory: &Path) -> std::io::Result<u64> {
+    let path = directory.join("doctor.probe");
+    let timed = (|| {
+        let mut file = std::fs::File::create(&path)?;
+        let mut slowest = 0;
+        for _ in 0..SYNCS {
+            let begun = SystemClock.now();
+            file.write_all(&[0; 4_096])?;
+            file.sync_all()?;
+            slowest = slowest.max(begun.until(SystemClock.now()).as_millis());
+        }
+        Ok(u64::try_from(slowest).unwrap_or(u64::MAX))
+    })();
+    drop(std::fs::remove_file(&path)); // it was not made, or it goes with the next look
+    timed
+}
+
+/// From `df`, which is on every Debian: the standard library does not tell.
+fn free_megabytes(directory: &Path) -> Option<u64> {
+    let output =
+        std::process::Command::new("df").args(["--output=avail", "-BM"]).arg(directory).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().nth(1)?.trim().trim_end_matches('M').parse().ok()
+}

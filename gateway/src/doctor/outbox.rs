@@ -1,0 +1,63 @@
+//! Whether the daemon runs and accepts, and what waits in its outbox for a person.
+
+use std::collections::BTreeMap;
+
+use hyper::Method;
+use serde_json::Value;
+
+use super::Findings;
+use crate::alert::state::State;
+use crate::config::Config;
+use crate::store::{MessageFilter, Store};
+use crate::whatsapp::client::Client;
+
+/// The newest ones tell what is wrong now.
+const LOOK_AT: u32 = 500;
+
+pub async fn examine(findings: &mut Findings, config: &Config, client: &Client) {
+    let url = format!("http://{}/readyz", config.http.listen);
+    match client.request(Method::GET, &url, None, None).await {
+        Err(_) => findings.warn(
+            "daemon",
+            "it is not running",
+            "start it: systemctl start bellwire, or bellwire run",
+        ),
+        Ok(answered) => {
+            let answer: Value = serde_json::from_slice(&answered.body).unwrap_or(Value::Null);
+            let obstacles = answer["obstacles"].as_array().into_iter().flatten();
+            let obstacles: Vec<&str> = obstacles.filter_map(Value::as_str).collect();
+            if answer["ready"] == true {
+                findings.good("daemon", "it runs, and accepts events");
+            } else {
+                let why = if obstacles.is_empty() {
+                    "it does not say why".to_owned()
+                } else {
+                    obstacles.join("; ")
+                };
+                findings.fail(
+                    "daemon",
+                    format!("it does not accept events: {why}"),
+                    "see journalctl -u bellwire -n 50",
+                );
+            }
+        }
+    }
+    let Ok(store) = Store::open_existing(&config.site.state_directory) else {
+        return; // nothing was ever sent; the disk was looked at before
+    };
+    for state in [State::Held, State::Failed, State::Unknown] {
+        let filter = MessageFilter { state: Some(state), contact: None, limit: LOOK_AT };
+        let rows = store.messages(&filter).unwrap_or_default();
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        for row in rows {
+            *reasons.entry(row.reason).or_default() += 1;
+        }
+        for (reason, count) in reasons {
+            findings.warn(
+                "outbox",
+                format!("{count} of the newest messages are {}: {reason}", state.as_str()),
+                format!("bellwire outbox list --state {}; then retry or cancel each", state.as_str()),
+            );
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The way of Meta's webhooks to us: our own door, then the public address, as far as it can be tried from here.
+
+use hyper::Method;
+use secrecy::ExposeSecret;
+
+use super::Findings;
+use super::account::Account;
+use crate::config::{Config, Connection, secret};
+use crate::time::{Clock, SystemClock};
+use crate::whatsapp::client::Client;
+use crate::whatsapp::graph::escape;
+
+const PATH: &str = "/webhook/whatsapp";
+
+/// What came back from a handshake.
+enum Door {
+    Opens,
+    Silent(String),
+    Answers(u16),
+    /// It answered 200 without our challenge: somebody else's page.
+    Stranger,
+}
+
+pub async fn examine(
+    findings: &mut Findings,
+    config: &Config,
+    connection: &Connection,
+    account: &Account,
+    client: &Client,
+) {
+    for (what, file) in
+        [("app secret", &connection.app_secret_file), ("verify token", &connection.verify_token_file)]
+    {
+        if let Err(error) = secret(file) {
+            findings.fail(
+                "webhook",
+                format!("{what}: {error}"),
+                "App settings > Basic shows the app secret; the verify token is a word of your own",
+            );
+            return;
+        }
+    }
+    let mut local = config.http.webhook_listen.unwrap_or(config.http.listen);
+    if local.ip().is_unspecified() {
+        local.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    match knock(client, &format!("http://{local}{PATH}"), connection).await {
+        Door::Opens => {
+            findings.good("webhook", format!("bellwire's own door on port {} verifies", local.port()))
+        }
+        Door::Silent(error) => findings.warn(
+            "webhook",
+            format!("nothing answers on port {} of this machine: {error}", local.port()),
+            "start the daemon (systemctl start bellwire), then look again",
+        ),
+        Door::Answers(status) => findings.fail(
+            "webhook",
+            format!("the door on port {} refuses our own verify token (HTTP {status})", local.port()),
+            "is it another program's port, or was the daemon started with another configuration?",
+        ),
+        Door::Stranger => findings.fail(
+            "webhook",
+            format!("what answers on port {} is not bellwire", local.port()),
+            "give bellwire a port of its own: webhook_listen in [http]",
+        ),
+    }
+    let Some(public) = &account.callback else {
+        findings.fail(
+            "webhook",
+            "Meta has no webhook address for this number: no reply and no receipt arrives",
+            "App dashboard > WhatsApp > Configuration: enter https://YOUR-NAME/webhook/whatsapp and the verify token, subscribe to `messages`",
+        );
+        return;
+    };
+    match knock(client, public, connection).await {
+        Door::Opens => findings.good("webhook", format!("{public} leads to this bellwire")),
+        Door::Silent(error) => findings.fail(
+            "webhook",
+            format!("{public} does not answer: {error}"),
+            "is the tunnel or proxy running, its certificate valid, the name right? Some routers do not let you reach your own public address: then try it from a phone's mobile line",
+        ),
+        Door::Answers(status) => findings.fail(
+            "webhook",
+            format!("{public} fails verification: it answers HTTP {status}"),
+            "404: the path is not /webhook/whatsapp; 403: the verify token is another; 502: the tunnel does not reach bellwire's port",
+        ),
+        Door::Stranger => findings.fail(
+            "webhook",
+            format!("{public} answers, but it is not bellwire"),
+            "correct the address under WhatsApp > Configuration, or where the tunnel leads",
+        ),
+    }
+}
+
+/// The handshake that Meta makes (FACTS 3.1).
+async fn knock(client: &Client, url: &str, connection: &Connection) -> Door {
+    let Ok(token) = secret(&connection.verify_token_file) else {
+        return Door::Silent("the verify token cannot be read".into());
+    };
+    let challenge = format!("doctor{}", SystemClock.now().0);
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let query = format!(
+        "hub.mode=subscribe&hub.challenge={challenge}&hub.verify_token={}",
+        escape(token.expose_secret())
+    );
+    match client.request(Method::GET, &format!("{url}{mark}{query}"), None, None).await {
+        Err(error) => Door::Silent(error.to_string()),
+        Ok(answered) if !answered.status.is_success() => Door::Answers(answered.status.as_u16()),
+        Ok(answered) if answered.body.as_ref() == challenge.as_bytes() => Door::Opens,
+        Ok(_) => Door::Stranger,
+    }
+}

@@ -1,0 +1,148 @@
+//! The book in docs/: every key of the configuration is in it, its examples are good, its commands exist, its links lead
+//! somewhere.
+
+#![expect(clippy::expect_used, reason = "a test that cannot read the source stops")]
+
+use std::path::{Path, PathBuf};
+
+use bellwire::config::{Wishes, read};
+use clap::CommandFactory;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).expect(path)
+}
+
+/// Every page, with its path below docs/.
+fn pages() -> Vec<(PathBuf, String)> {
+    let docs = root().join("docs");
+    let (mut found, mut folders) = (Vec::new(), vec![docs.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let page = std::fs::read_to_string(&path).expect("readable");
+                found.push((path.strip_prefix(&docs).expect("inside").to_owned(), page));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The keys that the code asks a section for: `section.text("key")`, `file("key")`.
+fn keys() -> Vec<String> {
+    let readers = [
+        "text",
+        "required",
+        "parsed",
+        "required_parsed",
+        "word",
+        "truth",
+        "integer",
+        "texts",
+        "named_texts",
+        "one_or_more",
+        "file",
+    ];
+    let mut keys = Vec::new();
+    for source in ["gateway/src/config/read.rs", "gateway/src/config/rules.rs"] {
+        let source = text(source);
+        // A call may be broken after its bracket.
+        let source: String = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( \"", "(\"");
+        for (at, _) in source.match_indices("(\"") {
+            let name = source[..at].rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+            let key = source[at + 2..].split('"').next().unwrap_or_default();
+            if readers.contains(&name.unwrap_or_default()) && !keys.contains(&key.to_owned()) {
+                keys.push(key.to_owned());
+            }
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_key_of_the_configuration_is_documented() {
+    let (page, keys) = (text("docs/configuration.md"), keys());
+    assert!(keys.len() > 35, "the test has lost sight of the keys: {keys:?}");
+    let missing: Vec<&String> = keys.iter().filter(|key| !page.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "docs/configuration.md says nothing of {missing:?}");
+}
+
+#[test]
+fn complete_examples_are_good() {
+    let mut seen = 0;
+    for (path, page) in pages() {
+        for block in page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            if block.starts_with("[site]") {
+                seen += 1;
+                let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+                let problems = read(&path.to_string_lossy(), block, &wishes).err();
+                assert!(problems.is_none(), "{}: {}", path.display(), problems.expect("some"));
+            } else {
+                let parsed: Result<toml::Table, _> = block.parse();
+                assert!(parsed.is_ok(), "{}: {parsed:?}", path.display());
+            }
+        }
+    }
+    assert!(seen > 0, "no page shows a complete configuration");
+}
+
+#[test]
+fn every_command_that_is_named_exists() {
+    let program = bellwire::cli::Arguments::command();
+    let exists =
+        |name: &str| name == "help" || program.get_subcommands().any(|command| command.get_name() == name);
+    let mut wrong = Vec::new();
+    for (path, page) in pages().into_iter().chain([(PathBuf::from("../README.md"), text("README.md"))]) {
+        let (mut in_block, mut is_console, mut spans) = (false, false, Vec::new());
+        for line in page.lines() {
+            if line.trim_start().starts_with("```") {
+                in_block = !in_block;
+                is_console = line.ends_with("console");
+            } else if in_block && is_console && !line.starts_with("$ ") {
+                // what the program said
+            } else if in_block {
+                spans.push(line);
+            } else {
+                spans.extend(line.split('`').skip(1).step_by(2));
+            }
+        }
+        for span in spans {
+            let words: Vec<&str> = span.split_whitespace().collect();
+            // `systemctl start bellwire` ends with it, `sudo -u bellwire bellwire check` has it twice.
+            let named = words.windows(2).filter(|pair| pair[0] == "bellwire" && pair[1] != "bellwire");
+            for command in named.map(|pair| pair[1].trim_end_matches([';', ',', '.'])) {
+                if command.starts_with(|c: char| c.is_ascii_lowercase()) && !exists(command) {
+                    wrong.push(format!("{}: `bellwire {command}` does not exist ({span})", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_page_is_in_the_summary_and_every_link_leads_somewhere() {
+    let summary = text("docs/SUMMARY.md");
+    let mut wrong = Vec::new();
+    for (path, page) in pages() {
+        let name = path.to_string_lossy().into_owned();
+        if name != "SUMMARY.md" && !summary.contains(&format!("({name})")) {
+            wrong.push(format!("{name} is not in SUMMARY.md"));
+        }
+        let folder = root().join("docs").join(path.parent().expect("a folder"));
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") && !folder.join(target).exists() {
+                wrong.push(format!("{name}: {link} leads nowhere"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

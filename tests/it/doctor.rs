@@ -1,0 +1,209 @@
+//! `bellwire doctor`: each thing that goes wrong for installers is found, with its next step, and no secret is told.
+
+use std::fmt::Write as _;
+use std::process::Output;
+
+use bellwire_tests::{Broker, Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, post_json};
+use serde_json::{Value, json};
+
+const BUSINESS: &str = "102290129340398";
+
+struct Surgery {
+    site: Site,
+    _broker: Broker,
+    _simulator: Simulator,
+}
+
+impl Surgery {
+    fn open() -> Self {
+        let broker = Broker::start();
+        // The connection's section is the last one that the site writes, and this begins with the rest of it.
+        let template = "template = { name = \"alarm_v1\", language = \"en\", parameters = [\"{{ text }}\"] }";
+        let mut rest = format!("business_account_id = \"{BUSINESS}\"\n{}", crate::round_trip::FREEZER);
+        let at = rest.find("notify = ").expect("a rule");
+        rest.insert_str(at, &format!("{template}\n"));
+        let site = Site::new(broker.port, &rest);
+        let simulator = Simulator::start_with(&site, &["--business-account-id", BUSINESS]);
+        let surgery = Self { site, _broker: broker, _simulator: simulator };
+        surgery.template("APPROVED", "UTILITY", "Alarm: {{1}}");
+        surgery
+    }
+
+    /// Changes what the simulator tells of the account.
+    fn set(&self, what: &str, change: &Value) {
+        let answer = post_json(&self.site.api(&format!("/_simulator/{what}")), change);
+        assert_eq!(answer.0, 200, "{change}: {}", answer.1);
+    }
+
+    fn template(&self, status: &str, category: &str, text: &str) {
+        let mut body = json!({ "type": "BODY", "text": text });
+        if text.contains("{{") {
+            body["example"] = json!({ "body_text": [["the freezer"]] });
+        }
+        self.set(
+            "templates",
+            &json!({ "name": "alarm_v1", "language": "en", "status": status, "category": category,
+                                       "components": [body], "webhook": false }),
+        );
+    }
+
+    fn doctor(&self, more: &[&str]) -> Output {
+        let config = self.site.config().to_string_lossy().into_owned();
+        bellwire(&[&["doctor", "--config", &config], more].concat())
+    }
+
+    /// It complains in these words.
+    fn finds(&self, words: &str) {
+        let (complaints, code) = self.complaints();
+        assert!(complaints.contains(words), "wanted: {words}\nfound: {complaints}");
+        let expected = if complaints.contains("error ") { 2 } else { 1 };
+        assert_eq!(code, Some(expected), "{complaints}");
+    }
+
+    /// The findings that are not good, as `severity check: what → next`, and the exit code.
+    fn complaints(&self) -> (String, Option<i32>) {
+        let output = self.doctor(&["--json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let mut complaints = String::new();
+        for finding in report["findings"].as_array().expect("findings") {
+            // What this machine's own mosquitto is set to is not under test.
+            let ours = finding["check"] != "broker" && finding["check"] != "disk";
+            if finding["severity"] != "ok" && ours {
+                let text = |key: &str| finding[key].as_str().expect(key).to_owned();
+                writeln!(
+                    complaints,
+                    "{} {}: {} → {}",
+                    text("severity"),
+                    text("check"),
+                    text("what"),
+                    text("next")
+                )
+                .expect("written");
+            }
+        }
+        (complaints, output.status.code())
+    }
+}
+
+#[test]
+fn a_healthy_site_has_no_complaint() {
+    let surgery = Surgery::open();
+    let _gateway = Gateway::start(&surgery.site);
+    assert_eq!(surgery.complaints().0, "");
+}
+
+#[test]
+fn ailments_of_the_token() {
+    let surgery = Surgery::open();
+    let _gateway = Gateway::start(&surgery.site);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
+    let soon = now.as_secs() + 86_400;
+    for (change, words) in [
+        (json!({ "expires_at": 1_700_000_000 }), "error token: the token expired on 2023-11-14"),
+        (json!({ "expires_at": soon }), "warning token: the token expires in "),
+        (
+            json!({ "expires_at": 0, "scopes": ["whatsapp_business_messaging"] }),
+            "lacks the permission whatsapp_business_management → generate a new one",
+        ),
+        (json!({ "valid": false }), "error token: the access token is not valid"),
+    ] {
+        surgery.set("token", &change);
+        surgery.finds(words);
+    }
+}
+
+#[test]
+fn ailments_of_the_business_account_and_its_templates() {
+    let surgery = Surgery::open();
+    let _gateway = Gateway::start(&surgery.site);
+    for (status, category, text, words) in [
+        ("PAUSED", "UTILITY", "Alarm: {{1}}", "error templates: the template alarm_v1 (en) is paused"),
+        ("APPROVED", "UTILITY", "Alarm", "has 0 blanks, and the rule fills 1"),
+        (
+            "APPROVED",
+            "MARKETING",
+            "Alarm: {{1}}",
+            "warning templates: the template alarm_v1 (en) is of the category",
+        ),
+    ] {
+        surgery.template(status, category, text);
+        surgery.finds(words);
+    }
+    let delete = |path: &str| {
+        let url = surgery.site.api(&format!("/v25.0/{BUSINESS}/{path}"));
+        assert!(ureq::delete(&url).header("Authorization", "Bearer token").call().is_ok(), "{url}");
+    };
+    delete("message_templates?name=alarm_v1");
+    surgery.finds("the template alarm_v1 (en) does not exist in this language → WhatsApp Manager");
+    delete("subscribed_apps");
+    surgery.finds("error subscription: no app is subscribed");
+}
+
+#[test]
+fn ailments_of_the_number_and_its_webhook() {
+    let surgery = Surgery::open();
+    let _gateway = Gateway::start(&surgery.site);
+    let health = |state: &str, entities: Value| json!({ "can_send_message": state, "entities": entities });
+    let blocked = json!([{
+        "entity_type": "BUSINESS", "id": "1", "can_send_message": "BLOCKED", "errors": [{ "error_code": 141_010,
+        "error_description": "The business is not verified", "possible_solution": "Start the verification" }] }]);
+    let leads_to = |path: &str| json!({ "webhook_configuration": { "application": surgery.site.url(path) } });
+    for (fields, words) in [
+        (
+            json!({ "health_status": health("BLOCKED", blocked) }),
+            "error health: the business is blocked: The business is not verified (141010) → Start the verification",
+        ),
+        (
+            json!({ "health_status": health("AVAILABLE", json!([])), "status": "DISCONNECTED" }),
+            "error number: the number is disconnected",
+        ),
+        (json!({ "status": "CONNECTED", "quality_rating": "RED" }), "its quality is red"),
+        (
+            json!({ "quality_rating": "GREEN", "webhook_configuration": {} }),
+            "error webhook: Meta has no webhook address for this number",
+        ),
+        (leads_to("/healthz"), "answers, but it is not bellwire"),
+        (leads_to("/nothing"), "fails verification: it answers HTTP 404"),
+    ] {
+        surgery.set("node", &json!({ "id": PHONE_NUMBER_ID, "fields": fields }));
+        surgery.finds(words);
+    }
+}
+
+#[test]
+fn a_wrong_token_or_a_missing_file_is_the_only_complaint_about_meta() {
+    let surgery = Surgery::open();
+    let token = surgery.site.path().join("access-token");
+    std::fs::write(&token, "another").expect("written");
+    let (complaints, code) = surgery.complaints();
+    assert!(
+        complaints.contains("error token: the access token is not valid: Invalid OAuth access token."),
+        "{complaints}"
+    );
+    assert!(complaints.contains("warning daemon: it is not running"), "{complaints}");
+    assert_eq!(complaints.lines().count(), 2, "{complaints}");
+    assert_eq!(code, Some(2));
+    std::fs::remove_file(&token).expect("removed");
+    assert!(surgery.complaints().0.contains("cannot be read"), "{}", surgery.complaints().0);
+}
+
+#[test]
+fn nothing_secret_is_told() {
+    let surgery = Surgery::open();
+    let planted = "EAAplantedTOKENplanted";
+    for file in ["access-token", "app-secret", "verify-token"] {
+        std::fs::write(surgery.site.path().join(file), planted).expect("written");
+    }
+    let bundle = surgery.site.path().join("bundle.json");
+    let path = bundle.to_string_lossy().into_owned();
+    let mut told = String::new();
+    for more in [&["--bundle", &path][..], &["--json"]] {
+        let output = surgery.doctor(more);
+        told += &String::from_utf8_lossy(&output.stdout);
+        told += &String::from_utf8_lossy(&output.stderr);
+    }
+    told += &std::fs::read_to_string(&bundle).expect("a bundle");
+    assert!(!told.contains(planted), "{told}");
+    assert!(!told.contains("555123456"), "{told}");
+    assert!(told.contains("+995…456"), "{told}");
+}

@@ -1,0 +1,163 @@
+//! `bellwire setup`: from an account to a configuration that works, asked or from arguments, and again where it was.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use bellwire_tests::{Broker, Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, gateway_command, publish};
+
+const BUSINESS: &str = "102290129340398";
+
+/// A simulator with one account, and a folder where nothing is configured yet.
+struct Desk {
+    site: Site,
+    broker: Broker,
+    _simulator: Simulator,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let broker = Broker::start();
+        let site = Site::new(broker.port, crate::round_trip::FREEZER);
+        std::fs::remove_file(site.config()).expect("removed");
+        let simulator = Simulator::start_with(&site, &["--business-account-id", BUSINESS]);
+        Self { site, broker, _simulator: simulator }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.site.path().join(name).to_string_lossy().into_owned()
+    }
+
+    /// Runs it with these answers on its standard input.
+    fn set_up(&self, arguments: &[&str], answers: &str) -> Output {
+        let mut command = gateway_command();
+        command.args(["setup", "--config", &self.file("bellwire.toml"), "--api-url", &self.site.api("")]);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("it starts");
+        let mut input = process.stdin.take().expect("an input");
+        drop(input.write_all(answers.as_bytes())); // it may have ended without reading them
+        drop(input);
+        process.wait_with_output().expect("it ends")
+    }
+
+    fn by_arguments(&self, more: &[&str]) -> Output {
+        let (url, token, secret) = (
+            format!("mqtt://127.0.0.1:{}", self.broker.port),
+            self.file("access-token"),
+            self.file("app-secret"),
+        );
+        let arguments = [
+            "--no-input",
+            "--phone-number-id",
+            PHONE_NUMBER_ID,
+            "--business-account-id",
+            BUSINESS,
+            "--access-token-file",
+            &token,
+            "--app-secret-file",
+            &secret,
+            "--mqtt-url",
+            &url,
+            "--phone",
+            "+995 555 12 34 56",
+            "--site-name",
+            "Corner",
+        ];
+        self.set_up(&[&arguments, more].concat(), "")
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn mode(path: PathBuf) -> u32 {
+    path.metadata().expect("there").permissions().mode() & 0o777
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("readable")
+}
+
+#[test]
+fn a_fleet_is_set_up_by_arguments_and_the_first_alert_arrives() {
+    let desk = Desk::new();
+    let output = desk.by_arguments(&["--template"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let sent = desk.site.wait_sent(1);
+    assert_eq!(sent[0]["to"], "+995555123456");
+    assert_eq!(sent[0]["body"]["template"]["name"], "hello_world");
+    assert!(text(&output).contains("alarm_v1 waits for approval (PENDING)"), "{}", text(&output));
+    for name in ["access-token", "app-secret", "verify-token"] {
+        assert_eq!(mode(desk.site.path().join("secrets").join(name)), 0o640, "{name}");
+    }
+    assert!(
+        text(&output).contains(&read(&desk.site.path().join("secrets/verify-token"))),
+        "{}",
+        text(&output)
+    );
+
+    // What it wrote runs; only the ports and the place of the state are the test's own.
+    let config = read(&desk.site.config());
+    let http = format!("[http]\nlisten = \"127.0.0.1:{}\"", desk.site.http_port);
+    let state = format!("[site]\nstate_directory = \"{}/state\"", desk.site.path().display());
+    let config = config.replacen("[http]", &http, 1).replacen("[site]", &state, 1);
+    std::fs::write(desk.site.config(), config).expect("written");
+    let gateway = Gateway::start(&desk.site);
+    publish(desk.broker.port, "bellwire/test", b"hello");
+    let sent = desk.site.wait_sent(2);
+    assert!(sent[1]["body"].to_string().contains("A test of Corner: hello"), "{}", sent[1]);
+    assert_eq!(gateway.stop(), Some(0));
+}
+
+#[test]
+fn a_person_is_asked_corrected_and_may_go_on_later() {
+    let desk = Desk::new();
+    // A token with a typing error, and then the answers end.
+    let output = desk.set_up(&[], &format!("{PHONE_NUMBER_ID}\n{BUSINESS}\ntokem\n"));
+    assert!(!output.status.success());
+    assert!(text(&output).contains("the access token is not valid"), "{}", text(&output));
+    assert!(text(&output).contains("start again"), "{}", text(&output));
+    assert!(!desk.site.path().join("secrets/access-token").exists(), "a wrong token is not kept");
+
+    // The right one, and a wrong secret; what was right is known the next time.
+    let output = desk.set_up(&[], &format!("{PHONE_NUMBER_ID}\n{BUSINESS}\ntoken\nwrong\n"));
+    assert!(text(&output).contains("this is not the secret of the app "), "{}", text(&output));
+    let broker = format!("mqtt://127.0.0.1:{}", desk.broker.port);
+    let answers = format!("\n\n\nsecret\nOur shop\nAsia/Tbilisi\n{broker}\n0555\n+995 555 12 34 56\nn\n");
+    let output = desk.set_up(&[], &answers);
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("the number has no country code"), "{said}");
+    let config = desk.site.config();
+    assert!(read(&config).contains("name = \"Our shop\""), "{}", read(&config));
+    assert_eq!(read(&desk.site.path().join("secrets/access-token")), "token");
+
+    // Again: everything is known, and comments of one's own stay.
+    std::fs::write(&config, format!("# mine\n{}", read(&config))).expect("written");
+    let output = desk.set_up(&[], "\n\n\n\nn\n");
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(read(&config).starts_with("# mine\n"));
+}
+
+#[test]
+fn the_packages_example_is_kept_beside_and_secrets_are_not_told() {
+    let desk = Desk::new();
+    let example = format!("{}/../config/bellwire.toml", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(example, desk.site.config()).expect("copied");
+    let planted = "EAAplantedTOKENplanted";
+    std::fs::write(desk.site.path().join("access-token"), planted).expect("written");
+    let refused = desk.by_arguments(&[]);
+    assert_eq!(refused.status.code(), Some(74));
+    assert!(!text(&refused).contains(planted), "{}", text(&refused));
+    assert!(read(&desk.site.config()).contains("Corner Bakery"), "nothing is written before it is right");
+
+    std::fs::write(desk.site.path().join("access-token"), "token").expect("written");
+    let output = desk.by_arguments(&[]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(!read(&desk.site.config()).contains("Corner Bakery"));
+    assert!(read(&desk.site.path().join("bellwire.toml.example")).contains("Corner Bakery"));
+    let checked = bellwire(&["check", "--config", &desk.file("bellwire.toml")]);
+    assert!(checked.status.success(), "{}", text(&checked));
+}

@@ -1,0 +1,76 @@
+//! What systemd hears: the watchdog is fed by progress, not by the clock.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use bellwire_tests::{Broker, Gateway, Simulator, Site, wait_for};
+
+/// The service manager's end of `NOTIFY_SOCKET`.
+struct Manager {
+    socket: UnixDatagram,
+    path: String,
+    heard: Vec<(Instant, String)>,
+}
+
+impl Manager {
+    fn new(site: &Site) -> Self {
+        let path = site.path().join("notify").to_string_lossy().into_owned();
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_nonblocking(true).expect("set");
+        Self { socket, path, heard: Vec::new() }
+    }
+
+    /// Everything that was said so far, line by line.
+    fn listen(&mut self) -> &[(Instant, String)] {
+        let mut datagram = [0; 4_096];
+        while let Ok(length) = self.socket.recv(&mut datagram) {
+            let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
+            self.heard.extend(text.lines().map(|line| (Instant::now(), line.to_owned())));
+        }
+        &self.heard
+    }
+
+    fn wait(&mut self, line: &str) -> Instant {
+        wait_for(15, line, || self.listen().iter().find(|(_, heard)| heard == line).map(|(at, _)| *at))
+    }
+
+    fn feeds(&mut self) -> usize {
+        self.listen().iter().filter(|(_, line)| line == "WATCHDOG=1").count()
+    }
+}
+
+#[test]
+fn it_says_ready_how_it_goes_and_that_it_stops() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, crate::round_trip::FREEZER);
+    let mut manager = Manager::new(&site);
+    let socket = manager.path.clone();
+    let _simulator = Simulator::start(&site);
+    let gateway = Gateway::launch_with(&site, &[("NOTIFY_SOCKET", &socket), ("WATCHDOG_USEC", "600000")]);
+    manager.wait("READY=1");
+    manager.wait("STATUS=events are accepted");
+    assert_eq!(gateway.stop(), Some(0));
+    manager.wait("STOPPING=1");
+}
+
+#[test]
+fn the_watchdog_starves_while_the_store_cannot_commit() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, crate::round_trip::FREEZER);
+    let mut manager = Manager::new(&site);
+    let socket = manager.path.clone();
+    let gateway = Gateway::launch_with(&site, &[("NOTIFY_SOCKET", &socket), ("WATCHDOG_USEC", "600000")]);
+    wait_for(15, "three feeds", || (manager.feeds() >= 3).then_some(()));
+
+    // Somebody else holds the database: the store's thread waits for up to 5 s, as it would for a disk that hangs.
+    let database = site.database();
+    database.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    std::thread::sleep(Duration::from_millis(400)); // a feed that was under way
+    let before = manager.feeds();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(manager.feeds(), before, "fed without progress");
+
+    database.execute_batch("COMMIT").expect("the lock is given back");
+    wait_for(15, "feeding again", || (manager.feeds() > before + 2).then_some(()));
+    assert_eq!(gateway.stop(), Some(0));
+}
