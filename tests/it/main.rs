@@ -8,6 +8,8 @@
 
 /// What each of Meta's answers leads to.
 mod answers;
+/// Machines that ask people.
+mod asking;
 /// Bad input is counted and visible, and stops nothing.
 mod bad_input;
 /// The commands of an operator.
@@ -18,6 +20,8 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// What devices make of commands.
+mod endings;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
