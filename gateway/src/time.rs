@@ -7,8 +7,27 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 /// Milliseconds since 1970-01-01 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Timestamp(pub i64);
+
+/// What the clock on the wall shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Local {
+    /// Since 1970-01-01, a Thursday.
+    pub day: i64,
+    /// Since midnight.
+    pub minute: u16,
+}
+
+/// Both clocks at once: the one on the wall may be set, the steady one only runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    pub wall: Timestamp,
+    /// Since some moment before the process began.
+    pub steady: Duration,
+}
+
+const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
 
 /// Where the time comes from: the machine in the daemon, a number in a simulation.
 pub trait Clock {
@@ -23,6 +42,16 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
         Timestamp(jiff::Timestamp::now().as_millisecond())
+    }
+}
+
+impl SystemClock {
+    #[must_use]
+    pub fn both(&self) -> Now {
+        static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+        let began = BEGAN.get_or_init(std::time::Instant::now);
+        Now { wall: self.now(), steady: began.elapsed() }
     }
 }
 
@@ -52,6 +81,44 @@ impl Timestamp {
         jiff::Timestamp::from_millisecond(self.0)
             .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
             .to_zoned(zone.clone())
+    }
+
+    #[must_use]
+    pub fn local(self, zone: &TimeZone) -> Local {
+        let zoned = self.zoned(zone);
+        let day = zoned.date().duration_since(jiff::civil::Date::ZERO)
+            - EPOCH.duration_since(jiff::civil::Date::ZERO);
+        let minute = i64::from(zoned.hour()) * 60 + i64::from(zoned.minute());
+        Local { day: day.as_hours() / 24, minute: u16::try_from(minute).unwrap_or(0) }
+    }
+
+    /// When the clock on the wall shows that. A minute that a daylight saving change leaves out is an hour later, one
+    /// that it repeats is the first of the two.
+    #[must_use]
+    pub fn of_local(local: Local, zone: &TimeZone) -> Self {
+        let date = EPOCH.saturating_add(jiff::SignedDuration::from_hours(local.day * 24));
+        let time = jiff::civil::time((local.minute / 60 % 24) as i8, (local.minute % 60) as i8, 0, 0);
+        zone.to_ambiguous_zoned(date.to_datetime(time))
+            .compatible()
+            .map_or(Self(0), |zoned| Self(zoned.timestamp().as_millisecond()))
+    }
+
+    /// `2026-11-21T14:03:07+04:00`, or without an offset as the clock on the wall shows it: `2026-11-21 14:03`.
+    #[must_use]
+    pub fn parse(text: &str, zone: &TimeZone) -> Option<Self> {
+        if let Ok(exact) = text.parse::<jiff::Timestamp>() {
+            return Some(Self(exact.as_millisecond()));
+        }
+        let civil: jiff::civil::DateTime = text.parse().ok()?;
+        let zoned = zone.to_ambiguous_zoned(civil).compatible().ok()?;
+        Some(Self(zoned.timestamp().as_millisecond()))
+    }
+
+    /// What a summary says: `14:03`, with the day when it is another one.
+    #[must_use]
+    pub fn for_people_on(self, day: Self, zone: &TimeZone) -> String {
+        let same = self.local(zone).day == day.local(zone).day;
+        if same { self.zoned(zone).strftime("%H:%M").to_string() } else { self.for_people(zone) }
     }
 
     /// What a message says: `14:03` on the day itself is not enough when it is read tomorrow, so `21 Nov, 14:03`.

@@ -137,6 +137,7 @@ impl Gateway {
         let (rules, people) = (config.rules.clone(), config.people.clone());
         let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
             .map_err(|error| format!("the rules: {error}"))?;
+        let watch = judge.watch();
         let rates = config.connections.iter();
         let rates = rates.map(|known| (known.name.clone(), known.messages_per_second)).collect();
         Ok(Self {
@@ -150,7 +151,7 @@ impl Gateway {
             stopping: None,
             jobs: VecDeque::new(),
             waiting: Vec::new(),
-            intake: Intake::new(judge),
+            intake: Intake::new(judge, watch),
             notices: VecDeque::new(),
             acks: VecDeque::new(),
             is_accepting: false,

@@ -18,6 +18,7 @@ use rusqlite::{Connection, ffi};
 
 use crate::Violation;
 use crate::gateway::{Gateway, LOOK_EVERY, Out, Sabotage};
+use crate::tasks::still;
 
 /// `store::thread`: as many jobs share a commit.
 const GROUP_MAX: u64 = 32;
@@ -110,7 +111,7 @@ impl Gateway {
                 self.is_accepting = false;
                 self.outbox_told |= messages > 0;
                 if self.stopping.is_none() {
-                    let effects = self.intake.handle(Intake::Committed(batch));
+                    let effects = self.intake.handle(Intake::Committed(batch), still());
                     self.acknowledge(effects);
                 }
             }

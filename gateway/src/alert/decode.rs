@@ -34,6 +34,7 @@ pub fn decode(
         PayloadFormat::Number => number(payload),
         PayloadFormat::Cbor => cbor(payload),
         PayloadFormat::Postcard => postcard(payload),
+        PayloadFormat::None => Ok(Value::Null),
     }
 }
 

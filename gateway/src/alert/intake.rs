@@ -9,8 +9,10 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use crate::alert::event::{Event, Identity};
+use crate::alert::history;
 use crate::alert::media::Kept;
 use crate::alert::message::{Button, Content, Media};
+use crate::alert::observe::Meeting;
 use crate::alert::policy::{File, Ignored, Raised, Verdict, judge};
 use crate::alert::render;
 use crate::alert::route::route;
@@ -18,9 +20,10 @@ use crate::alert::rule::{Rule, Severity};
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{TemplateError, Templates};
 use crate::alert::topic::Bindings;
+use crate::alert::watch::{ALERTS_MAX, Note, Watch};
 use crate::contact::{Contact, People};
 use crate::ids::{ConnectionName, RuleName};
-use crate::time::Timestamp;
+use crate::time::{Now, Timestamp};
 
 /// What to commit for one event: all of it or nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +38,8 @@ pub struct Decision {
     pub may_repeat: bool,
     pub alerts: Vec<NewAlert>,
     pub ignored: Vec<(RuleName, Ignored)>,
+    /// What it does to alerts that have a life.
+    pub effects: Vec<history::Effect>,
 }
 
 /// An alert and its messages.
@@ -58,6 +63,10 @@ pub struct NewAlert {
 #[derive(Debug)]
 pub enum Input<T> {
     Arrived(Vec<(Event, Option<T>)>),
+    /// What others wrote down for the watch, each with its row.
+    Noted(Vec<(NoteId, Note)>),
+    /// Time has passed.
+    Woke,
     Committed(BatchId),
 }
 
@@ -66,6 +75,8 @@ pub enum Input<T> {
 pub enum Effect<T> {
     /// All decisions in one transaction; answered with `Committed`.
     Commit(BatchId, Vec<Decision>),
+    /// What time and people did to alerts, and which notes that settles; in one transaction too.
+    Watched { effects: Vec<history::Effect>, taken: Vec<NoteId> },
     /// Tell the door that the event is ours.
     Acknowledge(T),
 }
@@ -73,10 +84,15 @@ pub enum Effect<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BatchId(u64);
 
+/// A note's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NoteId(pub i64);
+
 /// The intake's memory: whom to acknowledge after which commit, and what decisions are made from.
 #[derive(Debug)]
 pub struct Intake<T> {
     judge: Judge,
+    watch: Watch,
     waiting: BTreeMap<BatchId, Vec<T>>,
     next: u64,
 }
@@ -93,25 +109,70 @@ pub struct Judge {
 
 impl<T> Intake<T> {
     #[must_use]
-    pub fn new(judge: Judge) -> Self {
-        Self { judge, waiting: BTreeMap::new(), next: 0 }
+    pub fn new(judge: Judge, watch: Watch) -> Self {
+        Self { judge, watch, waiting: BTreeMap::new(), next: 0 }
     }
 
-    pub fn handle(&mut self, input: Input<T>) -> Vec<Effect<T>> {
+    /// What an earlier process remembered.
+    pub fn restore(&mut self, kept: Vec<history::Kept>, now: Now) {
+        self.watch.restore(kept, now);
+        self.watch.begin(now.wall);
+    }
+
+    /// When to say `Woke`.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.watch.wake_at()
+    }
+
+    /// The broker has begun a new session. It is written down with what happens next.
+    pub fn free_packets(&mut self) {
+        self.watch.free_packets();
+    }
+
+    pub fn handle(&mut self, input: Input<T>, now: Now) -> Vec<Effect<T>> {
+        if !matches!(input, Input::Committed(_)) {
+            self.watch.advance(now);
+        }
         match input {
+            Input::Woke => self.watched(Vec::new()),
+            Input::Noted(notes) => {
+                let mut taken = Vec::new();
+                for (id, note) in notes {
+                    if let Err(reason) = self.watch.note(&note, now.wall) {
+                        tracing::info!(reason, "a note changes nothing");
+                    }
+                    taken.push(id);
+                }
+                self.watched(taken)
+            }
             Input::Arrived(events) => {
+                let mut effects = self.watched(Vec::new()); // what the time until now brought is no event's doing
                 let batch = BatchId(self.next);
                 self.next += 1;
                 let (events, tokens): (Vec<Event>, Vec<Option<T>>) = events.into_iter().unzip();
                 self.waiting.insert(batch, tokens.into_iter().flatten().collect());
-                vec![Effect::Commit(
+                effects.push(Effect::Commit(
                     batch,
-                    events.into_iter().map(|event| self.judge.decide(event)).collect(),
-                )]
+                    events
+                        .into_iter()
+                        .map(|event| self.judge.decide(event, &mut self.watch, now.wall))
+                        .collect(),
+                ));
+                effects
             }
             Input::Committed(batch) => {
                 self.waiting.remove(&batch).unwrap_or_default().into_iter().map(Effect::Acknowledge).collect()
             }
+        }
+    }
+
+    fn watched(&mut self, taken: Vec<NoteId>) -> Vec<Effect<T>> {
+        let effects = self.watch.drain();
+        if effects.is_empty() && taken.is_empty() {
+            Vec::new()
+        } else {
+            vec![Effect::Watched { effects, taken }]
         }
     }
 }
@@ -127,22 +188,40 @@ impl Judge {
         Ok(Self { rules, people, templates, site, zone })
     }
 
+    /// The memory that goes with these rules.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.rules, self.people.clone(), self.zone.clone(), ALERTS_MAX)
+    }
+
     /// What every rule makes of the event.
     #[must_use]
-    pub fn decide(&self, event: Event) -> Decision {
+    pub fn decide(&self, event: Event, watch: &mut Watch, now: Timestamp) -> Decision {
         let (mut alerts, mut ignored) = (Vec::new(), Vec::new());
+        let (key, may_repeat) = repetition(&event);
         for (rule, bindings) in route(&self.rules, &event.topic) {
+            if let Some(life) = rule.life.as_deref() {
+                let (site, templates) = (&self.site, &self.templates);
+                let repetition = key.as_deref();
+                let meeting =
+                    Meeting { rule, life, bindings, event: &event, repetition, may_repeat, site, templates };
+                let seen = meeting.observe(watch, now);
+                ignored.push((
+                    rule.name.clone(),
+                    seen.map_or_else(|why| why, |turn| Ignored::Life(turn.as_str())),
+                ));
+                continue;
+            }
             match judge(rule, &bindings, &event, &self.site, &self.templates) {
                 Verdict::Alert(raised) => alerts.push(self.alert(rule, bindings, &event, *raised)),
                 Verdict::Ignored(why) => ignored.push((rule.name.clone(), why)),
             }
         }
-        let (key, may_repeat) = repetition(&event);
         let frees = match event.identity {
             Identity::Packet { id, redelivered: false } => Some(id),
             Identity::Packet { .. } | Identity::Named(_) | Identity::None => None,
         };
-        Decision { event, key, frees, may_repeat, alerts, ignored }
+        Decision { event, key, frees, may_repeat, alerts, ignored, effects: watch.drain() }
     }
 
     fn content(&self, rule: &Rule, raised: Raised, at: Timestamp) -> (Content, Option<Kept>) {
@@ -182,7 +261,7 @@ impl Judge {
             connection: rule.connection.clone(),
             on_unknown: rule.on_unknown,
             expires_at: at + device_limit.map_or(rule.expires, |limit| limit.min(rule.expires)),
-            recipients: self.people.resolve(&rule.notify).into_iter().cloned().collect(),
+            recipients: self.people.on_duty(&rule.notify, at, &self.zone).into_iter().cloned().collect(),
             bindings,
         }
     }

@@ -11,30 +11,52 @@ pub mod decode;
 pub mod delivery;
 /// What waits for one person, in one message.
 pub mod digest;
+/// What follows when nobody acts.
+pub mod escalation;
 /// What came in.
 pub mod event;
 /// Freely written or as a template.
 pub mod form;
+/// Several alerts in one message.
+pub mod grouping;
+/// What the watch wants done, and why.
+pub mod history;
+/// What tells one alert from another.
+pub mod ident;
 /// Events in, decisions to the store, then the acknowledgement.
 pub mod intake;
+/// What the configuration says about the life of an alert.
+pub mod life;
+/// One alert: pending, firing, acknowledged, over.
+pub mod lifecycle;
 /// Pictures and files that an alert carries.
 pub mod media;
 /// What a message says.
 pub mod message;
+/// A number over time.
+pub mod numbers;
+/// What an event says about its alert.
+pub mod observe;
 /// The rows between store and sender.
 pub mod outbox;
 /// How fast messages may leave.
 pub mod pace;
 /// What one rule makes of one event.
 pub mod policy;
+/// What quiet hours held back.
+pub mod quiet;
 /// The words, the time, the buttons.
 pub mod render;
+/// Timed events through the rules, with virtual time.
+pub mod replay;
 /// Which rules a topic concerns.
 pub mod route;
 /// What the configuration says about events.
 pub mod rule;
 /// Which message leaves now.
 pub mod sender;
+/// What people do not want to hear for a while.
+pub mod silence;
 /// Where a message stands, and which receipts may move it.
 pub mod state;
 /// Jinja, strict and bounded.
@@ -43,3 +65,7 @@ pub mod template;
 pub mod token;
 /// Patterns with named levels, and topics to publish to.
 pub mod topic;
+/// All alerts that have a life.
+pub mod watch;
+/// What messages about an alert say.
+pub mod words;

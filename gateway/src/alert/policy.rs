@@ -52,6 +52,8 @@ pub enum Ignored {
     /// `when` could not be evaluated on this payload.
     ConditionFailed(String),
     TooLarge(usize),
+    /// The rule's alerts have a life, and the event did that to one.
+    Life(&'static str),
 }
 
 impl Ignored {
@@ -64,6 +66,7 @@ impl Ignored {
             Self::Undecodable(_) => "undecodable",
             Self::ConditionFailed(_) => "condition-failed",
             Self::TooLarge(_) => "too-large",
+            Self::Life(word) => word,
         }
     }
 
@@ -71,7 +74,7 @@ impl Ignored {
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match self {
-            Self::ConditionFalse | Self::Retained => None,
+            Self::ConditionFalse | Self::Retained | Self::Life(_) => None,
             Self::Undecodable(what) => Some(format!("the payload could not be read: {what}")),
             Self::ConditionFailed(what) => Some(format!("`when` could not be judged: {what}")),
             Self::TooLarge(bytes) => Some(format!(
@@ -140,7 +143,12 @@ fn file(
 
 /// The rule's WhatsApp templates with their blanks filled. A blank that cannot be filled takes the message's words: the
 /// alarm matters more.
-fn fill(rule: &Rule, mut names: Names, templates: &Templates, flaw: &mut Option<String>) -> Vec<Template> {
+pub(super) fn fill(
+    rule: &Rule,
+    mut names: Names,
+    templates: &Templates,
+    flaw: &mut Option<String>,
+) -> Vec<Template> {
     if rule.templates.is_empty() {
         return Vec::new();
     }
@@ -162,10 +170,10 @@ fn fill(rule: &Rule, mut names: Names, templates: &Templates, flaw: &mut Option<
     filled
 }
 
-type Names = serde_json::Map<String, serde_json::Value>;
+pub type Names = serde_json::Map<String, serde_json::Value>;
 
 /// What conditions and messages can name.
-fn names(bindings: &Bindings, payload: &serde_json::Value, event: &Event, site: &str) -> Names {
+pub(super) fn names(bindings: &Bindings, payload: &serde_json::Value, event: &Event, site: &str) -> Names {
     let mut names = serde_json::Map::new();
     names.extend(bindings.iter().map(|(name, value)| (name.clone(), json!(value))));
     names.insert("payload".into(), payload.clone());

@@ -1,7 +1,9 @@
 //! A rule: which events matter, what is said about them, to whom, and what may be answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::life::Life;
 use crate::alert::media::Attachment;
 use crate::alert::message::Template;
 use crate::alert::state::OnUnknown;
@@ -33,6 +35,8 @@ pub struct Rule {
     pub on_retained: bool,
     /// Up to three are buttons, up to nine a list.
     pub actions: Vec<Action>,
+    /// Without it each event that matches is an alert of its own, told at once.
+    pub life: Option<Arc<Life>>,
 }
 
 /// A button under the alert, and what a tap publishes.
@@ -69,6 +73,8 @@ pub enum PayloadFormat {
     Cbor,
     /// `firmware_bridge::Event`, encoded with postcard.
     Postcard,
+    /// Not read at all: what counts is that it came. For Sparkplug's NDEATH and its like.
+    None,
 }
 
 impl Severity {
@@ -117,6 +123,7 @@ impl PayloadFormat {
             "number" => Some(Self::Number),
             "cbor" => Some(Self::Cbor),
             "postcard" => Some(Self::Postcard),
+            "none" => Some(Self::None),
             _ => None,
         }
     }

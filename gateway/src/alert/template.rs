@@ -102,6 +102,23 @@ impl Templates {
         template.render(context).map_err(|error| evaluation(&error))
     }
 
+    /// The number that an expression gives.
+    pub fn number(&self, expression: &str, context: &Value) -> Result<f64, EvaluationError> {
+        let value = self.value(expression, context)?;
+        f64::try_from(value.clone())
+            .map_err(|_| EvaluationError(format!("`value` is {}, not a number", kind(&value))))
+    }
+
+    /// The text that an expression gives.
+    pub fn words(&self, expression: &str, context: &Value) -> Result<String, EvaluationError> {
+        self.value(expression, context).map(|value| value.to_string())
+    }
+
+    fn value(&self, expression: &str, context: &Value) -> Result<Value, EvaluationError> {
+        let compiled = self.engine.compile_expression(expression).map_err(|error| evaluation(&error))?;
+        compiled.eval(context).map_err(|error| evaluation(&error))
+    }
+
     /// Whether the condition holds. Comparing a text with a number is an error: Jinja would order them by kind, and an
     /// alarm would be silent, or sound, for no reason that anyone can see.
     pub fn holds(&self, condition: &str, context: &Value) -> Result<bool, EvaluationError> {

@@ -104,7 +104,7 @@ fn end(
         format!("{}: {state}{}", command.title, said.map(|said| format!(", {said}")).unwrap_or_default());
     let entry =
         Entry { what: "answered", who: None, message: None, command: Some(command.id), detail: &detail };
-    store.note(&entry, now)?;
+    store.record(&entry, now)?;
     let title = &command.title;
     let text = match (state, said) {
         ("done", None) => return tell(store, config, command, None, now),
@@ -159,7 +159,7 @@ pub fn settle(store: &Store, config: &Config, change: &Change, now: Timestamp) -
         Change::Refused { id, reason, .. } => (*id, "failed", reason.as_str()),
         Change::Expired { id, .. } => (*id, "expired", "the broker could not be reached in time"),
     };
-    store.note(&Entry { what, who: None, message: None, command: Some(id), detail }, now)?;
+    store.record(&Entry { what, who: None, message: None, command: Some(id), detail }, now)?;
     let Some(command) = store.command(id)?.filter(|_| what != "published") else { return Ok(()) };
     let text = format!("❌ {} was not done: {detail}.", command.title);
     tell(store, config, &command, Some(text), now)
@@ -200,7 +200,7 @@ pub fn tend(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<
             command: None,
             detail: &detail,
         };
-        store.note(&entry, now)?;
+        store.record(&entry, now)?;
         // Who did not answer a question back knows; who waited for others does not.
         if request.pending.agreed.contains(&request.pending.asker) {
             let text = format!("⏳ Nobody agreed in time: {}. Nothing was done.", request.deed.title);

@@ -1,19 +1,26 @@
 //! Broker notices: events to the intake, answers to the dispatch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::hearing;
 use super::shared::Shared;
+use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
-use crate::store::Store;
+use crate::store::{Accepted, Store};
+use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
 const BATCH: usize = 32;
+/// Notes taken together: a digest of a flood has some hundred receipts.
+const NOTES: u32 = 200;
+/// A notice that was missed is made up for after this time, and a clock that was set is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 pub async fn run(
     shared: Arc<Shared>,
@@ -22,46 +29,87 @@ pub async fn run(
     mut notices: mpsc::Receiver<Notice>,
     to_dispatch: mpsc::Sender<dispatch::Input>,
 ) {
-    let mut intake: Intake<AckToken> = Intake::new(judge);
+    let watch = judge.watch();
+    let mut intake: Intake<AckToken> = Intake::new(judge, watch);
+    let Some(kept) = shared.durably(Store::kept).await else { return };
+    intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
-    while !batch.is_empty() || notices.recv_many(&mut batch, BATCH).await > 0 {
-        let turn = turn(&mut batch);
-        let is_new = |notice: &Notice| matches!(notice, Notice::Connected { session_present: false });
-        if turn.iter().any(is_new) && shared.durably(Store::free_packets).await.is_none() {
-            return;
-        }
-        let mut messages = Vec::new();
-        for notice in turn {
-            match notice {
-                Notice::Message { event, ack, reply_to } => messages.push((event, ack, reply_to)),
-                about @ (Notice::Connected { .. }
-                | Notice::Disconnected { .. }
-                | Notice::Published { .. }
-                | Notice::Refused { .. }) => tell(&shared, about, &to_dispatch).await,
+    loop {
+        let now = SystemClock.now();
+        let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
+        let woken = tokio::select! {
+            () = std::future::ready(()), if !batch.is_empty() => false,
+            taken = notices.recv_many(&mut batch, BATCH) => match taken {
+                0 => return,
+                _ => false,
+            },
+            () = shared.alerts.notified() => true,
+            () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
+        };
+        let input = if woken {
+            let Some(input) = noted(&shared).await else { return };
+            input
+        } else {
+            let turn = turn(&mut batch);
+            if turn.iter().any(is_new_session) {
+                intake.free_packets();
+                if shared.durably(Store::free_packets).await.is_none() {
+                    return;
+                }
             }
-        }
-        if messages.is_empty() {
-            continue;
-        }
-        shared.metrics.events.inc_by(messages.len() as u64);
-        if hearing::take(&shared, &messages).await.is_none() {
-            return; // the disk failed: nothing more is acknowledged
-        }
-        let events = messages.into_iter().map(|(event, ack, _)| (event, ack)).collect();
-        for effect in intake.handle(Input::Arrived(events)) {
+            let Some(events) = arrived(&shared, turn, &to_dispatch).await else { return };
+            if events.is_empty() {
+                continue;
+            }
+            Input::Arrived(events)
+        };
+        for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
-                return;
+                return; // the disk failed: nothing more is acknowledged
             }
         }
     }
 }
 
+fn is_new_session(notice: &Notice) -> bool {
+    matches!(notice, Notice::Connected { session_present: false })
+}
+
 /// What is taken together. With a new session of the broker's packet identifiers mean other events, so what came before
 /// it is written down before.
 fn turn(batch: &mut Vec<Notice>) -> Vec<Notice> {
-    let is_new = |notice: &Notice| matches!(notice, Notice::Connected { session_present: false });
-    let until = batch.iter().skip(1).position(is_new).map_or(batch.len(), |at| at + 1);
+    let until = batch.iter().skip(1).position(is_new_session).map_or(batch.len(), |at| at + 1);
     batch.drain(..until).collect()
+}
+
+/// `None`: the disk failed.
+async fn arrived(
+    shared: &Shared,
+    turn: Vec<Notice>,
+    to_dispatch: &mpsc::Sender<dispatch::Input>,
+) -> Option<Vec<(Event, Option<AckToken>)>> {
+    let mut messages = Vec::new();
+    for notice in turn {
+        match notice {
+            Notice::Message { event, ack, reply_to } => messages.push((event, ack, reply_to)),
+            about @ (Notice::Connected { .. }
+            | Notice::Disconnected { .. }
+            | Notice::Published { .. }
+            | Notice::Refused { .. }) => tell(shared, about, to_dispatch).await,
+        }
+    }
+    shared.metrics.events.inc_by(messages.len() as u64);
+    hearing::take(shared, &messages).await?;
+    Some(messages.into_iter().map(|(event, ack, _)| (event, ack)).collect())
+}
+
+/// What receipts, taps and operators wrote down; without any it is just later.
+async fn noted(shared: &Shared) -> Option<Input<AckToken>> {
+    let notes = shared.durably(|store| store.notes(NOTES)).await?;
+    if notes.len() == NOTES as usize {
+        shared.alerts.notify_one(); // there may be more
+    }
+    Some(if notes.is_empty() { Input::Woke } else { Input::Noted(notes) })
 }
 
 async fn perform(
@@ -73,11 +121,15 @@ async fn perform(
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
-            for effect in intake.handle(Input::Committed(batch)) {
+            for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
                     link.ack(token);
                 }
             }
+        }
+        Effect::Watched { effects, taken } => {
+            let accepted = shared.durably(move |store| store.watched(&effects, &taken)).await?;
+            wake(shared, &accepted);
         }
         Effect::Acknowledge(token) => link.ack(token),
     }
@@ -93,11 +145,21 @@ async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
         }
     }
     let accepted = shared.durably(move |store| store.accept(&decisions)).await?;
-    shared.metrics.accepted(&accepted);
+    wake(shared, &accepted);
+    Some(())
+}
+
+fn wake(shared: &Shared, accepted: &Accepted) {
+    shared.metrics.accepted(accepted);
     if accepted.messages > 0 {
         shared.outbox.notify_one();
     }
-    Some(())
+    if accepted.commands > 0 {
+        shared.commands.notify_one();
+    }
+    if accepted.posts > 0 {
+        shared.posts.notify_one();
+    }
 }
 
 async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {

@@ -28,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 pub struct Read {
     pub statuses: usize,
     pub commands: usize,
+    /// What the alerts are told.
+    pub notes: usize,
     /// The outbox may have something to send.
     pub messages: bool,
     pub catalogue: bool,
@@ -44,6 +46,9 @@ pub async fn run(shared: Arc<Shared>) {
             let Some(read) = read else { break };
             if read.commands > 0 {
                 shared.commands.notify_one();
+            }
+            if read.statuses + read.notes > 0 {
+                shared.alerts.notify_one();
             }
             if read.messages {
                 shared.deadlines.notify_one(); // what was asked back has a time
@@ -180,6 +185,7 @@ impl<'a> Desk<'a> {
             | Outcome::Confirm { .. }
             | Outcome::Vote { .. }
             | Outcome::Acknowledge { .. }
+            | Outcome::Note { .. }
             | Outcome::Status { .. }
             | Outcome::Say { .. }
             | Outcome::Refused { .. }

@@ -19,6 +19,8 @@ mod inbox;
 mod media;
 /// Numbers for `/metrics`.
 mod metrics;
+/// Last resorts over HTTP.
+mod posting;
 /// Machines that ask people.
 mod questions;
 /// What follows from a reply.
@@ -47,7 +49,7 @@ use crate::alert::intake::Judge;
 use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
-use crate::http::{health_routes, serve, webhook_routes};
+use crate::http::{Poster, health_routes, serve, webhook_routes};
 use crate::mqtt;
 use crate::store::Store;
 use crate::time::SystemClock;
@@ -117,6 +119,8 @@ pub async fn run(
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let endings = tokio::spawn(endings::run(Arc::clone(&shared)));
+    let poster = Poster::new().map_err(Fatal::Start)?;
+    let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
     let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
     let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
@@ -146,7 +150,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, endings, housekeeping, catalogue, telling, watchdog] {
+    for task in [intake, dispatch, inbox, endings, posting, housekeeping, catalogue, telling, watchdog] {
         task.abort();
     }
     thread.close().await;

@@ -58,7 +58,8 @@ pub fn ask(
     };
     open.id = store.insert_question(&open, now)?;
     let detail = format!("question {} ({}) on {}", open.id, open.name, event.topic);
-    store.note(&Entry { what: "question", who: None, message: None, command: None, detail: &detail }, now)?;
+    store
+        .record(&Entry { what: "question", who: None, message: None, command: None, detail: &detail }, now)?;
     let subject = Subject::Question(open.id);
     for voter in voters {
         let button = |choice: &String| {
@@ -163,7 +164,7 @@ pub fn decide(
     tracing::info!(question = question.name, choice, "a question is decided");
     let detail =
         format!("question {}: {choice}{}", question.id, if by.is_none() { ", the time is over" } else { "" });
-    store.note(&Entry { what: "decided", who: by, message: None, command: Some(id), detail: &detail }, now)
+    store.record(&Entry { what: "decided", who: by, message: None, command: Some(id), detail: &detail }, now)
 }
 
 impl Desk<'_> {

@@ -7,6 +7,7 @@ use crate::alert::message::{Button, Content};
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::alert::token::{Subject, Token};
+use crate::alert::watch::Note;
 use crate::command::answers::{NO, YES};
 use crate::command::approval::{Pending, Verdict};
 use crate::command::authorise::{ACTS_MAX, REFUSALS_IN, REFUSALS_MAX, Standing, may};
@@ -15,7 +16,7 @@ use crate::command::inbound::{Notice, Reply};
 use crate::command::reply::Outcome;
 use crate::contact::Contact;
 use crate::ids::{ConnectionName, ContactId};
-use crate::store::{Entry, Origin, Request};
+use crate::store::{Entry, Going, Origin, Request};
 use crate::time::duration_for_people;
 
 /// How long others may take to agree: they have to find their telephone.
@@ -64,6 +65,17 @@ impl Desk<'_> {
                 );
                 self.note("acknowledged", from, &detail)
             }
+            Outcome::Note { note, .. } => {
+                self.store.note(note, self.now)?;
+                self.read.notes += 1;
+                let (what, alert) = match note {
+                    Note::Acknowledge { alert, .. } => ("acknowledged", alert),
+                    Note::Resolve { alert, .. } => ("resolved", alert),
+                    Note::Snooze { alert, .. } => ("snoozed", alert),
+                    Note::Silence(_) | Note::Expire { .. } | Note::Receipt { .. } => return Ok(()), // no person's
+                };
+                self.note(what, from, &alert.to_string())
+            }
             Outcome::Status { .. } => {
                 let text = self.status()?;
                 self.answer_text(&text, from)
@@ -105,7 +117,7 @@ impl Desk<'_> {
         let who = (!command.contact.0.is_empty()).then_some(&command.contact);
         let entry =
             Entry { what: "commanded", who, message: origin.reply, command: Some(id), detail: &detail };
-        self.store.note(&entry, self.now)
+        self.store.record(&entry, self.now)
     }
 
     fn ask_back(&mut self, deed: &Deed, confirm: bool, approvals: u32, from: From) -> rusqlite::Result<()> {
@@ -278,18 +290,41 @@ impl Desk<'_> {
     fn status(&self) -> rusqlite::Result<String> {
         let config = self.config;
         let mut text = format!("{}, {}", config.site.name, self.now.for_people(&config.site.time_zone));
-        let alerts = self.store.recent_alerts(self.now)?;
-        if alerts.is_empty() {
+        let going = self.store.going_on(self.now)?;
+        let (now, told): (Vec<&Going>, Vec<&Going>) = going.iter().partition(|going| going.is_open);
+        let has_life = config.rules.iter().any(|rule| rule.life.is_some());
+        if !now.is_empty() || has_life {
+            text += if now.is_empty() { "\nNothing fires, nothing is offline." } else { "\nNow:" };
+        }
+        for going in now {
+            text += &self.status_line(going);
+        }
+        text += if told.is_empty() { "" } else { "\nTold in the last 24 h:" };
+        for going in &told {
+            text += &self.status_line(going);
+        }
+        if going.is_empty() && !has_life {
             text += "\nNo alert in the last 24 h.";
         }
-        for alert in alerts {
-            let places: Vec<String> = alert.bindings.into_values().collect();
-            let by = alert.by.and_then(|by| config.people.contacts.get(&by));
-            let by = by.map(|by| format!(" 👍 {}", by.name)).unwrap_or_default();
-            let at = alert.at.for_people(&config.site.time_zone);
-            text += &format!("\n• {} {}: {at}{by}", alert.rule, places.join(" "));
-        }
         Ok(text)
+    }
+
+    fn status_line(&self, going: &Going) -> String {
+        let config = self.config;
+        let rule = config.rules.iter().find(|rule| rule.name.0 == going.rule);
+        let expects = rule.and_then(|rule| rule.life.as_ref()).is_some_and(|life| life.expect.is_some());
+        let state = match (going.is_open, expects) {
+            (true, true) => "offline since ",
+            (true, false) => "since ",
+            (false, _) => "",
+        };
+        let places: Vec<&str> = going.bindings.values().map(String::as_str).collect();
+        let at = going.at.for_people(&config.site.time_zone);
+        let care = going.care.as_ref().map(|care| {
+            let person = config.people.contacts.get(&ContactId(care.clone()));
+            format!(" 👍 {}", person.map_or(care, |person| &person.name))
+        });
+        format!("\n• {} {}: {state}{at}{}", going.rule, places.join(" "), care.unwrap_or_default())
     }
 
     pub(super) fn answer_text(&mut self, text: &str, from: From) -> rusqlite::Result<()> {
@@ -306,6 +341,6 @@ impl Desk<'_> {
             command: None,
             detail,
         };
-        self.store.note(&entry, self.now)
+        self.store.record(&entry, self.now)
     }
 }

@@ -57,6 +57,7 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
                     version = seen;
                     task.wake_at = task.wake_at.filter(|_| !due);
                     shared.commands.notify_one();
+                    shared.alerts.notify_one();
                     next = Some(Input::Wake);
                 }
             }

@@ -54,6 +54,10 @@ pub struct Shared {
     pub commands: Notify,
     /// Commands that were handed to the broker, and are not noted as published.
     at_broker: Mutex<BTreeSet<CommandId>>,
+    /// Something is to be told to the alerts.
+    pub alerts: Notify,
+    /// Something is to be posted.
+    pub posts: Notify,
     state: Mutex<Condition>,
 }
 
@@ -98,6 +102,8 @@ impl Shared {
             notices,
             commands: Notify::new(),
             at_broker: Mutex::default(),
+            alerts: Notify::new(),
+            posts: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         }))
     }

@@ -1,5 +1,7 @@
 //! The commands: one file each. Exit codes are those of sysexits.h.
 
+/// Look at alerts, and decide about them.
+mod alerts;
 /// Who asked for what.
 mod audit;
 /// All problems of a configuration.
@@ -15,6 +17,8 @@ mod events;
 mod man;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
+/// Timed events with virtual time.
+mod replay;
 /// The daemon.
 mod run;
 /// A message by hand.
@@ -26,6 +30,8 @@ mod setup;
 mod simulator;
 /// What an event would lead to.
 mod r#try;
+/// The whole story of an alert or a message.
+mod why;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -60,6 +66,10 @@ enum Command {
     Send(send::Arguments),
     /// Look at the outbox, and decide about what is in it
     Outbox(outbox::Arguments),
+    /// Look at alerts, and decide about them
+    Alerts(alerts::Arguments),
+    /// Tell the whole story of an alert or a message
+    Why(why::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),
     /// Who asked for what, and what became of it: a chain that shows changes
@@ -114,6 +124,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Try(arguments) => r#try::run(&arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
+        Command::Alerts(arguments) => alerts::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         #[cfg(feature = "demo")]

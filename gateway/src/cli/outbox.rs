@@ -131,7 +131,7 @@ fn list(
     Ok(())
 }
 
-fn show(place: &Place, id: MessageId, json: bool) -> Result<(), Failure> {
+pub fn show(place: &Place, id: MessageId, json: bool) -> Result<(), Failure> {
     let (config, store) = place.open()?;
     let story = store.story(id).map_err(|error| Failure::Io(error.into()))?;
     let Some(story) = story else { return Err(Failure::Usage(ActError::NoSuchMessage(id).to_string())) };

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
 use crate::alert::event::{Event, Identity, Source};
+use crate::alert::history::Effect;
 use crate::alert::intake::{Decision, Judge};
 use crate::alert::message::WORDS;
+use crate::alert::policy::Ignored;
 use crate::config::Config;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::limits::{BODY, parameter};
@@ -18,8 +20,14 @@ pub struct Arguments {
     #[command(flatten)]
     place: Place,
     /// The topic of the event
-    #[arg(long)]
-    topic: String,
+    #[arg(long, required_unless_present = "replay")]
+    topic: Option<String>,
+    /// Timed events instead, one JSON object a line; `-` is standard input (docs/alerts.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["topic", "payload", "payload_file"])]
+    replay: Option<PathBuf>,
+    /// With --replay: every decision with its reason, too
+    #[arg(long, requires = "replay")]
+    reasons: bool,
     /// Its payload
     #[arg(long, conflicts_with = "payload_file", default_value = "")]
     payload: String,
@@ -35,11 +43,6 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.place.load(true)?;
-    let payload = match &arguments.payload_file {
-        Some(file) => std::fs::read(file)
-            .map_err(|error| Failure::Io(anyhow::anyhow!("{}: {error}", file.display())))?,
-        None => arguments.payload.clone().into_bytes(),
-    };
     let judge = Judge::new(
         config.rules.clone(),
         config.people.clone(),
@@ -47,16 +50,26 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         config.site.time_zone.clone(),
     )
     .map_err(|error| Failure::Io(error.into()))?;
-    let decision = judge.decide(Event {
+    if let Some(file) = &arguments.replay {
+        return super::replay::run(&config, &judge, file, arguments.reasons, arguments.json);
+    }
+    let payload = match &arguments.payload_file {
+        Some(file) => std::fs::read(file)
+            .map_err(|error| Failure::Io(anyhow::anyhow!("{}: {error}", file.display())))?,
+        None => arguments.payload.clone().into_bytes(),
+    };
+    let now = SystemClock.now();
+    let event = Event {
         source: Source::Cli,
-        topic: arguments.topic.clone(),
+        topic: arguments.topic.clone().unwrap_or_default(),
         payload: Bytes::from(payload),
         content_type: arguments.content_type.clone(),
         identity: Identity::None,
         retained: false,
         expires_in_s: None,
-        received_at: SystemClock.now(),
-    });
+        received_at: now,
+    };
+    let decision = judge.decide(event, &mut judge.watch(), now);
     if arguments.json {
         say_json(&as_json(&config, &decision));
     } else {
@@ -98,7 +111,18 @@ fn as_text(config: &Config, decision: &Decision) -> String {
             ));
         }
     }
+    for effect in &decision.effects {
+        if let Effect::Send(notice) = effect {
+            lines.push(format!("  to {} ({})", notice.to.name, notice.to.to.masked()));
+            lines.extend(notice.content.text.lines().map(|line| format!("  | {line}")));
+            lines.extend(notice.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
+        }
+    }
     for (rule, why) in &decision.ignored {
+        if let Ignored::Life(word) = why {
+            lines.push(format!("rule {rule}: {word}; its alerts have a life, --replay shows it"));
+            continue;
+        }
         let reason = why.reason().unwrap_or_else(|| match why.as_str() {
             "condition-false" => "its `when` does not hold".to_owned(),
             word => word.to_owned(),

@@ -1,10 +1,14 @@
 //! What is answered to a person who asks, hesitates or mistypes; and Yes and No in the languages that we know.
 
+use std::time::Duration;
+
+use crate::alert::life::Offer;
 use crate::alert::token::Subject;
 use crate::command::authorise::has_role;
 use crate::command::deed::Spoken;
-use crate::command::words::{near, same};
+use crate::command::words::{fold, near, same};
 use crate::contact::Contact;
+use crate::time::parse_duration;
 
 /// What a question to the gateway itself is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,23 @@ const STATUS: [&str; 8] = ["status", "zustand", "état", "estado", "durum", "с�
 const YESES: [&str; 13] =
     ["yes", "y", "ok", "okay", "ja", "oui", "sí", "evet", "да", "კი", "نعم", "👍", "✅"];
 const NOES: [&str; 10] = ["no", "n", "nein", "non", "hayır", "нет", "არა", "لا", "👎", "❌"];
+
+/// Under an alert: English, German, Turkish, Russian, Georgian, Arabic.
+const CARES: [&str; 9] = [
+    "i take care",
+    "acknowledge",
+    "ack",
+    "on it",
+    "ich kümmere mich",
+    "ben bakıyorum",
+    "займусь",
+    "მე მივხედავ",
+    "سأتولى الأمر",
+];
+/// How long who writes only "snooze" hears nothing.
+const SNOOZE: Duration = Duration::from_secs(3_600);
+/// A longer rest is an operator's decision, with a silence.
+const SNOOZE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// Lines in an answer: what fits on the screen of a phone.
 const LINES: usize = 20;
@@ -51,11 +72,24 @@ pub fn choice(subject: Subject, choices: &[String], words: &str) -> Option<Strin
     }
 }
 
+/// Words under an alert that are about the alert itself: `ack`, `snooze`, `snooze 2h`.
+#[must_use]
+pub fn offer(words: &str) -> Option<Offer> {
+    if CARES.iter().any(|known| same(known, words)) {
+        return Some(Offer::Acknowledge);
+    }
+    let folded = fold(words)?;
+    match folded.strip_prefix("snooze")?.trim() {
+        "" => Some(Offer::Snooze(SNOOZE)),
+        time => parse_duration(time).map(|time| Offer::Snooze(time.min(SNOOZE_MAX))),
+    }
+}
+
 /// What this person may do.
 #[must_use]
 pub fn help(contact: &Contact, commands: &[Spoken]) -> String {
     let mut text =
-        "Tap a button under an alert, or react with 👍 to say that you take care of it.\n".to_owned();
+        "Tap a button under an alert, or react with 👍 to say that you take care of it, or write “snooze 1h” under it.\n".to_owned();
     let mine: Vec<String> = mine(contact, commands).map(Spoken::shown).collect();
     if !mine.is_empty() {
         text += "You may write:\n";

@@ -11,6 +11,8 @@ pub mod answers;
 pub mod approval;
 /// Whether this person may.
 pub mod authorise;
+/// What is said under an alert.
+mod concerning;
 /// STOP and START.
 pub mod consent;
 /// What may be done, and under which conditions.

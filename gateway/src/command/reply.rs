@@ -1,16 +1,18 @@
 //! What a person meant by a tap or by words, and what follows. Nothing acts unless it was surely meant: the whole text is
 //! the command, a button is sealed, and what only resembles a command gets a suggestion.
 
+use crate::alert::life::Offer;
 use crate::alert::render::BUTTONS_ACT;
-use crate::alert::rule::{Action, Rule};
+use crate::alert::rule::Rule;
 use crate::alert::token::{Broken, Seal, Subject};
 use crate::alert::topic::Bindings;
+use crate::alert::watch::Note;
 use crate::command::answers::{self, Asked};
 use crate::command::authorise::{Standing, may};
 use crate::command::consent::{Wish, Words};
 use crate::command::deed::{Deed, NewCommand, Spoken, Terms};
 use crate::command::inbound::{Content, Reply};
-use crate::command::words::{near, same};
+use crate::command::words::same;
 use crate::contact::Contact;
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
 use crate::time::Timestamp;
@@ -21,6 +23,8 @@ pub struct Known {
     pub alert: AlertId,
     pub rule: RuleName,
     pub bindings: Bindings,
+    /// It has ended, or has begun anew since.
+    pub is_over: bool,
 }
 
 /// A message of ours, as far as an answer to it needs to know.
@@ -77,7 +81,7 @@ pub enum Outcome {
         subject: Subject,
         choice: String,
     },
-    /// Somebody takes care of the alert.
+    /// Somebody takes care of an alert that is told each time, and has no life of its own.
     Acknowledge {
         contact: ContactId,
         alert: AlertId,
@@ -116,6 +120,11 @@ pub enum Outcome {
         contact: ContactId,
     },
     Stranger,
+    /// Somebody takes care of an alert, ends it, or wants to hear nothing of it for a while.
+    Note {
+        contact: ContactId,
+        note: Note,
+    },
     /// Nothing is done; the reason is a sentence.
     Nothing {
         contact: Option<ContactId>,
@@ -155,6 +164,7 @@ fn acts(outcome: &Outcome) -> bool {
         | Outcome::Confirm { .. }
         | Outcome::Vote { .. }
         | Outcome::Acknowledge { .. }
+        | Outcome::Note { .. }
         | Outcome::Consent { .. }
         | Outcome::Status { .. }
         | Outcome::Say { .. }
@@ -172,12 +182,13 @@ fn changes(outcome: &Outcome) -> bool {
     acts(outcome) && !matches!(outcome, Outcome::Consent { .. })
 }
 
-struct Reading<'a> {
-    reply: &'a Reply,
-    house: &'a House<'a>,
+/// One reply, while it is read.
+pub(super) struct Reading<'a> {
+    pub(super) reply: &'a Reply,
+    pub(super) house: &'a House<'a>,
     tag: &'a StoreTag,
     memory: &'a dyn Memory,
-    contact: &'a Contact,
+    pub(super) contact: &'a Contact,
 }
 
 impl Reading<'_> {
@@ -197,7 +208,7 @@ impl Reading<'_> {
         match self.house.seal.open(id, &self.contact.id, self.reply.at) {
             Some(Ok(token)) => match token.subject {
                 Subject::Alert(alert) => match self.memory.alert(AlertId(alert)) {
-                    Some(known) => self.alert(&known, &token.action),
+                    Some(known) => self.tapped(&known, &token.action),
                     None => self.stale("the alert of this button is no longer kept"),
                 },
                 Subject::Request(_) | Subject::Question(_) => self.vote(token.subject, token.action),
@@ -243,7 +254,7 @@ impl Reading<'_> {
         let thumb = emoji.is_some_and(|emoji| same("👍", emoji) || same("✅", emoji));
         match self.answered() {
             Ok(Some(Sent { about: About::Alert(known), .. })) if thumb => {
-                Outcome::Acknowledge { contact: self.contact.id.clone(), alert: known.alert }
+                self.offered(&known, Offer::Acknowledge)
             }
             Err(outcome) if thumb => *outcome,
             Ok(_) | Err(_) => self.nothing("a reaction acts only as 👍 under an alert"),
@@ -269,19 +280,7 @@ impl Reading<'_> {
     fn under(&self, sent: &Sent, words: &str) -> Option<Outcome> {
         let old = sent.at + BUTTONS_ACT <= self.reply.at;
         let outcome = match &sent.about {
-            About::Alert(known) => {
-                let rule = self.house.rules.iter().find(|rule| rule.name == known.rule)?;
-                match rule.actions.iter().find(|action| is_wanted(action, words)) {
-                    Some(action) => self.alert(known, &action.id),
-                    None => {
-                        let close = rule
-                            .actions
-                            .iter()
-                            .find(|action| near(&action.title, words) || near(&action.id, words))?;
-                        return Some(self.suggest(&close.title));
-                    }
-                }
-            }
+            About::Alert(known) => self.said_of(known, words)?,
             About::Asked(subject, choices) => {
                 let choice = answers::choice(*subject, choices, words)?;
                 self.vote(*subject, choice)
@@ -317,20 +316,7 @@ impl Reading<'_> {
         }
     }
 
-    fn alert(&self, known: &Known, action: &str) -> Outcome {
-        let Some(rule) = self.house.rules.iter().find(|rule| rule.name == known.rule) else {
-            return self.stale("the rule of this alert is no longer in the configuration");
-        };
-        let Some(action) = rule.actions.iter().find(|known| known.id == action) else {
-            return self.stale("the alert has no action of this name any more");
-        };
-        let what = (&action.topic, action.payload.as_str(), action.retain);
-        let name = (action.id.as_str(), action.title.as_str());
-        let deed = Deed::new(name, what, &action.terms, &known.bindings, Some(known.alert));
-        self.offer(deed, &action.terms)
-    }
-
-    fn offer(&self, deed: Deed, terms: &Terms) -> Outcome {
+    pub(super) fn offer(&self, deed: Deed, terms: &Terms) -> Outcome {
         let contact = self.contact.id.clone();
         if let Err(lacks) = may(self.contact, &deed.roles, &deed.topic) {
             let (sentence, title) = (lacks.sentence(), &deed.title);
@@ -346,32 +332,27 @@ impl Reading<'_> {
         Outcome::Confirm { contact, deed, confirm: terms.confirm, approvals: terms.approvals }
     }
 
-    fn vote(&self, subject: Subject, choice: String) -> Outcome {
+    pub(super) fn vote(&self, subject: Subject, choice: String) -> Outcome {
         Outcome::Vote { contact: self.contact.id.clone(), subject, choice }
     }
 
-    fn suggest(&self, words: &str) -> Outcome {
+    pub(super) fn suggest(&self, words: &str) -> Outcome {
         self.say(
             &format!("Nothing was done. Did you mean “{words}”?"),
             "it only resembles a command, so it does not act",
         )
     }
 
-    fn stale(&self, reason: &str) -> Outcome {
+    pub(super) fn stale(&self, reason: &str) -> Outcome {
         self.say("That is too old to act on. Nothing was done.", reason)
     }
 
-    fn say(&self, text: &str, reason: &str) -> Outcome {
+    pub(super) fn say(&self, text: &str, reason: &str) -> Outcome {
         let (text, reason) = (text.to_owned(), reason.to_owned());
         Outcome::Say { contact: self.contact.id.clone(), text, reason }
     }
 
-    fn nothing(&self, reason: &str) -> Outcome {
+    pub(super) fn nothing(&self, reason: &str) -> Outcome {
         Outcome::Nothing { contact: Some(self.contact.id.clone()), reason: reason.to_owned() }
     }
-}
-
-/// By id, by title, or by one of its words.
-fn is_wanted(action: &Action, wanted: &str) -> bool {
-    [&action.id, &action.title].into_iter().chain(&action.words).any(|words| same(words, wanted))
 }

@@ -5,12 +5,16 @@
 mod commands;
 /// `[[connection]]`.
 mod connections;
+/// The keys that give alerts a life.
+mod life;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[[ask]]`.
 mod questions;
 /// `[site]`, `[http]`, `[mqtt]`, people.
 mod read;
+/// Turns of a team.
+mod rota;
 /// `[[rule]]` and its actions.
 mod rules;
 /// Secrets in files.

@@ -47,6 +47,7 @@ impl<'a> Document<'a> {
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort();
+        problems.dedup(); // a key that is looked at twice is wrong once
         problems
     }
 }

@@ -9,7 +9,8 @@ use toml::de::DeTable;
 use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, questions, rules, secret,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, life, questions, rota, rules,
+    secret,
 };
 use crate::alert::topic::TopicPattern;
 use crate::command::consent::Words;
@@ -64,7 +65,7 @@ pub fn read(name: &str, text: &str, wishes: &Wishes) -> Result<Config, Problems>
 }
 
 fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
-    let people = read_people(root);
+    let people = read_people(root, &zone_of(root));
     let site = root.section("site", "[site]");
     if site.is_none() {
         root.report(0, "the section [site] is missing; add it with a name");
@@ -94,6 +95,12 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
         commands,
         questions,
     })
+}
+
+/// Turns of a team are given in the site's time, and the site names people: so its zone is looked up first.
+fn zone_of(root: &Section) -> jiff::tz::TimeZone {
+    let name = root.section("site", "[site]").and_then(|site| site.text("time_zone"));
+    name.and_then(|name| zone(&name.value)).unwrap_or(jiff::tz::TimeZone::UTC)
 }
 
 fn read_site(section: Section, wishes: &Wishes, people: &People) -> Option<Site> {
@@ -233,17 +240,19 @@ pub fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes
     }
 }
 
-fn read_people(root: &Section) -> People {
+fn read_people(root: &Section, zone: &jiff::tz::TimeZone) -> People {
     let mut people = People::default();
     for section in root.sections("contact", "[[contact]]") {
         let id = section.required("id");
         let name = section.text("name").map(|text| text.value);
         let to = read_recipient(&section);
+        let quiet = life::read_quiet(&section);
         let may_stop = section.truth("may_stop").unwrap_or(true);
         let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
         let topics = read_places(&section);
         if let (Some(id), Some(to)) = (id, to) {
             let contact_id = ContactId(id.value.clone());
+            people.quiet.extend(quiet.map(|quiet| (contact_id.clone(), quiet)));
             if let Some(other) = people.contacts.values().find(|contact| contact.to == to) {
                 section.report(
                     id.offset,
@@ -282,7 +291,9 @@ fn read_people(root: &Section) -> People {
                 );
             }
         }
+        let rota = rota::read(&section, &members, zone);
         if let Some(id) = id {
+            people.rotas.extend(rota.map(|rota| (id.value.clone(), rota)));
             if people.contacts.contains_key(&ContactId(id.value.clone())) {
                 section.report(
                     id.offset,

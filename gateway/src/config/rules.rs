@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::commands::read_terms;
+use super::life;
 use super::section::{At, Section};
 use crate::alert::media::{Attachment, From, Kind};
 use crate::alert::message::{Media, Parameter, Template};
@@ -40,7 +41,9 @@ pub fn read(root: &Section, people: &People, connections: &[ConnectionName]) -> 
             }
         }
     }
-    rules.into_iter().map(|(rule, _)| rule).collect()
+    let mut rules: Vec<Rule> = rules.into_iter().map(|(rule, _)| rule).collect();
+    life::read_inhibitions(root, &mut rules);
+    rules
 }
 
 fn read_rule(
@@ -60,7 +63,7 @@ fn read_rule(
     let notify = read_people(&section, "notify", people);
     let connection = read_connection(&section, connections);
     let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
-    let formats = ["auto", "json", "text", "number", "cbor", "postcard"];
+    let formats = ["auto", "json", "text", "number", "cbor", "postcard", "none"];
     let payload = section.word("payload", &formats, PayloadFormat::parse);
     let on_unknown = section.word("on_unknown", &["retry", "hold"], OnUnknown::parse);
     let expires = section.parsed("expires", duration);
@@ -68,6 +71,18 @@ fn read_rule(
     let actions = read_actions(&section, topic.as_ref());
     let attach = section.section("attach", "attach = { … }").and_then(read_attachment);
     let templates = read_templates(&section, attach.as_ref());
+    let context = life::Context { topic: topic.as_ref(), when: when.as_deref(), people };
+    let life = life::read(&section, &context);
+    if life.is_some() && attach.is_some() {
+        section.report(
+            section.offset(),
+            "`attach` goes with single events alone: take it away, or the keys that give alerts a life",
+        );
+    }
+    let buttons = actions.len() + life.as_ref().map_or(0, |life| life.offers.len());
+    if buttons > ACTIONS_MAX {
+        section.report(section.offset(), "WhatsApp shows at most nine actions and buttons together");
+    }
     section.finish();
     let (actions, places) = actions.into_iter().unzip();
     let rule = Rule {
@@ -85,6 +100,7 @@ fn read_rule(
         expires: expires.unwrap_or(EXPIRES),
         on_retained: on_retained.unwrap_or(false),
         actions,
+        life,
     };
     Some((rule, places))
 }
@@ -112,7 +128,12 @@ pub fn read_people(section: &Section, key: &'static str, people: &People) -> Opt
         section.report(section.offset(), format!("it concerns nobody; list contacts or teams in `{key}`"));
         return None;
     }
-    for name in &notify {
+    Some(read_people_names(section, notify, people))
+}
+
+/// Ids of contacts and teams.
+pub fn read_people_names(section: &Section, names: Vec<At<String>>, people: &People) -> Vec<String> {
+    for name in &names {
         let known = people.knows(&name.value);
         if !known {
             section.report(
@@ -121,7 +142,7 @@ pub fn read_people(section: &Section, key: &'static str, people: &People) -> Opt
             );
         }
     }
-    Some(notify.into_iter().map(|name| name.value).collect())
+    names.into_iter().map(|name| name.value).collect()
 }
 
 pub fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {

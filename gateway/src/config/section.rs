@@ -46,6 +46,11 @@ impl<'a> Section<'a> {
         self.offset
     }
 
+    /// Whether the key stands there, whatever it says; to ask is not to know it.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     pub fn text(&self, key: &'static str) -> Option<At<String>> {
         let value = self.get(key)?;
         match value.get_ref().as_str() {

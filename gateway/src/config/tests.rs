@@ -53,45 +53,14 @@ fn a_good_file_has_no_problems() {
 fn the_shipped_file_is_good_and_names_every_key() {
     let text = include_str!("../../../config/bellwire.toml");
     assert_eq!(problems(text), Vec::<String>::new());
-    for key in [
-        "name",
-        "time_zone",
-        "state_directory",
-        "listen",
-        "webhook_listen",
-        "url",
-        "version",
-        "client_id",
-        "username",
-        "password_file",
-        "ca_file",
-        "client_certificate_file",
-        "client_key_file",
-        "max_packet_bytes",
-        "phone_number_id",
-        "business_account_id",
-        "access_token_file",
-        "app_secret_file",
-        "verify_token_file",
-        "api_url",
-        "api_version",
-        "id",
-        "phone",
-        "roles",
-        "members",
-        "topic",
-        "when",
-        "message",
-        "notify",
-        "connection",
-        "severity",
-        "payload",
-        "on_unknown",
-        "expires",
-        "on_retained",
-        "title",
-        "retain",
-    ] {
+    let keys = "name time_zone state_directory listen webhook_listen url version client_id username password_file \
+        ca_file client_certificate_file client_key_file max_packet_bytes phone_number_id business_account_id \
+        access_token_file app_secret_file verify_token_file api_url api_version id phone roles members topic \
+        when message notify connection severity payload on_unknown expires on_retained title retain \
+        quiet_hours break_through rotation hand_over start override key for keep_firing_for resolve_when \
+        resolve_after send_resolved repeat_interval group_by group_wait group_interval flap_changes \
+        flap_window dedupe_key dedupe_window expect value window worst buttons escalate source target equal";
+    for key in keys.split_whitespace() {
         assert!(
             text.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} ="))),
             "{key}"
@@ -138,6 +107,71 @@ fn each_mistake_says_what_to_do() {
     check("name = \"main\"", "name = \"main\"\napi_url = \"http://example.com\"", "must begin with https://");
     check("[site]", "[site", "b.toml:2:");
     check("[mqtt]", "[http]\nlisten = \"0.0.0.0:80\"\n[mqtt]", "only 127.0.0.1");
+}
+
+#[test]
+fn a_mistake_in_a_life_says_what_to_do() {
+    let check = |key: &str, expected: &str| {
+        let found =
+            problems(&GOOD.replacen("notify = [\"nino\"]", &format!("notify = [\"nino\"]\n{key}"), 1));
+        assert!(found.iter().any(|problem| problem.contains(expected)), "{key}: {found:#?}");
+    };
+    check(
+        "resolve_wen = \"payload\"",
+        "b.toml:22:1: unknown key `resolve_wen`; did you mean `resolve_when`?",
+    );
+    check("for = \"5\"", "`5` is not a duration");
+    check("resolve_when = \"payload <\"", "`resolve_when` does not compile");
+    check("key = [\"door\"]", "b.toml:22:8: `door` is not a named level of the rule's topic: area, unit");
+    check("group_by = [\"floor\"]", "`floor` is not a named level of the rule's topic: area, unit, rule");
+    check("group_wait = \"1m\"", "need `group_by`");
+    check("dedupe_window = \"1m\"", "needs `dedupe_key`");
+    check("quiet_hours = \"22-7\"", "write it as 22:00-07:00");
+    check("break_through = \"info\"", "needs `quiet_hours`");
+    check("flap_changes = 1", "it must be from 2 to 99");
+    check("expect = \"10m\"", "`expect` must be a section expect");
+    check("expect = { evry = \"10m\" }", "did you mean `every`?");
+    check("buttons = [\"ack\"]", "there are acknowledge, resolve and snooze 1h");
+    check("escalate = [{ after = \"1m\", notify = [\"nina\"] }]", "no contact or team `nina`");
+    check(
+        "escalate = [{ after = \"1m\" }]",
+        "a step has one of `notify`, `topic` (with `payload`) and `url`",
+    );
+    check("escalate = [{ after = \"1m\", topic = \"siren/{door}\" }]", "`{door}` is not a level");
+    check("escalate = [{ after = \"1m\", url = \"ftp://x\" }]", "it must begin with http://");
+    check(
+        "escalate = [{ after = \"1m\", unless = \"seen\", notify = [\"nino\"] }]",
+        "is not one of delivered, read",
+    );
+    let two = "escalate = [{ after = \"9m\", notify = [\"nino\"] }, { after = \"1m\", notify = [\"nino\"] }]";
+    check(two, "put them in the order of `after`");
+    let endless = GOOD.replace("when = \"payload.celsius > -15\"", "for = \"5m\"");
+    assert!(
+        problems(&endless).iter().any(|problem| problem.contains("would never end")),
+        "{:?}",
+        problems(&endless)
+    );
+    let inhibit = |text: &str| problems(&format!("{GOOD}[[inhibit_rule]]\n{text}"));
+    let found = inhibit("source = \"freezer\"\ntarget = [\"frezer\"]");
+    assert!(found.iter().any(|problem| problem.contains("has no state to inhibit with")), "{found:?}");
+    assert!(found.iter().any(|problem| problem.contains("there is no rule `frezer`")), "{found:?}");
+    let team = |text: &str| problems(&format!("{GOOD}[[team]]\nid = \"t\"\nmembers = [\"nino\"]\n{text}"));
+    assert!(team("hand_over = \"08:00\"").iter().any(|problem| problem.contains("need `rotation`")));
+    let other = "rotation = \"daily\"\noverride = [{ from = \"2026-01-01 10:00\", to = \"2026-01-01 09:00\", member = \"eka\" }]";
+    assert!(
+        team(other).iter().any(|problem| problem.contains("it ends before it begins")),
+        "{:?}",
+        team(other)
+    );
+    assert!(team(other).iter().any(|problem| problem.contains("is not in the team's `members`")));
+}
+
+#[test]
+fn a_rule_without_a_key_of_a_life_has_none() {
+    let config = read("b.toml", GOOD, &wishes()).expect("good");
+    assert!(config.rules[0].life.is_none());
+    let with = GOOD.replace("notify = [\"nino\"]", "notify = [\"nino\"]\nfor = \"5m\"");
+    assert!(read("b.toml", &with, &wishes()).expect("good").rules[0].life.is_some());
 }
 
 #[test]

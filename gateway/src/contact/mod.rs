@@ -1,12 +1,21 @@
 //! People: who they are and how they are reached. Nothing here performs I/O or asks the time.
 
 mod phone;
+/// When somebody is left in peace.
+pub mod quiet;
+/// Whose turn it is.
+pub mod rota;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use phone::{Phone, PhoneError};
 
+use self::quiet::Quiet;
+use self::rota::Rota;
 use crate::alert::topic::TopicPattern;
+use crate::time::Timestamp;
+use jiff::tz::TimeZone;
+
 use crate::ids::ContactId;
 
 /// A person.
@@ -69,6 +78,9 @@ impl Recipient {
 pub struct People {
     pub contacts: BTreeMap<ContactId, Contact>,
     pub teams: BTreeMap<String, Vec<ContactId>>,
+    /// Of teams whose members take turns.
+    pub rotas: BTreeMap<String, Rota>,
+    pub quiet: BTreeMap<ContactId, Quiet>,
 }
 
 impl People {
@@ -86,6 +98,18 @@ impl People {
             .filter(|id| seen.insert(id.clone()))
             .filter_map(|id| self.contacts.get(&id))
             .collect()
+    }
+
+    /// As [`People::resolve`], but of a team whose members take turns only the one on duty.
+    #[must_use]
+    pub fn on_duty(&self, names: &[String], now: Timestamp, zone: &TimeZone) -> Vec<&Contact> {
+        let duty = |name: &String| {
+            let (rota, members) = (self.rotas.get(name)?, self.teams.get(name)?);
+            rota.on_duty(members, now, zone).map(|id| id.0.clone())
+        };
+        let names: Vec<String> =
+            names.iter().map(|name| duty(name).unwrap_or_else(|| name.clone())).collect();
+        self.resolve(&names)
     }
 
     /// Whether there is a contact or team of this name.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{Store, checksum};
+use crate::alert::history::Effect;
 use crate::alert::intake::{Decision, NewAlert};
 use crate::alert::policy::Ignored;
 use crate::ids::{AlertId, EventId};
@@ -18,6 +19,9 @@ const PAYLOAD_KEPT_BYTES: usize = 4_096;
 pub struct Accepted {
     pub alerts: usize,
     pub messages: usize,
+    /// Commands of escalations, and what they post.
+    pub commands: usize,
+    pub posts: usize,
     /// Per word of `Ignored::as_str`, `duplicate` and `no-rule` included.
     pub ignored: BTreeMap<&'static str, u64>,
 }
@@ -34,14 +38,19 @@ impl Store {
 
     fn accept_one(&self, decision: &Decision, accepted: &mut Accepted) -> Result<()> {
         let event = &decision.event;
+        if let Some(id) = decision.frees {
+            self.free_packet(&format!("packet {id} "))?;
+        }
+        let repeated = decision.may_repeat && self.seen(decision.key.as_deref())?;
+        if repeated {
+            // The watch has a memory of its own, which must be written down whatever this row's fate.
+            self.perform(&decision.effects, None, accepted)?;
+        }
         let mut count = |rule: &str, word: &'static str, reason: Option<&str>| {
             *accepted.ignored.entry(word).or_default() += 1;
             self.tally(rule, word, event.received_at, &event.topic, reason)
         };
-        if let Some(id) = decision.frees {
-            self.free_packet(&format!("packet {id} "))?;
-        }
-        if decision.may_repeat && self.seen(decision.key.as_deref())? {
+        if repeated {
             return count("", "duplicate", None);
         }
         for (rule, why) in &decision.ignored {
@@ -51,10 +60,12 @@ impl Store {
             return count("", "no-rule", None);
         }
         let unreadable = decision.ignored.iter().map(|(_, why)| why).find(|why| why.reason().is_some());
-        if decision.alerts.is_empty() && unreadable.is_none() {
-            return Ok(());
+        let turned = decision.effects.iter().any(Effect::is_told);
+        if decision.alerts.is_empty() && unreadable.is_none() && !turned {
+            return self.perform(&decision.effects, None, accepted);
         }
-        let id = self.insert_event(decision, unreadable)?;
+        let id = self.insert_event(decision, unreadable.filter(|_| !turned))?;
+        self.perform(&decision.effects, Some(id), accepted)?;
         for alert in &decision.alerts {
             accepted.alerts += 1;
             accepted.messages += self.insert_alert(id, alert, event.received_at)?;

@@ -1,66 +1,330 @@
-//! Who takes care of an alert, and what goes on.
+//! Alerts that have a life: what the watch decided and remembers is written with the event that caused it, and what
+//! others have to tell it waits here.
 
-use std::time::Duration;
+use rusqlite::{OptionalExtension, Result, Row, params};
 
-use rusqlite::{OptionalExtension, Result, params};
-
-use super::Store;
-use crate::alert::topic::Bindings;
-use crate::ids::{AlertId, ContactId};
+use super::{Accepted, Entry, Origin, Store, checksum};
+use crate::alert::history::{Effect, Kept, Kind, Notice};
+use crate::alert::intake::NoteId;
+use crate::alert::lifecycle::Ident;
+use crate::alert::rule::Severity;
+use crate::alert::watch::{Note, Slot};
+use crate::command::deed::Deed;
+use crate::ids::{AlertId, ContactId, EventId, MessageId, RuleName};
 use crate::time::Timestamp;
 
-/// What is older is history, in an answer to "status".
-const RECENT: Duration = Duration::from_secs(24 * 3_600);
-/// Lines that fit on the screen of a phone.
-const LINES: i64 = 10;
+/// A buzzer that sounds an hour late frightens whoever has come to help.
+const COMMAND_EXPIRES: std::time::Duration = std::time::Duration::from_secs(3_600);
 
-/// One line of an answer to "status".
+/// One time that an alert fired.
 #[derive(Debug, Clone)]
-pub struct RecentAlert {
-    pub rule: String,
-    pub bindings: Bindings,
-    pub at: Timestamp,
-    /// Who takes care of it.
-    pub by: Option<ContactId>,
+pub struct AlertRow {
+    pub id: i64,
+    pub alert: Ident,
+    pub severity: i64,
+    pub state: String,
+    pub text: String,
+    pub raised_at: i64,
+    pub changed_at: i64,
+    pub reason: Option<String>,
+}
+
+/// It, with all that was decided and sent.
+#[derive(Debug, Clone)]
+pub struct AlertStory {
+    pub row: AlertRow,
+    /// Topic, payload and time of the event that raised it.
+    pub event: Option<(String, Vec<u8>, i64)>,
+    /// When, and the sentence.
+    pub records: Vec<(i64, String)>,
+    /// Number, contact, state, reason.
+    pub messages: Vec<(i64, String, String, String)>,
 }
 
 impl Store {
-    /// Somebody takes care of it. The first one counts; who that is comes back.
-    pub fn acknowledge(&self, alert: AlertId, contact: &ContactId, now: Timestamp) -> Result<ContactId> {
-        self.sql
-            .prepare_cached("INSERT OR IGNORE INTO acknowledgement VALUES (?1, ?2, ?3)")?
-            .execute(params![alert.0, contact.0, now.0])?;
-        self.sql
-            .prepare_cached("SELECT contact FROM acknowledgement WHERE alert = ?1")?
-            .query_row([alert.0], |row| row.get(0).map(ContactId))
+    /// What the watch wants done, in the transaction of the event that caused it.
+    pub(super) fn perform(
+        &self,
+        effects: &[Effect],
+        event: Option<EventId>,
+        accepted: &mut Accepted,
+    ) -> Result<()> {
+        for effect in effects {
+            match effect {
+                Effect::Fired { .. } => {
+                    accepted.alerts += 1;
+                    self.insert_episode(effect, event)?;
+                }
+                Effect::Moved { alert, episode, state, reason, at } => {
+                    self.sql
+                        .prepare_cached(
+                            "UPDATE alert SET state = ?4, reason = ?5, changed_at = ?6
+                             WHERE rule = ?1 AND key = ?2 AND episode = ?3",
+                        )?
+                        .execute(params![alert.rule.0, alert.key, episode, state, reason, at.0])?;
+                }
+                Effect::Record { alert, why, what, at } => {
+                    self.record_alert(alert, why.as_str(), what, *at)?;
+                }
+                Effect::Send(notice) => {
+                    accepted.messages += 1;
+                    self.insert_notice(notice)?;
+                }
+                Effect::Publish { alert, topic, payload, at } => {
+                    accepted.commands += 1;
+                    self.insert_fallback(alert, topic, payload, *at)?;
+                }
+                Effect::Post { alert, url, body, at } => {
+                    accepted.posts += 1;
+                    self.insert_post(alert, url, body, *at)?;
+                }
+                Effect::Keep(kept) => self.keep(kept)?,
+                Effect::Forget(slot) => {
+                    let (kind, key) = slot.row();
+                    self.sql
+                        .prepare_cached("DELETE FROM alert_memory WHERE kind = ?1 AND key = ?2")?
+                        .execute(params![kind, key])?;
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// The newest alert of each kind and place in the last day: its rule, where, when, and who takes care of it.
-    pub fn recent_alerts(&self, now: Timestamp) -> Result<Vec<RecentAlert>> {
+    /// What time and people did to alerts; the notes that it settles are gone with the same commit.
+    pub fn watched(&self, effects: &[Effect], taken: &[NoteId]) -> Result<Accepted> {
+        let mut accepted = Accepted::default();
+        self.perform(effects, None, &mut accepted)?;
+        for id in taken {
+            self.sql.prepare_cached("DELETE FROM alert_note WHERE id = ?1")?.execute([id.0])?;
+        }
+        Ok(accepted)
+    }
+
+    fn insert_episode(&self, effect: &Effect, event: Option<EventId>) -> Result<()> {
+        let Effect::Fired { alert, episode, severity, bindings, text, since: _, at } = effect else {
+            return Ok(());
+        };
+        let bindings = serde_json::to_string(bindings).unwrap_or_default();
         self.sql
             .prepare_cached(
-                "SELECT a.rule, a.bindings, max(a.raised_at), k.contact FROM alert a
-                 LEFT JOIN acknowledgement k ON k.alert = a.id
-                 WHERE a.raised_at > ?1 GROUP BY a.rule, a.bindings ORDER BY a.severity DESC, a.raised_at DESC LIMIT ?2",
+                "INSERT INTO alert (event, rule, severity, bindings, raised_at, key, episode, state, text, changed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'firing', ?8, ?5)",
             )?
-            .query_map(params![(now - RECENT).0, LINES], |row| {
-                let contact: Option<String> = row.get(3)?;
-                Ok(RecentAlert {
-                    rule: row.get(0)?,
-                    bindings: serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default(),
-                    at: Timestamp(row.get(2)?),
-                    by: contact.map(ContactId),
-                })
-            })?
+            .execute(params![
+                event.map(|event| event.0),
+                alert.rule.0,
+                severity.rank(),
+                bindings,
+                at.0,
+                alert.key,
+                episode,
+                text
+            ])
+            .map(drop)
+    }
+
+    pub(super) fn record_alert(&self, alert: &Ident, why: &str, what: &str, at: Timestamp) -> Result<()> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO alert_record (rule, key, at, why, what) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![alert.rule.0, alert.key, at.0, why, what])
+            .map(drop)
+    }
+
+    fn episode(&self, alert: &Ident, episode: Option<u32>) -> Result<Option<AlertId>> {
+        self.sql
+            .prepare_cached(
+                "SELECT id FROM alert WHERE rule = ?1 AND key = ?2 AND (?3 IS NULL OR episode = ?3) ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row(params![alert.rule.0, alert.key, episode], |row| row.get(0).map(AlertId))
+            .optional()
+    }
+
+    fn insert_notice(&self, notice: &Notice) -> Result<()> {
+        let alert = match &notice.alert {
+            Some((alert, episode)) => self.episode(alert, Some(*episode))?,
+            None => None,
+        };
+        let mut content = notice.content.clone();
+        if let Some(alert) = alert.filter(|_| matches!(notice.kind, Kind::Resolved | Kind::Acknowledged)) {
+            content.quotes = self.first_wamid(alert, &notice.to.id)?;
+            if notice.kind == Kind::Resolved {
+                self.overtake(alert, &notice.to.id, notice.at)?;
+            }
+        }
+        self.insert_message(&super::outbox::NewMessage {
+            connection: &notice.connection,
+            contact: &notice.to.id,
+            to: &notice.to.to,
+            alert,
+            severity: notice.severity,
+            content: &content,
+            on_unknown: notice.on_unknown,
+            created_at: notice.at,
+            expires_at: notice.expires_at,
+            exempt: !notice.to.may_stop,
+        })
+        .map(drop)
+    }
+
+    /// The message with which this person heard of it, to be quoted.
+    fn first_wamid(&self, alert: AlertId, contact: &ContactId) -> Result<Option<String>> {
+        self.sql
+            .prepare_cached(
+                "SELECT s.wamid FROM message m JOIN sent s ON s.message = m.id
+                 WHERE m.alert = ?1 AND m.contact = ?2 ORDER BY m.id LIMIT 1",
+            )?
+            .query_row(params![alert.0, contact.0], |row| row.get(0))
+            .optional()
+    }
+
+    /// What is over before it could leave is not sent as if it were fresh (promise P9): the end tells it all.
+    fn overtake(&self, alert: AlertId, contact: &ContactId, at: Timestamp) -> Result<()> {
+        let waiting: Vec<MessageId> = self
+            .sql
+            .prepare_cached(
+                "SELECT id FROM message WHERE alert = ?1 AND contact = ?2 AND state = 'queued' AND attempts = 0 AND digest IS NULL",
+            )?
+            .query_map(params![alert.0, contact.0], |row| row.get(0).map(MessageId))?
+            .collect::<Result<_>>()?;
+        let reason = "over before it could leave; the message of its end tells both";
+        for id in waiting {
+            let next = crate::alert::delivery::Next::to(crate::alert::state::State::Cancelled, reason);
+            self.advance(id, &next, at)?;
+        }
+        Ok(())
+    }
+
+    fn insert_fallback(&self, alert: &Ident, topic: &str, payload: &str, at: Timestamp) -> Result<()> {
+        let deed = Deed {
+            alert: self.episode(alert, None)?.map(|alert| alert.0),
+            name: ":escalation".into(),
+            title: format!("the last resort of {alert}"),
+            topic: topic.to_owned(),
+            payload: payload.to_owned(),
+            retain: false,
+            roles: std::collections::BTreeSet::new(),
+            expires_ms: u64::try_from(COMMAND_EXPIRES.as_millis()).unwrap_or(u64::MAX),
+            answer: None,
+        };
+        let command = deed.command(ContactId("escalation".into()), at);
+        let id = self.insert_command(&Origin::default(), &command, at)?;
+        let detail = format!("{}: {payload} to {topic}", command.deed.title);
+        self.record(
+            &Entry { what: "commanded", who: None, message: None, command: Some(id), detail: &detail },
+            at,
+        )
+    }
+
+    fn keep(&self, kept: &Kept) -> Result<()> {
+        let (kind, key) = kept.slot.row();
+        let sum = checksum::of(&[key.as_bytes(), kept.state.as_bytes()]);
+        self.sql
+            .prepare_cached("INSERT OR REPLACE INTO alert_memory VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![kind, key, kept.state, sum])
+            .map(drop)
+    }
+
+    /// What an earlier process remembered. A row that is damaged on disk is left out, and said.
+    pub fn kept(&self) -> Result<Vec<Kept>> {
+        let mut select = self.sql.prepare("SELECT kind, key, state, checksum FROM alert_memory")?;
+        let mut rows = select.query([])?;
+        let mut kept = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (kind, key, state): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let intact = row.get::<_, Vec<u8>>(3)? == checksum::of(&[key.as_bytes(), state.as_bytes()]);
+            match Slot::of_row(&kind, &key).filter(|_| intact) {
+                Some(slot) => kept.push(Kept { slot, state }),
+                None => tracing::error!(kind, key, "an alert's memory is damaged on disk; it begins anew"),
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Something for the watch, from whoever has it.
+    pub fn note(&self, note: &Note, now: Timestamp) -> Result<()> {
+        let note = serde_json::to_string(note).unwrap_or_default();
+        self.sql
+            .prepare_cached("INSERT INTO alert_note (at, note) VALUES (?1, ?2)")?
+            .execute(params![now.0, note])
+            .map(drop)
+    }
+
+    /// The oldest notes. One that cannot be read is taken away, and said.
+    pub fn notes(&self, limit: u32) -> Result<Vec<(NoteId, Note)>> {
+        let rows: Vec<(NoteId, String)> = self
+            .sql
+            .prepare_cached("SELECT id, note FROM alert_note ORDER BY id LIMIT ?1")?
+            .query_map([limit], |row| Ok((NoteId(row.get(0)?), row.get(1)?)))?
+            .collect::<Result<_>>()?;
+        let mut notes = Vec::new();
+        for (id, text) in rows {
+            match serde_json::from_str(&text) {
+                Ok(note) => notes.push((id, note)),
+                Err(error) => {
+                    tracing::error!(%error, note = text, "a note for the alerts cannot be read");
+                    self.sql.prepare_cached("DELETE FROM alert_note WHERE id = ?1")?.execute([id.0])?;
+                }
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Newest first; `only` is a state.
+    pub fn alerts(&self, only: Option<&str>, limit: u32) -> Result<Vec<AlertRow>> {
+        self.sql
+            .prepare_cached(&format!(
+                "{ALERT} WHERE key IS NOT NULL AND (?1 IS NULL OR state = ?1 OR ?1 = 'open' AND state != 'resolved') ORDER BY id DESC LIMIT ?2"
+            ))?
+            .query_map(params![only, limit], read_alert)?
             .collect()
     }
 
-    /// When the message last left us: buttons under it act for a day from then on.
-    pub(super) fn left_at(&self, message: i64) -> Result<Option<Timestamp>> {
-        self.sql
-            .prepare_cached("SELECT max(started_at) FROM attempt WHERE message = ?1")?
-            .query_row([message], |row| row.get::<_, Option<i64>>(0))
-            .optional()
-            .map(|at| at.flatten().map(Timestamp))
+    /// The whole story of one time that it fired.
+    pub fn alert_story(&self, id: AlertId) -> Result<Option<AlertStory>> {
+        let found = self
+            .sql
+            .prepare_cached(&format!("{ALERT} WHERE id = ?1 AND key IS NOT NULL"))?
+            .query_row([id.0], read_alert)
+            .optional()?;
+        let Some(row) = found else { return Ok(None) };
+        let event = self
+            .sql
+            .prepare_cached("SELECT e.topic, e.payload, e.received_at FROM alert a JOIN event e ON e.id = a.event WHERE a.id = ?1")?
+            .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let until = if row.state == "resolved" { row.changed_at } else { i64::MAX };
+        // An hour before it fired: what held it back then belongs to its story.
+        let records = self
+            .sql
+            .prepare_cached(
+                "SELECT at, what FROM alert_record WHERE rule = ?1 AND key = ?2 AND at BETWEEN ?3 AND ?4 ORDER BY id LIMIT 500",
+            )?
+            .query_map(params![row.alert.rule.0, row.alert.key, row.raised_at - 3_600_000, until], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .collect::<Result<_>>()?;
+        let messages = self
+            .sql
+            .prepare_cached("SELECT id, contact, state, reason FROM message WHERE alert = ?1 ORDER BY id")?
+            .query_map([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .collect::<Result<_>>()?;
+        Ok(Some(AlertStory { row, event, records, messages }))
     }
+}
+
+const ALERT: &str = "SELECT id, rule, key, severity, state, text, raised_at, changed_at, reason FROM alert";
+
+fn read_alert(row: &Row) -> Result<AlertRow> {
+    Ok(AlertRow {
+        id: row.get(0)?,
+        alert: Ident { rule: RuleName(row.get(1)?), key: row.get(2)? },
+        severity: Severity::of_rank(row.get(3)?).rank(),
+        state: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+        text: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+        raised_at: row.get(6)?,
+        changed_at: row.get::<_, Option<i64>>(7)?.unwrap_or_default(),
+        reason: row.get(8)?,
+    })
 }

@@ -50,7 +50,7 @@ const COLUMNS: &str = "id, at, what, who, message, command, detail, hash";
 
 impl Store {
     /// Writes one row, inside whatever transaction decides about it.
-    pub fn note(&self, entry: &Entry, now: Timestamp) -> Result<()> {
+    pub fn record(&self, entry: &Entry, now: Timestamp) -> Result<()> {
         let last: Option<(i64, Vec<u8>)> = self
             .sql
             .prepare_cached("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")?
@@ -166,7 +166,7 @@ mod tests {
                 command: Some(CommandId(number)),
                 detail: &detail,
             };
-            store.note(&entry, Timestamp(1_000 + number)).expect("written");
+            store.record(&entry, Timestamp(1_000 + number)).expect("written");
         }
         (directory, store)
     }

@@ -75,10 +75,14 @@ impl Store {
 
     pub(super) fn read_alert(&self, id: AlertId) -> Result<Option<Known>> {
         self.sql
-            .prepare_cached("SELECT rule, bindings FROM alert WHERE id = ?1")?
+            .prepare_cached(
+                "SELECT rule, bindings, key IS NOT NULL AND (state = 'resolved' OR EXISTS (SELECT 1 FROM alert later
+                     WHERE later.rule = a.rule AND later.key = a.key AND later.episode > a.episode))
+                 FROM alert a WHERE id = ?1",
+            )?
             .query_row([id.0], |row| {
                 let bindings = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
-                Ok(Known { alert: id, rule: RuleName(row.get(0)?), bindings })
+                Ok(Known { alert: id, rule: RuleName(row.get(0)?), bindings, is_over: row.get(2)? })
             })
             .optional()
     }
@@ -126,6 +130,7 @@ fn name(outcome: &Outcome) -> (Option<&ContactId>, &'static str, Option<&str>) {
         Outcome::Confirm { contact, .. } => (Some(contact), "confirm", None),
         Outcome::Vote { contact, .. } => (Some(contact), "vote", None),
         Outcome::Acknowledge { contact, .. } => (Some(contact), "acknowledge", None),
+        Outcome::Note { contact, .. } => (Some(contact), "alert", None),
         Outcome::Consent { contact, wish: Wish::Stop } => (Some(contact), "stop", None),
         Outcome::Consent { contact, wish: Wish::Start } => (Some(contact), "start", None),
         Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),

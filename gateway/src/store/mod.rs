@@ -7,7 +7,7 @@ mod accept;
 mod account;
 /// What people decide: retry, hold, cancel, a message by hand.
 mod act;
-/// Who takes care of an alert, and what goes on.
+/// Alerts that have a life: what the watch keeps, decides and is told.
 mod alerts;
 /// Who asked for what, and what became of it: append-only, chained.
 mod audit;
@@ -29,6 +29,8 @@ mod open;
 mod outbox;
 /// What is learned of people.
 mod people;
+/// Last resorts over HTTP.
+mod posts;
 /// Questions of machines, and what comes next by the clock.
 mod questions;
 /// What WhatsApp reports of a message.
@@ -41,6 +43,8 @@ mod reserve;
 mod retention;
 /// How people behave: limits, lock-outs, strangers.
 mod standing;
+/// Who takes care of an alert, and what goes on.
+mod status;
 /// The thread that owns the connection and commits in groups.
 mod thread;
 /// The 24 h window, and the catalogue of templates for outside it.
@@ -49,12 +53,14 @@ mod window;
 pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
-pub use alerts::RecentAlert;
+pub use alerts::{AlertRow, AlertStory};
 pub use audit::{AuditRow, Entry, Flaw};
 pub use commands::{CommandStory, Origin};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
+pub use posts::Post;
 pub use questions::OpenQuestion;
 pub use requests::Request;
+pub use status::Going;
 pub use thread::{Gone, Handle, StoreThread};

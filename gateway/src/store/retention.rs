@@ -27,11 +27,14 @@ impl Store {
             &format!("DELETE FROM attempt WHERE message IN ({old_messages})"),
             &format!("DELETE FROM sent WHERE message IN ({old_messages})"),
             &format!("DELETE FROM message WHERE id IN ({old_messages})"),
+            "DELETE FROM alert_record WHERE id IN (SELECT id FROM alert_record WHERE at < ?1 ORDER BY id LIMIT ?2)",
+            "DELETE FROM post WHERE id IN (SELECT id FROM post WHERE created_at < ?1 AND state != 'queued' ORDER BY id LIMIT ?2)",
             "DELETE FROM upload WHERE at < ?1 AND ?2 > 0",
             // A file goes when no message that is kept shows it.
             "DELETE FROM media WHERE sha256 IN (SELECT sha256 FROM media f WHERE f.at < ?1
                  AND NOT EXISTS (SELECT 1 FROM message WHERE instr(content, f.sha256) > 0) LIMIT ?2)",
             "DELETE FROM alert WHERE id IN (SELECT a.id FROM alert a WHERE a.raised_at < ?1
+                 AND (a.state IS NULL OR a.state = 'resolved')
                  AND NOT EXISTS (SELECT 1 FROM message WHERE alert = a.id) ORDER BY a.id LIMIT ?2)",
             "DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.received_at < ?1
                  AND NOT EXISTS (SELECT 1 FROM alert WHERE event = e.id) ORDER BY e.id LIMIT ?2)",

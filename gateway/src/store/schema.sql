@@ -30,14 +30,65 @@ CREATE TABLE tally (
 
 CREATE TABLE alert (
     id INTEGER PRIMARY KEY,
-    event INTEGER NOT NULL REFERENCES event (id),
+    event INTEGER REFERENCES event (id), -- NULL: the clock alone raised it
     rule TEXT NOT NULL,
     severity INTEGER NOT NULL,          -- 0 info, 1 warning, 2 critical
     bindings TEXT NOT NULL,             -- the topic's named levels, JSON
     flaw TEXT,                          -- what went wrong though it was sent
-    raised_at INTEGER NOT NULL
+    raised_at INTEGER NOT NULL,
+    -- Of a rule whose alerts have a life; one row each time that it fires. NULL for a rule that tells each event.
+    key TEXT,                           -- what tells one alert of the rule from another
+    episode INTEGER,
+    state TEXT,                         -- firing, acknowledged, resolved
+    text TEXT,
+    changed_at INTEGER,
+    reason TEXT                         -- a sentence: how it ended, who takes care
 ) STRICT;
 CREATE INDEX alert_event ON alert (event);
+CREATE INDEX alert_episode ON alert (rule, key, episode) WHERE key IS NOT NULL;
+
+-- What the watch over the alerts remembers: one row an alert, a group, a person's quiet hours, a silence. Written in the
+-- same transaction as the event that changed it, read at the start.
+CREATE TABLE alert_memory (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL,                -- JSON
+    checksum BLOB NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID;
+
+-- Each decision about an alert with its reason: what `bellwire why` tells.
+CREATE TABLE alert_record (
+    id INTEGER PRIMARY KEY,
+    rule TEXT NOT NULL,
+    key TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    what TEXT NOT NULL
+) STRICT;
+CREATE INDEX alert_record_key ON alert_record (rule, key, id);
+
+-- What others have to say to the watch: receipts, taps, an operator. It takes them in order, each once.
+CREATE TABLE alert_note (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    note TEXT NOT NULL                  -- JSON
+) STRICT;
+
+-- Last resorts of an escalation over HTTP.
+CREATE TABLE post (
+    id INTEGER PRIMARY KEY,
+    rule TEXT NOT NULL,
+    key TEXT NOT NULL,
+    url TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    not_before INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL,                -- queued, done, failed
+    reason TEXT
+) STRICT;
+CREATE INDEX post_queued ON post (not_before) WHERE state = 'queued';
 
 -- The outbox: one row a message.
 CREATE TABLE message (
@@ -75,6 +126,16 @@ CREATE INDEX message_expiry ON message (expires_at) WHERE state = 'queued' AND d
 CREATE INDEX message_sending ON message (id) WHERE state = 'sending' AND digest IS NULL;
 CREATE INDEX message_alert ON message (alert);
 
+-- Escalations wait for what became of a message, whoever writes that down.
+CREATE TRIGGER message_told AFTER UPDATE OF state ON message
+WHEN NEW.alert IS NOT NULL AND NEW.state IS NOT OLD.state
+     AND NEW.state IN ('delivered', 'read', 'played', 'failed', 'expired', 'cancelled')
+BEGIN
+    INSERT INTO alert_note (at, note)
+    SELECT NEW.changed_at, json_object('receipt', json_object(
+        'alert', json_object('rule', rule, 'key', key), 'episode', episode, 'contact', NEW.contact, 'state', NEW.state))
+    FROM alert WHERE id = NEW.alert AND key IS NOT NULL;
+END;
 -- Files that came with events, and Meta's ids of what was uploaded: they live 30 days (FACTS 2).
 CREATE TABLE media (sha256 TEXT PRIMARY KEY, mime TEXT NOT NULL, bytes BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE upload (
@@ -208,7 +269,7 @@ CREATE TABLE reply (
 
 CREATE TABLE command (
     id INTEGER PRIMARY KEY,
-    reply TEXT NOT NULL UNIQUE REFERENCES reply (wamid),
+    reply TEXT UNIQUE REFERENCES reply (wamid), -- NULL: nobody asked, an escalation did
     contact TEXT NOT NULL,
     alert INTEGER NOT NULL,
     action TEXT NOT NULL,

@@ -1,0 +1,176 @@
+//! What the watch wants done, and why: the material of `bellwire why`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::alert::lifecycle::Ident;
+use crate::alert::message::Content;
+use crate::alert::rule::Severity;
+use crate::alert::state::OnUnknown;
+use crate::alert::topic::Bindings;
+use crate::alert::watch::Slot;
+use crate::contact::Contact;
+use crate::ids::ConnectionName;
+use crate::time::Timestamp;
+
+/// All effects of one moment are committed together with the event that caused them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// An episode begins: a row of its own, to which its messages belong.
+    Fired {
+        alert: Ident,
+        episode: u32,
+        severity: Severity,
+        bindings: Bindings,
+        text: String,
+        since: Timestamp,
+        at: Timestamp,
+    },
+    /// It is acknowledged, or over.
+    Moved {
+        alert: Ident,
+        episode: u32,
+        state: &'static str,
+        reason: String,
+        at: Timestamp,
+    },
+    Record {
+        alert: Ident,
+        why: Why,
+        what: String,
+        at: Timestamp,
+    },
+    Send(Box<Notice>),
+    /// A last resort of an escalation.
+    Publish {
+        alert: Ident,
+        topic: String,
+        payload: String,
+        at: Timestamp,
+    },
+    Post {
+        alert: Ident,
+        url: String,
+        body: String,
+        at: Timestamp,
+    },
+    Keep(Kept),
+    Forget(Slot),
+}
+
+impl Effect {
+    /// Whether it is more than memory: then the event that caused it is kept, too.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::Fired { .. }
+            | Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Send(_)
+            | Self::Publish { .. }
+            | Self::Post { .. } => true,
+            Self::Keep(_) | Self::Forget(_) => false,
+        }
+    }
+}
+
+/// A piece of the watch's memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    pub slot: Slot,
+    /// JSON.
+    pub state: String,
+}
+
+/// A message to one person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The alert and episode whose buttons it carries; `None` for a summary of several.
+    pub alert: Option<(Ident, u32)>,
+    pub kind: Kind,
+    pub to: Contact,
+    pub content: Content,
+    pub severity: Severity,
+    pub connection: ConnectionName,
+    pub on_unknown: OnUnknown,
+    pub at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Fired,
+    Still,
+    Escalated,
+    Resolved,
+    Acknowledged,
+    Flapping,
+    Calm,
+    /// What quiet hours held back.
+    Summary,
+}
+
+/// A decision, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Pending,
+    Fired,
+    Dropped,
+    Clearing,
+    Resolved,
+    Acknowledged,
+    Told,
+    Grouped,
+    Inhibited,
+    Silenced,
+    Quiet,
+    Repeated,
+    Flapping,
+    Step,
+    Receipt,
+    Forgotten,
+    Nobody,
+}
+
+impl Why {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Fired => "fired",
+            Self::Dropped => "dropped",
+            Self::Clearing => "clearing",
+            Self::Resolved => "resolved",
+            Self::Acknowledged => "acknowledged",
+            Self::Told => "told",
+            Self::Grouped => "grouped",
+            Self::Inhibited => "inhibited",
+            Self::Silenced => "silenced",
+            Self::Quiet => "quiet",
+            Self::Repeated => "repeated",
+            Self::Flapping => "flapping",
+            Self::Step => "step",
+            Self::Receipt => "receipt",
+            Self::Forgotten => "forgotten",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+impl Kind {
+    /// Whether it asks somebody to act, and so carries the buttons.
+    #[must_use]
+    pub fn asks(self) -> bool {
+        match self {
+            Self::Fired | Self::Still | Self::Escalated => true,
+            Self::Resolved | Self::Acknowledged | Self::Flapping | Self::Calm | Self::Summary => false,
+        }
+    }
+}
+
+/// By which two texts are the same. Not stable between versions of Rust: then a message may be said once too often.
+#[must_use]
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,382 @@
+//! One alert: pending, firing, acknowledged, over. What each event and each moment does to it, and nothing about whom
+//! that concerns.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::alert::ident::Ident;
+use crate::alert::life::Life;
+use crate::alert::message::Template;
+use crate::alert::numbers::Numbers;
+use crate::alert::state::State;
+use crate::alert::topic::Bindings;
+use crate::ids::ContactId;
+use crate::time::Timestamp;
+
+/// Episodes that an alert remembers: enough to say "the third time today", and to see a pattern.
+pub const HISTORY_MAX: usize = 8;
+/// Changes that flap detection may count, and so the limit of its configuration.
+pub const CHANGES_MAX: usize = 100;
+/// Identities of recent events: a broker sends at most 32 again after a break, and rarely all about one alert.
+const RECENT_MAX: usize = 16;
+
+/// Stored as JSON, so that a restart goes on where the last process stopped.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Alert {
+    pub bindings: Bindings,
+    pub phase: Phase,
+    /// The last event that confirmed it; of a rule with `expect` the last sign of life.
+    pub seen_at: Option<Timestamp>,
+    /// The last words, and what fills the WhatsApp templates.
+    pub text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<Template>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
+    /// When it began or ended, for flap detection.
+    pub changes: VecDeque<Timestamp>,
+    pub flapping: bool,
+    pub recent: VecDeque<Recent>,
+    pub history: VecDeque<Episode>,
+    /// How often it has fired.
+    pub episode: u32,
+}
+
+/// An event that was taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recent {
+    pub identity: u64,
+    pub at: Timestamp,
+    /// The broker's packet identifier says so, which means nothing any more in its next session.
+    pub of_session: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    #[default]
+    Idle,
+    Pending {
+        since: Timestamp,
+        worst: Option<f64>,
+    },
+    Firing(Box<Firing>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Firing {
+    /// When the condition began to hold.
+    pub since: Timestamp,
+    pub fired_at: Timestamp,
+    /// It no longer holds since then, and is over if it stays so.
+    pub clear_since: Option<Timestamp>,
+    pub worst: Option<f64>,
+    pub events: u32,
+    /// The words with which it began.
+    pub text: String,
+    pub acknowledged: Option<Acknowledged>,
+    /// The next step of the escalation.
+    pub step: usize,
+    pub told: BTreeMap<ContactId, Told>,
+    pub told_at: Option<Timestamp>,
+    /// Something held it back from somebody who has still to be told.
+    pub owed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    pub by: String,
+    pub at: Timestamp,
+}
+
+/// How far the last message about it came with one person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    pub at: Timestamp,
+    pub reach: Reach,
+    pub text: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    Failed,
+    Sent,
+    Delivered,
+    Read,
+}
+
+/// One time that it fired, after it was over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    pub since: Timestamp,
+    pub over_at: Timestamp,
+    pub worst: Option<f64>,
+    pub ending: Ending,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The condition says so.
+    Cleared,
+    /// Nothing has confirmed it for `resolve_after`.
+    Timeout,
+    Person(String),
+}
+
+/// What one event says about it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observation {
+    pub bindings: Bindings,
+    pub fires: bool,
+    pub clears: bool,
+    /// A retained message: it may end an alert, but not begin one (promise P6).
+    pub is_state: bool,
+    pub text: Option<String>,
+    pub templates: Vec<Template>,
+    pub value: Option<f64>,
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Turn {
+    /// The condition holds, `for` runs.
+    Pending,
+    /// It held for less than `for`.
+    Dropped(Duration),
+    Fired,
+    /// Once more while it fires, or while `for` runs.
+    Again,
+    /// It does not hold any more, `keep_firing_for` runs.
+    Clearing,
+    Resolved(Ending, Box<Firing>),
+    Nothing,
+}
+
+impl Alert {
+    pub fn observe(&mut self, life: &Life, seen: &Observation, now: Timestamp) -> Turn {
+        self.bindings.clone_from(&seen.bindings);
+        if let Some(text) = &seen.text {
+            self.text.clone_from(text);
+            self.templates.clone_from(&seen.templates);
+        }
+        if seen.fires || life.expect.is_some() {
+            self.seen_at = Some(now);
+        }
+        match &mut self.phase {
+            Phase::Idle if seen.fires && !seen.is_state => {
+                if life.pending_for.is_zero() {
+                    return self.fire(now, now, seen.value);
+                }
+                self.phase = Phase::Pending { since: now, worst: seen.value };
+                Turn::Pending
+            }
+            Phase::Idle => Turn::Nothing,
+            Phase::Pending { since, worst } => {
+                let since = *since;
+                *worst = life.worse(*worst, seen.value);
+                let worst = *worst;
+                if !seen.fires {
+                    self.phase = Phase::Idle;
+                    return Turn::Dropped(since.until(now));
+                }
+                if since.until(now) >= life.pending_for { self.fire(since, now, worst) } else { Turn::Again }
+            }
+            Phase::Firing(firing) => {
+                if !seen.clears {
+                    firing.worst = life.worse(firing.worst, seen.value);
+                }
+                if seen.clears {
+                    if life.keep_firing_for.is_zero() {
+                        return self.resolve(Ending::Cleared, now);
+                    }
+                    firing.clear_since.get_or_insert(now);
+                    return Turn::Clearing;
+                }
+                firing.clear_since = None;
+                firing.events += u32::from(seen.fires);
+                if seen.fires { Turn::Again } else { Turn::Nothing }
+            }
+        }
+    }
+
+    /// What the clock alone does.
+    pub fn tick(&mut self, life: &Life, now: Timestamp) -> Turn {
+        let seen_at = self.seen_at;
+        match &self.phase {
+            Phase::Idle => match (life.expect, seen_at) {
+                (Some(every), Some(seen)) if seen + every + life.pending_for <= now => {
+                    self.fire(seen, now, None)
+                }
+                _ => Turn::Nothing,
+            },
+            Phase::Pending { since, worst } if *since + life.pending_for <= now => {
+                let (since, worst) = (*since, *worst);
+                self.fire(since, now, worst)
+            }
+            Phase::Pending { .. } => Turn::Nothing,
+            Phase::Firing(firing) => {
+                let clear = firing.clear_since.is_some_and(|since| since + life.keep_firing_for <= now);
+                let forgotten =
+                    life.resolve_after.zip(seen_at).is_some_and(|(after, seen)| seen + after <= now);
+                match (clear, forgotten) {
+                    (true, _) => self.resolve(Ending::Cleared, now),
+                    (false, true) => self.resolve(Ending::Timeout, now),
+                    (false, false) => Turn::Nothing,
+                }
+            }
+        }
+    }
+
+    /// When the clock alone may do something.
+    #[must_use]
+    pub fn due(&self, life: &Life) -> Option<Timestamp> {
+        match &self.phase {
+            Phase::Idle => life.expect.zip(self.seen_at).map(|(every, seen)| seen + every + life.pending_for),
+            Phase::Pending { since, .. } => Some(*since + life.pending_for),
+            Phase::Firing(firing) => {
+                let clear = firing.clear_since.map(|since| since + life.keep_firing_for);
+                let forgotten = life.resolve_after.zip(self.seen_at).map(|(after, seen)| seen + after);
+                [clear, forgotten].into_iter().flatten().min()
+            }
+        }
+    }
+
+    fn fire(&mut self, since: Timestamp, now: Timestamp, value: Option<f64>) -> Turn {
+        self.episode += 1;
+        self.changed(now);
+        self.phase = Phase::Firing(Box::new(Firing {
+            since,
+            fired_at: now,
+            clear_since: None,
+            worst: value,
+            events: 1,
+            text: self.text.clone(),
+            acknowledged: None,
+            step: 0,
+            told: BTreeMap::new(),
+            told_at: None,
+            owed: false,
+        }));
+        Turn::Fired
+    }
+
+    /// Ends it, for whatever reason; nothing happens to one that does not fire.
+    pub fn resolve(&mut self, ending: Ending, now: Timestamp) -> Turn {
+        let firing = match std::mem::take(&mut self.phase) {
+            Phase::Firing(firing) => firing,
+            other @ (Phase::Idle | Phase::Pending { .. }) => {
+                self.phase = other;
+                return Turn::Nothing;
+            }
+        };
+        if self.history.len() == HISTORY_MAX {
+            self.history.pop_front();
+        }
+        let (since, worst) = (firing.since, firing.worst);
+        self.history.push_back(Episode { since, over_at: now, worst, ending: ending.clone() });
+        self.changed(now);
+        Turn::Resolved(ending, firing)
+    }
+
+    fn changed(&mut self, now: Timestamp) {
+        if self.changes.len() >= CHANGES_MAX {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(now);
+    }
+
+    /// How often it began or ended lately.
+    #[must_use]
+    pub fn changes_within(&self, time: Duration, now: Timestamp) -> u32 {
+        let recent = self.changes.iter().filter(|at| at.until(now) < time).count();
+        u32::try_from(recent).unwrap_or(u32::MAX)
+    }
+
+    /// Whether an event of this identity was taken before.
+    pub fn is_repetition(&mut self, identity: u64, window: Option<Duration>, now: Timestamp) -> bool {
+        if let Some(window) = window {
+            self.recent.retain(|recent| recent.at.until(now) < window);
+        }
+        self.recent.iter().any(|recent| recent.identity == identity)
+    }
+
+    pub fn remember(&mut self, recent: Recent) {
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(recent);
+    }
+
+    #[must_use]
+    pub fn firing(&self) -> Option<&Firing> {
+        match &self.phase {
+            Phase::Firing(firing) => Some(firing),
+            Phase::Idle | Phase::Pending { .. } => None,
+        }
+    }
+
+    pub fn firing_mut(&mut self) -> Option<&mut Firing> {
+        match &mut self.phase {
+            Phase::Firing(firing) => Some(firing),
+            Phase::Idle | Phase::Pending { .. } => None,
+        }
+    }
+
+    /// The word for lists.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match &self.phase {
+            Phase::Idle => "resolved",
+            Phase::Pending { .. } => "pending",
+            Phase::Firing(firing) if firing.acknowledged.is_some() => "acknowledged",
+            Phase::Firing(_) => "firing",
+        }
+    }
+
+    /// The clock was set by so many milliseconds: what runs keeps its distance from now, so that nothing comes in a burst
+    /// and nothing freezes (RELIABILITY F18). What is over stays as it was written, unless it was written by a clock
+    /// that had never been set.
+    pub fn shift(&mut self, by: i64) {
+        let move_by = |at: &mut Timestamp| at.0 += by;
+        self.seen_at.iter_mut().for_each(move_by);
+        self.changes.iter_mut().for_each(move_by);
+        self.recent.iter_mut().for_each(|recent| recent.at.0 += by);
+        self.numbers.iter_mut().for_each(|numbers| numbers.shift(by));
+        for episode in &mut self.history {
+            for at in [&mut episode.since, &mut episode.over_at] {
+                if !at.is_sane() {
+                    at.0 += by;
+                }
+            }
+        }
+        match &mut self.phase {
+            Phase::Idle => {}
+            Phase::Pending { since, .. } => move_by(since),
+            Phase::Firing(firing) => {
+                [&mut firing.since, &mut firing.fired_at].into_iter().for_each(move_by);
+                firing.clear_since.iter_mut().for_each(move_by);
+                firing.told_at.iter_mut().for_each(move_by);
+                firing.told.values_mut().for_each(|told| told.at.0 += by);
+            }
+        }
+    }
+}
+
+impl Reach {
+    #[must_use]
+    pub fn of(state: State) -> Option<Self> {
+        match state {
+            State::Delivered => Some(Self::Delivered),
+            State::Read | State::Played => Some(Self::Read),
+            State::Failed | State::Expired | State::Cancelled => Some(Self::Failed),
+            State::Queued | State::Sending | State::Unknown | State::Accepted | State::Sent | State::Held => {
+                None
+            }
+        }
+    }
+}

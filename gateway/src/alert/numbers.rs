@@ -1,0 +1,132 @@
+//! A number over time: what it was before, and its count, minimum, maximum, mean and rate over a window.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::time::Timestamp;
+
+/// Parts of a window. Readings of one part are summed up, so that memory does not grow with the rate of events, and a
+/// window is exact to a 32nd of its length.
+const PARTS: u32 = 32;
+
+/// One key's readings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    parts: VecDeque<Part>,
+    last: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Part {
+    from: Timestamp,
+    count: u32,
+    sum: f64,
+    min: f64,
+    max: f64,
+    first: f64,
+    last: f64,
+    last_at: Timestamp,
+}
+
+impl Numbers {
+    /// Takes a reading; answers what conditions and messages may name.
+    pub fn take(&mut self, value: f64, window: Option<Duration>, now: Timestamp) -> Value {
+        let previous = self.last.replace(value).unwrap_or(value);
+        let Some(window) = window else {
+            return json!({ "value": number(value), "previous": number(previous) });
+        };
+        let oldest = now - window;
+        while self.parts.front().is_some_and(|part| part.last_at < oldest) {
+            self.parts.pop_front();
+        }
+        let fresh = Part {
+            from: now,
+            count: 1,
+            sum: value,
+            min: value,
+            max: value,
+            first: value,
+            last: value,
+            last_at: now,
+        };
+        match self.parts.back_mut().filter(|part| part.from.until(now) < window / PARTS) {
+            Some(part) => {
+                part.count += 1;
+                part.sum += value;
+                part.min = part.min.min(value);
+                part.max = part.max.max(value);
+                (part.last, part.last_at) = (value, now);
+            }
+            None => self.parts.push_back(fresh),
+        }
+        while self.parts.len() > PARTS as usize + 1 {
+            self.parts.pop_front(); // only a clock that was set back makes so many
+        }
+        json!({ "value": number(value), "previous": number(previous), "window": self.summary() })
+    }
+
+    fn summary(&self) -> Value {
+        let count: u32 = self.parts.iter().map(|part| part.count).sum();
+        let sum: f64 = self.parts.iter().map(|part| part.sum).sum();
+        let min = self.parts.iter().map(|part| part.min).fold(f64::INFINITY, f64::min);
+        let max = self.parts.iter().map(|part| part.max).fold(f64::NEG_INFINITY, f64::max);
+        let ends = self.parts.front().zip(self.parts.back());
+        let delta = ends.map_or(0.0, |(first, last)| last.last - first.first);
+        let seconds = ends.map_or(0.0, |(first, last)| first.from.until(last.last_at).as_secs_f64());
+        let rate = if seconds > 0.0 { delta / seconds } else { 0.0 };
+        json!({ "count": count, "min": number(min), "max": number(max), "mean": number(sum / f64::from(count.max(1))), "delta": number(delta), "rate": rate })
+    }
+
+    /// The clock was set: readings keep their distance from now.
+    pub fn shift(&mut self, by: i64) {
+        for part in &mut self.parts {
+            part.from.0 += by;
+            part.last_at.0 += by;
+        }
+    }
+}
+
+/// A whole number reads as one: 180 cm, not 180.0 cm. Beyond 2^53 a float has no exact one.
+#[must_use]
+pub fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
+        json!(value as i64)
+    } else {
+        json!(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_forgets_what_is_older_and_never_grows() {
+        let start = Timestamp(1_800_000_000_000);
+        let mut numbers = Numbers::default();
+        let window = Some(Duration::from_secs(600));
+        let first = numbers.take(10.0, window, start);
+        assert_eq!(first["previous"], json!(10));
+        assert_eq!(first["window"]["rate"], json!(0.0));
+        let second = numbers.take(16.0, window, start + Duration::from_secs(60));
+        assert_eq!(second["previous"], json!(10));
+        assert_eq!(
+            second["window"],
+            json!({"count": 2, "min": 10, "max": 16, "mean": 13, "delta": 6, "rate": 0.1})
+        );
+        let third = numbers.take(1.0, window, start + Duration::from_secs(1_000));
+        assert_eq!(third["window"]["count"], json!(1));
+        for second in 0..10_000 {
+            numbers.take(
+                f64::from(second),
+                window,
+                start + Duration::from_millis(1_000_000 + 100 * u64::from(second as u32)),
+            );
+        }
+        assert!(numbers.parts.len() <= 33);
+    }
+}

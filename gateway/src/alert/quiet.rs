@@ -1,0 +1,92 @@
+//! What quiet hours held back for one person, until it is told in one message.
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::grouping::{Line, first_line, mark};
+use crate::alert::history::Kind;
+use crate::alert::lifecycle::Ident;
+use crate::alert::rule::Severity;
+use crate::time::{Timestamp, duration_for_people};
+
+/// Lines that one night keeps for one person; the rest is counted.
+const LINES_MAX: usize = 40;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    pub until: Timestamp,
+    pub lines: Vec<HeldLine>,
+    pub more: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldLine {
+    pub alert: Ident,
+    pub severity: i64,
+    pub text: String,
+    pub at: Timestamp,
+    pub over_at: Option<Timestamp>,
+    /// It was the end of an alert that had been told before.
+    pub is_end: bool,
+}
+
+impl Held {
+    #[must_use]
+    pub fn new(until: Timestamp) -> Self {
+        Self { until, lines: Vec::new(), more: 0 }
+    }
+
+    /// One line an alert: what is said again changes it.
+    pub fn add(&mut self, line: &Line, now: Timestamp) {
+        let is_end = line.kind == Kind::Resolved;
+        if let Some(known) = self.open(&line.alert) {
+            if is_end {
+                known.over_at = Some(now);
+            }
+        } else if self.lines.len() >= LINES_MAX {
+            self.more += 1;
+        } else {
+            let text = first_line(&line.text);
+            let (alert, severity) = (line.alert.clone(), line.severity.rank());
+            self.lines.push(HeldLine { alert, severity, text, at: now, over_at: None, is_end });
+        }
+    }
+
+    /// It is over before anybody heard of it.
+    pub fn over(&mut self, alert: &Ident, now: Timestamp) -> bool {
+        self.open(alert).is_some_and(|line| {
+            line.over_at = Some(now);
+            true
+        })
+    }
+
+    fn open(&mut self, alert: &Ident) -> Option<&mut HeldLine> {
+        self.lines.iter_mut().find(|line| line.alert == *alert && line.over_at.is_none() && !line.is_end)
+    }
+
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        Severity::of_rank(self.lines.iter().map(|line| line.severity).max().unwrap_or(0))
+    }
+
+    /// The summary.
+    #[must_use]
+    pub fn text(&self, now: Timestamp, zone: &TimeZone) -> String {
+        let count = self.lines.len() + self.more as usize;
+        let mut text =
+            format!("🌙 In your quiet hours: {count} {}", if count == 1 { "alert" } else { "alerts" });
+        for line in &self.lines {
+            let at = line.at.for_people_on(now, zone);
+            let mark = if line.is_end { "" } else { mark(Severity::of_rank(line.severity)) };
+            let end = match line.over_at {
+                Some(over) => format!(" (over after {})", duration_for_people(line.at.until(over))),
+                None => String::new(),
+            };
+            text += &format!("\n{mark}{at} {}{end}", line.text);
+        }
+        if self.more > 0 {
+            text += &format!("\n… and {} more: `bellwire alerts list`", self.more);
+        }
+        text
+    }
+}

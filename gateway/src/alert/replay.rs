@@ -1,0 +1,256 @@
+//! Timed events through the rules, with virtual time: what would be sent when, to whom. Nothing waits and nothing is sent;
+//! the judgement is the daemon's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::alert::event::{Event, Identity, Source};
+use crate::alert::history::{Effect, Kept, Why};
+use crate::alert::intake::{Decision, Judge};
+use crate::alert::lifecycle::Ident;
+use crate::alert::watch::{Note, Person, Watch};
+use crate::contact::People;
+use crate::ids::{ContactId, RuleName};
+use crate::time::{Now, Timestamp, parse_duration};
+
+/// One line of the recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timed {
+    /// As the clock on the wall shows it.
+    pub at: Timestamp,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    Publish {
+        topic: String,
+        payload: Bytes,
+        retained: bool,
+        id: Option<String>,
+    },
+    Note(Note),
+    /// The phone is off: what is sent from now on is not delivered.
+    Away(ContactId),
+    Back(ContactId),
+    /// Reads what came about this alert.
+    Read {
+        alert: Ident,
+        contact: ContactId,
+    },
+    /// The clock is set.
+    Clock(Timestamp),
+    /// The gateway stops and starts.
+    Restart,
+    /// Nothing happens; time passes.
+    Wait,
+}
+
+/// What would have gone out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub at: Timestamp,
+    /// A contact's id, `mqtt TOPIC` or `http URL`.
+    pub to: String,
+    pub text: String,
+    pub buttons: Vec<String>,
+}
+
+/// A decision with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    pub at: Timestamp,
+    pub alert: Ident,
+    pub why: Why,
+    pub what: String,
+}
+
+#[derive(Debug)]
+pub struct Replay<'a> {
+    judge: &'a Judge,
+    watch: Watch,
+    wall: Option<Timestamp>,
+    steady: Duration,
+    away: BTreeSet<ContactId>,
+    kept: BTreeMap<(&'static str, String), Kept>,
+    pub sent: Vec<Sent>,
+    pub records: Vec<Recorded>,
+}
+
+impl<'a> Replay<'a> {
+    #[must_use]
+    pub fn new(judge: &'a Judge, watch: Watch) -> Self {
+        let (kept, away) = (BTreeMap::new(), BTreeSet::new());
+        let steady = Duration::ZERO;
+        Self { judge, watch, wall: None, steady, away, kept, sent: Vec::new(), records: Vec::new() }
+    }
+
+    /// Lets one thing happen, and before it all that the time until then brings.
+    pub fn step(&mut self, timed: Timed) {
+        if self.wall.is_none() {
+            self.wall = Some(timed.at);
+            self.watch.begin(timed.at);
+        }
+        while let Some(wake) = self.watch.wake_at().filter(|wake| *wake <= timed.at) {
+            self.pass(wake);
+        }
+        self.pass(timed.at);
+        let at = timed.at;
+        match timed.what {
+            What::Publish { topic, payload, retained, id } => {
+                let event = Event {
+                    source: Source::Cli,
+                    topic,
+                    payload,
+                    content_type: None,
+                    identity: id.map_or(Identity::None, Identity::Named),
+                    retained,
+                    expires_in_s: None,
+                    received_at: at,
+                };
+                let decision = self.judge.decide(event, &mut self.watch, at);
+                self.decided(decision, at);
+            }
+            What::Note(note) => {
+                if let Err(reason) = self.watch.note(&note, at) {
+                    tracing::info!(reason, "it changes nothing");
+                }
+            }
+            What::Away(contact) => drop(self.away.insert(contact)),
+            What::Back(contact) => drop(self.away.remove(&contact)),
+            What::Read { alert, contact } => self.receipt(alert, contact, "read", at),
+            What::Clock(to) => {
+                self.wall = Some(to);
+                self.watch.advance(Now { wall: to, steady: self.steady });
+            }
+            What::Restart => {
+                let now = Now { wall: at, steady: Duration::ZERO };
+                self.watch = self.judge.watch();
+                self.watch.restore(self.kept.values().cloned().collect(), now);
+                self.watch.begin(at);
+                self.steady = Duration::ZERO;
+            }
+            What::Wait => {}
+        }
+        self.perform();
+    }
+
+    fn pass(&mut self, to: Timestamp) {
+        let from = self.wall.replace(to).unwrap_or(to);
+        self.steady += from.until(to);
+        self.watch.advance(Now { wall: to, steady: self.steady });
+        self.perform();
+    }
+
+    fn decided(&mut self, decision: Decision, at: Timestamp) {
+        for alert in decision.alerts {
+            for contact in &alert.recipients {
+                let buttons = alert.content.buttons.iter().map(|button| button.title.clone()).collect();
+                let (to, text) = (contact.id.0.clone(), alert.content.text.clone());
+                self.sent.push(Sent { at, to, text, buttons });
+            }
+        }
+        self.take(decision.effects);
+    }
+
+    fn perform(&mut self) {
+        let effects = self.watch.drain();
+        self.take(effects);
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        let mut delivered = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Send(notice) => {
+                    let buttons = notice.content.buttons.iter().map(|button| button.title.clone()).collect();
+                    let (to, text) = (notice.to.id.0.clone(), notice.content.text);
+                    self.sent.push(Sent { at: notice.at, to, text, buttons });
+                    if let Some((alert, _)) = notice.alert.filter(|_| !self.away.contains(&notice.to.id)) {
+                        delivered.push((alert, notice.to.id, notice.at));
+                    }
+                }
+                Effect::Publish { topic, payload, at, .. } => {
+                    self.sent.push(Sent {
+                        at,
+                        to: format!("mqtt {topic}"),
+                        text: payload,
+                        buttons: Vec::new(),
+                    });
+                }
+                Effect::Post { url, body, at, .. } => {
+                    self.sent.push(Sent { at, to: format!("http {url}"), text: body, buttons: Vec::new() });
+                }
+                Effect::Record { alert, why, what, at } => {
+                    self.records.push(Recorded { at, alert, why, what })
+                }
+                Effect::Fired { .. } | Effect::Moved { .. } => {}
+                Effect::Keep(kept) => drop(self.kept.insert(kept.slot.row(), kept)),
+                Effect::Forget(slot) => drop(self.kept.remove(&slot.row())),
+            }
+        }
+        for (alert, contact, at) in delivered {
+            self.receipt(alert, contact, "delivered", at);
+        }
+    }
+
+    fn receipt(&mut self, alert: Ident, contact: ContactId, state: &str, at: Timestamp) {
+        let episode = self.watch.alerts().get(&alert).map_or(0, |alert| alert.episode);
+        let note = Note::Receipt { alert, episode, contact, state: state.to_owned() };
+        drop(self.watch.note(&note, at)); // one that is over needs no receipt
+        self.perform();
+    }
+
+    #[must_use]
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+impl What {
+    /// What somebody does: `acknowledge`, `resolve`, `snooze 1h`, `silence 1h`, `read`, `away`, `back`, `restart`, `wait`.
+    /// `about` is an alert, `RULE LEVEL=VALUE …`.
+    pub fn of_words(
+        verb: &str,
+        who: &str,
+        about: &str,
+        people: &People,
+        at: Timestamp,
+    ) -> Result<Self, String> {
+        let (verb, argument) = verb.split_once(' ').unwrap_or((verb, ""));
+        let contact = ContactId(who.to_owned());
+        let (rule, key) = about.split_once(' ').unwrap_or((about, ""));
+        let alert = Ident { rule: RuleName(rule.to_owned()), key: key.trim().to_owned() };
+        let person = || match people.contacts.get(&contact) {
+            Some(known) => Ok(Person { name: known.name.clone(), contact: Some(contact.clone()) }),
+            None => Err(format!("there is no contact `{who}`")),
+        };
+        let time = || parse_duration(argument).ok_or(format!("`{argument}` is not a duration such as 1h"));
+        Ok(match verb {
+            "acknowledge" => Self::Note(Note::Acknowledge { alert, by: person()? }),
+            "resolve" => Self::Note(Note::Resolve { alert, by: person()? }),
+            "snooze" => Self::Note(Note::Snooze { alert, by: person()?, seconds: time()?.as_secs() }),
+            "silence" => Self::Note(Note::Silence(crate::alert::silence::Silence {
+                rule: Some(alert.rule).filter(|rule| !rule.0.is_empty()),
+                key: Some(alert.key).filter(|key| !key.is_empty()),
+                matchers: crate::alert::topic::Bindings::new(),
+                contact: None,
+                until: at + time()?,
+                by: person()?.name,
+                comment: None,
+            })),
+            "read" => Self::Read { alert, contact: person()?.contact.unwrap_or(contact) },
+            "away" => Self::Away(person()?.contact.unwrap_or(contact)),
+            "back" => Self::Back(person()?.contact.unwrap_or(contact)),
+            "restart" => Self::Restart,
+            "wait" => Self::Wait,
+            other => {
+                return Err(format!(
+                    "`{other}` is nothing that happens; there are acknowledge, resolve, snooze, silence, read, away, back, restart, wait, clock"
+                ));
+            }
+        })
+    }
+}

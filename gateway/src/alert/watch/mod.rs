@@ -1,0 +1,353 @@
+//! All alerts that have a life: events and moments in, messages and records out. One owner, no lock; what must survive a
+//! restart leaves as [`Effect::Keep`] and comes back through [`Watch::restore`].
+
+/// What people and receipts do to alerts.
+mod acts;
+/// To one person: silences, quiet hours, and what was said before.
+mod deliver;
+/// Alerts that are told together.
+mod gather;
+/// Who is told what, and what holds it back.
+mod notify;
+/// What an earlier process kept.
+mod restore;
+/// What wakes the watch.
+mod timers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+pub use acts::{Note, Person};
+
+pub use timers::Slot;
+use timers::Timers;
+
+use crate::alert::escalation;
+use crate::alert::grouping::Group;
+use crate::alert::history::{Effect, Kept, Why};
+use crate::alert::life::Life;
+use crate::alert::lifecycle::{Alert, Ident, Observation, Recent, Turn};
+use crate::alert::quiet::Held;
+use crate::alert::rule::Rule;
+use crate::alert::silence::Silence;
+use crate::contact::People;
+use crate::ids::{ContactId, RuleName};
+use crate::time::{Now, Timestamp, duration_for_people};
+
+/// Alerts that are kept unless told otherwise: about 10 MB, and a thousand sites with ten sensors each.
+pub const ALERTS_MAX: usize = 10_000;
+/// A clock that moves by less than this beside the steady one is being corrected; by more, it was set.
+const SET_MS: i64 = 10_000;
+
+#[derive(Debug)]
+pub struct Watch {
+    rules: BTreeMap<RuleName, Arc<Rule>>,
+    people: People,
+    zone: TimeZone,
+    limit: usize,
+    alerts: BTreeMap<Ident, Alert>,
+    /// Those that neither fire nor wait, by when they were last used: the first to be forgotten.
+    idle: BTreeMap<Ident, Timestamp>,
+    oldest: BTreeSet<(Timestamp, Ident)>,
+    firing: BTreeMap<RuleName, BTreeSet<Ident>>,
+    /// Firing, but told to nobody, because something held it back that may end.
+    owed: BTreeSet<Ident>,
+    groups: BTreeMap<String, Group>,
+    held: BTreeMap<ContactId, Held>,
+    silences: BTreeMap<u64, Silence>,
+    timers: Timers,
+    dirty: BTreeSet<Slot>,
+    effects: Vec<Effect>,
+    clock: Option<Now>,
+    /// Told, but not kept, because there is no room.
+    surplus: Option<Ident>,
+}
+
+impl Watch {
+    #[must_use]
+    pub fn new(rules: &[Rule], people: People, zone: TimeZone, limit: usize) -> Self {
+        let rules = rules.iter().filter(|rule| rule.life.is_some());
+        Self {
+            rules: rules.map(|rule| (rule.name.clone(), Arc::new(rule.clone()))).collect(),
+            people,
+            zone,
+            limit,
+            alerts: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            oldest: BTreeSet::new(),
+            firing: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            held: BTreeMap::new(),
+            silences: BTreeMap::new(),
+            timers: Timers::default(),
+            dirty: BTreeSet::new(),
+            effects: Vec::new(),
+            clock: None,
+            surplus: None,
+        }
+    }
+
+    /// Lets time pass: call it before anything else that happens at `now`.
+    pub fn advance(&mut self, now: Now) {
+        if let Some(last) = self.clock.replace(now) {
+            let wall = now.wall.0 - last.wall.0;
+            let steady = i64::try_from(now.steady.saturating_sub(last.steady).as_millis()).unwrap_or(0);
+            if (wall - steady).abs() > SET_MS {
+                self.clock_was_set(wall - steady, now.wall);
+            }
+        }
+        // Each thing is looked at a few times at most: a step, a repetition and an end may fall together.
+        for _ in 0..self.limit.saturating_mul(8).max(1_000) {
+            let Some(slot) = self.timers.pop_due(now.wall) else { return };
+            match &slot {
+                Slot::Alert(ident) => self.alert_due(ident, now.wall),
+                Slot::Group(key) => self.flush(key, now.wall),
+                Slot::Held(contact) => self.release(contact, now.wall),
+                Slot::Silence(id) => self.end_silence(*id, now.wall),
+            }
+            self.touch(slot, now.wall);
+        }
+    }
+
+    fn clock_was_set(&mut self, by: i64, now: Timestamp) {
+        let slots: Vec<Slot> = self.slots();
+        self.alerts.values_mut().for_each(|alert| alert.shift(by));
+        self.groups.values_mut().for_each(|group| group.shift(by));
+        for slot in slots {
+            self.touch(slot, now);
+        }
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let alerts = self.alerts.keys().cloned().map(Slot::Alert);
+        let groups = self.groups.keys().cloned().map(Slot::Group);
+        let held = self.held.keys().cloned().map(Slot::Held);
+        alerts.chain(groups).chain(held).chain(self.silences.keys().copied().map(Slot::Silence)).collect()
+    }
+
+    /// Takes a reading; answers what conditions may name.
+    pub fn reading(&mut self, ident: &Ident, value: f64, now: Timestamp) -> Option<Value> {
+        let window = self.life(&ident.rule)?.window;
+        let alert = self.entry(ident, now);
+        let names = alert.numbers.get_or_insert_default().take(value, window, now);
+        self.touch(Slot::Alert(ident.clone()), now);
+        Some(names)
+    }
+
+    /// Whether an event with this identity was taken before.
+    pub fn is_repetition(&mut self, ident: &Ident, identity: u64, now: Timestamp) -> bool {
+        let window = self.life(&ident.rule).and_then(|life| Some(life.dedupe.as_ref()?.window));
+        self.alerts.get_mut(ident).is_some_and(|alert| alert.is_repetition(identity, window, now))
+    }
+
+    /// It was. Without a key of the rule's own only what has an alert needs that: any other event changes nothing twice.
+    pub fn remember(&mut self, ident: &Ident, recent: Recent) {
+        let now = recent.at;
+        if self.life(&ident.rule).is_some_and(|life| life.dedupe.is_some()) {
+            self.entry(ident, now);
+        }
+        if let Some(alert) = self.alerts.get_mut(ident) {
+            alert.remember(recent);
+            self.touch(Slot::Alert(ident.clone()), now);
+        }
+        self.drop_surplus();
+    }
+
+    /// The broker has begun a new session: whatever packet identifier it uses is a new event.
+    pub fn free_packets(&mut self) {
+        for (ident, alert) in &mut self.alerts {
+            let before = alert.recent.len();
+            alert.recent.retain(|recent| !recent.of_session);
+            if alert.recent.len() < before {
+                self.dirty.insert(Slot::Alert(ident.clone()));
+            }
+        }
+    }
+
+    /// What an event does to its alert.
+    pub fn observe(&mut self, ident: &Ident, seen: &Observation, now: Timestamp) -> Turn {
+        let Some(mut life) = self.life(&ident.rule) else { return Turn::Nothing };
+        if !self.alerts.contains_key(ident) && !seen.fires && life.expect.is_none() {
+            return Turn::Nothing; // nothing to remember
+        }
+        self.entry(ident, now);
+        if self.surplus.as_ref() == Some(ident) {
+            // Every alert that is kept fires: rather this one too early than never.
+            Arc::make_mut(&mut life).pending_for = std::time::Duration::ZERO;
+        }
+        let Some(alert) = self.alerts.get_mut(ident) else { return Turn::Nothing };
+        let turn = alert.observe(&life, seen, now);
+        self.turned(ident, turn.clone(), now);
+        self.touch(Slot::Alert(ident.clone()), now);
+        self.drop_surplus();
+        turn
+    }
+
+    fn alert_due(&mut self, ident: &Ident, now: Timestamp) {
+        let Some(life) = self.life(&ident.rule) else { return };
+        let Some(alert) = self.alerts.get_mut(ident) else { return };
+        let turn = alert.tick(&life, now);
+        self.turned(ident, turn, now);
+        self.calm_down(ident, &life, now);
+        self.escalate(ident, &life, now);
+        self.repeat(ident, &life, now);
+    }
+
+    fn turned(&mut self, ident: &Ident, turn: Turn, now: Timestamp) {
+        match turn {
+            Turn::Again | Turn::Nothing => {}
+            Turn::Pending => self.pending(ident, now),
+            Turn::Dropped(after) => {
+                let what =
+                    format!("the condition held for {} only, less than `for`", duration_for_people(after));
+                self.record(ident, Why::Dropped, what, now);
+            }
+            Turn::Clearing => {
+                self.record(ident, Why::Clearing, "it no longer holds; `keep_firing_for` runs".into(), now);
+            }
+            Turn::Fired => {
+                self.fired(ident, now);
+                self.announce(ident, now);
+            }
+            Turn::Resolved(ending, firing) => {
+                self.over(ident, &ending, &firing, now);
+                self.settle_owed(&ident.rule, now);
+            }
+        }
+    }
+
+    fn life(&self, rule: &RuleName) -> Option<Arc<Life>> {
+        self.rules.get(rule).and_then(|rule| rule.life.clone())
+    }
+
+    /// The alert, made if there is none; room is made first.
+    fn entry(&mut self, ident: &Ident, now: Timestamp) -> &mut Alert {
+        if !self.alerts.contains_key(ident) && self.alerts.len() >= self.limit {
+            self.drop_surplus();
+            if let Some((_, old)) = self.oldest.pop_first() {
+                self.idle.remove(&old);
+                self.alerts.remove(&old);
+                self.timers.set(Slot::Alert(old.clone()), None);
+                self.dirty.insert(Slot::Alert(old.clone()));
+                let what =
+                    format!("forgotten: {} alerts are kept, and this one was quiet for longest", self.limit);
+                self.record(&old, Why::Forgotten, what, now);
+            } else {
+                self.surplus = Some(ident.clone());
+                let what = format!(
+                    "all {} alerts that are kept fire: this one is told at once and not kept",
+                    self.limit
+                );
+                self.record(ident, Why::Forgotten, what, now);
+            }
+        }
+        self.alerts.entry(ident.clone()).or_default()
+    }
+
+    fn drop_surplus(&mut self) {
+        if let Some(ident) = self.surplus.take() {
+            self.alerts.remove(&ident);
+            self.unfire(&ident);
+            self.touch(Slot::Alert(ident), Timestamp(0));
+        }
+    }
+
+    fn record(&mut self, alert: &Ident, why: Why, what: String, at: Timestamp) {
+        self.effects.push(Effect::Record { alert: alert.clone(), why, what, at });
+    }
+
+    /// After every change: when it wakes next, whether it is kept, and that it must be written down.
+    fn touch(&mut self, slot: Slot, now: Timestamp) {
+        self.arm(&slot, now);
+        self.dirty.insert(slot);
+    }
+
+    fn arm(&mut self, slot: &Slot, now: Timestamp) {
+        let due = match slot {
+            Slot::Alert(ident) => self.arm_alert(ident, now),
+            Slot::Group(key) => self.groups.get(key).and_then(|group| group.due),
+            Slot::Held(contact) => self.held.get(contact).map(|held| held.until),
+            Slot::Silence(id) => self.silences.get(id).map(|silence| silence.until),
+        };
+        self.timers.set(slot.clone(), due);
+    }
+
+    fn arm_alert(&mut self, ident: &Ident, now: Timestamp) -> Option<Timestamp> {
+        let life = self.rules.get(&ident.rule).and_then(|rule| rule.life.as_ref())?;
+        let alert = self.alerts.get(ident)?;
+        let fires = alert.firing().is_some();
+        let at_rest = matches!(alert.phase, crate::alert::lifecycle::Phase::Idle) && life.expect.is_none();
+        let calm =
+            alert.flapping.then(|| alert.changes.back().map(|last| *last + life.flapping.within)).flatten();
+        let repeat = alert.firing().and_then(|firing| {
+            let waits = firing.acknowledged.is_none() && !alert.flapping;
+            firing.told_at.zip(life.repeat_interval).filter(|_| waits).map(|(at, every)| at + every)
+        });
+        let step = alert.firing().and_then(|firing| escalation::due(firing, life));
+        let due = [alert.due(life), calm, repeat, step].into_iter().flatten().min();
+        let worthless = at_rest
+            && !alert.flapping
+            && alert.history.is_empty()
+            && (alert.recent.is_empty() || life.dedupe.is_none())
+            && alert.numbers.is_none();
+        if let Some(at) = self.idle.remove(ident) {
+            self.oldest.remove(&(at, ident.clone()));
+        }
+        if worthless {
+            self.alerts.remove(ident);
+            self.unfire(ident);
+            return None;
+        }
+        if at_rest {
+            self.idle.insert(ident.clone(), now);
+            self.oldest.insert((now, ident.clone()));
+        }
+        if fires {
+            self.firing.entry(ident.rule.clone()).or_default().insert(ident.clone());
+        } else {
+            self.unfire(ident);
+        }
+        due
+    }
+
+    fn unfire(&mut self, ident: &Ident) {
+        self.owed.remove(ident);
+        if let Some(firing) = self.firing.get_mut(&ident.rule) {
+            firing.remove(ident);
+        }
+    }
+
+    /// What has to be done about all that happened since the last call.
+    pub fn drain(&mut self) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.effects);
+        for slot in std::mem::take(&mut self.dirty) {
+            let state = match &slot {
+                Slot::Alert(ident) => self.alerts.get(ident).map(serde_json::to_string),
+                Slot::Group(key) => self.groups.get(key).map(serde_json::to_string),
+                Slot::Held(contact) => self.held.get(contact).map(serde_json::to_string),
+                Slot::Silence(id) => self.silences.get(id).map(serde_json::to_string),
+            };
+            effects.push(match state {
+                Some(Ok(state)) => Effect::Keep(Kept { slot, state }),
+                Some(Err(_)) | None => Effect::Forget(slot),
+            });
+        }
+        effects
+    }
+
+    /// When to call `advance` though nothing else happens.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// Everything that is kept, for lists and tests.
+    #[must_use]
+    pub fn alerts(&self) -> &BTreeMap<Ident, Alert> {
+        &self.alerts
+    }
+}

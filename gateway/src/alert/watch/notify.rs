@@ -1,0 +1,303 @@
+//! Who is told what, and what holds it back. Every way out of here leaves a record.
+
+use std::collections::BTreeSet;
+
+use super::{Slot, Watch};
+use crate::alert::escalation::{self, Verdict};
+use crate::alert::grouping::Line;
+use crate::alert::history::{Effect, Kind, Why};
+use crate::alert::life::{Life, Target};
+use crate::alert::lifecycle::{Ending, Firing, Ident};
+use crate::alert::rule::Rule;
+use crate::alert::words;
+use crate::contact::Contact;
+use crate::ids::{ContactId, RuleName};
+use crate::time::{Timestamp, duration_for_people};
+
+impl Watch {
+    pub(super) fn pending(&mut self, ident: &Ident, now: Timestamp) {
+        let text = self.alerts.get(ident).map(|alert| words::alert_line(&alert.text).to_owned());
+        self.record(ident, Why::Pending, format!("`for` runs: {}", text.unwrap_or_default()), now);
+    }
+
+    pub(super) fn fired(&mut self, ident: &Ident, now: Timestamp) {
+        let (Some(alert), Some(rule)) = (self.alerts.get(ident), self.rules.get(&ident.rule)) else { return };
+        let Some(firing) = alert.firing() else { return };
+        let (bindings, text, since) = (alert.bindings.clone(), firing.text.clone(), firing.since);
+        let (severity, episode) = (rule.severity, alert.episode);
+        let what = match since.until(now) {
+            held if held.is_zero() => "the condition holds".to_owned(),
+            held => format!("the condition has held for {}", duration_for_people(held)),
+        };
+        self.effects.push(Effect::Fired {
+            alert: ident.clone(),
+            episode,
+            severity,
+            bindings,
+            text,
+            since,
+            at: now,
+        });
+        self.record(ident, Why::Fired, what, now);
+    }
+
+    /// Tells of an alert that fires, unless something holds that back.
+    pub(super) fn announce(&mut self, ident: &Ident, now: Timestamp) {
+        let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
+        let Some(life) = &rule.life else { return };
+        self.owe(ident, false);
+        let firing = self.alerts.get(ident).and_then(|alert| alert.firing());
+        if firing.is_none_or(|firing| firing.acknowledged.is_some()) {
+            return;
+        }
+        if self.is_flapping(ident, &rule, life, now) || self.is_inhibited(ident, life, now) {
+            return;
+        }
+        if let Some(grouping) = &life.group {
+            self.owe(ident, true);
+            self.gather(ident, &rule, grouping, None, now);
+            return;
+        }
+        let Some(text) = self.fired_text(ident, life, now) else { return };
+        let line = Line { alert: ident.clone(), kind: Kind::Fired, severity: rule.severity, text };
+        for contact in self.on_duty(&rule.notify, now) {
+            if !self.has_heard(ident, &contact.id) {
+                self.deliver(&contact, vec![line.clone()], "", 0, now);
+            }
+        }
+    }
+
+    /// Whether this person was told before something held the alert back.
+    fn has_heard(&self, ident: &Ident, contact: &ContactId) -> bool {
+        let firing = self.alerts.get(ident).and_then(|alert| alert.firing());
+        firing.is_some_and(|firing| firing.told.contains_key(contact))
+    }
+
+    /// Notes that somebody has still to be told.
+    pub(super) fn owe(&mut self, ident: &Ident, owed: bool) {
+        if let Some(firing) = self.alerts.get_mut(ident).and_then(|alert| alert.firing_mut()) {
+            firing.owed = owed;
+        }
+        if owed {
+            self.owed.insert(ident.clone());
+        } else {
+            self.owed.remove(ident);
+        }
+    }
+
+    pub(super) fn fired_text(&self, ident: &Ident, life: &Life, now: Timestamp) -> Option<String> {
+        let alert = self.alerts.get(ident)?;
+        let firing = alert.firing()?;
+        Some(words::fired(alert, firing, life.expect.is_some(), now, &self.zone))
+    }
+
+    /// Tells those who were told that it is over.
+    pub(super) fn over(&mut self, ident: &Ident, ending: &Ending, firing: &Firing, now: Timestamp) {
+        let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
+        let (Some(life), Some(alert)) = (&rule.life, self.alerts.get(ident)) else { return };
+        let text = words::resolved(alert, firing, ending, now, &self.zone);
+        let reason = words::alert_line(&text).to_owned();
+        let episode = alert.episode;
+        self.owe(ident, false);
+        self.effects.push(Effect::Moved {
+            alert: ident.clone(),
+            episode,
+            state: "resolved",
+            reason: reason.clone(),
+            at: now,
+        });
+        self.record(ident, Why::Resolved, reason, now);
+        let slots: Vec<ContactId> = self.held.keys().cloned().collect();
+        for contact in slots {
+            if self.held.get_mut(&contact).is_some_and(|held| held.over(ident, now)) {
+                self.touch(Slot::Held(contact), now);
+            }
+        }
+        if self.is_flapping(ident, &rule, life, now) {
+            return;
+        }
+        if firing.told.is_empty() {
+            self.record(
+                ident,
+                Why::Nobody,
+                "nobody had been told of it, so nobody is told that it is over".into(),
+                now,
+            );
+            return;
+        }
+        if !life.send_resolved {
+            self.record(ident, Why::Nobody, "`send_resolved` is false".into(), now);
+            return;
+        }
+        let told: Vec<ContactId> = firing.told.keys().cloned().collect();
+        if let Some(grouping) = &life.group {
+            self.gather(ident, &rule, grouping, Some((text, told)), now);
+            return;
+        }
+        let line = Line { alert: ident.clone(), kind: Kind::Resolved, severity: rule.severity, text };
+        for contact in told {
+            if let Some(contact) = self.people.contacts.get(&contact).cloned() {
+                self.deliver(&contact, vec![line.clone()], "", 0, now);
+            }
+        }
+    }
+
+    fn is_flapping(&mut self, ident: &Ident, rule: &Rule, life: &Life, now: Timestamp) -> bool {
+        let Some(alert) = self.alerts.get_mut(ident) else { return false };
+        let changes = alert.changes_within(life.flapping.within, now);
+        if !alert.flapping && changes <= life.flapping.changes {
+            return false;
+        }
+        let is_new = !std::mem::replace(&mut alert.flapping, true);
+        let text = words::flapping(alert, changes, life.flapping.within, now, &self.zone);
+        let what = format!("it has changed {changes} times in {}", duration_for_people(life.flapping.within));
+        self.record(ident, Why::Flapping, what, now);
+        if is_new {
+            self.tell_all(ident, rule, Kind::Flapping, &text, now);
+        }
+        true
+    }
+
+    /// After a whole window without a change it is calm.
+    pub(super) fn calm_down(&mut self, ident: &Ident, life: &Life, now: Timestamp) {
+        let (Some(alert), Some(rule)) = (self.alerts.get_mut(ident), self.rules.get(&ident.rule).cloned())
+        else {
+            return;
+        };
+        if !alert.flapping || alert.changes_within(life.flapping.within, now) > 0 {
+            return;
+        }
+        alert.flapping = false;
+        let text = words::calm(alert, now, &self.zone);
+        self.record(ident, Why::Flapping, "calm again".into(), now);
+        self.tell_all(ident, &rule, Kind::Calm, &text, now);
+    }
+
+    fn tell_all(&mut self, ident: &Ident, rule: &Rule, kind: Kind, text: &str, now: Timestamp) {
+        let line = Line { alert: ident.clone(), kind, severity: rule.severity, text: text.to_owned() };
+        for contact in self.on_duty(&rule.notify, now) {
+            self.deliver(&contact, vec![line.clone()], "", 0, now);
+        }
+    }
+
+    pub(super) fn is_inhibited(&mut self, ident: &Ident, life: &Life, now: Timestamp) -> bool {
+        let Some(alert) = self.alerts.get(ident) else { return false };
+        let inhibitor = life.inhibited_by.iter().find_map(|inhibition| {
+            let same = |other: &&Ident| {
+                self.alerts.get(other).is_some_and(|other| {
+                    inhibition.equal.iter().all(|name| other.bindings.get(name) == alert.bindings.get(name))
+                })
+            };
+            self.firing.get(&inhibition.source)?.iter().find(same).cloned()
+        });
+        let Some(inhibitor) = inhibitor else { return false };
+        self.record(ident, Why::Inhibited, format!("silent while {inhibitor} fires"), now);
+        self.owe(ident, true);
+        true
+    }
+
+    /// What an alert of this rule held back may be told now.
+    pub(super) fn settle_owed(&mut self, ended: &RuleName, now: Timestamp) {
+        let waits = |ident: &&Ident| {
+            let life = self.rules.get(&ident.rule).and_then(|rule| rule.life.as_ref());
+            life.is_some_and(|life| life.inhibited_by.iter().any(|inhibition| inhibition.source == *ended))
+        };
+        let owed: Vec<Ident> = self.owed.iter().filter(waits).cloned().collect();
+        self.firing_out(ended);
+        for ident in owed {
+            self.announce(&ident, now);
+            self.touch(Slot::Alert(ident), now);
+        }
+    }
+
+    /// The index is brought up to date before it is asked.
+    fn firing_out(&mut self, rule: &RuleName) {
+        let alerts = &self.alerts;
+        if let Some(firing) = self.firing.get_mut(rule) {
+            firing.retain(|ident| alerts.get(ident).is_some_and(|alert| alert.firing().is_some()));
+        }
+    }
+
+    pub(super) fn repeat(&mut self, ident: &Ident, life: &Life, now: Timestamp) {
+        let (Some(every), Some(rule)) = (life.repeat_interval, self.rules.get(&ident.rule).cloned()) else {
+            return;
+        };
+        let Some(alert) = self.alerts.get(ident) else { return };
+        let Some(firing) = alert.firing() else { return };
+        let waits = firing.acknowledged.is_none() && !alert.flapping;
+        if !waits || firing.told_at.is_none_or(|at| at + every > now) {
+            return;
+        }
+        let text = words::still(alert, firing, now, &self.zone);
+        let mut ids: BTreeSet<ContactId> = firing.told.keys().cloned().collect();
+        ids.extend(self.on_duty(&rule.notify, now).into_iter().map(|contact| contact.id));
+        if let Some(firing) = self.alerts.get_mut(ident).and_then(|alert| alert.firing_mut()) {
+            firing.told_at = Some(now); // whether or not it may be said, the next time is an interval away
+        }
+        if self.is_inhibited(ident, life, now) {
+            return;
+        }
+        if let Some(grouping) = &life.group {
+            return self.gather(ident, &rule, grouping, None, now);
+        }
+        let line = Line { alert: ident.clone(), kind: Kind::Still, severity: rule.severity, text };
+        for id in ids {
+            if let Some(contact) = self.people.contacts.get(&id).cloned() {
+                self.deliver(&contact, vec![line.clone()], "", 0, now);
+            }
+        }
+    }
+
+    pub(super) fn escalate(&mut self, ident: &Ident, life: &Life, now: Timestamp) {
+        let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
+        for _ in 0..=life.escalate.len() {
+            let Some(alert) = self.alerts.get_mut(ident) else { return };
+            let Some(firing) = alert.firing_mut() else { return };
+            let Some((number, verdict)) = escalation::advance(firing, life, now) else { return };
+            let Verdict::Take(step) = verdict else {
+                if let Verdict::Skip(why) = verdict {
+                    self.record(ident, Why::Step, format!("step {number} is not needed: {why}"), now);
+                }
+                continue;
+            };
+            if self.is_inhibited(ident, life, now) {
+                continue;
+            }
+            self.take_step(ident, &rule, number, &step.target, now);
+        }
+    }
+
+    fn take_step(&mut self, ident: &Ident, rule: &Rule, number: usize, target: &Target, now: Timestamp) {
+        let Some(alert) = self.alerts.get(ident) else { return };
+        let Some(firing) = alert.firing() else { return };
+        let text = words::escalated(alert, firing, now, &self.zone);
+        match target {
+            Target::People(names) => {
+                self.record(ident, Why::Step, format!("step {number}: {}", names.join(", ")), now);
+                let line =
+                    Line { alert: ident.clone(), kind: Kind::Escalated, severity: rule.severity, text };
+                for contact in self.on_duty(names, now) {
+                    self.deliver(&contact, vec![line.clone()], "", 0, now);
+                }
+            }
+            Target::Topic { topic, payload } => {
+                let (topic, payload) = (topic.fill(&alert.bindings), payload.clone());
+                self.record(ident, Why::Step, format!("step {number}: published to {topic}"), now);
+                self.effects.push(Effect::Publish { alert: ident.clone(), topic, payload, at: now });
+            }
+            Target::Post { url } => {
+                let body = serde_json::json!({
+                    "rule": ident.rule, "key": ident.key, "severity": rule.severity.as_str(), "text": text,
+                    "since": firing.since.rfc3339(), "labels": alert.bindings,
+                });
+                self.record(ident, Why::Step, format!("step {number}: posted to {url}"), now);
+                let (url, body) = (url.clone(), body.to_string());
+                self.effects.push(Effect::Post { alert: ident.clone(), url, body, at: now });
+            }
+        }
+    }
+
+    pub(super) fn on_duty(&self, names: &[String], now: Timestamp) -> Vec<Contact> {
+        self.people.on_duty(names, now, &self.zone).into_iter().cloned().collect()
+    }
+}

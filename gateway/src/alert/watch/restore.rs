@@ -1,0 +1,76 @@
+//! What an earlier process kept, and what a new one watches from the start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Slot, Watch};
+use crate::alert::history::{Effect, Kept};
+use crate::alert::lifecycle::{Alert, Ident};
+use crate::alert::rule::Rule;
+use crate::ids::RuleName;
+use crate::time::{Now, Timestamp};
+
+impl Watch {
+    /// Takes back what an earlier process kept. While we were away nobody could be heard, so silence since then proves
+    /// nothing. What belongs to a rule that is gone is forgotten.
+    pub fn restore(&mut self, kept: Vec<Kept>, now: Now) {
+        self.clock = Some(now);
+        for Kept { slot, state } in kept {
+            let known = match &slot {
+                Slot::Alert(ident) => self.restore_alert(ident, &state, now.wall),
+                Slot::Group(key) => keep(&mut self.groups, key, &state),
+                Slot::Held(contact) => keep(&mut self.held, contact, &state),
+                Slot::Silence(id) => keep(&mut self.silences, id, &state),
+            };
+            if !known {
+                self.effects.push(Effect::Forget(slot.clone()));
+            }
+            self.arm(&slot, now.wall);
+        }
+    }
+
+    fn restore_alert(&mut self, ident: &Ident, state: &str, now: Timestamp) -> bool {
+        let alert =
+            serde_json::from_str::<Alert>(state).ok().filter(|_| self.rules.contains_key(&ident.rule));
+        let Some(mut alert) = alert else { return false };
+        // Saved by a clock that was right, read by one that is not yet: time goes on from where it stopped.
+        let newest = alert.seen_at.into_iter().chain(alert.changes.back().copied()).max();
+        if let Some(ahead) = newest.filter(|at| *at > now) {
+            alert.shift(now.0 - ahead.0);
+        }
+        alert.seen_at = alert.seen_at.map(|_| now);
+        if alert.firing().is_some_and(|firing| firing.owed) {
+            self.owed.insert(ident.clone());
+        }
+        self.alerts.insert(ident.clone(), alert);
+        true
+    }
+
+    /// A rule that expects signs of life on one topic misses them from the start, not only after the first.
+    pub fn begin(&mut self, now: Timestamp) {
+        let expects = |rule: &&Arc<Rule>| rule.life.as_ref().is_some_and(|life| life.expect.is_some());
+        let lone = |rule: &&Arc<Rule>| !rule.topic.filter().contains(['+', '#']);
+        let rules: Vec<RuleName> =
+            self.rules.values().filter(expects).filter(lone).map(|rule| rule.name.clone()).collect();
+        for rule in rules {
+            let text = format!("⚠ {rule}");
+            let ident = Ident { rule, key: String::new() };
+            let alert = self.entry(&ident, now);
+            if alert.seen_at.is_none() {
+                (alert.seen_at, alert.text) = (Some(now), text);
+            }
+            self.touch(Slot::Alert(ident), now);
+        }
+    }
+}
+
+fn keep<K: Ord + Clone, V: serde::de::DeserializeOwned>(
+    into: &mut BTreeMap<K, V>,
+    key: &K,
+    state: &str,
+) -> bool {
+    serde_json::from_str(state).is_ok_and(|value| {
+        into.insert(key.clone(), value);
+        true
+    })
+}

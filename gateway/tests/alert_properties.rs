@@ -1,0 +1,241 @@
+//! What holds for any sequence of events, taps, phones that are off, silences and restarts.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on stops")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bellwire::alert::history::Why;
+use bellwire::alert::intake::Judge;
+use bellwire::alert::replay::{Replay, Timed, What};
+use bellwire::alert::watch::Watch;
+use bellwire::config::{Config, Wishes, read};
+use bellwire::time::Timestamp;
+use proptest::prelude::*;
+
+const CONFIG: &str = r#"
+[site]
+name = "S"
+time_zone = "Europe/Berlin"
+[mqtt]
+url = "mqtt://127.0.0.1"
+[[connection]]
+name = "main"
+phone_number_id = "1"
+access_token_file = "t"
+app_secret_file = "s"
+verify_token_file = "v"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+quiet_hours = "22:00-06:00"
+[[contact]]
+id = "giorgi"
+phone = "+995 555 65 43 21"
+[[rule]]
+name = "door"
+topic = "door/{id}"
+when = "payload > 5"
+resolve_when = "payload < 3"
+for = "1m"
+message = "Door {{ id }} is at {{ payload }}"
+notify = ["nino", "giorgi"]
+repeat_interval = "1h"
+flap_changes = 4
+escalate = [
+  { after = "5m", unless = "delivered", notify = ["giorgi"] },
+  { after = "10m", unless = "acknowledged", notify = ["nino"] },
+  { after = "20m", unless = "acknowledged", topic = "siren/{id}", payload = "ON" },
+]
+[[rule]]
+name = "power"
+topic = "power/{id}"
+when = "payload > 5"
+message = "Power {{ id }}"
+severity = "critical"
+notify = ["nino"]
+repeat_interval = "1h"
+[[rule]]
+name = "grouped"
+topic = "room/{id}"
+when = "payload > 5"
+message = "Room {{ id }}"
+notify = ["giorgi"]
+group_by = []
+group_wait = "30s"
+repeat_interval = "1h"
+[[inhibit_rule]]
+source = "power"
+target = ["door", "grouped"]
+equal = ["id"]
+"#;
+
+const REPEAT: Duration = Duration::from_secs(3_600);
+
+fn config() -> Config {
+    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    read("p.toml", CONFIG, &wishes).expect("good")
+}
+
+fn judge(config: &Config) -> Judge {
+    let (rules, people) = (config.rules.clone(), config.people.clone());
+    Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone()).expect("compiles")
+}
+
+/// One step of a sequence: how long after the one before, and what.
+#[derive(Debug, Clone)]
+enum Step {
+    Event { topic: &'static str, id: u8, value: u8 },
+    Act { verb: &'static str, who: &'static str, rule: &'static str, id: u8 },
+}
+
+fn steps(acts: bool) -> impl Strategy<Value = Vec<(u64, Step)>> {
+    let event = (prop::sample::select(vec!["door", "power", "room"]), 0..3_u8, 0..9_u8)
+        .prop_map(|(topic, id, value)| Step::Event { topic, id, value });
+    let verbs = vec!["acknowledge", "resolve", "snooze 30m", "silence 20m", "away", "back", "read"];
+    let people = vec!["nino", "giorgi"];
+    let rules = vec!["door", "power", "grouped"];
+    let act =
+        (prop::sample::select(verbs), prop::sample::select(people), prop::sample::select(rules), 0..3_u8)
+            .prop_map(|(verb, who, rule, id)| Step::Act { verb, who, rule, id });
+    let step = if acts { prop_oneof![4 => event, 1 => act].boxed() } else { event.boxed() };
+    prop::collection::vec((prop_oneof![0..90_u64, 60..1_800_u64, 1_800..20_000_u64], step), 1..60)
+}
+
+fn timed(config: &Config, steps: &[(u64, Step)]) -> Vec<Timed> {
+    let mut at = Timestamp(1_773_136_800_000);
+    let mut found = Vec::new();
+    for (after, step) in steps {
+        at = at + Duration::from_secs(*after);
+        let what = match step {
+            Step::Event { topic, id, value } => What::Publish {
+                topic: format!("{topic}/{id}"),
+                payload: value.to_string().into(),
+                retained: false,
+                id: None,
+            },
+            Step::Act { verb, who, rule, id } => {
+                What::of_words(verb, who, &format!("{rule} id={id}"), &config.people, at).expect("an act")
+            }
+        };
+        found.push(Timed { at, what });
+    }
+    // Whatever waits may come to its end: a night, a group, a silence.
+    found.push(Timed { at: at + Duration::from_secs(26 * 3_600), what: What::Wait });
+    found
+}
+
+fn play<'a>(judge: &'a Judge, timed: &[Timed]) -> Replay<'a> {
+    let mut replay = Replay::new(judge, judge.watch());
+    for timed in timed {
+        replay.step(timed.clone());
+    }
+    replay
+}
+
+/// Words that a fired alert must have beside it: somebody was told, or why not.
+const TOLD: [Why; 7] =
+    [Why::Told, Why::Grouped, Why::Inhibited, Why::Silenced, Why::Quiet, Why::Flapping, Why::Repeated];
+
+fn check(replay: &Replay) -> Result<(), TestCaseError> {
+    let end = replay.records.last().map_or(Timestamp(0), |last| last.at);
+    let mut firing = BTreeSet::new();
+    let mut step = BTreeMap::new();
+    for (index, record) in replay.records.iter().enumerate() {
+        let beside = |words: &[Why], at: Option<Timestamp>| {
+            let rest = &replay.records[index..];
+            rest.iter().skip(1).any(|other| {
+                other.alert == record.alert
+                    && at.is_none_or(|at| other.at == at)
+                    && words.contains(&other.why)
+            })
+        };
+        if record.why == Why::Fired {
+            prop_assert!(firing.insert(&record.alert), "{} fires twice", record.alert);
+            step.insert(&record.alert, 0);
+            prop_assert!(beside(&TOLD, Some(record.at)), "{record:?} is silent");
+        }
+        if record.why == Why::Resolved {
+            prop_assert!(firing.remove(&record.alert), "{} ends unfired", record.alert);
+        }
+        if record.why == Why::Step {
+            let number: usize =
+                record.what.split([' ', ':']).nth(1).and_then(|word| word.parse().ok()).expect("a number");
+            let last = step.insert(&record.alert, number).unwrap_or_default();
+            prop_assert!(number > last, "{}: step {number} after step {last}", record.alert);
+        }
+        // What is gathered in the last minutes is told after the end.
+        if record.why == Why::Grouped && record.at.until(end) > Duration::from_secs(600) {
+            prop_assert!(beside(&TOLD, None) || beside(&[Why::Nobody], None), "{record:?} was lost");
+        }
+    }
+    let mut last: BTreeMap<(&str, &str), Timestamp> = BTreeMap::new();
+    for sent in &replay.sent {
+        if let Some(before) =
+            last.insert((&sent.to, &sent.text), sent.at).filter(|_| !sent.to.starts_with("mqtt"))
+        {
+            prop_assert!(before.until(sent.at) >= REPEAT, "twice to {}: {}", sent.to, sent.text);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn who_is_not_told_has_a_reason_and_nothing_runs_backwards(steps in steps(true)) {
+        let config = config();
+        let judge = judge(&config);
+        check(&play(&judge, &timed(&config, &steps)))?;
+    }
+
+    #[test]
+    fn a_restart_changes_nothing(steps in steps(true), at in any::<prop::sample::Index>()) {
+        let config = config();
+        let judge = judge(&config);
+        let calm = timed(&config, &steps);
+        let mut restarted = calm.clone();
+        let index = at.index(calm.len());
+        restarted.insert(index, Timed { at: calm[index].at, what: What::Restart });
+        let (calm, restarted) = (play(&judge, &calm), play(&judge, &restarted));
+        for (one, other) in calm.sent.iter().zip(&restarted.sent) {
+            prop_assert_eq!(one, other);
+        }
+        prop_assert_eq!(calm.sent.len(), restarted.sent.len());
+    }
+}
+
+#[test]
+fn memory_stays_within_its_limit_and_what_is_forgotten_is_said() {
+    const LIMIT: usize = 100;
+    let config = config();
+    let judge = judge(&config);
+    for value in ["7", "4"] {
+        let watch = Watch::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), LIMIT);
+        let mut replay = Replay::new(&judge, watch);
+        let start = Timestamp(1_773_136_800_000);
+        for id in 0..3_000_u64 {
+            let publish = |value: &str| What::Publish {
+                topic: format!("power/{id}"),
+                payload: value.to_owned().into(),
+                retained: false,
+                id: None,
+            };
+            let at = start + Duration::from_secs(id * 60);
+            replay.step(Timed { at, what: publish("8") });
+            replay.step(Timed { at: at + Duration::from_secs(30), what: publish(value) });
+            assert!(replay.watch().alerts().len() <= LIMIT, "{id}");
+        }
+        let forgotten = replay.records.iter().filter(|record| record.why == Why::Forgotten).count();
+        assert!(forgotten >= 3_000 - LIMIT, "{forgotten}");
+        // Each was told all the same.
+        let told: BTreeSet<&str> = replay
+            .sent
+            .iter()
+            .filter(|sent| !sent.text.contains('✅'))
+            .map(|sent| sent.text.as_str())
+            .collect();
+        assert!(told.len() >= 3_000, "{}", told.len());
+    }
+}
