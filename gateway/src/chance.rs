@@ -50,6 +50,13 @@ impl Dice {
     }
 }
 
+/// Bytes that nobody can guess, for keys; `None` when the machine has none. Not for anything that a test repeats.
+#[must_use]
+pub fn unguessable<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).ok().map(|()| bytes)
+}
+
 /// Doubling from `first` to `limit`; `attempt` counts from 1.
 #[must_use]
 pub fn backoff(first: Duration, limit: Duration, attempt: u32) -> Duration {

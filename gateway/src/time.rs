@@ -139,6 +139,12 @@ impl Timestamp {
         self.zoned(&TimeZone::UTC).strftime("%Y-%m").to_string()
     }
 
+    /// RFC 3339, with any offset.
+    #[must_use]
+    pub fn exact(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))
+    }
+
     /// RFC 3339 in UTC, for JSON.
     #[must_use]
     pub fn rfc3339(self) -> String {

@@ -42,6 +42,8 @@ mod setup;
 mod simulator;
 /// What systemd hears, and what the unit allows.
 mod systemd;
+/// The page and the API: attacks, tokens, events, speed.
+mod web;
 /// The webhook's door.
 mod webhook;
 /// Templates outside the 24 h window, digests, STOP.

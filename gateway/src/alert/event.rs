@@ -25,6 +25,7 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     Mqtt,
+    Http,
     Cli,
 }
 
@@ -45,6 +46,7 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Http => "http",
             Self::Cli => "cli",
         }
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::desk::Handed;
 use super::hearing;
 use super::shared::Shared;
-use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
 use crate::ids::CommandId;
@@ -22,19 +22,27 @@ const NOTES: u32 = 200;
 /// A notice that was missed is made up for after this time, and a clock that was set is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+/// Whom to tell that an event is on disk.
+enum Waiting {
+    Broker(AckToken),
+    Poster(oneshot::Sender<()>),
+}
+
 pub async fn run(
     shared: Arc<Shared>,
     judge: Judge,
     link: Link,
     mut notices: mpsc::Receiver<Notice>,
+    mut handed: mpsc::Receiver<Handed>,
     to_dispatch: mpsc::Sender<dispatch::Input>,
 ) {
     let watch = judge.watch();
-    let mut intake: Intake<AckToken> = Intake::new(judge, watch);
+    let mut intake: Intake<Waiting> = Intake::new(judge, watch);
     let Some(kept) = shared.durably(Store::kept).await else { return };
     intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
     loop {
+        let mut events = Vec::new();
         let now = SystemClock.now();
         let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
         let woken = tokio::select! {
@@ -43,6 +51,10 @@ pub async fn run(
                 0 => return,
                 _ => false,
             },
+            Some((event, poster)) = handed.recv() => {
+                events.push((event, Some(Waiting::Poster(poster)), None));
+                false
+            }
             () = shared.alerts.notified() => true,
             () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
         };
@@ -57,15 +69,18 @@ pub async fn run(
                     return;
                 }
             }
-            let Some(events) = arrived(&shared, turn, &to_dispatch).await else { return };
+            arrived(&shared, turn, &mut events, &to_dispatch).await;
             if events.is_empty() {
                 continue;
             }
-            Input::Arrived(events)
+            if hearing::take(&shared, &events).await.is_none() {
+                return; // the disk failed: nothing more is acknowledged
+            }
+            Input::Arrived(events.into_iter().map(|(event, waiting, _)| (event, waiting)).collect())
         };
         for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
-                return; // the disk failed: nothing more is acknowledged
+                return;
             }
         }
     }
@@ -79,32 +94,31 @@ fn is_new_session(notice: &Notice) -> bool {
 /// it is written down before.
 fn turn(batch: &mut Vec<Notice>) -> Vec<Notice> {
     let until = batch.iter().skip(1).position(is_new_session).map_or(batch.len(), |at| at + 1);
-    batch.drain(..until).collect()
+    batch.drain(..until.min(batch.len())).collect()
 }
 
-/// `None`: the disk failed.
 async fn arrived(
     shared: &Shared,
     turn: Vec<Notice>,
+    events: &mut Vec<hearing::Message<Waiting>>,
     to_dispatch: &mpsc::Sender<dispatch::Input>,
-) -> Option<Vec<(Event, Option<AckToken>)>> {
-    let mut messages = Vec::new();
+) {
     for notice in turn {
         match notice {
-            Notice::Message { event, ack, reply_to } => messages.push((event, ack, reply_to)),
+            Notice::Message { event, ack, reply_to } => {
+                events.push((event, ack.map(Waiting::Broker), reply_to))
+            }
             about @ (Notice::Connected { .. }
             | Notice::Disconnected { .. }
             | Notice::Published { .. }
             | Notice::Refused { .. }) => tell(shared, about, to_dispatch).await,
         }
     }
-    shared.metrics.events.inc_by(messages.len() as u64);
-    hearing::take(shared, &messages).await?;
-    Some(messages.into_iter().map(|(event, ack, _)| (event, ack)).collect())
+    shared.metrics.events.inc_by(events.len() as u64);
 }
 
 /// What receipts, taps and operators wrote down; without any it is just later.
-async fn noted(shared: &Shared) -> Option<Input<AckToken>> {
+async fn noted(shared: &Shared) -> Option<Input<Waiting>> {
     let notes = shared.durably(|store| store.notes(NOTES)).await?;
     if notes.len() == NOTES as usize {
         shared.alerts.notify_one(); // there may be more
@@ -114,16 +128,16 @@ async fn noted(shared: &Shared) -> Option<Input<AckToken>> {
 
 async fn perform(
     shared: &Shared,
-    intake: &mut Intake<AckToken>,
+    intake: &mut Intake<Waiting>,
     link: &Link,
-    effect: Effect<AckToken>,
+    effect: Effect<Waiting>,
 ) -> Option<()> {
     match effect {
         Effect::Commit(batch, decisions) => {
             commit(shared, decisions).await?;
             for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
-                    link.ack(token);
+                    acknowledge(link, token);
                 }
             }
         }
@@ -131,9 +145,16 @@ async fn perform(
             let accepted = shared.durably(move |store| store.watched(&effects, &taken)).await?;
             wake(shared, &accepted);
         }
-        Effect::Acknowledge(token) => link.ack(token),
+        Effect::Acknowledge(token) => acknowledge(link, token),
     }
     Some(())
+}
+
+fn acknowledge(link: &Link, waiting: Waiting) {
+    match waiting {
+        Waiting::Broker(token) => link.ack(token),
+        Waiting::Poster(poster) => drop(poster.send(())), // whoever posted it may have gone; the event is ours all the same
+    }
 }
 
 async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {

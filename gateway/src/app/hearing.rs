@@ -10,14 +10,14 @@ use crate::alert::event::Event;
 use crate::command::question::ReplyTo;
 use crate::config::Config;
 use crate::ids::CommandId;
-use crate::mqtt::AckToken;
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 
-pub type Message = (Event, Option<AckToken>, Option<ReplyTo>);
+/// An event, whom to tell that it is on disk, and where its sender wants an answer.
+pub type Message<T> = (Event, Option<T>, Option<ReplyTo>);
 
 /// Written down before any of it is acknowledged; `None`: the disk failed.
-pub async fn take(shared: &Shared, messages: &[Message]) -> Option<()> {
+pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
     let concerns = |event: &Event| shared.heard.iter().any(|known| known.matches(&event.topic).is_some());
     let ours = messages.iter().filter(|(event, ..)| concerns(event));
     let ours: Vec<_> = ours.map(|(event, _, reply_to)| (event.clone(), reply_to.clone())).collect();

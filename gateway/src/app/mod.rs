@@ -5,16 +5,22 @@
 mod catalogue;
 /// Commands to the broker.
 mod commands;
+/// What pages and API ask.
+mod desk;
 /// What the HTTP doors ask.
 mod doors;
 /// The end of what people asked for.
 mod endings;
 /// Broker notices: events to the intake, answers to the dispatch.
 mod events;
+/// Configuration and store, as pages show them.
+mod facts;
 /// Answers of devices and questions of machines.
 mod hearing;
 /// Webhook bodies, read after they were stored.
 mod inbox;
+/// Passwords, sessions, tokens.
+mod keys;
 /// Files on their way out.
 mod media;
 /// Numbers for `/metrics`.
@@ -29,6 +35,8 @@ mod replies;
 mod sending;
 /// What all tasks share, and the one way to write.
 mod shared;
+/// What an event would lead to.
+mod trial;
 /// What systemd hears.
 mod watchdog;
 
@@ -49,7 +57,7 @@ use crate::alert::intake::Judge;
 use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
-use crate::http::{Poster, health_routes, serve, webhook_routes};
+use crate::http::{Front, Poster, View, code, front_routes, health_routes, serve, webhook_routes};
 use crate::mqtt;
 use crate::store::Store;
 use crate::time::SystemClock;
@@ -62,6 +70,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 const NOTICES: usize = 16;
 /// Commands and broker answers between the two tasks that speak of them.
 const DISPATCH_QUEUE: usize = 64;
+
+/// Events that came by HTTP and wait for the intake; each holds a connection, and there are 64.
+const HANDED: usize = 16;
 
 /// The sockets, opened before anything else so that a port that is taken is told at once.
 #[derive(Debug)]
@@ -102,17 +113,13 @@ pub async fn run(
     filters.extend(endings::filters(&config));
     let settings = mqtt::Settings::from_config(&config.mqtt, filters).map_err(Fatal::Start)?;
     let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
-    let judge = Judge::new(
-        config.rules.clone(),
-        config.people.clone(),
-        config.site.name.clone(),
-        config.site.time_zone.clone(),
-    )
-    .map_err(|error| Fatal::Start(error.into()))?;
+    let judge = judge(&config)?;
 
+    let (to_intake, handed) = mpsc::channel(HANDED);
     let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
-    let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), notices, to_dispatch));
+    let intake =
+        tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), notices, handed, to_dispatch));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
     let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
@@ -126,12 +133,14 @@ pub async fn run(
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
     let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
+    let front = front(&shared, to_intake, stopped.clone()).await?;
+    let local = health.merge(front_routes(front));
     let servers = match listeners.webhook {
         Some(own) => vec![
             tokio::spawn(serve(own, webhook, stopped.clone())),
-            tokio::spawn(serve(listeners.local, health, stopped)),
+            tokio::spawn(serve(listeners.local, local, stopped)),
         ],
-        None => vec![tokio::spawn(serve(listeners.local, webhook.merge(health), stopped))],
+        None => vec![tokio::spawn(serve(listeners.local, webhook.merge(local), stopped))],
     };
 
     let mut failing = shared.store.clone();
@@ -159,4 +168,34 @@ pub async fn run(
 
 fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
     store.start().context("the store's thread cannot be started").map_err(Fatal::Start)
+}
+
+fn judge(config: &Config) -> Result<Judge, Fatal> {
+    let (rules, people) = (config.rules.clone(), config.people.clone());
+    let (site, zone) = (config.site.name.clone(), config.site.time_zone.clone());
+    Judge::new(rules, people, site, zone).map_err(|error| Fatal::Start(error.into()))
+}
+
+/// The page and the API. While there is no password, the code that the first visit needs is in the log.
+async fn front(
+    shared: &Arc<Shared>,
+    to_intake: mpsc::Sender<desk::Handed>,
+    stop: watch::Receiver<bool>,
+) -> Result<Arc<Front>, Fatal> {
+    let config = &shared.config;
+    let counter = desk::Counter::new(Arc::clone(shared), judge(config)?, to_intake);
+    let known = shared.store.run(Store::password).await;
+    let known = known.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.is_some();
+    let code = if known { None } else { code() };
+    if let Some(code) = &code {
+        tracing::info!(
+            code,
+            "open http://{}/ and give this code to choose the page's password",
+            config.http.listen
+        );
+    }
+    let view = View::new(&config.site.name, &config.site.time_zone);
+    let view = view.map_err(|error| Fatal::Start(error.into()))?;
+    let (desk, keys) = (Arc::new(counter.clone()), Arc::new(counter));
+    Ok(Arc::new(Front::new(desk, keys, view, config.http.names.clone(), code, stop)))
 }

@@ -65,8 +65,10 @@ pub struct Site {
 
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// Health, metrics and, without `webhook_listen`, the webhook.
+    /// The page, the API, health, metrics and, without `webhook_listen`, the webhook.
     pub listen: SocketAddr,
+    /// Host names under which the page may be asked for, besides addresses and localhost; in small letters.
+    pub names: Vec<String>,
     /// The webhook's own door.
     pub webhook_listen: Option<SocketAddr>,
 }

@@ -137,21 +137,17 @@ fn read_words(section: Section) -> Words {
 }
 
 fn default_http() -> Http {
-    Http { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), webhook_listen: None }
+    Http { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), names: Vec::new(), webhook_listen: None }
 }
 
 fn read_http(section: Section) -> Option<Http> {
     let address = |text: &str| text.parse::<SocketAddr>().map_err(|_| "write it as 127.0.0.1:8080");
-    let loopback = |text: &str| {
-        address(text).and_then(|address| match address.ip().is_loopback() {
-            true => Ok(address),
-            false => Err("only 127.0.0.1 or [::1]: nothing here asks for a password yet; Meta's door to the outside is webhook_listen"),
-        })
-    };
-    let listen = section.parsed("listen", loopback);
+    let listen = section.parsed("listen", address);
+    let names =
+        section.texts("names").unwrap_or_default().into_iter().map(|name| name.value.to_ascii_lowercase());
     let webhook_listen = section.parsed("webhook_listen", address);
     section.finish();
-    Some(Http { listen: listen.unwrap_or(default_http().listen), webhook_listen })
+    Some(Http { listen: listen.unwrap_or(default_http().listen), names: names.collect(), webhook_listen })
 }
 
 fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &Wishes) -> Option<Mqtt> {

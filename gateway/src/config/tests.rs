@@ -53,7 +53,7 @@ fn a_good_file_has_no_problems() {
 fn the_shipped_file_is_good_and_names_every_key() {
     let text = include_str!("../../../config/bellwire.toml");
     assert_eq!(problems(text), Vec::<String>::new());
-    let keys = "name time_zone state_directory listen webhook_listen url version client_id username password_file \
+    let keys = "name time_zone state_directory listen names webhook_listen url version client_id username password_file \
         ca_file client_certificate_file client_key_file max_packet_bytes phone_number_id business_account_id \
         access_token_file app_secret_file verify_token_file api_url api_version id phone roles members topic \
         when message notify connection severity payload on_unknown expires on_retained title retain \
@@ -106,7 +106,7 @@ fn each_mistake_says_what_to_do() {
     check("[mqtt]", "[mqqt]", "the section [mqtt] is missing");
     check("name = \"main\"", "name = \"main\"\napi_url = \"http://example.com\"", "must begin with https://");
     check("[site]", "[site", "b.toml:2:");
-    check("[mqtt]", "[http]\nlisten = \"0.0.0.0:80\"\n[mqtt]", "only 127.0.0.1");
+    check("[mqtt]", "[http]\nlisten = \"localhost\"\n[mqtt]", "write it as 127.0.0.1:8080");
 }
 
 #[test]

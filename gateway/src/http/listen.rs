@@ -1,10 +1,11 @@
 //! The accept loop over hyper: `axum::serve` never times out a connection that sends half a header (RELIABILITY E16).
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -19,6 +20,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Without a free descriptor `accept` fails at once: wait instead of spinning (RELIABILITY F14).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// Serves until `stop` says so, then lets answers under way finish.
 pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -32,11 +37,11 @@ pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Recei
         };
         while open.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 drop(stream.set_nodelay(true)); // an answer of 20 bytes must not wait for more
                 let (routes, stop) = (routes.clone(), stop.clone());
                 open.spawn(async move {
-                    converse(stream, routes, stop).await;
+                    converse(stream, Peer(peer.ip()), routes, stop).await;
                     drop(permit);
                 });
             }
@@ -52,12 +57,20 @@ pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Recei
     }
 }
 
-async fn converse(stream: tokio::net::TcpStream, routes: Router, mut stop: watch::Receiver<bool>) {
+async fn converse(
+    stream: tokio::net::TcpStream,
+    peer: Peer,
+    routes: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
         .max_buf_size(64 * 1024) // a header larger than this is refused
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes_as_service(routes)));
+        .serve_connection(
+            TokioIo::new(stream),
+            TowerToHyperService::new(routes_as_service(routes.layer(Extension(peer)))),
+        );
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -1,16 +1,63 @@
-//! The only server, and the one request to other programs. It knows no store and no Cloud API: what a request means is asked through [`Webhook`] and
-//! [`Health`], which the composition root provides.
+//! The only server, and the one request to other programs. It knows no store and no Cloud API: what a request means is asked
+//! through [`Webhook`], [`Health`], [`Desk`] and [`Keys`], which the composition root provides.
 
+/// The API for programs.
+mod api;
+/// What pages and API ask for.
+mod desk;
+/// The first visit, logging in and out.
+mod entry;
+/// What the routes share.
+mod front;
+/// Who may come in.
+mod guard;
 /// `/healthz`, `/readyz`, `/metrics`, `/version`.
 mod health;
+/// Line drawings of the pages.
+mod icons;
 /// The accept loop: permits, deadlines, drain.
 mod listen;
+/// Pages are told of changes.
+mod live;
+/// The pages for people.
+mod pages;
+/// Passwords and secrets that are shown once.
+mod password;
 /// The one request that goes out: an escalation's last resort.
 mod post;
+/// RFC 9457.
+mod problem;
+/// How often a password may be tried.
+mod throttle;
+/// Templates, languages, files.
+mod view;
 /// `/webhook/whatsapp`: Meta's door.
 mod webhook;
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+
+pub use desk::{Answer, Deed, Desk, Filter, Keys, Question, Scope, Trouble, Who};
+pub use entry::SESSION;
+pub use front::Front;
 pub use health::{Health, health_routes};
 pub use listen::serve;
+pub use password::code;
 pub use post::Poster;
+pub use view::View;
 pub use webhook::{Handshake, Webhook, webhook_routes};
+
+/// A form or an event: the payload of an event is read up to 64 KiB, and JSON may write each byte as six.
+const BODY_MAX_BYTES: usize = 512 * 1024;
+
+/// The pages and the API behind their guard.
+pub fn front_routes(front: Arc<Front>) -> Router {
+    pages::page_routes()
+        .merge(entry::entry_routes())
+        .merge(api::api_routes())
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&front), guard::guard))
+        .with_state(front)
+}

@@ -19,6 +19,10 @@ mod commands;
 mod due;
 /// Webhook bodies, and the replies in them.
 mod inbox;
+/// Passwords, sessions, tokens and the audit of the page and the API.
+mod keys;
+/// Lists for the page and the API: newest first, a page at a time.
+mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
 /// Files that came with events.
@@ -41,10 +45,14 @@ mod requests;
 mod reserve;
 /// Old rows go, a few at a time.
 mod retention;
+/// Rows as JSON.
+mod rows;
 /// How people behave: limits, lock-outs, strangers.
 mod standing;
 /// Who takes care of an alert, and what goes on.
 mod status;
+/// One alert's or message's whole story, and the summaries of the first page.
+mod summary;
 /// The thread that owns the connection and commits in groups.
 mod thread;
 /// The 24 h window, and the catalogue of templates for outside it.
@@ -56,6 +64,8 @@ pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
 pub use audit::{AuditRow, Entry, Flaw};
 pub use commands::{CommandStory, Origin};
+pub use keys::{Change, Posted};
+pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;

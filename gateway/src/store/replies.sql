@@ -1,4 +1,4 @@
--- Version 2: replies that act.
+-- Version 3: replies that act.
 
 -- A command may come from words, without an alert, or from the clock, without a message; and a device may answer it.
 CREATE TABLE command_2 (
@@ -32,7 +32,7 @@ CREATE INDEX command_queued ON command (id) WHERE state = 'queued';
 CREATE INDEX command_awaited ON command (answer_by) WHERE state = 'published' AND answer IS NOT NULL;
 CREATE INDEX command_answers ON command (state) WHERE state IN ('published', 'queued') AND answer IS NOT NULL;
 
-CREATE INDEX reply_contact ON reply (contact, at);
+CREATE INDEX command_alert ON command (alert);
 
 -- What waits for a Yes.
 CREATE TABLE request (

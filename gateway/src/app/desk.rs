@@ -1,0 +1,333 @@
+//! What the pages and the API ask for, answered from the store and the configuration.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+
+use super::keys::entry;
+use super::shared::Shared;
+use super::{facts, trial};
+use crate::alert::event::{Event, Identity, Source};
+use crate::alert::intake::Judge;
+use crate::alert::state::State;
+use crate::http::{Answer, Deed, Desk, Filter, Question, Trouble, Who};
+use crate::ids::MessageId;
+use crate::store::{ActError, Cursor, Direction, Gone, Listing, Posted, Store};
+use crate::time::{Clock, SystemClock, Timestamp};
+
+/// Rows of a list when nobody says how many, and the most.
+const LIMIT: u32 = 50;
+const LIMIT_MAX: u32 = 500;
+/// MQTT's own limit of a topic.
+const TOPIC_MAX_BYTES: usize = 65_535;
+/// What the intake reads of a payload.
+const PAYLOAD_MAX_BYTES: usize = 64 * 1024;
+
+/// An event that came by HTTP, on its way to the intake; answered when it is on disk.
+pub type Handed = (Event, oneshot::Sender<()>);
+
+#[derive(Clone)]
+pub struct Counter(Arc<Inner>);
+
+pub(super) struct Inner {
+    shared: Arc<Shared>,
+    judge: Judge,
+    events: mpsc::Sender<Handed>,
+}
+
+impl Counter {
+    pub fn new(shared: Arc<Shared>, judge: Judge, events: mpsc::Sender<Handed>) -> Self {
+        Self(Arc::new(Inner { shared, judge, events }))
+    }
+
+    pub(super) fn answer<T, F: Future<Output = Result<T, Trouble>> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Inner>) -> F,
+    ) -> Answer<T> {
+        Box::pin(work(Arc::clone(&self.0)))
+    }
+}
+
+impl Inner {
+    pub(super) async fn store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        self.shared.store.run(work).await.map_err(|gone| {
+            tracing::error!(error = %gone, "a question of the page could not be answered");
+            Trouble::Unavailable(match gone {
+                Gone::Refused(_) => "The database refused it; the log says why.".to_owned(),
+                Gone::DiskFull | Gone::Busy | Gone::Failed(_) => gone.to_string(),
+            })
+        })
+    }
+
+    async fn found(
+        &self,
+        what: String,
+        work: impl FnOnce(&Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
+    ) -> Result<Value, Trouble> {
+        self.store(work)
+            .await?
+            .ok_or(Trouble::NotFound(format!("There is no {what}; it may be older than 90 days.")))
+    }
+
+    async fn look(&self, question: Question) -> Result<Value, Trouble> {
+        let now = SystemClock.now();
+        match question {
+            Question::Overview => {
+                facts::overview(&self.shared, self.store(move |store| store.overview(now)).await?, {
+                    let month = now.month();
+                    self.store(Store::usage).await?.into_iter().filter(move |row| row.month == month)
+                })
+            }
+            Question::Messages(filter) => {
+                let listing = listing(&filter)?;
+                self.store(move |store| store.list_messages(&listing)).await
+            }
+            Question::Message(id) => {
+                self.found(format!("message {id}"), move |store| store.whole_message(id)).await
+            }
+            Question::Alerts(filter) => {
+                let listing = listing(&filter)?;
+                self.store(move |store| store.list_alerts(&listing)).await
+            }
+            Question::Alert(id) => {
+                self.found(format!("alert {id}"), move |store| store.whole_alert(id)).await
+            }
+            Question::Commands(filter) => {
+                let listing = listing(&Filter { state: None, ..filter.clone() })?;
+                let listing = Listing { state: filter.state, ..listing };
+                self.store(move |store| store.list_commands(&listing)).await
+            }
+            Question::Audit(filter) => {
+                let listing = listing(&filter)?;
+                let before = listing.before.map(|cursor| cursor.id);
+                let rows = self.store(move |store| store.changes(before, listing.limit)).await?;
+                let full = rows.len() == listing.limit as usize;
+                let next = rows.last().filter(|_| full).map(|row| row["id"].to_string());
+                Ok(json!({ "items": rows, "next": next }))
+            }
+            Question::Try { topic, payload, content_type } => {
+                check_event(&topic, &payload)?;
+                let event = event(Source::Cli, topic, payload, content_type, Identity::None);
+                Ok(trial::tried(&self.shared.config, &self.judge, event))
+            }
+            Question::Usage => Ok(facts::usage(self.store(Store::usage).await?)),
+            Question::Tokens => Ok(self.store(Store::tokens).await?.into()),
+            Question::Contacts => {
+                self.both(String::new(), move |shared, store| facts::contacts(shared, store, now).map(Some))
+                    .await
+            }
+            Question::Contact(id) => {
+                self.both(format!("contact {id}"), move |shared, store| {
+                    facts::contact(shared, store, &id, now)
+                })
+                .await
+            }
+            Question::Rules => {
+                self.both(String::new(), |shared, store| facts::rules(shared, store).map(Some)).await
+            }
+            Question::Connections => {
+                self.both(String::new(), |shared, store| facts::connections(shared, store).map(Some)).await
+            }
+            Question::Connection(name) => {
+                self.both(format!("connection {name}"), move |shared, store| {
+                    facts::connection(shared, store, &name)
+                })
+                .await
+            }
+            Question::Setup => {
+                self.both(String::new(), |shared, store| facts::setup(shared, store).map(Some)).await
+            }
+        }
+    }
+
+    /// What is partly in the configuration and partly in the store; `what` is missing when there is none.
+    async fn both(
+        &self,
+        what: String,
+        read: impl FnOnce(&Shared, &Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
+    ) -> Result<Value, Trouble> {
+        let shared = Arc::clone(&self.shared);
+        self.found(what, move |store| read(&shared, store)).await
+    }
+
+    async fn do_it(&self, deed: Deed, who: Who) -> Result<Value, Trouble> {
+        match deed {
+            Deed::Retry(id) => self.decide(id, who, "retry", Store::retry).await,
+            Deed::Hold(id) => self.decide(id, who, "hold", Store::hold).await,
+            Deed::Cancel(id) => self.decide(id, who, "cancel", Store::cancel).await,
+            Deed::RevokeToken(id) => {
+                let entry = entry(&who, "revoke token", id, "done");
+                let revoked = self.store(move |store| {
+                    let revoked = store.revoke_token(id, SystemClock.now())?;
+                    store.record_change(&entry, SystemClock.now()).map(|()| revoked)
+                });
+                match revoked.await? {
+                    true => Ok(json!({ "id": id })),
+                    false => Err(Trouble::NotFound("There is no such token any more.".into())),
+                }
+            }
+            Deed::Event { topic, payload, content_type, key } => {
+                self.take(topic, payload, content_type, key).await
+            }
+        }
+    }
+
+    async fn decide(
+        &self,
+        id: i64,
+        who: Who,
+        deed: &'static str,
+        change: fn(&Store, MessageId, Timestamp) -> Result<(), ActError>,
+    ) -> Result<Value, Trouble> {
+        let decided = self.store(move |store| {
+            let now = SystemClock.now();
+            let outcome = match change(store, MessageId(id), now) {
+                Err(ActError::Sql(error)) => return Err(error),
+                Err(refusal @ ActError::NoSuchMessage(_)) => Err(Trouble::NotFound(refusal.to_string())),
+                Err(refusal @ (ActError::NotPossible(..) | ActError::PartOfDigest(..))) => {
+                    Err(Trouble::NotPossible(refusal.to_string()))
+                }
+                Ok(()) => Ok(()),
+            };
+            let words = outcome.as_ref().map_or_else(Trouble::to_string, |()| "done".to_owned());
+            store.record_change(&entry(&who, deed, format!("message {id}"), &words), now)?;
+            Ok(outcome)
+        });
+        decided.await??;
+        self.shared.outbox.notify_one();
+        self.look(Question::Message(id)).await
+    }
+
+    /// The same way in as an event of the broker; a key that came before is ours already.
+    async fn take(
+        &self,
+        topic: String,
+        payload: String,
+        content_type: Option<String>,
+        key: String,
+    ) -> Result<Value, Trouble> {
+        check_event(&topic, &payload)?;
+        let sum: String =
+            Sha256::digest(format!("{topic}\0{payload}")).iter().map(|byte| format!("{byte:02x}")).collect();
+        let (asked, digest) = (key.clone(), sum.clone());
+        match self.store(move |store| store.posted(&asked, &digest)).await? {
+            Posted::New => {}
+            Posted::Before => return Ok(json!({ "accepted": true, "repeated": true })),
+            Posted::Different => {
+                let how =
+                    "This Idempotency-Key came before with another event; take a new one for a new event.";
+                return Err(Trouble::Malformed(how.into()));
+            }
+        }
+        let event = event(Source::Http, topic, payload, content_type, Identity::Named(key.clone()));
+        let (waiting, kept) = oneshot::channel();
+        let gone = || {
+            Trouble::Unavailable(
+                "The gateway is stopping or its disk has failed; send it again later.".into(),
+            )
+        };
+        self.events.send((event, waiting)).await.map_err(|_| gone())?;
+        kept.await.map_err(|_| gone())?;
+        // A crash before this line is harmless: repeated, the event is recognised by its name, or means nothing again.
+        self.store(move |store| store.keep_posted(&key, &sum, SystemClock.now())).await?;
+        Ok(json!({ "accepted": true, "repeated": false }))
+    }
+}
+
+impl Desk for Counter {
+    fn ask(&self, question: Question) -> Answer<Value> {
+        self.answer(|inner| async move { inner.look(question).await })
+    }
+
+    fn act(&self, deed: Deed, who: Who) -> Answer<Value> {
+        self.answer(|inner| async move { inner.do_it(deed, who).await })
+    }
+
+    fn revision(&self) -> Answer<i64> {
+        self.answer(|inner| async move {
+            let obstacles = inner.shared.obstacles().len();
+            let written = inner.store(|store| Ok(store.writes()? + store.data_version()?)).await?;
+            Ok(written + i64::try_from(obstacles).unwrap_or_default())
+        })
+    }
+}
+
+fn event(
+    source: Source,
+    topic: String,
+    payload: String,
+    content_type: Option<String>,
+    identity: Identity,
+) -> Event {
+    let received_at = SystemClock.now();
+    let payload = payload.into_bytes().into();
+    Event { source, topic, payload, content_type, identity, retained: false, expires_in_s: None, received_at }
+}
+
+fn check_event(topic: &str, payload: &str) -> Result<(), Trouble> {
+    let wrong = match () {
+        () if topic.is_empty() => "The event has no topic; give the one that a device would publish to.",
+        () if topic.len() > TOPIC_MAX_BYTES => "The topic is longer than MQTT allows.",
+        () if topic.contains(['+', '#', '\0']) => {
+            "A topic of an event has no wildcards; write one that a device would publish to."
+        }
+        () if payload.len() > PAYLOAD_MAX_BYTES => "The payload is longer than 64 KiB.",
+        () => return Ok(()),
+    };
+    Err(Trouble::Malformed(wrong.into()))
+}
+
+fn listing(filter: &Filter) -> Result<Listing, Trouble> {
+    let wrong = |words: &str| Trouble::Malformed(words.to_owned());
+    let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+    let time = |text: &Option<String>| match filled(text) {
+        Some(text) => match Timestamp::exact(&text) {
+            Some(time) => Ok(Some(time.0)),
+            None => Err(wrong("A time is written as 2026-11-21T14:03:00Z.")),
+        },
+        None => Ok(None),
+    };
+    let state = filled(&filter.state);
+    if state
+        .as_deref()
+        .is_some_and(|word| State::parse(word).is_none() && !matches!(word, "waiting" | "ended"))
+    {
+        return Err(wrong(
+            "There is no such state; take waiting, ended, or one of `bellwire outbox list --help`.",
+        ));
+    }
+    let direction = match filled(&filter.direction).as_deref() {
+        None => None,
+        Some("in") => Some(Direction::In),
+        Some("out") => Some(Direction::Out),
+        Some(_) => return Err(wrong("The direction is in or out.")),
+    };
+    let before = match filled(&filter.cursor) {
+        Some(text) => Some(
+            Cursor::parse(&text)
+                .ok_or_else(|| wrong("The cursor is not one that an answer gave as `next`."))?,
+        ),
+        None => None,
+    };
+    let limit = filter.limit.unwrap_or(LIMIT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(wrong("The limit is from 1 to 500."));
+    }
+    Ok(Listing {
+        contact: filled(&filter.contact),
+        state,
+        direction,
+        rule: filled(&filter.rule),
+        alert: None,
+        since: time(&filter.since)?,
+        until: time(&filter.until)?,
+        text: filled(&filter.text),
+        before,
+        limit,
+    })
+}

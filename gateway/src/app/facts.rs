@@ -1,0 +1,160 @@
+//! Configuration and store put together, as the pages show them.
+
+use rusqlite::Result;
+use serde_json::{Value, json};
+
+use super::shared::Shared;
+use crate::config::{Connection, secret};
+use crate::contact::Contact;
+use crate::http::Trouble;
+use crate::store::{Store, UsageRow};
+use crate::time::{Timestamp, duration_for_people};
+
+pub fn overview(
+    shared: &Shared,
+    mut found: Value,
+    usage: impl Iterator<Item = UsageRow>,
+) -> std::result::Result<Value, Trouble> {
+    found["obstacles"] = shared.obstacles().into();
+    found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
+    found["connections"] =
+        shared.config.connections.iter().map(|connection| connection.name.0.clone()).collect();
+    found["rules"] = shared.config.rules.len().into();
+    found["contacts"] = shared.config.people.contacts.len().into();
+    found["usage"] = usage_rows(usage);
+    Ok(found)
+}
+
+/// Everybody in the configuration, those who wrote last first.
+pub fn contacts(shared: &Shared, store: &Store, now: Timestamp) -> Result<Value> {
+    let mut all = Vec::new();
+    for person in shared.config.people.contacts.values() {
+        all.push(one_contact(shared, store, person, now)?);
+    }
+    all.sort_by_key(|contact| std::cmp::Reverse(contact["last"]["at"].as_i64()));
+    Ok(json!({ "items": all }))
+}
+
+pub fn contact(shared: &Shared, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
+    let found = shared.config.people.contacts.values().find(|contact| contact.id.0 == id);
+    found.map(|person| one_contact(shared, store, person, now)).transpose()
+}
+
+fn one_contact(shared: &Shared, store: &Store, person: &Contact, now: Timestamp) -> Result<Value> {
+    let mut facts = store.contact_facts(&person.id.0, now)?;
+    let teams = shared.config.people.teams.iter().filter(|(_, members)| members.contains(&person.id));
+    facts["id"] = person.id.0.clone().into();
+    facts["name"] = person.name.clone().into();
+    facts["address"] = person.to.address().into();
+    facts["roles"] = person.roles.iter().cloned().collect();
+    facts["teams"] = teams.map(|(name, _)| name.clone()).collect();
+    facts["may_stop"] = person.may_stop.into();
+    Ok(facts)
+}
+
+pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
+    let mut all = Vec::new();
+    for rule in &shared.config.rules {
+        let mut facts = store.rule_hits(&rule.name.0)?;
+        facts["name"] = rule.name.0.clone().into();
+        facts["topic"] = rule.topic.as_str().into();
+        facts["when"] = rule.when.clone().into();
+        facts["message"] = rule.message.clone().into();
+        facts["severity"] = rule.severity.rank().into();
+        facts["notify"] = rule.notify.clone().into();
+        facts["connection"] = rule.connection.0.clone().into();
+        facts["expires"] = duration_for_people(rule.expires).into();
+        facts["templates"] = rule.templates.iter().map(|template| template.name.clone()).collect();
+        facts["actions"] = rule
+            .actions
+            .iter()
+            .map(|action| json!({ "title": action.title, "payload": action.payload, "roles": action.terms.roles }))
+            .collect();
+        all.push(facts);
+    }
+    let strays = store.rule_hits("")?;
+    Ok(json!({ "items": all, "strays": strays["tallies"] }))
+}
+
+pub fn usage(rows: Vec<UsageRow>) -> Value {
+    json!({ "items": usage_rows(rows.into_iter()) })
+}
+
+fn usage_rows(rows: impl Iterator<Item = UsageRow>) -> Value {
+    rows.map(|row| {
+        json!({ "connection": row.connection, "month": row.month, "category": row.category, "kind": row.kind, "count": row.count })
+    })
+    .collect()
+}
+
+pub fn connections(shared: &Shared, store: &Store) -> Result<Value> {
+    let mut all = Vec::new();
+    for one in &shared.config.connections {
+        all.push(one_connection(store, one)?);
+    }
+    Ok(json!({ "items": all, "obstacles": shared.obstacles() }))
+}
+
+pub fn connection(shared: &Shared, store: &Store, name: &str) -> Result<Option<Value>> {
+    let found = shared.config.connections.iter().find(|connection| connection.name.0 == name);
+    found.map(|one| one_connection(store, one)).transpose()
+}
+
+fn one_connection(store: &Store, connection: &Connection) -> Result<Value> {
+    let mut facts = store.connection_facts(&connection.name.0)?;
+    let secrets = [
+        ("access_token", &connection.access_token_file),
+        ("app_secret", &connection.app_secret_file),
+        ("verify_token", &connection.verify_token_file),
+    ];
+    // Whether it is there and well kept; never what it is.
+    facts["secrets"] = secrets
+        .into_iter()
+        .map(|(name, file)| json!({ "name": name, "problem": secret(file).err().map(|error| error.to_string()) }))
+        .collect();
+    facts["name"] = connection.name.0.clone().into();
+    facts["phone_number_id"] = connection.phone_number_id.clone().into();
+    facts["business_account_id"] = connection.business_account_id.clone().into();
+    facts["api_url"] = connection.api_url.clone().into();
+    facts["api_version"] = connection.api_version.clone().into();
+    facts["messages_per_second"] = connection.messages_per_second.into();
+    Ok(facts)
+}
+
+/// What is still to do, in the order of doing it: `{items: [{name, state, detail}]}`; state is done, open or wrong.
+pub fn setup(shared: &Shared, store: &Store) -> Result<Value> {
+    let (webhook, connections) = (store.webhook_facts()?, connections(shared, store)?);
+    let broker = shared.obstacles();
+    let empty = Vec::new();
+    let all = connections["items"].as_array().unwrap_or(&empty);
+    let bad: Vec<String> = all
+        .iter()
+        .flat_map(|one| one["secrets"].as_array().unwrap_or(&empty))
+        .filter_map(|secret| secret["problem"].as_str().map(str::to_owned))
+        .collect();
+    let account = all.iter().all(|one| one["business_account_id"].is_string());
+    let read = all.iter().all(|one| one["catalogue_read_at"].is_i64());
+    let sent = all.iter().any(|one| one["last_attempt"]["http_status"] == 200);
+    let step = |name: &str, done: bool, wrong: Option<String>| {
+        let state = if done {
+            "done"
+        } else if wrong.is_some() {
+            "wrong"
+        } else {
+            "open"
+        };
+        json!({ "name": name, "state": state, "detail": wrong })
+    };
+    let to = |done: bool, words: &str| Some(words.to_owned()).filter(|_| !done);
+    Ok(json!({ "items": [
+        step("broker", broker.is_empty(), to(broker.is_empty(), &broker.join("; "))),
+        step("secrets", bad.is_empty(), to(bad.is_empty(), &bad.join("; "))),
+        step("account", account, None),
+        step("catalogue", account && read, None),
+        step("webhook", !webhook["webhook_at"].is_null(), None),
+        step("rules", !shared.config.rules.is_empty(), None),
+        step("sent", sent, None),
+        step("receipt", webhook["receipts"] == true, None),
+        step("reply", webhook["replies"] == true, None),
+    ], "webhook_at": webhook["webhook_at"] }))
+}

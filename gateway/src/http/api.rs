@@ -1,0 +1,222 @@
+//! The API: what the pages show, as JSON, for programs. `assets/openapi.json` describes it; `tests/it/web` compares.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::desk::{Deed, Filter, Question, Scope};
+use super::front::{Front, Visit};
+use super::problem::problem;
+use crate::time::Timestamp;
+
+const DESCRIPTION: &str = include_str!("assets/openapi.json");
+/// Of an idempotency key: a UUID has 36.
+const KEY_MAX_BYTES: usize = 200;
+
+pub fn api_routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route("/api/openapi.json", get(description))
+        .route("/api/overview", get(|front: Desk, visit: Visit| answer(front, visit, Question::Overview)))
+        .route("/api/messages", get(messages))
+        .route("/api/messages/{id}", get(message))
+        .route("/api/outbox/{id}/{deed}", post(decide))
+        .route("/api/alerts", get(alerts))
+        .route("/api/alerts/{id}", get(alert))
+        .route("/api/commands", get(commands))
+        .route("/api/audit", get(audit))
+        .route("/api/contacts", get(|front: Desk, visit: Visit| answer(front, visit, Question::Contacts)))
+        .route("/api/contacts/{id}", get(contact))
+        .route("/api/rules", get(|front: Desk, visit: Visit| answer(front, visit, Question::Rules)))
+        .route("/api/rules/try", post(attempt))
+        .route("/api/usage", get(|front: Desk, visit: Visit| answer(front, visit, Question::Usage)))
+        .route(
+            "/api/connections",
+            get(|front: Desk, visit: Visit| answer(front, visit, Question::Connections)),
+        )
+        .route("/api/connections/{name}", get(connection))
+        .route("/api/whatsapp/setup", get(|front: Desk, visit: Visit| answer(front, visit, Question::Setup)))
+        .route(
+            "/api/whatsapp/status",
+            get(|front: Desk, visit: Visit| answer(front, visit, Question::Connections)),
+        )
+        .route("/api/events", post(event))
+}
+
+type Desk = State<Arc<Front>>;
+type Filtered = Result<Query<Filter>, QueryRejection>;
+
+async fn description() -> Response {
+    ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json;version=3.1")], DESCRIPTION).into_response()
+}
+
+async fn answer(State(front): Desk, visit: Visit, question: Question) -> Response {
+    if let Err(refusal) = visit.caller.may(Scope::Read) {
+        return *refusal;
+    }
+    match front.desk.ask(question).await {
+        Ok(mut found) => {
+            times(&mut found);
+            Json(found).into_response()
+        }
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+async fn messages(front: Desk, visit: Visit, filter: Filtered) -> Response {
+    filtered(front, visit, filter, Question::Messages).await
+}
+
+async fn alerts(front: Desk, visit: Visit, filter: Filtered) -> Response {
+    filtered(front, visit, filter, Question::Alerts).await
+}
+
+async fn commands(front: Desk, visit: Visit, filter: Filtered) -> Response {
+    filtered(front, visit, filter, Question::Commands).await
+}
+
+async fn audit(front: Desk, visit: Visit, filter: Filtered) -> Response {
+    filtered(front, visit, filter, Question::Audit).await
+}
+
+async fn filtered(front: Desk, visit: Visit, filter: Filtered, ask: impl Fn(Filter) -> Question) -> Response {
+    match filter {
+        Ok(Query(filter)) => answer(front, visit, ask(filter)).await,
+        Err(wrong) => problem(StatusCode::UNPROCESSABLE_ENTITY, &wrong.body_text()),
+    }
+}
+
+async fn message(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    numbered(front, visit, &id, Question::Message).await
+}
+
+async fn alert(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    numbered(front, visit, &id, Question::Alert).await
+}
+
+async fn contact(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    answer(front, visit, Question::Contact(id)).await
+}
+
+async fn connection(front: Desk, visit: Visit, Path(name): Path<String>) -> Response {
+    answer(front, visit, Question::Connection(name)).await
+}
+
+async fn numbered(front: Desk, visit: Visit, id: &str, ask: impl Fn(i64) -> Question) -> Response {
+    match id.parse() {
+        Ok(id) => answer(front, visit, ask(id)).await,
+        Err(_) => problem(StatusCode::NOT_FOUND, "ids are whole numbers"),
+    }
+}
+
+async fn decide(State(front): Desk, visit: Visit, Path((id, deed)): Path<(String, String)>) -> Response {
+    if let Err(refusal) = visit.caller.may(Scope::Act) {
+        return *refusal;
+    }
+    let Ok(id) = id.parse() else { return problem(StatusCode::NOT_FOUND, "ids are whole numbers") };
+    let deed = match deed.as_str() {
+        "retry" => Deed::Retry(id),
+        "hold" => Deed::Hold(id),
+        "cancel" => Deed::Cancel(id),
+        _ => {
+            return problem(
+                StatusCode::NOT_FOUND,
+                "a message can be sent again, held or cancelled: retry, hold, cancel",
+            );
+        }
+    };
+    match front.desk.act(deed, visit.who()).await {
+        Ok(mut done) => {
+            times(&mut done);
+            Json(done).into_response()
+        }
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+/// As a publish on the topic would be; the payload is JSON, or a text as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Event {
+    topic: String,
+    #[serde(default)]
+    payload: Value,
+    content_type: Option<String>,
+}
+
+impl Event {
+    fn payload(&self) -> String {
+        match &self.payload {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            json @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                json.to_string()
+            }
+        }
+    }
+}
+
+async fn attempt(front: Desk, visit: Visit, event: Result<Json<Event>, JsonRejection>) -> Response {
+    match event {
+        Ok(Json(event)) => {
+            let (payload, content_type) = (event.payload(), event.content_type);
+            answer(front, visit, Question::Try { topic: event.topic, payload, content_type }).await
+        }
+        Err(wrong) => problem(wrong.status(), &wrong.body_text()),
+    }
+}
+
+/// 202 when it is on disk, like the acknowledgement of a publish.
+async fn event(
+    State(front): Desk,
+    visit: Visit,
+    headers: HeaderMap,
+    event: Result<Json<Event>, JsonRejection>,
+) -> Response {
+    if let Err(refusal) = visit.caller.may(Scope::Events) {
+        return *refusal;
+    }
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok())
+        .unwrap_or_default()
+        .trim_matches('"');
+    if key.is_empty() || key.len() > KEY_MAX_BYTES {
+        let how = "send an Idempotency-Key of up to 200 characters, a new one for each event and the same when you repeat it";
+        return problem(StatusCode::BAD_REQUEST, how);
+    }
+    let event = match event {
+        Ok(Json(event)) => event,
+        Err(wrong) => return problem(wrong.status(), &wrong.body_text()),
+    };
+    let (payload, content_type) = (event.payload(), event.content_type);
+    let deed = Deed::Event { topic: event.topic, payload, content_type, key: key.to_owned() };
+    match front.desk.act(deed, visit.who()).await {
+        Ok(answer) => (StatusCode::ACCEPTED, Json(answer)).into_response(),
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+/// Milliseconds, as the store has them, become RFC 3339: every field called `at` or `…_at`.
+fn times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field.as_i64() {
+                    Some(at) if name == "at" || name.ends_with("_at") => {
+                        *field = json!(Timestamp(at).rfc3339())
+                    }
+                    Some(_) | None => times(field),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(times),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

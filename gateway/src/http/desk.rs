@@ -1,0 +1,128 @@
+//! What the pages and the API ask for and have done; the composition root answers. Answers are JSON: the API hands them
+//! out, the pages fill their templates with them.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde_json::Value;
+
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send>>;
+
+/// Answers questions, and does what somebody who may asked for.
+pub trait Desk: Send + Sync {
+    fn ask(&self, question: Question) -> Answer<Value>;
+    /// Does it, and records in the audit that it was done, or why not.
+    fn act(&self, deed: Deed, who: Who) -> Answer<Value>;
+    /// A number that changes when something that a page shows may have changed.
+    fn revision(&self) -> Answer<i64>;
+}
+
+/// What opens the doors. Everything here is a hash of what was shown or typed.
+pub trait Keys: Send + Sync {
+    fn password(&self) -> Answer<Option<String>>;
+    fn set_password(&self, hash: String, who: Who) -> Answer<()>;
+    fn open_session(&self, hash: String, agent: String, who: Who) -> Answer<()>;
+    fn has_session(&self, hash: String) -> Answer<bool>;
+    fn close_session(&self, hash: String, who: Who) -> Answer<()>;
+    /// Name and scopes.
+    fn token(&self, hash: String) -> Answer<Option<(String, Vec<Scope>)>>;
+    fn add_token(&self, name: String, scopes: Vec<Scope>, hash: String, who: Who) -> Answer<i64>;
+    /// Somebody knew a wrong password.
+    fn refused(&self, who: Who);
+}
+
+#[derive(Debug, Clone)]
+pub enum Question {
+    Overview,
+    Messages(Filter),
+    Message(i64),
+    Alerts(Filter),
+    Alert(i64),
+    Commands(Filter),
+    Audit(Filter),
+    Contacts,
+    Contact(String),
+    Rules,
+    Try { topic: String, payload: String, content_type: Option<String> },
+    Usage,
+    Connections,
+    Connection(String),
+    Setup,
+    Tokens,
+}
+
+#[derive(Debug, Clone)]
+pub enum Deed {
+    Retry(i64),
+    Hold(i64),
+    Cancel(i64),
+    Event { topic: String, payload: String, content_type: Option<String>, key: String },
+    RevokeToken(i64),
+}
+
+/// Which rows of a list; the addresses of pages and of the API have the same names.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    pub contact: Option<String>,
+    pub state: Option<String>,
+    pub direction: Option<String>,
+    pub rule: Option<String>,
+    /// RFC 3339.
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub text: Option<String>,
+    pub cursor: Option<String>,
+    pub limit: Option<u32>,
+}
+
+/// Who asked, for the audit.
+#[derive(Debug, Clone)]
+pub struct Who {
+    pub name: String,
+    pub address: String,
+}
+
+/// What a token may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Look at everything but tokens.
+    Read,
+    /// Retry, hold, cancel.
+    Act,
+    /// Hand in events.
+    Events,
+}
+
+/// Why not: each a sentence with the next step. The status is the answer's.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Trouble {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Malformed(String),
+    /// Right in itself, but not in the present state.
+    #[error("{0}")]
+    NotPossible(String),
+    /// Not at the moment; the same may be asked again.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Scope {
+    pub const ALL: [Self; 3] = [Self::Read, Self::Act, Self::Events];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Act => "act",
+            Self::Events => "events",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}

@@ -1,0 +1,206 @@
+//! The pages: each asks the desk one or two questions and fills a template.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::desk::{Deed, Filter, Question, Scope, Trouble};
+use super::front::{Fields, Front, Visit};
+use super::live::live;
+use super::password::{digest, fresh};
+
+/// What a form may ask to be done with a message.
+const OUTBOX_ROUTE: &str = "/outbox/{id}/{deed}";
+
+pub fn page_routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route("/", get(overview))
+        .route("/timeline", get(timeline))
+        .route("/messages/{id}", get(message))
+        .route("/outbox", get(outbox))
+        .route(OUTBOX_ROUTE, post(decide))
+        .route("/alerts", get(alerts))
+        .route("/alerts/{id}", get(alert))
+        .route("/commands", get(commands))
+        .route("/contacts", get(contacts))
+        .route("/rules", get(rules))
+        .route("/setup", get(setup))
+        .route("/tokens", post(new_token))
+        .route("/tokens/{id}/revoke", post(revoke_token))
+        .route("/live", get(live))
+        .route("/assets/{name}", get(file))
+        .fallback(nothing_here)
+}
+
+type Desk = State<Arc<Front>>;
+
+async fn overview(State(front): Desk, visit: Visit) -> Response {
+    show(&front, &visit, "overview.html", Question::Overview, json!({})).await
+}
+
+async fn timeline(State(front): Desk, visit: Visit, Query(filter): Query<Filter>) -> Response {
+    let people = match front.desk.ask(Question::Contacts).await {
+        Ok(people) => people,
+        Err(trouble) => return front.sorry(&visit, &trouble),
+    };
+    let more = json!({ "people": people, "filter": said(&filter) });
+    let filter = Filter { limit: Some(filter.limit.unwrap_or(50)), ..filter };
+    show(&front, &visit, "timeline.html", Question::Messages(filter), more).await
+}
+
+async fn message(State(front): Desk, visit: Visit, Path(id): Path<i64>) -> Response {
+    show(&front, &visit, "message.html", Question::Message(id), json!({})).await
+}
+
+async fn outbox(State(front): Desk, visit: Visit, Query(filter): Query<Filter>) -> Response {
+    let state = filter.state.clone().unwrap_or_else(|| "waiting".to_owned());
+    let more = json!({ "filter": said(&filter), "state": state });
+    let filter =
+        Filter { state: Some(state).filter(|state| state != "all"), direction: Some("out".into()), ..filter };
+    show(&front, &visit, "outbox.html", Question::Messages(filter), more).await
+}
+
+async fn decide(
+    State(front): Desk,
+    visit: Visit,
+    Path((id, deed)): Path<(i64, String)>,
+    fields: Fields,
+) -> Response {
+    let deed = match deed.as_str() {
+        "retry" => Deed::Retry(id),
+        "hold" => Deed::Hold(id),
+        "cancel" => Deed::Cancel(id),
+        _ => return nothing_here(State(front), visit).await,
+    };
+    let back = if fields.get("back") == "message" { format!("/messages/{id}") } else { "/outbox".to_owned() };
+    match front.desk.act(deed, visit.who()).await {
+        Ok(_) => Redirect::to(&back).into_response(),
+        Err(trouble) => front.sorry(&visit, &trouble),
+    }
+}
+
+async fn alerts(State(front): Desk, visit: Visit, Query(filter): Query<Filter>) -> Response {
+    let more = json!({ "filter": said(&filter) });
+    show(&front, &visit, "alerts.html", Question::Alerts(filter), more).await
+}
+
+async fn alert(State(front): Desk, visit: Visit, Path(id): Path<i64>) -> Response {
+    show(&front, &visit, "alert.html", Question::Alert(id), json!({})).await
+}
+
+#[derive(Deserialize)]
+struct Side {
+    show: Option<String>,
+    cursor: Option<String>,
+}
+
+async fn commands(State(front): Desk, visit: Visit, Query(side): Query<Side>) -> Response {
+    let filter = Filter { cursor: side.cursor, ..Filter::default() };
+    let audit = side.show.as_deref() == Some("audit");
+    let question = if audit { Question::Audit(filter) } else { Question::Commands(filter) };
+    show(&front, &visit, "commands.html", question, json!({ "audit": audit })).await
+}
+
+async fn contacts(State(front): Desk, visit: Visit) -> Response {
+    show(&front, &visit, "contacts.html", Question::Contacts, json!({})).await
+}
+
+#[derive(Deserialize)]
+struct Attempt {
+    #[serde(default)]
+    topic: String,
+    #[serde(default)]
+    payload: String,
+}
+
+/// Trying changes nothing, so it is an address that can be sent to a colleague.
+async fn rules(State(front): Desk, visit: Visit, Query(attempt): Query<Attempt>) -> Response {
+    let (topic, payload) = (attempt.topic, attempt.payload);
+    let mut more = json!({ "topic": topic, "payload": payload, "tried": null });
+    if !topic.is_empty() {
+        match front.desk.ask(Question::Try { topic, payload, content_type: None }).await {
+            Ok(tried) => more["tried"] = tried,
+            Err(trouble) => return front.sorry(&visit, &trouble),
+        }
+    }
+    show(&front, &visit, "rules.html", Question::Rules, more).await
+}
+
+async fn setup(State(front): Desk, visit: Visit) -> Response {
+    settings(&front, &visit, Value::Null).await
+}
+
+async fn settings(front: &Front, visit: &Visit, fresh: Value) -> Response {
+    let mut more = json!({ "fresh": fresh });
+    for (name, question) in
+        [("tokens", Question::Tokens), ("connections", Question::Connections), ("usage", Question::Usage)]
+    {
+        match front.desk.ask(question).await {
+            Ok(found) => more[name] = found,
+            Err(trouble) => return front.sorry(visit, &trouble),
+        }
+    }
+    show(front, visit, "setup.html", Question::Setup, more).await
+}
+
+/// Shown once, on the answer to the form itself: no address leads to it again.
+async fn new_token(State(front): Desk, visit: Visit, fields: Fields) -> Response {
+    let name = fields.get("name").trim().to_owned();
+    let scopes: Vec<Scope> =
+        Scope::ALL.into_iter().filter(|scope| fields.get(scope.as_str()) == "on").collect();
+    if name.is_empty() || name.chars().count() > 60 || scopes.is_empty() {
+        let how = "A token needs a name of up to 60 characters and at least one thing that it may do.";
+        return front.sorry(&visit, &Trouble::Malformed(how.into()));
+    }
+    let Some(token) = fresh("bw_") else {
+        return front
+            .sorry(&visit, &Trouble::Unavailable("The machine gives no random bytes; restart it.".into()));
+    };
+    match front.keys.add_token(name.clone(), scopes, digest(&token), visit.who()).await {
+        Ok(_) => settings(&front, &visit, json!({ "name": name, "token": token })).await,
+        Err(trouble) => front.sorry(&visit, &trouble),
+    }
+}
+
+async fn revoke_token(State(front): Desk, visit: Visit, Path(id): Path<i64>, _checked: Fields) -> Response {
+    match front.desk.act(Deed::RevokeToken(id), visit.who()).await {
+        Ok(_) => Redirect::to("/setup").into_response(),
+        Err(trouble) => front.sorry(&visit, &trouble),
+    }
+}
+
+async fn file(State(front): Desk, Path(name): Path<String>) -> Response {
+    front.view.file(&name)
+}
+
+async fn nothing_here(State(front): Desk, visit: Visit) -> Response {
+    if visit.path.starts_with("/api/") {
+        let how = "there is nothing at this address; /api/openapi.json lists what there is";
+        return super::problem::problem(StatusCode::NOT_FOUND, how);
+    }
+    front.sorry(&visit, &Trouble::NotFound("There is no page at this address.".into()))
+}
+
+/// The filter as the page shows it again: every field is a text.
+fn said(filter: &Filter) -> Value {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    json!({ "contact": text(&filter.contact), "state": text(&filter.state), "rule": text(&filter.rule),
+            "text": text(&filter.text), "cursor": text(&filter.cursor) })
+}
+
+async fn show(front: &Front, visit: &Visit, template: &str, question: Question, more: Value) -> Response {
+    match front.desk.ask(question).await {
+        Ok(found) => {
+            let mut data = more;
+            data["found"] = found;
+            front.page(visit, template, data)
+        }
+        Err(trouble) => front.sorry(visit, &trouble),
+    }
+}

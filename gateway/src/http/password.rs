@@ -1,0 +1,100 @@
+//! Passwords, and secrets that are shown once.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use sha2::{Digest, Sha256};
+
+use crate::chance::unguessable;
+
+/// OWASP's argon2id setting with the least memory, 7 MiB and 5 passes: the daemon's own budget is 10 MiB.
+const MEMORY_KIB: u32 = 7 * 1024;
+const PASSES: u32 = 5;
+const HASH_BYTES: usize = 32;
+/// NIST SP 800-63B asks for 8 where there is a rate limit, as there is here.
+pub const PASSWORD_MIN: usize = 8;
+/// Argon2 reads all of it; more is an attack on our time.
+pub const PASSWORD_MAX: usize = 256;
+
+/// `argon2id$M$T$SALT$HASH`, in hexadecimal digits. `None` when the machine gives no random bytes.
+pub fn hash(password: &str) -> Option<String> {
+    let salt: [u8; 16] = unguessable()?;
+    let sum = derive(password, &salt, MEMORY_KIB, PASSES)?;
+    Some(format!("argon2id${MEMORY_KIB}${PASSES}${}${}", hex(&salt), hex(&sum)))
+}
+
+/// Whether the password is the one that was hashed.
+pub fn verify(password: &str, hashed: &str) -> bool {
+    let parts: Vec<&str> = hashed.split('$').collect();
+    let [_, memory, passes, salt, sum] = parts[..] else { return false };
+    let (Ok(memory), Ok(passes), Some(salt)) = (memory.parse(), passes.parse(), unhex(salt)) else {
+        return false;
+    };
+    derive(password, &salt, memory, passes).is_some_and(|found| same(&hex(&found), sum))
+}
+
+/// A secret to show once: 256 random bits.
+pub fn fresh(prefix: &str) -> Option<String> {
+    unguessable::<32>().map(|bytes| format!("{prefix}{}", hex(&bytes)))
+}
+
+/// The code of the first visit: 50 bits, in letters and digits that are not taken for each other (Crockford).
+pub fn code() -> Option<String> {
+    let letters = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let code: Vec<u8> = unguessable::<10>()?.iter().map(|byte| letters[usize::from(byte % 32)]).collect();
+    let code = String::from_utf8(code).ok()?;
+    Some(format!("{}-{}", &code[..5], &code[5..]))
+}
+
+/// How a secret of 256 random bits is kept.
+pub fn digest(secret: &str) -> String {
+    hex(&Sha256::digest(secret.as_bytes()))
+}
+
+/// In a time that does not tell where they differ.
+pub fn same(one: &str, other: &str) -> bool {
+    let different = one.bytes().zip(other.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    one.len() == other.len() && different == 0
+}
+
+fn derive(password: &str, salt: &[u8], memory: u32, passes: u32) -> Option<[u8; HASH_BYTES]> {
+    let params = Params::new(memory, passes, 1, Some(HASH_BYTES)).ok()?;
+    let mut sum = [0; HASH_BYTES];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(password.as_bytes(), salt, &mut sum)
+        .ok()
+        .map(|()| sum)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
+    digits.map(|digits| {
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_known_again_and_no_other() {
+        let hashed = hash("correct horse").expect("hashed");
+        assert!(hashed.starts_with("argon2id$7168$5$"), "{hashed}");
+        assert!(verify("correct horse", &hashed));
+        assert!(!verify("correct horsE", &hashed));
+        assert!(!verify("", &hashed));
+        assert!(!verify("correct horse", "argon2id$x"));
+        assert_ne!(hash("correct horse"), Some(hashed), "a salt of its own each time");
+    }
+
+    #[test]
+    fn a_code_is_easy_to_type() {
+        let code = code().expect("a code");
+        assert_eq!(code.len(), 11);
+        assert!(!code.contains(['I', 'L', 'O', 'U']), "{code}");
+    }
+}

@@ -1,0 +1,209 @@
+//! Pages out of templates, in the visitor's language. A page has no inline script or style: the policy forbids both.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use jiff::tz::TimeZone;
+use minijinja::value::{Kwargs, Serde};
+use minijinja::{Environment, State, UndefinedBehavior, Value as Word};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::icons::icon;
+use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
+
+/// The first is for those who ask for none of them.
+pub const LANGUAGES: [&str; 2] = ["en", "de"];
+const CATALOGUES: [&str; 2] = [include_str!("assets/en.json"), include_str!("assets/de.json")];
+
+const TEMPLATES: [(&str, &str); 18] = [
+    ("base.html", include_str!("assets/base.html")),
+    ("foot.html", include_str!("assets/foot.html")),
+    ("bubble.html", include_str!("assets/bubble.html")),
+    ("alert_row.html", include_str!("assets/alert_row.html")),
+    ("decide.html", include_str!("assets/decide.html")),
+    ("overview.html", include_str!("assets/overview.html")),
+    ("timeline.html", include_str!("assets/timeline.html")),
+    ("message.html", include_str!("assets/message.html")),
+    ("outbox.html", include_str!("assets/outbox.html")),
+    ("alerts.html", include_str!("assets/alerts.html")),
+    ("alert.html", include_str!("assets/alert.html")),
+    ("commands.html", include_str!("assets/commands.html")),
+    ("contacts.html", include_str!("assets/contacts.html")),
+    ("rules.html", include_str!("assets/rules.html")),
+    ("setup.html", include_str!("assets/setup.html")),
+    ("login.html", include_str!("assets/login.html")),
+    ("welcome.html", include_str!("assets/welcome.html")),
+    ("sorry.html", include_str!("assets/sorry.html")),
+];
+
+/// Name, type, content. The name in an address has a hash in it, so that it may be kept for ever.
+const FILES: [(&str, &str, &str); 3] = [
+    ("page.css", "text/css; charset=utf-8", include_str!("assets/page.css")),
+    ("page.js", "text/javascript; charset=utf-8", include_str!("assets/page.js")),
+    ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+];
+
+/// The templates, compiled once.
+pub struct View {
+    templates: Environment<'static>,
+    /// By the name in the address.
+    files: BTreeMap<String, (&'static str, &'static str)>,
+}
+
+impl View {
+    pub fn new(site: &str, zone: &TimeZone) -> Result<Self, minijinja::Error> {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::SemiStrict); // a field that is misspelt is found by the tests
+        let mut files = BTreeMap::new();
+        let mut names = BTreeMap::new();
+        for (name, kind, text) in FILES {
+            let sum: String = Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
+            let hashed = format!("{stem}.{sum}.{ending}");
+            names.insert(name, format!("/assets/{hashed}"));
+            files.insert(hashed, (kind, text));
+        }
+        templates.add_global("assets", Word::from(Serde(&names)));
+        templates.add_global("site", site);
+        templates.add_global("version", env!("CARGO_PKG_VERSION"));
+        let catalogues: BTreeMap<&str, BTreeMap<String, String>> = LANGUAGES
+            .into_iter()
+            .zip(CATALOGUES.into_iter().map(|text| serde_json::from_str(text).unwrap_or_default()))
+            .collect();
+        templates.add_function("t", move |state: &State, key: &str, words: Kwargs| {
+            translate(&catalogues, state, key, &words)
+        });
+        let clock = zone.clone();
+        templates.add_filter("clock", move |state: &State, at: i64| read_clock(state, at, &clock));
+        let tables = zone.clone();
+        templates.add_filter("full", move |at: i64| Timestamp(at).for_tables(&tables));
+        templates.add_filter("iso", |at: i64| Timestamp(at).rfc3339());
+        templates.add_filter("lasting", |millis: i64| {
+            duration_for_people(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+        });
+        let hours = zone.clone();
+        templates.add_filter("hour", move |at: i64| Timestamp(at).for_tables(&hours)[11..13].to_owned());
+        templates.add_filter("first_line", |text: &str| text.lines().next().unwrap_or_default().to_owned());
+        templates.add_filter("urlencode", urlencode);
+        templates.add_function("icon", icon);
+        for (name, text) in TEMPLATES {
+            templates.add_template(name, text)?;
+        }
+        Ok(Self { templates, files })
+    }
+
+    pub fn render(&self, language: &str, status: StatusCode, template: &str, mut data: Value) -> Response {
+        data["lang"] = language.into();
+        data["now"] = SystemClock.now().0.into();
+        let page = self
+            .templates
+            .get_template(template)
+            .and_then(|template| template.render(Word::from(Serde(&data))));
+        match page {
+            Ok(page) => (status, [(header::VARY, "Accept-Language, Cookie")], Html(page)).into_response(),
+            Err(error) => {
+                tracing::error!(template, %error, "a page could not be made");
+                (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made; the log says why\n")
+                    .into_response()
+            }
+        }
+    }
+
+    /// `/assets/NAME`
+    pub fn file(&self, name: &str) -> Response {
+        match self.files.get(name) {
+            Some((kind, text)) => {
+                let kept = "public, max-age=31536000, immutable";
+                ([(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, kept)], *text).into_response()
+            }
+            None => (StatusCode::NOT_FOUND, "there is no such file\n").into_response(),
+        }
+    }
+}
+
+/// The text of that key; the last part of the key where the catalogue has none, such as a state of a later version.
+fn translate(
+    catalogues: &BTreeMap<&str, BTreeMap<String, String>>,
+    state: &State,
+    key: &str,
+    words: &Kwargs,
+) -> Result<String, minijinja::Error> {
+    let language = state.lookup("lang");
+    let language = language.as_ref().and_then(Word::as_str).unwrap_or(LANGUAGES[0]);
+    let found = catalogues.get(language).and_then(|catalogue| catalogue.get(key));
+    let mut text = found.cloned().unwrap_or_else(|| key.rsplit('.').next().unwrap_or(key).to_owned());
+    for name in words.args() {
+        text = text.replace(&format!("{{{name}}}"), &words.get::<Word>(name)?.to_string());
+    }
+    Ok(text)
+}
+
+/// For one value in the query of an address (RFC 3986, 2.3).
+fn urlencode(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// `14:03` today, `21 Nov, 14:03` before.
+fn read_clock(state: &State, at: i64, zone: &TimeZone) -> String {
+    let now = state.lookup("now").and_then(|now| i64::try_from(now).ok()).unwrap_or(at);
+    let (then, today) = (Timestamp(at).for_tables(zone), Timestamp(now).for_tables(zone));
+    let hour = then.get(11..16).unwrap_or_default();
+    if then.get(..10) == today.get(..10) {
+        return hour.to_owned();
+    }
+    match state.lookup("lang").as_ref().and_then(Word::as_str) {
+        Some("de") => {
+            let (day, month) = (then.get(8..10).unwrap_or_default(), then.get(5..7).unwrap_or_default());
+            format!("{day}.{month}., {hour}")
+        }
+        Some(_) | None => Timestamp(at).for_people(zone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue(index: usize) -> BTreeMap<String, String> {
+        serde_json::from_str(CATALOGUES[index]).expect("a catalogue")
+    }
+
+    #[test]
+    fn every_language_has_every_text() {
+        let english: Vec<String> = catalogue(0).into_keys().collect();
+        for (index, language) in LANGUAGES.iter().enumerate() {
+            assert_eq!(catalogue(index).into_keys().collect::<Vec<_>>(), english, "{language}");
+        }
+    }
+
+    #[test]
+    fn every_text_that_a_page_asks_for_is_there() {
+        let english = catalogue(0);
+        let mut missing = Vec::new();
+        for (name, text) in TEMPLATES {
+            for rest in text.split("t('").skip(1) {
+                let (key, after) = rest.split_once('\'').expect("a key");
+                if !english.contains_key(key) && !after.trim_start().starts_with('~') {
+                    missing.push(format!("{name}: {key}"));
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+
+    #[test]
+    fn nothing_is_inline() {
+        for (name, text) in TEMPLATES {
+            for wrong in [" style=", " onclick=", "<style", "<script>", "|safe", "| safe"] {
+                assert!(!text.contains(wrong), "{name} has {wrong}: the policy forbids it");
+            }
+        }
+    }
+}

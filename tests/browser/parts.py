@@ -1,0 +1,163 @@
+"""The parts that a browser test needs: a broker, the simulated Cloud API, the gateway, each a process of its own."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = Path(os.environ.get("BELLWIRE", ROOT / "target/debug/bellwire"))
+
+CONFIG = """
+[site]
+name = "Corner Bakery"
+time_zone = "Asia/Tbilisi"
+state_directory = "{folder}/state"
+owner = ["nino"]
+[http]
+listen = "127.0.0.1:{http}"
+[mqtt]
+url = "mqtt://127.0.0.1:{broker}"
+[[connection]]
+name = "main"
+phone_number_id = "109876543210123"
+business_account_id = "102290129340398"
+access_token_file = "token"
+app_secret_file = "secret"
+verify_token_file = "verify"
+api_url = "http://127.0.0.1:{api}"
+[[contact]]
+id = "nino"
+name = "Nino Beridze"
+phone = "+995 555 12 34 56"
+roles = ["manager"]
+[[contact]]
+id = "giorgi"
+name = "Giorgi"
+phone = "+995 555 65 43 21"
+roles = ["kitchen"]
+[[contact]]
+id = "anna"
+name = "Anna Weber"
+phone = "+49 151 00000000"
+may_stop = false
+[[team]]
+id = "kitchen"
+members = ["nino", "giorgi"]
+[[rule]]
+name = "freezer-too-warm"
+topic = "site/{{area}}/freezer/{{unit}}/temperature"
+when = "payload.celsius > -15"
+severity = "critical"
+message = "🧊 Freezer {{{{ unit }}}} in the {{{{ area }}}} is at {{{{ payload.celsius | round(1) }}}} °C"
+notify = ["kitchen"]
+[[rule.action]]
+id = "stop"
+title = "Stop defrost"
+topic = "site/{{area}}/freezer/{{unit}}/set"
+payload = '{{"defrost": false}}'
+[[rule.action]]
+id = "later"
+title = "I look at it"
+topic = "site/{{area}}/freezer/{{unit}}/seen"
+payload = "seen"
+[[rule]]
+name = "door-open"
+topic = "site/{{area}}/door/{{door}}"
+when = "payload == 'open'"
+message = "🚪 The {{{{ door }}}} door of the {{{{ area }}}} is open"
+notify = ["giorgi"]
+[[rule]]
+name = "till-paper"
+topic = "pos/{{till}}/paper"
+severity = "info"
+message = "🧾 Till {{{{ till }}}} is out of paper"
+notify = ["anna"]
+on_unknown = "hold"
+"""
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def wait_for(seconds, what, reached):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = reached()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+class Parts:
+    def __init__(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self.temporary.name)
+        self.http, self.api, self.broker = free_port(), free_port(), free_port()
+        self.processes = []
+        names = dict(folder=self.folder, http=self.http, api=self.api, broker=self.broker)
+        (self.folder / "bellwire.toml").write_text(CONFIG.format(**names))
+        for name, text in [("token", "token"), ("secret", "secret"), ("verify", "verify")]:
+            (self.folder / name).write_text(text)
+            (self.folder / name).chmod(0o600)
+        (self.folder / "broker.conf").write_text(f"listener {self.broker} 127.0.0.1\nallow_anonymous true\n")
+
+    def __enter__(self):
+        mosquitto = next(p for p in ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"] if Path(p).exists())
+        self.start([mosquitto, "-c", self.folder / "broker.conf"], "broker.log")
+        webhook = f"http://127.0.0.1:{self.http}/webhook/whatsapp"
+        self.start([BINARY, "simulator", "--listen", f"127.0.0.1:{self.api}", "--webhook", webhook, "--app-secret", "secret",
+                    "--verify-token", "verify", "--access-token", "token"], "simulator.log")
+        wait_for(10, "the simulator", lambda: self.answers(self.api))
+        wait_for(10, "the broker", lambda: self.answers(self.broker))
+        self.start([BINARY, "run", "--config", self.folder / "bellwire.toml"], "log")
+        wait_for(15, "the gateway", self.ready)
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+        self.temporary.cleanup()
+
+    def start(self, command, log):
+        self.processes.append(subprocess.Popen([str(word) for word in command], stderr=open(self.folder / log, "ab"), stdout=subprocess.DEVNULL))
+
+    @staticmethod
+    def answers(port):
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", port)) == 0
+
+    def ready(self):
+        try:
+            return urllib.request.urlopen(self.url("/readyz")).status == 200
+        except OSError:
+            return False
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.http}{path}"
+
+    def log(self):
+        return (self.folder / "log").read_text()
+
+    def code(self):
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", self.log())
+        return re.search(r'code="?([0-9A-Z]{5}-[0-9A-Z]{5})', plain)[1]
+
+    def publish(self, topic, payload):
+        subprocess.run(["mosquitto_pub", "-p", str(self.broker), "-q", "1", "-t", topic, "-m", payload], check=True)
+
+    def control(self, path, body=None, method="POST"):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.api}/_simulator{path}", data, {"content-type": "application/json"}, method=method)
+        with urllib.request.urlopen(request) as answer:
+            return json.loads(answer.read() or b"null")

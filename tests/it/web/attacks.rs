@@ -1,0 +1,258 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use bellwire_tests::{Broker, Gateway, Simulator, Site, post_json, publish, wait_for};
+use serde_json::json;
+
+use super::{PASSWORD, ask, code, form, get, log_in, proof, start, token};
+use crate::round_trip::FREEZER;
+
+#[test]
+fn before_a_password_nobody_sees_anything_and_the_code_is_needed() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, FREEZER);
+    let _gateway = Gateway::start(&site);
+    for path in ["/", "/timeline", "/outbox", "/setup", "/live"] {
+        let answer = get(&site, path, &[]);
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/welcome")), "{path}");
+    }
+    assert_eq!(get(&site, "/api/messages", &[]).status, 401);
+    let wrong = form(&site, "/welcome", &[], "code=AAAAA-AAAAA&password=correct+horse&again=correct+horse");
+    assert_eq!(wrong.status, 403);
+    let code = code(&site);
+    let short = form(&site, "/welcome", &[], &format!("code={code}&password=short&again=short"));
+    assert_eq!(short.status, 422);
+    let fields = format!("code={code}&password=correct+horse&again=correct+horse");
+    assert_eq!(form(&site, "/welcome", &[], &fields).status, 303);
+    let again = form(&site, "/welcome", &[], &fields);
+    assert_eq!(again.header("location"), Some("/login"), "the code works once");
+    let kept: String = site
+        .database()
+        .query_row("SELECT value FROM meta WHERE key = 'password'", [], |row| row.get(0))
+        .unwrap();
+    assert!(kept.starts_with("argon2id$") && !kept.contains(PASSWORD), "{kept}");
+}
+
+#[test]
+fn every_answer_forbids_what_a_page_of_ours_never_does() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    let cookie = log_in(&site);
+    for path in ["/", "/login", "/nowhere", "/api/messages", "/assets/nothing", "/setup"] {
+        let answer = get(&site, path, &[&cookie]);
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
+    }
+    let answer = form(&site, "/login", &[], "password=correct+horse");
+    let cookie = answer.header("set-cookie").expect("a cookie");
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let behind_tls = form(&site, "/login", &["X-Forwarded-Proto: https"], "password=correct+horse");
+    assert!(behind_tls.header("set-cookie").unwrap_or_default().contains("; Secure"));
+}
+
+#[test]
+fn a_form_of_another_site_does_nothing() {
+    let (broker, site, _gateway) = start(FREEZER);
+    publish(broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#); // no API: it waits
+    wait_for(10, "the message", || (site.count("SELECT count(*) FROM message") == 1).then_some(()));
+    let cookie = log_in(&site);
+    let proof = proof(&site, &cookie);
+    let right = format!("csrf={proof}");
+    let check = |headers: &[&str], fields: &str, expected: u16| {
+        assert_eq!(form(&site, "/outbox/1/hold", headers, fields).status, expected, "{headers:?} {fields}");
+    };
+    check(&[&cookie], "", 403);
+    check(&[&cookie], "csrf=00000000000000000000000000000000", 403);
+    check(&[&cookie, "Origin: https://evil.example"], &right, 403);
+    check(&[&cookie, "Origin: null"], &right, 403);
+    check(&[&cookie, "Sec-Fetch-Site: cross-site"], &right, 403);
+    assert_eq!(
+        ask(&site, "POST", "/api/outbox/1/hold", &[&cookie], "").status,
+        403,
+        "the API wants the header"
+    );
+    assert_eq!(get(&site, "/outbox/1/hold", &[&cookie]).status, 405);
+    assert_eq!(site.count("SELECT count(*) FROM message WHERE state = 'held'"), 0);
+    check(&[&cookie, &format!("Origin: http://127.0.0.1:{}", site.http_port)], &right, 303);
+    assert_eq!(site.count("SELECT count(*) FROM message WHERE state = 'held'"), 1);
+    let another = log_in(&site);
+    check(&[&another], &right, 403); // a proof belongs to its session
+    assert_eq!(site.count("SELECT count(*) FROM change WHERE deed = 'hold' AND outcome = 'done'"), 1);
+}
+
+#[test]
+fn words_from_outside_stay_words() {
+    let (broker, site, _gateway) = start(
+        &FREEZER.replace("payload.celsius > -15", "true").replace("{{ payload.celsius }}", "{{ payload }}"),
+    );
+    let _simulator = Simulator::start(&site);
+    let evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}";
+    publish(broker.port, "site/<b>bar/freezer/\"2/temperature", evil.as_bytes());
+    assert_eq!(site.wait_sent(1).len(), 1);
+    for from in ["+995555123456", "+4915100000000"] {
+        let reply = json!({ "from": from, "text": evil, "name": evil });
+        assert_eq!(post_json(&site.api("/_simulator/reply"), &reply).0, 200);
+    }
+    wait_for(10, "the replies", || (site.count("SELECT count(*) FROM reply") == 2).then_some(()));
+    let cookie = log_in(&site);
+    let tried = "/rules?topic=site%2F%3Cscript%3E%2Ffreezer%2F2%2Ftemperature&payload=%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    let search = "/timeline?text=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E&contact=%22%3E%3Cscript%3E";
+    for path in [
+        "/",
+        "/timeline",
+        "/alerts",
+        "/alerts/1",
+        "/messages/1",
+        "/outbox?state=all",
+        "/commands",
+        "/contacts",
+        tried,
+        search,
+    ] {
+        let answer = get(&site, path, &[&cookie]);
+        assert_eq!(answer.status, 200, "{path}");
+        for wrong in ["<script>", "<img src=x", "<b>bar", "49}}"] {
+            assert!(!answer.body.contains(wrong), "{path} has {wrong}");
+        }
+    }
+    assert!(get(&site, "/timeline", &[&cookie]).body.contains("&lt;script&gt;"));
+}
+
+#[test]
+fn a_planted_session_is_not_taken_over() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    let planted = "Cookie: bellwire_session=00000000000000000000000000000000";
+    let answer = form(&site, "/login", &[planted], "password=correct+horse");
+    let cookie = answer.header("set-cookie").expect("a cookie");
+    assert!(!cookie.contains("=0000000000"), "{cookie}");
+    assert_eq!(get(&site, "/", &[planted]).header("location"), Some("/login"));
+    let cookie = log_in(&site);
+    assert_eq!(get(&site, "/", &[&cookie]).status, 200);
+    let fields = format!("csrf={}", proof(&site, &cookie));
+    assert_eq!(form(&site, "/logout", &[&cookie], &fields).status, 303);
+    assert_eq!(get(&site, "/", &[&cookie]).status, 303, "logged out is logged out on the server");
+}
+
+#[test]
+fn a_new_password_ends_every_session() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    let (mine, other) = (log_in(&site), log_in(&site));
+    let fields = format!(
+        "csrf={}&old=correct+horse&password=battery+staple&again=battery+staple",
+        proof(&site, &mine)
+    );
+    let wrong = fields.replace("old=correct", "old=wrong");
+    assert_eq!(form(&site, "/password", &[&mine], &wrong).status, 422);
+    assert_eq!(form(&site, "/password", &[&mine], &fields).status, 303);
+    assert_eq!(get(&site, "/", &[&mine]).status, 303);
+    assert_eq!(get(&site, "/", &[&other]).status, 303);
+}
+
+#[test]
+fn guessing_takes_longer_each_time() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    let statuses: Vec<u16> = (0..7).map(|_| form(&site, "/login", &[], "password=guess").status).collect();
+    assert_eq!(statuses, [403, 403, 403, 403, 403, 429, 429]);
+    let right = form(&site, "/login", &[], "password=correct+horse");
+    assert_eq!(right.status, 429, "even the right one waits");
+    assert!(right.header("retry-after").is_some());
+    wait_for(10, "the audit", || {
+        (site.count("SELECT count(*) FROM change WHERE deed = 'log in' AND outcome LIKE '%wrong%'") == 5)
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_name_that_is_not_ours_is_not_answered() {
+    let (_broker, site, _gateway) = start(&format!("{FREEZER}\n"));
+    let cookie = log_in(&site);
+    let check = |host: &str, expected: u16| {
+        let answer = get(&site, "/", &[&format!("Host: {host}"), &cookie]);
+        assert_eq!(answer.status, expected, "{host}");
+    };
+    check("evil.example", 421);
+    check("evil.example:8080", 421);
+    check("127.0.0.1.evil.example", 421);
+    check("", 421);
+    check("localhost:8080", 200);
+    check("[::1]:8080", 200);
+    check("192.0.2.7", 200);
+    assert_eq!(
+        get(&site, "/healthz", &["Host: evil.example"]).status,
+        200,
+        "monitors may call it what they like"
+    );
+}
+
+#[test]
+fn no_path_leads_out_of_the_assets() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    for path in [
+        "/assets/../../../../etc/passwd",
+        "/assets/..%2f..%2f..%2fetc%2fpasswd",
+        "/assets/%2e%2e/bellwire.toml",
+        "/assets//etc/passwd",
+        "/assets/page.css%00.js",
+    ] {
+        let answer = get(&site, path, &[]);
+        assert!(matches!(answer.status, 303 | 400 | 404), "{path}: {}", answer.status);
+        assert!(!answer.body.contains("root:") && !answer.body.contains("[site]"), "{path}");
+    }
+}
+
+#[test]
+fn a_header_cannot_be_smuggled_into_an_answer() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    for back in [
+        "%2Fx%0d%0aSet-Cookie:%20a=b",
+        "%2F%2Fevil.example",
+        "https:%2F%2Fevil.example",
+        "%2F%5Cevil.example",
+    ] {
+        let answer = form(&site, "/language", &[], &format!("to=de&back={back}"));
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{back}");
+        assert!(!answer.head.contains("a=b"), "{}", answer.head);
+    }
+    let answer = form(&site, "/language", &[], "to=%0d%0aX-Evil:%201&back=%2F");
+    assert!(!answer.head.to_ascii_lowercase().contains("x-evil"), "{}", answer.head);
+}
+
+#[test]
+fn large_and_slow_requests_end() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    let token = token(&site, &["events"]);
+    let large = json!({ "topic": "a", "payload": "x".repeat(600 * 1024) }).to_string();
+    let headers = [token.as_str(), "Idempotency-Key: 1", "Content-Type: application/json"];
+    assert_eq!(ask(&site, "POST", "/api/events", &headers, &large).status, 413);
+    let mut slow = TcpStream::connect(("127.0.0.1", site.http_port)).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: loc").unwrap();
+    let begun = Instant::now();
+    slow.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    let mut rest = Vec::new();
+    drop(slow.read_to_end(&mut rest));
+    assert!(begun.elapsed() < Duration::from_secs(10), "half a header was waited for too long");
+    assert_eq!(get(&site, "/healthz", &[]).status, 200);
+}
+
+#[test]
+fn a_token_may_what_it_may_and_no_more() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    let (read, events) = (token(&site, &["read"]), token(&site, &["events"]));
+    assert_eq!(get(&site, "/api/messages", &[&read]).status, 200);
+    assert_eq!(get(&site, "/api/messages", &[&events]).status, 403);
+    assert_eq!(ask(&site, "POST", "/api/outbox/1/cancel", &[&read], "").status, 403);
+    assert_eq!(get(&site, "/setup", &[&read]).status, 403, "the page is for people");
+    assert_eq!(get(&site, "/api/messages", &["Authorization: Bearer bw_nonsense"]).status, 401);
+    assert_eq!(get(&site, "/api/messages", &["Authorization: Basic YTpi"]).status, 401);
+    let kept: String =
+        site.database().query_row("SELECT group_concat(hash) FROM token", [], |row| row.get(0)).unwrap();
+    assert!(!kept.contains(&read[read.len() - 20..]), "only hashes are kept");
+    let cookie = log_in(&site);
+    let fields = format!("csrf={}", proof(&site, &cookie));
+    assert_eq!(form(&site, "/tokens/1/revoke", &[&cookie], &fields).status, 303);
+    assert_eq!(get(&site, "/api/messages", &[&read]).status, 401, "revoked is revoked at once");
+}
