@@ -70,7 +70,8 @@ fn keys() -> Vec<String> {
 
 #[test]
 fn every_key_of_the_configuration_is_documented() {
-    let (page, keys) = (text("docs/configuration.md") + &text("docs/alerts.md") + &text("docs/replies.md"), keys());
+    let (page, keys) =
+        (text("docs/configuration.md") + &text("docs/alerts.md") + &text("docs/replies.md"), keys());
     assert!(keys.len() > 60, "the test has lost sight of the keys: {keys:?}");
     let missing: Vec<&String> = keys
         .iter()

@@ -11,7 +11,7 @@ use crate::alert::rule::Severity;
 use crate::chance::Dice;
 use crate::command::authorise::Standing;
 use crate::command::consent::Wish;
-use crate::command::inbound::{Inbound, Notice, Reply, TemplateNews};
+use crate::command::inbound::{Inbound, Move, Moved, Notice, Reply, TemplateNews};
 use crate::command::reply::{House, Outcome, understand};
 use crate::config::{Config, Connection};
 use crate::contact::{Contact, Phone};
@@ -122,6 +122,7 @@ impl<'a> Desk<'a> {
             }
             Inbound::Reply(reply) => self.answer(&reply),
             Inbound::Notice(notice) => self.heed(&notice),
+            Inbound::Moved(moved) => self.follow(&moved),
             Inbound::Ignored(what) => {
                 self.read.nothing.push(what);
                 Ok(())
@@ -199,19 +200,58 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// The number first; without one, whoever wrote with this user id before.
     fn sender(&self, reply: &Reply) -> rusqlite::Result<Option<&'a Contact>> {
-        let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-        if let Some(contact) = self.config.people.find(phone.as_ref(), reply.user_id.as_deref()) {
+        self.person(reply.from.as_deref(), reply.user_id.as_deref())
+    }
+
+    /// The number first; without one, whoever wrote with this user id before.
+    fn person(&self, from: Option<&str>, user_id: Option<&str>) -> rusqlite::Result<Option<&'a Contact>> {
+        let phone = from.and_then(|from| Phone::from_wa_id(from).ok());
+        if let Some(contact) = self.config.people.find(phone.as_ref(), user_id) {
             return Ok(Some(contact));
         }
-        match (&phone, &reply.user_id) {
+        match (&phone, user_id) {
             (None, Some(user_id)) => {
                 let learned = self.store.contact_of(user_id)?;
                 Ok(learned.and_then(|id| self.config.people.contacts.get(&id)))
             }
             (_, _) => Ok(None),
         }
+    }
+
+    /// Nothing changes by itself: whoever has the old number next might be anybody (FACTS 3.6). The owner is told.
+    fn follow(&mut self, moved: &Moved) -> rusqlite::Result<()> {
+        let Some(contact) = self.person(moved.from.as_deref(), moved.user_id.as_deref())? else {
+            self.read.nothing.push("somebody who is no contact has moved".to_owned());
+            return Ok(());
+        };
+        let Contact { id, name, .. } = contact;
+        let (severity, text) = match &moved.what {
+            Move::Number(new) => {
+                let new = Phone::from_wa_id(new).map_or_else(|_| "another number".into(), |new| new.masked());
+                let text = format!(
+                    "{name} has a new WhatsApp number ({new}), and messages to the old one fail; ask {name}, then write the new \
+                     one into [[contact]] {id} and run: bellwire contact accept {id}"
+                );
+                (Severity::Warning, text)
+            }
+            Move::UserId => {
+                let text = format!(
+                    "WhatsApp gave {name} a new user id, perhaps with a new number: nothing acts for {name} until you have \
+                     asked and run: bellwire contact accept {id}"
+                );
+                (Severity::Warning, text)
+            }
+            Move::Phone => {
+                (Severity::Info, format!("{name} uses WhatsApp on another phone, or installed it anew"))
+            }
+        };
+        let over =
+            self.config.connections.iter().find(|known| known.phone_number_id == moved.phone_number_id);
+        let Some(over) = over.or(self.config.connections.first()) else { return Ok(()) };
+        let field = format!("moved {id}");
+        let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
+        self.tell_owner(&over.name, &notice)
     }
 
     /// A number whose user id has changed may have a new owner: rights follow only when a person says so (FACTS 3.6).
@@ -316,3 +356,6 @@ fn read_on(store: &Store, contact: &ContactId, message: MessageId, now: Timestam
         rest => store.compose(&due.lane, &due.to, &Content::text(rest), now).map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests;

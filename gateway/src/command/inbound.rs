@@ -12,6 +12,8 @@ pub enum Inbound {
     Status(Status),
     Reply(Reply),
     Notice(Notice),
+    /// Somebody has another number, user id or phone.
+    Moved(Moved),
     /// Stored, and nothing to do: an unknown type, an echo, a field that a later version reads. The text says what.
     Ignored(String),
 }
@@ -31,6 +33,28 @@ pub struct Notice {
     pub facts: Vec<(String, String)>,
     /// Name, language and what became of it.
     pub template: Option<(String, String, TemplateNews)>,
+}
+
+/// What WhatsApp says of a person who moved (FACTS 3.6). It is no message of theirs: it opens no window, and rights follow
+/// only when a person of ours says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    pub phone_number_id: String,
+    /// The number until now, digits without `+`.
+    pub from: Option<String>,
+    /// The user id until now.
+    pub user_id: Option<String>,
+    pub what: Move,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Move {
+    /// Digits without `+`.
+    Number(String),
+    /// A new user id, the number not told.
+    UserId,
+    /// The same number on another phone, or WhatsApp installed anew.
+    Phone,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

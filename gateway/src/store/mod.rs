@@ -17,6 +17,9 @@ mod checksum;
 mod commands;
 /// What may leave now, and the digest of many.
 mod due;
+/// Rows as lines of text, for tests.
+#[cfg(test)]
+mod dump;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.

@@ -36,7 +36,8 @@ impl Store {
         Ok(told.flatten().and_then(|refusal| serde_json::from_str(&refusal).ok()))
     }
 
-    /// A failed copy, judged. What an operator decided stays.
+    /// A failed copy, judged. What it tells of the window, a template or a file is learned in any case; the message itself
+    /// stays where it is when an operator decided that, or when another copy is on its way or there.
     pub(super) fn fail(
         &self,
         id: MessageId,
@@ -46,11 +47,11 @@ impl Store {
         dice: &mut Dice,
     ) -> Result<()> {
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(()) };
-        if !may_move(from, State::Failed) || self.is_held_by_hand(id)? {
-            return Ok(());
-        }
         let next = delivery::after_status(State::Failed, Some(refusal), &case, now, dice);
         self.learn(&lane, id, &next, now)?;
+        if !may_move(from, State::Failed) || self.is_held_by_hand(id)? || self.a_copy_lives(id)? {
+            return Ok(());
+        }
         self.advance(id, &next, at)?;
         self.sql
             .prepare_cached(
@@ -83,17 +84,38 @@ impl Store {
         }
         let (Some(to), 1) = (status.state, new) else { return Ok(true) };
         let Some(from) = self.state(id)? else { return Ok(true) };
-        match &status.refusal {
-            // Which copy failed is known with the answer of the one that is under way.
-            Some(_) if to == State::Failed && self.is_under_way(id)? => {}
-            Some(refusal) if to == State::Failed => self.fail(id, refusal, status.at, now, dice)?,
-            Some(_) | None if may_move(from, to) => {
-                let next = Next::to(to, format!("WhatsApp reports: {}", to.as_str()));
-                self.advance(id, &next, status.at)?;
+        if to == State::Failed {
+            match &status.refusal {
+                // Which copy failed is known with the answer of the one that is under way.
+                Some(_) if self.is_under_way(id)? => {}
+                Some(refusal) => self.fail(id, refusal, status.at, now, dice)?,
+                None if may_move(from, to) && !self.a_copy_lives(id)? => self.report(id, to, status.at)?,
+                None => {}
             }
-            Some(_) | None => {}
+        } else if may_move(from, to) && !(to == State::Sent && self.has_failed(&status.wamid)?) {
+            self.report(id, to, status.at)?; // `sent` of a copy that has failed since is old news, whenever it comes
         }
         Ok(true)
+    }
+
+    fn report(&self, id: MessageId, to: State, at: Timestamp) -> Result<()> {
+        self.advance(id, &Next::to(to, format!("WhatsApp reports: {}", to.as_str())), at)
+    }
+
+    /// Whether a copy of it was sent, and is not known to have failed.
+    fn a_copy_lives(&self, id: MessageId) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM receipt r WHERE r.message = ?1 AND r.status IN ('sent', 'delivered', 'read', 'played')
+                 AND NOT EXISTS (SELECT 1 FROM receipt f WHERE f.wamid = r.wamid AND f.status = 'failed')",
+            )?
+            .exists([id.0])
+    }
+
+    fn has_failed(&self, wamid: &Wamid) -> Result<bool> {
+        self.sql
+            .prepare_cached("SELECT 1 FROM receipt WHERE wamid = ?1 AND status = 'failed'")?
+            .exists([&wamid.0])
     }
 
     fn find(&self, status: &Status) -> Result<Option<MessageId>> {

@@ -312,6 +312,9 @@ pub(super) fn causes(error: &legacy::Error) -> String {
 }
 
 #[cfg(test)]
+mod decisions;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

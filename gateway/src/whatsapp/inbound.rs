@@ -7,7 +7,7 @@ use super::errors::{Said, refusal};
 use super::notices;
 use crate::alert::delivery::Refusal;
 use crate::alert::state::State;
-use crate::command::inbound::{Content, Inbound, Pricing, Reply, Status};
+use crate::command::inbound::{Content, Inbound, Move, Moved, Pricing, Reply, Status};
 use crate::ids::Wamid;
 use crate::time::Timestamp;
 
@@ -96,10 +96,10 @@ fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
     let (Some(wamid), Some(kind)) = (text(&message["id"]), text(&message["type"])) else {
         return Inbound::Ignored("a message without id or type".into());
     };
-    if matches!(
-        kind.as_str(),
-        "system" | "unsupported" | "edit" | "revoke" | "request_welcome" | "ephemeral" | "unknown"
-    ) {
+    if kind == "system" {
+        return read_system(message, phone_number_id);
+    }
+    if matches!(kind.as_str(), "edit" | "revoke") {
         return Inbound::Ignored(format!("a message of type {kind}"));
     }
     let context = &message["context"];
@@ -113,6 +113,23 @@ fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
         quotes: text(&context["id"]).or_else(|| text(&message["reaction"]["message_id"])).map(Wamid),
         forwarded: is_true(&context["forwarded"]) || is_true(&context["frequently_forwarded"]),
         content: read_content(&kind, message),
+    })
+}
+
+fn read_system(message: &Value, phone_number_id: &str) -> Inbound {
+    let system = &message["system"];
+    let said = system["type"].as_str().unwrap_or_default();
+    let what = match said {
+        "user_changed_number" => text(&system["wa_id"]).map_or(Move::UserId, Move::Number),
+        "user_changed_user_id" => Move::UserId,
+        "customer_identity_changed" => Move::Phone,
+        _ => return Inbound::Ignored(format!("a system message of type {said}")),
+    };
+    Inbound::Moved(Moved {
+        phone_number_id: phone_number_id.to_owned(),
+        from: text(&message["from"]),
+        user_id: text(&system["previous_user_id"]).or_else(|| text(&message["from_user_id"])),
+        what,
     })
 }
 
@@ -206,6 +223,7 @@ mod tests {
                         notice.facts,
                         notice.template
                     ),
+                    Inbound::Moved(moved) => format!("moved {:?}", moved.what),
                     Inbound::Ignored(why) => format!("ignored: {why}"),
                 };
                 seen.push_str(&format!("{name}: {what}\n"));

@@ -63,6 +63,10 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Inbound
             );
             (Severity::Critical, text, vec![("security", event)], None)
         }
+        // Our templates should be utility; whoever stops marketing misses those that Meta made marketing (131050).
+        "user_preferences" => user_preference(&value["user_preferences"][0]),
+        // With Meta's own agent on the number, what people write comes here and not to us (FACTS 3.8).
+        "standby" => standby(),
         _ => return None,
     };
     Some(Inbound::Notice(Notice {
@@ -151,6 +155,20 @@ fn account_update(value: &Value) -> Said {
     (severity, text, vec![("account", details.unwrap_or(event))], None)
 }
 
+fn standby() -> Said {
+    let text = "another agent answers on this number: what people write comes as `standby`, and nothing acts on it here; \
+                switch that agent off in WhatsApp Manager, or give it a number of its own";
+    (Severity::Warning, text.to_owned(), vec![("standby", "true".to_owned())], None)
+}
+
+fn user_preference(value: &Value) -> Said {
+    let who =
+        words(&value["wa_id"]).map_or_else(|| "somebody".to_owned(), |number| format!("…{}", last(&number)));
+    let wish = words(&value["value"]).unwrap_or_default();
+    let text = format!("{who} asked WhatsApp to {wish} marketing messages of this business");
+    (Severity::Info, text, vec![], None)
+}
+
 fn news(value: &Value, news: TemplateNews) -> Option<(String, String, TemplateNews)> {
     Some((words(&value["message_template_name"])?, words(&value["message_template_language"])?, news))
 }
@@ -161,11 +179,13 @@ fn template_name(value: &Value) -> String {
 }
 
 fn number(value: &Value) -> String {
-    let last = |number: String| {
-        number.chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect::<String>()
-    };
     words(&value["display_phone_number"])
-        .map_or_else(|| "the number".to_owned(), |number| format!("the number …{}", last(number)))
+        .map_or_else(|| "the number".to_owned(), |number| format!("the number …{}", last(&number)))
+}
+
+/// Four digits tell people which number it is, and nobody else whose.
+fn last(number: &str) -> &str {
+    number.char_indices().rev().nth(3).map_or(number, |(at, _)| &number[at..])
 }
 
 /// `PIN_CHANGED` as people say it.

@@ -273,4 +273,7 @@ fn template(template: &Template, words: &str) -> Value {
 }
 
 #[cfg(test)]
+mod openapi;
+
+#[cfg(test)]
 mod tests;
