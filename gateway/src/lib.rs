@@ -8,10 +8,13 @@ pub mod config;
 pub mod contact;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod device;
 pub mod doctor;
 pub mod http;
 pub mod ids;
+pub mod log;
 pub mod mqtt;
+pub mod serial;
 pub mod setup;
 pub mod store;
 pub mod time;

@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-const CORE: [&str; 3] = ["alert", "command", "contact"];
+const CORE: [&str; 4] = ["alert", "command", "contact", "device"];
 const GROUND: [&str; 3] = ["ids", "time", "chance"];
-const EDGES: [&str; 4] = ["store", "mqtt", "whatsapp", "http"];
+const EDGES: [&str; 5] = ["store", "mqtt", "whatsapp", "http", "serial"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -85,7 +85,8 @@ fn each_library_has_one_place() {
         };
         only("rusqlite::", &["store", "app", "cli"]);
         only("rusqlite::Connection", &["store"]);
-        only("rumqttc", &["mqtt", "demo", "cli"]);
+        only("rumqttc", &["mqtt", "demo", "log"]);
+        only("serial2", &["serial"]);
         only("jiff::Timestamp", &["time"]);
         only("fastrand", &["chance"]);
         if CORE.contains(&module.as_str()) {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bellwire_tests::{Broker, Gateway, Site, publish, wait_for};
+use bellwire_tests::{Broker, Cable, Gateway, Site, publish, wait_for};
+use firmware_bridge::Position;
+
+use crate::wire::Wire;
 
 /// Shorter than the store's busy timeout of 5 s and the webhook's deadline of 5 s, longer than any answer takes.
 const LOCKED: Duration = Duration::from_secs(2);
@@ -29,6 +32,39 @@ fn an_event_is_acknowledged_after_its_row_is_committed() {
         wait_for(10, "the acknowledgement", || acknowledged().then_some(()));
         assert_eq!(site.count("SELECT count(*) FROM event"), 1, "version {version}");
     }
+}
+
+#[test]
+fn a_device_is_acknowledged_after_its_event_and_position_are_committed() {
+    let (broker, folder) = (Broker::start(), tempfile::tempdir().expect("a folder"));
+    let cable = Cable::new(folder.path());
+    let site = crate::fleet::site(&broker, &cable.port);
+    let gateway = Gateway::start(&site);
+    let mut device = Wire::connect(&cable);
+    device.greet("f", 1);
+    let (none, first) = (Position::default(), Position { boot: 1, sequence: 1 });
+    let counted = || site.count("SELECT counted_sequence FROM device");
+
+    let database = site.database();
+    database.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    device.event("f", first);
+    assert_eq!(device.acknowledged(LOCKED), None, "acknowledged without a row");
+    // What was not acknowledged is not counted when the power goes, and is when it comes again.
+    gateway.kill();
+    database.execute_batch("ROLLBACK").expect("unlocked");
+    assert_eq!((counted(), site.count("SELECT count(*) FROM event")), (0, 0));
+    let _gateway = Gateway::start(&site);
+    assert_eq!(device.greet("f", 1).counted, none);
+
+    database.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    device.event("f", first);
+    assert_eq!(device.acknowledged(LOCKED), None, "acknowledged without a row");
+    database.execute_batch("ROLLBACK").expect("unlocked");
+    assert_eq!(device.acknowledged(Duration::from_secs(10)), Some(first));
+    device.event("f", first);
+    assert_eq!(device.acknowledged(Duration::from_secs(10)), Some(first), "a repetition");
+    assert_eq!((counted(), site.count("SELECT count(*) FROM event")), (1, 1));
+    assert_eq!(site.count("SELECT count(*) FROM alert"), 1);
 }
 
 #[test]

@@ -24,12 +24,20 @@ mod device;
 mod doctor;
 /// What devices make of commands.
 mod endings;
+/// Forty faults.
+mod faults;
+/// Devices on wires and over the broker: each event once, each command answered.
+mod fleet;
+/// A person is forgotten when they ask.
+mod forget;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
 /// Files that go with alerts.
 mod pictures;
+/// The example firmware on an emulated Cortex-M.
+mod qemu;
 /// Replies that act, and those that must not.
 mod replies;
 /// An event becomes a message, a tap becomes a command.
@@ -48,3 +56,5 @@ mod web;
 mod webhook;
 /// Templates outside the 24 h window, digests, STOP.
 mod window;
+/// The device's end of a wire.
+mod wire;

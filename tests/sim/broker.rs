@@ -171,6 +171,7 @@ fn arrive(
         retained: publication.retained,
         expires_in_s: None,
         received_at: now,
+        happened_at: None,
     };
     let token = publication.qos1.then_some(Token { epoch, packet, redelivered, publication });
     (event, token)

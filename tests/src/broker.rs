@@ -134,6 +134,12 @@ impl Subscriber {
         Self::start_with(port, filter, &["-v"])
     }
 
+    /// Payloads in hexadecimal.
+    #[must_use]
+    pub fn in_hex(port: u16, filter: &str) -> Self {
+        Self::start_with(port, filter, &["-F", "%t %x"])
+    }
+
     /// With other options of mosquitto_sub's, such as MQTT 5 and a format of one's own.
     #[must_use]
     pub fn start_with(port: u16, filter: &str, options: &[&str]) -> Self {

@@ -8,6 +8,8 @@
 
 /// A mosquitto of one's own.
 mod broker;
+/// A line between a device and a serial port.
+mod cable;
 /// The gateway, the simulator and their configuration.
 mod processes;
 /// A broker that does as a test says.
@@ -18,8 +20,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use broker::{Broker, Subscriber, publish, publish_5, publish_lines};
+pub use cable::Cable;
 pub use processes::{
-    Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, gateway_command, get_json, post_json,
+    Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, firmware, gateway_command, get_json, post_json,
 };
 pub use scripted::{Kind, Scripted, Session};
 
@@ -42,10 +45,11 @@ pub fn wait_for<T>(seconds: u64, what: &str, mut reached: impl FnMut() -> Option
 }
 
 /// A program of the system that a test needs; absent, the test fails and says how to get it.
-fn program(name: &str) -> PathBuf {
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let places = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
     let found = places.iter().map(|place| PathBuf::from(place).join(name)).find(|path| path.exists());
     found.unwrap_or_else(|| {
-        panic!("{name} is not installed: apt-get install mosquitto mosquitto-clients (tests/run does it)")
+        panic!("{name} is not installed: apt-get install mosquitto mosquitto-clients qemu-system-arm (tests/run does it)")
     })
 }

@@ -23,6 +23,20 @@ fn binary() -> PathBuf {
     path
 }
 
+/// A program of `firmware-bridge/demo-device`, built by `firmware-bridge/check-targets` into the same target folder.
+#[must_use]
+pub fn firmware(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    let target = test.ancestors().nth(3).expect("target/PROFILE/deps/test");
+    let path = target.join("bare/thumbv6m-none-eabi/release").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run firmware-bridge/check-targets first, or tests/run",
+        path.display()
+    );
+    path
+}
+
 /// What runs as the gateway: the program above, or the command in `BELLWIRE_GATEWAY`, for example an emulator and a program
 /// for another processor (tests/cross). The simulator is always ours: programs for devices have none.
 #[must_use]
@@ -155,12 +169,7 @@ impl Gateway {
     #[must_use]
     pub fn start(site: &Site) -> Self {
         let gateway = Self::launch(site);
-        let url = site.url("/readyz");
-        let end = Instant::now() + Duration::from_secs(15);
-        while ureq::get(&url).call().is_err() {
-            assert!(Instant::now() < end, "the gateway is not ready; it says:\n{}", site.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        gateway.wait_ready(site);
         gateway
     }
 
@@ -173,21 +182,55 @@ impl Gateway {
     /// With more of an environment, as systemd gives it.
     #[must_use]
     pub fn launch_with(site: &Site, environment: &[(&str, &str)]) -> Self {
+        Self::launch_under(site, &[], environment)
+    }
+
+    /// As an argument of another program: one that takes something away from it, or makes its system calls fail.
+    #[must_use]
+    pub fn launch_under(site: &Site, under: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(site.path().join("log"))
             .expect("a log");
-        let config = site.config();
-        let mut command = gateway_command();
+        Self::spawn(site, under, environment, log.into())
+    }
+
+    /// With standard error wherever it is wanted.
+    #[must_use]
+    pub fn spawn(site: &Site, under: &[&str], environment: &[(&str, &str)], stderr: Stdio) -> Self {
+        let gateway = gateway_command();
+        let mut command = match under.split_first() {
+            None => gateway,
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(gateway.get_program()).args(gateway.get_args());
+                command
+            }
+        };
         command
             .args(["run", "--config"])
-            .arg(config)
+            .arg(site.config())
             .env("BELLWIRE_LOG", "info")
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
-            .stderr(log);
+            .stderr(stderr);
         Self(command.spawn().expect("bellwire starts"))
+    }
+
+    /// Waits until it says that it is ready.
+    pub fn wait_ready(&self, site: &Site) {
+        let url = site.url("/readyz");
+        let end = Instant::now() + Duration::from_secs(15);
+        while ureq::get(&url).call().is_err() {
+            assert!(Instant::now() < end, "the gateway is not ready; it says:\n{}", site.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub fn wait_end(mut self, seconds: u64) -> Option<i32> {
+        wait_for(seconds, "the gateway's end", || self.0.try_wait().expect("asked")).code()
     }
 
     /// Its process id.

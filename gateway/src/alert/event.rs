@@ -1,6 +1,7 @@
 //! What came in, before anything is decided.
 
 use bytes::Bytes;
+use firmware_bridge::Position;
 
 use crate::time::Timestamp;
 
@@ -19,12 +20,15 @@ pub struct Event {
     /// MQTT 5 message expiry, in seconds after `received_at`.
     pub expires_in_s: Option<u32>,
     pub received_at: Timestamp,
+    /// When it happened, by a device that kept it for a while and knows the time.
+    pub happened_at: Option<Timestamp>,
 }
 
 /// By which door an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     Mqtt,
+    Serial,
     Http,
     Cli,
 }
@@ -37,8 +41,21 @@ pub enum Identity {
     /// QoS 1: the packet identifier, and whether the broker says that it may have sent this before. A redelivery
     /// carries the same packet identifier as the first delivery (MQTT 5, 4.4; 3.1.1, 4.4).
     Packet { id: u16, redelivered: bool },
+    /// The device counts its events, and the fleet lets each through once: it moves the device's position in the same
+    /// transaction.
+    Counted { device: String, at: Position },
+    /// Whether the device is heard: its row says so in the same transaction, and each change is told once.
+    Status { device: String, silent: bool },
     /// QoS 0: no promise, no repetition.
     None,
+}
+
+impl Event {
+    /// What a message says, and what its age is counted from (promise P9).
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.happened_at.unwrap_or(self.received_at)
+    }
 }
 
 impl Source {
@@ -46,6 +63,7 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Serial => "serial",
             Self::Http => "http",
             Self::Cli => "cli",
         }

@@ -219,7 +219,11 @@ impl Judge {
         }
         let frees = match event.identity {
             Identity::Packet { id, redelivered: false } => Some(id),
-            Identity::Packet { .. } | Identity::Named(_) | Identity::None => None,
+            Identity::Packet { .. }
+            | Identity::Named(_)
+            | Identity::Counted { .. }
+            | Identity::Status { .. }
+            | Identity::None => None,
         };
         Decision { event, key, frees, may_repeat, alerts, ignored, effects: watch.drain() }
     }
@@ -247,8 +251,13 @@ impl Judge {
         (content, kept)
     }
 
+    /// Whose turn it is now, however late the device could tell of it.
+    fn on_duty(&self, rule: &Rule, now: Timestamp) -> Vec<Contact> {
+        self.people.on_duty(&rule.notify, now, &self.zone).into_iter().cloned().collect()
+    }
+
     fn alert(&self, rule: &Rule, bindings: Bindings, event: &Event, mut raised: Raised) -> NewAlert {
-        let at = event.received_at;
+        let at = event.at();
         let flaw = raised.flaw.take();
         let (content, kept) = self.content(rule, raised, at);
         let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
@@ -261,7 +270,7 @@ impl Judge {
             connection: rule.connection.clone(),
             on_unknown: rule.on_unknown,
             expires_at: at + device_limit.map_or(rule.expires, |limit| limit.min(rule.expires)),
-            recipients: self.people.on_duty(&rule.notify, at, &self.zone).into_iter().cloned().collect(),
+            recipients: self.on_duty(rule, event.received_at),
             bindings,
         }
     }
@@ -281,6 +290,9 @@ fn repetition(event: &Event) -> (Option<String>, bool) {
             let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
             (Some(format!("packet {id} {hash}")), *redelivered)
         }
-        Identity::None => (None, false),
+        Identity::Counted { device, at } => {
+            (Some(format!("device {device} {}/{}", at.boot, at.sequence)), false)
+        }
+        Identity::Status { .. } | Identity::None => (None, false),
     }
 }

@@ -109,6 +109,7 @@ impl<'a> Replay<'a> {
                     retained,
                     expires_in_s: None,
                     received_at: at,
+                    happened_at: None,
                 };
                 let decision = self.judge.decide(event, &mut self.watch, at);
                 self.decided(decision, at);

@@ -25,7 +25,10 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                 Some(input) => input,
                 None => return,
             },
-            () = shared.commands.notified() => Input::Wake,
+            () = shared.commands.notified() => {
+                shared.device_commands.notify_one(); // it may be for a device
+                Input::Wake
+            }
             () = tokio::time::sleep(pause) => Input::Wake,
         };
         pause = LOOK_EVERY;

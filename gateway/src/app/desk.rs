@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use super::events::Handed;
 use super::keys::entry;
 use super::shared::Shared;
 use super::{facts, trial};
@@ -24,9 +25,6 @@ const LIMIT_MAX: u32 = 500;
 const TOPIC_MAX_BYTES: usize = 65_535;
 /// What the intake reads of a payload.
 const PAYLOAD_MAX_BYTES: usize = 64 * 1024;
-
-/// An event that came by HTTP, on its way to the intake; answered when it is on disk.
-pub type Handed = (Event, oneshot::Sender<()>);
 
 #[derive(Clone)]
 pub struct Counter(Arc<Inner>);
@@ -266,7 +264,17 @@ fn event(
 ) -> Event {
     let received_at = SystemClock.now();
     let payload = payload.into_bytes().into();
-    Event { source, topic, payload, content_type, identity, retained: false, expires_in_s: None, received_at }
+    Event {
+        source,
+        topic,
+        payload,
+        content_type,
+        identity,
+        retained: false,
+        expires_in_s: None,
+        received_at,
+        happened_at: None,
+    }
 }
 
 fn check_event(topic: &str, payload: &str) -> Result<(), Trouble> {

@@ -15,6 +15,7 @@ use crate::command::deed::Expected;
 use crate::command::dispatch::Change;
 use crate::command::verdict::{self, Verdict};
 use crate::config::Config;
+use crate::device::order::{EndState, Ending};
 use crate::ids::{CommandId, ConnectionName, ContactId, StoreTag, Wamid};
 use crate::store::{CommandStory, Entry, Store};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
@@ -113,6 +114,32 @@ fn end(
         (_, _) => format!("⏳ {title}: sent, but no answer came. Please look yourself."),
     };
     tell(store, config, command, Some(text), now)
+}
+
+/// A command to a device by its own link has an end, which its row says already.
+pub fn ended_by_device(
+    store: &Store,
+    config: &Config,
+    id: CommandId,
+    ending: &Ending,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let state = ending.state.as_str();
+    let detail = format!("{state}, {}", ending.reason);
+    store.record(
+        &Entry { what: "answered", who: None, message: None, command: Some(id), detail: &detail },
+        now,
+    )?;
+    let Some(command) = store.command(id)? else { return Ok(()) };
+    let title = &command.title;
+    let text = match ending.state {
+        EndState::Done if command.answer.is_none() => return Ok(()), // nobody wants to hear that all went well
+        EndState::Done => None,
+        EndState::Refused => Some(format!("❌ {title}: {}", ending.reason)),
+        EndState::Expired => Some(format!("❌ {title} was not done: {}.", ending.reason)),
+        EndState::NoAnswer => Some(format!("⏳ {title}: sent, but no answer came. Please look yourself.")),
+    };
+    tell(store, config, &command, text, now)
 }
 
 /// To whoever asked: a mark on the message that asked, or words under it.

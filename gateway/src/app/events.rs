@@ -1,15 +1,17 @@
-//! Broker notices: events to the intake, answers to the dispatch.
+//! Broker notices and devices' events: events to the intake, answers to the dispatch, letters to the fleet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::desk::Handed;
+use super::devices::{self, Letter};
 use super::hearing;
 use super::shared::Shared;
+use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::command::dispatch;
+use crate::device;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
 use crate::store::{Accepted, Store};
@@ -22,20 +24,27 @@ const NOTES: u32 = 200;
 /// A notice that was missed is made up for after this time, and a clock that was set is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+/// An event on its way to the intake, of a device or by HTTP, and whom to tell that it is on disk.
+pub type Handed = (Event, oneshot::Sender<()>);
+
+/// What comes in and goes on here.
+#[derive(Debug)]
+pub struct Doors {
+    pub notices: mpsc::Receiver<Notice>,
+    pub handed: mpsc::Receiver<Handed>,
+    pub to_dispatch: mpsc::Sender<dispatch::Input>,
+    /// Devices' messages over the broker, for the fleet.
+    pub letters: mpsc::Sender<Letter>,
+}
+
 /// Whom to tell that an event is on disk.
 enum Waiting {
     Broker(AckToken),
-    Poster(oneshot::Sender<()>),
+    /// The fleet, or whoever posted it.
+    Handed(oneshot::Sender<()>),
 }
 
-pub async fn run(
-    shared: Arc<Shared>,
-    judge: Judge,
-    link: Link,
-    mut notices: mpsc::Receiver<Notice>,
-    mut handed: mpsc::Receiver<Handed>,
-    to_dispatch: mpsc::Sender<dispatch::Input>,
-) {
+pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors) {
     let watch = judge.watch();
     let mut intake: Intake<Waiting> = Intake::new(judge, watch);
     let Some(kept) = shared.durably(Store::kept).await else { return };
@@ -47,12 +56,12 @@ pub async fn run(
         let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
         let woken = tokio::select! {
             () = std::future::ready(()), if !batch.is_empty() => false,
-            taken = notices.recv_many(&mut batch, BATCH) => match taken {
+            taken = doors.notices.recv_many(&mut batch, BATCH) => match taken {
                 0 => return,
                 _ => false,
             },
-            Some((event, poster)) = handed.recv() => {
-                events.push((event, Some(Waiting::Poster(poster)), None));
+            Some((event, told)) = doors.handed.recv() => {
+                events.push((event, Some(Waiting::Handed(told)), None));
                 false
             }
             () = shared.alerts.notified() => true,
@@ -69,7 +78,7 @@ pub async fn run(
                     return;
                 }
             }
-            arrived(&shared, turn, &mut events, &to_dispatch).await;
+            arrived(&shared, &link, &mut doors, turn, &mut events).await;
             if events.is_empty() {
                 continue;
             }
@@ -80,7 +89,7 @@ pub async fn run(
         };
         for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
-                return;
+                return; // the disk failed: nothing more is acknowledged
             }
         }
     }
@@ -94,24 +103,37 @@ fn is_new_session(notice: &Notice) -> bool {
 /// it is written down before.
 fn turn(batch: &mut Vec<Notice>) -> Vec<Notice> {
     let until = batch.iter().skip(1).position(is_new_session).map_or(batch.len(), |at| at + 1);
-    batch.drain(..until.min(batch.len())).collect()
+    batch.drain(..until).collect()
 }
 
 async fn arrived(
     shared: &Shared,
+    link: &Link,
+    doors: &mut Doors,
     turn: Vec<Notice>,
     events: &mut Vec<hearing::Message<Waiting>>,
-    to_dispatch: &mpsc::Sender<dispatch::Input>,
 ) {
+    while events.len() < BATCH
+        && let Ok((event, told)) = doors.handed.try_recv()
+    {
+        events.push((event, Some(Waiting::Handed(told)), None));
+    }
     for notice in turn {
         match notice {
-            Notice::Message { event, ack, reply_to } => {
-                events.push((event, ack.map(Waiting::Broker), reply_to))
-            }
+            Notice::Message { event, ack, reply_to } => match Letter::read(&event) {
+                None => events.push((event, ack.map(Waiting::Broker), reply_to)),
+                Some(letter) => {
+                    if !event.retained {
+                        devices::post(shared, &doors.letters, letter);
+                    }
+                    // The broker may forget it: the device keeps it until our own acknowledgement.
+                    ack.into_iter().for_each(|ack| link.ack(ack));
+                }
+            },
             about @ (Notice::Connected { .. }
             | Notice::Disconnected { .. }
             | Notice::Published { .. }
-            | Notice::Refused { .. }) => tell(shared, about, to_dispatch).await,
+            | Notice::Refused { .. }) => tell(shared, about, &doors.to_dispatch).await,
         }
     }
     shared.metrics.events.inc_by(events.len() as u64);
@@ -153,7 +175,7 @@ async fn perform(
 fn acknowledge(link: &Link, waiting: Waiting) {
     match waiting {
         Waiting::Broker(token) => link.ack(token),
-        Waiting::Poster(poster) => drop(poster.send(())), // whoever posted it may have gone; the event is ours all the same
+        Waiting::Handed(told) => drop(told.send(())), // whoever handed it in may have gone; the event is ours all the same
     }
 }
 
@@ -200,6 +222,11 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
             dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
         }
         Notice::Refused { filter, reason } => {
+            let is_ours = device::topic::filters().any(|ours| ours == filter);
+            if is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == filter) {
+                tracing::warn!(filter, reason, "the broker refused us this; devices cannot come over it");
+                return; // serial lines and plain MQTT need no such right
+            }
             tracing::error!(
                 filter,
                 reason,

@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// An event, whom to tell that it is on disk, and where its sender wants an answer.
-pub type Message<T> = (Event, Option<T>, Option<ReplyTo>);
+pub type Message<T> = (Event, Option<T>, Option<Box<ReplyTo>>);
 
 /// Written down before any of it is acknowledged; `None`: the disk failed.
 pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
@@ -29,7 +29,7 @@ pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
     let take = move |store: &Store| {
         let now = SystemClock.now();
         ours.iter().try_for_each(|(event, reply_to)| {
-            hear(store, &config, (event, reply_to.as_ref()), &at_broker, now)
+            hear(store, &config, (event, reply_to.as_deref()), &at_broker, now)
         })
     };
     shared.durably(take).await?;

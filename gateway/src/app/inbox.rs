@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::owner::{self, Told, lane};
 use super::replies::From;
 use super::shared::Shared;
 use crate::alert::message::Content;
@@ -323,29 +324,14 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// From a warning on the owner gets a message, over another number if there is one: this one may be what is wrong.
     pub(super) fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
-        if !self.store.keep_notice(about, notice, self.now)? {
-            return Ok(());
+        let told = owner::write(self.store, self.config, about, notice, self.now)?;
+        if told != Told::Before {
+            self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
         }
-        self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
-        if notice.severity < Severity::Warning {
-            return Ok(());
-        }
-        let config = self.config;
-        let other = config.connections.iter().find(|connection| connection.name != *about);
-        let Some(over) = other.or(config.connections.first()) else { return Ok(()) };
-        for contact in config.people.resolve(&config.site.owner) {
-            let text = format!("⚙ {}, WhatsApp number {about}: {}", config.site.name, notice.text);
-            self.store.compose(&lane(over, contact), &contact.to, &Content::text(text), self.now)?;
-            self.read.messages = true;
-        }
+        self.read.messages |= told == Told::Written;
         Ok(())
     }
-}
-
-fn lane(connection: &Connection, contact: &Contact) -> Lane {
-    Lane { connection: connection.name.clone(), contact: contact.id.clone() }
 }
 
 /// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.

@@ -8,6 +8,8 @@ use prometheus_client::registry::Registry;
 
 use crate::alert::state::State;
 use crate::command::dispatch::Change;
+use crate::device::order::EndState;
+use crate::device::record::Route;
 use crate::store::Accepted;
 
 type Labels = Vec<(&'static str, String)>;
@@ -23,6 +25,9 @@ pub struct Metrics {
     webhooks: Family<Labels, Counter>,
     commands: Family<Labels, Counter>,
     messages: Family<Labels, Gauge>,
+    lines_dropped: Gauge,
+    device_messages: Family<Labels, Counter>,
+    serial: Family<Labels, Gauge>,
 }
 
 impl Metrics {
@@ -37,6 +42,9 @@ impl Metrics {
             webhooks: Family::default(),
             commands: Family::default(),
             messages: Family::default(),
+            lines_dropped: Gauge::default(),
+            device_messages: Family::default(),
+            serial: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("bellwire_events_received", "Events taken from the broker", metrics.events.clone());
@@ -55,7 +63,33 @@ impl Metrics {
         registry.register("bellwire_webhooks", "Webhook posts by answer", metrics.webhooks.clone());
         registry.register("bellwire_commands", "Commands by outcome", metrics.commands.clone());
         registry.register("bellwire_outbox_messages", "Messages by state", metrics.messages.clone());
+        registry.register(
+            "bellwire_log_lines_dropped",
+            "Log lines that the journal did not take in time",
+            metrics.lines_dropped.clone(),
+        );
+        registry.register(
+            "bellwire_device_messages",
+            "Messages of devices by line: of which kind they were, or why they led to nothing",
+            metrics.device_messages.clone(),
+        );
+        registry.register("bellwire_serial_open", "1 while the serial port is open", metrics.serial.clone());
         metrics
+    }
+
+    /// The path of a port is the installer's own word.
+    pub fn device_message(&self, route: &Route, what: &'static str) {
+        let labels = vec![("line", route.to_string()), ("what", what.to_owned())];
+        self.device_messages.get_or_create(&labels).inc();
+    }
+
+    pub fn serial_open(&self, port: &str, open: bool) {
+        self.serial.get_or_create(&vec![("line", port.to_owned())]).set(i64::from(open));
+    }
+
+    /// A command to a device.
+    pub fn ended(&self, state: EndState) {
+        self.commands.get_or_create(&vec![("outcome", state.as_str().to_owned())]).inc();
     }
 
     pub fn accepted(&self, accepted: &Accepted) {
@@ -84,6 +118,7 @@ impl Metrics {
 
     /// The text format; message counts are read from the outbox at the time of asking.
     pub fn text(&self, counts: &[(String, i64)]) -> String {
+        self.lines_dropped.set(i64::try_from(crate::log::dropped()).unwrap_or(i64::MAX));
         self.messages.clear();
         for (state, count) in counts {
             self.messages.get_or_create(&vec![("state", state.clone())]).set(*count);

@@ -7,6 +7,8 @@ mod catalogue;
 mod commands;
 /// What pages and API ask.
 mod desk;
+/// Devices, over serial ports and the broker.
+mod devices;
 /// What the HTTP doors ask.
 mod doors;
 /// The end of what people asked for.
@@ -25,6 +27,8 @@ mod keys;
 mod media;
 /// Numbers for `/metrics`.
 mod metrics;
+/// What the owner should know.
+mod owner;
 /// Last resorts over HTTP.
 mod posting;
 /// Machines that ask people.
@@ -46,6 +50,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 pub use endings::{settle, tend};
 pub use hearing::hear;
@@ -57,8 +62,10 @@ use crate::alert::intake::Judge;
 use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
+use crate::device;
 use crate::http::{Front, Poster, View, code, front_routes, health_routes, serve, webhook_routes};
 use crate::mqtt;
+use crate::serial;
 use crate::store::Store;
 use crate::time::SystemClock;
 use crate::whatsapp::client::{Client, Deadlines};
@@ -71,8 +78,9 @@ const NOTICES: usize = 16;
 /// Commands and broker answers between the two tasks that speak of them.
 const DISPATCH_QUEUE: usize = 64;
 
-/// Events that came by HTTP and wait for the intake; each holds a connection, and there are 64.
-const HANDED: usize = 16;
+/// Events of devices and by HTTP that wait for the intake. A device's batch has 32; by HTTP each holds a connection, and there
+/// are 64.
+const HANDED: usize = devices::BATCH;
 
 /// The sockets, opened before anything else so that a port that is taken is told at once.
 #[derive(Debug)]
@@ -103,23 +111,24 @@ pub async fn run(
     listeners: Listeners,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fatal> {
+    let findings = store.findings().to_vec();
     let (handle, thread) = store_thread(store)?;
     let config = Arc::new(config);
     let (notices, to_tell) = mpsc::channel(NOTICES);
     let shared = Shared::new(handle, Arc::clone(&config), notices).await?;
+    owner::report(&shared, findings).await;
     let (stopping, stopped) = watch::channel(false);
 
-    let mut filters = route::filters(&config.rules);
-    filters.extend(endings::filters(&config));
-    let settings = mqtt::Settings::from_config(&config.mqtt, filters).map_err(Fatal::Start)?;
+    let settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
     let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
     let judge = judge(&config)?;
 
     let (to_intake, handed) = mpsc::channel(HANDED);
     let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
-    let intake =
-        tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), notices, handed, to_dispatch));
+    let (fleet, letters) = start_fleet(&shared, &link, to_intake.clone());
+    let doors = events::Doors { notices, handed, to_dispatch, letters };
+    let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), doors));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
     let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
@@ -159,11 +168,33 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [intake, dispatch, inbox, endings, posting, housekeeping, catalogue, telling, watchdog] {
+    for task in [fleet, intake, dispatch, inbox, endings, posting, housekeeping, catalogue, telling, watchdog]
+    {
         task.abort();
     }
     thread.close().await;
     failed.map_or(Ok(()), |reason| Err(Fatal::Disk(reason)))
+}
+
+/// What to subscribe to: the rules' topics and the devices', each once.
+fn filters(config: &Config) -> Vec<String> {
+    let mut filters = route::filters(&config.rules);
+    filters.extend(endings::filters(config));
+    let ours: Vec<String> = device::topic::filters().filter(|ours| !filters.contains(ours)).collect();
+    filters.extend(ours);
+    filters
+}
+
+fn start_fleet(
+    shared: &Arc<Shared>,
+    link: &mqtt::Link,
+    to_intake: mpsc::Sender<events::Handed>,
+) -> (JoinHandle<()>, mpsc::Sender<devices::Letter>) {
+    let (ports, serial) = serial::start(&shared.config.serial);
+    let (letters, to_fleet) = mpsc::channel(devices::LETTERS);
+    let lines = devices::Lines { link: link.clone(), ports, to_intake };
+    let fleet = tokio::spawn(devices::run(Arc::clone(shared), lines, serial, to_fleet));
+    (fleet, letters)
 }
 
 fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
@@ -179,7 +210,7 @@ fn judge(config: &Config) -> Result<Judge, Fatal> {
 /// The page and the API. While there is no password, the code that the first visit needs is in the log.
 async fn front(
     shared: &Arc<Shared>,
-    to_intake: mpsc::Sender<desk::Handed>,
+    to_intake: mpsc::Sender<events::Handed>,
     stop: watch::Receiver<bool>,
 ) -> Result<Arc<Front>, Fatal> {
     let config = &shared.config;

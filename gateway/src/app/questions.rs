@@ -89,6 +89,17 @@ fn key(question: &Question, event: &Event, reply_to: Option<&ReplyTo>) -> (Strin
             hash.update(id);
             true
         }
+        (Identity::Counted { device, at }, _) => {
+            hash.update(device);
+            hash.update(at.boot.to_le_bytes());
+            hash.update(at.sequence.to_le_bytes());
+            true
+        }
+        (Identity::Status { device, silent }, _) => {
+            hash.update(device);
+            hash.update([u8::from(*silent)]);
+            false
+        }
         (Identity::Packet { redelivered, .. }, Some(correlation)) => {
             hash.update(correlation);
             *redelivered

@@ -54,6 +54,8 @@ pub struct Shared {
     pub commands: Notify,
     /// Commands that were handed to the broker, and are not noted as published.
     at_broker: Mutex<BTreeSet<CommandId>>,
+    /// So that one of those may be for a device.
+    pub device_commands: Notify,
     /// Something is to be told to the alerts.
     pub alerts: Notify,
     /// Something is to be posted.
@@ -102,6 +104,7 @@ impl Shared {
             notices,
             commands: Notify::new(),
             at_broker: Mutex::default(),
+            device_commands: Notify::new(),
             alerts: Notify::new(),
             posts: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
@@ -124,6 +127,14 @@ impl Shared {
         let notice =
             serde_json::json!({ "connection": connection.0, "severity": severity.as_str(), "text": text });
         drop(self.notices.try_send(notice.to_string())); // it is kept in the store, too
+    }
+
+    /// What the owner should know of a device: the same way.
+    pub fn tell_of_device(&self, device: &str, text: &str) {
+        tracing::warn!(device, text, "a notice");
+        let severity = Severity::Warning.as_str();
+        let notice = serde_json::json!({ "device": device, "severity": severity, "text": text });
+        drop(self.notices.try_send(notice.to_string())); // `bellwire devices list` shows it, too
     }
 
     /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None`

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::run::{log, on_signal, runtime};
+use super::run::{on_signal, runtime};
 use super::{Failure, say};
 use crate::app::{self, Listeners};
 use crate::chance::Dice;
@@ -39,7 +39,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    log();
+    let _flushing = crate::log::start();
     let runtime = runtime()?;
     let outcome = runtime.block_on(play(arguments)).map_err(Failure::Io);
     runtime.shutdown_timeout(Duration::from_secs(1));

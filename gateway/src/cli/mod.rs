@@ -6,9 +6,13 @@ mod alerts;
 mod audit;
 /// All problems of a configuration.
 mod check;
+/// What is known of people, and how it goes.
+mod contact;
 /// Everything in one process, to see it work.
 #[cfg(feature = "demo")]
 mod demo;
+/// The devices that speak to this gateway.
+mod devices;
 /// What keeps it from working.
 mod doctor;
 /// What came in and was kept or counted.
@@ -28,6 +32,8 @@ mod setup;
 /// The simulated Cloud API.
 #[cfg(feature = "demo")]
 mod simulator;
+/// How things stand.
+mod status;
 /// What an event would lead to.
 mod r#try;
 /// The whole story of an alert or a message.
@@ -74,6 +80,12 @@ enum Command {
     Events(events::Arguments),
     /// Who asked for what, and what became of it: a chain that shows changes
     Audit(audit::Arguments),
+    /// Numbers, what waits, what Meta says, what it costs
+    Status(status::Arguments),
+    /// People: list, export, erase, accept
+    Contact(contact::Arguments),
+    /// Show the devices that speak to this gateway, and what they were told
+    Devices(devices::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -128,6 +140,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Why(arguments) => why::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Contact(arguments) => contact::run(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "demo")]

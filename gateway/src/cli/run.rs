@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners};
@@ -12,7 +11,7 @@ use crate::chance::Dice;
 use crate::store::{Lock, Store};
 
 pub fn run(place: &Place) -> Result<(), Failure> {
-    log();
+    let _flushing = crate::log::start();
     let config = place.load(false)?;
     let directory = config.site.state_directory.clone();
     let lock = Lock::take(&directory).map_err(|error| match error {
@@ -60,17 +59,4 @@ pub(super) fn on_signal() -> Result<watch::Receiver<bool>, Failure> {
         std::future::pending::<()>().await; // the channel must outlive the daemon
     });
     Ok(stopped)
-}
-
-/// To standard error, where journald reads it; `BELLWIRE_LOG=debug` says more.
-pub(super) fn log() {
-    let filter = EnvFilter::try_from_env("BELLWIRE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,rumqttd=off"));
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init();
-    drop(started); // a second start in one process (the demo) keeps the first
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
-use super::run::{log, on_signal, runtime};
+use super::run::{on_signal, runtime};
 use super::{Failure, say};
 use crate::demo::simulator::{Options, Settings, serve_with};
 
@@ -41,7 +41,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    log();
+    let _flushing = crate::log::start();
     let options = Options {
         webhook: arguments.webhook,
         app_secret: arguments.app_secret.into(),

@@ -68,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         retained: false,
         expires_in_s: None,
         received_at: now,
+        happened_at: None,
     };
     let decision = judge.decide(event, &mut judge.watch(), now);
     if arguments.json {

@@ -216,6 +216,7 @@ fn read_target(step: &Section, context: &Context) -> Option<Target> {
     match (people, topic, url) {
         (Some(people), None, None) => Some(Target::People(read_people_names(step, people, context.people))),
         (None, Some(topic), None) => {
+            super::devices::check_action(step, &topic);
             let parsed = TopicTemplate::parse(&topic.value, context.topic?);
             let topic =
                 parsed.map_err(|error| step.report(topic.offset, format!("`topic`: {error}"))).ok()?;

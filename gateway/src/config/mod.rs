@@ -5,6 +5,8 @@
 mod commands;
 /// `[[connection]]`.
 mod connections;
+/// `[[serial]]`, and actions that command a device.
+mod devices;
 /// The keys that give alerts a life.
 mod life;
 /// What is wrong, where, and what to do.
@@ -24,6 +26,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub use devices::Serial;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
 pub use secret::{SecretError, secret};
@@ -46,6 +49,7 @@ pub struct Config {
     pub site: Site,
     pub http: Http,
     pub mqtt: Mqtt,
+    pub serial: Vec<Serial>,
     pub connections: Vec<Connection>,
     pub people: People,
     pub rules: Vec<Rule>,

@@ -9,8 +9,8 @@ use toml::de::DeTable;
 use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, life, questions, rota, rules,
-    secret,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, life, questions, rota,
+    rules, secret,
 };
 use crate::alert::topic::TopicPattern;
 use crate::command::consent::Words;
@@ -78,6 +78,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     }
     let slug = site.as_ref().map(|site| slug(&site.name)).unwrap_or_default();
     let mqtt = mqtt.and_then(|section| read_mqtt(section, folder, &slug, wishes));
+    let serial = devices::read(root, folder);
     let connections = connections::read(root, folder, wishes);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let rules = rules::read(root, &people, &names);
@@ -88,6 +89,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
         site: site?,
         http: http?,
         mqtt: mqtt?,
+        serial,
         connections,
         people,
         rules,

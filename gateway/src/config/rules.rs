@@ -245,6 +245,7 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
             length => Err(format!("it has {length} characters; a WhatsApp button shows {TITLE_MAX}")),
         });
         let topic = section.required("topic").zip(pattern).and_then(|(text, pattern)| {
+            super::devices::check_action(&section, &text);
             let parsed = TopicTemplate::parse(&text.value, pattern);
             parsed.map_err(|error| section.report(text.offset, format!("`topic`: {error}"))).ok()
         });

@@ -54,7 +54,7 @@ fn the_shipped_file_is_good_and_names_every_key() {
     let text = include_str!("../../../config/bellwire.toml");
     assert_eq!(problems(text), Vec::<String>::new());
     let keys = "name time_zone state_directory listen names webhook_listen url version client_id username password_file \
-        ca_file client_certificate_file client_key_file max_packet_bytes phone_number_id business_account_id \
+        ca_file client_certificate_file client_key_file max_packet_bytes path baud phone_number_id business_account_id \
         access_token_file app_secret_file verify_token_file api_url api_version id phone roles members topic \
         when message notify connection severity payload on_unknown expires on_retained title retain \
         quiet_hours break_through rotation hand_over start override key for keep_firing_for resolve_when \
@@ -105,6 +105,22 @@ fn each_mistake_says_what_to_do() {
     check("109876543210123", "+995 555", "not the phone number");
     check("[mqtt]", "[mqqt]", "the section [mqtt] is missing");
     check("name = \"main\"", "name = \"main\"\napi_url = \"http://example.com\"", "must begin with https://");
+    check("[mqtt]", "[[serial]]\nbaud = 9600\n[mqtt]", "[[serial]] has no `path`");
+    check(
+        "[mqtt]",
+        "[[serial]]\npath = \"/dev/ttyUSB0\"\n[[serial]]\npath = \"/dev/ttyUSB0\"\n[mqtt]",
+        "two sections for /dev/ttyUSB0",
+    );
+    check(
+        "site/{area}/freezer/{unit}/set",
+        "bellwire/device/{unit}/set",
+        "goes to bellwire/device/DEVICE/command/NAME",
+    );
+    check(
+        "topic = \"site/{area}/freezer/{unit}/set\"\npayload = '{\"defrost\": false}'",
+        &format!("topic = \"bellwire/device/{{unit}}/command/defrost\"\npayload = '{}'", "x".repeat(129)),
+        "`payload` has 129 bytes; a device takes 128",
+    );
     check("[site]", "[site", "b.toml:2:");
     check("[mqtt]", "[http]\nlisten = \"localhost\"\n[mqtt]", "write it as 127.0.0.1:8080");
 }

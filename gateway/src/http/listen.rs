@@ -13,6 +13,8 @@ use tokio::sync::{Semaphore, watch};
 
 /// Meta posts concurrently and keeps connections; 64 fit into the 1,024 descriptors of the unit many times over.
 const CONNECTIONS_MAX: usize = 64;
+/// Descriptors that are not for visitors: 14 are open at rest, the rest is for the broker, the Cloud API and the database.
+const DESCRIPTORS_KEPT: usize = 24;
 /// A header that takes longer is an attack or a dead line (RELIABILITY F39).
 const HEADER_DEADLINE: Duration = Duration::from_secs(5);
 /// After this a connection that is still answering is cut.
@@ -26,7 +28,7 @@ pub struct Peer(pub IpAddr);
 
 /// Serves until `stop` says so, then lets answers under way finish.
 pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(connections_max(descriptors())));
     let mut open = tokio::task::JoinSet::new();
     loop {
         // The permit comes before the accept: what is not accepted waits in the kernel, not in our memory.
@@ -55,6 +57,18 @@ pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Recei
     if drained.is_err() {
         tracing::warn!(connections = open.len(), "connections were cut at the end");
     }
+}
+
+/// The kernel's limit for this process.
+fn descriptors() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(usize::MAX)
+}
+
+/// However few there are, visitors never take the last one (RELIABILITY F14).
+fn connections_max(descriptors: usize) -> usize {
+    CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_KEPT) / 2).max(2) // there may be two doors
 }
 
 async fn converse(
@@ -97,4 +111,15 @@ fn routes_as_service(
     Future: Send,
 > + Clone {
     routes.into_service()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visitors_leave_descriptors_for_the_work() {
+        assert_eq!([32, 100, 1_024, usize::MAX].map(connections_max), [4, 38, 64, 64]);
+        assert!(descriptors() > 0);
+    }
 }

@@ -47,7 +47,7 @@ pub enum Notice {
         event: Event,
         ack: Option<AckToken>,
         /// Where the sender wants an answer (MQTT 5).
-        reply_to: Option<ReplyTo>,
+        reply_to: Option<Box<ReplyTo>>,
     },
     /// The broker's answer to a command.
     Published {
@@ -165,11 +165,21 @@ impl Link {
 
     /// Tells whoever listens to the gateway's notices, if the broker is there.
     pub fn tell(&self, notice: Bytes) {
+        self.say(&self.notice_topic, notice);
+    }
+
+    /// Publishes without waiting for the broker's answer. `false`: no connection, or no room.
+    pub fn say(&self, topic: &str, payload: Bytes) -> bool {
         match &lock(&self.current).mouth {
-            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.notice_topic, notice, false)),
-            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.notice_topic, notice, false)),
-            None => {}
+            Some(Speaker::V5(mouth)) => mouth.announce(topic, payload, false),
+            Some(Speaker::V4(mouth)) => mouth.announce(topic, payload, false),
+            None => false,
         }
+    }
+
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        lock(&self.current).mouth.is_some()
     }
 
     /// Says goodbye: without this the broker would publish our will.
@@ -328,6 +338,7 @@ impl Task {
             retained: incoming.retain,
             expires_in_s: incoming.expires_in_s,
             received_at: self.clock.now(),
+            happened_at: None,
         };
         let surely_repeated = ack.is_some();
         match self

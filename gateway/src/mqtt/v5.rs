@@ -67,6 +67,8 @@ impl Mouth for Mouth5 {
         let filter = |filter: &String| SubscribeFilter {
             // Retained messages come with a new subscription, not with each connection (RELIABILITY F25).
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
+            // What we publish ourselves never comes back as an event (MQTT 5, 3.8.3.1; RELIABILITY F30).
+            nolocal: true,
             // Kept as published, so that a state can be told from an event.
             preserve_retain: false,
             ..SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce)
@@ -212,9 +214,9 @@ fn incoming(publish: rumqttc::Publish) -> Incoming {
         packet_id: publish.pkid,
         content_type: properties.content_type,
         expires_in_s: properties.message_expiry_interval,
-        reply_to: properties.response_topic.map(|topic| ReplyTo {
-            topic,
-            correlation: properties.correlation_data.map(|data| data.to_vec()),
+        reply_to: properties.response_topic.map(|topic| {
+            let correlation = properties.correlation_data.map(|data| data.to_vec());
+            Box::new(ReplyTo { topic, correlation })
         }),
         id: properties.user_properties.into_iter().find(|(name, _)| name == "id").map(|(_, value)| value),
     }

@@ -71,7 +71,7 @@ pub struct Incoming {
     pub expires_in_s: Option<u32>,
     pub id: Option<String>,
     /// Where the sender wants an answer (MQTT 5).
-    pub reply_to: Option<ReplyTo>,
+    pub reply_to: Option<Box<ReplyTo>>,
 }
 
 /// The broker's answer to a command, when it comes; `None` when the connection ended before.

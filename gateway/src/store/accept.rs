@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{Store, checksum};
+use crate::alert::event::Identity;
 use crate::alert::history::Effect;
 use crate::alert::intake::{Decision, NewAlert};
 use crate::alert::policy::Ignored;
@@ -41,7 +42,12 @@ impl Store {
         if let Some(id) = decision.frees {
             self.free_packet(&format!("packet {id} "))?;
         }
-        let repeated = decision.may_repeat && self.seen(decision.key.as_deref())?;
+        let is_new = match &event.identity {
+            Identity::Counted { device, at } => self.count_event(device, *at, event.received_at)?,
+            Identity::Status { device, silent } => self.set_silent(device, *silent)?,
+            Identity::Named(_) | Identity::Packet { .. } | Identity::None => true,
+        };
+        let repeated = !is_new || decision.may_repeat && self.seen(decision.key.as_deref())?;
         if repeated {
             // The watch has a memory of its own, which must be written down whatever this row's fate.
             self.perform(&decision.effects, None, accepted)?;

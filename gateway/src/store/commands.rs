@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 use super::{Store, checksum};
 use crate::command::deed::{Awaited, NewCommand};
 use crate::command::dispatch::{Change, Waiting};
+use crate::device::topic;
 use crate::ids::{CommandId, ConnectionName, ContactId, Wamid};
 use crate::time::Timestamp;
 
@@ -42,8 +43,8 @@ impl Store {
         self.sql
             .prepare_cached(
                 "INSERT INTO command (reply, contact, connection, alert, action, title, topic, payload, retain, correlation,
-                                      answer, requested_at, expires_at, state, changed_at, checksum)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'queued', ?12, ?14)",
+                                      answer, requested_at, expires_at, state, changed_at, checksum, device)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'queued', ?12, ?14, ?15)",
             )?
             .insert(params![
                 origin.reply.map(|reply| &reply.0),
@@ -59,7 +60,8 @@ impl Store {
                 answer,
                 now.0,
                 command.expires_at.0,
-                sum
+                sum,
+                topic::read_command(&deed.topic).map(|(device, _)| device)
             ])
             .map(CommandId)
     }
@@ -70,7 +72,7 @@ impl Store {
             .sql
             .prepare_cached(
                 "SELECT id, topic, payload, retain, expires_at, contact, correlation, answer, checksum FROM command
-                 WHERE state = 'queued' ORDER BY id LIMIT ?1",
+                 WHERE state = 'queued' AND device IS NULL ORDER BY id LIMIT ?1",
             )?
             .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                 let contact: String = row.get(5)?;

@@ -15,11 +15,15 @@ mod audit;
 mod checksum;
 /// Commands on their way to the broker.
 mod commands;
+/// Devices: their position, their commands, what they said.
+mod devices;
 /// What may leave now, and the digest of many.
 mod due;
 /// Rows as lines of text, for tests.
 #[cfg(test)]
 mod dump;
+/// What is kept of a person, and how it goes.
+mod erase;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.
@@ -28,6 +32,8 @@ mod keys;
 mod lists;
 /// What people look at: lists and one row's whole story.
 mod look;
+/// How far the newest commit went, in a file of its own.
+mod mark;
 /// Files that came with events.
 mod media;
 /// Opening: pragmas that are read back, the lock, migrations with a backup before.
@@ -50,6 +56,8 @@ mod reserve;
 mod retention;
 /// Rows as JSON.
 mod rows;
+/// A damaged database is set aside, and what can be read is taken over.
+mod salvage;
 /// How people behave: limits, lock-outs, strangers.
 mod standing;
 /// Who takes care of an alert, and what goes on.
@@ -67,6 +75,7 @@ pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
 pub use audit::{AuditRow, Entry, Flaw};
 pub use commands::{CommandStory, Origin};
+pub use devices::{DeviceCommandRow, DeviceRow};
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};

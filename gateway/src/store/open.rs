@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::mark::Mark;
+use super::salvage;
 use crate::alert::token::Seal;
 use crate::chance::Dice;
 use crate::ids::StoreTag;
@@ -21,6 +23,9 @@ pub struct Store {
     pub(super) directory: PathBuf,
     pub(super) tag: StoreTag,
     pub(super) seal: Seal,
+    pub(super) mark: Mark,
+    /// What opening met and the owner must know: sentences.
+    pub(super) findings: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +84,29 @@ impl Store {
     pub fn open(directory: &Path, dice: &mut Dice) -> Result<Self, OpenError> {
         std::fs::create_dir_all(directory)
             .map_err(|error| OpenError::Directory(directory.to_owned(), error))?;
+        let mut store = match Self::open_sound(directory, dice) {
+            Err(OpenError::Sql(path, error)) if salvage::is_damage(&error) => {
+                tracing::error!(%error, "the database is damaged; it is set aside, and what can be read is taken over");
+                let aside = salvage::set_aside(&path).map_err(|error| OpenError::Directory(path, error))?;
+                let mut store = Self::open_sound(directory, dice)?;
+                store.salvage(&aside).map_err(|error| OpenError::Sql(aside, error))?;
+                store
+            }
+            other => other?,
+        };
+        store.take_mark().map_err(|error| OpenError::Sql(directory.to_owned(), error))?;
+        Ok(store)
+    }
+
+    fn open_sound(directory: &Path, dice: &mut Dice) -> Result<Self, OpenError> {
         let path = directory.join("bellwire.db");
         let wrap = |error| OpenError::Sql(path.clone(), error);
         let sql = Connection::open(&path).map_err(wrap)?;
         configure(&sql, &path)?;
+        if !salvage::is_sound(&sql, directory) {
+            let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            return Err(wrap(rusqlite::Error::SqliteFailure(damage, None)));
+        }
         migrate(&sql, directory, &path)?;
         super::reserve::keep(directory);
         sql.execute("INSERT OR IGNORE INTO meta VALUES ('tag', ?1)", [dice.tag()]).map_err(wrap)?;
@@ -115,7 +139,13 @@ impl Store {
         };
         let tag = StoreTag(meta("tag")?);
         let seal = Seal::new(tag.clone(), unhex(&meta("key")?)?);
-        Ok(Self { sql, directory: directory.to_owned(), tag, seal })
+        Ok(Self { sql, directory: directory.to_owned(), tag, seal, mark: Mark::none(), findings: Vec::new() })
+    }
+
+    /// What the owner must know of the opening.
+    #[must_use]
+    pub fn findings(&self) -> &[String] {
+        &self.findings
     }
 
     #[must_use]
@@ -228,6 +258,33 @@ mod tests {
         store.sql.execute_batch("PRAGMA user_version = 99").expect("set");
         drop(store);
         assert!(matches!(Store::open(directory.path(), &mut Dice::seeded(1)), Err(OpenError::Newer(99))));
+    }
+
+    /// Each version that ever was: as its scripts left it, with a webhook that waits.
+    #[test]
+    fn f11_a_database_of_every_earlier_version_is_brought_up_after_a_backup() {
+        for version in 1..MIGRATIONS.len() {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("bellwire.db");
+            let sql = Connection::open(&path).expect("opens");
+            sql.execute_batch(&MIGRATIONS[..version].concat()).expect("made");
+            let waits =
+                "INSERT INTO inbox (received_at, body, state, checksum) VALUES (1, x'00', 'new', x'00')";
+            sql.execute_batch(&format!("{waits}; PRAGMA user_version = {version}")).expect("filled");
+            drop(sql);
+            let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+            assert_eq!(super::version(&store.sql).expect("a version"), MIGRATIONS.len());
+            let kept: i64 =
+                store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
+            assert_eq!(kept, 1);
+            let backup = directory.path().join(format!("bellwire.db.before-version-{}", MIGRATIONS.len()));
+            let backup = Connection::open(backup).expect("a backup");
+            assert_eq!(
+                super::version(&backup).expect("a version"),
+                version,
+                "the backup is of the old version"
+            );
+        }
     }
 
     #[test]

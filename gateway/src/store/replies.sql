@@ -1,38 +1,15 @@
 -- Version 3: replies that act.
 
 -- A command may come from words, without an alert, or from the clock, without a message; and a device may answer it.
-CREATE TABLE command_2 (
-    id INTEGER PRIMARY KEY,
-    reply TEXT UNIQUE REFERENCES reply (wamid), -- the message that asked; NULL: a decision, of people or of the clock
-    contact TEXT NOT NULL,              -- who asked; empty: the clock
-    connection TEXT NOT NULL,           -- over which number the end is told; empty: nobody is told
-    alert INTEGER,
-    action TEXT NOT NULL,               -- an action's id, a command's or a question's name
-    title TEXT NOT NULL,                -- for people
-    topic TEXT NOT NULL,
-    payload TEXT NOT NULL,
-    retain INTEGER NOT NULL,
-    correlation BLOB,                   -- of the question that it decides; else the command's own id serves
-    answer TEXT,                        -- JSON: what is awaited of the device
-    answer_by INTEGER,                  -- until when, from its publishing on
-    requested_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    state TEXT NOT NULL,                -- queued, published, refused, expired; done, failed, silent
-    changed_at INTEGER NOT NULL,
-    reason TEXT,
-    checksum BLOB NOT NULL
-) STRICT;
-INSERT INTO command_2 (id, reply, contact, connection, alert, action, title, topic, payload, retain, requested_at,
-                       expires_at, state, changed_at, reason, checksum)
-    SELECT id, reply, contact, '', alert, action, action, topic, payload, retain, requested_at,
-           expires_at, state, changed_at, reason, checksum FROM command;
-DROP TABLE command;
-ALTER TABLE command_2 RENAME TO command;
-CREATE INDEX command_queued ON command (id) WHERE state = 'queued';
+-- Its states are queued, published, refused, expired; then done, failed, silent.
+ALTER TABLE command ADD COLUMN connection TEXT NOT NULL DEFAULT ''; -- over which number the end is told; empty: nobody is
+ALTER TABLE command ADD COLUMN title TEXT NOT NULL DEFAULT '';      -- for people
+ALTER TABLE command ADD COLUMN correlation BLOB;  -- of the question that it decides; else the command's own id serves
+ALTER TABLE command ADD COLUMN answer TEXT;       -- JSON: what is awaited of the device
+ALTER TABLE command ADD COLUMN answer_by INTEGER; -- until when, from its publishing on
 CREATE INDEX command_awaited ON command (answer_by) WHERE state = 'published' AND answer IS NOT NULL;
 CREATE INDEX command_answers ON command (state) WHERE state IN ('published', 'queued') AND answer IS NOT NULL;
 
-CREATE INDEX command_alert ON command (alert);
 
 -- What waits for a Yes.
 CREATE TABLE request (

@@ -54,6 +54,7 @@ impl Store {
                 }
             }
         }
+        self.mark();
         keep(&self.directory);
     }
 }

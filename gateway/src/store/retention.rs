@@ -19,8 +19,12 @@ impl Store {
             return Ok(false);
         }
         let before = (now - KEEP).0;
-        let old_messages = "SELECT id FROM message WHERE id < (SELECT coalesce(min(id), 0) + ?2 FROM message)
-             AND changed_at < ?1 AND state NOT IN ('queued', 'sending', 'unknown', 'held')";
+        // A digest goes after what it carries, whose ids are lower.
+        let old_messages = "SELECT id FROM message m WHERE changed_at < ?1
+             AND state NOT IN ('queued', 'sending', 'unknown', 'held')
+             AND NOT EXISTS (SELECT 1 FROM message WHERE digest = m.id
+                 AND (changed_at >= ?1 OR state IN ('queued', 'sending', 'unknown', 'held')))
+             ORDER BY id LIMIT ?2";
         let mut removed = 0;
         for statement in [
             &format!("DELETE FROM receipt WHERE message IN ({old_messages})"),

@@ -271,16 +271,38 @@ CREATE TABLE command (
     id INTEGER PRIMARY KEY,
     reply TEXT UNIQUE REFERENCES reply (wamid), -- NULL: nobody asked, an escalation did
     contact TEXT NOT NULL,
-    alert INTEGER NOT NULL,
+    alert INTEGER,                      -- NULL: asked for in words, without one
     action TEXT NOT NULL,
     topic TEXT NOT NULL,
     payload TEXT NOT NULL,
     retain INTEGER NOT NULL,
     requested_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    state TEXT NOT NULL,                -- queued, published, refused, expired
+    device TEXT,                        -- to a device by its link; NULL: to the broker
+    state TEXT NOT NULL,                -- queued, published, refused, expired; of a device also done, no-answer
     changed_at INTEGER NOT NULL,
     reason TEXT,
     checksum BLOB NOT NULL
 ) STRICT;
-CREATE INDEX command_queued ON command (id) WHERE state = 'queued';
+CREATE INDEX command_queued ON command (id) WHERE state = 'queued' AND device IS NULL;
+CREATE INDEX command_for_device ON command (device, id) WHERE device IS NOT NULL;
+CREATE INDEX command_queued_for_device ON command (device, id) WHERE state = 'queued' AND device IS NOT NULL;
+
+-- Devices that speak docs/device-protocol.md.
+CREATE TABLE device (
+    id TEXT PRIMARY KEY,
+    boot INTEGER NOT NULL DEFAULT 0,    -- the highest that a hello said
+    counted_boot INTEGER NOT NULL DEFAULT 0,     -- its events up to this position are here: written in the same
+    counted_sequence INTEGER NOT NULL DEFAULT 0, -- transaction as the event
+    events INTEGER NOT NULL DEFAULT 0,  -- how many were counted
+    last_number INTEGER NOT NULL DEFAULT 0, -- the highest number that a command had on the line
+    under_way INTEGER REFERENCES command (id), -- was sent, or is about to be, and has no end yet; its number is the last
+    under_way_boot INTEGER NOT NULL DEFAULT 0,
+    link TEXT NOT NULL,                 -- mqtt, or the path of a serial port
+    firmware TEXT NOT NULL,
+    commands TEXT NOT NULL,             -- JSON list of names
+    queued INTEGER NOT NULL,            -- events that it kept when it last said so
+    refused INTEGER NOT NULL,           -- events that it could not take since its start
+    silent INTEGER NOT NULL DEFAULT 0,
+    seen_at INTEGER NOT NULL            -- to ten minutes, unless there was something new
+) STRICT, WITHOUT ROWID;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{ErrorCode, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Store;
+use super::{Store, salvage};
 
 /// Jobs in one transaction: the broker sends at most 32 unacknowledged events, so a larger group would wait for nothing.
 const GROUP_MAX: usize = 32;
@@ -156,6 +156,9 @@ fn run(store: &Store, mut inbox: mpsc::Receiver<Order>, failing: &watch::Sender<
         if let Err(error) = commit(store, group) {
             let reason: Arc<str> = error.to_string().into();
             tracing::error!(error = %reason, "the disk failed");
+            if salvage::is_damage(&error) {
+                salvage::suspect(&store.directory);
+            }
             failing.send_replace(Some(reason));
             return;
         }
@@ -167,6 +170,7 @@ fn commit(store: &Store, mut group: Vec<Box<dyn Job>>) -> std::result::Result<()
     let outcome = transact(store, &mut group);
     match outcome {
         Ok(refused) => {
+            store.mark();
             for (job, refusal) in group.into_iter().zip(refused) {
                 job.answer(refusal.map_or(Ok(()), |error| Err(Gone::Refused(Arc::new(error)))));
             }

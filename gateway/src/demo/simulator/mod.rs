@@ -32,6 +32,8 @@ mod serve;
 mod templates;
 /// What Meta would refuse.
 mod validate;
+/// Ids of messages.
+mod wamid;
 /// Signed webhooks, sent again until they are taken.
 mod webhooks;
 /// What it remembers and decides; no sockets.

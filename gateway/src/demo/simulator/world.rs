@@ -15,6 +15,7 @@ use super::people::{People, Person};
 use super::price::Prices;
 use super::templates::{Catalogue, judge};
 use super::validate::{self, Recipient, Request};
+use super::wamid::wamid;
 use super::webhooks::Forms;
 use crate::time::Timestamp;
 
@@ -172,9 +173,9 @@ impl World {
     }
 
     /// A new id for what a person writes.
-    pub fn inbound_id(&mut self, now: Timestamp) -> String {
+    pub fn inbound_id(&mut self, who: &str, now: Timestamp) -> String {
         self.numbered += 1;
-        format!("wamid.SIMIN{:x}{:06}", now.0, self.numbered)
+        wamid(who, 0x12, now, self.numbered)
     }
 
     pub fn wrote(&mut self, written: Written) {
@@ -315,7 +316,7 @@ impl World {
             None => self.prices.service(number, at),
         };
         // Never the same twice, in a simulator that was started again either.
-        let id = format!("wamid.SIM{:x}{:06}", at.0, self.numbered);
+        let id = wamid(person.wa_id.as_deref().unwrap_or(&person.user_id), 0x11, at, self.numbered);
         let phone_number_id = number.to_owned();
         let status = "accepted";
         self.account.number_mut(number);

@@ -125,7 +125,10 @@ fn remember(
     doing: Doing,
 ) -> Result<(String, String), Refused> {
     let now = Simulator::now(world);
-    let id = reply.id.clone().unwrap_or_else(|| world.inbound_id(now));
+    let id = reply
+        .id
+        .clone()
+        .unwrap_or_else(|| world.inbound_id(person.wa_id.as_deref().unwrap_or(&person.user_id), now));
     let Doing { mut message, shown, context, contacts, opens } = doing;
     let Some(object) = message.as_object_mut() else { return Err(bad("`raw` must be a JSON object")) };
     object.insert("id".to_owned(), json!(id));

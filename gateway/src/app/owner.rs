@@ -1,0 +1,85 @@
+//! What the owner should know of a number or of the gateway itself: kept, and from a warning on written to them.
+
+use std::sync::Arc;
+
+use rusqlite::Result;
+
+use super::shared::Shared;
+use crate::alert::message::Content;
+use crate::alert::outbox::Lane;
+use crate::alert::rule::Severity;
+use crate::command::inbound::Notice;
+use crate::config::{Config, Connection};
+use crate::contact::Contact;
+use crate::ids::ConnectionName;
+use crate::store::Store;
+use crate::time::{Clock, SystemClock, Timestamp};
+
+/// What became of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// The same words came before.
+    Before,
+    Kept,
+    /// A message waits in the outbox.
+    Written,
+}
+
+/// About a WhatsApp number it goes over another one if there is one: this one may be what is wrong.
+pub fn write(
+    store: &Store,
+    config: &Config,
+    about: &ConnectionName,
+    notice: &Notice,
+    now: Timestamp,
+) -> Result<Told> {
+    if !store.keep_notice(about, notice, now)? {
+        return Ok(Told::Before);
+    }
+    let other = config.connections.iter().find(|connection| connection.name != *about);
+    let Some(over) = other.or(config.connections.first()).filter(|_| notice.severity >= Severity::Warning)
+    else {
+        return Ok(Told::Kept);
+    };
+    let subject = match config.connections.iter().any(|connection| connection.name == *about) {
+        true => format!("WhatsApp number {about}"),
+        false => "the gateway itself".to_owned(),
+    };
+    let mut told = Told::Kept;
+    for contact in config.people.resolve(&config.site.owner) {
+        let text = format!("⚙ {}, {subject}: {}", config.site.name, notice.text);
+        store.compose(&lane(over, contact), &contact.to, &Content::text(text), now)?;
+        told = Told::Written;
+    }
+    Ok(told)
+}
+
+/// What opening the store met: a loss, or damage.
+pub async fn report(shared: &Shared, findings: Vec<String>) {
+    for text in findings {
+        let notice = Notice {
+            account: None,
+            field: "store".to_owned(),
+            severity: Severity::Critical,
+            text: text.clone(),
+            facts: Vec::new(),
+            template: None,
+        };
+        let config = Arc::clone(&shared.config);
+        let told =
+            shared.durably(move |store| write(store, &config, &gateway(), &notice, SystemClock.now())).await;
+        if told == Some(Told::Written) {
+            shared.outbox.notify_one();
+        }
+        shared.tell(&gateway(), Severity::Critical, text);
+    }
+}
+
+/// Stands where a connection's name stands, for what concerns none.
+fn gateway() -> ConnectionName {
+    ConnectionName("gateway".to_owned())
+}
+
+pub fn lane(connection: &Connection, contact: &Contact) -> Lane {
+    Lane { connection: connection.name.clone(), contact: contact.id.clone() }
+}

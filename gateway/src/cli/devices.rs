@@ -1,0 +1,144 @@
+//! The devices that speak to this gateway.
+
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::{Failure, Place, say, say_json};
+use crate::store::{DeviceCommandRow, DeviceRow};
+use crate::time::Timestamp;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// All devices that ever said hello
+    List {
+        #[command(flatten)]
+        place: Place,
+        #[arg(long)]
+        json: bool,
+    },
+    /// One device with its last commands
+    Show {
+        #[command(flatten)]
+        place: Place,
+        id: String,
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::List { place, json } => list(place, *json),
+        Command::Show { place, id, limit, json } => show(place, id, *limit, *json),
+    }
+}
+
+fn list(place: &Place, json: bool) -> Result<(), Failure> {
+    let (config, store) = place.open()?;
+    let devices = store.devices().map_err(|error| Failure::Io(error.into()))?;
+    if json {
+        say_json(&devices.iter().map(device_json).collect());
+        return Ok(());
+    }
+    if devices.is_empty() {
+        say("no device has said hello yet; docs/devices.md tells how to connect one");
+    }
+    for device in &devices {
+        say(&format!(
+            "{:<16}  {:<7}  {}  boot {:<5}  {} events, {} waiting there, {} refused there  {}",
+            device.id,
+            state(device),
+            Timestamp(device.seen_at).for_tables(&config.site.time_zone),
+            device.boot,
+            device.events,
+            device.queued,
+            device.refused,
+            device.link
+        ));
+    }
+    Ok(())
+}
+
+fn show(place: &Place, id: &str, limit: u32, json: bool) -> Result<(), Failure> {
+    let (config, store) = place.open()?;
+    let read = |error: rusqlite::Error| Failure::Io(error.into());
+    let Some(device) = store.device(id).map_err(read)? else {
+        return Err(Failure::Usage(format!("no device `{id}` has said hello; see `bellwire devices list`")));
+    };
+    let commands = store.device_commands(id, limit).map_err(read)?;
+    if json {
+        let mut json = device_json(&device);
+        json["commands"] = commands.iter().map(command_json).collect();
+        say_json(&json);
+    } else {
+        say(&story(&device, &commands, &config.site.time_zone));
+    }
+    Ok(())
+}
+
+fn story(device: &DeviceRow, commands: &[DeviceCommandRow], zone: &TimeZone) -> String {
+    let at = |millis: i64| Timestamp(millis).for_tables(zone);
+    let obeys =
+        if device.commands.is_empty() { "no commands".to_owned() } else { device.commands.join(", ") };
+    let mut lines = vec![
+        format!(
+            "device {} over {}, {}, last seen {}",
+            device.id,
+            device.link,
+            state(device),
+            at(device.seen_at)
+        ),
+        format!("firmware {}; obeys {obeys}", device.firmware),
+        format!("boot {}; {} events counted, up to {}", device.boot, device.events, position(device)),
+        format!(
+            "when it last said so, it kept {} events and had refused {} since its start",
+            device.queued, device.refused
+        ),
+    ];
+    for command in commands {
+        let reason = command.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!(
+            "command {} at {} by {}: {} {} is {}{reason}",
+            command.id,
+            at(command.requested_at),
+            command.contact,
+            command.topic,
+            command.payload,
+            command.state
+        ));
+    }
+    lines.join("\n")
+}
+
+fn state(device: &DeviceRow) -> &'static str {
+    if device.silent { "silent" } else { "here" }
+}
+
+fn position(device: &DeviceRow) -> String {
+    format!("{}/{}", device.counted.boot, device.counted.sequence)
+}
+
+fn device_json(device: &DeviceRow) -> Value {
+    json!({
+        "id": device.id, "boot": device.boot, "firmware": device.firmware, "obeys": device.commands, "link": device.link,
+        "state": state(device), "last_seen": Timestamp(device.seen_at).rfc3339(), "events": device.events,
+        "counted": position(device), "queued": device.queued, "refused": device.refused,
+    })
+}
+
+fn command_json(command: &DeviceCommandRow) -> Value {
+    let when = |millis: i64| Timestamp(millis).rfc3339();
+    json!({
+        "id": command.id, "topic": command.topic, "payload": command.payload, "contact": command.contact,
+        "requested_at": when(command.requested_at), "state": command.state, "changed_at": when(command.changed_at),
+        "reason": command.reason,
+    })
+}

@@ -1,0 +1,367 @@
+//! All devices. One `firmware_bridge::gateway::Link` each decides; this joins them to the disk, the lines and the commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use firmware_bridge::gateway::{Gap, Greeting, Link, NotNow, Saved, Verdict};
+use firmware_bridge::message::{Ack, CommandResult, Hello};
+use firmware_bridge::{FrameError, Kind, Position, VERSION, Value};
+
+use crate::alert::event::{Event, Identity};
+use crate::device::member::{Member, acknowledge};
+use crate::device::order::{Ending, Queued, next_number, unix_ms};
+use crate::device::record::{Known, Route, Said, Write};
+use crate::device::status::{SILENT_AFTER, source};
+use crate::device::topic;
+use crate::time::Timestamp;
+
+/// Devices of one gateway. A Pi has a few dozen; a broker that everybody may write to must not fill the memory.
+pub const DEVICES_MAX: usize = 1_000;
+/// A hello that says nothing new is written down this often: each write costs a card a page and a sync.
+const WRITE_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Queued commands are looked for this often besides being told of them.
+const LOAD_EVERY: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub enum Input {
+    /// A message came in. `device`: by the topic, where there is one.
+    Heard {
+        route: Route,
+        device: Option<String>,
+        kind: Kind,
+        message: Bytes,
+    },
+    /// A serial port was opened, or is gone.
+    Line {
+        route: Route,
+        up: bool,
+    },
+    /// The event that was taken is on disk, and the device's position with it.
+    Counted {
+        device: String,
+        at: Position,
+    },
+    Written(Write),
+    /// The store's answer to `Load`, the oldest of each device. `broker`: whether it is connected.
+    Loaded {
+        queued: Vec<Queued>,
+        broker: bool,
+    },
+    /// Something may have to be done: a timer, a command that was stored.
+    Wake,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Hand it to the intake; answered with `Counted`.
+    Take {
+        device: String,
+        at: Position,
+        event: Event,
+    },
+    Write(Write),
+    /// It is silent, or heard again: hand it to the intake.
+    Status(Event),
+    Send {
+        route: Route,
+        device: String,
+        kind: Kind,
+        message: Vec<u8>,
+    },
+    /// Look for queued commands; answered with `Loaded`.
+    Load,
+    /// What the owner should know.
+    Tell {
+        device: String,
+        text: String,
+    },
+    /// A message led to nothing; the word is for the metrics.
+    Ignored {
+        route: Route,
+        why: &'static str,
+    },
+}
+
+#[derive(Debug)]
+pub struct Fleet {
+    devices: BTreeMap<String, Member>,
+    open: BTreeSet<Route>,
+    load_at: Timestamp,
+}
+
+impl Fleet {
+    /// As it stands on disk. Nobody is silent before there was time to be heard.
+    #[must_use]
+    pub fn new(known: Vec<Known>, now: Timestamp) -> Self {
+        let member = |known: Known| {
+            let (under_way, order) = known.under_way.unzip();
+            let member = Member {
+                link: Link::new(known.saved, under_way, known.last_number),
+                said: known.said,
+                route: known.route,
+                heard_at: now,
+                written_at: known.seen_at,
+                silent: known.silent,
+                last_number: known.last_number,
+                order,
+            };
+            (known.device, member)
+        };
+        Self { devices: known.into_iter().map(member).collect(), open: BTreeSet::new(), load_at: now }
+    }
+
+    /// When to say `Wake` at the latest.
+    #[must_use]
+    pub fn wake_at(&self) -> Timestamp {
+        let of_device = |member: &Member| {
+            let command = member.link.wake_at().map(|at| Timestamp(i64::try_from(at).unwrap_or(i64::MAX)));
+            let silence = (!member.silent).then_some(member.heard_at + SILENT_AFTER);
+            command.into_iter().chain(silence).min()
+        };
+        self.devices.values().filter_map(of_device).fold(self.load_at, Timestamp::min)
+    }
+
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Heard { route, device, kind, message } => {
+                self.heard(&route, device.as_deref(), kind, message, now, &mut effects);
+            }
+            Input::Line { route, up: true } => {
+                self.open.insert(route);
+                effects.push(Effect::Load);
+            }
+            Input::Line { route, up: false } => drop(self.open.remove(&route)),
+            Input::Counted { device, at } => {
+                if let Some(member) = self.devices.get_mut(&device) {
+                    let ack = member.link.committed(at);
+                    effects.extend(acknowledge(&member.route, &device, &ack));
+                }
+            }
+            Input::Written(write) => self.written(write, now, &mut effects),
+            Input::Loaded { queued, broker } => self.loaded(queued, broker, now, &mut effects),
+            Input::Wake => self.wake(now, &mut effects),
+        }
+        effects
+    }
+
+    fn heard(
+        &mut self,
+        route: &Route,
+        named: Option<&str>,
+        kind: Kind,
+        message: Bytes,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let done = match kind {
+            Kind::Hello => Hello::decode(&message).and_then(|hello| {
+                agreed(named, hello.device).map(|()| self.hello(route, &hello, now, effects))
+            }),
+            Kind::Event => firmware_bridge::Event::decode(&message).and_then(|event| {
+                agreed(named, &event.device)?;
+                self.event(route, &event, message.clone(), now, effects);
+                Ok(())
+            }),
+            Kind::Result => CommandResult::decode(&message).and_then(|result| {
+                agreed(named, result.device).map(|()| self.result(route, &result, now, effects))
+            }),
+            Kind::Welcome | Kind::Ack | Kind::Command | Kind::Version => Err(FrameError::Malformed), // an echo
+        };
+        let why = match done {
+            Ok(()) => return,
+            Err(FrameError::Version(_)) => {
+                let (route, device) = (route.clone(), named.unwrap_or_default().to_owned());
+                effects.push(Effect::Send { route, device, kind: Kind::Version, message: vec![VERSION] });
+                "version"
+            }
+            Err(FrameError::Empty | FrameError::Malformed | FrameError::Full) => "malformed",
+        };
+        effects.push(Effect::Ignored { route: route.clone(), why });
+    }
+
+    fn hello(&mut self, route: &Route, hello: &Hello<'_>, now: Timestamp, effects: &mut Vec<Effect>) {
+        if !self.devices.contains_key(hello.device) && self.devices.len() >= DEVICES_MAX {
+            effects.push(Effect::Ignored { route: route.clone(), why: "too-many-devices" });
+            return;
+        }
+        let device = hello.device.to_owned();
+        let said = Said::read(hello);
+        let member =
+            self.devices.entry(device.clone()).or_insert_with(|| Member::new(said.clone(), route.clone()));
+        let was_silent = member.silent;
+        let news = Said { queued: member.said.queued, ..said.clone() } != member.said
+            || member.route != *route
+            || was_silent
+            || member.written_at.until(now) >= WRITE_EVERY;
+        member.said = said.clone();
+        member.hear(&device, route, now, effects);
+        match member.link.hello(hello) {
+            Greeting::Wait => {}
+            Greeting::Known => {
+                effects.extend(member.welcome(&device, hello.token, now));
+                if news {
+                    member.written_at = now;
+                    effects.push(Effect::Write(Write::Said { device, said, route: route.clone(), at: now }));
+                }
+                effects.push(Effect::Load); // it may be a while since it could take one
+            }
+            Greeting::Save { saved, gap } => {
+                member.written_at = now;
+                effects.extend(gap.map(|gap| lost(&device, gap)));
+                let (route, token) = (route.clone(), hello.token);
+                effects.push(Effect::Write(Write::Greeted { device, saved, said, route, token, at: now }));
+            }
+        }
+    }
+
+    fn event(
+        &mut self,
+        route: &Route,
+        event: &firmware_bridge::Event,
+        payload: Bytes,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let device = event.device.as_str().to_owned();
+        let Some(member) = self.devices.get_mut(&device) else {
+            effects.extend(acknowledge(route, &device, &Ack { counted: Position::default() })); // it shall say hello
+            return;
+        };
+        member.hear(&device, route, now, effects);
+        match member.link.event(event.position()) {
+            Verdict::Wait => {}
+            Verdict::Again(ack) | Verdict::OutOfOrder(ack) => {
+                effects.extend(acknowledge(route, &device, &ack));
+            }
+            Verdict::Take(Saved { counted: at, .. }) => {
+                let event = Event {
+                    source: source(route),
+                    topic: topic::of(&device, Kind::Event),
+                    payload,
+                    content_type: Some("application/vnd.postcard".to_owned()),
+                    identity: Identity::Counted { device: device.clone(), at },
+                    retained: false,
+                    expires_in_s: None,
+                    received_at: now,
+                    happened_at: happened_at(event, now),
+                };
+                effects.push(Effect::Take { device, at, event });
+            }
+        }
+    }
+
+    fn result(
+        &mut self,
+        route: &Route,
+        result: &CommandResult<'_>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(member) = self.devices.get_mut(result.device) {
+            member.hear(result.device, route, now, effects);
+            let step = member.link.result(result);
+            effects.extend(step.and_then(|step| member.perform(result.device, step, result.detail, now)));
+        }
+    }
+
+    fn written(&mut self, write: Write, now: Timestamp, effects: &mut Vec<Effect>) {
+        match write {
+            Write::Said { .. } => {}
+            Write::Greeted { device, saved, token, .. } => {
+                if let Some(member) = self.devices.get_mut(&device) {
+                    member.link.greeted(saved);
+                    effects.extend(member.welcome(&device, token, now));
+                    effects.extend(member.step(&device, now)); // a new start ends what the one before was told
+                }
+                effects.push(Effect::Load);
+            }
+            Write::UnderWay { device, under_way, order, .. } => {
+                if let Some(member) = self.devices.get_mut(&device) {
+                    member.order = Some(order);
+                    member.last_number = under_way.id;
+                    member.link.recorded(under_way.id);
+                    effects.extend(member.step(&device, now));
+                }
+            }
+            Write::Ended { device, number, .. } => {
+                if let (Some(member), Some(number)) = (self.devices.get_mut(&device), number) {
+                    member.link.settled(number);
+                    member.order = None;
+                }
+                effects.push(Effect::Load);
+            }
+        }
+    }
+
+    fn loaded(&mut self, queued: Vec<Queued>, broker: bool, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.load_at = now + LOAD_EVERY;
+        for Queued { device, order, expires_at } in queued {
+            let command = order.command;
+            let known = self.devices.get_mut(&device);
+            let ending =
+                if expires_at <= now { Some(Ending::unsent(&device, known.is_some())) } else { order.flaw() };
+            if let Some(ending) = ending {
+                let write = Write::Ended { device, number: None, command, ending, at: now };
+                effects.push(Effect::Write(write));
+                continue;
+            }
+            self.load_at = self.load_at.min(expires_at);
+            let Some(member) = known else { continue };
+            let reached = match &member.route {
+                Route::Mqtt => broker,
+                serial @ Route::Serial(_) => self.open.contains(serial),
+            };
+            if !reached {
+                continue;
+            }
+            match member.link.begin(next_number(member.last_number, now), unix_ms(expires_at)) {
+                Ok(under_way) => {
+                    effects.push(Effect::Write(Write::UnderWay { device, under_way, order, at: now }));
+                }
+                Err(NotNow::Unknown | NotNow::Busy | NotNow::OutOfOrder) => {}
+            }
+        }
+    }
+
+    fn wake(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for (device, member) in &mut self.devices {
+            effects.extend(member.step(device, now));
+            if !member.silent && member.heard_at.until(now) >= SILENT_AFTER {
+                member.silent = true;
+                member.tell_status(device, now, effects);
+            }
+        }
+        if self.load_at <= now {
+            self.load_at = now + LOAD_EVERY;
+            effects.push(Effect::Load);
+        }
+    }
+}
+
+/// The field `at_ms` (protocol, section 2). A device's clock may be a little ahead of ours; one that was never set says
+/// nothing.
+fn happened_at(event: &firmware_bridge::Event, now: Timestamp) -> Option<Timestamp> {
+    let field = event.fields.iter().find(|field| field.name == "at_ms")?;
+    match field.value {
+        Value::Integer(at) => Some(Timestamp(at).min(now)).filter(|at| at.is_sane()),
+        Value::Bool(_) | Value::Float(_) | Value::Text(_) => None,
+    }
+}
+
+/// A message that comes over a topic is of the device that the topic names.
+fn agreed(named: Option<&str>, device: &str) -> Result<(), FrameError> {
+    if named.is_none_or(|named| named == device) { Ok(()) } else { Err(FrameError::Malformed) }
+}
+
+fn lost(device: &str, gap: Gap) -> Effect {
+    let place = |at: Position| format!("{}/{}", at.boot, at.sequence);
+    let text = format!(
+        "{device} was told that its events after {} and before {} are on disk, and they are not: was an older database put \
+         back?",
+        place(gap.after),
+        place(gap.before)
+    );
+    Effect::Tell { device: device.to_owned(), text }
+}

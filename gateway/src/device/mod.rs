@@ -1,0 +1,22 @@
+//! Devices that speak `docs/device-protocol.md`. Nothing here performs I/O, asks the time or throws dice.
+//!
+//! ```text
+//! serial frame ─┐                    ┌─▶ Take ═(intake: event and position in one commit)═▶ Counted ─▶ ack
+//! MQTT message ─┴─▶ fleet (a Link each) ─┼─▶ Write ═(disk)═▶ Written ─▶ welcome, command
+//! queued command ─▶                  └─▶ Send, Status, Tell
+//! ```
+
+/// All devices: what each said, what is answered, what is commanded.
+pub mod fleet;
+/// One device.
+mod member;
+/// Commands to devices: their number, their end.
+pub mod order;
+/// What the store keeps of a device.
+pub mod record;
+/// Whether a device is heard.
+pub mod status;
+#[cfg(test)]
+mod tests;
+/// The topics that devices and rules meet on.
+pub mod topic;

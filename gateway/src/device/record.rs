@@ -1,0 +1,86 @@
+//! What the store keeps of a device, and the writes that the fleet asks for.
+
+use std::fmt;
+
+use firmware_bridge::gateway::{Saved, UnderWay};
+use firmware_bridge::message::Hello;
+
+use crate::device::order::{Ending, Order};
+use crate::ids::CommandId;
+use crate::time::Timestamp;
+
+/// By which line a device is reached.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Route {
+    Mqtt,
+    /// The path of the port.
+    Serial(String),
+}
+
+/// What a device said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    pub firmware: String,
+    /// The commands that it obeys.
+    pub commands: Vec<String>,
+    /// Events that it keeps.
+    pub queued: u32,
+    /// Events that it could not take since its start.
+    pub refused: u32,
+}
+
+/// A device as it stands on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub device: String,
+    pub saved: Saved,
+    pub said: Said,
+    pub route: Route,
+    pub seen_at: Timestamp,
+    pub silent: bool,
+    /// The highest command number that was ever under way.
+    pub last_number: u64,
+    pub under_way: Option<(UnderWay, Order)>,
+}
+
+/// What is to be written about a device; answered with `Written` when it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A hello moved the boot number or the position. Its answer, with this token, waits for the disk.
+    Greeted { device: String, saved: Saved, said: Said, route: Route, token: u32, at: Timestamp },
+    /// A hello said nothing that an answer depends on.
+    Said { device: String, said: Said, route: Route, at: Timestamp },
+    /// The command may be sent once this is on disk.
+    UnderWay { device: String, under_way: UnderWay, order: Order, at: Timestamp },
+    /// A command's outcome. `number`: of the one under way; none if it never was.
+    Ended { device: String, number: Option<u64>, command: CommandId, ending: Ending, at: Timestamp },
+}
+
+impl Said {
+    #[must_use]
+    pub fn read(hello: &Hello<'_>) -> Self {
+        Self {
+            firmware: hello.firmware.to_owned(),
+            commands: hello.commands.iter().map(|name| (*name).to_owned()).collect(),
+            queued: hello.queued,
+            refused: hello.refused,
+        }
+    }
+}
+
+impl Route {
+    /// From the store.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if text == "mqtt" { Self::Mqtt } else { Self::Serial(text.to_owned()) }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mqtt => "mqtt",
+            Self::Serial(path) => path,
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! Whether a device is heard, as an event: rules tell it, and their alerts end, as with any other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::alert::event::{Event, Identity, Source};
+use crate::device::member::Member;
+use crate::device::record::Route;
+use crate::device::topic;
+use crate::time::{Timestamp, duration_for_people};
+
+/// A device says hello once a minute (protocol, section 4): two may be lost, the third is missed.
+pub const SILENT_AFTER: Duration = Duration::from_secs(3 * 60);
+
+/// The event, which takes the device's row along in its transaction, and what the owner is told.
+pub fn of(device: &str, member: &Member, now: Timestamp) -> (Event, String) {
+    let line = member.route.to_string();
+    let (state, text) = if member.silent {
+        let long = duration_for_people(SILENT_AFTER);
+        let what = "look at its power and its cable";
+        ("silent", format!("{device} has not been heard for {long}; its last line was {line}: {what}"))
+    } else {
+        ("here", format!("{device} is heard again"))
+    };
+    let payload = json!({ "state": state, "line": line, "firmware": member.said.firmware });
+    let event = Event {
+        source: source(&member.route),
+        topic: topic::of_status(device),
+        payload: Bytes::from(payload.to_string()),
+        content_type: Some("application/json".to_owned()),
+        identity: Identity::Status { device: device.to_owned(), silent: member.silent },
+        retained: false,
+        expires_in_s: None,
+        received_at: now,
+        happened_at: None,
+    };
+    (event, text)
+}
+
+pub fn source(route: &Route) -> Source {
+    match route {
+        Route::Mqtt => Source::Mqtt,
+        Route::Serial(_) => Source::Serial,
+    }
+}

@@ -1,0 +1,251 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use firmware_bridge::gateway::{ANSWER_GRACE_MS, Saved};
+use firmware_bridge::message::{Command, CommandResult, Hello};
+use firmware_bridge::{Field, Kind, Outcome, Position, Value};
+
+use super::fleet::{DEVICES_MAX, Effect, Fleet, Input};
+use super::order::{EndState, Order, Queued};
+use super::record::{Known, Route, Write};
+use super::status::SILENT_AFTER;
+use crate::alert::event::Identity;
+use crate::ids::CommandId;
+use crate::time::Timestamp;
+
+const NOW: Timestamp = Timestamp(1_795_247_385_145);
+const EXPIRES: Duration = Duration::from_secs(20);
+
+fn port() -> Route {
+    Route::Serial("/dev/ttyUSB0".to_owned())
+}
+
+fn hello(device: &str, boot: u32) -> Input {
+    let commands = ["defrost"].into_iter().collect();
+    let (token, oldest, firmware) = (7, Position::default(), "test 1");
+    let hello = Hello { device, boot, token, oldest, queued: 0, refused: 0, firmware, commands };
+    heard(None, Kind::Hello, hello.encode(&mut [0; 200]).expect("fits"))
+}
+
+fn event(boot: u32, sequence: u32, at_ms: i64) -> Input {
+    let fields = [Field::new("at_ms", Value::Integer(at_ms)).expect("short")].into_iter().collect();
+    let event = firmware_bridge::Event { device: "f".try_into().expect("short"), boot, sequence, fields };
+    heard(None, Kind::Event, event.encode(&mut [0; 200]).expect("fits"))
+}
+
+fn heard(device: Option<&str>, kind: Kind, message: &[u8]) -> Input {
+    let device = device.map(str::to_owned);
+    Input::Heard { route: port(), device, kind, message: Bytes::copy_from_slice(message) }
+}
+
+fn queued(id: i64) -> Queued {
+    let order = Order { command: CommandId(id), name: "defrost".to_owned(), payload: "{}".to_owned() };
+    Queued { device: "f".to_owned(), order, expires_at: NOW + EXPIRES }
+}
+
+fn loaded(id: i64) -> Input {
+    Input::Loaded { queued: vec![queued(id)], broker: false }
+}
+
+/// Performs writes and counts events at once; gives what is left.
+fn play(fleet: &mut Fleet, input: Input, now: Timestamp) -> Vec<Effect> {
+    let (mut left, mut inputs) = (Vec::new(), vec![input]);
+    while let Some(input) = inputs.pop() {
+        for effect in fleet.handle(input, now) {
+            match &effect {
+                Effect::Write(write) => inputs.push(Input::Written(write.clone())),
+                Effect::Take { device, at, .. } => {
+                    inputs.push(Input::Counted { device: device.clone(), at: *at });
+                }
+                Effect::Send { .. }
+                | Effect::Load
+                | Effect::Status(_)
+                | Effect::Tell { .. }
+                | Effect::Ignored { .. } => {}
+            }
+            left.push(effect);
+        }
+    }
+    left
+}
+
+fn sent(effects: &[Effect], wanted: Kind) -> Vec<Vec<u8>> {
+    let message = |effect: &Effect| match effect {
+        Effect::Send { kind, message, .. } if *kind == wanted => Some(message.clone()),
+        Effect::Send { .. }
+        | Effect::Take { .. }
+        | Effect::Write(_)
+        | Effect::Load
+        | Effect::Status(_)
+        | Effect::Tell { .. }
+        | Effect::Ignored { .. } => None,
+    };
+    effects.iter().filter_map(message).collect()
+}
+
+fn ending(effects: &[Effect]) -> Option<EndState> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Write(Write::Ended { ending, .. }) => Some(ending.state),
+        Effect::Write(_)
+        | Effect::Send { .. }
+        | Effect::Take { .. }
+        | Effect::Load
+        | Effect::Status(_)
+        | Effect::Tell { .. }
+        | Effect::Ignored { .. } => None,
+    })
+}
+
+/// A device that was welcomed, over a port that is open.
+fn welcomed() -> Fleet {
+    let mut fleet = Fleet::new(Vec::new(), NOW);
+    play(&mut fleet, Input::Line { route: port(), up: true }, NOW);
+    assert_eq!(sent(&play(&mut fleet, hello("f", 1), NOW), Kind::Welcome).len(), 1);
+    fleet
+}
+
+#[test]
+fn nothing_is_answered_before_it_is_on_disk() {
+    let mut fleet = Fleet::new(Vec::new(), NOW);
+    let effects = fleet.handle(hello("f", 1), NOW);
+    assert!(matches!(effects[..], [Effect::Write(Write::Greeted { .. })]), "{effects:?}");
+    let Some(Effect::Write(write)) = effects.into_iter().next() else { return };
+    assert_eq!(sent(&fleet.handle(Input::Written(write), NOW), Kind::Welcome).len(), 1);
+    let effects = fleet.handle(event(1, 1, 0), NOW);
+    assert!(matches!(effects[..], [Effect::Take { .. }]), "{effects:?}");
+    let counted = Input::Counted { device: "f".to_owned(), at: Position { boot: 1, sequence: 1 } };
+    assert_eq!(sent(&fleet.handle(counted, NOW), Kind::Ack).len(), 1);
+}
+
+#[test]
+fn an_event_says_when_it_happened_if_the_device_knows() {
+    let mut fleet = welcomed();
+    let mut happened = |sequence, at_ms| {
+        let effects = play(&mut fleet, event(1, sequence, at_ms), NOW);
+        effects.iter().find_map(|effect| match effect {
+            Effect::Take { event, .. } => event.happened_at,
+            Effect::Write(_)
+            | Effect::Send { .. }
+            | Effect::Load
+            | Effect::Status(_)
+            | Effect::Tell { .. }
+            | Effect::Ignored { .. } => None,
+        })
+    };
+    assert_eq!(happened(1, NOW.0 - 5_000), Some(Timestamp(NOW.0 - 5_000)));
+    assert_eq!(happened(2, NOW.0 + 5_000), Some(NOW));
+    assert_eq!(happened(3, 12_345), None);
+}
+
+#[test]
+fn a_command_waits_for_its_line_and_is_asked_after() {
+    let mut fleet = welcomed();
+    fleet.handle(Input::Line { route: port(), up: false }, NOW);
+    assert_eq!(play(&mut fleet, loaded(1), NOW), [], "the port is closed");
+    fleet.handle(Input::Line { route: port(), up: true }, NOW);
+    let first = sent(&play(&mut fleet, loaded(1), NOW), Kind::Command);
+    let command = Command::decode(&first[0]).expect("a command");
+    assert_eq!((command.boot, command.name, command.payload), (1, "defrost", &b"{}"[..]));
+    assert_eq!(play(&mut fleet, loaded(2), NOW), [], "one at a time");
+    let later = NOW + Duration::from_secs(2);
+    assert_eq!(fleet.wake_at(), later);
+    assert_eq!(sent(&play(&mut fleet, Input::Wake, later), Kind::Command), first);
+
+    let (id, outcome, detail) = (command.id, Outcome::Done, "cooling");
+    let result = CommandResult { device: "f", boot: 1, id, outcome, detail };
+    let result = || heard(None, Kind::Result, result.encode(&mut [0; 200]).expect("fits"));
+    assert_eq!(ending(&play(&mut fleet, result(), later)), Some(EndState::Done));
+    assert_eq!(play(&mut fleet, result(), later), [], "a repetition");
+    let second = sent(&play(&mut fleet, loaded(2), later), Kind::Command);
+    assert!(Command::decode(&second[0]).expect("a command").id > id);
+}
+
+#[test]
+fn a_command_that_nobody_answers_ends() {
+    let late = NOW + EXPIRES + Duration::from_millis(ANSWER_GRACE_MS);
+    let mut fleet = welcomed();
+    play(&mut fleet, loaded(1), NOW);
+    assert_eq!(ending(&play(&mut fleet, Input::Wake, late)), Some(EndState::NoAnswer));
+
+    let mut fleet = welcomed();
+    play(&mut fleet, loaded(1), NOW);
+    assert_eq!(ending(&play(&mut fleet, hello("f", 2), NOW)), Some(EndState::NoAnswer), "a new start");
+
+    let mut fleet = Fleet::new(Vec::new(), NOW);
+    assert_eq!(play(&mut fleet, loaded(1), NOW), [], "it may still say hello");
+    assert_eq!(fleet.wake_at(), NOW + EXPIRES);
+    assert_eq!(ending(&play(&mut fleet, loaded(1), NOW + EXPIRES)), Some(EndState::Expired));
+}
+
+#[test]
+fn a_gateway_that_starts_anew_asks_for_the_result() {
+    let mut fleet = welcomed();
+    let effects = play(&mut fleet, loaded(1), NOW);
+    let under_way = effects.iter().find_map(|effect| match effect {
+        Effect::Write(Write::UnderWay { under_way, order, .. }) => Some((*under_way, order.clone())),
+        Effect::Write(_)
+        | Effect::Send { .. }
+        | Effect::Take { .. }
+        | Effect::Load
+        | Effect::Status(_)
+        | Effect::Tell { .. }
+        | Effect::Ignored { .. } => None,
+    });
+    let known = Known {
+        device: "f".to_owned(),
+        saved: Saved { boot: 1, counted: Position::default() },
+        said: super::record::Said { firmware: String::new(), commands: Vec::new(), queued: 0, refused: 0 },
+        route: port(),
+        seen_at: NOW,
+        silent: false,
+        last_number: under_way.as_ref().map_or(0, |(under_way, _)| under_way.id),
+        under_way,
+    };
+    let mut anew = Fleet::new(vec![known], NOW);
+    let again = sent(&play(&mut anew, Input::Wake, NOW), Kind::Command);
+    assert_eq!(again, sent(&effects, Kind::Command), "the same number, so it is acted on once");
+}
+
+#[test]
+fn silence_is_told_once_and_its_end_too() {
+    let told = |effects: &[Effect]| -> Vec<Identity> {
+        let identity = |effect: &Effect| match effect {
+            Effect::Status(event) => Some(event.identity.clone()),
+            Effect::Take { .. }
+            | Effect::Write(_)
+            | Effect::Send { .. }
+            | Effect::Load
+            | Effect::Tell { .. }
+            | Effect::Ignored { .. } => None,
+        };
+        effects.iter().filter_map(identity).collect()
+    };
+    let status = |silent| vec![Identity::Status { device: "f".to_owned(), silent }];
+    let mut fleet = welcomed();
+    let late = NOW + SILENT_AFTER;
+    assert_eq!(told(&play(&mut fleet, Input::Wake, late - Duration::from_secs(1))), []);
+    assert_eq!(told(&play(&mut fleet, Input::Wake, late)), status(true));
+    assert_eq!(told(&play(&mut fleet, Input::Wake, late + SILENT_AFTER)), []);
+    // Whatever it says ends it: after a cut cable an event may come before the next hello.
+    assert_eq!(told(&play(&mut fleet, event(1, 1, 0), late + SILENT_AFTER)), status(false));
+    assert_eq!(told(&play(&mut fleet, hello("f", 1), late + SILENT_AFTER)), []);
+}
+
+#[test]
+fn what_is_no_message_of_the_device_is_counted_and_changes_nothing() {
+    let mut fleet = welcomed();
+    let mut why = |input| match &fleet.handle(input, NOW)[..] {
+        [Effect::Ignored { why, .. }] | [Effect::Send { .. }, Effect::Ignored { why, .. }] => *why,
+        _ => "something else",
+    };
+    assert_eq!(why(heard(None, Kind::Event, b"\x01\xff\xff")), "malformed");
+    assert_eq!(why(heard(None, Kind::Ack, b"\x01\x00\x00")), "malformed");
+    assert_eq!(why(heard(None, Kind::Hello, b"\x09")), "version");
+    let Input::Heard { message, .. } = hello("f", 1) else { return };
+    assert_eq!(why(heard(Some("g"), Kind::Hello, &message)), "malformed");
+    for number in 1..DEVICES_MAX {
+        play(&mut fleet, hello(&format!("d{number}"), 0), NOW);
+    }
+    let effects = fleet.handle(hello("one-more", 1), NOW);
+    assert_eq!(effects, [Effect::Ignored { route: port(), why: "too-many-devices" }]);
+}

@@ -1,0 +1,161 @@
+//! One port: open, read, write, open again.
+
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind};
+use std::time::Duration;
+
+use firmware_bridge::Kind;
+use firmware_bridge::frame::{Decoder, Encoder, Found, OVERHEAD_BYTES};
+use firmware_bridge::message::TO_GATEWAY_MAX_BYTES;
+use serial2_tokio::SerialPort;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::chance::{Dice, backoff};
+use crate::config::Serial;
+
+/// A cable that is put back is noticed within seconds; to look whether the path is there costs one system call.
+const OPEN_FIRST: Duration = Duration::from_millis(250);
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// Open for so long, a port that goes away again is looked for soon.
+const HEALTHY: Duration = Duration::from_secs(60);
+/// Frames of all ports that wait to be understood: eight devices' windows of eight events. Beyond it ports are read no
+/// further; the kernel's 4 KiB a port fill up, and what is lost then the device sends again.
+const NOTICES: usize = 64;
+/// Frames that wait for one port: the acknowledgements of two windows of eight, a welcome, a command. What finds no room
+/// is asked for again by the device, or sent again to it.
+const OUTGOING: usize = 18;
+/// The longest frame takes 0.2 s at 9,600 baud; a line that takes nothing for so long is stuck.
+const WRITE_PATIENCE: Duration = Duration::from_secs(2);
+const CHUNK_BYTES: usize = 1_024;
+
+/// What comes up.
+#[derive(Debug)]
+pub enum Notice {
+    Opened {
+        port: String,
+    },
+    Gone {
+        port: String,
+        reason: String,
+    },
+    Frame {
+        port: String,
+        kind: Kind,
+        message: Vec<u8>,
+    },
+    /// A frame was damaged on the line, or of no kind that we know. Bits that the UART itself found wrong end here too.
+    Damaged {
+        port: String,
+    },
+    Unknown {
+        port: String,
+    },
+}
+
+/// What goes down. Never waits.
+#[derive(Debug)]
+pub struct Ports {
+    lines: BTreeMap<String, mpsc::Sender<Vec<u8>>>,
+}
+
+impl Ports {
+    /// `false`: there is no such port, or no room.
+    #[must_use]
+    pub fn send(&self, port: &str, kind: Kind, message: &[u8]) -> bool {
+        let frame = || Encoder::new(kind, message).collect();
+        self.lines.get(port).is_some_and(|line| line.try_send(frame()).is_ok())
+    }
+}
+
+/// Starts a task for each port on the current runtime.
+#[must_use]
+pub fn start(configured: &[Serial]) -> (Ports, mpsc::Receiver<Notice>) {
+    let (notices, received) = mpsc::channel(NOTICES);
+    let mut lines = BTreeMap::new();
+    for serial in configured {
+        let (line, outgoing) = mpsc::channel(OUTGOING);
+        let port = serial.path.display().to_string();
+        lines.insert(port.clone(), line);
+        let task = Task { serial: serial.clone(), port, notices: notices.clone(), outgoing };
+        tokio::spawn(task.run(Dice::from_machine()));
+    }
+    (Ports { lines }, received)
+}
+
+struct Task {
+    serial: Serial,
+    port: String,
+    notices: mpsc::Sender<Notice>,
+    outgoing: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Task {
+    async fn run(mut self, mut dice: Dice) {
+        let mut failures = 0;
+        loop {
+            let began = Instant::now();
+            let (reason, was_open) = match SerialPort::open(&self.serial.path, self.serial.baud) {
+                Ok(line) => (self.converse(&line).await, true),
+                Err(error) => (advice(&error), false),
+            };
+            failures = if was_open && began.elapsed() > HEALTHY { 1 } else { failures + 1 };
+            // A port that stays away is told of once.
+            let told = was_open || failures == 1;
+            if told && self.notices.send(Notice::Gone { port: self.port.clone(), reason }).await.is_err() {
+                return; // the daemon has ended
+            }
+            sleep(dice.jitter(backoff(OPEN_FIRST, OPEN_LIMIT, failures))).await;
+        }
+    }
+
+    /// Until the line ends; the reason is a sentence.
+    async fn converse(&mut self, line: &SerialPort) -> String {
+        while self.outgoing.try_recv().is_ok() {} // for whoever was at the other end before
+        if self.notices.send(Notice::Opened { port: self.port.clone() }).await.is_err() {
+            return "the daemon ends".to_owned();
+        }
+        let mut decoder = Decoder::<{ TO_GATEWAY_MAX_BYTES + OVERHEAD_BYTES }>::default();
+        let mut chunk = [0; CHUNK_BYTES];
+        loop {
+            tokio::select! {
+                read = line.read(&mut chunk) => match read {
+                    Ok(0) => return "it was unplugged, or its other end was closed".to_owned(),
+                    Ok(count) => self.take(&mut decoder, &chunk[..count]).await,
+                    Err(error) => return advice(&error),
+                },
+                Some(frame) = self.outgoing.recv() => match timeout(WRITE_PATIENCE, line.write_all(&frame)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return advice(&error),
+                    Err(_) => return format!("it has taken nothing for {} s", WRITE_PATIENCE.as_secs()),
+                },
+            }
+        }
+    }
+
+    async fn take<const N: usize>(&self, decoder: &mut Decoder<N>, bytes: &[u8]) {
+        for byte in bytes {
+            let port = || self.port.clone();
+            let notice = match decoder.push(*byte) {
+                Found::Nothing => continue,
+                Found::Frame { kind: Some(kind), message } => {
+                    Notice::Frame { port: port(), kind, message: message.to_vec() }
+                }
+                Found::Frame { kind: None, .. } => Notice::Unknown { port: port() },
+                Found::Damaged => Notice::Damaged { port: port() },
+            };
+            drop(self.notices.send(notice).await); // nobody listens after the end
+        }
+    }
+}
+
+fn advice(error: &Error) -> String {
+    let next = if error.kind() == ErrorKind::NotFound {
+        "; is it plugged in? `ls /dev/serial/by-id` shows what is"
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        "; let the user that runs bellwire use it: docs/devices.md tells how"
+    } else {
+        ""
+    };
+    format!("{error}{next}")
+}

@@ -1,0 +1,262 @@
+//! Devices: their position, their commands, what they said.
+
+use firmware_bridge::Position;
+use firmware_bridge::gateway::{Saved, UnderWay};
+use rusqlite::{OptionalExtension, Result, Row, params};
+
+use super::{Store, checksum};
+use crate::device::order::{EndState, Order, Queued};
+use crate::device::record::{Known, Route, Said, Write};
+use crate::device::topic;
+use crate::ids::CommandId;
+use crate::time::Timestamp;
+
+/// A device, for people.
+#[derive(Debug, Clone)]
+pub struct DeviceRow {
+    pub id: String,
+    pub boot: u32,
+    pub counted: Position,
+    pub events: i64,
+    pub link: String,
+    pub firmware: String,
+    pub commands: Vec<String>,
+    pub queued: u32,
+    pub refused: u32,
+    pub silent: bool,
+    pub seen_at: i64,
+}
+
+/// A command to a device, for people.
+#[derive(Debug, Clone)]
+pub struct DeviceCommandRow {
+    pub id: i64,
+    pub topic: String,
+    pub payload: String,
+    pub contact: String,
+    pub requested_at: i64,
+    pub state: String,
+    pub changed_at: i64,
+    pub reason: Option<String>,
+}
+
+const DEVICE: &str =
+    "SELECT id, boot, counted_boot, counted_sequence, events, link, firmware, commands, queued, refused,
+        silent, seen_at FROM device";
+
+impl Store {
+    /// Moves the device's position to this event; `false`: it was counted before. Call it in the event's transaction.
+    pub(super) fn count_event(&self, device: &str, at: Position, now: Timestamp) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "UPDATE device SET counted_boot = ?2, counted_sequence = ?3, events = events + 1, seen_at = ?4
+                 WHERE id = ?1 AND (counted_boot, counted_sequence) < (?2, ?3)",
+            )?
+            .execute(params![device, at.boot, at.sequence, now.0])
+            .map(|changed| changed > 0)
+    }
+
+    /// `false`: it stood so before. Call it in the status event's transaction.
+    pub(super) fn set_silent(&self, device: &str, silent: bool) -> Result<bool> {
+        self.sql
+            .prepare_cached("UPDATE device SET silent = ?2 WHERE id = ?1 AND silent <> ?2")?
+            .execute(params![device, silent])
+            .map(|changed| changed > 0)
+    }
+
+    /// All devices as they stand, for the start.
+    pub fn known_devices(&self) -> Result<Vec<Known>> {
+        self.sql
+            .prepare_cached(
+                "SELECT d.id, d.boot, d.counted_boot, d.counted_sequence, d.link, d.firmware, d.commands, d.queued,
+                        d.refused, d.silent, d.seen_at, d.last_number, d.under_way, d.under_way_boot, c.topic, c.payload,
+                        c.expires_at
+                 FROM device d LEFT JOIN command c ON c.id = d.under_way ORDER BY d.id",
+            )?
+            .query_map([], read_known)?
+            .collect()
+    }
+
+    /// Writes what the fleet asked for; call it inside a transaction.
+    pub fn write_device(&self, write: &Write) -> Result<()> {
+        match write {
+            Write::Greeted { device, saved, said, route, at, token: _ } => {
+                self.say(device, said, route, *at)?;
+                self.sql
+                    .prepare_cached(
+                        "UPDATE device SET boot = ?2, counted_boot = ?3, counted_sequence = ?4 WHERE id = ?1",
+                    )?
+                    .execute(params![device, saved.boot, saved.counted.boot, saved.counted.sequence])?;
+            }
+            Write::Said { device, said, route, at } => self.say(device, said, route, *at)?,
+            Write::UnderWay { device, under_way, order, at } => {
+                self.sql
+                    .prepare_cached(
+                        "UPDATE device SET under_way = ?2, under_way_boot = ?3, last_number = ?4 WHERE id = ?1",
+                    )?
+                    .execute(params![device, order.command.0, under_way.boot, signed(under_way.id)])?;
+                self.move_device_command(order.command, "published", *at, None)?;
+            }
+            Write::Ended { device, number: _, command, ending, at } => {
+                self.sql
+                    .prepare_cached("UPDATE device SET under_way = NULL WHERE id = ?1 AND under_way = ?2")?
+                    .execute(params![device, command.0])?;
+                self.move_device_command(*command, ending.state.as_str(), *at, Some(&ending.reason))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&self, device: &str, said: &Said, route: &Route, at: Timestamp) -> Result<()> {
+        let commands = serde_json::to_string(&said.commands).unwrap_or_default();
+        self.sql
+            .prepare_cached(
+                "INSERT INTO device (id, link, firmware, commands, queued, refused, seen_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE
+                 SET link = ?2, firmware = ?3, commands = ?4, queued = ?5, refused = ?6, seen_at = ?7",
+            )?
+            .execute(params![
+                device,
+                route.to_string(),
+                said.firmware,
+                commands,
+                said.queued,
+                said.refused,
+                at.0
+            ])
+            .map(drop)
+    }
+
+    /// A command that has its end keeps it.
+    fn move_device_command(
+        &self,
+        id: CommandId,
+        state: &str,
+        at: Timestamp,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        self.sql
+            .prepare_cached(
+                "UPDATE command SET state = ?2, changed_at = ?3, reason = ?4
+                 WHERE id = ?1 AND state IN ('queued', 'published')",
+            )?
+            .execute(params![id.0, state, at.0, reason])
+            .map(drop)
+    }
+
+    /// The oldest command of each device that waits. A damaged one is refused, never sent.
+    pub fn queued_device_commands(&self, now: Timestamp) -> Result<Vec<Queued>> {
+        let rows: Vec<(Option<Queued>, CommandId)> = self
+            .sql
+            .prepare_cached(
+                "SELECT min(id), topic, payload, expires_at, checksum FROM command
+                 WHERE state = 'queued' AND device IS NOT NULL GROUP BY device",
+            )?
+            .query_map([], read_queued)?
+            .collect::<Result<_>>()?;
+        let mut queued = Vec::with_capacity(rows.len());
+        for (intact, command) in rows {
+            match intact {
+                Some(row) => queued.push(row),
+                None => {
+                    let reason = "the row is damaged on disk: its checksum does not match";
+                    self.move_device_command(command, EndState::Refused.as_str(), now, Some(reason))?;
+                }
+            }
+        }
+        Ok(queued)
+    }
+
+    pub fn devices(&self) -> Result<Vec<DeviceRow>> {
+        self.sql.prepare_cached(&format!("{DEVICE} ORDER BY id"))?.query_map([], read_device)?.collect()
+    }
+
+    pub fn device(&self, id: &str) -> Result<Option<DeviceRow>> {
+        self.sql.prepare_cached(&format!("{DEVICE} WHERE id = ?1"))?.query_row([id], read_device).optional()
+    }
+
+    /// Newest first.
+    pub fn device_commands(&self, device: &str, limit: u32) -> Result<Vec<DeviceCommandRow>> {
+        self.sql
+            .prepare_cached(
+                "SELECT id, topic, payload, contact, requested_at, state, changed_at, reason FROM command
+                 WHERE device = ?1 ORDER BY id DESC LIMIT ?2",
+            )?
+            .query_map(params![device, limit], |row| {
+                Ok(DeviceCommandRow {
+                    id: row.get(0)?,
+                    topic: row.get(1)?,
+                    payload: row.get(2)?,
+                    contact: row.get(3)?,
+                    requested_at: row.get(4)?,
+                    state: row.get(5)?,
+                    changed_at: row.get(6)?,
+                    reason: row.get(7)?,
+                })
+            })?
+            .collect()
+    }
+}
+
+/// Numbers on the line grow from milliseconds since 1970, far below what SQLite holds.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn read_known(row: &Row) -> Result<Known> {
+    let saved = Saved { boot: row.get(1)?, counted: Position { boot: row.get(2)?, sequence: row.get(3)? } };
+    let last_number = u64::try_from(row.get::<_, i64>(11)?).unwrap_or(0);
+    let under_way = match (row.get::<_, Option<i64>>(12)?, row.get::<_, Option<String>>(14)?) {
+        (Some(command), Some(topic)) => {
+            let name = topic::read_command(&topic).map(|(_, name)| name.to_owned()).unwrap_or_default();
+            let expires_at_ms = u64::try_from(row.get::<_, i64>(16)?).unwrap_or(0);
+            let order = Order { command: CommandId(command), name, payload: row.get(15)? };
+            Some((UnderWay { id: last_number, boot: row.get(13)?, expires_at_ms }, order))
+        }
+        (Some(_) | None, _) => None,
+    };
+    Ok(Known {
+        device: row.get(0)?,
+        saved,
+        said: Said {
+            firmware: row.get(5)?,
+            commands: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
+            queued: row.get(7)?,
+            refused: row.get(8)?,
+        },
+        route: Route::parse(&row.get::<_, String>(4)?),
+        seen_at: Timestamp(row.get(10)?),
+        silent: row.get(9)?,
+        last_number,
+        under_way,
+    })
+}
+
+fn read_queued(row: &Row) -> Result<(Option<Queued>, CommandId)> {
+    let command = CommandId(row.get(0)?);
+    let (topic, payload): (String, String) = (row.get(1)?, row.get(2)?);
+    let intact = row.get::<_, Vec<u8>>(4)? == checksum::of(&[topic.as_bytes(), payload.as_bytes()]);
+    let expires_at = Timestamp(row.get(3)?);
+    let queued = topic::read_command(&topic).filter(|_| intact).map(|(device, name)| Queued {
+        device: device.to_owned(),
+        order: Order { command, name: name.to_owned(), payload: payload.clone() },
+        expires_at,
+    });
+    Ok((queued, command))
+}
+
+fn read_device(row: &Row) -> Result<DeviceRow> {
+    Ok(DeviceRow {
+        id: row.get(0)?,
+        boot: row.get(1)?,
+        counted: Position { boot: row.get(2)?, sequence: row.get(3)? },
+        events: row.get(4)?,
+        link: row.get(5)?,
+        firmware: row.get(6)?,
+        commands: serde_json::from_str(&row.get::<_, String>(7)?).unwrap_or_default(),
+        queued: row.get(8)?,
+        refused: row.get(9)?,
+        silent: row.get(10)?,
+        seen_at: row.get(11)?,
+    })
+}

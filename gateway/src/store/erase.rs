@@ -1,0 +1,219 @@
+//! What is kept of a person, and how it goes: a record stays that something was sent, without to whom.
+
+use rusqlite::{Result, params};
+use serde_json::{Value, json};
+
+use super::{Store, checksum};
+use crate::ids::ContactId;
+use crate::time::Timestamp;
+
+/// Stands where words and numbers were.
+const ERASED: &str = "erased";
+
+impl Store {
+    /// Everything that is kept of a person, as JSON: for whoever asks what is known of them.
+    pub fn export(&self, contact: &ContactId) -> Result<Value> {
+        let list = |sql: &str| -> Result<Vec<Value>> {
+            let mut select = self.sql.prepare(sql)?;
+            let names: Vec<String> = select.column_names().map(str::to_owned).collect();
+            let rows = select.query_map([&contact.0], |row| {
+                let mut object = serde_json::Map::new();
+                for (index, name) in names.iter().enumerate() {
+                    object.insert(name.clone(), readable(name, row.get_ref(index)?));
+                }
+                Ok(Value::Object(object))
+            })?;
+            rows.collect()
+        };
+        Ok(json!({
+            "contact": contact.0,
+            "person": list("SELECT user_id, stopped FROM person WHERE contact = ?1")?,
+            "consent": list("SELECT at, given, source FROM consent WHERE contact = ?1 ORDER BY id")?,
+            "messages": list(
+                "SELECT id, connection, address, content, created_at, state, changed_at, reason FROM message
+                 WHERE contact = ?1 ORDER BY id",
+            )?,
+            "replies": list("SELECT wamid, at, kind, text, outcome, reason FROM reply WHERE contact = ?1 ORDER BY at")?,
+            "commands": list(
+                "SELECT id, action, topic, payload, requested_at, state, changed_at, reason FROM command
+                 WHERE contact = ?1 ORDER BY id",
+            )?,
+        }))
+    }
+
+    /// Takes a person out of every row: name, number, ids and words. `names` are what they are called. What was sent
+    /// and done stays counted under a pseudonym, which is returned.
+    pub fn erase(&self, contact: &ContactId, names: &[String], now: Timestamp) -> Result<ContactId> {
+        let numbers = self.numbers(contact)?;
+        let count: i64 =
+            self.sql
+                .query_row("SELECT count(*) FROM consent WHERE source = 'erasure'", [], |row| row.get(0))?;
+        let pseudonym = ContactId(format!("erased-{}", count + 1));
+        self.consent(contact, false, "erasure", now)?;
+        self.forget_ids(contact)?;
+        let content = json!({ "text": ERASED }).to_string();
+        let sum = checksum::of(&[ERASED.as_bytes(), content.as_bytes()]);
+        self.sql.execute(
+            "UPDATE message SET address = ?2, content = ?3, checksum = ?4 WHERE contact = ?1",
+            params![contact.0, ERASED, content, sum],
+        )?;
+        self.sql.execute(
+            "UPDATE message SET state = 'cancelled', held_for = NULL, reason = 'the person was erased'
+             WHERE contact = ?1 AND state IN ('queued', 'unknown', 'held')",
+            [&contact.0],
+        )?;
+        self.sql
+            .execute("UPDATE reply SET text = ?2, reason = NULL WHERE contact = ?1", [&contact.0, ERASED])?;
+        self.sql.execute("UPDATE person SET user_id = NULL WHERE contact = ?1", [&contact.0])?;
+        for table in self.tables_about_people()? {
+            let sql = format!("UPDATE \"{table}\" SET contact = ?2 WHERE contact = ?1");
+            self.sql.execute(&sql, [&contact.0, &pseudonym.0])?;
+        }
+        for number in &numbers {
+            self.blot(number)?;
+        }
+        for name in names {
+            self.blot(name)?;
+            self.unname(name, &pseudonym)?;
+        }
+        Ok(pseudonym)
+    }
+
+    /// How the person's numbers and user ids are written: here with a `+`, in Meta's bodies without.
+    fn numbers(&self, contact: &ContactId) -> Result<Vec<String>> {
+        let known: Vec<String> = self
+            .sql
+            .prepare(
+                "SELECT address FROM message WHERE contact = ?1
+                 UNION SELECT user_id FROM person WHERE contact = ?1 AND user_id IS NOT NULL",
+            )?
+            .query_map([&contact.0], |row| row.get(0))?
+            .collect::<Result<_>>()?;
+        Ok(known.iter().map(|address| address.trim_start_matches('+').to_owned()).collect())
+    }
+
+    /// Tables with a column `contact`: one that is added later is found too.
+    fn tables_about_people(&self) -> Result<Vec<String>> {
+        self.sql
+            .prepare(
+                "SELECT m.name FROM sqlite_schema m, pragma_table_info(m.name) c
+                 WHERE m.type = 'table' AND c.name = 'contact'",
+            )?
+            .query_map([], |row| row.get(0))?
+            .collect()
+    }
+
+    /// Meta's message ids carry the person's number in base64; a digest of them keeps rows that belong together together.
+    fn forget_ids(&self, contact: &ContactId) -> Result<()> {
+        self.sql.execute_batch("PRAGMA defer_foreign_keys = ON")?; // until this transaction ends
+        let ids: Vec<String> = self
+            .sql
+            .prepare(
+                "SELECT wamid FROM reply WHERE contact = ?1
+                 UNION SELECT s.wamid FROM sent s JOIN message m ON m.id = s.message WHERE m.contact = ?1
+                 UNION SELECT r.wamid FROM receipt r JOIN message m ON m.id = r.message WHERE m.contact = ?1",
+            )?
+            .query_map([&contact.0], |row| row.get(0))?
+            .collect::<Result<_>>()?;
+        for id in ids {
+            let anonymous = format!("{ERASED}-{}", hex(&checksum::of(&[id.as_bytes()])));
+            for (table, column) in
+                [("reply", "wamid"), ("command", "reply"), ("sent", "wamid"), ("receipt", "wamid")]
+            {
+                let sql = format!("UPDATE {table} SET {column} = ?2 WHERE {column} = ?1");
+                self.sql.execute(&sql, [&id, &anonymous])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Raw bodies and notices that name them. A body that was not read yet stays: a tap may be in it.
+    fn blot(&self, trace: &str) -> Result<()> {
+        let body = ERASED.as_bytes();
+        self.sql.execute(
+            "UPDATE inbox SET body = ?2, checksum = ?3, note = 'erased' WHERE state != 'new' AND instr(body, ?1) > 0",
+            params![trace.as_bytes(), body, checksum::of(&[body])],
+        )?;
+        self.sql.execute("DELETE FROM notice WHERE instr(text, ?1) > 0", [trace])?;
+        self.sql.execute(
+            "UPDATE reply SET text = ?2, reason = NULL WHERE instr(text, ?1) > 0",
+            [trace, ERASED],
+        )?;
+        Ok(())
+    }
+
+    /// What others were told of them: "Nino stopped the defrost".
+    fn unname(&self, name: &str, pseudonym: &ContactId) -> Result<()> {
+        let rows: Vec<(i64, String, String)> = self
+            .sql
+            .prepare("SELECT id, address, content FROM message WHERE instr(content, ?1) > 0")?
+            .query_map([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_>>()?;
+        for (id, address, content) in rows {
+            let content = replace_word(&content, name, &pseudonym.0);
+            let sum = checksum::of(&[address.as_bytes(), content.as_bytes()]);
+            self.sql.execute(
+                "UPDATE message SET content = ?2, checksum = ?3 WHERE id = ?1",
+                params![id, content, sum],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Writes the file anew, so that no page keeps what its rows have forgotten. Not inside a transaction; the daemon
+    /// waits meanwhile. `false`: somebody is reading, and the old pages are still in the write-ahead log.
+    pub fn compact(&self) -> Result<bool> {
+        self.sql.execute_batch("VACUUM")?;
+        self.sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0).map(|busy: i64| busy == 0))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Only where it stands alone: Ann is not in "annual".
+fn replace_word(text: &str, word: &str, by: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(word) {
+        let (before, after) = (&rest[..at], &rest[at + word.len()..]);
+        let alone = !before.chars().next_back().is_some_and(char::is_alphanumeric)
+            && !after.chars().next().is_some_and(char::is_alphanumeric);
+        out.push_str(before);
+        out.push_str(if alone { by } else { word });
+        rest = after;
+    }
+    out + rest
+}
+
+fn readable(name: &str, value: rusqlite::types::ValueRef<'_>) -> Value {
+    use rusqlite::types::ValueRef;
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(millis) if name == "at" || name.ends_with("_at") => {
+            json!(Timestamp(millis).rfc3339())
+        }
+        ValueRef::Integer(number) => json!(number),
+        ValueRef::Real(number) => json!(number),
+        ValueRef::Text(text) => {
+            let text = String::from_utf8_lossy(text);
+            if name == "content" { serde_json::from_str(&text).unwrap_or(json!(text)) } else { json!(text) }
+        }
+        ValueRef::Blob(bytes) => json!(format!("{} bytes", bytes.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_goes_only_where_it_stands_alone() {
+        assert_eq!(
+            replace_word("Ann saw the Annex; Ann.", "Ann", "erased-1"),
+            "erased-1 saw the Annex; erased-1."
+        );
+        assert_eq!(replace_word("nothing", "Ann", "erased-1"), "nothing");
+    }
+}

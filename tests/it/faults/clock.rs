@@ -1,0 +1,90 @@
+//! A clock that is unset, or jumps. libfaketime stands between the program and the kernel; its monotonic clock stays true,
+//! as the kernel's does.
+
+use std::path::{Path, PathBuf};
+
+use bellwire_tests::{Broker, Gateway, Simulator, Site, wait_for};
+
+use super::warm;
+use crate::round_trip::FREEZER;
+
+/// The file that says what time it is.
+struct Watch(PathBuf);
+
+impl Watch {
+    fn new(site: &Site) -> Self {
+        Self(site.path().join("what-time"))
+    }
+
+    /// `@2026-01-01 00:00:00` from now on, or `+0` for the true time.
+    fn set(&self, time: &str) {
+        std::fs::write(&self.0, format!("{time}\n")).expect("written");
+    }
+
+    fn start(&self, site: &Site) -> Gateway {
+        let found = ["x86_64", "aarch64"]
+            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"));
+        let library =
+            found.iter().find(|path| Path::new(path).exists()).expect("libfaketime; tests/run installs it");
+        let file = self.0.to_string_lossy();
+        let environment = [
+            ("LD_PRELOAD", library.as_str()),
+            ("FAKETIME_TIMESTAMP_FILE", &file),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ];
+        Gateway::launch_under(site, &[], &environment)
+    }
+}
+
+/// No battery behind the clock: it says 1970 until the network comes. Nothing expires meanwhile.
+#[test]
+fn f17_an_unset_clock_accepts_sends_and_expires_nothing() {
+    let broker = Broker::start();
+    let site = Site::new(
+        broker.port,
+        &FREEZER.replace(
+            "topic = \"site/{area}/freezer/{unit}/temperature\"",
+            "topic = \"site/{area}/freezer/{unit}/temperature\"\nexpires = \"30m\"",
+        ),
+    );
+    let watch = Watch::new(&site);
+    watch.set("@1970-01-01 00:02:00");
+    let gateway = watch.start(&site);
+    gateway.wait_ready(&site);
+    warm(&broker, 1..=3);
+    wait_for(10, "the alerts", || (super::messages(&site) == 3).then_some(()));
+    // The network brings the time, 56 years later, and only then the Cloud API.
+    watch.set("+0");
+    let _simulator = Simulator::start(&site);
+    let sent = site.wait_sent(3);
+    assert!(
+        sent.iter().all(|message| message["text"].as_str().is_some_and(|text| text.contains("is at -12.5")))
+    );
+    wait_for(20, "the receipts", || {
+        (site.count("SELECT count(*) FROM message WHERE state = 'read'") == 3).then_some(())
+    });
+    assert_eq!(gateway.stop(), Some(0));
+}
+
+/// Ten years on, an hour back, and to the true time: each event is one message, none is late, none comes in a burst.
+#[test]
+fn f18_a_clock_that_jumps_neither_stops_nor_repeats_anything() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, FREEZER);
+    let _simulator = Simulator::start(&site);
+    let watch = Watch::new(&site);
+    watch.set("+0");
+    let gateway = watch.start(&site);
+    gateway.wait_ready(&site);
+    for (at, jump) in (0_u32..).zip(["+0", "+1h", "+2h", "+1d", "+10y"]) {
+        watch.set(jump);
+        warm(&broker, at * 2 + 1..=at * 2 + 2);
+        let _arrived = site.wait_sent(at as usize * 2 + 2);
+    }
+    wait_for(20, "the receipts", || {
+        (site.count("SELECT count(*) FROM message WHERE state = 'read'") == 10).then_some(())
+    });
+    assert_eq!(site.sent().len(), 10);
+    assert_eq!(gateway.stop(), Some(0));
+}

@@ -1,0 +1,283 @@
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bellwire_tests::{
+    Broker, Cable, Gateway, Simulator, Site, Subscriber, bellwire, post_json, publish, wait_for,
+};
+use firmware_bridge::message::{Ack, CommandResult, Hello, Welcome};
+use firmware_bridge::{Event, Field, Kind, Outcome, Position, Value};
+use serde_json::{Value as Json, json};
+
+/// Every event is an alert; the button speaks to the device.
+pub const DEVICES: &str = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "freezer"
+topic = "bellwire/device/{device}/event"
+when = "payload.celsius > -15"
+message = "{{ device }} is at {{ payload.celsius }} °C"
+notify = ["nino"]
+[[rule.action]]
+id = "stop"
+title = "Stop defrost"
+topic = "bellwire/device/{device}/command/defrost"
+payload = '{"defrost": false}'
+expires = "20s"
+"#;
+
+/// `docs/examples/device.py` as a process of its own, with its store in a file.
+struct Device(Child);
+
+impl Device {
+    fn start(address: &str, store: &Path, events: u32) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/device.py");
+        let mut command = Command::new("python3");
+        command.args([script, address, "--events", &events.to_string(), "--store"]).arg(store);
+        Self(command.stderr(Stdio::null()).spawn().expect("python3 is needed for this test: install it"))
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+pub fn site(broker: &Broker, port: &Path) -> Site {
+    Site::new(broker.port, &format!("[[serial]]\npath = \"{}\"\n{DEVICES}", port.display()))
+}
+
+/// `bellwire devices show DEVICE --json`, once there is one.
+pub fn show(site: &Site, device: &str) -> Option<Json> {
+    let config = site.config();
+    let output = bellwire(&["devices", "show", device, "--json", "--config", &config.to_string_lossy()]);
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+}
+
+pub fn tap(site: &Site) {
+    let tap = json!({ "from": "+995555123456", "tap": "Stop defrost" });
+    assert_eq!(post_json(&site.api("/_simulator/reply"), &tap).0, 200);
+}
+
+/// How its last command ended, once it has.
+pub fn ended(site: &Site, device: &str) -> Option<(String, String)> {
+    let shown = show(site, device)?;
+    let command = shown["commands"].get(0)?;
+    let word = |key: &str| command[key].as_str().unwrap_or_default().to_owned();
+    let (state, reason) = (word("state"), word("reason"));
+    (state != "queued" && state != "published").then_some((state, reason))
+}
+
+#[test]
+fn an_event_on_a_wire_becomes_a_message_and_a_tap_a_command_that_is_answered() {
+    let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
+    let cable = Cable::new(folder.path());
+    let site = site(&broker, &cable.port);
+    let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let mut device = Device::start(&cable.device, &folder.path().join("device.json"), 1);
+
+    let sent = site.wait_sent(1);
+    assert!(sent[0]["text"].as_str().unwrap().starts_with("python-1 is at -9.5 °C\n"), "{}", sent[0]["text"]);
+    tap(&site);
+    let end = wait_for(20, "the device's answer", || ended(&site, "python-1"));
+    assert_eq!(end, ("done".to_owned(), "the device did it: cooling".to_owned()));
+    let status = wait_for(10, "the device's end", || device.0.try_wait().unwrap());
+    assert!(status.success());
+    let shown = show(&site, "python-1").unwrap();
+    assert_eq!((&shown["boot"], &shown["events"], &shown["counted"]), (&json!(1), &json!(1), &json!("1/1")));
+    assert_eq!((&shown["state"], &shown["obeys"]), (&json!("here"), &json!(["defrost"])));
+    assert_eq!(shown["link"], json!(cable.port.to_string_lossy()));
+
+    // Nobody can be reached over a cut cable: the command is not sent, and its end says so.
+    cable.plug(false);
+    wait_for(10, "the port's end", || site.log().contains("it was unplugged").then_some(()));
+    tap(&site);
+    let late = wait_for(40, "the end of what could not be sent", || {
+        ended(&site, "python-1").filter(|(state, _)| state != "done")
+    });
+    assert_eq!(late.0, "expired", "{}", late.1);
+    assert_eq!(gateway.stop(), Some(0));
+}
+
+/// The promise of the crate on real parts: kills of the gateway, cuts of the cable, a bad line, a device that starts anew.
+#[test]
+fn each_event_is_counted_once_and_in_order_whatever_is_cut_or_killed() {
+    let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
+    let store = folder.path().join("device.json");
+    let cable = Cable::new(folder.path());
+    let site = site(&broker, &cable.port);
+    let mut gateway = Gateway::start(&site);
+    let mut device = Device::start(&cable.device, &store, 10_000);
+    let mut random = 0x2545_f491_u32; // xorshift: the moments differ, and are the same in every run
+    let mut next = move |bound: u32| {
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        u64::from(random % bound)
+    };
+    let mut accepted = Vec::new();
+    cable.disturb(3_000);
+    for round in 0..12 {
+        std::thread::sleep(Duration::from_millis(300 + next(900)));
+        match round % 4 {
+            0 | 2 => {
+                gateway.kill();
+                gateway = Gateway::launch(&site);
+            }
+            1 => {
+                cable.plug(false);
+                std::thread::sleep(Duration::from_millis(next(700)));
+                cable.plug(true);
+            }
+            _ => {
+                device.kill();
+                accepted.extend(kept(&store)); // waited there when its power went
+                device = Device::start(&cable.device, &store, 10_000);
+            }
+        }
+    }
+    cable.disturb(0);
+    // The last start must come through as well: some of its events are counted, with all of the starts before.
+    wait_for(60, "events of the last start", || {
+        (site.count("SELECT boot = 4 AND counted_boot = 4 AND counted_sequence > 20 FROM device") == 1)
+            .then_some(())
+    });
+    device.kill();
+    assert_eq!(gateway.stop(), Some(0));
+
+    let found = events(&site);
+    let mut expected = Position::default();
+    for (at, n) in &found {
+        assert!(expected.precedes(*at), "{at:?} after {expected:?}");
+        assert_eq!(*n, i64::from(at.sequence) - 1, "the content is that of its position");
+        expected = *at;
+    }
+    let counted = site.count("SELECT events FROM device");
+    assert_eq!(counted, found.len() as i64);
+    assert_eq!(counted, site.count("SELECT count(*) FROM alert"), "each is one alert");
+    assert_eq!(expected.boot, 4, "the device started four times");
+    let missing = |at: &&Position| !found.iter().any(|(counted, _)| counted == *at);
+    assert_eq!(accepted.iter().find(missing), None, "what a start left behind is counted, too");
+    println!(
+        "{counted} events of {} starts, {} of them left behind by a start",
+        expected.boot,
+        accepted.len()
+    );
+}
+
+/// What the device has accepted and not seen acknowledged: its file holds starts, base and events.
+fn kept(store: &Path) -> Vec<Position> {
+    let file: Json = serde_json::from_slice(&std::fs::read(store).unwrap()).unwrap();
+    let number = |value: &Json| u32::try_from(value.as_u64().unwrap()).unwrap();
+    let position = |event: &Json| Position { boot: number(&event[0]), sequence: number(&event[1]) };
+    file[2].as_array().unwrap().iter().map(position).collect()
+}
+
+/// Position and number of each event, in the order of their rows.
+fn events(site: &Site) -> Vec<(Position, i64)> {
+    let database = site.database();
+    let mut rows = database.prepare("SELECT payload FROM event ORDER BY id").unwrap();
+    let payloads = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    payloads
+        .map(|payload| {
+            let event = Event::decode(&payload.unwrap()).unwrap();
+            let number = |field: &Field| match field.value {
+                Value::Integer(n) if field.name == "n" => Some(n),
+                Value::Integer(_) | Value::Bool(_) | Value::Float(_) | Value::Text(_) => None,
+            };
+            (event.position(), event.fields.iter().find_map(number).unwrap())
+        })
+        .collect()
+}
+
+/// The same protocol over the broker.
+#[test]
+fn a_device_over_mqtt_is_welcomed_acknowledged_and_commanded() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, DEVICES);
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let heard = Subscriber::in_hex(broker.port, "bellwire/device/freezer-7/+");
+    let say = |kind: Kind, message: &[u8]| {
+        publish(broker.port, &format!("bellwire/device/freezer-7/{}", kind.topic_level()), message);
+    };
+    let answers = |kind: Kind| -> Vec<Vec<u8>> {
+        let topic = format!("bellwire/device/freezer-7/{} ", kind.topic_level());
+        let of_kind = |line: &String| line.strip_prefix(&topic).map(bytes);
+        heard.messages().iter().filter_map(of_kind).collect()
+    };
+    let hello = |boot, token| {
+        let commands = ["defrost"].into_iter().collect();
+        let (device, firmware, oldest) = ("freezer-7", "test 1", Position::default());
+        let hello = Hello { device, boot, token, oldest, queued: 0, refused: 3, firmware, commands };
+        say(Kind::Hello, hello.encode(&mut [0; 200]).unwrap());
+        wait_for(10, "a welcome", || {
+            let welcomes = answers(Kind::Welcome);
+            welcomes
+                .iter()
+                .map(|bytes| Welcome::decode(bytes).unwrap())
+                .find(|welcome| welcome.token == token)
+        })
+    };
+    let event = |sequence, celsius| {
+        let fields = [Field::new("celsius", Value::Float(celsius)).unwrap()].into_iter().collect();
+        let device = "freezer-7".try_into().unwrap();
+        let event = Event { device, boot: 1, sequence, fields };
+        let before = answers(Kind::Ack).len();
+        say(Kind::Event, event.encode(&mut [0; 200]).unwrap());
+        let acks = wait_for(10, "an acknowledgement", || {
+            Some(answers(Kind::Ack)).filter(|acks| acks.len() > before)
+        });
+        Ack::decode(acks.last().unwrap()).unwrap().counted
+    };
+
+    assert_eq!(event(1, -9.5), Position::default(), "nobody it knows: it shall say hello");
+    assert_eq!(hello(0, 11).boot, 0);
+    let welcome = hello(1, 12);
+    assert_eq!((welcome.boot, welcome.counted), (1, Position::default()));
+    assert!(welcome.unix_ms > 1_700_000_000_000);
+    assert_eq!(event(1, -9.5), Position { boot: 1, sequence: 1 });
+    assert_eq!(event(1, -9.5), Position { boot: 1, sequence: 1 }, "a repetition");
+    assert_eq!(event(3, -9.5), Position { boot: 1, sequence: 1 }, "one before it is missing");
+    assert_eq!(event(2, -18.0), Position { boot: 1, sequence: 2 });
+    assert_eq!(
+        site.wait_sent(1)[0]["text"].as_str().unwrap().lines().next(),
+        Some("freezer-7 is at -9.5 °C")
+    );
+    assert_eq!(site.count("SELECT count(*) FROM alert"), 1);
+
+    tap(&site);
+    let command = wait_for(10, "the command", || answers(Kind::Command).pop());
+    let command = firmware_bridge::message::Command::decode(&command).unwrap();
+    assert_eq!((command.boot, command.name, command.payload), (1, "defrost", &br#"{"defrost": false}"#[..]));
+    let result = CommandResult {
+        device: "freezer-7",
+        boot: 1,
+        id: command.id,
+        outcome: Outcome::Refused,
+        detail: "the door is open",
+    };
+    say(Kind::Result, result.encode(&mut [0; 200]).unwrap());
+    let end = wait_for(10, "the end", || ended(&site, "freezer-7"));
+    assert_eq!(end, ("refused".to_owned(), "the device refused it: the door is open".to_owned()));
+
+    // Another version is told which one we read; the device is what its topic says.
+    say(Kind::Hello, &[9, 1, 2]);
+    assert_eq!(wait_for(10, "the version", || answers(Kind::Version).pop()), [1]);
+    let shown = show(&site, "freezer-7").unwrap();
+    assert_eq!((&shown["link"], &shown["refused"], &shown["events"]), (&json!("mqtt"), &json!(3), &json!(2)));
+    let metrics = ureq::get(site.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(metrics.contains(r#"bellwire_device_messages_total{line="mqtt",what="version"} 1"#), "{metrics}");
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
