@@ -67,6 +67,16 @@ topic = "site/bar/safe/set"
 payload = "OPEN"
 roles = ["manager"]
 approvals = 2
+[[onward]]
+name = "printer"
+word = "print"
+topic = "site/kitchen/printer"
+payload = "{{ from }}: {{ text }}"
+roles = ["manager"]
+[[onward]]
+name = "display"
+rule = "freezer"
+topic = "display/{area}"
 "#;
 
 pub struct Shop {
@@ -338,4 +348,23 @@ fn a_thousand_taps_are_ten_commands_and_five_refusals_a_lock_out() {
     assert_eq!(shop.writes(LEVAN, "oven off"), "locked");
     assert_eq!(shop.writes(LEVAN, "stop"), "stop", "STOP is always heard");
     assert_eq!(shop.to(NINO).len(), 1, "told once");
+}
+
+#[test]
+fn words_go_on_to_printers_and_displays() {
+    let shop = Shop::open(RULES, "site/kitchen/#");
+    let display = Subscriber::start(shop.broker.port, "display/#");
+    assert_eq!(shop.writes(NINO, "Print: table 4\u{1b}@ has no fish"), "command");
+    shop.wait_device(&["site/kitchen/printer nino: table 4@ has no fish"]);
+    assert_eq!(shop.writes(LEVAN, "print hello"), "refused");
+    assert_eq!(shop.writes(NINO, "please print hello"), "nothing");
+    shop.alert();
+    let alert = shop.wait_to(NINO, 1);
+    let words = json!({ "from": NINO, "quote": alert["id"], "text": "the plumber comes at six" });
+    assert_eq!(shop.outcome(&words), "command");
+    let shown = wait_for(10, "the display", || display.messages().first().cloned());
+    assert!(shown.starts_with("display/bar {") && shown.contains("the plumber comes at six"), "{shown}");
+    let status = json!({ "from": NINO, "quote": alert["id"], "text": "status" });
+    assert_eq!(shop.outcome(&status), "status");
+    assert_eq!(display.messages().len(), 1);
 }

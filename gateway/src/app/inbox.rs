@@ -157,6 +157,7 @@ impl<'a> Desk<'a> {
         let house = House {
             rules: &self.config.rules,
             commands: &self.config.commands,
+            onward: &self.config.onward,
             words: &self.config.words,
             seal: self.store.seal(),
             sender,

@@ -33,7 +33,10 @@ impl Reading<'_> {
         let close = rule.actions.iter().find(|action| near(&action.title, words) || near(&action.id, words));
         let close = close.map(|action| action.title.clone());
         let close = close.or_else(|| offers().map(Offer::title).find(|title| near(title, words)));
-        close.map(|title| self.suggest(&title))
+        if let Some(title) = close {
+            return Some(self.suggest(&title));
+        }
+        self.sent_on(known, words)
     }
 
     /// Somebody takes care of it, ends it, or wants to hear nothing of it for a while.
@@ -67,6 +70,16 @@ impl Reading<'_> {
             Offer::Snooze(time) => Note::Snooze { alert, by, seconds: time.as_secs() },
         };
         Outcome::Note { contact, note }
+    }
+
+    /// Free text under an alert, where a display or a printer takes it; commands and questions to us come before.
+    fn sent_on(&self, known: &Known, words: &str) -> Option<Outcome> {
+        let onward = self.house.onward.iter().find(|onward| onward.rule.as_ref() == Some(&known.rule))?;
+        let ours = self.house.words.read(words).is_some() || answers::asked(words).is_some();
+        if ours || self.house.commands.iter().any(|command| command.read(words).is_some()) {
+            return None;
+        }
+        Some(self.offer(onward.deed(self.ticket(words), &known.bindings, Some(known.alert)), &onward.terms))
     }
 
     fn rule(&self, known: &Known) -> Option<&Rule> {

@@ -12,6 +12,7 @@ use crate::command::authorise::{Standing, may};
 use crate::command::consent::{Wish, Words};
 use crate::command::deed::{Deed, NewCommand, Spoken, Terms};
 use crate::command::inbound::{Content, Reply};
+use crate::command::onward::{Onward, Ticket};
 use crate::command::words::same;
 use crate::contact::Contact;
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
@@ -57,6 +58,7 @@ pub trait Memory {
 pub struct House<'a> {
     pub rules: &'a [Rule],
     pub commands: &'a [Spoken],
+    pub onward: &'a [Onward],
     pub words: &'a Words,
     pub seal: &'a Seal,
     /// The contact who wrote; `None` for a stranger.
@@ -299,6 +301,10 @@ impl Reading<'_> {
         if let Some((command, deed)) = wanted {
             return self.offer(deed, &command.terms);
         }
+        let directed = self.house.onward.iter().find_map(|onward| Some((onward, onward.directed(text)?)));
+        if let Some((onward, text)) = directed {
+            return self.offer(onward.deed(self.ticket(text), &Bindings::new(), None), &onward.terms);
+        }
         match answers::asked(text) {
             Some(Asked::Help) => {
                 let text = answers::help(self.contact, self.house.commands);
@@ -330,6 +336,10 @@ impl Reading<'_> {
             return Outcome::Command(deed.command(contact, self.reply.at));
         }
         Outcome::Confirm { contact, deed, confirm: terms.confirm, approvals: terms.approvals }
+    }
+
+    pub(super) fn ticket<'t>(&'t self, text: &'t str) -> Ticket<'t> {
+        Ticket { text, from: &self.contact.name, at: self.reply.at }
     }
 
     pub(super) fn vote(&self, subject: Subject, choice: String) -> Outcome {

@@ -9,6 +9,8 @@ mod connections;
 mod devices;
 /// The keys that give alerts a life.
 mod life;
+/// `[[onward]]`.
+mod onward;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[[ask]]`.
@@ -39,6 +41,7 @@ use jiff::tz::TimeZone;
 use crate::alert::rule::Rule;
 use crate::command::consent::Words;
 use crate::command::deed::Spoken;
+use crate::command::onward::Onward;
 use crate::command::question::Question;
 use crate::contact::People;
 use crate::ids::ConnectionName;
@@ -56,6 +59,7 @@ pub struct Config {
     pub words: Words,
     pub commands: Vec<Spoken>,
     pub questions: Vec<Question>,
+    pub onward: Vec<Onward>,
 }
 
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, life, questions, rota,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, life, onward, questions, rota,
     rules, secret,
 };
 use crate::alert::topic::TopicPattern;
@@ -85,6 +85,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
     let commands = commands::read(root, &rules);
     let questions = questions::read(root, &people, &names);
+    let onward = onward::read(root, &rules);
     Some(Config {
         site: site?,
         http: http?,
@@ -96,6 +97,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
         words,
         commands,
         questions,
+        onward,
     })
 }
 
