@@ -123,7 +123,9 @@ impl Gateway {
             (Job::Message(Change::Sending { id, .. }), _) => {
                 self.inputs.push_back(sender::Input::SendingCommitted(id));
             }
-            (Job::Message(Change::Held { .. }), _) => self.inputs.push_back(sender::Input::HeldCommitted),
+            (Job::Message(Change::Held { .. } | Change::SetBack { .. }), _) => {
+                self.inputs.push_back(sender::Input::HeldCommitted)
+            }
             (Job::Message(Change::Settled(settled)), _) => {
                 let Settled { id, .. } = *settled;
                 self.inputs.push_back(sender::Input::SettledCommitted(id));

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner::{self, Told, lane};
+use super::owner::{self, Over, Told, lane};
+use super::received::Mark;
 use super::replies::From;
 use super::shared::Shared;
+use crate::alert::delivery::Refusal;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::chance::Dice;
 use crate::command::authorise::Standing;
 use crate::command::consent::Wish;
-use crate::command::inbound::{Inbound, Move, Moved, Notice, Reply, TemplateNews};
+use crate::command::inbound::{Inbound, Move, Moved, NewFile, Notice, Reply, TemplateNews};
 use crate::command::reply::{House, Outcome, understand};
 use crate::config::{Config, Connection};
 use crate::contact::{Contact, Phone};
@@ -33,6 +35,12 @@ pub struct Read {
     pub notes: usize,
     /// The outbox may have something to send.
     pub messages: bool,
+    /// What they tell of a number or a person.
+    pub failures: Vec<(Lane, Refusal)>,
+    /// There are files to fetch.
+    pub files: bool,
+    /// To be shown as read.
+    pub marks: Vec<Mark>,
     pub catalogue: bool,
     /// For the log and the broker.
     pub notices: Vec<(ConnectionName, Severity, String)>,
@@ -56,6 +64,11 @@ pub async fn run(shared: Arc<Shared>) {
             }
             if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
+            }
+            shared.marks.add(read.marks);
+            shared.report(read.failures);
+            if read.files {
+                shared.files.notify_one();
             }
             if read.catalogue {
                 shared.catalogue.notify_one();
@@ -111,6 +124,11 @@ impl<'a> Desk<'a> {
         match inbound {
             Inbound::Status(status) => {
                 self.read.statuses += 1;
+                if let Some(refusal) = &status.refusal
+                    && let Some(lane) = self.store.lane_of(&status)?
+                {
+                    self.read.failures.push((lane, refusal.clone()));
+                }
                 if !self.store.receive(&status, self.now, self.dice)? {
                     let what = format!("a status of {} for a message that is not ours", status.word);
                     self.read.nothing.push(what);
@@ -124,6 +142,7 @@ impl<'a> Desk<'a> {
             Inbound::Reply(reply) => self.answer(&reply),
             Inbound::Notice(notice) => self.heed(&notice),
             Inbound::Moved(moved) => self.follow(&moved),
+            Inbound::File(file) => self.want(&file),
             Inbound::Ignored(what) => {
                 self.read.nothing.push(what);
                 Ok(())
@@ -150,6 +169,7 @@ impl<'a> Desk<'a> {
         if let Some(lane) = &lane {
             self.read.messages |= self.store.heard(lane, reply.at, self.now)? > 0;
         }
+        let before = (std::mem::take(&mut self.read.messages), self.read.commands);
         let standing = match sender {
             Some(contact) => self.store.standing(&contact.id, self.now)?,
             None => Standing::default(),
@@ -199,6 +219,11 @@ impl<'a> Desk<'a> {
                 }
             }
         }
+        if let Some(lane) = lane {
+            let typing = self.read.messages || self.read.commands > before.1;
+            self.read.marks.push(Mark { connection: lane.connection, wamid: reply.wamid.clone(), typing });
+        }
+        self.read.messages |= before.0;
         Ok(())
     }
 
@@ -219,6 +244,14 @@ impl<'a> Desk<'a> {
             }
             (_, _) => Ok(None),
         }
+    }
+
+    fn want(&mut self, file: &NewFile) -> rusqlite::Result<()> {
+        let over = self.config.connections.iter().find(|known| known.phone_number_id == file.phone_number_id);
+        if let Some(over) = over.filter(|_| self.config.files.fetch) {
+            self.read.files |= self.store.want_file(file, &over.name)?;
+        }
+        Ok(())
     }
 
     /// Nothing changes by itself: whoever has the old number next might be anybody (FACTS 3.6). The owner is told.
@@ -326,7 +359,7 @@ impl<'a> Desk<'a> {
     }
 
     pub(super) fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
-        let told = owner::write(self.store, self.config, about, notice, self.now)?;
+        let told = owner::write(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
         if told != Told::Before {
             self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
         }

@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::metrics::Metrics;
+use super::received::Marks;
+use crate::alert::delivery::Refusal;
+use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::alert::token::Seal;
 use crate::alert::topic::TopicPattern;
@@ -46,6 +49,10 @@ pub struct Shared {
     pub catalogue: Notify,
     /// A webhook body was stored.
     pub inbox: Notify,
+    /// What people wrote, to be shown as read.
+    pub marks: Marks,
+    /// Somebody sent a file.
+    pub files: Notify,
     /// What the owner should know, for `bellwire/CLIENT/notice`.
     pub notices: mpsc::Sender<String>,
     /// Something waits for people or devices, until a time.
@@ -69,6 +76,7 @@ struct Condition {
     broker: Option<String>,
     disk_full: bool,
     paused: BTreeMap<ConnectionName, (Timestamp, String)>,
+    reported: BTreeMap<Lane, Refusal>,
 }
 
 impl Shared {
@@ -101,6 +109,8 @@ impl Shared {
             catalogue: Notify::new(),
             inbox: Notify::new(),
             deadlines: Notify::new(),
+            marks: Marks::default(),
+            files: Notify::new(),
             notices,
             commands: Notify::new(),
             at_broker: Mutex::default(),
@@ -180,6 +190,19 @@ impl Shared {
     pub fn broker_is(&self, obstacle: Option<String>) {
         self.metrics.connected.set(i64::from(obstacle.is_none()));
         self.condition(|condition| condition.broker = obstacle);
+    }
+
+    /// Failures that statuses told, for the sender. One a lane is enough: it is about the number and the person.
+    pub fn report(&self, failures: Vec<(Lane, Refusal)>) {
+        self.condition(|condition| condition.reported.extend(failures));
+    }
+
+    pub fn reported(&self) -> BTreeMap<Lane, Refusal> {
+        self.condition(|condition| std::mem::take(&mut condition.reported))
+    }
+
+    pub fn resumed(&self, connection: &ConnectionName) {
+        self.condition(|condition| drop(condition.paused.remove(connection)));
     }
 
     pub fn paused(&self, connection: ConnectionName, until: Timestamp, reason: String) {

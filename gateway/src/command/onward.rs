@@ -106,10 +106,7 @@ mod tests {
         let ticket = Ticket { text: "a\u{1b}@\nb\u{0}", from: "nino", at: Timestamp(0) };
         let payload = |onward: Onward| onward.deed(ticket, &Bindings::new(), None).payload;
         assert_eq!(payload(printer(Some("{{ from }}: {{ text }}"))), "nino: a@\nb");
-        assert_eq!(
-            payload(printer(None)),
-            r#"{"at":"1970-01-01T00:00:00Z","from":"nino","text":"a@\nb"}"#
-        );
+        assert_eq!(payload(printer(None)), r#"{"at":"1970-01-01T00:00:00Z","from":"nino","text":"a@\nb"}"#);
         let long = "x".repeat(5_000);
         let ticket = Ticket { text: &long, ..ticket };
         let deed = printer(Some("{{ text }}")).deed(ticket, &Bindings::new(), None);

@@ -1,24 +1,27 @@
-//! `[[connection]]`: WhatsApp business numbers.
+//! `[[connection]]`: WhatsApp numbers, and `[files]`: what becomes of what people send to them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Connection;
 use super::read::{Wishes, check_file};
 use super::section::Section;
+use super::{Connection, Files};
+use crate::alert::budget::Budget;
+use crate::alert::rule::Severity;
 use crate::alert::sender::RATE;
 use crate::ids::ConnectionName;
+use crate::time::parse_duration;
 
-pub fn read(root: &Section, folder: &Path, wishes: &Wishes) -> Vec<Connection> {
+pub(super) fn read(root: &Section, folder: &Path, wishes: &Wishes) -> Vec<Connection> {
     let sections = root.sections("connection", "[[connection]]");
     if sections.is_empty() {
         root.report(0, "there is no [[connection]]; add one for your WhatsApp number");
     }
     let mut seen = BTreeSet::new();
-    sections.into_iter().filter_map(|section| read_one(section, folder, wishes, &mut seen)).collect()
+    sections.into_iter().filter_map(|section| read_connection(section, folder, wishes, &mut seen)).collect()
 }
 
-fn read_one(
+fn read_connection(
     section: Section,
     folder: &Path,
     wishes: &Wishes,
@@ -49,6 +52,8 @@ fn read_one(
     let app_secret_file = file("app_secret_file");
     let verify_token_file = file("verify_token_file");
     let api_url = section.parsed("api_url", read_api_url);
+    let mark_read = section.truth("mark_read").unwrap_or(true);
+    let budget = read_budget(&section);
     let messages_per_second = section.integer("messages_per_second", 1..=1_000);
     let api_version = section.parsed("api_version", |text| {
         let numbers = text.strip_prefix('v').and_then(|text| text.split_once('.'));
@@ -66,6 +71,8 @@ fn read_one(
         api_url: api_url.unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
         api_version: api_version.unwrap_or_else(|| "v25.0".to_owned()),
         messages_per_second: messages_per_second.unwrap_or(RATE),
+        mark_read,
+        budget,
     })
 }
 
@@ -79,3 +86,36 @@ fn read_api_url(text: &str) -> Result<String, &'static str> {
         Err("it must begin with https://; http:// only for a simulator on 127.0.0.1")
     }
 }
+
+/// `budget = 500`, and from which severity on messages leave beyond it.
+fn read_budget(section: &Section) -> Option<Budget> {
+    let messages = section.integer("budget", 1..=10_000_000);
+    let words = ["info", "warning", "critical"];
+    let exceeded_from = section.word("over_budget", &words, |word| match word {
+        "info" => Some(Severity::Info),
+        "warning" => Some(Severity::Warning),
+        "critical" => Some(Severity::Critical),
+        _ => None,
+    });
+    if exceeded_from.is_some() && messages.is_none() {
+        section.report(section.offset(), "`over_budget` means something only beside `budget`; add it");
+    }
+    Some(Budget { messages: messages?, exceeded_from: exceeded_from.unwrap_or(Severity::Critical) })
+}
+
+pub(super) fn read_files(section: Section) -> Files {
+    let usual = Files::default();
+    let read_duration = |text: &str| parse_duration(text).ok_or("write it as 30d, 12h or 90m");
+    let files = Files {
+        fetch: section.truth("fetch").unwrap_or(usual.fetch),
+        max_bytes: section.integer("max_bytes", 1_024..=MAX_BYTES).unwrap_or(usual.max_bytes),
+        keep_bytes: section.integer("keep_bytes", 1_024..=u32::MAX).map_or(usual.keep_bytes, u64::from),
+        keep_for: section.parsed("keep_for", read_duration).unwrap_or(usual.keep_for),
+        delete_at_meta: section.truth("delete_at_meta").unwrap_or(usual.delete_at_meta),
+    };
+    section.finish();
+    files
+}
+
+/// One file is in memory at a time, and the unit's memory is limited to 128 MiB.
+const MAX_BYTES: u32 = 64 * 1024 * 1024;

@@ -3,7 +3,7 @@
 
 /// `[[command]]`, and the terms of actions.
 mod commands;
-/// `[[connection]]`.
+/// `[[connection]]` and `[files]`.
 mod connections;
 /// `[[serial]]`, and actions that command a device.
 mod devices;
@@ -35,9 +35,11 @@ pub use secret::{SecretError, secret};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::alert::budget::Budget;
 use crate::alert::rule::Rule;
 use crate::command::consent::Words;
 use crate::command::deed::Spoken;
@@ -60,6 +62,7 @@ pub struct Config {
     pub commands: Vec<Spoken>,
     pub questions: Vec<Question>,
     pub onward: Vec<Onward>,
+    pub files: Files,
 }
 
 #[derive(Debug, Clone)]
@@ -125,4 +128,34 @@ pub struct Connection {
     pub api_version: String,
     /// How fast this number may send; 80 unless Meta has raised it (FACTS 5.1).
     pub messages_per_second: u32,
+    /// Whether people see that what they wrote was read.
+    pub mark_read: bool,
+    /// What it may cost in a month.
+    pub budget: Option<Budget>,
+}
+
+/// What becomes of pictures, sounds and documents that contacts send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    pub fetch: bool,
+    /// Larger ones are not fetched.
+    pub max_bytes: u32,
+    /// All together; the oldest go first.
+    pub keep_bytes: u64,
+    pub keep_for: Duration,
+    /// Otherwise Meta keeps its copy for 7 days, and another program on the same number may want it.
+    pub delete_at_meta: bool,
+}
+
+impl Default for Files {
+    /// WhatsApp shrinks pictures to less than a megabyte, and videos to 16 MB (FACTS 2).
+    fn default() -> Self {
+        Self {
+            fetch: true,
+            max_bytes: 16 * 1024 * 1024,
+            keep_bytes: 100 * 1024 * 1024,
+            keep_for: Duration::from_secs(30 * 24 * 3_600),
+            delete_at_meta: false,
+        }
+    }
 }

@@ -25,7 +25,10 @@ fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
         section.report(about.offset, format!("there is no rule `{}`", about.value));
     }
     if word.is_none() && about.is_none() {
-        section.report(section.offset(), "it takes nothing: give it a `word` to begin with, or the `rule` whose alerts are answered");
+        section.report(
+            section.offset(),
+            "it takes nothing: give it a `word` to begin with, or the `rule` whose alerts are answered",
+        );
     }
     let none = TopicPattern::parse("x").ok();
     let pattern = rule.map(|rule| rule.topic.clone()).filter(|_| word.is_none()).or(none);
@@ -36,7 +39,10 @@ fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
     let hears = |topic: &TopicTemplate| rules.iter().find(|rule| topic.may_match(&rule.topic));
     if let Some(looped) = topic.as_ref().and_then(hears) {
         let name = &looped.name;
-        section.report(section.offset(), format!("it publishes to a topic that rule `{name}` listens to: use another topic"));
+        section.report(
+            section.offset(),
+            format!("it publishes to a topic that rule `{name}` listens to: use another topic"),
+        );
     }
     let payload = section.text("payload").and_then(|text| compiled(&section, "payload", text, check_message));
     let terms = read_terms(&section, pattern.as_ref());

@@ -9,8 +9,8 @@ use toml::de::DeTable;
 use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, life, onward, questions, rota,
-    rules, secret,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, life, onward, questions,
+    rota, rules, secret,
 };
 use crate::alert::topic::TopicPattern;
 use crate::command::consent::Words;
@@ -86,6 +86,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let commands = commands::read(root, &rules);
     let questions = questions::read(root, &people, &names);
     let onward = onward::read(root, &rules);
+    let files = root.section("files", "[files]").map(connections::read_files).unwrap_or_default();
     Some(Config {
         site: site?,
         http: http?,
@@ -98,6 +99,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
         commands,
         questions,
         onward,
+        files,
     })
 }
 
@@ -224,8 +226,7 @@ fn read_url(text: &str) -> Result<(bool, String, u16), &'static str> {
     if host.is_empty() { Err("the host is missing") } else { Ok((encrypted, host.to_owned(), port)) }
 }
 
-/// A file that is named in the configuration must be readable.
-pub fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
+pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
     if wishes.without_secrets {
         return;
     }

@@ -11,6 +11,8 @@ mod act;
 mod alerts;
 /// Who asked for what, and what became of it: append-only, chained.
 mod audit;
+/// What would cost too much, or reach too many people.
+mod budget;
 /// The first eight bytes of SHA-256 over a row's content.
 mod checksum;
 /// Commands on their way to the broker.
@@ -24,6 +26,8 @@ mod due;
 mod dump;
 /// What is kept of a person, and how it goes.
 mod erase;
+/// Files that people sent.
+mod files;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.
@@ -58,6 +62,8 @@ mod retention;
 mod rows;
 /// A damaged database is set aside, and what can be read is taken over.
 mod salvage;
+/// The bytes of files that people sent.
+mod shelf;
 /// How people behave: limits, lock-outs, strangers.
 mod standing;
 /// Who takes care of an alert, and what goes on.
@@ -74,8 +80,10 @@ pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
 pub use audit::{AuditRow, Entry, Flaw};
+pub use budget::Reach;
 pub use commands::{CommandStory, Origin};
 pub use devices::{DeviceCommandRow, DeviceRow};
+pub use files::{Fetched, FileRow};
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
@@ -84,5 +92,6 @@ pub use people::Identity;
 pub use posts::Post;
 pub use questions::OpenQuestion;
 pub use requests::Request;
+pub use shelf::Shelf;
 pub use status::Going;
 pub use thread::{Gone, Handle, StoreThread};

@@ -1,4 +1,4 @@
--- Version 3: replies that act.
+-- Version 4: replies that act.
 
 -- A command may come from words, without an alert, or from the clock, without a message; and a device may answer it.
 -- Its states are queued, published, refused, expired; then done, failed, silent.
