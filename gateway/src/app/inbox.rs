@@ -170,19 +170,7 @@ impl<'a> Desk<'a> {
             self.read.messages |= self.store.heard(lane, reply.at, self.now)? > 0;
         }
         let before = (std::mem::take(&mut self.read.messages), self.read.commands);
-        let standing = match sender {
-            Some(contact) => self.store.standing(&contact.id, self.now)?,
-            None => Standing::default(),
-        };
-        let house = House {
-            rules: &self.config.rules,
-            commands: &self.config.commands,
-            onward: &self.config.onward,
-            words: &self.config.words,
-            seal: self.store.seal(),
-            sender,
-            standing,
-        };
+        let house = self.house(sender)?;
         let outcome = understand(reply, &house, self.store.tag(), self.store);
         self.store.keep_reply(self.id, reply, &outcome)?;
         match &outcome {
@@ -215,7 +203,7 @@ impl<'a> Desk<'a> {
             | Outcome::Hurried { .. }
             | Outcome::Locked { .. } => {
                 if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
-                    self.perform(&outcome, From { contact, lane, reply }, standing)?;
+                    self.perform(&outcome, From { contact, lane, reply }, house.standing)?;
                 }
             }
         }
@@ -225,6 +213,22 @@ impl<'a> Desk<'a> {
         }
         self.read.messages |= before.0;
         Ok(())
+    }
+
+    fn house(&self, sender: Option<&'a Contact>) -> rusqlite::Result<House<'a>> {
+        let standing = match sender {
+            Some(contact) => self.store.standing(&contact.id, self.now)?,
+            None => Standing::default(),
+        };
+        Ok(House {
+            rules: &self.config.rules,
+            commands: &self.config.commands,
+            onward: &self.config.onward,
+            words: &self.config.words,
+            seal: self.store.seal(),
+            sender,
+            standing,
+        })
     }
 
     fn sender(&self, reply: &Reply) -> rusqlite::Result<Option<&'a Contact>> {
