@@ -146,13 +146,14 @@ fn when_the_time_is_up_the_default_is_decided_also_without_a_line_and_after_a_cr
 #[test]
 fn a_decision_waits_for_the_broker() {
     let mut till = Till::open("1m", "");
+    // A till whose session the broker keeps: else the decision may be out before it listens again.
+    let session = ["-V", "5", "-c", "-i", "till-1", "-x", "3600", "-F", "%D %p"];
+    let heard = Subscriber::start_with(till.shop.broker.port, "pos/+/decision", &session);
     till.asks("r-1");
     till.shop.wait_to(NINO, 1);
     till.shop.broker.down();
     assert_eq!(till.shop.taps(NINO, "Approve"), "vote");
     till.shop.broker.up();
-    // A till that asks with MQTT 5 has a session of its own; this one listens anew.
-    let heard = Subscriber::start_with(till.shop.broker.port, "pos/+/decision", &["-V", "5", "-F", "%D %p"]);
     let line = wait_for(20, "the decision", || heard.messages().first().cloned());
     assert!(line.starts_with("r-1 ") && line.contains("Approve"), "{line}");
     std::thread::sleep(Duration::from_millis(500)); // room for what must not come
