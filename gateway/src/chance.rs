@@ -4,28 +4,42 @@ use std::time::Duration;
 
 /// A source of chance that a test can repeat.
 #[derive(Debug)]
-pub struct Dice(fastrand::Rng);
+pub struct Dice {
+    rng: fastrand::Rng,
+    is_seeded: bool,
+}
 
 impl Dice {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self(fastrand::Rng::with_seed(seed))
+        Self { rng: fastrand::Rng::with_seed(seed), is_seeded: true }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that draws from the machine")]
     #[must_use]
     pub fn from_machine() -> Self {
-        Self(fastrand::Rng::new())
+        Self { rng: fastrand::Rng::new(), is_seeded: false }
     }
 
     /// A number below `bound`; zero when the bound is zero.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.0.u64(0..bound) }
+        if bound == 0 { 0 } else { self.rng.u64(0..bound) }
     }
 
     /// Eight lower-case hex digits.
     pub fn tag(&mut self) -> String {
-        format!("{:08x}", self.0.u32(..))
+        format!("{:08x}", self.rng.u32(..))
+    }
+
+    /// A key that nobody can guess, from the operating system; `None` when it gives none. A simulation's is drawn from its
+    /// seed like everything else.
+    pub fn secret_key(&mut self) -> Option<[u8; 32]> {
+        let mut key = [0; 32];
+        if self.is_seeded {
+            self.rng.fill(&mut key);
+            return Some(key);
+        }
+        rustls::crypto::ring::default_provider().secure_random.fill(&mut key).ok().map(|()| key)
     }
 
     /// Full jitter: anything between a quarter of the duration and the whole of it. The quarter keeps a floor, so

@@ -53,7 +53,9 @@ fn keys() -> Vec<String> {
         "expression", // in config/life.rs: Jinja
     ];
     let mut keys = Vec::new();
-    for source in ["connections", "read", "rules", "life", "rota", "devices"] {
+    for source in
+        ["read", "connections", "commands", "questions", "onward", "rules", "life", "rota", "devices"]
+    {
         let source = text(&format!("gateway/src/config/{source}.rs"));
         // A call may be broken after its bracket.
         let source: String = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( \"", "(\"");
@@ -70,7 +72,8 @@ fn keys() -> Vec<String> {
 
 #[test]
 fn every_key_of_the_configuration_is_documented() {
-    let (page, keys) = (text("docs/configuration.md") + &text("docs/alerts.md"), keys());
+    let (page, keys) =
+        (text("docs/configuration.md") + &text("docs/alerts.md") + &text("docs/replies.md"), keys());
     assert!(keys.len() > 60, "the test has lost sight of the keys: {keys:?}");
     let missing: Vec<&String> = keys
         .iter()
@@ -82,7 +85,7 @@ fn every_key_of_the_configuration_is_documented() {
         .collect();
     assert!(
         missing.is_empty(),
-        "neither docs/configuration.md nor docs/alerts.md says anything of {missing:?}"
+        "docs/configuration.md, docs/alerts.md and docs/replies.md say nothing of {missing:?}"
     );
 }
 

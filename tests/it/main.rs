@@ -10,6 +10,8 @@
 mod alerts;
 /// What each of Meta's answers leads to.
 mod answers;
+/// Machines that ask people.
+mod asking;
 /// Bad input is counted and visible, and stops nothing.
 mod bad_input;
 /// What it may cost, and how many people it may reach.
@@ -22,6 +24,8 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// What devices make of commands.
+mod endings;
 /// Forty faults.
 mod faults;
 /// Devices on wires and over the broker: each event once, each command answered.
@@ -42,6 +46,8 @@ mod pictures;
 mod qemu;
 /// What people send.
 mod received;
+/// Replies that act, and those that must not.
+mod replies;
 /// An event becomes a message, a tap becomes a command.
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.

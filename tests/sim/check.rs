@@ -396,6 +396,15 @@ impl Check {
         serials.is_some_and(|serials| serials.contains(&publication.serial))
     }
 
+    /// Who has been refused five times, or has asked for ten things, may be stopped for a while.
+    pub fn may_be_stopped(&self, contact: &str) -> bool {
+        let of = |outcomes: &str| {
+            let sql = format!("SELECT count(*) FROM reply WHERE contact = ?1 AND outcome IN ({outcomes})");
+            self.count(&sql, [contact])
+        };
+        of("'refused'") >= 5 || of("'command', 'say', 'refused'") >= 10
+    }
+
     pub fn outcome_of(&self, wamid: &str) -> Option<String> {
         let found =
             self.sql.query_row("SELECT outcome FROM reply WHERE wamid = ?1", [wamid], |row| row.get(0));

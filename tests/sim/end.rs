@@ -105,9 +105,10 @@ impl World {
     fn judge_replies(&self) -> Result<(), Violation> {
         for reply in &self.replies {
             let outcome = self.check.outcome_of(&reply.wamid);
+            let acted = outcome.as_deref() == Some("command");
             let right = match reply.acts {
-                Some(true) => outcome.as_deref() == Some("command"),
-                Some(false) => outcome.as_deref() == Some("nothing"),
+                Some(true) => acted || self.check.may_be_stopped(reply.by),
+                Some(false) => outcome.is_some() && !acted,
                 None => outcome.is_some(),
             };
             if !right {

@@ -227,7 +227,7 @@ impl Gateway {
                 self.step_sender(now, dice);
                 Ok(Vec::new())
             }
-            Action::Post => Ok(self.post()),
+            Action::Post => Ok(self.post(now)),
             Action::Dispatch => Ok(self.step_dispatch(now, dice)),
             Action::Watch => {
                 (self.is_accepting, self.alerts_told) = (true, false);

@@ -6,20 +6,16 @@ use std::time::Duration;
 
 use bellwire::alert::history;
 use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
-use bellwire::alert::message::Content;
-use bellwire::alert::outbox::{Change, Lane, Settled, Wanted, Work};
+use bellwire::alert::outbox::{Change, Settled, Wanted, Work};
 use bellwire::alert::sender;
 use bellwire::alert::watch::Note;
+use bellwire::app::{Read, read_next, settle};
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
-use bellwire::command::inbound::Inbound;
-use bellwire::command::reply::{House, Outcome, understand};
 use bellwire::config::Config;
-use bellwire::contact::Phone;
-use bellwire::ids::{CommandId, ContactId, InboxId, MessageId};
+use bellwire::ids::CommandId;
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
-use bellwire::whatsapp::{inbound, request};
 use rusqlite::{Connection, ffi};
 
 use crate::Violation;
@@ -56,16 +52,6 @@ enum Done {
     Written,
     Commands(Vec<Waiting>),
     Read(Option<Read>),
-}
-
-/// What was in one body.
-#[derive(Debug, Default)]
-struct Read {
-    statuses: usize,
-    notes: usize,
-    commands: usize,
-    /// The outbox may have something to send.
-    messages: bool,
 }
 
 impl Gateway {
@@ -264,7 +250,7 @@ fn work(
         Job::Message(change) => Done::Changed(store.change(change, now)?),
         Job::LoadCommands { limit } => Done::Commands(store.waiting_commands(*limit, now)?),
         Job::Command { change } => {
-            store.change_command(change)?;
+            settle(store, config, change, now)?;
             Done::Written
         }
         Job::ReadInbox => Done::Read(read_next(store, config, now, dice)?),
@@ -273,72 +259,4 @@ fn work(
             Done::Written
         }
     })
-}
-
-/// `app::inbox`, with the simulation's clock and dice.
-fn read_next(
-    store: &Store,
-    config: &Config,
-    now: Timestamp,
-    dice: &mut Dice,
-) -> rusqlite::Result<Option<Read>> {
-    let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
-    let mut read = Read::default();
-    for inbound in inbound::read(&body) {
-        take(store, config, id, inbound, now, dice, &mut read)?;
-    }
-    store.close_webhook(id, "done", "read")?;
-    Ok(Some(read))
-}
-
-fn take(
-    store: &Store,
-    config: &Config,
-    id: InboxId,
-    inbound: Inbound,
-    now: Timestamp,
-    dice: &mut Dice,
-    read: &mut Read,
-) -> rusqlite::Result<()> {
-    match inbound {
-        Inbound::Status(status) => {
-            read.statuses += 1;
-            store.receive(&status, now, dice).map(drop)
-        }
-        Inbound::Reply(reply) => {
-            if store.knows_reply(&reply.wamid)? {
-                return Ok(());
-            }
-            let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-            let sender = config.people.find(phone.as_ref(), reply.user_id.as_deref());
-            let over = config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
-            if let Some((contact, connection)) = sender.zip(over) {
-                let lane = Lane { connection: connection.name.clone(), contact: contact.id.clone() };
-                read.messages |= store.heard(&lane, reply.at, now)? > 0;
-            }
-            let house = House { rules: &config.rules, words: &config.words, sender };
-            let outcome = understand(&reply, &house, store.tag(), store);
-            match &outcome {
-                Outcome::Command(_) => read.commands += 1,
-                Outcome::ReadOn { contact, message } => {
-                    read.messages = true;
-                    read_on(store, contact, *message, now)?;
-                }
-                Outcome::Note { .. } => read.notes += 1,
-                // Nobody in this shop writes STOP.
-                Outcome::Consent { .. } | Outcome::Nothing { .. } => {}
-            }
-            store.keep_reply(id, &reply, &outcome, now)
-        }
-        Inbound::Notice(_) | Inbound::Moved(_) | Inbound::File(_) | Inbound::Ignored(_) => Ok(()),
-    }
-}
-
-/// `app::inbox`: the rest of a long message.
-fn read_on(store: &Store, contact: &ContactId, message: MessageId, now: Timestamp) -> rusqlite::Result<()> {
-    let Some(due) = store.whole(message)?.filter(|due| due.lane.contact == *contact) else { return Ok(()) };
-    match request::rest(&due.content) {
-        "" => Ok(()),
-        rest => store.compose(&due.lane, &due.to, &Content::text(rest), now).map(drop),
-    }
 }

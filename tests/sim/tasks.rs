@@ -25,6 +25,9 @@ impl Gateway {
     pub(crate) fn take_notices(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Out> {
         let most = BATCH.min(self.notices.len() as u64);
         let count = usize::try_from(1 + dice.below(most)).unwrap_or(1).min(self.notices.len());
+        // A new session begins a new turn.
+        let is_new = |notice: &Notice| matches!(notice, Notice::Connected { session_present: false });
+        let count = self.notices.iter().take(count).skip(1).position(is_new).map_or(count, |at| at + 1);
         let batch: Vec<Notice> = self.notices.drain(..count).collect();
         let mut events = Vec::new();
         for notice in batch {
@@ -130,9 +133,9 @@ impl Gateway {
     }
 
     /// One request leaves.
-    pub(crate) fn post(&mut self) -> Vec<Out> {
+    pub(crate) fn post(&mut self, now: Timestamp) -> Vec<Out> {
         let Some((due, choice)) = self.posts.pop_front() else { return Vec::new() };
-        let content = outgoing(&due.content, self.store.tag(), due.alert);
+        let content = outgoing(&due.content, self.store.seal(), due.alert, &due.lane.contact, now);
         let (more, template);
         let form = match choice {
             Choice::Template { index, quick_replies } if index < content.templates.len() => {

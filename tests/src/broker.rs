@@ -100,6 +100,16 @@ pub fn publish(port: u16, topic: &str, payload: &[u8]) {
     assert!(child.wait().expect("ended").success(), "publishing to {topic}");
 }
 
+/// Publishes with MQTT 5 and more options of mosquitto_pub's, such as `-D publish response-topic a/b`.
+pub fn publish_5(port: u16, topic: &str, payload: &str, options: &[&str]) {
+    let published = Command::new(program("mosquitto_pub"))
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "5", "-q", "1", "-t", topic, "-m", payload])
+        .args(options)
+        .status()
+        .expect("mosquitto_pub starts");
+    assert!(published.success(), "publishing to {topic}");
+}
+
 /// Publishes each line as a message of its own over one connection.
 pub fn publish_lines(port: u16, topic: &str, lines: &[String]) {
     let mut child = Command::new(program("mosquitto_pub"))
@@ -121,22 +131,24 @@ impl Subscriber {
     /// Returns when the broker has granted the subscription.
     #[must_use]
     pub fn start(port: u16, filter: &str) -> Self {
-        Self::with(port, filter, &["-v"])
+        Self::start_with(port, filter, &["-v"])
     }
 
     /// Payloads in hexadecimal.
     #[must_use]
     pub fn in_hex(port: u16, filter: &str) -> Self {
-        Self::with(port, filter, &["-F", "%t %x"])
+        Self::start_with(port, filter, &["-F", "%t %x"])
     }
 
-    fn with(port: u16, filter: &str, format: &[&str]) -> Self {
+    /// With other options of mosquitto_sub's, such as MQTT 5 and a format of one's own.
+    #[must_use]
+    pub fn start_with(port: u16, filter: &str, options: &[&str]) -> Self {
         // Into a pipe its reports would be held back until 4 KiB have come together.
         let mut process = Command::new(program("stdbuf"))
             .arg("-oL")
             .arg(program("mosquitto_sub"))
             .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", filter, "-d"])
-            .args(format)
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

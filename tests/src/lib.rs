@@ -19,7 +19,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub use broker::{Broker, Subscriber, publish, publish_lines};
+pub use broker::{Broker, Subscriber, publish, publish_5, publish_lines};
 pub use cable::Cable;
 pub use processes::{
     Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, firmware, gateway_command, get_json, post_json,

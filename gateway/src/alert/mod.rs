@@ -65,6 +65,8 @@ pub mod silence;
 pub mod state;
 /// Jinja, strict and bounded.
 pub mod template;
+/// What a button carries, sealed.
+pub mod token;
 /// Patterns with named levels, and topics to publish to.
 pub mod topic;
 /// All alerts that have a life.

@@ -1,10 +1,16 @@
 //! The message to each person: the words, when it happened, and the buttons.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 
 use crate::alert::message::{Button, Content, Template};
-use crate::ids::{AlertId, StoreTag};
+use crate::alert::token::{Seal, Subject, Token};
+use crate::ids::{AlertId, ContactId};
 use crate::time::Timestamp;
+
+/// How long a button acts after it was sent: a day, as long as the alert is news and the 24 h window is open.
+pub const BUTTONS_ACT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A message says when it happened, never only "now" (promise P9): it may leave hours later.
 #[must_use]
@@ -15,12 +21,19 @@ pub fn with_time(text: &str, at: Timestamp, zone: &TimeZone) -> String {
 /// The content as it goes out: each button's id carries the alert and the action, since a tap brings back nothing else.
 /// In the outbox a button's id is the action's alone, because the alert has no number before it is committed.
 #[must_use]
-pub fn outgoing(content: &Content, tag: &StoreTag, alert: Option<AlertId>) -> Content {
+pub fn outgoing(
+    content: &Content,
+    seal: &Seal,
+    alert: Option<AlertId>,
+    to: &ContactId,
+    now: Timestamp,
+) -> Content {
     let Some(alert) = alert else { return content.clone() };
-    let button = |button: &Button| Button {
-        id: format!("bellwire/{}/{alert}/{}", tag.0, button.id),
-        ..button.clone()
+    let sealed = |action: &str| {
+        let (subject, expires_at) = (Subject::Alert(alert.0), now + BUTTONS_ACT);
+        seal.close(&Token { subject, action: action.to_owned(), expires_at }, to)
     };
+    let button = |button: &Button| Button { id: sealed(&button.id), ..button.clone() };
     Content { buttons: content.buttons.iter().map(button).collect(), ..content.clone() }
 }
 
@@ -31,12 +44,4 @@ pub fn as_quick_replies(content: &Content, index: usize, quick_replies: u32) -> 
     let template = content.templates.get(index).cloned().unwrap_or_default();
     let ids = content.buttons.iter().take(quick_replies as usize).map(|button| button.id.clone());
     Template { quick_replies: ids.collect(), ..template }
-}
-
-/// The alert and action behind a button of ours.
-#[must_use]
-pub fn read_button_id<'a>(tag: &StoreTag, id: &'a str) -> Option<(AlertId, &'a str)> {
-    let rest = id.strip_prefix("bellwire/")?.strip_prefix(tag.0.as_str())?.strip_prefix('/')?;
-    let (alert, action) = rest.split_once('/')?;
-    Some((AlertId(alert.parse().ok()?), action))
 }

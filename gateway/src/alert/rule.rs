@@ -1,6 +1,5 @@
 //! A rule: which events matter, what is said about them, to whom, and what may be answered.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use crate::alert::media::Attachment;
 use crate::alert::message::Template;
 use crate::alert::state::OnUnknown;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
+use crate::command::deed::Terms;
 use crate::ids::{ConnectionName, RuleName};
 
 /// Built by `config`, which has checked every name and compiled every expression.
@@ -48,10 +48,9 @@ pub struct Action {
     pub topic: TopicTemplate,
     pub payload: String,
     pub retain: bool,
-    /// Who may; empty means everybody who is a contact.
-    pub roles: BTreeSet<String>,
-    /// After this the command is not published any more (promise P5).
-    pub expires: Duration,
+    /// What may be written instead of its id or title.
+    pub words: Vec<String>,
+    pub terms: Terms,
 }
 
 /// The order of the outbox: the most severe first, then the oldest.

@@ -90,6 +90,12 @@ impl Templates {
         template.render(context).map_err(|error| evaluation(&error))
     }
 
+    /// A text that is no rule's.
+    pub fn text(&self, source: &str, context: &Value) -> Result<String, EvaluationError> {
+        let template = self.engine.template_from_str(source).map_err(|error| evaluation(&error))?;
+        template.render(context).map_err(|error| evaluation(&error))
+    }
+
     /// The message of that rule.
     pub fn message(&self, rule: &RuleName, context: &Value) -> Result<String, EvaluationError> {
         let template = self.engine.get_template(&rule.0).map_err(|error| evaluation(&error))?;

@@ -144,6 +144,16 @@ impl TopicTemplate {
         self.levels.iter().map(level).collect::<Vec<_>>().join("/")
     }
 
+    /// What to subscribe to, to hear it with any binding.
+    #[must_use]
+    pub fn filter(&self) -> String {
+        let level = |level: &Level| match level {
+            Level::Literal(text) => text.clone(),
+            Level::Named(_) | Level::Any | Level::Rest => "+".to_owned(),
+        };
+        self.levels.iter().map(level).collect::<Vec<_>>().join("/")
+    }
+
     /// Whether a publish to this topic could match `pattern`: a command that raises its own alert again is a loop.
     #[must_use]
     pub fn may_match(&self, pattern: &TopicPattern) -> bool {

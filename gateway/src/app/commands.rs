@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::endings::{answer_prefix, settle};
 use super::shared::Shared;
 use crate::command::dispatch::{Change, Dispatch, Effect, Input, Waiting};
 use crate::mqtt::{Link, Publish};
+use crate::store::Store;
 use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time.
@@ -46,7 +48,9 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                 Effect::Publish(command) => {
                     let id = command.id;
                     let late = command.expires_at <= now; // another effect may have waited for the disk
+                    shared.set_at_broker(id, !late);
                     if late || !link.publish(publish(&shared, command)) {
+                        shared.set_at_broker(id, false);
                         effects.extend(dispatch.handle(Input::Busy(id), now));
                     }
                 }
@@ -56,9 +60,14 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     | Change::Expired { id, .. }) = change;
                     shared.metrics.commanded(&change);
                     tracing::info!(command = id.0, outcome = ?change, "a command has an outcome");
-                    if shared.durably(move |store| store.change_command(&change)).await.is_none() {
+                    let config = Arc::clone(&shared.config);
+                    let settled = move |store: &Store| settle(store, &config, &change, now);
+                    if shared.durably(settled).await.is_none() {
                         return;
                     }
+                    shared.set_at_broker(id, false);
+                    shared.deadlines.notify_one();
+                    shared.outbox.notify_one();
                     effects.extend(dispatch.handle(Input::Committed(id), SystemClock.now()));
                 }
                 Effect::WakeAt(at) => pause = pause.min(now.until(at)),
@@ -84,7 +93,8 @@ fn publish(shared: &Shared, command: Waiting) -> Publish {
         retain: command.retain,
         expires_in_s: u32::try_from(left).ok(),
         content_type: None,
-        correlation: Some(id.clone().into_bytes()),
+        correlation: Some(command.correlation.unwrap_or_else(|| id.clone().into_bytes())),
+        response_topic: command.answers.then(|| format!("{}{id}", answer_prefix(&shared.config))),
         user_properties: vec![("command_id".into(), id), ("issued_by".into(), command.issued_by)],
     }
 }

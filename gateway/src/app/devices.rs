@@ -7,6 +7,7 @@ use bytes::Bytes;
 use firmware_bridge::{Kind, Position};
 use tokio::sync::{mpsc, oneshot};
 
+use super::endings;
 use super::events::Handed;
 use super::shared::Shared;
 use crate::alert::event::Event;
@@ -155,8 +156,18 @@ impl Desk {
                 "a command to a device has an outcome"
             );
         }
-        let row = write.clone();
-        self.shared.durably(move |store| store.write_device(&row)).await?;
+        let (row, config) = (write.clone(), Arc::clone(&self.shared.config));
+        let written = move |store: &crate::store::Store| {
+            store.write_device(&row)?;
+            match &row {
+                Write::Ended { command, ending, at, .. } => {
+                    endings::ended_by_device(store, &config, *command, ending, *at)
+                }
+                Write::Greeted { .. } | Write::Said { .. } | Write::UnderWay { .. } => Ok(()),
+            }
+        };
+        self.shared.durably(written).await?;
+        self.shared.outbox.notify_one();
         Some(self.fleet.handle(Input::Written(write), SystemClock.now()))
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::devices::{self, Letter};
+use super::hearing;
 use super::shared::Shared;
 use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
@@ -13,7 +14,7 @@ use crate::command::dispatch;
 use crate::device;
 use crate::ids::CommandId;
 use crate::mqtt::{AckToken, Link, Notice};
-use crate::store::Accepted;
+use crate::store::{Accepted, Store};
 use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
@@ -46,7 +47,7 @@ enum Waiting {
 pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors) {
     let watch = judge.watch();
     let mut intake: Intake<Waiting> = Intake::new(judge, watch);
-    let Some(kept) = shared.durably(crate::store::Store::kept).await else { return };
+    let Some(kept) = shared.durably(Store::kept).await else { return };
     intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -54,32 +55,37 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
         let now = SystemClock.now();
         let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
         let woken = tokio::select! {
+            () = std::future::ready(()), if !batch.is_empty() => false,
             taken = doors.notices.recv_many(&mut batch, BATCH) => match taken {
                 0 => return,
                 _ => false,
             },
             Some((event, told)) = doors.handed.recv() => {
-                events.push((event, Some(Waiting::Handed(told))));
+                events.push((event, Some(Waiting::Handed(told)), None));
                 false
             }
             () = shared.alerts.notified() => true,
             () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
         };
-        if batch.iter().any(|notice| matches!(notice, Notice::Connected { session_present: false })) {
-            intake.free_packets();
-            if shared.durably(crate::store::Store::free_packets).await.is_none() {
-                return;
-            }
-        }
         let input = if woken {
             let Some(input) = noted(&shared).await else { return };
             input
         } else {
-            arrived(&shared, &link, &mut doors, &mut batch, &mut events).await;
+            let turn = turn(&mut batch);
+            if turn.iter().any(is_new_session) {
+                intake.free_packets();
+                if shared.durably(Store::free_packets).await.is_none() {
+                    return;
+                }
+            }
+            arrived(&shared, &link, &mut doors, turn, &mut events).await;
             if events.is_empty() {
                 continue;
             }
-            Input::Arrived(events)
+            if hearing::take(&shared, &events).await.is_none() {
+                return; // the disk failed: nothing more is acknowledged
+            }
+            Input::Arrived(events.into_iter().map(|(event, waiting, _)| (event, waiting)).collect())
         };
         for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
@@ -89,22 +95,33 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
     }
 }
 
+fn is_new_session(notice: &Notice) -> bool {
+    matches!(notice, Notice::Connected { session_present: false })
+}
+
+/// What is taken together. With a new session of the broker's packet identifiers mean other events, so what came before
+/// it is written down before.
+fn turn(batch: &mut Vec<Notice>) -> Vec<Notice> {
+    let until = batch.iter().skip(1).position(is_new_session).map_or(batch.len(), |at| at + 1);
+    batch.drain(..until).collect()
+}
+
 async fn arrived(
     shared: &Shared,
     link: &Link,
     doors: &mut Doors,
-    batch: &mut Vec<Notice>,
-    events: &mut Vec<(Event, Option<Waiting>)>,
+    turn: Vec<Notice>,
+    events: &mut Vec<hearing::Message<Waiting>>,
 ) {
     while events.len() < BATCH
         && let Ok((event, told)) = doors.handed.try_recv()
     {
-        events.push((event, Some(Waiting::Handed(told))));
+        events.push((event, Some(Waiting::Handed(told)), None));
     }
-    for notice in batch.drain(..) {
+    for notice in turn {
         match notice {
-            Notice::Message { event, ack } => match Letter::read(&event) {
-                None => events.push((event, ack.map(Waiting::Broker))),
+            Notice::Message { event, ack, reply_to } => match Letter::read(&event) {
+                None => events.push((event, ack.map(Waiting::Broker), reply_to)),
                 Some(letter) => {
                     if !event.retained {
                         devices::post(shared, &doors.letters, letter);

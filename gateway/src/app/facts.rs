@@ -68,7 +68,7 @@ pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
         facts["actions"] = rule
             .actions
             .iter()
-            .map(|action| json!({ "title": action.title, "payload": action.payload, "roles": action.roles }))
+            .map(|action| json!({ "title": action.title, "payload": action.payload, "roles": action.terms.roles }))
             .collect();
         all.push(facts);
     }

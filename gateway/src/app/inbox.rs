@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::owner::{self, Over, Told, lane};
 use super::received::Mark;
+use super::replies::From;
 use super::shared::Shared;
 use crate::alert::delivery::Refusal;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::chance::Dice;
+use crate::command::authorise::Standing;
 use crate::command::consent::Wish;
 use crate::command::inbound::{Inbound, Move, Moved, NewFile, Notice, Reply, TemplateNews};
 use crate::command::reply::{House, Outcome, understand};
@@ -26,35 +28,39 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
-struct Read {
-    statuses: usize,
-    commands: usize,
-    notes: usize,
+pub struct Read {
+    pub statuses: usize,
+    pub commands: usize,
+    /// What the alerts are told.
+    pub notes: usize,
     /// The outbox may have something to send.
-    messages: bool,
+    pub messages: bool,
     /// What they tell of a number or a person.
-    failures: Vec<(Lane, Refusal)>,
+    pub failures: Vec<(Lane, Refusal)>,
     /// There are files to fetch.
-    files: bool,
+    pub files: bool,
     /// To be shown as read.
-    marks: Vec<Mark>,
-    catalogue: bool,
+    pub marks: Vec<Mark>,
+    pub catalogue: bool,
     /// For the log and the broker.
-    notices: Vec<(ConnectionName, Severity, String)>,
-    nothing: Vec<String>,
+    pub notices: Vec<(ConnectionName, Severity, String)>,
+    pub nothing: Vec<String>,
 }
 
 pub async fn run(shared: Arc<Shared>) {
     loop {
         loop {
             let config = shared.live();
-            let Some(read) = shared.durably(move |store| next(store, &config)).await else { return };
+            let Some(read) = read(&shared, config).await else { return };
             let Some(read) = read else { break };
             if read.commands > 0 {
                 shared.commands.notify_one();
             }
             if read.statuses + read.notes > 0 {
                 shared.alerts.notify_one();
+            }
+            if read.messages {
+                shared.deadlines.notify_one(); // what was asked back has a time
             }
             if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
@@ -76,9 +82,20 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
+async fn read(shared: &Shared, config: Arc<Config>) -> Option<Option<Read>> {
+    let next = move |store: &Store| read_next(store, &config, SystemClock.now(), &mut Dice::from_machine());
+    shared.durably(next).await
+}
+
+/// Reads the oldest body that was not read, and writes all that follows from it. The simulation calls it too.
+pub fn read_next(
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> rusqlite::Result<Option<Read>> {
     let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
-    let mut desk = Desk { store, config, id, now: SystemClock.now(), read: Read::default() };
+    let mut desk = Desk { store, config, id, now, dice, read: Read::default() };
     for inbound in inbound::read(&body) {
         desk.take(inbound)?;
     }
@@ -93,12 +110,13 @@ fn next(store: &Store, config: &Config) -> rusqlite::Result<Option<Read>> {
 }
 
 /// Where one body is read.
-struct Desk<'a> {
-    store: &'a Store,
-    config: &'a Config,
+pub(super) struct Desk<'a> {
+    pub(super) store: &'a Store,
+    pub(super) config: &'a Config,
     id: InboxId,
-    now: Timestamp,
-    read: Read,
+    pub(super) now: Timestamp,
+    dice: &'a mut Dice,
+    pub(super) read: Read,
 }
 
 impl<'a> Desk<'a> {
@@ -111,7 +129,7 @@ impl<'a> Desk<'a> {
                 {
                     self.read.failures.push((lane, refusal.clone()));
                 }
-                if !self.store.receive(&status, self.now, &mut Dice::from_machine())? {
+                if !self.store.receive(&status, self.now, self.dice)? {
                     let what = format!("a status of {} for a message that is not ours", status.word);
                     self.read.nothing.push(what);
                 }
@@ -136,6 +154,12 @@ impl<'a> Desk<'a> {
         let sender = self.sender(reply)?;
         let over =
             self.config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
+        if over.is_none() {
+            let reason = "it was written to a number that is not in the configuration".to_owned();
+            self.read.nothing.push(reason.clone());
+            let outcome = Outcome::Nothing { contact: None, reason };
+            return self.store.keep_reply(self.id, reply, &outcome);
+        }
         let lane = sender.zip(over).map(|(contact, connection)| lane(connection, contact));
         if let Some((contact, user_id)) = sender.zip(reply.user_id.as_deref())
             && self.store.identify(&contact.id, user_id)? == Identity::Changed
@@ -145,39 +169,66 @@ impl<'a> Desk<'a> {
         if let Some(lane) = &lane {
             self.read.messages |= self.store.heard(lane, reply.at, self.now)? > 0;
         }
-        let lane_of_reply = lane.clone();
         let before = (std::mem::take(&mut self.read.messages), self.read.commands);
-        let house = House { rules: &self.config.rules, words: &self.config.words, sender };
+        let house = self.house(sender)?;
         let outcome = understand(reply, &house, self.store.tag(), self.store);
+        self.store.keep_reply(self.id, reply, &outcome)?;
         match &outcome {
-            Outcome::Command(command) => {
-                self.read.commands += 1;
-                tracing::info!(contact = %command.contact, action = command.action, topic = command.topic, "a command");
-            }
             Outcome::ReadOn { contact, message } => {
                 self.read.messages = true;
                 read_on(self.store, contact, *message, self.now)?;
             }
-            Outcome::Note { contact, note } => {
-                self.read.notes += 1;
-                tracing::info!(contact = %contact, ?note, "about an alert");
-            }
             Outcome::Consent { wish, .. } => {
-                if let Some((contact, lane)) = sender.zip(lane) {
-                    self.obey(*wish, contact, &lane, reply)?;
+                if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
+                    self.obey(*wish, contact, lane, reply)?;
+                }
+            }
+            Outcome::Stranger => {
+                if let Some(over) = over {
+                    self.meet(reply, &over.name)?;
                 }
             }
             Outcome::Nothing { reason, .. } => {
                 tracing::info!(reason, "a message does not act");
                 self.read.nothing.push(reason.clone());
             }
+            Outcome::Command(_)
+            | Outcome::Confirm { .. }
+            | Outcome::Vote { .. }
+            | Outcome::Acknowledge { .. }
+            | Outcome::Note { .. }
+            | Outcome::Status { .. }
+            | Outcome::Say { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Hurried { .. }
+            | Outcome::Locked { .. } => {
+                if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
+                    self.perform(&outcome, From { contact, lane, reply }, house.standing)?;
+                }
+            }
         }
-        if let Some(lane) = lane_of_reply {
+        if let Some(lane) = lane {
             let typing = self.read.messages || self.read.commands > before.1;
             self.read.marks.push(Mark { connection: lane.connection, wamid: reply.wamid.clone(), typing });
         }
         self.read.messages |= before.0;
-        self.store.keep_reply(self.id, reply, &outcome, self.now)
+        Ok(())
+    }
+
+    fn house(&self, sender: Option<&'a Contact>) -> rusqlite::Result<House<'a>> {
+        let standing = match sender {
+            Some(contact) => self.store.standing(&contact.id, self.now)?,
+            None => Standing::default(),
+        };
+        Ok(House {
+            rules: &self.config.rules,
+            commands: &self.config.commands,
+            onward: &self.config.onward,
+            words: &self.config.words,
+            seal: self.store.seal(),
+            sender,
+            standing,
+        })
     }
 
     fn sender(&self, reply: &Reply) -> rusqlite::Result<Option<&'a Contact>> {
@@ -266,7 +317,7 @@ impl<'a> Desk<'a> {
         }
         self.read.nothing.push(reason.clone());
         let outcome = Outcome::Nothing { contact: Some(contact.id.clone()), reason };
-        self.store.keep_reply(self.id, reply, &outcome, self.now)
+        self.store.keep_reply(self.id, reply, &outcome)
     }
 
     /// STOP and START take effect with this commit, and are answered once.
@@ -311,7 +362,7 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
+    pub(super) fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
         let told = owner::write(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
         if told != Told::Before {
             self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));

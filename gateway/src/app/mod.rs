@@ -17,12 +17,16 @@ mod desk;
 mod devices;
 /// What the HTTP doors ask.
 mod doors;
+/// The end of what people asked for.
+mod endings;
 /// Broker notices: events to the intake, answers to the dispatch.
 mod events;
 /// Configuration and store, as pages show them.
 mod facts;
 /// Broker, connections, disk and clock, as events.
 mod health;
+/// Answers of devices and questions of machines.
+mod hearing;
 /// Webhook bodies, read after they were stored.
 mod inbox;
 /// Passwords, sessions, tokens.
@@ -35,8 +39,12 @@ mod metrics;
 mod owner;
 /// Last resorts over HTTP.
 mod posting;
+/// Machines that ask people.
+mod questions;
 /// What people wrote is shown as read, and their files are fetched.
 mod received;
+/// What follows from a reply.
+mod replies;
 /// The outbox's sender.
 mod sending;
 /// What all tasks share, and the one way to write.
@@ -54,6 +62,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+pub use endings::{settle, tend};
+pub use hearing::hear;
+pub use inbox::{Read, read_next};
 pub use shared::Fatal;
 pub use watchdog::ready;
 
@@ -142,6 +153,7 @@ pub async fn run(
     let beside = beside(&shared, &client);
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
+    let endings = tokio::spawn(endings::run(Arc::clone(&shared)));
     let poster = Poster::new().map_err(Fatal::Start)?;
     let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
 
@@ -164,7 +176,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [own, fleet, intake, dispatch, inbox, posting, telling].into_iter().chain(beside) {
+    for task in [own, fleet, intake, dispatch, inbox, endings, posting, telling].into_iter().chain(beside) {
         task.abort();
     }
     thread.close().await;
@@ -174,6 +186,7 @@ pub async fn run(
 /// What to subscribe to: the rules' topics and the devices', each once.
 fn filters(config: &Config) -> Vec<String> {
     let mut filters = route::filters(&config.rules);
+    filters.extend(endings::filters(config));
     let ours: Vec<String> = device::topic::filters().filter(|ours| !filters.contains(ours)).collect();
     filters.extend(ours);
     filters

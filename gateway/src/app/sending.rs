@@ -259,7 +259,7 @@ async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice)
         Ok(endpoint) => endpoint,
         Err(error) => return Answer::Offline(error),
     };
-    let content = outgoing(&due.content, &shared.tag, due.alert);
+    let content = outgoing(&due.content, &shared.seal, due.alert, &due.lane.contact, SystemClock.now());
     let content = media::ready(shared, client, &endpoint, name, content).await;
     let (more, template);
     let form = match choice {

@@ -1,6 +1,6 @@
 //! What all tasks share, and the one way to write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use super::received::Marks;
 use crate::alert::delivery::Refusal;
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
+use crate::alert::token::Seal;
+use crate::alert::topic::TopicPattern;
 use crate::config::{Config, Connection};
-use crate::ids::{ConnectionName, StoreTag};
+use crate::ids::{CommandId, ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -38,7 +40,10 @@ pub struct Shared {
     pub store: Handle,
     pub config: Arc<Config>,
     pub tag: StoreTag,
+    pub seal: Seal,
     pub metrics: Metrics,
+    /// Where devices answer and machines ask.
+    pub heard: Vec<TopicPattern>,
     /// Messages may be due.
     pub outbox: Notify,
     /// The template catalogue may have changed.
@@ -51,10 +56,14 @@ pub struct Shared {
     pub files: Notify,
     /// What the owner should know, for `bellwire/CLIENT/notice`.
     pub notices: mpsc::Sender<String>,
+    /// Something waits for people or devices, until a time.
+    pub deadlines: Notify,
     /// A command was stored.
     pub commands: Notify,
     /// The configuration with the numbers that were connected on the page.
     live: Mutex<Arc<Config>>,
+    /// Commands that were handed to the broker, and are not noted as published.
+    at_broker: Mutex<BTreeSet<CommandId>>,
     /// So that one of those may be for a device.
     pub device_commands: Notify,
     /// Something is to be told to the alerts.
@@ -83,9 +92,9 @@ impl Shared {
         let of_file = Arc::clone(&config);
         let start = move |store: &Store| {
             let all = connections::all(&of_file.connections, store, &of_file.site.state_directory)?;
-            Ok((store.tag().clone(), store.recover(now)?, all))
+            Ok((store.tag().clone(), store.seal().clone(), store.recover(now)?, all))
         };
-        let (tag, recovered, all) =
+        let (tag, seal, recovered, all) =
             store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
             tracing::warn!(
@@ -95,19 +104,25 @@ impl Shared {
         }
         let broker = Some("the broker is not connected yet".to_owned());
         let live = Config { connections: all, ..(*config).clone() };
+        let heard = super::endings::filters(&config);
+        let heard = heard.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
         Ok(Arc::new(Self {
             store,
+            heard,
             config,
             tag,
+            seal,
             metrics: Metrics::new(),
             outbox: Notify::new(),
             catalogue: Notify::new(),
             inbox: Notify::new(),
+            deadlines: Notify::new(),
             marks: Marks::default(),
             files: Notify::new(),
             notices,
             commands: Notify::new(),
             live: Mutex::new(Arc::new(live)),
+            at_broker: Mutex::default(),
             device_commands: Notify::new(),
             alerts: Notify::new(),
             posts: Notify::new(),
@@ -152,6 +167,20 @@ impl Shared {
     }
 
     /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None`
+    pub fn at_broker(&self) -> BTreeSet<CommandId> {
+        self.at_broker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is handed to the broker, or it has an end on disk.
+    pub fn set_at_broker(&self, command: CommandId, is_there: bool) {
+        let mut all = self.at_broker.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_there {
+            all.insert(command)
+        } else {
+            all.remove(&command)
+        };
+    }
+
     /// means that the disk has failed, and the process is about to end: whoever asked just stops.
     pub async fn durably<T: Send + 'static>(
         &self,

@@ -2,6 +2,8 @@
 
 /// Look at alerts, and decide about them.
 mod alerts;
+/// Who asked for what.
+mod audit;
 /// All problems of a configuration.
 mod check;
 /// What is known of people, and how it goes.
@@ -83,6 +85,8 @@ enum Command {
     Why(why::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),
+    /// Who asked for what, and what became of it: a chain that shows changes
+    Audit(audit::Arguments),
     /// Numbers, what waits, what Meta says, what it costs
     Status(status::Arguments),
     /// People: list, export, erase, accept
@@ -144,6 +148,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Alerts(arguments) => alerts::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Contact(arguments) => contact::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),

@@ -1,10 +1,75 @@
-//! Whether this person may do this.
+//! Whether this person may do this: by role, by place, and by how they have behaved.
 
-use crate::alert::rule::Action;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use crate::contact::Contact;
 
-/// An action without roles is open to every contact; one with roles to whoever has one of them.
+/// Acts of one person in [`ACTS_IN`]. A thumb that reads before it taps makes three or four; ten leave room for a bad
+/// evening, and what goes on is a telephone in a pocket, or somebody else's program.
+pub const ACTS_MAX: u32 = 10;
+pub const ACTS_IN: Duration = Duration::from_secs(60);
+/// Refusals of one person in [`REFUSALS_IN`] that lock them out for as long: who is refused five times is not guessing
+/// by mistake.
+pub const REFUSALS_MAX: u32 = 5;
+pub const REFUSALS_IN: Duration = Duration::from_secs(15 * 60);
+
+/// How a person has behaved of late, as the store counts it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Acts in the last [`ACTS_IN`].
+    pub acts: u32,
+    /// Acts beyond the limit in that time: one of them was answered.
+    pub hurried: u32,
+    /// Refusals in the last [`REFUSALS_IN`].
+    pub refusals: u32,
+}
+
+/// What a person lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lacks {
+    /// One of these roles.
+    Role(BTreeSet<String>),
+    /// The right to act on this topic.
+    Place,
+}
+
+/// Something without roles is open to every contact; with roles to whoever has one of them. Who is bound to some places
+/// may act on no other.
+pub fn may(contact: &Contact, roles: &BTreeSet<String>, topic: &str) -> Result<(), Lacks> {
+    if !has_role(contact, roles) {
+        return Err(Lacks::Role(roles.clone()));
+    }
+    let here = contact.topics.is_empty() || contact.topics.iter().any(|place| place.matches(topic).is_some());
+    if here { Ok(()) } else { Err(Lacks::Place) }
+}
+
 #[must_use]
-pub fn may(contact: &Contact, action: &Action) -> bool {
-    action.roles.is_empty() || action.roles.intersection(&contact.roles).next().is_some()
+pub fn has_role(contact: &Contact, roles: &BTreeSet<String>) -> bool {
+    roles.is_empty() || roles.intersection(&contact.roles).next().is_some()
+}
+
+impl Lacks {
+    /// For the person.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Role(roles) => {
+                format!("this is for {}", roles.iter().cloned().collect::<Vec<_>>().join(" or "))
+            }
+            Self::Place => "this is not in your area".to_owned(),
+        }
+    }
+}
+
+impl Standing {
+    #[must_use]
+    pub fn is_locked(self) -> bool {
+        self.refusals >= REFUSALS_MAX
+    }
+
+    #[must_use]
+    pub fn hurries(self) -> bool {
+        self.acts >= ACTS_MAX
+    }
 }

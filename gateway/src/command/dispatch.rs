@@ -17,8 +17,12 @@ pub struct Waiting {
     pub payload: String,
     pub retain: bool,
     pub expires_at: Timestamp,
-    /// Who asked, as a contact id: never a phone number.
+    /// Who asked, as a pseudonym: never a phone number.
     pub issued_by: String,
+    /// Of the machine's question that it decides; else its own id serves.
+    pub correlation: Option<Vec<u8>>,
+    /// Whether the device is to answer.
+    pub answers: bool,
 }
 
 #[derive(Debug)]

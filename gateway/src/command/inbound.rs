@@ -135,6 +135,11 @@ pub enum Content {
     Reaction {
         emoji: Option<String>,
     },
+    /// A picture, video or document with words under it.
+    Captioned {
+        kind: String,
+        caption: String,
+    },
     /// A picture, a location, … that no rule reads yet; the text is Meta's type.
     Other(String),
 }

@@ -1,14 +1,19 @@
-//! What a person meant by a tap or by words under an alert, and what follows.
+//! What a person meant by a tap or by words, and what follows. Nothing acts unless it was surely meant: the whole text is
+//! the command, a button is sealed, and what only resembles a command gets a suggestion.
 
 use crate::alert::life::Offer;
-use crate::alert::lifecycle::Ident;
-use crate::alert::render::read_button_id;
-use crate::alert::rule::{Action, Rule};
+use crate::alert::render::BUTTONS_ACT;
+use crate::alert::rule::Rule;
+use crate::alert::token::{Broken, Seal, Subject};
 use crate::alert::topic::Bindings;
-use crate::alert::watch::{Note, Person};
-use crate::command::authorise::may;
+use crate::alert::watch::Note;
+use crate::command::answers::{self, Asked};
+use crate::command::authorise::{Standing, may};
 use crate::command::consent::{Wish, Words};
+use crate::command::deed::{Deed, NewCommand, Spoken, Terms};
 use crate::command::inbound::{Content, Reply};
+use crate::command::onward::{Onward, Ticket};
+use crate::command::words::same;
 use crate::contact::Contact;
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
 use crate::time::Timestamp;
@@ -19,15 +24,32 @@ pub struct Known {
     pub alert: AlertId,
     pub rule: RuleName,
     pub bindings: Bindings,
+    /// It has ended, or has begun anew since.
+    pub is_over: bool,
+}
+
+/// A message of ours, as far as an answer to it needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub to: ContactId,
+    pub at: Timestamp,
+    pub about: About,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    Alert(Known),
+    /// A command that waits for a Yes, or a machine's question with its choices.
+    Asked(Subject, Vec<String>),
+    Other,
 }
 
 /// What the store can tell about what was sent.
 pub trait Memory {
     /// The alert with this id.
     fn alert(&self, id: AlertId) -> Option<Known>;
-    /// The alert that this message of ours spoke of, and to whom it went.
-    fn sent(&self, wamid: &Wamid) -> Option<(ContactId, Option<Known>)>;
     /// The message of ours with this id of Meta's.
+    fn sent(&self, wamid: &Wamid) -> Option<Sent>;
     fn message(&self, wamid: &Wamid) -> Option<MessageId>;
 }
 
@@ -35,15 +57,37 @@ pub trait Memory {
 #[derive(Debug, Clone, Copy)]
 pub struct House<'a> {
     pub rules: &'a [Rule],
+    pub commands: &'a [Spoken],
+    pub onward: &'a [Onward],
     pub words: &'a Words,
+    pub seal: &'a Seal,
     /// The contact who wrote; `None` for a stranger.
     pub sender: Option<&'a Contact>,
+    pub standing: Standing,
 }
 
 /// What becomes of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Command(NewCommand),
+    /// It waits for a Yes: of the same person, of others, or of both.
+    Confirm {
+        contact: ContactId,
+        deed: Deed,
+        confirm: bool,
+        approvals: u32,
+    },
+    /// A Yes or No to something that waits, or a choice of a machine's question.
+    Vote {
+        contact: ContactId,
+        subject: Subject,
+        choice: String,
+    },
+    /// Somebody takes care of an alert that is told each time, and has no life of its own.
+    Acknowledge {
+        contact: ContactId,
+        alert: AlertId,
+    },
     /// The person asks for no more messages, or for messages again.
     Consent {
         contact: ContactId,
@@ -54,6 +98,30 @@ pub enum Outcome {
         contact: ContactId,
         message: MessageId,
     },
+    /// What fires, and what is offline.
+    Status {
+        contact: ContactId,
+    },
+    /// Nothing is done but to say something.
+    Say {
+        contact: ContactId,
+        text: String,
+        reason: String,
+    },
+    /// The person may not, or the button is not theirs: it counts towards a lock-out.
+    Refused {
+        contact: ContactId,
+        text: String,
+        reason: String,
+    },
+    /// It would act, but for too many before it.
+    Hurried {
+        contact: ContactId,
+    },
+    Locked {
+        contact: ContactId,
+    },
+    Stranger,
     /// Somebody takes care of an alert, ends it, or wants to hear nothing of it for a while.
     Note {
         contact: ContactId,
@@ -66,143 +134,235 @@ pub enum Outcome {
     },
 }
 
-/// A command to be written down, then published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewCommand {
-    pub contact: ContactId,
-    pub alert: AlertId,
-    pub action: String,
-    pub topic: String,
-    pub payload: String,
-    pub retain: bool,
-    pub expires_at: Timestamp,
-}
-
 /// Understands one reply. Its age counts: the time is the webhook's own, so a body that was held up for a day asks for
 /// a command that has expired, and it does not act (RELIABILITY F38).
 #[must_use]
 pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Memory) -> Outcome {
-    let nothing = |contact: Option<&Contact>, reason: &str| Outcome::Nothing {
-        contact: contact.map(|contact| contact.id.clone()),
-        reason: reason.to_owned(),
-    };
-    let Some(contact) = house.sender else {
-        return nothing(
-            None,
-            "the sender is not a contact; add a [[contact]] with this number if it should be one",
-        );
-    };
+    let Some(contact) = house.sender else { return Outcome::Stranger };
+    let reading = Reading { reply, house, tag, memory, contact };
+    let outcome = reading.meaning();
+    if !acts(&outcome) {
+        return outcome;
+    }
     if reply.forwarded {
-        return nothing(Some(contact), "it was forwarded, not written by the sender, so it does not act");
+        return reading.say(
+            "That was forwarded, so nothing was done. Write it yourself, or tap the button.",
+            "it was forwarded, not written by the sender, so it does not act",
+        );
     }
-    if let Some(message) = read_on(reply, tag, memory) {
-        return Outcome::ReadOn { contact: contact.id.clone(), message };
+    if house.standing.is_locked() && changes(&outcome) {
+        return Outcome::Locked { contact: contact.id.clone() };
     }
-    let wanted = match &reply.content {
-        Content::Tap { id, title } => tapped(id, title, reply, tag, memory),
-        Content::Text(text) => quoted(text, reply, contact, memory),
-        Content::Reaction { .. } | Content::Other(_) => {
-            return nothing(Some(contact), "nothing is set up for this kind of message");
+    if house.standing.hurries() && changes(&outcome) {
+        return Outcome::Hurried { contact: contact.id.clone() };
+    }
+    outcome
+}
+
+/// Whether it does anything at all: what does not is as harmless when it was forwarded.
+fn acts(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Command(_)
+        | Outcome::Confirm { .. }
+        | Outcome::Vote { .. }
+        | Outcome::Acknowledge { .. }
+        | Outcome::Note { .. }
+        | Outcome::Consent { .. }
+        | Outcome::Status { .. }
+        | Outcome::Say { .. }
+        | Outcome::Refused { .. } => true,
+        Outcome::ReadOn { .. }
+        | Outcome::Hurried { .. }
+        | Outcome::Locked { .. }
+        | Outcome::Stranger
+        | Outcome::Nothing { .. } => false,
+    }
+}
+
+/// Whether it costs anything to anybody else; STOP is heard however often.
+fn changes(outcome: &Outcome) -> bool {
+    acts(outcome) && !matches!(outcome, Outcome::Consent { .. })
+}
+
+/// One reply, while it is read.
+pub(super) struct Reading<'a> {
+    pub(super) reply: &'a Reply,
+    pub(super) house: &'a House<'a>,
+    tag: &'a StoreTag,
+    memory: &'a dyn Memory,
+    pub(super) contact: &'a Contact,
+}
+
+impl Reading<'_> {
+    fn meaning(&self) -> Outcome {
+        match &self.reply.content {
+            Content::Tap { id, title } => self.tap(id, title),
+            Content::Text(text) | Content::Captioned { caption: text, .. } => self.text(text),
+            Content::Reaction { emoji } => self.reaction(emoji.as_deref()),
+            Content::Other(kind) => self.nothing(&format!("nothing is set up for a message of type {kind}")),
         }
-    };
-    // A word under an alert may be its action's name, so STOP is looked for only where it is not.
-    let wish = match &reply.content {
-        Content::Text(text) => house.words.read(text),
-        Content::Tap { title, .. } => house.words.read(title),
-        Content::Reaction { .. } | Content::Other(_) => None,
-    };
-    let (known, wanted) = match (wanted, wish) {
-        (Ok((known, wanted)), Some(wish)) if !has_action(house.rules, &known, &wanted) => {
-            return Outcome::Consent { contact: contact.id.clone(), wish };
+    }
+
+    fn tap(&self, id: &str, title: &str) -> Outcome {
+        if let Some(message) = self.tag.read_more(id) {
+            return Outcome::ReadOn { contact: self.contact.id.clone(), message };
         }
-        (Ok(wanted), _) => wanted,
-        (Err(_), Some(wish)) => return Outcome::Consent { contact: contact.id.clone(), wish },
-        (Err(reason), None) => return nothing(Some(contact), reason),
-    };
-    let Some(rule) = house.rules.iter().find(|rule| rule.name == known.rule) else {
-        return nothing(Some(contact), "the rule of this alert is no longer in the configuration");
-    };
-    if let Some(note) = offered(rule, &known, &wanted, contact) {
-        return Outcome::Note { contact: contact.id.clone(), note };
-    }
-    let Some(action) = rule.actions.iter().find(|action| is_wanted(action, &wanted)) else {
-        return nothing(Some(contact), "the alert has no action of this name");
-    };
-    if !may(contact, action) {
-        return nothing(Some(contact), "the contact has none of the roles that this action asks for");
-    }
-    Outcome::Command(NewCommand {
-        contact: contact.id.clone(),
-        alert: known.alert,
-        action: action.id.clone(),
-        topic: action.topic.fill(&known.bindings),
-        payload: action.payload.clone(),
-        retain: action.retain,
-        expires_at: reply.at + action.expires,
-    })
-}
-
-/// "Read on" was tapped, or `more` was written under a message.
-fn read_on(reply: &Reply, tag: &StoreTag, memory: &dyn Memory) -> Option<MessageId> {
-    match &reply.content {
-        Content::Tap { id, .. } => tag.read_more(id),
-        Content::Text(text) if text.trim().eq_ignore_ascii_case("more") => {
-            memory.message(reply.quotes.as_ref()?)
+        match self.house.seal.open(id, &self.contact.id, self.reply.at) {
+            Some(Ok(token)) => match token.subject {
+                Subject::Alert(alert) => match self.memory.alert(AlertId(alert)) {
+                    Some(known) => self.tapped(&known, &token.action),
+                    None => self.stale("the alert of this button is no longer kept"),
+                },
+                Subject::Request(_) | Subject::Question(_) => self.vote(token.subject, token.action),
+            },
+            Some(Err(Broken::Expired)) => self.stale("the button is older than it may be"),
+            Some(Err(Broken::Forged)) => Outcome::Refused {
+                contact: self.contact.id.clone(),
+                text: "That button is not yours, or was altered. Nothing was done.".to_owned(),
+                reason: Broken::Forged.to_string(),
+            },
+            // A template's quick reply may bring back only its label (FACTS 1.3); the message that it answers tells the rest.
+            None => match self.answered() {
+                Ok(Some(sent)) => self.under(&sent, title).unwrap_or_else(|| self.label(title)),
+                Ok(None) => self.label(title),
+                Err(outcome) => *outcome,
+            },
         }
-        Content::Text(_) | Content::Reaction { .. } | Content::Other(_) => None,
     }
-}
 
-type Wanted = Result<(Known, String), &'static str>;
-
-fn tapped(id: &str, title: &str, reply: &Reply, tag: &StoreTag, memory: &dyn Memory) -> Wanted {
-    if let Some((alert, action)) = read_button_id(tag, id) {
-        let known = memory.alert(alert).ok_or("the alert of this button is no longer kept")?;
-        return Ok((known, action.to_owned()));
+    /// A label that is no action's: a template may have a button STOP.
+    fn label(&self, title: &str) -> Outcome {
+        match self.house.words.read(title) {
+            Some(wish) => Outcome::Consent { contact: self.contact.id.clone(), wish },
+            None => self.unknown(title),
+        }
     }
-    // A template's quick reply may bring back only its label (FACTS 1.3); the message that it answers tells the alert.
-    let (_, known) = answered(reply, memory)?;
-    Ok((known, title.to_owned()))
-}
 
-fn quoted(text: &str, reply: &Reply, contact: &Contact, memory: &dyn Memory) -> Wanted {
-    let (to, known) = answered(reply, memory)?;
-    if to != contact.id {
-        return Err("the message that it answers was sent to somebody else");
+    fn text(&self, text: &str) -> Outcome {
+        if text.trim().eq_ignore_ascii_case("more")
+            && let Some(message) = self.reply.quotes.as_ref().and_then(|wamid| self.memory.message(wamid))
+        {
+            return Outcome::ReadOn { contact: self.contact.id.clone(), message };
+        }
+        // A word under an alert may be its action's name, so STOP and commands are looked for only where it is not.
+        match self.answered() {
+            Ok(Some(sent)) => self.under(&sent, text).unwrap_or_else(|| self.plain(text)),
+            Ok(None) => self.plain(text),
+            Err(outcome) => *outcome,
+        }
     }
-    Ok((known, text.to_owned()))
-}
 
-fn answered(reply: &Reply, memory: &dyn Memory) -> Result<(ContactId, Known), &'static str> {
-    let wamid =
-        reply.quotes.as_ref().ok_or("it answers no message: reply to the alert itself, or tap its button")?;
-    let (to, known) =
-        memory.sent(wamid).ok_or("the message that it answers is not one of ours, or no longer kept")?;
-    Ok((to, known.ok_or("the message that it answers is not an alert")?))
-}
+    fn reaction(&self, emoji: Option<&str>) -> Outcome {
+        let thumb = emoji.is_some_and(|emoji| same("👍", emoji) || same("✅", emoji));
+        match self.answered() {
+            Ok(Some(Sent { about: About::Alert(known), .. })) if thumb => {
+                self.offered(&known, Offer::Acknowledge)
+            }
+            Err(outcome) if thumb => *outcome,
+            Ok(_) | Err(_) => self.nothing("a reaction acts only as 👍 under an alert"),
+        }
+    }
 
-/// A button of ours, tapped or named.
-fn offered(rule: &Rule, known: &Known, wanted: &str, contact: &Contact) -> Option<Note> {
-    let life = rule.life.as_deref()?;
-    let named = |offer: &&Offer| offer.title().eq_ignore_ascii_case(wanted.trim());
-    let by_title = || life.offers.iter().find(named).copied();
-    let offer = Offer::of_button(wanted).or_else(by_title)?;
-    let alert = Ident::of(&rule.name, &life.key, &known.bindings);
-    let by = Person { name: contact.name.clone(), contact: Some(contact.id.clone()) };
-    Some(match offer {
-        Offer::Acknowledge => Note::Acknowledge { alert, by },
-        Offer::Resolve => Note::Resolve { alert, by },
-        Offer::Snooze(time) => Note::Snooze { alert, by, seconds: time.as_secs() },
-    })
-}
+    /// The message of ours that it answers, if it answers one; or why that does not count.
+    fn answered(&self) -> Result<Option<Sent>, Box<Outcome>> {
+        let Some(sent) = self.reply.quotes.as_ref().and_then(|wamid| self.memory.sent(wamid)) else {
+            return Ok(None);
+        };
+        if sent.to != self.contact.id {
+            return Err(Box::new(Outcome::Refused {
+                contact: self.contact.id.clone(),
+                text: "That message was for somebody else. Nothing was done.".to_owned(),
+                reason: "the message that it answers was sent to somebody else".to_owned(),
+            }));
+        }
+        Ok(Some(sent))
+    }
 
-fn has_action(rules: &[Rule], known: &Known, wanted: &str) -> bool {
-    let rule = rules.iter().find(|rule| rule.name == known.rule);
-    rule.is_some_and(|rule| rule.actions.iter().any(|action| is_wanted(action, wanted)))
-}
+    /// What it means under that message; `None`: nothing that is particular to it.
+    fn under(&self, sent: &Sent, words: &str) -> Option<Outcome> {
+        let old = sent.at + BUTTONS_ACT <= self.reply.at;
+        let outcome = match &sent.about {
+            About::Alert(known) => self.said_of(known, words)?,
+            About::Asked(subject, choices) => {
+                let choice = answers::choice(*subject, choices, words)?;
+                self.vote(*subject, choice)
+            }
+            About::Other => return None,
+        };
+        Some(if old { self.stale("the message that it answers is older than a day") } else { outcome })
+    }
 
-/// By id or by title, in any case, spaces around it aside.
-fn is_wanted(action: &Action, wanted: &str) -> bool {
-    let wanted = wanted.trim().to_lowercase();
-    action.id.to_lowercase() == wanted || action.title.to_lowercase() == wanted
+    fn plain(&self, text: &str) -> Outcome {
+        let contact = self.contact.id.clone();
+        if let Some(wish) = self.house.words.read(text) {
+            return Outcome::Consent { contact, wish };
+        }
+        let wanted = self.house.commands.iter().find_map(|command| Some((command, command.read(text)?)));
+        if let Some((command, deed)) = wanted {
+            return self.offer(deed, &command.terms);
+        }
+        let directed = self.house.onward.iter().find_map(|onward| Some((onward, onward.directed(text)?)));
+        if let Some((onward, text)) = directed {
+            return self.offer(onward.deed(self.ticket(text), &Bindings::new(), None), &onward.terms);
+        }
+        match answers::asked(text) {
+            Some(Asked::Help) => {
+                let text = answers::help(self.contact, self.house.commands);
+                Outcome::Say { contact, text, reason: "the person asked what may be done".to_owned() }
+            }
+            Some(Asked::Status) => Outcome::Status { contact },
+            None => self.unknown(text),
+        }
+    }
+
+    fn unknown(&self, text: &str) -> Outcome {
+        match answers::suggestion(text, self.contact, self.house.commands) {
+            Some(words) => self.suggest(&words),
+            None => self.nothing("nothing is set up for these words"),
+        }
+    }
+
+    pub(super) fn offer(&self, deed: Deed, terms: &Terms) -> Outcome {
+        let contact = self.contact.id.clone();
+        if let Err(lacks) = may(self.contact, &deed.roles, &deed.topic) {
+            let (sentence, title) = (lacks.sentence(), &deed.title);
+            return Outcome::Refused {
+                contact,
+                text: format!("“{title}” was not done: {sentence}."),
+                reason: format!("{} was asked for, but {sentence}", deed.name),
+            };
+        }
+        if terms.is_immediate() {
+            return Outcome::Command(deed.command(contact, self.reply.at));
+        }
+        Outcome::Confirm { contact, deed, confirm: terms.confirm, approvals: terms.approvals }
+    }
+
+    pub(super) fn ticket<'t>(&'t self, text: &'t str) -> Ticket<'t> {
+        Ticket { text, from: &self.contact.name, at: self.reply.at }
+    }
+
+    pub(super) fn vote(&self, subject: Subject, choice: String) -> Outcome {
+        Outcome::Vote { contact: self.contact.id.clone(), subject, choice }
+    }
+
+    pub(super) fn suggest(&self, words: &str) -> Outcome {
+        self.say(
+            &format!("Nothing was done. Did you mean “{words}”?"),
+            "it only resembles a command, so it does not act",
+        )
+    }
+
+    pub(super) fn stale(&self, reason: &str) -> Outcome {
+        self.say("That is too old to act on. Nothing was done.", reason)
+    }
+
+    pub(super) fn say(&self, text: &str, reason: &str) -> Outcome {
+        let (text, reason) = (text.to_owned(), reason.to_owned());
+        Outcome::Say { contact: self.contact.id.clone(), text, reason }
+    }
+
+    pub(super) fn nothing(&self, reason: &str) -> Outcome {
+        Outcome::Nothing { contact: Some(self.contact.id.clone()), reason: reason.to_owned() }
+    }
 }

@@ -1,16 +1,22 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// `[[command]]`, and the terms of actions.
+mod commands;
 /// `[[connection]]` and `[files]`.
 mod connections;
 /// `[[serial]]`, and actions that command a device.
 mod devices;
 /// The keys that give alerts a life.
 mod life;
+/// `[[onward]]`.
+mod onward;
 /// Rules about the gateway itself.
 mod own;
 /// What is wrong, where, and what to do.
 mod problem;
+/// `[[ask]]`.
+mod questions;
 /// `[site]`, `[http]`, `[mqtt]`, people.
 mod read;
 /// Turns of a team.
@@ -43,6 +49,9 @@ use jiff::tz::TimeZone;
 use crate::alert::budget::Budget;
 use crate::alert::rule::Rule;
 use crate::command::consent::Words;
+use crate::command::deed::Spoken;
+use crate::command::onward::Onward;
+use crate::command::question::Question;
 use crate::contact::People;
 use crate::ids::ConnectionName;
 
@@ -57,6 +66,9 @@ pub struct Config {
     pub people: People,
     pub rules: Vec<Rule>,
     pub words: Words,
+    pub commands: Vec<Spoken>,
+    pub questions: Vec<Question>,
+    pub onward: Vec<Onward>,
     pub files: Files,
 }
 

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
-use super::section::Section;
+use super::section::{At, Section};
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, devices, life, own, rota, rules, secret_file,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, life, onward, own,
+    questions, rota, rules, secret_file,
 };
+use crate::alert::topic::TopicPattern;
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
@@ -85,8 +87,24 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let owner = site.as_ref().map_or(&[][..], |site| &site.owner);
     rules.extend(own::rules(owner, &people, &names, &rules));
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
+    let commands = commands::read(root, &rules);
+    let questions = questions::read(root, &people, &names);
+    let onward = onward::read(root, &rules);
     let files = root.section("files", "[files]").map(connections::read_files).unwrap_or_default();
-    Some(Config { site: site?, http: http?, mqtt: mqtt?, serial, connections, people, rules, words, files })
+    Some(Config {
+        site: site?,
+        http: http?,
+        mqtt: mqtt?,
+        serial,
+        connections,
+        people,
+        rules,
+        words,
+        commands,
+        questions,
+        onward,
+        files,
+    })
 }
 
 /// Turns of a team are given in the site's time, and the site names people: so its zone is looked up first.
@@ -253,6 +271,7 @@ fn read_people(root: &Section, zone: &jiff::tz::TimeZone) -> People {
         let quiet = life::read_quiet(&section);
         let may_stop = section.truth("may_stop").unwrap_or(true);
         let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
+        let topics = read_places(&section);
         if let (Some(id), Some(to)) = (id, to) {
             let contact_id = ContactId(id.value.clone());
             people.quiet.extend(quiet.map(|quiet| (contact_id.clone(), quiet)));
@@ -267,6 +286,7 @@ fn read_people(root: &Section, zone: &jiff::tz::TimeZone) -> People {
                 name: name.unwrap_or_else(|| id.value.clone()),
                 to,
                 roles,
+                topics,
                 may_stop,
             };
             if people.contacts.insert(contact_id, contact).is_some() {
@@ -312,6 +332,15 @@ fn read_people(root: &Section, zone: &jiff::tz::TimeZone) -> People {
     }
     people.teams = members_of;
     people
+}
+
+/// Where a person may act.
+fn read_places(section: &Section) -> Vec<TopicPattern> {
+    let read = |text: At<String>| {
+        let parsed = TopicPattern::parse(&text.value);
+        parsed.map_err(|error| section.report(text.offset, format!("`topics`: {error}"))).ok()
+    };
+    section.texts("topics").unwrap_or_default().into_iter().filter_map(read).collect()
 }
 
 /// A number, or WhatsApp's user id for somebody who hides theirs.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::commands::read_terms;
 use super::life;
 use super::section::{At, Section};
 use crate::alert::media::{Attachment, From, Kind};
@@ -10,6 +11,7 @@ use crate::alert::message::{Media, Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{check_condition, check_message};
+use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
 use crate::ids::{ConnectionName, RuleName};
@@ -23,8 +25,6 @@ pub const FIRST_CONNECTION: &str = "main";
 const TITLE_MAX: usize = 20;
 /// A day: an older alarm is history.
 const EXPIRES: Duration = Duration::from_secs(24 * 3_600);
-/// Two minutes: a command that comes later surprises whoever stands at the machine.
-const COMMAND_EXPIRES: Duration = Duration::from_secs(120);
 
 pub fn read(root: &Section, people: &People, connections: &[ConnectionName]) -> Vec<Rule> {
     let mut names = BTreeSet::new();
@@ -62,7 +62,7 @@ fn read_rule(
     let when = section.text("when").and_then(|text| compiled(&section, "when", text, check_condition));
     let message =
         section.required("message").and_then(|text| compiled(&section, "message", text, check_message));
-    let notify = read_notify(&section, people);
+    let notify = read_people(&section, "notify", people);
     let connection = read_connection(&section, connections);
     let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
     let formats = ["auto", "json", "text", "number", "cbor", "postcard", "none"];
@@ -123,10 +123,11 @@ pub fn compiled(
     }
 }
 
-fn read_notify(section: &Section, people: &People) -> Option<Vec<String>> {
-    let notify = section.texts("notify").unwrap_or_default();
+/// Contacts and teams.
+pub fn read_people(section: &Section, key: &'static str, people: &People) -> Option<Vec<String>> {
+    let notify = section.texts(key).unwrap_or_default();
     if notify.is_empty() {
-        section.report(section.offset(), "the rule tells nobody; list contacts or teams in `notify`");
+        section.report(section.offset(), format!("it concerns nobody; list contacts or teams in `{key}`"));
         return None;
     }
     Some(read_people_names(section, notify, people))
@@ -146,7 +147,7 @@ pub fn read_people_names(section: &Section, names: Vec<At<String>>, people: &Peo
     names.into_iter().map(|name| name.value).collect()
 }
 
-fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {
+pub fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {
     match (section.text("connection"), connections) {
         (Some(name), []) => Some(ConnectionName(name.value)), // to be connected on the page, under this name
         (Some(name), known) => {
@@ -238,7 +239,8 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
     let mut actions = Vec::new();
     for section in sections {
         let id = section.required_parsed("id", |text| match text.bytes().all(is_id) {
-            true => Ok(text.to_owned()),
+            true if text.len() <= ACTION_MAX => Ok(text.to_owned()),
+            true => Err("it is longer than 64 characters; a button has no room for it"),
             false => Err("use letters, digits, - and _ alone"),
         });
         let title = section.required_parsed("title", |text| match text.encode_utf16().count() {
@@ -252,8 +254,8 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
         });
         let payload = section.text("payload").map(|text| text.value);
         let retain = section.truth("retain").unwrap_or(false);
-        let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
-        let expires = section.parsed("expires", duration).unwrap_or(COMMAND_EXPIRES);
+        let words = section.one_or_more_texts("words").into_iter().map(|words| words.value).collect();
+        let terms = read_terms(&section, pattern);
         let twice = |value: &Option<String>, seen: &mut BTreeSet<String>, key: &str| {
             if let Some(value) = value.as_ref().filter(|value| !seen.insert(value.to_lowercase())) {
                 section
@@ -267,7 +269,7 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
         if let (Some(id), Some(title), Some(topic)) = (id, title, topic) {
             let place = (title.clone(), offset);
             let payload = payload.unwrap_or_default();
-            actions.push((Action { id, title, topic, payload, retain, roles, expires }, place));
+            actions.push((Action { id, title, topic, payload, retain, words, terms }, place));
         }
     }
     actions

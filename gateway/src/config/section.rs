@@ -130,6 +130,34 @@ impl<'a> Section<'a> {
         Some(items.iter().filter_map(read).collect())
     }
 
+    /// One text, or a list of them.
+    pub fn one_or_more_texts(&self, key: &'static str) -> Vec<At<String>> {
+        match self.get(key).map(|value| value.get_ref().is_str()) {
+            Some(true) => self.text(key).into_iter().collect(),
+            Some(false) | None => self.texts(key).unwrap_or_default(),
+        }
+    }
+
+    /// A table whose keys are names of the user's own, each with a list of texts.
+    pub fn lists(&self, key: &'static str, title: &'static str) -> Vec<(String, Vec<At<String>>)> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            return self.wrong_type(key, value, title).unwrap_or_default();
+        };
+        let read = |(name, list): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let name: &std::borrow::Cow<'_, str> = name.get_ref();
+            let Some(items) = list.get_ref().as_array() else {
+                return self.wrong_type(name, list, "a list such as [\"one\", \"two\"]");
+            };
+            let texts = items.iter().filter_map(|item| match item.get_ref().as_str() {
+                Some(text) => Some(At { value: text.to_owned(), offset: item.span().start }),
+                None => self.wrong_type(name, item, "text in quotes"),
+            });
+            Some((name.to_string(), texts.collect()))
+        };
+        table.iter().filter_map(read).collect()
+    }
+
     pub fn section(&self, key: &'static str, title: &'static str) -> Option<Section<'a>> {
         let value = self.get(key)?;
         match value.get_ref().as_table() {

@@ -95,7 +95,7 @@ fn each_mistake_says_what_to_do() {
     check("mqtt://127.0.0.1", "mqtt://user:pass@127.0.0.1", "use username and password_file");
     check("mqtt://127.0.0.1", "127.0.0.1", "write it as mqtt://HOST");
     check("notify = [\"nino\"]", "notify = [\"nina\"]", "no contact or team `nina`");
-    check("notify = [\"nino\"]", "notify = []", "the rule tells nobody");
+    check("notify = [\"nino\"]", "notify = []", "it concerns nobody");
     check("payload.celsius > -15", "payload.celsius >", "`when` does not compile");
     check("{{ payload.celsius }}", "{{ payload.celsius | rund }}", "unknown filter");
     check("Stop defrost", "Stop the defrost cycle now", "a WhatsApp button shows 20");

@@ -12,6 +12,7 @@ pub use phone::{Phone, PhoneError};
 
 use self::quiet::Quiet;
 use self::rota::Rota;
+use crate::alert::topic::TopicPattern;
 use crate::time::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -25,6 +26,8 @@ pub struct Contact {
     pub name: String,
     pub to: Recipient,
     pub roles: BTreeSet<String>,
+    /// Where they may act; empty means everywhere.
+    pub topics: Vec<TopicPattern>,
     /// Whether STOP is obeyed: for those on duty it may not be.
     pub may_stop: bool,
 }

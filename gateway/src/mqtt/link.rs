@@ -14,6 +14,7 @@ use super::v5::{Ear5, Mouth5};
 use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, KEEP_ALIVE, Mouth, Publish};
 use crate::alert::event::{Event, Identity, Source};
 use crate::chance::{Dice, backoff};
+use crate::command::question::ReplyTo;
 use crate::config::MqttVersion;
 use crate::time::Clock;
 
@@ -45,6 +46,8 @@ pub enum Notice {
     Message {
         event: Event,
         ack: Option<AckToken>,
+        /// Where the sender wants an answer (MQTT 5).
+        reply_to: Option<Box<ReplyTo>>,
     },
     /// The broker's answer to a command.
     Published {
@@ -338,7 +341,11 @@ impl Task {
             happened_at: None,
         };
         let surely_repeated = ack.is_some();
-        match self.notices.send_timeout(Notice::Message { event, ack }, PATIENCE).await {
+        match self
+            .notices
+            .send_timeout(Notice::Message { event, ack, reply_to: incoming.reply_to }, PATIENCE)
+            .await
+        {
             Ok(()) => Ok(()),
             Err(_) if surely_repeated => {
                 Err("the disk is slower than the broker; connecting again later".into())

@@ -134,6 +134,7 @@ fn incoming(publish: rumqttc_v4::Publish) -> Incoming {
         content_type: None,
         expires_in_s: None,
         id: None,
+        reply_to: None,
     }
 }
 

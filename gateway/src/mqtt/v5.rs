@@ -22,6 +22,7 @@ use super::wire::{
     Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
     RECEIVE_MAX, REQUESTS, SESSION_EXPIRY,
 };
+use crate::command::question::ReplyTo;
 
 pub struct Ear5(EventLoop);
 
@@ -80,6 +81,7 @@ impl Mouth for Mouth5 {
             message_expiry_interval: publish.expires_in_s,
             content_type: publish.content_type,
             correlation_data: publish.correlation.map(Bytes::from),
+            response_topic: publish.response_topic,
             user_properties: publish.user_properties,
             ..PublishProperties::default()
         };
@@ -212,6 +214,10 @@ fn incoming(publish: rumqttc::Publish) -> Incoming {
         packet_id: publish.pkid,
         content_type: properties.content_type,
         expires_in_s: properties.message_expiry_interval,
+        reply_to: properties.response_topic.map(|topic| {
+            let correlation = properties.correlation_data.map(|data| data.to_vec());
+            Box::new(ReplyTo { topic, correlation })
+        }),
         id: properties.user_properties.into_iter().find(|(name, _)| name == "id").map(|(_, value)| value),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::settings::Settings;
+use crate::command::question::ReplyTo;
 
 /// TCP, TLS and CONNACK together (RELIABILITY F23).
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -37,6 +38,8 @@ pub struct Publish {
     pub expires_in_s: Option<u32>,
     pub content_type: Option<String>,
     pub correlation: Option<Vec<u8>>,
+    /// Where the device answers.
+    pub response_topic: Option<String>,
     pub user_properties: Vec<(String, String)>,
 }
 
@@ -67,6 +70,8 @@ pub struct Incoming {
     pub content_type: Option<String>,
     pub expires_in_s: Option<u32>,
     pub id: Option<String>,
+    /// Where the sender wants an answer (MQTT 5).
+    pub reply_to: Option<Box<ReplyTo>>,
 }
 
 /// The broker's answer to a command, when it comes; `None` when the connection ended before.

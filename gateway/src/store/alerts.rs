@@ -3,13 +3,13 @@
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use super::{Accepted, Store, checksum};
+use super::{Accepted, Entry, Origin, Store, checksum};
 use crate::alert::history::{Effect, Kept, Kind, Notice};
 use crate::alert::intake::NoteId;
 use crate::alert::lifecycle::Ident;
 use crate::alert::rule::Severity;
 use crate::alert::watch::{Note, Slot};
-use crate::command::reply::NewCommand;
+use crate::command::deed::Deed;
 use crate::ids::{AlertId, ContactId, EventId, MessageId, RuleName};
 use crate::time::Timestamp;
 
@@ -197,16 +197,24 @@ impl Store {
     }
 
     fn insert_fallback(&self, alert: &Ident, topic: &str, payload: &str, at: Timestamp) -> Result<()> {
-        let command = NewCommand {
-            contact: ContactId("escalation".into()),
-            alert: self.episode(alert, None)?.unwrap_or(AlertId(0)),
-            action: ":escalation".into(),
+        let deed = Deed {
+            alert: self.episode(alert, None)?.map(|alert| alert.0),
+            name: ":escalation".into(),
+            title: format!("the last resort of {alert}"),
             topic: topic.to_owned(),
             payload: payload.to_owned(),
             retain: false,
-            expires_at: at + COMMAND_EXPIRES,
+            roles: std::collections::BTreeSet::new(),
+            expires_ms: u64::try_from(COMMAND_EXPIRES.as_millis()).unwrap_or(u64::MAX),
+            answer: None,
         };
-        self.insert_command(None, &command, at)
+        let command = deed.command(ContactId("escalation".into()), at);
+        let id = self.insert_command(&Origin::default(), &command, at)?;
+        let detail = format!("{}: {payload} to {topic}", command.deed.title);
+        self.record(
+            &Entry { what: "commanded", who: None, message: None, command: Some(id), detail: &detail },
+            at,
+        )
     }
 
     fn keep(&self, kept: &Kept) -> Result<()> {

@@ -1,42 +1,69 @@
-//! Commands on their way to the broker.
+//! Commands on their way to the broker, and back: what the device made of them.
 
-use rusqlite::{Result, params};
+use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::{Store, checksum};
+use crate::command::deed::{Awaited, NewCommand};
 use crate::command::dispatch::{Change, Waiting};
-use crate::command::reply::NewCommand;
 use crate::device::topic;
-use crate::ids::{CommandId, Wamid};
+use crate::ids::{CommandId, ConnectionName, ContactId, Wamid};
 use crate::time::Timestamp;
 
+/// Where a command comes from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin<'a> {
+    /// The message that asked; at most one command comes of it.
+    pub reply: Option<&'a Wamid>,
+    /// Over which number the end is told.
+    pub connection: Option<&'a ConnectionName>,
+    /// Of the machine's question that it decides.
+    pub correlation: Option<&'a [u8]>,
+}
+
+/// A command whose end somebody is told.
+#[derive(Debug, Clone)]
+pub struct CommandStory {
+    pub id: CommandId,
+    pub reply: Option<Wamid>,
+    pub contact: ContactId,
+    pub connection: ConnectionName,
+    pub title: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub answer: Option<Awaited>,
+}
+
+const STORY: &str = "SELECT id, reply, contact, connection, title, state, reason, answer FROM command";
+
 impl Store {
-    pub(super) fn insert_command(
-        &self,
-        reply: Option<&Wamid>,
-        command: &NewCommand,
-        now: Timestamp,
-    ) -> Result<()> {
-        let sum = checksum::of(&[command.topic.as_bytes(), command.payload.as_bytes()]);
+    pub fn insert_command(&self, origin: &Origin, command: &NewCommand, now: Timestamp) -> Result<CommandId> {
+        let deed = &command.deed;
+        let sum = checksum::of(&[deed.topic.as_bytes(), deed.payload.as_bytes()]);
+        let answer = deed.answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok());
         self.sql
             .prepare_cached(
-                "INSERT INTO command (reply, contact, alert, action, topic, payload, retain, requested_at, expires_at,
-                                      state, changed_at, checksum, device)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?8, ?10, ?11)",
+                "INSERT INTO command (reply, contact, connection, alert, action, title, topic, payload, retain, correlation,
+                                      answer, requested_at, expires_at, state, changed_at, checksum, device)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'queued', ?12, ?14, ?15)",
             )?
-            .execute(params![
-                reply.map(|reply| &reply.0),
+            .insert(params![
+                origin.reply.map(|reply| &reply.0),
                 command.contact.0,
-                command.alert.0,
-                command.action,
-                command.topic,
-                command.payload,
-                command.retain,
+                origin.connection.map_or("", |connection| &connection.0),
+                deed.alert,
+                deed.name,
+                deed.title,
+                deed.topic,
+                deed.payload,
+                deed.retain,
+                origin.correlation,
+                answer,
                 now.0,
                 command.expires_at.0,
                 sum,
-                topic::read_command(&command.topic).map(|(device, _)| device)
+                topic::read_command(&deed.topic).map(|(device, _)| device)
             ])
-            .map(drop)
+            .map(CommandId)
     }
 
     /// The oldest commands that wait for the broker. A damaged one is refused, never published.
@@ -44,20 +71,26 @@ impl Store {
         let rows: Vec<(Waiting, bool)> = self
             .sql
             .prepare_cached(
-                "SELECT id, topic, payload, retain, expires_at, contact, checksum FROM command
+                "SELECT id, topic, payload, retain, expires_at, contact, correlation, answer, checksum FROM command
                  WHERE state = 'queued' AND device IS NULL ORDER BY id LIMIT ?1",
             )?
             .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                let contact: String = row.get(5)?;
                 let waiting = Waiting {
                     id: CommandId(row.get(0)?),
                     topic: row.get(1)?,
                     payload: row.get(2)?,
                     retain: row.get(3)?,
                     expires_at: Timestamp(row.get(4)?),
-                    issued_by: row.get(5)?,
+                    issued_by: match contact.is_empty() {
+                        true => "clock".to_owned(),
+                        false => self.seal.pseudonym(&ContactId(contact)),
+                    },
+                    correlation: row.get(6)?,
+                    answers: row.get::<_, Option<String>>(7)?.is_some(),
                 };
                 let sum = checksum::of(&[waiting.topic.as_bytes(), waiting.payload.as_bytes()]);
-                let intact = sum == row.get::<_, Vec<u8>>(6)?;
+                let intact = sum == row.get::<_, Vec<u8>>(8)?;
                 Ok((waiting, intact))
             })?
             .collect::<Result<_>>()?;
@@ -69,8 +102,8 @@ impl Store {
         Ok(intact.into_iter().map(|(command, _)| command).collect())
     }
 
-    /// Writes what the dispatch decided.
-    pub fn change_command(&self, change: &Change) -> Result<()> {
+    /// Writes what the dispatch decided. `false`: the device had answered before.
+    pub fn change_command(&self, change: &Change) -> Result<bool> {
         let (id, state, at, reason) = match change {
             Change::Published { id, at } => (id, "published", at, None),
             Change::Refused { id, at, reason } => (id, "refused", at, Some(reason.as_str())),
@@ -83,9 +116,68 @@ impl Store {
         };
         self.sql
             .prepare_cached(
-                "UPDATE command SET state = ?2, changed_at = ?3, reason = ?4 WHERE id = ?1 AND state = 'queued'",
+                "UPDATE command SET state = ?2, changed_at = ?3, reason = ?4,
+                     answer_by = ?3 + json_extract(answer, '$.within_ms') WHERE id = ?1 AND state = 'queued'",
             )?
             .execute(params![id.0, state, at.0, reason])
-            .map(drop)
+            .map(|changed| changed > 0)
     }
+
+    pub fn command(&self, id: CommandId) -> Result<Option<CommandStory>> {
+        self.sql.prepare_cached(&format!("{STORY} WHERE id = ?1"))?.query_row([id.0], read_story).optional()
+    }
+
+    /// Published commands whose device has not answered in time.
+    pub fn silent(&self, now: Timestamp) -> Result<Vec<CommandStory>> {
+        self.sql
+            .prepare_cached(&format!(
+                "{STORY} WHERE state = 'published' AND answer IS NOT NULL AND answer_by <= ?1 ORDER BY id LIMIT 100"
+            ))?
+            .query_map([now.0], read_story)?
+            .collect()
+    }
+
+    /// Commands, on their way or published, whose end is a state on this topic.
+    pub fn awaited_on(&self, topic: &str) -> Result<Vec<CommandStory>> {
+        self.sql
+            .prepare_cached(&format!(
+                "{STORY} WHERE state IN ('published', 'queued') AND answer IS NOT NULL
+                 AND json_extract(answer, '$.topic') = ?1 ORDER BY id LIMIT 100"
+            ))?
+            .query_map([topic], read_story)?
+            .collect()
+    }
+
+    /// The end as the device tells it: `done`, `failed`, or `silent`. `false`: it had an end before. A device may be
+    /// faster than the broker's acknowledgement of the command, and slower than we wait.
+    pub fn end_command(
+        &self,
+        id: CommandId,
+        state: &str,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let changed = self
+            .sql
+            .prepare_cached(
+                "UPDATE command SET state = ?2, changed_at = ?3, reason = ?4
+                 WHERE id = ?1 AND (state = 'published' OR (state IN ('queued', 'silent') AND ?2 != 'silent'))",
+            )?
+            .execute(params![id.0, state, now.0, reason])?;
+        Ok(changed > 0)
+    }
+}
+
+fn read_story(row: &Row) -> Result<CommandStory> {
+    let answer: Option<String> = row.get(7)?;
+    Ok(CommandStory {
+        id: CommandId(row.get(0)?),
+        reply: row.get::<_, Option<String>>(1)?.map(Wamid),
+        contact: ContactId(row.get(2)?),
+        connection: ConnectionName(row.get(3)?),
+        title: row.get(4)?,
+        state: row.get(5)?,
+        reason: row.get(6)?,
+        answer: answer.and_then(|answer| serde_json::from_str(&answer).ok()),
+    })
 }

@@ -137,7 +137,7 @@ impl Store {
             while let Some(row) = rows.next()? {
                 let content: Content = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
                 let alert = row.get::<_, Option<i64>>(2)?.map(AlertId);
-                let content = render::outgoing(&content, &self.tag, alert);
+                let content = render::outgoing(&content, &self.seal, alert, &lane.contact, now);
                 items.push(Item { severity: Severity::of_rank(row.get(0)?), content });
                 address = Recipient::parse(&row.get::<_, String>(3)?).or(address);
                 hold |= on_unknown(row, 4)? == OnUnknown::Hold;

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 /// Stands where words and numbers were.
 const ERASED: &str = "erased";
 /// Where sentences name people. Content of messages and the memory of alerts have checksums, and a way of their own.
-const SENTENCES: [(&str, &str); 10] = [
+const SENTENCES: [(&str, &str); 13] = [
     ("alert", "text"),
     ("alert", "reason"),
     ("alert_record", "why"),
@@ -21,6 +21,9 @@ const SENTENCES: [(&str, &str); 10] = [
     ("command", "reason"),
     ("message", "reason"),
     ("post", "body"),
+    ("question", "voters"),
+    ("request", "agreed"),
+    ("request", "deed"),
 ];
 
 impl Store {

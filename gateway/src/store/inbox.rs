@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Result, params};
 use super::{Store, checksum};
 use crate::command::consent::Wish;
 use crate::command::inbound::{self, Reply};
-use crate::command::reply::{Known, Memory, Outcome};
+use crate::command::reply::{Known, Memory, Outcome, Sent};
 use crate::ids::{AlertId, ContactId, InboxId, MessageId, RuleName, Wamid};
 use crate::time::Timestamp;
 
@@ -54,19 +54,13 @@ impl Store {
         self.sql.prepare_cached("SELECT 1 FROM reply WHERE wamid = ?1")?.exists([&wamid.0])
     }
 
-    /// Writes down a reply and what became of it.
-    pub fn keep_reply(&self, inbox: InboxId, reply: &Reply, outcome: &Outcome, now: Timestamp) -> Result<()> {
+    /// Writes down a reply and what became of it. What it asked for is written with the same commit.
+    pub fn keep_reply(&self, inbox: InboxId, reply: &Reply, outcome: &Outcome) -> Result<()> {
         let (kind, text) = describe(&reply.content);
-        let (contact, word, reason) = match outcome {
-            Outcome::Command(command) => (Some(&command.contact), "command", None),
-            Outcome::Consent { contact, wish: Wish::Stop } => (Some(contact), "stop", None),
-            Outcome::Consent { contact, wish: Wish::Start } => (Some(contact), "start", None),
-            Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),
-            Outcome::Note { contact, .. } => (Some(contact), "alert", None),
-            Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason.as_str())),
-        };
-        self.sql.prepare_cached("INSERT INTO reply VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-            params![
+        let (contact, word, reason) = name(outcome);
+        self.sql
+            .prepare_cached("INSERT INTO reply VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+            .execute(params![
                 reply.wamid.0,
                 inbox.0,
                 reply.at.0,
@@ -75,33 +69,22 @@ impl Store {
                 text,
                 word,
                 reason
-            ],
-        )?;
-        match outcome {
-            Outcome::Command(command) => self.insert_command(Some(&reply.wamid), command, now),
-            Outcome::Note { note, .. } => self.note(note, now),
-            Outcome::Consent { .. } | Outcome::ReadOn { .. } | Outcome::Nothing { .. } => Ok(()),
-        }
+            ])
+            .map(drop)
     }
 
-    fn read_alert(&self, id: AlertId) -> Result<Option<Known>> {
+    pub(super) fn read_alert(&self, id: AlertId) -> Result<Option<Known>> {
         self.sql
-            .prepare_cached("SELECT rule, bindings FROM alert WHERE id = ?1")?
+            .prepare_cached(
+                "SELECT rule, bindings, key IS NOT NULL AND (state = 'resolved' OR EXISTS (SELECT 1 FROM alert later
+                     WHERE later.rule = a.rule AND later.key = a.key AND later.episode > a.episode))
+                 FROM alert a WHERE id = ?1",
+            )?
             .query_row([id.0], |row| {
                 let bindings = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
-                Ok(Known { alert: id, rule: RuleName(row.get(0)?), bindings })
+                Ok(Known { alert: id, rule: RuleName(row.get(0)?), bindings, is_over: row.get(2)? })
             })
             .optional()
-    }
-
-    fn read_sent(&self, wamid: &Wamid) -> Result<Option<(ContactId, Option<Known>)>> {
-        let Some(id) = self.message_of(wamid)? else { return Ok(None) };
-        let (contact, alert) =
-            self.sql
-                .prepare_cached("SELECT contact, alert FROM message WHERE id = ?1")?
-                .query_row([id.0], |row| Ok((ContactId(row.get(0)?), row.get::<_, Option<i64>>(1)?)))?;
-        let known = alert.map(|alert| self.read_alert(AlertId(alert))).transpose()?.flatten();
-        Ok(Some((contact, known)))
     }
 }
 
@@ -122,7 +105,7 @@ impl Memory for Store {
         })
     }
 
-    fn sent(&self, wamid: &Wamid) -> Option<(ContactId, Option<Known>)> {
+    fn sent(&self, wamid: &Wamid) -> Option<Sent> {
         self.read_sent(wamid).unwrap_or_else(|error| {
             tracing::error!(%error, "a sent message could not be read");
             None
@@ -134,7 +117,35 @@ fn describe(content: &inbound::Content) -> (&'static str, String) {
     match content {
         inbound::Content::Tap { title, .. } => ("tap", title.clone()),
         inbound::Content::Text(text) => ("text", text.clone()),
+        inbound::Content::Captioned { caption, .. } => ("caption", caption.clone()),
         inbound::Content::Reaction { emoji } => ("reaction", emoji.clone().unwrap_or_default()),
         inbound::Content::Other(kind) => ("other", kind.clone()),
+    }
+}
+
+/// Who wrote, the word for what became of it, and why.
+fn name(outcome: &Outcome) -> (Option<&ContactId>, &'static str, Option<&str>) {
+    match outcome {
+        Outcome::Command(command) => (Some(&command.contact), "command", None),
+        Outcome::Confirm { contact, .. } => (Some(contact), "confirm", None),
+        Outcome::Vote { contact, .. } => (Some(contact), "vote", None),
+        Outcome::Acknowledge { contact, .. } => (Some(contact), "acknowledge", None),
+        Outcome::Note { contact, .. } => (Some(contact), "alert", None),
+        Outcome::Consent { contact, wish: Wish::Stop } => (Some(contact), "stop", None),
+        Outcome::Consent { contact, wish: Wish::Start } => (Some(contact), "start", None),
+        Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),
+        Outcome::Status { contact } => (Some(contact), "status", None),
+        Outcome::Say { contact, reason, .. } => (Some(contact), "say", Some(reason)),
+        Outcome::Refused { contact, reason, .. } => (Some(contact), "refused", Some(reason)),
+        Outcome::Hurried { contact } => (Some(contact), "hurried", Some("more than 10 acts in a minute")),
+        Outcome::Locked { contact } => {
+            (Some(contact), "locked", Some("5 refusals in 15 minutes lock a person out"))
+        }
+        Outcome::Stranger => (
+            None,
+            "stranger",
+            Some("the sender is not a contact; add a [[contact]] with this number if it should be one"),
+        ),
+        Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason)),
     }
 }

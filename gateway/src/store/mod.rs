@@ -9,6 +9,8 @@ mod account;
 mod act;
 /// Alerts that have a life: what the watch keeps, decides and is told.
 mod alerts;
+/// Who asked for what, and what became of it: append-only, chained.
+mod audit;
 /// What would cost too much, or reach too many people.
 mod budget;
 /// The first eight bytes of SHA-256 over a row's content.
@@ -48,8 +50,12 @@ mod outbox;
 mod people;
 /// Last resorts over HTTP.
 mod posts;
+/// Questions of machines, and what comes next by the clock.
+mod questions;
 /// What WhatsApp reports of a message.
 mod receipts;
+/// What waits for a Yes.
+mod requests;
 /// The reserve on disk that a full disk is cleaned with.
 mod reserve;
 /// Old rows go, a few at a time.
@@ -60,6 +66,10 @@ mod rows;
 mod salvage;
 /// The bytes of files that people sent.
 mod shelf;
+/// How people behave: limits, lock-outs, strangers.
+mod standing;
+/// Who takes care of an alert, and what goes on.
+mod status;
 /// One alert's or message's whole story, and the summaries of the first page.
 mod summary;
 /// The thread that owns the connection and commits in groups.
@@ -71,7 +81,9 @@ pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
+pub use audit::{AuditRow, Entry, Flaw};
 pub use budget::Reach;
+pub use commands::{CommandStory, Origin};
 pub use connections::KeptConnection;
 pub use devices::{DeviceCommandRow, DeviceRow};
 pub use files::{Fetched, FileRow};
@@ -81,6 +93,9 @@ pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, Re
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
 pub use posts::Post;
+pub use questions::OpenQuestion;
+pub use requests::Request;
 pub use reserve::free_megabytes;
 pub use shelf::Shelf;
+pub use status::Going;
 pub use thread::{Gone, Handle, StoreThread};

@@ -8,15 +8,17 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::mark::Mark;
 use super::salvage;
+use crate::alert::token::Seal;
 use crate::chance::Dice;
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("schema_page.sql"),
     include_str!("received.sql"),
     include_str!("schema_connection.sql"),
+    include_str!("replies.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.
@@ -25,6 +27,7 @@ pub struct Store {
     pub(super) sql: Connection,
     pub(super) directory: PathBuf,
     pub(super) tag: StoreTag,
+    pub(super) seal: Seal,
     pub(super) mark: Mark,
     /// What opening met and the owner must know: sentences.
     pub(super) findings: Vec<String>,
@@ -48,6 +51,8 @@ pub enum OpenError {
     Backup(rusqlite::Error),
     #[error("the database {0} cannot be opened: {1}")]
     Sql(PathBuf, rusqlite::Error),
+    #[error("the machine gives no random bytes for the key that seals buttons; start again in a minute")]
+    NoRandomness,
     #[error("there is no database in {0} yet: start `bellwire run` once, or give the right --state")]
     Missing(PathBuf),
 }
@@ -110,6 +115,8 @@ impl Store {
         migrate(&sql, directory, &path)?;
         super::reserve::keep(directory);
         sql.execute("INSERT OR IGNORE INTO meta VALUES ('tag', ?1)", [dice.tag()]).map_err(wrap)?;
+        let key = dice.secret_key().ok_or(OpenError::NoRandomness)?;
+        sql.execute("INSERT OR IGNORE INTO meta VALUES ('key', ?1)", [hex(&key)]).map_err(wrap)?;
         Self::with(sql, directory).map_err(wrap)
     }
 
@@ -132,14 +139,12 @@ impl Store {
 
     fn with(sql: Connection, directory: &Path) -> rusqlite::Result<Self> {
         sql.set_prepared_statement_cache_capacity(64); // every statement of this module, prepared once
-        let tag = sql.query_row("SELECT value FROM meta WHERE key = 'tag'", [], |row| row.get(0))?;
-        Ok(Self {
-            sql,
-            directory: directory.to_owned(),
-            tag: StoreTag(tag),
-            mark: Mark::none(),
-            findings: Vec::new(),
-        })
+        let meta = |key: &str| {
+            sql.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0))
+        };
+        let tag = StoreTag(meta("tag")?);
+        let seal = Seal::new(tag.clone(), unhex(&meta("key")?)?);
+        Ok(Self { sql, directory: directory.to_owned(), tag, seal, mark: Mark::none(), findings: Vec::new() })
     }
 
     /// What the owner must know of the opening.
@@ -151,6 +156,12 @@ impl Store {
     #[must_use]
     pub fn tag(&self) -> &StoreTag {
         &self.tag
+    }
+
+    /// What seals buttons and names people.
+    #[must_use]
+    pub fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     /// Everything in `work` or nothing, durable when it returns.
@@ -165,6 +176,20 @@ impl Store {
             }
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A key that was cut short would be easier to guess, so it is none.
+fn unhex(text: &str) -> rusqlite::Result<[u8; 32]> {
+    let byte = |at: usize| text.get(at * 2..at * 2 + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+        let what = "the key in the table `meta` is damaged; delete that row and start again: buttons that are out will not act";
+        rusqlite::Error::InvalidParameterName(what.into())
+    })
 }
 
 /// The settings of RELIABILITY 5.1, read back because a setting that silently does not hold is worse than none.

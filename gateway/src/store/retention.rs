@@ -43,6 +43,15 @@ impl Store {
                  AND NOT EXISTS (SELECT 1 FROM message WHERE alert = a.id) ORDER BY a.id LIMIT ?2)",
             "DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.received_at < ?1
                  AND NOT EXISTS (SELECT 1 FROM alert WHERE event = e.id) ORDER BY e.id LIMIT ?2)",
+            "DELETE FROM asked WHERE message IN (SELECT k.message FROM asked k
+                 WHERE ?1 = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE id = k.message) LIMIT ?2)",
+            "DELETE FROM acknowledgement WHERE alert IN (SELECT alert FROM acknowledgement WHERE at < ?1 LIMIT ?2)",
+            "DELETE FROM request WHERE id IN (SELECT id FROM request
+                 WHERE expires_at < ?1 AND state != 'open' ORDER BY id LIMIT ?2)",
+            "DELETE FROM vote WHERE (question, contact) IN (SELECT question, contact FROM vote WHERE at < ?1 LIMIT ?2)",
+            "DELETE FROM question WHERE id IN (SELECT q.id FROM question q WHERE q.expires_at < ?1
+                 AND q.state != 'open' AND NOT EXISTS (SELECT 1 FROM vote WHERE question = q.id) ORDER BY q.id LIMIT ?2)",
+            "DELETE FROM stranger WHERE address IN (SELECT address FROM stranger WHERE last_at < ?1 LIMIT ?2)",
             "DELETE FROM command WHERE id IN (SELECT id FROM command
                  WHERE changed_at < ?1 AND state != 'queued' ORDER BY id LIMIT ?2)",
             "DELETE FROM reply WHERE wamid IN (SELECT r.wamid FROM reply r WHERE r.at < ?1

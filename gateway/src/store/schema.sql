@@ -271,7 +271,7 @@ CREATE TABLE command (
     id INTEGER PRIMARY KEY,
     reply TEXT UNIQUE REFERENCES reply (wamid), -- NULL: nobody asked, an escalation did
     contact TEXT NOT NULL,
-    alert INTEGER NOT NULL,
+    alert INTEGER,                      -- NULL: asked for in words, without one
     action TEXT NOT NULL,
     topic TEXT NOT NULL,
     payload TEXT NOT NULL,

@@ -112,7 +112,7 @@ fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
         user_id: text(&message["from_user_id"]),
         phone_number_id: phone_number_id.to_owned(),
         at: seconds(&message["timestamp"]),
-        quotes: text(&context["id"]).map(Wamid),
+        quotes: text(&context["id"]).or_else(|| text(&message["reaction"]["message_id"])).map(Wamid),
         forwarded: is_true(&context["forwarded"]) || is_true(&context["frequently_forwarded"]),
         content: read_content(&kind, message),
     })
@@ -168,7 +168,10 @@ fn read_content(kind: &str, message: &Value) -> Content {
         },
         // An empty emoji, or none, takes a reaction back.
         "reaction" => Content::Reaction { emoji: text(&of["emoji"]).filter(|emoji| !emoji.is_empty()) },
-        other => Content::Other(other.to_owned()),
+        other => match text(&of["caption"]).filter(|caption| !caption.is_empty()) {
+            Some(caption) => Content::Captioned { kind: other.to_owned(), caption },
+            None => Content::Other(other.to_owned()),
+        },
     }
 }
 

@@ -83,7 +83,8 @@ fn fill(sql: &rusqlite::Connection) {
          INSERT INTO receipt (wamid, status, message, at, reason) SELECT 'wamid.' || m.id, s.status, m.id, m.created_at + 1000, NULL FROM message m,
              (SELECT 'sent' AS status UNION ALL SELECT 'delivered' UNION ALL SELECT 'read') s;
          INSERT INTO reply SELECT 'wamid.in.' || id, 1, created_at + 5000, contact, 'text', 'ok ' || id, 'nothing', NULL FROM message WHERE id % 10 = 0;
-         INSERT INTO command SELECT NULL, wamid, contact, CAST(substr(wamid, 10) AS INTEGER), 'stop', 'site/bar/freezer/2/set', 'off', 0, at, at + 60000, NULL, 'published', at, NULL, x'00' FROM reply;
+         INSERT INTO command (reply, contact, connection, alert, action, title, topic, payload, retain, requested_at, expires_at, state, changed_at, checksum)
+             SELECT wamid, contact, 'main', CAST(substr(wamid, 10) AS INTEGER), 'stop', 'Stop', 'site/bar/freezer/2/set', 'off', 0, at, at + 60000, 'published', at, x'00' FROM reply;
          COMMIT;",
     )
     .expect("filled");

@@ -90,7 +90,8 @@ impl Site {
 
     fn take(&self, body: &[u8]) {
         self.store.transaction(|store| store.keep_webhook(body, SystemClock.now())).expect("kept");
-        while self.store.transaction(|store| next(store, &self.config)).expect("read").is_some() {}
+        let next = |store: &Store| read_next(store, &self.config, SystemClock.now(), &mut Dice::seeded(1));
+        while self.store.transaction(next).expect("read").is_some() {}
     }
 
     /// What webhooks may change, by table.

@@ -1,0 +1,188 @@
+//! What a button carries, sealed: which thing, what is wanted, until when, and for whom. A tap brings back nothing else,
+//! so an id that we did not make, or that was made for somebody else or for last month, must be told from ours.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::ids::{ContactId, StoreTag};
+use crate::time::Timestamp;
+
+/// Bytes of the HMAC that an id carries: 2^80 guesses, where WhatsApp lets through some 80 a second.
+const MAC_BYTES: usize = 10;
+/// The longest action id: with everything around it an id stays below 150 of the 200 characters that a list's row may
+/// have (Meta, Interactive list messages).
+pub const ACTION_MAX: usize = 64;
+
+/// What a button is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Alert(i64),
+    /// A command that waits for a Yes.
+    Request(i64),
+    /// A machine's question.
+    Question(i64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub subject: Subject,
+    pub action: String,
+    pub expires_at: Timestamp,
+}
+
+/// Why a button does not act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    #[error("the button was not made by this gateway for this person, or it was altered")]
+    Forged,
+    #[error("the button is too old")]
+    Expired,
+}
+
+/// The store's key, drawn once when the store is made; it never leaves the machine.
+#[derive(Clone)]
+pub struct Seal {
+    tag: StoreTag,
+    key: [u8; 32],
+}
+
+impl Seal {
+    #[must_use]
+    pub fn new(tag: StoreTag, key: [u8; 32]) -> Self {
+        Self { tag, key }
+    }
+
+    #[must_use]
+    pub fn close(&self, token: &Token, contact: &ContactId) -> String {
+        let head = self.head(token);
+        let mac = self.mac("button", &[&head, &contact.0]);
+        format!("{head}/{mac}")
+    }
+
+    /// `None` for an id that is none of ours by its looks: a template's label, or an id of another program.
+    #[must_use]
+    pub fn open(&self, id: &str, contact: &ContactId, now: Timestamp) -> Option<Result<Token, Broken>> {
+        let rest = id.strip_prefix("bellwire/")?;
+        Some(self.read(rest, id, contact).and_then(|token| match token.expires_at > now {
+            true => Ok(token),
+            false => Err(Broken::Expired),
+        }))
+    }
+
+    /// How a person is called where the outside may read: the same for ever, and nobody without the key finds out who.
+    #[must_use]
+    pub fn pseudonym(&self, contact: &ContactId) -> String {
+        format!("p-{}", &self.mac("person", &[&contact.0])[..12])
+    }
+
+    fn read(&self, rest: &str, id: &str, contact: &ContactId) -> Result<Token, Broken> {
+        let token = self.parse(rest).ok_or(Broken::Forged)?;
+        // Made again and compared as a whole, so that one token has one spelling.
+        let ours = self.close(&token, contact);
+        let (ours, theirs) = (self.mac("compare", &[&ours]), self.mac("compare", &[id]));
+        // Comparing MACs of both tells nothing about where they differ.
+        if ours == theirs { Ok(token) } else { Err(Broken::Forged) }
+    }
+
+    fn parse(&self, rest: &str) -> Option<Token> {
+        let mut parts = rest.strip_prefix(self.tag.0.as_str())?.strip_prefix('/')?.split('/');
+        let (subject, expiry, action) = (parts.next()?, parts.next()?, parts.next()?);
+        let number = subject.get(1..)?.parse().ok()?;
+        let subject = match subject.as_bytes().first()? {
+            b'a' => Subject::Alert(number),
+            b'r' => Subject::Request(number),
+            b'q' => Subject::Question(number),
+            _ => return None,
+        };
+        let expires_at = Timestamp(i64::from_str_radix(expiry, 16).ok()?);
+        Some(Token { subject, action: action.to_owned(), expires_at })
+    }
+
+    fn head(&self, token: &Token) -> String {
+        let (letter, number) = match token.subject {
+            Subject::Alert(number) => ('a', number),
+            Subject::Request(number) => ('r', number),
+            Subject::Question(number) => ('q', number),
+        };
+        format!("bellwire/{}/{letter}{number}/{:x}/{}", self.tag.0, token.expires_at.0, token.action)
+    }
+
+    /// Each use has its own word in front, and each part its length, so that no MAC of one use serves for another.
+    fn mac(&self, purpose: &str, parts: &[&str]) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
+        for part in std::iter::once(&purpose).chain(parts) {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part.as_bytes());
+        }
+        mac.finalize().into_bytes().iter().take(MAC_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seal({})", self.tag.0) // the key is a secret
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seal(key: u8) -> Seal {
+        Seal::new(StoreTag("0badcafe".into()), [key; 32])
+    }
+
+    fn token() -> Token {
+        Token { subject: Subject::Alert(42), action: "stop-defrost".into(), expires_at: Timestamp(1_000_000) }
+    }
+
+    #[test]
+    fn a_button_acts_for_whom_it_was_made_and_in_its_time() {
+        let (nino, other) = (ContactId::from("nino"), ContactId::from("giorgi"));
+        let id = seal(1).close(&token(), &nino);
+        let open = |seal: Seal, id: &str, who: &ContactId, now| seal.open(id, who, Timestamp(now));
+        assert_eq!(open(seal(1), &id, &nino, 999_999), Some(Ok(token())));
+        assert_eq!(open(seal(1), &id, &nino, 1_000_000), Some(Err(Broken::Expired)));
+        assert_eq!(open(seal(1), &id, &other, 0), Some(Err(Broken::Forged)));
+        assert_eq!(open(seal(2), &id, &nino, 0), Some(Err(Broken::Forged)));
+        assert_eq!(open(seal(1), "Stop defrost", &nino, 0), None);
+    }
+
+    #[test]
+    fn no_character_of_it_can_be_changed() {
+        let nino = ContactId::from("nino");
+        let id = seal(1).close(&token(), &nino);
+        for at in "bellwire/".len()..id.len() {
+            for other in ['0', '1', 'a', 'F', '/', ' ', '+'] {
+                let mut forged: Vec<char> = id.chars().collect();
+                if forged[at] != other {
+                    forged[at] = other;
+                    let forged: String = forged.into_iter().collect();
+                    let opened = seal(1).open(&forged, &nino, Timestamp(0));
+                    assert_eq!(opened, Some(Err(Broken::Forged)), "{forged}");
+                }
+            }
+            assert_eq!(seal(1).open(&id[..at], &nino, Timestamp(0)), Some(Err(Broken::Forged)));
+        }
+    }
+
+    #[test]
+    fn the_longest_fits_a_lists_row() {
+        let token = Token {
+            subject: Subject::Question(i64::MAX),
+            action: "x".repeat(ACTION_MAX),
+            expires_at: Timestamp(i64::MAX),
+        };
+        assert!(seal(1).close(&token, &ContactId::from("nino")).len() < 150);
+    }
+
+    #[test]
+    fn a_pseudonym_stays_and_tells_nothing() {
+        let nino = ContactId::from("nino");
+        assert_eq!(seal(1).pseudonym(&nino), seal(1).pseudonym(&nino));
+        assert_ne!(seal(1).pseudonym(&nino), seal(2).pseudonym(&nino));
+        assert!(!seal(1).pseudonym(&nino).contains("nino"));
+    }
+}

@@ -1,0 +1,218 @@
+//! A machine asks, people choose, and the machine gets exactly one decision.
+
+use sha2::{Digest, Sha256};
+
+use super::inbox::Desk;
+use super::replies::From;
+use crate::alert::decode::decode;
+use crate::alert::event::{Event, Identity};
+use crate::alert::message::{Button, Content};
+use crate::alert::rule::PayloadFormat;
+use crate::alert::template::Templates;
+use crate::alert::token::{Subject, Token};
+use crate::alert::topic::Bindings;
+use crate::command::deed::{Deed, NewCommand};
+use crate::command::question::{DECISION_KEEPS, Question, ReplyTo, decision};
+use crate::config::Config;
+use crate::ids::ContactId;
+use crate::store::{Entry, OpenQuestion, Origin, Store};
+use crate::time::{Timestamp, duration_for_people};
+
+/// Writes the question down and asks people. A repetition is left alone.
+pub fn ask(
+    store: &Store,
+    config: &Config,
+    question: &Question,
+    bindings: &Bindings,
+    (event, reply_to): (&Event, Option<&ReplyTo>),
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let fixed = question.response_topic.as_ref().map(|topic| topic.fill(bindings));
+    let Some(response_topic) = reply_to.map(|to| to.topic.clone()).or(fixed) else {
+        tracing::warn!(
+            question = question.name,
+            topic = event.topic,
+            "a question without a response topic cannot be answered; send one (MQTT 5), or give `response_topic`"
+        );
+        return Ok(());
+    };
+    let (key, surely) = key(question, event, reply_to);
+    if store.knows_question(&key, surely)? {
+        return Ok(());
+    }
+    let voters = config.people.resolve(&question.who);
+    let mut open = OpenQuestion {
+        id: 0,
+        name: question.name.clone(),
+        key: Some(key),
+        text: text(question, bindings, event, &config.site.name),
+        choices: question.choices.clone(),
+        voters: voters.iter().map(|voter| voter.id.0.clone()).collect(),
+        needed: question.answers,
+        response_topic,
+        correlation: reply_to.and_then(|to| to.correlation.clone()),
+        default_choice: question.default.clone(),
+        connection: question.connection.clone(),
+        expires_at: event.received_at + question.within,
+        decision: None,
+    };
+    open.id = store.insert_question(&open, now)?;
+    let detail = format!("question {} ({}) on {}", open.id, open.name, event.topic);
+    store
+        .record(&Entry { what: "question", who: None, message: None, command: None, detail: &detail }, now)?;
+    let subject = Subject::Question(open.id);
+    for voter in voters {
+        let button = |choice: &String| {
+            let token =
+                Token { subject, action: position(&open.choices, choice), expires_at: open.expires_at };
+            Button::new(store.seal().close(&token, &voter.id), choice.clone())
+        };
+        let buttons = open.choices.iter().map(button).collect();
+        let message =
+            store.compose_question(&open, voter, &Content { buttons, ..Content::text(&open.text) }, now)?;
+        store.keep_asked(message, subject)?;
+    }
+    Ok(())
+}
+
+/// A choice may hold any letter, a button's id may not: it carries the choice's place in the list.
+fn position(choices: &[String], choice: &str) -> String {
+    format!("c{}", choices.iter().position(|known| known == choice).unwrap_or_default())
+}
+
+/// By what a repetition is known, and whether it surely is one.
+fn key(question: &Question, event: &Event, reply_to: Option<&ReplyTo>) -> (String, bool) {
+    let mut hash = Sha256::new();
+    let correlation = reply_to.and_then(|to| to.correlation.as_ref());
+    let surely = match (&event.identity, correlation) {
+        (Identity::Named(id), _) => {
+            hash.update(id);
+            true
+        }
+        (Identity::Counted { device, at }, _) => {
+            hash.update(device);
+            hash.update(at.boot.to_le_bytes());
+            hash.update(at.sequence.to_le_bytes());
+            true
+        }
+        (Identity::Status { device, silent }, _) => {
+            hash.update(device);
+            hash.update([u8::from(*silent)]);
+            false
+        }
+        (Identity::Packet { redelivered, .. }, Some(correlation)) => {
+            hash.update(correlation);
+            *redelivered
+        }
+        (Identity::None, Some(correlation)) => {
+            hash.update(correlation);
+            false
+        }
+        (Identity::Packet { id, redelivered }, None) => {
+            hash.update(id.to_le_bytes());
+            *redelivered
+        }
+        (Identity::None, None) => {
+            hash.update(event.received_at.0.to_le_bytes()); // each is its own
+            false
+        }
+    };
+    hash.update(&event.topic);
+    hash.update(&event.payload);
+    let hash: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    (format!("{} {hash}", question.name), surely)
+}
+
+fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str) -> String {
+    let payload = decode(PayloadFormat::Auto, event.content_type.as_deref(), &event.payload);
+    let payload = payload.unwrap_or(serde_json::Value::Null);
+    let mut names = serde_json::Map::new();
+    names.extend(bindings.iter().map(|(name, value)| (name.clone(), value.clone().into())));
+    names.insert("payload".into(), payload);
+    names.insert("site".into(), serde_json::json!({ "name": site }));
+    let context = minijinja::value::Value::from(minijinja::value::Serde(names));
+    let words =
+        Templates::compile([]).ok().and_then(|templates| templates.text(&question.text, &context).ok());
+    // The decision matters more than its wording, as with alerts.
+    let words = words.unwrap_or_else(|| {
+        format!("⚠ {}: {} {}", question.name, event.topic, crate::alert::policy::excerpt(&event.payload))
+    });
+    let within = duration_for_people(question.within);
+    format!("{words}\nWithout an answer in {within}: {}.", question.default)
+}
+
+/// The first decision counts, and becomes one command to the machine.
+pub fn decide(
+    store: &Store,
+    question: &OpenQuestion,
+    choice: &str,
+    by: Option<&ContactId>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if !store.close_question(question.id, choice)? {
+        return Ok(());
+    }
+    let pseudonym = by.map(|by| store.seal().pseudonym(by));
+    let deed = Deed {
+        alert: None,
+        name: question.name.clone(),
+        title: format!("{}: {choice}", question.name),
+        topic: question.response_topic.clone(),
+        payload: decision(&question.name, choice, pseudonym.as_deref(), now),
+        retain: false,
+        roles: std::collections::BTreeSet::new(),
+        expires_ms: u64::try_from(DECISION_KEEPS.as_millis()).unwrap_or(u64::MAX),
+        answer: None,
+    };
+    let contact = by.cloned().unwrap_or_else(|| ContactId(String::new()));
+    let command: NewCommand = deed.command(contact, now);
+    let origin = Origin {
+        reply: None,
+        connection: by.map(|_| &question.connection),
+        correlation: question.correlation.as_deref(),
+    };
+    let id = store.insert_command(&origin, &command, now)?;
+    tracing::info!(question = question.name, choice, "a question is decided");
+    let detail =
+        format!("question {}: {choice}{}", question.id, if by.is_none() { ", the time is over" } else { "" });
+    store.record(&Entry { what: "decided", who: by, message: None, command: Some(id), detail: &detail }, now)
+}
+
+impl Desk<'_> {
+    /// A choice of somebody who was asked.
+    pub(super) fn choose(&mut self, number: i64, choice: &str, from: From) -> rusqlite::Result<()> {
+        let Some(question) = self.store.question(number)? else {
+            return self.answer_text("Nothing waits for that any more.", from);
+        };
+        let now_asked = self.config.questions.iter().find(|known| known.name == question.name);
+        let still = now_asked.is_none_or(|known| {
+            self.config.people.resolve(&known.who).iter().any(|voter| voter.id == from.contact.id)
+        });
+        if !still || !question.voters.contains(&from.contact.id.0) {
+            return self.refused(
+                "You were not asked that. Nothing was done.",
+                "the person is not asked any more",
+                from,
+            );
+        }
+        if let Some(decision) = &question.decision {
+            return self.answer_text(&format!("That is decided already: {decision}."), from);
+        }
+        // A button carries the place in the list, words the choice itself.
+        let place = choice.strip_prefix('c').and_then(|place| place.parse::<usize>().ok());
+        let by_place = || place.and_then(|place| question.choices.get(place));
+        let Some(choice) = question.choices.iter().find(|known| *known == choice).or_else(by_place) else {
+            return Ok(());
+        };
+        if question.expires_at <= self.now {
+            return self.answer_text("The time for that is over.", from); // the clock decides, or just did
+        }
+        let count = self.store.vote(number, &from.contact.id, choice, self.now)?;
+        self.note("chose", from, &format!("question {number}: {choice}, {count} of {}", question.needed))?;
+        if count >= question.needed {
+            decide(self.store, &question, choice, Some(&from.contact.id), self.now)?;
+            self.read.commands += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,346 @@
+//! What follows from a reply, written with the reply's own commit.
+
+use std::time::Duration;
+
+use super::inbox::Desk;
+use crate::alert::message::{Button, Content};
+use crate::alert::outbox::Lane;
+use crate::alert::rule::Severity;
+use crate::alert::token::{Subject, Token};
+use crate::alert::watch::Note;
+use crate::command::answers::{NO, YES};
+use crate::command::approval::{Pending, Verdict};
+use crate::command::authorise::{ACTS_MAX, REFUSALS_IN, REFUSALS_MAX, Standing, may};
+use crate::command::deed::{Deed, NewCommand};
+use crate::command::inbound::{Notice, Reply};
+use crate::command::reply::Outcome;
+use crate::contact::Contact;
+use crate::ids::{ConnectionName, ContactId};
+use crate::store::{Entry, Going, Origin, Request};
+use crate::time::duration_for_people;
+
+/// How long others may take to agree: they have to find their telephone.
+const OTHERS_MAY_TAKE: Duration = Duration::from_secs(10 * 60);
+/// People who are asked to agree: each costs a message.
+const ASKED_MAX: usize = 10;
+
+/// Who wrote, and over which number they are answered.
+#[derive(Clone, Copy)]
+pub struct From<'a> {
+    pub contact: &'a Contact,
+    pub lane: &'a Lane,
+    pub reply: &'a Reply,
+}
+
+impl Desk<'_> {
+    /// Everything that a contact's message leads to, after it was written down.
+    pub(super) fn perform(
+        &mut self,
+        outcome: &Outcome,
+        from: From,
+        standing: Standing,
+    ) -> rusqlite::Result<()> {
+        match outcome {
+            Outcome::Command(command) => {
+                let origin = Origin {
+                    reply: Some(&from.reply.wamid),
+                    connection: Some(&from.lane.connection),
+                    correlation: None,
+                };
+                self.command(&origin, command)
+            }
+            Outcome::Confirm { deed, confirm, approvals, .. } => {
+                self.ask_back(deed, *confirm, *approvals, from)
+            }
+            Outcome::Vote { subject, choice, .. } => match subject {
+                Subject::Request(number) => self.vote(*number, choice == YES, from),
+                Subject::Question(number) => self.choose(*number, choice, from),
+                Subject::Alert(_) => Ok(()), // a tap on an alert's button is an action
+            },
+            Outcome::Acknowledge { alert, contact } => {
+                let by = self.store.acknowledge(*alert, contact, self.now)?;
+                let detail = format!(
+                    "alert {alert}, by {}",
+                    if by == *contact { "this person" } else { "another before" }
+                );
+                self.note("acknowledged", from, &detail)
+            }
+            Outcome::Note { note, .. } => {
+                self.store.note(note, self.now)?;
+                self.read.notes += 1;
+                let (what, alert) = match note {
+                    Note::Acknowledge { alert, .. } => ("acknowledged", alert),
+                    Note::Resolve { alert, .. } => ("resolved", alert),
+                    Note::Snooze { alert, .. } => ("snoozed", alert),
+                    Note::Silence(_) | Note::Expire { .. } | Note::Receipt { .. } => return Ok(()), // no person's
+                };
+                self.note(what, from, &alert.to_string())
+            }
+            Outcome::Status { .. } => {
+                let text = self.status()?;
+                self.answer_text(&text, from)
+            }
+            Outcome::Say { text, reason, .. } => {
+                self.read.nothing.push(reason.clone());
+                self.answer_text(text, from)
+            }
+            Outcome::Refused { text, reason, .. } => self.refuse(text, reason, from, standing),
+            Outcome::Hurried { .. } => {
+                self.read.nothing.push("too many in a minute".to_owned());
+                if standing.hurried > 0 {
+                    return Ok(()); // told once
+                }
+                self.note("refused", from, "more than 10 acts in a minute")?;
+                let text = format!(
+                    "That was more than {ACTS_MAX} in a minute, so the last was not done. Wait a minute."
+                );
+                self.answer_text(&text, from)
+            }
+            Outcome::Locked { .. } => {
+                self.read.nothing.push("the person is locked out".to_owned());
+                self.note("refused", from, "locked out")
+            }
+            // What these lead to is where they always were.
+            Outcome::Consent { .. }
+            | Outcome::ReadOn { .. }
+            | Outcome::Stranger
+            | Outcome::Nothing { .. } => Ok(()),
+        }
+    }
+
+    pub(super) fn command(&mut self, origin: &Origin, command: &NewCommand) -> rusqlite::Result<()> {
+        let id = self.store.insert_command(origin, command, self.now)?;
+        let deed = &command.deed;
+        self.read.commands += 1;
+        tracing::info!(command = id.0, action = deed.name, topic = deed.topic, "a command");
+        let detail = format!("{}: {} to {}", deed.name, deed.payload, deed.topic);
+        let who = (!command.contact.0.is_empty()).then_some(&command.contact);
+        let entry =
+            Entry { what: "commanded", who, message: origin.reply, command: Some(id), detail: &detail };
+        self.store.record(&entry, self.now)
+    }
+
+    fn ask_back(&mut self, deed: &Deed, confirm: bool, approvals: u32, from: From) -> rusqlite::Result<()> {
+        let life = if confirm { Duration::from_millis(deed.expires_ms) } else { OTHERS_MAY_TAKE };
+        let mut request = Request {
+            id: 0,
+            reply: from.reply.wamid.clone(),
+            connection: from.lane.connection.clone(),
+            deed: deed.clone(),
+            pending: Pending::new(from.contact.id.clone(), confirm, approvals, self.now + life),
+        };
+        request.id = self.store.insert_request(&request, self.now)?;
+        self.note(
+            "asked",
+            from,
+            &format!("request {}: {}: {} to {}", request.id, deed.name, deed.payload, deed.topic),
+        )?;
+        if !confirm {
+            return self.ask_others(&request, from.contact);
+        }
+        let text = format!("{}?\n{}\nYes counts for {}.", deed.title, deed.topic, duration_for_people(life));
+        let content = Content { quotes: Some(from.reply.wamid.0.clone()), ..Content::text(text) };
+        self.ask(&request, from.contact, content)
+    }
+
+    /// Whoever else may do it is asked; at least one of them has to be reached.
+    fn ask_others(&mut self, request: &Request, asker: &Contact) -> rusqlite::Result<()> {
+        let config = self.config;
+        let deed = &request.deed;
+        let left = duration_for_people(self.now.until(request.pending.expires_at));
+        let others = config.people.contacts.values();
+        let others =
+            others.filter(|other| other.id != asker.id && may(other, &deed.roles, &deed.topic).is_ok());
+        for other in others.take(ASKED_MAX) {
+            let text = format!(
+                "{} asks for: {}\n{}\nDo you agree? Within {left}.",
+                asker.name, deed.title, deed.topic
+            );
+            self.ask(request, other, Content::text(text))?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, request: &Request, whom: &Contact, content: Content) -> rusqlite::Result<()> {
+        let subject = Subject::Request(request.id);
+        let button = |choice: &str, title| {
+            let token = Token { subject, action: choice.to_owned(), expires_at: request.pending.expires_at };
+            Button::new(self.store.seal().close(&token, &whom.id), title)
+        };
+        let content = Content { buttons: vec![button(YES, "Yes"), button(NO, "No")], ..content };
+        let lane = Lane { connection: request.connection.clone(), contact: whom.id.clone() };
+        let message = self.store.compose(&lane, &whom.to, &content, self.now)?;
+        self.read.messages = true;
+        self.store.keep_asked(message, subject)
+    }
+
+    fn vote(&mut self, number: i64, yes: bool, from: From) -> rusqlite::Result<()> {
+        let Some(mut request) = self.store.request(number)? else {
+            return self.answer_text("Nothing waits for that any more.", from);
+        };
+        // Roles may have been taken away since it was asked.
+        let lacks = may(from.contact, &request.deed.roles, &request.deed.topic).err();
+        if let Some(lacks) = lacks.filter(|_| yes) {
+            let text = format!("“{}” was not done: {}.", request.deed.title, lacks.sentence());
+            return self.refused(&text, &lacks.sentence(), from);
+        }
+        let verdict = request.pending.vote(&from.contact.id, yes, self.now);
+        let detail = format!("request {number}: {verdict:?}");
+        self.note(if yes { "agreed" } else { "declined" }, from, &detail)?;
+        match verdict {
+            Verdict::Done => {
+                self.store.change_request(&request, "done")?;
+                let command = request.deed.clone().command(request.pending.asker.clone(), self.now);
+                let origin = Origin {
+                    reply: Some(&request.reply),
+                    connection: Some(&request.connection),
+                    correlation: None,
+                };
+                self.command(&origin, &command)
+            }
+            Verdict::AskOthers => {
+                request.pending.expires_at = self.now + OTHERS_MAY_TAKE;
+                self.store.change_request(&request, "open")?;
+                self.ask_others(&request, from.contact)
+            }
+            Verdict::Noted => self.store.change_request(&request, "open"),
+            Verdict::Declined => {
+                self.store.change_request(&request, "declined")?;
+                if from.contact.id == request.pending.asker {
+                    return Ok(()); // who says No knows
+                }
+                let text = format!("❌ {} does not agree: {}", from.contact.name, request.deed.title);
+                self.tell_asker(&request, &text)
+            }
+            Verdict::TooLate => self.answer_text("That is decided already, or its time is over.", from),
+            Verdict::NotYours => self.answer_text("Somebody else has to agree to that.", from),
+        }
+    }
+
+    pub(super) fn tell_asker(&mut self, request: &Request, text: &str) -> rusqlite::Result<()> {
+        let config = self.config;
+        let Some(asker) = config.people.contacts.get(&request.pending.asker) else { return Ok(()) };
+        let content = Content { quotes: Some(request.reply.0.clone()), ..Content::text(text) };
+        let lane = Lane { connection: request.connection.clone(), contact: asker.id.clone() };
+        self.read.messages = true;
+        self.store.compose(&lane, &asker.to, &content, self.now).map(drop)
+    }
+
+    /// The fifth refusal is told to the owner, and is the last that is answered for a while.
+    fn refuse(&mut self, text: &str, reason: &str, from: From, standing: Standing) -> rusqlite::Result<()> {
+        if standing.refusals + 1 < REFUSALS_MAX {
+            return self.refused(text, reason, from);
+        }
+        let minutes = REFUSALS_IN.as_secs() / 60;
+        let locked =
+            format!("{text} That was refusal {REFUSALS_MAX}: nothing acts for you for {minutes} minutes.");
+        let name = &from.contact.name;
+        let told = format!(
+            "{name} was refused {REFUSALS_MAX} times, and is locked out for {minutes} minutes; the last time: {reason}"
+        );
+        self.warn_owner(&from.lane.connection, format!("lock-out {} {}", from.contact.id, self.now.0), told)?;
+        self.refused(&locked, reason, from)
+    }
+
+    pub(super) fn refused(&mut self, text: &str, reason: &str, from: From) -> rusqlite::Result<()> {
+        tracing::warn!(contact = %from.contact.id, reason, "a request was refused");
+        self.read.nothing.push(reason.to_owned());
+        self.note("refused", from, reason)?;
+        self.answer_text(text, from)
+    }
+
+    /// Somebody who is no contact: one polite answer a day, and the owner sees who it was. Profile names are chosen by
+    /// whoever writes, so they are not shown.
+    pub(super) fn meet(&mut self, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+        let phone = reply.from.as_deref().map(|from| format!("+{}", from.trim_start_matches('+')));
+        let Some(address) = phone.or_else(|| reply.user_id.clone()) else { return Ok(()) };
+        self.read.nothing.push("the sender is no contact".to_owned());
+        if !self.store.meet_stranger(&address, self.now)? {
+            return Ok(());
+        }
+        let Some(to) = crate::contact::Recipient::parse(&address) else { return Ok(()) };
+        let nobody =
+            ContactId(format!("stranger {}", self.store.seal().pseudonym(&ContactId(address.clone()))));
+        let lane = Lane { connection: over.clone(), contact: nobody };
+        self.store.heard(&lane, reply.at, self.now)?;
+        let text = format!(
+            "This is an automatic service of {}. Your number is not on its list, so nothing was done. Ask whoever runs it.",
+            self.config.site.name
+        );
+        self.store.compose(&lane, &to, &Content::text(text), self.now)?;
+        self.read.messages = true;
+        let told = format!(
+            "{address} wrote and is no contact; if they should be one, add a [[contact]] with this number"
+        );
+        self.warn_owner(over, format!("stranger {address}"), told)
+    }
+
+    fn warn_owner(&mut self, over: &ConnectionName, field: String, text: String) -> rusqlite::Result<()> {
+        let notice = Notice {
+            account: None,
+            field,
+            severity: Severity::Warning,
+            text,
+            facts: Vec::new(),
+            template: None,
+        };
+        self.tell_owner(over, &notice)
+    }
+
+    fn status(&self) -> rusqlite::Result<String> {
+        let config = self.config;
+        let mut text = format!("{}, {}", config.site.name, self.now.for_people(&config.site.time_zone));
+        let going = self.store.going_on(self.now)?;
+        let (now, told): (Vec<&Going>, Vec<&Going>) = going.iter().partition(|going| going.is_open);
+        let has_life = config.rules.iter().any(|rule| rule.life.is_some());
+        if !now.is_empty() || has_life {
+            text += if now.is_empty() { "\nNothing fires, nothing is offline." } else { "\nNow:" };
+        }
+        for going in now {
+            text += &self.status_line(going);
+        }
+        text += if told.is_empty() { "" } else { "\nTold in the last 24 h:" };
+        for going in &told {
+            text += &self.status_line(going);
+        }
+        if going.is_empty() && !has_life {
+            text += "\nNo alert in the last 24 h.";
+        }
+        Ok(text)
+    }
+
+    fn status_line(&self, going: &Going) -> String {
+        let config = self.config;
+        let rule = config.rules.iter().find(|rule| rule.name.0 == going.rule);
+        let expects = rule.and_then(|rule| rule.life.as_ref()).is_some_and(|life| life.expect.is_some());
+        let state = match (going.is_open, expects) {
+            (true, true) => "offline since ",
+            (true, false) => "since ",
+            (false, _) => "",
+        };
+        let places: Vec<&str> = going.bindings.values().map(String::as_str).collect();
+        let at = going.at.for_people(&config.site.time_zone);
+        let care = going.care.as_ref().map(|care| {
+            let person = config.people.contacts.get(&ContactId(care.clone()));
+            format!(" 👍 {}", person.map_or(care, |person| &person.name))
+        });
+        format!("\n• {} {}: {state}{at}{}", going.rule, places.join(" "), care.unwrap_or_default())
+    }
+
+    pub(super) fn answer_text(&mut self, text: &str, from: From) -> rusqlite::Result<()> {
+        let content = Content { quotes: Some(from.reply.wamid.0.clone()), ..Content::text(text) };
+        self.read.messages = true;
+        self.store.compose(from.lane, &from.contact.to, &content, self.now).map(drop)
+    }
+
+    pub(super) fn note(&self, what: &str, from: From, detail: &str) -> rusqlite::Result<()> {
+        let entry = Entry {
+            what,
+            who: Some(&from.contact.id),
+            message: Some(&from.reply.wamid),
+            command: None,
+            detail,
+        };
+        self.store.record(&entry, self.now)
+    }
+}

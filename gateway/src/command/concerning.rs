@@ -1,0 +1,106 @@
+//! What is said or tapped under an alert: one of its actions, or what happens to the alert itself.
+
+use crate::alert::ident::Ident;
+use crate::alert::life::Offer;
+use crate::alert::rule::{Action, Rule};
+use crate::alert::watch::{Note, Person};
+use crate::command::answers;
+use crate::command::deed::Deed;
+use crate::command::reply::{Known, Outcome, Reading};
+use crate::command::words::{near, same};
+
+impl Reading<'_> {
+    /// A button's own id: of an action, or of an offer of ours.
+    pub(super) fn tapped(&self, known: &Known, id: &str) -> Outcome {
+        match Offer::of_button(id) {
+            Some(offer) => self.offered(known, offer),
+            None => self.action(known, id),
+        }
+    }
+
+    /// Words under it; `None`: nothing that is particular to it.
+    pub(super) fn said_of(&self, known: &Known, words: &str) -> Option<Outcome> {
+        let rule = self.rule(known)?;
+        if let Some(action) = rule.actions.iter().find(|action| is_wanted(action, words)) {
+            return Some(self.action(known, &action.id));
+        }
+        let offers = || rule.life.iter().flat_map(|life| life.offers.iter().copied());
+        if let Some(offer) =
+            offers().find(|offer| same(&offer.title(), words)).or_else(|| answers::offer(words))
+        {
+            return Some(self.offered(known, offer));
+        }
+        let close = rule.actions.iter().find(|action| near(&action.title, words) || near(&action.id, words));
+        let close = close.map(|action| action.title.clone());
+        let close = close.or_else(|| offers().map(Offer::title).find(|title| near(title, words)));
+        if let Some(title) = close {
+            return Some(self.suggest(&title));
+        }
+        self.sent_on(known, words)
+    }
+
+    /// Somebody takes care of it, ends it, or wants to hear nothing of it for a while.
+    pub(super) fn offered(&self, known: &Known, offer: Offer) -> Outcome {
+        let Some(rule) = self.rule(known) else {
+            return self.stale("the rule of this alert is no longer in the configuration");
+        };
+        let contact = self.contact.id.clone();
+        let Some(life) = &rule.life else {
+            return match offer {
+                Offer::Acknowledge => Outcome::Acknowledge { contact, alert: known.alert },
+                Offer::Resolve | Offer::Snooze(_) => self
+                    .nothing("alerts of this rule are told each time; there is nothing to end or to snooze"),
+            };
+        };
+        if known.is_over {
+            return self.say(
+                "That alert is over. Nothing was done.",
+                "the alert has ended, or has begun anew since",
+            );
+        }
+        // To end an alert while its condition holds is dangerous: only where the rule offers it.
+        if offer == Offer::Resolve && !life.offers.contains(&offer) {
+            return self.stale("the rule does not offer to end the alert");
+        }
+        let alert = Ident::of(&rule.name, &life.key, &known.bindings);
+        let by = Person { name: self.contact.name.clone(), contact: Some(contact.clone()) };
+        let note = match offer {
+            Offer::Acknowledge => Note::Acknowledge { alert, by },
+            Offer::Resolve => Note::Resolve { alert, by },
+            Offer::Snooze(time) => Note::Snooze { alert, by, seconds: time.as_secs() },
+        };
+        Outcome::Note { contact, note }
+    }
+
+    /// Free text under an alert, where a display or a printer takes it; commands and questions to us come before.
+    fn sent_on(&self, known: &Known, words: &str) -> Option<Outcome> {
+        let onward = self.house.onward.iter().find(|onward| onward.rule.as_ref() == Some(&known.rule))?;
+        let ours = self.house.words.read(words).is_some() || answers::asked(words).is_some();
+        if ours || self.house.commands.iter().any(|command| command.read(words).is_some()) {
+            return None;
+        }
+        Some(self.offer(onward.deed(self.ticket(words), &known.bindings, Some(known.alert)), &onward.terms))
+    }
+
+    fn rule(&self, known: &Known) -> Option<&Rule> {
+        self.house.rules.iter().find(|rule| rule.name == known.rule)
+    }
+
+    fn action(&self, known: &Known, action: &str) -> Outcome {
+        let Some(rule) = self.rule(known) else {
+            return self.stale("the rule of this alert is no longer in the configuration");
+        };
+        let Some(action) = rule.actions.iter().find(|known| known.id == action) else {
+            return self.stale("the alert has no action of this name any more");
+        };
+        let what = (&action.topic, action.payload.as_str(), action.retain);
+        let name = (action.id.as_str(), action.title.as_str());
+        let deed = Deed::new(name, what, &action.terms, &known.bindings, Some(known.alert));
+        self.offer(deed, &action.terms)
+    }
+}
+
+/// By id, by title, or by one of its words.
+fn is_wanted(action: &Action, wanted: &str) -> bool {
+    [&action.id, &action.title].into_iter().chain(&action.words).any(|words| same(words, wanted))
+}

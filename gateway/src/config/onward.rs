@@ -1,0 +1,58 @@
+//! `[[onward]]`: what people write for displays and printers.
+
+use super::commands::read_terms;
+use super::rules::compiled;
+use super::section::Section;
+use crate::alert::rule::Rule;
+use crate::alert::template::check_message;
+use crate::alert::token::ACTION_MAX;
+use crate::alert::topic::{TopicPattern, TopicTemplate};
+use crate::command::onward::Onward;
+
+pub fn read(root: &Section, rules: &[Rule]) -> Vec<Onward> {
+    root.sections("onward", "[[onward]]").into_iter().filter_map(|section| read_one(section, rules)).collect()
+}
+
+fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
+    let name = section.required("name").filter(|name| name.value.len() <= ACTION_MAX);
+    let word = section.text("word");
+    if let Some(word) = word.as_ref().filter(|word| word.value.split_whitespace().count() != 1) {
+        section.report(word.offset, "`word` is one word, such as \"print\"");
+    }
+    let about = section.text("rule");
+    let rule = about.as_ref().and_then(|about| rules.iter().find(|rule| rule.name.0 == about.value));
+    if let Some(about) = about.as_ref().filter(|_| rule.is_none()) {
+        section.report(about.offset, format!("there is no rule `{}`", about.value));
+    }
+    if word.is_none() && about.is_none() {
+        section.report(
+            section.offset(),
+            "it takes nothing: give it a `word` to begin with, or the `rule` whose alerts are answered",
+        );
+    }
+    let none = TopicPattern::parse("x").ok();
+    let pattern = rule.map(|rule| rule.topic.clone()).filter(|_| word.is_none()).or(none);
+    let topic = section.required("topic").zip(pattern.as_ref()).and_then(|(text, pattern)| {
+        let parsed = TopicTemplate::parse(&text.value, pattern);
+        parsed.map_err(|error| section.report(text.offset, format!("`topic`: {error}"))).ok()
+    });
+    let hears = |topic: &TopicTemplate| rules.iter().find(|rule| topic.may_match(&rule.topic));
+    if let Some(looped) = topic.as_ref().and_then(hears) {
+        let name = &looped.name;
+        section.report(
+            section.offset(),
+            format!("it publishes to a topic that rule `{name}` listens to: use another topic"),
+        );
+    }
+    let payload = section.text("payload").and_then(|text| compiled(&section, "payload", text, check_message));
+    let terms = read_terms(&section, pattern.as_ref());
+    section.finish();
+    Some(Onward {
+        name: name?.value,
+        word: word.map(|word| word.value),
+        rule: rule.map(|rule| rule.name.clone()),
+        topic: topic?,
+        payload,
+        terms,
+    })
+}

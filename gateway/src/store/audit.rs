@@ -1,0 +1,230 @@
+//! Who asked for what, and what became of it: append-only, and each row's hash covers the row before it.
+
+use rusqlite::{OptionalExtension, Result, Row, params};
+use sha2::{Digest, Sha256};
+
+use super::Store;
+use crate::ids::{CommandId, ContactId, Wamid};
+use crate::time::Timestamp;
+
+/// What is to be written down.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// `asked`, `refused`, `confirmed`, `published`, `answered`, …
+    pub what: &'a str,
+    /// `None`: the clock, the broker or a device.
+    pub who: Option<&'a ContactId>,
+    pub message: Option<&'a Wamid>,
+    pub command: Option<CommandId>,
+    /// A sentence, without anybody's name or number.
+    pub detail: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    pub id: i64,
+    pub at: i64,
+    pub what: String,
+    /// A pseudonym; empty for the clock, the broker and devices.
+    pub who: String,
+    pub message: String,
+    pub command: Option<i64>,
+    pub detail: String,
+    pub hash: Vec<u8>,
+}
+
+/// Where the chain does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    #[error("row {0} was changed, or a row before it was inserted or removed: its hash does not follow")]
+    Broken(i64),
+    #[error("row {0} is missing")]
+    Missing(i64),
+    #[error("rows at the end were removed or added: the last hash is not the one that was kept")]
+    Head,
+}
+
+/// The chain begins with this in place of a row before.
+const BEFORE_ALL: [u8; 32] = [0; 32];
+const COLUMNS: &str = "id, at, what, who, message, command, detail, hash";
+
+impl Store {
+    /// Writes one row, inside whatever transaction decides about it.
+    pub fn record(&self, entry: &Entry, now: Timestamp) -> Result<()> {
+        let last: Option<(i64, Vec<u8>)> = self
+            .sql
+            .prepare_cached("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let (id, before) = last.unwrap_or((0, BEFORE_ALL.to_vec()));
+        let mut row = AuditRow {
+            id: id + 1,
+            at: now.0,
+            what: entry.what.to_owned(),
+            who: entry.who.map(|who| self.seal.pseudonym(who)).unwrap_or_default(),
+            message: entry.message.map(digest).unwrap_or_default(),
+            command: entry.command.map(|command| command.0),
+            detail: entry.detail.to_owned(),
+            hash: Vec::new(),
+        };
+        row.hash = row.chained(&before);
+        self.sql.prepare_cached("INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+            params![row.id, row.at, row.what, row.who, row.message, row.command, row.detail, row.hash],
+        )?;
+        let head: String = row.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.sql
+            .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('audit_head', ?1)")?
+            .execute([head])
+            .map(drop)
+    }
+
+    /// Newest last. `limit` counts from the end.
+    pub fn audit(&self, limit: u32) -> Result<Vec<AuditRow>> {
+        let mut rows: Vec<AuditRow> = self
+            .sql
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM audit ORDER BY id DESC LIMIT ?1"))?
+            .query_map([limit], read)?
+            .collect::<Result<_>>()?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// Goes through the whole chain, a row at a time; how many rows there are, or the first flaw.
+    pub fn verify_audit(&self) -> Result<std::result::Result<i64, Flaw>> {
+        let mut statement = self.sql.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY id"))?;
+        let (mut before, mut count) = (BEFORE_ALL.to_vec(), 0);
+        for row in statement.query_map([], read)? {
+            let row = row?;
+            count += 1;
+            if row.id != count {
+                return Ok(Err(Flaw::Missing(count)));
+            }
+            if row.hash != row.chained(&before) {
+                return Ok(Err(Flaw::Broken(row.id)));
+            }
+            before = row.hash;
+        }
+        let head: Option<String> = self
+            .sql
+            .query_row("SELECT value FROM meta WHERE key = 'audit_head'", [], |row| row.get(0))
+            .optional()?;
+        let last: String = before.iter().map(|byte| format!("{byte:02x}")).collect();
+        let kept = head.unwrap_or_default();
+        let holds = if count == 0 { kept.is_empty() } else { kept == last };
+        Ok(if holds { Ok(count) } else { Err(Flaw::Head) })
+    }
+}
+
+impl AuditRow {
+    fn chained(&self, before: &[u8]) -> Vec<u8> {
+        let mut hash = Sha256::new();
+        hash.update(before);
+        hash.update(self.id.to_le_bytes());
+        hash.update(self.at.to_le_bytes());
+        hash.update(self.command.unwrap_or(-1).to_le_bytes());
+        for part in [&self.what, &self.who, &self.message, &self.detail] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.finalize().to_vec()
+    }
+}
+
+/// Meta's ids hold the person's number in base64, which must not stay here for ever.
+fn digest(wamid: &Wamid) -> String {
+    Sha256::digest(&wamid.0).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read(row: &Row) -> Result<AuditRow> {
+    Ok(AuditRow {
+        id: row.get(0)?,
+        at: row.get(1)?,
+        what: row.get(2)?,
+        who: row.get(3)?,
+        message: row.get(4)?,
+        command: row.get(5)?,
+        detail: row.get(6)?,
+        hash: row.get(7)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Dice;
+
+    fn store(rows: i64) -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        let (nino, wamid) = (ContactId::from("nino"), Wamid::from("wamid.HBgMOTk1NTU1MTIzNDU2"));
+        for number in 0..rows {
+            let detail = format!("open door {number}");
+            let entry = Entry {
+                what: "asked",
+                who: Some(&nino),
+                message: Some(&wamid),
+                command: Some(CommandId(number)),
+                detail: &detail,
+            };
+            store.record(&entry, Timestamp(1_000 + number)).expect("written");
+        }
+        (directory, store)
+    }
+
+    #[test]
+    fn an_untouched_chain_holds() {
+        for rows in [0, 1, 9] {
+            assert_eq!(store(rows).1.verify_audit().expect("read"), Ok(rows));
+        }
+    }
+
+    #[test]
+    fn the_database_itself_refuses_changes() {
+        let (_directory, store) = store(2);
+        assert!(store.sql.execute("UPDATE audit SET detail = '' WHERE id = 1", []).is_err());
+        assert!(store.sql.execute("DELETE FROM audit WHERE id = 1", []).is_err());
+    }
+
+    #[test]
+    fn one_changed_removed_or_inserted_row_is_found() {
+        const LAX: &str = "DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_deleted;";
+        let spoilt = |change: &str| {
+            let (_directory, store) = store(5);
+            store.sql.execute_batch(&format!("{LAX} {change}")).expect(change);
+            store.verify_audit().expect("read").expect_err(change)
+        };
+        for change in [
+            "at = at + 1",
+            "what = 'Asked'",
+            "who = 'p-000000000000'",
+            "message = ''",
+            "command = command + 1",
+            "command = NULL",
+            "detail = 'open door 7'",
+            "detail = detail || ' '",
+            "hash = zeroblob(32)",
+        ] {
+            for row in 1..=5 {
+                assert_eq!(spoilt(&format!("UPDATE audit SET {change} WHERE id = {row}")), Flaw::Broken(row));
+            }
+        }
+        for row in 1..5 {
+            assert_eq!(spoilt(&format!("DELETE FROM audit WHERE id = {row}")), Flaw::Missing(row));
+        }
+        assert_eq!(spoilt("DELETE FROM audit WHERE id = 5"), Flaw::Head);
+        assert_eq!(spoilt("DELETE FROM audit"), Flaw::Head);
+        let copy = "INSERT INTO audit SELECT 6, at, what, who, message, command, detail, hash FROM audit WHERE id = 5";
+        assert_eq!(spoilt(copy), Flaw::Broken(6));
+        let between = "UPDATE audit SET id = id + 1 WHERE id = 5; INSERT INTO audit SELECT 5, at, what, who, message, \
+                       command, detail, hash FROM audit WHERE id = 4";
+        assert_eq!(spoilt(between), Flaw::Broken(5));
+        assert_eq!(spoilt("DELETE FROM meta WHERE key = 'audit_head'"), Flaw::Head);
+    }
+
+    #[test]
+    fn it_names_nobody() {
+        let (_directory, store) = store(1);
+        let row = store.audit(1).expect("read").remove(0);
+        assert!(row.who.starts_with("p-") && row.message.len() == 16, "{row:?}");
+    }
+}

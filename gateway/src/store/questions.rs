@@ -1,0 +1,165 @@
+//! Questions of machines, the votes of people, and what comes next by the clock.
+
+use rusqlite::{OptionalExtension, Result, Row, params};
+
+use super::Store;
+use super::outbox::NewMessage;
+use crate::alert::message::Content;
+use crate::alert::rule::Severity;
+use crate::alert::state::OnUnknown;
+use crate::contact::Contact;
+use crate::ids::{ConnectionName, ContactId, MessageId};
+use crate::time::Timestamp;
+
+/// A question as it stands.
+#[derive(Debug, Clone)]
+pub struct OpenQuestion {
+    pub id: i64,
+    pub name: String,
+    /// By which a repetition is found.
+    pub key: Option<String>,
+    pub text: String,
+    pub choices: Vec<String>,
+    pub voters: Vec<String>,
+    pub needed: u32,
+    pub response_topic: String,
+    pub correlation: Option<Vec<u8>>,
+    pub default_choice: String,
+    pub connection: ConnectionName,
+    pub expires_at: Timestamp,
+    /// What was decided, once it was.
+    pub decision: Option<String>,
+}
+
+const COLUMNS: &str =
+    "id, name, key, text, choices, voters, needed, response_topic, correlation, default_choice,
+     connection, expires_at, decision FROM question";
+
+impl Store {
+    /// Whether this is a question that we have: still open, or surely the same. A machine may use its correlation data
+    /// again for the next question.
+    pub fn knows_question(&self, key: &str, surely: bool) -> Result<bool> {
+        let open: Option<bool> = self
+            .sql
+            .prepare_cached("SELECT state = 'open' FROM question WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()?;
+        match open {
+            None => Ok(false),
+            Some(open) if open || surely => Ok(true),
+            Some(_) => {
+                self.sql.prepare_cached("UPDATE question SET key = NULL WHERE key = ?1")?.execute([key])?;
+                Ok(false)
+            }
+        }
+    }
+
+    pub fn insert_question(&self, question: &OpenQuestion, now: Timestamp) -> Result<i64> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO question (name, key, text, choices, voters, needed, response_topic, correlation,
+                                       default_choice, connection, asked_at, expires_at, state)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'open')",
+            )?
+            .insert(params![
+                question.name,
+                question.key,
+                question.text,
+                serde_json::to_string(&question.choices).unwrap_or_default(),
+                serde_json::to_string(&question.voters).unwrap_or_default(),
+                question.needed,
+                question.response_topic,
+                question.correlation,
+                question.default_choice,
+                question.connection.0,
+                now.0,
+                question.expires_at.0
+            ])
+    }
+
+    pub fn question(&self, id: i64) -> Result<Option<OpenQuestion>> {
+        self.sql.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?.query_row([id], read).optional()
+    }
+
+    /// Those whose time is over.
+    pub fn overdue_questions(&self, now: Timestamp) -> Result<Vec<OpenQuestion>> {
+        self.sql
+            .prepare_cached(&format!("SELECT {COLUMNS} WHERE state = 'open' AND expires_at <= ?1 LIMIT 100"))?
+            .query_map([now.0], read)?
+            .collect()
+    }
+
+    /// The first choice of a person counts; how many have chosen the same.
+    pub fn vote(&self, question: i64, contact: &ContactId, choice: &str, now: Timestamp) -> Result<u32> {
+        self.sql
+            .prepare_cached("INSERT OR IGNORE INTO vote VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![question, contact.0, choice, now.0])?;
+        self.sql
+            .prepare_cached("SELECT count(*) FROM vote WHERE question = ?1 AND choice = ?2")?
+            .query_row(params![question, choice], |row| row.get(0))
+    }
+
+    /// `false`: it was decided before.
+    pub fn close_question(&self, id: i64, decision: &str) -> Result<bool> {
+        let closed = self
+            .sql
+            .prepare_cached(
+                "UPDATE question SET state = 'decided', decision = ?2 WHERE id = ?1 AND state = 'open'",
+            )?
+            .execute(params![id, decision])?;
+        Ok(closed > 0)
+    }
+
+    /// A question to one person: urgent, and of no use after its time.
+    pub fn compose_question(
+        &self,
+        question: &OpenQuestion,
+        contact: &Contact,
+        content: &Content,
+        now: Timestamp,
+    ) -> Result<MessageId> {
+        self.insert_message(&NewMessage {
+            connection: &question.connection,
+            contact: &contact.id,
+            to: &contact.to,
+            alert: None,
+            severity: Severity::Critical,
+            content,
+            on_unknown: OnUnknown::Retry,
+            exempt: !contact.may_stop,
+            created_at: now,
+            expires_at: question.expires_at,
+        })
+    }
+
+    /// When the clock next decides something about requests, questions or devices.
+    pub fn next_deadline(&self) -> Result<Option<Timestamp>> {
+        self.sql
+            .prepare_cached(
+                "SELECT min(at) FROM (SELECT min(expires_at) AS at FROM request WHERE state = 'open'
+                 UNION ALL SELECT min(expires_at) FROM question WHERE state = 'open'
+                 UNION ALL SELECT min(answer_by) FROM command WHERE state = 'published' AND answer IS NOT NULL)",
+            )?
+            .query_row([], |row| row.get::<_, Option<i64>>(0))
+            .map(|at| at.map(Timestamp))
+    }
+}
+
+fn read(row: &Row) -> Result<OpenQuestion> {
+    let list = |text: String| serde_json::from_str(&text).unwrap_or_default();
+    Ok(OpenQuestion {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        key: row.get(2)?,
+        text: row.get(3)?,
+        choices: list(row.get(4)?),
+        voters: list(row.get(5)?),
+        needed: row.get(6)?,
+        response_topic: row.get(7)?,
+        correlation: row.get(8)?,
+        default_choice: row.get(9)?,
+        connection: ConnectionName(row.get(10)?),
+        expires_at: Timestamp(row.get(11)?),
+        decision: row.get(12)?,
+    })
+}
