@@ -164,6 +164,7 @@ impl Gateway {
             }
             (Job::Command { change }, _) => {
                 self.is_dispatching = false;
+                self.outbox_told = true; // whoever asked may be told of its end
                 let input = dispatch::Input::Committed(command_of(&change));
                 self.effects.extend(self.dispatch.handle(input, now));
             }
