@@ -38,6 +38,8 @@ mod qemu;
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
 mod scripted_broker;
+/// Each threat has its test.
+mod security;
 /// From an account to a configuration.
 mod setup;
 /// The simulated Cloud API, judged by Meta's facts.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -71,8 +72,9 @@ fn connections_max(descriptors: usize) -> usize {
     CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_KEPT) / 2).max(2) // there may be two doors
 }
 
-async fn converse(
-    stream: tokio::net::TcpStream,
+/// Answers the requests of one connection, over whatever carries its bytes.
+pub async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
     peer: Peer,
     routes: Router,
     mut stop: watch::Receiver<bool>,

@@ -43,7 +43,7 @@ pub use desk::{Answer, Deed, Desk, Filter, Keys, Question, Scope, Trouble, Who};
 pub use entry::SESSION;
 pub use front::Front;
 pub use health::{Health, health_routes};
-pub use listen::serve;
+pub use listen::{Peer, converse, serve};
 pub use password::code;
 pub use post::Poster;
 pub use view::View;
