@@ -129,7 +129,7 @@ async fn talk(house: Arc<House>, data: &[u8]) -> Vec<u8> {
     let front = Front::new(desk, keys, VIEW.clone(), vec!["bakery.example".into()], None, stop.clone());
     let routes = front_routes(Arc::new(front)).merge(webhook_routes(house));
     let (mut client, server) = tokio::io::duplex(PIPE_BYTES);
-    let peer = Peer(IpAddr::from([192, 0, 2, 7]));
+    let peer = Peer { address: IpAddr::from([192, 0, 2, 7]), encrypted: false };
     let mut answers = Vec::new();
     let ask = async {
         // A door that closes early is no failure.

@@ -5,6 +5,12 @@
 mod catalogue;
 /// Commands to the broker.
 mod commands;
+/// Numbers of the file and of the page.
+pub mod connections;
+/// Budgets and Meta's daily limit.
+mod costs;
+/// What somebody decides about an alert.
+mod decisions;
 /// What pages and API ask.
 mod desk;
 /// Devices, over serial ports and the broker.
@@ -27,6 +33,8 @@ mod metrics;
 mod owner;
 /// Last resorts over HTTP.
 mod posting;
+/// What people wrote is shown as read, and their files are fetched.
+mod received;
 /// The outbox's sender.
 mod sending;
 /// What all tasks share, and the one way to write.
@@ -52,7 +60,10 @@ use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
 use crate::device;
-use crate::http::{Front, Poster, View, code, front_routes, health_routes, serve, webhook_routes};
+use crate::http::{
+    Certificate, Front, Poster, View, code, front_routes, health_routes, metrics_routes, serve,
+    webhook_routes,
+};
 use crate::mqtt;
 use crate::serial;
 use crate::store::Store;
@@ -76,6 +87,7 @@ const HANDED: usize = devices::BATCH;
 pub struct Listeners {
     pub local: TcpListener,
     pub webhook: Option<TcpListener>,
+    pub metrics: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -85,11 +97,15 @@ impl Listeners {
                 format!("{key} = \"{address}\" cannot be opened; is another program on this port?")
             })
         };
-        let webhook = match config.http.webhook_listen {
-            Some(address) => Some(bind(address, "webhook_listen").await?),
-            None => None,
+        let door = async |address: Option<std::net::SocketAddr>, key: &str| match address {
+            Some(address) => bind(address, key).await.map(Some),
+            None => Ok(None),
         };
-        Ok(Self { local: bind(config.http.listen, "listen").await?, webhook })
+        Ok(Self {
+            local: bind(config.http.listen, "listen").await?,
+            webhook: door(config.http.webhook_listen, "webhook_listen").await?,
+            metrics: door(config.http.metrics_listen, "metrics_listen").await?,
+        })
     }
 }
 
@@ -120,25 +136,14 @@ pub async fn run(
     let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), doors));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
-    let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
+    let beside = beside(&shared, &client);
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let poster = Poster::new().map_err(Fatal::Start)?;
     let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
-    let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
-    let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
-    let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
-    let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
     let front = front(&shared, to_intake, stopped.clone()).await?;
-    let local = health.merge(front_routes(front));
-    let servers = match listeners.webhook {
-        Some(own) => vec![
-            tokio::spawn(serve(own, webhook, stopped.clone())),
-            tokio::spawn(serve(listeners.local, local, stopped)),
-        ],
-        None => vec![tokio::spawn(serve(listeners.local, webhook.merge(local), stopped))],
-    };
+    let servers = open_doors(&shared, front, listeners, &stopped)?;
 
     let mut failing = shared.store.clone();
     let failed = tokio::select! {
@@ -156,7 +161,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [fleet, intake, dispatch, inbox, posting, housekeeping, catalogue, telling, watchdog] {
+    for task in [fleet, intake, dispatch, inbox, posting, telling].into_iter().chain(beside) {
         task.abort();
     }
     thread.close().await;
@@ -183,8 +188,45 @@ fn start_fleet(
     (fleet, letters)
 }
 
+/// Tasks that look at things now and then, and that nobody waits for.
+fn beside(shared: &Arc<Shared>, client: &Client) -> Vec<JoinHandle<()>> {
+    let shared = || Arc::clone(shared);
+    vec![
+        tokio::spawn(catalogue::run(shared(), client.clone())),
+        tokio::spawn(received::mark(shared(), client.clone())),
+        tokio::spawn(received::fetch(shared(), client.clone())),
+        tokio::spawn(costs::watch(shared())),
+        tokio::spawn(shared::housekeep(shared())),
+        tokio::spawn(watchdog::feed(shared())),
+    ]
+}
+
 fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
     store.start().context("the store's thread cannot be started").map_err(Fatal::Start)
+}
+
+/// Who may come in where: Meta, people and programs, a monitor.
+fn open_doors(
+    shared: &Arc<Shared>,
+    front: Arc<Front>,
+    listeners: Listeners,
+    stop: &watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, Fatal> {
+    let tls = shared.config.http.tls.clone().map(|(chain, key)| Certificate::read(chain, key)).transpose();
+    let tls = tls.map_err(Fatal::Start)?.map(Arc::new);
+    let monitor = Arc::new(doors::Monitor::new(Arc::clone(shared)));
+    let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(shared))));
+    let mut local = health_routes(Arc::<doors::Monitor>::clone(&monitor)).merge(front_routes(front));
+    let mut servers = Vec::new();
+    match listeners.webhook {
+        Some(own) => servers.push(tokio::spawn(serve(own, webhook, None, stop.clone()))),
+        None => local = webhook.merge(local),
+    }
+    if let Some(own) = listeners.metrics {
+        servers.push(tokio::spawn(serve(own, metrics_routes(monitor), None, stop.clone())));
+    }
+    servers.push(tokio::spawn(serve(listeners.local, local, tls, stop.clone())));
+    Ok(servers)
 }
 
 fn judge(config: &Config) -> Result<Judge, Fatal> {
@@ -200,7 +242,8 @@ async fn front(
     stop: watch::Receiver<bool>,
 ) -> Result<Arc<Front>, Fatal> {
     let config = &shared.config;
-    let counter = desk::Counter::new(Arc::clone(shared), judge(config)?, to_intake);
+    let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
+    let counter = desk::Counter::new(Arc::clone(shared), judge(config)?, to_intake, client);
     let known = shared.store.run(Store::password).await;
     let known = known.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.is_some();
     let code = if known { None } else { code() };

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use super::connections;
 use super::metrics::Metrics;
+use super::received::Marks;
+use crate::alert::delivery::Refusal;
+use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::config::{Config, Connection};
 use crate::ids::{ConnectionName, StoreTag};
@@ -41,10 +45,16 @@ pub struct Shared {
     pub catalogue: Notify,
     /// A webhook body was stored.
     pub inbox: Notify,
+    /// What people wrote, to be shown as read.
+    pub marks: Marks,
+    /// Somebody sent a file.
+    pub files: Notify,
     /// What the owner should know, for `bellwire/CLIENT/notice`.
     pub notices: mpsc::Sender<String>,
     /// A command was stored.
     pub commands: Notify,
+    /// The configuration with the numbers that were connected on the page.
+    live: Mutex<Arc<Config>>,
     /// So that one of those may be for a device.
     pub device_commands: Notify,
     /// Something is to be told to the alerts.
@@ -60,6 +70,7 @@ struct Condition {
     broker: Option<String>,
     disk_full: bool,
     paused: BTreeMap<ConnectionName, (Timestamp, String)>,
+    reported: BTreeMap<Lane, Refusal>,
 }
 
 impl Shared {
@@ -69,8 +80,13 @@ impl Shared {
         notices: mpsc::Sender<String>,
     ) -> Result<Arc<Self>, Fatal> {
         let now = SystemClock.now();
-        let start = move |store: &Store| Ok((store.tag().clone(), store.recover(now)?));
-        let (tag, recovered) = store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
+        let of_file = Arc::clone(&config);
+        let start = move |store: &Store| {
+            let all = connections::all(&of_file.connections, store, &of_file.site.state_directory)?;
+            Ok((store.tag().clone(), store.recover(now)?, all))
+        };
+        let (tag, recovered, all) =
+            store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
             tracing::warn!(
                 messages = recovered,
@@ -78,6 +94,7 @@ impl Shared {
             );
         }
         let broker = Some("the broker is not connected yet".to_owned());
+        let live = Config { connections: all, ..(*config).clone() };
         Ok(Arc::new(Self {
             store,
             config,
@@ -86,8 +103,11 @@ impl Shared {
             outbox: Notify::new(),
             catalogue: Notify::new(),
             inbox: Notify::new(),
+            marks: Marks::default(),
+            files: Notify::new(),
             notices,
             commands: Notify::new(),
+            live: Mutex::new(Arc::new(live)),
             device_commands: Notify::new(),
             alerts: Notify::new(),
             posts: Notify::new(),
@@ -98,7 +118,17 @@ impl Shared {
     /// Messages a second over each connection.
     pub fn rates(&self) -> BTreeMap<ConnectionName, u32> {
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
-        self.config.connections.iter().map(rate).collect()
+        self.live().connections.iter().map(rate).collect()
+    }
+
+    /// The configuration with all numbers, also those that were connected on the page.
+    pub fn live(&self) -> Arc<Config> {
+        Arc::clone(&self.live.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_connections(&self, connections: Vec<Connection>) {
+        let live = Config { connections, ..(*self.config).clone() };
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
     }
 
     /// What the owner should know: to the log, and to whoever listens at the broker.
@@ -150,6 +180,19 @@ impl Shared {
     pub fn broker_is(&self, obstacle: Option<String>) {
         self.metrics.connected.set(i64::from(obstacle.is_none()));
         self.condition(|condition| condition.broker = obstacle);
+    }
+
+    /// Failures that statuses told, for the sender. One a lane is enough: it is about the number and the person.
+    pub fn report(&self, failures: Vec<(Lane, Refusal)>) {
+        self.condition(|condition| condition.reported.extend(failures));
+    }
+
+    pub fn reported(&self) -> BTreeMap<Lane, Refusal> {
+        self.condition(|condition| std::mem::take(&mut condition.reported))
+    }
+
+    pub fn resumed(&self, connection: &ConnectionName) {
+        self.condition(|condition| drop(condition.paused.remove(connection)));
     }
 
     pub fn paused(&self, connection: ConnectionName, until: Timestamp, reason: String) {

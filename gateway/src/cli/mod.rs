@@ -15,6 +15,8 @@ mod devices;
 mod doctor;
 /// What came in and was kept or counted.
 mod events;
+/// Files that people sent.
+mod files;
 /// The manual pages.
 mod man;
 /// Look at the outbox, and decide about what is in it.
@@ -43,6 +45,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::app::connections;
 use crate::config::{Config, Problems, Wishes, load};
 use crate::store::{OpenError, Store};
 
@@ -68,6 +71,8 @@ enum Command {
     Try(r#try::Arguments),
     /// Send a message to a contact through the outbox
     Send(send::Arguments),
+    /// Pictures, sounds and documents that contacts sent
+    Files(files::Arguments),
     /// Look at the outbox, and decide about what is in it
     Outbox(outbox::Arguments),
     /// Look at alerts, and decide about them
@@ -131,6 +136,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Try(arguments) => r#try::run(&arguments),
         Command::Send(arguments) => send::run(arguments),
+        Command::Files(arguments) => files::run(&arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
         Command::Alerts(arguments) => alerts::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
@@ -187,8 +193,11 @@ impl Place {
 
     /// The configuration and its store, for commands that work beside the daemon.
     fn open(&self) -> Result<(Config, Store), Failure> {
-        let config = self.load(true)?;
+        let mut config = self.load(true)?;
         let store = Store::open_existing(&config.site.state_directory)?;
+        // With the numbers that were connected on the page.
+        let all = connections::all(&config.connections, &store, &config.site.state_directory);
+        config.connections = all.map_err(|error| Failure::Io(error.into()))?;
         Ok((config, store))
     }
 }

@@ -1,18 +1,22 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// `[[connection]]` and `[files]`.
+mod connections;
 /// `[[serial]]`, and actions that command a device.
 mod devices;
 /// The keys that give alerts a life.
 mod life;
 /// What is wrong, where, and what to do.
 mod problem;
-/// `[site]`, `[http]`, `[mqtt]`, connections, people.
+/// `[site]`, `[http]`, `[mqtt]`, people.
 mod read;
 /// Turns of a team.
 mod rota;
 /// `[[rule]]` and its actions.
 mod rules;
+/// Tokens from the page, for the disk.
+mod seal;
 /// Secrets in files.
 mod secret;
 /// A table of the file, read key by key.
@@ -20,16 +24,21 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub use connections::{api_url, api_version, digits};
 pub use devices::Serial;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
-pub use secret::{SecretError, secret};
+pub use rules::FIRST_CONNECTION;
+pub use seal::{Seal, SealError};
+pub use secret::{Secret, SecretError, secret, secret_file};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::alert::budget::Budget;
 use crate::alert::rule::Rule;
 use crate::command::consent::Words;
 use crate::contact::People;
@@ -46,6 +55,7 @@ pub struct Config {
     pub people: People,
     pub rules: Vec<Rule>,
     pub words: Words,
+    pub files: Files,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +75,10 @@ pub struct Http {
     pub names: Vec<String>,
     /// The webhook's own door.
     pub webhook_listen: Option<SocketAddr>,
+    /// The door of `/metrics` for a monitor; without it they are for this machine alone.
+    pub metrics_listen: Option<SocketAddr>,
+    /// PEM chain and key: `listen` speaks TLS by itself.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,19 +110,49 @@ pub struct MqttTls {
     pub client_key_file: Option<PathBuf>,
 }
 
-/// One WhatsApp business phone number. Secrets are files, read when they are needed and never copied.
+/// One WhatsApp business phone number.
 #[derive(Debug, Clone)]
 pub struct Connection {
     pub name: ConnectionName,
     pub phone_number_id: String,
     pub business_account_id: Option<String>,
-    pub access_token_file: PathBuf,
-    pub app_secret_file: PathBuf,
-    pub verify_token_file: PathBuf,
+    pub access_token: Secret,
+    pub app_secret: Secret,
+    pub verify_token: Secret,
     /// `https://graph.facebook.com`, or a simulator's address. No slash at the end.
     pub api_url: String,
     /// For example `v25.0`.
     pub api_version: String,
     /// How fast this number may send; 80 unless Meta has raised it (FACTS 5.1).
     pub messages_per_second: u32,
+    /// Whether people see that what they wrote was read.
+    pub mark_read: bool,
+    /// What it may cost in a month.
+    pub budget: Option<Budget>,
+}
+
+/// What becomes of pictures, sounds and documents that contacts send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    pub fetch: bool,
+    /// Larger ones are not fetched.
+    pub max_bytes: u32,
+    /// All together; the oldest go first.
+    pub keep_bytes: u64,
+    pub keep_for: Duration,
+    /// Otherwise Meta keeps its copy for 7 days, and another program on the same number may want it.
+    pub delete_at_meta: bool,
+}
+
+impl Default for Files {
+    /// WhatsApp shrinks pictures to less than a megabyte, and videos to 16 MB (FACTS 2).
+    fn default() -> Self {
+        Self {
+            fetch: true,
+            max_bytes: 16 * 1024 * 1024,
+            keep_bytes: 100 * 1024 * 1024,
+            keep_for: Duration::from_secs(30 * 24 * 3_600),
+            delete_at_meta: false,
+        }
+    }
 }
