@@ -26,7 +26,10 @@ pub fn webhook(data: &[u8]) {
             }
             Inbound::Notice(notice) => assert!(!notice.text.is_empty(), "{notice:?}"),
             Inbound::Moved(_) => {}
-            Inbound::File(file) => assert!(!file.media_id.is_empty(), "{file:?}"),
+            Inbound::File(file) => assert!(
+                !file.media_id.is_empty() && !file.media_id.contains(['/', '?', '.', '#']),
+                "{file:?}"
+            ),
             Inbound::Ignored(why) => assert!(!why.is_empty()),
         }
     }
