@@ -56,10 +56,14 @@ export async function check(page, name) {
 
 export async function picture(page, name, options = {}) {
   await page.evaluate(() => document.activeElement?.blur());
+  const size = page.viewportSize();
+  // In a picture of the whole page the bar under the thumb belongs at its foot: the screen grows instead.
+  if (options.fullPage && narrow) await page.setViewportSize({ ...size, height: await page.evaluate(() => document.body.scrollHeight) });
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
     await page.screenshot({ path: `${PICTURES}/${name}-${WIDTH}-${scheme}.png`, ...options });
   }
+  await page.setViewportSize(size);
 }
 
 export const publish = (topic, payload) =>
