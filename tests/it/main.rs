@@ -46,6 +46,8 @@ mod received;
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
 mod scripted_broker;
+/// Planted secrets are found nowhere.
+mod secrets;
 /// Each threat has its test.
 mod security;
 /// From an account to a configuration.

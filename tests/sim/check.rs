@@ -17,6 +17,7 @@ use crate::known::Excuses;
 use crate::lattice::{Why, may_follow};
 use crate::meta::Meta;
 use crate::site::Expected;
+use crate::watched::Watched;
 
 /// What a flipped bit leaves in a text.
 pub const DAMAGE: &str = "\u{2620}";
@@ -64,6 +65,8 @@ pub struct Check {
     /// Rows in which a bit was flipped.
     pub damaged: BTreeSet<i64>,
     pub excuses: Excuses,
+    /// What came about alerts with a life.
+    pub watched: Watched,
     /// Every state that a message was seen in.
     pub(crate) states: BTreeSet<&'static str>,
 }
@@ -86,6 +89,7 @@ impl Check {
             operated: BTreeSet::new(),
             damaged: BTreeSet::new(),
             excuses: Excuses::new(),
+            watched: Watched::default(),
             states: BTreeSet::new(),
         }
     }
@@ -100,6 +104,7 @@ impl Check {
     /// The broker has handed the gateway an event.
     pub fn deliver(&mut self, token: &Token) {
         self.excuses.delivered(token);
+        self.watched.delivered(token);
         let publication = &token.publication;
         let said = (publication.topic.clone(), publication.payload.clone());
         self.delivered.entry(said).or_default().insert(publication.serial);
@@ -122,6 +127,10 @@ impl Check {
                 let wanted = counted.len();
                 (self.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = ?1", [word]), wanted)
             }
+            Expected::Watched { fires } => {
+                self.watched.acknowledged(token, *fires);
+                return Ok(());
+            }
             Expected::Alert { .. } | Expected::Unreadable => {
                 let said = self.acknowledged.entry((topic.clone(), payload.clone())).or_default();
                 said.insert(*serial);
@@ -142,7 +151,7 @@ impl Check {
     fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
         let (outcome, messages) = match expected {
             Expected::Alert { messages } => ("alerted", messages),
-            Expected::Unreadable | Expected::Counted(_) => ("undecodable", 0),
+            Expected::Unreadable | Expected::Counted(_) | Expected::Watched { .. } => ("undecodable", 0),
         };
         self.count(
             "SELECT count(*) FROM event e WHERE topic = ?1 AND payload = ?2 AND outcome = ?3 AND ?4 =
@@ -271,6 +280,7 @@ impl Check {
         self.rows = rows;
         self.operated.clear();
         self.look_at_commands()?;
+        self.watched.look(&self.sql)?;
         self.look_at_events()
     }
 
@@ -345,7 +355,7 @@ impl Check {
                 ));
             }
         }
-        let doubled = "SELECT count(*) FROM (SELECT 1 FROM message WHERE alert IS NOT NULL GROUP BY alert, contact HAVING count(*) > 1)";
+        let doubled = "SELECT count(*) FROM (SELECT 1 FROM message JOIN alert a ON a.id = alert WHERE a.key IS NULL GROUP BY alert, contact HAVING count(*) > 1)";
         match self.count(doubled, [])
             + self.count("SELECT count(*) FROM event WHERE payload LIKE '%kept%'", [])
         {

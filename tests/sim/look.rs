@@ -18,6 +18,8 @@ impl Check {
             ("command", "state FROM command"),
             ("event", "outcome FROM tally"),
             ("reply", "outcome FROM reply"),
+            ("alert", "state FROM alert WHERE state IS NOT NULL"),
+            ("decision", "why FROM alert_record"),
         ] {
             let mut found = self.sql.prepare(&format!("SELECT DISTINCT {column}")).expect("a look");
             let words = found.query_map([], |row| row.get::<_, String>(0)).expect("a look");
@@ -40,6 +42,10 @@ impl Check {
                 found.push(format!("command {id} is queued"));
             }
         }
+        match self.count("SELECT count(*) FROM alert_note", []) {
+            0 => {}
+            count => found.push(format!("{count} notes for the alerts")),
+        }
         match self.count("SELECT count(*) FROM inbox WHERE state = 'new'", []) {
             0 => {}
             count => found.push(format!("{count} webhooks are new")),
@@ -50,6 +56,7 @@ impl Check {
     pub fn has_acknowledged(&self, publication: &Publication) -> bool {
         let serials = match publication.expected {
             Expected::Counted(word) => self.counted.get(word),
+            Expected::Watched { .. } => return self.watched.has_acknowledged(publication.serial),
             Expected::Alert { .. } | Expected::Unreadable => {
                 self.acknowledged.get(&(publication.topic.clone(), publication.payload.clone()))
             }
