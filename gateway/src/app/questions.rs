@@ -27,7 +27,7 @@ pub fn ask(
     (event, reply_to): (&Event, Option<&ReplyTo>),
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let fixed = question.response_topic.as_ref().map(|topic| topic.fill(bindings));
+    let fixed = question.response_topic.as_ref().and_then(|topic| topic.fill(bindings));
     let Some(response_topic) = reply_to.map(|to| to.topic.clone()).or(fixed) else {
         tracing::warn!(
             question = question.name,

@@ -73,3 +73,33 @@ impl Standing {
         self.acts >= ACTS_MAX
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::contact::Recipient;
+    use crate::ids::ContactId;
+
+    #[test]
+    fn one_role_of_several_is_enough_and_none_is_too_few() {
+        let set = |roles: &[&str]| roles.iter().map(|role| (*role).to_owned()).collect::<BTreeSet<_>>();
+        let check = |has: &[&str], asked: &[&str], expected: bool| {
+            let contact = Contact {
+                id: ContactId("nino".into()),
+                name: String::new(),
+                to: Recipient::UserId("GE.1".into()),
+                roles: set(has),
+                topics: Vec::new(),
+                may_stop: true,
+            };
+            assert_eq!(may(&contact, &set(asked), "b").is_ok(), expected, "{has:?} for {asked:?}");
+        };
+        check(&[], &[], true);
+        check(&["cook"], &[], true);
+        check(&[], &["manager"], false);
+        check(&["cook"], &["manager"], false);
+        check(&["cook", "owner"], &["manager", "owner"], true);
+    }
+}

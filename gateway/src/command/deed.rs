@@ -92,7 +92,7 @@ impl Terms {
 impl Expected {
     fn fill(&self, bindings: &Bindings) -> Awaited {
         Awaited {
-            topic: self.topic.as_ref().map(|topic| topic.fill(bindings)),
+            topic: self.topic.as_ref().and_then(|topic| topic.fill(bindings)),
             when: self.when.clone(),
             refused_when: self.refused_when.clone(),
             within_ms: millis(self.within),
@@ -101,6 +101,7 @@ impl Expected {
 }
 
 impl Deed {
+    /// `None` where the levels make no topic that a broker takes.
     #[must_use]
     pub fn new(
         (name, title): (&str, &str),
@@ -108,18 +109,18 @@ impl Deed {
         terms: &Terms,
         bindings: &Bindings,
         alert: Option<AlertId>,
-    ) -> Self {
-        Self {
+    ) -> Option<Self> {
+        Some(Self {
             alert: alert.map(|alert| alert.0),
             name: name.to_owned(),
             title: title.to_owned(),
-            topic: topic.fill(bindings),
+            topic: topic.fill(bindings)?,
             payload: payload.to_owned(),
             retain,
             roles: terms.roles.clone(),
             expires_ms: millis(terms.expires),
             answer: terms.answer.as_ref().map(|answer| answer.fill(bindings)),
-        }
+        })
     }
 
     /// Somebody wants it, from `at` on.
@@ -141,7 +142,7 @@ impl Spoken {
         let words = self.phrases.first().map(|phrase| phrase.as_str().to_owned()).unwrap_or_default();
         let title = bindings.iter().fold(words, fill);
         let what = (&self.topic, payload.as_str(), self.retain);
-        Some(Deed::new((&self.name, &title), what, &self.terms, &bindings, None))
+        Deed::new((&self.name, &title), what, &self.terms, &bindings, None)
     }
 
     /// As people should write it.

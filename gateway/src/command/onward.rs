@@ -47,7 +47,7 @@ impl Onward {
 
     /// As a command like any other: with roles, an end and an entry in the audit.
     #[must_use]
-    pub fn deed(&self, ticket: Ticket, bindings: &Bindings, alert: Option<AlertId>) -> Deed {
+    pub fn deed(&self, ticket: Ticket, bindings: &Bindings, alert: Option<AlertId>) -> Option<Deed> {
         let text = printable(ticket.text);
         let facts = json!({ "text": text, "from": ticket.from, "at": ticket.at.rfc3339() });
         let filled = self.payload.as_ref().and_then(|payload| {
@@ -104,12 +104,12 @@ mod tests {
     #[test]
     fn a_printer_gets_no_control_characters() {
         let ticket = Ticket { text: "a\u{1b}@\nb\u{0}", from: "nino", at: Timestamp(0) };
-        let payload = |onward: Onward| onward.deed(ticket, &Bindings::new(), None).payload;
+        let payload = |onward: Onward| onward.deed(ticket, &Bindings::new(), None).expect("a topic").payload;
         assert_eq!(payload(printer(Some("{{ from }}: {{ text }}"))), "nino: a@\nb");
         assert_eq!(payload(printer(None)), r#"{"at":"1970-01-01T00:00:00Z","from":"nino","text":"a@\nb"}"#);
         let long = "x".repeat(5_000);
         let ticket = Ticket { text: &long, ..ticket };
-        let deed = printer(Some("{{ text }}")).deed(ticket, &Bindings::new(), None);
+        let deed = printer(Some("{{ text }}")).deed(ticket, &Bindings::new(), None).expect("a topic");
         assert_eq!((deed.payload.len(), deed.title.len()), (TEXT_MAX, TITLE_MAX + "printer: ".len()));
     }
 }

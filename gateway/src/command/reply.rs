@@ -299,7 +299,7 @@ impl Reading<'_> {
         }
         let wanted = self.house.commands.iter().find_map(|command| Some((command, command.read(text)?)));
         if let Some((command, deed)) = wanted {
-            return self.offer(deed, &command.terms);
+            return self.offer(Some(deed), &command.terms);
         }
         let directed = self.house.onward.iter().find_map(|onward| Some((onward, onward.directed(text)?)));
         if let Some((onward, text)) = directed {
@@ -322,7 +322,10 @@ impl Reading<'_> {
         }
     }
 
-    pub(super) fn offer(&self, deed: Deed, terms: &Terms) -> Outcome {
+    pub(super) fn offer(&self, deed: Option<Deed>, terms: &Terms) -> Outcome {
+        let Some(deed) = deed else {
+            return self.stale("the levels of this alert make no topic that can be published to");
+        };
         let contact = self.contact.id.clone();
         if let Err(lacks) = may(self.contact, &deed.roles, &deed.topic) {
             let (sentence, title) = (lacks.sentence(), &deed.title);
