@@ -46,7 +46,7 @@ pub fn drain(bench: &Bench, rows: u64) -> Result<(f64, f64)> {
     site.start()?;
     let mut at = |wanted: u64| {
         wait(Duration::from_secs(60), "messages to leave", || {
-            let requests = sink.order("delay 0")?.requests;
+            let requests = sink.order("count")?.requests;
             Ok((requests >= wanted).then_some(requests))
         })
     };

@@ -59,7 +59,7 @@ impl Sink {
     }
 
     pub fn count(&mut self) -> Result<u64> {
-        Ok(self.order("delay 0")?.events)
+        Ok(self.order("count")?.events)
     }
 
     pub fn usage(&self) -> Result<super::Usage> {

@@ -76,7 +76,7 @@ pub fn run(order: &Sink) -> Result<()> {
             "hang" => shared.hanging.store(true, Ordering::Relaxed),
             "refuse" => refuse(&shared),
             "reset" => *lock(&shared.seen) = Seen::default(),
-            "stats" => {}
+            "count" | "stats" => {}
             other => anyhow::bail!("no such order: {other}"),
         }
         writeln!(std::io::stdout(), "{}", stats(&shared, word == "stats"))?;
