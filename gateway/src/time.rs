@@ -145,6 +145,19 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))
     }
 
+    /// When this month began, in UTC.
+    #[must_use]
+    pub fn month_began(self) -> Self {
+        let day = self.zoned(&TimeZone::UTC).first_of_month().and_then(|day| day.start_of_day());
+        day.map_or(self, |day| Self(day.timestamp().as_millisecond()))
+    }
+
+    /// `2026-11-21`, in UTC.
+    #[must_use]
+    pub fn day(self) -> String {
+        self.zoned(&TimeZone::UTC).strftime("%Y-%m-%d").to_string()
+    }
+
     /// RFC 3339 in UTC, for JSON.
     #[must_use]
     pub fn rfc3339(self) -> String {
@@ -231,6 +244,8 @@ mod tests {
     fn a_time_reads_in_the_sites_zone() {
         let at = Timestamp(1_795_242_180_000);
         assert_eq!(at.rfc3339(), "2026-11-21T06:23:00Z");
+        assert_eq!(at.month_began().rfc3339(), "2026-11-01T00:00:00Z");
+        assert_eq!((at.month(), at.day()), ("2026-11".into(), "2026-11-21".into()));
         assert_eq!(Timestamp::from_http_date("Sat, 21 Nov 2026 06:23:00 GMT"), Some(at));
         let zone = zone("Asia/Tbilisi").expect("a known zone");
         assert_eq!(at.for_people(&zone), "21 Nov, 10:23");

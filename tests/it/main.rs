@@ -12,6 +12,8 @@ mod alerts;
 mod answers;
 /// Bad input is counted and visible, and stops nothing.
 mod bad_input;
+/// What it may cost, and how many people it may reach.
+mod budget;
 /// The commands of an operator.
 mod commands;
 /// Commit, then acknowledge.
@@ -26,6 +28,10 @@ mod faults;
 mod fleet;
 /// A person is forgotten when they ask.
 mod forget;
+/// What Meta limits, and what a person has to put right.
+mod limits;
+/// The examples of docs/messages.md.
+mod messages;
 /// The MQTT adapter with a real broker.
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
@@ -34,6 +40,8 @@ mod nothing_lost;
 mod pictures;
 /// The example firmware on an emulated Cortex-M.
 mod qemu;
+/// What people send.
+mod received;
 /// An event becomes a message, a tap becomes a command.
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.

@@ -157,7 +157,7 @@ fn a_paused_template_falls_to_the_next_and_then_the_message_waits() {
     publish(shop.broker.port, TOPIC, WARM);
     let reason = shop.wait_state(2, "held"); // free words are refused with 131047, which proves the window closed
     assert!(reason.contains("alarm (en) is paused") && reason.contains("plain (en) is paused"), "{reason}");
-    let notices = "SELECT count(*) FROM notice WHERE text LIKE '%is paused%'";
+    let notices = "SELECT count(*) FROM notice WHERE field = 'message_template_status_update' AND text LIKE '%is paused%'";
     assert_eq!(shop.site.count(notices), 2);
     status("alarm", "APPROVED");
     shop.wait_state(2, "read");
@@ -173,6 +173,8 @@ fn without_a_template_the_message_waits_for_the_person() {
     publish(shop.broker.port, TOPIC, WARM);
     let reason = shop.wait_state(2, "held");
     assert!(reason.contains("the rule has no template"), "{reason}");
+    let told = "SELECT count(*) FROM notice WHERE field = 'held nino' AND text LIKE '%until nino writes%'";
+    wait_for(10, "the owner's notice", || (shop.site.count(told) == 1).then_some(()));
     shop.write("anything?");
     shop.wait_state(1, "read");
     shop.wait_state(2, "read");

@@ -136,7 +136,9 @@ impl Gateway {
             (Job::Message(Change::Sending { id, .. }), _) => {
                 self.inputs.push_back(sender::Input::SendingCommitted(id));
             }
-            (Job::Message(Change::Held { .. }), _) => self.inputs.push_back(sender::Input::HeldCommitted),
+            (Job::Message(Change::Held { .. } | Change::SetBack { .. }), _) => {
+                self.inputs.push_back(sender::Input::HeldCommitted)
+            }
             (Job::Message(Change::Settled(settled)), _) => {
                 let Settled { id, .. } = *settled;
                 self.inputs.push_back(sender::Input::SettledCommitted(id));
@@ -291,7 +293,7 @@ fn take(
             }
             store.keep_reply(id, &reply, &outcome, now)
         }
-        Inbound::Notice(_) | Inbound::Moved(_) | Inbound::Ignored(_) => Ok(()),
+        Inbound::Notice(_) | Inbound::Moved(_) | Inbound::File(_) | Inbound::Ignored(_) => Ok(()),
     }
 }
 

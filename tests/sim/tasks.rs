@@ -102,7 +102,7 @@ impl Gateway {
                 sender::Effect::WakeAt(at) => {
                     self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
                 }
-                sender::Effect::Paused { .. } => {}
+                sender::Effect::Paused { .. } | sender::Effect::Resumed { .. } => {}
             }
         }
     }
@@ -112,7 +112,10 @@ impl Gateway {
             Change::Sending { id, .. } if self.sabotage == Some(Sabotage::PostBeforeCommit) => {
                 self.inputs.push_back(sender::Input::SendingCommitted(id));
             }
-            change @ (Change::Sending { .. } | Change::Held { .. } | Change::Settled(_)) => {
+            change @ (Change::Sending { .. }
+            | Change::Held { .. }
+            | Change::SetBack { .. }
+            | Change::Settled(_)) => {
                 self.jobs.push_back(Job::Message(change));
             }
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::alert::form::Form;
+use crate::alert::refusal::trace;
+pub use crate::alert::refusal::{Class, Refusal, for_a_person, sentence};
 use crate::alert::state::{OnUnknown, State};
 use crate::chance::{Dice, backoff};
 use crate::ids::Wamid;
@@ -21,58 +21,6 @@ pub enum Answer {
     Offline(String),
     /// The request left and the answer did not come, or cannot be read: it may have gone out.
     Ambiguous { detail: String, http_status: Option<u16>, fbtrace_id: Option<String> },
-}
-
-/// An error of the Cloud API (FACTS: decide on `code`, show `details`, log `fbtrace_id`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    pub code: i64,
-    pub class: Class,
-    /// `error_data.details`, or the message where it is missing.
-    pub details: String,
-    pub fbtrace_id: Option<String>,
-    pub http_status: Option<u16>,
-    /// What Meta's table says to do, for the operator.
-    pub advice: String,
-    /// `Retry-After`, or `estimated_time_to_regain_access`.
-    pub retry_after: Option<Duration>,
-}
-
-/// The classes of `error_codes.json`, as far as they differ in what we do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Class {
-    /// Token expired, revoked, missing.
-    Auth,
-    /// The token may not do this.
-    Permission,
-    /// Restricted, locked, unpaid.
-    Account,
-    /// The number is not registered.
-    Registration,
-    /// A wrong id in our configuration.
-    Config,
-    /// This request is wrong.
-    Request,
-    /// This recipient cannot be reached.
-    Recipient,
-    /// More than 24 h since the person last wrote (131047).
-    Window,
-    /// Meta limits messages to this person for a day (131049).
-    Limit,
-    /// The number's quality is restricted (131048, 131064).
-    Quality,
-    /// One sender to one recipient too fast (131056): that recipient alone waits.
-    PairThrottle,
-    /// Too fast for the number or the app: the connection waits.
-    Throttle,
-    /// Meta's side, and the message may have gone out (1, 2, 131000, 131016).
-    ServerAmbiguous,
-    /// Meta's side, for a minute or so, and nothing went out (131057, 2494100, 133004).
-    Maintenance,
-    Media,
-    Template,
-    /// A code that nobody has written down: permanent after two more tries.
-    Unknown,
 }
 
 /// What follows for the message, and what follows for the others.
@@ -107,6 +55,8 @@ pub enum HeldFor {
     Window,
     /// The person asks for messages again.
     Consent,
+    /// The month's budget has room again.
+    Budget,
     /// An operator's `retry` or `cancel`; nothing else moves it.
     Operator,
 }
@@ -117,6 +67,7 @@ impl HeldFor {
         match self {
             Self::Window => "window",
             Self::Consent => "consent",
+            Self::Budget => "budget",
             Self::Operator => "operator",
         }
     }
@@ -137,6 +88,15 @@ pub enum Gate {
     Connection { until: Timestamp, reason: String },
     /// Nothing leaves to this recipient until then.
     Pair { until: Timestamp },
+}
+
+impl Gate {
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        match self {
+            Self::Connection { until, .. } | Self::Pair { until } => *until,
+        }
+    }
 }
 
 /// How long an ambiguous send waits for the status that would settle it. FACTS 4.1: "wait a few seconds".
@@ -206,7 +166,8 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
         |until: Timestamp| wait(until, said.clone(), Some(Gate::Connection { until, reason: said.clone() }));
     match refusal.class {
         Class::Auth | Class::Permission | Class::Account | Class::Registration | Class::Config => {
-            pause(now + PROBE_EVERY)
+            // The gate alone holds it back: when a person has put it right, the gate opens early.
+            Next { not_before: None, ..pause(now + PROBE_EVERY) }
         }
         Class::Throttle => {
             let own = dice.jitter(backoff(Duration::from_secs(2), THROTTLE_LIMIT, count.streak));
@@ -241,6 +202,14 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
         },
         Class::Unknown | Class::Request | Class::Recipient | Class::Media => Next::to(State::Failed, said),
     }
+}
+
+/// What a failure that came as a status tells of other messages: a number that is restricted, a person who gets too many.
+#[must_use]
+pub fn gate_of(refusal: &Refusal, streak: u32, now: Timestamp, dice: &mut Dice) -> Option<Gate> {
+    let count = Count { tries: 1, streak };
+    let case = Case { count, on_unknown: OnUnknown::Hold, form: Form::Free, templates: 0, has_media: false };
+    after_refusal(refusal, &case, now, dice).gate
 }
 
 /// 131047. A template may go out at any time, so it is sent once instead; without one the person has to write first.
@@ -335,22 +304,11 @@ pub fn after_status(
         | State::Failed
         | State::Expired
         | State::Cancelled
-        | State::Held => Next { gate: None, ..next },
+        | State::Held => {
+            let until = next.gate.as_ref().map(Gate::until).filter(|_| next.state == State::Queued);
+            Next { gate: None, not_before: next.not_before.or(until), ..next }
+        }
     }
-}
-
-/// One sentence with what Meta said, what to do, and the id that Meta's support asks for.
-#[must_use]
-pub fn sentence(refusal: &Refusal) -> String {
-    let Refusal { code, details, advice, fbtrace_id, .. } = refusal;
-    format!(
-        "Meta refused it with code {code}: {details}. What to do: {advice}{}",
-        trace(fbtrace_id.as_deref())
-    )
-}
-
-fn trace(fbtrace_id: Option<&str>) -> String {
-    fbtrace_id.map(|id| format!(" (fbtrace_id {id})")).unwrap_or_default()
 }
 
 fn wait(until: Timestamp, reason: String, gate: Option<Gate>) -> Next {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Content {
     /// The words: a text, the body of an interactive message, the caption of a picture. Of any length: what does not fit
     /// into one message is had by tapping "Read on".
+    #[serde(default)]
     pub text: String,
     /// What may be tapped under it; with three or fewer they are buttons, else the rows of a list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -5,6 +5,8 @@
 //!          └───────── intake: commit, then acknowledge ─┘    └─ commit, then send ─┘
 //! ```
 
+/// What a number may cost, and how many people it may reach.
+pub mod budget;
 /// Bytes to a value: JSON, text, number, CBOR, postcard.
 pub mod decode;
 /// What an answer, a status or a restart means for a message.
@@ -45,6 +47,8 @@ pub mod pace;
 pub mod policy;
 /// What quiet hours held back.
 pub mod quiet;
+/// What Meta refuses, and how it is told.
+pub mod refusal;
 /// The words, the time, the buttons.
 pub mod render;
 /// Timed events through the rules, with virtual time.

@@ -1,5 +1,7 @@
 //! The rows that the sender and the store speak about.
 
+use std::time::Duration;
+
 use crate::alert::delivery::Next;
 use crate::alert::form::{Form, Listed, Window};
 use crate::alert::message::Content;
@@ -64,6 +66,8 @@ pub enum Change {
     Sending { id: MessageId, attempt: u32, form: Form, at: Timestamp },
     /// It may not leave now; a sentence says why.
     Held { id: MessageId, at: Timestamp, reason: String },
+    /// The clock was set back by so much: what waits until a time waits no longer than it would have.
+    SetBack { by: Duration },
     /// The answer, and what follows from it.
     Settled(Box<Settled>),
 }

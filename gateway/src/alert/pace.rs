@@ -48,6 +48,12 @@ impl Pace {
 }
 
 impl Meter {
+    /// As it would be if the clock had always shown so much less.
+    #[must_use]
+    pub fn set_back(self, by: Duration) -> Self {
+        Self(self.0 - by)
+    }
+
     /// Nothing is owed any more: forgetting it changes nothing.
     #[must_use]
     pub fn is_idle(self, now: Timestamp) -> bool {

@@ -4,8 +4,11 @@
 //! row that says whether a request may have gone out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::alert::delivery::{Answer, Case, Class, Count, Gate, after_answer, counts};
+use crate::alert::delivery::{
+    Answer, Case, Class, Count, Gate, Refusal, after_answer, counts, for_a_person, gate_of,
+};
 use crate::alert::digest;
 use crate::alert::form::{Choice, Form, choose};
 use crate::alert::outbox::{Change, Due, Lane, Settled, Wanted, Work};
@@ -21,6 +24,8 @@ pub const IN_FLIGHT_MAX: usize = 16;
 pub const RATE: u32 = 80;
 /// So few messages are left of the burst that Meta lends to a pair: what waits is merged from now on.
 const PRESSED: u32 = 5;
+/// A clock that is corrected over the network moves by less; one that goes back further was set.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -35,8 +40,12 @@ pub enum Input {
     Answered(MessageId, Answer),
     /// The outcome is on disk.
     SettledCommitted(MessageId),
-    /// A message that may not leave is held on disk.
+    /// A message that may not leave is held on disk, or a clock that was set back is allowed for.
     HeldCommitted,
+    /// A person has put something right: the connection is tried now.
+    PutRight(ConnectionName),
+    /// A message over that lane failed, as a status said.
+    Reported(Lane, Box<Refusal>),
 }
 
 #[derive(Debug, PartialEq)]
@@ -49,8 +58,10 @@ pub enum Effect {
     Post(Box<Due>, Choice),
     /// Say `Wake` then.
     WakeAt(Timestamp),
-    /// Something for the log and `readyz`: a connection has closed, or is open again.
-    Paused { connection: ConnectionName, until: Timestamp, reason: String },
+    /// A connection has closed. A notice is for what a person has to put right.
+    Paused { connection: ConnectionName, until: Timestamp, reason: String, notice: Option<String> },
+    /// A connection that waited for a person works again.
+    Resumed { connection: ConnectionName },
 }
 
 /// The sender's memory. What it forgets in a crash (closed gates, pace) it learns again from the next answer.
@@ -67,6 +78,7 @@ pub struct Sender {
     pair_meters: BTreeMap<Lane, Meter>,
     /// Where a digest waits until the person had some peace.
     resting: BTreeMap<Lane, Timestamp>,
+    last: Option<Timestamp>,
     loading: bool,
     /// Something changed while a load was under way: its answer may be stale, so load again.
     again: bool,
@@ -83,6 +95,8 @@ enum Shut<'a> {
 struct Closed {
     until: Timestamp,
     streak: u32,
+    /// The owner was told.
+    told: bool,
 }
 
 impl Closed {
@@ -99,7 +113,20 @@ impl Sender {
     }
 
     pub fn handle(&mut self, input: Input, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
+        let mut effects = self.look_at_the_clock(now);
+        effects.extend(self.act(input, now, dice));
+        effects
+    }
+
+    fn act(&mut self, input: Input, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
         match input {
+            Input::PutRight(connection) => {
+                if let Some(closed) = self.connections.get_mut(&connection) {
+                    closed.until = closed.until.min(now);
+                }
+                self.load(now)
+            }
+            Input::Reported(lane, refusal) => self.heed(&lane, &refusal, now, dice),
             Input::Wake => self.load(now),
             Input::Loaded(work) => self.start(work, now),
             Input::SendingCommitted(id) => {
@@ -124,6 +151,58 @@ impl Sender {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
+    }
+
+    /// Gates and pace are times. When the clock goes back they go with it, or everything would wait for as long.
+    fn look_at_the_clock(&mut self, now: Timestamp) -> Vec<Effect> {
+        let by = self.last.replace(now).map_or(Duration::ZERO, |last| now.until(last));
+        if by <= CLOCK_SLACK {
+            return Vec::new();
+        }
+        for closed in self.connections.values_mut().chain(self.lanes.values_mut()) {
+            closed.until = closed.until - by;
+        }
+        let meters = self.connection_meters.values_mut().chain(self.pair_meters.values_mut());
+        meters.for_each(|meter| *meter = meter.set_back(by));
+        self.resting.values_mut().for_each(|until| *until = *until - by);
+        vec![Effect::Commit(Change::SetBack { by }), Effect::WakeAt(now)]
+    }
+
+    /// What one failure tells of the number or the person, though its request was accepted.
+    fn heed(&mut self, lane: &Lane, refusal: &Refusal, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
+        let pair = refusal.class == Class::PairThrottle;
+        let earlier = if pair { self.lanes.get(lane) } else { self.connections.get(&lane.connection) };
+        let streak = Closed::streak(earlier, now);
+        match gate_of(refusal, streak, now, dice) {
+            Some(gate) => self.close(lane, gate, streak, for_a_person(refusal)).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn close(&mut self, lane: &Lane, gate: Gate, streak: u32, notice: Option<String>) -> Option<Effect> {
+        match gate {
+            Gate::Connection { until, reason } => {
+                let earlier = self.connections.get(&lane.connection);
+                let until = earlier.map_or(until, |earlier| until.max(earlier.until));
+                let told = notice.is_some() || earlier.is_some_and(|earlier| earlier.told);
+                self.connections.insert(lane.connection.clone(), Closed { until, streak, told });
+                Some(Effect::Paused { connection: lane.connection.clone(), until, reason, notice })
+            }
+            Gate::Pair { until } => {
+                self.lanes.insert(lane.clone(), Closed { until, streak, told: false });
+                None
+            }
+        }
+    }
+
+    /// An answer that closes nothing opens what was closed before its request left; a gate that was closed since stays.
+    fn open(&mut self, lane: &Lane, now: Timestamp) -> Option<Effect> {
+        if self.lanes.get(lane).is_some_and(|closed| closed.until <= now) {
+            self.lanes.remove(lane);
+        }
+        let closed = *self.connections.get(&lane.connection).filter(|closed| closed.until <= now)?;
+        self.connections.remove(&lane.connection);
+        closed.told.then(|| Effect::Resumed { connection: lane.connection.clone() })
     }
 
     fn load(&mut self, now: Timestamp) -> Vec<Effect> {
@@ -252,20 +331,15 @@ impl Sender {
         let has_media = !due.content.clone().media().is_empty();
         let case = Case { count, on_unknown: due.on_unknown, form, templates, has_media };
         let next = after_answer(answer, &case, now, dice);
-        let mut effects = Vec::new();
-        match next.gate.clone() {
-            Some(Gate::Connection { until, reason }) => {
-                self.connections.insert(lane.connection.clone(), Closed { until, streak: count.streak });
-                effects.push(Effect::Paused { connection: lane.connection.clone(), until, reason });
-            }
-            Some(Gate::Pair { until }) => {
-                self.lanes.insert(lane.clone(), Closed { until, streak: count.streak });
-            }
-            None => {
-                self.connections.remove(&lane.connection);
-                self.lanes.remove(&lane);
-            }
-        }
+        let notice = match answer {
+            Answer::Refused(refusal) => for_a_person(refusal),
+            Answer::Accepted(_) | Answer::Offline(_) | Answer::Ambiguous { .. } => None,
+        };
+        let effect = match next.gate.clone() {
+            Some(gate) => self.close(&lane, gate, count.streak, notice),
+            None => self.open(&lane, now),
+        };
+        let mut effects: Vec<Effect> = effect.into_iter().collect();
         let (wamid, code, http_status, fbtrace_id) = match answer {
             Answer::Accepted(wamid) => (Some(wamid.clone()), None, Some(200), None),
             Answer::Refused(refusal) => {
@@ -292,3 +366,6 @@ impl Sender {
         effects
     }
 }
+
+#[cfg(test)]
+mod tests;

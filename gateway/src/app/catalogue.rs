@@ -25,6 +25,7 @@ pub async fn run(shared: Arc<Shared>, client: Client) {
     loop {
         let mut pause = READ_EVERY;
         for connection in &shared.config.connections {
+            learn_limit(&shared, &client, connection).await;
             match read(&client, connection).await {
                 Ok(None) => {}
                 Ok(Some(templates)) => {
@@ -46,6 +47,28 @@ pub async fn run(shared: Arc<Shared>, client: Client) {
         }
         let woken = tokio::time::timeout(pause, shared.catalogue.notified()).await;
         drop(woken); // either way it is time to read
+    }
+}
+
+/// How many people the business may write to first in a day (FACTS 5.3); later changes come as webhooks.
+async fn learn_limit(shared: &Arc<Shared>, client: &Client, connection: &Connection) {
+    const FIELD: &str = "whatsapp_business_manager_messaging_limit";
+    let Ok(endpoint) = endpoint(connection) else { return };
+    let path = format!("{}?fields={FIELD}", connection.phone_number_id);
+    match client.get(&endpoint, &path).await {
+        Ok(answer) => {
+            let Some(limit) = answer[FIELD].as_str().map(str::to_owned) else { return };
+            let name = connection.name.clone();
+            let keep = move |store: &crate::store::Store| {
+                store.keep_fact(&name, "messaging_limit", &limit, SystemClock.now())
+            };
+            if shared.durably(keep).await.is_none() {
+                tracing::info!(connection = %connection.name, "its limit could not be kept");
+            }
+        }
+        Err(answer) => {
+            tracing::info!(connection = %connection.name, error = in_words(&answer), "its limit is not known")
+        }
     }
 }
 

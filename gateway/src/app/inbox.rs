@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner::{self, Told, lane};
+use super::owner::{self, Over, Told, lane};
+use super::received::Mark;
 use super::shared::Shared;
+use crate::alert::delivery::Refusal;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::chance::Dice;
 use crate::command::consent::Wish;
-use crate::command::inbound::{Inbound, Move, Moved, Notice, Reply, TemplateNews};
+use crate::command::inbound::{Inbound, Move, Moved, NewFile, Notice, Reply, TemplateNews};
 use crate::command::reply::{House, Outcome, understand};
 use crate::config::{Config, Connection};
 use crate::contact::{Contact, Phone};
@@ -30,6 +32,12 @@ struct Read {
     notes: usize,
     /// The outbox may have something to send.
     messages: bool,
+    /// What they tell of a number or a person.
+    failures: Vec<(Lane, Refusal)>,
+    /// There are files to fetch.
+    files: bool,
+    /// To be shown as read.
+    marks: Vec<Mark>,
     catalogue: bool,
     /// For the log and the broker.
     notices: Vec<(ConnectionName, Severity, String)>,
@@ -50,6 +58,11 @@ pub async fn run(shared: Arc<Shared>) {
             }
             if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
+            }
+            shared.marks.add(read.marks);
+            shared.report(read.failures);
+            if read.files {
+                shared.files.notify_one();
             }
             if read.catalogue {
                 shared.catalogue.notify_one();
@@ -93,6 +106,11 @@ impl<'a> Desk<'a> {
         match inbound {
             Inbound::Status(status) => {
                 self.read.statuses += 1;
+                if let Some(refusal) = &status.refusal
+                    && let Some(lane) = self.store.lane_of(&status)?
+                {
+                    self.read.failures.push((lane, refusal.clone()));
+                }
                 if !self.store.receive(&status, self.now, &mut Dice::from_machine())? {
                     let what = format!("a status of {} for a message that is not ours", status.word);
                     self.read.nothing.push(what);
@@ -106,6 +124,7 @@ impl<'a> Desk<'a> {
             Inbound::Reply(reply) => self.answer(&reply),
             Inbound::Notice(notice) => self.heed(&notice),
             Inbound::Moved(moved) => self.follow(&moved),
+            Inbound::File(file) => self.want(&file),
             Inbound::Ignored(what) => {
                 self.read.nothing.push(what);
                 Ok(())
@@ -126,6 +145,8 @@ impl<'a> Desk<'a> {
         if let Some(lane) = &lane {
             self.read.messages |= self.store.heard(lane, reply.at, self.now)? > 0;
         }
+        let lane_of_reply = lane.clone();
+        let before = (std::mem::take(&mut self.read.messages), self.read.commands);
         let house = House { rules: &self.config.rules, words: &self.config.words, sender };
         let outcome = understand(reply, &house, self.store.tag(), self.store);
         match &outcome {
@@ -151,6 +172,11 @@ impl<'a> Desk<'a> {
                 self.read.nothing.push(reason.clone());
             }
         }
+        if let Some(lane) = lane_of_reply {
+            let typing = self.read.messages || self.read.commands > before.1;
+            self.read.marks.push(Mark { connection: lane.connection, wamid: reply.wamid.clone(), typing });
+        }
+        self.read.messages |= before.0;
         self.store.keep_reply(self.id, reply, &outcome, self.now)
     }
 
@@ -171,6 +197,14 @@ impl<'a> Desk<'a> {
             }
             (_, _) => Ok(None),
         }
+    }
+
+    fn want(&mut self, file: &NewFile) -> rusqlite::Result<()> {
+        let over = self.config.connections.iter().find(|known| known.phone_number_id == file.phone_number_id);
+        if let Some(over) = over.filter(|_| self.config.files.fetch) {
+            self.read.files |= self.store.want_file(file, &over.name)?;
+        }
+        Ok(())
     }
 
     /// Nothing changes by itself: whoever has the old number next might be anybody (FACTS 3.6). The owner is told.
@@ -278,7 +312,7 @@ impl<'a> Desk<'a> {
     }
 
     fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
-        let told = owner::write(self.store, self.config, about, notice, self.now)?;
+        let told = owner::write(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
         if told != Told::Before {
             self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
         }

@@ -5,6 +5,8 @@
 mod catalogue;
 /// Commands to the broker.
 mod commands;
+/// Budgets and Meta's daily limit.
+mod costs;
 /// What pages and API ask.
 mod desk;
 /// Devices, over serial ports and the broker.
@@ -27,6 +29,8 @@ mod metrics;
 mod owner;
 /// Last resorts over HTTP.
 mod posting;
+/// What people wrote is shown as read, and their files are fetched.
+mod received;
 /// The outbox's sender.
 mod sending;
 /// What all tasks share, and the one way to write.
@@ -120,13 +124,11 @@ pub async fn run(
     let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), doors));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
-    let catalogue = tokio::spawn(catalogue::run(Arc::clone(&shared), client.clone()));
+    let beside = beside(&shared, &client);
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let poster = Poster::new().map_err(Fatal::Start)?;
     let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
-    let housekeeping = tokio::spawn(shared::housekeep(Arc::clone(&shared)));
-    let watchdog = tokio::spawn(watchdog::feed(Arc::clone(&shared)));
 
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
     let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
@@ -156,7 +158,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [fleet, intake, dispatch, inbox, posting, housekeeping, catalogue, telling, watchdog] {
+    for task in [fleet, intake, dispatch, inbox, posting, telling].into_iter().chain(beside) {
         task.abort();
     }
     thread.close().await;
@@ -181,6 +183,19 @@ fn start_fleet(
     let lines = devices::Lines { link: link.clone(), ports, to_intake };
     let fleet = tokio::spawn(devices::run(Arc::clone(shared), lines, serial, to_fleet));
     (fleet, letters)
+}
+
+/// Tasks that look at things now and then, and that nobody waits for.
+fn beside(shared: &Arc<Shared>, client: &Client) -> Vec<JoinHandle<()>> {
+    let shared = || Arc::clone(shared);
+    vec![
+        tokio::spawn(catalogue::run(shared(), client.clone())),
+        tokio::spawn(received::mark(shared(), client.clone())),
+        tokio::spawn(received::fetch(shared(), client.clone())),
+        tokio::spawn(costs::watch(shared())),
+        tokio::spawn(shared::housekeep(shared())),
+        tokio::spawn(watchdog::feed(shared())),
+    ]
 }
 
 fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {

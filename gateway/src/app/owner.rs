@@ -25,20 +25,33 @@ pub enum Told {
     Written,
 }
 
-/// About a WhatsApp number it goes over another one if there is one: this one may be what is wrong.
+/// Which number carries a notice about a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Another one if there is one: this one may be what is wrong.
+    AnotherFirst,
+    /// Nothing leaves over this one: the message would arrive when it is no longer true.
+    AnotherOnly,
+}
+
+/// Kept, and from a warning on written to the owner.
 pub fn write(
     store: &Store,
     config: &Config,
     about: &ConnectionName,
     notice: &Notice,
+    over: Over,
     now: Timestamp,
 ) -> Result<Told> {
     if !store.keep_notice(about, notice, now)? {
         return Ok(Told::Before);
     }
     let other = config.connections.iter().find(|connection| connection.name != *about);
-    let Some(over) = other.or(config.connections.first()).filter(|_| notice.severity >= Severity::Warning)
-    else {
+    let over = match over {
+        Over::AnotherFirst => other.or(config.connections.first()),
+        Over::AnotherOnly => other,
+    };
+    let Some(over) = over.filter(|_| notice.severity >= Severity::Warning) else {
         return Ok(Told::Kept);
     };
     let subject = match config.connections.iter().any(|connection| connection.name == *about) {
@@ -66,8 +79,11 @@ pub async fn report(shared: &Shared, findings: Vec<String>) {
             template: None,
         };
         let config = Arc::clone(&shared.config);
-        let told =
-            shared.durably(move |store| write(store, &config, &gateway(), &notice, SystemClock.now())).await;
+        let told = shared
+            .durably(move |store| {
+                write(store, &config, &gateway(), &notice, Over::AnotherFirst, SystemClock.now())
+            })
+            .await;
         if told == Some(Told::Written) {
             shared.outbox.notify_one();
         }

@@ -1,19 +1,25 @@
 //! The outbox's sender: performs what `alert::sender` asks for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
-use super::media;
+use super::owner::{Over, Told, write};
 use super::shared::Shared;
-use crate::alert::delivery::Answer;
+use super::{costs, media};
+use crate::alert::delivery::{Answer, HeldFor};
 use crate::alert::form::Choice;
-use crate::alert::outbox::{Change, Due, Settled};
+use crate::alert::outbox::{Change, Due, Lane, Settled};
 use crate::alert::render::{as_quick_replies, outgoing};
+use crate::alert::rule::Severity;
 use crate::alert::sender::{Effect, IN_FLIGHT_MAX, Input, Sender};
 use crate::chance::Dice;
+use crate::command::inbound::Notice;
 use crate::config::{Connection, secret};
+use crate::ids::{ConnectionName, MessageId};
+use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::request::{self, Form};
@@ -31,15 +37,23 @@ struct Task {
     client: Client,
     inputs: mpsc::Sender<Input>,
     wake_at: Option<Timestamp>,
+    /// When the token's file was written, of connections that wait for a person.
+    tokens: BTreeMap<ConnectionName, Option<SystemTime>>,
 }
 
 pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<bool>) {
     let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
-    let mut task = Task { shared, client, inputs, wake_at: None };
+    let mut task = Task { shared, client, inputs, wake_at: None, tokens: BTreeMap::new() };
     let (mut sender, mut dice) = (Sender::new(task.shared.rates()), Dice::from_machine());
     let (mut version, mut touched, mut looks) = (0, None, 0);
     let mut next = Some(Input::Wake);
     loop {
+        for (lane, refusal) in task.shared.reported() {
+            let reported = Input::Reported(lane, Box::new(refusal));
+            for effect in sender.handle(reported, SystemClock.now(), &mut dice) {
+                task.perform(effect, *stop.borrow());
+            }
+        }
         if let Some(input) = next.take() {
             for effect in sender.handle(input, SystemClock.now(), &mut dice) {
                 task.perform(effect, *stop.borrow());
@@ -54,6 +68,10 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
             input = arriving.recv() => next = input,
             () = shared.outbox.notified() => next = Some(Input::Wake),
             () = tokio::time::sleep(pause) => {
+                if let Some(connection) = task.put_right() {
+                    next = Some(Input::PutRight(connection));
+                    continue;
+                }
                 let due = task.wake_at.is_some_and(|at| at <= SystemClock.now());
                 let now_touched = shared.store.touched();
                 if now_touched != touched {
@@ -63,7 +81,7 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
                     continue; // nobody has written: not even the store's thread wakes
                 }
                 looks = looks.saturating_sub(1);
-                let seen = shared.durably(crate::store::Store::data_version).await.unwrap_or(version);
+                let seen = shared.durably(Store::data_version).await.unwrap_or(version);
                 if seen != version || due {
                     version = seen;
                     task.wake_at = task.wake_at.filter(|_| !due);
@@ -78,6 +96,15 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
 }
 
 impl Task {
+    /// A connection whose token was refused, and has another one now.
+    fn put_right(&mut self) -> Option<ConnectionName> {
+        let shared = &self.shared;
+        let (name, _) = self.tokens.iter().find(|(name, seen)| written_at(shared, name) != **seen)?;
+        let name = name.clone();
+        self.tokens.remove(&name);
+        Some(name)
+    }
+
     fn pause(&self) -> Duration {
         self.wake_at
             .map_or(LOOK_EVERY, |at| SystemClock.now().until(at))
@@ -88,20 +115,58 @@ impl Task {
         match effect {
             Effect::Load(_) if stopping => {} // nothing new leaves
             Effect::Load(wanted) => {
+                let config = Arc::clone(&self.shared.config);
                 self.store(move |store| {
                     let now = SystemClock.now();
                     store.tend(now)?;
+                    costs::ration(store, &config, now)?;
                     store.work(now, &wanted).map(Input::Loaded)
                 });
             }
             Effect::Commit(change) => self.commit(change),
             Effect::Post(due, choice) => self.post(*due, choice),
             Effect::WakeAt(at) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
-            Effect::Paused { connection, until, reason } => {
+            Effect::Paused { connection, until, reason, notice } => {
                 tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
-                self.shared.paused(connection, until, reason);
+                self.shared.paused(connection.clone(), until, reason);
+                if let Some(text) = notice {
+                    let seen = written_at(&self.shared, &connection);
+                    self.tokens.insert(connection.clone(), seen);
+                    self.notify(connection, Severity::Critical, text);
+                }
+            }
+            Effect::Resumed { connection } => {
+                self.shared.resumed(&connection);
+                self.tokens.remove(&connection);
+                self.notify(connection, Severity::Info, "sending works again".to_owned());
             }
         }
+    }
+
+    /// Told once: the same words again, from the next try, are no news. Nothing leaves over this number, so another carries
+    /// it, or none.
+    fn notify(&self, connection: ConnectionName, severity: Severity, text: String) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let find = move |_: &Store| Ok(Some((connection.clone(), "sending".to_owned(), text.clone())));
+            say(&shared, severity, Over::AnotherOnly, find).await;
+        });
+    }
+
+    /// What waits until a person writes may wait for long.
+    fn tell_of_held(&self, id: MessageId, reason: String) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let find = move |store: &Store| {
+                Ok(store.whole(id)?.map(|due| {
+                    let Lane { connection, contact } = due.lane;
+                    let text =
+                        format!("what should go to {contact} is held until {contact} writes: {reason}");
+                    (connection, format!("held {contact}"), text)
+                }))
+            };
+            say(&shared, Severity::Warning, Over::AnotherFirst, find).await;
+        });
     }
 
     fn commit(&self, change: Change) {
@@ -109,11 +174,20 @@ impl Task {
             Change::Sending { id, .. } => Input::SendingCommitted(*id),
             Change::Held { id, reason, .. } => {
                 tracing::warn!(message = id.0, reason, "a message is held");
+                self.tell_of_held(*id, reason.clone());
+                Input::HeldCommitted
+            }
+            Change::SetBack { by } => {
+                tracing::warn!(seconds = by.as_secs(), "the clock was set back");
                 Input::HeldCommitted
             }
             Change::Settled(settled) => {
                 let Settled { id, next, .. } = &**settled;
                 self.shared.metrics.settled(next.state);
+                if next.held_for == Some(HeldFor::Window) {
+                    let reason = "more than 24 h have passed since the person last wrote, and the rule has no template";
+                    self.tell_of_held(*id, reason.to_owned());
+                }
                 let (state, reason) = (next.state.as_str(), &next.reason);
                 tracing::info!(message = id.0, state, reason, "a message has an answer");
                 Input::SettledCommitted(*id)
@@ -127,7 +201,7 @@ impl Task {
         });
     }
 
-    fn store(&self, work: impl Fn(&crate::store::Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {
+    fn store(&self, work: impl Fn(&Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {
         let (shared, inputs) = (Arc::clone(&self.shared), self.inputs.clone());
         tokio::spawn(async move {
             if let Some(input) = shared.durably(work).await {
@@ -143,6 +217,31 @@ impl Task {
             drop(inputs.send(Input::Answered(due.id, answer)).await);
         });
     }
+}
+
+/// A notice: about which number, under which heading, in which words.
+async fn say(
+    shared: &Arc<Shared>,
+    severity: Severity,
+    over: Over,
+    find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
+) {
+    let config = Arc::clone(&shared.config);
+    let work = move |store: &Store| {
+        let Some((about, field, text)) = find(store)? else { return Ok(None) };
+        let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
+        let told = write(store, &config, &about, &notice, over, SystemClock.now())?;
+        Ok((told != Told::Before).then_some((about, notice.text)))
+    };
+    if let Some(Some((about, text))) = shared.durably(work).await {
+        shared.tell(&about, severity, text);
+        shared.outbox.notify_one();
+    }
+}
+
+fn written_at(shared: &Shared, connection: &ConnectionName) -> Option<SystemTime> {
+    let known = shared.config.connections.iter().find(|known| known.name == *connection)?;
+    std::fs::metadata(&known.access_token_file).and_then(|file| file.modified()).ok()
 }
 
 async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {

@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::metrics::Metrics;
+use super::received::Marks;
+use crate::alert::delivery::Refusal;
+use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
 use crate::config::{Config, Connection};
 use crate::ids::{ConnectionName, StoreTag};
@@ -41,6 +44,10 @@ pub struct Shared {
     pub catalogue: Notify,
     /// A webhook body was stored.
     pub inbox: Notify,
+    /// What people wrote, to be shown as read.
+    pub marks: Marks,
+    /// Somebody sent a file.
+    pub files: Notify,
     /// What the owner should know, for `bellwire/CLIENT/notice`.
     pub notices: mpsc::Sender<String>,
     /// A command was stored.
@@ -60,6 +67,7 @@ struct Condition {
     broker: Option<String>,
     disk_full: bool,
     paused: BTreeMap<ConnectionName, (Timestamp, String)>,
+    reported: BTreeMap<Lane, Refusal>,
 }
 
 impl Shared {
@@ -86,6 +94,8 @@ impl Shared {
             outbox: Notify::new(),
             catalogue: Notify::new(),
             inbox: Notify::new(),
+            marks: Marks::default(),
+            files: Notify::new(),
             notices,
             commands: Notify::new(),
             device_commands: Notify::new(),
@@ -150,6 +160,19 @@ impl Shared {
     pub fn broker_is(&self, obstacle: Option<String>) {
         self.metrics.connected.set(i64::from(obstacle.is_none()));
         self.condition(|condition| condition.broker = obstacle);
+    }
+
+    /// Failures that statuses told, for the sender. One a lane is enough: it is about the number and the person.
+    pub fn report(&self, failures: Vec<(Lane, Refusal)>) {
+        self.condition(|condition| condition.reported.extend(failures));
+    }
+
+    pub fn reported(&self) -> BTreeMap<Lane, Refusal> {
+        self.condition(|condition| std::mem::take(&mut condition.reported))
+    }
+
+    pub fn resumed(&self, connection: &ConnectionName) {
+        self.condition(|condition| drop(condition.paused.remove(connection)));
     }
 
     pub fn paused(&self, connection: ConnectionName, until: Timestamp, reason: String) {

@@ -15,6 +15,8 @@ mod devices;
 mod doctor;
 /// What came in and was kept or counted.
 mod events;
+/// Files that people sent.
+mod files;
 /// The manual pages.
 mod man;
 /// Look at the outbox, and decide about what is in it.
@@ -68,6 +70,8 @@ enum Command {
     Try(r#try::Arguments),
     /// Send a message to a contact through the outbox
     Send(send::Arguments),
+    /// Pictures, sounds and documents that contacts sent
+    Files(files::Arguments),
     /// Look at the outbox, and decide about what is in it
     Outbox(outbox::Arguments),
     /// Look at alerts, and decide about them
@@ -131,6 +135,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Try(arguments) => r#try::run(&arguments),
         Command::Send(arguments) => send::run(arguments),
+        Command::Files(arguments) => files::run(&arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),
         Command::Alerts(arguments) => alerts::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),

@@ -14,6 +14,8 @@ pub enum Inbound {
     Notice(Notice),
     /// Somebody has another number, user id or phone.
     Moved(Moved),
+    /// A message that came before this one in its body has a file.
+    File(NewFile),
     /// Stored, and nothing to do: an unknown type, an echo, a field that a later version reads. The text says what.
     Ignored(String),
 }
@@ -45,6 +47,22 @@ pub struct Moved {
     /// The user id until now.
     pub user_id: Option<String>,
     pub what: Move,
+}
+
+/// A picture, sound or document of a person; Meta keeps it for 7 days (FACTS 2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    pub wamid: Wamid,
+    pub phone_number_id: String,
+    pub media_id: String,
+    /// `image`, `video`, `audio`, `document`, `sticker`.
+    pub kind: String,
+    pub mime: String,
+    /// What its sender calls it.
+    pub name: Option<String>,
+    /// Base64, as announced.
+    pub sha256: Option<String>,
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

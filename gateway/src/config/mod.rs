@@ -1,13 +1,15 @@
 //! The configuration, read in three steps: what the TOML says, all its problems with line numbers, what we run on.
 //! Nothing outside this folder sees a string that has not been checked.
 
+/// `[[connection]]` and `[files]`.
+mod connections;
 /// `[[serial]]`, and actions that command a device.
 mod devices;
 /// The keys that give alerts a life.
 mod life;
 /// What is wrong, where, and what to do.
 mod problem;
-/// `[site]`, `[http]`, `[mqtt]`, connections, people.
+/// `[site]`, `[http]`, `[mqtt]`, people.
 mod read;
 /// Turns of a team.
 mod rota;
@@ -27,9 +29,11 @@ pub use secret::{SecretError, secret};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::alert::budget::Budget;
 use crate::alert::rule::Rule;
 use crate::command::consent::Words;
 use crate::contact::People;
@@ -46,6 +50,7 @@ pub struct Config {
     pub people: People,
     pub rules: Vec<Rule>,
     pub words: Words,
+    pub files: Files,
 }
 
 #[derive(Debug, Clone)]
@@ -111,4 +116,34 @@ pub struct Connection {
     pub api_version: String,
     /// How fast this number may send; 80 unless Meta has raised it (FACTS 5.1).
     pub messages_per_second: u32,
+    /// Whether people see that what they wrote was read.
+    pub mark_read: bool,
+    /// What it may cost in a month.
+    pub budget: Option<Budget>,
+}
+
+/// What becomes of pictures, sounds and documents that contacts send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    pub fetch: bool,
+    /// Larger ones are not fetched.
+    pub max_bytes: u32,
+    /// All together; the oldest go first.
+    pub keep_bytes: u64,
+    pub keep_for: Duration,
+    /// Otherwise Meta keeps its copy for 7 days, and another program on the same number may want it.
+    pub delete_at_meta: bool,
+}
+
+impl Default for Files {
+    /// WhatsApp shrinks pictures to less than a megabyte, and videos to 16 MB (FACTS 2).
+    fn default() -> Self {
+        Self {
+            fetch: true,
+            max_bytes: 16 * 1024 * 1024,
+            keep_bytes: 100 * 1024 * 1024,
+            keep_for: Duration::from_secs(30 * 24 * 3_600),
+            delete_at_meta: false,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! One file to what we run on, or all its problems.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,9 @@ use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
-use super::{Config, Connection, Http, Mqtt, MqttTls, MqttVersion, Site, devices, life, rota, rules, secret};
-use crate::alert::sender::RATE;
+use super::{
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, devices, life, rota, rules, secret,
+};
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
@@ -76,11 +77,12 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let slug = site.as_ref().map(|site| slug(&site.name)).unwrap_or_default();
     let mqtt = mqtt.and_then(|section| read_mqtt(section, folder, &slug, wishes));
     let serial = devices::read(root, folder);
-    let connections = read_connections(root, folder, wishes);
+    let connections = connections::read(root, folder, wishes);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let rules = rules::read(root, &people, &names);
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
-    Some(Config { site: site?, http: http?, mqtt: mqtt?, serial, connections, people, rules, words })
+    let files = root.section("files", "[files]").map(connections::read_files).unwrap_or_default();
+    Some(Config { site: site?, http: http?, mqtt: mqtt?, serial, connections, people, rules, words, files })
 }
 
 /// Turns of a team are given in the site's time, and the site names people: so its zone is looked up first.
@@ -206,78 +208,7 @@ fn read_url(text: &str) -> Result<(bool, String, u16), &'static str> {
     if host.is_empty() { Err("the host is missing") } else { Ok((encrypted, host.to_owned(), port)) }
 }
 
-fn read_connections(root: &Section, folder: &Path, wishes: &Wishes) -> Vec<Connection> {
-    let sections = root.sections("connection", "[[connection]]");
-    if sections.is_empty() {
-        root.report(0, "there is no [[connection]]; add one for your WhatsApp number");
-    }
-    let mut seen = BTreeSet::new();
-    sections.into_iter().filter_map(|section| read_connection(section, folder, wishes, &mut seen)).collect()
-}
-
-fn read_connection(
-    section: Section,
-    folder: &Path,
-    wishes: &Wishes,
-    seen: &mut BTreeSet<String>,
-) -> Option<Connection> {
-    let name = section.required("name");
-    if let Some(name) = name.as_ref().filter(|name| !seen.insert(name.value.clone())) {
-        section.report(
-            name.offset,
-            format!("there are two connections `{}`; give each its own name", name.value),
-        );
-    }
-    let digits = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => Ok(text.to_owned()),
-        false => {
-            Err("it is the long number under WhatsApp > API Setup in Meta's dashboard, not the phone number")
-        }
-    };
-    let phone_number_id = section.required_parsed("phone_number_id", digits);
-    let business_account_id = section.parsed("business_account_id", digits);
-    let file = |key| {
-        let text = section.required(key)?;
-        let path = folder.join(&text.value);
-        check_file(&section, &path, text.offset, wishes);
-        Some(path)
-    };
-    let access_token_file = file("access_token_file");
-    let app_secret_file = file("app_secret_file");
-    let verify_token_file = file("verify_token_file");
-    let api_url = section.parsed("api_url", read_api_url);
-    let messages_per_second = section.integer("messages_per_second", 1..=1_000);
-    let api_version = section.parsed("api_version", |text| {
-        let numbers = text.strip_prefix('v').and_then(|text| text.split_once('.'));
-        let is_version = numbers.is_some_and(|(a, b)| a.parse::<u8>().is_ok() && b.parse::<u8>().is_ok());
-        if is_version { Ok(text.to_owned()) } else { Err("write it as v25.0") }
-    });
-    section.finish();
-    Some(Connection {
-        name: ConnectionName(name?.value),
-        phone_number_id: phone_number_id?,
-        business_account_id,
-        access_token_file: access_token_file?,
-        app_secret_file: app_secret_file?,
-        verify_token_file: verify_token_file?,
-        api_url: api_url.unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
-        api_version: api_version.unwrap_or_else(|| "v25.0".to_owned()),
-        messages_per_second: messages_per_second.unwrap_or(RATE),
-    })
-}
-
-/// Without TLS the token would be readable on the way, so that is for a simulator on this machine.
-fn read_api_url(text: &str) -> Result<String, &'static str> {
-    let text = text.trim_end_matches('/');
-    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-    if text.starts_with("https://") || local.iter().any(|start| text.starts_with(start)) {
-        Ok(text.to_owned())
-    } else {
-        Err("it must begin with https://; http:// only for a simulator on 127.0.0.1")
-    }
-}
-
-fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
+pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
     if wishes.without_secrets {
         return;
     }

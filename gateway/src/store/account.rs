@@ -38,9 +38,7 @@ impl Store {
             .query_row([&connection.0, &notice.field], |row| row.get(0))
             .optional()?;
         for (name, value) in &notice.facts {
-            self.sql
-                .prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![connection.0, name, value, now.0])?;
+            self.keep_fact(connection, name, value, now)?;
         }
         if last.as_deref() == Some(notice.text.as_str()) {
             return Ok(false);
@@ -77,6 +75,34 @@ impl Store {
             .prepare_cached("SELECT connection, name, value FROM fact ORDER BY connection, name")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect()
+    }
+
+    /// What is known of a connection.
+    pub fn fact(&self, connection: &ConnectionName, name: &str) -> Result<Option<String>> {
+        self.sql
+            .prepare_cached("SELECT value FROM fact WHERE connection = ?1 AND name = ?2")?
+            .query_row([&connection.0, name], |row| row.get(0))
+            .optional()
+    }
+
+    pub fn keep_fact(
+        &self,
+        connection: &ConnectionName,
+        name: &str,
+        value: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.sql
+            .prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![connection.0, name, value, now.0])
+            .map(drop)
+    }
+
+    /// Whether something was said under this heading.
+    pub fn has_notice(&self, connection: &ConnectionName, field: &str) -> Result<bool> {
+        self.sql
+            .prepare_cached("SELECT 1 FROM notice WHERE connection = ?1 AND field = ?2")?
+            .exists([&connection.0, field])
     }
 
     /// Counts a message once, whichever of its statuses tells the price first.

@@ -77,7 +77,7 @@ impl Store {
         let doubtful = i64::from(state == State::Unknown);
         self.sql
             .prepare_cached(
-                "UPDATE message SET expires_at = max(expires_at, ?2), tries = 0,
+                "UPDATE message SET expires_at = max(expires_at, ?2), tries = 0, unbudgeted = 1,
                      possible_duplicate = max(possible_duplicate, ?3) WHERE id = ?1 OR digest = ?1",
             )?
             .execute((id.0, (now + BY_HAND_EXPIRES).0, doubtful))?;

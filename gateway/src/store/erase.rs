@@ -34,6 +34,7 @@ impl Store {
                  WHERE contact = ?1 ORDER BY id",
             )?,
             "replies": list("SELECT wamid, at, kind, text, outcome, reason FROM reply WHERE contact = ?1 ORDER BY at")?,
+            "files": list("SELECT id, kind, mime, name, at, state, bytes FROM file WHERE contact = ?1 ORDER BY id")?,
             "commands": list(
                 "SELECT id, action, topic, payload, requested_at, state, changed_at, reason FROM command
                  WHERE contact = ?1 ORDER BY id",
@@ -65,6 +66,7 @@ impl Store {
         self.sql
             .execute("UPDATE reply SET text = ?2, reason = NULL WHERE contact = ?1", [&contact.0, ERASED])?;
         self.sql.execute("UPDATE person SET user_id = NULL WHERE contact = ?1", [&contact.0])?;
+        self.erase_files(contact)?;
         for table in self.tables_about_people()? {
             let sql = format!("UPDATE \"{table}\" SET contact = ?2 WHERE contact = ?1");
             self.sql.execute(&sql, [&contact.0, &pseudonym.0])?;
@@ -77,6 +79,28 @@ impl Store {
             self.unname(name, &pseudonym)?;
         }
         Ok(pseudonym)
+    }
+
+    /// The files that they sent go from the disk, too. One that is being fetched finds its row gone and is not kept.
+    fn erase_files(&self, contact: &ContactId) -> Result<()> {
+        let shelf = self.shelf();
+        let ids: Vec<i64> = self
+            .sql
+            .prepare("SELECT id FROM file WHERE contact = ?1")?
+            .query_map([&contact.0], |row| row.get(0))?
+            .collect::<Result<_>>()?;
+        for id in ids {
+            if let Err(error) = shelf.remove(id) {
+                tracing::error!(file = id, %error, "a file of an erased person could not be removed; remove it by hand");
+            }
+        }
+        self.sql
+            .execute(
+                "UPDATE file SET state = 'gone', media_id = ?2 || '-' || id, reply = ?2, name = NULL, sha256 = NULL,
+                     bytes = 0, reason = 'the person was erased' WHERE contact = ?1",
+                [&contact.0, ERASED],
+            )
+            .map(drop)
     }
 
     /// How the person's numbers and user ids are written: here with a `+`, in Meta's bodies without.

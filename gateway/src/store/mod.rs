@@ -9,6 +9,8 @@ mod account;
 mod act;
 /// Alerts that have a life: what the watch keeps, decides and is told.
 mod alerts;
+/// What would cost too much, or reach too many people.
+mod budget;
 /// The first eight bytes of SHA-256 over a row's content.
 mod checksum;
 /// Commands on their way to the broker.
@@ -22,6 +24,8 @@ mod due;
 mod dump;
 /// What is kept of a person, and how it goes.
 mod erase;
+/// Files that people sent.
+mod files;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.
@@ -52,6 +56,8 @@ mod retention;
 mod rows;
 /// A damaged database is set aside, and what can be read is taken over.
 mod salvage;
+/// The bytes of files that people sent.
+mod shelf;
 /// One alert's or message's whole story, and the summaries of the first page.
 mod summary;
 /// The thread that owns the connection and commits in groups.
@@ -63,11 +69,14 @@ pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
+pub use budget::Reach;
 pub use devices::{DeviceCommandRow, DeviceRow};
+pub use files::{Fetched, FileRow};
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
 pub use posts::Post;
+pub use shelf::Shelf;
 pub use thread::{Gone, Handle, StoreThread};

@@ -159,6 +159,16 @@ impl Store {
                 self.advance(*id, &next, *at)?;
                 Ok(true)
             }
+            Change::SetBack { by } => {
+                let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+                self.sql
+                    .prepare_cached(
+                        "UPDATE message SET not_before = not_before - ?1
+                         WHERE state IN ('queued', 'unknown') AND not_before > ?2",
+                    )?
+                    .execute([by, now.0])?;
+                Ok(true)
+            }
             Change::Settled(settled) => self.settle(settled).map(|()| true),
         }
     }

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
 use crate::alert::delivery::{self, Next, Refusal};
+use crate::alert::outbox::Lane;
 use crate::alert::state::{State, may_move};
 use crate::chance::Dice;
 use crate::command::inbound::Status;
@@ -116,6 +117,17 @@ impl Store {
         self.sql
             .prepare_cached("SELECT 1 FROM receipt WHERE wamid = ?1 AND status = 'failed'")?
             .exists([&wamid.0])
+    }
+
+    /// Over which number and to whom the message went that a status is about; `None` when it was told before.
+    pub fn lane_of(&self, status: &Status) -> Result<Option<Lane>> {
+        let Some(id) = self.find(status)?.filter(|_| status.state == Some(State::Failed)) else {
+            return Ok(None);
+        };
+        if self.has_failed(&status.wamid)? {
+            return Ok(None);
+        }
+        Ok(self.case(id)?.map(|(lane, _)| lane))
     }
 
     fn find(&self, status: &Status) -> Result<Option<MessageId>> {

@@ -33,6 +33,7 @@ impl Store {
             &format!("DELETE FROM message WHERE id IN ({old_messages})"),
             "DELETE FROM alert_record WHERE id IN (SELECT id FROM alert_record WHERE at < ?1 ORDER BY id LIMIT ?2)",
             "DELETE FROM post WHERE id IN (SELECT id FROM post WHERE created_at < ?1 AND state != 'queued' ORDER BY id LIMIT ?2)",
+            "DELETE FROM file WHERE id IN (SELECT id FROM file WHERE at < ?1 AND state NOT IN ('wanted', 'kept') LIMIT ?2)",
             "DELETE FROM upload WHERE at < ?1 AND ?2 > 0",
             // A file goes when no message that is kept shows it.
             "DELETE FROM media WHERE sha256 IN (SELECT sha256 FROM media f WHERE f.at < ?1

@@ -158,7 +158,7 @@ impl Client {
             .unwrap_or_else(|_| Err(format!("no answer within {} s", FETCH_DEADLINE.as_secs())))
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         method: Method,
         endpoint: &Endpoint,
@@ -249,7 +249,7 @@ fn take_credentials(url: &str) -> (String, Option<&str>) {
 }
 
 /// RFC 4648, for one header: not worth a library.
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {

@@ -7,7 +7,7 @@ use super::errors::{Said, refusal};
 use super::notices;
 use crate::alert::delivery::Refusal;
 use crate::alert::state::State;
-use crate::command::inbound::{Content, Inbound, Move, Moved, Pricing, Reply, Status};
+use crate::command::inbound::{Content, Inbound, Move, Moved, NewFile, Pricing, Reply, Status};
 use crate::ids::Wamid;
 use crate::time::Timestamp;
 
@@ -38,7 +38,9 @@ fn read_change(account: Option<&str>, change: &Value) -> Vec<Inbound> {
     }
     let number = text(&value["metadata"]["phone_number_id"]).unwrap_or_default();
     let statuses = list(&value["statuses"]).iter().map(read_status);
-    let messages = list(&value["messages"]).iter().map(|message| read_message(message, &number));
+    let messages = list(&value["messages"]).iter().flat_map(|message| {
+        [Some(read_message(message, &number)), read_file(message, &number)].into_iter().flatten()
+    });
     let errors = list(&value["errors"]).iter().map(|error| {
         Inbound::Ignored(format!(
             "Meta reports an error of its own: {}",
@@ -133,6 +135,24 @@ fn read_system(message: &Value, phone_number_id: &str) -> Inbound {
     })
 }
 
+fn read_file(message: &Value, phone_number_id: &str) -> Option<Inbound> {
+    let kind = message["type"].as_str()?;
+    if !matches!(kind, "image" | "video" | "audio" | "document" | "sticker") {
+        return None;
+    }
+    let of = &message[kind];
+    Some(Inbound::File(NewFile {
+        wamid: Wamid(text(&message["id"])?),
+        phone_number_id: phone_number_id.to_owned(),
+        media_id: text(&of["id"])?,
+        kind: kind.to_owned(),
+        mime: text(&of["mime_type"]).unwrap_or_default(),
+        name: text(&of["filename"]),
+        sha256: text(&of["sha256"]),
+        at: seconds(&message["timestamp"]),
+    }))
+}
+
 fn read_content(kind: &str, message: &Value) -> Content {
     let tap = |id: &Value, title: &Value| {
         let title = text(title).unwrap_or_default();
@@ -220,6 +240,9 @@ mod tests {
                         notice.facts,
                         notice.template
                     ),
+                    Inbound::File(file) => {
+                        format!("file {} {} {}", file.kind, file.mime, file.name.unwrap_or_default())
+                    }
                     Inbound::Moved(moved) => format!("moved {:?}", moved.what),
                     Inbound::Ignored(why) => format!("ignored: {why}"),
                 };

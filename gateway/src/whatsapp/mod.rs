@@ -15,6 +15,8 @@ pub mod inbound;
 pub mod limits;
 /// What Meta tells of the account, the number, the templates.
 pub mod notices;
+/// Messages that people wrote: shown as read, their files fetched.
+pub mod received;
 /// A message as Meta wants it.
 pub mod request;
 /// Webhook signatures and the verification handshake.

@@ -105,6 +105,7 @@ impl Site {
             ("receipt", "SELECT wamid, status FROM receipt ORDER BY 1, 2"),
             ("usage", "SELECT category, kind, count FROM usage ORDER BY 1, 2"),
             ("reply", "SELECT contact, kind, outcome FROM reply ORDER BY wamid"),
+            ("file", "SELECT contact, kind, mime, coalesce(name, ''), state FROM file ORDER BY id"),
             ("window", "SELECT contact, until > 0 FROM window ORDER BY 1"),
             ("person", "SELECT * FROM person ORDER BY 1"),
             ("consent", "SELECT contact, given FROM consent ORDER BY id"),

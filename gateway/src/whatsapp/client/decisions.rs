@@ -111,7 +111,7 @@ fn words(next: &Next) -> &'static str {
     });
     match (next.state, gate, wait, &next.learned) {
         (State::Accepted, None, None, None) => "it was accepted",
-        (State::Queued, Some(("connection", 60)), Some(60), None) => {
+        (State::Queued, Some(("connection", 60)), None, None) => {
             "the connection pauses, one message asks again each minute"
         }
         (State::Queued, Some(("connection", 20..60)), Some(20..60), None) => "the connection waits a minute",

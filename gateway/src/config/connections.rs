@@ -1,0 +1,121 @@
+//! `[[connection]]`: WhatsApp numbers, and `[files]`: what becomes of what people send to them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::read::{Wishes, check_file};
+use super::section::Section;
+use super::{Connection, Files};
+use crate::alert::budget::Budget;
+use crate::alert::rule::Severity;
+use crate::alert::sender::RATE;
+use crate::ids::ConnectionName;
+use crate::time::parse_duration;
+
+pub(super) fn read(root: &Section, folder: &Path, wishes: &Wishes) -> Vec<Connection> {
+    let sections = root.sections("connection", "[[connection]]");
+    if sections.is_empty() {
+        root.report(0, "there is no [[connection]]; add one for your WhatsApp number");
+    }
+    let mut seen = BTreeSet::new();
+    sections.into_iter().filter_map(|section| read_connection(section, folder, wishes, &mut seen)).collect()
+}
+
+fn read_connection(
+    section: Section,
+    folder: &Path,
+    wishes: &Wishes,
+    seen: &mut BTreeSet<String>,
+) -> Option<Connection> {
+    let name = section.required("name");
+    if let Some(name) = name.as_ref().filter(|name| !seen.insert(name.value.clone())) {
+        section.report(
+            name.offset,
+            format!("there are two connections `{}`; give each its own name", name.value),
+        );
+    }
+    let digits = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("it is the long number under WhatsApp > API Setup in Meta's dashboard, not the phone number")
+        }
+    };
+    let phone_number_id = section.required_parsed("phone_number_id", digits);
+    let business_account_id = section.parsed("business_account_id", digits);
+    let file = |key| {
+        let text = section.required(key)?;
+        let path = folder.join(&text.value);
+        check_file(&section, &path, text.offset, wishes);
+        Some(path)
+    };
+    let access_token_file = file("access_token_file");
+    let app_secret_file = file("app_secret_file");
+    let verify_token_file = file("verify_token_file");
+    let api_url = section.parsed("api_url", read_api_url);
+    let mark_read = section.truth("mark_read").unwrap_or(true);
+    let budget = read_budget(&section);
+    let messages_per_second = section.integer("messages_per_second", 1..=1_000);
+    let api_version = section.parsed("api_version", |text| {
+        let numbers = text.strip_prefix('v').and_then(|text| text.split_once('.'));
+        let is_version = numbers.is_some_and(|(a, b)| a.parse::<u8>().is_ok() && b.parse::<u8>().is_ok());
+        if is_version { Ok(text.to_owned()) } else { Err("write it as v25.0") }
+    });
+    section.finish();
+    Some(Connection {
+        name: ConnectionName(name?.value),
+        phone_number_id: phone_number_id?,
+        business_account_id,
+        access_token_file: access_token_file?,
+        app_secret_file: app_secret_file?,
+        verify_token_file: verify_token_file?,
+        api_url: api_url.unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
+        api_version: api_version.unwrap_or_else(|| "v25.0".to_owned()),
+        messages_per_second: messages_per_second.unwrap_or(RATE),
+        mark_read,
+        budget,
+    })
+}
+
+/// Without TLS the token would be readable on the way, so that is for a simulator on this machine.
+fn read_api_url(text: &str) -> Result<String, &'static str> {
+    let text = text.trim_end_matches('/');
+    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+    if text.starts_with("https://") || local.iter().any(|start| text.starts_with(start)) {
+        Ok(text.to_owned())
+    } else {
+        Err("it must begin with https://; http:// only for a simulator on 127.0.0.1")
+    }
+}
+
+/// `budget = 500`, and from which severity on messages leave beyond it.
+fn read_budget(section: &Section) -> Option<Budget> {
+    let messages = section.integer("budget", 1..=10_000_000);
+    let words = ["info", "warning", "critical"];
+    let exceeded_from = section.word("over_budget", &words, |word| match word {
+        "info" => Some(Severity::Info),
+        "warning" => Some(Severity::Warning),
+        "critical" => Some(Severity::Critical),
+        _ => None,
+    });
+    if exceeded_from.is_some() && messages.is_none() {
+        section.report(section.offset(), "`over_budget` means something only beside `budget`; add it");
+    }
+    Some(Budget { messages: messages?, exceeded_from: exceeded_from.unwrap_or(Severity::Critical) })
+}
+
+pub(super) fn read_files(section: Section) -> Files {
+    let usual = Files::default();
+    let read_duration = |text: &str| parse_duration(text).ok_or("write it as 30d, 12h or 90m");
+    let files = Files {
+        fetch: section.truth("fetch").unwrap_or(usual.fetch),
+        max_bytes: section.integer("max_bytes", 1_024..=MAX_BYTES).unwrap_or(usual.max_bytes),
+        keep_bytes: section.integer("keep_bytes", 1_024..=u32::MAX).map_or(usual.keep_bytes, u64::from),
+        keep_for: section.parsed("keep_for", read_duration).unwrap_or(usual.keep_for),
+        delete_at_meta: section.truth("delete_at_meta").unwrap_or(usual.delete_at_meta),
+    };
+    section.finish();
+    files
+}
+
+/// One file is in memory at a time, and the unit's memory is limited to 128 MiB.
+const MAX_BYTES: u32 = 64 * 1024 * 1024;
