@@ -127,7 +127,7 @@ impl Store {
     }
 
     fn with(sql: Connection, directory: &Path) -> rusqlite::Result<Self> {
-        sql.set_prepared_statement_cache_capacity(64); // every statement of this module, prepared once
+        sql.set_prepared_statement_cache_capacity(192); // every statement of this module, prepared once: there are 150
         let tag = sql.query_row("SELECT value FROM meta WHERE key = 'tag'", [], |row| row.get(0))?;
         Ok(Self {
             sql,

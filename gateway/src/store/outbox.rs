@@ -305,7 +305,9 @@ impl Store {
     ) -> Result<Vec<(MessageId, u32, OnUnknown)>> {
         self.sql
             .prepare_cached(sql)?
-            .query_map(rusqlite::params_from_iter(values), |row| Ok((MessageId(row.get(0)?), row.get(1)?, on_unknown(row, 2)?)))?
+            .query_map(rusqlite::params_from_iter(values), |row| {
+                Ok((MessageId(row.get(0)?), row.get(1)?, on_unknown(row, 2)?))
+            })?
             .collect()
     }
 }

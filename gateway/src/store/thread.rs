@@ -218,22 +218,23 @@ fn commit(store: &Store, mut group: Vec<Box<dyn Job>>) -> std::result::Result<()
 /// What each job was refused with, if it was. Errors of the disk end the whole group.
 fn transact(store: &Store, group: &mut [Box<dyn Job>]) -> Result<Vec<Option<rusqlite::Error>>> {
     let mut refused = Vec::with_capacity(group.len());
-    store.sql.execute_batch("BEGIN IMMEDIATE")?;
+    let step = |words: &str| store.sql.prepare_cached(words)?.execute([]).map(drop);
+    step("BEGIN IMMEDIATE")?;
     for job in group {
-        store.sql.execute_batch("SAVEPOINT job")?;
+        step("SAVEPOINT job")?;
         let refusal = match job.work(store) {
             Ok(()) => None,
             Err(error) if is_the_disks(&error) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "the database refused a statement");
-                store.sql.execute_batch("ROLLBACK TO job")?;
+                step("ROLLBACK TO job")?;
                 Some(error)
             }
         };
-        store.sql.execute_batch("RELEASE job")?;
+        step("RELEASE job")?;
         refused.push(refusal);
     }
-    store.sql.execute_batch("COMMIT")?;
+    step("COMMIT")?;
     Ok(refused)
 }
 

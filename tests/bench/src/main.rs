@@ -38,7 +38,7 @@ struct Arguments {
     /// Few and short: shows that everything runs; no figure of it means anything.
     #[arg(long)]
     quick: bool,
-    /// Only these: intake, latency, queue, disk, idle, webhook, size; or none.
+    /// Only these: floors, intake, latency, queue, disk, idle, webhook, size; or none.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Growth with rows, rules and keys.
@@ -127,7 +127,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
 
 /// The program as it goes onto a device.
 fn build(root: &Path) -> Result<PathBuf> {
-    let words = ["build", "--profile", "device", "--no-default-features", "--package", "bellwire", "--locked"];
+    let words =
+        ["build", "--profile", "device", "--no-default-features", "--package", "bellwire", "--locked"];
     let status = Command::new("cargo").current_dir(root).args(words).status()?;
     ensure!(status.success(), "the gateway could not be built");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);

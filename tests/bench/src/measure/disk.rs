@@ -9,7 +9,8 @@ use crate::clock::pause;
 use crate::parts::Plan;
 use crate::report::Line;
 
-const SETTLED: &str = "SELECT count(*) FROM message WHERE state NOT IN ('queued', 'sending') AND reason NOT LIKE 'waiting%'";
+const SETTLED: &str =
+    "SELECT count(*) FROM message WHERE state NOT IN ('queued', 'sending') AND reason NOT LIKE 'waiting%'";
 
 pub fn budgets(bench: &Bench) -> Result<Vec<Line>> {
     Ok(vec![alone(bench)?, flood(bench)?])
@@ -29,7 +30,8 @@ fn alone(bench: &Bench) -> Result<Line> {
     arrived(&mut sink, count, 20)?;
     pause(1_000);
     let bytes = site.usage()?.written_bytes - before.written_bytes;
-    Ok(Line::new("disk writes an alert, alone", "≤ 40 KB", "KB", vec![bytes / 1e3 / count as f64]).at_most(40.0))
+    Ok(Line::new("disk writes an alert, alone", "≤ 40 KB", "KB", vec![bytes / 1e3 / count as f64])
+        .at_most(40.0))
 }
 
 /// A flood for one person leaves in digests.
@@ -43,6 +45,7 @@ fn flood(bench: &Bench) -> Result<Line> {
     site.reached(SETTLED, count as f64, 90)?;
     pause(500);
     let bytes = site.usage()?.written_bytes - before.written_bytes;
-    let line = Line::new("disk writes an alert, in a flood", "≤ 2 KB", "KB", vec![bytes / 1e3 / count as f64]);
+    let line =
+        Line::new("disk writes an alert, in a flood", "≤ 2 KB", "KB", vec![bytes / 1e3 / count as f64]);
     Ok(line.at_most(2.0).note(format!("{count} alerts for one person, sent in digests")))
 }

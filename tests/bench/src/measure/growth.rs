@@ -15,8 +15,18 @@ pub fn growth(bench: &Bench) -> Result<Vec<Plot>> {
 
 fn rows(bench: &Bench) -> Result<Vec<Plot>> {
     let x = "messages in the outbox";
-    let mut cost = Plot::new("cost-by-rows", "One message's cost while others wait", x, "µs of processor, outbox to outcome");
-    let mut intake = Plot::new("intake-by-rows", "Intake beside a full outbox", x, "events a second, each a row and a message");
+    let mut cost = Plot::new(
+        "cost-by-rows",
+        "One message's cost while others wait",
+        x,
+        "µs of processor, outbox to outcome",
+    );
+    let mut intake = Plot::new(
+        "intake-by-rows",
+        "Intake beside a full outbox",
+        x,
+        "events a second, each a row and a message",
+    );
     let mut time = Plot::new("start-by-rows", "Start and list", x, "milliseconds");
     let mut size = Plot::new("memory-by-rows", "Memory", x, "MB resident");
     let sizes: &[u64] = if bench.quick { &[1, 10_000] } else { &[1, 10_000, 100_000, 1_000_000] };
@@ -66,7 +76,12 @@ fn rules(bench: &Bench) -> Result<Vec<Plot>> {
 
 fn keys(bench: &Bench) -> Result<Vec<Plot>> {
     let x = "alerts that are firing, one a key";
-    let mut rate = Plot::new("intake-by-keys", "Intake with many alerts that have a life", x, "µs of processor an event");
+    let mut rate = Plot::new(
+        "intake-by-keys",
+        "Intake with many alerts that have a life",
+        x,
+        "µs of processor an event",
+    );
     let count = bench.count(20_000, 2_000);
     let most = bench.count(10_000, 1_000);
     for keys in [1, 100, 1_000, 10_000].into_iter().filter(|keys| *keys <= most) {

@@ -26,8 +26,10 @@ pub fn budgets(bench: &Bench) -> Result<Vec<Line>> {
 }
 
 pub fn sizes(bench: &Bench) -> Result<Vec<Line>> {
-    let megabytes = |path: &std::path::Path| Ok::<_, anyhow::Error>(std::fs::metadata(path)?.len() as f64 / 1e6);
-    let program = Line::new("program, stripped, device features", "≤ 6 MB", "MB", vec![megabytes(&bench.program)?]);
+    let megabytes =
+        |path: &std::path::Path| Ok::<_, anyhow::Error>(std::fs::metadata(path)?.len() as f64 / 1e6);
+    let program =
+        Line::new("program, stripped, device features", "≤ 6 MB", "MB", vec![megabytes(&bench.program)?]);
     let mut lines = vec![program.at_most(6.0)];
     if let Some(deb) = &bench.deb {
         let size = megabytes(deb)?;

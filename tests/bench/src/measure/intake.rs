@@ -24,7 +24,8 @@ pub fn generate(bench: &Bench, broker: &Broker, count: u64, keys: u64, more: &[&
         words.extend(["--topic", "bench/KEY/unit"]);
     }
     let output = role(&bench.cores.generator, &words)?.stderr(Stdio::inherit()).output()?;
-    let line: serde_json::Value = serde_json::from_slice(&output.stdout).context("the generator said nothing")?;
+    let line: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("the generator said nothing")?;
     line["began"].as_u64().context("the generator did not begin")
 }
 
@@ -35,7 +36,8 @@ pub fn floor(bench: &Bench, count: u64) -> Result<f64> {
     let mut command = std::process::Command::new("taskset");
     command.args(["-c", &bench.cores.gateway, "mosquitto_sub", "-V", "5", "-p", &port, "-q", "1"]);
     command.args(["-t", "bench/#", "-C", &wanted]).stdout(Stdio::null());
-    let mut subscriber = command.spawn().context("mosquitto_sub is not installed: apt-get install mosquitto-clients")?;
+    let mut subscriber =
+        command.spawn().context("mosquitto_sub is not installed: apt-get install mosquitto-clients")?;
     pause(300);
     let waiter = std::thread::spawn(move || {
         drop(subscriber.wait());
@@ -48,7 +50,14 @@ pub fn floor(bench: &Bench, count: u64) -> Result<f64> {
 
 /// Events a second that the gateway has committed. Nobody listens where messages go: the line is down, as in a flood it
 /// may well be, and the processor is the intake's.
-pub fn taken(bench: &Bench, plan: &Plan, count: u64, keys: u64, wanted: &str, more: &[&str]) -> Result<Taken> {
+pub fn taken(
+    bench: &Bench,
+    plan: &Plan,
+    count: u64,
+    keys: u64,
+    wanted: &str,
+    more: &[&str],
+) -> Result<Taken> {
     let broker = bench.broker()?;
     let mut site = bench.site(&broker, free_port()?, plan)?;
     site.start()?;

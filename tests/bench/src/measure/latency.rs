@@ -36,9 +36,34 @@ fn floor(bench: &Bench, count: u64, rate: &str) -> Result<(f64, f64)> {
 }
 
 pub fn arrived(sink: &mut Sink, count: u64, limit_s: u64) -> Result<()> {
-    wait(std::time::Duration::from_secs(limit_s), "the sink", || {
-        Ok((sink.count()? >= count).then_some(()))
-    })
+    wait(std::time::Duration::from_secs(limit_s), "the sink", || Ok((sink.count()? >= count).then_some(())))
+}
+
+/// What bounds every figure here: the disk alone, and the sink alone, which must not be what limits anybody.
+pub fn floors(bench: &Bench) -> Result<Vec<Line>> {
+    let file = bench.folder.path().join("fsync").to_string_lossy().into_owned();
+    let count = bench.count(2_000, 200).to_string();
+    let disk = said(bench, &["fsync", "--file", &file, "--count", &count])?;
+    let sink = bench.sink()?;
+    let (port, count) = (sink.port.to_string(), bench.count(40_000, 4_000));
+    let wanted = count.to_string();
+    let mut rates = Vec::new();
+    for _ in 0..bench.count(3, 1) {
+        let began = crate::clock::now_ns();
+        said(bench, &["post", "--port", &port, "--count", &wanted, "--connections", "8"])?;
+        rates.push(count as f64 / ((crate::clock::now_ns() - began) as f64 / 1e9));
+    }
+    let median = disk["p50_ns"].as_f64().context("no figure")? / 1e6;
+    let tail = disk["p99_ns"].as_f64().context("no figure")? / 1e6;
+    let disk = Line::new("floor: one page and fdatasync, bare", "–", "ms", vec![median]);
+    let sink =
+        Line::new("floor: the sink alone, 8 connections posting", "not the limit", "requests/s", rates);
+    Ok(vec![disk.at_least(0.0).note(format!("99th percentile {tail:.2} ms")), sink.at_least(5_000.0)])
+}
+
+fn said(bench: &Bench, words: &[&str]) -> Result<serde_json::Value> {
+    let output = role(&bench.cores.gateway, words)?.stderr(Stdio::inherit()).output()?;
+    serde_json::from_slice(&output.stdout).context("the floor said nothing")
 }
 
 pub fn budgets(bench: &Bench) -> Result<Vec<Line>> {

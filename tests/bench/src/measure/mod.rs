@@ -58,7 +58,8 @@ impl Bench {
     /// All lines of the budget, or those whose group is among `only`.
     pub fn budgets(&self, only: &[String]) -> Result<Vec<Line>> {
         type Measure = fn(&Bench) -> Result<Vec<Line>>;
-        let groups: [(&str, Measure); 7] = [
+        let groups: [(&str, Measure); 8] = [
+            ("floors", latency::floors),
             ("intake", intake::budgets),
             ("latency", latency::budgets),
             ("queue", queue::budgets),

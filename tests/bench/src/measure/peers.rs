@@ -81,7 +81,11 @@ fn quiet(sink: &mut Sink, wanted: u64, seconds: u64) -> Result<u64> {
     }
 }
 
-fn steady(bench: &Bench, make: &dyn Fn(&Broker, u16) -> Result<Peer>, found: &mut report::Peer) -> Result<()> {
+fn steady(
+    bench: &Bench,
+    make: &dyn Fn(&Broker, u16) -> Result<Peer>,
+    found: &mut report::Peer,
+) -> Result<()> {
     let mut scene = scene(bench, make)?;
     found.start_ms = scene.start_ms;
     found.idle_mb = scene.peer.usage()?.resident_mb;
@@ -112,7 +116,8 @@ fn outage(bench: &Bench, make: &dyn Fn(&Broker, u16) -> Result<Peer>, how: &str,
     let third_ms = count * 1_000 / 50 / 3;
     std::thread::scope(|scope| -> Result<()> {
         let broker = &scene.broker;
-        let events = scope.spawn(move || generate(bench, broker, count, u64::from(PEOPLE), &["--rate", "50"]));
+        let events =
+            scope.spawn(move || generate(bench, broker, count, u64::from(PEOPLE), &["--rate", "50"]));
         pause(third_ms);
         scene.sink.order(how)?;
         pause(third_ms);
@@ -124,7 +129,11 @@ fn outage(bench: &Bench, make: &dyn Fn(&Broker, u16) -> Result<Peer>, how: &str,
 }
 
 /// A burst against a sink that takes 5 ms; SIGKILL in the middle, and a start a second later.
-fn killed(bench: &Bench, make: &dyn Fn(&Broker, u16) -> Result<Peer>, found: &mut report::Peer) -> Result<()> {
+fn killed(
+    bench: &Bench,
+    make: &dyn Fn(&Broker, u16) -> Result<Peer>,
+    found: &mut report::Peer,
+) -> Result<()> {
     let mut scene = scene(bench, make)?;
     let count = bench.count(5_000, 1_000);
     scene.sink.order("delay 5")?;

@@ -31,7 +31,11 @@ pub fn budgets(bench: &Bench) -> Result<Vec<Line>> {
     let mut from = 1;
     for run in 0..runs {
         let (bodies, first) = ((updates / BATCH).to_string(), from.to_string());
-        let said = post(bench, &site, &["--count", &bodies, "--batch", "50", "--connections", "8", "--from", &first])?;
+        let said = post(
+            bench,
+            &site,
+            &["--count", &bodies, "--batch", "50", "--connections", "8", "--from", &first],
+        )?;
         let began = said["began"].as_u64().context("no begin")?;
         let answered = said["ended"].as_u64().context("no end")?;
         from += updates;
@@ -41,15 +45,22 @@ pub fn budgets(bench: &Bench) -> Result<Vec<Line>> {
         taken.push(rate(answered));
         read.push(rate(now_ns()));
         let first = from.to_string();
-        let said = post(bench, &site, &["--count", &singles, "--batch", "1", "--rate", "50", "--from", &first])?;
+        let said =
+            post(bench, &site, &["--count", &singles, "--batch", "1", "--rate", "50", "--from", &first])?;
         from += alone;
         tails.push(said["p99_ms"].as_f64().context("no figure")?);
         site.reached("SELECT count(*) FROM receipt", done + alone as f64, 60)?;
     }
-    let line = Line::new("webhook, signature to committed, in batches of 50", "≥ 5,000 updates/s", "updates/s", taken);
+    let line = Line::new(
+        "webhook, signature to committed, in batches of 50",
+        "≥ 5,000 updates/s",
+        "updates/s",
+        taken,
+    );
     let applied = crate::report::median(&read);
     Ok(vec![
-        line.at_least(5_000.0).note(format!("read and applied to their messages as well: {applied:.0} updates/s")),
+        line.at_least(5_000.0)
+            .note(format!("read and applied to their messages as well: {applied:.0} updates/s")),
         Line::new("webhook alone, 99th percentile to the answer", "≤ 50 ms", "ms", tails).at_most(50.0),
     ])
 }

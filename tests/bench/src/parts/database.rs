@@ -16,16 +16,28 @@ pub fn number(path: &Path, sql: &str) -> Result<f64> {
 /// messages are kept apart from digests, so that each leaves by itself.
 pub fn fill(path: &Path, rows: u64, people: u32) -> Result<()> {
     let database = Connection::open(path)?;
-    database.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -65536; BEGIN")?;
+    database.execute_batch(
+        "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -65536; BEGIN",
+    )?;
     let turn = format!("'p' || (n % {people})");
     let later = "(strftime('%s', 'now') + 864000) * 1000";
     let fresh: [(&str, &[(&str, &str)]); 3] = [
         ("event", &[("key", "NULL")]),
         ("alert", &[("event", "n")]),
-        ("message", &[("alert", "n"), ("contact", &turn), ("mergeable", "0"), ("expires_at", later), ("state", "'queued'")]),
+        (
+            "message",
+            &[
+                ("alert", "n"),
+                ("contact", &turn),
+                ("mergeable", "0"),
+                ("expires_at", later),
+                ("state", "'queued'"),
+            ],
+        ),
     ];
     for (table, changes) in fresh {
-        let newest: i64 = database.query_row(&format!("SELECT max(id) FROM {table}"), [], |row| row.get(0))?;
+        let newest: i64 =
+            database.query_row(&format!("SELECT max(id) FROM {table}"), [], |row| row.get(0))?;
         let columns = columns(&database, table)?;
         let given: Vec<&str> = columns
             .iter()

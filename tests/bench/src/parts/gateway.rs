@@ -45,7 +45,8 @@ impl Site {
     /// The rules listen to `bench/N/+`.
     pub fn new(program: &Path, core: &str, broker_port: u16, sink_port: u16, plan: &Plan) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("bellwire-bench-").tempdir()?;
-        for (name, secret) in [("access-token", "token"), ("app-secret", "secret"), ("verify-token", "word")] {
+        for (name, secret) in [("access-token", "token"), ("app-secret", "secret"), ("verify-token", "word")]
+        {
             let path = folder.path().join(name);
             std::fs::write(&path, secret)?;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
@@ -78,7 +79,14 @@ impl Site {
         }
         let config = folder.path().join("bellwire.toml");
         std::fs::write(&config, text)?;
-        Ok(Self { folder, program: program.to_owned(), core: core.to_owned(), http_port, broker_port, process: None })
+        Ok(Self {
+            folder,
+            program: program.to_owned(),
+            core: core.to_owned(),
+            http_port,
+            broker_port,
+            process: None,
+        })
     }
 
     pub fn state(&self) -> PathBuf {
@@ -95,7 +103,8 @@ impl Site {
 
     /// Starts it, and waits until it has subscribed. The seconds that took.
     pub fn start(&mut self) -> Result<f64> {
-        let mut watcher = Client::connect(self.broker_port, &format!("watcher-{}", std::process::id()), true)?;
+        let mut watcher =
+            Client::connect(self.broker_port, &format!("watcher-{}", std::process::id()), true)?;
         watcher.subscribe("bellwire/#")?;
         let began = crate::clock::now_ns();
         let mut command = pinned(&self.core, &self.program);
@@ -147,13 +156,6 @@ impl Site {
         let mut command = pinned(&self.core, &self.program);
         command.current_dir(self.folder.path()).args(words).args(["--config", "bellwire.toml"]);
         command
-    }
-
-    /// Starts once, so that there is a database, and stops.
-    pub fn prepare(&mut self) -> Result<()> {
-        self.start()?;
-        self.stop();
-        Ok(())
     }
 
     /// Waits until a number out of the database is reached; the time at which it was seen.

@@ -12,4 +12,4 @@ pub use database::{fill, fill_sent, number};
 pub use gateway::{Plan, Site};
 pub use peer::{PEOPLE, Peer, install};
 pub use process::{Cores, Process, Usage, free_port, role};
-pub use sink::{Sink, Stats};
+pub use sink::Sink;

@@ -28,7 +28,8 @@ impl Peer {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("mqttwarn.ini");
         std::fs::write(&config, filled(include_str!("../../peers/mqttwarn.ini"), broker, sink))?;
-        let (program, core, home) = (installed.join("mqttwarn/bin/mqttwarn"), core.to_owned(), folder.path().to_owned());
+        let (program, core, home) =
+            (installed.join("mqttwarn/bin/mqttwarn"), core.to_owned(), folder.path().to_owned());
         let command = move || {
             let mut command = pinned(&core, &program);
             command.arg(format!("--config-file={}", config.display())).current_dir(&home);
@@ -41,7 +42,8 @@ impl Peer {
         let folder = tempfile::tempdir()?;
         let flows = filled(include_str!("../../peers/nodered-flows.json"), broker, sink);
         std::fs::write(folder.path().join("flows.json"), flows)?;
-        let settings = include_str!("../../peers/nodered-settings.js").replace("@PORT@", &free_port()?.to_string());
+        let settings =
+            include_str!("../../peers/nodered-settings.js").replace("@PORT@", &free_port()?.to_string());
         std::fs::write(folder.path().join("settings.js"), settings)?;
         let (installed, core, home) = (installed.canonicalize()?, core.to_owned(), folder.path().to_owned());
         let command = move || {
@@ -93,13 +95,21 @@ pub fn install(folder: &Path) -> Result<(String, String)> {
     let run = |program: PathBuf, words: &[&str], place: &Path| -> Result<String> {
         let output = Command::new(&program).args(words).current_dir(place).output();
         let output = output.with_context(|| format!("{} is not installed", program.display()))?;
-        ensure!(output.status.success(), "{program:?} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{program:?} {words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let (python, node) = (folder.join("mqttwarn/bin/python"), folder.join("nodered"));
     if !folder.join("mqttwarn/bin/mqttwarn").exists() {
         run("python3".into(), &["-m", "venv", "mqttwarn"], folder)?;
-        run(python.canonicalize().map(|_| python.clone())?, &["-m", "pip", "install", "-q", "mqttwarn", "requests"], folder)?;
+        run(
+            python.canonicalize().map(|_| python.clone())?,
+            &["-m", "pip", "install", "-q", "mqttwarn", "requests"],
+            folder,
+        )?;
     }
     if !node.join("node_modules/node-red/red.js").exists() {
         std::fs::create_dir_all(&node)?;

@@ -128,7 +128,8 @@ impl Process {
         // Threads that have ended are in the process's own count alone, which is in ticks of 10 ms.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<f64>().ok()).sum();
+        let ticks: f64 =
+            after_name.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<f64>().ok()).sum();
         Ok(Usage {
             cpu_ns: cpu_ns.max((ticks - 2.0) * 1e7),
             resident_mb: field(&status, "VmRSS:") / 1024.0,

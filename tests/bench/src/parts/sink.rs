@@ -20,10 +20,7 @@ pub struct Stats {
     pub events: u64,
     pub duplicates: u64,
     pub requests: u64,
-    pub refused: u64,
-    pub out_of_order: u64,
     pub most_open: u64,
-    pub first_published: Option<u64>,
     pub last_arrived: Option<u64>,
     pub latencies_ns: Vec<u64>,
 }
@@ -60,9 +57,5 @@ impl Sink {
 
     pub fn count(&mut self) -> Result<u64> {
         Ok(self.order("count")?.events)
-    }
-
-    pub fn usage(&self) -> Result<super::Usage> {
-        self.process.usage()
     }
 }

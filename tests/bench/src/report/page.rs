@@ -12,7 +12,8 @@ use super::{Line, Peer, Report};
 fn write_block(path: &Path, name: &str, block: &str) -> Result<()> {
     let text = std::fs::read_to_string(path)?;
     let (begin, end) = (format!("<!-- bench: {name} -->\n"), format!("<!-- bench end: {name} -->"));
-    let (before, rest) = text.split_once(&begin).with_context(|| format!("{} has no {begin}", path.display()))?;
+    let (before, rest) =
+        text.split_once(&begin).with_context(|| format!("{} has no {begin}", path.display()))?;
     let (_, after) = rest.split_once(&end).with_context(|| format!("{} has no {end}", path.display()))?;
     std::fs::write(path, format!("{before}{begin}{block}{end}{after}"))?;
     Ok(())
@@ -79,7 +80,8 @@ fn machine(report: &Report) -> String {
 }
 
 fn budgets(lines: &[Line]) -> String {
-    let mut text = String::from("| what | aim | measured | floor | ratio | met | |\n|---|---|---:|---:|---:|---|---|\n");
+    let mut text =
+        String::from("| what | aim | measured | floor | ratio | met | |\n|---|---|---:|---:|---:|---|---|\n");
     for line in lines {
         let floor = line.floor.as_ref();
         _ = writeln!(
@@ -117,7 +119,9 @@ fn peers(peers: &[Peer]) -> String {
     text += &row("memory, idle", &|peer| format!("{:.1} MB", peer.idle_mb));
     text += &row("memory, at its highest", &|peer| format!("{:.1} MB", peer.peak_mb));
     text += &row("processor a message, 50/s", &|peer| format!("{} µs", short(peer.cpu_us_per_message)));
-    text += &row("publish to request, median / 99 %", &|peer| format!("{:.1} / {:.1} ms", peer.p50_ms, peer.p99_ms));
+    text += &row("publish to request, median / 99 %", &|peer| {
+        format!("{:.1} / {:.1} ms", peer.p50_ms, peer.p99_ms)
+    });
     text += &row("burst", &|peer| format!("{}/s", short(peer.burst_per_s)));
     text += &row("sockets in the burst", &|peer| peer.sockets.to_string());
     text += &row("lost, the API answers 503 for a third of the time", &|peer| {
@@ -126,7 +130,8 @@ fn peers(peers: &[Peer]) -> String {
     text += &row("lost, the API refuses connections as long", &|peer| {
         format!("{} of {}", peer.lost_at_refusal, peer.outage_sent)
     });
-    text += &row("lost, SIGKILL in the burst", &|peer| format!("{} of {}", peer.lost_at_kill, peer.kill_sent));
+    text +=
+        &row("lost, SIGKILL in the burst", &|peer| format!("{} of {}", peer.lost_at_kill, peer.kill_sent));
     text += &row("came twice, SIGKILL in the burst", &|peer| peer.twice_at_kill.to_string());
     text
 }
@@ -143,7 +148,12 @@ fn soak(report: &Report) -> String {
         soak.twice
     );
     for (name, slope, flat) in &soak.slopes {
-        _ = writeln!(text, "| {name} | {} an hour | {} |", short(*slope), if *flat { "yes" } else { "**no**" });
+        _ = writeln!(
+            text,
+            "| {name} | {} an hour | {} |",
+            short(*slope),
+            if *flat { "yes" } else { "**no**" }
+        );
     }
     for plot in &soak.plots {
         _ = writeln!(text, "\n![{}: {} over {}](performance/{}.svg)", plot.title, plot.y, plot.x, plot.name);
@@ -187,7 +197,10 @@ mod tests {
         for (name, block) in blocks(&report) {
             let text = if name == "readme" { &readme } else { &page };
             let framed = format!("<!-- bench: {name} -->\n{block}<!-- bench end: {name} -->");
-            assert!(text.contains(&framed), "the block `{name}` is not what the report says: bellwire-bench --render");
+            assert!(
+                text.contains(&framed),
+                "the block `{name}` is not what the report says: bellwire-bench --render"
+            );
         }
         for plot in &report.growth {
             let path = format!("docs/performance/{}.svg", plot.name);

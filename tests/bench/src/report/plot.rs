@@ -57,9 +57,7 @@ impl Plot {
         let least = points().map(|(x, _)| scale(x)).fold(f64::MAX, f64::min);
         let most = points().map(|(x, _)| scale(x)).fold(f64::MIN, f64::max);
         let top = nice(points().map(|(_, y)| y).fold(0.0, f64::max));
-        let across = |x: f64| {
-            LEFT + (scale(x) - least) / (most - least).max(1e-9) * (WIDTH - LEFT - RIGHT)
-        };
+        let across = |x: f64| LEFT + (scale(x) - least) / (most - least).max(1e-9) * (WIDTH - LEFT - RIGHT);
         let up = |y: f64| HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -130,7 +128,12 @@ impl Plot {
         );
         if series.points.len() <= 12 {
             for (x, y) in &series.points {
-                _ = write!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>\n", across(*x), up(*y));
+                _ = write!(
+                    svg,
+                    "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>\n",
+                    across(*x),
+                    up(*y)
+                );
             }
         }
         let x = LEFT + (index as f64) * 140.0;

@@ -26,10 +26,6 @@ struct Seen {
     first: BTreeMap<u64, (u64, u64)>,
     duplicates: u64,
     requests: u64,
-    refused: u64,
-    unnumbered: u64,
-    out_of_order: u64,
-    newest: u64,
 }
 
 struct Shared {
@@ -132,14 +128,12 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> Result<()> {
     while let Some(message) = http::read(&mut stream, &mut buffer)? {
         let arrived = now_ns();
         if shared.hanging.load(Ordering::Relaxed) {
-            lock(&shared.seen).refused += 1;
             while shared.hanging.load(Ordering::Relaxed) {
                 pause(50);
             }
             return Ok(()); // a connection that hung never answers
         }
         if shared.failing.load(Ordering::Relaxed) {
-            lock(&shared.seen).refused += 1;
             let body = br#"{"error":{"message":"Service temporarily unavailable","type":"OAuthException","code":2}}"#;
             answer(&mut stream, "503 Service Unavailable", body)?;
             continue;
@@ -167,7 +161,10 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> Result<()> {
 }
 
 fn answer(stream: &mut TcpStream, status: &str, body: &[u8]) -> Result<()> {
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     let mut answer = head.into_bytes();
     answer.extend_from_slice(body);
     Ok(stream.write_all(&answer)?)
@@ -177,38 +174,28 @@ fn answer(stream: &mut TcpStream, status: &str, body: &[u8]) -> Result<()> {
 fn note(seen: &mut Seen, message: &http::Message, arrived: u64) {
     seen.requests += 1;
     let mut rest = &message.body[..];
-    let mut found = false;
     while let Some(at) = http::find(rest, b"BENCH:") {
         rest = &rest[at + 6..];
         let words = String::from_utf8_lossy(&rest[..rest.len().min(48)]).into_owned();
         let mut words = words.split(':').map(str::parse::<u64>);
         let (Some(Ok(number)), Some(Ok(published))) = (words.next(), words.next()) else { continue };
-        found = true;
         if seen.first.contains_key(&number) {
             seen.duplicates += 1;
             continue;
         }
         seen.first.insert(number, (published, arrived));
-        seen.out_of_order += u64::from(number < seen.newest);
-        seen.newest = seen.newest.max(number);
     }
-    seen.unnumbered += u64::from(!found);
 }
 
 fn stats(shared: &Shared, with_times: bool) -> serde_json::Value {
     let seen = lock(&shared.seen);
     let times = seen.first.values().map(|(published, arrived)| arrived.saturating_sub(*published));
-    let (first, last) = (seen.first.values().map(|(at, _)| *at).min(), seen.first.values().map(|(_, at)| *at).max());
+    let last = seen.first.values().map(|(_, at)| *at).max();
     json!({
         "events": seen.first.len(),
         "duplicates": seen.duplicates,
         "requests": seen.requests,
-        "refused": seen.refused,
-        "unnumbered": seen.unnumbered,
-        "out_of_order": seen.out_of_order,
-        "connections": shared.connections.load(Ordering::Relaxed),
         "most_open": shared.most_open.load(Ordering::Relaxed),
-        "first_published": first,
         "last_arrived": last,
         "latencies_ns": if with_times { times.collect::<Vec<_>>() } else { Vec::new() },
     })

@@ -26,7 +26,8 @@ impl Client {
         .into_bytes();
         request.extend_from_slice(body);
         self.stream.write_all(&request)?;
-        let message = read(&mut self.stream, &mut self.buffer)?.context("the server closed the connection")?;
+        let message =
+            read(&mut self.stream, &mut self.buffer)?.context("the server closed the connection")?;
         let status = message.head.split(' ').nth(1).and_then(|word| word.parse().ok());
         status.context("an answer without a status")
     }
