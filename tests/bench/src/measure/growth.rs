@@ -33,7 +33,7 @@ fn rows(bench: &Bench) -> Result<Vec<Plot>> {
     for rows in sizes.iter().copied() {
         bench.say(&format!("growth: {rows} rows"));
         let n = rows as f64;
-        cost.add("drain", n, drain(bench, rows)?.0);
+        cost.add("drain", n, median(&drain(bench, rows, 1)?));
         let broker = bench.broker()?;
         let mut site = filled(bench, &broker, free_port()?, rows)?;
         let starts: Vec<f64> = (0..3)

@@ -74,10 +74,10 @@ impl Plot {
         for step in 0..=4 {
             let value = top * f64::from(step) / 4.0;
             let y = up(value);
-            _ = write!(
+            _ = writeln!(
                 svg,
                 "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#dddddd\"/>\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 WIDTH - RIGHT,
                 LEFT - 6.0,
                 y + 4.0,
@@ -100,9 +100,9 @@ impl Plot {
         marks.dedup();
         let every = marks.len().div_ceil(8).max(1);
         for mark in marks.iter().step_by(every) {
-            _ = write!(
+            _ = writeln!(
                 svg,
-                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
+                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
                 across(*mark),
                 HEIGHT - BOTTOM + 16.0,
                 short(*mark)
@@ -121,16 +121,16 @@ impl Plot {
         let colour = COLOURS[index % COLOURS.len()];
         let path: Vec<String> =
             series.points.iter().map(|(x, y)| format!("{:.1},{:.1}", across(*x), up(*y))).collect();
-        _ = write!(
+        _ = writeln!(
             svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n",
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
             path.join(" ")
         );
         if series.points.len() <= 12 {
             for (x, y) in &series.points {
-                _ = write!(
+                _ = writeln!(
                     svg,
-                    "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>\n",
+                    "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>",
                     across(*x),
                     up(*y)
                 );
@@ -138,9 +138,9 @@ impl Plot {
         }
         let x = LEFT + (index as f64) * 140.0;
         let y = HEIGHT - 8.0;
-        _ = write!(
+        _ = writeln!(
             svg,
-            "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"4\" fill=\"{colour}\"/><text x=\"{}\" y=\"{y}\">{}</text>\n",
+            "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"4\" fill=\"{colour}\"/><text x=\"{}\" y=\"{y}\">{}</text>",
             y - 6.0,
             x + 18.0,
             series.name
