@@ -23,14 +23,6 @@ owner = ["nino"]
 listen = "127.0.0.1:{http}"
 [mqtt]
 url = "mqtt://127.0.0.1:{broker}"
-[[connection]]
-name = "main"
-phone_number_id = "109876543210123"
-business_account_id = "102290129340398"
-access_token_file = "token"
-app_secret_file = "secret"
-verify_token_file = "verify"
-api_url = "http://127.0.0.1:{api}"
 [[contact]]
 id = "nino"
 name = "Nino Beridze"
@@ -54,6 +46,7 @@ name = "freezer-too-warm"
 topic = "site/{{area}}/freezer/{{unit}}/temperature"
 when = "payload.celsius > -15"
 severity = "critical"
+resolve_when = "payload.celsius < -17"
 message = "🧊 Freezer {{{{ unit }}}} in the {{{{ area }}}} is at {{{{ payload.celsius | round(1) }}}} °C"
 notify = ["kitchen"]
 [[rule.action]]
@@ -106,9 +99,6 @@ class Parts:
         self.processes = []
         names = dict(folder=self.folder, http=self.http, api=self.api, broker=self.broker)
         (self.folder / "bellwire.toml").write_text(CONFIG.format(**names))
-        for name, text in [("token", "token"), ("secret", "secret"), ("verify", "verify")]:
-            (self.folder / name).write_text(text)
-            (self.folder / name).chmod(0o600)
         (self.folder / "broker.conf").write_text(f"listener {self.broker} 127.0.0.1\nallow_anonymous true\n")
 
     def __enter__(self):
@@ -116,12 +106,19 @@ class Parts:
         self.start([mosquitto, "-c", self.folder / "broker.conf"], "broker.log")
         webhook = f"http://127.0.0.1:{self.http}/webhook/whatsapp"
         self.start([BINARY, "simulator", "--listen", f"127.0.0.1:{self.api}", "--webhook", webhook, "--app-secret", "secret",
-                    "--verify-token", "verify", "--access-token", "token"], "simulator.log")
+                    "--verify-token", "verify", "--access-token", "token", "--business-account-id", "102290129340398"], "simulator.log")
         wait_for(10, "the simulator", lambda: self.answers(self.api))
         wait_for(10, "the broker", lambda: self.answers(self.broker))
-        self.start([BINARY, "run", "--config", self.folder / "bellwire.toml"], "log")
-        wait_for(15, "the gateway", self.ready)
+        self.start_gateway()
         return self
+
+    def start_gateway(self):
+        self.gateway = self.start([BINARY, "run", "--config", self.folder / "bellwire.toml"], "log")
+        wait_for(15, "the gateway", self.ready)
+
+    def stop_gateway(self):
+        self.gateway.terminate()
+        self.gateway.wait()
 
     def __exit__(self, *_):
         for process in reversed(self.processes):
@@ -130,7 +127,11 @@ class Parts:
         self.temporary.cleanup()
 
     def start(self, command, log):
-        self.processes.append(subprocess.Popen([str(word) for word in command], stderr=open(self.folder / log, "ab"), stdout=subprocess.DEVNULL))
+        words = [str(word) for word in command]
+        with open(self.folder / log, "ab") as file:
+            process = subprocess.Popen(words, stderr=file, stdout=subprocess.DEVNULL)
+        self.processes.append(process)
+        return process
 
     @staticmethod
     def answers(port):

@@ -2,6 +2,10 @@
 mod api;
 /// What somebody may try.
 mod attacks;
+/// TLS, numbers for a monitor, alerts taken on the page.
+mod doors;
+/// Numbers that come and go.
+mod numbers;
 /// Lists over 100,000 messages.
 mod speed;
 

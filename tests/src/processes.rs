@@ -278,7 +278,8 @@ impl Simulator {
         let (listen, webhook) = (format!("127.0.0.1:{}", site.api_port), site.url("/webhook/whatsapp"));
         let process = Command::new(binary())
             .args(["simulator", "--listen", &listen, "--webhook", &webhook, "--app-secret", "secret"])
-            .args(["--verify-token", "my-verify-token", "--access-token", "token"])
+            .args(["--verify-token", "my-verify-token"])
+            .args(if more.contains(&"--access-token") { &[][..] } else { &["--access-token", "token"] })
             .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -24,7 +24,7 @@ const PAGES_MAX: usize = 60;
 pub async fn run(shared: Arc<Shared>, client: Client) {
     loop {
         let mut pause = READ_EVERY;
-        for connection in &shared.config.connections {
+        for connection in shared.live().connections.iter() {
             learn_limit(&shared, &client, connection).await;
             match read(&client, connection).await {
                 Ok(None) => {}

@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 pub async fn watch(shared: Arc<Shared>) {
     loop {
-        let config = Arc::clone(&shared.config);
+        let config = shared.live();
         let look = move |store: &Store| look(store, &config, SystemClock.now());
         let Some(news) = shared.durably(look).await else { return };
         for (connection, severity, text) in news {

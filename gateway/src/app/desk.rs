@@ -17,10 +17,14 @@ use crate::http::{Answer, Deed, Desk, Filter, Question, Trouble, Who};
 use crate::ids::MessageId;
 use crate::store::{ActError, Cursor, Direction, Gone, Listing, Posted, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::client::Client;
 
 /// Rows of a list when nobody says how many, and the most.
 const LIMIT: u32 = 50;
 const LIMIT_MAX: u32 = 500;
+/// Of commands.
+const COMMAND_STATES: [&str; 8] =
+    ["queued", "published", "done", "failed", "refused", "expired", "no-answer", "silent"];
 /// MQTT's own limit of a topic.
 const TOPIC_MAX_BYTES: usize = 65_535;
 /// What the intake reads of a payload.
@@ -30,14 +34,15 @@ const PAYLOAD_MAX_BYTES: usize = 64 * 1024;
 pub struct Counter(Arc<Inner>);
 
 pub(super) struct Inner {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     judge: Judge,
     events: mpsc::Sender<Handed>,
+    pub(super) client: Client,
 }
 
 impl Counter {
-    pub fn new(shared: Arc<Shared>, judge: Judge, events: mpsc::Sender<Handed>) -> Self {
-        Self(Arc::new(Inner { shared, judge, events }))
+    pub fn new(shared: Arc<Shared>, judge: Judge, events: mpsc::Sender<Handed>, client: Client) -> Self {
+        Self(Arc::new(Inner { shared, judge, events, client }))
     }
 
     pub(super) fn answer<T, F: Future<Output = Result<T, Trouble>> + Send + 'static>(
@@ -72,7 +77,7 @@ impl Inner {
             .ok_or(Trouble::NotFound(format!("There is no {what}; it may be older than 90 days.")))
     }
 
-    async fn look(&self, question: Question) -> Result<Value, Trouble> {
+    pub(super) async fn look(&self, question: Question) -> Result<Value, Trouble> {
         let now = SystemClock.now();
         match question {
             Question::Overview => {
@@ -81,33 +86,16 @@ impl Inner {
                     self.store(Store::usage).await?.into_iter().filter(move |row| row.month == month)
                 })
             }
-            Question::Messages(filter) => {
-                let listing = listing(&filter)?;
-                self.store(move |store| store.list_messages(&listing)).await
-            }
+            Question::Messages(filter) => self.list(listing(&filter)?, Store::list_messages).await,
             Question::Message(id) => {
                 self.found(format!("message {id}"), move |store| store.whole_message(id)).await
             }
-            Question::Alerts(filter) => {
-                let listing = listing(&filter)?;
-                self.store(move |store| store.list_alerts(&listing)).await
-            }
+            Question::Alerts(filter) => self.list(listing(&filter)?, Store::list_alerts).await,
             Question::Alert(id) => {
                 self.found(format!("alert {id}"), move |store| store.whole_alert(id)).await
             }
-            Question::Commands(filter) => {
-                let listing = listing(&Filter { state: None, ..filter.clone() })?;
-                let listing = Listing { state: filter.state, ..listing };
-                self.store(move |store| store.list_commands(&listing)).await
-            }
-            Question::Audit(filter) => {
-                let listing = listing(&filter)?;
-                let before = listing.before.map(|cursor| cursor.id);
-                let rows = self.store(move |store| store.changes(before, listing.limit)).await?;
-                let full = rows.len() == listing.limit as usize;
-                let next = rows.last().filter(|_| full).map(|row| row["id"].to_string());
-                Ok(json!({ "items": rows, "next": next }))
-            }
+            Question::Commands(filter) => self.list(commands(filter)?, Store::list_commands).await,
+            Question::Audit(filter) => self.list(listing(&filter)?, changes).await,
             Question::Try { topic, payload, content_type } => {
                 check_event(&topic, &payload)?;
                 let event = event(Source::Cli, topic, payload, content_type, Identity::None);
@@ -128,6 +116,10 @@ impl Inner {
             Question::Rules => {
                 self.both(String::new(), |shared, store| facts::rules(shared, store).map(Some)).await
             }
+            Question::Devices => Ok(json!({ "items": self.store(Store::device_list).await? })),
+            Question::Device(id) => {
+                self.found(format!("device {id}"), move |store| store.whole_device(&id)).await
+            }
             Question::Connections => {
                 self.both(String::new(), |shared, store| facts::connections(shared, store).map(Some)).await
             }
@@ -141,6 +133,14 @@ impl Inner {
                 self.both(String::new(), |shared, store| facts::setup(shared, store).map(Some)).await
             }
         }
+    }
+
+    async fn list(
+        &self,
+        listing: Listing,
+        read: fn(&Store, &Listing) -> rusqlite::Result<Value>,
+    ) -> Result<Value, Trouble> {
+        self.store(move |store| read(store, &listing)).await
     }
 
     /// What is partly in the configuration and partly in the store; `what` is missing when there is none.
@@ -158,6 +158,11 @@ impl Inner {
             Deed::Retry(id) => self.decide(id, who, "retry", Store::retry).await,
             Deed::Hold(id) => self.decide(id, who, "hold", Store::hold).await,
             Deed::Cancel(id) => self.decide(id, who, "cancel", Store::cancel).await,
+            Deed::Alert(id, deed) => self.decide_alert(id, deed, &who).await,
+            Deed::Connect(given) => self.connect(*given, &who).await,
+            Deed::Disconnect(name) => self.disconnect(name, &who).await,
+            Deed::Forget(name) => self.forget(name, &who).await,
+            Deed::Check(name) => self.check(&name).await,
             Deed::RevokeToken(id) => {
                 let entry = entry(&who, "revoke token", id, "done");
                 let revoked = self.store(move |store| {
@@ -173,6 +178,17 @@ impl Inner {
                 self.take(topic, payload, content_type, key).await
             }
         }
+    }
+
+    pub(super) async fn write_down(
+        &self,
+        who: &Who,
+        deed: &'static str,
+        subject: &str,
+        outcome: &str,
+    ) -> Result<(), Trouble> {
+        let note = entry(who, deed, subject, outcome);
+        self.store(move |store| store.record_change(&note, SystemClock.now())).await
     }
 
     async fn decide(
@@ -219,7 +235,7 @@ impl Inner {
             Posted::Different => {
                 let how =
                     "This Idempotency-Key came before with another event; take a new one for a new event.";
-                return Err(Trouble::Malformed(how.into()));
+                return Err(Trouble::NotPossible(how.into()));
             }
         }
         let event = event(Source::Http, topic, payload, content_type, Identity::Named(key.clone()));
@@ -290,6 +306,23 @@ fn check_event(topic: &str, payload: &str) -> Result<(), Trouble> {
     Err(Trouble::Malformed(wrong.into()))
 }
 
+/// Their states are words of their own.
+fn commands(filter: Filter) -> Result<Listing, Trouble> {
+    let state = filter.state.clone().filter(|state| !state.is_empty());
+    if state.as_deref().is_some_and(|state| !COMMAND_STATES.contains(&state)) {
+        let how = format!("There is no such state; take one of {}.", COMMAND_STATES.join(", "));
+        return Err(Trouble::Malformed(how));
+    }
+    Ok(Listing { state, ..listing(&Filter { state: None, ..filter })? })
+}
+
+fn changes(store: &Store, listing: &Listing) -> rusqlite::Result<Value> {
+    let rows = store.changes(listing.before.as_ref().map(|cursor| cursor.id), listing.limit)?;
+    let full = rows.len() == listing.limit as usize;
+    let next = rows.last().filter(|_| full).map(|row| row["id"].to_string());
+    Ok(json!({ "items": rows, "next": next }))
+}
+
 fn listing(filter: &Filter) -> Result<Listing, Trouble> {
     let wrong = |words: &str| Trouble::Malformed(words.to_owned());
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
@@ -332,6 +365,7 @@ fn listing(filter: &Filter) -> Result<Listing, Trouble> {
         direction,
         rule: filled(&filter.rule),
         alert: None,
+        open: false,
         since: time(&filter.since)?,
         until: time(&filter.until)?,
         text: filled(&filter.text),

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::shared::Shared;
-use crate::config::{Connection, secret};
+use crate::config::{Connection, Secret, secret};
 use crate::http::{Handshake, Health, Webhook};
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::signature;
 
 /// Meta's door: secrets are read anew for each request, so that a rotated one works at once.
@@ -24,19 +24,19 @@ impl MetasDoor {
         Self(shared)
     }
 
-    fn secrets(&self, file: impl Fn(&Connection) -> &std::path::Path) -> Vec<SecretString> {
+    fn secrets(&self, of: impl Fn(&Connection) -> &Secret) -> Vec<SecretString> {
         let read = |connection: &Connection| {
-            secret(file(connection))
+            secret(of(connection))
                 .inspect_err(|error| tracing::error!(%error, "a secret cannot be read"))
                 .ok()
         };
-        self.0.config.connections.iter().filter_map(read).collect()
+        self.0.live().connections.iter().filter_map(read).collect()
     }
 }
 
 impl Webhook for MetasDoor {
     fn handshake(&self, query: &str) -> Handshake {
-        match signature::handshake(query, &self.secrets(|connection| &connection.verify_token_file)) {
+        match signature::handshake(query, &self.secrets(|connection| &connection.verify_token)) {
             signature::Handshake::Challenge(challenge) => Handshake::Challenge(challenge),
             signature::Handshake::Wrong => Handshake::Wrong,
             signature::Handshake::Malformed => Handshake::Malformed,
@@ -44,7 +44,7 @@ impl Webhook for MetasDoor {
     }
 
     fn is_genuine(&self, header: Option<&str>, body: &[u8]) -> bool {
-        signature::verify(&self.secrets(|connection| &connection.app_secret_file), header, body)
+        signature::verify(&self.secrets(|connection| &connection.app_secret), header, body)
     }
 
     fn keep(&self, body: Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>> {
@@ -76,8 +76,12 @@ impl Health for Monitor {
     fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send>> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let counts = shared.store.run(crate::store::Store::counts).await.unwrap_or_default();
-            shared.metrics.text(&counts)
+            let asked = |store: &crate::store::Store| Ok((store.counts()?, store.oldest_waiting()?));
+            let (counts, oldest) = shared.store.run(asked).await.unwrap_or_default();
+            let waits = oldest.map_or(0, |at| Timestamp(at).until(SystemClock.now()).as_secs());
+            let wal = shared.config.site.state_directory.join("bellwire.db-wal");
+            let wal = wal.metadata().map_or(0, |metadata| metadata.len());
+            shared.metrics.text(&counts, i64::try_from(waits).unwrap_or(i64::MAX), wal)
         })
     }
 }

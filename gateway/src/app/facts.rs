@@ -7,7 +7,7 @@ use super::shared::Shared;
 use crate::config::{Connection, secret};
 use crate::contact::Contact;
 use crate::http::Trouble;
-use crate::store::{Store, UsageRow};
+use crate::store::{KeptConnection, Store, UsageRow};
 use crate::time::{Timestamp, duration_for_people};
 
 pub fn overview(
@@ -18,7 +18,7 @@ pub fn overview(
     found["obstacles"] = shared.obstacles().into();
     found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
     found["connections"] =
-        shared.config.connections.iter().map(|connection| connection.name.0.clone()).collect();
+        shared.live().connections.iter().map(|connection| connection.name.0.clone()).collect();
     found["rules"] = shared.config.rules.len().into();
     found["contacts"] = shared.config.people.contacts.len().into();
     found["usage"] = usage_rows(usage);
@@ -88,30 +88,39 @@ fn usage_rows(rows: impl Iterator<Item = UsageRow>) -> Value {
 }
 
 pub fn connections(shared: &Shared, store: &Store) -> Result<Value> {
-    let mut all = Vec::new();
-    for one in &shared.config.connections {
-        all.push(one_connection(store, one)?);
+    let (mut all, kept) = (Vec::new(), store.kept_connections()?);
+    for one in shared.live().connections.iter() {
+        all.push(one_connection(shared, store, one)?);
+    }
+    for gone in kept.iter().filter(|kept| kept.sealed.is_none()) {
+        all.push(disconnected(store, gone)?);
     }
     Ok(json!({ "items": all, "obstacles": shared.obstacles() }))
 }
 
 pub fn connection(shared: &Shared, store: &Store, name: &str) -> Result<Option<Value>> {
-    let found = shared.config.connections.iter().find(|connection| connection.name.0 == name);
-    found.map(|one| one_connection(store, one)).transpose()
+    let live = shared.live();
+    if let Some(one) = live.connections.iter().find(|connection| connection.name.0 == name) {
+        return one_connection(shared, store, one).map(Some);
+    }
+    store.kept_connection(name)?.map(|gone| disconnected(store, &gone)).transpose()
 }
 
-fn one_connection(store: &Store, connection: &Connection) -> Result<Value> {
+fn one_connection(shared: &Shared, store: &Store, connection: &Connection) -> Result<Value> {
     let mut facts = store.connection_facts(&connection.name.0)?;
     let secrets = [
-        ("access_token", &connection.access_token_file),
-        ("app_secret", &connection.app_secret_file),
-        ("verify_token", &connection.verify_token_file),
+        ("access_token", &connection.access_token),
+        ("app_secret", &connection.app_secret),
+        ("verify_token", &connection.verify_token),
     ];
     // Whether it is there and well kept; never what it is.
     facts["secrets"] = secrets
         .into_iter()
-        .map(|(name, file)| json!({ "name": name, "problem": secret(file).err().map(|error| error.to_string()) }))
+        .map(|(name, place)| json!({ "name": name, "problem": secret(place).err().map(|error| error.to_string()) }))
         .collect();
+    let of_file = shared.config.connections.iter().any(|known| known.name == connection.name);
+    facts["origin"] = if of_file { "file" } else { "page" }.into();
+    facts["connected"] = true.into();
     facts["name"] = connection.name.0.clone().into();
     facts["phone_number_id"] = connection.phone_number_id.clone().into();
     facts["business_account_id"] = connection.business_account_id.clone().into();
@@ -121,17 +130,38 @@ fn one_connection(store: &Store, connection: &Connection) -> Result<Value> {
     Ok(facts)
 }
 
+/// Its token is gone; what it sent and what is known of it stays.
+fn disconnected(store: &Store, kept: &KeptConnection) -> Result<Value> {
+    let mut facts = store.connection_facts(&kept.name)?;
+    facts["secrets"] = json!([]);
+    facts["origin"] = "page".into();
+    facts["connected"] = false.into();
+    facts["name"] = kept.name.clone().into();
+    facts["phone_number_id"] = kept.phone_number_id.clone().into();
+    facts["business_account_id"] = kept.business_account_id.clone().into();
+    facts["api_url"] = kept.api_url.clone().into();
+    facts["api_version"] = kept.api_version.clone().into();
+    facts["messages_per_second"] = kept.messages_per_second.into();
+    Ok(facts)
+}
+
 /// What is still to do, in the order of doing it: `{items: [{name, state, detail}]}`; state is done, open or wrong.
 pub fn setup(shared: &Shared, store: &Store) -> Result<Value> {
     let (webhook, connections) = (store.webhook_facts()?, connections(shared, store)?);
     let broker = shared.obstacles();
     let empty = Vec::new();
-    let all = connections["items"].as_array().unwrap_or(&empty);
+    let all: Vec<&Value> = connections["items"]
+        .as_array()
+        .unwrap_or(&empty)
+        .iter()
+        .filter(|one| one["connected"] == true)
+        .collect();
     let bad: Vec<String> = all
         .iter()
         .flat_map(|one| one["secrets"].as_array().unwrap_or(&empty))
         .filter_map(|secret| secret["problem"].as_str().map(str::to_owned))
         .collect();
+    let connected = !all.is_empty();
     let account = all.iter().all(|one| one["business_account_id"].is_string());
     let read = all.iter().all(|one| one["catalogue_read_at"].is_i64());
     let sent = all.iter().any(|one| one["last_attempt"]["http_status"] == 200);
@@ -148,9 +178,10 @@ pub fn setup(shared: &Shared, store: &Store) -> Result<Value> {
     let to = |done: bool, words: &str| Some(words.to_owned()).filter(|_| !done);
     Ok(json!({ "items": [
         step("broker", broker.is_empty(), to(broker.is_empty(), &broker.join("; "))),
-        step("secrets", bad.is_empty(), to(bad.is_empty(), &bad.join("; "))),
-        step("account", account, None),
-        step("catalogue", account && read, None),
+        step("connected", connected, None),
+        step("secrets", connected && bad.is_empty(), to(bad.is_empty(), &bad.join("; "))),
+        step("account", connected && account, None),
+        step("catalogue", connected && account && read, None),
         step("webhook", !webhook["webhook_at"].is_null(), None),
         step("rules", !shared.config.rules.is_empty(), None),
         step("sent", sent, None),

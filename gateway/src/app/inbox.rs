@@ -47,7 +47,7 @@ struct Read {
 pub async fn run(shared: Arc<Shared>) {
     loop {
         loop {
-            let config = Arc::clone(&shared.config);
+            let config = shared.live();
             let Some(read) = shared.durably(move |store| next(store, &config)).await else { return };
             let Some(read) = read else { break };
             if read.commands > 0 {

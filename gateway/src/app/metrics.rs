@@ -28,6 +28,8 @@ pub struct Metrics {
     lines_dropped: Gauge,
     device_messages: Family<Labels, Counter>,
     serial: Family<Labels, Gauge>,
+    oldest: Gauge,
+    wal: Gauge,
 }
 
 impl Metrics {
@@ -45,7 +47,11 @@ impl Metrics {
             lines_dropped: Gauge::default(),
             device_messages: Family::default(),
             serial: Family::default(),
+            oldest: Gauge::default(),
+            wal: Gauge::default(),
         };
+        let build = Family::<Labels, Gauge>::default();
+        build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         let registry = &mut metrics.registry;
         registry.register("bellwire_events_received", "Events taken from the broker", metrics.events.clone());
         registry.register(
@@ -74,7 +80,16 @@ impl Metrics {
             metrics.device_messages.clone(),
         );
         registry.register("bellwire_serial_open", "1 while the serial port is open", metrics.serial.clone());
+        metrics.register_store(build);
         metrics
+    }
+
+    fn register_store(&mut self, build: Family<Labels, Gauge>) {
+        let registry = &mut self.registry;
+        let oldest = "How long the oldest message waits";
+        registry.register("bellwire_outbox_oldest_seconds", oldest, self.oldest.clone());
+        registry.register("bellwire_wal_bytes", "SQLite's write-ahead log", self.wal.clone());
+        registry.register("bellwire_build_info", "1, with the version", build);
     }
 
     /// The path of a port is the installer's own word.
@@ -117,7 +132,9 @@ impl Metrics {
     }
 
     /// The text format; message counts are read from the outbox at the time of asking.
-    pub fn text(&self, counts: &[(String, i64)]) -> String {
+    pub fn text(&self, counts: &[(String, i64)], oldest_s: i64, wal_bytes: u64) -> String {
+        self.oldest.set(oldest_s);
+        self.wal.set(i64::try_from(wal_bytes).unwrap_or(i64::MAX));
         self.lines_dropped.set(i64::try_from(crate::log::dropped()).unwrap_or(i64::MAX));
         self.messages.clear();
         for (state, count) in counts {

@@ -5,8 +5,12 @@
 mod catalogue;
 /// Commands to the broker.
 mod commands;
+/// Numbers of the file and of the page.
+pub mod connections;
 /// Budgets and Meta's daily limit.
 mod costs;
+/// What somebody decides about an alert.
+mod decisions;
 /// What pages and API ask.
 mod desk;
 /// Devices, over serial ports and the broker.
@@ -56,7 +60,10 @@ use crate::alert::route;
 use crate::chance::Dice;
 use crate::config::Config;
 use crate::device;
-use crate::http::{Front, Poster, View, code, front_routes, health_routes, serve, webhook_routes};
+use crate::http::{
+    Certificate, Front, Poster, View, code, front_routes, health_routes, metrics_routes, serve,
+    webhook_routes,
+};
 use crate::mqtt;
 use crate::serial;
 use crate::store::Store;
@@ -80,6 +87,7 @@ const HANDED: usize = devices::BATCH;
 pub struct Listeners {
     pub local: TcpListener,
     pub webhook: Option<TcpListener>,
+    pub metrics: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -89,11 +97,15 @@ impl Listeners {
                 format!("{key} = \"{address}\" cannot be opened; is another program on this port?")
             })
         };
-        let webhook = match config.http.webhook_listen {
-            Some(address) => Some(bind(address, "webhook_listen").await?),
-            None => None,
+        let door = async |address: Option<std::net::SocketAddr>, key: &str| match address {
+            Some(address) => bind(address, key).await.map(Some),
+            None => Ok(None),
         };
-        Ok(Self { local: bind(config.http.listen, "listen").await?, webhook })
+        Ok(Self {
+            local: bind(config.http.listen, "listen").await?,
+            webhook: door(config.http.webhook_listen, "webhook_listen").await?,
+            metrics: door(config.http.metrics_listen, "metrics_listen").await?,
+        })
     }
 }
 
@@ -130,17 +142,8 @@ pub async fn run(
     let poster = Poster::new().map_err(Fatal::Start)?;
     let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
 
-    let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(&shared))));
-    let health = health_routes(Arc::new(doors::Monitor::new(Arc::clone(&shared))));
     let front = front(&shared, to_intake, stopped.clone()).await?;
-    let local = health.merge(front_routes(front));
-    let servers = match listeners.webhook {
-        Some(own) => vec![
-            tokio::spawn(serve(own, webhook, stopped.clone())),
-            tokio::spawn(serve(listeners.local, local, stopped)),
-        ],
-        None => vec![tokio::spawn(serve(listeners.local, webhook.merge(local), stopped))],
-    };
+    let servers = open_doors(&shared, front, listeners, &stopped)?;
 
     let mut failing = shared.store.clone();
     let failed = tokio::select! {
@@ -202,6 +205,30 @@ fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::Sto
     store.start().context("the store's thread cannot be started").map_err(Fatal::Start)
 }
 
+/// Who may come in where: Meta, people and programs, a monitor.
+fn open_doors(
+    shared: &Arc<Shared>,
+    front: Arc<Front>,
+    listeners: Listeners,
+    stop: &watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, Fatal> {
+    let tls = shared.config.http.tls.clone().map(|(chain, key)| Certificate::read(chain, key)).transpose();
+    let tls = tls.map_err(Fatal::Start)?.map(Arc::new);
+    let monitor = Arc::new(doors::Monitor::new(Arc::clone(shared)));
+    let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(shared))));
+    let mut local = health_routes(Arc::<doors::Monitor>::clone(&monitor)).merge(front_routes(front));
+    let mut servers = Vec::new();
+    match listeners.webhook {
+        Some(own) => servers.push(tokio::spawn(serve(own, webhook, None, stop.clone()))),
+        None => local = webhook.merge(local),
+    }
+    if let Some(own) = listeners.metrics {
+        servers.push(tokio::spawn(serve(own, metrics_routes(monitor), None, stop.clone())));
+    }
+    servers.push(tokio::spawn(serve(listeners.local, local, tls, stop.clone())));
+    Ok(servers)
+}
+
 fn judge(config: &Config) -> Result<Judge, Fatal> {
     let (rules, people) = (config.rules.clone(), config.people.clone());
     let (site, zone) = (config.site.name.clone(), config.site.time_zone.clone());
@@ -215,7 +242,8 @@ async fn front(
     stop: watch::Receiver<bool>,
 ) -> Result<Arc<Front>, Fatal> {
     let config = &shared.config;
-    let counter = desk::Counter::new(Arc::clone(shared), judge(config)?, to_intake);
+    let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
+    let counter = desk::Counter::new(Arc::clone(shared), judge(config)?, to_intake, client);
     let known = shared.store.run(Store::password).await;
     let known = known.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.is_some();
     let code = if known { None } else { code() };

@@ -1,7 +1,5 @@
 //! What the owner should know of a number or of the gateway itself: kept, and from a warning on written to them.
 
-use std::sync::Arc;
-
 use rusqlite::Result;
 
 use super::shared::Shared;
@@ -78,7 +76,7 @@ pub async fn report(shared: &Shared, findings: Vec<String>) {
             facts: Vec::new(),
             template: None,
         };
-        let config = Arc::clone(&shared.config);
+        let config = shared.live();
         let told = shared
             .durably(move |store| {
                 write(store, &config, &gateway(), &notice, Over::AnotherFirst, SystemClock.now())

@@ -64,7 +64,7 @@ pub async fn mark(shared: Arc<Shared>, client: Client) {
         while let Some(mark) = shared.marks.take() {
             let connection = named(&shared, &mark.connection).filter(|connection| connection.mark_read);
             let Some(connection) = connection else { continue };
-            let marked = match endpoint(connection) {
+            let marked = match endpoint(&connection) {
                 Ok(endpoint) => client.mark_read(&endpoint, &mark.wamid.0, mark.typing).await,
                 Err(error) => Err(error),
             };
@@ -115,7 +115,7 @@ async fn fetch_one(shared: &Arc<Shared>, client: &Client, shelf: &Shelf, file: &
             file.connection
         ));
     };
-    let endpoint = match endpoint(connection) {
+    let endpoint = match endpoint(&connection) {
         Ok(endpoint) => endpoint,
         Err(error) => return away(error),
     };
@@ -170,8 +170,8 @@ async fn on_disk<T: Send + 'static>(
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
-fn named<'a>(shared: &'a Shared, name: &ConnectionName) -> Option<&'a Connection> {
-    shared.config.connections.iter().find(|connection| connection.name == *name)
+fn named(shared: &Shared, name: &ConnectionName) -> Option<Connection> {
+    shared.live().connections.iter().find(|connection| connection.name == *name).cloned()
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! The outbox's sender: performs what `alert::sender` asks for.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 
 use super::owner::{Over, Told, write};
@@ -17,7 +19,7 @@ use crate::alert::rule::Severity;
 use crate::alert::sender::{Effect, IN_FLIGHT_MAX, Input, Sender};
 use crate::chance::Dice;
 use crate::command::inbound::Notice;
-use crate::config::{Connection, secret};
+use crate::config::{Connection, Secret, secret};
 use crate::ids::{ConnectionName, MessageId};
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -38,7 +40,7 @@ struct Task {
     inputs: mpsc::Sender<Input>,
     wake_at: Option<Timestamp>,
     /// When the token's file was written, of connections that wait for a person.
-    tokens: BTreeMap<ConnectionName, Option<SystemTime>>,
+    tokens: BTreeMap<ConnectionName, Option<u64>>,
 }
 
 pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<bool>) {
@@ -99,7 +101,7 @@ impl Task {
     /// A connection whose token was refused, and has another one now.
     fn put_right(&mut self) -> Option<ConnectionName> {
         let shared = &self.shared;
-        let (name, _) = self.tokens.iter().find(|(name, seen)| written_at(shared, name) != **seen)?;
+        let (name, _) = self.tokens.iter().find(|(name, seen)| mark_of(shared, name) != **seen)?;
         let name = name.clone();
         self.tokens.remove(&name);
         Some(name)
@@ -129,9 +131,11 @@ impl Task {
             Effect::Paused { connection, until, reason, notice } => {
                 tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
                 self.shared.paused(connection.clone(), until, reason);
+                let mark = mark_of(&self.shared, &connection);
+                if notice.is_some() || mark.is_none() {
+                    self.tokens.insert(connection.clone(), mark); // at once when it is another
+                }
                 if let Some(text) = notice {
-                    let seen = written_at(&self.shared, &connection);
-                    self.tokens.insert(connection.clone(), seen);
                     self.notify(connection, Severity::Critical, text);
                 }
             }
@@ -226,7 +230,7 @@ async fn say(
     over: Over,
     find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
 ) {
-    let config = Arc::clone(&shared.config);
+    let config = shared.live();
     let work = move |store: &Store| {
         let Some((about, field, text)) = find(store)? else { return Ok(None) };
         let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
@@ -239,17 +243,27 @@ async fn say(
     }
 }
 
-fn written_at(shared: &Shared, connection: &ConnectionName) -> Option<SystemTime> {
-    let known = shared.config.connections.iter().find(|known| known.name == *connection)?;
-    std::fs::metadata(&known.access_token_file).and_then(|file| file.modified()).ok()
+/// What tells one token of a connection from the next; `None` while it is not connected.
+fn mark_of(shared: &Shared, connection: &ConnectionName) -> Option<u64> {
+    let live = shared.live();
+    let known = live.connections.iter().find(|known| known.name == *connection)?;
+    let mut mark = DefaultHasher::new();
+    match &known.access_token {
+        Secret::File(path) => {
+            std::fs::metadata(path).and_then(|file| file.modified()).ok().hash(&mut mark);
+        }
+        Secret::Known(token) => token.expose_secret().hash(&mut mark),
+        Secret::Lost(why) => why.hash(&mut mark),
+    }
+    Some(mark.finish())
 }
 
 async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
     let name = &due.lane.connection;
-    let Some(connection) = shared.config.connections.iter().find(|connection| connection.name == *name)
-    else {
+    let live = shared.live();
+    let Some(connection) = live.connections.iter().find(|connection| connection.name == *name) else {
         return Answer::Offline(format!(
-            "the connection `{name}` is not in the configuration any more; put it back"
+            "the number `{name}` is not connected; connect it on the page under Setup, or in the configuration"
         ));
     };
     let endpoint = match endpoint(connection) {
@@ -279,6 +293,6 @@ pub fn endpoint(connection: &Connection) -> Result<Endpoint, String> {
         api_url: connection.api_url.clone(),
         api_version: connection.api_version.clone(),
         phone_number_id: connection.phone_number_id.clone(),
-        access_token: secret(&connection.access_token_file).map_err(|error| error.to_string())?,
+        access_token: secret(&connection.access_token).map_err(|error| error.to_string())?,
     })
 }

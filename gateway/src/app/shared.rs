@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use super::connections;
 use super::metrics::Metrics;
 use super::received::Marks;
 use crate::alert::delivery::Refusal;
@@ -52,6 +53,8 @@ pub struct Shared {
     pub notices: mpsc::Sender<String>,
     /// A command was stored.
     pub commands: Notify,
+    /// The configuration with the numbers that were connected on the page.
+    live: Mutex<Arc<Config>>,
     /// So that one of those may be for a device.
     pub device_commands: Notify,
     /// Something is to be told to the alerts.
@@ -77,8 +80,13 @@ impl Shared {
         notices: mpsc::Sender<String>,
     ) -> Result<Arc<Self>, Fatal> {
         let now = SystemClock.now();
-        let start = move |store: &Store| Ok((store.tag().clone(), store.recover(now)?));
-        let (tag, recovered) = store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
+        let of_file = Arc::clone(&config);
+        let start = move |store: &Store| {
+            let all = connections::all(&of_file.connections, store, &of_file.site.state_directory)?;
+            Ok((store.tag().clone(), store.recover(now)?, all))
+        };
+        let (tag, recovered, all) =
+            store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
             tracing::warn!(
                 messages = recovered,
@@ -86,6 +94,7 @@ impl Shared {
             );
         }
         let broker = Some("the broker is not connected yet".to_owned());
+        let live = Config { connections: all, ..(*config).clone() };
         Ok(Arc::new(Self {
             store,
             config,
@@ -98,6 +107,7 @@ impl Shared {
             files: Notify::new(),
             notices,
             commands: Notify::new(),
+            live: Mutex::new(Arc::new(live)),
             device_commands: Notify::new(),
             alerts: Notify::new(),
             posts: Notify::new(),
@@ -108,7 +118,17 @@ impl Shared {
     /// Messages a second over each connection.
     pub fn rates(&self) -> BTreeMap<ConnectionName, u32> {
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
-        self.config.connections.iter().map(rate).collect()
+        self.live().connections.iter().map(rate).collect()
+    }
+
+    /// The configuration with all numbers, also those that were connected on the page.
+    pub fn live(&self) -> Arc<Config> {
+        Arc::clone(&self.live.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_connections(&self, connections: Vec<Connection>) {
+        let live = Config { connections, ..(*self.config).clone() };
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
     }
 
     /// What the owner should know: to the log, and to whoever listens at the broker.

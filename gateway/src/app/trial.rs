@@ -47,7 +47,7 @@ fn as_json(config: &Config, decision: &Decision) -> Value {
         | Effect::Keep(_)
         | Effect::Forget(_) => None,
     });
-    let told: Vec<Value> = told.map(|notice| of_a_life(notice)).collect();
+    let told = for_all(told.map(|notice| of_a_life(notice)));
     let is_told = |rule: &str| told.iter().any(|alert| alert["rule"] == rule);
     let ignored: Vec<Value> = decision
         .ignored
@@ -66,6 +66,19 @@ fn as_json(config: &Config, decision: &Decision) -> Value {
 }
 
 /// A message of an alert with a life, as if it were the first.
+/// The same words to several people are shown once.
+fn for_all(told: impl Iterator<Item = Value>) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    for mut one in told {
+        let same = |known: &&mut Value| known["rule"] == one["rule"] && known["text"] == one["text"];
+        match all.iter_mut().find(same).and_then(|known| known["to"].as_array_mut()) {
+            Some(people) => people.extend(one["to"].as_array_mut().map(std::mem::take).unwrap_or_default()),
+            None => all.push(one),
+        }
+    }
+    all
+}
+
 fn of_a_life(notice: &Notice) -> Value {
     let rule = notice.alert.as_ref().map(|(alert, _)| alert.rule.0.as_str());
     let buttons: Vec<&String> = notice.content.buttons.iter().map(|button| &button.title).collect();

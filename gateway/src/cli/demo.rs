@@ -69,7 +69,8 @@ async fn play(arguments: &Arguments) -> Result<()> {
     tokio::spawn(simulator::serve(options, phone, std::future::pending()));
     let store = Store::open(&config.site.state_directory, &mut Dice::from_machine())?;
     let (stop, stopped) = watch::channel(false);
-    let gateway = tokio::spawn(app::run(config, store, Listeners { local, webhook: None }, stopped));
+    let gateway =
+        tokio::spawn(app::run(config, store, Listeners { local, webhook: None, metrics: None }, stopped));
     let (said, mut hears) = mpsc::unbounded_channel();
     // The shop says a few lines a minute, so this channel needs no bound; the printer drains it at once.
     let devices = tokio::spawn(shop::run(broker_port, Box::new(move |line| drop(said.send(line)))));

@@ -45,6 +45,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::app::connections;
 use crate::config::{Config, Problems, Wishes, load};
 use crate::store::{OpenError, Store};
 
@@ -192,8 +193,11 @@ impl Place {
 
     /// The configuration and its store, for commands that work beside the daemon.
     fn open(&self) -> Result<(Config, Store), Failure> {
-        let config = self.load(true)?;
+        let mut config = self.load(true)?;
         let store = Store::open_existing(&config.site.state_directory)?;
+        // With the numbers that were connected on the page.
+        let all = connections::all(&config.connections, &store, &config.site.state_directory);
+        config.connections = all.map_err(|error| Failure::Io(error.into()))?;
         Ok((config, store))
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::run::runtime;
-use crate::config::secret;
+use crate::config::secret_file;
 use crate::setup::{Dialogue, Given, run as set_up};
 use crate::whatsapp::client::{Client, Deadlines};
 
@@ -57,7 +57,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let from_file = |file: &Option<PathBuf>| {
-        let read = file.as_deref().map(secret).transpose();
+        let read = file.as_deref().map(secret_file).transpose();
         read.map_err(|error| Failure::Usage(error.to_string()))
     };
     let given = Given {

@@ -15,6 +15,8 @@ mod read;
 mod rota;
 /// `[[rule]]` and its actions.
 mod rules;
+/// Tokens from the page, for the disk.
+mod seal;
 /// Secrets in files.
 mod secret;
 /// A table of the file, read key by key.
@@ -22,10 +24,13 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub use connections::{api_url, api_version, digits};
 pub use devices::Serial;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
-pub use secret::{SecretError, secret};
+pub use rules::FIRST_CONNECTION;
+pub use seal::{Seal, SealError};
+pub use secret::{Secret, SecretError, secret, secret_file};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -70,6 +75,10 @@ pub struct Http {
     pub names: Vec<String>,
     /// The webhook's own door.
     pub webhook_listen: Option<SocketAddr>,
+    /// The door of `/metrics` for a monitor; without it they are for this machine alone.
+    pub metrics_listen: Option<SocketAddr>,
+    /// PEM chain and key: `listen` speaks TLS by itself.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,15 +110,15 @@ pub struct MqttTls {
     pub client_key_file: Option<PathBuf>,
 }
 
-/// One WhatsApp business phone number. Secrets are files, read when they are needed and never copied.
+/// One WhatsApp business phone number.
 #[derive(Debug, Clone)]
 pub struct Connection {
     pub name: ConnectionName,
     pub phone_number_id: String,
     pub business_account_id: Option<String>,
-    pub access_token_file: PathBuf,
-    pub app_secret_file: PathBuf,
-    pub verify_token_file: PathBuf,
+    pub access_token: Secret,
+    pub app_secret: Secret,
+    pub verify_token: Secret,
     /// `https://graph.facebook.com`, or a simulator's address. No slash at the end.
     pub api_url: String,
     /// For example `v25.0`.

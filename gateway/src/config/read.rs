@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, devices, life, rota, rules, secret,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, devices, life, rota, rules, secret_file,
 };
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
@@ -69,7 +69,9 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
         root.report(0, "the section [site] is missing; add it with a name");
     }
     let site = site.and_then(|section| read_site(section, wishes, &people));
-    let http = root.section("http", "[http]").map_or_else(|| Some(default_http()), read_http);
+    let http = root
+        .section("http", "[http]")
+        .map_or_else(|| Some(default_http()), |section| read_http(section, folder, wishes));
     let mqtt = root.section("mqtt", "[mqtt]");
     if mqtt.is_none() {
         root.report(0, "the section [mqtt] is missing; add it with a url");
@@ -125,17 +127,34 @@ fn read_words(section: Section) -> Words {
 }
 
 fn default_http() -> Http {
-    Http { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), names: Vec::new(), webhook_listen: None }
+    Http {
+        listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        names: Vec::new(),
+        webhook_listen: None,
+        metrics_listen: None,
+        tls: None,
+    }
 }
 
-fn read_http(section: Section) -> Option<Http> {
+fn read_http(section: Section, folder: &Path, wishes: &Wishes) -> Option<Http> {
     let address = |text: &str| text.parse::<SocketAddr>().map_err(|_| "write it as 127.0.0.1:8080");
     let listen = section.parsed("listen", address);
     let names =
         section.texts("names").unwrap_or_default().into_iter().map(|name| name.value.to_ascii_lowercase());
     let webhook_listen = section.parsed("webhook_listen", address);
+    let metrics_listen = section.parsed("metrics_listen", address);
+    let file = |key| section.text(key).map(|text| (folder.join(&text.value), text.offset));
+    let (certificate, key) = (file("certificate_file"), file("key_file"));
+    if let Some((path, offset)) = &key {
+        check_file(&section, path, *offset, wishes); // a key that everybody can read is no secret
+    }
+    if certificate.is_some() != key.is_some() {
+        section.report(section.offset(), "certificate_file and key_file belong together; give both or none");
+    }
+    let tls = certificate.zip(key).map(|((certificate, _), (key, _))| (certificate, key));
     section.finish();
-    Some(Http { listen: listen.unwrap_or(default_http().listen), names: names.collect(), webhook_listen })
+    let listen = listen.unwrap_or(default_http().listen);
+    Some(Http { listen, names: names.collect(), webhook_listen, metrics_listen, tls })
 }
 
 fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &Wishes) -> Option<Mqtt> {
@@ -215,7 +234,7 @@ pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: 
     // A CA or certificate is no secret, but an unreadable one is as much of a problem.
     let is_secret = !path.extension().is_some_and(|extension| extension == "pem" || extension == "crt");
     if is_secret {
-        if let Err(error) = secret(path) {
+        if let Err(error) = secret_file(path) {
             section.report(offset, error.to_string());
         }
     } else if let Err(error) = std::fs::File::open(path) {

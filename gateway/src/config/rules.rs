@@ -18,6 +18,8 @@ use crate::time::parse_duration;
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
 const ACTIONS_MAX: usize = 9;
 /// Meta, Interactive reply buttons messages.
+/// Of rules that name no connection while the configuration has none: the page offers it.
+pub const FIRST_CONNECTION: &str = "main";
 const TITLE_MAX: usize = 20;
 /// A day: an older alarm is history.
 const EXPIRES: Duration = Duration::from_secs(24 * 3_600);
@@ -146,6 +148,7 @@ pub fn read_people_names(section: &Section, names: Vec<At<String>>, people: &Peo
 
 fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {
     match (section.text("connection"), connections) {
+        (Some(name), []) => Some(ConnectionName(name.value)), // to be connected on the page, under this name
         (Some(name), known) => {
             let found = known.iter().find(|known| known.0 == name.value).cloned();
             if found.is_none() {
@@ -154,7 +157,7 @@ fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<
             found
         }
         (None, [only]) => Some(only.clone()),
-        (None, []) => None, // that there is none is reported once, not for each rule
+        (None, []) => Some(ConnectionName(FIRST_CONNECTION.to_owned())),
         (None, [..]) => {
             section.report(section.offset(), "there are several connections; name one in `connection`");
             None

@@ -1,9 +1,19 @@
-//! Secrets are files, read when they are needed: a new one works at once, and none stays in memory.
+//! Secrets. Those of the configuration are files, read when they are needed: a new one works at once, and none stays in
+//! memory. Those that were entered on the page were unsealed when the daemon started.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+
+/// Where a secret is.
+#[derive(Debug, Clone)]
+pub enum Secret {
+    File(PathBuf),
+    Known(SecretString),
+    /// It was entered on the page, and cannot be used now: why.
+    Lost(String),
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -15,10 +25,20 @@ pub enum SecretError {
     Open(PathBuf),
     #[error("the file {0} is empty; write the secret into it")]
     Empty(PathBuf),
+    #[error("{0}")]
+    Lost(String),
+}
+
+pub fn secret(place: &Secret) -> Result<SecretString, SecretError> {
+    match place {
+        Secret::File(path) => secret_file(path),
+        Secret::Known(secret) => Ok(secret.clone()),
+        Secret::Lost(why) => Err(SecretError::Lost(why.clone())),
+    }
 }
 
 /// The content without the line's end.
-pub fn secret(path: &Path) -> Result<SecretString, SecretError> {
+pub fn secret_file(path: &Path) -> Result<SecretString, SecretError> {
     let unreadable = |error| SecretError::Unreadable(path.to_owned(), error);
     let mode = path.metadata().map_err(unreadable)?.permissions().mode();
     if mode & 0o007 != 0 {

@@ -53,7 +53,7 @@ fn a_good_file_has_no_problems() {
 fn the_shipped_file_is_good_and_names_every_key() {
     let text = include_str!("../../../config/bellwire.toml");
     assert_eq!(problems(text), Vec::<String>::new());
-    let keys = "name time_zone state_directory listen names webhook_listen url version client_id username password_file \
+    let keys = "name time_zone state_directory listen names webhook_listen metrics_listen certificate_file key_file url version client_id username password_file \
         ca_file client_certificate_file client_key_file max_packet_bytes path baud phone_number_id business_account_id \
         access_token_file app_secret_file verify_token_file api_url api_version id phone roles members topic \
         when message notify connection severity payload on_unknown expires on_retained title retain \
@@ -195,13 +195,13 @@ fn a_secret_that_everybody_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token");
-    assert!(matches!(secret(&path), Err(SecretError::Unreadable(..))));
+    assert!(matches!(secret_file(&path), Err(SecretError::Unreadable(..))));
     std::fs::write(&path, "abc\n").expect("written");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("set");
-    assert!(matches!(secret(&path), Err(SecretError::Open(_))));
+    assert!(matches!(secret_file(&path), Err(SecretError::Open(_))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("set");
-    let read = secret(&path).expect("readable");
+    let read = secret_file(&path).expect("readable");
     assert_eq!(secrecy::ExposeSecret::expose_secret(&read), "abc");
     std::fs::write(&path, "\n").expect("written");
-    assert!(matches!(secret(&path), Err(SecretError::Empty(_))));
+    assert!(matches!(secret_file(&path), Err(SecretError::Empty(_))));
 }

@@ -34,7 +34,7 @@ pub struct Account {
 }
 
 pub async fn examine(findings: &mut Findings, connection: &Connection, client: &Client) -> Option<Account> {
-    let token = match secret(&connection.access_token_file) {
+    let token = match secret(&connection.access_token) {
         Ok(token) => token,
         Err(error) => {
             findings.fail("token", error.to_string(), NEW_TOKEN);

@@ -16,6 +16,18 @@ const LOOK_AT: u32 = 500;
 
 pub async fn examine(findings: &mut Findings, config: &Config, client: &Client) {
     let url = format!("http://{}/readyz", config.http.listen);
+    if config.http.tls.is_some() {
+        // Its certificate is for its name, not for this address: that it answers must do.
+        match tokio::net::TcpStream::connect(config.http.listen).await {
+            Ok(_) => findings.good("daemon", "it runs; the page tells whether it accepts events"),
+            Err(_) => findings.warn(
+                "daemon",
+                "it is not running",
+                "start it: systemctl start bellwire, or bellwire run",
+            ),
+        }
+        return waiting(findings, config);
+    }
     match client.request(Method::GET, &url, None, None).await {
         Err(_) => findings.warn(
             "daemon",
@@ -42,6 +54,11 @@ pub async fn examine(findings: &mut Findings, config: &Config, client: &Client) 
             }
         }
     }
+    waiting(findings, config);
+}
+
+/// What waits for a person.
+fn waiting(findings: &mut Findings, config: &Config) {
     let Ok(store) = Store::open_existing(&config.site.state_directory) else {
         return; // nothing was ever sent; the disk was looked at before
     };

@@ -28,9 +28,7 @@ pub async fn examine(
     account: &Account,
     client: &Client,
 ) {
-    for (what, file) in
-        [("app secret", &connection.app_secret_file), ("verify token", &connection.verify_token_file)]
-    {
+    for (what, file) in [("app secret", &connection.app_secret), ("verify token", &connection.verify_token)] {
         if let Err(error) = secret(file) {
             findings.fail(
                 "webhook",
@@ -94,7 +92,7 @@ pub async fn examine(
 
 /// The handshake that Meta makes (FACTS 3.1).
 async fn knock(client: &Client, url: &str, connection: &Connection) -> Door {
-    let Ok(token) = secret(&connection.verify_token_file) else {
+    let Ok(token) = secret(&connection.verify_token) else {
         return Door::Silent("the verify token cannot be read".into());
     };
     let challenge = format!("doctor{}", SystemClock.now().0);

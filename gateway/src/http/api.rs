@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::desk::{Deed, Filter, Question, Scope};
+use super::desk::{AlertDeed, Deed, Filter, Question, Scope};
 use super::front::{Front, Visit};
 use super::problem::problem;
 use crate::time::Timestamp;
@@ -29,6 +29,9 @@ pub fn api_routes() -> Router<Arc<Front>> {
         .route("/api/outbox/{id}/{deed}", post(decide))
         .route("/api/alerts", get(alerts))
         .route("/api/alerts/{id}", get(alert))
+        .route("/api/alerts/{id}/{deed}", post(decide_alert))
+        .route("/api/devices", get(|front: Desk, visit: Visit| answer(front, visit, Question::Devices)))
+        .route("/api/devices/{id}", get(device))
         .route("/api/commands", get(commands))
         .route("/api/audit", get(audit))
         .route("/api/contacts", get(|front: Desk, visit: Visit| answer(front, visit, Question::Contacts)))
@@ -36,16 +39,7 @@ pub fn api_routes() -> Router<Arc<Front>> {
         .route("/api/rules", get(|front: Desk, visit: Visit| answer(front, visit, Question::Rules)))
         .route("/api/rules/try", post(attempt))
         .route("/api/usage", get(|front: Desk, visit: Visit| answer(front, visit, Question::Usage)))
-        .route(
-            "/api/connections",
-            get(|front: Desk, visit: Visit| answer(front, visit, Question::Connections)),
-        )
-        .route("/api/connections/{name}", get(connection))
         .route("/api/whatsapp/setup", get(|front: Desk, visit: Visit| answer(front, visit, Question::Setup)))
-        .route(
-            "/api/whatsapp/status",
-            get(|front: Desk, visit: Visit| answer(front, visit, Question::Connections)),
-        )
         .route("/api/events", post(event))
 }
 
@@ -56,7 +50,7 @@ async fn description() -> Response {
     ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json;version=3.1")], DESCRIPTION).into_response()
 }
 
-async fn answer(State(front): Desk, visit: Visit, question: Question) -> Response {
+pub async fn answer(State(front): Desk, visit: Visit, question: Question) -> Response {
     if let Err(refusal) = visit.caller.may(Scope::Read) {
         return *refusal;
     }
@@ -100,12 +94,12 @@ async fn alert(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
     numbered(front, visit, &id, Question::Alert).await
 }
 
-async fn contact(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
-    answer(front, visit, Question::Contact(id)).await
+async fn device(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    answer(front, visit, Question::Device(id)).await
 }
 
-async fn connection(front: Desk, visit: Visit, Path(name): Path<String>) -> Response {
-    answer(front, visit, Question::Connection(name)).await
+async fn contact(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    answer(front, visit, Question::Contact(id)).await
 }
 
 async fn numbered(front: Desk, visit: Visit, id: &str, ask: impl Fn(i64) -> Question) -> Response {
@@ -131,6 +125,25 @@ async fn decide(State(front): Desk, visit: Visit, Path((id, deed)): Path<(String
             );
         }
     };
+    act(&front, &visit, deed).await
+}
+
+async fn decide_alert(
+    State(front): Desk,
+    visit: Visit,
+    Path((id, deed)): Path<(String, String)>,
+) -> Response {
+    if let Err(refusal) = visit.caller.may(Scope::Act) {
+        return *refusal;
+    }
+    let (Ok(id), Some(deed)) = (id.parse(), AlertDeed::parse(&deed)) else {
+        let how = "an alert has a whole number, and can be taken: acknowledge, resolve, silence";
+        return problem(StatusCode::NOT_FOUND, how);
+    };
+    act(&front, &visit, Deed::Alert(id, deed)).await
+}
+
+async fn act(front: &Front, visit: &Visit, deed: Deed) -> Response {
     match front.desk.act(deed, visit.who()).await {
         Ok(mut done) => {
             times(&mut done);
@@ -204,7 +217,7 @@ async fn event(
 }
 
 /// Milliseconds, as the store has them, become RFC 3339: every field called `at` or `…_at`.
-fn times(value: &mut Value) {
+pub fn times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use secrecy::SecretString;
 use serde_json::Value;
 
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send>>;
@@ -45,6 +46,8 @@ pub enum Question {
     Rules,
     Try { topic: String, payload: String, content_type: Option<String> },
     Usage,
+    Devices,
+    Device(String),
     Connections,
     Connection(String),
     Setup,
@@ -56,8 +59,65 @@ pub enum Deed {
     Retry(i64),
     Hold(i64),
     Cancel(i64),
-    Event { topic: String, payload: String, content_type: Option<String>, key: String },
+    Event {
+        topic: String,
+        payload: String,
+        content_type: Option<String>,
+        key: String,
+    },
     RevokeToken(i64),
+    Alert(i64, AlertDeed),
+    /// New, or with new values.
+    Connect(Box<NewConnection>),
+    /// Stops sending, wipes the token, keeps the history.
+    Disconnect(String),
+    Forget(String),
+    /// Asks Meta.
+    Check(String),
+}
+
+/// What somebody decides about an alert that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlertDeed {
+    /// Somebody takes care.
+    Acknowledge,
+    /// It is over.
+    Resolve,
+    /// Nothing more of it for an hour.
+    Silence,
+}
+
+impl AlertDeed {
+    pub const ALL: [Self; 3] = [Self::Acknowledge, Self::Resolve, Self::Silence];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledge",
+            Self::Resolve => "resolve",
+            Self::Silence => "silence",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|deed| deed.as_str() == text)
+    }
+}
+
+/// A number to connect; what is left out stays as it was. Secrets go in here, and nothing brings them out again.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewConnection {
+    pub name: String,
+    pub phone_number_id: Option<String>,
+    pub business_account_id: Option<String>,
+    pub access_token: Option<SecretString>,
+    pub app_secret: Option<SecretString>,
+    pub verify_token: Option<SecretString>,
+    pub api_url: Option<String>,
+    pub api_version: Option<String>,
+    pub messages_per_second: Option<u32>,
 }
 
 /// Which rows of a list; the addresses of pages and of the API have the same names.
@@ -92,6 +152,8 @@ pub enum Scope {
     Act,
     /// Hand in events.
     Events,
+    /// Connect and disconnect numbers.
+    Manage,
 }
 
 /// Why not: each a sentence with the next step. The status is the answer's.
@@ -104,13 +166,16 @@ pub enum Trouble {
     /// Right in itself, but not in the present state.
     #[error("{0}")]
     NotPossible(String),
+    /// Meta was asked, and something is wrong: what was looked at, and what to do.
+    #[error("{0}")]
+    Checked(String, Value),
     /// Not at the moment; the same may be asked again.
     #[error("{0}")]
     Unavailable(String),
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Read, Self::Act, Self::Events];
+    pub const ALL: [Self; 4] = [Self::Read, Self::Act, Self::Events, Self::Manage];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -118,6 +183,7 @@ impl Scope {
             Self::Read => "read",
             Self::Act => "act",
             Self::Events => "events",
+            Self::Manage => "manage",
         }
     }
 

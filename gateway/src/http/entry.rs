@@ -96,7 +96,7 @@ async fn leave(State(front): State<Arc<Front>>, visit: Visit, _checked: Fields) 
     {
         return front.sorry(&visit, &trouble);
     }
-    with_cookie(Redirect::to("/login").into_response(), &session_cookie(&visit.headers, "", 0))
+    with_cookie(Redirect::to("/login").into_response(), &session_cookie(&visit, "", 0))
 }
 
 async fn change_password(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) -> Response {
@@ -141,7 +141,7 @@ async fn admitted(front: &Front, visit: &Visit) -> Response {
     let agent: String = agent.chars().take(200).collect();
     match front.keys.open_session(digest(&cookie), agent, visit.who()).await {
         Ok(()) => {
-            let cookie = session_cookie(&visit.headers, &cookie, SESSION.as_secs());
+            let cookie = session_cookie(visit, &cookie, SESSION.as_secs());
             with_cookie(Redirect::to("/").into_response(), &cookie)
         }
         Err(trouble) => front.sorry(visit, &trouble),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use super::desk::{Desk, Keys, Trouble, Who};
-use super::guard::{Caller, cookie};
+use super::guard::{Caller, Revision, cookie};
 use super::listen::Peer;
 use super::password::same;
 use super::throttle::Throttle;
@@ -79,7 +79,7 @@ impl Front {
     }
 
     pub fn page_with(&self, visit: &Visit, status: StatusCode, template: &str, mut data: Value) -> Response {
-        data["visit"] = json!({ "csrf": visit.caller.csrf(), "path": visit.path, "query": visit.query,
+        data["visit"] = json!({ "csrf": visit.caller.csrf(), "path": visit.path, "query": visit.query, "revision": visit.revision,
                                 "known": matches!(visit.caller, Caller::Page(_)) });
         self.view.render(visit.language, status, template, data)
     }
@@ -96,10 +96,12 @@ impl Front {
 pub struct Visit {
     pub caller: Caller,
     pub address: IpAddr,
+    pub encrypted: bool,
     pub language: &'static str,
     pub path: String,
     pub query: String,
     pub headers: HeaderMap,
+    revision: i64,
 }
 
 impl Visit {
@@ -113,14 +115,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
         let caller = parts.extensions.get::<Caller>().cloned().ok_or(StatusCode::FORBIDDEN)?;
-        let Peer(address) = *parts.extensions.get::<Peer>().ok_or(StatusCode::FORBIDDEN)?;
+        let Peer { address, encrypted } = *parts.extensions.get::<Peer>().ok_or(StatusCode::FORBIDDEN)?;
         Ok(Self {
             caller,
             address,
+            encrypted,
             language: language(&parts.headers),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.clone(),
+            revision: parts.extensions.get::<Revision>().map_or(0, |revision| revision.0),
         })
     }
 }

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::desk::{Scope, Trouble, Who};
-use super::front::Front;
+use super::front::{Front, Visit};
 use super::listen::Peer;
 use super::password::{digest, same};
 use super::problem::problem;
@@ -73,16 +73,24 @@ impl Caller {
     }
 }
 
+/// How new the page is.
+#[derive(Debug, Clone, Copy)]
+pub struct Revision(pub i64);
+
 /// The layer around all routes of the page and the API.
 pub async fn guard(
     State(front): State<Arc<Front>>,
-    Extension(Peer(address)): Extension<Peer>,
+    Extension(Peer { address, .. }): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut response = match admit(&front, address, &parts).await {
         Ok(caller) => {
+            if matches!(caller, Caller::Page(_)) && parts.method.is_safe() {
+                // Before the page is filled: what changes meanwhile is told by the first event of /live.
+                parts.extensions.insert(Revision(front.desk.revision().await.unwrap_or_default()));
+            }
             parts.extensions.insert(caller);
             let request = Request::from_parts(parts, body);
             match tokio::time::timeout(DEADLINE, next.run(request)).await {
@@ -238,9 +246,10 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// The cookie that keeps a browser logged in; `Secure` where a proxy in front says that it speaks TLS.
-pub fn session_cookie(headers: &HeaderMap, value: &str, seconds: u64) -> String {
-    let encrypted = headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
+/// The cookie that keeps a browser logged in; `Secure` where we, or a proxy in front, speak TLS.
+pub fn session_cookie(visit: &Visit, value: &str, seconds: u64) -> String {
+    let encrypted =
+        visit.encrypted || visit.headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
     let secure = if encrypted { "; Secure" } else { "" };
     format!("{COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}")
 }

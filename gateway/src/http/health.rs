@@ -4,11 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+
+use super::listen::Peer;
 
 /// What the answers depend on.
 pub trait Health: Send + Sync {
@@ -18,7 +20,12 @@ pub trait Health: Send + Sync {
     fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send>>;
 }
 
-/// `/healthz`, `/readyz`, `/metrics`, `/version`.
+/// `/metrics` on its own door, for a monitor elsewhere.
+pub fn metrics_routes(health: Arc<dyn Health>) -> Router {
+    Router::new().route("/metrics", get(numbers)).with_state(health)
+}
+
+/// `/healthz`, `/readyz`, `/version`, and `/metrics` for the machine itself.
 pub fn health_routes(health: Arc<dyn Health>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
@@ -35,7 +42,16 @@ async fn ready(State(health): State<Arc<dyn Health>>) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-async fn metrics(State(health): State<Arc<dyn Health>>) -> Response {
+/// Never exposed by accident: from elsewhere it has a door of its own.
+async fn metrics(State(health): State<Arc<dyn Health>>, Extension(peer): Extension<Peer>) -> Response {
+    if !peer.address.to_canonical().is_loopback() {
+        let how = "the numbers are for this machine; give them a door of their own with metrics_listen\n";
+        return (StatusCode::FORBIDDEN, how).into_response();
+    }
+    numbers(State(health)).await
+}
+
+async fn numbers(State(health): State<Arc<dyn Health>>) -> Response {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, format)], health.metrics().await).into_response()
 }

@@ -3,7 +3,7 @@
 use minijinja::Value;
 
 /// Paths in a square of 24; drawn with a line of 1.75.
-const ICONS: [(&str, &str); 22] = [
+const ICONS: [(&str, &str); 23] = [
     ("overview", "M4 12l8-8 8 8M6 10.5V20h12v-9.5"),
     ("timeline", "M4 5h16v11H10l-4 4v-4H4z"),
     ("alerts", "M12 4c-4 0-6 3-6 6 0 5-2 6-2 7h16c0-1-2-2-2-7 0-3-2-6-6-6zM10 20h4"),
@@ -13,6 +13,7 @@ const ICONS: [(&str, &str); 22] = [
         "contacts",
         "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c0-4 2.5-6 6-6s6 2 6 6M16 4.5a3.5 3.5 0 0 1 0 6M17.5 14.5c2.5.5 3.5 2.5 3.5 5.5",
     ),
+    ("devices", "M7 7h10v10H7zM10 10h4v4h-4zM9 3v4M15 3v4M9 17v4M15 17v4M3 9h4M3 15h4M17 9h4M17 15h4"),
     ("rules", "M4 6h9M17 6h3M15 4v4M4 12h3M11 12h9M9 10v4M4 18h10M18 18h2M16 16v4"),
     (
         "setup",

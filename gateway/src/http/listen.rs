@@ -8,8 +8,11 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+
+use super::tls::Certificate;
 
 /// Meta posts concurrently and keeps connections; 64 fit into the 1,024 descriptors of the unit many times over.
 const CONNECTIONS_MAX: usize = 64;
@@ -24,10 +27,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+pub struct Peer {
+    pub address: IpAddr,
+    /// Through TLS of our own.
+    pub encrypted: bool,
+}
 
 /// Serves until `stop` says so, then lets answers under way finish.
-pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    certificate: Option<Arc<Certificate>>,
+    mut stop: watch::Receiver<bool>,
+) {
     let permits = Arc::new(Semaphore::new(connections_max(descriptors())));
     let mut open = tokio::task::JoinSet::new();
     loop {
@@ -42,8 +54,20 @@ pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Recei
             Ok((stream, peer)) => {
                 drop(stream.set_nodelay(true)); // an answer of 20 bytes must not wait for more
                 let (routes, stop) = (routes.clone(), stop.clone());
+                let acceptor = certificate.as_ref().map(|certificate| certificate.acceptor());
                 open.spawn(async move {
-                    converse(stream, Peer(peer.ip()), routes, stop).await;
+                    let peer = Peer { address: peer.ip(), encrypted: acceptor.is_some() };
+                    match acceptor {
+                        Some(acceptor) => {
+                            // Nobody holds a connection by not shaking hands.
+                            match tokio::time::timeout(HEADER_DEADLINE, acceptor.accept(stream)).await {
+                                Ok(Ok(stream)) => converse(stream, peer, routes, stop).await,
+                                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                                Err(_) => tracing::debug!("a TLS handshake took too long"),
+                            }
+                        }
+                        None => converse(stream, peer, routes, stop).await,
+                    }
                     drop(permit);
                 });
             }
@@ -72,7 +96,7 @@ fn connections_max(descriptors: usize) -> usize {
 }
 
 async fn converse(
-    stream: tokio::net::TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     routes: Router,
     mut stop: watch::Receiver<bool>,

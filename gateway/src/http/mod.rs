@@ -19,6 +19,8 @@ mod icons;
 mod listen;
 /// Pages are told of changes.
 mod live;
+/// WhatsApp numbers: connect, check, disconnect.
+mod numbers;
 /// The pages for people.
 mod pages;
 /// Passwords and secrets that are shown once.
@@ -29,6 +31,8 @@ mod post;
 mod problem;
 /// How often a password may be tried.
 mod throttle;
+/// Certificates from files.
+mod tls;
 /// Templates, languages, files.
 mod view;
 /// `/webhook/whatsapp`: Meta's door.
@@ -39,13 +43,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
-pub use desk::{Answer, Deed, Desk, Filter, Keys, Question, Scope, Trouble, Who};
+pub use desk::{AlertDeed, Answer, Deed, Desk, Filter, Keys, NewConnection, Question, Scope, Trouble, Who};
 pub use entry::SESSION;
 pub use front::Front;
-pub use health::{Health, health_routes};
+pub use health::{Health, health_routes, metrics_routes};
 pub use listen::serve;
 pub use password::code;
 pub use post::Poster;
+pub use tls::Certificate;
 pub use view::View;
 pub use webhook::{Handshake, Webhook, webhook_routes};
 
@@ -57,6 +62,7 @@ pub fn front_routes(front: Arc<Front>) -> Router {
     pages::page_routes()
         .merge(entry::entry_routes())
         .merge(api::api_routes())
+        .merge(numbers::number_routes())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&front), guard::guard))
         .with_state(front)

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::desk::{Deed, Filter, Question, Scope, Trouble};
+use super::desk::{AlertDeed, Deed, Filter, Question, Scope, Trouble};
 use super::front::{Fields, Front, Visit};
 use super::live::live;
 use super::password::{digest, fresh};
@@ -27,7 +27,10 @@ pub fn page_routes() -> Router<Arc<Front>> {
         .route(OUTBOX_ROUTE, post(decide))
         .route("/alerts", get(alerts))
         .route("/alerts/{id}", get(alert))
+        .route("/alerts/{id}/{deed}", post(decide_alert))
         .route("/commands", get(commands))
+        .route("/devices", get(devices))
+        .route("/devices/{id}", get(device))
         .route("/contacts", get(contacts))
         .route("/rules", get(rules))
         .route("/setup", get(setup))
@@ -92,6 +95,27 @@ async fn alerts(State(front): Desk, visit: Visit, Query(filter): Query<Filter>) 
 
 async fn alert(State(front): Desk, visit: Visit, Path(id): Path<i64>) -> Response {
     show(&front, &visit, "alert.html", Question::Alert(id), json!({})).await
+}
+
+async fn decide_alert(
+    State(front): Desk,
+    visit: Visit,
+    Path((id, deed)): Path<(i64, String)>,
+    _checked: Fields,
+) -> Response {
+    let Some(deed) = AlertDeed::parse(&deed) else { return nothing_here(State(front), visit).await };
+    match front.desk.act(Deed::Alert(id, deed), visit.who()).await {
+        Ok(_) => Redirect::to(&format!("/alerts/{id}")).into_response(),
+        Err(trouble) => front.sorry(&visit, &trouble),
+    }
+}
+
+async fn devices(State(front): Desk, visit: Visit) -> Response {
+    show(&front, &visit, "devices.html", Question::Devices, json!({})).await
+}
+
+async fn device(State(front): Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    show(&front, &visit, "device.html", Question::Device(id), json!({})).await
 }
 
 #[derive(Deserialize)]

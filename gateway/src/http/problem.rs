@@ -2,7 +2,7 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::desk::Trouble;
 
@@ -10,7 +10,7 @@ impl Trouble {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Malformed(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Malformed(_) | Self::Checked(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotPossible(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -19,13 +19,22 @@ impl Trouble {
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
-        problem(self.status(), &self.to_string())
+        let mut more = match &self {
+            Self::Checked(_, checks) => json!({ "checks": checks }),
+            Self::NotFound(_) | Self::Malformed(_) | Self::NotPossible(_) | Self::Unavailable(_) => json!({}),
+        };
+        more["detail"] = self.to_string().into();
+        with(self.status(), more)
     }
 }
 
 /// `type` is left out: it is `about:blank` then, and `title` the status's own words (RFC 9457, 4.2.1).
 pub fn problem(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });
+    with(status, json!({ "detail": detail }))
+}
+
+fn with(status: StatusCode, mut body: Value) -> Response {
+    body["title"] = status.canonical_reason().unwrap_or("Error").into();
+    body["status"] = status.as_u16().into();
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }

@@ -18,7 +18,7 @@ use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 pub const LANGUAGES: [&str; 2] = ["en", "de"];
 const CATALOGUES: [&str; 2] = [include_str!("assets/en.json"), include_str!("assets/de.json")];
 
-const TEMPLATES: [(&str, &str); 18] = [
+const TEMPLATES: [(&str, &str); 23] = [
     ("base.html", include_str!("assets/base.html")),
     ("foot.html", include_str!("assets/foot.html")),
     ("bubble.html", include_str!("assets/bubble.html")),
@@ -34,6 +34,11 @@ const TEMPLATES: [(&str, &str); 18] = [
     ("contacts.html", include_str!("assets/contacts.html")),
     ("rules.html", include_str!("assets/rules.html")),
     ("setup.html", include_str!("assets/setup.html")),
+    ("checks.html", include_str!("assets/checks.html")),
+    ("connect.html", include_str!("assets/connect.html")),
+    ("connected.html", include_str!("assets/connected.html")),
+    ("device.html", include_str!("assets/device.html")),
+    ("devices.html", include_str!("assets/devices.html")),
     ("login.html", include_str!("assets/login.html")),
     ("welcome.html", include_str!("assets/welcome.html")),
     ("sorry.html", include_str!("assets/sorry.html")),

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::SecretString;
 
-use crate::config::{Mqtt, MqttTls, MqttVersion, secret};
+use crate::config::{Mqtt, MqttTls, MqttVersion, secret_file};
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -31,7 +31,7 @@ pub struct Settings {
 
 impl Settings {
     pub fn from_config(mqtt: &Mqtt, filters: Vec<String>) -> Result<Self> {
-        let password = mqtt.password_file.as_deref().map(secret).transpose()?;
+        let password = mqtt.password_file.as_deref().map(secret_file).transpose()?;
         Ok(Self {
             host: mqtt.host.clone(),
             port: mqtt.port,

@@ -5,7 +5,7 @@
 /// Questions and answers, from a person or from arguments.
 mod dialogue;
 /// What is asked of Meta beside the diagnosis.
-mod meta;
+pub mod meta;
 /// The configuration and the secret files.
 mod write;
 
@@ -105,7 +105,6 @@ async fn connect(
         draft.set("[[connection]]", "business_account_id", business.trim())?;
         let connection = draft.on_trial(&token)?;
         let findings = doctor::examine_account(&connection, client).await;
-        drop(std::fs::remove_file(&connection.access_token_file)); // the folder is the daemon's alone
         let wrong: Vec<_> = findings
             .iter()
             .filter(|finding| finding.severity == Severity::Error && finding.check != "subscription")
@@ -211,7 +210,7 @@ fn webhook(connection: &Connection, address: Option<&str>, dialogue: &mut Dialog
     if address.is_some_and(|address| !address.starts_with("https://")) {
         bail!("the webhook's address must begin with https://: Meta takes nothing else");
     }
-    let verify_token = secret(&connection.verify_token_file)?;
+    let verify_token = secret(&connection.verify_token)?;
     dialogue.say("now in the dashboard: WhatsApp > Configuration, while bellwire runs:");
     dialogue.say(&format!("  Callback URL  {}", address.unwrap_or("https://YOUR-NAME/webhook/whatsapp")));
     dialogue.say(&format!("  Verify token  {}", verify_token.expose_secret()));

@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::first_name;
-use crate::config::{Config, Connection, Wishes, read, secret};
+use crate::config::{Config, Connection, Secret, Wishes, read, secret_file};
 
 /// A first configuration; what stands in it is replaced by answers.
 const FIRST: &str = include_str!("first.toml");
@@ -85,7 +85,7 @@ impl Draft {
 
     /// A secret that was kept before.
     pub fn secret(&self, name: &str) -> Option<SecretString> {
-        secret(&self.file(name).ok()?).ok()
+        secret_file(&self.file(name).ok()?).ok()
     }
 
     /// Writes a secret into the file that the configuration names for it.
@@ -93,22 +93,22 @@ impl Draft {
         write_secret(&self.file(name)?, value)
     }
 
-    /// The connection with another token, which stands in a file of its own until it has proved right: a daemon that runs
-    /// reads the kept one at every request.
+    /// The connection with another token, until it has proved right.
     pub fn on_trial(&self, token: &SecretString) -> Result<Connection> {
-        let mut connection = self.connection()?;
-        connection.access_token_file.set_extension("trial");
-        write_secret(&connection.access_token_file, token)?;
-        Ok(connection)
+        Ok(Connection { access_token: Secret::Known(token.clone()), ..self.connection()? })
     }
 
     fn file(&self, name: &str) -> Result<PathBuf> {
         let connection = self.connection()?;
-        Ok(match name {
-            "access-token" => connection.access_token_file,
-            "app-secret" => connection.app_secret_file,
-            _ => connection.verify_token_file,
-        })
+        let place = match name {
+            "access-token" => connection.access_token,
+            "app-secret" => connection.app_secret,
+            _ => connection.verify_token,
+        };
+        match place {
+            Secret::File(path) => Ok(path),
+            Secret::Known(_) | Secret::Lost(_) => bail!("the configuration names no file for the {name}"),
+        }
     }
 
     /// Every question has its answer.

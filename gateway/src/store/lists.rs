@@ -18,6 +18,8 @@ pub struct Listing {
     pub direction: Option<Direction>,
     pub rule: Option<String>,
     pub alert: Option<i64>,
+    /// Only alerts that go on.
+    pub open: bool,
     pub since: Option<i64>,
     pub until: Option<i64>,
     pub text: Option<String>,
@@ -210,6 +212,9 @@ impl Store {
         }
         if let Some(since) = listing.since {
             wanted.and("a.id >= ?n", self.first_since("alert", "raised_at", since)?);
+        }
+        if listing.open {
+            wanted.0.push("a.state IN ('firing', 'acknowledged')".to_owned());
         }
         let sql = format!(
             "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, a.state, a.key, e.topic, e.source,

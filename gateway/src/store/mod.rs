@@ -15,6 +15,8 @@ mod budget;
 mod checksum;
 /// Commands on their way to the broker.
 mod commands;
+/// Numbers that were connected on the page.
+mod connections;
 /// Devices: their position, their commands, what they said.
 mod devices;
 /// What may leave now, and the digest of many.
@@ -70,6 +72,7 @@ pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
 pub use budget::Reach;
+pub use connections::KeptConnection;
 pub use devices::{DeviceCommandRow, DeviceRow};
 pub use files::{Fetched, FileRow};
 pub use keys::{Change, Posted};

@@ -12,8 +12,12 @@ use crate::chance::Dice;
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("schema_page.sql"), include_str!("received.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema.sql"),
+    include_str!("schema_page.sql"),
+    include_str!("received.sql"),
+    include_str!("schema_connection.sql"),
+];
 
 /// The open database. All writing happens on one connection of one thread.
 #[derive(Debug)]

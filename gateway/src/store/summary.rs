@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rusqlite::Result;
+use rusqlite::{OptionalExtension, Result};
 use serde_json::{Value, json};
 
 use super::Store;
 use super::lists::{Direction, Listing};
 use crate::time::Timestamp;
 
+const DEVICE: &str =
+    "SELECT id, boot, events, link, firmware, commands AS \"commands:json\", queued, refused,
+         silent AS \"silent?\", seen_at FROM device";
 const HOUR: i64 = 3_600_000;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// Alerts that go on and are shown on the first page; the list has all.
+const GOING_ON: u32 = 6;
 /// Messages of the last day that are counted one by one: a page that is asked for during a flood must not stop it.
 const COUNTED_MAX: i64 = 50_000;
 
@@ -100,6 +105,7 @@ impl Store {
             "day": self.tallied("SELECT state AS name, count(*) AS n FROM message WHERE id >= ?1 GROUP BY state", &[&from])?,
             "hours": self.hours(alerts_from, now)?,
             "alerts": self.list_alerts(&Listing { since: Some(since), limit: 5, ..Listing::default() })?["items"],
+            "going_on": self.list_alerts(&Listing { open: true, limit: GOING_ON, ..Listing::default() })?["items"],
             "replies": self.number("SELECT count(*) FROM reply WHERE at >= ?1", &[&since])?,
             "notices": self.rows(
                 "SELECT at, connection, severity, text FROM notice ORDER BY id DESC LIMIT 3", &[])?,
@@ -131,6 +137,30 @@ impl Store {
             .collect())
     }
 
+    /// When the oldest message that waits was written.
+    pub fn oldest_waiting(&self) -> Result<Option<i64>> {
+        let sql = "SELECT created_at FROM message WHERE id = (SELECT min(id) FROM message
+             WHERE state IN ('queued', 'sending', 'unknown', 'held'))";
+        self.sql.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()
+    }
+
+    /// Devices that speak our protocol, those that were heard last first.
+    pub fn device_list(&self) -> Result<Vec<Value>> {
+        self.rows(&format!("{DEVICE} ORDER BY seen_at DESC LIMIT 500"), &[])
+    }
+
+    pub fn whole_device(&self, id: &str) -> Result<Option<Value>> {
+        let Some(mut device) = self.row(&format!("{DEVICE} WHERE id = ?1"), &[&id])? else { return Ok(None) };
+        device["orders"] = self
+            .rows(
+                "SELECT id, contact, topic, payload, requested_at, state, changed_at, reason FROM command
+                 WHERE device = ?1 ORDER BY id DESC LIMIT 50",
+                &[&id],
+            )?
+            .into();
+        Ok(Some(device))
+    }
+
     /// What is known of a contact beyond the configuration.
     pub fn contact_facts(&self, contact: &str, now: Timestamp) -> Result<Value> {
         Ok(json!({
@@ -151,6 +181,9 @@ impl Store {
             "templates": self.rows("SELECT name, language, status, category, parameters FROM template WHERE connection = ?1
                  ORDER BY name, language LIMIT 200", &[&connection])?,
             "notices": self.rows("SELECT at, severity, text FROM notice WHERE connection = ?1 ORDER BY id DESC LIMIT 10", &[&connection])?,
+            "waiting": self.number("SELECT count(*) FROM message WHERE connection = ?1
+                 AND state IN ('queued', 'sending', 'unknown', 'held')", &[&connection])?,
+            "webhook_at": self.row("SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1", &[])?.map(|mut row| row["received_at"].take()),
             "last_attempt": self.row("SELECT at.started_at, at.outcome, at.http_status, at.code FROM attempt at JOIN message m
                  ON m.id = at.message WHERE m.connection = ?1 AND m.id >= (SELECT max(id) FROM message) - 1000
                  ORDER BY at.message DESC, at.number DESC LIMIT 1", &[&connection])?,

@@ -19,7 +19,7 @@ fn an_event_by_http_is_an_event_once() {
     assert_eq!((again.status, again.json()["repeated"].clone()), (202, json!(true)));
     let other =
         hand_in("one", &json!({ "topic": "site/bar/freezer/3/temperature", "payload": { "celsius": -1 } }));
-    assert_eq!((other.status, other.header("content-type")), (422, Some("application/problem+json")));
+    assert_eq!((other.status, other.header("content-type")), (409, Some("application/problem+json")));
     assert_eq!(hand_in("two", &event).status, 202);
     assert_eq!(site.count("SELECT count(*) FROM message"), 2);
     assert_eq!(post(&site, "/api/events", &[&token], &event).status, 400, "without a key");
@@ -83,6 +83,9 @@ fn the_document_describes_the_server() {
     let mut asked = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
         let Some(operation) = operations.get("get") else { continue };
+        if path == "/api/devices/{id}" {
+            continue; // there is none here; tests/it/fleet.rs has some
+        }
         let name = if path.starts_with("/api/contacts") { "nino" } else { "1" };
         let address = path.replace("{id}", name).replace("{name}", "main");
         let answer = get(&site, &address, &[&token]);
@@ -93,8 +96,13 @@ fn the_document_describes_the_server() {
         assert_eq!(get(&site, &address, &[]).status, 401, "{address} without a token");
     }
     assert!(asked >= 15, "{asked}");
-    let routes = include_str!("../../../gateway/src/http/api.rs");
-    for route in routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+    let routes = [
+        include_str!("../../../gateway/src/http/api.rs"),
+        include_str!("../../../gateway/src/http/numbers.rs"),
+    ]
+    .concat();
+    let routes = routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    for route in routes.filter(|route| route.starts_with("/api/")) {
         assert!(document["paths"].get(route).is_some(), "{route} is not in openapi.json");
     }
 }

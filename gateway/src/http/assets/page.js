@@ -16,7 +16,12 @@
   });
 
   const bubbles = document.querySelector(".talk .bubbles");
-  const toEnd = () => { if (bubbles) bubbles.scrollTop = bubbles.scrollHeight; };
+  // A conversation begins at its end: in its own box on a desk, at the foot of the page on a phone.
+  const toEnd = () => {
+    if (!bubbles || new URLSearchParams(location.search).has("cursor")) return;
+    bubbles.scrollTop = bubbles.scrollHeight;
+    if (bubbles.scrollHeight <= bubbles.clientHeight) bubbles.lastElementChild?.scrollIntoView({ block: "end" });
+  };
   toEnd();
 
   const address = document.body.dataset.watch;
@@ -46,7 +51,7 @@
   };
 
   const REST = 1500; // in a flood the page is asked for no more often than this, in milliseconds
-  let asked = 0, planned = null, first = true;
+  let asked = 0, planned = null, seen = document.body.dataset.revision;
   const refresh = async () => {
     planned = null;
     asked = Date.now();
@@ -55,6 +60,7 @@
       if (answer.redirected || !answer.ok) { location.reload(); return; }
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
       let changed = false;
+      seen = next.body.dataset.revision;
       for (const now of document.querySelectorAll("[data-live][id]")) {
         const other = next.getElementById(now.id);
         if (other && replace(now, other)) changed = true;
@@ -76,7 +82,7 @@
     source = new EventSource(address);
     source.addEventListener("open", () => lamp(true));
     source.addEventListener("error", () => lamp(false));
-    source.addEventListener("change", () => { if (first) first = false; else soon(); });
+    source.addEventListener("change", (event) => { if (event.data !== seen) soon(); });
   };
   // A page that nobody looks at holds no connection: there are 64, and Meta needs some.
   document.addEventListener("visibilitychange", () => {

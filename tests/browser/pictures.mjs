@@ -1,0 +1,26 @@
+// A picture of each page, light and dark, of a site with a day behind it; each is looked at by axe-core, too.
+import assert from "node:assert/strict";
+import { BASE, PASSWORD, check, open, picture } from "./browser.mjs";
+
+const { browser, page, errors } = await open();
+await page.goto(`${BASE}/login`);
+await page.fill("#password", PASSWORD);
+await page.click("button.main");
+await page.waitForURL(`${BASE}/`);
+await page.waitForSelector(".live.on", { state: "attached" });
+const event = `topic=${encodeURIComponent("site/bar/freezer/7/temperature")}&payload=${encodeURIComponent('{"celsius": -3}')}`;
+const shown = (path) => page.evaluate(async (path) => {
+  const found = new DOMParser().parseFromString(await (await fetch(path)).text(), "text/html").querySelector("main a[href^='/alerts/'], main a[href^='/messages/']");
+  return found?.getAttribute("href");
+}, path);
+const pages = { overview: "/", timeline: "/timeline", conversation: "/timeline?contact=nino", message: await shown("/outbox?state=all"),
+  outbox: "/outbox?state=all", alerts: "/alerts", alert: await shown("/alerts"), commands: "/commands", changes: "/commands?show=audit", contacts: "/contacts",
+  rules: `/rules?${event}`, setup: "/setup", nothing: "/nowhere" };
+for (const [name, path] of Object.entries(pages)) {
+  await page.goto(BASE + path);
+  await check(page, name);
+  await picture(page, name, { fullPage: !["timeline", "conversation"].includes(name) });
+}
+const left = errors.filter((error) => !error.includes("/nowhere"));
+assert.deepEqual(left, []);
+await browser.close();

@@ -1,0 +1,126 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use bellwire_tests::{Broker, Gateway, Site, free_port, wait_for};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use super::{code, get, log_in, start};
+use crate::round_trip::FREEZER;
+
+/// More keys under [http].
+fn with_http(site: &Site, keys: &str) {
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), config.replace("[http]\n", &format!("[http]\n{keys}\n"))).unwrap();
+}
+
+/// A certificate for this machine, written; whoever trusts it and nothing else.
+fn certificate(site: &Site) -> ureq::Agent {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = site.path().join("page-key.pem");
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(site.path().join("page.pem"), made.cert.pem()).unwrap();
+    let trusted = RootCerts::new_with_certs(&[Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()]);
+    let tls = TlsConfig::builder().root_certs(trusted).build();
+    let config = ureq::Agent::config_builder().tls_config(tls).max_redirects(0).http_status_as_error(false);
+    config.timeout_global(Some(Duration::from_secs(10))).build().new_agent()
+}
+
+#[test]
+fn the_page_speaks_tls_and_takes_a_renewed_certificate() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, FREEZER);
+    with_http(&site, "certificate_file = \"page.pem\"\nkey_file = \"page-key.pem\"");
+    let trusting = certificate(&site);
+    let _gateway = Gateway::launch(&site);
+    let url = format!("https://127.0.0.1:{}", site.http_port);
+    wait_for(20, "TLS", || trusting.get(&format!("{url}/healthz")).call().ok());
+    let fields = format!("code={}&password=correct+horse&again=correct+horse", code(&site));
+    let form = trusting.post(&format!("{url}/welcome")).content_type("application/x-www-form-urlencoded");
+    let answer = form.send(fields).unwrap();
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("; Secure") && cookie.contains("HttpOnly"), "{cookie}");
+    let plain = format!("http://127.0.0.1:{}/login", site.http_port);
+    assert!(ureq::get(&plain).call().is_err(), "nothing is said without TLS");
+
+    std::thread::sleep(Duration::from_millis(20)); // a file's time has milliseconds here
+    let renewed = certificate(&site);
+    assert_eq!(renewed.get(&format!("{url}/healthz")).call().unwrap().status(), 200);
+    std::fs::write(site.path().join("page.pem"), "nonsense").unwrap();
+    assert_eq!(
+        renewed.get(&format!("{url}/healthz")).call().unwrap().status(),
+        200,
+        "the one before still is"
+    );
+}
+
+#[test]
+fn numbers_have_a_door_of_their_own() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, FREEZER);
+    let port = free_port();
+    with_http(&site, &format!("metrics_listen = \"127.0.0.1:{port}\""));
+    let _gateway = Gateway::start(&site);
+    let ask = |path: &str| ureq::get(&format!("http://127.0.0.1:{port}{path}")).call();
+    let numbers = ask("/metrics").unwrap().body_mut().read_to_string().unwrap();
+    for name in ["bellwire_mqtt_connected", "bellwire_outbox_oldest_seconds", "bellwire_build_info"] {
+        assert!(numbers.contains(&format!("# TYPE {name} ")), "{name} in {numbers}");
+    }
+    for path in ["/", "/login", "/api/messages", "/webhook/whatsapp"] {
+        assert!(matches!(ask(path), Err(ureq::Error::StatusCode(404))), "{path}: numbers and nothing else");
+    }
+}
+
+/// A dashboard that asks for a number that is not there shows nothing, and nobody notices.
+#[test]
+fn what_the_dashboard_and_the_rules_ask_for_is_there() {
+    let source = include_str!("../../../gateway/src/app/metrics.rs");
+    let asked =
+        [include_str!("../../../config/grafana.json"), include_str!("../../../config/alerts.prometheus.yml")]
+            .concat();
+    let mut seen = 0;
+    for rest in asked.split("bellwire_").skip(1) {
+        let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+        let known = format!("\"bellwire_{}\"", name.trim_end_matches("_total"));
+        assert!(source.contains(&known), "bellwire_{name} is not registered");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+/// What goes on stands on the first page; a person takes care of it there, and ends it.
+#[test]
+fn an_alert_is_taken_and_ended_on_the_page() {
+    let rules = FREEZER.replace("[[rule]]", "[[rule]]\nresolve_when = \"payload.celsius < -17\"");
+    let (broker, site, _gateway) = start(&rules);
+    bellwire_tests::publish(broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#);
+    wait_for(10, "the alert", || {
+        (site.count("SELECT count(*) FROM alert WHERE state = 'firing'") == 1).then_some(())
+    });
+    let cookie = log_in(&site);
+    let fields = format!("csrf={}", super::proof(&site, &cookie));
+    assert!(get(&site, "/", &[&cookie]).body.contains("Something is going on"));
+    let act = |deed: &str, expected: u16| {
+        let answer = super::form(&site, &format!("/alerts/1/{deed}"), &[&cookie], &fields);
+        assert_eq!(answer.status, expected, "{deed}: {}", answer.body);
+    };
+    assert_eq!(
+        super::form(&site, "/alerts/1/resolve", &[&cookie], "").status,
+        403,
+        "without the form's proof"
+    );
+    act("nonsense", 404);
+    act("acknowledge", 303);
+    wait_for(10, "care", || {
+        (site.count("SELECT count(*) FROM alert WHERE state = 'acknowledged'") == 1).then_some(())
+    });
+    act("silence", 303);
+    act("resolve", 303);
+    wait_for(10, "the end", || {
+        (site.count("SELECT count(*) FROM alert WHERE state = 'resolved'") == 1).then_some(())
+    });
+    act("resolve", 409);
+    assert_eq!(site.count("SELECT count(*) FROM change WHERE subject = 'alert 1' AND outcome = 'done'"), 3);
+    assert!(get(&site, "/", &[&cookie]).body.contains("All is well"));
+}
