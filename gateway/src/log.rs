@@ -1,12 +1,18 @@
-//! Log lines to standard error, where journald reads them, without ever waiting for it: a journal that hangs must not
+//! Log lines to standard error, or with their fields to the journal where that is behind it, without ever waiting for it: a journal that hangs must not
 //! hold an alert back (RELIABILITY F16). A thread writes; what it cannot take is dropped and counted.
 
+/// Lines as the journal's own datagrams.
+mod journal;
+
 use std::io::{IsTerminal, Write};
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Lines that wait for the journal: some seconds of a busy daemon, 200 KiB.
 const WAITING_MAX: usize = 1_000;
@@ -23,6 +29,8 @@ pub fn dropped() -> u64 {
 
 enum Order {
     Line(Vec<u8>),
+    /// With its fields, for the journal.
+    Datagram(Vec<u8>),
     /// Answers when every line before it is written.
     Flush(SyncSender<()>),
 }
@@ -45,14 +53,18 @@ struct Lines(SyncSender<Order>);
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        if self.0.try_send(Order::Line(line.to_vec())).is_err() {
-            DROPPED.fetch_add(1, Ordering::Relaxed);
-        }
+        hand_over(&self.0, Order::Line(line.to_vec()));
         Ok(line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+fn hand_over(lines: &SyncSender<Order>, line: Order) {
+    if lines.try_send(line).is_err() {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -62,12 +74,15 @@ pub fn start() -> Flushing {
         .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,rumqttd=off"));
     let (orders, inbox) = sync_channel(WAITING_MAX);
     let lines = orders.clone();
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || Lines(lines.clone()))
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
+    let started = if journal::is_behind_stderr() {
+        tracing_subscriber::registry().with(filter).with(journal::Journal(lines)).try_init()
+    } else {
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || Lines(lines.clone()))
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal());
+        tracing_subscriber::registry().with(filter).with(layer).try_init()
+    };
     if started.is_ok() {
         let thread = std::thread::Builder::new().name("log".into()).spawn(move || write(&inbox));
         drop(thread); // it lives as long as the process; without it every line is dropped and counted
@@ -76,8 +91,15 @@ pub fn start() -> Flushing {
 }
 
 fn write(inbox: &Receiver<Order>) {
+    let journal = UnixDatagram::unbound();
     for order in inbox {
         match order {
+            Order::Datagram(line) => {
+                let sent = journal.as_ref().map(|journal| journal.send_to(&line, journal::SOCKET));
+                if !matches!(sent, Ok(Ok(_))) {
+                    DROPPED.fetch_add(1, Ordering::Relaxed); // too long for a datagram, or no journal there
+                }
+            }
             Order::Line(line) => drop(std::io::stderr().write_all(&line)), // nowhere left to complain
             Order::Flush(done) => drop(done.send(())),
         }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use bellwire::config::{Wishes, read};
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -137,6 +137,76 @@ fn every_command_that_is_named_exists() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a shell runs of a block: lines that end with \\ go on, prompts and what the program said are left out.
+fn commands(page: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    for kind in ["sh", "console"] {
+        let begun =
+            page.split(format!("```{kind}\n").as_str()).skip(1).map(str::to_owned).collect::<Vec<_>>();
+        for block in begun.iter().filter_map(|rest| rest.split("```").next()) {
+            let lines = block.replace("\\\n", " ");
+            let typed =
+                lines.lines().map(str::trim_start).filter(|line| kind == "sh" || line.starts_with("$ "));
+            commands.extend(typed.map(|line| line.trim_start_matches("$ ").to_owned()));
+        }
+    }
+    commands
+}
+
+/// A shell's words: blanks part them, ' keeps them together.
+fn words(command: &str) -> Vec<String> {
+    let parts = command.split('\'').enumerate();
+    parts
+        .flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        })
+        .collect()
+}
+
+/// The arguments too: an option that does not exist, or takes another value, is found here.
+#[test]
+fn every_command_line_of_bellwire_is_taken() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for (path, page) in pages().into_iter().chain([(PathBuf::from("../README.md"), text("README.md"))]) {
+        for command in commands(&page) {
+            let words = words(&command);
+            let Some(at) =
+                words.iter().rposition(|word| word == "bellwire").filter(|at| at + 1 < words.len())
+            else {
+                continue; // another program
+            };
+            if at > 0 && words[0] != "sudo" {
+                continue; // systemctl restart bellwire
+            }
+            seen += 1;
+            if let Err(error) = bellwire::cli::Arguments::try_parse_from(&words[at..]) {
+                wrong.push(format!("{}: {command}\n{error}", path.display()));
+            }
+        }
+    }
+    assert!(seen > 10, "the test has lost sight of the commands: {seen}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_query_can_be_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        bellwire::store::Store::open(folder.path(), &mut bellwire::chance::Dice::seeded(1)).expect("opens");
+    drop(store);
+    let database = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("a database");
+    let mut asked = 0;
+    for (path, page) in pages() {
+        for query in page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let answered = database.prepare(query).and_then(|mut query| query.query([]).map(drop));
+            assert!(answered.is_ok(), "{}: {answered:?}\n{query}", path.display());
+            asked += 1;
+        }
+    }
+    assert!(asked > 0, "no page has a query");
 }
 
 #[test]

@@ -96,3 +96,43 @@ fn when_nobody_acts_the_next_is_asked_then_the_siren_sounds_and_an_operator_ends
     assert_eq!(again.status.code(), Some(64), "{again:?}");
     assert_eq!(gateway.stop(), Some(0));
 }
+
+#[test]
+fn the_gateway_tells_of_its_own_ills_by_the_way_that_is_left() {
+    let mut broker = Broker::start();
+    let site = Site::new(
+        broker.port,
+        r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "no-broker"
+topic = "$bellwire/broker"
+when = "payload != 'ok'"
+for = "1s"
+message = "No broker"
+notify = ["nino"]
+[[rule]]
+name = "refused"
+topic = "$bellwire/connection/{name}"
+when = "payload != 'ok'"
+keep_firing_for = "10m"
+message = "Refused"
+notify = ["nino"]
+escalate = [{ after = "1s", unless = "delivered", topic = "bellwire/alarm/{name}", payload = "refused" }]
+"#,
+    );
+    let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
+    publish(broker.port, "nothing", b"x"); // the broker is up and the gateway with it
+    broker.down();
+    assert!(site.wait_sent(1)[0]["text"].as_str().is_some_and(|text| text.starts_with("No broker")));
+    broker.up();
+    assert!(site.wait_sent(2)[1]["text"].as_str().is_some_and(|text| text.starts_with("✅ Over after ")));
+
+    let listener = Subscriber::start(broker.port, "bellwire/alarm/+");
+    site.fault(&json!({ "code": 190 }));
+    assert!(run(&site, &["send", "--to", "nino", "hello"]).status.success());
+    wait_for(30, "the alarm", || (listener.messages() == ["bellwire/alarm/main refused"]).then_some(()));
+    assert_eq!(gateway.stop(), Some(0));
+}

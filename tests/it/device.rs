@@ -13,8 +13,8 @@ const START_MAX: f64 = 100.0;
 /// Starts of which the median counts: a single one depends on what else the machine does.
 const STARTS: usize = 5;
 
-/// The size is a rule. Memory and start are printed beside their budgets and fail nothing: under an emulator the first is the
-/// emulator's too, and the second is tens of times what it is on the processor itself.
+/// The size is a rule, and so is the memory, but not under an emulator, whose own it is too. The start is printed beside its
+/// budget and fails nothing: it depends on what else the machine does, and emulated it is tens of times what it is otherwise.
 #[test]
 #[ignore = "measures the program in BELLWIRE_GATEWAY; tests/cross runs it"]
 fn its_figures() {
@@ -39,7 +39,10 @@ fn its_figures() {
     println!("  size      {size:6.2} MB   budget {SIZE_MAX} MB");
     println!("  memory    {resident:6.2} MB   budget {MEMORY_MAX} MB, idle, {how}");
     println!("  start     {:6.0} ms   budget {START_MAX} ms, to subscribed, {how}", starts[STARTS / 2]);
-    assert!(size <= SIZE_MAX, "{} has {size:.2} MB", program.display());
+    // A PC's program is larger, and has room.
+    let of_a_pc = cfg!(target_arch = "x86_64") && !emulated;
+    assert!(of_a_pc || size <= SIZE_MAX, "{} has {size:.2} MB", program.display());
+    assert!(emulated || resident <= MEMORY_MAX, "{resident:.2} MB are resident");
 }
 
 fn resident_megabytes(process: u32) -> f64 {

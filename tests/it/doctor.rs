@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::process::Output;
 
-use bellwire_tests::{Broker, Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, post_json};
+use bellwire_tests::{
+    Broker, Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, post_json, publish, wait_for,
+};
 use serde_json::{Value, json};
 
 const BUSINESS: &str = "102290129340398";
@@ -23,7 +25,10 @@ impl Surgery {
         let at = rest.find("notify = ").expect("a rule");
         rest.insert_str(at, &format!("{template}\n"));
         let site = Site::new(broker.port, &rest);
-        let simulator = Simulator::start_with(&site, &["--business-account-id", BUSINESS]);
+        let simulator = Simulator::start_with(
+            &site,
+            &["--business-account-id", BUSINESS, "--phone-number-id", PHONE_NUMBER_ID],
+        );
         let surgery = Self { site, _broker: broker, _simulator: simulator };
         surgery.template("APPROVED", "UTILITY", "Alarm: {{1}}");
         surgery
@@ -168,6 +173,41 @@ fn ailments_of_the_number_and_its_webhook() {
         surgery.set("node", &json!({ "id": PHONE_NUMBER_ID, "fields": fields }));
         surgery.finds(words);
     }
+}
+
+#[test]
+fn a_wrong_number_id_a_refused_question_and_a_site_without_meta() {
+    let surgery = Surgery::open();
+    let _gateway = Gateway::start(&surgery.site);
+    surgery.set("faults", &json!({ "on": "debug_token", "code": 80_007, "count": 1 }));
+    surgery.finds("Meta refuses with code 80007");
+    surgery.set("faults", &json!({ "on": "message_templates", "code": 4, "count": 1 }));
+    surgery.finds("error templates: the templates cannot be read: Meta refuses with code 4");
+
+    let config = std::fs::read_to_string(surgery.site.config()).expect("a configuration");
+    std::fs::write(surgery.site.config(), config.replace(PHONE_NUMBER_ID, "109876543210999"))
+        .expect("written");
+    surgery.finds("error number: the number 109876543210999 cannot be read: Meta refuses with code 100");
+    surgery.finds("check phone_number_id and business_account_id against WhatsApp > API Setup");
+
+    let silent = format!("http://127.0.0.1:{}", bellwire_tests::free_port());
+    std::fs::write(surgery.site.config(), config.replace(&surgery.site.api(""), &silent)).expect("written");
+    surgery.finds("does the machine reach the internet, resolve names, and have its clock set?");
+}
+
+#[test]
+fn a_closed_window_is_found_with_the_message_that_waits() {
+    let broker = Broker::start();
+    let rest = format!("business_account_id = \"{BUSINESS}\"\n{}", crate::round_trip::FREEZER);
+    let site = Site::new(broker.port, &rest);
+    let simulator = Simulator::start_with(&site, &["--business-account-id", BUSINESS, "--enforce-window"]);
+    let surgery = Surgery { site, _broker: broker, _simulator: simulator };
+    let _gateway = Gateway::start(&surgery.site);
+    publish(surgery._broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#);
+    let waits = "SELECT count(*) FROM message WHERE state = 'held'";
+    wait_for(20, "a held message", || (surgery.site.count(waits) == 1).then_some(()));
+    surgery.finds("warning templates: 1 of the rules have no template, for example `freezer`");
+    surgery.finds("warning outbox: 1 of the newest messages are held: ");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use firmware_bridge::message::{Ack, CommandResult, Hello, Welcome};
 use firmware_bridge::{Event, Field, Kind, Outcome, Position, Value};
 use serde_json::{Value as Json, json};
 
+use crate::wire::Wire;
+
 /// Every event is an alert; the button speaks to the device.
 pub const DEVICES: &str = r#"
 [[contact]]
@@ -197,6 +199,61 @@ fn events(site: &Site) -> Vec<(Position, i64)> {
             (event.position(), event.fields.iter().find_map(number).unwrap())
         })
         .collect()
+}
+
+/// Each port has its own device, its own counters and its own end.
+#[test]
+fn ports_do_not_disturb_each_other_and_noise_is_counted_and_told() {
+    let (broker, left, right) = (Broker::start(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (good, bad) = (Cable::new(left.path()), Cable::new(right.path()));
+    let more = format!("[[serial]]\npath = \"{}\"\nbaud = 9600\n{DEVICES}", bad.port.display());
+    let site = Site::new(broker.port, &format!("[[serial]]\npath = \"{}\"\n{more}", good.port.display()));
+    let _gateway = Gateway::start(&site);
+    let (mut device, mut stranger) = (Wire::connect(&good), Wire::connect(&bad));
+    let metrics = || ureq::get(site.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    let number = |what: &str, port: &Path| -> u64 {
+        let name = format!("bellwire_device_messages_total{{line=\"{}\",what=\"{what}\"}} ", port.display());
+        let line = metrics().lines().find_map(|line| line.strip_prefix(&name).map(str::to_owned));
+        line.map_or(0, |value| value.parse().unwrap())
+    };
+    let told = "bytes come and none of them make a frame";
+
+    device.greet("f", 1);
+    device.event("f", Position { boot: 1, sequence: 1 });
+    assert!(device.acknowledged(Duration::from_secs(10)).is_some());
+    let open = format!("bellwire_serial_open{{line=\"{}\"}}", bad.port.display());
+    wait_for(10, "the other port", || metrics().contains(&format!("{open} 1")).then_some(()));
+    for burst in 1..=5 {
+        assert!(!site.log().contains(told), "after {burst} bursts");
+        stranger.noise(b"\x00\xff\x55 a boot loader speaks \x00\x03\x81\x01\x00");
+        std::thread::sleep(Duration::from_millis(700));
+    }
+    wait_for(10, "the advice", || site.log().contains(told).then_some(()));
+    assert_eq!((number("damaged", &bad.port), number("noise", &bad.port)), (10, 1));
+    assert_eq!((number("damaged", &good.port), number("hello", &bad.port)), (0, 0));
+    // The frame after it is read, and a cut of this cable is nothing to the other.
+    let welcome = stranger.greet("g", 1);
+    assert_eq!(welcome.counted, Position::default());
+    bad.plug(false);
+    wait_for(10, "the port's end", || metrics().contains(&format!("{open} 0")).then_some(()));
+    let config = site.config().to_string_lossy().into_owned();
+    let found = String::from_utf8(bellwire(&["doctor", "--config", &config]).stdout).unwrap();
+    assert!(
+        found.contains(&format!("{} is there, and this user may use it", good.port.display())),
+        "{found}"
+    );
+    assert!(found.contains(&format!("{}: No such file", bad.port.display())), "{found}");
+    device.event("f", Position { boot: 1, sequence: 2 });
+    let second = Some(Position { boot: 1, sequence: 2 });
+    assert_eq!(device.acknowledged(Duration::from_secs(10)), second);
+    let links = |device: &str| show(&site, device).unwrap()["link"].clone();
+    assert_eq!(links("f"), json!(good.port.to_string_lossy()));
+    assert_eq!(links("g"), json!(bad.port.to_string_lossy()));
+    // Put back, it is opened again.
+    bad.plug(true);
+    wait_for(15, "the port's return", || metrics().contains(&format!("{open} 1")).then_some(()));
+    stranger.event("g", Position { boot: 1, sequence: 1 });
+    assert!(stranger.acknowledged(Duration::from_secs(10)).is_some());
 }
 
 /// The same protocol over the broker.

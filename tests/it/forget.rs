@@ -7,6 +7,18 @@ const NINO: &str = "+995555123456";
 /// As Meta writes it, and as Meta's message ids carry it.
 const TRACES: [&str; 5] = ["995555123456", "OTk1NTU1MTIzNDU2", "Nino Beridze", "the door is open", "nino"];
 
+/// An alert with a life, of which somebody takes care.
+const DOOR: &str = r#"
+[[rule]]
+name = "door"
+topic = "site/{door}/door"
+when = "payload == 'open'"
+resolve_when = "payload == 'shut'"
+message = "Door {{ door }} is open"
+notify = ["nino"]
+buttons = ["acknowledge"]
+"#;
+
 /// Every byte of the state directory.
 fn bytes(site: &Site) -> Vec<u8> {
     let files = std::fs::read_dir(site.path().join("state")).expect("the state directory");
@@ -45,6 +57,15 @@ fn history(site: &Site, broker: &Broker) {
     wait_for(10, "the words", || {
         (site.count("SELECT count(*) FROM reply WHERE contact = 'nino'") >= 2).then_some(())
     });
+    publish(broker.port, "site/back/door", b"open");
+    assert_eq!(
+        site.wait_sent(3)[2]["text"].as_str().map(|text| text.starts_with("Door back is open")),
+        Some(true)
+    );
+    reply(&json!({ "from": NINO, "name": "Nino Beridze", "tap": "I take care" }));
+    wait_for(10, "the care", || {
+        (site.count("SELECT count(*) FROM alert WHERE state = 'acknowledged'") == 1).then_some(())
+    });
     wait_for(10, "all receipts", || {
         (site.count("SELECT count(*) FROM message WHERE state != 'read'") == 0
             && site.count("SELECT count(*) FROM inbox WHERE state = 'new'") == 0)
@@ -55,7 +76,8 @@ fn history(site: &Site, broker: &Broker) {
 #[test]
 fn erasing_a_person_leaves_no_byte_of_theirs() {
     let broker = Broker::start();
-    let rules = crate::round_trip::FREEZER.replace("id = \"nino\"", "id = \"nino\"\nname = \"Nino Beridze\"");
+    let rules =
+        crate::round_trip::FREEZER.replace("id = \"nino\"", "id = \"nino\"\nname = \"Nino Beridze\"") + DOOR;
     let site = Site::new(broker.port, &rules);
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
     history(&site, &broker);

@@ -46,6 +46,8 @@ mod received;
 mod round_trip;
 /// The MQTT adapter with a broker that misbehaves.
 mod scripted_broker;
+/// Planted secrets are found nowhere.
+mod secrets;
 /// From an account to a configuration.
 mod setup;
 /// The simulated Cloud API, judged by Meta's facts.

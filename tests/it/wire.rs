@@ -47,6 +47,11 @@ impl Wire {
         self.hear(patience, Kind::Ack).map(|(_, ack)| Ack::decode(&ack).unwrap().counted)
     }
 
+    /// What is no frame.
+    pub fn noise(&mut self, bytes: &[u8]) {
+        self.line.write_all(bytes).unwrap();
+    }
+
     fn say(&mut self, kind: Kind, message: &[u8]) {
         let frame: Vec<u8> = Encoder::new(kind, message).collect();
         self.line.write_all(&frame).unwrap();

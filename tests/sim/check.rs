@@ -17,6 +17,7 @@ use crate::known::Excuses;
 use crate::lattice::{Why, may_follow};
 use crate::meta::Meta;
 use crate::site::Expected;
+use crate::watched::Watched;
 
 /// A request under way may be held up by a slow disk for so long; then it must look at the clock again.
 const LATE_MS: i64 = 10_000;
@@ -58,6 +59,8 @@ pub struct Check {
     /// Rows about which an operator has decided since the last look.
     pub operated: BTreeSet<i64>,
     pub excuses: Excuses,
+    /// What came about alerts with a life.
+    pub watched: Watched,
     /// Every state that a message was seen in.
     states: BTreeSet<&'static str>,
 }
@@ -78,6 +81,7 @@ impl Check {
             answered: BTreeSet::new(),
             operated: BTreeSet::new(),
             excuses: Excuses::new(),
+            watched: Watched::default(),
             states: BTreeSet::new(),
         }
     }
@@ -92,6 +96,7 @@ impl Check {
     /// The broker has handed the gateway an event.
     pub fn deliver(&mut self, token: &Token) {
         self.excuses.delivered(token);
+        self.watched.delivered(token);
         let publication = &token.publication;
         let said = (publication.topic.clone(), publication.payload.clone());
         self.delivered.entry(said).or_default().insert(publication.serial);
@@ -114,6 +119,10 @@ impl Check {
                 let wanted = counted.len();
                 (self.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = ?1", [word]), wanted)
             }
+            Expected::Watched { fires } => {
+                self.watched.acknowledged(token, *fires);
+                return Ok(());
+            }
             Expected::Alert { .. } | Expected::Unreadable => {
                 let said = self.acknowledged.entry((topic.clone(), payload.clone())).or_default();
                 said.insert(*serial);
@@ -134,7 +143,7 @@ impl Check {
     fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
         let (outcome, messages) = match expected {
             Expected::Alert { messages } => ("alerted", messages),
-            Expected::Unreadable | Expected::Counted(_) => ("undecodable", 0),
+            Expected::Unreadable | Expected::Counted(_) | Expected::Watched { .. } => ("undecodable", 0),
         };
         self.count(
             "SELECT count(*) FROM event e WHERE topic = ?1 AND payload = ?2 AND outcome = ?3 AND ?4 =
@@ -249,6 +258,7 @@ impl Check {
         self.rows = rows;
         self.operated.clear();
         self.look_at_commands()?;
+        self.watched.look(&self.sql)?;
         self.look_at_events()
     }
 
@@ -323,7 +333,7 @@ impl Check {
                 ));
             }
         }
-        let doubled = "SELECT count(*) FROM (SELECT 1 FROM message WHERE alert IS NOT NULL GROUP BY alert, contact HAVING count(*) > 1)";
+        let doubled = "SELECT count(*) FROM (SELECT 1 FROM message JOIN alert a ON a.id = alert WHERE a.key IS NULL GROUP BY alert, contact HAVING count(*) > 1)";
         match self.count(doubled, [])
             + self.count("SELECT count(*) FROM event WHERE payload LIKE '%kept%'", [])
         {
@@ -340,6 +350,8 @@ impl Check {
             ("command", "state FROM command"),
             ("event", "outcome FROM tally"),
             ("reply", "outcome FROM reply"),
+            ("alert", "state FROM alert WHERE state IS NOT NULL"),
+            ("decision", "why FROM alert_record"),
         ] {
             let mut found = self.sql.prepare(&format!("SELECT DISTINCT {column}")).expect("a look");
             let words = found.query_map([], |row| row.get::<_, String>(0)).expect("a look");
@@ -362,6 +374,10 @@ impl Check {
                 found.push(format!("command {id} is queued"));
             }
         }
+        match self.count("SELECT count(*) FROM alert_note", []) {
+            0 => {}
+            count => found.push(format!("{count} notes for the alerts")),
+        }
         match self.count("SELECT count(*) FROM inbox WHERE state = 'new'", []) {
             0 => {}
             count => found.push(format!("{count} webhooks are new")),
@@ -372,6 +388,7 @@ impl Check {
     pub fn has_acknowledged(&self, publication: &Publication) -> bool {
         let serials = match publication.expected {
             Expected::Counted(word) => self.counted.get(word),
+            Expected::Watched { .. } => return self.watched.has_acknowledged(publication.serial),
             Expected::Alert { .. } | Expected::Unreadable => {
                 self.acknowledged.get(&(publication.topic.clone(), publication.payload.clone()))
             }

@@ -23,8 +23,9 @@ impl World {
             if self.is_quiet() {
                 return self.judge();
             }
-            let own =
-                self.gateway.as_ref().map(|gateway| gateway.wake_at.into_iter().chain(gateway.stopping));
+            let own = self.gateway.as_ref().map(|gateway| {
+                gateway.wake_at.into_iter().chain(gateway.stopping).chain(gateway.intake.wake_at())
+            });
             let next = own.into_iter().flatten().chain(self.meta.next_at()).filter(|at| *at > self.now).min();
             // The tasks that look every 30 s do so then.
             self.pass(next.map_or(Duration::from_secs(30), |at| self.now.until(at)));
@@ -40,12 +41,14 @@ impl World {
 
     fn is_quiet(&mut self) -> bool {
         let connected = self.broker.connection.is_some() && self.broker.is_empty();
-        connected && self.meta.is_empty() && self.check.waiting().is_empty()
+        let watching = self.gateway.as_ref().is_some_and(|gateway| gateway.is_watching());
+        connected && !watching && self.meta.is_empty() && self.check.waiting().is_empty()
     }
 
     fn judge(&self) -> Result<(), Violation> {
         self.judge_events()?;
         self.judge_messages()?;
+        self.check.watched.judge(&self.check.sql)?;
         self.judge_replies()
     }
 
@@ -57,7 +60,7 @@ impl World {
             }
         }
         let empty = self.check.count(
-            "SELECT count(*) FROM event e WHERE outcome = 'alerted'
+            "SELECT count(*) FROM event e WHERE outcome = 'alerted' AND topic NOT LIKE '%/boiler' AND topic NOT LIKE '%/pump'
                  AND NOT EXISTS (SELECT 1 FROM alert a JOIN message m ON m.alert = a.id WHERE a.event = e.id)",
             [],
         );

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bellwire::alert::event::Event;
 use bellwire::alert::form::Choice;
-use bellwire::alert::intake::{Intake, Judge};
+use bellwire::alert::intake::{Effect as IntakeEffect, Intake, Judge};
 use bellwire::alert::outbox::Due;
 use bellwire::alert::sender::{self, Sender};
 use bellwire::chance::Dice;
@@ -16,7 +16,7 @@ use bellwire::command::dispatch::{self, Dispatch, Waiting};
 use bellwire::config::Config;
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::store::Store;
-use bellwire::time::Timestamp;
+use bellwire::time::{Now, Timestamp};
 
 use crate::Violation;
 use crate::broker::Token;
@@ -33,6 +33,7 @@ pub enum Sabotage {
     ForgetCommandExpiry,
     ForgetPuback,
     ForgetDuplicateMark,
+    ForgetMemory,
 }
 
 /// What a step does to the world.
@@ -73,6 +74,7 @@ pub enum Action {
     Post,
     Dispatch,
     Inbox,
+    Watch,
 }
 
 /// `app`: a notice that was missed is made up for after this time.
@@ -96,7 +98,13 @@ pub struct Gateway {
     pub(crate) intake: Intake<Token>,
     pub(crate) notices: VecDeque<Notice>,
     pub(crate) acks: VecDeque<Token>,
+    /// What it wants done, one after the other; the next waits for the commit of the one before.
+    pub(crate) intake_effects: VecDeque<IntakeEffect<Token>>,
     pub(crate) is_accepting: bool,
+    /// How far the true time is ahead of the machine's clock, in milliseconds: the steady clock's part.
+    pub ahead: i64,
+    pub(crate) alerts_told: bool,
+    pub(crate) watch_look_at: Timestamp,
     /// A new session of the broker's is being noted: no event is taken before.
     pub(crate) is_freeing: bool,
     // the sender's task
@@ -126,7 +134,7 @@ impl Gateway {
         directory: &Path,
         config: Rc<Config>,
         seed: u64,
-        now: Timestamp,
+        (now, ahead): (Timestamp, i64),
         sabotage: Option<Sabotage>,
     ) -> Result<Self, Violation> {
         let mut dice = Dice::seeded(seed);
@@ -138,6 +146,11 @@ impl Gateway {
         let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
             .map_err(|error| format!("the rules: {error}"))?;
         let watch = judge.watch();
+        let mut intake = Intake::new(judge, watch);
+        if sabotage != Some(Sabotage::ForgetMemory) {
+            let kept = store.kept().map_err(|error| format!("the memory: {error}"))?;
+            intake.restore(kept, both(now, ahead));
+        }
         let rates = config.connections.iter();
         let rates = rates.map(|known| (known.name.clone(), known.messages_per_second)).collect();
         Ok(Self {
@@ -151,10 +164,14 @@ impl Gateway {
             stopping: None,
             jobs: VecDeque::new(),
             waiting: Vec::new(),
-            intake: Intake::new(judge, watch),
+            intake,
             notices: VecDeque::new(),
             acks: VecDeque::new(),
+            intake_effects: VecDeque::new(),
             is_accepting: false,
+            ahead,
+            alerts_told: true,
+            watch_look_at: now,
             is_freeing: false,
             sender: Sender::new(rates),
             inputs: VecDeque::from([sender::Input::Wake]),
@@ -196,13 +213,15 @@ impl Gateway {
         can(goes_on && !self.is_dispatching && something, Action::Dispatch);
         let told = self.inbox_told || now >= self.inbox_look_at;
         can(goes_on && !self.is_reading && told, Action::Inbox);
+        let told = self.alerts_told || now >= self.watch_at();
+        can(goes_on && may_take && told, Action::Watch);
         found
     }
 
     pub fn act(&mut self, action: Action, now: Timestamp, dice: &mut Dice) -> Result<Vec<Out>, Violation> {
         match action {
             Action::Commit => self.commit(now, dice),
-            Action::Events => Ok(self.take_notices(dice)),
+            Action::Events => Ok(self.take_notices(now, dice)),
             Action::Acknowledge => Ok(self.acks.pop_front().map(Out::Acknowledge).into_iter().collect()),
             Action::Sender => {
                 self.step_sender(now, dice);
@@ -210,6 +229,11 @@ impl Gateway {
             }
             Action::Post => Ok(self.post()),
             Action::Dispatch => Ok(self.step_dispatch(now, dice)),
+            Action::Watch => {
+                (self.is_accepting, self.alerts_told) = (true, false);
+                self.jobs.push_back(Job::ReadNotes);
+                Ok(Vec::new())
+            }
             Action::Inbox => {
                 (self.is_reading, self.inbox_told) = (true, false);
                 self.jobs.push_back(Job::ReadInbox);
@@ -231,10 +255,23 @@ impl Gateway {
         if !self.is_dispatching {
             timers.push(self.dispatch_look_at);
         }
+        if !self.is_accepting && !self.is_freeing {
+            timers.push(self.watch_at());
+        }
         if !self.is_reading {
             timers.push(self.inbox_look_at);
         }
         timers.into_iter().min().unwrap_or(self.dispatch_look_at)
+    }
+
+    /// Whether time alone will still change an alert.
+    pub fn is_watching(&self) -> bool {
+        self.is_accepting || self.alerts_told || self.intake.wake_at().is_some()
+    }
+
+    /// When the intake looks at time and notes by itself.
+    pub(crate) fn watch_at(&self) -> Timestamp {
+        self.intake.wake_at().map_or(self.watch_look_at, |at| at.min(self.watch_look_at))
     }
 
     /// SIGTERM: nothing new is taken, requests under way may finish for 10 s.
@@ -242,6 +279,7 @@ impl Gateway {
         self.stopping = Some(now + Duration::from_secs(10));
         self.notices.clear();
         self.acks.clear();
+        self.intake_effects.clear();
     }
 
     /// How a device knows a command.
@@ -254,6 +292,7 @@ impl Gateway {
         self.waiting.iter_mut().for_each(|(at, _)| *at = now);
         self.dispatch_look_at = now + LOOK_EVERY;
         self.inbox_look_at = now + LOOK_EVERY;
+        self.watch_look_at = now + LOOK_EVERY;
         self.stopping = self.stopping.map(|_| now);
     }
 
@@ -273,4 +312,10 @@ impl Gateway {
     pub fn has_stopped(&self, now: Timestamp) -> bool {
         self.stopping.is_some_and(|until| until <= now || self.sender.is_idle())
     }
+}
+
+/// Both clocks of the machine: the steady one goes with the true time.
+pub(crate) fn both(now: Timestamp, ahead: i64) -> Now {
+    let steady = u64::try_from(now.0 + ahead).unwrap_or(0);
+    Now { wall: now, steady: Duration::from_millis(steady) }
 }

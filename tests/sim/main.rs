@@ -37,6 +37,8 @@ mod site;
 mod storing;
 /// The driver's tasks.
 mod tasks;
+/// What must hold of alerts with a life.
+mod watched;
 /// The world around the gateway, one step at a time.
 mod world;
 
@@ -126,9 +128,18 @@ fn the_seeds_reach_everything() {
     let commands = ["published", "refused", "expired"].map(|state| format!("command {state}"));
     let counted =
         ["condition-false", "duplicate", "retained", "undecodable"].map(|word| format!("event {word}"));
-    let replies = ["command", "nothing"].map(|word| format!("reply {word}"));
-    let missing: Vec<String> =
-        wanted.chain(commands).chain(counted).chain(replies).filter(|what| !reached.contains(what)).collect();
+    let replies = ["command", "nothing", "alert"].map(|word| format!("reply {word}"));
+    let alerts = ["firing", "acknowledged", "resolved"].map(|state| format!("alert {state}"));
+    let decisions = "pending dropped fired told grouped quiet step receipt acknowledged resolved";
+    let decisions = decisions.split(' ').map(|word| format!("decision {word}"));
+    let lives = alerts.into_iter().chain(decisions);
+    let missing: Vec<String> = wanted
+        .chain(commands)
+        .chain(counted)
+        .chain(replies)
+        .chain(lives)
+        .filter(|what| !reached.contains(what))
+        .collect();
     assert!(missing.is_empty(), "100 seeds never reach: {}", missing.join(", "));
 }
 
@@ -153,6 +164,7 @@ fn a_sabotaged_driver_is_found_out() {
         Sabotage::ForgetCommandExpiry,
         Sabotage::ForgetPuback,
         Sabotage::ForgetDuplicateMark,
+        Sabotage::ForgetMemory,
     ];
     for sabotage in sabotages {
         let found =

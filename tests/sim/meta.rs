@@ -308,7 +308,7 @@ fn buttons(action: &Value) -> Vec<(String, String)> {
     let rows = list(&action["sections"]).into_iter().flat_map(|section| list(&section["rows"]));
     let buttons = list(&action["buttons"]).into_iter().map(|button| button["reply"].clone());
     let found = buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"])));
-    found.filter(|(id, _)| id.ends_with("/stop") || id.ends_with("/lock")).collect()
+    found.filter(|(id, _)| ["/stop", "/lock", "/:acknowledge"].iter().any(|end| id.ends_with(end))).collect()
 }
 
 fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Dice) -> Value {

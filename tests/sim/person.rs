@@ -32,6 +32,8 @@ pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> 
         Some(_) => by != "15550109999",
         None => false,
     };
+    // A button of ours under an alert becomes a note for it, and no command.
+    let own = button.is_some_and(|(id, _)| id.contains("/:"));
     let (id, title) = button.cloned().unwrap_or_default();
     let (mut content, acts) = match dice.below(6) {
         0..3 if button.is_some() => (
@@ -51,5 +53,5 @@ pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> 
     };
     content["from"] = json!(by);
     let wamid = meta.write(content, now, dice);
-    Some(Reply { wamid, acts })
+    Some(Reply { wamid, acts: acts.filter(|_| !own) })
 }

@@ -1,4 +1,4 @@
-//! The shop that every seed runs: three people, three rules, and what its devices say.
+//! The shop that every seed runs: three people, five rules, and what its devices say.
 
 use bellwire::chance::Dice;
 use bellwire::config::{Config, Wishes, read};
@@ -8,7 +8,8 @@ use crate::broker::Publication;
 pub const PHONE_NUMBER_ID: &str = "109876543210123";
 
 /// The rules differ in what they exercise: roles and several people; one text that repeats, a short life and `hold`;
-/// events that their sender names.
+/// events that their sender names. The last two have alerts with a life: one at once with escalations, one after `for`, in
+/// groups, to somebody who sleeps.
 const RULES: &str = r#"
 [site]
 name = "Corner Bakery"
@@ -28,6 +29,7 @@ roles = ["manager"]
 [[contact]]
 id = "giorgi"
 phone = "+15550100002"
+quiet_hours = "06:30-07:30"
 [[contact]]
 id = "lali"
 phone = "+15550100003"
@@ -73,6 +75,32 @@ topic = "site/{area}/till"
 severity = "info"
 message = "Till in {{ area }}: {{ payload.n }}"
 notify = ["nino", "lali"]
+
+[[rule]]
+name = "boiler"
+topic = "site/{area}/boiler"
+when = "payload.celsius > 80"
+resolve_when = "payload.celsius < 70"
+value = "payload.celsius"
+severity = "critical"
+message = "Boiler of {{ area }} is at {{ value }}"
+notify = ["nino"]
+repeat_interval = "0s"
+buttons = ["acknowledge"]
+escalate = [
+  { after = "5m", unless = "acknowledged", notify = ["lali"] },
+  { after = "10m", unless = "acknowledged", topic = "site/{area}/siren/set", payload = "ON" },
+]
+
+[[rule]]
+name = "pump"
+topic = "site/{area}/pump"
+when = "payload.stuck"
+for = "1m"
+message = "Pump of {{ area }} is stuck"
+notify = ["nino", "giorgi"]
+repeat_interval = "0s"
+group_by = []
 "#;
 
 pub fn config() -> Config {
@@ -89,12 +117,14 @@ pub enum Expected {
     Unreadable,
     /// Counted under this word.
     Counted(&'static str),
+    /// It begins an alert with a life, or ends it.
+    Watched { fires: bool },
 }
 
 /// One event of some device. `serial` makes each payload its own, except the door's: honest repetitions are alike.
 pub fn event(serial: u64, dice: &mut Dice) -> Publication {
     let area = ["bar", "hall"][usize::from(dice.below(2) == 1)];
-    let (topic, payload, id, expected) = match dice.below(10) {
+    let (topic, payload, id, expected) = match dice.below(14) {
         0..4 => (
             format!("site/{area}/freezer/temperature"),
             format!("{{\"celsius\": -5, \"n\": {serial}}}").into_bytes(),
@@ -114,6 +144,17 @@ pub fn event(serial: u64, dice: &mut Dice) -> Publication {
             None,
             Expected::Counted("condition-false"),
         ),
+        9 | 10 => {
+            let fires = dice.below(2) == 0;
+            let celsius = if fires { 90 } else { 60 };
+            let payload = format!("{{\"celsius\": {celsius}, \"n\": {serial}}}").into_bytes();
+            (format!("site/{area}/boiler"), payload, None, Expected::Watched { fires })
+        }
+        11 | 12 => {
+            let fires = dice.below(3) > 0;
+            let payload = format!("{{\"stuck\": {fires}, \"n\": {serial}}}").into_bytes();
+            (format!("site/{area}/pump"), payload, None, Expected::Watched { fires })
+        }
         _ => (
             format!("site/{area}/freezer/temperature"),
             format!("not JSON {serial}").into_bytes(),
@@ -121,7 +162,8 @@ pub fn event(serial: u64, dice: &mut Dice) -> Publication {
             Expected::Unreadable,
         ),
     };
-    let qos1 = dice.below(10) > 0;
+    // What is watched must come, or nobody can say how it has to end.
+    let qos1 = dice.below(10) > 0 || matches!(expected, Expected::Watched { .. });
     Publication { serial, topic, payload, id, qos1, retained: false, expected }
 }
 

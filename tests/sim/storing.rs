@@ -4,10 +4,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bellwire::alert::intake::{BatchId, Decision, Input as Intake};
+use bellwire::alert::history;
+use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
 use bellwire::alert::message::Content;
 use bellwire::alert::outbox::{Change, Lane, Settled, Wanted, Work};
 use bellwire::alert::sender;
+use bellwire::alert::watch::Note;
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
 use bellwire::command::inbound::Inbound;
@@ -21,11 +23,12 @@ use bellwire::whatsapp::{inbound, request};
 use rusqlite::{Connection, ffi};
 
 use crate::Violation;
-use crate::gateway::{Gateway, LOOK_EVERY, Out, Sabotage};
-use crate::tasks::still;
+use crate::gateway::{Gateway, LOOK_EVERY, Out, Sabotage, both};
 
 /// `store::thread`: as many jobs share a commit.
 const GROUP_MAX: u64 = 32;
+/// `app::events`: notes taken together.
+const NOTES: u32 = 200;
 /// `app::shared`: how often a full disk is asked again.
 const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,8 @@ const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Job {
     Accept(BatchId, Rc<Vec<Decision>>),
+    ReadNotes,
+    Watched(Rc<Vec<history::Effect>>, Vec<NoteId>),
     FreePackets,
     Work(Wanted),
     Message(Change),
@@ -44,7 +49,8 @@ pub enum Job {
 
 /// What the transaction brought.
 enum Done {
-    Accepted { messages: usize },
+    Accepted { messages: usize, commands: usize },
+    Notes(Vec<(NoteId, Note)>),
     Loaded(Work),
     Changed(bool),
     Written,
@@ -56,6 +62,7 @@ enum Done {
 #[derive(Debug, Default)]
 struct Read {
     statuses: usize,
+    notes: usize,
     commands: usize,
     /// The outbox may have something to send.
     messages: bool,
@@ -106,6 +113,8 @@ impl Gateway {
                     outs.push(Out::Kept(number, false));
                 }
                 job @ (Job::Accept(..)
+                | Job::ReadNotes
+                | Job::Watched(..)
                 | Job::FreePackets
                 | Job::Work(_)
                 | Job::Message(_)
@@ -120,13 +129,30 @@ impl Gateway {
     /// It is on disk: whoever asked goes on.
     fn answer(&mut self, job: Job, done: Done, now: Timestamp, outs: &mut Vec<Out>) {
         match (job, done) {
-            (Job::Accept(batch, _), Done::Accepted { messages }) => {
+            (Job::Accept(batch, _), Done::Accepted { messages, commands }) => {
                 self.is_accepting = false;
                 self.outbox_told |= messages > 0;
+                self.commands_told |= commands > 0;
                 if self.stopping.is_none() {
-                    let effects = self.intake.handle(Intake::Committed(batch), still());
-                    self.acknowledge(effects);
+                    let effects = self.intake.handle(Intake::Committed(batch), both(now, self.ahead));
+                    self.want(effects);
                 }
+            }
+            (Job::ReadNotes, Done::Notes(notes)) => {
+                self.is_accepting = false;
+                self.watch_look_at = now + LOOK_EVERY;
+                self.alerts_told |= notes.len() == NOTES as usize;
+                let input = if notes.is_empty() { Intake::Woke } else { Intake::Noted(notes) };
+                if self.stopping.is_none() {
+                    let effects = self.intake.handle(input, both(now, self.ahead));
+                    self.want(effects);
+                }
+            }
+            (Job::Watched(..), Done::Accepted { messages, commands }) => {
+                self.is_accepting = false;
+                self.outbox_told |= messages > 0;
+                self.commands_told |= commands > 0;
+                self.want(Vec::new());
             }
             (Job::FreePackets, _) => self.is_freeing = false,
             (Job::Work(_), Done::Loaded(work)) => self.inputs.push_back(sender::Input::Loaded(work)),
@@ -162,6 +188,7 @@ impl Gateway {
                     self.inbox_told = true; // there may be more
                     self.commands_told |= read.commands > 0;
                     self.outbox_told |= read.statuses > 0 || read.messages;
+                    self.alerts_told |= read.statuses + read.notes > 0;
                 }
             }
             (Job::Keep { number, .. }, _) => {
@@ -193,7 +220,8 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::ForgetRecovery
             | Sabotage::AnswerWebhookBeforeCommit
             | Sabotage::ForgetCommandExpiry
-            | Sabotage::ForgetPuback,
+            | Sabotage::ForgetPuback
+            | Sabotage::ForgetMemory,
         )
         | None => return,
     };
@@ -216,7 +244,15 @@ fn work(
     dice: &mut Dice,
 ) -> rusqlite::Result<Done> {
     Ok(match job {
-        Job::Accept(_, decisions) => Done::Accepted { messages: store.accept(decisions)?.messages },
+        Job::Accept(_, decisions) => {
+            let accepted = store.accept(decisions)?;
+            Done::Accepted { messages: accepted.messages, commands: accepted.commands }
+        }
+        Job::ReadNotes => Done::Notes(store.notes(NOTES)?),
+        Job::Watched(effects, taken) => {
+            let accepted = store.watched(effects, taken)?;
+            Done::Accepted { messages: accepted.messages, commands: accepted.commands }
+        }
         Job::FreePackets => {
             store.free_packets()?;
             Done::Written
@@ -288,8 +324,9 @@ fn take(
                     read.messages = true;
                     read_on(store, contact, *message, now)?;
                 }
-                // Nobody in this shop writes STOP, and no rule here has alerts with a life.
-                Outcome::Consent { .. } | Outcome::Note { .. } | Outcome::Nothing { .. } => {}
+                Outcome::Note { .. } => read.notes += 1,
+                // Nobody in this shop writes STOP.
+                Outcome::Consent { .. } | Outcome::Nothing { .. } => {}
             }
             store.keep_reply(id, &reply, &outcome, now)
         }

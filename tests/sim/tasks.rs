@@ -10,11 +10,11 @@ use bellwire::alert::sender;
 use bellwire::chance::Dice;
 use bellwire::command::dispatch;
 use bellwire::ids::{CommandId, MessageId};
-use bellwire::time::{Now, Timestamp};
+use bellwire::time::Timestamp;
 use bellwire::whatsapp::request::{self, Form};
 
 use crate::broker::Token;
-use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, Sabotage};
+use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, Sabotage, both};
 use crate::storing::{Job, command_of};
 
 /// `app::events`: notices taken together.
@@ -22,7 +22,7 @@ const BATCH: u64 = 32;
 
 impl Gateway {
     /// `app::events`.
-    pub(crate) fn take_notices(&mut self, dice: &mut Dice) -> Vec<Out> {
+    pub(crate) fn take_notices(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Out> {
         let most = BATCH.min(self.notices.len() as u64);
         let count = usize::try_from(1 + dice.below(most)).unwrap_or(1).min(self.notices.len());
         let batch: Vec<Notice> = self.notices.drain(..count).collect();
@@ -32,6 +32,7 @@ impl Gateway {
                 Notice::Message(message) => events.push(*message),
                 Notice::Connected { session_present } => {
                     if !session_present {
+                        self.intake.free_packets();
                         self.is_freeing = true;
                         self.jobs.push_back(Job::FreePackets);
                     }
@@ -52,20 +53,27 @@ impl Gateway {
             }
             Some(_) | None => Vec::new(),
         };
-        let effects = self.intake.handle(Intake::Arrived(events), still());
-        self.acknowledge(effects);
+        self.watch_look_at = now + LOOK_EVERY;
+        let effects = self.intake.handle(Intake::Arrived(events), both(now, self.ahead));
+        self.want(effects);
         early.into_iter().map(Out::Acknowledge).collect()
     }
 
-    /// What the intake wants done.
-    pub(crate) fn acknowledge(&mut self, effects: Vec<IntakeEffect<Token>>) {
-        for effect in effects {
+    /// What the intake wants done: in its order, and after each commit.
+    pub(crate) fn want(&mut self, effects: Vec<IntakeEffect<Token>>) {
+        self.intake_effects.extend(effects);
+        while !self.is_accepting
+            && let Some(effect) = self.intake_effects.pop_front()
+        {
             match effect {
                 IntakeEffect::Commit(batch, decisions) => {
                     self.is_accepting = true;
                     self.jobs.push_back(Job::Accept(batch, Rc::new(decisions)));
                 }
-                IntakeEffect::Watched { .. } => {} // no rule here has alerts with a life
+                IntakeEffect::Watched { effects, taken } => {
+                    self.is_accepting = true;
+                    self.jobs.push_back(Job::Watched(Rc::new(effects), taken));
+                }
                 IntakeEffect::Acknowledge(token) => self.acks.push_back(token),
             }
         }
@@ -216,9 +224,4 @@ impl Gateway {
             Some(_) | None => Vec::new(),
         }
     }
-}
-
-/// Only alerts with a life look at the clocks of the intake, and no rule here has one.
-pub(crate) fn still() -> Now {
-    Now { wall: Timestamp(0), steady: std::time::Duration::ZERO }
 }

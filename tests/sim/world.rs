@@ -67,8 +67,13 @@ impl World {
         // In memory where there is memory for it: an fsync would cost more than all the rest.
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
         let config = Rc::new(site::config());
-        let gateway =
-            Gateway::start(directory.path(), Rc::clone(&config), dice.below(u64::MAX), now, sabotage)?;
+        let gateway = Gateway::start(
+            directory.path(),
+            Rc::clone(&config),
+            dice.below(u64::MAX),
+            (now, START.0 - now.0),
+            sabotage,
+        )?;
         let check = Check::new(directory.path());
         Ok(Self {
             now,
@@ -184,6 +189,7 @@ impl World {
         match next {
             Next::Gateway(action) => {
                 let Some(gateway) = &mut self.gateway else { return Ok(()) };
+                gateway.ahead = self.ahead;
                 let outs = gateway.act(action, self.now, &mut self.dice)?;
                 let said = std::mem::take(&mut gateway.said);
                 said.iter().for_each(|what| self.note(what));
@@ -281,7 +287,8 @@ impl World {
         }
         let seed = self.dice.below(u64::MAX);
         let config = Rc::clone(&self.config);
-        self.gateway = Some(Gateway::start(self.directory.path(), config, seed, self.now, self.sabotage)?);
+        self.gateway =
+            Some(Gateway::start(self.directory.path(), config, seed, (self.now, self.ahead), self.sabotage)?);
         self.note("the gateway starts");
         self.check.look(&self.meta, self.now, self.ahead)
     }

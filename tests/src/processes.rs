@@ -276,10 +276,13 @@ impl Simulator {
     #[must_use]
     pub fn start_with(site: &Site, more: &[&str]) -> Self {
         let (listen, webhook) = (format!("127.0.0.1:{}", site.api_port), site.url("/webhook/whatsapp"));
+        let secret = |name: &str| std::fs::read_to_string(site.path().join(name)).expect("a secret");
+        let (token, app_secret) = (secret("access-token"), secret("app-secret"));
+        let token = ["--access-token", token.as_str()];
         let process = Command::new(binary())
-            .args(["simulator", "--listen", &listen, "--webhook", &webhook, "--app-secret", "secret"])
-            .args(["--verify-token", "my-verify-token"])
-            .args(if more.contains(&"--access-token") { &[][..] } else { &["--access-token", "token"] })
+            .args(["simulator", "--listen", &listen, "--webhook", &webhook])
+            .args(["--app-secret", &app_secret, "--verify-token", &secret("verify-token")])
+            .args(if more.contains(&"--access-token") { &[][..] } else { &token })
             .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -31,6 +31,8 @@ pub enum Source {
     Serial,
     Http,
     Cli,
+    /// The gateway itself.
+    Own,
 }
 
 /// How a repetition is recognised.
@@ -66,6 +68,7 @@ impl Source {
             Self::Serial => "serial",
             Self::Http => "http",
             Self::Cli => "cli",
+            Self::Own => "own",
         }
     }
 }

@@ -153,13 +153,12 @@ impl<T> Intake<T> {
                 self.next += 1;
                 let (events, tokens): (Vec<Event>, Vec<Option<T>>) = events.into_iter().unzip();
                 self.waiting.insert(batch, tokens.into_iter().flatten().collect());
-                effects.push(Effect::Commit(
-                    batch,
-                    events
-                        .into_iter()
-                        .map(|event| self.judge.decide(event, &mut self.watch, now.wall))
-                        .collect(),
-                ));
+                let decide = |event| self.judge.decide(event, &mut self.watch, now.wall);
+                let mut decisions: Vec<Decision> = events.into_iter().map(decide).collect();
+                if let Some(last) = decisions.iter_mut().rev().find(|decision| !decision.ignored.is_empty()) {
+                    last.effects.extend(self.watch.keep_passed());
+                }
+                effects.push(Effect::Commit(batch, decisions));
                 effects
             }
             Input::Committed(batch) => {
@@ -169,7 +168,8 @@ impl<T> Intake<T> {
     }
 
     fn watched(&mut self, taken: Vec<NoteId>) -> Vec<Effect<T>> {
-        let effects = self.watch.drain();
+        let mut effects = self.watch.drain();
+        effects.extend(self.watch.keep_passed());
         if effects.is_empty() && taken.is_empty() {
             Vec::new()
         } else {
@@ -203,10 +203,10 @@ impl Judge {
         let (key, may_repeat) = repetition(&event);
         for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
             if let Some(life) = rule.life.as_deref() {
-                let (site, templates) = (&self.site, &self.templates);
-                let repetition = key.as_deref();
+                let (site, templates, zone) = (&self.site, &self.templates, &self.zone);
+                let (event, repetition) = (&event, key.as_deref());
                 let meeting =
-                    Meeting { rule, life, bindings, event: &event, repetition, may_repeat, site, templates };
+                    Meeting { rule, life, bindings, event, repetition, may_repeat, site, templates, zone };
                 let seen = meeting.observe(watch, now);
                 ignored.push((
                     rule.name.clone(),

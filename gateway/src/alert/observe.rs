@@ -1,5 +1,6 @@
 //! What an event says about its alert: the payload read, the number taken, both conditions judged.
 
+use jiff::tz::TimeZone;
 use minijinja::value::{Serde, Value};
 
 use crate::alert::decode::decode;
@@ -13,6 +14,7 @@ use crate::alert::rule::Rule;
 use crate::alert::template::{EvaluationError, Templates};
 use crate::alert::topic::Bindings;
 use crate::alert::watch::Watch;
+use crate::alert::words;
 use crate::time::Timestamp;
 
 /// Where an event meets a rule.
@@ -28,6 +30,7 @@ pub struct Meeting<'a> {
     pub may_repeat: bool,
     pub site: &'a str,
     pub templates: &'a Templates,
+    pub zone: &'a TimeZone,
 }
 
 impl Meeting<'_> {
@@ -56,7 +59,8 @@ impl Meeting<'_> {
             names.insert("value".into(), number(value));
         }
         let context = Value::from(Serde(names.clone()));
-        let seen = self.judge(names, &context, value).map_err(|error| Ignored::ConditionFailed(error.0))?;
+        let seen =
+            self.judge(names, &context, value, now).map_err(|error| Ignored::ConditionFailed(error.0))?;
         let turn = watch.observe(&ident, &seen, now);
         if let Some(key) = key {
             let of_session = life.dedupe.is_none() && matches!(event.identity, Identity::Packet { .. });
@@ -70,6 +74,7 @@ impl Meeting<'_> {
         names: Names,
         context: &Value,
         value: Option<f64>,
+        now: Timestamp,
     ) -> Result<Observation, EvaluationError> {
         let holds = |condition: &Option<String>| {
             condition.as_deref().map(|condition| self.templates.holds(condition, context)).transpose()
@@ -82,7 +87,7 @@ impl Meeting<'_> {
             (None, None) => (when.unwrap_or(true), when == Some(false)),
         };
         let worded = fires || self.life.expect.is_some();
-        let text = worded.then(|| self.text(context));
+        let text = worded.then(|| words::late(self.text(context), self.event.at(), now, self.zone));
         let mut flaw = None;
         let templates = if worded { fill(self.rule, names, self.templates, &mut flaw) } else { Vec::new() };
         if let Some(flaw) = flaw {

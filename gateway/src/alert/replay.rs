@@ -145,7 +145,8 @@ impl<'a> Replay<'a> {
         self.perform();
     }
 
-    fn decided(&mut self, decision: Decision, at: Timestamp) {
+    fn decided(&mut self, mut decision: Decision, at: Timestamp) {
+        decision.effects.extend(self.watch.keep_passed());
         for alert in decision.alerts {
             for contact in &alert.recipients {
                 let buttons = alert.content.buttons.iter().map(|button| button.title.clone()).collect();

@@ -74,6 +74,9 @@ impl Node {
     }
 }
 
+/// Below it the gateway tells of itself: nothing that a broker has.
+pub const OWN_TOPICS: &str = "$bellwire/";
+
 /// The rules whose pattern matches, in the order of the file, each with its named levels.
 pub fn route<'a>(
     rules: &'a [Rule],
@@ -88,7 +91,9 @@ pub fn route<'a>(
 /// overlapping subscriptions deliver twice (MQTT 5, 3.3.4), and a repetition is recognised anyway.
 #[must_use]
 pub fn filters(rules: &[Rule]) -> Vec<String> {
-    rules.iter().map(|rule| rule.topic.filter()).collect::<BTreeSet<_>>().into_iter().collect()
+    let own = |filter: &String| filter.starts_with(OWN_TOPICS);
+    let filters = rules.iter().map(|rule| rule.topic.filter());
+    filters.filter(|filter| !own(filter)).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]

@@ -8,8 +8,17 @@ use crate::alert::lifecycle::{Alert, Ending, Firing, HISTORY_MAX, Reach};
 use crate::alert::render::with_time;
 use crate::time::{Timestamp, duration_for_people};
 
+/// A device kept the event for longer than any line takes.
+const LATE: Duration = Duration::from_secs(60);
 /// The history that is worth a line.
 const LATELY: Duration = Duration::from_secs(24 * 3_600);
+
+/// An alert begins when we hear of it; what a device could not tell earlier says when it was.
+#[must_use]
+pub fn late(text: String, happened_at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let is_late = happened_at.is_sane() && happened_at.until(now) >= LATE;
+    if is_late { format!("{text}\nIt happened at {}", happened_at.for_people(zone)) } else { text }
+}
 
 /// The first words about it.
 #[must_use]
@@ -115,4 +124,24 @@ pub fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_could_not_tell_earlier_says_when_it_was() {
+        let now = Timestamp(1_795_247_385_145);
+        let check = |seconds: i64| {
+            late("it is warm".to_owned(), Timestamp(now.0 - seconds * 1_000), now, &TimeZone::UTC)
+        };
+        assert_eq!(check(59), "it is warm");
+        assert_eq!(check(3_600), format!("it is warm\nIt happened at {}", then(now)));
+        assert_eq!(late("it is warm".to_owned(), Timestamp(5), now, &TimeZone::UTC), "it is warm");
+    }
+
+    fn then(now: Timestamp) -> String {
+        Timestamp(now.0 - 3_600_000).for_people(&TimeZone::UTC)
+    }
 }

@@ -300,6 +300,7 @@ fn check_event(topic: &str, payload: &str) -> Result<(), Trouble> {
         () if topic.contains(['+', '#', '\0']) => {
             "A topic of an event has no wildcards; write one that a device would publish to."
         }
+        () if topic.starts_with('$') => "Topics that begin with $ are the broker's and the gateway's own.",
         () if payload.len() > PAYLOAD_MAX_BYTES => "The payload is longer than 64 KiB.",
         () => return Ok(()),
     };

@@ -199,6 +199,16 @@ impl Desk {
                 metrics.device_message(&Route::Serial(port), "damaged");
                 None
             }
+            Notice::Noise { port, baud } => {
+                tracing::warn!(
+                    port,
+                    baud,
+                    "bytes come and none of them make a frame: does the device use this baud, and does nothing else \
+                     print on its line? are RX and TX crossed and the grounds joined?"
+                );
+                metrics.device_message(&Route::Serial(port), "noise");
+                None
+            }
             Notice::Unknown { port } => {
                 metrics.device_message(&Route::Serial(port), "unknown");
                 None

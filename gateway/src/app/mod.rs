@@ -21,6 +21,8 @@ mod doors;
 mod events;
 /// Configuration and store, as pages show them.
 mod facts;
+/// Broker, connections, disk and clock, as events.
+mod health;
 /// Webhook bodies, read after they were stored.
 mod inbox;
 /// Passwords, sessions, tokens.
@@ -132,6 +134,7 @@ pub async fn run(
     let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
     let (fleet, letters) = start_fleet(&shared, &link, to_intake.clone());
+    let own = tokio::spawn(health::watch(Arc::clone(&shared), to_intake.clone()));
     let doors = events::Doors { notices, handed, to_dispatch, letters };
     let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), doors));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
@@ -161,7 +164,7 @@ pub async fn run(
     for task in servers {
         drop(task.await);
     }
-    for task in [fleet, intake, dispatch, inbox, posting, telling].into_iter().chain(beside) {
+    for task in [own, fleet, intake, dispatch, inbox, posting, telling].into_iter().chain(beside) {
         task.abort();
     }
     thread.close().await;

@@ -178,7 +178,7 @@ impl Task {
         let done = match &change {
             Change::Sending { id, .. } => Input::SendingCommitted(*id),
             Change::Held { id, reason, .. } => {
-                tracing::warn!(message = id.0, reason, "a message is held");
+                tracing::warn!(message_id = id.0, reason, "a message is held");
                 self.tell_of_held(*id, reason.clone());
                 Input::HeldCommitted
             }
@@ -194,7 +194,7 @@ impl Task {
                     self.tell_of_held(*id, reason.to_owned());
                 }
                 let (state, reason) = (next.state.as_str(), &next.reason);
-                tracing::info!(message = id.0, state, reason, "a message has an answer");
+                tracing::info!(message_id = id.0, state, reason, "a message has an answer");
                 Input::SettledCommitted(*id)
             }
         };

@@ -199,6 +199,19 @@ impl Shared {
         self.condition(|condition| drop(condition.paused.insert(connection, (until, reason))));
     }
 
+    /// What keeps us from the broker.
+    pub fn broker(&self) -> Option<String> {
+        self.condition(|condition| condition.broker.clone())
+    }
+
+    /// Why nothing is sent over a connection.
+    pub fn pause(&self, connection: &ConnectionName, now: Timestamp) -> Option<String> {
+        self.condition(|condition| {
+            let paused = condition.paused.get(connection).filter(|(until, _)| *until > now);
+            paused.map(|(_, reason)| reason.clone())
+        })
+    }
+
     /// Everything that keeps us from accepting, as sentences. A connection that is paused is not among them: events are
     /// accepted all the same, and wait.
     pub fn obstacles(&self) -> Vec<String> {

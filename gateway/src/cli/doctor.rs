@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::run::runtime;
 use super::{Failure, Place, say, say_json};
-use crate::doctor::{Finding, Severity, bundle, examine, worst};
+use crate::doctor::{Finding, Severity, bundle, examine, examine_daemon, worst};
 use crate::whatsapp::client::{Client, Deadlines};
 
 /// Somebody waits at the screen: shorter than what the daemon gives a poor line.
@@ -17,6 +17,9 @@ const PATIENCE: Deadlines = Deadlines { connect: Duration::from_secs(8), answer:
 pub struct Arguments {
     #[command(flatten)]
     place: Place,
+    /// Look only whether the daemon runs and accepts events
+    #[arg(long)]
+    daemon: bool,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
@@ -32,7 +35,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Err(_) => arguments.place.load(true)?, // it never ran; the secrets are looked at one by one
     };
     let client = Client::new(PATIENCE).map_err(Failure::Io)?;
-    let findings = runtime()?.block_on(examine(&config, &client));
+    let findings = runtime()?.block_on(async {
+        if arguments.daemon {
+            examine_daemon(&config, &client).await
+        } else {
+            examine(&config, &client).await
+        }
+    });
     if let Some(file) = &arguments.bundle {
         write(file, &format!("{:#}\n", bundle(&config, &findings)))?;
     }

@@ -19,6 +19,8 @@ mod events;
 mod files;
 /// The manual pages.
 mod man;
+/// What is in memory stays there.
+mod memory;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
 /// Timed events with virtual time.
@@ -129,6 +131,7 @@ enum Failure {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
+    memory::close();
     let outcome = match arguments.command {
         Command::Run(place) => run::run(&place),
         Command::Check(arguments) => check::run(&arguments),

@@ -7,6 +7,8 @@ mod connections;
 mod devices;
 /// The keys that give alerts a life.
 mod life;
+/// Rules about the gateway itself.
+mod own;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[site]`, `[http]`, `[mqtt]`, people.

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::problem::{Document, Problem, Problems};
 use super::section::Section;
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, devices, life, rota, rules, secret_file,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, connections, devices, life, own, rota, rules, secret_file,
 };
 use crate::command::consent::Words;
 use crate::contact::{Contact, People, Phone, Recipient};
@@ -81,7 +81,9 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let serial = devices::read(root, folder);
     let connections = connections::read(root, folder, wishes);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
-    let rules = rules::read(root, &people, &names);
+    let mut rules = rules::read(root, &people, &names);
+    let owner = site.as_ref().map_or(&[][..], |site| &site.owner);
+    rules.extend(own::rules(owner, &people, &names, &rules));
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
     let files = root.section("files", "[files]").map(connections::read_files).unwrap_or_default();
     Some(Config { site: site?, http: http?, mqtt: mqtt?, serial, connections, people, rules, words, files })

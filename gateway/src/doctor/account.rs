@@ -341,3 +341,23 @@ fn judge_skew(findings: &mut Findings, theirs: Timestamp, ours: Timestamp) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Severity, worst};
+    use super::*;
+
+    #[test]
+    fn clocks_may_be_two_minutes_apart() {
+        let now = Timestamp(1_795_000_000_000);
+        for (apart, severity) in
+            [(0, Severity::Good), (119, Severity::Good), (121, Severity::Error), (90_000, Severity::Error)]
+        {
+            for theirs in [now + Duration::from_secs(apart), Timestamp(now.0 - apart.cast_signed() * 1_000)] {
+                let mut findings = Findings::default();
+                judge_skew(&mut findings, theirs, now);
+                assert_eq!(worst(&findings.found), severity, "{apart} s: {:?}", findings.found);
+            }
+        }
+    }
+}

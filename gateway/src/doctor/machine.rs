@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::Findings;
 use crate::config::Config;
-use crate::time::{Clock, SystemClock};
+use crate::store::free_megabytes;
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Writes that are timed; the slowest counts, since each alert waits for its own.
 const SYNCS: usize = 5;
@@ -15,16 +16,7 @@ const SYNC_SLOW_MS: u64 = 200;
 const FREE_MIN_MB: u64 = 200;
 
 pub fn examine(findings: &mut Findings, config: &Config) {
-    let now = SystemClock.now();
-    if now.is_sane() {
-        findings.good("clock", format!("it is {now}"));
-    } else {
-        findings.fail(
-            "clock",
-            format!("the machine's clock says {now}: certificates seem not valid yet, and messages carry the wrong time"),
-            "let it reach a time server (timedatectl set-ntp true), or fit a battery-backed clock",
-        );
-    }
+    judge_clock(findings, SystemClock.now());
     let directory = &config.site.state_directory;
     match slowest_sync(directory) {
         Ok(slowest) if slowest <= SYNC_SLOW_MS => {
@@ -50,6 +42,18 @@ pub fn examine(findings: &mut Findings, config: &Config) {
     }
 }
 
+fn judge_clock(findings: &mut Findings, now: Timestamp) {
+    if now.is_sane() {
+        findings.good("clock", format!("it is {now}"));
+    } else {
+        findings.fail(
+            "clock",
+            format!("the machine's clock says {now}: certificates seem not valid yet, and messages carry the wrong time"),
+            "let it reach a time server (timedatectl set-ntp true), or fit a battery-backed clock",
+        );
+    }
+}
+
 fn slowest_sync(directory: &Path) -> std::io::Result<u64> {
     let path = directory.join("doctor.probe");
     let timed = (|| {
@@ -67,10 +71,19 @@ fn slowest_sync(directory: &Path) -> std::io::Result<u64> {
     timed
 }
 
-/// From `df`, which is on every Debian: the standard library does not tell.
-fn free_megabytes(directory: &Path) -> Option<u64> {
-    let output =
-        std::process::Command::new("df").args(["--output=avail", "-BM"]).arg(directory).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().nth(1)?.trim().trim_end_matches('M').parse().ok()
+#[cfg(test)]
+mod tests {
+    use super::super::{Severity, worst};
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_an_error_and_another_is_none() {
+        for (seconds, severity) in
+            [(0, Severity::Error), (86_400 * 365, Severity::Error), (1_795_000_000, Severity::Good)]
+        {
+            let mut findings = Findings::default();
+            judge_clock(&mut findings, Timestamp(seconds * 1_000));
+            assert_eq!(worst(&findings.found), severity, "{:?}", findings.found);
+        }
+    }
 }

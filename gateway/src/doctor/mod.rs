@@ -11,6 +11,8 @@ mod bundle;
 mod machine;
 /// What waits in the outbox for a person, and why.
 mod outbox;
+/// The serial ports of devices.
+mod serial;
 /// The templates that rules name.
 mod templates;
 /// The way of Meta's webhooks to us.
@@ -104,13 +106,22 @@ pub fn worst(findings: &[Finding]) -> Severity {
 pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
     let mut findings = Findings::default();
     machine::examine(&mut findings, config);
+    serial::examine(&mut findings, config);
     broker::examine(&mut findings, &config.mqtt).await;
     for connection in &config.connections {
         findings.connection = Some(connection.name.0.clone());
         examine_connection(&mut findings, config, connection, client).await;
     }
     findings.connection = None;
-    outbox::examine(&mut findings, config, client).await;
+    outbox::examine_daemon(&mut findings, config, client).await;
+    outbox::examine(&mut findings, config);
+    findings.found
+}
+
+/// Looks at the daemon alone: what an update waits for.
+pub async fn examine_daemon(config: &Config, client: &Client) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    outbox::examine_daemon(&mut findings, config, client).await;
     findings.found
 }
 

@@ -14,7 +14,8 @@ use crate::whatsapp::client::Client;
 /// The newest ones tell what is wrong now.
 const LOOK_AT: u32 = 500;
 
-pub async fn examine(findings: &mut Findings, config: &Config, client: &Client) {
+/// Whether the daemon runs, and accepts.
+pub async fn examine_daemon(findings: &mut Findings, config: &Config, client: &Client) {
     let url = format!("http://{}/readyz", config.http.listen);
     if config.http.tls.is_some() {
         // Its certificate is for its name, not for this address: that it answers must do.
@@ -26,7 +27,7 @@ pub async fn examine(findings: &mut Findings, config: &Config, client: &Client) 
                 "start it: systemctl start bellwire, or bellwire run",
             ),
         }
-        return waiting(findings, config);
+        return;
     }
     match client.request(Method::GET, &url, None, None).await {
         Err(_) => findings.warn(
@@ -54,11 +55,10 @@ pub async fn examine(findings: &mut Findings, config: &Config, client: &Client) 
             }
         }
     }
-    waiting(findings, config);
 }
 
 /// What waits for a person.
-fn waiting(findings: &mut Findings, config: &Config) {
+pub fn examine(findings: &mut Findings, config: &Config) {
     let Ok(store) = Store::open_existing(&config.site.state_directory) else {
         return; // nothing was ever sent; the disk was looked at before
     };

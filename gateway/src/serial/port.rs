@@ -28,6 +28,10 @@ const OUTGOING: usize = 18;
 /// The longest frame takes 0.2 s at 9,600 baud; a line that takes nothing for so long is stuck.
 const WRITE_PATIENCE: Duration = Duration::from_secs(2);
 const CHUNK_BYTES: usize = 1_024;
+/// Bytes came so often, so far apart, and none of them made a frame: this is no device of ours, or another baud. One that
+/// is not welcomed says hello after 0, 1, 3, 7 and 15 s; what a board prints when it starts is one burst or two.
+const NOISE_BURSTS: u32 = 5;
+const BURST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What comes up.
 #[derive(Debug)]
@@ -50,6 +54,11 @@ pub enum Notice {
     },
     Unknown {
         port: String,
+    },
+    /// Nothing but noise for a while; told once until there is a frame.
+    Noise {
+        port: String,
+        baud: u32,
     },
 }
 
@@ -117,11 +126,18 @@ impl Task {
         }
         let mut decoder = Decoder::<{ TO_GATEWAY_MAX_BYTES + OVERHEAD_BYTES }>::default();
         let mut chunk = [0; CHUNK_BYTES];
+        let mut noise = Noise::default();
         loop {
             tokio::select! {
                 read = line.read(&mut chunk) => match read {
                     Ok(0) => return "it was unplugged, or its other end was closed".to_owned(),
-                    Ok(count) => self.take(&mut decoder, &chunk[..count]).await,
+                    Ok(count) => {
+                        let understood = self.take(&mut decoder, &chunk[..count]).await;
+                        if noise.is_one_burst_too_many(understood, Instant::now()) {
+                            let (port, baud) = (self.port.clone(), self.serial.baud);
+                            drop(self.notices.send(Notice::Noise { port, baud }).await);
+                        }
+                    }
                     Err(error) => return advice(&error),
                 },
                 Some(frame) = self.outgoing.recv() => match timeout(WRITE_PATIENCE, line.write_all(&frame)).await {
@@ -133,7 +149,9 @@ impl Task {
         }
     }
 
-    async fn take<const N: usize>(&self, decoder: &mut Decoder<N>, bytes: &[u8]) {
+    /// Whether there was a frame among the bytes.
+    async fn take<const N: usize>(&self, decoder: &mut Decoder<N>, bytes: &[u8]) -> bool {
+        let mut understood = false;
         for byte in bytes {
             let port = || self.port.clone();
             let notice = match decoder.push(*byte) {
@@ -144,8 +162,30 @@ impl Task {
                 Found::Frame { kind: None, .. } => Notice::Unknown { port: port() },
                 Found::Damaged => Notice::Damaged { port: port() },
             };
+            understood |= matches!(notice, Notice::Frame { .. });
             drop(self.notices.send(notice).await); // nobody listens after the end
         }
+        understood
+    }
+}
+
+/// Bursts of bytes since the last frame.
+#[derive(Default)]
+struct Noise {
+    bursts: u32,
+    last: Option<Instant>,
+}
+
+impl Noise {
+    fn is_one_burst_too_many(&mut self, understood: bool, now: Instant) -> bool {
+        if understood {
+            *self = Self::default();
+            return false;
+        }
+        let begins = self.last.is_none_or(|last| now.duration_since(last) >= BURST_PAUSE);
+        self.last = Some(now);
+        self.bursts += u32::from(begins && self.bursts <= NOISE_BURSTS); // beyond it is told already
+        begins && self.bursts == NOISE_BURSTS
     }
 }
 

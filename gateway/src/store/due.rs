@@ -85,7 +85,7 @@ impl Store {
                 let reason = "the row is damaged on disk (its checksum does not match), so it is not sent; look at it \
                               with `bellwire outbox show`, and check the card"
                     .to_owned();
-                tracing::error!(message = id.0, "a message is damaged on disk and was put aside");
+                tracing::error!(message_id = id.0, "a message is damaged on disk and was put aside");
                 self.advance(id, &Next::to(State::Held, reason), now)?;
                 Ok(None)
             }

@@ -9,6 +9,19 @@ use crate::time::Timestamp;
 
 /// Stands where words and numbers were.
 const ERASED: &str = "erased";
+/// Where sentences name people. Content of messages and the memory of alerts have checksums, and a way of their own.
+const SENTENCES: [(&str, &str); 10] = [
+    ("alert", "text"),
+    ("alert", "reason"),
+    ("alert_record", "why"),
+    ("alert_record", "what"),
+    ("alert_note", "note"),
+    ("change", "subject"),
+    ("change", "outcome"),
+    ("command", "reason"),
+    ("message", "reason"),
+    ("post", "body"),
+];
 
 impl Store {
     /// Everything that is kept of a person, as JSON: for whoever asks what is known of them.
@@ -74,9 +87,11 @@ impl Store {
         for number in &numbers {
             self.blot(number)?;
         }
+        self.unname(&contact.0, &pseudonym)?;
         for name in names {
             self.blot(name)?;
             self.unname(name, &pseudonym)?;
+            self.unname_messages(name, &pseudonym)?;
         }
         Ok(pseudonym)
     }
@@ -166,8 +181,44 @@ impl Store {
         Ok(())
     }
 
+    /// In sentences of ours, and in what the watch over the alerts remembers.
+    fn unname(&self, word: &str, pseudonym: &ContactId) -> Result<()> {
+        for (table, column) in SENTENCES {
+            let rows: Vec<(i64, String)> = self
+                .sql
+                .prepare(&format!("SELECT id, {column} FROM \"{table}\" WHERE instr({column}, ?1) > 0"))?
+                .query_map([word], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_>>()?;
+            for (id, text) in rows {
+                let text = replace_word(&text, word, &pseudonym.0);
+                self.sql.execute(
+                    &format!("UPDATE \"{table}\" SET {column} = ?2 WHERE id = ?1"),
+                    params![id, text],
+                )?;
+            }
+        }
+        let memory: Vec<(String, String, String)> = self
+            .sql
+            .prepare(
+                "SELECT kind, key, state FROM alert_memory WHERE instr(key, ?1) > 0 OR instr(state, ?1) > 0",
+            )?
+            .query_map([word], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_>>()?;
+        for (kind, key, state) in memory {
+            let (new, state) =
+                (replace_word(&key, word, &pseudonym.0), replace_word(&state, word, &pseudonym.0));
+            let sum = checksum::of(&[new.as_bytes(), state.as_bytes()]);
+            self.sql.execute("DELETE FROM alert_memory WHERE kind = ?1 AND key = ?2", [&kind, &key])?;
+            self.sql.execute(
+                "INSERT OR REPLACE INTO alert_memory VALUES (?1, ?2, ?3, ?4)",
+                params![kind, new, state, sum],
+            )?;
+        }
+        Ok(())
+    }
+
     /// What others were told of them: "Nino stopped the defrost".
-    fn unname(&self, name: &str, pseudonym: &ContactId) -> Result<()> {
+    fn unname_messages(&self, name: &str, pseudonym: &ContactId) -> Result<()> {
         let rows: Vec<(i64, String, String)> = self
             .sql
             .prepare("SELECT id, address, content FROM message WHERE instr(content, ?1) > 0")?

@@ -81,5 +81,6 @@ pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, Re
 pub use open::{Lock, LockError, OpenError, Store};
 pub use people::Identity;
 pub use posts::Post;
+pub use reserve::free_megabytes;
 pub use shelf::Shelf;
 pub use thread::{Gone, Handle, StoreThread};

@@ -58,3 +58,12 @@ impl Store {
         keep(&self.directory);
     }
 }
+
+/// From `df`, which is on every Debian: the standard library does not tell.
+#[must_use]
+pub fn free_megabytes(directory: &Path) -> Option<u64> {
+    let output =
+        std::process::Command::new("df").args(["--output=avail", "-BM"]).arg(directory).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().nth(1)?.trim().trim_end_matches('M').parse().ok()
+}

@@ -77,7 +77,7 @@ fn f18_a_clock_that_jumps_neither_stops_nor_repeats_anything() {
     watch.set("+0");
     let gateway = watch.start(&site);
     gateway.wait_ready(&site);
-    for (at, jump) in (0_u32..).zip(["+0", "+1h", "+2h", "+1d", "+10y"]) {
+    for (at, jump) in (0_u32..).zip(["+0", "+10y", "-1h", "+2h", "+0"]) {
         watch.set(jump);
         warm(&broker, at * 2 + 1..=at * 2 + 2);
         let _arrived = site.wait_sent(at as usize * 2 + 2);

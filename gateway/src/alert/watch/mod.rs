@@ -9,12 +9,14 @@ mod deliver;
 mod gather;
 /// Who is told what, and what holds it back.
 mod notify;
+/// Whether an event was taken before.
+mod repetition;
 /// What an earlier process kept.
 mod restore;
 /// What wakes the watch.
 mod timers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -29,7 +31,7 @@ use crate::alert::escalation;
 use crate::alert::grouping::Group;
 use crate::alert::history::{Effect, Kept, Why};
 use crate::alert::life::Life;
-use crate::alert::lifecycle::{Alert, Ident, Observation, Recent, Turn};
+use crate::alert::lifecycle::{Alert, Ident, Observation, Turn};
 use crate::alert::quiet::Held;
 use crate::alert::rule::Rule;
 use crate::alert::silence::Silence;
@@ -58,6 +60,9 @@ pub struct Watch {
     groups: BTreeMap<String, Group>,
     held: BTreeMap<ContactId, Held>,
     silences: BTreeMap<u64, Silence>,
+    /// Events that changed no alert.
+    passed: VecDeque<u64>,
+    has_passed: bool,
     timers: Timers,
     dirty: BTreeSet<Slot>,
     effects: Vec<Effect>,
@@ -83,6 +88,8 @@ impl Watch {
             groups: BTreeMap::new(),
             held: BTreeMap::new(),
             silences: BTreeMap::new(),
+            passed: VecDeque::new(),
+            has_passed: false,
             timers: Timers::default(),
             dirty: BTreeSet::new(),
             effects: Vec::new(),
@@ -108,6 +115,7 @@ impl Watch {
                 Slot::Group(key) => self.flush(key, now.wall),
                 Slot::Held(contact) => self.release(contact, now.wall),
                 Slot::Silence(id) => self.end_silence(*id, now.wall),
+                Slot::Passed => {} // it has no time of its own
             }
             self.touch(slot, now.wall);
         }
@@ -136,36 +144,6 @@ impl Watch {
         let names = alert.numbers.get_or_insert_default().take(value, window, now);
         self.touch(Slot::Alert(ident.clone()), now);
         Some(names)
-    }
-
-    /// Whether an event with this identity was taken before.
-    pub fn is_repetition(&mut self, ident: &Ident, identity: u64, now: Timestamp) -> bool {
-        let window = self.life(&ident.rule).and_then(|life| Some(life.dedupe.as_ref()?.window));
-        self.alerts.get_mut(ident).is_some_and(|alert| alert.is_repetition(identity, window, now))
-    }
-
-    /// It was. Without a key of the rule's own only what has an alert needs that: any other event changes nothing twice.
-    pub fn remember(&mut self, ident: &Ident, recent: Recent) {
-        let now = recent.at;
-        if self.life(&ident.rule).is_some_and(|life| life.dedupe.is_some()) {
-            self.entry(ident, now);
-        }
-        if let Some(alert) = self.alerts.get_mut(ident) {
-            alert.remember(recent);
-            self.touch(Slot::Alert(ident.clone()), now);
-        }
-        self.drop_surplus();
-    }
-
-    /// The broker has begun a new session: whatever packet identifier it uses is a new event.
-    pub fn free_packets(&mut self) {
-        for (ident, alert) in &mut self.alerts {
-            let before = alert.recent.len();
-            alert.recent.retain(|recent| !recent.of_session);
-            if alert.recent.len() < before {
-                self.dirty.insert(Slot::Alert(ident.clone()));
-            }
-        }
     }
 
     /// What an event does to its alert.
@@ -272,6 +250,7 @@ impl Watch {
             Slot::Group(key) => self.groups.get(key).and_then(|group| group.due),
             Slot::Held(contact) => self.held.get(contact).map(|held| held.until),
             Slot::Silence(id) => self.silences.get(id).map(|silence| silence.until),
+            Slot::Passed => None,
         };
         self.timers.set(slot.clone(), due);
     }
@@ -298,7 +277,10 @@ impl Watch {
             self.oldest.remove(&(at, ident.clone()));
         }
         if worthless {
-            self.alerts.remove(ident);
+            let gone = self.alerts.remove(ident);
+            for recent in gone.into_iter().flat_map(|alert| alert.recent) {
+                self.pass(ident, recent.identity);
+            }
             self.unfire(ident);
             return None;
         }
@@ -326,6 +308,7 @@ impl Watch {
         let mut effects = std::mem::take(&mut self.effects);
         for slot in std::mem::take(&mut self.dirty) {
             let state = match &slot {
+                Slot::Passed => continue, // with the batch
                 Slot::Alert(ident) => self.alerts.get(ident).map(serde_json::to_string),
                 Slot::Group(key) => self.groups.get(key).map(serde_json::to_string),
                 Slot::Held(contact) => self.held.get(contact).map(serde_json::to_string),

@@ -21,6 +21,10 @@ impl Watch {
                 Slot::Group(key) => keep(&mut self.groups, key, &state),
                 Slot::Held(contact) => keep(&mut self.held, contact, &state),
                 Slot::Silence(id) => keep(&mut self.silences, id, &state),
+                Slot::Passed => {
+                    self.passed = serde_json::from_str(&state).unwrap_or_default();
+                    true
+                }
             };
             if !known {
                 self.effects.push(Effect::Forget(slot.clone()));

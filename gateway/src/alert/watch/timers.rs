@@ -13,6 +13,8 @@ pub enum Slot {
     Group(String),
     Held(ContactId),
     Silence(u64),
+    /// Events that changed no alert.
+    Passed,
 }
 
 impl Slot {
@@ -24,6 +26,7 @@ impl Slot {
             Self::Group(key) => ("group", key.clone()),
             Self::Held(contact) => ("held", contact.0.clone()),
             Self::Silence(id) => ("silence", id.to_string()),
+            Self::Passed => ("passed", String::new()),
         }
     }
 
@@ -36,6 +39,7 @@ impl Slot {
             }
             "group" => Some(Self::Group(key.to_owned())),
             "held" => Some(Self::Held(ContactId(key.to_owned()))),
+            "passed" => Some(Self::Passed),
             "silence" => key.parse().ok().map(Self::Silence),
             _ => None,
         }

@@ -1,0 +1,92 @@
+//! Rules about the gateway itself, for `[site] owner`: written as an installer would write them, and replaced by a rule of
+//! the same name in the configuration.
+
+use toml::de::DeTable;
+
+use super::problem::Document;
+use super::rules;
+use super::section::Section;
+use crate::alert::route::OWN_TOPICS;
+use crate::alert::rule::Rule;
+use crate::contact::People;
+use crate::ids::ConnectionName;
+
+/// The rules for `owner`, without those whose name is taken.
+pub fn rules(owner: &[String], people: &People, connections: &[ConnectionName], taken: &[Rule]) -> Vec<Rule> {
+    let Some(first) = connections.first().filter(|_| !owner.is_empty()) else { return Vec::new() };
+    let owner: Vec<String> = owner.iter().map(|name| format!("{name:?}")).collect();
+    let owner = owner.join(", ");
+    let mut text = String::new();
+    let about = [
+        ("broker", "2m", "🔌 No connection to the broker: events wait there, commands wait here"),
+        ("disk", "0s", "💾 The gateway's disk is nearly full"),
+        ("clock", "5m", "🕰 The gateway does not know the time"),
+    ];
+    for (part, time, words) in about {
+        text += &rule(&format!("bellwire-{part}"), part, time, words, (&owner, first));
+    }
+    for connection in connections {
+        // What one number cannot tell, another one may.
+        let over = connections.iter().find(|other| *other != connection).unwrap_or(connection);
+        let name = format!("bellwire-connection-{connection}");
+        let words = format!("📵 WhatsApp refuses the connection {connection}: messages wait");
+        let part = format!("connection/{connection}");
+        text += &rule(&name, &part, "2m", &words, (&owner, over));
+        // Each minute one message is tried: the pause between two tries is no end.
+        text += "keep_firing_for = \"10m\"\n";
+        text += &format!(
+            "escalate = [{{ after = \"1m\", unless = \"delivered\", topic = \"bellwire/alarm/{part}\", payload = \"refused\" }}]\n"
+        );
+    }
+    let document = Document::new("bellwire's own rules", &text);
+    let (table, _) = DeTable::parse_recoverable(&text);
+    let root = Section::new(&document, "the file", table.get_ref(), 0);
+    let mut found = rules::read(&root, people, connections);
+    found.retain(|rule| taken.iter().all(|other| other.name != rule.name));
+    found
+}
+
+fn rule(name: &str, part: &str, time: &str, words: &str, (owner, over): (&str, &ConnectionName)) -> String {
+    format!(
+        "[[rule]]\nname = \"{name}\"\ntopic = \"{OWN_TOPICS}{part}\"\npayload = \"text\"\nwhen = \"payload != 'ok'\"\n\
+         message = \"{words}\\n{{{{ payload }}}}\"\nnotify = [{owner}]\nconnection = \"{over}\"\nfor = \"{time}\"\nkey = []\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Wishes, read};
+
+    const FILE: &str = r#"
+[site]
+name = "Corner Bakery"
+owner = ["nino"]
+[mqtt]
+url = "mqtt://127.0.0.1"
+[[connection]]
+name = "main"
+phone_number_id = "1"
+access_token_file = "t"
+app_secret_file = "s"
+verify_token_file = "v"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+"#;
+
+    fn names(text: &str) -> Vec<String> {
+        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        read("b.toml", text, &wishes).expect("good").rules.iter().map(|rule| rule.name.0.clone()).collect()
+    }
+
+    #[test]
+    fn an_owner_hears_of_the_gateway_itself_and_may_say_how() {
+        let own = ["bellwire-broker", "bellwire-disk", "bellwire-clock", "bellwire-connection-main"];
+        assert_eq!(names(FILE), own);
+        assert_eq!(names(&FILE.replace("owner = [\"nino\"]\n", "")), Vec::<String>::new());
+        let mine = "[[rule]]\nname = \"bellwire-disk\"\ntopic = \"$bellwire/disk\"\nmessage = \"Full!\"\nnotify = [\"nino\"]\n";
+        let found = names(&format!("{FILE}{mine}"));
+        assert_eq!(found.iter().filter(|name| *name == "bellwire-disk").count(), 1);
+        assert_eq!(found.len(), 4);
+    }
+}
