@@ -48,6 +48,8 @@ mod round_trip;
 mod scripted_broker;
 /// Planted secrets are found nowhere.
 mod secrets;
+/// Each threat has its test.
+mod security;
 /// From an account to a configuration.
 mod setup;
 /// The simulated Cloud API, judged by Meta's facts.

@@ -19,6 +19,8 @@ use crate::meta::Meta;
 use crate::site::Expected;
 use crate::watched::Watched;
 
+/// What a flipped bit leaves in a text.
+pub const DAMAGE: &str = "\u{2620}";
 /// A request under way may be held up by a slow disk for so long; then it must look at the clock again.
 const LATE_MS: i64 = 10_000;
 
@@ -47,22 +49,26 @@ pub struct Check {
     pub rows: BTreeMap<i64, Row>,
     /// When each message was first seen, by the true time.
     born: BTreeMap<i64, i64>,
+    /// How long each was to live, in milliseconds.
+    lives: BTreeMap<i64, i64>,
     commands: BTreeMap<i64, String>,
     events: i64,
     /// Which events of the world came to the gateway, and which it acknowledged, by what they said.
     delivered: BTreeMap<Said, BTreeSet<u64>>,
     unpromised: u64,
-    acknowledged: BTreeMap<Said, BTreeSet<u64>>,
-    counted: BTreeMap<&'static str, BTreeSet<u64>>,
+    pub(crate) acknowledged: BTreeMap<Said, BTreeSet<u64>>,
+    pub(crate) counted: BTreeMap<&'static str, BTreeSet<u64>>,
     /// Commands whose PUBACK this process has been told.
     pub answered: BTreeSet<i64>,
     /// Rows about which an operator has decided since the last look.
     pub operated: BTreeSet<i64>,
+    /// Rows in which a bit was flipped.
+    pub damaged: BTreeSet<i64>,
     pub excuses: Excuses,
     /// What came about alerts with a life.
     pub watched: Watched,
     /// Every state that a message was seen in.
-    states: BTreeSet<&'static str>,
+    pub(crate) states: BTreeSet<&'static str>,
 }
 
 impl Check {
@@ -72,6 +78,7 @@ impl Check {
             sql,
             rows: BTreeMap::new(),
             born: BTreeMap::new(),
+            lives: BTreeMap::new(),
             commands: BTreeMap::new(),
             events: 0,
             delivered: BTreeMap::new(),
@@ -80,6 +87,7 @@ impl Check {
             counted: BTreeMap::new(),
             answered: BTreeSet::new(),
             operated: BTreeSet::new(),
+            damaged: BTreeSet::new(),
             excuses: Excuses::new(),
             watched: Watched::default(),
             states: BTreeSet::new(),
@@ -153,7 +161,11 @@ impl Check {
     }
 
     /// P3, P9: a request leaves only for a row that says `sending`, with its attempt written down, and not when too old.
-    pub fn post(&mut self, id: MessageId, meta: &Meta, now: Timestamp) -> Result<(), Violation> {
+    /// P2: what a flipped bit has changed does not leave.
+    pub fn post(&mut self, id: MessageId, body: &[u8], meta: &Meta, now: Timestamp) -> Result<(), Violation> {
+        if String::from_utf8_lossy(body).contains(DAMAGE) {
+            return Err(format!("P2: message {id} is damaged on disk, and leaves"));
+        }
         let earlier = meta.requests.get(&id.0).copied().unwrap_or(0);
         let Some(row) = self.rows.get(&id.0) else {
             return Err(format!("P3: a request leaves for message {id}, which is not on disk"));
@@ -171,9 +183,10 @@ impl Check {
             return Err(format!("P3: a request leaves for message {id}, which is {}", row.state.as_str()));
         }
         // A clock that was never set judges no age (RELIABILITY F17).
-        let is_late = Timestamp(row.created_at).is_sane() && now.0 > row.expires_at + LATE_MS;
-        if is_late {
-            return Err(format!("P9: message {id} leaves {} ms after it expired", now.0 - row.expires_at));
+        let life = self.lives.get(&id.0).copied().unwrap_or_default();
+        let late = now.0 - row.expires_at.min(row.created_at + life);
+        if Timestamp(row.created_at).is_sane() && late > LATE_MS {
+            return Err(format!("P9: message {id} leaves {late} ms after it expired"));
         }
         Ok(())
     }
@@ -201,6 +214,9 @@ impl Check {
     /// P5: never after its time, and never again once the broker's answer has come.
     pub fn publish(&mut self, command: &Waiting, now: Timestamp) -> Result<(), Violation> {
         let id = command.id;
+        if command.payload.contains(DAMAGE) {
+            return Err(format!("P2: command {id} is damaged on disk, and is published"));
+        }
         let found = self
             .sql
             .query_row("SELECT expires_at, state FROM command WHERE id = ?1", [id.0], |row| {
@@ -233,7 +249,8 @@ impl Check {
             let expires_at =
                 rows.get(&new.carrier).map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
             let expired = expires_at <= now.0 && old_enough;
-            let why = Why { fails, operated, expired };
+            let damaged = self.damaged.contains(id) || self.damaged.contains(&new.carrier);
+            let why = Why { fails, operated, expired, damaged };
             // One commit may hold both the receipt and what overwrites it.
             let returns = new.state == State::Sending || (new.state == State::Held && new.waits);
             let proven = returns && old.state != new.state && self.is_proven(new.carrier, fails);
@@ -251,8 +268,13 @@ impl Check {
                 ));
             }
         }
-        for id in rows.keys() {
+        for (id, row) in &rows {
             self.born.entry(*id).or_insert(now.0 + ahead);
+            // A person, or an operator, may let it live on.
+            let again =
+                self.operated.contains(id) || self.rows.get(id).is_some_and(|old| old.state == State::Held);
+            let life = row.expires_at - row.created_at;
+            self.lives.entry(*id).and_modify(|old| *old = if again { life } else { *old }).or_insert(life);
         }
         self.states.extend(rows.values().map(|row| row.state.as_str()));
         self.rows = rows;
@@ -340,66 +362,6 @@ impl Check {
             0 => Ok(()),
             _ => Err("P6: a retained message raised an alert, or one person is told twice of one".to_owned()),
         }
-    }
-
-    /// What has ever been reached, for a look at how much a run covers.
-    pub fn reached(&self) -> BTreeSet<String> {
-        let mut reached: BTreeSet<String> =
-            self.states.iter().map(|state| format!("message {state}")).collect();
-        for (what, column) in [
-            ("command", "state FROM command"),
-            ("event", "outcome FROM tally"),
-            ("reply", "outcome FROM reply"),
-            ("alert", "state FROM alert WHERE state IS NOT NULL"),
-            ("decision", "why FROM alert_record"),
-        ] {
-            let mut found = self.sql.prepare(&format!("SELECT DISTINCT {column}")).expect("a look");
-            let words = found.query_map([], |row| row.get::<_, String>(0)).expect("a look");
-            reached.extend(words.map(|word| format!("{what} {}", word.expect("a word"))));
-        }
-        reached
-    }
-
-    /// What has no end yet, for people.
-    pub fn waiting(&mut self) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        for (id, row) in &self.rows {
-            let open = matches!(row.state, State::Queued | State::Sending | State::Unknown);
-            if open {
-                found.push(format!("message {id} is {}", row.state.as_str()));
-            }
-        }
-        for (id, state) in self.commands() {
-            if state == "queued" {
-                found.push(format!("command {id} is queued"));
-            }
-        }
-        match self.count("SELECT count(*) FROM alert_note", []) {
-            0 => {}
-            count => found.push(format!("{count} notes for the alerts")),
-        }
-        match self.count("SELECT count(*) FROM inbox WHERE state = 'new'", []) {
-            0 => {}
-            count => found.push(format!("{count} webhooks are new")),
-        }
-        found
-    }
-
-    pub fn has_acknowledged(&self, publication: &Publication) -> bool {
-        let serials = match publication.expected {
-            Expected::Counted(word) => self.counted.get(word),
-            Expected::Watched { .. } => return self.watched.has_acknowledged(publication.serial),
-            Expected::Alert { .. } | Expected::Unreadable => {
-                self.acknowledged.get(&(publication.topic.clone(), publication.payload.clone()))
-            }
-        };
-        serials.is_some_and(|serials| serials.contains(&publication.serial))
-    }
-
-    pub fn outcome_of(&self, wamid: &str) -> Option<String> {
-        let found =
-            self.sql.query_row("SELECT outcome FROM reply WHERE wamid = ?1", [wamid], |row| row.get(0));
-        found.optional().expect("a look")
     }
 }
 

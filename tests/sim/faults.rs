@@ -5,9 +5,12 @@ use std::time::Duration;
 use bellwire::ids::MessageId;
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
+use rusqlite::{Connection, params};
+use sha2::{Digest, Sha256};
 
 use crate::Violation;
-use crate::gateway::{Gateway, Notice};
+use crate::check::DAMAGE;
+use crate::gateway::{Gateway, Notice, Sabotage};
 use crate::world::World;
 
 impl World {
@@ -107,6 +110,34 @@ impl World {
         self.check.look(&self.meta, self.now, self.ahead)
     }
 
+    /// A bit flips on the card, in something that waits.
+    pub(crate) fn rot(&mut self) {
+        if self.disk_full {
+            return;
+        }
+        let sql = Connection::open(self.directory.path().join("bellwire.db")).expect("the database");
+        let waiting = |sql: &Connection, what: &str| -> Vec<i64> {
+            let mut found = sql.prepare(what).expect("a look");
+            let ids = found.query_map([], |row| row.get(0)).expect("a look");
+            ids.map(|id| id.expect("an id")).collect()
+        };
+        let messages = waiting(&sql, "SELECT id FROM message WHERE state = 'queued' AND digest IS NULL");
+        let index = usize::try_from(self.dice.below(messages.len() as u64)).unwrap_or(0);
+        if let Some(id) = messages.get(index) {
+            let flip = "UPDATE message SET content = replace(content, '\"text\":\"', '\"text\":\"' || ?2) WHERE id = ?1";
+            sql.execute(flip, params![id, DAMAGE]).expect("flipped");
+            self.check.damaged.insert(*id);
+        }
+        for id in waiting(&sql, "SELECT id FROM command WHERE state = 'queued'") {
+            sql.execute("UPDATE command SET payload = payload || ?2 WHERE id = ?1", params![id, DAMAGE])
+                .expect("flipped");
+        }
+        if self.sabotage == Some(Sabotage::ForgetChecksum) {
+            forge_checksums(&sql);
+        }
+        self.note("a bit flips on the card");
+    }
+
     pub fn pass(&mut self, wait: Duration) {
         if self.gateway.as_ref().is_none_or(|gateway| !gateway.is_mid_task()) {
             self.now = self.now + wait;
@@ -148,5 +179,25 @@ impl World {
         self.fill_disk(false);
         self.broker.is_up = true;
         (self.meta.is_healed, self.meta.mood) = (true, None);
+    }
+}
+
+/// A store that looks at no checksum is one where each of them is right.
+fn forge_checksums(sql: &Connection) {
+    let read =
+        |row: &rusqlite::Row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?));
+    for (table, parts) in [("message", "address, content"), ("command", "topic, payload")] {
+        let mut rows = sql.prepare(&format!("SELECT id, {parts} FROM {table}")).expect("a look");
+        let rows: Vec<_> = rows.query_map([], read).expect("a look").map(|row| row.expect("a row")).collect();
+        for (id, one, other) in rows {
+            let mut hash = Sha256::new();
+            for part in [one, other] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part);
+            }
+            let sum = hash.finalize()[..8].to_vec();
+            sql.execute(&format!("UPDATE {table} SET checksum = ?2 WHERE id = ?1"), params![id, sum])
+                .expect("forged");
+        }
     }
 }

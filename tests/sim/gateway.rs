@@ -34,6 +34,33 @@ pub enum Sabotage {
     ForgetPuback,
     ForgetDuplicateMark,
     ForgetMemory,
+    LoseMessage,
+    TakeRetained,
+    AcceptWithoutRoom,
+    ForgetChecksum,
+    DropCallback,
+    ForgetMessageExpiry,
+}
+
+impl Sabotage {
+    /// Each, with what the simulation must say of it.
+    pub const ALL: [(Self, &str); 15] = [
+        (Self::AcknowledgeBeforeCommit, "P1"),
+        (Self::LoseMessage, "P2"),
+        (Self::ForgetRecovery, "P2"),
+        (Self::DropCallback, "P2"),
+        (Self::ForgetMemory, ""),
+        (Self::ForgetChecksum, "P2"),
+        (Self::PostBeforeCommit, "P3"),
+        (Self::AnswerWebhookBeforeCommit, "P4"),
+        (Self::ForgetCommandExpiry, "P5"),
+        (Self::ForgetPuback, "P5"),
+        (Self::TakeRetained, "P6"),
+        (Self::AcceptWithoutRoom, "P1"), // P7 is P1 and P4 where there is no room
+        (Self::ForgetDuplicateMark, "P8"),
+        (Self::StatusBackwards, "lattice"),
+        (Self::ForgetMessageExpiry, "P9"),
+    ];
 }
 
 /// What a step does to the world.

@@ -21,6 +21,8 @@ pub struct Why {
     pub fails: bool,
     pub operated: bool,
     pub expired: bool,
+    /// A bit of it was flipped on disk.
+    pub damaged: bool,
 }
 
 /// The legal ways in one look, which may see several commits at once. `alert::state` draws them.
@@ -36,7 +38,7 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (_, Sent | Delivered | Read | Played) => true,
         (Queued, Sending) => true,
         (Queued, Failed) => why.fails,
-        (Queued, Held) => why.fails || why.operated || new.waits,
+        (Queued, Held) => why.fails || why.operated || why.damaged || new.waits,
         (Held, Queued) if old.waits => true, // the person has written
         (Held, Expired) if old.waits || why.fails => why.expired, // by way of `queued`
         (Queued | Sending | Unknown, Expired) => why.expired,

@@ -129,19 +129,19 @@ impl Meta {
         };
         let (wait, answer) = match fate {
             Fate::Taken => {
-                let wamid = self.take(body, now, dice);
+                let wamid = self.take(body, row, now, dice);
                 (quick, Answer::Accepted(Wamid(wamid)))
             }
             Fate::TakenThenReset => {
-                self.take(body, now, dice);
+                self.take(body, row, now, dice);
                 (quick, ambiguous("the connection broke before the answer", None))
             }
             Fate::TakenThenHang => {
-                self.take(body, now, dice);
+                self.take(body, row, now, dice);
                 (ANSWER_DEADLINE, ambiguous("no answer came within 30 s", None))
             }
             Fate::TakenThenServerError => {
-                self.take(body, now, dice);
+                self.take(body, row, now, dice);
                 (quick, refused(131_000, None))
             }
             Fate::Reset => (quick, ambiguous("the connection broke before the answer", None)),
@@ -169,12 +169,11 @@ impl Meta {
         }
     }
 
-    fn take(&mut self, body: &[u8], now: Timestamp, dice: &mut Dice) -> String {
+    fn take(&mut self, body: &[u8], row: MessageId, now: Timestamp, dice: &mut Dice) -> String {
         let request: Value = serde_json::from_slice(body).expect("the request is JSON");
         self.serial += 1;
         let wamid = format!("wamid.out{}", self.serial);
         let callback = request["biz_opaque_callback_data"].as_str().expect("our thread back").to_owned();
-        let row = callback.rsplit('/').next().and_then(|id| id.parse().ok()).expect("a row's number");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let words: Vec<&'static str> = match dice.below(20) {
             0..11 => vec!["sent", "delivered", "read"],
@@ -194,7 +193,7 @@ impl Meta {
         }
         self.taken.push(Taken {
             wamid: wamid.clone(),
-            row,
+            row: row.0,
             to: text(&request["to"]).trim_start_matches('+').to_owned(),
             buttons: buttons(&request["interactive"]["action"]),
             words,

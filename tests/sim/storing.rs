@@ -78,6 +78,11 @@ impl Gateway {
         let size = 1 + dice.below(GROUP_MAX.min(self.jobs.len() as u64));
         let size = usize::try_from(size).unwrap_or(1).min(self.jobs.len());
         let group: Vec<Job> = self.jobs.drain(..size).collect();
+        if self.sabotage == Some(Sabotage::ForgetMessageExpiry) {
+            let sql = Connection::open(self.directory.join("bellwire.db")).expect("the database");
+            let later = "UPDATE message SET expires_at = expires_at + 1000000000000 WHERE state = 'queued' AND expires_at <= ?1";
+            sql.execute(later, [now.0]).expect("damaged");
+        }
         let Self { store, dice: own, config, disk_full, sabotage, directory, .. } = self;
         let outcome = store.transaction(|store| {
             let done = group.iter().map(|job| work(store, config, job, now, own)).collect::<Result<_, _>>();
@@ -111,6 +116,11 @@ impl Gateway {
                 Job::Keep { number, .. } => {
                     self.inbox_told = true;
                     outs.push(Out::Kept(number, false));
+                }
+                Job::Accept(batch, _) if self.sabotage == Some(Sabotage::AcceptWithoutRoom) => {
+                    self.is_accepting = false;
+                    let effects = self.intake.handle(Intake::Committed(batch), both(now, self.ahead));
+                    self.want(effects);
                 }
                 job @ (Job::Accept(..)
                 | Job::ReadNotes
@@ -214,6 +224,9 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
     let statement = match sabotage {
         Some(Sabotage::StatusBackwards) => "UPDATE message SET state = 'sent' WHERE state = 'read'",
         Some(Sabotage::ForgetDuplicateMark) => "UPDATE message SET possible_duplicate = 0",
+        Some(Sabotage::LoseMessage) => {
+            "PRAGMA foreign_keys = OFF; DELETE FROM message WHERE state = 'read' AND id % 5 = 0"
+        }
         Some(
             Sabotage::AcknowledgeBeforeCommit
             | Sabotage::PostBeforeCommit
@@ -221,7 +234,12 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::AnswerWebhookBeforeCommit
             | Sabotage::ForgetCommandExpiry
             | Sabotage::ForgetPuback
-            | Sabotage::ForgetMemory,
+            | Sabotage::ForgetMemory
+            | Sabotage::TakeRetained
+            | Sabotage::AcceptWithoutRoom
+            | Sabotage::ForgetChecksum
+            | Sabotage::DropCallback
+            | Sabotage::ForgetMessageExpiry,
         )
         | None => return,
     };

@@ -29,7 +29,10 @@ impl Gateway {
         let mut events = Vec::new();
         for notice in batch {
             match notice {
-                Notice::Message(message) => events.push(*message),
+                Notice::Message(mut message) => {
+                    message.0.retained &= self.sabotage != Some(Sabotage::TakeRetained);
+                    events.push(*message);
+                }
                 Notice::Connected { session_present } => {
                     if !session_present {
                         self.intake.free_packets();
@@ -144,7 +147,11 @@ impl Gateway {
                 Form::Free { content: &content, more: &more }
             }
         };
-        let body = request::body(form, &due.to, &self.store.tag().callback(due.id));
+        let callback = match self.sabotage {
+            Some(Sabotage::DropCallback) => String::new(),
+            Some(_) | None => self.store.tag().callback(due.id),
+        };
+        let body = request::body(form, &due.to, &callback);
         vec![Out::Post(due.id, body)]
     }
 

@@ -46,7 +46,7 @@ pub struct World {
     pub step: usize,
     pub(crate) directory: TempDir,
     config: Rc<Config>,
-    sabotage: Option<Sabotage>,
+    pub(crate) sabotage: Option<Sabotage>,
     pub broker: Broker,
     pub meta: Meta,
     pub device: Device,
@@ -131,6 +131,7 @@ impl World {
                 self.meta.change_mood(&mut self.dice);
                 self.note(&format!("Meta's mood is {:?}", self.meta.mood));
             }
+            98 if self.dice.below(2) == 0 => self.rot(),
             97 | 98 => self.operate()?,
             _ if self.dice.below(2) == 0 => self.set_clock(),
             _ => self.publish_again(),
@@ -238,7 +239,7 @@ impl World {
                 self.take_command(&command);
             }
             Out::Post(id, body) => {
-                self.check.post(id, &self.meta, self.now)?;
+                self.check.post(id, &body, &self.meta, self.now)?;
                 let fate = self.meta.receive(&body, id, self.now, &mut self.dice);
                 self.note(&format!("a request for message {id}: {fate:?}"));
                 self.check.taken(&self.meta, id.0)?;

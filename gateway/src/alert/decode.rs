@@ -73,12 +73,12 @@ fn number(payload: &[u8]) -> Result<Value, DecodeError> {
 fn cbor(payload: &[u8]) -> Result<Value, DecodeError> {
     let value: ciborium::Value = ciborium::de::from_reader_with_recursion_limit(payload, 64)
         .map_err(|error| DecodeError::Cbor(error.to_string()))?;
-    Ok(cbor_value(value))
+    cbor_value(value)
 }
 
 /// JSON has no bytes, tags or keys that are not text: they become hex, their content, and text.
-fn cbor_value(value: ciborium::Value) -> Value {
-    match value {
+fn cbor_value(value: ciborium::Value) -> Result<Value, DecodeError> {
+    Ok(match value {
         ciborium::Value::Bool(value) => json!(value),
         ciborium::Value::Integer(value) => {
             i64::try_from(value).map_or_else(|_| json!(i128::from(value) as f64), |whole| json!(whole))
@@ -88,18 +88,26 @@ fn cbor_value(value: ciborium::Value) -> Value {
         ciborium::Value::Bytes(bytes) => {
             Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
         }
-        ciborium::Value::Tag(_, content) => cbor_value(*content),
-        ciborium::Value::Array(items) => items.into_iter().map(cbor_value).collect(),
+        ciborium::Value::Tag(_, content) => cbor_value(*content)?,
+        ciborium::Value::Array(items) => items.into_iter().map(cbor_value).collect::<Result<_, _>>()?,
         ciborium::Value::Map(pairs) => {
-            pairs.into_iter().map(|(key, value)| (key_text(key), cbor_value(value))).collect()
+            let field = |(key, value)| Ok((key_text(key)?, cbor_value(value)?));
+            pairs.into_iter().map(field).collect::<Result<_, _>>()?
         }
         ciborium::Value::Null | _ => Value::Null, // and whatever a later version of the library adds
-    }
+    })
 }
 
-fn key_text(key: ciborium::Value) -> String {
-    let key = cbor_value(key);
-    key.as_str().map_or_else(|| key.to_string(), str::to_owned)
+/// A list or a map is no key: written as text, and that as part of the next key, each level doubles the backslashes of the
+/// one inside, and 60 bytes of nested maps fill the memory.
+fn key_text(key: ciborium::Value) -> Result<String, DecodeError> {
+    match cbor_value(key)? {
+        Value::String(text) => Ok(text),
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => Ok(plain.to_string()),
+        Value::Array(_) | Value::Object(_) => {
+            Err(DecodeError::Cbor("a key is a list or a map; use text or a number".into()))
+        }
+    }
 }
 
 fn postcard(payload: &[u8]) -> Result<Value, DecodeError> {
@@ -151,6 +159,13 @@ mod tests {
         check(Number, None, b"NaN", Err("it is not a number such as -12.5"));
         check(Cbor, None, b"\xc1\x18\x2a", Ok(json!(42)));
         check(Cbor, None, b"\x42\x01\xff", Ok(json!("01ff")));
+        check(Cbor, None, b"\xa1\x01\x02", Ok(json!({"1": 2})));
+        check(
+            Cbor,
+            None,
+            b"\xa1\xa0\x02",
+            Err("it is not CBOR: a key is a list or a map; use text or a number"),
+        );
         check(
             Postcard,
             None,

@@ -153,7 +153,7 @@ pub struct Template {
 }
 
 /// Stands in a template's parameter for the text of the message that it is sent instead of, so that a digest may use
-/// the template of the alerts in it. A private-use character: no device sends it.
+/// the template of the alerts in it. A private-use character; the first two in a parameter count.
 pub const WORDS: char = '\u{e0b1}';
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

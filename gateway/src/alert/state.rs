@@ -126,3 +126,47 @@ impl OnUnknown {
         [Self::Retry, Self::Hold].into_iter().find(|policy| policy.as_str() == text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_move_a_message_forward_and_never_back() {
+        use State::{
+            Accepted, Cancelled, Delivered, Expired, Failed, Held, Played, Queued, Read, Sending, Sent,
+            Unknown,
+        };
+        // From each state, what a receipt may make of it: nothing else.
+        let table: [(State, &[State]); 12] = [
+            (Queued, &[Sent, Delivered, Read, Played, Failed]),
+            (Sending, &[Sent, Delivered, Read, Played, Failed]),
+            (Unknown, &[Sent, Delivered, Read, Played, Failed]),
+            (Accepted, &[Sent, Delivered, Read, Played, Failed]),
+            (Sent, &[Delivered, Read, Played, Failed]),
+            (Delivered, &[Read, Played]),
+            (Read, &[Played]),
+            (Played, &[]),
+            (Failed, &[Sent, Delivered, Read, Played]),
+            (Expired, &[Sent, Delivered, Read, Played]),
+            (Cancelled, &[Sent, Delivered, Read, Played]),
+            (Held, &[Sent, Delivered, Read, Played, Failed]),
+        ];
+        for (from, expected) in table {
+            let found: Vec<State> = STATES.into_iter().filter(|to| may_move(from, *to)).collect();
+            assert_eq!(found, expected, "from {}", from.as_str());
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_they_were_written() {
+        for state in STATES {
+            assert_eq!(State::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(State::parse("lost"), None);
+        for policy in [OnUnknown::Retry, OnUnknown::Hold] {
+            assert_eq!(OnUnknown::parse(policy.as_str()), Some(policy));
+        }
+        assert_eq!((OnUnknown::Retry.as_str(), OnUnknown::parse("later")), ("retry", None));
+    }
+}

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+/// MQTT 5, 1.5.4.
+const LONGEST_BYTES: usize = 65_535;
+
 /// What the named levels of a pattern stand for in one topic.
 pub type Bindings = BTreeMap<String, String>;
 
@@ -150,15 +153,18 @@ impl TopicTemplate {
         Ok(Self { levels })
     }
 
-    /// The topic. A level that has no binding stays empty; `parse` has made sure that there is none.
+    /// The topic; `None` where the levels make none that a broker takes: empty, or longer than 65,535 bytes. A broker ends
+    /// the connection over such a publish, again and again. A level that has no binding stays empty; `parse` has made
+    /// sure that there is none.
     #[must_use]
-    pub fn fill(&self, bindings: &Bindings) -> String {
+    pub fn fill(&self, bindings: &Bindings) -> Option<String> {
         let level = |level: &Level| match level {
             Level::Literal(text) => text.clone(),
             Level::Named(name) => bindings.get(name).cloned().unwrap_or_default(),
             Level::Any | Level::Rest => String::new(),
         };
-        self.levels.iter().map(level).collect::<Vec<_>>().join("/")
+        let topic = self.levels.iter().map(level).collect::<Vec<_>>().join("/");
+        (1..=LONGEST_BYTES).contains(&topic.len()).then_some(topic)
     }
 
     /// Whether a publish to this topic could match `pattern`: a command that raises its own alert again is a loop.
@@ -181,7 +187,7 @@ fn parse_levels(text: &str) -> Result<Vec<Level>, TopicError> {
     if text.is_empty() {
         return Err(TopicError::Empty);
     }
-    if text.len() > 65_535 {
+    if text.len() > LONGEST_BYTES {
         return Err(TopicError::TooLong);
     }
     if text.contains('\0') {
@@ -258,9 +264,23 @@ mod tests {
         let pattern = TopicPattern::parse("site/{area}/freezer/{unit}/temperature").expect("valid");
         let template = TopicTemplate::parse("site/{area}/freezer/{unit}/set", &pattern).expect("valid");
         let bindings = pattern.matches("site/bar/freezer/2/temperature").expect("matches");
-        assert_eq!(template.fill(&bindings), "site/bar/freezer/2/set");
+        assert_eq!(template.fill(&bindings).as_deref(), Some("site/bar/freezer/2/set"));
         assert!(matches!(TopicTemplate::parse("x/{door}", &pattern), Err(TopicError::Unbound(..))));
         assert_eq!(TopicTemplate::parse("x/+", &pattern), Err(TopicError::Wildcard));
+    }
+
+    #[test]
+    fn a_topic_that_no_broker_takes_is_none() {
+        let pattern = TopicPattern::parse("call/{who}").expect("valid");
+        let filled = |template: &str, topic: &str| {
+            let template = TopicTemplate::parse(template, &pattern).expect("valid");
+            template.fill(&pattern.matches(topic).expect("matches")).map(|topic| topic.len())
+        };
+        assert_eq!(filled("{who}", "call/"), None);
+        assert_eq!(filled("{who}/", "call/"), Some(1));
+        let long = format!("call/{}", "x".repeat(32_767));
+        assert_eq!(filled("{who}/{who}", &long), Some(65_535));
+        assert_eq!(filled("{who}/{who}/", &long), None);
     }
 
     #[test]

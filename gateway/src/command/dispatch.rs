@@ -138,3 +138,88 @@ impl Dispatch {
         effects
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn waiting(id: i64, expires_at: i64) -> Waiting {
+        Waiting {
+            id: CommandId(id),
+            topic: "t".into(),
+            payload: "p".into(),
+            retain: false,
+            expires_at: Timestamp(expires_at),
+            issued_by: "nino".into(),
+        }
+    }
+
+    fn connected() -> Dispatch {
+        let mut dispatch = Dispatch::default();
+        assert_eq!(dispatch.handle(Input::Connected, NOW), [Effect::Load { limit: 16 }]);
+        dispatch
+    }
+
+    #[test]
+    fn a_command_is_published_and_ends_with_the_brokers_answer() {
+        let mut dispatch = connected();
+        let one = || Input::Loaded(vec![waiting(1, 2_000)]);
+        assert_eq!(dispatch.handle(one(), NOW), [Effect::Publish(waiting(1, 2_000))]);
+        assert_eq!(dispatch.handle(one(), NOW), [], "it is under way");
+        let commit = Effect::Commit(Change::Published { id: CommandId(1), at: Timestamp(1_500) });
+        assert_eq!(dispatch.handle(Input::Published(CommandId(1), Ok(())), Timestamp(1_500)), [commit]);
+        assert_eq!(dispatch.handle(Input::Published(CommandId(1), Ok(())), NOW), [], "answered before");
+        assert_eq!(dispatch.handle(one(), NOW), [], "its end is being written");
+        assert_eq!(dispatch.handle(Input::Committed(CommandId(1)), NOW), [Effect::Load { limit: 16 }]);
+        assert_eq!(dispatch.handle(one(), NOW).len(), 1);
+        let refused = Change::Refused { id: CommandId(1), at: NOW, reason: "no".into() };
+        let answer = Input::Published(CommandId(1), Err("no".into()));
+        assert_eq!(dispatch.handle(answer, NOW), [Effect::Commit(refused)]);
+    }
+
+    #[test]
+    fn a_line_that_ends_takes_back_what_was_not_answered() {
+        let mut dispatch = connected();
+        dispatch.handle(Input::Loaded(vec![waiting(1, 2_000), waiting(2, 2_000)]), NOW);
+        dispatch.handle(Input::Published(CommandId(2), Ok(())), NOW);
+        assert_eq!(dispatch.handle(Input::Disconnected, NOW), [Effect::Load { limit: 16 }]);
+        let again = || Input::Loaded(vec![waiting(1, 2_000), waiting(2, 2_000)]);
+        assert_eq!(dispatch.handle(again(), NOW), [Effect::WakeAt(Timestamp(2_000))], "no line, no publish");
+        dispatch.handle(Input::Connected, NOW);
+        assert_eq!(dispatch.handle(again(), NOW), [Effect::Publish(waiting(1, 2_000))]);
+    }
+
+    #[test]
+    fn a_link_without_room_is_asked_again() {
+        let mut dispatch = connected();
+        dispatch.handle(Input::Loaded(vec![waiting(1, 2_000)]), NOW);
+        assert_eq!(dispatch.handle(Input::Busy(CommandId(1)), NOW), []);
+        assert_eq!(dispatch.handle(Input::Wake, NOW), [Effect::Load { limit: 16 }]);
+        assert_eq!(dispatch.handle(Input::Loaded(vec![waiting(1, 2_000)]), NOW).len(), 1);
+    }
+
+    #[test]
+    fn what_is_too_late_expires_with_a_broker_or_without() {
+        let expired = Effect::Commit(Change::Expired { id: CommandId(1), at: NOW });
+        for mut dispatch in [connected(), Dispatch::default()] {
+            let commands = vec![waiting(1, 1_000), waiting(2, 1_001)];
+            let effects = dispatch.handle(Input::Loaded(commands), NOW);
+            assert_eq!(effects[0], expired);
+            assert_eq!(dispatch.handle(Input::Loaded(vec![waiting(1, 1_000)]), NOW), [], "being written");
+        }
+        let mut alone = Dispatch::default();
+        let commands = vec![waiting(1, 3_000), waiting(2, 2_000), waiting(3, 4_000)];
+        assert_eq!(alone.handle(Input::Loaded(commands), NOW), [Effect::WakeAt(Timestamp(2_000))]);
+    }
+
+    #[test]
+    fn sixteen_are_under_way_at_once() {
+        let mut dispatch = connected();
+        let commands = (0..20).map(|id| waiting(id, 2_000 + id)).collect();
+        let effects = dispatch.handle(Input::Loaded(commands), NOW);
+        let published = effects.iter().filter(|effect| matches!(effect, Effect::Publish(_))).count();
+        assert_eq!((published, effects.last()), (16, Some(&Effect::WakeAt(Timestamp(2_016)))));
+    }
+}

@@ -135,3 +135,80 @@ impl People {
             .find(|contact| matches!(&contact.to, Recipient::Phone(known) if known == phone))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contact::rota::Rota;
+
+    fn contact(id: &str, address: &str) -> (ContactId, Contact) {
+        let to = Recipient::parse(address).expect("an address");
+        let id = ContactId(id.into());
+        (id.clone(), Contact { id, name: String::new(), to, roles: BTreeSet::new(), may_stop: true })
+    }
+
+    fn people() -> People {
+        let contacts =
+            [contact("nino", "+995555123456"), contact("giorgi", "GE.42"), contact("all", "12345")];
+        let members = |ids: &[&str]| ids.iter().map(|id| ContactId((*id).into())).collect::<Vec<_>>();
+        let teams = [("kitchen".to_owned(), members(&["giorgi", "nino", "nobody"]))];
+        People { contacts: contacts.into(), teams: teams.into(), ..People::default() }
+    }
+
+    fn ids(found: &[&Contact]) -> Vec<String> {
+        found.iter().map(|contact| contact.id.0.clone()).collect()
+    }
+
+    #[test]
+    fn an_address_is_a_number_a_user_or_a_group() {
+        let kinds = ["+995 555 12 34 56", "US.1349", "1203630", "+1", ""].map(Recipient::parse);
+        let [Some(Recipient::Phone(phone)), Some(user), Some(group), None, None] = &kinds else {
+            panic!("{kinds:?}")
+        };
+        assert_eq!(
+            (user, group),
+            (&Recipient::UserId("US.1349".into()), &Recipient::Group("1203630".into()))
+        );
+        let all = [Recipient::Phone(phone.clone()), user.clone(), group.clone()];
+        assert_eq!(all.each_ref().map(Recipient::address), ["+995555123456", "US.1349", "1203630"]);
+        assert_eq!(all.each_ref().map(Recipient::masked), ["+995…456", "US…", "a group"]);
+    }
+
+    #[test]
+    fn each_is_told_once_in_the_order_given() {
+        let people = people();
+        let names = ["nino", "kitchen", "stranger"].map(str::to_owned);
+        assert_eq!(ids(&people.resolve(&names)), ["nino", "giorgi"]);
+        assert_eq!(ids(&people.resolve(&["kitchen".to_owned()])), ["giorgi", "nino"]);
+        assert!(people.knows("kitchen") && people.knows("nino") && !people.knows("stranger"));
+    }
+
+    #[test]
+    fn of_a_team_with_turns_only_one_is_told() {
+        let mut people = people();
+        let names = ["kitchen".to_owned()];
+        let utc = TimeZone::UTC;
+        assert_eq!(ids(&people.on_duty(&names, Timestamp(0), &utc)), ["giorgi", "nino"]);
+        let rota = Rota { turn_days: 1, hand_over: 0, start: 0, overrides: Vec::new() };
+        people.rotas.insert("kitchen".into(), rota);
+        let day = |days: i64| Timestamp(days * 86_400_000); // 21,000 days: the year 2027
+        assert_eq!(ids(&people.on_duty(&names, day(21_000), &utc)), ["giorgi"]);
+        assert_eq!(ids(&people.on_duty(&names, day(21_001), &utc)), ["nino"]);
+    }
+
+    #[test]
+    fn the_number_leads_before_the_user_id() {
+        let people = people();
+        let (known, other) = (Phone::parse("+995555123456").expect("a number"), Phone::parse("+15550100123"));
+        let other = other.expect("a number");
+        let find =
+            |phone: Option<&Phone>, id: Option<&str>| people.find(phone, id).map(|found| found.id.0.clone());
+        assert_eq!(find(Some(&known), Some("GE.42")).as_deref(), Some("nino"));
+        assert_eq!(find(Some(&other), Some("GE.42")).as_deref(), Some("giorgi"));
+        assert_eq!(find(None, Some("GE.42")).as_deref(), Some("giorgi"));
+        assert_eq!(find(Some(&other), Some("GE.43")), None);
+        assert_eq!(find(None, Some("12345")), None, "a group is nobody");
+        assert_eq!(find(None, None), None);
+        assert!(people.by_phone(&other).is_none());
+    }
+}

@@ -95,7 +95,8 @@ fn connections_max(descriptors: usize) -> usize {
     CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_KEPT) / 2).max(2) // there may be two doors
 }
 
-async fn converse(
+/// Answers the requests of one connection, over whatever carries its bytes.
+pub async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     routes: Router,

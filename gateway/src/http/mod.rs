@@ -47,7 +47,7 @@ pub use desk::{AlertDeed, Answer, Deed, Desk, Filter, Keys, NewConnection, Quest
 pub use entry::SESSION;
 pub use front::Front;
 pub use health::{Health, health_routes, metrics_routes};
-pub use listen::serve;
+pub use listen::{Peer, converse, serve};
 pub use password::code;
 pub use post::Poster;
 pub use tls::Certificate;

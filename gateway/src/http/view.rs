@@ -52,6 +52,7 @@ const FILES: [(&str, &str, &str); 3] = [
 ];
 
 /// The templates, compiled once.
+#[derive(Clone)]
 pub struct View {
     templates: Environment<'static>,
     /// By the name in the address.

@@ -81,16 +81,33 @@ impl Store {
                 }
                 Ok(Some(due))
             }
-            Some((id, None)) => {
-                let reason = "the row is damaged on disk (its checksum does not match), so it is not sent; look at it \
-                              with `bellwire outbox show`, and check the card"
-                    .to_owned();
-                tracing::error!(message_id = id.0, "a message is damaged on disk and was put aside");
-                self.advance(id, &Next::to(State::Held, reason), now)?;
-                Ok(None)
-            }
+            Some((id, None)) => self.hold_as_damaged(id, now).map(|()| None),
             None => Ok(None),
         }
+    }
+
+    fn hold_as_damaged(&self, id: MessageId, now: Timestamp) -> Result<()> {
+        let reason = "the row is damaged on disk (its checksum does not match), so it is not sent; look at it with \
+                      `bellwire outbox show`, and check the card";
+        tracing::error!(message_id = id.0, "a message is damaged on disk and was put aside");
+        self.advance(id, &Next::to(State::Held, reason), now)
+    }
+
+    /// Those of a digest that is to be made. In it their words would have a right checksum again.
+    fn hold_damaged(&self, members: &str, lane: &Lane, now: Timestamp) -> Result<()> {
+        let damaged: Vec<MessageId> = self
+            .sql
+            .prepare_cached(&format!(
+                "SELECT id, address, content, checksum FROM message WHERE id IN ({members})"
+            ))?
+            .query_map(params![lane.connection.0, lane.contact.0, now.0], |row| {
+                let (address, content): (String, String) = (row.get(1)?, row.get(2)?);
+                let sum = checksum::of(&[address.as_bytes(), content.as_bytes()]);
+                Ok((MessageId(row.get(0)?), row.get::<_, Vec<u8>>(3)? == sum))
+            })?
+            .filter_map(|read| read.map(|(id, intact)| (!intact).then_some(id)).transpose())
+            .collect::<Result<_>>()?;
+        damaged.into_iter().try_for_each(|id| self.hold_as_damaged(id, now))
     }
 
     /// One message as it would leave, whatever its state.
@@ -125,6 +142,7 @@ impl Store {
         let members = format!(
             "SELECT id FROM message WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {MEMBERS_MAX}"
         );
+        self.hold_damaged(&members, lane, now)?;
         let (mut items, mut address) = (Vec::new(), None);
         let mut hold = false;
         let mut expires_at = now;

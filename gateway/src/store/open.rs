@@ -1,6 +1,7 @@
 //! Opening the store: only when it is surely durable, surely ours alone, and of a version that we know.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl Lock {
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         let path = directory.join("bellwire.lock");
         let refuse = |error| LockError::File(path.clone(), error);
-        std::fs::create_dir_all(directory).map_err(refuse)?;
+        private_folder(directory).map_err(refuse)?;
         let file = File::create(&path).map_err(refuse)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
@@ -79,11 +80,19 @@ impl Lock {
     }
 }
 
+/// Numbers and words of people are in it: a folder that we make is for our own user alone, whatever the umask is.
+fn private_folder(directory: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+fn private_file(path: &Path, empty: bool) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(empty).mode(0o600).open(path).map(drop)
+}
+
 impl Store {
     /// Opens or creates the database, brings it to this version, and checks that a commit will be durable.
     pub fn open(directory: &Path, dice: &mut Dice) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| OpenError::Directory(directory.to_owned(), error))?;
+        private_folder(directory).map_err(|error| OpenError::Directory(directory.to_owned(), error))?;
         let mut store = match Self::open_sound(directory, dice) {
             Err(OpenError::Sql(path, error)) if salvage::is_damage(&error) => {
                 tracing::error!(%error, "the database is damaged; it is set aside, and what can be read is taken over");
@@ -101,6 +110,8 @@ impl Store {
     fn open_sound(directory: &Path, dice: &mut Dice) -> Result<Self, OpenError> {
         let path = directory.join("bellwire.db");
         let wrap = |error| OpenError::Sql(path.clone(), error);
+        // SQLite gives what it makes beside it the same mode.
+        private_file(&path, false).map_err(|error| OpenError::Directory(directory.to_owned(), error))?;
         let sql = Connection::open(&path).map_err(wrap)?;
         configure(&sql, &path)?;
         if !salvage::is_sound(&sql, directory) {
@@ -210,7 +221,12 @@ fn migrate(sql: &Connection, directory: &Path, path: &Path) -> Result<(), OpenEr
     if found > 0 && found < MIGRATIONS.len() {
         let backup = directory.join(format!("bellwire.db.before-version-{}", MIGRATIONS.len()));
         if !backup.exists() {
-            sql.execute("VACUUM INTO ?1", [backup.to_string_lossy()]).map_err(OpenError::Backup)?;
+            // One that a power cut left half done is begun again: it has its name when it is whole.
+            let part = backup.with_extension("part");
+            let refuse = |error| OpenError::Directory(directory.to_owned(), error);
+            private_file(&part, true).map_err(refuse)?;
+            sql.execute("VACUUM INTO ?1", [part.to_string_lossy()]).map_err(OpenError::Backup)?;
+            std::fs::rename(&part, &backup).map_err(refuse)?;
         }
     }
     for (index, script) in MIGRATIONS.iter().enumerate().skip(found) {
@@ -226,6 +242,8 @@ fn migrate(sql: &Connection, directory: &Path, path: &Path) -> Result<(), OpenEr
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -263,13 +281,28 @@ mod tests {
             let kept: i64 =
                 store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
             assert_eq!(kept, 1);
+            let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
             let backup = directory.path().join(format!("bellwire.db.before-version-{}", MIGRATIONS.len()));
+            assert_eq!(mode(&backup), 0o600);
             let backup = Connection::open(backup).expect("a backup");
             assert_eq!(
                 super::version(&backup).expect("a version"),
                 version,
                 "the backup is of the old version"
             );
+        }
+    }
+
+    #[test]
+    fn what_it_writes_is_for_its_own_user_alone() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let directory = parent.path().join("state");
+        let store = Store::open(&directory, &mut Dice::seeded(1)).expect("opens");
+        store.keep_webhook(b"a word of somebody", crate::time::Timestamp(1)).expect("kept");
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&directory), 0o700);
+        for name in ["bellwire.db", "bellwire.db-wal"] {
+            assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
         }
     }
 

@@ -144,13 +144,18 @@ fn read_file(message: &Value, phone_number_id: &str) -> Option<Inbound> {
     Some(Inbound::File(NewFile {
         wamid: Wamid(text(&message["id"])?),
         phone_number_id: phone_number_id.to_owned(),
-        media_id: text(&of["id"])?,
+        media_id: text(&of["id"]).filter(|id| is_media_id(id))?,
         kind: kind.to_owned(),
         mime: text(&of["mime_type"]).unwrap_or_default(),
         name: text(&of["filename"]),
         sha256: text(&of["sha256"]),
         at: seconds(&message["timestamp"]),
     }))
+}
+
+/// It becomes a part of the address that is asked for the file: nothing in it may lead elsewhere.
+fn is_media_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 fn read_content(kind: &str, message: &Value) -> Content {

@@ -73,10 +73,18 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Inbound
         account: account.map(str::to_owned),
         field: field.to_owned(),
         severity,
-        text,
+        text: or_where_to_look(text, field),
         facts: facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         template,
     }))
+}
+
+/// An alert without its words is one all the same.
+fn or_where_to_look(text: String, field: &str) -> String {
+    match text.trim() {
+        "" => format!("Meta reports something about the account ({field}); WhatsApp Manager shows what"),
+        _ => text,
+    }
 }
 
 type Said = (Severity, String, Vec<(&'static str, String)>, Option<(String, String, TemplateNews)>);

@@ -6,6 +6,9 @@ use super::limits::{self, cut, parameter, split};
 use crate::alert::message::{Button, Card, Content, Header, Media, Part, Section, Template, WORDS};
 use crate::contact::Recipient;
 
+/// How often a parameter may repeat the message's text.
+const WORDS_MAX: usize = 2;
+
 /// What one request says. In it every medium is an id or a link already.
 #[derive(Debug, Clone, Copy)]
 pub enum Form<'a> {
@@ -242,8 +245,10 @@ fn template(template: &Template, words: &str) -> Value {
     if !template.parameters.is_empty() {
         // Shared evenly, so that a long text does not push the body over its limit whatever else is filled in.
         let room = limits::TEMPLATE_BODY * 3 / 4 / template.parameters.len();
+        let words = parameter(words, room);
         let fill = |blank: &crate::alert::message::Parameter| {
-            let text = blank.text.replace(WORDS, words);
+            // Once is what a rule asks for; a payload full of these would otherwise be as many copies of the words.
+            let text = blank.text.replacen(WORDS, &words, WORDS_MAX).replace(WORDS, "");
             let mut object = json!({ "type": "text" });
             if let Some(name) = &blank.name {
                 object["parameter_name"] = json!(name);

@@ -13,7 +13,7 @@ mod storage;
 mod wires;
 
 /// The table names tests that exist, and all forty faults.
-mod table;
+pub mod table;
 
 use std::process::Command;
 

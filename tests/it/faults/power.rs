@@ -3,7 +3,10 @@
 //! in any order, torn at sectors), opened, and compared with what the broker had been told.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 
 use bellwire::chance::Dice;
 use bellwire::store::Store;
@@ -159,8 +162,8 @@ impl Disk {
     }
 }
 
-/// The events in what a power cut left.
-fn recovered(files: &BTreeMap<String, Vec<u8>>) -> usize {
+/// The rows of that table in what a power cut left.
+fn recovered(files: &BTreeMap<String, Vec<u8>>, table: &str) -> usize {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, content) in files {
         std::fs::write(folder.path().join(&name[1..]), content).expect("written");
@@ -168,12 +171,18 @@ fn recovered(files: &BTreeMap<String, Vec<u8>>) -> usize {
     drop(Store::open(folder.path(), &mut Dice::seeded(1)).expect("a database that a power cut left opens"));
     assert!(!folder.path().join("bellwire.db.corrupt-1").exists(), "it is not damaged");
     let sql = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("opens");
-    let count: i64 = sql.query_row("SELECT count(*) FROM event", [], |row| row.get(0)).expect("counted");
+    let count: i64 =
+        sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("counted");
     usize::try_from(count).expect("not negative")
 }
 
 /// The first moment at which the broker had been told more than what is left.
-fn first_loss(start: &BTreeMap<String, Vec<u8>>, calls: &[Call], honest: bool) -> Option<String> {
+fn first_loss(
+    start: &BTreeMap<String, Vec<u8>>,
+    calls: &[Call],
+    table: &str,
+    honest: bool,
+) -> Option<String> {
     let mut dice = Dice::seeded(7);
     let mut disk = Disk { synced: start.clone(), pending: Vec::new() };
     let mut told = 0;
@@ -184,7 +193,7 @@ fn first_loss(start: &BTreeMap<String, Vec<u8>>, calls: &[Call], honest: bool) -
             told += count;
         }
         if moment % every == 0 || matches!(call, Call::Acknowledge(1..)) {
-            let left = recovered(&disk.cut(&mut dice));
+            let left = recovered(&disk.cut(&mut dice), table);
             if left < told {
                 return Some(format!(
                     "at call {moment} the broker had been told of {told} events, {left} are left"
@@ -202,6 +211,11 @@ fn files(state: &Path) -> BTreeMap<String, Vec<u8>> {
     names.iter().filter_map(|name| read(name)).collect()
 }
 
+fn strace(trace: &str) -> [&str; 10] {
+    let calls = "trace=pwrite64,ftruncate,fsync,fdatasync,sendto,write,writev";
+    ["strace", "-f", "-yy", "-xx", "-s", "70000", "-e", calls, "-o", trace]
+}
+
 #[test]
 fn f02_a_power_cut_at_any_moment_keeps_what_was_acknowledged() {
     let broker = Broker::start();
@@ -210,18 +224,7 @@ fn f02_a_power_cut_at_any_moment_keeps_what_was_acknowledged() {
     let state = site.path().join("state");
     let start = files(&state);
     let trace = site.path().join("trace").to_string_lossy().into_owned();
-    let under = [
-        "strace",
-        "-f",
-        "-yy",
-        "-xx",
-        "-s",
-        "70000",
-        "-e",
-        "trace=pwrite64,ftruncate,fsync,fdatasync,sendto,write,writev",
-        "-o",
-        &trace,
-    ];
+    let under = strace(&trace);
     let gateway = Gateway::launch_under(&site, &under, &[]); // without a Cloud API: events, and attempts that fail
     gateway.wait_ready(&site);
     warm(&broker, 1..=EVENTS);
@@ -230,10 +233,58 @@ fn f02_a_power_cut_at_any_moment_keeps_what_was_acknowledged() {
     let trace = std::fs::read_to_string(&trace).expect("a trace");
     drop(gateway);
     let calls = calls(&trace, &state.to_string_lossy(), broker.port);
-    assert_eq!(first_loss(&start, &calls, true), None);
+    assert_eq!(first_loss(&start, &calls, "event", true), None);
     // The check bites: a card that only says that it has synced loses what was acknowledged.
-    let loss = first_loss(&start, &calls, false).expect("a card that lies loses something");
+    let loss = first_loss(&start, &calls, "event", false).expect("a card that lies loses something");
     println!("with a card that lies: {loss}");
+}
+
+/// A part of the next test, in a process of its own: commits with one setting of `synchronous`, and says so each time as the
+/// gateway does to a broker.
+#[test]
+fn commits_under_strace() {
+    let Some((state, port, synchronous)) = std::env::var("BELLWIRE_COMMITS").ok().and_then(|wish| {
+        let mut words = wish.split(' ').map(str::to_owned);
+        Some((words.next()?, words.next()?.parse::<u16>().ok()?, words.next()?))
+    }) else {
+        return; // nobody asks
+    };
+    let sql = rusqlite::Connection::open(Path::new(&state).join("bellwire.db")).expect("opens");
+    sql.execute_batch(&format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};"))
+        .expect("set");
+    let mut broker = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    for number in 0..EVENTS {
+        let row = "INSERT INTO inbox (received_at, body, state, checksum) VALUES (?1, randomblob(200), 'new', x'00')";
+        sql.execute(row, [number]).expect("committed");
+        broker.write_all(&[0x40, 2, 0, 1]).expect("acknowledged");
+    }
+}
+
+/// Why the store insists on FULL: the same commits with NORMAL are gone after a power cut, though each had ended.
+#[test]
+fn f02_synchronous_normal_loses_what_was_acknowledged() {
+    let loss = |synchronous: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens"));
+        let start = files(folder.path());
+        let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = door.local_addr().expect("an address").port();
+        let trace = folder.path().join("trace").to_string_lossy().into_owned();
+        let [program, under @ ..] = strace(&trace);
+        let state = folder.path().to_string_lossy().into_owned();
+        let ran = Command::new(program)
+            .args(under)
+            .arg(std::env::current_exe().expect("this program"))
+            .args(["--exact", "faults::power::commits_under_strace"])
+            .env("BELLWIRE_COMMITS", format!("{state} {port} {synchronous}"))
+            .output()
+            .expect("strace runs");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+        let trace = std::fs::read_to_string(&trace).expect("a trace");
+        first_loss(&start, &calls(&trace, &state, port), "inbox", true)
+    };
+    assert_eq!(loss("FULL"), None);
+    println!("with NORMAL: {}", loss("NORMAL").expect("NORMAL loses something"));
 }
 
 /// A log that ends anywhere, as a torn last write leaves it: the database opens with the commits before that place.

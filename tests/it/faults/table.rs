@@ -14,14 +14,21 @@ fn sources(folder: &Path, text: &mut String) {
     }
 }
 
+/// All code of the tests and of the gateway.
+pub fn code() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut code = String::new();
+    for folder in ["tests", "gateway", "firmware-bridge"] {
+        sources(&root.join(folder), &mut code);
+    }
+    code
+}
+
 #[test]
 fn each_fault_has_a_test_that_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let page = std::fs::read_to_string(root.join("docs/reliability.md")).expect("the page");
-    let mut code = String::new();
-    for folder in ["tests", "gateway"] {
-        sources(&root.join(folder), &mut code);
-    }
+    let code = code();
     let mut faults = BTreeSet::new();
     for row in page.lines().filter(|line| line.starts_with("| F")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();

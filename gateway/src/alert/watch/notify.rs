@@ -281,7 +281,13 @@ impl Watch {
                 }
             }
             Target::Topic { topic, payload } => {
-                let (topic, payload) = (topic.fill(&alert.bindings), payload.clone());
+                let Some(topic) = topic.fill(&alert.bindings) else {
+                    let why = format!(
+                        "step {number}: the levels of the alert make no topic that can be published to"
+                    );
+                    return self.record(ident, Why::Step, why, now);
+                };
+                let payload = payload.clone();
                 self.record(ident, Why::Step, format!("step {number}: published to {topic}"), now);
                 self.effects.push(Effect::Publish { alert: ident.clone(), topic, payload, at: now });
             }

@@ -1,0 +1,40 @@
+//! A format, or a content type, in the first line; then the payload.
+
+use bellwire::alert::decode::decode as read;
+use bellwire::alert::rule::PayloadFormat;
+use serde_json::Value;
+
+use super::text_line;
+
+/// The most that a byte may grow to: a number of three bytes has 25 digits, and texts are escaped.
+const GROWTH: usize = 32;
+
+pub fn decode(data: &[u8]) {
+    let Some((name, payload)) = text_line(data) else { return };
+    let (format, content_type) = match name {
+        "json" => (PayloadFormat::Json, None),
+        "text" => (PayloadFormat::Text, None),
+        "number" => (PayloadFormat::Number, None),
+        "cbor" => (PayloadFormat::Cbor, None),
+        "postcard" => (PayloadFormat::Postcard, None),
+        other => (PayloadFormat::Auto, Some(other)),
+    };
+    match read(format, content_type, payload) {
+        Ok(value) => {
+            let size = size(&value);
+            assert!(size <= GROWTH * payload.len() + 256, "{} bytes became {size}", payload.len());
+            assert_eq!(read(format, content_type, payload), Ok(value), "the same twice");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// As JSON, without writing it.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, field)| name.len() + size(field)).sum(),
+    }
+}

@@ -1,0 +1,144 @@
+//! What a connection to the gateway's door says: the real routes, guard and limits, over a desk that has nothing. Nobody gets
+//! to the desk without a key, and nothing is kept without Meta's signature.
+
+use std::future::ready;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use bellwire::http::{
+    Answer, Deed, Desk, Front, Handshake, Keys, Peer, Question, Scope, Trouble, View, Webhook, Who, converse,
+    front_routes, webhook_routes,
+};
+use bellwire::time::zone;
+use bellwire::whatsapp::signature;
+use bytes::Bytes;
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+/// A session's cookie and a token; the digests are what the store would have (`tests/fuzz` says of what).
+const SESSION: &str = "fuzzed-session";
+const SESSION_DIGEST: &str = "ee89e8bc7d2bc9dab820bab83d7d36eb8ed76baad104560aa279750f51648026";
+const TOKEN: &str = "bw_fuzzed";
+const TOKEN_DIGEST: &str = "635dba330c020508e8651e4670fcffcefe803adf1fbd166b6ab93504554b29ee";
+const SECRET: &str = "fuzzed-secret";
+/// Larger than any bound of ours; a request that goes on for longer is answered before it is read.
+const PIPE_BYTES: usize = 1024 * 1024;
+/// Nothing here waits for a disk or a person.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the doors lead to.
+#[derive(Default)]
+struct House {
+    asked: AtomicBool,
+    acted: AtomicBool,
+    kept: AtomicBool,
+}
+
+fn nothing<T: Send + 'static>() -> Answer<T> {
+    Box::pin(ready(Err(Trouble::NotFound("there is nothing".into()))))
+}
+
+impl Desk for House {
+    fn ask(&self, _: Question) -> Answer<Value> {
+        self.asked.store(true, SeqCst);
+        nothing()
+    }
+    fn act(&self, _: Deed, _: Who) -> Answer<Value> {
+        self.acted.store(true, SeqCst);
+        nothing()
+    }
+    fn revision(&self) -> Answer<i64> {
+        Box::pin(ready(Ok(1)))
+    }
+}
+
+impl Keys for House {
+    fn password(&self) -> Answer<Option<String>> {
+        Box::pin(ready(Ok(Some("a hash that no password has".into()))))
+    }
+    fn set_password(&self, _: String, _: Who) -> Answer<()> {
+        unreachable!("nobody knows the password")
+    }
+    fn open_session(&self, _: String, _: String, _: Who) -> Answer<()> {
+        unreachable!("nobody knows the password")
+    }
+    fn has_session(&self, hash: String) -> Answer<bool> {
+        Box::pin(ready(Ok(hash == SESSION_DIGEST)))
+    }
+    fn close_session(&self, _: String, _: Who) -> Answer<()> {
+        nothing()
+    }
+    fn token(&self, hash: String) -> Answer<Option<(String, Vec<Scope>)>> {
+        Box::pin(ready(Ok((hash == TOKEN_DIGEST).then(|| ("fuzz".to_owned(), Scope::ALL.to_vec())))))
+    }
+    fn add_token(&self, _: String, _: Vec<Scope>, _: String, _: Who) -> Answer<i64> {
+        self.acted.store(true, SeqCst);
+        nothing()
+    }
+    fn refused(&self, _: Who) {}
+}
+
+impl Webhook for House {
+    fn handshake(&self, query: &str) -> Handshake {
+        match signature::handshake(query, &[SecretString::from("fuzzed-verify")]) {
+            signature::Handshake::Challenge(challenge) => Handshake::Challenge(challenge),
+            signature::Handshake::Wrong => Handshake::Wrong,
+            signature::Handshake::Malformed => Handshake::Malformed,
+        }
+    }
+    fn is_genuine(&self, header: Option<&str>, body: &[u8]) -> bool {
+        signature::verify(&[SecretString::from(SECRET)], header, body)
+    }
+    fn keep(&self, body: Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        self.kept.store(!body.is_empty(), SeqCst);
+        Box::pin(ready(true))
+    }
+    fn answered(&self, _: u16) {}
+}
+
+pub fn http(data: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let house = Arc::new(House::default());
+    let answers = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, talk(Arc::clone(&house), data)).await.expect("an end within a minute")
+    });
+    let said = String::from_utf8_lossy(&answers);
+    assert!(said.is_empty() || said.starts_with("HTTP/1."), "{said}");
+    let broken = ["HTTP/1.1 500", "HTTP/1.0 500"].iter().any(|status| said.contains(status));
+    assert!(!broken, "{said}");
+    let holds = |secret: &str| data.windows(secret.len()).any(|window| window == secret.as_bytes());
+    let has_key = holds(SESSION) || holds(TOKEN);
+    assert!(
+        has_key || !(house.asked.load(SeqCst) || house.acted.load(SeqCst)),
+        "the desk was asked without a key"
+    );
+    assert!(holds("sha256=") || !house.kept.load(SeqCst), "a body was kept without a signature");
+}
+
+async fn talk(house: Arc<House>, data: &[u8]) -> Vec<u8> {
+    static VIEW: LazyLock<View> = LazyLock::new(|| {
+        View::new("Corner Bakery", &zone("Asia/Tbilisi").expect("a zone")).expect("the templates")
+    });
+    let (running, stop) = watch::channel(false);
+    let (desk, keys) = (Arc::clone(&house), Arc::clone(&house));
+    let front = Front::new(desk, keys, VIEW.clone(), vec!["bakery.example".into()], None, stop.clone());
+    let routes = front_routes(Arc::new(front)).merge(webhook_routes(house));
+    let (mut client, server) = tokio::io::duplex(PIPE_BYTES);
+    let peer = Peer { address: IpAddr::from([192, 0, 2, 7]), encrypted: false };
+    let mut answers = Vec::new();
+    let ask = async {
+        // A door that closes early is no failure.
+        if client.write_all(&data[..data.len().min(PIPE_BYTES)]).await.is_ok() {
+            drop(client.shutdown().await);
+        }
+        drop(client.read_to_end(&mut answers).await);
+    };
+    tokio::join!(converse(server, peer, routes, stop), ask);
+    drop(running);
+    answers
+}

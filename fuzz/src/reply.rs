@@ -1,0 +1,89 @@
+//! How the message answers ours, what was tapped, what was written: one a line. Only who may, acts, and only as a rule says.
+
+use bellwire::alert::topic::Bindings;
+use bellwire::command::inbound::{Content, Reply};
+use bellwire::command::reply::{self, Known, Memory, Outcome, understand};
+use bellwire::config::Config;
+use bellwire::contact::Phone;
+use bellwire::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
+
+use super::{site, text_line};
+
+/// The only message of ours that is remembered.
+const OURS: &str = "wamid.ours";
+
+pub struct House {
+    config: &'static Config,
+    tag: StoreTag,
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self { config: site::house(), tag: StoreTag("0badcafe".into()) }
+    }
+}
+
+fn known() -> Known {
+    let bindings = [("area", "bar"), ("unit", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Known { alert: AlertId(7), rule: RuleName("any".into()), bindings: Bindings::from(bindings) }
+}
+
+impl Memory for House {
+    fn alert(&self, id: AlertId) -> Option<Known> {
+        (id == AlertId(7)).then(known)
+    }
+
+    fn sent(&self, wamid: &Wamid) -> Option<(ContactId, Option<Known>)> {
+        (wamid.0 == OURS).then(|| (ContactId("nino".into()), Some(known())))
+    }
+
+    fn message(&self, wamid: &Wamid) -> Option<MessageId> {
+        (wamid.0 == OURS).then_some(MessageId(3))
+    }
+}
+
+/// What follows from it, and that it may.
+pub fn judge(house: &House, reply: &Reply) -> Outcome {
+    let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+    let sender = house.config.people.find(phone.as_ref(), reply.user_id.as_deref());
+    let asked = reply::House { rules: &house.config.rules, words: &house.config.words, sender };
+    let outcome = understand(reply, &asked, &house.tag, house);
+    match &outcome {
+        Outcome::Command(command) => {
+            let sender = sender.expect("a stranger commands nothing");
+            assert!(!reply.forwarded && sender.roles.contains("manager") && command.contact == sender.id);
+            assert_eq!((command.topic.as_str(), command.payload.as_str()), ("do/bar/2/set", "1"));
+            assert!(command.expires_at >= reply.at);
+        }
+        Outcome::Consent { contact, .. }
+        | Outcome::ReadOn { contact, .. }
+        | Outcome::Note { contact, .. } => {
+            assert_eq!(sender.map(|sender| &sender.id), Some(contact));
+            assert!(!reply.forwarded);
+        }
+        Outcome::Nothing { reason, .. } => assert!(!reason.is_empty()),
+    }
+    outcome
+}
+
+pub fn reply(data: &[u8]) {
+    let Some((from, rest)) = text_line(data) else { return };
+    let Some((quotes, rest)) = text_line(rest) else { return };
+    let Some((tapped, rest)) = text_line(rest) else { return };
+    let Ok(words) = std::str::from_utf8(rest) else { return };
+    let content = match tapped {
+        "" => Content::Text(words.to_owned()),
+        id => Content::Tap { id: id.to_owned(), title: words.to_owned() },
+    };
+    let reply = Reply {
+        wamid: Wamid("wamid.theirs".into()),
+        from: Some(from.trim_end_matches('!').to_owned()),
+        user_id: None,
+        phone_number_id: "109876543210123".into(),
+        at: site::NOW,
+        quotes: Some(Wamid(quotes.to_owned())).filter(|_| !quotes.is_empty()),
+        forwarded: from.ends_with('!'),
+        content,
+    };
+    drop(judge(&House::new(), &reply));
+}

@@ -1,0 +1,228 @@
+//! Every fixture of the project as an input of the targets that it concerns, and a few that are written by hand.
+
+use std::path::{Path, PathBuf};
+
+use firmware_bridge::frame::Encoder;
+use firmware_bridge::{Event, Kind};
+
+/// Target, name, input.
+type Seed = (&'static str, String, Vec<u8>);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The files of a folder and of those in it, with names that may stand in one folder.
+fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let inside = path.strip_prefix(root()).expect("inside").with_extension("");
+            let name = inside.to_string_lossy().replace(['/', '.'], "-");
+            found.push((name, std::fs::read(&path).expect("readable")));
+        }
+    }
+    found.sort();
+    found
+}
+
+pub fn all() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for (name, body) in files("tests/fixtures/cloud-api/webhooks") {
+        seeds.push((
+            "http",
+            name.clone(),
+            post("/webhook/whatsapp", "X-Hub-Signature-256: sha256=00\r\n", &body),
+        ));
+        seeds.push(("webhook", name, body));
+    }
+    for folder in ["config", "tests/fixtures/config", "tests/fixtures/scenarios"] {
+        for (name, text) in files(folder).into_iter().filter(|(_, text)| text.len() < 16_384) {
+            seeds.push(("config", name, text));
+        }
+    }
+    for (name, body) in files("tests/fixtures/cloud-api/requests") {
+        seeds.push(("decode", name.clone(), [b"json\n".to_vec(), body.clone()].concat()));
+        seeds.push(("event", name, [b"any/bar/2\napplication/json\n".to_vec(), body].concat()));
+    }
+    seeds.extend(frames());
+    seeds.extend(by_hand());
+    seeds
+}
+
+/// The vectors of the device protocol's page: messages and frames.
+fn frames() -> Vec<Seed> {
+    let page = std::fs::read_to_string(root().join("docs/device-protocol.md")).expect("the page");
+    let mut seeds = Vec::new();
+    for (number, block) in page.split("```vector\n").skip(1).enumerate() {
+        let bytes = |name: &str| {
+            let line = block.lines().find_map(|line| line.strip_prefix(name)).expect("a line").trim();
+            let digits = line.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("hex"));
+            digits.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect::<Vec<u8>>()
+        };
+        seeds.push(("serial", format!("frame-{number}"), bytes("frame")));
+        seeds.push(("serial", format!("message-{number}"), bytes("message")));
+        let message = bytes("message");
+        if bytes("kind") == [Kind::Event.byte()] && Event::decode(&message).is_ok() {
+            seeds.push(("decode", format!("postcard-{number}"), [b"postcard\n", &message[..]].concat()));
+            seeds.push(("event", format!("postcard-{number}"), [b"postcard/bar\n\n", &message[..]].concat()));
+        }
+    }
+    let two: Vec<u8> =
+        Encoder::new(Kind::Ack, &[0; 300]).chain(Encoder::new(Kind::Event, b"\0\0x")).collect();
+    seeds.push(("serial", "two-frames".into(), two));
+    seeds
+}
+
+fn by_hand() -> Vec<Seed> {
+    let texts = texts().into_iter().map(|(target, name, text)| (target, name.to_owned(), text.into()));
+    texts.chain(payloads()).chain(long_ones()).chain(requests()).collect()
+}
+
+fn texts() -> [(&'static str, &'static str, &'static str); 34] {
+    [
+        ("topic", "named", "site/{area}/freezer/{unit}\nsite/bar/freezer/2\nsite/{area}/set/{unit}"),
+        ("topic", "rest", "site/#\nsite\nsite/set"),
+        ("topic", "hidden", "$SYS/+\n$SYS/uptime\na"),
+        ("topic", "any", "+/{b}/+\na//c\n{b}/x"),
+        ("topic", "empty-levels", "/{a}/\n/1/\n/{a}"),
+        ("decode", "text", "text\noffline"),
+        ("decode", "number", "number\n -12.5e3 "),
+        ("decode", "content-type", "application/senml+json; charset=utf-8\n[{\"n\":\"a\",\"v\":1}]"),
+        ("decode", "auto", "\n{\"celsius\":-12.5}"),
+        (
+            "condition",
+            "number",
+            "payload.celsius > -15\n{{ area }} {{ payload.celsius | round(1) }}\n{\"celsius\":-3}",
+        ),
+        (
+            "condition",
+            "guard",
+            "payload.a is number and -20 < payload.a < 3 or not payload.b\n{{ topic }}\n{\"a\":1}",
+        ),
+        ("condition", "loop", "payload in [1, 2]\n{% for a in payload %}{{ a }}{% endfor %}\n[1,2]"),
+        (
+            "condition",
+            "choice",
+            "payload.c > 3 if payload.c is number else payload.c == 'hot'\nx\n{\"c\":\"hot\"}",
+        ),
+        (
+            "condition",
+            "filters",
+            "payload | length > 2\n{{ payload | upper | truncate | default('–') }}\n\"abc\"",
+        ),
+        ("event", "json", "json/bar\n\n{\"celsius\":-3.5,\"n\":7}"),
+        ("event", "text", "text/a/b\n\nopen"),
+        ("event", "number", "number/bar\n\n42"),
+        ("event", "picture", "picture/bar\nimage/png\n\u{89}PNG"),
+        ("webhook", "empty", "{\"object\":\"whatsapp_business_account\",\"entry\":[]}"),
+        ("reply", "button", "995555123456\n\nbellwire/0badcafe/7/set\nSet it"),
+        ("reply", "other-store", "995555123456\n\nbellwire/deadbeef/7/set\nSet it"),
+        ("reply", "read-on", "995555123456\n\nbellwire/0badcafe/more/3\nRead on"),
+        ("reply", "words", "995555123456\nwamid.ours\n\n set IT "),
+        ("reply", "more", "995555123456\nwamid.ours\n\nmore"),
+        ("reply", "no-role", "995555654321\n\nbellwire/0badcafe/7/set\nSet it"),
+        ("reply", "forwarded", "995555123456!\n\nbellwire/0badcafe/7/set\nSet it"),
+        ("reply", "stranger", "15550100123\n\nbellwire/0badcafe/7/set\nSet it"),
+        ("reply", "stop", "995555654321\n\n\nСТОП!"),
+        ("parameter", "text", "{{ text }}\n{{ area }} {{ payload }}\nwarm"),
+        ("parameter", "lines", "{{ payload }}\n{{ payload }}\none\n\n\ttwo      three"),
+        ("parameter", "both", "{{ text }} {{ text }} {{ payload }}\nx\n \r\n"),
+        ("parameter", "nothing", "{{ payload }}\nx\n"),
+        ("parameter", "emoji", "{{ payload }}\n{{ payload }}\n👨‍👩‍👧👨‍👩‍👧 é"),
+        // Found by reading, before the first run.
+        (
+            "parameter",
+            "found-copies",
+            "{{ payload }}\n{{ payload }}\n\u{e0b1}\u{e0b1}\u{e0b1}\u{e0b1}\u{e0b1}",
+        ),
+    ]
+}
+
+fn payloads() -> Vec<Seed> {
+    let mut seeds: Vec<Seed> = Vec::new();
+    let cbor: [(&str, &[u8]); 4] = [
+        ("map", b"\xa1\x61c\x38\x0e"),
+        ("bytes", b"\x82\x42\x01\xff\xc1\x18\x2a"),
+        ("indefinite", b"\x9f\xf9\x7c\x00\xfb\x3f\xf0\0\0\0\0\0\0\xff"),
+        ("nested-keys", &[0xa1; 60]),
+    ];
+    for (name, payload) in cbor {
+        seeds.push(("decode", format!("cbor-{name}"), [b"cbor\n", payload].concat()));
+        seeds.push(("event", format!("cbor-{name}"), [b"cbor/bar\n\n", payload].concat()));
+    }
+    // 40 maps, each the key of the one around it.
+    let bomb = [&[0xa1; 40][..], &[0x00; 41]].concat();
+    seeds.push(("decode", "cbor-key-of-keys".into(), [b"cbor\n", &bomb[..]].concat()));
+    seeds
+}
+
+fn long_ones() -> Vec<Seed> {
+    let mut seeds: Vec<Seed> = Vec::new();
+    let copies = ["{{ payload }}\n{{ payload }}\n", &"\u{e0b1}".repeat(20_000)].concat();
+    seeds.push(("parameter", "sixty-thousand-copies".into(), copies.into()));
+    let long = ["{who}\n", &"x".repeat(30_000), "\n{who}/{who}/{who}"].concat();
+    seeds.push(("topic", "too-long-when-filled".into(), long.into()));
+    seeds
+}
+
+/// Every route, by a browser, by a program and by nobody.
+fn requests() -> Vec<Seed> {
+    let api = include_str!("../../gateway/src/http/assets/openapi.json");
+    let api: serde_json::Value = serde_json::from_str(api).expect("JSON");
+    let token = "Authorization: Bearer bw_fuzzed\r\nIdempotency-Key: 7\r\nContent-Type: application/json\r\n";
+    let mut seeds = Vec::new();
+    for (path, methods) in api["paths"].as_object().expect("paths") {
+        let address = path.replace("{id}", "7").replace("{deed}", "retry").replace("{name}", "main");
+        for method in methods.as_object().expect("methods").keys() {
+            let name = format!("{method}{}", path.replace(['/', '{', '}', '.'], "-"));
+            let body = b"{\"topic\":\"a/b\",\"payload\":{\"c\":1}}";
+            let request = match method.as_str() {
+                "post" => post(&address, token, body),
+                _ => format!("GET {address} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n")
+                    .into(),
+            };
+            seeds.push(("http", name, request));
+        }
+    }
+    for path in [
+        "/",
+        "/login",
+        "/welcome",
+        "/timeline?limit=x",
+        "/outbox",
+        "/contacts",
+        "/rules",
+        "/setup",
+        "/nothing",
+    ] {
+        let name = path.replace(['/', '?', '='], "-");
+        let request =
+            |more: &str| format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}Connection: close\r\n\r\n");
+        seeds.push(("http", format!("nobody{name}"), request("").into()));
+        seeds.push((
+            "http",
+            format!("page{name}"),
+            request("Cookie: bellwire_session=fuzzed-session\r\n").into(),
+        ));
+    }
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    seeds.push(("http", "login-form".into(), post("/login", form, b"password=guess&csrf=")));
+    seeds.push(("http", "chunked".into(), b"POST /webhook/whatsapp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".into()));
+    seeds.push(("http", "handshake".into(), b"GET /webhook/whatsapp?hub.mode=subscribe&hub.verify_token=fuzzed-verify&hub.challenge=%31 HTTP/1.1\r\nHost: a\r\n\r\n".into()));
+    seeds.push(("http", "other-name".into(), b"GET /login HTTP/1.1\r\nHost: evil.example\r\n\r\n".into()));
+    seeds
+}
+
+fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}

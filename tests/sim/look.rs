@@ -1,0 +1,72 @@
+//! What the database says, for reports and for the end of a run.
+
+use std::collections::BTreeSet;
+
+use bellwire::alert::state::State;
+use rusqlite::OptionalExtension;
+
+use crate::broker::Publication;
+use crate::check::Check;
+use crate::site::Expected;
+
+impl Check {
+    /// What has ever been reached, for a look at how much a run covers.
+    pub fn reached(&self) -> BTreeSet<String> {
+        let mut reached: BTreeSet<String> =
+            self.states.iter().map(|state| format!("message {state}")).collect();
+        for (what, column) in [
+            ("command", "state FROM command"),
+            ("event", "outcome FROM tally"),
+            ("reply", "outcome FROM reply"),
+            ("alert", "state FROM alert WHERE state IS NOT NULL"),
+            ("decision", "why FROM alert_record"),
+        ] {
+            let mut found = self.sql.prepare(&format!("SELECT DISTINCT {column}")).expect("a look");
+            let words = found.query_map([], |row| row.get::<_, String>(0)).expect("a look");
+            reached.extend(words.map(|word| format!("{what} {}", word.expect("a word"))));
+        }
+        reached
+    }
+
+    /// What has no end yet, for people.
+    pub fn waiting(&mut self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for (id, row) in &self.rows {
+            let open = matches!(row.state, State::Queued | State::Sending | State::Unknown);
+            if open {
+                found.push(format!("message {id} is {}", row.state.as_str()));
+            }
+        }
+        for (id, state) in self.commands() {
+            if state == "queued" {
+                found.push(format!("command {id} is queued"));
+            }
+        }
+        match self.count("SELECT count(*) FROM alert_note", []) {
+            0 => {}
+            count => found.push(format!("{count} notes for the alerts")),
+        }
+        match self.count("SELECT count(*) FROM inbox WHERE state = 'new'", []) {
+            0 => {}
+            count => found.push(format!("{count} webhooks are new")),
+        }
+        found
+    }
+
+    pub fn has_acknowledged(&self, publication: &Publication) -> bool {
+        let serials = match publication.expected {
+            Expected::Counted(word) => self.counted.get(word),
+            Expected::Watched { .. } => return self.watched.has_acknowledged(publication.serial),
+            Expected::Alert { .. } | Expected::Unreadable => {
+                self.acknowledged.get(&(publication.topic.clone(), publication.payload.clone()))
+            }
+        };
+        serials.is_some_and(|serials| serials.contains(&publication.serial))
+    }
+
+    pub fn outcome_of(&self, wamid: &str) -> Option<String> {
+        let found =
+            self.sql.query_row("SELECT outcome FROM reply WHERE wamid = ?1", [wamid], |row| row.get(0));
+        found.optional().expect("a look")
+    }
+}
