@@ -15,7 +15,7 @@ use crate::alert::message::{Button, Content, Media};
 use crate::alert::observe::Meeting;
 use crate::alert::policy::{File, Ignored, Raised, Verdict, judge};
 use crate::alert::render;
-use crate::alert::route::route;
+use crate::alert::route::{Routes, route};
 use crate::alert::rule::{Rule, Severity};
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{TemplateError, Templates};
@@ -101,6 +101,7 @@ pub struct Intake<T> {
 #[derive(Debug)]
 pub struct Judge {
     rules: Vec<Rule>,
+    routes: Routes,
     people: People,
     templates: Templates,
     site: String,
@@ -185,7 +186,8 @@ impl Judge {
         zone: TimeZone,
     ) -> Result<Self, TemplateError> {
         let templates = Templates::compile(&rules)?;
-        Ok(Self { rules, people, templates, site, zone })
+        let routes = Routes::new(rules.iter().map(|rule| &rule.topic));
+        Ok(Self { rules, routes, people, templates, site, zone })
     }
 
     /// The memory that goes with these rules.
@@ -199,7 +201,7 @@ impl Judge {
     pub fn decide(&self, event: Event, watch: &mut Watch, now: Timestamp) -> Decision {
         let (mut alerts, mut ignored) = (Vec::new(), Vec::new());
         let (key, may_repeat) = repetition(&event);
-        for (rule, bindings) in route(&self.rules, &event.topic) {
+        for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
             if let Some(life) = rule.life.as_deref() {
                 let (site, templates, zone) = (&self.site, &self.templates, &self.zone);
                 let (event, repetition) = (&event, key.as_deref());

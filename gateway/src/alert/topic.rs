@@ -26,6 +26,14 @@ enum Level {
     Rest,
 }
 
+/// What one level of a pattern takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    Literal(&'a str),
+    Any,
+    Rest,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     #[error("the topic is empty")]
@@ -78,6 +86,15 @@ impl TopicPattern {
             Level::Rest => "#".to_owned(),
         };
         self.levels.iter().map(level).collect::<Vec<_>>().join("/")
+    }
+
+    /// Level by level, for the tree of all patterns.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        self.levels.iter().map(|level| match level {
+            Level::Literal(text) => Step::Literal(text),
+            Level::Named(_) | Level::Any => Step::Any,
+            Level::Rest => Step::Rest,
+        })
     }
 
     /// The names of the named levels, in order.

@@ -17,8 +17,8 @@ use crate::mqtt::{AckToken, Link, Notice};
 use crate::store::{Accepted, Store};
 use crate::time::{Clock, SystemClock};
 
-/// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 32).
-const BATCH: usize = 32;
+/// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 256).
+const BATCH: usize = 256;
 /// Notes taken together: a digest of a flood has some hundred receipts.
 const NOTES: u32 = 200;
 /// A notice that was missed is made up for after this time, and a clock that was set is seen.

@@ -22,7 +22,7 @@ use crate::time::Clock;
 const RECONNECT_FIRST: Duration = Duration::from_millis(250);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
 const HEALTHY: Duration = Duration::from_secs(60);
-/// Notices that wait for the intake: eight group commits' worth. Beyond it the broker is read no further, which it feels.
+/// Notices that wait for the intake: a group commit's worth. Beyond it the broker is read no further, which it feels.
 const NOTICES: usize = 256;
 /// How long a full queue is waited for. A third of what the broker gives us to show that we live (MQTT 5, 3.1.2.10), so
 /// a poll that waits for a slow disk cannot miss the keep-alive (RELIABILITY E5, F9).

@@ -13,14 +13,15 @@ use crate::command::question::ReplyTo;
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// The broker asks after us this often; half-open lines are found within 1.5 of it (contract, RELIABILITY F22).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Events that the broker may send before we acknowledge: one group commit's worth.
-pub const RECEIVE_MAX: u16 = 32;
+/// Events that the broker may send before we acknowledge: one group commit's worth in a flood. Each commit waits for the disk
+/// once and writes the ends of a dozen tables and indexes anew, so that more events in it make each cheaper.
+pub const RECEIVE_MAX: u16 = 256;
 /// Commands under way. The library's default table for 65,535 of them costs 14 MiB (RELIABILITY E6).
 pub const IN_FLIGHT_MAX: u16 = 64;
-/// Between us and the library: an acknowledgement for each event that may wait (256 notices, 32 in a commit, 32 read
+/// Between us and the library: an acknowledgement for each event that may wait (256 notices, 256 in a commit, 32 read
 /// and not yet handed on), 64 commands, the subscriptions. Nobody ever waits on it: what finds no room is a command that
 /// is offered again.
-pub const REQUESTS: usize = 512;
+pub const REQUESTS: usize = 1_024;
 /// Packets read before acknowledgements get their turn again.
 pub const READ_BATCH: usize = 32;
 /// The broker keeps our session, and with it every event, while we are away: a week.

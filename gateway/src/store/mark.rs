@@ -29,12 +29,14 @@ struct Newest {
 pub struct Mark {
     file: Option<File>,
     turn: Cell<u64>,
+    /// What was written last: a commit that adds nothing costs the card nothing.
+    written: Cell<Option<Newest>>,
 }
 
 impl Mark {
     /// For an operator's command: only the daemon keeps the mark.
     pub const fn none() -> Self {
-        Self { file: None, turn: Cell::new(0) }
+        Self { file: None, turn: Cell::new(0), written: Cell::new(None) }
     }
 
     fn open(directory: &Path) -> (Self, Option<Newest>) {
@@ -44,17 +46,22 @@ impl Mark {
         let slots = [0, 1].map(|slot| file.as_ref().and_then(|file| read(file, slot)));
         let newest = slots.into_iter().flatten().max_by_key(|(turn, _)| *turn);
         let turn = Cell::new(newest.map_or(0, |(turn, _)| turn));
-        (Self { file, turn }, newest.map(|(_, newest)| newest))
+        (Self { file, turn, written: Cell::new(None) }, newest.map(|(_, newest)| newest))
     }
 
     fn write(&self, newest: Newest) -> std::io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
+        if self.written.get() == Some(newest) {
+            return Ok(());
+        }
         let turn = self.turn.get() + 1;
         self.turn.set(turn);
         let Newest { events, messages, webhooks } = newest;
         let words = format!("{turn} {events} {messages} {webhooks}");
         let line = format!("{words} {}", hex(&words));
-        file.write_all_at(format!("{line:<63}\n").as_bytes(), (turn % 2) * SLOT_BYTES)
+        file.write_all_at(format!("{line:<63}\n").as_bytes(), (turn % 2) * SLOT_BYTES)?;
+        self.written.set(Some(newest));
+        Ok(())
     }
 }
 
@@ -134,6 +141,8 @@ mod tests {
         mark.write(Newest::default()).expect("written");
         mark.write(THREE).expect("written");
         assert_eq!(Mark::open(directory.path()).1, Some(THREE));
+        mark.write(THREE).expect("nothing to write");
+        assert_eq!(mark.turn.get(), 2, "what adds nothing writes nothing");
         // The second write was torn: the first still counts.
         let path = directory.path().join(NAME);
         let mut bytes = std::fs::read(&path).expect("read");

@@ -74,7 +74,7 @@ impl Store {
         self.set_clock(now)?;
         let rows = self.select_ids(
             "SELECT id, tries, on_unknown FROM message WHERE state = 'sending' AND digest IS NULL LIMIT ?1",
-            1_000,
+            [1_000],
         )?;
         for (id, tries, on_unknown) in &rows {
             let next =
@@ -88,11 +88,8 @@ impl Store {
     /// What the clock alone decides: messages that are too old, and unknown ones whose grace time is over.
     pub fn tend(&self, now: Timestamp) -> Result<()> {
         self.set_clock(now)?;
-        let over = format!(
-            "SELECT id, tries, on_unknown FROM message WHERE state = 'unknown' AND digest IS NULL AND not_before <= {} LIMIT ?1",
-            now.0
-        );
-        for (id, _, on_unknown) in self.select_ids(&over, TEND_MAX)? {
+        let over = "SELECT id, tries, on_unknown FROM message WHERE state = 'unknown' AND digest IS NULL AND not_before <= ?2 LIMIT ?1";
+        for (id, _, on_unknown) in self.select_ids(over, [TEND_MAX, now.0])? {
             self.advance(id, &delivery::after_grace(on_unknown, now), now)?;
             self.sql
                 .prepare_cached("UPDATE message SET possible_duplicate = 1 WHERE id = ?1 OR digest = ?1")?
@@ -100,11 +97,8 @@ impl Store {
         }
         if now.is_sane() {
             let reason = "it could not leave before it was too old to be worth sending; `bellwire outbox retry` sends it all the same";
-            let old = format!(
-                "SELECT id, tries, on_unknown FROM message WHERE state = 'queued' AND digest IS NULL AND expires_at <= {} LIMIT ?1",
-                now.0
-            );
-            for (id, _, _) in self.select_ids(&old, TEND_MAX)? {
+            let old = "SELECT id, tries, on_unknown FROM message WHERE state = 'queued' AND digest IS NULL AND expires_at <= ?2 LIMIT ?1";
+            for (id, _, _) in self.select_ids(old, [TEND_MAX, now.0])? {
                 self.advance(id, &Next::to(State::Expired, reason), now)?;
             }
         }
@@ -304,10 +298,16 @@ impl Store {
             .map(drop)
     }
 
-    fn select_ids(&self, sql: &str, limit: i64) -> Result<Vec<(MessageId, u32, OnUnknown)>> {
+    fn select_ids<const N: usize>(
+        &self,
+        sql: &str,
+        values: [i64; N],
+    ) -> Result<Vec<(MessageId, u32, OnUnknown)>> {
         self.sql
-            .prepare(sql)?
-            .query_map([limit], |row| Ok((MessageId(row.get(0)?), row.get(1)?, on_unknown(row, 2)?)))?
+            .prepare_cached(sql)?
+            .query_map(rusqlite::params_from_iter(values), |row| {
+                Ok((MessageId(row.get(0)?), row.get(1)?, on_unknown(row, 2)?))
+            })?
             .collect()
     }
 }

@@ -16,7 +16,8 @@ const SUSPECT: &str = "suspect";
 /// Places in one table where reading failed and was tried further on: a card that fails everywhere ends the attempt.
 const HOLES_MAX: u32 = 1_000;
 const HEADER_BYTES: usize = 100;
-const PAGE_BYTES: usize = 4_096;
+/// As `open` asks for.
+const PAGE_BYTES: usize = 1_024;
 
 /// Whether an error means that the file is not what we wrote.
 pub fn is_damage(error: &rusqlite::Error) -> bool {

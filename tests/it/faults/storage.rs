@@ -147,8 +147,8 @@ fn f09_f40_a_stalled_fsync_holds_nothing_else_up() {
     let _simulator = Simulator::start(&site);
     assert_eq!(Gateway::start(&site).stop(), Some(0));
     // One call takes half a minute.
-    let inject = "--inject=fsync:delay_enter=30000000:when=8";
-    let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", inject];
+    let inject = "--inject=fsync,fdatasync:delay_enter=30000000:when=8";
+    let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", inject];
     let gateway = Gateway::launch_under(&site, &under, &[]);
     gateway.wait_ready(&site);
     let begin = Instant::now();
