@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -70,8 +70,12 @@ fn hand_over(lines: &SyncSender<Order>, line: Order) {
 
 /// `BELLWIRE_LOG=debug` says more. A second start in one process keeps the first.
 pub fn start() -> Flushing {
-    let filter = EnvFilter::try_from_env("BELLWIRE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,rumqttd=off"));
+    let asked = std::env::var("BELLWIRE_LOG").ok().and_then(|words| words.parse::<Targets>().ok());
+    let usual = || {
+        let quiet = [("rumqttc", LevelFilter::ERROR), ("rumqttd", LevelFilter::OFF)];
+        Targets::new().with_default(LevelFilter::INFO).with_targets(quiet)
+    };
+    let filter = asked.unwrap_or_else(usual);
     let (orders, inbox) = sync_channel(WAITING_MAX);
     let lines = orders.clone();
     let started = if journal::is_behind_stderr() {
