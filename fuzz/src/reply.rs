@@ -108,6 +108,7 @@ pub fn reply(data: &[u8]) {
         wamid: Wamid("wamid.theirs".into()),
         from: Some(from.trim_end_matches('!').to_owned()),
         user_id: None,
+        group: None,
         phone_number_id: "109876543210123".into(),
         at: site::NOW,
         quotes: Some(Wamid(quotes.to_owned())).filter(|_| !quotes.is_empty()),

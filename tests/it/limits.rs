@@ -127,6 +127,16 @@ fn a_number_with_a_bad_name_sends_nothing_by_itself() {
         assert_eq!(shop.attempts(1), 1, "no automatic retry");
         let second = shop.site.count("SELECT max(id) FROM message WHERE alert IS NOT NULL");
         assert_eq!((shop.state(second).0.as_str(), shop.attempts(second)), ("queued", 0), "later: {later}");
+        // Nor after a restart: a try would make it worse.
+        let Shop { site, gateway, _simulator: _simulator_, broker: _broker } = shop;
+        gateway.kill();
+        let _gateway = Gateway::start(&site);
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        assert_eq!(
+            site.count(&format!("SELECT attempts FROM message WHERE id = {second}")),
+            0,
+            "later: {later}"
+        );
     }
 }
 

@@ -175,6 +175,14 @@ fn without_a_template_the_message_waits_for_the_person() {
     assert!(reason.contains("the rule has no template"), "{reason}");
     let told = "SELECT count(*) FROM notice WHERE field = 'held nino' AND text LIKE '%until nino writes%'";
     wait_for(10, "the owner's notice", || (shop.site.count(told) == 1).then_some(()));
+    // What is written in a group is not written to the number.
+    shop.control(
+        "reply",
+        &json!({ "from": NINO, "text": "anything?", "phone_number_id": PHONE_NUMBER_ID, "group_id": "G1" }),
+    );
+    let replies = "SELECT count(*) FROM reply";
+    wait_for(10, "the group's words", || (shop.site.count(replies) == 1).then_some(()));
+    assert_eq!((shop.state(1).0, shop.state(2).0), ("held".into(), "held".into()));
     shop.write("anything?");
     shop.wait_state(1, "read");
     shop.wait_state(2, "read");

@@ -57,6 +57,8 @@ pub enum HeldFor {
     Consent,
     /// The month's budget has room again.
     Budget,
+    /// The number's restriction (131048, 131064) and an operator's `retry`: nothing is tried again by itself.
+    Quality,
     /// An operator's `retry` or `cancel`; nothing else moves it.
     Operator,
 }
@@ -68,6 +70,7 @@ impl HeldFor {
             Self::Window => "window",
             Self::Consent => "consent",
             Self::Budget => "budget",
+            Self::Quality => "quality",
             Self::Operator => "operator",
         }
     }
@@ -110,7 +113,7 @@ const THROTTLE_LIMIT: Duration = Duration::from_secs(3_600);
 /// FACTS 4.2: 131049 must not be sent again within 24 h.
 const LIMIT_WAIT: Duration = Duration::from_secs(24 * 3_600);
 /// FACTS 4.2: 131048, retrying makes it worse: hours, by hand.
-const QUALITY_WAIT: Duration = Duration::from_secs(6 * 3_600);
+pub const QUALITY_WAIT: Duration = Duration::from_secs(6 * 3_600);
 /// Codes 1 and 131000: "few tries"; then a person looks.
 const SERVER_TRIES: u32 = 5;
 /// A code that is not in the table: permanent after two more tries (FACTS 4.2, last line).
@@ -184,7 +187,7 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
         Class::Quality => {
             let until = now + QUALITY_WAIT;
             let gate = Gate::Connection { until, reason: said.clone() };
-            Next { gate: Some(gate), ..Next::to(State::Held, said) }
+            Next { gate: Some(gate), held_for: Some(HeldFor::Quality), ..Next::to(State::Held, said) }
         }
         Class::ServerAmbiguous if count.tries >= SERVER_TRIES => Next::to(
             State::Held,

@@ -46,6 +46,13 @@ pub enum Input {
     PutRight(ConnectionName),
     /// A message over that lane failed, as a status said.
     Reported(Lane, Box<Refusal>),
+    /// So Meta refused before the start. Most gates are found shut again with the next answer; a number that is restricted
+    /// must not ask for one.
+    Remembered {
+        lane: Lane,
+        refusal: Box<Refusal>,
+        at: Timestamp,
+    },
 }
 
 #[derive(Debug, PartialEq)]
@@ -64,7 +71,8 @@ pub enum Effect {
     Resumed { connection: ConnectionName },
 }
 
-/// The sender's memory. What it forgets in a crash (closed gates, pace) it learns again from the next answer.
+/// The sender's memory. What it forgets in a crash (closed gates, pace) it learns again from the next answer, or is told
+/// at the start.
 #[derive(Debug, Default)]
 pub struct Sender {
     /// Messages a second over each connection; [`RATE`] for one that is not here.
@@ -127,6 +135,7 @@ impl Sender {
                 self.load(now)
             }
             Input::Reported(lane, refusal) => self.heed(&lane, &refusal, now, dice),
+            Input::Remembered { lane, refusal, at } => self.heed(&lane, &refusal, at, dice),
             Input::Wake => self.load(now),
             Input::Loaded(work) => self.start(work, now),
             Input::SendingCommitted(id) => {

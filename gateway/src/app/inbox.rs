@@ -166,8 +166,13 @@ impl<'a> Desk<'a> {
         {
             return self.refuse_stranger(reply, contact, lane);
         }
-        if let Some(lane) = &lane {
-            self.read.messages |= self.store.heard(lane, reply.at, self.now)? > 0;
+        // What is written in a group opens the window of the group, not the writer's own.
+        let heard = match &reply.group {
+            None => lane.clone(),
+            Some(id) => self.config.people.group(id).zip(over).map(|(group, over)| self::lane(over, group)),
+        };
+        if let Some(heard) = &heard {
+            self.read.messages |= self.store.heard(heard, reply.at, self.now)? > 0;
         }
         let before = (std::mem::take(&mut self.read.messages), self.read.commands);
         let house = self.house(sender)?;

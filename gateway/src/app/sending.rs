@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::owner::{Over, Told, write};
 use super::shared::Shared;
 use super::{costs, media};
-use crate::alert::delivery::{Answer, HeldFor};
+use crate::alert::delivery::{Answer, HeldFor, QUALITY_WAIT};
 use crate::alert::form::Choice;
 use crate::alert::outbox::{Change, Due, Lane, Settled};
 use crate::alert::render::{as_quick_replies, outgoing};
@@ -24,6 +24,7 @@ use crate::ids::{ConnectionName, MessageId};
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
+use crate::whatsapp::errors::{Said, refusal};
 use crate::whatsapp::request::{self, Form};
 
 /// How often the outbox is looked at without being told: an operator's command writes beside us. Each such timer wakes the
@@ -49,6 +50,11 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
     let mut task = Task { shared, client, inputs, wake_at: None, tokens: BTreeMap::new() };
     let (mut sender, mut dice) = (Sender::new(task.shared.rates()), Dice::from_machine());
     let (mut version, mut touched, mut looks) = (0, None, 0);
+    for remembered in task.restricted().await {
+        for effect in sender.handle(remembered, SystemClock.now(), &mut dice) {
+            task.perform(effect, false);
+        }
+    }
     let mut next = Some(Input::Wake);
     loop {
         for (lane, refusal) in task.shared.reported() {
@@ -99,6 +105,17 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
 }
 
 impl Task {
+    /// Numbers that were restricted before this start stay so: a try would make it worse.
+    async fn restricted(&self) -> Vec<Input> {
+        let since = SystemClock.now() - QUALITY_WAIT;
+        let found = self.shared.durably(move |store| store.restricted(since)).await.unwrap_or_default();
+        let remembered = found.into_iter().map(|(lane, code, at)| {
+            let said = Said { code, details: "said before this start".into(), ..Said::default() };
+            Input::Remembered { lane, refusal: Box::new(refusal(said)), at }
+        });
+        remembered.collect()
+    }
+
     /// A connection whose token was refused, and has another one now.
     fn put_right(&mut self) -> Option<ConnectionName> {
         let shared = &self.shared;

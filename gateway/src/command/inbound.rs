@@ -115,6 +115,8 @@ pub struct Reply {
     pub from: Option<String>,
     /// The business-scoped user id.
     pub user_id: Option<String>,
+    /// Written in this group, not to us alone.
+    pub group: Option<String>,
     pub phone_number_id: String,
     pub at: Timestamp,
     /// The message of ours that it answers.

@@ -130,6 +130,12 @@ impl People {
         phone.and_then(|phone| self.by_phone(phone)).or_else(by_id)
     }
 
+    /// The group, where it is a contact.
+    #[must_use]
+    pub fn group(&self, id: &str) -> Option<&Contact> {
+        self.contacts.values().find(|contact| matches!(&contact.to, Recipient::Group(known) if known == id))
+    }
+
     /// The contact with this number.
     #[must_use]
     pub fn by_phone(&self, phone: &Phone) -> Option<&Contact> {

@@ -50,6 +50,20 @@ impl Store {
         Ok(Work { due, next_at: next_at.map(Timestamp) })
     }
 
+    /// What is held because its number is restricted, since then: over which lane, with which code, when.
+    pub fn restricted(&self, since: Timestamp) -> Result<Vec<(Lane, i64, Timestamp)>> {
+        let mut rows = self.sql.prepare_cached(
+            "SELECT connection, contact, code, max(changed_at) FROM message
+             WHERE state = 'held' AND held_for = 'quality' AND code IS NOT NULL AND changed_at > ?1
+             GROUP BY connection",
+        )?;
+        let read = |row: &Row| {
+            let lane = Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
+            Ok((lane, row.get(2)?, Timestamp(row.get(3)?)))
+        };
+        rows.query_map([since.0], read)?.collect()
+    }
+
     /// Lanes one by one through their index: the cost grows with the people who are waited for, not with the queue.
     fn next_lane(&self, after: &Lane) -> Result<Option<Lane>> {
         self.sql

@@ -113,7 +113,7 @@ CREATE TABLE message (
     fbtrace_id TEXT,
     form TEXT,                          -- of the last request: free, or template NAME LANGUAGE
     bare INTEGER NOT NULL DEFAULT 0,    -- 1: goes out without its files, which Meta refused
-    held_for TEXT,                      -- what a held message waits for: window, consent, operator
+    held_for TEXT,                      -- what a held message waits for: window, consent, budget, quality, operator
     mergeable INTEGER NOT NULL,         -- an alert in words, which a digest may carry
     digest INTEGER REFERENCES message (id), -- the message that carries this one
     checksum BLOB NOT NULL

@@ -110,6 +110,7 @@ fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
         wamid: Wamid(wamid),
         from: text(&message["from"]),
         user_id: text(&message["from_user_id"]),
+        group: text(&message["group_id"]),
         phone_number_id: phone_number_id.to_owned(),
         at: seconds(&message["timestamp"]),
         quotes: text(&context["id"]).or_else(|| text(&message["reaction"]["message_id"])).map(Wamid),
