@@ -95,3 +95,63 @@ fn a_file_that_meta_refuses_goes_without_once() {
         });
     }
 }
+
+/// Nothing of it is kept in memory: a Pi Zero has 512 MB, and the unit allows less.
+#[test]
+fn a_large_document_passes_through_in_pieces() {
+    const LENGTH: usize = 60_000_000;
+    let store = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = store.local_addr().unwrap().port();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = store.accept().unwrap();
+        let _request = stream.read(&mut [0; 2_048]).unwrap();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n%PDF-1.7").unwrap();
+        let piece = vec![b' '; 100_000];
+        let mut left = LENGTH - 8;
+        while left > 0 {
+            let written = piece.len().min(left);
+            stream.write_all(&piece[..written]).unwrap();
+            left -= written;
+        }
+    });
+    let broker = Broker::start();
+    let attach = "{ kind = \"document\", url = \"{{ payload }}\", filename = \"report.pdf\" }";
+    let site = Site::new(broker.port, &rules(attach, "report/{place}"));
+    let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let peak = |gateway: &Gateway| -> i64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    let before = peak(&gateway);
+    publish(broker.port, "report/till", format!("http://127.0.0.1:{port}/report.pdf").as_bytes());
+    let sent = site.wait_sent(1);
+    served.join().unwrap();
+    assert_eq!(sent[0]["type"], "document", "{sent:#?} {}", site.log());
+    let about = site.api(&format!("/v23.0/{}", sent[0]["body"]["document"]["id"].as_str().unwrap()));
+    let mut about = ureq::get(&about).header("authorization", "Bearer token").call().unwrap();
+    let about: serde_json::Value = about.body_mut().read_json().unwrap();
+    assert_eq!(about["file_size"].to_string().trim_matches('"'), LENGTH.to_string(), "{about:#}");
+    let grown = peak(&gateway) - before;
+    println!("a document of 60 MB passed through; the peak of memory grew by {grown} kB");
+    assert!(grown < 12_000, "{grown} kB");
+}
+
+#[test]
+fn a_file_of_this_machine_goes_out_and_no_event_names_another() {
+    let broker = Broker::start();
+    let motion = tempfile::tempdir().unwrap();
+    std::fs::write(motion.path().join("cam-2.jpg"), JPEG).unwrap();
+    let attach =
+        format!("{{ kind = \"image\", file = \"{}/cam-{{{{ payload }}}}.jpg\" }}", motion.path().display());
+    let site = Site::new(broker.port, &rules(&attach, "motion"));
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    publish(broker.port, "motion", b"2");
+    assert_eq!(site.wait_sent(1)[0]["type"], "image");
+    publish(broker.port, "motion", b"/../../../etc/hostname");
+    assert_eq!(site.wait_sent(2)[1]["type"], "text", "the alert goes without");
+    assert_eq!(site.count("SELECT count(*) FROM alert WHERE flaw LIKE '%leads out of%'"), 1);
+    publish(broker.port, "motion", b"3");
+    let text = site.wait_sent(3)[2]["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("no picture: ") && text.contains("No such file"), "{text}");
+}

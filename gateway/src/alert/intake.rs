@@ -240,6 +240,7 @@ impl Judge {
         let (media, kept) = match raised.file {
             None => return (content, None),
             Some(File::Fetch(url)) => (Media::Fetch { url }, None),
+            Some(File::Path(path)) => (Media::File { path }, None),
             Some(File::Kept(kept)) => (Media::Kept { sha256: kept.sha256.clone() }, Some(kept)),
         };
         let Some(attach) = &rule.attach else { return (content, None) };

@@ -21,6 +21,8 @@ pub enum From {
     Payload,
     /// A Jinja template gives the address, such as a camera's; fetched by the gateway when the message leaves.
     Address(String),
+    /// A Jinja template gives the path of a file on this machine; read when the message leaves.
+    Path(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,23 +105,46 @@ impl Attachment {
 
     /// The bytes as a file that Meta will take, or a sentence.
     pub fn keep(&self, bytes: &Bytes, content_type: Option<&str>) -> Result<Kept, String> {
-        let mime = examine(self.kind, bytes, content_type)?;
+        let mime = examine(self.kind, bytes, bytes.len(), content_type)?;
         let sha256 = hex(&Sha256::digest(bytes));
         Ok(Kept { sha256, mime, bytes: bytes.clone() })
     }
 }
 
-/// The MIME type of a file, if Meta takes it as that kind. The bytes are believed before the name that came with them.
-pub fn examine(kind: Kind, bytes: &[u8], content_type: Option<&str>) -> Result<String, String> {
-    if bytes.is_empty() {
+/// The folder that a path's template names before its first blank: what events say must not lead out of it.
+#[must_use]
+pub fn folder_of(template: &str) -> Option<&str> {
+    let fixed = template.split(['{']).next()?;
+    let folder = &fixed[..=fixed.rfind('/')?];
+    (folder.starts_with('/') && folder.len() > 1).then_some(folder)
+}
+
+/// The path, if it stays in the folder of its template.
+pub fn inside(template: &str, path: &str) -> Result<String, String> {
+    let folder = folder_of(template).unwrap_or("/");
+    let leads_out = path.split('/').any(|level| level == "..") || path.contains('\0');
+    match path.strip_prefix(folder) {
+        Some(rest) if !leads_out && !rest.is_empty() => Ok(path.to_owned()),
+        _ => Err(format!("the path {path:?} leads out of {folder}")),
+    }
+}
+
+/// The MIME type of a file, if Meta takes it as that kind. Its first bytes are believed before the name that came with it.
+pub fn examine(
+    kind: Kind,
+    beginning: &[u8],
+    length: usize,
+    content_type: Option<&str>,
+) -> Result<String, String> {
+    if length == 0 {
         return Err("it is empty".into());
     }
-    if bytes.len() > kind.limit() {
-        return Err(format!("it has {} bytes; WhatsApp takes {}", bytes.len(), kind.limit()));
+    if length > kind.limit() {
+        return Err(format!("it has {length} bytes; WhatsApp takes {}", kind.limit()));
     }
     let named =
         content_type.and_then(|name| name.split(';').next()).map(|name| name.trim().to_ascii_lowercase());
-    let mime = by_first_bytes(bytes).map(str::to_owned).or(named);
+    let mime = by_first_bytes(beginning).map(str::to_owned).or(named);
     let mime = mime.unwrap_or_else(|| "application/octet-stream".into());
     if kind.takes(&mime) { Ok(mime) } else { Err(format!("it is {mime}, which WhatsApp does not show so")) }
 }
@@ -145,15 +170,32 @@ fn by_first_bytes(bytes: &[u8]) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    fn look(kind: Kind, bytes: &[u8], content_type: Option<&str>) -> Result<String, String> {
+        examine(kind, bytes, bytes.len(), content_type)
+    }
+
     #[test]
     fn bytes_are_believed_before_names() {
         let jpeg = [0xff, 0xd8, 0xff, 0xe0, 0, 0];
-        assert_eq!(examine(Kind::Image, &jpeg, Some("text/plain")), Ok("image/jpeg".into()));
-        assert_eq!(examine(Kind::Document, b"a,b\n", Some("text/csv; charset=utf-8")), Ok("text/csv".into()));
-        assert_eq!(examine(Kind::Audio, b"\0\0\0\x18ftypM4A ....", None), Ok("audio/mp4".into()));
-        assert!(examine(Kind::Image, b"%PDF-1.7", None).is_err_and(|why| why.contains("application/pdf")));
-        assert!(examine(Kind::Image, &[], None).is_err());
+        assert_eq!(look(Kind::Image, &jpeg, Some("text/plain")), Ok("image/jpeg".into()));
+        assert_eq!(look(Kind::Document, b"a,b\n", Some("text/csv; charset=utf-8")), Ok("text/csv".into()));
+        assert_eq!(look(Kind::Audio, b"\0\0\0\x18ftypM4A ....", None), Ok("audio/mp4".into()));
+        assert!(look(Kind::Image, b"%PDF-1.7", None).is_err_and(|why| why.contains("application/pdf")));
+        assert!(look(Kind::Image, &[], None).is_err());
         let large = [&jpeg[..], &vec![0; 5 * 1024 * 1024]].concat();
-        assert!(examine(Kind::Image, &large, None).is_err_and(|why| why.contains("5242880")));
+        assert!(look(Kind::Image, &large, None).is_err_and(|why| why.contains("5242880")));
+    }
+
+    #[test]
+    fn no_event_leads_out_of_the_folder() {
+        let template = "/srv/motion/cam-{{ payload.camera }}/last.jpg";
+        assert_eq!(folder_of(template), Some("/srv/motion/"));
+        assert_eq!(inside(template, "/srv/motion/cam-2/last.jpg"), Ok("/srv/motion/cam-2/last.jpg".into()));
+        for path in
+            ["/srv/motion/cam-/../../../etc/shadow/last.jpg", "/etc/shadow", "/srv/motion/", "srv/motion/x"]
+        {
+            assert!(inside(template, path).is_err(), "{path}");
+        }
+        assert_eq!([folder_of("/{{ payload.path }}"), folder_of("a/b.jpg"), folder_of("{{ x }}")], [None; 3]);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::alert::decode::decode;
 use crate::alert::event::Event;
-use crate::alert::media::{From, Kept};
+use crate::alert::media::{From, Kept, inside};
 use crate::alert::message::{Template, WORDS};
 use crate::alert::rule::Rule;
 use crate::alert::template::Templates;
@@ -38,6 +38,7 @@ pub struct Raised {
 pub enum File {
     Kept(Kept),
     Fetch(String),
+    Path(String),
 }
 
 /// Why nobody is told.
@@ -137,6 +138,11 @@ fn file(
             .address(&rule.name, context)
             .map(|address| File::Fetch(address.trim().to_owned()))
             .map_err(|error| error.0),
+        From::Path(template) => templates
+            .address(&rule.name, context)
+            .map_err(|error| error.0)
+            .and_then(|path| inside(template, path.trim()))
+            .map(File::Path),
     };
     found.inspect_err(|error| *flaw = Some(format!("the file could not be attached: {error}"))).ok()
 }

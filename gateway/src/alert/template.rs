@@ -53,7 +53,9 @@ impl Templates {
             engine
                 .add_template_owned(rule.name.0.clone(), rule.message.clone())
                 .map_err(|error| describe(&error))?;
-            if let Some(From::Address(address)) = rule.attach.as_ref().map(|attach| &attach.from) {
+            if let Some(From::Address(address) | From::Path(address)) =
+                rule.attach.as_ref().map(|attach| &attach.from)
+            {
                 engine
                     .add_template_owned(address_name(&rule.name), address.clone())
                     .map_err(|error| describe(&error))?;

@@ -1,5 +1,6 @@
 //! Files on their way out: each is an id of Meta's before its message leaves.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::catalogue::in_words;
@@ -9,6 +10,7 @@ use crate::alert::message::{Content, Media, Part};
 use crate::ids::ConnectionName;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::client::{Client, Endpoint};
+use crate::whatsapp::upload::Source;
 
 /// The content with every file uploaded. What cannot be had is left out, and the words say so: they matter more.
 pub async fn ready(
@@ -33,6 +35,11 @@ pub async fn ready(
     ready
 }
 
+async fn upload(client: &Client, endpoint: &Endpoint, kind: Kind, source: Source) -> Result<String, String> {
+    let mime = examine(kind, &source.beginning, source.length, source.content_type.as_deref())?;
+    client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))
+}
+
 fn kind(content: &Content) -> Kind {
     match content.part {
         Some(Part::Video(_)) => Kind::Video,
@@ -54,10 +61,12 @@ async fn id_of(
     match media {
         Media::Id(_) | Media::Link(_) => Ok(None),
         Media::Fetch { url } => {
-            let (content_type, bytes) = client.fetch(url, kind.limit()).await?;
-            let mime = examine(kind, &bytes, content_type.as_deref())?;
-            let id = client.upload(endpoint, &mime, &bytes).await.map_err(|answer| in_words(&answer))?;
-            Ok(Some(id))
+            let source = client.open(url, kind.limit()).await?;
+            upload(client, endpoint, kind, source).await.map(Some)
+        }
+        Media::File { path } => {
+            let source = Source::file(Path::new(path)).await?;
+            upload(client, endpoint, kind, source).await.map(Some)
         }
         Media::Kept { sha256 } => {
             let gone = || "the daemon is stopping".to_owned();
@@ -74,7 +83,8 @@ async fn id_of(
                 return Ok(id);
             }
             let Kept { mime, bytes, .. } = kept.ok_or("the file is no longer kept")?;
-            let id = client.upload(endpoint, &mime, &bytes).await.map_err(|answer| in_words(&answer))?;
+            let source = Source::of(bytes);
+            let id = client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))?;
             let (name, sha, new) = (connection.clone(), sha256.clone(), id.clone());
             let remember = move |store: &crate::store::Store| {
                 store.remember_upload(&name, &sha, &new, SystemClock.now())

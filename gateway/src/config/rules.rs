@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::commands::read_terms;
 use super::life;
 use super::section::{At, Section};
-use crate::alert::media::{Attachment, From, Kind};
+use crate::alert::media::{Attachment, From, Kind, folder_of};
 use crate::alert::message::{Media, Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
 use crate::alert::state::OnUnknown;
@@ -175,12 +175,21 @@ fn read_attachment(section: Section) -> Option<Attachment> {
     }
     let payload = section.word("from", &["payload"], |_| Some(From::Payload));
     let address = section.text("url").and_then(|text| compiled(&section, "url", text, check_message));
+    let path = section.text("file").and_then(|text| compiled(&section, "file", text, check_message));
+    if path.as_deref().is_some_and(|path| folder_of(path).is_none()) {
+        let what = "`file` needs a folder before its first blank, such as \"/srv/motion/{{ payload.name }}\": events must not name others";
+        section.report(section.offset(), what);
+    }
     let filename = section.text("filename").map(|text| text.value);
-    let from = match (payload, address) {
-        (Some(payload), None) => Some(payload),
-        (None, Some(address)) => Some(From::Address(address)),
-        (_, _) => {
-            section.report(section.offset(), "`attach` takes either from = \"payload\" or url = \"…\"");
+    let from = match (payload, address, path) {
+        (Some(payload), None, None) => Some(payload),
+        (None, Some(address), None) => Some(From::Address(address)),
+        (None, None, Some(path)) => Some(From::Path(path)),
+        (_, _, _) => {
+            section.report(
+                section.offset(),
+                "`attach` takes one of from = \"payload\", url = \"…\" and file = \"…\"",
+            );
             None
         }
     };

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Body as _;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -24,8 +26,17 @@ pub(super) const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 /// A connection that was idle longer may be dead without our knowing (RELIABILITY F36).
 const IDLE: Duration = Duration::from_secs(15);
 
-/// A camera on the same network answers in a second or two; the alert waits for it.
-const FETCH_DEADLINE: Duration = Duration::from_secs(10);
+/// Half a megabit a second: a large file has as much more time.
+const SLOWEST_BYTES_A_SECOND: u64 = 64 * 1024;
+
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// What goes out with a request: bytes, or a file that comes in pieces.
+pub(super) type Sent = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body that is in memory.
+pub(super) fn whole(bytes: impl Into<Bytes>) -> Sent {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +65,7 @@ pub struct Endpoint {
 
 #[derive(Debug, Clone)]
 pub struct Client {
-    pub(super) http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pub(super) http: legacy::Client<HttpsConnector<HttpConnector>, Sent>,
     pub(super) deadlines: Deadlines,
 }
 
@@ -90,7 +101,7 @@ impl Client {
     pub async fn send(&self, endpoint: &Endpoint, body: Vec<u8>) -> Answer {
         let path = format!("{}/messages", endpoint.phone_number_id);
         let json = Some("application/json");
-        match self.call(Method::POST, endpoint, &path, json, Bytes::from(body)).await {
+        match self.call(Method::POST, endpoint, &path, json, whole(body)).await {
             Ok((status, headers, body)) => judge(status, &headers, &body),
             Err(answer) => answer,
         }
@@ -98,64 +109,12 @@ impl Client {
 
     /// Asks for something; `path` is what stands behind the version, query included.
     pub async fn get(&self, endpoint: &Endpoint, path: &str) -> Result<Value, Answer> {
-        let (status, headers, body) = self.call(Method::GET, endpoint, path, None, Bytes::new()).await?;
+        let (status, headers, body) =
+            self.call(Method::GET, endpoint, path, None, whole(Bytes::new())).await?;
         match serde_json::from_slice(&body) {
             Ok(value) if status.is_success() => Ok(value),
             _ => Err(judge(status, &headers, &body)),
         }
-    }
-
-    /// Uploads a file; the answer is its id. The file part's MIME type decides what Meta takes it for (FACTS 2).
-    pub async fn upload(&self, endpoint: &Endpoint, mime: &str, bytes: &Bytes) -> Result<String, Answer> {
-        let boundary = "bellwire-7c9e6679f0b84a3d"; // 64 bits that no file holds by chance
-        let part = |name: &str, value: &str| {
-            format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-        };
-        let head = format!(
-            "{}{}--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"file\"\r\nContent-Type: {mime}\r\n\r\n",
-            part("messaging_product", "whatsapp"),
-            part("type", mime),
-        );
-        let mut body = BytesMut::with_capacity(head.len() + bytes.len() + 64);
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(bytes);
-        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        let path = format!("{}/media", endpoint.phone_number_id);
-        let kind = format!("multipart/form-data; boundary={boundary}");
-        let (status, headers, body) =
-            self.call(Method::POST, endpoint, &path, Some(&kind), body.freeze()).await?;
-        let json: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        match json["id"].as_str().filter(|_| status.is_success()) {
-            Some(id) => Ok(id.to_owned()),
-            None => Err(judge(status, &headers, &body)),
-        }
-    }
-
-    /// A file from an address on the local network, such as a camera's, `user:password@` included. The answer is its
-    /// content type and its bytes, or a sentence.
-    pub async fn fetch(&self, url: &str, limit: usize) -> Result<(Option<String>, Bytes), String> {
-        let (plain, credentials) = take_credentials(url);
-        let mut request =
-            Request::builder().uri(plain).header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION")));
-        if let Some(credentials) = credentials {
-            request = request.header(AUTHORIZATION, format!("Basic {}", base64(credentials.as_bytes())));
-        }
-        let request = request
-            .body(Full::new(Bytes::new()))
-            .map_err(|error| format!("the address is wrong: {error}"))?;
-        let answer = async {
-            let response = self.http.request(request).await.map_err(|error| causes(&error))?;
-            if !response.status().is_success() {
-                return Err(format!("HTTP {}", response.status()));
-            }
-            let kind =
-                response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-            let body = Limited::new(response.into_body(), limit).collect().await;
-            Ok((kind, body.map_err(|error| error.to_string())?.to_bytes()))
-        };
-        tokio::time::timeout(FETCH_DEADLINE, answer)
-            .await
-            .unwrap_or_else(|_| Err(format!("no answer within {} s", FETCH_DEADLINE.as_secs())))
     }
 
     pub(super) async fn call(
@@ -164,8 +123,10 @@ impl Client {
         endpoint: &Endpoint,
         path: &str,
         content_type: Option<&str>,
-        body: Bytes,
+        body: Sent,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Answer> {
+        let size = body.size_hint().exact().unwrap_or_default();
+        let deadline = self.deadlines.answer + Duration::from_secs(size / SLOWEST_BYTES_A_SECOND);
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}/{}/{path}", endpoint.api_url, endpoint.api_version))
@@ -174,23 +135,18 @@ impl Client {
         if let Some(content_type) = content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        let request = request.body(Full::new(body)).map_err(|error| {
+        let request = request.body(body).map_err(|error| {
             Answer::Offline(format!(
                 "the request cannot be formed ({error}); check api_url and the token file"
             ))
         })?;
-        match tokio::time::timeout(self.deadlines.answer, self.exchange(request)).await {
+        match tokio::time::timeout(deadline, self.exchange(request)).await {
             Ok(answer) => answer,
-            Err(_) => {
-                Err(ambiguous(format!("no answer came within {} s", self.deadlines.answer.as_secs()), None))
-            }
+            Err(_) => Err(ambiguous(format!("no answer came within {} s", deadline.as_secs()), None)),
         }
     }
 
-    async fn exchange(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), Answer> {
+    async fn exchange(&self, request: Request<Sent>) -> Result<(StatusCode, HeaderMap, Bytes), Answer> {
         let response = match self.http.request(request).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => return Err(Answer::Offline(causes(&error))),
@@ -233,19 +189,6 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
         return Answer::Offline(format!("{what}, HTTP {status}"));
     }
     ambiguous(what, Some(status))
-}
-
-/// `http://user:password@camera/` as its two halves.
-fn take_credentials(url: &str) -> (String, Option<&str>) {
-    let halves = url.split_once("://").and_then(|(scheme, rest)| {
-        let authority = rest.split(['/', '?']).next()?;
-        let (credentials, host) = authority.rsplit_once('@')?;
-        Some((format!("{scheme}://{host}{}", &rest[authority.len()..]), credentials))
-    });
-    match halves {
-        Some((plain, credentials)) => (plain, Some(credentials)),
-        None => (url.to_owned(), None),
-    }
 }
 
 /// RFC 4648, for one header: not worth a library.
@@ -319,16 +262,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cameras_password_goes_into_the_header() {
-        assert_eq!(
-            take_credentials("http://u:p@w@cam/snap?x=a@b"),
-            ("http://cam/snap?x=a@b".into(), Some("u:p@w"))
-        );
-        assert_eq!(take_credentials("http://cam/snap?x=a@b"), ("http://cam/snap?x=a@b".into(), None));
+    fn the_vectors_of_rfc_4648() {
         for (plain, encoded) in
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
         {
-            assert_eq!(base64(plain.as_bytes()), encoded, "RFC 4648, section 10");
+            assert_eq!(base64(plain.as_bytes()), encoded, "section 10");
         }
     }
 }

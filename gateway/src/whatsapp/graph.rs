@@ -1,13 +1,13 @@
 //! Questions about the account: what a diagnosis and a set-up ask beside the sending (FACTS 6).
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::client::{ANSWER_MAX_BYTES, Client, causes, read_error};
+use super::client::{ANSWER_MAX_BYTES, Client, causes, read_error, whole};
 use crate::alert::delivery::Refusal;
 use crate::time::Timestamp;
 
@@ -76,7 +76,7 @@ impl Client {
         }
         // The address itself is left out of the sentence: a token may stand in its query.
         let request = request
-            .body(Full::new(content.unwrap_or_default()))
+            .body(whole(content.unwrap_or_default()))
             .map_err(|error| unreachable(format!("the request cannot be formed: {error}")))?;
         let exchange = async {
             let response = self.http.request(request).await.map_err(|error| unreachable(causes(&error)))?;

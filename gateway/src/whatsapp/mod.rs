@@ -21,3 +21,5 @@ pub mod received;
 pub mod request;
 /// Webhook signatures and the verification handshake.
 pub mod signature;
+/// Files on their way out, in pieces.
+pub mod upload;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{AUTHORIZATION, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::client::{Client, Endpoint, base64, causes};
+use super::client::{Client, Endpoint, base64, causes, whole};
 use super::request::mark_read;
 use crate::alert::delivery::{Answer, Class, sentence};
 
@@ -30,7 +30,7 @@ impl Client {
     /// Two blue ticks, and with `typing` three dots until the answer comes.
     pub async fn mark_read(&self, endpoint: &Endpoint, wamid: &str, typing: bool) -> Result<(), String> {
         let path = format!("{}/messages", endpoint.phone_number_id);
-        let body = Bytes::from(mark_read(wamid, typing));
+        let body = whole(mark_read(wamid, typing));
         match self.call(Method::POST, endpoint, &path, Some("application/json"), body).await {
             Ok((status, _, _)) if status.is_success() => Ok(()),
             Ok((status, headers, body)) => Err(in_words(&super::client::judge(status, &headers, &body))),
@@ -71,7 +71,7 @@ impl Client {
     /// Meta forgets it.
     pub async fn delete_media(&self, endpoint: &Endpoint, media_id: &str) -> Result<(), String> {
         let path = format!("{media_id}?phone_number_id={}", endpoint.phone_number_id);
-        match self.call(Method::DELETE, endpoint, &path, None, Bytes::new()).await {
+        match self.call(Method::DELETE, endpoint, &path, None, whole(Bytes::new())).await {
             Ok((status, _, _)) if status.is_success() => Ok(()),
             Ok((status, _, _)) => Err(format!("HTTP {status}")),
             Err(answer) => Err(in_words(&answer)),
@@ -87,7 +87,7 @@ impl Client {
             .uri(url)
             .header(AUTHORIZATION, format!("Bearer {}", endpoint.access_token.expose_secret()))
             .header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION"))) // 403 without one (FACTS 2)
-            .body(Full::new(Bytes::new()))
+            .body(whole(Bytes::new()))
             .map_err(|error| NoFile::Again(format!("its address is wrong: {error}")))?;
         let response = self.http.request(request).await.map_err(|error| NoFile::Later(causes(&error)))?;
         match response.status() {

@@ -221,7 +221,7 @@ fn file(media: &Media, caption: Option<&str>) -> Value {
         Media::Id(id) => json!({ "id": id }),
         Media::Link(link) => json!({ "link": link }),
         // Uploaded before it comes here; Meta would refuse the empty id by name (131009).
-        Media::Kept { .. } | Media::Fetch { .. } => json!({ "id": "" }),
+        Media::Kept { .. } | Media::Fetch { .. } | Media::File { .. } => json!({ "id": "" }),
     };
     if let Some(caption) = caption.filter(|caption| !caption.is_empty()) {
         object["caption"] = json!(cut(caption, limits::BODY));
