@@ -188,6 +188,24 @@ fn without_a_template_the_message_waits_for_the_person() {
     shop.wait_state(2, "read");
 }
 
+/// Not a flood at any moment, and yet more than anybody reads one by one.
+#[test]
+fn a_steady_trickle_to_one_person_becomes_digests_after_ten_messages() {
+    const EVENTS: i64 = 60;
+    let shop = Shop::open(crate::round_trip::FREEZER);
+    shop.write("hello");
+    wait_for(10, "the window", || (shop.site.count("SELECT count(*) FROM window") == 1).then_some(()));
+    for number in 0..EVENTS {
+        publish(shop.broker.port, TOPIC, format!("{{\"celsius\": {number}}}").as_bytes());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let done = "SELECT count(*) FROM message WHERE alert IS NOT NULL AND state = 'read'";
+    wait_for(30, "everything to be told", || (shop.site.count(done) == EVENTS).then_some(()));
+    let sent = shop.site.sent().len();
+    println!("60 alerts within some seconds: {sent} messages");
+    assert!(sent <= 16, "{sent} messages");
+}
+
 #[test]
 fn a_flood_to_one_person_is_a_handful_of_messages_and_nothing_is_dropped() {
     const EVENTS: usize = 10_000;
