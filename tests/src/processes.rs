@@ -144,10 +144,10 @@ impl Site {
         get_json(&self.api("/_simulator/messages")).as_array().expect("a list").clone()
     }
 
-    /// Waits until this many messages were sent.
+    /// Waits until this many messages were sent; longer than the gateway's longest pause after a failure, 30 s.
     #[must_use]
     pub fn wait_sent(&self, count: usize) -> Vec<Value> {
-        wait_for(20, &format!("{count} messages"), || Some(self.sent()).filter(|sent| sent.len() >= count))
+        wait_for(40, &format!("{count} messages"), || Some(self.sent()).filter(|sent| sent.len() >= count))
     }
 
     pub fn fault(&self, fault: &Value) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::alert::message::{Button, Content};
 use crate::alert::rule::Severity;
+use crate::ids::AlertId;
 use crate::time::Timestamp;
 
 /// So many at once are a flood: half of the burst that Meta lends to one pair.
@@ -24,6 +25,12 @@ pub struct Waiting {
 #[must_use]
 pub fn merges(waiting: Waiting, pressed: bool, now: Timestamp) -> bool {
     waiting.count >= FLOOD || (waiting.count >= 2 && (pressed || waiting.oldest.until(now) >= LATE))
+}
+
+/// Whether a message waits for company while the person is left in peace: answers and what is critical do not.
+#[must_use]
+pub fn may_rest(alert: Option<AlertId>, severity: Severity) -> bool {
+    alert.is_some() && severity < Severity::Critical
 }
 
 /// How long a person is left in peace after a message before the next digest: Meta's own pace for one pair.

@@ -33,13 +33,15 @@ impl Store {
             if wanted.closed_connections.contains(&lane.connection) || wanted.closed_lanes.contains(&lane) {
                 continue;
             }
-            if digest::merges(self.waiting(&lane, now)?, wanted.pressed.contains(&lane), now) {
-                if wanted.resting.contains(&lane) {
+            let (pressed, resting) = (wanted.pressed.contains(&lane), wanted.resting.contains(&lane));
+            if digest::merges(self.waiting(&lane, now)?, pressed, now) {
+                if resting {
                     continue; // the sender wakes at the end of the rest
                 }
                 self.merge(&lane, now)?;
             }
-            due.extend(self.head(lane, now)?);
+            let head = self.head(lane, now)?;
+            due.extend(head.filter(|due| !(pressed && resting && digest::may_rest(due.alert, due.severity))));
         }
         due.sort_by_key(|due: &Due| (std::cmp::Reverse(due.severity), due.id));
         due.truncate(wanted.limit);
