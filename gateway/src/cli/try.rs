@@ -95,7 +95,10 @@ fn as_text(config: &Config, decision: &Decision) -> String {
             .iter()
             .map(|contact| format!("{} ({})", contact.name, contact.to.masked()))
             .collect();
-        lines.push(format!("  to {}", people.join(", ")));
+        lines.extend(alert.held.iter().map(|why| format!("  {why}")));
+        if !people.is_empty() {
+            lines.push(format!("  to {}", people.join(", ")));
+        }
         lines.extend(alert.content.text.lines().map(|line| format!("  | {line}")));
         lines.extend(alert.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
         for template in &alert.content.templates {
@@ -145,7 +148,7 @@ fn as_json(config: &Config, decision: &Decision) -> Value {
         .map(|alert| {
             let to: Vec<&str> = alert.recipients.iter().map(|contact| contact.id.0.as_str()).collect();
             json!({ "rule": alert.rule.0, "severity": alert.severity.as_str(), "to": to, "text": alert.content.text,
-                    "buttons": alert.content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(), "templates": alert.content.templates.iter().map(|template| &template.name).collect::<Vec<_>>(), "flaw": alert.flaw })
+                    "buttons": alert.content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(), "templates": alert.content.templates.iter().map(|template| &template.name).collect::<Vec<_>>(), "flaw": alert.flaw, "held": alert.held })
         })
         .collect();
     let ignored: Vec<Value> = decision
