@@ -113,6 +113,7 @@ fn timed(config: &Config, steps: &[(u64, Step)]) -> Vec<Timed> {
                 payload: value.to_string().into(),
                 retained: false,
                 id: None,
+                content_type: None,
             },
             Step::Act { verb, who, rule, id } => {
                 What::of_words(verb, who, &format!("{rule} id={id}"), &config.people, at).expect("an act")
@@ -221,6 +222,7 @@ fn memory_stays_within_its_limit_and_what_is_forgotten_is_said() {
                 payload: value.to_owned().into(),
                 retained: false,
                 id: None,
+                content_type: None,
             };
             let at = start + Duration::from_secs(id * 60);
             replay.step(Timed { at, what: publish("8") });

@@ -46,6 +46,7 @@ mod pictures;
 mod qemu;
 /// What people send.
 mod received;
+mod record;
 /// Replies that act, and those that must not.
 mod replies;
 /// An event becomes a message, a tap becomes a command.

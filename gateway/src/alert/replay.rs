@@ -30,6 +30,7 @@ pub enum What {
         payload: Bytes,
         retained: bool,
         id: Option<String>,
+        content_type: Option<String>,
     },
     Note(Note),
     /// The phone is off: what is sent from now on is not delivered.
@@ -99,12 +100,12 @@ impl<'a> Replay<'a> {
         self.pass(timed.at);
         let at = timed.at;
         match timed.what {
-            What::Publish { topic, payload, retained, id } => {
+            What::Publish { topic, payload, retained, id, content_type } => {
                 let event = Event {
                     source: Source::Cli,
                     topic,
                     payload,
-                    content_type: None,
+                    content_type,
                     identity: id.map_or(Identity::None, Identity::Named),
                     retained,
                     expires_in_s: None,
