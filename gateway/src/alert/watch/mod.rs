@@ -194,7 +194,7 @@ impl Watch {
             }
             Turn::Resolved(ending, firing) => {
                 self.over(ident, &ending, &firing, now);
-                self.settle_owed(&ident.rule, now);
+                self.settle_owed(ident, now);
             }
         }
     }
