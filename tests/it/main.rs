@@ -33,6 +33,7 @@ mod fleet;
 /// A person is forgotten when they ask.
 mod forget;
 /// What Meta limits, and what a person has to put right.
+mod last_resort;
 mod limits;
 /// The examples of docs/messages.md.
 mod messages;
