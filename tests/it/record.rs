@@ -114,3 +114,40 @@ fn ctrl_c_a_time_and_a_broker_that_is_away_end_it_with_what_it_has() {
     let away = bellwire(&["record", "--config", config]);
     assert_eq!(away.status.code(), Some(74), "{away:?}");
 }
+
+#[test]
+fn try_says_what_would_come_later_when_a_rule_waits() {
+    let rules = r#"
+[[contact]]
+id = "nino"
+name = "Nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "door"
+topic = "site/{door}/door"
+when = "payload == 'open'"
+for = "5m"
+message = "Door {{ door }} is open"
+notify = ["nino"]
+buttons = ["acknowledge"]
+"#;
+    let site = Site::new(1, rules);
+    let config = site.config();
+    let event = ["try", "--topic", "site/back/door", "--payload", "open", "--config"];
+    let words = [&event[..], &[config.to_str().expect("a path")]].concat();
+    let told = String::from_utf8_lossy(&bellwire(&words).stdout).into_owned();
+    for part in [
+        "nobody is told now; in 5 min, if nothing changes:",
+        "to Nino",
+        "| Door back is open",
+        "[ I take care ]",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let json = bellwire(&[&words[..], &["--json"]].concat()).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!(
+        (&json["later"]["after_s"], &json["later"]["messages"][0]["to"]),
+        (&300.into(), &"nino".into())
+    );
+}
