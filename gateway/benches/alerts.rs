@@ -61,6 +61,7 @@ impl<'a> Bench<'a> {
                 payload: if warm { "-3" } else { "-20" }.into(),
                 retained: false,
                 id: None,
+                content_type: None,
             };
             self.replay.step(Timed { at: self.at, what });
         }

@@ -158,6 +158,12 @@ impl Timestamp {
         self.zoned(&TimeZone::UTC).strftime("%Y-%m-%d").to_string()
     }
 
+    /// To the millisecond, as the clock on the wall shows it and with its offset: `2026-11-21T14:03:07.123+04:00`.
+    #[must_use]
+    pub fn for_records(self, zone: &TimeZone) -> String {
+        self.zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+    }
+
     /// RFC 3339 in UTC, for JSON.
     #[must_use]
     pub fn rfc3339(self) -> String {

@@ -106,6 +106,7 @@ impl Scenario {
                     payload: part(0).to_owned().into(),
                     retained: topic.len() < what.len(),
                     id: rest.get(1).map(|id| (*id).to_owned()),
+                    content_type: None,
                 }
             }
         };

@@ -33,6 +33,7 @@ mod fleet;
 /// A person is forgotten when they ask.
 mod forget;
 /// What Meta limits, and what a person has to put right.
+mod last_resort;
 mod limits;
 /// The examples of docs/messages.md.
 mod messages;
@@ -46,6 +47,7 @@ mod pictures;
 mod qemu;
 /// What people send.
 mod received;
+mod record;
 /// Replies that act, and those that must not.
 mod replies;
 /// An event becomes a message, a tap becomes a command.

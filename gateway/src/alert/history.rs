@@ -58,6 +58,21 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The message, if it is one.
+    #[must_use]
+    pub fn notice(self) -> Option<Notice> {
+        match self {
+            Self::Send(notice) => Some(*notice),
+            Self::Fired { .. }
+            | Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Publish { .. }
+            | Self::Post { .. }
+            | Self::Keep(_)
+            | Self::Forget(_) => None,
+        }
+    }
+
     /// Whether it is more than memory: then the event that caused it is kept, too.
     #[must_use]
     pub fn is_told(&self) -> bool {

@@ -43,6 +43,13 @@ pub struct Decision {
     pub effects: Vec<history::Effect>,
 }
 
+impl Decision {
+    /// Whether any rule has looked at the event.
+    fn has_rule(&self) -> bool {
+        !self.ignored.is_empty() || !self.alerts.is_empty()
+    }
+}
+
 /// An alert and its messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewAlert {
@@ -58,6 +65,8 @@ pub struct NewAlert {
     pub on_unknown: OnUnknown,
     pub expires_at: Timestamp,
     pub recipients: Vec<Contact>,
+    /// Who hears of it later or not at all, and why: sentences.
+    pub held: Vec<String>,
 }
 
 /// What happens to the intake. `T` is whatever the door needs to acknowledge.
@@ -156,7 +165,7 @@ impl<T> Intake<T> {
                 self.waiting.insert(batch, tokens.into_iter().flatten().collect());
                 let decide = |event| self.judge.decide(event, &mut self.watch, now.wall);
                 let mut decisions: Vec<Decision> = events.into_iter().map(decide).collect();
-                if let Some(last) = decisions.iter_mut().rev().find(|decision| !decision.ignored.is_empty()) {
+                if let Some(last) = decisions.iter_mut().rev().find(|decision| decision.has_rule()) {
                     last.effects.extend(self.watch.keep_passed());
                 }
                 effects.push(Effect::Commit(batch, decisions));
@@ -216,7 +225,15 @@ impl Judge {
                 continue;
             }
             match judge(rule, &bindings, &event, &self.site, &self.templates) {
-                Verdict::Alert(raised) => alerts.push(self.alert(rule, bindings, &event, *raised)),
+                Verdict::Alert(raised) => {
+                    let mut alert = self.alert(rule, bindings, &event, *raised);
+                    let again = may_repeat && key.as_deref().is_some_and(|key| watch.knows(&alert, key, now));
+                    watch.admit(&mut alert, event.at(), again, now);
+                    if let Some(key) = &key {
+                        watch.met(&alert, key);
+                    }
+                    alerts.push(alert);
+                }
                 Verdict::Ignored(why) => ignored.push((rule.name.clone(), why)),
             }
         }
@@ -275,6 +292,7 @@ impl Judge {
             on_unknown: rule.on_unknown,
             expires_at: at + device_limit.map_or(rule.expires, |limit| limit.min(rule.expires)),
             recipients: self.on_duty(rule, event.received_at),
+            held: Vec::new(),
             bindings,
         }
     }

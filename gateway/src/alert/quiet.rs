@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::grouping::{Line, first_line, mark};
 use crate::alert::history::Kind;
 use crate::alert::lifecycle::Ident;
+use crate::alert::message::Template;
 use crate::alert::rule::Severity;
 use crate::time::{Timestamp, duration_for_people};
 
@@ -17,6 +18,9 @@ pub struct Held {
     pub until: Timestamp,
     pub lines: Vec<HeldLine>,
     pub more: u32,
+    /// Of the first alert without a life: nobody else remembers what its summary may be sent with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<Template>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,7 +37,7 @@ pub struct HeldLine {
 impl Held {
     #[must_use]
     pub fn new(until: Timestamp) -> Self {
-        Self { until, lines: Vec::new(), more: 0 }
+        Self { until, lines: Vec::new(), more: 0, templates: Vec::new() }
     }
 
     /// One line an alert: what is said again changes it.
@@ -43,13 +47,20 @@ impl Held {
             if is_end {
                 known.over_at = Some(now);
             }
-        } else if self.lines.len() >= LINES_MAX {
-            self.more += 1;
         } else {
-            let text = first_line(&line.text);
-            let (alert, severity) = (line.alert.clone(), line.severity.rank());
-            self.lines.push(HeldLine { alert, severity, text, at: now, over_at: None, is_end });
+            self.push(line, now);
         }
+    }
+
+    /// A line of its own, whatever was said before.
+    pub fn push(&mut self, line: &Line, at: Timestamp) {
+        if self.lines.len() >= LINES_MAX {
+            self.more += 1;
+            return;
+        }
+        let (alert, severity, text) = (line.alert.clone(), line.severity.rank(), first_line(&line.text));
+        let is_end = line.kind == Kind::Resolved;
+        self.lines.push(HeldLine { alert, severity, text, at, over_at: None, is_end });
     }
 
     /// It is over before anybody heard of it.

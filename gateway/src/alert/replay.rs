@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::alert::event::{Event, Identity, Source};
-use crate::alert::history::{Effect, Kept, Why};
+use crate::alert::history::{Effect, Kept, Notice, Why};
 use crate::alert::intake::{Decision, Judge};
 use crate::alert::lifecycle::Ident;
 use crate::alert::watch::{Note, Person, Watch};
@@ -30,6 +30,7 @@ pub enum What {
         payload: Bytes,
         retained: bool,
         id: Option<String>,
+        content_type: Option<String>,
     },
     Note(Note),
     /// The phone is off: what is sent from now on is not delivered.
@@ -99,12 +100,12 @@ impl<'a> Replay<'a> {
         self.pass(timed.at);
         let at = timed.at;
         match timed.what {
-            What::Publish { topic, payload, retained, id } => {
+            What::Publish { topic, payload, retained, id, content_type } => {
                 let event = Event {
                     source: Source::Cli,
                     topic,
                     payload,
-                    content_type: None,
+                    content_type,
                     identity: id.map_or(Identity::None, Identity::Named),
                     retained,
                     expires_in_s: None,
@@ -209,6 +210,25 @@ impl<'a> Replay<'a> {
     pub fn watch(&self) -> &Watch {
         &self.watch
     }
+}
+
+/// How far ahead is looked: a night and a day of quiet hours, `for` and groups.
+const AHEAD: Duration = Duration::from_secs(48 * 3_600);
+/// Moments at which the watch wakes on the way there.
+const LOOKS: usize = 1_000;
+
+/// When somebody is told next if nothing more happens, and what.
+pub fn foresee(watch: &mut Watch, now: Timestamp) -> Option<(Timestamp, Vec<Notice>)> {
+    watch.advance(Now { wall: now, steady: Duration::ZERO });
+    for _ in 0..LOOKS {
+        let wake = watch.wake_at().filter(|wake| now.until(*wake) <= AHEAD)?;
+        watch.advance(Now { wall: wake, steady: now.until(wake) });
+        let notices: Vec<Notice> = watch.drain().into_iter().filter_map(Effect::notice).collect();
+        if !notices.is_empty() {
+            return Some((wake, notices));
+        }
+    }
+    None
 }
 
 impl What {

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::alert::lifecycle::{Alert, Ending, Firing, HISTORY_MAX, Reach};
 use crate::alert::render::with_time;
+use crate::contact::People;
 use crate::time::{Timestamp, duration_for_people};
 
 /// A device kept the event for longer than any line takes.
@@ -54,13 +55,16 @@ pub fn still(alert: &Alert, firing: &Firing, now: Timestamp, zone: &TimeZone) ->
 
 /// The words for the next person: why they are asked.
 #[must_use]
-pub fn escalated(alert: &Alert, firing: &Firing, now: Timestamp, zone: &TimeZone) -> String {
+pub fn escalated(alert: &Alert, firing: &Firing, people: &People, now: Timestamp, zone: &TimeZone) -> String {
     let age = duration_for_people(firing.since.until(now));
-    let told = firing.told.iter().map(|(contact, told)| match told.reach {
-        Reach::Failed => format!("{contact} (not reached)"),
-        Reach::Sent => format!("{contact} (not delivered)"),
-        Reach::Delivered => format!("{contact} (not read)"),
-        Reach::Read => format!("{contact} (read)"),
+    let told = firing.told.iter().map(|(contact, told)| {
+        let name = people.name(contact);
+        match told.reach {
+            Reach::Failed => format!("{name} (not reached)"),
+            Reach::Sent => format!("{name} (not delivered)"),
+            Reach::Delivered => format!("{name} (not read)"),
+            Reach::Read => format!("{name} (read)"),
+        }
     });
     let told: Vec<String> = told.collect();
     let told = if told.is_empty() { "nobody yet".to_owned() } else { told.join(", ") };

@@ -25,6 +25,8 @@ mod man;
 mod memory;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
+/// What the broker carries, for a replay.
+mod record;
 /// Timed events with virtual time.
 mod replay;
 /// The daemon.
@@ -73,6 +75,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Show what an event would lead to, without sending anything
     Try(r#try::Arguments),
+    /// Write down what the broker carries, for `try --replay`
+    Record(record::Arguments),
     /// Send a message to a contact through the outbox
     Send(send::Arguments),
     /// Pictures, sounds and documents that contacts sent
@@ -142,6 +146,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Setup(arguments) => setup::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Try(arguments) => r#try::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Files(arguments) => files::run(&arguments),
         Command::Outbox(arguments) => outbox::run(&arguments),

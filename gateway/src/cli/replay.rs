@@ -21,6 +21,10 @@ struct Line {
     topic: Option<String>,
     /// Text as it is, anything else as JSON.
     payload: Option<Value>,
+    /// What is no text: two digits a byte.
+    payload_hex: Option<String>,
+    /// The MQTT 5 content type.
+    content_type: Option<String>,
     #[serde(default)]
     retained: bool,
     /// The user property `id`.
@@ -74,16 +78,28 @@ fn read(line: &str, config: &Config) -> Result<Timed, String> {
     let at = time(&line.at)?;
     let what = match (&line.topic, line.act.as_deref()) {
         (Some(topic), None) => {
-            let payload = line.payload.unwrap_or(Value::String(String::new()));
-            let payload = payload.as_str().map_or_else(|| payload.to_string(), str::to_owned);
-            let payload = Bytes::from(payload.into_bytes());
-            What::Publish { topic: topic.clone(), payload, retained: line.retained, id: line.id }
+            let payload = payload(line.payload, line.payload_hex.as_deref())?;
+            let (topic, content_type) = (topic.clone(), line.content_type);
+            What::Publish { topic, payload, retained: line.retained, id: line.id, content_type }
         }
         (None, Some("clock")) => What::Clock(time(line.to.as_deref().unwrap_or_default())?),
         (None, Some(act)) => What::of_words(act, &line.by, &line.alert, &config.people, at)?,
         (Some(_), Some(_)) | (None, None) => return Err("a line has either `topic` or `do`".into()),
     };
     Ok(Timed { at, what })
+}
+
+fn payload(words: Option<Value>, hex: Option<&str>) -> Result<Bytes, String> {
+    let Some(hex) = hex else {
+        let words = words.unwrap_or(Value::String(String::new()));
+        return Ok(Bytes::from(words.as_str().map_or_else(|| words.to_string(), str::to_owned)));
+    };
+    if words.is_some() {
+        return Err("a line has either `payload` or `payload_hex`".into());
+    }
+    let byte = |at: usize| hex.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
+    bytes.map(Bytes::from).ok_or(format!("`{hex}` is not pairs of hex digits, such as a16763656c73697573"))
 }
 
 fn print(config: &Config, replay: &Replay, reasons: bool) {

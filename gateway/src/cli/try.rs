@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
 use crate::alert::event::{Event, Identity, Source};
-use crate::alert::history::Effect;
+use crate::alert::history::{Effect, Notice};
 use crate::alert::intake::{Decision, Judge};
 use crate::alert::message::WORDS;
 use crate::alert::policy::Ignored;
+use crate::alert::replay::foresee;
 use crate::config::Config;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::limits::{BODY, parameter};
 
 #[derive(Debug, clap::Args)]
@@ -70,13 +71,34 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         received_at: now,
         happened_at: None,
     };
-    let decision = judge.decide(event, &mut judge.watch(), now);
+    let mut watch = judge.watch();
+    let decision = judge.decide(event, &mut watch, now);
+    let is_told = decision.alerts.iter().any(|alert| !alert.recipients.is_empty())
+        || decision.effects.iter().any(|effect| matches!(effect, Effect::Send(_)));
+    let later = if is_told { None } else { foresee(&mut watch, now) };
     if arguments.json {
-        say_json(&as_json(&config, &decision));
+        let mut json = as_json(&config, &decision);
+        json["later"] = later.map_or(Value::Null, |(at, notices)| {
+            let one = |notice: &Notice| {
+                let buttons: Vec<&String> =
+                    notice.content.buttons.iter().map(|button| &button.title).collect();
+                json!({ "to": notice.to.id.0, "text": notice.content.text, "buttons": buttons })
+            };
+            json!({ "at": at.rfc3339(), "after_s": now.until(at).as_secs(),
+                    "messages": notices.iter().map(one).collect::<Vec<_>>() })
+        });
+        say_json(&json);
     } else {
-        say(&as_text(&config, &decision));
+        say(&as_text(&config, &decision, later.as_ref()));
     }
     Ok(())
+}
+
+fn message(notice: &Notice) -> Vec<String> {
+    let mut lines = vec![format!("  to {} ({})", notice.to.name, notice.to.to.masked())];
+    lines.extend(notice.content.text.lines().map(|line| format!("  | {line}")));
+    lines.extend(notice.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
+    lines
 }
 
 /// Rules whose topic does not match, with their pattern.
@@ -85,7 +107,7 @@ fn others<'a>(config: &'a Config, topic: &'a str) -> impl Iterator<Item = (&'a s
     unmatched.map(|rule| (rule.name.0.as_str(), rule.topic.as_str()))
 }
 
-fn as_text(config: &Config, decision: &Decision) -> String {
+fn as_text(config: &Config, decision: &Decision, later: Option<&(Timestamp, Vec<Notice>)>) -> String {
     let mut lines = Vec::new();
     for alert in &decision.alerts {
         lines.push(format!("rule {}: an alert ({})", alert.rule, alert.severity.as_str()));
@@ -95,7 +117,10 @@ fn as_text(config: &Config, decision: &Decision) -> String {
             .iter()
             .map(|contact| format!("{} ({})", contact.name, contact.to.masked()))
             .collect();
-        lines.push(format!("  to {}", people.join(", ")));
+        lines.extend(alert.held.iter().map(|why| format!("  {why}")));
+        if !people.is_empty() {
+            lines.push(format!("  to {}", people.join(", ")));
+        }
         lines.extend(alert.content.text.lines().map(|line| format!("  | {line}")));
         lines.extend(alert.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
         for template in &alert.content.templates {
@@ -114,10 +139,13 @@ fn as_text(config: &Config, decision: &Decision) -> String {
     }
     for effect in &decision.effects {
         if let Effect::Send(notice) = effect {
-            lines.push(format!("  to {} ({})", notice.to.name, notice.to.to.masked()));
-            lines.extend(notice.content.text.lines().map(|line| format!("  | {line}")));
-            lines.extend(notice.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
+            lines.extend(message(notice));
         }
+    }
+    if let Some((at, notices)) = later {
+        let wait = duration_for_people(decision.event.received_at.until(*at));
+        lines.push(format!("nobody is told now; in {wait}, if nothing changes:"));
+        lines.extend(notices.iter().flat_map(message));
     }
     for (rule, why) in &decision.ignored {
         if let Ignored::Life(word) = why {
@@ -145,7 +173,7 @@ fn as_json(config: &Config, decision: &Decision) -> Value {
         .map(|alert| {
             let to: Vec<&str> = alert.recipients.iter().map(|contact| contact.id.0.as_str()).collect();
             json!({ "rule": alert.rule.0, "severity": alert.severity.as_str(), "to": to, "text": alert.content.text,
-                    "buttons": alert.content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(), "templates": alert.content.templates.iter().map(|template| &template.name).collect::<Vec<_>>(), "flaw": alert.flaw })
+                    "buttons": alert.content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(), "templates": alert.content.templates.iter().map(|template| &template.name).collect::<Vec<_>>(), "flaw": alert.flaw, "held": alert.held })
         })
         .collect();
     let ignored: Vec<Value> = decision

@@ -112,6 +112,12 @@ impl People {
         self.resolve(&names)
     }
 
+    /// How others call this person; the id of one who is in the configuration no more.
+    #[must_use]
+    pub fn name<'a>(&'a self, id: &'a ContactId) -> &'a str {
+        self.contacts.get(id).map_or(id.0.as_str(), |contact| contact.name.as_str())
+    }
+
     /// Whether there is a contact or team of this name.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {

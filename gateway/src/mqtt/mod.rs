@@ -3,6 +3,8 @@
 
 /// The link: connect, hear, acknowledge, publish, connect again.
 mod link;
+/// Everything that is published, for a recording.
+mod overhear;
 /// Whether the broker lets us in.
 mod probe;
 /// What a connection is made with.
@@ -15,6 +17,7 @@ mod v5;
 mod wire;
 
 pub use link::{AckToken, Link, Notice, start};
+pub use overhear::{Overheard, overhear};
 pub use probe::probe;
 pub use settings::Settings;
 pub use wire::Publish;

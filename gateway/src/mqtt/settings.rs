@@ -27,6 +27,8 @@ pub struct Settings {
     /// What the owner should know, as JSON: `connection`, `severity`, `text`.
     pub notice_topic: String,
     pub max_packet_bytes: u32,
+    /// Only listens: no session that the broker would keep, no will.
+    pub is_guest: bool,
 }
 
 impl Settings {
@@ -44,6 +46,7 @@ impl Settings {
             status_topic: format!("bellwire/{}/status", mqtt.client_id),
             notice_topic: format!("bellwire/{}/notice", mqtt.client_id),
             max_packet_bytes: mqtt.max_packet_bytes,
+            is_guest: false,
         })
     }
 }

@@ -92,15 +92,18 @@ pub async fn look(settings: &Settings) -> Result<(), String> {
 
 fn options(settings: &Settings) -> MqttOptions {
     let mut options = access(settings);
+    if !settings.is_guest {
+        let will = LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true);
+        options.set_last_will(will);
+    }
     options
-        .set_clean_session(false)
+        .set_clean_session(settings.is_guest)
         .set_ack_mode(AckMode::Manual)
         .set_read_batch_size(READ_BATCH)
         .set_inflight(IN_FLIGHT_MAX)
         // The broker cannot be told a limit, and a packet over ours would end the connection again and again (RELIABILITY
         // E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.
-        .set_max_packet_size(268_435_455, 268_435_455)
-        .set_last_will(LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true));
+        .set_max_packet_size(268_435_455, 268_435_455);
     options
 }
 

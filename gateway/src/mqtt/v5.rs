@@ -128,17 +128,23 @@ pub async fn look(settings: &Settings) -> Result<(), String> {
 
 fn options(settings: &Settings) -> MqttOptions {
     let mut options = access(settings);
+    if settings.is_guest {
+        options.set_clean_start(true);
+    } else {
+        let will = LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true, None);
+        options
+            .set_clean_start(false)
+            .set_session_expiry_interval(session_expiry())
+            .set_session_store(RowsAreTheStore)
+            .set_last_will(will);
+    }
     options
-        .set_clean_start(false)
-        .set_session_expiry_interval(session_expiry())
-        .set_session_store(RowsAreTheStore)
         .set_ack_mode(AckMode::Manual)
         .set_read_batch_size(READ_BATCH)
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)
         .set_max_packet_size(Some(settings.max_packet_bytes))
-        .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(settings.max_packet_bytes))
-        .set_last_will(LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true, None));
+        .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(settings.max_packet_bytes));
     options
 }
 

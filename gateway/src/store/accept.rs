@@ -142,12 +142,14 @@ impl Store {
 
     fn insert_alert(&self, event: EventId, alert: &NewAlert, at: Timestamp) -> Result<usize> {
         let bindings = serde_json::to_string(&alert.bindings).unwrap_or_default();
+        let held = (!alert.held.is_empty()).then(|| alert.held.join("; "));
         let id = self
             .sql
             .prepare_cached(
-                "INSERT INTO alert (event, rule, severity, bindings, flaw, raised_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO alert (event, rule, severity, bindings, flaw, raised_at, reason)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .insert(params![event.0, alert.rule.0, alert.severity.rank(), bindings, alert.flaw, at.0])
+            .insert(params![event.0, alert.rule.0, alert.severity.rank(), bindings, alert.flaw, at.0, held])
             .map(AlertId)?;
         if let Some(kept) = &alert.kept {
             self.keep_media(kept, at)?;

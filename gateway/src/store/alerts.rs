@@ -149,9 +149,26 @@ impl Store {
         let mut content = notice.content.clone();
         if let Some(alert) = alert.filter(|_| matches!(notice.kind, Kind::Resolved | Kind::Acknowledged)) {
             content.quotes = self.first_wamid(alert, &notice.to.id)?;
-            if notice.kind == Kind::Resolved {
-                self.overtake(alert, &notice.to.id, notice.at)?;
+        }
+        match (notice.kind, alert, &notice.alert) {
+            // What is over before it could leave is not sent as if it were fresh (promise P9).
+            (Kind::Resolved, Some(alert), _) => {
+                let reason = "over before it could leave; the message of its end tells both";
+                self.overtake(alert, &notice.to.id, reason, notice.at)?;
             }
+            (Kind::Still | Kind::Escalated, Some(id), Some((alert, _))) => {
+                let reason = "it had not left when the next one about the same alert came, which says more";
+                let newest: i64 =
+                    self.sql
+                        .query_row("SELECT coalesce(max(id), 0) FROM alert_note", [], |row| row.get(0))?;
+                for waiting in self.overtake(id, &notice.to.id, reason, notice.at)? {
+                    let what = format!("message {waiting} to {} is cancelled: {reason}", notice.to.id);
+                    self.record_alert(alert, "replaced", &what, notice.at)?;
+                }
+                // No receipt: what becomes of the newer one counts.
+                self.sql.prepare_cached("DELETE FROM alert_note WHERE id > ?1")?.execute([newest])?;
+            }
+            (_, None | Some(_), None | Some(_)) => {}
         }
         self.insert_message(&super::outbox::NewMessage {
             connection: &notice.connection,
@@ -179,21 +196,27 @@ impl Store {
             .optional()
     }
 
-    /// What is over before it could leave is not sent as if it were fresh (promise P9): the end tells it all.
-    fn overtake(&self, alert: AlertId, contact: &ContactId, at: Timestamp) -> Result<()> {
+    /// Cancels what waits for this person about this alert, unless an earlier try may have arrived.
+    fn overtake(
+        &self,
+        alert: AlertId,
+        contact: &ContactId,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<Vec<MessageId>> {
         let waiting: Vec<MessageId> = self
             .sql
             .prepare_cached(
-                "SELECT id FROM message WHERE alert = ?1 AND contact = ?2 AND state = 'queued' AND attempts = 0 AND digest IS NULL",
+                "SELECT id FROM message WHERE alert = ?1 AND contact = ?2 AND state = 'queued'
+                 AND possible_duplicate = 0 AND digest IS NULL",
             )?
             .query_map(params![alert.0, contact.0], |row| row.get(0).map(MessageId))?
             .collect::<Result<_>>()?;
-        let reason = "over before it could leave; the message of its end tells both";
-        for id in waiting {
+        for id in &waiting {
             let next = crate::alert::delivery::Next::to(crate::alert::state::State::Cancelled, reason);
-            self.advance(id, &next, at)?;
+            self.advance(*id, &next, at)?;
         }
-        Ok(())
+        Ok(waiting)
     }
 
     fn insert_fallback(&self, alert: &Ident, topic: &str, payload: &str, at: Timestamp) -> Result<()> {

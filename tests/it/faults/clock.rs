@@ -88,3 +88,36 @@ fn f18_a_clock_that_jumps_neither_stops_nor_repeats_anything() {
     assert_eq!(site.sent().len(), 10);
     assert_eq!(gateway.stop(), Some(0));
 }
+
+/// Who looks after the gateway hears that it does not know the time, and that it knows it now.
+#[test]
+fn the_owner_hears_of_a_clock_that_was_never_set() {
+    let broker = Broker::start();
+    let rules = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "bellwire-clock"
+topic = "$bellwire/clock"
+payload = "text"
+when = "payload != 'ok'"
+for = "1s"
+message = "No time: {{ payload }}"
+notify = ["nino"]
+"#;
+    let site = Site::new(broker.port, rules);
+    let (_simulator, watch) = (Simulator::start(&site), Watch::new(&site));
+    watch.set("@1970-01-01 00:02:00");
+    let gateway = watch.start(&site);
+    let sent = site.wait_sent(1);
+    let text = sent[0]["text"].as_str().expect("a text");
+    assert_eq!(
+        text,
+        "No time: it says 1970 or so; let the machine reach a time server, or fit a battery-backed clock"
+    );
+    watch.set("+0");
+    let over = site.wait_sent(2)[1]["text"].clone();
+    assert!(over.as_str().is_some_and(|text| text.starts_with("✅ Over after ")), "{over}");
+    assert_eq!(gateway.stop(), Some(0));
+}

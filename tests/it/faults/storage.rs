@@ -208,3 +208,25 @@ fn f05_a_damaged_database_is_set_aside_and_the_owner_is_told() {
     assert!(texts.iter().any(|text| text.contains("has been set aside as")), "{texts:?}");
     assert!(site.path().join("state/bellwire.db.corrupt-1").exists());
 }
+
+/// The owner hears of a disk that is nearly full while there is room to say so, and after a restart that there is room again.
+#[test]
+fn the_owner_hears_of_a_disk_that_is_nearly_full() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, FREEZER);
+    let text = std::fs::read_to_string(site.config()).expect("readable");
+    let owned = text.replacen("[site]\n", "[site]\nowner = [\"nino\"]\n", 1);
+    std::fs::write(site.config(), owned).expect("written");
+    let disk = Mounted::over(&site, &["-t", "tmpfs", "-o", "size=100m"], "tmpfs");
+    let _simulator = Simulator::start(&site);
+    let gateway = Gateway::start(&site);
+    let text = site.wait_sent(1)[0]["text"].as_str().expect("a text").to_owned();
+    assert!(text.starts_with("💾 The gateway's disk is nearly full\n"), "{text}");
+    assert!(text.contains(" MB are left; when it is full no event is accepted"), "{text}");
+    assert_eq!(gateway.stop(), Some(0));
+    tool("mount", &["-o", "remount,size=900m", &disk.0.to_string_lossy()]);
+    let gateway = Gateway::start(&site);
+    let over = site.wait_sent(2)[1]["text"].clone();
+    assert!(over.as_str().is_some_and(|text| text.starts_with("✅ Over after ")), "{over}");
+    assert_eq!(gateway.stop(), Some(0));
+}

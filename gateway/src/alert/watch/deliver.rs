@@ -75,8 +75,8 @@ impl Watch {
         self.is_news(to, line, now)
     }
 
-    fn quiet_until(&self, contact: &ContactId, line: &Line, now: Timestamp) -> Option<Timestamp> {
-        let rule = self.rules.get(&line.alert.rule)?.life.as_ref()?.quiet;
+    pub(super) fn quiet_until(&self, contact: &ContactId, line: &Line, now: Timestamp) -> Option<Timestamp> {
+        let rule = self.life(&line.alert.rule).and_then(|life| life.quiet);
         let person = self.people.quiet.get(contact).copied();
         [rule, person]
             .into_iter()
@@ -186,6 +186,11 @@ impl Watch {
             _ => Kind::Summary,
         };
         self.send(&to, Some(&first), kind, text.clone(), held.severity(), now);
+        if let Some(Effect::Send(notice)) = self.effects.last_mut()
+            && notice.content.templates.is_empty()
+        {
+            notice.content.templates.clone_from(&held.templates);
+        }
         for line in &held.lines {
             let said = Line {
                 alert: line.alert.clone(),

@@ -72,9 +72,15 @@ impl Watch {
         let ids: BTreeSet<ContactId> = ended.iter().flat_map(|(_, _, told)| told.clone()).collect();
         let others = ids.iter().filter(|id| !on_duty.iter().any(|contact| contact.id == **id));
         let others: Vec<Contact> = others.filter_map(|id| self.people.contacts.get(id).cloned()).collect();
+        let again = |alert: &Ident| lines.iter().any(|line| line.alert == *alert);
+        for (alert, _, _) in ended.iter().filter(|(alert, _, _)| again(alert)) {
+            let what = "it fires again before its end was told: the new line says how often";
+            self.record(alert, Why::Grouped, what.into(), now);
+        }
         for contact in &on_duty {
             let mut own = lines.clone();
-            own.extend(ended_for(&ended, contact, rule.severity));
+            let over = ended_for(&ended, contact, rule.severity);
+            own.extend(over.into_iter().filter(|line| !again(&line.alert)));
             self.deliver(contact, own, &label, more, now);
         }
         for contact in &others {

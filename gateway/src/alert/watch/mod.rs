@@ -9,6 +9,8 @@ mod deliver;
 mod gather;
 /// Who is told what, and what holds it back.
 mod notify;
+/// Alerts of rules without a life.
+mod plain;
 /// Whether an event was taken before.
 mod repetition;
 /// What an earlier process kept.
@@ -74,9 +76,8 @@ pub struct Watch {
 impl Watch {
     #[must_use]
     pub fn new(rules: &[Rule], people: People, zone: TimeZone, limit: usize) -> Self {
-        let rules = rules.iter().filter(|rule| rule.life.is_some());
         Self {
-            rules: rules.map(|rule| (rule.name.clone(), Arc::new(rule.clone()))).collect(),
+            rules: rules.iter().map(|rule| (rule.name.clone(), Arc::new(rule.clone()))).collect(),
             people,
             zone,
             limit,
@@ -193,7 +194,7 @@ impl Watch {
             }
             Turn::Resolved(ending, firing) => {
                 self.over(ident, &ending, &firing, now);
-                self.settle_owed(&ident.rule, now);
+                self.settle_owed(ident, now);
             }
         }
     }

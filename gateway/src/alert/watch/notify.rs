@@ -1,17 +1,18 @@
 //! Who is told what, and what holds it back. Every way out of here leaves a record.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Slot, Watch};
 use crate::alert::escalation::{self, Verdict};
 use crate::alert::grouping::Line;
 use crate::alert::history::{Effect, Kind, Why};
-use crate::alert::life::{Life, Target};
-use crate::alert::lifecycle::{Ending, Firing, Ident};
+use crate::alert::life::{Inhibition, Life, Target};
+use crate::alert::lifecycle::{Alert, Ending, Firing, Ident};
 use crate::alert::rule::Rule;
 use crate::alert::words;
 use crate::contact::Contact;
-use crate::ids::{ContactId, RuleName};
+use crate::ids::ContactId;
 use crate::time::{Timestamp, duration_for_people};
 
 impl Watch {
@@ -182,39 +183,56 @@ impl Watch {
 
     pub(super) fn is_inhibited(&mut self, ident: &Ident, life: &Life, now: Timestamp) -> bool {
         let Some(alert) = self.alerts.get(ident) else { return false };
-        let inhibitor = life.inhibited_by.iter().find_map(|inhibition| {
-            let same = |other: &&Ident| {
-                self.alerts.get(other).is_some_and(|other| {
-                    inhibition.equal.iter().all(|name| other.bindings.get(name) == alert.bindings.get(name))
-                })
-            };
-            self.firing.get(&inhibition.source)?.iter().find(same).cloned()
-        });
+        let inhibitor = life.inhibited_by.iter().find_map(|inhibition| self.inhibitor(alert, inhibition));
         let Some(inhibitor) = inhibitor else { return false };
         self.record(ident, Why::Inhibited, format!("silent while {inhibitor} fires"), now);
         self.owe(ident, true);
         true
     }
 
-    /// What an alert of this rule held back may be told now.
-    pub(super) fn settle_owed(&mut self, ended: &RuleName, now: Timestamp) {
-        let waits = |ident: &&Ident| {
-            let life = self.rules.get(&ident.rule).and_then(|rule| rule.life.as_ref());
-            life.is_some_and(|life| life.inhibited_by.iter().any(|inhibition| inhibition.source == *ended))
+    fn inhibitor(&self, alert: &Alert, inhibition: &Inhibition) -> Option<Ident> {
+        let firing = self.firing.get(&inhibition.source)?;
+        let same = |other: &&Ident| {
+            self.alerts.get(other).is_some_and(|other| {
+                inhibition.equal.iter().all(|name| other.bindings.get(name) == alert.bindings.get(name))
+            })
         };
+        let life = self.life(&inhibition.source)?;
+        // Where `equal` names its whole key only one can be it: looked up, however many others fire.
+        if life.key.iter().all(|name| inhibition.equal.contains(name)) {
+            let only = Ident::of(&inhibition.source, &life.key, &alert.bindings);
+            return firing.get(&only).filter(same).cloned();
+        }
+        firing.iter().find(same).cloned()
+    }
+
+    /// What this alert held back may be told now.
+    pub(super) fn settle_owed(&mut self, ended: &Ident, now: Timestamp) {
+        if let Some(firing) = self.firing.get_mut(&ended.rule) {
+            firing.remove(ended); // the index is brought up to date before it is asked
+        }
+        let Some(source) = self.alerts.get(ended).map(|alert| alert.bindings.clone()) else { return };
+        let waits = |ident: &&Ident| {
+            let (Some(life), Some(alert)) = (self.life(&ident.rule), self.alerts.get(ident)) else {
+                return false;
+            };
+            let held = |by: &Inhibition| {
+                by.source == ended.rule
+                    && by.equal.iter().all(|name| source.get(name) == alert.bindings.get(name))
+            };
+            life.inhibited_by.iter().any(held)
+        };
+        let is_source = |rule: &Arc<Rule>| {
+            let mut by = rule.life.iter().flat_map(|life| &life.inhibited_by);
+            by.any(|by| by.source == ended.rule)
+        };
+        if !self.rules.values().any(is_source) {
+            return; // most ends free nothing: they need not look at what waits
+        }
         let owed: Vec<Ident> = self.owed.iter().filter(waits).cloned().collect();
-        self.firing_out(ended);
         for ident in owed {
             self.announce(&ident, now);
             self.touch(Slot::Alert(ident), now);
-        }
-    }
-
-    /// The index is brought up to date before it is asked.
-    fn firing_out(&mut self, rule: &RuleName) {
-        let alerts = &self.alerts;
-        if let Some(firing) = self.firing.get_mut(rule) {
-            firing.retain(|ident| alerts.get(ident).is_some_and(|alert| alert.firing().is_some()));
         }
     }
 
@@ -270,7 +288,7 @@ impl Watch {
     fn take_step(&mut self, ident: &Ident, rule: &Rule, number: usize, target: &Target, now: Timestamp) {
         let Some(alert) = self.alerts.get(ident) else { return };
         let Some(firing) = alert.firing() else { return };
-        let text = words::escalated(alert, firing, now, &self.zone);
+        let text = words::escalated(alert, firing, &self.people, now, &self.zone);
         match target {
             Target::People(names) => {
                 self.record(ident, Why::Step, format!("step {number}: {}", names.join(", ")), now);

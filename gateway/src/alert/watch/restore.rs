@@ -34,8 +34,7 @@ impl Watch {
     }
 
     fn restore_alert(&mut self, ident: &Ident, state: &str, now: Timestamp) -> bool {
-        let alert =
-            serde_json::from_str::<Alert>(state).ok().filter(|_| self.rules.contains_key(&ident.rule));
+        let alert = serde_json::from_str::<Alert>(state).ok().filter(|_| self.life(&ident.rule).is_some());
         let Some(mut alert) = alert else { return false };
         // Saved by a clock that was right, read by one that is not yet: time goes on from where it stopped.
         let newest = alert.seen_at.into_iter().chain(alert.changes.back().copied()).max();

@@ -1,0 +1,128 @@
+//! Everything that is published, for a recording: a guest that leaves nothing behind, under another client id, so that a
+//! daemon that runs beside it keeps its session.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::settings::Settings;
+use super::v4::Ear4;
+use super::v5::Ear5;
+use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, KEEP_ALIVE, Mouth};
+use crate::chance::backoff;
+use crate::config::MqttVersion;
+
+/// As the link waits, without its dice: one recorder crowds no broker.
+const RECONNECT_FIRST: Duration = Duration::from_millis(250);
+const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a guest hears.
+#[derive(Debug)]
+pub enum Overheard {
+    /// Connected, and about to subscribe.
+    Listening,
+    /// The broker does not let us listen to this.
+    Refused {
+        filter: String,
+        reason: String,
+    },
+    Event {
+        topic: String,
+        payload: Bytes,
+        retained: bool,
+        id: Option<String>,
+        content_type: Option<String>,
+    },
+    /// The connection has ended, or could not be made; the next attempt follows.
+    Lost(String),
+}
+
+/// Listens until nobody takes what is heard.
+pub async fn overhear(mut settings: Settings, to: mpsc::Sender<Overheard>) {
+    // Two recordings at a time would end each other's connection with one name.
+    settings.client_id = format!("{}-record-{}", settings.client_id, std::process::id());
+    settings.is_guest = true;
+    match settings.version {
+        MqttVersion::V5 => run::<Ear5>(&settings, &to).await,
+        MqttVersion::V311 => run::<Ear4>(&settings, &to).await,
+    }
+}
+
+async fn run<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) {
+    let mut failures = 0;
+    while !to.is_closed() {
+        let began = Instant::now();
+        let reason = converse::<E>(settings, to).await;
+        failures = if began.elapsed() > RECONNECT_LIMIT { 1 } else { failures + 1 };
+        if to.send(Overheard::Lost(reason)).await.is_err() {
+            return;
+        }
+        sleep(backoff(RECONNECT_FIRST, RECONNECT_LIMIT, failures)).await;
+    }
+}
+
+/// One connection, from CONNECT to its end; the answer says why it ended.
+async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> String {
+    let (mut ear, mouth) = E::open(settings);
+    let connected = async {
+        loop {
+            if let Heard::Connected { .. } = ear.hear().await? {
+                return Ok::<(), String>(());
+            }
+        }
+    };
+    match timeout(CONNECT_DEADLINE, connected).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return error,
+        Err(_) => return format!("no answer within {} s while connecting", CONNECT_DEADLINE.as_secs()),
+    }
+    let gone = || "the recording has ended".to_owned();
+    if to.send(Overheard::Listening).await.is_err() {
+        return gone();
+    }
+    mouth.subscribe(&settings.filters);
+    let idle = KEEP_ALIVE + KEEP_ALIVE / 2;
+    let mut silent_from = Instant::now();
+    loop {
+        let heard = match timeout_at(silent_from + idle, ear.hear()).await {
+            Ok(Ok(heard)) => heard,
+            Ok(Err(error)) => return error,
+            Err(_) => return format!("the broker said nothing for {} s", idle.as_secs()),
+        };
+        if !matches!(heard, Heard::Sent) {
+            silent_from = Instant::now();
+        }
+        match heard {
+            Heard::Message(incoming, ack) => {
+                if to.send(event(incoming)).await.is_err() {
+                    return gone();
+                }
+                if let Some(ack) = ack {
+                    mouth.acknowledge(ack);
+                }
+            }
+            Heard::Subscribed(refusals) => {
+                for (filter, refusal) in settings.filters.iter().zip(refusals) {
+                    let Some(reason) = refusal else { continue };
+                    if to.send(Overheard::Refused { filter: filter.clone(), reason }).await.is_err() {
+                        return gone();
+                    }
+                }
+            }
+            Heard::Connected { .. } | Heard::Alive | Heard::Sent => {}
+        }
+    }
+}
+
+fn event(incoming: Incoming) -> Overheard {
+    let topic = incoming.topic.unwrap_or_else(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Overheard::Event {
+        topic,
+        payload: incoming.payload,
+        retained: incoming.retain,
+        id: incoming.id,
+        content_type: incoming.content_type,
+    }
+}
