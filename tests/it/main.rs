@@ -12,6 +12,8 @@ mod alerts;
 mod answers;
 /// Machines that ask people.
 mod asking;
+/// A table of attacks by reply.
+mod attacks;
 /// Bad input is counted and visible, and stops nothing.
 mod bad_input;
 /// What it may cost, and how many people it may reach.

@@ -136,7 +136,7 @@ impl<'a> Desk<'a> {
                 Ok(())
             }
             Inbound::Reply(reply) if self.store.knows_reply(&reply.wamid)? => {
-                self.read.nothing.push("a message that was taken before".to_owned());
+                self.idle("a message that was taken before");
                 Ok(())
             }
             Inbound::Reply(reply) => self.answer(&reply),
@@ -188,10 +188,7 @@ impl<'a> Desk<'a> {
                     self.meet(reply, &over.name)?;
                 }
             }
-            Outcome::Nothing { reason, .. } => {
-                tracing::info!(reason, "a message does not act");
-                self.read.nothing.push(reason.clone());
-            }
+            Outcome::Nothing { reason, .. } => self.idle(reason),
             Outcome::Command(_)
             | Outcome::Confirm { .. }
             | Outcome::Vote { .. }
@@ -315,7 +312,7 @@ impl<'a> Desk<'a> {
             };
             self.tell_owner(&lane.connection, &notice)?;
         }
-        self.read.nothing.push(reason.clone());
+        self.idle(&reason);
         let outcome = Outcome::Nothing { contact: Some(contact.id.clone()), reason };
         self.store.keep_reply(self.id, reply, &outcome)
     }
