@@ -48,6 +48,8 @@ mod pictures;
 mod qemu;
 /// What people send.
 mod received;
+/// The same webhook five times, and out of order.
+mod repeated;
 /// Replies that act, and those that must not.
 mod replies;
 /// An event becomes a message, a tap becomes a command.
