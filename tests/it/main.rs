@@ -34,6 +34,8 @@ mod faults;
 mod fleet;
 /// A person is forgotten when they ask.
 mod forget;
+/// The owner invites somebody.
+mod inviting;
 /// What Meta limits, and what a person has to put right.
 mod limits;
 /// The examples of docs/messages.md.

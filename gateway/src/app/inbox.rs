@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::invitations;
 use super::owner::{self, Over, Told, lane};
 use super::received::Mark;
 use super::replies::From;
@@ -42,6 +43,8 @@ pub struct Read {
     /// To be shown as read.
     pub marks: Vec<Mark>,
     pub catalogue: bool,
+    /// Somebody came or went.
+    pub people: bool,
     /// For the log and the broker.
     pub notices: Vec<(ConnectionName, Severity, String)>,
     pub nothing: Vec<String>,
@@ -65,6 +68,9 @@ pub async fn run(shared: Arc<Shared>) {
             if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
             }
+            if read.people && shared.reload_people().await.is_none() {
+                return;
+            }
             shared.marks.add(read.marks);
             shared.report(read.failures);
             if read.files {
@@ -78,7 +84,10 @@ pub async fn run(shared: Arc<Shared>) {
             }
         }
         let told = tokio::time::timeout(LOOK_EVERY, shared.inbox.notified()).await;
-        drop(told); // either way there is something to look for
+        // Either way there is something to look for; an operator may have taken somebody off the list.
+        if told.is_err() && shared.reload_people().await.is_none() {
+            return;
+        }
     }
 }
 
@@ -95,6 +104,8 @@ pub fn read_next(
     dice: &mut Dice,
 ) -> rusqlite::Result<Option<Read>> {
     let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
+    let invited = invitations::with_guests(config, store)?;
+    let config = invited.as_ref().unwrap_or(config);
     let mut desk = Desk { store, config, id, now, dice, read: Read::default() };
     for inbound in inbound::read(&body) {
         desk.take(inbound)?;
@@ -195,6 +206,7 @@ impl<'a> Desk<'a> {
             | Outcome::Acknowledge { .. }
             | Outcome::Note { .. }
             | Outcome::Status { .. }
+            | Outcome::Invite { .. }
             | Outcome::Say { .. }
             | Outcome::Refused { .. }
             | Outcome::Hurried { .. }
@@ -225,6 +237,7 @@ impl<'a> Desk<'a> {
             seal: self.store.seal(),
             sender,
             standing,
+            is_owner: sender.is_some_and(|sender| invitations::is_owner(self.config, &sender.id)),
         })
     }
 

@@ -76,6 +76,7 @@ impl Desk<'_> {
                 };
                 self.note(what, from, &alert.to_string())
             }
+            Outcome::Invite { wanted, .. } => self.invite(wanted, from),
             Outcome::Status { .. } => {
                 let text = self.status()?;
                 self.answer_text(&text, from)
@@ -260,6 +261,9 @@ impl Desk<'_> {
     pub(super) fn meet(&mut self, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
         let phone = reply.from.as_deref().map(|from| format!("+{}", from.trim_start_matches('+')));
         let Some(address) = phone.or_else(|| reply.user_id.clone()) else { return Ok(()) };
+        if self.greet(&address, reply, over)? {
+            return Ok(());
+        }
         self.idle("the sender is no contact");
         if !self.store.meet_stranger(&address, self.now)? {
             return Ok(());
