@@ -64,6 +64,7 @@ pub fn judge(house: &House, reply: &Reply) -> Outcome {
         seal: &house.seal,
         sender,
         standing: Standing::default(),
+        is_owner: true,
     };
     let outcome = understand(reply, &asked, &house.tag, house);
     match &outcome {
@@ -78,6 +79,7 @@ pub fn judge(house: &House, reply: &Reply) -> Outcome {
         | Outcome::Vote { contact, .. }
         | Outcome::Acknowledge { contact, .. }
         | Outcome::Status { contact, .. }
+        | Outcome::Invite { contact, .. }
         | Outcome::Note { contact, .. } => {
             assert_eq!(sender.map(|sender| &sender.id), Some(contact));
             assert!(!reply.forwarded);

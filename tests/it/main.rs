@@ -12,6 +12,8 @@ mod alerts;
 mod answers;
 /// Machines that ask people.
 mod asking;
+/// A table of attacks by reply.
+mod attacks;
 /// Bad input is counted and visible, and stops nothing.
 mod bad_input;
 /// What it may cost, and how many people it may reach.
@@ -32,8 +34,11 @@ mod faults;
 mod fleet;
 /// A person is forgotten when they ask.
 mod forget;
-/// What Meta limits, and what a person has to put right.
+/// The owner invites somebody.
+mod inviting;
+/// Where an alert goes when WhatsApp fails.
 mod last_resort;
+/// What Meta limits, and what a person has to put right.
 mod limits;
 /// The examples of docs/messages.md.
 mod messages;
@@ -47,7 +52,10 @@ mod pictures;
 mod qemu;
 /// What people send.
 mod received;
+/// What the broker carries, written down and played again.
 mod record;
+/// The same webhook five times, and out of order.
+mod repeated;
 /// Replies that act, and those that must not.
 mod replies;
 /// An event becomes a message, a tap becomes a command.

@@ -130,6 +130,12 @@ impl<T> Intake<T> {
         self.watch.begin(now.wall);
     }
 
+    /// Somebody came or went.
+    pub fn meet(&mut self, people: People) {
+        self.watch.meet(people.clone());
+        self.judge.people = people;
+    }
+
     /// When to say `Woke`.
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {

@@ -60,7 +60,7 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     | Change::Expired { id, .. }) = change;
                     shared.metrics.commanded(&change);
                     tracing::info!(command = id.0, outcome = ?change, "a command has an outcome");
-                    let config = Arc::clone(&shared.config);
+                    let config = shared.live();
                     let settled = move |store: &Store| settle(store, &config, &change, now);
                     if shared.durably(settled).await.is_none() {
                         return;

@@ -156,7 +156,7 @@ impl Desk {
                 "a command to a device has an outcome"
             );
         }
-        let (row, config) = (write.clone(), Arc::clone(&self.shared.config));
+        let (row, config) = (write.clone(), self.shared.live());
         let written = move |store: &crate::store::Store| {
             store.write_device(&row)?;
             match &row {

@@ -195,7 +195,7 @@ pub fn settle(store: &Store, config: &Config, change: &Change, now: Timestamp) -
 /// What the clock decides: nobody agreed, no device answered, nobody chose.
 pub async fn run(shared: Arc<Shared>) {
     loop {
-        let config = Arc::clone(&shared.config);
+        let config = shared.live();
         let tended = shared.durably(move |store| {
             let now = SystemClock.now();
             let changed = tend(store, &config, now)?;

@@ -50,7 +50,13 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
     let Some(kept) = shared.durably(Store::kept).await else { return };
     intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
+    let mut known = Arc::clone(&shared.config);
     loop {
+        let live = shared.live();
+        if !Arc::ptr_eq(&known, &live) {
+            intake.meet(live.people.clone());
+            known = live;
+        }
         let mut events = Vec::new();
         let now = SystemClock.now();
         let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));

@@ -20,7 +20,7 @@ pub fn overview(
     found["connections"] =
         shared.live().connections.iter().map(|connection| connection.name.0.clone()).collect();
     found["rules"] = shared.config.rules.len().into();
-    found["contacts"] = shared.config.people.contacts.len().into();
+    found["contacts"] = shared.live().people.contacts.len().into();
     found["usage"] = usage_rows(usage);
     Ok(found)
 }
@@ -28,7 +28,7 @@ pub fn overview(
 /// Everybody in the configuration, those who wrote last first.
 pub fn contacts(shared: &Shared, store: &Store, now: Timestamp) -> Result<Value> {
     let mut all = Vec::new();
-    for person in shared.config.people.contacts.values() {
+    for person in shared.live().people.contacts.values() {
         all.push(one_contact(shared, store, person, now)?);
     }
     all.sort_by_key(|contact| std::cmp::Reverse(contact["last"]["at"].as_i64()));
@@ -36,13 +36,15 @@ pub fn contacts(shared: &Shared, store: &Store, now: Timestamp) -> Result<Value>
 }
 
 pub fn contact(shared: &Shared, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
-    let found = shared.config.people.contacts.values().find(|contact| contact.id.0 == id);
+    let live = shared.live();
+    let found = live.people.contacts.values().find(|contact| contact.id.0 == id);
     found.map(|person| one_contact(shared, store, person, now)).transpose()
 }
 
 fn one_contact(shared: &Shared, store: &Store, person: &Contact, now: Timestamp) -> Result<Value> {
     let mut facts = store.contact_facts(&person.id.0, now)?;
-    let teams = shared.config.people.teams.iter().filter(|(_, members)| members.contains(&person.id));
+    let live = shared.live();
+    let teams = live.people.teams.iter().filter(|(_, members)| members.contains(&person.id));
     facts["id"] = person.id.0.clone().into();
     facts["name"] = person.name.clone().into();
     facts["address"] = person.to.address().into();

@@ -2,7 +2,6 @@
 //! acknowledged with the others, in its order.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::shared::Shared;
 use super::{endings, questions};
@@ -24,7 +23,7 @@ pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
     if ours.is_empty() {
         return Some(());
     }
-    let config = Arc::clone(&shared.config);
+    let config = shared.live();
     let at_broker = shared.at_broker();
     let take = move |store: &Store| {
         let now = SystemClock.now();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::invitations;
 use super::owner::{self, Over, Told, lane};
 use super::received::Mark;
 use super::replies::From;
@@ -42,6 +43,8 @@ pub struct Read {
     /// To be shown as read.
     pub marks: Vec<Mark>,
     pub catalogue: bool,
+    /// Somebody came or went.
+    pub people: bool,
     /// For the log and the broker.
     pub notices: Vec<(ConnectionName, Severity, String)>,
     pub nothing: Vec<String>,
@@ -65,6 +68,9 @@ pub async fn run(shared: Arc<Shared>) {
             if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
             }
+            if read.people && shared.reload_people().await.is_none() {
+                return;
+            }
             shared.marks.add(read.marks);
             shared.report(read.failures);
             if read.files {
@@ -78,7 +84,10 @@ pub async fn run(shared: Arc<Shared>) {
             }
         }
         let told = tokio::time::timeout(LOOK_EVERY, shared.inbox.notified()).await;
-        drop(told); // either way there is something to look for
+        // Either way there is something to look for; an operator may have taken somebody off the list.
+        if told.is_err() && shared.reload_people().await.is_none() {
+            return;
+        }
     }
 }
 
@@ -95,6 +104,8 @@ pub fn read_next(
     dice: &mut Dice,
 ) -> rusqlite::Result<Option<Read>> {
     let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
+    let invited = invitations::with_guests(config, store)?;
+    let config = invited.as_ref().unwrap_or(config);
     let mut desk = Desk { store, config, id, now, dice, read: Read::default() };
     for inbound in inbound::read(&body) {
         desk.take(inbound)?;
@@ -136,7 +147,7 @@ impl<'a> Desk<'a> {
                 Ok(())
             }
             Inbound::Reply(reply) if self.store.knows_reply(&reply.wamid)? => {
-                self.read.nothing.push("a message that was taken before".to_owned());
+                self.idle("a message that was taken before");
                 Ok(())
             }
             Inbound::Reply(reply) => self.answer(&reply),
@@ -193,16 +204,14 @@ impl<'a> Desk<'a> {
                     self.meet(reply, &over.name)?;
                 }
             }
-            Outcome::Nothing { reason, .. } => {
-                tracing::info!(reason, "a message does not act");
-                self.read.nothing.push(reason.clone());
-            }
+            Outcome::Nothing { reason, .. } => self.idle(reason),
             Outcome::Command(_)
             | Outcome::Confirm { .. }
             | Outcome::Vote { .. }
             | Outcome::Acknowledge { .. }
             | Outcome::Note { .. }
             | Outcome::Status { .. }
+            | Outcome::Invite { .. }
             | Outcome::Say { .. }
             | Outcome::Refused { .. }
             | Outcome::Hurried { .. }
@@ -233,6 +242,7 @@ impl<'a> Desk<'a> {
             seal: self.store.seal(),
             sender,
             standing,
+            is_owner: sender.is_some_and(|sender| invitations::is_owner(self.config, &sender.id)),
         })
     }
 
@@ -320,7 +330,7 @@ impl<'a> Desk<'a> {
             };
             self.tell_owner(&lane.connection, &notice)?;
         }
-        self.read.nothing.push(reason.clone());
+        self.idle(&reason);
         let outcome = Outcome::Nothing { contact: Some(contact.id.clone()), reason };
         self.store.keep_reply(self.id, reply, &outcome)
     }

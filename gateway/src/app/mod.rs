@@ -29,6 +29,8 @@ mod health;
 mod hearing;
 /// Webhook bodies, read after they were stored.
 mod inbox;
+/// Somebody new on the list.
+pub mod invitations;
 /// Passwords, sessions, tokens.
 mod keys;
 /// Files on their way out.

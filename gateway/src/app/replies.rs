@@ -76,17 +76,18 @@ impl Desk<'_> {
                 };
                 self.note(what, from, &alert.to_string())
             }
+            Outcome::Invite { wanted, .. } => self.invite(wanted, from),
             Outcome::Status { .. } => {
                 let text = self.status()?;
                 self.answer_text(&text, from)
             }
             Outcome::Say { text, reason, .. } => {
-                self.read.nothing.push(reason.clone());
+                self.idle(reason);
                 self.answer_text(text, from)
             }
             Outcome::Refused { text, reason, .. } => self.refuse(text, reason, from, standing),
             Outcome::Hurried { .. } => {
-                self.read.nothing.push("too many in a minute".to_owned());
+                self.idle("too many in a minute");
                 if standing.hurried > 0 {
                     return Ok(()); // told once
                 }
@@ -97,7 +98,7 @@ impl Desk<'_> {
                 self.answer_text(&text, from)
             }
             Outcome::Locked { .. } => {
-                self.read.nothing.push("the person is locked out".to_owned());
+                self.idle("the person is locked out");
                 self.note("refused", from, "locked out")
             }
             // What these lead to is where they always were.
@@ -242,6 +243,12 @@ impl Desk<'_> {
         self.refused(&locked, reason, from)
     }
 
+    /// Whoever looks for why nothing happened finds it in the log.
+    pub(super) fn idle(&mut self, reason: &str) {
+        tracing::info!(reason, "a message does not act");
+        self.read.nothing.push(reason.to_owned());
+    }
+
     pub(super) fn refused(&mut self, text: &str, reason: &str, from: From) -> rusqlite::Result<()> {
         tracing::warn!(contact = %from.contact.id, reason, "a request was refused");
         self.read.nothing.push(reason.to_owned());
@@ -254,7 +261,10 @@ impl Desk<'_> {
     pub(super) fn meet(&mut self, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
         let phone = reply.from.as_deref().map(|from| format!("+{}", from.trim_start_matches('+')));
         let Some(address) = phone.or_else(|| reply.user_id.clone()) else { return Ok(()) };
-        self.read.nothing.push("the sender is no contact".to_owned());
+        if self.greet(&address, reply, over)? {
+            return Ok(());
+        }
+        self.idle("the sender is no contact");
         if !self.store.meet_stranger(&address, self.now)? {
             return Ok(());
         }

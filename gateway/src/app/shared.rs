@@ -60,7 +60,7 @@ pub struct Shared {
     pub deadlines: Notify,
     /// A command was stored.
     pub commands: Notify,
-    /// The configuration with the numbers that were connected on the page.
+    /// The configuration with the numbers that were connected on the page, and the people who were invited.
     live: Mutex<Arc<Config>>,
     /// Commands that were handed to the broker, and are not noted as published.
     at_broker: Mutex<BTreeSet<CommandId>>,
@@ -92,9 +92,10 @@ impl Shared {
         let of_file = Arc::clone(&config);
         let start = move |store: &Store| {
             let all = connections::all(&of_file.connections, store, &of_file.site.state_directory)?;
-            Ok((store.tag().clone(), store.seal().clone(), store.recover(now)?, all))
+            let people = of_file.people.with(&store.guests()?);
+            Ok((store.tag().clone(), store.seal().clone(), store.recover(now)?, all, people))
         };
-        let (tag, seal, recovered, all) =
+        let (tag, seal, recovered, all, people) =
             store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
             tracing::warn!(
@@ -103,7 +104,7 @@ impl Shared {
             );
         }
         let broker = Some("the broker is not connected yet".to_owned());
-        let live = Config { connections: all, ..(*config).clone() };
+        let live = Config { connections: all, people, ..(*config).clone() };
         let heard = super::endings::filters(&config);
         let heard = heard.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
         Ok(Arc::new(Self {
@@ -136,14 +137,25 @@ impl Shared {
         self.live().connections.iter().map(rate).collect()
     }
 
-    /// The configuration with all numbers, also those that were connected on the page.
+    /// The configuration with all numbers and people, also those that stand in no file.
     pub fn live(&self) -> Arc<Config> {
         Arc::clone(&self.live.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn set_connections(&self, connections: Vec<Connection>) {
-        let live = Config { connections, ..(*self.config).clone() };
-        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        *live = Arc::new(Config { connections, ..(**live).clone() });
+    }
+
+    /// Somebody was invited and came, or was taken off the list. `None`: the disk has failed.
+    pub async fn reload_people(&self) -> Option<()> {
+        let guests = self.durably(Store::guests).await?;
+        let people = self.config.people.with(&guests);
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.people.contacts != people.contacts {
+            *live = Arc::new(Config { people, ..(**live).clone() });
+        }
+        Some(())
     }
 
     /// What the owner should know: to the log, and to whoever listens at the broker.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Failure, Place, say, say_json};
+use crate::app::invitations;
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::ids::ContactId;
@@ -16,7 +17,7 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Everybody in the configuration
+    /// Everybody in the configuration, and those whom the owner invited
     List {
         #[command(flatten)]
         place: Place,
@@ -38,6 +39,12 @@ enum Action {
         #[arg(long)]
         yes: bool,
     },
+    /// Take somebody off the list whom the owner invited
+    Remove {
+        #[command(flatten)]
+        place: Place,
+        contact: String,
+    },
     /// The number still belongs to this contact, though its WhatsApp user has changed
     Accept {
         #[command(flatten)]
@@ -55,6 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             Ok(())
         }
         Action::Erase { place, contact, yes } => erase(place, contact, *yes),
+        Action::Remove { place, contact } => remove(place, contact),
         Action::Accept { place, contact } => {
             let (config, store) = place.open()?;
             let known = find(&config, contact)?;
@@ -80,24 +88,51 @@ fn find<'a>(config: &'a Config, contact: &str) -> Result<&'a Contact, Failure> {
 }
 
 fn list(place: &Place, json: bool) -> Result<(), Failure> {
-    let config = place.load(true)?;
+    // Before the first start there is no database, and nobody was invited.
+    let (config, guests) = match place.open() {
+        Ok((config, store)) => (config, store.guests().map_err(io)?),
+        Err(_) => (place.load(true)?, Vec::new()),
+    };
     let contacts = config.people.contacts.values();
+    let invited =
+        |contact: &Contact| guests.iter().find(|guest| guest.id == contact.id).map(|guest| &guest.by.0);
     if json {
-        let row = |contact: &Contact| json!({ "id": contact.id.0, "name": contact.name, "to": contact.to.masked(), "roles": contact.roles });
+        let row = |contact: &Contact| {
+            json!({ "id": contact.id.0, "name": contact.name, "to": contact.to.masked(), "roles": contact.roles,
+                                              "invited_by": invited(contact) })
+        };
         say_json(&contacts.map(row).collect());
         return Ok(());
     }
     for contact in contacts {
         let roles: Vec<&str> = contact.roles.iter().map(String::as_str).collect();
         say(&format!(
-            "{:<16} {:<20} {:<12} {}",
+            "{:<16} {:<20} {:<12} {}{}",
             contact.id.0,
             contact.name,
             contact.to.masked(),
-            roles.join(", ")
+            roles.join(", "),
+            invited(contact).map(|by| format!(" (invited by {by})")).unwrap_or_default()
         ));
     }
     Ok(())
+}
+
+/// Replies do nothing from this commit on; alerts end within half a minute.
+fn remove(place: &Place, contact: &str) -> Result<(), Failure> {
+    let (config, store) = place.open()?;
+    let id = ContactId(contact.to_owned());
+    let work = |store: &crate::store::Store| invitations::remove(store, &id, SystemClock.now());
+    if store.transaction(work).map_err(io)? {
+        say(&format!(
+            "{contact} is off the list; what is kept of them goes with: bellwire contact erase {contact}"
+        ));
+        return Ok(());
+    }
+    find(&config, contact)?;
+    Err(Failure::Usage(format!(
+        "{contact} was not invited but stands in the configuration: take the [[contact]] out and restart"
+    )))
 }
 
 /// The contact may be out of the configuration already; then its spellings are what the database knows.

@@ -211,6 +211,8 @@ impl Place {
         // With the numbers that were connected on the page.
         let all = connections::all(&config.connections, &store, &config.site.state_directory);
         config.connections = all.map_err(|error| Failure::Io(error.into()))?;
+        let guests = store.guests().map_err(|error| Failure::Io(error.into()))?;
+        config.people = config.people.with(&guests);
         Ok((config, store))
     }
 }

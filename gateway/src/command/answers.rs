@@ -6,6 +6,7 @@ use crate::alert::life::Offer;
 use crate::alert::token::Subject;
 use crate::command::authorise::has_role;
 use crate::command::deed::Spoken;
+use crate::command::reply::House;
 use crate::command::words::{fold, near, same};
 use crate::contact::Contact;
 use crate::time::parse_duration;
@@ -87,10 +88,10 @@ pub fn offer(words: &str) -> Option<Offer> {
 
 /// What this person may do.
 #[must_use]
-pub fn help(contact: &Contact, commands: &[Spoken]) -> String {
+pub fn help(contact: &Contact, house: &House) -> String {
     let mut text =
         "Tap a button under an alert, or react with 👍 to say that you take care of it, or write “snooze 1h” under it.\n".to_owned();
-    let mine: Vec<String> = mine(contact, commands).map(Spoken::shown).collect();
+    let mine: Vec<String> = mine(contact, house.commands).map(Spoken::shown).collect();
     if !mine.is_empty() {
         text += "You may write:\n";
         for words in mine.iter().take(LINES) {
@@ -99,6 +100,9 @@ pub fn help(contact: &Contact, commands: &[Spoken]) -> String {
         if mine.len() > LINES {
             text += &format!("… and {} more\n", mine.len() - LINES);
         }
+    }
+    if house.is_owner {
+        text += "• invite +995 555 12 34 56 Maka as cook: somebody new; uninvite +995 555 12 34 56: off the list\n";
     }
     text + "• status: what is going on\n• STOP: no more messages"
 }

@@ -21,6 +21,8 @@ pub mod deed;
 pub mod dispatch;
 /// What a webhook said, in our words.
 pub mod inbound;
+/// Somebody new on the list.
+pub mod invite;
 /// What people write for displays and printers.
 pub mod onward;
 /// What a machine asks people.

@@ -12,6 +12,7 @@ use crate::command::authorise::{Standing, may};
 use crate::command::consent::{Wish, Words};
 use crate::command::deed::{Deed, NewCommand, Spoken, Terms};
 use crate::command::inbound::{Content, Reply};
+use crate::command::invite::{self, Wanted};
 use crate::command::onward::{Onward, Ticket};
 use crate::command::words::same;
 use crate::contact::Contact;
@@ -64,6 +65,8 @@ pub struct House<'a> {
     /// The contact who wrote; `None` for a stranger.
     pub sender: Option<&'a Contact>,
     pub standing: Standing,
+    /// Whether they may invite people.
+    pub is_owner: bool,
 }
 
 /// What becomes of a reply.
@@ -92,6 +95,11 @@ pub enum Outcome {
     Consent {
         contact: ContactId,
         wish: Wish,
+    },
+    /// The owner wants somebody on the list, or off it.
+    Invite {
+        contact: ContactId,
+        wanted: Wanted,
     },
     /// The rest of a message that was too long for one.
     ReadOn {
@@ -168,6 +176,7 @@ fn acts(outcome: &Outcome) -> bool {
         | Outcome::Acknowledge { .. }
         | Outcome::Note { .. }
         | Outcome::Consent { .. }
+        | Outcome::Invite { .. }
         | Outcome::Status { .. }
         | Outcome::Say { .. }
         | Outcome::Refused { .. } => true,
@@ -305,13 +314,32 @@ impl Reading<'_> {
         if let Some((onward, text)) = directed {
             return self.offer(onward.deed(self.ticket(text), &Bindings::new(), None), &onward.terms);
         }
+        if let Some(wanted) = invite::read(text) {
+            return self.invite(wanted);
+        }
         match answers::asked(text) {
             Some(Asked::Help) => {
-                let text = answers::help(self.contact, self.house.commands);
+                let text = answers::help(self.contact, self.house);
                 Outcome::Say { contact, text, reason: "the person asked what may be done".to_owned() }
             }
             Some(Asked::Status) => Outcome::Status { contact },
             None => self.unknown(text),
+        }
+    }
+
+    fn invite(&self, wanted: Result<Wanted, String>) -> Outcome {
+        let contact = self.contact.id.clone();
+        if !self.house.is_owner {
+            let text = "Only the owner of this site may do that. Nothing was done.".to_owned();
+            return Outcome::Refused {
+                contact,
+                text,
+                reason: "only an owner of the site invites people".into(),
+            };
+        }
+        match wanted {
+            Ok(wanted) => Outcome::Invite { contact, wanted },
+            Err(sentence) => self.say(&sentence, "the invitation is incomplete"),
         }
     }
 

@@ -73,6 +73,20 @@ impl Recipient {
     }
 }
 
+/// Somebody whom an owner invited and who said Yes: a contact that stands in no file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    pub id: ContactId,
+    pub name: String,
+    pub phone: Phone,
+    pub roles: BTreeSet<String>,
+    pub teams: BTreeSet<String>,
+    /// MQTT filters, where the person may act; empty means everywhere.
+    pub places: Vec<String>,
+    /// Whoever invited.
+    pub by: ContactId,
+}
+
 /// All contacts and teams. Built by `config`, which has checked that every name exists.
 #[derive(Debug, Clone, Default)]
 pub struct People {
@@ -81,6 +95,8 @@ pub struct People {
     /// Of teams whose members take turns.
     pub rotas: BTreeMap<String, Rota>,
     pub quiet: BTreeMap<ContactId, Quiet>,
+    /// Those of the contacts who stand in no file.
+    guests: BTreeSet<ContactId>,
 }
 
 impl People {
@@ -116,6 +132,41 @@ impl People {
     #[must_use]
     pub fn name<'a>(&'a self, id: &'a ContactId) -> &'a str {
         self.contacts.get(id).map_or(id.0.as_str(), |contact| contact.name.as_str())
+    }
+
+    #[must_use]
+    pub fn has_guests(&self) -> bool {
+        !self.guests.is_empty()
+    }
+
+    /// With these, and no others, who were invited. Whoever stands in the file, too, is who the file says.
+    #[must_use]
+    pub fn with(&self, guests: &[Guest]) -> Self {
+        let mut all = self.clone();
+        for former in std::mem::take(&mut all.guests) {
+            all.contacts.remove(&former);
+            all.teams.values_mut().for_each(|members| members.retain(|member| *member != former));
+        }
+        for guest in guests {
+            let topics: Option<Vec<TopicPattern>> =
+                guest.places.iter().map(|place| TopicPattern::parse(place).ok()).collect();
+            // A place that cannot be read must not become everywhere.
+            let Some(topics) = topics else { continue };
+            if all.knows(&guest.id.0) || all.by_phone(&guest.phone).is_some() {
+                continue;
+            }
+            for team in &guest.teams {
+                if let Some(members) = all.teams.get_mut(team) {
+                    members.push(guest.id.clone());
+                }
+            }
+            let (id, name, roles) = (guest.id.clone(), guest.name.clone(), guest.roles.clone());
+            let to = Recipient::Phone(guest.phone.clone());
+            let contact = Contact { id: id.clone(), name, to, roles, topics, may_stop: true };
+            all.guests.insert(id.clone());
+            all.contacts.insert(id, contact);
+        }
+        all
     }
 
     /// Whether there is a contact or team of this name.
@@ -206,6 +257,42 @@ mod tests {
         assert_eq!(ids(&people.resolve(&names)), ["nino", "giorgi"]);
         assert_eq!(ids(&people.resolve(&["kitchen".to_owned()])), ["giorgi", "nino"]);
         assert!(people.knows("kitchen") && people.knows("nino") && !people.knows("stranger"));
+    }
+
+    #[test]
+    fn guests_come_and_go_and_take_nobodys_place() {
+        let guest = |id: &str, phone: &str, places: &[&str]| Guest {
+            id: id.into(),
+            name: "Maka".into(),
+            phone: Phone::parse(phone).expect("a number"),
+            roles: ["cook".to_owned()].into(),
+            teams: ["kitchen".to_owned(), "gone".to_owned()].into(),
+            places: places.iter().map(|place| (*place).to_owned()).collect(),
+            by: "nino".into(),
+        };
+        let kitchen = ["kitchen".to_owned()];
+        let file = people();
+        let maka = guest("maka", "+995555000111", &["site/bar/#"]);
+        let with = file.with(std::slice::from_ref(&maka));
+        assert!(with.has_guests() && !file.has_guests());
+        assert_eq!(ids(&with.resolve(&kitchen)), ["giorgi", "nino", "maka"]);
+        assert_eq!(with.contacts[&maka.id].topics.len(), 1);
+        assert_eq!(
+            ids(&with.with(std::slice::from_ref(&maka)).resolve(&kitchen)),
+            ["giorgi", "nino", "maka"]
+        );
+        let without = with.with(&[]);
+        assert_eq!(ids(&without.resolve(&kitchen)), ["giorgi", "nino"]);
+        assert!(!without.knows("maka"));
+        // An id or a number of the file's, and a place that cannot be read: none of them comes in.
+        let wrong = [
+            guest("nino", "+995555000222", &[]),
+            guest("maka", "+995555123456", &[]),
+            guest("kitchen", "+995555000333", &[]),
+            guest("maka", "+995555000111", &["site/#/bar"]),
+        ];
+        let with = file.with(&wrong);
+        assert_eq!((with.contacts, with.teams), (file.contacts.clone(), file.teams.clone()));
     }
 
     #[test]

@@ -95,8 +95,14 @@ impl Store {
         let mut statement = self.sql.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY id"))?;
         let (mut before, mut count) = (BEFORE_ALL.to_vec(), 0);
         for row in statement.query_map([], read)? {
-            let row = row?;
             count += 1;
+            let row = match row {
+                // A byte that makes no letter any more: read by SQLite, and not by us.
+                Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::Utf8Error(..)) => {
+                    return Ok(Err(Flaw::Broken(count)));
+                }
+                row => row?,
+            };
             if row.id != count {
                 return Ok(Err(Flaw::Missing(count)));
             }
@@ -220,6 +226,109 @@ mod tests {
                        command, detail, hash FROM audit WHERE id = 4";
         assert_eq!(spoilt(between), Flaw::Broken(5));
         assert_eq!(spoilt("DELETE FROM meta WHERE key = 'audit_head'"), Flaw::Head);
+    }
+
+    /// Makes one change, verifies, and takes the change back.
+    fn is_found(store: &Store, what: &str, change: impl FnOnce(&Store) -> Result<usize>) {
+        store.sql.execute_batch("SAVEPOINT spoilt").expect("begun");
+        assert_eq!(change(store).expect(what), 1, "{what}");
+        let verdict = store.verify_audit().expect(what);
+        assert!(verdict.is_err(), "{what} was not found");
+        store.sql.execute_batch("ROLLBACK TO spoilt; RELEASE spoilt").expect("taken back");
+    }
+
+    /// Each byte of the text with a bit turned, taken out, and with one more before it; and one more at the end.
+    fn spoilt_texts(text: &[u8]) -> Vec<Vec<u8>> {
+        let turned = (0..text.len()).flat_map(|at| {
+            [0x01, 0x80]
+                .map(|bit| text.iter().enumerate().map(|(i, b)| if i == at { b ^ bit } else { *b }).collect())
+        });
+        let without = (0..text.len()).map(|at| [&text[..at], &text[at + 1..]].concat());
+        let with = (0..=text.len())
+            .flat_map(|at| [0, b'a', 0xff].map(|new| [&text[..at], &[new], &text[at..]].concat()));
+        turned.chain(without).chain(with).collect()
+    }
+
+    #[test]
+    fn every_changed_removed_or_inserted_byte_of_every_field_is_found() {
+        const ROWS: i64 = 3;
+        let (_directory, store) = store(ROWS);
+        store.sql.execute_batch("DROP TRIGGER audit_is_not_changed").expect("lax");
+        let bytes_of = |column: &str, row: i64| -> Vec<u8> {
+            let sql = format!("SELECT CAST({column} AS BLOB) FROM audit WHERE id = ?1");
+            store.sql.query_row(&sql, [row], |row| row.get(0)).expect("bytes")
+        };
+        let mut tried = 0;
+        for row in 1..=ROWS {
+            for column in ["what", "who", "message", "detail", "hash"] {
+                let kind = if column == "hash" { "BLOB" } else { "TEXT" };
+                for spoilt in spoilt_texts(&bytes_of(column, row)) {
+                    let what = format!("{column} of row {row} as {spoilt:?}");
+                    let sql = format!("UPDATE audit SET {column} = CAST(?1 AS {kind}) WHERE id = ?2");
+                    is_found(&store, &what, |store| store.sql.execute(&sql, params![spoilt, row]));
+                    tried += 1;
+                }
+            }
+            for (column, bit) in
+                ["at", "command"].into_iter().flat_map(|name| (0..63).map(move |bit| (name, bit)))
+            {
+                let sql =
+                    format!("UPDATE audit SET {column} = ({column} | ?1) - ({column} & ?1) WHERE id = ?2");
+                let what = format!("bit {bit} of {column} of row {row}");
+                is_found(&store, &what, |store| store.sql.execute(&sql, params![1_i64 << bit, row]));
+            }
+            // The end of one field as the beginning of the next.
+            let moved =
+                "UPDATE audit SET what = what || substr(who, 1, 1), who = substr(who, 2) WHERE id = ?1";
+            is_found(&store, "a byte that moved", |store| store.sql.execute(moved, [row]));
+            let number = "UPDATE audit SET id = id + 7 WHERE id = ?1";
+            is_found(&store, "another number", |store| store.sql.execute(number, [row]));
+        }
+        assert!(tried > 1_000, "{tried}");
+        let head = "SELECT value FROM meta WHERE key = 'audit_head'";
+        let head: String = store.sql.query_row(head, [], |row| row.get(0)).expect("the head");
+        for spoilt in
+            spoilt_texts(head.as_bytes()).into_iter().filter_map(|bytes| String::from_utf8(bytes).ok())
+        {
+            let sql = "UPDATE meta SET value = ?1 WHERE key = 'audit_head'";
+            is_found(&store, &spoilt, |store| store.sql.execute(sql, [&spoilt]));
+        }
+        assert_eq!(store.verify_audit().expect("read"), Ok(ROWS), "each change was taken back");
+    }
+
+    /// Turns every bit of the page that holds the chain, where the file lies: whoever can write there needs no SQL. What
+    /// still verifies says the same as before.
+    #[test]
+    fn a_bit_turned_in_the_file_is_found_or_changes_nothing() {
+        let (directory, store) = store(3);
+        let number = |sql: &str| -> i64 { store.sql.query_row(sql, [], |row| row.get(0)).expect(sql) };
+        let root = number("SELECT rootpage FROM sqlite_master WHERE name = 'audit'");
+        let page = number("PRAGMA page_size");
+        store.sql.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("in the file");
+        let (before, path) = (store.audit(u32::MAX).expect("rows"), directory.path().join("bellwire.db"));
+        drop(store);
+        let sound = std::fs::read(&path).expect("the file");
+        let start = usize::try_from((root - 1) * page).expect("small");
+        let end = start + usize::try_from(page).expect("small");
+        let (mut found, mut harmless) = (0, 0);
+        let used = (start..end).filter(|at| *at < start + 16 || sound[*at] != 0);
+        for (at, bit) in used.flat_map(|at| [0x01, 0x10].map(|bit| (at, bit))) {
+            let mut spoilt = sound.clone();
+            spoilt[at] ^= bit;
+            let copy = tempfile::tempdir().expect("a directory");
+            std::fs::write(copy.path().join("bellwire.db"), spoilt).expect("written");
+            let verdict = Store::open_existing(copy.path()).ok().and_then(|store| {
+                store.verify_audit().ok()?.ok().map(|_| store.audit(u32::MAX).expect("rows"))
+            });
+            match verdict {
+                None => found += 1,
+                Some(rows) => {
+                    assert_eq!(rows, before, "bit {bit:#x} of byte {at}");
+                    harmless += 1;
+                }
+            }
+        }
+        assert!(found > 500 && harmless < found / 10, "{found} found, {harmless} harmless");
     }
 
     #[test]

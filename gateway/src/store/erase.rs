@@ -52,6 +52,9 @@ impl Store {
             )?,
             "replies": list("SELECT wamid, at, kind, text, outcome, reason FROM reply WHERE contact = ?1 ORDER BY at")?,
             "files": list("SELECT id, kind, mime, name, at, state, bytes FROM file WHERE contact = ?1 ORDER BY id")?,
+            "invitation": list(
+                "SELECT name, address, roles, teams, places, invited_by, invited_at, state FROM guest WHERE contact = ?1",
+            )?,
             "commands": list(
                 "SELECT id, action, topic, payload, requested_at, state, changed_at, reason FROM command
                  WHERE contact = ?1 ORDER BY id",
@@ -83,6 +86,7 @@ impl Store {
         self.sql
             .execute("UPDATE reply SET text = ?2, reason = NULL WHERE contact = ?1", [&contact.0, ERASED])?;
         self.sql.execute("UPDATE person SET user_id = NULL WHERE contact = ?1", [&contact.0])?;
+        self.sql.execute("DELETE FROM guest WHERE contact = ?1", [&contact.0])?;
         self.erase_files(contact)?;
         for table in self.tables_about_people()? {
             let sql = format!("UPDATE \"{table}\" SET contact = ?2 WHERE contact = ?1");
@@ -128,6 +132,7 @@ impl Store {
             .sql
             .prepare(
                 "SELECT address FROM message WHERE contact = ?1
+                 UNION SELECT address FROM guest WHERE contact = ?1
                  UNION SELECT user_id FROM person WHERE contact = ?1 AND user_id IS NOT NULL",
             )?
             .query_map([&contact.0], |row| row.get(0))?

@@ -133,6 +133,7 @@ fn name(outcome: &Outcome) -> (Option<&ContactId>, &'static str, Option<&str>) {
         Outcome::Note { contact, .. } => (Some(contact), "alert", None),
         Outcome::Consent { contact, wish: Wish::Stop } => (Some(contact), "stop", None),
         Outcome::Consent { contact, wish: Wish::Start } => (Some(contact), "start", None),
+        Outcome::Invite { contact, .. } => (Some(contact), "invite", None),
         Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),
         Outcome::Status { contact } => (Some(contact), "status", None),
         Outcome::Say { contact, reason, .. } => (Some(contact), "say", Some(reason)),

@@ -30,6 +30,8 @@ mod dump;
 mod erase;
 /// Files that people sent.
 mod files;
+/// People whom the owner invited.
+mod guests;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.

@@ -15,12 +15,13 @@ use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("schema_page.sql"),
     include_str!("received.sql"),
     include_str!("schema_connection.sql"),
     include_str!("replies.sql"),
+    include_str!("guests.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.

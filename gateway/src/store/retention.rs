@@ -52,6 +52,8 @@ impl Store {
             "DELETE FROM question WHERE id IN (SELECT q.id FROM question q WHERE q.expires_at < ?1
                  AND q.state != 'open' AND NOT EXISTS (SELECT 1 FROM vote WHERE question = q.id) ORDER BY q.id LIMIT ?2)",
             "DELETE FROM stranger WHERE address IN (SELECT address FROM stranger WHERE last_at < ?1 LIMIT ?2)",
+            // Those who never came, or were removed. That their ids were used, `consent` knows.
+            "DELETE FROM guest WHERE contact IN (SELECT contact FROM guest WHERE expires_at < ?1 AND state != 'joined' LIMIT ?2)",
             "DELETE FROM command WHERE id IN (SELECT id FROM command
                  WHERE changed_at < ?1 AND state != 'queued' ORDER BY id LIMIT ?2)",
             "DELETE FROM reply WHERE wamid IN (SELECT r.wamid FROM reply r WHERE r.at < ?1

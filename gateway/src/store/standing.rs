@@ -21,7 +21,7 @@ impl Store {
         self.sql
             .prepare_cached(
                 "SELECT count(*) FILTER (WHERE i.received_at > ?2 AND r.outcome IN
-                            ('command', 'confirm', 'vote', 'acknowledge', 'alert', 'status', 'say', 'refused')),
+                            ('command', 'confirm', 'vote', 'acknowledge', 'alert', 'status', 'say', 'invite', 'refused')),
                         count(*) FILTER (WHERE i.received_at > ?2 AND r.outcome = 'hurried'),
                         count(*) FILTER (WHERE r.outcome = 'refused')
                  FROM reply r JOIN inbox i ON i.id = r.inbox WHERE r.contact = ?1 AND i.received_at > ?3",

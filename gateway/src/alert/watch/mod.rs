@@ -227,6 +227,11 @@ impl Watch {
         self.alerts.entry(ident.clone()).or_default()
     }
 
+    /// Somebody came or went.
+    pub(crate) fn meet(&mut self, people: People) {
+        self.people = people;
+    }
+
     fn drop_surplus(&mut self) {
         if let Some(ident) = self.surplus.take() {
             self.alerts.remove(&ident);

@@ -1,0 +1,250 @@
+//! The owner invites somebody, who answers; both are told. Nobody gets more than whoever invites has.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::inbox::Desk;
+use super::replies::From;
+use crate::alert::message::{Button, Content};
+use crate::alert::outbox::Lane;
+use crate::alert::token::Subject;
+use crate::command::answers::{self, NO, YES};
+use crate::command::consent::Wish;
+use crate::command::inbound::{self, Reply};
+use crate::command::invite::{Invitation, Wanted};
+use crate::config::Config;
+use crate::contact::{Contact, Guest, Phone, Recipient};
+use crate::ids::{ConnectionName, ContactId};
+use crate::store::{Entry, Store};
+use crate::time::Timestamp;
+
+/// An invitation that nobody answers in this time was forgotten.
+const COUNTS_FOR_DAYS: u64 = 3;
+/// A day, of all owners together: a new crew, not a mailing list. Messages to people who did not ask lower the number's
+/// quality at Meta.
+const A_DAY: u32 = 10;
+
+/// The configuration with those who were invited and came.
+pub fn with_guests(config: &Config, store: &Store) -> rusqlite::Result<Option<Config>> {
+    let guests = store.guests()?;
+    Ok((config.people.has_guests() || !guests.is_empty())
+        .then(|| Config { people: config.people.with(&guests), ..config.clone() }))
+}
+
+/// Whether this person is an `owner` of the site.
+pub fn is_owner(config: &Config, contact: &ContactId) -> bool {
+    config.people.resolve(&config.site.owner).iter().any(|owner| owner.id == *contact)
+}
+
+impl Desk<'_> {
+    pub(super) fn invite(&mut self, wanted: &Wanted, from: From) -> rusqlite::Result<()> {
+        match wanted {
+            Wanted::Invite(invitation) => self.invite_one(invitation, from),
+            Wanted::Remove(phone) => self.uninvite(phone, from),
+        }
+    }
+
+    fn invite_one(&mut self, invitation: &Invitation, from: From) -> rusqlite::Result<()> {
+        let Invitation { phone, name, gives } = invitation;
+        if let Some(known) = self.config.people.by_phone(phone) {
+            return self
+                .answer_text(&format!("{} is on the list already. Nothing was done.", known.name), from);
+        }
+        let (roles, teams) = match self.given(gives, from.contact) {
+            Ok(given) => given,
+            Err(sentence) => {
+                return self.refused(&format!("{name} was not invited: {sentence}."), &sentence, from);
+            }
+        };
+        if self.store.invitations(self.now)? >= A_DAY {
+            let text = format!("{name} was not invited: there were {A_DAY} invitations in the last 24 h.");
+            return self.refused(&text, "more than 10 invitations in a day", from);
+        }
+        let words = name.to_lowercase();
+        let words: Vec<&str> =
+            words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let people = &self.config.people;
+        let id = self.store.free_id(&words.join("-"), |id| people.knows(id))?;
+        let places = from.contact.topics.iter().map(|topic| topic.as_str().to_owned()).collect();
+        let by = from.contact.id.clone();
+        let guest = Guest { id, name: name.clone(), phone: phone.clone(), roles, teams, places, by };
+        self.store.invite(&guest, self.now, self.now + Duration::from_secs(COUNTS_FOR_DAYS * 24 * 3_600))?;
+        self.note("invited", from, &self.described(&guest))?;
+        self.ask_guest(&guest, &from.lane.connection)?;
+        let text = format!(
+            "{name} is asked, and the answer comes here. The invitation counts for {COUNTS_FOR_DAYS} days. If {name} gets \
+             nothing: WhatsApp delivers it as soon as {name} writes anything to this number."
+        );
+        self.answer_text(&text, from)
+    }
+
+    /// Roles and teams behind what was typed; or why not.
+    fn given(&self, gives: &[String], by: &Contact) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
+        let (mut roles, mut teams) = (BTreeSet::new(), BTreeSet::new());
+        let people = &self.config.people;
+        for wanted in gives {
+            let is_wanted = |known: &&String| crate::command::words::same(known, wanted);
+            if let Some(role) = by.roles.iter().find(is_wanted) {
+                roles.insert(role.clone());
+            } else if let Some((team, members)) = people.teams.iter().find(|(team, _)| is_wanted(team)) {
+                if self.decides(team) && !members.contains(&by.id) {
+                    return Err(format!("the team {team} decides things, and you are not in it"));
+                }
+                teams.insert(team.clone());
+            } else {
+                return Err(format!("you have no role “{wanted}” to give, and there is no such team"));
+            }
+        }
+        Ok((roles, teams))
+    }
+
+    /// To be in such a team is a right: its members answer machines' questions, or own the site.
+    fn decides(&self, team: &String) -> bool {
+        let config = self.config;
+        config.site.owner.contains(team)
+            || config.questions.iter().any(|question| question.who.contains(team))
+    }
+
+    /// For the audit: a pseudonym, since the person may want to be forgotten.
+    fn described(&self, guest: &Guest) -> String {
+        let gives: Vec<&str> = guest.roles.iter().chain(&guest.teams).map(String::as_str).collect();
+        let gives = if gives.is_empty() { "no role".to_owned() } else { gives.join(", ") };
+        format!("{}: {gives}", self.store.seal().pseudonym(&guest.id))
+    }
+
+    fn ask_guest(&mut self, guest: &Guest, over: &ConnectionName) -> rusqlite::Result<()> {
+        let by = self.config.people.contacts.get(&guest.by);
+        let text = format!(
+            "{} invites {} to get messages of {} here, and to answer them. Do you agree? STOP ends it at any time.",
+            by.map_or(self.config.site.name.as_str(), |by| &by.name),
+            guest.name,
+            self.config.site.name
+        );
+        let buttons = vec![Button::new(YES, "Yes"), Button::new(NO, "No")];
+        self.say_to(guest, over, Content { buttons, ..Content::text(text) })
+    }
+
+    fn say_to(&mut self, guest: &Guest, over: &ConnectionName, content: Content) -> rusqlite::Result<()> {
+        let lane = Lane { connection: over.clone(), contact: guest.id.clone() };
+        self.read.messages = true;
+        self.store.compose(&lane, &Recipient::Phone(guest.phone.clone()), &content, self.now).map(drop)
+    }
+
+    /// Somebody writes from a number that was invited and has not answered yet. `false`: nobody did.
+    pub(super) fn greet(
+        &mut self,
+        address: &str,
+        reply: &Reply,
+        over: &ConnectionName,
+    ) -> rusqlite::Result<bool> {
+        let Some(guest) = self.store.invitation(address, self.now)? else { return Ok(false) };
+        let lane = Lane { connection: over.clone(), contact: guest.id.clone() };
+        let waited = self.store.heard(&lane, reply.at, self.now)?;
+        self.read.messages |= waited > 0;
+        let words = match &reply.content {
+            inbound::Content::Tap { title, .. } => title,
+            inbound::Content::Text(text) | inbound::Content::Captioned { caption: text, .. } => text,
+            inbound::Content::Reaction { emoji } => emoji.as_deref().unwrap_or_default(),
+            inbound::Content::Other(_) => "",
+        };
+        let stops = self.config.words.read(words) == Some(Wish::Stop);
+        let choice = answers::choice(Subject::Request(0), &[], words).filter(|_| !reply.forwarded);
+        match choice.as_deref() {
+            Some(YES) => self.join(&guest, reply, over)?,
+            Some(_) => self.decline(&guest, reply, over)?,
+            None if stops => self.decline(&guest, reply, over)?,
+            // The question itself may be on its way now; else it is asked again, once a day.
+            None if waited > 0 => self.idle("an invited person has not answered yet"),
+            None => {
+                self.idle("an invited person has not answered yet");
+                if self.store.meet_stranger(address, self.now)? {
+                    self.ask_guest(&guest, over)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was given counts only as far as whoever invited may still give it.
+    fn join(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+        let config = self.config;
+        let by = config.people.contacts.get(&guest.by).filter(|by| is_owner(config, &by.id));
+        let Some(by) = by.filter(|by| guest.roles.is_subset(&by.roles)) else {
+            self.idle("whoever invited may not any more");
+            self.store.dismiss(&guest.id, "removed")?;
+            self.write_of(guest, "refused", "whoever invited may not any more", Some(reply))?;
+            return self.say_to(guest, over, Content::text("That invitation does not count any more."));
+        };
+        self.store.join(&guest.id, &reply.wamid)?;
+        if let Some(user_id) = reply.user_id.as_deref() {
+            self.store.identify(&guest.id, user_id)?;
+        }
+        let source = format!("Yes to the invitation of {} ({})", by.id, reply.wamid);
+        self.store.consent(&guest.id, true, &source, self.now)?;
+        self.write_of(guest, "joined", &self.described(guest), Some(reply))?;
+        self.read.people = true;
+        let site = &config.site.name;
+        let text =
+            format!("Welcome to {site}. Write “help” to see what you may do, STOP to get no more messages.");
+        self.say_to(guest, over, Content::text(text))?;
+        let gives: Vec<&str> = guest.roles.iter().chain(&guest.teams).map(String::as_str).collect();
+        let gives = if gives.is_empty() { String::new() } else { format!(": {}", gives.join(", ")) };
+        self.tell_inviter(by, &format!("✅ {} said Yes and is on the list{gives}.", guest.name), over)
+    }
+
+    fn decline(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+        self.store.dismiss(&guest.id, "declined")?;
+        self.write_of(guest, "declined", "the invitation", Some(reply))?;
+        self.say_to(guest, over, Content::text("All right: nobody writes to you again."))?;
+        let Some(by) = self.config.people.contacts.get(&guest.by) else { return Ok(()) };
+        self.tell_inviter(by, &format!("❌ {} said No.", guest.name), over)
+    }
+
+    fn tell_inviter(&mut self, by: &Contact, text: &str, over: &ConnectionName) -> rusqlite::Result<()> {
+        let lane = Lane { connection: over.clone(), contact: by.id.clone() };
+        self.read.messages = true;
+        self.store.compose(&lane, &by.to, &Content::text(text), self.now).map(drop)
+    }
+
+    fn uninvite(&mut self, phone: &Phone, from: From) -> rusqlite::Result<()> {
+        let joined = self.store.guests()?.into_iter().find(|guest| guest.phone == *phone);
+        let guest = joined.or(self.store.invitation(phone.e164(), self.now)?);
+        let Some(guest) = guest else {
+            let text = match self.config.people.by_phone(phone) {
+                Some(known) => format!(
+                    "{} stands in the configuration file; whoever keeps it can take them out.",
+                    known.name
+                ),
+                None => "Nobody with this number is on the list. Nothing was done.".to_owned(),
+            };
+            return self.answer_text(&text, from);
+        };
+        self.store.dismiss(&guest.id, "removed")?;
+        self.read.people = true;
+        self.note("removed", from, &self.described(&guest))?;
+        self.answer_text(&format!("{} is off the list.", guest.name), from)
+    }
+
+    fn write_of(
+        &self,
+        guest: &Guest,
+        what: &str,
+        detail: &str,
+        reply: Option<&Reply>,
+    ) -> rusqlite::Result<()> {
+        let message = reply.map(|reply| &reply.wamid);
+        let entry = Entry { what, who: Some(&guest.id), message, command: None, detail };
+        self.store.record(&entry, self.now)
+    }
+}
+
+/// An operator takes somebody off the list. `false`: nobody of this id was invited.
+pub fn remove(store: &Store, id: &ContactId, now: Timestamp) -> rusqlite::Result<bool> {
+    let removed = store.dismiss(id, "removed")?;
+    if removed {
+        let detail = format!("{}, at the command line", store.seal().pseudonym(id));
+        let entry = Entry { what: "removed", who: None, message: None, command: None, detail: &detail };
+        store.record(&entry, now)?;
+    }
+    Ok(removed)
+}

@@ -1,0 +1,118 @@
+//! People whom the owner invited: asked, joined, removed.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Result, Row, params};
+
+use super::Store;
+use crate::contact::{Guest, Phone};
+use crate::ids::{ContactId, Wamid};
+use crate::time::Timestamp;
+
+/// Time in which invitations are counted.
+const COUNTED: Duration = Duration::from_secs(24 * 3_600);
+const COLUMNS: &str = "contact, name, address, roles, teams, places, invited_by FROM guest";
+
+impl Store {
+    /// Those who said Yes and were not removed.
+    pub fn guests(&self) -> Result<Vec<Guest>> {
+        let rows: Vec<Option<Guest>> = self
+            .sql
+            .prepare_cached(&format!("SELECT {COLUMNS} WHERE state = 'joined' ORDER BY contact"))?
+            .query_map([], read)?
+            .collect::<Result<_>>()?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// The invitation of this number that counts now.
+    pub fn invitation(&self, address: &str, now: Timestamp) -> Result<Option<Guest>> {
+        self.sql
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} WHERE address = ?1 AND state = 'asked' AND expires_at > ?2"
+            ))?
+            .query_row(params![address, now.0], read)
+            .optional()
+            .map(Option::flatten)
+    }
+
+    /// Invitations of the last day, of everybody.
+    pub fn invitations(&self, now: Timestamp) -> Result<u32> {
+        self.sql
+            .prepare_cached("SELECT count(*) FROM guest WHERE invited_at > ?1")?
+            .query_row([(now - COUNTED).0], |row| row.get(0))
+    }
+
+    /// A new invitation; an earlier one of this number that is not answered is over.
+    pub fn invite(&self, guest: &Guest, now: Timestamp, expires_at: Timestamp) -> Result<()> {
+        let address = guest.phone.e164();
+        self.sql
+            .prepare_cached("UPDATE guest SET state = 'removed' WHERE address = ?1 AND state = 'asked'")?
+            .execute([address])?;
+        let list = |items: Vec<&String>| serde_json::to_string(&items).unwrap_or_default();
+        self.sql
+            .prepare_cached("INSERT INTO guest VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'asked')")?
+            .execute(params![
+                guest.id.0,
+                guest.name,
+                address,
+                list(guest.roles.iter().collect()),
+                list(guest.teams.iter().collect()),
+                list(guest.places.iter().collect()),
+                guest.by.0,
+                now.0,
+                expires_at.0
+            ])
+            .map(drop)
+    }
+
+    /// An id like this that nobody has or had: what is kept of a person is kept under it.
+    pub fn free_id(&self, wanted: &str, is_taken: impl Fn(&str) -> bool) -> Result<ContactId> {
+        let mut known = self.sql.prepare_cached(
+            "SELECT 1 FROM guest WHERE contact = ?1 UNION ALL SELECT 1 FROM person WHERE contact = ?1
+             UNION ALL SELECT 1 FROM consent WHERE contact = ?1",
+        )?;
+        let (mut id, mut number) = (wanted.to_owned(), 1);
+        while is_taken(&id) || known.exists([&id])? {
+            number += 1;
+            id = format!("{wanted}-{number}");
+        }
+        Ok(ContactId(id))
+    }
+
+    /// Said Yes with this message, which is theirs from now on.
+    pub fn join(&self, guest: &ContactId, with: &Wamid) -> Result<()> {
+        self.sql
+            .prepare_cached("UPDATE guest SET state = 'joined' WHERE contact = ?1 AND state = 'asked'")?
+            .execute([&guest.0])?;
+        self.sql
+            .prepare_cached("UPDATE reply SET contact = ?1 WHERE wamid = ?2")?
+            .execute([&guest.0, &with.0])
+            .map(drop)
+    }
+
+    /// Said No, or was taken off the list. `false` when there is nobody of this id any more.
+    pub fn dismiss(&self, guest: &ContactId, state: &str) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "UPDATE guest SET state = ?2 WHERE contact = ?1 AND state IN ('asked', 'joined')",
+            )?
+            .execute([&guest.0, state])
+            .map(|changed| changed > 0)
+    }
+}
+
+/// A row that is damaged is nobody: rights must not come out of what cannot be read.
+fn read(row: &Row) -> Result<Option<Guest>> {
+    let list = |column| -> Result<Option<Vec<String>>> {
+        Ok(serde_json::from_str(&row.get::<_, String>(column)?).ok())
+    };
+    let (roles, teams, places) = (list("roles")?, list("teams")?, list("places")?);
+    let phone = Phone::parse(&row.get::<_, String>("address")?).ok();
+    let (id, by) = (ContactId(row.get("contact")?), ContactId(row.get("invited_by")?));
+    let name = row.get("name")?;
+    let guest = || {
+        let (roles, teams) = (roles?.into_iter().collect(), teams?.into_iter().collect());
+        Some(Guest { id, name, phone: phone?, roles, teams, places: places?, by })
+    };
+    Ok(guest())
+}
