@@ -66,6 +66,14 @@ notify = ["giorgi"]
 group_by = []
 group_wait = "30s"
 repeat_interval = "1h"
+[[rule]]
+name = "level"
+topic = "level/{id}"
+when = "window.mean > 5"
+message = "Level {{ id }}"
+notify = ["giorgi"]
+window = "10m"
+for = "10m"
 [[inhibit_rule]]
 source = "power"
 target = ["door", "grouped"]
@@ -287,4 +295,34 @@ fn memory_stays_within_its_limit_under_100_000_keys_and_what_is_forgotten_is_sai
         assert_eq!(seen.told, keys, "each was told all the same");
         assert_eq!(seen.forgotten, keys - LIMIT, "and each that is forgotten is said");
     }
+}
+
+/// Readings are remembered though nothing fires: they make room, and what only waits does not.
+#[test]
+fn readings_of_100_000_keys_stay_within_the_limit() {
+    const LIMIT: usize = 1_000;
+    let config = config();
+    let mut watch = Watch::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), LIMIT);
+    let mut seen = Seen::default();
+    let mut now = Now { wall: Timestamp(1_773_136_800_000), steady: Duration::ZERO };
+    let mut waits = 0;
+    for id in 0..100_000_u32 {
+        let step = Duration::from_millis(1);
+        now = Now { wall: now.wall + step, steady: now.steady + step };
+        let alert = Ident { rule: RuleName("level".into()), key: format!("id={id}") };
+        let fires = id % 4 == 0;
+        waits += usize::from(fires);
+        watch.advance(now);
+        watch.reading(&alert, f64::from(id % 4), now.wall);
+        let text = Some(format!("Level {id}"));
+        watch.observe(
+            &alert,
+            &Observation { fires, clears: !fires, text, ..Observation::default() },
+            now.wall,
+        );
+        seen.take(&mut watch);
+        assert!(watch.alerts().len() <= LIMIT, "{id}: {} alerts", watch.alerts().len());
+        assert!(seen.rows.len() <= LIMIT, "{id}: {} rows", seen.rows.len());
+    }
+    assert_eq!(seen.told, waits - LIMIT, "what finds no room to wait is told at once");
 }

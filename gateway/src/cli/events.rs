@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn event_json(event: &EventRow) -> Value {
+pub(super) fn event_json(event: &EventRow) -> Value {
     json!({ "id": event.id, "received_at": Timestamp(event.received_at).rfc3339(), "topic": event.topic,
             "payload": excerpt(&event.payload), "payload_bytes": event.payload_bytes, "outcome": event.outcome, "reason": event.reason })
 }

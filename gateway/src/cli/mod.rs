@@ -42,7 +42,7 @@ mod simulator;
 mod status;
 /// What an event would lead to.
 mod r#try;
-/// The whole story of an alert or a message.
+/// The whole story of an alert, a message or an event.
 mod why;
 
 use std::io::Write;
@@ -85,7 +85,7 @@ enum Command {
     Outbox(outbox::Arguments),
     /// Look at alerts, and decide about them
     Alerts(alerts::Arguments),
-    /// Tell the whole story of an alert or a message
+    /// Tell the whole story of an alert, a message or an event
     Why(why::Arguments),
     /// Show the events that were kept, and how many were only counted
     Events(events::Arguments),

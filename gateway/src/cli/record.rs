@@ -15,6 +15,7 @@ use super::{Failure, Place};
 use crate::alert::route;
 use crate::alert::topic::TopicPattern;
 use crate::config::Config;
+use crate::hex::hex;
 use crate::mqtt::{Overheard, Settings, overhear};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people, parse_duration};
 
@@ -170,10 +171,7 @@ impl Tape<'_> {
         line.insert("topic".into(), json!(topic));
         match std::str::from_utf8(payload) {
             Ok(text) => drop(line.insert("payload".into(), readable(text))),
-            Err(_) => {
-                let hex: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
-                line.insert("payload_hex".into(), json!(hex));
-            }
+            Err(_) => drop(line.insert("payload_hex".into(), json!(hex(payload)))),
         }
         line.extend(retained.then(|| ("retained".to_owned(), json!(true))));
         line.extend(id.map(|id| ("id".to_owned(), json!(id))));

@@ -10,6 +10,7 @@ use super::{Failure, say, say_json};
 use crate::alert::intake::Judge;
 use crate::alert::replay::{Replay, Sent, Timed, What};
 use crate::config::Config;
+use crate::hex::unhex;
 use crate::time::Timestamp;
 
 /// One line of the file: an event, or what somebody does.
@@ -97,9 +98,9 @@ fn payload(words: Option<Value>, hex: Option<&str>) -> Result<Bytes, String> {
     if words.is_some() {
         return Err("a line has either `payload` or `payload_hex`".into());
     }
-    let byte = |at: usize| hex.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
-    let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
-    bytes.map(Bytes::from).ok_or(format!("`{hex}` is not pairs of hex digits, such as a16763656c73697573"))
+    unhex(hex)
+        .map(Bytes::from)
+        .ok_or(format!("`{hex}` is not pairs of hex digits, such as a16763656c73697573"))
 }
 
 fn print(config: &Config, replay: &Replay, reasons: bool) {

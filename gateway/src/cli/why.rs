@@ -1,14 +1,14 @@
-//! The whole story of an alert or a message, in sentences: which rule, what was true, what held it back, what was sent to
+//! The whole story of an alert, a message or an event, in sentences: which rule, what was true, what held it back, what was sent to
 //! whom, what came back.
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{Failure, Place, alerts, outbox, say, say_json};
+use super::{Failure, Place, alerts, events, outbox, say, say_json};
 use crate::alert::policy::excerpt;
 use crate::alert::rule::Severity;
-use crate::ids::{AlertId, MessageId};
-use crate::store::AlertStory;
+use crate::ids::{AlertId, EventId, MessageId};
+use crate::store::{AlertStory, Once, Store};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -16,11 +16,14 @@ pub struct Arguments {
     #[command(flatten)]
     place: Place,
     /// An alert's number
-    #[arg(required_unless_present = "message")]
+    #[arg(required_unless_present_any = ["message", "event"])]
     id: Option<i64>,
     /// A message's number instead
-    #[arg(long, value_name = "ID", conflicts_with = "id")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["id", "event"])]
     message: Option<i64>,
+    /// An event's number instead, as `bellwire events` shows it
+    #[arg(long, value_name = "ID", conflicts_with = "id")]
+    event: Option<i64>,
     #[arg(long)]
     json: bool,
 }
@@ -29,16 +32,99 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(id) = arguments.message {
         return outbox::show(&arguments.place, MessageId(id), arguments.json);
     }
-    let id = arguments.id.unwrap_or_default();
     let (config, store) = arguments.place.open()?;
-    let story = store.alert_story(AlertId(id)).map_err(|error| Failure::Io(error.into()))?;
-    let Some(story) = story else { return Err(alerts::no_such_alert(id)) };
+    let zone = &config.site.time_zone;
+    let told = match arguments.event {
+        Some(id) => event(&store, EventId(id), zone)?,
+        None => alert(&store, AlertId(arguments.id.unwrap_or_default()), zone)?,
+    };
     if arguments.json {
-        say_json(&as_json(&story));
+        say_json(&told.json);
     } else {
-        say(&as_text(&story, &config.site.time_zone));
+        say(&told.text);
     }
     Ok(())
+}
+
+/// One story, for both kinds of reader.
+struct Told {
+    text: String,
+    json: Value,
+}
+
+fn read(error: rusqlite::Error) -> Failure {
+    Failure::Io(error.into())
+}
+
+fn alert(store: &Store, id: AlertId, zone: &TimeZone) -> Result<Told, Failure> {
+    if let Some(story) = store.alert_story(id).map_err(read)? {
+        return Ok(Told { text: as_text(&story, zone), json: as_json(&story) });
+    }
+    let once = store.once(id).map_err(read)?.ok_or_else(|| {
+        Failure::Usage(format!(
+            "there is no alert {id}; `bellwire alerts list` and `bellwire events` show numbers"
+        ))
+    })?;
+    Ok(Told { text: once_as_text(&once, zone), json: once_as_json(&once) })
+}
+
+fn event(store: &Store, id: EventId, zone: &TimeZone) -> Result<Told, Failure> {
+    let story = store.event_story(id).map_err(read)?;
+    let (row, alerts) = story.ok_or_else(|| {
+        Failure::Usage(format!("there is no event {id}; `bellwire events` shows which are kept"))
+    })?;
+    let at = Timestamp(row.received_at).for_tables(zone);
+    let mut lines = vec![format!("event {}: {} on {} at {at}", row.id, excerpt(&row.payload), row.topic)];
+    lines.extend(row.reason.clone());
+    if alerts.is_empty() {
+        lines.push(format!("it raised no alert: {}", row.outcome));
+    }
+    let mut stories = Vec::new();
+    for id in alerts {
+        let told = alert(store, id, zone)?;
+        lines.push(told.text);
+        stories.push(told.json);
+    }
+    let mut json = events::event_json(&row);
+    json["alerts"] = stories.into();
+    Ok(Told { text: lines.join("\n"), json })
+}
+
+fn once_as_text(once: &Once, zone: &TimeZone) -> String {
+    let at = |millis: i64| Timestamp(millis).for_tables(zone);
+    let levels: Vec<String> = once.bindings.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    let mut lines = vec![format!(
+        "alert {}: {}{}, {}, told once at {}; each event of this rule is an alert",
+        once.id,
+        once.rule,
+        levels.concat(),
+        once.severity.as_str(),
+        at(once.raised_at)
+    )];
+    if let Some((topic, payload, when)) = &once.event {
+        lines.push(format!("rule {} saw {} on {topic} at {}", once.rule, excerpt(payload), at(*when)));
+    }
+    lines.extend(once.flaw.iter().chain(&once.held).cloned());
+    lines.extend(once.messages.iter().map(message_line));
+    if once.messages.is_empty() && once.held.is_none() {
+        lines.push("nobody is to be told: the rule's team has nobody".into());
+    }
+    lines.join("\n")
+}
+
+fn once_as_json(once: &Once) -> Value {
+    json!({ "id": once.id, "rule": once.rule, "labels": once.bindings, "severity": once.severity.as_str(),
+            "at": Timestamp(once.raised_at).rfc3339(), "flaw": once.flaw, "held": once.held,
+            "messages": messages_json(&once.messages) })
+}
+
+fn message_line((id, contact, state, reason): &(i64, String, String, String)) -> String {
+    format!("message {id} to {contact}: {state}, {reason}")
+}
+
+fn messages_json(messages: &[(i64, String, String, String)]) -> Value {
+    let one = |(id, contact, state, reason): &(i64, String, String, String)| json!({ "id": id, "contact": contact, "state": state, "reason": reason });
+    messages.iter().map(one).collect()
 }
 
 fn as_text(story: &AlertStory, zone: &TimeZone) -> String {
@@ -61,12 +147,7 @@ fn as_text(story: &AlertStory, zone: &TimeZone) -> String {
         None => format!("rule {} saw no event then: its time had come", row.alert.rule),
     });
     lines.extend(story.records.iter().map(|(when, what)| format!("{}  {what}", at(*when))));
-    lines.extend(
-        story
-            .messages
-            .iter()
-            .map(|(id, contact, state, reason)| format!("message {id} to {contact}: {state}, {reason}")),
-    );
+    lines.extend(story.messages.iter().map(message_line));
     lines.join("\n")
 }
 
@@ -80,10 +161,6 @@ fn as_json(story: &AlertStory) -> Value {
         .iter()
         .map(|(at, what)| json!({ "at": Timestamp(*at).rfc3339(), "what": what }))
         .collect();
-    json["messages"] = story
-        .messages
-        .iter()
-        .map(|(id, contact, state, reason)| json!({ "id": id, "contact": contact, "state": state, "reason": reason }))
-        .collect();
+    json["messages"] = messages_json(&story.messages);
     json
 }

@@ -152,17 +152,7 @@ impl Store {
             .prepare_cached(
                 "SELECT id, received_at, topic, payload, payload_bytes, outcome, reason FROM event ORDER BY id DESC LIMIT ?1",
             )?
-            .query_map([limit], |row| {
-                Ok(EventRow {
-                    id: row.get(0)?,
-                    received_at: row.get(1)?,
-                    topic: row.get(2)?,
-                    payload: row.get(3)?,
-                    payload_bytes: row.get(4)?,
-                    outcome: row.get(5)?,
-                    reason: row.get(6)?,
-                })
-            })?
+            .query_map([limit], read_event)?
             .collect()
     }
 
@@ -183,6 +173,18 @@ impl Store {
             })?
             .collect()
     }
+}
+
+pub(super) fn read_event(row: &Row) -> Result<EventRow> {
+    Ok(EventRow {
+        id: row.get(0)?,
+        received_at: row.get(1)?,
+        topic: row.get(2)?,
+        payload: row.get(3)?,
+        payload_bytes: row.get(4)?,
+        outcome: row.get(5)?,
+        reason: row.get(6)?,
+    })
 }
 
 fn read_message(row: &Row) -> Result<MessageRow> {

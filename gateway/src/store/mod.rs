@@ -76,6 +76,8 @@ mod status;
 mod summary;
 /// The thread that owns the connection and commits in groups.
 mod thread;
+/// Alerts without a life, and what one event led to.
+mod told;
 /// The 24 h window, and the catalogue of templates for outside it.
 mod window;
 
@@ -101,3 +103,4 @@ pub use reserve::free_megabytes;
 pub use shelf::Shelf;
 pub use status::Going;
 pub use thread::{Gone, Handle, StoreThread};
+pub use told::Once;

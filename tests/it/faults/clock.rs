@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwire_tests::{Broker, Gateway, Simulator, Site, wait_for};
+use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, wait_for};
 
 use super::warm;
 use crate::round_trip::FREEZER;
@@ -119,5 +119,46 @@ notify = ["nino"]
     watch.set("+0");
     let over = site.wait_sent(2)[1]["text"].clone();
     assert!(over.as_str().is_some_and(|text| text.starts_with("✅ Over after ")), "{over}");
+    assert_eq!(gateway.stop(), Some(0));
+}
+
+/// A rule without a life at night: nothing comes, a restart loses nothing, and the morning tells it in one message.
+#[test]
+fn what_quiet_hours_held_back_is_told_in_the_morning() {
+    let broker = Broker::start();
+    let night = "[[contact]]\nid = \"nino\"\nquiet_hours = \"22:00-07:00\"";
+    let site = Site::new(broker.port, &FREEZER.replace("[[contact]]\nid = \"nino\"", night));
+    let (_simulator, watch) = (Simulator::start(&site), Watch::new(&site));
+    watch.set("@2026-03-10 23:00:00");
+    let gateway = watch.start(&site);
+    gateway.wait_ready(&site);
+    warm(&broker, 1..=2);
+    wait_for(10, "the alerts", || (site.count("SELECT count(*) FROM alert") == 2).then_some(()));
+    gateway.kill();
+    watch.set("@2026-03-11 02:00:00");
+    let gateway = watch.start(&site);
+    gateway.wait_ready(&site);
+    warm(&broker, 3..=3);
+    wait_for(10, "the third", || (site.count("SELECT count(*) FROM alert") == 3).then_some(()));
+    assert_eq!(super::messages(&site), 0);
+    let config = site.config();
+    let why = |words: &[&str]| {
+        let words = [&["why"], words, &["--config", config.to_str().expect("a path")]].concat();
+        String::from_utf8_lossy(&bellwire(&words).stdout).into_owned()
+    };
+    let held = "held for nino: quiet hours until 2026-03-11 07:00:00";
+    assert!(why(&["1"]).contains(held), "{}", why(&["1"]));
+    let told = why(&["--event", "3"]);
+    assert!(
+        told.starts_with("event 3: ") && told.contains("alert 3: freezer") && told.contains(held),
+        "{told}"
+    );
+
+    watch.set("@2026-03-11 07:00:05");
+    let text = site.wait_sent(1)[0]["text"].as_str().expect("a text").to_owned();
+    assert!(text.starts_with("🌙 In your quiet hours: 3 alerts\n🟠 10 Mar, 23:00 Freezer 1 in "), "{text}");
+    warm(&broker, 4..=4);
+    let by_day = site.wait_sent(2)[1]["text"].clone();
+    assert!(by_day.as_str().is_some_and(|text| text.starts_with("Freezer 4 in ")), "{by_day}");
     assert_eq!(gateway.stop(), Some(0));
 }

@@ -218,7 +218,7 @@ impl Watch {
             } else {
                 self.surplus = Some(ident.clone());
                 let what = format!(
-                    "all {} alerts that are kept fire: this one is told at once and not kept",
+                    "all {} alerts that are kept fire or wait: this one is told at once and not kept",
                     self.limit
                 );
                 self.record(ident, Why::Forgotten, what, now);
@@ -262,6 +262,10 @@ impl Watch {
     }
 
     fn arm_alert(&mut self, ident: &Ident, now: Timestamp) -> Option<Timestamp> {
+        // First of all: of one that is gone nothing may stay, or it would be forgotten a second time, in another's place.
+        if let Some(at) = self.idle.remove(ident) {
+            self.oldest.remove(&(at, ident.clone()));
+        }
         let life = self.rules.get(&ident.rule).and_then(|rule| rule.life.as_ref())?;
         let alert = self.alerts.get(ident)?;
         let fires = alert.firing().is_some();
@@ -279,9 +283,6 @@ impl Watch {
             && alert.history.is_empty()
             && (alert.recent.is_empty() || life.dedupe.is_none())
             && alert.numbers.is_none();
-        if let Some(at) = self.idle.remove(ident) {
-            self.oldest.remove(&(at, ident.clone()));
-        }
         if worthless {
             let gone = self.alerts.remove(ident);
             for recent in gone.into_iter().flat_map(|alert| alert.recent) {
