@@ -34,6 +34,13 @@ pub struct HeldLine {
     pub is_end: bool,
 }
 
+impl HeldLine {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.over_at.is_none() && !self.is_end
+    }
+}
+
 impl Held {
     #[must_use]
     pub fn new(until: Timestamp) -> Self {
@@ -43,7 +50,7 @@ impl Held {
     /// One line an alert: what is said again changes it.
     pub fn add(&mut self, line: &Line, now: Timestamp) {
         let is_end = line.kind == Kind::Resolved;
-        if let Some(known) = self.open(&line.alert) {
+        if let Some(known) = self.of(&line.alert) {
             if is_end {
                 known.over_at = Some(now);
             }
@@ -65,14 +72,20 @@ impl Held {
 
     /// It is over before anybody heard of it.
     pub fn over(&mut self, alert: &Ident, now: Timestamp) -> bool {
-        self.open(alert).is_some_and(|line| {
+        self.of(alert).is_some_and(|line| {
             line.over_at = Some(now);
             true
         })
     }
 
-    fn open(&mut self, alert: &Ident) -> Option<&mut HeldLine> {
-        self.lines.iter_mut().find(|line| line.alert == *alert && line.over_at.is_none() && !line.is_end)
+    /// The line of this alert, if it goes on.
+    fn of(&mut self, alert: &Ident) -> Option<&mut HeldLine> {
+        self.lines.iter_mut().find(|line| line.alert == *alert && line.is_open())
+    }
+
+    /// Lines of what goes on.
+    pub fn open(&self) -> impl Iterator<Item = &HeldLine> {
+        self.lines.iter().filter(|line| line.is_open())
     }
 
     #[must_use]

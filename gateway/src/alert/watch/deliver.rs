@@ -167,7 +167,7 @@ impl Watch {
             return;
         }
         let fires = |ident: &Ident| self.alerts.get(ident).is_some_and(|alert| alert.firing().is_some());
-        let firing: Vec<Ident> = held.lines.iter().map(|line| line.alert.clone()).filter(fires).collect();
+        let firing: Vec<Ident> = held.open().map(|line| line.alert.clone()).filter(fires).collect();
         let silenced = |ident: &Ident| {
             let alert = self.alerts.get(ident);
             alert.is_some_and(|alert| {
@@ -192,9 +192,10 @@ impl Watch {
             notice.content.templates.clone_from(&held.templates);
         }
         for line in &held.lines {
+            // Of what was over that night a later beginning is still untold.
             let said = Line {
                 alert: line.alert.clone(),
-                kind: Kind::Summary,
+                kind: if line.is_open() { Kind::Summary } else { Kind::Resolved },
                 severity: held.severity(),
                 text: text.clone(),
             };
