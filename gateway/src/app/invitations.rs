@@ -181,7 +181,7 @@ impl Desk<'_> {
         }
         let source = format!("Yes to the invitation of {} ({})", by.id, reply.wamid);
         self.store.consent(&guest.id, true, &source, self.now)?;
-        self.write_of(guest, "joined", &self.described(guest), Some(reply))?;
+        self.write_of(guest, "joined", "by invitation", Some(reply))?;
         self.read.people = true;
         let site = &config.site.name;
         let text =
