@@ -10,6 +10,7 @@ pub mod contact;
 pub mod demo;
 pub mod device;
 pub mod doctor;
+pub mod hex;
 pub mod http;
 pub mod ids;
 pub mod log;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 const CORE: [&str; 4] = ["alert", "command", "contact", "device"];
-const GROUND: [&str; 3] = ["ids", "time", "chance"];
+const GROUND: [&str; 4] = ["ids", "time", "chance", "hex"];
 const EDGES: [&str; 5] = ["store", "mqtt", "whatsapp", "http", "serial"];
 
 fn source() -> PathBuf {

@@ -196,6 +196,13 @@ impl Gateway {
         Self::spawn(site, under, environment, log.into())
     }
 
+    /// Under strace, which sees its system calls and can make them fail. `-D`: the gateway is the child, as ever, and strace
+    /// looks on from a process of its own, so that whoever ends the gateway ends both.
+    #[must_use]
+    pub fn launch_traced(site: &Site, arguments: &[&str]) -> Self {
+        Self::launch_under(site, &[&["strace", "-D", "-f", "-qq"], arguments].concat(), &[])
+    }
+
     /// With standard error wherever it is wanted.
     #[must_use]
     pub fn spawn(site: &Site, under: &[&str], environment: &[(&str, &str)], stderr: Stdio) -> Self {

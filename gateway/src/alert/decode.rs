@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::alert::rule::PayloadFormat;
+use crate::hex::hex;
 
 /// Why a payload is not what the rule reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,9 +86,7 @@ fn cbor_value(value: ciborium::Value) -> Result<Value, DecodeError> {
         }
         ciborium::Value::Float(value) => json!(value),
         ciborium::Value::Text(text) => Value::String(text),
-        ciborium::Value::Bytes(bytes) => {
-            Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-        }
+        ciborium::Value::Bytes(bytes) => Value::String(hex(&bytes)),
         ciborium::Value::Tag(_, content) => cbor_value(*content)?,
         ciborium::Value::Array(items) => items.into_iter().map(cbor_value).collect::<Result<_, _>>()?,
         ciborium::Value::Map(pairs) => {

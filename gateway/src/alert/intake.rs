@@ -22,6 +22,7 @@ use crate::alert::template::{TemplateError, Templates};
 use crate::alert::topic::Bindings;
 use crate::alert::watch::{ALERTS_MAX, Note, Watch};
 use crate::contact::{Contact, People};
+use crate::hex::hex;
 use crate::ids::{ConnectionName, RuleName};
 use crate::time::{Now, Timestamp};
 
@@ -295,7 +296,7 @@ fn repetition(event: &Event) -> (Option<String>, bool) {
             hash.update(event.topic.as_bytes());
             hash.update([0]);
             hash.update(&event.payload);
-            let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = hex(&hash.finalize()[..8]);
             (Some(format!("packet {id} {hash}")), *redelivered)
         }
         Identity::Counted { device, at } => {

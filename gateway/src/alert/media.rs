@@ -4,6 +4,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::alert::message::{Header, Media, Part};
+use crate::hex::hex;
 
 /// What a rule attaches to its alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Attachment {
     /// The bytes as a file that Meta will take, or a sentence.
     pub fn keep(&self, bytes: &Bytes, content_type: Option<&str>) -> Result<Kept, String> {
         let mime = examine(self.kind, bytes, content_type)?;
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(bytes));
         Ok(Kept { sha256, mime, bytes: bytes.clone() })
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::hex::hex;
 use crate::ids::{ContactId, StoreTag};
 use crate::time::Timestamp;
 
@@ -116,7 +117,7 @@ impl Seal {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part.as_bytes());
         }
-        mac.finalize().into_bytes().iter().take(MAC_BYTES).map(|byte| format!("{byte:02x}")).collect()
+        hex(&mac.finalize().into_bytes()[..MAC_BYTES])
     }
 }
 

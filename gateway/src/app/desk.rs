@@ -13,6 +13,7 @@ use super::{facts, trial};
 use crate::alert::event::{Event, Identity, Source};
 use crate::alert::intake::Judge;
 use crate::alert::state::State;
+use crate::hex::hex;
 use crate::http::{Answer, Deed, Desk, Filter, Question, Trouble, Who};
 use crate::ids::MessageId;
 use crate::store::{ActError, Cursor, Direction, Gone, Listing, Posted, Store};
@@ -226,8 +227,7 @@ impl Inner {
         key: String,
     ) -> Result<Value, Trouble> {
         check_event(&topic, &payload)?;
-        let sum: String =
-            Sha256::digest(format!("{topic}\0{payload}")).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = hex(&Sha256::digest(format!("{topic}\0{payload}")));
         let (asked, digest) = (key.clone(), sum.clone());
         match self.store(move |store| store.posted(&asked, &digest)).await? {
             Posted::New => {}

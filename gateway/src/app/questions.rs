@@ -14,6 +14,7 @@ use crate::alert::topic::Bindings;
 use crate::command::deed::{Deed, NewCommand};
 use crate::command::question::{DECISION_KEEPS, Question, ReplyTo, decision};
 use crate::config::Config;
+use crate::hex::hex;
 use crate::ids::ContactId;
 use crate::store::{Entry, OpenQuestion, Origin, Store};
 use crate::time::{Timestamp, duration_for_people};
@@ -119,7 +120,7 @@ fn key(question: &Question, event: &Event, reply_to: Option<&ReplyTo>) -> (Strin
     };
     hash.update(&event.topic);
     hash.update(&event.payload);
-    let hash: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&hash.finalize()[..16]);
     (format!("{} {hash}", question.name), surely)
 }
 

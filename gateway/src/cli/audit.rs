@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
 use crate::config::Config;
+use crate::hex::hex;
 use crate::store::{AuditRow, Store};
 use crate::time::Timestamp;
 
@@ -87,8 +88,7 @@ fn people(config: &Config, store: &Store) -> rusqlite::Result<BTreeMap<String, S
 }
 
 fn row_json(row: &AuditRow, people: &BTreeMap<String, String>) -> Value {
-    let hash: String = row.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({ "id": row.id, "at": Timestamp(row.at).rfc3339(), "at_ms": row.at, "what": row.what, "who": row.who,
             "contact": people.get(&row.who), "message": row.message, "command": row.command, "detail": row.detail,
-            "hash": hash })
+            "hash": hex(&row.hash) })
 }

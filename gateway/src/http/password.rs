@@ -4,6 +4,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use sha2::{Digest, Sha256};
 
 use crate::chance::unguessable;
+use crate::hex::{hex, unhex};
 
 /// OWASP's argon2id setting with the least memory, 7 MiB and 5 passes: the daemon's own budget is 10 MiB.
 const MEMORY_KIB: u32 = 7 * 1024;
@@ -62,18 +63,6 @@ fn derive(password: &str, salt: &[u8], memory: u32, passes: u32) -> Option<[u8; 
         .hash_password_into(password.as_bytes(), salt, &mut sum)
         .ok()
         .map(|()| sum)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
-    digits.map(|digits| {
-        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
-    })
 }
 
 #[cfg(test)]

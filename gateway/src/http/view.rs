@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::icons::icon;
+use crate::hex::hex;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 /// The first is for those who ask for none of them.
@@ -66,7 +67,7 @@ impl View {
         let mut files = BTreeMap::new();
         let mut names = BTreeMap::new();
         for (name, kind, text) in FILES {
-            let sum: String = Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            let sum = hex(&Sha256::digest(text)[..6]);
             let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
             let hashed = format!("{stem}.{sum}.{ending}");
             names.insert(name, format!("/assets/{hashed}"));

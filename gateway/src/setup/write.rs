@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::first_name;
 use crate::config::{Config, Connection, Secret, Wishes, read, secret_file};
+use crate::hex::hex;
 
 /// A first configuration; what stands in it is replaced by answers.
 const FIRST: &str = include_str!("first.toml");
@@ -162,7 +163,7 @@ pub fn random_word() -> Result<SecretString> {
     let mut bytes = [0_u8; WORD_BYTES];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut kernel| kernel.read_exact(&mut bytes));
     read.context("the kernel gives no random numbers")?;
-    Ok(SecretString::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    Ok(SecretString::from(hex(&bytes)))
 }
 
 #[cfg(test)]

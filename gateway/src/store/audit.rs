@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::Store;
+use crate::hex::hex;
 use crate::ids::{CommandId, ContactId, Wamid};
 use crate::time::Timestamp;
 
@@ -71,7 +72,7 @@ impl Store {
         self.sql.prepare_cached("INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
             params![row.id, row.at, row.what, row.who, row.message, row.command, row.detail, row.hash],
         )?;
-        let head: String = row.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let head = hex(&row.hash);
         self.sql
             .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('audit_head', ?1)")?
             .execute([head])
@@ -114,7 +115,7 @@ impl Store {
             .sql
             .query_row("SELECT value FROM meta WHERE key = 'audit_head'", [], |row| row.get(0))
             .optional()?;
-        let last: String = before.iter().map(|byte| format!("{byte:02x}")).collect();
+        let last = hex(&before);
         let kept = head.unwrap_or_default();
         let holds = if count == 0 { kept.is_empty() } else { kept == last };
         Ok(if holds { Ok(count) } else { Err(Flaw::Head) })
@@ -138,7 +139,7 @@ impl AuditRow {
 
 /// Meta's ids hold the person's number in base64, which must not stay here for ever.
 fn digest(wamid: &Wamid) -> String {
-    Sha256::digest(&wamid.0).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(&wamid.0)[..8])
 }
 
 fn read(row: &Row) -> Result<AuditRow> {

@@ -4,6 +4,7 @@ use rusqlite::{Result, params};
 use serde_json::{Value, json};
 
 use super::{Store, checksum};
+use crate::hex::hex;
 use crate::ids::ContactId;
 use crate::time::Timestamp;
 
@@ -249,10 +250,6 @@ impl Store {
         self.sql.execute_batch("VACUUM")?;
         self.sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0).map(|busy: i64| busy == 0))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Only where it stands alone: Ann is not in "annual".

@@ -12,6 +12,7 @@ use std::path::Path;
 use rusqlite::Result;
 
 use super::{Store, checksum};
+use crate::hex::hex;
 
 const NAME: &str = "mark";
 const SLOT_BYTES: u64 = 64;
@@ -58,7 +59,7 @@ impl Mark {
         self.turn.set(turn);
         let Newest { events, messages, webhooks } = newest;
         let words = format!("{turn} {events} {messages} {webhooks}");
-        let line = format!("{words} {}", hex(&words));
+        let line = format!("{words} {}", sum(&words));
         file.write_all_at(format!("{line:<63}\n").as_bytes(), (turn % 2) * SLOT_BYTES)?;
         self.written.set(Some(newest));
         Ok(())
@@ -69,15 +70,15 @@ fn read(file: &File, slot: u64) -> Option<(u64, Newest)> {
     let mut bytes = [0; SLOT_BYTES as usize];
     file.read_exact_at(&mut bytes, slot * SLOT_BYTES).ok()?;
     let line = std::str::from_utf8(&bytes).ok()?.trim_end();
-    let (words, sum) = line.rsplit_once(' ')?;
+    let (words, found) = line.rsplit_once(' ')?;
     let numbers: Vec<i64> = words.split(' ').map(str::parse).collect::<std::result::Result<_, _>>().ok()?;
     let [turn, events, messages, webhooks] = numbers[..] else { return None };
-    (sum == hex(words)).then_some((u64::try_from(turn).ok()?, Newest { events, messages, webhooks }))
+    (found == sum(words)).then_some((u64::try_from(turn).ok()?, Newest { events, messages, webhooks }))
 }
 
 /// 16 digits.
-fn hex(words: &str) -> String {
-    checksum::of(&[words.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect()
+fn sum(words: &str) -> String {
+    hex(&checksum::of(&[words.as_bytes()]))
 }
 
 impl Store {

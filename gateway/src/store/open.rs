@@ -11,6 +11,7 @@ use super::mark::Mark;
 use super::salvage;
 use crate::alert::token::Seal;
 use crate::chance::Dice;
+use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
@@ -155,7 +156,7 @@ impl Store {
             sql.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0))
         };
         let tag = StoreTag(meta("tag")?);
-        let seal = Seal::new(tag.clone(), unhex(&meta("key")?)?);
+        let seal = Seal::new(tag.clone(), key(&meta("key")?)?);
         Ok(Self { sql, directory: directory.to_owned(), tag, seal, mark: Mark::none(), findings: Vec::new() })
     }
 
@@ -190,15 +191,8 @@ impl Store {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A key that was cut short would be easier to guess, so it is none.
-fn unhex(text: &str) -> rusqlite::Result<[u8; 32]> {
-    let byte = |at: usize| text.get(at * 2..at * 2 + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+fn key(digits: &str) -> rusqlite::Result<[u8; 32]> {
+    unhex(digits).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
         let what = "the key in the table `meta` is damaged; delete that row and start again: buttons that are out will not act";
         rusqlite::Error::InvalidParameterName(what.into())
     })

@@ -4,6 +4,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use crate::hex::{hex, unhex};
+
 /// The answer to Meta's verification request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handshake {
@@ -18,7 +20,7 @@ pub enum Handshake {
 /// Whether `X-Hub-Signature-256` is the HMAC of the raw bytes with one of the app secrets. Compared in constant time.
 #[must_use]
 pub fn verify(secrets: &[SecretString], header: Option<&str>, body: &[u8]) -> bool {
-    let Some(claimed) = header.and_then(|header| header.strip_prefix("sha256=")).and_then(from_hex) else {
+    let Some(claimed) = header.and_then(|header| header.strip_prefix("sha256=")).and_then(unhex) else {
         return false;
     };
     secrets.iter().any(|secret| {
@@ -32,8 +34,7 @@ pub fn verify(secrets: &[SecretString], header: Option<&str>, body: &[u8]) -> bo
 pub fn sign(secret: &SecretString, body: &[u8]) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes());
     let digest = mac.map(|mac| mac.chain_update(body).finalize().into_bytes().to_vec()).unwrap_or_default();
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={hex}")
+    format!("sha256={}", hex(&digest))
 }
 
 /// Judges `hub.mode`, `hub.verify_token` and `hub.challenge`.
@@ -63,7 +64,7 @@ fn percent(text: &str) -> String {
     while let Some(&byte) = bytes.get(at) {
         let escaped = (byte == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
         let escaped = escaped
-            .and_then(|hex| from_hex(std::str::from_utf8(hex).ok()?))
+            .and_then(|hex| unhex(std::str::from_utf8(hex).ok()?))
             .and_then(|hex| hex.first().copied());
         match escaped {
             Some(value) => {
@@ -77,13 +78,6 @@ fn percent(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&decoded).into_owned()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -211,10 +211,9 @@ fn files(state: &Path) -> BTreeMap<String, Vec<u8>> {
     names.iter().filter_map(|name| read(name)).collect()
 }
 
-fn strace(trace: &str) -> [&str; 10] {
-    let calls = "trace=pwrite64,ftruncate,fsync,fdatasync,sendto,write,writev";
-    ["strace", "-f", "-yy", "-xx", "-s", "70000", "-e", calls, "-o", trace]
-}
+/// What strace is to write down: the calls that change files or send, with all of their bytes.
+const WRITES: [&str; 6] =
+    ["-yy", "-xx", "-s", "70000", "-e", "trace=pwrite64,ftruncate,fsync,fdatasync,sendto,write,writev"];
 
 #[test]
 fn f02_a_power_cut_at_any_moment_keeps_what_was_acknowledged() {
@@ -224,8 +223,7 @@ fn f02_a_power_cut_at_any_moment_keeps_what_was_acknowledged() {
     let state = site.path().join("state");
     let start = files(&state);
     let trace = site.path().join("trace").to_string_lossy().into_owned();
-    let under = strace(&trace);
-    let gateway = Gateway::launch_under(&site, &under, &[]); // without a Cloud API: events, and attempts that fail
+    let gateway = Gateway::launch_traced(&site, &[&WRITES[..], &["-o", &trace]].concat()); // without a Cloud API: events, and attempts that fail
     gateway.wait_ready(&site);
     warm(&broker, 1..=EVENTS);
     wait_for(30, "the alerts", || (messages(&site) == i64::from(EVENTS)).then_some(()));
@@ -270,10 +268,10 @@ fn f02_synchronous_normal_loses_what_was_acknowledged() {
         let door = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = door.local_addr().expect("an address").port();
         let trace = folder.path().join("trace").to_string_lossy().into_owned();
-        let [program, under @ ..] = strace(&trace);
         let state = folder.path().to_string_lossy().into_owned();
-        let ran = Command::new(program)
-            .args(under)
+        let ran = Command::new("strace")
+            .args(["-f", "-o", &trace])
+            .args(WRITES)
             .arg(std::env::current_exe().expect("this program"))
             .args(["--exact", "faults::power::commits_under_strace"])
             .env("BELLWIRE_COMMITS", format!("{state} {port} {synchronous}"))

@@ -8,6 +8,9 @@ use bellwire_tests::{Broker, Gateway, Simulator, Site, wait_for};
 use super::{messages, tool, warm};
 use crate::round_trip::FREEZER;
 
+/// What of the gateway strace watches, to make it fail.
+const SYNCS: [&str; 4] = ["-o", "/dev/null", "-e", "trace=fsync,fdatasync"];
+
 /// A file system of its own over a site's state directory; unmounted when it goes.
 struct Mounted(PathBuf);
 
@@ -95,8 +98,7 @@ fn f07_a_failing_fsync_ends_the_process_and_nothing_is_lost() {
         let _simulator = Simulator::start(&site);
         assert_eq!(Gateway::start(&site).stop(), Some(0)); // the subscription is made, the database is there
         let inject = format!("--inject=fsync,fdatasync:error=EIO:when={when}");
-        let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", &inject];
-        let mut gateway = Gateway::launch_under(&site, &under, &[]);
+        let mut gateway = Gateway::launch_traced(&site, &[&SYNCS[..], &[&inject]].concat());
         warm(&broker, 1..=8);
         wait_for(40, "an end", || (!gateway.is_running() || site.count(read) == 8).then_some(()));
         if !gateway.is_running() {
@@ -148,8 +150,7 @@ fn f09_f40_a_stalled_fsync_holds_nothing_else_up() {
     assert_eq!(Gateway::start(&site).stop(), Some(0));
     // One call takes half a minute.
     let inject = "--inject=fsync,fdatasync:delay_enter=30000000:when=8";
-    let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", inject];
-    let gateway = Gateway::launch_under(&site, &under, &[]);
+    let gateway = Gateway::launch_traced(&site, &[&SYNCS[..], &[inject]].concat());
     gateway.wait_ready(&site);
     let begin = Instant::now();
     warm(&broker, 1..=6);

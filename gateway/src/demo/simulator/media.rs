@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::graph::Refusal;
+use crate::hex::hex;
 use crate::time::Timestamp;
 
 /// Bytes of all media together: one document of Meta's 100 MB, and room for pictures beside it. The oldest go first.
@@ -125,8 +126,7 @@ impl Medium {
 
 /// Nobody guesses a url: its hash needs the app secret.
 pub fn hash(secret: &str, id: &str, until: i64) -> String {
-    let digest = Sha256::digest(format!("{secret} {id} {until}"));
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(format!("{secret} {id} {until}"))[..16])
 }
 
 /// Whether the type and the size are what Meta takes for this kind of message (FACTS 2): 131053 otherwise.

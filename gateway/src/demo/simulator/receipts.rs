@@ -9,6 +9,7 @@ use super::serve::Simulator;
 use super::validate::Recipient;
 use super::webhooks::{Forms, messages, written};
 use super::world::{Plan, Sent};
+use crate::hex::hex;
 use crate::time::Timestamp;
 
 /// Between sent, delivered and read.
@@ -88,7 +89,7 @@ pub fn status(forms: &Forms, sent: &Sent, word: &str, at: Timestamp, error: Opti
 
 /// v23 and older: an id of its own for each message, with an end on `sent` alone.
 fn conversation(sent: &Sent, word: &str) -> Value {
-    let id: String = sent.id.bytes().rev().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&sent.id.bytes().rev().take(16).collect::<Vec<u8>>());
     let mut conversation = json!({ "id": id, "origin": { "type": sent.pricing["category"] } });
     if word == "sent" {
         let end = sent.at.0 / 1_000 + 86_400;
