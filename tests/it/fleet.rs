@@ -107,6 +107,13 @@ fn an_event_on_a_wire_becomes_a_message_and_a_tap_a_command_that_is_answered() {
         ended(&site, "python-1").filter(|(state, _)| state != "done")
     });
     assert_eq!(late.0, "expired", "{}", late.1);
+    // Whoever tapped hears it, under the tap.
+    wait_for(10, "the words to whoever tapped", || {
+        let told = |sent: &Json| {
+            sent["text"].as_str().is_some_and(|text| text.contains("❌") && text.contains("was not done"))
+        };
+        site.sent().into_iter().find(|sent| told(sent) && sent["body"]["context"]["message_id"].is_string())
+    });
     assert_eq!(gateway.stop(), Some(0));
 }
 

@@ -46,6 +46,8 @@ mod messages;
 mod mqtt_contract;
 /// Kills, restarts and a Cloud API that is down: nothing accepted is lost.
 mod nothing_lost;
+/// Locations, forms and pictures for displays.
+mod onward;
 /// Files that go with alerts.
 mod pictures;
 /// The example firmware on an emulated Cortex-M.

@@ -239,13 +239,22 @@ fn what_is_dangerous_is_asked_back_and_needs_two() {
     assert_eq!(shop.outcome(&borrowed), "refused");
     assert_eq!(shop.taps(GIORGI, "Yes"), "vote");
     shop.wait_device(&["site/oven/set OFF", "site/bar/safe/set OPEN"]);
+    assert_eq!(text(&shop.wait_to(NINO, 2)), "✅ giorgi agrees: open the safe");
     assert_eq!(shop.writes(GIORGI, "open the safe"), "confirm");
-    shop.wait_to(NINO, 2);
+    shop.wait_to(NINO, 3);
     assert_eq!(shop.taps(NINO, "No"), "vote");
     assert!(text(&shop.wait_to(GIORGI, 2)).contains("❌ nino does not agree"));
     std::thread::sleep(Duration::from_millis(300)); // room for what must not come
     assert_eq!(shop.device.messages().len(), 2);
     assert_eq!(shop.to(LEVAN).len(), 3);
+}
+
+#[test]
+fn where_nobody_else_may_agree_the_asker_hears_it_at_once() {
+    let shop = Shop::open(&RULES.replace("bar/safe", "hall/safe"), "site/+/safe/set");
+    assert_eq!(shop.writes(NINO, "open the safe"), "confirm");
+    assert!(text(&shop.wait_to(NINO, 1)).contains("nobody else may agree"), "giorgi is bound to the bar");
+    assert_eq!(shop.site.count("SELECT count(*) FROM request WHERE state = 'open'"), 0);
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Desk<'_> {
             inbound::Content::Tap { title, .. } => title,
             inbound::Content::Text(text) | inbound::Content::Captioned { caption: text, .. } => text,
             inbound::Content::Reaction { emoji } => emoji.as_deref().unwrap_or_default(),
-            inbound::Content::Other(_) => "",
+            inbound::Content::Given { .. } | inbound::Content::Other(_) => "",
         };
         let stops = self.config.words.read(words) == Some(Wish::Stop);
         let choice = answers::choice(Subject::Request(0), &[], words).filter(|_| !reply.forwarded);
@@ -181,7 +181,7 @@ impl Desk<'_> {
         }
         let source = format!("Yes to the invitation of {} ({})", by.id, reply.wamid);
         self.store.consent(&guest.id, true, &source, self.now)?;
-        self.write_of(guest, "joined", &self.described(guest), Some(reply))?;
+        self.write_of(guest, "joined", "by invitation", Some(reply))?;
         self.read.people = true;
         let site = &config.site.name;
         let text =

@@ -152,14 +152,21 @@ impl Desk<'_> {
         let others = config.people.contacts.values();
         let others =
             others.filter(|other| other.id != asker.id && may(other, &deed.roles, &deed.topic).is_ok());
+        let mut asked = 0;
         for other in others.take(ASKED_MAX) {
+            asked += 1;
             let text = format!(
                 "{} asks for: {}\n{}\nDo you agree? Within {left}.",
                 asker.name, deed.title, deed.topic
             );
             self.ask(request, other, Content::text(text))?;
         }
-        Ok(())
+        if asked > 0 {
+            return Ok(());
+        }
+        self.store.change_request(request, "declined")?;
+        self.read.nothing.push("nobody else may agree".to_owned());
+        self.tell_asker(request, &format!("❌ {} was not done: nobody else may agree to it.", deed.title))
     }
 
     fn ask(&mut self, request: &Request, whom: &Contact, content: Content) -> rusqlite::Result<()> {
@@ -191,6 +198,11 @@ impl Desk<'_> {
         match verdict {
             Verdict::Done => {
                 self.store.change_request(&request, "done")?;
+                // One message tells the end: where the device answers, that is it.
+                if from.contact.id != request.pending.asker && request.deed.answer.is_none() {
+                    let text = format!("✅ {} agrees: {}", from.contact.name, request.deed.title);
+                    self.tell_asker(&request, &text)?;
+                }
                 let command = request.deed.clone().command(request.pending.asker.clone(), self.now);
                 let origin = Origin {
                     reply: Some(&request.reply),
@@ -279,9 +291,12 @@ impl Desk<'_> {
         );
         self.store.compose(&lane, &to, &Content::text(text), self.now)?;
         self.read.messages = true;
-        let told = format!(
-            "{address} wrote and is no contact; if they should be one, add a [[contact]] with this number"
-        );
+        // Who hides the number can only be written into the configuration.
+        let how = match address.starts_with('+') {
+            true => format!("write: invite {address} NAME as ROLE"),
+            false => "add a [[contact]] with this user_id".to_owned(),
+        };
+        let told = format!("{address} wrote and is no contact; if they should be one, {how}");
         self.warn_owner(over, format!("stranger {address}"), told)
     }
 

@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::List { place, limit, json } => {
             let (config, store) = place.open()?;
-            let people = people(&config, &store);
+            let people = people(&config, &store).map_err(read)?;
             let rows = store.audit(*limit).map_err(read)?;
             if *json {
                 say_json(&rows.iter().map(|row| row_json(row, &people)).collect::<Value>());
@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Command::Export { place } => {
             let (config, store) = place.open()?;
-            let people = people(&config, &store);
+            let people = people(&config, &store).map_err(read)?;
             for row in store.audit(u32::MAX).map_err(read)? {
                 say(&row_json(&row, &people).to_string());
             }
@@ -82,9 +82,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Whose pseudonym is whose. Somebody who is no longer in the configuration stays a pseudonym.
-fn people(config: &Config, store: &Store) -> BTreeMap<String, String> {
+fn people(config: &Config, store: &Store) -> rusqlite::Result<BTreeMap<String, String>> {
     let name = |id: &crate::ids::ContactId| (store.seal().pseudonym(id), id.0.clone());
-    config.people.contacts.keys().map(name).collect()
+    Ok(config.people.contacts.keys().chain(&store.guest_ids()?).map(name).collect())
 }
 
 fn row_json(row: &AuditRow, people: &BTreeMap<String, String>) -> Value {

@@ -74,7 +74,7 @@ fn list(place: &Place, limit: u32, json: bool) -> Result<(), Failure> {
 fn as_json(file: &FileRow) -> Value {
     json!({
         "id": file.id, "at": file.at.rfc3339(), "contact": file.contact.0, "connection": file.connection.0,
-        "kind": file.kind, "mime": file.mime, "name": file.name, "state": file.state, "bytes": file.bytes,
+        "kind": file.kind, "mime": file.mime, "name": file.name, "state": file.state, "bytes": file.bytes, "sha256": file.sha256,
         "reason": file.reason,
     })
 }

@@ -31,7 +31,9 @@ const YESES: [&str; 13] =
 const NOES: [&str; 10] = ["no", "n", "nein", "non", "hayır", "нет", "არა", "لا", "👎", "❌"];
 
 /// Under an alert: English, German, Turkish, Russian, Georgian, Arabic.
-const CARES: [&str; 9] = [
+const CARES: [&str; 11] = [
+    "👍",
+    "✅",
     "i take care",
     "acknowledge",
     "ack",

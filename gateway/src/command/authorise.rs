@@ -55,9 +55,9 @@ impl Lacks {
     pub fn sentence(&self) -> String {
         match self {
             Self::Role(roles) => {
-                format!("this is for {}", roles.iter().cloned().collect::<Vec<_>>().join(" or "))
+                format!("it needs the role {}", roles.iter().cloned().collect::<Vec<_>>().join(" or "))
             }
-            Self::Place => "this is not in your area".to_owned(),
+            Self::Place => "it is not in your area".to_owned(),
         }
     }
 }

@@ -141,7 +141,13 @@ pub enum Content {
     Captioned {
         kind: String,
         caption: String,
+        facts: serde_json::Value,
     },
-    /// A picture, a location, … that no rule reads yet; the text is Meta's type.
+    /// A location, the answers of a flow, or a file without words.
+    Given {
+        kind: String,
+        facts: serde_json::Value,
+    },
+    /// What nothing here reads; the text is Meta's type.
     Other(String),
 }

@@ -1,5 +1,6 @@
 //! `invite +995 555 12 34 56 Maka as cook`: what the owner writes to have somebody on the list, and off it again.
 
+use crate::command::reply::{Outcome, Reading};
 use crate::command::words::{fold, same};
 use crate::contact::Phone;
 
@@ -72,6 +73,21 @@ fn invitation(phone: Phone, rest: &[&str]) -> Result<Invitation, String> {
         return Err(format!("Nothing was done: that is more than {GIVES_MAX} roles and teams."));
     }
     Ok(Invitation { phone, name, gives })
+}
+
+impl Reading<'_> {
+    pub(super) fn invite(&self, wanted: Result<Wanted, String>) -> Outcome {
+        let contact = self.contact.id.clone();
+        if !self.house.is_owner {
+            let text = "Only the owner of this site may do that. Nothing was done.".to_owned();
+            let reason = "only an owner of the site invites people".to_owned();
+            return Outcome::Refused { contact, text, reason };
+        }
+        match wanted {
+            Ok(wanted) => Outcome::Invite { contact, wanted },
+            Err(sentence) => self.say(&sentence, "the invitation is incomplete"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub mod consent;
 pub mod deed;
 /// Which command is published now, and when it counts as published.
 pub mod dispatch;
+/// What is sent that is no words.
+mod given;
 /// What a webhook said, in our words.
 pub mod inbound;
 /// Somebody new on the list.

@@ -1,5 +1,7 @@
 //! `[[onward]]`: what people write for displays and ticket printers.
 
+use std::collections::BTreeSet;
+
 use minijinja::value::{Serde, Value};
 use serde_json::json;
 
@@ -22,6 +24,8 @@ pub struct Onward {
     pub word: Option<String>,
     /// Or it answers an alert of this rule, and is nothing else.
     pub rule: Option<RuleName>,
+    /// Or it is of one of these kinds: location, flow, image, video, audio, document.
+    pub takes: BTreeSet<String>,
     pub topic: TopicTemplate,
     /// A Jinja template; without one a JSON object.
     pub payload: Option<String>,
@@ -34,6 +38,8 @@ pub struct Ticket<'a> {
     pub text: &'a str,
     pub from: &'a str,
     pub at: Timestamp,
+    /// What was sent instead of words, or with them: its kind, and what is known of it.
+    pub given: Option<(&'a str, &'a serde_json::Value)>,
 }
 
 impl Onward {
@@ -49,12 +55,19 @@ impl Onward {
     #[must_use]
     pub fn deed(&self, ticket: Ticket, bindings: &Bindings, alert: Option<AlertId>) -> Option<Deed> {
         let text = printable(ticket.text);
-        let facts = json!({ "text": text, "from": ticket.from, "at": ticket.at.rfc3339() });
+        let mut facts = json!({ "text": text, "from": ticket.from, "at": ticket.at.rfc3339() });
+        if let Some((kind, given)) = ticket.given {
+            facts[kind] = given.clone();
+            facts["kind"] = kind.into();
+        }
         let filled = self.payload.as_ref().and_then(|payload| {
             let context = Value::from(Serde(&facts));
-            Templates::compile([]).ok()?.text(payload, &context).ok()
+            let filled = Templates::compile([]).ok()?.text(payload, &context).ok()?;
+            // Answers of a flow are free text, too. What an installer wrote into the template stays.
+            Some(if ticket.given.is_some() { printable(&filled) } else { filled })
         });
         let payload = filled.unwrap_or_else(|| facts.to_string());
+        let text = if text.is_empty() { ticket.given.map_or("", |(kind, _)| kind) } else { &text };
         let start: String = text.chars().take(TITLE_MAX).collect();
         let title = format!("{}: {start}", self.name);
         Deed::new((&self.name, &title), (&self.topic, &payload, false), &self.terms, bindings, alert)
@@ -70,7 +83,6 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::alert::topic::TopicPattern;
-    use std::collections::BTreeSet;
     use std::time::Duration;
 
     fn printer(payload: Option<&str>) -> Onward {
@@ -79,6 +91,7 @@ mod tests {
             name: "printer".into(),
             word: Some("print".into()),
             rule: None,
+            takes: BTreeSet::new(),
             topic: TopicTemplate::parse("site/printer", &pattern).expect("a topic"),
             payload: payload.map(str::to_owned),
             terms: Terms {
@@ -103,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_printer_gets_no_control_characters() {
-        let ticket = Ticket { text: "a\u{1b}@\nb\u{0}", from: "nino", at: Timestamp(0) };
+        let ticket = Ticket { text: "a\u{1b}@\nb\u{0}", from: "nino", at: Timestamp(0), given: None };
         let payload = |onward: Onward| onward.deed(ticket, &Bindings::new(), None).expect("a topic").payload;
         assert_eq!(payload(printer(Some("{{ from }}: {{ text }}"))), "nino: a@\nb");
         assert_eq!(payload(printer(None)), r#"{"at":"1970-01-01T00:00:00Z","from":"nino","text":"a@\nb"}"#);

@@ -13,7 +13,7 @@ use crate::command::consent::{Wish, Words};
 use crate::command::deed::{Deed, NewCommand, Spoken, Terms};
 use crate::command::inbound::{Content, Reply};
 use crate::command::invite::{self, Wanted};
-use crate::command::onward::{Onward, Ticket};
+use crate::command::onward::Onward;
 use crate::command::words::same;
 use crate::contact::Contact;
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
@@ -206,9 +206,16 @@ impl Reading<'_> {
     fn meaning(&self) -> Outcome {
         match &self.reply.content {
             Content::Tap { id, title } => self.tap(id, title),
-            Content::Text(text) | Content::Captioned { caption: text, .. } => self.text(text),
+            Content::Text(text) => self.text(text),
+            Content::Captioned { kind, caption, facts } => {
+                let outcome = self.text(caption);
+                // Words that are a command are that; all others belong to the picture.
+                let is_more = matches!(outcome, Outcome::Nothing { .. });
+                if is_more { self.given(kind, facts, caption) } else { outcome }
+            }
+            Content::Given { kind, facts } => self.given(kind, facts, ""),
             Content::Reaction { emoji } => self.reaction(emoji.as_deref()),
-            Content::Other(kind) => self.nothing(&format!("nothing is set up for a message of type {kind}")),
+            Content::Other(kind) => self.given(kind, &serde_json::Value::Null, ""),
         }
     }
 
@@ -327,22 +334,6 @@ impl Reading<'_> {
         }
     }
 
-    fn invite(&self, wanted: Result<Wanted, String>) -> Outcome {
-        let contact = self.contact.id.clone();
-        if !self.house.is_owner {
-            let text = "Only the owner of this site may do that. Nothing was done.".to_owned();
-            return Outcome::Refused {
-                contact,
-                text,
-                reason: "only an owner of the site invites people".into(),
-            };
-        }
-        match wanted {
-            Ok(wanted) => Outcome::Invite { contact, wanted },
-            Err(sentence) => self.say(&sentence, "the invitation is incomplete"),
-        }
-    }
-
     fn unknown(&self, text: &str) -> Outcome {
         match answers::suggestion(text, self.contact, self.house.commands) {
             Some(words) => self.suggest(&words),
@@ -367,10 +358,6 @@ impl Reading<'_> {
             return Outcome::Command(deed.command(contact, self.reply.at));
         }
         Outcome::Confirm { contact, deed, confirm: terms.confirm, approvals: terms.approvals }
-    }
-
-    pub(super) fn ticket<'t>(&'t self, text: &'t str) -> Ticket<'t> {
-        Ticket { text, from: &self.contact.name, at: self.reply.at }
     }
 
     pub(super) fn vote(&self, subject: Subject, choice: String) -> Outcome {

@@ -9,6 +9,9 @@ use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::onward::Onward;
 
+/// As Meta calls them, and the answers of a flow.
+const KINDS: [&str; 6] = ["location", "flow", "image", "video", "audio", "document"];
+
 pub fn read(root: &Section, rules: &[Rule]) -> Vec<Onward> {
     root.sections("onward", "[[onward]]").into_iter().filter_map(|section| read_one(section, rules)).collect()
 }
@@ -24,10 +27,21 @@ fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
     if let Some(about) = about.as_ref().filter(|_| rule.is_none()) {
         section.report(about.offset, format!("there is no rule `{}`", about.value));
     }
-    if word.is_none() && about.is_none() {
+    let takes = section.texts("takes").unwrap_or_default();
+    for kind in takes.iter().filter(|kind| !KINDS.contains(&kind.value.as_str())) {
+        let known = KINDS.join(", ");
+        section.report(kind.offset, format!("`{}` is no kind of message; there are {known}", kind.value));
+    }
+    if !takes.is_empty() && (word.is_some() || about.is_some()) {
         section.report(
             section.offset(),
-            "it takes nothing: give it a `word` to begin with, or the `rule` whose alerts are answered",
+            "`takes` is for what is no words: give `word` or `rule` an [[onward]] of its own",
+        );
+    }
+    if word.is_none() && about.is_none() && takes.is_empty() {
+        section.report(
+            section.offset(),
+            "it takes nothing: give it a `word` to begin with, the `rule` whose alerts are answered, or what it `takes`",
         );
     }
     let none = TopicPattern::parse("x").ok();
@@ -51,6 +65,7 @@ fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
         name: name?.value,
         word: word.map(|word| word.value),
         rule: rule.map(|rule| rule.name.clone()),
+        takes: takes.into_iter().map(|kind| kind.value).collect(),
         topic: topic?,
         payload,
         terms,

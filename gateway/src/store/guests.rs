@@ -24,6 +24,12 @@ impl Store {
         Ok(rows.into_iter().flatten().collect())
     }
 
+    /// Everybody who was ever invited, for the audit.
+    pub fn guest_ids(&self) -> Result<Vec<ContactId>> {
+        let mut all = self.sql.prepare_cached("SELECT contact FROM guest ORDER BY contact")?;
+        all.query_map([], |row| row.get(0).map(ContactId))?.collect()
+    }
+
     /// The invitation of this number that counts now.
     pub fn invitation(&self, address: &str, now: Timestamp) -> Result<Option<Guest>> {
         self.sql

@@ -119,7 +119,7 @@ fn describe(content: &inbound::Content) -> (&'static str, String) {
         inbound::Content::Text(text) => ("text", text.clone()),
         inbound::Content::Captioned { caption, .. } => ("caption", caption.clone()),
         inbound::Content::Reaction { emoji } => ("reaction", emoji.clone().unwrap_or_default()),
-        inbound::Content::Other(kind) => ("other", kind.clone()),
+        inbound::Content::Given { kind, .. } | inbound::Content::Other(kind) => ("other", kind.clone()),
     }
 }
 

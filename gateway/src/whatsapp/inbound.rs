@@ -170,15 +170,34 @@ fn read_content(kind: &str, message: &Value) -> Content {
         "button" => tap(&of["payload"], &of["text"]),
         "interactive" => match of["type"].as_str() {
             Some(form @ ("button_reply" | "list_reply")) => tap(&of[form]["id"], &of[form]["title"]),
+            Some("nfm_reply") => {
+                match text(&of["nfm_reply"]["response_json"]).map(|json| serde_json::from_str(&json)) {
+                    Some(Ok(facts)) => Content::Given { kind: "flow".to_owned(), facts },
+                    Some(Err(_)) | None => Content::Other("interactive nfm_reply without answers".to_owned()),
+                }
+            }
             form => Content::Other(format!("interactive {}", form.unwrap_or("without a form"))),
         },
         // An empty emoji, or none, takes a reaction back.
         "reaction" => Content::Reaction { emoji: text(&of["emoji"]).filter(|emoji| !emoji.is_empty()) },
-        other => match text(&of["caption"]).filter(|caption| !caption.is_empty()) {
-            Some(caption) => Content::Captioned { kind: other.to_owned(), caption },
-            None => Content::Other(other.to_owned()),
-        },
+        "location" => some_of(kind, of, &["latitude", "longitude", "name", "address", "url"]),
+        "image" | "video" | "audio" | "document" | "sticker" => {
+            let file = some_of(kind, of, &["mime_type", "filename", "sha256", "voice"]);
+            match (text(&of["caption"]).filter(|caption| !caption.is_empty()), file) {
+                (Some(caption), Content::Given { kind, facts }) => {
+                    Content::Captioned { kind, caption, facts }
+                }
+                (_, file) => file,
+            }
+        }
+        other => Content::Other(other.to_owned()),
     }
+}
+
+/// What a display may know of it: not the ids and links by which Meta gives it out.
+fn some_of(kind: &str, of: &Value, wanted: &[&str]) -> Content {
+    let known = |name: &&str| of.get(*name).map(|value| ((*name).to_owned(), value.clone()));
+    Content::Given { kind: kind.to_owned(), facts: Value::Object(wanted.iter().filter_map(known).collect()) }
 }
 
 fn list(value: &Value) -> &[Value] {
