@@ -31,6 +31,8 @@ mod hearing;
 mod inbox;
 /// Passwords, sessions, tokens.
 mod keys;
+/// Filters of addresses, checked.
+mod listing;
 /// Files on their way out.
 mod media;
 /// Numbers for `/metrics`.
@@ -49,6 +51,8 @@ mod replies;
 mod sending;
 /// What all tasks share, and the one way to write.
 mod shared;
+/// The audit as it is shown.
+mod trail;
 /// What an event would lead to.
 mod trial;
 /// What systemd hears.
