@@ -4,7 +4,7 @@ use bellwire_tests::wait_for;
 use serde_json::{Value, json};
 
 use super::{code, form, get, log_in, token};
-use crate::replies::{GIORGI, NINO, RULES, Shop};
+use crate::replies::{GIORGI, NINO, RULES, Shop, text};
 
 const REFUND: &str = r#"
 [[ask]]
@@ -36,6 +36,7 @@ fn the_page_tells_what_waits_for_people_what_was_asked_and_whether_the_audit_is_
     shop.writes(NINO, "open the safe");
     bellwire_tests::publish(shop.broker.port, "pos/1/refund", br#"{"amount": 12.5}"#);
     shop.does(&json!({ "from": "+4915112345678", "text": "<b>who are you?</b>" }));
+    wait_for(10, "the stranger", || (site.count("SELECT count(*) FROM stranger") == 1).then_some(()));
     wait_for(10, "the question", || (site.count("SELECT count(*) FROM question") == 1).then_some(()));
     let request = api("/api/requests?state=open")["items"][0].clone();
     assert_eq!((&request["contact"], &request["approvals"]), (&json!("nino"), &json!(2)), "{request}");
@@ -54,9 +55,12 @@ fn the_page_tells_what_waits_for_people_what_was_asked_and_whether_the_audit_is_
     assert_eq!((&strangers["total"], &strangers["items"][0]["messages"]), (&json!(1), &json!(1)));
     assert!(page("/contacts").contains("+4915112345678"));
 
-    shop.wait_to(GIORGI, 2);
-    // The other agrees: it is done, and each step stands in the audit, by name.
-    shop.taps(GIORGI, "Yes");
+    // The other agrees: it is done, and each step stands in the audit, by name. Which of the two came last is chance.
+    let asked = wait_for(10, "the request at the other", || {
+        shop.to(GIORGI).into_iter().find(|message| text(message).starts_with("nino asks for"))
+    });
+    let yes = json!({ "from": GIORGI, "tap": "Yes", "message_id": asked["id"] });
+    assert_eq!(shop.outcome(&yes), "vote");
     shop.wait_device(&["site/bar/safe/set OPEN"]);
     wait_for(10, "the request's end", || {
         api("/api/requests?state=open")["items"].as_array().is_some_and(Vec::is_empty).then_some(())
