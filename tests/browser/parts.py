@@ -5,8 +5,11 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
+import tty
 import urllib.request
 from pathlib import Path
 
@@ -72,6 +75,35 @@ severity = "info"
 message = "🧾 Till {{{{ till }}}} is out of paper"
 notify = ["anna"]
 on_unknown = "hold"
+[[rule]]
+name = "cold-room"
+topic = "bellwire/device/{{device}}/event"
+when = "payload.celsius > 0"
+message = "🧊 {{{{ device }}}} is at {{{{ payload.celsius }}}} °C"
+notify = ["giorgi"]
+[[command]]
+name = "defrost"
+words = "defrost {{device}}"
+topic = "bellwire/device/{{device}}/command/defrost"
+payload = '{{"defrost": true}}'
+roles = ["manager"]
+[[command]]
+name = "gate"
+words = "open the gate"
+topic = "site/yard/gate/set"
+payload = "OPEN"
+approvals = 2
+[[ask]]
+name = "refund"
+topic = "pos/{{till}}/refund"
+text = "Till {{{{ till }}}}: refund of {{{{ payload.amount }}}} GEL?"
+choices = ["Approve", "Deny"]
+who = ["nino", "giorgi"]
+within = "30m"
+default = "Deny"
+response_topic = "pos/{{till}}/decision"
+[[serial]]
+path = "{serial}"
 """
 
 
@@ -91,13 +123,40 @@ def wait_for(seconds, what, reached):
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
+class Cable:
+    """A serial line: the gateway opens `path`, the device the other end over TCP."""
+
+    def __init__(self):
+        self.end, port = os.openpty()
+        tty.setraw(port)
+        self.path = os.ttyname(port)
+        self.port = port  # kept open, so that the line stays when the gateway closes it
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp:127.0.0.1:{self.server.getsockname()[1]}"
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        device, _ = self.server.accept()
+        threading.Thread(target=self.copy, args=(device.recv, lambda data: os.write(self.end, data)), daemon=True).start()
+        self.copy(lambda size: os.read(self.end, size), device.sendall)
+
+    @staticmethod
+    def copy(read, write):
+        try:
+            while data := read(4096):
+                write(data)
+        except OSError:
+            pass  # the test is over
+
+
 class Parts:
     def __init__(self):
         self.temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self.temporary.name)
         self.http, self.api, self.broker = free_port(), free_port(), free_port()
         self.processes = []
-        names = dict(folder=self.folder, http=self.http, api=self.api, broker=self.broker)
+        self.cable = Cable()
+        names = dict(serial=self.cable.path, folder=self.folder, http=self.http, api=self.api, broker=self.broker)
         (self.folder / "bellwire.toml").write_text(CONFIG.format(**names))
         (self.folder / "broker.conf").write_text(f"listener {self.broker} 127.0.0.1\nallow_anonymous true\n")
 
@@ -110,6 +169,8 @@ class Parts:
         wait_for(10, "the simulator", lambda: self.answers(self.api))
         wait_for(10, "the broker", lambda: self.answers(self.broker))
         self.start_gateway()
+        device = ROOT / "docs/examples/device.py"
+        self.start([sys.executable, device, self.cable.address, "--name", "cold-room-1", "--store", self.folder / "device.json"], "device.log")
         return self
 
     def start_gateway(self):

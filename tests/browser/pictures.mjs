@@ -14,7 +14,8 @@ const shown = (path) => page.evaluate(async (path) => {
   return found?.getAttribute("href");
 }, path);
 const pages = { overview: "/", timeline: "/timeline", conversation: "/timeline?contact=nino", message: await shown("/outbox?state=all"),
-  outbox: "/outbox?state=all", alerts: "/alerts", alert: await shown("/alerts"), commands: "/commands", changes: "/commands?show=audit", contacts: "/contacts",
+  outbox: "/outbox?state=all", alerts: "/alerts", alert: await shown("/alerts"), commands: "/commands", open: "/commands?show=open", audit: "/commands?show=trail",
+  changes: "/commands?show=audit", devices: "/devices", device: "/devices/cold-room-1", contacts: "/contacts",
   rules: `/rules?${event}`, setup: "/setup", nothing: "/nowhere" };
 for (const [name, path] of Object.entries(pages)) {
   await page.goto(BASE + path);

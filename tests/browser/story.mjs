@@ -77,6 +77,29 @@ await picture(phone, "phone");
 await phone.close();
 await check(page, "commands");
 
+step("a device obeys, and stands under Devices");
+await control("/reply", { from: "+995555123456", text: "defrost cold-room-1" });
+await choose("/devices");
+await page.locator("#devices a", { hasText: "cold-room-1" }).click();
+await page.waitForSelector("#device .is-done");
+await page.waitForSelector("#device dd >> text=defrost");
+
+step("what waits for people, and a stranger");
+await control("/reply", { from: "+995555123456", text: "open the gate" });
+publish("pos/1/refund", { amount: 12.5 });
+await control("/reply", { from: "+4915112345678", text: "hello?" });
+await choose("/commands");
+await page.locator(".tabs a", { hasText: "Open" }).click();
+await page.waitForSelector("#requests >> text=1 of 2 want it");
+await page.waitForSelector("#questions >> text=refund of 12.5 GEL");
+await choose("/contacts");
+await page.waitForSelector("#strangers >> text=+4915112345678");
+
+step("the audit, checked from its first entry");
+await go("/commands?show=trail&check=all");
+await page.waitForSelector("#chain h2 >> text=The audit is whole");
+await page.waitForSelector("#commands >> text=Published:");
+
 step("why was it sent");
 await choose("/timeline");
 await page.locator(".bubble.out a", { hasText: "why?" }).first().click();

@@ -33,7 +33,7 @@ phone = "+995 555 99 98 88"
 roles = ["owner"]
 "#;
 
-const RULES: &str = r#"
+pub const RULES: &str = r#"
 [[rule]]
 name = "freezer"
 topic = "site/{area}/freezer/{unit}/temperature"

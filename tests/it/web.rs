@@ -8,6 +8,8 @@ mod doors;
 mod numbers;
 /// Lists over 100,000 messages.
 mod speed;
+/// What people asked for, and whether the audit of it is whole.
+mod trail;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -8,24 +8,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::events::Handed;
 use super::keys::entry;
+use super::listing::{COMMANDS, QUESTIONS, REQUESTS, listing, with_states};
 use super::shared::Shared;
-use super::{facts, trial};
+use super::{facts, trail, trial};
 use crate::alert::event::{Event, Identity, Source};
 use crate::alert::intake::Judge;
-use crate::alert::state::State;
 use crate::hex::hex;
-use crate::http::{Answer, Deed, Desk, Filter, Question, Trouble, Who};
+use crate::http::{Answer, Deed, Desk, Question, Trouble, Who};
 use crate::ids::MessageId;
-use crate::store::{ActError, Cursor, Direction, Gone, Listing, Posted, Store};
+use crate::store::{ActError, Gone, Listing, Posted, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::Client;
 
-/// Rows of a list when nobody says how many, and the most.
-const LIMIT: u32 = 50;
-const LIMIT_MAX: u32 = 500;
-/// Of commands.
-const COMMAND_STATES: [&str; 8] =
-    ["queued", "published", "done", "failed", "refused", "expired", "no-answer", "silent"];
 /// MQTT's own limit of a topic.
 const TOPIC_MAX_BYTES: usize = 65_535;
 /// What the intake reads of a payload.
@@ -95,8 +89,20 @@ impl Inner {
             Question::Alert(id) => {
                 self.found(format!("alert {id}"), move |store| store.whole_alert(id)).await
             }
-            Question::Commands(filter) => self.list(commands(filter)?, Store::list_commands).await,
+            Question::Commands(filter) => {
+                self.list(with_states(filter, COMMANDS)?, Store::list_commands).await
+            }
             Question::Audit(filter) => self.list(listing(&filter)?, changes).await,
+            Question::Trail(filter) => trail::shown(self, &filter).await,
+            Question::TrailCheck => trail::check(self).await,
+            Question::Requests(filter) => {
+                self.list(with_states(filter, REQUESTS)?, Store::list_requests).await
+            }
+            Question::Questions(filter) => {
+                self.list(with_states(filter, QUESTIONS)?, Store::list_questions).await
+            }
+            Question::Waiting => Ok(self.store(Store::count_open).await?.into()),
+            Question::Strangers(filter) => trail::strangers(self, &filter).await,
             Question::Try { topic, payload, content_type } => {
                 check_event(&topic, &payload)?;
                 let event = event(Source::Cli, topic, payload, content_type, Identity::None);
@@ -145,7 +151,7 @@ impl Inner {
     }
 
     /// What is partly in the configuration and partly in the store; `what` is missing when there is none.
-    async fn both(
+    pub(super) async fn both(
         &self,
         what: String,
         read: impl FnOnce(&Shared, &Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
@@ -307,70 +313,9 @@ fn check_event(topic: &str, payload: &str) -> Result<(), Trouble> {
     Err(Trouble::Malformed(wrong.into()))
 }
 
-/// Their states are words of their own.
-fn commands(filter: Filter) -> Result<Listing, Trouble> {
-    let state = filter.state.clone().filter(|state| !state.is_empty());
-    if state.as_deref().is_some_and(|state| !COMMAND_STATES.contains(&state)) {
-        let how = format!("There is no such state; take one of {}.", COMMAND_STATES.join(", "));
-        return Err(Trouble::Malformed(how));
-    }
-    Ok(Listing { state, ..listing(&Filter { state: None, ..filter })? })
-}
-
 fn changes(store: &Store, listing: &Listing) -> rusqlite::Result<Value> {
     let rows = store.changes(listing.before.as_ref().map(|cursor| cursor.id), listing.limit)?;
     let full = rows.len() == listing.limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row["id"].to_string());
     Ok(json!({ "items": rows, "next": next }))
-}
-
-fn listing(filter: &Filter) -> Result<Listing, Trouble> {
-    let wrong = |words: &str| Trouble::Malformed(words.to_owned());
-    let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
-    let time = |text: &Option<String>| match filled(text) {
-        Some(text) => match Timestamp::exact(&text) {
-            Some(time) => Ok(Some(time.0)),
-            None => Err(wrong("A time is written as 2026-11-21T14:03:00Z.")),
-        },
-        None => Ok(None),
-    };
-    let state = filled(&filter.state);
-    if state
-        .as_deref()
-        .is_some_and(|word| State::parse(word).is_none() && !matches!(word, "waiting" | "ended"))
-    {
-        return Err(wrong(
-            "There is no such state; take waiting, ended, or one of `bellwire outbox list --help`.",
-        ));
-    }
-    let direction = match filled(&filter.direction).as_deref() {
-        None => None,
-        Some("in") => Some(Direction::In),
-        Some("out") => Some(Direction::Out),
-        Some(_) => return Err(wrong("The direction is in or out.")),
-    };
-    let before = match filled(&filter.cursor) {
-        Some(text) => Some(
-            Cursor::parse(&text)
-                .ok_or_else(|| wrong("The cursor is not one that an answer gave as `next`."))?,
-        ),
-        None => None,
-    };
-    let limit = filter.limit.unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(wrong("The limit is from 1 to 500."));
-    }
-    Ok(Listing {
-        contact: filled(&filter.contact),
-        state,
-        direction,
-        rule: filled(&filter.rule),
-        alert: None,
-        open: false,
-        since: time(&filter.since)?,
-        until: time(&filter.until)?,
-        text: filled(&filter.text),
-        before,
-        limit,
-    })
 }

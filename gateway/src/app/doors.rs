@@ -76,7 +76,8 @@ impl Health for Monitor {
     fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send>> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let asked = |store: &crate::store::Store| Ok((store.counts()?, store.oldest_waiting()?));
+            let asked =
+                |store: &crate::store::Store| Ok((store.counts_in_outbox()?, store.oldest_waiting()?));
             let (counts, oldest) = shared.store.run(asked).await.unwrap_or_default();
             let waits = oldest.map_or(0, |at| Timestamp(at).until(SystemClock.now()).as_secs());
             let wal = shared.config.site.state_directory.join("bellwire.db-wal");

@@ -142,7 +142,7 @@ async fn arrived(
             | Notice::Refused { .. }) => tell(shared, about, &doors.to_dispatch).await,
         }
     }
-    shared.metrics.events.inc_by(events.len() as u64);
+    events.iter().for_each(|(event, ..)| shared.metrics.event(event.source));
 }
 
 /// What receipts, taps and operators wrote down; without any it is just later.

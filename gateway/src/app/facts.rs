@@ -55,9 +55,9 @@ fn one_contact(shared: &Shared, store: &Store, person: &Contact, now: Timestamp)
 }
 
 pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
-    let mut all = Vec::new();
+    let (mut all, newest) = (Vec::new(), store.newest_of_rules()?);
     for rule in &shared.config.rules {
-        let mut facts = store.rule_hits(&rule.name.0)?;
+        let mut facts = store.rule_hits(&rule.name.0, newest.get(&rule.name.0).copied())?;
         facts["name"] = rule.name.0.clone().into();
         facts["topic"] = rule.topic.as_str().into();
         facts["when"] = rule.when.clone().into();
@@ -74,7 +74,7 @@ pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
             .collect();
         all.push(facts);
     }
-    let strays = store.rule_hits("")?;
+    let strays = store.rule_hits("", None)?;
     Ok(json!({ "items": all, "strays": strays["tallies"] }))
 }
 

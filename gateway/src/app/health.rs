@@ -77,5 +77,6 @@ fn event(part: &str, obstacle: Option<String>) -> Event {
 async fn disk_obstacle(shared: &Shared) -> Option<String> {
     let directory = shared.config.site.state_directory.clone();
     let free = tokio::task::spawn_blocking(move || free_megabytes(&directory)).await.ok().flatten()?;
+    shared.metrics.free(free);
     (free < FREE_MIN_MB).then(|| format!("{free} MB are left; when it is full no event is accepted"))
 }

@@ -1,31 +1,44 @@
 //! Numbers for `/metrics`. Labels are words of ours alone: never a phone number, a topic or a message id.
 
+use std::time::Duration;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::alert::event::Source;
 use crate::alert::state::State;
 use crate::command::dispatch::Change;
 use crate::device::order::EndState;
 use crate::device::record::Route;
 use crate::store::Accepted;
+use crate::time::{Clock, SystemClock};
 
 type Labels = Vec<(&'static str, String)>;
+
+/// The Cloud API answers within half a second; a request ends after 30 s at the latest.
+const SEND_SECONDS: [f64; 8] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    pub events: Counter,
-    pub connected: Gauge,
+    events: Family<Labels, Counter>,
+    connected: Gauge,
+    connections: Counter,
+    reconnects: Counter,
+    send_seconds: Histogram,
+    free: Gauge,
+    clock: Gauge,
     alerts: Counter,
     ignored: Family<Labels, Counter>,
     attempts: Family<Labels, Counter>,
     webhooks: Family<Labels, Counter>,
     commands: Family<Labels, Counter>,
     messages: Family<Labels, Gauge>,
-    lines_dropped: Gauge,
+    dropped: Family<Labels, Counter>,
     device_messages: Family<Labels, Counter>,
     serial: Family<Labels, Gauge>,
     oldest: Gauge,
@@ -36,15 +49,20 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            events: Counter::default(),
+            events: Family::default(),
             connected: Gauge::default(),
+            connections: Counter::default(),
+            reconnects: Counter::default(),
+            send_seconds: Histogram::new(SEND_SECONDS),
+            free: Gauge::default(),
+            clock: Gauge::default(),
             alerts: Counter::default(),
             ignored: Family::default(),
             attempts: Family::default(),
             webhooks: Family::default(),
             commands: Family::default(),
             messages: Family::default(),
-            lines_dropped: Gauge::default(),
+            dropped: Family::default(),
             device_messages: Family::default(),
             serial: Family::default(),
             oldest: Gauge::default(),
@@ -53,7 +71,11 @@ impl Metrics {
         let build = Family::<Labels, Gauge>::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         let registry = &mut metrics.registry;
-        registry.register("bellwire_events_received", "Events taken from the broker", metrics.events.clone());
+        registry.register(
+            "bellwire_events_received",
+            "Events by where they came from",
+            metrics.events.clone(),
+        );
         registry.register(
             "bellwire_mqtt_connected",
             "1 while the broker is connected",
@@ -70,11 +92,6 @@ impl Metrics {
         registry.register("bellwire_commands", "Commands by outcome", metrics.commands.clone());
         registry.register("bellwire_outbox_messages", "Messages by state", metrics.messages.clone());
         registry.register(
-            "bellwire_log_lines_dropped",
-            "Log lines that the journal did not take in time",
-            metrics.lines_dropped.clone(),
-        );
-        registry.register(
             "bellwire_device_messages",
             "Messages of devices by line: of which kind they were, or why they led to nothing",
             metrics.device_messages.clone(),
@@ -90,6 +107,38 @@ impl Metrics {
         registry.register("bellwire_outbox_oldest_seconds", oldest, self.oldest.clone());
         registry.register("bellwire_wal_bytes", "SQLite's write-ahead log", self.wal.clone());
         registry.register("bellwire_build_info", "1, with the version", build);
+        let free = "Room on the disk of the state directory, as it was within the last minutes";
+        registry.register("bellwire_store_free_bytes", free, self.free.clone());
+        registry.register(
+            "bellwire_clock_sane",
+            "0 while the clock says a time long ago",
+            self.clock.clone(),
+        );
+        let reconnects = "Connections to the broker after the first";
+        registry.register("bellwire_mqtt_reconnects", reconnects, self.reconnects.clone());
+        let seconds = "How long the Cloud API took for a message";
+        registry.register("bellwire_send_duration_seconds", seconds, self.send_seconds.clone());
+        let dropped = "What was given up for want of room: log lines that the journal did not take in time";
+        registry.register("bellwire_dropped", dropped, self.dropped.clone());
+    }
+
+    pub fn event(&self, source: Source) {
+        self.events.get_or_create(&vec![("source", source.as_str().to_owned())]).inc();
+    }
+
+    pub fn broker_is(&self, connected: bool) {
+        let before = self.connected.set(i64::from(connected));
+        if connected && before == 0 && self.connections.inc() > 0 {
+            self.reconnects.inc();
+        }
+    }
+
+    pub fn sent_within(&self, time: Duration) {
+        self.send_seconds.observe(time.as_secs_f64());
+    }
+
+    pub fn free(&self, megabytes: u64) {
+        self.free.set(i64::try_from(megabytes << 20).unwrap_or(i64::MAX));
     }
 
     /// The path of a port is the installer's own word.
@@ -135,7 +184,9 @@ impl Metrics {
     pub fn text(&self, counts: &[(String, i64)], oldest_s: i64, wal_bytes: u64) -> String {
         self.oldest.set(oldest_s);
         self.wal.set(i64::try_from(wal_bytes).unwrap_or(i64::MAX));
-        self.lines_dropped.set(i64::try_from(crate::log::dropped()).unwrap_or(i64::MAX));
+        self.clock.set(i64::from(SystemClock.now().is_sane()));
+        let lines = self.dropped.get_or_create_owned(&vec![("where", "log".to_owned())]);
+        lines.inc_by(crate::log::dropped().saturating_sub(lines.get()));
         self.messages.clear();
         for (state, count) in counts {
             self.messages.get_or_create(&vec![("state", state.clone())]).set(*count);

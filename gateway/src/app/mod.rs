@@ -33,6 +33,8 @@ mod inbox;
 pub mod invitations;
 /// Passwords, sessions, tokens.
 mod keys;
+/// Filters of addresses, checked.
+mod listing;
 /// Files on their way out.
 mod media;
 /// Numbers for `/metrics`.
@@ -51,6 +53,8 @@ mod replies;
 mod sending;
 /// What all tasks share, and the one way to write.
 mod shared;
+/// The audit as it is shown.
+mod trail;
 /// What an event would lead to.
 mod trial;
 /// What systemd hears.

@@ -301,7 +301,10 @@ async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice)
             Form::Free { content: &content, more: &more }
         }
     };
-    client.send(&endpoint, request::body(form, &due.to, &shared.tag.callback(due.id))).await
+    let began = SystemClock.both().steady;
+    let answer = client.send(&endpoint, request::body(form, &due.to, &shared.tag.callback(due.id))).await;
+    shared.metrics.sent_within(SystemClock.both().steady.saturating_sub(began));
+    answer
 }
 
 /// Where and as whom to ask. The token is read anew for each request: a new one in the file works at once, and none

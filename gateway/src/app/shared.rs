@@ -219,7 +219,7 @@ impl Shared {
     }
 
     pub fn broker_is(&self, obstacle: Option<String>) {
-        self.metrics.connected.set(i64::from(obstacle.is_none()));
+        self.metrics.broker_is(obstacle.is_none());
         self.condition(|condition| condition.broker = obstacle);
     }
 

@@ -34,6 +34,14 @@ pub fn api_routes() -> Router<Arc<Front>> {
         .route("/api/devices/{id}", get(device))
         .route("/api/commands", get(commands))
         .route("/api/audit", get(audit))
+        .route("/api/trail", get(trail))
+        .route(
+            "/api/trail/check",
+            get(|front: Desk, visit: Visit| answer(front, visit, Question::TrailCheck)),
+        )
+        .route("/api/requests", get(requests))
+        .route("/api/questions", get(questions))
+        .route("/api/strangers", get(strangers))
         .route("/api/contacts", get(|front: Desk, visit: Visit| answer(front, visit, Question::Contacts)))
         .route("/api/contacts/{id}", get(contact))
         .route("/api/rules", get(|front: Desk, visit: Visit| answer(front, visit, Question::Rules)))
@@ -77,6 +85,22 @@ async fn commands(front: Desk, visit: Visit, filter: Filtered) -> Response {
 
 async fn audit(front: Desk, visit: Visit, filter: Filtered) -> Response {
     filtered(front, visit, filter, Question::Audit).await
+}
+
+async fn trail(front: Desk, visit: Visit, filter: Filtered) -> Response {
+    filtered(front, visit, filter, Question::Trail).await
+}
+
+async fn requests(front: Desk, visit: Visit, filter: Filtered) -> Response {
+    filtered(front, visit, filter, Question::Requests).await
+}
+
+async fn questions(front: Desk, visit: Visit, filter: Filtered) -> Response {
+    filtered(front, visit, filter, Question::Questions).await
+}
+
+async fn strangers(front: Desk, visit: Visit, filter: Filtered) -> Response {
+    filtered(front, visit, filter, Question::Strangers).await
 }
 
 async fn filtered(front: Desk, visit: Visit, filter: Filtered, ask: impl Fn(Filter) -> Question) -> Response {

@@ -40,11 +40,27 @@ pub enum Question {
     Alerts(Filter),
     Alert(i64),
     Commands(Filter),
+    /// Changes on the page and through the API.
     Audit(Filter),
+    /// The chained audit: who asked what, and what became of it.
+    Trail(Filter),
+    /// Whether the whole chain holds.
+    TrailCheck,
+    /// What needs a Yes or a second person.
+    Requests(Filter),
+    /// What machines asked.
+    Questions(Filter),
+    Strangers(Filter),
+    /// How many requests and questions are open.
+    Waiting,
     Contacts,
     Contact(String),
     Rules,
-    Try { topic: String, payload: String, content_type: Option<String> },
+    Try {
+        topic: String,
+        payload: String,
+        content_type: Option<String>,
+    },
     Usage,
     Devices,
     Device(String),

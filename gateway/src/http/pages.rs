@@ -122,17 +122,48 @@ async fn device(State(front): Desk, visit: Visit, Path(id): Path<String>) -> Res
 struct Side {
     show: Option<String>,
     cursor: Option<String>,
+    /// `all`: the whole chain, from its first entry.
+    check: Option<String>,
 }
 
 async fn commands(State(front): Desk, visit: Visit, Query(side): Query<Side>) -> Response {
     let filter = Filter { cursor: side.cursor, ..Filter::default() };
-    let audit = side.show.as_deref() == Some("audit");
-    let question = if audit { Question::Audit(filter) } else { Question::Commands(filter) };
-    show(&front, &visit, "commands.html", question, json!({ "audit": audit })).await
+    let open = Filter { state: Some("open".into()), ..Filter::default() };
+    let (shown, question) = match side.show.as_deref() {
+        Some("audit") => ("audit", Question::Audit(filter)),
+        Some("trail") => ("trail", Question::Trail(filter)),
+        Some("open") => ("open", Question::Requests(open.clone())),
+        Some(_) | None => ("devices", Question::Commands(filter)),
+    };
+    let mut more = vec![("waiting", Question::Waiting)];
+    if shown == "open" {
+        more.push(("questions", Question::Questions(open)));
+    }
+    if shown == "trail" && side.check.as_deref() == Some("all") {
+        more.push(("all", Question::TrailCheck));
+    }
+    let mut data = json!({ "show": shown, "all": null });
+    for (name, question) in more {
+        match front.desk.ask(question).await {
+            Ok(found) => data[name] = found,
+            Err(trouble) => return front.sorry(&visit, &trouble),
+        }
+    }
+    show(&front, &visit, "commands.html", question, data).await
 }
 
+/// Strangers on a page: the latest; the API has more.
+const STRANGERS_SHOWN: u32 = 20;
+
 async fn contacts(State(front): Desk, visit: Visit) -> Response {
-    show(&front, &visit, "contacts.html", Question::Contacts, json!({})).await
+    let latest = Filter { limit: Some(STRANGERS_SHOWN), ..Filter::default() };
+    match front.desk.ask(Question::Strangers(latest)).await {
+        Ok(strangers) => {
+            let more = json!({ "strangers": strangers });
+            show(&front, &visit, "contacts.html", Question::Contacts, more).await
+        }
+        Err(trouble) => front.sorry(&visit, &trouble),
+    }
 }
 
 #[derive(Deserialize)]

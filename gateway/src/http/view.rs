@@ -19,7 +19,7 @@ use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 pub const LANGUAGES: [&str; 2] = ["en", "de"];
 const CATALOGUES: [&str; 2] = [include_str!("assets/en.json"), include_str!("assets/de.json")];
 
-const TEMPLATES: [(&str, &str); 23] = [
+const TEMPLATES: [(&str, &str); 24] = [
     ("base.html", include_str!("assets/base.html")),
     ("foot.html", include_str!("assets/foot.html")),
     ("bubble.html", include_str!("assets/bubble.html")),
@@ -32,6 +32,7 @@ const TEMPLATES: [(&str, &str); 23] = [
     ("alerts.html", include_str!("assets/alerts.html")),
     ("alert.html", include_str!("assets/alert.html")),
     ("commands.html", include_str!("assets/commands.html")),
+    ("asked.html", include_str!("assets/asked.html")),
     ("contacts.html", include_str!("assets/contacts.html")),
     ("rules.html", include_str!("assets/rules.html")),
     ("setup.html", include_str!("assets/setup.html")),

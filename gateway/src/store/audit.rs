@@ -90,35 +90,81 @@ impl Store {
         Ok(rows)
     }
 
+    /// Those before row `before`, newest first.
+    pub fn audit_before(&self, before: i64, limit: u32) -> Result<Vec<AuditRow>> {
+        self.sql
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2"))?
+            .query_map(params![before, limit], read)?
+            .collect()
+    }
+
     /// Goes through the whole chain, a row at a time; how many rows there are, or the first flaw.
     pub fn verify_audit(&self) -> Result<std::result::Result<i64, Flaw>> {
-        let mut statement = self.sql.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY id"))?;
-        let (mut before, mut count) = (BEFORE_ALL.to_vec(), 0);
-        for row in statement.query_map([], read)? {
-            count += 1;
+        Ok(self.verify_on(Reached::default(), u32::MAX)?.map(|reached| reached.id))
+    }
+
+    /// Goes on from there through at most so many rows; at the end the kept hash is compared as well.
+    pub fn verify_on(&self, from: Reached, limit: u32) -> Result<std::result::Result<Reached, Flaw>> {
+        let sql = format!("SELECT {COLUMNS} FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2");
+        let mut statement = self.sql.prepare_cached(&sql)?;
+        let (mut reached, mut count) = (from, 0);
+        for row in statement.query_map(params![reached.id, limit], read)? {
             let row = match row {
                 // A byte that makes no letter any more: read by SQLite, and not by us.
                 Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::Utf8Error(..)) => {
-                    return Ok(Err(Flaw::Broken(count)));
+                    return Ok(Err(Flaw::Broken(reached.id + 1)));
                 }
                 row => row?,
             };
-            if row.id != count {
-                return Ok(Err(Flaw::Missing(count)));
+            count += 1;
+            if row.id != reached.id + 1 {
+                return Ok(Err(Flaw::Missing(reached.id + 1)));
             }
-            if row.hash != row.chained(&before) {
+            if row.hash != row.chained(&reached.hash) {
                 return Ok(Err(Flaw::Broken(row.id)));
             }
-            before = row.hash;
+            reached = Reached { id: row.id, hash: row.hash, at_end: false };
+        }
+        reached.at_end = count < limit;
+        if !reached.at_end {
+            return Ok(Ok(reached));
         }
         let head: Option<String> = self
             .sql
             .query_row("SELECT value FROM meta WHERE key = 'audit_head'", [], |row| row.get(0))
             .optional()?;
-        let last = hex(&before);
         let kept = head.unwrap_or_default();
-        let holds = if count == 0 { kept.is_empty() } else { kept == last };
-        Ok(if holds { Ok(count) } else { Err(Flaw::Head) })
+        let holds = if reached.id == 0 { kept.is_empty() } else { kept == hex(&reached.hash) };
+        Ok(if holds { Ok(reached) } else { Err(Flaw::Head) })
+    }
+
+    /// Where a check of the newest `rows` begins: what is older is believed.
+    pub fn audit_tail(&self, rows: u32) -> Result<Reached> {
+        let found = self
+            .sql
+            .prepare_cached(
+                "SELECT id, hash FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([rows], |row| Ok(Reached { id: row.get(0)?, hash: row.get(1)?, at_end: false }))
+            .optional()?;
+        Ok(found.unwrap_or_default())
+    }
+}
+
+/// How far a check of the chain has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// The last row that was looked at.
+    pub id: i64,
+    hash: Vec<u8>,
+    /// Nothing comes behind it.
+    pub at_end: bool,
+}
+
+impl Default for Reached {
+    /// Before the first row.
+    fn default() -> Self {
+        Self { id: 0, hash: BEFORE_ALL.to_vec(), at_end: false }
     }
 }
 
@@ -183,6 +229,21 @@ mod tests {
         for rows in [0, 1, 9] {
             assert_eq!(store(rows).1.verify_audit().expect("read"), Ok(rows));
         }
+    }
+
+    #[test]
+    fn in_steps_and_from_the_end_it_finds_the_same() {
+        let (_directory, store) = store(5);
+        let begun = store.verify_on(Reached::default(), 2).expect("read").expect("holds");
+        assert_eq!((begun.id, begun.at_end), (2, false));
+        let ended = store.verify_on(begun, 9).expect("read").expect("holds");
+        assert_eq!((ended.id, ended.at_end), (5, true));
+        let tail = store.audit_tail(2).expect("read");
+        assert_eq!(tail.id, 3);
+        assert_eq!(store.audit_tail(9).expect("read"), Reached::default());
+        let spoil = "DROP TRIGGER audit_is_not_changed; UPDATE audit SET detail = 'x' WHERE id = 4";
+        store.sql.execute_batch(spoil).expect("spoilt");
+        assert_eq!(store.verify_on(tail, 9).expect("read"), Err(Flaw::Broken(4)));
     }
 
     #[test]

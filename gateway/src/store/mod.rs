@@ -9,6 +9,8 @@ mod account;
 mod act;
 /// Alerts that have a life: what the watch keeps, decides and is told.
 mod alerts;
+/// What waits for people, and strangers, as lists.
+mod asked;
 /// Who asked for what, and what became of it: append-only, chained.
 mod audit;
 /// What would cost too much, or reach too many people.
@@ -85,7 +87,7 @@ pub use accept::Accepted;
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
-pub use audit::{AuditRow, Entry, Flaw};
+pub use audit::{AuditRow, Entry, Flaw, Reached};
 pub use budget::Reach;
 pub use commands::{CommandStory, Origin};
 pub use connections::KeptConnection;

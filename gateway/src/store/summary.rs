@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Result};
 use serde_json::{Value, json};
 
 use super::Store;
-use super::lists::{Direction, Listing};
+use super::lists::{Cursor, Direction, Listing, SCAN_MAX};
 use crate::time::Timestamp;
 
 const DEVICE: &str =
@@ -199,11 +199,28 @@ impl Store {
         }))
     }
 
-    /// Events of each rule, by what became of them, and its latest alert.
-    pub fn rule_hits(&self, rule: &str) -> Result<Value> {
+    /// The latest alert of each rule that has one among the newest: one look for all rules, however many there are.
+    pub fn newest_of_rules(&self) -> Result<BTreeMap<String, i64>> {
+        let from = self.number("SELECT max(id) FROM alert", &[])? - SCAN_MAX;
+        let rows = self
+            .rows("SELECT rule AS name, max(id) AS n FROM alert WHERE id > ?1 GROUP BY rule", &[&from])?
+            .into_iter();
+        Ok(rows.filter_map(|row| Some((row["name"].as_str()?.to_owned(), row["n"].as_i64()?))).collect())
+    }
+
+    /// Events of a rule, by what became of them, and that alert.
+    pub fn rule_hits(&self, rule: &str, alert: Option<i64>) -> Result<Value> {
+        let last = match alert {
+            Some(id) => {
+                let before = Cursor { id: id + 1, at: 0, wamid: String::new() };
+                let one = Listing { before: Some(before), limit: 1, ..Listing::default() };
+                self.list_alerts(&one)?["items"][0].take()
+            }
+            None => Value::Null,
+        };
         Ok(json!({
             "tallies": self.rows("SELECT outcome, count, last_at, last_topic, last_reason FROM tally WHERE rule = ?1 ORDER BY last_at DESC", &[&rule])?,
-            "last_alert": self.list_alerts(&Listing { rule: Some(rule.to_owned()), limit: 1, ..Listing::default() })?["items"][0],
+            "last_alert": last,
         }))
     }
 }

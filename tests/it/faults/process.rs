@@ -103,7 +103,8 @@ fn f16_a_log_that_nobody_reads_holds_nothing_up() {
     let _arrived = site.wait_sent(3);
     let metrics =
         ureq::get(&site.url("/metrics")).call().expect("metrics").body_mut().read_to_string().expect("text");
-    let dropped = metrics.lines().find_map(|line| line.strip_prefix("bellwire_log_lines_dropped "));
+    let dropped =
+        metrics.lines().find_map(|line| line.strip_prefix("bellwire_dropped_total{where=\"log\"} "));
     let dropped: u64 = dropped.and_then(|count| count.parse().ok()).expect("a count");
     assert!(dropped > 0, "lines were dropped, and counted");
     let mut some = [0; 1_024];

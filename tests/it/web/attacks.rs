@@ -84,15 +84,29 @@ fn a_form_of_another_site_does_nothing() {
     assert_eq!(site.count("SELECT count(*) FROM change WHERE deed = 'hold' AND outcome = 'done'"), 1);
 }
 
+/// A machine's question, which shows what it was sent.
+const REFUND: &str = r#"
+[[ask]]
+name = "refund"
+topic = "pos/{till}/refund"
+text = "Refund at {{ till }}: {{ payload }}?"
+choices = ["Yes", "No"]
+who = ["nino"]
+within = "5m"
+default = "No"
+response_topic = "pos/answer"
+"#;
+
 #[test]
 fn words_from_outside_stay_words() {
-    let (broker, site, _gateway) = start(
-        &FREEZER.replace("payload.celsius > -15", "true").replace("{{ payload.celsius }}", "{{ payload }}"),
-    );
+    let rules =
+        FREEZER.replace("payload.celsius > -15", "true").replace("{{ payload.celsius }}", "{{ payload }}");
+    let (broker, site, _gateway) = start(&format!("{rules}{REFUND}"));
     let _simulator = Simulator::start(&site);
     let evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}";
     publish(broker.port, "site/<b>bar/freezer/\"2/temperature", evil.as_bytes());
-    assert_eq!(site.wait_sent(1).len(), 1);
+    publish(broker.port, "pos/<b>bar/refund", evil.as_bytes());
+    assert_eq!(site.wait_sent(2).len(), 2);
     for from in ["+995555123456", "+4915100000000"] {
         let reply = json!({ "from": from, "text": evil, "name": evil });
         assert_eq!(post_json(&site.api("/_simulator/reply"), &reply).0, 200);
@@ -109,6 +123,9 @@ fn words_from_outside_stay_words() {
         "/messages/1",
         "/outbox?state=all",
         "/commands",
+        "/commands?show=open",
+        "/commands?show=trail",
+        "/commands?show=%3Cscript%3E",
         "/contacts",
         tried,
         search,
@@ -119,7 +136,9 @@ fn words_from_outside_stay_words() {
             assert!(!answer.body.contains(wrong), "{path} has {wrong}");
         }
     }
-    assert!(get(&site, "/timeline", &[&cookie]).body.contains("&lt;script&gt;"));
+    for path in ["/timeline", "/commands?show=open"] {
+        assert!(get(&site, path, &[&cookie]).body.contains("&lt;script&gt;"), "{path} shows the words");
+    }
 }
 
 #[test]
@@ -235,6 +254,16 @@ fn large_and_slow_requests_end() {
     let mut rest = Vec::new();
     drop(slow.read_to_end(&mut rest));
     assert!(begun.elapsed() < Duration::from_secs(10), "half a header was waited for too long");
+    // A body that trickles in: whoever sends it has a valid token, and is cut all the same.
+    let mut slow = TcpStream::connect(("127.0.0.1", site.http_port)).unwrap();
+    let head = format!("POST /api/events HTTP/1.1\r\nHost: localhost\r\n{}\r\n", headers.join("\r\n"));
+    slow.write_all(format!("{head}Content-Length: 4000\r\n\r\n{{").as_bytes()).unwrap();
+    let begun = Instant::now();
+    slow.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    assert!(begun.elapsed() < Duration::from_secs(30), "half a body was waited for too long");
     assert_eq!(get(&site, "/healthz", &[]).status, 200);
 }
 

@@ -2,7 +2,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use bellwire_tests::{Broker, Gateway, Site, free_port, wait_for};
+use bellwire_tests::{Broker, Gateway, Simulator, Site, free_port, wait_for};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::{code, get, log_in, start};
@@ -72,21 +72,62 @@ fn numbers_have_a_door_of_their_own() {
     }
 }
 
-/// A dashboard that asks for a number that is not there shows nothing, and nobody notices.
+/// A dashboard that asks for a number or a label that is not there shows nothing, and nobody notices.
 #[test]
 fn what_the_dashboard_and_the_rules_ask_for_is_there() {
-    let source = include_str!("../../../gateway/src/app/metrics.rs");
+    let (broker, site, _gateway) = start(FREEZER);
+    let _simulator = Simulator::start(&site);
+    bellwire_tests::publish(broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#);
+    assert_eq!(site.wait_sent(1).len(), 1);
+    let tap = serde_json::json!({ "from": "+995555123456", "tap": "Stop defrost" });
+    assert_eq!(bellwire_tests::post_json(&site.api("/_simulator/reply"), &tap).0, 200);
+    // One that stays, so that the outbox has a state to tell.
+    site.fault(&serde_json::json!({ "reset_before_accept": true }));
+    bellwire_tests::publish(broker.port, "site/bar/freezer/3/temperature", br#"{"celsius": -12.5}"#);
+    let numbers = || ureq::get(&site.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    let shown = wait_for(20, "a command and a message that waits", || {
+        let shown = numbers();
+        ["bellwire_commands_total{", "bellwire_outbox_messages{"]
+            .iter()
+            .all(|name| shown.contains(name))
+            .then_some(shown)
+    });
     let asked =
         [include_str!("../../../config/grafana.json"), include_str!("../../../config/alerts.prometheus.yml")]
             .concat();
     let mut seen = 0;
     for rest in asked.split("bellwire_").skip(1) {
-        let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-        let known = format!("\"bellwire_{}\"", name.trim_end_matches("_total"));
-        assert!(source.contains(&known), "bellwire_{name} is not registered");
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
+        let (name, rest) = rest.split_at(end);
+        let mut lines = shown.lines().filter(|line| {
+            line.strip_prefix("bellwire_")
+                .and_then(|line| line.strip_prefix(name))
+                .is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        let line = lines.next().unwrap_or_else(|| panic!("bellwire_{name} is not among\n{shown}"));
+        let label = rest.strip_prefix('{').and_then(|rest| rest.split_once('=')).map(|(label, _)| label);
+        assert!(
+            label.is_none_or(|label| line.contains(&format!("{label}=\""))),
+            "bellwire_{name} by {label:?}: {line}"
+        );
         seen += 1;
     }
     assert!(seen > 10, "{seen}");
+    // What every installation can rely on, also when nothing asks for it yet.
+    for name in [
+        "bellwire_events_received_total{source=\"mqtt\"}",
+        "bellwire_mqtt_reconnects_total",
+        "bellwire_send_duration_seconds_count",
+        "bellwire_store_free_bytes",
+        "bellwire_clock_sane 1",
+        "bellwire_dropped_total{where=\"log\"}",
+        "bellwire_wal_bytes",
+        "bellwire_webhooks_total{",
+        "bellwire_alerts_total ",
+        "bellwire_build_info{version=",
+    ] {
+        assert!(shown.contains(name), "{name} is not among\n{shown}");
+    }
 }
 
 /// What goes on stands on the first page; a person takes care of it there, and ends it.

@@ -5,6 +5,7 @@ mod growth;
 mod idle;
 mod intake;
 mod latency;
+mod pages;
 mod peers;
 mod queue;
 mod soak;
@@ -58,7 +59,7 @@ impl Bench {
     /// All lines of the budget, or those whose group is among `only`.
     pub fn budgets(&self, only: &[String]) -> Result<Vec<Line>> {
         type Measure = fn(&Bench) -> Result<Vec<Line>>;
-        let groups: [(&str, Measure); 8] = [
+        let groups: [(&str, Measure); 9] = [
             ("floors", latency::floors),
             ("intake", intake::budgets),
             ("latency", latency::budgets),
@@ -67,6 +68,7 @@ impl Bench {
             ("idle", idle::budgets),
             ("webhook", webhook::budgets),
             ("size", idle::sizes),
+            ("pages", pages::budgets),
         ];
         let mut lines = Vec::new();
         for (name, measure) in groups {

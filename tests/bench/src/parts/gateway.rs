@@ -97,6 +97,11 @@ impl Site {
         self.state().join("bellwire.db")
     }
 
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }

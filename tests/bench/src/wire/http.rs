@@ -17,6 +17,16 @@ impl Client {
         Ok(Self { stream, buffer: Vec::new() })
     }
 
+    /// The answer to a request without a body, or with one whose kind `head` says. Each line of `head` has its end.
+    pub fn ask(&mut self, method: &str, path: &str, head: &str, body: &str) -> Result<Message> {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n{head}\r\n{body}"
+        );
+        self.stream.write_all(request.as_bytes())?;
+        read(&mut self.stream, &mut self.buffer)?.context("the server closed the connection")
+    }
+
     /// The status of the answer. `head` are further header lines, each with its end.
     pub fn post(&mut self, path: &str, head: &str, body: &[u8]) -> Result<u16> {
         let mut request = format!(
@@ -28,8 +38,7 @@ impl Client {
         self.stream.write_all(&request)?;
         let message =
             read(&mut self.stream, &mut self.buffer)?.context("the server closed the connection")?;
-        let status = message.head.split(' ').nth(1).and_then(|word| word.parse().ok());
-        status.context("an answer without a status")
+        message.status()
     }
 }
 
@@ -40,6 +49,15 @@ pub struct Message {
 }
 
 impl Message {
+    pub fn status(&self) -> Result<u16> {
+        let status = self.head.split(' ').nth(1).and_then(|word| word.parse().ok());
+        status.context("an answer without a status")
+    }
+
+    pub fn has_in_body(&self, part: &[u8]) -> bool {
+        find(&self.body, part).is_some()
+    }
+
     pub fn has(&self, line: &str) -> bool {
         self.head.to_ascii_lowercase().contains(line)
     }
