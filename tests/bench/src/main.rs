@@ -29,6 +29,9 @@ struct Arguments {
     /// The program; without it, it is built with `cargo build --profile device --no-default-features`.
     #[arg(long)]
     program: Option<PathBuf>,
+    /// The program for a 64-bit Raspberry Pi, as tools/cross-build makes it, for its size; without it, that of the program.
+    #[arg(long)]
+    pi: Option<PathBuf>,
     /// The Debian package, for its size.
     #[arg(long)]
     deb: Option<PathBuf>,
@@ -102,7 +105,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let cores = parts::Cores::of_machine();
     let machine = Machine::look(&program, &cores);
     let folder = tempfile::Builder::new().prefix("bellwire-bench-").tempdir()?;
-    let bench = Bench { program, deb: arguments.deb.clone(), cores, quick: arguments.quick, folder };
+    let (pi, deb) = (arguments.pi.clone(), arguments.deb.clone());
+    let bench = Bench { program, pi, deb, cores, quick: arguments.quick, folder };
     let mut report = if arguments.write { kept.unwrap_or_default() } else { Report::default() };
     if arguments.only.first().map(String::as_str) != Some("none") {
         report.merge(bench.budgets(&arguments.only)?);

@@ -28,8 +28,11 @@ pub fn budgets(bench: &Bench) -> Result<Vec<Line>> {
 pub fn sizes(bench: &Bench) -> Result<Vec<Line>> {
     let megabytes =
         |path: &std::path::Path| Ok::<_, anyhow::Error>(std::fs::metadata(path)?.len() as f64 / 1e6);
-    let program =
-        Line::new("program, stripped, device features", "≤ 6 MB", "MB", vec![megabytes(&bench.program)?]);
+    let (what, path) = match &bench.pi {
+        Some(pi) => ("program for a 64-bit Raspberry Pi, stripped", pi),
+        None => ("program, stripped, device features", &bench.program),
+    };
+    let program = Line::new(what, "≤ 6 MB", "MB", vec![megabytes(path)?]);
     let mut lines = vec![program.at_most(6.0)];
     if let Some(deb) = &bench.deb {
         let size = megabytes(deb)?;

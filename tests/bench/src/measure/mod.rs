@@ -27,6 +27,7 @@ pub use soak::soak;
 /// What every measurement needs.
 pub struct Bench {
     pub program: PathBuf,
+    pub pi: Option<PathBuf>,
     pub deb: Option<PathBuf>,
     pub cores: Cores,
     /// Few and short: to see that all runs, not to believe a figure.

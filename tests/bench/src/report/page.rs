@@ -170,7 +170,7 @@ fn readme(report: &Report) -> String {
         "publish to HTTP request, idle system, median",
         "durable intake, each event an alert with its message",
         "wake-ups when idle",
-        "program, stripped, device features",
+        "program for a 64-bit Raspberry Pi, stripped",
     ];
     let mut text = String::from("| | measured | aim |\n|---|---:|---|\n");
     for line in report.budgets.iter().filter(|line| chosen.contains(&line.name.as_str())) {
