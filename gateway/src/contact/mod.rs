@@ -251,6 +251,13 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_found_by_its_id_alone() {
+        let people = people();
+        assert_eq!(people.group("12345").map(|contact| contact.id.0.as_str()), Some("all"));
+        assert_eq!([people.group("GE.42"), people.group("+995555123456"), people.group("")], [None; 3]);
+    }
+
+    #[test]
     fn each_is_told_once_in_the_order_given() {
         let people = people();
         let names = ["nino", "kitchen", "stranger"].map(str::to_owned);
