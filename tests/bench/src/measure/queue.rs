@@ -10,12 +10,12 @@ use crate::clock::{pause, wait};
 use crate::parts::{Broker, Plan, Site, fill, free_port};
 use crate::report::{Line, median};
 
-/// Whoever is waited for while rows are drained: each may be written to 45 times at once.
-pub const PEOPLE: u32 = 50;
+/// Whoever is waited for while rows are drained: each is written to ten times at once, then rests.
+pub const PEOPLE: u32 = 200;
 /// Messages between which the cost is taken.
 const FROM: u64 = 200;
 const TO: u64 = 1_800;
-/// As many as may leave in one run: 45 for each of the people.
+/// As many as may leave in one run: ten for each of the people, and some.
 const EACH: u64 = 2_300;
 
 /// A site whose outbox holds so many messages, stopped; where they go nobody listens yet.
@@ -95,7 +95,7 @@ pub fn budgets(bench: &Bench) -> Result<Vec<Line>> {
         lines.push(Line::new(&name, "≤ 100 ms", "ms", starts).at_most(100.0));
     }
     drop(site_of); // a million rows have their room on disk
-    let runs = bench.count(3, 1);
+    let (runs, large) = (bench.count(3, 1), bench.count(100_000, 10_000));
     let (few, many) = (drain(bench, 1, runs)?, drain(bench, large, runs)?);
     let name = format!("cost a message, {large} queued");
     let cost = Line::new(&name, "flat: ≤ 1.25 × with 7,000", "µs", many);
