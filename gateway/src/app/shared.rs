@@ -178,7 +178,6 @@ impl Shared {
         drop(self.notices.try_send(notice.to_string())); // `bellwire devices list` shows it, too
     }
 
-    /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None`
     pub fn at_broker(&self) -> BTreeSet<CommandId> {
         self.at_broker.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -193,7 +192,8 @@ impl Shared {
         };
     }
 
-    /// means that the disk has failed, and the process is about to end: whoever asked just stops.
+    /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None` means that
+    /// the disk has failed, and the process is about to end: whoever asked just stops.
     pub async fn durably<T: Send + 'static>(
         &self,
         work: impl Fn(&Store) -> rusqlite::Result<T> + Send + Sync + 'static,

@@ -75,12 +75,12 @@ impl Store {
         }
         // Only where a request may have left is a second copy possible.
         let doubtful = i64::from(state == State::Unknown);
-        self.sql
-            .prepare_cached(
-                "UPDATE message SET expires_at = max(expires_at, ?2), tries = 0, unbudgeted = 1,
-                     possible_duplicate = max(possible_duplicate, ?3) WHERE id = ?1 OR digest = ?1",
-            )?
-            .execute((id.0, (now + BY_HAND_EXPIRES).0, doubtful))?;
+        self.set(
+            id,
+            "expires_at = max(expires_at, ?2), tries = 0, unbudgeted = 1,
+             possible_duplicate = max(possible_duplicate, ?3)",
+            &[&(now + BY_HAND_EXPIRES).0, &doubtful],
+        )?;
         self.decide(id, State::Queued, "an operator asked to send it again", now)
     }
 
@@ -105,9 +105,7 @@ impl Store {
         match state {
             State::Unknown => {
                 // It may have gone out: if it is ever sent again, it may arrive twice (promise P8).
-                self.sql
-                    .prepare_cached("UPDATE message SET possible_duplicate = 1 WHERE id = ?1 OR digest = ?1")?
-                    .execute([id.0])?;
+                self.set(id, "possible_duplicate = 1", &[])?;
                 self.decide(id, to, reason, now)
             }
             State::Queued | State::Held => self.decide(id, to, reason, now),

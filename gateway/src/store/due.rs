@@ -1,5 +1,6 @@
 //! What may leave now: the head of each lane, and the digest of a lane where many wait.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Result, Row, params};
@@ -23,10 +24,17 @@ const MERGEABLE: &str =
     "state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND not_before <= ?3
      AND mergeable = 1 AND attempts = 0";
 
+/// What leaves a lane first.
+struct Head {
+    id: MessageId,
+    alert: Option<AlertId>,
+    severity: Severity,
+}
+
 impl Store {
-    /// The head of each open lane, and when to look again.
+    /// The heads of open lanes, the most severe first, and when to look again.
     pub fn work(&self, now: Timestamp, wanted: &Wanted) -> Result<Work> {
-        let mut due = Vec::new();
+        let mut heads = Vec::new();
         let mut after = Lane { connection: ConnectionName(String::new()), contact: ContactId(String::new()) };
         while let Some(lane) = self.next_lane(&after)? {
             after = lane.clone();
@@ -40,14 +48,22 @@ impl Store {
                 }
                 self.merge(&lane, now)?;
             }
-            let head = self.head(lane, now)?;
-            due.extend(head.filter(|due| !(pressed && resting && digest::may_rest(due.alert, due.severity))));
+            let head = self.head(&lane, now)?;
+            heads.extend(
+                head.filter(|head| !(pressed && resting && digest::may_rest(head.alert, head.severity))),
+            );
         }
-        due.sort_by_key(|due: &Due| (std::cmp::Reverse(due.severity), due.id));
-        due.truncate(wanted.limit);
+        heads.sort_by_key(|head| (Reverse(head.severity), head.id));
+        let mut due = Vec::new();
+        for head in heads.into_iter().take(wanted.limit) {
+            due.extend(self.leaving(head, now)?); // the others are not even read
+        }
         let next_at = self
             .sql
-            .prepare_cached("SELECT min(not_before) FROM message WHERE state IN ('queued', 'unknown') AND digest IS NULL AND not_before > ?1")?
+            .prepare_cached(
+                "SELECT min(not_before) FROM message
+                 WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL AND not_before > ?1",
+            )?
             .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
         Ok(Work { due, next_at: next_at.map(Timestamp) })
     }
@@ -79,27 +95,38 @@ impl Store {
             .optional()
     }
 
-    fn head(&self, lane: Lane, now: Timestamp) -> Result<Option<Due>> {
-        let found = self
-            .sql
-            .prepare_cached(
-                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, bare FROM message
-                 WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND not_before <= ?3
-                 ORDER BY severity DESC, id LIMIT 1",
-            )?
-            .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| read_due(row, &lane))
-            .optional()?;
-        match found {
-            Some((_, Some(mut due))) => {
-                due.window = self.window(&due.lane, now)?;
-                for template in &due.content.templates {
-                    due.listed.push(self.listed(&due.lane.connection, template)?);
-                }
-                Ok(Some(due))
-            }
-            Some((id, None)) => self.hold_as_damaged(id, now).map(|()| None),
-            None => Ok(None),
+    /// What leaves a lane first, of what a digest may carry and what it may not: each stands in its own order.
+    fn head(&self, lane: &Lane, now: Timestamp) -> Result<Option<Head>> {
+        let mut first = None;
+        for mergeable in [false, true] {
+            let found = self
+                .sql
+                .prepare_cached(
+                    "SELECT id, severity, alert FROM message
+                     WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND mergeable = ?3
+                         AND not_before <= ?4
+                     ORDER BY severity DESC, id LIMIT 1",
+                )?
+                .query_row(params![lane.connection.0, lane.contact.0, mergeable, now.0], |row| {
+                    let (id, severity) = (MessageId(row.get(0)?), Severity::of_rank(row.get(1)?));
+                    Ok((Reverse(severity), id, row.get::<_, Option<i64>>(2)?.map(AlertId)))
+                })
+                .optional()?;
+            first = first.into_iter().chain(found).min_by_key(|(severity, id, _)| (*severity, *id));
         }
+        Ok(first.map(|(severity, id, alert)| Head { id, alert, severity: severity.0 }))
+    }
+
+    /// The whole message with what is known of its window and templates, unless its row is damaged.
+    fn leaving(&self, head: Head, now: Timestamp) -> Result<Option<Due>> {
+        let Some(mut due) = self.whole(head.id)? else {
+            return self.hold_as_damaged(head.id, now).map(|()| None);
+        };
+        due.window = self.window(&due.lane, now)?;
+        for template in &due.content.templates {
+            due.listed.push(self.listed(&due.lane.connection, template)?);
+        }
+        Ok(Some(due))
     }
 
     fn hold_as_damaged(&self, id: MessageId, now: Timestamp) -> Result<()> {
@@ -133,12 +160,9 @@ impl Store {
                 "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, bare, connection, contact
                  FROM message WHERE id = ?1",
             )?
-            .query_row([id.0], |row| {
-                let lane = Lane { connection: ConnectionName(row.get(10)?), contact: ContactId(row.get(11)?) };
-                read_due(row, &lane)
-            })
+            .query_row([id.0], read_due)
             .optional()
-            .map(|found| found.and_then(|(_, due)| due))
+            .map(Option::flatten)
     }
 
     /// How many wait in a lane for a digest, counted up to where it makes a difference.
@@ -207,22 +231,21 @@ impl Store {
     }
 }
 
-/// The row's number, and the message unless its checksum says that it is not what was written.
-fn read_due(row: &Row, lane: &Lane) -> Result<(MessageId, Option<Due>)> {
-    let id = MessageId(row.get(0)?);
+/// The message, unless its checksum says that it is not what was written.
+fn read_due(row: &Row) -> Result<Option<Due>> {
     let (address, content): (String, String) = (row.get(1)?, row.get(2)?);
     let sum: Vec<u8> = row.get(8)?;
     let intact = sum == checksum::of(&[address.as_bytes(), content.as_bytes()]);
     let parsed =
         intact.then(|| Recipient::parse(&address).zip(serde_json::from_str(&content).ok())).flatten();
-    let Some((to, content)) = parsed else { return Ok((id, None)) };
+    let Some((to, content)) = parsed else { return Ok(None) };
     let content: Content = content;
     let bare = row.get::<_, i64>(9)? == 1;
     let content =
         if bare { content.without_media("WhatsApp refused the file that belongs here") } else { content };
-    let due = Due {
-        id,
-        lane: lane.clone(),
+    Ok(Some(Due {
+        id: MessageId(row.get(0)?),
+        lane: Lane { connection: ConnectionName(row.get(10)?), contact: ContactId(row.get(11)?) },
         to,
         content,
         alert: row.get::<_, Option<i64>>(3)?.map(AlertId),
@@ -232,6 +255,5 @@ fn read_due(row: &Row, lane: &Lane) -> Result<(MessageId, Option<Due>)> {
         on_unknown: on_unknown(row, 7)?,
         window: Window::Unknown,
         listed: Vec::new(),
-    };
-    Ok((id, Some(due)))
+    }))
 }

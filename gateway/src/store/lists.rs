@@ -4,6 +4,7 @@ use rusqlite::{Result, ToSql};
 use serde_json::{Value, json};
 
 use super::Store;
+use super::look::{ENDED, WAITING};
 
 /// Rows that one request looks through for what no index finds, such as words: 40 ms on the machine of
 /// `tests/it/web/speed.rs`. The cursor goes on behind them.
@@ -274,13 +275,13 @@ impl Store {
 impl Where {
     /// What still waits, as the partial index has it.
     fn waiting(&mut self, state: Option<&str>) -> bool {
-        self.0.push("m.state IN ('queued', 'sending', 'unknown', 'held')".to_owned());
+        self.0.push(WAITING.replace("state", "m.state"));
         self.only(state)
     }
 
     /// What came to nothing, as the partial index has it.
     fn ended(&mut self, state: Option<&str>) -> bool {
-        self.0.push("m.state IN ('failed', 'expired', 'cancelled')".to_owned());
+        self.0.push(ENDED.replace("state", "m.state"));
         self.only(state)
     }
 

@@ -6,6 +6,12 @@ use super::Store;
 use crate::alert::state::State;
 use crate::ids::MessageId;
 
+/// What waits, in the words of the index `message_waiting`: SQLite takes a partial index only where it is asked in its own.
+pub(super) const WAITING: &str =
+    "(state = 'queued' OR state = 'sending' OR state = 'unknown' OR state = 'held')";
+/// What came to nothing, in those of `message_ended`.
+pub(super) const ENDED: &str = "(state = 'failed' OR state = 'expired' OR state = 'cancelled')";
+
 /// Which messages to list: newest first.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFilter {
@@ -150,11 +156,11 @@ impl Store {
     /// What waits or came to nothing, counted by the indexes of both: not slower when much was sent.
     pub fn counts_in_outbox(&self) -> Result<Vec<(String, i64)>> {
         self.sql
-            .prepare_cached(
-                "SELECT state, count(*) FROM message WHERE state IN ('queued', 'sending', 'unknown', 'held') GROUP BY state
-                 UNION ALL
-                 SELECT state, count(*) FROM message WHERE state IN ('failed', 'expired', 'cancelled') GROUP BY state",
-            )?
+            .prepare_cached(&format!(
+                "SELECT state, count(*) FROM message WHERE {WAITING} GROUP BY state
+                     UNION ALL
+                     SELECT state, count(*) FROM message WHERE {ENDED} GROUP BY state"
+            ))?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     }

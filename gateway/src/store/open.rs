@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::mark::Mark;
@@ -15,13 +16,14 @@ use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("schema_page.sql"),
     include_str!("received.sql"),
     include_str!("schema_connection.sql"),
     include_str!("replies.sql"),
     include_str!("guests.sql"),
+    include_str!("lanes.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.
@@ -202,6 +204,8 @@ fn key(digits: &str) -> rusqlite::Result<[u8; 32]> {
 fn configure(sql: &Connection, path: &Path) -> Result<(), OpenError> {
     let wrap = |error| OpenError::Sql(path.to_owned(), error);
     sql.busy_timeout(Duration::from_secs(5)).map_err(wrap)?; // an operator's command may be writing
+    // A statement is planned once. Without this, those that a partial index may serve are planned again with each new value.
+    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(wrap)?;
     sql.execute_batch(
         "PRAGMA page_size = 1024;             -- of a new database: salvage::PAGE_BYTES. An alert's commits touch two dozen
                                              -- pages: with 4,096 bytes they write 134 KB, with these 54 KB

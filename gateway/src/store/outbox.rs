@@ -1,6 +1,6 @@
 //! Messages on their way: what is due, attempts, outcomes, receipts.
 
-use rusqlite::{OptionalExtension, Result, Row, params};
+use rusqlite::{OptionalExtension, Result, Row, ToSql, params};
 
 use super::{Store, checksum};
 use crate::alert::delivery::{self, Case, Count, HeldFor, Learned, Next};
@@ -91,9 +91,7 @@ impl Store {
         let over = "SELECT id, tries, on_unknown FROM message WHERE state = 'unknown' AND digest IS NULL AND not_before <= ?2 LIMIT ?1";
         for (id, _, on_unknown) in self.select_ids(over, [TEND_MAX, now.0])? {
             self.advance(id, &delivery::after_grace(on_unknown, now), now)?;
-            self.sql
-                .prepare_cached("UPDATE message SET possible_duplicate = 1 WHERE id = ?1 OR digest = ?1")?
-                .execute([id.0])?;
+            self.set(id, "possible_duplicate = 1", &[])?;
         }
         if now.is_sane() {
             let reason = "it could not leave before it was too old to be worth sending; `bellwire outbox retry` sends it all the same";
@@ -110,7 +108,7 @@ impl Store {
     fn set_clock(&self, now: Timestamp) -> Result<()> {
         let sane = Timestamp::EARLIEST_SANE.0;
         let waits = "SELECT 1 FROM message WHERE state = 'queued' AND digest IS NULL AND expires_at < ?1
-             UNION ALL SELECT 1 FROM message WHERE state IN ('queued', 'unknown') AND digest IS NULL
+             UNION ALL SELECT 1 FROM message WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL
                  AND not_before > 0 AND not_before < ?1 AND expires_at < ?1
              UNION ALL SELECT 1 FROM message WHERE state = 'sending' AND digest IS NULL AND expires_at < ?1";
         if !now.is_sane() || !self.sql.prepare_cached(waits)?.exists([sane])? {
@@ -139,11 +137,7 @@ impl Store {
                     return Ok(false);
                 }
                 self.advance(*id, &Next::to(State::Sending, "a request is under way"), *at)?;
-                self.sql
-                    .prepare_cached(
-                        "UPDATE message SET attempts = ?2, form = ?3 WHERE id = ?1 OR digest = ?1",
-                    )?
-                    .execute(params![id.0, attempt, form.to_text()])?;
+                self.set(*id, "attempts = ?2, form = ?3", &[attempt, &form.to_text()])?;
                 self.sql
                     .prepare_cached(
                         "INSERT OR REPLACE INTO attempt (message, number, started_at, form) VALUES (?1, ?2, ?3, ?4)",
@@ -282,20 +276,29 @@ impl Store {
     /// Moves a message, and with a digest all that it carries.
     pub(super) fn advance(&self, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
         let not_before = next.not_before.map_or(0, |until| until.0);
-        self.sql
-            .prepare_cached(
-                "UPDATE message SET state = ?2, changed_at = ?3, not_before = ?4, reason = ?5, held_for = ?6
-                 WHERE id = ?1 OR digest = ?1",
-            )?
-            .execute(params![
-                id.0,
-                next.state.as_str(),
-                at.0,
-                not_before,
-                next.reason,
-                next.held_for.map(HeldFor::as_str)
-            ])
-            .map(drop)
+        let held_for = next.held_for.map(HeldFor::as_str);
+        self.set(
+            id,
+            "state = ?2, changed_at = ?3, not_before = ?4, reason = ?5, held_for = ?6",
+            &[&next.state.as_str(), &at.0, &not_before, &next.reason, &held_for],
+        )
+    }
+
+    /// Writes those columns of a message, and with a digest of all that it carries. In one statement, with an OR, SQLite would
+    /// make a table of the rows first, each time: a fifth of what a message cost.
+    pub(super) fn set(&self, id: MessageId, columns: &str, values: &[&dyn ToSql]) -> Result<()> {
+        let values: Vec<&dyn ToSql> =
+            [&id.0 as &dyn ToSql].into_iter().chain(values.iter().copied()).collect();
+        let write = |which: &str| {
+            self.sql
+                .prepare_cached(&format!("UPDATE message SET {columns} WHERE {which} = ?1"))?
+                .execute(values.as_slice())
+                .map(drop)
+        };
+        write("id")?;
+        let carries =
+            self.sql.prepare_cached("SELECT 1 FROM message WHERE digest = ?1 LIMIT 1")?.exists([id.0])?;
+        if carries { write("digest") } else { Ok(()) }
     }
 
     fn select_ids<const N: usize>(

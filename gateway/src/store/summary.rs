@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Store;
 use super::lists::{Cursor, Direction, Listing, SCAN_MAX};
+use super::look::WAITING;
 use crate::time::Timestamp;
 
 const DEVICE: &str =
@@ -97,11 +98,10 @@ impl Store {
         let alerts_from = self.first_since("alert", "raised_at", since)?;
         Ok(json!({
             "waiting": self.tallied(
-                "SELECT state AS name, count(*) AS n FROM message
-                 WHERE state IN ('queued', 'sending', 'unknown', 'held') GROUP BY state", &[])?,
+                &format!("SELECT state AS name, count(*) AS n FROM message WHERE {WAITING} GROUP BY state"), &[])?,
             "oldest_waiting_at": self.row(
-                "SELECT created_at AS at FROM message WHERE id = (SELECT min(id) FROM message
-                     WHERE state IN ('queued', 'sending', 'unknown', 'held'))", &[])?.map(|mut row| row["at"].take()),
+                &format!("SELECT created_at AS at FROM message WHERE id = (SELECT min(id) FROM message WHERE {WAITING})"),
+                &[])?.map(|mut row| row["at"].take()),
             "day": self.tallied("SELECT state AS name, count(*) AS n FROM message WHERE id >= ?1 GROUP BY state", &[&from])?,
             "hours": self.hours(alerts_from, now)?,
             "alerts": self.list_alerts(&Listing { since: Some(since), limit: 5, ..Listing::default() })?["items"],
@@ -139,9 +139,10 @@ impl Store {
 
     /// When the oldest message that waits was written.
     pub fn oldest_waiting(&self) -> Result<Option<i64>> {
-        let sql = "SELECT created_at FROM message WHERE id = (SELECT min(id) FROM message
-             WHERE state IN ('queued', 'sending', 'unknown', 'held'))";
-        self.sql.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()
+        let sql = format!(
+            "SELECT created_at FROM message WHERE id = (SELECT min(id) FROM message WHERE {WAITING})"
+        );
+        self.sql.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()
     }
 
     /// Devices that speak our protocol, those that were heard last first.
@@ -181,8 +182,7 @@ impl Store {
             "templates": self.rows("SELECT name, language, status, category, parameters FROM template WHERE connection = ?1
                  ORDER BY name, language LIMIT 200", &[&connection])?,
             "notices": self.rows("SELECT at, severity, text FROM notice WHERE connection = ?1 ORDER BY id DESC LIMIT 10", &[&connection])?,
-            "waiting": self.number("SELECT count(*) FROM message WHERE connection = ?1
-                 AND state IN ('queued', 'sending', 'unknown', 'held')", &[&connection])?,
+            "waiting": self.number(&format!("SELECT count(*) FROM message WHERE connection = ?1 AND {WAITING}"), &[&connection])?,
             "webhook_at": self.row("SELECT received_at FROM inbox ORDER BY id DESC LIMIT 1", &[])?.map(|mut row| row["received_at"].take()),
             "last_attempt": self.row("SELECT at.started_at, at.outcome, at.http_status, at.code FROM attempt at JOIN message m
                  ON m.id = at.message WHERE m.connection = ?1 AND m.id >= (SELECT max(id) FROM message) - 1000
