@@ -304,6 +304,7 @@ impl Gateway {
     /// SIGTERM: nothing new is taken, requests under way may finish for 10 s.
     pub fn stop(&mut self, now: Timestamp) {
         self.stopping = Some(now + Duration::from_secs(10));
+        self.sender.stop();
         self.notices.clear();
         self.acks.clear();
         self.intake_effects.clear();

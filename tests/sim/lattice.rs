@@ -37,6 +37,7 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (Delivered | Read | Played, _) => false,
         (_, Sent | Delivered | Read | Played) => true,
         (Queued, Sending) => true,
+        (_, Sending) => may_follow(old, &Row { state: Queued, ..new.clone() }, why), // by way of `queued`, in one commit
         (Queued, Failed) => why.fails,
         (Queued, Held) => why.fails || why.operated || why.damaged || new.waits,
         (Held, Queued) if old.waits => true, // the person has written
@@ -57,7 +58,7 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (Queued | Unknown | Held, Cancelled) | (Failed | Held | Expired | Cancelled, Queued) => why.operated,
         (
             Queued | Sending | Unknown | Accepted | Sent | Failed | Expired | Cancelled | Held,
-            Queued | Sending | Unknown | Accepted | Failed | Expired | Cancelled | Held,
+            Queued | Unknown | Accepted | Failed | Expired | Cancelled | Held,
         ) => false,
     }
 }

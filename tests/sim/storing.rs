@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bellwire::alert::history;
 use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
-use bellwire::alert::outbox::{Change, Settled, Wanted, Work};
-use bellwire::alert::sender;
+use bellwire::alert::sender::{self, Sender};
 use bellwire::alert::watch::Note;
+use bellwire::app::turn::{self, Begin, Turn};
 use bellwire::app::{Read, read_next, settle};
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
 use bellwire::config::Config;
 use bellwire::ids::CommandId;
-use bellwire::store::Store;
+use bellwire::store::{Accepted, Store};
 use bellwire::time::Timestamp;
 use rusqlite::{Connection, ffi};
 
@@ -35,8 +35,7 @@ pub enum Job {
     ReadNotes,
     Watched(Rc<Vec<history::Effect>>, Vec<NoteId>),
     FreePackets,
-    Work(Wanted),
-    Message(Change),
+    Turn(Begin),
     LoadCommands { limit: usize },
     Command { change: dispatch::Change },
     ReadInbox,
@@ -45,10 +44,9 @@ pub enum Job {
 
 /// What the transaction brought.
 enum Done {
-    Accepted { messages: usize, commands: usize },
+    Accepted { commands: usize, turn: Turn },
     Notes(Vec<(NoteId, Note)>),
-    Loaded(Work),
-    Changed(bool),
+    Turned(Turn),
     Written,
     Commands(Vec<Waiting>),
     Read(Option<Read>),
@@ -69,9 +67,11 @@ impl Gateway {
             let later = "UPDATE message SET expires_at = expires_at + 1000000000000 WHERE state = 'queued' AND expires_at <= ?1";
             sql.execute(later, [now.0]).expect("damaged");
         }
-        let Self { store, dice: own, config, disk_full, sabotage, directory, .. } = self;
+        let before = self.sender.clone();
+        let Self { store, sender, dice: own, config, disk_full, sabotage, directory, .. } = self;
         let outcome = store.transaction(|store| {
-            let done = group.iter().map(|job| work(store, config, job, now, own)).collect::<Result<_, _>>();
+            let done =
+                group.iter().map(|job| work(store, config, sender, job, now, own)).collect::<Result<_, _>>();
             if *disk_full {
                 let full = ffi::Error::new(ffi::SQLITE_FULL);
                 return Err(rusqlite::Error::SqliteFailure(full, None));
@@ -80,7 +80,10 @@ impl Gateway {
         });
         let done: Vec<Done> = match outcome {
             Ok(done) => done,
-            Err(_) if *disk_full => return Ok(self.full(group, now)),
+            Err(_) if *disk_full => {
+                self.sender = before;
+                return Ok(self.full(group, now));
+            }
             // No wish of ours may ever be one that the database refuses: its task would end.
             Err(error) => return Err(format!("the database refused {group:?}: {error}")),
         };
@@ -112,8 +115,7 @@ impl Gateway {
                 | Job::ReadNotes
                 | Job::Watched(..)
                 | Job::FreePackets
-                | Job::Work(_)
-                | Job::Message(_)
+                | Job::Turn(_)
                 | Job::LoadCommands { .. }
                 | Job::Command { .. }
                 | Job::ReadInbox) => self.waiting.push((now + DISK_FULL_PAUSE, job)),
@@ -125,9 +127,9 @@ impl Gateway {
     /// It is on disk: whoever asked goes on.
     fn answer(&mut self, job: Job, done: Done, now: Timestamp, outs: &mut Vec<Out>) {
         match (job, done) {
-            (Job::Accept(batch, _), Done::Accepted { messages, commands }) => {
+            (Job::Accept(batch, _), Done::Accepted { commands, turn }) => {
                 self.is_accepting = false;
-                self.outbox_told |= messages > 0;
+                self.led_to(turn);
                 self.commands_told |= commands > 0;
                 if self.stopping.is_none() {
                     let effects = self.intake.handle(Intake::Committed(batch), both(now, self.ahead));
@@ -144,27 +146,14 @@ impl Gateway {
                     self.want(effects);
                 }
             }
-            (Job::Watched(..), Done::Accepted { messages, commands }) => {
+            (Job::Watched(..), Done::Accepted { commands, turn }) => {
                 self.is_accepting = false;
-                self.outbox_told |= messages > 0;
+                self.led_to(turn);
                 self.commands_told |= commands > 0;
                 self.want(Vec::new());
             }
             (Job::FreePackets, _) => self.is_freeing = false,
-            (Job::Work(_), Done::Loaded(work)) => self.inputs.push_back(sender::Input::Loaded(work)),
-            (Job::Message(Change::Sending { id, .. }), Done::Changed(false)) => {
-                self.inputs.push_back(sender::Input::Withdrawn(id));
-            }
-            (Job::Message(Change::Sending { id, .. }), _) => {
-                self.inputs.push_back(sender::Input::SendingCommitted(id));
-            }
-            (Job::Message(Change::Held { .. } | Change::SetBack { .. }), _) => {
-                self.inputs.push_back(sender::Input::HeldCommitted)
-            }
-            (Job::Message(Change::Settled(settled)), _) => {
-                let Settled { id, .. } = *settled;
-                self.inputs.push_back(sender::Input::SettledCommitted(id));
-            }
+            (Job::Turn(_), Done::Turned(turn)) => self.led_to(turn),
             (Job::LoadCommands { .. }, Done::Commands(mut waiting)) => {
                 self.is_dispatching = false;
                 if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
@@ -196,6 +185,25 @@ impl Gateway {
         }
     }
 
+    /// What the sender's turn led to, now that it is on disk.
+    fn led_to(&mut self, turn: Turn) {
+        for effect in turn.done {
+            match effect {
+                sender::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
+                sender::Effect::WakeAt(at) => {
+                    self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+                }
+                sender::Effect::Load(_)
+                | sender::Effect::Commit(_)
+                | sender::Effect::Paused { .. }
+                | sender::Effect::Resumed { .. } => {}
+            }
+        }
+        if !turn.rest.is_empty() {
+            self.jobs.push_back(Job::Turn(Begin::Rest(turn.rest)));
+        }
+    }
+
     /// The process ends: the thread still writes what was asked for.
     pub fn close(mut self, now: Timestamp) -> Result<(), Violation> {
         let mut one_group = Dice::seeded(0);
@@ -214,9 +222,10 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
         Some(Sabotage::LoseMessage) => {
             "PRAGMA foreign_keys = OFF; DELETE FROM message WHERE state = 'read' AND id % 5 = 0"
         }
+        // As if `sending` were written after the request.
+        Some(Sabotage::PostBeforeCommit) => "UPDATE message SET state = 'queued' WHERE state = 'sending'",
         Some(
             Sabotage::AcknowledgeBeforeCommit
-            | Sabotage::PostBeforeCommit
             | Sabotage::ForgetRecovery
             | Sabotage::AnswerWebhookBeforeCommit
             | Sabotage::ForgetCommandExpiry
@@ -244,6 +253,7 @@ pub fn command_of(change: &dispatch::Change) -> CommandId {
 fn work(
     store: &Store,
     config: &Config,
+    sender: &mut Sender,
     job: &Job,
     now: Timestamp,
     dice: &mut Dice,
@@ -251,22 +261,18 @@ fn work(
     Ok(match job {
         Job::Accept(_, decisions) => {
             let accepted = store.accept(decisions)?;
-            Done::Accepted { messages: accepted.messages, commands: accepted.commands }
+            written(store, config, sender, &accepted, now, dice)?
         }
         Job::ReadNotes => Done::Notes(store.notes(NOTES)?),
         Job::Watched(effects, taken) => {
             let accepted = store.watched(effects, taken)?;
-            Done::Accepted { messages: accepted.messages, commands: accepted.commands }
+            written(store, config, sender, &accepted, now, dice)?
         }
         Job::FreePackets => {
             store.free_packets()?;
             Done::Written
         }
-        Job::Work(wanted) => {
-            store.tend(now)?;
-            Done::Loaded(store.work(now, wanted)?)
-        }
-        Job::Message(change) => Done::Changed(store.change(change, now)?),
+        Job::Turn(begin) => Done::Turned(turn::take(store, sender, begin.clone(), config, now, dice)?),
         Job::LoadCommands { limit } => Done::Commands(store.waiting_commands(*limit, now)?),
         Job::Command { change } => {
             settle(store, config, change, now)?;
@@ -278,4 +284,21 @@ fn work(
             Done::Written
         }
     })
+}
+
+/// `app::events`: what it brought leaves with its commit.
+fn written(
+    store: &Store,
+    config: &Config,
+    sender: &mut Sender,
+    accepted: &Accepted,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> rusqlite::Result<Done> {
+    let wake = || Begin::With(sender::Input::Wake);
+    let turn = match accepted.messages {
+        0 => Turn::default(),
+        _ => turn::take(store, sender, wake(), config, now, dice)?,
+    };
+    Ok(Done::Accepted { commands: accepted.commands, turn })
 }

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Effect as IntakeEffect, Input as Intake};
-use bellwire::alert::outbox::Change;
 use bellwire::alert::render::{as_quick_replies, outgoing};
 use bellwire::alert::sender;
+use bellwire::app::turn::Begin;
 use bellwire::chance::Dice;
 use bellwire::command::dispatch;
 use bellwire::ids::{CommandId, MessageId};
@@ -107,32 +107,7 @@ impl Gateway {
             sender::Input::Wake
         });
         self.say("sender:", &input);
-        for effect in self.sender.handle(input, now, &mut self.dice) {
-            match effect {
-                sender::Effect::Load(_) if self.stopping.is_some() => {}
-                sender::Effect::Load(wanted) => self.jobs.push_back(Job::Work(wanted)),
-                sender::Effect::Commit(change) => self.write(change),
-                sender::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
-                sender::Effect::WakeAt(at) => {
-                    self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
-                }
-                sender::Effect::Paused { .. } | sender::Effect::Resumed { .. } => {}
-            }
-        }
-    }
-
-    fn write(&mut self, change: Change) {
-        match change {
-            Change::Sending { id, .. } if self.sabotage == Some(Sabotage::PostBeforeCommit) => {
-                self.inputs.push_back(sender::Input::SendingCommitted(id));
-            }
-            change @ (Change::Sending { .. }
-            | Change::Held { .. }
-            | Change::SetBack { .. }
-            | Change::Settled(_)) => {
-                self.jobs.push_back(Job::Message(change));
-            }
-        }
+        self.jobs.push_back(Job::Turn(Begin::With(input)));
     }
 
     /// One request leaves.

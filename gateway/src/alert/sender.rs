@@ -56,7 +56,7 @@ pub enum Input {
     },
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Ask the store for work.
     Load(Wanted),
@@ -74,7 +74,7 @@ pub enum Effect {
 
 /// The sender's memory. What it forgets in a crash (closed gates, pace) it learns again from the next answer, or is told
 /// at the start.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sender {
     /// Messages a second over each connection; [`RATE`] for one that is not here.
     rates: BTreeMap<ConnectionName, u32>,
@@ -91,6 +91,8 @@ pub struct Sender {
     loading: bool,
     /// Something changed while a load was under way: its answer may be stale, so load again.
     again: bool,
+    /// The process is about to end: nothing new leaves.
+    stopping: bool,
 }
 
 /// What a gate closes.
@@ -157,6 +159,11 @@ impl Sender {
         }
     }
 
+    /// The process is about to end: what is under way may, and nothing else leaves.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
     /// Whether nothing is under way, so that the process may end.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -221,7 +228,7 @@ impl Sender {
             return Vec::new();
         }
         let limit = IN_FLIGHT_MAX - self.in_flight.len();
-        if limit == 0 {
+        if limit == 0 || self.stopping {
             return Vec::new(); // the next answer loads
         }
         self.loading = true;
@@ -316,7 +323,8 @@ impl Sender {
         let asking = self.connections.contains_key(&lane.connection)
             && self.in_flight.values().any(|(due, _)| due.lane.connection == lane.connection);
         let busy = self.in_flight.values().any(|(due, _)| due.lane == *lane);
-        !(shut(self.connections.get(&lane.connection))
+        !(self.stopping
+            || shut(self.connections.get(&lane.connection))
             || shut(self.lanes.get(lane))
             || paced
             || asking

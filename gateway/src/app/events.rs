@@ -8,8 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::devices::{self, Letter};
 use super::hearing;
 use super::shared::Shared;
+use super::turn::{Begin, Turn};
 use crate::alert::event::Event;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
+use crate::alert::sender;
 use crate::command::dispatch;
 use crate::device;
 use crate::ids::CommandId;
@@ -170,8 +172,7 @@ async fn perform(
             }
         }
         Effect::Watched { effects, taken } => {
-            let accepted = shared.durably(move |store| store.watched(&effects, &taken)).await?;
-            wake(shared, &accepted);
+            write(shared, move |store| store.watched(&effects, &taken)).await?;
         }
         Effect::Acknowledge(token) => acknowledge(link, token),
     }
@@ -193,22 +194,33 @@ async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
             }
         }
     }
-    let accepted = shared.durably(move |store| store.accept(&decisions)).await?;
-    wake(shared, &accepted);
-    Some(())
+    write(shared, move |store| store.accept(&decisions)).await
 }
 
-fn wake(shared: &Shared, accepted: &Accepted) {
-    shared.metrics.accepted(accepted);
-    if accepted.messages > 0 {
-        shared.outbox.notify_one();
-    }
+/// Messages leave with the commit that brings them: the sender takes its turn in it.
+async fn write(
+    shared: &Shared,
+    accept: impl Fn(&Store) -> rusqlite::Result<Accepted> + Send + Sync + 'static,
+) -> Option<()> {
+    let turns = Arc::clone(&shared.turns);
+    let write = move |store: &Store| {
+        let accepted = accept(store)?;
+        let turn = match accepted.messages {
+            0 => Turn::default(),
+            _ => turns.take(store, Begin::With(sender::Input::Wake), SystemClock.now())?,
+        };
+        Ok((accepted, turn))
+    };
+    let (accepted, turn) = shared.durably(write).await?;
+    shared.turns.done(turn).await;
+    shared.metrics.accepted(&accepted);
     if accepted.commands > 0 {
         shared.commands.notify_one();
     }
     if accepted.posts > 0 {
         shared.posts.notify_one();
     }
+    Some(())
 }
 
 async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {

@@ -57,6 +57,8 @@ mod shared;
 mod trail;
 /// What an event would lead to.
 mod trial;
+/// What the sender decides, in the transaction of whoever writes.
+pub mod turn;
 /// What systemd hears.
 mod watchdog;
 
@@ -139,7 +141,7 @@ pub async fn run(
     let (handle, thread) = store_thread(store)?;
     let config = Arc::new(config);
     let (notices, to_tell) = mpsc::channel(NOTICES);
-    let shared = Shared::new(handle, Arc::clone(&config), notices).await?;
+    let (shared, to_do) = Shared::new(handle, Arc::clone(&config), notices).await?;
     owner::report(&shared, findings).await;
     let (stopping, stopped) = watch::channel(false);
 
@@ -157,7 +159,7 @@ pub async fn run(
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
     let beside = beside(&shared, &client);
-    let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
+    let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, to_do, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let endings = tokio::spawn(endings::run(Arc::clone(&shared)));
     let poster = Poster::new().map_err(Fatal::Start)?;

@@ -1,4 +1,4 @@
-//! The outbox's sender: performs what `alert::sender` asks for.
+//! The outbox's sender: does what its turns led to, and tells it of answers and of the time.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,16 +8,16 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 
+use super::media;
 use super::owner::{Over, Told, write};
 use super::shared::Shared;
-use super::{costs, media};
+use super::turn::{Begin, Turn};
 use crate::alert::delivery::{Answer, HeldFor, QUALITY_WAIT};
 use crate::alert::form::Choice;
 use crate::alert::outbox::{Change, Due, Lane, Settled};
 use crate::alert::render::{as_quick_replies, outgoing};
 use crate::alert::rule::Severity;
-use crate::alert::sender::{Effect, IN_FLIGHT_MAX, Input, Sender};
-use crate::chance::Dice;
+use crate::alert::sender::{Effect, Input};
 use crate::command::inbound::Notice;
 use crate::config::{Connection, Secret, secret};
 use crate::ids::{ConnectionName, MessageId};
@@ -33,52 +33,47 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Looks into the database after its log was seen to change. The second is for a write within the same tick of the file
 /// system's clock, 10 ms at most, as the first look.
 const LOOKS: u32 = 2;
-/// Each message under way causes at most three inputs.
-const INPUTS_MAX: usize = IN_FLIGHT_MAX * 4;
 
 struct Task {
     shared: Arc<Shared>,
     client: Client,
-    inputs: mpsc::Sender<Input>,
     wake_at: Option<Timestamp>,
     /// When the token's file was written, of connections that wait for a person.
     tokens: BTreeMap<ConnectionName, Option<u64>>,
 }
 
-pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<bool>) {
-    let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
-    let mut task = Task { shared, client, inputs, wake_at: None, tokens: BTreeMap::new() };
-    let (mut sender, mut dice) = (Sender::new(task.shared.rates()), Dice::from_machine());
+pub async fn run(
+    shared: Arc<Shared>,
+    client: Client,
+    mut to_do: mpsc::Receiver<Turn>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut task = Task { shared, client, wake_at: None, tokens: BTreeMap::new() };
     let (mut version, mut touched, mut looks) = (0, None, 0);
-    for remembered in task.restricted().await {
-        for effect in sender.handle(remembered, SystemClock.now(), &mut dice) {
-            task.perform(effect, false);
-        }
-    }
-    let mut next = Some(Input::Wake);
+    task.begin().await;
     loop {
         for (lane, refusal) in task.shared.reported() {
-            let reported = Input::Reported(lane, Box::new(refusal));
-            for effect in sender.handle(reported, SystemClock.now(), &mut dice) {
-                task.perform(effect, *stop.borrow());
-            }
+            task.turn(Begin::With(Input::Reported(lane, Box::new(refusal))));
         }
-        if let Some(input) = next.take() {
-            for effect in sender.handle(input, SystemClock.now(), &mut dice) {
-                task.perform(effect, *stop.borrow());
+        if *stop.borrow() {
+            task.shared.turns.stop();
+            if task.shared.turns.is_idle() {
+                return;
             }
-        }
-        if *stop.borrow() && sender.is_idle() {
-            return;
         }
         let shared = Arc::clone(&task.shared);
         let pause = task.pause();
         tokio::select! {
-            input = arriving.recv() => next = input,
-            () = shared.outbox.notified() => next = Some(Input::Wake),
+            Some(turn) = to_do.recv() => {
+                turn.done.into_iter().for_each(|effect| task.perform(effect));
+                if !turn.rest.is_empty() {
+                    task.turn(Begin::Rest(turn.rest));
+                }
+            }
+            () = shared.outbox.notified() => task.turn(Begin::With(Input::Wake)),
             () = tokio::time::sleep(pause) => {
                 if let Some(connection) = task.put_right() {
-                    next = Some(Input::PutRight(connection));
+                    task.turn(Begin::With(Input::PutRight(connection)));
                     continue;
                 }
                 let due = task.wake_at.is_some_and(|at| at <= SystemClock.now());
@@ -96,7 +91,7 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
                     task.wake_at = task.wake_at.filter(|_| !due);
                     shared.commands.notify_one();
                     shared.alerts.notify_one();
-                    next = Some(Input::Wake);
+                    task.turn(Begin::With(Input::Wake));
                 }
             }
             _ = stop.changed() => {}
@@ -106,14 +101,19 @@ pub async fn run(shared: Arc<Shared>, client: Client, mut stop: watch::Receiver<
 
 impl Task {
     /// Numbers that were restricted before this start stay so: a try would make it worse.
-    async fn restricted(&self) -> Vec<Input> {
+    async fn begin(&self) {
         let since = SystemClock.now() - QUALITY_WAIT;
         let found = self.shared.durably(move |store| store.restricted(since)).await.unwrap_or_default();
-        let remembered = found.into_iter().map(|(lane, code, at)| {
+        for (lane, code, at) in found {
             let said = Said { code, details: "said before this start".into(), ..Said::default() };
-            Input::Remembered { lane, refusal: Box::new(refusal(said)), at }
-        });
-        remembered.collect()
+            self.turn(Begin::With(Input::Remembered { lane, refusal: Box::new(refusal(said)), at }));
+        }
+        self.turn(Begin::With(Input::Wake));
+    }
+
+    fn turn(&self, begin: Begin) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { shared.turn(begin).await });
     }
 
     /// A connection whose token was refused, and has another one now.
@@ -131,19 +131,10 @@ impl Task {
             .clamp(Duration::from_millis(5), LOOK_EVERY)
     }
 
-    fn perform(&mut self, effect: Effect, stopping: bool) {
+    fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Load(_) if stopping => {} // nothing new leaves
-            Effect::Load(wanted) => {
-                let config = Arc::clone(&self.shared.config);
-                self.store(move |store| {
-                    let now = SystemClock.now();
-                    store.tend(now)?;
-                    costs::ration(store, &config, now)?;
-                    store.work(now, &wanted).map(Input::Loaded)
-                });
-            }
-            Effect::Commit(change) => self.commit(change),
+            Effect::Load(_) => {} // asked for in the turn
+            Effect::Commit(change) => self.tell_of(&change),
             Effect::Post(due, choice) => self.post(*due, choice),
             Effect::WakeAt(at) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
             Effect::Paused { connection, until, reason, notice } => {
@@ -191,18 +182,15 @@ impl Task {
         });
     }
 
-    fn commit(&self, change: Change) {
-        let done = match &change {
-            Change::Sending { id, .. } => Input::SendingCommitted(*id),
+    /// It is on disk.
+    fn tell_of(&self, change: &Change) {
+        match change {
+            Change::Sending { .. } => {}
             Change::Held { id, reason, .. } => {
                 tracing::warn!(message_id = id.0, reason, "a message is held");
                 self.tell_of_held(*id, reason.clone());
-                Input::HeldCommitted
             }
-            Change::SetBack { by } => {
-                tracing::warn!(seconds = by.as_secs(), "the clock was set back");
-                Input::HeldCommitted
-            }
+            Change::SetBack { by } => tracing::warn!(seconds = by.as_secs(), "the clock was set back"),
             Change::Settled(settled) => {
                 let Settled { id, next, .. } = &**settled;
                 self.shared.metrics.settled(next.state);
@@ -212,31 +200,15 @@ impl Task {
                 }
                 let (state, reason) = (next.state.as_str(), &next.reason);
                 tracing::info!(message_id = id.0, state, reason, "a message has an answer");
-                Input::SettledCommitted(*id)
             }
-        };
-        self.store(move |store| {
-            Ok(match (store.change(&change, SystemClock.now())?, &change) {
-                (false, Change::Sending { id, .. }) => Input::Withdrawn(*id),
-                (_, _) => done.clone(),
-            })
-        });
-    }
-
-    fn store(&self, work: impl Fn(&Store) -> rusqlite::Result<Input> + Send + Sync + 'static) {
-        let (shared, inputs) = (Arc::clone(&self.shared), self.inputs.clone());
-        tokio::spawn(async move {
-            if let Some(input) = shared.durably(work).await {
-                drop(inputs.send(input).await); // the sender ends only when the daemon does
-            }
-        });
+        }
     }
 
     fn post(&self, due: Due, choice: Choice) {
-        let (shared, client, inputs) = (Arc::clone(&self.shared), self.client.clone(), self.inputs.clone());
+        let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
         tokio::spawn(async move {
             let answer = send(&shared, &client, &due, &choice).await;
-            drop(inputs.send(Input::Answered(due.id, answer)).await);
+            shared.turn(Begin::With(Input::Answered(due.id, answer))).await;
         });
     }
 }

@@ -9,9 +9,11 @@ use tokio::sync::{Notify, mpsc};
 use super::connections;
 use super::metrics::Metrics;
 use super::received::Marks;
+use super::turn::{Begin, Turn, Turns};
 use crate::alert::delivery::Refusal;
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
+use crate::alert::sender::Sender;
 use crate::alert::token::Seal;
 use crate::alert::topic::TopicPattern;
 use crate::config::{Config, Connection};
@@ -44,6 +46,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Where devices answer and machines ask.
     pub heard: Vec<TopicPattern>,
+    /// The sender.
+    pub turns: Arc<Turns>,
     /// Messages may be due.
     pub outbox: Notify,
     /// The template catalogue may have changed.
@@ -87,7 +91,7 @@ impl Shared {
         store: Handle,
         config: Arc<Config>,
         notices: mpsc::Sender<String>,
-    ) -> Result<Arc<Self>, Fatal> {
+    ) -> Result<(Arc<Self>, mpsc::Receiver<Turn>), Fatal> {
         let now = SystemClock.now();
         let of_file = Arc::clone(&config);
         let start = move |store: &Store| {
@@ -107,8 +111,12 @@ impl Shared {
         let live = Config { connections: all, people, ..(*config).clone() };
         let heard = super::endings::filters(&config);
         let heard = heard.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
-        Ok(Arc::new(Self {
+        let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
+        let rates = live.connections.iter().map(rate).collect();
+        let (turns, to_do) = Turns::new(Sender::new(rates), Arc::clone(&config));
+        let shared = Self {
             store,
+            turns: Arc::new(turns),
             heard,
             config,
             tag,
@@ -128,13 +136,17 @@ impl Shared {
             alerts: Notify::new(),
             posts: Notify::new(),
             state: Mutex::new(Condition { broker, ..Condition::default() }),
-        }))
+        };
+        Ok((Arc::new(shared), to_do))
     }
 
-    /// Messages a second over each connection.
-    pub fn rates(&self) -> BTreeMap<ConnectionName, u32> {
-        let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
-        self.live().connections.iter().map(rate).collect()
+    /// The sender takes a turn, and its task does what that leads to.
+    pub async fn turn(&self, begin: Begin) {
+        let turns = Arc::clone(&self.turns);
+        let take = move |store: &Store| turns.take(store, begin.clone(), SystemClock.now());
+        if let Some(turn) = self.durably(take).await {
+            self.turns.done(turn).await;
+        }
     }
 
     /// The configuration with all numbers and people, also those that stand in no file.

@@ -80,6 +80,8 @@ mod summary;
 mod thread;
 /// Alerts without a life, and what one event led to.
 mod told;
+/// What memory puts back when a transaction does not hold.
+mod undo;
 /// The 24 h window, and the catalogue of templates for outside it.
 mod window;
 

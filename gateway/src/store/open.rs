@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::mark::Mark;
 use super::salvage;
+use super::undo::Undo;
 use crate::alert::token::Seal;
 use crate::chance::Dice;
 use crate::hex::{hex, unhex};
@@ -34,6 +35,7 @@ pub struct Store {
     pub(super) tag: StoreTag,
     pub(super) seal: Seal,
     pub(super) mark: Mark,
+    pub(super) undo: Undo,
     /// What opening met and the owner must know: sentences.
     pub(super) findings: Vec<String>,
 }
@@ -159,7 +161,15 @@ impl Store {
         };
         let tag = StoreTag(meta("tag")?);
         let seal = Seal::new(tag.clone(), key(&meta("key")?)?);
-        Ok(Self { sql, directory: directory.to_owned(), tag, seal, mark: Mark::none(), findings: Vec::new() })
+        Ok(Self {
+            sql,
+            directory: directory.to_owned(),
+            tag,
+            seal,
+            mark: Mark::none(),
+            undo: Undo::default(),
+            findings: Vec::new(),
+        })
     }
 
     /// What the owner must know of the opening.
@@ -183,10 +193,14 @@ impl Store {
     pub fn transaction<T>(&self, work: impl FnOnce(&Self) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         self.sql.execute_batch("BEGIN IMMEDIATE")?;
         match work(self).and_then(|value| self.sql.execute_batch("COMMIT").map(|()| value)) {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                self.held();
+                Ok(value)
+            }
             Err(error) => {
                 // After some errors SQLite has rolled back already; a second ROLLBACK then fails, which is as well.
                 let _already_rolled_back = self.sql.execute_batch("ROLLBACK");
+                self.undone(0);
                 Err(error)
             }
         }

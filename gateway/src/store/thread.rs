@@ -182,6 +182,7 @@ fn commit(store: &Store, mut group: Vec<Box<dyn Job>>) -> std::result::Result<()
     let outcome = transact(store, &mut group);
     match outcome {
         Ok(refused) => {
+            store.held();
             store.mark();
             for (job, refusal) in group.into_iter().zip(refused) {
                 job.answer(refusal.map_or(Ok(()), |error| Err(Gone::Refused(Arc::new(error)))));
@@ -190,6 +191,7 @@ fn commit(store: &Store, mut group: Vec<Box<dyn Job>>) -> std::result::Result<()
         }
         Err(error) => {
             let _already_rolled_back = store.sql.execute_batch("ROLLBACK");
+            store.undone(0);
             let code = error.sqlite_error_code();
             let gone = match code {
                 Some(ErrorCode::DiskFull) => Gone::DiskFull,
@@ -222,12 +224,14 @@ fn transact(store: &Store, group: &mut [Box<dyn Job>]) -> Result<Vec<Option<rusq
     step("BEGIN IMMEDIATE")?;
     for job in group {
         step("SAVEPOINT job")?;
+        let depth = store.undo_depth();
         let refusal = match job.work(store) {
             Ok(()) => None,
             Err(error) if is_the_disks(&error) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "the database refused a statement");
                 step("ROLLBACK TO job")?;
+                store.undone(depth);
                 Some(error)
             }
         };
