@@ -1,4 +1,6 @@
 //! What may leave now: the head of each lane, and the digest of a lane where many wait.
+//!
+//! Each question names its index. SQLite would take the one over `state` for some, and walk through all that waits.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -61,7 +63,7 @@ impl Store {
         let next_at = self
             .sql
             .prepare_cached(
-                "SELECT min(not_before) FROM message
+                "SELECT min(not_before) FROM message INDEXED BY message_wait
                  WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL AND not_before > ?1",
             )?
             .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
@@ -86,7 +88,7 @@ impl Store {
     fn next_lane(&self, after: &Lane) -> Result<Option<Lane>> {
         self.sql
             .prepare_cached(
-                "SELECT connection, contact FROM message WHERE state = 'queued' AND digest IS NULL AND (connection, contact) > (?1, ?2)
+                "SELECT connection, contact FROM message INDEXED BY message_lane WHERE state = 'queued' AND digest IS NULL AND (connection, contact) > (?1, ?2)
                  ORDER BY connection, contact LIMIT 1",
             )?
             .query_row(params![after.connection.0, after.contact.0], |row| {
@@ -102,7 +104,7 @@ impl Store {
             let found = self
                 .sql
                 .prepare_cached(
-                    "SELECT id, severity, alert FROM message
+                    "SELECT id, severity, alert FROM message INDEXED BY message_lane
                      WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND mergeable = ?3
                          AND not_before <= ?4
                      ORDER BY severity DESC, id LIMIT 1",
@@ -169,7 +171,7 @@ impl Store {
     fn waiting(&self, lane: &Lane, now: Timestamp) -> Result<Waiting> {
         self.sql
             .prepare_cached(&format!(
-                "SELECT count(*), min(created_at) FROM (SELECT created_at FROM message WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {FLOOD})"
+                "SELECT count(*), min(created_at) FROM (SELECT created_at FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {FLOOD})"
             ))?
             .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| {
                 let oldest = row.get::<_, Option<i64>>(1)?.map_or(now, Timestamp);
@@ -180,7 +182,7 @@ impl Store {
     /// Puts what waits in a lane into one message. Each member keeps its row, and moves with the digest.
     fn merge(&self, lane: &Lane, now: Timestamp) -> Result<()> {
         let members = format!(
-            "SELECT id FROM message WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {MEMBERS_MAX}"
+            "SELECT id FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {MEMBERS_MAX}"
         );
         self.hold_damaged(&members, lane, now)?;
         let (mut items, mut address) = (Vec::new(), None);

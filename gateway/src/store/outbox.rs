@@ -73,7 +73,7 @@ impl Store {
     pub fn recover(&self, now: Timestamp) -> Result<usize> {
         self.set_clock(now)?;
         let rows = self.select_ids(
-            "SELECT id, tries, on_unknown FROM message WHERE state = 'sending' AND digest IS NULL LIMIT ?1",
+            "SELECT id, tries, on_unknown FROM message INDEXED BY message_waiting WHERE state = 'sending' AND digest IS NULL LIMIT ?1",
             [1_000],
         )?;
         for (id, tries, on_unknown) in &rows {
@@ -88,14 +88,14 @@ impl Store {
     /// What the clock alone decides: messages that are too old, and unknown ones whose grace time is over.
     pub fn tend(&self, now: Timestamp) -> Result<()> {
         self.set_clock(now)?;
-        let over = "SELECT id, tries, on_unknown FROM message WHERE state = 'unknown' AND digest IS NULL AND not_before <= ?2 LIMIT ?1";
+        let over = "SELECT id, tries, on_unknown FROM message INDEXED BY message_wait WHERE state = 'unknown' AND digest IS NULL AND not_before <= ?2 LIMIT ?1";
         for (id, _, on_unknown) in self.select_ids(over, [TEND_MAX, now.0])? {
             self.advance(id, &delivery::after_grace(on_unknown, now), now)?;
             self.set(id, "possible_duplicate = 1", &[])?;
         }
         if now.is_sane() {
             let reason = "it could not leave before it was too old to be worth sending; `bellwire outbox retry` sends it all the same";
-            let old = "SELECT id, tries, on_unknown FROM message WHERE state = 'queued' AND digest IS NULL AND expires_at <= ?2 LIMIT ?1";
+            let old = "SELECT id, tries, on_unknown FROM message INDEXED BY message_expiry WHERE state = 'queued' AND digest IS NULL AND expires_at <= ?2 LIMIT ?1";
             for (id, _, _) in self.select_ids(old, [TEND_MAX, now.0])? {
                 self.advance(id, &Next::to(State::Expired, reason), now)?;
             }
@@ -107,10 +107,10 @@ impl Store {
     /// the clock was last wrong: its times move by as much as the clock did, once.
     fn set_clock(&self, now: Timestamp) -> Result<()> {
         let sane = Timestamp::EARLIEST_SANE.0;
-        let waits = "SELECT 1 FROM message WHERE state = 'queued' AND digest IS NULL AND expires_at < ?1
-             UNION ALL SELECT 1 FROM message WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL
+        let waits = "SELECT 1 FROM message INDEXED BY message_expiry WHERE state = 'queued' AND digest IS NULL AND expires_at < ?1
+             UNION ALL SELECT 1 FROM message INDEXED BY message_wait WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL
                  AND not_before > 0 AND not_before < ?1 AND expires_at < ?1
-             UNION ALL SELECT 1 FROM message WHERE state = 'sending' AND digest IS NULL AND expires_at < ?1";
+             UNION ALL SELECT 1 FROM message INDEXED BY message_waiting WHERE state = 'sending' AND digest IS NULL AND expires_at < ?1";
         if !now.is_sane() || !self.sql.prepare_cached(waits)?.exists([sane])? {
             return Ok(());
         }
