@@ -169,9 +169,48 @@ impl Why {
             Self::Nobody => "nobody",
         }
     }
+
+    /// Whether it says that somebody is told later, or not at all.
+    #[must_use]
+    pub fn holds(self) -> bool {
+        match self {
+            Self::Inhibited
+            | Self::Silenced
+            | Self::Quiet
+            | Self::Repeated
+            | Self::Flapping
+            | Self::Dropped
+            | Self::Nobody => true,
+            Self::Pending
+            | Self::Fired
+            | Self::Clearing
+            | Self::Resolved
+            | Self::Acknowledged
+            | Self::Told
+            | Self::Grouped
+            | Self::Step
+            | Self::Receipt
+            | Self::Forgotten => false,
+        }
+    }
 }
 
 impl Kind {
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Still => "still",
+            Self::Escalated => "escalated",
+            Self::Resolved => "resolved",
+            Self::Acknowledged => "acknowledged",
+            Self::Flapping => "flapping",
+            Self::Calm => "calm",
+            Self::Summary => "summary",
+        }
+    }
+
     /// Whether it asks somebody to act, and so carries the buttons.
     #[must_use]
     pub fn asks(self) -> bool {

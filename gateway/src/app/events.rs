@@ -219,7 +219,8 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
             shared.broker_is(None);
             dispatch::Input::Connected
         }
-        Notice::Disconnected { reason } => {
+        Notice::Disconnected { cause, reason } => {
+            shared.metrics.lost(cause);
             tracing::warn!(reason, "the broker is gone; what it sends waits there, what we send waits here");
             shared.broker_is(Some(format!("the broker is not connected: {reason}")));
             dispatch::Input::Disconnected

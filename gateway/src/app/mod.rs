@@ -88,6 +88,7 @@ use crate::serial;
 use crate::store::Store;
 use crate::time::SystemClock;
 use crate::whatsapp::client::{Client, Deadlines};
+use metrics::Metrics;
 use shared::Shared;
 
 /// How long a request under way may take to end before the process does.
@@ -136,10 +137,11 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fatal> {
     let findings = store.findings().to_vec();
-    let (handle, thread) = store_thread(store)?;
+    let metrics = Metrics::new();
+    let (handle, thread) = store_thread(store, &metrics)?;
     let config = Arc::new(config);
     let (notices, to_tell) = mpsc::channel(NOTICES);
-    let shared = Shared::new(handle, Arc::clone(&config), notices).await?;
+    let shared = Shared::new(handle, Arc::clone(&config), metrics, notices).await?;
     owner::report(&shared, findings).await;
     let (stopping, stopped) = watch::channel(false);
 
@@ -223,8 +225,11 @@ fn beside(shared: &Arc<Shared>, client: &Client) -> Vec<JoinHandle<()>> {
     ]
 }
 
-fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
-    store.start().context("the store's thread cannot be started").map_err(Fatal::Start)
+fn store_thread(
+    store: Store,
+    metrics: &Metrics,
+) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
+    store.start(metrics.commits()).context("the store's thread cannot be started").map_err(Fatal::Start)
 }
 
 /// Who may come in where: Meta, people and programs, a monitor.

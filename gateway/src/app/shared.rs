@@ -86,6 +86,7 @@ impl Shared {
     pub async fn new(
         store: Handle,
         config: Arc<Config>,
+        metrics: Metrics,
         notices: mpsc::Sender<String>,
     ) -> Result<Arc<Self>, Fatal> {
         let now = SystemClock.now();
@@ -113,7 +114,7 @@ impl Shared {
             config,
             tag,
             seal,
-            metrics: Metrics::new(),
+            metrics,
             outbox: Notify::new(),
             catalogue: Notify::new(),
             inbox: Notify::new(),

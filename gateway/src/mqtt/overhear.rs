@@ -68,8 +68,10 @@ async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> 
     let (mut ear, mouth) = E::open(settings);
     let connected = async {
         loop {
-            if let Heard::Connected { .. } = ear.hear().await? {
-                return Ok::<(), String>(());
+            match ear.hear().await? {
+                Heard::Connected { .. } => return Ok(()),
+                Heard::Ended(reason) => return Err(reason),
+                Heard::Subscribed(_) | Heard::Message(..) | Heard::Alive | Heard::Sent => {}
             }
         }
     };
@@ -111,6 +113,7 @@ async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> 
                     }
                 }
             }
+            Heard::Ended(reason) => return reason,
             Heard::Connected { .. } | Heard::Alive | Heard::Sent => {}
         }
     }

@@ -83,7 +83,7 @@ mod told;
 /// The 24 h window, and the catalogue of templates for outside it.
 mod window;
 
-pub use accept::Accepted;
+pub use accept::{Accepted, Decided};
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
