@@ -73,6 +73,20 @@ impl Effect {
         }
     }
 
+    /// Whether a silence has begun, changed or ended.
+    #[must_use]
+    pub fn is_about_silence(&self) -> bool {
+        match self {
+            Self::Keep(Kept { slot, .. }) | Self::Forget(slot) => matches!(slot, Slot::Silence(_)),
+            Self::Fired { .. }
+            | Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Send(_)
+            | Self::Publish { .. }
+            | Self::Post { .. } => false,
+        }
+    }
+
     /// Whether it is more than memory: then the event that caused it is kept, too.
     #[must_use]
     pub fn is_told(&self) -> bool {

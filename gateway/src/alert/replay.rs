@@ -262,6 +262,7 @@ impl What {
                 until: at + time()?,
                 by: person()?.name,
                 comment: None,
+                break_through: None,
             })),
             "read" => Self::Read { alert, contact: person()?.contact.unwrap_or(contact) },
             "away" => Self::Away(person()?.contact.unwrap_or(contact)),

@@ -27,6 +27,8 @@ mod facts;
 mod health;
 /// Answers of devices and questions of machines.
 mod hearing;
+/// Home Assistant: what it is shown, and what it asks.
+mod home_assistant;
 /// Webhook bodies, read after they were stored.
 mod inbox;
 /// Somebody new on the list.
@@ -158,7 +160,8 @@ pub async fn run(
     let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), doors));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
-    let beside = beside(&shared, &client);
+    let mut beside = beside(&shared, &client);
+    beside.push(tokio::spawn(home_assistant::run(Arc::clone(&shared), link.clone())));
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let endings = tokio::spawn(endings::run(Arc::clone(&shared)));
@@ -195,6 +198,9 @@ pub async fn run(
 fn filters(config: &Config) -> Vec<String> {
     let mut filters = route::filters(&config.rules);
     filters.extend(endings::filters(config));
+    filters.extend(home_assistant::filters(config.home_assistant.as_ref()));
+    filters.sort();
+    filters.dedup();
     let ours: Vec<String> = device::topic::filters().filter(|ours| !filters.contains(ours)).collect();
     filters.extend(ours);
     filters

@@ -73,7 +73,9 @@ impl Desk<'_> {
                     Note::Acknowledge { alert, .. } => ("acknowledged", alert),
                     Note::Resolve { alert, .. } => ("resolved", alert),
                     Note::Snooze { alert, .. } => ("snoozed", alert),
-                    Note::Silence(_) | Note::Expire { .. } | Note::Receipt { .. } => return Ok(()), // no person's
+                    Note::Silence(_) | Note::Mute { .. } | Note::Expire { .. } | Note::Receipt { .. } => {
+                        return Ok(());
+                    } // no person's
                 };
                 self.note(what, from, &alert.to_string())
             }

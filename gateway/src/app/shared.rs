@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::connections;
+use super::home_assistant::Home;
 use super::metrics::Metrics;
 use super::received::Marks;
 use crate::alert::delivery::Refusal;
@@ -54,6 +55,8 @@ pub struct Shared {
     pub marks: Marks,
     /// Somebody sent a file.
     pub files: Notify,
+    /// What Home Assistant is shown.
+    pub home: Home,
     /// What the owner should know, for `bellwire/CLIENT/notice`.
     pub notices: mpsc::Sender<String>,
     /// Something waits for people or devices, until a time.
@@ -121,6 +124,7 @@ impl Shared {
             deadlines: Notify::new(),
             marks: Marks::default(),
             files: Notify::new(),
+            home: Home::default(),
             notices,
             commands: Notify::new(),
             live: Mutex::new(Arc::new(live)),

@@ -178,6 +178,16 @@ impl Link {
         }
     }
 
+    /// Publishes what the broker shall keep, without waiting for its answer; nothing takes away what it keeps.
+    /// `false`: no connection, or no room.
+    pub fn keep(&self, topic: &str, payload: Bytes) -> bool {
+        match &lock(&self.current).mouth {
+            Some(Speaker::V5(mouth)) => mouth.announce(topic, payload, true),
+            Some(Speaker::V4(mouth)) => mouth.announce(topic, payload, true),
+            None => false,
+        }
+    }
+
     #[must_use]
     pub fn is_connected(&self) -> bool {
         lock(&self.current).mouth.is_some()

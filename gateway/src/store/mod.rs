@@ -34,6 +34,8 @@ mod erase;
 mod files;
 /// People whom the owner invited.
 mod guests;
+/// What Home Assistant is shown.
+mod home_assistant;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.
