@@ -43,7 +43,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
-pub use desk::{AlertDeed, Answer, Deed, Desk, Filter, Keys, NewConnection, Question, Scope, Trouble, Who};
+pub use desk::{
+    AlertDeed, Answer, Deed, Desk, Filter, Keys, LIMIT_MAX, NewConnection, Question, Scope, Trouble, Who,
+};
 pub use entry::SESSION;
 pub use front::Front;
 pub use health::{Health, health_routes, metrics_routes};
