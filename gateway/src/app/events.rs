@@ -77,6 +77,7 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
         };
         let input = if woken {
             let Some(input) = noted(&shared).await else { return };
+            shared.home.news();
             input
         } else {
             let turn = turn(&mut batch);
@@ -213,6 +214,7 @@ async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
 fn wake(shared: &Shared, accepted: &Accepted) {
     shared.metrics.accepted(accepted);
     if accepted.messages > 0 {
+        shared.home.news();
         shared.outbox.notify_one();
     }
     if accepted.commands > 0 {

@@ -20,18 +20,20 @@ use crate::store::{Change, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::errors::{Said, refusal};
 
-/// How often it is looked whether something has changed: a fifteenth of a wake-up a second, and at most so often is
-/// published what nobody waits for.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// Between two publications, whoever flips the switch how often.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two publications of what nobody waits for.
+const NEWS_EVERY: Duration = Duration::from_secs(5);
+/// A connection that lasts so long has carried what was said over it.
+const SURELY_SAID: Duration = Duration::from_secs(15);
 /// What is asked again and again within this time is one line of the audit.
 const SAME_WITHIN: Duration = Duration::from_secs(60);
 
-/// What wakes the task that shows it.
+/// What wakes the task that shows it. It has no clock of its own: an idle gateway is woken often enough (DESIGN 9).
 #[derive(Debug, Default)]
 pub struct Home {
     told: Notify,
+    news: Notify,
     /// Connections to the broker, and starts of Home Assistant: after each all is said again.
     greetings: AtomicU64,
 }
@@ -46,6 +48,11 @@ impl Home {
     /// Something that it shows may have changed, and somebody waits to see it.
     pub fn look(&self) {
         self.told.notify_one();
+    }
+
+    /// Something may have changed; the intake says so every half a minute at least.
+    pub fn news(&self) {
+        self.news.notify_one();
     }
 }
 
@@ -131,7 +138,7 @@ async fn show_and_remove(shared: &Arc<Shared>, link: &Link) -> Option<()> {
     while home.is_some() || !stale.is_empty() {
         tokio::select! {
             () = shared.home.told.notified() => {}
-            () = sleep(LOOK_EVERY) => {}
+            () = shared.home.news.notified() => {}
         }
         let greeting = shared.home.greetings.load(Ordering::Relaxed);
         if !link.is_connected() {
@@ -140,7 +147,7 @@ async fn show_and_remove(shared: &Arc<Shared>, link: &Link) -> Option<()> {
         if !stale.is_empty() {
             match removed {
                 // The connection that it was said over has lasted: the broker has it.
-                Some((over, at)) if over == greeting && Instant::elapsed(&at) >= LOOK_EVERY => {
+                Some((over, at)) if over == greeting && Instant::elapsed(&at) >= SURELY_SAID => {
                     let wanted = wanted.clone();
                     shared.durably(move |store| store.set_left_at_broker(&wanted)).await?;
                     tracing::info!(topics = ?stale, "taken back from the broker");
@@ -155,6 +162,10 @@ async fn show_and_remove(shared: &Arc<Shared>, link: &Link) -> Option<()> {
         }
         if home.is_some() && show(shared, link, &mut shown, greeting).await? {
             sleep(PAUSE).await;
+            tokio::select! {
+                () = shared.home.told.notified() => shared.home.look(), // seen above
+                () = sleep(NEWS_EVERY - PAUSE) => {}
+            }
         }
     }
     Some(())

@@ -192,6 +192,7 @@ impl Task {
     }
 
     fn commit(&self, change: Change) {
+        self.shared.home.news();
         let done = match &change {
             Change::Sending { id, .. } => Input::SendingCommitted(*id),
             Change::Held { id, reason, .. } => {
