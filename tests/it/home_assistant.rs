@@ -4,6 +4,8 @@
 use bellwire_tests::{Broker, Gateway, Simulator, Site, Subscriber, bellwire, publish, publish_5, wait_for};
 use serde_json::Value;
 
+use crate::web::{code, form, get, log_in};
+
 const RULES: &str = r#"
 [[contact]]
 id = "nino"
@@ -235,6 +237,18 @@ fn muted_only_what_is_critical_comes_through_and_the_rest_says_why() {
     assert!(sent[1]["text"].as_str().expect("text").starts_with("Smoke in attic"), "{}", sent[1]["text"]);
     let why = wait_for(10, "the reason", || Some(shop.why(2)).filter(|why| why.contains("silenced by")));
     assert!(why.contains("not to nino: silenced by Home Assistant until"), "{why}");
+
+    // Whoever looks at the page sees why it is so quiet, and who did it.
+    let fields = format!("code={}&password=correct+horse&again=correct+horse", code(&shop.site));
+    assert_eq!(form(&shop.site, "/welcome", &[], &fields).status, 303);
+    let cookie = log_in(&shop.site);
+    let page = get(&shop.site, "/", &[&cookie]).body;
+    assert!(page.contains("Home Assistant has silenced all alerts below “critical” until"), "{page}");
+    let audit = get(&shop.site, "/commands?show=audit", &[&cookie]).body;
+    assert!(
+        audit.contains("<strong>Muted:</strong> all alerts<small>Home Assistant · mqtt</small>"),
+        "{audit}"
+    );
 
     // It is on disk: a restart does not lift it.
     gateway.kill();

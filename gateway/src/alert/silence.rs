@@ -50,12 +50,12 @@ impl Silence {
     /// Over everything, by a switch of this name.
     #[must_use]
     pub fn is_mute_of(&self, by: &str) -> bool {
-        self.by == by
-            && self.break_through.is_some()
-            && self.rule.is_none()
-            && self.key.is_none()
-            && self.contact.is_none()
-            && self.matchers.is_empty()
+        self.by == by && self.break_through.is_some() && self.is_over_everything()
+    }
+
+    #[must_use]
+    pub fn is_over_everything(&self) -> bool {
+        self.rule.is_none() && self.key.is_none() && self.contact.is_none() && self.matchers.is_empty()
     }
 }
 

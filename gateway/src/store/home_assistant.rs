@@ -1,9 +1,11 @@
 //! What Home Assistant is shown, and which retained messages were left at the broker for it.
 
 use rusqlite::{OptionalExtension, Result};
+use serde_json::{Value, json};
 
 use super::Store;
 use crate::alert::silence::Silence;
+use crate::time::Timestamp;
 
 /// More are shown as so many: nobody tells the one from the other, and to count a million takes a while.
 const WAITING_MAX: i64 = 10_000;
@@ -45,6 +47,14 @@ impl Store {
         let rows: Vec<String> =
             self.sql.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
         Ok(rows.iter().filter_map(|row| serde_json::from_str(row).ok()).collect())
+    }
+
+    /// Silences over everything that hold now: `[{by, until_at, break_through}]`.
+    pub(super) fn mutes(&self, now: Timestamp) -> Result<Vec<Value>> {
+        let all = self.silences()?.into_iter().filter(|one| one.until > now && one.is_over_everything());
+        Ok(all
+            .map(|one| json!({ "by": one.by, "until_at": one.until.0, "break_through": one.break_through }))
+            .collect())
     }
 
     /// Topics of retained messages of ours.
