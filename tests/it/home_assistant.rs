@@ -62,16 +62,17 @@ struct Shop {
 
 impl Shop {
     fn open() -> (Self, Gateway) {
-        Self::open_with(&[])
+        Self::open_with(&[], "5")
     }
 
     /// With commands that somebody has left at the broker: it hands them to whoever subscribes anew.
-    fn open_with(retained: &[(&str, &str)]) -> (Self, Gateway) {
+    fn open_with(retained: &[(&str, &str)], version: &str) -> (Self, Gateway) {
         let broker = Broker::start();
         for (topic, payload) in retained {
             publish_5(broker.port, topic, payload, &["-r"]);
         }
-        let site = Site::new(broker.port, &format!("{RULES}{HOME}"));
+        let mqtt = format!("url = \"mqtt://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port);
+        let site = Site::with_mqtt(&mqtt, &format!("{RULES}{HOME}"));
         let (simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
         (Self { broker, site, _simulator: simulator }, gateway)
     }
@@ -188,9 +189,18 @@ fn the_gateway_is_a_device_that_home_assistant_takes() {
 
 #[test]
 fn its_button_and_its_texts_are_messages() {
+    its_button_and_its_texts("5");
+}
+
+#[test]
+fn they_are_with_an_old_broker_too() {
+    its_button_and_its_texts("3.1.1");
+}
+
+fn its_button_and_its_texts(version: &str) {
     // What the broker keeps would be asked again with each new session.
     let (test, notify) = (own("test/set"), own("notify/set"));
-    let (shop, _gateway) = Shop::open_with(&[(&test, "PRESS"), (&notify, "Kept by mistake")]);
+    let (shop, _gateway) = Shop::open_with(&[(&test, "PRESS"), (&notify, "Kept by mistake")], version);
     shop.kept(DEVICE, |text| !text.is_empty());
     wait_for(10, "both counted", || {
         let ignored =
@@ -221,7 +231,7 @@ fn its_button_and_its_texts_are_messages() {
 
 #[test]
 fn muted_only_what_is_critical_comes_through_and_the_rest_says_why() {
-    let (shop, gateway) = Shop::open_with(&[(&own("mute/set"), "ON")]);
+    let (shop, gateway) = Shop::open_with(&[(&own("mute/set"), "ON")], "5");
     wait_for(10, "the retained one", || shop.site.log().contains("publish it without retain").then_some(()));
     shop.state(|state| state["mute"] == "OFF");
     publish(shop.broker.port, &own("mute/set"), b"on");
