@@ -139,7 +139,7 @@ fn what_the_dashboard_and_the_rules_ask_for_is_there() {
         "bellwire_alerts_total{outcome=\"raised\",reason=\"once\"} 2",
         "bellwire_alerts_total{outcome=\"told\",reason=\"once\"} 2",
         "bellwire_store_commit_duration_seconds_bucket{le=\"0.2\"}",
-        "bellwire_build_info{version=",
+        concat!("bellwire_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\",sha=\""),
     ] {
         assert!(shown.contains(name), "{name} is not among\n{shown}");
     }
