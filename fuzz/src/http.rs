@@ -98,7 +98,7 @@ impl Webhook for House {
         self.kept.store(!body.is_empty(), SeqCst);
         Box::pin(ready(true))
     }
-    fn answered(&self, _: u16) {}
+    fn refused(&self, _: bellwire::http::Refused) {}
 }
 
 pub fn http(data: &[u8]) {

@@ -34,6 +34,8 @@ mod faults;
 mod fleet;
 /// A person is forgotten when they ask.
 mod forget;
+/// The gateway in Home Assistant.
+mod home_assistant;
 /// The owner invites somebody.
 mod inviting;
 /// Where an alert goes when WhatsApp fails.

@@ -73,6 +73,20 @@ impl Effect {
         }
     }
 
+    /// Whether a silence has begun, changed or ended.
+    #[must_use]
+    pub fn is_about_silence(&self) -> bool {
+        match self {
+            Self::Keep(Kept { slot, .. }) | Self::Forget(slot) => matches!(slot, Slot::Silence(_)),
+            Self::Fired { .. }
+            | Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Send(_)
+            | Self::Publish { .. }
+            | Self::Post { .. } => false,
+        }
+    }
+
     /// Whether it is more than memory: then the event that caused it is kept, too.
     #[must_use]
     pub fn is_told(&self) -> bool {
@@ -169,9 +183,48 @@ impl Why {
             Self::Nobody => "nobody",
         }
     }
+
+    /// Whether it says that somebody is told later, or not at all.
+    #[must_use]
+    pub fn holds(self) -> bool {
+        match self {
+            Self::Inhibited
+            | Self::Silenced
+            | Self::Quiet
+            | Self::Repeated
+            | Self::Flapping
+            | Self::Dropped
+            | Self::Nobody => true,
+            Self::Pending
+            | Self::Fired
+            | Self::Clearing
+            | Self::Resolved
+            | Self::Acknowledged
+            | Self::Told
+            | Self::Grouped
+            | Self::Step
+            | Self::Receipt
+            | Self::Forgotten => false,
+        }
+    }
 }
 
 impl Kind {
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Still => "still",
+            Self::Escalated => "escalated",
+            Self::Resolved => "resolved",
+            Self::Acknowledged => "acknowledged",
+            Self::Flapping => "flapping",
+            Self::Calm => "calm",
+            Self::Summary => "summary",
+        }
+    }
+
     /// Whether it asks somebody to act, and so carries the buttons.
     #[must_use]
     pub fn asks(self) -> bool {

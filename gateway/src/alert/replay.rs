@@ -10,6 +10,7 @@ use crate::alert::event::{Event, Identity, Source};
 use crate::alert::history::{Effect, Kept, Notice, Why};
 use crate::alert::intake::{Decision, Judge};
 use crate::alert::lifecycle::Ident;
+use crate::alert::rule::Severity;
 use crate::alert::watch::{Note, Person, Watch};
 use crate::contact::People;
 use crate::ids::{ContactId, RuleName};
@@ -232,7 +233,8 @@ pub fn foresee(watch: &mut Watch, now: Timestamp) -> Option<(Timestamp, Vec<Noti
 }
 
 impl What {
-    /// What somebody does: `acknowledge`, `resolve`, `snooze 1h`, `silence 1h`, `read`, `away`, `back`, `restart`, `wait`.
+    /// What somebody does: `acknowledge`, `resolve`, `snooze 1h`, `silence 1h`, `mute 1h`, `unmute`, `read`,
+    /// `away`, `back`, `restart`, `wait`.
     /// `about` is an alert, `RULE LEVEL=VALUE …`.
     pub fn of_words(
         verb: &str,
@@ -262,7 +264,13 @@ impl What {
                 until: at + time()?,
                 by: person()?.name,
                 comment: None,
+                break_through: None,
             })),
+            "mute" | "unmute" => Self::Note(Note::Mute {
+                by: person()?.name,
+                until: (verb == "mute").then(time).transpose()?.map(|time| at + time),
+                break_through: Severity::Critical.rank(),
+            }),
             "read" => Self::Read { alert, contact: person()?.contact.unwrap_or(contact) },
             "away" => Self::Away(person()?.contact.unwrap_or(contact)),
             "back" => Self::Back(person()?.contact.unwrap_or(contact)),
@@ -270,7 +278,7 @@ impl What {
             "wait" => Self::Wait,
             other => {
                 return Err(format!(
-                    "`{other}` is nothing that happens; there are acknowledge, resolve, snooze, silence, read, away, back, restart, wait, clock"
+                    "`{other}` is nothing that happens; there are acknowledge, resolve, snooze, silence, mute, unmute, read, away, back, restart, wait, clock"
                 ));
             }
         })

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::lifecycle::Ident;
+use crate::alert::rule::Severity;
 use crate::alert::topic::Bindings;
 use crate::ids::{ContactId, RuleName};
 use crate::time::Timestamp;
@@ -25,14 +26,78 @@ pub struct Silence {
     pub by: String,
     #[serde(default)]
     pub comment: Option<String>,
+    /// What is so severe comes through all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_through: Option<i64>,
 }
 
 impl Silence {
     #[must_use]
-    pub fn covers(&self, alert: &Ident, bindings: &Bindings, contact: &ContactId) -> bool {
-        self.rule.as_ref().is_none_or(|rule| *rule == alert.rule)
+    pub fn covers(
+        &self,
+        alert: &Ident,
+        bindings: &Bindings,
+        severity: Severity,
+        contact: &ContactId,
+    ) -> bool {
+        self.break_through.is_none_or(|through| severity.rank() < through)
+            && self.rule.as_ref().is_none_or(|rule| *rule == alert.rule)
             && self.key.as_ref().is_none_or(|key| *key == alert.key)
             && self.contact.as_ref().is_none_or(|own| own == contact)
             && self.matchers.iter().all(|(name, value)| bindings.get(name) == Some(value))
+    }
+
+    /// Over everything, by a switch of this name.
+    #[must_use]
+    pub fn is_mute_of(&self, by: &str) -> bool {
+        self.by == by && self.break_through.is_some() && self.is_over_everything()
+    }
+
+    #[must_use]
+    pub fn is_over_everything(&self) -> bool {
+        self.rule.is_none() && self.key.is_none() && self.contact.is_none() && self.matchers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A switch that is on; `break_through` is a severity's rank.
+    fn mute(break_through: Option<i64>) -> Silence {
+        Silence {
+            rule: None,
+            key: None,
+            matchers: Bindings::new(),
+            contact: None,
+            until: Timestamp(1),
+            by: "Home Assistant".into(),
+            comment: None,
+            break_through,
+        }
+    }
+
+    #[test]
+    fn what_is_severe_enough_comes_through() {
+        let alert = Ident { rule: RuleName("door".into()), key: String::new() };
+        let covers = |silence: &Silence| {
+            [Severity::Info, Severity::Warning, Severity::Critical]
+                .map(|severity| silence.covers(&alert, &Bindings::new(), severity, &ContactId("nino".into())))
+        };
+        assert_eq!(covers(&mute(Some(Severity::Critical.rank()))), [true, true, false]);
+        assert_eq!(covers(&mute(Some(Severity::Warning.rank()))), [true, false, false]);
+        assert_eq!(covers(&mute(None)), [true, true, true], "one by hand covers all that it names");
+    }
+
+    #[test]
+    fn a_switch_is_not_a_silence_by_hand() {
+        assert!(mute(Some(2)).is_mute_of("Home Assistant"));
+        assert!(!mute(Some(2)).is_mute_of("Nino"));
+        assert!(!mute(None).is_mute_of("Home Assistant"));
+        let about = Silence { rule: Some(RuleName("door".into())), ..mute(Some(2)) };
+        assert!(!about.is_mute_of("Home Assistant"));
+        // One that an earlier version wrote has no such key.
+        let old = r#"{"until":1,"by":"Nino"}"#;
+        assert_eq!(serde_json::from_str::<Silence>(old).expect("read").break_through, None);
     }
 }

@@ -44,6 +44,7 @@ impl Inner {
                     matchers: Bindings::new(),
                     contact: None,
                     comment: None,
+                    break_through: None,
                 }),
             };
             store.note(&decided, now)?;

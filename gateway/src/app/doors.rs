@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::shared::Shared;
 use crate::config::{Connection, Secret, secret};
-use crate::http::{Handshake, Health, Webhook};
+use crate::http::{Handshake, Health, Refused, Webhook};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::signature;
 
@@ -57,8 +57,8 @@ impl Webhook for MetasDoor {
         })
     }
 
-    fn answered(&self, status: u16) {
-        self.0.metrics.webhook(status);
+    fn refused(&self, why: Refused) {
+        self.0.metrics.turned_away(why);
     }
 }
 

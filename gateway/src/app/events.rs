@@ -7,9 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::devices::{self, Letter};
 use super::hearing;
+use super::home_assistant;
 use super::shared::Shared;
 use super::turn::{Begin, Turn};
 use crate::alert::event::Event;
+use crate::alert::history;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::alert::sender;
 use crate::command::dispatch;
@@ -77,6 +79,7 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
         };
         let input = if woken {
             let Some(input) = noted(&shared).await else { return };
+            shared.home.news();
             input
         } else {
             let turn = turn(&mut batch);
@@ -86,7 +89,9 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
                     return;
                 }
             }
-            arrived(&shared, &link, &mut doors, turn, &mut events).await;
+            if arrived(&shared, &link, &mut doors, turn, &mut events).await.is_none() {
+                return; // the disk failed: nothing more is acknowledged
+            }
             if events.is_empty() {
                 continue;
             }
@@ -120,7 +125,7 @@ async fn arrived(
     doors: &mut Doors,
     turn: Vec<Notice>,
     events: &mut Vec<hearing::Message<Waiting>>,
-) {
+) -> Option<()> {
     while events.len() < BATCH
         && let Ok((event, told)) = doors.handed.try_recv()
     {
@@ -128,6 +133,9 @@ async fn arrived(
     }
     for notice in turn {
         match notice {
+            Notice::Message { event, ack, .. } if home_assistant::take(shared, &event).await? => {
+                ack.into_iter().for_each(|ack| link.ack(ack));
+            }
             Notice::Message { event, ack, reply_to } => match Letter::read(&event) {
                 None => events.push((event, ack.map(Waiting::Broker), reply_to)),
                 Some(letter) => {
@@ -145,6 +153,7 @@ async fn arrived(
         }
     }
     events.iter().for_each(|(event, ..)| shared.metrics.event(event.source));
+    Some(())
 }
 
 /// What receipts, taps and operators wrote down; without any it is just later.
@@ -172,7 +181,11 @@ async fn perform(
             }
         }
         Effect::Watched { effects, taken } => {
+            let is_silence = effects.iter().any(history::Effect::is_about_silence);
             write(shared, move |store| store.watched(&effects, &taken)).await?;
+            if is_silence {
+                shared.home.look();
+            }
         }
         Effect::Acknowledge(token) => acknowledge(link, token),
     }
@@ -214,6 +227,9 @@ async fn write(
     let (accepted, turn) = shared.durably(write).await?;
     shared.turns.done(turn).await;
     shared.metrics.accepted(&accepted);
+    if accepted.messages > 0 {
+        shared.home.news();
+    }
     if accepted.commands > 0 {
         shared.commands.notify_one();
     }
@@ -229,9 +245,11 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
         Notice::Connected { session_present } => {
             tracing::info!(session_present, "connected to the broker");
             shared.broker_is(None);
+            shared.home.greet();
             dispatch::Input::Connected
         }
-        Notice::Disconnected { reason } => {
+        Notice::Disconnected { cause, reason } => {
+            shared.metrics.lost(cause);
             tracing::warn!(reason, "the broker is gone; what it sends waits there, what we send waits here");
             shared.broker_is(Some(format!("the broker is not connected: {reason}")));
             dispatch::Input::Disconnected
@@ -240,10 +258,13 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
             dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
         }
         Notice::Refused { filter, reason } => {
-            let is_ours = device::topic::filters().any(|ours| ours == filter);
-            if is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == filter) {
-                tracing::warn!(filter, reason, "the broker refused us this; devices cannot come over it");
-                return; // serial lines and plain MQTT need no such right
+            if is_beside(shared, &filter) {
+                tracing::warn!(
+                    filter,
+                    reason,
+                    "the broker refused us this; devices or Home Assistant cannot come over it"
+                );
+                return; // what else comes needs no such right
             }
             tracing::error!(
                 filter,
@@ -255,4 +276,11 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
         }
     };
     drop(to_dispatch.send(input).await); // the dispatch ends only when the daemon does
+}
+
+/// Whether the rules do without it.
+fn is_beside(shared: &Shared, filter: &str) -> bool {
+    let home = home_assistant::filters(shared.config.home_assistant.as_ref());
+    let is_ours = device::topic::filters().chain(home).any(|ours| ours == *filter);
+    is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == *filter)
 }

@@ -1,12 +1,13 @@
 //! Webhook bodies, read after they were stored: one body, one transaction.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::invitations;
 use super::owner::{self, Over, Told, lane};
 use super::received::Mark;
-use super::replies::From;
+use super::replies::{self, From};
 use super::shared::Shared;
 use crate::alert::delivery::Refusal;
 use crate::alert::message::Content;
@@ -19,10 +20,10 @@ use crate::command::inbound::{Inbound, Move, Moved, NewFile, Notice, Reply, Temp
 use crate::command::reply::{House, Outcome, understand};
 use crate::config::{Config, Connection};
 use crate::contact::{Contact, Phone};
-use crate::ids::{ConnectionName, ContactId, InboxId, MessageId};
+use crate::ids::{ConnectionName, InboxId};
 use crate::store::{Identity, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::whatsapp::{inbound, request};
+use crate::whatsapp::inbound;
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -30,6 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
 pub struct Read {
+    /// How many of which kind it held, for the metrics.
+    pub kinds: BTreeMap<&'static str, u64>,
     pub statuses: usize,
     pub commands: usize,
     /// What the alerts are told.
@@ -56,6 +59,7 @@ pub async fn run(shared: Arc<Shared>) {
             let config = shared.live();
             let Some(read) = read(&shared, config).await else { return };
             let Some(read) = read else { break };
+            shared.metrics.heard(&read.kinds);
             if read.commands > 0 {
                 shared.commands.notify_one();
             }
@@ -108,6 +112,7 @@ pub fn read_next(
     let config = invited.as_ref().unwrap_or(config);
     let mut desk = Desk { store, config, id, now, dice, read: Read::default() };
     for inbound in inbound::read(&body) {
+        *desk.read.kinds.entry(inbound.kind()).or_default() += 1;
         desk.take(inbound)?;
     }
     let read = desk.read;
@@ -192,7 +197,7 @@ impl<'a> Desk<'a> {
         match &outcome {
             Outcome::ReadOn { contact, message } => {
                 self.read.messages = true;
-                read_on(self.store, contact, *message, self.now)?;
+                replies::read_on(self.store, contact, *message, self.now)?;
             }
             Outcome::Consent { wish, .. } => {
                 if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
@@ -384,15 +389,6 @@ impl<'a> Desk<'a> {
         }
         self.read.messages |= told == Told::Written;
         Ok(())
-    }
-}
-
-/// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.
-fn read_on(store: &Store, contact: &ContactId, message: MessageId, now: Timestamp) -> rusqlite::Result<()> {
-    let Some(due) = store.whole(message)?.filter(|due| due.lane.contact == *contact) else { return Ok(()) };
-    match request::rest(&due.content) {
-        "" => Ok(()),
-        rest => store.compose(&due.lane, &due.to, &Content::text(rest), now).map(drop),
     }
 }
 

@@ -1,13 +1,12 @@
 //! Filters of addresses, checked: which rows a list is asked for.
 
 use crate::alert::state::State;
-use crate::http::{Filter, Trouble};
+use crate::http::{Filter, LIMIT_MAX, Trouble};
 use crate::store::{Cursor, Direction, Listing};
 use crate::time::Timestamp;
 
-/// Rows of a list when nobody says how many, and the most.
+/// Rows of a list when nobody says how many.
 pub const LIMIT: u32 = 50;
-const LIMIT_MAX: u32 = 500;
 /// Of commands.
 pub const COMMANDS: &[&str] =
     &["queued", "published", "done", "failed", "refused", "expired", "no-answer", "silent"];

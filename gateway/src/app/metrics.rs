@@ -1,5 +1,7 @@
 //! Numbers for `/metrics`. Labels are words of ours alone: never a phone number, a topic or a message id.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -14,6 +16,8 @@ use crate::alert::state::State;
 use crate::command::dispatch::Change;
 use crate::device::order::EndState;
 use crate::device::record::Route;
+use crate::http::Refused;
+use crate::mqtt::Cause;
 use crate::store::Accepted;
 use crate::time::{Clock, SystemClock};
 
@@ -21,19 +25,26 @@ type Labels = Vec<(&'static str, String)>;
 
 /// The Cloud API answers within half a second; a request ends after 30 s at the latest.
 const SEND_SECONDS: [f64; 8] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// A disk of a PC takes a millisecond for a commit, a good SD card 5 to 20, one that wears out hundreds (`bellwire doctor`
+/// warns from 200 on), and one that cleans up behind the scenes seconds. Alarms feel nothing below 0.2 s.
+const COMMIT_SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 2.0, 10.0];
+/// Which sources these are of: `tools/cross-build` says so, from git where there is one. No build script: it would have to
+/// run for each commit, and sources from an archive have no history.
+const SHA: Option<&str> = option_env!("BELLWIRE_SHA");
 
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     events: Family<Labels, Counter>,
     connected: Gauge,
-    connections: Counter,
-    reconnects: Counter,
+    /// Why the last connection that stood was lost; the next one is counted by it.
+    lost: Mutex<Option<Cause>>,
+    reconnects: Family<Labels, Counter>,
     send_seconds: Histogram,
+    commit_seconds: Histogram,
     free: Gauge,
     clock: Gauge,
-    alerts: Counter,
-    ignored: Family<Labels, Counter>,
+    alerts: Family<Labels, Counter>,
     attempts: Family<Labels, Counter>,
     webhooks: Family<Labels, Counter>,
     commands: Family<Labels, Counter>,
@@ -51,13 +62,13 @@ impl Metrics {
             registry: Registry::default(),
             events: Family::default(),
             connected: Gauge::default(),
-            connections: Counter::default(),
-            reconnects: Counter::default(),
+            lost: Mutex::default(),
+            reconnects: Family::default(),
             send_seconds: Histogram::new(SEND_SECONDS),
+            commit_seconds: Histogram::new(COMMIT_SECONDS),
             free: Gauge::default(),
             clock: Gauge::default(),
-            alerts: Counter::default(),
-            ignored: Family::default(),
+            alerts: Family::default(),
             attempts: Family::default(),
             webhooks: Family::default(),
             commands: Family::default(),
@@ -69,7 +80,12 @@ impl Metrics {
             wal: Gauge::default(),
         };
         let build = Family::<Labels, Gauge>::default();
-        build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+        let sha = SHA.filter(|sha| !sha.is_empty()).unwrap_or("unknown");
+        let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("sha", sha.to_owned())];
+        build.get_or_create(&labels).set(1);
+        for cause in Cause::OF_LOSS {
+            metrics.reconnects.get_or_create(&vec![("reason", cause.as_str().to_owned())]).inc_by(0); // so that they are shown
+        }
         let registry = &mut metrics.registry;
         registry.register(
             "bellwire_events_received",
@@ -81,14 +97,11 @@ impl Metrics {
             "1 while the broker is connected",
             metrics.connected.clone(),
         );
-        registry.register("bellwire_alerts", "Alerts raised", metrics.alerts.clone());
-        registry.register(
-            "bellwire_events_ignored",
-            "Events that nobody was told of",
-            metrics.ignored.clone(),
-        );
+        let alerts = "What was decided about events and alerts: raised, told, held, ignored, and why";
+        registry.register("bellwire_alerts", alerts, metrics.alerts.clone());
         registry.register("bellwire_send_attempts", "Requests to the Cloud API", metrics.attempts.clone());
-        registry.register("bellwire_webhooks", "Webhook posts by answer", metrics.webhooks.clone());
+        let webhooks = "What Meta told by its kind, and posts that were turned away, unread, and why";
+        registry.register("bellwire_webhooks", webhooks, metrics.webhooks.clone());
         registry.register("bellwire_commands", "Commands by outcome", metrics.commands.clone());
         registry.register("bellwire_outbox_messages", "Messages by state", metrics.messages.clone());
         registry.register(
@@ -106,7 +119,11 @@ impl Metrics {
         let oldest = "How long the oldest message waits";
         registry.register("bellwire_outbox_oldest_seconds", oldest, self.oldest.clone());
         registry.register("bellwire_wal_bytes", "SQLite's write-ahead log", self.wal.clone());
-        registry.register("bellwire_build_info", "1, with the version", build);
+        registry.register(
+            "bellwire_build_info",
+            "1, with the version, and which sources it was built from",
+            build,
+        );
         let free = "Room on the disk of the state directory, as it was within the last minutes";
         registry.register("bellwire_store_free_bytes", free, self.free.clone());
         registry.register(
@@ -114,7 +131,9 @@ impl Metrics {
             "0 while the clock says a time long ago",
             self.clock.clone(),
         );
-        let reconnects = "Connections to the broker after the first";
+        let seconds = "How long the disk took for a commit";
+        registry.register("bellwire_store_commit_duration_seconds", seconds, self.commit_seconds.clone());
+        let reconnects = "Connections to the broker after the first, by why the one before was lost";
         registry.register("bellwire_mqtt_reconnects", reconnects, self.reconnects.clone());
         let seconds = "How long the Cloud API took for a message";
         registry.register("bellwire_send_duration_seconds", seconds, self.send_seconds.clone());
@@ -127,10 +146,27 @@ impl Metrics {
     }
 
     pub fn broker_is(&self, connected: bool) {
-        let before = self.connected.set(i64::from(connected));
-        if connected && before == 0 && self.connections.inc() > 0 {
-            self.reconnects.inc();
+        self.connected.set(i64::from(connected));
+        if connected && let Some(cause) = self.last_loss().take() {
+            self.reconnects.get_or_create(&vec![("reason", cause.as_str().to_owned())]).inc();
         }
+    }
+
+    /// A connection has ended; an attempt that came to nothing is none.
+    pub fn lost(&self, cause: Cause) {
+        if cause != Cause::Refused {
+            self.last_loss().get_or_insert(cause);
+        }
+    }
+
+    fn last_loss(&self) -> MutexGuard<'_, Option<Cause>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the store's thread, which knows no metrics.
+    pub fn commits(&self) -> impl Fn(Duration) + Send + 'static {
+        let seconds = self.commit_seconds.clone();
+        move |time| seconds.observe(time.as_secs_f64())
     }
 
     pub fn sent_within(&self, time: Duration) {
@@ -157,9 +193,9 @@ impl Metrics {
     }
 
     pub fn accepted(&self, accepted: &Accepted) {
-        self.alerts.inc_by(accepted.alerts as u64);
-        for (reason, count) in &accepted.ignored {
-            self.ignored.get_or_create(&vec![("reason", (*reason).to_owned())]).inc_by(*count);
+        for ((outcome, reason), count) in &accepted.decided {
+            let labels = vec![("outcome", outcome.as_str().to_owned()), ("reason", (*reason).to_owned())];
+            self.alerts.get_or_create(&labels).inc_by(*count);
         }
     }
 
@@ -167,8 +203,18 @@ impl Metrics {
         self.attempts.get_or_create(&vec![("result", state.as_str().to_owned())]).inc();
     }
 
-    pub fn webhook(&self, status: u16) {
-        self.webhooks.get_or_create(&vec![("status", status.to_string())]).inc();
+    /// What was in a webhook that is on disk.
+    pub fn heard(&self, kinds: &BTreeMap<&'static str, u64>) {
+        for (kind, count) in kinds {
+            let labels = vec![("kind", (*kind).to_owned()), ("result", "kept".to_owned())];
+            self.webhooks.get_or_create(&labels).inc_by(*count);
+        }
+    }
+
+    /// Nobody has looked into it: it may be anybody's.
+    pub fn turned_away(&self, why: Refused) {
+        let labels = vec![("kind", "unread".to_owned()), ("result", why.as_str().to_owned())];
+        self.webhooks.get_or_create(&labels).inc();
     }
 
     pub fn commanded(&self, change: &Change) {

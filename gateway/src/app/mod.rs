@@ -27,6 +27,8 @@ mod facts;
 mod health;
 /// Answers of devices and questions of machines.
 mod hearing;
+/// Home Assistant: what it is shown, and what it asks.
+mod home_assistant;
 /// Webhook bodies, read after they were stored.
 mod inbox;
 /// Somebody new on the list.
@@ -90,6 +92,7 @@ use crate::serial;
 use crate::store::Store;
 use crate::time::SystemClock;
 use crate::whatsapp::client::{Client, Deadlines};
+use metrics::Metrics;
 use shared::Shared;
 
 /// How long a request under way may take to end before the process does.
@@ -138,10 +141,11 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fatal> {
     let findings = store.findings().to_vec();
-    let (handle, thread) = store_thread(store)?;
+    let metrics = Metrics::new();
+    let (handle, thread) = store_thread(store, &metrics)?;
     let config = Arc::new(config);
     let (notices, to_tell) = mpsc::channel(NOTICES);
-    let (shared, to_do) = Shared::new(handle, Arc::clone(&config), notices).await?;
+    let (shared, to_do) = Shared::new(handle, Arc::clone(&config), metrics, notices).await?;
     owner::report(&shared, findings).await;
     let (stopping, stopped) = watch::channel(false);
 
@@ -158,7 +162,8 @@ pub async fn run(
     let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), doors));
     let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
     let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
-    let beside = beside(&shared, &client);
+    let mut beside = beside(&shared, &client);
+    beside.push(tokio::spawn(home_assistant::run(Arc::clone(&shared), link.clone())));
     let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, to_do, stopped.clone()));
     let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
     let endings = tokio::spawn(endings::run(Arc::clone(&shared)));
@@ -195,6 +200,9 @@ pub async fn run(
 fn filters(config: &Config) -> Vec<String> {
     let mut filters = route::filters(&config.rules);
     filters.extend(endings::filters(config));
+    filters.extend(home_assistant::filters(config.home_assistant.as_ref()));
+    filters.sort();
+    filters.dedup();
     let ours: Vec<String> = device::topic::filters().filter(|ours| !filters.contains(ours)).collect();
     filters.extend(ours);
     filters
@@ -225,8 +233,11 @@ fn beside(shared: &Arc<Shared>, client: &Client) -> Vec<JoinHandle<()>> {
     ]
 }
 
-fn store_thread(store: Store) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
-    store.start().context("the store's thread cannot be started").map_err(Fatal::Start)
+fn store_thread(
+    store: Store,
+    metrics: &Metrics,
+) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
+    store.start(metrics.commits()).context("the store's thread cannot be started").map_err(Fatal::Start)
 }
 
 /// Who may come in where: Meta, people and programs, a monitor.

@@ -15,9 +15,10 @@ use crate::command::deed::{Deed, NewCommand};
 use crate::command::inbound::{Notice, Reply};
 use crate::command::reply::Outcome;
 use crate::contact::Contact;
-use crate::ids::{ConnectionName, ContactId};
-use crate::store::{Entry, Going, Origin, Request};
-use crate::time::duration_for_people;
+use crate::ids::{ConnectionName, ContactId, MessageId};
+use crate::store::{Entry, Going, Origin, Request, Store};
+use crate::time::{Timestamp, duration_for_people};
+use crate::whatsapp::request;
 
 /// How long others may take to agree: they have to find their telephone.
 const OTHERS_MAY_TAKE: Duration = Duration::from_secs(10 * 60);
@@ -72,7 +73,9 @@ impl Desk<'_> {
                     Note::Acknowledge { alert, .. } => ("acknowledged", alert),
                     Note::Resolve { alert, .. } => ("resolved", alert),
                     Note::Snooze { alert, .. } => ("snoozed", alert),
-                    Note::Silence(_) | Note::Expire { .. } | Note::Receipt { .. } => return Ok(()), // no person's
+                    Note::Silence(_) | Note::Mute { .. } | Note::Expire { .. } | Note::Receipt { .. } => {
+                        return Ok(());
+                    } // no person's
                 };
                 self.note(what, from, &alert.to_string())
             }
@@ -367,5 +370,19 @@ impl Desk<'_> {
             detail,
         };
         self.store.record(&entry, self.now)
+    }
+}
+
+/// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.
+pub(super) fn read_on(
+    store: &Store,
+    contact: &ContactId,
+    message: MessageId,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let Some(due) = store.whole(message)?.filter(|due| due.lane.contact == *contact) else { return Ok(()) };
+    match request::rest(&due.content) {
+        "" => Ok(()),
+        rest => store.compose(&due.lane, &due.to, &Content::text(rest), now).map(drop),
     }
 }

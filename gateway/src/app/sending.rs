@@ -184,6 +184,7 @@ impl Task {
 
     /// It is on disk.
     fn tell_of(&self, change: &Change) {
+        self.shared.home.news();
         match change {
             Change::Sending { .. } => {}
             Change::Held { id, reason, .. } => {

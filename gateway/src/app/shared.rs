@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::connections;
+use super::home_assistant::Home;
 use super::metrics::Metrics;
 use super::received::Marks;
 use super::turn::{Begin, Turn, Turns};
@@ -58,6 +59,8 @@ pub struct Shared {
     pub marks: Marks,
     /// Somebody sent a file.
     pub files: Notify,
+    /// What Home Assistant is shown.
+    pub home: Home,
     /// What the owner should know, for `bellwire/CLIENT/notice`.
     pub notices: mpsc::Sender<String>,
     /// Something waits for people or devices, until a time.
@@ -90,6 +93,7 @@ impl Shared {
     pub async fn new(
         store: Handle,
         config: Arc<Config>,
+        metrics: Metrics,
         notices: mpsc::Sender<String>,
     ) -> Result<(Arc<Self>, mpsc::Receiver<Turn>), Fatal> {
         let now = SystemClock.now();
@@ -121,13 +125,14 @@ impl Shared {
             config,
             tag,
             seal,
-            metrics: Metrics::new(),
+            metrics,
             outbox: Notify::new(),
             catalogue: Notify::new(),
             inbox: Notify::new(),
             deadlines: Notify::new(),
             marks: Marks::default(),
             files: Notify::new(),
+            home: Home::default(),
             notices,
             commands: Notify::new(),
             live: Mutex::new(Arc::new(live)),

@@ -40,7 +40,8 @@ fn list(shared: &Shared, store: &Store, listing: &Listing) -> Result<Value> {
     let from = store.audit_tail(CHECKED)?;
     let first = from.id;
     let verdict = verdict(first, store.verify_on(from, u32::MAX)?);
-    let items: Vec<Value> = rows.iter().map(|row| entry(row, &people)).collect();
+    // One at a time becomes JSON, and is gone as a row.
+    let items: Vec<Value> = rows.into_iter().map(|row| entry(row, &people)).collect();
     Ok(json!({ "items": items, "next": next, "chain": verdict }))
 }
 
@@ -66,7 +67,9 @@ fn verdict(from: i64, found: std::result::Result<Reached, Flaw>) -> Value {
     }
 }
 
-fn entry(row: &AuditRow, people: &BTreeMap<String, String>) -> Value {
-    json!({ "id": row.id, "at": row.at, "what": row.what, "who": row.who, "contact": people.get(&row.who),
-            "message": row.message, "command": row.command, "detail": row.detail, "hash": hex(&row.hash) })
+fn entry(row: AuditRow, people: &BTreeMap<String, String>) -> Value {
+    let AuditRow { id, at, what, who, message, command, detail, hash } = row;
+    let contact = people.get(&who);
+    json!({ "id": id, "at": at, "what": what, "contact": contact, "who": who, "message": message, "command": command,
+            "detail": detail, "hash": hex(&hash) })
 }

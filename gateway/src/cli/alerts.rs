@@ -176,7 +176,10 @@ fn silence(quieter: &Quieter) -> Result<(), Failure> {
     };
     let by = person(&config, &quieter.by).name;
     let comment = quieter.comment.clone();
-    write(&store, &Note::Silence(Silence { rule, key, matchers, contact, until, by, comment }))?;
+    write(
+        &store,
+        &Note::Silence(Silence { rule, key, matchers, contact, until, by, comment, break_through: None }),
+    )?;
     say(&format!("silent until {}", until.for_tables(&config.site.time_zone)));
     Ok(())
 }
@@ -192,8 +195,14 @@ fn silences(place: &Place) -> Result<(), Failure> {
             silence.matchers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         let whom = silence.contact.map_or_else(|| "everybody".to_owned(), |contact| contact.0);
         let until = silence.until.for_tables(&config.site.time_zone);
+        let through = silence.break_through.map(Severity::of_rank);
+        let through =
+            through.map(|through| format!(", {} comes through", through.as_str())).unwrap_or_default();
         let comment = silence.comment.map(|comment| format!(": {comment}")).unwrap_or_default();
-        say(&format!("{id:>4}  until {until}  {rule}{key}{levels} for {whom}, by {}{comment}", silence.by));
+        say(&format!(
+            "{id:>4}  until {until}  {rule}{key}{levels} for {whom}, by {}{through}{comment}",
+            silence.by
+        ));
     }
     Ok(())
 }

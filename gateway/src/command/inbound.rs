@@ -20,6 +20,21 @@ pub enum Inbound {
     Ignored(String),
 }
 
+impl Inbound {
+    /// The word in metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Reply(_) => "message",
+            Self::Notice(_) => "notice",
+            Self::Moved(_) => "moved",
+            Self::File(_) => "file",
+            Self::Ignored(_) => "other",
+        }
+    }
+}
+
 /// What Meta tells of the account, a number or a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {

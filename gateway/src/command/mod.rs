@@ -21,6 +21,8 @@ pub mod deed;
 pub mod dispatch;
 /// What is sent that is no words.
 mod given;
+/// How the gateway appears in Home Assistant, and what may be asked from there.
+pub mod home_assistant;
 /// What a webhook said, in our words.
 pub mod inbound;
 /// Somebody new on the list.

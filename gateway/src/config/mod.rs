@@ -7,6 +7,8 @@ mod commands;
 mod connections;
 /// `[[serial]]`, and actions that command a device.
 mod devices;
+/// `[home_assistant]` and its rules.
+mod home_assistant;
 /// The keys that give alerts a life.
 mod life;
 /// `[[onward]]`.
@@ -47,9 +49,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::alert::budget::Budget;
-use crate::alert::rule::Rule;
+use crate::alert::rule::{Rule, Severity};
 use crate::command::consent::Words;
 use crate::command::deed::Spoken;
+use crate::command::home_assistant::Appearance;
 use crate::command::onward::Onward;
 use crate::command::question::Question;
 use crate::contact::People;
@@ -70,6 +73,7 @@ pub struct Config {
     pub questions: Vec<Question>,
     pub onward: Vec<Onward>,
     pub files: Files,
+    pub home_assistant: Option<HomeAssistant>,
 }
 
 #[derive(Debug, Clone)]
@@ -143,6 +147,16 @@ pub struct Connection {
     pub mark_read: bool,
     /// What it may cost in a month.
     pub budget: Option<Budget>,
+}
+
+/// The gateway as a device of Home Assistant.
+#[derive(Debug, Clone)]
+pub struct HomeAssistant {
+    pub appearance: Appearance,
+    /// Alerts so severe come through its mute switch.
+    pub break_through: Severity,
+    /// The switch is off again after this time.
+    pub mute_for: Duration,
 }
 
 /// What becomes of pictures, sounds and documents that contacts send.

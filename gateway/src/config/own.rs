@@ -38,8 +38,13 @@ pub fn rules(owner: &[String], people: &People, connections: &[ConnectionName], 
             "escalate = [{{ after = \"1m\", unless = \"delivered\", topic = \"bellwire/alarm/{part}\", payload = \"refused\" }}]\n"
         );
     }
-    let document = Document::new("bellwire's own rules", &text);
-    let (table, _) = DeTable::parse_recoverable(&text);
+    read(&text, people, connections, taken)
+}
+
+/// Rules of ours, without those whose name is taken.
+pub fn read(text: &str, people: &People, connections: &[ConnectionName], taken: &[Rule]) -> Vec<Rule> {
+    let document = Document::new("bellwire's own rules", text);
+    let (table, _) = DeTable::parse_recoverable(text);
     let root = Section::new(&document, "the file", table.get_ref(), 0);
     let mut found = rules::read(&root, people, connections);
     found.retain(|rule| taken.iter().all(|other| other.name != rule.name));

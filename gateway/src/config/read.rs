@@ -9,8 +9,8 @@ use toml::de::DeTable;
 use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, life, onward, own,
-    questions, rota, rules, secret_file,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, home_assistant, life,
+    onward, own, questions, rota, rules, secret_file,
 };
 use crate::alert::topic::TopicPattern;
 use crate::command::consent::Words;
@@ -86,6 +86,17 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let mut rules = rules::read(root, &people, &names);
     let owner = site.as_ref().map_or(&[][..], |site| &site.owner);
     rules.extend(own::rules(owner, &people, &names, &rules));
+    let home = home_assistant::Context {
+        site: site.as_ref().map_or("", |site| &site.name),
+        http: http.as_ref(),
+        mqtt: mqtt.as_ref(),
+        people: &people,
+        connections: &names,
+        rules: &rules,
+    };
+    let home = home_assistant::read(root, &home);
+    let (home_assistant, own) = home.map_or((None, Vec::new()), |(home, own)| (Some(home), own));
+    rules.extend(own);
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
     let commands = commands::read(root, &rules);
     let questions = questions::read(root, &people, &names);
@@ -104,6 +115,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
         questions,
         onward,
         files,
+        home_assistant,
     })
 }
 

@@ -59,7 +59,7 @@ fn the_shipped_file_is_good_and_names_every_key() {
         when message notify connection severity payload on_unknown expires on_retained title retain \
         quiet_hours break_through rotation hand_over start override key for keep_firing_for resolve_when \
         resolve_after send_resolved repeat_interval group_by group_wait group_interval flap_changes \
-        flap_window dedupe_key dedupe_window expect value window worst buttons escalate source target equal";
+        flap_window dedupe_key dedupe_window expect value window worst buttons escalate discovery mute_for source target equal";
     for key in keys.split_whitespace() {
         assert!(
             text.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} ="))),

@@ -136,6 +136,9 @@ pub struct NewConnection {
     pub messages_per_second: Option<u32>,
 }
 
+/// Rows of a list at most.
+pub const LIMIT_MAX: u32 = 500;
+
 /// Which rows of a list; the addresses of pages and of the API have the same names.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

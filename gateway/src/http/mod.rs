@@ -43,7 +43,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
-pub use desk::{AlertDeed, Answer, Deed, Desk, Filter, Keys, NewConnection, Question, Scope, Trouble, Who};
+pub use desk::{
+    AlertDeed, Answer, Deed, Desk, Filter, Keys, LIMIT_MAX, NewConnection, Question, Scope, Trouble, Who,
+};
 pub use entry::SESSION;
 pub use front::Front;
 pub use health::{Health, health_routes, metrics_routes};
@@ -52,7 +54,7 @@ pub use password::code;
 pub use post::Poster;
 pub use tls::Certificate;
 pub use view::View;
-pub use webhook::{Handshake, Webhook, webhook_routes};
+pub use webhook::{Handshake, Refused, Webhook, webhook_routes};
 
 /// A form or an event: the payload of an event is read up to 64 KiB, and JSON may write each byte as six.
 const BODY_MAX_BYTES: usize = 512 * 1024;

@@ -32,8 +32,48 @@ pub trait Webhook: Send + Sync {
     fn is_genuine(&self, signature: Option<&str>, body: &[u8]) -> bool;
     /// Commits the body; `true` when it is on disk.
     fn keep(&self, body: Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>>;
-    /// Counts what was answered, for the metrics.
-    fn answered(&self, status: u16);
+    /// Counts what was turned away, for the metrics; what was kept is counted when it is read.
+    fn refused(&self, why: Refused);
+}
+
+/// Why a post was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Its signature is missing or wrong.
+    Forged,
+    TooLarge,
+    /// It did not arrive whole.
+    Incomplete,
+    Slow,
+    /// The disk did not take it, or not in time: Meta sends it again.
+    NotStored,
+    Stopping,
+}
+
+impl Refused {
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forged => "forged",
+            Self::TooLarge => "too-large",
+            Self::Incomplete => "incomplete",
+            Self::Slow => "slow",
+            Self::NotStored => "not-stored",
+            Self::Stopping => "stopping",
+        }
+    }
+
+    fn answer(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Forged => (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than Meta ever sends\n"),
+            Self::Incomplete => (StatusCode::BAD_REQUEST, "the body did not arrive whole\n"),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
+            Self::NotStored => (StatusCode::SERVICE_UNAVAILABLE, "it could not be stored; send it again\n"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+        }
+    }
 }
 
 /// The answer to Meta's verification request.
@@ -73,30 +113,30 @@ async fn verify(State(door): State<Door>, RawQuery(query): RawQuery) -> Response
 }
 
 async fn receive(State(door): State<Door>, headers: HeaderMap, body: Body) -> Response {
-    let (status, sentence) = judge(&door, &headers, body).await;
-    door.webhook.answered(status.as_u16());
-    (status, sentence).into_response()
+    match take(&door, &headers, body).await {
+        Ok(()) => (StatusCode::OK, "kept\n").into_response(),
+        Err(why) => {
+            door.webhook.refused(why);
+            why.answer().into_response()
+        }
+    }
 }
 
-async fn judge(door: &Door, headers: &HeaderMap, body: Body) -> (StatusCode, &'static str) {
-    let Ok(_permit) = door.bodies.acquire().await else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
-    };
+async fn take(door: &Door, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
+    let _permit = door.bodies.acquire().await.map_err(|_| Refused::Stopping)?;
     let collected = tokio::time::timeout(BODY_DEADLINE, Limited::new(body, BODY_MAX_BYTES).collect()).await;
     let body = match collected {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than Meta ever sends\n");
-        }
-        Ok(Err(_)) => return (StatusCode::BAD_REQUEST, "the body did not arrive whole\n"),
-        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Refused::TooLarge),
+        Ok(Err(_)) => return Err(Refused::Incomplete),
+        Err(_) => return Err(Refused::Slow),
     };
     let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
     if !door.webhook.is_genuine(signature, &body) {
-        return (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n");
+        return Err(Refused::Forged);
     }
     match tokio::time::timeout(KEEP_DEADLINE, door.webhook.keep(body)).await {
-        Ok(true) => (StatusCode::OK, "kept\n"),
-        Ok(false) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "it could not be stored; send it again\n"),
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(Refused::NotStored),
     }
 }

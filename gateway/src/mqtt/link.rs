@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::settings::Settings;
 use super::v4::{Ear4, Mouth4};
 use super::v5::{Ear5, Mouth5};
-use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, Mouth, Publish, Watchful};
+use super::wire::{CONNECT_DEADLINE, Cause, Ear, Heard, Incoming, Mouth, Publish, Watchful};
 use crate::alert::event::{Event, Identity, Source};
 use crate::chance::{Dice, backoff};
 use crate::command::question::ReplyTo;
@@ -41,6 +41,7 @@ pub enum Notice {
     },
     /// Every command without a `Published` is to be published again (contract C3).
     Disconnected {
+        cause: Cause,
         reason: String,
     },
     Message {
@@ -177,6 +178,16 @@ impl Link {
         }
     }
 
+    /// Publishes what the broker shall keep, without waiting for its answer; nothing takes away what it keeps.
+    /// `false`: no connection, or no room.
+    pub fn keep(&self, topic: &str, payload: Bytes) -> bool {
+        match &lock(&self.current).mouth {
+            Some(Speaker::V5(mouth)) => mouth.announce(topic, payload, true),
+            Some(Speaker::V4(mouth)) => mouth.announce(topic, payload, true),
+            None => false,
+        }
+    }
+
     #[must_use]
     pub fn is_connected(&self) -> bool {
         lock(&self.current).mouth.is_some()
@@ -226,8 +237,8 @@ impl Task {
         loop {
             let began = Instant::now();
             let (ear, mouth) = E::open(&self.settings);
-            let reason = tokio::select! {
-                reason = self.converse(ear, &mouth, speaker, token) => reason,
+            let (cause, reason) = tokio::select! {
+                ended = self.converse(ear, &mouth, speaker, token) => ended,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
             let was_connected = {
@@ -236,7 +247,7 @@ impl Task {
                 current.mouth.take().is_some()
             };
             failures = if was_connected && began.elapsed() > HEALTHY { 1 } else { failures + 1 };
-            if self.notices.send(Notice::Disconnected { reason }).await.is_err() {
+            if self.notices.send(Notice::Disconnected { cause, reason }).await.is_err() {
                 return; // the daemon has ended
             }
             let pause =
@@ -248,21 +259,22 @@ impl Task {
         }
     }
 
-    /// One connection, from CONNECT to its end; the reason is a sentence.
+    /// One connection, from CONNECT to its end; why it ended is a sentence, too.
     async fn converse<E: Ear>(
         &mut self,
         mut ear: E,
         mouth: &E::Mouth,
         speaker: fn(E::Mouth) -> Speaker,
         token: fn(<E::Mouth as Mouth>::Ack) -> Ack,
-    ) -> String {
+    ) -> (Cause, String) {
         let connected = loop {
             match timeout(CONNECT_DEADLINE, ear.hear()).await {
                 Ok(Ok(Heard::Connected { session_present })) => break session_present,
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return error,
+                Ok(Err(error)) => return (Cause::Refused, error),
                 Err(_) => {
-                    return format!("no answer within {} s while connecting", CONNECT_DEADLINE.as_secs());
+                    let waited = CONNECT_DEADLINE.as_secs();
+                    return (Cause::Refused, format!("no answer within {waited} s while connecting"));
                 }
             }
         };
@@ -273,22 +285,23 @@ impl Task {
             current.epoch
         };
         if self.notices.try_send(Notice::Connected { session_present: connected }).is_err() {
-            return "the intake is too far behind to start".into();
+            return (Cause::Disk, "the intake is too far behind to start".into());
         }
         let mut ear = Watchful::new(ear);
         loop {
             let heard = match ear.hear().await {
                 Ok(heard) => heard,
-                Err(error) => return error,
+                Err(why) => return why,
             };
             match heard {
                 Heard::Message(incoming, ack) => {
                     let ack = ack.map(|ack| AckToken { epoch, ack: token(ack) });
                     if let Err(reason) = self.hand_on(incoming, ack).await {
-                        return reason;
+                        return (Cause::Disk, reason);
                     }
                 }
                 Heard::Subscribed(refusals) => self.report(refusals),
+                Heard::Ended(reason) => return (Cause::Broker, reason),
                 Heard::Connected { .. } | Heard::Alive | Heard::Sent => {}
             }
         }

@@ -20,4 +20,4 @@ pub use link::{AckToken, Link, Notice, start};
 pub use overhear::{Overheard, overhear};
 pub use probe::probe;
 pub use settings::Settings;
-pub use wire::Publish;
+pub use wire::{Cause, Publish};

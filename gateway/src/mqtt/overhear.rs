@@ -68,8 +68,10 @@ async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> 
     let (mut ear, mouth) = E::open(settings);
     let connected = async {
         loop {
-            if let Heard::Connected { .. } = ear.hear().await? {
-                return Ok::<(), String>(());
+            match ear.hear().await? {
+                Heard::Connected { .. } => return Ok(()),
+                Heard::Ended(reason) => return Err(reason),
+                Heard::Subscribed(_) | Heard::Message(..) | Heard::Alive | Heard::Sent => {}
             }
         }
     };
@@ -87,7 +89,7 @@ async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> 
     loop {
         let heard = match ear.hear().await {
             Ok(heard) => heard,
-            Err(error) => return error,
+            Err((_, reason)) => return reason,
         };
         match heard {
             Heard::Message(incoming, ack) => {
@@ -106,6 +108,7 @@ async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> 
                     }
                 }
             }
+            Heard::Ended(reason) => return reason,
             Heard::Connected { .. } | Heard::Alive | Heard::Sent => {}
         }
     }

@@ -49,7 +49,7 @@ impl Ear for Ear5 {
                 Heard::Message(incoming(publish), ack)
             }
             Packet::Disconnect(why) => {
-                return Err(format!("the broker ended the connection: {:?}", why.reason_code));
+                Heard::Ended(format!("the broker ended the connection: {:?}", why.reason_code))
             }
             _ => Heard::Alive,
         })

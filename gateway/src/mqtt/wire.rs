@@ -28,6 +28,37 @@ pub const READ_BATCH: usize = 32;
 /// The broker keeps our session, and with it every event, while we are away: a week.
 pub const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+/// Why a connection ended, in one word for `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It was never made: no way there, or we were not let in.
+    Refused,
+    /// The line broke, or the broker closed it without a word.
+    Line,
+    /// The broker said goodbye.
+    Broker,
+    /// It said nothing for too long.
+    Silence,
+    /// Our own disk is too slow for what comes.
+    Disk,
+}
+
+impl Cause {
+    /// What a connection that once stood can end with.
+    pub const OF_LOSS: [Self; 4] = [Self::Line, Self::Broker, Self::Silence, Self::Disk];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Line => "line",
+            Self::Broker => "broker",
+            Self::Silence => "silence",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// A command as it goes to the broker, always with QoS 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
@@ -54,6 +85,8 @@ pub enum Heard<A> {
     /// One entry a filter, in the order of the subscription: the reason where it was refused.
     Subscribed(Vec<Option<String>>),
     Message(Incoming, Option<A>),
+    /// The broker says goodbye, and why (MQTT 5).
+    Ended(String),
     /// Something else came in: the line lives.
     Alive,
     /// Something went out.
@@ -99,11 +132,12 @@ impl<E: Ear> Watchful<E> {
     }
 
     /// The next thing; silence for too long ends the connection like any error.
-    pub async fn hear(&mut self) -> Result<Heard<<E::Mouth as Mouth>::Ack>, String> {
+    pub async fn hear(&mut self) -> Result<Heard<<E::Mouth as Mouth>::Ack>, (Cause, String)> {
         let idle = KEEP_ALIVE + KEEP_ALIVE / 2;
         let heard = timeout_at(self.silent_from + idle, self.ear.hear())
             .await
-            .unwrap_or_else(|_| Err(format!("the broker said nothing for {} s", idle.as_secs())))?;
+            .map_err(|_| (Cause::Silence, format!("the broker said nothing for {} s", idle.as_secs())))?
+            .map_err(|error| (Cause::Line, error))?;
         if !matches!(heard, Heard::Sent) {
             self.silent_from = Instant::now();
         }

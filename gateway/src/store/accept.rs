@@ -18,13 +18,45 @@ const PAYLOAD_KEPT_BYTES: usize = 4_096;
 /// What became of a decision, for the log and the metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accepted {
-    pub alerts: usize,
     pub messages: usize,
     /// Commands of escalations, and what they post.
     pub commands: usize,
     pub posts: usize,
-    /// Per word of `Ignored::as_str`, `duplicate` and `no-rule` included.
-    pub ignored: BTreeMap<&'static str, u64>,
+    /// What was decided about alerts, outcome and reason: how often.
+    pub decided: BTreeMap<(Decided, &'static str), u64>,
+}
+
+/// What a decision about an alert comes to. The reason beside it is the word that is on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decided {
+    /// There is an alert: `fired`, or `once` by a rule without a life.
+    Raised,
+    /// A message about it is in the outbox.
+    Told,
+    /// Somebody is told later, or not at all: `silenced`, `quiet`, `inhibited` and so on.
+    Held,
+    /// An event that nobody is told of: `condition-false`, `duplicate`, `no-rule` and so on.
+    Ignored,
+}
+
+impl Decided {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Told => "told",
+            Self::Held => "held",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
+impl Accepted {
+    pub(super) fn count(&mut self, outcome: Decided, reason: &'static str, times: usize) {
+        if times > 0 {
+            *self.decided.entry((outcome, reason)).or_default() += times as u64;
+        }
+    }
 }
 
 impl Store {
@@ -53,7 +85,10 @@ impl Store {
             self.perform(&decision.effects, None, accepted)?;
         }
         let mut count = |rule: &str, word: &'static str, reason: Option<&str>| {
-            *accepted.ignored.entry(word).or_default() += 1;
+            // What an event did to an alert is counted where it is done.
+            if !matches!(word, "fired" | "resolved") {
+                accepted.count(Decided::Ignored, word, 1);
+            }
             self.tally(rule, word, event.received_at, &event.topic, reason)
         };
         if repeated {
@@ -73,8 +108,10 @@ impl Store {
         let id = self.insert_event(decision, unreadable.filter(|_| !turned))?;
         self.perform(&decision.effects, Some(id), accepted)?;
         for alert in &decision.alerts {
-            accepted.alerts += 1;
-            accepted.messages += self.insert_alert(id, alert, event.received_at)?;
+            let told = self.insert_alert(id, alert, event.received_at)?;
+            accepted.count(Decided::Raised, "once", 1);
+            accepted.count(Decided::Told, "once", told);
+            accepted.messages += told;
         }
         Ok(())
     }

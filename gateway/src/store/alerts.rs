@@ -3,6 +3,7 @@
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
+use super::accept::Decided;
 use super::{Accepted, Entry, Origin, Store, checksum};
 use crate::alert::history::{Effect, Kept, Kind, Notice};
 use crate::alert::intake::NoteId;
@@ -52,7 +53,7 @@ impl Store {
         for effect in effects {
             match effect {
                 Effect::Fired { .. } => {
-                    accepted.alerts += 1;
+                    accepted.count(Decided::Raised, "fired", 1);
                     self.insert_episode(effect, event)?;
                 }
                 Effect::Moved { alert, episode, state, reason, at } => {
@@ -64,10 +65,14 @@ impl Store {
                         .execute(params![alert.rule.0, alert.key, episode, state, reason, at.0])?;
                 }
                 Effect::Record { alert, why, what, at } => {
+                    if why.holds() {
+                        accepted.count(Decided::Held, why.as_str(), 1);
+                    }
                     self.record_alert(alert, why.as_str(), what, *at)?;
                 }
                 Effect::Send(notice) => {
                     accepted.messages += 1;
+                    accepted.count(Decided::Told, notice.kind.as_str(), 1);
                     self.insert_notice(notice)?;
                 }
                 Effect::Publish { alert, topic, payload, at } => {

@@ -116,6 +116,18 @@ impl Store {
         self.sql.prepare_cached("DELETE FROM change WHERE id <= ?1")?.execute([id - CHANGES_MAX]).map(drop)
     }
 
+    /// Unless it is what was recorded last, within this time: a sender that repeats itself must not push out the rest.
+    pub fn record_change_once(&self, entry: &Change, within: Duration, now: Timestamp) -> Result<()> {
+        let same = self
+            .sql
+            .prepare_cached(
+                "SELECT 1 FROM change WHERE id = (SELECT max(id) FROM change) AND at > ?1 AND who = ?2 AND deed = ?3
+                 AND subject = ?4 AND outcome = ?5",
+            )?
+            .exists(params![(now - within).0, entry.who, entry.deed, entry.subject, entry.outcome])?;
+        if same { Ok(()) } else { self.record_change(entry, now) }
+    }
+
     /// Newest first, those before `before`.
     pub fn changes(&self, before: Option<i64>, limit: u32) -> Result<Vec<Value>> {
         self.rows(

@@ -34,6 +34,8 @@ mod erase;
 mod files;
 /// People whom the owner invited.
 mod guests;
+/// What Home Assistant is shown.
+mod home_assistant;
 /// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens and the audit of the page and the API.
@@ -85,7 +87,7 @@ mod undo;
 /// The 24 h window, and the catalogue of templates for outside it.
 mod window;
 
-pub use accept::Accepted;
+pub use accept::{Accepted, Decided};
 pub use account::{NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};

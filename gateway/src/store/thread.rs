@@ -3,12 +3,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{ErrorCode, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Store, salvage};
+use crate::time::SystemClock;
 
 /// Jobs in one transaction: the broker sends at most 32 unacknowledged events, so a larger group would wait for nothing.
 const GROUP_MAX: usize = 32;
@@ -82,14 +83,17 @@ pub struct StoreThread {
 }
 
 impl Store {
-    /// Moves the store to its thread.
-    pub fn start(self) -> std::io::Result<(Handle, StoreThread)> {
+    /// Moves the store to its thread. `committed` is told how long the disk took for each commit that wrote something.
+    pub fn start(
+        self,
+        committed: impl Fn(Duration) + Send + 'static,
+    ) -> std::io::Result<(Handle, StoreThread)> {
         let (orders, inbox) = mpsc::channel(QUEUE_MAX);
         let (failing, failed) = watch::channel(None);
         let (end, ended) = oneshot::channel();
         let log = self.directory.join("bellwire.db-wal").into();
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || {
-            run(&self, inbox, &failing);
+            run(&self, inbox, &failing, &committed);
             drop(self); // the database is closed, its WAL folded in
             let _nobody_waits_if_the_disk_failed = end.send(());
         })?;
@@ -147,7 +151,12 @@ impl Handle {
     }
 }
 
-fn run(store: &Store, mut inbox: mpsc::Receiver<Order>, failing: &watch::Sender<Option<Arc<str>>>) {
+fn run(
+    store: &Store,
+    mut inbox: mpsc::Receiver<Order>,
+    failing: &watch::Sender<Option<Arc<str>>>,
+    committed: &dyn Fn(Duration),
+) {
     let mut open = true;
     while open {
         let mut group = Vec::new();
@@ -165,7 +174,7 @@ fn run(store: &Store, mut inbox: mpsc::Receiver<Order>, failing: &watch::Sender<
         if group.is_empty() {
             return; // closed, or nobody can ask any more
         }
-        if let Err(error) = commit(store, group) {
+        if let Err(error) = commit(store, group, committed) {
             let reason: Arc<str> = error.to_string().into();
             tracing::error!(error = %reason, "the disk failed");
             if salvage::is_damage(&error) {
@@ -178,8 +187,12 @@ fn run(store: &Store, mut inbox: mpsc::Receiver<Order>, failing: &watch::Sender<
 }
 
 /// Runs the group in one transaction, each job behind its own savepoint. An error that is returned is the disk's.
-fn commit(store: &Store, mut group: Vec<Box<dyn Job>>) -> std::result::Result<(), rusqlite::Error> {
-    let outcome = transact(store, &mut group);
+fn commit(
+    store: &Store,
+    mut group: Vec<Box<dyn Job>>,
+    committed: &dyn Fn(Duration),
+) -> std::result::Result<(), rusqlite::Error> {
+    let outcome = transact(store, &mut group, committed);
     match outcome {
         Ok(refused) => {
             store.held();
@@ -218,9 +231,14 @@ fn commit(store: &Store, mut group: Vec<Box<dyn Job>>) -> std::result::Result<()
 }
 
 /// What each job was refused with, if it was. Errors of the disk end the whole group.
-fn transact(store: &Store, group: &mut [Box<dyn Job>]) -> Result<Vec<Option<rusqlite::Error>>> {
+fn transact(
+    store: &Store,
+    group: &mut [Box<dyn Job>],
+    committed: &dyn Fn(Duration),
+) -> Result<Vec<Option<rusqlite::Error>>> {
     let mut refused = Vec::with_capacity(group.len());
     let step = |words: &str| store.sql.prepare_cached(words)?.execute([]).map(drop);
+    let before = store.sql.total_changes();
     step("BEGIN IMMEDIATE")?;
     for job in group {
         step("SAVEPOINT job")?;
@@ -238,7 +256,12 @@ fn transact(store: &Store, group: &mut [Box<dyn Job>]) -> Result<Vec<Option<rusq
         step("RELEASE job")?;
         refused.push(refusal);
     }
+    let began = SystemClock.both().steady;
     step("COMMIT")?;
+    // What only read waits for no disk, and would make every disk look fast.
+    if store.sql.total_changes() > before {
+        committed(SystemClock.both().steady.saturating_sub(began));
+    }
     Ok(refused)
 }
 

@@ -2,7 +2,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use bellwire_tests::{Broker, Gateway, Simulator, Site, free_port, wait_for};
+use bellwire_tests::{Broker, Gateway, Simulator, Site, free_port, publish, wait_for};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::{code, get, log_in, start};
@@ -95,6 +95,14 @@ fn what_the_dashboard_and_the_rules_ask_for_is_there() {
     let asked =
         [include_str!("../../../config/grafana.json"), include_str!("../../../config/alerts.prometheus.yml")]
             .concat();
+    for (by, rest) in asked.split(" by (").skip(1).filter_map(|rest| rest.split_once(") (")) {
+        let from = rest.find("bellwire_").unwrap();
+        let name = rest[from..].split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap();
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        for label in by.split(", ").filter(|label| *label != "instance") {
+            assert!(line.contains(&format!("{label}=\"")), "{name} by {label}: {line:?}");
+        }
+    }
     let mut seen = 0;
     for rest in asked.split("bellwire_").skip(1) {
         let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
@@ -105,7 +113,10 @@ fn what_the_dashboard_and_the_rules_ask_for_is_there() {
                 .is_some_and(|rest| rest.starts_with([' ', '{']))
         });
         let line = lines.next().unwrap_or_else(|| panic!("bellwire_{name} is not among\n{shown}"));
-        let label = rest.strip_prefix('{').and_then(|rest| rest.split_once('=')).map(|(label, _)| label);
+        let label = rest
+            .strip_prefix('{')
+            .and_then(|rest| rest.split_once('='))
+            .map(|(label, _)| label.trim_end_matches('!'));
         assert!(
             label.is_none_or(|label| line.contains(&format!("{label}=\""))),
             "bellwire_{name} by {label:?}: {line}"
@@ -116,18 +127,67 @@ fn what_the_dashboard_and_the_rules_ask_for_is_there() {
     // What every installation can rely on, also when nothing asks for it yet.
     for name in [
         "bellwire_events_received_total{source=\"mqtt\"}",
-        "bellwire_mqtt_reconnects_total",
+        "bellwire_mqtt_reconnects_total{reason=\"line\"} 0",
+        "bellwire_mqtt_reconnects_total{reason=\"silence\"} 0",
         "bellwire_send_duration_seconds_count",
         "bellwire_store_free_bytes",
         "bellwire_clock_sane 1",
         "bellwire_dropped_total{where=\"log\"}",
         "bellwire_wal_bytes",
-        "bellwire_webhooks_total{",
-        "bellwire_alerts_total ",
-        "bellwire_build_info{version=",
+        "bellwire_webhooks_total{kind=\"message\",result=\"kept\"} 1",
+        "bellwire_webhooks_total{kind=\"status\",result=\"kept\"}",
+        "bellwire_alerts_total{outcome=\"raised\",reason=\"once\"} 2",
+        "bellwire_alerts_total{outcome=\"told\",reason=\"once\"} 2",
+        "bellwire_store_commit_duration_seconds_bucket{le=\"0.2\"}",
+        concat!("bellwire_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\",sha=\""),
     ] {
         assert!(shown.contains(name), "{name} is not among\n{shown}");
     }
+}
+
+/// Each label has few words: what came to nothing is told by why, and so is what was turned away.
+#[test]
+fn numbers_say_why() {
+    let rules = FREEZER.replace("[[rule]]", "[[rule]]\nresolve_when = \"payload.celsius < -17\"");
+    let (mut broker, site, _gateway) = start(&rules);
+    let _simulator = Simulator::start(&site);
+    let port = broker.port;
+    let freezer = |payload: &[u8]| publish(port, "site/bar/freezer/2/temperature", payload);
+    freezer(br#"{"celsius": -20}"#);
+    freezer(b"nonsense");
+    freezer(br#"{"celsius": -12.5}"#);
+    assert_eq!(site.wait_sent(1).len(), 1);
+    freezer(br#"{"celsius": -12.4}"#);
+    let forged = ureq::post(&site.url("/webhook/whatsapp")).header("x-hub-signature-256", "sha256=00");
+    assert!(matches!(forged.send("{}"), Err(ureq::Error::StatusCode(401))));
+    let numbers = || ureq::get(&site.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    let committed = |shown: &str| -> u64 {
+        let count = "bellwire_store_commit_duration_seconds_count ";
+        shown.lines().find_map(|line| line.strip_prefix(count)).unwrap().parse().unwrap()
+    };
+    let expected = [
+        "bellwire_alerts_total{outcome=\"ignored\",reason=\"condition-false\"} 1",
+        "bellwire_alerts_total{outcome=\"ignored\",reason=\"still-firing\"} 1",
+        "bellwire_alerts_total{outcome=\"raised\",reason=\"fired\"} 1",
+        "bellwire_alerts_total{outcome=\"told\",reason=\"fired\"} 1",
+        "bellwire_webhooks_total{kind=\"unread\",result=\"forged\"} 1",
+    ];
+    let before = wait_for(10, "all of them", || {
+        let shown = numbers();
+        expected.iter().all(|line| shown.contains(line)).then_some(shown)
+    });
+    // Whoever only looks writes nothing: the time of a commit is a disk's.
+    let quiet = wait_for(20, "quiet", || {
+        let before = committed(&numbers());
+        std::thread::sleep(Duration::from_millis(500));
+        let shown = numbers();
+        (committed(&shown) == before).then_some(before)
+    });
+    broker.restart();
+    wait_for(20, "the broker again", || {
+        numbers().contains("bellwire_mqtt_reconnects_total{reason=\"line\"} 1").then_some(())
+    });
+    assert!(quiet > 3 && quiet >= committed(&before), "{quiet}");
 }
 
 /// What goes on stands on the first page; a person takes care of it there, and ends it.

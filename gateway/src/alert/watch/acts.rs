@@ -31,6 +31,13 @@ pub enum Note {
         seconds: u64,
     },
     Silence(Silence),
+    /// A switch over all alerts: on until then, or off.
+    Mute {
+        by: String,
+        until: Option<Timestamp>,
+        /// The rank of what comes through all the same.
+        break_through: i64,
+    },
     /// Ends a silence.
     Expire {
         silence: u64,
@@ -92,6 +99,7 @@ impl Watch {
                         until: now + time,
                         by: by.name.clone(),
                         comment: None,
+                        break_through: None,
                     },
                     now,
                 );
@@ -99,6 +107,10 @@ impl Watch {
             }
             Note::Silence(silence) => {
                 self.silence(silence.clone(), now);
+                Ok(())
+            }
+            Note::Mute { by, until, break_through } => {
+                self.mute(by, *until, *break_through, now);
                 Ok(())
             }
             Note::Expire { silence } => {
@@ -160,6 +172,26 @@ impl Watch {
         self.touch(Slot::Silence(id), now);
     }
 
+    /// Flipped on again it lasts longer: one switch is one silence.
+    fn mute(&mut self, by: &str, until: Option<Timestamp>, break_through: i64, now: Timestamp) {
+        let known = self.silences.iter().filter(|(_, silence)| silence.is_mute_of(by));
+        let known: Vec<u64> = known.map(|(id, _)| *id).collect();
+        for id in &known {
+            if let Some(silence) = self.silences.get_mut(id) {
+                silence.until = until.unwrap_or(now);
+                silence.break_through = Some(break_through);
+            }
+            self.end_silence(*id, now);
+            self.touch(Slot::Silence(*id), now);
+        }
+        if let Some(until) = until.filter(|_| known.is_empty()) {
+            let matchers = crate::alert::topic::Bindings::new();
+            let (by, break_through) = (by.to_owned(), Some(break_through));
+            let (rule, key, contact, comment) = (None, None, None, None);
+            self.silence(Silence { rule, key, matchers, contact, until, by, comment, break_through }, now);
+        }
+    }
+
     /// What it held back is told now, and who snoozed is reminded.
     pub(super) fn end_silence(&mut self, id: u64, now: Timestamp) {
         let Some(silence) = self.silences.get(&id).filter(|silence| silence.until <= now).cloned() else {
@@ -175,9 +207,10 @@ impl Watch {
             if self.owed.contains(&ident) {
                 self.announce(&ident, now);
             } else if let Some(contact) = &silence.contact {
-                let covered = silence.covers(&ident, &alert.bindings, contact);
+                let severity = self.rules.get(&ident.rule).map(|rule| rule.severity);
+                let severity =
+                    severity.filter(|severity| silence.covers(&ident, &alert.bindings, *severity, contact));
                 let text = words::still(alert, firing, now, &self.zone);
-                let severity = self.rules.get(&ident.rule).map(|rule| rule.severity).filter(|_| covered);
                 let (Some(to), Some(severity)) = (self.people.contacts.get(contact).cloned(), severity)
                 else {
                     continue;

@@ -5,7 +5,7 @@ use crate::alert::grouping::{Line, compose};
 use crate::alert::history::{Effect, Kind, Notice, Why, fingerprint};
 use crate::alert::lifecycle::{Ident, Reach, Told};
 use crate::alert::message::{Button, Content};
-use crate::alert::quiet::Held;
+use crate::alert::quiet::{Held, HeldLine};
 use crate::alert::rule::{Rule, Severity};
 use crate::contact::Contact;
 use crate::ids::ContactId;
@@ -39,7 +39,7 @@ impl Watch {
     fn may_say(&mut self, to: &Contact, line: &Line, now: Timestamp) -> bool {
         let Some(alert) = self.alerts.get(&line.alert) else { return false };
         let covers = |silence: &&crate::alert::silence::Silence| {
-            silence.until > now && silence.covers(&line.alert, &alert.bindings, &to.id)
+            silence.until > now && silence.covers(&line.alert, &alert.bindings, line.severity, &to.id)
         };
         if let Some(silence) = self.silences.values().find(covers) {
             let until = silence.until.for_tables(&self.zone);
@@ -168,15 +168,16 @@ impl Watch {
         }
         let fires = |ident: &Ident| self.alerts.get(ident).is_some_and(|alert| alert.firing().is_some());
         let firing: Vec<Ident> = held.open().map(|line| line.alert.clone()).filter(fires).collect();
-        let silenced = |ident: &Ident| {
+        let silenced = |line: &HeldLine| {
+            let (ident, severity) = (&line.alert, Severity::of_rank(line.severity));
             let alert = self.alerts.get(ident);
             alert.is_some_and(|alert| {
                 self.silences
                     .values()
-                    .any(|one| one.until > now && one.covers(ident, &alert.bindings, contact))
+                    .any(|one| one.until > now && one.covers(ident, &alert.bindings, severity, contact))
             })
         };
-        let lines = held.lines.iter().filter(|line| !silenced(&line.alert)).cloned().collect();
+        let lines = held.lines.iter().filter(|line| !silenced(line)).cloned().collect();
         let held = Held { lines, ..held };
         let Some(first) = held.lines.first().map(|line| line.alert.clone()) else { return };
         let text = held.text(now, &self.zone);

@@ -53,7 +53,9 @@ impl Watch {
         now: Timestamp,
     ) -> Option<(Why, Option<Timestamp>, String)> {
         let mut silences = self.silences.values().filter(|silence| silence.until > now);
-        if let Some(silence) = silences.find(|one| one.covers(&line.alert, &alert.bindings, &to.id)) {
+        if let Some(silence) =
+            silences.find(|one| one.covers(&line.alert, &alert.bindings, alert.severity, &to.id))
+        {
             let until = silence.until.for_tables(&self.zone);
             return Some((
                 Why::Silenced,

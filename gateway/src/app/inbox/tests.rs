@@ -9,7 +9,7 @@ use crate::alert::form::Form;
 use crate::alert::outbox::{Change, Settled};
 use crate::alert::state::State;
 use crate::config::{Wishes, read};
-use crate::ids::Wamid;
+use crate::ids::{ContactId, Wamid};
 
 const NUMBER: &str = "900000000000002";
 const OURS: &str = "wamid.U1lOVEhFVElDT1VUMDAwMQ==";

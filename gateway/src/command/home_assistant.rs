@@ -1,0 +1,331 @@
+//! Home Assistant: how the gateway appears in it as a device, and what may be asked from there.
+//!
+//! The form is Home Assistant's device discovery (home-assistant.io/integrations/mqtt, "Device discovery payload"): one
+//! retained message with the device `dev`, the program that tells of it `o`, and its entities `cmps`, each with its
+//! platform `p` and an id of its own. Everything that it publishes to is below `bellwire/CLIENT/home-assistant/`, so that
+//! one line of the broker's access list guards it (docs/security.md).
+
+use serde_json::{Value, json};
+
+/// Home Assistant keeps no longer state (homeassistant/const.py, `MAX_LENGTH_STATE_STATE`).
+const STATE_MAX: usize = 255;
+/// What its button publishes unless told otherwise.
+pub const PRESS: &str = "PRESS";
+/// Its name in silences and in the audit.
+pub const NAME: &str = "Home Assistant";
+/// The origin's address, which Home Assistant shows beside the version.
+const URL: &str = "https://bellwire.example/";
+
+/// The gateway as it wants to be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appearance {
+    /// Home Assistant's discovery prefix.
+    pub prefix: String,
+    pub client_id: String,
+    pub site: String,
+    /// Where its page is, if that can be told.
+    pub page: Option<String>,
+}
+
+/// What a message from there is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Home Assistant has started, and wants to hear everything again.
+    Introduce,
+    Mute(bool),
+    /// The button: a rule of ours makes a message of it.
+    Test,
+    /// A text for people: the same way.
+    Tell,
+    /// Neither ON nor OFF.
+    Nonsense,
+}
+
+/// What changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    pub queue: u64,
+    /// How long the oldest message has waited.
+    pub oldest_s: u64,
+    pub last_error: Option<String>,
+    /// Whether Meta took the tokens when they were last used; `None` before that.
+    pub tokens_good: Option<bool>,
+    pub is_muted: bool,
+}
+
+impl Appearance {
+    /// The device's id: what Home Assistant allows in one, `[a-zA-Z0-9_-]`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
+        self.client_id.chars().map(plain).collect()
+    }
+
+    #[must_use]
+    pub fn discovery_topic(&self) -> String {
+        format!("{}/device/{}/config", self.prefix, self.id())
+    }
+
+    /// Where Home Assistant says that it has started.
+    #[must_use]
+    pub fn birth_topic(&self) -> String {
+        format!("{}/status", self.prefix)
+    }
+
+    #[must_use]
+    pub fn state_topic(&self) -> String {
+        self.own("state")
+    }
+
+    #[must_use]
+    pub fn mute_topic(&self) -> String {
+        self.own("mute/set")
+    }
+
+    #[must_use]
+    pub fn test_topic(&self) -> String {
+        self.own("test/set")
+    }
+
+    #[must_use]
+    pub fn notify_topic(&self) -> String {
+        self.own("notify/set")
+    }
+
+    fn own(&self, rest: &str) -> String {
+        format!("bellwire/{}/home-assistant/{rest}", self.client_id)
+    }
+
+    /// `None`: it is about something else.
+    #[must_use]
+    pub fn read(&self, topic: &str, payload: &[u8]) -> Option<Order> {
+        if let Some(own) = self.below_own(topic) {
+            return match (own, payload) {
+                ("mute/set", b"ON") => Some(Order::Mute(true)),
+                ("mute/set", b"OFF") => Some(Order::Mute(false)),
+                ("mute/set", _) => Some(Order::Nonsense),
+                ("test/set", pressed) if pressed == PRESS.as_bytes() => Some(Order::Test),
+                ("notify/set", _) => Some(Order::Tell),
+                (_, _) => None,
+            };
+        }
+        let is_birth = topic.strip_prefix(&self.prefix) == Some("/status") && payload == b"online";
+        is_birth.then_some(Order::Introduce)
+    }
+
+    /// Each event is asked this: it takes no memory.
+    fn below_own<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        topic
+            .strip_prefix("bellwire/")?
+            .strip_prefix(self.client_id.as_str())?
+            .strip_prefix("/home-assistant/")
+    }
+
+    /// What is published, retained, to [`Self::discovery_topic`].
+    #[must_use]
+    pub fn discovery(&self, version: &str) -> Value {
+        let status = format!("bellwire/{}/status", self.client_id);
+        let mut device = json!({
+            "identifiers": [self.id()],
+            "name": format!("Bellwire {}", self.site),
+            "manufacturer": "Bellwire",
+            "model": "MQTT to WhatsApp gateway",
+            "sw_version": version,
+        });
+        if let Some(page) = &self.page {
+            device["configuration_url"] = page.clone().into();
+        }
+        let mut parts = self.shown(&status);
+        parts.extend(self.asked());
+        let parts: serde_json::Map<String, Value> = parts
+            .into_iter()
+            .map(|(key, mut part)| {
+                part["unique_id"] = format!("{}_{key}", self.id()).into();
+                // All but the one that says whether it is there are unavailable when it is not: our last will says so.
+                if key != "connected" {
+                    part["availability_topic"] = status.clone().into();
+                }
+                (key.to_owned(), part)
+            })
+            .collect();
+        json!({ "dev": device, "o": { "name": "Bellwire", "sw": version, "url": URL }, "cmps": parts })
+    }
+
+    fn shown(&self, status: &str) -> Vec<(&'static str, Value)> {
+        let state = self.state_topic();
+        vec![
+            (
+                "connected",
+                json!({
+                    "p": "binary_sensor", "name": "Connected", "device_class": "connectivity",
+                    "entity_category": "diagnostic", "state_topic": status, "payload_on": "online",
+                    "payload_off": "offline",
+                }),
+            ),
+            (
+                "queue",
+                json!({
+                    "p": "sensor", "name": "Messages waiting", "icon": "mdi:tray-full", "state_class": "measurement",
+                    "state_topic": state, "value_template": "{{ value_json.queue }}",
+                }),
+            ),
+            (
+                "oldest",
+                json!({
+                    "p": "sensor", "name": "Oldest message waits", "device_class": "duration",
+                    "unit_of_measurement": "s", "state_class": "measurement", "entity_category": "diagnostic",
+                    "state_topic": state, "value_template": "{{ value_json.oldest_s }}",
+                }),
+            ),
+            (
+                "last_error",
+                json!({
+                    "p": "sensor", "name": "Last error", "icon": "mdi:message-alert", "entity_category": "diagnostic",
+                    "state_topic": state, "value_template": "{{ value_json.last_error }}",
+                }),
+            ),
+            (
+                "token",
+                json!({
+                    "p": "binary_sensor", "name": "Access token", "device_class": "problem",
+                    "entity_category": "diagnostic", "state_topic": state,
+                    "value_template": "{{ value_json.token }}", "payload_on": "refused", "payload_off": "good",
+                }),
+            ),
+        ]
+    }
+
+    fn asked(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            (
+                "mute",
+                json!({
+                    "p": "switch", "name": "Mute", "icon": "mdi:bell-sleep", "state_topic": self.state_topic(),
+                    "value_template": "{{ value_json.mute }}", "command_topic": self.mute_topic(), "qos": 1,
+                }),
+            ),
+            (
+                "test",
+                json!({
+                    "p": "button", "name": "Send test", "icon": "mdi:message-check",
+                    "entity_category": "diagnostic", "command_topic": self.test_topic(), "payload_press": PRESS,
+                    "qos": 1,
+                }),
+            ),
+            (
+                "notify",
+                json!({
+                    "p": "notify", "name": "WhatsApp", "icon": "mdi:whatsapp", "command_topic": self.notify_topic(),
+                    "qos": 1,
+                }),
+            ),
+        ]
+    }
+}
+
+impl State {
+    /// What is published, retained, to [`Appearance::state_topic`].
+    #[must_use]
+    pub fn payload(&self) -> String {
+        let error: String = self.last_error.as_deref().unwrap_or("none").chars().take(STATE_MAX).collect();
+        // A template renders null as None, which Home Assistant takes for unknown.
+        let token = self.tokens_good.map(|good| if good { "good" } else { "refused" });
+        let mute = if self.is_muted { "ON" } else { "OFF" };
+        json!({
+            "queue": self.queue, "oldest_s": self.oldest_s, "last_error": error, "token": token, "mute": mute,
+        })
+        .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bakery() -> Appearance {
+        Appearance {
+            prefix: "homeassistant".into(),
+            client_id: "bellwire-corner.bakery".into(),
+            site: "Corner Bakery".into(),
+            page: None,
+        }
+    }
+
+    #[test]
+    fn the_device_is_one_message() {
+        assert_eq!(bakery().discovery_topic(), "homeassistant/device/bellwire-corner-bakery/config");
+        let found = bakery().discovery("1.2.3");
+        assert_eq!(
+            found["dev"],
+            json!({
+                "identifiers": ["bellwire-corner-bakery"], "name": "Bellwire Corner Bakery",
+                "manufacturer": "Bellwire", "model": "MQTT to WhatsApp gateway", "sw_version": "1.2.3",
+            })
+        );
+        assert_eq!(
+            found["o"],
+            json!({ "name": "Bellwire", "sw": "1.2.3", "url": "https://bellwire.example/" })
+        );
+        let keys: Vec<&String> = found["cmps"].as_object().expect("an object").keys().collect();
+        assert_eq!(keys, ["connected", "last_error", "mute", "notify", "oldest", "queue", "test", "token"]);
+        assert_eq!(
+            found["cmps"]["mute"],
+            json!({
+                "p": "switch", "unique_id": "bellwire-corner-bakery_mute", "name": "Mute",
+                "icon": "mdi:bell-sleep",
+                "state_topic": "bellwire/bellwire-corner.bakery/home-assistant/state",
+                "value_template": "{{ value_json.mute }}",
+                "command_topic": "bellwire/bellwire-corner.bakery/home-assistant/mute/set", "qos": 1,
+                "availability_topic": "bellwire/bellwire-corner.bakery/status",
+            })
+        );
+        assert_eq!(
+            found["cmps"]["connected"],
+            json!({
+                "p": "binary_sensor", "unique_id": "bellwire-corner-bakery_connected", "name": "Connected",
+                "device_class": "connectivity", "entity_category": "diagnostic",
+                "state_topic": "bellwire/bellwire-corner.bakery/status", "payload_on": "online",
+                "payload_off": "offline",
+            })
+        );
+        let page = Appearance { page: Some("http://shop.local:8080/".into()), ..bakery() };
+        assert_eq!(page.discovery("1")["dev"]["configuration_url"], "http://shop.local:8080/");
+    }
+
+    #[test]
+    fn the_state_is_one_message() {
+        let state = State {
+            queue: 3,
+            oldest_s: 61,
+            last_error: Some("x".repeat(300)),
+            tokens_good: Some(false),
+            is_muted: true,
+        };
+        let error = "x".repeat(255);
+        assert_eq!(
+            state.payload(),
+            format!(r#"{{"last_error":"{error}","mute":"ON","oldest_s":61,"queue":3,"token":"refused"}}"#)
+        );
+        let new = State { queue: 0, oldest_s: 0, last_error: None, tokens_good: None, is_muted: false };
+        assert_eq!(
+            new.payload(),
+            r#"{"last_error":"none","mute":"OFF","oldest_s":0,"queue":0,"token":null}"#
+        );
+    }
+
+    #[test]
+    fn what_may_be_asked() {
+        let read = |topic: &str, payload: &str| bakery().read(topic, payload.as_bytes());
+        let own = |rest: &str| format!("bellwire/bellwire-corner.bakery/home-assistant/{rest}");
+        assert_eq!(read("homeassistant/status", "online"), Some(Order::Introduce));
+        assert_eq!(read("homeassistant/status", "offline"), None);
+        assert_eq!(read(&own("mute/set"), "ON"), Some(Order::Mute(true)));
+        assert_eq!(read(&own("mute/set"), "OFF"), Some(Order::Mute(false)));
+        assert_eq!(read(&own("mute/set"), "on"), Some(Order::Nonsense));
+        assert_eq!(read(&own("test/set"), "PRESS"), Some(Order::Test));
+        assert_eq!(read(&own("test/set"), "anything"), None);
+        assert_eq!(read(&own("notify/set"), "The cake is ready"), Some(Order::Tell));
+        assert_eq!(read(&own("state"), "ON"), None);
+        assert_eq!(read("bellwire/other/home-assistant/mute/set", "ON"), None);
+    }
+}

@@ -1,0 +1,303 @@
+//! The gateway as a device of Home Assistant: what it publishes is what Home Assistant takes, and what comes from there is
+//! done once, or not at all.
+
+use bellwire_tests::{Broker, Gateway, Simulator, Site, Subscriber, bellwire, publish, publish_5, wait_for};
+use serde_json::Value;
+
+use crate::web::{code, form, get, log_in};
+
+const RULES: &str = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "door"
+topic = "site/{door}/door"
+when = "payload == 'open'"
+resolve_when = "payload == 'shut'"
+message = "Door {{ door }} is open"
+notify = ["nino"]
+[[rule]]
+name = "fire"
+topic = "site/{room}/smoke"
+message = "Smoke in {{ room }}"
+notify = ["nino"]
+severity = "critical"
+[[rule]]
+name = "started"
+topic = "homeassistant/status"
+when = "payload == 'online'"
+message = "Home Assistant has started"
+notify = ["nino"]
+"#;
+const HOME: &str = "[home_assistant]\nnotify = [\"nino\"]\n";
+
+/// `home-assistant/core`, `homeassistant/components/mqtt`: what `PLATFORM_SCHEMA_MODERN` of `NAME.py` requires, and what else of
+/// it we use. What it does not know it drops, or refuses the whole device.
+const PLATFORMS: [(&str, &[&str], &[&str]); 5] = [
+    ("binary_sensor", &["state_topic"], &["device_class", "payload_on", "payload_off", "value_template"]),
+    ("sensor", &["state_topic"], &["device_class", "unit_of_measurement", "state_class", "value_template"]),
+    ("switch", &["command_topic"], &["state_topic", "value_template"]),
+    ("button", &["command_topic"], &["payload_press"]),
+    ("notify", &["command_topic"], &[]),
+];
+/// `MQTT_ENTITY_COMMON_SCHEMA`, `MQTT_AVAILABILITY_SCHEMA` and `MQTT_BASE_SCHEMA`.
+const EVERYWHERE: [&str; 7] =
+    ["p", "unique_id", "name", "icon", "entity_category", "availability_topic", "qos"];
+
+const DEVICE: &str = "homeassistant/device/bellwire-test/config";
+const STATE: &str = "bellwire/bellwire-test/home-assistant/state";
+const STATUS: &str = "bellwire/bellwire-test/status";
+
+fn own(rest: &str) -> String {
+    format!("bellwire/bellwire-test/home-assistant/{rest}")
+}
+
+/// A site with a broker, a Cloud API, and a gateway that is shown.
+struct Shop {
+    broker: Broker,
+    site: Site,
+    _simulator: Simulator,
+}
+
+impl Shop {
+    fn open() -> (Self, Gateway) {
+        Self::open_with(&[], "5")
+    }
+
+    /// With commands that somebody has left at the broker: it hands them to whoever subscribes anew.
+    fn open_with(retained: &[(&str, &str)], version: &str) -> (Self, Gateway) {
+        let broker = Broker::start();
+        for (topic, payload) in retained {
+            publish_5(broker.port, topic, payload, &["-r"]);
+        }
+        let mqtt = format!("url = \"mqtt://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port);
+        let site = Site::with_mqtt(&mqtt, &format!("{RULES}{HOME}"));
+        let (simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
+        (Self { broker, site, _simulator: simulator }, gateway)
+    }
+
+    /// What the broker keeps under a topic; waits until it says what is wanted.
+    fn kept(&self, topic: &str, wanted: impl Fn(&str) -> bool) -> String {
+        wait_for(45, topic, || {
+            let listener = Subscriber::start_with(self.broker.port, topic, &["-F", "%r %p"]);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let found = listener.messages();
+            found
+                .iter()
+                .find_map(|line| line.strip_prefix("1 ").filter(|text| wanted(text)).map(str::to_owned))
+        })
+    }
+
+    fn state(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+        read(&self.kept(STATE, |text| wanted(&read(text))))
+    }
+
+    fn has_kept(&self, topic: &str) -> bool {
+        let listener = Subscriber::start_with(self.broker.port, topic, &["-F", "%r %p"]);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        !listener.messages().is_empty()
+    }
+
+    /// The texts, when there are so many.
+    fn told(&self, count: usize) -> Vec<String> {
+        assert!(self.site.wait_sent(count).len() >= count);
+        self.texts()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let text = |sent: &Value| sent["text"].as_str().unwrap_or_default().to_owned();
+        self.site.sent().iter().map(text).collect()
+    }
+
+    fn why(&self, alert: i64) -> String {
+        let config = self.site.config();
+        let told = bellwire(&["why", &alert.to_string(), "--config", config.to_str().expect("a path")]);
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    }
+
+    fn audit(&self, deed: &str) -> i64 {
+        let sql = "SELECT count(*) FROM change WHERE who = 'Home Assistant' AND address = 'mqtt'";
+        self.site.count(&format!("{sql} AND deed = '{deed}'"))
+    }
+}
+
+fn parts_are_what_home_assistant_takes(device: &Value) {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    assert_eq!(device["dev"]["identifiers"][0], "bellwire-test", "a device needs an identifier");
+    assert!(!text(&device["o"]["name"]).is_empty(), "an origin needs a name");
+    assert!(text(&device["o"]["url"]).starts_with("https://"));
+    let parts = device["cmps"].as_object().expect("parts");
+    let mut ids: Vec<String> = Vec::new();
+    for (key, part) in parts {
+        let platform = text(&part["p"]);
+        let known = PLATFORMS.iter().find(|(name, ..)| *name == platform);
+        assert!(known.is_some(), "{key}: platform {platform}");
+        let (_, required, more) = known.expect("a platform");
+        for name in part.as_object().expect("a part").keys().map(String::as_str) {
+            let is_known = EVERYWHERE.contains(&name) || required.contains(&name) || more.contains(&name);
+            assert!(is_known, "{key}: {platform} knows no {name}");
+        }
+        for name in *required {
+            assert!(part[name].is_string(), "{key}: {platform} needs {name}");
+        }
+        assert_eq!(part["availability_topic"].is_null(), key == "connected", "{key}: our last will");
+        ids.push(text(&part["unique_id"]));
+    }
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "each has an id of its own");
+    let platforms = |wanted: &str| parts.values().filter(|part| part["p"] == wanted).count();
+    assert_eq!(["binary_sensor", "sensor", "switch", "button", "notify"].map(platforms), [2, 3, 1, 1, 1]);
+}
+
+#[test]
+fn the_gateway_is_a_device_that_home_assistant_takes() {
+    let (shop, gateway) = Shop::open();
+    let device: Value = serde_json::from_str(&shop.kept(DEVICE, |text| !text.is_empty())).expect("JSON");
+    parts_are_what_home_assistant_takes(&device);
+    assert_eq!(device["cmps"]["mute"]["command_topic"], own("mute/set").as_str());
+    assert_eq!(device["cmps"]["connected"]["state_topic"], STATUS);
+    let state = shop.state(|_| true);
+    assert_eq!(state["queue"], 0, "{state}");
+    assert_eq!((&state["mute"], &state["token"]), (&Value::from("OFF"), &Value::Null), "{state}");
+
+    // Home Assistant starts, and wants to hear it again; a rule on the same topic hears it, too.
+    let listener = Subscriber::start_with(shop.broker.port, "#", &["-F", "%r %t"]);
+    let heard = |line: &str| listener.messages().iter().filter(|heard| *heard == line).count();
+    let before = [DEVICE, STATE].map(|topic| heard(&format!("0 {topic}")));
+    publish(shop.broker.port, "homeassistant/status", b"online");
+    wait_for(10, "the introduction", || {
+        let now = [DEVICE, STATE].map(|topic| heard(&format!("0 {topic}")));
+        (now[0] == before[0] + 1 && now[1] == before[1] + 1).then_some(())
+    });
+
+    assert!(shop.told(1)[0].starts_with("Home Assistant has started"), "{:?}", shop.texts());
+
+    // What is not refused is good.
+    publish(shop.broker.port, &own("test/set"), b"PRESS");
+    assert_eq!(shop.told(2).len(), 2);
+    shop.state(|state| state["token"] == "good" && state["queue"] == 0);
+
+    // A power cut: the broker says that it is gone.
+    assert_eq!(shop.kept(STATUS, |_| true), "online");
+    gateway.kill();
+    shop.kept(STATUS, |text| text == "offline");
+}
+
+#[test]
+fn its_button_and_its_texts_are_messages() {
+    its_button_and_its_texts("5");
+}
+
+#[test]
+fn they_are_with_an_old_broker_too() {
+    its_button_and_its_texts("3.1.1");
+}
+
+fn its_button_and_its_texts(version: &str) {
+    // What the broker keeps would be asked again with each new session.
+    let (test, notify) = (own("test/set"), own("notify/set"));
+    let (shop, _gateway) = Shop::open_with(&[(&test, "PRESS"), (&notify, "Kept by mistake")], version);
+    shop.kept(DEVICE, |text| !text.is_empty());
+    wait_for(10, "both counted", || {
+        let ignored =
+            "SELECT count(*) FROM tally WHERE rule LIKE 'home-assistant-%' AND outcome = 'retained'";
+        (shop.site.count(ignored) == 2).then_some(())
+    });
+    publish(shop.broker.port, &own("test/set"), b"PRESS");
+    assert!(
+        shop.site.wait_sent(1)[0]["text"]
+            .as_str()
+            .expect("text")
+            .starts_with("✅ A test from Home Assistant: Test")
+    );
+    publish(shop.broker.port, &own("notify/set"), "The cake {{ is }} ready 🎂".as_bytes());
+    let sent = shop.site.wait_sent(2);
+    assert_eq!(sent[1]["to"], "+995555123456");
+    assert!(
+        sent[1]["text"].as_str().expect("text").starts_with("The cake {{ is }} ready 🎂"),
+        "{}",
+        sent[1]["text"]
+    );
+    publish(shop.broker.port, &own("test/set"), b"anything");
+    publish(shop.broker.port, &own("notify/set"), b"  ");
+    publish(shop.broker.port, &own("notify/set"), b"Last");
+    assert!(shop.told(3)[2].starts_with("Last"), "{:?}", shop.texts());
+    assert_eq!((shop.audit("send test"), shop.audit("tell")), (1, 1), "the same within a minute is one line");
+}
+
+#[test]
+fn muted_only_what_is_critical_comes_through_and_the_rest_says_why() {
+    let (shop, gateway) = Shop::open_with(&[(&own("mute/set"), "ON")], "5");
+    wait_for(10, "the retained one", || shop.site.log().contains("publish it without retain").then_some(()));
+    shop.state(|state| state["mute"] == "OFF");
+    publish(shop.broker.port, &own("mute/set"), b"on");
+    publish(shop.broker.port, "site/back/door", b"open");
+    assert_eq!(shop.told(1).len(), 1); // neither retained nor misspelt
+    assert_eq!(shop.audit("mute"), 0);
+
+    publish(shop.broker.port, &own("mute/set"), b"ON");
+    shop.state(|state| state["mute"] == "ON");
+    publish(shop.broker.port, "site/front/door", b"open");
+    publish(shop.broker.port, "site/attic/smoke", b"much");
+    let sent = shop.site.wait_sent(2);
+    assert!(sent[1]["text"].as_str().expect("text").starts_with("Smoke in attic"), "{}", sent[1]["text"]);
+    let why = wait_for(10, "the reason", || Some(shop.why(2)).filter(|why| why.contains("silenced by")));
+    assert!(why.contains("not to nino: silenced by Home Assistant until"), "{why}");
+
+    // Whoever looks at the page sees why it is so quiet, and who did it.
+    let fields = format!("code={}&password=correct+horse&again=correct+horse", code(&shop.site));
+    assert_eq!(form(&shop.site, "/welcome", &[], &fields).status, 303);
+    let cookie = log_in(&shop.site);
+    let page = get(&shop.site, "/", &[&cookie]).body;
+    assert!(page.contains("Home Assistant has silenced all alerts below “critical” until"), "{page}");
+    let audit = get(&shop.site, "/commands?show=audit", &[&cookie]).body;
+    assert!(
+        audit.contains("<strong>Muted:</strong> all alerts<small>Home Assistant · mqtt</small>"),
+        "{audit}"
+    );
+
+    // It is on disk: a restart does not lift it.
+    gateway.kill();
+    let _gateway = Gateway::start(&shop.site);
+    publish(shop.broker.port, "site/cellar/door", b"open");
+    wait_for(10, "the alert", || (shop.site.count("SELECT count(*) FROM alert") == 4).then_some(()));
+    shop.state(|state| state["mute"] == "ON");
+    publish(shop.broker.port, "site/cellar/door", b"shut");
+    wait_for(10, "its end", || {
+        (shop.site.count("SELECT count(*) FROM alert WHERE state = 'resolved'") == 1).then_some(())
+    });
+    assert_eq!(shop.texts().len(), 2, "{:?}", shop.texts());
+
+    publish(shop.broker.port, &own("mute/set"), b"OFF");
+    // What still holds is told now, and what is over is not.
+    assert!(shop.told(3)[2].starts_with("Door front is open"), "{:?}", shop.texts());
+    shop.state(|state| state["mute"] == "OFF");
+    assert_eq!((shop.audit("mute"), shop.audit("unmute")), (1, 1));
+    assert_eq!(shop.texts().len(), 3, "{:?}", shop.texts());
+}
+
+#[test]
+fn without_the_section_it_is_gone_from_home_assistant() {
+    let (shop, gateway) = Shop::open();
+    shop.kept(DEVICE, |text| !text.is_empty());
+    shop.state(|_| true);
+    assert_eq!(gateway.stop(), Some(0));
+    assert_eq!(shop.kept(STATUS, |_| true), "offline");
+    let config = std::fs::read_to_string(shop.site.config()).expect("read");
+    std::fs::write(shop.site.config(), config.replace(HOME, "")).expect("written");
+    let _gateway = Gateway::start(&shop.site);
+    wait_for(20, "its removal", || (!shop.has_kept(DEVICE) && !shop.has_kept(STATE)).then_some(()));
+    wait_for(70, "the last trace", || {
+        (shop.site.count("SELECT count(*) FROM meta WHERE key = 'left_at_broker' AND value = '[]'") == 1)
+            .then_some(())
+    });
+    // The broker's session still has the subscription of before: what comes over it does nothing.
+    publish(shop.broker.port, &own("mute/set"), b"ON");
+    publish(shop.broker.port, &own("test/set"), b"PRESS");
+    publish(shop.broker.port, "site/back/door", b"open");
+    assert!(shop.told(1)[0].starts_with("Door back is open"), "{:?}", shop.texts());
+}
