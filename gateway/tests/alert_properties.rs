@@ -10,6 +10,7 @@ use bellwire::alert::intake::Judge;
 use bellwire::alert::lifecycle::{Ident, Observation};
 use bellwire::alert::replay::{Replay, Timed, What};
 use bellwire::alert::watch::Watch;
+use bellwire::alert::wording::Wording;
 use bellwire::config::{Config, Wishes, read};
 use bellwire::ids::RuleName;
 use bellwire::time::{Now, Timestamp};
@@ -281,8 +282,8 @@ fn memory_stays_within_its_limit_under_100_000_keys_and_what_is_forgotten_is_sai
             };
             let alert = Ident { rule: RuleName("power".into()), key: format!("id={id}") };
             let bindings = BTreeMap::from([("id".to_owned(), id.to_string())]);
-            let text = Some(format!("Power {id}"));
-            let fires = Observation { bindings, fires: true, text, ..Observation::default() };
+            let wording = Some(Wording::of(format!("Power {id}")));
+            let fires = Observation { bindings, fires: true, wording, ..Observation::default() };
             watch.advance(now);
             watch.observe(&alert, &fires, now.wall);
             if is_over {
@@ -314,10 +315,10 @@ fn readings_of_100_000_keys_stay_within_the_limit() {
         waits += usize::from(fires);
         watch.advance(now);
         watch.reading(&alert, f64::from(id % 4), now.wall);
-        let text = Some(format!("Level {id}"));
+        let wording = Some(Wording::of(format!("Level {id}")));
         watch.observe(
             &alert,
-            &Observation { fires, clears: !fires, text, ..Observation::default() },
+            &Observation { fires, clears: !fires, wording, ..Observation::default() },
             now.wall,
         );
         seen.take(&mut watch);

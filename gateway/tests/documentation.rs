@@ -53,9 +53,18 @@ fn keys() -> Vec<String> {
         "expression", // in config/life.rs: Jinja
     ];
     let mut keys = Vec::new();
-    for source in
-        ["read", "connections", "commands", "questions", "onward", "rules", "life", "rota", "devices"]
-    {
+    for source in [
+        "read",
+        "people",
+        "connections",
+        "commands",
+        "questions",
+        "onward",
+        "rules",
+        "life",
+        "rota",
+        "devices",
+    ] {
         let source = text(&format!("gateway/src/config/{source}.rs"));
         // A call may be broken after its bracket.
         let source: String = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( \"", "(\"");

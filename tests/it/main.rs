@@ -36,6 +36,8 @@ mod fleet;
 mod forget;
 /// The owner invites somebody.
 mod inviting;
+/// Two people, two languages, two clocks.
+mod languages;
 /// Where an alert goes when WhatsApp fails.
 mod last_resort;
 /// What Meta limits, and what a person has to put right.

@@ -264,7 +264,7 @@ fn work(
         }
         Job::Work(wanted) => {
             store.tend(now)?;
-            Done::Loaded(store.work(now, wanted)?)
+            Done::Loaded(store.work(now, wanted, &config.people)?)
         }
         Job::Message(change) => Done::Changed(store.change(change, now)?),
         Job::LoadCommands { limit } => Done::Commands(store.waiting_commands(*limit, now)?),

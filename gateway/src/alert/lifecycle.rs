@@ -12,6 +12,7 @@ use crate::alert::message::Template;
 use crate::alert::numbers::Numbers;
 use crate::alert::state::State;
 use crate::alert::topic::Bindings;
+use crate::alert::wording::Wording;
 use crate::ids::ContactId;
 use crate::time::Timestamp;
 
@@ -31,7 +32,8 @@ pub struct Alert {
     /// The last event that confirmed it; of a rule with `expect` the last sign of life.
     pub seen_at: Option<Timestamp>,
     /// The last words, and what fills the WhatsApp templates.
-    pub text: String,
+    #[serde(flatten)]
+    pub wording: Wording,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +78,8 @@ pub struct Firing {
     pub worst: Option<f64>,
     pub events: u32,
     /// The words with which it began.
-    pub text: String,
+    #[serde(flatten)]
+    pub wording: Wording,
     pub acknowledged: Option<Acknowledged>,
     /// The next step of the escalation.
     pub step: usize,
@@ -136,7 +139,7 @@ pub struct Observation {
     pub clears: bool,
     /// A retained message: it may end an alert, but not begin one (promise P6).
     pub is_state: bool,
-    pub text: Option<String>,
+    pub wording: Option<Wording>,
     pub templates: Vec<Template>,
     pub value: Option<f64>,
 }
@@ -160,8 +163,8 @@ pub enum Turn {
 impl Alert {
     pub fn observe(&mut self, life: &Life, seen: &Observation, now: Timestamp) -> Turn {
         self.bindings.clone_from(&seen.bindings);
-        if let Some(text) = &seen.text {
-            self.text.clone_from(text);
+        if let Some(wording) = &seen.wording {
+            self.wording.clone_from(wording);
             self.templates.clone_from(&seen.templates);
         }
         if seen.fires || life.expect.is_some() {
@@ -255,7 +258,7 @@ impl Alert {
             clear_since: None,
             worst: value,
             events: 1,
-            text: self.text.clone(),
+            wording: self.wording.clone(),
             acknowledged: None,
             step: 0,
             told: BTreeMap::new(),

@@ -150,9 +150,9 @@ impl<'a> Replay<'a> {
         decision.effects.extend(self.watch.keep_passed());
         for alert in decision.alerts {
             for contact in &alert.recipients {
-                let buttons = alert.content.buttons.iter().map(|button| button.title.clone()).collect();
-                let (to, text) = (contact.id.0.clone(), alert.content.text.clone());
-                self.sent.push(Sent { at, to, text, buttons });
+                let content = alert.to(contact);
+                let buttons = content.buttons.into_iter().map(|button| button.title).collect();
+                self.sent.push(Sent { at, to: contact.id.0.clone(), text: content.text, buttons });
             }
         }
         self.take(decision.effects);

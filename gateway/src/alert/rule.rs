@@ -1,5 +1,6 @@
 //! A rule: which events matter, what is said about them, to whom, and what may be answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::alert::message::Template;
 use crate::alert::state::OnUnknown;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::deed::Terms;
+use crate::contact::voice::Language;
 use crate::ids::{ConnectionName, RuleName};
 
 /// Built by `config`, which has checked every name and compiled every expression.
@@ -18,8 +20,10 @@ pub struct Rule {
     pub topic: TopicPattern,
     /// A Jinja expression; without one every event on the topic is an alert.
     pub when: Option<String>,
-    /// A Jinja template.
+    /// A Jinja template, in the site's language.
     pub message: String,
+    /// The same in other languages, for people who read those.
+    pub messages: BTreeMap<Language, String>,
     /// What may be sent outside the 24 h window, in order of preference; parameters are Jinja templates.
     pub templates: Vec<Template>,
     pub attach: Option<Attachment>,

@@ -18,6 +18,7 @@ use crate::command::consent::Wish;
 use crate::command::inbound::{Inbound, Move, Moved, NewFile, Notice, Reply, TemplateNews};
 use crate::command::reply::{House, Outcome, understand};
 use crate::config::{Config, Connection};
+use crate::contact::voice::Sentences;
 use crate::contact::{Contact, Phone};
 use crate::ids::{ConnectionName, ContactId, InboxId, MessageId};
 use crate::store::{Identity, Store};
@@ -339,18 +340,12 @@ impl<'a> Desk<'a> {
     fn obey(&mut self, wish: Wish, contact: &Contact, lane: &Lane, reply: &Reply) -> rusqlite::Result<()> {
         let source = format!("a WhatsApp message to {} ({})", lane.connection, reply.wamid);
         let given = wish == Wish::Start;
-        let site = &self.config.site.name;
-        let text = match (wish, contact.may_stop) {
-            (Wish::Stop, false) => {
-                format!(
-                    "You are on duty for {site}, so alerts go on. To be taken off the duty list, ask whoever runs it."
-                )
-            }
-            (Wish::Stop, true) => {
-                format!("You get no more messages from {site}. Write START to get them again.")
-            }
-            (Wish::Start, _) => format!("You get messages from {site}. Write STOP to get no more."),
+        let sentence: fn(&Sentences) -> &'static str = match (wish, contact.may_stop) {
+            (Wish::Stop, false) => |s| s.on_duty,
+            (Wish::Stop, true) => |s| s.stopped,
+            (Wish::Start, _) => |s| s.started,
         };
+        let text = contact.voice.say(sentence, &[("site", &self.config.site.name)]);
         if given || contact.may_stop {
             self.store.consent(&contact.id, given, &source, self.now)?;
         }

@@ -135,12 +135,12 @@ impl Task {
         match effect {
             Effect::Load(_) if stopping => {} // nothing new leaves
             Effect::Load(wanted) => {
-                let config = Arc::clone(&self.shared.config);
+                let (config, live) = (Arc::clone(&self.shared.config), self.shared.live());
                 self.store(move |store| {
                     let now = SystemClock.now();
                     store.tend(now)?;
                     costs::ration(store, &config, now)?;
-                    store.work(now, &wanted).map(Input::Loaded)
+                    store.work(now, &wanted, &live.people).map(Input::Loaded)
                 });
             }
             Effect::Commit(change) => self.commit(change),
@@ -298,7 +298,7 @@ async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice)
         }
         Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
             more = shared.tag.more(due.id);
-            Form::Free { content: &content, more: &more }
+            Form::Free { content: &content, more: &more, voice: live.people.voice(&due.lane.contact) }
         }
     };
     let began = SystemClock.both().steady;

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use crate::alert::event::Event;
 use crate::alert::history::{Effect, Notice};
-use crate::alert::intake::{Decision, Judge};
-use crate::alert::message::WORDS;
+use crate::alert::intake::{Decision, Judge, NewAlert};
+use crate::alert::message::{Content, WORDS};
 use crate::config::Config;
+use crate::contact::Contact;
 use crate::whatsapp::limits::{BODY, parameter};
 
 /// As if it were the first event of all.
@@ -16,27 +17,31 @@ pub fn tried(config: &Config, judge: &Judge, event: Event) -> Value {
 }
 
 fn as_json(config: &Config, decision: &Decision) -> Value {
-    let alerts: Vec<Value> = decision
-        .alerts
-        .iter()
-        .map(|alert| {
-            let content = &alert.content;
-            let templates: Vec<Value> = content
-                .templates
-                .iter()
-                .map(|template| {
-                    let filled = |text: &str| parameter(&text.replace(WORDS, &content.text), BODY);
-                    let parameters: Vec<String> = template.parameters.iter().map(|one| filled(&one.text)).collect();
-                    json!({ "name": template.name, "language": template.language, "parameters": parameters })
-                })
-                .collect();
-            let people: Vec<Value> =
-                alert.recipients.iter().map(|contact| json!({ "id": contact.id.0, "name": contact.name })).collect();
-            json!({ "rule": alert.rule.0, "severity": alert.severity.rank(), "to": people, "text": content.text,
+    let one = |alert: &NewAlert, content: &Content, people: &[&Contact]| {
+        let templates: Vec<Value> = content
+            .templates
+            .iter()
+            .map(|template| {
+                let filled = |text: &str| parameter(&text.replace(WORDS, &content.text), BODY);
+                let parameters: Vec<String> =
+                    template.parameters.iter().map(|one| filled(&one.text)).collect();
+                json!({ "name": template.name, "language": template.language, "parameters": parameters })
+            })
+            .collect();
+        let people: Vec<Value> =
+            people.iter().map(|contact| json!({ "id": contact.id.0, "name": contact.name })).collect();
+        json!({ "rule": alert.rule.0, "severity": alert.severity.rank(), "to": people, "text": content.text,
                     "buttons": content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(),
                     "templates": templates, "flaw": alert.flaw })
-        })
-        .collect();
+    };
+    let alerts = decision.alerts.iter().flat_map(|alert| {
+        let mut messages = alert.messages();
+        if messages.is_empty() {
+            messages.push((alert.in_voice(&config.people.voice), Vec::new())); // held back from everybody
+        }
+        messages.iter().map(|(content, people)| one(alert, content, people)).collect::<Vec<Value>>()
+    });
+    let alerts: Vec<Value> = alerts.collect();
     let told = decision.effects.iter().filter_map(|effect| match effect {
         Effect::Send(notice) => Some(notice),
         Effect::Fired { .. }

@@ -1,6 +1,6 @@
 //! `[[rule]]` and `[[rule.action]]`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::commands::read_terms;
@@ -14,6 +14,7 @@ use crate::alert::template::{check_condition, check_message};
 use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
+use crate::contact::voice::Language;
 use crate::ids::{ConnectionName, RuleName};
 use crate::time::parse_duration;
 
@@ -60,8 +61,7 @@ fn read_rule(
     }
     let topic = section.required_parsed("topic", TopicPattern::parse);
     let when = section.text("when").and_then(|text| compiled(&section, "when", text, check_condition));
-    let message =
-        section.required("message").and_then(|text| compiled(&section, "message", text, check_message));
+    let message = read_message(&section, people.voice.language);
     let notify = read_people(&section, "notify", people);
     let connection = read_connection(&section, connections);
     let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
@@ -87,11 +87,13 @@ fn read_rule(
     }
     section.finish();
     let (actions, places) = actions.into_iter().unzip();
+    let (message, messages) = message?;
     let rule = Rule {
         name: RuleName(name?.value),
         topic: topic?,
         when,
-        message: message?,
+        message,
+        messages,
         templates,
         attach,
         notify: notify?,
@@ -105,6 +107,31 @@ fn read_rule(
         life,
     };
     Some((rule, places))
+}
+
+/// One text for all, or one a language: `message = { en = "…", de = "…" }`. The site's own is for everybody whose language is
+/// not among them, so it has to be.
+fn read_message(section: &Section, site: Language) -> Option<(String, BTreeMap<Language, String>)> {
+    let compiled = |text| compiled(section, "message", text, check_message);
+    let Some(texts) = section.texts_by_name("message") else {
+        return Some((compiled(section.required("message")?)?, BTreeMap::new()));
+    };
+    let mut messages = BTreeMap::new();
+    for (code, text) in texts {
+        match super::people::language(&code.value) {
+            Ok(language) => messages.extend(compiled(text).map(|text| (language, text))),
+            Err(error) => section.report(code.offset, format!("`message`: {error}")),
+        }
+    }
+    let own = messages.remove(&site);
+    if own.is_none() {
+        let code = site.code();
+        let what = format!(
+            "`message` has no `{code}`, the language of [site]: it is for everybody who reads none of the others"
+        );
+        section.report(section.offset(), what);
+    }
+    Some((own?, messages))
 }
 
 pub fn compiled(

@@ -190,6 +190,20 @@ impl<'a> Section<'a> {
         table.iter().filter_map(read).collect()
     }
 
+    /// The texts of a table, each with its name; `None` when it is no table.
+    pub fn texts_by_name(&self, key: &'static str) -> Option<Vec<(At<String>, At<String>)>> {
+        let table = self.get(key)?.get_ref().as_table()?;
+        let read = |(name, item): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let Some(text) = item.get_ref().as_str() else {
+                return self.wrong_type(key, item, "text in quotes");
+            };
+            let known: &std::borrow::Cow<'_, str> = name.get_ref();
+            let name = At { value: known.to_string(), offset: name.span().start };
+            Some((name, At { value: text.to_owned(), offset: item.span().start }))
+        };
+        Some(table.iter().filter_map(read).collect())
+    }
+
     pub fn sections(&self, key: &'static str, title: &'static str) -> Vec<Section<'a>> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
