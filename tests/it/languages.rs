@@ -240,6 +240,11 @@ fn the_command_line_foretells_each_in_their_own_words() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
+    let listed = run(&["contact", "list"]);
+    assert!(
+        listed.lines().any(|line| line.starts_with("heike ") && line.contains(" de Pacific/Fiji")),
+        "{listed}"
+    );
     let json = run(&["try", "--json", "--topic", "site/back/bell", "--payload", "1"]);
     assert!(json.contains("Jemand ist an Tür back") && !json.contains("Somebody"), "{json}");
     let checked = run(&["check"]);

@@ -149,3 +149,25 @@ pub fn mark(severity: Severity) -> &'static str {
 pub fn first_line(text: &str) -> String {
     alert_line(text).chars().take(200).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_kept_once_a_wording_and_read_as_it_was_kept_before() {
+        let said = [("nino", "over"), ("heike", "vorbei"), ("giorgi", "over")];
+        let over = Over::of(said.map(|(who, text)| (who.into(), text.to_owned())));
+        let kept = serde_json::to_string(&over).expect("JSON");
+        assert_eq!(kept, r#"[["over",["nino","giorgi"]],["vorbei",["heike"]]]"#);
+        let former: Over = serde_json::from_str(r#"["over",["nino","heike"]]"#).expect("the former form");
+        assert_eq!(former, Over::ForAll("over".into(), vec!["nino".into(), "heike".into()]));
+        for over in [serde_json::from_str(&kept).expect("read back"), over] {
+            assert_eq!([over.to(&"heike".into()), over.to(&"dato".into())], [Some("vorbei"), None]);
+            assert_eq!(over.told().count(), 3);
+        }
+        assert_eq!((former.to(&"heike".into()), former.told().count()), (Some("over"), 2));
+        let none: Over = serde_json::from_str("[]").expect("nobody was told");
+        assert_eq!(none.told().count(), 0);
+    }
+}

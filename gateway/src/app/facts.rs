@@ -50,6 +50,8 @@ fn one_contact(shared: &Shared, store: &Store, person: &Contact, now: Timestamp)
     facts["address"] = person.to.address().into();
     facts["roles"] = person.roles.iter().cloned().collect();
     facts["teams"] = teams.map(|(name, _)| name.clone()).collect();
+    facts["language"] = person.voice.language.code().into();
+    facts["time_zone"] = person.voice.zone.iana_name().into();
     facts["may_stop"] = person.may_stop.into();
     Ok(facts)
 }
