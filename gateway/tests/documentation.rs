@@ -47,6 +47,7 @@ fn keys() -> Vec<String> {
         "integer",
         "texts",
         "named_texts",
+        "translated",
         "one_or_more",
         "file",
         "time",       // in config/life.rs: a duration

@@ -44,6 +44,20 @@ topic = "site/{door}/bell"
 message = { en = "Somebody is at door {{ door }}", de = "Jemand ist an Tür {{ door }}" }
 notify = ["heike"]
 severity = "info"
+[[rule.action]]
+id = "unlock"
+title = { en = "Let in", de = "Einlassen" }
+topic = "site/{door}/lock/set"
+payload = "UNLOCK"
+[[ask]]
+name = "refund"
+topic = "pos/{till}/refund"
+text = { en = "Till {{ till }}: a refund of {{ payload }}?", de = "Kasse {{ till }}: Erstattung von {{ payload }}?" }
+choices = ["OK", "STOP"]
+who = ["nino", "heike"]
+within = "2m"
+default = "STOP"
+response_topic = "pos/{till}/decision"
 [[command]]
 name = "open"
 words = ["open {door}", "öffne {door}"]
@@ -171,6 +185,26 @@ fn who_writes_is_answered_in_their_own_language() {
     });
     let nino = ask(NINO, "status");
     assert!(nino.ends_with("\nNothing fires, nothing is offline."), "{nino}");
+    assert_eq!(gateway.stop(), Some(0));
+}
+
+#[test]
+fn buttons_and_questions_are_in_the_readers_language_too() {
+    let (shop, gateway) = Shop::open();
+    publish(shop.broker.port, "site/back/bell", b"1");
+    shop.read_by(HEIKE, 1);
+    assert_eq!(shop.buttons(HEIKE), ["Einlassen"]);
+    let commands = "SELECT count(*) FROM command WHERE topic = 'site/back/lock/set'";
+    shop.reply(&json!({ "from": HEIKE, "tap": "Einlassen" }));
+    wait_for(10, "the lock", || (shop.site.count(commands) == 1).then_some(()));
+    let bell = shop.site.sent()[0]["id"].clone();
+    shop.reply(&json!({ "from": HEIKE, "quote": bell, "text": "let in" }));
+    wait_for(10, "the title of another language", || (shop.site.count(commands) == 2).then_some(()));
+
+    publish(shop.broker.port, "pos/1/refund", b"12.5");
+    let (nino, heike) = (shop.read_by(NINO, 1), shop.read_by(HEIKE, 2));
+    assert_eq!(nino[0], "Till 1: a refund of 12.5?\nWithout an answer in 2 min: STOP.");
+    assert_eq!(heike[1], "Kasse 1: Erstattung von 12.5?\nOhne Antwort in 2 Min.: STOP.");
     assert_eq!(gateway.stop(), Some(0));
 }
 

@@ -22,7 +22,7 @@ use crate::alert::template::{TemplateError, Templates};
 use crate::alert::topic::Bindings;
 use crate::alert::watch::{ALERTS_MAX, Note, Watch};
 use crate::alert::wording::Wording;
-use crate::contact::voice::Voice;
+use crate::contact::voice::{Texts, Voice};
 use crate::contact::{Contact, People};
 use crate::hex::hex;
 use crate::ids::{ConnectionName, RuleName};
@@ -61,6 +61,8 @@ pub struct NewAlert {
     /// What everybody gets, but for the words.
     pub content: Content,
     pub wording: Wording,
+    /// What its buttons are called, in their order.
+    pub titles: Vec<Texts>,
     pub at: Timestamp,
     /// The file that it carries, if it came with the event.
     pub kept: Option<Kept>,
@@ -85,7 +87,11 @@ impl NewAlert {
     #[must_use]
     pub fn in_voice(&self, voice: &Voice) -> Content {
         let text = render::with_time(self.wording.in_language(voice.language), self.at, voice);
-        Content { text, ..self.content.clone() }.in_language(voice.language)
+        let mut content = Content { text, ..self.content.clone() }.in_language(voice.language);
+        for (button, title) in content.buttons.iter_mut().zip(&self.titles) {
+            title.to(voice.language).clone_into(&mut button.title);
+        }
+        content
     }
 
     /// Each message that goes out, with those who get it.
@@ -291,7 +297,7 @@ impl Judge {
     fn content(rule: &Rule, raised: Raised) -> (Content, Wording, Option<Kept>) {
         let wording = raised.wording;
         let mut content = Content {
-            buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title)).collect(),
+            buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title.own)).collect(),
             templates: raised.templates,
             ..Content::default()
         };
@@ -328,6 +334,7 @@ impl Judge {
             severity: rule.severity,
             content,
             wording,
+            titles: rule.actions.iter().map(|action| action.title.clone()).collect(),
             at,
             kept,
             flaw,

@@ -128,8 +128,7 @@ impl Meeting<'_> {
         let names_previous = |text: &String| text.contains("previous");
         self.life.window.is_some()
             || self.rule.when.iter().chain(&self.life.resolve_when).any(names_previous)
-            || names_previous(&self.rule.message)
-            || self.rule.messages.values().any(names_previous)
+            || self.rule.message.all().any(names_previous)
     }
 }
 

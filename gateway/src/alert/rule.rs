@@ -1,6 +1,5 @@
 //! A rule: which events matter, what is said about them, to whom, and what may be answered.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use crate::alert::message::Template;
 use crate::alert::state::OnUnknown;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::deed::Terms;
-use crate::contact::voice::Language;
+use crate::contact::voice::Texts;
 use crate::ids::{ConnectionName, RuleName};
 
 /// Built by `config`, which has checked every name and compiled every expression.
@@ -20,10 +19,8 @@ pub struct Rule {
     pub topic: TopicPattern,
     /// A Jinja expression; without one every event on the topic is an alert.
     pub when: Option<String>,
-    /// A Jinja template, in the site's language.
-    pub message: String,
-    /// The same in other languages, for people who read those.
-    pub messages: BTreeMap<Language, String>,
+    /// Jinja templates.
+    pub message: Texts,
     /// What may be sent outside the 24 h window, in order of preference; parameters are Jinja templates.
     pub templates: Vec<Template>,
     pub attach: Option<Attachment>,
@@ -48,7 +45,7 @@ pub struct Rule {
 pub struct Action {
     pub id: String,
     /// At most 20 characters (Meta, Interactive reply buttons).
-    pub title: String,
+    pub title: Texts,
     pub topic: TopicTemplate,
     pub payload: String,
     pub retain: bool,

@@ -52,9 +52,9 @@ impl Templates {
         let mut engine = engine();
         for rule in rules {
             engine
-                .add_template_owned(message_name(&rule.name, None), rule.message.clone())
+                .add_template_owned(message_name(&rule.name, None), rule.message.own.clone())
                 .map_err(|error| describe(&error))?;
-            for (language, message) in &rule.messages {
+            for (language, message) in &rule.message.others {
                 engine
                     .add_template_owned(message_name(&rule.name, Some(*language)), message.clone())
                     .map_err(|error| describe(&error))?;

@@ -37,7 +37,7 @@ impl Wording {
     pub fn fill(rule: &Rule, templates: &Templates, context: &Value) -> Result<Self, EvaluationError> {
         let text = templates.message(&rule.name, None, context)?;
         let mut wording = Self::of(text);
-        for language in rule.messages.keys() {
+        for language in rule.message.others.keys() {
             match templates.message(&rule.name, Some(*language), context) {
                 Ok(text) => drop(wording.others.insert(*language, text)),
                 Err(error) => {

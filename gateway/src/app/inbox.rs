@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::invitations;
 use super::owner::{self, Over, Told, lane};
 use super::received::Mark;
 use super::replies::From;
 use super::shared::Shared;
+use super::{invitations, overtaking};
 use crate::alert::delivery::Refusal;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
@@ -23,7 +23,7 @@ use crate::contact::{Contact, Phone};
 use crate::ids::{ConnectionName, ContactId, InboxId, MessageId};
 use crate::store::{Identity, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::whatsapp::{inbound, request};
+use crate::whatsapp::request;
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -84,7 +84,9 @@ pub async fn run(shared: Arc<Shared>) {
                 shared.tell(&connection, severity, text);
             }
         }
-        let told = tokio::time::timeout(LOOK_EVERY, shared.inbox.notified()).await;
+        let Some(waits) = shared.durably(Store::has_webhooks).await else { return };
+        let pause = if waits { overtaking::LOOK_AGAIN } else { LOOK_EVERY };
+        let told = tokio::time::timeout(pause, shared.inbox.notified()).await;
         // Either way there is something to look for; an operator may have taken somebody off the list.
         if told.is_err() && shared.reload_people().await.is_none() {
             return;
@@ -104,11 +106,14 @@ pub fn read_next(
     now: Timestamp,
     dice: &mut Dice,
 ) -> rusqlite::Result<Option<Read>> {
-    let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
+    if !store.has_webhooks()? {
+        return Ok(None);
+    }
     let invited = invitations::with_guests(config, store)?;
     let config = invited.as_ref().unwrap_or(config);
+    let Some((id, found)) = overtaking::next(store, config, now)? else { return Ok(None) };
     let mut desk = Desk { store, config, id, now, dice, read: Read::default() };
-    for inbound in inbound::read(&body) {
+    for inbound in found {
         desk.take(inbound)?;
     }
     let read = desk.read;

@@ -14,7 +14,7 @@ use crate::alert::topic::Bindings;
 use crate::command::deed::{Deed, NewCommand};
 use crate::command::question::{DECISION_KEEPS, Question, ReplyTo, decision};
 use crate::config::Config;
-use crate::contact::voice::Voice;
+use crate::contact::voice::{Language, Voice};
 use crate::hex::hex;
 use crate::ids::ContactId;
 use crate::store::{Entry, OpenQuestion, Origin, Store};
@@ -43,12 +43,15 @@ pub fn ask(
         return Ok(());
     }
     let voters = config.people.resolve(&question.who);
-    let words = text(question, bindings, event, &config.site.name);
+    let words = |voice: &Voice| {
+        let words = text(question, bindings, event, &config.site.name, voice.language);
+        format!("{words}\n{}", unless_answered(question, voice))
+    };
     let mut open = OpenQuestion {
         id: 0,
         name: question.name.clone(),
         key: Some(key),
-        text: format!("{words}\n{}", unless_answered(question, &config.people.voice)),
+        text: words(&config.people.voice),
         choices: question.choices.clone(),
         voters: voters.iter().map(|voter| voter.id.0.clone()).collect(),
         needed: question.answers,
@@ -71,7 +74,7 @@ pub fn ask(
             Button::new(store.seal().close(&token, &voter.id), choice.clone())
         };
         let buttons = open.choices.iter().map(button).collect();
-        let text = format!("{words}\n{}", unless_answered(question, &voter.voice));
+        let text = words(&voter.voice);
         let message =
             store.compose_question(&open, voter, &Content { buttons, ..Content::text(text) }, now)?;
         store.keep_asked(message, subject)?;
@@ -127,7 +130,7 @@ fn key(question: &Question, event: &Event, reply_to: Option<&ReplyTo>) -> (Strin
     (format!("{} {hash}", question.name), surely)
 }
 
-fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str) -> String {
+fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str, language: Language) -> String {
     let payload = decode(PayloadFormat::Auto, event.content_type.as_deref(), &event.payload);
     let payload = payload.unwrap_or(serde_json::Value::Null);
     let mut names = serde_json::Map::new();
@@ -135,8 +138,9 @@ fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str) -> 
     names.insert("payload".into(), payload);
     names.insert("site".into(), serde_json::json!({ "name": site }));
     let context = minijinja::value::Value::from(minijinja::value::Serde(names));
-    let words =
-        Templates::compile([]).ok().and_then(|templates| templates.text(&question.text, &context).ok());
+    let words = Templates::compile([])
+        .ok()
+        .and_then(|templates| templates.text(question.text.to(language), &context).ok());
     // The decision matters more than its wording, as with alerts.
     words.unwrap_or_else(|| {
         format!("⚠ {}: {} {}", question.name, event.topic, crate::alert::policy::excerpt(&event.payload))

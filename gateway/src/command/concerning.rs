@@ -30,8 +30,10 @@ impl Reading<'_> {
         {
             return Some(self.offered(known, offer));
         }
-        let close = rule.actions.iter().find(|action| near(&action.title, words) || near(&action.id, words));
-        let close = close.map(|action| action.title.clone());
+        let is_near =
+            |action: &&Action| action.title.all().any(|title| near(title, words)) || near(&action.id, words);
+        let close = rule.actions.iter().find(is_near);
+        let close = close.map(|action| action.title.to(voice.language).to_owned());
         let close =
             close.or_else(|| offers().map(|offer| offer.title(voice)).find(|title| near(title, words)));
         if let Some(title) = close {
@@ -92,7 +94,7 @@ impl Reading<'_> {
             return self.stale("the alert has no action of this name any more");
         };
         let what = (&action.topic, action.payload.as_str(), action.retain);
-        let name = (action.id.as_str(), action.title.as_str());
+        let name = (action.id.as_str(), action.title.to(self.contact.voice.language));
         let deed = Deed::new(name, what, &action.terms, &known.bindings, Some(known.alert));
         self.offer(deed, &action.terms)
     }
@@ -106,5 +108,8 @@ fn has_title(offer: Offer, words: &str) -> bool {
 
 /// By id, by title, or by one of its words.
 fn is_wanted(action: &Action, wanted: &str) -> bool {
-    [&action.id, &action.title].into_iter().chain(&action.words).any(|words| same(words, wanted))
+    std::iter::once(&action.id)
+        .chain(action.title.all())
+        .chain(&action.words)
+        .any(|words| same(words, wanted))
 }

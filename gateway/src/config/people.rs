@@ -212,8 +212,8 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
         let config = load(&german).expect("good");
         assert_eq!(speaks(&config, "nino").0, Language::German);
         let rule = &config.rules[0];
-        assert_eq!(rule.message, "Rauch in {{ room }}", "the site's language comes first");
-        assert_eq!(rule.messages[&Language::English], "Smoke in {{ room }}");
+        assert_eq!(rule.message.own, "Rauch in {{ room }}", "the site's language comes first");
+        assert_eq!(rule.message.others[&Language::English], "Smoke in {{ room }}");
     }
 
     #[test]
@@ -231,6 +231,29 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
         check("{ en = \"Smoke in {{ room }}\", ", "{ ", "`message` has no `en`, the language of [site]");
         check("Rauch in {{ room", "Rauch in {{ room |", "`message` does not compile");
         check("de = \"Rauch in {{ room }}\"", "de = 7", "`message` must be text in quotes");
+    }
+
+    #[test]
+    fn a_title_has_room_in_every_language_and_is_each_actions_own() {
+        let check = |titles: [&str; 2], expected: &str| {
+            let action = |id: &str, title: &str| {
+                format!("[[rule.action]]\nid = \"{id}\"\ntitle = {title}\ntopic = \"site/{{room}}/set\"\n")
+            };
+            let found = load(&format!("{FILE}{}{}", action("a", titles[0]), action("b", titles[1])));
+            let found = found.err().unwrap_or_default();
+            assert!(
+                found.contains(expected) && found.is_empty() == expected.is_empty(),
+                "{titles:?}: {found}"
+            );
+        };
+        check(["{ en = \"Stop\", de = \"Stop\" }", "{ en = \"Go\", de = \"Los\" }"], "");
+        check(
+            ["\"Stop\"", "{ en = \"Go\", de = \"Stop\" }"],
+            "two actions of this rule have the title `Stop`",
+        );
+        check(["\"Stop\"", "{ de = \"Los\" }"], "`title` has no `en`, the language of [site]");
+        let long = "{ en = \"Go\", de = \"Jetzt aber wirklich los\" }";
+        check(["\"Stop\"", long], "`title`: it has 23 characters; a WhatsApp button shows 20");
     }
 
     #[test]

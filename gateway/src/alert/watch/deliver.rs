@@ -208,6 +208,6 @@ impl Watch {
 fn buttons(rule: &Rule, voice: &Voice) -> Vec<Button> {
     let offers = rule.life.iter().flat_map(|life| life.offers.iter());
     let offers = offers.map(|offer| Button::new(offer.button_id(), offer.title(voice)));
-    let actions = rule.actions.iter().map(|action| Button::new(&action.id, &action.title));
+    let actions = rule.actions.iter().map(|action| Button::new(&action.id, action.title.to(voice.language)));
     actions.chain(offers).collect()
 }

@@ -7,6 +7,7 @@ mod german;
 /// What there is to say.
 mod sentences;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -32,6 +33,25 @@ pub struct Voice {
     pub language: Language,
     /// The clock on the wall where the person is.
     pub zone: TimeZone,
+}
+
+/// Words of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// In the site's language, and for everybody who has no other.
+    pub own: String,
+    pub others: BTreeMap<Language, String>,
+}
+
+impl Texts {
+    #[must_use]
+    pub fn to(&self, language: Language) -> &str {
+        self.others.get(&language).unwrap_or(&self.own)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.own).chain(self.others.values())
+    }
 }
 
 impl Language {
