@@ -289,7 +289,7 @@ fn the_command_line_foretells_each_in_their_own_words() {
     assert!(!checked.contains("note:"), "{checked}");
     let german = std::fs::read_to_string(&config)
         .expect("read")
-        .replace("language = \"de\"\nparameters", "language = \"fr\"\nparameters");
+        .replace("language = \"de\"\nparameters", "language = \"ka\"\nparameters");
     std::fs::write(&config, german).expect("written");
     assert!(
         run(&["check"])

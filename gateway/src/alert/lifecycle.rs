@@ -383,3 +383,26 @@ impl Reach {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row of `alert_memory` as it was before people had languages, number for number.
+    const FORMER: &str = r#"{"bindings":{"door":"back"},"phase":{"firing":{"since":1773136800000,"fired_at":1773136800000,
+        "clear_since":null,"worst":-9.5,"events":1,"text":"Door back is open","acknowledged":null,"step":0,
+        "told":{"nino":{"at":1773136800000,"reach":"delivered","text":18446744073709551615}},"told_at":1773136800000,
+        "owed":false}},"seen_at":1773136800000,"text":"Door back is open","changes":[1773136800000],"flapping":false,
+        "recent":[{"identity":18446744073709551614,"at":1773136800000,"of_session":true}],"history":[],"episode":1}"#;
+
+    #[test]
+    fn what_was_kept_before_people_had_languages_is_read_and_kept_alike() {
+        let alert: Alert = serde_json::from_str(FORMER).expect("read");
+        let firing = alert.firing().expect("it fires");
+        assert_eq!((alert.wording.text.as_str(), &firing.wording), ("Door back is open", &alert.wording));
+        assert_eq!((firing.told[&"nino".into()].text, alert.recent[0].identity), (u64::MAX, u64::MAX - 1));
+        // One language is written as it always was, so that the version before reads it, too.
+        let written = serde_json::to_value(&alert).expect("JSON");
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(FORMER).expect("JSON"));
+    }
+}

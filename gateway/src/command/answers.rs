@@ -30,8 +30,8 @@ const YESES: [&str; 13] =
     ["yes", "y", "ok", "okay", "ja", "oui", "sí", "evet", "да", "კი", "نعم", "👍", "✅"];
 const NOES: [&str; 10] = ["no", "n", "nein", "non", "hayır", "нет", "არა", "لا", "👎", "❌"];
 
-/// Under an alert: English, German, Turkish, Russian, Georgian, Arabic.
-const CARES: [&str; 11] = [
+/// Under an alert: English, German, French, Spanish, Turkish, Russian, Georgian, Arabic.
+const CARES: [&str; 14] = [
     "👍",
     "✅",
     "i take care",
@@ -39,28 +39,37 @@ const CARES: [&str; 11] = [
     "ack",
     "on it",
     "ich kümmere mich",
+    "je m’en occupe",
+    "je m'en occupe",
+    "yo me encargo",
     "ben bakıyorum",
     "займусь",
     "მე მივხედავ",
     "سأتولى الأمر",
 ];
-/// Under an alert, with or without a time: English, German. Folded, as what is compared with them.
-const SNOOZES: [&str; 3] = ["snooze", "ruhe", "schlummern"];
+/// Under an alert, with or without a time: English, German, French, Spanish. Folded, as what is compared with them.
+const SNOOZES: [&str; 5] = ["snooze", "ruhe", "schlummern", "pause", "pausa"];
 /// Between the word and the time.
-const FOR: [&str; 2] = ["for ", "fuer "];
+const FOR: [&str; 5] = ["for ", "fuer ", "de ", "pendant ", "durante "];
 /// What people write for the units of the configuration.
-const UNITS: [(&str, &str); 9] = [
+const UNITS: [(&str, &str); 14] = [
     ("hour", "h"),
     ("hours", "h"),
     ("std", "h"),
     ("stunde", "h"),
     ("stunden", "h"),
+    ("heure", "h"),
+    ("heures", "h"),
+    ("hora", "h"),
+    ("horas", "h"),
+    ("minutos", "min"),
     ("mins", "min"),
     ("minutes", "min"),
     ("minute", "min"),
     ("minuten", "min"),
 ];
-const MORE: [&str; 4] = ["more", "read on", "mehr", "weiterlesen"];
+const MORE: [&str; 8] =
+    ["more", "read on", "mehr", "weiterlesen", "plus", "lire la suite", "más", "seguir leyendo"];
 /// How long who writes only "snooze" hears nothing.
 const SNOOZE: Duration = Duration::from_secs(3_600);
 /// A longer rest is an operator's decision, with a silence.
@@ -152,10 +161,44 @@ pub fn suggestion(text: &str, contact: &Contact, commands: &[Spoken]) -> Option<
     }
     // In the person's own language first: `Hilfe` is what somebody meant who reads German and wrote `hlife`.
     let own = |words: &[&'static str]| words.iter().copied().find(|word| near(word, text));
-    let (help, status) = (own(&["help", "hilfe"]), own(&["status"]));
+    let (help, status) = (own(&["help", "hilfe", "aide", "ayuda"]), own(&["status", "estado"]));
     help.or(status).map(str::to_owned)
 }
 
 fn mine<'a>(contact: &'a Contact, commands: &'a [Spoken]) -> impl Iterator<Item = &'a Spoken> {
     commands.iter().filter(|command| has_role(contact, &command.terms.roles))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rest_is_had_in_several_languages_and_only_as_a_whole() {
+        let hours = |count: u64| Some(Offer::Snooze(Duration::from_secs(count * 3_600)));
+        for (words, expected) in [
+            ("snooze", hours(1)),
+            ("Snooze 2h", hours(2)),
+            ("snooze for 2 hours", hours(2)),
+            ("Ruhe", hours(1)),
+            ("RUHE für 3 Stunden!", hours(3)),
+            ("Ruhe für 1 Std.", hours(1)),
+            ("schlummern 90 Minuten", Some(Offer::Snooze(Duration::from_secs(5_400)))),
+            ("pause 2 heures", hours(2)),
+            ("Pausa de 4 horas", hours(4)),
+            ("pausa 1 h", hours(1)),
+            ("snooze 9d", hours(24)),
+            ("ich kümmere mich", Some(Offer::Acknowledge)),
+            ("Je m’en occupe.", Some(Offer::Acknowledge)),
+            ("yo me encargo", Some(Offer::Acknowledge)),
+            ("ruhestand", None),
+            ("snooze until tomorrow", None),
+            ("Ruhe bitte", None),
+            ("please snooze", None),
+            ("", None),
+        ] {
+            assert_eq!(offer(words), expected, "{words}");
+        }
+        assert!(is_more("MORE") && is_more("mehr") && is_more("Seguir leyendo") && !is_more("more of it"));
+    }
 }

@@ -222,7 +222,7 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
             let found = load(&FILE.replace(from, to)).err().unwrap_or_default();
             assert!(found.contains(expected), "{to}: {found}");
         };
-        let known = "there is no language `tlh`; Bellwire speaks en, de";
+        let known = "there is no language `tlh`; Bellwire speaks en, de, fr, es";
         check("language = \"de\"", "language = \"tlh\"", &format!("b.toml:19:12: `language`: {known}"));
         check("time_zone = \"Europe/Berlin\"", "time_zone = \"Berlin\"", "`Berlin` is not a time zone");
         check("[mqtt]", "language = \"tlh\"\n[mqtt]", known);

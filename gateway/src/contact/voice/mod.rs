@@ -3,9 +3,11 @@
 //! missing then does not compile, and a blank that is misspelt fails a test.
 
 mod english;
+mod french;
 mod german;
 /// What there is to say.
 mod sentences;
+mod spanish;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,6 +27,10 @@ pub enum Language {
     English,
     #[serde(rename = "de")]
     German,
+    #[serde(rename = "fr")]
+    French,
+    #[serde(rename = "es")]
+    Spanish,
 }
 
 /// How one person is spoken to.
@@ -55,7 +61,7 @@ impl Texts {
 }
 
 impl Language {
-    pub const ALL: [Self; 2] = [Self::English, Self::German];
+    pub const ALL: [Self; 4] = [Self::English, Self::German, Self::French, Self::Spanish];
 
     /// ISO 639-1, as the configuration writes it.
     #[must_use]
@@ -63,6 +69,8 @@ impl Language {
         match self {
             Self::English => "en",
             Self::German => "de",
+            Self::French => "fr",
+            Self::Spanish => "es",
         }
     }
 
@@ -82,6 +90,8 @@ impl Language {
         match self {
             Self::English => &english::SENTENCES,
             Self::German => &german::SENTENCES,
+            Self::French => &french::SENTENCES,
+            Self::Spanish => &spanish::SENTENCES,
         }
     }
 }
@@ -242,6 +252,10 @@ mod tests {
         check(Language::English, "Asia/Tbilisi", english);
         let german = ["21. Nov., 07:23", "07:23", "21. Nov., 07:23", "2 Tg. 3 Std.", "2 Std. 5 Min.", "-9,4"];
         check(Language::German, "Europe/Berlin", german);
+        let french = ["21 nov., 07:23", "07:23", "21 nov., 07:23", "2 j 3 h", "2 h 5 min", "-9,4"];
+        check(Language::French, "Europe/Paris", french);
+        let spanish = ["21 nov., 07:23", "07:23", "21 nov., 07:23", "2 d 3 h", "2 h 5 min", "-9,4"];
+        check(Language::Spanish, "Europe/Madrid", spanish);
         let voice = Voice::default();
         assert_eq!(
             [voice.number(-0.001), voice.number(3.0), voice.alerts(1), voice.alerts(2)],
