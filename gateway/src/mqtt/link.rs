@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::settings::Settings;
 use super::v4::{Ear4, Mouth4};
 use super::v5::{Ear5, Mouth5};
-use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, KEEP_ALIVE, Mouth, Publish};
+use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, Mouth, Publish, Watchful};
 use crate::alert::event::{Event, Identity, Source};
 use crate::chance::{Dice, backoff};
 use crate::command::question::ReplyTo;
@@ -275,17 +275,12 @@ impl Task {
         if self.notices.try_send(Notice::Connected { session_present: connected }).is_err() {
             return "the intake is too far behind to start".into();
         }
-        let idle = KEEP_ALIVE + KEEP_ALIVE / 2;
-        let mut silent_from = Instant::now();
+        let mut ear = Watchful::new(ear);
         loop {
-            let heard = match timeout_at(silent_from + idle, ear.hear()).await {
-                Ok(Ok(heard)) => heard,
-                Ok(Err(error)) => return error,
-                Err(_) => return format!("the broker said nothing for {} s", idle.as_secs()),
+            let heard = match ear.hear().await {
+                Ok(heard) => heard,
+                Err(error) => return error,
             };
-            if !matches!(heard, Heard::Sent) {
-                silent_from = Instant::now();
-            }
             match heard {
                 Heard::Message(incoming, ack) => {
                     let ack = ack.map(|ack| AckToken { epoch, ack: token(ack) });

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::settings::Settings;
 use super::v4::Ear4;
 use super::v5::Ear5;
-use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, KEEP_ALIVE, Mouth};
+use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, Mouth, Watchful};
 use crate::chance::backoff;
 use crate::config::MqttVersion;
 
@@ -83,17 +83,12 @@ async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> 
         return gone();
     }
     mouth.subscribe(&settings.filters);
-    let idle = KEEP_ALIVE + KEEP_ALIVE / 2;
-    let mut silent_from = Instant::now();
+    let mut ear = Watchful::new(ear);
     loop {
-        let heard = match timeout_at(silent_from + idle, ear.hear()).await {
-            Ok(Ok(heard)) => heard,
-            Ok(Err(error)) => return error,
-            Err(_) => return format!("the broker said nothing for {} s", idle.as_secs()),
+        let heard = match ear.hear().await {
+            Ok(heard) => heard,
+            Err(error) => return error,
         };
-        if !matches!(heard, Heard::Sent) {
-            silent_from = Instant::now();
-        }
         match heard {
             Heard::Message(incoming, ack) => {
                 if to.send(event(incoming)).await.is_err() {

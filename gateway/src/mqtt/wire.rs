@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
 
 use super::settings::Settings;
 use crate::command::question::ReplyTo;
@@ -84,6 +85,30 @@ pub trait Ear: Send + Sized {
     fn open(settings: &Settings) -> (Self, Self::Mouth);
     /// The next thing; an error ends the connection.
     fn hear(&mut self) -> impl Future<Output = Result<Heard<<Self::Mouth as Mouth>::Ack>, String>> + Send;
+}
+
+/// An ear that notices when the broker has fallen silent: a half-open line would say nothing for ever (RELIABILITY F22).
+pub struct Watchful<E> {
+    ear: E,
+    silent_from: Instant,
+}
+
+impl<E: Ear> Watchful<E> {
+    pub fn new(ear: E) -> Self {
+        Self { ear, silent_from: Instant::now() }
+    }
+
+    /// The next thing; silence for too long ends the connection like any error.
+    pub async fn hear(&mut self) -> Result<Heard<<E::Mouth as Mouth>::Ack>, String> {
+        let idle = KEEP_ALIVE + KEEP_ALIVE / 2;
+        let heard = timeout_at(self.silent_from + idle, self.ear.hear())
+            .await
+            .unwrap_or_else(|_| Err(format!("the broker said nothing for {} s", idle.as_secs())))?;
+        if !matches!(heard, Heard::Sent) {
+            self.silent_from = Instant::now();
+        }
+        Ok(heard)
+    }
 }
 
 /// The half that speaks: never waits.
