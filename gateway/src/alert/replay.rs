@@ -217,8 +217,17 @@ const AHEAD: Duration = Duration::from_secs(48 * 3_600);
 /// Moments at which the watch wakes on the way there.
 const LOOKS: usize = 1_000;
 
-/// When somebody is told next if nothing more happens, and what.
-pub fn foresee(watch: &mut Watch, now: Timestamp) -> Option<(Timestamp, Vec<Notice>)> {
+/// When somebody is told next if nothing more happens, and what. What is `told` now is delivered, as it is most often: a step
+/// that comes only when it is not is not foretold.
+pub fn foresee(watch: &mut Watch, told: &[Effect], now: Timestamp) -> Option<(Timestamp, Vec<Notice>)> {
+    for effect in told {
+        if let Effect::Send(notice) = effect
+            && let Some((alert, episode)) = notice.alert.clone()
+        {
+            let (contact, state) = (notice.to.id.clone(), "delivered".to_owned());
+            drop(watch.note(&Note::Receipt { alert, episode, contact, state }, now)); // it fires, so there is nothing to refuse
+        }
+    }
     watch.advance(Now { wall: now, steady: Duration::ZERO });
     for _ in 0..LOOKS {
         let wake = watch.wake_at().filter(|wake| now.until(*wake) <= AHEAD)?;

@@ -18,9 +18,7 @@ pub fn tried(config: &Config, judge: &Judge, event: Event) -> Value {
     let mut watch = judge.watch();
     let decision = judge.decide(event, &mut watch, now);
     let told = told(&decision);
-    // Where a rule waits (`for`, a group, quiet hours) nobody is told yet.
-    let is_told = !told.is_empty() || decision.alerts.iter().any(|alert| !alert.recipients.is_empty());
-    let later = if is_told { None } else { foresee(&mut watch, now) };
+    let later = foresee(&mut watch, &decision.effects, now);
     let mut json = as_json(config, &decision, told);
     json["later"] = later.map_or(Value::Null, |(at, notices)| foreseen(now, at, &notices));
     json

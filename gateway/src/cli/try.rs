@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let decision = judge.decide(event, &mut watch, now);
     let is_told = decision.alerts.iter().any(|alert| !alert.recipients.is_empty())
         || decision.effects.iter().any(|effect| matches!(effect, Effect::Send(_)));
-    let later = if is_told { None } else { foresee(&mut watch, now) };
+    let later = foresee(&mut watch, &decision.effects, now);
     if arguments.json {
         let mut json = as_json(&config, &decision);
         json["later"] = later.map_or(Value::Null, |(at, notices)| {
@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         });
         say_json(&json);
     } else {
-        say(&as_text(&config, &decision, later.as_ref()));
+        say(&as_text(&config, &decision, is_told, later.as_ref()));
     }
     Ok(())
 }
@@ -108,7 +108,12 @@ fn others<'a>(config: &'a Config, topic: &'a str) -> impl Iterator<Item = (&'a s
     unmatched.map(|rule| (rule.name.0.as_str(), rule.topic.as_str()))
 }
 
-fn as_text(config: &Config, decision: &Decision, later: Option<&(Timestamp, Vec<Notice>)>) -> String {
+fn as_text(
+    config: &Config,
+    decision: &Decision,
+    is_told: bool,
+    later: Option<&(Timestamp, Vec<Notice>)>,
+) -> String {
     let mut lines = Vec::new();
     for alert in &decision.alerts {
         lines.push(format!("rule {}: an alert ({})", alert.rule, alert.severity.as_str()));
@@ -123,7 +128,10 @@ fn as_text(config: &Config, decision: &Decision, later: Option<&(Timestamp, Vec<
     }
     if let Some((at, notices)) = later {
         let wait = duration_for_people(decision.event.received_at.until(*at));
-        lines.push(format!("nobody is told now; in {wait}, if nothing changes:"));
+        lines.push(match is_told {
+            true => format!("then, in {wait}, if nothing changes and nobody answers:"),
+            false => format!("nobody is told now; in {wait}, if nothing changes:"),
+        });
         lines.extend(notices.iter().flat_map(message));
     }
     for (rule, why) in &decision.ignored {

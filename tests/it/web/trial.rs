@@ -21,6 +21,16 @@ message = { en = "Door {{ door }} is open", de = "Tür {{ door }} steht offen" }
 notify = ["nino", "heike"]
 buttons = ["acknowledge"]
 [[rule]]
+name = "smoke"
+topic = "site/{room}/smoke"
+when = "payload == 1"
+message = "Smoke in {{ room }}"
+notify = ["nino"]
+escalate = [
+  { after = "5m", unless = "delivered", notify = ["heike"] },
+  { after = "10m", unless = "acknowledged", notify = ["heike"] },
+]
+[[rule]]
 name = "bell"
 topic = "site/{door}/bell"
 message = "Somebody is at door {{ door }}"
@@ -28,7 +38,7 @@ notify = ["nino"]
 "#;
 
 #[test]
-fn the_try_box_foretells_what_a_rule_that_waits_will_say_and_to_whom() {
+fn the_try_box_foretells_what_comes_later_and_to_whom() {
     let (_broker, site, _gateway) = start(RULES);
     let cookie = log_in(&site);
     let page = get(&site, "/rules?topic=site%2Fback%2Fdoor&payload=open", &[&cookie]);
@@ -45,6 +55,12 @@ fn the_try_box_foretells_what_a_rule_that_waits_will_say_and_to_whom() {
     assert!(german.body.contains("Jetzt wird niemand benachrichtigt."), "{}", german.body);
     let at_once = get(&site, "/rules?topic=site%2Fback%2Fbell&payload=1", &[&cookie]).body;
     assert!(at_once.contains("Somebody is at door back") && !at_once.contains("id=\"later\""), "{at_once}");
+    let stays = get(&site, "/rules?topic=site%2Fbar%2Fsmoke&payload=1", &[&cookie]).body;
+    let (_, later) = stays.split_once("id=\"later\"").expect("what comes later");
+    assert!(
+        later.contains("nobody answers, in 10 min:") && later.contains("⬆ Seit 10 Min.: Smoke in bar"),
+        "{later}"
+    );
     let shut = get(&site, "/rules?topic=site%2Fback%2Fdoor&payload=shut", &[&cookie]).body;
     assert!(!shut.contains("id=\"later\""), "nothing comes of it");
 
