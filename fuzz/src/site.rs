@@ -142,7 +142,9 @@ pub fn decide(config: &Config, topic: &str, content_type: Option<&str>, payload:
     );
     for alert in &decision.alerts {
         assert!(!alert.recipients.is_empty(), "an alert for nobody");
-        can_be_sent(&alert.content);
+        for (content, _) in alert.messages() {
+            can_be_sent(&content);
+        }
     }
     decision
 }
@@ -153,7 +155,8 @@ pub fn can_be_sent(content: &Content) {
     let seal = Seal::new(tag.clone(), [7; 32]);
     let to = Recipient::Phone(Phone::parse("+995555123456").expect("a number"));
     let content = outgoing(content, &seal, Some(AlertId(1)), &ContactId("nino".into()), NOW);
-    let free = Form::Free { content: &content, more: &tag.more(MessageId(1)) };
+    let voice = bellwire::contact::voice::Voice::default();
+    let free = Form::Free { content: &content, more: &tag.more(MessageId(1)), voice: &voice };
     let body = send(free, &to);
     let text = body.pointer("/text/body").or_else(|| body.pointer("/interactive/body/text"));
     if let Some(text) = text.and_then(Value::as_str) {

@@ -19,6 +19,14 @@ pub struct Local {
     pub minute: u16,
 }
 
+/// The same for a sentence: the day of the month, the month from 1, and `14:03`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calendar {
+    pub day: i8,
+    pub month: u8,
+    pub time: String,
+}
+
 /// Both clocks at once: the one on the wall may be set, the steady one only runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
@@ -114,14 +122,14 @@ impl Timestamp {
         Some(Self(zoned.timestamp().as_millisecond()))
     }
 
-    /// What a summary says: `14:03`, with the day when it is another one.
     #[must_use]
-    pub fn for_people_on(self, day: Self, zone: &TimeZone) -> String {
-        let same = self.local(zone).day == day.local(zone).day;
-        if same { self.zoned(zone).strftime("%H:%M").to_string() } else { self.for_people(zone) }
+    pub fn calendar(self, zone: &TimeZone) -> Calendar {
+        let zoned = self.zoned(zone);
+        let month = u8::try_from(zoned.month()).unwrap_or(1);
+        Calendar { day: zoned.day(), month, time: zoned.strftime("%H:%M").to_string() }
     }
 
-    /// What a message says: `14:03` on the day itself is not enough when it is read tomorrow, so `21 Nov, 14:03`.
+    /// What the page says: `21 Nov, 14:03`. Messages say it in their reader's language, by the reader's clock.
     #[must_use]
     pub fn for_people(self, zone: &TimeZone) -> String {
         self.zoned(zone).strftime("%-d %b, %H:%M").to_string()
@@ -214,7 +222,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// A duration for a sentence: the two largest units, `2 h 5 min`.
+/// A duration for records and lists: the two largest units, `2 h 5 min`.
 #[must_use]
 pub fn duration_for_people(duration: Duration) -> String {
     let seconds = duration.as_secs();

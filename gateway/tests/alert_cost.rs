@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bellwire::alert::history::{Effect, Kept};
 use bellwire::alert::lifecycle::{Ident, Observation, Turn};
 use bellwire::alert::watch::Watch;
+use bellwire::alert::wording::Wording;
 use bellwire::config::{Config, Wishes, read};
 use bellwire::ids::RuleName;
 use bellwire::time::{Now, Timestamp};
@@ -86,8 +87,8 @@ impl Site {
         self.now = Now { wall: self.now.wall + step, steady: self.now.steady + step };
         let alert = Ident { rule: RuleName(rule.into()), key: format!("unit={unit}") };
         let bindings = BTreeMap::from([("unit".to_owned(), unit.to_string())]);
-        let text = Some(format!("{rule} {unit}"));
-        let seen = Observation { bindings, fires, clears: !fires, text, ..Observation::default() };
+        let wording = Some(Wording::of(format!("{rule} {unit}")));
+        let seen = Observation { bindings, fires, clears: !fires, wording, ..Observation::default() };
         self.watch.advance(self.now);
         let turn = self.watch.observe(&alert, &seen, self.now.wall);
         for effect in self.watch.drain() {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use bellwire::alert::history::{Effect, Kind, Why};
 use bellwire::alert::intake::Judge;
 use bellwire::alert::lifecycle::{Ident, Observation};
-use bellwire::alert::replay::{Replay, Timed, What};
+use bellwire::alert::replay::{Replay, Sent, Timed, What};
 use bellwire::alert::watch::Watch;
+use bellwire::alert::wording::Wording;
 use bellwire::config::{Config, Wishes, read};
 use bellwire::ids::RuleName;
 use bellwire::time::{Now, Timestamp};
@@ -34,6 +35,13 @@ quiet_hours = "22:00-06:00"
 [[contact]]
 id = "giorgi"
 phone = "+995 555 65 43 21"
+language = "de"
+time_zone = "America/New_York"
+[[rule]]
+name = "bell"
+topic = "bell/{id}"
+message = { en = "Bell {{ id }} rings {{ payload }}.", de = "Klingel {{ id }} läutet {{ payload }}." }
+notify = ["nino", "giorgi"]
 [[rule]]
 name = "door"
 topic = "door/{id}"
@@ -100,11 +108,11 @@ enum Step {
 }
 
 fn steps(acts: bool) -> impl Strategy<Value = Vec<(u64, Step)>> {
-    let event = (prop::sample::select(vec!["door", "power", "room"]), 0..3_u8, 0..9_u8)
+    let event = (prop::sample::select(vec!["door", "power", "room", "bell"]), 0..3_u8, 0..9_u8)
         .prop_map(|(topic, id, value)| Step::Event { topic, id, value });
     let verbs = vec!["acknowledge", "resolve", "snooze 30m", "silence 20m", "away", "back", "read"];
     let people = vec!["nino", "giorgi"];
-    let rules = vec!["door", "power", "grouped"];
+    let rules = vec!["door", "power", "grouped", "bell"];
     let act =
         (prop::sample::select(verbs), prop::sample::select(people), prop::sample::select(rules), 0..3_u8)
             .prop_map(|(verb, who, rule, id)| Step::Act { verb, who, rule, id });
@@ -115,12 +123,13 @@ fn steps(acts: bool) -> impl Strategy<Value = Vec<(u64, Step)>> {
 fn timed(config: &Config, steps: &[(u64, Step)]) -> Vec<Timed> {
     let mut at = Timestamp(1_773_136_800_000);
     let mut found = Vec::new();
-    for (after, step) in steps {
-        at = at + Duration::from_secs(*after);
+    for (number, (after, step)) in steps.iter().enumerate() {
+        at = at + Duration::from_millis(*after * 1_000 + 1); // no two at once, so that each reason has its ring
         let what = match step {
             Step::Event { topic, id, value } => What::Publish {
                 topic: format!("{topic}/{id}"),
-                payload: value.to_string().into(),
+                // Each ring has a number of its own, so that it is found in what is told.
+                payload: if *topic == "bell" { number.to_string() } else { value.to_string() }.into(),
                 retained: false,
                 id: None,
                 content_type: None,
@@ -192,6 +201,38 @@ fn check(replay: &Replay) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Of a rule without a life each event is told to each person once: at once, or in the summary of their quiet hours; or a
+/// silence is the reason why not.
+fn each_ring_is_told_once(replay: &Replay, timed: &[Timed]) -> Result<(), TestCaseError> {
+    for Timed { at, what } in timed {
+        let What::Publish { topic, payload, .. } = what else { continue };
+        let Some(id) = topic.strip_prefix("bell/") else { continue };
+        let number = String::from_utf8_lossy(payload);
+        for (who, words) in [("nino", "rings"), ("giorgi", "läutet")] {
+            let told = |sent: &&Sent| sent.to == who && sent.text.contains(&format!(" {words} {number}."));
+            let told: Vec<&Sent> = replay.sent.iter().filter(told).collect();
+            let why = |why: Why| {
+                let of = format!("id={id}");
+                replay.records.iter().any(|record| {
+                    record.at == *at
+                        && record.alert.rule.0 == "bell"
+                        && record.alert.key == of
+                        && record.why == why
+                        && record.what.contains(who)
+                })
+            };
+            let (silenced, held) = (why(Why::Silenced), why(Why::Quiet));
+            // A night has 40 lines; what is beyond is counted.
+            let counted = replay.sent.iter().any(|sent| sent.to == who && sent.text.contains("\n… "));
+            prop_assert!(told.len() == usize::from(!silenced) || counted, "{who} {number}: {told:?}");
+            if let Some(told) = told.first() {
+                prop_assert_eq!(told.at > *at, held, "{} hears of {} at {}", who, number, told.at);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Who is told that something is over was told of it before, in a message of its own, in a group's or in a summary; and an
 /// end is told once.
 fn no_end_without_a_beginning(replay: &Replay) -> Result<(), TestCaseError> {
@@ -218,7 +259,10 @@ proptest! {
     fn who_is_not_told_has_a_reason_and_nothing_runs_backwards(steps in steps(true)) {
         let config = config();
         let judge = judge(&config);
-        check(&play(&judge, &timed(&config, &steps)))?;
+        let timed = timed(&config, &steps);
+        let replay = play(&judge, &timed);
+        check(&replay)?;
+        each_ring_is_told_once(&replay, &timed)?;
     }
 
     #[test]
@@ -281,8 +325,8 @@ fn memory_stays_within_its_limit_under_100_000_keys_and_what_is_forgotten_is_sai
             };
             let alert = Ident { rule: RuleName("power".into()), key: format!("id={id}") };
             let bindings = BTreeMap::from([("id".to_owned(), id.to_string())]);
-            let text = Some(format!("Power {id}"));
-            let fires = Observation { bindings, fires: true, text, ..Observation::default() };
+            let wording = Some(Wording::of(format!("Power {id}")));
+            let fires = Observation { bindings, fires: true, wording, ..Observation::default() };
             watch.advance(now);
             watch.observe(&alert, &fires, now.wall);
             if is_over {
@@ -314,10 +358,10 @@ fn readings_of_100_000_keys_stay_within_the_limit() {
         waits += usize::from(fires);
         watch.advance(now);
         watch.reading(&alert, f64::from(id % 4), now.wall);
-        let text = Some(format!("Level {id}"));
+        let wording = Some(Wording::of(format!("Level {id}")));
         watch.observe(
             &alert,
-            &Observation { fires, clears: !fires, text, ..Observation::default() },
+            &Observation { fires, clears: !fires, wording, ..Observation::default() },
             now.wall,
         );
         seen.take(&mut watch);

@@ -47,6 +47,7 @@ fn keys() -> Vec<String> {
         "integer",
         "texts",
         "named_texts",
+        "translated",
         "one_or_more",
         "file",
         "time",       // in config/life.rs: a duration
@@ -55,6 +56,7 @@ fn keys() -> Vec<String> {
     let mut keys = Vec::new();
     for source in [
         "read",
+        "people",
         "connections",
         "commands",
         "questions",

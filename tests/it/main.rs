@@ -38,6 +38,8 @@ mod forget;
 mod home_assistant;
 /// The owner invites somebody.
 mod inviting;
+/// Two people, two languages, two clocks.
+mod languages;
 /// Where an alert goes when WhatsApp fails.
 mod last_resort;
 /// What Meta limits, and what a person has to put right.

@@ -349,3 +349,16 @@ fn words_go_on_to_printers_and_displays() {
     assert_eq!(shop.outcome(&status), "status");
     assert_eq!(display.messages().len(), 1);
 }
+
+/// Meta answers our request when it likes; people may be faster.
+#[test]
+fn a_thumb_that_overtakes_metas_answer_waits_for_it() {
+    let shop = Shop::open(RULES, "site/+/freezer/+/set");
+    shop.site.fault(&json!({ "to": LEVAN, "delay_ms": 3_000, "statuses": { "drop": true } }));
+    shop.alert();
+    let alert = shop.wait_to(LEVAN, 1);
+    let thumb = shop.does(&json!({ "from": LEVAN, "reaction": "👍", "message_id": alert["id"] }));
+    assert_eq!(shop.writes(LEVAN, "help"), "say", "what came after it does not wait");
+    assert_eq!(shop.site.count("SELECT count(*) FROM acknowledgement"), 0);
+    assert_eq!(shop.became(&thumb), "acknowledge");
+}

@@ -10,6 +10,8 @@ mod numbers;
 mod speed;
 /// What people asked for, and whether the audit of it is whole.
 mod trail;
+/// What an event would lead to.
+mod trial;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -122,7 +122,11 @@ impl Gateway {
             }
             Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
                 more = self.store.tag().more(due.id);
-                Form::Free { content: &content, more: &more }
+                Form::Free {
+                    content: &content,
+                    more: &more,
+                    voice: self.config.people.voice(&due.lane.contact),
+                }
             }
         };
         let callback = match self.sabotage {

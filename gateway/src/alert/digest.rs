@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::alert::message::{Button, Content};
 use crate::alert::rule::Severity;
+use crate::contact::voice::Voice;
 use crate::ids::AlertId;
 use crate::time::Timestamp;
 
@@ -51,16 +52,19 @@ pub struct Item {
 
 /// `others` counts by rule what is not among the items. Buttons of items carry their full ids.
 #[must_use]
-pub fn compose(items: &[Item], others: &BTreeMap<String, u32>) -> Content {
+pub fn compose(items: &[Item], others: &BTreeMap<String, u32>, voice: &Voice) -> Content {
     let unworded: u32 = others.values().sum();
-    let mut text = format!("🔔 {} alerts", items.len() as u64 + u64::from(unworded));
+    let alerts = voice.alerts(items.len() + unworded as usize);
+    let mut text = voice.say(|s| s.some_firing, &[("alerts", &alerts)]);
     for (number, item) in items.iter().enumerate() {
         let line = one_line(&item.content.text);
         text += &format!("\n{}. {} {line}", number + 1, mark(item.severity));
     }
     if unworded > 0 {
         let counts: Vec<String> = others.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
-        text += &format!("\n… and {unworded} more: {}", counts.join(", "));
+        let blanks = [("count", unworded.to_string()), ("rules", counts.join(", "))];
+        let blanks = blanks.each_ref().map(|(name, value)| (*name, value.as_str()));
+        text += &format!("\n{}", voice.say(|s| s.and_more_of, &blanks));
     }
     let action = |(number, item): (usize, &Item)| {
         let description = one_line(&item.content.text);
@@ -96,6 +100,7 @@ fn mark(severity: Severity) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contact::voice::Language;
 
     #[test]
     fn few_go_one_by_one_unless_they_are_late_or_the_pair_limit_is_near() {
@@ -124,14 +129,18 @@ mod tests {
             item(Severity::Warning, "The door is open"),
         ];
         let others = BTreeMap::from([("door".to_owned(), 7), ("freezer".to_owned(), 30)]);
-        let digest = compose(&items, &others);
+        let digest = compose(&items, &others, &Voice::default());
         assert_eq!(
             digest.text,
             "🔔 39 alerts\n1. 🔴 Freezer 2 is at -3 °C · 🕑 21 Nov, 14:03\n2. 🟠 The door is open\n… and 37 more: door 7, freezer 30"
         );
         assert_eq!(digest.buttons[1].title, "2. Stop defrost");
         assert_eq!(digest.buttons[1].description.as_deref(), Some("The door is open"));
+        let german = Voice { language: Language::German, ..Voice::default() };
+        let told = compose(&items, &others, &german).text;
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!((lines[0], lines[3]), ("🔔 39 Alarme", "… und 37 weitere: door 7, freezer 30"));
         let many: Vec<Item> = (0..50).map(|n| item(Severity::Info, &format!("Alert {n}"))).collect();
-        assert_eq!(compose(&many, &BTreeMap::new()).buttons.len(), 9);
+        assert_eq!(compose(&many, &BTreeMap::new(), &german).buttons.len(), 9);
     }
 }

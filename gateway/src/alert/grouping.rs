@@ -8,6 +8,8 @@ use crate::alert::history::Kind;
 use crate::alert::lifecycle::Ident;
 use crate::alert::rule::Severity;
 use crate::alert::words::alert_line;
+use crate::contact::voice::{Sentences, Voice};
+use crate::ids::ContactId;
 use crate::time::Timestamp;
 
 /// Lines that one group keeps until it is told: more than a message can show.
@@ -29,8 +31,51 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     pub alert: Ident,
-    /// The words of one that is over, and who had been told of it; one that fires has its words when the time comes.
-    pub over: Option<(String, Vec<crate::ids::ContactId>)>,
+    /// The words about one that is over; one that fires has its words when the time comes.
+    pub over: Option<Over>,
+}
+
+/// What is said to those who had been told of an alert that is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Over {
+    /// Each text with those who read it: most often there is one, since most people of a site speak one language.
+    Voiced(Vec<(String, Vec<ContactId>)>),
+    /// As it was kept before people had languages of their own.
+    ForAll(String, Vec<ContactId>),
+}
+
+impl Over {
+    #[must_use]
+    pub fn of(said: impl IntoIterator<Item = (ContactId, String)>) -> Self {
+        let mut voiced: Vec<(String, Vec<ContactId>)> = Vec::new();
+        for (contact, text) in said {
+            match voiced.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, told)) => told.push(contact),
+                None => voiced.push((text, vec![contact])),
+            }
+        }
+        Self::Voiced(voiced)
+    }
+
+    /// Who had been told.
+    pub fn told(&self) -> impl Iterator<Item = &ContactId> {
+        self.voiced().flat_map(|(_, told)| told)
+    }
+
+    /// What this person reads, if told.
+    #[must_use]
+    pub fn to(&self, contact: &ContactId) -> Option<&str> {
+        self.voiced().find(|(_, told)| told.contains(contact)).map(|(text, _)| text)
+    }
+
+    fn voiced(&self) -> impl Iterator<Item = (&str, &[ContactId])> {
+        let (many, one) = match self {
+            Self::Voiced(voiced) => (voiced.as_slice(), None),
+            Self::ForAll(text, told) => (&[][..], Some((text.as_str(), told.as_slice()))),
+        };
+        many.iter().map(|(text, told)| (text.as_str(), told.as_slice())).chain(one)
+    }
 }
 
 /// One alert in a message to one person.
@@ -65,16 +110,17 @@ impl Group {
 
 /// Many alerts in one text, most severe first.
 #[must_use]
-pub fn compose(label: &str, lines: &[Line], more: u32) -> String {
+pub fn compose(label: &str, lines: &[Line], more: u32, voice: &Voice) -> String {
     let mut ordered: Vec<&Line> = lines.iter().collect();
     ordered.sort_by_key(|line| (line.kind == Kind::Resolved, std::cmp::Reverse(line.severity)));
     let firing = lines.iter().filter(|line| line.kind != Kind::Resolved).count() + more as usize;
     let over = lines.iter().filter(|line| line.kind == Kind::Resolved).count();
-    let count = match (firing, over) {
-        (0, over) => format!("✅ {over} over"),
-        (firing, 0) => format!("🔔 {firing} alerts"),
-        (firing, over) => format!("🔔 {firing} alerts, {over} over"),
+    let choose: fn(&Sentences) -> &'static str = match (firing, over) {
+        (0, _) => |s| s.some_over,
+        (_, 0) => |s| s.some_firing,
+        (_, _) => |s| s.some_of_both,
     };
+    let count = voice.say(choose, &[("alerts", &voice.alerts(firing)), ("over", &over.to_string())]);
     let mut text = if label.is_empty() { count } else { format!("{count} · {label}") };
     for line in ordered.iter().take(WORDED) {
         let mark = if line.kind == Kind::Resolved { "" } else { mark(line.severity) };
@@ -83,7 +129,7 @@ pub fn compose(label: &str, lines: &[Line], more: u32) -> String {
     }
     let unworded = ordered.len().saturating_sub(WORDED) + more as usize;
     if unworded > 0 {
-        text += &format!("\n… and {unworded} more: `bellwire alerts list`");
+        text += &format!("\n{}", voice.say(|s| s.and_more, &[("count", &unworded.to_string())]));
     }
     text
 }
@@ -102,4 +148,26 @@ pub fn mark(severity: Severity) -> &'static str {
 #[must_use]
 pub fn first_line(text: &str) -> String {
     alert_line(text).chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_kept_once_a_wording_and_read_as_it_was_kept_before() {
+        let said = [("nino", "over"), ("heike", "vorbei"), ("giorgi", "over")];
+        let over = Over::of(said.map(|(who, text)| (who.into(), text.to_owned())));
+        let kept = serde_json::to_string(&over).expect("JSON");
+        assert_eq!(kept, r#"[["over",["nino","giorgi"]],["vorbei",["heike"]]]"#);
+        let former: Over = serde_json::from_str(r#"["over",["nino","heike"]]"#).expect("the former form");
+        assert_eq!(former, Over::ForAll("over".into(), vec!["nino".into(), "heike".into()]));
+        for over in [serde_json::from_str(&kept).expect("read back"), over] {
+            assert_eq!([over.to(&"heike".into()), over.to(&"dato".into())], [Some("vorbei"), None]);
+            assert_eq!(over.told().count(), 3);
+        }
+        assert_eq!((former.to(&"heike".into()), former.told().count()), (Some("over"), 2));
+        let none: Over = serde_json::from_str("[]").expect("nobody was told");
+        assert_eq!(none.told().count(), 0);
+    }
 }

@@ -21,6 +21,8 @@ use crate::alert::state::OnUnknown;
 use crate::alert::template::{TemplateError, Templates};
 use crate::alert::topic::Bindings;
 use crate::alert::watch::{ALERTS_MAX, Note, Watch};
+use crate::alert::wording::Wording;
+use crate::contact::voice::{Texts, Voice};
 use crate::contact::{Contact, People};
 use crate::hex::hex;
 use crate::ids::{ConnectionName, RuleName};
@@ -56,7 +58,12 @@ pub struct NewAlert {
     pub rule: RuleName,
     pub severity: Severity,
     pub bindings: Bindings,
+    /// What everybody gets, but for the words.
     pub content: Content,
+    pub wording: Wording,
+    /// What its buttons are called, in their order.
+    pub titles: Vec<Texts>,
+    pub at: Timestamp,
     /// The file that it carries, if it came with the event.
     pub kept: Option<Kept>,
     /// What went wrong on the way, though it is sent: a failed message template.
@@ -67,6 +74,39 @@ pub struct NewAlert {
     pub recipients: Vec<Contact>,
     /// Who hears of it later or not at all, and why: sentences.
     pub held: Vec<String>,
+}
+
+impl NewAlert {
+    /// What this person reads, by their own clock.
+    #[must_use]
+    pub fn to(&self, contact: &Contact) -> Content {
+        self.in_voice(&contact.voice)
+    }
+
+    /// What somebody of this voice would read.
+    #[must_use]
+    pub fn in_voice(&self, voice: &Voice) -> Content {
+        let text = render::with_time(self.wording.in_language(voice.language), self.at, voice);
+        let mut content = Content { text, ..self.content.clone() }.in_language(voice.language);
+        for (button, title) in content.buttons.iter_mut().zip(&self.titles) {
+            title.to(voice.language).clone_into(&mut button.title);
+        }
+        content
+    }
+
+    /// Each message that goes out, with those who get it.
+    #[must_use]
+    pub fn messages(&self) -> Vec<(Content, Vec<&Contact>)> {
+        let mut messages: Vec<(Content, Vec<&Contact>)> = Vec::new();
+        for contact in &self.recipients {
+            let content = self.to(contact);
+            match messages.iter_mut().find(|(known, _)| *known == content) {
+                Some((_, people)) => people.push(contact),
+                None => messages.push((content, vec![contact])),
+            }
+        }
+        messages
+    }
 }
 
 /// What happens to the intake. `T` is whatever the door needs to acknowledge.
@@ -219,10 +259,10 @@ impl Judge {
         let (key, may_repeat) = repetition(&event);
         for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
             if let Some(life) = rule.life.as_deref() {
-                let (site, templates, zone) = (&self.site, &self.templates, &self.zone);
+                let (site, templates) = (&self.site, &self.templates);
                 let (event, repetition) = (&event, key.as_deref());
                 let meeting =
-                    Meeting { rule, life, bindings, event, repetition, may_repeat, site, templates, zone };
+                    Meeting { rule, life, bindings, event, repetition, may_repeat, site, templates };
                 let seen = meeting.observe(watch, now);
                 ignored.push((
                     rule.name.clone(),
@@ -254,19 +294,20 @@ impl Judge {
         Decision { event, key, frees, may_repeat, alerts, ignored, effects: watch.drain() }
     }
 
-    fn content(&self, rule: &Rule, raised: Raised, at: Timestamp) -> (Content, Option<Kept>) {
+    fn content(rule: &Rule, raised: Raised) -> (Content, Wording, Option<Kept>) {
+        let wording = raised.wording;
         let mut content = Content {
-            buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title)).collect(),
+            buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title.own)).collect(),
             templates: raised.templates,
-            ..Content::text(render::with_time(&raised.text, at, &self.zone))
+            ..Content::default()
         };
         let (media, kept) = match raised.file {
-            None => return (content, None),
+            None => return (content, wording, None),
             Some(File::Fetch(url)) => (Media::Fetch { url }, None),
             Some(File::Path(path)) => (Media::File { path }, None),
             Some(File::Kept(kept)) => (Media::Kept { sha256: kept.sha256.clone() }, Some(kept)),
         };
-        let Some(attach) = &rule.attach else { return (content, None) };
+        let Some(attach) = &rule.attach else { return (content, wording, None) };
         for template in content.templates.iter_mut().filter(|template| template.header.is_some()) {
             template.header = attach.header(media.clone());
         }
@@ -275,7 +316,7 @@ impl Judge {
             Some(header) => content.header = Some(header),
             None => content.part = Some(attach.part(media)),
         }
-        (content, kept)
+        (content, wording, kept)
     }
 
     /// Whose turn it is now, however late the device could tell of it.
@@ -286,12 +327,15 @@ impl Judge {
     fn alert(&self, rule: &Rule, bindings: Bindings, event: &Event, mut raised: Raised) -> NewAlert {
         let at = event.at();
         let flaw = raised.flaw.take();
-        let (content, kept) = self.content(rule, raised, at);
+        let (content, wording, kept) = Self::content(rule, raised);
         let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
         NewAlert {
             rule: rule.name.clone(),
             severity: rule.severity,
             content,
+            wording,
+            titles: rule.actions.iter().map(|action| action.title.clone()).collect(),
+            at,
             kept,
             flaw,
             connection: rule.connection.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::alert::topic::TopicTemplate;
 use crate::contact::quiet::Quiet;
+use crate::contact::voice::Voice;
 use crate::ids::RuleName;
 
 #[derive(Debug, Clone)]
@@ -179,15 +180,21 @@ impl Offer {
         }
     }
 
+    /// What its button says.
     #[must_use]
-    pub fn title(self) -> String {
+    pub fn title(self, voice: &Voice) -> String {
         match self {
-            Self::Acknowledge => "I take care".into(),
-            Self::Resolve => "It is over".into(),
-            Self::Snooze(time) => match time.as_secs() {
-                seconds if seconds % 3_600 == 0 => format!("Snooze {} h", seconds / 3_600),
-                seconds => format!("Snooze {} min", seconds / 60),
-            },
+            Self::Acknowledge => voice.plain(|s| s.take_care),
+            Self::Resolve => voice.plain(|s| s.end_it),
+            Self::Snooze(time) => {
+                let time = match time.as_secs() {
+                    seconds if seconds % 3_600 == 0 => {
+                        voice.say(|s| s.snooze_hours, &[("large", &(seconds / 3_600).to_string())])
+                    }
+                    seconds => voice.say(|s| s.snooze_minutes, &[("large", &(seconds / 60).to_string())]),
+                };
+                voice.say(|s| s.snooze, &[("time", &time)])
+            }
         }
     }
 }

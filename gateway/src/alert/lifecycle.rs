@@ -12,6 +12,7 @@ use crate::alert::message::Template;
 use crate::alert::numbers::Numbers;
 use crate::alert::state::State;
 use crate::alert::topic::Bindings;
+use crate::alert::wording::Wording;
 use crate::ids::ContactId;
 use crate::time::Timestamp;
 
@@ -31,7 +32,8 @@ pub struct Alert {
     /// The last event that confirmed it; of a rule with `expect` the last sign of life.
     pub seen_at: Option<Timestamp>,
     /// The last words, and what fills the WhatsApp templates.
-    pub text: String,
+    #[serde(flatten)]
+    pub wording: Wording,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +78,8 @@ pub struct Firing {
     pub worst: Option<f64>,
     pub events: u32,
     /// The words with which it began.
-    pub text: String,
+    #[serde(flatten)]
+    pub wording: Wording,
     pub acknowledged: Option<Acknowledged>,
     /// The next step of the escalation.
     pub step: usize,
@@ -136,7 +139,7 @@ pub struct Observation {
     pub clears: bool,
     /// A retained message: it may end an alert, but not begin one (promise P6).
     pub is_state: bool,
-    pub text: Option<String>,
+    pub wording: Option<Wording>,
     pub templates: Vec<Template>,
     pub value: Option<f64>,
 }
@@ -160,8 +163,8 @@ pub enum Turn {
 impl Alert {
     pub fn observe(&mut self, life: &Life, seen: &Observation, now: Timestamp) -> Turn {
         self.bindings.clone_from(&seen.bindings);
-        if let Some(text) = &seen.text {
-            self.text.clone_from(text);
+        if let Some(wording) = &seen.wording {
+            self.wording.clone_from(wording);
             self.templates.clone_from(&seen.templates);
         }
         if seen.fires || life.expect.is_some() {
@@ -255,7 +258,7 @@ impl Alert {
             clear_since: None,
             worst: value,
             events: 1,
-            text: self.text.clone(),
+            wording: self.wording.clone(),
             acknowledged: None,
             step: 0,
             told: BTreeMap::new(),
@@ -378,5 +381,28 @@ impl Reach {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row of `alert_memory` as it was before people had languages, number for number.
+    const FORMER: &str = r#"{"bindings":{"door":"back"},"phase":{"firing":{"since":1773136800000,"fired_at":1773136800000,
+        "clear_since":null,"worst":-9.5,"events":1,"text":"Door back is open","acknowledged":null,"step":0,
+        "told":{"nino":{"at":1773136800000,"reach":"delivered","text":18446744073709551615}},"told_at":1773136800000,
+        "owed":false}},"seen_at":1773136800000,"text":"Door back is open","changes":[1773136800000],"flapping":false,
+        "recent":[{"identity":18446744073709551614,"at":1773136800000,"of_session":true}],"history":[],"episode":1}"#;
+
+    #[test]
+    fn what_was_kept_before_people_had_languages_is_read_and_kept_alike() {
+        let alert: Alert = serde_json::from_str(FORMER).expect("read");
+        let firing = alert.firing().expect("it fires");
+        assert_eq!((alert.wording.text.as_str(), &firing.wording), ("Door back is open", &alert.wording));
+        assert_eq!((firing.told[&"nino".into()].text, alert.recent[0].identity), (u64::MAX, u64::MAX - 1));
+        // One language is written as it always was, so that the version before reads it, too.
+        let written = serde_json::to_value(&alert).expect("JSON");
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(FORMER).expect("JSON"));
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::contact::voice::Language;
+
 /// Stored with the message's row, so that a restart or a later version sends the same words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
@@ -167,6 +169,13 @@ pub struct Parameter {
 }
 
 impl Content {
+    /// Templates in this language first, each with the preference that the file gives it.
+    #[must_use]
+    pub fn in_language(mut self, language: Language) -> Self {
+        self.templates.sort_by_key(|template| !language.is(&template.language));
+        self
+    }
+
     /// Words alone.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {

@@ -71,5 +71,7 @@ pub mod token;
 pub mod topic;
 /// All alerts that have a life.
 pub mod watch;
+/// What a rule says about one event, in every language that it has.
+pub mod wording;
 /// What messages about an alert say.
 pub mod words;

@@ -1,6 +1,5 @@
 //! What an event says about its alert: the payload read, the number taken, both conditions judged.
 
-use jiff::tz::TimeZone;
 use minijinja::value::{Serde, Value};
 
 use crate::alert::decode::decode;
@@ -14,7 +13,7 @@ use crate::alert::rule::Rule;
 use crate::alert::template::{EvaluationError, Templates};
 use crate::alert::topic::Bindings;
 use crate::alert::watch::Watch;
-use crate::alert::words;
+use crate::alert::wording::Wording;
 use crate::time::Timestamp;
 
 /// Where an event meets a rule.
@@ -30,7 +29,6 @@ pub struct Meeting<'a> {
     pub may_repeat: bool,
     pub site: &'a str,
     pub templates: &'a Templates,
-    pub zone: &'a TimeZone,
 }
 
 impl Meeting<'_> {
@@ -87,7 +85,7 @@ impl Meeting<'_> {
             (None, None) => (when.unwrap_or(true), when == Some(false)),
         };
         let worded = fires || self.life.expect.is_some();
-        let text = worded.then(|| words::late(self.text(context), self.event.at(), now, self.zone));
+        let wording = worded.then(|| self.wording(context).heard(self.event.at(), now));
         let mut flaw = None;
         let templates = if worded { fill(self.rule, names, self.templates, &mut flaw) } else { Vec::new() };
         if let Some(flaw) = flaw {
@@ -95,14 +93,15 @@ impl Meeting<'_> {
         }
         let value = value.filter(|_| self.life.expect.is_none()); // a sign of life is no measurement
         let is_state = self.event.retained && !self.rule.on_retained;
-        Ok(Observation { bindings: self.bindings, fires, clears, is_state, text, templates, value })
+        Ok(Observation { bindings: self.bindings, fires, clears, is_state, wording, templates, value })
     }
 
     /// The alarm matters more than its wording.
-    fn text(&self, context: &Value) -> String {
-        self.templates.message(&self.rule.name, context).unwrap_or_else(|error| {
+    fn wording(&self, context: &Value) -> Wording {
+        Wording::fill(self.rule, self.templates, context).unwrap_or_else(|error| {
             tracing::warn!(rule = %self.rule.name, %error, "a message template failed; a plain text stands for it");
-            format!("⚠ {}: {} {}", self.rule.name, self.event.topic, excerpt(&self.event.payload))
+            let plain = format!("⚠ {}: {} {}", self.rule.name, self.event.topic, excerpt(&self.event.payload));
+            Wording::of(plain)
         })
     }
 
@@ -129,7 +128,7 @@ impl Meeting<'_> {
         let names_previous = |text: &String| text.contains("previous");
         self.life.window.is_some()
             || self.rule.when.iter().chain(&self.life.resolve_when).any(names_previous)
-            || names_previous(&self.rule.message)
+            || self.rule.message.all().any(names_previous)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::alert::message::{Template, WORDS};
 use crate::alert::rule::Rule;
 use crate::alert::template::Templates;
 use crate::alert::topic::Bindings;
+use crate::alert::wording::Wording;
 
 /// A payload larger than this is not looked into: 64 KiB hold any reading, and a message shows 4,096 characters.
 pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
@@ -26,7 +27,7 @@ pub enum Verdict {
 /// What is said, and what goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raised {
-    pub text: String,
+    pub wording: Wording,
     pub templates: Vec<Template>,
     pub file: Option<File>,
     /// What went wrong on the way, though it is sent.
@@ -110,17 +111,17 @@ pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templa
         Ok(false) => return Verdict::Ignored(Ignored::ConditionFalse),
         Err(error) => return Verdict::Ignored(Ignored::ConditionFailed(error.0)),
     }
-    let (text, mut flaw) = match templates.message(&rule.name, &context) {
-        Ok(text) => (text, None),
+    let (wording, mut flaw) = match Wording::fill(rule, templates, &context) {
+        Ok(wording) => (wording, None),
         // The alarm matters more than its wording: a plain one goes out, and says what is wrong with the template.
         Err(error) => (
-            format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)),
+            Wording::of(format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload))),
             Some(format!("the message template failed ({error}); a plain text was sent instead")),
         ),
     };
     let file = file(rule, event, &context, templates, &mut flaw);
     let filled = fill(rule, names, templates, &mut flaw);
-    Verdict::Alert(Box::new(Raised { text, templates: filled, file, flaw }))
+    Verdict::Alert(Box::new(Raised { wording, templates: filled, file, flaw }))
 }
 
 /// The file that the rule attaches. One that cannot be had is told, and the alert goes without.

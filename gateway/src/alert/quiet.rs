@@ -1,6 +1,5 @@
 //! What quiet hours held back for one person, until it is told in one message.
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::grouping::{Line, first_line, mark};
@@ -8,7 +7,8 @@ use crate::alert::history::Kind;
 use crate::alert::lifecycle::Ident;
 use crate::alert::message::Template;
 use crate::alert::rule::Severity;
-use crate::time::{Timestamp, duration_for_people};
+use crate::contact::voice::Voice;
+use crate::time::Timestamp;
 
 /// Lines that one night keeps for one person; the rest is counted.
 const LINES_MAX: usize = 40;
@@ -95,21 +95,20 @@ impl Held {
 
     /// The summary.
     #[must_use]
-    pub fn text(&self, now: Timestamp, zone: &TimeZone) -> String {
-        let count = self.lines.len() + self.more as usize;
-        let mut text =
-            format!("🌙 In your quiet hours: {count} {}", if count == 1 { "alert" } else { "alerts" });
+    pub fn text(&self, now: Timestamp, voice: &Voice) -> String {
+        let alerts = voice.alerts(self.lines.len() + self.more as usize);
+        let mut text = voice.say(|s| s.in_quiet_hours, &[("alerts", &alerts)]);
         for line in &self.lines {
-            let at = line.at.for_people_on(now, zone);
+            let at = voice.time_on(line.at, now);
             let mark = if line.is_end { "" } else { mark(Severity::of_rank(line.severity)) };
-            let end = match line.over_at {
-                Some(over) => format!(" (over after {})", duration_for_people(line.at.until(over))),
-                None => String::new(),
-            };
+            let end = line.over_at.map(|over| {
+                voice.say(|s| s.over_meanwhile, &[("age", &voice.duration(line.at.until(over)))])
+            });
+            let end = end.unwrap_or_default();
             text += &format!("\n{mark}{at} {}{end}", line.text);
         }
         if self.more > 0 {
-            text += &format!("\n… and {} more: `bellwire alerts list`", self.more);
+            text += &format!("\n{}", voice.say(|s| s.and_more, &[("count", &self.more.to_string())]));
         }
         text
     }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-
 use crate::alert::message::{Button, Content, Template};
 use crate::alert::token::{Seal, Subject, Token};
+use crate::contact::voice::Voice;
 use crate::ids::{AlertId, ContactId};
 use crate::time::Timestamp;
 
@@ -14,8 +13,8 @@ pub const BUTTONS_ACT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A message says when it happened, never only "now" (promise P9): it may leave hours later.
 #[must_use]
-pub fn with_time(text: &str, at: Timestamp, zone: &TimeZone) -> String {
-    if at.is_sane() { format!("{text}\n🕑 {}", at.for_people(zone)) } else { text.to_owned() }
+pub fn with_time(text: &str, at: Timestamp, voice: &Voice) -> String {
+    if at.is_sane() { format!("{text}\n🕑 {}", voice.time(at)) } else { text.to_owned() }
 }
 
 /// The content as it goes out: each button's id carries the alert and the action, since a tap brings back nothing else.

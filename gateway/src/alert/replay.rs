@@ -151,9 +151,9 @@ impl<'a> Replay<'a> {
         decision.effects.extend(self.watch.keep_passed());
         for alert in decision.alerts {
             for contact in &alert.recipients {
-                let buttons = alert.content.buttons.iter().map(|button| button.title.clone()).collect();
-                let (to, text) = (contact.id.0.clone(), alert.content.text.clone());
-                self.sent.push(Sent { at, to, text, buttons });
+                let content = alert.to(contact);
+                let buttons = content.buttons.into_iter().map(|button| button.title).collect();
+                self.sent.push(Sent { at, to: contact.id.0.clone(), text: content.text, buttons });
             }
         }
         self.take(decision.effects);
@@ -218,8 +218,17 @@ const AHEAD: Duration = Duration::from_secs(48 * 3_600);
 /// Moments at which the watch wakes on the way there.
 const LOOKS: usize = 1_000;
 
-/// When somebody is told next if nothing more happens, and what.
-pub fn foresee(watch: &mut Watch, now: Timestamp) -> Option<(Timestamp, Vec<Notice>)> {
+/// When somebody is told next if nothing more happens, and what. What is `told` now is delivered, as it is most often: a step
+/// that comes only when it is not is not foretold.
+pub fn foresee(watch: &mut Watch, told: &[Effect], now: Timestamp) -> Option<(Timestamp, Vec<Notice>)> {
+    for effect in told {
+        if let Effect::Send(notice) = effect
+            && let Some((alert, episode)) = notice.alert.clone()
+        {
+            let (contact, state) = (notice.to.id.clone(), "delivered".to_owned());
+            drop(watch.note(&Note::Receipt { alert, episode, contact, state }, now)); // it fires, so there is nothing to refuse
+        }
+    }
     watch.advance(Now { wall: now, steady: Duration::ZERO });
     for _ in 0..LOOKS {
         let wake = watch.wake_at().filter(|wake| now.until(*wake) <= AHEAD)?;

@@ -9,6 +9,7 @@ use crate::alert::message::Template;
 use crate::alert::state::OnUnknown;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::deed::Terms;
+use crate::contact::voice::Texts;
 use crate::ids::{ConnectionName, RuleName};
 
 /// Built by `config`, which has checked every name and compiled every expression.
@@ -18,8 +19,8 @@ pub struct Rule {
     pub topic: TopicPattern,
     /// A Jinja expression; without one every event on the topic is an alert.
     pub when: Option<String>,
-    /// A Jinja template.
-    pub message: String,
+    /// Jinja templates.
+    pub message: Texts,
     /// What may be sent outside the 24 h window, in order of preference; parameters are Jinja templates.
     pub templates: Vec<Template>,
     pub attach: Option<Attachment>,
@@ -44,7 +45,7 @@ pub struct Rule {
 pub struct Action {
     pub id: String,
     /// At most 20 characters (Meta, Interactive reply buttons).
-    pub title: String,
+    pub title: Texts,
     pub topic: TopicTemplate,
     pub payload: String,
     pub retain: bool,

@@ -6,6 +6,7 @@ use minijinja::{Environment, UndefinedBehavior};
 
 use crate::alert::media::From;
 use crate::alert::rule::Rule;
+use crate::contact::voice::Language;
 use crate::ids::RuleName;
 
 /// Steps that one evaluation may take. A message of a page takes about 200; a loop that a payload drives ends here.
@@ -51,8 +52,13 @@ impl Templates {
         let mut engine = engine();
         for rule in rules {
             engine
-                .add_template_owned(rule.name.0.clone(), rule.message.clone())
+                .add_template_owned(message_name(&rule.name, None), rule.message.own.clone())
                 .map_err(|error| describe(&error))?;
+            for (language, message) in &rule.message.others {
+                engine
+                    .add_template_owned(message_name(&rule.name, Some(*language)), message.clone())
+                    .map_err(|error| describe(&error))?;
+            }
             if let Some(From::Address(address) | From::Path(address)) =
                 rule.attach.as_ref().map(|attach| &attach.from)
             {
@@ -98,9 +104,15 @@ impl Templates {
         template.render(context).map_err(|error| evaluation(&error))
     }
 
-    /// The message of that rule.
-    pub fn message(&self, rule: &RuleName, context: &Value) -> Result<String, EvaluationError> {
-        let template = self.engine.get_template(&rule.0).map_err(|error| evaluation(&error))?;
+    /// The message of that rule: in the site's language, or in another one that the rule has.
+    pub fn message(
+        &self,
+        rule: &RuleName,
+        language: Option<Language>,
+        context: &Value,
+    ) -> Result<String, EvaluationError> {
+        let name = message_name(rule, language);
+        let template = self.engine.get_template(&name).map_err(|error| evaluation(&error))?;
         template.render(context).map_err(|error| evaluation(&error))
     }
 
@@ -131,7 +143,14 @@ impl Templates {
     }
 }
 
-/// Rule names have no line breaks in them, so that this is no rule's.
+/// Rule names have no line breaks in them, so that what has is no other rule's.
+fn message_name(rule: &RuleName, language: Option<Language>) -> String {
+    match language {
+        Some(language) => format!("{rule}\nin {}", language.code()),
+        None => rule.0.clone(),
+    }
+}
+
 fn parameter_name(rule: &RuleName, index: usize, blank: usize) -> String {
     format!("{rule}\n{index}\n{blank}")
 }

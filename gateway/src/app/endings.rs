@@ -13,7 +13,7 @@ use crate::alert::outbox::Lane;
 use crate::alert::template::Templates;
 use crate::command::deed::Expected;
 use crate::command::dispatch::Change;
-use crate::command::verdict::{self, Verdict};
+use crate::command::verdict::{self, REFUSED, Verdict};
 use crate::config::Config;
 use crate::device::order::{EndState, Ending};
 use crate::ids::{CommandId, ConnectionName, ContactId, StoreTag, Wamid};
@@ -106,12 +106,13 @@ fn end(
     let entry =
         Entry { what: "answered", who: None, message: None, command: Some(command.id), detail: &detail };
     store.record(&entry, now)?;
-    let title = &command.title;
+    let (title, voice) = (&command.title, config.people.voice(&command.contact));
     let text = match (state, said) {
         ("done", None) => return tell(store, config, command, None, now),
         ("done", Some(said)) => format!("✅ {title}: {said}"),
-        ("failed", why) => format!("❌ {title}: {}", why.unwrap_or("the device refused")),
-        (_, _) => format!("⏳ {title}: sent, but no answer came. Please look yourself."),
+        ("failed", None | Some(REFUSED)) => format!("❌ {title}: {}", voice.plain(|s| s.device_refused)),
+        ("failed", Some(why)) => format!("❌ {title}: {why}"),
+        (_, _) => voice.say(|s| s.no_answer, &[("title", title)]),
     };
     tell(store, config, command, Some(text), now)
 }
@@ -131,13 +132,15 @@ pub fn ended_by_device(
         now,
     )?;
     let Some(command) = store.command(id)? else { return Ok(()) };
-    let title = &command.title;
+    let (title, voice) = (&command.title, config.people.voice(&command.contact));
     let text = match ending.state {
         EndState::Done if command.answer.is_none() => return Ok(()), // nobody wants to hear that all went well
         EndState::Done => None,
         EndState::Refused => Some(format!("❌ {title}: {}", ending.reason)),
-        EndState::Expired => Some(format!("❌ {title} was not done: {}.", ending.reason)),
-        EndState::NoAnswer => Some(format!("⏳ {title}: sent, but no answer came. Please look yourself.")),
+        EndState::Expired => {
+            Some(voice.say(|s| s.was_not_done, &[("title", title), ("why", &ending.reason)]))
+        }
+        EndState::NoAnswer => Some(voice.say(|s| s.no_answer, &[("title", title)])),
     };
     tell(store, config, &command, text, now)
 }
@@ -188,7 +191,12 @@ pub fn settle(store: &Store, config: &Config, change: &Change, now: Timestamp) -
     };
     store.record(&Entry { what, who: None, message: None, command: Some(id), detail }, now)?;
     let Some(command) = store.command(id)?.filter(|_| what != "published") else { return Ok(()) };
-    let text = format!("❌ {} was not done: {detail}.", command.title);
+    let voice = config.people.voice(&command.contact);
+    let why = match change {
+        Change::Expired { .. } => voice.plain(|s| s.broker_away),
+        Change::Published { .. } | Change::Refused { .. } => detail.to_owned(), // the broker's own words
+    };
+    let text = voice.say(|s| s.was_not_done, &[("title", &command.title), ("why", &why)]);
     tell(store, config, &command, Some(text), now)
 }
 
@@ -230,7 +238,8 @@ pub fn tend(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<
         store.record(&entry, now)?;
         // Who did not answer a question back knows; who waited for others does not.
         if request.pending.agreed.contains(&request.pending.asker) {
-            let text = format!("⏳ Nobody agreed in time: {}. Nothing was done.", request.deed.title);
+            let voice = config.people.voice(&request.pending.asker);
+            let text = voice.say(|s| s.nobody_agreed, &[("title", &request.deed.title)]);
             let to = (&request.connection, &request.pending.asker, Some(&request.reply));
             say(store, config, to, Content::text(text), now)?;
         }

@@ -215,12 +215,12 @@ async fn write(
     shared: &Shared,
     accept: impl Fn(&Store) -> rusqlite::Result<Accepted> + Send + Sync + 'static,
 ) -> Option<()> {
-    let turns = Arc::clone(&shared.turns);
+    let (turns, live) = (Arc::clone(&shared.turns), shared.live());
     let write = move |store: &Store| {
         let accepted = accept(store)?;
         let turn = match accepted.messages {
             0 => Turn::default(),
-            _ => turns.take(store, Begin::With(sender::Input::Wake), SystemClock.now())?,
+            _ => turns.take(store, Begin::With(sender::Input::Wake), &live, SystemClock.now())?,
         };
         Ok((accepted, turn))
     };

@@ -50,6 +50,8 @@ fn one_contact(shared: &Shared, store: &Store, person: &Contact, now: Timestamp)
     facts["address"] = person.to.address().into();
     facts["roles"] = person.roles.iter().cloned().collect();
     facts["teams"] = teams.map(|(name, _)| name.clone()).collect();
+    facts["language"] = person.voice.language.code().into();
+    facts["time_zone"] = person.voice.zone.iana_name().into();
     facts["may_stop"] = person.may_stop.into();
     Ok(facts)
 }
@@ -61,7 +63,7 @@ pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
         facts["name"] = rule.name.0.clone().into();
         facts["topic"] = rule.topic.as_str().into();
         facts["when"] = rule.when.clone().into();
-        facts["message"] = rule.message.clone().into();
+        facts["message"] = rule.message.own.clone().into();
         facts["severity"] = rule.severity.rank().into();
         facts["notify"] = rule.notify.clone().into();
         facts["connection"] = rule.connection.0.clone().into();
@@ -70,7 +72,7 @@ pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
         facts["actions"] = rule
             .actions
             .iter()
-            .map(|action| json!({ "title": action.title, "payload": action.payload, "roles": action.terms.roles }))
+            .map(|action| json!({ "title": action.title.own, "payload": action.payload, "roles": action.terms.roles }))
             .collect();
         all.push(facts);
     }

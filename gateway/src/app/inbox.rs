@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::invitations;
 use super::owner::{self, Over, Told, lane};
 use super::received::Mark;
 use super::replies::{self, From};
 use super::shared::Shared;
+use super::{invitations, overtaking};
 use crate::alert::delivery::Refusal;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
@@ -19,11 +19,11 @@ use crate::command::consent::Wish;
 use crate::command::inbound::{Inbound, Move, Moved, NewFile, Notice, Reply, TemplateNews};
 use crate::command::reply::{House, Outcome, understand};
 use crate::config::{Config, Connection};
+use crate::contact::voice::Sentences;
 use crate::contact::{Contact, Phone};
 use crate::ids::{ConnectionName, InboxId};
 use crate::store::{Identity, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::whatsapp::inbound;
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -87,7 +87,9 @@ pub async fn run(shared: Arc<Shared>) {
                 shared.tell(&connection, severity, text);
             }
         }
-        let told = tokio::time::timeout(LOOK_EVERY, shared.inbox.notified()).await;
+        let Some(waits) = shared.durably(Store::has_webhooks).await else { return };
+        let pause = if waits { overtaking::LOOK_AGAIN } else { LOOK_EVERY };
+        let told = tokio::time::timeout(pause, shared.inbox.notified()).await;
         // Either way there is something to look for; an operator may have taken somebody off the list.
         if told.is_err() && shared.reload_people().await.is_none() {
             return;
@@ -107,11 +109,14 @@ pub fn read_next(
     now: Timestamp,
     dice: &mut Dice,
 ) -> rusqlite::Result<Option<Read>> {
-    let Some((id, body)) = store.next_webhook()? else { return Ok(None) };
+    if !store.has_webhooks()? {
+        return Ok(None);
+    }
     let invited = invitations::with_guests(config, store)?;
     let config = invited.as_ref().unwrap_or(config);
+    let Some((id, found)) = overtaking::next(store, config, now)? else { return Ok(None) };
     let mut desk = Desk { store, config, id, now, dice, read: Read::default() };
-    for inbound in inbound::read(&body) {
+    for inbound in found {
         *desk.read.kinds.entry(inbound.kind()).or_default() += 1;
         desk.take(inbound)?;
     }
@@ -344,18 +349,12 @@ impl<'a> Desk<'a> {
     fn obey(&mut self, wish: Wish, contact: &Contact, lane: &Lane, reply: &Reply) -> rusqlite::Result<()> {
         let source = format!("a WhatsApp message to {} ({})", lane.connection, reply.wamid);
         let given = wish == Wish::Start;
-        let site = &self.config.site.name;
-        let text = match (wish, contact.may_stop) {
-            (Wish::Stop, false) => {
-                format!(
-                    "You are on duty for {site}, so alerts go on. To be taken off the duty list, ask whoever runs it."
-                )
-            }
-            (Wish::Stop, true) => {
-                format!("You get no more messages from {site}. Write START to get them again.")
-            }
-            (Wish::Start, _) => format!("You get messages from {site}. Write STOP to get no more."),
+        let sentence: fn(&Sentences) -> &'static str = match (wish, contact.may_stop) {
+            (Wish::Stop, false) => |s| s.on_duty,
+            (Wish::Stop, true) => |s| s.stopped,
+            (Wish::Start, _) => |s| s.started,
         };
+        let text = contact.voice.say(sentence, &[("site", &self.config.site.name)]);
         if given || contact.may_stop {
             self.store.consent(&contact.id, given, &source, self.now)?;
         }

@@ -13,6 +13,7 @@ use crate::command::consent::Wish;
 use crate::command::inbound::{self, Reply};
 use crate::command::invite::{Invitation, Wanted};
 use crate::config::Config;
+use crate::contact::voice::Voice;
 use crate::contact::{Contact, Guest, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
 use crate::store::{Entry, Store};
@@ -47,17 +48,20 @@ impl Desk<'_> {
     fn invite_one(&mut self, invitation: &Invitation, from: From) -> rusqlite::Result<()> {
         let Invitation { phone, name, gives } = invitation;
         if let Some(known) = self.config.people.by_phone(phone) {
-            return self
-                .answer_text(&format!("{} is on the list already. Nothing was done.", known.name), from);
+            return self.answer_sentence(|s| s.on_the_list, &[("name", &known.name)], from);
         }
         let (roles, teams) = match self.given(gives, from.contact) {
             Ok(given) => given,
-            Err(sentence) => {
-                return self.refused(&format!("{name} was not invited: {sentence}."), &sentence, from);
+            Err(lacks) => {
+                let why = lacks.sentence(&from.contact.voice);
+                let text = from.contact.voice.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
+                return self.refused(&text, &lacks.sentence(&Voice::default()), from);
             }
         };
         if self.store.invitations(self.now)? >= A_DAY {
-            let text = format!("{name} was not invited: there were {A_DAY} invitations in the last 24 h.");
+            let voice = &from.contact.voice;
+            let why = voice.say(|s| s.too_many_invitations, &[("count", &A_DAY.to_string())]);
+            let text = voice.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
             return self.refused(&text, "more than 10 invitations in a day", from);
         }
         let words = name.to_lowercase();
@@ -71,15 +75,12 @@ impl Desk<'_> {
         self.store.invite(&guest, self.now, self.now + Duration::from_secs(COUNTS_FOR_DAYS * 24 * 3_600))?;
         self.note("invited", from, &self.described(&guest))?;
         self.ask_guest(&guest, &from.lane.connection)?;
-        let text = format!(
-            "{name} is asked, and the answer comes here. The invitation counts for {COUNTS_FOR_DAYS} days. If {name} gets \
-             nothing: WhatsApp delivers it as soon as {name} writes anything to this number."
-        );
-        self.answer_text(&text, from)
+        let days = COUNTS_FOR_DAYS.to_string();
+        self.answer_sentence(|s| s.asked_the_guest, &[("name", name), ("days", &days)], from)
     }
 
     /// Roles and teams behind what was typed; or why not.
-    fn given(&self, gives: &[String], by: &Contact) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
+    fn given(&self, gives: &[String], by: &Contact) -> Result<(BTreeSet<String>, BTreeSet<String>), Ungiven> {
         let (mut roles, mut teams) = (BTreeSet::new(), BTreeSet::new());
         let people = &self.config.people;
         for wanted in gives {
@@ -88,11 +89,11 @@ impl Desk<'_> {
                 roles.insert(role.clone());
             } else if let Some((team, members)) = people.teams.iter().find(|(team, _)| is_wanted(team)) {
                 if self.decides(team) && !members.contains(&by.id) {
-                    return Err(format!("the team {team} decides things, and you are not in it"));
+                    return Err(Ungiven::Decides(team.clone()));
                 }
                 teams.insert(team.clone());
             } else {
-                return Err(format!("you have no role “{wanted}” to give, and there is no such team"));
+                return Err(Ungiven::NoSuch(wanted.clone()));
             }
         }
         Ok((roles, teams))
@@ -114,13 +115,11 @@ impl Desk<'_> {
 
     fn ask_guest(&mut self, guest: &Guest, over: &ConnectionName) -> rusqlite::Result<()> {
         let by = self.config.people.contacts.get(&guest.by);
-        let text = format!(
-            "{} invites {} to get messages of {} here, and to answer them. Do you agree? STOP ends it at any time.",
-            by.map_or(self.config.site.name.as_str(), |by| &by.name),
-            guest.name,
-            self.config.site.name
-        );
-        let buttons = vec![Button::new(YES, "Yes"), Button::new(NO, "No")];
+        let (site, voice) = (&self.config.site.name, &self.config.people.voice);
+        let by = by.map_or(site.as_str(), |by| &by.name);
+        let text = voice.say(|s| s.invitation, &[("by", by), ("name", &guest.name), ("site", site)]);
+        let (yes, no) = (voice.plain(|s| s.yes), voice.plain(|s| s.no));
+        let buttons = vec![Button::new(YES, yes), Button::new(NO, no)];
         self.say_to(guest, over, Content { buttons, ..Content::text(text) })
     }
 
@@ -173,7 +172,8 @@ impl Desk<'_> {
             self.idle("whoever invited may not any more");
             self.store.dismiss(&guest.id, "removed")?;
             self.write_of(guest, "refused", "whoever invited may not any more", Some(reply))?;
-            return self.say_to(guest, over, Content::text("That invitation does not count any more."));
+            let text = config.people.voice.plain(|s| s.invitation_void);
+            return self.say_to(guest, over, Content::text(text));
         };
         self.store.join(&guest.id, &reply.wamid)?;
         if let Some(user_id) = reply.user_id.as_deref() {
@@ -183,21 +183,22 @@ impl Desk<'_> {
         self.store.consent(&guest.id, true, &source, self.now)?;
         self.write_of(guest, "joined", "by invitation", Some(reply))?;
         self.read.people = true;
-        let site = &config.site.name;
-        let text =
-            format!("Welcome to {site}. Write “help” to see what you may do, STOP to get no more messages.");
+        let text = config.people.voice.say(|s| s.welcome, &[("site", &config.site.name)]);
         self.say_to(guest, over, Content::text(text))?;
         let gives: Vec<&str> = guest.roles.iter().chain(&guest.teams).map(String::as_str).collect();
         let gives = if gives.is_empty() { String::new() } else { format!(": {}", gives.join(", ")) };
-        self.tell_inviter(by, &format!("✅ {} said Yes and is on the list{gives}.", guest.name), over)
+        let text = by.voice.say(|s| s.guest_joined, &[("name", &guest.name), ("gives", &gives)]);
+        self.tell_inviter(by, &text, over)
     }
 
     fn decline(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
         self.store.dismiss(&guest.id, "declined")?;
         self.write_of(guest, "declined", "the invitation", Some(reply))?;
-        self.say_to(guest, over, Content::text("All right: nobody writes to you again."))?;
+        let text = self.config.people.voice.plain(|s| s.nobody_writes);
+        self.say_to(guest, over, Content::text(text))?;
         let Some(by) = self.config.people.contacts.get(&guest.by) else { return Ok(()) };
-        self.tell_inviter(by, &format!("❌ {} said No.", guest.name), over)
+        let text = by.voice.say(|s| s.guest_declined, &[("name", &guest.name)]);
+        self.tell_inviter(by, &text, over)
     }
 
     fn tell_inviter(&mut self, by: &Contact, text: &str, over: &ConnectionName) -> rusqlite::Result<()> {
@@ -210,19 +211,15 @@ impl Desk<'_> {
         let joined = self.store.guests()?.into_iter().find(|guest| guest.phone == *phone);
         let guest = joined.or(self.store.invitation(phone.e164(), self.now)?);
         let Some(guest) = guest else {
-            let text = match self.config.people.by_phone(phone) {
-                Some(known) => format!(
-                    "{} stands in the configuration file; whoever keeps it can take them out.",
-                    known.name
-                ),
-                None => "Nobody with this number is on the list. Nothing was done.".to_owned(),
+            return match self.config.people.by_phone(phone) {
+                Some(known) => self.answer_sentence(|s| s.in_the_file, &[("name", &known.name)], from),
+                None => self.answer_sentence(|s| s.nobody_of_number, &[], from),
             };
-            return self.answer_text(&text, from);
         };
         self.store.dismiss(&guest.id, "removed")?;
         self.read.people = true;
         self.note("removed", from, &self.described(&guest))?;
-        self.answer_text(&format!("{} is off the list.", guest.name), from)
+        self.answer_sentence(|s| s.off_the_list, &[("name", &guest.name)], from)
     }
 
     fn write_of(
@@ -235,6 +232,22 @@ impl Desk<'_> {
         let message = reply.map(|reply| &reply.wamid);
         let entry = Entry { what, who: Some(&guest.id), message, command: None, detail };
         self.store.record(&entry, self.now)
+    }
+}
+
+/// Why somebody may not give what they typed.
+enum Ungiven {
+    /// To be in this team is a right that whoever invites lacks.
+    Decides(String),
+    NoSuch(String),
+}
+
+impl Ungiven {
+    fn sentence(&self, voice: &Voice) -> String {
+        match self {
+            Self::Decides(team) => voice.say(|s| s.team_decides, &[("team", team)]),
+            Self::NoSuch(role) => voice.say(|s| s.no_such_role, &[("role", role)]),
+        }
     }
 }
 

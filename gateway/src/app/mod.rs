@@ -41,6 +41,8 @@ mod listing;
 mod media;
 /// Numbers for `/metrics`.
 mod metrics;
+/// Replies that are faster than Meta's answer.
+mod overtaking;
 /// What the owner should know.
 mod owner;
 /// Last resorts over HTTP.

@@ -14,10 +14,11 @@ use crate::alert::topic::Bindings;
 use crate::command::deed::{Deed, NewCommand};
 use crate::command::question::{DECISION_KEEPS, Question, ReplyTo, decision};
 use crate::config::Config;
+use crate::contact::voice::{Language, Voice};
 use crate::hex::hex;
 use crate::ids::ContactId;
 use crate::store::{Entry, OpenQuestion, Origin, Store};
-use crate::time::{Timestamp, duration_for_people};
+use crate::time::Timestamp;
 
 /// Writes the question down and asks people. A repetition is left alone.
 pub fn ask(
@@ -42,11 +43,15 @@ pub fn ask(
         return Ok(());
     }
     let voters = config.people.resolve(&question.who);
+    let words = |voice: &Voice| {
+        let words = text(question, bindings, event, &config.site.name, voice.language);
+        format!("{words}\n{}", unless_answered(question, voice))
+    };
     let mut open = OpenQuestion {
         id: 0,
         name: question.name.clone(),
         key: Some(key),
-        text: text(question, bindings, event, &config.site.name),
+        text: words(&config.people.voice),
         choices: question.choices.clone(),
         voters: voters.iter().map(|voter| voter.id.0.clone()).collect(),
         needed: question.answers,
@@ -69,8 +74,9 @@ pub fn ask(
             Button::new(store.seal().close(&token, &voter.id), choice.clone())
         };
         let buttons = open.choices.iter().map(button).collect();
+        let text = words(&voter.voice);
         let message =
-            store.compose_question(&open, voter, &Content { buttons, ..Content::text(&open.text) }, now)?;
+            store.compose_question(&open, voter, &Content { buttons, ..Content::text(text) }, now)?;
         store.keep_asked(message, subject)?;
     }
     Ok(())
@@ -124,7 +130,7 @@ fn key(question: &Question, event: &Event, reply_to: Option<&ReplyTo>) -> (Strin
     (format!("{} {hash}", question.name), surely)
 }
 
-fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str) -> String {
+fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str, language: Language) -> String {
     let payload = decode(PayloadFormat::Auto, event.content_type.as_deref(), &event.payload);
     let payload = payload.unwrap_or(serde_json::Value::Null);
     let mut names = serde_json::Map::new();
@@ -132,14 +138,19 @@ fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str) -> 
     names.insert("payload".into(), payload);
     names.insert("site".into(), serde_json::json!({ "name": site }));
     let context = minijinja::value::Value::from(minijinja::value::Serde(names));
-    let words =
-        Templates::compile([]).ok().and_then(|templates| templates.text(&question.text, &context).ok());
+    let words = Templates::compile([])
+        .ok()
+        .and_then(|templates| templates.text(question.text.to(language), &context).ok());
     // The decision matters more than its wording, as with alerts.
-    let words = words.unwrap_or_else(|| {
+    words.unwrap_or_else(|| {
         format!("⚠ {}: {} {}", question.name, event.topic, crate::alert::policy::excerpt(&event.payload))
-    });
-    let within = duration_for_people(question.within);
-    format!("{words}\nWithout an answer in {within}: {}.", question.default)
+    })
+}
+
+/// What the clock will decide.
+fn unless_answered(question: &Question, voice: &Voice) -> String {
+    let within = voice.duration(question.within);
+    voice.say(|s| s.unless_answered, &[("time", &within), ("choice", &question.default)])
 }
 
 /// The first decision counts, and becomes one command to the machine.
@@ -183,21 +194,18 @@ impl Desk<'_> {
     /// A choice of somebody who was asked.
     pub(super) fn choose(&mut self, number: i64, choice: &str, from: From) -> rusqlite::Result<()> {
         let Some(question) = self.store.question(number)? else {
-            return self.answer_text("Nothing waits for that any more.", from);
+            return self.answer_sentence(|s| s.nothing_waits, &[], from);
         };
         let now_asked = self.config.questions.iter().find(|known| known.name == question.name);
         let still = now_asked.is_none_or(|known| {
             self.config.people.resolve(&known.who).iter().any(|voter| voter.id == from.contact.id)
         });
         if !still || !question.voters.contains(&from.contact.id.0) {
-            return self.refused(
-                "You were not asked that. Nothing was done.",
-                "the person is not asked any more",
-                from,
-            );
+            let text = from.contact.voice.plain(|s| s.not_asked);
+            return self.refused(&text, "the person is not asked any more", from);
         }
         if let Some(decision) = &question.decision {
-            return self.answer_text(&format!("That is decided already: {decision}."), from);
+            return self.answer_sentence(|s| s.decided_as, &[("choice", decision)], from);
         }
         // A button carries the place in the list, words the choice itself.
         let place = choice.strip_prefix('c').and_then(|place| place.parse::<usize>().ok());
@@ -206,7 +214,7 @@ impl Desk<'_> {
             return Ok(());
         };
         if question.expires_at <= self.now {
-            return self.answer_text("The time for that is over.", from); // the clock decides, or just did
+            return self.answer_sentence(|s| s.time_is_over, &[], from); // the clock decides, or just did
         }
         let count = self.store.vote(number, &from.contact.id, choice, self.now)?;
         self.note("chose", from, &format!("question {number}: {choice}, {count} of {}", question.needed))?;

@@ -15,9 +15,10 @@ use crate::command::deed::{Deed, NewCommand};
 use crate::command::inbound::{Notice, Reply};
 use crate::command::reply::Outcome;
 use crate::contact::Contact;
+use crate::contact::voice::{Sentences, Voice};
 use crate::ids::{ConnectionName, ContactId, MessageId};
 use crate::store::{Entry, Going, Origin, Request, Store};
-use crate::time::{Timestamp, duration_for_people};
+use crate::time::Timestamp;
 use crate::whatsapp::request;
 
 /// How long others may take to agree: they have to find their telephone.
@@ -81,7 +82,7 @@ impl Desk<'_> {
             }
             Outcome::Invite { wanted, .. } => self.invite(wanted, from),
             Outcome::Status { .. } => {
-                let text = self.status()?;
+                let text = self.status(&from.contact.voice)?;
                 self.answer_text(&text, from)
             }
             Outcome::Say { text, reason, .. } => {
@@ -95,10 +96,8 @@ impl Desk<'_> {
                     return Ok(()); // told once
                 }
                 self.note("refused", from, "more than 10 acts in a minute")?;
-                let text = format!(
-                    "That was more than {ACTS_MAX} in a minute, so the last was not done. Wait a minute."
-                );
-                self.answer_text(&text, from)
+                let count = ACTS_MAX.to_string();
+                self.answer_sentence(|s| s.hurried, &[("count", &count)], from)
             }
             Outcome::Locked { .. } => {
                 self.idle("the person is locked out");
@@ -142,7 +141,10 @@ impl Desk<'_> {
         if !confirm {
             return self.ask_others(&request, from.contact);
         }
-        let text = format!("{}?\n{}\nYes counts for {}.", deed.title, deed.topic, duration_for_people(life));
+        let voice = &from.contact.voice;
+        let blanks =
+            [("title", deed.title.as_str()), ("topic", &deed.topic), ("time", &voice.duration(life))];
+        let text = voice.say(|s| s.confirm, &blanks);
         let content = Content { quotes: Some(from.reply.wamid.0.clone()), ..Content::text(text) };
         self.ask(&request, from.contact, content)
     }
@@ -151,17 +153,17 @@ impl Desk<'_> {
     fn ask_others(&mut self, request: &Request, asker: &Contact) -> rusqlite::Result<()> {
         let config = self.config;
         let deed = &request.deed;
-        let left = duration_for_people(self.now.until(request.pending.expires_at));
+        let left = self.now.until(request.pending.expires_at);
         let others = config.people.contacts.values();
         let others =
             others.filter(|other| other.id != asker.id && may(other, &deed.roles, &deed.topic).is_ok());
         let mut asked = 0;
         for other in others.take(ASKED_MAX) {
             asked += 1;
-            let text = format!(
-                "{} asks for: {}\n{}\nDo you agree? Within {left}.",
-                asker.name, deed.title, deed.topic
-            );
+            let (name, title, topic) = (asker.name.as_str(), deed.title.as_str(), deed.topic.as_str());
+            let time = other.voice.duration(left);
+            let blanks = [("name", name), ("title", title), ("topic", topic), ("time", &time)];
+            let text = other.voice.say(|s| s.agree, &blanks);
             self.ask(request, other, Content::text(text))?;
         }
         if asked > 0 {
@@ -169,16 +171,17 @@ impl Desk<'_> {
         }
         self.store.change_request(request, "declined")?;
         self.read.nothing.push("nobody else may agree".to_owned());
-        self.tell_asker(request, &format!("❌ {} was not done: nobody else may agree to it.", deed.title))
+        self.tell_asker(request, |s| s.nobody_may_agree, &[("title", &deed.title)])
     }
 
     fn ask(&mut self, request: &Request, whom: &Contact, content: Content) -> rusqlite::Result<()> {
         let subject = Subject::Request(request.id);
-        let button = |choice: &str, title| {
+        let (yes, no) = (whom.voice.plain(|s| s.yes), whom.voice.plain(|s| s.no));
+        let button = |choice: &str, title: String| {
             let token = Token { subject, action: choice.to_owned(), expires_at: request.pending.expires_at };
             Button::new(self.store.seal().close(&token, &whom.id), title)
         };
-        let content = Content { buttons: vec![button(YES, "Yes"), button(NO, "No")], ..content };
+        let content = Content { buttons: vec![button(YES, yes), button(NO, no)], ..content };
         let lane = Lane { connection: request.connection.clone(), contact: whom.id.clone() };
         let message = self.store.compose(&lane, &whom.to, &content, self.now)?;
         self.read.messages = true;
@@ -187,13 +190,13 @@ impl Desk<'_> {
 
     fn vote(&mut self, number: i64, yes: bool, from: From) -> rusqlite::Result<()> {
         let Some(mut request) = self.store.request(number)? else {
-            return self.answer_text("Nothing waits for that any more.", from);
+            return self.answer_sentence(|s| s.nothing_waits, &[], from);
         };
         // Roles may have been taken away since it was asked.
         let lacks = may(from.contact, &request.deed.roles, &request.deed.topic).err();
         if let Some(lacks) = lacks.filter(|_| yes) {
-            let text = format!("“{}” was not done: {}.", request.deed.title, lacks.sentence());
-            return self.refused(&text, &lacks.sentence(), from);
+            let text = lacks.refusal(&request.deed.title, &from.contact.voice);
+            return self.refused(&text, &lacks.sentence(&Voice::default()), from);
         }
         let verdict = request.pending.vote(&from.contact.id, yes, self.now);
         let detail = format!("request {number}: {verdict:?}");
@@ -203,8 +206,8 @@ impl Desk<'_> {
                 self.store.change_request(&request, "done")?;
                 // One message tells the end: where the device answers, that is it.
                 if from.contact.id != request.pending.asker && request.deed.answer.is_none() {
-                    let text = format!("✅ {} agrees: {}", from.contact.name, request.deed.title);
-                    self.tell_asker(&request, &text)?;
+                    let blanks = [("name", from.contact.name.as_str()), ("title", &request.deed.title)];
+                    self.tell_asker(&request, |s| s.agrees, &blanks)?;
                 }
                 let command = request.deed.clone().command(request.pending.asker.clone(), self.now);
                 let origin = Origin {
@@ -225,17 +228,23 @@ impl Desk<'_> {
                 if from.contact.id == request.pending.asker {
                     return Ok(()); // who says No knows
                 }
-                let text = format!("❌ {} does not agree: {}", from.contact.name, request.deed.title);
-                self.tell_asker(&request, &text)
+                let blanks = [("name", from.contact.name.as_str()), ("title", &request.deed.title)];
+                self.tell_asker(&request, |s| s.disagrees, &blanks)
             }
-            Verdict::TooLate => self.answer_text("That is decided already, or its time is over.", from),
-            Verdict::NotYours => self.answer_text("Somebody else has to agree to that.", from),
+            Verdict::TooLate => self.answer_sentence(|s| s.decided_already, &[], from),
+            Verdict::NotYours => self.answer_sentence(|s| s.others_must_agree, &[], from),
         }
     }
 
-    pub(super) fn tell_asker(&mut self, request: &Request, text: &str) -> rusqlite::Result<()> {
+    fn tell_asker(
+        &mut self,
+        request: &Request,
+        sentence: fn(&Sentences) -> &'static str,
+        blanks: &[(&str, &str)],
+    ) -> rusqlite::Result<()> {
         let config = self.config;
         let Some(asker) = config.people.contacts.get(&request.pending.asker) else { return Ok(()) };
+        let text = asker.voice.say(sentence, blanks);
         let content = Content { quotes: Some(request.reply.0.clone()), ..Content::text(text) };
         let lane = Lane { connection: request.connection.clone(), contact: asker.id.clone() };
         self.read.messages = true;
@@ -248,8 +257,13 @@ impl Desk<'_> {
             return self.refused(text, reason, from);
         }
         let minutes = REFUSALS_IN.as_secs() / 60;
-        let locked =
-            format!("{text} That was refusal {REFUSALS_MAX}: nothing acts for you for {minutes} minutes.");
+        let blanks = [
+            ("text", text.to_owned()),
+            ("count", REFUSALS_MAX.to_string()),
+            ("minutes", minutes.to_string()),
+        ];
+        let blanks = blanks.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let locked = from.contact.voice.say(|s| s.locked_out, &blanks);
         let name = &from.contact.name;
         let told = format!(
             "{name} was refused {REFUSALS_MAX} times, and is locked out for {minutes} minutes; the last time: {reason}"
@@ -288,10 +302,7 @@ impl Desk<'_> {
             ContactId(format!("stranger {}", self.store.seal().pseudonym(&ContactId(address.clone()))));
         let lane = Lane { connection: over.clone(), contact: nobody };
         self.store.heard(&lane, reply.at, self.now)?;
-        let text = format!(
-            "This is an automatic service of {}. Your number is not on its list, so nothing was done. Ask whoever runs it.",
-            self.config.site.name
-        );
+        let text = self.config.people.voice.say(|s| s.stranger, &[("site", &self.config.site.name)]);
         self.store.compose(&lane, &to, &Content::text(text), self.now)?;
         self.read.messages = true;
         // Who hides the number can only be written into the configuration.
@@ -315,44 +326,52 @@ impl Desk<'_> {
         self.tell_owner(over, &notice)
     }
 
-    fn status(&self) -> rusqlite::Result<String> {
+    fn status(&self, voice: &Voice) -> rusqlite::Result<String> {
         let config = self.config;
-        let mut text = format!("{}, {}", config.site.name, self.now.for_people(&config.site.time_zone));
+        let mut lines = vec![format!("{}, {}", config.site.name, voice.time(self.now))];
         let going = self.store.going_on(self.now)?;
         let (now, told): (Vec<&Going>, Vec<&Going>) = going.iter().partition(|going| going.is_open);
         let has_life = config.rules.iter().any(|rule| rule.life.is_some());
         if !now.is_empty() || has_life {
-            text += if now.is_empty() { "\nNothing fires, nothing is offline." } else { "\nNow:" };
+            lines.push(voice.plain(if now.is_empty() { |s| s.nothing_fires } else { |s| s.now_firing }));
         }
-        for going in now {
-            text += &self.status_line(going);
+        lines.extend(now.into_iter().map(|going| self.status_line(going, voice)));
+        if !told.is_empty() {
+            lines.push(voice.plain(|s| s.told_lately));
         }
-        text += if told.is_empty() { "" } else { "\nTold in the last 24 h:" };
-        for going in &told {
-            text += &self.status_line(going);
-        }
+        lines.extend(told.into_iter().map(|going| self.status_line(going, voice)));
         if going.is_empty() && !has_life {
-            text += "\nNo alert in the last 24 h.";
+            lines.push(voice.plain(|s| s.none_lately));
         }
-        Ok(text)
+        Ok(lines.join("\n"))
     }
 
-    fn status_line(&self, going: &Going) -> String {
+    fn status_line(&self, going: &Going, voice: &Voice) -> String {
         let config = self.config;
         let rule = config.rules.iter().find(|rule| rule.name.0 == going.rule);
         let expects = rule.and_then(|rule| rule.life.as_ref()).is_some_and(|life| life.expect.is_some());
+        let at = voice.time(going.at);
         let state = match (going.is_open, expects) {
-            (true, true) => "offline since ",
-            (true, false) => "since ",
-            (false, _) => "",
+            (true, true) => voice.say(|s| s.offline_since, &[("at", &at)]),
+            (true, false) => voice.say(|s| s.since, &[("at", &at)]),
+            (false, _) => at,
         };
         let places: Vec<&str> = going.bindings.values().map(String::as_str).collect();
-        let at = going.at.for_people(&config.site.time_zone);
         let care = going.care.as_ref().map(|care| {
             let person = config.people.contacts.get(&ContactId(care.clone()));
             format!(" 👍 {}", person.map_or(care, |person| &person.name))
         });
-        format!("\n• {} {}: {state}{at}{}", going.rule, places.join(" "), care.unwrap_or_default())
+        format!("• {} {}: {state}{}", going.rule, places.join(" "), care.unwrap_or_default())
+    }
+
+    /// To whoever wrote, in their own words.
+    pub(super) fn answer_sentence(
+        &mut self,
+        sentence: fn(&Sentences) -> &'static str,
+        blanks: &[(&str, &str)],
+        from: From,
+    ) -> rusqlite::Result<()> {
+        self.answer_text(&from.contact.voice.say(sentence, blanks), from)
     }
 
     pub(super) fn answer_text(&mut self, text: &str, from: From) -> rusqlite::Result<()> {

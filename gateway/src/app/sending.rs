@@ -271,7 +271,7 @@ async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice)
         }
         Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
             more = shared.tag.more(due.id);
-            Form::Free { content: &content, more: &more }
+            Form::Free { content: &content, more: &more, voice: live.people.voice(&due.lane.contact) }
         }
     };
     let began = SystemClock.both().steady;

@@ -117,7 +117,7 @@ impl Shared {
         let heard = heard.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
         let rates = live.connections.iter().map(rate).collect();
-        let (turns, to_do) = Turns::new(Sender::new(rates), Arc::clone(&config));
+        let (turns, to_do) = Turns::new(Sender::new(rates));
         let shared = Self {
             store,
             turns: Arc::new(turns),
@@ -147,8 +147,8 @@ impl Shared {
 
     /// The sender takes a turn, and its task does what that leads to.
     pub async fn turn(&self, begin: Begin) {
-        let turns = Arc::clone(&self.turns);
-        let take = move |store: &Store| turns.take(store, begin.clone(), SystemClock.now());
+        let (turns, live) = (Arc::clone(&self.turns), self.live());
+        let take = move |store: &Store| turns.take(store, begin.clone(), &live, SystemClock.now());
         if let Some(turn) = self.durably(take).await {
             self.turns.done(turn).await;
         }

@@ -67,7 +67,7 @@ pub fn take(
                 Effect::Load(wanted) => {
                     store.tend(now)?;
                     costs::ration(store, config, now)?;
-                    Input::Loaded(store.work(now, &wanted)?)
+                    Input::Loaded(store.work(now, &wanted, &config.people)?)
                 }
                 Effect::Commit(change) => {
                     let held = store.change(&change, now)?;
@@ -104,21 +104,20 @@ fn answer(change: &Change, held: bool) -> Input {
 #[derive(Debug)]
 pub struct Turns {
     mind: Arc<Mutex<(Sender, Dice)>>,
-    config: Arc<Config>,
     stopping: AtomicBool,
     done: mpsc::Sender<Turn>,
 }
 
 impl Turns {
     /// The turns' effects come out at the other end.
-    pub fn new(sender: Sender, config: Arc<Config>) -> (Self, mpsc::Receiver<Turn>) {
+    pub fn new(sender: Sender) -> (Self, mpsc::Receiver<Turn>) {
         let (done, to_do) = mpsc::channel(TURNS_MAX);
         let mind = Arc::new(Mutex::new((sender, Dice::from_machine())));
-        (Self { mind, config, stopping: AtomicBool::new(false), done }, to_do)
+        (Self { mind, stopping: AtomicBool::new(false), done }, to_do)
     }
 
     /// Inside a transaction of the store's thread. If that does not hold, the turn was not taken.
-    pub fn take(&self, store: &Store, begin: Begin, now: Timestamp) -> Result<Turn> {
+    pub fn take(&self, store: &Store, begin: Begin, config: &Config, now: Timestamp) -> Result<Turn> {
         let mut mind = lock(&self.mind);
         let (sender, dice) = &mut *mind;
         let (before, here) = (sender.clone(), Arc::clone(&self.mind));
@@ -126,7 +125,7 @@ impl Turns {
         if self.stopping.load(Ordering::Relaxed) {
             sender.stop();
         }
-        take(store, sender, begin, &self.config, now, dice)
+        take(store, sender, begin, config, now, dice)
     }
 
     /// A turn is on disk: the sender's task does what is to be done.
@@ -170,6 +169,7 @@ mod tests {
     struct Site {
         store: Store,
         turns: Turns,
+        config: Config,
         _folder: tempfile::TempDir,
     }
 
@@ -181,8 +181,8 @@ mod tests {
             let config =
                 read("t.toml", text, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
             let rates = BTreeMap::from([(ConnectionName("main".into()), 1_000)]); // a second
-            let (turns, _) = Turns::new(Sender::new(rates), Arc::new(config));
-            Self { store, turns, _folder: folder }
+            let (turns, _) = Turns::new(Sender::new(rates));
+            Self { store, turns, config, _folder: folder }
         }
 
         /// Writes a message to each and lets the sender take its turn, in one transaction.
@@ -194,14 +194,16 @@ mod tests {
                     let to = Recipient::parse(&format!("+1555{person:07}")).expect("a number");
                     store.compose(&lane, &to, &Content::text("hot"), NOW)?;
                 }
-                let turn = self.turns.take(store, Begin::With(Input::Wake), NOW)?;
+                let turn = self.turns.take(store, Begin::With(Input::Wake), &self.config, NOW)?;
                 if holds { Ok(turn) } else { Err(rusqlite::Error::InvalidQuery) }
             });
             written.ok()
         }
 
         fn turn(&self, begin: Begin) -> Turn {
-            self.store.transaction(|store| self.turns.take(store, begin.clone(), NOW)).expect("on disk")
+            self.store
+                .transaction(|store| self.turns.take(store, begin.clone(), &self.config, NOW))
+                .expect("on disk")
         }
 
         fn states(&self) -> Vec<String> {

@@ -240,7 +240,7 @@ fn pending(store: &Store) -> Result<Vec<(Ident, Timestamp, String)>, Failure> {
         let Slot::Alert(ident) = kept.slot else { continue };
         let Ok(alert) = serde_json::from_str::<Alert>(&kept.state) else { continue };
         if let Phase::Pending { since, .. } = alert.phase {
-            found.push((ident, since, alert.text));
+            found.push((ident, since, alert.wording.text));
         }
     }
     Ok(found)

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::{Failure, Place, say, say_json};
+use crate::config::remarks;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -20,9 +21,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.place.load(arguments.no_secrets) {
         Ok(config) => {
             let (rules, contacts) = (config.rules.len(), config.people.contacts.len());
+            let remarks = remarks(&config);
             if arguments.json {
-                say_json(&serde_json::json!({ "problems": [], "rules": rules, "contacts": contacts }));
+                say_json(
+                    &serde_json::json!({ "problems": [], "remarks": remarks, "rules": rules, "contacts": contacts }),
+                );
             } else {
+                remarks.iter().for_each(|remark| say(&format!("note: {remark}")));
                 say(&format!(
                     "{}: good ({rules} rules, {contacts} contacts)",
                     arguments.place.config.display()

@@ -99,7 +99,8 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
     if json {
         let row = |contact: &Contact| {
             json!({ "id": contact.id.0, "name": contact.name, "to": contact.to.masked(), "roles": contact.roles,
-                                              "invited_by": invited(contact) })
+                    "language": contact.voice.language.code(), "time_zone": contact.voice.zone.iana_name(),
+                    "invited_by": invited(contact) })
         };
         say_json(&contacts.map(row).collect());
         return Ok(());
@@ -107,10 +108,12 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
     for contact in contacts {
         let roles: Vec<&str> = contact.roles.iter().map(String::as_str).collect();
         say(&format!(
-            "{:<16} {:<20} {:<12} {}{}",
+            "{:<16} {:<20} {:<12} {:<2} {:<16} {}{}",
             contact.id.0,
             contact.name,
             contact.to.masked(),
+            contact.voice.language.code(),
+            contact.voice.zone.iana_name().unwrap_or_default(),
             roles.join(", "),
             invited(contact).map(|by| format!(" (invited by {by})")).unwrap_or_default()
         ));

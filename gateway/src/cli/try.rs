@@ -9,10 +9,11 @@ use super::{Failure, Place, say, say_json};
 use crate::alert::event::{Event, Identity, Source};
 use crate::alert::history::{Effect, Notice};
 use crate::alert::intake::{Decision, Judge};
-use crate::alert::message::WORDS;
+use crate::alert::message::{Content, WORDS};
 use crate::alert::policy::Ignored;
 use crate::alert::replay::foresee;
 use crate::config::Config;
+use crate::contact::Contact;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::limits::{BODY, parameter};
 
@@ -75,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let decision = judge.decide(event, &mut watch, now);
     let is_told = decision.alerts.iter().any(|alert| !alert.recipients.is_empty())
         || decision.effects.iter().any(|effect| matches!(effect, Effect::Send(_)));
-    let later = if is_told { None } else { foresee(&mut watch, now) };
+    let later = foresee(&mut watch, &decision.effects, now);
     if arguments.json {
         let mut json = as_json(&config, &decision);
         json["later"] = later.map_or(Value::Null, |(at, notices)| {
@@ -89,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         });
         say_json(&json);
     } else {
-        say(&as_text(&config, &decision, later.as_ref()));
+        say(&as_text(&config, &decision, is_told, later.as_ref()));
     }
     Ok(())
 }
@@ -107,35 +108,18 @@ fn others<'a>(config: &'a Config, topic: &'a str) -> impl Iterator<Item = (&'a s
     unmatched.map(|rule| (rule.name.0.as_str(), rule.topic.as_str()))
 }
 
-fn as_text(config: &Config, decision: &Decision, later: Option<&(Timestamp, Vec<Notice>)>) -> String {
+fn as_text(
+    config: &Config,
+    decision: &Decision,
+    is_told: bool,
+    later: Option<&(Timestamp, Vec<Notice>)>,
+) -> String {
     let mut lines = Vec::new();
     for alert in &decision.alerts {
         lines.push(format!("rule {}: an alert ({})", alert.rule, alert.severity.as_str()));
         lines.extend(alert.flaw.iter().map(|flaw| format!("  but {flaw}")));
-        let people: Vec<String> = alert
-            .recipients
-            .iter()
-            .map(|contact| format!("{} ({})", contact.name, contact.to.masked()))
-            .collect();
         lines.extend(alert.held.iter().map(|why| format!("  {why}")));
-        if !people.is_empty() {
-            lines.push(format!("  to {}", people.join(", ")));
-        }
-        lines.extend(alert.content.text.lines().map(|line| format!("  | {line}")));
-        lines.extend(alert.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
-        for template in &alert.content.templates {
-            let filled = template
-                .parameters
-                .iter()
-                .map(|one| parameter(&one.text.replace(WORDS, &alert.content.text), BODY));
-            let filled: Vec<String> = filled.map(|text| format!("“{text}”")).collect();
-            lines.push(format!(
-                "  outside the 24 h window: template {} ({}) with {}",
-                template.name,
-                template.language,
-                if filled.is_empty() { "nothing to fill in".to_owned() } else { filled.join(", ") }
-            ));
-        }
+        lines.extend(alert.messages().iter().flat_map(|(content, people)| told(content, people)));
     }
     for effect in &decision.effects {
         if let Effect::Send(notice) = effect {
@@ -144,7 +128,10 @@ fn as_text(config: &Config, decision: &Decision, later: Option<&(Timestamp, Vec<
     }
     if let Some((at, notices)) = later {
         let wait = duration_for_people(decision.event.received_at.until(*at));
-        lines.push(format!("nobody is told now; in {wait}, if nothing changes:"));
+        lines.push(match is_told {
+            true => format!("then, in {wait}, if nothing changes and nobody answers:"),
+            false => format!("nobody is told now; in {wait}, if nothing changes:"),
+        });
         lines.extend(notices.iter().flat_map(message));
     }
     for (rule, why) in &decision.ignored {
@@ -166,14 +153,44 @@ fn as_text(config: &Config, decision: &Decision, later: Option<&(Timestamp, Vec<
     lines.join("\n")
 }
 
+/// One message, and everybody who gets it.
+fn told(content: &Content, people: &[&Contact]) -> Vec<String> {
+    let people: Vec<String> =
+        people.iter().map(|contact| format!("{} ({})", contact.name, contact.to.masked())).collect();
+    let mut lines = vec![format!("  to {}", people.join(", "))];
+    lines.extend(content.text.lines().map(|line| format!("  | {line}")));
+    lines.extend(content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
+    for template in &content.templates {
+        let filled = template.parameters.iter();
+        let filled = filled.map(|one| parameter(&one.text.replace(WORDS, &content.text), BODY));
+        let filled: Vec<String> = filled.map(|text| format!("“{text}”")).collect();
+        lines.push(format!(
+            "  outside the 24 h window: template {} ({}) with {}",
+            template.name,
+            template.language,
+            if filled.is_empty() { "nothing to fill in".to_owned() } else { filled.join(", ") }
+        ));
+    }
+    lines
+}
+
 fn as_json(config: &Config, decision: &Decision) -> Value {
     let alerts: Vec<Value> = decision
         .alerts
         .iter()
-        .map(|alert| {
-            let to: Vec<&str> = alert.recipients.iter().map(|contact| contact.id.0.as_str()).collect();
-            json!({ "rule": alert.rule.0, "severity": alert.severity.as_str(), "to": to, "text": alert.content.text,
-                    "buttons": alert.content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(), "templates": alert.content.templates.iter().map(|template| &template.name).collect::<Vec<_>>(), "flaw": alert.flaw, "held": alert.held })
+        .flat_map(|alert| {
+            let mut messages = alert.messages();
+            if messages.is_empty() {
+                messages.push((alert.in_voice(&config.people.voice), Vec::new())); // held back from everybody
+            }
+            let one = |(content, people): (Content, Vec<&Contact>)| {
+                let to: Vec<&str> = people.iter().map(|contact| contact.id.0.as_str()).collect();
+                let buttons: Vec<&String> = content.buttons.iter().map(|button| &button.title).collect();
+                let templates: Vec<&String> = content.templates.iter().map(|template| &template.name).collect();
+                json!({ "rule": alert.rule.0, "severity": alert.severity.as_str(), "to": to, "text": content.text,
+                        "buttons": buttons, "templates": templates, "flaw": alert.flaw, "held": alert.held })
+            };
+            messages.into_iter().map(one).collect::<Vec<Value>>()
         })
         .collect();
     let ignored: Vec<Value> = decision

@@ -30,8 +30,8 @@ const YESES: [&str; 13] =
     ["yes", "y", "ok", "okay", "ja", "oui", "sí", "evet", "да", "კი", "نعم", "👍", "✅"];
 const NOES: [&str; 10] = ["no", "n", "nein", "non", "hayır", "нет", "არა", "لا", "👎", "❌"];
 
-/// Under an alert: English, German, Turkish, Russian, Georgian, Arabic.
-const CARES: [&str; 11] = [
+/// Under an alert: English, German, French, Spanish, Turkish, Russian, Georgian, Arabic.
+const CARES: [&str; 14] = [
     "👍",
     "✅",
     "i take care",
@@ -39,11 +39,37 @@ const CARES: [&str; 11] = [
     "ack",
     "on it",
     "ich kümmere mich",
+    "je m’en occupe",
+    "je m'en occupe",
+    "yo me encargo",
     "ben bakıyorum",
     "займусь",
     "მე მივხედავ",
     "سأتولى الأمر",
 ];
+/// Under an alert, with or without a time: English, German, French, Spanish. Folded, as what is compared with them.
+const SNOOZES: [&str; 5] = ["snooze", "ruhe", "schlummern", "pause", "pausa"];
+/// Between the word and the time.
+const FOR: [&str; 5] = ["for ", "fuer ", "de ", "pendant ", "durante "];
+/// What people write for the units of the configuration.
+const UNITS: [(&str, &str); 14] = [
+    ("hour", "h"),
+    ("hours", "h"),
+    ("std", "h"),
+    ("stunde", "h"),
+    ("stunden", "h"),
+    ("heure", "h"),
+    ("heures", "h"),
+    ("hora", "h"),
+    ("horas", "h"),
+    ("minutos", "min"),
+    ("mins", "min"),
+    ("minutes", "min"),
+    ("minute", "min"),
+    ("minuten", "min"),
+];
+const MORE: [&str; 8] =
+    ["more", "read on", "mehr", "weiterlesen", "plus", "lire la suite", "más", "seguir leyendo"];
 /// How long who writes only "snooze" hears nothing.
 const SNOOZE: Duration = Duration::from_secs(3_600);
 /// A longer rest is an operator's decision, with a silence.
@@ -82,31 +108,46 @@ pub fn offer(words: &str) -> Option<Offer> {
         return Some(Offer::Acknowledge);
     }
     let folded = fold(words)?;
-    match folded.strip_prefix("snooze")?.trim() {
-        "" => Some(Offer::Snooze(SNOOZE)),
-        time => parse_duration(time).map(|time| Offer::Snooze(time.min(SNOOZE_MAX))),
+    let time = SNOOZES.iter().find_map(|word| folded.strip_prefix(word))?;
+    if !time.is_empty() && !time.starts_with([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+        return None; // a longer word
     }
+    let time = time.trim();
+    let time = FOR.iter().find_map(|word| time.strip_prefix(word)).unwrap_or(time).trim();
+    let digits = time.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = time[digits..].trim();
+    let unit = UNITS.iter().find(|(known, _)| *known == unit).map_or(unit, |(_, unit)| unit);
+    match time {
+        "" => Some(Offer::Snooze(SNOOZE)),
+        time => parse_duration(&format!("{}{unit}", &time[..digits]))
+            .map(|time| Offer::Snooze(time.min(SNOOZE_MAX))),
+    }
+}
+
+/// "Read on", written instead of tapped.
+#[must_use]
+pub fn is_more(text: &str) -> bool {
+    MORE.iter().any(|word| same(word, text))
 }
 
 /// What this person may do.
 #[must_use]
 pub fn help(contact: &Contact, house: &House) -> String {
-    let mut text =
-        "Tap a button under an alert, or react with 👍 to say that you take care of it, or write “snooze 1h” under it.\n".to_owned();
+    let voice = &contact.voice;
+    let mut lines = vec![voice.plain(|s| s.help_alerts)];
     let mine: Vec<String> = mine(contact, house.commands).map(Spoken::shown).collect();
     if !mine.is_empty() {
-        text += "You may write:\n";
-        for words in mine.iter().take(LINES) {
-            text += &format!("• {words}\n");
-        }
+        lines.push(voice.plain(|s| s.help_write));
+        lines.extend(mine.iter().take(LINES).map(|words| format!("• {words}")));
         if mine.len() > LINES {
-            text += &format!("… and {} more\n", mine.len() - LINES);
+            lines.push(voice.say(|s| s.help_more, &[("count", &(mine.len() - LINES).to_string())]));
         }
     }
     if house.is_owner {
-        text += "• invite +995 555 12 34 56 Maka as cook: somebody new; uninvite +995 555 12 34 56: off the list\n";
+        lines.push(voice.plain(|s| s.help_invite));
     }
-    text + "• status: what is going on\n• STOP: no more messages"
+    lines.push(voice.plain(|s| s.help_always));
+    lines.join("\n")
 }
 
 /// What was probably meant: only what the person may do is told.
@@ -118,9 +159,46 @@ pub fn suggestion(text: &str, contact: &Contact, commands: &[Spoken]) -> Option<
     if let Some((command, phrase)) = close {
         return Some(phrase.shown(&command.values));
     }
-    ["help", "status"].into_iter().find(|word| near(word, text)).map(str::to_owned)
+    // In the person's own language first: `Hilfe` is what somebody meant who reads German and wrote `hlife`.
+    let own = |words: &[&'static str]| words.iter().copied().find(|word| near(word, text));
+    let (help, status) = (own(&["help", "hilfe", "aide", "ayuda"]), own(&["status", "estado"]));
+    help.or(status).map(str::to_owned)
 }
 
 fn mine<'a>(contact: &'a Contact, commands: &'a [Spoken]) -> impl Iterator<Item = &'a Spoken> {
     commands.iter().filter(|command| has_role(contact, &command.terms.roles))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rest_is_had_in_several_languages_and_only_as_a_whole() {
+        let hours = |count: u64| Some(Offer::Snooze(Duration::from_secs(count * 3_600)));
+        for (words, expected) in [
+            ("snooze", hours(1)),
+            ("Snooze 2h", hours(2)),
+            ("snooze for 2 hours", hours(2)),
+            ("Ruhe", hours(1)),
+            ("RUHE für 3 Stunden!", hours(3)),
+            ("Ruhe für 1 Std.", hours(1)),
+            ("schlummern 90 Minuten", Some(Offer::Snooze(Duration::from_secs(5_400)))),
+            ("pause 2 heures", hours(2)),
+            ("Pausa de 4 horas", hours(4)),
+            ("pausa 1 h", hours(1)),
+            ("snooze 9d", hours(24)),
+            ("ich kümmere mich", Some(Offer::Acknowledge)),
+            ("Je m’en occupe.", Some(Offer::Acknowledge)),
+            ("yo me encargo", Some(Offer::Acknowledge)),
+            ("ruhestand", None),
+            ("snooze until tomorrow", None),
+            ("Ruhe bitte", None),
+            ("please snooze", None),
+            ("", None),
+        ] {
+            assert_eq!(offer(words), expected, "{words}");
+        }
+        assert!(is_more("MORE") && is_more("mehr") && is_more("Seguir leyendo") && !is_more("more of it"));
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::contact::Contact;
+use crate::contact::voice::Voice;
 
 /// Acts of one person in [`ACTS_IN`]. A thumb that reads before it taps makes three or four; ten leave room for a bad
 /// evening, and what goes on is a telephone in a pocket, or somebody else's program.
@@ -50,15 +51,22 @@ pub fn has_role(contact: &Contact, roles: &BTreeSet<String>) -> bool {
 }
 
 impl Lacks {
-    /// For the person.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self, voice: &Voice) -> String {
         match self {
             Self::Role(roles) => {
-                format!("it needs the role {}", roles.iter().cloned().collect::<Vec<_>>().join(" or "))
+                let or = format!(" {} ", voice.plain(|s| s.or));
+                let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+                voice.say(|s| s.needs_role, &[("roles", &roles.join(&or))])
             }
-            Self::Place => "it is not in your area".to_owned(),
+            Self::Place => voice.plain(|s| s.not_in_area),
         }
+    }
+
+    /// For the person who asked for it.
+    #[must_use]
+    pub fn refusal(&self, title: &str, voice: &Voice) -> String {
+        voice.say(|s| s.not_done, &[("title", title), ("why", &self.sentence(voice))])
     }
 }
 
@@ -93,6 +101,7 @@ mod tests {
                 roles: set(has),
                 topics: Vec::new(),
                 may_stop: true,
+                voice: Voice::default(),
             };
             assert_eq!(may(&contact, &set(asked), "b").is_ok(), expected, "{has:?} for {asked:?}");
         };

@@ -8,6 +8,7 @@ use crate::command::answers;
 use crate::command::deed::Deed;
 use crate::command::reply::{Known, Outcome, Reading};
 use crate::command::words::{near, same};
+use crate::contact::voice::{Language, Voice};
 
 impl Reading<'_> {
     /// A button's own id: of an action, or of an offer of ours.
@@ -20,19 +21,21 @@ impl Reading<'_> {
 
     /// Words under it; `None`: nothing that is particular to it.
     pub(super) fn said_of(&self, known: &Known, words: &str) -> Option<Outcome> {
-        let rule = self.rule(known)?;
+        let (rule, voice) = (self.rule(known)?, &self.contact.voice);
         if let Some(action) = rule.actions.iter().find(|action| is_wanted(action, words)) {
             return Some(self.action(known, &action.id));
         }
         let offers = || rule.life.iter().flat_map(|life| life.offers.iter().copied());
-        if let Some(offer) =
-            offers().find(|offer| same(&offer.title(), words)).or_else(|| answers::offer(words))
+        if let Some(offer) = offers().find(|offer| has_title(*offer, words)).or_else(|| answers::offer(words))
         {
             return Some(self.offered(known, offer));
         }
-        let close = rule.actions.iter().find(|action| near(&action.title, words) || near(&action.id, words));
-        let close = close.map(|action| action.title.clone());
-        let close = close.or_else(|| offers().map(Offer::title).find(|title| near(title, words)));
+        let is_near =
+            |action: &&Action| action.title.all().any(|title| near(title, words)) || near(&action.id, words);
+        let close = rule.actions.iter().find(is_near);
+        let close = close.map(|action| action.title.to(voice.language).to_owned());
+        let close =
+            close.or_else(|| offers().map(|offer| offer.title(voice)).find(|title| near(title, words)));
         if let Some(title) = close {
             return Some(self.suggest(&title));
         }
@@ -53,10 +56,7 @@ impl Reading<'_> {
             };
         };
         if known.is_over {
-            return self.say(
-                "That alert is over. Nothing was done.",
-                "the alert has ended, or has begun anew since",
-            );
+            return self.say(|s| s.alert_is_over, "the alert has ended, or has begun anew since");
         }
         // To end an alert while its condition holds is dangerous: only where the rule offers it.
         if offer == Offer::Resolve && !life.offers.contains(&offer) {
@@ -94,13 +94,22 @@ impl Reading<'_> {
             return self.stale("the alert has no action of this name any more");
         };
         let what = (&action.topic, action.payload.as_str(), action.retain);
-        let name = (action.id.as_str(), action.title.as_str());
+        let name = (action.id.as_str(), action.title.to(self.contact.voice.language));
         let deed = Deed::new(name, what, &action.terms, &known.bindings, Some(known.alert));
         self.offer(deed, &action.terms)
     }
 }
 
+/// In any language: a button may be older than a change of the configuration.
+fn has_title(offer: Offer, words: &str) -> bool {
+    let voices = Language::ALL.map(|language| Voice { language, ..Voice::default() });
+    voices.iter().any(|voice| same(&offer.title(voice), words))
+}
+
 /// By id, by title, or by one of its words.
 fn is_wanted(action: &Action, wanted: &str) -> bool {
-    [&action.id, &action.title].into_iter().chain(&action.words).any(|words| same(words, wanted))
+    std::iter::once(&action.id)
+        .chain(action.title.all())
+        .chain(&action.words)
+        .any(|words| same(words, wanted))
 }

@@ -3,6 +3,7 @@
 use crate::command::reply::{Outcome, Reading};
 use crate::command::words::{fold, same};
 use crate::contact::Phone;
+use crate::contact::voice::Voice;
 
 /// English, German, French, Spanish, Turkish, Russian, Georgian, Arabic.
 const INVITE: [&str; 8] =
@@ -32,7 +33,7 @@ pub struct Invitation {
 
 /// `None`: it is about something else. An error is a sentence for whoever wrote it.
 #[must_use]
-pub fn read(text: &str) -> Option<Result<Wanted, String>> {
+pub fn read(text: &str, voice: &Voice) -> Option<Result<Wanted, String>> {
     // Telephones put marks of direction around a number that is copied from the contacts.
     let direction =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -49,28 +50,25 @@ pub fn read(text: &str) -> Option<Result<Wanted, String>> {
     let end = rest.iter().position(|word| !of_number(word)).unwrap_or(rest.len());
     let (number, rest) = rest.split_at(end);
     Some(match Phone::parse(&number.join(" ")) {
-        Err(error) => Err(format!("Nothing was done: {error}.")),
-        Ok(phone) if invites => invitation(phone, rest).map(Wanted::Invite),
+        Err(error) => Err(voice.say(|s| s.number_unclear, &[("why", &error.to_string())])),
+        Ok(phone) if invites => invitation(phone, rest, voice).map(Wanted::Invite),
         Ok(phone) => Ok(Wanted::Remove(phone)),
     })
 }
 
-fn invitation(phone: Phone, rest: &[&str]) -> Result<Invitation, String> {
+fn invitation(phone: Phone, rest: &[&str], voice: &Voice) -> Result<Invitation, String> {
     let between = rest.iter().position(|word| AS.iter().any(|known| same(known, word)));
     let (name, gives) = rest.split_at(between.unwrap_or(rest.len()));
     let name = name.join(" ");
     if !(1..=NAME_MAX).contains(&name.chars().count()) || !name.chars().any(char::is_alphabetic) {
-        return Err(format!(
-            "Nothing was done: write the person's name after the number, up to {NAME_MAX} letters: \
-             “invite {} Maka as cook”.",
-            phone.e164()
-        ));
+        let most = NAME_MAX.to_string();
+        return Err(voice.say(|s| s.name_missing, &[("count", &most), ("phone", phone.e164())]));
     }
     let gives = gives.iter().skip(1).copied().collect::<Vec<_>>().join(" ");
     let gives: Vec<String> =
         gives.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect();
     if gives.len() > GIVES_MAX {
-        return Err(format!("Nothing was done: that is more than {GIVES_MAX} roles and teams."));
+        return Err(voice.say(|s| s.gives_too_much, &[("count", &GIVES_MAX.to_string())]));
     }
     Ok(Invitation { phone, name, gives })
 }
@@ -79,13 +77,13 @@ impl Reading<'_> {
     pub(super) fn invite(&self, wanted: Result<Wanted, String>) -> Outcome {
         let contact = self.contact.id.clone();
         if !self.house.is_owner {
-            let text = "Only the owner of this site may do that. Nothing was done.".to_owned();
+            let text = self.contact.voice.plain(|s| s.owner_only);
             let reason = "only an owner of the site invites people".to_owned();
             return Outcome::Refused { contact, text, reason };
         }
         match wanted {
             Ok(wanted) => Outcome::Invite { contact, wanted },
-            Err(sentence) => self.say(&sentence, "the invitation is incomplete"),
+            Err(text) => Outcome::Say { contact, text, reason: "the invitation is incomplete".to_owned() },
         }
     }
 }
@@ -95,7 +93,7 @@ mod tests {
     use super::*;
 
     fn invited(text: &str) -> Option<(String, String, Vec<String>)> {
-        match read(text)? {
+        match read(text, &Voice::default())? {
             Ok(Wanted::Invite(one)) => Some((one.phone.e164().to_owned(), one.name, one.gives)),
             Ok(Wanted::Remove(_)) | Err(_) => None,
         }
@@ -129,7 +127,7 @@ mod tests {
             "in\u{200b}vite +995555123456 Maka",
             "invite 555123456 Maka",
         ] {
-            assert_eq!(read(text), None, "{text}");
+            assert_eq!(read(text, &Voice::default()), None, "{text}");
         }
         for text in [
             "invite +995555123456",
@@ -137,10 +135,14 @@ mod tests {
             "invite +995555123456 as cook",
             "invite +995555123456 !!!",
         ] {
-            let refused = read(text).expect(text).expect_err(text);
+            let refused = read(text, &Voice::default()).expect(text).expect_err(text);
             assert!(refused.starts_with("Nothing was done"), "{refused}");
         }
-        assert!(read(&format!("invite +995555123456 {}", "x".repeat(41))).expect("read").is_err());
-        assert!(matches!(read("uninvite +995555123456"), Some(Ok(Wanted::Remove(_)))));
+        assert!(
+            read(&format!("invite +995555123456 {}", "x".repeat(41)), &Voice::default())
+                .expect("read")
+                .is_err()
+        );
+        assert!(matches!(read("uninvite +995555123456", &Voice::default()), Some(Ok(Wanted::Remove(_)))));
     }
 }

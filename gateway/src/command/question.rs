@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::alert::topic::{TopicPattern, TopicTemplate};
+use crate::contact::voice::Texts;
 use crate::ids::ConnectionName;
 use crate::time::Timestamp;
 
@@ -17,8 +18,8 @@ pub const DECISION_KEEPS: Duration = Duration::from_secs(3_600);
 pub struct Question {
     pub name: String,
     pub topic: TopicPattern,
-    /// A Jinja template.
-    pub text: String,
+    /// Jinja templates.
+    pub text: Texts,
     pub choices: Vec<String>,
     /// Contacts and teams.
     pub who: Vec<String>,

@@ -16,6 +16,7 @@ use crate::command::invite::{self, Wanted};
 use crate::command::onward::Onward;
 use crate::command::words::same;
 use crate::contact::Contact;
+use crate::contact::voice::{Sentences, Voice};
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
 use crate::time::Timestamp;
 
@@ -153,10 +154,8 @@ pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Mem
         return outcome;
     }
     if reply.forwarded {
-        return reading.say(
-            "That was forwarded, so nothing was done. Write it yourself, or tap the button.",
-            "it was forwarded, not written by the sender, so it does not act",
-        );
+        return reading
+            .say(|s| s.was_forwarded, "it was forwarded, not written by the sender, so it does not act");
     }
     if house.standing.is_locked() && changes(&outcome) {
         return Outcome::Locked { contact: contact.id.clone() };
@@ -234,7 +233,7 @@ impl Reading<'_> {
             Some(Err(Broken::Expired)) => self.stale("the button is older than it may be"),
             Some(Err(Broken::Forged)) => Outcome::Refused {
                 contact: self.contact.id.clone(),
-                text: "That button is not yours, or was altered. Nothing was done.".to_owned(),
+                text: self.contact.voice.plain(|s| s.not_your_button),
                 reason: Broken::Forged.to_string(),
             },
             // A template's quick reply may bring back only its label (FACTS 1.3); the message that it answers tells the rest.
@@ -255,7 +254,7 @@ impl Reading<'_> {
     }
 
     fn text(&self, text: &str) -> Outcome {
-        if text.trim().eq_ignore_ascii_case("more")
+        if answers::is_more(text)
             && let Some(message) = self.reply.quotes.as_ref().and_then(|wamid| self.memory.message(wamid))
         {
             return Outcome::ReadOn { contact: self.contact.id.clone(), message };
@@ -287,7 +286,7 @@ impl Reading<'_> {
         if sent.to != self.contact.id {
             return Err(Box::new(Outcome::Refused {
                 contact: self.contact.id.clone(),
-                text: "That message was for somebody else. Nothing was done.".to_owned(),
+                text: self.contact.voice.plain(|s| s.for_somebody_else),
                 reason: "the message that it answers was sent to somebody else".to_owned(),
             }));
         }
@@ -321,7 +320,7 @@ impl Reading<'_> {
         if let Some((onward, text)) = directed {
             return self.offer(onward.deed(self.ticket(text), &Bindings::new(), None), &onward.terms);
         }
-        if let Some(wanted) = invite::read(text) {
+        if let Some(wanted) = invite::read(text, &self.contact.voice) {
             return self.invite(wanted);
         }
         match answers::asked(text) {
@@ -347,11 +346,10 @@ impl Reading<'_> {
         };
         let contact = self.contact.id.clone();
         if let Err(lacks) = may(self.contact, &deed.roles, &deed.topic) {
-            let (sentence, title) = (lacks.sentence(), &deed.title);
             return Outcome::Refused {
                 contact,
-                text: format!("“{title}” was not done: {sentence}."),
-                reason: format!("{} was asked for, but {sentence}", deed.name),
+                text: lacks.refusal(&deed.title, &self.contact.voice),
+                reason: format!("{} was asked for, but {}", deed.name, lacks.sentence(&Voice::default())),
             };
         }
         if terms.is_immediate() {
@@ -365,18 +363,17 @@ impl Reading<'_> {
     }
 
     pub(super) fn suggest(&self, words: &str) -> Outcome {
-        self.say(
-            &format!("Nothing was done. Did you mean “{words}”?"),
-            "it only resembles a command, so it does not act",
-        )
+        let text = self.contact.voice.say(|s| s.did_you_mean, &[("words", words)]);
+        let reason = "it only resembles a command, so it does not act".to_owned();
+        Outcome::Say { contact: self.contact.id.clone(), text, reason }
     }
 
     pub(super) fn stale(&self, reason: &str) -> Outcome {
-        self.say("That is too old to act on. Nothing was done.", reason)
+        self.say(|s| s.too_old, reason)
     }
 
-    pub(super) fn say(&self, text: &str, reason: &str) -> Outcome {
-        let (text, reason) = (text.to_owned(), reason.to_owned());
+    pub(super) fn say(&self, sentence: fn(&Sentences) -> &'static str, reason: &str) -> Outcome {
+        let (text, reason) = (self.contact.voice.plain(sentence), reason.to_owned());
         Outcome::Say { contact: self.contact.id.clone(), text, reason }
     }
 

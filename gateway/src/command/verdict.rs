@@ -11,6 +11,8 @@ use crate::command::words::same;
 
 /// What is shown of a device's words: two lines on a phone.
 const SHOWN_MAX: usize = 160;
+/// Of a device that says no more than No; each person reads it in their own words.
+pub const REFUSED: &str = "the device refused";
 /// More than any answer; the rest is not looked into.
 const PAYLOAD_MAX: usize = 16 * 1024;
 const YES: [&str; 8] = ["ok", "done", "true", "1", "yes", "success", "accepted", "completed"];
@@ -36,19 +38,18 @@ pub fn of(awaited: &Awaited, content_type: Option<&str>, payload: &[u8], templat
         condition.as_ref().map(|condition| templates.holds(condition, &context).unwrap_or(false))
     };
     match (holds(&awaited.refused_when), holds(&awaited.when)) {
-        (Some(true), _) => Verdict::Refused(words(&value).unwrap_or_else(|| "the device refused".into())),
+        (Some(true), _) => Verdict::Refused(words(&value).unwrap_or_else(|| REFUSED.into())),
         (_, Some(true)) => Verdict::Done(None),
         // A state may still change; an answer that is not the one that was hoped for is a refusal.
         (_, Some(false)) if awaited.topic.is_some() || awaited.refused_when.is_some() => Verdict::Undecided,
-        (_, Some(false)) => Verdict::Refused(words(&value).unwrap_or_else(|| "the device refused".into())),
+        (_, Some(false)) => Verdict::Refused(words(&value).unwrap_or_else(|| REFUSED.into())),
         (Some(false) | None, None) => plain(&value),
     }
 }
 
 /// `{"ok": false, "reason": "the door is locked"}`, `{"status": "done"}`, `true`, `ok`, `error: …`.
 fn plain(value: &serde_json::Value) -> Verdict {
-    let refused =
-        |text: Option<String>| Verdict::Refused(text.unwrap_or_else(|| "the device refused".into()));
+    let refused = |text: Option<String>| Verdict::Refused(text.unwrap_or_else(|| REFUSED.into()));
     let verdict = ["ok", "done", "success", "accepted", "status", "result", "state"]
         .into_iter()
         .find_map(|key| value.get(key))

@@ -15,12 +15,16 @@ mod life;
 mod onward;
 /// Rules about the gateway itself.
 mod own;
+/// `[[contact]]` and `[[team]]`.
+mod people;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[[ask]]`.
 mod questions;
-/// `[site]`, `[http]`, `[mqtt]`, people.
+/// `[site]`, `[http]`, `[mqtt]`.
 mod read;
+/// What is right, and may surprise.
+mod remark;
 /// Turns of a team.
 mod rota;
 /// `[[rule]]` and its actions.
@@ -38,6 +42,7 @@ pub use connections::{api_url, api_version, digits};
 pub use devices::Serial;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
+pub use remark::remarks;
 pub use rules::FIRST_CONNECTION;
 pub use seal::{Seal, SealError};
 pub use secret::{Secret, SecretError, secret, secret_file};

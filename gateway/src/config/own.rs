@@ -9,6 +9,7 @@ use super::section::Section;
 use crate::alert::route::OWN_TOPICS;
 use crate::alert::rule::Rule;
 use crate::contact::People;
+use crate::contact::voice::{Language, Sentences, Voice};
 use crate::ids::ConnectionName;
 
 /// The rules for `owner`, without those whose name is taken.
@@ -18,18 +19,18 @@ pub fn rules(owner: &[String], people: &People, connections: &[ConnectionName], 
     let owner = owner.join(", ");
     let mut text = String::new();
     let about = [
-        ("broker", "2m", "🔌 No connection to the broker: events wait there, commands wait here"),
-        ("disk", "0s", "💾 The gateway's disk is nearly full"),
-        ("clock", "5m", "🕰 The gateway does not know the time"),
+        ("broker", "2m", said(|s| s.own_broker, &[])),
+        ("disk", "0s", said(|s| s.own_disk, &[])),
+        ("clock", "5m", said(|s| s.own_clock, &[])),
     ];
     for (part, time, words) in about {
-        text += &rule(&format!("bellwire-{part}"), part, time, words, (&owner, first));
+        text += &rule(&format!("bellwire-{part}"), part, time, &words, (&owner, first));
     }
     for connection in connections {
         // What one number cannot tell, another one may.
         let over = connections.iter().find(|other| *other != connection).unwrap_or(connection);
         let name = format!("bellwire-connection-{connection}");
-        let words = format!("📵 WhatsApp refuses the connection {connection}: messages wait");
+        let words = said(|s| s.own_connection, &[("name", &connection.0)]);
         let part = format!("connection/{connection}");
         text += &rule(&name, &part, "2m", &words, (&owner, over));
         // Each minute one message is tried: the pause between two tries is no end.
@@ -51,10 +52,19 @@ pub fn read(text: &str, people: &People, connections: &[ConnectionName], taken: 
     found
 }
 
+/// The sentence in every language, as a rule's `message` has it; what is wrong follows as the part of us said it that knows.
+fn said(choose: fn(&Sentences) -> &'static str, blanks: &[(&str, &str)]) -> String {
+    let said = Language::ALL.map(|language| {
+        let words = Voice { language, ..Voice::default() }.say(choose, blanks);
+        format!("{} = \"{words}\\n{{{{ payload }}}}\"", language.code())
+    });
+    said.join(", ")
+}
+
 fn rule(name: &str, part: &str, time: &str, words: &str, (owner, over): (&str, &ConnectionName)) -> String {
     format!(
         "[[rule]]\nname = \"{name}\"\ntopic = \"{OWN_TOPICS}{part}\"\npayload = \"text\"\nwhen = \"payload != 'ok'\"\n\
-         message = \"{words}\\n{{{{ payload }}}}\"\nnotify = [{owner}]\nconnection = \"{over}\"\nfor = \"{time}\"\nkey = []\n"
+         message = {{ {words} }}\nnotify = [{owner}]\nconnection = \"{over}\"\nfor = \"{time}\"\nkey = []\n"
     )
 }
 

@@ -36,7 +36,8 @@ fn read_one(
             .report(name.offset, format!("there are two questions `{}`; give each its own name", name.value));
     }
     let topic = section.required_parsed("topic", TopicPattern::parse);
-    let text = section.required("text").and_then(|text| compiled(&section, "text", text, check_message));
+    let site = people.voice.language;
+    let text = section.translated("text", site, |text| compiled(&section, "text", text, check_message));
     let choices = read_choices(&section);
     let who = read_people(&section, "who", people);
     let answers = section.integer("answers", 1..=ANSWERS_MAX).unwrap_or(1);

@@ -1,22 +1,19 @@
 //! One file to what we run on, or all its problems.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 use super::problem::{Document, Problem, Problems};
-use super::section::{At, Section};
+use super::section::Section;
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, home_assistant, life,
-    onward, own, questions, rota, rules, secret_file,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, home_assistant, onward,
+    own, people, questions, rules, secret_file,
 };
-use crate::alert::topic::TopicPattern;
 use crate::command::consent::Words;
-use crate::contact::{Contact, People, Phone, Recipient};
-use crate::ids::{ConnectionName, ContactId};
-use crate::time::zone;
+use crate::contact::People;
+use crate::ids::ConnectionName;
 
 /// Events of up to 64 KiB are read; what is a little larger should be counted, not cut off by the broker.
 const MAX_PACKET_BYTES: u32 = 1024 * 1024;
@@ -65,7 +62,7 @@ pub fn read(name: &str, text: &str, wishes: &Wishes) -> Result<Config, Problems>
 }
 
 fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
-    let people = read_people(root, &zone_of(root));
+    let people = people::read(root);
     let site = root.section("site", "[site]");
     if site.is_none() {
         root.report(0, "the section [site] is missing; add it with a name");
@@ -119,17 +116,10 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     })
 }
 
-/// Turns of a team are given in the site's time, and the site names people: so its zone is looked up first.
-fn zone_of(root: &Section) -> jiff::tz::TimeZone {
-    let name = root.section("site", "[site]").and_then(|site| site.text("time_zone"));
-    name.and_then(|name| zone(&name.value)).unwrap_or(jiff::tz::TimeZone::UTC)
-}
-
 fn read_site(section: Section, wishes: &Wishes, people: &People) -> Option<Site> {
     let name = section.required("name");
-    let unknown =
-        |name: &str| format!("`{name}` is not a time zone; write it as Asia/Tbilisi or Europe/Berlin");
-    let time_zone = section.parsed("time_zone", |name| zone(name).ok_or_else(|| unknown(name)));
+    people::read_zone(&section); // a mistake in them is told; what they say is everybody's voice already
+    people::read_language(&section);
     let owner = section.texts("owner").unwrap_or_default();
     for name in owner.iter().filter(|name| !people.knows(&name.value)) {
         section.report(
@@ -144,7 +134,7 @@ fn read_site(section: Section, wishes: &Wishes, people: &People) -> Option<Site>
     let state_directory = wishes.state_directory.clone().or(from_systemd).or(given);
     Some(Site {
         name: name?.value,
-        time_zone: time_zone.unwrap_or(jiff::tz::TimeZone::UTC),
+        time_zone: people.voice.zone.clone(),
         state_directory: state_directory.unwrap_or_else(|| "/var/lib/bellwire".into()),
         owner: owner.into_iter().map(|name| name.value).collect(),
     })
@@ -271,110 +261,6 @@ pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: 
         }
     } else if let Err(error) = std::fs::File::open(path) {
         section.report(offset, format!("the file {} cannot be read ({error})", path.display()));
-    }
-}
-
-fn read_people(root: &Section, zone: &jiff::tz::TimeZone) -> People {
-    let mut people = People::default();
-    for section in root.sections("contact", "[[contact]]") {
-        let id = section.required("id");
-        let name = section.text("name").map(|text| text.value);
-        let to = read_recipient(&section);
-        let quiet = life::read_quiet(&section);
-        let may_stop = section.truth("may_stop").unwrap_or(true);
-        let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
-        let topics = read_places(&section);
-        if let (Some(id), Some(to)) = (id, to) {
-            let contact_id = ContactId(id.value.clone());
-            people.quiet.extend(quiet.map(|quiet| (contact_id.clone(), quiet)));
-            if let Some(other) = people.contacts.values().find(|contact| contact.to == to) {
-                section.report(
-                    id.offset,
-                    format!("`{}` and `{}` have the same phone number; keep one", other.id, id.value),
-                );
-            }
-            let contact = Contact {
-                id: contact_id.clone(),
-                name: name.unwrap_or_else(|| id.value.clone()),
-                to,
-                roles,
-                topics,
-                may_stop,
-            };
-            if people.contacts.insert(contact_id, contact).is_some() {
-                section.report(
-                    id.offset,
-                    format!("there are two contacts `{}`; give each its own id", id.value),
-                );
-            }
-        }
-        section.finish();
-    }
-    let mut members_of = BTreeMap::new();
-    for section in root.sections("team", "[[team]]") {
-        let id = section.required("id");
-        let members = section.texts("members").unwrap_or_default();
-        if members.is_empty() {
-            section.report(section.offset(), "the team has no members; list contact ids in `members`");
-        }
-        for member in &members {
-            if !people.contacts.contains_key(&ContactId(member.value.clone())) {
-                section.report(
-                    member.offset,
-                    format!("there is no contact `{}`; add a [[contact]] with this id", member.value),
-                );
-            }
-        }
-        let rota = rota::read(&section, &members, zone);
-        if let Some(id) = id {
-            people.rotas.extend(rota.map(|rota| (id.value.clone(), rota)));
-            if people.contacts.contains_key(&ContactId(id.value.clone())) {
-                section.report(
-                    id.offset,
-                    format!("`{}` is a contact already; name the team otherwise", id.value),
-                );
-            }
-            let members = members.into_iter().map(|member| ContactId(member.value)).collect();
-            if members_of.insert(id.value.clone(), members).is_some() {
-                section
-                    .report(id.offset, format!("there are two teams `{}`; give each its own id", id.value));
-            }
-        }
-        section.finish();
-    }
-    people.teams = members_of;
-    people
-}
-
-/// Where a person may act.
-fn read_places(section: &Section) -> Vec<TopicPattern> {
-    let read = |text: At<String>| {
-        let parsed = TopicPattern::parse(&text.value);
-        parsed.map_err(|error| section.report(text.offset, format!("`topics`: {error}"))).ok()
-    };
-    section.texts("topics").unwrap_or_default().into_iter().filter_map(read).collect()
-}
-
-/// A number, or WhatsApp's user id for somebody who hides theirs.
-fn read_recipient(section: &Section) -> Option<Recipient> {
-    match section.text("user_id") {
-        None => section.required_parsed("phone", Phone::parse).map(Recipient::Phone),
-        Some(id) => {
-            if section.text("phone").is_some() {
-                section.report(
-                    id.offset,
-                    "a contact has `phone` or `user_id`, not both; keep the phone where it is known",
-                );
-            }
-            let is_id = id
-                .value
-                .split_once('.')
-                .is_some_and(|(country, rest)| country.len() == 2 && !rest.is_empty());
-            if !is_id {
-                section.report(id.offset, "`user_id` is two letters, a point and more, as in US.13491208655302741918; `bellwire events` shows it");
-            }
-            is_id.then_some(Recipient::UserId(id.value))
-        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::alert::template::{check_condition, check_message};
 use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
+use crate::contact::voice::{Language, Texts};
 use crate::ids::{ConnectionName, RuleName};
 use crate::time::parse_duration;
 
@@ -60,8 +61,9 @@ fn read_rule(
     }
     let topic = section.required_parsed("topic", TopicPattern::parse);
     let when = section.text("when").and_then(|text| compiled(&section, "when", text, check_condition));
+    let site = people.voice.language;
     let message =
-        section.required("message").and_then(|text| compiled(&section, "message", text, check_message));
+        section.translated("message", site, |text| compiled(&section, "message", text, check_message));
     let notify = read_people(&section, "notify", people);
     let connection = read_connection(&section, connections);
     let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
@@ -70,7 +72,7 @@ fn read_rule(
     let on_unknown = section.word("on_unknown", &["retry", "hold"], OnUnknown::parse);
     let expires = section.parsed("expires", duration);
     let on_retained = section.truth("on_retained");
-    let actions = read_actions(&section, topic.as_ref());
+    let actions = read_actions(&section, topic.as_ref(), site);
     let attach = section.section("attach", "attach = { … }").and_then(read_attachment);
     let templates = read_templates(&section, attach.as_ref());
     let context = life::Context { topic: topic.as_ref(), when: when.as_deref(), people };
@@ -236,7 +238,11 @@ fn read_templates(rule: &Section, attach: Option<&Attachment>) -> Vec<Template> 
     templates
 }
 
-fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, (String, usize))> {
+fn read_actions(
+    rule: &Section,
+    pattern: Option<&TopicPattern>,
+    site: Language,
+) -> Vec<(Action, (String, usize))> {
     let sections = rule.sections("action", "[[rule.action]]");
     if sections.len() > ACTIONS_MAX {
         rule.report(
@@ -252,10 +258,7 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
             true => Err("it is longer than 64 characters; a button has no room for it"),
             false => Err("use letters, digits, - and _ alone"),
         });
-        let title = section.required_parsed("title", |text| match text.encode_utf16().count() {
-            0..=TITLE_MAX => Ok(text.trim().to_owned()),
-            length => Err(format!("it has {length} characters; a WhatsApp button shows {TITLE_MAX}")),
-        });
+        let title = section.translated("title", site, |text| read_title(&section, &text));
         let topic = section.required("topic").zip(pattern).and_then(|(text, pattern)| {
             super::devices::check_action(&section, &text);
             let parsed = TopicTemplate::parse(&text.value, pattern);
@@ -265,23 +268,36 @@ fn read_actions(rule: &Section, pattern: Option<&TopicPattern>) -> Vec<(Action, 
         let retain = section.truth("retain").unwrap_or(false);
         let words = section.one_or_more_texts("words").into_iter().map(|words| words.value).collect();
         let terms = read_terms(&section, pattern);
-        let twice = |value: &Option<String>, seen: &mut BTreeSet<String>, key: &str| {
-            if let Some(value) = value.as_ref().filter(|value| !seen.insert(value.to_lowercase())) {
+        let twice = |value: &String, seen: &mut BTreeSet<String>, key: &str| {
+            if !seen.insert(value.to_lowercase()) {
                 section
                     .report(section.offset(), format!("two actions of this rule have the {key} `{value}`"));
             }
         };
-        twice(&id, &mut ids, "id");
-        twice(&title, &mut titles, "title");
+        id.iter().for_each(|id| twice(id, &mut ids, "id"));
+        // In two languages a title may be the same word.
+        let each: BTreeSet<&String> = title.iter().flat_map(Texts::all).collect();
+        each.into_iter().for_each(|title| twice(title, &mut titles, "title"));
         let offset = section.offset();
         section.finish();
         if let (Some(id), Some(title), Some(topic)) = (id, title, topic) {
-            let place = (title.clone(), offset);
+            let place = (title.own.clone(), offset);
             let payload = payload.unwrap_or_default();
             actions.push((Action { id, title, topic, payload, retain, words, terms }, place));
         }
     }
     actions
+}
+
+fn read_title(section: &Section, text: &At<String>) -> Option<String> {
+    match text.value.encode_utf16().count() {
+        0..=TITLE_MAX => Some(text.value.trim().to_owned()),
+        length => {
+            let what = format!("`title`: it has {length} characters; a WhatsApp button shows {TITLE_MAX}");
+            section.report(text.offset, what);
+            None
+        }
+    }
 }
 
 fn is_id(byte: u8) -> bool {

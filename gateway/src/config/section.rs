@@ -1,12 +1,15 @@
 //! A table of the file, read key by key. Every key that is asked for is a known one; what is left over is a mistake.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::people::language;
 use super::problem::Document;
+use crate::contact::voice::{Language, Texts};
 
 /// How alike a word must be to be suggested (Jaro-Winkler, 0 to 1): `tpoic` is 0.87 like `topic`.
 const ALIKE: f64 = 0.8;
@@ -188,6 +191,49 @@ impl<'a> Section<'a> {
             None => self.wrong_type(key, item, "text in quotes"),
         };
         table.iter().filter_map(read).collect()
+    }
+
+    /// One text for all, or one a language: `message = { en = "…", de = "…" }`. The site's own is for everybody whose language
+    /// is not among them, so it has to be. `read` takes one of them, or says what is wrong with it.
+    pub fn translated(
+        &self,
+        key: &'static str,
+        site: Language,
+        read: impl Fn(At<String>) -> Option<String>,
+    ) -> Option<Texts> {
+        let Some(texts) = self.texts_by_name(key) else {
+            return Some(Texts { own: read(self.required(key)?)?, others: BTreeMap::new() });
+        };
+        let mut others = BTreeMap::new();
+        for (code, text) in texts {
+            match language(&code.value) {
+                Ok(language) => others.extend(read(text).map(|text| (language, text))),
+                Err(error) => self.report(code.offset, format!("`{key}`: {error}")),
+            }
+        }
+        let own = others.remove(&site);
+        if own.is_none() {
+            let code = site.code();
+            self.report(
+                self.offset,
+                format!("`{key}` has no `{code}`, the language of [site]: it is for everybody who reads none of the others"),
+            );
+        }
+        Some(Texts { own: own?, others })
+    }
+
+    /// The texts of a table, each with its name; `None` when it is no table.
+    fn texts_by_name(&self, key: &'static str) -> Option<Vec<(At<String>, At<String>)>> {
+        let table = self.get(key)?.get_ref().as_table()?;
+        let read = |(name, item): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let Some(text) = item.get_ref().as_str() else {
+                return self.wrong_type(key, item, "text in quotes");
+            };
+            let known: &std::borrow::Cow<'_, str> = name.get_ref();
+            let name = At { value: known.to_string(), offset: name.span().start };
+            Some((name, At { value: text.to_owned(), offset: item.span().start }))
+        };
+        Some(table.iter().filter_map(read).collect())
     }
 
     pub fn sections(&self, key: &'static str, title: &'static str) -> Vec<Section<'a>> {

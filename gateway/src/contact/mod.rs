@@ -5,6 +5,8 @@ mod phone;
 pub mod quiet;
 /// Whose turn it is.
 pub mod rota;
+/// In which words, and by which clock.
+pub mod voice;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,7 @@ pub use phone::{Phone, PhoneError};
 
 use self::quiet::Quiet;
 use self::rota::Rota;
+use self::voice::Voice;
 use crate::alert::topic::TopicPattern;
 use crate::time::Timestamp;
 use jiff::tz::TimeZone;
@@ -30,6 +33,7 @@ pub struct Contact {
     pub topics: Vec<TopicPattern>,
     /// Whether STOP is obeyed: for those on duty it may not be.
     pub may_stop: bool,
+    pub voice: Voice,
 }
 
 /// How a message is addressed (FACTS 1.1, 3.6).
@@ -95,6 +99,8 @@ pub struct People {
     /// Of teams whose members take turns.
     pub rotas: BTreeMap<String, Rota>,
     pub quiet: BTreeMap<ContactId, Quiet>,
+    /// The site's own: of everybody who says nothing else, and of who is no contact.
+    pub voice: Voice,
     /// Those of the contacts who stand in no file.
     guests: BTreeSet<ContactId>,
 }
@@ -134,6 +140,12 @@ impl People {
         self.contacts.get(id).map_or(id.0.as_str(), |contact| contact.name.as_str())
     }
 
+    /// How this person is spoken to, on the list or not.
+    #[must_use]
+    pub fn voice(&self, id: &ContactId) -> &Voice {
+        self.contacts.get(id).map_or(&self.voice, |contact| &contact.voice)
+    }
+
     #[must_use]
     pub fn has_guests(&self) -> bool {
         !self.guests.is_empty()
@@ -162,7 +174,8 @@ impl People {
             }
             let (id, name, roles) = (guest.id.clone(), guest.name.clone(), guest.roles.clone());
             let to = Recipient::Phone(guest.phone.clone());
-            let contact = Contact { id: id.clone(), name, to, roles, topics, may_stop: true };
+            let voice = all.voice.clone();
+            let contact = Contact { id: id.clone(), name, to, roles, topics, may_stop: true, voice };
             all.guests.insert(id.clone());
             all.contacts.insert(id, contact);
         }
@@ -219,6 +232,7 @@ mod tests {
                 roles: BTreeSet::new(),
                 topics: Vec::new(),
                 may_stop: true,
+                voice: Voice::default(),
             },
         )
     }

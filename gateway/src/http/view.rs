@@ -19,11 +19,12 @@ use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 pub const LANGUAGES: [&str; 2] = ["en", "de"];
 const CATALOGUES: [&str; 2] = [include_str!("assets/en.json"), include_str!("assets/de.json")];
 
-const TEMPLATES: [(&str, &str); 24] = [
+const TEMPLATES: [(&str, &str); 25] = [
     ("base.html", include_str!("assets/base.html")),
     ("foot.html", include_str!("assets/foot.html")),
     ("bubble.html", include_str!("assets/bubble.html")),
     ("alert_row.html", include_str!("assets/alert_row.html")),
+    ("tried.html", include_str!("assets/tried.html")),
     ("decide.html", include_str!("assets/decide.html")),
     ("overview.html", include_str!("assets/overview.html")),
     ("timeline.html", include_str!("assets/timeline.html")),

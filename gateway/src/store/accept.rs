@@ -198,7 +198,7 @@ impl Store {
                 to: &contact.to,
                 alert: Some(id),
                 severity: alert.severity,
-                content: &alert.content,
+                content: &alert.to(contact),
                 on_unknown: alert.on_unknown,
                 exempt: !contact.may_stop,
                 created_at: at,

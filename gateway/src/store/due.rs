@@ -17,7 +17,8 @@ use crate::alert::outbox::{Due, Lane, Wanted, Work};
 use crate::alert::render;
 use crate::alert::rule::Severity;
 use crate::alert::state::{OnUnknown, State};
-use crate::contact::Recipient;
+use crate::contact::voice::Voice;
+use crate::contact::{People, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
 use crate::time::Timestamp;
 
@@ -35,7 +36,7 @@ struct Head {
 
 impl Store {
     /// The heads of open lanes, the most severe first, and when to look again.
-    pub fn work(&self, now: Timestamp, wanted: &Wanted) -> Result<Work> {
+    pub fn work(&self, now: Timestamp, wanted: &Wanted, people: &People) -> Result<Work> {
         let mut heads = Vec::new();
         let mut after = Lane { connection: ConnectionName(String::new()), contact: ContactId(String::new()) };
         while let Some(lane) = self.next_lane(&after)? {
@@ -48,7 +49,7 @@ impl Store {
                 if resting {
                     continue; // the sender wakes at the end of the rest
                 }
-                self.merge(&lane, now)?;
+                self.merge(&lane, people.voice(&lane.contact), now)?;
             }
             let head = self.head(&lane, now)?;
             heads.extend(
@@ -180,7 +181,7 @@ impl Store {
     }
 
     /// Puts what waits in a lane into one message. Each member keeps its row, and moves with the digest.
-    fn merge(&self, lane: &Lane, now: Timestamp) -> Result<()> {
+    fn merge(&self, lane: &Lane, voice: &Voice, now: Timestamp) -> Result<()> {
         let members = format!(
             "SELECT id FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {MEMBERS_MAX}"
         );
@@ -219,7 +220,7 @@ impl Store {
             to: &to,
             alert: None,
             severity: first.severity,
-            content: &digest::compose(&items, &others),
+            content: &digest::compose(&items, &others, voice),
             on_unknown: if hold { OnUnknown::Hold } else { OnUnknown::Retry },
             exempt: true, // its members were asked
             created_at: now,

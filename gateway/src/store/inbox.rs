@@ -20,21 +20,39 @@ impl Store {
             .map(InboxId)
     }
 
-    /// The oldest body that was not read yet. One that is damaged on disk is put aside, and the next is taken.
-    pub fn next_webhook(&self) -> Result<Option<(InboxId, Vec<u8>)>> {
+    /// Whether there is a body that was not read yet.
+    pub fn has_webhooks(&self) -> Result<bool> {
+        self.sql.prepare_cached("SELECT 1 FROM inbox WHERE state = 'new' LIMIT 1")?.exists([])
+    }
+
+    /// Whether `wamid` may be the id of a message to this person that left since then, and whose answer has not come.
+    pub fn may_be_under_way(&self, wamid: &Wamid, contact: &ContactId, since: Timestamp) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM message m JOIN attempt a ON a.message = m.id
+                 WHERE m.contact = ?1 AND m.state IN ('sending', 'unknown') AND a.started_at >= ?2
+                 AND NOT EXISTS (SELECT 1 FROM sent WHERE wamid = ?3) LIMIT 1",
+            )?
+            .exists(params![contact.0, since.0, wamid.0])
+    }
+
+    /// The oldest body behind `after` that was not read yet, and when it came. One that is damaged on disk is put aside, and
+    /// the next is taken.
+    pub fn next_webhook(&self, after: InboxId) -> Result<Option<(InboxId, Timestamp, Vec<u8>)>> {
         loop {
             let found = self
                 .sql
                 .prepare_cached(
-                    "SELECT id, body, checksum FROM inbox WHERE state = 'new' ORDER BY id LIMIT 1",
+                    "SELECT id, received_at, body, checksum FROM inbox WHERE state = 'new' AND id > ?1 ORDER BY id LIMIT 1",
                 )?
-                .query_row([], |row| {
-                    Ok((InboxId(row.get(0)?), row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
+                .query_row([after.0], |row| {
+                    let (body, sum): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+                    Ok((InboxId(row.get(0)?), Timestamp(row.get(1)?), body, sum))
                 })
                 .optional()?;
-            let Some((id, body, sum)) = found else { return Ok(None) };
+            let Some((id, received_at, body, sum)) = found else { return Ok(None) };
             if sum == checksum::of(&[&body]) {
-                return Ok(Some((id, body)));
+                return Ok(Some((id, received_at, body)));
             }
             tracing::error!(inbox = id.0, "a webhook body is damaged on disk and was put aside");
             self.close_webhook(id, "damaged", "the body is damaged on disk: its checksum does not match")?;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::limits::{self, cut, parameter, split};
 use crate::alert::message::{Button, Card, Content, Header, Media, Part, Section, Template, WORDS};
 use crate::contact::Recipient;
+use crate::contact::voice::Voice;
 
 /// How often a parameter may repeat the message's text.
 const WORDS_MAX: usize = 2;
@@ -12,8 +13,8 @@ const WORDS_MAX: usize = 2;
 /// What one request says. In it every medium is an id or a link already.
 #[derive(Debug, Clone, Copy)]
 pub enum Form<'a> {
-    /// Only inside the 24 h window. `more` is the id of the row that shows what did not fit.
-    Free { content: &'a Content, more: &'a str },
+    /// Only inside the 24 h window. `more` is the id of the row that shows what did not fit, in the reader's language.
+    Free { content: &'a Content, more: &'a str, voice: &'a Voice },
     /// At any time. `words` fills the blanks that stand for the message's text.
     Template { template: &'a Template, words: &'a str },
 }
@@ -37,7 +38,7 @@ pub fn body(form: Form, to: &Recipient, callback: &str) -> Vec<u8> {
         }
     }
     let (kind, object) = match form {
-        Form::Free { content, more } => free(content, more),
+        Form::Free { content, more, voice } => free(content, more, voice),
         Form::Template { template, words } => ("template", self::template(template, words)),
     };
     request["type"] = json!(kind);
@@ -81,9 +82,9 @@ fn room(content: &Content) -> usize {
     }
 }
 
-fn free(content: &Content, more: &str) -> (&'static str, Value) {
+fn free(content: &Content, more: &str, voice: &Voice) -> (&'static str, Value) {
     match content.part.as_ref() {
-        None => words(content, more),
+        None => words(content, more, voice),
         Some(Part::Image(media)) => ("image", file(media, Some(&content.text))),
         Some(Part::Video(media)) => ("video", file(media, Some(&content.text))),
         Some(Part::Sticker(media)) => ("sticker", file(media, None)),
@@ -140,7 +141,7 @@ fn has_file_header(content: &Content) -> bool {
 }
 
 /// A text; with up to three buttons under a short one; else a list, which holds four times the text and ten rows.
-fn words(content: &Content, more: &str) -> (&'static str, Value) {
+fn words(content: &Content, more: &str, voice: &Voice) -> (&'static str, Value) {
     let (_, left) = split(&content.text, room(content));
     if content.buttons.is_empty() && left.is_empty() && content.header.is_none() {
         return ("text", json!({ "body": content.text, "preview_url": false }));
@@ -152,15 +153,15 @@ fn words(content: &Content, more: &str) -> (&'static str, Value) {
     let mut rows = content.buttons.clone();
     if !left.is_empty() {
         rows.truncate(places - 1);
-        rows.push(Button::new(more, "Read on"));
+        rows.push(Button::new(more, voice.plain(|s| s.read_on)));
     }
     if places == most {
         let button = |button: &Button| json!({ "type": "reply", "reply": { "id": button.id, "title": cut(&button.title, limits::BUTTON_TITLE) } });
         let action = json!({ "buttons": rows.iter().take(most).map(button).collect::<Vec<_>>() });
         return ("interactive", interactive(content, "button", &body, action));
     }
-    let label = if content.buttons.is_empty() { "More" } else { "Act" };
-    ("interactive", list(content, label, &[Section { title: String::new(), rows }]))
+    let label = voice.plain(if content.buttons.is_empty() { |s| s.more } else { |s| s.act });
+    ("interactive", list(content, &label, &[Section { title: String::new(), rows }]))
 }
 
 fn list(content: &Content, label: &str, sections: &[Section]) -> Value {

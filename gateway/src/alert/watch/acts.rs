@@ -142,8 +142,11 @@ impl Watch {
         let Some(alert) = self.alerts.get(ident) else { return Err(unknown(ident)) };
         let Some(firing) = alert.firing() else { return Err(unknown(ident)) };
         let told: Vec<ContactId> = firing.told.keys().cloned().collect();
-        let words = |own| words::acknowledged(alert, firing, &by.name, own, now);
-        let (own, others) = (words(true), words(false));
+        let words = |to: &ContactId| {
+            let own = by.contact.as_ref() == Some(to);
+            words::acknowledged(alert, firing, &by.name, own, now, self.people.voice(to))
+        };
+        let told: Vec<(ContactId, String)> = told.into_iter().map(|to| (to.clone(), words(&to))).collect();
         let what = format!("{} takes care", by.name);
         self.effects.push(Effect::Moved {
             alert: ident.clone(),
@@ -154,11 +157,10 @@ impl Watch {
         });
         self.record(ident, Why::Acknowledged, what, now);
         let severity = self.rules.get(&ident.rule).map(|rule| rule.severity);
-        for id in told {
+        for (id, text) in told {
             let (Some(contact), Some(severity)) = (self.people.contacts.get(&id).cloned(), severity) else {
                 continue;
             };
-            let text = if by.contact.as_ref() == Some(&id) { own.clone() } else { others.clone() };
             let line = Line { alert: ident.clone(), kind: Kind::Acknowledged, severity, text };
             self.deliver(&contact, vec![line], "", 0, now);
         }
@@ -210,7 +212,7 @@ impl Watch {
                 let severity = self.rules.get(&ident.rule).map(|rule| rule.severity);
                 let severity =
                     severity.filter(|severity| silence.covers(&ident, &alert.bindings, *severity, contact));
-                let text = words::still(alert, firing, now, &self.zone);
+                let text = words::still(alert, firing, now, self.people.voice(contact));
                 let (Some(to), Some(severity)) = (self.people.contacts.get(contact).cloned(), severity)
                 else {
                     continue;

@@ -8,6 +8,7 @@ use crate::alert::message::{Button, Content};
 use crate::alert::quiet::{Held, HeldLine};
 use crate::alert::rule::{Rule, Severity};
 use crate::contact::Contact;
+use crate::contact::voice::Voice;
 use crate::ids::ContactId;
 use crate::time::Timestamp;
 
@@ -26,7 +27,7 @@ impl Watch {
         } else {
             let severity = open.iter().map(|line| line.severity).max().unwrap_or(Severity::Info);
             let kind = open.iter().map(|line| line.kind).find(|kind| kind.asks()).unwrap_or(Kind::Resolved);
-            let text = compose(label, &open, more);
+            let text = compose(label, &open, more, &to.voice);
             let asking = open.iter().find(|line| line.kind == kind).unwrap_or(&first).alert.clone();
             self.send(to, Some(&asking), kind, text, severity, now);
         }
@@ -77,12 +78,13 @@ impl Watch {
 
     pub(super) fn quiet_until(&self, contact: &ContactId, line: &Line, now: Timestamp) -> Option<Timestamp> {
         let rule = self.life(&line.alert.rule).and_then(|life| life.quiet);
-        let person = self.people.quiet.get(contact).copied();
-        [rule, person]
-            .into_iter()
-            .flatten()
-            .filter_map(|quiet| quiet.end(line.severity, now, &self.zone))
-            .max()
+        let rule = rule.and_then(|quiet| quiet.end(line.severity, now, &self.zone));
+        rule.max(self.own_quiet(contact, line.severity, now))
+    }
+
+    /// A person's own quiet hours follow the clock where the person is.
+    fn own_quiet(&self, contact: &ContactId, severity: Severity, now: Timestamp) -> Option<Timestamp> {
+        self.people.quiet.get(contact)?.end(severity, now, &self.people.voice(contact).zone)
     }
 
     /// The same words do not come to the same person twice within the repeat interval.
@@ -138,10 +140,11 @@ impl Watch {
         let alert = about.and_then(|ident| self.alerts.get(ident));
         let Some(rule) = about.and_then(|ident| self.rules.get(&ident.rule)) else { return };
         let content = Content {
-            buttons: if kind.asks() { buttons(rule) } else { Vec::new() },
+            buttons: if kind.asks() { buttons(rule, &to.voice) } else { Vec::new() },
             templates: alert.map(|alert| alert.templates.clone()).unwrap_or_default(),
             ..Content::text(text)
         };
+        let content = content.in_language(to.voice.language);
         self.effects.push(Effect::Send(Box::new(Notice {
             alert: about.cloned().zip(alert.map(|alert| alert.episode)),
             kind,
@@ -160,9 +163,7 @@ impl Watch {
     pub(super) fn release(&mut self, contact: &ContactId, now: Timestamp) {
         let Some(held) = self.held.remove(contact) else { return };
         let Some(to) = self.people.contacts.get(contact).cloned() else { return };
-        let own =
-            self.people.quiet.get(contact).and_then(|quiet| quiet.end(held.severity(), now, &self.zone));
-        if let Some(until) = own {
+        if let Some(until) = self.own_quiet(contact, held.severity(), now) {
             self.held.insert(contact.clone(), Held { until, ..held });
             return;
         }
@@ -180,7 +181,7 @@ impl Watch {
         let lines = held.lines.iter().filter(|line| !silenced(line)).cloned().collect();
         let held = Held { lines, ..held };
         let Some(first) = held.lines.first().map(|line| line.alert.clone()) else { return };
-        let text = held.text(now, &self.zone);
+        let text = held.text(now, &to.voice);
         // A message that asks carries the buttons of its one alert; a list of several carries none.
         let kind = match (held.lines.len(), firing.len()) {
             (1, 1) => Kind::Still,
@@ -205,9 +206,9 @@ impl Watch {
     }
 }
 
-fn buttons(rule: &Rule) -> Vec<Button> {
+fn buttons(rule: &Rule, voice: &Voice) -> Vec<Button> {
     let offers = rule.life.iter().flat_map(|life| life.offers.iter());
-    let offers = offers.map(|offer| Button::new(offer.button_id(), offer.title()));
-    let actions = rule.actions.iter().map(|action| Button::new(&action.id, &action.title));
+    let offers = offers.map(|offer| Button::new(offer.button_id(), offer.title(voice)));
+    let actions = rule.actions.iter().map(|action| Button::new(&action.id, action.title.to(voice.language)));
     actions.chain(offers).collect()
 }

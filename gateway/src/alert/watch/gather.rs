@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Slot, Watch};
-use crate::alert::grouping::{Line, Waiting};
+use crate::alert::grouping::{Line, Over, Waiting};
 use crate::alert::history::{Kind, Why};
 use crate::alert::life::Grouping;
 use crate::alert::lifecycle::Ident;
@@ -13,13 +13,21 @@ use crate::contact::Contact;
 use crate::ids::ContactId;
 use crate::time::{Timestamp, duration_for_people};
 
+/// A line before it is anybody's: who reads it gives it its words.
+struct Open {
+    alert: Ident,
+    kind: Kind,
+    severity: Severity,
+    is_absence: bool,
+}
+
 impl Watch {
     pub(super) fn gather(
         &mut self,
         ident: &Ident,
         rule: &Rule,
         grouping: &Grouping,
-        over: Option<(String, Vec<ContactId>)>,
+        over: Option<Over>,
         now: Timestamp,
     ) {
         let Some(alert) = self.alerts.get(ident) else { return };
@@ -55,30 +63,29 @@ impl Watch {
         let mut seen = BTreeSet::new();
         for Waiting { alert, over } in waiting {
             match over {
-                Some((text, told)) => ended.push((alert, text, told)),
+                Some(over) => ended.push((alert, over)),
                 None if !seen.insert(alert.clone()) => {}
                 None => lines.extend(self.still_to_tell(&alert, now)),
             }
         }
-        let Some(rule) = lines
-            .first()
-            .map(|line: &Line| &line.alert.rule)
-            .or(ended.first().map(|(alert, _, _)| &alert.rule))
-        else {
-            return;
-        };
+        let first = lines.first().map(|line: &Open| &line.alert.rule);
+        let Some(rule) = first.or(ended.first().map(|(alert, _)| &alert.rule)) else { return };
         let Some(rule) = self.rules.get(rule).cloned() else { return };
         let on_duty = self.on_duty(&rule.notify, now);
-        let ids: BTreeSet<ContactId> = ended.iter().flat_map(|(_, _, told)| told.clone()).collect();
+        let ids: BTreeSet<ContactId> = ended.iter().flat_map(|(_, over)| over.told().cloned()).collect();
         let others = ids.iter().filter(|id| !on_duty.iter().any(|contact| contact.id == **id));
         let others: Vec<Contact> = others.filter_map(|id| self.people.contacts.get(id).cloned()).collect();
         let again = |alert: &Ident| lines.iter().any(|line| line.alert == *alert);
-        for (alert, _, _) in ended.iter().filter(|(alert, _, _)| again(alert)) {
+        for (alert, _) in ended.iter().filter(|(alert, _)| again(alert)) {
             let what = "it fires again before its end was told: the new line says how often";
             self.record(alert, Why::Grouped, what.into(), now);
         }
-        for contact in &on_duty {
-            let mut own = lines.clone();
+        // All before the first is told: what is said to one does not change what the next one hears.
+        let voiced: Vec<Vec<Line>> = on_duty
+            .iter()
+            .map(|to| lines.iter().filter_map(|line| self.voiced(line, to, now)).collect())
+            .collect();
+        for (contact, mut own) in on_duty.iter().zip(voiced) {
             let over = ended_for(&ended, contact, rule.severity);
             own.extend(over.into_iter().filter(|line| !again(&line.alert)));
             self.deliver(contact, own, &label, more, now);
@@ -89,35 +96,48 @@ impl Watch {
     }
 
     /// The line of an alert whose group is due, if it still fires and nothing holds it back by now.
-    fn still_to_tell(&mut self, ident: &Ident, now: Timestamp) -> Option<Line> {
+    fn still_to_tell(&mut self, ident: &Ident, now: Timestamp) -> Option<Open> {
         let rule = self.rules.get(&ident.rule)?.clone();
         let life = rule.life.as_ref()?;
         self.owe(ident, false);
-        let Some(mut text) = self.fired_text(ident, life, now) else {
+        if self.alerts.get(ident).and_then(|alert| alert.firing()).is_none() {
             self.record(ident, Why::Nobody, "over before its group was told".into(), now);
             return None;
-        };
+        }
         if self.is_inhibited(ident, life, now) {
             return None;
         }
-        let alert = self.alerts.get(ident)?;
-        let firing = alert.firing()?;
+        let firing = self.alerts.get(ident)?.firing()?;
         let kind = if firing.told.is_empty() { Kind::Fired } else { Kind::Still };
-        if kind == Kind::Still {
-            text = words::still(alert, firing, now, &self.zone);
-        }
-        Some(Line { alert: ident.clone(), kind, severity: rule.severity, text })
+        let is_absence = life.expect.is_some();
+        Some(Open { alert: ident.clone(), kind, severity: rule.severity, is_absence })
+    }
+
+    fn voiced(&self, open: &Open, to: &Contact, now: Timestamp) -> Option<Line> {
+        let alert = self.alerts.get(&open.alert)?;
+        let firing = alert.firing()?;
+        let text = match open.kind {
+            Kind::Still => words::still(alert, firing, now, &to.voice),
+            Kind::Fired
+            | Kind::Escalated
+            | Kind::Resolved
+            | Kind::Acknowledged
+            | Kind::Flapping
+            | Kind::Calm
+            | Kind::Summary => words::fired(alert, firing, open.is_absence, now, &to.voice),
+        };
+        Some(Line { alert: open.alert.clone(), kind: open.kind, severity: open.severity, text })
     }
 }
 
 /// The ends that this person has to hear of.
-fn ended_for(ended: &[(Ident, String, Vec<ContactId>)], to: &Contact, severity: Severity) -> Vec<Line> {
-    let own = ended.iter().filter(|(_, _, told)| told.contains(&to.id));
-    own.map(|(alert, text, _)| Line {
+fn ended_for(ended: &[(Ident, Over)], to: &Contact, severity: Severity) -> Vec<Line> {
+    let own = ended.iter().filter_map(|(alert, over)| Some((alert, over.to(&to.id)?)));
+    own.map(|(alert, text)| Line {
         alert: alert.clone(),
         kind: Kind::Resolved,
         severity,
-        text: text.clone(),
+        text: text.to_owned(),
     })
     .collect()
 }

@@ -5,26 +5,28 @@ use std::sync::Arc;
 
 use super::{Slot, Watch};
 use crate::alert::escalation::{self, Verdict};
-use crate::alert::grouping::Line;
+use crate::alert::grouping::{Line, Over};
 use crate::alert::history::{Effect, Kind, Why};
 use crate::alert::life::{Inhibition, Life, Target};
 use crate::alert::lifecycle::{Alert, Ending, Firing, Ident};
 use crate::alert::rule::Rule;
 use crate::alert::words;
 use crate::contact::Contact;
+use crate::contact::voice::Voice;
 use crate::ids::ContactId;
 use crate::time::{Timestamp, duration_for_people};
 
 impl Watch {
     pub(super) fn pending(&mut self, ident: &Ident, now: Timestamp) {
-        let text = self.alerts.get(ident).map(|alert| words::alert_line(&alert.text).to_owned());
+        let text = self.alerts.get(ident).map(|alert| words::alert_line(&alert.wording.text).to_owned());
         self.record(ident, Why::Pending, format!("`for` runs: {}", text.unwrap_or_default()), now);
     }
 
     pub(super) fn fired(&mut self, ident: &Ident, now: Timestamp) {
         let (Some(alert), Some(rule)) = (self.alerts.get(ident), self.rules.get(&ident.rule)) else { return };
         let Some(firing) = alert.firing() else { return };
-        let (bindings, text, since) = (alert.bindings.clone(), firing.text.clone(), firing.since);
+        let (bindings, since) = (alert.bindings.clone(), firing.since);
+        let text = firing.wording.said(&self.people.voice);
         let (severity, episode) = (rule.severity, alert.episode);
         let what = match since.until(now) {
             held if held.is_zero() => "the condition holds".to_owned(),
@@ -59,12 +61,20 @@ impl Watch {
             self.gather(ident, &rule, grouping, None, now);
             return;
         }
-        let Some(text) = self.fired_text(ident, life, now) else { return };
-        let line = Line { alert: ident.clone(), kind: Kind::Fired, severity: rule.severity, text };
-        for contact in self.on_duty(&rule.notify, now) {
-            if !self.has_heard(ident, &contact.id) {
-                self.deliver(&contact, vec![line.clone()], "", 0, now);
-            }
+        let Some(alert) = self.alerts.get(ident) else { return };
+        let Some(firing) = alert.firing() else { return };
+        let mut to = self.on_duty(&rule.notify, now);
+        to.retain(|contact| !self.has_heard(ident, &contact.id));
+        let text = |voice: &Voice| words::fired(alert, firing, life.expect.is_some(), now, voice);
+        let told = voiced(to, text);
+        self.tell(ident, &rule, Kind::Fired, told, now);
+    }
+
+    /// Each person what was composed for them: all of it before the first is told, since that changes the alert.
+    fn tell(&mut self, ident: &Ident, rule: &Rule, kind: Kind, told: Vec<(Contact, String)>, now: Timestamp) {
+        for (contact, text) in told {
+            let line = Line { alert: ident.clone(), kind, severity: rule.severity, text };
+            self.deliver(&contact, vec![line], "", 0, now);
         }
     }
 
@@ -86,18 +96,15 @@ impl Watch {
         }
     }
 
-    pub(super) fn fired_text(&self, ident: &Ident, life: &Life, now: Timestamp) -> Option<String> {
-        let alert = self.alerts.get(ident)?;
-        let firing = alert.firing()?;
-        Some(words::fired(alert, firing, life.expect.is_some(), now, &self.zone))
-    }
-
     /// Tells those who were told that it is over.
     pub(super) fn over(&mut self, ident: &Ident, ending: &Ending, firing: &Firing, now: Timestamp) {
         let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
         let (Some(life), Some(alert)) = (&rule.life, self.alerts.get(ident)) else { return };
-        let text = words::resolved(alert, firing, ending, now, &self.zone);
-        let reason = words::alert_line(&text).to_owned();
+        // Records are read by operators, whose commands speak English.
+        let record = Voice { zone: self.zone.clone(), ..Voice::default() };
+        let reason = words::alert_line(&words::resolved(alert, firing, ending, now, &record)).to_owned();
+        let people = firing.told.keys().filter_map(|id| self.people.contacts.get(id).cloned());
+        let told = voiced(people, |voice| words::resolved(alert, firing, ending, now, voice));
         let episode = alert.episode;
         self.owe(ident, false);
         self.effects.push(Effect::Moved {
@@ -130,17 +137,12 @@ impl Watch {
             self.record(ident, Why::Nobody, "`send_resolved` is false".into(), now);
             return;
         }
-        let told: Vec<ContactId> = firing.told.keys().cloned().collect();
         if let Some(grouping) = &life.group {
-            self.gather(ident, &rule, grouping, Some((text, told)), now);
+            let over = Over::of(told.into_iter().map(|(contact, text)| (contact.id, text)));
+            self.gather(ident, &rule, grouping, Some(over), now);
             return;
         }
-        let line = Line { alert: ident.clone(), kind: Kind::Resolved, severity: rule.severity, text };
-        for contact in told {
-            if let Some(contact) = self.people.contacts.get(&contact).cloned() {
-                self.deliver(&contact, vec![line.clone()], "", 0, now);
-            }
-        }
+        self.tell(ident, &rule, Kind::Resolved, told, now);
     }
 
     fn is_flapping(&mut self, ident: &Ident, rule: &Rule, life: &Life, now: Timestamp) -> bool {
@@ -150,11 +152,12 @@ impl Watch {
             return false;
         }
         let is_new = !std::mem::replace(&mut alert.flapping, true);
-        let text = words::flapping(alert, changes, life.flapping.within, now, &self.zone);
         let what = format!("it has changed {changes} times in {}", duration_for_people(life.flapping.within));
         self.record(ident, Why::Flapping, what, now);
-        if is_new {
-            self.tell_all(ident, rule, Kind::Flapping, &text, now);
+        if is_new && let Some(alert) = self.alerts.get(ident) {
+            let text = |voice: &Voice| words::flapping(alert, changes, life.flapping.within, now, voice);
+            let told = voiced(self.on_duty(&rule.notify, now), text);
+            self.tell(ident, rule, Kind::Flapping, told, now);
         }
         true
     }
@@ -169,16 +172,10 @@ impl Watch {
             return;
         }
         alert.flapping = false;
-        let text = words::calm(alert, now, &self.zone);
+        let Some(alert) = self.alerts.get(ident) else { return };
+        let told = voiced(self.on_duty(&rule.notify, now), |voice| words::calm(alert, now, voice));
         self.record(ident, Why::Flapping, "calm again".into(), now);
-        self.tell_all(ident, &rule, Kind::Calm, &text, now);
-    }
-
-    fn tell_all(&mut self, ident: &Ident, rule: &Rule, kind: Kind, text: &str, now: Timestamp) {
-        let line = Line { alert: ident.clone(), kind, severity: rule.severity, text: text.to_owned() };
-        for contact in self.on_duty(&rule.notify, now) {
-            self.deliver(&contact, vec![line.clone()], "", 0, now);
-        }
+        self.tell(ident, &rule, Kind::Calm, told, now);
     }
 
     pub(super) fn is_inhibited(&mut self, ident: &Ident, life: &Life, now: Timestamp) -> bool {
@@ -246,9 +243,10 @@ impl Watch {
         if !waits || firing.told_at.is_none_or(|at| at + every > now) {
             return;
         }
-        let text = words::still(alert, firing, now, &self.zone);
         let mut ids: BTreeSet<ContactId> = firing.told.keys().cloned().collect();
         ids.extend(self.on_duty(&rule.notify, now).into_iter().map(|contact| contact.id));
+        let people = ids.iter().filter_map(|id| self.people.contacts.get(id).cloned());
+        let told = voiced(people, |voice| words::still(alert, firing, now, voice));
         if let Some(firing) = self.alerts.get_mut(ident).and_then(|alert| alert.firing_mut()) {
             firing.told_at = Some(now); // whether or not it may be said, the next time is an interval away
         }
@@ -258,12 +256,7 @@ impl Watch {
         if let Some(grouping) = &life.group {
             return self.gather(ident, &rule, grouping, None, now);
         }
-        let line = Line { alert: ident.clone(), kind: Kind::Still, severity: rule.severity, text };
-        for id in ids {
-            if let Some(contact) = self.people.contacts.get(&id).cloned() {
-                self.deliver(&contact, vec![line.clone()], "", 0, now);
-            }
-        }
+        self.tell(ident, &rule, Kind::Still, told, now);
     }
 
     pub(super) fn escalate(&mut self, ident: &Ident, life: &Life, now: Timestamp) {
@@ -288,15 +281,12 @@ impl Watch {
     fn take_step(&mut self, ident: &Ident, rule: &Rule, number: usize, target: &Target, now: Timestamp) {
         let Some(alert) = self.alerts.get(ident) else { return };
         let Some(firing) = alert.firing() else { return };
-        let text = words::escalated(alert, firing, &self.people, now, &self.zone);
+        let text = |voice: &Voice| words::escalated(alert, firing, &self.people, now, voice);
         match target {
             Target::People(names) => {
+                let told = voiced(self.on_duty(names, now), text);
                 self.record(ident, Why::Step, format!("step {number}: {}", names.join(", ")), now);
-                let line =
-                    Line { alert: ident.clone(), kind: Kind::Escalated, severity: rule.severity, text };
-                for contact in self.on_duty(names, now) {
-                    self.deliver(&contact, vec![line.clone()], "", 0, now);
-                }
+                self.tell(ident, rule, Kind::Escalated, told, now);
             }
             Target::Topic { topic, payload } => {
                 let Some(topic) = topic.fill(&alert.bindings) else {
@@ -311,7 +301,8 @@ impl Watch {
             }
             Target::Post { url } => {
                 let body = serde_json::json!({
-                    "rule": ident.rule, "key": ident.key, "severity": rule.severity.as_str(), "text": text,
+                    "rule": ident.rule, "key": ident.key, "severity": rule.severity.as_str(),
+                    "text": text(&self.people.voice),
                     "since": firing.since.rfc3339(), "labels": alert.bindings,
                 });
                 self.record(ident, Why::Step, format!("step {number}: posted to {url}"), now);
@@ -324,4 +315,16 @@ impl Watch {
     pub(super) fn on_duty(&self, names: &[String], now: Timestamp) -> Vec<Contact> {
         self.people.on_duty(names, now, &self.zone).into_iter().cloned().collect()
     }
+}
+
+/// The words for each of these people.
+fn voiced(
+    people: impl IntoIterator<Item = Contact>,
+    text: impl Fn(&Voice) -> String,
+) -> Vec<(Contact, String)> {
+    let voiced = people.into_iter().map(|contact| {
+        let text = text(&contact.voice);
+        (contact, text)
+    });
+    voiced.collect()
 }

@@ -14,13 +14,10 @@ impl Watch {
     /// take as an alert, and which must not stand in a summary either.
     pub fn admit(&mut self, alert: &mut NewAlert, at: Timestamp, again: bool, now: Timestamp) {
         let ident = ident(alert);
-        let line = Line {
-            alert: ident.clone(),
-            kind: Kind::Fired,
-            severity: alert.severity,
-            text: alert.content.text.clone(),
-        };
         for contact in std::mem::take(&mut alert.recipients) {
+            let content = alert.to(&contact);
+            let (kind, severity) = (Kind::Fired, alert.severity);
+            let line = Line { alert: ident.clone(), kind, severity, text: content.text };
             let why = self.held_back(&contact, &line, alert, now);
             let Some((why, until, what)) = why else {
                 alert.recipients.push(contact);
@@ -32,7 +29,7 @@ impl Watch {
             if let Some(until) = until {
                 let held = self.held.entry(contact.id.clone()).or_insert_with(|| Held::new(until));
                 if held.templates.is_empty() {
-                    held.templates.clone_from(&alert.content.templates);
+                    held.templates = content.templates;
                 }
                 held.push(&line, at);
                 self.touch(Slot::Held(contact.id), now);

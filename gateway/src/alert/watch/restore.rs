@@ -7,6 +7,7 @@ use super::{Slot, Watch};
 use crate::alert::history::{Effect, Kept};
 use crate::alert::lifecycle::{Alert, Ident};
 use crate::alert::rule::Rule;
+use crate::alert::wording::Wording;
 use crate::ids::RuleName;
 use crate::time::{Now, Timestamp};
 
@@ -56,11 +57,11 @@ impl Watch {
         let rules: Vec<RuleName> =
             self.rules.values().filter(expects).filter(lone).map(|rule| rule.name.clone()).collect();
         for rule in rules {
-            let text = format!("⚠ {rule}");
+            let wording = Wording::of(format!("⚠ {rule}"));
             let ident = Ident { rule, key: String::new() };
             let alert = self.entry(&ident, now);
             if alert.seen_at.is_none() {
-                (alert.seen_at, alert.text) = (Some(now), text);
+                (alert.seen_at, alert.wording) = (Some(now), wording);
             }
             self.touch(Slot::Alert(ident), now);
         }

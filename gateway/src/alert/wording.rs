@@ -1,0 +1,106 @@
+//! What a rule says about one event, in every language in which it says it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use minijinja::value::Value;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::rule::Rule;
+use crate::alert::template::{EvaluationError, Templates};
+use crate::contact::voice::{Language, Voice};
+use crate::time::Timestamp;
+
+/// A device kept the event for longer than any line takes.
+const LATE: Duration = Duration::from_secs(60);
+
+/// Kept with the alert: who is told tomorrow is told in their own language, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wording {
+    /// In the site's language, and for everybody who has no other.
+    #[serde(default)]
+    pub text: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<Language, String>,
+    /// When it happened, where the device could not tell at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub happened_at: Option<Timestamp>,
+}
+
+impl Wording {
+    #[must_use]
+    pub fn of(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// The rule's messages on this event. One that fails falls back to the site's language; that one's failure is returned.
+    pub fn fill(rule: &Rule, templates: &Templates, context: &Value) -> Result<Self, EvaluationError> {
+        let text = templates.message(&rule.name, None, context)?;
+        let mut wording = Self::of(text);
+        for language in rule.message.others.keys() {
+            match templates.message(&rule.name, Some(*language), context) {
+                Ok(text) => drop(wording.others.insert(*language, text)),
+                Err(error) => {
+                    tracing::warn!(rule = %rule.name, language = language.code(), %error, "a translated message failed; the site's own stands for it");
+                }
+            }
+        }
+        Ok(wording)
+    }
+
+    /// An alert begins when we hear of it; what a device could not tell earlier says when it was.
+    #[must_use]
+    pub fn heard(mut self, happened_at: Timestamp, now: Timestamp) -> Self {
+        let is_late = happened_at.is_sane() && happened_at.until(now) >= LATE;
+        self.happened_at = is_late.then_some(happened_at);
+        self
+    }
+
+    #[must_use]
+    pub fn in_language(&self, language: Language) -> &str {
+        self.others.get(&language).unwrap_or(&self.text)
+    }
+
+    /// The whole of it, as this person reads it.
+    #[must_use]
+    pub fn said(&self, voice: &Voice) -> String {
+        let text = self.in_language(voice.language);
+        match self.happened_at {
+            Some(at) => format!("{text}\n{}", voice.say(|s| s.happened, &[("at", &voice.time(at))])),
+            None => text.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_could_not_tell_earlier_says_when_it_was() {
+        let now = Timestamp(1_795_242_180_000); // 2026-11-21T06:23:00Z
+        let heard = |seconds: i64| Wording::of("it is warm").heard(Timestamp(now.0 - seconds * 1_000), now);
+        let german =
+            Voice { language: Language::German, zone: crate::time::zone("Europe/Berlin").expect("a zone") };
+        assert_eq!(heard(59).said(&Voice::default()), "it is warm");
+        assert_eq!(heard(3_600).said(&Voice::default()), "it is warm\nIt happened at 21 Nov, 05:23");
+        assert_eq!(heard(3_600).said(&german), "it is warm\nGeschehen: 21. Nov., 06:23");
+        assert_eq!(
+            Wording::of("x").heard(Timestamp(5), now).said(&german),
+            "x",
+            "a clock that was never set"
+        );
+    }
+
+    #[test]
+    fn each_reads_their_own_language_and_who_has_none_the_sites() {
+        let others = BTreeMap::from([(Language::German, "es ist warm".to_owned())]);
+        let wording = Wording { others, ..Wording::of("it is warm") };
+        assert_eq!(wording.in_language(Language::German), "es ist warm");
+        assert_eq!(wording.in_language(Language::English), "it is warm");
+        let kept = serde_json::to_string(&wording).expect("JSON");
+        assert_eq!(kept, r#"{"text":"it is warm","others":{"de":"es ist warm"}}"#);
+        assert_eq!(serde_json::from_str::<Wording>(&kept).expect("read back"), wording);
+        assert_eq!(serde_json::from_str::<Wording>(r#"{"text":"x"}"#).expect("as before"), Wording::of("x"));
+    }
+}

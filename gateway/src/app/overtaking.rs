@@ -1,0 +1,54 @@
+//! A reply may overtake Meta's answer to our own request, when that answer hangs or the machine is busy: then what it quotes is
+//! a message whose id we do not know yet. Such a reply waits, so that a 👍 is not lost; what came after it does not.
+
+use std::time::Duration;
+
+use crate::command::inbound::{Inbound, Reply};
+use crate::config::Config;
+use crate::contact::Phone;
+use crate::ids::InboxId;
+use crate::store::Store;
+use crate::time::Timestamp;
+use crate::whatsapp::inbound;
+
+/// As long as a request may take before it is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How soon what waits is looked at again.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// The oldest body that may be read now, and what is in it.
+pub fn next(
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+) -> rusqlite::Result<Option<(InboxId, Vec<Inbound>)>> {
+    let mut after = InboxId(0);
+    while let Some((id, received_at, body)) = store.next_webhook(after)? {
+        let found = inbound::read(&body);
+        let is_fresh = received_at <= now && received_at.until(now) < PATIENCE;
+        if !is_fresh || !waits(store, config, &found, now)? {
+            return Ok(Some((id, found)));
+        }
+        after = id;
+    }
+    Ok(None)
+}
+
+fn waits(store: &Store, config: &Config, found: &[Inbound], now: Timestamp) -> rusqlite::Result<bool> {
+    for inbound in found {
+        if let Inbound::Reply(reply) = inbound
+            && overtakes(store, config, reply, now)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// It quotes a message that we do not know, while one to this person is on its way.
+fn overtakes(store: &Store, config: &Config, reply: &Reply, now: Timestamp) -> rusqlite::Result<bool> {
+    let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+    let sender = config.people.find(phone.as_ref(), reply.user_id.as_deref());
+    let (Some(quoted), Some(sender)) = (&reply.quotes, sender) else { return Ok(false) };
+    store.may_be_under_way(quoted, &sender.id, now - PATIENCE)
+}

@@ -1,0 +1,53 @@
+//! What is no mistake, but may not be what somebody meant: told by `bellwire check` beside its verdict.
+
+use std::collections::BTreeSet;
+
+use super::Config;
+use crate::alert::life::Target;
+use crate::alert::rule::Rule;
+use crate::contact::Contact;
+use crate::contact::voice::Language;
+
+/// Sentences, one a rule and language.
+#[must_use]
+pub fn remarks(config: &Config) -> Vec<String> {
+    config.rules.iter().flat_map(|rule| untranslated(config, rule)).collect()
+}
+
+/// Outside the 24 h window only a template may go out, and nobody but Meta translates one.
+fn untranslated(config: &Config, rule: &Rule) -> Vec<String> {
+    let Some(first) = rule.templates.first() else { return Vec::new() };
+    let people = told(config, rule);
+    let read = |contact: &&Contact| contact.voice.language;
+    let languages: BTreeSet<Language> = people.iter().map(read).collect();
+    let missing =
+        |language: &Language| !rule.templates.iter().any(|template| language.is(&template.language));
+    let remark = |language: Language| {
+        let people: Vec<&str> = people
+            .iter()
+            .filter(|contact| contact.voice.language == language)
+            .map(|contact| contact.id.0.as_str())
+            .collect();
+        format!(
+            "rule `{}`: {} read{} {}, and it has no template in that language; outside the 24 h window they get {} ({})",
+            rule.name,
+            people.join(", "),
+            if people.len() == 1 { "s" } else { "" },
+            language.code(),
+            first.name,
+            first.language
+        )
+    };
+    languages.into_iter().filter(missing).map(remark).collect()
+}
+
+/// Everybody whom the rule may tell.
+fn told<'a>(config: &'a Config, rule: &Rule) -> Vec<&'a Contact> {
+    let steps = rule.life.iter().flat_map(|life| &life.escalate).map(|step| &step.target);
+    let asked = steps.filter_map(|target| match target {
+        Target::People(names) => Some(names),
+        Target::Topic { .. } | Target::Post { .. } => None,
+    });
+    let names: Vec<String> = rule.notify.iter().chain(asked.flatten()).cloned().collect();
+    config.people.resolve(&names)
+}
