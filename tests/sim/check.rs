@@ -16,6 +16,7 @@ use crate::broker::{Publication, Token};
 use crate::known::Excuses;
 use crate::lattice::{Why, may_follow};
 use crate::meta::Meta;
+use crate::power::Told;
 use crate::site::Expected;
 use crate::watched::Watched;
 
@@ -65,6 +66,8 @@ pub struct Check {
     /// Rows in which a bit was flipped.
     pub damaged: BTreeSet<i64>,
     pub excuses: Excuses,
+    /// What somebody outside was told.
+    pub told: Told,
     /// What came about alerts with a life.
     pub watched: Watched,
     /// Every state that a message was seen in.
@@ -89,6 +92,7 @@ impl Check {
             operated: BTreeSet::new(),
             damaged: BTreeSet::new(),
             excuses: Excuses::new(),
+            told: Told::default(),
             watched: Watched::default(),
             states: BTreeSet::new(),
         }
@@ -125,7 +129,7 @@ impl Check {
                 let counted = self.counted.entry(word).or_default();
                 counted.insert(*serial);
                 let wanted = counted.len();
-                (self.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = ?1", [word]), wanted)
+                (self.tallied(word), wanted)
             }
             Expected::Watched { fires } => {
                 self.watched.acknowledged(token, *fires);
@@ -138,6 +142,7 @@ impl Check {
                 (self.whole_events(topic, payload, *expected), wanted)
             }
         };
+        self.told.acknowledged((topic.clone(), payload.clone()), *expected, found);
         self.excuses.acknowledged(token);
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
         if found < wanted && !self.excuses.lost_events(token, wanted - found) {
@@ -148,7 +153,15 @@ impl Check {
         Ok(())
     }
 
-    fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
+    pub(crate) fn tallied(&self, word: &str) -> i64 {
+        self.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = ?1", [word])
+    }
+
+    pub(crate) fn bodies(&self, body: &[u8]) -> i64 {
+        self.count("SELECT count(*) FROM inbox WHERE body = ?1", [body])
+    }
+
+    pub(crate) fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
         let (outcome, messages) = match expected {
             Expected::Alert { messages } => ("alerted", messages),
             Expected::Unreadable | Expected::Counted(_) | Expected::Watched { .. } => ("undecodable", 0),
@@ -204,10 +217,13 @@ impl Check {
     }
 
     /// P4: 200 only for a body that is on disk.
-    pub fn kept(&self, body: &[u8]) -> Result<(), Violation> {
-        match self.count("SELECT count(*) FROM inbox WHERE body = ?1", [body]) {
+    pub fn kept(&mut self, body: &[u8]) -> Result<(), Violation> {
+        match self.bodies(body) {
             0 => Err("P4: a webhook was answered 200, and its body is not on disk".to_owned()),
-            _ => Ok(()),
+            found => {
+                self.told.kept(body, found);
+                Ok(())
+            }
         }
     }
 
@@ -245,7 +261,8 @@ impl Check {
             let operated = self.operated.contains(id) || self.operated.contains(&new.carrier);
             let age = now.0 + ahead - self.born.get(id).copied().unwrap_or_default();
             // By its own clock; and one that was never set expires nothing (RELIABILITY F17).
-            let old_enough = Timestamp(new.created_at).is_sane() || age >= new.expires_at - new.created_at;
+            let known = Timestamp(new.created_at).is_sane() || Timestamp(new.expires_at).is_sane();
+            let old_enough = known || age >= new.expires_at - new.created_at;
             let expires_at =
                 rows.get(&new.carrier).map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
             let expired = expires_at <= now.0 && old_enough;

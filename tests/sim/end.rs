@@ -17,6 +17,9 @@ impl World {
     pub fn drain(&mut self) -> Result<(), Violation> {
         self.heal();
         for _ in 0..STEPS_MAX {
+            if !self.now.is_sane() {
+                self.set_clock(); // as soon as it is between two tasks
+            }
             if self.go_on()? {
                 continue;
             }

@@ -40,11 +40,13 @@ pub enum Sabotage {
     ForgetChecksum,
     DropCallback,
     ForgetMessageExpiry,
+    SynchronousNormal,
+    LyingCard,
 }
 
 impl Sabotage {
     /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 15] = [
+    pub const ALL: [(Self, &str); 17] = [
         (Self::AcknowledgeBeforeCommit, "P1"),
         (Self::LoseMessage, "P2"),
         (Self::ForgetRecovery, "P2"),
@@ -60,6 +62,8 @@ impl Sabotage {
         (Self::ForgetDuplicateMark, "P8"),
         (Self::StatusBackwards, "lattice"),
         (Self::ForgetMessageExpiry, "P9"),
+        (Self::SynchronousNormal, "P1"),
+        (Self::LyingCard, "P1"),
     ];
 }
 

@@ -100,9 +100,31 @@ pub struct Meta {
     items: Vec<Item>,
     pub deliveries: Vec<Delivery>,
     serial: u64,
+    /// How far the true time is ahead of a clock that was never set, in milliseconds.
+    pub ahead: i64,
 }
 
 impl Meta {
+    pub fn new(ahead: i64) -> Self {
+        Self { ahead, ..Self::default() }
+    }
+
+    /// The machine's clock has moved, and Meta's has not: all is due when it was due.
+    pub fn machine_clock_moved(&mut self, by: i64) {
+        let moved = |at: Timestamp| Timestamp(at.0 + by);
+        self.answers.iter_mut().for_each(|(at, _, _)| *at = moved(*at));
+        self.items.iter_mut().for_each(|item| item.at = moved(item.at));
+        for delivery in &mut self.deliveries {
+            delivery.next = moved(delivery.next);
+            delivery.awaited_until = delivery.awaited_until.map(moved);
+        }
+    }
+
+    /// What Meta calls that time.
+    pub fn told(&self, at: Timestamp) -> Timestamp {
+        if at.is_sane() { at } else { Timestamp(at.0 + self.ahead) }
+    }
+
     pub fn change_mood(&mut self, dice: &mut Dice) {
         let index = usize::try_from(dice.below(FATES.len() as u64 * 2)).unwrap_or(0);
         self.mood = FATES.get(index).copied();
@@ -111,7 +133,8 @@ impl Meta {
     /// One request; the wamid if the message went out.
     pub fn receive(&mut self, body: &[u8], row: MessageId, now: Timestamp, dice: &mut Dice) -> Fate {
         *self.requests.entry(row.0).or_default() += 1;
-        let fate = self.fate(dice);
+        // No certificate is valid yet for who believes that it is 1970 (RELIABILITY F17).
+        let fate = if now.is_sane() { self.fate(dice) } else { Fate::Offline };
         let quick = Duration::from_millis(50 + dice.below(900));
         let ambiguous = |detail: &str, http_status| Answer::Ambiguous {
             detail: detail.to_owned(),
@@ -189,7 +212,11 @@ impl Meta {
             // Mostly soon, sometimes after the grace time, sometimes after hours without a phone.
             let late = [4_000, 4_000, 4_000, 40_000, 9_000_000][usize::try_from(dice.below(5)).unwrap_or(0)];
             at = at + Duration::from_millis(dice.below(late));
-            self.items.push(Item { at, key: "statuses", value: status(&wamid, word, &callback, at, dice) });
+            self.items.push(Item {
+                at,
+                key: "statuses",
+                value: status(&wamid, word, &callback, self.told(at), dice),
+            });
         }
         self.taken.push(Taken {
             wamid: wamid.clone(),
@@ -206,7 +233,7 @@ impl Meta {
         self.serial += 1;
         let wamid = format!("wamid.in{}", self.serial);
         message["id"] = json!(wamid);
-        message["timestamp"] = json!((now.0 / 1_000).to_string());
+        message["timestamp"] = json!((self.told(now).0 / 1_000).to_string());
         let late = [2_000, 2_000, 2_000, 60_000, 3_600_000][usize::try_from(dice.below(5)).unwrap_or(0)];
         let at = now + Duration::from_millis(dice.below(late));
         self.items.push(Item { at, key: "messages", value: message });

@@ -32,7 +32,9 @@ pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> 
     let button = message.buttons.first();
     // A button is one person's, for a day. The freezer's action asks for a role, the door's for none.
     let may = phone == message.to
-        && button.is_some_and(|(id, _)| acts_until(id) > now && (by == MANAGER || !id.contains("/stop/")));
+        && button.is_some_and(|(id, _)| {
+            acts_until(id) > meta.told(now) && (by == MANAGER || !id.contains("/stop/"))
+        });
     // A button of ours under an alert becomes a note for it, and no command.
     let own = button.is_some_and(|(id, _)| id.contains("/:"));
     let (id, title) = button.cloned().unwrap_or_default();

@@ -16,7 +16,7 @@ use bellwire::config::Config;
 use bellwire::ids::CommandId;
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, ErrorCode};
 
 use crate::Violation;
 use crate::gateway::{Gateway, LOOK_EVERY, Out, Sabotage, both};
@@ -55,7 +55,7 @@ enum Done {
 }
 
 impl Gateway {
-    /// One group in one transaction. A full disk is found at the commit, when all has been done in vain.
+    /// One group in one transaction. A full disk is found in the middle of it, and all has been done in vain.
     pub(crate) fn commit(&mut self, now: Timestamp, dice: &mut Dice) -> Result<Vec<Out>, Violation> {
         let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = later;
@@ -64,27 +64,26 @@ impl Gateway {
         let size = 1 + dice.below(GROUP_MAX.min(self.jobs.len() as u64));
         let size = usize::try_from(size).unwrap_or(1).min(self.jobs.len());
         let group: Vec<Job> = self.jobs.drain(..size).collect();
-        if self.sabotage == Some(Sabotage::ForgetMessageExpiry) {
+        if self.sabotage == Some(Sabotage::ForgetMessageExpiry) && !self.disk_full {
             let sql = Connection::open(self.directory.join("bellwire.db")).expect("the database");
             let later = "UPDATE message SET expires_at = expires_at + 1000000000000 WHERE state = 'queued' AND expires_at <= ?1";
             sql.execute(later, [now.0]).expect("damaged");
         }
         let Self { store, dice: own, config, disk_full, sabotage, directory, .. } = self;
         let outcome = store.transaction(|store| {
-            let done = group.iter().map(|job| work(store, config, job, now, own)).collect::<Result<_, _>>();
-            if *disk_full {
-                let full = ffi::Error::new(ffi::SQLITE_FULL);
-                return Err(rusqlite::Error::SqliteFailure(full, None));
-            }
-            done
+            group.iter().map(|job| work(store, config, job, now, own)).collect::<Result<_, _>>()
         });
         let done: Vec<Done> = match outcome {
             Ok(done) => done,
-            Err(_) if *disk_full => return Ok(self.full(group, now)),
+            Err(error) if *disk_full && error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                return Ok(self.full(group, now));
+            }
             // No wish of ours may ever be one that the database refuses: its task would end.
             Err(error) => return Err(format!("the database refused {group:?}: {error}")),
         };
-        damage(directory, *sabotage);
+        if !*disk_full {
+            damage(directory, *sabotage);
+        }
         let mut outs = vec![Out::Changed];
         for (job, done) in group.into_iter().zip(done) {
             self.say("committed", &job);
@@ -226,7 +225,9 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::AcceptWithoutRoom
             | Sabotage::ForgetChecksum
             | Sabotage::DropCallback
-            | Sabotage::ForgetMessageExpiry,
+            | Sabotage::ForgetMessageExpiry
+            | Sabotage::SynchronousNormal
+            | Sabotage::LyingCard,
         )
         | None => return,
     };

@@ -8,6 +8,7 @@ use bellwire::chance::Dice;
 use bellwire::config::Config;
 use bellwire::ids::MessageId;
 use bellwire::time::Timestamp;
+use bellwire_disk::Disk;
 use tempfile::TempDir;
 
 use crate::Violation;
@@ -21,7 +22,10 @@ use crate::{person, site};
 /// 2026-11-21 06:00 UTC.
 pub const START: Timestamp = Timestamp(1_795_240_800_000);
 /// What a machine without a clock of its own believes after a power cut, until it is told (RELIABILITY F17).
-const BOOT: Timestamp = Timestamp(5_000);
+pub(crate) const BOOT: Timestamp = Timestamp(5_000);
+
+/// A commit makes some 60 calls of the disk: one may be cut anywhere, or just after its end.
+const CALLS: u64 = 80;
 
 /// What can go on by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,7 @@ pub struct World {
     pub dice: Dice,
     pub trace: Vec<String>,
     pub step: usize,
+    pub(crate) disk: Disk,
     pub(crate) directory: TempDir,
     config: Rc<Config>,
     pub(crate) sabotage: Option<Sabotage>,
@@ -56,6 +61,8 @@ pub struct World {
     /// What the broker has taken from devices at QoS 1, by serial.
     pub published: BTreeMap<u64, Publication>,
     pub(crate) disk_full: bool,
+    /// The power goes in the next commit or start, at this call of the disk's.
+    pub(crate) cut_at: Option<u64>,
     pub(crate) reconnect_at: Timestamp,
     serial: u64,
 }
@@ -66,6 +73,12 @@ impl World {
         let now = if dice.below(6) == 0 { BOOT } else { START };
         // In memory where there is memory for it: an fsync would cost more than all the rest.
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+        let disk = Disk::watch(directory.path());
+        match sabotage {
+            Some(Sabotage::SynchronousNormal) => disk.weaken(),
+            Some(Sabotage::LyingCard) => disk.lie(),
+            _ => {}
+        }
         let config = Rc::new(site::config());
         let gateway = Gateway::start(
             directory.path(),
@@ -82,16 +95,18 @@ impl World {
             dice,
             trace: Vec::new(),
             step: 0,
+            disk,
             directory,
             config,
             sabotage,
-            meta: Meta::default(),
+            meta: Meta::new(START.0 - now.0),
             device: Device::default(),
             replies: Vec::new(),
             gateway: Some(gateway),
             check,
             published: BTreeMap::new(),
             disk_full: false,
+            cut_at: None,
             reconnect_at: now,
             serial: 0,
         })
@@ -106,6 +121,7 @@ impl World {
     pub fn step(&mut self) -> Result<(), Violation> {
         self.step += 1;
         match self.dice.below(100) {
+            57 if !self.now.is_sane() => self.set_clock(),
             0..58 => drop(self.go_on()?),
             58..66 => self.publish(),
             66..72 => {
@@ -124,7 +140,9 @@ impl World {
             82..87 => self.reply(),
             87..89 => self.disconnect("the connection to the broker breaks"),
             89 => self.restart_broker(),
-            90 | 91 => self.crash(),
+            90 => self.crash(),
+            91 if self.dice.below(3) > 0 => self.cut_at = Some(self.dice.below(CALLS)),
+            91 => self.power_cut()?,
             92 => self.stop(),
             93 | 94 => self.fill_disk(!self.disk_full),
             95 | 96 => {
@@ -191,9 +209,14 @@ impl World {
             Next::Gateway(action) => {
                 let Some(gateway) = &mut self.gateway else { return Ok(()) };
                 gateway.ahead = self.ahead;
+                let cut = self.cut_at.take_if(|_| action == Action::Commit);
+                cut.into_iter().for_each(|call| self.disk.cut_after(call));
                 let outs = gateway.act(action, self.now, &mut self.dice)?;
                 let said = std::mem::take(&mut gateway.said);
                 said.iter().for_each(|what| self.note(what));
+                if cut.is_some() {
+                    return self.power_cut(); // nobody hears of that commit
+                }
                 for out in outs {
                     self.perform(out)?;
                 }
@@ -288,8 +311,13 @@ impl World {
         }
         let seed = self.dice.below(u64::MAX);
         let config = Rc::clone(&self.config);
+        let cut = self.cut_at.take();
+        cut.into_iter().for_each(|call| self.disk.cut_after(call));
         self.gateway =
             Some(Gateway::start(self.directory.path(), config, seed, (self.now, self.ahead), self.sabotage)?);
+        if cut.is_some() {
+            return self.power_cut();
+        }
         self.note("the gateway starts");
         self.check.look(&self.meta, self.now, self.ahead)
     }
