@@ -12,6 +12,7 @@ use bellwire::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Violation;
+use crate::asked::Asked;
 use crate::broker::{Publication, Token};
 use crate::known::Excuses;
 use crate::lattice::{Why, may_follow};
@@ -70,15 +71,16 @@ pub struct Check {
     pub told: Told,
     /// What came about alerts with a life.
     pub watched: Watched,
+    /// What people said about what they were asked.
+    pub asked: Asked,
     /// Every state that a message was seen in.
     pub(crate) states: BTreeSet<&'static str>,
 }
 
 impl Check {
     pub fn new(directory: &Path) -> Self {
-        let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
         Self {
-            sql,
+            sql: Self::open(directory),
             rows: BTreeMap::new(),
             born: BTreeMap::new(),
             lives: BTreeMap::new(),
@@ -94,6 +96,7 @@ impl Check {
             excuses: Excuses::new(),
             told: Told::default(),
             watched: Watched::default(),
+            asked: Asked::default(),
             states: BTreeSet::new(),
         }
     }
@@ -135,7 +138,7 @@ impl Check {
                 self.watched.acknowledged(token, *fires);
                 return Ok(());
             }
-            Expected::Alert { .. } | Expected::Unreadable => {
+            Expected::Alert { .. } | Expected::Unreadable | Expected::Asked { .. } => {
                 let said = self.acknowledged.entry((topic.clone(), payload.clone())).or_default();
                 said.insert(*serial);
                 let wanted = said.len();
@@ -163,6 +166,10 @@ impl Check {
 
     pub(crate) fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
         let (outcome, messages) = match expected {
+            Expected::Asked { number } => {
+                let text = format!("% {number} at till 1?%");
+                return self.count("SELECT count(*) FROM question WHERE text LIKE ?1", [text]);
+            }
             Expected::Alert { messages } => ("alerted", messages),
             Expected::Unreadable | Expected::Counted(_) | Expected::Watched { .. } => ("undecodable", 0),
         };
@@ -298,6 +305,7 @@ impl Check {
         self.operated.clear();
         self.look_at_commands()?;
         self.watched.look(&self.sql)?;
+        self.asked.look(&self.sql, now)?;
         self.look_at_events()
     }
 

@@ -42,11 +42,13 @@ pub enum Sabotage {
     ForgetMessageExpiry,
     SynchronousNormal,
     LyingCard,
+    SkipQuestion,
+    InventYes,
 }
 
 impl Sabotage {
     /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 17] = [
+    pub const ALL: [(Self, &str); 19] = [
         (Self::AcknowledgeBeforeCommit, "P1"),
         (Self::LoseMessage, "P2"),
         (Self::ForgetRecovery, "P2"),
@@ -64,6 +66,8 @@ impl Sabotage {
         (Self::ForgetMessageExpiry, "P9"),
         (Self::SynchronousNormal, "P1"),
         (Self::LyingCard, "P1"),
+        (Self::SkipQuestion, "P1"),
+        (Self::InventYes, "asked"),
     ];
 }
 
@@ -106,6 +110,7 @@ pub enum Action {
     Dispatch,
     Inbox,
     Watch,
+    Deadlines,
 }
 
 /// `app`: a notice that was missed is made up for after this time.
@@ -157,6 +162,14 @@ pub struct Gateway {
     pub(crate) is_reading: bool,
     pub(crate) inbox_told: bool,
     pub(crate) inbox_look_at: Timestamp,
+    /// Events that machines' questions are among: written down as such before the intake has them.
+    pub(crate) heard: Vec<(Event, Option<Token>)>,
+    // the task of what waits for people, and the clock
+    pub(crate) is_tending: bool,
+    pub(crate) deadlines_told: bool,
+    pub(crate) deadlines_look_at: Timestamp,
+    /// When the clock decides something that people have not.
+    pub(crate) deadline: Option<Timestamp>,
 }
 
 impl Gateway {
@@ -219,6 +232,11 @@ impl Gateway {
             is_reading: false,
             inbox_told: true,
             inbox_look_at: now,
+            heard: Vec::new(),
+            is_tending: false,
+            deadlines_told: true,
+            deadlines_look_at: now,
+            deadline: None,
         })
     }
 
@@ -246,6 +264,8 @@ impl Gateway {
         can(goes_on && !self.is_reading && told, Action::Inbox);
         let told = self.alerts_told || now >= self.watch_at();
         can(goes_on && may_take && told, Action::Watch);
+        let told = self.deadlines_told || now >= self.deadlines_look_at;
+        can(goes_on && !self.is_tending && told, Action::Deadlines);
         found
     }
 
@@ -263,6 +283,11 @@ impl Gateway {
             Action::Watch => {
                 (self.is_accepting, self.alerts_told) = (true, false);
                 self.jobs.push_back(Job::ReadNotes);
+                Ok(Vec::new())
+            }
+            Action::Deadlines => {
+                (self.is_tending, self.deadlines_told) = (true, false);
+                self.jobs.push_back(Job::Tend);
                 Ok(Vec::new())
             }
             Action::Inbox => {
@@ -292,6 +317,9 @@ impl Gateway {
         if !self.is_reading {
             timers.push(self.inbox_look_at);
         }
+        if !self.is_tending {
+            timers.push(self.deadlines_look_at);
+        }
         timers.into_iter().min().unwrap_or(self.dispatch_look_at)
     }
 
@@ -311,6 +339,7 @@ impl Gateway {
         self.notices.clear();
         self.acks.clear();
         self.intake_effects.clear();
+        self.heard.clear();
     }
 
     /// How a device knows a command.
@@ -324,6 +353,7 @@ impl Gateway {
         self.dispatch_look_at = now + LOOK_EVERY;
         self.inbox_look_at = now + LOOK_EVERY;
         self.watch_look_at = now + LOOK_EVERY;
+        self.deadlines_look_at = now + LOOK_EVERY;
         self.stopping = self.stopping.map(|_| now);
     }
 

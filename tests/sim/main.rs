@@ -13,6 +13,8 @@
 //! A seed that fails is printed with its step, the last 30 lines of its trace, and the fewest steps that fail.
 #![expect(clippy::expect_used, reason = "a test that cannot go on stops")]
 
+/// What must hold of all that is asked.
+mod asked;
 /// The broker's model.
 mod broker;
 /// What must hold after each step.
@@ -33,6 +35,8 @@ mod lattice;
 mod look;
 /// Meta's model.
 mod meta;
+/// What devices and people do.
+mod outside;
 /// The people's model.
 mod person;
 /// What must hold after a power cut.
@@ -163,11 +167,13 @@ fn the_seeds_reach_everything() {
     let commands = ["published", "refused", "expired"].map(|state| format!("command {state}"));
     let counted =
         ["condition-false", "duplicate", "retained", "undecodable"].map(|word| format!("event {word}"));
-    let replies = ["command", "nothing", "alert"].map(|word| format!("reply {word}"));
+    let replies = ["command", "nothing", "alert", "confirm", "vote"].map(|word| format!("reply {word}"));
     let alerts = ["firing", "acknowledged", "resolved"].map(|state| format!("alert {state}"));
     let decisions = "pending dropped fired told grouped quiet step receipt acknowledged resolved";
     let decisions = decisions.split(' ').map(|word| format!("decision {word}"));
-    let lives = alerts.into_iter().chain(decisions);
+    let ends = ["done", "declined", "expired"].map(|state| format!("request {state}"));
+    let choices = ["Approve", "Deny"].map(|choice| format!("question {choice}"));
+    let lives = alerts.into_iter().chain(decisions).chain(ends).chain(choices);
     let missing: Vec<String> = wanted
         .chain(commands)
         .chain(counted)

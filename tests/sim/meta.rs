@@ -59,6 +59,8 @@ pub struct Taken {
     pub row: i64,
     pub to: String,
     pub buttons: Vec<(String, String)>,
+    /// Buttons of a question: what waits for a Yes, or what a machine asks.
+    pub choices: Vec<(String, String)>,
     /// The statuses that it gets.
     pub words: Vec<&'static str>,
 }
@@ -218,11 +220,13 @@ impl Meta {
                 value: status(&wamid, word, &callback, self.told(at), dice),
             });
         }
+        let shown = buttons(&request["interactive"]["action"]);
         self.taken.push(Taken {
             wamid: wamid.clone(),
             row: row.0,
             to: text(&request["to"]).trim_start_matches('+').to_owned(),
-            buttons: buttons(&request["interactive"]["action"]),
+            buttons: shown.iter().filter(|(id, _)| is_action(id)).cloned().collect(),
+            choices: shown.into_iter().filter(|(id, _)| subject(id).starts_with(['r', 'q'])).collect(),
             words,
         });
         wamid
@@ -327,16 +331,23 @@ impl Meta {
     }
 }
 
-/// What may be tapped, and is an action of a rule: the buttons, or the rows of a list.
+/// An action of a rule, or a button of ours under an alert.
+fn is_action(id: &str) -> bool {
+    ["/stop/", "/lock/", "/:acknowledge/"].iter().any(|part| id.contains(part))
+}
+
+/// What a button is about: `bellwire/TAG/r7/…`.
+pub fn subject(id: &str) -> &str {
+    id.split('/').nth(2).unwrap_or_default()
+}
+
+/// What may be tapped: the buttons, or the rows of a list.
 fn buttons(action: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let rows = list(&action["sections"]).into_iter().flat_map(|section| list(&section["rows"]));
     let buttons = list(&action["buttons"]).into_iter().map(|button| button["reply"].clone());
-    let found = buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"])));
-    found
-        .filter(|(id, _)| ["/stop/", "/lock/", "/:acknowledge/"].iter().any(|part| id.contains(part)))
-        .collect()
+    buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"]))).collect()
 }
 
 fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Dice) -> Value {

@@ -23,9 +23,10 @@ impl Told {
     pub fn acknowledged(&mut self, said: Said, expected: Expected, found: i64) {
         match expected {
             Expected::Counted(word) => self.counted.insert(word, found),
-            Expected::Alert { .. } | Expected::Unreadable | Expected::Watched { .. } => {
-                self.events.insert((said, expected), found)
-            }
+            Expected::Alert { .. }
+            | Expected::Unreadable
+            | Expected::Asked { .. }
+            | Expected::Watched { .. } => self.events.insert((said, expected), found),
         };
     }
 
@@ -35,6 +36,12 @@ impl Told {
 }
 
 impl Check {
+    pub fn open(directory: &Path) -> Connection {
+        let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+        sql.set_prepared_statement_cache_capacity(64); // one for each question that is asked after every commit
+        sql
+    }
+
     /// Every database must be closed before the files are exchanged.
     pub fn close(&mut self) {
         self.sql = Connection::open_in_memory().expect("a database in memory");
@@ -42,7 +49,7 @@ impl Check {
 
     /// P1, P4: what was acknowledged, and what was answered 200, before the power went.
     pub fn reopen(&mut self, directory: &Path) -> Result<(), Violation> {
-        self.sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+        self.sql = Self::open(directory);
         let sound = self.sql.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
         if !sound.as_ref().is_ok_and(|word| word == "ok") {
             return Err(format!("P1: the power went, and the database is damaged: {sound:?}"));

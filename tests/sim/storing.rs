@@ -1,15 +1,17 @@
 //! The store's side of the driver: jobs that wait for a commit, in groups, and what a full disk does to them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bellwire::alert::event::Event;
 use bellwire::alert::history;
 use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
 use bellwire::alert::outbox::{Change, Settled, Wanted, Work};
 use bellwire::alert::sender;
 use bellwire::alert::watch::Note;
-use bellwire::app::{Read, read_next, settle};
+use bellwire::app::{Read, hear, read_next, settle, tend};
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
 use bellwire::config::Config;
@@ -40,18 +42,25 @@ pub enum Job {
     LoadCommands { limit: usize },
     Command { change: dispatch::Change },
     ReadInbox,
+    Hear(Rc<Vec<Event>>),
+    Tend,
     Keep { number: u64, body: Vec<u8> },
 }
 
 /// What the transaction brought.
 enum Done {
-    Accepted { messages: usize, commands: usize },
+    Accepted {
+        messages: usize,
+        commands: usize,
+    },
     Notes(Vec<(NoteId, Note)>),
     Loaded(Work),
     Changed(bool),
     Written,
     Commands(Vec<Waiting>),
     Read(Option<Read>),
+    /// Whether the clock decided something, and when it will next.
+    Tended(bool, Option<Timestamp>),
 }
 
 impl Gateway {
@@ -115,7 +124,9 @@ impl Gateway {
                 | Job::Message(_)
                 | Job::LoadCommands { .. }
                 | Job::Command { .. }
-                | Job::ReadInbox) => self.waiting.push((now + DISK_FULL_PAUSE, job)),
+                | Job::ReadInbox
+                | Job::Hear(_)
+                | Job::Tend) => self.waiting.push((now + DISK_FULL_PAUSE, job)),
             }
         }
         outs
@@ -123,6 +134,52 @@ impl Gateway {
 
     /// It is on disk: whoever asked goes on.
     fn answer(&mut self, job: Job, done: Done, now: Timestamp, outs: &mut Vec<Out>) {
+        match (job, done) {
+            (
+                job @ (Job::Accept(..) | Job::ReadNotes | Job::Watched(..) | Job::FreePackets | Job::Hear(_)),
+                done,
+            ) => self.answer_intake(job, done, now),
+            (job @ (Job::Work(_) | Job::Message(_)), done) => self.answer_sender(job, done),
+            (Job::LoadCommands { .. }, Done::Commands(mut waiting)) => {
+                self.is_dispatching = false;
+                if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
+                    waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
+                }
+                self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), now));
+            }
+            (Job::Command { change }, _) => {
+                self.is_dispatching = false;
+                self.outbox_told = true; // whoever asked may be told of its end
+                let input = dispatch::Input::Committed(command_of(&change));
+                self.effects.extend(self.dispatch.handle(input, now));
+            }
+            (Job::ReadInbox, Done::Read(read)) => {
+                self.is_reading = false;
+                self.inbox_look_at = now + LOOK_EVERY;
+                if let Some(read) = read {
+                    self.inbox_told = true; // there may be more
+                    self.commands_told |= read.commands > 0;
+                    self.outbox_told |= read.statuses > 0 || read.messages;
+                    self.alerts_told |= read.statuses + read.notes > 0;
+                    self.deadlines_told |= read.messages; // what was asked back has a time
+                }
+            }
+            (Job::Tend, Done::Tended(changed, next)) => {
+                self.is_tending = false;
+                self.outbox_told |= changed;
+                self.commands_told |= changed;
+                self.deadline = next;
+                self.deadlines_look_at = next.unwrap_or(now + LOOK_EVERY).min(now + LOOK_EVERY);
+            }
+            (Job::Keep { number, .. }, _) => {
+                self.inbox_told = true;
+                outs.push(Out::Kept(number, true));
+            }
+            (job, _) => unreachable!("{job:?} has an answer of its own kind"),
+        }
+    }
+
+    fn answer_intake(&mut self, job: Job, done: Done, now: Timestamp) {
         match (job, done) {
             (Job::Accept(batch, _), Done::Accepted { messages, commands }) => {
                 self.is_accepting = false;
@@ -150,6 +207,20 @@ impl Gateway {
                 self.want(Vec::new());
             }
             (Job::FreePackets, _) => self.is_freeing = false,
+            (Job::Hear(_), _) => {
+                (self.is_accepting, self.outbox_told, self.deadlines_told) = (false, true, true);
+                let heard = std::mem::take(&mut self.heard);
+                if self.stopping.is_none() {
+                    let effects = self.intake.handle(Intake::Arrived(heard), both(now, self.ahead));
+                    self.want(effects);
+                }
+            }
+            (job, _) => unreachable!("{job:?} has an answer of its own kind"),
+        }
+    }
+
+    fn answer_sender(&mut self, job: Job, done: Done) {
+        match (job, done) {
             (Job::Work(_), Done::Loaded(work)) => self.inputs.push_back(sender::Input::Loaded(work)),
             (Job::Message(Change::Sending { id, .. }), Done::Changed(false)) => {
                 self.inputs.push_back(sender::Input::Withdrawn(id));
@@ -163,33 +234,6 @@ impl Gateway {
             (Job::Message(Change::Settled(settled)), _) => {
                 let Settled { id, .. } = *settled;
                 self.inputs.push_back(sender::Input::SettledCommitted(id));
-            }
-            (Job::LoadCommands { .. }, Done::Commands(mut waiting)) => {
-                self.is_dispatching = false;
-                if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
-                    waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
-                }
-                self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), now));
-            }
-            (Job::Command { change }, _) => {
-                self.is_dispatching = false;
-                self.outbox_told = true; // whoever asked may be told of its end
-                let input = dispatch::Input::Committed(command_of(&change));
-                self.effects.extend(self.dispatch.handle(input, now));
-            }
-            (Job::ReadInbox, Done::Read(read)) => {
-                self.is_reading = false;
-                self.inbox_look_at = now + LOOK_EVERY;
-                if let Some(read) = read {
-                    self.inbox_told = true; // there may be more
-                    self.commands_told |= read.commands > 0;
-                    self.outbox_told |= read.statuses > 0 || read.messages;
-                    self.alerts_told |= read.statuses + read.notes > 0;
-                }
-            }
-            (Job::Keep { number, .. }, _) => {
-                self.inbox_told = true;
-                outs.push(Out::Kept(number, true));
             }
             (job, _) => unreachable!("{job:?} has an answer of its own kind"),
         }
@@ -210,6 +254,9 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
     let statement = match sabotage {
         Some(Sabotage::StatusBackwards) => "UPDATE message SET state = 'sent' WHERE state = 'read'",
         Some(Sabotage::ForgetDuplicateMark) => "UPDATE message SET possible_duplicate = 0",
+        Some(Sabotage::InventYes) => {
+            "UPDATE request SET agreed = json_array('nino', 'giorgi', 'lali') WHERE state = 'open'"
+        }
         Some(Sabotage::LoseMessage) => {
             "PRAGMA foreign_keys = OFF; DELETE FROM message WHERE state = 'read' AND id % 5 = 0"
         }
@@ -227,7 +274,8 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::DropCallback
             | Sabotage::ForgetMessageExpiry
             | Sabotage::SynchronousNormal
-            | Sabotage::LyingCard,
+            | Sabotage::LyingCard
+            | Sabotage::SkipQuestion,
         )
         | None => return,
     };
@@ -274,6 +322,12 @@ fn work(
             Done::Written
         }
         Job::ReadInbox => Done::Read(read_next(store, config, now, dice)?),
+        Job::Hear(events) => {
+            let at_broker = BTreeSet::new(); // no device answers here
+            events.iter().try_for_each(|event| hear(store, config, (event, None), &at_broker, now))?;
+            Done::Written
+        }
+        Job::Tend => Done::Tended(tend(store, config, now)?, store.next_deadline()?),
         Job::Keep { body, .. } => {
             store.keep_webhook(body, now)?;
             Done::Written

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use bellwire::alert::event::Event;
 use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Effect as IntakeEffect, Input as Intake};
 use bellwire::alert::outbox::Change;
@@ -60,8 +61,18 @@ impl Gateway {
             Some(_) | None => Vec::new(),
         };
         self.watch_look_at = now + LOOK_EVERY;
-        let effects = self.intake.handle(Intake::Arrived(events), both(now, self.ahead));
-        self.want(effects);
+        let is_asked = |event: &Event| {
+            self.config.questions.iter().any(|known| known.topic.matches(&event.topic).is_some())
+        };
+        let asked: Vec<Event> =
+            events.iter().map(|(event, _)| event).filter(|event| is_asked(event)).cloned().collect();
+        if asked.is_empty() || self.sabotage == Some(Sabotage::SkipQuestion) {
+            let effects = self.intake.handle(Intake::Arrived(events), both(now, self.ahead));
+            self.want(effects);
+        } else {
+            (self.is_accepting, self.heard) = (true, events);
+            self.jobs.push_back(Job::Hear(Rc::new(asked)));
+        }
         early.into_iter().map(Out::Acknowledge).collect()
     }
 

@@ -64,7 +64,7 @@ pub struct World {
     /// The power goes in the next commit or start, at this call of the disk's.
     pub(crate) cut_at: Option<u64>,
     pub(crate) reconnect_at: Timestamp,
-    serial: u64,
+    pub(crate) serial: u64,
 }
 
 impl World {
@@ -368,35 +368,6 @@ impl World {
                 self.meta.posted(number, false, self.now);
                 Ok(())
             }
-        }
-    }
-
-    fn publish(&mut self) {
-        self.serial += 1;
-        let publication = site::event(self.serial, &mut self.dice);
-        self.note(&format!("a device publishes event {} on {}", self.serial, publication.topic));
-        self.offer(publication);
-    }
-
-    /// A device that got no answer says the same again, under the same id.
-    fn publish_again(&mut self) {
-        let named = self.published.values().rfind(|publication| publication.id.is_some()).cloned();
-        if let Some(publication) = named {
-            self.note(&format!("a device repeats event {}", publication.serial));
-            self.offer(publication);
-        }
-    }
-
-    fn offer(&mut self, publication: Publication) {
-        if self.broker.publish(publication.clone()) && publication.qos1 {
-            self.published.insert(publication.serial, publication);
-        }
-    }
-
-    fn reply(&mut self) {
-        if let Some(reply) = person::reply(&mut self.meta, self.now, &mut self.dice) {
-            self.note(&format!("a person answers: {reply:?}"));
-            self.replies.push(reply);
         }
     }
 }
