@@ -44,11 +44,12 @@ pub enum Sabotage {
     LyingCard,
     SkipQuestion,
     InventYes,
+    SkipSignature,
 }
 
 impl Sabotage {
     /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 19] = [
+    pub const ALL: [(Self, &str); 20] = [
         (Self::AcknowledgeBeforeCommit, "P1"),
         (Self::LoseMessage, "P2"),
         (Self::ForgetRecovery, "P2"),
@@ -68,6 +69,7 @@ impl Sabotage {
         (Self::LyingCard, "P1"),
         (Self::SkipQuestion, "P1"),
         (Self::InventYes, "asked"),
+        (Self::SkipSignature, "P4"),
     ];
 }
 

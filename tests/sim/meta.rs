@@ -8,9 +8,18 @@ use bellwire::chance::Dice;
 use bellwire::ids::{MessageId, Wamid};
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::errors::{Said, refusal};
+use bellwire::whatsapp::signature::sign;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::site::PHONE_NUMBER_ID;
+
+/// What Meta signs webhooks with.
+pub const APP_SECRET: &str = "the app's";
+
+pub fn signed(secret: &str, body: &[u8]) -> String {
+    sign(&SecretString::from(secret), body)
+}
 
 /// How a request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,18 +273,31 @@ impl Meta {
         if body.is_empty() {
             return false;
         }
-        let change = |item: &Item| {
-            let mut value = json!({ "metadata": { "phone_number_id": PHONE_NUMBER_ID } });
-            value[item.key] = json!([item.value]);
-            json!({ "field": "messages", "value": value })
-        };
-        let changes: Vec<Value> = body.iter().map(change).collect();
-        let body =
-            json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] });
         self.serial += 1;
-        let body = body.to_string().into_bytes();
+        let body = webhook(&body);
         self.deliveries.push(Delivery { number: self.serial, body, next: now, awaited_until: None });
         true
+    }
+
+    /// Somebody else who knows the address writes as a person, and asks for the gate or taps a button of theirs.
+    pub fn forge(&mut self, now: Timestamp, dice: &mut Dice) -> (Vec<u8>, String) {
+        self.serial += 1;
+        let tapped = self.taken.iter().rev().find_map(|taken| Some((&taken.to, taken.buttons.first()?)));
+        let mut value = match tapped {
+            Some((to, (id, title))) => json!({ "from": to, "type": "interactive",
+                "interactive": { "type": "button_reply", "button_reply": { "id": id, "title": title } } }),
+            None => json!({ "from": "15550100001", "type": "text", "text": { "body": "open gate" } }),
+        };
+        value["id"] = json!(format!("wamid.forged{}", self.serial));
+        value["timestamp"] = json!((self.told(now).0 / 1_000).to_string());
+        let body = webhook(&[Item { at: now, key: "messages", value }]);
+        // With a secret that is not ours; with a signature that was Meta's, of another body; without any.
+        let signature = match dice.below(3) {
+            0 => signed("guessed", &body),
+            1 => signed(APP_SECRET, b"{}"),
+            _ => String::new(),
+        };
+        (body, signature)
     }
 
     /// A body to post now. Meta gives an answer 5 s, as the gateway's door does.
@@ -329,6 +351,18 @@ impl Meta {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty() && self.deliveries.is_empty() && self.answers.is_empty()
     }
+}
+
+fn webhook(items: &[Item]) -> Vec<u8> {
+    let change = |item: &Item| {
+        let mut value = json!({ "metadata": { "phone_number_id": PHONE_NUMBER_ID } });
+        value[item.key] = json!([item.value]);
+        json!({ "field": "messages", "value": value })
+    };
+    let changes: Vec<Value> = items.iter().map(change).collect();
+    json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] })
+        .to_string()
+        .into_bytes()
 }
 
 /// An action of a rule, or a button of ours under an alert.

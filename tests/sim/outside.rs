@@ -1,10 +1,22 @@
 //! What devices and people do by themselves.
 
+use crate::Violation;
 use crate::broker::Publication;
 use crate::world::World;
 use crate::{person, site};
 
 impl World {
+    /// A webhook that is not Meta's.
+    pub(crate) fn forge(&mut self) -> Result<(), Violation> {
+        let (body, signature) = self.meta.forge(self.now, &mut self.dice);
+        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) else {
+            return Ok(());
+        };
+        let outs = gateway.keep(0, body, &signature);
+        self.note("a forged webhook");
+        outs.into_iter().try_for_each(|out| self.perform(out))
+    }
+
     pub(crate) fn publish(&mut self) {
         self.serial += 1;
         let publication = site::event(self.serial, &mut self.dice);

@@ -275,7 +275,8 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::ForgetMessageExpiry
             | Sabotage::SynchronousNormal
             | Sabotage::LyingCard
-            | Sabotage::SkipQuestion,
+            | Sabotage::SkipQuestion
+            | Sabotage::SkipSignature,
         )
         | None => return,
     };

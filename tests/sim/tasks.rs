@@ -13,9 +13,12 @@ use bellwire::command::dispatch;
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::request::{self, Form};
+use bellwire::whatsapp::signature::verify;
+use secrecy::SecretString;
 
 use crate::broker::Token;
 use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, Sabotage, both};
+use crate::meta::APP_SECRET;
 use crate::storing::{Job, command_of};
 
 /// `app::events`: notices taken together.
@@ -238,7 +241,11 @@ impl Gateway {
     }
 
     /// The webhook's door: a body that Meta posts.
-    pub fn keep(&mut self, number: u64, body: Vec<u8>) -> Vec<Out> {
+    pub fn keep(&mut self, number: u64, body: Vec<u8>, signature: &str) -> Vec<Out> {
+        let is_metas = verify(&[SecretString::from(APP_SECRET)], Some(signature), &body);
+        if !is_metas && self.sabotage != Some(Sabotage::SkipSignature) {
+            return vec![Out::Kept(number, false)];
+        }
         self.jobs.push_back(Job::Keep { number, body });
         match self.sabotage {
             Some(Sabotage::AnswerWebhookBeforeCommit) => vec![Out::Kept(number, true)],

@@ -16,7 +16,7 @@ use crate::broker::{Broker, Publication};
 use crate::check::Check;
 use crate::device::Device;
 use crate::gateway::{Action, Gateway, Notice, Out, Sabotage};
-use crate::meta::Meta;
+use crate::meta::{APP_SECRET, Meta, signed};
 use crate::{person, site};
 
 /// 2026-11-21 06:00 UTC.
@@ -151,6 +151,7 @@ impl World {
             }
             98 if self.dice.below(2) == 0 => self.rot(),
             97 | 98 => self.operate()?,
+            _ if self.dice.below(3) == 0 => self.forge()?,
             _ if self.dice.below(2) == 0 => self.set_clock(),
             _ => self.publish_again(),
         }
@@ -241,7 +242,7 @@ impl World {
     }
 
     /// What the gateway does to the world, looked at before it happens.
-    fn perform(&mut self, out: Out) -> Result<(), Violation> {
+    pub(crate) fn perform(&mut self, out: Out) -> Result<(), Violation> {
         match out {
             Out::Changed => self.check.look(&self.meta, self.now, self.ahead)?,
             Out::Acknowledge(token) => {
@@ -362,8 +363,11 @@ impl World {
     fn post_webhook(&mut self) -> Result<(), Violation> {
         let Some((number, body)) = self.meta.next_post(self.now, &mut self.dice) else { return Ok(()) };
         self.note(&format!("webhook {number}: {}", String::from_utf8_lossy(&body)));
+        let signature = signed(APP_SECRET, &body);
         match self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) {
-            Some(gateway) => gateway.keep(number, body).into_iter().try_for_each(|out| self.perform(out)),
+            Some(gateway) => {
+                gateway.keep(number, body, &signature).into_iter().try_for_each(|out| self.perform(out))
+            }
             None => {
                 self.meta.posted(number, false, self.now);
                 Ok(())
