@@ -183,15 +183,19 @@ impl World {
         self.meta.ahead = self.ahead;
     }
 
-    /// The network tells the time: for the first time after a power cut, or because the clock was ahead.
+    /// The network tells the time: for the first time after a power cut, or because the clock was wrong.
     pub(crate) fn set_clock(&mut self) {
-        if self.gateway.as_ref().is_some_and(Gateway::is_mid_task) {
+        if self.gateway.as_ref().is_some_and(|gateway| gateway.is_mid_task() || gateway.is_posting()) {
             return;
         }
         match self.now.is_sane() {
             true => {
                 let before = self.now;
-                self.now = self.now - Duration::from_secs(self.dice.below(7_200));
+                // Back by hours, or ahead by days: people's clocks and time servers do both.
+                self.now = match self.dice.below(3) {
+                    0 => self.now + Duration::from_secs(self.dice.below(250_000)),
+                    _ => self.now - Duration::from_secs(self.dice.below(7_200)),
+                };
                 self.ahead += before.0 - self.now.0;
                 self.reconnect_at = self.now; // waits on tokio's time, which does not jump
             }

@@ -306,6 +306,12 @@ impl Gateway {
         goes_on && (!self.acks.is_empty() || (!self.effects.is_empty() && !self.is_dispatching))
     }
 
+    /// Between the commit that lets a message go and its request: no clock is set just then.
+    pub fn is_posting(&self) -> bool {
+        let lets_go = |input: &sender::Input| matches!(input, sender::Input::SendingCommitted(_));
+        !self.posts.is_empty() || self.inputs.iter().any(lets_go)
+    }
+
     /// When it acts by itself.
     pub fn next_at(&self) -> Timestamp {
         let waiting = self.waiting.iter().map(|(at, _)| *at);
