@@ -12,10 +12,12 @@ use bellwire::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Violation;
+use crate::asked::Asked;
 use crate::broker::{Publication, Token};
 use crate::known::Excuses;
 use crate::lattice::{Why, may_follow};
 use crate::meta::Meta;
+use crate::power::Told;
 use crate::site::Expected;
 use crate::watched::Watched;
 
@@ -65,17 +67,20 @@ pub struct Check {
     /// Rows in which a bit was flipped.
     pub damaged: BTreeSet<i64>,
     pub excuses: Excuses,
+    /// What somebody outside was told.
+    pub told: Told,
     /// What came about alerts with a life.
     pub watched: Watched,
+    /// What people said about what they were asked.
+    pub asked: Asked,
     /// Every state that a message was seen in.
     pub(crate) states: BTreeSet<&'static str>,
 }
 
 impl Check {
     pub fn new(directory: &Path) -> Self {
-        let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
         Self {
-            sql,
+            sql: Self::open(directory),
             rows: BTreeMap::new(),
             born: BTreeMap::new(),
             lives: BTreeMap::new(),
@@ -89,7 +94,9 @@ impl Check {
             operated: BTreeSet::new(),
             damaged: BTreeSet::new(),
             excuses: Excuses::new(),
+            told: Told::default(),
             watched: Watched::default(),
+            asked: Asked::default(),
             states: BTreeSet::new(),
         }
     }
@@ -125,19 +132,20 @@ impl Check {
                 let counted = self.counted.entry(word).or_default();
                 counted.insert(*serial);
                 let wanted = counted.len();
-                (self.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = ?1", [word]), wanted)
+                (self.tallied(word), wanted)
             }
             Expected::Watched { fires } => {
                 self.watched.acknowledged(token, *fires);
                 return Ok(());
             }
-            Expected::Alert { .. } | Expected::Unreadable => {
+            Expected::Alert { .. } | Expected::Unreadable | Expected::Asked { .. } => {
                 let said = self.acknowledged.entry((topic.clone(), payload.clone())).or_default();
                 said.insert(*serial);
                 let wanted = said.len();
                 (self.whole_events(topic, payload, *expected), wanted)
             }
         };
+        self.told.acknowledged((topic.clone(), payload.clone()), *expected, found);
         self.excuses.acknowledged(token);
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
         if found < wanted && !self.excuses.lost_events(token, wanted - found) {
@@ -148,8 +156,20 @@ impl Check {
         Ok(())
     }
 
-    fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
+    pub(crate) fn tallied(&self, word: &str) -> i64 {
+        self.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = ?1", [word])
+    }
+
+    pub(crate) fn bodies(&self, body: &[u8]) -> i64 {
+        self.count("SELECT count(*) FROM inbox WHERE body = ?1", [body])
+    }
+
+    pub(crate) fn whole_events(&self, topic: &str, payload: &[u8], expected: Expected) -> i64 {
         let (outcome, messages) = match expected {
+            Expected::Asked { number } => {
+                let text = format!("% {number} at till 1?%");
+                return self.count("SELECT count(*) FROM question WHERE text LIKE ?1", [text]);
+            }
             Expected::Alert { messages } => ("alerted", messages),
             Expected::Unreadable | Expected::Counted(_) | Expected::Watched { .. } => ("undecodable", 0),
         };
@@ -204,10 +224,13 @@ impl Check {
     }
 
     /// P4: 200 only for a body that is on disk.
-    pub fn kept(&self, body: &[u8]) -> Result<(), Violation> {
-        match self.count("SELECT count(*) FROM inbox WHERE body = ?1", [body]) {
+    pub fn kept(&mut self, body: &[u8]) -> Result<(), Violation> {
+        match self.bodies(body) {
             0 => Err("P4: a webhook was answered 200, and its body is not on disk".to_owned()),
-            _ => Ok(()),
+            found => {
+                self.told.kept(body, found);
+                Ok(())
+            }
         }
     }
 
@@ -245,7 +268,8 @@ impl Check {
             let operated = self.operated.contains(id) || self.operated.contains(&new.carrier);
             let age = now.0 + ahead - self.born.get(id).copied().unwrap_or_default();
             // By its own clock; and one that was never set expires nothing (RELIABILITY F17).
-            let old_enough = Timestamp(new.created_at).is_sane() || age >= new.expires_at - new.created_at;
+            let known = Timestamp(new.created_at).is_sane() || Timestamp(new.expires_at).is_sane();
+            let old_enough = known || age >= new.expires_at - new.created_at;
             let expires_at =
                 rows.get(&new.carrier).map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
             let expired = expires_at <= now.0 && old_enough;
@@ -280,7 +304,11 @@ impl Check {
         self.rows = rows;
         self.operated.clear();
         self.look_at_commands()?;
+        if self.count("SELECT count(*) FROM inbox WHERE instr(body, 'wamid.forged')", []) > 0 {
+            return Err("P4: a webhook that is not Meta's was kept".to_owned());
+        }
         self.watched.look(&self.sql)?;
+        self.asked.look(&self.sql, now)?;
         self.look_at_events()
     }
 

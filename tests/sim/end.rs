@@ -17,6 +17,9 @@ impl World {
     pub fn drain(&mut self) -> Result<(), Violation> {
         self.heal();
         for _ in 0..STEPS_MAX {
+            if !self.now.is_sane() {
+                self.set_clock(); // as soon as it is between two tasks
+            }
             if self.go_on()? {
                 continue;
             }
@@ -24,7 +27,12 @@ impl World {
                 return self.judge();
             }
             let own = self.gateway.as_ref().map(|gateway| {
-                gateway.wake_at.into_iter().chain(gateway.stopping).chain(gateway.intake.wake_at())
+                gateway
+                    .wake_at
+                    .into_iter()
+                    .chain(gateway.stopping)
+                    .chain(gateway.intake.wake_at())
+                    .chain(gateway.deadline)
             });
             let next = own.into_iter().flatten().chain(self.meta.next_at()).filter(|at| *at > self.now).min();
             // The tasks that look every 30 s do so then.

@@ -11,7 +11,10 @@ use sha2::{Digest, Sha256};
 use crate::Violation;
 use crate::check::DAMAGE;
 use crate::gateway::{Gateway, Notice, Sabotage};
-use crate::world::World;
+use crate::world::{BOOT, World};
+
+/// A disk is full after some commits more, or in the middle of one, which makes about 50 writes.
+const WRITES: u64 = 150;
 
 impl World {
     /// Everything in memory is gone; what was under way arrived or not, and its answer reaches nobody.
@@ -20,6 +23,24 @@ impl World {
             self.note("CRASH");
             self.line_is_cut();
         }
+    }
+
+    /// The same for the disk: what was not synced is there, or not, or in part.
+    pub(crate) fn power_cut(&mut self) -> Result<(), Violation> {
+        let left = self.disk.cut(|end| self.dice.below(end));
+        self.gateway = None;
+        self.check.close();
+        self.disk.restore(left).expect("the files are written");
+        self.note("THE POWER IS CUT");
+        self.line_is_cut();
+        self.check.reopen(self.directory.path())?;
+        self.check.look(&self.meta, self.now, self.ahead)?;
+        if self.dice.below(3) == 0 && self.now.is_sane() {
+            // No clock of its own: it believes that it is 1970, until it is told.
+            self.move_clock(BOOT);
+            self.note("the clock is lost");
+        }
+        Ok(())
     }
 
     fn line_is_cut(&mut self) {
@@ -81,6 +102,8 @@ impl World {
 
     pub(crate) fn fill_disk(&mut self, full: bool) {
         self.disk_full = full;
+        let writes = self.dice.below(WRITES);
+        self.disk.fill(full.then_some(writes));
         if let Some(gateway) = &mut self.gateway {
             gateway.disk_full = full;
         }
@@ -152,18 +175,32 @@ impl World {
         self.pass(next.map_or(Duration::from_secs(1), |at| self.now.until(at)));
     }
 
-    /// The network tells the time: for the first time after a power cut, or because the clock was ahead.
+    /// From or to a time that nobody believes: all others' clocks stay right.
+    fn move_clock(&mut self, to: Timestamp) {
+        let by = to.0 - self.now.0;
+        (self.now, self.ahead, self.reconnect_at) = (to, self.ahead - by, to);
+        self.meta.machine_clock_moved(by);
+        self.meta.ahead = self.ahead;
+    }
+
+    /// The network tells the time: for the first time after a power cut, or because the clock was wrong.
     pub(crate) fn set_clock(&mut self) {
-        if self.gateway.as_ref().is_some_and(Gateway::is_mid_task) {
+        if self.gateway.as_ref().is_some_and(|gateway| gateway.is_mid_task() || gateway.is_posting()) {
             return;
         }
-        let before = self.now;
-        self.now = match self.now.is_sane() {
-            true => self.now - Duration::from_secs(self.dice.below(7_200)),
-            false => Timestamp(self.now.0 + self.ahead),
-        };
-        self.ahead += before.0 - self.now.0;
-        self.reconnect_at = self.now; // waits on tokio's time, which does not jump
+        match self.now.is_sane() {
+            true => {
+                let before = self.now;
+                // Back by hours, or ahead by days: people's clocks and time servers do both.
+                self.now = match self.dice.below(3) {
+                    0 => self.now + Duration::from_secs(self.dice.below(250_000)),
+                    _ => self.now - Duration::from_secs(self.dice.below(7_200)),
+                };
+                self.ahead += before.0 - self.now.0;
+                self.reconnect_at = self.now; // waits on tokio's time, which does not jump
+            }
+            false => self.move_clock(Timestamp(self.now.0 + self.ahead)),
+        }
         if let Some(gateway) = &mut self.gateway {
             gateway.clock_was_set(self.now);
         }
@@ -173,10 +210,8 @@ impl World {
     /// All faults end.
     pub fn heal(&mut self) {
         self.note("everything is healed");
-        if !self.now.is_sane() {
-            self.set_clock();
-        }
         self.fill_disk(false);
+        self.cut_at = None;
         self.broker.is_up = true;
         (self.meta.is_healed, self.meta.mood) = (true, None);
     }

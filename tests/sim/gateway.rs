@@ -40,11 +40,16 @@ pub enum Sabotage {
     ForgetChecksum,
     DropCallback,
     ForgetMessageExpiry,
+    SynchronousNormal,
+    LyingCard,
+    SkipQuestion,
+    InventYes,
+    SkipSignature,
 }
 
 impl Sabotage {
     /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 15] = [
+    pub const ALL: [(Self, &str); 20] = [
         (Self::AcknowledgeBeforeCommit, "P1"),
         (Self::LoseMessage, "P2"),
         (Self::ForgetRecovery, "P2"),
@@ -60,6 +65,11 @@ impl Sabotage {
         (Self::ForgetDuplicateMark, "P8"),
         (Self::StatusBackwards, "lattice"),
         (Self::ForgetMessageExpiry, "P9"),
+        (Self::SynchronousNormal, "P1"),
+        (Self::LyingCard, "P1"),
+        (Self::SkipQuestion, "P1"),
+        (Self::InventYes, "asked"),
+        (Self::SkipSignature, "P4"),
     ];
 }
 
@@ -102,6 +112,7 @@ pub enum Action {
     Dispatch,
     Inbox,
     Watch,
+    Deadlines,
 }
 
 /// `app`: a notice that was missed is made up for after this time.
@@ -153,6 +164,14 @@ pub struct Gateway {
     pub(crate) is_reading: bool,
     pub(crate) inbox_told: bool,
     pub(crate) inbox_look_at: Timestamp,
+    /// Events that machines' questions are among: written down as such before the intake has them.
+    pub(crate) heard: Vec<(Event, Option<Token>)>,
+    // the task of what waits for people, and the clock
+    pub(crate) is_tending: bool,
+    pub(crate) deadlines_told: bool,
+    pub(crate) deadlines_look_at: Timestamp,
+    /// When the clock decides something that people have not.
+    pub(crate) deadline: Option<Timestamp>,
 }
 
 impl Gateway {
@@ -215,6 +234,11 @@ impl Gateway {
             is_reading: false,
             inbox_told: true,
             inbox_look_at: now,
+            heard: Vec::new(),
+            is_tending: false,
+            deadlines_told: true,
+            deadlines_look_at: now,
+            deadline: None,
         })
     }
 
@@ -242,6 +266,8 @@ impl Gateway {
         can(goes_on && !self.is_reading && told, Action::Inbox);
         let told = self.alerts_told || now >= self.watch_at();
         can(goes_on && may_take && told, Action::Watch);
+        let told = self.deadlines_told || now >= self.deadlines_look_at;
+        can(goes_on && !self.is_tending && told, Action::Deadlines);
         found
     }
 
@@ -261,6 +287,11 @@ impl Gateway {
                 self.jobs.push_back(Job::ReadNotes);
                 Ok(Vec::new())
             }
+            Action::Deadlines => {
+                (self.is_tending, self.deadlines_told) = (true, false);
+                self.jobs.push_back(Job::Tend);
+                Ok(Vec::new())
+            }
             Action::Inbox => {
                 (self.is_reading, self.inbox_told) = (true, false);
                 self.jobs.push_back(Job::ReadInbox);
@@ -275,6 +306,12 @@ impl Gateway {
         goes_on && (!self.acks.is_empty() || (!self.effects.is_empty() && !self.is_dispatching))
     }
 
+    /// Between the commit that lets a message go and its request: no clock is set just then.
+    pub fn is_posting(&self) -> bool {
+        let lets_go = |input: &sender::Input| matches!(input, sender::Input::SendingCommitted(_));
+        !self.posts.is_empty() || self.inputs.iter().any(lets_go)
+    }
+
     /// When it acts by itself.
     pub fn next_at(&self) -> Timestamp {
         let waiting = self.waiting.iter().map(|(at, _)| *at);
@@ -287,6 +324,9 @@ impl Gateway {
         }
         if !self.is_reading {
             timers.push(self.inbox_look_at);
+        }
+        if !self.is_tending {
+            timers.push(self.deadlines_look_at);
         }
         timers.into_iter().min().unwrap_or(self.dispatch_look_at)
     }
@@ -308,6 +348,7 @@ impl Gateway {
         self.notices.clear();
         self.acks.clear();
         self.intake_effects.clear();
+        self.heard.clear();
     }
 
     /// How a device knows a command.
@@ -321,6 +362,7 @@ impl Gateway {
         self.dispatch_look_at = now + LOOK_EVERY;
         self.inbox_look_at = now + LOOK_EVERY;
         self.watch_look_at = now + LOOK_EVERY;
+        self.deadlines_look_at = now + LOOK_EVERY;
         self.stopping = self.stopping.map(|_| now);
     }
 

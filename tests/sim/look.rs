@@ -20,6 +20,8 @@ impl Check {
             ("reply", "outcome FROM reply"),
             ("alert", "state FROM alert WHERE state IS NOT NULL"),
             ("decision", "why FROM alert_record"),
+            ("request", "state FROM request"),
+            ("question", "decision FROM question WHERE state = 'decided'"),
         ] {
             let mut found = self.sql.prepare(&format!("SELECT DISTINCT {column}")).expect("a look");
             let words = found.query_map([], |row| row.get::<_, String>(0)).expect("a look");
@@ -46,6 +48,11 @@ impl Check {
             0 => {}
             count => found.push(format!("{count} notes for the alerts")),
         }
+        let open = "SELECT (SELECT count(*) FROM request WHERE state = 'open') + (SELECT count(*) FROM question WHERE state = 'open')";
+        match self.count(open, []) {
+            0 => {}
+            count => found.push(format!("{count} questions are open")),
+        }
         match self.count("SELECT count(*) FROM inbox WHERE state = 'new'", []) {
             0 => {}
             count => found.push(format!("{count} webhooks are new")),
@@ -57,7 +64,7 @@ impl Check {
         let serials = match publication.expected {
             Expected::Counted(word) => self.counted.get(word),
             Expected::Watched { .. } => return self.watched.has_acknowledged(publication.serial),
-            Expected::Alert { .. } | Expected::Unreadable => {
+            Expected::Alert { .. } | Expected::Unreadable | Expected::Asked { .. } => {
                 self.acknowledged.get(&(publication.topic.clone(), publication.payload.clone()))
             }
         };
@@ -70,7 +77,8 @@ impl Check {
             let sql = format!("SELECT count(*) FROM reply WHERE contact = ?1 AND outcome IN ({outcomes})");
             self.count(&sql, [contact])
         };
-        of("'refused'") >= 5 || of("'command', 'say', 'refused'") >= 10
+        of("'refused'") >= 5
+            || of("'command', 'confirm', 'vote', 'acknowledge', 'alert', 'say', 'refused'") >= 10
     }
 
     pub fn outcome_of(&self, wamid: &str) -> Option<String> {

@@ -8,9 +8,18 @@ use bellwire::chance::Dice;
 use bellwire::ids::{MessageId, Wamid};
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::errors::{Said, refusal};
+use bellwire::whatsapp::signature::sign;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::site::PHONE_NUMBER_ID;
+
+/// What Meta signs webhooks with.
+pub const APP_SECRET: &str = "the app's";
+
+pub fn signed(secret: &str, body: &[u8]) -> String {
+    sign(&SecretString::from(secret), body)
+}
 
 /// How a request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +68,8 @@ pub struct Taken {
     pub row: i64,
     pub to: String,
     pub buttons: Vec<(String, String)>,
+    /// Buttons of a question: what waits for a Yes, or what a machine asks.
+    pub choices: Vec<(String, String)>,
     /// The statuses that it gets.
     pub words: Vec<&'static str>,
 }
@@ -100,9 +111,31 @@ pub struct Meta {
     items: Vec<Item>,
     pub deliveries: Vec<Delivery>,
     serial: u64,
+    /// How far the true time is ahead of a clock that was never set, in milliseconds.
+    pub ahead: i64,
 }
 
 impl Meta {
+    pub fn new(ahead: i64) -> Self {
+        Self { ahead, ..Self::default() }
+    }
+
+    /// The machine's clock has moved, and Meta's has not: all is due when it was due.
+    pub fn machine_clock_moved(&mut self, by: i64) {
+        let moved = |at: Timestamp| Timestamp(at.0 + by);
+        self.answers.iter_mut().for_each(|(at, _, _)| *at = moved(*at));
+        self.items.iter_mut().for_each(|item| item.at = moved(item.at));
+        for delivery in &mut self.deliveries {
+            delivery.next = moved(delivery.next);
+            delivery.awaited_until = delivery.awaited_until.map(moved);
+        }
+    }
+
+    /// What Meta calls that time.
+    pub fn told(&self, at: Timestamp) -> Timestamp {
+        if at.is_sane() { at } else { Timestamp(at.0 + self.ahead) }
+    }
+
     pub fn change_mood(&mut self, dice: &mut Dice) {
         let index = usize::try_from(dice.below(FATES.len() as u64 * 2)).unwrap_or(0);
         self.mood = FATES.get(index).copied();
@@ -111,7 +144,8 @@ impl Meta {
     /// One request; the wamid if the message went out.
     pub fn receive(&mut self, body: &[u8], row: MessageId, now: Timestamp, dice: &mut Dice) -> Fate {
         *self.requests.entry(row.0).or_default() += 1;
-        let fate = self.fate(dice);
+        // No certificate is valid yet for who believes that it is 1970 (RELIABILITY F17).
+        let fate = if now.is_sane() { self.fate(dice) } else { Fate::Offline };
         let quick = Duration::from_millis(50 + dice.below(900));
         let ambiguous = |detail: &str, http_status| Answer::Ambiguous {
             detail: detail.to_owned(),
@@ -189,13 +223,19 @@ impl Meta {
             // Mostly soon, sometimes after the grace time, sometimes after hours without a phone.
             let late = [4_000, 4_000, 4_000, 40_000, 9_000_000][usize::try_from(dice.below(5)).unwrap_or(0)];
             at = at + Duration::from_millis(dice.below(late));
-            self.items.push(Item { at, key: "statuses", value: status(&wamid, word, &callback, at, dice) });
+            self.items.push(Item {
+                at,
+                key: "statuses",
+                value: status(&wamid, word, &callback, self.told(at), dice),
+            });
         }
+        let shown = buttons(&request["interactive"]["action"]);
         self.taken.push(Taken {
             wamid: wamid.clone(),
             row: row.0,
             to: text(&request["to"]).trim_start_matches('+').to_owned(),
-            buttons: buttons(&request["interactive"]["action"]),
+            buttons: shown.iter().filter(|(id, _)| is_action(id)).cloned().collect(),
+            choices: shown.into_iter().filter(|(id, _)| subject(id).starts_with(['r', 'q'])).collect(),
             words,
         });
         wamid
@@ -206,7 +246,7 @@ impl Meta {
         self.serial += 1;
         let wamid = format!("wamid.in{}", self.serial);
         message["id"] = json!(wamid);
-        message["timestamp"] = json!((now.0 / 1_000).to_string());
+        message["timestamp"] = json!((self.told(now).0 / 1_000).to_string());
         let late = [2_000, 2_000, 2_000, 60_000, 3_600_000][usize::try_from(dice.below(5)).unwrap_or(0)];
         let at = now + Duration::from_millis(dice.below(late));
         self.items.push(Item { at, key: "messages", value: message });
@@ -233,18 +273,31 @@ impl Meta {
         if body.is_empty() {
             return false;
         }
-        let change = |item: &Item| {
-            let mut value = json!({ "metadata": { "phone_number_id": PHONE_NUMBER_ID } });
-            value[item.key] = json!([item.value]);
-            json!({ "field": "messages", "value": value })
-        };
-        let changes: Vec<Value> = body.iter().map(change).collect();
-        let body =
-            json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] });
         self.serial += 1;
-        let body = body.to_string().into_bytes();
+        let body = webhook(&body);
         self.deliveries.push(Delivery { number: self.serial, body, next: now, awaited_until: None });
         true
+    }
+
+    /// Somebody else who knows the address writes as a person, and asks for the gate or taps a button of theirs.
+    pub fn forge(&mut self, now: Timestamp, dice: &mut Dice) -> (Vec<u8>, String) {
+        self.serial += 1;
+        let tapped = self.taken.iter().rev().find_map(|taken| Some((&taken.to, taken.buttons.first()?)));
+        let mut value = match tapped {
+            Some((to, (id, title))) => json!({ "from": to, "type": "interactive",
+                "interactive": { "type": "button_reply", "button_reply": { "id": id, "title": title } } }),
+            None => json!({ "from": "15550100001", "type": "text", "text": { "body": "open gate" } }),
+        };
+        value["id"] = json!(format!("wamid.forged{}", self.serial));
+        value["timestamp"] = json!((self.told(now).0 / 1_000).to_string());
+        let body = webhook(&[Item { at: now, key: "messages", value }]);
+        // With a secret that is not ours; with a signature that was Meta's, of another body; without any.
+        let signature = match dice.below(3) {
+            0 => signed("guessed", &body),
+            1 => signed(APP_SECRET, b"{}"),
+            _ => String::new(),
+        };
+        (body, signature)
     }
 
     /// A body to post now. Meta gives an answer 5 s, as the gateway's door does.
@@ -300,16 +353,35 @@ impl Meta {
     }
 }
 
-/// What may be tapped, and is an action of a rule: the buttons, or the rows of a list.
+fn webhook(items: &[Item]) -> Vec<u8> {
+    let change = |item: &Item| {
+        let mut value = json!({ "metadata": { "phone_number_id": PHONE_NUMBER_ID } });
+        value[item.key] = json!([item.value]);
+        json!({ "field": "messages", "value": value })
+    };
+    let changes: Vec<Value> = items.iter().map(change).collect();
+    json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] })
+        .to_string()
+        .into_bytes()
+}
+
+/// An action of a rule, or a button of ours under an alert.
+fn is_action(id: &str) -> bool {
+    ["/stop/", "/lock/", "/:acknowledge/"].iter().any(|part| id.contains(part))
+}
+
+/// What a button is about: `bellwire/TAG/r7/…`.
+pub fn subject(id: &str) -> &str {
+    id.split('/').nth(2).unwrap_or_default()
+}
+
+/// What may be tapped: the buttons, or the rows of a list.
 fn buttons(action: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let rows = list(&action["sections"]).into_iter().flat_map(|section| list(&section["rows"]));
     let buttons = list(&action["buttons"]).into_iter().map(|button| button["reply"].clone());
-    let found = buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"])));
-    found
-        .filter(|(id, _)| ["/stop/", "/lock/", "/:acknowledge/"].iter().any(|part| id.contains(part)))
-        .collect()
+    buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"]))).collect()
 }
 
 fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Dice) -> Value {

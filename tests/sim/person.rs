@@ -4,7 +4,7 @@ use bellwire::chance::Dice;
 use bellwire::time::Timestamp;
 use serde_json::json;
 
-use crate::meta::Meta;
+use crate::meta::{Meta, Taken, subject};
 
 /// What somebody wrote.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Reply {
     pub by: &'static str,
     /// Whether it must become a command; `None` for words that quote a message whose id may never have come back.
     pub acts: Option<bool>,
+    /// About what it is asked, and the word.
+    pub says: Option<(String, String)>,
 }
 
 const MANAGER: &str = "nino";
@@ -32,7 +34,9 @@ pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> 
     let button = message.buttons.first();
     // A button is one person's, for a day. The freezer's action asks for a role, the door's for none.
     let may = phone == message.to
-        && button.is_some_and(|(id, _)| acts_until(id) > now && (by == MANAGER || !id.contains("/stop/")));
+        && button.is_some_and(|(id, _)| {
+            acts_until(id) > meta.told(now) && (by == MANAGER || !id.contains("/stop/"))
+        });
     // A button of ours under an alert becomes a note for it, and no command.
     let own = button.is_some_and(|(id, _)| id.contains("/:"));
     let (id, title) = button.cloned().unwrap_or_default();
@@ -54,7 +58,39 @@ pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> 
     };
     content["from"] = json!(phone);
     let wamid = meta.write(content, now, dice);
-    Some(Reply { wamid, by, acts: acts.filter(|_| !own) })
+    Some(Reply { wamid, by, acts: acts.filter(|_| !own), says: None })
+}
+
+/// Somebody wants something that needs a Yes, or answers what was asked, mostly whoever was.
+pub fn answer(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
+    let asked: Vec<&Taken> =
+        meta.taken.iter().rev().filter(|taken| !taken.choices.is_empty()).take(8).collect();
+    let index = usize::try_from(dice.below(asked.len() as u64 * 2)).unwrap_or(0);
+    let asked = asked.get(index).copied().cloned();
+    let anybody = EVERYBODY[usize::try_from(dice.below(4)).unwrap_or(0)];
+    let (by, phone, mut content, says) = match asked {
+        None => {
+            let words = ["open gate", "sound the horn"][usize::from(dice.below(2) == 1)];
+            (anybody.0, anybody.1, json!({ "type": "text", "text": { "body": words } }), None)
+        }
+        Some(asked) => {
+            let whom =
+                EVERYBODY.into_iter().find(|(_, phone)| *phone == asked.to).filter(|_| dice.below(6) > 0);
+            let (by, phone) = whom.unwrap_or(anybody);
+            let first = asked.choices.len() == 1 || dice.below(3) > 0;
+            let (id, title) = &asked.choices[usize::from(!first)];
+            let says = Some((subject(id).to_owned(), title.clone()));
+            let content = match dice.below(4) {
+                0 => json!({ "type": "text", "context": { "id": asked.wamid }, "text": { "body": title } }),
+                _ => json!({ "type": "interactive", "context": { "id": asked.wamid },
+                    "interactive": { "type": "button_reply", "button_reply": { "id": id, "title": title } } }),
+            };
+            (by, phone, content, says)
+        }
+    };
+    content["from"] = json!(phone);
+    let wamid = meta.write(content, now, dice);
+    Reply { wamid, by, acts: None, says }
 }
 
 /// A button's id says it: `bellwire/TAG/a42/EXPIRY/stop/MAC`.

@@ -1,4 +1,5 @@
-//! The shop that every seed runs: three people, five rules, and what its devices say.
+//! The shop that every seed runs: three people, five rules, two commands in words, two questions of machines, and
+//! what its devices say.
 
 use bellwire::chance::Dice;
 use bellwire::config::{Config, Wishes, read};
@@ -8,7 +9,7 @@ use crate::broker::Publication;
 pub const PHONE_NUMBER_ID: &str = "109876543210123";
 
 /// The rules differ in what they exercise: roles and several people; one text that repeats, a short life and `hold`;
-/// events that their sender names. The last two have alerts with a life: one at once with escalations, one after `for`, in
+/// events that their sender names. Two have alerts with a life: one at once with escalations, one after `for`, in
 /// groups, to somebody who sleeps.
 const RULES: &str = r#"
 [site]
@@ -101,6 +102,42 @@ message = "Pump of {{ area }} is stuck"
 notify = ["nino", "giorgi"]
 repeat_interval = "0s"
 group_by = []
+
+[[command]]
+name = "gate"
+words = ["open gate"]
+topic = "site/gate/set"
+payload = "OPEN"
+confirm = true
+expires = "5m"
+
+[[command]]
+name = "horn"
+words = ["sound the horn"]
+topic = "site/horn/set"
+payload = "ON"
+approvals = 2
+
+[[ask]]
+name = "refund"
+topic = "pos/{till}/refund"
+text = "Refund {{ payload.n }} at till {{ till }}?"
+choices = ["Approve", "Deny"]
+who = ["kitchen"]
+within = "2m"
+default = "Deny"
+response_topic = "pos/{till}/decision"
+
+[[ask]]
+name = "discount"
+topic = "pos/{till}/discount"
+text = "Discount {{ payload.n }} at till {{ till }}?"
+choices = ["Approve", "Deny"]
+who = ["kitchen"]
+answers = 2
+within = "20m"
+default = "Deny"
+response_topic = "pos/{till}/decision"
 "#;
 
 pub fn config() -> Config {
@@ -117,6 +154,8 @@ pub enum Expected {
     Unreadable,
     /// Counted under this word.
     Counted(&'static str),
+    /// A machine asks: the number is in the question's text.
+    Asked { number: u64 },
     /// It begins an alert with a life, or ends it.
     Watched { fires: bool },
 }
@@ -124,7 +163,7 @@ pub enum Expected {
 /// One event of some device. `serial` makes each payload its own, except the door's: honest repetitions are alike.
 pub fn event(serial: u64, dice: &mut Dice) -> Publication {
     let area = ["bar", "hall"][usize::from(dice.below(2) == 1)];
-    let (topic, payload, id, expected) = match dice.below(14) {
+    let (topic, payload, id, expected) = match dice.below(16) {
         0..4 => (
             format!("site/{area}/freezer/temperature"),
             format!("{{\"celsius\": -5, \"n\": {serial}}}").into_bytes(),
@@ -155,6 +194,11 @@ pub fn event(serial: u64, dice: &mut Dice) -> Publication {
             let payload = format!("{{\"stuck\": {fires}, \"n\": {serial}}}").into_bytes();
             (format!("site/{area}/pump"), payload, None, Expected::Watched { fires })
         }
+        13 | 14 => {
+            let what = ["refund", "discount"][usize::from(dice.below(2) == 1)];
+            let asked = Expected::Asked { number: serial };
+            (format!("pos/1/{what}"), format!("{{\"n\": {serial}}}").into_bytes(), None, asked)
+        }
         _ => (
             format!("site/{area}/freezer/temperature"),
             format!("not JSON {serial}").into_bytes(),
@@ -162,8 +206,8 @@ pub fn event(serial: u64, dice: &mut Dice) -> Publication {
             Expected::Unreadable,
         ),
     };
-    // What is watched must come, or nobody can say how it has to end.
-    let qos1 = dice.below(10) > 0 || matches!(expected, Expected::Watched { .. });
+    // What is watched or asked must come, or nobody can say how it has to end.
+    let qos1 = dice.below(10) > 0 || matches!(expected, Expected::Watched { .. } | Expected::Asked { .. });
     Publication { serial, topic, payload, id, qos1, retained: false, expected }
 }
 

@@ -1,22 +1,24 @@
 //! The store's side of the driver: jobs that wait for a commit, in groups, and what a full disk does to them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bellwire::alert::event::Event;
 use bellwire::alert::history;
 use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
 use bellwire::alert::sender::{self, Sender};
 use bellwire::alert::watch::Note;
 use bellwire::app::turn::{self, Begin, Turn};
-use bellwire::app::{Read, read_next, settle};
+use bellwire::app::{Read, hear, read_next, settle, tend};
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
 use bellwire::config::Config;
 use bellwire::ids::CommandId;
 use bellwire::store::{Accepted, Store};
 use bellwire::time::Timestamp;
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, ErrorCode};
 
 use crate::Violation;
 use crate::gateway::{Gateway, LOOK_EVERY, Out, Sabotage, both};
@@ -39,21 +41,28 @@ pub enum Job {
     LoadCommands { limit: usize },
     Command { change: dispatch::Change },
     ReadInbox,
+    Hear(Rc<Vec<Event>>),
+    Tend,
     Keep { number: u64, body: Vec<u8> },
 }
 
 /// What the transaction brought.
 enum Done {
-    Accepted { commands: usize, turn: Turn },
+    Accepted {
+        commands: usize,
+        turn: Turn,
+    },
     Notes(Vec<(NoteId, Note)>),
     Turned(Turn),
     Written,
     Commands(Vec<Waiting>),
     Read(Option<Read>),
+    /// Whether the clock decided something, and when it will next.
+    Tended(bool, Option<Timestamp>),
 }
 
 impl Gateway {
-    /// One group in one transaction. A full disk is found at the commit, when all has been done in vain.
+    /// One group in one transaction. A full disk is found in the middle of it, and all has been done in vain.
     pub(crate) fn commit(&mut self, now: Timestamp, dice: &mut Dice) -> Result<Vec<Out>, Violation> {
         let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = later;
@@ -62,7 +71,7 @@ impl Gateway {
         let size = 1 + dice.below(GROUP_MAX.min(self.jobs.len() as u64));
         let size = usize::try_from(size).unwrap_or(1).min(self.jobs.len());
         let group: Vec<Job> = self.jobs.drain(..size).collect();
-        if self.sabotage == Some(Sabotage::ForgetMessageExpiry) {
+        if self.sabotage == Some(Sabotage::ForgetMessageExpiry) && !self.disk_full {
             let sql = Connection::open(self.directory.join("bellwire.db")).expect("the database");
             let later = "UPDATE message SET expires_at = expires_at + 1000000000000 WHERE state = 'queued' AND expires_at <= ?1";
             sql.execute(later, [now.0]).expect("damaged");
@@ -70,24 +79,20 @@ impl Gateway {
         let before = self.sender.clone();
         let Self { store, sender, dice: own, config, disk_full, sabotage, directory, .. } = self;
         let outcome = store.transaction(|store| {
-            let done =
-                group.iter().map(|job| work(store, config, sender, job, now, own)).collect::<Result<_, _>>();
-            if *disk_full {
-                let full = ffi::Error::new(ffi::SQLITE_FULL);
-                return Err(rusqlite::Error::SqliteFailure(full, None));
-            }
-            done
+            group.iter().map(|job| work(store, config, sender, job, now, own)).collect::<Result<_, _>>()
         });
         let done: Vec<Done> = match outcome {
             Ok(done) => done,
-            Err(_) if *disk_full => {
+            Err(error) if *disk_full && error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
                 self.sender = before;
                 return Ok(self.full(group, now));
             }
             // No wish of ours may ever be one that the database refuses: its task would end.
             Err(error) => return Err(format!("the database refused {group:?}: {error}")),
         };
-        damage(directory, *sabotage);
+        if !*disk_full {
+            damage(directory, *sabotage);
+        }
         let mut outs = vec![Out::Changed];
         for (job, done) in group.into_iter().zip(done) {
             self.say("committed", &job);
@@ -118,7 +123,9 @@ impl Gateway {
                 | Job::Turn(_)
                 | Job::LoadCommands { .. }
                 | Job::Command { .. }
-                | Job::ReadInbox) => self.waiting.push((now + DISK_FULL_PAUSE, job)),
+                | Job::ReadInbox
+                | Job::Hear(_)
+                | Job::Tend) => self.waiting.push((now + DISK_FULL_PAUSE, job)),
             }
         }
         outs
@@ -126,6 +133,52 @@ impl Gateway {
 
     /// It is on disk: whoever asked goes on.
     fn answer(&mut self, job: Job, done: Done, now: Timestamp, outs: &mut Vec<Out>) {
+        match (job, done) {
+            (
+                job @ (Job::Accept(..) | Job::ReadNotes | Job::Watched(..) | Job::FreePackets | Job::Hear(_)),
+                done,
+            ) => self.answer_intake(job, done, now),
+            (Job::Turn(_), Done::Turned(turn)) => self.led_to(turn),
+            (Job::LoadCommands { .. }, Done::Commands(mut waiting)) => {
+                self.is_dispatching = false;
+                if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
+                    waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
+                }
+                self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), now));
+            }
+            (Job::Command { change }, _) => {
+                self.is_dispatching = false;
+                self.outbox_told = true; // whoever asked may be told of its end
+                let input = dispatch::Input::Committed(command_of(&change));
+                self.effects.extend(self.dispatch.handle(input, now));
+            }
+            (Job::ReadInbox, Done::Read(read)) => {
+                self.is_reading = false;
+                self.inbox_look_at = now + LOOK_EVERY;
+                if let Some(read) = read {
+                    self.inbox_told = true; // there may be more
+                    self.commands_told |= read.commands > 0;
+                    self.outbox_told |= read.statuses > 0 || read.messages;
+                    self.alerts_told |= read.statuses + read.notes > 0;
+                    self.deadlines_told |= read.messages; // what was asked back has a time
+                }
+            }
+            (Job::Tend, Done::Tended(changed, next)) => {
+                self.is_tending = false;
+                self.outbox_told |= changed;
+                self.commands_told |= changed;
+                self.deadline = next;
+                self.deadlines_look_at = next.unwrap_or(now + LOOK_EVERY).min(now + LOOK_EVERY);
+            }
+            (Job::Keep { number, .. }, _) => {
+                self.inbox_told = true;
+                outs.push(Out::Kept(number, true));
+            }
+            (job, _) => unreachable!("{job:?} has an answer of its own kind"),
+        }
+    }
+
+    fn answer_intake(&mut self, job: Job, done: Done, now: Timestamp) {
         match (job, done) {
             (Job::Accept(batch, _), Done::Accepted { commands, turn }) => {
                 self.is_accepting = false;
@@ -153,33 +206,13 @@ impl Gateway {
                 self.want(Vec::new());
             }
             (Job::FreePackets, _) => self.is_freeing = false,
-            (Job::Turn(_), Done::Turned(turn)) => self.led_to(turn),
-            (Job::LoadCommands { .. }, Done::Commands(mut waiting)) => {
-                self.is_dispatching = false;
-                if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
-                    waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
+            (Job::Hear(_), _) => {
+                (self.is_accepting, self.outbox_told, self.deadlines_told) = (false, true, true);
+                let heard = std::mem::take(&mut self.heard);
+                if self.stopping.is_none() {
+                    let effects = self.intake.handle(Intake::Arrived(heard), both(now, self.ahead));
+                    self.want(effects);
                 }
-                self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), now));
-            }
-            (Job::Command { change }, _) => {
-                self.is_dispatching = false;
-                self.outbox_told = true; // whoever asked may be told of its end
-                let input = dispatch::Input::Committed(command_of(&change));
-                self.effects.extend(self.dispatch.handle(input, now));
-            }
-            (Job::ReadInbox, Done::Read(read)) => {
-                self.is_reading = false;
-                self.inbox_look_at = now + LOOK_EVERY;
-                if let Some(read) = read {
-                    self.inbox_told = true; // there may be more
-                    self.commands_told |= read.commands > 0;
-                    self.outbox_told |= read.statuses > 0 || read.messages;
-                    self.alerts_told |= read.statuses + read.notes > 0;
-                }
-            }
-            (Job::Keep { number, .. }, _) => {
-                self.inbox_told = true;
-                outs.push(Out::Kept(number, true));
             }
             (job, _) => unreachable!("{job:?} has an answer of its own kind"),
         }
@@ -219,6 +252,9 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
     let statement = match sabotage {
         Some(Sabotage::StatusBackwards) => "UPDATE message SET state = 'sent' WHERE state = 'read'",
         Some(Sabotage::ForgetDuplicateMark) => "UPDATE message SET possible_duplicate = 0",
+        Some(Sabotage::InventYes) => {
+            "UPDATE request SET agreed = json_array('nino', 'giorgi', 'lali') WHERE state = 'open'"
+        }
         Some(Sabotage::LoseMessage) => {
             "PRAGMA foreign_keys = OFF; DELETE FROM message WHERE state = 'read' AND id % 5 = 0"
         }
@@ -235,7 +271,11 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::AcceptWithoutRoom
             | Sabotage::ForgetChecksum
             | Sabotage::DropCallback
-            | Sabotage::ForgetMessageExpiry,
+            | Sabotage::ForgetMessageExpiry
+            | Sabotage::SynchronousNormal
+            | Sabotage::LyingCard
+            | Sabotage::SkipQuestion
+            | Sabotage::SkipSignature,
         )
         | None => return,
     };
@@ -279,6 +319,12 @@ fn work(
             Done::Written
         }
         Job::ReadInbox => Done::Read(read_next(store, config, now, dice)?),
+        Job::Hear(events) => {
+            let at_broker = BTreeSet::new(); // no device answers here
+            events.iter().try_for_each(|event| hear(store, config, (event, None), &at_broker, now))?;
+            Done::Written
+        }
+        Job::Tend => Done::Tended(tend(store, config, now)?, store.next_deadline()?),
         Job::Keep { body, .. } => {
             store.keep_webhook(body, now)?;
             Done::Written

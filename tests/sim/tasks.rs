@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use bellwire::alert::event::Event;
 use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Effect as IntakeEffect, Input as Intake};
 use bellwire::alert::render::{as_quick_replies, outgoing};
@@ -12,9 +13,12 @@ use bellwire::command::dispatch;
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::request::{self, Form};
+use bellwire::whatsapp::signature::verify;
+use secrecy::SecretString;
 
 use crate::broker::Token;
 use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, Sabotage, both};
+use crate::meta::APP_SECRET;
 use crate::storing::{Job, command_of};
 
 /// `app::events`: notices taken together.
@@ -60,8 +64,18 @@ impl Gateway {
             Some(_) | None => Vec::new(),
         };
         self.watch_look_at = now + LOOK_EVERY;
-        let effects = self.intake.handle(Intake::Arrived(events), both(now, self.ahead));
-        self.want(effects);
+        let is_asked = |event: &Event| {
+            self.config.questions.iter().any(|known| known.topic.matches(&event.topic).is_some())
+        };
+        let asked: Vec<Event> =
+            events.iter().map(|(event, _)| event).filter(|event| is_asked(event)).cloned().collect();
+        if asked.is_empty() || self.sabotage == Some(Sabotage::SkipQuestion) {
+            let effects = self.intake.handle(Intake::Arrived(events), both(now, self.ahead));
+            self.want(effects);
+        } else {
+            (self.is_accepting, self.heard) = (true, events);
+            self.jobs.push_back(Job::Hear(Rc::new(asked)));
+        }
         early.into_iter().map(Out::Acknowledge).collect()
     }
 
@@ -206,7 +220,11 @@ impl Gateway {
     }
 
     /// The webhook's door: a body that Meta posts.
-    pub fn keep(&mut self, number: u64, body: Vec<u8>) -> Vec<Out> {
+    pub fn keep(&mut self, number: u64, body: Vec<u8>, signature: &str) -> Vec<Out> {
+        let is_metas = verify(&[SecretString::from(APP_SECRET)], Some(signature), &body);
+        if !is_metas && self.sabotage != Some(Sabotage::SkipSignature) {
+            return vec![Out::Kept(number, false)];
+        }
         self.jobs.push_back(Job::Keep { number, body });
         match self.sabotage {
             Some(Sabotage::AnswerWebhookBeforeCommit) => vec![Out::Kept(number, true)],

@@ -8,6 +8,7 @@ use bellwire::chance::Dice;
 use bellwire::config::Config;
 use bellwire::ids::MessageId;
 use bellwire::time::Timestamp;
+use bellwire_disk::Disk;
 use tempfile::TempDir;
 
 use crate::Violation;
@@ -15,13 +16,16 @@ use crate::broker::{Broker, Publication};
 use crate::check::Check;
 use crate::device::Device;
 use crate::gateway::{Action, Gateway, Notice, Out, Sabotage};
-use crate::meta::Meta;
+use crate::meta::{APP_SECRET, Meta, signed};
 use crate::{person, site};
 
 /// 2026-11-21 06:00 UTC.
 pub const START: Timestamp = Timestamp(1_795_240_800_000);
 /// What a machine without a clock of its own believes after a power cut, until it is told (RELIABILITY F17).
-const BOOT: Timestamp = Timestamp(5_000);
+pub(crate) const BOOT: Timestamp = Timestamp(5_000);
+
+/// A commit makes some 60 calls of the disk: one may be cut anywhere, or just after its end.
+const CALLS: u64 = 80;
 
 /// What can go on by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,7 @@ pub struct World {
     pub dice: Dice,
     pub trace: Vec<String>,
     pub step: usize,
+    pub(crate) disk: Disk,
     pub(crate) directory: TempDir,
     config: Rc<Config>,
     pub(crate) sabotage: Option<Sabotage>,
@@ -56,8 +61,10 @@ pub struct World {
     /// What the broker has taken from devices at QoS 1, by serial.
     pub published: BTreeMap<u64, Publication>,
     pub(crate) disk_full: bool,
+    /// The power goes in the next commit or start, at this call of the disk's.
+    pub(crate) cut_at: Option<u64>,
     pub(crate) reconnect_at: Timestamp,
-    serial: u64,
+    pub(crate) serial: u64,
 }
 
 impl World {
@@ -66,6 +73,12 @@ impl World {
         let now = if dice.below(6) == 0 { BOOT } else { START };
         // In memory where there is memory for it: an fsync would cost more than all the rest.
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+        let disk = Disk::watch(directory.path());
+        match sabotage {
+            Some(Sabotage::SynchronousNormal) => disk.weaken(),
+            Some(Sabotage::LyingCard) => disk.lie(),
+            _ => {}
+        }
         let config = Rc::new(site::config());
         let gateway = Gateway::start(
             directory.path(),
@@ -82,16 +95,18 @@ impl World {
             dice,
             trace: Vec::new(),
             step: 0,
+            disk,
             directory,
             config,
             sabotage,
-            meta: Meta::default(),
+            meta: Meta::new(START.0 - now.0),
             device: Device::default(),
             replies: Vec::new(),
             gateway: Some(gateway),
             check,
             published: BTreeMap::new(),
             disk_full: false,
+            cut_at: None,
             reconnect_at: now,
             serial: 0,
         })
@@ -106,6 +121,7 @@ impl World {
     pub fn step(&mut self) -> Result<(), Violation> {
         self.step += 1;
         match self.dice.below(100) {
+            57 if !self.now.is_sane() => self.set_clock(),
             0..58 => drop(self.go_on()?),
             58..66 => self.publish(),
             66..72 => {
@@ -124,7 +140,9 @@ impl World {
             82..87 => self.reply(),
             87..89 => self.disconnect("the connection to the broker breaks"),
             89 => self.restart_broker(),
-            90 | 91 => self.crash(),
+            90 => self.crash(),
+            91 if self.dice.below(3) > 0 => self.cut_at = Some(self.dice.below(CALLS)),
+            91 => self.power_cut()?,
             92 => self.stop(),
             93 | 94 => self.fill_disk(!self.disk_full),
             95 | 96 => {
@@ -133,6 +151,7 @@ impl World {
             }
             98 if self.dice.below(2) == 0 => self.rot(),
             97 | 98 => self.operate()?,
+            _ if self.dice.below(3) == 0 => self.forge()?,
             _ if self.dice.below(2) == 0 => self.set_clock(),
             _ => self.publish_again(),
         }
@@ -191,9 +210,14 @@ impl World {
             Next::Gateway(action) => {
                 let Some(gateway) = &mut self.gateway else { return Ok(()) };
                 gateway.ahead = self.ahead;
+                let cut = self.cut_at.take_if(|_| action == Action::Commit);
+                cut.into_iter().for_each(|call| self.disk.cut_after(call));
                 let outs = gateway.act(action, self.now, &mut self.dice)?;
                 let said = std::mem::take(&mut gateway.said);
                 said.iter().for_each(|what| self.note(what));
+                if cut.is_some() {
+                    return self.power_cut(); // nobody hears of that commit
+                }
                 for out in outs {
                     self.perform(out)?;
                 }
@@ -218,7 +242,7 @@ impl World {
     }
 
     /// What the gateway does to the world, looked at before it happens.
-    fn perform(&mut self, out: Out) -> Result<(), Violation> {
+    pub(crate) fn perform(&mut self, out: Out) -> Result<(), Violation> {
         match out {
             Out::Changed => self.check.look(&self.meta, self.now, self.ahead)?,
             Out::Acknowledge(token) => {
@@ -288,8 +312,13 @@ impl World {
         }
         let seed = self.dice.below(u64::MAX);
         let config = Rc::clone(&self.config);
+        let cut = self.cut_at.take();
+        cut.into_iter().for_each(|call| self.disk.cut_after(call));
         self.gateway =
             Some(Gateway::start(self.directory.path(), config, seed, (self.now, self.ahead), self.sabotage)?);
+        if cut.is_some() {
+            return self.power_cut();
+        }
         self.note("the gateway starts");
         self.check.look(&self.meta, self.now, self.ahead)
     }
@@ -334,41 +363,15 @@ impl World {
     fn post_webhook(&mut self) -> Result<(), Violation> {
         let Some((number, body)) = self.meta.next_post(self.now, &mut self.dice) else { return Ok(()) };
         self.note(&format!("webhook {number}: {}", String::from_utf8_lossy(&body)));
+        let signature = signed(APP_SECRET, &body);
         match self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) {
-            Some(gateway) => gateway.keep(number, body).into_iter().try_for_each(|out| self.perform(out)),
+            Some(gateway) => {
+                gateway.keep(number, body, &signature).into_iter().try_for_each(|out| self.perform(out))
+            }
             None => {
                 self.meta.posted(number, false, self.now);
                 Ok(())
             }
-        }
-    }
-
-    fn publish(&mut self) {
-        self.serial += 1;
-        let publication = site::event(self.serial, &mut self.dice);
-        self.note(&format!("a device publishes event {} on {}", self.serial, publication.topic));
-        self.offer(publication);
-    }
-
-    /// A device that got no answer says the same again, under the same id.
-    fn publish_again(&mut self) {
-        let named = self.published.values().rfind(|publication| publication.id.is_some()).cloned();
-        if let Some(publication) = named {
-            self.note(&format!("a device repeats event {}", publication.serial));
-            self.offer(publication);
-        }
-    }
-
-    fn offer(&mut self, publication: Publication) {
-        if self.broker.publish(publication.clone()) && publication.qos1 {
-            self.published.insert(publication.serial, publication);
-        }
-    }
-
-    fn reply(&mut self) {
-        if let Some(reply) = person::reply(&mut self.meta, self.now, &mut self.dice) {
-            self.note(&format!("a person answers: {reply:?}"));
-            self.replies.push(reply);
         }
     }
 }

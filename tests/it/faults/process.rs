@@ -1,6 +1,6 @@
 //! What a kernel gives too little of, or takes away.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -67,6 +67,41 @@ fn f13_f26_a_flood_does_not_grow_the_memory() {
     let after = resident_kib(&gateway);
     assert!(after < before + 4_096, "{before} KiB before, {after} KiB after");
     assert_eq!(site.count("SELECT sum(count) FROM tally"), 22_000, "each is in a sum");
+}
+
+/// A house whose devices keep their last word at the broker: 5,000 topics, all warm enough for an alert. Each is a state of
+/// some time ago, so nobody hears of it, and what happens next is told.
+#[test]
+fn f25_five_thousand_retained_messages_alert_nobody() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, FREEZER);
+    let mut house = TcpStream::connect(("127.0.0.1", broker.port)).expect("the broker");
+    let connect = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05house"; // MQTT 3.1.1, a clean session
+    house.write_all(connect).expect("written");
+    house.read_exact(&mut [0; 4]).expect("a CONNACK");
+    for unit in 0..5_000 {
+        let topic = format!("site/bar/freezer/{unit:04}/temperature");
+        let payload = br#"{"celsius": -1}"#;
+        let length = 2 + topic.len() + payload.len();
+        let mut packet =
+            vec![0x31, u8::try_from(length).expect("short"), 0, u8::try_from(topic.len()).expect("short")];
+        packet.extend_from_slice(topic.as_bytes());
+        packet.extend_from_slice(payload);
+        house.write_all(&packet).expect("written");
+    }
+    house.write_all(b"\xc0\x00").expect("written");
+    house.read_exact(&mut [0; 2]).expect("a PINGRESP: the broker has them all");
+    let _simulator = Simulator::start(&site);
+    let gateway = Gateway::start(&site);
+    wait_for(60, "every state", || {
+        (site.count("SELECT coalesce(sum(count), 0) FROM tally WHERE outcome = 'retained'") == 5_000)
+            .then_some(())
+    });
+    assert_eq!(site.count("SELECT count(*) FROM event"), 0);
+    warm(&broker, 1..=1);
+    assert_eq!(site.wait_sent(1).len(), 1);
+    assert_eq!(messages(&site), 1);
+    assert_eq!(gateway.stop(), Some(0));
 }
 
 /// 40 sockets that say nothing and 32 descriptors: the doors wait, and alerts go out.

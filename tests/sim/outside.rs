@@ -1,0 +1,55 @@
+//! What devices and people do by themselves.
+
+use crate::Violation;
+use crate::broker::Publication;
+use crate::world::World;
+use crate::{person, site};
+
+impl World {
+    /// A webhook that is not Meta's.
+    pub(crate) fn forge(&mut self) -> Result<(), Violation> {
+        let (body, signature) = self.meta.forge(self.now, &mut self.dice);
+        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) else {
+            return Ok(());
+        };
+        let outs = gateway.keep(0, body, &signature);
+        self.note("a forged webhook");
+        outs.into_iter().try_for_each(|out| self.perform(out))
+    }
+
+    pub(crate) fn publish(&mut self) {
+        self.serial += 1;
+        let publication = site::event(self.serial, &mut self.dice);
+        self.note(&format!("a device publishes event {} on {}", self.serial, publication.topic));
+        self.offer(publication);
+    }
+
+    /// A device that got no answer says the same again, under the same id.
+    pub(crate) fn publish_again(&mut self) {
+        let named = self.published.values().rfind(|publication| publication.id.is_some()).cloned();
+        if let Some(publication) = named {
+            self.note(&format!("a device repeats event {}", publication.serial));
+            self.offer(publication);
+        }
+    }
+
+    fn offer(&mut self, publication: Publication) {
+        if self.broker.publish(publication.clone()) && publication.qos1 {
+            self.published.insert(publication.serial, publication);
+        }
+    }
+
+    pub(crate) fn reply(&mut self) {
+        let reply = match self.dice.below(5) {
+            0..3 => person::reply(&mut self.meta, self.now, &mut self.dice),
+            _ => Some(person::answer(&mut self.meta, self.now, &mut self.dice)),
+        };
+        if let Some(reply) = reply {
+            if let Some((about, word)) = &reply.says {
+                self.check.asked.say(reply.by, about, word);
+            }
+            self.note(&format!("a person answers: {reply:?}"));
+            self.replies.push(reply);
+        }
+    }
+}
