@@ -149,6 +149,8 @@ pub struct Gateway {
     pub(crate) sender: Sender,
     pub(crate) inputs: VecDeque<sender::Input>,
     pub(crate) posts: VecDeque<(Box<Due>, Choice)>,
+    /// A sabotage: the posts of the next group have left.
+    pub(crate) is_early: bool,
     pub(crate) outbox_told: bool,
     /// An operator's command has written beside us.
     pub(crate) written_beside: bool,
@@ -222,6 +224,7 @@ impl Gateway {
             sender: Sender::new(rates),
             inputs: VecDeque::from([sender::Input::Wake]),
             posts: VecDeque::new(),
+            is_early: false,
             outbox_told: false,
             written_beside: false,
             wake_at: None,

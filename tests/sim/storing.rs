@@ -76,6 +76,10 @@ impl Gateway {
             let later = "UPDATE message SET expires_at = expires_at + 1000000000000 WHERE state = 'queued' AND expires_at <= ?1";
             sql.execute(later, [now.0]).expect("damaged");
         }
+        if self.sabotage == Some(Sabotage::PostBeforeCommit) && self.post_early(&group, now) {
+            group.into_iter().rev().for_each(|job| self.jobs.push_front(job));
+            return Ok(Vec::new());
+        }
         let before = self.sender.clone();
         let Self { store, sender, dice: own, config, disk_full, sabotage, directory, .. } = self;
         let outcome = store.transaction(|store| {
@@ -99,6 +103,35 @@ impl Gateway {
             self.answer(job, done, now, &mut outs);
         }
         Ok(outs)
+    }
+
+    /// A sabotage: what the group would let leave leaves, and its transaction is for later.
+    fn post_early(&mut self, group: &[Job], now: Timestamp) -> bool {
+        self.is_early = !self.is_early;
+        if !self.is_early || self.disk_full {
+            return false;
+        }
+        let mut sender = self.sender.clone();
+        let Self { store, dice, config, posts, .. } = self;
+        let before = posts.len();
+        let in_vain: rusqlite::Result<()> = store.transaction(|store| {
+            for job in group {
+                if let Done::Turned(turn) | Done::Accepted { turn, .. } =
+                    work(store, config, &mut sender, job, now, dice)?
+                {
+                    posts.extend(turn.done.into_iter().filter_map(|effect| match effect {
+                        sender::Effect::Post(due, choice) => Some((due, choice)),
+                        sender::Effect::Load(_)
+                        | sender::Effect::Commit(_)
+                        | sender::Effect::WakeAt(_)
+                        | sender::Effect::Paused { .. }
+                        | sender::Effect::Resumed { .. } => None,
+                    }));
+                }
+            }
+            Err(rusqlite::Error::InvalidQuery)
+        });
+        in_vain.is_err() && self.posts.len() > before
     }
 
     /// The door says 503 at once; everybody else asks again in a second.
@@ -258,10 +291,9 @@ fn damage(directory: &Path, sabotage: Option<Sabotage>) {
         Some(Sabotage::LoseMessage) => {
             "PRAGMA foreign_keys = OFF; DELETE FROM message WHERE state = 'read' AND id % 5 = 0"
         }
-        // As if `sending` were written after the request.
-        Some(Sabotage::PostBeforeCommit) => "UPDATE message SET state = 'queued' WHERE state = 'sending'",
         Some(
             Sabotage::AcknowledgeBeforeCommit
+            | Sabotage::PostBeforeCommit
             | Sabotage::ForgetRecovery
             | Sabotage::AnswerWebhookBeforeCommit
             | Sabotage::ForgetCommandExpiry
