@@ -57,6 +57,8 @@ mod replies;
 mod sending;
 /// What all tasks share, and the one way to write.
 mod shared;
+/// What goes on, for whoever asks.
+mod status;
 /// The audit as it is shown.
 mod trail;
 /// What an event would lead to.

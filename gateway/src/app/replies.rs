@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::inbox::Desk;
+use super::status::status;
 use crate::alert::message::{Button, Content};
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
@@ -17,7 +18,7 @@ use crate::command::reply::Outcome;
 use crate::contact::Contact;
 use crate::contact::voice::{Sentences, Voice};
 use crate::ids::{ConnectionName, ContactId, MessageId};
-use crate::store::{Entry, Going, Origin, Request, Store};
+use crate::store::{Entry, Origin, Request, Store};
 use crate::time::Timestamp;
 use crate::whatsapp::request;
 
@@ -82,7 +83,7 @@ impl Desk<'_> {
             }
             Outcome::Invite { wanted, .. } => self.invite(wanted, from),
             Outcome::Status { .. } => {
-                let text = self.status(&from.contact.voice)?;
+                let text = status(self.store, self.config, self.now, &from.contact.voice)?;
                 self.answer_text(&text, from)
             }
             Outcome::Say { text, reason, .. } => {
@@ -324,44 +325,6 @@ impl Desk<'_> {
             template: None,
         };
         self.tell_owner(over, &notice)
-    }
-
-    fn status(&self, voice: &Voice) -> rusqlite::Result<String> {
-        let config = self.config;
-        let mut lines = vec![format!("{}, {}", config.site.name, voice.time(self.now))];
-        let going = self.store.going_on(self.now)?;
-        let (now, told): (Vec<&Going>, Vec<&Going>) = going.iter().partition(|going| going.is_open);
-        let has_life = config.rules.iter().any(|rule| rule.life.is_some());
-        if !now.is_empty() || has_life {
-            lines.push(voice.plain(if now.is_empty() { |s| s.nothing_fires } else { |s| s.now_firing }));
-        }
-        lines.extend(now.into_iter().map(|going| self.status_line(going, voice)));
-        if !told.is_empty() {
-            lines.push(voice.plain(|s| s.told_lately));
-        }
-        lines.extend(told.into_iter().map(|going| self.status_line(going, voice)));
-        if going.is_empty() && !has_life {
-            lines.push(voice.plain(|s| s.none_lately));
-        }
-        Ok(lines.join("\n"))
-    }
-
-    fn status_line(&self, going: &Going, voice: &Voice) -> String {
-        let config = self.config;
-        let rule = config.rules.iter().find(|rule| rule.name.0 == going.rule);
-        let expects = rule.and_then(|rule| rule.life.as_ref()).is_some_and(|life| life.expect.is_some());
-        let at = voice.time(going.at);
-        let state = match (going.is_open, expects) {
-            (true, true) => voice.say(|s| s.offline_since, &[("at", &at)]),
-            (true, false) => voice.say(|s| s.since, &[("at", &at)]),
-            (false, _) => at,
-        };
-        let places: Vec<&str> = going.bindings.values().map(String::as_str).collect();
-        let care = going.care.as_ref().map(|care| {
-            let person = config.people.contacts.get(&ContactId(care.clone()));
-            format!(" 👍 {}", person.map_or(care, |person| &person.name))
-        });
-        format!("• {} {}: {state}{}", going.rule, places.join(" "), care.unwrap_or_default())
     }
 
     /// To whoever wrote, in their own words.

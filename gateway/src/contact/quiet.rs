@@ -77,6 +77,7 @@ mod tests {
         check("2028-02-28 23:00", Some("2028-02-29 02:30"));
         check("1970-01-01 23:00", None);
         assert_eq!(Quiet::parse("24:00-07:00", Severity::Critical), None);
+        assert_eq!(Quiet::parse("22:60-07:00", Severity::Critical), None);
         assert_eq!(Quiet::parse("07:00-07:00", Severity::Critical), None);
     }
 }

@@ -81,6 +81,9 @@ impl Store {
                 delivery::unknown("the gateway stopped while it was under way", tries + 1, *on_unknown, now);
             self.advance(*id, &next, now)?;
             self.sql.prepare_cached("UPDATE message SET tries = tries + 1 WHERE id = ?1")?.execute([id.0])?;
+            // Its answer reaches nobody: what Meta reports of it later is judged at once.
+            let over = "UPDATE attempt SET outcome = 'unknown' WHERE message = ?1 AND ended_at IS NULL";
+            self.sql.prepare_cached(over)?.execute([id.0])?;
         }
         Ok(rows.len())
     }

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
-use crate::alert::delivery::{self, Next, Refusal};
+use crate::alert::delivery::{self, HeldFor, Next, Refusal};
 use crate::alert::outbox::Lane;
 use crate::alert::state::{State, may_move};
 use crate::chance::Dice;
@@ -23,7 +23,7 @@ impl Store {
         self.sql
             .prepare_cached(
                 "SELECT 1 FROM attempt a JOIN message m ON m.id = a.message AND a.number = m.attempts
-                 WHERE m.id = ?1 AND a.ended_at IS NULL AND m.state NOT IN ('queued', 'unknown')",
+                 WHERE m.id = ?1 AND a.ended_at IS NULL AND a.outcome IS NULL AND m.state NOT IN ('queued', 'unknown')",
             )?
             .exists([id.0])
     }
@@ -50,6 +50,19 @@ impl Store {
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(()) };
         let next = delivery::after_status(State::Failed, Some(refusal), &case, now, dice);
         self.learn(&lane, id, &next, now)?;
+        let next = match self.was_stopped(id)? {
+            true => Next {
+                held_for: Some(HeldFor::Operator),
+                ..Next::to(
+                    State::Held,
+                    format!(
+                        "it was stopped before, and the copy that was on its way failed: {}",
+                        delivery::sentence(refusal)
+                    ),
+                )
+            },
+            false => next,
+        };
         if !may_move(from, State::Failed) || self.is_held_by_hand(id)? || self.a_copy_lives(id)? {
             return Ok(());
         }
@@ -99,8 +112,20 @@ impl Store {
         Ok(true)
     }
 
+    /// What somebody had stopped is still stopped when the copy that was on its way then fails.
     fn report(&self, id: MessageId, to: State, at: Timestamp) -> Result<()> {
-        self.advance(id, &Next::to(to, format!("WhatsApp reports: {}", to.as_str())), at)
+        let held_for = (to == State::Sent && self.was_stopped(id)?).then_some(HeldFor::Operator);
+        let next = Next::to(to, format!("WhatsApp reports: {}", to.as_str()));
+        self.advance(id, &Next { held_for, ..next }, at)
+    }
+
+    fn was_stopped(&self, id: MessageId) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM message WHERE id = ?1
+                 AND (state = 'cancelled' OR (state IN ('held', 'sent') AND held_for = 'operator'))",
+            )?
+            .exists([id.0])
     }
 
     /// Whether a copy of it was sent, and is not known to have failed.

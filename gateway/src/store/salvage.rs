@@ -279,6 +279,26 @@ mod tests {
     /// RELIABILITY E12: one flipped bit in the log drops every commit after it, and SQLite says nothing.
     #[test]
     fn commits_that_a_flipped_bit_drops_are_counted() {
+        let copy = twenty_webhooks();
+        let log = copy.path().join("bellwire.db-wal");
+        let mut bytes = std::fs::read(&log).expect("the log");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&log, bytes).expect("written");
+        let left = tells_how_many_are_gone(copy.path());
+        assert!(left > 0, "what was before the bit is there");
+    }
+
+    /// Somebody tidied up after a power cut: what was only in the log is gone, and told.
+    #[test]
+    fn f05_a_log_that_was_deleted_is_told_with_a_count() {
+        let copy = twenty_webhooks();
+        std::fs::remove_file(copy.path().join("bellwire.db-wal")).expect("deleted");
+        assert_eq!(tells_how_many_are_gone(copy.path()), 0);
+    }
+
+    /// A state folder as a power cut leaves it, with twenty webhooks in the log alone.
+    fn twenty_webhooks() -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
         let copy = tempfile::tempdir().expect("a directory");
         let mut store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
@@ -289,15 +309,14 @@ mod tests {
             store.mark();
         }
         for file in std::fs::read_dir(directory.path()).expect("files").map(|file| file.expect("a file")) {
-            std::fs::copy(file.path(), copy.path().join(file.file_name())).expect("copied"); // as a power cut leaves it
+            std::fs::copy(file.path(), copy.path().join(file.file_name())).expect("copied");
         }
-        let log = copy.path().join("bellwire.db-wal");
-        let mut bytes = std::fs::read(&log).expect("the log");
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        std::fs::write(&log, bytes).expect("written");
-        let store =
-            Store::open(copy.path(), &mut Dice::seeded(1)).expect("opens, and SQLite has no complaint");
+        copy
+    }
+
+    /// Opens it, though SQLite has no complaint; how many of the twenty are left.
+    fn tells_how_many_are_gone(directory: &Path) -> i64 {
+        let store = Store::open(directory, &mut Dice::seeded(1)).expect("opens");
         let left: i64 =
             store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
         assert!(left < 20);
@@ -306,5 +325,6 @@ mod tests {
             "{left}: {:?}",
             store.findings
         );
+        left
     }
 }

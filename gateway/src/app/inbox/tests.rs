@@ -10,6 +10,7 @@ use crate::alert::outbox::{Change, Settled};
 use crate::alert::state::State;
 use crate::config::{Wishes, read};
 use crate::ids::{ContactId, Wamid};
+use crate::store::ActError;
 
 const NUMBER: &str = "900000000000002";
 const OURS: &str = "wamid.U1lOVEhFVElDT1VUMDAwMQ==";
@@ -219,6 +220,31 @@ fn body(statuses: &[Value]) -> String {
     json!({ "object": "whatsapp_business_account",
             "entry": [{ "id": "900000000000001", "changes": [{ "field": "messages", "value": value }] }] })
     .to_string()
+}
+
+/// Seed 624 of the simulation: an operator gave up a message of which nobody knew whether it had left. It had; Meta said
+/// so, and then that it failed. It must not be tried again, nor wait for the person's next word.
+#[test]
+fn what_was_stopped_stays_stopped_when_its_copy_is_sent_and_then_fails() {
+    let stops: [fn(&Store, MessageId, Timestamp) -> Result<(), ActError>; 2] = [Store::cancel, Store::hold];
+    for (stop, code) in
+        stops.into_iter().flat_map(|stop| [131_047, 131_049, 131_000].map(|code| (stop, code)))
+    {
+        let site = Site::new();
+        site.send(&[]);
+        let now = SystemClock.now();
+        let stopped = site.store.transaction(|store| {
+            store.recover(now)?; // the process ended in the middle of the request
+            Ok(stop(store, MessageId(1), now).is_ok())
+        });
+        assert!(stopped.expect("stopped"));
+        for mut status in statuses("wamid.late", &Fate::Fails { sent: true, code }) {
+            status["biz_opaque_callback_data"] = site.store.tag().callback(MessageId(1)).into();
+            site.take(body(&[status]).as_bytes());
+        }
+        let message = site.store.dump("SELECT state, held_for FROM message WHERE id = 1").expect("a row");
+        assert!(message[0].contains("held") && message[0].contains("operator"), "{code}: {message:?}");
+    }
 }
 
 /// Messages with one copy, or two after an answer that was lost; both copies fail for the same reason, as they do.
