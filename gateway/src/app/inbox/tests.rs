@@ -9,7 +9,7 @@ use crate::alert::form::Form;
 use crate::alert::outbox::{Change, Settled};
 use crate::alert::state::State;
 use crate::config::{Wishes, read};
-use crate::ids::{ContactId, Wamid};
+use crate::ids::{ContactId, MessageId, Wamid};
 use crate::store::ActError;
 
 const NUMBER: &str = "900000000000002";
