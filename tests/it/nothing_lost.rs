@@ -96,7 +96,9 @@ fn a_kill_under_way_is_marked_and_sent_again() {
     let shown = site.show(1);
     assert_eq!(shown["possible_duplicate"], true);
     assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(2));
-    assert_eq!(shown["attempts"][0]["outcome"], serde_json::Value::Null, "the first answer never came");
+    let first = &shown["attempts"][0];
+    assert_eq!(first["outcome"], "the gateway stopped before the answer came");
+    assert_eq!(first["http_status"], serde_json::Value::Null);
     assert_eq!(gateway.stop(), Some(0));
 }
 

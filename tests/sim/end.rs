@@ -93,6 +93,9 @@ impl World {
                 State::Sent | State::Delivered | State::Read | State::Played if taken.is_empty() => {
                     return wrong("never came to Meta");
                 }
+                State::Sent if taken.iter().all(|taken| taken.fails()) => {
+                    return wrong("counts as sent, and every copy of it failed");
+                }
                 State::Failed if !self.meta.requests.contains_key(&row.carrier) => {
                     return wrong("was never asked for");
                 }

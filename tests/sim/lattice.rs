@@ -54,6 +54,7 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         // What was held because it might come twice has surely not come: it may be tried again.
         (Held, Queued) if why.fails => why.operated || !old.reason.starts_with("an operator"),
         // One look may see that a copy of it was sent, and failed.
+        (Expired, Queued) if why.fails => true, // and too old, so that it expires again
         (Cancelled, Held) => why.fails && new.reason.starts_with("it was stopped"),
         // It was over before it could leave (promise P9).
         (Queued, Cancelled) if new.reason.starts_with("over before") => true,

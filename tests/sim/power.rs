@@ -54,8 +54,10 @@ impl Check {
         if !sound.as_ref().is_ok_and(|word| word == "ok") {
             return Err(format!("P1: the power went, and the database is damaged: {sound:?}"));
         }
-        if self.count("SELECT count(*) FROM sqlite_master WHERE name = 'inbox'", []) == 0 {
-            return Err("P1: the power went, and the tables with it".to_owned());
+        let tables =
+            "SELECT count(*) FROM sqlite_master WHERE name IN ('event', 'question', 'tally', 'inbox')";
+        if self.count(tables, []) != 4 {
+            return Err("P1: the power went, and the tables are gone".to_owned());
         }
         for ((said, expected), told) in &self.told.events {
             let left = self.whole_events(&said.0, &said.1, *expected);

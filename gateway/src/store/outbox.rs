@@ -82,7 +82,7 @@ impl Store {
             self.advance(*id, &next, now)?;
             self.sql.prepare_cached("UPDATE message SET tries = tries + 1 WHERE id = ?1")?.execute([id.0])?;
             // Its answer reaches nobody: what Meta reports of it later is judged at once.
-            let over = "UPDATE attempt SET outcome = 'unknown' WHERE message = ?1 AND ended_at IS NULL";
+            let over = "UPDATE attempt SET outcome = 'the gateway stopped before the answer came' WHERE message = ?1 AND ended_at IS NULL";
             self.sql.prepare_cached(over)?.execute([id.0])?;
         }
         Ok(rows.len())

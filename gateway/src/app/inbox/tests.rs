@@ -226,7 +226,8 @@ fn body(statuses: &[Value]) -> String {
 /// so, and then that it failed. It must not be tried again, nor wait for the person's next word.
 #[test]
 fn what_was_stopped_stays_stopped_when_its_copy_is_sent_and_then_fails() {
-    let stops: [fn(&Store, MessageId, Timestamp) -> Result<(), ActError>; 2] = [Store::cancel, Store::hold];
+    type Stop = fn(&Store, MessageId, Timestamp) -> Result<(), ActError>;
+    let stops: [Stop; 2] = [Store::cancel, Store::hold];
     for (stop, code) in
         stops.into_iter().flat_map(|stop| [131_047, 131_049, 131_000].map(|code| (stop, code)))
     {
