@@ -18,6 +18,9 @@ DROP INDEX message_ended;
 CREATE INDEX message_ended ON message (state) WHERE (state = 'failed' OR state = 'expired' OR state = 'cancelled');
 DROP INDEX message_sending; -- `message_waiting` finds them
 
+-- Failures are few: at a start those are found that were told before an answer that nobody hears any more.
+CREATE INDEX receipt_failed ON receipt (message) WHERE status = 'failed';
+
 DROP TRIGGER message_told;
 CREATE TRIGGER message_told AFTER UPDATE OF state ON message
 WHEN NEW.alert IS NOT NULL AND NEW.state IS NOT OLD.state

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::mark::Mark;
+use super::receipts::UnderWay;
 use super::salvage;
 use super::undo::Undo;
 use crate::alert::token::Seal;
@@ -36,6 +37,7 @@ pub struct Store {
     pub(super) seal: Seal,
     pub(super) mark: Mark,
     pub(super) undo: Undo,
+    pub(super) under_way: UnderWay,
     /// What opening met and the owner must know: sentences.
     pub(super) findings: Vec<String>,
 }
@@ -168,6 +170,7 @@ impl Store {
             seal,
             mark: Mark::none(),
             undo: Undo::default(),
+            under_way: UnderWay::default(),
             findings: Vec::new(),
         })
     }

@@ -72,6 +72,7 @@ impl Store {
     /// After a start: what was `sending` may have gone out or not (promise P3).
     pub fn recover(&self, now: Timestamp) -> Result<usize> {
         self.set_clock(now)?;
+        let told = self.told_before_the_answer()?;
         let rows = self.select_ids(
             "SELECT id, tries, on_unknown FROM message INDEXED BY message_waiting WHERE state = 'sending' AND digest IS NULL LIMIT ?1",
             [1_000],
@@ -81,11 +82,24 @@ impl Store {
                 delivery::unknown("the gateway stopped while it was under way", tries + 1, *on_unknown, now);
             self.advance(*id, &next, now)?;
             self.sql.prepare_cached("UPDATE message SET tries = tries + 1 WHERE id = ?1")?.execute([id.0])?;
-            // Its answer reaches nobody: what Meta reports of it later is judged at once.
-            let over = "UPDATE attempt SET outcome = 'the gateway stopped before the answer came' WHERE message = ?1 AND ended_at IS NULL";
-            self.sql.prepare_cached(over)?.execute([id.0])?;
+            self.give_up_the_answer(*id)?;
+        }
+        for (id, refusal, at) in told {
+            self.give_up_the_answer(id)?;
+            self.fail(id, &refusal, at, now, &mut Dice::seeded(id.0.unsigned_abs()))?;
         }
         Ok(rows.len())
+    }
+
+    fn give_up_the_answer(&self, id: MessageId) -> Result<()> {
+        self.set_under_way(id, false);
+        self.sql
+            .prepare_cached(
+                "UPDATE attempt SET outcome = 'the gateway stopped before the answer came'
+                 WHERE message = ?1 AND ended_at IS NULL",
+            )?
+            .execute([id.0])
+            .map(drop)
     }
 
     /// What the clock alone decides: messages that are too old, and unknown ones whose grace time is over.
@@ -141,6 +155,7 @@ impl Store {
                 if !self.may_leave(*id, now)? {
                     return Ok(false);
                 }
+                self.set_under_way(*id, true);
                 self.advance(*id, &Next::to(State::Sending, "a request is under way"), *at)?;
                 self.set(*id, "attempts = ?2, form = ?3", &[attempt, &form.to_text()])?;
                 self.sql
@@ -183,6 +198,7 @@ impl Store {
 
     fn settle(&self, settled: &Settled) -> Result<()> {
         let Settled { id, next, at, .. } = settled;
+        self.set_under_way(*id, false);
         if let Some(wamid) = &settled.wamid {
             self.remember(wamid, *id)?;
         }

@@ -1,6 +1,9 @@
 //! What WhatsApp reports of a message: receipts in any order, any number of times, and failures that belong to one copy.
 
-use rusqlite::{OptionalExtension, Result, params};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
 use crate::alert::delivery::{self, HeldFor, Next, Refusal};
@@ -11,6 +14,9 @@ use crate::command::inbound::Status;
 use crate::ids::{MessageId, Wamid};
 use crate::time::Timestamp;
 
+/// Messages whose answer is awaited: as many as may be under way, 16.
+pub(super) type UnderWay = Arc<Mutex<BTreeSet<MessageId>>>;
+
 impl Store {
     pub(super) fn a_copy_failed(&self, id: MessageId) -> Result<bool> {
         self.sql
@@ -18,14 +24,37 @@ impl Store {
             .exists([id.0])
     }
 
-    /// Whether an answer is awaited.
-    fn is_under_way(&self, id: MessageId) -> Result<bool> {
-        self.sql
-            .prepare_cached(
-                "SELECT 1 FROM attempt a JOIN message m ON m.id = a.message AND a.number = m.attempts
-                 WHERE m.id = ?1 AND a.ended_at IS NULL AND a.outcome IS NULL AND m.state NOT IN ('queued', 'unknown')",
-            )?
-            .exists([id.0])
+    /// Its answer is awaited, or no longer: known to this process alone, since no later one will hear it.
+    pub(super) fn set_under_way(&self, id: MessageId, is: bool) {
+        fn set(all: &UnderWay, id: MessageId, is: bool) -> bool {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            if is { all.insert(id) } else { all.remove(&id) }
+        }
+        if set(&self.under_way, id, is) {
+            let all = Arc::clone(&self.under_way);
+            self.if_undone(move || {
+                set(&all, id, !is);
+            });
+        }
+    }
+
+    fn awaits_its_answer(&self, id: MessageId) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
+    /// Failures that were told before an answer which an earlier process waited for: which, of what, when.
+    pub(super) fn told_before_the_answer(&self) -> Result<Vec<(MessageId, Refusal, Timestamp)>> {
+        let read = |row: &Row| {
+            let refusal = serde_json::from_str(&row.get::<_, String>(1)?).ok();
+            Ok(refusal.map(|refusal| (row.get(0).map(MessageId), refusal, row.get(2).map(Timestamp))))
+        };
+        let mut found = self.sql.prepare_cached(
+            "SELECT r.message, r.refusal, r.at FROM receipt r INDEXED BY receipt_failed
+             JOIN message m ON m.id = r.message JOIN attempt a ON a.message = m.id AND a.number = m.attempts
+             WHERE r.status = 'failed' AND r.refusal IS NOT NULL AND a.ended_at IS NULL AND a.outcome IS NULL",
+        )?;
+        let found: Vec<_> = found.query_map([], read)?.collect::<Result<_>>()?;
+        found.into_iter().flatten().map(|(id, refusal, at)| Ok((id?, refusal, at?))).collect()
     }
 
     pub(super) fn failure_of(&self, wamid: &Wamid) -> Result<Option<Refusal>> {
@@ -101,7 +130,7 @@ impl Store {
         if to == State::Failed {
             match &status.refusal {
                 // Which copy failed is known with the answer of the one that is under way.
-                Some(_) if self.is_under_way(id)? => {}
+                Some(_) if self.awaits_its_answer(id) => {}
                 Some(refusal) => self.fail(id, refusal, status.at, now, dice)?,
                 None if may_move(from, to) && !self.a_copy_lives(id)? => self.report(id, to, status.at)?,
                 None => {}

@@ -50,14 +50,20 @@ fn config() -> Config {
 struct Site {
     store: Store,
     config: Config,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
-        Self { store, config: config(), _folder: folder }
+        Self { store, config: config(), folder }
+    }
+
+    /// Another process goes on with the same rows.
+    fn restart(&mut self) {
+        self.store = Store::open(self.folder.path(), &mut Dice::seeded(2)).expect("a store");
+        self.store.transaction(|store| store.recover(SystemClock.now())).expect("recovered");
     }
 
     /// A message to the person that Meta accepted with these ids, one after the other.
@@ -245,6 +251,29 @@ fn what_was_stopped_stays_stopped_when_its_copy_is_sent_and_then_fails() {
         }
         let message = site.store.dump("SELECT state, held_for FROM message WHERE id = 1").expect("a row");
         assert!(message[0].contains("held") && message[0].contains("operator"), "{code}: {message:?}");
+    }
+}
+
+/// Seed 161: Meta told that it was sent, and that it failed, while its answer was awaited; then the power went. And the same
+/// with the failure after the start.
+#[test]
+fn a_failure_counts_though_its_answer_is_never_heard() {
+    for failed_before in [true, false] {
+        let mut site = Site::new();
+        site.send(&[]);
+        let mut told = statuses("wamid.early", &Fate::Fails { sent: true, code: 131_026 });
+        for status in &mut told {
+            status["biz_opaque_callback_data"] = site.store.tag().callback(MessageId(1)).into();
+        }
+        let count = if failed_before { 2 } else { 1 };
+        told.iter().take(count).for_each(|status| site.take(body(std::slice::from_ref(status)).as_bytes()));
+        site.restart();
+        told.iter().skip(count).for_each(|status| site.take(body(std::slice::from_ref(status)).as_bytes()));
+        let message = site.store.dump("SELECT state, code FROM message WHERE id = 1").expect("a row");
+        assert!(
+            message[0].contains("failed") && message[0].contains("131026"),
+            "{failed_before}: {message:?}"
+        );
     }
 }
 
