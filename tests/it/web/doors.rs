@@ -85,9 +85,10 @@ fn what_the_dashboard_and_the_rules_ask_for_is_there() {
     site.fault(&serde_json::json!({ "reset_before_accept": true }));
     bellwire_tests::publish(broker.port, "site/bar/freezer/3/temperature", br#"{"celsius": -12.5}"#);
     let numbers = || ureq::get(&site.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
-    let shown = wait_for(20, "a command and a message that waits", || {
+    let shown = wait_for(20, "a command, a message that waits, a status, a reply", || {
         let shown = numbers();
-        ["bellwire_commands_total{", "bellwire_outbox_messages{"]
+        let kept = |kind: &str| format!("bellwire_webhooks_total{{kind=\"{kind}\",result=\"kept\"}}");
+        ["bellwire_commands_total{", "bellwire_outbox_messages{", &kept("status"), &kept("message")]
             .iter()
             .all(|name| shown.contains(name))
             .then_some(shown)
