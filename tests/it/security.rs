@@ -39,7 +39,7 @@ fn no_crate_of_the_programs_may_have_unsafe_code() {
     for member in ["gateway", "firmware-bridge", "tests", "tests/bench"] {
         let manifest = read(&format!("{member}/Cargo.toml"));
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member}");
-        // The disk of the simulation puts functions under SQLite (docs/decisions/0015); no program may have it.
+        // The disk of the simulation puts functions under SQLite (docs/decisions/0016); no program may have it.
         assert_eq!(manifest.contains("bellwire-disk"), member == "tests", "{member}");
     }
 }
