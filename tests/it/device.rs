@@ -6,8 +6,9 @@ use bellwire_tests::{Broker, Gateway, Simulator, Site, gateway_command};
 
 /// Megabytes of the stripped program for a Pi.
 const SIZE_MAX: f64 = 6.0;
-/// A PC's program is larger, with the ciphers for each of its generations, and has room; it must not grow unseen.
-const SIZE_MAX_PC: f64 = 7.2;
+/// A PC's program is larger, with the ciphers for each of its generations, and has room; it must not grow unseen. 7.14 before
+/// four languages and Home Assistant, 7.34 with them.
+const SIZE_MAX_PC: f64 = 7.4;
 /// Resident megabytes when idle.
 const MEMORY_MAX: f64 = 10.0;
 /// Milliseconds from start to subscribed.
