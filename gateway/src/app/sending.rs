@@ -12,7 +12,7 @@ use super::media;
 use super::owner::{Over, Told, write};
 use super::shared::Shared;
 use super::turn::{Begin, Turn};
-use crate::alert::delivery::{Answer, HeldFor, QUALITY_WAIT};
+use crate::alert::delivery::{Answer, HeldFor};
 use crate::alert::form::Choice;
 use crate::alert::outbox::{Change, Due, Lane, Settled};
 use crate::alert::render::{as_quick_replies, outgoing};
@@ -24,7 +24,6 @@ use crate::ids::{ConnectionName, MessageId};
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
-use crate::whatsapp::errors::{Said, refusal};
 use crate::whatsapp::request::{self, Form};
 
 /// How often the outbox is looked at without being told: an operator's command writes beside us. Each such timer wakes the
@@ -50,7 +49,7 @@ pub async fn run(
 ) {
     let mut task = Task { shared, client, wake_at: None, tokens: BTreeMap::new() };
     let (mut version, mut touched, mut looks) = (0, None, 0);
-    task.begin().await;
+    task.turn(Begin::With(Input::Wake));
     loop {
         for (lane, refusal) in task.shared.reported() {
             task.turn(Begin::With(Input::Reported(lane, Box::new(refusal))));
@@ -100,17 +99,6 @@ pub async fn run(
 }
 
 impl Task {
-    /// Numbers that were restricted before this start stay so: a try would make it worse.
-    async fn begin(&self) {
-        let since = SystemClock.now() - QUALITY_WAIT;
-        let found = self.shared.durably(move |store| store.restricted(since)).await.unwrap_or_default();
-        for (lane, code, at) in found {
-            let said = Said { code, details: "said before this start".into(), ..Said::default() };
-            self.turn(Begin::With(Input::Remembered { lane, refusal: Box::new(refusal(said)), at }));
-        }
-        self.turn(Begin::With(Input::Wake));
-    }
-
     fn turn(&self, begin: Begin) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move { shared.turn(begin).await });

@@ -11,16 +11,18 @@ use super::home_assistant::Home;
 use super::metrics::Metrics;
 use super::received::Marks;
 use super::turn::{Begin, Turn, Turns};
-use crate::alert::delivery::Refusal;
+use crate::alert::delivery::{QUALITY_WAIT, Refusal};
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
-use crate::alert::sender::Sender;
+use crate::alert::sender::{Input, Sender};
 use crate::alert::token::Seal;
 use crate::alert::topic::TopicPattern;
+use crate::chance::Dice;
 use crate::config::{Config, Connection};
 use crate::ids::{CommandId, ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::errors::{Said, refusal};
 
 /// Why the daemon ends by itself.
 #[derive(Debug, thiserror::Error)]
@@ -101,9 +103,16 @@ impl Shared {
         let start = move |store: &Store| {
             let all = connections::all(&of_file.connections, store, &of_file.site.state_directory)?;
             let people = of_file.people.with(&store.guests()?);
-            Ok((store.tag().clone(), store.seal().clone(), store.recover(now)?, all, people))
+            Ok((
+                store.tag().clone(),
+                store.seal().clone(),
+                store.recover(now)?,
+                store.restricted(now - QUALITY_WAIT)?,
+                all,
+                people,
+            ))
         };
-        let (tag, seal, recovered, all, people) =
+        let (tag, seal, recovered, restricted, all, people) =
             store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
             tracing::warn!(
@@ -117,7 +126,16 @@ impl Shared {
         let heard = heard.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
         let rates = live.connections.iter().map(rate).collect();
-        let (turns, to_do) = Turns::new(Sender::new(rates));
+        let mut sender = Sender::new(rates);
+        // Numbers that were restricted before this start stay so, whoever takes the first turn: a try would make it worse.
+        let mut done = Vec::new();
+        for (lane, code, at) in restricted {
+            let said = Said { code, details: "said before this start".into(), ..Said::default() };
+            let remembered = Input::Remembered { lane, refusal: Box::new(refusal(said)), at };
+            done.extend(sender.handle(remembered, now, &mut Dice::from_machine()));
+        }
+        let (turns, to_do) = Turns::new(sender);
+        turns.done(Turn { done, rest: Vec::new() }).await;
         let shared = Self {
             store,
             turns: Arc::new(turns),
