@@ -41,7 +41,7 @@ struct Arguments {
     /// Few and short: shows that everything runs; no figure of it means anything.
     #[arg(long)]
     quick: bool,
-    /// Only these: floors, intake, latency, queue, disk, idle, webhook, size, pages; or none.
+    /// Only these: floors, intake, latency, queue, drain, disk, idle, webhook, size, pages; or none.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Growth with rows, rules and keys.

@@ -60,11 +60,12 @@ impl Bench {
     /// All lines of the budget, or those whose group is among `only`.
     pub fn budgets(&self, only: &[String]) -> Result<Vec<Line>> {
         type Measure = fn(&Bench) -> Result<Vec<Line>>;
-        let groups: [(&str, Measure); 9] = [
+        let groups: [(&str, Measure); 10] = [
             ("floors", latency::floors),
             ("intake", intake::budgets),
             ("latency", latency::budgets),
             ("queue", queue::budgets),
+            ("drain", queue::costs),
             ("disk", disk::budgets),
             ("idle", idle::budgets),
             ("webhook", webhook::budgets),

@@ -94,14 +94,17 @@ pub fn budgets(bench: &Bench) -> Result<Vec<Line>> {
         let name = format!("start to subscribed, {rows} queued");
         lines.push(Line::new(&name, "≤ 100 ms", "ms", starts).at_most(100.0));
     }
-    drop(site_of); // a million rows have their room on disk
+    Ok(lines)
+}
+
+/// What a message costs with few and with many that wait.
+pub fn costs(bench: &Bench) -> Result<Vec<Line>> {
     let (runs, large) = (bench.count(3, 1), bench.count(100_000, 10_000));
     let (few, many) = (drain(bench, 1, runs)?, drain(bench, large, runs)?);
     let name = format!("cost a message, {large} queued");
     let cost = Line::new(&name, "flat: ≤ 1.25 × with 7,000", "µs", many);
-    lines.push(cost.against("the same with 7,000 queued", &few).ratio_at_most(1.25).note(format!(
+    Ok(vec![cost.against("the same with 7,000 queued", &few).ratio_at_most(1.25).note(format!(
         "processor from the outbox to the recorded outcome; {:.0} µs with 7,000",
         median(&few)
-    )));
-    Ok(lines)
+    ))])
 }
