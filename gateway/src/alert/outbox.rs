@@ -1,5 +1,6 @@
 //! The rows that the sender and the store speak about.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::alert::delivery::Next;
@@ -41,12 +42,12 @@ pub struct Lane {
 /// What the sender asks the store for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
-    pub closed_lanes: Vec<Lane>,
+    pub closed_lanes: BTreeSet<Lane>,
     pub closed_connections: Vec<ConnectionName>,
     /// Where many wait, they wait on until the person had some peace, and then leave as one digest.
-    pub resting: Vec<Lane>,
+    pub resting: BTreeSet<Lane>,
     /// Where the burst that Meta lends is nearly used up.
-    pub pressed: Vec<Lane>,
+    pub pressed: BTreeSet<Lane>,
     pub limit: usize,
 }
 

@@ -237,10 +237,10 @@ impl Sender {
         self.resting.retain(|_, until| *until > now);
         let busy = self.in_flight.values().map(|(due, _)| due.lane.clone());
         let shut = self.gates().filter(|(_, until)| *until > now);
-        let (mut closed_lanes, mut closed_connections) = (busy.collect::<Vec<_>>(), Vec::new());
+        let (mut closed_lanes, mut closed_connections) = (busy.collect::<BTreeSet<_>>(), Vec::new());
         for (gate, _) in shut {
             match gate {
-                Shut::Lane(lane) => closed_lanes.push(lane.clone()),
+                Shut::Lane(lane) => drop(closed_lanes.insert(lane.clone())),
                 Shut::Connection(name) => closed_connections.push(name.clone()),
             }
         }
