@@ -121,11 +121,16 @@ impl Store {
         self.free_packet("packet ")
     }
 
+    /// Mostly there is none: asked first, since an UPDATE of the column that finds its rows makes a table of them, each time.
     fn free_packet(&self, prefix: &str) -> Result<()> {
-        self.sql
-            .prepare_cached("UPDATE event SET key = NULL WHERE key >= ?1 AND key < ?1 || char(0x10ffff)")?
-            .execute([prefix])
-            .map(drop)
+        let which = "key >= ?1 AND key < ?1 || char(0x10ffff)";
+        let any = format!("SELECT 1 FROM event WHERE {which} LIMIT 1");
+        if self.sql.prepare_cached(&any)?.exists([prefix])? {
+            self.sql
+                .prepare_cached(&format!("UPDATE event SET key = NULL WHERE {which}"))?
+                .execute([prefix])?;
+        }
+        Ok(())
     }
 
     fn seen(&self, key: Option<&str>) -> Result<bool> {
