@@ -27,8 +27,8 @@ use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::request::{self, Form};
 
 /// How often the outbox is looked at without being told: an operator's command writes beside us. Each such timer wakes the
-/// process twice, since tokio's wheel of timers turns in steps of 64; two seconds are within the budget of two a second.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// process twice, since tokio's wheel of timers turns in steps of 64: a third of the budget of two a second.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Looks into the database after its log was seen to change. The second is for a write within the same tick of the file
 /// system's clock, 10 ms at most, as the first look.
 const LOOKS: u32 = 2;
