@@ -4,6 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// A static program has no allocator of the system's, but that of whatever linked it. zig's rounds each size up to a power of
+/// two and gives nothing back: 17.1 MB with 10,000 messages queued instead of 15.4, where 16 are the aim.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     bellwire::cli::run(bellwire::cli::Arguments::parse())
 }
