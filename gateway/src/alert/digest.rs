@@ -143,4 +143,11 @@ mod tests {
         let many: Vec<Item> = (0..50).map(|n| item(Severity::Info, &format!("Alert {n}"))).collect();
         assert_eq!(compose(&many, &BTreeMap::new(), &german).buttons.len(), 9);
     }
+
+    #[test]
+    fn answers_and_what_is_critical_do_not_wait_for_company() {
+        let check = |alert: Option<i64>, severity| may_rest(alert.map(AlertId), severity);
+        assert!(check(Some(1), Severity::Info) && check(Some(1), Severity::Warning));
+        assert!(!check(Some(1), Severity::Critical) && !check(None, Severity::Info));
+    }
 }
