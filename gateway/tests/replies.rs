@@ -58,6 +58,14 @@ topic = "site/{area}/freezer/set"
 payload = "RESTART"
 
 [[rule]]
+name = "lamp"
+topic = "site/lamp"
+message = "The lamp is broken"
+notify = ["nino"]
+resolve_after = "1h"
+buttons = ["resolve"]
+
+[[rule]]
 name = "bell"
 topic = "site/bell"
 message = "Somebody rings"
@@ -102,6 +110,7 @@ fn alert(number: i64) -> Option<Known> {
         1 | 2 => "freezer",
         3 => "bell",
         4 => "gone",
+        5 => "lamp",
         _ => return None,
     };
     let bindings = [("area".to_owned(), "bar".to_owned())].into();
@@ -120,6 +129,7 @@ impl Past {
             ("over", sent("nino", NOW, about(2))),
             ("bell", sent("nino", NOW, about(3))),
             ("gone", sent("nino", NOW, about(4))),
+            ("lamp", sent("nino", NOW, about(5))),
             ("request", sent("nino", NOW, About::Asked(Subject::Request(7), Vec::new()))),
             ("question", sent("nino", NOW, About::Asked(Subject::Question(8), choices))),
             ("answer", sent("nino", NOW, About::Other)),
@@ -255,6 +265,9 @@ fn words_mean_what_they_are_under() {
         ("yesterday", "stop defrost", "says: the message that it answers is older than a day"),
         ("over", "ack", "says: the alert has ended, or has begun anew since"),
         ("gone", "ack", "nothing: nothing is set up for these words"),
+        ("lamp", "It is over", "resolve"),
+        ("lamp", "Es ist vorbei", "resolve"),
+        ("lamp", "It is ovre", "says: it only resembles a command, so it does not act"),
         ("bell", "ack", "cares for 3"),
         ("bell", "Come in!", "site/display <- Come in! (display: Come in!, 120 s)"),
         ("bell", "help", "says: the person asked what may be done"),
@@ -288,7 +301,7 @@ fn words_mean_what_they_are_under() {
     }
     assert_eq!(site.text("maka", "", "open front"), "stranger");
     for (text, expected) in [
-        ("empty the till", "refused: "),
+        ("empty the till", "refused: „empty the till“ "),
         ("empty the tlil", "nothing: "),
         ("invite +995555123450 Maka", "refused: "),
     ] {
@@ -315,7 +328,7 @@ fn help_names_what_the_person_may_do_and_counts_the_rest() {
     assert_eq!(lines(&site, "dato").len(), 24);
     site.config.commands = vec![one; 23];
     let many = lines(&site, "dato");
-    assert!(many.len() == 25 && many[22].contains('3'), "{many:?}");
+    assert!(many.len() == 25 && many[22].contains(" 3 "), "{many:?}");
     site.config.commands.clear();
     assert_eq!(lines(&site, "dato").len(), 3);
 }

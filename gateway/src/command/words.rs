@@ -272,7 +272,7 @@ mod tests {
             ("open", "ｏｐｅｎ"), // full width
             ("open", "op\u{200b}en"),
             ("open", "op\u{ad}en"),
-            ("open", "open\u{307}"),
+            ("aq", "aq\u{307}"),
             ("open", "op\u{202e}en"),
             ("open", "o\u{200d}pen"),
             ("open", "open\u{e0041}"),
