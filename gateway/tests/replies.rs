@@ -258,6 +258,7 @@ fn words_mean_what_they_are_under() {
         ("alert-1", "Snooze 1 Std.", "snooze"),
         ("alert-1", "snooze 2h", "snooze"),
         ("alert-1", "restrat", "says: it only resembles a command, so it does not act"),
+        ("alert-1", "defrsot", "says: it only resembles a command, so it does not act"),
         ("alert-1", "I take cre", "says: it only resembles a command, so it does not act"),
         ("alert-1", "It is over", "nothing: nothing is set up for these words"),
         ("alert-1", "open front", "site/doors/front/set <- OPEN front (open front, 120 s)"),

@@ -295,7 +295,7 @@ pub fn after_status(
     let next = after_refusal(refusal, case, now, dice);
     match next.state {
         State::Unknown if count.tries > 1 => Next::to(State::Failed, sentence(refusal)),
-        State::Unknown => Next { state: State::Queued, reason: sentence(refusal), gate: None, ..next },
+        State::Unknown => Next { state: State::Queued, reason: sentence(refusal), ..next }, // no gate: nobody refused
         State::Queued if count.tries >= SERVER_TRIES => Next::to(State::Failed, sentence(refusal)),
         State::Queued
         | State::Sending

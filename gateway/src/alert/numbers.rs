@@ -162,6 +162,8 @@ mod tests {
         let mut numbers = Numbers::default();
         numbers.take(1.0, window, start);
         numbers.shift(3_600_000);
+        let later = start + Duration::from_secs(3_600);
+        assert_eq!((numbers.parts[0].from, numbers.parts[0].last_at), (later, later));
         let moved = numbers.take(2.0, window, start + Duration::from_secs(3_600));
         assert_eq!((&moved["window"]["count"], numbers.parts.len()), (&json!(2), 1));
         let exact = 9_007_199_254_740_992.0;
