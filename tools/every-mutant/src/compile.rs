@@ -63,25 +63,36 @@ pub fn compile(directory: &Path, mutants: &[Mutant], what: &[String]) -> Result<
     let mut original = BTreeMap::new();
     for mutant in mutants {
         let path = directory.join(&mutant.file);
-        original.insert(mutant.file.as_str(), fs::read_to_string(&path).with_context(|| mutant.file.clone())?);
+        original
+            .insert(mutant.file.as_str(), fs::read_to_string(&path).with_context(|| mutant.file.clone())?);
     }
     let mut built = Built { programs: Vec::new(), refused: BTreeSet::new(), formless: BTreeSet::new() };
     for round in 1..=ROUNDS {
         let mut rewritten = BTreeMap::new();
         for (file, text) in &original {
-            let here: Vec<_> = (1..).zip(mutants).filter(|(number, mutant)| mutant.file == *file && !built.knows(*number)).collect();
+            let here: Vec<_> = (1..)
+                .zip(mutants)
+                .filter(|(number, mutant)| mutant.file == *file && !built.knows(*number))
+                .collect();
             let (text, formless) = rewrite(text, &here)?;
             built.formless.extend(formless);
             fs::write(directory.join(file), &text)?;
             rewritten.insert(*file, text);
         }
         let complaints = built.once(directory, what, &rewritten)?;
-        println!("round {round}: {} refused, {} to be tried alone", built.refused.len(), built.formless.len());
+        println!(
+            "round {round}: {} refused, {} to be tried alone",
+            built.refused.len(),
+            built.formless.len()
+        );
         if !built.programs.is_empty() {
             return Ok(built);
         }
         if complaints.blamed == 0 {
-            bail!("the program does not compile, and no change is to blame:\n{}", complaints.others.join("\n"));
+            bail!(
+                "the program does not compile, and no change is to blame:\n{}",
+                complaints.others.join("\n")
+            );
         }
     }
     bail!("the program still does not compile after {ROUNDS} rounds")
@@ -97,7 +108,12 @@ impl Built {
         self.refused.contains(&number) || self.formless.contains(&number)
     }
 
-    fn once(&mut self, directory: &Path, what: &[String], rewritten: &BTreeMap<&str, String>) -> Result<Complaints> {
+    fn once(
+        &mut self,
+        directory: &Path,
+        what: &[String],
+        rewritten: &BTreeMap<&str, String>,
+    ) -> Result<Complaints> {
         let output = Command::new("cargo")
             .args(["test", "--no-run", "--message-format", "json"])
             .args(what)
@@ -126,12 +142,18 @@ impl Built {
                 for number in numbers {
                     complaints.blamed += usize::from(!self.knows(number));
                     let own = text[..span.byte_start].rfind(&format!("/*M{number}*/")).is_some_and(|at| {
-                        text[at..].find(&format!("/*m{number}*/")).is_some_and(|end| at + end >= span.byte_end)
+                        text[at..]
+                            .find(&format!("/*m{number}*/"))
+                            .is_some_and(|end| at + end >= span.byte_end)
                     });
                     if !own {
                         println!("{}: {}", number, message.rendered.as_deref().unwrap_or_default());
                     }
-                    if own { self.refused.insert(number) } else { self.formless.insert(number) };
+                    if own {
+                        self.refused.insert(number)
+                    } else {
+                        self.formless.insert(number)
+                    };
                 }
             }
             if !known {

@@ -28,7 +28,9 @@ use crate::tests_of::{Seen, Test};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().map(PathBuf::from).context("a directory, a list.json and a place for what is found");
+    let mut next = || {
+        arguments.next().map(PathBuf::from).context("a directory, a list.json and a place for what is found")
+    };
     let (directory, list, out) = (next()?, next()?, next()?);
     let what: Vec<String> = arguments.collect();
     let mutants: Vec<Mutant> = serde_json::from_str(&fs::read_to_string(list)?)?;

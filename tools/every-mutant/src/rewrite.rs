@@ -34,7 +34,8 @@ fn around(text: &str, grammar: &Grammar, number: usize, mutant: &Mutant) -> Opti
     let with = &mutant.replacement;
     match mutant.genre.as_str() {
         "FnValue" => {
-            let opaque = mutant.function.as_ref().is_some_and(|function| function.return_type.contains("impl "));
+            let opaque =
+                mutant.function.as_ref().is_some_and(|function| function.return_type.contains("impl "));
             let value = marked(number, with);
             let before = format!("if crate::mutant::on({number}) {{ return {value}; }} ");
             (!opaque).then_some(Around { range: span, rank: 0, before, after: String::new() })
@@ -64,7 +65,8 @@ fn around(text: &str, grammar: &Grammar, number: usize, mutant: &Mutant) -> Opti
         }
         "StructField" => {
             let field = grammar.fields.get(&span.start)?;
-            let (before, after) = (&text[field.whole.start..field.field.start], &text[field.field.end..field.whole.end]);
+            let (before, after) =
+                (&text[field.whole.start..field.field.start], &text[field.field.end..field.whole.end]);
             Some(choice(number, &field.whole, &format!("{before}{after}")))
         }
         _ => None,
@@ -72,7 +74,8 @@ fn around(text: &str, grammar: &Grammar, number: usize, mutant: &Mutant) -> Opti
 }
 
 fn choice(number: usize, range: &Range<usize>, changed: &str) -> Around {
-    let before = format!("/*W{number}*/(if crate::mutant::on({number}) {{ ({}) }} else {{ (", marked(number, changed));
+    let before =
+        format!("/*W{number}*/(if crate::mutant::on({number}) {{ ({}) }} else {{ (", marked(number, changed));
     Around { range: range.clone(), rank: 2, before, after: format!(") }})/*w{number}*/") }
 }
 
@@ -82,7 +85,9 @@ fn marked(number: usize, changed: &str) -> String {
 }
 
 fn render(text: &str, mut pieces: Vec<Around>) -> String {
-    pieces.sort_by_key(|piece| (piece.range.start, piece.range.is_empty(), Reverse(piece.range.end), piece.rank));
+    pieces.sort_by_key(|piece| {
+        (piece.range.start, piece.range.is_empty(), Reverse(piece.range.end), piece.rank)
+    });
     let mut out = String::new();
     let mut at = 0;
     let mut open: Vec<Around> = Vec::new();
@@ -110,13 +115,19 @@ fn render(text: &str, mut pieces: Vec<Around>) -> String {
 /// The changes in whose text a complaint of the compiler's lies, else those around which it lies.
 pub fn blamed(rewritten: &str, complaint: &Range<usize>) -> Vec<usize> {
     let inside = enclosing(rewritten, complaint, 'M', 'm');
-    if inside.is_empty() { enclosing(rewritten, complaint, 'W', 'w').into_iter().rev().take(1).collect() } else { inside }
+    if inside.is_empty() {
+        enclosing(rewritten, complaint, 'W', 'w').into_iter().rev().take(1).collect()
+    } else {
+        inside
+    }
 }
 
 fn enclosing(text: &str, complaint: &Range<usize>, open: char, close: char) -> Vec<usize> {
     let mut found = Vec::new();
     for (at, _) in text[..complaint.start].match_indices(&format!("/*{open}")) {
-        let Some(number) = text[at + 3..].split('*').next().and_then(|number| number.parse().ok()) else { continue };
+        let Some(number) = text[at + 3..].split('*').next().and_then(|number| number.parse().ok()) else {
+            continue;
+        };
         let end = text[at..].find(&format!("/*{close}{number}*/")).map(|end| at + end);
         if end.is_some_and(|end| end >= complaint.end) {
             found.push(number);

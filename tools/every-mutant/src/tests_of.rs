@@ -36,7 +36,8 @@ pub fn of(program: &Program, skip: &str) -> Result<Vec<Test>> {
         }
         let trace = std::env::temp_dir().join(format!("every-mutant-{}", std::process::id()));
         let (program, package) = (path.clone(), package.clone());
-        let mut test = Test { program, package, name: name.to_owned(), took: Duration::ZERO, comes_to: HashSet::new() };
+        let mut test =
+            Test { program, package, name: name.to_owned(), took: Duration::ZERO, comes_to: HashSet::new() };
         let begun = Instant::now();
         let mut child = start(&test, None, &[("MUTANT_TRACE", trace.display().to_string())])?;
         ensure!(child.wait()?.success(), "{name} of {} fails without any change", path.display());
@@ -56,7 +57,9 @@ impl Test {
         loop {
             match child.try_wait()? {
                 Some(status) if status.success() => return Ok(Seen::Passed),
-                Some(status) if status.signal().is_some_and(|signal| [SIGXCPU, SIGKILL].contains(&signal)) => {
+                Some(status)
+                    if status.signal().is_some_and(|signal| [SIGXCPU, SIGKILL].contains(&signal)) =>
+                {
                     return Ok(Seen::TimedOut);
                 }
                 Some(_) => return Ok(Seen::Failed),
