@@ -267,6 +267,8 @@ mod tests {
         check("a/{}/b", TopicError::Level("{}".into()));
         check("{x}/{x}", TopicError::Twice("x".into()));
         check("a\0", TopicError::Nul);
+        check(&"x".repeat(65_536), TopicError::TooLong);
+        assert!(TopicPattern::parse(&"x".repeat(65_535)).is_ok());
     }
 
     #[test]
