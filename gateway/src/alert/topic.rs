@@ -306,4 +306,12 @@ mod tests {
         check("site/{a}/state", "site/{a}/set", false);
         check("site/{a}", "site/{a}/set", false);
     }
+
+    #[test]
+    fn a_topic_is_heard_with_any_binding() {
+        let pattern = TopicPattern::parse("site/{area}/freezer").expect("a pattern");
+        assert_eq!(pattern.as_str(), "site/{area}/freezer");
+        let template = TopicTemplate::parse("site/{area}/state", &pattern).expect("a topic");
+        assert_eq!(template.filter(), "site/+/state");
+    }
 }
