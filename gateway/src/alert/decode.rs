@@ -152,6 +152,15 @@ mod tests {
         check(Auto, Some("text/plain; charset=utf-8"), b"12", Ok(json!("12")));
         check(Auto, Some("application/cbor"), b"\xa1\x61c\x38\x0e", Ok(json!({"c": -15})));
         check(Auto, Some("application/senml+json"), b"[1]", Ok(json!([1])));
+        for (name, payload, why) in [
+            ("application/json", "offline", "it is not JSON"),
+            ("application/ld+json", "offline", "it is not JSON"),
+            ("application/vnd.postcard", "", "it is not a firmware-bridge event"),
+        ] {
+            let refused = decode(Auto, Some(name), payload.as_bytes()).expect_err(name).to_string();
+            assert!(refused.starts_with(why), "{name}: {refused}");
+        }
+        check(Auto, Some("application/octet-stream"), b"offline", Ok(json!("offline")));
         check(Json, None, b"{", Err("it is not JSON: EOF while parsing an object at line 1 column 1"));
         check(Text, None, b"[1]", Ok(json!("[1]")));
         check(Number, None, b" 42 ", Ok(json!(42)));

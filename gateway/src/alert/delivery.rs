@@ -295,7 +295,7 @@ pub fn after_status(
     let next = after_refusal(refusal, case, now, dice);
     match next.state {
         State::Unknown if count.tries > 1 => Next::to(State::Failed, sentence(refusal)),
-        State::Unknown => Next { state: State::Queued, reason: sentence(refusal), gate: None, ..next },
+        State::Unknown => Next { state: State::Queued, reason: sentence(refusal), ..next }, // no gate: nobody refused
         State::Queued if count.tries >= SERVER_TRIES => Next::to(State::Failed, sentence(refusal)),
         State::Queued
         | State::Sending
@@ -316,4 +316,124 @@ pub fn after_status(
 
 fn wait(until: Timestamp, reason: String, gate: Option<Gate>) -> Next {
     Next { not_before: Some(until), gate, ..Next::to(State::Queued, reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    fn case(tries: u32, streak: u32) -> Case {
+        let count = Count { tries, streak };
+        Case { count, on_unknown: OnUnknown::Retry, form: Form::Free, templates: 0, has_media: false }
+    }
+
+    fn refusal(class: Class) -> Refusal {
+        Refusal {
+            code: 1,
+            class,
+            details: "details".into(),
+            fbtrace_id: None,
+            http_status: None,
+            advice: String::new(),
+            retry_after: None,
+        }
+    }
+
+    /// In how many seconds it is looked at again; below zero before now.
+    fn seconds(until: Option<Timestamp>) -> Option<i64> {
+        until.map(|until| (until.0 - NOW.0) / 1_000)
+    }
+
+    #[test]
+    fn each_class_has_its_state_and_its_wait() {
+        use State::{Failed, Held, Queued, Unknown};
+        // At each row: tries, streak; the state, the bounds of the wait, and of the gate.
+        let check = |class, (tries, streak), state, wait: Option<(i64, i64)>, gate: Option<(i64, i64)>| {
+            for seed in 0..50 {
+                let answer = Answer::Refused(refusal(class));
+                let next = after_answer(&answer, &case(tries, streak), NOW, &mut Dice::seeded(seed));
+                let gate_until = next.gate.as_ref().map(Gate::until);
+                assert_eq!((next.state, next.not_before.is_some()), (state, wait.is_some()), "{class:?}");
+                for (found, bounds) in [(next.not_before, wait), (gate_until, gate)] {
+                    let (found, bounds) = (seconds(found), bounds.unwrap_or_default());
+                    assert!(
+                        found.is_none_or(|at| (bounds.0..=bounds.1).contains(&at)),
+                        "{class:?}: {found:?}"
+                    );
+                }
+                assert_eq!(gate_until.is_some(), gate.is_some(), "{class:?}");
+                let held_for = (class == Class::Quality).then_some(HeldFor::Quality);
+                assert_eq!(next.held_for.filter(|_| class != Class::Window), held_for, "{class:?}");
+            }
+        };
+        check(Class::Auth, (1, 1), Queued, None, Some((60, 60)));
+        check(Class::Throttle, (1, 4), Queued, Some((4, 16)), Some((4, 16)));
+        check(Class::Throttle, (1, 30), Queued, Some((900, 3_600)), Some((900, 3_600)));
+        check(Class::Maintenance, (1, 1), Queued, Some((20, 60)), Some((20, 60)));
+        check(Class::PairThrottle, (1, 3), Queued, Some((16, 16)), Some((16, 16)));
+        check(Class::PairThrottle, (1, 30), Queued, Some((3_600, 3_600)), Some((3_600, 3_600)));
+        check(Class::Limit, (1, 1), Queued, Some((86_400, 86_400)), None);
+        check(Class::Quality, (1, 1), Held, None, Some((21_600, 21_600)));
+        check(Class::ServerAmbiguous, (1, 1), Unknown, Some((15, 15)), None);
+        check(Class::ServerAmbiguous, (4, 1), Unknown, Some((120, 120)), None);
+        check(Class::ServerAmbiguous, (5, 1), Held, None, None);
+        check(Class::Unknown, (2, 1), Queued, Some((2, 10)), None);
+        check(Class::Unknown, (3, 1), Failed, None, None);
+        check(Class::Window, (1, 1), Held, None, None);
+        check(Class::Media, (1, 1), Failed, None, None);
+        check(Class::Recipient, (1, 1), Failed, None, None);
+        let slow = Refusal { retry_after: Some(Duration::from_secs(90)), ..refusal(Class::Throttle) };
+        let next = after_answer(&Answer::Refused(slow), &case(1, 1), NOW, &mut Dice::seeded(1));
+        assert_eq!(seconds(next.not_before), Some(90));
+        let next = after_answer(&Answer::Offline("x".into()), &case(1, 3), NOW, &mut Dice::seeded(1));
+        assert!(seconds(next.not_before).is_some_and(|at| (1..=4).contains(&at)) && next.gate.is_some());
+    }
+
+    #[test]
+    fn what_may_have_gone_out_waits_longer_each_time_and_counts() {
+        let wait = |tries| seconds(unknown("x", tries, OnUnknown::Hold, NOW).not_before);
+        assert_eq!([1, 2, 6, 7, 30].map(wait), [15, 30, 480, 900, 900].map(Some));
+        let ambiguous = Answer::Ambiguous { detail: "x".into(), http_status: None, fbtrace_id: None };
+        for (answer, expected) in [
+            (Answer::Accepted(Wamid("x".into())), true),
+            (ambiguous, true),
+            (Answer::Offline("x".into()), false),
+            (Answer::Refused(refusal(Class::ServerAmbiguous)), true),
+            (Answer::Refused(refusal(Class::Unknown)), true),
+            (Answer::Refused(refusal(Class::Throttle)), false),
+        ] {
+            assert_eq!(counts(&answer), expected, "{answer:?}");
+        }
+    }
+
+    /// A failure that comes as a status: it surely did not arrive, so it is sent again, but not for ever.
+    #[test]
+    fn a_status_is_judged_like_an_answer_but_nothing_is_ambiguous() {
+        use State::{Failed, Held, Queued};
+        let check = |class, tries, state, wait: Option<i64>| {
+            let told = refusal(class);
+            let next =
+                after_status(State::Failed, Some(&told), &case(tries, tries), NOW, &mut Dice::seeded(1));
+            assert_eq!(
+                (next.state, seconds(next.not_before), next.gate),
+                (state, wait, None),
+                "{class:?} {tries}"
+            );
+            if class == Class::ServerAmbiguous {
+                assert_eq!(next.reason, sentence(&told));
+            }
+        };
+        check(Class::ServerAmbiguous, 1, Queued, Some(15));
+        check(Class::ServerAmbiguous, 2, Failed, None);
+        check(Class::Auth, 1, Queued, Some(60));
+        check(Class::PairThrottle, 4, Queued, Some(64));
+        check(Class::PairThrottle, 5, Failed, None);
+        check(Class::Quality, 1, Held, None);
+        check(Class::Recipient, 1, Failed, None);
+        let read =
+            after_status(State::Read, Some(&refusal(Class::Auth)), &case(1, 1), NOW, &mut Dice::seeded(1));
+        assert_eq!((read.state, read.gate), (State::Read, None));
+    }
 }

@@ -141,6 +141,20 @@ mod tests {
         let lines: Vec<&str> = told.lines().collect();
         assert_eq!((lines[0], lines[3]), ("🔔 39 Alarme", "… und 37 weitere: door 7, freezer 30"));
         let many: Vec<Item> = (0..50).map(|n| item(Severity::Info, &format!("Alert {n}"))).collect();
-        assert_eq!(compose(&many, &BTreeMap::new(), &german).buttons.len(), 9);
+        let all = compose(&many, &BTreeMap::new(), &german);
+        assert_eq!((all.buttons.len(), all.text.lines().count()), (9, 51));
+        let templates = vec![crate::alert::message::Template::default()];
+        let first = Item {
+            content: Content { templates: templates.clone(), ..items[0].content.clone() },
+            ..items[0].clone()
+        };
+        assert_eq!(compose(&[first, items[1].clone()], &others, &german).templates, templates);
+    }
+
+    #[test]
+    fn answers_and_what_is_critical_do_not_wait_for_company() {
+        let check = |alert: Option<i64>, severity| may_rest(alert.map(AlertId), severity);
+        assert!(check(Some(1), Severity::Info) && check(Some(1), Severity::Warning));
+        assert!(!check(Some(1), Severity::Critical) && !check(None, Severity::Info));
     }
 }

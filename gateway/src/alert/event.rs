@@ -72,3 +72,14 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_door_has_its_word() {
+        let doors = [Source::Mqtt, Source::Serial, Source::Http, Source::Cli, Source::Own];
+        assert_eq!(doors.map(Source::as_str), ["mqtt", "serial", "http", "cli", "own"]);
+    }
+}

@@ -189,4 +189,34 @@ mod tests {
             assert_eq!(Form::parse(&form.to_text()), form);
         }
     }
+
+    #[test]
+    fn a_header_that_is_wanted_must_be_there_and_a_window_lasts_a_day_less_five_minutes() {
+        let facts = |header: Option<&str>, names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let (status, header) = ("APPROVED".into(), header.map(str::to_owned));
+            Listed::Facts(Facts { status, parameters: 1, names, header, ..Facts::default() })
+        };
+        let named = |name: &str| {
+            let parameters = vec![Parameter { name: Some(name.into()), text: "x".into() }];
+            Template { parameters, ..template(1) }
+        };
+        let pictured =
+            Template { header: Some(crate::alert::message::Header::Text("x".into())), ..template(1) };
+        assert_eq!(
+            obstacle(&template(1), &facts(Some("IMAGE"), &[])).as_deref(),
+            Some("wants a header (image)")
+        );
+        assert_eq!(obstacle(&pictured, &facts(Some("TEXT"), &[])), None);
+        assert_eq!(obstacle(&named("place"), &facts(None, &["place"])), None);
+        assert!(
+            obstacle(&named("room"), &facts(None, &["place"])).is_some_and(|why| why.contains("`place`"))
+        );
+        assert_eq!(window_end(Timestamp(7)), Timestamp(86_100_007));
+        let paused = choose(&[template(1)], &[listed("PAUSED", 1)], Window::Closed);
+        assert!(matches!(paused, Choice::Hold(why) if why.contains("no template can be used: ")));
+        assert!(
+            matches!(choose(&[], &[], Window::Closed), Choice::Hold(why) if why.ends_with("has no template"))
+        );
+    }
 }

@@ -153,6 +153,7 @@ pub fn first_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::topic::Bindings;
 
     #[test]
     fn an_end_is_kept_once_a_wording_and_read_as_it_was_kept_before() {
@@ -169,5 +170,41 @@ mod tests {
         assert_eq!((former.to(&"heike".into()), former.told().count()), (Some("over"), 2));
         let none: Over = serde_json::from_str("[]").expect("nobody was told");
         assert_eq!(none.told().count(), 0);
+    }
+
+    #[test]
+    fn the_first_waits_for_others_and_what_is_too_much_is_counted() {
+        let now = Timestamp(1_790_000_000_000);
+        let seconds = Duration::from_secs;
+        let waiting = || Waiting { alert: Ident::of(&"r".into(), &[], &Bindings::new()), over: None };
+        let mut group = Group::default();
+        for _ in 0..LINES_MAX + 2 {
+            group.add(waiting(), seconds(30), seconds(300), now);
+        }
+        assert_eq!((group.lines.len(), group.more, group.due), (500, 2, Some(now + seconds(30))));
+        for (flushed, due) in
+            [(now - seconds(100), now + seconds(200)), (now - seconds(299), now + seconds(30))]
+        {
+            let mut group = Group { flushed_at: Some(flushed), ..Group::default() };
+            group.add(waiting(), seconds(30), seconds(300), now);
+            assert_eq!(group.due, Some(due));
+            group.shift(1_000);
+            assert_eq!((group.due, group.flushed_at), (Some(due + seconds(1)), Some(flushed + seconds(1))));
+        }
+    }
+
+    #[test]
+    fn twenty_have_words_and_the_others_a_count() {
+        let line = |number: usize| Line {
+            alert: Ident::of(&"r".into(), &[], &Bindings::new()),
+            kind: Kind::Fired,
+            severity: Severity::Info,
+            text: number.to_string(),
+        };
+        let lines: Vec<Line> = (1..=23).map(line).collect();
+        let text = compose("Kitchen", &lines, 4, &Voice::default());
+        let told: Vec<&str> = text.lines().collect();
+        assert_eq!((told[0], told[20], told.len()), ("🔔 27 alerts · Kitchen", "🔵 20", 22));
+        assert_eq!(told[21], "… and 7 more: `bellwire alerts list`");
     }
 }

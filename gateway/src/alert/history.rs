@@ -242,3 +242,61 @@ pub fn fingerprint(text: &str) -> u64 {
     text.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decision_has_its_word_and_some_hold_back() {
+        let all = [
+            (Why::Pending, "pending", false),
+            (Why::Fired, "fired", false),
+            (Why::Dropped, "dropped", true),
+            (Why::Clearing, "clearing", false),
+            (Why::Resolved, "resolved", false),
+            (Why::Acknowledged, "acknowledged", false),
+            (Why::Told, "told", false),
+            (Why::Grouped, "grouped", false),
+            (Why::Inhibited, "inhibited", true),
+            (Why::Silenced, "silenced", true),
+            (Why::Quiet, "quiet", true),
+            (Why::Repeated, "repeated", true),
+            (Why::Flapping, "flapping", true),
+            (Why::Step, "step", false),
+            (Why::Receipt, "receipt", false),
+            (Why::Forgotten, "forgotten", false),
+            (Why::Nobody, "nobody", true),
+        ];
+        for (why, word, holds) in all {
+            assert_eq!((why.as_str(), why.holds()), (word, holds));
+        }
+        let kinds = [Kind::Fired, Kind::Still, Kind::Escalated, Kind::Resolved]
+            .map(|kind| (kind.as_str(), kind.asks()));
+        assert_eq!(kinds, [("fired", true), ("still", true), ("escalated", true), ("resolved", false)]);
+    }
+
+    #[test]
+    fn memory_is_told_to_nobody_and_silences_are_known() {
+        let kept = |slot| Effect::Keep(Kept { slot, state: String::new() });
+        let record = Effect::Record {
+            alert: Ident { rule: "r".into(), key: String::new() },
+            why: Why::Told,
+            what: String::new(),
+            at: Timestamp(0),
+        };
+        for (effect, is_told, is_about_silence) in [
+            (kept(Slot::Silence(1)), false, true),
+            (Effect::Forget(Slot::Silence(1)), false, true),
+            (kept(Slot::Passed), false, false),
+            (record, true, false),
+        ] {
+            assert_eq!(
+                (effect.is_told(), effect.is_about_silence()),
+                (is_told, is_about_silence),
+                "{effect:?}"
+            );
+            assert_eq!(effect.notice(), None);
+        }
+    }
+}

@@ -119,6 +119,33 @@ impl Life {
     }
 }
 
+#[cfg(test)]
+impl Life {
+    /// With none of its keys but the states.
+    pub fn bare() -> Self {
+        Self {
+            key: Vec::new(),
+            pending_for: Duration::ZERO,
+            keep_firing_for: Duration::ZERO,
+            resolve_when: None,
+            resolve_after: None,
+            send_resolved: true,
+            repeat_interval: None,
+            group: None,
+            inhibited_by: Vec::new(),
+            flapping: Flapping { changes: 6, within: Duration::from_secs(600) },
+            dedupe: None,
+            quiet: None,
+            escalate: Vec::new(),
+            expect: None,
+            value: None,
+            window: None,
+            worst: Worst::Highest,
+            offers: Vec::new(),
+        }
+    }
+}
+
 impl Unless {
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -196,5 +223,29 @@ impl Offer {
                 voice.say(|s| s.snooze, &[("time", &time)])
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_comes_back_from_its_button() {
+        let voice = Voice::default();
+        for (offer, id, title) in [
+            (Offer::Acknowledge, ":acknowledge", "I take care"),
+            (Offer::Resolve, ":resolve", "It is over"),
+            (Offer::Snooze(Duration::from_secs(7_200)), ":snooze-7200", "Snooze 2 h"),
+            (Offer::Snooze(Duration::from_secs(5_400)), ":snooze-5400", "Snooze 90 min"),
+        ] {
+            assert_eq!((offer.button_id().as_str(), offer.title(&voice).as_str()), (id, title));
+            assert_eq!(Offer::of_button(id), Some(offer));
+        }
+        assert_eq!([Offer::of_button("stop"), Offer::of_button(":snooze-")], [None; 2]);
+        assert_eq!(
+            ["highest", "lowest", "x"].map(Worst::parse),
+            [Some(Worst::Highest), Some(Worst::Lowest), None]
+        );
     }
 }

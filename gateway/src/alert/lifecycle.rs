@@ -405,4 +405,112 @@ mod tests {
         let written = serde_json::to_value(&alert).expect("JSON");
         assert_eq!(written, serde_json::from_str::<serde_json::Value>(FORMER).expect("JSON"));
     }
+
+    const START: Timestamp = Timestamp(1_773_136_800_000);
+    const fn secs(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    fn seen(fires: bool) -> Observation {
+        Observation { fires, clears: !fires, ..Observation::default() }
+    }
+
+    /// The clock acts at the moment that `due` tells, and not a millisecond before.
+    #[test]
+    fn the_clock_alone_acts_when_it_is_due() {
+        let bare = Life::bare();
+        let (held, kept, forgotten, alive) = (
+            Life { pending_for: secs(10), ..bare.clone() },
+            Life { keep_firing_for: secs(20), ..bare.clone() },
+            Life { resolve_after: Some(secs(30)), ..bare.clone() },
+            Life { expect: Some(secs(40)), pending_for: secs(10), ..bare.clone() },
+        );
+        let check = |life: &Life, before: &[bool], at: u64, expected: &str| {
+            let mut alert = Alert::default();
+            for fires in before {
+                alert.observe(life, &seen(*fires), START);
+            }
+            let due = START + secs(at);
+            assert_eq!(alert.due(life), Some(due), "{expected}");
+            assert_eq!(alert.tick(life, due - Duration::from_millis(1)), Turn::Nothing, "{expected}");
+            assert_eq!(alert.tick(life, due).as_str(), expected);
+            assert_ne!(alert.due(life), Some(due), "once");
+        };
+        check(&held, &[true], 10, "fired");
+        check(&kept, &[true, false], 20, "resolved");
+        check(&forgotten, &[true], 30, "resolved");
+        check(&alive, &[false], 50, "fired");
+        assert_eq!(Alert::default().due(&held), None);
+    }
+
+    #[test]
+    fn a_word_and_a_count_for_each_phase() {
+        let life = Life { pending_for: secs(10), ..Life::bare() };
+        let mut alert = Alert::default();
+        assert_eq!(alert.state(), "resolved");
+        alert.observe(&life, &seen(true), START);
+        assert_eq!(alert.state(), "pending");
+        alert.observe(&life, &seen(true), START + secs(10));
+        alert.observe(&life, &seen(true), START + secs(11));
+        assert_eq!((alert.state(), alert.episode), ("firing", 1));
+        let firing = alert.firing_mut().expect("it fires");
+        assert_eq!(firing.events, 2);
+        firing.acknowledged = Some(Acknowledged { by: "Nino".into(), at: START });
+        assert_eq!(alert.state(), "acknowledged");
+        alert.resolve(Ending::Timeout, START + secs(20));
+        assert_eq!(alert.changes_within(secs(10), START + secs(20)), 1);
+        alert.observe(&life, &seen(true), START + secs(30));
+        alert.observe(&life, &seen(true), START + secs(40));
+        assert_eq!((alert.episode, alert.changes_within(secs(60), START + secs(40))), (2, 3));
+    }
+
+    #[test]
+    fn a_repetition_is_known_until_its_window_closes_or_sixteen_others_came() {
+        let recent = |identity| Recent { identity, at: START, of_session: false };
+        let mut alert = Alert::default();
+        (1..=17).for_each(|identity| alert.remember(recent(identity)));
+        assert!(!alert.is_repetition(1, None, START) && alert.is_repetition(2, None, START));
+        let window = Some(secs(10));
+        assert!(alert.is_repetition(2, window, START + Duration::from_millis(9_999)));
+        assert!(!alert.is_repetition(2, window, START + secs(10)));
+    }
+
+    /// Every moment moves, but what is over and was written by a clock that had been set.
+    #[test]
+    fn a_clock_that_is_set_moves_what_runs() {
+        let by = 3_600_000;
+        let early = Timestamp(1_000);
+        let episode = |at| Episode { since: at, over_at: at, worst: None, ending: Ending::Cleared };
+        let firing = |at| {
+            let told = Told { at, reach: Reach::Sent, text: 0 };
+            Firing {
+                since: at,
+                fired_at: at,
+                clear_since: Some(at),
+                worst: None,
+                events: 1,
+                wording: Wording::default(),
+                acknowledged: None,
+                step: 0,
+                told: BTreeMap::from([("nino".into(), told)]),
+                told_at: Some(at),
+                owed: false,
+            }
+        };
+        let alert = |at, over: [Timestamp; 2], phase| Alert {
+            phase,
+            seen_at: Some(at),
+            changes: VecDeque::from([at]),
+            recent: VecDeque::from([Recent { identity: 1, at, of_session: true }]),
+            history: over.map(episode).into(),
+            ..Alert::default()
+        };
+        let later = Timestamp(START.0 + by);
+        let phases = |at| [Phase::Pending { since: at, worst: None }, Phase::Firing(Box::new(firing(at)))];
+        for (former, expected) in phases(START).into_iter().zip(phases(later)) {
+            let mut moved = alert(START, [early, START], former);
+            moved.shift(by);
+            assert_eq!(moved, alert(later, [Timestamp(early.0 + by), START], expected));
+        }
+    }
 }

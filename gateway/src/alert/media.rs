@@ -198,4 +198,36 @@ mod tests {
         }
         assert_eq!([folder_of("/{{ payload.path }}"), folder_of("a/b.jpg"), folder_of("{{ x }}")], [None; 3]);
     }
+
+    #[test]
+    fn each_kind_has_its_bytes_its_limit_and_its_place() {
+        let large = 1024 * 1024;
+        for (word, kind, limit, has_header) in [
+            ("image", Kind::Image, 5 * large, true),
+            ("video", Kind::Video, 16 * large, true),
+            ("audio", Kind::Audio, 16 * large, false),
+            ("document", Kind::Document, 100 * large, true),
+        ] {
+            assert_eq!((Kind::parse(word), kind.limit()), (Some(kind), limit));
+            assert!(examine(kind, b"", limit + 1, None).is_err_and(|why| why.contains(&limit.to_string())));
+            let attachment = Attachment { kind, from: From::Payload, filename: None };
+            assert_eq!(attachment.header(Media::Id(String::new())).is_some(), has_header);
+        }
+        assert_eq!(Kind::parse("sticker"), None);
+        for (kind, bytes, mime) in [
+            (Kind::Image, &b"\xff\xd8\xff\xe0"[..], "image/jpeg"),
+            (Kind::Image, b"\x89PNG\r\n", "image/png"),
+            (Kind::Document, b"%PDF-1.7", "application/pdf"),
+            (Kind::Audio, b"OggS\0", "audio/ogg"),
+            (Kind::Audio, b"ID3\x04", "audio/mpeg"),
+            (Kind::Audio, b"\xff\xfb\x90", "audio/mpeg"),
+            (Kind::Audio, b"#!AMR\n", "audio/amr"),
+            (Kind::Audio, b"\0\0\0\x18ftypM4A ....", "audio/mp4"),
+            (Kind::Video, b"\0\0\0\x18ftyp3gp5....", "video/3gpp"),
+            (Kind::Video, b"\0\0\0\x18ftypisom....", "video/mp4"),
+        ] {
+            assert_eq!(look(kind, bytes, None).as_deref(), Ok(mime));
+        }
+        assert_eq!(examine(Kind::Image, b"\xff\xd8\xff", 5 * large, None).as_deref(), Ok("image/jpeg"));
+    }
 }

@@ -244,3 +244,56 @@ impl Button {
         Self { id: id.into(), title: title.into(), description: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pictured() -> Content {
+        let media = || Media::Id("1".into());
+        let template = |name: &str, header| Template { name: name.into(), header, ..Template::default() };
+        Content {
+            header: Some(Header::Video(media())),
+            part: Some(Part::Image(media())),
+            templates: vec![
+                template("words", Some(Header::Text("x".into()))),
+                template("file", Some(Header::Document(media()))),
+                template("plain", None),
+            ],
+            ..Content::text("Look")
+        }
+    }
+
+    #[test]
+    fn without_its_files_the_words_stay_and_say_why() {
+        let mut content = pictured();
+        assert_eq!(content.media().len(), 3);
+        let bare = content.without_media("refused");
+        assert_eq!((bare.text.as_str(), &bare.part, &bare.header), ("Look\n(refused)", &None, &None));
+        let names: Vec<&str> = bare.templates.iter().map(|template| template.name.as_str()).collect();
+        assert_eq!(names, ["words", "plain"]);
+        assert_eq!(Content::text("x").without_media("refused"), Content::text("x"));
+    }
+
+    #[test]
+    fn a_digest_carries_words_and_buttons_and_nothing_else() {
+        assert!(Content::text("x").is_plain());
+        let (part, header) = (pictured().part, pictured().header);
+        for other in [
+            Content { part, ..Content::text("x") },
+            Content { header, ..Content::text("x") },
+            Content { quotes: Some("x".into()), ..Content::text("x") },
+            Content { identity_key_hash: Some("x".into()), ..Content::text("x") },
+        ] {
+            assert!(!other.is_plain(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn templates_of_the_own_language_come_first() {
+        let template = |language: &str| Template { language: language.into(), ..Template::default() };
+        let templates = ["en_US", "de", "en"].map(template).to_vec();
+        let sorted = Content { templates, ..Content::default() }.in_language(Language::German).templates;
+        assert_eq!(sorted.iter().map(|one| one.language.as_str()).collect::<Vec<_>>(), ["de", "en_US", "en"]);
+    }
+}

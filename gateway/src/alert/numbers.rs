@@ -129,4 +129,45 @@ mod tests {
         }
         assert!(numbers.parts.len() <= 33);
     }
+
+    #[test]
+    fn readings_of_a_32nd_of_the_window_are_one_part() {
+        let start = Timestamp(1_800_000_000_000);
+        let seconds = Duration::from_secs;
+        let mut numbers = Numbers::default();
+        let mut take =
+            |value, after| numbers.take(value, Some(seconds(320)), start + after)["window"].clone();
+        take(1.0, seconds(0));
+        take(9.0, Duration::from_millis(9_999));
+        let both = take(5.0, seconds(10));
+        assert_eq!(both, json!({"count": 3, "min": 1, "max": 9, "mean": 5, "delta": 4, "rate": 0.4}));
+        let (count, spans) = (numbers.parts.len(), numbers.parts.iter().map(|part| part.count));
+        assert_eq!((count, spans.collect::<Vec<_>>()), (2, vec![2, 1]));
+        // The whole window is 33 parts, of which the first leaves when its last reading is older.
+        for part in 2..=40 {
+            numbers.take(1.0, Some(seconds(320)), start + seconds(part * 10));
+        }
+        assert_eq!((numbers.parts.len(), numbers.parts[0].from), (33, start + seconds(80)));
+        // A clock that is set back leaves parts in its future; they are bounded, and the oldest go.
+        for part in 0..10 {
+            numbers.take(1.0, Some(seconds(320)), start + seconds(part * 10));
+        }
+        assert_eq!(numbers.parts.len(), 33);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_moves_readings_and_large_numbers_stay_floats() {
+        let start = Timestamp(1_800_000_000_000);
+        let window = Some(Duration::from_secs(60));
+        let mut numbers = Numbers::default();
+        numbers.take(1.0, window, start);
+        numbers.shift(3_600_000);
+        let later = start + Duration::from_secs(3_600);
+        assert_eq!((numbers.parts[0].from, numbers.parts[0].last_at), (later, later));
+        let moved = numbers.take(2.0, window, start + Duration::from_secs(3_600));
+        assert_eq!((&moved["window"]["count"], numbers.parts.len()), (&json!(2), 1));
+        let exact = 9_007_199_254_740_992.0;
+        assert_eq!([number(exact - 1.0), number(-0.5)], [json!(9_007_199_254_740_991_i64), json!(-0.5)]);
+        assert_eq!(number(exact), json!(exact));
+    }
 }

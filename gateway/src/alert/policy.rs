@@ -194,3 +194,23 @@ pub(super) fn names(bindings: &Bindings, payload: &serde_json::Value, event: &Ev
 pub fn excerpt(payload: &[u8]) -> String {
     String::from_utf8_lossy(&payload[..payload.len().min(400)]).chars().take(200).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_has_its_word_and_a_sentence_where_that_says_too_little() {
+        for (ignored, word, reason) in [
+            (Ignored::ConditionFalse, "condition-false", None),
+            (Ignored::Retained, "retained", None),
+            (Ignored::Life("pending"), "pending", None),
+            (Ignored::Undecodable("x".into()), "undecodable", Some("the payload could not be read: x")),
+            (Ignored::ConditionFailed("x".into()), "condition-failed", Some("`when` could not be judged: x")),
+        ] {
+            assert_eq!((ignored.as_str(), ignored.reason().as_deref()), (word, reason));
+        }
+        assert!(Ignored::TooLarge(70_000).reason().is_some_and(|why| why.contains("70000 bytes")));
+        assert_eq!(excerpt(&[b'x'; 300]), "x".repeat(200));
+    }
+}

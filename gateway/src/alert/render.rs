@@ -44,3 +44,33 @@ pub fn as_quick_replies(content: &Content, index: usize, quick_replies: u32) -> 
     let ids = content.buttons.iter().take(quick_replies as usize).map(|button| button.id.clone());
     Template { quick_replies: ids.collect(), ..template }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StoreTag;
+
+    #[test]
+    fn a_button_leaves_sealed_for_a_day_and_a_template_takes_as_many_as_it_has() {
+        let now = Timestamp(1_790_000_000_000);
+        let seal = Seal::new(StoreTag("tag".into()), [7; 32]);
+        let nino = "nino".into();
+        let buttons = ["stop", "ack", "snooze"].map(|id| Button::new(id, id)).to_vec();
+        let templates = vec![Template { name: "alarm".into(), ..Template::default() }];
+        let content = Content { buttons, templates, ..Content::text("x") };
+        let out = outgoing(&content, &seal, Some(AlertId(5)), &nino, now);
+        assert_eq!(
+            (&out.text, &out.buttons[0].title, out.buttons.len()),
+            (&"x".to_owned(), &"stop".to_owned(), 3)
+        );
+        let token = seal.open(&out.buttons[0].id, &nino, now).expect("ours").expect("good");
+        assert_eq!((token.subject, token.action.as_str()), (Subject::Alert(5), "stop"));
+        assert_eq!(token.expires_at, now + BUTTONS_ACT);
+        assert_eq!(outgoing(&content, &seal, None, &nino, now), content);
+        let filled = as_quick_replies(&content, 0, 2);
+        assert_eq!(
+            (filled.name.as_str(), filled.quick_replies),
+            ("alarm", vec!["stop".to_owned(), "ack".to_owned()])
+        );
+    }
+}

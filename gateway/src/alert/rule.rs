@@ -129,3 +129,21 @@ impl PayloadFormat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_and_formats_read_back() {
+        for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
+            assert_eq!(Severity::of_rank(severity.rank()), severity);
+        }
+        assert_eq!(Severity::of_rank(3), Severity::Info);
+        let words = ["auto", "json", "text", "number", "cbor", "postcard", "none"];
+        let formats = words.map(PayloadFormat::parse);
+        use PayloadFormat::{Auto, Cbor, Json, None as Nothing, Number, Postcard, Text};
+        assert_eq!(formats, [Auto, Json, Text, Number, Cbor, Postcard, Nothing].map(Some));
+        assert_eq!(PayloadFormat::parse("xml"), None);
+    }
+}

@@ -186,4 +186,10 @@ mod tests {
         assert_ne!(seal(1).pseudonym(&nino), seal(2).pseudonym(&nino));
         assert!(!seal(1).pseudonym(&nino).contains("nino"));
     }
+
+    #[test]
+    fn a_log_shows_no_key() {
+        let shown = format!("{:?}", seal(1));
+        assert!(shown.starts_with("Seal(") && !shown.contains("key") && shown.len() < 30, "{shown}");
+    }
 }

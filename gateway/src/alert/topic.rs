@@ -267,6 +267,8 @@ mod tests {
         check("a/{}/b", TopicError::Level("{}".into()));
         check("{x}/{x}", TopicError::Twice("x".into()));
         check("a\0", TopicError::Nul);
+        check(&"x".repeat(65_536), TopicError::TooLong);
+        assert!(TopicPattern::parse(&"x".repeat(65_535)).is_ok());
     }
 
     #[test]
@@ -303,5 +305,13 @@ mod tests {
         check("site/#", "site/door/set", true);
         check("site/{a}/state", "site/{a}/set", false);
         check("site/{a}", "site/{a}/set", false);
+    }
+
+    #[test]
+    fn a_topic_is_heard_with_any_binding() {
+        let pattern = TopicPattern::parse("site/{area}/freezer").expect("a pattern");
+        assert_eq!(pattern.as_str(), "site/{area}/freezer");
+        let template = TopicTemplate::parse("site/{area}/state", &pattern).expect("a topic");
+        assert_eq!(template.filter(), "site/+/state");
     }
 }

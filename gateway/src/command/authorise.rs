@@ -111,4 +111,13 @@ mod tests {
         check(&["cook"], &["manager"], false);
         check(&["cook", "owner"], &["manager", "owner"], true);
     }
+
+    #[test]
+    fn who_may_not_hears_what_they_lack() {
+        let roles = ["cook", "owner"].map(str::to_owned).into();
+        let voice = Voice::default();
+        let role = Lacks::Role(roles).refusal("Open", &voice);
+        assert_eq!(role, "“Open” was not done: it needs the role cook or owner.");
+        assert_eq!(Lacks::Place.refusal("Open", &voice), "“Open” was not done: it is not in your area.");
+    }
 }

@@ -328,4 +328,15 @@ mod tests {
         assert_eq!(read(&own("state"), "ON"), None);
         assert_eq!(read("bellwire/other/home-assistant/mute/set", "ON"), None);
     }
+
+    #[test]
+    fn its_topics_hold_its_id() {
+        let appearance = Appearance { client_id: "Back_ery-1 ä".into(), ..bakery() };
+        assert_eq!(appearance.id(), "Back_ery-1--");
+        let own = "bellwire/Back_ery-1 ä/home-assistant/test/set";
+        assert_eq!(
+            (appearance.test_topic().as_str(), appearance.birth_topic()),
+            (own, format!("{}/status", appearance.prefix))
+        );
+    }
 }

@@ -166,3 +166,25 @@ pub enum Content {
     /// What nothing here reads; the text is Meta's type.
     Other(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_word() {
+        let status = Status {
+            wamid: Wamid("x".into()),
+            callback: None,
+            state: Some(State::Read),
+            word: "read".into(),
+            at: Timestamp(0),
+            refusal: None,
+            pricing: None,
+        };
+        assert_eq!(
+            [Inbound::Status(status), Inbound::Ignored(String::new())].map(|one| one.kind()),
+            ["status", "other"]
+        );
+    }
+}

@@ -145,4 +145,14 @@ mod tests {
         );
         assert!(matches!(read("uninvite +995555123456", &Voice::default()), Some(Ok(Wanted::Remove(_)))));
     }
+
+    #[test]
+    fn eight_rights_and_no_more() {
+        let wanted = |count: usize| {
+            let gives: Vec<String> = (0..count).map(|number| format!("role{number}")).collect();
+            read(&format!("invite +995555123456 Maka as {}", gives.join(", ")), &Voice::default())
+        };
+        assert!(matches!(wanted(8), Some(Ok(Wanted::Invite(one))) if one.gives.len() == 8));
+        assert!([9, 10].iter().all(|count| matches!(wanted(*count), Some(Err(_)))));
+    }
 }

@@ -47,3 +47,17 @@ pub fn decision(name: &str, choice: &str, by: Option<&str>, at: Timestamp) -> St
     json!({ "question": name, "decision": choice, "by": by, "reason": reason, "decided_at": at.rfc3339() })
         .to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_says_whether_anybody_made_it() {
+        assert_eq!(
+            decision("refund", "Deny", None, Timestamp(0)),
+            r#"{"by":null,"decided_at":"1970-01-01T00:00:00Z","decision":"Deny","question":"refund","reason":"time is up"}"#
+        );
+        assert!(decision("refund", "Approve", Some("p-1"), Timestamp(0)).contains(r#""by":"p-1""#));
+    }
+}

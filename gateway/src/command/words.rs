@@ -194,9 +194,10 @@ fn fold_word(word: &str) -> Option<String> {
             '\u{640}' | '\u{64b}'..='\u{65f}' | '\u{670}' | '\u{6d6}'..='\u{6ed}' => {}
             'آ' | 'أ' | 'إ' | 'ٱ' => folded.push('ا'),
             'ى' => folded.push('ي'),
-            // Turkish: I is the capital of ı, and İ of i; English speakers see one letter. The dot may come by itself.
+            // Turkish: I is the capital of ı, and İ of i; English speakers see one letter. The dot may come by itself
+            // after an i; after an I it has become one letter with it by now (NFC).
             'I' | 'İ' | 'ı' => folded.push('i'),
-            '\u{307}' if before == 'i' || before == 'I' => {}
+            '\u{307}' if before == 'i' => {}
             // German: written out where a keyboard has none.
             'ß' | 'ẞ' => folded.push_str("ss"),
             'ä' | 'Ä' => folded.push_str("ae"),
@@ -243,6 +244,7 @@ mod tests {
             ("ışığı kapat", "IŞIĞI KAPAT"),
             ("iptal", "İPTAL"),
             ("iptal", "I\u{307}PTAL"),
+            ("iptal", "i\u{307}ptal"),
             ("iptal", "IPTAL"),
             ("kapıyı aç", "kapıyı ac\u{327}"),
             ("öffne straße", "ÖFFNE STRASSE"),
@@ -270,6 +272,7 @@ mod tests {
             ("open", "ｏｐｅｎ"), // full width
             ("open", "op\u{200b}en"),
             ("open", "op\u{ad}en"),
+            ("aq", "aq\u{307}"),
             ("open", "op\u{202e}en"),
             ("open", "o\u{200d}pen"),
             ("open", "open\u{e0041}"),
@@ -294,6 +297,10 @@ mod tests {
         assert_eq!(read("open {door}", "please open front", &any), None);
         assert_eq!(read("open {door}", "open", &any), None);
         assert_eq!(read("open {door}", "open ../#", &any), None);
+        assert_eq!(read("open {door}", "open Back-2_b.c", &any).as_deref(), Some("back-2_b.c"));
+        let level = "x".repeat(64);
+        assert_eq!(read("open {door}", &format!("open {level}"), &any), Some(level.clone()));
+        assert_eq!(read("open {door}", &format!("open {level}x"), &any), None);
         assert_eq!(read("open {door}", "open frоnt", &any), None, "a Cyrillic о is another topic");
         assert_eq!(read("باب {n}", "باب ٢", &any).as_deref(), Some("2"));
         assert_eq!(read("set {a} to {b}", "set oven to 200", &any).as_deref(), Some("oven,200"));
@@ -302,7 +309,7 @@ mod tests {
         assert_eq!(read("{door} öffnen", "VORDERTUER öffnen", &doors).as_deref(), Some("Vordertür"));
         assert_eq!(read("open {door}", "open cellar", &doors), None);
         let open = Phrase::parse("open {door}").expect("valid");
-        assert_eq!(open.shown(&doors), "open Vordertür|Back Door");
+        assert_eq!((open.shown(&doors).as_str(), open.as_str()), ("open Vordertür|Back Door", "open {door}"));
     }
 
     #[test]
@@ -319,6 +326,8 @@ mod tests {
     fn a_wrong_phrase_says_why() {
         assert_eq!(Phrase::parse("{a} {b}"), Err(PhraseError::NoWord));
         assert_eq!(Phrase::parse("open {a}{b}"), Err(PhraseError::Place("{a}{b}".into())));
+        assert_eq!(Phrase::parse("open a{b}"), Err(PhraseError::Place("a{b}".into())));
+        assert_eq!(Phrase::parse("o\u{200d}pen"), Err(PhraseError::Invisible));
         assert_eq!(Phrase::parse("move {a} {a}"), Err(PhraseError::Twice("a".into())));
         assert_eq!(Phrase::parse("o\u{200b}pen"), Err(PhraseError::Invisible));
     }

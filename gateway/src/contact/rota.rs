@@ -77,5 +77,6 @@ mod tests {
         check(&daily, "2028-02-29 09:00", Some("c"));
         check(&daily, "2028-03-01 09:00", Some("a"));
         check(&daily, "1970-01-01 09:00", None);
+        assert_eq!(daily.on_duty(&[], at("2026-01-05 12:00"), &berlin), None, "nobody is left in the team");
     }
 }

@@ -224,3 +224,144 @@ impl Store {
         Ok(u64::try_from(count.unwrap_or(0)).unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::event::{Event, Source};
+    use crate::alert::message::Content;
+    use crate::alert::rule::Severity;
+    use crate::alert::state::OnUnknown;
+    use crate::alert::wording::Wording;
+    use crate::chance::Dice;
+    use crate::contact::voice::Voice;
+    use crate::contact::{Contact, Phone, Recipient};
+
+    const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+        (folder, store)
+    }
+
+    fn contact(id: &str, may_stop: bool) -> Contact {
+        Contact {
+            id: id.into(),
+            name: id.into(),
+            to: Recipient::Phone(Phone::parse("+15550100123").expect("valid")),
+            roles: std::collections::BTreeSet::new(),
+            topics: Vec::new(),
+            may_stop,
+            voice: Voice::default(),
+        }
+    }
+
+    /// An event that tells two people, of whom one may stop.
+    fn decision(key: &str) -> Decision {
+        let alert = NewAlert {
+            rule: "door".into(),
+            severity: Severity::Warning,
+            bindings: std::collections::BTreeMap::new(),
+            content: Content::default(),
+            wording: Wording::of("The door is open"),
+            titles: Vec::new(),
+            at: NOW,
+            kept: None,
+            flaw: None,
+            connection: "main".into(),
+            on_unknown: OnUnknown::Retry,
+            expires_at: NOW + std::time::Duration::from_secs(60),
+            recipients: vec![contact("nino", true), contact("dato", false)],
+            held: Vec::new(),
+        };
+        let event = Event {
+            source: Source::Mqtt,
+            topic: "site/door".into(),
+            payload: "open".into(),
+            content_type: None,
+            identity: Identity::None,
+            retained: false,
+            expires_in_s: None,
+            received_at: NOW,
+            happened_at: None,
+        };
+        let key = Some(key.to_owned());
+        Decision {
+            event,
+            key,
+            frees: None,
+            may_repeat: true,
+            alerts: vec![alert],
+            ignored: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    fn accept(store: &Store, decision: Decision) -> (usize, Vec<String>) {
+        let accepted = store.transaction(|store| store.accept(&[decision])).expect("accepted");
+        let told = accepted.decided.iter();
+        let told = told.map(|((what, why), count)| format!("{} {why} {count}", what.as_str()));
+        (accepted.messages, told.collect())
+    }
+
+    #[test]
+    fn a_packet_is_one_event_until_its_identifier_is_free() {
+        let (_folder, store) = store();
+        let new = (2, vec!["raised once 1".to_owned(), "told once 2".to_owned()]);
+        let repeated = (0, vec!["ignored duplicate 1".to_owned()]);
+        let packet = || decision("packet 5 x");
+        assert_eq!(accept(&store, packet()), new);
+        assert_eq!(accept(&store, packet()), repeated);
+        assert_eq!(accept(&store, Decision { may_repeat: false, ..decision("id a") }), new);
+        assert_eq!(accept(&store, decision("id a")), repeated);
+        assert_eq!(accept(&store, Decision { frees: Some(50), ..packet() }), repeated);
+        assert_eq!(accept(&store, Decision { frees: Some(5), ..packet() }), new, "acknowledged before");
+        store.transaction(Store::free_packets).expect("freed");
+        assert_eq!(accept(&store, packet()), new, "another session");
+        assert_eq!(accept(&store, decision("id a")), repeated, "its sender named it");
+        let counts = ["duplicate", "alerted"].map(|word| store.tally_of(word).expect("read"));
+        assert_eq!(counts, [4, 0]);
+    }
+
+    #[test]
+    fn what_nobody_is_told_of_has_its_word() {
+        let (_folder, store) = store();
+        let ignored = |why| vec![("door".into(), why)];
+        let unreadable = || ignored(Ignored::Undecodable("no JSON".into()));
+        let quiet = |why| Decision { alerts: Vec::new(), ignored: why, ..decision("a") };
+        assert_eq!(accept(&store, quiet(Vec::new())), (0, vec!["ignored no-rule 1".into()]));
+        let (_, words) = accept(&store, quiet(ignored(Ignored::ConditionFalse)));
+        assert_eq!(words, ["ignored condition-false 1"]);
+        accept(&store, quiet(unreadable()));
+        accept(&store, Decision { ignored: unreadable(), ..decision("b") });
+        let events = store.dump("SELECT outcome, reason FROM event ORDER BY id").expect("read");
+        let why = "the payload could not be read: no JSON";
+        assert_eq!(
+            events.iter().map(|row| row.trim_end()).collect::<Vec<_>>(),
+            [format!("undecodable {why}"), "alerted -".into()]
+        );
+    }
+
+    #[test]
+    fn who_stopped_is_held_unless_they_may_not_and_what_was_held_is_on_record() {
+        let (_folder, store) = store();
+        for contact in ["nino", "dato"] {
+            store.consent(&contact.into(), false, "test", NOW).expect("kept");
+        }
+        let mut one = decision("a");
+        one.alerts[0].held = vec!["a is quiet".into(), "b is silenced".into()];
+        accept(&store, one);
+        accept(&store, decision("b"));
+        let messages =
+            store.dump("SELECT DISTINCT contact, state, coalesce(held_for, '') FROM message ORDER BY 1");
+        let rows = |rows: rusqlite::Result<Vec<String>>| {
+            rows.expect("read").iter().map(|row| row.trim_end().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(messages), ["dato queued", "nino held consent"]);
+        assert_eq!(
+            rows(store.dump("SELECT reason FROM alert ORDER BY id")),
+            ["a is quiet; b is silenced", "-"]
+        );
+    }
+}

@@ -181,3 +181,73 @@ fn read_story(row: &Row) -> Result<CommandStory> {
         answer: answer.and_then(|answer| serde_json::from_str(&answer).ok()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::chance::Dice;
+    use crate::command::deed::Deed;
+
+    const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+    fn command(contact: &str, answer: Option<Awaited>) -> NewCommand {
+        let deed = Deed {
+            alert: None,
+            name: "open".into(),
+            title: "Open".into(),
+            topic: "site/door/set".into(),
+            payload: "OPEN".into(),
+            retain: false,
+            roles: std::collections::BTreeSet::new(),
+            expires_ms: 60_000,
+            answer,
+        };
+        deed.command(contact.into(), NOW)
+    }
+
+    /// Queued, published, and each end: which one counts, by what came before.
+    #[test]
+    fn a_command_has_one_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+        let state =
+            Awaited { topic: Some("site/door".into()), when: None, refused_when: None, within_ms: 30_000 };
+        let insert = |contact: &str, answer| {
+            store.insert_command(&Origin::default(), &command(contact, answer), NOW).expect("inserted")
+        };
+        let first = insert("nino", Some(state.clone()));
+        let (unanswered, of_clock, damaged) =
+            (insert("nino", None), insert("", Some(state)), insert("nino", None));
+        store.sql.execute("UPDATE command SET payload = 'SHUT' WHERE id = ?1", [damaged.0]).expect("flipped");
+
+        let waiting = store.waiting_commands(10, NOW).expect("read");
+        let ids: Vec<_> = waiting.iter().map(|one| (one.id, one.answers)).collect();
+        assert_eq!(ids, [(first, true), (unanswered, false), (of_clock, true)]);
+        assert!(waiting[0].issued_by.starts_with("p-") && waiting[2].issued_by == "clock");
+        let word = |id| store.command(id).expect("read").map(|story| story.state);
+        assert_eq!(word(damaged).as_deref(), Some("refused"));
+        assert_eq!(store.waiting_commands(1, NOW).expect("read").len(), 1);
+        assert_eq!(word(CommandId(99)), None);
+
+        let awaited = |at| store.silent(at).expect("read").iter().map(|story| story.id).collect::<Vec<_>>();
+        let seen =
+            || store.awaited_on("site/door").expect("read").iter().map(|story| story.id).collect::<Vec<_>>();
+        assert_eq!(seen(), [first, of_clock]);
+        let published = |id| store.change_command(&Change::Published { id, at: NOW }).expect("written");
+        assert!(published(first) && published(unanswered) && !published(first));
+        let late = NOW + Duration::from_secs(30);
+        assert_eq!((awaited(late - Duration::from_millis(1)), awaited(late)), (vec![], vec![first]));
+
+        let end = |id, state| store.end_command(id, state, None, late).expect("written");
+        assert!(end(first, "silent") && !end(first, "silent"));
+        assert!(end(first, "done") && !end(first, "failed"), "slower than we wait");
+        assert_eq!((word(first).as_deref(), awaited(late)), (Some("done"), vec![]));
+        assert!(!end(of_clock, "silent") && end(of_clock, "failed"), "faster than the acknowledgement");
+        assert!(!published(of_clock) && seen().is_empty());
+        let last = insert("nino", None);
+        assert!(store.change_command(&Change::Expired { id: last, at: NOW }).expect("written"));
+        assert_eq!(word(last).as_deref(), Some("expired"));
+    }
+}

@@ -2,7 +2,7 @@ use super::*;
 use crate::alert::form::Window;
 use crate::alert::message::Content;
 use crate::alert::rule::Severity;
-use crate::alert::state::OnUnknown;
+use crate::alert::state::{OnUnknown, State};
 use crate::contact::{Phone, Recipient};
 use crate::ids::{ContactId, Wamid};
 
@@ -152,4 +152,148 @@ fn a_new_token_is_tried_at_once_and_by_one_message() {
     let leaving =
         effects.iter().filter(|effect| matches!(effect, Effect::Commit(Change::Sending { .. }))).count();
     assert_eq!(leaving, 1, "one asks whether it works again");
+}
+
+/// What the store is asked for now; the question is answered with nothing.
+fn wanted(desk: &mut Desk, now: Timestamp) -> Wanted {
+    let effects = desk.tell(Input::Wake, now);
+    desk.tell(Input::Loaded(Work::default()), now);
+    let asked = effects
+        .into_iter()
+        .find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
+    asked.unwrap_or_default()
+}
+
+#[test]
+fn the_store_is_asked_for_what_may_leave() {
+    let mut desk = Desk::new();
+    let seconds = Duration::from_secs;
+    assert_eq!(wanted(&mut desk, NOW), Wanted { limit: 16, ..Wanted::default() });
+    assert!(desk.sender.is_idle() && desk.leaves(due(1, "nino"), NOW) && !desk.sender.is_idle());
+    let nino = vec![lane("nino")];
+    let busy = Wanted { closed_lanes: nino.clone(), resting: nino.clone(), limit: 15, ..Wanted::default() };
+    assert_eq!(wanted(&mut desk, NOW), busy);
+    desk.answer(1, accepted(), NOW);
+    let rest = NOW + seconds(6);
+    assert_eq!(wanted(&mut desk, rest - Duration::from_millis(1)).resting, nino);
+    assert_eq!(wanted(&mut desk, rest), Wanted { limit: 16, ..Wanted::default() });
+    // It wakes at the end of the rest, or when the store says, whichever is first.
+    assert!(desk.leaves(due(2, "nino"), rest));
+    desk.answer(2, accepted(), rest);
+    for (next_at, wakes) in
+        [(None, seconds(6)), (Some(rest + seconds(2)), seconds(2)), (Some(rest + seconds(9)), seconds(6))]
+    {
+        desk.tell(Input::Wake, rest);
+        let effects = desk.tell(Input::Loaded(Work { due: Vec::new(), next_at }), rest);
+        assert_eq!(effects, [Effect::WakeAt(rest + wakes)]);
+    }
+    // After eleven of the burst the person is spared.
+    for id in 3..=12 {
+        assert!(wanted(&mut desk, rest).pressed.is_empty(), "{id}");
+        assert!(desk.leaves(due(id, "nino"), rest));
+        desk.answer(id, accepted(), rest);
+    }
+    assert_eq!(wanted(&mut desk, rest).pressed, nino);
+    desk.sender.stop();
+    assert!(desk.tell(Input::Wake, rest).is_empty());
+}
+
+#[test]
+fn a_clock_that_is_set_back_takes_the_rest_with_it() {
+    let mut desk = Desk::new();
+    assert!(desk.leaves(due(1, "nino"), NOW));
+    desk.answer(1, accepted(), NOW);
+    let back = NOW - HOUR;
+    assert_eq!(wanted(&mut desk, back).resting, [lane("nino")]);
+    assert!(wanted(&mut desk, back + Duration::from_secs(6)).resting.is_empty());
+}
+
+/// The streak is what the pair limit waits for: 1, 4, 16 s.
+#[test]
+fn failures_that_come_together_are_one_and_a_success_forgets_them() {
+    let mut desk = Desk::new();
+    let millis = Duration::from_millis;
+    let report = |desk: &mut Desk, at| {
+        desk.tell(Input::Reported(lane("nino"), Box::new(refusal(131_056, Class::PairThrottle))), at);
+    };
+    let is_shut = |desk: &mut Desk, at| wanted(desk, at).closed_lanes == [lane("nino")];
+    let check = |desk: &mut Desk, at, seconds: u64| {
+        assert!(
+            is_shut(desk, at + millis(seconds * 1_000 - 1)) && !is_shut(desk, at + millis(seconds * 1_000))
+        );
+    };
+    report(&mut desk, NOW);
+    report(&mut desk, NOW);
+    check(&mut desk, NOW, 1);
+    let second = NOW + millis(1_000);
+    report(&mut desk, second);
+    check(&mut desk, second, 4);
+    let third = second + millis(4_000);
+    assert!(desk.leaves(due(1, "nino"), third));
+    desk.answer(1, Answer::Refused(refusal(131_056, Class::PairThrottle)), third);
+    check(&mut desk, third, 16);
+    let fourth = third + millis(16_000);
+    assert!(desk.leaves(due(1, "nino"), fourth));
+    desk.answer(1, accepted(), fourth);
+    report(&mut desk, fourth);
+    check(&mut desk, fourth, 1);
+}
+
+#[test]
+fn tries_attempts_and_files_reach_the_decision() {
+    let answered = |due: Due, class| {
+        let mut desk = Desk::new();
+        let id = due.id;
+        let attempts = due.attempts;
+        desk.tell(Input::Wake, NOW);
+        let work = Work { due: vec![due], next_at: None };
+        let left = desk.tell(Input::Loaded(work), NOW);
+        let Some(Effect::Commit(Change::Sending { attempt, .. })) = left.first() else { panic!("{left:?}") };
+        assert_eq!(*attempt, attempts + 1);
+        let effects = desk.tell(Input::Answered(id, Answer::Refused(refusal(1, class))), NOW);
+        let Some(Effect::Commit(Change::Settled(settled))) = effects.last() else { panic!("{effects:?}") };
+        assert_eq!(settled.attempt, attempts + 1);
+        settled.next.state
+    };
+    let tried = |tries| Due { tries, attempts: tries + 3, ..due(1, "nino") };
+    assert_eq!(
+        [0, 1, 2].map(|tries| answered(tried(tries), Class::Unknown)),
+        [State::Queued, State::Queued, State::Failed]
+    );
+    let mut pictured = tried(0);
+    pictured.content.header =
+        Some(crate::alert::message::Header::Image(crate::alert::message::Media::Id("1".into())));
+    assert_eq!(
+        [answered(pictured, Class::Media), answered(tried(0), Class::Media)],
+        [State::Queued, State::Failed]
+    );
+}
+
+#[test]
+fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
+    let mut desk = Desk::new();
+    let other = |id, contact: &str| {
+        let lane = Lane { connection: ConnectionName("second".into()), contact: ContactId(contact.into()) };
+        Due { lane, ..due(id, contact) }
+    };
+    let left = |desk: &mut Desk, due: Vec<Due>, now| {
+        desk.tell(Input::Wake, now);
+        let effects = desk.tell(Input::Loaded(Work { due, next_at: None }), now);
+        let ids = effects.iter().filter_map(|effect| {
+            if let Effect::Commit(Change::Sending { id, .. }) = effect { Some(id.0) } else { None }
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let all = vec![due(1, "nino"), due(2, "nino"), due(3, "giorgi"), other(4, "nino")];
+    assert_eq!(left(&mut desk, all, NOW), [1, 3, 4]);
+    for id in [1, 3, 4] {
+        desk.answer(id, accepted(), NOW);
+    }
+    let paused = NOW + Duration::from_secs(60);
+    assert!(desk.leaves(due(5, "nino"), NOW));
+    desk.answer(5, Answer::Refused(refusal(190, Class::Auth)), NOW);
+    assert_eq!(wanted(&mut desk, NOW).closed_connections, [ConnectionName("main".into())]);
+    assert!(wanted(&mut desk, paused).closed_connections.is_empty());
+    let all = vec![due(6, "nino"), due(7, "giorgi"), other(8, "nino"), other(9, "giorgi")];
+    assert_eq!(left(&mut desk, all, paused), [6, 8, 9]);
 }

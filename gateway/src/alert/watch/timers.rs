@@ -80,3 +80,27 @@ impl Timers {
         self.queue.first().map(|(at, _)| *at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_comes_back_from_its_row() {
+        let alert = Ident { rule: RuleName("freezer".into()), key: "area=bar".into() };
+        for slot in [
+            Slot::Alert(alert),
+            Slot::Group("kitchen".into()),
+            Slot::Held(ContactId("nino".into())),
+            Slot::Silence(7),
+            Slot::Passed,
+        ] {
+            let (kind, key) = slot.row();
+            assert_eq!(Slot::of_row(kind, &key), Some(slot));
+        }
+        assert_eq!(
+            [Slot::of_row("alert", "x"), Slot::of_row("silence", "x"), Slot::of_row("x", "")],
+            [None, None, None]
+        );
+    }
+}

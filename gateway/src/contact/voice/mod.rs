@@ -257,6 +257,9 @@ mod tests {
         let spanish = ["21 nov., 07:23", "07:23", "21 nov., 07:23", "2 d 3 h", "2 h 5 min", "-9,4"];
         check(Language::Spanish, "Europe/Madrid", spanish);
         let voice = Voice::default();
+        let durations =
+            [0, 59, 60, 3_599, 3_600, 86_399].map(|count| voice.duration(Duration::from_secs(count)));
+        assert_eq!(durations, ["0 s", "59 s", "1 min", "59 min", "1 h 0 min", "23 h 59 min"]);
         assert_eq!(
             [voice.number(-0.001), voice.number(3.0), voice.alerts(1), voice.alerts(2)],
             ["0", "3", "1 alert", "2 alerts"]
