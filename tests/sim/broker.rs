@@ -84,7 +84,7 @@ impl Broker {
         let present = self.has_session;
         if !present {
             self.has_session = true;
-            self.queue.push_back(site::retained(serial)); // retained messages come with a new subscription
+            self.queue.extend(site::retained(serial)); // retained messages come with a new subscription
         }
         present
     }

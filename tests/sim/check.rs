@@ -6,18 +6,20 @@ use std::path::Path;
 
 use bellwire::alert::event::Event;
 use bellwire::alert::state::State;
-use bellwire::command::dispatch::Waiting;
 use bellwire::ids::MessageId;
 use bellwire::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::Violation;
 use crate::asked::Asked;
 use crate::broker::{Publication, Token};
+use crate::commanded::Commanded;
+use crate::consent::Consent;
 use crate::known::Excuses;
 use crate::lattice::{Why, may_follow};
 use crate::meta::Meta;
 use crate::power::Told;
+use crate::restricted::Restricted;
 use crate::site::Expected;
 use crate::watched::Watched;
 
@@ -39,6 +41,8 @@ pub struct Row {
     pub expires_at: i64,
     /// It waits for the person to write.
     pub waits: bool,
+    /// It waits since its number is restricted.
+    pub is_restricted: bool,
     /// The message that carries this one, or itself: what happens to that one happens to this one.
     pub carrier: i64,
 }
@@ -53,7 +57,6 @@ pub struct Check {
     born: BTreeMap<i64, i64>,
     /// How long each was to live, in milliseconds.
     lives: BTreeMap<i64, i64>,
-    commands: BTreeMap<i64, String>,
     events: i64,
     /// Which events of the world came to the gateway, and which it acknowledged, by what they said.
     delivered: BTreeMap<Said, BTreeSet<u64>>,
@@ -73,6 +76,10 @@ pub struct Check {
     pub watched: Watched,
     /// What people said about what they were asked.
     pub asked: Asked,
+    /// What devices say about commands.
+    pub commanded: Commanded,
+    pub consent: Consent,
+    pub restricted: Restricted,
     /// Every state that a message was seen in.
     pub(crate) states: BTreeSet<&'static str>,
 }
@@ -84,7 +91,6 @@ impl Check {
             rows: BTreeMap::new(),
             born: BTreeMap::new(),
             lives: BTreeMap::new(),
-            commands: BTreeMap::new(),
             events: 0,
             delivered: BTreeMap::new(),
             unpromised: 0,
@@ -97,6 +103,9 @@ impl Check {
             told: Told::default(),
             watched: Watched::default(),
             asked: Asked::default(),
+            commanded: Commanded::default(),
+            consent: Consent::default(),
+            restricted: Restricted::default(),
             states: BTreeSet::new(),
         }
     }
@@ -112,6 +121,7 @@ impl Check {
     pub fn deliver(&mut self, token: &Token) {
         self.excuses.delivered(token);
         self.watched.delivered(token);
+        self.commanded.delivered(&self.sql, token);
         let publication = &token.publication;
         let said = (publication.topic.clone(), publication.payload.clone());
         self.delivered.entry(said).or_default().insert(publication.serial);
@@ -138,10 +148,22 @@ impl Check {
                 self.watched.acknowledged(token, *fires);
                 return Ok(());
             }
-            Expected::Alert { .. } | Expected::Unreadable | Expected::Asked { .. } => {
+            Expected::Alert { .. }
+            | Expected::Unreadable
+            | Expected::Asked { .. }
+            | Expected::Answer { .. }
+            | Expected::State => {
                 let said = self.acknowledged.entry((topic.clone(), payload.clone())).or_default();
                 said.insert(*serial);
-                let wanted = said.len();
+                let wanted = match expected {
+                    Expected::Answer { .. } => 1, // it has one end, however often the device says so
+                    Expected::State => return self.commanded.state_acknowledged(&self.sql, *serial),
+                    Expected::Alert { .. }
+                    | Expected::Unreadable
+                    | Expected::Asked { .. }
+                    | Expected::Counted(_)
+                    | Expected::Watched { .. } => said.len(),
+                };
                 (self.whole_events(topic, payload, *expected), wanted)
             }
         };
@@ -170,8 +192,14 @@ impl Check {
                 let text = format!("% {number} at till 1?%");
                 return self.count("SELECT count(*) FROM question WHERE text LIKE ?1", [text]);
             }
+            Expected::Answer { command } => {
+                let answered = "SELECT count(*) FROM command WHERE id = ?1 AND state IN ('done', 'failed')";
+                return self.count(answered, [command]);
+            }
             Expected::Alert { messages } => ("alerted", messages),
-            Expected::Unreadable | Expected::Counted(_) | Expected::Watched { .. } => ("undecodable", 0),
+            Expected::Unreadable | Expected::State | Expected::Counted(_) | Expected::Watched { .. } => {
+                ("undecodable", 0)
+            }
         };
         self.count(
             "SELECT count(*) FROM event e WHERE topic = ?1 AND payload = ?2 AND outcome = ?3 AND ?4 =
@@ -234,31 +262,6 @@ impl Check {
         }
     }
 
-    /// P5: never after its time, and never again once the broker's answer has come.
-    pub fn publish(&mut self, command: &Waiting, now: Timestamp) -> Result<(), Violation> {
-        let id = command.id;
-        if command.payload.contains(DAMAGE) {
-            return Err(format!("P2: command {id} is damaged on disk, and is published"));
-        }
-        let found = self
-            .sql
-            .query_row("SELECT expires_at, state FROM command WHERE id = ?1", [id.0], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-            })
-            .optional()
-            .expect("a look");
-        let Some((expires_at, state)) = found else {
-            return Err(format!("P5: command {id} is published, and it is not on disk"));
-        };
-        if expires_at <= now.0 {
-            return Err(format!("P5: command {id} is published {} ms after its time", now.0 - expires_at));
-        }
-        if state != "queued" || self.answered.contains(&id.0) {
-            return Err(format!("P5: command {id} is published again, and it is {state}"));
-        }
-        Ok(())
-    }
-
     /// After a commit: nothing vanishes, no state goes back, no event raises two alerts, no state is an event.
     pub fn look(&mut self, meta: &Meta, now: Timestamp, ahead: i64) -> Result<(), Violation> {
         let rows = self.read();
@@ -274,7 +277,7 @@ impl Check {
                 rows.get(&new.carrier).map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
             let expired = expires_at <= now.0 && old_enough;
             let damaged = self.damaged.contains(id) || self.damaged.contains(&new.carrier);
-            let why = Why { fails, operated, expired, damaged };
+            let why = Why { fails, fails_late: fails_late(meta, new.carrier), operated, expired, damaged };
             // One commit may hold both the receipt and what overwrites it.
             let returns = new.state == State::Sending || (new.state == State::Held && new.waits);
             let proven = returns && old.state != new.state && self.is_proven(new.carrier, fails);
@@ -300,10 +303,12 @@ impl Check {
             let life = row.expires_at - row.created_at;
             self.lives.entry(*id).and_modify(|old| *old = if again { life } else { *old }).or_insert(life);
         }
+        self.restricted.look(&self.rows, &rows, now)?;
+        self.consent.look(&self.sql, &self.rows, &rows)?;
         self.states.extend(rows.values().map(|row| row.state.as_str()));
         self.rows = rows;
         self.operated.clear();
-        self.look_at_commands()?;
+        self.commanded.look(&self.sql, now)?;
         if self.count("SELECT count(*) FROM inbox WHERE instr(body, 'wamid.forged')", []) > 0 {
             return Err("P4: a webhook that is not Meta's was kept".to_owned());
         }
@@ -323,7 +328,8 @@ impl Check {
     fn read(&self) -> BTreeMap<i64, Row> {
         let columns =
             "id, alert, contact, state, reason, attempts, possible_duplicate, created_at, expires_at,
-                       held_for IS NOT NULL, coalesce(digest, id)";
+                       held_for IS NOT NULL, coalesce(digest, id),
+                       coalesce(held_for = 'quality' AND code IS NOT NULL, 0)";
         let mut found = self.sql.prepare_cached(&format!("SELECT {columns} FROM message")).expect("a look");
         let row = |row: &rusqlite::Row| {
             let state: String = row.get(3)?;
@@ -338,28 +344,11 @@ impl Check {
                 expires_at: row.get(8)?,
                 waits: row.get(9)?,
                 carrier: row.get(10)?,
+                is_restricted: row.get(11)?,
             };
             Ok((row.get(0)?, read))
         };
         found.query_map([], row).expect("a look").map(|row| row.expect("a row")).collect()
-    }
-
-    fn look_at_commands(&mut self) -> Result<(), Violation> {
-        let commands = self.commands();
-        for (id, old) in &self.commands {
-            match commands.get(id) {
-                Some(new) if new == old || old == "queued" => {}
-                new => return Err(format!("P5: command {id} was {old} and is {new:?}")),
-            }
-        }
-        self.commands = commands;
-        Ok(())
-    }
-
-    pub fn commands(&self) -> BTreeMap<i64, String> {
-        let mut found = self.sql.prepare_cached("SELECT id, state FROM command").expect("a look");
-        let rows = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("a look");
-        rows.map(|row| row.expect("a row")).collect()
     }
 
     fn look_at_events(&mut self) -> Result<(), Violation> {
@@ -391,6 +380,10 @@ impl Check {
             _ => Err("P6: a retained message raised an alert, or one person is told twice of one".to_owned()),
         }
     }
+}
+
+fn fails_late(meta: &Meta, row: i64) -> bool {
+    meta.taken.iter().any(|taken| taken.row == row && taken.fails() && taken.words.len() > 1)
 }
 
 /// Whether Meta reports, or will report, that a copy of it failed.

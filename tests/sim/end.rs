@@ -34,7 +34,8 @@ impl World {
                     .chain(gateway.intake.wake_at())
                     .chain(gateway.deadline)
             });
-            let next = own.into_iter().flatten().chain(self.meta.next_at()).filter(|at| *at > self.now).min();
+            let others = self.meta.next_at().into_iter().chain(self.device.next_at());
+            let next = own.into_iter().flatten().chain(others).filter(|at| *at > self.now).min();
             // The tasks that look every 30 s do so then.
             self.pass(next.map_or(Duration::from_secs(30), |at| self.now.until(at)));
         }
@@ -48,7 +49,8 @@ impl World {
     }
 
     fn is_quiet(&mut self) -> bool {
-        let connected = self.broker.connection.is_some() && self.broker.is_empty();
+        let connected =
+            self.broker.connection.is_some() && self.broker.is_empty() && self.device.next_at().is_none();
         let watching = self.gateway.as_ref().is_some_and(|gateway| gateway.is_watching());
         connected && !watching && self.meta.is_empty() && self.check.waiting().is_empty()
     }
@@ -128,11 +130,12 @@ impl World {
         }
         let tag = self.gateway.as_ref().map(|gateway| gateway.wire_id(bellwire::ids::CommandId(0)));
         let tag = tag.as_deref().and_then(|id| id.strip_suffix('0')).unwrap_or_default();
-        for (id, state) in self.check.commands() {
-            if state == "published" && !self.device.heard.contains_key(&format!("{tag}{id}")) {
-                return Err(format!("P5: command {id} counts as published, and no device heard it"));
+        for (id, command) in self.check.commands() {
+            let at_device = ["published", "done", "failed", "silent"].contains(&command.state.as_str());
+            if at_device && !self.device.heard.contains_key(&format!("{tag}{id}")) {
+                return Err(format!("P5: command {id} is {}, and no device heard it", command.state));
             }
         }
-        Ok(())
+        self.check.judge_commands()
     }
 }

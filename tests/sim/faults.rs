@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::Violation;
 use crate::check::DAMAGE;
-use crate::gateway::{Gateway, Notice, Sabotage};
+use crate::gateway::{Gateway, Notice};
+use crate::sabotage::Sabotage;
 use crate::world::{BOOT, World};
 
 /// A disk is full after some commits more, or in the middle of one, which makes about 50 writes.
@@ -48,6 +49,7 @@ impl World {
         self.meta.answers.clear();
         self.meta.give_up(self.now, true);
         self.check.answered.clear();
+        self.check.restricted.forget();
         self.reconnect_at = self.now;
     }
 
@@ -126,6 +128,9 @@ impl World {
         self.note(&format!("an operator: {word} {id}, done: {done}"));
         if done {
             self.check.operated.insert(id);
+            if word == "retry" {
+                self.check.consent.retried.insert(id);
+            }
             if let Some(gateway) = &mut self.gateway {
                 gateway.written_beside = true;
             }
@@ -171,7 +176,8 @@ impl World {
 
     pub(crate) fn pass_to_next(&mut self) {
         let own = self.gateway.as_ref().map(Gateway::next_at);
-        let next = own.into_iter().chain(self.meta.next_at()).filter(|at| *at > self.now).min();
+        let others = self.meta.next_at().into_iter().chain(self.device.next_at());
+        let next = own.into_iter().chain(others).filter(|at| *at > self.now).min();
         self.pass(next.map_or(Duration::from_secs(1), |at| self.now.until(at)));
     }
 
@@ -180,6 +186,8 @@ impl World {
         let by = to.0 - self.now.0;
         (self.now, self.ahead, self.reconnect_at) = (to, self.ahead - by, to);
         self.meta.machine_clock_moved(by);
+        self.device.clock_moved(by);
+        self.check.restricted.forget();
         self.meta.ahead = self.ahead;
     }
 
@@ -197,6 +205,7 @@ impl World {
                     _ => self.now - Duration::from_secs(self.dice.below(7_200)),
                 };
                 self.ahead += before.0 - self.now.0;
+                self.check.restricted.forget(); // when it opens again is another matter
                 self.reconnect_at = self.now; // waits on tokio's time, which does not jump
             }
             false => self.move_clock(Timestamp(self.now.0 + self.ahead)),

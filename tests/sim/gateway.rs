@@ -1,16 +1,19 @@
 //! The driver: the real machines and the real store, put together as `app` puts them together, but one step at a time,
 //! so that the world may crash, wait or go on between any two. What happens outside is returned as [`Out`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bellwire::alert::delivery::QUALITY_WAIT;
 use bellwire::alert::event::Event;
 use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Effect as IntakeEffect, Intake, Judge};
 use bellwire::alert::outbox::Due;
 use bellwire::alert::sender::{self, Sender};
+use bellwire::alert::topic::TopicPattern;
+use bellwire::app::{listens_to, turn};
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Dispatch, Waiting};
 use bellwire::config::Config;
@@ -20,58 +23,8 @@ use bellwire::time::{Now, Timestamp};
 
 use crate::Violation;
 use crate::broker::Token;
+use crate::sabotage::Sabotage;
 use crate::storing::Job;
-
-/// A driver that breaks the rules on purpose: the checks must notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sabotage {
-    AcknowledgeBeforeCommit,
-    PostBeforeCommit,
-    ForgetRecovery,
-    StatusBackwards,
-    AnswerWebhookBeforeCommit,
-    ForgetCommandExpiry,
-    ForgetPuback,
-    ForgetDuplicateMark,
-    ForgetMemory,
-    LoseMessage,
-    TakeRetained,
-    AcceptWithoutRoom,
-    ForgetChecksum,
-    DropCallback,
-    ForgetMessageExpiry,
-    SynchronousNormal,
-    LyingCard,
-    SkipQuestion,
-    InventYes,
-    SkipSignature,
-}
-
-impl Sabotage {
-    /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 20] = [
-        (Self::AcknowledgeBeforeCommit, "P1"),
-        (Self::LoseMessage, "P2"),
-        (Self::ForgetRecovery, "P2"),
-        (Self::DropCallback, "P2"),
-        (Self::ForgetMemory, ""),
-        (Self::ForgetChecksum, "P2"),
-        (Self::PostBeforeCommit, "P3"),
-        (Self::AnswerWebhookBeforeCommit, "P4"),
-        (Self::ForgetCommandExpiry, "P5"),
-        (Self::ForgetPuback, "P5"),
-        (Self::TakeRetained, "P6"),
-        (Self::AcceptWithoutRoom, "P1"), // P7 is P1 and P4 where there is no room
-        (Self::ForgetDuplicateMark, "P8"),
-        (Self::StatusBackwards, "lattice"),
-        (Self::ForgetMessageExpiry, "P9"),
-        (Self::SynchronousNormal, "P1"),
-        (Self::LyingCard, "P1"),
-        (Self::SkipQuestion, "P1"),
-        (Self::InventYes, "asked"),
-        (Self::SkipSignature, "P4"),
-    ];
-}
 
 /// What a step does to the world.
 #[derive(Debug)]
@@ -166,8 +119,11 @@ pub struct Gateway {
     pub(crate) is_reading: bool,
     pub(crate) inbox_told: bool,
     pub(crate) inbox_look_at: Timestamp,
-    /// Events that machines' questions are among: written down as such before the intake has them.
+    /// Events that machines' questions and devices' answers are among: written down as such before the intake has them.
     pub(crate) heard: Vec<(Event, Option<Token>)>,
+    pub(crate) listens_to: Vec<TopicPattern>,
+    /// Commands that were handed to the broker, and are not noted as published.
+    pub(crate) at_broker: BTreeSet<CommandId>,
     // the task of what waits for people, and the clock
     pub(crate) is_tending: bool,
     pub(crate) deadlines_told: bool,
@@ -201,7 +157,15 @@ impl Gateway {
         }
         let rates = config.connections.iter();
         let rates = rates.map(|known| (known.name.clone(), known.messages_per_second)).collect();
-        Ok(Self {
+        let mut sender = Sender::new(rates);
+        let restricted = match sabotage {
+            Some(Sabotage::ForgetRestriction) => Vec::new(),
+            Some(_) | None => store.restricted(now - QUALITY_WAIT).map_err(|error| error.to_string())?,
+        };
+        let remembered = turn::remember(&mut sender, restricted, now, &mut dice);
+        let filters = listens_to(&config);
+        let listens_to = filters.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
+        let mut gateway = Self {
             directory: directory.to_owned(),
             store,
             config,
@@ -221,7 +185,7 @@ impl Gateway {
             alerts_told: true,
             watch_look_at: now,
             is_freeing: false,
-            sender: Sender::new(rates),
+            sender,
             inputs: VecDeque::from([sender::Input::Wake]),
             posts: VecDeque::new(),
             is_early: false,
@@ -238,11 +202,15 @@ impl Gateway {
             inbox_told: true,
             inbox_look_at: now,
             heard: Vec::new(),
+            listens_to,
+            at_broker: BTreeSet::new(),
             is_tending: false,
             deadlines_told: true,
             deadlines_look_at: now,
             deadline: None,
-        })
+        };
+        gateway.led_to(remembered);
+        Ok(gateway)
     }
 
     /// Everything that could happen next; which of it does is chance.

@@ -19,6 +19,8 @@ pub fn furthest(taken: &[&Taken]) -> Option<State> {
 pub struct Why {
     /// Meta reports that a copy failed.
     pub fails: bool,
+    /// After it was sent.
+    pub fails_late: bool,
     pub operated: bool,
     pub expired: bool,
     /// A bit of it was flipped on disk.
@@ -54,10 +56,10 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         // What was held because it might come twice has surely not come: it may be tried again.
         (Held, Queued) if why.fails => why.operated || !old.reason.starts_with("an operator"),
         // One look may see that a copy of it was sent, and failed.
-        (Expired, Queued) if why.fails => true, // and too old, so that it expires again
+        (Expired | Failed, Queued | Held) if why.fails_late => true, // and perhaps too old, so that it expires again
         (Cancelled, Held) => why.fails && new.reason.starts_with("it was stopped"),
         // It was over before it could leave (promise P9).
-        (Queued, Cancelled) if new.reason.starts_with("over before") => true,
+        (Queued | Sending, Cancelled) if new.reason.starts_with("over before") => true, // by way of `queued`
         (Queued | Unknown | Held, Cancelled) | (Failed | Held | Expired | Cancelled, Queued) => why.operated,
         (
             Queued | Sending | Unknown | Accepted | Sent | Failed | Expired | Cancelled | Held,

@@ -39,9 +39,9 @@ impl Check {
                 found.push(format!("message {id} is {}", row.state.as_str()));
             }
         }
-        for (id, state) in self.commands() {
-            if state == "queued" {
-                found.push(format!("command {id} is queued"));
+        for (id, command) in self.commands() {
+            if command.state == "queued" || (command.state == "published" && command.answer_by.is_some()) {
+                found.push(format!("command {id} is {}", command.state));
             }
         }
         match self.count("SELECT count(*) FROM alert_note", []) {
@@ -64,7 +64,11 @@ impl Check {
         let serials = match publication.expected {
             Expected::Counted(word) => self.counted.get(word),
             Expected::Watched { .. } => return self.watched.has_acknowledged(publication.serial),
-            Expected::Alert { .. } | Expected::Unreadable | Expected::Asked { .. } => {
+            Expected::Alert { .. }
+            | Expected::Unreadable
+            | Expected::Asked { .. }
+            | Expected::Answer { .. }
+            | Expected::State => {
                 self.acknowledged.get(&(publication.topic.clone(), publication.payload.clone()))
             }
         };

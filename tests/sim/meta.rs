@@ -392,8 +392,9 @@ fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Dic
         "biz_opaque_callback_data": callback,
     });
     if word == "failed" {
-        // One that is final, one that waits a day, one that is tried again.
-        let code = [131_026, 131_047, 131_049, 131_000][usize::try_from(dice.below(4)).unwrap_or(0)];
+        // Final, until the person writes, a day, tried again; and seldom the number is restricted, which stops everything.
+        let code =
+            [131_026, 131_047, 131_049, 131_000, 131_048][usize::try_from(dice.below(33) / 8).unwrap_or(0)];
         status["errors"] = json!([{ "code": code, "title": "a fault of the simulation" }]);
     }
     status

@@ -39,9 +39,21 @@ impl World {
         }
     }
 
+    /// A device tells what it made of a command.
+    pub(crate) fn say(&mut self) {
+        let Some(answer) = self.device.say(self.now) else { return };
+        self.serial += 1;
+        let publication = answer.publication(self.serial, &mut self.dice);
+        let text = String::from_utf8_lossy(&publication.payload).into_owned();
+        self.note(&format!("a device answers on {}: {text}", publication.topic));
+        self.check.commanded.says(&publication.topic, answer.verdict());
+        self.offer(publication);
+    }
+
     pub(crate) fn reply(&mut self) {
-        let reply = match self.dice.below(5) {
-            0..3 => person::reply(&mut self.meta, self.now, &mut self.dice),
+        let reply = match self.dice.below(10) {
+            0 => Some(person::wish(&mut self.meta, self.now, &mut self.dice)),
+            1..6 => person::reply(&mut self.meta, self.now, &mut self.dice),
             _ => Some(person::answer(&mut self.meta, self.now, &mut self.dice)),
         };
         if let Some(reply) = reply {

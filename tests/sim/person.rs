@@ -61,6 +61,15 @@ pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> 
     Some(Reply { wamid, by, acts: acts.filter(|_| !own), says: None })
 }
 
+/// Somebody wants no more messages, or wants them again: more often that, or soon nobody would hear anything.
+pub fn wish(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
+    let (by, phone) = EVERYBODY[usize::try_from(dice.below(4)).unwrap_or(0)];
+    let word = if dice.below(3) == 0 { "STOP" } else { "start" };
+    let content = json!({ "from": phone, "type": "text", "text": { "body": word } });
+    let wamid = meta.write(content, now, dice);
+    Reply { wamid, by, acts: Some(false), says: None }
+}
+
 /// Somebody wants something that needs a Yes, or answers what was asked, mostly whoever was.
 pub fn answer(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
     let asked: Vec<&Taken> =

@@ -26,6 +26,8 @@ impl Told {
             Expected::Alert { .. }
             | Expected::Unreadable
             | Expected::Asked { .. }
+            | Expected::Answer { .. }
+            | Expected::State
             | Expected::Watched { .. } => self.events.insert((said, expected), found),
         };
     }

@@ -54,6 +54,7 @@ topic = "site/{area}/freezer/set"
 payload = "stop"
 roles = ["manager"]
 expires = "2m"
+answer = { topic = "site/{area}/freezer/state", when = "payload.defrost == false", refused_when = "payload.fault", within = "1m" }
 
 [[rule]]
 name = "door"
@@ -110,6 +111,7 @@ topic = "site/gate/set"
 payload = "OPEN"
 confirm = true
 expires = "5m"
+answer = { within = "1m" }
 
 [[command]]
 name = "horn"
@@ -158,6 +160,10 @@ pub enum Expected {
     Asked { number: u64 },
     /// It begins an alert with a life, or ends it.
     Watched { fires: bool },
+    /// What a device makes of this command.
+    Answer { command: i64 },
+    /// The state of a device, which ends what waits for it.
+    State,
 }
 
 /// One event of some device. `serial` makes each payload its own, except the door's: honest repetitions are alike.
@@ -211,15 +217,20 @@ pub fn event(serial: u64, dice: &mut Dice) -> Publication {
     Publication { serial, topic, payload, id, qos1, retained: false, expected }
 }
 
-/// What the broker keeps for whoever subscribes: warm enough for an alert, if it were an event (promise P6).
-pub fn retained(serial: u64) -> Publication {
-    Publication {
+/// What the broker keeps for whoever subscribes: warm enough for an alert, if it were an event, and the end of a command,
+/// if it were an answer (promise P6).
+pub fn retained(serial: u64) -> [Publication; 2] {
+    let kept = |serial, topic: &str, payload: &[u8], counted| Publication {
         serial,
-        topic: "site/bar/freezer/temperature".into(),
-        payload: br#"{"celsius": -3, "kept": true}"#.to_vec(),
+        topic: topic.into(),
+        payload: payload.to_vec(),
         id: None,
         qos1: true,
         retained: true,
-        expected: Expected::Counted("retained"),
-    }
+        expected: Expected::Counted(counted),
+    };
+    [
+        kept(serial, "site/bar/freezer/temperature", br#"{"celsius": -3, "kept": true}"#, "retained"),
+        kept(serial + (1 << 40), "site/bar/freezer/state", br#"{"defrost": false, "kept": true}"#, "no-rule"),
+    ]
 }

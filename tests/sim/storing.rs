@@ -1,7 +1,6 @@
 //! The store's side of the driver: jobs that wait for a commit, in groups, and what a full disk does to them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
 use bellwire::alert::sender::{self, Sender};
 use bellwire::alert::watch::Note;
 use bellwire::app::turn::{self, Begin, Turn};
-use bellwire::app::{Read, hear, read_next, settle, tend};
+use bellwire::app::{Read, hear, read_next, settle, tend, waiting};
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
 use bellwire::config::Config;
@@ -21,7 +20,8 @@ use bellwire::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::Violation;
-use crate::gateway::{Gateway, LOOK_EVERY, Out, Sabotage, both};
+use crate::gateway::{Gateway, LOOK_EVERY, Out, both};
+use crate::sabotage::{Sabotage, damage};
 
 /// `store::thread`: as many jobs share a commit.
 const GROUP_MAX: u64 = 32;
@@ -38,12 +38,20 @@ pub enum Job {
     Watched(Rc<Vec<history::Effect>>, Vec<NoteId>),
     FreePackets,
     Turn(Begin),
-    LoadCommands { limit: usize },
-    Command { change: dispatch::Change },
+    LoadCommands {
+        limit: usize,
+    },
+    Command {
+        change: dispatch::Change,
+    },
     ReadInbox,
-    Hear(Rc<Vec<Event>>),
+    /// With what is at the broker.
+    Hear(Rc<Vec<Event>>, BTreeSet<CommandId>),
     Tend,
-    Keep { number: u64, body: Vec<u8> },
+    Keep {
+        number: u64,
+        body: Vec<u8>,
+    },
 }
 
 /// What the transaction brought.
@@ -55,7 +63,7 @@ enum Done {
     Notes(Vec<(NoteId, Note)>),
     Turned(Turn),
     Written,
-    Commands(Vec<Waiting>),
+    Commands(Vec<Waiting>, bool),
     Read(Option<Read>),
     /// Whether the clock decided something, and when it will next.
     Tended(bool, Option<Timestamp>),
@@ -157,7 +165,7 @@ impl Gateway {
                 | Job::LoadCommands { .. }
                 | Job::Command { .. }
                 | Job::ReadInbox
-                | Job::Hear(_)
+                | Job::Hear(..)
                 | Job::Tend) => self.waiting.push((now + DISK_FULL_PAUSE, job)),
             }
         }
@@ -168,12 +176,14 @@ impl Gateway {
     fn answer(&mut self, job: Job, done: Done, now: Timestamp, outs: &mut Vec<Out>) {
         match (job, done) {
             (
-                job @ (Job::Accept(..) | Job::ReadNotes | Job::Watched(..) | Job::FreePackets | Job::Hear(_)),
+                job
+                @ (Job::Accept(..) | Job::ReadNotes | Job::Watched(..) | Job::FreePackets | Job::Hear(..)),
                 done,
             ) => self.answer_intake(job, done, now),
             (Job::Turn(_), Done::Turned(turn)) => self.led_to(turn),
-            (Job::LoadCommands { .. }, Done::Commands(mut waiting)) => {
+            (Job::LoadCommands { .. }, Done::Commands(mut waiting, told)) => {
                 self.is_dispatching = false;
+                self.outbox_told |= told;
                 if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
                     waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
                 }
@@ -181,7 +191,8 @@ impl Gateway {
             }
             (Job::Command { change }, _) => {
                 self.is_dispatching = false;
-                self.outbox_told = true; // whoever asked may be told of its end
+                self.at_broker.remove(&command_of(&change));
+                (self.outbox_told, self.deadlines_told) = (true, true); // whoever asked may be told of its end
                 let input = dispatch::Input::Committed(command_of(&change));
                 self.effects.extend(self.dispatch.handle(input, now));
             }
@@ -190,6 +201,7 @@ impl Gateway {
                 self.inbox_look_at = now + LOOK_EVERY;
                 if let Some(read) = read {
                     self.inbox_told = true; // there may be more
+                    read.turns.into_iter().for_each(|turn| self.led_to(turn));
                     self.commands_told |= read.commands > 0;
                     self.outbox_told |= read.statuses > 0 || read.messages;
                     self.alerts_told |= read.statuses + read.notes > 0;
@@ -239,7 +251,7 @@ impl Gateway {
                 self.want(Vec::new());
             }
             (Job::FreePackets, _) => self.is_freeing = false,
-            (Job::Hear(_), _) => {
+            (Job::Hear(..), _) => {
                 (self.is_accepting, self.outbox_told, self.deadlines_told) = (false, true, true);
                 let heard = std::mem::take(&mut self.heard);
                 if self.stopping.is_none() {
@@ -252,7 +264,7 @@ impl Gateway {
     }
 
     /// What the sender's turn led to, now that it is on disk.
-    fn led_to(&mut self, turn: Turn) {
+    pub(crate) fn led_to(&mut self, turn: Turn) {
         for effect in turn.done {
             match effect {
                 sender::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
@@ -278,41 +290,6 @@ impl Gateway {
         }
         Ok(())
     }
-}
-
-/// The sabotage that a driver cannot do with the store's own functions.
-fn damage(directory: &Path, sabotage: Option<Sabotage>) {
-    let statement = match sabotage {
-        Some(Sabotage::StatusBackwards) => "UPDATE message SET state = 'sent' WHERE state = 'read'",
-        Some(Sabotage::ForgetDuplicateMark) => "UPDATE message SET possible_duplicate = 0",
-        Some(Sabotage::InventYes) => {
-            "UPDATE request SET agreed = json_array('nino', 'giorgi', 'lali') WHERE state = 'open'"
-        }
-        Some(Sabotage::LoseMessage) => {
-            "PRAGMA foreign_keys = OFF; DELETE FROM message WHERE state = 'read' AND id % 5 = 0"
-        }
-        Some(
-            Sabotage::AcknowledgeBeforeCommit
-            | Sabotage::PostBeforeCommit
-            | Sabotage::ForgetRecovery
-            | Sabotage::AnswerWebhookBeforeCommit
-            | Sabotage::ForgetCommandExpiry
-            | Sabotage::ForgetPuback
-            | Sabotage::ForgetMemory
-            | Sabotage::TakeRetained
-            | Sabotage::AcceptWithoutRoom
-            | Sabotage::ForgetChecksum
-            | Sabotage::DropCallback
-            | Sabotage::ForgetMessageExpiry
-            | Sabotage::SynchronousNormal
-            | Sabotage::LyingCard
-            | Sabotage::SkipQuestion
-            | Sabotage::SkipSignature,
-        )
-        | None => return,
-    };
-    let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
-    sql.execute_batch(statement).expect("damaged");
 }
 
 pub fn command_of(change: &dispatch::Change) -> CommandId {
@@ -345,15 +322,21 @@ fn work(
             Done::Written
         }
         Job::Turn(begin) => Done::Turned(turn::take(store, sender, begin.clone(), config, now, dice)?),
-        Job::LoadCommands { limit } => Done::Commands(store.waiting_commands(*limit, now)?),
+        Job::LoadCommands { limit } => {
+            let (waiting, told) = waiting(store, config, *limit, now)?;
+            Done::Commands(waiting, told)
+        }
         Job::Command { change } => {
             settle(store, config, change, now)?;
             Done::Written
         }
-        Job::ReadInbox => Done::Read(read_next(store, config, now, dice)?),
-        Job::Hear(events) => {
-            let at_broker = BTreeSet::new(); // no device answers here
-            events.iter().try_for_each(|event| hear(store, config, (event, None), &at_broker, now))?;
+        Job::ReadInbox => {
+            let mut own = Dice::seeded(dice.below(u64::MAX));
+            let heed = |begin| turn::take(store, sender, begin, config, now, &mut own);
+            Done::Read(read_next(store, config, now, dice, heed)?)
+        }
+        Job::Hear(events, at_broker) => {
+            events.iter().try_for_each(|event| hear(store, config, (event, None), at_broker, now))?;
             Done::Written
         }
         Job::Tend => Done::Tended(tend(store, config, now)?, store.next_deadline()?),

@@ -17,8 +17,9 @@ use bellwire::whatsapp::signature::verify;
 use secrecy::SecretString;
 
 use crate::broker::Token;
-use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, Sabotage, both};
+use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, both};
 use crate::meta::APP_SECRET;
+use crate::sabotage::Sabotage;
 use crate::storing::{Job, command_of};
 
 /// `app::events`: notices taken together.
@@ -64,19 +65,26 @@ impl Gateway {
             Some(_) | None => Vec::new(),
         };
         self.watch_look_at = now + LOOK_EVERY;
-        let is_asked = |event: &Event| {
-            self.config.questions.iter().any(|known| known.topic.matches(&event.topic).is_some())
-        };
-        let asked: Vec<Event> =
-            events.iter().map(|(event, _)| event).filter(|event| is_asked(event)).cloned().collect();
-        if asked.is_empty() || self.sabotage == Some(Sabotage::SkipQuestion) {
+        let ours = |event: &&Event| self.is_ours(event);
+        let heard: Vec<Event> = events.iter().map(|(event, _)| event).filter(ours).cloned().collect();
+        if heard.is_empty() {
             let effects = self.intake.handle(Intake::Arrived(events), both(now, self.ahead));
             self.want(effects);
         } else {
             (self.is_accepting, self.heard) = (true, events);
-            self.jobs.push_back(Job::Hear(Rc::new(asked)));
+            self.jobs.push_back(Job::Hear(Rc::new(heard), self.at_broker.clone()));
         }
         early.into_iter().map(Out::Acknowledge).collect()
+    }
+
+    /// Whether a device answers or a machine asks.
+    fn is_ours(&self, event: &Event) -> bool {
+        let asks = self.config.questions.iter().any(|known| known.topic.matches(&event.topic).is_some());
+        match self.sabotage {
+            Some(Sabotage::SkipQuestion) if asks => false,
+            Some(Sabotage::SkipAnswer) if !asks => false,
+            Some(_) | None => self.listens_to.iter().any(|known| known.matches(&event.topic).is_some()),
+        }
     }
 
     /// What the intake wants done: in its order, and after each commit.
@@ -195,6 +203,7 @@ impl Gateway {
                 self.has_no_room(command.id, now);
             }
             dispatch::Effect::Publish(command) => {
+                self.at_broker.insert(command.id);
                 return vec![Out::Publish { command }];
             }
             dispatch::Effect::Commit(change) => {
@@ -216,6 +225,7 @@ impl Gateway {
 impl Gateway {
     /// The link has no room, or no connection.
     pub fn has_no_room(&mut self, id: CommandId, now: Timestamp) {
+        self.at_broker.remove(&id);
         self.effects.extend(self.dispatch.handle(dispatch::Input::Busy(id), now));
     }
 

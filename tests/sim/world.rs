@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bellwire::app::answer_prefix;
 use bellwire::chance::Dice;
 use bellwire::config::Config;
 use bellwire::ids::MessageId;
@@ -15,8 +16,9 @@ use crate::Violation;
 use crate::broker::{Broker, Publication};
 use crate::check::Check;
 use crate::device::Device;
-use crate::gateway::{Action, Gateway, Notice, Out, Sabotage};
+use crate::gateway::{Action, Gateway, Notice, Out};
 use crate::meta::{APP_SECRET, Meta, signed};
+use crate::sabotage::Sabotage;
 use crate::{person, site};
 
 /// 2026-11-21 06:00 UTC.
@@ -38,6 +40,7 @@ enum Next {
     Answer,
     Collect,
     Webhook,
+    Say,
 }
 
 pub struct World {
@@ -199,6 +202,9 @@ impl World {
         if self.meta.has_post(self.now) {
             found.push(Next::Webhook);
         }
+        if self.device.next_at().is_some_and(|at| at <= self.now) {
+            found.push(Next::Say);
+        }
         let index = usize::try_from(self.dice.below(found.len() as u64)).unwrap_or(0);
         let Some(next) = found.get(index) else { return Ok(false) };
         self.happen(*next)?;
@@ -237,6 +243,7 @@ impl World {
             Next::Answer => self.answer(),
             Next::Collect => drop(self.meta.collect(self.now, &mut self.dice)),
             Next::Webhook => self.post_webhook()?,
+            Next::Say => self.say(),
         }
         Ok(())
     }
@@ -294,7 +301,8 @@ impl World {
             1 => self.broker.answers.push_back((id, Err("not authorised".into()))),
             _ => {
                 let wire_id = self.gateway.as_ref().map(|gateway| gateway.wire_id(id)).unwrap_or_default();
-                self.device.hear(&wire_id, command, self.now);
+                let prefix = answer_prefix(&self.config);
+                self.device.hear((&wire_id, &prefix), command, self.now, &mut self.dice);
                 self.broker.answers.push_back((id, Ok(())));
             }
         }
@@ -320,6 +328,7 @@ impl World {
             return self.power_cut();
         }
         self.note("the gateway starts");
+        self.check.restricted.start(&self.check.sql, self.now);
         self.check.look(&self.meta, self.now, self.ahead)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::endings::{answer_prefix, settle};
+use super::endings::{answer_prefix, settle, waiting};
 use super::shared::Shared;
 use crate::command::dispatch::{Change, Dispatch, Effect, Input, Waiting};
 use crate::mqtt::{Link, Publish};
@@ -38,10 +38,12 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
             let now = SystemClock.now();
             match effect {
                 Effect::Load { limit } => {
-                    let Some(waiting) = shared.durably(move |store| store.waiting_commands(limit, now)).await
-                    else {
-                        return;
-                    };
+                    let config = shared.live();
+                    let load = move |store: &Store| waiting(store, &config, limit, now);
+                    let Some((waiting, told)) = shared.durably(load).await else { return };
+                    if told {
+                        shared.outbox.notify_one();
+                    }
                     // The disk may have been full for an hour meanwhile.
                     effects.extend(dispatch.handle(Input::Loaded(waiting), SystemClock.now()));
                 }

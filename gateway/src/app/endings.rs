@@ -12,7 +12,7 @@ use crate::alert::message::{Content, Part};
 use crate::alert::outbox::Lane;
 use crate::alert::template::Templates;
 use crate::command::deed::Expected;
-use crate::command::dispatch::Change;
+use crate::command::dispatch::{Change, Waiting};
 use crate::command::verdict::{self, REFUSED, Verdict};
 use crate::config::Config;
 use crate::device::order::{EndState, Ending};
@@ -179,6 +179,22 @@ fn say(
     store.compose(&lane, &person.to, &content, now).map(drop)
 }
 
+/// What waits for the broker, oldest first. A damaged row is refused, never published: `true` when whoever asked for one is
+/// told so. The simulation calls it too.
+pub fn waiting(
+    store: &Store,
+    config: &Config,
+    limit: usize,
+    now: Timestamp,
+) -> rusqlite::Result<(Vec<Waiting>, bool)> {
+    let (intact, damaged) = store.waiting_commands(limit)?;
+    for id in &damaged {
+        let reason = "the row is damaged on disk: its checksum does not match".to_owned();
+        settle(store, config, &Change::Refused { id: *id, at: now, reason }, now)?;
+    }
+    Ok((intact, !damaged.is_empty()))
+}
+
 /// What the dispatch decided, with whatever is said about it: nothing as long as all goes well.
 pub fn settle(store: &Store, config: &Config, change: &Change, now: Timestamp) -> rusqlite::Result<()> {
     if !store.change_command(change)? {
@@ -256,3 +272,6 @@ pub fn tend(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<
     }
     Ok(changed)
 }
+
+#[cfg(test)]
+mod tests;

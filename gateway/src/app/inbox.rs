@@ -1,24 +1,29 @@
 //! Webhook bodies, read after they were stored: one body, one transaction.
 
+/// What Meta says of people and accounts.
+mod news;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner::{self, Over, Told, lane};
+use super::owner::lane;
 use super::received::Mark;
 use super::replies::{self, From};
 use super::shared::Shared;
+use super::turn::{Begin, Turn};
 use super::{invitations, overtaking};
 use crate::alert::delivery::Refusal;
 use crate::alert::message::Content;
 use crate::alert::outbox::Lane;
 use crate::alert::rule::Severity;
+use crate::alert::sender::Input;
 use crate::chance::Dice;
 use crate::command::authorise::Standing;
 use crate::command::consent::Wish;
-use crate::command::inbound::{Inbound, Move, Moved, NewFile, Notice, Reply, TemplateNews};
+use crate::command::inbound::{Inbound, NewFile, Notice, Reply};
 use crate::command::reply::{House, Outcome, understand};
-use crate::config::{Config, Connection};
+use crate::config::Config;
 use crate::contact::voice::Sentences;
 use crate::contact::{Contact, Phone};
 use crate::ids::{ConnectionName, InboxId};
@@ -39,8 +44,11 @@ pub struct Read {
     pub notes: usize,
     /// The outbox may have something to send.
     pub messages: bool,
-    /// What they tell of a number or a person.
-    pub failures: Vec<(Lane, Refusal)>,
+    /// What they tell of a number or a person. One of each code is enough; one a lane is not: that somebody cannot be
+    /// reached would hide that the number is restricted.
+    failures: BTreeMap<(Lane, i64), Refusal>,
+    /// The sender has heeded that.
+    pub turns: Vec<Turn>,
     /// There are files to fetch.
     pub files: bool,
     /// To be shown as read.
@@ -76,7 +84,9 @@ pub async fn run(shared: Arc<Shared>) {
                 return;
             }
             shared.marks.add(read.marks);
-            shared.report(read.failures);
+            for turn in read.turns {
+                shared.turns.done(turn).await;
+            }
             if read.files {
                 shared.files.notify_one();
             }
@@ -98,16 +108,23 @@ pub async fn run(shared: Arc<Shared>) {
 }
 
 async fn read(shared: &Shared, config: Arc<Config>) -> Option<Option<Read>> {
-    let next = move |store: &Store| read_next(store, &config, SystemClock.now(), &mut Dice::from_machine());
+    let turns = Arc::clone(&shared.turns);
+    let next = move |store: &Store| {
+        let now = SystemClock.now();
+        let heed = |begin| turns.take(store, begin, &config, now);
+        read_next(store, &config, now, &mut Dice::from_machine(), heed)
+    };
     shared.durably(next).await
 }
 
-/// Reads the oldest body that was not read, and writes all that follows from it. The simulation calls it too.
+/// Reads the oldest body that was not read, and writes all that follows from it. The sender heeds failures in the same
+/// transaction: nothing leaves in between over a number that is restricted. The simulation calls it too.
 pub fn read_next(
     store: &Store,
     config: &Config,
     now: Timestamp,
     dice: &mut Dice,
+    mut heed: impl FnMut(Begin) -> rusqlite::Result<Turn>,
 ) -> rusqlite::Result<Option<Read>> {
     if !store.has_webhooks()? {
         return Ok(None);
@@ -120,7 +137,10 @@ pub fn read_next(
         *desk.read.kinds.entry(inbound.kind()).or_default() += 1;
         desk.take(inbound)?;
     }
-    let read = desk.read;
+    let mut read = desk.read;
+    for ((lane, _), refusal) in std::mem::take(&mut read.failures) {
+        read.turns.push(heed(Begin::With(Input::Reported(lane, Box::new(refusal))))?);
+    }
     let mut note = format!("{} statuses, {} commands", read.statuses, read.commands);
     for reason in &read.nothing {
         note.push_str("; ");
@@ -148,7 +168,7 @@ impl<'a> Desk<'a> {
                 if let Some(refusal) = &status.refusal
                     && let Some(lane) = self.store.lane_of(&status)?
                 {
-                    self.read.failures.push((lane, refusal.clone()));
+                    self.read.failures.insert((lane, refusal.code), refusal.clone());
                 }
                 if !self.store.receive(&status, self.now, self.dice)? {
                     let what = format!("a status of {} for a message that is not ours", status.word);
@@ -283,41 +303,6 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// Nothing changes by itself: whoever has the old number next might be anybody (FACTS 3.6). The owner is told.
-    fn follow(&mut self, moved: &Moved) -> rusqlite::Result<()> {
-        let Some(contact) = self.person(moved.from.as_deref(), moved.user_id.as_deref())? else {
-            self.read.nothing.push("somebody who is no contact has moved".to_owned());
-            return Ok(());
-        };
-        let Contact { id, name, .. } = contact;
-        let (severity, text) = match &moved.what {
-            Move::Number(new) => {
-                let new = Phone::from_wa_id(new).map_or_else(|_| "another number".into(), |new| new.masked());
-                let text = format!(
-                    "{name} has a new WhatsApp number ({new}), and messages to the old one fail; ask {name}, then write the new \
-                     one into [[contact]] {id} and run: bellwire contact accept {id}"
-                );
-                (Severity::Warning, text)
-            }
-            Move::UserId => {
-                let text = format!(
-                    "WhatsApp gave {name} a new user id, perhaps with a new number: nothing acts for {name} until you have \
-                     asked and run: bellwire contact accept {id}"
-                );
-                (Severity::Warning, text)
-            }
-            Move::Phone => {
-                (Severity::Info, format!("{name} uses WhatsApp on another phone, or installed it anew"))
-            }
-        };
-        let over =
-            self.config.connections.iter().find(|known| known.phone_number_id == moved.phone_number_id);
-        let Some(over) = over.or(self.config.connections.first()) else { return Ok(()) };
-        let field = format!("moved {id}");
-        let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
-        self.tell_owner(&over.name, &notice)
-    }
-
     /// A number whose user id has changed may have a new owner: rights follow only when a person says so (FACTS 3.6).
     fn refuse_stranger(
         &mut self,
@@ -360,34 +345,6 @@ impl<'a> Desk<'a> {
         }
         self.read.messages = true;
         self.store.compose(lane, &contact.to, &Content::text(text), self.now).map(drop)
-    }
-
-    fn heed(&mut self, notice: &Notice) -> rusqlite::Result<()> {
-        let concerns = |connection: &&Connection| match (&connection.business_account_id, &notice.account) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            (_, _) => true, // who does not say which account it has hears of all
-        };
-        for connection in self.config.connections.iter().filter(concerns) {
-            match &notice.template {
-                Some((name, language, TemplateNews::Status(status))) => {
-                    self.store.template_status(&connection.name, name, language, status, self.now)?;
-                    (self.read.catalogue, self.read.messages) = (true, true);
-                }
-                Some((_, _, TemplateNews::Changed)) => self.read.catalogue = true,
-                None => {}
-            }
-            self.tell_owner(&connection.name, notice)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
-        let told = owner::write(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
-        if told != Told::Before {
-            self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
-        }
-        self.read.messages |= told == Told::Written;
-        Ok(())
     }
 }
 

@@ -76,7 +76,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub use endings::{settle, tend};
+pub use endings::{answer_prefix, filters as listens_to, settle, tend, waiting};
 pub use hearing::hear;
 pub use inbox::{Read, read_next};
 pub use shared::Fatal;

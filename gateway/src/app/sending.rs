@@ -51,9 +51,6 @@ pub async fn run(
     let (mut version, mut touched, mut looks) = (0, None, 0);
     task.turn(Begin::With(Input::Wake));
     loop {
-        for (lane, refusal) in task.shared.reported() {
-            task.turn(Begin::With(Input::Reported(lane, Box::new(refusal))));
-        }
         if *stop.borrow() {
             task.shared.turns.stop();
             if task.shared.turns.is_idle() {

@@ -10,11 +10,10 @@ use super::connections;
 use super::home_assistant::Home;
 use super::metrics::Metrics;
 use super::received::Marks;
-use super::turn::{Begin, Turn, Turns};
-use crate::alert::delivery::{QUALITY_WAIT, Refusal};
-use crate::alert::outbox::Lane;
+use super::turn::{Begin, Turn, Turns, remember};
+use crate::alert::delivery::QUALITY_WAIT;
 use crate::alert::rule::Severity;
-use crate::alert::sender::{Input, Sender};
+use crate::alert::sender::Sender;
 use crate::alert::token::Seal;
 use crate::alert::topic::TopicPattern;
 use crate::chance::Dice;
@@ -22,7 +21,6 @@ use crate::config::{Config, Connection};
 use crate::ids::{CommandId, ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::whatsapp::errors::{Said, refusal};
 
 /// Why the daemon ends by itself.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +86,6 @@ struct Condition {
     broker: Option<String>,
     disk_full: bool,
     paused: BTreeMap<ConnectionName, (Timestamp, String)>,
-    reported: BTreeMap<Lane, Refusal>,
 }
 
 impl Shared {
@@ -127,15 +124,9 @@ impl Shared {
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
         let rates = live.connections.iter().map(rate).collect();
         let mut sender = Sender::new(rates);
-        // Numbers that were restricted before this start stay so, whoever takes the first turn: a try would make it worse.
-        let mut done = Vec::new();
-        for (lane, code, at) in restricted {
-            let said = Said { code, details: "said before this start".into(), ..Said::default() };
-            let remembered = Input::Remembered { lane, refusal: Box::new(refusal(said)), at };
-            done.extend(sender.handle(remembered, now, &mut Dice::from_machine()));
-        }
+        let done = remember(&mut sender, restricted, now, &mut Dice::from_machine());
         let (turns, to_do) = Turns::new(sender);
-        turns.done(Turn { done, rest: Vec::new() }).await;
+        turns.done(done).await;
         let shared = Self {
             store,
             turns: Arc::new(turns),
@@ -258,15 +249,6 @@ impl Shared {
         self.condition(|condition| condition.broker = obstacle);
     }
 
-    /// Failures that statuses told, for the sender. One a lane is enough: it is about the number and the person.
-    pub fn report(&self, failures: Vec<(Lane, Refusal)>) {
-        self.condition(|condition| condition.reported.extend(failures));
-    }
-
-    pub fn reported(&self) -> BTreeMap<Lane, Refusal> {
-        self.condition(|condition| std::mem::take(&mut condition.reported))
-    }
-
     pub fn resumed(&self, connection: &ConnectionName) {
         self.condition(|condition| drop(condition.paused.remove(connection)));
     }
@@ -324,3 +306,6 @@ pub async fn housekeep(shared: Arc<Shared>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,13 @@ use rusqlite::Result;
 use tokio::sync::mpsc;
 
 use super::costs;
-use crate::alert::outbox::Change;
+use crate::alert::outbox::{Change, Lane};
 use crate::alert::sender::{Effect, IN_FLIGHT_MAX, Input, Sender};
 use crate::chance::Dice;
 use crate::config::Config;
 use crate::store::Store;
 use crate::time::Timestamp;
+use crate::whatsapp::errors::{Said, refusal};
 
 /// Questions and changes in one turn. Each takes 0.1 to 0.3 ms, and the store's thread has others to serve; the rest is
 /// the next turn's.
@@ -90,6 +91,23 @@ pub fn take(
     Ok(turn)
 }
 
+/// Numbers that were restricted before this start stay so, whoever takes the first turn: a try would make it worse. The
+/// simulation calls it too.
+pub fn remember(
+    sender: &mut Sender,
+    restricted: Vec<(Lane, i64, Timestamp)>,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> Turn {
+    let mut done = Vec::new();
+    for (lane, code, at) in restricted {
+        let said = Said { code, details: "said before this start".into(), ..Said::default() };
+        let remembered = Input::Remembered { lane, refusal: Box::new(refusal(said)), at };
+        done.extend(sender.handle(remembered, now, dice));
+    }
+    Turn { done, rest: Vec::new() }
+}
+
 /// What the sender hears of its change.
 fn answer(change: &Change, held: bool) -> Input {
     match change {
@@ -159,7 +177,6 @@ mod tests {
     use super::*;
     use crate::alert::delivery::Answer;
     use crate::alert::message::Content;
-    use crate::alert::outbox::Lane;
     use crate::config::{Wishes, read};
     use crate::contact::Recipient;
     use crate::ids::{ConnectionName, ContactId, MessageId, Wamid};

@@ -32,7 +32,9 @@ pub enum Verdict {
 #[must_use]
 pub fn of(awaited: &Awaited, content_type: Option<&str>, payload: &[u8], templates: &Templates) -> Verdict {
     let payload = &payload[..payload.len().min(PAYLOAD_MAX)];
-    let value = decode(PayloadFormat::Auto, content_type, payload).unwrap_or(serde_json::Value::Null);
+    let Ok(value) = decode(PayloadFormat::Auto, content_type, payload) else {
+        return Verdict::Undecided; // noise says neither
+    };
     let context = Value::from(Serde(json!({ "payload": value })));
     let holds = |condition: &Option<String>| {
         condition.as_ref().map(|condition| templates.holds(condition, &context).unwrap_or(false))
@@ -120,5 +122,11 @@ mod tests {
         check(when, Some("state"), r#"{"defrost": true}"#, Verdict::Undecided);
         check(when, None, r#"{"defrost": true}"#, refused("the device refused"));
         check(when, Some("state"), "garbage \u{1}", Verdict::Undecided);
+        for when in [None, when] {
+            let awaited =
+                Awaited { topic: None, when: when.map(str::to_owned), refused_when: None, within_ms: 1_000 };
+            let verdict = of(&awaited, None, &[0xff, 0xfe, 0], &templates);
+            assert_eq!(verdict, Verdict::Undecided, "noise is neither Yes nor No");
+        }
     }
 }

@@ -145,6 +145,6 @@ impl Store {
         now: Timestamp,
     ) -> std::result::Result<(), ActError> {
         let held_for = (state == State::Held).then_some(HeldFor::Operator);
-        self.advance(id, &Next { held_for, ..Next::to(state, reason) }, now).map_err(ActError::Sql)
+        self.move_to(id, &Next { held_for, ..Next::to(state, reason) }, now).map_err(ActError::Sql)
     }
 }

@@ -66,8 +66,8 @@ impl Store {
             .map(CommandId)
     }
 
-    /// The oldest commands that wait for the broker. A damaged one is refused, never published.
-    pub fn waiting_commands(&self, limit: usize, now: Timestamp) -> Result<Vec<Waiting>> {
+    /// The oldest commands that wait for the broker, and those whose row is damaged: they are to be refused, never published.
+    pub fn waiting_commands(&self, limit: usize) -> Result<(Vec<Waiting>, Vec<CommandId>)> {
         let rows: Vec<(Waiting, bool)> = self
             .sql
             .prepare_cached(
@@ -95,11 +95,10 @@ impl Store {
             })?
             .collect::<Result<_>>()?;
         let (intact, damaged): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, intact)| *intact);
-        for (command, _) in damaged {
-            let reason = "the row is damaged on disk: its checksum does not match".to_owned();
-            self.change_command(&Change::Refused { id: command.id, at: now, reason })?;
-        }
-        Ok(intact.into_iter().map(|(command, _)| command).collect())
+        Ok((
+            intact.into_iter().map(|(command, _)| command).collect(),
+            damaged.into_iter().map(|(command, _)| command.id).collect(),
+        ))
     }
 
     /// Writes what the dispatch decided. `false`: the device had answered before.
@@ -149,7 +148,8 @@ impl Store {
     }
 
     /// The end as the device tells it: `done`, `failed`, or `silent`. `false`: it had an end before. A device may be
-    /// faster than the broker's acknowledgement of the command, and slower than we wait.
+    /// faster than the broker's acknowledgement of the command, slower than we wait, and may have got what counts as
+    /// expired or refused: it was published, its acknowledgement was lost, and the next try came too late.
     pub fn end_command(
         &self,
         id: CommandId,
@@ -161,7 +161,8 @@ impl Store {
             .sql
             .prepare_cached(
                 "UPDATE command SET state = ?2, changed_at = ?3, reason = ?4
-                 WHERE id = ?1 AND (state = 'published' OR (state IN ('queued', 'silent') AND ?2 != 'silent'))",
+                 WHERE id = ?1 AND (state = 'published'
+                     OR (state IN ('queued', 'silent', 'expired', 'refused') AND ?2 != 'silent'))",
             )?
             .execute(params![id.0, state, now.0, reason])?;
         Ok(changed > 0)

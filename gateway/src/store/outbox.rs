@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Result, Row, ToSql, params};
 
+use super::people::unwanted;
 use super::{Store, checksum};
 use crate::alert::delivery::{self, Case, Count, HeldFor, Learned, Next};
 use crate::alert::form::Form;
@@ -62,9 +63,7 @@ impl Store {
 
     fn hold_if_stopped(&self, id: MessageId, message: &NewMessage) -> Result<MessageId> {
         if !message.exempt && self.has_stopped(message.contact)? {
-            let reason = "the person asked for no more messages; it goes out if they write START";
-            let next = Next { held_for: Some(HeldFor::Consent), ..Next::to(State::Held, reason) };
-            self.advance(id, &next, message.created_at)?;
+            self.advance(id, &unwanted(), message.created_at)?;
         }
         Ok(id)
     }
@@ -156,6 +155,9 @@ impl Store {
                     return Ok(false);
                 }
                 self.set_under_way(*id, true);
+                if *attempt > 1 {
+                    self.forget_refusals(*id)?;
+                }
                 self.advance(*id, &Next::to(State::Sending, "a request is under way"), *at)?;
                 self.set(*id, "attempts = ?2, form = ?3", &[attempt, &form.to_text()])?;
                 self.sql
@@ -294,8 +296,17 @@ impl Store {
         }
     }
 
-    /// Moves a message, and with a digest all that it carries.
+    /// Moves a message, and with a digest all that it carries. What would wait for its turn again, for somebody who has asked
+    /// for no more meanwhile, waits for START.
     pub(super) fn advance(&self, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
+        if next.state == State::Queued && self.is_unwanted(id)? {
+            return self.move_to(id, &unwanted(), at);
+        }
+        self.move_to(id, next, at)
+    }
+
+    /// Whatever the person wishes: the operator knows.
+    pub(super) fn move_to(&self, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
         let not_before = next.not_before.map_or(0, |until| until.0);
         let held_for = next.held_for.map(HeldFor::as_str);
         self.set(

@@ -63,6 +63,16 @@ impl Store {
             .exists([&contact.0])
     }
 
+    /// An alert, or a digest of alerts. What somebody asked for is another matter.
+    pub(super) fn is_unwanted(&self, id: MessageId) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM message m JOIN person p ON p.contact = m.contact AND p.stopped = 1
+                 WHERE m.id = ?1 AND (m.alert IS NOT NULL OR EXISTS (SELECT 1 FROM message WHERE digest = m.id))",
+            )?
+            .exists([id.0])
+    }
+
     /// The person takes the consent back: what waits is held at once. Or gives it: what was held goes out.
     pub fn consent(&self, contact: &ContactId, given: bool, source: &str, now: Timestamp) -> Result<()> {
         self.sql
@@ -80,8 +90,7 @@ impl Store {
                 Next::to(State::Queued, "the person asked for messages again"),
             )
         } else {
-            let reason = "the person asked for no more messages; it goes out if they write START";
-            ("state = 'queued'", Next { held_for: Some(HeldFor::Consent), ..Next::to(State::Held, reason) })
+            ("state = 'queued'", unwanted())
         };
         self.each(&format!("{from} AND contact = ?1"), &[&contact.0], &next, now).map(drop)
     }
@@ -104,4 +113,10 @@ impl Store {
         }
         Ok(ids.len())
     }
+}
+
+/// What STOP does to a message.
+pub(super) fn unwanted() -> Next {
+    let reason = "the person asked for no more messages; it goes out if they write START";
+    Next { held_for: Some(HeldFor::Consent), ..Next::to(State::Held, reason) }
 }

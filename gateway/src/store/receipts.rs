@@ -57,6 +57,15 @@ impl Store {
         found.into_iter().flatten().map(|(id, refusal, at)| Ok((id?, refusal, at?))).collect()
     }
 
+    /// Another copy is about to leave: what failed so far were earlier ones, and is not taken for a failure of this one
+    /// when nobody hears its answer.
+    pub(super) fn forget_refusals(&self, id: MessageId) -> Result<()> {
+        self.sql
+            .prepare_cached("UPDATE receipt SET refusal = NULL WHERE message = ?1 AND refusal IS NOT NULL")?
+            .execute([id.0])
+            .map(drop)
+    }
+
     pub(super) fn failure_of(&self, wamid: &Wamid) -> Result<Option<Refusal>> {
         let told: Option<Option<String>> = self
             .sql

@@ -3,6 +3,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+/// What the simulation found.
+mod found;
+
 use super::*;
 use crate::alert::delivery::Next;
 use crate::alert::form::Form;
@@ -10,7 +13,6 @@ use crate::alert::outbox::{Change, Settled};
 use crate::alert::state::State;
 use crate::config::{Wishes, read};
 use crate::ids::{ContactId, MessageId, Wamid};
-use crate::store::ActError;
 
 const NUMBER: &str = "900000000000002";
 const OURS: &str = "wamid.U1lOVEhFVElDT1VUMDAwMQ==";
@@ -97,7 +99,9 @@ impl Site {
 
     fn take(&self, body: &[u8]) {
         self.store.transaction(|store| store.keep_webhook(body, SystemClock.now())).expect("kept");
-        let next = |store: &Store| read_next(store, &self.config, SystemClock.now(), &mut Dice::seeded(1));
+        let heed = |_| Ok(Turn::default());
+        let next =
+            |store: &Store| read_next(store, &self.config, SystemClock.now(), &mut Dice::seeded(1), heed);
         while self.store.transaction(next).expect("read").is_some() {}
     }
 
@@ -226,55 +230,6 @@ fn body(statuses: &[Value]) -> String {
     json!({ "object": "whatsapp_business_account",
             "entry": [{ "id": "900000000000001", "changes": [{ "field": "messages", "value": value }] }] })
     .to_string()
-}
-
-/// Seed 624 of the simulation: an operator gave up a message of which nobody knew whether it had left. It had; Meta said
-/// so, and then that it failed. It must not be tried again, nor wait for the person's next word.
-#[test]
-fn what_was_stopped_stays_stopped_when_its_copy_is_sent_and_then_fails() {
-    type Stop = fn(&Store, MessageId, Timestamp) -> Result<(), ActError>;
-    let stops: [Stop; 2] = [Store::cancel, Store::hold];
-    for (stop, code) in
-        stops.into_iter().flat_map(|stop| [131_047, 131_049, 131_000].map(|code| (stop, code)))
-    {
-        let site = Site::new();
-        site.send(&[]);
-        let now = SystemClock.now();
-        let stopped = site.store.transaction(|store| {
-            store.recover(now)?; // the process ended in the middle of the request
-            Ok(stop(store, MessageId(1), now).is_ok())
-        });
-        assert!(stopped.expect("stopped"));
-        for mut status in statuses("wamid.late", &Fate::Fails { sent: true, code }) {
-            status["biz_opaque_callback_data"] = site.store.tag().callback(MessageId(1)).into();
-            site.take(body(&[status]).as_bytes());
-        }
-        let message = site.store.dump("SELECT state, held_for FROM message WHERE id = 1").expect("a row");
-        assert!(message[0].contains("held") && message[0].contains("operator"), "{code}: {message:?}");
-    }
-}
-
-/// Seed 161: Meta told that it was sent, and that it failed, while its answer was awaited; then the power went. And the same
-/// with the failure after the start.
-#[test]
-fn a_failure_counts_though_its_answer_is_never_heard() {
-    for failed_before in [true, false] {
-        let mut site = Site::new();
-        site.send(&[]);
-        let mut told = statuses("wamid.early", &Fate::Fails { sent: true, code: 131_026 });
-        for status in &mut told {
-            status["biz_opaque_callback_data"] = site.store.tag().callback(MessageId(1)).into();
-        }
-        let count = if failed_before { 2 } else { 1 };
-        told.iter().take(count).for_each(|status| site.take(body(std::slice::from_ref(status)).as_bytes()));
-        site.restart();
-        told.iter().skip(count).for_each(|status| site.take(body(std::slice::from_ref(status)).as_bytes()));
-        let message = site.store.dump("SELECT state, code FROM message WHERE id = 1").expect("a row");
-        assert!(
-            message[0].contains("failed") && message[0].contains("131026"),
-            "{failed_before}: {message:?}"
-        );
-    }
 }
 
 /// Messages with one copy, or two after an answer that was lost; both copies fail for the same reason, as they do.

@@ -1,0 +1,117 @@
+//! Drivers that break the rules on purpose, one rule each: the checks must notice.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    AcknowledgeBeforeCommit,
+    PostBeforeCommit,
+    ForgetRecovery,
+    StatusBackwards,
+    AnswerWebhookBeforeCommit,
+    ForgetCommandExpiry,
+    ForgetPuback,
+    ForgetDuplicateMark,
+    ForgetMemory,
+    LoseMessage,
+    TakeRetained,
+    AcceptWithoutRoom,
+    ForgetChecksum,
+    DropCallback,
+    ForgetMessageExpiry,
+    SynchronousNormal,
+    LyingCard,
+    SkipQuestion,
+    InventYes,
+    SkipSignature,
+    /// A device's answer is acknowledged, and nobody reads it.
+    SkipAnswer,
+    /// Who hears nothing of a device is told that all is done.
+    InventAnswer,
+    /// The same end is told twice.
+    TellTwice,
+    /// A start forgets that the number is restricted.
+    ForgetRestriction,
+    /// What was held at a STOP leaves all the same.
+    IgnoreStop,
+}
+
+impl Sabotage {
+    /// Each, with what the simulation must say of it.
+    pub const ALL: [(Self, &str); 25] = [
+        (Self::AcknowledgeBeforeCommit, "P1"),
+        (Self::LoseMessage, "P2"),
+        (Self::ForgetRecovery, "P2"),
+        (Self::DropCallback, "P2"),
+        (Self::ForgetMemory, ""),
+        (Self::ForgetChecksum, "P2"),
+        (Self::PostBeforeCommit, "P3"),
+        (Self::AnswerWebhookBeforeCommit, "P4"),
+        (Self::ForgetCommandExpiry, "P5"),
+        (Self::ForgetPuback, "P5"),
+        (Self::TakeRetained, "P6"),
+        (Self::AcceptWithoutRoom, "P1"), // P7 is P1 and P4 where there is no room
+        (Self::ForgetDuplicateMark, "P8"),
+        (Self::StatusBackwards, "lattice"),
+        (Self::ForgetMessageExpiry, "P9"),
+        (Self::SynchronousNormal, "P1"),
+        (Self::LyingCard, "P1"),
+        (Self::SkipQuestion, "P1"),
+        (Self::InventYes, "asked"),
+        (Self::SkipSignature, "P4"),
+        (Self::SkipAnswer, "P1"),
+        (Self::InventAnswer, "answers"),
+        (Self::TellTwice, "answers"),
+        (Self::ForgetRestriction, "restricted"),
+        (Self::IgnoreStop, "consent"),
+    ];
+}
+
+/// The sabotage that a driver cannot do with the store's own functions.
+pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
+    let statement = match sabotage {
+        Some(Sabotage::StatusBackwards) => "UPDATE message SET state = 'sent' WHERE state = 'read'",
+        Some(Sabotage::ForgetDuplicateMark) => "UPDATE message SET possible_duplicate = 0",
+        Some(Sabotage::InventYes) => {
+            "UPDATE request SET agreed = json_array('nino', 'giorgi', 'lali') WHERE state = 'open'"
+        }
+        Some(Sabotage::IgnoreStop) => {
+            "UPDATE message SET state = 'queued', held_for = NULL WHERE held_for = 'consent'"
+        }
+        Some(Sabotage::InventAnswer) => "UPDATE command SET state = 'done' WHERE state = 'silent'",
+        Some(Sabotage::TellTwice) => {
+            "CREATE TEMP TABLE twice AS SELECT * FROM message m WHERE substr(content ->> '$.text', 1, 1) IN ('✅', '❌')
+                 AND 1 = (SELECT count(*) FROM message o WHERE o.content = m.content) LIMIT 1;
+             UPDATE twice SET id = (SELECT max(id) + 1 FROM message);
+             INSERT INTO message SELECT * FROM twice"
+        }
+        Some(Sabotage::LoseMessage) => {
+            "PRAGMA foreign_keys = OFF; DELETE FROM message WHERE state = 'read' AND id % 5 = 0"
+        }
+        Some(
+            Sabotage::AcknowledgeBeforeCommit
+            | Sabotage::PostBeforeCommit
+            | Sabotage::ForgetRecovery
+            | Sabotage::AnswerWebhookBeforeCommit
+            | Sabotage::ForgetCommandExpiry
+            | Sabotage::ForgetPuback
+            | Sabotage::ForgetMemory
+            | Sabotage::TakeRetained
+            | Sabotage::AcceptWithoutRoom
+            | Sabotage::ForgetChecksum
+            | Sabotage::DropCallback
+            | Sabotage::ForgetMessageExpiry
+            | Sabotage::SynchronousNormal
+            | Sabotage::LyingCard
+            | Sabotage::SkipQuestion
+            | Sabotage::SkipSignature
+            | Sabotage::SkipAnswer
+            | Sabotage::ForgetRestriction,
+        )
+        | None => return,
+    };
+    let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+    sql.execute_batch(statement).expect("damaged");
+}
