@@ -6,10 +6,13 @@
 use std::hint::black_box;
 
 use bellwire::alert::decode::decode;
+use bellwire::alert::event::{Event, Identity, Source};
+use bellwire::alert::intake::Judge;
 use bellwire::alert::route::Routes;
 use bellwire::alert::rule::PayloadFormat;
 use bellwire::alert::topic::TopicPattern;
 use bellwire::chance::Dice;
+use bellwire::config::{Wishes, read};
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::signature;
@@ -19,6 +22,36 @@ use secrecy::SecretString;
 
 const PAYLOAD: &[u8] = br#"{"celsius":-12.5,"humidity":40,"door":"closed","unit":"fridge7","battery":3.61}"#;
 const SIGNATURE: &str = "sha256=0000000000000000000000000000000000000000000000000000000000000000";
+
+/// A rule on each event, and one on none of them.
+const SITE: &str = r#"
+[site]
+name = "Corner Bakery"
+[mqtt]
+url = "mqtt://127.0.0.1"
+[[connection]]
+name = "main"
+phone_number_id = "1"
+access_token_file = "t"
+app_secret_file = "s"
+verify_token_file = "v"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "warm"
+topic = "warm/{unit}"
+message = "Freezer {{ unit }} is at {{ payload.celsius }} °C"
+notify = ["nino"]
+[[rule]]
+name = "cold"
+topic = "cold/{unit}"
+when = "payload.celsius > 20"
+message = "Freezer {{ unit }} is at {{ payload.celsius }} °C"
+notify = ["nino"]
+"#;
+/// Noon of 2026-03-10.
+const NOON: Timestamp = Timestamp(1_773_144_000_000);
 
 type Step = (&'static str, Box<dyn FnMut()>);
 
@@ -36,6 +69,8 @@ fn steps() -> Vec<Step> {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
     vec![
+        ("judge and commit, an alert with its message", accepting("warm/7")),
+        ("judge and commit, an event that is counted", accepting("cold/7")),
         ("match, 1,000 rules", Box::new(move || drop(black_box(routes.find("site/bar/731/7"))))),
         ("decode, JSON", Box::new(|| drop(black_box(decode(PayloadFormat::Auto, None, PAYLOAD))))),
         (
@@ -60,6 +95,34 @@ fn steps() -> Vec<Step> {
             }),
         ),
     ]
+}
+
+/// An event over MQTT with a packet identifier that was never used before, from its bytes to its rows.
+fn accepting(topic: &'static str) -> Box<dyn FnMut()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
+    let config =
+        read("steps.toml", SITE, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
+    let judge = Judge::new(config.rules, config.people, config.site.name, config.site.time_zone);
+    let judge = judge.expect("compiled");
+    let (mut watch, mut id) = (judge.watch(), 0);
+    Box::new(move || {
+        let _until_the_end = &folder;
+        id = id % u16::MAX + 1;
+        let event = Event {
+            source: Source::Mqtt,
+            topic: topic.to_owned(),
+            payload: PAYLOAD.into(),
+            content_type: None,
+            identity: Identity::Packet { id, redelivered: false },
+            retained: false,
+            expires_in_s: None,
+            received_at: NOON,
+            happened_at: None,
+        };
+        let decisions = [judge.decide(event, &mut watch, NOON)];
+        drop(black_box(store.transaction(|store| store.accept(&decisions)).expect("on disk")));
+    })
 }
 
 /// With `BELLWIRE_STEP=NUMBER` and `BELLWIRE_TIMES=COUNT` one step runs so often, for whoever counts instructions.
