@@ -170,7 +170,7 @@ fn the_store_is_asked_for_what_may_leave() {
     let seconds = Duration::from_secs;
     assert_eq!(wanted(&mut desk, NOW), Wanted { limit: 16, ..Wanted::default() });
     assert!(desk.sender.is_idle() && desk.leaves(due(1, "nino"), NOW) && !desk.sender.is_idle());
-    let nino = vec![lane("nino")];
+    let nino = BTreeSet::from([lane("nino")]);
     let busy = Wanted { closed_lanes: nino.clone(), resting: nino.clone(), limit: 15, ..Wanted::default() };
     assert_eq!(wanted(&mut desk, NOW), busy);
     desk.answer(1, accepted(), NOW);
@@ -204,7 +204,7 @@ fn a_clock_that_is_set_back_takes_the_rest_with_it() {
     assert!(desk.leaves(due(1, "nino"), NOW));
     desk.answer(1, accepted(), NOW);
     let back = NOW - HOUR;
-    assert_eq!(wanted(&mut desk, back).resting, [lane("nino")]);
+    assert_eq!(wanted(&mut desk, back).resting, BTreeSet::from([lane("nino")]));
     assert!(wanted(&mut desk, back + Duration::from_secs(6)).resting.is_empty());
 }
 
@@ -216,7 +216,7 @@ fn failures_that_come_together_are_one_and_a_success_forgets_them() {
     let report = |desk: &mut Desk, at| {
         desk.tell(Input::Reported(lane("nino"), Box::new(refusal(131_056, Class::PairThrottle))), at);
     };
-    let is_shut = |desk: &mut Desk, at| wanted(desk, at).closed_lanes == [lane("nino")];
+    let is_shut = |desk: &mut Desk, at| wanted(desk, at).closed_lanes.iter().eq([&lane("nino")]);
     let check = |desk: &mut Desk, at, seconds: u64| {
         assert!(
             is_shut(desk, at + millis(seconds * 1_000 - 1)) && !is_shut(desk, at + millis(seconds * 1_000))
