@@ -325,6 +325,14 @@ mod tests {
     }
 
     #[test]
+    fn what_never_happened_is_not_counted() {
+        let (_folder, store) = store();
+        let mut one = decision("a");
+        one.alerts[0].recipients.clear();
+        assert_eq!(accept(&store, one), (0, vec!["raised once 1".into()]));
+    }
+
+    #[test]
     fn what_nobody_is_told_of_has_its_word() {
         let (_folder, store) = store();
         let ignored = |why| vec![("door".into(), why)];

@@ -223,16 +223,12 @@ mod tests {
             (insert("nino", None), insert("", Some(state)), insert("nino", None));
         store.sql.execute("UPDATE command SET payload = 'SHUT' WHERE id = ?1", [damaged.0]).expect("flipped");
 
-        let (waiting, broken) = store.waiting_commands(10).expect("read");
+        let (waiting, set_aside) = store.waiting_commands(10).expect("read");
         let ids: Vec<_> = waiting.iter().map(|one| (one.id, one.answers)).collect();
         assert_eq!(ids, [(first, true), (unanswered, false), (of_clock, true)]);
         assert!(waiting[0].issued_by.starts_with("p-") && waiting[2].issued_by == "clock");
         let word = |id| store.command(id).expect("read").map(|story| story.state);
-        assert_eq!(
-            (broken, word(damaged).as_deref()),
-            (vec![damaged], Some("queued")),
-            "to be refused by the dispatch"
-        );
+        assert_eq!((set_aside, word(damaged).as_deref()), (vec![damaged], Some("queued")), "to be refused");
         assert_eq!(store.waiting_commands(1).expect("read").0.len(), 1);
         assert_eq!(word(CommandId(99)), None);
 

@@ -168,3 +168,60 @@ fn name(outcome: &Outcome) -> (Option<&ContactId>, &'static str, Option<&str>) {
         Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::alert::form::Form;
+    use crate::alert::message::Content;
+    use crate::alert::outbox::{Change, Lane};
+    use crate::chance::Dice;
+    use crate::contact::Recipient;
+
+    const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+        (folder, store)
+    }
+
+    #[test]
+    fn a_body_waits_until_it_was_read_and_a_damaged_one_is_put_aside() {
+        let (_folder, store) = store();
+        let waits = || store.has_webhooks().expect("read");
+        let next = |after| store.next_webhook(InboxId(after)).expect("read").map(|(id, _, body)| (id, body));
+        assert!(!waits());
+        let ids = [&b"one"[..], b"two", b"three"].map(|body| store.keep_webhook(body, NOW).expect("kept"));
+        store.sql.execute("UPDATE inbox SET body = x'00' WHERE id = ?1", [ids[1].0]).expect("flipped");
+        assert!(waits());
+        assert_eq!(next(0), Some((ids[0], b"one".to_vec())));
+        assert_eq!(next(ids[0].0), Some((ids[2], b"three".to_vec())));
+        for id in [ids[0], ids[2]] {
+            store.close_webhook(id, "done", "nothing in it").expect("written");
+        }
+        assert!(!waits() && next(0).is_none());
+        assert_eq!(store.dump("SELECT state FROM inbox").expect("read"), ["done", "damaged", "done"]);
+    }
+
+    #[test]
+    fn what_a_reply_quotes_is_known_or_may_be_under_way() {
+        let (_folder, store) = store();
+        let lane = Lane { connection: "main".into(), contact: "nino".into() };
+        let to = Recipient::parse("+15550100123").expect("a number");
+        let id = store.compose(&lane, &to, &Content::text("The door is open"), NOW).expect("composed");
+        let (ours, later) = (Wamid("a".into()), NOW + Duration::from_millis(1));
+        let may = |contact: &str, since| store.may_be_under_way(&ours, &contact.into(), since).expect("read");
+        assert!(!may("nino", NOW), "it has not left");
+        let sending = Change::Sending { id, attempt: 1, form: Form::Free, at: NOW };
+        assert!(store.change(&sending, NOW).expect("written"));
+        assert!(may("nino", NOW) && !may("nino", later) && !may("dato", NOW));
+        assert!(store.message(&ours).is_none() && store.sent(&ours).is_none());
+        store.remember(&ours, id).expect("written");
+        assert!(!may("nino", NOW), "it is known which one that is");
+        assert_eq!(store.message(&ours), Some(id));
+        assert_eq!(store.sent(&ours).map(|sent| (sent.to, sent.at)), Some((lane.contact, NOW)));
+    }
+}

@@ -353,35 +353,4 @@ pub(super) fn on_unknown(row: &Row, column: usize) -> Result<OnUnknown> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chance::Dice;
-
-    /// Seed 205 of the simulation: accepted in 1970, tried again by an operator once the clock was right, and then the power
-    /// and the clock were lost again. Its end must not move with the others' by half a century.
-    #[test]
-    fn a_clock_that_is_lost_twice_moves_no_time_twice() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
-        let row = |id: i64, created: i64, expires: i64, not_before: i64| {
-            let insert = "INSERT INTO message (id, connection, contact, address, severity, content, on_unknown,
-                created_at, expires_at, state, changed_at, not_before, reason, mergeable, checksum)
-                VALUES (?1, 'main', 'nino', '+15550100001', 2, '{}', 'retry', ?2, ?3, 'queued', ?2, ?4, 'it waits', 0, x'00')";
-            store.sql.execute(insert, [id, created, expires, not_before]).expect("inserted");
-        };
-        let now = Timestamp(1_795_240_800_000);
-        row(1, 5_000, now.0 + 60_000, now.0 + 30_000);
-        row(2, 5_000, 65_000, 0);
-        row(3, 5_000, 65_000, 9_000);
-        store.tend(now).expect("tended");
-        let times = |id: i64| -> (i64, i64, i64) {
-            let read = "SELECT created_at - ?2, expires_at - ?2, not_before FROM message WHERE id = ?1";
-            let found =
-                store.sql.query_row(read, [id, now.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-            found.expect("a row")
-        };
-        assert_eq!(times(1), (0, 60_000, now.0 + 30_000));
-        assert_eq!(times(2), (0, 60_000, 0));
-        assert_eq!(times(3), (0, 60_000, now.0 + 4_000));
-    }
-}
+mod tests;

@@ -200,3 +200,6 @@ impl Store {
         self.message_of(&status.wamid)
     }
 }
+
+#[cfg(test)]
+mod tests;

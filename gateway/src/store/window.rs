@@ -148,3 +148,117 @@ impl Store {
         if status == "APPROVED" { self.try_templates_again(connection, at) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::alert::message::Content;
+    use crate::alert::outbox::Change;
+    use crate::chance::Dice;
+    use crate::contact::Recipient;
+    use crate::ids::MessageId;
+
+    const NOW: Timestamp = Timestamp(1_795_240_800_000);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+        (folder, store)
+    }
+
+    fn lane(contact: &str) -> Lane {
+        Lane { connection: "main".into(), contact: contact.into() }
+    }
+
+    fn template() -> Template {
+        Template { name: "door".into(), language: "en".into(), ..Template::default() }
+    }
+
+    /// A message that may leave once the person writes; with a template, or when the catalogue has changed.
+    fn held(store: &Store, lane: &Lane, templates: Vec<Template>) -> MessageId {
+        let to = Recipient::parse("+15550100123").expect("a number");
+        let content = Content { templates, ..Content::text("The door is open") };
+        let id = store.compose(lane, &to, &content, NOW).expect("composed");
+        let hold = || Change::Held { id, at: NOW, reason: "it waits".into() };
+        assert!(store.change(&hold(), NOW).expect("written"));
+        assert!(!store.change(&hold(), NOW).expect("read"), "only what is queued");
+        id
+    }
+
+    fn state(store: &Store, id: MessageId) -> &'static str {
+        store.state(id).expect("read").expect("a row").as_str()
+    }
+
+    #[test]
+    fn a_window_is_open_until_its_end_and_then_nobody_knows() {
+        let (_folder, store) = store();
+        let (nino, end) = (lane("nino"), window_end(NOW));
+        let at = |now| store.window(&nino, now).expect("read");
+        assert_eq!(at(NOW), Window::Unknown, "never heard");
+        store.heard(&nino, NOW, NOW).expect("written");
+        store.heard(&nino, NOW - MILLISECOND, NOW).expect("written"); // came late, and closes nothing early
+        assert_eq!([NOW, end - MILLISECOND, end].map(at), [Window::Open, Window::Open, Window::Unknown]);
+        assert_eq!(store.window(&lane("dato"), NOW).expect("read"), Window::Unknown, "of another person");
+        store.window_closed(&nino).expect("written");
+        assert_eq!([NOW, end].map(at), [Window::Closed; 2]);
+        store.heard(&nino, NOW, NOW).expect("written");
+        assert_eq!(at(NOW), Window::Open);
+    }
+
+    #[test]
+    fn what_was_held_for_a_person_leaves_when_they_write() {
+        let (_folder, store) = store();
+        let held = ["nino", "nino", "dato"].map(|contact| held(&store, &lane(contact), Vec::new()));
+        let states = || held.map(|id| state(&store, id));
+        let heard = |at| store.heard(&lane("nino"), at, NOW).expect("written");
+        assert_eq!(heard(NOW - Duration::from_secs(24 * 3_600)), 0, "a body that was held up for a day");
+        assert_eq!(states(), ["held"; 3]);
+        assert_eq!(heard(NOW), 2);
+        assert_eq!(states(), ["queued", "queued", "held"]);
+        assert_eq!(heard(NOW), 0);
+    }
+
+    #[test]
+    fn the_catalogue_says_what_a_template_is_and_lets_go_what_waited_for_it() {
+        let (_folder, store) = store();
+        let (main, (name, language)) = (ConnectionName::from("main"), ("door", "en"));
+        let listed = || store.listed(&main, &template()).expect("read");
+        let status = || match listed() {
+            Listed::Facts(facts) => facts.status,
+            Listed::Unread | Listed::Missing => String::new(),
+        };
+        let keep = |all: &[(String, String, Facts)]| store.keep_catalogue(&main, all, NOW).expect("written");
+        assert_eq!(listed(), Listed::Unread);
+        keep(&[]);
+        assert_eq!(listed(), Listed::Missing);
+
+        let (with, without) =
+            (held(&store, &lane("nino"), vec![template()]), held(&store, &lane("nino"), Vec::new()));
+        let states = || [with, without].map(|id| state(&store, id));
+        let told = |word| store.template_status(&main, name, language, word, NOW).expect("written");
+        told("PAUSED");
+        assert_eq!((status().as_str(), states()), ("PAUSED", ["held"; 2]));
+        told("APPROVED");
+        assert_eq!((status().as_str(), states()), ("APPROVED", ["queued", "held"]));
+        store.template_refused(&main, name, language, 132_001, NOW).expect("written");
+        assert_eq!(status(), "refused with code 132001");
+
+        let again = Change::Held { id: with, at: NOW, reason: "it waits".into() };
+        assert!(store.change(&again, NOW).expect("written"));
+        let facts = Facts {
+            status: "APPROVED".into(),
+            category: "UTILITY".into(),
+            parameters: 1,
+            names: vec!["what".into()],
+            header: Some("IMAGE".into()),
+            quick_replies: 2,
+        };
+        keep(&[(name.into(), language.into(), facts.clone())]);
+        assert_eq!((listed(), states()), (Listed::Facts(facts), ["queued", "held"]));
+        keep(&[]);
+        assert_eq!(listed(), Listed::Missing, "the whole catalogue, in place of the one before");
+    }
+}

@@ -216,7 +216,7 @@ fn failures_that_come_together_are_one_and_a_success_forgets_them() {
     let report = |desk: &mut Desk, at| {
         desk.tell(Input::Reported(lane("nino"), Box::new(refusal(131_056, Class::PairThrottle))), at);
     };
-    let is_shut = |desk: &mut Desk, at| wanted(desk, at).closed_lanes == BTreeSet::from([lane("nino")]);
+    let is_shut = |desk: &mut Desk, at| wanted(desk, at).closed_lanes.iter().eq([&lane("nino")]);
     let check = |desk: &mut Desk, at, seconds: u64| {
         assert!(
             is_shut(desk, at + millis(seconds * 1_000 - 1)) && !is_shut(desk, at + millis(seconds * 1_000))
