@@ -59,7 +59,9 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (Expired | Failed, Queued | Held) if why.fails_late => true, // and perhaps too old, so that it expires again
         (Cancelled, Held) => why.fails && new.reason.starts_with("it was stopped"),
         // It was over before it could leave (promise P9).
-        (Queued | Sending, Cancelled) if new.reason.starts_with("over before") => true, // by way of `queued`
+        (Queued | Sending | Held, Cancelled) if new.reason.starts_with("over before") => {
+            may_follow(old, &Row { state: Queued, ..new.clone() }, why) // by way of `queued`, in one commit
+        }
         (Queued | Unknown | Held, Cancelled) | (Failed | Held | Expired | Cancelled, Queued) => why.operated,
         (
             Queued | Sending | Unknown | Accepted | Sent | Failed | Expired | Cancelled | Held,
