@@ -18,6 +18,11 @@ use crate::time::Timestamp;
 /// Rows that one look at the clock may change, so that a clock that jumps does not stall the store for a minute.
 const TEND_MAX: i64 = 500;
 
+/// Unknown ones whose grace time is over. Over the index of states: in that of times stands all that was tried and waits
+/// again, after a long outage a million of them.
+const OVER: &str = "SELECT id, tries, on_unknown FROM message INDEXED BY message_waiting
+     WHERE state = 'unknown' AND digest IS NULL AND not_before <= ?2 LIMIT ?1";
+
 pub(super) struct NewMessage<'a> {
     pub connection: &'a ConnectionName,
     pub contact: &'a ContactId,
@@ -104,8 +109,7 @@ impl Store {
     /// What the clock alone decides: messages that are too old, and unknown ones whose grace time is over.
     pub fn tend(&self, now: Timestamp) -> Result<()> {
         self.set_clock(now)?;
-        let over = "SELECT id, tries, on_unknown FROM message INDEXED BY message_wait WHERE state = 'unknown' AND digest IS NULL AND not_before <= ?2 LIMIT ?1";
-        for (id, _, on_unknown) in self.select_ids(over, [TEND_MAX, now.0])? {
+        for (id, _, on_unknown) in self.select_ids(OVER, [TEND_MAX, now.0])? {
             self.advance(id, &delivery::after_grace(on_unknown, now), now)?;
             self.set(id, "possible_duplicate = 1", &[])?;
         }

@@ -47,6 +47,20 @@ fn a_clock_that_is_lost_twice_moves_no_time_twice() {
     assert_eq!(times(3), (0, 60_000, now.0 + 4_000));
 }
 
+/// Each look at what may leave tends first: with a million that had been tried, an event took 3 ms.
+#[test]
+fn what_was_tried_and_waits_again_is_not_walked_through() {
+    let (_folder, store) = opened();
+    for _ in 0..500 {
+        composed(&store, &Content::text("hot"), NOW);
+    }
+    store.sql.execute("UPDATE message SET not_before = ?1", [NOW.0]).expect("tried");
+    store.tend(NOW + Duration::from_secs(60)).expect("tended");
+    let asked = store.sql.prepare_cached(OVER).expect("the one of before");
+    let steps = asked.get_status(rusqlite::StatementStatus::VmStep);
+    assert!((1..100).contains(&steps), "{steps} steps");
+}
+
 /// RELIABILITY F17: only the step from a clock that was never set to one that is right moves what waits.
 #[test]
 fn a_clock_that_is_still_wrong_or_was_never_moves_no_time() {

@@ -55,6 +55,8 @@ pub fn fill(path: &Path, rows: u64, people: u32) -> Result<()> {
         ))?;
     }
     database.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;
+    drop(database);
+    std::fs::File::open(path)?.sync_all()?; // or the gateway's first checkpoint waits for all of it
     Ok(())
 }
 
