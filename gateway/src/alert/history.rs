@@ -299,4 +299,21 @@ mod tests {
             assert_eq!(effect.notice(), None);
         }
     }
+
+    #[test]
+    fn a_message_is_one() {
+        let to = crate::alert::tests::site("").0.people.contacts.remove(&"nino".into()).expect("known");
+        let notice = Notice {
+            alert: None,
+            kind: Kind::Summary,
+            to,
+            content: Content::text("x"),
+            severity: Severity::Info,
+            connection: ConnectionName("main".into()),
+            on_unknown: OnUnknown::Retry,
+            at: Timestamp(0),
+            expires_at: Timestamp(0),
+        };
+        assert_eq!(Effect::Send(Box::new(notice.clone())).notice(), Some(notice));
+    }
 }

@@ -368,3 +368,210 @@ fn repetition(event: &Event) -> (Option<String>, bool) {
         Identity::Status { .. } | Identity::None => (None, false),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::lifecycle::Ident;
+    use crate::alert::message::{Header, Part};
+    use crate::alert::tests::{MORNING, event, site};
+    use crate::alert::watch::{Person, Slot};
+
+    const RULES: &str = r#"
+[[rule]]
+name = "bell"
+topic = "bell/{id}"
+message = { en = "Bell {{ id }}", de = "Klingel {{ id }}" }
+notify = ["nino", "giorgi", "keti"]
+expires = "10m"
+[[rule]]
+name = "door"
+topic = "door/{id}"
+when = "payload > 5"
+resolve_when = "payload < 3"
+for = "1m"
+message = "Door {{ id }}"
+notify = ["giorgi"]
+"#;
+
+    fn intake() -> Intake<u16> {
+        let judge = site(RULES).1;
+        let watch = judge.watch();
+        Intake::new(judge, watch)
+    }
+
+    fn at(seconds: u64) -> Now {
+        let steady = Duration::from_secs(seconds);
+        Now { wall: MORNING + steady, steady }
+    }
+
+    fn packet(id: u16, redelivered: bool) -> Identity {
+        Identity::Packet { id, redelivered }
+    }
+
+    /// What is to be committed for these events, and nothing else is to be done.
+    fn arrive(
+        intake: &mut Intake<u16>,
+        events: Vec<(Event, Option<u16>)>,
+        now: Now,
+    ) -> (BatchId, Vec<Decision>) {
+        let mut effects = intake.handle(Input::Arrived(events), now);
+        assert_eq!(effects.len(), 1, "{effects:?}");
+        let Some(Effect::Commit(batch, decisions)) = effects.pop() else { panic!("no commit") };
+        (batch, decisions)
+    }
+
+    #[test]
+    fn each_event_is_acknowledged_after_its_own_commit() {
+        let mut intake = intake();
+        let ring = |id| (event("bell/1", "x", packet(id, false)), Some(id));
+        let (first, _) = arrive(&mut intake, vec![ring(1), ring(2)], at(0));
+        let (second, _) =
+            arrive(&mut intake, vec![ring(3), (event("bell/1", "x", Identity::None), None)], at(1));
+        for (batch, tokens) in [(second, vec![3]), (first, vec![1, 2]), (first, vec![])] {
+            let effects = intake.handle(Input::Committed(batch), at(2));
+            let acknowledged = effects.into_iter().map(|effect| match effect {
+                Effect::Acknowledge(token) => token,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(acknowledged.collect::<Vec<_>>(), tokens);
+        }
+    }
+
+    #[test]
+    fn what_may_come_again_is_kept_with_the_last_event_that_a_rule_looked_at() {
+        for topic in ["bell/1", "door/1"] {
+            let events = [topic, "attic/1"].map(|topic| (event(topic, "1", packet(7, false)), None)).to_vec();
+            let (_, decisions) = arrive(&mut intake(), events, at(0));
+            let kept = decisions.iter().map(|decision| {
+                let passed = |effect: &history::Effect| matches!(effect, history::Effect::Keep(kept) if kept.slot == Slot::Passed);
+                decision.effects.iter().any(passed)
+            });
+            assert_eq!(kept.collect::<Vec<_>>(), [true, false], "{topic}");
+        }
+    }
+
+    #[test]
+    fn time_and_notes_are_written_down_and_a_new_process_goes_on_from_there() {
+        let mut intake = intake();
+        let (_, mut decisions) =
+            arrive(&mut intake, vec![(event("door/1", "9", Identity::None), None)], at(0));
+        let effects = decisions.pop().expect("one").effects;
+        let kept = effects.into_iter().filter_map(|effect| match effect {
+            history::Effect::Keep(kept) => Some(kept),
+            _ => None,
+        });
+        let kept: Vec<history::Kept> = kept.collect();
+        assert_eq!(intake.wake_at(), Some(at(60).wall));
+        assert!(intake.handle(Input::Woke, at(59)).is_empty());
+        let woke = intake.handle(Input::Woke, at(60));
+        let [Effect::Watched { effects, taken }] = &woke[..] else { panic!("{woke:?}") };
+        assert!(taken.is_empty() && effects.iter().any(|effect| matches!(effect, history::Effect::Send(_))));
+
+        let mut next = self::intake();
+        assert_eq!(next.wake_at(), None);
+        next.restore(kept, at(30));
+        assert_eq!(next.wake_at(), Some(at(60).wall));
+
+        // A note that changes nothing is taken all the same, or it would come again for ever.
+        let (alert, by) = (
+            Ident { rule: "door".into(), key: "id=2".into() },
+            Person { name: "Nino".into(), contact: None },
+        );
+        let noted = next.handle(Input::Noted(vec![(NoteId(7), Note::Resolve { alert, by })]), at(31));
+        let [Effect::Watched { effects, taken }] = &noted[..] else { panic!("{noted:?}") };
+        assert_eq!((effects.len(), &taken[..]), (0, &[NoteId(7)][..]));
+    }
+
+    #[test]
+    fn who_went_is_told_no_more() {
+        let mut intake = intake();
+        let mut people = site(RULES).0.people;
+        people.contacts.remove(&"giorgi".into());
+        intake.meet(people);
+        let (_, decisions) = arrive(&mut intake, vec![(event("bell/1", "x", Identity::None), None)], at(0));
+        let told: Vec<&str> =
+            decisions[0].alerts[0].recipients.iter().map(|contact| contact.id.0.as_str()).collect();
+        assert_eq!(told, ["nino", "keti"]);
+    }
+
+    #[test]
+    fn a_packet_identifier_means_nothing_in_the_next_session_and_a_name_always_the_same() {
+        let mut intake = intake();
+        let named = || Identity::Named("a".into());
+        for (identity, is_new_session, word) in [
+            (packet(7, false), false, "pending"),
+            (packet(7, true), false, "duplicate"),
+            (packet(7, false), false, "still-firing"),
+            (named(), false, "still-firing"),
+            (packet(7, true), true, "still-firing"),
+            (named(), true, "duplicate"),
+        ] {
+            if is_new_session {
+                intake.free_packets();
+                assert_eq!(intake.handle(Input::Woke, at(1)).len(), 1, "it is written down");
+            }
+            let (_, decisions) =
+                arrive(&mut intake, vec![(event("door/1", "9", identity.clone()), None)], at(1));
+            assert_eq!(decisions[0].ignored[0].1.as_str(), word, "{identity:?}");
+        }
+    }
+
+    #[test]
+    fn each_reads_the_own_language_and_the_alert_ages_from_when_it_came() {
+        let judge = site(RULES).1;
+        for (device_limit, expires_s) in [(None, 600), (Some(60), 60), (Some(6_000), 600)] {
+            let ring = Event { expires_in_s: device_limit, ..event("bell/1", "x", Identity::None) };
+            let decision = judge.decide(ring, &mut judge.watch(), MORNING);
+            let alert = &decision.alerts[0];
+            assert_eq!(alert.expires_at, MORNING + Duration::from_secs(expires_s));
+            let messages = alert.messages().into_iter().map(|(content, people)| {
+                let ids: Vec<String> = people.iter().map(|contact| contact.id.0.clone()).collect();
+                (content.text.lines().next().unwrap_or_default().to_owned(), ids.join(" "))
+            });
+            let expected = [("Bell 1", "nino keti"), ("Klingel 1", "giorgi")];
+            assert_eq!(
+                messages.collect::<Vec<_>>(),
+                expected.map(|(text, ids)| (text.to_owned(), ids.to_owned()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_stands_above_buttons_or_is_the_message_and_templates_are_filled() {
+        let judge = site(r#"
+[[rule]]
+name = "bare"
+topic = "cam/{id}"
+message = "Cam {{ id }}"
+notify = ["nino"]
+attach = { kind = "image", url = "http://cam/{{ id }}.jpg" }
+template = { name = "alarm", language = "en", parameters = ["{{ id }}", "{{ payload.who }}"], header_file = true }
+[[rule]]
+name = "buttons"
+topic = "cam/{id}"
+message = "Cam {{ id }}"
+notify = ["nino"]
+attach = { kind = "image", url = "http://door/{{ id }}.jpg" }
+[[rule.action]]
+id = "open"
+title = "Open"
+topic = "cam/{id}/set"
+payload = "1"
+"#).1;
+        let seen = event("cam/3", r#"{"who": "cat"}"#, Identity::None);
+        let alerts = judge.decide(seen, &mut judge.watch(), MORNING).alerts;
+        let [bare, buttons] = &alerts[..] else { panic!("{alerts:?}") };
+        let fetch = |host: &str| Media::Fetch { url: format!("http://{host}/3.jpg") };
+        assert_eq!((&bare.flaw, &buttons.flaw), (&None, &None));
+        assert_eq!((&bare.content.part, &bare.content.header), (&Some(Part::Image(fetch("cam"))), &None));
+        assert_eq!(
+            (&buttons.content.part, &buttons.content.header),
+            (&None, &Some(Header::Image(fetch("door"))))
+        );
+        let [template] = &bare.content.templates[..] else { panic!("{:?}", bare.content) };
+        assert_eq!((template.name.as_str(), &template.header), ("alarm", &Some(Header::Image(fetch("cam")))));
+        let blanks: Vec<&str> = template.parameters.iter().map(|blank| blank.text.as_str()).collect();
+        assert_eq!(blanks, ["3", "cat"]);
+    }
+}

@@ -75,3 +75,63 @@ pub mod watch;
 pub mod wording;
 /// What messages about an alert say.
 pub mod words;
+
+#[cfg(test)]
+mod tests {
+    use crate::alert::event::{Event, Identity, Source};
+    use crate::alert::intake::Judge;
+    use crate::config::{Config, Wishes, read};
+    use crate::time::Timestamp;
+
+    /// Ten in the morning: nobody has quiet hours.
+    pub(super) const MORNING: Timestamp = Timestamp(1_773_136_800_000);
+
+    /// One has quiet hours, one speaks another language, and one is as the first but for the hours.
+    const SITE: &str = r#"
+[site]
+name = "S"
+time_zone = "UTC"
+[mqtt]
+url = "mqtt://127.0.0.1"
+[[connection]]
+name = "main"
+phone_number_id = "1"
+access_token_file = "t"
+app_secret_file = "s"
+verify_token_file = "v"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+quiet_hours = "22:00-06:00"
+[[contact]]
+id = "giorgi"
+phone = "+995 555 65 43 21"
+language = "de"
+[[contact]]
+id = "keti"
+phone = "+995 555 11 22 33"
+"#;
+
+    /// What is decided by these rules.
+    pub(super) fn site(rules: &str) -> (Config, Judge) {
+        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let config = read("t.toml", &format!("{SITE}{rules}"), &wishes).expect("good rules");
+        let (rules, people) = (config.rules.clone(), config.people.clone());
+        let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
+        (config, judge.expect("compiles"))
+    }
+
+    pub(super) fn event(topic: &str, payload: impl Into<bytes::Bytes>, identity: Identity) -> Event {
+        Event {
+            source: Source::Mqtt,
+            topic: topic.into(),
+            payload: payload.into(),
+            content_type: None,
+            identity,
+            retained: false,
+            expires_in_s: None,
+            received_at: MORNING,
+            happened_at: None,
+        }
+    }
+}

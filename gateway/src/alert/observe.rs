@@ -147,3 +147,60 @@ impl Turn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::{MORNING, event, site};
+
+    /// One rule a line, by its name: its keys but for the message and whom it tells.
+    fn rules(of: &[(&str, &str)]) -> String {
+        let rule = |(name, keys): &(&str, &str)| {
+            format!(
+                "[[rule]]\nname = \"{name}\"\ntopic = \"{name}/{{id}}\"\nnotify = [\"giorgi\"]\nfor = \"1m\"\n{keys}\n"
+            )
+        };
+        of.iter().map(rule).collect()
+    }
+
+    #[test]
+    fn readings_are_kept_where_something_asks_for_them() {
+        let cases = [
+            ("plain", "when = \"payload > 5\"\nmessage = \"x\"", false),
+            ("asks", "when = \"payload > 5 and previous > 5\"\nmessage = \"x\"", true),
+            ("ends", "when = \"payload > 5\"\nresolve_when = \"previous < 3\"\nmessage = \"x\"", true),
+            ("says", "when = \"payload > 5\"\nmessage = \"from {{ previous }}\"", true),
+            ("window", "when = \"window.mean > 5\"\nwindow = \"10m\"\nmessage = \"x\"", true),
+        ];
+        let judge = site(&rules(&cases.map(|(name, keys, _)| (name, keys)))).1;
+        let mut watch = judge.watch();
+        for (name, _, are_kept) in cases {
+            let decision =
+                judge.decide(event(&format!("{name}/1"), "9", Identity::None), &mut watch, MORNING);
+            assert_eq!(decision.ignored[0].1, Ignored::Life("pending"), "{name}");
+            let ident = Ident { rule: name.into(), key: "id=1".into() };
+            assert_eq!(watch.alerts()[&ident].numbers.is_some(), are_kept, "{name}");
+        }
+    }
+
+    #[test]
+    fn between_its_two_conditions_an_alert_stays_as_it_is() {
+        let keys = "when = \"payload > 5\"\nresolve_when = \"payload < 3\"\nmessage = \"x\"";
+        let judge = site(&rules(&[("door", keys)])).1;
+        let mut watch = judge.watch();
+        for (payload, word) in [("4", "condition-false"), ("9", "pending"), ("4", "dropped")] {
+            let decision = judge.decide(event("door/1", payload, Identity::None), &mut watch, MORNING);
+            assert_eq!(decision.ignored[0].1.as_str(), word, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_payload_of_64_kib_is_read_and_one_byte_more_is_not() {
+        let judge =
+            site(&rules(&[("long", "payload = \"text\"\nresolve_after = \"1h\"\nmessage = \"x\"")])).1;
+        for (bytes, word) in [(PAYLOAD_LIMIT_BYTES, "pending"), (PAYLOAD_LIMIT_BYTES + 1, "too-large")] {
+            let long = event("long/1", vec![b'x'; bytes], Identity::None);
+            assert_eq!(judge.decide(long, &mut judge.watch(), MORNING).ignored[0].1.as_str(), word);
+        }
+    }
+}

@@ -213,4 +213,47 @@ mod tests {
         assert!(Ignored::TooLarge(70_000).reason().is_some_and(|why| why.contains("70000 bytes")));
         assert_eq!(excerpt(&[b'x'; 300]), "x".repeat(200));
     }
+
+    #[test]
+    fn a_file_may_be_larger_than_what_is_read_and_a_state_is_no_event() {
+        let rules = r#"
+[[rule]]
+name = "picture"
+topic = "picture"
+message = "x"
+notify = ["giorgi"]
+attach = { kind = "image", from = "payload" }
+[[rule]]
+name = "words"
+topic = "words"
+payload = "text"
+message = "x"
+notify = ["giorgi"]
+[[rule]]
+name = "state"
+topic = "state"
+message = "x"
+notify = ["giorgi"]
+on_retained = true
+"#;
+        let judge = crate::alert::tests::site(rules).1;
+        let mut jpeg = vec![0; PAYLOAD_LIMIT_BYTES + 1];
+        jpeg[..3].copy_from_slice(&[0xff, 0xd8, 0xff]);
+        let text = |bytes: usize| vec![b'x'; bytes];
+        for (topic, payload, retained, ignored, has_file) in [
+            ("picture", jpeg, false, None, true),
+            ("words", text(PAYLOAD_LIMIT_BYTES), false, None, false),
+            ("words", text(PAYLOAD_LIMIT_BYTES + 1), false, Some("too-large"), false),
+            ("words", text(1), true, Some("retained"), false),
+            ("state", text(1), true, None, false),
+        ] {
+            let event = crate::alert::tests::event(topic, payload, crate::alert::event::Identity::None);
+            let event = Event { retained, ..event };
+            let decision = judge.decide(event, &mut judge.watch(), crate::alert::tests::MORNING);
+            let word = decision.ignored.first().map(|(_, why)| why.as_str());
+            assert_eq!((word, decision.alerts.len()), (ignored, usize::from(ignored.is_none())), "{topic}");
+            let file = decision.alerts.first().and_then(|alert| alert.kept.as_ref());
+            assert_eq!(file.map(|kept| kept.mime.as_str()), has_file.then_some("image/jpeg"), "{topic}");
+        }
+    }
 }

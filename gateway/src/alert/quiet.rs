@@ -113,3 +113,50 @@ impl Held {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    fn line(rule: &str, kind: Kind) -> Line {
+        let alert = Ident { rule: rule.into(), key: String::new() };
+        Line { alert, kind, severity: Severity::Warning, text: format!("{rule} is open") }
+    }
+
+    #[test]
+    fn an_alert_has_one_line_which_its_own_end_closes() {
+        let later = NOW + Duration::from_secs(60);
+        let mut held = Held::new(later);
+        let ends =
+            |held: &Held| held.lines.iter().map(|line| (line.over_at, line.is_end)).collect::<Vec<_>>();
+        held.add(&line("door", Kind::Fired), NOW);
+        held.add(&line("door", Kind::Still), later);
+        assert_eq!(ends(&held), [(None, false)]);
+        assert!(!held.over(&line("gate", Kind::Resolved).alert, later));
+        held.add(&line("door", Kind::Resolved), later);
+        assert_eq!(ends(&held), [(Some(later), false)]);
+        assert!(!held.over(&line("door", Kind::Resolved).alert, later), "it is over already");
+        // Of one that had been told before the night the end is a line of its own.
+        held.add(&line("gate", Kind::Resolved), later);
+        assert_eq!(ends(&held), [(Some(later), false), (None, true)]);
+        assert_eq!(held.open().count(), 0);
+    }
+
+    #[test]
+    fn a_night_keeps_forty_lines_and_counts_the_rest() {
+        for (pushed, more, first, last) in [
+            (40, 0, "🌙 In your quiet hours: 40 alerts", None),
+            (42, 2, "🌙 In your quiet hours: 42 alerts", Some("… and 2 more: `bellwire alerts list`")),
+        ] {
+            let mut held = Held::new(NOW);
+            (0..pushed).for_each(|_| held.push(&line("door", Kind::Fired), NOW));
+            assert_eq!((held.lines.len(), held.more), (LINES_MAX, more));
+            let text = held.text(NOW, &Voice::default());
+            assert_eq!(text.lines().next(), Some(first));
+            assert_eq!(text.lines().nth(1 + LINES_MAX), last);
+        }
+    }
+}

@@ -293,3 +293,48 @@ impl What {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::history::Kind;
+    use crate::alert::silence::Silence;
+    use crate::alert::tests::{MORNING, event, site};
+
+    #[test]
+    fn who_is_told_next_is_foretold_for_two_days() {
+        let rule = |name: &str, pending_for: &str| {
+            format!(
+                "[[rule]]\nname = \"{name}\"\ntopic = \"{name}/{{id}}\"\nmessage = \"x\"\nnotify = [\"giorgi\"]\nfor = \"{pending_for}\"\nresolve_after = \"72h\"\n"
+            )
+        };
+        let judge = site(&[rule("soon", "1m"), rule("last", "48h"), rule("late", "49h")].concat()).1;
+        for (topic, seconds) in [("soon/1", Some(60)), ("last/1", Some(48 * 3_600)), ("late/1", None)] {
+            let mut watch = judge.watch();
+            drop(judge.decide(event(topic, "x", Identity::None), &mut watch, MORNING));
+            let told = foresee(&mut watch, &[], MORNING).map(|(at, notices)| {
+                (at, notices.iter().map(|notice| (notice.kind, notice.to.id.0.clone())).collect::<Vec<_>>())
+            });
+            let expected = seconds.map(|after| {
+                (MORNING + Duration::from_secs(after), vec![(Kind::Fired, "giorgi".to_owned())])
+            });
+            assert_eq!(told, expected, "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_silence_is_about_what_is_named_and_else_about_everything() {
+        let people = site("").0.people;
+        for (about, rule, key) in
+            [("", None, None), ("door", Some("door"), None), ("door id=1", Some("door"), Some("id=1"))]
+        {
+            let what = What::of_words("silence 1h", "nino", about, &people, MORNING).expect("a silence");
+            let What::Note(Note::Silence(Silence { rule: about_rule, key: about_key, until, .. })) = what
+            else {
+                panic!("{what:?}")
+            };
+            assert_eq!((about_rule.as_ref().map(|rule| rule.0.as_str()), about_key.as_deref()), (rule, key));
+            assert_eq!(until, MORNING + Duration::from_secs(3_600));
+        }
+    }
+}

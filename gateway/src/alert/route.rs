@@ -121,4 +121,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn each_filter_is_subscribed_to_once_and_what_the_gateway_tells_of_itself_never() {
+        let mut rules = Vec::new();
+        for topic in ["door/{id}", "bell/#", "door/+", "$bellwire/broker", "$SYS/#"] {
+            let rule = "[[rule]]\nname = \"r\"\ntopic = \"x\"\nmessage = \"x\"\nnotify = [\"nino\"]\n";
+            let rule = crate::alert::tests::site(rule).0.rules.remove(0);
+            rules.push(Rule { topic: TopicPattern::parse(topic).expect("a pattern"), ..rule });
+        }
+        assert_eq!(filters(&rules), ["$SYS/#", "bell/#", "door/+"]);
+    }
 }

@@ -100,4 +100,21 @@ mod tests {
         let old = r#"{"until":1,"by":"Nino"}"#;
         assert_eq!(serde_json::from_str::<Silence>(old).expect("read").break_through, None);
     }
+
+    #[test]
+    fn each_level_that_it_names_must_have_its_value() {
+        let levels = |pairs: &[(&str, &str)]| -> Bindings {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let silence = Silence { matchers: levels(&[("area", "bar"), ("unit", "2")]), ..mute(None) };
+        let alert = Ident { rule: RuleName("door".into()), key: String::new() };
+        for (bindings, covers) in [
+            (levels(&[("area", "bar"), ("unit", "2"), ("floor", "1")]), true),
+            (levels(&[("area", "bar"), ("unit", "3")]), false),
+            (levels(&[("area", "bar")]), false),
+        ] {
+            let covered = silence.covers(&alert, &bindings, Severity::Info, &ContactId("nino".into()));
+            assert_eq!(covered, covers, "{bindings:?}");
+        }
+    }
 }

@@ -345,6 +345,13 @@ mod tests {
         assert_eq!(holds("payload.alarm or payload.celsius > 3", &json!({"alarm": true})), Ok(true));
         let choice = "payload.c > 3 if payload.c is number else payload.c == 'hot'";
         assert_eq!(holds(choice, &json!({"c": "hot"})), Ok(true));
+        assert_eq!(holds("payload.alarm or payload.c > 3", &json!({"alarm": true, "c": "warm"})), Ok(true));
+        let compared = Err("it compares the text \"warm\" with the number 3".to_owned());
+        assert_eq!(holds("payload.on and payload.c > 3", &json!({"on": true, "c": "warm"})), compared);
+        assert_eq!(
+            holds("payload.c > 3 if payload.on else false", &json!({"on": true, "c": "warm"})),
+            compared
+        );
     }
 
     #[test]

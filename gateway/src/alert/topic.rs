@@ -265,7 +265,10 @@ mod tests {
         check("a/b{c}", TopicError::Level("b{c}".into()));
         check("a/b+", TopicError::Level("b+".into()));
         check("a/{}/b", TopicError::Level("{}".into()));
+        check("a/{b-c}", TopicError::Level("{b-c}".into()));
+        check("a/{1b}", TopicError::Level("{1b}".into()));
         check("{x}/{x}", TopicError::Twice("x".into()));
+        assert!(TopicPattern::parse("a/{b_1}").is_ok());
         check("a\0", TopicError::Nul);
         check(&"x".repeat(65_536), TopicError::TooLong);
         assert!(TopicPattern::parse(&"x".repeat(65_535)).is_ok());

@@ -132,3 +132,48 @@ pub fn calm(alert: &Alert, now: Timestamp, voice: &Voice) -> String {
 pub fn alert_line(text: &str) -> &str {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::lifecycle::Episode;
+    use crate::alert::wording::Wording;
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    #[test]
+    fn how_often_by_now_is_said_from_the_second_time_in_a_day() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        for (ages, episode, said) in [
+            (vec![], 1, "👍 Noted, you take care: Door"),
+            (vec![24], 2, "👍 Noted, you take care: Door"),
+            (vec![1], 2, "👍 Noted, you take care: Door (2 times in 24 h)"),
+            (vec![24, 2, 1], 4, "👍 Noted, you take care: Door (3 times in 24 h)"),
+            (vec![1; 7], 8, "👍 Noted, you take care: Door (8 times in 24 h)"),
+            (vec![1; 8], 12, "👍 Noted, you take care: Door (12 times by now)"),
+        ] {
+            let past = |age: u64| Episode {
+                since: NOW - hours(age),
+                over_at: NOW - hours(age),
+                worst: None,
+                ending: Ending::Cleared,
+            };
+            let alert =
+                Alert { history: ages.iter().copied().map(past).collect(), episode, ..Alert::default() };
+            let firing = Firing {
+                since: NOW,
+                fired_at: NOW,
+                clear_since: None,
+                worst: None,
+                events: 1,
+                wording: Wording::of("Door"),
+                acknowledged: None,
+                step: 0,
+                told: Default::default(),
+                told_at: None,
+                owed: false,
+            };
+            assert_eq!(acknowledged(&alert, &firing, "Nino", true, NOW, &Voice::default()), said, "{ages:?}");
+        }
+    }
+}

@@ -297,3 +297,29 @@ fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
     let all = vec![due(6, "nino"), due(7, "giorgi"), other(8, "nino"), other(9, "giorgi")];
     assert_eq!(left(&mut desk, all, paused), [6, 8, 9]);
 }
+
+#[test]
+fn a_number_is_no_faster_than_it_may_be() {
+    let rates = BTreeMap::from([(ConnectionName("main".into()), 2)]);
+    let mut desk = Desk { sender: Sender::new(rates), dice: Dice::seeded(1) };
+    let millis = Duration::from_millis;
+    desk.tell(Input::Wake, NOW);
+    let due = vec![due(1, "nino"), due(2, "giorgi"), due(3, "keti")];
+    let effects = desk.tell(Input::Loaded(Work { due, next_at: None }), NOW);
+    let left =
+        effects.iter().filter(|effect| matches!(effect, Effect::Commit(Change::Sending { .. }))).count();
+    assert_eq!(left, 2, "the burst of a second, and no more");
+    assert_eq!(wanted(&mut desk, NOW + millis(499)).closed_connections, [ConnectionName("main".into())]);
+    assert!(wanted(&mut desk, NOW + millis(500)).closed_connections.is_empty());
+}
+
+/// Or it would wake at once, again and again.
+#[test]
+fn what_opens_now_wakes_nobody() {
+    let mut desk = Desk::new();
+    assert!(desk.leaves(due(1, "nino"), NOW));
+    desk.answer(1, Answer::Refused(refusal(190, Class::Auth)), NOW);
+    let opens = NOW + Duration::from_secs(60);
+    desk.tell(Input::Wake, opens);
+    assert_eq!(desk.tell(Input::Loaded(Work::default()), opens), []);
+}
