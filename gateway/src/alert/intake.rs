@@ -430,9 +430,9 @@ notify = ["giorgi"]
             arrive(&mut intake, vec![ring(3), (event("bell/1", "x", Identity::None), None)], at(1));
         for (batch, tokens) in [(second, vec![3]), (first, vec![1, 2]), (first, vec![])] {
             let effects = intake.handle(Input::Committed(batch), at(2));
-            let acknowledged = effects.into_iter().map(|effect| match effect {
-                Effect::Acknowledge(token) => token,
-                other => panic!("{other:?}"),
+            let acknowledged = effects.into_iter().map(|effect| {
+                let Effect::Acknowledge(token) = effect else { panic!("{effect:?}") };
+                token
             });
             assert_eq!(acknowledged.collect::<Vec<_>>(), tokens);
         }
@@ -457,10 +457,9 @@ notify = ["giorgi"]
         let (_, mut decisions) =
             arrive(&mut intake, vec![(event("door/1", "9", Identity::None), None)], at(0));
         let effects = decisions.pop().expect("one").effects;
-        let kept = effects.into_iter().filter_map(|effect| match effect {
-            history::Effect::Keep(kept) => Some(kept),
-            _ => None,
-        });
+        let kept = effects
+            .into_iter()
+            .filter_map(|effect| if let history::Effect::Keep(kept) = effect { Some(kept) } else { None });
         let kept: Vec<history::Kept> = kept.collect();
         assert_eq!(intake.wake_at(), Some(at(60).wall));
         assert!(intake.handle(Input::Woke, at(59)).is_empty());
