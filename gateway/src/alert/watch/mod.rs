@@ -18,6 +18,9 @@ mod restore;
 /// What wakes the watch.
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 

@@ -100,9 +100,9 @@ impl Watch {
     pub(super) fn over(&mut self, ident: &Ident, ending: &Ending, firing: &Firing, now: Timestamp) {
         let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
         let (Some(life), Some(alert)) = (&rule.life, self.alerts.get(ident)) else { return };
-        // Records are read by operators, whose commands speak English.
-        let record = Voice { zone: self.zone.clone(), ..Voice::default() };
-        let reason = words::alert_line(&words::resolved(alert, firing, ending, now, &record)).to_owned();
+        // Records are read by operators, whose commands speak English; the line that tells a time is not in them.
+        let record = words::resolved(alert, firing, ending, now, &Voice::default());
+        let reason = words::alert_line(&record).to_owned();
         let people = firing.told.keys().filter_map(|id| self.people.contacts.get(id).cloned());
         let told = voiced(people, |voice| words::resolved(alert, firing, ending, now, voice));
         let episode = alert.episode;
