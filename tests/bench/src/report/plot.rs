@@ -164,7 +164,8 @@ pub fn short(value: f64) -> String {
         size if size >= 1e6 => format!("{} M", trim(format!("{:.1}", value / 1e6))),
         size if size >= 1e4 => format!("{} k", trim(format!("{:.1}", value / 1e3))),
         size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 1.0 => trim(format!("{value:.1}")),
+        size if size >= 10.0 => trim(format!("{value:.1}")),
+        size if size >= 1.0 => trim(format!("{value:.2}")), // 5.97 of 6
         _ => trim(format!("{value:.3}")),
     }
 }
