@@ -36,6 +36,18 @@ const OF_FEW: [&str; 13] = [
          AND NOT EXISTS (SELECT 1 FROM command WHERE reply = r.wamid) LIMIT ?2)",
 ];
 
+const OLD_RECORDS: &str = "DELETE FROM alert_record WHERE id IN (SELECT id FROM alert_record
+     WHERE id < ?3 AND at < ?1 ORDER BY id LIMIT ?2)";
+const OLD_ALERTS: &str =
+    "DELETE FROM alert WHERE id IN (SELECT a.id FROM alert a WHERE a.id < ?3 AND a.raised_at < ?1
+     AND (a.state IS NULL OR a.state = 'resolved')
+     AND NOT EXISTS (SELECT 1 FROM message WHERE alert = a.id) ORDER BY a.id LIMIT ?2)";
+const OLD_EVENTS: &str =
+    "DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.id < ?3 AND e.received_at < ?1
+     AND NOT EXISTS (SELECT 1 FROM alert WHERE event = e.id) ORDER BY e.id LIMIT ?2)";
+const OLD_BODIES: &str = "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox
+     WHERE id < ?3 AND received_at < ?1 AND state != 'new' ORDER BY id LIMIT ?2)";
+
 /// A digest goes after what it carries, whose ids are lower.
 fn of_messages(table: &str, key: &str) -> String {
     format!(
@@ -64,25 +76,23 @@ impl Store {
     /// Of tables that grow with events only what is old by its id is looked at: to walk through a million young messages would
     /// hold up every alert meanwhile.
     fn forget_old_events(&self, before: i64) -> Result<usize> {
+        let of_messages =
+            [("receipt", "message"), ("attempt", "message"), ("sent", "message"), ("message", "id")]
+                .map(|(table, key)| of_messages(table, key));
+        let of_messages = of_messages.each_ref().map(String::as_str);
         let of_events = [
-            ("message", "created_at", &*of_messages("receipt", "message")),
-            ("message", "created_at", &of_messages("attempt", "message")),
-            ("message", "created_at", &of_messages("sent", "message")),
-            ("message", "created_at", &of_messages("message", "id")),
-            ("alert_record", "at", "DELETE FROM alert_record WHERE id IN (SELECT id FROM alert_record
-                 WHERE id < ?3 AND at < ?1 ORDER BY id LIMIT ?2)"),
-            ("alert", "raised_at", "DELETE FROM alert WHERE id IN (SELECT a.id FROM alert a WHERE a.id < ?3 AND a.raised_at < ?1
-                 AND (a.state IS NULL OR a.state = 'resolved')
-                 AND NOT EXISTS (SELECT 1 FROM message WHERE alert = a.id) ORDER BY a.id LIMIT ?2)"),
-            ("event", "received_at", "DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.id < ?3 AND e.received_at < ?1
-                 AND NOT EXISTS (SELECT 1 FROM alert WHERE event = e.id) ORDER BY e.id LIMIT ?2)"),
-            ("inbox", "received_at", "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox
-                 WHERE id < ?3 AND received_at < ?1 AND state != 'new' ORDER BY id LIMIT ?2)"),
+            ("message", "created_at", &of_messages[..]),
+            ("alert_record", "at", &[OLD_RECORDS]),
+            ("alert", "raised_at", &[OLD_ALERTS]),
+            ("event", "received_at", &[OLD_EVENTS]),
+            ("inbox", "received_at", &[OLD_BODIES]),
         ];
         let mut removed = 0;
-        for (table, column, statement) in of_events {
-            let first_young = self.first_since(table, column, before)?;
-            removed += self.sql.prepare_cached(statement)?.execute([before, BATCH, first_young])?;
+        for (table, time, statements) in of_events {
+            let first_young = self.first_since(table, time, before)?;
+            for statement in statements {
+                removed += self.sql.prepare_cached(statement)?.execute([before, BATCH, first_young])?;
+            }
         }
         Ok(removed)
     }
