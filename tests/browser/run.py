@@ -21,7 +21,11 @@ PICTURES = ROOT / "target/pictures"
 def run(script, parts, width):
     names = dict(BASE=parts.url(""), API=f"http://127.0.0.1:{parts.api}", BROKER=str(parts.broker), CODE=parts.code(),
                  WIDTH=str(width), PICTURES=str(PICTURES))
-    subprocess.run(["node", HERE / script], env=os.environ | names, check=True, timeout=300)
+    with open(PICTURES / "said.txt", "w+") as said:
+        code = subprocess.run(["node", HERE / script], env=os.environ | names, stderr=said, timeout=300).returncode
+        said.seek(0)
+        if code:
+            raise SystemExit(f"{script} at {width} px:\n{said.read()}")
 
 
 def main():

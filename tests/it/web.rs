@@ -4,6 +4,8 @@ mod api;
 mod attacks;
 /// TLS, numbers for a monitor, alerts taken on the page.
 mod doors;
+/// Pages that are told of changes.
+mod live;
 /// Numbers that come and go.
 mod numbers;
 /// Lists over 100,000 messages.

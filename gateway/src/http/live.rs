@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::front::{Front, Visit};
@@ -17,7 +19,7 @@ use super::password::digest;
 
 /// How soon a page hears of an alert: soon enough to be live, rarely enough for a budget of two wake-ups a second.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Proxies cut a connection that says nothing for a minute; it also finds out that the browser has gone.
+/// Proxies cut a connection that says nothing for a minute; it also finds out that a browser went without a word.
 const BREATHE: Duration = Duration::from_secs(20);
 /// A page that takes longer to read twenty bytes has gone.
 const READER_DEADLINE: Duration = Duration::from_secs(10);
@@ -29,6 +31,12 @@ pub async fn live(State(front): State<Arc<Front>>, visit: Visit) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, full).into_response();
     };
     let (mut sender, body) = Channel::<Bytes, std::convert::Infallible>::new(1);
+    // The body is dropped as soon as the browser closes the connection, and what its closure owns with it.
+    let (held_by_body, mut left) = oneshot::channel::<()>();
+    let body = body.map_frame(move |frame| {
+        let _ = &held_by_body;
+        frame
+    });
     tokio::spawn(async move {
         let _seat = seat;
         let session = digest(&cookie);
@@ -54,6 +62,7 @@ pub async fn live(State(front): State<Arc<Front>>, visit: Visit) -> Response {
             }
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
+                _ = &mut left => return,
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }
