@@ -23,7 +23,8 @@ pub const IN_FLIGHT_MAX: usize = 16;
 /// Messages a second that a number may send unless Meta has raised it (FACTS 5.1).
 pub const RATE: u32 = 80;
 /// Of the burst of 45 that Meta lends to a pair, this much stays in hand: after ten messages in a minute, what waits is
-/// merged, since nobody reads more one by one.
+/// merged, since nobody reads more one by one. So it stays until all that was lent is paid back: at this mark itself a rest
+/// of 6 s brings back one, which would leave alone while the others wait.
 const PRESSED: u32 = 35;
 /// A clock that is corrected over the network moves by less; one that goes back further was set.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
@@ -87,6 +88,8 @@ pub struct Sender {
     pair_meters: BTreeMap<Lane, Meter>,
     /// Where a digest waits until the person had some peace.
     resting: BTreeMap<Lane, Timestamp>,
+    /// Where more than the burst but for [`PRESSED`] was used, and something of it is still owed.
+    pressed: BTreeSet<Lane>,
     last: Option<Timestamp>,
     loading: bool,
     /// Something changed while a load was under way: its answer may be stale, so load again.
@@ -234,6 +237,7 @@ impl Sender {
         self.loading = true;
         self.connection_meters.retain(|_, meter| !meter.is_idle(now));
         self.pair_meters.retain(|_, meter| !meter.is_idle(now));
+        self.pressed.retain(|lane| self.pair_meters.contains_key(lane));
         self.resting.retain(|_, until| *until > now);
         let busy = self.in_flight.values().map(|(due, _)| due.lane.clone());
         let shut = self.gates().filter(|(_, until)| *until > now);
@@ -245,9 +249,7 @@ impl Sender {
             }
         }
         let resting = self.resting.keys().cloned().collect();
-        let near = |meter: &Meter| PAIR.left(*meter, now) < PRESSED;
-        let pressed = self.pair_meters.iter().filter(|(_, meter)| near(meter)).map(|(lane, _)| lane.clone());
-        let pressed = pressed.collect();
+        let pressed = self.pressed.clone();
         vec![Effect::Load(Wanted { closed_lanes, closed_connections, resting, pressed, limit })]
     }
 
@@ -309,6 +311,9 @@ impl Sender {
     fn pass(&mut self, lane: &Lane, now: Timestamp) {
         let pair = PAIR.take(self.pair_meters.get(lane).copied(), now);
         self.pair_meters.insert(lane.clone(), pair);
+        if PAIR.left(pair, now) < PRESSED {
+            self.pressed.insert(lane.clone());
+        }
         let rate = self.rate(&lane.connection);
         let meter = rate.take(self.connection_meters.get(&lane.connection).copied(), now);
         self.connection_meters.insert(lane.connection.clone(), meter);

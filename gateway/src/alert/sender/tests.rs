@@ -194,8 +194,13 @@ fn the_store_is_asked_for_what_may_leave() {
         desk.answer(id, accepted(), rest);
     }
     assert_eq!(wanted(&mut desk, rest).pressed, nino);
+    // Eleven are owed, and none is any more after a minute.
+    for (millis, pressed) in [(6_000, true), (65_999, true), (66_000, false)] {
+        let asked = wanted(&mut desk, rest + Duration::from_millis(millis)).pressed;
+        assert_eq!(asked.contains(&lane("nino")), pressed, "{millis}");
+    }
     desk.sender.stop();
-    assert!(desk.tell(Input::Wake, rest).is_empty());
+    assert!(desk.tell(Input::Wake, rest + seconds(66)).is_empty());
 }
 
 #[test]
