@@ -56,11 +56,6 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
     let mut batch = Vec::with_capacity(BATCH);
     let mut known = Arc::clone(&shared.config);
     loop {
-        let live = shared.live();
-        if !Arc::ptr_eq(&known, &live) {
-            intake.meet(live.people.clone());
-            known = live;
-        }
         let mut events = Vec::new();
         let now = SystemClock.now();
         let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
@@ -100,6 +95,11 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
             }
             Input::Arrived(events.into_iter().map(|(event, waiting, _)| (event, waiting)).collect())
         };
+        let live = shared.live();
+        if !Arc::ptr_eq(&known, &live) {
+            intake.meet(live.people.clone());
+            known = live;
+        }
         for effect in intake.handle(input, SystemClock.both()) {
             if perform(&shared, &mut intake, &link, effect).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged

@@ -80,9 +80,6 @@ pub async fn run(shared: Arc<Shared>) {
             if read.statuses > 0 || read.messages {
                 shared.outbox.notify_one(); // a failed one may be due again
             }
-            if read.people && shared.reload_people().await.is_none() {
-                return;
-            }
             shared.marks.add(read.marks);
             for turn in read.turns {
                 shared.turns.done(turn).await;
@@ -97,22 +94,32 @@ pub async fn run(shared: Arc<Shared>) {
                 shared.tell(&connection, severity, text);
             }
         }
-        let Some(waits) = shared.durably(Store::has_webhooks).await else { return };
+        let Some(waits) = look(&shared).await else { return };
         let pause = if waits { overtaking::LOOK_AGAIN } else { LOOK_EVERY };
-        let told = tokio::time::timeout(pause, shared.inbox.notified()).await;
-        // Either way there is something to look for; an operator may have taken somebody off the list.
-        if told.is_err() && shared.reload_people().await.is_none() {
-            return;
-        }
+        drop(tokio::time::timeout(pause, shared.inbox.notified()).await); // either way there is something to look for
     }
 }
 
-async fn read(shared: &Shared, config: Arc<Config>) -> Option<Option<Read>> {
-    let turns = Arc::clone(&shared.turns);
+/// Whether a body waits; and an operator may have taken somebody off the list.
+async fn look(shared: &Arc<Shared>) -> Option<bool> {
+    let people = Arc::clone(shared);
+    let look = move |store: &Store| {
+        people.meet(&store.guests()?);
+        store.has_webhooks()
+    };
+    shared.durably(look).await
+}
+
+async fn read(shared: &Arc<Shared>, config: Arc<Config>) -> Option<Option<Read>> {
+    let of_next = Arc::clone(shared);
     let next = move |store: &Store| {
         let now = SystemClock.now();
-        let heed = |begin| turns.take(store, begin, &config, now);
-        read_next(store, &config, now, &mut Dice::from_machine(), heed)
+        let heed = |begin| of_next.turns.take(store, begin, &config, now);
+        let read = read_next(store, &config, now, &mut Dice::from_machine(), heed)?;
+        if read.as_ref().is_some_and(|read| read.people) {
+            of_next.meet(&store.guests()?); // before anybody is told of it, so that no event is judged by the older list
+        }
+        Ok(read)
     };
     shared.durably(next).await
 }

@@ -18,6 +18,7 @@ use crate::alert::token::Seal;
 use crate::alert::topic::TopicPattern;
 use crate::chance::Dice;
 use crate::config::{Config, Connection};
+use crate::contact::Guest;
 use crate::ids::{CommandId, ConnectionName, StoreTag};
 use crate::store::{Gone, Handle, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -173,15 +174,13 @@ impl Shared {
         *live = Arc::new(Config { connections, ..(**live).clone() });
     }
 
-    /// Somebody was invited and came, or was taken off the list. `None`: the disk has failed.
-    pub async fn reload_people(&self) -> Option<()> {
-        let guests = self.durably(Store::guests).await?;
-        let people = self.config.people.with(&guests);
+    /// Who is on the list, as the store has it.
+    pub fn meet(&self, guests: &[Guest]) {
+        let people = self.config.people.with(guests);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if live.people.contacts != people.contacts {
             *live = Arc::new(Config { people, ..(**live).clone() });
         }
-        Some(())
     }
 
     /// What the owner should know: to the log, and to whoever listens at the broker.
