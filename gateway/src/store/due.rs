@@ -45,10 +45,14 @@ impl Store {
     /// The heads of open lanes, the most severe first, and when to look again.
     pub fn work(&self, now: Timestamp, wanted: &Wanted, people: &People) -> Result<Work> {
         let mut heads = Vec::new();
-        let mut after = Lane { connection: ConnectionName(String::new()), contact: ContactId(String::new()) };
-        while let Some(lane) = self.next_lane(&after)? {
-            after = lane.clone();
-            if wanted.closed_connections.contains(&lane.connection) || wanted.closed_lanes.contains(&lane) {
+        let mut next = self.first_lane("")?;
+        while let Some(lane) = next {
+            if wanted.closed_connections.contains(&lane.connection) {
+                next = self.first_lane(&lane.connection.0)?;
+                continue;
+            }
+            next = self.next_lane(&lane)?;
+            if wanted.closed_lanes.contains(&lane) {
                 continue;
             }
             let (pressed, resting) = (wanted.pressed.contains(&lane), wanted.resting.contains(&lane));
@@ -94,19 +98,25 @@ impl Store {
 
     /// Lanes one by one through their index: the cost grows with the people who are waited for, not with the queue.
     fn next_lane(&self, after: &Lane) -> Result<Option<Lane>> {
-        let first = |question: &str, values: &[&str]| {
-            self.sql
-                .prepare_cached(question)?
-                .query_row(params_from_iter(values), |row| {
-                    Ok(Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
-                })
-                .optional()
-        };
         let (connection, contact) = (&*after.connection.0, &*after.contact.0);
-        match first(NEXT_CONTACT, &[connection, contact])? {
-            None => first(NEXT_CONNECTION, &[connection]),
+        match self.lane(NEXT_CONTACT, &[connection, contact])? {
+            None => self.first_lane(connection),
             found => Ok(found),
         }
+    }
+
+    /// Of the connections after this one.
+    fn first_lane(&self, connection: &str) -> Result<Option<Lane>> {
+        self.lane(NEXT_CONNECTION, &[connection])
+    }
+
+    fn lane(&self, question: &str, values: &[&str]) -> Result<Option<Lane>> {
+        self.sql
+            .prepare_cached(question)?
+            .query_row(params_from_iter(values), |row| {
+                Ok(Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
+            })
+            .optional()
     }
 
     /// What leaves a lane first, of what a digest may carry and what it may not: each stands in its own order.

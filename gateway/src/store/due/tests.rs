@@ -64,6 +64,12 @@ fn what_leaves_next_is_found_without_walking_through_what_waits() {
     let wanted = Wanted { limit: 10, ..Wanted::default() };
     let work = store.work(NOW, &wanted, &People::default()).expect("found");
     assert_eq!(work.due.len(), 4, "one a lane");
+    for (closed, open) in [("main", "other"), ("other", "main")] {
+        let wanted = Wanted { closed_connections: vec![closed.into()], ..wanted.clone() };
+        let due = store.work(NOW, &wanted, &People::default()).expect("found").due;
+        let lanes: Vec<_> = due.iter().map(|due| (&*due.lane.connection.0, &*due.lane.contact.0)).collect();
+        assert_eq!(lanes, [(open, "ana"), (open, "ben")]);
+    }
     for question in [NEXT_CONTACT, NEXT_CONNECTION] {
         let asked = store.sql.prepare_cached(question).expect("the one of before");
         let steps = asked.get_status(StatementStatus::VmStep);
