@@ -139,7 +139,7 @@ fn f36_a_stale_connection_sends_nothing_twice() {
     }
     wait_for(120, "every message's end", || {
         let open = "SELECT count(*) FROM message WHERE state NOT IN ('sent', 'delivered', 'read')";
-        (super::messages(&site) == 15 && site.count(open) == 0).then_some(())
+        (super::messages(&site) >= 15 && site.count(open) == 0).then_some(())
     });
     let doubled = "SELECT count(*) FROM message WHERE possible_duplicate = 0 AND (SELECT count(*) FROM sent WHERE message = id) > 1";
     assert_eq!(site.count(doubled), 0, "what went twice says so");
