@@ -192,8 +192,7 @@ mod tests {
 
     impl Site {
         fn new() -> Self {
-            let folder = tempfile::tempdir().expect("a folder");
-            let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
+            let (folder, store) = Store::in_new_folder();
             let text = "[site]\nname = \"Bar\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"";
             let config =
                 read("t.toml", text, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");

@@ -233,17 +233,10 @@ mod tests {
     use crate::alert::rule::Severity;
     use crate::alert::state::OnUnknown;
     use crate::alert::wording::Wording;
-    use crate::chance::Dice;
     use crate::contact::voice::Voice;
     use crate::contact::{Contact, Phone, Recipient};
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
-        (folder, store)
-    }
 
     fn contact(id: &str, may_stop: bool) -> Contact {
         Contact {
@@ -307,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_packet_is_one_event_until_its_identifier_is_free() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         let new = (2, vec!["raised once 1".to_owned(), "told once 2".to_owned()]);
         let repeated = (0, vec!["ignored duplicate 1".to_owned()]);
         let packet = || decision("packet 5 x");
@@ -326,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_never_happened_is_not_counted() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         let mut one = decision("a");
         one.alerts[0].recipients.clear();
         assert_eq!(accept(&store, one), (0, vec!["raised once 1".into()]));
@@ -334,7 +327,7 @@ mod tests {
 
     #[test]
     fn what_nobody_is_told_of_has_its_word() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         let ignored = |why| vec![("door".into(), why)];
         let unreadable = || ignored(Ignored::Undecodable("no JSON".into()));
         let quiet = |why| Decision { alerts: Vec::new(), ignored: why, ..decision("a") };
@@ -353,7 +346,7 @@ mod tests {
 
     #[test]
     fn who_stopped_is_held_unless_they_may_not_and_what_was_held_is_on_record() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         for contact in ["nino", "dato"] {
             store.consent(&contact.into(), false, "test", NOW).expect("kept");
         }

@@ -204,11 +204,9 @@ fn read(row: &Row) -> Result<AuditRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::Dice;
 
     fn store(rows: i64) -> (tempfile::TempDir, Store) {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        let (directory, store) = Store::in_new_folder();
         let (nino, wamid) = (ContactId::from("nino"), Wamid::from("wamid.HBgMOTk1NTU1MTIzNDU2"));
         for number in 0..rows {
             let detail = format!("open door {number}");

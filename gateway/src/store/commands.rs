@@ -188,7 +188,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::chance::Dice;
     use crate::command::deed::Deed;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
@@ -211,8 +210,7 @@ mod tests {
     /// Queued, published, and each end: which one counts, by what came before.
     #[test]
     fn a_command_has_one_end() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+        let (_folder, store) = Store::in_new_folder();
         let state =
             Awaited { topic: Some("site/door".into()), when: None, refused_when: None, within_ms: 30_000 };
         let insert = |contact: &str, answer| {

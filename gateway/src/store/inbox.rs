@@ -177,20 +177,13 @@ mod tests {
     use crate::alert::form::Form;
     use crate::alert::message::Content;
     use crate::alert::outbox::{Change, Lane};
-    use crate::chance::Dice;
     use crate::contact::Recipient;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
-    fn store() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
-        (folder, store)
-    }
-
     #[test]
     fn a_body_waits_until_it_was_read_and_a_damaged_one_is_put_aside() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         let waits = || store.has_webhooks().expect("read");
         let next = |after| store.next_webhook(InboxId(after)).expect("read").map(|(id, _, body)| (id, body));
         assert!(!waits());
@@ -208,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_a_reply_quotes_is_known_or_may_be_under_way() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         let lane = Lane { connection: "main".into(), contact: "nino".into() };
         let to = Recipient::parse("+15550100123").expect("a number");
         let id = store.compose(&lane, &to, &Content::text("The door is open"), NOW).expect("composed");

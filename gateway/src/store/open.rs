@@ -147,6 +147,14 @@ impl Store {
         Self::with(sql, directory).map_err(wrap)
     }
 
+    /// One for a test, in a folder that goes with it.
+    #[cfg(test)]
+    pub fn in_new_folder() -> (tempfile::TempDir, Self) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Self::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+        (folder, store)
+    }
+
     /// For the commands of an operator, beside a daemon that may be running: short transactions only.
     pub fn open_existing(directory: &Path) -> Result<Self, OpenError> {
         let path = directory.join("bellwire.db");
@@ -306,8 +314,7 @@ mod tests {
 
     #[test]
     fn a_database_of_a_newer_version_is_left_alone() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        let (directory, store) = Store::in_new_folder();
         store.sql.execute_batch("PRAGMA user_version = 99").expect("set");
         drop(store);
         assert!(matches!(Store::open(directory.path(), &mut Dice::seeded(1)), Err(OpenError::Newer(99))));
@@ -357,8 +364,9 @@ mod tests {
 
     #[test]
     fn a_store_keeps_its_tag() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let first = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens").tag().clone();
+        let (directory, store) = Store::in_new_folder();
+        let first = store.tag().clone();
+        drop(store);
         let second = Store::open(directory.path(), &mut Dice::seeded(2)).expect("opens").tag().clone();
         assert_eq!(first, second);
     }

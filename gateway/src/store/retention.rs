@@ -105,14 +105,12 @@ mod tests {
     use super::*;
     use crate::alert::message::Content;
     use crate::alert::outbox::Lane;
-    use crate::chance::Dice;
     use crate::contact::Recipient;
 
     #[test]
     fn young_messages_are_not_walked_through_and_old_ones_go() {
         let now = Timestamp(1_900_000_000_000);
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+        let (_folder, store) = Store::in_new_folder();
         let to = Recipient::parse("+4915112345678").expect("a number");
         let lane = Lane { connection: "main".into(), contact: "nino".into() };
         for message in 0..500 {

@@ -216,8 +216,7 @@ mod tests {
 
     /// A database of 400 webhooks, each on pages of its own, folded in and closed.
     fn filled() -> tempfile::TempDir {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        let (directory, store) = Store::in_new_folder();
         store
             .transaction(|store| {
                 (0..ROWS).try_for_each(|_| store.keep_webhook(&[b'x'; 3_000], Timestamp(1)).map(drop))
@@ -299,9 +298,8 @@ mod tests {
 
     /// A state folder as a power cut leaves it, with twenty webhooks in the log alone.
     fn twenty_webhooks() -> tempfile::TempDir {
-        let directory = tempfile::tempdir().expect("a directory");
+        let (directory, mut store) = Store::in_new_folder();
         let copy = tempfile::tempdir().expect("a directory");
-        let mut store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
         store.sql.execute_batch("PRAGMA wal_autocheckpoint = 0").expect("set");
         store.take_mark().expect("taken");
         for _ in 0..20 {

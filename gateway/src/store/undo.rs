@@ -43,13 +43,11 @@ impl Store {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use crate::chance::Dice;
     use crate::store::Store;
 
     #[test]
     fn what_memory_did_is_put_back_newest_first_and_only_when_the_transaction_fails() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        let (_folder, store) = Store::in_new_folder();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let run = |holds: bool| {
             let outcome = store.transaction(|store| {

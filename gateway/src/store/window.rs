@@ -156,18 +156,11 @@ mod tests {
     use super::*;
     use crate::alert::message::Content;
     use crate::alert::outbox::Change;
-    use crate::chance::Dice;
     use crate::contact::Recipient;
     use crate::ids::MessageId;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
     const MILLISECOND: Duration = Duration::from_millis(1);
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
-        (folder, store)
-    }
 
     fn lane(contact: &str) -> Lane {
         Lane { connection: "main".into(), contact: contact.into() }
@@ -194,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_window_is_open_until_its_end_and_then_nobody_knows() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         let (nino, end) = (lane("nino"), window_end(NOW));
         let at = |now| store.window(&nino, now).expect("read");
         assert_eq!(at(NOW), Window::Unknown, "never heard");
@@ -210,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_was_held_for_a_person_leaves_when_they_write() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         let held = ["nino", "nino", "dato"].map(|contact| held(&store, &lane(contact), Vec::new()));
         let states = || held.map(|id| state(&store, id));
         let heard = |at| store.heard(&lane("nino"), at, NOW).expect("written");
@@ -223,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_catalogue_says_what_a_template_is_and_lets_go_what_waited_for_it() {
-        let (_folder, store) = store();
+        let (_folder, store) = Store::in_new_folder();
         let (main, (name, language)) = (ConnectionName::from("main"), ("door", "en"));
         let listed = || store.listed(&main, &template()).expect("read");
         let status = || match listed() {

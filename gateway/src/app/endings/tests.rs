@@ -2,7 +2,6 @@ use bytes::Bytes;
 
 use super::*;
 use crate::alert::event::{Identity, Source};
-use crate::chance::Dice;
 use crate::command::deed::{Awaited, Deed, NewCommand};
 use crate::config::{Wishes, read};
 use crate::store::Origin;
@@ -35,8 +34,7 @@ impl Site {
             phone = "+15550100001"
         "#;
         let config = read("t.toml", text, &Wishes { without_secrets: true, ..Wishes::default() });
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
+        let (folder, store) = Store::in_new_folder();
         let awaited = Awaited { topic: None, when: None, refused_when: None, within_ms: 1_000 };
         let deed = Deed {
             alert: None,

@@ -57,8 +57,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
+        let (folder, store) = Store::in_new_folder();
         Self { store, config: config(), folder }
     }
 

@@ -8,12 +8,6 @@ use crate::alert::message::{Media, Part};
 const NOW: Timestamp = Timestamp(1_795_240_800_000);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-fn opened() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
-    (folder, store)
-}
-
 fn composed(store: &Store, content: &Content, at: Timestamp) -> (Lane, MessageId) {
     let lane = Lane { connection: "main".into(), contact: "nino".into() };
     let to = Recipient::parse("+15550100123").expect("a number");
@@ -25,7 +19,7 @@ fn composed(store: &Store, content: &Content, at: Timestamp) -> (Lane, MessageId
 /// and the clock were lost again. Its end must not move with the others' by half a century.
 #[test]
 fn a_clock_that_is_lost_twice_moves_no_time_twice() {
-    let (_folder, store) = opened();
+    let (_folder, store) = Store::in_new_folder();
     let row = |id: i64, created: i64, expires: i64, not_before: i64| {
         let insert = "INSERT INTO message (id, connection, contact, address, severity, content, on_unknown,
             created_at, expires_at, state, changed_at, not_before, reason, mergeable, checksum)
@@ -50,7 +44,7 @@ fn a_clock_that_is_lost_twice_moves_no_time_twice() {
 /// Each look at what may leave tends first: with a million that had been tried, an event took 3 ms.
 #[test]
 fn what_was_tried_and_waits_again_is_not_walked_through() {
-    let (_folder, store) = opened();
+    let (_folder, store) = Store::in_new_folder();
     for _ in 0..500 {
         composed(&store, &Content::text("hot"), NOW);
     }
@@ -71,7 +65,7 @@ fn a_clock_that_is_still_wrong_or_was_never_moves_no_time() {
         (wrong, "delivered", NOW, false),
         (NOW, "queued", NOW + Duration::from_secs(60), false),
     ] {
-        let (_folder, store) = opened();
+        let (_folder, store) = Store::in_new_folder();
         let (_, id) = composed(&store, &Content::text("x"), at);
         store.sql.execute("UPDATE message SET state = ?1", [state]).expect("changed");
         store.tend(now).expect("tended");
@@ -92,7 +86,7 @@ fn what_is_too_old_or_held_by_then_does_not_leave() {
         (NOW, true, NOW, false),
         (wrong, false, wrong + DAY, true), // nobody knows how old it is
     ] {
-        let (_folder, store) = opened();
+        let (_folder, store) = Store::in_new_folder();
         let (_, id) = composed(&store, &Content::text("x"), composed_at);
         if is_held {
             store.hold(id, NOW).expect("possible");
@@ -106,7 +100,7 @@ fn what_is_too_old_or_held_by_then_does_not_leave() {
 /// A file is left out once, not for ever.
 #[test]
 fn a_message_has_a_file_until_it_was_refused() {
-    let (_folder, store) = opened();
+    let (_folder, store) = Store::in_new_folder();
     let part = Some(Part::Image(Media::Link("https://example.org/door.jpg".into())));
     let (lane, picture) = composed(&store, &Content { part, ..Content::text("x") }, NOW);
     let (_, words) = composed(&store, &Content::text("x"), NOW);

@@ -18,8 +18,7 @@ fn lane() -> Lane {
 }
 
 fn opened() -> (tempfile::TempDir, Store, MessageId) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+    let (folder, store) = Store::in_new_folder();
     let to = Recipient::parse("+15550100123").expect("a number");
     let id = store.compose(&lane(), &to, &Content::text("The door is open"), NOW).expect("composed");
     (folder, store, id)
