@@ -22,8 +22,7 @@ fn to() -> Recipient {
 
 /// A store that asks for no alert behind a message.
 fn empty() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+    let (folder, store) = Store::in_new_folder();
     store.sql.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF").expect("set");
     (folder, store)
 }
@@ -47,8 +46,7 @@ fn warn(store: &Store, at: Timestamp) {
 
 #[test]
 fn what_leaves_next_is_found_without_walking_through_what_waits() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+    let (_folder, store) = Store::in_new_folder();
     let to = Recipient::parse("+4915112345678").expect("a number");
     let write = |_: &Store| {
         for message in 0..1_000 {
