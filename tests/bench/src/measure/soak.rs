@@ -1,5 +1,6 @@
 //! Hours of mixed load with random faults: what must stay flat is looked at, what must not be lost is counted.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,7 +15,10 @@ use crate::report::{Plot, Soak};
 const GROWTH: f64 = 0.05;
 /// A fault each so many seconds on average.
 const FAULT_EVERY_S: u64 = 20;
-/// Enough people that their share of a minute's events is within Meta's pace.
+/// Points of a line on the page, which is 550 pixels wide.
+const PLOTTED: usize = 275;
+/// So many people that a good three alerts come for each in twelve seconds, where Meta takes two messages: there are always
+/// digests to make.
 const PEOPLE: u32 = 200;
 
 struct Run {
@@ -22,7 +26,7 @@ struct Run {
     sink: Sink,
     site: Site,
     dice: u64,
-    faults: Vec<String>,
+    faults: BTreeMap<String, u64>,
     plots: [Plot; 4],
     began: u64,
 }
@@ -40,7 +44,8 @@ pub fn soak(bench: &Bench, seconds: u64) -> Result<Soak> {
         Plot::new("soak-log", "SQLite's log", x, "KiB").over_time(),
         Plot::new("soak-age", "The oldest message that waits", x, "seconds").over_time(),
     ];
-    let mut run = Run { broker, sink, site, dice: 0x9e37_79b9, faults: Vec::new(), plots, began: now_ns() };
+    let mut run =
+        Run { broker, sink, site, dice: 0x9e37_79b9, faults: BTreeMap::new(), plots, began: now_ns() };
     let mut sent = 0;
     while run.elapsed() < seconds {
         let count = 20 + run.roll(180);
@@ -71,7 +76,7 @@ pub fn soak(bench: &Bench, seconds: u64) -> Result<Soak> {
         lost: sent - arrived.min(sent),
         twice: stats.duplicates,
         faults: run.faults,
-        plots: run.plots.to_vec(),
+        plots: run.plots.map(|plot| plot.peaks(PLOTTED)).to_vec(),
         slopes,
     })
 }
@@ -93,7 +98,7 @@ impl Run {
         let away = 500 + self.roll(3_000);
         let names = ["fail", "refuse", "hang", "kill"];
         let name = names[self.roll(4) as usize];
-        self.faults.push(name.to_owned());
+        *self.faults.entry(name.to_owned()).or_default() += 1;
         if name == "kill" {
             self.site.kill();
             pause(away);

@@ -4,6 +4,8 @@ mod machine;
 mod page;
 mod plot;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use machine::Machine;
@@ -75,7 +77,8 @@ pub struct Soak {
     pub sent: u64,
     pub lost: u64,
     pub twice: u64,
-    pub faults: Vec<String>,
+    /// How many of which.
+    pub faults: BTreeMap<String, u64>,
     pub plots: Vec<Plot>,
     /// Slopes an hour over the second half, and whether each is flat.
     pub slopes: Vec<(String, f64, bool)>,

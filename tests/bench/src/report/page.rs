@@ -138,11 +138,12 @@ fn peers(peers: &[Peer]) -> String {
 
 fn soak(report: &Report) -> String {
     let Some(soak) = &report.soak else { return "Not run for this page.\n".into() };
+    let faults: Vec<String> = soak.faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
     let mut text = format!(
         "{} s of mixed load; {} faults ({}); {} events sent, {} lost, {} twice.\n\n| what | slope over the second half | flat |\n|---|---:|---|\n",
         soak.seconds,
-        soak.faults.len(),
-        soak.faults.join(", "),
+        soak.faults.values().sum::<u64>(),
+        faults.join(", "),
         soak.sent,
         soak.lost,
         soak.twice
