@@ -198,11 +198,9 @@ impl Store {
         );
         self.hold_damaged(&members, lane, now)?;
         let (mut items, mut address) = (Vec::new(), None);
-        let mut hold = false;
-        let mut expires_at = now;
         {
             let mut select = self.sql.prepare_cached(&format!(
-                "SELECT severity, content, alert, address, on_unknown, expires_at FROM message WHERE id IN ({members})
+                "SELECT severity, content, alert, address FROM message WHERE id IN ({members})
                  ORDER BY severity DESC, id LIMIT {WORDED}"
             ))?;
             let mut rows = select.query(params![lane.connection.0, lane.contact.0, now.0])?;
@@ -212,8 +210,6 @@ impl Store {
                 let content = render::outgoing(&content, &self.seal, alert, &lane.contact, now);
                 items.push(Item { severity: Severity::of_rank(row.get(0)?), content });
                 address = Recipient::parse(&row.get::<_, String>(3)?).or(address);
-                hold |= on_unknown(row, 4)? == OnUnknown::Hold;
-                expires_at = expires_at.max(Timestamp(row.get(5)?));
             }
         }
         let (Some(to), Some(first)) = (address, items.first()) else { return Ok(()) };
@@ -225,6 +221,15 @@ impl Store {
             ))?
             .query_map(params![lane.connection.0, lane.contact.0, now.0], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_>>()?;
+        // What has no words counts as much: no member may come twice that must not, nor be too old before its own time.
+        let (hold, expires_at) = self
+            .sql
+            .prepare_cached(&format!(
+                "SELECT max(on_unknown <> 'retry'), max(expires_at) FROM message WHERE id IN ({members})"
+            ))?
+            .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| {
+                Ok((row.get(0)?, Timestamp(row.get(1)?)))
+            })?;
         let id = self.insert_message(&NewMessage {
             connection: &lane.connection,
             contact: &lane.contact,
@@ -235,7 +240,7 @@ impl Store {
             on_unknown: if hold { OnUnknown::Hold } else { OnUnknown::Retry },
             exempt: true, // its members were asked
             created_at: now,
-            expires_at,
+            expires_at: expires_at.max(now),
         })?;
         let reason = format!("part of the digest {id}, since many waited for the same person");
         self.sql
@@ -273,113 +278,4 @@ fn read_due(row: &Row) -> Result<Option<Due>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::time::Duration;
-
-    use rusqlite::StatementStatus;
-
-    use super::*;
-    use crate::alert::delivery::Answer;
-    use crate::alert::outbox::Change;
-    use crate::alert::sender::{Effect, Input, Sender};
-    use crate::chance::Dice;
-    use crate::ids::Wamid;
-
-    const NOW: Timestamp = Timestamp(1_900_000_000_000);
-
-    #[test]
-    fn what_leaves_next_is_found_without_walking_through_what_waits() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
-        let to = Recipient::parse("+4915112345678").expect("a number");
-        let write = |_: &Store| {
-            for message in 0..1_000 {
-                let lane = Lane {
-                    connection: ConnectionName(["main", "other"][message % 2].into()),
-                    contact: ContactId(["ana", "ben"][message / 2 % 2].into()),
-                };
-                store.compose(&lane, &to, &Content::text("hot"), NOW)?;
-            }
-            Ok(())
-        };
-        store.transaction(write).expect("written");
-        let wanted = Wanted { limit: 10, ..Wanted::default() };
-        let work = store.work(NOW, &wanted, &People::default()).expect("found");
-        assert_eq!(work.due.len(), 4, "one a lane");
-        for question in [NEXT_CONTACT, NEXT_CONNECTION] {
-            let asked = store.sql.prepare_cached(question).expect("the one of before");
-            let steps = asked.get_status(StatementStatus::VmStep);
-            assert!((1..250).contains(&steps), "{steps} steps for 1,000 messages: {question}");
-        }
-    }
-
-    /// Eight alerts in half a minute, where Meta takes five messages: what is more leaves in digests. One by one, with
-    /// what a rest of 6 s brings back taken for room again, the oldest waited 0.5 s longer each second.
-    #[test]
-    fn who_is_told_more_than_meta_allows_is_never_far_behind() {
-        const EVERY: Duration = Duration::from_millis(3_750);
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
-        store
-            .sql
-            .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF")
-            .expect("no alert is needed");
-        let lane = Lane { connection: "main".into(), contact: "nino".into() };
-        let (to, content) = (Recipient::parse("+15550100123").expect("a number"), Content::text("hot"));
-        let message = |at: Timestamp| NewMessage {
-            connection: &lane.connection,
-            contact: &lane.contact,
-            to: &to,
-            alert: Some(AlertId(1)),
-            severity: Severity::Warning,
-            content: &content,
-            on_unknown: OnUnknown::Retry,
-            exempt: false,
-            created_at: at,
-            expires_at: at + Duration::from_secs(86_400),
-        };
-        let (mut sender, mut dice) = (Sender::new(BTreeMap::new()), Dice::seeded(1));
-        let (mut written, mut requests, mut oldest) = (0, 0, Duration::ZERO);
-        for tick in 0..4 * 900 {
-            let now = NOW + Duration::from_millis(250) * tick;
-            if now >= NOW + EVERY * written {
-                store.insert_message(&message(now)).expect("written");
-                written += 1;
-            }
-            let mut inputs = VecDeque::from([Input::Wake]);
-            while let Some(input) = inputs.pop_front() {
-                for effect in sender.handle(input, now, &mut dice) {
-                    inputs.extend(match effect {
-                        Effect::Load(wanted) => {
-                            Some(Input::Loaded(store.work(now, &wanted, &People::default()).expect("found")))
-                        }
-                        Effect::Commit(change) => {
-                            store.change(&change, now).expect("written");
-                            match change {
-                                Change::Sending { id, .. } => Some(Input::SendingCommitted(id)),
-                                Change::Settled(settled) => Some(Input::SettledCommitted(settled.id)),
-                                Change::Held { .. } | Change::SetBack { .. } => None,
-                            }
-                        }
-                        Effect::Post(due, _) => {
-                            requests += 1;
-                            Some(Input::Answered(
-                                due.id,
-                                Answer::Accepted(Wamid(format!("wamid.{requests}"))),
-                            ))
-                        }
-                        Effect::WakeAt(_) | Effect::Paused { .. } | Effect::Resumed { .. } => None,
-                    });
-                }
-            }
-            let waits = "SELECT min(created_at) FROM message WHERE state = 'queued' AND digest IS NULL";
-            let since: Option<i64> = store.sql.query_row(waits, [], |row| row.get(0)).expect("asked");
-            oldest = oldest.max(since.map_or(Duration::ZERO, |since| Timestamp(since).until(now)));
-        }
-        assert!(
-            oldest <= Duration::from_secs(6),
-            "{oldest:?} behind after {requests} requests for {written}"
-        );
-    }
-}
+mod tests;
