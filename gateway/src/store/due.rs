@@ -208,11 +208,9 @@ impl Store {
         );
         self.hold_damaged(&members, lane, now)?;
         let (mut items, mut address) = (Vec::new(), None);
-        let mut hold = false;
-        let mut expires_at = now;
         {
             let mut select = self.sql.prepare_cached(&format!(
-                "SELECT severity, content, alert, address, on_unknown, expires_at FROM message WHERE id IN ({members})
+                "SELECT severity, content, alert, address FROM message WHERE id IN ({members})
                  ORDER BY severity DESC, id LIMIT {WORDED}"
             ))?;
             let mut rows = select.query(params![lane.connection.0, lane.contact.0, now.0])?;
@@ -222,8 +220,6 @@ impl Store {
                 let content = render::outgoing(&content, &self.seal, alert, &lane.contact, now);
                 items.push(Item { severity: Severity::of_rank(row.get(0)?), content });
                 address = Recipient::parse(&row.get::<_, String>(3)?).or(address);
-                hold |= on_unknown(row, 4)? == OnUnknown::Hold;
-                expires_at = expires_at.max(Timestamp(row.get(5)?));
             }
         }
         let (Some(to), Some(first)) = (address, items.first()) else { return Ok(()) };
@@ -235,6 +231,15 @@ impl Store {
             ))?
             .query_map(params![lane.connection.0, lane.contact.0, now.0], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_>>()?;
+        // What has no words counts as much: no member may come twice that must not, nor be too old before its own time.
+        let (hold, expires_at) = self
+            .sql
+            .prepare_cached(&format!(
+                "SELECT max(on_unknown <> 'retry'), max(expires_at) FROM message WHERE id IN ({members})"
+            ))?
+            .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| {
+                Ok((row.get(0)?, Timestamp(row.get(1)?)))
+            })?;
         let id = self.insert_message(&NewMessage {
             connection: &lane.connection,
             contact: &lane.contact,
@@ -245,7 +250,7 @@ impl Store {
             on_unknown: if hold { OnUnknown::Hold } else { OnUnknown::Retry },
             exempt: true, // its members were asked
             created_at: now,
-            expires_at,
+            expires_at: expires_at.max(now),
         })?;
         let reason = format!("part of the digest {id}, since many waited for the same person");
         self.sql

@@ -1,47 +1,209 @@
-use std::collections::{BTreeSet, VecDeque};
+//! What leaves first, and when it is time to look again.
+
+mod digests;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rusqlite::StatementStatus;
 
 use super::*;
 use crate::alert::delivery::Answer;
+use crate::alert::form::Listed;
+use crate::alert::message::{Button, Media, Part, Template};
 use crate::alert::outbox::Change;
 use crate::alert::sender::{Effect, Input, Sender};
+use crate::alert::token::Subject;
 use crate::chance::Dice;
 use crate::ids::Wamid;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
+const HOUR: Duration = Duration::from_secs(3_600);
 
-fn lane() -> Lane {
-    Lane { connection: "main".into(), contact: "nino".into() }
+fn lane(connection: &str, contact: &str) -> Lane {
+    Lane { connection: connection.into(), contact: contact.into() }
 }
 
-fn to() -> Recipient {
-    Recipient::parse("+15550100123").expect("a number")
-}
-
-/// A store that asks for no alert behind a message.
-fn empty() -> (tempfile::TempDir, Store) {
-    let (folder, store) = Store::in_new_folder();
-    store.sql.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF").expect("set");
-    (folder, store)
-}
-
-fn warn(store: &Store, at: Timestamp) {
-    let (lane, to, content) = (lane(), to(), Content::text("hot"));
+/// `nino door critical` is an alert of that rule, in the rule's name, that lasts an hour; `nino - warning` an answer, and
+/// `nino@other …` over another connection than `main`.
+fn waits(store: &Store, what: &str) -> MessageId {
+    let words: Vec<&str> = what.split(' ').collect();
+    let (contact, connection) = words[0].split_once('@').unwrap_or((words[0], "main"));
+    let rule = Some(words[1]).filter(|rule| *rule != "-");
+    let insert = "INSERT INTO alert (rule, severity, bindings, raised_at) VALUES (?1, 1, '{}', 0)";
+    let insert = |rule| store.sql.prepare_cached(insert).and_then(|mut insert| insert.insert([rule]));
+    let lane = lane(connection, contact);
+    let content = Content {
+        buttons: vec![Button::new("shut", "Shut")],
+        templates: vec![Template { name: words[1].into(), ..Template::default() }],
+        ..Content::text(words[1])
+    };
     let message = NewMessage {
         connection: &lane.connection,
         contact: &lane.contact,
-        to: &to,
-        alert: Some(AlertId(1)),
-        severity: Severity::Warning,
+        to: &Recipient::parse("+15550100123").expect("a number"),
+        alert: rule.map(|rule| AlertId(insert(rule).expect("an alert"))),
+        severity: Severity::parse(words[2]).expect("a severity"),
         content: &content,
         on_unknown: OnUnknown::Retry,
         exempt: false,
-        created_at: at,
-        expires_at: at + Duration::from_secs(86_400),
+        created_at: NOW,
+        expires_at: NOW + HOUR,
     };
-    store.insert_message(&message).expect("written");
+    store.insert_message(&message).expect("written")
+}
+
+fn all_wait(store: &Store, what: &[&str]) -> Vec<MessageId> {
+    what.iter().map(|one| waits(store, one)).collect()
+}
+
+fn look(store: &Store, wanted: &Wanted) -> Vec<Due> {
+    store.work(NOW, wanted, &People::default()).expect("found").due
+}
+
+fn any() -> Wanted {
+    Wanted { limit: 9, ..Wanted::default() }
+}
+
+/// Whoever is `nino` has had most of the burst, so that two who wait are a digest.
+fn pressed() -> Wanted {
+    Wanted { pressed: [lane("main", "nino")].into(), ..any() }
+}
+
+#[test]
+fn of_each_lane_the_most_severe_and_oldest_leaves_and_the_worst_before_the_others() {
+    let three = ["nino door warning", "dato door critical", "ana door warning"];
+    for (waiting, limit, expected) in [
+        (&["nino door warning", "nino door warning"][..], 9, &[0][..]),
+        (&["nino door info", "nino - warning", "nino door critical"], 9, &[2]),
+        (&["nino door info", "nino - critical", "nino door warning"], 9, &[1]),
+        (&["nino - critical", "nino door critical"], 9, &[0]),
+        (&["nino door critical", "nino - critical"], 9, &[0]),
+        (&three, 9, &[1, 0, 2]),
+        (&three, 2, &[1, 0]),
+    ] {
+        let (_folder, store) = Store::in_new_folder();
+        let ids = all_wait(&store, waiting);
+        let due = look(&store, &Wanted { limit, ..any() });
+        let found: Vec<_> = due.iter().map(|due| ids.iter().position(|id| *id == due.id)).collect();
+        assert_eq!(found, expected.iter().map(|index| Some(*index)).collect::<Vec<_>>(), "{waiting:?}");
+    }
+}
+
+#[test]
+fn a_gate_closes_its_lane_or_its_connection_and_no_other() {
+    let (_folder, store) = Store::in_new_folder();
+    let ids = all_wait(&store, &["nino door warning", "dato door warning", "nino@other door warning"]);
+    for (connections, lanes, expected) in [
+        (&[][..], &[][..], &[0, 1, 2][..]),
+        (&["main"], &[], &[2]),
+        (&[], &["nino"], &[1, 2]),
+        (&["other"], &["nino"], &[1]),
+        (&["main", "other"], &[], &[]),
+    ] {
+        let closed_connections = connections.iter().map(|name| ConnectionName::from(*name)).collect();
+        let closed_lanes = lanes.iter().map(|contact| lane("main", contact)).collect();
+        let due = look(&store, &Wanted { closed_connections, closed_lanes, ..any() });
+        let expected: Vec<_> = expected.iter().map(|index| ids[*index]).collect();
+        assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), expected, "{connections:?} {lanes:?}");
+    }
+}
+
+/// Whether one leaves: with neither, when the burst is nearly used up, when the person rests, and with both.
+#[test]
+fn one_that_may_rest_does_while_the_person_has_much() {
+    for (what, expected) in [
+        ("nino door warning", [true, true, true, false]),
+        ("nino door info", [true, true, true, false]),
+        ("nino door critical", [true; 4]),
+        ("nino - warning", [true; 4]),
+    ] {
+        let (_folder, store) = Store::in_new_folder();
+        waits(&store, what);
+        let nino = || [lane("main", "nino")].into();
+        let resting = Wanted { resting: nino(), ..any() };
+        let both = Wanted { resting: nino(), ..pressed() };
+        let leaves = [any(), pressed(), resting, both].map(|wanted| !look(&store, &wanted).is_empty());
+        assert_eq!(leaves, expected, "{what}");
+    }
+}
+
+#[test]
+fn what_leaves_comes_with_what_is_known_of_its_window_and_templates() {
+    let (_folder, store) = Store::in_new_folder();
+    let id = waits(&store, "nino door warning");
+    let alone = look(&store, &any());
+    assert_eq!(
+        (alone[0].id, alone[0].window, &alone[0].listed),
+        (id, Window::Unknown, &vec![Listed::Unread])
+    );
+    assert_eq!((alone[0].alert, alone[0].severity), (Some(AlertId(1)), Severity::Warning));
+    store.heard(&lane("main", "nino"), NOW, NOW).expect("written");
+    store.keep_catalogue(&"main".into(), &[], NOW).expect("written");
+    store.set(id, "attempts = 3, tries = 2", &[]).expect("changed");
+    let again = look(&store, &any());
+    assert_eq!((again[0].window, &again[0].listed), (Window::Open, &vec![Listed::Missing]));
+    assert_eq!((again[0].attempts, again[0].tries), (3, 2));
+}
+
+/// A file that WhatsApp refused is left out, and the words say so.
+#[test]
+fn a_message_is_whole_with_or_without_its_file() {
+    let (_folder, store) = Store::in_new_folder();
+    let part = Some(Part::Image(Media::Link("https://example.org/door.jpg".into())));
+    let to = Recipient::parse("+15550100123").expect("a number");
+    let picture = Content { part, ..Content::text("door") };
+    let id = store.compose(&lane("main", "nino"), &to, &picture, NOW).expect("composed");
+    let content = || store.whole(id).expect("read").map(|due| due.content);
+    assert_eq!(content(), Some(picture));
+    store.set(id, "bare = 1", &[]).expect("changed");
+    let words = "door\n(WhatsApp refused the file that belongs here)";
+    assert_eq!(content(), Some(Content::text(words)));
+    assert_eq!(store.whole(MessageId(id.0 + 1)), Ok(None));
+}
+
+#[test]
+fn the_next_look_is_when_the_first_of_those_that_wait_may_leave() {
+    for (columns, expected) in [
+        ("not_before = 1900000000001", Some(1)),
+        ("not_before = 1900000000001, state = 'unknown'", Some(1)),
+        ("not_before = 1900000000001, state = 'held'", Some(5)),
+        ("not_before = 1900000000001, digest = 2", Some(5)),
+        ("not_before = 1900000000000", Some(5)),
+        ("not_before = 1900000000009", Some(5)),
+    ] {
+        let (_folder, store) = Store::in_new_folder();
+        let ids = all_wait(&store, &["nino door warning", "dato door warning"]);
+        store.set(ids[0], columns, &[]).expect("changed");
+        store.set(ids[1], "not_before = 1900000000005", &[]).expect("changed");
+        let next_at = store.work(NOW, &any(), &People::default()).expect("found").next_at;
+        assert_eq!(next_at, expected.map(|later| NOW + Duration::from_millis(later)), "{columns}");
+    }
+}
+
+/// The newest of each connection.
+#[test]
+fn a_number_is_restricted_by_what_was_held_for_its_quality_since() {
+    let (_folder, store) = Store::in_new_folder();
+    let found = || store.restricted(NOW).expect("read");
+    let held = |what: &str, code: &str, after_ms: u64, columns: &str| {
+        let columns =
+            format!("state = 'held', held_for = 'quality', code = {code}, changed_at = ?2, {columns}");
+        store
+            .set(waits(&store, what), &columns, &[&(NOW + Duration::from_millis(after_ms)).0])
+            .expect("held");
+    };
+    held("ana@other door info", "131048", 0, "bare = 0");
+    held("ana@other door info", "NULL", 1, "bare = 0");
+    held("ana@other door info", "131048", 1, "held_for = 'budget'");
+    held("ana@other door info", "131048", 1, "state = 'queued'");
+    assert_eq!(found(), []);
+    held("nino door info", "131048", 1, "bare = 0");
+    held("dato door info", "131064", 3, "bare = 0");
+    held("nino door info", "131048", 2, "bare = 0");
+    held("nino@other door info", "131048", 1, "bare = 0");
+    let at = |later| NOW + Duration::from_millis(later);
+    assert_eq!(found(), [(lane("main", "dato"), 131_064, at(3)), (lane("other", "nino"), 131_048, at(1))]);
 }
 
 #[test]
@@ -62,12 +224,6 @@ fn what_leaves_next_is_found_without_walking_through_what_waits() {
     let wanted = Wanted { limit: 10, ..Wanted::default() };
     let work = store.work(NOW, &wanted, &People::default()).expect("found");
     assert_eq!(work.due.len(), 4, "one a lane");
-    for (closed, open) in [("main", "other"), ("other", "main")] {
-        let wanted = Wanted { closed_connections: vec![closed.into()], ..wanted.clone() };
-        let due = store.work(NOW, &wanted, &People::default()).expect("found").due;
-        let lanes: Vec<_> = due.iter().map(|due| (&*due.lane.connection.0, &*due.lane.contact.0)).collect();
-        assert_eq!(lanes, [(open, "ana"), (open, "ben")]);
-    }
     for question in [NEXT_CONTACT, NEXT_CONNECTION] {
         let asked = store.sql.prepare_cached(question).expect("the one of before");
         let steps = asked.get_status(StatementStatus::VmStep);
@@ -75,39 +231,36 @@ fn what_leaves_next_is_found_without_walking_through_what_waits() {
     }
 }
 
-#[test]
-fn an_answer_does_not_wait_for_the_digest_that_rests() {
-    let (_folder, store) = empty();
-    let lane = lane();
-    for _ in 0..3 {
-        warn(&store, NOW);
-    }
-    let answer = store.compose(&lane, &to(), &Content::text("done"), NOW).expect("written");
-    let of = BTreeSet::from([lane]);
-    let leaving = |wanted: &Wanted| {
-        let work = store.work(NOW, wanted, &People::default()).expect("found");
-        work.due.iter().map(|due| due.id).collect::<Vec<_>>()
-    };
-    let resting = Wanted { resting: of.clone(), pressed: of.clone(), limit: 1, ..Wanted::default() };
-    assert_eq!(leaving(&resting), [answer]);
-    store.hold(answer, NOW).expect("possible");
-    assert_eq!(leaving(&resting), []);
-    let rested = Wanted { resting: BTreeSet::new(), ..resting };
-    assert_eq!(leaving(&rested), [MessageId(answer.0 + 1)], "the digest");
-}
-
 /// Eight alerts in half a minute, where Meta takes five messages: what is more leaves in digests. One by one, with
 /// what a rest of 6 s brings back taken for room again, the oldest waited 0.5 s longer each second.
 #[test]
 fn who_is_told_more_than_meta_allows_is_never_far_behind() {
     const EVERY: Duration = Duration::from_millis(3_750);
-    let (_folder, store) = empty();
+    let (_folder, store) = Store::in_new_folder();
+    store
+        .sql
+        .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF")
+        .expect("no alert is needed");
+    let lane = Lane { connection: "main".into(), contact: "nino".into() };
+    let (to, content) = (Recipient::parse("+15550100123").expect("a number"), Content::text("hot"));
+    let message = |at: Timestamp| NewMessage {
+        connection: &lane.connection,
+        contact: &lane.contact,
+        to: &to,
+        alert: Some(AlertId(1)),
+        severity: Severity::Warning,
+        content: &content,
+        on_unknown: OnUnknown::Retry,
+        exempt: false,
+        created_at: at,
+        expires_at: at + Duration::from_secs(86_400),
+    };
     let (mut sender, mut dice) = (Sender::new(BTreeMap::new()), Dice::seeded(1));
     let (mut written, mut requests, mut oldest) = (0, 0, Duration::ZERO);
     for tick in 0..4 * 900 {
         let now = NOW + Duration::from_millis(250) * tick;
         if now >= NOW + EVERY * written {
-            warn(&store, now);
+            store.insert_message(&message(now)).expect("written");
             written += 1;
         }
         let mut inputs = VecDeque::from([Input::Wake]);

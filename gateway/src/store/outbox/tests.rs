@@ -110,3 +110,95 @@ fn a_message_has_a_file_until_it_was_refused() {
     store.learn(&lane, picture, &refused, NOW).expect("written");
     assert_eq!([picture, words].map(has_media), [false, false]);
 }
+
+/// Three alerts and an answer wait for somebody, and the first two are in a digest; the digest's number, and the others'.
+fn digest_of_two(store: &Store) -> [MessageId; 5] {
+    let (lane, digest) = composed(store, &Content::text("two"), NOW);
+    let insert = "INSERT INTO alert (rule, severity, bindings, raised_at) VALUES ('door', 1, '{}', 0)";
+    store.sql.execute(insert, []).expect("an alert");
+    let row = |alert: Option<i64>| {
+        let message = NewMessage {
+            connection: &lane.connection,
+            contact: &lane.contact,
+            to: &Recipient::parse("+15550100123").expect("a number"),
+            alert: alert.map(AlertId),
+            severity: Severity::Warning,
+            content: &Content::text("door"),
+            on_unknown: OnUnknown::Retry,
+            exempt: false,
+            created_at: NOW,
+            expires_at: NOW + DAY,
+        };
+        store.insert_message(&message).expect("written")
+    };
+    let [first, second, alone, answer] = [Some(1), Some(1), Some(1), None].map(row);
+    for id in [first, second] {
+        store.set(id, "digest = ?2", &[&digest.0]).expect("written");
+    }
+    [digest, first, second, alone, answer]
+}
+
+/// RELIABILITY: each member keeps its row, and has the outcome of the message that carries it.
+#[test]
+fn what_a_digest_carries_goes_where_it_goes_and_what_it_does_not_stays() {
+    let (_folder, store) = Store::in_new_folder();
+    let [digest, first, second, alone, answer] = digest_of_two(&store);
+    let all = "state, changed_at, not_before, reason, held_for, attempts, form, possible_duplicate";
+    let row = |id: MessageId| {
+        let found = store.dump(&format!("SELECT {all} FROM message WHERE id = {id}"));
+        found.expect("read").remove(0)
+    };
+    let before = [alone, answer].map(row);
+    let later = |minutes| NOW + Duration::from_secs(60) * minutes;
+    let leaves = |attempt| {
+        let sending = Change::Sending { id: digest, attempt, form: Form::Free, at: later(attempt) };
+        assert!(store.change(&sending, later(attempt)).expect("written"));
+    };
+    let step = |step: &str| match step {
+        "sending" => leaves(2),
+        "unknown" => drop(store.recover(later(3)).expect("recovered")),
+        "queued" => store.tend(later(4)).expect("tended"),
+        "held" => store.hold(digest, later(5)).expect("possible"),
+        word => {
+            let state = State::parse(word).expect("a state");
+            store.advance(digest, &Next::to(state, word), later(6)).expect("written");
+        }
+    };
+    for state in ["sending", "unknown", "queued", "held", "delivered"] {
+        step(state);
+        let now = row(digest);
+        assert!(now.starts_with(&format!("{state} ")), "{now}");
+        assert_eq!([first, second].map(row), [now.clone(), now], "{state}");
+        assert_eq!([alone, answer].map(row), before, "{state}");
+    }
+    assert_eq!(row(digest), format!("delivered {} 0 delivered - 2 free 1", later(6).0));
+}
+
+/// An alert, the digest that carries two others, and an answer: where each is once it was to go there.
+#[test]
+fn what_would_wait_again_for_who_stopped_waits_for_start_unless_it_is_an_answer() {
+    let moves = |has_stopped: bool, to: &Next| {
+        let (_folder, store) = Store::in_new_folder();
+        let ids = digest_of_two(&store);
+        if has_stopped {
+            store.sql.execute("INSERT INTO person (contact, stopped) VALUES ('nino', 1)", []).expect("told");
+        }
+        let [digest, _, _, alone, answer] = ids;
+        for id in [digest, alone, answer] {
+            store.advance(id, to, NOW).expect("written");
+        }
+        store.dump("SELECT state || coalesce(' ' || held_for, '') FROM message ORDER BY id").expect("read")
+    };
+    let window = Next { held_for: Some(HeldFor::Window), ..Next::to(State::Held, "it waits") };
+    let (queued, accepted) = (Next::to(State::Queued, "again"), Next::to(State::Accepted, "Meta has it"));
+    let held = "held consent";
+    for (has_stopped, to, expected) in [
+        (false, &queued, ["queued"; 5]),
+        (true, &queued, [held, held, held, held, "queued"]),
+        (false, &accepted, ["accepted"; 5]),
+        (true, &accepted, ["accepted"; 5]),
+        (true, &window, ["held window"; 5]),
+    ] {
+        assert_eq!(moves(has_stopped, to), expected, "{has_stopped} {to:?}");
+    }
+}
