@@ -201,7 +201,8 @@ impl Store {
             .optional()
     }
 
-    /// Cancels what waits for this person about this alert, unless an earlier try may have arrived.
+    /// Cancels what would leave by itself for this person about this alert: now, when the person writes or wants messages
+    /// again, or when the budget has room. Not what an operator decides about, nor what may have arrived by an earlier try.
     fn overtake(
         &self,
         alert: AlertId,
@@ -212,8 +213,8 @@ impl Store {
         let waiting: Vec<MessageId> = self
             .sql
             .prepare_cached(
-                "SELECT id FROM message WHERE alert = ?1 AND contact = ?2 AND state = 'queued'
-                 AND possible_duplicate = 0 AND digest IS NULL",
+                "SELECT id FROM message WHERE alert = ?1 AND contact = ?2 AND possible_duplicate = 0 AND digest IS NULL
+                 AND (state = 'queued' OR (state = 'held' AND held_for IN ('window', 'consent', 'budget')))",
             )?
             .query_map(params![alert.0, contact.0], |row| row.get(0).map(MessageId))?
             .collect::<Result<_>>()?;
@@ -356,3 +357,6 @@ fn read_alert(row: &Row) -> Result<AlertRow> {
         reason: row.get(8)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! What a later message about an alert does to an earlier one that has not left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::alert::message::Content;
+use crate::alert::state::OnUnknown;
+use crate::contact::voice::Voice;
+use crate::contact::{Contact, Recipient};
+
+const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+fn notice(alert: &Ident, kind: Kind, contact: &str) -> Effect {
+    Effect::Send(Box::new(Notice {
+        alert: Some((alert.clone(), 1)),
+        kind,
+        to: Contact {
+            id: contact.into(),
+            name: contact.into(),
+            to: Recipient::parse("+15550100123").expect("a number"),
+            roles: BTreeSet::new(),
+            topics: Vec::new(),
+            may_stop: true,
+            voice: Voice::default(),
+        },
+        content: Content::text(kind.as_str()),
+        severity: Severity::Warning,
+        connection: "main".into(),
+        on_unknown: OnUnknown::Retry,
+        at: NOW,
+        expires_at: NOW + COMMAND_EXPIRES,
+    }))
+}
+
+/// What becomes of nino's first message, which waits like that, when the next one about the same alert comes; and the
+/// notes that escalations find.
+fn after(columns: &str, kind: Kind, contact: &str) -> (String, Vec<String>) {
+    let (_folder, store) = Store::in_new_folder();
+    let alert = Ident { rule: "freezer".into(), key: "2".into() };
+    let fired = Effect::Fired {
+        alert: alert.clone(),
+        episode: 1,
+        severity: Severity::Warning,
+        bindings: BTreeMap::new(),
+        text: "too warm".into(),
+        since: NOW,
+        at: NOW,
+    };
+    store.watched(&[fired, notice(&alert, Kind::Fired, "nino")], &[]).expect("written");
+    store.set(MessageId(1), columns, &[]).expect("changed");
+    store.watched(&[notice(&alert, kind, contact)], &[]).expect("written");
+    let state = store.state(MessageId(1)).expect("read").expect("a row").as_str().to_owned();
+    (state, store.dump("SELECT json_extract(note, '$.receipt.state') FROM alert_note").expect("read"))
+}
+
+/// Promise P9: what is over is not told as if it were news, whatever it waited for. What a person decides about stays with
+/// the person, and what may have arrived is not taken back.
+#[test]
+fn an_alert_that_is_over_takes_the_place_of_what_would_still_leave_by_itself() {
+    for (columns, expected) in [
+        ("state = 'queued'", "cancelled"),
+        ("state = 'queued', not_before = 1795240900000", "cancelled"),
+        ("state = 'held', held_for = 'window'", "cancelled"),
+        ("state = 'held', held_for = 'consent'", "cancelled"),
+        ("state = 'held', held_for = 'budget'", "cancelled"),
+        ("state = 'held', held_for = 'quality'", "held"),
+        ("state = 'held', held_for = 'operator'", "held"),
+        ("state = 'held'", "held"),
+        ("state = 'queued', possible_duplicate = 1", "queued"),
+        ("state = 'held', held_for = 'window', possible_duplicate = 1", "held"),
+        ("state = 'queued', digest = 1", "queued"),
+        ("state = 'sending'", "sending"),
+        ("state = 'unknown'", "unknown"),
+        ("state = 'delivered'", "delivered"),
+    ] {
+        assert_eq!(after(columns, Kind::Resolved, "nino").0, expected, "{columns}");
+    }
+}
+
+#[test]
+fn only_what_says_more_takes_the_place_of_what_waits_and_only_for_the_same_person() {
+    for (columns, waits) in [("state = 'queued'", "queued"), ("state = 'held', held_for = 'window'", "held")]
+    {
+        for (kind, contact, expected, told) in [
+            (Kind::Resolved, "nino", "cancelled", &["cancelled"][..]),
+            // What becomes of the newer one counts for an escalation.
+            (Kind::Still, "nino", "cancelled", &[]),
+            (Kind::Escalated, "nino", "cancelled", &[]),
+            (Kind::Resolved, "dato", waits, &[]),
+            (Kind::Escalated, "dato", waits, &[]),
+            (Kind::Fired, "nino", waits, &[]),
+            (Kind::Acknowledged, "nino", waits, &[]),
+            (Kind::Flapping, "nino", waits, &[]),
+        ] {
+            let (state, notes) = after(columns, kind, contact);
+            assert_eq!(
+                (state.as_str(), notes),
+                (expected, told.iter().map(|word| (*word).to_owned()).collect()),
+                "{columns} {kind:?} {contact}"
+            );
+        }
+    }
+}
