@@ -205,6 +205,35 @@ fn every_command_line_of_bellwire_is_taken() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The README begins with `cargo run`. With several programs in the workspace cargo would ask which one, and build none.
+#[test]
+fn cargo_run_is_bellwire_and_every_package_that_is_named_exists() {
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo");
+    let workspace: serde_json::Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
+    let packages = workspace["packages"].as_array().expect("packages");
+    let runs: Vec<&str> = packages.iter().filter_map(|package| package["default_run"].as_str()).collect();
+    assert_eq!(runs, ["bellwire"], "cargo run without -p");
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for (path, page) in pages().into_iter().chain([(PathBuf::from("../README.md"), text("README.md"))]) {
+        let spans = commands(&page).into_iter().chain(page.split('`').skip(1).step_by(2).map(str::to_owned));
+        for command in spans.filter(|command| command.starts_with("cargo ")) {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            seen += 1;
+            for pair in words.windows(2).take_while(|pair| pair[0] != "--").filter(|pair| pair[0] == "-p") {
+                if !packages.iter().any(|package| package["name"] == pair[1]) {
+                    wrong.push(format!("{}: {command}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 5, "the test has lost sight of the commands: {seen}");
+    assert!(wrong.is_empty(), "no such package: {}", wrong.join("\n"));
+}
+
 #[test]
 fn every_query_can_be_asked() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -223,22 +252,55 @@ fn every_query_can_be_asked() {
     assert!(asked > 0, "no page has a query");
 }
 
+/// The anchors of a page's headings, as GitHub and mdBook make them.
+fn anchors(page: &str) -> Vec<String> {
+    let mut in_block = false;
+    let headings = page.lines().filter(|line| {
+        in_block ^= line.starts_with("```");
+        !in_block && line.starts_with('#')
+    });
+    headings
+        .map(|heading| {
+            let words = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
 #[test]
 fn every_page_is_in_the_summary_and_every_link_leads_somewhere() {
     let summary = text("docs/SUMMARY.md");
-    let mut wrong = Vec::new();
-    for (path, page) in pages() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    let beside = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "firmware-bridge/README.md"];
+    let beside = beside.map(|path| (PathBuf::from("..").join(path), text(path)));
+    for (path, page) in pages().into_iter().chain(beside) {
         let name = path.to_string_lossy().into_owned();
-        if name != "SUMMARY.md" && !summary.contains(&format!("({name})")) {
+        if name != "SUMMARY.md" && !path.starts_with("..") && !summary.contains(&format!("({name})")) {
             wrong.push(format!("{name} is not in SUMMARY.md"));
         }
         let folder = root().join("docs").join(path.parent().expect("a folder"));
         for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = link.split('#').next().unwrap_or_default();
-            if !target.is_empty() && !target.contains("://") && !folder.join(target).exists() {
+            if link.contains("://") {
+                continue;
+            }
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if !target.is_empty() && !folder.join(target).exists() {
                 wrong.push(format!("{name}: {link} leads nowhere"));
+                continue;
+            }
+            if !anchor.is_empty() {
+                seen += 1;
+                let there = match target {
+                    "" => page.clone(),
+                    other => std::fs::read_to_string(folder.join(other)).expect(link),
+                };
+                if !anchors(&there).iter().any(|known| known == anchor) {
+                    wrong.push(format!("{name}: {link}: no such heading"));
+                }
             }
         }
     }
+    assert!(seen > 5, "the test has lost sight of the anchors: {seen}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -103,14 +103,25 @@ impl Plot {
         svg
     }
 
-    /// Where something was measured, if it is not everywhere.
-    fn ticks(&self, svg: &mut String, across: &dyn Fn(f64) -> f64) {
+    /// Where something was measured; over time, where it is not a handful of places, round seconds, minutes and hours.
+    fn marks(&self) -> Vec<f64> {
         let mut marks: Vec<f64> =
             self.series.iter().flat_map(|series| series.points.iter().map(|(x, _)| *x)).collect();
         marks.sort_by(f64::total_cmp);
         marks.dedup();
-        let every = marks.len().div_ceil(8).max(1);
-        for mark in marks.iter().step_by(every) {
+        let (Some(first), Some(last)) = (marks.first().copied(), marks.last().copied()) else { return marks };
+        if self.by_decades {
+            return marks;
+        }
+        let steps = [10.0, 30.0, 60.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0];
+        let step = steps.into_iter().find(|step| (last - first) / step <= 8.0).unwrap_or(last);
+        std::iter::successors(Some((first / step).ceil() * step), |mark| Some(mark + step))
+            .take_while(|mark| *mark <= last)
+            .collect()
+    }
+
+    fn ticks(&self, svg: &mut String, across: &dyn Fn(f64) -> f64) {
+        for mark in &self.marks() {
             _ = writeln!(
                 svg,
                 "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
@@ -147,6 +158,9 @@ impl Plot {
                 );
             }
         }
+        if self.series.len() < 2 {
+            return; // the title says what the only line is
+        }
         let x = LEFT + (index as f64) * 140.0;
         let y = HEIGHT - 8.0;
         _ = writeln!(
@@ -178,5 +192,31 @@ pub fn short(value: f64) -> String {
         size if size >= 10.0 => trim(format!("{value:.1}")),
         size if size >= 1.0 => trim(format!("{value:.2}")), // 5.97 of 6
         _ => trim(format!("{value:.3}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_marked_at_round_minutes_and_one_line_needs_no_name() {
+        let mut plot = Plot::new("soak", "Memory", "seconds", "MB").over_time();
+        for second in 0..420 {
+            plot.add("", f64::from(second) + 0.417, 8.0);
+        }
+        assert_eq!(plot.marks(), [60.0, 120.0, 180.0, 240.0, 300.0, 360.0]);
+        assert!(!plot.svg().contains("height=\"4\""), "{}", plot.svg());
+        plot.add("another", 1.0, 2.0);
+        assert!(plot.svg().contains(">another</text>"));
+    }
+
+    #[test]
+    fn what_is_measured_at_a_few_places_is_marked_there() {
+        let mut plot = Plot::new("cost", "Cost", "messages", "µs");
+        for rows in [1.0, 10_000.0] {
+            plot.add("drain", rows, 1_000.0);
+        }
+        assert_eq!(plot.marks(), [1.0, 10_000.0]);
     }
 }
