@@ -37,6 +37,7 @@ struct Task {
     shared: Arc<Shared>,
     client: Client,
     wake_at: Option<Timestamp>,
+    looked_at: Timestamp,
     /// When the token's file was written, of connections that wait for a person.
     tokens: BTreeMap<ConnectionName, Option<u64>>,
 }
@@ -47,7 +48,8 @@ pub async fn run(
     mut to_do: mpsc::Receiver<Turn>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut task = Task { shared, client, wake_at: None, tokens: BTreeMap::new() };
+    let mut task =
+        Task { shared, client, wake_at: None, looked_at: SystemClock.now(), tokens: BTreeMap::new() };
     let (mut version, mut touched, mut looks) = (0, None, 0);
     task.turn(Begin::With(Input::Wake));
     loop {
@@ -72,7 +74,7 @@ pub async fn run(
                     task.turn(Begin::With(Input::PutRight(connection)));
                     continue;
                 }
-                let due = task.wake_at.is_some_and(|at| at <= SystemClock.now());
+                let due = task.is_due();
                 let now_touched = shared.store.touched();
                 if now_touched != touched {
                     (touched, looks) = (now_touched, LOOKS);
@@ -108,6 +110,14 @@ impl Task {
         let name = name.clone();
         self.tokens.remove(&name);
         Some(name)
+    }
+
+    /// Something waits for this time, or for one that the clock was set back from: nobody else would notice, and it would wait
+    /// for as long again.
+    fn is_due(&mut self) -> bool {
+        let now = SystemClock.now();
+        let before = std::mem::replace(&mut self.looked_at, now);
+        now < before || self.wake_at.is_some_and(|at| at <= now)
     }
 
     fn pause(&self) -> Duration {

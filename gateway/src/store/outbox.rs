@@ -76,6 +76,7 @@ impl Store {
     /// After a start: what was `sending` may have gone out or not (promise P3).
     pub fn recover(&self, now: Timestamp) -> Result<usize> {
         self.set_clock(now)?;
+        self.wait_by_this_clock(now)?;
         let told = self.told_before_the_answer()?;
         let rows = self.select_ids(
             "SELECT id, tries, on_unknown FROM message INDEXED BY message_waiting WHERE state = 'sending' AND digest IS NULL LIMIT ?1",
@@ -93,6 +94,21 @@ impl Store {
             self.fail(id, &refusal, at, now, &mut Dice::seeded(id.0.unsigned_abs()))?;
         }
         Ok(rows.len())
+    }
+
+    /// What has a state from later than now has it from a clock that was set back since, perhaps while nobody ran: it waits
+    /// for as long as it was to wait, and not for as long as the clock went back too.
+    fn wait_by_this_clock(&self, now: Timestamp) -> Result<()> {
+        if !now.is_sane() {
+            return Ok(()); // nothing is known of any time
+        }
+        self.sql
+            .prepare_cached(
+                "UPDATE message SET not_before = not_before - (changed_at - ?1), changed_at = ?1
+                 WHERE state IN ('queued', 'unknown') AND not_before > ?1 AND changed_at > ?1",
+            )?
+            .execute([now.0])
+            .map(drop)
     }
 
     fn give_up_the_answer(&self, id: MessageId) -> Result<()> {
@@ -183,7 +199,7 @@ impl Store {
                 let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
                 self.sql
                     .prepare_cached(
-                        "UPDATE message SET not_before = not_before - ?1
+                        "UPDATE message SET not_before = not_before - ?1, changed_at = min(changed_at, ?2)
                          WHERE state IN ('queued', 'unknown') AND not_before > ?2",
                     )?
                     .execute([by, now.0])?;
@@ -356,5 +372,7 @@ pub(super) fn on_unknown(row: &Row, column: usize) -> Result<OnUnknown> {
     Ok(OnUnknown::parse(&row.get::<_, String>(column)?).unwrap_or(OnUnknown::Hold))
 }
 
+#[cfg(test)]
+mod set_back;
 #[cfg(test)]
 mod tests;
