@@ -104,8 +104,9 @@ impl Store {
         }
         self.sql
             .prepare_cached(
-                "UPDATE message SET not_before = not_before - (changed_at - ?1), changed_at = ?1
-                 WHERE state IN ('queued', 'unknown') AND not_before > ?1 AND changed_at > ?1",
+                "UPDATE message INDEXED BY message_wait SET not_before = not_before - (changed_at - ?1), changed_at = ?1
+                 WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL AND not_before > ?1
+                     AND changed_at > ?1",
             )?
             .execute([now.0])
             .map(drop)
