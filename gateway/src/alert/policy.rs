@@ -237,13 +237,13 @@ notify = ["giorgi"]
 on_retained = true
 "#;
         let judge = crate::alert::tests::site(rules).1;
-        let mut jpeg = vec![0; PAYLOAD_LIMIT_BYTES + 1];
+        let mut jpeg = vec![0; 65_537];
         jpeg[..3].copy_from_slice(&[0xff, 0xd8, 0xff]);
         let text = |bytes: usize| vec![b'x'; bytes];
         for (topic, payload, retained, ignored, has_file) in [
             ("picture", jpeg, false, None, true),
-            ("words", text(PAYLOAD_LIMIT_BYTES), false, None, false),
-            ("words", text(PAYLOAD_LIMIT_BYTES + 1), false, Some("too-large"), false),
+            ("words", text(65_536), false, None, false),
+            ("words", text(65_537), false, Some("too-large"), false),
             ("words", text(1), true, Some("retained"), false),
             ("state", text(1), true, None, false),
         ] {

@@ -13,7 +13,7 @@ use crate::command::words::same;
 const SHOWN_MAX: usize = 160;
 /// Of a device that says no more than No; each person reads it in their own words.
 pub const REFUSED: &str = "the device refused";
-/// More than any answer; the rest is not looked into.
+/// More than any answer. A longer one is not read in part: cut off, a No in JSON is mere text, and text is a Yes.
 const PAYLOAD_MAX: usize = 16 * 1024;
 const YES: [&str; 8] = ["ok", "done", "true", "1", "yes", "success", "accepted", "completed"];
 const NO: [&str; 11] =
@@ -31,7 +31,9 @@ pub enum Verdict {
 /// What arrived on the topic that is awaited.
 #[must_use]
 pub fn of(awaited: &Awaited, content_type: Option<&str>, payload: &[u8], templates: &Templates) -> Verdict {
-    let payload = &payload[..payload.len().min(PAYLOAD_MAX)];
+    if payload.len() > PAYLOAD_MAX {
+        return Verdict::Undecided;
+    }
     let Ok(value) = decode(PayloadFormat::Auto, content_type, payload) else {
         return Verdict::Undecided; // noise says neither
     };
@@ -51,6 +53,9 @@ pub fn of(awaited: &Awaited, content_type: Option<&str>, payload: &[u8], templat
 
 /// `{"ok": false, "reason": "the door is locked"}`, `{"status": "done"}`, `true`, `ok`, `error: …`.
 fn plain(value: &serde_json::Value) -> Verdict {
+    if value.as_str().is_some_and(|text| text.trim_start().starts_with('{')) {
+        return Verdict::Undecided; // JSON that a device or the line has broken may have said No
+    }
     let refused = |text: Option<String>| Verdict::Refused(text.unwrap_or_else(|| REFUSED.into()));
     let verdict = ["ok", "done", "success", "accepted", "status", "result", "state"]
         .into_iter()
@@ -122,6 +127,13 @@ mod tests {
         check(when, Some("state"), r#"{"defrost": true}"#, Verdict::Undecided);
         check(when, None, r#"{"defrost": true}"#, refused("the device refused"));
         check(when, Some("state"), "garbage \u{1}", Verdict::Undecided);
+        let long = |padding: usize| {
+            format!(r#"{{"ok": false, "reason": "locked", "log": "{}"}}"#, "x".repeat(padding))
+        };
+        let around = long(0).len();
+        check(None, None, &long(16_384 - around), refused("locked"));
+        check(None, None, &long(16_385 - around), Verdict::Undecided);
+        check(None, None, r#"{"ok": false, "reas"#, Verdict::Undecided);
         for when in [None, when] {
             let awaited =
                 Awaited { topic: None, when: when.map(str::to_owned), refused_when: None, within_ms: 1_000 };

@@ -53,3 +53,38 @@ impl Store {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+    /// Acts of the last minute, and refusals of the last quarter of an hour: a word, how long ago it came, and what it
+    /// counts as: acts, hurried, refusals.
+    #[test]
+    fn a_person_stands_by_what_came_of_late() {
+        let (second, minute, quarter) = (1_000, 60_000, 900_000);
+        for (word, ago_ms, counts) in [
+            ("command", second, (1, 0, 0)),
+            ("say", minute - 1, (1, 0, 0)),
+            ("command", minute, (0, 0, 0)),
+            ("hurried", minute - 1, (0, 1, 0)),
+            ("hurried", minute, (0, 0, 0)),
+            ("refused", minute - 1, (1, 0, 1)),
+            ("refused", minute, (0, 0, 1)),
+            ("refused", quarter - 1, (0, 0, 1)),
+            ("refused", quarter, (0, 0, 0)),
+            ("nothing", second, (0, 0, 0)),
+        ] {
+            let (_folder, store) = Store::in_new_folder();
+            let inbox = store.keep_webhook(b"body", Timestamp(NOW.0 - ago_ms)).expect("kept");
+            let insert = "INSERT INTO reply VALUES ('wamid.1', ?1, 0, 'nino', 'text', 'x', ?2, NULL)";
+            store.sql.execute(insert, params![inbox.0, word]).expect("written");
+            let (acts, hurried, refusals) = counts;
+            let standing = |contact: &str| store.standing(&contact.into(), NOW).expect("read");
+            assert_eq!(standing("nino"), Standing { acts, hurried, refusals }, "{word} {ago_ms}");
+            assert_eq!(standing("dato"), Standing::default());
+        }
+    }
+}

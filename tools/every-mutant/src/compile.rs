@@ -121,7 +121,9 @@ impl Built {
             .stderr(Stdio::null())
             .output()?;
         let mut complaints = Complaints { blamed: 0, others: Vec::new() };
+        let mut around = BTreeSet::new();
         let mut programs = Vec::new();
+        let refused_before = self.refused.len();
         for line in String::from_utf8(output.stdout)?.lines() {
             let line: Line = serde_json::from_str(line)?;
             let is_test = line.profile.is_some_and(|profile| profile.test);
@@ -152,13 +154,17 @@ impl Built {
                     if own {
                         self.refused.insert(number)
                     } else {
-                        self.formless.insert(number)
+                        around.insert(number)
                     };
                 }
             }
             if !known {
                 complaints.others.extend(message.rendered);
             }
+        }
+        // What surrounds a change that is refused is no mistake of its own: without that one, it may well compile.
+        if self.refused.len() == refused_before {
+            self.formless.extend(around.difference(&self.refused));
         }
         if output.status.success() {
             self.programs = programs;

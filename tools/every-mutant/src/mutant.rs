@@ -19,3 +19,28 @@ pub fn on(number: usize) -> bool {
     }
     *CHANGED == number
 }
+
+/// What a function gives back that gives back an iterator: its own, or the change's.
+pub fn instead<Own: Iterator, Other: Iterator<Item = Own::Item>>(
+    number: usize,
+    own: Own,
+    other: Other,
+) -> Either<Own, Other> {
+    if on(number) { Either::Other(other) } else { Either::Own(own) }
+}
+
+pub enum Either<Own, Other> {
+    Own(Own),
+    Other(Other),
+}
+
+impl<Own: Iterator, Other: Iterator<Item = Own::Item>> Iterator for Either<Own, Other> {
+    type Item = Own::Item;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Own(own) => own.next(),
+            Self::Other(other) => other.next(),
+        }
+    }
+}

@@ -34,10 +34,16 @@ fn around(text: &str, grammar: &Grammar, number: usize, mutant: &Mutant) -> Opti
     let with = &mutant.replacement;
     match mutant.genre.as_str() {
         "FnValue" => {
-            let opaque =
-                mutant.function.as_ref().is_some_and(|function| function.return_type.contains("impl "));
+            let returns = mutant.function.as_ref().map_or("", |function| &function.return_type);
             let value = marked(number, with);
+            if returns.contains("impl Iterator") {
+                // Two of one type: what the function gives back has no name that another value could have.
+                let before = format!("/*W{number}*/crate::mutant::instead({number}, {{ ");
+                let after = format!(" }}, {value})/*w{number}*/");
+                return Some(Around { range: span, rank: 0, before, after });
+            }
             let before = format!("if crate::mutant::on({number}) {{ return {value}; }} ");
+            let opaque = returns.contains("impl ");
             (!opaque).then_some(Around { range: span, rank: 0, before, after: String::new() })
         }
         "BinaryOperator" => {

@@ -202,3 +202,21 @@ fn what_would_wait_again_for_who_stopped_waits_for_start_unless_it_is_an_answer(
         assert_eq!(moves(has_stopped, to), expected, "{has_stopped} {to:?}");
     }
 }
+
+/// Promise P3: what was under way at the end may have gone out. The grace time doubles with each try.
+#[test]
+fn after_a_start_what_was_under_way_is_unknown_for_longer_each_time() {
+    for (tries, seconds) in [(0, 15), (1, 30), (2, 60), (9, 900)] {
+        let (_folder, store) = Store::in_new_folder();
+        let (_, id) = composed(&store, &Content::text("x"), NOW);
+        store.set(id, "tries = ?2", &[&tries]).expect("changed");
+        let sending = Change::Sending { id, attempt: tries + 1, form: Form::Free, at: NOW };
+        assert!(store.change(&sending, NOW).expect("written"));
+        assert_eq!(store.recover(NOW).expect("recovered"), 1);
+        let row = store.dump("SELECT state, tries, not_before FROM message").expect("read");
+        assert_eq!(row, [format!("unknown {} {}", tries + 1, (NOW + Duration::from_secs(seconds)).0)]);
+        let told = store.dump("SELECT ended_at, outcome FROM attempt").expect("read");
+        assert_eq!(told, ["- the gateway stopped before the answer came"]);
+        assert_eq!(store.recover(NOW).expect("recovered"), 0);
+    }
+}
