@@ -205,6 +205,13 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }
 
+/// The IANA name of the zone that this machine's clock on the wall shows; UTC where it has none.
+#[must_use]
+pub fn zone_of_this_machine() -> String {
+    let zone = TimeZone::try_system().ok();
+    zone.as_ref().and_then(TimeZone::iana_name).unwrap_or("UTC").to_owned()
+}
+
 /// A duration as the configuration writes it: a whole number and a unit, `90s`, `5m`, `2h`, `7d`.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {

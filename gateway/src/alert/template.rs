@@ -1,5 +1,7 @@
 //! Jinja for messages and conditions: strict about what is missing, bounded in steps, no access to files or clock.
 
+use std::collections::BTreeSet;
+
 use minijinja::machinery::{CodeGenerator, ast, parse_expr};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, UndefinedBehavior};
@@ -44,6 +46,24 @@ pub fn check_condition(source: &str) -> Result<(), TemplateError> {
     let engine = rehearsal();
     let expression = engine.compile_expression(source).map_err(|error| describe(&error))?;
     expression.eval(Value::UNDEFINED).map(drop).or_else(|error| unless_unknown_name(&error))
+}
+
+/// What a message names and does not set itself, in order; the engine's own functions aside.
+pub fn names_in_message(source: &str) -> BTreeSet<String> {
+    let engine = engine();
+    let used = engine.template_from_str(source).map(|template| template.undeclared_variables(false));
+    free(&engine, used.unwrap_or_default())
+}
+
+/// What a condition names, in order.
+pub fn names_in_condition(source: &str) -> BTreeSet<String> {
+    let engine = engine();
+    let used = engine.compile_expression(source).map(|expression| expression.undeclared_variables(false));
+    free(&engine, used.unwrap_or_default())
+}
+
+fn free(engine: &Environment<'_>, used: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+    used.into_iter().filter(|name| !engine.globals().any(|(global, _)| global == name)).collect()
 }
 
 impl Templates {
@@ -361,6 +381,17 @@ mod tests {
         assert!(check_condition("payload.x >").is_err());
         assert!(check_condition("payload.x > 1").is_ok());
         assert!(check_message("{{ payload.x | nosuchfilter }}").is_err());
+    }
+
+    #[test]
+    fn what_a_text_sets_itself_is_no_name_of_the_event() {
+        let message = "{% set warm = payload.c %}{% for n in range(3) %}{{ n + loop.index + warm }}{% endfor %}{{ unti }}";
+        let names = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(" ");
+        assert_eq!(names(names_in_message(message)), "payload unti");
+        assert_eq!(
+            names(names_in_condition("payload.c > 3 and (area == 'bar' or value is defined)")),
+            "area payload value"
+        );
     }
 
     #[test]

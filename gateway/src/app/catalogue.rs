@@ -67,7 +67,7 @@ async fn learn_limit(shared: &Arc<Shared>, client: &Client, connection: &Connect
             }
         }
         Err(answer) => {
-            tracing::info!(connection = %connection.name, error = in_words(&answer), "its limit is not known")
+            tracing::info!(connection = %connection.name, error = in_words(&answer), "Meta did not say how many people this number may write to first; it is asked again")
         }
     }
 }

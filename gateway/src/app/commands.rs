@@ -61,7 +61,7 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                     | Change::Refused { id, .. }
                     | Change::Expired { id, .. }) = change;
                     shared.metrics.commanded(&change);
-                    tracing::info!(command = id.0, outcome = ?change, "a command has an outcome");
+                    tracing::info!(command = id.0, outcome = change.in_words(), "a command has an outcome");
                     let config = shared.live();
                     let settled = move |store: &Store| settle(store, &config, &change, now);
                     if shared.durably(settled).await.is_none() {

@@ -21,10 +21,13 @@ const DISK_EVERY: u32 = 60;
 /// A month of a busy site with its write-ahead log (`bellwire doctor` asks for the same).
 const FREE_MIN_MB: u64 = 200;
 
-/// Looks again and again; ends with the intake, and at once where no rule asks for it.
+/// Looks again and again, and ends with the intake. Where no rule asks for it only the disk is looked at, for `/metrics`.
 pub async fn watch(shared: Arc<Shared>, to_intake: mpsc::Sender<Handed>) {
     if !shared.config.rules.iter().any(|rule| rule.topic.as_str().starts_with(OWN_TOPICS)) {
-        return;
+        loop {
+            disk_obstacle(&shared).await;
+            tokio::time::sleep(LOOK_EVERY * DISK_EVERY).await;
+        }
     }
     let mut told: BTreeMap<String, bool> = BTreeMap::new();
     let mut disk = None;

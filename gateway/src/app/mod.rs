@@ -68,10 +68,11 @@ pub mod turn;
 /// What systemd hears.
 mod watchdog;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -121,9 +122,11 @@ pub struct Listeners {
 impl Listeners {
     pub async fn open(config: &Config) -> Result<Self> {
         let bind = async |address: std::net::SocketAddr, key: &str| {
-            TcpListener::bind(address).await.with_context(|| {
-                format!("{key} = \"{address}\" cannot be opened; is another program on this port?")
-            })
+            let refuse = |error: std::io::Error| {
+                let next = next_step(error.kind());
+                anyhow!("{key} = \"{address}\" cannot be opened ({error}); {next}")
+            };
+            TcpListener::bind(address).await.map_err(refuse)
         };
         let door = async |address: Option<std::net::SocketAddr>, key: &str| match address {
             Some(address) => bind(address, key).await.map(Some),
@@ -135,6 +138,19 @@ impl Listeners {
             metrics: door(config.http.metrics_listen, "metrics_listen").await?,
         })
     }
+}
+
+/// What to do about a port that cannot be opened.
+fn next_step(why: ErrorKind) -> &'static str {
+    let known = [
+        (ErrorKind::AddrInUse, "another program is on this port: ss -ltnp shows which"),
+        (ErrorKind::AddrNotAvailable, "this machine has no such address: ip address shows those that it has"),
+        (
+            ErrorKind::PermissionDenied,
+            "take a port above 1023, or allow this one with CAP_NET_BIND_SERVICE (docs/installation.md)",
+        ),
+    ];
+    known.into_iter().find(|(kind, _)| *kind == why).map_or("choose another address", |(_, next)| next)
 }
 
 /// Runs until `stop` says so or the disk fails.

@@ -90,7 +90,12 @@ pub async fn fetch(shared: Arc<Shared>, client: Client) {
             let Some(next) = shared.durably(|store| store.next_file(SystemClock.now())).await else { return };
             let Some(file) = next else { break };
             let fetched = fetch_one(&shared, &client, &shelf, &file).await;
-            tracing::info!(file = file.id, contact = %file.contact, outcome = ?fetched, "a file of a person");
+            let outcome = match &fetched {
+                Fetched::Kept { bytes } => format!("kept, {bytes} bytes"),
+                Fetched::Later { reason, .. } => format!("tried again later: {reason}"),
+                Fetched::Failed(reason) => format!("failed: {reason}"),
+            };
+            tracing::info!(file = file.id, contact = %file.contact, outcome, "a file of a person");
             let id = file.id;
             match shared.durably(move |store| store.fetched(id, &fetched)).await {
                 None => return,

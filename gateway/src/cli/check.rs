@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Failure, Place, say, say_json};
+use super::{Failure, Place, counted, say, say_json};
 use crate::config::remarks;
 
 #[derive(Debug, clap::Args)]
@@ -29,8 +29,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             } else {
                 remarks.iter().for_each(|remark| say(&format!("note: {remark}")));
                 say(&format!(
-                    "{}: good ({rules} rules, {contacts} contacts)",
-                    arguments.place.config.display()
+                    "{}: good ({}, {})",
+                    arguments.place.config.display(),
+                    counted(rules, "rule"),
+                    counted(contacts, "contact")
                 ));
             }
             Ok(())

@@ -24,6 +24,7 @@ use crate::chance::Dice;
 use crate::config::{Config, Wishes, read};
 use crate::demo::{broker, shop, simulator};
 use crate::store::Store;
+use crate::time::zone_of_this_machine;
 
 /// How long the scripted round trip waits for each step.
 const STEP: Duration = Duration::from_secs(30);
@@ -125,10 +126,11 @@ fn configure(folder: &Path, broker: u16, local: SocketAddr, phone: SocketAddr) -
         .open(&secret)?
         .write_all(b"demo")?;
     let text = format!(
-        "[site]\nname = \"Corner Bakery\"\ntime_zone = \"Asia/Tbilisi\"\nstate_directory = \"{}\"\n[http]\nlisten = \"{local}\"\n\
+        "[site]\nname = \"Corner Bakery\"\ntime_zone = \"{}\"\nstate_directory = \"{}\"\n[http]\nlisten = \"{local}\"\n\
          [mqtt]\nurl = \"mqtt://127.0.0.1:{broker}\"\nversion = \"3.1.1\"\n[[connection]]\nname = \"demo\"\n\
          phone_number_id = \"109876543210123\"\naccess_token_file = \"secret\"\napp_secret_file = \"secret\"\n\
          verify_token_file = \"secret\"\napi_url = \"http://{phone}\"\n{}",
+        zone_of_this_machine(), // the simulated phones are in this browser, and show its time
         folder.join("state").display(),
         shop::RULES
     );
@@ -145,6 +147,7 @@ fn invite(phone: SocketAddr, local: SocketAddr, broker: u16) {
          2. Answer an alert with words: the button's title, in any case, does the same as the button.\n\
          3. Publish an event of your own:\n\
          \u{20}  mosquitto_pub -p {broker} -q 1 -t shop/pos/2/refund -m '{{\"amount\": 250, \"currency\": \"GEL\"}}'\n\n\
+         The owner's page:  http://{local}/  asks for the code that the log says below.\n\
          Health and numbers: http://{local}/readyz and http://{local}/metrics. Ctrl-C ends it.\n"
     ));
 }

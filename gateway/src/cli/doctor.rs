@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::run::runtime;
-use super::{Failure, Place, say, say_json};
+use super::{Failure, Place, counted, say, say_json};
 use crate::doctor::{Finding, Severity, bundle, examine, examine_daemon, worst};
 use crate::whatsapp::client::{Client, Deadlines};
 
@@ -67,7 +67,7 @@ fn print(finding: &Finding) {
 
 fn count(findings: &[Finding]) -> String {
     let of = |severity: Severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    format!("{} errors, {} warnings", of(Severity::Error), of(Severity::Warning))
+    format!("{}, {}", counted(of(Severity::Error), "error"), counted(of(Severity::Warning), "warning"))
 }
 
 /// Only its owner reads it: the shape of a site is nobody's business.

@@ -222,6 +222,11 @@ fn say(text: &str) {
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
+/// `1 rule`, `2 rules`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn say_json(value: &serde_json::Value) {
     say(&format!("{value:#}"));
 }

@@ -63,6 +63,18 @@ pub enum Change {
     Expired { id: CommandId, at: Timestamp },
 }
 
+impl Change {
+    /// For the log.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Published { .. } => "published: the broker has it".to_owned(),
+            Self::Refused { reason, .. } => format!("refused by the broker: {reason}"),
+            Self::Expired { .. } => "expired: its time was over before it could be published".to_owned(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Dispatch {
     connected: bool,

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rules::{compiled, duration, read_people_names};
+use super::rules::{condition, duration, read_people_names};
 use super::section::{At, Section};
 use crate::alert::life::{Dedupe, Flapping, Grouping, Inhibition, Life, Offer, Step, Target, Unless, Worst};
 use crate::alert::lifecycle::CHANGES_MAX;
 use crate::alert::rule::{Rule, Severity};
-use crate::alert::template::check_condition;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
 use crate::contact::quiet::Quiet;
@@ -63,7 +62,7 @@ pub struct Context<'a> {
 pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
     let has_life = KEYS.iter().filter(|key| section.has(key)).count() > 0;
     let time = |key| section.parsed(key, duration);
-    let expression = |key| section.text(key).and_then(|text| compiled(section, key, text, check_condition));
+    let expression = |key| section.text(key).and_then(|text| condition(section, key, text, context.topic));
     let life = Life {
         key: read_key(section, context.topic),
         pending_for: time("for").unwrap_or_default(),

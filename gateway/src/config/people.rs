@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::section::{At, Section};
+use super::section::{At, Section, nearest};
 use super::{life, rota};
 use crate::alert::topic::TopicPattern;
 use crate::contact::voice::{Language, Voice};
@@ -37,7 +37,9 @@ fn read_contacts(root: &Section, people: &mut People) {
         let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
         let topics = read_places(&section);
         let voice = read_voice(&section, &people.voice);
-        if let (Some(id), Some(to)) = (id, to) {
+        if let Some(id) = id {
+            // A number that cannot be read has been reported; that nobody has this id would be wrong, and reported of each rule.
+            let to = to.unwrap_or_else(|| Recipient::UserId(format!("of {}", id.value)));
             let contact_id = ContactId(id.value.clone());
             people.quiet.extend(quiet.map(|quiet| (contact_id.clone(), quiet)));
             if let Some(other) = people.contacts.values().find(|contact| contact.to == to) {
@@ -70,16 +72,19 @@ fn read_teams(root: &Section, people: &mut People) {
     let mut members_of = BTreeMap::new();
     for section in root.sections("team", "[[team]]") {
         let id = section.required("id");
-        let members = section.texts("members").unwrap_or_default();
-        if members.is_empty() {
+        let listed = section.texts("members");
+        let is_no_list = listed.is_none() && section.has("members"); // which has been said
+        let members = listed.unwrap_or_default();
+        if members.is_empty() && !is_no_list {
             section.report(section.offset(), "the team has no members; list contact ids in `members`");
         }
         for member in &members {
             if !people.contacts.contains_key(&ContactId(member.value.clone())) {
-                section.report(
-                    member.offset,
-                    format!("there is no contact `{}`; add a [[contact]] with this id", member.value),
-                );
+                let advice = match nearest(&member.value, people.contacts.keys().map(|id| id.0.as_str())) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => "add a [[contact]] with this id".to_owned(),
+                };
+                section.report(member.offset, format!("there is no contact `{}`; {advice}", member.value));
             }
         }
         let rota = rota::read(&section, &members, &people.voice.zone);
@@ -227,7 +232,7 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
         check("time_zone = \"Europe/Berlin\"", "time_zone = \"Berlin\"", "`Berlin` is not a time zone");
         check("[mqtt]", "language = \"tlh\"\n[mqtt]", known);
         check(", de = \"Rauch", ", tlh = \"Rauch", &format!("`message`: {known}"));
-        check("{ en = \"Smoke", "{ de = \"Smoke", "duplicate key");
+        check("{ en = \"Smoke", "{ de = \"Smoke", "this stands in the file already");
         check("{ en = \"Smoke in {{ room }}\", ", "{ ", "`message` has no `en`, the language of [site]");
         check("Rauch in {{ room", "Rauch in {{ room |", "`message` does not compile");
         check("de = \"Rauch in {{ room }}\"", "de = 7", "`message` must be text in quotes");

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::rules::{compiled, duration, read_connection, read_people};
+use super::rules::{duration, read_connection, read_people, words};
 use super::section::Section;
-use crate::alert::template::check_message;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::question::Question;
 use crate::contact::People;
@@ -37,7 +36,7 @@ fn read_one(
     }
     let topic = section.required_parsed("topic", TopicPattern::parse);
     let site = people.voice.language;
-    let text = section.translated("text", site, |text| compiled(&section, "text", text, check_message));
+    let text = section.translated("text", site, |text| words(&section, "text", text, topic.as_ref(), &[]));
     let choices = read_choices(&section);
     let who = read_people(&section, "who", people);
     let answers = section.integer("answers", 1..=ANSWERS_MAX).unwrap_or(1);

@@ -1,5 +1,6 @@
 //! One file to what we run on, or all its problems.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,12 @@ pub fn load(path: &Path, wishes: &Wishes) -> Result<Config, Problems> {
     match std::fs::read_to_string(path) {
         Ok(text) => read(&name, &text, wishes),
         Err(error) => {
-            let what = format!("the file cannot be read ({error}); give its place with --config");
+            let next = if error.kind() == ErrorKind::PermissionDenied {
+                "run this as the daemon's user: sudo -u bellwire bellwire …"
+            } else {
+                "give its place with --config"
+            };
+            let what = format!("the file cannot be read ({error}); {next}");
             Err(Problems(vec![Problem { file: name.into_owned(), line: 0, column: 0, what }]))
         }
     }
@@ -44,8 +50,11 @@ pub fn read(name: &str, text: &str, wishes: &Wishes) -> Result<Config, Problems>
     let document = Document::new(name, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        document
-            .report(error.span().map_or(0, |span| span.start), format!("{}; see toml.io", error.message()));
+        let what = match error.message() {
+            "duplicate key" => "this stands in the file already; keep one of them".to_owned(),
+            other => format!("{other}; see toml.io"),
+        };
+        document.report(error.span().map_or(0, |span| span.start), what);
     }
     let config = {
         let root = Section::new(&document, "the file", table.get_ref(), 0);

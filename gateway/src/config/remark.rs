@@ -5,13 +5,40 @@ use std::collections::BTreeSet;
 use super::Config;
 use crate::alert::life::Target;
 use crate::alert::rule::Rule;
+use crate::command::deed::Terms;
 use crate::contact::Contact;
 use crate::contact::voice::Language;
 
 /// Sentences, one a rule and language.
 #[must_use]
 pub fn remarks(config: &Config) -> Vec<String> {
-    config.rules.iter().flat_map(|rule| untranslated(config, rule)).collect()
+    let untranslated = config.rules.iter().flat_map(|rule| untranslated(config, rule));
+    untranslated.chain(forbidden(config)).collect()
+}
+
+/// Orders that nobody may give, or too few. Who is invited gets no role that no contact has.
+fn forbidden(config: &Config) -> Vec<String> {
+    let actions = config.rules.iter().flat_map(|rule| {
+        rule.actions
+            .iter()
+            .map(move |action| (format!("rule `{}`, action `{}`", rule.name, action.id), &action.terms))
+    });
+    let commands = config.commands.iter().map(|spoken| (format!("command `{}`", spoken.name), &spoken.terms));
+    let remark = |(whose, terms): (String, &Terms)| {
+        let may = |contact: &&Contact| {
+            terms.roles.is_empty() || contact.roles.iter().any(|role| terms.roles.contains(role))
+        };
+        let number = config.people.contacts.values().filter(may).count();
+        let roles = terms.roles.iter().cloned().collect::<Vec<_>>().join(", ");
+        let wanted = usize::try_from(terms.approvals).unwrap_or(usize::MAX);
+        if number == 0 {
+            return Some(format!("{whose}: no contact has the role {roles}, so nobody may do this"));
+        }
+        (number < wanted).then(|| {
+            format!("{whose}: {wanted} people have to want it, and of the contacts only {number} may")
+        })
+    };
+    actions.chain(commands).filter_map(remark).collect()
 }
 
 /// Outside the 24 h window only a template may go out, and nobody but Meta translates one.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::commands::read_terms;
 use super::life;
-use super::section::{At, Section};
+use super::section::{At, Section, nearest};
 use crate::alert::media::{Attachment, From, Kind, folder_of};
 use crate::alert::message::{Media, Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
 use crate::alert::state::OnUnknown;
-use crate::alert::template::{check_condition, check_message};
+use crate::alert::template::{check_condition, check_message, names_in_condition, names_in_message};
 use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
@@ -18,11 +18,13 @@ use crate::contact::voice::{Language, Texts};
 use crate::ids::{ConnectionName, RuleName};
 use crate::time::parse_duration;
 
+/// What every event has, beside the named levels of its topic; numbers over time only where an alert has a life.
+const NAMES: [&str; 6] = ["payload", "topic", "site", "value", "previous", "window"];
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
 const ACTIONS_MAX: usize = 9;
-/// Meta, Interactive reply buttons messages.
 /// Of rules that name no connection while the configuration has none: the page offers it.
 pub const FIRST_CONNECTION: &str = "main";
+/// Meta, Interactive reply buttons messages.
 const TITLE_MAX: usize = 20;
 /// A day: an older alarm is history.
 const EXPIRES: Duration = Duration::from_secs(24 * 3_600);
@@ -60,10 +62,10 @@ fn read_rule(
         section.report(name.offset, format!("there are two rules `{}`; give each its own name", name.value));
     }
     let topic = section.required_parsed("topic", TopicPattern::parse);
-    let when = section.text("when").and_then(|text| compiled(&section, "when", text, check_condition));
+    let when = section.text("when").and_then(|text| condition(&section, "when", text, topic.as_ref()));
     let site = people.voice.language;
     let message =
-        section.translated("message", site, |text| compiled(&section, "message", text, check_message));
+        section.translated("message", site, |text| words(&section, "message", text, topic.as_ref(), &[]));
     let notify = read_people(&section, "notify", people);
     let connection = read_connection(&section, connections);
     let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
@@ -73,8 +75,10 @@ fn read_rule(
     let expires = section.parsed("expires", duration);
     let on_retained = section.truth("on_retained");
     let actions = read_actions(&section, topic.as_ref(), site);
-    let attach = section.section("attach", "attach = { … }").and_then(read_attachment);
-    let templates = read_templates(&section, attach.as_ref());
+    let attach = section
+        .section("attach", "attach = { … }")
+        .and_then(|attach| read_attachment(attach, topic.as_ref()));
+    let templates = read_templates(&section, attach.as_ref(), topic.as_ref());
     let context = life::Context { topic: topic.as_ref(), when: when.as_deref(), people };
     let life = life::read(&section, &context);
     if life.is_some() && attach.is_some() {
@@ -125,9 +129,60 @@ pub fn compiled(
     }
 }
 
+/// A message, whose names are those of the rule's events.
+pub fn words(
+    section: &Section,
+    key: &str,
+    text: At<String>,
+    topic: Option<&TopicPattern>,
+    also: &[&str],
+) -> Option<String> {
+    let (offset, text) = (text.offset, compiled(section, key, text, check_message)?);
+    all_known(section, key, &At { value: names_in_message(&text), offset }, topic, also).then_some(text)
+}
+
+/// A condition, whose names are those of the rule's events.
+pub fn condition(
+    section: &Section,
+    key: &str,
+    text: At<String>,
+    topic: Option<&TopicPattern>,
+) -> Option<String> {
+    let (offset, text) = (text.offset, compiled(section, key, text, check_condition)?);
+    all_known(section, key, &At { value: names_in_condition(&text), offset }, topic, &[]).then_some(text)
+}
+
+/// With a misspelt name a condition never holds, and a message goes out as a plain one: better told before the alarm.
+fn all_known(
+    section: &Section,
+    key: &str,
+    used: &At<BTreeSet<String>>,
+    topic: Option<&TopicPattern>,
+    also: &[&str],
+) -> bool {
+    let Some(topic) = topic else { return true }; // its mistake is reported, and hides which names there are
+    let known: Vec<&str> = topic.names().chain(NAMES).chain(also.iter().copied()).collect();
+    let unknown = used.value.iter().filter(|name| !known.contains(&name.as_str()));
+    let report = |name: &String| {
+        let advice = match nearest(name, known.iter().copied()) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => format!("there are {}; a field of the payload is payload.{name}", known.join(", ")),
+        };
+        section.report(
+            used.offset,
+            format!("`{key}` names `{name}`, which no event of this topic has; {advice}"),
+        );
+    };
+    unknown.map(report).count() == 0
+}
+
 /// Contacts and teams.
 pub fn read_people(section: &Section, key: &'static str, people: &People) -> Option<Vec<String>> {
-    let notify = section.texts(key).unwrap_or_default();
+    let notify = section.texts(key);
+    if notify.is_none() && section.has(key) {
+        return None; // it is no list, which has been said
+    }
+    let notify = notify.unwrap_or_default();
     if notify.is_empty() {
         section.report(section.offset(), format!("it concerns nobody; list contacts or teams in `{key}`"));
         return None;
@@ -140,10 +195,13 @@ pub fn read_people_names(section: &Section, names: Vec<At<String>>, people: &Peo
     for name in &names {
         let known = people.knows(&name.value);
         if !known {
-            section.report(
-                name.offset,
-                format!("there is no contact or team `{}`; add one with this id", name.value),
-            );
+            let ids =
+                people.contacts.keys().map(|id| id.0.as_str()).chain(people.teams.keys().map(String::as_str));
+            let advice = match nearest(&name.value, ids) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => "add one with this id".to_owned(),
+            };
+            section.report(name.offset, format!("there is no contact or team `{}`; {advice}", name.value));
         }
     }
     names.into_iter().map(|name| name.value).collect()
@@ -169,15 +227,15 @@ pub fn read_connection(section: &Section, connections: &[ConnectionName]) -> Opt
 }
 
 /// `attach = { kind = "image", from = "payload" }`, or `url = "{{ payload.snapshot }}"`.
-fn read_attachment(section: Section) -> Option<Attachment> {
+fn read_attachment(section: Section, topic: Option<&TopicPattern>) -> Option<Attachment> {
     let kinds = ["image", "video", "audio", "document"];
     let kind = section.word("kind", &kinds, Kind::parse);
     if kind.is_none() {
         section.report(section.offset(), format!("`attach` needs a `kind`: {}", kinds.join(", ")));
     }
     let payload = section.word("from", &["payload"], |_| Some(From::Payload));
-    let address = section.text("url").and_then(|text| compiled(&section, "url", text, check_message));
-    let path = section.text("file").and_then(|text| compiled(&section, "file", text, check_message));
+    let address = section.text("url").and_then(|text| words(&section, "url", text, topic, &[]));
+    let path = section.text("file").and_then(|text| words(&section, "file", text, topic, &[]));
     if path.as_deref().is_some_and(|path| folder_of(path).is_none()) {
         let what = "`file` needs a folder before its first blank, such as \"/srv/motion/{{ payload.name }}\": events must not name others";
         section.report(section.offset(), what);
@@ -200,7 +258,11 @@ fn read_attachment(section: Section) -> Option<Attachment> {
 }
 
 /// `template = { … }`, or several as `[[rule.template]]`. Parameters are a list, or a table where the template names them.
-fn read_templates(rule: &Section, attach: Option<&Attachment>) -> Vec<Template> {
+fn read_templates(
+    rule: &Section,
+    attach: Option<&Attachment>,
+    topic: Option<&TopicPattern>,
+) -> Vec<Template> {
     let mut templates = Vec::new();
     for section in rule.one_or_more("template", "[[rule.template]]") {
         let name = section.required_parsed("name", |text| {
@@ -217,7 +279,7 @@ fn read_templates(rule: &Section, attach: Option<&Attachment>) -> Vec<Template> 
                 .ok_or("write the language as WhatsApp Manager does: en, en_US, ka")
         });
         let parameters = section.named_texts("parameters").into_iter().filter_map(|(name, text)| {
-            let text = compiled(&section, "parameters", text, check_message)?;
+            let text = words(&section, "parameters", text, topic, &["text"])?;
             Some(Parameter { name, text })
         });
         let parameters = parameters.collect();

@@ -25,6 +25,8 @@ pub enum SecretError {
     Open(PathBuf),
     #[error("the file {0} is empty; write the secret into it")]
     Empty(PathBuf),
+    #[error("the file {0} has several lines; write the secret alone into it, on one line")]
+    SeveralLines(PathBuf),
     #[error("{0}")]
     Lost(String),
 }
@@ -48,6 +50,9 @@ pub fn secret_file(path: &Path) -> Result<SecretString, SecretError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(SecretError::Empty(path.to_owned()));
+    }
+    if text.contains('\n') {
+        return Err(SecretError::SeveralLines(path.to_owned())); // no header could carry it
     }
     Ok(SecretString::from(text))
 }

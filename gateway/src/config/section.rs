@@ -30,6 +30,12 @@ pub struct At<T> {
     pub offset: usize,
 }
 
+/// What was probably meant.
+pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let likeness = |known: &&str| strsim::jaro_winkler(known, name);
+    known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= ALIKE)
+}
+
 impl<'a> Section<'a> {
     pub fn new(
         document: &'a Document<'a>,
@@ -258,9 +264,7 @@ impl<'a> Section<'a> {
             if asked.contains(&name) {
                 continue;
             }
-            let likeness = |known: &&str| strsim::jaro_winkler(known, name);
-            let best = asked.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            let advice = match best.filter(|known| likeness(known) >= ALIKE) {
+            let advice = match nearest(name, asked.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("{} knows {}", self.title, asked.join(", ")),
             };

@@ -122,7 +122,63 @@ fn each_mistake_says_what_to_do() {
         "`payload` has 129 bytes; a device takes 128",
     );
     check("[site]", "[site", "b.toml:2:");
+    check("[mqtt]", "[site]\n[mqtt]", "this stands in the file already; keep one of them");
+    check("notify = [\"nino\"]", "notify = [\"nimo\"]", "did you mean `nino`?");
+    check("[mqtt]", "[[team]]\nid = \"kitchen\"\nmembers = [\"nini\"]\n[mqtt]", "did you mean `nino`?");
     check("[mqtt]", "[http]\nlisten = \"localhost\"\n[mqtt]", "write it as 127.0.0.1:8080");
+}
+
+/// With a misspelt name a condition never holds and a message goes out plain, when it is too late.
+#[test]
+fn a_name_that_no_event_has_is_a_mistake() {
+    let check = |from: &str, to: &str, expected: &[&str]| {
+        assert!(GOOD.contains(from), "{from}");
+        assert_eq!(problems(&GOOD.replacen(from, to, 1)), expected, "{to}");
+    };
+    let unit = "b.toml:20:11: `message` names `unti`, which no event of this topic has; did you mean `unit`?";
+    check("{{ unit }}", "{{ unti }}", &[unit]);
+    let field = "b.toml:19:8: `when` names `celsius`, which no event of this topic has; there are area, unit, payload, topic, \
+                 site, value, previous, window; a field of the payload is payload.celsius";
+    check("payload.celsius > -15", "celsius > -15", &[field]);
+    let ends = "payload.celsius > -15\"\nresolve_when = \"paylod < 3";
+    let told = "b.toml:20:16: `resolve_when` names `paylod`, which no event of this topic has; did you mean `payload`?";
+    check("payload.celsius > -15", ends, &[told]);
+    let template = |words: &str| {
+        format!(
+            "notify = [\"nino\"]\ntemplate = {{ name = \"a\", language = \"en\", parameters = [\"{{{{ {words} }}}}\"] }}"
+        )
+    };
+    check("notify = [\"nino\"]", &template("text ~ site.name ~ unit"), &[]);
+    let blank =
+        "b.toml:22:57: `parameters` names `txt`, which no event of this topic has; did you mean `text`?";
+    check("notify = [\"nino\"]", &template("txt"), &[blank]);
+    check(
+        "{{ unit }}",
+        "{% for n in range(2) %}{{ n }}{{ loop.index }}{% endfor %}{% set a = area %}{{ a }}",
+        &[],
+    );
+    check("{{ unit }}", "{{ previous }} {{ window.mean }} {{ value }} {{ topic }}", &[]);
+    // The topic's own mistake is said, and nothing follows from it.
+    check(
+        "site/{area}/freezer/{unit}/temperature",
+        "site/#/freezer",
+        &[
+            "b.toml:18:9: `topic`: `#` stands for the rest of the topic and must be its last level (MQTT 5, 4.7.1.2)",
+        ],
+    );
+}
+
+/// One mistake is one line: what only follows from it would send people to the wrong place.
+#[test]
+fn what_follows_from_a_mistake_is_not_told() {
+    let check = |from: &str, to: &str, expected: &str| {
+        assert!(GOOD.contains(from), "{from}");
+        let found = problems(&GOOD.replacen(from, to, 1));
+        assert!(found.len() == 1 && found[0].contains(expected), "{to}: {found:#?}");
+    };
+    check("+995 555 12 34 56", "555 12 34 56", "the number has no country code");
+    check("notify = [\"nino\"]", "notify = \"nino\"", "`notify` must be a list");
+    check("[mqtt]", "[[team]]\nid = \"kitchen\"\nmembers = \"nino\"\n[mqtt]", "`members` must be a list");
 }
 
 #[test]
@@ -204,4 +260,21 @@ fn a_secret_that_everybody_can_read_is_refused() {
     assert_eq!(secrecy::ExposeSecret::expose_secret(&read), "abc");
     std::fs::write(&path, "\n").expect("written");
     assert!(matches!(secret_file(&path), Err(SecretError::Empty(_))));
+    std::fs::write(&path, "abc\ndef\n").expect("written");
+    assert!(matches!(secret_file(&path), Err(SecretError::SeveralLines(_))));
+}
+
+#[test]
+fn an_order_that_nobody_may_give_is_remarked() {
+    let remarked = |terms: &str, roles: &str| {
+        let text = GOOD
+            .replace("title = ", &format!("{terms}\ntitle = "))
+            .replace("phone = ", &format!("{roles}\nphone = "));
+        remarks(&read("b.toml", &text, &wishes()).expect("good"))
+    };
+    let nobody = "rule `freezer`, action `stop`: no contact has the role cook, so nobody may do this";
+    assert_eq!(remarked("roles = [\"cook\"]", "roles = [\"manager\"]"), [nobody]);
+    assert_eq!(remarked("roles = [\"cook\", \"manager\"]", "roles = [\"manager\"]"), Vec::<String>::new());
+    let few = "rule `freezer`, action `stop`: 2 people have to want it, and of the contacts only 1 may";
+    assert_eq!(remarked("approvals = 2", ""), [few]);
 }

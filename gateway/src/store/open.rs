@@ -58,12 +58,26 @@ pub enum OpenError {
         "the backup before the migration failed, nothing was changed: {0}; free some space and start again"
     )]
     Backup(rusqlite::Error),
-    #[error("the database {0} cannot be opened: {1}")]
+    #[error("the database {0} cannot be opened: {1}{next}", next = next_step(.1))]
     Sql(PathBuf, rusqlite::Error),
     #[error("the machine gives no random bytes for the key that seals buttons; start again in a minute")]
     NoRandomness,
     #[error("there is no database in {0} yet: start `bellwire run` once, or give the right --state")]
     Missing(PathBuf),
+}
+
+/// What a person can do about it; the rest of SQLite's errors say enough, or nobody knows.
+fn next_step(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(
+            rusqlite::ErrorCode::ReadOnly
+            | rusqlite::ErrorCode::CannotOpen
+            | rusqlite::ErrorCode::PermissionDenied,
+        ) => {
+            "; the folder and what is in it have to belong to the user that runs bellwire (chown -R), on a disk that can be written"
+        }
+        Some(_) | None => "",
+    }
 }
 
 /// Held while a daemon runs on this state directory; the kernel lets go when the process ends, however it ends.
@@ -74,7 +88,9 @@ pub struct Lock(#[expect(dead_code, reason = "holding the file open is holding t
 pub enum LockError {
     #[error("another bellwire already runs on {0}; stop it first: systemctl stop bellwire")]
     Taken(PathBuf),
-    #[error("the lock file {0} cannot be made: {1}")]
+    #[error(
+        "the lock file {0} cannot be made ({1}); the folder has to belong to the user that runs bellwire"
+    )]
     File(PathBuf, std::io::Error),
 }
 

@@ -94,6 +94,8 @@ fn a_token_is_inspected_refused_and_replaced() {
     let (_, right) = inspect("token");
     same_shape(&fixture("responses/debug_token_ok.json")["body"], &right, "a right token");
     assert_eq!(right["data"]["is_valid"], true);
+    let accounts = &right["data"]["granular_scopes"][0]["target_ids"];
+    assert_eq!(accounts, &json!([]), "any id names its account, so the token is for no other one");
     let (_, wrong) = inspect("another");
     same_shape(&fixture("responses/debug_token_invalid.json")["body"], &wrong, "a wrong token");
 

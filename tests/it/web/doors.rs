@@ -92,6 +92,7 @@ fn what_the_dashboard_and_the_rules_ask_for_is_there() {
             .iter()
             .all(|name| shown.contains(name))
             .then_some(shown)
+            .filter(|shown| !shown.contains("bellwire_store_free_bytes 0\n")) // no rule and no owner asks for it
     });
     let asked =
         [include_str!("../../../config/grafana.json"), include_str!("../../../config/alerts.prometheus.yml")]

@@ -56,10 +56,11 @@ impl Token {
         }
     }
 
-    /// `GET /debug_token`.
-    pub fn debug(&self, inspected: &str, account: &str) -> Value {
+    /// `GET /debug_token`. Without an account of its own any id is this one, so the scopes name none.
+    pub fn debug(&self, inspected: &str, account: Option<&str>) -> Value {
+        let targets: Vec<&str> = account.into_iter().collect();
         let granular: Vec<Value> =
-            self.scopes.iter().map(|scope| json!({ "scope": scope, "target_ids": [account] })).collect();
+            self.scopes.iter().map(|scope| json!({ "scope": scope, "target_ids": targets })).collect();
         let data = match self.judge(Some(inspected)) {
             Ok(()) => json!({
                 "app_id": APP, "type": "SYSTEM_USER", "application": "Simulated app", "is_valid": true,
@@ -115,6 +116,11 @@ impl Default for Account {
 impl Account {
     pub fn id(&self) -> &str {
         self.id.as_deref().unwrap_or(BUSINESS_ACCOUNT)
+    }
+
+    /// The one that it was started with.
+    pub fn own_id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// Whether a node in the place of an account is this one: any is, unless one was given.

@@ -301,5 +301,5 @@ async fn debug_token(
     }
     simulator.fail("debug_token").await?;
     let world = simulator.world.lock().await;
-    Ok(answer(world.account.token.debug(&inspected.input_token, world.account.id())))
+    Ok(answer(world.account.token.debug(&inspected.input_token, world.account.own_id())))
 }
