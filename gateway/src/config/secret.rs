@@ -51,8 +51,9 @@ pub fn secret_file(path: &Path) -> Result<SecretString, SecretError> {
     if text.is_empty() {
         return Err(SecretError::Empty(path.to_owned()));
     }
-    if text.contains('\n') {
-        return Err(SecretError::SeveralLines(path.to_owned())); // no header could carry it
+    // No header could carry it; a private key (RFC 7468) has lines.
+    if text.contains('\n') && !text.starts_with("-----BEGIN ") {
+        return Err(SecretError::SeveralLines(path.to_owned()));
     }
     Ok(SecretString::from(text))
 }

@@ -262,6 +262,8 @@ fn a_secret_that_everybody_can_read_is_refused() {
     assert!(matches!(secret_file(&path), Err(SecretError::Empty(_))));
     std::fs::write(&path, "abc\ndef\n").expect("written");
     assert!(matches!(secret_file(&path), Err(SecretError::SeveralLines(_))));
+    std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n").expect("written");
+    secret_file(&path).expect("a key has lines");
 }
 
 #[test]
