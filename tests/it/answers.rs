@@ -54,7 +54,7 @@ fn a_refused_token_pauses_and_keeps_the_message() {
     assert_eq!(shown["state"], "queued");
     let reason = shown["reason"].as_str().unwrap_or_default();
     assert!(
-        reason.contains("code 190") && reason.contains("load a new token") && reason.contains("fbtrace_id"),
+        reason.contains("code 190") && reason.contains("make a new token") && reason.contains("fbtrace_id"),
         "{reason}"
     );
     assert_eq!(sent.len(), 0);

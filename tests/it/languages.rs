@@ -215,11 +215,21 @@ fn rest_is_had_with_the_words_of_ones_own_language() {
     shop.read_by(HEIKE, 1);
     let alarm = shop.site.sent().iter().find(|sent| sent["to"] == HEIKE).expect("hers")["id"].clone();
     shop.reply(&json!({ "from": HEIKE, "quote": alarm, "text": "Ruhe für 2 Stunden" }));
-    wait_for(10, "the silence", || {
-        let config = shop.site.config();
-        let listed = bellwire(&["alerts", "silences", "--config", config.to_str().expect("a path")]);
-        String::from_utf8_lossy(&listed.stdout).contains("Heike").then_some(())
+    let config = shop.site.config();
+    let alerts = |words: &[&str]| {
+        let output =
+            bellwire(&[&["alerts"], words, &["--config", config.to_str().expect("a path")]].concat());
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let listed = wait_for(10, "the silence", || {
+        let listed = alerts(&["silences"]).1;
+        listed.contains("Heike").then_some(listed)
     });
+    let (code, said) = alerts(&["expire", "99"]);
+    assert!(code == Some(64) && said.contains("there is no silence 99"), "{code:?} {said}");
+    let number = listed.split_whitespace().next().expect("its number");
+    assert_eq!(alerts(&["expire", number]).0, Some(0));
+    wait_for(10, "no silence", || alerts(&["silences"]).1.contains("nothing is silenced").then_some(()));
     assert_eq!(gateway.stop(), Some(0));
 }
 

@@ -176,7 +176,7 @@ fn a_refused_token_stops_its_own_number_alone_and_a_new_one_works_without_a_rest
         wait_for(10, "the refusal", || (shop.attempts_or_zero(1) == 1).then_some(()));
         let reason =
             wait_for(10, "the reason", || Some(shop.state(1).1).filter(|reason| reason.contains("code")));
-        assert!(reason.contains(&format!("code {code}")) && reason.contains("load a new token"), "{reason}");
+        assert!(reason.contains(&format!("code {code}")) && reason.contains("make a new token"), "{reason}");
 
         publish(shop.broker.port, "door", b"open");
         wait_for(10, "the other number's message", || {

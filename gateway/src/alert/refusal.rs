@@ -59,7 +59,8 @@ pub enum Class {
 /// For what a person has to put right: what is wrong and what to do, in words that stay the same from try to try.
 #[must_use]
 pub fn for_a_person(refusal: &Refusal) -> Option<String> {
-    let Refusal { code, details, advice, .. } = refusal;
+    let Refusal { code, advice, .. } = refusal;
+    let details = without_stop(&refusal.details);
     match refusal.class {
         Class::Auth
         | Class::Permission
@@ -86,11 +87,17 @@ pub fn for_a_person(refusal: &Refusal) -> Option<String> {
 /// One sentence with what Meta said, what to do, and the id that Meta's support asks for.
 #[must_use]
 pub fn sentence(refusal: &Refusal) -> String {
-    let Refusal { code, details, advice, fbtrace_id, .. } = refusal;
+    let Refusal { code, advice, fbtrace_id, .. } = refusal;
+    let details = without_stop(&refusal.details);
     format!(
         "Meta refused it with code {code}: {details}. What to do: {advice}{}",
         trace(fbtrace_id.as_deref())
     )
+}
+
+/// Meta ends some of its sentences and not others; ours goes on.
+fn without_stop(details: &str) -> &str {
+    details.trim_end().trim_end_matches('.')
 }
 
 pub(super) fn trace(fbtrace_id: Option<&str>) -> String {

@@ -104,6 +104,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Silences { place } => silences(place),
         Command::Expire { place, silence } => {
             let (_, store) = place.open()?;
+            let kept = store.kept().map_err(read)?;
+            if !kept.iter().any(|kept| kept.slot == Slot::Silence(*silence)) {
+                let what =
+                    format!("there is no silence {silence}; `bellwire alerts silences` shows their numbers");
+                return Err(Failure::Usage(what));
+            }
             write(&store, &Note::Expire { silence: *silence })?;
             say(&format!("silence {silence} ends"));
             Ok(())
@@ -186,6 +192,7 @@ fn silence(quieter: &Quieter) -> Result<(), Failure> {
 
 fn silences(place: &Place) -> Result<(), Failure> {
     let (config, store) = place.open()?;
+    let mut shown = 0;
     for kept in store.kept().map_err(read)? {
         let Slot::Silence(id) = kept.slot else { continue };
         let Ok(silence) = serde_json::from_str::<Silence>(&kept.state) else { continue };
@@ -203,6 +210,10 @@ fn silences(place: &Place) -> Result<(), Failure> {
             "{id:>4}  until {until}  {rule}{key}{levels} for {whom}, by {}{through}{comment}",
             silence.by
         ));
+        shown += 1;
+    }
+    if shown == 0 {
+        say("nothing is silenced");
     }
     Ok(())
 }
@@ -229,7 +240,7 @@ fn list(place: &Place, only: Option<&str>, limit: u32, json: bool) -> Result<(),
         say(&line(row, zone));
     }
     if rows.is_empty() && pending.is_empty() {
-        say("no alerts");
+        say("no alerts; those of rules without a life (docs/alerts.md) are in bellwire outbox list");
     }
     Ok(())
 }

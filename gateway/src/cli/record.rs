@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::run::{on_signal, runtime};
-use super::{Failure, Place};
+use super::{Failure, Place, counted};
 use crate::alert::route;
 use crate::alert::topic::TopicPattern;
 use crate::config::Config;
@@ -92,7 +92,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let place = arguments.output.as_ref().map(|file| {
         format!(" in {}; play them with: bellwire try --replay {}", file.display(), file.display())
     });
-    note(&format!("{} events within {took}{}", tape.events, place.unwrap_or_default()));
+    note(&format!(
+        "{} within {took}{}",
+        counted(usize::try_from(tape.events).unwrap_or(usize::MAX), "event"),
+        place.unwrap_or_default()
+    ));
     Ok(())
 }
 

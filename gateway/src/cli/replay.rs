@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Failure, say, say_json};
+use super::{Failure, counted, say, say_json};
 use crate::alert::intake::Judge;
 use crate::alert::replay::{Replay, Sent, Timed, What};
 use crate::config::Config;
@@ -119,7 +119,7 @@ fn print(config: &Config, replay: &Replay, reasons: bool) {
             say(&format!("{}  {}: {}", record.at.for_tables(zone), record.alert, record.what));
         }
     }
-    say(&format!("{} messages would have been sent; nothing was", replay.sent.len()));
+    say(&format!("{} would have been sent; nothing was", counted(replay.sent.len(), "message")));
 }
 
 fn as_json(replay: &Replay) -> Value {

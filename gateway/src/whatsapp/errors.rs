@@ -139,6 +139,27 @@ mod tests {
         }
     }
 
+    /// It stands behind "What to do:" in the outbox, where an installer reads it.
+    #[test]
+    fn every_advice_is_for_a_person_and_complete() {
+        let rows = serde_json::from_str::<Table>(TABLE).expect("JSON").codes;
+        for row in &rows {
+            let said = advice(&rows, row);
+            assert!(said.len() > 10 && said.starts_with(char::is_lowercase), "{}: {said}", row.code);
+            assert!(!said.starts_with("As "), "{} refers to a code that refers on: {said}", row.code);
+        }
+        let told = |code| refusal(Said { code, ..Said::default() }).advice;
+        assert_eq!(told(190), told(0));
+        let details = "Invalid OAuth access token.".to_owned();
+        let said = crate::alert::refusal::sentence(&refusal(Said { code: 190, details, ..Said::default() }));
+        assert!(
+            said.starts_with("Meta refused it with code 190: Invalid OAuth access token. What to do: make"),
+            "{said}"
+        );
+        assert!(told(190).contains("write it into its file"), "{}", told(190));
+        assert!(told(131_026).contains("write to the business number"), "{}", told(131_026));
+    }
+
     #[test]
     fn codes_have_the_class_that_decides() {
         let check = |code, expected| {
