@@ -16,10 +16,12 @@ use crate::broker::{Publication, Token};
 use crate::commanded::Commanded;
 use crate::consent::Consent;
 use crate::known::Excuses;
+use crate::late::Late;
 use crate::lattice::{Why, may_follow};
 use crate::meta::Meta;
 use crate::power::Told;
 use crate::restricted::Restricted;
+use crate::rows::{self, Row};
 use crate::site::Expected;
 use crate::watched::Watched;
 
@@ -27,25 +29,6 @@ use crate::watched::Watched;
 pub const DAMAGE: &str = "\u{2620}";
 /// A request under way may be held up by a slow disk for so long; then it must look at the clock again.
 const LATE_MS: i64 = 10_000;
-
-/// A message's row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    pub alert: Option<i64>,
-    pub contact: String,
-    pub state: State,
-    pub reason: String,
-    pub attempts: i64,
-    pub is_marked: bool,
-    pub created_at: i64,
-    pub expires_at: i64,
-    /// It waits for the person to write.
-    pub waits: bool,
-    /// It waits since its number is restricted.
-    pub is_restricted: bool,
-    /// The message that carries this one, or itself: what happens to that one happens to this one.
-    pub carrier: i64,
-}
 
 pub type Said = (String, Vec<u8>);
 
@@ -80,6 +63,9 @@ pub struct Check {
     pub commanded: Commanded,
     pub consent: Consent,
     pub restricted: Restricted,
+    pub late: Late,
+    /// What people wrote, and to which number.
+    pub written: BTreeMap<String, &'static str>,
     /// Every state that a message was seen in.
     pub(crate) states: BTreeSet<&'static str>,
 }
@@ -106,6 +92,8 @@ impl Check {
             commanded: Commanded::default(),
             consent: Consent::default(),
             restricted: Restricted::default(),
+            late: Late::default(),
+            written: BTreeMap::new(),
             states: BTreeSet::new(),
         }
     }
@@ -246,9 +234,19 @@ impl Check {
             Some(found) if copies > 1 && !found.is_marked => {
                 Err(format!("P8: Meta has {copies} copies of message {row}, and the row says nothing"))
             }
+            Some(_) if copies > 1 && self.must_not_come_twice(row) => {
+                Err(format!("P8: Meta has {copies} copies of message {row}, which must not come twice"))
+            }
             Some(_) => Ok(()),
             None => Err(format!("P3: Meta has message {row}, which is not on disk")),
         }
+    }
+
+    /// The door's rule says so, and no operator has said otherwise.
+    fn must_not_come_twice(&self, row: i64) -> bool {
+        let doors = "SELECT count(*) FROM message m JOIN alert a ON a.id = m.alert
+             WHERE (m.id = ?1 OR m.digest = ?1) AND a.rule = 'door'";
+        !self.consent.retried.contains(&row) && self.count(doors, [row]) > 0
     }
 
     /// P4: 200 only for a body that is on disk.
@@ -264,7 +262,7 @@ impl Check {
 
     /// After a commit: nothing vanishes, no state goes back, no event raises two alerts, no state is an event.
     pub fn look(&mut self, meta: &Meta, now: Timestamp, ahead: i64) -> Result<(), Violation> {
-        let rows = self.read();
+        let rows = rows::read(&self.sql);
         for (id, old) in &self.rows {
             let Some(new) = rows.get(id) else { return Err(format!("P2: message {id} is gone")) };
             let fails = fails(meta, new.carrier);
@@ -273,13 +271,16 @@ impl Check {
             // By its own clock; and one that was never set expires nothing (RELIABILITY F17).
             let known = Timestamp(new.created_at).is_sane() || Timestamp(new.expires_at).is_sane();
             let old_enough = known || age >= new.expires_at - new.created_at;
-            let expires_at =
-                rows.get(&new.carrier).map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
+            let carrier = rows.get(&new.carrier);
+            let expires_at = carrier.map_or(0, |carrier| carrier.expires_at.min(new.expires_at));
             let expired = expires_at <= now.0 && old_enough;
             let damaged = self.damaged.contains(id) || self.damaged.contains(&new.carrier);
-            let why = Why { fails, fails_late: fails_late(meta, new.carrier), operated, expired, damaged };
+            let is_once = carrier.is_some_and(|carrier| carrier.is_once);
+            let why =
+                Why { fails, fails_late: fails_late(meta, new.carrier), operated, expired, damaged, is_once };
             // One commit may hold both the receipt and what overwrites it.
-            let returns = new.state == State::Sending || (new.state == State::Held && new.waits);
+            let returns =
+                new.state == State::Sending || (new.state == State::Held && !new.held_for.is_empty());
             let proven = returns && old.state != new.state && self.is_proven(new.carrier, fails);
             if proven || !may_follow(old, new, why) {
                 return Err(format!(
@@ -303,8 +304,10 @@ impl Check {
             let life = row.expires_at - row.created_at;
             self.lives.entry(*id).and_modify(|old| *old = if again { life } else { *old }).or_insert(life);
         }
+        self.look_at_numbers(&rows, meta)?;
         self.restricted.look(&self.rows, &rows, now)?;
         self.consent.look(&self.sql, &self.rows, &rows)?;
+        self.late.look(&self.rows, &rows);
         self.states.extend(rows.values().map(|row| row.state.as_str()));
         self.rows = rows;
         self.operated.clear();
@@ -323,32 +326,6 @@ impl Check {
             if fails { "('delivered', 'read', 'played')" } else { "('sent', 'delivered', 'read', 'played')" };
         self.count(&format!("SELECT count(*) FROM receipt WHERE message = ?1 AND status IN {words}"), [id])
             > 0
-    }
-
-    fn read(&self) -> BTreeMap<i64, Row> {
-        let columns =
-            "id, alert, contact, state, reason, attempts, possible_duplicate, created_at, expires_at,
-                       held_for IS NOT NULL, coalesce(digest, id),
-                       coalesce(held_for = 'quality' AND code IS NOT NULL, 0)";
-        let mut found = self.sql.prepare_cached(&format!("SELECT {columns} FROM message")).expect("a look");
-        let row = |row: &rusqlite::Row| {
-            let state: String = row.get(3)?;
-            let read = Row {
-                alert: row.get(1)?,
-                contact: row.get(2)?,
-                state: State::parse(&state).expect("a state"),
-                reason: row.get(4)?,
-                attempts: row.get(5)?,
-                is_marked: row.get(6)?,
-                created_at: row.get(7)?,
-                expires_at: row.get(8)?,
-                waits: row.get(9)?,
-                carrier: row.get(10)?,
-                is_restricted: row.get(11)?,
-            };
-            Ok((row.get(0)?, read))
-        };
-        found.query_map([], row).expect("a look").map(|row| row.expect("a row")).collect()
     }
 
     fn look_at_events(&mut self) -> Result<(), Violation> {
@@ -387,6 +364,6 @@ fn fails_late(meta: &Meta, row: i64) -> bool {
 }
 
 /// Whether Meta reports, or will report, that a copy of it failed.
-fn fails(meta: &Meta, row: i64) -> bool {
+pub(crate) fn fails(meta: &Meta, row: i64) -> bool {
     meta.taken.iter().any(|taken| taken.row == row && taken.fails())
 }

@@ -7,7 +7,7 @@ use bellwire::alert::state::State;
 use rusqlite::{Connection, params_from_iter};
 
 use crate::Violation;
-use crate::check::Row;
+use crate::rows::Row;
 
 #[derive(Debug, Default)]
 pub struct Consent {
@@ -36,7 +36,7 @@ impl Consent {
         for (id, row) in rows {
             let is_new = leaves(row) && !before.get(id).is_some_and(leaves);
             let is_unasked =
-                row.alert.is_some() && self.stopped.contains(&row.contact) && !started.contains(&row.contact);
+                row.alert.is_some() && self.stopped.contains(row.contact) && !started.contains(row.contact);
             if is_new && is_unasked && !self.retried.contains(id) && !self.retried.contains(&row.carrier) {
                 return Err(format!(
                     "consent: message {id} leaves to {}, who has asked for no more: {row:?}, before: {:?}",

@@ -37,7 +37,7 @@ impl World {
             let others = self.meta.next_at().into_iter().chain(self.device.next_at());
             let next = own.into_iter().flatten().chain(others).filter(|at| *at > self.now).min();
             // The tasks that look every 30 s do so then.
-            self.pass(next.map_or(Duration::from_secs(30), |at| self.now.until(at)));
+            self.pass(next.map_or(Duration::from_secs(30), |at| self.now.until(at)))?;
         }
         let waiting: Vec<String> = self
             .check
@@ -120,7 +120,8 @@ impl World {
             let outcome = self.check.outcome_of(&reply.wamid);
             let acted = outcome.as_deref() == Some("command");
             let right = match reply.acts {
-                Some(true) => acted || self.check.may_be_stopped(reply.by),
+                Some(true) if acted => self.check.obeyed(&reply.wamid) == 1,
+                Some(true) => self.check.may_be_stopped(reply.by),
                 Some(false) => outcome.is_some() && !acted,
                 None => outcome.is_some(),
             };

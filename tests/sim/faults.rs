@@ -50,6 +50,7 @@ impl World {
         self.meta.give_up(self.now, true);
         self.check.answered.clear();
         self.check.restricted.forget();
+        self.check.late.start(self.now);
         self.reconnect_at = self.now;
     }
 
@@ -166,19 +167,28 @@ impl World {
         self.note("a bit flips on the card");
     }
 
-    pub fn pass(&mut self, wait: Duration) {
-        if self.gateway.as_ref().is_none_or(|gateway| !gateway.is_mid_task()) {
-            self.now = self.now + wait;
-            self.meta.give_up(self.now, false);
-            self.note("time passes");
+    pub fn pass(&mut self, wait: Duration) -> Result<(), Violation> {
+        if self.gateway.as_ref().is_some_and(Gateway::is_mid_task) {
+            return Ok(());
         }
+        match self.gateway.as_ref().filter(|gateway| gateway.is_at_rest(self.now)) {
+            Some(gateway) => {
+                let slept = wait.min(self.now.until(gateway.next_at()));
+                self.check.sleeps(&self.meta, self.now, slept)?;
+            }
+            None => self.check.late.starved(wait),
+        }
+        self.now = self.now + wait;
+        self.meta.give_up(self.now, false);
+        self.note("time passes");
+        Ok(())
     }
 
-    pub(crate) fn pass_to_next(&mut self) {
+    pub(crate) fn pass_to_next(&mut self) -> Result<(), Violation> {
         let own = self.gateway.as_ref().map(Gateway::next_at);
         let others = self.meta.next_at().into_iter().chain(self.device.next_at());
         let next = own.into_iter().chain(others).filter(|at| *at > self.now).min();
-        self.pass(next.map_or(Duration::from_secs(1), |at| self.now.until(at)));
+        self.pass(next.map_or(Duration::from_secs(1), |at| self.now.until(at)))
     }
 
     /// From or to a time that nobody believes: all others' clocks stay right.
@@ -196,22 +206,27 @@ impl World {
         if self.gateway.as_ref().is_some_and(|gateway| gateway.is_mid_task() || gateway.is_posting()) {
             return;
         }
+        let at_rest = self.gateway.as_ref().is_none_or(|gateway| gateway.is_at_rest(self.now));
+        let before = self.now;
         match self.now.is_sane() {
             true => {
-                let before = self.now;
                 // Back by hours, or ahead by days: people's clocks and time servers do both.
                 self.now = match self.dice.below(3) {
                     0 => self.now + Duration::from_secs(self.dice.below(250_000)),
                     _ => self.now - Duration::from_secs(self.dice.below(7_200)),
                 };
                 self.ahead += before.0 - self.now.0;
+                self.check.clock_was_set(before, self.now);
                 self.check.restricted.forget(); // when it opens again is another matter
                 self.reconnect_at = self.now; // waits on tokio's time, which does not jump
             }
             false => self.move_clock(Timestamp(self.now.0 + self.ahead)),
         }
+        if !at_rest {
+            self.check.late.starved(before.until(self.now)); // what it has not heard yet, it hears by the new clock
+        }
         if let Some(gateway) = &mut self.gateway {
-            gateway.clock_was_set(self.now);
+            gateway.clock_was_set(before, self.now);
         }
         self.note(&format!("the clock is set to {}", self.now));
     }
@@ -222,7 +237,7 @@ impl World {
         self.fill_disk(false);
         self.cut_at = None;
         self.broker.is_up = true;
-        (self.meta.is_healed, self.meta.mood) = (true, None);
+        (self.meta.is_healed, self.meta.moods) = (true, [None; 2]);
     }
 }
 

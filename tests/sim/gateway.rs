@@ -16,13 +16,14 @@ use bellwire::alert::topic::TopicPattern;
 use bellwire::app::{listens_to, turn};
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Dispatch, Waiting};
-use bellwire::config::Config;
+use bellwire::config::{Config, Connection};
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::store::Store;
 use bellwire::time::{Now, Timestamp};
 
 use crate::Violation;
 use crate::broker::Token;
+use crate::pressed::Meters;
 use crate::sabotage::Sabotage;
 use crate::storing::Job;
 
@@ -38,7 +39,8 @@ pub enum Out {
         id: CommandId,
         acts: bool,
     },
-    Post(MessageId, Vec<u8>),
+    /// A request, over which number.
+    Post(MessageId, &'static str, Vec<u8>),
     /// The webhook's answer: 200 or 503.
     Kept(u64, bool),
     /// The database has changed.
@@ -104,10 +106,14 @@ pub struct Gateway {
     pub(crate) posts: VecDeque<(Box<Due>, Choice)>,
     /// A sabotage: the posts of the next group have left.
     pub(crate) is_early: bool,
+    /// A sabotage: what the older rule counts.
+    pub(crate) hurry: Option<Meters>,
     pub(crate) outbox_told: bool,
     /// An operator's command has written beside us.
     pub(crate) written_beside: bool,
     pub(crate) wake_at: Option<Timestamp>,
+    /// The sender has taken a turn, and knows the time.
+    pub(crate) has_begun: bool,
     // the dispatch's task
     pub(crate) dispatch: Dispatch,
     pub(crate) dispatch_inputs: VecDeque<dispatch::Input>,
@@ -146,25 +152,22 @@ impl Gateway {
         if sabotage != Some(Sabotage::ForgetRecovery) {
             store.transaction(|store| store.recover(now)).map_err(|error| format!("recover: {error}"))?;
         }
-        let (rules, people) = (config.rules.clone(), config.people.clone());
-        let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
-            .map_err(|error| format!("the rules: {error}"))?;
+        let judge = judge(&config)?;
         let watch = judge.watch();
         let mut intake = Intake::new(judge, watch);
         if sabotage != Some(Sabotage::ForgetMemory) {
             let kept = store.kept().map_err(|error| format!("the memory: {error}"))?;
             intake.restore(kept, both(now, ahead));
         }
-        let rates = config.connections.iter();
-        let rates = rates.map(|known| (known.name.clone(), known.messages_per_second)).collect();
-        let mut sender = Sender::new(rates);
+        let rate = |known: &Connection| (known.name.clone(), known.messages_per_second);
+        let mut sender = Sender::new(config.connections.iter().map(rate).collect());
         let restricted = match sabotage {
             Some(Sabotage::ForgetRestriction) => Vec::new(),
             Some(_) | None => store.restricted(now - QUALITY_WAIT).map_err(|error| error.to_string())?,
         };
         let remembered = turn::remember(&mut sender, restricted, now, &mut dice);
-        let filters = listens_to(&config);
-        let listens_to = filters.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
+        let pattern = |filter: &String| TopicPattern::parse(filter).ok();
+        let listens_to = listens_to(&config).iter().filter_map(pattern).collect();
         let mut gateway = Self {
             directory: directory.to_owned(),
             store,
@@ -189,9 +192,11 @@ impl Gateway {
             inputs: VecDeque::from([sender::Input::Wake]),
             posts: VecDeque::new(),
             is_early: false,
+            hurry: (sabotage == Some(Sabotage::OneByOne)).then(Meters::new),
             outbox_told: false,
             written_beside: false,
             wake_at: None,
+            has_begun: false,
             dispatch: Dispatch::default(),
             dispatch_inputs: VecDeque::new(),
             effects: Vec::new(),
@@ -277,10 +282,16 @@ impl Gateway {
         goes_on && (!self.acks.is_empty() || (!self.effects.is_empty() && !self.is_dispatching))
     }
 
-    /// Between the commit that lets a message go and its request: no clock is set just then.
+    /// Between the commit that lets a message go and its request, or between the start and the sender's first turn, which is
+    /// taken in the same instant: no clock is set just then.
     pub fn is_posting(&self) -> bool {
         let lets_go = |input: &sender::Input| matches!(input, sender::Input::SendingCommitted(_));
-        !self.posts.is_empty() || self.inputs.iter().any(lets_go)
+        !self.has_begun || !self.posts.is_empty() || self.inputs.iter().any(lets_go)
+    }
+
+    /// It waits for time or for others, and for nothing else.
+    pub fn is_at_rest(&self, now: Timestamp) -> bool {
+        self.stopping.is_none() && !self.disk_full && self.waiting.is_empty() && self.runnable(now).is_empty()
     }
 
     /// When it acts by itself.
@@ -327,8 +338,11 @@ impl Gateway {
         self.store.tag().command(id)
     }
 
-    /// What waits on tokio's time waits no longer than it would have.
-    pub fn clock_was_set(&mut self, now: Timestamp) {
+    /// What waits on tokio's time waits no longer than it would have, and the sender looks at the clock each 3 s.
+    pub fn clock_was_set(&mut self, before: Timestamp, now: Timestamp) {
+        if now < before && self.sabotage != Some(Sabotage::ForgetClock) {
+            self.wake_at = Some(now);
+        }
         self.waiting.iter_mut().for_each(|(at, _)| *at = now);
         self.dispatch_look_at = now + LOOK_EVERY;
         self.inbox_look_at = now + LOOK_EVERY;
@@ -353,6 +367,12 @@ impl Gateway {
     pub fn has_stopped(&self, now: Timestamp) -> bool {
         self.stopping.is_some_and(|until| until <= now || self.sender.is_idle())
     }
+}
+
+fn judge(config: &Config) -> Result<Judge, Violation> {
+    let (rules, people, site) = (config.rules.clone(), config.people.clone(), &config.site);
+    Judge::new(rules, people, site.name.clone(), site.time_zone.clone())
+        .map_err(|error| format!("the rules: {error}"))
 }
 
 /// Both clocks of the machine: the steady one goes with the true time.

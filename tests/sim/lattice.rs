@@ -2,8 +2,8 @@
 
 use bellwire::alert::state::State;
 
-use crate::check::Row;
 use crate::meta::Taken;
+use crate::rows::Row;
 
 /// The furthest that Meta will report for a row; `None` when a failure makes that a matter of order.
 pub fn furthest(taken: &[&Taken]) -> Option<State> {
@@ -12,6 +12,15 @@ pub fn furthest(taken: &[&Taken]) -> Option<State> {
     let reports = [("played", State::Played), ("read", State::Read), ("delivered", State::Delivered)];
     let sent = (seen("sent") && !seen("failed")).then_some(State::Sent);
     reports.into_iter().find(|(word, _)| seen(word)).map(|(_, state)| state).or(sent)
+}
+
+/// What a server that fails is asked before a person looks.
+const SERVER_TRIES: i64 = 5;
+
+/// It waits for the person to write, or to want messages again. A restricted number and an operator let nothing go by
+/// themselves.
+fn goes_on_by_itself(held: &Row) -> bool {
+    ["window", "consent"].contains(&held.held_for)
 }
 
 /// What else is known of a change.
@@ -25,6 +34,8 @@ pub struct Why {
     pub expired: bool,
     /// A bit of it was flipped on disk.
     pub damaged: bool,
+    /// What carries it must not come twice.
+    pub is_once: bool,
 }
 
 /// The legal ways in one look, which may see several commits at once. `alert::state` draws them.
@@ -41,12 +52,18 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (Queued, Sending) => true,
         (_, Sending) => may_follow(old, &Row { state: Queued, ..new.clone() }, why), // by way of `queued`, in one commit
         (Queued, Failed) => why.fails,
-        (Queued, Held) => why.fails || why.operated || why.damaged || new.waits,
-        (Held, Queued) if old.waits => true, // the person has written
-        (Held, Expired) if old.waits || why.fails => why.expired, // by way of `queued`
+        (Queued, Held) => why.fails || why.operated || why.damaged || goes_on_by_itself(new),
+        (Held, Queued) if goes_on_by_itself(old) => true,
+        (Held, Expired) if goes_on_by_itself(old) || why.fails => why.expired, // by way of `queued`
         (Queued | Sending | Unknown, Expired) => why.expired,
-        (Sending, Accepted | Unknown | Queued | Failed | Held) => true,
-        (Unknown, Queued | Held) => true,
+        (Sending, Accepted | Unknown | Queued | Failed) => true,
+        // Refused in a way that waits for somebody, or that was tried often enough.
+        (Sending, Held) => {
+            let refused = goes_on_by_itself(new) || new.held_for == "quality";
+            refused || why.fails || why.damaged || new.attempts >= SERVER_TRIES
+        }
+        (Unknown, Queued) => true,
+        (Unknown, Held) => why.is_once || goes_on_by_itself(new) || why.fails || why.operated || why.damaged,
         (Unknown, Failed) => why.fails,
         (Accepted | Sent, Failed | Queued | Held) => why.fails,
         // One copy was sent and failed; of the next it is not known.

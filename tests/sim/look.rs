@@ -85,6 +85,11 @@ impl Check {
             || of("'command', 'confirm', 'vote', 'acknowledge', 'alert', 'say', 'refused'") >= 10
     }
 
+    /// How many commands it became.
+    pub fn obeyed(&self, wamid: &str) -> i64 {
+        self.count("SELECT count(*) FROM command WHERE reply = ?1", [wamid])
+    }
+
     pub fn outcome_of(&self, wamid: &str) -> Option<String> {
         let found =
             self.sql.query_row("SELECT outcome FROM reply WHERE wamid = ?1", [wamid], |row| row.get(0));

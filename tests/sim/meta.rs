@@ -1,6 +1,6 @@
 //! The model Cloud API: takes messages or not, answers or not, and tells later, in any order and more than once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwire::alert::delivery::Answer;
@@ -12,7 +12,8 @@ use bellwire::whatsapp::signature::sign;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::site::PHONE_NUMBER_ID;
+use crate::bodies::{Item, buttons, is_action, status, subject, webhook};
+use crate::site::{NUMBERS, contact_of};
 
 /// What Meta signs webhooks with.
 pub const APP_SECRET: &str = "the app's";
@@ -66,6 +67,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Taken {
     pub wamid: String,
     pub row: i64,
+    /// Over which number.
+    pub over: &'static str,
     pub to: String,
     pub buttons: Vec<(String, String)>,
     /// Buttons of a question: what waits for a Yes, or what a machine asks.
@@ -80,14 +83,6 @@ impl Taken {
     }
 }
 
-/// Something to be told by webhook.
-#[derive(Debug, Clone)]
-struct Item {
-    at: Timestamp,
-    key: &'static str,
-    value: Value,
-}
-
 /// A body on its way to the gateway.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -100,8 +95,11 @@ pub struct Delivery {
 
 #[derive(Debug, Default)]
 pub struct Meta {
-    /// What happens to most requests at the moment; `None`: all is well.
-    pub mood: Option<Fate>,
+    /// What happens to most requests over each number at the moment; `None`: all is well.
+    pub moods: [Option<Fate>; 2],
+    /// To whom it said, over which number, that the window is closed; and who wrote to which.
+    pub closed: BTreeSet<(&'static str, &'static str)>,
+    pub spoke: BTreeSet<(&'static str, &'static str)>,
     pub is_healed: bool,
     pub taken: Vec<Taken>,
     /// Requests that arrived, by outbox row.
@@ -138,14 +136,27 @@ impl Meta {
 
     pub fn change_mood(&mut self, dice: &mut Dice) {
         let index = usize::try_from(dice.below(FATES.len() as u64 * 2)).unwrap_or(0);
-        self.mood = FATES.get(index).copied();
+        let mood = FATES.get(index).copied();
+        match dice.below(3) {
+            0 => self.moods[0] = mood,
+            1 => self.moods[1] = mood,
+            _ => self.moods = [mood; 2], // it is Meta's, or the line's
+        }
     }
 
-    /// One request; the wamid if the message went out.
-    pub fn receive(&mut self, body: &[u8], row: MessageId, now: Timestamp, dice: &mut Dice) -> Fate {
+    /// One request over one of the numbers.
+    pub fn receive(
+        &mut self,
+        body: &[u8],
+        (row, over): (MessageId, &'static str),
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Fate {
+        let body: Value = serde_json::from_slice(body).expect("the request is JSON");
+        let (body, to) = (&body, contact_of(body["to"].as_str().unwrap_or_default()));
         *self.requests.entry(row.0).or_default() += 1;
         // No certificate is valid yet for who believes that it is 1970 (RELIABILITY F17).
-        let fate = if now.is_sane() { self.fate(dice) } else { Fate::Offline };
+        let fate = if now.is_sane() { self.fate(over, dice) } else { Fate::Offline };
         let quick = Duration::from_millis(50 + dice.below(900));
         let ambiguous = |detail: &str, http_status| Answer::Ambiguous {
             detail: detail.to_owned(),
@@ -163,19 +174,19 @@ impl Meta {
         };
         let (wait, answer) = match fate {
             Fate::Taken => {
-                let wamid = self.take(body, row, now, dice);
+                let wamid = self.take(body, (row, over), now, dice);
                 (quick, Answer::Accepted(Wamid(wamid)))
             }
             Fate::TakenThenReset => {
-                self.take(body, row, now, dice);
+                self.take(body, (row, over), now, dice);
                 (quick, ambiguous("the connection broke before the answer", None))
             }
             Fate::TakenThenHang => {
-                self.take(body, row, now, dice);
+                self.take(body, (row, over), now, dice);
                 (ANSWER_DEADLINE, ambiguous("no answer came within 30 s", None))
             }
             Fate::TakenThenServerError => {
-                self.take(body, row, now, dice);
+                self.take(body, (row, over), now, dice);
                 (quick, refused(131_000, None))
             }
             Fate::Reset => (quick, ambiguous("the connection broke before the answer", None)),
@@ -183,6 +194,9 @@ impl Meta {
             Fate::ServerError => (quick, ambiguous("the answer is not the Cloud API's", Some(502))),
             Fate::Offline => (quick, Answer::Offline("connection refused".into())),
             Fate::Refused(code) => {
+                if code == 131_047 {
+                    self.closed.insert((over, to));
+                }
                 let told = (code == 130_429 && dice.below(2) == 0).then_some(Duration::from_secs(40));
                 (quick, refused(code, told))
             }
@@ -191,11 +205,11 @@ impl Meta {
         fate
     }
 
-    fn fate(&self, dice: &mut Dice) -> Fate {
+    fn fate(&self, over: &str, dice: &mut Dice) -> Fate {
         if self.is_healed {
             return Fate::Taken;
         }
-        match self.mood {
+        match self.moods[usize::from(over != NUMBERS[0])] {
             Some(fate) if dice.below(10) > 0 => fate,
             Some(_) => Fate::Taken,
             None if dice.below(8) > 0 => Fate::Taken,
@@ -203,8 +217,13 @@ impl Meta {
         }
     }
 
-    fn take(&mut self, body: &[u8], row: MessageId, now: Timestamp, dice: &mut Dice) -> String {
-        let request: Value = serde_json::from_slice(body).expect("the request is JSON");
+    fn take(
+        &mut self,
+        request: &Value,
+        (row, over): (MessageId, &'static str),
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> String {
         self.serial += 1;
         let wamid = format!("wamid.out{}", self.serial);
         let callback = request["biz_opaque_callback_data"].as_str().expect("our thread back").to_owned();
@@ -223,16 +242,17 @@ impl Meta {
             // Mostly soon, sometimes after the grace time, sometimes after hours without a phone.
             let late = [4_000, 4_000, 4_000, 40_000, 9_000_000][usize::try_from(dice.below(5)).unwrap_or(0)];
             at = at + Duration::from_millis(dice.below(late));
-            self.items.push(Item {
-                at,
-                key: "statuses",
-                value: status(&wamid, word, &callback, self.told(at), dice),
-            });
+            let value = status(&wamid, word, &callback, self.told(at), dice);
+            if value["errors"][0]["code"] == 131_047 {
+                self.closed.insert((over, contact_of(&text(&request["to"]))));
+            }
+            self.items.push(Item { at, over, key: "statuses", value });
         }
         let shown = buttons(&request["interactive"]["action"]);
         self.taken.push(Taken {
             wamid: wamid.clone(),
             row: row.0,
+            over,
             to: text(&request["to"]).trim_start_matches('+').to_owned(),
             buttons: shown.iter().filter(|(id, _)| is_action(id)).cloned().collect(),
             choices: shown.into_iter().filter(|(id, _)| subject(id).starts_with(['r', 'q'])).collect(),
@@ -241,15 +261,22 @@ impl Meta {
         wamid
     }
 
-    /// A person's message; it is told now, or late.
-    pub fn write(&mut self, mut message: Value, now: Timestamp, dice: &mut Dice) -> String {
+    /// A person's message to one of the numbers; it is told now, or late.
+    pub fn write(
+        &mut self,
+        mut message: Value,
+        over: &'static str,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> String {
+        self.spoke.insert((over, contact_of(message["from"].as_str().unwrap_or_default())));
         self.serial += 1;
         let wamid = format!("wamid.in{}", self.serial);
         message["id"] = json!(wamid);
         message["timestamp"] = json!((self.told(now).0 / 1_000).to_string());
         let late = [2_000, 2_000, 2_000, 60_000, 3_600_000][usize::try_from(dice.below(5)).unwrap_or(0)];
         let at = now + Duration::from_millis(dice.below(late));
-        self.items.push(Item { at, key: "messages", value: message });
+        self.items.push(Item { at, over, key: "messages", value: message });
         wamid
     }
 
@@ -290,7 +317,7 @@ impl Meta {
         };
         value["id"] = json!(format!("wamid.forged{}", self.serial));
         value["timestamp"] = json!((self.told(now).0 / 1_000).to_string());
-        let body = webhook(&[Item { at: now, key: "messages", value }]);
+        let body = webhook(&[Item { at: now, over: NUMBERS[0], key: "messages", value }]);
         // With a secret that is not ours; with a signature that was Meta's, of another body; without any.
         let signature = match dice.below(3) {
             0 => signed("guessed", &body),
@@ -351,51 +378,4 @@ impl Meta {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty() && self.deliveries.is_empty() && self.answers.is_empty()
     }
-}
-
-fn webhook(items: &[Item]) -> Vec<u8> {
-    let change = |item: &Item| {
-        let mut value = json!({ "metadata": { "phone_number_id": PHONE_NUMBER_ID } });
-        value[item.key] = json!([item.value]);
-        json!({ "field": "messages", "value": value })
-    };
-    let changes: Vec<Value> = items.iter().map(change).collect();
-    json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] })
-        .to_string()
-        .into_bytes()
-}
-
-/// An action of a rule, or a button of ours under an alert.
-fn is_action(id: &str) -> bool {
-    ["/stop/", "/lock/", "/:acknowledge/"].iter().any(|part| id.contains(part))
-}
-
-/// What a button is about: `bellwire/TAG/r7/…`.
-pub fn subject(id: &str) -> &str {
-    id.split('/').nth(2).unwrap_or_default()
-}
-
-/// What may be tapped: the buttons, or the rows of a list.
-fn buttons(action: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let rows = list(&action["sections"]).into_iter().flat_map(|section| list(&section["rows"]));
-    let buttons = list(&action["buttons"]).into_iter().map(|button| button["reply"].clone());
-    buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"]))).collect()
-}
-
-fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Dice) -> Value {
-    let mut status = json!({
-        "id": wamid,
-        "status": word,
-        "timestamp": (at.0 / 1_000).to_string(),
-        "biz_opaque_callback_data": callback,
-    });
-    if word == "failed" {
-        // Final, until the person writes, a day, tried again; and seldom the number is restricted, which stops everything.
-        let code =
-            [131_026, 131_047, 131_049, 131_000, 131_048][usize::try_from(dice.below(33) / 8).unwrap_or(0)];
-        status["errors"] = json!([{ "code": code, "title": "a fault of the simulation" }]);
-    }
-    status
 }

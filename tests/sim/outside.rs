@@ -1,5 +1,7 @@
 //! What devices and people do by themselves.
 
+use std::time::Duration;
+
 use crate::Violation;
 use crate::broker::Publication;
 use crate::world::World;
@@ -22,6 +24,20 @@ impl World {
         let publication = site::event(self.serial, &mut self.dice);
         self.note(&format!("a device publishes event {} on {}", self.serial, publication.topic));
         self.offer(publication);
+    }
+
+    /// A device goes mad: one event after the other, for a minute or two.
+    pub(crate) fn flood(&mut self) -> Result<(), Violation> {
+        let (events, pause) = (20 + self.dice.below(20), 500 + self.dice.below(4_000));
+        self.note(&format!("{events} events, one each {pause} ms"));
+        for _ in 0..events {
+            self.serial += 1;
+            let publication = site::mad(self.serial, &mut self.dice);
+            self.offer(publication);
+            self.come_to_rest()?;
+            self.pass(Duration::from_millis(pause))?;
+        }
+        Ok(())
     }
 
     /// A device that got no answer says the same again, under the same id.
@@ -60,6 +76,7 @@ impl World {
             if let Some((about, word)) = &reply.says {
                 self.check.asked.say(reply.by, about, word);
             }
+            self.check.written.insert(reply.wamid.clone(), reply.over);
             self.note(&format!("a person answers: {reply:?}"));
             self.replies.push(reply);
         }

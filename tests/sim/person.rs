@@ -4,12 +4,16 @@ use bellwire::chance::Dice;
 use bellwire::time::Timestamp;
 use serde_json::json;
 
-use crate::meta::{Meta, Taken, subject};
+use crate::bodies::subject;
+use crate::meta::{Meta, Taken};
+use crate::site::{NUMBERS, PEOPLE};
 
 /// What somebody wrote.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub wamid: String,
+    /// The number that they wrote to.
+    pub over: &'static str,
     /// The contact's id.
     pub by: &'static str,
     /// Whether it must become a command; `None` for words that quote a message whose id may never have come back.
@@ -20,8 +24,7 @@ pub struct Reply {
 
 const MANAGER: &str = "nino";
 const STRANGER: (&str, &str) = ("nobody", "15550109999");
-const EVERYBODY: [(&str, &str); 4] =
-    [(MANAGER, "15550100001"), ("giorgi", "15550100002"), ("lali", "15550100003"), STRANGER];
+const EVERYBODY: [(&str, &str); 4] = [PEOPLE[0], PEOPLE[1], PEOPLE[2], STRANGER];
 
 /// Somebody answers one of the messages that Meta took; `None` when there is none yet.
 pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> {
@@ -57,8 +60,8 @@ pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> 
         _ => (json!({ "type": "text", "text": { "body": "what is that?" } }), Some(false)),
     };
     content["from"] = json!(phone);
-    let wamid = meta.write(content, now, dice);
-    Some(Reply { wamid, by, acts: acts.filter(|_| !own), says: None })
+    let wamid = meta.write(content, message.over, now, dice);
+    Some(Reply { wamid, over: message.over, by, acts: acts.filter(|_| !own), says: None })
 }
 
 /// Somebody wants no more messages, or wants them again: more often that, or soon nobody would hear anything.
@@ -66,8 +69,9 @@ pub fn wish(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
     let (by, phone) = EVERYBODY[usize::try_from(dice.below(4)).unwrap_or(0)];
     let word = if dice.below(3) == 0 { "STOP" } else { "start" };
     let content = json!({ "from": phone, "type": "text", "text": { "body": word } });
-    let wamid = meta.write(content, now, dice);
-    Reply { wamid, by, acts: Some(false), says: None }
+    let over = NUMBERS[usize::from(dice.below(2) == 1)];
+    let wamid = meta.write(content, over, now, dice);
+    Reply { wamid, over, by, acts: Some(false), says: None }
 }
 
 /// Somebody wants something that needs a Yes, or answers what was asked, mostly whoever was.
@@ -76,6 +80,7 @@ pub fn answer(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
         meta.taken.iter().rev().filter(|taken| !taken.choices.is_empty()).take(8).collect();
     let index = usize::try_from(dice.below(asked.len() as u64 * 2)).unwrap_or(0);
     let asked = asked.get(index).copied().cloned();
+    let over = asked.as_ref().map(|asked| asked.over);
     let anybody = EVERYBODY[usize::try_from(dice.below(4)).unwrap_or(0)];
     let (by, phone, mut content, says) = match asked {
         None => {
@@ -98,8 +103,9 @@ pub fn answer(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
         }
     };
     content["from"] = json!(phone);
-    let wamid = meta.write(content, now, dice);
-    Reply { wamid, by, acts: None, says }
+    let over = over.unwrap_or(NUMBERS[usize::from(dice.below(2) == 1)]);
+    let wamid = meta.write(content, over, now, dice);
+    Reply { wamid, over, by, acts: None, says }
 }
 
 /// A button's id says it: `bellwire/TAG/a42/EXPIRY/stop/MAC`.

@@ -36,11 +36,25 @@ pub enum Sabotage {
     ForgetRestriction,
     /// What was held at a STOP leaves all the same.
     IgnoreStop,
+    /// What is more than Meta allows leaves one by one.
+    OneByOne,
+    /// Everything leaves over the first number.
+    OneNumber,
+    /// What closes one number closes all.
+    OneGate,
+    /// What must not come twice is sent again all the same.
+    ForgetHold,
+    /// What an operator holds leaves all the same.
+    IgnoreOperator,
+    /// A tap under one alert reaches the device of another.
+    WrongDevice,
+    /// A clock that is set back wakes nobody.
+    ForgetClock,
 }
 
 impl Sabotage {
     /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 25] = [
+    pub const ALL: [(Self, &str); 32] = [
         (Self::AcknowledgeBeforeCommit, "P1"),
         (Self::LoseMessage, "P2"),
         (Self::ForgetRecovery, "P2"),
@@ -66,6 +80,13 @@ impl Sabotage {
         (Self::TellTwice, "answers"),
         (Self::ForgetRestriction, "restricted"),
         (Self::IgnoreStop, "consent"),
+        (Self::OneByOne, "late"),
+        (Self::OneNumber, "numbers"),
+        (Self::OneGate, "late"),
+        (Self::ForgetHold, "P8"),
+        (Self::IgnoreOperator, "lattice"),
+        (Self::WrongDevice, "P5"),
+        (Self::ForgetClock, "late"),
     ];
 }
 
@@ -79,6 +100,10 @@ pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
         }
         Some(Sabotage::IgnoreStop) => {
             "UPDATE message SET state = 'queued', held_for = NULL WHERE held_for = 'consent'"
+        }
+        Some(Sabotage::ForgetHold) => "UPDATE message SET on_unknown = 'retry' WHERE on_unknown = 'hold'",
+        Some(Sabotage::IgnoreOperator) => {
+            "UPDATE message SET state = 'queued', held_for = NULL WHERE held_for = 'operator'"
         }
         Some(Sabotage::InventAnswer) => "UPDATE command SET state = 'done' WHERE state = 'silent'",
         Some(Sabotage::TellTwice) => {
@@ -108,7 +133,12 @@ pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::SkipQuestion
             | Sabotage::SkipSignature
             | Sabotage::SkipAnswer
-            | Sabotage::ForgetRestriction,
+            | Sabotage::ForgetRestriction
+            | Sabotage::OneByOne
+            | Sabotage::OneNumber
+            | Sabotage::OneGate
+            | Sabotage::WrongDevice
+            | Sabotage::ForgetClock,
         )
         | None => return,
     };

@@ -1,4 +1,4 @@
-//! The shop that every seed runs: three people, five rules, two commands in words, two questions of machines, and
+//! The shop that every seed runs: two numbers, three people, five rules, two commands in words, two questions of machines, and
 //! what its devices say.
 
 use bellwire::chance::Dice;
@@ -6,7 +6,27 @@ use bellwire::config::{Config, Wishes, read};
 
 use crate::broker::Publication;
 
-pub const PHONE_NUMBER_ID: &str = "109876543210123";
+/// The connections' names.
+pub const NUMBERS: [&str; 2] = ["main", "other"];
+const PHONE_NUMBER_IDS: [&str; 2] = ["109876543210123", "209876543210123"];
+/// The contacts, with their phones.
+pub const PEOPLE: [(&str, &str); 3] =
+    [("nino", "15550100001"), ("giorgi", "15550100002"), ("lali", "15550100003")];
+
+pub fn phone_number_id(number: &str) -> &'static str {
+    PHONE_NUMBER_IDS[usize::from(number != NUMBERS[0])]
+}
+
+/// Whose phone that is.
+pub fn contact_of(phone: &str) -> &'static str {
+    let phone = phone.trim_start_matches('+');
+    PEOPLE.into_iter().find(|(_, known)| *known == phone).map_or("nobody", |(name, _)| name)
+}
+
+/// Over which number a rule writes.
+pub fn number_of(rule: &str) -> &'static str {
+    NUMBERS[usize::from(["door", "till", "pump"].contains(&rule))]
+}
 
 /// The rules differ in what they exercise: roles and several people; one text that repeats, a short life and `hold`;
 /// events that their sender names. Two have alerts with a life: one at once with escalations, one after `for`, in
@@ -19,6 +39,12 @@ url = "mqtt://127.0.0.1:1883"
 [[connection]]
 name = "main"
 phone_number_id = "109876543210123"
+access_token_file = "t"
+app_secret_file = "s"
+verify_token_file = "v"
+[[connection]]
+name = "other"
+phone_number_id = "209876543210123"
 access_token_file = "t"
 app_secret_file = "s"
 verify_token_file = "v"
@@ -40,6 +66,7 @@ members = ["nino", "giorgi"]
 
 [[rule]]
 name = "freezer"
+connection = "main"
 topic = "site/{area}/freezer/temperature"
 payload = "json"
 when = "payload.celsius > -15"
@@ -58,6 +85,7 @@ answer = { topic = "site/{area}/freezer/state", when = "payload.defrost == false
 
 [[rule]]
 name = "door"
+connection = "other"
 topic = "site/{area}/door"
 payload = "text"
 message = "Door in {{ area }}: {{ payload }}"
@@ -73,6 +101,7 @@ expires = "30s"
 
 [[rule]]
 name = "till"
+connection = "other"
 topic = "site/{area}/till"
 severity = "info"
 message = "Till in {{ area }}: {{ payload.n }}"
@@ -80,6 +109,7 @@ notify = ["nino", "lali"]
 
 [[rule]]
 name = "boiler"
+connection = "main"
 topic = "site/{area}/boiler"
 when = "payload.celsius > 80"
 resolve_when = "payload.celsius < 70"
@@ -96,6 +126,7 @@ escalate = [
 
 [[rule]]
 name = "pump"
+connection = "other"
 topic = "site/{area}/pump"
 when = "payload.stuck"
 for = "1m"
@@ -122,6 +153,7 @@ approvals = 2
 
 [[ask]]
 name = "refund"
+connection = "main"
 topic = "pos/{till}/refund"
 text = "Refund {{ payload.n }} at till {{ till }}?"
 choices = ["Approve", "Deny"]
@@ -132,6 +164,7 @@ response_topic = "pos/{till}/decision"
 
 [[ask]]
 name = "discount"
+connection = "other"
 topic = "pos/{till}/discount"
 text = "Discount {{ payload.n }} at till {{ till }}?"
 choices = ["Approve", "Deny"]
@@ -215,6 +248,24 @@ pub fn event(serial: u64, dice: &mut Dice) -> Publication {
     // What is watched or asked must come, or nobody can say how it has to end.
     let qos1 = dice.below(10) > 0 || matches!(expected, Expected::Watched { .. } | Expected::Asked { .. });
     Publication { serial, topic, payload, id, qos1, retained: false, expected }
+}
+
+/// One of those that a device says when it does not stop talking.
+pub fn mad(serial: u64, dice: &mut Dice) -> Publication {
+    let (topic, payload, id, messages) = match dice.below(8) {
+        0..4 => ("site/hall/door", format!("open {serial}").into_bytes(), None, 1),
+        4..7 => {
+            ("site/hall/till", format!("{{\"n\": {serial}}}").into_bytes(), Some(format!("till-{serial}")), 2)
+        }
+        _ => (
+            "site/hall/freezer/temperature",
+            format!("{{\"celsius\": -5, \"n\": {serial}}}").into_bytes(),
+            None,
+            2,
+        ),
+    };
+    let (topic, expected) = (topic.to_owned(), Expected::Alert { messages });
+    Publication { serial, topic, payload, id, qos1: true, retained: false, expected }
 }
 
 /// What the broker keeps for whoever subscribes: warm enough for an alert, if it were an event, and the end of a command,

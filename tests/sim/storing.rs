@@ -21,6 +21,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::Violation;
 use crate::gateway::{Gateway, LOOK_EVERY, Out, both};
+use crate::pressed::{self, Meters};
 use crate::sabotage::{Sabotage, damage};
 
 /// `store::thread`: as many jobs share a commit.
@@ -89,9 +90,12 @@ impl Gateway {
             return Ok(Vec::new());
         }
         let before = self.sender.clone();
-        let Self { store, sender, dice: own, config, disk_full, sabotage, directory, .. } = self;
+        let Self { store, sender, dice: own, config, disk_full, sabotage, directory, hurry, .. } = self;
         let outcome = store.transaction(|store| {
-            group.iter().map(|job| work(store, config, sender, job, now, own)).collect::<Result<_, _>>()
+            group
+                .iter()
+                .map(|job| work(store, config, sender, job, now, own, hurry))
+                .collect::<Result<_, _>>()
         });
         let done: Vec<Done> = match outcome {
             Ok(done) => done,
@@ -120,12 +124,12 @@ impl Gateway {
             return false;
         }
         let mut sender = self.sender.clone();
-        let Self { store, dice, config, posts, .. } = self;
+        let Self { store, dice, config, posts, hurry, .. } = self;
         let before = posts.len();
         let in_vain: rusqlite::Result<()> = store.transaction(|store| {
             for job in group {
                 if let Done::Turned(turn) | Done::Accepted { turn, .. } =
-                    work(store, config, &mut sender, job, now, dice)?
+                    work(store, config, &mut sender, job, now, dice, hurry)?
                 {
                     posts.extend(turn.done.into_iter().filter_map(|effect| match effect {
                         sender::Effect::Post(due, choice) => Some((due, choice)),
@@ -180,7 +184,10 @@ impl Gateway {
                 @ (Job::Accept(..) | Job::ReadNotes | Job::Watched(..) | Job::FreePackets | Job::Hear(..)),
                 done,
             ) => self.answer_intake(job, done, now),
-            (Job::Turn(_), Done::Turned(turn)) => self.led_to(turn),
+            (Job::Turn(_), Done::Turned(turn)) => {
+                self.has_begun = true;
+                self.led_to(turn);
+            }
             (Job::LoadCommands { .. }, Done::Commands(mut waiting, told)) => {
                 self.is_dispatching = false;
                 self.outbox_told |= told;
@@ -299,6 +306,22 @@ pub fn command_of(change: &dispatch::Change) -> CommandId {
     *id
 }
 
+/// `app::turn::take`, or what a sabotage makes of it.
+fn turn(
+    store: &Store,
+    sender: &mut Sender,
+    begin: Begin,
+    config: &Config,
+    now: Timestamp,
+    dice: &mut Dice,
+    hurry: &mut Option<Meters>,
+) -> rusqlite::Result<Turn> {
+    match hurry {
+        None => turn::take(store, sender, begin, config, now, dice),
+        Some(meters) => pressed::take(store, sender, begin, config, now, dice, meters),
+    }
+}
+
 fn work(
     store: &Store,
     config: &Config,
@@ -306,22 +329,23 @@ fn work(
     job: &Job,
     now: Timestamp,
     dice: &mut Dice,
+    hurry: &mut Option<Meters>,
 ) -> rusqlite::Result<Done> {
     Ok(match job {
         Job::Accept(_, decisions) => {
             let accepted = store.accept(decisions)?;
-            written(store, config, sender, &accepted, now, dice)?
+            written(store, config, sender, &accepted, now, dice, hurry)?
         }
         Job::ReadNotes => Done::Notes(store.notes(NOTES)?),
         Job::Watched(effects, taken) => {
             let accepted = store.watched(effects, taken)?;
-            written(store, config, sender, &accepted, now, dice)?
+            written(store, config, sender, &accepted, now, dice, hurry)?
         }
         Job::FreePackets => {
             store.free_packets()?;
             Done::Written
         }
-        Job::Turn(begin) => Done::Turned(turn::take(store, sender, begin.clone(), config, now, dice)?),
+        Job::Turn(begin) => Done::Turned(turn(store, sender, begin.clone(), config, now, dice, hurry)?),
         Job::LoadCommands { limit } => {
             let (waiting, told) = waiting(store, config, *limit, now)?;
             Done::Commands(waiting, told)
@@ -332,7 +356,7 @@ fn work(
         }
         Job::ReadInbox => {
             let mut own = Dice::seeded(dice.below(u64::MAX));
-            let heed = |begin| turn::take(store, sender, begin, config, now, &mut own);
+            let heed = |begin| turn(store, sender, begin, config, now, &mut own, hurry);
             Done::Read(read_next(store, config, now, dice, heed)?)
         }
         Job::Hear(events, at_broker) => {
@@ -355,11 +379,12 @@ fn written(
     accepted: &Accepted,
     now: Timestamp,
     dice: &mut Dice,
+    hurry: &mut Option<Meters>,
 ) -> rusqlite::Result<Done> {
     let wake = || Begin::With(sender::Input::Wake);
     let turn = match accepted.messages {
         0 => Turn::default(),
-        _ => turn::take(store, sender, wake(), config, now, dice)?,
+        _ => self::turn(store, sender, wake(), config, now, dice, hurry)?,
     };
     Ok(Done::Accepted { commands: accepted.commands, turn })
 }

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use bellwire::alert::delivery::Answer;
 use bellwire::alert::event::Event;
 use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Effect as IntakeEffect, Input as Intake};
+use bellwire::alert::outbox::Lane;
 use bellwire::alert::render::{as_quick_replies, outgoing};
 use bellwire::alert::sender;
 use bellwire::app::turn::Begin;
@@ -20,6 +22,7 @@ use crate::broker::Token;
 use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, both};
 use crate::meta::APP_SECRET;
 use crate::sabotage::Sabotage;
+use crate::site::{NUMBERS, PEOPLE};
 use crate::storing::{Job, command_of};
 
 /// `app::events`: notices taken together.
@@ -156,10 +159,20 @@ impl Gateway {
             Some(_) | None => self.store.tag().callback(due.id),
         };
         let body = request::body(form, &due.to, &callback);
-        vec![Out::Post(due.id, body)]
+        let over = match self.sabotage {
+            Some(Sabotage::OneNumber) => NUMBERS[0],
+            Some(_) | None => NUMBERS[usize::from(due.lane.connection.0 != NUMBERS[0])],
+        };
+        vec![Out::Post(due.id, over, body)]
     }
 
-    pub fn answered(&mut self, id: MessageId, answer: bellwire::alert::delivery::Answer) {
+    pub fn answered(&mut self, id: MessageId, answer: Answer) {
+        if let (Some(Sabotage::OneGate), Answer::Refused(refusal)) = (self.sabotage, &answer) {
+            for number in NUMBERS {
+                let lane = Lane { connection: number.into(), contact: PEOPLE[0].0.into() };
+                self.inputs.push_back(sender::Input::Reported(lane, Box::new(refusal.clone())));
+            }
+        }
         self.inputs.push_back(sender::Input::Answered(id, answer));
     }
 
@@ -202,7 +215,10 @@ impl Gateway {
             dispatch::Effect::Publish(command) if command.expires_at <= now || dice.below(12) == 0 => {
                 self.has_no_room(command.id, now);
             }
-            dispatch::Effect::Publish(command) => {
+            dispatch::Effect::Publish(mut command) => {
+                if self.sabotage == Some(Sabotage::WrongDevice) {
+                    command.topic = command.topic.replace("/bar/", "/hall/");
+                }
                 self.at_broker.insert(command.id);
                 return vec![Out::Publish { command }];
             }

@@ -129,16 +129,16 @@ impl World {
             58..66 => self.publish(),
             66..72 => {
                 let wait = self.dice.below(3_000);
-                self.pass(Duration::from_millis(wait));
+                self.pass(Duration::from_millis(wait))?;
             }
             72..80 => {
                 self.come_to_rest()?;
-                self.pass_to_next();
+                self.pass_to_next()?;
             }
             80..82 => {
                 self.come_to_rest()?;
                 let wait = 1 + self.dice.below(90);
-                self.pass(Duration::from_secs(60 * wait));
+                self.pass(Duration::from_secs(60 * wait))?;
             }
             82..87 => self.reply(),
             87..89 => self.disconnect("the connection to the broker breaks"),
@@ -147,10 +147,11 @@ impl World {
             91 if self.dice.below(3) > 0 => self.cut_at = Some(self.dice.below(CALLS)),
             91 => self.power_cut()?,
             92 => self.stop(),
+            93 if self.dice.below(8) == 0 => self.flood()?,
             93 | 94 => self.fill_disk(!self.disk_full),
             95 | 96 => {
                 self.meta.change_mood(&mut self.dice);
-                self.note(&format!("Meta's mood is {:?}", self.meta.mood));
+                self.note(&format!("Meta's moods are {:?}", self.meta.moods));
             }
             98 if self.dice.below(2) == 0 => self.rot(),
             97 | 98 => self.operate()?,
@@ -162,7 +163,7 @@ impl World {
     }
 
     /// A gateway that has something to do in memory does it within a second; only what waits, waits for minutes.
-    fn come_to_rest(&mut self) -> Result<(), Violation> {
+    pub(crate) fn come_to_rest(&mut self) -> Result<(), Violation> {
         // Bounded: a gateway that never rests is stopped by `drain`.
         for _ in 0..200 {
             if self.gateway.as_ref().is_none_or(|gateway| gateway.runnable(self.now).is_empty()) {
@@ -269,10 +270,11 @@ impl World {
                 self.check.publish(&command, self.now)?;
                 self.take_command(&command);
             }
-            Out::Post(id, body) => {
+            Out::Post(id, over, body) => {
                 self.check.post(id, &body, &self.meta, self.now)?;
-                let fate = self.meta.receive(&body, id, self.now, &mut self.dice);
-                self.note(&format!("a request for message {id}: {fate:?}"));
+                self.check.leaves_over(id, over, &body)?;
+                let fate = self.meta.receive(&body, (id, over), self.now, &mut self.dice);
+                self.note(&format!("a request for message {id} over {over}: {fate:?}"));
                 self.check.taken(&self.meta, id.0)?;
             }
             Out::Kept(number, kept) => {
@@ -328,6 +330,7 @@ impl World {
             return self.power_cut();
         }
         self.note("the gateway starts");
+        self.check.late.start(self.now);
         self.check.restricted.start(&self.check.sql, self.now);
         self.check.look(&self.meta, self.now, self.ahead)
     }
@@ -364,6 +367,7 @@ impl World {
         let Some(index) = self.meta.answers.iter().position(due) else { return };
         let (_, id, answer) = self.meta.answers.remove(index);
         self.note(&format!("an answer for message {id}"));
+        self.check.answered(id, &answer, self.now);
         if let Some(gateway) = &mut self.gateway {
             gateway.answered(id, answer);
         }
@@ -373,6 +377,7 @@ impl World {
         let Some((number, body)) = self.meta.next_post(self.now, &mut self.dice) else { return Ok(()) };
         self.note(&format!("webhook {number}: {}", String::from_utf8_lossy(&body)));
         let signature = signed(APP_SECRET, &body);
+        self.check.hears(&body, self.now);
         match self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) {
             Some(gateway) => {
                 gateway.keep(number, body, &signature).into_iter().try_for_each(|out| self.perform(out))

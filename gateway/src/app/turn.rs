@@ -102,6 +102,7 @@ pub fn remember(
     let mut done = Vec::new();
     for (lane, code, at) in restricted {
         let said = Said { code, details: "said before this start".into(), ..Said::default() };
+        let at = at.min(now); // said by a clock that was set back since
         let remembered = Input::Remembered { lane, refusal: Box::new(refusal(said)), at };
         done.extend(sender.handle(remembered, now, dice));
     }
@@ -286,6 +287,18 @@ mod tests {
         assert_eq!((first.done.len(), first.rest.len()), (STEPS_MAX, 11), "ten, and the question for work");
         let second = site.turn(Begin::Rest(first.rest));
         assert_eq!((second.done.len(), second.rest.len()), (10, 0));
+    }
+
+    #[test]
+    fn a_restriction_from_a_clock_that_was_set_back_lasts_no_longer() {
+        let lane = Lane { connection: "main".into(), contact: "nino".into() };
+        let (mut sender, hour) = (Sender::new(BTreeMap::new()), Duration::from_secs(3_600));
+        for (at, opens) in [(NOW - hour, NOW + hour * 5), (NOW + hour * 3, NOW + hour * 6)] {
+            let restricted = vec![(lane.clone(), 131_048, at)];
+            let turn = remember(&mut sender, restricted, NOW, &mut Dice::seeded(1));
+            let until = |effect: &Effect| matches!(effect, Effect::Paused { until, .. } if *until == opens);
+            assert!(turn.done.iter().any(until), "{:?}", turn.done);
+        }
     }
 
     #[test]

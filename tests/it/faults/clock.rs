@@ -2,8 +2,10 @@
 //! as the kernel's does.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, wait_for};
+use serde_json::json;
 
 use super::warm;
 use crate::round_trip::FREEZER;
@@ -86,6 +88,29 @@ fn f18_a_clock_that_jumps_neither_stops_nor_repeats_anything() {
         (site.count("SELECT count(*) FROM message WHERE state = 'read'") == 10).then_some(())
     });
     assert_eq!(site.sent().len(), 10);
+    assert_eq!(gateway.stop(), Some(0));
+}
+
+/// What is to be tried again in seconds is, though the clock goes back by an hour meanwhile and nobody else wakes the sender.
+#[test]
+fn f18_what_is_tried_again_soon_does_not_wait_for_as_long_as_the_clock_went_back() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, FREEZER);
+    let (_simulator, watch) = (Simulator::start(&site), Watch::new(&site));
+    watch.set("+0");
+    let gateway = watch.start(&site);
+    gateway.wait_ready(&site);
+    warm(&broker, 1..=1);
+    wait_for(20, "the receipt", || {
+        (site.count("SELECT count(*) FROM message WHERE state = 'read'") == 1).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(7)); // two looks at the outbox: the next finds that nobody has written beside us
+    site.fault(&json!({ "count": 1, "code": 999_999 })); // one that nobody knows: again within 5 s
+    warm(&broker, 2..=2);
+    let refused = "SELECT count(*) FROM message WHERE state = 'queued' AND code = 999999";
+    wait_for(10, "the refusal", || (site.count(refused) == 1).then_some(()));
+    watch.set("-1h");
+    let _arrived = site.wait_sent(2);
     assert_eq!(gateway.stop(), Some(0));
 }
 
