@@ -98,6 +98,7 @@ title = "Lock it"
 topic = "site/{area}/door/set"
 payload = "lock"
 expires = "30s"
+answer = { within = "1m" }
 
 [[rule]]
 name = "till"
