@@ -41,14 +41,15 @@ impl Restricted {
         Ok(())
     }
 
-    /// The gateway starts: it knows what is on disk, by its clock of now.
+    /// The gateway starts: it knows what is on disk, by its clock of now; what is from later was said now at the latest.
     pub fn start(&mut self, sql: &Connection, now: Timestamp) {
         self.until.clear();
         for number in NUMBERS {
             let at = "SELECT max(changed_at) FROM message
                  WHERE state = 'held' AND held_for = 'quality' AND code IS NOT NULL AND connection = ?1";
             let at: Option<i64> = sql.query_row(at, [number], |row| row.get(0)).expect("a look");
-            let until = at.map(|at| Timestamp(at) + SURELY).filter(|until| now.is_sane() && now < *until);
+            let until = at.map(|at| Timestamp(at).min(now) + SURELY);
+            let until = until.filter(|until| now.is_sane() && now < *until);
             self.until.extend(until.map(|until| (number, until)));
         }
     }

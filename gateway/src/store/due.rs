@@ -68,9 +68,12 @@ impl Store {
             );
         }
         heads.sort_by_key(|head| (Reverse(head.severity), head.id));
-        let mut due = Vec::new();
+        let (mut due, mut is_damaged) = (Vec::new(), false);
         for head in heads.into_iter().take(wanted.limit) {
-            due.extend(self.leaving(head, now)?); // the others are not even read
+            match self.leaving(head, now)? {
+                Some(whole) => due.push(whole), // the others are not even read
+                None => is_damaged = true,
+            }
         }
         let next_at = self
             .sql
@@ -79,7 +82,9 @@ impl Store {
                  WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL AND not_before > ?1",
             )?
             .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
-        Ok(Work { due, next_at: next_at.map(Timestamp) })
+        // Behind one that was put aside another may be fit to leave.
+        let next_at = if is_damaged { Some(now) } else { next_at.map(Timestamp) };
+        Ok(Work { due, next_at })
     }
 
     /// What is held because its number is restricted, since then: over which lane, with which code, when.

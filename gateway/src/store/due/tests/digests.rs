@@ -164,3 +164,16 @@ fn a_damaged_row_is_put_aside_and_goes_neither_alone_nor_in_a_digest() {
         }
     }
 }
+
+/// Seed 51005 of the simulation: it waited until something else woke the sender.
+#[test]
+fn behind_a_row_that_was_put_aside_the_next_leaves_at_once() {
+    let (_folder, store) = Store::in_new_folder();
+    let ids = all_wait(&store, &["nino a warning", "nino b warning"]);
+    store.set(ids[0], "checksum = x'00'", &[]).expect("damaged");
+    let look = || store.work(NOW, &any(), &People::default()).expect("found");
+    let first = look();
+    assert_eq!((first.due.len(), first.next_at), (0, Some(NOW)));
+    let second = look();
+    assert_eq!((second.due[0].id, second.next_at), (ids[1], None));
+}
