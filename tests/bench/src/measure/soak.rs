@@ -15,6 +15,9 @@ use crate::report::{Plot, Soak};
 const GROWTH: f64 = 0.05;
 /// A fault each so many seconds on average.
 const FAULT_EVERY_S: u64 = 20;
+/// Alerts whose message, or its digest, says that it may have come twice.
+const MARKED: &str = "SELECT count(*) FROM message m LEFT JOIN message d ON d.id = m.digest
+     WHERE m.alert IS NOT NULL AND (m.possible_duplicate = 1 OR d.possible_duplicate = 1)";
 /// Points of a line on the page, which is 550 pixels wide.
 const PLOTTED: usize = 275;
 /// So many people that a good three alerts come for each in twelve seconds, where Meta takes two messages: there are always
@@ -69,12 +72,14 @@ pub fn soak(bench: &Bench, seconds: u64) -> Result<Soak> {
         run.look()?;
     }
     let stats = run.sink.order("count")?;
+    let marked = number(&run.site.database(), MARKED)? as u64;
     let slopes = run.plots.iter().map(slope).collect();
     Ok(Soak {
         seconds,
         sent,
         lost: sent - arrived.min(sent),
         twice: stats.duplicates,
+        marked: Some(marked),
         faults: run.faults,
         plots: run.plots.map(|plot| plot.peaks(PLOTTED)).to_vec(),
         slopes,

@@ -77,6 +77,9 @@ pub struct Soak {
     pub sent: u64,
     pub lost: u64,
     pub twice: u64,
+    /// Alerts of which the outbox says that they may have come twice.
+    #[serde(default)]
+    pub marked: Option<u64>,
     /// How many of which.
     pub faults: BTreeMap<String, u64>,
     pub plots: Vec<Plot>,

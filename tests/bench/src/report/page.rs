@@ -139,20 +139,22 @@ fn peers(peers: &[Peer]) -> String {
 fn soak(report: &Report) -> String {
     let Some(soak) = &report.soak else { return "Not run for this page.\n".into() };
     let faults: Vec<String> = soak.faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let marked = soak.marked.map(|count| format!(" ({count} are marked as possible duplicates)"));
     let mut text = format!(
-        "{} s of mixed load; {} faults ({}); {} events sent, {} lost, {} twice.\n\n| what | slope over the second half | flat |\n|---|---:|---|\n",
+        "{} s of mixed load; {} faults ({}); {} events sent, {} lost, {} twice{}.\n\n| what | slope over the second half | flat |\n|---|---:|---|\n",
         soak.seconds,
         soak.faults.values().sum::<u64>(),
         faults.join(", "),
         soak.sent,
         soak.lost,
-        soak.twice
+        soak.twice,
+        marked.unwrap_or_default()
     );
     for (name, slope, flat) in &soak.slopes {
         _ = writeln!(
             text,
             "| {name} | {} an hour | {} |",
-            short(*slope),
+            short(if slope.abs() < 1e-6 { 0.0 } else { *slope }),
             if *flat { "yes" } else { "**no**" }
         );
     }
