@@ -374,6 +374,4 @@ pub(super) fn on_unknown(row: &Row, column: usize) -> Result<OnUnknown> {
 }
 
 #[cfg(test)]
-mod set_back;
-#[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! What the clock does to what waits, what may leave, and what is known of it.
 
+mod set_back;
+
 use std::time::Duration;
 
 use super::*;
@@ -15,17 +17,21 @@ fn composed(store: &Store, content: &Content, at: Timestamp) -> (Lane, MessageId
     (lane, id)
 }
 
+/// A row as it stands after other times: when it was written, is too old, and may leave.
+fn waits(store: &Store, id: i64, state: &str, [written, expires, not_before]: [i64; 3]) {
+    let insert = "INSERT INTO message (id, connection, contact, address, severity, content, on_unknown,
+        created_at, expires_at, state, changed_at, not_before, reason, mergeable, checksum)
+        VALUES (?1, 'main', 'nino', '+15550100001', 2, '{}', 'retry', ?3, ?4, ?2, ?3, ?5, 'it waits', 0, x'00')";
+    store.sql.execute(insert, params![id, state, written, expires, not_before]).expect("inserted");
+}
+
 /// Seed 205 of the simulation: accepted in 1970, tried again by an operator once the clock was right, and then the power
 /// and the clock were lost again. Its end must not move with the others' by half a century.
 #[test]
 fn a_clock_that_is_lost_twice_moves_no_time_twice() {
     let (_folder, store) = Store::in_new_folder();
-    let row = |id: i64, created: i64, expires: i64, not_before: i64| {
-        let insert = "INSERT INTO message (id, connection, contact, address, severity, content, on_unknown,
-            created_at, expires_at, state, changed_at, not_before, reason, mergeable, checksum)
-            VALUES (?1, 'main', 'nino', '+15550100001', 2, '{}', 'retry', ?2, ?3, 'queued', ?2, ?4, 'it waits', 0, x'00')";
-        store.sql.execute(insert, [id, created, expires, not_before]).expect("inserted");
-    };
+    let row =
+        |id, created: i64, expires, not_before| waits(&store, id, "queued", [created, expires, not_before]);
     let now = NOW;
     row(1, 5_000, now.0 + 60_000, now.0 + 30_000);
     row(2, 5_000, 65_000, 0);
