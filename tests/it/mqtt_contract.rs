@@ -180,6 +180,24 @@ fn what_the_broker_kept_comes_after_a_restart_of_either() {
     }
 }
 
+/// Another client with our id, and without a session, leaves us an empty one: the gateway hears again all the same.
+#[test]
+fn a_session_that_another_client_emptied_is_subscribed_again() {
+    for version in VERSIONS {
+        let broker = Broker::start();
+        let mqtt = format!("url = \"mqtt://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port);
+        let site = Site::with_mqtt(&mqtt, FREEZER);
+        let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+        publish(broker.port, "site/bar/freezer/1/temperature", br#"{"celsius": -1}"#);
+        assert_eq!(site.wait_sent(1).len(), 1, "version {version}");
+        // Its session outlives it, with a subscription that is not ours.
+        Subscriber::once(broker.port, "foo/#", &["-i", "bellwire-test", "-V", "5", "-x", "3600"]);
+        wait_for(20, "ready", || ureq::get(&site.url("/readyz")).call().ok());
+        publish(broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -2}"#);
+        assert_eq!(site.wait_sent(2).len(), 2, "version {version}");
+    }
+}
+
 /// P6: a retained message is a state; it comes with the subscription and alerts nobody.
 #[test]
 fn retained_messages_do_not_alert() {

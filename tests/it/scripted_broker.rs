@@ -100,6 +100,23 @@ fn a_refused_subscription_is_told_and_asked_for_again() {
     }
 }
 
+/// A broker may keep a session and lose its subscriptions: what it says of the session is no reason not to subscribe.
+#[test]
+fn every_connection_subscribes_though_the_session_is_present() {
+    for version in VERSIONS {
+        let broker = Scripted::start();
+        let site = site(&broker, version);
+        let _gateway = Gateway::launch(&site);
+        broker.accept(10).welcome(false);
+        for _ in 0..2 {
+            let mut session = broker.accept(10);
+            session.connack(true);
+            let subscribe = session.expect(Kind::Subscribe);
+            session.suback(subscribe.id, &vec![1; subscribe.filters]);
+        }
+    }
+}
+
 /// A connection that ends before the SUBACK leaves nothing to rely on.
 #[test]
 fn a_subscription_without_an_answer_is_asked_for_again() {

@@ -168,6 +168,15 @@ impl Subscriber {
         subscriber
     }
 
+    /// Subscribes and goes away again, as whoever the options say.
+    pub fn once(port: u16, filter: &str, options: &[&str]) {
+        let status = Command::new(program("mosquitto_sub"))
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", filter, "-E"])
+            .args(options)
+            .status();
+        assert!(status.expect("mosquitto_sub runs").success(), "subscribing to {filter}");
+    }
+
     /// `topic payload`, one a message.
     #[must_use]
     pub fn messages(&self) -> Vec<String> {

@@ -83,7 +83,7 @@ impl Session {
     /// connection starts with.
     pub fn welcome(&mut self, session_present: bool) {
         self.connack(session_present);
-        let (mut subscribed, mut online) = (session_present, false);
+        let (mut subscribed, mut online) = (false, false);
         while !(subscribed && online) {
             let packet = self.read().expect("the connection ended before it was welcome");
             match packet.kind {

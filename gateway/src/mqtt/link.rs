@@ -112,14 +112,8 @@ pub fn start(
         notice_topic: settings.notice_topic.as_str().into(),
         stop,
     };
-    let task = Task {
-        settings,
-        dice,
-        clock,
-        current: Arc::clone(&link.current),
-        notices: link.notices.clone(),
-        subscribed: false,
-    };
+    let task =
+        Task { settings, dice, clock, current: Arc::clone(&link.current), notices: link.notices.clone() };
     tokio::spawn(async move {
         match task.settings.version {
             MqttVersion::V5 => task.run::<Ear5>(stopped, Speaker::V5, Ack::V5).await,
@@ -222,8 +216,6 @@ struct Task {
     clock: Arc<dyn Clock + Send + Sync>,
     current: Arc<Mutex<Current>>,
     notices: mpsc::Sender<Notice>,
-    /// Whether the broker has granted every filter to this process: the session that the broker kept may be of another configuration.
-    subscribed: bool,
 }
 
 impl Task {
@@ -278,7 +270,7 @@ impl Task {
                 }
             }
         };
-        self.greet(connected, mouth);
+        self.greet(mouth);
         let epoch = {
             let mut current = lock(&self.current);
             current.mouth = Some(speaker(mouth.clone()));
@@ -307,16 +299,16 @@ impl Task {
         }
     }
 
-    fn greet<M: Mouth>(&mut self, session_present: bool, mouth: &M) {
-        if !(session_present && self.subscribed) {
-            self.subscribed = false;
-            mouth.subscribe(&self.settings.filters);
-        }
+    /// Every connection subscribes, though the broker says that it kept the session: another client with our id may have
+    /// emptied it in between, and brokers have been seen to keep a session without its subscriptions (eclipse/paho.mqtt.cpp
+    /// #507). A subscription that is there is replaced by the same one (MQTT 5, 3.8.4); with 3.1.1 the retained messages
+    /// come once more, which rules take as states and not as events.
+    fn greet<M: Mouth>(&self, mouth: &M) {
+        mouth.subscribe(&self.settings.filters);
         mouth.announce(&self.settings.status_topic, ONLINE, true);
     }
 
-    fn report(&mut self, refusals: Vec<Option<String>>) {
-        self.subscribed = refusals.iter().all(Option::is_none);
+    fn report(&self, refusals: Vec<Option<String>>) {
         for (filter, refusal) in self.settings.filters.iter().zip(refusals) {
             if let Some(reason) = refusal {
                 drop(self.notices.try_send(Notice::Refused { filter: filter.clone(), reason })); // logged again next time
