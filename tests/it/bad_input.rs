@@ -90,3 +90,32 @@ fn bad_events_are_counted_shown_and_acknowledged() {
         drop(gateway);
     }
 }
+
+/// What counts is that it came: 70 kB end an alert.
+#[test]
+fn what_is_not_read_may_be_of_any_size() {
+    let broker = Broker::start();
+    let rules = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "node"
+topic = "spBv1.0/{group}/{type}/{node}"
+key = ["group", "node"]
+payload = "none"
+when = "type == 'NDEATH'"
+resolve_when = "type == 'NBIRTH'"
+message = "Node {{ node }} is offline"
+notify = ["nino"]
+"#;
+    let site = Site::with_mqtt(&format!("url = \"mqtt://127.0.0.1:{}\"", broker.port), rules);
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    publish(broker.port, "spBv1.0/g/NDEATH/n1", b"x");
+    drop(site.wait_sent(1));
+    publish(broker.port, "spBv1.0/g/NBIRTH/n1", &[0; 70_000]);
+    let sent = site.wait_sent(2);
+    let texts: Vec<&str> = sent.iter().filter_map(|sent| sent["text"].as_str()).collect();
+    assert!(texts[0].starts_with("Node n1 is offline"), "{texts:?}");
+    assert!(texts[1].starts_with("✅ Over"), "{texts:?}");
+}

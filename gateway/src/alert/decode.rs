@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::alert::json;
 use crate::alert::rule::PayloadFormat;
 use crate::hex::hex;
 
@@ -12,8 +13,12 @@ pub enum DecodeError {
     Json(String),
     #[error("it is not UTF-8 text: the byte at position {0} does not belong")]
     Text(usize),
-    #[error("it is not a number such as -12.5")]
-    Number,
+    #[error("it is UTF-16 text; send UTF-8")]
+    Utf16,
+    #[error("`{0}` is no number: the device had no reading")]
+    NoReading(String),
+    #[error("`{0}` is not a number such as -12.5")]
+    Number(String),
     #[error("it is not CBOR: {0}")]
     Cbor(String),
     #[error("it is not a firmware-bridge event: {0}")]
@@ -29,9 +34,9 @@ pub fn decode(
     let named = content_type.and_then(named_format).filter(|_| format == PayloadFormat::Auto);
     let format = named.unwrap_or(format);
     match format {
-        PayloadFormat::Auto => json_value(payload).or_else(|_| text(payload).map(Value::String)),
-        PayloadFormat::Json => json_value(payload),
-        PayloadFormat::Text => text(payload).map(Value::String),
+        PayloadFormat::Auto => by_looking(text(payload)?),
+        PayloadFormat::Json => json::read(text(payload)?).map_err(DecodeError::Json),
+        PayloadFormat::Text => text(payload).map(|text| Value::String(text.to_owned())),
         PayloadFormat::Number => number(payload),
         PayloadFormat::Cbor => cbor(payload),
         PayloadFormat::Postcard => postcard(payload),
@@ -51,24 +56,53 @@ fn named_format(content_type: &str) -> Option<PayloadFormat> {
     }
 }
 
-fn json_value(payload: &[u8]) -> Result<Value, DecodeError> {
-    // serde_json refuses more than 128 levels, so that no payload overflows the stack.
-    serde_json::from_slice(payload).map_err(|error| DecodeError::Json(error.to_string()))
+/// JSON, or a text as devices send it: `offline`, `12 %`, `2026-03-11`. What begins as only JSON does and is none is no
+/// text: read as one, a broken report would be a No to every question. Nothing at all (a retained message is deleted
+/// with it: MQTT 5, 3.3.1.3) is null, and no state either.
+fn by_looking(text: &str) -> Result<Value, DecodeError> {
+    let word = text.trim();
+    if word.is_empty() {
+        Ok(Value::Null)
+    } else if word.starts_with('{') {
+        json::read(text).map_err(DecodeError::Json)
+    } else if word.starts_with(['[', '"']) {
+        // A log line may begin so.
+        let hint = |why| format!("{why}; if it is meant as text, the rule needs payload = \"text\"");
+        json::read(text).map_err(|why| DecodeError::Json(hint(why)))
+    } else if json::is_no_number(word) {
+        Err(DecodeError::NoReading(word.to_owned()))
+    } else {
+        Ok(json::read(text).unwrap_or_else(|_| Value::String(text.to_owned())))
+    }
 }
 
-fn text(payload: &[u8]) -> Result<String, DecodeError> {
-    let text = std::str::from_utf8(payload).map_err(|error| DecodeError::Text(error.valid_up_to()))?;
-    Ok(text.to_owned())
+/// Without what programs on Windows put before a text, and C's programs after it.
+fn text(payload: &[u8]) -> Result<&str, DecodeError> {
+    let is_wide = |bytes: &[u8; 4]| {
+        matches!(bytes.map(|byte| byte == 0), [false, true, false, true] | [true, false, true, false])
+    };
+    if payload.starts_with(b"\xff\xfe")
+        || payload.starts_with(b"\xfe\xff")
+        || payload.first_chunk().is_some_and(is_wide)
+    {
+        return Err(DecodeError::Utf16);
+    }
+    let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    let end = payload.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    std::str::from_utf8(&payload[..end]).map_err(|error| DecodeError::Text(error.valid_up_to()))
 }
 
 fn number(payload: &[u8]) -> Result<Value, DecodeError> {
-    let text = text(payload)?;
-    let text = text.trim();
+    let text = text(payload)?.trim();
     if let Ok(whole) = text.parse::<i64>() {
         return Ok(json!(whole));
     }
-    let real: f64 = text.parse().map_err(|_| DecodeError::Number)?;
-    serde_json::Number::from_f64(real).map(Value::Number).ok_or(DecodeError::Number) // no NaN, no infinity
+    if json::is_no_number(text) {
+        return Err(DecodeError::NoReading(text.to_owned()));
+    }
+    let other = || DecodeError::Number(text.chars().take(40).collect());
+    let real: f64 = text.parse().map_err(|_| other())?;
+    serde_json::Number::from_f64(real).map(Value::Number).ok_or_else(other) // no infinity
 }
 
 fn cbor(payload: &[u8]) -> Result<Value, DecodeError> {
@@ -148,7 +182,7 @@ mod tests {
         check(Auto, None, br#"{"celsius":-12.5}"#, Ok(json!({"celsius": -12.5})));
         check(Auto, None, b"-12.5", Ok(json!(-12.5)));
         check(Auto, None, b"offline", Ok(json!("offline")));
-        check(Auto, None, b"\xff\xfe", Err("it is not UTF-8 text: the byte at position 0 does not belong"));
+        check(Auto, None, b"12 \xb0C", Err("it is not UTF-8 text: the byte at position 3 does not belong"));
         check(Auto, Some("text/plain; charset=utf-8"), b"12", Ok(json!("12")));
         check(Auto, Some("application/cbor"), b"\xa1\x61c\x38\x0e", Ok(json!({"c": -15})));
         check(Auto, Some("application/senml+json"), b"[1]", Ok(json!([1])));
@@ -161,10 +195,11 @@ mod tests {
             assert!(refused.starts_with(why), "{name}: {refused}");
         }
         check(Auto, Some("application/octet-stream"), b"offline", Ok(json!("offline")));
-        check(Json, None, b"{", Err("it is not JSON: EOF while parsing an object at line 1 column 1"));
+        check(Json, None, b"{", Err("it is not JSON: it is cut off after 1 bytes"));
         check(Text, None, b"[1]", Ok(json!("[1]")));
         check(Number, None, b" 42 ", Ok(json!(42)));
-        check(Number, None, b"NaN", Err("it is not a number such as -12.5"));
+        check(Number, None, b"NaN", Err("`NaN` is no number: the device had no reading"));
+        check(Number, None, b"12 %", Err("`12 %` is not a number such as -12.5"));
         check(Cbor, None, b"\xc1\x18\x2a", Ok(json!(42)));
         check(Cbor, None, b"\x42\x01\xff", Ok(json!("01ff")));
         check(Cbor, None, b"\xa1\x01\x02", Ok(json!({"1": 2})));
@@ -180,6 +215,66 @@ mod tests {
             b"\x09",
             Err("it is not a firmware-bridge event: the frame is of version 9, this side reads version 1"),
         );
+    }
+
+    #[test]
+    fn what_begins_like_json_and_is_none_is_an_error_and_never_text() {
+        use PayloadFormat::{Auto, Json, Text};
+        let auto = |payload: &str| decode(Auto, None, payload.as_bytes()).map_err(|error| error.to_string());
+        for broken in [
+            r#"{"water_leak":true,"temperature":nan}"#,
+            r#"{"water_leak":true"#,
+            r#"{"water_leak":true}{"water_leak":false}"#,
+            "  {'water_leak': True}",
+            "[1, 2",
+            "[E][sensor:3] no answer",
+            r#""on"#,
+            "{",
+        ] {
+            let why = auto(broken).expect_err(broken);
+            assert!(why.starts_with("it is not JSON: "), "{why}");
+            assert_eq!(why.ends_with("needs payload = \"text\""), !broken.trim().starts_with('{'), "{why}");
+            assert_eq!(decode(Text, None, broken.as_bytes()), Ok(json!(broken)));
+        }
+        for (word, what) in [("nan", "nan"), (" NaN\n", "NaN"), ("-inf", "-inf"), ("Infinity", "Infinity")] {
+            let why = format!("`{what}` is no number: the device had no reading");
+            assert_eq!(auto(word), Err(why), "{word}");
+        }
+        // As devices send it; `None` is an effect of a lamp, `True` a word to compare with.
+        for plain in [
+            "offline",
+            "ON",
+            "12 %",
+            "-12.5 °C",
+            "12,5",
+            "2026-03-11T10:00:00",
+            "007",
+            "None",
+            "True",
+            "-",
+            "1e999",
+        ] {
+            assert_eq!(auto(plain), Ok(json!(plain)));
+        }
+        for (payload, expected) in [
+            (&b"\xef\xbb\xbf{\"a\": 1}\r\n\0\0"[..], json!({"a": 1})),
+            (b"-12.5\0", json!(-12.5)),
+            (b"ON\0", json!("ON")),
+            (b"1\0\0\0", json!(1)),
+            (b"true", json!(true)),
+            (b"null", json!(null)),
+            (b"", json!(null)),
+            (b"\0", json!(null)),
+        ] {
+            assert_eq!(decode(Auto, None, payload), Ok(expected), "{payload:?}");
+        }
+        assert_eq!(decode(Json, None, b"\xef\xbb\xbf[1]\0"), Ok(json!([1])));
+        assert_eq!(decode(Text, None, b"\xef\xbb\xbfON\0"), Ok(json!("ON")));
+        for wide in [&b"\xff\xfe{\0"[..], b"\xfe\xff\0{", b"{\0\"\0a\0", b"\0{\0\"\0a"] {
+            for format in [Auto, Json, Text, PayloadFormat::Number] {
+                assert_eq!(decode(format, None, wide), Err(DecodeError::Utf16), "{wide:?}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub mod history;
 pub mod ident;
 /// Events in, decisions to the store, then the acknowledgement.
 pub mod intake;
+/// JSON, and what is wrong with what only begins like it.
+pub mod json;
 /// What the configuration says about the life of an alert.
 pub mod life;
 /// One alert: pending, firing, acknowledged, over.

@@ -2,13 +2,12 @@
 
 use minijinja::value::{Serde, Value};
 
-use crate::alert::decode::decode;
 use crate::alert::event::{Event, Identity};
 use crate::alert::history::fingerprint;
 use crate::alert::life::Life;
 use crate::alert::lifecycle::{Ident, Observation, Recent, Turn};
 use crate::alert::numbers::number;
-use crate::alert::policy::{Ignored, Names, PAYLOAD_LIMIT_BYTES, excerpt, fill, names};
+use crate::alert::policy::{Ignored, Names, excerpt, fill, names, read};
 use crate::alert::rule::Rule;
 use crate::alert::template::{EvaluationError, Templates};
 use crate::alert::topic::Bindings;
@@ -35,11 +34,7 @@ impl Meeting<'_> {
     /// Lets the watch see the event.
     pub fn observe(self, watch: &mut Watch, now: Timestamp) -> Result<Turn, Ignored> {
         let (event, life) = (self.event, self.life);
-        if event.payload.len() > PAYLOAD_LIMIT_BYTES {
-            return Err(Ignored::TooLarge(event.payload.len()));
-        }
-        let payload = decode(self.rule.payload, event.content_type.as_deref(), &event.payload)
-            .map_err(|error| Ignored::Undecodable(error.to_string()))?;
+        let payload = read(self.rule.payload, event)?;
         let mut names = names(&self.bindings, &payload, event, self.site);
         let ident = Ident::of(&self.rule.name, &self.life.key, &self.bindings);
         let context = Value::from(Serde(names.clone()));
@@ -151,6 +146,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::policy::PAYLOAD_LIMIT_BYTES;
     use crate::alert::tests::{MORNING, event, site};
 
     /// One rule a line, by its name: its keys but for the message and whom it tells.
@@ -195,11 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_64_kib_is_read_and_one_byte_more_is_not() {
-        let judge =
-            site(&rules(&[("long", "payload = \"text\"\nresolve_after = \"1h\"\nmessage = \"x\"")])).1;
-        for (bytes, word) in [(PAYLOAD_LIMIT_BYTES, "pending"), (PAYLOAD_LIMIT_BYTES + 1, "too-large")] {
-            let long = event("long/1", vec![b'x'; bytes], Identity::None);
+    fn a_payload_of_64_kib_is_read_and_one_byte_more_is_not_unless_nothing_is_read() {
+        let judge = site(&rules(&[
+            ("long", "payload = \"text\"\nresolve_after = \"1h\"\nmessage = \"x\""),
+            ("none", "payload = \"none\"\nresolve_after = \"1h\"\nmessage = \"x\""),
+        ]))
+        .1;
+        for (topic, bytes, word) in [
+            ("long/1", PAYLOAD_LIMIT_BYTES, "pending"),
+            ("long/1", PAYLOAD_LIMIT_BYTES + 1, "too-large"),
+            ("none/1", PAYLOAD_LIMIT_BYTES + 1, "pending"),
+        ] {
+            let long = event(topic, vec![b'x'; bytes], Identity::None);
             assert_eq!(judge.decide(long, &mut judge.watch(), MORNING).ignored[0].1.as_str(), word);
         }
     }

@@ -7,7 +7,7 @@ use crate::alert::decode::decode;
 use crate::alert::event::Event;
 use crate::alert::media::{From, Kept, inside};
 use crate::alert::message::{Template, WORDS};
-use crate::alert::rule::Rule;
+use crate::alert::rule::{PayloadFormat, Rule};
 use crate::alert::template::Templates;
 use crate::alert::topic::Bindings;
 use crate::alert::wording::Wording;
@@ -93,16 +93,11 @@ pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templa
         return Verdict::Ignored(Ignored::Retained);
     }
     let is_file = rule.attach.as_ref().is_some_and(|attach| attach.from == From::Payload);
-    let payload = if is_file {
-        Ok(json!({ "bytes": event.payload.len() }))
-    } else if event.payload.len() > PAYLOAD_LIMIT_BYTES {
-        return Verdict::Ignored(Ignored::TooLarge(event.payload.len()));
-    } else {
-        decode(rule.payload, event.content_type.as_deref(), &event.payload)
-    };
+    let payload =
+        if is_file { Ok(json!({ "bytes": event.payload.len() })) } else { read(rule.payload, event) };
     let payload = match payload {
         Ok(payload) => payload,
-        Err(error) => return Verdict::Ignored(Ignored::Undecodable(error.to_string())),
+        Err(why) => return Verdict::Ignored(why),
     };
     let names = names(bindings, &payload, event, site);
     let context = Value::from(Serde(names.clone()));
@@ -122,6 +117,16 @@ pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templa
     let file = file(rule, event, &context, templates, &mut flaw);
     let filled = fill(rule, names, templates, &mut flaw);
     Verdict::Alert(Box::new(Raised { wording, templates: filled, file, flaw }))
+}
+
+/// What conditions and messages see of the payload.
+pub(super) fn read(format: PayloadFormat, event: &Event) -> Result<serde_json::Value, Ignored> {
+    let bytes = event.payload.len();
+    if bytes > PAYLOAD_LIMIT_BYTES && format != PayloadFormat::None {
+        return Err(Ignored::TooLarge(bytes));
+    }
+    decode(format, event.content_type.as_deref(), &event.payload)
+        .map_err(|error| Ignored::Undecodable(error.to_string()))
 }
 
 /// The file that the rule attaches. One that cannot be had is told, and the alert goes without.
@@ -215,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_be_larger_than_what_is_read_and_a_state_is_no_event() {
+    fn a_file_and_what_is_not_read_may_be_large_and_a_state_is_no_event() {
         let rules = r#"
 [[rule]]
 name = "picture"
@@ -227,6 +232,12 @@ attach = { kind = "image", from = "payload" }
 name = "words"
 topic = "words"
 payload = "text"
+message = "x"
+notify = ["giorgi"]
+[[rule]]
+name = "unread"
+topic = "unread"
+payload = "none"
 message = "x"
 notify = ["giorgi"]
 [[rule]]
@@ -244,6 +255,7 @@ on_retained = true
             ("picture", jpeg, false, None, true),
             ("words", text(65_536), false, None, false),
             ("words", text(65_537), false, Some("too-large"), false),
+            ("unread", text(65_537), false, None, false),
             ("words", text(1), true, Some("retained"), false),
             ("state", text(1), true, None, false),
         ] {

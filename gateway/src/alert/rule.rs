@@ -65,7 +65,7 @@ pub enum Severity {
 /// How a payload is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadFormat {
-    /// By the MQTT 5 content type; without one by looking: JSON if it parses, else text.
+    /// By the MQTT 5 content type; without one by looking: JSON, or a text that does not begin like it.
     Auto,
     Json,
     Text,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use minijinja::machinery::{CodeGenerator, ast, parse_expr};
 use minijinja::value::{Value, ValueKind};
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, Output, State, UndefinedBehavior};
 
 use crate::alert::media::From;
 use crate::alert::rule::Rule;
@@ -260,9 +260,21 @@ fn engine() -> Environment<'static> {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None); // WhatsApp is not HTML
+    engine.set_formatter(as_json);
     engine.set_fuel(Some(FUEL));
     engine.set_recursion_limit(50); // templates here call nothing; deeper is a mistake
     engine
+}
+
+/// What is no text is written as the device wrote it, in JSON: Jinja's own way has `none` for null and `True` for true.
+fn as_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+    let differs = [ValueKind::Map, ValueKind::Seq, ValueKind::Bool, ValueKind::None].contains(&value.kind());
+    if !differs {
+        return minijinja::escape_formatter(out, state, value);
+    }
+    let json = serde_json::to_string(value)
+        .map_err(|error| minijinja::Error::new(minijinja::ErrorKind::BadSerialization, error.to_string()))?;
+    out.write_str(&json).map_err(minijinja::Error::from)
 }
 
 /// Jinja looks filters and tests up only when it comes to them: a run on nothing, where missing fields are no error,
@@ -372,6 +384,27 @@ mod tests {
             holds("payload.c > 3 if payload.on else false", &json!({"on": true, "c": "warm"})),
             compared
         );
+    }
+
+    #[test]
+    fn what_is_no_text_is_written_as_json() {
+        let templates = Templates::compile([]).expect("nothing to compile");
+        let context = Value::from(minijinja::value::Serde(json!({
+            "payload": {"on": true, "why": null, "celsius": -12.5, "name": "Nino \"N\"", "list": [1, null, "a"]},
+        })));
+        for (message, expected) in [
+            (
+                "{{ payload }}",
+                r#"{"celsius":-12.5,"list":[1,null,"a"],"name":"Nino \"N\"","on":true,"why":null}"#,
+            ),
+            ("{{ payload.list }} {{ [payload.on, 1.0] }}", r#"[1,null,"a"] [true,1.0]"#),
+            (
+                "{{ payload.why }} {{ payload.on }} {{ payload.name }} {{ payload.celsius }}",
+                r#"null true Nino "N" -12.5"#,
+            ),
+        ] {
+            assert_eq!(templates.text(message, &context).as_deref(), Ok(expected), "{message}");
+        }
     }
 
     #[test]
