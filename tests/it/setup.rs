@@ -41,6 +41,14 @@ impl Desk {
         process.wait_with_output().expect("it ends")
     }
 
+    fn create_template(&self, draft: &serde_json::Value) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = self.site.api(&format!("/v25.0/{BUSINESS}/message_templates"));
+        let request = agent.post(url).header("Authorization", "Bearer token");
+        let mut answer = request.send_json(draft).expect("an answer");
+        (answer.status().as_u16(), answer.body_mut().read_to_string().expect("a body"))
+    }
+
     fn by_arguments(&self, more: &[&str]) -> Output {
         let (url, token, secret) = (
             format!("mqtt://127.0.0.1:{}", self.broker.port),
@@ -130,6 +138,11 @@ fn a_person_is_asked_corrected_and_may_go_on_later() {
     let said = text(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("the number has no country code"), "{said}");
+    let offered = said.split("a template:\n\n").nth(1).and_then(|rest| rest.split("\n\nCreate it").next());
+    let draft = serde_json::json!({ "name": "as_offered", "language": "en", "category": "UTILITY",
+        "components": [{ "type": "BODY", "text": offered.expect("a template is offered") }] });
+    let (status, created) = desk.create_template(&draft);
+    assert_eq!(status, 200, "the template that is offered is one that Meta takes: {created}");
     let config = desk.site.config();
     assert!(read(&config).contains("name = \"Our shop\""), "{}", read(&config));
     assert_eq!(read(&desk.site.path().join("secrets/access-token")), "token");

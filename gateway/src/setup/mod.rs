@@ -60,9 +60,9 @@ pub async fn run(config: PathBuf, given: Given, dialogue: &mut Dialogue, client:
     let business = connection.business_account_id.clone().unwrap_or_default();
     meta::subscribe(client, &api, &business).await?;
     dialogue.say("the app is subscribed to the account's webhooks");
-    if given.template
-        || dialogue.agrees("Create the template alarm_v1 (Alarm: {{1}}), for alerts after 24 h?")?
-    {
+    let question =
+        format!("For alerts after 24 h, a template:\n\n{}\n\nCreate it as alarm_v1?", meta::TEMPLATE_BODY);
+    if given.template || dialogue.agrees(&question)? {
         dialogue.say(&meta::create_template(client, &api, &business).await?);
     }
     webhook(&connection, given.webhook.as_deref(), dialogue)?;

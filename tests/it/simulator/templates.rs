@@ -187,3 +187,22 @@ fn the_catalogue_is_listed_in_pages_created_and_deleted() {
     world.advance(30 * 86_400);
     assert_eq!(world.call("POST", &path, Some(&draft("alarm_v5", "The shop is closed."))).0, 200);
 }
+
+#[test]
+fn the_template_that_the_documentation_shows_is_taken() {
+    let world = World::start();
+    let page = format!("{}/../docs/whatsapp.md", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(page).expect("the page");
+    let shown =
+        page.split("name `alarm_v1`").nth(1).and_then(|rest| rest.split("```").nth(1)).expect("a body");
+    let body: Vec<&str> = shown.trim_start_matches("text\n").trim().lines().map(str::trim).collect();
+    let draft = |text: &str| {
+        json!({ "name": "alarm_v1", "language": "en", "category": "UTILITY",
+                "components": [{ "type": "BODY", "text": text, "example": { "body_text": [["x"]] } }] })
+    };
+    let path = format!("{ACCOUNT}/message_templates");
+    let bare = world.call("POST", &path, Some(&draft("Alarm: {{1}}")));
+    assert_eq!(bare.1["error"]["error_subcode"], 2_388_299, "a parameter at the end: {bare:?}");
+    let created = world.call("POST", &path, Some(&draft(&body.join("\n"))));
+    assert_eq!(code(&created), 0, "{body:?}: {created:?}");
+}
