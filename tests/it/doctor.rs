@@ -21,7 +21,11 @@ impl Surgery {
         let broker = Broker::start();
         // The connection's section is the last one that the site writes, and this begins with the rest of it.
         let template = "template = { name = \"alarm_v1\", language = \"en\", parameters = [\"{{ text }}\"] }";
-        let mut rest = format!("business_account_id = \"{BUSINESS}\"\n{}", crate::round_trip::FREEZER);
+        // No end is known of this version: the machine's clock finds nothing here on any day.
+        let mut rest = format!(
+            "api_version = \"v27.0\"\nbusiness_account_id = \"{BUSINESS}\"\n{}",
+            crate::round_trip::FREEZER
+        );
         let at = rest.find("notify = ").expect("a rule");
         rest.insert_str(at, &format!("{template}\n"));
         let site = Site::new(broker.port, &rest);
@@ -246,4 +250,22 @@ fn nothing_secret_is_told() {
     assert!(!told.contains(planted), "{told}");
     assert!(!told.contains("555123456"), "{told}");
     assert!(told.contains("+995…456"), "{told}");
+}
+
+#[test]
+fn a_version_of_metas_api_that_has_ended_is_found_by_check_and_doctor_and_stops_no_daemon() {
+    let surgery = Surgery::open();
+    let text = std::fs::read_to_string(surgery.site.config()).expect("a configuration");
+    std::fs::write(surgery.site.config(), text.replace("v27.0", "v17.0")).expect("written");
+    let gateway = Gateway::start(&surgery.site);
+    publish(surgery._broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#);
+    let sent = "SELECT count(*) FROM message WHERE state IN ('accepted', 'sent', 'delivered', 'read')";
+    wait_for(20, "an alert that is sent all the same", || (surgery.site.count(sent) == 1).then_some(()));
+    surgery.finds("error version: version v17.0 of Meta's API ended long ago → write api_version = \"v25.0\" under [[connection]]");
+    drop(gateway);
+    let config = surgery.site.config().to_string_lossy().into_owned();
+    let checked = bellwire(&["check", "--config", &config]);
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(78), "{said}");
+    assert!(said.contains("version v17.0 of Meta's API ended long ago; write api_version"), "{said}");
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::desk::Inner;
 use super::keys::entry;
 use super::shared::Shared;
-use crate::config::{Connection, Seal, Secret, api_url, api_version, digits};
+use crate::config::{Connection, Seal, Secret, api_url, api_version, digits, versions};
 use crate::doctor::{Finding, Severity, examine_account};
 use crate::http::{NewConnection, Question, Trouble, Who};
 use crate::ids::ConnectionName;
@@ -163,7 +163,7 @@ impl Inner {
         let number = text("phone_number_id", &given.phone_number_id, before.map(|old| &old.phone_number_id))?;
         let account = before.and_then(|old| old.business_account_id.as_ref());
         let account = text("business_account_id", &given.business_account_id, account)?;
-        let (url, version) = ("https://graph.facebook.com".to_owned(), "v25.0".to_owned());
+        let (url, version) = ("https://graph.facebook.com".to_owned(), versions::DEFAULT.to_owned());
         let url = text("api_url", &given.api_url, before.map(|old| &old.api_url).or(Some(&url)))?;
         let version =
             text("api_version", &given.api_version, before.map(|old| &old.api_version).or(Some(&version)))?;

@@ -8,7 +8,7 @@ use crate::config::{Connection, secret};
 use crate::contact::Contact;
 use crate::http::Trouble;
 use crate::store::{KeptConnection, Store, UsageRow};
-use crate::time::{Timestamp, duration_for_people};
+use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 pub fn overview(
     shared: &Shared,
@@ -111,7 +111,7 @@ pub fn connection(shared: &Shared, store: &Store, name: &str) -> Result<Option<V
 }
 
 fn one_connection(shared: &Shared, store: &Store, connection: &Connection) -> Result<Value> {
-    let mut facts = store.connection_facts(&connection.name.0)?;
+    let mut facts = store.connection_facts(&connection.name.0, SystemClock.now())?;
     let secrets = [
         ("access_token", &connection.access_token),
         ("app_secret", &connection.app_secret),
@@ -136,7 +136,7 @@ fn one_connection(shared: &Shared, store: &Store, connection: &Connection) -> Re
 
 /// Its token is gone; what it sent and what is known of it stays.
 fn disconnected(store: &Store, kept: &KeptConnection) -> Result<Value> {
-    let mut facts = store.connection_facts(&kept.name)?;
+    let mut facts = store.connection_facts(&kept.name, SystemClock.now())?;
     facts["secrets"] = json!([]);
     facts["origin"] = "page".into();
     facts["connected"] = false.into();

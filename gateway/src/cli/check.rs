@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use super::{Failure, Place, counted, say, say_json};
-use crate::config::remarks;
+use crate::config::{Wishes, load, remarks};
+use crate::time::{Clock, SystemClock};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -18,10 +19,12 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    match arguments.place.load(arguments.no_secrets) {
+    let today = SystemClock.now();
+    let wishes = Wishes { today: Some(today), ..arguments.place.wishes(arguments.no_secrets) };
+    match load(&arguments.place.config, &wishes) {
         Ok(config) => {
             let (rules, contacts) = (config.rules.len(), config.people.contacts.len());
-            let remarks = remarks(&config);
+            let remarks = remarks(&config, today);
             if arguments.json {
                 say_json(
                     &serde_json::json!({ "problems": [], "remarks": remarks, "rules": rules, "contacts": contacts }),

@@ -201,7 +201,11 @@ impl From<OpenError> for Failure {
 
 impl Place {
     fn load(&self, without_secrets: bool) -> Result<Config, Problems> {
-        load(&self.config, &Wishes { state_directory: self.state.clone(), without_secrets })
+        load(&self.config, &self.wishes(without_secrets))
+    }
+
+    fn wishes(&self, without_secrets: bool) -> Wishes {
+        Wishes { state_directory: self.state.clone(), without_secrets, today: None }
     }
 
     /// The configuration and its store, for commands that work beside the daemon.

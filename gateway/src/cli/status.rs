@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Failure, Place, say, say_json};
-use crate::time::Timestamp;
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Notices that are shown.
 const NOTICES: u32 = 10;
@@ -19,7 +19,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (config, store) = arguments.place.open()?;
     let io = |error: rusqlite::Error| Failure::Io(error.into());
-    let (counts, facts) = (store.counts().map_err(io)?, store.facts().map_err(io)?);
+    let (counts, facts) = (store.counts().map_err(io)?, store.facts(SystemClock.now()).map_err(io)?);
     let (notices, usage) = (store.notices(NOTICES).map_err(io)?, store.usage().map_err(io)?);
     if arguments.json {
         let facts = facts.iter().map(

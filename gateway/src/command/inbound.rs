@@ -38,7 +38,7 @@ impl Inbound {
 /// What Meta tells of the account, a number or a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// The business account that it concerns.
+    /// The phone number that it concerns where Meta names it, or else the business account.
     pub account: Option<String>,
     /// Meta's name of the webhook field.
     pub field: String,
@@ -46,7 +46,7 @@ pub struct Notice {
     pub severity: Severity,
     /// A sentence.
     pub text: String,
-    /// What is known of the account from now on, by name.
+    /// What is known of the account from now on, by name; without a value it holds no longer.
     pub facts: Vec<(String, String)>,
     /// Name, language and what became of it.
     pub template: Option<(String, String, TemplateNews)>,

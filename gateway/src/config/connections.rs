@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::read::{Wishes, check_file};
 use super::section::Section;
+use super::versions::{self, Standing};
 use super::{Connection, Files, Secret};
 use crate::alert::budget::Budget;
 use crate::alert::rule::Severity;
@@ -46,7 +47,7 @@ fn read_connection(
     let mark_read = section.truth("mark_read").unwrap_or(true);
     let budget = read_budget(&section);
     let messages_per_second = section.integer("messages_per_second", 1..=1_000);
-    let api_version = section.parsed("api_version", api_version);
+    let api_version = read_api_version(&section, wishes);
     section.finish();
     Some(Connection {
         name: ConnectionName(name?.value),
@@ -56,7 +57,7 @@ fn read_connection(
         app_secret: Secret::File(app_secret_file?),
         verify_token: Secret::File(verify_token_file?),
         api_url: api_url.unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
-        api_version: api_version.unwrap_or_else(|| "v25.0".to_owned()),
+        api_version,
         messages_per_second: messages_per_second.unwrap_or(RATE),
         mark_read,
         budget,
@@ -72,6 +73,18 @@ pub fn api_url(text: &str) -> Result<String, &'static str> {
     } else {
         Err("it must begin with https://; http:// only for a simulator on 127.0.0.1")
     }
+}
+
+/// One that has ended is a mistake for whoever checks. A daemon that starts in the night starts all the same: Meta answers as
+/// the next version would.
+fn read_api_version(section: &Section, wishes: &Wishes) -> String {
+    let given = section.text("api_version").map(|text| text.offset);
+    let version = section.parsed("api_version", api_version).unwrap_or_else(|| versions::DEFAULT.to_owned());
+    if let Some(Standing::Ended(why)) = wishes.today.map(|today| versions::standing(&version, today)) {
+        section
+            .report(given.unwrap_or_else(|| section.offset()), format!("{why}; {}", versions::next_step()));
+    }
+    version
 }
 
 /// `budget = 500`, and from which severity on messages leave beyond it.

@@ -37,6 +37,8 @@ mod secret;
 mod section;
 #[cfg(test)]
 mod tests;
+/// How long a version of the Graph API lives.
+pub mod versions;
 
 pub use connections::{api_url, api_version, digits};
 pub use devices::Serial;

@@ -264,13 +264,16 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
     #[test]
     fn a_template_that_nobody_translated_is_remarked() {
         let remark = "rule `smoke`: heike reads de, and it has no template in that language; outside the 24 h window they get alarm_v1 (en_US)";
-        assert_eq!(remarks(&load(FILE).expect("good")), [remark]);
+        assert_eq!(remarks(&load(FILE).expect("good"), crate::time::Timestamp::EARLIEST_SANE), [remark]);
         let both = FILE.replace(
             "template = { name = \"alarm_v1\"",
             "[[rule.template]]\nname = \"alarm_v1\"\nlanguage = \"de\"\n[[rule.template]]\nname = \"alarm_v1\"",
         );
         let both = both
             .replace("\", language = \"en_US\", parameters = [\"{{ text }}\"] }", "\"\nlanguage = \"en\"");
-        assert_eq!(remarks(&load(&both).expect("good")), Vec::<String>::new());
+        assert_eq!(
+            remarks(&load(&both).expect("good"), crate::time::Timestamp::EARLIEST_SANE),
+            Vec::<String>::new()
+        );
     }
 }

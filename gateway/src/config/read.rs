@@ -15,6 +15,7 @@ use super::{
 use crate::command::consent::Words;
 use crate::contact::People;
 use crate::ids::ConnectionName;
+use crate::time::Timestamp;
 
 /// Events of up to 64 KiB are read; what is a little larger should be counted, not cut off by the broker.
 const MAX_PACKET_BYTES: u32 = 1024 * 1024;
@@ -26,6 +27,8 @@ pub struct Wishes {
     pub state_directory: Option<PathBuf>,
     /// Do not look whether the secret files are there: `check` on a laptop.
     pub without_secrets: bool,
+    /// Judge by this day what ends some day: for `check`.
+    pub today: Option<Timestamp>,
 }
 
 /// Reads the file at `path`.

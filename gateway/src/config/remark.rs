@@ -2,18 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use super::Config;
+use super::versions::{self, Standing};
+use super::{Config, Connection};
 use crate::alert::life::Target;
 use crate::alert::rule::Rule;
 use crate::command::deed::Terms;
 use crate::contact::Contact;
 use crate::contact::voice::Language;
+use crate::time::Timestamp;
 
-/// Sentences, one a rule and language.
+/// Sentences, one a rule and language, or a connection.
 #[must_use]
-pub fn remarks(config: &Config) -> Vec<String> {
+pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
     let untranslated = config.rules.iter().flat_map(|rule| untranslated(config, rule));
-    untranslated.chain(forbidden(config)).collect()
+    untranslated.chain(forbidden(config)).chain(ending(config, today)).collect()
+}
+
+/// Versions of Meta's API that end soon; what has ended is a mistake.
+fn ending(config: &Config, today: Timestamp) -> Vec<String> {
+    let remark = |connection: &Connection| match versions::standing(&connection.api_version, today) {
+        Standing::Ends(why) => {
+            Some(format!("connection `{}`: {why}; {}", connection.name, versions::next_step()))
+        }
+        Standing::Ended(_) | Standing::Lives => None,
+    };
+    config.connections.iter().filter_map(remark).collect()
 }
 
 /// Orders that nobody may give, or too few. Who is invited gets no role that no contact has.

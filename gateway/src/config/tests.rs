@@ -1,4 +1,8 @@
 use super::*;
+use crate::time::Timestamp;
+
+/// 29 November 2026: whatever ends some day ends by this clock.
+const TODAY: Timestamp = Timestamp(1_795_910_400_000);
 
 const GOOD: &str = r#"
 [site]
@@ -272,11 +276,31 @@ fn an_order_that_nobody_may_give_is_remarked() {
         let text = GOOD
             .replace("title = ", &format!("{terms}\ntitle = "))
             .replace("phone = ", &format!("{roles}\nphone = "));
-        remarks(&read("b.toml", &text, &wishes()).expect("good"))
+        remarks(&read("b.toml", &text, &wishes()).expect("good"), TODAY)
     };
     let nobody = "rule `freezer`, action `stop`: no contact has the role cook, so nobody may do this";
     assert_eq!(remarked("roles = [\"cook\"]", "roles = [\"manager\"]"), [nobody]);
     assert_eq!(remarked("roles = [\"cook\", \"manager\"]", "roles = [\"manager\"]"), Vec::<String>::new());
     let few = "rule `freezer`, action `stop`: 2 people have to want it, and of the contacts only 1 may";
     assert_eq!(remarked("approvals = 2", ""), [few]);
+}
+
+#[test]
+fn a_version_of_metas_api_that_has_ended_is_refused_by_whoever_asks_for_the_day() {
+    let with = |version: &str| {
+        GOOD.replace("verify_token_file", &format!("api_version = \"{version}\"\nverify_token_file"))
+    };
+    let checked = |version: &str, today| read("b.toml", &with(version), &Wishes { today, ..wishes() });
+    for version in ["v17.0", "v20.0"] {
+        let problems = checked(version, Some(TODAY)).expect_err("it has ended").0;
+        let told = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let place = format!("b.toml:12:15: version {version} of Meta's API ended ");
+        assert!(told.starts_with(&place) && told.contains("write api_version = \"v25.0\""), "{told}");
+        checked(version, None).expect("a daemon starts with it all the same");
+    }
+    let remarked = |version: &str| remarks(&checked(version, Some(TODAY)).expect("good"), TODAY);
+    let soon = "connection `main`: version v21.0 of Meta's API ends on 2027-01-21; write api_version = \"v25.0\" under \
+                [[connection]], or take the line out";
+    assert_eq!(remarked("v21.0"), [soon]);
+    assert_eq!(remarked("v22.0"), Vec::<String>::new());
 }

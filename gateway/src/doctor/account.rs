@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Findings;
 use crate::alert::delivery::{Class, Refusal};
+use crate::config::versions::{self, Standing};
 use crate::config::{Connection, secret};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::client::Client;
@@ -57,6 +58,15 @@ pub async fn examine(findings: &mut Findings, connection: &Connection, client: &
         ),
     }
     Some(Account { api, callback })
+}
+
+/// Meta does not refuse a version that has ended, so that nobody would notice.
+pub fn judge_version(findings: &mut Findings, connection: &Connection, today: Timestamp) {
+    match versions::standing(&connection.api_version, today) {
+        Standing::Ended(what) => findings.fail("version", what, versions::next_step()),
+        Standing::Ends(what) => findings.warn("version", what, versions::next_step()),
+        Standing::Lives => {}
+    }
 }
 
 /// `None` when nothing else can be asked with it; otherwise the app that it belongs to.

@@ -21,6 +21,7 @@ mod webhook;
 use serde::Serialize;
 
 use crate::config::{Config, Connection};
+use crate::time::{Clock, SystemClock};
 use crate::whatsapp::client::Client;
 
 pub use account::TOKEN_PLACE;
@@ -138,6 +139,7 @@ async fn examine_connection(
     connection: &Connection,
     client: &Client,
 ) {
+    account::judge_version(findings, connection, SystemClock.now());
     let Some(account) = account::examine(findings, connection, client).await else { return };
     templates::examine(findings, config, connection, &account, client).await;
     webhook::examine(findings, config, connection, &account, client).await;

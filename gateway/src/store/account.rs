@@ -27,6 +27,12 @@ pub struct UsageRow {
     pub count: i64,
 }
 
+/// A restriction ends with its time; Meta sends nothing then.
+pub(super) fn holds(value: &str, now: Timestamp) -> bool {
+    let until = value.rsplit_once(" until ").and_then(|(_, at)| Timestamp::exact(at));
+    until.is_none_or(|until| until > now)
+}
+
 impl Store {
     /// Keeps a notice, and what is known from now on. `false`: the same words came before, so nobody is told again.
     pub fn keep_notice(&self, connection: &ConnectionName, notice: &Notice, now: Timestamp) -> Result<bool> {
@@ -38,7 +44,10 @@ impl Store {
             .query_row([&connection.0, &notice.field], |row| row.get(0))
             .optional()?;
         for (name, value) in &notice.facts {
-            self.keep_fact(connection, name, value, now)?;
+            match value.as_str() {
+                "" => self.lift_fact(connection, name)?,
+                value => self.keep_fact(connection, name, value, now)?,
+            }
         }
         if last.as_deref() == Some(notice.text.as_str()) {
             return Ok(false);
@@ -69,12 +78,14 @@ impl Store {
             .collect()
     }
 
-    /// Connection, name, value.
-    pub fn facts(&self) -> Result<Vec<(String, String, String)>> {
-        self.sql
+    /// Connection, name, value: what holds now.
+    pub fn facts(&self, now: Timestamp) -> Result<Vec<(String, String, String)>> {
+        let found: Result<Vec<(String, String, String)>> = self
+            .sql
             .prepare_cached("SELECT connection, name, value FROM fact ORDER BY connection, name")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect()
+            .collect();
+        Ok(found?.into_iter().filter(|(_, _, value)| holds(value, now)).collect())
     }
 
     /// What is known of a connection.
@@ -95,6 +106,14 @@ impl Store {
         self.sql
             .prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![connection.0, name, value, now.0])
+            .map(drop)
+    }
+
+    /// What is known under that name, and under longer ones that begin with it, holds no longer.
+    fn lift_fact(&self, connection: &ConnectionName, name: &str) -> Result<()> {
+        self.sql
+            .prepare_cached("DELETE FROM fact WHERE connection = ?1 AND (name = ?2 OR name LIKE ?2 || ' %')")?
+            .execute([&connection.0, name])
             .map(drop)
     }
 

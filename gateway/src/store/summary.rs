@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Result};
 use serde_json::{Value, json};
 
 use super::Store;
+use super::account::holds;
 use super::lists::{Cursor, Direction, Listing, SCAN_MAX};
 use super::look::WAITING;
 use crate::time::Timestamp;
@@ -175,9 +176,12 @@ impl Store {
     }
 
     /// What is known of a connection: facts, the age of its catalogue, its templates, notices.
-    pub fn connection_facts(&self, connection: &str) -> Result<Value> {
+    pub fn connection_facts(&self, connection: &str, now: Timestamp) -> Result<Value> {
+        let mut facts = self
+            .rows("SELECT name, value, at FROM fact WHERE connection = ?1 ORDER BY name", &[&connection])?;
+        facts.retain(|fact| fact["value"].as_str().is_none_or(|value| holds(value, now)));
         Ok(json!({
-            "facts": self.rows("SELECT name, value, at FROM fact WHERE connection = ?1 ORDER BY name", &[&connection])?,
+            "facts": facts,
             "catalogue_read_at": self.row("SELECT read_at FROM catalogue WHERE connection = ?1", &[&connection])?
                 .map(|mut row| row["read_at"].take()),
             "templates": self.rows("SELECT name, language, status, category, parameters FROM template WHERE connection = ?1

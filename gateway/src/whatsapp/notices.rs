@@ -1,9 +1,15 @@
 //! What Meta tells of the account, the number and the templates: every webhook field but `messages` (FACTS 3.8).
 
+/// What becomes of the business account: restrictions, bans, their end.
+mod account;
+/// Who gets what people write to the number.
+mod routing;
+
 use serde_json::Value;
 
 use crate::alert::rule::Severity;
 use crate::command::inbound::{Inbound, Notice, TemplateNews};
+use crate::time::Timestamp;
 
 /// `None` for a field that is stored, and nothing else: echoes of what we wrote ourselves are never commands.
 #[must_use]
@@ -45,7 +51,7 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Inbound
                 format!("people who may be written to first in a day: {}", limit.clone().unwrap_or_default());
             (Severity::Info, text, limit.map(|limit| ("messaging_limit", limit)).into_iter().collect(), None)
         }
-        "account_update" => account_update(value),
+        "account_update" => account::update(value),
         "account_alerts" => account_alert(&value["alert_info"]),
         "account_review_update" => {
             let decision = words(&value["decision"]).unwrap_or_default();
@@ -65,12 +71,12 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Inbound
         }
         // Our templates should be utility; whoever stops marketing misses those that Meta made marketing (131050).
         "user_preferences" => user_preference(&value["user_preferences"][0]),
-        // With Meta's own agent on the number, what people write comes here and not to us (FACTS 3.8).
-        "standby" => standby(),
+        "standby" => routing::standby(),
+        "messaging_handovers" => routing::handover(value)?,
         _ => return None,
     };
     Some(Inbound::Notice(Notice {
-        account: account.map(str::to_owned),
+        account: routing::concerned(value).or_else(|| account.map(str::to_owned)),
         field: field.to_owned(),
         severity,
         text: or_where_to_look(text, field),
@@ -94,13 +100,23 @@ fn template_status(value: &Value) -> Said {
     // What takes a template out of use; the rest is news.
     let usable = matches!(status.as_str(), "APPROVED" | "REINSTATED");
     let pending = matches!(status.as_str(), "PENDING" | "IN_APPEAL" | "FLAGGED");
-    let severity = if usable || pending { Severity::Info } else { Severity::Warning };
+    let ends = date(&value["disable_info"]["disable_date"]).filter(|_| !usable && status != "DISABLED");
+    let severity = if (usable || pending) && ends.is_none() { Severity::Info } else { Severity::Warning };
     let why = [&value["rejection_info"]["reason"], &value["other_info"]["description"], &value["reason"]];
     let why = why.into_iter().find_map(words).filter(|why| why != "NONE");
     let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-    let text = format!("{} is {}{why}", template_name(value), spoken(&status));
-    let status = if status == "REINSTATED" { "APPROVED".to_owned() } else { status };
-    (severity, text, vec![], news(value, TemplateNews::Status(status)))
+    let then = ends.map(|ends| {
+        format!(
+            ": Meta disables it on {ends}; improve it in WhatsApp Manager, or make another and name it in the rules before then"
+        )
+    });
+    let text = format!("{} is {}{why}{}", template_name(value), spoken(&status), then.unwrap_or_default());
+    let news = match status.as_str() {
+        "FLAGGED" => TemplateNews::Changed, // it is sent until it is disabled
+        "REINSTATED" => TemplateNews::Status("APPROVED".to_owned()),
+        _ => TemplateNews::Status(status),
+    };
+    (severity, text, vec![], self::news(value, news))
 }
 
 fn template_quality(value: &Value) -> Said {
@@ -142,33 +158,6 @@ fn account_alert(info: &Value) -> Said {
     (if severe { Severity::Warning } else { Severity::Info }, text, vec![], None)
 }
 
-fn account_update(value: &Value) -> Said {
-    let event = words(&value["event"]).unwrap_or_default();
-    let details = [
-        &value["violation_info"]["violation_type"],
-        &value["ban_info"]["waba_ban_state"],
-        &value["restriction_info"][0]["restriction_type"],
-    ];
-    let details = details.into_iter().find_map(words);
-    let date = words(&value["ban_info"]["waba_ban_date"]);
-    let mut text = format!("the account: {}", spoken(&event));
-    for more in [details.as_deref().map(spoken), date].into_iter().flatten() {
-        text = format!("{text}, {more}");
-    }
-    let harmless = matches!(
-        event.as_str(),
-        "ACCOUNT_RECONNECTED" | "VOLUME_BASED_PRICING_TIER_UPDATE" | "VERIFIED_ACCOUNT" | "REINSTATE"
-    ) || event.starts_with("PARTNER_");
-    let severity = if harmless { Severity::Info } else { Severity::Critical };
-    (severity, text, vec![("account", details.unwrap_or(event))], None)
-}
-
-fn standby() -> Said {
-    let text = "another agent answers on this number: what people write comes as `standby`, and nothing acts on it here; \
-                switch that agent off in WhatsApp Manager, or give it a number of its own";
-    (Severity::Warning, text.to_owned(), vec![("standby", "true".to_owned())], None)
-}
-
 fn user_preference(value: &Value) -> Said {
     let who =
         words(&value["wa_id"]).map_or_else(|| "somebody".to_owned(), |number| format!("…{}", last(&number)));
@@ -204,3 +193,12 @@ fn spoken(word: &str) -> String {
 fn words(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))
 }
+
+/// As Meta writes it, `January 31, 2027`; or of the seconds that it writes elsewhere.
+fn date(value: &Value) -> Option<String> {
+    let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    seconds.map(|seconds| Timestamp(seconds.saturating_mul(1_000)).day()).or_else(|| words(value))
+}
+
+#[cfg(test)]
+mod tests;

@@ -45,10 +45,18 @@ impl Desk<'_> {
     }
 
     pub(super) fn heed(&mut self, notice: &Notice) -> rusqlite::Result<()> {
+        let is_number = |id: &str| self.config.connections.iter().any(|known| known.phone_number_id == id);
         let concerns = |connection: &&Connection| match (&connection.business_account_id, &notice.account) {
+            (_, Some(number)) if is_number(number) => connection.phone_number_id == *number,
             (Some(ours), Some(theirs)) => ours == theirs,
             (_, _) => true, // who does not say which account it has hears of all
         };
+        if !self.config.connections.iter().any(|connection| concerns(&connection)) {
+            let whose = notice.account.as_deref().unwrap_or("none");
+            self.read
+                .nothing
+                .push(format!("{} of {whose}, which is no connection's number or account", notice.field));
+        }
         for connection in self.config.connections.iter().filter(concerns) {
             match &notice.template {
                 Some((name, language, TemplateNews::Status(status))) => {
