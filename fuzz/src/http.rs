@@ -91,10 +91,11 @@ impl Webhook for House {
             signature::Handshake::Malformed => Handshake::Malformed,
         }
     }
-    fn is_genuine(&self, header: Option<&str>, body: &[u8]) -> bool {
-        signature::verify(&[SecretString::from(SECRET)], header, body)
+    fn signed_by(&self, header: Option<&str>, body: &[u8]) -> Vec<String> {
+        let signed = signature::verify(&[SecretString::from(SECRET)], header, body);
+        signed.then(|| "main".to_owned()).into_iter().collect()
     }
-    fn keep(&self, body: Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+    fn keep(&self, body: Bytes, _: Vec<String>) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         self.kept.store(!body.is_empty(), SeqCst);
         Box::pin(ready(true))
     }

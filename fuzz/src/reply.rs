@@ -65,6 +65,7 @@ pub fn judge(house: &House, reply: &Reply) -> Outcome {
         sender,
         standing: Standing::default(),
         is_owner: true,
+        now: reply.at,
     };
     let outcome = understand(reply, &asked, &house.tag, house);
     match &outcome {

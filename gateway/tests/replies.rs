@@ -157,6 +157,8 @@ struct Site {
     tag: StoreTag,
     seal: Seal,
     standing: Standing,
+    /// How long a reply was on its way.
+    age: Duration,
 }
 
 impl Site {
@@ -164,7 +166,13 @@ impl Site {
         let config =
             read("t.toml", SITE, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
         let tag = StoreTag("tag".into());
-        Self { config, seal: Seal::new(tag.clone(), [7; 32]), tag, standing: Standing::default() }
+        Self {
+            config,
+            seal: Seal::new(tag.clone(), [7; 32]),
+            tag,
+            standing: Standing::default(),
+            age: Duration::ZERO,
+        }
     }
 
     fn button(&self, subject: Subject, action: &str, expires_at: Timestamp) -> Content {
@@ -205,6 +213,7 @@ impl Site {
             sender: self.config.people.contacts.get(&who),
             standing: self.standing,
             is_owner: who.0 == "nino",
+            now: reply.at + self.age,
         };
         understand(reply, &house, &self.tag, &Past::new())
     }
@@ -405,6 +414,44 @@ fn thumbs_pictures_and_places() {
         site.means("nino", "", Content::Other("poll".into())),
         "nothing: nothing is set up for a message of type poll"
     );
+}
+
+/// Two hours under way: it does not act, whether it was written, tapped or has to be confirmed, and the person hears why. What
+/// costs nobody anything is heard however late.
+#[test]
+fn what_comes_later_than_it_may_take_says_that_it_is_late() {
+    let mut site = Site::new();
+    let tap = |site: &Site| {
+        let button = site.button(Subject::Alert(1), "defrost", NOW + Duration::from_secs(86_400));
+        site.outcome(&Site::reply("nino", "", button))
+    };
+    site.age = Duration::from_millis(120_000 - 1);
+    assert!(matches!(tap(&site), Outcome::Command(_)));
+    site.age = Duration::from_secs(7_200);
+    let late = |name: &str, may: &str| {
+        format!("says: {name} came too late: it was written 2 h 0 min ago, and has to be done within {may}")
+    };
+    assert_eq!(told(&tap(&site)), late("defrost", "2 min"));
+    assert_eq!(site.text("nino", "", "open front"), late("open-door", "2 min"));
+    assert_eq!(site.text("nino", "", "empty the till"), late("empty-till", "2 min"));
+    assert_eq!(site.text("nino", "alert-1", "restart"), late("restart", "2 min"));
+    let Outcome::Say { text, .. } = tap(&site) else { panic!("nothing is said") };
+    assert_eq!(text, "That came too late: it was written 2 h 0 min ago. “Stop defrost” was not done.");
+    assert_eq!(site.text("nino", "alert-1", "I take care"), "acknowledge");
+    assert_eq!(site.text("nino", "", "stop"), "Stop");
+}
+
+/// In a group nobody acts: no command, no acknowledgement, no STOP.
+#[test]
+fn what_is_written_in_a_group_does_not_act() {
+    let site = Site::new();
+    let button = site.button(Subject::Alert(1), "defrost", NOW + Duration::from_secs(60));
+    let text = |text: &str| Content::Text(text.into());
+    for content in [text("open front"), text("stop"), text("help"), text("I take care"), button] {
+        let reply = Reply { group: Some("G1".into()), ..Site::reply("nino", "alert-1", content) };
+        let nothing = "nothing: it was written in a group, where nothing acts: write to the number itself";
+        assert_eq!(site.understood(&reply), nothing);
+    }
 }
 
 #[test]

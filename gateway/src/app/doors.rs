@@ -10,6 +10,8 @@ use secrecy::SecretString;
 use super::shared::Shared;
 use crate::config::{Connection, Secret, secret};
 use crate::http::{Handshake, Health, Refused, Webhook};
+use crate::ids::ConnectionName;
+use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::signature;
 
@@ -25,13 +27,12 @@ impl MetasDoor {
     }
 
     fn secrets(&self, of: impl Fn(&Connection) -> &Secret) -> Vec<SecretString> {
-        let read = |connection: &Connection| {
-            secret(of(connection))
-                .inspect_err(|error| tracing::error!(%error, "a secret cannot be read"))
-                .ok()
-        };
-        self.0.live().connections.iter().filter_map(read).collect()
+        self.0.live().connections.iter().filter_map(|connection| read(of(connection))).collect()
     }
+}
+
+fn read(what: &Secret) -> Option<SecretString> {
+    secret(what).inspect_err(|error| tracing::error!(%error, "a secret cannot be read")).ok()
 }
 
 impl Webhook for MetasDoor {
@@ -43,15 +44,23 @@ impl Webhook for MetasDoor {
         }
     }
 
-    fn is_genuine(&self, header: Option<&str>, body: &[u8]) -> bool {
-        signature::verify(&self.secrets(|connection| &connection.app_secret), header, body)
+    fn signed_by(&self, header: Option<&str>, body: &[u8]) -> Vec<String> {
+        let live = self.0.live();
+        let signed = |connection: &&Connection| {
+            read(&connection.app_secret).is_some_and(|secret| signature::verify(&[secret], header, body))
+        };
+        live.connections.iter().filter(signed).map(|connection| connection.name.0.clone()).collect()
     }
 
-    fn keep(&self, body: Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+    fn keep(&self, body: Bytes, signed_by: Vec<String>) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
             // Not waited out when the disk is full: Meta keeps it for us, and sends it again.
-            let kept = shared.store.run(move |store| store.keep_webhook(&body, SystemClock.now())).await;
+            // All of them: nothing to tell apart, as with the one number that most have.
+            let all = shared.live().connections.iter().all(|known| signed_by.contains(&known.name.0));
+            let signers = (!all).then(|| signed_by.into_iter().map(ConnectionName).collect());
+            let keep = move |store: &Store| store.keep_signed(&body, &signers, SystemClock.now());
+            let kept = shared.store.run(keep).await;
             shared.inbox.notify_one();
             kept.inspect_err(|error| tracing::error!(%error, "a webhook could not be stored")).is_ok()
         })

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner::lane;
+use super::owner::{Said, lane};
 use super::received::Mark;
 use super::replies::{self, From};
 use super::shared::Shared;
@@ -21,13 +21,13 @@ use crate::alert::sender::Input;
 use crate::chance::Dice;
 use crate::command::authorise::Standing;
 use crate::command::consent::Wish;
-use crate::command::inbound::{Inbound, NewFile, Notice, Reply};
+use crate::command::inbound::{self, Inbound, NewFile, Reply};
 use crate::command::reply::{House, Outcome, understand};
-use crate::config::Config;
-use crate::contact::voice::Sentences;
+use crate::config::{Config, Connection};
+use crate::contact::voice::{Sentences, Voice};
 use crate::contact::{Contact, Phone};
 use crate::ids::{ConnectionName, InboxId};
-use crate::store::{Identity, Store};
+use crate::store::{Identity, Signers, Store, Unread};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// A notice that was missed is made up for after this time.
@@ -138,8 +138,9 @@ pub fn read_next(
     }
     let invited = invitations::with_guests(config, store)?;
     let config = invited.as_ref().unwrap_or(config);
-    let Some((id, found)) = overtaking::next(store, config, now)? else { return Ok(None) };
-    let mut desk = Desk { store, config, id, now, dice, read: Read::default() };
+    let Some((unread, found)) = overtaking::next(store, config, now)? else { return Ok(None) };
+    let Unread { id, signers, .. } = unread;
+    let mut desk = Desk { store, config, id, signers, now, dice, read: Read::default() };
     for inbound in found {
         *desk.read.kinds.entry(inbound.kind()).or_default() += 1;
         desk.take(inbound)?;
@@ -162,6 +163,7 @@ pub(super) struct Desk<'a> {
     pub(super) store: &'a Store,
     pub(super) config: &'a Config,
     id: InboxId,
+    signers: Signers,
     pub(super) now: Timestamp,
     dice: &'a mut Dice,
     pub(super) read: Read,
@@ -172,6 +174,13 @@ impl<'a> Desk<'a> {
         match inbound {
             Inbound::Status(status) => {
                 self.read.statuses += 1;
+                if self.signers.is_some()
+                    && let Some(over) = self.store.sent_over(&status)?
+                    && !self.speaks_for(&over)
+                {
+                    self.unsigned(&over);
+                    return Ok(());
+                }
                 if let Some(refusal) = &status.refusal
                     && let Some(lane) = self.store.lane_of(&status)?
                 {
@@ -200,15 +209,17 @@ impl<'a> Desk<'a> {
 
     fn answer(&mut self, reply: &Reply) -> rusqlite::Result<()> {
         let sender = self.sender(reply)?;
-        let over =
-            self.config.connections.iter().find(|known| known.phone_number_id == reply.phone_number_id);
-        if over.is_none() {
+        let Some(over) = self.named(&reply.phone_number_id) else {
             let reason = "it was written to a number that is not in the configuration".to_owned();
             self.read.nothing.push(reason.clone());
             let outcome = Outcome::Nothing { contact: None, reason };
             return self.store.keep_reply(self.id, reply, &outcome);
+        };
+        if !self.speaks_for(&over.name) {
+            self.unsigned(&over.name);
+            return Ok(());
         }
-        let lane = sender.zip(over).map(|(contact, connection)| lane(connection, contact));
+        let lane = sender.map(|contact| lane(over, contact));
         if let Some((contact, user_id)) = sender.zip(reply.user_id.as_deref())
             && self.store.identify(&contact.id, user_id)? == Identity::Changed
         {
@@ -217,7 +228,7 @@ impl<'a> Desk<'a> {
         // What is written in a group opens the window of the group, not the writer's own.
         let heard = match &reply.group {
             None => lane.clone(),
-            Some(id) => self.config.people.group(id).zip(over).map(|(group, over)| self::lane(over, group)),
+            Some(id) => self.config.people.group(id).map(|group| self::lane(over, group)),
         };
         if let Some(heard) = &heard {
             self.read.messages |= self.store.heard(heard, reply.at, self.now)? > 0;
@@ -236,11 +247,7 @@ impl<'a> Desk<'a> {
                     self.obey(*wish, contact, lane, reply)?;
                 }
             }
-            Outcome::Stranger => {
-                if let Some(over) = over {
-                    self.meet(reply, &over.name)?;
-                }
-            }
+            Outcome::Stranger => self.meet(reply, &over.name)?,
             Outcome::Nothing { reason, .. } => self.idle(reason),
             Outcome::Command(_)
             | Outcome::Confirm { .. }
@@ -258,12 +265,24 @@ impl<'a> Desk<'a> {
                 }
             }
         }
-        if let Some(lane) = lane {
+        if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
+            self.show_number(reply, contact, lane)?;
+        }
+        if let Some(lane) = lane.filter(|_| !reply.is_of_call()) {
             let typing = self.read.messages || self.read.commands > before.1;
             self.read.marks.push(Mark { connection: lane.connection, wamid: reply.wamid.clone(), typing });
         }
         self.read.messages |= before.0;
         Ok(())
+    }
+
+    /// Whoever hides their number gave it when asked: only a person can decide what follows.
+    fn show_number(&mut self, reply: &Reply, contact: &Contact, lane: &Lane) -> rusqlite::Result<()> {
+        let inbound::Content::SharedNumber(numbers) = &reply.content else { return Ok(()) };
+        let numbers = numbers.iter().map(Phone::e164).collect::<Vec<_>>().join(", ");
+        let blanks = [("name", contact.name.as_str()), ("numbers", &numbers), ("id", &contact.id.0)];
+        let field = format!("shared number {}", contact.id);
+        self.tell_of_person(&lane.connection, field, Said(|s| s.shared_number, &blanks))
     }
 
     fn house(&self, sender: Option<&'a Contact>) -> rusqlite::Result<House<'a>> {
@@ -280,6 +299,7 @@ impl<'a> Desk<'a> {
             sender,
             standing,
             is_owner: sender.is_some_and(|sender| invitations::is_owner(self.config, &sender.id)),
+            now: self.now,
         })
     }
 
@@ -302,8 +322,30 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Webhooks say which number they are about; the account that they name besides may mean something else one day
+    /// (Meta, account model).
+    pub(super) fn named(&self, phone_number_id: &str) -> Option<&'a Connection> {
+        self.config.connections.iter().find(|known| known.phone_number_id == phone_number_id)
+    }
+
+    /// Whether the body was signed with the app secret of this connection.
+    pub(super) fn speaks_for(&self, over: &ConnectionName) -> bool {
+        self.signers.as_ref().is_none_or(|signers| signers.contains(over))
+    }
+
+    /// It stays in the inbox and changes nothing, not even what is known to have come.
+    pub(super) fn unsigned(&mut self, over: &ConnectionName) {
+        let signers: Vec<&str> = self.signers.iter().flatten().map(|name| name.0.as_str()).collect();
+        let what = format!(
+            "it is about the number of connection {over}, but signed with the app secret of {}",
+            signers.join(", ")
+        );
+        tracing::warn!(%over, signers = signers.join(", "), "a webhook about one connection's number was signed with another's app secret");
+        self.read.nothing.push(what);
+    }
+
     fn want(&mut self, file: &NewFile) -> rusqlite::Result<()> {
-        let over = self.config.connections.iter().find(|known| known.phone_number_id == file.phone_number_id);
+        let over = self.named(&file.phone_number_id).filter(|over| self.speaks_for(&over.name));
         if let Some(over) = over.filter(|_| self.config.files.fetch) {
             self.read.files |= self.store.want_file(file, &over.name)?;
         }
@@ -317,20 +359,11 @@ impl<'a> Desk<'a> {
         contact: &Contact,
         lane: Option<Lane>,
     ) -> rusqlite::Result<()> {
-        let reason = format!(
-            "the number of {} has another WhatsApp user now; if it is still the same person: bellwire contact accept {}",
-            contact.name, contact.id
-        );
+        let blanks = [("name", contact.name.as_str()), ("id", contact.id.0.as_str())];
+        let reason = Voice::default().say(|s| s.other_user, &blanks);
         if let Some(lane) = lane {
-            let notice = Notice {
-                account: None,
-                field: format!("identity {}", contact.id),
-                severity: Severity::Warning,
-                text: reason.clone(),
-                facts: Vec::new(),
-                template: None,
-            };
-            self.tell_owner(&lane.connection, &notice)?;
+            let said = Said(|s| s.other_user, &blanks);
+            self.tell_of_person(&lane.connection, format!("identity {}", contact.id), said)?;
         }
         self.idle(&reason);
         let outcome = Outcome::Nothing { contact: Some(contact.id.clone()), reason };

@@ -144,7 +144,9 @@ impl Desk<'_> {
             inbound::Content::Tap { title, .. } => title,
             inbound::Content::Text(text) | inbound::Content::Captioned { caption: text, .. } => text,
             inbound::Content::Reaction { emoji } => emoji.as_deref().unwrap_or_default(),
-            inbound::Content::Given { .. } | inbound::Content::Other(_) => "",
+            inbound::Content::Given { .. }
+            | inbound::Content::SharedNumber(_)
+            | inbound::Content::Other(_) => "",
         };
         let stops = self.config.words.read(words) == Some(Wish::Stop);
         let choice = answers::choice(Subject::Request(0), &[], words).filter(|_| !reply.forwarded);

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use crate::command::inbound::{Inbound, Reply};
+use crate::command::inbound::{Inbound, OF_CALL, Reply};
 use crate::config::Config;
 use crate::contact::Phone;
 use crate::ids::InboxId;
-use crate::store::Store;
+use crate::store::{Store, Unread};
 use crate::time::Timestamp;
 use crate::whatsapp::inbound;
 
@@ -21,15 +21,15 @@ pub fn next(
     store: &Store,
     config: &Config,
     now: Timestamp,
-) -> rusqlite::Result<Option<(InboxId, Vec<Inbound>)>> {
+) -> rusqlite::Result<Option<(Unread, Vec<Inbound>)>> {
     let mut after = InboxId(0);
-    while let Some((id, received_at, body)) = store.next_webhook(after)? {
-        let found = inbound::read(&body);
-        let is_fresh = received_at <= now && received_at.until(now) < PATIENCE;
+    while let Some(unread) = store.next_webhook(after)? {
+        let found = inbound::read(&unread.body);
+        let is_fresh = unread.received_at <= now && unread.received_at.until(now) < PATIENCE;
         if !is_fresh || !waits(store, config, &found, now)? {
-            return Ok(Some((id, found)));
+            return Ok(Some((unread, found)));
         }
-        after = id;
+        after = unread.id;
     }
     Ok(None)
 }
@@ -49,6 +49,7 @@ fn waits(store: &Store, config: &Config, found: &[Inbound], now: Timestamp) -> r
 fn overtakes(store: &Store, config: &Config, reply: &Reply, now: Timestamp) -> rusqlite::Result<bool> {
     let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
     let sender = config.people.find(phone.as_ref(), reply.user_id.as_deref());
-    let (Some(quoted), Some(sender)) = (&reply.quotes, sender) else { return Ok(false) };
+    let quoted = reply.quotes.as_ref().filter(|quoted| !quoted.0.starts_with(OF_CALL));
+    let (Some(quoted), Some(sender)) = (quoted, sender) else { return Ok(false) };
     store.may_be_under_way(quoted, &sender.id, now - PATIENCE)
 }

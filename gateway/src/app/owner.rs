@@ -9,6 +9,7 @@ use crate::alert::rule::Severity;
 use crate::command::inbound::Notice;
 use crate::config::{Config, Connection};
 use crate::contact::Contact;
+use crate::contact::voice::Sentences;
 use crate::ids::ConnectionName;
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -32,6 +33,10 @@ pub enum Over {
     AnotherOnly,
 }
 
+/// A sentence about a person, in the words of whoever reads it.
+#[derive(Clone, Copy)]
+pub struct Said<'a>(pub fn(&Sentences) -> &'static str, pub &'a [(&'a str, &'a str)]);
+
 /// Kept, and from a warning on written to the owner.
 pub fn write(
     store: &Store,
@@ -40,6 +45,36 @@ pub fn write(
     notice: &Notice,
     over: Over,
     now: Timestamp,
+) -> Result<Told> {
+    let subject = match config.connections.iter().any(|connection| connection.name == *about) {
+        true => format!("WhatsApp number {about}"),
+        false => "the gateway itself".to_owned(),
+    };
+    let text = format!("⚙ {}, {subject}: {}", config.site.name, notice.text);
+    write_as(store, config, about, notice, over, now, &|_| text.clone())
+}
+
+/// The same, and each owner reads it in a language of their own.
+pub fn write_of_person(
+    store: &Store,
+    config: &Config,
+    about: &ConnectionName,
+    notice: &Notice,
+    said: Said,
+    now: Timestamp,
+) -> Result<Told> {
+    let text = |owner: &Contact| format!("⚙ {}: {}", config.site.name, owner.voice.say(said.0, said.1));
+    write_as(store, config, about, notice, Over::AnotherFirst, now, &text)
+}
+
+fn write_as(
+    store: &Store,
+    config: &Config,
+    about: &ConnectionName,
+    notice: &Notice,
+    over: Over,
+    now: Timestamp,
+    text: &dyn Fn(&Contact) -> String,
 ) -> Result<Told> {
     if !store.keep_notice(about, notice, now)? {
         return Ok(Told::Before);
@@ -52,14 +87,9 @@ pub fn write(
     let Some(over) = over.filter(|_| notice.severity >= Severity::Warning) else {
         return Ok(Told::Kept);
     };
-    let subject = match config.connections.iter().any(|connection| connection.name == *about) {
-        true => format!("WhatsApp number {about}"),
-        false => "the gateway itself".to_owned(),
-    };
     let mut told = Told::Kept;
     for contact in config.people.resolve(&config.site.owner) {
-        let text = format!("⚙ {}, {subject}: {}", config.site.name, notice.text);
-        store.compose(&lane(over, contact), &contact.to, &Content::text(text), now)?;
+        store.compose(&lane(over, contact), &contact.to, &Content::text(text(contact)), now)?;
         told = Told::Written;
     }
     Ok(told)

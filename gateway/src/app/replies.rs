@@ -289,6 +289,10 @@ impl Desk<'_> {
     /// Somebody who is no contact: one polite answer a day, and the owner sees who it was. Profile names are chosen by
     /// whoever writes, so they are not shown.
     pub(super) fn meet(&mut self, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+        if reply.group.is_some() {
+            self.idle("a stranger wrote in a group");
+            return Ok(());
+        }
         let phone = reply.from.as_deref().map(|from| format!("+{}", from.trim_start_matches('+')));
         let Some(address) = phone.or_else(|| reply.user_id.clone()) else { return Ok(()) };
         if self.greet(&address, reply, over)? {

@@ -3,6 +3,7 @@
 use crate::alert::delivery::Refusal;
 use crate::alert::rule::Severity;
 use crate::alert::state::State;
+use crate::contact::Phone;
 use crate::ids::Wamid;
 use crate::time::Timestamp;
 
@@ -19,6 +20,17 @@ pub enum Inbound {
     /// Stored, and nothing to do: an unknown type, an echo, a field that a later version reads. The text says what.
     Ignored(String),
 }
+
+impl Reply {
+    /// It belongs to a call: a recording that a caller left, not a message that can be shown as read.
+    #[must_use]
+    pub fn is_of_call(&self) -> bool {
+        self.wamid.0.starts_with(OF_CALL)
+    }
+}
+
+/// How ids of calls begin, where those of messages begin with `wamid.` (Meta, calling webhooks).
+pub const OF_CALL: &str = "wacid.";
 
 impl Inbound {
     /// The word in metrics.
@@ -163,6 +175,8 @@ pub enum Content {
         kind: String,
         facts: serde_json::Value,
     },
+    /// The answer to a `contact_request`.
+    SharedNumber(Vec<Phone>),
     /// What nothing here reads; the text is Meta's type.
     Other(String),
 }

@@ -27,6 +27,8 @@ pub mod home_assistant;
 pub mod inbound;
 /// Somebody new on the list.
 pub mod invite;
+/// What comes later than it may take.
+mod late;
 /// What people write for displays and printers.
 pub mod onward;
 /// What a machine asks people.

@@ -68,6 +68,7 @@ pub struct House<'a> {
     pub standing: Standing,
     /// Whether they may invite people.
     pub is_owner: bool,
+    pub now: Timestamp,
 }
 
 /// What becomes of a reply.
@@ -148,8 +149,13 @@ pub enum Outcome {
 #[must_use]
 pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Memory) -> Outcome {
     let Some(contact) = house.sender else { return Outcome::Stranger };
+    // Eight people read along there, no message to a group has buttons, and an answer would go to the person alone.
+    if reply.group.is_some() {
+        let reason = "it was written in a group, where nothing acts: write to the number itself".to_owned();
+        return Outcome::Nothing { contact: Some(contact.id.clone()), reason };
+    }
     let reading = Reading { reply, house, tag, memory, contact };
-    let outcome = reading.meaning();
+    let outcome = reading.in_time(reading.meaning());
     if !acts(&outcome) {
         return outcome;
     }
@@ -214,6 +220,7 @@ impl Reading<'_> {
             }
             Content::Given { kind, facts } => self.given(kind, facts, ""),
             Content::Reaction { emoji } => self.reaction(emoji.as_deref()),
+            Content::SharedNumber(_) => self.nothing("they shared a phone number, which the owner is told"),
             Content::Other(kind) => self.given(kind, &serde_json::Value::Null, ""),
         }
     }

@@ -28,10 +28,10 @@ const BODIES_MAX: usize = 8;
 pub trait Webhook: Send + Sync {
     /// Judges the verification request by its query string.
     fn handshake(&self, query: &str) -> Handshake;
-    /// Whether the signature is right for these raw bytes.
-    fn is_genuine(&self, signature: Option<&str>, body: &[u8]) -> bool;
-    /// Commits the body; `true` when it is on disk.
-    fn keep(&self, body: Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+    /// The connections with whose app secret these raw bytes are signed; none: it is forged.
+    fn signed_by(&self, signature: Option<&str>, body: &[u8]) -> Vec<String>;
+    /// Commits the body, which speaks for these connections; `true` when it is on disk.
+    fn keep(&self, body: Bytes, signed_by: Vec<String>) -> Pin<Box<dyn Future<Output = bool> + Send>>;
     /// Counts what was turned away, for the metrics; what was kept is counted when it is read.
     fn refused(&self, why: Refused);
 }
@@ -132,10 +132,11 @@ async fn take(door: &Door, headers: &HeaderMap, body: Body) -> Result<(), Refuse
         Err(_) => return Err(Refused::Slow),
     };
     let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
-    if !door.webhook.is_genuine(signature, &body) {
+    let signed_by = door.webhook.signed_by(signature, &body);
+    if signed_by.is_empty() {
         return Err(Refused::Forged);
     }
-    match tokio::time::timeout(KEEP_DEADLINE, door.webhook.keep(body)).await {
+    match tokio::time::timeout(KEEP_DEADLINE, door.webhook.keep(body, signed_by)).await {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(Refused::NotStored),
     }

@@ -1,22 +1,43 @@
 //! Webhook bodies, and the replies in them.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{Store, checksum};
 use crate::command::consent::Wish;
 use crate::command::inbound::{self, Reply};
 use crate::command::reply::{Known, Memory, Outcome, Sent};
-use crate::ids::{AlertId, ContactId, InboxId, MessageId, RuleName, Wamid};
+use crate::ids::{AlertId, ConnectionName, ContactId, InboxId, MessageId, RuleName, Wamid};
 use crate::time::Timestamp;
+
+/// The connections whose app secret signed a body; `None`: that of every connection there is.
+pub type Signers = Option<BTreeSet<ConnectionName>>;
+
+/// A body that was not read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    pub id: InboxId,
+    pub received_at: Timestamp,
+    pub body: Vec<u8>,
+    pub signers: Signers,
+}
 
 impl Store {
     /// Keeps a body whose signature was right. Committed before Meta is answered 200 (promise P4).
     pub fn keep_webhook(&self, body: &[u8], now: Timestamp) -> Result<InboxId> {
+        self.keep_signed(body, &None, now)
+    }
+
+    /// The same, of a body that speaks for these connections and no others.
+    pub fn keep_signed(&self, body: &[u8], signers: &Signers, now: Timestamp) -> Result<InboxId> {
+        let names = signers.as_ref().map(|all| all.iter().map(|name| name.0.as_str()).collect::<Vec<_>>());
+        let names = names.map(|names| serde_json::to_string(&names).unwrap_or_default());
         self.sql
             .prepare_cached(
-                "INSERT INTO inbox (received_at, body, state, checksum) VALUES (?1, ?2, 'new', ?3)",
+                "INSERT INTO inbox (received_at, body, state, checksum, signed_by) VALUES (?1, ?2, 'new', ?3, ?4)",
             )?
-            .insert(params![now.0, body, checksum::of(&[body])])
+            .insert(params![now.0, body, checksum::of(&[body]), names])
             .map(InboxId)
     }
 
@@ -36,26 +57,32 @@ impl Store {
             .exists(params![contact.0, since.0, wamid.0])
     }
 
-    /// The oldest body behind `after` that was not read yet, and when it came. One that is damaged on disk is put aside, and
-    /// the next is taken.
-    pub fn next_webhook(&self, after: InboxId) -> Result<Option<(InboxId, Timestamp, Vec<u8>)>> {
+    /// The oldest body behind `after` that was not read yet. One that is damaged on disk is put aside, and the next is taken.
+    pub fn next_webhook(&self, after: InboxId) -> Result<Option<Unread>> {
         loop {
             let found = self
                 .sql
                 .prepare_cached(
-                    "SELECT id, received_at, body, checksum FROM inbox WHERE state = 'new' AND id > ?1 ORDER BY id LIMIT 1",
+                    "SELECT id, received_at, body, checksum, signed_by FROM inbox WHERE state = 'new' AND id > ?1
+                     ORDER BY id LIMIT 1",
                 )?
                 .query_row([after.0], |row| {
-                    let (body, sum): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
-                    Ok((InboxId(row.get(0)?), Timestamp(row.get(1)?), body, sum))
+                    let (id, received_at) = (InboxId(row.get(0)?), Timestamp(row.get(1)?));
+                    let signers = row.get::<_, Option<String>>(4)?.map(|names| read_names(&names));
+                    let unread = Unread { id, received_at, body: row.get(2)?, signers };
+                    Ok((unread, row.get::<_, Vec<u8>>(3)?))
                 })
                 .optional()?;
-            let Some((id, received_at, body, sum)) = found else { return Ok(None) };
-            if sum == checksum::of(&[&body]) {
-                return Ok(Some((id, received_at, body)));
+            let Some((unread, sum)) = found else { return Ok(None) };
+            if sum == checksum::of(&[&unread.body]) {
+                return Ok(Some(unread));
             }
-            tracing::error!(inbox = id.0, "a webhook body is damaged on disk and was put aside");
-            self.close_webhook(id, "damaged", "the body is damaged on disk: its checksum does not match")?;
+            tracing::error!(inbox = unread.id.0, "a webhook body is damaged on disk and was put aside");
+            self.close_webhook(
+                unread.id,
+                "damaged",
+                "the body is damaged on disk: its checksum does not match",
+            )?;
         }
     }
 
@@ -131,12 +158,19 @@ impl Memory for Store {
     }
 }
 
+/// What cannot be read names nobody: a body must not come to speak for more than signed it.
+fn read_names(json: &str) -> BTreeSet<ConnectionName> {
+    let names: Vec<String> = serde_json::from_str(json).unwrap_or_default();
+    names.into_iter().map(ConnectionName).collect()
+}
+
 fn describe(content: &inbound::Content) -> (&'static str, String) {
     match content {
         inbound::Content::Tap { title, .. } => ("tap", title.clone()),
         inbound::Content::Text(text) => ("text", text.clone()),
         inbound::Content::Captioned { caption, .. } => ("caption", caption.clone()),
         inbound::Content::Reaction { emoji } => ("reaction", emoji.clone().unwrap_or_default()),
+        inbound::Content::SharedNumber(_) => ("other", "contact_request".to_owned()),
         inbound::Content::Given { kind, .. } | inbound::Content::Other(kind) => ("other", kind.clone()),
     }
 }
@@ -185,7 +219,8 @@ mod tests {
     fn a_body_waits_until_it_was_read_and_a_damaged_one_is_put_aside() {
         let (_folder, store) = Store::in_new_folder();
         let waits = || store.has_webhooks().expect("read");
-        let next = |after| store.next_webhook(InboxId(after)).expect("read").map(|(id, _, body)| (id, body));
+        let next =
+            |after| store.next_webhook(InboxId(after)).expect("read").map(|unread| (unread.id, unread.body));
         assert!(!waits());
         let ids = [&b"one"[..], b"two", b"three"].map(|body| store.keep_webhook(body, NOW).expect("kept"));
         store.sql.execute("UPDATE inbox SET body = x'00' WHERE id = ?1", [ids[1].0]).expect("flipped");

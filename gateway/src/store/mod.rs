@@ -97,6 +97,7 @@ pub use commands::{CommandStory, Origin};
 pub use connections::KeptConnection;
 pub use devices::{DeviceCommandRow, DeviceRow};
 pub use files::{Fetched, FileRow};
+pub use inbox::{Signers, Unread};
 pub use keys::{Change, Posted};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};

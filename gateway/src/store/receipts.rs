@@ -11,7 +11,7 @@ use crate::alert::outbox::Lane;
 use crate::alert::state::{State, may_move};
 use crate::chance::Dice;
 use crate::command::inbound::Status;
-use crate::ids::{MessageId, Wamid};
+use crate::ids::{ConnectionName, MessageId, Wamid};
 use crate::time::Timestamp;
 
 /// Messages whose answer is awaited: as many as may be under way, 16.
@@ -191,6 +191,12 @@ impl Store {
             return Ok(None);
         }
         Ok(self.case(id)?.map(|(lane, _)| lane))
+    }
+
+    /// The connection over which the message went that a status is about.
+    pub fn sent_over(&self, status: &Status) -> Result<Option<ConnectionName>> {
+        let Some(id) = self.find(status)? else { return Ok(None) };
+        Ok(self.case(id)?.map(|(lane, _)| lane.connection))
     }
 
     fn find(&self, status: &Status) -> Result<Option<MessageId>> {

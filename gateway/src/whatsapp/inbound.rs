@@ -7,9 +7,13 @@ use super::errors::{Said, refusal};
 use super::notices;
 use crate::alert::delivery::Refusal;
 use crate::alert::state::State;
-use crate::command::inbound::{Content, Inbound, Move, Moved, NewFile, Pricing, Reply, Status};
+use crate::command::inbound::{Content, Inbound, Move, Moved, NewFile, OF_CALL, Pricing, Reply, Status};
+use crate::contact::Phone;
 use crate::ids::Wamid;
 use crate::time::Timestamp;
+
+/// Numbers of one answer that are shown: a person has one or two.
+const SHARED_MAX: usize = 3;
 
 /// Everything that a body says, in its order.
 #[must_use]
@@ -104,6 +108,11 @@ fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
     if matches!(kind.as_str(), "edit" | "revoke") {
         return Inbound::Ignored(format!("a message of type {kind}"));
     }
+    // A recording that a caller left, or anything else that belongs to a call: nobody wrote it, nobody tapped it (Meta, calls).
+    let content = match wamid.starts_with(OF_CALL) {
+        true => Content::Other(format!("{kind} of a call")),
+        false => read_content(&kind, message),
+    };
     let context = &message["context"];
     let is_true = |value: &Value| value.as_bool() == Some(true);
     Inbound::Reply(Reply {
@@ -115,7 +124,7 @@ fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
         at: seconds(&message["timestamp"]),
         quotes: text(&context["id"]).or_else(|| text(&message["reaction"]["message_id"])).map(Wamid),
         forwarded: is_true(&context["forwarded"]) || is_true(&context["frequently_forwarded"]),
-        content: read_content(&kind, message),
+        content,
     })
 }
 
@@ -180,6 +189,7 @@ fn read_content(kind: &str, message: &Value) -> Content {
         },
         // An empty emoji, or none, takes a reaction back.
         "reaction" => Content::Reaction { emoji: text(&of["emoji"]).filter(|emoji| !emoji.is_empty()) },
+        "contacts" => shared_number(of),
         "location" => some_of(kind, of, &["latitude", "longitude", "name", "address", "url"]),
         "image" | "video" | "audio" | "document" | "sticker" => {
             let file = some_of(kind, of, &["mime_type", "filename", "sha256", "voice"]);
@@ -192,6 +202,19 @@ fn read_content(kind: &str, message: &Value) -> Content {
         }
         other => Content::Other(other.to_owned()),
     }
+}
+
+/// Whoever hides the number gave it when we asked (`origin`, Meta's contacts webhook since July 2026). A card of somebody else is
+/// no such answer.
+fn shared_number(cards: &Value) -> Content {
+    let answers = list(cards).iter().filter(|card| card["origin"] == "contact_request");
+    let phones = answers.flat_map(|card| list(&card["phones"]));
+    let read = |phone: &Value| {
+        let written = phone["phone"].as_str().and_then(|written| Phone::parse(written).ok());
+        written.or_else(|| Phone::from_wa_id(phone["wa_id"].as_str()?).ok())
+    };
+    let numbers: Vec<Phone> = phones.filter_map(read).take(SHARED_MAX).collect();
+    if numbers.is_empty() { Content::Other("contacts".to_owned()) } else { Content::SharedNumber(numbers) }
 }
 
 /// What a display may know of it: not the ids and links by which Meta gives it out.

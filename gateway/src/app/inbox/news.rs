@@ -1,47 +1,64 @@
 //! What Meta says by itself: somebody has moved, an account or a template has changed. The owner hears of it.
 
-use super::super::owner::{self, Over, Told};
+use super::super::owner::{self, Over, Said, Told};
 use super::Desk;
 use crate::alert::rule::Severity;
 use crate::command::inbound::{Move, Moved, Notice, TemplateNews};
 use crate::config::Connection;
+use crate::contact::voice::Voice;
 use crate::contact::{Contact, Phone};
 use crate::ids::ConnectionName;
 
 impl Desk<'_> {
     /// Nothing changes by itself: whoever has the old number next might be anybody (FACTS 3.6). The owner is told.
     pub(super) fn follow(&mut self, moved: &Moved) -> rusqlite::Result<()> {
+        let over = self.named(&moved.phone_number_id);
+        if let Some(over) = over.filter(|over| !self.speaks_for(&over.name)) {
+            self.unsigned(&over.name);
+            return Ok(());
+        }
         let Some(contact) = self.person(moved.from.as_deref(), moved.user_id.as_deref())? else {
             self.read.nothing.push("somebody who is no contact has moved".to_owned());
             return Ok(());
         };
         let Contact { id, name, .. } = contact;
-        let (severity, text) = match &moved.what {
+        let name = name.as_str();
+        let Some(over) = over.or(self.config.connections.first()) else { return Ok(()) };
+        let (field, about) = (format!("moved {id}"), over.name.clone());
+        match &moved.what {
             Move::Number(new) => {
-                let new = Phone::from_wa_id(new).map_or_else(|_| "another number".into(), |new| new.masked());
-                let text = format!(
-                    "{name} has a new WhatsApp number ({new}), and messages to the old one fail; ask {name}, then write the new \
-                     one into [[contact]] {id} and run: bellwire contact accept {id}"
-                );
-                (Severity::Warning, text)
+                let new = Phone::from_wa_id(new).map_or_else(|_| "…".into(), |new| new.masked());
+                let blanks = [("name", name), ("number", &new), ("id", &id.0)];
+                self.tell_of_person(&about, field, Said(|s| s.new_number, &blanks))
             }
             Move::UserId => {
-                let text = format!(
-                    "WhatsApp gave {name} a new user id, perhaps with a new number: nothing acts for {name} until you have \
-                     asked and run: bellwire contact accept {id}"
-                );
-                (Severity::Warning, text)
+                let blanks = [("name", name), ("id", id.0.as_str())];
+                self.tell_of_person(&about, field, Said(|s| s.new_user_id, &blanks))
             }
             Move::Phone => {
-                (Severity::Info, format!("{name} uses WhatsApp on another phone, or installed it anew"))
+                let text = format!("{name} uses WhatsApp on another phone, or installed it anew");
+                let (severity, facts) = (Severity::Info, Vec::new());
+                self.tell_owner(
+                    &about,
+                    &Notice { account: None, field, severity, text, facts, template: None },
+                )
             }
-        };
-        let over =
-            self.config.connections.iter().find(|known| known.phone_number_id == moved.phone_number_id);
-        let Some(over) = over.or(self.config.connections.first()) else { return Ok(()) };
-        let field = format!("moved {id}");
-        let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
-        self.tell_owner(&over.name, &notice)
+        }
+    }
+
+    /// Something about a person that a person has to decide: the owner reads it in a language of their own.
+    pub(in super::super) fn tell_of_person(
+        &mut self,
+        about: &ConnectionName,
+        field: String,
+        said: Said,
+    ) -> rusqlite::Result<()> {
+        let text = Voice::default().say(said.0, said.1);
+        let (severity, facts) = (Severity::Warning, Vec::new());
+        let notice = Notice { account: None, field, severity, text, facts, template: None };
+        let told = owner::write_of_person(self.store, self.config, about, &notice, said, self.now)?;
+        self.was_told(told, about, &notice);
+        Ok(())
     }
 
     pub(super) fn heed(&mut self, notice: &Notice) -> rusqlite::Result<()> {
@@ -58,6 +75,10 @@ impl Desk<'_> {
                 .push(format!("{} of {whose}, which is no connection's number or account", notice.field));
         }
         for connection in self.config.connections.iter().filter(concerns) {
+            if !self.speaks_for(&connection.name) {
+                self.unsigned(&connection.name);
+                continue;
+            }
             match &notice.template {
                 Some((name, language, TemplateNews::Status(status))) => {
                     self.store.template_status(&connection.name, name, language, status, self.now)?;
@@ -77,10 +98,14 @@ impl Desk<'_> {
         notice: &Notice,
     ) -> rusqlite::Result<()> {
         let told = owner::write(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
+        self.was_told(told, about, notice);
+        Ok(())
+    }
+
+    fn was_told(&mut self, told: Told, about: &ConnectionName, notice: &Notice) {
         if told != Told::Before {
             self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
         }
         self.read.messages |= told == Told::Written;
-        Ok(())
     }
 }

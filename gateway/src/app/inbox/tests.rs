@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 /// What the simulation found.
 mod found;
+/// Which app signed.
+mod signed;
 
 use super::*;
 use crate::alert::delivery::Next;
@@ -19,6 +21,10 @@ const OURS: &str = "wamid.U1lOVEhFVElDT1VUMDAwMQ==";
 
 /// The number and the person of Meta's examples.
 fn config() -> Config {
+    config_with("")
+}
+
+fn config_with(more: &str) -> Config {
     let text = format!(
         r#"
         [site]
@@ -44,6 +50,8 @@ fn config() -> Config {
         topic = "pump"
         message = "x"
         notify = ["op"]
+        connection = "main"
+        {more}
         "#
     );
     read("t.toml", &text, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good")
@@ -98,6 +106,10 @@ impl Site {
 
     fn take(&self, body: &[u8]) {
         self.store.transaction(|store| store.keep_webhook(body, SystemClock.now())).expect("kept");
+        self.read_all();
+    }
+
+    fn read_all(&self) {
         let heed = |_| Ok(Turn::default());
         let next =
             |store: &Store| read_next(store, &self.config, SystemClock.now(), &mut Dice::seeded(1), heed);

@@ -67,6 +67,7 @@ pub static SENTENCES: Sentences = Sentences {
     for_somebody_else: "That message was for somebody else. Nothing was done.",
     did_you_mean: "Nothing was done. Did you mean “{words}”?",
     too_old: "That is too old to act on. Nothing was done.",
+    came_late: "That came too late: it was written {age} ago. “{title}” was not done.",
     was_forwarded: "That was forwarded, so nothing was done. Write it yourself, or tap the button.",
     alert_is_over: "That alert is over. Nothing was done.",
     hurried: "That was more than {count} in a minute, so the last was not done. Wait a minute.",
@@ -107,6 +108,12 @@ pub static SENTENCES: Sentences = Sentences {
     not_asked: "You were not asked that. Nothing was done.",
     decided_as: "That is decided already: {choice}.",
     time_is_over: "The time for that is over.",
+
+    two_people: "A message from {number} fits {names}, so nothing was done. Correct their numbers; `bellwire check` finds what is wrong.",
+    new_number: "{name} has a new WhatsApp number ({number}): nothing acts for {name}, and messages to the old one fail. Ask {name}, write the new one into [[contact]] {id}, then run: bellwire contact accept {id}",
+    new_user_id: "WhatsApp gave {name} a new user id, perhaps with a new number: nothing acts for {name} until you have asked and run: bellwire contact accept {id}",
+    other_user: "The number of {name} has another WhatsApp user now: nothing acts for {name}. If it is still the same person: bellwire contact accept {id}",
+    shared_number: "{name} shared a phone number: {numbers}. Ask whether it is their own, then write it as `phone` into [[contact]] {id}.",
 
     owner_only: "Only the owner of this site may do that. Nothing was done.",
     on_the_list: "{name} is on the list already. Nothing was done.",

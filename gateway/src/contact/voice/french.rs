@@ -67,6 +67,7 @@ pub static SENTENCES: Sentences = Sentences {
     for_somebody_else: "Ce message était pour quelqu’un d’autre. Rien n’a été fait.",
     did_you_mean: "Rien n’a été fait. Vouliez-vous dire « {words} » ?",
     too_old: "C’est trop ancien pour agir. Rien n’a été fait.",
+    came_late: "C’est arrivé trop tard : écrit il y a {age}. « {title} » n’a pas été fait.",
     was_forwarded: "C’était transféré, donc rien n’a été fait. Écrivez-le vous-même, ou touchez le bouton.",
     alert_is_over: "Cette alerte est terminée. Rien n’a été fait.",
     hurried: "C’était plus de {count} en une minute, donc le dernier n’a pas été fait. Attendez une minute.",
@@ -107,6 +108,12 @@ pub static SENTENCES: Sentences = Sentences {
     not_asked: "Cela ne vous a pas été demandé. Rien n’a été fait.",
     decided_as: "C’est déjà décidé : {choice}.",
     time_is_over: "Le temps pour cela est écoulé.",
+
+    two_people: "Un message de {number} correspond à {names}, donc rien n’a été fait. Corrigez leurs numéros ; `bellwire check` trouve l’erreur.",
+    new_number: "{name} a un nouveau numéro WhatsApp ({number}) : plus rien n’agit pour {name}, et les messages à l’ancien échouent. Demandez à {name}, écrivez le nouveau dans [[contact]] {id}, puis lancez : bellwire contact accept {id}",
+    new_user_id: "WhatsApp a donné à {name} un nouvel identifiant, peut-être avec un nouveau numéro : rien n’agit pour {name} tant que vous n’avez pas demandé et lancé : bellwire contact accept {id}",
+    other_user: "Le numéro de {name} a maintenant un autre utilisateur WhatsApp : plus rien n’agit pour {name}. Si c’est toujours la même personne : bellwire contact accept {id}",
+    shared_number: "{name} a envoyé un numéro de téléphone : {numbers}. Demandez si c’est le sien, puis écrivez-le comme `phone` dans [[contact]] {id}.",
 
     owner_only: "Seul le propriétaire de ce site peut le faire. Rien n’a été fait.",
     on_the_list: "{name} est déjà sur la liste. Rien n’a été fait.",

@@ -67,6 +67,7 @@ pub static SENTENCES: Sentences = Sentences {
     for_somebody_else: "Diese Nachricht war für jemand anderen. Es ist nichts geschehen.",
     did_you_mean: "Es ist nichts geschehen. Meinten Sie „{words}“?",
     too_old: "Das ist zu alt, um noch zu wirken. Es ist nichts geschehen.",
+    came_late: "Das kam zu spät: Es wurde vor {age} geschrieben. „{title}“ wurde nicht ausgeführt.",
     was_forwarded: "Das wurde weitergeleitet, daher ist nichts geschehen. Schreiben Sie es selbst, oder tippen Sie auf den Knopf.",
     alert_is_over: "Dieser Alarm ist vorbei. Es ist nichts geschehen.",
     hurried: "Das waren mehr als {count} in einer Minute, daher wurde das letzte nicht ausgeführt. Warten Sie eine Minute.",
@@ -107,6 +108,12 @@ pub static SENTENCES: Sentences = Sentences {
     not_asked: "Das wurden Sie nicht gefragt. Es ist nichts geschehen.",
     decided_as: "Das ist schon entschieden: {choice}.",
     time_is_over: "Die Zeit dafür ist vorbei.",
+
+    two_people: "Eine Nachricht von {number} passt zu {names}, daher ist nichts geschehen. Berichtigen Sie die Nummern; `bellwire check` findet den Fehler.",
+    new_number: "{name} hat eine neue WhatsApp-Nummer ({number}): Für {name} wirkt nichts mehr, und Nachrichten an die alte schlagen fehl. Fragen Sie {name}, schreiben Sie die neue in [[contact]] {id}, dann: bellwire contact accept {id}",
+    new_user_id: "WhatsApp gab {name} eine neue Benutzer-ID, vielleicht mit neuer Nummer: Für {name} wirkt nichts, bis Sie gefragt haben und dies ausführen: bellwire contact accept {id}",
+    other_user: "Die Nummer von {name} hat jetzt einen anderen WhatsApp-Benutzer: Für {name} wirkt nichts mehr. Ist es noch dieselbe Person: bellwire contact accept {id}",
+    shared_number: "{name} hat eine Telefonnummer geschickt: {numbers}. Fragen Sie, ob es die eigene ist, und schreiben Sie sie als `phone` in [[contact]] {id}.",
 
     owner_only: "Das darf nur, wem dieser Standort gehört. Es ist nichts geschehen.",
     on_the_list: "{name} steht schon auf der Liste. Es ist nichts geschehen.",

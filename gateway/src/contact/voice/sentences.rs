@@ -91,6 +91,7 @@ sentences! {
     for_somebody_else,
     did_you_mean,
     too_old,
+    came_late,
     was_forwarded,
     alert_is_over,
     hurried,
@@ -135,6 +136,13 @@ sentences! {
     not_asked,
     decided_as,
     time_is_over,
+
+    // What the owner should know of a person.
+    two_people,
+    new_number,
+    new_user_id,
+    other_user,
+    shared_number,
 
     // Invitations.
     owner_only,

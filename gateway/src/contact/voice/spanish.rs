@@ -67,6 +67,7 @@ pub static SENTENCES: Sentences = Sentences {
     for_somebody_else: "Ese mensaje era para otra persona. No se hizo nada.",
     did_you_mean: "No se hizo nada. ¿Quiso decir «{words}»?",
     too_old: "Es demasiado antiguo para actuar. No se hizo nada.",
+    came_late: "Llegó demasiado tarde: se escribió hace {age}. «{title}» no se hizo.",
     was_forwarded: "Fue reenviado, así que no se hizo nada. Escríbalo usted, o toque el botón.",
     alert_is_over: "Esa alerta ya terminó. No se hizo nada.",
     hurried: "Fueron más de {count} en un minuto, así que lo último no se hizo. Espere un minuto.",
@@ -107,6 +108,12 @@ pub static SENTENCES: Sentences = Sentences {
     not_asked: "Eso no se le preguntó. No se hizo nada.",
     decided_as: "Ya está decidido: {choice}.",
     time_is_over: "Se acabó el tiempo para eso.",
+
+    two_people: "Un mensaje de {number} corresponde a {names}, así que no se hizo nada. Corrija sus números; `bellwire check` encuentra el error.",
+    new_number: "{name} tiene un nuevo número de WhatsApp ({number}): nada actúa por {name}, y los mensajes al antiguo fallan. Pregunte a {name}, escriba el nuevo en [[contact]] {id} y ejecute: bellwire contact accept {id}",
+    new_user_id: "WhatsApp dio a {name} un nuevo identificador, quizá con un número nuevo: nada actúa por {name} hasta que usted pregunte y ejecute: bellwire contact accept {id}",
+    other_user: "El número de {name} tiene ahora otro usuario de WhatsApp: nada actúa por {name}. Si sigue siendo la misma persona: bellwire contact accept {id}",
+    shared_number: "{name} envió un número de teléfono: {numbers}. Pregunte si es suyo y escríbalo como `phone` en [[contact]] {id}.",
 
     owner_only: "Solo el dueño de este sitio puede hacerlo. No se hizo nada.",
     on_the_list: "{name} ya está en la lista. No se hizo nada.",
