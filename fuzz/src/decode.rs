@@ -1,7 +1,8 @@
-//! A format, or a content type, in the first line; then the payload.
+//! A format, or a content type, in the first line; then the payload. Sparkplug's is read as a birth, and as what follows it.
 
 use bellwire::alert::decode::decode as read;
 use bellwire::alert::rule::PayloadFormat;
+use bellwire::alert::sparkplug::Births;
 use serde_json::Value;
 
 use super::text_line;
@@ -11,6 +12,9 @@ const GROWTH: usize = 32;
 
 pub fn decode(data: &[u8]) {
     let Some((name, payload)) = text_line(data) else { return };
+    if name == "sparkplug" {
+        return sparkplug(payload);
+    }
     let (format, content_type) = match name {
         "json" => (PayloadFormat::Json, None),
         "text" => (PayloadFormat::Text, None),
@@ -26,6 +30,22 @@ pub fn decode(data: &[u8]) {
             assert_eq!(read(format, content_type, payload), Ok(value), "the same twice");
         }
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Each metric is written twice, with what is known of it: the words of that are longer than the smallest metric.
+const METRIC_GROWTH: usize = 64;
+
+fn sparkplug(payload: &[u8]) {
+    let mut births = Births::default();
+    for topic in ["spBv1.0/g/NBIRTH/n", "spBv1.0/g/NDATA/n", "spBv1.0/g/DDATA/n/d", "spBv1.0/g/NDEATH/n"] {
+        match births.read(topic, payload) {
+            Ok(value) => {
+                let size = size(&value);
+                assert!(size <= METRIC_GROWTH * payload.len() + 256, "{} bytes became {size}", payload.len());
+            }
+            Err(error) => assert!(!error.is_empty()),
+        }
     }
 }
 

@@ -156,6 +156,9 @@ fn payloads() -> Vec<Seed> {
         seeds.push(("decode", format!("cbor-{name}"), [b"cbor\n", payload].concat()));
         seeds.push(("event", format!("cbor-{name}"), [b"cbor/bar\n\n", payload].concat()));
     }
+    // A metric with name, alias, type and value; one with its alias alone; one of bad quality.
+    let metrics = b"\x12\x0a\x0a\x01a\x10\x01\x20\x01\x50\xfb\x01\x12\x04\x10\x01\x50\x05\x12\x12\x10\x01\x4a\x0d\x0a\x07Quality\x12\x02\x18\x00\x70\x01\x18\x05";
+    seeds.push(("decode", "sparkplug-metrics".into(), [b"sparkplug\n", &metrics[..]].concat()));
     // 40 maps, each the key of the one around it.
     let bomb = [&[0xa1; 40][..], &[0x00; 41]].concat();
     seeds.push(("decode", "cbor-key-of-keys".into(), [b"cbor\n", &bomb[..]].concat()));

@@ -21,6 +21,8 @@ pub enum DecodeError {
     Number(String),
     #[error("it is not CBOR: {0}")]
     Cbor(String),
+    #[error("{0}")]
+    Sparkplug(String),
     #[error("it is not a firmware-bridge event: {0}")]
     Postcard(firmware_bridge::FrameError),
 }
@@ -40,6 +42,8 @@ pub fn decode(
         PayloadFormat::Number => number(payload),
         PayloadFormat::Cbor => cbor(payload),
         PayloadFormat::Postcard => postcard(payload),
+        // Alone, without what was heard before.
+        PayloadFormat::Sparkplug => Err(DecodeError::Sparkplug("its topic is not known here".into())),
         PayloadFormat::None => Ok(Value::Null),
     }
 }

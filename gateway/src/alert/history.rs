@@ -157,6 +157,7 @@ pub enum Why {
     Step,
     Receipt,
     Forgotten,
+    Missed,
     Nobody,
 }
 
@@ -180,6 +181,7 @@ impl Why {
             Self::Step => "step",
             Self::Receipt => "receipt",
             Self::Forgotten => "forgotten",
+            Self::Missed => "missed",
             Self::Nobody => "nobody",
         }
     }
@@ -204,7 +206,8 @@ impl Why {
             | Self::Grouped
             | Self::Step
             | Self::Receipt
-            | Self::Forgotten => false,
+            | Self::Forgotten
+            | Self::Missed => false,
         }
     }
 }
@@ -266,6 +269,7 @@ mod tests {
             (Why::Step, "step", false),
             (Why::Receipt, "receipt", false),
             (Why::Forgotten, "forgotten", false),
+            (Why::Missed, "missed", false),
             (Why::Nobody, "nobody", true),
         ];
         for (why, word, holds) in all {

@@ -13,10 +13,11 @@ use crate::alert::history;
 use crate::alert::media::Kept;
 use crate::alert::message::{Button, Content, Media};
 use crate::alert::observe::Meeting;
-use crate::alert::policy::{File, Ignored, Raised, Verdict, judge};
+use crate::alert::policy::{File, Ignored, Metrics, Raised, Verdict, judge};
 use crate::alert::render;
 use crate::alert::route::{Routes, route};
-use crate::alert::rule::{Rule, Severity};
+use crate::alert::rule::{PayloadFormat, Rule, Severity};
+use crate::alert::sparkplug::Births;
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{TemplateError, Templates};
 use crate::alert::topic::Bindings;
@@ -257,12 +258,23 @@ impl Judge {
     pub fn decide(&self, event: Event, watch: &mut Watch, now: Timestamp) -> Decision {
         let (mut alerts, mut ignored) = (Vec::new(), Vec::new());
         let (key, may_repeat) = repetition(&event);
+        let sparkplug = self.sparkplug(&event, watch);
+        let sparkplug = sparkplug.as_ref();
         for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
             if let Some(life) = rule.life.as_deref() {
                 let (site, templates) = (&self.site, &self.templates);
                 let (event, repetition) = (&event, key.as_deref());
-                let meeting =
-                    Meeting { rule, life, bindings, event, repetition, may_repeat, site, templates };
+                let meeting = Meeting {
+                    rule,
+                    life,
+                    bindings,
+                    event,
+                    sparkplug,
+                    repetition,
+                    may_repeat,
+                    site,
+                    templates,
+                };
                 let seen = meeting.observe(watch, now);
                 ignored.push((
                     rule.name.clone(),
@@ -270,7 +282,7 @@ impl Judge {
                 ));
                 continue;
             }
-            match judge(rule, &bindings, &event, &self.site, &self.templates) {
+            match judge(rule, &bindings, (&event, sparkplug), &self.site, &self.templates) {
                 Verdict::Alert(raised) => {
                     let mut alert = self.alert(rule, bindings, &event, *raised);
                     let again = may_repeat && key.as_deref().is_some_and(|key| watch.knows(&alert, key, now));
@@ -292,6 +304,13 @@ impl Judge {
             | Identity::None => None,
         };
         Decision { event, key, frees, may_repeat, alerts, ignored, effects: watch.drain() }
+    }
+
+    /// Births matter also where no rule is about them.
+    fn sparkplug(&self, event: &Event, watch: &mut Watch) -> Option<Metrics> {
+        let asks = |rule: &Rule| rule.payload == PayloadFormat::Sparkplug;
+        let concerns = Births::concerns(&event.topic) && self.rules.iter().any(asks);
+        concerns.then(|| watch.births.read(&event.topic, &event.payload))
     }
 
     fn content(rule: &Rule, raised: Raised) -> (Content, Wording, Option<Kept>) {

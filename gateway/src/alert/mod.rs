@@ -7,7 +7,7 @@
 
 /// What a number may cost, and how many people it may reach.
 pub mod budget;
-/// Bytes to a value: JSON, text, number, CBOR, postcard.
+/// Bytes to a value: JSON, text, number, CBOR, postcard; Sparkplug needs memory, and is read before.
 pub mod decode;
 /// What an answer, a status or a restart means for a message.
 pub mod delivery;
@@ -63,6 +63,8 @@ pub mod rule;
 pub mod sender;
 /// What people do not want to hear for a while.
 pub mod silence;
+/// Sparkplug: metrics by the names that births gave them.
+pub mod sparkplug;
 /// Where a message stands, and which receipts may move it.
 pub mod state;
 /// Jinja, strict and bounded.

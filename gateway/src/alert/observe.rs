@@ -7,7 +7,7 @@ use crate::alert::history::fingerprint;
 use crate::alert::life::Life;
 use crate::alert::lifecycle::{Ident, Observation, Recent, Turn};
 use crate::alert::numbers::number;
-use crate::alert::policy::{Ignored, Names, excerpt, fill, names, read};
+use crate::alert::policy::{Ignored, Metrics, Names, excerpt, fill, names, read};
 use crate::alert::rule::Rule;
 use crate::alert::template::{EvaluationError, Templates};
 use crate::alert::topic::Bindings;
@@ -22,6 +22,7 @@ pub struct Meeting<'a> {
     pub life: &'a Life,
     pub bindings: Bindings,
     pub event: &'a Event,
+    pub sparkplug: Option<&'a Metrics>,
     /// Under which key a repetition is found.
     pub repetition: Option<&'a str>,
     /// Whether the broker or the sender says that this may be one.
@@ -34,9 +35,14 @@ impl Meeting<'_> {
     /// Lets the watch see the event.
     pub fn observe(self, watch: &mut Watch, now: Timestamp) -> Result<Turn, Ignored> {
         let (event, life) = (self.event, self.life);
-        let payload = read(self.rule.payload, event)?;
+        let payload = read(self.rule.payload, event, self.sparkplug)?;
         let mut names = names(&self.bindings, &payload, event, self.site);
         let ident = Ident::of(&self.rule.name, &self.life.key, &self.bindings);
+        if let Some(missed) =
+            payload["missed"].as_u64().filter(|missed| self.sparkplug.is_some() && *missed > 0)
+        {
+            watch.missed(&ident, missed, now);
+        }
         let context = Value::from(Serde(names.clone()));
         let key = self.identity(&context).map_err(|error| Ignored::ConditionFailed(error.0))?;
         let key = key.map(|key| fingerprint(&key));

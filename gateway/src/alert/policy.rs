@@ -88,13 +88,22 @@ impl Ignored {
 
 /// Judges `event` by `rule`.
 #[must_use]
-pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templates: &Templates) -> Verdict {
+pub fn judge(
+    rule: &Rule,
+    bindings: &Bindings,
+    (event, sparkplug): (&Event, Option<&Metrics>),
+    site: &str,
+    templates: &Templates,
+) -> Verdict {
     if event.retained && !rule.on_retained {
         return Verdict::Ignored(Ignored::Retained);
     }
     let is_file = rule.attach.as_ref().is_some_and(|attach| attach.from == From::Payload);
-    let payload =
-        if is_file { Ok(json!({ "bytes": event.payload.len() })) } else { read(rule.payload, event) };
+    let payload = if is_file {
+        Ok(json!({ "bytes": event.payload.len() }))
+    } else {
+        read(rule.payload, event, sparkplug)
+    };
     let payload = match payload {
         Ok(payload) => payload,
         Err(why) => return Verdict::Ignored(why),
@@ -119,9 +128,21 @@ pub fn judge(rule: &Rule, bindings: &Bindings, event: &Event, site: &str, templa
     Verdict::Alert(Box::new(Raised { wording, templates: filled, file, flaw }))
 }
 
+/// What Sparkplug's memory made of an event, once for all rules.
+pub(super) type Metrics = Result<serde_json::Value, String>;
+
 /// What conditions and messages see of the payload.
-pub(super) fn read(format: PayloadFormat, event: &Event) -> Result<serde_json::Value, Ignored> {
+pub(super) fn read(
+    format: PayloadFormat,
+    event: &Event,
+    sparkplug: Option<&Metrics>,
+) -> Result<serde_json::Value, Ignored> {
     let bytes = event.payload.len();
+    if format == PayloadFormat::Sparkplug
+        && let Some(metrics) = sparkplug
+    {
+        return metrics.clone().map_err(Ignored::Undecodable);
+    }
     if bytes > PAYLOAD_LIMIT_BYTES && format != PayloadFormat::None {
         return Err(Ignored::TooLarge(bytes));
     }

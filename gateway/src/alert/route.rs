@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::alert::rule::Rule;
+use crate::alert::rule::{PayloadFormat, Rule};
 use crate::alert::topic::{Bindings, Step, TopicPattern};
 
 /// The patterns of all rules as a tree over topic levels: what an event costs grows with its levels, not with the rules.
@@ -92,8 +92,21 @@ pub fn route<'a>(
 #[must_use]
 pub fn filters(rules: &[Rule]) -> Vec<String> {
     let own = |filter: &String| filter.starts_with(OWN_TOPICS);
-    let filters = rules.iter().map(|rule| rule.topic.filter());
+    let filters = rules.iter().map(subscription);
     filters.filter(|filter| !own(filter)).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What one rule needs to hear. Of a Sparkplug node that is all that it sends, whatever the rule is about: its births name the
+/// metrics, and its messages are counted together.
+fn subscription(rule: &Rule) -> String {
+    let filter = rule.topic.filter();
+    let levels: Vec<&str> = filter.split('/').collect();
+    match (rule.payload, levels.as_slice()) {
+        (PayloadFormat::Sparkplug, [space, group, _, node, ..]) if *group != "#" && *node != "#" => {
+            format!("{space}/{group}/+/{node}/#")
+        }
+        _ => filter,
+    }
 }
 
 #[cfg(test)]
@@ -131,5 +144,16 @@ mod tests {
             rules.push(Rule { topic: TopicPattern::parse(topic).expect("a pattern"), ..rule });
         }
         assert_eq!(filters(&rules), ["$SYS/#", "bell/#", "door/+"]);
+        for (topic, filter) in [
+            ("spBv1.0/plant/DDATA/edge/{device}", "spBv1.0/plant/+/edge/#"),
+            ("spBv1.0/{group}/{type}/{node}", "spBv1.0/+/+/+/#"),
+            ("spBv1.0/{group}/{type}/#", "spBv1.0/+/+/#"),
+            ("spBv1.0/#", "spBv1.0/#"),
+        ] {
+            rules.truncate(1);
+            rules[0].payload = PayloadFormat::Sparkplug;
+            rules[0].topic = TopicPattern::parse(topic).expect("a pattern");
+            assert_eq!(filters(&rules), [filter]);
+        }
     }
 }

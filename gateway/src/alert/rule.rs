@@ -74,6 +74,8 @@ pub enum PayloadFormat {
     Cbor,
     /// `firmware_bridge::Event`, encoded with postcard.
     Postcard,
+    /// Sparkplug B, with the names from its births.
+    Sparkplug,
     /// Not read at all: what counts is that it came. For Sparkplug's NDEATH and its like.
     None,
 }
@@ -124,6 +126,7 @@ impl PayloadFormat {
             "number" => Some(Self::Number),
             "cbor" => Some(Self::Cbor),
             "postcard" => Some(Self::Postcard),
+            "sparkplug" => Some(Self::Sparkplug),
             "none" => Some(Self::None),
             _ => None,
         }
@@ -140,10 +143,10 @@ mod tests {
             assert_eq!(Severity::of_rank(severity.rank()), severity);
         }
         assert_eq!(Severity::of_rank(3), Severity::Info);
-        let words = ["auto", "json", "text", "number", "cbor", "postcard", "none"];
+        let words = ["auto", "json", "text", "number", "cbor", "postcard", "sparkplug", "none"];
         let formats = words.map(PayloadFormat::parse);
-        use PayloadFormat::{Auto, Cbor, Json, None as Nothing, Number, Postcard, Text};
-        assert_eq!(formats, [Auto, Json, Text, Number, Cbor, Postcard, Nothing].map(Some));
+        use PayloadFormat::{Auto, Cbor, Json, None as Nothing, Number, Postcard, Sparkplug, Text};
+        assert_eq!(formats, [Auto, Json, Text, Number, Cbor, Postcard, Sparkplug, Nothing].map(Some));
         assert_eq!(PayloadFormat::parse("xml"), None);
     }
 }

@@ -69,8 +69,17 @@ fn read_rule(
     let notify = read_people(&section, "notify", people);
     let connection = read_connection(&section, connections);
     let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
-    let formats = ["auto", "json", "text", "number", "cbor", "postcard", "none"];
+    let formats = ["auto", "json", "text", "number", "cbor", "postcard", "sparkplug", "none"];
     let payload = section.word("payload", &formats, PayloadFormat::parse);
+    let is_sparkplug = payload == Some(PayloadFormat::Sparkplug);
+    if let Some(topic) =
+        topic.as_ref().filter(|topic| is_sparkplug && !topic.filter().starts_with("spBv1.0/"))
+    {
+        section.report(
+            section.offset(),
+            format!("`payload = \"sparkplug\"` reads spBv1.0/GROUP/TYPE/NODE or …/NODE/DEVICE, and no topic such as {}", topic.as_str()),
+        );
+    }
     let on_unknown = section.word("on_unknown", &["retry", "hold"], OnUnknown::parse);
     let expires = section.parsed("expires", duration);
     let on_retained = section.truth("on_retained");

@@ -40,6 +40,7 @@ use crate::alert::lifecycle::{Alert, Ident, Observation, Turn};
 use crate::alert::quiet::Held;
 use crate::alert::rule::Rule;
 use crate::alert::silence::Silence;
+use crate::alert::sparkplug::Births;
 use crate::contact::People;
 use crate::ids::{ContactId, RuleName};
 use crate::time::{Now, Timestamp, duration_for_people};
@@ -72,6 +73,8 @@ pub struct Watch {
     dirty: BTreeSet<Slot>,
     effects: Vec<Effect>,
     clock: Option<Now>,
+    /// What Sparkplug's births say; in memory alone.
+    pub(super) births: Births,
     /// Told, but not kept, because there is no room.
     surplus: Option<Ident>,
 }
@@ -98,6 +101,7 @@ impl Watch {
             dirty: BTreeSet::new(),
             effects: Vec::new(),
             clock: None,
+            births: Births::default(),
             surplus: None,
         }
     }
@@ -167,6 +171,12 @@ impl Watch {
         self.touch(Slot::Alert(ident.clone()), now);
         self.drop_surplus();
         turn
+    }
+
+    /// Messages of the alert's edge node did not arrive: what they would have done is not known.
+    pub(super) fn missed(&mut self, ident: &Ident, messages: u64, now: Timestamp) {
+        let what = format!("messages of its Sparkplug node are missing before this one: {messages}");
+        self.record(ident, Why::Missed, what, now);
     }
 
     fn alert_due(&mut self, ident: &Ident, now: Timestamp) {
