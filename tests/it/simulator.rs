@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 mod account;
 /// The gateway on the other side.
 mod gateway;
+/// How Graph reads addresses, parameters, fields and ids.
+mod graph;
 /// What a person can do.
 mod inbound;
 /// Upload, look up, fetch, delete.

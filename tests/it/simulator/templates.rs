@@ -189,6 +189,45 @@ fn the_catalogue_is_listed_in_pages_created_and_deleted() {
 }
 
 #[test]
+fn the_catalogue_is_counted_filtered_turned_back_and_edited() {
+    let world = World::start();
+    catalogue(&world);
+    let path = format!("{ACCOUNT}/message_templates");
+    let get = |query: &str| world.call("GET", &format!("{path}?{query}"), None).1;
+    let names = |page: &Value| {
+        page["data"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["name"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let counted = get("limit=2&summary=total_count,message_template_limit");
+    assert_eq!(counted["summary"], json!({ "total_count": 5, "message_template_limit": 250 }));
+    let after = counted["paging"]["cursors"]["after"].as_str().expect("a cursor");
+    let second = get(&format!("limit=2&after={after}"));
+    let before = second["paging"]["cursors"]["before"].as_str().expect("a cursor");
+    assert!(second["paging"]["previous"].as_str().is_some_and(|url| url.contains(before)), "{second}");
+    assert_eq!(names(&get(&format!("limit=2&before={before}"))), names(&counted));
+    assert_eq!(names(&get("status=APPROVED,PAUSED&name=alarm")).len(), 4, "a part of the name");
+    assert_eq!(names(&get("content=as%20you%20can%20see")), ["alarm_v3"]);
+    assert!(names(&get("status=REJECTED")).is_empty());
+
+    let id = get("name=alarm_v1")["data"][0]["id"].as_str().expect("an id").to_owned();
+    let words = |text: &str| json!({ "components": [{ "type": "BODY", "text": text }] });
+    let loose = world.call("POST", &id, Some(&words("It is {{1}}")));
+    assert_eq!(loose.1["error"]["error_subcode"], 2_388_299, "judged as a new one: {loose:?}");
+    assert_eq!(world.call("POST", &id, Some(&words("It is {{1}} and you were asked to look."))).0, 200);
+    let shown = world.call("GET", &id, None).1;
+    assert_eq!(
+        (&shown["status"], &shown["components"][0]["text"]),
+        (&json!("APPROVED"), &json!("It is {{1}} and you were asked to look."))
+    );
+    let gone = world.call("DELETE", &format!("{path}?name=alarm_v1&hsm_id={id}"), None);
+    assert_eq!((gone.0, code(&world.call("GET", &id, None))), (200, 100));
+}
+
+#[test]
 fn the_template_that_the_documentation_shows_is_taken() {
     let world = World::start();
     let page = format!("{}/../docs/whatsapp.md", env!("CARGO_MANIFEST_DIR"));

@@ -1,10 +1,12 @@
 //! The account: token, numbers, subscription, and what their nodes show (FACTS 6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
+use super::business::Business;
+use super::fields;
 use super::graph::Refusal;
 use crate::time::Timestamp;
 
@@ -84,6 +86,8 @@ pub struct Number {
     pub deregistered: bool,
     /// Where its webhooks go instead.
     pub callback: Option<String>,
+    /// Profile, QR codes, blocked people and the like.
+    pub business: Business,
     registrations: Vec<i64>,
 }
 
@@ -96,6 +100,8 @@ pub struct Account {
     /// Where webhooks go instead of to the app's address.
     pub callback: Option<String>,
     numbers: BTreeMap<String, Number>,
+    /// Ids that stood in the place of an account: without `--business-account-id` any id does, and it keeps being one.
+    named: BTreeSet<String>,
     /// What the control interface set on nodes, by id.
     shown: BTreeMap<String, Map<String, Value>>,
 }
@@ -108,6 +114,7 @@ impl Default for Account {
             subscribed: true,
             callback: None,
             numbers: BTreeMap::new(),
+            named: BTreeSet::new(),
             shown: BTreeMap::new(),
         }
     }
@@ -124,8 +131,28 @@ impl Account {
     }
 
     /// Whether a node in the place of an account is this one: any is, unless one was given.
-    pub fn is_account(&self, node: &str) -> Result<(), Refusal> {
-        if self.id.as_deref().is_none_or(|id| id == node) { Ok(()) } else { Err(Refusal::no_object(node)) }
+    pub fn is_account(&mut self, node: &str) -> Result<(), Refusal> {
+        if self.id.as_deref().is_some_and(|id| id != node) {
+            return Err(Refusal::no_object(node));
+        }
+        if self.named.len() < NODES_MAX {
+            self.named.insert(node.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether a node is the account, and else a number. Ids are one space, so what decides is, in this order: the ids that the
+    /// simulator was started with, which kind has all the fields that are asked for, what the id stood for before.
+    pub fn names_account(&self, node: &str, numbers: &[String], asked: Option<&str>) -> bool {
+        if node == self.id() {
+            return true;
+        }
+        if self.id.is_some() || numbers.iter().any(|number| number == node) {
+            return false;
+        }
+        let (of_number, of_account) =
+            asked.map_or((true, true), |asked| (fields::NUMBER.has(asked), fields::ACCOUNT.has(asked)));
+        if of_number == of_account { !numbers.is_empty() || self.named.contains(node) } else { of_account }
     }
 
     pub fn number(&self, id: &str) -> Option<&Number> {
@@ -190,29 +217,37 @@ impl Account {
             webhooks["phone_number"] = json!(callback);
         }
         let status = if number.deregistered { "DISCONNECTED" } else { "CONNECTED" };
-        let node = json!({
+        let mut node = json!({
             "id": id, "display_phone_number": "+1 555-010-0100", "verified_name": "Simulated Shop", "status": status,
-            "quality_rating": "GREEN", "platform_type": "CLOUD_API", "throughput": { "level": "STANDARD" },
-            "code_verification_status": "VERIFIED", "name_status": "APPROVED", "account_mode": "LIVE",
-            "is_official_business_account": false, "is_pin_enabled": number.pin.is_some(),
+            "quality_rating": "GREEN", "quality_score": { "score": "GREEN" }, "platform_type": "CLOUD_API",
+            "host_platform": "CLOUD_API", "throughput": { "level": "STANDARD" }, "name_status": "APPROVED",
+            "new_name_status": "NONE", "unified_cert_status": "APPROVED", "code_verification_status": "VERIFIED",
+            "account_mode": "LIVE", "country_code": "US", "country_dial_code": "1", "search_visibility": "VISIBLE",
+            "is_official_business_account": false, "is_pin_enabled": number.pin.is_some(), "is_on_biz_app": false,
+            "is_preverified_number": false, "last_onboarded_time": "2026-01-05T09:00:00+0000",
+            "eligibility_for_api_business_global_search": "NON_ELIGIBLE_UNDEFINED_COUNTRY",
             "messaging_limit_tier": "TIER_250", "whatsapp_business_manager_messaging_limit": "TIER_250",
             "webhook_configuration": webhooks, "health_status": self.health(("PHONE_NUMBER", id)),
         });
-        let standard = "id,display_phone_number,verified_name,status,quality_rating,platform_type,throughput,\
-                        code_verification_status,webhook_configuration,health_status";
-        select(&self.with_shown(node), fields, standard, "WhatsAppBusinessPhoneNumber")
+        if !number.business.automation.is_empty() {
+            node["conversational_automation"] = json!(number.business.automation);
+        }
+        fields::NUMBER.select(&self.with_shown(node), fields)
     }
 
     /// `GET /{waba_id}`.
-    pub fn account_node(&self, id: &str, fields: Option<&str>) -> Result<Value, Refusal> {
+    pub fn account_node(&self, id: &str, edges: Value, fields: Option<&str>) -> Result<Value, Refusal> {
         let node = json!({
             "id": id, "name": "Simulated Shop", "currency": "USD", "timezone_id": "1", "country": "US",
             "message_template_namespace": "simulated_namespace", "account_review_status": "APPROVED",
             "business_verification_status": "verified", "ownership_type": "SELF", "status": "ACTIVE",
+            "is_enabled_for_insights": false, "primary_business_location": "US",
+            "owner_business_info": { "id": "900000000000801", "name": "Simulated Shop" },
             "whatsapp_business_manager_messaging_limit": "TIER_250", "health_status": self.health(("WABA", id)),
         });
-        let standard = "id,name,currency,timezone_id,message_template_namespace";
-        select(&self.with_shown(node), fields, standard, "WhatsAppBusinessAccount")
+        let mut node = self.with_shown(node);
+        node.extend(edges.as_object().cloned().unwrap_or_default());
+        fields::ACCOUNT.select(&node, fields)
     }
 
     fn with_shown(&self, node: Value) -> Map<String, Value> {
@@ -233,26 +268,4 @@ impl Account {
         let entities: Vec<Value> = entities.into_iter().map(entity).collect();
         json!({ "can_send_message": "AVAILABLE", "entities": entities })
     }
-}
-
-/// The fields that were asked for, `id` always; an unknown one is refused with 100 (FACTS 6).
-pub fn select(
-    all: &Map<String, Value>,
-    fields: Option<&str>,
-    standard: &str,
-    node: &str,
-) -> Result<Value, Refusal> {
-    let mut chosen = Map::new();
-    chosen.insert("id".to_owned(), all.get("id").cloned().unwrap_or_default());
-    for name in fields.unwrap_or(standard).split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match all.get(name) {
-            Some(value) => drop(chosen.insert(name.to_owned(), value.clone())),
-            None if fields.is_none() => {}
-            None => {
-                let details = format!("Tried accessing nonexisting field ({name}) on node type ({node})");
-                return Err(Refusal::new(100, details));
-            }
-        }
-    }
-    Ok(Value::Object(chosen))
 }

@@ -37,7 +37,8 @@ impl Refusal {
     }
 
     pub fn body(&self, trace: &str) -> Value {
-        let title = title(self.code).unwrap_or(&self.details);
+        // Graph's own words for an object or a call that is not there stand in the message itself.
+        let title = title(self.code).filter(|_| self.subcode != Some(33)).unwrap_or(&self.details);
         let mut error = json!({
             "message": format!("(#{}) {title}", self.code), "type": "OAuthException", "code": self.code,
             "error_data": { "messaging_product": "whatsapp", "details": self.details }, "fbtrace_id": trace,
@@ -68,6 +69,7 @@ fn title(code: i64) -> Option<&'static str> {
         100 => "Invalid parameter",
         190 => "Error validating access token",
         2_200 => "Callback verification failed",
+        130_403 => "This user is blocked by the business",
         130_429 => "Rate limit hit",
         131_008 => "Required parameter is missing",
         131_009 => "Parameter value is not valid",
@@ -90,6 +92,7 @@ fn title(code: i64) -> Option<&'static str> {
         132_018 => "Template validation error",
         133_005 => "Two step verification PIN mismatch",
         133_010 => "Phone number not registered",
+        139_101 => "Block list limit reached",
         133_016 => "Account register deregister rate limit exceeded",
         _ => return None,
     };

@@ -8,12 +8,16 @@
 mod account;
 /// `/{version}/…`: the Cloud API.
 mod api;
+/// What a number has besides its messages: profile, QR codes, blocked people.
+mod business;
 /// What a person can tap in a message.
 mod buttons;
 /// `/_simulator/…`: the control interface and the phone.
 mod control;
 /// What goes wrong next.
 mod faults;
+/// The fields that nodes have, and field expansion.
+mod fields;
 /// Meta's error form.
 mod graph;
 /// Throughput, pair rate, the 24 h window.

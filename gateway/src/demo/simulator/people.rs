@@ -7,6 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::validate::Recipient;
 
+/// Meta takes 10,000 groups of a number, with 8 participants each; a test has a handful.
+const GROUPS_MAX: usize = 1_000;
+const PARTICIPANTS_MAX: usize = 8;
 /// As many people as messages are kept. Forgetting one costs little: the id that follows from a number is always the same.
 const PEOPLE_MAX: usize = 20_000;
 
@@ -32,6 +35,8 @@ pub struct Introduction {
 pub struct People {
     by_user: BTreeMap<String, Person>,
     by_phone: BTreeMap<String, String>,
+    /// Who wrote in a group, by user id.
+    groups: BTreeMap<String, Vec<String>>,
     /// Numbers that nobody has any more.
     left: BTreeSet<String>,
 }
@@ -91,6 +96,44 @@ impl People {
             name: Some(person.name.clone()),
             username: person.username.clone(),
         })
+    }
+
+    /// Whether somebody has this number, in exactly these digits.
+    pub fn has_phone(&self, digits: &str) -> bool {
+        self.by_phone.contains_key(digits)
+    }
+
+    /// The user id of a recipient that is known.
+    pub fn user_id(&self, recipient: &Recipient) -> Option<String> {
+        match recipient {
+            Recipient::Phone(wa_id) => self.by_phone.get(wa_id).cloned(),
+            Recipient::User(user_id) => Some(user_id.clone()),
+            Recipient::Group(_) => None,
+        }
+    }
+
+    /// Somebody writes in a group, and is one of its participants from then on.
+    pub fn joined(&mut self, group: &str, person: &Person) {
+        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(group) {
+            self.groups.pop_first();
+        }
+        let members = self.groups.entry(group.to_owned()).or_default();
+        if members.len() < PARTICIPANTS_MAX && !members.contains(&person.user_id) {
+            members.push(person.user_id.clone());
+        }
+    }
+
+    /// The participants of a group; of one in which nobody wrote yet, a single one that is made up.
+    pub fn participants(&mut self, group: &str) -> Vec<Person> {
+        let members = self.groups.get(group).cloned().unwrap_or_default();
+        let known: Vec<Person> =
+            members.iter().filter_map(|user_id| self.by_user.get(user_id)).cloned().collect();
+        if !known.is_empty() {
+            return known;
+        }
+        let person = self.addressed(&Recipient::Phone("15550100199".to_owned()));
+        self.joined(group, &person);
+        vec![person]
     }
 
     /// The number of a user id, if it is known.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::faults::Statuses;
 use super::graph::Refusal;
+use super::people::Person;
 use super::serve::Simulator;
 use super::validate::Recipient;
 use super::webhooks::{Forms, messages, written};
@@ -31,33 +33,67 @@ impl Simulator {
             }
             for word in words {
                 tokio::time::sleep(STEP).await;
-                let (value, url) = {
+                let (values, url) = {
                     let mut world = simulator.world.lock().await;
                     world.mark(&sent.id, word);
                     let now = Self::now(&world);
                     let error = plan.error.as_ref().filter(|_| word == "failed");
-                    let status = status(&world.forms, &sent, word, now, error);
-                    let contacts = contacts(&world.forms, &sent, word);
-                    let body =
-                        messages(&world.account, &sent.phone_number_id, contacts, "statuses", &[status]);
-                    (body, simulator.callback(&world, &sent.phone_number_id))
+                    let of = |person| {
+                        let status = status(&world.forms, &sent, person, word, now, error);
+                        let contacts = contacts(&world.forms, &sent, person, word);
+                        messages(&world.account, &sent.phone_number_id, contacts, "statuses", &[status])
+                    };
+                    let values: Vec<Value> = sent.told().iter().map(of).collect();
+                    (values, simulator.callback(&world, &sent.phone_number_id))
                 };
                 // Held messages tell nobody.
                 if plan.wishes.drop || word == "held" {
                     continue;
                 }
                 let Some(url) = url else { continue };
-                let body = written(&value);
-                for _ in 0..plan.wishes.duplicate.unwrap_or(1) {
-                    simulator.postman.deliver(&url, &body, plan.wishes.forge).await;
+                for body in values.iter().map(written) {
+                    for _ in 0..plan.wishes.duplicate.unwrap_or(1) {
+                        simulator.postman.deliver(&url, &body, plan.wishes.forge).await;
+                    }
                 }
             }
         });
     }
 }
 
-/// One entry of `statuses[]`.
-pub fn status(forms: &Forms, sent: &Sent, word: &str, at: Timestamp, error: Option<&Refusal>) -> Value {
+impl Sent {
+    /// Whom its statuses are about: the person, or each participant of the group.
+    pub fn told(&self) -> &[Person] {
+        if self.participants.is_empty() { std::slice::from_ref(&self.person) } else { &self.participants }
+    }
+}
+
+/// What becomes of a message: its statuses, in order.
+pub fn plan(sent: &Sent, held: bool, later: Option<Refusal>, wishes: Statuses) -> Plan {
+    let told = wishes.fail_code.map(|code| Refusal::new(code, "as the simulator was told"));
+    let words = match (&later, &told, sent.kind.as_str()) {
+        _ if held => vec!["held"],
+        (Some(_), _, _) => vec!["failed"],
+        (None, Some(_), _) => vec!["sent", "failed"],
+        // Of a reaction only `sent` comes back; a voice message is played too (FACTS 1.2, 3.7).
+        (None, None, "reaction") => vec!["sent"],
+        (None, None, "audio") if sent.body["audio"]["voice"] == true => {
+            vec!["sent", "delivered", "read", "played"]
+        }
+        (None, None, _) => vec!["sent", "delivered", "read"],
+    };
+    Plan { words, error: later.or(told), wishes }
+}
+
+/// One entry of `statuses[]`, about one person.
+pub fn status(
+    forms: &Forms,
+    sent: &Sent,
+    person: &Person,
+    word: &str,
+    at: Timestamp,
+    error: Option<&Refusal>,
+) -> Value {
     let mut status = json!({ "id": sent.id, "status": word, "timestamp": (at.0 / 1_000).to_string() });
     let to_user = matches!(sent.recipient, Recipient::User(_));
     // A failed status names the user id only when it was addressed (FACTS 3.6).
@@ -66,6 +102,10 @@ pub fn status(forms: &Forms, sent: &Sent, word: &str, at: Timestamp, error: Opti
     }
     if matches!(sent.recipient, Recipient::Group(_)) {
         status["recipient_type"] = json!("group");
+        status["recipient_participant_id"] = json!(person.wa_id);
+        if forms.user_ids {
+            status["recipient_participant_user_id"] = json!(person.user_id);
+        }
     } else if forms.user_ids && (word != "failed" || to_user) {
         status["recipient_user_id"] = json!(sent.person.user_id);
     }
@@ -98,10 +138,11 @@ fn conversation(sent: &Sent, word: &str) -> Value {
     conversation
 }
 
-/// Statuses name the person too since there are user ids, except `failed` ones and those of groups (FACTS 3.6).
-pub fn contacts(forms: &Forms, sent: &Sent, word: &str) -> Vec<Value> {
-    if !forms.user_ids || word == "failed" || matches!(sent.recipient, Recipient::Group(_)) {
+/// Statuses name the person too since there are user ids, of a group the participant; `failed` ones do not (FACTS 3.6).
+pub fn contacts(forms: &Forms, sent: &Sent, person: &Person, word: &str) -> Vec<Value> {
+    let group = matches!(sent.recipient, Recipient::Group(_));
+    if !group && (!forms.user_ids || word == "failed") {
         return Vec::new();
     }
-    vec![sent.person.contact(true, true)]
+    vec![person.contact(forms.user_ids, true)]
 }

@@ -92,8 +92,9 @@ pub async fn serve_with(
 }
 
 async fn converse(stream: tokio::net::TcpStream, routes: Router) {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request| {
         let mut routes = routes.clone();
+        api::bring_into_form(&mut request);
         async move {
             let response = match routes.call(request).await {
                 Ok(response) => response,

@@ -13,6 +13,7 @@ use super::limits::{Form, Limits};
 use super::media::{self, Media};
 use super::people::{People, Person};
 use super::price::Prices;
+use super::receipts::plan;
 use super::templates::{Catalogue, judge};
 use super::validate::{self, Recipient, Request};
 use super::wamid::wamid;
@@ -43,6 +44,8 @@ pub struct Sent {
     pub to: String,
     pub recipient: Recipient,
     pub person: Person,
+    /// Of a group: whom statuses name.
+    pub participants: Vec<Person>,
     pub kind: String,
     pub body: Value,
     pub buttons: Vec<Button>,
@@ -124,7 +127,7 @@ pub struct Outcome {
 impl World {
     /// `POST /{phone_number_id}/messages`.
     pub fn send(&mut self, number: &str, body: Value, now: Timestamp) -> Outcome {
-        let (recipient, kind) = match validate::message(&body) {
+        let (mut recipient, kind) = match validate::message(&body) {
             Err(refusal) => return self.refuse(&refusal),
             Ok(Request::Read { message_id, typing }) => {
                 self.mark_read(&message_id, typing);
@@ -132,6 +135,11 @@ impl World {
             }
             Ok(Request::Message { recipient, kind }) => (recipient, kind),
         };
+        if let (Recipient::Phone(_), Some(to)) = (&recipient, body["to"].as_str())
+            && self.people.has_phone(to)
+        {
+            recipient = Recipient::Phone(to.to_owned()); // of somebody who wrote before, even when it looks American
+        }
         let filled = match self.look_up(number, &recipient, &kind, &body, now) {
             Ok(filled) => filled,
             Err(refusal) => return self.refuse(&refusal),
@@ -239,6 +247,14 @@ impl World {
         if self.account.number(number).is_some_and(|number| number.deregistered) {
             return Err(Refusal::new(133_010, "The phone number is not registered on the platform."));
         }
+        if let (Some(number), Some(user)) = (self.account.number(number), self.people.user_id(recipient))
+            && number.business.has_blocked(&user)
+        {
+            return Err(Refusal::new(
+                130_403,
+                "Unblock the user first: DELETE /{phone_number_id}/block_users.",
+            ));
+        }
         if kind == "template" {
             let Some(template) = self.template(body) else {
                 let (name, language) = (&body["template"]["name"], &body["template"]["language"]["code"]);
@@ -318,6 +334,10 @@ impl World {
         // Never the same twice, in a simulator that was started again either.
         let id = wamid(person.wa_id.as_deref().unwrap_or(&person.user_id), 0x11, at, self.numbered);
         let phone_number_id = number.to_owned();
+        let participants = match &recipient {
+            Recipient::Group(group) => self.people.participants(group),
+            Recipient::Phone(_) | Recipient::User(_) => Vec::new(),
+        };
         let status = "accepted";
         self.account.number_mut(number);
         let sent = Sent {
@@ -326,6 +346,7 @@ impl World {
             to,
             recipient,
             person,
+            participants,
             kind,
             body,
             buttons,
@@ -348,22 +369,6 @@ impl World {
             written.read = true;
         }
     }
-}
-
-fn plan(sent: &Sent, held: bool, later: Option<Refusal>, wishes: Statuses) -> Plan {
-    let told = wishes.fail_code.map(|code| Refusal::new(code, "as the simulator was told"));
-    let words = match (&later, &told, sent.kind.as_str()) {
-        _ if held => vec!["held"],
-        (Some(_), _, _) => vec!["failed"],
-        (None, Some(_), _) => vec!["sent", "failed"],
-        // Of a reaction only `sent` comes back; a voice message is played too (FACTS 1.2, 3.7).
-        (None, None, "reaction") => vec!["sent"],
-        (None, None, "audio") if sent.body["audio"]["voice"] == true => {
-            vec!["sent", "delivered", "read", "played"]
-        }
-        (None, None, _) => vec!["sent", "delivered", "read"],
-    };
-    Plan { words, error: later.or(told), wishes }
 }
 
 /// FACTS 1.5. To a user id there is no `wa_id`.

@@ -1,18 +1,20 @@
 //! Numbers, the account, its subscription, the token (FACTS 6).
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::account::APP;
+use super::super::fields::parse;
 use super::super::graph::Refusal;
 use super::super::media::Media;
 use super::super::serve::Simulator;
+use super::super::world::World;
+use super::arguments::Arguments;
 use super::{Answer, Parameters, Refused, bearer, json as answer, media, success};
 
 pub fn routes() -> Router<Simulator> {
@@ -34,7 +36,7 @@ struct Asked {
 /// A number, the account, a medium or a template: ids are one space.
 async fn node(
     State(simulator): State<Simulator>,
-    Path((version, id)): Path<(String, String)>,
+    Path((_, id)): Path<(String, String)>,
     Parameters(asked): Parameters<Asked>,
     headers: HeaderMap,
 ) -> Answer {
@@ -46,11 +48,15 @@ async fn node(
         let mut world = simulator.world.lock().await;
         let (fields, url) = (asked.fields.as_deref(), simulator.options.webhook.as_deref());
         let known = &simulator.options.phone_number_ids;
+        let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
         match world.catalogue.by_id(&id) {
             (Some(template), _) => template.shown(fields),
             (None, true) => Err(Refusal::no_object(&id)),
-            (None, false) if id == world.account.id() => world.account.account_node(&id, fields),
-            (None, false) if is_number(&version, &id) && (known.is_empty() || known.contains(&id)) => {
+            (None, false) if digits && world.account.names_account(&id, known, fields) => {
+                let edges = edges(&simulator, &world, fields);
+                edges.and_then(|edges| world.account.account_node(&id, edges, fields))
+            }
+            (None, false) if digits && (known.is_empty() || known.contains(&id)) => {
                 world.account.number_mut(&id);
                 world.account.number_node(&id, url, fields)
             }
@@ -60,9 +66,21 @@ async fn node(
     shown_or_refused(&simulator, shown).await
 }
 
-/// `/v25.0/109876543210123` is a node; `/favicon/ico` is none.
-fn is_number(version: &str, id: &str) -> bool {
-    version.starts_with('v') && !id.is_empty() && id.chars().all(|digit| digit.is_ascii_digit())
+/// The account's edges that can stand among its fields: `phone_numbers{id,status}`.
+fn edges(simulator: &Simulator, world: &World, fields: Option<&str>) -> Result<Value, Refusal> {
+    let mut edges = json!({});
+    for field in parse(fields.unwrap_or_default()) {
+        edges[field.name] = match field.name {
+            "phone_numbers" => numbers(simulator, world, field.within)?,
+            "subscribed_apps" => apps(world),
+            "message_templates" => {
+                let shown = world.catalogue.templates.iter().map(|template| template.shown(field.within));
+                json!({ "data": shown.collect::<Result<Vec<_>, _>>()? })
+            }
+            _ => continue,
+        };
+    }
+    Ok(edges)
 }
 
 async fn shown_or_refused(simulator: &Simulator, shown: Result<Value, Refusal>) -> Answer {
@@ -94,6 +112,9 @@ async fn delete_node(
 struct NumberChange {
     pin: Option<String>,
     webhook_configuration: Option<Callback>,
+    /// Both are shown from then on.
+    new_display_name: Option<String>,
+    search_visibility: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -107,16 +128,18 @@ async fn set_number(
     State(simulator): State<Simulator>,
     Path((_, id)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    arguments: Arguments,
 ) -> Answer {
     simulator.enter(&headers, "node").await?;
-    let other = Media::is_id(&id) || simulator.world.lock().await.catalogue.by_id(&id).1;
-    if other {
-        let details = "The simulator does not edit media or templates; POST /_simulator/templates does.";
+    if simulator.world.lock().await.catalogue.by_id(&id).1 {
+        return edit_template(&simulator, &id, arguments).await;
+    }
+    if Media::is_id(&id) {
+        let details = "A medium is not changed: upload another.";
         return Err(simulator.refuse(&Refusal::new(100, details)).await);
     }
     simulator.number(&id).await?;
-    let change: NumberChange = simulator.body(&body).await?;
+    let change: NumberChange = arguments.read(&simulator).await?;
     if let Some(pin) = &change.pin {
         check_pin(&simulator, pin).await?;
     }
@@ -130,7 +153,29 @@ async fn set_number(
     if let Some(callback) = callback {
         number.callback = callback;
     }
+    let mut shown = Map::new();
+    if let Some(name) = change.new_display_name {
+        shown.extend([
+            ("new_display_name".to_owned(), json!(name)),
+            ("new_name_status".to_owned(), json!("PENDING_REVIEW")),
+        ]);
+    }
+    if let Some(visibility) = change.search_visibility {
+        shown.insert("search_visibility".to_owned(), json!(visibility));
+    }
+    if !shown.is_empty() {
+        world.account.show(&id, shown);
+    }
     success()
+}
+
+async fn edit_template(simulator: &Simulator, id: &str, arguments: Arguments) -> Answer {
+    let change = arguments.object(simulator).await?;
+    let edited = simulator.world.lock().await.catalogue.edit(id.parse().unwrap_or_default(), &change);
+    match edited {
+        Ok(()) => success(),
+        Err(refusal) => Err(simulator.refuse(&refusal).await),
+    }
 }
 
 async fn check_pin(simulator: &Simulator, pin: &str) -> Result<(), Refused> {
@@ -166,16 +211,20 @@ async fn phone_numbers(
 ) -> Answer {
     simulator.enter(&headers, "phone_numbers").await?;
     let listed = {
-        let world = simulator.world.lock().await;
-        let mut ids = simulator.options.phone_number_ids.clone();
-        ids.extend(world.account.numbers().filter(|_| ids.is_empty()).cloned().collect::<Vec<_>>());
-        let (fields, url) = (asked.fields.as_deref(), simulator.options.webhook.as_deref());
-        world.account.is_account(&account).and_then(|()| {
-            let numbers = ids.iter().map(|id| world.account.number_node(id, url, fields));
-            Ok(json!({ "data": numbers.collect::<Result<Vec<_>, _>>()? }))
-        })
+        let mut world = simulator.world.lock().await;
+        let judged = world.account.is_account(&account);
+        judged.and_then(|()| numbers(&simulator, &world, asked.fields.as_deref()))
     };
     shown_or_refused(&simulator, listed).await
+}
+
+/// All on one page: a test has a handful.
+fn numbers(simulator: &Simulator, world: &World, fields: Option<&str>) -> Result<Value, Refusal> {
+    let mut ids = simulator.options.phone_number_ids.clone();
+    ids.extend(world.account.numbers().filter(|_| ids.is_empty()).cloned().collect::<Vec<_>>());
+    let url = simulator.options.webhook.as_deref();
+    let shown = ids.iter().map(|id| world.account.number_node(id, url, fields));
+    Ok(json!({ "data": shown.collect::<Result<Vec<_>, _>>()? }))
 }
 
 async fn subscribed(
@@ -185,19 +234,22 @@ async fn subscribed(
 ) -> Answer {
     simulator.enter(&headers, "subscribed_apps").await?;
     let listed = {
-        let world = simulator.world.lock().await;
-        world.account.is_account(&account).map(|()| {
-            let link = "https://www.facebook.com/games/?app_id=900000000000701";
-            let mut app =
-                json!({ "whatsapp_business_api_data": { "id": APP, "name": "Simulated app", "link": link } });
-            if let Some(callback) = &world.account.callback {
-                app["override_callback_uri"] = json!(callback);
-            }
-            let apps = if world.account.subscribed { vec![app] } else { Vec::new() };
-            json!({ "data": apps })
-        })
+        let mut world = simulator.world.lock().await;
+        let judged = world.account.is_account(&account);
+        judged.map(|()| apps(&world))
     };
     shown_or_refused(&simulator, listed).await
+}
+
+fn apps(world: &World) -> Value {
+    let link = "https://www.facebook.com/games/?app_id=900000000000701";
+    let mut app =
+        json!({ "whatsapp_business_api_data": { "id": APP, "name": "Simulated app", "link": link } });
+    if let Some(callback) = &world.account.callback {
+        app["override_callback_uri"] = json!(callback);
+    }
+    let apps = if world.account.subscribed { vec![app] } else { Vec::new() };
+    json!({ "data": apps })
 }
 
 /// Without a body it removes an override (FACTS 6).
@@ -205,11 +257,10 @@ async fn subscribe(
     State(simulator): State<Simulator>,
     Path((_, account)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    arguments: Arguments,
 ) -> Answer {
     simulator.enter(&headers, "subscribed_apps").await?;
-    let callback: Callback =
-        if body.is_empty() { Callback::default() } else { simulator.body(&body).await? };
+    let callback: Callback = arguments.read(&simulator).await?;
     let judged = simulator.world.lock().await.account.is_account(&account);
     if let Err(refusal) = judged {
         return Err(simulator.refuse(&refusal).await);
@@ -249,11 +300,11 @@ async fn register(
     State(simulator): State<Simulator>,
     Path((_, id)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    arguments: Arguments,
 ) -> Answer {
     simulator.enter(&headers, "register").await?;
     simulator.number(&id).await?;
-    let registration: Registration = simulator.body(&body).await?;
+    let registration: Registration = arguments.read(&simulator).await?;
     if registration.messaging_product != "whatsapp" {
         return Err(simulator.refuse(&Refusal::new(100, "Param messaging_product must be whatsapp.")).await);
     }

@@ -30,16 +30,23 @@ struct Upload {
     bytes: Bytes,
 }
 
+/// What may stand in the query instead of in the form.
+#[derive(Debug, Deserialize)]
+struct InQuery {
+    messaging_product: Option<String>,
+}
+
 async fn upload(
     State(simulator): State<Simulator>,
     Path((_, number)): Path<(String, String)>,
+    Parameters(query): Parameters<InQuery>,
     headers: HeaderMap,
     form: Result<Multipart, MultipartRejection>,
 ) -> Answer {
     simulator.enter(&headers, "media").await?;
     simulator.number(&number).await?;
     let read = match form {
-        Ok(form) => read(form).await,
+        Ok(form) => read(form, query.messaging_product.as_deref() == Some("whatsapp")).await,
         Err(_) => Err(Refusal::new(100, "The body must be multipart/form-data.")),
     };
     let judged = read.and_then(|upload| {
@@ -63,8 +70,8 @@ async fn upload(
 }
 
 /// The MIME type of the file part decides (FACTS 2).
-async fn read(mut form: Multipart) -> Result<Upload, Refusal> {
-    let (mut product, mut file) = (false, None);
+async fn read(mut form: Multipart, in_query: bool) -> Result<Upload, Refusal> {
+    let (mut product, mut file) = (in_query, None);
     loop {
         let field = form.next_field().await;
         let field = field.map_err(|error| Refusal::new(100, format!("The form is broken: {error}")))?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::routing::post;
@@ -11,6 +10,7 @@ use serde_json::Value;
 
 use super::super::graph::Refusal;
 use super::super::serve::Simulator;
+use super::arguments::Arguments;
 use super::{Answer, respond};
 
 pub fn routes() -> Router<Simulator> {
@@ -21,21 +21,18 @@ async fn send(
     State(simulator): State<Simulator>,
     Path((_, number)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    arguments: Arguments,
 ) -> Answer {
     simulator.authorise(&headers).await?;
+    let body = Value::Object(arguments.object(&simulator).await?);
     let outcome = {
         let mut world = simulator.world.lock().await;
         let known = &simulator.options.phone_number_ids;
-        match serde_json::from_slice::<Value>(&body) {
-            Err(_) => world.refuse(&Refusal::new(100, "The body is not valid JSON.")),
-            Ok(_) if !known.is_empty() && !known.contains(&number) => {
-                world.refuse(&Refusal::new(33, format!("Object with ID '{number}' does not exist.")))
-            }
-            Ok(body) => {
-                let now = Simulator::now(&world);
-                world.send(&number, body, now)
-            }
+        if !known.is_empty() && !known.contains(&number) {
+            world.refuse(&Refusal::new(33, format!("Object with ID '{number}' does not exist.")))
+        } else {
+            let now = Simulator::now(&world);
+            world.send(&number, body, now)
         }
     };
     if let Some((sent, plan)) = outcome.accepted {

@@ -2,6 +2,12 @@
 
 /// Numbers, the account, its subscription, the token.
 mod accounts;
+/// How Graph reads an address.
+mod address;
+/// What a request says: query, JSON, form.
+mod arguments;
+/// Profile, commerce settings, automation, QR codes, blocked people.
+mod business;
 /// Upload, look up, fetch, delete.
 mod media;
 /// `POST /{phone_number_id}/messages`.
@@ -23,6 +29,8 @@ use super::graph::Refusal;
 use super::serve::{Dropped, Simulator};
 use super::world::Ending;
 
+pub use address::bring_into_form;
+
 /// How long a connection stays silent when it hangs: longer than any client waits.
 const HANG: Duration = Duration::from_secs(120);
 
@@ -31,6 +39,7 @@ pub fn routes() -> Router<Simulator> {
         .merge(messages::routes())
         .merge(media::routes())
         .merge(templates::routes())
+        .merge(business::routes())
         .merge(accounts::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
@@ -102,16 +111,6 @@ impl Simulator {
         let outcome = self.world.lock().await.refuse(refusal);
         respond(outcome.ending).await.into()
     }
-
-    /// A JSON body in Meta's keys.
-    async fn body<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Refused> {
-        match serde_json::from_slice(body) {
-            Ok(body) => Ok(body),
-            Err(error) => {
-                Err(self.refuse(&Refusal::new(100, format!("The body is not understood: {error}"))).await)
-            }
-        }
-    }
 }
 
 /// The query of a url in Meta's keys; what cannot be read is refused in Meta's form.
@@ -174,11 +173,11 @@ fn code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// What is not there, or not implemented, in Meta's form.
+/// What the simulator does not play, in Meta's form.
 async fn unknown(State(simulator): State<Simulator>, method: Method, uri: Uri) -> Response {
     let path = uri.path();
     let details = format!(
-        "Unsupported request: the simulator does not implement {method} {path}; see docs/simulator.md"
+        "Unsupported request: the simulator does not play {method} {path}; docs/simulator.md lists what it plays"
     );
     simulator.refuse(&Refusal { code: 100, subcode: Some(33), details }).await.into_response()
 }

@@ -1,18 +1,20 @@
 //! `/{waba}/message_templates` (FACTS 1.3, 6).
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::fields::parse;
 use super::super::graph::Refusal;
 use super::super::serve::Simulator;
-use super::super::templates::{Catalogue, Draft, Template};
+use super::super::templates::{Catalogue, Draft, TEMPLATES_MAX, Template, whole};
+use super::arguments::Arguments;
 use super::media::base;
 use super::{Answer, Parameters, json as answer};
+use crate::whatsapp::graph::escape;
 
 /// What Meta gives when no limit is asked for, and the most that it gives.
 const PAGE: usize = 25;
@@ -33,6 +35,32 @@ struct Wanted {
     language: Option<String>,
     status: Option<String>,
     category: Option<String>,
+    quality_score: Option<String>,
+    content: Option<String>,
+    name_or_content: Option<String>,
+    summary: Option<String>,
+}
+
+impl Wanted {
+    /// A filter may name several, with commas between. `name` is looked for as a part, as Meta's list does.
+    fn takes(&self, template: &Template) -> bool {
+        let is = |asked: &Option<String>, found: &str| {
+            asked
+                .as_ref()
+                .is_none_or(|asked| asked.split(',').any(|asked| asked.trim().eq_ignore_ascii_case(found)))
+        };
+        let part = |asked: &Option<String>, found: &str| {
+            asked.as_ref().is_none_or(|asked| found.contains(asked.as_str()))
+        };
+        let content = json!(template.components).to_string();
+        part(&self.name, &template.name)
+            && part(&self.content, &content)
+            && part(&self.name_or_content, &format!("{} {content}", template.name))
+            && is(&self.language, &template.language)
+            && is(&self.status, &template.status)
+            && is(&self.category, &template.category)
+            && is(&self.quality_score, &template.quality)
+    }
 }
 
 async fn list(
@@ -44,7 +72,7 @@ async fn list(
     simulator.enter(&headers, DOOR).await?;
     let url = format!("{}/{version}/{account}/message_templates", base(&headers));
     let listed = {
-        let world = simulator.world.lock().await;
+        let mut world = simulator.world.lock().await;
         world.account.is_account(&account).and_then(|()| page(&world.catalogue, &wanted, &url))
     };
     match listed {
@@ -55,19 +83,7 @@ async fn list(
 
 /// One page. A cursor names the template beside which the page begins, so that it stays right when others come and go.
 fn page(catalogue: &Catalogue, wanted: &Wanted, url: &str) -> Result<Value, Refusal> {
-    let is = |asked: &Option<String>, found: &str| {
-        asked.as_ref().is_none_or(|asked| asked.eq_ignore_ascii_case(found))
-    };
-    let all: Vec<&Template> = catalogue
-        .templates
-        .iter()
-        .filter(|template| {
-            is(&wanted.name, &template.name)
-                && is(&wanted.language, &template.language)
-                && is(&wanted.status, &template.status)
-                && is(&wanted.category, &template.category)
-        })
-        .collect();
+    let all: Vec<&Template> = catalogue.templates.iter().filter(|template| wanted.takes(template)).collect();
     let place = |cursor: &str| {
         let id = cursor.strip_prefix("SIM").and_then(|id| id.parse::<u64>().ok());
         let at = id.and_then(|id| all.iter().position(|template| template.id == id));
@@ -93,32 +109,49 @@ fn page(catalogue: &Catalogue, wanted: &Wanted, url: &str) -> Result<Value, Refu
         let cursor = |template: &Template| format!("SIM{}", template.id);
         page["paging"] = json!({ "cursors": { "before": cursor(first), "after": cursor(last) } });
         if to < all.len() {
-            page["paging"]["next"] = json!(next(url, wanted, limit, &cursor(last)));
+            page["paging"]["next"] = json!(beside(url, wanted, limit, "after", &cursor(last)));
         }
+        if from > 0 {
+            page["paging"]["previous"] = json!(beside(url, wanted, limit, "before", &cursor(first)));
+        }
+    }
+    if let Some(asked) = &wanted.summary {
+        let summary = json!({ "total_count": all.len(), "message_template_count": catalogue.templates.len(),
+                              "message_template_limit": TEMPLATES_MAX, "are_translations_complete": true });
+        let shown = parse(asked)
+            .into_iter()
+            .filter_map(|field| Some((field.name.to_owned(), summary.get(field.name)?.clone())));
+        page["summary"] = Value::Object(shown.collect());
     }
     Ok(page)
 }
 
-fn next(url: &str, wanted: &Wanted, limit: usize, after: &str) -> String {
+/// The address of the page after this one, or before it.
+fn beside(url: &str, wanted: &Wanted, limit: usize, side: &str, cursor: &str) -> String {
     let filters = [
         ("fields", &wanted.fields),
         ("name", &wanted.name),
         ("language", &wanted.language),
         ("status", &wanted.status),
         ("category", &wanted.category),
+        ("quality_score", &wanted.quality_score),
+        ("content", &wanted.content),
+        ("name_or_content", &wanted.name_or_content),
+        ("summary", &wanted.summary),
     ];
-    let filters = filters.into_iter().filter_map(|(key, value)| Some(format!("&{key}={}", value.as_ref()?)));
-    format!("{url}?limit={limit}&after={after}{}", filters.collect::<String>())
+    let filters =
+        filters.into_iter().filter_map(|(key, value)| Some(format!("&{key}={}", escape(value.as_ref()?))));
+    format!("{url}?limit={limit}&{side}={cursor}{}", filters.collect::<String>())
 }
 
 async fn create(
     State(simulator): State<Simulator>,
     Path((_, account)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    arguments: Arguments,
 ) -> Answer {
     simulator.enter(&headers, DOOR).await?;
-    let draft: Draft = simulator.body(&body).await?;
+    let draft: Draft = arguments.read(&simulator).await?;
     let created = {
         let mut world = simulator.world.lock().await;
         let now = Simulator::now(&world);
@@ -137,21 +170,24 @@ async fn create(
 #[derive(Debug, Deserialize)]
 struct Unwanted {
     name: String,
-    hsm_id: Option<u64>,
+    #[serde(default, deserialize_with = "whole")]
+    hsm_id: Option<i64>,
 }
 
 async fn delete(
     State(simulator): State<Simulator>,
     Path((_, account)): Path<(String, String)>,
-    Parameters(unwanted): Parameters<Unwanted>,
     headers: HeaderMap,
+    arguments: Arguments,
 ) -> Answer {
     simulator.enter(&headers, DOOR).await?;
+    let unwanted: Unwanted = arguments.read(&simulator).await?;
+    let id = unwanted.hsm_id.and_then(|id| u64::try_from(id).ok());
     let deleted = {
         let mut world = simulator.world.lock().await;
         let now = Simulator::now(&world);
         world.account.is_account(&account).and_then(|()| {
-            if world.catalogue.delete(&unwanted.name, unwanted.hsm_id, now.0) {
+            if world.catalogue.delete(&unwanted.name, id, now.0) {
                 return Ok(());
             }
             Err(Refusal::new(100, format!("There is no template {}.", unwanted.name)))

@@ -100,9 +100,11 @@ fn posts(simulator: &Simulator, world: &World, wanted: &Statuses) -> Result<(usi
     let now = Simulator::now(world);
     let error = (wanted.status == "failed").then(|| Refusal::new(wanted.code, "as the simulator was told"));
     let mut items: Vec<(String, Option<Value>, Value)> = Vec::with_capacity(chosen.len() + wanted.unknown);
-    for sent in chosen {
-        let entry = status(&world.forms, sent, &wanted.status, now, error.as_ref());
-        let contact = contacts(&world.forms, sent, &wanted.status).pop();
+    for (sent, person) in
+        chosen.into_iter().flat_map(|sent| sent.told().iter().map(move |person| (sent, person)))
+    {
+        let entry = status(&world.forms, sent, person, &wanted.status, now, error.as_ref());
+        let contact = contacts(&world.forms, sent, person, &wanted.status).pop();
         items.push((sent.phone_number_id.clone(), contact, entry));
     }
     let first = simulator.options.phone_number_ids.first();

@@ -78,6 +78,11 @@ async fn reply(State(simulator): State<Simulator>, headers: HeaderMap, body: Byt
         let mut world = simulator.world.lock().await;
         let person = person(&mut world, &reply)?;
         let number = number(&simulator, &world, &reply, &person);
+        if world.account.number(&number).is_some_and(|number| number.business.has_blocked(&person.user_id)) {
+            return Err(bad(
+                "the number has blocked this person; DELETE /{phone_number_id}/block_users unblocks",
+            ));
+        }
         let place =
             inbound::Place { simulator: &simulator, base: &format!("http://{base}"), number: &number };
         let doing = inbound::doing(&place, &mut world, &reply, &person)?;
@@ -140,6 +145,7 @@ fn remember(
         object.insert("from_user_id".to_owned(), json!(person.user_id));
     }
     if let Some(group) = &reply.group_id {
+        world.people.joined(group, person);
         object.insert("group_id".to_owned(), json!(group));
     }
     let quotes = context.as_ref().and_then(|context| context["id"].as_str()).map(str::to_owned);

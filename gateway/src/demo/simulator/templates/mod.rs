@@ -5,7 +5,8 @@ mod creation;
 /// What is refused at sending.
 mod sending;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::graph::Refusal;
@@ -13,7 +14,7 @@ use super::graph::Refusal;
 pub use sending::{index, judge};
 
 /// FACTS 1.3: 250 templates in an account whose portfolio is not verified. It also bounds what the simulator keeps.
-const TEMPLATES_MAX: usize = 250;
+pub const TEMPLATES_MAX: usize = 250;
 /// A deleted name is blocked for 30 days (FACTS 1.3).
 const BLOCKED_MS: i64 = 30 * 86_400_000;
 /// Ids of templates are numbers with this head, so that no other object's id is taken for one.
@@ -29,7 +30,7 @@ pub struct Draft {
     pub parameter_format: Option<String>,
     #[serde(default)]
     pub components: Vec<Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub message_send_ttl_seconds: Option<i64>,
 }
 
@@ -150,6 +151,40 @@ impl Catalogue {
         (self.templates.iter().find(|template| Some(template.id) == number), ours)
     }
 
+    /// `POST /{template}`: another wording or category, judged as a new one is. One that is approved or paused stays so unless a
+    /// review fails it, which the control interface decides; one that was rejected waits again.
+    pub fn edit(&mut self, id: u64, change: &Map<String, Value>) -> Result<(), Refusal> {
+        let Some(at) = self.templates.iter().position(|template| template.id == id) else {
+            return Err(Refusal::no_object(&id.to_string()));
+        };
+        let old = &self.templates[at];
+        let mut draft = json!({ "name": old.name, "language": old.language, "category": old.category,
+            "parameter_format": old.format(), "components": old.components, "message_send_ttl_seconds": old.ttl_s });
+        for (key, value) in change {
+            if !["category", "parameter_format", "components", "message_send_ttl_seconds"]
+                .contains(&key.as_str())
+            {
+                return Err(Refusal::new(100, format!("Unexpected key \"{key}\" on param \"root\".")));
+            }
+            draft[key] = value.clone();
+        }
+        let draft: Draft = serde_json::from_value(draft)
+            .map_err(|error| Refusal::new(100, format!("The change is not understood: {error}")))?;
+        creation::check(&draft)?;
+        let status = match old.status.as_str() {
+            "APPROVED" | "PAUSED" => old.status.clone(),
+            "REJECTED" => "PENDING".to_owned(),
+            other => {
+                let details = format!("A template whose status is {other} cannot be edited.");
+                return Err(Refusal { code: 100, subcode: Some(2_388_039), details });
+            }
+        };
+        let (quality, held) = (old.quality.clone(), old.held);
+        self.put(draft, &status);
+        (self.templates[at].quality, self.templates[at].held) = (quality, held);
+        Ok(())
+    }
+
     /// All languages of a name, or the one with the id.
     pub fn delete(&mut self, name: &str, id: Option<u64>, now_ms: i64) -> bool {
         let before = self.templates.len();
@@ -174,16 +209,18 @@ impl Template {
         all.insert("status".to_owned(), json!(self.status));
         all.insert("category".to_owned(), json!(self.category));
         all.insert("components".to_owned(), json!(self.components));
-        all.insert("parameter_format".to_owned(), json!(if self.named { "NAMED" } else { "POSITIONAL" }));
+        all.insert("parameter_format".to_owned(), json!(self.format()));
         all.insert("quality_score".to_owned(), json!({ "score": self.quality }));
         all.insert("rejected_reason".to_owned(), json!(self.reason));
         all.insert("health_status".to_owned(), self.health());
         if let Some(seconds) = self.ttl_s {
             all.insert("message_send_ttl_seconds".to_owned(), json!(seconds));
         }
-        let standard =
-            "id,name,language,status,category,components,parameter_format,message_send_ttl_seconds";
-        super::account::select(&all, fields, standard, "WhatsAppMessageTemplate")
+        super::fields::TEMPLATE.select(&all, fields)
+    }
+
+    fn format(&self) -> &'static str {
+        if self.named { "NAMED" } else { "POSITIONAL" }
     }
 
     fn health(&self) -> Value {
@@ -210,6 +247,16 @@ impl Template {
             .and_then(|component| component["buttons"].as_array())
             .map_or(&[][..], Vec::as_slice)
     }
+}
+
+/// A whole number, or one in a string, as a query and a form have it.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let number = match Option::<Value>::deserialize(deserializer)? {
+        None => return Ok(None),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(other) => other.as_i64(),
+    };
+    number.map(Some).ok_or_else(|| D::Error::custom("a whole number is expected"))
 }
 
 /// What stands in `{{…}}` of a text, each once, in order.

@@ -11,7 +11,9 @@ use super::graph::Refusal;
 
 pub type Verdict = Result<(), Refusal>;
 
-/// Meta puts the sender's country code before a number without `+` (FACTS 1.1). The simulated numbers are American.
+/// Meta puts the sender's country code before a number without `+` (FACTS 1.1). The simulated numbers are American, and so is
+/// a number of ten digits whose area and exchange begin with 2 to 9 (North American Numbering Plan); any other is complete:
+/// what a webhook gave as `from` can be answered as it is.
 const COUNTRY_OF_THE_SENDER: &str = "1";
 /// The simulated numbers' own digits: nobody can write to oneself.
 const SENDER: &str = "15550100100";
@@ -108,7 +110,7 @@ fn recipient(body: &Value, kind: &str) -> Result<Recipient, Refusal> {
 fn phone(to: &str) -> Result<Recipient, Refusal> {
     let usual = to.chars().all(|character| character.is_ascii_digit() || " +-()".contains(character));
     let mut digits: String = to.chars().filter(char::is_ascii_digit).collect();
-    if !to.trim_start().starts_with('+') {
+    if !to.trim_start().starts_with('+') && is_american(&digits) {
         digits.insert_str(0, COUNTRY_OF_THE_SENDER);
     }
     // E.164: at most 15 digits; the shortest subscribers' numbers with a country code have 7.
@@ -119,6 +121,11 @@ fn phone(to: &str) -> Result<Recipient, Refusal> {
         return refuse(131_021, "The recipient's phone number is the sender's.");
     }
     Ok(Recipient::Phone(digits))
+}
+
+fn is_american(digits: &str) -> bool {
+    let digits = digits.as_bytes();
+    digits.len() == 10 && [digits[0], digits[3]].iter().all(|digit| (b'2'..=b'9').contains(digit))
 }
 
 /// `US.` and up to 128 letters and digits, or `US.ENT.` and the same (FACTS 3.6).
@@ -214,6 +221,12 @@ mod tests {
             message(&to(json!({ "to": "631 555 1234" }))),
             phone("16315551234"),
             "the sender's country"
+        );
+        assert_eq!(message(&to(json!({ "to": "995555123456" }))), phone("995555123456"), "complete");
+        assert_eq!(
+            message(&to(json!({ "to": "4791234567" }))),
+            phone("4791234567"),
+            "ten digits that are not American"
         );
         assert_eq!(message(&to(json!({ "to": "+15550100123", "recipient": "US.1" }))), phone("15550100123"));
         for (body, expected) in [
