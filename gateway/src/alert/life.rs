@@ -10,7 +10,7 @@ use crate::ids::RuleName;
 
 #[derive(Debug, Clone)]
 pub struct Life {
-    /// Names of levels that tell one alert of the rule from another.
+    /// What tells one alert of the rule from another: levels by their names, wildcards (`+1`, `#`), Jinja expressions.
     pub key: Vec<String>,
     /// `for`: how long the condition must hold.
     pub pending_for: Duration,
@@ -41,7 +41,7 @@ pub struct Life {
 
 #[derive(Debug, Clone)]
 pub struct Grouping {
-    /// Names of levels, or `rule`.
+    /// Names of levels, parts of the key, or `rule`.
     pub by: Vec<String>,
     pub wait: Duration,
     pub interval: Duration,

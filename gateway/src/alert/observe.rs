@@ -4,6 +4,7 @@ use minijinja::value::{Serde, Value};
 
 use crate::alert::event::{Event, Identity};
 use crate::alert::history::fingerprint;
+use crate::alert::ident::complete;
 use crate::alert::life::Life;
 use crate::alert::lifecycle::{Ident, Observation, Recent, Turn};
 use crate::alert::numbers::number;
@@ -33,17 +34,19 @@ pub struct Meeting<'a> {
 
 impl Meeting<'_> {
     /// Lets the watch see the event.
-    pub fn observe(self, watch: &mut Watch, now: Timestamp) -> Result<Turn, Ignored> {
+    pub fn observe(mut self, watch: &mut Watch, now: Timestamp) -> Result<Turn, Ignored> {
         let (event, life) = (self.event, self.life);
         let payload = read(self.rule.payload, event, self.sparkplug)?;
         let mut names = names(&self.bindings, &payload, event, self.site);
-        let ident = Ident::of(&self.rule.name, &self.life.key, &self.bindings);
+        let context = Value::from(Serde(names.clone()));
+        complete(self.rule, &life.key, &event.topic, (self.templates, &context), &mut self.bindings)
+            .map_err(|error| Ignored::ConditionFailed(error.0))?;
+        let ident = Ident::of(&self.rule.name, &life.key, &self.bindings);
         if let Some(missed) =
             payload["missed"].as_u64().filter(|missed| self.sparkplug.is_some() && *missed > 0)
         {
             watch.missed(&ident, missed, now);
         }
-        let context = Value::from(Serde(names.clone()));
         let key = self.identity(&context).map_err(|error| Ignored::ConditionFailed(error.0))?;
         let key = key.map(|key| fingerprint(&key));
         if key.filter(|_| self.may_repeat()).is_some_and(|key| watch.is_repetition(&ident, key, now)) {

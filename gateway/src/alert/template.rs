@@ -55,6 +55,13 @@ pub fn names_in_message(source: &str) -> BTreeSet<String> {
     free(&engine, used.unwrap_or_default())
 }
 
+/// The same with the fields that it reads: `payload.id`.
+pub fn fields_in_message(source: &str) -> BTreeSet<String> {
+    let engine = engine();
+    let used = engine.template_from_str(source).map(|template| template.undeclared_variables(true));
+    used.unwrap_or_default().into_iter().collect()
+}
+
 /// What a condition names, in order.
 pub fn names_in_condition(source: &str) -> BTreeSet<String> {
     let engine = engine();
@@ -148,7 +155,8 @@ impl Templates {
         self.value(expression, context).map(|value| value.to_string())
     }
 
-    fn value(&self, expression: &str, context: &Value) -> Result<Value, EvaluationError> {
+    /// What an expression gives.
+    pub fn value(&self, expression: &str, context: &Value) -> Result<Value, EvaluationError> {
         let compiled = self.engine.compile_expression(expression).map_err(|error| evaluation(&error))?;
         compiled.eval(context).map_err(|error| evaluation(&error))
     }

@@ -1,7 +1,8 @@
 //! Topic patterns with named levels: `site/{area}/freezer/{unit}/temperature`.
 //!
 //! A `{name}` stands for exactly one level and gives it a name; `+` and, at the end, `#` mean what they mean in MQTT
-//! (MQTT 5, 4.7.1). Topics that begin with `$` are matched only by a pattern that says so (4.7.2).
+//! (MQTT 5, 4.7.1), and `{name#}` is a `#` with a name: zigbee2mqtt's devices may have `/` in theirs. Topics that begin
+//! with `$` are matched only by a pattern that says so (4.7.2).
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ enum Level {
     Named(String),
     Any,
     Rest,
+    NamedRest(String),
 }
 
 /// What one level of a pattern takes.
@@ -52,16 +54,27 @@ pub enum TopicError {
     Twice(String),
     #[error("`{{{0}}}` is not a level of the rule's topic: use one of {1}")]
     Unbound(String, String),
+    #[error(
+        "`{{{0}#}}` stands for several levels where one listens; in a topic to publish to write `{{{0}}}`"
+    )]
+    NamedRest(String),
+    #[error(
+        "`$share/…` is a shared subscription (MQTT 5, 4.8.2), of which this gateway would get a part alone: leave `$share/` and the group's name away"
+    )]
+    Shared,
     #[error("a topic to publish to cannot contain `+` or `#` (MQTT 5, 3.3.2.1)")]
     Wildcard,
 }
 
 impl TopicPattern {
     pub fn parse(text: &str) -> Result<Self, TopicError> {
+        if text.starts_with("$share/") {
+            return Err(TopicError::Shared);
+        }
         let levels = parse_levels(text)?;
         let mut names = Vec::new();
         for level in &levels {
-            if let Level::Named(name) = level {
+            if let Level::Named(name) | Level::NamedRest(name) = level {
                 if names.contains(&name) {
                     return Err(TopicError::Twice(name.clone()));
                 }
@@ -83,7 +96,7 @@ impl TopicPattern {
         let level = |level: &Level| match level {
             Level::Literal(text) => text.clone(),
             Level::Named(_) | Level::Any => "+".to_owned(),
-            Level::Rest => "#".to_owned(),
+            Level::Rest | Level::NamedRest(_) => "#".to_owned(),
         };
         self.levels.iter().map(level).collect::<Vec<_>>().join("/")
     }
@@ -93,35 +106,73 @@ impl TopicPattern {
         self.levels.iter().map(|level| match level {
             Level::Literal(text) => Step::Literal(text),
             Level::Named(_) | Level::Any => Step::Any,
-            Level::Rest => Step::Rest,
+            Level::Rest | Level::NamedRest(_) => Step::Rest,
         })
     }
 
     /// The names of the named levels, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.levels.iter().filter_map(|level| match level {
-            Level::Named(name) => Some(name.as_str()),
+            Level::Named(name) | Level::NamedRest(name) => Some(name.as_str()),
             Level::Literal(_) | Level::Any | Level::Rest => None,
         })
+    }
+
+    /// What the wildcards without a name are called in a key, in order: `+1`, `+2` and `#`.
+    #[must_use]
+    pub fn wildcards(&self) -> Vec<String> {
+        let plus = self.levels.iter().filter(|level| **level == Level::Any).count();
+        let rest = self.levels.last() == Some(&Level::Rest);
+        (1..=plus).map(|index| format!("+{index}")).chain(rest.then(|| "#".to_owned())).collect()
     }
 
     /// The named levels' values if `topic` matches.
     #[must_use]
     pub fn matches(&self, topic: &str) -> Option<Bindings> {
+        self.bind(topic, |level, _| match level {
+            Level::Named(name) | Level::NamedRest(name) => Some(name.clone()),
+            Level::Literal(_) | Level::Any | Level::Rest => None,
+        })
+    }
+
+    /// What the wildcards without a name stand for, under the names that keys have for them.
+    #[must_use]
+    pub fn unnamed(&self, topic: &str) -> Bindings {
+        let bindings = self.bind(topic, |level, plus| match level {
+            Level::Any => Some(format!("+{plus}")),
+            Level::Rest => Some("#".to_owned()),
+            Level::Literal(_) | Level::Named(_) | Level::NamedRest(_) => None,
+        });
+        bindings.unwrap_or_default()
+    }
+
+    /// `name` is asked with the level, and how many `+` there were up to it.
+    fn bind(&self, topic: &str, name: impl Fn(&Level, usize) -> Option<String>) -> Option<Bindings> {
         if topic.starts_with('$') && !self.text.starts_with('$') {
             return None;
         }
-        let mut bindings = Bindings::new();
-        let mut found = topic.split('/');
+        let (mut bindings, mut plus) = (Bindings::new(), 0);
+        let mut left = Some(topic);
         for level in &self.levels {
-            match level {
-                Level::Rest => return Some(bindings), // `a/#` matches `a` too (MQTT 5, 4.7.1.2)
-                Level::Literal(text) => (found.next()? == text).then_some(())?,
-                Level::Any => drop(found.next()?),
-                Level::Named(name) => drop(bindings.insert(name.clone(), found.next()?.to_owned())),
+            let value = match level {
+                // `a/#` matches `a` too (MQTT 5, 4.7.1.2)
+                Level::Rest | Level::NamedRest(_) => left.take().unwrap_or_default(),
+                Level::Literal(_) | Level::Any | Level::Named(_) => {
+                    let (value, rest) = left.map(|left| match left.split_once('/') {
+                        Some((value, rest)) => (value, Some(rest)),
+                        None => (left, None),
+                    })?;
+                    left = rest;
+                    value
+                }
+            };
+            plus += usize::from(*level == Level::Any);
+            if matches!(level, Level::Literal(text) if text != value) {
+                return None;
             }
+            bindings.extend(name(level, plus).map(|name| (name, value.to_owned())));
         }
-        found.next().is_none().then_some(bindings)
+        left.is_none().then_some(bindings)
     }
 }
 
@@ -134,10 +185,11 @@ pub struct TopicTemplate {
 impl TopicTemplate {
     /// `known` are the names that the rule's topic gives.
     pub fn parse(text: &str, known: &TopicPattern) -> Result<Self, TopicError> {
-        let levels = parse_levels(text)?;
-        for level in &levels {
+        let mut levels = parse_levels(text)?;
+        for level in &mut levels {
             match level {
                 Level::Any | Level::Rest => return Err(TopicError::Wildcard),
+                Level::NamedRest(name) => return Err(TopicError::NamedRest(name.clone())),
                 Level::Named(name) if !known.names().any(|known| known == name) => {
                     let names: Vec<String> = known.names().map(|name| format!("{{{name}}}")).collect();
                     let names = if names.is_empty() {
@@ -146,6 +198,9 @@ impl TopicTemplate {
                         names.join(", ")
                     };
                     return Err(TopicError::Unbound(name.clone(), names));
+                }
+                Level::Named(name) if known.levels.contains(&Level::NamedRest(name.clone())) => {
+                    *level = Level::NamedRest(std::mem::take(name)); // it brings all its levels along
                 }
                 Level::Named(_) | Level::Literal(_) => {}
             }
@@ -160,7 +215,7 @@ impl TopicTemplate {
     pub fn fill(&self, bindings: &Bindings) -> Option<String> {
         let level = |level: &Level| match level {
             Level::Literal(text) => text.clone(),
-            Level::Named(name) => bindings.get(name).cloned().unwrap_or_default(),
+            Level::Named(name) | Level::NamedRest(name) => bindings.get(name).cloned().unwrap_or_default(),
             Level::Any | Level::Rest => String::new(),
         };
         let topic = self.levels.iter().map(level).collect::<Vec<_>>().join("/");
@@ -172,9 +227,12 @@ impl TopicTemplate {
     pub fn filter(&self) -> String {
         let level = |level: &Level| match level {
             Level::Literal(text) => text.clone(),
-            Level::Named(_) | Level::Any | Level::Rest => "+".to_owned(),
+            Level::Named(_) | Level::Any => "+".to_owned(),
+            Level::Rest | Level::NamedRest(_) => "#".to_owned(),
         };
-        self.levels.iter().map(level).collect::<Vec<_>>().join("/")
+        let several = self.levels.iter().position(|level| matches!(level, Level::NamedRest(_)));
+        let count = several.map_or(self.levels.len(), |index| index + 1);
+        self.levels.iter().take(count).map(level).collect::<Vec<_>>().join("/")
     }
 
     /// Whether a publish to this topic could match `pattern`: a command that raises its own alert again is a loop.
@@ -183,7 +241,7 @@ impl TopicTemplate {
         let mut ours = self.levels.iter();
         for theirs in &pattern.levels {
             match (theirs, ours.next()) {
-                (Level::Rest, _) => return true,
+                (Level::Rest | Level::NamedRest(_), _) | (_, Some(Level::NamedRest(_))) => return true,
                 (_, None) => return false,
                 (Level::Literal(a), Some(Level::Literal(b))) if a != b => return false,
                 (Level::Literal(_) | Level::Named(_) | Level::Any, Some(_)) => {}
@@ -210,7 +268,11 @@ fn parse_levels(text: &str) -> Result<Vec<Level>, TopicError> {
             "+" => Ok(Level::Any),
             "#" if index + 1 == count => Ok(Level::Rest),
             "#" => Err(TopicError::RestNotLast),
-            _ => parse_level(level),
+            _ => {
+                let level = parse_level(level)?;
+                let is_rest = matches!(level, Level::NamedRest(_));
+                if is_rest && index + 1 < count { Err(TopicError::RestNotLast) } else { Ok(level) }
+            }
         })
         .collect()
 }
@@ -222,7 +284,9 @@ fn parse_level(level: &str) -> Result<Level, TopicError> {
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && !name.starts_with(|c: char| c.is_ascii_digit())
     };
+    let rest = named.and_then(|name| name.strip_suffix('#')).filter(|name| is_name(name));
     match named {
+        Some(_) if rest.is_some() => Ok(Level::NamedRest(rest.unwrap_or_default().to_owned())),
         Some(name) if is_name(name) => Ok(Level::Named(name.to_owned())),
         None if !level.contains(['{', '}', '+', '#']) => Ok(Level::Literal(level.to_owned())),
         _ => Err(TopicError::Level(level.to_owned())),
@@ -255,6 +319,11 @@ mod tests {
         check("#", "$SYS/broker/uptime", None);
         check("$SYS/#", "$SYS/broker/uptime", Some(&[]));
         check("a/{b}/{c}", "a/1/2", Some(&[("b", "1"), ("c", "2")]));
+        check("z/{device#}", "z/kitchen/leak", Some(&[("device", "kitchen/leak")]));
+        check("z/{device#}", "z/leak", Some(&[("device", "leak")]));
+        check("z/{device#}", "z", Some(&[("device", "")]));
+        check("z/{device#}", "y/leak", None);
+        check("{all#}", "$SYS/broker/uptime", None);
     }
 
     #[test]
@@ -269,9 +338,51 @@ mod tests {
         check("a/{1b}", TopicError::Level("{1b}".into()));
         check("{x}/{x}", TopicError::Twice("x".into()));
         assert!(TopicPattern::parse("a/{b_1}").is_ok());
+        check("a/{b#}/c", TopicError::RestNotLast);
+        check("a/{b}/{b#}", TopicError::Twice("b".into()));
+        check("a/{#}", TopicError::Level("{#}".into()));
+        check("$share/group/site/{area}/door", TopicError::Shared);
         check("a\0", TopicError::Nul);
         check(&"x".repeat(65_536), TopicError::TooLong);
         assert!(TopicPattern::parse(&"x".repeat(65_535)).is_ok());
+    }
+
+    #[test]
+    fn wildcards_without_a_name_have_one_in_keys() {
+        let check = |pattern: &str, topic: &str, expected: &[(&str, &str)]| {
+            let pattern = TopicPattern::parse(pattern).expect(pattern);
+            let pairs = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            assert_eq!(pattern.unnamed(topic), pairs.collect::<Bindings>(), "{}", pattern.as_str());
+            let names: Vec<String> = expected.iter().map(|(name, _)| (*name).to_owned()).collect();
+            let mut wildcards = pattern.wildcards();
+            wildcards.sort();
+            assert_eq!(wildcards, names, "{}", pattern.as_str());
+        };
+        check("site/{area}/door", "site/bar/door", &[]);
+        check("sensors/+/leak", "sensors/a/leak", &[("+1", "a")]);
+        check("+/{b}/+/#", "a/b/c/d/e", &[("#", "d/e"), ("+1", "a"), ("+2", "c")]);
+        check("a/#", "a", &[("#", "")]);
+        check("a/{b#}", "a/b", &[]);
+    }
+
+    #[test]
+    fn a_name_of_several_levels_brings_them_all_along() {
+        let pattern = TopicPattern::parse("z/{device#}").expect("valid");
+        let template = TopicTemplate::parse("z/{device}/set", &pattern).expect("valid");
+        let bindings = pattern.matches("z/kitchen/leak").expect("matches");
+        assert_eq!(template.fill(&bindings).as_deref(), Some("z/kitchen/leak/set"));
+        assert_eq!(template.filter(), "z/#", "an answer may come below any number of levels");
+        let other = TopicPattern::parse("z/{room}/{lamp}/set").expect("valid");
+        assert!(template.may_match(&pattern) && template.may_match(&other));
+        assert_eq!(
+            TopicTemplate::parse("z/{device#}/set", &pattern),
+            Err(TopicError::RestNotLast),
+            "where it is published the name alone stands"
+        );
+        assert_eq!(
+            TopicTemplate::parse("z/{device#}", &pattern),
+            Err(TopicError::NamedRest("device".into()))
+        );
     }
 
     #[test]

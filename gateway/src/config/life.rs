@@ -24,6 +24,8 @@ const FLAPPING: Flapping = Flapping { changes: 6, within: Duration::from_secs(60
 const DEDUPE_WINDOW: Duration = Duration::from_secs(600);
 /// More steps than a site has people.
 const STEPS_MAX: usize = 20;
+/// A site, an area, a device, its channel and what it measures, and as many again.
+const KEY_MAX: usize = 10;
 
 /// The keys of a life, in the order of the documentation. A rule that has one of them has a life.
 const KEYS: [&str; 22] = [
@@ -63,8 +65,8 @@ pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
     let has_life = KEYS.iter().filter(|key| section.has(key)).count() > 0;
     let time = |key| section.parsed(key, duration);
     let expression = |key| section.text(key).and_then(|text| condition(section, key, text, context.topic));
+    let key = read_key(section, context.topic);
     let life = Life {
-        key: read_key(section, context.topic),
         pending_for: time("for").unwrap_or_default(),
         keep_firing_for: time("keep_firing_for").unwrap_or_default(),
         resolve_when: expression("resolve_when"),
@@ -72,7 +74,8 @@ pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
         send_resolved: section.truth("send_resolved").unwrap_or(true),
         repeat_interval: Some(time("repeat_interval").unwrap_or(REPEAT_INTERVAL))
             .filter(|every| !every.is_zero()),
-        group: read_grouping(section, context.topic),
+        group: read_grouping(section, context.topic, &key),
+        key,
         inhibited_by: Vec::new(),
         flapping: Flapping {
             changes: section.integer("flap_changes", 2..=CHANGES_MAX as u32 - 1).unwrap_or(FLAPPING.changes),
@@ -108,6 +111,7 @@ fn worst_of(when: Option<&str>) -> Worst {
     }
 }
 
+/// Names of levels, or of what is in `also`.
 fn levels(
     section: &Section,
     texts: Vec<At<String>>,
@@ -129,14 +133,42 @@ fn levels(
     texts.into_iter().map(|text| text.value).collect()
 }
 
+/// Levels by their names, wildcards, and expressions. Without it every wildcard counts: what comes from another device is
+/// another alert.
 fn read_key(section: &Section, topic: Option<&TopicPattern>) -> Vec<String> {
-    match section.texts("key") {
-        Some(texts) => levels(section, texts, topic, &[]),
-        None => topic.iter().flat_map(|topic| topic.names()).map(str::to_owned).collect(),
+    let Some(texts) = section.texts("key") else { return topic.map(every_wildcard).unwrap_or_default() };
+    if let Some(surplus) = texts.get(KEY_MAX) {
+        section.report(
+            surplus.offset,
+            format!("`key` has more than {KEY_MAX} parts; who would read such an alert's name?"),
+        );
     }
+    let is_level =
+        |name: &str| topic.is_none_or(|topic| every_wildcard(topic).iter().any(|known| known == name));
+    let part = |text: At<String>| {
+        if is_level(&text.value) {
+            return Some(text.value);
+        }
+        if crate::alert::ident::is_level(&text.value) {
+            let known = topic.map(every_wildcard).unwrap_or_default().join(", ");
+            let known = if known.is_empty() { "it has none".into() } else { known };
+            let what = format!(
+                "`{}` is not a level of the rule's topic: {known}; a field of the payload is payload.{0}",
+                text.value
+            );
+            section.report(text.offset, what);
+            return None;
+        }
+        condition(section, "key", text, topic)
+    };
+    texts.into_iter().filter_map(part).collect()
 }
 
-fn read_grouping(section: &Section, topic: Option<&TopicPattern>) -> Option<Grouping> {
+fn every_wildcard(topic: &TopicPattern) -> Vec<String> {
+    topic.names().map(str::to_owned).chain(topic.wildcards()).collect()
+}
+
+fn read_grouping(section: &Section, topic: Option<&TopicPattern>, key: &[String]) -> Option<Grouping> {
     let by = section.texts("group_by");
     let (wait, interval) =
         (section.parsed("group_wait", duration), section.parsed("group_interval", duration));
@@ -146,8 +178,11 @@ fn read_grouping(section: &Section, topic: Option<&TopicPattern>) -> Option<Grou
             "`group_wait` and `group_interval` need `group_by`; `group_by = []` groups all",
         );
     }
+    let is_level = |part: &str| topic.is_some_and(|topic| topic.names().any(|name| name == part));
+    let parts = key.iter().map(String::as_str).filter(|part| !is_level(part));
+    let also: Vec<&str> = parts.chain(["rule"]).collect();
     Some(Grouping {
-        by: levels(section, by?, topic, &["rule"]),
+        by: levels(section, by?, topic, &also),
         wait: wait.unwrap_or(GROUP_WAIT),
         interval: interval.unwrap_or(GROUP_INTERVAL),
     })
@@ -249,6 +284,12 @@ fn read_offers(section: &Section) -> Vec<Offer> {
     offers
 }
 
+/// Whether its alerts are told apart, or can be told apart, by this.
+fn has_label(rule: &Rule, name: &str) -> bool {
+    let in_key = rule.life.as_ref().is_some_and(|life| life.key.iter().any(|part| part == name));
+    in_key || rule.topic.names().any(|level| level == name)
+}
+
 /// `[[inhibit_rule]]`: while `source` fires, `target` is silent.
 pub fn read_inhibitions(root: &Section, rules: &mut [Rule]) {
     let mut found: BTreeMap<RuleName, Vec<Inhibition>> = BTreeMap::new();
@@ -275,10 +316,10 @@ pub fn read_inhibitions(root: &Section, rules: &mut [Rule]) {
         let equal = section.texts("equal").unwrap_or_default();
         for name in &equal {
             let rules = source.iter().chain(&targets).filter_map(|rule| known(&rule.value));
-            for rule in rules.filter(|rule| !rule.topic.names().any(|level| level == name.value)) {
+            for rule in rules.filter(|rule| !has_label(rule, &name.value)) {
                 section.report(
                     name.offset,
-                    format!("the topic of rule `{}` has no level `{}`", rule.name, name.value),
+                    format!("neither the topic nor the `key` of rule `{}` has `{}`", rule.name, name.value),
                 );
             }
         }

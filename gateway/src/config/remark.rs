@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use super::versions::{self, Standing};
 use super::{Config, Connection};
+use crate::alert::ident::is_level;
 use crate::alert::life::Target;
 use crate::alert::rule::Rule;
+use crate::alert::template::fields_in_message;
 use crate::command::deed::Terms;
 use crate::contact::Contact;
 use crate::contact::voice::Language;
@@ -15,7 +17,8 @@ use crate::time::Timestamp;
 #[must_use]
 pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
     let untranslated = config.rules.iter().flat_map(|rule| untranslated(config, rule));
-    untranslated.chain(forbidden(config)).chain(ending(config, today)).collect()
+    let crowded = config.rules.iter().filter_map(crowded);
+    untranslated.chain(forbidden(config)).chain(ending(config, today)).chain(crowded).collect()
 }
 
 /// Versions of Meta's API that end soon; what has ended is a mistake.
@@ -27,6 +30,56 @@ fn ending(config: &Config, today: Timestamp) -> Vec<String> {
         Standing::Ended(_) | Standing::Lives => None,
     };
     config.connections.iter().filter_map(remark).collect()
+}
+
+/// What devices call themselves in payloads: rtl_433, OpenMQTTGateway, ChirpStack, zigbee2mqtt, Victron and their like.
+const NAMES_OF_DEVICES: [&str; 14] = [
+    "payload.id",
+    "payload.device",
+    "payload.device_id",
+    "payload.deviceId",
+    "payload.device_name",
+    "payload.deviceName",
+    "payload.dev_eui",
+    "payload.devEUI",
+    "payload.deviceInfo",
+    "payload.end_device_ids",
+    "payload.mac",
+    "payload.serial",
+    "payload.sensor",
+    "payload.machine",
+];
+
+/// Several devices in one alert: one that is well ends what another began, and `for` never completes.
+fn crowded(rule: &Rule) -> Option<String> {
+    let key = &rule.life.as_ref()?.key;
+    if key.iter().any(|part| !is_level(part)) {
+        return None; // somebody has thought about it
+    }
+    let wildcards = rule.topic.wildcards();
+    let mut left = rule.topic.names().chain(wildcards.iter().map(String::as_str));
+    if let Some(level) = left.find(|level| !key.iter().any(|part| part == level)) {
+        return Some(format!(
+            "rule `{}`: its `key` leaves out `{level}` of {}, so that all devices there are one alert, and one that is well ends what another began; without `key` each has its own",
+            rule.name,
+            rule.topic.as_str()
+        ));
+    }
+    let fields: BTreeSet<String> = rule.message.all().flat_map(|text| fields_in_message(text)).collect();
+    let names = |field: &&String| {
+        let part_of = |name: &&str| {
+            field.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        NAMES_OF_DEVICES.iter().any(part_of)
+    };
+    let field = fields.iter().find(names)?;
+    let parts: Vec<String> = key.iter().chain([field]).map(|part| format!("\"{part}\"")).collect();
+    Some(format!(
+        "rule `{}`: its message names {field}; if several devices publish to {}, they are one alert, and one that is well ends what another began; key = [{}] tells them apart",
+        rule.name,
+        rule.topic.as_str(),
+        parts.join(", ")
+    ))
 }
 
 /// Orders that nobody may give, or too few. Who is invited gets no role that no contact has.

@@ -185,6 +185,39 @@ fn what_follows_from_a_mistake_is_not_told() {
     check("[mqtt]", "[[team]]\nid = \"kitchen\"\nmembers = \"nino\"\n[mqtt]", "`members` must be a list");
 }
 
+/// A rule that says nothing for ever, because one of its devices is always well.
+#[test]
+fn several_devices_in_one_alert_are_remarked() {
+    let remarks = |topic: &str, message: &str, keys: &str| {
+        let rule = format!(
+            "[[rule]]\nname = \"r\"\ntopic = \"{topic}\"\nwhen = \"payload.t > 1\"\nmessage = \"{message}\"\nnotify = [\"nino\"]\n{keys}"
+        );
+        let config = read("b.toml", &format!("{GOOD}{rule}"), &wishes()).expect("good");
+        crate::config::remarks(&config, crate::time::Timestamp::EARLIEST_SANE)
+    };
+    let check = |topic: &str, message: &str, keys: &str, expected: Option<&str>| {
+        let found = remarks(topic, message, keys);
+        assert_eq!(found.len(), usize::from(expected.is_some()), "{topic} {message} {keys}: {found:?}");
+        assert!(found.iter().all(|remark| expected.is_some_and(|text| remark.contains(text))), "{found:?}");
+    };
+    let (id, plain) = ("{{ payload.id }}", "hot");
+    check("rtl/{host}/events", id, "for = \"1m\"", Some("key = [\"host\", \"payload.id\"] tells them apart"));
+    check(
+        "rtl",
+        "{{ payload.deviceInfo.devEui }}",
+        "for = \"1m\"",
+        Some("key = [\"payload.deviceInfo.devEui\"]"),
+    );
+    check("rtl/{host}/events", id, "key = [\"payload.id\"]", None);
+    check("rtl/{host}/events", id, "", None); // each event is told
+    check("rtl/{host}/events", plain, "for = \"1m\"", None);
+    check("t/+/{x}", plain, "for = \"1m\"", None);
+    check("t/+/{x}", plain, "key = [\"x\"]", Some("leaves out `+1` of t/+/{x}"));
+    check("t/+/{x}", plain, "key = []", Some("leaves out `x`"));
+    check("t/#", plain, "key = []", Some("leaves out `#`"));
+    check("t", "{{ payload.ideal }}", "key = []", None);
+}
+
 #[test]
 fn a_mistake_in_a_life_says_what_to_do() {
     let check = |key: &str, expected: &str| {
@@ -198,7 +231,13 @@ fn a_mistake_in_a_life_says_what_to_do() {
     );
     check("for = \"5\"", "`5` is not a duration");
     check("resolve_when = \"payload <\"", "`resolve_when` does not compile");
-    check("key = [\"door\"]", "b.toml:22:8: `door` is not a named level of the rule's topic: area, unit");
+    check(
+        "key = [\"door\"]",
+        "b.toml:22:8: `door` is not a level of the rule's topic: area, unit; a field of the payload is payload.door",
+    );
+    check("key = [\"+1\"]", "`+1` is not a level of the rule's topic: area, unit");
+    check("key = [\"door.id\"]", "`key` names `door`, which no event of this topic has");
+    check("key = [\"payload.\"]", "`key` does not compile");
     check("group_by = [\"floor\"]", "`floor` is not a named level of the rule's topic: area, unit, rule");
     check("group_wait = \"1m\"", "need `group_by`");
     check("dedupe_window = \"1m\"", "needs `dedupe_key`");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Slot, Watch};
-use crate::alert::history::{Effect, Kept};
-use crate::alert::lifecycle::{Alert, Ident};
+use crate::alert::history::{Effect, Kept, Why};
+use crate::alert::lifecycle::{Alert, Ident, Phase};
 use crate::alert::rule::Rule;
 use crate::alert::wording::Wording;
 use crate::ids::RuleName;
@@ -35,8 +35,11 @@ impl Watch {
     }
 
     fn restore_alert(&mut self, ident: &Ident, state: &str, now: Timestamp) -> bool {
-        let alert = serde_json::from_str::<Alert>(state).ok().filter(|_| self.life(&ident.rule).is_some());
-        let Some(mut alert) = alert else { return false };
+        let Ok(mut alert) = serde_json::from_str::<Alert>(state) else { return false };
+        if let Some(why) = self.unreachable(ident, &alert) {
+            self.put_away(ident, &alert, why, now);
+            return false;
+        }
         // Saved by a clock that was right, read by one that is not yet: time goes on from where it stopped.
         let newest = alert.seen_at.into_iter().chain(alert.changes.back().copied()).max();
         if let Some(ahead) = newest.filter(|at| *at > now) {
@@ -50,10 +53,41 @@ impl Watch {
         true
     }
 
-    /// A rule that expects signs of life on one topic misses them from the start, not only after the first.
+    /// Why no event could ever end this alert: what it was called by another configuration, or by a version that did not
+    /// count wildcards without a name.
+    fn unreachable(&self, ident: &Ident, alert: &Alert) -> Option<&'static str> {
+        let Some(life) = self.life(&ident.rule) else {
+            return Some("its rule is gone, or its alerts have no states any more");
+        };
+        // At rest it only remembers, and may not have heard its levels yet; unless silence alone makes it fire.
+        if alert.phase == Phase::Idle && life.expect.is_none() {
+            return None;
+        }
+        let known = life.key.iter().all(|part| alert.bindings.contains_key(part));
+        let same = known && Ident::of(&ident.rule, &life.key, &alert.bindings) == *ident;
+        (!same).then_some("the rule's `key` has changed: what still holds is a new alert with its next event")
+    }
+
+    /// Else it would be said again for ever, and stand in every list.
+    fn put_away(&mut self, ident: &Ident, alert: &Alert, why: &str, now: Timestamp) {
+        if alert.firing().is_none() {
+            return;
+        }
+        tracing::warn!(alert = %ident, why, "an alert that was firing at the last stop is not watched any more");
+        self.effects.push(Effect::Moved {
+            alert: ident.clone(),
+            episode: alert.episode,
+            state: "resolved",
+            reason: why.to_owned(),
+            at: now,
+        });
+        self.record(ident, Why::Forgotten, why.to_owned(), now);
+    }
+
+    /// A rule that expects the signs of life of one device misses them from the start, not only after the first.
     pub fn begin(&mut self, now: Timestamp) {
         let expects = |rule: &&Arc<Rule>| rule.life.as_ref().is_some_and(|life| life.expect.is_some());
-        let lone = |rule: &&Arc<Rule>| !rule.topic.filter().contains(['+', '#']);
+        let lone = |rule: &&Arc<Rule>| rule.life.as_ref().is_some_and(|life| life.key.is_empty());
         let rules: Vec<RuleName> =
             self.rules.values().filter(expects).filter(lone).map(|rule| rule.name.clone()).collect();
         for rule in rules {

@@ -84,6 +84,41 @@ fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
     assert_eq!(slots(&next.watch.drain()), (vec![], vec![gone]));
 }
 
+/// What no event can reach any more must not be said again for ever.
+#[test]
+fn an_alert_of_another_key_is_put_away_with_its_reason() {
+    let keyed = |key: &[&str], expect| {
+        let life = Life { expect, repeat_interval: Some(HOUR), ..Life::bare() };
+        let mut rule = rule("door", life.clone());
+        rule.life = Some(Arc::new(Life { key: key.iter().map(|part| (*part).to_owned()).collect(), ..life }));
+        Desk::new(&[rule])
+    };
+    let mut desk = Desk::door(Life::bare());
+    let kept = kept(&desk.see("door", "1", true));
+    let why = "the rule's `key` has changed: what still holds is a new alert with its next event";
+    for (key, is_kept) in [(&["id"][..], true), (&["id", "payload.n"], false), (&[], false), (&["+1"], false)]
+    {
+        let mut next = keyed(key, None);
+        next.watch.restore(kept.clone(), next.now);
+        assert_eq!(next.watch.alerts.len(), usize::from(is_kept), "{key:?}");
+        let effects = next.watch.drain();
+        assert_eq!(records(&effects, Why::Forgotten).first().copied(), (!is_kept).then_some(why), "{key:?}");
+        let ended = effects.iter().any(|effect| matches!(effect, Effect::Moved { state: "resolved", .. }));
+        assert_eq!((ended, slots(&effects).1.len()), (!is_kept, usize::from(!is_kept)), "{key:?}");
+        assert_eq!(said(&next.pass(2 * HOUR)).len(), usize::from(is_kept), "{key:?} is said again or not");
+    }
+    // A sign of life under another name would be missed for ever, too.
+    let mut alive = keyed(&["id"], Some(HOUR));
+    let kept = super::kept(&alive.see("door", "1", false));
+    let mut next = keyed(&["+1"], Some(HOUR));
+    next.watch.restore(kept, next.now);
+    assert_eq!(said(&next.pass(2 * HOUR)), []);
+    let mut without = Desk::new(&[]);
+    without.watch.restore(super::kept(&Desk::door(Life::bare()).see("door", "1", true)), without.now);
+    let gone = "its rule is gone, or its alerts have no states any more";
+    assert_eq!(records(&without.watch.drain(), Why::Forgotten), [gone]);
+}
+
 #[test]
 fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
     let mut desk = Desk::door(Life::bare());
