@@ -231,6 +231,7 @@ impl Account {
         });
         if !number.business.automation.is_empty() {
             node["conversational_automation"] = json!(number.business.automation);
+            node["conversational_automation"]["id"] = json!(id);
         }
         fields::NUMBER.select(&self.with_shown(node), fields)
     }

@@ -79,7 +79,7 @@ impl Business {
     }
 
     pub fn commerce(&self, id: &str) -> Map<String, Value> {
-        let shown = json!({ "id": id, "is_cart_enabled": self.cart.unwrap_or(true),
+        let shown = json!({ "id": id, "catalog_id": id, "is_cart_enabled": self.cart.unwrap_or(true),
                             "is_catalog_visible": self.catalogue.unwrap_or(false) });
         shown.as_object().cloned().unwrap_or_default()
     }

@@ -57,11 +57,11 @@ pub const PROFILE: Node = Node {
     documented: "messaging_product,about,address,description,email,profile_picture_url,websites,vertical,id",
 };
 
-/// The same file (`GET /{Phone-Number-ID}/whatsapp_commerce_settings`).
+/// The same file (`GET /{Phone-Number-ID}/whatsapp_commerce_settings`); `catalog_id` is what pywa asks for.
 pub const COMMERCE: Node = Node {
     name: "WhatsAppCommerceSettings",
     standard: "id,is_cart_enabled,is_catalog_visible",
-    documented: "id,is_cart_enabled,is_catalog_visible",
+    documented: "id,is_cart_enabled,is_catalog_visible,catalog_id",
 };
 
 /// The same file (QrCodeDetails).

@@ -138,10 +138,11 @@ fn conversation(sent: &Sent, word: &str) -> Value {
     conversation
 }
 
-/// Statuses name the person too since there are user ids, of a group the participant; `failed` ones do not (FACTS 3.6).
+/// Statuses name the person too since there are user ids, of a group the participant; `failed` ones do not (FACTS 3.6)
+/// unless that was asked for: pywa's examples have it.
 pub fn contacts(forms: &Forms, sent: &Sent, person: &Person, word: &str) -> Vec<Value> {
     let group = matches!(sent.recipient, Recipient::Group(_));
-    if !group && (!forms.user_ids || word == "failed") {
+    if !group && (!forms.user_ids || (word == "failed" && !forms.failed_contacts)) {
         return Vec::new();
     }
     vec![person.contact(forms.user_ids, true)]

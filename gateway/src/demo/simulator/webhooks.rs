@@ -37,11 +37,13 @@ pub struct Forms {
     pub version: String,
     /// The business-scoped user ids of April 2026.
     pub user_ids: bool,
+    /// Whether `failed` statuses have `contacts`: Meta's page says no, examples of pywa's yes.
+    pub failed_contacts: bool,
 }
 
 impl Default for Forms {
     fn default() -> Self {
-        Self { version: "v25.0".to_owned(), user_ids: true }
+        Self { version: "v25.0".to_owned(), user_ids: true, failed_contacts: false }
     }
 }
 

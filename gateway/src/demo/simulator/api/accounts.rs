@@ -15,7 +15,7 @@ use super::super::media::Media;
 use super::super::serve::Simulator;
 use super::super::world::World;
 use super::arguments::Arguments;
-use super::{Answer, Parameters, Refused, bearer, json as answer, media, success};
+use super::{Answer, Parameters, Refused, bearer, json as answer, media, success, unplayed};
 
 pub fn routes() -> Router<Simulator> {
     Router::new()
@@ -60,7 +60,8 @@ async fn node(
                 world.account.number_mut(&id);
                 world.account.number_node(&id, url, fields)
             }
-            (None, false) => Err(Refusal::no_object(&id)),
+            (None, false) if digits => Err(Refusal::no_object(&id)),
+            (None, false) => Err(unplayed("GET", &id)),
         }
     };
     shown_or_refused(&simulator, shown).await
@@ -94,6 +95,7 @@ async fn delete_node(
     State(simulator): State<Simulator>,
     Path((_, id)): Path<(String, String)>,
     headers: HeaderMap,
+    _: Arguments,
 ) -> Answer {
     simulator.enter(&headers, "node").await?;
     let deleted = {
@@ -110,6 +112,8 @@ async fn delete_node(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NumberChange {
+    #[serde(rename = "messaging_product")]
+    _messaging_product: Option<String>,
     pin: Option<String>,
     webhook_configuration: Option<Callback>,
     /// Both are shown from then on.
@@ -171,11 +175,14 @@ async fn set_number(
 
 async fn edit_template(simulator: &Simulator, id: &str, arguments: Arguments) -> Answer {
     let change = arguments.object(simulator).await?;
-    let edited = simulator.world.lock().await.catalogue.edit(id.parse().unwrap_or_default(), &change);
-    match edited {
-        Ok(()) => success(),
-        Err(refusal) => Err(simulator.refuse(&refusal).await),
-    }
+    let edited = {
+        let mut world = simulator.world.lock().await;
+        let edited = world.catalogue.edit(id.parse().unwrap_or_default(), &change);
+        edited.map(|template| {
+            json!({ "success": true, "id": id, "name": template.name, "category": template.category })
+        })
+    };
+    shown_or_refused(simulator, edited).await
 }
 
 async fn check_pin(simulator: &Simulator, pin: &str) -> Result<(), Refused> {
@@ -276,6 +283,7 @@ async fn unsubscribe(
     State(simulator): State<Simulator>,
     Path((_, account)): Path<(String, String)>,
     headers: HeaderMap,
+    _: Arguments,
 ) -> Answer {
     simulator.enter(&headers, "subscribed_apps").await?;
     let judged = {
@@ -316,6 +324,7 @@ async fn deregister(
     State(simulator): State<Simulator>,
     Path((_, id)): Path<(String, String)>,
     headers: HeaderMap,
+    _: Arguments,
 ) -> Answer {
     simulator.enter(&headers, "register").await?;
     simulator.number(&id).await?;

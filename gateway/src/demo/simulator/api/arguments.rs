@@ -14,6 +14,30 @@ use super::Refused;
 /// What any call of Graph's takes and no object knows.
 const OF_GRAPH: [&str; 5] = ["access_token", "appsecret_proof", "debug", "format", "pretty"];
 
+/// Parameters that are objects or lists.
+const OBJECTS: [&str; 20] = [
+    "text",
+    "template",
+    "interactive",
+    "image",
+    "document",
+    "audio",
+    "video",
+    "sticker",
+    "location",
+    "contacts",
+    "reaction",
+    "context",
+    "typing_indicator",
+    "components",
+    "webhook_configuration",
+    "block_users",
+    "websites",
+    "prompts",
+    "commands",
+    "example",
+];
+
 /// The parameters of a request, or why they are not understood.
 pub struct Arguments(Result<Map<String, Value>, String>);
 
@@ -58,7 +82,7 @@ async fn body(request: Request, simulator: &Simulator) -> Result<Map<String, Val
     if kind.starts_with("application/x-www-form-urlencoded") {
         let form = Form::<Vec<(String, String)>>::from_request(request, simulator).await;
         let Form(pairs) = form.map_err(|error| error.body_text())?;
-        return Ok(pairs.into_iter().map(|(key, text)| (key, value(text))).collect());
+        return Ok(pairs.into_iter().map(|(key, text)| (key, words(text))).collect());
     }
     let bytes = Bytes::from_request(request, simulator).await.map_err(|error| error.body_text())?;
     if bytes.is_empty() {
@@ -75,7 +99,7 @@ async fn fields(mut form: Multipart) -> Result<Map<String, Value>, String> {
     let mut object = Map::new();
     while let Some(field) = form.next_field().await.map_err(|error| error.body_text())? {
         let name = field.name().unwrap_or_default().to_owned();
-        object.insert(name, value(field.text().await.map_err(|error| error.body_text())?));
+        object.insert(name, words(field.text().await.map_err(|error| error.body_text())?));
     }
     Ok(object)
 }
@@ -83,16 +107,39 @@ async fn fields(mut form: Multipart) -> Result<Map<String, Value>, String> {
 /// The body wins over the query.
 fn with_query(uri: &Uri, body: Map<String, Value>) -> Map<String, Value> {
     let query: Vec<(String, String)> = Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
-    let mut all: Map<String, Value> = query.into_iter().map(|(key, text)| (key, value(text))).collect();
+    let mut all: Map<String, Value> = query.into_iter().map(|(key, text)| (key, words(text))).collect();
     all.extend(body);
-    all.retain(|key, _| !OF_GRAPH.contains(&key.as_str()));
-    all
+    all.into_iter()
+        .filter(|(key, _)| !OF_GRAPH.contains(&key.as_str()))
+        .map(|(key, value)| {
+            let value = decoded(&key, value);
+            (key, value)
+        })
+        .collect()
 }
 
-/// In a query and in a form objects, lists and booleans are written as JSON; everything else is text, digits too: a PIN and a
-/// phone number are no numbers.
-fn value(text: String) -> Value {
-    let is_json = text.starts_with(['{', '[']) || text == "true" || text == "false";
-    let read = is_json.then(|| serde_json::from_str(&text).ok()).flatten();
-    read.unwrap_or(Value::String(text))
+/// Objects and lists may be written as JSON in a string, in a query and in a form as well as in a body; the words of other
+/// parameters stay what they are, also when they look like JSON.
+fn decoded(key: &str, value: Value) -> Value {
+    match &value {
+        Value::String(text) if OBJECTS.contains(&key) => match serde_json::from_str(text) {
+            Ok(read @ (Value::Object(_) | Value::Array(_))) => read,
+            Ok(_) | Err(_) => value,
+        },
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => value,
+    }
+}
+
+/// In a query and in a form everything is text, digits too: a PIN and a phone number are no numbers.
+fn words(text: String) -> Value {
+    match text.as_str() {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => Value::String(text),
+    }
 }

@@ -26,7 +26,7 @@ pub fn routes() -> Router<Simulator> {
         .route("/{version}/{node}/whatsapp_commerce_settings", get(commerce).post(set_commerce))
         .route("/{version}/{node}/conversational_automation", get(automation).post(set_automation))
         .route("/{version}/{node}/message_qrdls", get(codes).post(write_code))
-        .route("/{version}/{node}/message_qrdls/{code}", get(code).delete(delete_code))
+        .route("/{version}/{node}/message_qrdls/{code}", get(code).post(rewrite_code).delete(delete_code))
         .route("/{version}/{node}/block_users", get(blocked).post(block).delete(unblock))
 }
 
@@ -188,10 +188,26 @@ async fn write_code(
 ) -> Answer {
     simulator.enter_number(&headers, &number).await?;
     let wanted: Written = arguments.read(&simulator).await?;
-    let base = base(&headers);
+    written(&simulator, &number, wanted, &headers).await
+}
+
+/// The code may stand in the address, too.
+async fn rewrite_code(
+    State(simulator): State<Simulator>,
+    Path((_, number, code)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    arguments: Arguments,
+) -> Answer {
+    simulator.enter_number(&headers, &number).await?;
+    let wanted: Written = arguments.read(&simulator).await?;
+    written(&simulator, &number, Written { code: Some(code), ..wanted }, &headers).await
+}
+
+async fn written(simulator: &Simulator, number: &str, wanted: Written, headers: &HeaderMap) -> Answer {
+    let base = base(headers);
     let write = |business: &mut Business, world: &World| {
         let image = wanted.generate_qr_image.as_deref();
-        if image.is_some_and(|image| !["PNG", "SVG"].contains(&image)) {
+        if image.is_some_and(|image| !["PNG", "SVG"].contains(&image.to_uppercase().as_str())) {
             return Err(Refusal::new(100, "Param generate_qr_image must be one of {PNG, SVG}."));
         }
         let now = Simulator::now(world);
@@ -200,7 +216,7 @@ async fn write_code(
         shown.remove("creation_time");
         Ok(Value::Object(shown))
     };
-    simulator.with_business(&number, write).await
+    simulator.with_business(number, write).await
 }
 
 async fn codes(
@@ -245,6 +261,7 @@ async fn delete_code(
     State(simulator): State<Simulator>,
     Path((_, number, code)): Path<(String, String, String)>,
     headers: HeaderMap,
+    _: Arguments,
 ) -> Answer {
     simulator.enter_number(&headers, &number).await?;
     simulator.with_business(&number, |business, _| business.delete_code(&code).map(|()| done())).await
@@ -253,7 +270,11 @@ async fn delete_code(
 async fn blocked(State(simulator): State<Simulator>, Path((_, number)): Node, headers: HeaderMap) -> Answer {
     simulator.enter_number(&headers, &number).await?;
     let show = |business: &mut Business, _: &World| {
-        let one = |(user_id, wa_id): &(String, Option<String>)| json!({ "messaging_product": "whatsapp", "wa_id": wa_id, "user_id": user_id });
+        // `wa_id` alone is what the OpenAPI file has; `input` and `user_id` are what pywa reads.
+        let one = |(user_id, wa_id): &(String, Option<String>)| {
+            let input = wa_id.as_ref().unwrap_or(user_id);
+            json!({ "messaging_product": "whatsapp", "input": input, "wa_id": wa_id, "user_id": user_id })
+        };
         let data: Vec<Value> = business.blocked.iter().map(one).collect();
         let mut page = json!({ "data": data });
         if !business.blocked.is_empty() {

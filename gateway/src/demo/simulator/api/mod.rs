@@ -28,6 +28,7 @@ use serde_json::Value;
 use super::graph::Refusal;
 use super::serve::{Dropped, Simulator};
 use super::world::Ending;
+use arguments::Arguments;
 
 pub use address::bring_into_form;
 
@@ -174,10 +175,17 @@ fn code(status: u16) -> StatusCode {
 }
 
 /// What the simulator does not play, in Meta's form.
-async fn unknown(State(simulator): State<Simulator>, method: Method, uri: Uri) -> Response {
+///
+/// The body is read, here and wherever a call needs none: a connection that was answered before its end is closed, and the
+/// client's next request on it would be lost.
+async fn unknown(State(simulator): State<Simulator>, method: Method, uri: Uri, _: Arguments) -> Response {
     let path = uri.path();
+    simulator.refuse(&unplayed(method.as_str(), path)).await.into_response()
+}
+
+fn unplayed(method: &str, path: &str) -> Refusal {
     let details = format!(
         "Unsupported request: the simulator does not play {method} {path}; docs/simulator.md lists what it plays"
     );
-    simulator.refuse(&Refusal { code: 100, subcode: Some(33), details }).await.into_response()
+    Refusal { code: 100, subcode: Some(33), details }
 }

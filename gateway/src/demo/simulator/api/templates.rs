@@ -42,12 +42,13 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// A filter may name several, with commas between. `name` is looked for as a part, as Meta's list does.
+    /// A filter may name several, with commas between or as a JSON list. `name` is looked for as a part, as Meta's list does.
     fn takes(&self, template: &Template) -> bool {
         let is = |asked: &Option<String>, found: &str| {
-            asked
-                .as_ref()
-                .is_none_or(|asked| asked.split(',').any(|asked| asked.trim().eq_ignore_ascii_case(found)))
+            let word = |asked: &str| {
+                asked.trim_matches(|around| " []\"".contains(around)).eq_ignore_ascii_case(found)
+            };
+            asked.as_ref().is_none_or(|asked| asked.split(',').any(word))
         };
         let part = |asked: &Option<String>, found: &str| {
             asked.as_ref().is_none_or(|asked| found.contains(asked.as_str()))

@@ -108,6 +108,7 @@ async fn webhooks(State(simulator): State<Simulator>) -> Answer {
 struct FormChange {
     version: Option<String>,
     user_ids: Option<bool>,
+    failed_contacts: Option<bool>,
 }
 
 async fn set_webhooks(State(simulator): State<Simulator>, body: Bytes) -> Answer {
@@ -121,6 +122,7 @@ async fn set_webhooks(State(simulator): State<Simulator>, body: Bytes) -> Answer
     let forms = &mut world.forms;
     forms.version = change.version.unwrap_or_else(|| forms.version.clone());
     forms.user_ids = change.user_ids.unwrap_or(forms.user_ids);
+    forms.failed_contacts = change.failed_contacts.unwrap_or(forms.failed_contacts);
     answer(json!(forms))
 }
 

@@ -17,6 +17,8 @@ pub use sending::{index, judge};
 pub const TEMPLATES_MAX: usize = 250;
 /// A deleted name is blocked for 30 days (FACTS 1.3).
 const BLOCKED_MS: i64 = 30 * 86_400_000;
+/// When a quality was given, in Unix seconds: any past time does.
+const QUALITY_DATE: i64 = 1_790_000_000;
 /// Ids of templates are numbers with this head, so that no other object's id is taken for one.
 const FIRST_ID: u64 = 777_000_000_000_000;
 
@@ -153,7 +155,7 @@ impl Catalogue {
 
     /// `POST /{template}`: another wording or category, judged as a new one is. One that is approved or paused stays so unless a
     /// review fails it, which the control interface decides; one that was rejected waits again.
-    pub fn edit(&mut self, id: u64, change: &Map<String, Value>) -> Result<(), Refusal> {
+    pub fn edit(&mut self, id: u64, change: &Map<String, Value>) -> Result<&Template, Refusal> {
         let Some(at) = self.templates.iter().position(|template| template.id == id) else {
             return Err(Refusal::no_object(&id.to_string()));
         };
@@ -182,7 +184,7 @@ impl Catalogue {
         let (quality, held) = (old.quality.clone(), old.held);
         self.put(draft, &status);
         (self.templates[at].quality, self.templates[at].held) = (quality, held);
-        Ok(())
+        Ok(&self.templates[at])
     }
 
     /// All languages of a name, or the one with the id.
@@ -210,7 +212,7 @@ impl Template {
         all.insert("category".to_owned(), json!(self.category));
         all.insert("components".to_owned(), json!(self.components));
         all.insert("parameter_format".to_owned(), json!(self.format()));
-        all.insert("quality_score".to_owned(), json!({ "score": self.quality }));
+        all.insert("quality_score".to_owned(), json!({ "score": self.quality, "date": QUALITY_DATE }));
         all.insert("rejected_reason".to_owned(), json!(self.reason));
         all.insert("health_status".to_owned(), self.health());
         if let Some(seconds) = self.ttl_s {

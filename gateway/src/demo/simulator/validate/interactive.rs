@@ -19,7 +19,7 @@ pub fn interactive(object: &Value) -> Verdict {
         "request_contact_info" => |action| named(action, "request_contact_info"),
         "flow" => flow,
         "product" | "product_list" | "catalog_message" | "address_message" | "call_permission_request" => {
-            return refuse(131_051, &format!("The simulator does not implement interactive type {kind}."));
+            return refuse(131_051, &format!("The simulator does not play interactive type {kind}."));
         }
         _ => return refuse(131_009, &format!("Interactive type {kind} is not valid")),
     };

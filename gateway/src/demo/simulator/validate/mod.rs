@@ -55,6 +55,9 @@ pub fn message(body: &Value) -> Result<Request, Refusal> {
         length(&body["context"]["message_id"], "context['message_id']", 1..=1_000, Missing::Refused)?;
     }
     let object = &body[kind];
+    if kind == "pin" {
+        return refuse(131_051, "The simulator does not play message type pin.");
+    }
     if !is_kind(kind) {
         return refuse(131_051, &format!("Message type {kind} is not supported."));
     }
