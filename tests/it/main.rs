@@ -78,6 +78,8 @@ mod setup;
 mod simulator;
 /// What systemd hears, and what the unit allows.
 mod systemd;
+/// Alerts that reach nobody.
+mod undelivered;
 /// The page and the API: attacks, tokens, events, speed.
 mod web;
 /// The webhook's door.

@@ -140,6 +140,8 @@ pub struct Case {
     pub templates: usize,
     /// Whether it carries a file.
     pub has_media: bool,
+    /// When it is too old to be worth sending.
+    pub expires_at: Timestamp,
 }
 
 /// What an answer means.
@@ -148,7 +150,7 @@ pub fn after_answer(answer: &Answer, case: &Case, now: Timestamp, dice: &mut Dic
     let count = case.count;
     match answer {
         Answer::Accepted(_) => Next::to(State::Accepted, "Meta accepted it; waiting for the receipt"),
-        Answer::Refused(refusal) => after_refusal(refusal, case, now, dice),
+        Answer::Refused(refusal) => in_time(after_refusal(refusal, case, now, dice), case.expires_at),
         Answer::Offline(detail) => {
             let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, count.streak));
             let reason =
@@ -160,6 +162,22 @@ pub fn after_answer(answer: &Answer, case: &Case, now: Timestamp, dice: &mut Dic
             let what = format!("{detail}{status}{}", trace(fbtrace_id.as_deref()));
             unknown(&what, count.tries, case.on_unknown, now)
         }
+    }
+}
+
+/// Tried again means before it expires: what would wait for longer ends now, so that somebody hears of it while there is
+/// time. A gate that it closes stays closed for the others.
+fn in_time(next: Next, expires_at: Timestamp) -> Next {
+    match (next.state, next.not_before) {
+        (State::Queued, Some(until)) if until >= expires_at => {
+            let reason = format!(
+                "{}; it is given up now, since it expires before it could be tried again",
+                next.reason
+            );
+            Next { state: State::Failed, not_before: None, reason, ..next }
+        }
+        (State::Unknown, Some(until)) if until > expires_at => Next { not_before: Some(expires_at), ..next },
+        _ => next,
     }
 }
 
@@ -211,7 +229,8 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
 #[must_use]
 pub fn gate_of(refusal: &Refusal, streak: u32, now: Timestamp, dice: &mut Dice) -> Option<Gate> {
     let count = Count { tries: 1, streak };
-    let case = Case { count, on_unknown: OnUnknown::Hold, form: Form::Free, templates: 0, has_media: false };
+    let (on_unknown, form, expires_at) = (OnUnknown::Hold, Form::Free, Timestamp(i64::MAX));
+    let case = Case { count, on_unknown, form, templates: 0, has_media: false, expires_at };
     after_refusal(refusal, &case, now, dice).gate
 }
 
@@ -295,7 +314,10 @@ pub fn after_status(
     let next = after_refusal(refusal, case, now, dice);
     match next.state {
         State::Unknown if count.tries > 1 => Next::to(State::Failed, sentence(refusal)),
-        State::Unknown => Next { state: State::Queued, reason: sentence(refusal), ..next }, // no gate: nobody refused
+        // No gate: nobody refused.
+        State::Unknown => {
+            in_time(Next { state: State::Queued, reason: sentence(refusal), ..next }, case.expires_at)
+        }
         State::Queued if count.tries >= SERVER_TRIES => Next::to(State::Failed, sentence(refusal)),
         State::Queued
         | State::Sending
@@ -309,7 +331,7 @@ pub fn after_status(
         | State::Cancelled
         | State::Held => {
             let until = next.gate.as_ref().map(Gate::until).filter(|_| next.state == State::Queued);
-            Next { gate: None, not_before: next.not_before.or(until), ..next }
+            in_time(Next { gate: None, not_before: next.not_before.or(until), ..next }, case.expires_at)
         }
     }
 }
@@ -326,7 +348,15 @@ mod tests {
 
     fn case(tries: u32, streak: u32) -> Case {
         let count = Count { tries, streak };
-        Case { count, on_unknown: OnUnknown::Retry, form: Form::Free, templates: 0, has_media: false }
+        let expires_at = NOW + Duration::from_secs(48 * 3_600);
+        Case {
+            count,
+            on_unknown: OnUnknown::Retry,
+            form: Form::Free,
+            templates: 0,
+            has_media: false,
+            expires_at,
+        }
     }
 
     fn refusal(class: Class) -> Refusal {

@@ -12,9 +12,14 @@ pub enum Verdict<'a> {
     Skip(String),
 }
 
-/// The next step, if its time has come. The step counts as done, whatever the verdict: it never comes twice.
-pub fn advance<'a>(firing: &mut Firing, life: &'a Life, now: Timestamp) -> Option<(usize, Verdict<'a>)> {
-    let step = life.escalate.get(firing.step).filter(|step| firing.fired_at + step.after <= now)?;
+/// The next step, if its time has come or it is in a hurry. The step counts as done, whatever the verdict: it never comes twice.
+pub fn advance<'a>(
+    firing: &mut Firing,
+    life: &'a Life,
+    now: Timestamp,
+    hurry: bool,
+) -> Option<(usize, Verdict<'a>)> {
+    let step = life.escalate.get(firing.step).filter(|step| hurry || firing.fired_at + step.after <= now)?;
     firing.step += 1;
     let verdict = match needless(firing, step.unless) {
         Some(why) => Verdict::Skip(why),

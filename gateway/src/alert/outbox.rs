@@ -26,6 +26,8 @@ pub struct Due {
     /// Those that count against its limit of tries.
     pub tries: u32,
     pub on_unknown: OnUnknown,
+    /// When it is too old to be worth sending.
+    pub expires_at: Timestamp,
     pub window: Window,
     /// What the catalogue says of each template of the content.
     pub listed: Vec<Listed>,

@@ -352,7 +352,14 @@ impl Sender {
         };
         let templates = due.content.templates.len();
         let has_media = !due.content.clone().media().is_empty();
-        let case = Case { count, on_unknown: due.on_unknown, form, templates, has_media };
+        let case = Case {
+            count,
+            on_unknown: due.on_unknown,
+            form,
+            templates,
+            has_media,
+            expires_at: due.expires_at,
+        };
         let next = after_answer(answer, &case, now, dice);
         let notice = match answer {
             Answer::Refused(refusal) => for_a_person(refusal),

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::questions;
 use super::shared::Shared;
+use super::undelivered;
 use crate::alert::event::Event;
 use crate::alert::message::{Content, Part};
 use crate::alert::outbox::Lane;
+use crate::alert::rule::Severity;
 use crate::alert::template::Templates;
 use crate::command::deed::Expected;
 use crate::command::dispatch::{Change, Waiting};
@@ -22,6 +24,9 @@ use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 /// A deadline that nobody told us of is found after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// While it is open whether an alert reached anybody.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Every way in which a device may answer.
 fn expected(config: &Config) -> impl Iterator<Item = &Expected> {
@@ -222,17 +227,22 @@ pub async fn run(shared: Arc<Shared>) {
         let config = shared.live();
         let tended = shared.durably(move |store| {
             let now = SystemClock.now();
-            let changed = tend(store, &config, now)?;
-            Ok((changed, store.next_deadline()?))
+            let said = undelivered::tell(store, &config, now)?;
+            let changed = tend(store, &config, now)? || !said.is_empty();
+            Ok((changed, said, store.next_deadline()?, store.has_undelivered()?))
         });
-        let Some((changed, next)) = tended.await else { return };
+        let Some((changed, said, next, waits)) = tended.await else { return };
+        for (connection, text) in said {
+            shared.tell(&connection, Severity::Critical, text);
+            shared.alerts.notify_one();
+        }
         if changed {
             shared.outbox.notify_one();
             shared.commands.notify_one();
         }
         let now = SystemClock.now();
-        let pause =
-            next.map_or(LOOK_EVERY, |next| now.until(next)).clamp(Duration::from_millis(20), LOOK_EVERY);
+        let longest = if waits { LOOK_AGAIN } else { LOOK_EVERY };
+        let pause = next.map_or(longest, |next| now.until(next)).clamp(Duration::from_millis(20), longest);
         drop(tokio::time::timeout(pause, shared.deadlines.notified()).await); // either way it is time to look
     }
 }

@@ -15,7 +15,16 @@ pub fn overview(
     mut found: Value,
     usage: impl Iterator<Item = UsageRow>,
 ) -> std::result::Result<Value, Trouble> {
-    found["obstacles"] = shared.obstacles().into();
+    let mut obstacles = shared.obstacles();
+    for alert in found["undelivered"].as_array().into_iter().flatten() {
+        let line = alert["text"].as_str().and_then(|text| text.lines().next()).unwrap_or_default();
+        let rule = alert["rule"].as_str().unwrap_or_default();
+        obstacles.push(format!("nobody got alert {} of rule {rule}: {line}", alert["id"]));
+    }
+    if let Some(found) = found.as_object_mut() {
+        found.remove("undelivered");
+    }
+    found["obstacles"] = obstacles.into();
     found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
     found["connections"] =
         shared.live().connections.iter().map(|connection| connection.name.0.clone()).collect();

@@ -74,7 +74,7 @@ pub async fn run(shared: Arc<Shared>) {
             if read.statuses + read.notes > 0 {
                 shared.alerts.notify_one();
             }
-            if read.messages {
+            if read.messages || read.statuses > 0 {
                 shared.deadlines.notify_one(); // what was asked back has a time
             }
             if read.statuses > 0 || read.messages {

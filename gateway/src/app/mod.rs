@@ -65,6 +65,8 @@ mod trail;
 mod trial;
 /// What the sender decides, in the transaction of whoever writes.
 pub mod turn;
+/// Alerts that have reached nobody.
+mod undelivered;
 /// What systemd hears.
 mod watchdog;
 

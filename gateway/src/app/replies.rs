@@ -75,7 +75,11 @@ impl Desk<'_> {
                     Note::Acknowledge { alert, .. } => ("acknowledged", alert),
                     Note::Resolve { alert, .. } => ("resolved", alert),
                     Note::Snooze { alert, .. } => ("snoozed", alert),
-                    Note::Silence(_) | Note::Mute { .. } | Note::Expire { .. } | Note::Receipt { .. } => {
+                    Note::Silence(_)
+                    | Note::Mute { .. }
+                    | Note::Expire { .. }
+                    | Note::Undelivered { .. }
+                    | Note::Receipt { .. } => {
                         return Ok(());
                     } // no person's
                 };

@@ -18,6 +18,7 @@ use crate::alert::outbox::{Change, Due, Lane, Settled};
 use crate::alert::render::{as_quick_replies, outgoing};
 use crate::alert::rule::Severity;
 use crate::alert::sender::{Effect, Input};
+use crate::alert::state::State;
 use crate::command::inbound::Notice;
 use crate::config::{Connection, Secret, secret};
 use crate::ids::{ConnectionName, MessageId};
@@ -183,6 +184,7 @@ impl Task {
         match change {
             Change::Sending { .. } => {}
             Change::Held { id, reason, .. } => {
+                self.shared.deadlines.notify_one(); // it may have been all that anybody would get
                 tracing::warn!(message_id = id.0, reason, "a message is held");
                 self.tell_of_held(*id, reason.clone());
             }
@@ -190,6 +192,9 @@ impl Task {
             Change::Settled(settled) => {
                 let Settled { id, next, .. } = &**settled;
                 self.shared.metrics.settled(next.state);
+                if matches!(next.state, State::Failed | State::Held) {
+                    self.shared.deadlines.notify_one();
+                }
                 if next.held_for == Some(HeldFor::Window) {
                     let reason = "more than 24 h have passed since the person last wrote, and the rule has no template";
                     self.tell_of_held(*id, reason.to_owned());

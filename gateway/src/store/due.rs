@@ -186,7 +186,8 @@ impl Store {
     pub fn whole(&self, id: MessageId) -> Result<Option<Due>> {
         self.sql
             .prepare_cached(
-                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, bare, connection, contact
+                "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, bare, connection, contact,
+                        expires_at
                  FROM message WHERE id = ?1",
             )?
             .query_row([id.0], read_due)
@@ -287,6 +288,7 @@ fn read_due(row: &Row) -> Result<Option<Due>> {
         attempts: row.get(5)?,
         tries: row.get(6)?,
         on_unknown: on_unknown(row, 7)?,
+        expires_at: Timestamp(row.get(12)?),
         window: Window::Unknown,
         listed: Vec::new(),
     }))

@@ -82,6 +82,8 @@ mod summary;
 mod thread;
 /// Alerts without a life, and what one event led to.
 mod told;
+/// Alerts that have reached nobody.
+mod undelivered;
 /// What memory puts back when a transaction does not hold.
 mod undo;
 /// The 24 h window, and the catalogue of templates for outside it.
@@ -111,3 +113,4 @@ pub use shelf::Shelf;
 pub use status::Going;
 pub use thread::{Gone, Handle, StoreThread};
 pub use told::Once;
+pub use undelivered::Undelivered;

@@ -287,7 +287,7 @@ impl Store {
     pub(super) fn case(&self, id: MessageId) -> Result<Option<(Lane, Case)>> {
         self.sql
             .prepare_cached(
-                "SELECT connection, contact, tries, on_unknown, form, content, bare FROM message WHERE id = ?1",
+                "SELECT connection, contact, tries, on_unknown, form, content, bare, expires_at FROM message WHERE id = ?1",
             )?
             .query_row([id.0], |row| {
                 let tries = row.get::<_, u32>(2)?.max(1);
@@ -298,6 +298,7 @@ impl Store {
                     form: row.get::<_, Option<String>>(4)?.map_or(Form::Free, |form| Form::parse(&form)),
                     templates: content.templates.len(),
                     has_media: row.get::<_, i64>(6)? == 0 && !content.media().is_empty(),
+                    expires_at: Timestamp(row.get(7)?),
                 };
                 let lane = Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
                 Ok((lane, case))

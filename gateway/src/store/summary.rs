@@ -107,6 +107,7 @@ impl Store {
             "hours": self.hours(alerts_from, now)?,
             "alerts": self.list_alerts(&Listing { since: Some(since), limit: 5, ..Listing::default() })?["items"],
             "going_on": self.list_alerts(&Listing { open: true, limit: GOING_ON, ..Listing::default() })?["items"],
+            "undelivered": self.undelivered_lately(now - DAY)?,
             "mutes": self.mutes(now)?,
             "replies": self.number("SELECT count(*) FROM reply WHERE at >= ?1", &[&since])?,
             "notices": self.rows(

@@ -65,6 +65,15 @@ pub fn refusal(said: Said) -> Refusal {
     }
 }
 
+/// The first and the last code of each row, for tests of what every row leads to.
+#[cfg(test)]
+pub fn codes() -> Vec<i64> {
+    let rows = read_table();
+    let mut codes: Vec<i64> = rows.iter().flat_map(|row| [row.first, row.last]).collect();
+    codes.dedup();
+    codes
+}
+
 fn known(code: i64) -> Option<&'static Known> {
     static KNOWN: OnceLock<Vec<Known>> = OnceLock::new();
     KNOWN.get_or_init(read_table).iter().find(|known| (known.first..=known.last).contains(&code))

@@ -24,6 +24,7 @@ fn due(id: i64, contact: &str) -> Due {
         attempts: 0,
         tries: 0,
         on_unknown: OnUnknown::Retry,
+        expires_at: Timestamp(i64::MAX),
         window: Window::Open,
         listed: Vec::new(),
     }

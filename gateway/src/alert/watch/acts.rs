@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Slot, Watch};
 use crate::alert::grouping::Line;
 use crate::alert::history::{Effect, Kind, Why};
-use crate::alert::lifecycle::{Acknowledged, Ending, Ident, Reach, Turn};
+use crate::alert::lifecycle::{Acknowledged, Alert, Ending, Ident, Reach, Turn};
 use crate::alert::silence::Silence;
 use crate::alert::state::State;
 use crate::alert::words;
@@ -41,6 +41,11 @@ pub enum Note {
     /// Ends a silence.
     Expire {
         silence: u64,
+    },
+    /// Nobody has got it, and nothing is under way.
+    Undelivered {
+        alert: Ident,
+        episode: u32,
     },
     /// What became of a message about it.
     Receipt {
@@ -122,6 +127,10 @@ impl Watch {
                 known.until = now;
                 self.end_silence(*silence, now);
                 self.touch(Slot::Silence(*silence), now);
+                Ok(())
+            }
+            Note::Undelivered { alert, episode } => {
+                self.undelivered(alert, *episode, now);
                 Ok(())
             }
             Note::Receipt { alert, episode, contact, state } => {
@@ -222,6 +231,19 @@ impl Watch {
             }
             self.touch(Slot::Alert(ident), now);
         }
+    }
+
+    /// Nobody can act on what nobody has got: the next step does not wait for its time.
+    fn undelivered(&mut self, ident: &Ident, episode: u32, now: Timestamp) {
+        let Some(life) = self.life(&ident.rule) else { return };
+        let of_now = |alert: &&Alert| alert.episode == episode;
+        let firing = self.alerts.get(ident).filter(of_now).and_then(|alert| alert.firing());
+        if firing.is_none_or(|firing| firing.acknowledged.is_some()) {
+            return;
+        }
+        self.record(ident, Why::Receipt, "nobody got it; the next step does not wait".to_owned(), now);
+        self.escalate(ident, &life, now, true);
+        self.touch(Slot::Alert(ident.clone()), now);
     }
 
     /// A group's message carries one alert's number: what is known of it counts for all that were told with it.

@@ -185,7 +185,7 @@ impl Watch {
         let turn = alert.tick(&life, now);
         self.turned(ident, turn, now);
         self.calm_down(ident, &life, now);
-        self.escalate(ident, &life, now);
+        self.escalate(ident, &life, now, false);
         self.repeat(ident, &life, now);
     }
 

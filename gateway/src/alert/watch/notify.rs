@@ -259,18 +259,20 @@ impl Watch {
         self.tell(ident, &rule, Kind::Still, told, now);
     }
 
-    pub(super) fn escalate(&mut self, ident: &Ident, life: &Life, now: Timestamp) {
+    /// Takes the steps whose time has come; in a hurry one more, whatever its time.
+    pub(super) fn escalate(&mut self, ident: &Ident, life: &Life, now: Timestamp, mut hurry: bool) {
         let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
         for _ in 0..=life.escalate.len() {
             let Some(alert) = self.alerts.get_mut(ident) else { return };
             let Some(firing) = alert.firing_mut() else { return };
-            let Some((number, verdict)) = escalation::advance(firing, life, now) else { return };
+            let Some((number, verdict)) = escalation::advance(firing, life, now, hurry) else { return };
             let Verdict::Take(step) = verdict else {
                 if let Verdict::Skip(why) = verdict {
                     self.record(ident, Why::Step, format!("step {number} is not needed: {why}"), now);
                 }
                 continue;
             };
+            hurry = false;
             if self.is_inhibited(ident, life, now) {
                 continue;
             }

@@ -21,6 +21,8 @@ pub static SENTENCES: Sentences = Sentences {
     still: "🔁 Still, for {age}: {text}",
     escalated: "⬆ For {age}: {text}\nTold: {told}",
     nobody_yet: "nobody yet",
+    nobody_got_it: "⚠ {site}: nobody got this alert: {text}\nIt went to {people}, and did not arrive. Please look after it.",
+    nobody_got_them: "⚠ {site}: nobody got this alert: {text}\nIt went to {people}. {count} other alerts did not arrive either. Please look after them.",
     not_reached: "{name} (not reached)",
     not_delivered: "{name} (not delivered)",
     not_read: "{name} (not read)",

@@ -21,6 +21,8 @@ pub static SENTENCES: Sentences = Sentences {
     still: "🔁 Toujours, depuis {age} : {text}",
     escalated: "⬆ Depuis {age} : {text}\nPrévenus : {told}",
     nobody_yet: "personne encore",
+    nobody_got_it: "⚠ {site} : personne n’a reçu cette alerte : {text}\nElle était pour {people} et n’est pas arrivée. Veuillez vous en occuper.",
+    nobody_got_them: "⚠ {site} : personne n’a reçu cette alerte : {text}\nElle était pour {people}. {count} autres alertes ne sont pas arrivées non plus. Veuillez vous en occuper.",
     not_reached: "{name} (injoignable)",
     not_delivered: "{name} (non remis)",
     not_read: "{name} (non lu)",

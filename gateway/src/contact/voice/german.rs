@@ -21,6 +21,8 @@ pub static SENTENCES: Sentences = Sentences {
     still: "🔁 Immer noch, seit {age}: {text}",
     escalated: "⬆ Seit {age}: {text}\nBenachrichtigt: {told}",
     nobody_yet: "noch niemand",
+    nobody_got_it: "⚠ {site}: diese Meldung hat niemanden erreicht: {text}\nSie ging an {people} und kam nicht an. Bitte kümmern Sie sich darum.",
+    nobody_got_them: "⚠ {site}: diese Meldung hat niemanden erreicht: {text}\nSie ging an {people}. {count} weitere Meldungen kamen auch nicht an. Bitte kümmern Sie sich darum.",
     not_reached: "{name} (nicht erreicht)",
     not_delivered: "{name} (nicht zugestellt)",
     not_read: "{name} (nicht gelesen)",

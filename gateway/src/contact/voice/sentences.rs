@@ -40,6 +40,8 @@ sentences! {
     escalated,
     nobody_yet,
     /// Of a person who was told: what the next one should know.
+    nobody_got_it,
+    nobody_got_them,
     not_reached,
     not_delivered,
     not_read,

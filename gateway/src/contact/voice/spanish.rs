@@ -21,6 +21,8 @@ pub static SENTENCES: Sentences = Sentences {
     still: "🔁 Sigue, desde hace {age}: {text}",
     escalated: "⬆ Desde hace {age}: {text}\nAvisados: {told}",
     nobody_yet: "nadie todavía",
+    nobody_got_it: "⚠ {site}: nadie ha recibido esta alerta: {text}\nEra para {people} y no ha llegado. Por favor, ocúpese de ella.",
+    nobody_got_them: "⚠ {site}: nadie ha recibido esta alerta: {text}\nEra para {people}. Otras {count} alertas tampoco han llegado. Por favor, ocúpese de ellas.",
     not_reached: "{name} (no localizado)",
     not_delivered: "{name} (no entregado)",
     not_read: "{name} (no leído)",

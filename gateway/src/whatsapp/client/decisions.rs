@@ -85,6 +85,7 @@ fn case(tries: u32, form: Form) -> Case {
         form,
         templates: 1,
         has_media: true,
+        expires_at: NOW + std::time::Duration::from_secs(48 * 3_600),
     }
 }
 
