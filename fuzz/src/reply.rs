@@ -6,7 +6,7 @@ use bellwire::command::authorise::Standing;
 use bellwire::command::inbound::{Content, Reply};
 use bellwire::command::reply::{self, About, Known, Memory, Outcome, Sent, understand};
 use bellwire::config::Config;
-use bellwire::contact::Phone;
+use bellwire::contact::{KnownAs, Phone, Whose};
 use bellwire::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
 
 use super::{site, text_line};
@@ -55,7 +55,8 @@ impl Memory for House {
 /// What follows from it, and that it may.
 pub fn judge(house: &House, reply: &Reply) -> Outcome {
     let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-    let sender = house.config.people.find(phone.as_ref(), reply.user_id.as_deref());
+    let whose = house.config.people.whose(phone.as_ref(), reply.user_id.as_deref(), &KnownAs::default());
+    let sender = if let Whose::One(sender) = whose { Some(sender) } else { None };
     let asked = reply::House {
         rules: &house.config.rules,
         commands: &house.config.commands,

@@ -52,6 +52,8 @@ mod mqtt_contract;
 mod nothing_lost;
 /// Locations, forms and pictures for displays.
 mod onward;
+/// Who wrote, as WhatsApp really spells people.
+mod people;
 /// Files that go with alerts.
 mod pictures;
 /// The example firmware on an emulated Cortex-M.

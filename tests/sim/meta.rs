@@ -175,7 +175,7 @@ impl Meta {
         let (wait, answer) = match fate {
             Fate::Taken => {
                 let wamid = self.take(body, (row, over), now, dice);
-                (quick, Answer::Accepted(Wamid(wamid)))
+                (quick, Answer::Accepted(Wamid(wamid).into()))
             }
             Fate::TakenThenReset => {
                 self.take(body, (row, over), now, dice);

@@ -14,13 +14,27 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// 200 with a message id.
-    Accepted(Wamid),
+    Accepted(Taken),
     /// A Graph API error, of a known class.
     Refused(Refusal),
     /// No connection was made: nothing left this machine.
     Offline(String),
     /// The request left and the answer did not come, or cannot be read: it may have gone out.
     Ambiguous { detail: String, http_status: Option<u16>, fbtrace_id: Option<String> },
+}
+
+/// What Meta says of a message that it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub wamid: Wamid,
+    /// The number or user id to which it goes; a number may be spelled otherwise than it was given.
+    pub to: Option<String>,
+}
+
+impl From<Wamid> for Taken {
+    fn from(wamid: Wamid) -> Self {
+        Self { wamid, to: None }
+    }
 }
 
 /// What follows for the message, and what follows for the others.
@@ -427,7 +441,7 @@ mod tests {
         assert_eq!([1, 2, 6, 7, 30].map(wait), [15, 30, 480, 900, 900].map(Some));
         let ambiguous = Answer::Ambiguous { detail: "x".into(), http_status: None, fbtrace_id: None };
         for (answer, expected) in [
-            (Answer::Accepted(Wamid("x".into())), true),
+            (Answer::Accepted(Wamid("x".into()).into()), true),
             (ambiguous, true),
             (Answer::Offline("x".into()), false),
             (Answer::Refused(refusal(Class::ServerAmbiguous)), true),

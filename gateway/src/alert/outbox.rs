@@ -86,6 +86,8 @@ pub struct Settled {
     pub at: Timestamp,
     pub next: Next,
     pub wamid: Option<Wamid>,
+    /// The number or user id under which Meta knows whoever it goes to.
+    pub known_as: Option<String>,
     pub code: Option<i64>,
     pub http_status: Option<u16>,
     pub fbtrace_id: Option<String>,

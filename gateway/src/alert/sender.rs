@@ -370,8 +370,8 @@ impl Sender {
             None => self.open(&lane, now),
         };
         let mut effects: Vec<Effect> = effect.into_iter().collect();
-        let (wamid, code, http_status, fbtrace_id) = match answer {
-            Answer::Accepted(wamid) => (Some(wamid.clone()), None, Some(200), None),
+        let (taken, code, http_status, fbtrace_id) = match answer {
+            Answer::Accepted(taken) => (Some(taken.clone()), None, Some(200), None),
             Answer::Refused(refusal) => {
                 (None, Some(refusal.code), refusal.http_status, refusal.fbtrace_id.clone())
             }
@@ -387,7 +387,8 @@ impl Sender {
             at: now,
             next,
             lane,
-            wamid,
+            known_as: taken.as_ref().and_then(|taken| taken.to.clone()),
+            wamid: taken.map(|taken| taken.wamid),
             code,
             http_status,
             fbtrace_id,

@@ -2,6 +2,8 @@
 
 /// What Meta says of people and accounts.
 mod news;
+/// Who wrote, and whether it is still them.
+mod sender;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,10 +26,10 @@ use crate::command::consent::Wish;
 use crate::command::inbound::{self, Inbound, NewFile, Reply};
 use crate::command::reply::{House, Outcome, understand};
 use crate::config::{Config, Connection};
-use crate::contact::voice::{Sentences, Voice};
+use crate::contact::voice::Sentences;
 use crate::contact::{Contact, Phone};
 use crate::ids::{ConnectionName, InboxId};
-use crate::store::{Identity, Signers, Store, Unread};
+use crate::store::{Signers, Store, Unread};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// A notice that was missed is made up for after this time.
@@ -208,7 +210,6 @@ impl<'a> Desk<'a> {
     }
 
     fn answer(&mut self, reply: &Reply) -> rusqlite::Result<()> {
-        let sender = self.sender(reply)?;
         let Some(over) = self.named(&reply.phone_number_id) else {
             let reason = "it was written to a number that is not in the configuration".to_owned();
             self.read.nothing.push(reason.clone());
@@ -219,12 +220,13 @@ impl<'a> Desk<'a> {
             self.unsigned(&over.name);
             return Ok(());
         }
-        let lane = sender.map(|contact| lane(over, contact));
-        if let Some((contact, user_id)) = sender.zip(reply.user_id.as_deref())
-            && self.store.identify(&contact.id, user_id)? == Identity::Changed
+        let Some(sender) = self.recognised(reply, over)? else { return Ok(()) };
+        if let Some(contact) = sender
+            && self.takes_back(contact, reply, &over.name)?
         {
-            return self.refuse_stranger(reply, contact, lane);
+            return Ok(());
         }
+        let lane = sender.map(|contact| lane(over, contact));
         // What is written in a group opens the window of the group, not the writer's own.
         let heard = match &reply.group {
             None => lane.clone(),
@@ -303,25 +305,6 @@ impl<'a> Desk<'a> {
         })
     }
 
-    fn sender(&self, reply: &Reply) -> rusqlite::Result<Option<&'a Contact>> {
-        self.person(reply.from.as_deref(), reply.user_id.as_deref())
-    }
-
-    /// The number first; without one, whoever wrote with this user id before.
-    fn person(&self, from: Option<&str>, user_id: Option<&str>) -> rusqlite::Result<Option<&'a Contact>> {
-        let phone = from.and_then(|from| Phone::from_wa_id(from).ok());
-        if let Some(contact) = self.config.people.find(phone.as_ref(), user_id) {
-            return Ok(Some(contact));
-        }
-        match (&phone, user_id) {
-            (None, Some(user_id)) => {
-                let learned = self.store.contact_of(user_id)?;
-                Ok(learned.and_then(|id| self.config.people.contacts.get(&id)))
-            }
-            (_, _) => Ok(None),
-        }
-    }
-
     /// Webhooks say which number they are about; the account that they name besides may mean something else one day
     /// (Meta, account model).
     pub(super) fn named(&self, phone_number_id: &str) -> Option<&'a Connection> {
@@ -352,24 +335,6 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// A number whose user id has changed may have a new owner: rights follow only when a person says so (FACTS 3.6).
-    fn refuse_stranger(
-        &mut self,
-        reply: &Reply,
-        contact: &Contact,
-        lane: Option<Lane>,
-    ) -> rusqlite::Result<()> {
-        let blanks = [("name", contact.name.as_str()), ("id", contact.id.0.as_str())];
-        let reason = Voice::default().say(|s| s.other_user, &blanks);
-        if let Some(lane) = lane {
-            let said = Said(|s| s.other_user, &blanks);
-            self.tell_of_person(&lane.connection, format!("identity {}", contact.id), said)?;
-        }
-        self.idle(&reason);
-        let outcome = Outcome::Nothing { contact: Some(contact.id.clone()), reason };
-        self.store.keep_reply(self.id, reply, &outcome)
-    }
-
     /// STOP and START take effect with this commit, and are answered once.
     fn obey(&mut self, wish: Wish, contact: &Contact, lane: &Lane, reply: &Reply) -> rusqlite::Result<()> {
         let source = format!("a WhatsApp message to {} ({})", lane.connection, reply.wamid);
@@ -380,8 +345,11 @@ impl<'a> Desk<'a> {
             (Wish::Start, _) => |s| s.started,
         };
         let text = contact.voice.say(sentence, &[("site", &self.config.site.name)]);
-        if given || contact.may_stop {
-            self.store.consent(&contact.id, given, &source, self.now)?;
+        if (given || contact.may_stop)
+            && !self.store.consent(&contact.id, given, &source, reply.at, self.now)?
+        {
+            self.idle("a later wish of the same person came before it, and counts");
+            return Ok(());
         }
         self.read.messages = true;
         self.store.compose(lane, &contact.to, &Content::text(text), self.now).map(drop)

@@ -129,27 +129,52 @@ impl Desk<'_> {
         self.store.compose(&lane, &Recipient::Phone(guest.phone.clone()), &content, self.now).map(drop)
     }
 
-    /// Somebody writes from a number that was invited and has not answered yet. `false`: nobody did.
+    /// Who was invited and is written to under this number or user id.
+    fn invited(&self, reply: &Reply) -> rusqlite::Result<Vec<(Guest, Option<Timestamp>)>> {
+        let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+        let digits = phone.as_ref().map(|phone| &phone.e164()[1..]);
+        let known = self.store.known(digits, reply.user_id.as_deref())?;
+        let is_it = |(guest, _): &(Guest, Option<Timestamp>)| {
+            let alias = (guest.id.clone(), guest.phone.e164().to_owned());
+            phone.as_ref().is_some_and(|phone| phone.is_same(&guest.phone)) || known.by_alias.contains(&alias)
+        };
+        Ok(self.store.invitations_open(self.now)?.into_iter().filter(is_it).collect())
+    }
+
+    /// Somebody writes from a number that was invited and has not answered yet, or who said No and thinks again. `false`:
+    /// nobody did.
     pub(super) fn greet(
         &mut self,
         address: &str,
         reply: &Reply,
         over: &ConnectionName,
     ) -> rusqlite::Result<bool> {
-        let Some(guest) = self.store.invitation(address, self.now)? else { return Ok(false) };
+        let invited = self.invited(reply)?;
+        let (guest, declined_at) = match invited.as_slice() {
+            [] => return Ok(false),
+            [one] => one.clone(),
+            [_, ..] => {
+                let names: Vec<&str> = invited.iter().map(|(guest, _)| guest.name.as_str()).collect();
+                self.fits_several(&names, reply, over)?;
+                return Ok(true);
+            }
+        };
+        let words = said(reply);
+        let choice = answers::choice(Subject::Request(0), &[], words).filter(|_| !reply.forwarded);
+        if let Some(declined_at) = declined_at {
+            return match choice.as_deref() {
+                Some(YES) if reply.at > declined_at => self.join(&guest, reply, over).map(|()| true),
+                Some(YES) => {
+                    self.idle("an invited person said No since");
+                    Ok(true)
+                }
+                Some(_) | None => Ok(false),
+            };
+        }
         let lane = Lane { connection: over.clone(), contact: guest.id.clone() };
         let waited = self.store.heard(&lane, reply.at, self.now)?;
         self.read.messages |= waited > 0;
-        let words = match &reply.content {
-            inbound::Content::Tap { title, .. } => title,
-            inbound::Content::Text(text) | inbound::Content::Captioned { caption: text, .. } => text,
-            inbound::Content::Reaction { emoji } => emoji.as_deref().unwrap_or_default(),
-            inbound::Content::Given { .. }
-            | inbound::Content::SharedNumber(_)
-            | inbound::Content::Other(_) => "",
-        };
         let stops = self.config.words.read(words) == Some(Wish::Stop);
-        let choice = answers::choice(Subject::Request(0), &[], words).filter(|_| !reply.forwarded);
         match choice.as_deref() {
             Some(YES) => self.join(&guest, reply, over)?,
             Some(_) => self.decline(&guest, reply, over)?,
@@ -177,12 +202,10 @@ impl Desk<'_> {
             let text = config.people.voice.plain(|s| s.invitation_void);
             return self.say_to(guest, over, Content::text(text));
         };
-        self.store.join(&guest.id, &reply.wamid)?;
-        if let Some(user_id) = reply.user_id.as_deref() {
-            self.store.identify(&guest.id, user_id)?;
-        }
+        self.store.join(&guest.id, &reply.wamid, reply.at)?;
+        self.store.identify(&guest.id, guest.phone.e164(), reply.user_id.as_deref(), reply.at)?;
         let source = format!("Yes to the invitation of {} ({})", by.id, reply.wamid);
-        self.store.consent(&guest.id, true, &source, self.now)?;
+        self.store.consent(&guest.id, true, &source, reply.at, self.now)?;
         self.write_of(guest, "joined", "by invitation", Some(reply))?;
         self.read.people = true;
         let text = config.people.voice.say(|s| s.welcome, &[("site", &config.site.name)]);
@@ -193,8 +216,34 @@ impl Desk<'_> {
         self.tell_inviter(by, &text, over)
     }
 
+    /// The No under an invitation that was answered with Yes before: the newest answer counts. `false`: it is no such answer.
+    pub(super) fn takes_back(
+        &mut self,
+        contact: &Contact,
+        reply: &Reply,
+        over: &ConnectionName,
+    ) -> rusqlite::Result<bool> {
+        let taps_no = matches!(&reply.content, inbound::Content::Tap { id, .. } if id == NO);
+        if !taps_no || reply.forwarded {
+            return Ok(false);
+        }
+        let joined = self.store.guests()?.into_iter().find(|guest| guest.id == contact.id);
+        let Some(guest) = joined else { return Ok(false) };
+        self.nothing_of(
+            Some(contact),
+            reply,
+            "the No to an invitation that was answered with Yes".to_owned(),
+        )?;
+        self.decline(&guest, reply, over)?;
+        self.read.people = true;
+        Ok(true)
+    }
+
     fn decline(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
-        self.store.dismiss(&guest.id, "declined")?;
+        if !self.store.decline(&guest.id, reply.at)? {
+            self.idle("an invited person said Yes since");
+            return Ok(());
+        }
         self.write_of(guest, "declined", "the invitation", Some(reply))?;
         let text = self.config.people.voice.plain(|s| s.nobody_writes);
         self.say_to(guest, over, Content::text(text))?;
@@ -210,8 +259,10 @@ impl Desk<'_> {
     }
 
     fn uninvite(&mut self, phone: &Phone, from: From) -> rusqlite::Result<()> {
-        let joined = self.store.guests()?.into_iter().find(|guest| guest.phone == *phone);
-        let guest = joined.or(self.store.invitation(phone.e164(), self.now)?);
+        let joined = self.store.guests()?.into_iter().find(|guest| guest.phone.is_same(phone));
+        let asked = self.store.invitations_open(self.now)?.into_iter();
+        let asked = asked.filter(|(_, declined_at)| declined_at.is_none()).map(|(guest, _)| guest);
+        let guest = joined.or_else(|| asked.into_iter().find(|guest| guest.phone.is_same(phone)));
         let Some(guest) = guest else {
             return match self.config.people.by_phone(phone) {
                 Some(known) => self.answer_sentence(|s| s.in_the_file, &[("name", &known.name)], from),
@@ -234,6 +285,16 @@ impl Desk<'_> {
         let message = reply.map(|reply| &reply.wamid);
         let entry = Entry { what, who: Some(&guest.id), message, command: None, detail };
         self.store.record(&entry, self.now)
+    }
+}
+
+/// The words of an answer, however it was given.
+fn said(reply: &Reply) -> &str {
+    match &reply.content {
+        inbound::Content::Tap { title, .. } => title,
+        inbound::Content::Text(text) | inbound::Content::Captioned { caption: text, .. } => text,
+        inbound::Content::Reaction { emoji } => emoji.as_deref().unwrap_or_default(),
+        inbound::Content::Given { .. } | inbound::Content::SharedNumber(_) | inbound::Content::Other(_) => "",
     }
 }
 

@@ -69,6 +69,8 @@ pub mod turn;
 mod undelivered;
 /// What systemd hears.
 mod watchdog;
+/// Whom a webhook names.
+mod whose;
 
 use std::io::ErrorKind;
 use std::sync::Arc;

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::whose::whose;
 use crate::command::inbound::{Inbound, OF_CALL, Reply};
 use crate::config::Config;
-use crate::contact::Phone;
+use crate::contact::Whose;
 use crate::ids::InboxId;
 use crate::store::{Store, Unread};
 use crate::time::Timestamp;
@@ -47,9 +48,9 @@ fn waits(store: &Store, config: &Config, found: &[Inbound], now: Timestamp) -> r
 
 /// It quotes a message that we do not know, while one to this person is on its way.
 fn overtakes(store: &Store, config: &Config, reply: &Reply, now: Timestamp) -> rusqlite::Result<bool> {
-    let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-    let sender = config.people.find(phone.as_ref(), reply.user_id.as_deref());
     let quoted = reply.quotes.as_ref().filter(|quoted| !quoted.0.starts_with(OF_CALL));
-    let (Some(quoted), Some(sender)) = (quoted, sender) else { return Ok(false) };
+    let Some(quoted) = quoted else { return Ok(false) };
+    let sender = whose(store, &config.people, reply.from.as_deref(), reply.user_id.as_deref())?;
+    let Whose::One(sender) = sender else { return Ok(false) };
     store.may_be_under_way(quoted, &sender.id, now - PATIENCE)
 }

@@ -248,7 +248,7 @@ mod tests {
         assert_eq!((posts(&first).len(), site.states()), (1, vec!["1 sending".to_owned()]));
         assert!(!site.turns.is_idle());
         assert!(posts(&site.write(1, true).expect("on disk")).is_empty(), "one at a time to a person");
-        let answer = Answer::Accepted(Wamid("wamid.1".into()));
+        let answer = Answer::Accepted(Wamid("wamid.1".into()).into());
         let next = site.turn(Begin::With(Input::Answered(posts(&first)[0], answer)));
         assert_eq!(posts(&next).len(), 1);
         assert_eq!(site.states(), ["1 accepted", "1 sending"]);
@@ -271,7 +271,7 @@ mod tests {
         let mut sent = 0;
         while let Some(id) = waiting.pop() {
             sent += 1;
-            let answer = Answer::Accepted(Wamid(format!("wamid.{id}")));
+            let answer = Answer::Accepted(Wamid(format!("wamid.{id}")).into());
             waiting.extend(posts(&site.turn(Begin::With(Input::Answered(id, answer)))));
             assert!(waiting.len() <= IN_FLIGHT_MAX);
         }

@@ -66,7 +66,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Action::Accept { place, contact } => {
             let (config, store) = place.open()?;
             let known = find(&config, contact)?;
-            let changed = store.transaction(|store| store.accept_identity(&known.id)).map_err(io)?;
+            let changed =
+                store.transaction(|store| store.accept_identity(&known.id, SystemClock.now())).map_err(io)?;
             say(if changed {
                 "accepted: whoever writes next from this number is this contact"
             } else {

@@ -69,6 +69,8 @@ pub struct Notice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
     pub phone_number_id: String,
+    /// Since when, as Meta says.
+    pub at: Timestamp,
     /// The number until now, digits without `+`.
     pub from: Option<String>,
     /// The user id until now.
@@ -132,6 +134,8 @@ pub struct Status {
     /// Why it failed.
     pub refusal: Option<Refusal>,
     pub pricing: Option<Pricing>,
+    /// The number, without `+`, and the user id to which it went, as far as Meta tells; of a group nobody's.
+    pub recipients: Vec<String>,
 }
 
 /// What a person wrote or tapped (`messages[]`).
@@ -195,6 +199,7 @@ mod tests {
             at: Timestamp(0),
             refusal: None,
             pricing: None,
+            recipients: Vec::new(),
         };
         assert_eq!(
             [Inbound::Status(status), Inbound::Ignored(String::new())].map(|one| one.kind()),

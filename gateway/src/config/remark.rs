@@ -9,8 +9,8 @@ use crate::alert::life::Target;
 use crate::alert::rule::Rule;
 use crate::alert::template::fields_in_message;
 use crate::command::deed::Terms;
-use crate::contact::Contact;
 use crate::contact::voice::Language;
+use crate::contact::{Contact, Phone, Recipient};
 use crate::time::Timestamp;
 
 /// Sentences, one a rule and language, or a connection.
@@ -18,7 +18,8 @@ use crate::time::Timestamp;
 pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
     let untranslated = config.rules.iter().flat_map(|rule| untranslated(config, rule));
     let crowded = config.rules.iter().filter_map(crowded);
-    untranslated.chain(forbidden(config)).chain(ending(config, today)).chain(crowded).collect()
+    let (doubled, ending) = (one_telephone(config), ending(config, today));
+    untranslated.chain(forbidden(config)).chain(doubled).chain(ending).chain(crowded).collect()
 }
 
 /// Versions of Meta's API that end soon; what has ended is a mistake.
@@ -80,6 +81,32 @@ fn crowded(rule: &Rule) -> Option<String> {
         rule.topic.as_str(),
         parts.join(", ")
     ))
+}
+
+/// Two contacts whose numbers are two spellings of one telephone. A site may have both because webhooks name one and people
+/// write the other: it still starts, and alerts go out.
+fn one_telephone(config: &Config) -> Vec<String> {
+    let numbers: Vec<(&Contact, &Phone)> = config
+        .people
+        .contacts
+        .values()
+        .filter_map(|contact| match &contact.to {
+            Recipient::Phone(phone) => Some((contact, phone)),
+            Recipient::UserId(_) | Recipient::Group(_) => None,
+        })
+        .collect();
+    let pairs = numbers
+        .iter()
+        .enumerate()
+        .flat_map(|(at, one)| numbers[at + 1..].iter().map(move |other| (one, other)));
+    let same = pairs.filter(|((_, one), (_, other))| one.is_same(other));
+    same.map(|((one, _), (other, _))| {
+        format!(
+            "contacts `{}` and `{}` have the same telephone in two spellings: nothing acts for either of them; keep one",
+            one.id, other.id
+        )
+    })
+    .collect()
 }
 
 /// Orders that nobody may give, or too few. Who is invited gets no role that no contact has.

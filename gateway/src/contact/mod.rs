@@ -5,6 +5,8 @@ mod phone;
 pub mod quiet;
 /// Whose turn it is.
 pub mod rota;
+/// One number in several spellings.
+mod spelling;
 /// In which words, and by which clock.
 pub mod voice;
 
@@ -164,7 +166,7 @@ impl People {
                 guest.places.iter().map(|place| TopicPattern::parse(place).ok()).collect();
             // A place that cannot be read must not become everywhere.
             let Some(topics) = topics else { continue };
-            if all.knows(&guest.id.0) || all.by_phone(&guest.phone).is_some() {
+            if all.knows(&guest.id.0) || !all.with_phone(&guest.phone).is_empty() {
                 continue;
             }
             for team in &guest.teams {
@@ -188,16 +190,34 @@ impl People {
         self.teams.contains_key(name) || self.contacts.contains_key(&ContactId(name.to_owned()))
     }
 
-    /// The contact behind what a webhook names: the number first, since ids change with it (FACTS 3.6).
+    /// Whom a webhook names: by the user id first, since a number may be spelled in several ways, and may be somebody
+    /// else's tomorrow; then by what was learned of them, and by every spelling of the number.
     #[must_use]
-    pub fn find(&self, phone: Option<&Phone>, user_id: Option<&str>) -> Option<&Contact> {
-        let by_id = || {
-            let id = user_id?;
-            self.contacts
-                .values()
-                .find(|contact| matches!(&contact.to, Recipient::UserId(known) if known == id))
+    pub fn whose(&self, phone: Option<&Phone>, user_id: Option<&str>, known: &KnownAs) -> Whose<'_> {
+        let by_id = |id: &str| {
+            let is_it = |contact: &&Contact| matches!(&contact.to, Recipient::UserId(known) if known == id);
+            self.contacts.values().find(is_it).or_else(|| self.still(known.by_id.as_ref()?))
         };
-        phone.and_then(|phone| self.by_phone(phone)).or_else(by_id)
+        if let Some(contact) = user_id.and_then(by_id) {
+            return Whose::One(contact);
+        }
+        let mut found = phone.map(|phone| self.with_phone(phone)).unwrap_or_default();
+        for contact in known.by_alias.iter().filter_map(|known| self.still(known)) {
+            if !found.iter().any(|other| other.id == contact.id) {
+                found.push(contact);
+            }
+        }
+        match found.as_slice() {
+            [] => Whose::Nobodys,
+            [contact] => Whose::One(contact),
+            [_, ..] => Whose::Several(found),
+        }
+    }
+
+    /// The contact of whom something was learned, if they are still written to at that address: the id of a contact may have
+    /// gone to somebody else since, with another number.
+    fn still(&self, (id, address): &(ContactId, String)) -> Option<&Contact> {
+        self.contacts.get(id).filter(|contact| contact.to.address() == address)
     }
 
     /// The group, where it is a contact.
@@ -206,13 +226,35 @@ impl People {
         self.contacts.values().find(|contact| matches!(&contact.to, Recipient::Group(known) if known == id))
     }
 
-    /// The contact with this number.
+    /// The contact with this number, in whichever spelling.
     #[must_use]
     pub fn by_phone(&self, phone: &Phone) -> Option<&Contact> {
-        self.contacts
-            .values()
-            .find(|contact| matches!(&contact.to, Recipient::Phone(known) if known == phone))
+        self.with_phone(phone).first().copied()
     }
+
+    fn with_phone(&self, phone: &Phone) -> Vec<&Contact> {
+        let is_it =
+            |contact: &&Contact| matches!(&contact.to, Recipient::Phone(known) if known.is_same(phone));
+        self.contacts.values().filter(is_it).collect()
+    }
+}
+
+/// What was learned of a number and a user id: of which contact, and to which address of theirs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownAs {
+    /// Who wrote with this user id before.
+    pub by_id: Option<(ContactId, String)>,
+    /// To whom Meta said that our messages went, when it named this number or user id.
+    pub by_alias: Vec<(ContactId, String)>,
+}
+
+/// Whom a number and a user id belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose<'a> {
+    Nobodys,
+    One(&'a Contact),
+    /// It fits more than one person, so nobody acts.
+    Several(Vec<&'a Contact>),
 }
 
 #[cfg(test)]
@@ -329,19 +371,64 @@ mod tests {
         assert_eq!(ids(&people.on_duty(&names, day(21_001), &utc)), ["nino"]);
     }
 
+    /// The user id that the configuration has, then the one that was learned, then every name that Meta gave and every
+    /// spelling of the number.
     #[test]
-    fn the_number_leads_before_the_user_id() {
-        let people = people();
-        let (known, other) = (Phone::parse("+995555123456").expect("a number"), Phone::parse("+15550100123"));
-        let other = other.expect("a number");
-        let find =
-            |phone: Option<&Phone>, id: Option<&str>| people.find(phone, id).map(|found| found.id.0.clone());
-        assert_eq!(find(Some(&known), Some("GE.42")).as_deref(), Some("nino"));
-        assert_eq!(find(Some(&other), Some("GE.42")).as_deref(), Some("giorgi"));
-        assert_eq!(find(None, Some("GE.42")).as_deref(), Some("giorgi"));
-        assert_eq!(find(Some(&other), Some("GE.43")), None);
-        assert_eq!(find(None, Some("12345")), None, "a group is nobody");
-        assert_eq!(find(None, None), None);
-        assert!(people.by_phone(&other).is_none());
+    fn the_user_id_leads_and_a_number_counts_in_every_spelling() {
+        let mut people = people();
+        people.contacts.extend([contact("bia", "+5511987654321"), contact("ana", "+5521987654321")]);
+        let learned = |id: &str, address: &str| (ContactId(id.into()), address.to_owned());
+        let check = |phone: &str, id: &str, known: &KnownAs, expected: &[&str]| {
+            let number = Phone::from_wa_id(phone).ok();
+            let found = match people.whose(number.as_ref(), Some(id).filter(|id| !id.is_empty()), known) {
+                Whose::Nobodys => Vec::new(),
+                Whose::One(one) => vec![one],
+                Whose::Several(all) => all,
+            };
+            assert_eq!(ids(&found), expected, "{phone} {id} {known:?}");
+        };
+        let (nobody, by_id) = (KnownAs::default(), |id, address| KnownAs {
+            by_id: Some(learned(id, address)),
+            ..KnownAs::default()
+        });
+        check("995555123456", "", &nobody, &["nino"]);
+        check("551187654321", "", &nobody, &["bia"]);
+        check("551187654321", "BR.7", &nobody, &["bia"]);
+        check("995555123456", "GE.42", &nobody, &["giorgi"]);
+        check("15550100123", "GE.42", &nobody, &["giorgi"]);
+        check("", "GE.42", &nobody, &["giorgi"]);
+        check("15550100123", "GE.43", &nobody, &[]);
+        check("", "12345", &nobody, &[]);
+        check("", "", &nobody, &[]);
+        check("15550100123", "GE.43", &by_id("nino", "+995555123456"), &["nino"]);
+        check("15550100123", "GE.43", &by_id("nino", "+995555000000"), &[]);
+        check("15550100123", "GE.43", &by_id("gone", "+995555123456"), &[]);
+        let alias = |of: &[(&str, &str)]| KnownAs {
+            by_alias: of.iter().map(|(id, address)| learned(id, address)).collect(),
+            ..KnownAs::default()
+        };
+        check("15550100123", "", &alias(&[("nino", "+995555123456")]), &["nino"]);
+        check("15550100123", "", &alias(&[("nino", "+995555000000")]), &[]);
+        check("551187654321", "", &alias(&[("bia", "+5511987654321")]), &["bia"]);
+        check("551187654321", "", &alias(&[("ana", "+5521987654321")]), &["bia", "ana"]);
+        let both = [("nino", "+995555123456"), ("ana", "+5521987654321")];
+        check("15550100123", "", &alias(&both), &["nino", "ana"]);
+    }
+
+    #[test]
+    fn a_guest_whose_number_somebody_has_in_another_spelling_does_not_come_in() {
+        let mut people = people();
+        people.contacts.extend([contact("bia", "+5511987654321")]);
+        let guest = |phone: &str| Guest {
+            id: "maka".into(),
+            name: "Maka".into(),
+            phone: Phone::parse(phone).expect("a number"),
+            roles: BTreeSet::new(),
+            teams: BTreeSet::new(),
+            places: Vec::new(),
+            by: "nino".into(),
+        };
+        assert!(!people.with(&[guest("+551187654321")]).knows("maka"));
+        assert!(people.with(&[guest("+551187654320")]).knows("maka"));
     }
 }

@@ -348,7 +348,7 @@ mod tests {
     fn who_stopped_is_held_unless_they_may_not_and_what_was_held_is_on_record() {
         let (_folder, store) = Store::in_new_folder();
         for contact in ["nino", "dato"] {
-            store.consent(&contact.into(), false, "test", NOW).expect("kept");
+            store.consent(&contact.into(), false, "test", NOW, NOW).expect("kept");
         }
         let mut one = decision("a");
         one.alerts[0].held = vec!["a is quiet".into(), "b is silenced".into()];

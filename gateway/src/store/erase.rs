@@ -44,7 +44,8 @@ impl Store {
         };
         Ok(json!({
             "contact": contact.0,
-            "person": list("SELECT user_id, stopped FROM person WHERE contact = ?1")?,
+            "person": list("SELECT user_id, stopped, no_marketing FROM person WHERE contact = ?1")?,
+            "known_as": list("SELECT alias, address, at FROM known_as WHERE contact = ?1 ORDER BY alias")?,
             "consent": list("SELECT at, given, source FROM consent WHERE contact = ?1 ORDER BY id")?,
             "messages": list(
                 "SELECT id, connection, address, content, created_at, state, changed_at, reason FROM message
@@ -70,7 +71,7 @@ impl Store {
             self.sql
                 .query_row("SELECT count(*) FROM consent WHERE source = 'erasure'", [], |row| row.get(0))?;
         let pseudonym = ContactId(format!("erased-{}", count + 1));
-        self.consent(contact, false, "erasure", now)?;
+        self.consent(contact, false, "erasure", now, now)?;
         self.forget_ids(contact)?;
         let content = json!({ "text": ERASED }).to_string();
         let sum = checksum::of(&[ERASED.as_bytes(), content.as_bytes()]);
@@ -85,7 +86,11 @@ impl Store {
         )?;
         self.sql
             .execute("UPDATE reply SET text = ?2, reason = NULL WHERE contact = ?1", [&contact.0, ERASED])?;
-        self.sql.execute("UPDATE person SET user_id = NULL WHERE contact = ?1", [&contact.0])?;
+        self.sql.execute(
+            "UPDATE person SET user_id = NULL, user_id_of = NULL WHERE contact = ?1",
+            [&contact.0],
+        )?;
+        self.sql.execute("DELETE FROM known_as WHERE contact = ?1", [&contact.0])?;
         self.sql.execute("DELETE FROM guest WHERE contact = ?1", [&contact.0])?;
         self.erase_files(contact)?;
         for table in self.tables_about_people()? {
@@ -133,7 +138,8 @@ impl Store {
             .prepare(
                 "SELECT address FROM message WHERE contact = ?1
                  UNION SELECT address FROM guest WHERE contact = ?1
-                 UNION SELECT user_id FROM person WHERE contact = ?1 AND user_id IS NOT NULL",
+                 UNION SELECT user_id FROM person WHERE contact = ?1 AND user_id IS NOT NULL
+                 UNION SELECT alias FROM known_as WHERE contact = ?1",
             )?
             .query_map([&contact.0], |row| row.get(0))?
             .collect::<Result<_>>()?;

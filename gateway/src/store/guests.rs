@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Result, Row, params};
+use rusqlite::{Result, Row, params};
 
 use super::Store;
 use crate::contact::{Guest, Phone};
@@ -30,15 +30,17 @@ impl Store {
         all.query_map([], |row| row.get(0).map(ContactId))?.collect()
     }
 
-    /// The invitation of this number that counts now.
-    pub fn invitation(&self, address: &str, now: Timestamp) -> Result<Option<Guest>> {
-        self.sql
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} WHERE address = ?1 AND state = 'asked' AND expires_at > ?2"
-            ))?
-            .query_row(params![address, now.0], read)
-            .optional()
-            .map(Option::flatten)
+    /// Invitations that count now; `when` they were answered with No, or that they were not answered yet.
+    pub fn invitations_open(&self, now: Timestamp) -> Result<Vec<(Guest, Option<Timestamp>)>> {
+        let mut open = self.sql.prepare_cached(&format!(
+            "SELECT state, answered_at, {COLUMNS} WHERE state IN ('asked', 'declined') AND expires_at > ?1 ORDER BY contact"
+        ))?;
+        let rows = open.query_map([now.0], |row| {
+            let declined = row.get::<_, String>(0)? == "declined";
+            let at = Timestamp(row.get(1)?);
+            Ok(read(row)?.map(|guest| (guest, declined.then_some(at))))
+        })?;
+        rows.filter_map(Result::transpose).collect()
     }
 
     /// Invitations of the last day, of everybody.
@@ -48,15 +50,20 @@ impl Store {
             .query_row([(now - COUNTED).0], |row| row.get(0))
     }
 
-    /// A new invitation; an earlier one of this number that is not answered is over.
+    /// A new invitation; an earlier one of this number, in whichever spelling, is over.
     pub fn invite(&self, guest: &Guest, now: Timestamp, expires_at: Timestamp) -> Result<()> {
         let address = guest.phone.e164();
-        self.sql
-            .prepare_cached("UPDATE guest SET state = 'removed' WHERE address = ?1 AND state = 'asked'")?
-            .execute([address])?;
+        for (earlier, _) in self.invitations_open(now)? {
+            if earlier.phone.is_same(&guest.phone) {
+                self.sql
+                    .prepare_cached("UPDATE guest SET state = 'removed' WHERE contact = ?1")?
+                    .execute([&earlier.id.0])?;
+            }
+        }
         let list = |items: Vec<&String>| serde_json::to_string(&items).unwrap_or_default();
         self.sql
-            .prepare_cached("INSERT INTO guest VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'asked')")?
+            .prepare_cached("INSERT INTO guest (contact, name, address, roles, teams, places, invited_by, invited_at, expires_at, state)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'asked')")?
             .execute(params![
                 guest.id.0,
                 guest.name,
@@ -86,14 +93,28 @@ impl Store {
     }
 
     /// Said Yes with this message, which is theirs from now on.
-    pub fn join(&self, guest: &ContactId, with: &Wamid) -> Result<()> {
+    pub fn join(&self, guest: &ContactId, with: &Wamid, at: Timestamp) -> Result<()> {
         self.sql
-            .prepare_cached("UPDATE guest SET state = 'joined' WHERE contact = ?1 AND state = 'asked'")?
-            .execute([&guest.0])?;
+            .prepare_cached(
+                "UPDATE guest SET state = 'joined', answered_at = ?2
+                 WHERE contact = ?1 AND state IN ('asked', 'declined')",
+            )?
+            .execute(params![guest.0, at.0])?;
         self.sql
             .prepare_cached("UPDATE reply SET contact = ?1 WHERE wamid = ?2")?
             .execute([&guest.0, &with.0])
             .map(drop)
+    }
+
+    /// Said No, after whatever they said before. `false`: they have said Yes since, or were never asked.
+    pub fn decline(&self, guest: &ContactId, at: Timestamp) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "UPDATE guest SET state = 'declined', answered_at = ?2
+                 WHERE contact = ?1 AND state IN ('asked', 'joined') AND answered_at < ?2",
+            )?
+            .execute(params![guest.0, at.0])
+            .map(|changed| changed > 0)
     }
 
     /// Said No, or was taken off the list. `false` when there is nobody of this id any more.

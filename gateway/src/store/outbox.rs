@@ -225,6 +225,9 @@ impl Store {
         if let Some(wamid) = &settled.wamid {
             self.remember(wamid, *id)?;
         }
+        if let Some(alias) = &settled.known_as {
+            self.learn_alias(*id, alias, *at)?;
+        }
         self.sql
             .prepare_cached(
                 "UPDATE attempt SET ended_at = ?3, outcome = ?4, http_status = ?5, code = ?6, fbtrace_id = ?7
@@ -239,7 +242,7 @@ impl Store {
                 settled.code,
                 settled.fbtrace_id
             ])?;
-        self.learn(&settled.lane, *id, next, *at)?;
+        self.learn(&settled.lane, *id, next, *at, None)?;
         self.sql
             .prepare_cached(
                 "UPDATE message SET tries = tries + ?2, code = ?3, fbtrace_id = ?4 WHERE id = ?1",
@@ -306,10 +309,17 @@ impl Store {
             .optional()
     }
 
-    /// What an answer or a status tells beyond its own message.
-    pub(super) fn learn(&self, lane: &Lane, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
+    /// What an answer or a status tells beyond its own message; a status tells when it was so.
+    pub(super) fn learn(
+        &self,
+        lane: &Lane,
+        id: MessageId,
+        next: &Next,
+        at: Timestamp,
+        said_at: Option<Timestamp>,
+    ) -> Result<()> {
         match &next.learned {
-            Some(Learned::WindowClosed) => self.window_closed(lane),
+            Some(Learned::WindowClosed) => self.window_closed(lane, said_at),
             Some(Learned::TemplateUnusable { name, language, code }) => {
                 self.template_refused(&lane.connection, name, language, *code, at)
             }

@@ -87,7 +87,7 @@ impl Store {
     ) -> Result<()> {
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(()) };
         let next = delivery::after_status(State::Failed, Some(refusal), &case, now, dice);
-        self.learn(&lane, id, &next, now)?;
+        self.learn(&lane, id, &next, now, Some(at))?;
         let next = match self.was_stopped(id)? {
             true => Next {
                 held_for: Some(HeldFor::Operator),
@@ -125,6 +125,9 @@ impl Store {
     pub fn receive(&self, status: &Status, now: Timestamp, dice: &mut Dice) -> Result<bool> {
         let Some(id) = self.find(status)? else { return Ok(false) };
         self.remember(&status.wamid, id)?;
+        for alias in &status.recipients {
+            self.learn_alias(id, alias, status.at)?;
+        }
         let reason = status.refusal.as_ref().map(delivery::sentence);
         let refusal = status.refusal.as_ref().and_then(|refusal| serde_json::to_string(refusal).ok());
         let new = self

@@ -29,9 +29,11 @@ impl Store {
     pub fn heard(&self, lane: &Lane, at: Timestamp, now: Timestamp) -> Result<usize> {
         self.sql
             .prepare_cached(
-                "INSERT INTO window VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
+                "INSERT INTO window (connection, contact, until) SELECT ?1, ?2, ?3
+                 WHERE NOT EXISTS (SELECT 1 FROM person WHERE contact = ?2 AND moved_at IS NOT NULL)
+                 ON CONFLICT DO UPDATE SET until = max(until, excluded.until) WHERE closed_at < ?4",
             )?
-            .execute(params![lane.connection.0, lane.contact.0, window_end(at).0])?;
+            .execute(params![lane.connection.0, lane.contact.0, window_end(at).0, at.0])?;
         if self.window(lane, now)? != Window::Open {
             return Ok(0); // a body that was held up for a day
         }
@@ -40,11 +42,17 @@ impl Store {
         self.each(held, &[&lane.connection.0, &lane.contact.0], &next, now)
     }
 
-    /// Meta said so, whatever we thought (131047).
-    pub(super) fn window_closed(&self, lane: &Lane) -> Result<()> {
+    /// Meta said so, whatever we thought (131047). A status says when it was so: what the person wrote since has opened the
+    /// window again. An answer is of now.
+    pub(super) fn window_closed(&self, lane: &Lane, said_at: Option<Timestamp>) -> Result<()> {
+        let closed_at = said_at.map_or(0, |at| at.0);
+        let unless_opened_since = said_at.map_or(i64::MAX, |at| window_end(at).0);
         self.sql
-            .prepare_cached("INSERT OR REPLACE INTO window VALUES (?1, ?2, 0)")?
-            .execute([&lane.connection.0, &lane.contact.0])
+            .prepare_cached(
+                "INSERT INTO window VALUES (?1, ?2, 0, ?3)
+                 ON CONFLICT DO UPDATE SET until = iif(until < ?4, 0, until), closed_at = max(closed_at, ?3)",
+            )?
+            .execute(params![lane.connection.0, lane.contact.0, closed_at, unless_opened_since])
             .map(drop)
     }
 
@@ -195,7 +203,7 @@ mod tests {
         store.heard(&nino, NOW - MILLISECOND, NOW).expect("written"); // came late, and closes nothing early
         assert_eq!([NOW, end - MILLISECOND, end].map(at), [Window::Open, Window::Open, Window::Unknown]);
         assert_eq!(store.window(&lane("dato"), NOW).expect("read"), Window::Unknown, "of another person");
-        store.window_closed(&nino).expect("written");
+        store.window_closed(&nino, None).expect("written");
         assert_eq!([NOW, end].map(at), [Window::Closed; 2]);
         store.heard(&nino, NOW, NOW).expect("written");
         assert_eq!(at(NOW), Window::Open);

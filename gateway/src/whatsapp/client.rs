@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::errors::{Said, refusal};
-use crate::alert::delivery::{Answer, Class, Refusal};
+use crate::alert::delivery::{Answer, Class, Refusal, Taken};
 use crate::ids::Wamid;
 
 /// Meta's answers to a message have about 300 bytes; a page of a hundred templates about 200 KiB.
@@ -168,7 +168,9 @@ impl Client {
 pub fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
     let json: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     if let Some(wamid) = json["messages"][0]["id"].as_str().filter(|_| status.is_success()) {
-        return Answer::Accepted(Wamid(wamid.to_owned()));
+        let to = &json["contacts"][0];
+        let to = to["wa_id"].as_str().or_else(|| to["user_id"].as_str()).map(str::to_owned);
+        return Answer::Accepted(Taken { wamid: Wamid(wamid.to_owned()), to });
     }
     if let Some(code) = json["error"]["code"].as_i64() {
         return Answer::Refused(read_error(&json["error"], code, status, headers));

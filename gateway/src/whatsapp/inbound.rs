@@ -72,6 +72,9 @@ fn read_status(status: &Value) -> Inbound {
         _ => None, // stored and shown; a later word must not stop us
     };
     let refusal = list(&status["errors"]).first().map(read_error);
+    let to_group = status["recipient_type"] == "group" || status["recipient_participant_id"].is_string();
+    let recipients = [&status["recipient_id"], &status["recipient_user_id"]];
+    let recipients = recipients.into_iter().filter(|_| !to_group).filter_map(text).collect();
     Inbound::Status(Status {
         wamid: Wamid(wamid),
         callback: text(&status["biz_opaque_callback_data"]),
@@ -79,6 +82,7 @@ fn read_status(status: &Value) -> Inbound {
         word,
         at: seconds(&status["timestamp"]),
         refusal,
+        recipients,
         pricing: text(&status["pricing"]["category"]).map(|category| Pricing {
             category,
             kind: text(&status["pricing"]["type"]).unwrap_or_else(|| "regular".into()),
@@ -131,15 +135,18 @@ fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
 fn read_system(message: &Value, phone_number_id: &str) -> Inbound {
     let system = &message["system"];
     let said = system["type"].as_str().unwrap_or_default();
+    // Earlier forms say `new_wa_id`, and `customer` for the number until then (Meta, webhooks reference, system object).
+    let new = || text(&system["wa_id"]).or_else(|| text(&system["new_wa_id"]));
     let what = match said {
-        "user_changed_number" => text(&system["wa_id"]).map_or(Move::UserId, Move::Number),
+        "user_changed_number" | "customer_changed_number" => new().map_or(Move::UserId, Move::Number),
         "user_changed_user_id" => Move::UserId,
         "customer_identity_changed" => Move::Phone,
         _ => return Inbound::Ignored(format!("a system message of type {said}")),
     };
     Inbound::Moved(Moved {
         phone_number_id: phone_number_id.to_owned(),
-        from: text(&message["from"]),
+        at: seconds(&message["timestamp"]),
+        from: text(&message["from"]).or_else(|| text(&system["customer"])),
         user_id: text(&system["previous_user_id"]).or_else(|| text(&message["from_user_id"])),
         what,
     })

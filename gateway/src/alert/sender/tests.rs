@@ -80,7 +80,7 @@ impl Desk {
 }
 
 fn accepted() -> Answer {
-    Answer::Accepted(Wamid("wamid.x".into()))
+    Answer::Accepted(Wamid("wamid.x".into()).into())
 }
 
 #[test]

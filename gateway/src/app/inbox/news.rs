@@ -1,26 +1,39 @@
 //! What Meta says by itself: somebody has moved, an account or a template has changed. The owner hears of it.
 
 use super::super::owner::{self, Over, Said, Told};
+use super::super::whose::whose;
 use super::Desk;
 use crate::alert::rule::Severity;
 use crate::command::inbound::{Move, Moved, Notice, TemplateNews};
 use crate::config::Connection;
 use crate::contact::voice::Voice;
-use crate::contact::{Contact, Phone};
+use crate::contact::{Contact, Phone, Whose};
 use crate::ids::ConnectionName;
 
 impl Desk<'_> {
-    /// Nothing changes by itself: whoever has the old number next might be anybody (FACTS 3.6). The owner is told.
+    /// Whoever has the old number next might be anybody (FACTS 3.6): nothing acts for the contact any more until somebody has
+    /// looked, and the owner is told. Alerts still leave for the old number: as long as nobody has it they fail at once, and
+    /// whoever is next on duty is told.
     pub(super) fn follow(&mut self, moved: &Moved) -> rusqlite::Result<()> {
         let over = self.named(&moved.phone_number_id);
         if let Some(over) = over.filter(|over| !self.speaks_for(&over.name)) {
             self.unsigned(&over.name);
             return Ok(());
         }
-        let Some(contact) = self.person(moved.from.as_deref(), moved.user_id.as_deref())? else {
-            self.read.nothing.push("somebody who is no contact has moved".to_owned());
-            return Ok(());
+        let config = self.config;
+        let found = whose(self.store, &config.people, moved.from.as_deref(), moved.user_id.as_deref())?;
+        let contact = match found {
+            Whose::One(contact) => contact,
+            Whose::Nobodys | Whose::Several(_) => {
+                self.read.nothing.push("somebody who is no contact, or no one contact, has moved".to_owned());
+                return Ok(());
+            }
         };
+        let at = if moved.at.0 == 0 { self.now } else { moved.at };
+        if moved.what != Move::Phone && !self.store.moved(&contact.id, at, self.now)? {
+            self.idle("the number changed hands before its contact was accepted");
+            return Ok(());
+        }
         let Contact { id, name, .. } = contact;
         let name = name.as_str();
         let Some(over) = over.or(self.config.connections.first()) else { return Ok(()) };

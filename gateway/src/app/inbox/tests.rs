@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 /// What the simulation found.
 mod found;
+/// Who wrote, and what counts of it.
+mod persons;
 /// Which app signed.
 mod signed;
 
@@ -77,7 +79,16 @@ impl Site {
 
     /// A message to the person that Meta accepted with these ids, one after the other.
     fn send(&self, wamids: &[String]) {
-        let lane = Lane { connection: ConnectionName("main".into()), contact: ContactId("op".into()) };
+        self.send_as("op", wamids, None);
+    }
+
+    /// A message to this contact, and what Meta called them in its answer.
+    fn send_to(&self, contact: &str, wamid: &str, known_as: Option<&str>) {
+        self.send_as(contact, &[wamid.to_owned()], known_as);
+    }
+
+    fn send_as(&self, contact: &str, wamids: &[String], known_as: Option<&str>) {
+        let lane = Lane { connection: ConnectionName("main".into()), contact: ContactId(contact.into()) };
         let to = &self.config.people.contacts[&lane.contact].to;
         let now = SystemClock.now();
         self.store
@@ -93,6 +104,7 @@ impl Site {
                         at: now,
                         next: Next::to(State::Accepted, "accepted"),
                         wamid: Some(Wamid(wamid.clone())),
+                        known_as: known_as.map(str::to_owned),
                         code: None,
                         http_status: Some(200),
                         fbtrace_id: None,
@@ -197,8 +209,25 @@ fn every_example_changes_something_or_is_stored_with_a_word() {
     assert_eq!(
         idle,
         [
+            "messages/edit_image.json",
+            "messages/edit_text.json",
+            "messages/revoke.json",
+            "messages/system_unknown.json",
             "messages/value_errors_only.json",
+            "statuses/call_ringing.json",
+            "fields/account_settings_update.json",
             "fields/business_username_updates.json",
+            "fields/calls_connect_by_person.json",
+            "fields/calls_connect_by_us.json",
+            "fields/calls_terminate.json",
+            "fields/flows_status.json",
+            "fields/group_participants_update.json",
+            "fields/history.json",
+            "fields/message_echoes.json",
+            "fields/smb_app_state_sync.json",
+            "fields/smb_message_echoes_edit.json",
+            "fields/smb_message_echoes_revoke.json",
+            "fields/smb_message_echoes_text.json",
             "batches/empty_entry.json",
             "batches/not_whatsapp_object.json",
         ],

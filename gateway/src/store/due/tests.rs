@@ -280,7 +280,10 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
                     }
                     Effect::Post(due, _) => {
                         requests += 1;
-                        Some(Input::Answered(due.id, Answer::Accepted(Wamid(format!("wamid.{requests}")))))
+                        Some(Input::Answered(
+                            due.id,
+                            Answer::Accepted(Wamid(format!("wamid.{requests}")).into()),
+                        ))
                     }
                     Effect::WakeAt(_) | Effect::Paused { .. } | Effect::Resumed { .. } => None,
                 });

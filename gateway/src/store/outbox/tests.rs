@@ -113,7 +113,7 @@ fn a_message_has_a_file_until_it_was_refused() {
     let has_media = |id| store.case(id).expect("read").expect("a row").1.has_media;
     assert_eq!([picture, words].map(has_media), [true, false]);
     let refused = Next { learned: Some(Learned::MediaRefused), ..Next::to(State::Queued, "without it") };
-    store.learn(&lane, picture, &refused, NOW).expect("written");
+    store.learn(&lane, picture, &refused, NOW, None).expect("written");
     assert_eq!([picture, words].map(has_media), [false, false]);
 }
 

@@ -40,7 +40,7 @@ fn status(word: &str, wamid: &str, callback: Option<String>) -> Status {
         word => (word, None),
     };
     let (wamid, word, state) = (Wamid(wamid.into()), word.to_owned(), State::parse(word));
-    Status { wamid, callback, state, word, at: NOW, refusal, pricing: None }
+    Status { wamid, callback, state, word, at: NOW, refusal, pricing: None, recipients: Vec::new() }
 }
 
 fn told(store: &Store, status: &Status) -> bool {
@@ -57,6 +57,7 @@ fn answered(store: &Store, id: MessageId, attempt: u32, next: Next, wamid: Optio
         at: NOW,
         next,
         wamid,
+        known_as: None,
         code: None,
         http_status: None,
         fbtrace_id: None,

@@ -84,7 +84,8 @@ fn a_number_that_was_asked_for_is_shown_to_the_owner() {
         [("contact_request", false, 1), ("contact_request", true, 1), ("other", false, 0)]
     {
         let site = Site::new();
-        site.store.identify(&"op".into(), "US.90010020030040050060").expect("known");
+        let id = Some("US.90010020030040050060");
+        site.store.identify(&"op".into(), "+15550100123", id, Timestamp(0)).expect("known");
         let card =
             json!({ "origin": origin, "phones": [{ "phone": "+1 555 010 0177", "wa_id": "15550100177" }] });
         let message = json!({ "from_user_id": "US.90010020030040050060", "id": "wamid.K1", "timestamp": "1795900000",
