@@ -159,6 +159,8 @@ pub enum Why {
     Forgotten,
     Missed,
     Nobody,
+    /// An expression of its rule failed on the event.
+    Flaw,
 }
 
 impl Why {
@@ -183,6 +185,7 @@ impl Why {
             Self::Forgotten => "forgotten",
             Self::Missed => "missed",
             Self::Nobody => "nobody",
+            Self::Flaw => "flaw",
         }
     }
 
@@ -207,7 +210,8 @@ impl Why {
             | Self::Step
             | Self::Receipt
             | Self::Forgotten
-            | Self::Missed => false,
+            | Self::Missed
+            | Self::Flaw => false,
         }
     }
 }
@@ -271,6 +275,7 @@ mod tests {
             (Why::Forgotten, "forgotten", false),
             (Why::Missed, "missed", false),
             (Why::Nobody, "nobody", true),
+            (Why::Flaw, "flaw", false),
         ];
         for (why, word, holds) in all {
             assert_eq!((why.as_str(), why.holds()), (word, holds));

@@ -55,8 +55,10 @@ pub fn complete(
         }
         let value = match unnamed.remove(name) {
             Some(level) => level,
-            None => part(name, templates, context)
-                .map_err(|error| EvaluationError(format!("its `key` has no `{name}`: {error}")))?,
+            None => part(name, templates, context).map_err(|error| EvaluationError {
+                kind: format!("it has no `{name}`: {}", error.kind),
+                what: format!("it has no `{name}`: {error}"),
+            })?,
         };
         bindings.insert(name.clone(), value);
     }
@@ -78,9 +80,8 @@ fn part(expression: &str, templates: &Templates, context: &Value) -> Result<Stri
     };
     match text {
         Some(text) if text.chars().count() <= PART_MAX => Ok(text),
-        Some(_) => Err(EvaluationError(format!("it is longer than {PART_MAX} characters"))),
-        None if value.is_undefined() || value.is_none() => Err(EvaluationError("the event has none".into())),
-        None => Err(EvaluationError(format!("it is a {}, not a text or a number", value.kind()))),
+        Some(_) => Err(EvaluationError::of(format!("it is longer than {PART_MAX} characters"))),
+        None => Err(EvaluationError::of(format!("it is a {}, not a text or a number", value.kind()))),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::alert::history;
 use crate::alert::media::Kept;
 use crate::alert::message::{Button, Content, Media};
 use crate::alert::observe::Meeting;
-use crate::alert::policy::{File, Ignored, Metrics, Raised, Verdict, judge};
+use crate::alert::policy::{File, Flaw, Ignored, Metrics, Raised, Verdict, judge};
 use crate::alert::render;
 use crate::alert::route::{Routes, route};
 use crate::alert::rule::{PayloadFormat, Rule, Severity};
@@ -42,6 +42,8 @@ pub struct Decision {
     pub may_repeat: bool,
     pub alerts: Vec<NewAlert>,
     pub ignored: Vec<(RuleName, Ignored)>,
+    /// What failed on the way, though the rest counted.
+    pub flaws: Vec<(RuleName, Flaw)>,
     /// What it does to alerts that have a life.
     pub effects: Vec<history::Effect>,
 }
@@ -256,7 +258,7 @@ impl Judge {
     /// What every rule makes of the event.
     #[must_use]
     pub fn decide(&self, event: Event, watch: &mut Watch, now: Timestamp) -> Decision {
-        let (mut alerts, mut ignored) = (Vec::new(), Vec::new());
+        let (mut alerts, mut ignored, mut flaws) = (Vec::new(), Vec::new(), Vec::new());
         let (key, may_repeat) = repetition(&event);
         let sparkplug = self.sparkplug(&event, watch);
         let sparkplug = sparkplug.as_ref();
@@ -275,7 +277,9 @@ impl Judge {
                     site,
                     templates,
                 };
-                let seen = meeting.observe(watch, now);
+                let mut failed = Vec::new();
+                let seen = meeting.observe(watch, now, &mut failed);
+                flaws.extend(failed.into_iter().map(|flaw| (rule.name.clone(), flaw)));
                 ignored.push((
                     rule.name.clone(),
                     seen.map_or_else(|why| why, |turn| Ignored::Life(turn.as_str())),
@@ -284,6 +288,7 @@ impl Judge {
             }
             match judge(rule, &bindings, (&event, sparkplug), &self.site, &self.templates) {
                 Verdict::Alert(raised) => {
+                    flaws.extend(raised.flaws.iter().map(|flaw| (rule.name.clone(), flaw.clone())));
                     let mut alert = self.alert(rule, bindings, &event, *raised);
                     let again = may_repeat && key.as_deref().is_some_and(|key| watch.knows(&alert, key, now));
                     watch.admit(&mut alert, event.at(), again, now);
@@ -292,7 +297,12 @@ impl Judge {
                     }
                     alerts.push(alert);
                 }
-                Verdict::Ignored(why) => ignored.push((rule.name.clone(), why)),
+                Verdict::Ignored(why) => {
+                    if let Ignored::ConditionFailed(flaw) = &why {
+                        flaws.push((rule.name.clone(), flaw.clone()));
+                    }
+                    ignored.push((rule.name.clone(), why));
+                }
             }
         }
         let frees = match event.identity {
@@ -303,7 +313,7 @@ impl Judge {
             | Identity::Status { .. }
             | Identity::None => None,
         };
-        Decision { event, key, frees, may_repeat, alerts, ignored, effects: watch.drain() }
+        Decision { event, key, frees, may_repeat, alerts, ignored, flaws, effects: watch.drain() }
     }
 
     /// Births matter also where no rule is about them.
@@ -343,9 +353,10 @@ impl Judge {
         self.people.on_duty(&rule.notify, now, &self.zone).into_iter().cloned().collect()
     }
 
-    fn alert(&self, rule: &Rule, bindings: Bindings, event: &Event, mut raised: Raised) -> NewAlert {
+    fn alert(&self, rule: &Rule, bindings: Bindings, event: &Event, raised: Raised) -> NewAlert {
         let at = event.at();
-        let flaw = raised.flaw.take();
+        let flaws: Vec<String> = raised.flaws.iter().map(Flaw::to_string).collect();
+        let flaw = Some(flaws.join("; ")).filter(|flaw| !flaw.is_empty());
         let (content, wording, kept) = Self::content(rule, raised);
         let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
         NewAlert {

@@ -137,6 +137,10 @@ pub struct Observation {
     pub bindings: Bindings,
     pub fires: bool,
     pub clears: bool,
+    /// `when` could not be judged: what waits goes on waiting.
+    pub is_when_unknown: bool,
+    /// Whether it is over could not be judged: what is about to end stays about to end.
+    pub is_end_unknown: bool,
     /// A retained message: it may end an alert, but not begin one (promise P6).
     pub is_state: bool,
     pub wording: Option<Wording>,
@@ -167,7 +171,8 @@ impl Alert {
             self.wording.clone_from(wording);
             self.templates.clone_from(&seen.templates);
         }
-        if seen.fires || life.expect.is_some() {
+        // Of a rule with `expect` what is no sign of life only starts the clock.
+        if seen.fires || life.expect.is_some() && (seen.clears || self.seen_at.is_none()) {
             self.seen_at = Some(now);
         }
         match &mut self.phase {
@@ -179,6 +184,7 @@ impl Alert {
                 Turn::Pending
             }
             Phase::Idle => Turn::Nothing,
+            Phase::Pending { .. } if seen.is_when_unknown && !seen.clears => Turn::Nothing,
             Phase::Pending { since, worst } => {
                 let since = *since;
                 *worst = life.worse(*worst, seen.value);
@@ -200,7 +206,9 @@ impl Alert {
                     firing.clear_since.get_or_insert(now);
                     return Turn::Clearing;
                 }
-                firing.clear_since = None;
+                if seen.fires || !seen.is_end_unknown {
+                    firing.clear_since = None;
+                }
                 firing.events += u32::from(seen.fires);
                 if seen.fires { Turn::Again } else { Turn::Nothing }
             }

@@ -7,6 +7,10 @@
 
 /// What a number may cost, and how many people it may reach.
 pub mod budget;
+/// Two values side by side, or why they cannot be.
+mod comparison;
+/// Yes, no, or cannot be judged.
+pub mod condition;
 /// Bytes to a value: JSON, text, number, CBOR, postcard; Sparkplug needs memory, and is read before.
 pub mod decode;
 /// What an answer, a status or a restart means for a message.
@@ -15,8 +19,12 @@ pub mod delivery;
 pub mod digest;
 /// What follows when nobody acts.
 pub mod escalation;
+/// What an expression gives on one event.
+mod evaluation;
 /// What came in.
 pub mod event;
+/// A Jinja expression, read once.
+mod expression;
 /// Freely written or as a template.
 pub mod form;
 /// Several alerts in one message.

@@ -2,13 +2,14 @@
 
 use minijinja::value::{Serde, Value};
 
+use crate::alert::condition::Judgement;
 use crate::alert::event::{Event, Identity};
 use crate::alert::history::fingerprint;
 use crate::alert::ident::complete;
 use crate::alert::life::Life;
 use crate::alert::lifecycle::{Ident, Observation, Recent, Turn};
 use crate::alert::numbers::number;
-use crate::alert::policy::{Ignored, Metrics, Names, excerpt, fill, names, read};
+use crate::alert::policy::{Flaw, Ignored, Metrics, Names, Place, fill, names, plain, read};
 use crate::alert::rule::Rule;
 use crate::alert::template::{EvaluationError, Templates};
 use crate::alert::topic::Bindings;
@@ -33,26 +34,32 @@ pub struct Meeting<'a> {
 }
 
 impl Meeting<'_> {
-    /// Lets the watch see the event.
-    pub fn observe(mut self, watch: &mut Watch, now: Timestamp) -> Result<Turn, Ignored> {
+    /// Lets the watch see the event. Each expression is judged for itself: one that fails is a flaw, and the others count.
+    pub fn observe(
+        mut self,
+        watch: &mut Watch,
+        now: Timestamp,
+        flaws: &mut Vec<Flaw>,
+    ) -> Result<Turn, Ignored> {
         let (event, life) = (self.event, self.life);
         let payload = read(self.rule.payload, event, self.sparkplug)?;
         let mut names = names(&self.bindings, &payload, event, self.site);
         let context = Value::from(Serde(names.clone()));
         complete(self.rule, &life.key, &event.topic, (self.templates, &context), &mut self.bindings)
-            .map_err(|error| Ignored::ConditionFailed(error.0))?;
+            .map_err(|error| Ignored::ConditionFailed(Flaw::new(Place::Key, error)))?;
         let ident = Ident::of(&self.rule.name, &life.key, &self.bindings);
         if let Some(missed) =
             payload["missed"].as_u64().filter(|missed| self.sparkplug.is_some() && *missed > 0)
         {
             watch.missed(&ident, missed, now);
         }
-        let key = self.identity(&context).map_err(|error| Ignored::ConditionFailed(error.0))?;
+        // Without a key the event counts: rather once too often than never.
+        let key = noted(self.identity(&context), Place::DedupeKey, flaws).flatten();
         let key = key.map(|key| fingerprint(&key));
         if key.filter(|_| self.may_repeat()).is_some_and(|key| watch.is_repetition(&ident, key, now)) {
             return Err(Ignored::Life("duplicate"));
         }
-        let value = self.value(&payload, &context).map_err(|error| Ignored::ConditionFailed(error.0))?;
+        let value = noted(self.value(&payload, &context), Place::Value, flaws).flatten();
         if let Some(value) = value.filter(|_| self.needs_numbers()) {
             if let Some(serde_json::Value::Object(numbers)) = watch.reading(&ident, value, now) {
                 names.extend(numbers);
@@ -61,52 +68,79 @@ impl Meeting<'_> {
             names.insert("value".into(), number(value));
         }
         let context = Value::from(Serde(names.clone()));
-        let seen =
-            self.judge(names, &context, value, now).map_err(|error| Ignored::ConditionFailed(error.0))?;
-        let turn = watch.observe(&ident, &seen, now);
+        let judged = self.judge(&context, flaws);
+        let turn = match judged {
+            Ok(judged) => {
+                let seen = self.observation(judged, names, &context, value, now, flaws);
+                let turn = watch.observe(&ident, &seen, now);
+                if !matches!(turn, Turn::Nothing | Turn::Again) {
+                    watch.flawed(&ident, flaws, now);
+                }
+                Ok(turn)
+            }
+            Err(flaw) => Err(Ignored::ConditionFailed(flaw)),
+        };
         if let Some(key) = key {
             let of_session = life.dedupe.is_none() && matches!(event.identity, Identity::Packet { .. });
             watch.remember(&ident, Recent { identity: key, at: now, of_session });
         }
-        Ok(turn)
+        turn
     }
 
-    fn judge(
-        self,
+    /// Whether it fires and whether it is over, each as far as it is known; a flaw if neither is.
+    fn judge(&self, context: &Value, flaws: &mut Vec<Flaw>) -> Result<Judged, Flaw> {
+        let mut doubt = None;
+        let mut judge = |condition: &Option<String>, place| {
+            let judgement = self.templates.judge(condition.as_deref()?, context);
+            let decided = judgement.decided();
+            if let Judgement::Unknown(error) = judgement {
+                let flaw = Flaw::new(place, error);
+                doubt.get_or_insert_with(|| flaw.clone());
+                flaws.push(flaw);
+            }
+            Some(decided)
+        };
+        let when = judge(&self.rule.when, Place::When).unwrap_or(Some(true));
+        let resolve = judge(&self.life.resolve_when, Place::ResolveWhen);
+        let (fires, clears) = match (self.life.expect, resolve) {
+            // A sign of life is the opposite of the alarm: it never fires, and always ends.
+            (Some(_), _) => (when.map(|_| false), when),
+            (None, Some(Some(true))) => (Some(false), Some(true)),
+            (None, Some(clears)) => (when, clears),
+            (None, None) => (when, when.map(|when| !when)),
+        };
+        match doubt {
+            Some(doubt) if fires.is_none() && clears.is_none() => Err(doubt),
+            Some(_) | None => Ok(Judged { fires, clears }),
+        }
+    }
+
+    fn observation(
+        &self,
+        judged: Judged,
         names: Names,
         context: &Value,
         value: Option<f64>,
         now: Timestamp,
-    ) -> Result<Observation, EvaluationError> {
-        let holds = |condition: &Option<String>| {
-            condition.as_deref().map(|condition| self.templates.holds(condition, context)).transpose()
-        };
-        let when = holds(&self.rule.when)?;
-        // A sign of life is the opposite of the alarm: it never fires, and always ends.
-        let (fires, clears) = match (self.life.expect, holds(&self.life.resolve_when)?) {
-            (Some(_), _) => (false, when.unwrap_or(true)),
-            (None, Some(clears)) => (when.unwrap_or(true) && !clears, clears),
-            (None, None) => (when.unwrap_or(true), when == Some(false)),
-        };
+        flaws: &mut Vec<Flaw>,
+    ) -> Observation {
+        let (fires, clears) = (judged.fires == Some(true), judged.clears == Some(true));
         let worded = fires || self.life.expect.is_some();
-        let wording = worded.then(|| self.wording(context).heard(self.event.at(), now));
-        let mut flaw = None;
-        let templates = if worded { fill(self.rule, names, self.templates, &mut flaw) } else { Vec::new() };
-        if let Some(flaw) = flaw {
-            tracing::warn!(rule = %self.rule.name, flaw, "a WhatsApp template could not be filled");
+        let said = || Wording::fill(self.rule, self.templates, context, flaws);
+        let wording = worded.then(said).map(|said| said.unwrap_or_else(|| plain(self.rule, self.event)));
+        let wording = wording.map(|wording| wording.heard(self.event.at(), now));
+        let templates = if worded { fill(self.rule, names, self.templates, flaws) } else { Vec::new() };
+        Observation {
+            bindings: self.bindings.clone(),
+            fires,
+            clears,
+            is_when_unknown: judged.fires.is_none(),
+            is_end_unknown: judged.clears.is_none(),
+            is_state: self.event.retained && !self.rule.on_retained,
+            wording,
+            templates,
+            value: value.filter(|_| self.life.expect.is_none()), // a sign of life is no measurement
         }
-        let value = value.filter(|_| self.life.expect.is_none()); // a sign of life is no measurement
-        let is_state = self.event.retained && !self.rule.on_retained;
-        Ok(Observation { bindings: self.bindings, fires, clears, is_state, wording, templates, value })
-    }
-
-    /// The alarm matters more than its wording.
-    fn wording(&self, context: &Value) -> Wording {
-        Wording::fill(self.rule, self.templates, context).unwrap_or_else(|error| {
-            tracing::warn!(rule = %self.rule.name, %error, "a message template failed; a plain text stands for it");
-            let plain = format!("⚠ {}: {} {}", self.rule.name, self.event.topic, excerpt(&self.event.payload));
-            Wording::of(plain)
-        })
     }
 
     fn identity(&self, context: &Value) -> Result<Option<String>, EvaluationError> {
@@ -134,6 +168,18 @@ impl Meeting<'_> {
             || self.rule.when.iter().chain(&self.life.resolve_when).any(names_previous)
             || self.rule.message.all().any(names_previous)
     }
+}
+
+/// What is known of an alert from one event; `None` where it cannot be judged.
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    fires: Option<bool>,
+    clears: Option<bool>,
+}
+
+/// What it gives, or a flaw.
+fn noted<T>(found: Result<T, EvaluationError>, place: Place, flaws: &mut Vec<Flaw>) -> Option<T> {
+    found.map_err(|error| flaws.push(Flaw::new(place, error))).ok()
 }
 
 impl Turn {

@@ -1,14 +1,17 @@
 //! What one rule makes of one event.
 
+use std::fmt::{self, Display, Formatter};
+
 use minijinja::value::{Serde, Value};
 use serde_json::json;
 
+use crate::alert::condition::Judgement;
 use crate::alert::decode::decode;
 use crate::alert::event::Event;
 use crate::alert::media::{From, Kept, inside};
 use crate::alert::message::{Template, WORDS};
 use crate::alert::rule::{PayloadFormat, Rule};
-use crate::alert::template::Templates;
+use crate::alert::template::{EvaluationError, Templates};
 use crate::alert::topic::Bindings;
 use crate::alert::wording::Wording;
 
@@ -31,7 +34,7 @@ pub struct Raised {
     pub templates: Vec<Template>,
     pub file: Option<File>,
     /// What went wrong on the way, though it is sent.
-    pub flaw: Option<String>,
+    pub flaws: Vec<Flaw>,
 }
 
 /// A file that goes with an alert.
@@ -40,6 +43,58 @@ pub enum File {
     Kept(Kept),
     Fetch(String),
     Path(String),
+}
+
+/// One expression of a rule that failed on an event. It stops no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    pub place: Place,
+    pub error: EvaluationError,
+}
+
+/// Where in a rule something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Key,
+    When,
+    ResolveWhen,
+    Value,
+    DedupeKey,
+    Message,
+    Template,
+    File,
+}
+
+impl Flaw {
+    #[must_use]
+    pub fn new(place: Place, error: EvaluationError) -> Self {
+        Self { place, error }
+    }
+
+    /// What all events that fail alike have in common.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        self.say(&self.error.kind)
+    }
+
+    fn say(&self, what: &str) -> String {
+        match self.place {
+            Place::Key => format!("`key` could not be read: {what}"),
+            Place::When => format!("`when` could not be judged: {what}"),
+            Place::ResolveWhen => format!("`resolve_when` could not be judged: {what}"),
+            Place::Value => format!("`value` gives no number: {what}"),
+            Place::DedupeKey => format!("`dedupe_key` failed, so the event counts: {what}"),
+            Place::Message => format!("`message` failed, a plain text stands for it: {what}"),
+            Place::Template => format!("a parameter of `template` failed, the message stands there: {what}"),
+            Place::File => format!("the file could not be attached: {what}"),
+        }
+    }
+}
+
+impl Display for Flaw {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.say(&self.error.what))
+    }
 }
 
 /// Why nobody is told.
@@ -51,8 +106,8 @@ pub enum Ignored {
     Retained,
     /// The payload is not what the rule reads.
     Undecodable(String),
-    /// `when` could not be evaluated on this payload.
-    ConditionFailed(String),
+    /// A condition could not be judged on this payload, and nothing follows from it.
+    ConditionFailed(Flaw),
     TooLarge(usize),
     /// The rule's alerts have a life, and the event did that to one.
     Life(&'static str),
@@ -72,13 +127,26 @@ impl Ignored {
         }
     }
 
+    /// The flaw because of which nothing follows.
+    #[must_use]
+    pub fn flaw(&self) -> Option<&Flaw> {
+        match self {
+            Self::ConditionFailed(flaw) => Some(flaw),
+            Self::ConditionFalse
+            | Self::Retained
+            | Self::Undecodable(_)
+            | Self::TooLarge(_)
+            | Self::Life(_) => None,
+        }
+    }
+
     /// A sentence for whoever looks; `None` where the word says it all.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::ConditionFalse | Self::Retained | Self::Life(_) => None,
             Self::Undecodable(what) => Some(format!("the payload could not be read: {what}")),
-            Self::ConditionFailed(what) => Some(format!("`when` could not be judged: {what}")),
+            Self::ConditionFailed(flaw) => Some(flaw.to_string()),
             Self::TooLarge(bytes) => Some(format!(
                 "the payload has {bytes} bytes, more than the {PAYLOAD_LIMIT_BYTES} that are read; send less, or a link"
             )),
@@ -110,22 +178,23 @@ pub fn judge(
     };
     let names = names(bindings, &payload, event, site);
     let context = Value::from(Serde(names.clone()));
-    match rule.when.as_deref().map_or(Ok(true), |when| templates.holds(when, &context)) {
-        Ok(true) => {}
-        Ok(false) => return Verdict::Ignored(Ignored::ConditionFalse),
-        Err(error) => return Verdict::Ignored(Ignored::ConditionFailed(error.0)),
+    match rule.when.as_deref().map_or(Judgement::Yes, |when| templates.judge(when, &context)) {
+        Judgement::Yes => {}
+        Judgement::No => return Verdict::Ignored(Ignored::ConditionFalse),
+        Judgement::Unknown(error) => {
+            return Verdict::Ignored(Ignored::ConditionFailed(Flaw::new(Place::When, error)));
+        }
     }
-    let (wording, mut flaw) = match Wording::fill(rule, templates, &context) {
-        Ok(wording) => (wording, None),
-        // The alarm matters more than its wording: a plain one goes out, and says what is wrong with the template.
-        Err(error) => (
-            Wording::of(format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload))),
-            Some(format!("the message template failed ({error}); a plain text was sent instead")),
-        ),
-    };
-    let file = file(rule, event, &context, templates, &mut flaw);
-    let filled = fill(rule, names, templates, &mut flaw);
-    Verdict::Alert(Box::new(Raised { wording, templates: filled, file, flaw }))
+    let mut flaws = Vec::new();
+    let wording = Wording::fill(rule, templates, &context, &mut flaws).unwrap_or_else(|| plain(rule, event));
+    let file = file(rule, event, &context, templates, &mut flaws);
+    let filled = fill(rule, names, templates, &mut flaws);
+    Verdict::Alert(Box::new(Raised { wording, templates: filled, file, flaws }))
+}
+
+/// The alarm matters more than its wording.
+pub(super) fn plain(rule: &Rule, event: &Event) -> Wording {
+    Wording::of(format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)))
 }
 
 /// What Sparkplug's memory made of an event, once for all rules.
@@ -156,7 +225,7 @@ fn file(
     event: &Event,
     context: &Value,
     templates: &Templates,
-    flaw: &mut Option<String>,
+    flaws: &mut Vec<Flaw>,
 ) -> Option<File> {
     let attach = rule.attach.as_ref()?;
     let found = match &attach.from {
@@ -164,14 +233,14 @@ fn file(
         From::Address(_) => templates
             .address(&rule.name, context)
             .map(|address| File::Fetch(address.trim().to_owned()))
-            .map_err(|error| error.0),
+            .map_err(|error| error.what),
         From::Path(template) => templates
             .address(&rule.name, context)
-            .map_err(|error| error.0)
+            .map_err(|error| error.what)
             .and_then(|path| inside(template, path.trim()))
             .map(File::Path),
     };
-    found.inspect_err(|error| *flaw = Some(format!("the file could not be attached: {error}"))).ok()
+    found.map_err(|what| flaws.push(Flaw::new(Place::File, EvaluationError::of(what)))).ok()
 }
 
 /// The rule's WhatsApp templates with their blanks filled. A blank that cannot be filled takes the message's words: the
@@ -180,7 +249,7 @@ pub(super) fn fill(
     rule: &Rule,
     mut names: Names,
     templates: &Templates,
-    flaw: &mut Option<String>,
+    flaws: &mut Vec<Flaw>,
 ) -> Vec<Template> {
     if rule.templates.is_empty() {
         return Vec::new();
@@ -192,10 +261,7 @@ pub(super) fn fill(
         for (blank, parameter) in template.parameters.iter_mut().enumerate() {
             parameter.text =
                 templates.parameter(&rule.name, index, blank, &context).unwrap_or_else(|error| {
-                    *flaw = Some(format!(
-                        "a parameter of template {} failed ({error}); the message's text stands there",
-                        template.name
-                    ));
+                    flaws.push(Flaw::new(Place::Template, error));
                     WORDS.to_string()
                 });
         }
@@ -232,7 +298,11 @@ mod tests {
             (Ignored::Retained, "retained", None),
             (Ignored::Life("pending"), "pending", None),
             (Ignored::Undecodable("x".into()), "undecodable", Some("the payload could not be read: x")),
-            (Ignored::ConditionFailed("x".into()), "condition-failed", Some("`when` could not be judged: x")),
+            (
+                Ignored::ConditionFailed(Flaw::new(Place::When, EvaluationError::of("x"))),
+                "condition-failed",
+                Some("`when` could not be judged: x"),
+            ),
         ] {
             assert_eq!((ignored.as_str(), ignored.reason().as_deref()), (word, reason));
         }

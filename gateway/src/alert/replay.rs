@@ -149,6 +149,12 @@ impl<'a> Replay<'a> {
 
     fn decided(&mut self, mut decision: Decision, at: Timestamp) {
         decision.effects.extend(self.watch.keep_passed());
+        for (rule, why) in &decision.ignored {
+            if let Some(what) = why.reason() {
+                let alert = Ident { rule: rule.clone(), key: String::new() };
+                self.records.push(Recorded { at, alert, why: Why::Flaw, what });
+            }
+        }
         for alert in decision.alerts {
             for contact in &alert.recipients {
                 let content = alert.to(contact);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::ident::is_level;
 use crate::alert::life::Life;
 use crate::alert::media::Attachment;
 use crate::alert::message::Template;
@@ -78,6 +79,19 @@ pub enum PayloadFormat {
     Sparkplug,
     /// Not read at all: what counts is that it came. For Sparkplug's NDEATH and its like.
     None,
+}
+
+impl Rule {
+    /// Everything in it that is judged or evaluated on an event.
+    pub fn expressions(&self) -> impl Iterator<Item = &str> {
+        let life = self.life.as_deref();
+        let resolve_when = life.and_then(|life| life.resolve_when.as_ref());
+        let value = life.and_then(|life| life.value.as_ref());
+        let dedupe = life.and_then(|life| life.dedupe.as_ref()).map(|dedupe| &dedupe.key);
+        let key = life.into_iter().flat_map(|life| life.key.iter().filter(|part| !is_level(part)));
+        let one = [self.when.as_ref(), resolve_when, value, dedupe].into_iter().flatten();
+        one.chain(key).map(String::as_str)
+    }
 }
 
 impl Severity {

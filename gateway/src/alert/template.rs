@@ -1,11 +1,13 @@
-//! Jinja for messages and conditions: strict about what is missing, bounded in steps, no access to files or clock.
+//! Jinja for messages and expressions: strict about what is missing, bounded in steps, no access to files or clock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use minijinja::machinery::{CodeGenerator, ast, parse_expr};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Output, State, UndefinedBehavior};
 
+use crate::alert::comparison::shown;
+use crate::alert::condition::{Expression, Judgement, strict_tests};
+use crate::alert::evaluation::Evaluation;
 use crate::alert::media::From;
 use crate::alert::rule::Rule;
 use crate::contact::voice::Language;
@@ -23,15 +25,30 @@ pub struct TemplateError {
     pub what: String,
 }
 
-/// Why a condition or message could not be evaluated on one event, as a sentence.
+/// Why a condition or message could not be evaluated on one event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct EvaluationError(pub String);
+#[error("{what}")]
+pub struct EvaluationError {
+    /// Without the event's values: the same for all events that fail alike.
+    pub kind: String,
+    /// A sentence that names the field and what was there.
+    pub what: String,
+}
+
+impl EvaluationError {
+    pub(super) fn of(what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { kind: what.clone(), what }
+    }
+}
 
 /// The compiled messages and conditions of all rules.
 #[derive(Debug)]
 pub struct Templates {
     engine: Environment<'static>,
+    /// For expressions: its tests compare only what can be compared.
+    strict: Environment<'static>,
+    expressions: BTreeMap<String, Expression>,
 }
 
 /// Whether a message template compiles.
@@ -43,9 +60,7 @@ pub fn check_message(source: &str) -> Result<(), TemplateError> {
 
 /// Whether a condition compiles.
 pub fn check_condition(source: &str) -> Result<(), TemplateError> {
-    let engine = rehearsal();
-    let expression = engine.compile_expression(source).map_err(|error| describe(&error))?;
-    expression.eval(Value::UNDEFINED).map(drop).or_else(|error| unless_unknown_name(&error))
+    Expression::compile(source, &strict()).map(drop)
 }
 
 /// What a message names and does not set itself, in order; the engine's own functions aside.
@@ -76,8 +91,11 @@ fn free(engine: &Environment<'_>, used: impl IntoIterator<Item = String>) -> BTr
 impl Templates {
     /// `config` has checked each source; an error here is one that it let through.
     pub fn compile<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Result<Self, TemplateError> {
-        let mut engine = engine();
+        let (mut engine, strict, mut expressions) = (engine(), strict(), BTreeMap::new());
         for rule in rules {
+            for source in rule.expressions() {
+                expressions.insert(source.to_owned(), Expression::compile(source, &strict)?);
+            }
             engine
                 .add_template_owned(message_name(&rule.name, None), rule.message.own.clone())
                 .map_err(|error| describe(&error))?;
@@ -101,7 +119,7 @@ impl Templates {
                 }
             }
         }
-        Ok(Self { engine })
+        Ok(Self { engine, strict, expressions })
     }
 
     /// Where the file of that rule is.
@@ -146,8 +164,10 @@ impl Templates {
     /// The number that an expression gives.
     pub fn number(&self, expression: &str, context: &Value) -> Result<f64, EvaluationError> {
         let value = self.value(expression, context)?;
-        f64::try_from(value.clone())
-            .map_err(|_| EvaluationError(format!("`value` is {}, not a number", kind(&value))))
+        f64::try_from(value.clone()).map_err(|_| EvaluationError {
+            kind: format!("`{expression}` is not a number"),
+            what: format!("`{expression}` is {}, not a number", shown(&value)),
+        })
     }
 
     /// The text that an expression gives.
@@ -155,19 +175,30 @@ impl Templates {
         self.value(expression, context).map(|value| value.to_string())
     }
 
-    /// What an expression gives.
-    pub fn value(&self, expression: &str, context: &Value) -> Result<Value, EvaluationError> {
-        let compiled = self.engine.compile_expression(expression).map_err(|error| evaluation(&error))?;
-        compiled.eval(context).map_err(|error| evaluation(&error))
+    /// Whether the condition holds.
+    pub fn judge(&self, condition: &str, context: &Value) -> Judgement {
+        match self.expressions.get(condition) {
+            Some(compiled) => compiled.judge(&self.evaluation(context)),
+            None => match Expression::compile(condition, &self.strict) {
+                Ok(compiled) => compiled.judge(&self.evaluation(context)),
+                Err(error) => Judgement::Unknown(EvaluationError::of(error.what)),
+            },
+        }
     }
 
-    /// Whether the condition holds. Comparing a text with a number is an error: Jinja would order them by kind, and an
-    /// alarm would be silent, or sound, for no reason that anyone can see.
-    pub fn holds(&self, condition: &str, context: &Value) -> Result<bool, EvaluationError> {
-        let tree = parse_expr(condition).map_err(|error| evaluation(&error))?;
-        let check = KindCheck { engine: &self.engine, context };
-        check.walk(&tree)?;
-        Ok(check.evaluate(&tree).map_err(|error| evaluation(&error))?.is_true())
+    /// What an expression gives, which is never missing or null.
+    pub fn value(&self, expression: &str, context: &Value) -> Result<Value, EvaluationError> {
+        let evaluation = self.evaluation(context);
+        match self.expressions.get(expression) {
+            Some(compiled) => compiled.value(&evaluation),
+            None => Expression::compile(expression, &self.strict)
+                .map_err(|error| EvaluationError::of(error.what))?
+                .value(&evaluation),
+        }
+    }
+
+    fn evaluation<'a>(&'a self, context: &'a Value) -> Evaluation<'a> {
+        Evaluation { engine: &self.strict, context }
     }
 }
 
@@ -185,83 +216,6 @@ fn parameter_name(rule: &RuleName, index: usize, blank: usize) -> String {
 
 fn address_name(rule: &RuleName) -> String {
     format!("{rule}\naddress")
-}
-
-/// Walks a condition as Jinja would evaluate it and compares the kinds on both sides of `<`, `<=`, `>` and `>=`.
-struct KindCheck<'a> {
-    engine: &'a Environment<'a>,
-    context: &'a Value,
-}
-
-impl<'a> KindCheck<'a> {
-    fn walk(&self, tree: &ast::Expr<'a>) -> Result<(), EvaluationError> {
-        use ast::{BinOpKind, CompareOpKind};
-        if let ast::Expr::UnaryOp(operation) = tree {
-            return self.walk(&operation.expr);
-        }
-        if let ast::Expr::IfExpr(choice) = tree {
-            self.walk(&choice.test_expr)?;
-            return match (self.is_true(&choice.test_expr), &choice.false_expr) {
-                (true, _) => self.walk(&choice.true_expr),
-                (false, Some(otherwise)) => self.walk(otherwise),
-                (false, None) => Ok(()),
-            };
-        }
-        if let ast::Expr::Compare(chain) = tree {
-            let mut left = &chain.expr;
-            for step in &chain.ops {
-                let ordered = !matches!(
-                    step.op,
-                    CompareOpKind::Eq | CompareOpKind::Ne | CompareOpKind::In | CompareOpKind::NotIn
-                );
-                if ordered {
-                    self.comparable(left, &step.expr)?;
-                }
-                left = &step.expr;
-            }
-            return Ok(());
-        }
-        let ast::Expr::BinOp(operation) = tree else { return Ok(()) };
-        if matches!(operation.op, BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte) {
-            return self.comparable(&operation.left, &operation.right);
-        }
-        if matches!(operation.op, BinOpKind::ScAnd | BinOpKind::ScOr) {
-            self.walk(&operation.left)?;
-            let decided = self.is_true(&operation.left) == matches!(operation.op, BinOpKind::ScOr);
-            return if decided { Ok(()) } else { self.walk(&operation.right) };
-        }
-        Ok(())
-    }
-
-    fn comparable(&self, left: &ast::Expr<'a>, right: &ast::Expr<'a>) -> Result<(), EvaluationError> {
-        // What cannot be evaluated (a missing field) is reported by the evaluation itself, in its own words.
-        let (Ok(left), Ok(right)) = (self.evaluate(left), self.evaluate(right)) else { return Ok(()) };
-        let undefined = |value: &Value| value.kind() == ValueKind::Undefined;
-        if left.kind() == right.kind() || undefined(&left) || undefined(&right) {
-            return Ok(());
-        }
-        Err(EvaluationError(format!("it compares {} with {}", kind(&left), kind(&right))))
-    }
-
-    fn is_true(&self, tree: &ast::Expr<'a>) -> bool {
-        self.evaluate(tree).is_ok_and(|value| value.is_true())
-    }
-
-    fn evaluate(&self, tree: &ast::Expr<'a>) -> Result<Value, minijinja::Error> {
-        let mut generator = CodeGenerator::new("condition", "");
-        generator.compile_expr(tree);
-        let (instructions, _) = generator.finish();
-        let (mut unused, blocks) = (String::new(), std::collections::BTreeMap::new());
-        let (value, _) = minijinja::machinery::eval(
-            self.engine,
-            &instructions,
-            self.context.clone(),
-            &blocks,
-            &mut minijinja::machinery::make_string_output(&mut unused),
-            minijinja::AutoEscape::None,
-        )?;
-        Ok(value.unwrap_or(Value::UNDEFINED))
-    }
 }
 
 fn engine() -> Environment<'static> {
@@ -285,6 +239,13 @@ fn as_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Re
     out.write_str(&json).map_err(minijinja::Error::from)
 }
 
+/// The engine of expressions.
+fn strict() -> Environment<'static> {
+    let mut engine = engine();
+    strict_tests(&mut engine);
+    engine
+}
+
 /// Jinja looks filters and tests up only when it comes to them: a run on nothing, where missing fields are no error,
 /// finds a misspelt one before the first alarm does.
 fn rehearsal() -> Environment<'static> {
@@ -299,100 +260,26 @@ fn unless_unknown_name(error: &minijinja::Error) -> Result<(), TemplateError> {
     if unknown_name { Err(describe(error)) } else { Ok(()) } // anything else depends on the payload
 }
 
-fn describe(error: &minijinja::Error) -> TemplateError {
+pub(super) fn describe(error: &minijinja::Error) -> TemplateError {
     TemplateError { line: error.line().unwrap_or(1), what: words(error) }
 }
 
 fn evaluation(error: &minijinja::Error) -> EvaluationError {
-    EvaluationError(words(error))
+    EvaluationError { kind: error.kind().to_string(), what: words(error) }
 }
 
-fn words(error: &minijinja::Error) -> String {
+pub(super) fn words(error: &minijinja::Error) -> String {
     match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     }
 }
 
-fn kind(value: &Value) -> String {
-    let kind = value.kind();
-    if kind == ValueKind::String {
-        format!("the text {:?}", shorten(&value.to_string()))
-    } else if kind == ValueKind::Number || kind == ValueKind::Bool {
-        format!("the {kind} {value}")
-    } else {
-        format!("a {kind}")
-    }
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(40).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
 
-    fn holds(condition: &str, payload: &serde_json::Value) -> Result<bool, String> {
-        let templates = Templates::compile([]).expect("nothing to compile");
-        let context = Value::from(minijinja::value::Serde(json!({ "payload": payload })));
-        templates.holds(condition, &context).map_err(|error| error.0)
-    }
-
-    #[test]
-    fn a_condition_is_true_false_or_says_why_it_cannot_tell() {
-        let check = |condition: &str, payload: serde_json::Value, expected: Result<bool, &str>| {
-            assert_eq!(
-                holds(condition, &payload),
-                expected.map_err(str::to_owned),
-                "{condition} on {payload}"
-            );
-        };
-        check("payload.celsius > -15", json!({"celsius": -12.5}), Ok(true));
-        check("payload.celsius > -15", json!({"celsius": -18}), Ok(false));
-        check(
-            "payload.celsius > -15",
-            json!({"celsius": "warm"}),
-            Err("it compares the text \"warm\" with the number -15"),
-        );
-        check(
-            "payload.celsius > -15",
-            json!({"celsius": null}),
-            Err("it compares a none with the number -15"),
-        );
-        check(
-            "payload.celsius > -15",
-            json!({"fahrenheit": 3}),
-            Err("undefined value: `payload.celsius` is undefined"),
-        );
-        check(
-            "payload.celsius > -15",
-            json!("offline"),
-            Err("undefined value: `payload.celsius` is undefined"),
-        );
-        check("payload.state == 'open'", json!({"state": "open"}), Ok(true));
-        check("payload.state == 'open'", json!({"state": 3}), Ok(false));
-        check("-20 < payload < -15", json!(-17), Ok(true));
-        check("-20 < payload < -15", json!("x"), Err("it compares the number -20 with the text \"x\""));
-    }
-
-    #[test]
-    fn a_side_that_is_not_reached_is_not_judged() {
-        let guarded = "payload.celsius is number and payload.celsius > 3";
-        assert_eq!(holds(guarded, &json!({"celsius": "warm"})), Ok(false));
-        assert_eq!(holds(guarded, &json!({"celsius": 4})), Ok(true));
-        assert_eq!(holds("payload.alarm or payload.celsius > 3", &json!({"alarm": true})), Ok(true));
-        let choice = "payload.c > 3 if payload.c is number else payload.c == 'hot'";
-        assert_eq!(holds(choice, &json!({"c": "hot"})), Ok(true));
-        assert_eq!(holds("payload.alarm or payload.c > 3", &json!({"alarm": true, "c": "warm"})), Ok(true));
-        let compared = Err("it compares the text \"warm\" with the number 3".to_owned());
-        assert_eq!(holds("payload.on and payload.c > 3", &json!({"on": true, "c": "warm"})), compared);
-        assert_eq!(
-            holds("payload.c > 3 if payload.on else false", &json!({"on": true, "c": "warm"})),
-            compared
-        );
-    }
+    use super::*;
 
     #[test]
     fn what_is_no_text_is_written_as_json() {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use minijinja::value::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::policy::{Flaw, Place};
 use crate::alert::rule::Rule;
-use crate::alert::template::{EvaluationError, Templates};
+use crate::alert::template::Templates;
 use crate::contact::voice::{Language, Voice};
 use crate::time::Timestamp;
 
@@ -33,19 +34,17 @@ impl Wording {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// The rule's messages on this event. One that fails falls back to the site's language; that one's failure is returned.
-    pub fn fill(rule: &Rule, templates: &Templates, context: &Value) -> Result<Self, EvaluationError> {
-        let text = templates.message(&rule.name, None, context)?;
-        let mut wording = Self::of(text);
+    /// The rule's messages on this event. A translation that fails falls back to the site's language; nothing does for that.
+    pub fn fill(rule: &Rule, templates: &Templates, context: &Value, flaws: &mut Vec<Flaw>) -> Option<Self> {
+        let mut said = |language| {
+            let text = templates.message(&rule.name, language, context);
+            text.map_err(|error| flaws.push(Flaw::new(Place::Message, error))).ok()
+        };
+        let mut wording = Self::of(said(None)?);
         for language in rule.message.others.keys() {
-            match templates.message(&rule.name, Some(*language), context) {
-                Ok(text) => drop(wording.others.insert(*language, text)),
-                Err(error) => {
-                    tracing::warn!(rule = %rule.name, language = language.code(), %error, "a translated message failed; the site's own stands for it");
-                }
-            }
+            wording.others.extend(said(Some(*language)).map(|text| (*language, text)));
         }
-        Ok(wording)
+        Some(wording)
     }
 
     /// An alert begins when we hear of it; what a device could not tell earlier says when it was.

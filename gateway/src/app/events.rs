@@ -201,9 +201,15 @@ fn acknowledge(link: &Link, waiting: Waiting) {
 
 async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
     for decision in &decisions {
+        let topic = &decision.event.topic;
         for (rule, why) in &decision.ignored {
             if let Some(reason) = why.reason() {
-                tracing::warn!(rule = %rule, topic = %decision.event.topic, reason, "an event could not be judged");
+                tracing::warn!(rule = %rule, topic, reason, "an event could not be judged");
+            }
+        }
+        for (rule, flaw) in &decision.flaws {
+            if !decision.ignored.iter().any(|(_, why)| why.flaw() == Some(flaw)) {
+                tracing::warn!(rule = %rule, topic, reason = %flaw, "an expression failed; the others counted");
             }
         }
     }

@@ -38,16 +38,21 @@ pub fn of(awaited: &Awaited, content_type: Option<&str>, payload: &[u8], templat
         return Verdict::Undecided; // noise says neither
     };
     let context = Value::from(Serde(json!({ "payload": value })));
-    let holds = |condition: &Option<String>| {
-        condition.as_ref().map(|condition| templates.holds(condition, &context).unwrap_or(false))
+    let judge = |condition: &Option<String>| {
+        condition.as_ref().map(|condition| templates.judge(condition, &context).decided())
     };
-    match (holds(&awaited.refused_when), holds(&awaited.when)) {
-        (Some(true), _) => Verdict::Refused(words(&value).unwrap_or_else(|| REFUSED.into())),
-        (_, Some(true)) => Verdict::Done(None),
+    let refused = || Verdict::Refused(words(&value).unwrap_or_else(|| REFUSED.into()));
+    match (judge(&awaited.refused_when), judge(&awaited.when)) {
+        (Some(Some(true)), _) => refused(),
+        (_, Some(Some(true))) => Verdict::Done(None),
+        // What cannot be judged is neither a Yes nor a No: devices report other things on the same topic.
+        (Some(None), _) | (_, Some(None)) => Verdict::Undecided,
         // A state may still change; an answer that is not the one that was hoped for is a refusal.
-        (_, Some(false)) if awaited.topic.is_some() || awaited.refused_when.is_some() => Verdict::Undecided,
-        (_, Some(false)) => Verdict::Refused(words(&value).unwrap_or_else(|| REFUSED.into())),
-        (Some(false) | None, None) => plain(&value),
+        (_, Some(Some(false))) if awaited.topic.is_some() || awaited.refused_when.is_some() => {
+            Verdict::Undecided
+        }
+        (_, Some(Some(false))) => refused(),
+        (Some(Some(false)) | None, None) => plain(&value),
     }
 }
 

@@ -287,6 +287,7 @@ mod tests {
             may_repeat: true,
             alerts: vec![alert],
             ignored: Vec::new(),
+            flaws: Vec::new(),
             effects: Vec::new(),
         }
     }

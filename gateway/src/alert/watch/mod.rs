@@ -37,6 +37,7 @@ use crate::alert::grouping::Group;
 use crate::alert::history::{Effect, Kept, Why};
 use crate::alert::life::Life;
 use crate::alert::lifecycle::{Alert, Ident, Observation, Turn};
+use crate::alert::policy::Flaw;
 use crate::alert::quiet::Held;
 use crate::alert::rule::Rule;
 use crate::alert::silence::Silence;
@@ -177,6 +178,13 @@ impl Watch {
     pub(super) fn missed(&mut self, ident: &Ident, messages: u64, now: Timestamp) {
         let what = format!("messages of its Sparkplug node are missing before this one: {messages}");
         self.record(ident, Why::Missed, what, now);
+    }
+
+    /// What failed on an event that changed the alert all the same.
+    pub fn flawed(&mut self, ident: &Ident, flaws: &[Flaw], now: Timestamp) {
+        for flaw in flaws {
+            self.record(ident, Why::Flaw, flaw.to_string(), now);
+        }
     }
 
     fn alert_due(&mut self, ident: &Ident, now: Timestamp) {

@@ -122,10 +122,9 @@ impl Desk {
             bindings: [("id".to_owned(), id.to_owned())].into(),
             fires,
             clears: !fires,
-            is_state: false,
             wording: Some(Wording::of(format!("{rule} {id}"))),
             templates: vec![template()],
-            value: None,
+            ..Observation::default()
         };
         self.watch.observe(&ident(rule, id), &seen, self.now.wall);
         self.watch.drain()
