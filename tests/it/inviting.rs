@@ -165,6 +165,7 @@ fn an_invitation_gives_nothing_that_its_owner_has_not_and_does_not_last() {
 
     // Ten a day: the others are as if they had been sent today.
     let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8) INSERT INTO guest
+        (contact, name, address, roles, teams, places, invited_by, invited_at, expires_at, state)
         SELECT 'g' || i, 'G', '+4930000000' || i, '[]', '[]', '[]', 'owner', (SELECT max(invited_at) FROM guest), 0, 'declined' FROM n";
     shop.site.database().execute(many, []).unwrap();
     assert_eq!(invite(""), "invite");

@@ -121,7 +121,9 @@ impl World {
             let acted = outcome.as_deref() == Some("command");
             let right = match reply.acts {
                 Some(true) if acted => self.check.obeyed(&reply.wamid) == 1,
-                Some(true) => self.check.may_be_stopped(reply.by),
+                Some(true) => {
+                    self.check.may_be_stopped(reply.by) || self.check.came_too_late(&reply.wamid, self.now)
+                }
                 Some(false) => outcome.is_some() && !acted,
                 None => outcome.is_some(),
             };

@@ -305,14 +305,8 @@ impl Judge {
                 }
             }
         }
-        let frees = match event.identity {
-            Identity::Packet { id, redelivered: false } => Some(id),
-            Identity::Packet { .. }
-            | Identity::Named(_)
-            | Identity::Counted { .. }
-            | Identity::Status { .. }
-            | Identity::None => None,
-        };
+        let frees =
+            if let Identity::Packet { id, redelivered: false } = event.identity { Some(id) } else { None };
         Decision { event, key, frees, may_repeat, alerts, ignored, flaws, effects: watch.drain() }
     }
 

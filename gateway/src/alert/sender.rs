@@ -352,14 +352,8 @@ impl Sender {
         };
         let templates = due.content.templates.len();
         let has_media = !due.content.clone().media().is_empty();
-        let case = Case {
-            count,
-            on_unknown: due.on_unknown,
-            form,
-            templates,
-            has_media,
-            expires_at: due.expires_at,
-        };
+        let (on_unknown, expires_at) = (due.on_unknown, due.expires_at);
+        let case = Case { count, on_unknown, form, templates, has_media, expires_at };
         let next = after_answer(answer, &case, now, dice);
         let notice = match answer {
             Answer::Refused(refusal) => for_a_person(refusal),

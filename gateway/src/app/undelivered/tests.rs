@@ -79,7 +79,7 @@ impl Site {
             Case { count, on_unknown: OnUnknown::Retry, form, templates: 0, has_media: false, expires_at };
         let next = after_answer(answer, &case, NOW, &mut Dice::seeded(1));
         let (wamid, code) = match answer {
-            Answer::Accepted(wamid) => (Some(wamid.clone()), None),
+            Answer::Accepted(taken) => (Some(taken.wamid.clone()), None),
             Answer::Refused(refusal) => (None, Some(refusal.code)),
             Answer::Offline(_) | Answer::Ambiguous { .. } => (None, None),
         };
@@ -95,6 +95,7 @@ impl Site {
             code,
             http_status: None,
             fbtrace_id: None,
+            known_as: None,
         };
         self.run(|store| {
             store.change(&Change::Sending { id, attempt: 1, form: Form::Free, at: NOW }, NOW)?;
@@ -103,14 +104,22 @@ impl Site {
     }
 
     fn accepted(&self, id: i64) {
-        self.answer(id, &Answer::Accepted(Wamid(format!("wamid.{id}"))), DAY);
+        self.answer(id, &Answer::Accepted(Wamid(format!("wamid.{id}")).into()), DAY);
     }
 
     fn status(&self, id: i64, state: State, refusal: Option<Refusal>) {
         let wamid = Wamid(format!("wamid.{id}"));
         let word = state.as_str().to_owned();
-        let status =
-            Status { wamid, callback: None, state: Some(state), word, at: NOW, refusal, pricing: None };
+        let status = Status {
+            wamid,
+            callback: None,
+            state: Some(state),
+            word,
+            at: NOW,
+            refusal,
+            pricing: None,
+            recipients: Vec::new(),
+        };
         self.run(|store| store.receive(&status, NOW, &mut Dice::seeded(1)).map(drop));
     }
 
