@@ -26,6 +26,8 @@ mod commit_first;
 mod device;
 /// Each ailment is found.
 mod doctor;
+/// A publish that several rules want is one event.
+mod each_once;
 /// What devices make of commands.
 mod endings;
 /// Forty faults.

@@ -30,6 +30,12 @@ pub struct Packet {
     pub payload: Vec<u8>,
     /// Filters of a SUBSCRIBE.
     pub filters: usize,
+    /// The same by name, and those of an UNSUBSCRIBE.
+    pub names: Vec<String>,
+    /// The subscription identifier of a SUBSCRIBE (MQTT 5).
+    pub identifier: Option<u32>,
+    pub retain: bool,
+    pub qos: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,7 @@ pub enum Kind {
     Publish,
     PubAck,
     Subscribe,
+    Unsubscribe,
     PingReq,
     Disconnect,
 }
@@ -95,14 +102,20 @@ impl Session {
                     self.puback(packet.id, 0);
                     online = online || packet.payload == b"online";
                 }
-                Kind::Connect | Kind::PubAck | Kind::PingReq | Kind::Disconnect => {}
+                Kind::Connect | Kind::PubAck | Kind::Unsubscribe | Kind::PingReq | Kind::Disconnect => {}
             }
         }
     }
 
     pub fn connack(&mut self, session_present: bool) {
-        let mut body = vec![u8::from(session_present), 0];
-        body.extend(self.v5.then_some(0));
+        self.connack_with(session_present, 0, &[]);
+    }
+
+    /// With a reason, and properties as they are on the wire (MQTT 5, 3.2.2.3).
+    pub fn connack_with(&mut self, session_present: bool, reason: u8, properties: &[u8]) {
+        let mut body = vec![u8::from(session_present), reason];
+        body.extend(self.v5.then_some(u8::try_from(properties.len()).expect("few properties")));
+        body.extend_from_slice(properties);
         self.send(0x20, body);
     }
 
@@ -121,12 +134,39 @@ impl Session {
         self.send(0x40, body);
     }
 
+    /// Each of them was subscribed to no more (0) in MQTT 5; 3.1.1 says nothing of each.
+    pub fn unsuback(&mut self, id: u16, count: usize) {
+        let mut body = id.to_be_bytes().to_vec();
+        if self.v5 {
+            body.extend(vec![0; count + 1]);
+        }
+        self.send(0xb0, body);
+    }
+
     /// At QoS 1.
     pub fn publish(&mut self, topic: &str, id: u16, dup: bool, payload: &[u8]) {
+        self.publish_for(topic, (id, dup), payload, &[]);
+    }
+
+    /// As a copy for subscriptions of these identifiers (MQTT 5, 3.3.2.3.8).
+    pub fn publish_for(&mut self, topic: &str, (id, dup): (u16, bool), payload: &[u8], identifiers: &[u32]) {
+        let mut properties = Vec::new();
+        for identifier in identifiers {
+            properties.push(0x0b);
+            let mut left = *identifier;
+            while left >= 128 {
+                properties.push((left % 128) as u8 | 0x80);
+                left /= 128;
+            }
+            properties.push(left as u8);
+        }
         let mut body = u16::try_from(topic.len()).expect("a short topic").to_be_bytes().to_vec();
         body.extend_from_slice(topic.as_bytes());
         body.extend_from_slice(&id.to_be_bytes());
-        body.extend(self.v5.then_some(0));
+        if self.v5 {
+            body.push(u8::try_from(properties.len()).expect("few identifiers"));
+            body.extend(properties);
+        }
         body.extend_from_slice(payload);
         self.send(0x32 | (u8::from(dup) << 3), body);
     }
@@ -156,6 +196,14 @@ impl Session {
         }
     }
 
+    /// Whether something comes within that time.
+    pub fn has_packet_within(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).expect("set");
+        let found = matches!(self.stream.peek(&mut [0; 1]), Ok(count) if count > 0);
+        self.stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+        found
+    }
+
     /// Whether the other side ends the connection within that time.
     pub fn ends_within(&mut self, time: Duration) -> bool {
         let end = Instant::now() + time;
@@ -181,7 +229,7 @@ impl Session {
     }
 
     /// `None`: the connection ended. A silence of 10 s is a failure of the test.
-    fn read(&mut self) -> Option<Packet> {
+    pub fn read(&mut self) -> Option<Packet> {
         let mut first = [0; 1];
         match self.stream.read_exact(&mut first) {
             Ok(()) => {}
@@ -217,6 +265,10 @@ impl Session {
             topic: String::new(),
             payload: Vec::new(),
             filters: 0,
+            names: Vec::new(),
+            identifier: None,
+            retain: first & 1 != 0,
+            qos: first >> 1 & 3,
         };
         match first >> 4 {
             1 => (packet.kind, packet.id) = (Kind::Connect, u16::from(body[6])),
@@ -234,9 +286,21 @@ impl Session {
             8 => {
                 (packet.kind, packet.id) = (Kind::Subscribe, number(0));
                 let mut at = self.after_properties(body, 2);
+                packet.identifier = if at > 4 { identifier(&body[3..at]) } else { None };
                 while at < body.len() {
-                    at += 3 + usize::from(number(at));
+                    let end = at + 2 + usize::from(number(at));
+                    packet.names.push(String::from_utf8_lossy(&body[at + 2..end]).into_owned());
+                    at = end + 1; // its options
                     packet.filters += 1;
+                }
+            }
+            10 => {
+                (packet.kind, packet.id) = (Kind::Unsubscribe, number(0));
+                let mut at = self.after_properties(body, 2);
+                while at < body.len() {
+                    let end = at + 2 + usize::from(number(at));
+                    packet.names.push(String::from_utf8_lossy(&body[at + 2..end]).into_owned());
+                    at = end;
                 }
             }
             12 => {}
@@ -253,4 +317,15 @@ impl Session {
         let (low, high) = (usize::from(body[at]), usize::from(body.get(at + 1).copied().unwrap_or(0)));
         if low < 128 { at + 1 + low } else { at + 2 + (low & 0x7f) + (high << 7) }
     }
+}
+
+/// The only property that the gateway gives a SUBSCRIBE.
+fn identifier(properties: &[u8]) -> Option<u32> {
+    let (kind, bytes) = properties.split_first()?;
+    assert_eq!(*kind, 0x0b, "a property that the gateway has no reason to send");
+    let mut value = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        value |= u32::from(byte & 0x7f) << (7 * index);
+    }
+    Some(value)
 }

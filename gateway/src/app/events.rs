@@ -1,5 +1,6 @@
 //! Broker notices and devices' events: events to the intake, answers to the dispatch, letters to the fleet.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::alert::sender;
 use crate::command::dispatch;
 use crate::device;
 use crate::ids::CommandId;
-use crate::mqtt::{AckToken, Link, Notice};
+use crate::mqtt::{AckToken, Link, Notice, Outcome};
 use crate::store::{Accepted, Store};
 use crate::time::{Clock, SystemClock};
 
@@ -149,7 +150,7 @@ async fn arrived(
             about @ (Notice::Connected { .. }
             | Notice::Disconnected { .. }
             | Notice::Published { .. }
-            | Notice::Refused { .. }) => tell(shared, about, &doors.to_dispatch).await,
+            | Notice::Subscribed(_)) => tell(shared, about, &doors.to_dispatch).await,
         }
     }
     events.iter().for_each(|(event, ..)| shared.metrics.event(event.source));
@@ -263,25 +264,45 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
         Notice::Published { id, result } => {
             dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
         }
-        Notice::Refused { filter, reason } => {
-            if is_beside(shared, &filter) {
-                tracing::warn!(
-                    filter,
-                    reason,
-                    "the broker refused us this; devices or Home Assistant cannot come over it"
-                );
-                return; // what else comes needs no such right
-            }
-            tracing::error!(
-                filter,
-                reason,
-                "the broker refused a subscription; give this user the right to read it"
-            );
-            shared.broker_is(Some(format!("the broker refused the subscription to {filter}: {reason}")));
+        Notice::Subscribed(outcome) => {
+            subscribed(shared, outcome).await;
             return;
         }
     };
     drop(to_dispatch.send(input).await); // the dispatch ends only when the daemon does
+}
+
+/// What the broker lets us read, and what not.
+async fn subscribed(shared: &Shared, outcome: Outcome) {
+    for (one, two) in &outcome.doubled {
+        let why = "an event that both match may come twice: this broker does not say which copy is whose";
+        tracing::warn!(one, two, why, "two topics overlap");
+    }
+    for filter in &outcome.unsure {
+        tracing::warn!(
+            filter,
+            "the broker delivers this with QoS 0 only: what comes while the line breaks is lost"
+        );
+    }
+    let (beside, refused): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        outcome.refused.into_iter().partition(|(filter, _)| is_beside(shared, filter));
+    for (filter, reason) in beside {
+        let what = "the broker refused us this; devices or Home Assistant cannot come over it";
+        tracing::warn!(filter, reason, "{what}");
+    }
+    for (filter, reason) in &refused {
+        let what = "the broker refused a subscription; give this user the right to read it";
+        tracing::error!(filter, reason, "{what}");
+    }
+    tracing::info!(
+        filters = outcome.filters.len(),
+        refused = refused.len(),
+        "the broker has answered all subscriptions"
+    );
+    shared.subscriptions_are(refused);
+    let mut held = super::filters(&shared.config);
+    held.extend(outcome.filters);
+    shared.durably(move |store| store.keep_subscriptions(&held, SystemClock.now())).await;
 }
 
 /// Whether the rules do without it.

@@ -55,8 +55,13 @@ fn parts(shared: &Shared, disk: Option<String>) -> Vec<(String, Option<String>)>
     let clock = (!now.is_sane()).then(|| {
         "it says 1970 or so; let the machine reach a time server, or fit a battery-backed clock".to_owned()
     });
-    let mut parts =
-        vec![("broker".to_owned(), shared.broker()), ("disk".into(), disk), ("clock".into(), clock)];
+    let refused = Some(shared.refused()).filter(|refused| !refused.is_empty());
+    let mut parts = vec![
+        ("broker".to_owned(), shared.broker()),
+        ("subscriptions".to_owned(), refused.map(|refused| refused.join("\n"))),
+        ("disk".into(), disk),
+        ("clock".into(), clock),
+    ];
     for connection in &shared.config.connections {
         parts.push((format!("connection/{}", connection.name), shared.pause(&connection.name, now)));
     }

@@ -173,7 +173,9 @@ pub async fn run(
     owner::report(&shared, findings).await;
     let (stopping, stopped) = watch::channel(false);
 
-    let settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
+    let mut settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
+    let earlier = shared.store.run(Store::subscriptions).await;
+    settings.earlier = earlier.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.into_keys().collect();
     let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
     let judge = judge(&config)?;
 
@@ -221,7 +223,8 @@ pub async fn run(
 }
 
 /// What to subscribe to: the rules' topics and the devices', each once.
-fn filters(config: &Config) -> Vec<String> {
+#[must_use]
+pub fn filters(config: &Config) -> Vec<String> {
     let mut filters = route::filters(&config.rules);
     filters.extend(endings::filters(config));
     filters.extend(home_assistant::filters(config.home_assistant.as_ref()));

@@ -85,8 +85,18 @@ pub struct Shared {
 #[derive(Debug, Default)]
 struct Condition {
     broker: Option<String>,
+    /// Filters that the broker does not let us read, and its reason.
+    refused: BTreeMap<String, String>,
     disk_full: bool,
     paused: BTreeMap<ConnectionName, (Timestamp, String)>,
+}
+
+impl Condition {
+    fn refused_in_words(&self) -> impl Iterator<Item = String> {
+        self.refused.iter().map(|(filter, reason)| {
+            format!("the broker refused the subscription to {filter}: {reason}; its access list has to let this user read it")
+        })
+    }
 }
 
 impl Shared {
@@ -261,6 +271,16 @@ impl Shared {
         self.condition(|condition| condition.broker.clone())
     }
 
+    /// What the broker does not let us read; it is connected all the same.
+    pub fn subscriptions_are(&self, refused: BTreeMap<String, String>) {
+        self.condition(|condition| condition.refused = refused);
+    }
+
+    /// What of the broker's topics is not heard, a sentence each.
+    pub fn refused(&self) -> Vec<String> {
+        self.condition(|condition| condition.refused_in_words().collect())
+    }
+
     /// Why nothing is sent over a connection.
     pub fn pause(&self, connection: &ConnectionName, now: Timestamp) -> Option<String> {
         self.condition(|condition| {
@@ -276,7 +296,7 @@ impl Shared {
             let full = condition
                 .disk_full
                 .then(|| "the disk is full: nothing is accepted until there is room".to_owned());
-            condition.broker.clone().into_iter().chain(full).collect()
+            condition.broker.clone().into_iter().chain(condition.refused_in_words()).chain(full).collect()
         })
     }
 

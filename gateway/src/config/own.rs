@@ -20,6 +20,7 @@ pub fn rules(owner: &[String], people: &People, connections: &[ConnectionName], 
     let mut text = String::new();
     let about = [
         ("broker", "2m", said(|s| s.own_broker, &[])),
+        ("subscriptions", "2m", said(|s| s.own_subscriptions, &[])),
         ("disk", "0s", said(|s| s.own_disk, &[])),
         ("clock", "5m", said(|s| s.own_clock, &[])),
     ];
@@ -96,12 +97,18 @@ phone = "+995 555 12 34 56"
 
     #[test]
     fn an_owner_hears_of_the_gateway_itself_and_may_say_how() {
-        let own = ["bellwire-broker", "bellwire-disk", "bellwire-clock", "bellwire-connection-main"];
+        let own = [
+            "bellwire-broker",
+            "bellwire-subscriptions",
+            "bellwire-disk",
+            "bellwire-clock",
+            "bellwire-connection-main",
+        ];
         assert_eq!(names(FILE), own);
         assert_eq!(names(&FILE.replace("owner = [\"nino\"]\n", "")), Vec::<String>::new());
         let mine = "[[rule]]\nname = \"bellwire-disk\"\ntopic = \"$bellwire/disk\"\nmessage = \"Full!\"\nnotify = [\"nino\"]\n";
         let found = names(&format!("{FILE}{mine}"));
         assert_eq!(found.iter().filter(|name| *name == "bellwire-disk").count(), 1);
-        assert_eq!(found.len(), 4);
+        assert_eq!(found.len(), 5);
     }
 }

@@ -1,10 +1,15 @@
-//! The broker, and how durable it is.
+//! The broker: what it lets us do, what never came, and how durable it is.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::Findings;
-use crate::config::Mqtt;
-use crate::mqtt::{Settings, probe};
+use crate::alert::route::OWN_TOPICS;
+use crate::app;
+use crate::config::{Config, Mqtt};
+use crate::mqtt::{Outcome, Settings, probe};
+use crate::store::Store;
+use crate::time::{Clock, SystemClock, duration_for_people};
 
 /// Where Debian's mosquitto reads its settings.
 const MOSQUITTO: &str = "/etc/mosquitto";
@@ -13,20 +18,110 @@ const DEFAULT_QUEUE: u64 = 1_000;
 /// A power cut loses what came since the last save; the default is 30 minutes.
 const SAVE_MAX_S: u64 = 300;
 
-pub async fn examine(findings: &mut Findings, mqtt: &Mqtt) {
+/// A topic that is silent for less may just be new.
+const SILENT: Duration = Duration::from_secs(24 * 3_600);
+/// Names that a person reads; the rest are counted.
+const NAMED: usize = 8;
+
+pub async fn examine(findings: &mut Findings, config: &Config) {
+    let mqtt = &config.mqtt;
     let place = format!("{}:{}", mqtt.host, mqtt.port);
-    let settings = Settings::from_config(mqtt, Vec::new());
+    let settings = Settings::from_config(mqtt, app::filters(config));
     match settings {
         Err(error) => findings.fail("broker", format!("{error:#}"), "correct the [mqtt] section"),
         Ok(settings) => match probe(settings).await {
-            Ok(()) => findings.good("broker", format!("{place} lets us in")),
+            Ok((limits, outcome)) => {
+                findings.good("broker", format!("{place} lets us in"));
+                for limit in limits.in_words() {
+                    findings.warn(
+                        "broker",
+                        limit,
+                        "see what else the broker offers, or live with it: docs/broker.md",
+                    );
+                }
+                subscriptions(findings, config, &outcome);
+            }
             Err(error) => findings.fail("broker", format!("{place}: {error}"), advice(&error)),
         },
     }
+    silent(findings, config);
     let local = ["localhost", "127.0.0.1", "::1"].contains(&mqtt.host.as_str());
     if local && Path::new(MOSQUITTO).exists() {
         durability(findings, &settings_of(Path::new(MOSQUITTO)));
     }
+}
+
+/// What the broker answers to each topic.
+fn subscriptions(findings: &mut Findings, config: &Config, outcome: &Outcome) {
+    for (filter, reason) in &outcome.refused {
+        let rules = config.rules.iter().filter(|rule| rule.topic.filter() == *filter);
+        let rules: Vec<&str> = rules.map(|rule| rule.name.0.as_str()).collect();
+        let whose =
+            if rules.is_empty() { String::new() } else { format!("; it is of rule {}", rules.join(", ")) };
+        findings.fail(
+            "broker",
+            format!("it refuses to let us read {filter} ({reason}){whose}"),
+            format!("let this user read it: {}", access(&config.mqtt, &[filter.as_str()])),
+        );
+    }
+    for filter in &outcome.unsure {
+        findings.warn(
+            "broker",
+            format!("it delivers {filter} with QoS 0 only: what comes while the line breaks is lost"),
+            "allow QoS 1 to this user in the broker's settings",
+        );
+    }
+    for (one, two) in &outcome.doubled {
+        findings.warn(
+            "broker",
+            format!("{one} and {two} overlap, and it does not say which copy is whose: such an event may come twice"),
+            "use version = \"5\" in [mqtt], or topics that do not overlap; dedupe_key finds the repetition as well",
+        );
+    }
+}
+
+/// Rules for which nothing came, as far as is recorded. A broker may grant a subscription and deliver nothing, as mosquitto does with an
+/// access list; nothing is published as a test to a topic that devices listen to.
+fn silent(findings: &mut Findings, config: &Config) {
+    let Ok(store) = Store::open_existing(&config.site.state_directory) else { return };
+    let (Ok(known), now) = (store.subscriptions(), SystemClock.now()) else { return };
+    let mut found = Vec::new();
+    for rule in config.rules.iter().filter(|rule| !rule.topic.as_str().starts_with(OWN_TOPICS)) {
+        let filter = rule.topic.filter();
+        let Some(time) = known.get(&filter).map(|since| since.until(now)).filter(|time| *time >= SILENT)
+        else {
+            continue;
+        };
+        if !store.has_heard(&rule.name.0).unwrap_or(true) {
+            found.push((rule.name.0.clone(), filter, time));
+        }
+    }
+    let more = found.len().saturating_sub(NAMED);
+    for (rule, filter, time) in found.iter().take(NAMED) {
+        let age = duration_for_people(Duration::from_secs(time.as_secs() / 3_600 * 3_600));
+        findings.warn(
+            "broker",
+            format!("nothing has come on {filter} for rule {rule}, for {age}"),
+            format!(
+                "does its device publish there? If so, the broker keeps it from us without a word; mosquitto needs {}",
+                access(&config.mqtt, &[filter.as_str()])
+            ),
+        );
+    }
+    if more > 0 {
+        findings.warn(
+            "broker",
+            format!("and nothing for {more} more rules"),
+            "bellwire events shows what came",
+        );
+    }
+}
+
+/// The lines of mosquitto's `acl_file` that allow it.
+fn access(mqtt: &Mqtt, filters: &[&str]) -> String {
+    let who = mqtt.username.as_ref().map_or(String::new(), |user| format!(" under `user {user}`"));
+    let lines: Vec<String> = filters.iter().map(|filter| format!("`topic read {filter}`")).collect();
+    format!("{}{who} in its acl_file", lines.join(" and "))
 }
 
 fn advice(error: &str) -> &'static str {

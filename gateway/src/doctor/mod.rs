@@ -108,7 +108,7 @@ pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
     let mut findings = Findings::default();
     machine::examine(&mut findings, config);
     serial::examine(&mut findings, config);
-    broker::examine(&mut findings, &config.mqtt).await;
+    broker::examine(&mut findings, config).await;
     for connection in &config.connections {
         findings.connection = Some(connection.name.0.clone());
         examine_connection(&mut findings, config, connection, client).await;

@@ -49,7 +49,7 @@ pub async fn examine_daemon(findings: &mut Findings, config: &Config, client: &C
                 };
                 findings.fail(
                     "daemon",
-                    format!("it does not accept events: {why}"),
+                    format!("it is not ready: {why}"),
                     "see journalctl -u bellwire -n 50",
                 );
             }

@@ -8,10 +8,13 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::limits::Limits;
+use super::once::Once;
 use super::settings::Settings;
+use super::subscriptions::{Outcome, Subscriptions};
 use super::v4::{Ear4, Mouth4};
 use super::v5::{Ear5, Mouth5};
-use super::wire::{CONNECT_DEADLINE, Cause, Ear, Heard, Incoming, Mouth, Publish, Watchful};
+use super::wire::{CONNECT_DEADLINE, Cause, Ear, Heard, Incoming, Mouth, Publish, Unfit};
 use crate::alert::event::{Event, Identity, Source};
 use crate::chance::{Dice, backoff};
 use crate::command::question::ReplyTo;
@@ -55,11 +58,8 @@ pub enum Notice {
         id: u64,
         result: Result<(), String>,
     },
-    /// The broker refused a subscription (contract C8).
-    Refused {
-        filter: String,
-        reason: String,
-    },
+    /// The broker has answered all subscriptions, and may have refused some (contract C8).
+    Subscribed(Outcome),
 }
 
 /// Acknowledges one event, over the connection that it came by.
@@ -210,6 +210,9 @@ impl Link {
     }
 }
 
+/// How a version's publishing half, and its acknowledgements, are kept here.
+type Halves<E> = (fn(<E as Ear>::Mouth) -> Speaker, fn(<<E as Ear>::Mouth as Mouth>::Ack) -> Ack);
+
 struct Task {
     settings: Settings,
     dice: Dice,
@@ -226,11 +229,12 @@ impl Task {
         token: fn(<E::Mouth as Mouth>::Ack) -> Ack,
     ) {
         let mut failures = 0;
+        let mut subscriptions = Subscriptions::new(&self.settings.filters, &self.settings.earlier);
         loop {
             let began = Instant::now();
             let (ear, mouth) = E::open(&self.settings);
             let (cause, reason) = tokio::select! {
-                ended = self.converse(ear, &mouth, speaker, token) => ended,
+                ended = self.converse(ear, &mouth, &mut subscriptions, (speaker, token)) => ended,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
             let was_connected = {
@@ -256,12 +260,13 @@ impl Task {
         &mut self,
         mut ear: E,
         mouth: &E::Mouth,
-        speaker: fn(E::Mouth) -> Speaker,
-        token: fn(<E::Mouth as Mouth>::Ack) -> Ack,
+        subscriptions: &mut Subscriptions,
+        (speaker, token): Halves<E>,
     ) -> (Cause, String) {
-        let connected = loop {
+        let (session_present, limits) = loop {
             match timeout(CONNECT_DEADLINE, ear.hear()).await {
-                Ok(Ok(Heard::Connected { session_present })) => break session_present,
+                Ok(Ok(Heard::Connected { session_present, limits })) => break (session_present, limits),
+                Ok(Ok(Heard::Unfit(will))) => return (Cause::Refused, self.leave_out(will)),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return (Cause::Refused, error),
                 Err(_) => {
@@ -270,16 +275,17 @@ impl Task {
                 }
             }
         };
-        self.greet(mouth);
+        tell(&limits);
+        let mut ear = Once::begin(ear, mouth, subscriptions, (session_present, &limits));
+        mouth.announce(&self.settings.status_topic, ONLINE, true);
         let epoch = {
             let mut current = lock(&self.current);
             current.mouth = Some(speaker(mouth.clone()));
             current.epoch
         };
-        if self.notices.try_send(Notice::Connected { session_present: connected }).is_err() {
+        if self.notices.try_send(Notice::Connected { session_present }).is_err() {
             return (Cause::Disk, "the intake is too far behind to start".into());
         }
-        let mut ear = Watchful::new(ear);
         loop {
             let heard = match ear.hear().await {
                 Ok(heard) => heard,
@@ -292,28 +298,33 @@ impl Task {
                         return (Cause::Disk, reason);
                     }
                 }
-                Heard::Subscribed(refusals) => self.report(refusals),
+                Heard::Subscribed(outcome) => {
+                    drop(self.notices.try_send(Notice::Subscribed(outcome))); // told again with the next connection
+                }
                 Heard::Ended(reason) => return (Cause::Broker, reason),
-                Heard::Connected { .. } | Heard::Alive | Heard::Sent => {}
+                Heard::Connected { .. }
+                | Heard::Unfit(_)
+                | Heard::Asked(_)
+                | Heard::Answered(..)
+                | Heard::Alive
+                | Heard::Sent => {}
             }
         }
     }
 
-    /// Every connection subscribes, though the broker says that it kept the session: another client with our id may have
-    /// emptied it in between, and brokers have been seen to keep a session without its subscriptions (eclipse/paho.mqtt.cpp
-    /// #507). A subscription that is there is replaced by the same one (MQTT 5, 3.8.4); with 3.1.1 the retained messages
-    /// come once more, which rules take as states and not as events.
-    fn greet<M: Mouth>(&self, mouth: &M) {
-        mouth.subscribe(&self.settings.filters);
-        mouth.announce(&self.settings.status_topic, ONLINE, true);
-    }
-
-    fn report(&self, refusals: Vec<Option<String>>) {
-        for (filter, refusal) in self.settings.filters.iter().zip(refusals) {
-            if let Some(reason) = refusal {
-                drop(self.notices.try_send(Notice::Refused { filter: filter.clone(), reason })); // logged again next time
+    /// The next connection does without it.
+    fn leave_out(&mut self, will: Unfit) -> String {
+        match will {
+            Unfit::Retained => {
+                self.settings.will_retained = false;
+                "the broker keeps no retained messages; connecting again with a last will that is not kept"
+            }
+            Unfit::QoS1 => {
+                self.settings.will_qos1 = false;
+                "the broker takes QoS 0 only; connecting again with a last will of QoS 0"
             }
         }
+        .to_owned()
     }
 
     /// A flood is slowed down by waiting: mosquitto 2.0.11 was seen to send a thousand messages beyond our receive
@@ -355,6 +366,12 @@ impl Task {
                 Ok(())
             }
         }
+    }
+}
+
+fn tell(limits: &Limits) {
+    for limit in limits.in_words() {
+        tracing::warn!(limit, "the broker has a limit");
     }
 }
 

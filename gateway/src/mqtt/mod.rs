@@ -1,14 +1,22 @@
 //! The only MQTT library. One adapter for MQTT 5 and 3.1.1; the contract it keeps (C1 to C11) is in
 //! `tests/it/mqtt_contract.rs`. Nothing here decides: events go up, acknowledgements and commands come down.
 
+/// Which filters to subscribe to, so that each publish comes once.
+mod cover;
+/// What the broker announces when it lets us in.
+mod limits;
 /// The link: connect, hear, acknowledge, publish, connect again.
 mod link;
+/// The ear that subscribes, and hears each publish once.
+mod once;
 /// Everything that is published, for a recording.
 mod overhear;
-/// Whether the broker lets us in.
+/// What the broker lets us do.
 mod probe;
 /// What a connection is made with.
 mod settings;
+/// The subscriptions of a session, and which copy of a publish is the event.
+mod subscriptions;
 /// MQTT 3.1.1 on the wire.
 mod v4;
 /// MQTT 5 on the wire.
@@ -20,4 +28,5 @@ pub use link::{AckToken, Link, Notice, start};
 pub use overhear::{Overheard, overhear};
 pub use probe::probe;
 pub use settings::Settings;
+pub use subscriptions::Outcome;
 pub use wire::{Cause, Publish};

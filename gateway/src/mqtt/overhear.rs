@@ -7,10 +7,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::once::Once;
 use super::settings::Settings;
+use super::subscriptions::Subscriptions;
 use super::v4::Ear4;
 use super::v5::Ear5;
-use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, Mouth, Watchful};
+use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, Mouth};
 use crate::chance::backoff;
 use crate::config::MqttVersion;
 
@@ -52,9 +54,10 @@ pub async fn overhear(mut settings: Settings, to: mpsc::Sender<Overheard>) {
 
 async fn run<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) {
     let mut failures = 0;
+    let mut subscriptions = Subscriptions::new(&settings.filters, &[]);
     while !to.is_closed() {
         let began = Instant::now();
-        let reason = converse::<E>(settings, to).await;
+        let reason = converse::<E>(settings, &mut subscriptions, to).await;
         failures = if began.elapsed() > RECONNECT_LIMIT { 1 } else { failures + 1 };
         if to.send(Overheard::Lost(reason)).await.is_err() {
             return;
@@ -64,28 +67,37 @@ async fn run<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) {
 }
 
 /// One connection, from CONNECT to its end; the answer says why it ended.
-async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> String {
+async fn converse<E: Ear>(
+    settings: &Settings,
+    subscriptions: &mut Subscriptions,
+    to: &mpsc::Sender<Overheard>,
+) -> String {
     let (mut ear, mouth) = E::open(settings);
     let connected = async {
         loop {
             match ear.hear().await? {
-                Heard::Connected { .. } => return Ok(()),
+                Heard::Connected { session_present, limits } => return Ok((session_present, limits)),
                 Heard::Ended(reason) => return Err(reason),
-                Heard::Subscribed(_) | Heard::Message(..) | Heard::Alive | Heard::Sent => {}
+                Heard::Unfit(_)
+                | Heard::Asked(_)
+                | Heard::Answered(..)
+                | Heard::Subscribed(_)
+                | Heard::Message(..)
+                | Heard::Alive
+                | Heard::Sent => {}
             }
         }
     };
-    match timeout(CONNECT_DEADLINE, connected).await {
-        Ok(Ok(())) => {}
+    let (session_present, limits) = match timeout(CONNECT_DEADLINE, connected).await {
+        Ok(Ok(connected)) => connected,
         Ok(Err(error)) => return error,
         Err(_) => return format!("no answer within {} s while connecting", CONNECT_DEADLINE.as_secs()),
-    }
+    };
     let gone = || "the recording has ended".to_owned();
     if to.send(Overheard::Listening).await.is_err() {
         return gone();
     }
-    mouth.subscribe(&settings.filters);
-    let mut ear = Watchful::new(ear);
+    let mut ear = Once::begin(ear, &mouth, subscriptions, (session_present, &limits));
     loop {
         let heard = match ear.hear().await {
             Ok(heard) => heard,
@@ -100,16 +112,20 @@ async fn converse<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) -> 
                     mouth.acknowledge(ack);
                 }
             }
-            Heard::Subscribed(refusals) => {
-                for (filter, refusal) in settings.filters.iter().zip(refusals) {
-                    let Some(reason) = refusal else { continue };
-                    if to.send(Overheard::Refused { filter: filter.clone(), reason }).await.is_err() {
+            Heard::Subscribed(outcome) => {
+                for (filter, reason) in outcome.refused {
+                    if to.send(Overheard::Refused { filter, reason }).await.is_err() {
                         return gone();
                     }
                 }
             }
             Heard::Ended(reason) => return reason,
-            Heard::Connected { .. } | Heard::Alive | Heard::Sent => {}
+            Heard::Connected { .. }
+            | Heard::Unfit(_)
+            | Heard::Asked(_)
+            | Heard::Answered(..)
+            | Heard::Alive
+            | Heard::Sent => {}
         }
     }
 }

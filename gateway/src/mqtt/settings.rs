@@ -22,10 +22,15 @@ pub struct Settings {
     pub tls: Option<Arc<ClientConfig>>,
     /// Subscribed with QoS 1.
     pub filters: Vec<String>,
+    /// What the session that the broker kept was last known to hold.
+    pub earlier: Vec<String>,
     /// `online` and, as the will, `offline`, both retained.
     pub status_topic: String,
     /// What the owner should know, as JSON: `connection`, `severity`, `text`.
     pub notice_topic: String,
+    /// As long as the broker takes such a will.
+    pub will_retained: bool,
+    pub will_qos1: bool,
     pub max_packet_bytes: u32,
     /// Only listens: no session that the broker would keep, no will.
     pub is_guest: bool,
@@ -43,6 +48,9 @@ impl Settings {
             password,
             tls: mqtt.tls.as_ref().map(client_config).transpose()?.map(Arc::new),
             filters,
+            earlier: Vec::new(),
+            will_retained: true,
+            will_qos1: true,
             status_topic: format!("bellwire/{}/status", mqtt.client_id),
             notice_topic: format!("bellwire/{}/notice", mqtt.client_id),
             max_packet_bytes: mqtt.max_packet_bytes,

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use rumqttc_v4::mqttbytes::QoS;
 use rumqttc_v4::mqttbytes::v4::{LastWill, Packet, SubscribeFilter, SubscribeReasonCode};
 use rumqttc_v4::{
-    AckMode, AsyncClient, Event, EventLoop, ManualAck, MqttOptions, PublishOptions, TlsConfiguration,
-    Transport,
+    AckMode, AsyncClient, Event, EventLoop, ManualAck, MqttOptions, Outgoing, PublishOptions,
+    TlsConfiguration, Transport,
 };
 use secrecy::ExposeSecret;
 
+use super::limits::Limits;
 use super::settings::Settings;
+use super::subscriptions::{self, Ask};
 use super::wire::{
     Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
     REQUESTS,
@@ -33,11 +35,16 @@ impl Ear for Ear4 {
     }
 
     async fn hear(&mut self) -> Result<Heard<ManualAck>, String> {
-        let event = self.0.poll().await.map_err(|error| error.to_string())?;
-        let Event::Incoming(packet) = event else { return Ok(Heard::Sent) };
+        let packet = match self.0.poll().await.map_err(|error| error.to_string())? {
+            Event::Incoming(packet) => packet,
+            Event::Outgoing(Outgoing::Subscribe(packet)) => return Ok(Heard::Asked(packet)),
+            Event::Outgoing(_) => return Ok(Heard::Sent),
+        };
         Ok(match packet {
-            Packet::ConnAck(ack) => Heard::Connected { session_present: ack.session_present },
-            Packet::SubAck(ack) => Heard::Subscribed(ack.return_codes.iter().map(refusal).collect()),
+            Packet::ConnAck(ack) => {
+                Heard::Connected { session_present: ack.session_present, limits: Limits::default() }
+            }
+            Packet::SubAck(ack) => Heard::Answered(ack.pkid, ack.return_codes.iter().map(answer).collect()),
             Packet::Publish(publish) => {
                 let ack = (publish.qos == QoS::AtLeastOnce)
                     .then(|| ManualAck::PubAck(rumqttc_v4::PubAck::new(publish.pkid)));
@@ -55,9 +62,13 @@ impl Mouth for Mouth4 {
         self.0.try_manual_ack(ack).is_ok()
     }
 
-    fn subscribe(&self, filters: &[String]) -> bool {
+    fn subscribe(&self, ask: &Ask) -> bool {
         let filter = |filter: &String| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
-        self.0.try_subscribe_many(filters.iter().map(filter)).is_ok()
+        self.0.try_subscribe_many(ask.filters.iter().map(filter)).is_ok()
+    }
+
+    fn unsubscribe(&self, filters: &[String]) {
+        drop(self.0.try_unsubscribe_many(filters.to_vec())); // without room for it the next connection does it
     }
 
     fn publish(&self, publish: Publish) -> Option<Answer> {
@@ -73,20 +84,6 @@ impl Mouth for Mouth4 {
 
     fn disconnect(&self) {
         drop(self.0.try_disconnect()); // without room for it the connection just ends
-    }
-}
-
-/// Connects without a session or a will, and goes again.
-pub async fn look(settings: &Settings) -> Result<(), String> {
-    let mut options = access(settings);
-    options.set_clean_session(true);
-    let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).build();
-    loop {
-        if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await.map_err(|error| error.to_string())? {
-            drop(client.try_disconnect()); // one poll more sends it; the broker forgets us either way
-            drop(events.poll().await);
-            return Ok(());
-        }
     }
 }
 
@@ -137,13 +134,14 @@ fn incoming(publish: rumqttc_v4::Publish) -> Incoming {
         content_type: None,
         expires_in_s: None,
         id: None,
+        subscriptions: Vec::new(),
         reply_to: None,
     }
 }
 
-fn refusal(code: &SubscribeReasonCode) -> Option<String> {
+fn answer(code: &SubscribeReasonCode) -> subscriptions::Answer {
     match code {
-        SubscribeReasonCode::Success(_) => None,
-        refused => Some(format!("{refused:?}")),
+        SubscribeReasonCode::Success(qos) => Ok(*qos != QoS::AtMostOnce),
+        refused => Err(format!("{refused:?}")),
     }
 }

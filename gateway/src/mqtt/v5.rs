@@ -4,45 +4,67 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{
-    LastWill, Packet, PublishProperties, RetainForwardRule, SubscribeFilter, SubscribeReasonCode,
+    ConnAck, ConnectReturnCode, LastWill, Packet, PublishProperties, RetainForwardRule, SubscribeFilter,
+    SubscribeProperties, SubscribeReasonCode,
 };
 use rumqttc::{
-    AckMode, AsyncClient, Event, EventLoop, IncomingPacketSizeLimit, ManualAck, MqttOptions,
-    PersistedAckMode, PersistedSession, PublishNoticeError, PublishOptions, SessionStore, SessionStoreError,
-    SessionStoreKey, TlsConfiguration, Transport,
+    AckMode, AsyncClient, ConnectionError, Event, EventLoop, IncomingPacketSizeLimit, ManualAck, MqttOptions,
+    Outgoing, PersistedAckMode, PersistedSession, PublishNoticeError, PublishOptions, SessionStore,
+    SessionStoreError, SessionStoreKey, TlsConfiguration, Transport,
 };
 use secrecy::ExposeSecret;
 
+use super::limits::Limits;
 use super::settings::Settings;
+use super::subscriptions::{self, Ask};
 use super::wire::{
     Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
-    RECEIVE_MAX, REQUESTS, SESSION_EXPIRY,
+    RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unfit,
 };
 use crate::command::question::ReplyTo;
 
-pub struct Ear5(EventLoop);
+pub struct Ear5(EventLoop, Announced);
 
 #[derive(Debug, Clone)]
-pub struct Mouth5(AsyncClient);
+pub struct Mouth5(AsyncClient, Announced);
+
+/// Set with the CONNACK, before anything is published.
+type Announced = Arc<OnceLock<Limits>>;
 
 impl Ear for Ear5 {
     type Mouth = Mouth5;
 
     fn open(settings: &Settings) -> (Self, Mouth5) {
         let (client, events) = AsyncClient::builder(options(settings)).capacity(REQUESTS).build();
-        (Self(events), Mouth5(client))
+        let announced = Announced::default();
+        (Self(events, Arc::clone(&announced)), Mouth5(client, announced))
     }
 
     async fn hear(&mut self) -> Result<Heard<ManualAck>, String> {
-        let event = self.0.poll().await.map_err(|error| error.to_string())?;
-        let Event::Incoming(packet) = event else { return Ok(Heard::Sent) };
+        let packet = match self.0.poll().await {
+            Ok(Event::Incoming(packet)) => packet,
+            Ok(Event::Outgoing(Outgoing::Subscribe(packet))) => return Ok(Heard::Asked(packet)),
+            Ok(Event::Outgoing(_) | Event::Auth(_)) => return Ok(Heard::Sent),
+            Err(ConnectionError::ConnectionRefused(ConnectReturnCode::RetainNotSupported)) => {
+                return Ok(Heard::Unfit(Unfit::Retained));
+            }
+            Err(ConnectionError::ConnectionRefused(ConnectReturnCode::QoSNotSupported)) => {
+                return Ok(Heard::Unfit(Unfit::QoS1));
+            }
+            Err(error) => return Err(error.to_string()),
+        };
         Ok(match packet {
-            Packet::ConnAck(ack) => Heard::Connected { session_present: ack.session_present },
-            Packet::SubAck(ack) => Heard::Subscribed(ack.return_codes.iter().map(refusal).collect()),
+            Packet::ConnAck(ack) => {
+                let limits = self.1.get_or_init(|| limits(&ack)).clone();
+                Heard::Connected { session_present: ack.session_present, limits }
+            }
+            Packet::SubAck(ack) => Heard::Answered(ack.pkid, ack.return_codes.iter().map(answer).collect()),
             Packet::Publish(publish) => {
                 let ack = (publish.qos == QoS::AtLeastOnce)
                     .then(|| ManualAck::PubAck(rumqttc::PubAck::new(publish.pkid, None)));
@@ -63,7 +85,7 @@ impl Mouth for Mouth5 {
         self.0.try_manual_ack(ack).is_ok()
     }
 
-    fn subscribe(&self, filters: &[String]) -> bool {
+    fn subscribe(&self, ask: &Ask) -> bool {
         let filter = |filter: &String| SubscribeFilter {
             // Retained messages come with a new subscription, not with each connection (RELIABILITY F25).
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
@@ -73,7 +95,16 @@ impl Mouth for Mouth5 {
             preserve_retain: false,
             ..SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce)
         };
-        self.0.try_subscribe_many(filters.iter().map(filter)).is_ok()
+        let filters = ask.filters.iter().map(filter);
+        let properties = SubscribeProperties {
+            id: ask.identifier.and_then(|identifier| usize::try_from(identifier).ok()),
+            user_properties: Vec::new(),
+        };
+        self.0.try_subscribe_many_with_properties(filters, properties).is_ok()
+    }
+
+    fn unsubscribe(&self, filters: &[String]) {
+        drop(self.0.try_unsubscribe_many(filters.to_vec())); // without room for it the next connection does it
     }
 
     fn publish(&self, publish: Publish) -> Option<Answer> {
@@ -85,7 +116,19 @@ impl Mouth for Mouth5 {
             user_properties: publish.user_properties,
             ..PublishProperties::default()
         };
-        let options = PublishOptions::new(QoS::AtLeastOnce).retain(publish.retain).properties(properties);
+        let whole = rumqttc::Publish::new(
+            publish.topic.as_str(),
+            QoS::AtLeastOnce,
+            publish.payload.clone(),
+            Some(properties.clone()),
+        );
+        // Two bytes more for the packet identifier. A packet beyond the limit would end the connection (3.1.2.11.4).
+        if let Some(limit) = self.announced().packet_bytes.filter(|limit| whole.size() + 2 > *limit as usize)
+        {
+            let refusal = format!("the broker takes packets of at most {limit} bytes, and this one has more");
+            return Some(Box::pin(std::future::ready(Some(Err(refusal)))));
+        }
+        let options = PublishOptions::new(self.qos()).retain(publish.retain).properties(properties);
         let notice = self.0.try_publish_tracked(publish.topic, publish.payload, options).ok()?;
         Some(Box::pin(async move {
             match notice.wait_completion_async().await {
@@ -103,7 +146,7 @@ impl Mouth for Mouth5 {
     }
 
     fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool {
-        let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain);
+        let options = PublishOptions::new(self.qos()).retain(retain && self.announced().retains);
         self.0.try_publish(topic.to_owned(), payload, options).is_ok()
     }
 
@@ -112,17 +155,14 @@ impl Mouth for Mouth5 {
     }
 }
 
-/// Connects without a session or a will, and goes again.
-pub async fn look(settings: &Settings) -> Result<(), String> {
-    let mut options = access(settings);
-    options.set_clean_start(true);
-    let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).build();
-    loop {
-        if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await.map_err(|error| error.to_string())? {
-            drop(client.try_disconnect()); // one poll more sends it; the broker forgets us either way
-            drop(events.poll().await);
-            return Ok(());
-        }
+impl Mouth5 {
+    fn announced(&self) -> Limits {
+        self.1.get().cloned().unwrap_or_default()
+    }
+
+    /// No more than the broker takes (MQTT 5, 3.2.2.3.4).
+    fn qos(&self) -> QoS {
+        if self.announced().qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce }
     }
 }
 
@@ -131,7 +171,8 @@ fn options(settings: &Settings) -> MqttOptions {
     if settings.is_guest {
         options.set_clean_start(true);
     } else {
-        let will = LastWill::new(settings.status_topic.clone(), "offline", QoS::AtLeastOnce, true, None);
+        let qos = if settings.will_qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+        let will = LastWill::new(settings.status_topic.clone(), "offline", qos, settings.will_retained, None);
         options
             .set_clean_start(false)
             .set_session_expiry_interval(session_expiry())
@@ -224,13 +265,33 @@ fn incoming(publish: rumqttc::Publish) -> Incoming {
             let correlation = properties.correlation_data.map(|data| data.to_vec());
             Box::new(ReplyTo { topic, correlation })
         }),
+        subscriptions: properties
+            .subscription_identifiers
+            .iter()
+            .filter_map(|identifier| u32::try_from(*identifier).ok())
+            .collect(),
         id: properties.user_properties.into_iter().find(|(name, _)| name == "id").map(|(_, value)| value),
     }
 }
 
-fn refusal(code: &SubscribeReasonCode) -> Option<String> {
+fn answer(code: &SubscribeReasonCode) -> subscriptions::Answer {
     match code {
-        SubscribeReasonCode::Success(_) => None,
-        refused => Some(format!("{refused:?}")),
+        SubscribeReasonCode::Success(qos) => Ok(*qos != QoS::AtMostOnce),
+        refused => Err(format!("{refused:?}")),
+    }
+}
+
+fn limits(ack: &ConnAck) -> Limits {
+    let Some(announced) = &ack.properties else { return Limits { identifiers: true, ..Limits::default() } };
+    let is_there = |flag: Option<u8>| flag != Some(0); // absent means yes
+    let seconds = |time: u32| Duration::from_secs(u64::from(time));
+    Limits {
+        retains: is_there(announced.retain_available),
+        qos1: is_there(announced.max_qos),
+        packet_bytes: announced.max_packet_size,
+        wildcards: is_there(announced.wildcard_subscription_available),
+        identifiers: is_there(announced.subscription_identifiers_available),
+        session: announced.session_expiry_interval.map(seconds),
+        keep_alive: announced.server_keep_alive.map_or(KEEP_ALIVE, |time| seconds(time.into())),
     }
 }

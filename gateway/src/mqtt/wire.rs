@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
+use super::limits::Limits;
 use super::settings::Settings;
+use super::subscriptions::{Answer as SubscribeAnswer, Ask, Outcome};
 use crate::command::question::ReplyTo;
 
 /// TCP, TLS and CONNACK together (RELIABILITY F23).
@@ -81,9 +83,16 @@ pub struct Publish {
 pub enum Heard<A> {
     Connected {
         session_present: bool,
+        limits: Limits,
     },
-    /// One entry a filter, in the order of the subscription: the reason where it was refused.
-    Subscribed(Vec<Option<String>>),
+    /// The broker does not let us in with the will that we leave with it.
+    Unfit(Unfit),
+    /// A SUBSCRIBE went out, with its packet identifier.
+    Asked(u16),
+    /// The answer to it: one entry a filter, in the order of the subscription.
+    Answered(u16, Vec<SubscribeAnswer>),
+    /// All subscriptions are answered.
+    Subscribed(Outcome),
     Message(Incoming, Option<A>),
     /// The broker says goodbye, and why (MQTT 5).
     Ended(String),
@@ -91,6 +100,13 @@ pub enum Heard<A> {
     Alive,
     /// Something went out.
     Sent,
+}
+
+/// What of our will the broker does not take (MQTT 5, 3.2.2.2, 0x9A and 0x9B).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    Retained,
+    QoS1,
 }
 
 /// An event as it came.
@@ -105,6 +121,8 @@ pub struct Incoming {
     pub content_type: Option<String>,
     pub expires_in_s: Option<u32>,
     pub id: Option<String>,
+    /// To which of our subscriptions it belongs, where the broker says so (MQTT 5, 3.3.2.3.8).
+    pub subscriptions: Vec<u32>,
     /// Where the sender wants an answer (MQTT 5).
     pub reply_to: Option<Box<ReplyTo>>,
 }
@@ -124,21 +142,23 @@ pub trait Ear: Send + Sized {
 pub struct Watchful<E> {
     ear: E,
     silent_from: Instant,
+    idle: Duration,
 }
 
 impl<E: Ear> Watchful<E> {
-    pub fn new(ear: E) -> Self {
-        Self { ear, silent_from: Instant::now() }
+    /// `idle`: a silence as long as this is none of a living line.
+    pub fn new(ear: E, idle: Duration) -> Self {
+        Self { ear, silent_from: Instant::now(), idle }
     }
 
     /// The next thing; silence for too long ends the connection like any error.
     pub async fn hear(&mut self) -> Result<Heard<<E::Mouth as Mouth>::Ack>, (Cause, String)> {
-        let idle = KEEP_ALIVE + KEEP_ALIVE / 2;
+        let idle = self.idle;
         let heard = timeout_at(self.silent_from + idle, self.ear.hear())
             .await
             .map_err(|_| (Cause::Silence, format!("the broker said nothing for {} s", idle.as_secs())))?
             .map_err(|error| (Cause::Line, error))?;
-        if !matches!(heard, Heard::Sent) {
+        if !matches!(heard, Heard::Sent | Heard::Asked(_)) {
             self.silent_from = Instant::now();
         }
         Ok(heard)
@@ -149,7 +169,8 @@ impl<E: Ear> Watchful<E> {
 pub trait Mouth: Clone + Send + Sync + 'static {
     type Ack: Send + 'static;
     fn acknowledge(&self, ack: Self::Ack) -> bool;
-    fn subscribe(&self, filters: &[String]) -> bool;
+    fn subscribe(&self, ask: &Ask) -> bool;
+    fn unsubscribe(&self, filters: &[String]);
     fn publish(&self, publish: Publish) -> Option<Answer>;
     /// Without waiting for the broker's answer.
     fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool;

@@ -76,6 +76,8 @@ mod shelf;
 mod standing;
 /// Who takes care of an alert, and what goes on.
 mod status;
+/// What was subscribed to, and since when.
+mod subscriptions;
 /// One alert's or message's whole story, and the summaries of the first page.
 mod summary;
 /// The thread that owns the connection and commits in groups.

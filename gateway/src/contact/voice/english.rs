@@ -46,6 +46,7 @@ pub static SENTENCES: Sentences = Sentences {
     and_more_of: "… and {count} more: {rules}",
 
     own_broker: "🔌 No connection to the broker: events wait there, commands wait here",
+    own_subscriptions: "🔇 The broker does not let the gateway read some topics: their rules hear nothing",
     own_disk: "💾 The gateway's disk is nearly full",
     own_clock: "🕰 The gateway does not know the time",
     own_connection: "📵 WhatsApp refuses the connection {name}: messages wait",

@@ -46,6 +46,7 @@ pub static SENTENCES: Sentences = Sentences {
     and_more_of: "… et {count} de plus : {rules}",
 
     own_broker: "🔌 Pas de connexion au broker : les événements y attendent, les commandes attendent ici",
+    own_subscriptions: "🔇 Le broker ne laisse pas la passerelle lire certains topics : leurs règles n’entendent rien",
     own_disk: "💾 Le disque de la passerelle est presque plein",
     own_clock: "🕰 La passerelle ne sait pas l’heure",
     own_connection: "📵 WhatsApp refuse la connexion {name} : les messages attendent",

@@ -46,6 +46,7 @@ pub static SENTENCES: Sentences = Sentences {
     and_more_of: "… und {count} weitere: {rules}",
 
     own_broker: "🔌 Keine Verbindung zum Broker: Ereignisse warten dort, Befehle warten hier",
+    own_subscriptions: "🔇 Der Broker lässt das Gateway einige Topics nicht lesen: deren Regeln hören nichts",
     own_disk: "💾 Der Speicher des Gateways ist fast voll",
     own_clock: "🕰 Das Gateway weiß nicht, wie spät es ist",
     own_connection: "📵 WhatsApp lehnt die Verbindung {name} ab: Nachrichten warten",

@@ -68,6 +68,7 @@ sentences! {
 
     // Of the gateway itself; no quotation marks, since they become a rule's message.
     own_broker,
+    own_subscriptions,
     own_disk,
     own_clock,
     own_connection,

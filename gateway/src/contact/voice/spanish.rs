@@ -46,6 +46,7 @@ pub static SENTENCES: Sentences = Sentences {
     and_more_of: "… y {count} más: {rules}",
 
     own_broker: "🔌 Sin conexión con el broker: los eventos esperan allí, las órdenes esperan aquí",
+    own_subscriptions: "🔇 El broker no deja que la pasarela lea algunos topics: sus reglas no oyen nada",
     own_disk: "💾 El disco de la pasarela está casi lleno",
     own_clock: "🕰 La pasarela no sabe qué hora es",
     own_connection: "📵 WhatsApp rechaza la conexión {name}: los mensajes esperan",
