@@ -87,9 +87,10 @@ impl Store {
         let Some(user_id) = user_id else { return Ok(Identity::Known) };
         let first = since.is_none_or(|since| at < since);
         let identity = match known {
-            Some(_) if !is_known && !(first && since.is_some()) => return Ok(Identity::Changed),
-            Some(_) if !is_known => Identity::First,
-            Some(_) | None => Identity::Known,
+            Some(_) if is_known => Identity::Known,
+            Some(_) if first && since.is_some() => Identity::First,
+            Some(_) => return Ok(Identity::Changed),
+            None => Identity::Known,
         };
         let since = since.filter(|_| is_known && !first).unwrap_or(at);
         self.sql

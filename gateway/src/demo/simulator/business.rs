@@ -50,9 +50,9 @@ impl Business {
                 "messaging_product" => continue,
                 _ => return Err(Refusal::new(100, format!("Unexpected key \"{key}\" on param \"root\"."))),
             };
-            let texts: Vec<&str> = match value {
-                Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
-                other => other.as_str().into_iter().collect(),
+            let texts: Vec<&str> = match value.as_array() {
+                Some(list) => list.iter().filter_map(Value::as_str).collect(),
+                None => value.as_str().into_iter().collect(),
             };
             if (key == "websites") != value.is_array() || texts.len() > 2 {
                 return Err(Refusal::new(
