@@ -166,7 +166,7 @@ impl Small {
                 self.session.suback(packet.id, &vec![1; packet.filters]);
             }
             Kind::Unsubscribe => {
-                packet.names.iter().for_each(|name| drop(self.held.remove(name)));
+                self.held.retain(|name, _| !packet.names.contains(name));
                 self.session.unsuback(packet.id, packet.names.len());
             }
             Kind::Publish if packet.qos > 0 => self.session.puback(packet.id, 0),
