@@ -130,7 +130,7 @@ impl Site {
 
     fn message(&self, id: i64) -> (String, i64) {
         let row = self.sql(&format!("SELECT state, not_before FROM message WHERE id = {id}"));
-        let (state, at) = row[0].split_once(|c: char| c == '|' || c == ' ').expect("two columns");
+        let (state, at) = row[0].split_once(['|', ' ']).expect("two columns");
         (state.trim().to_owned(), at.trim_matches(['|', ' ']).parse().expect("a number"))
     }
 
