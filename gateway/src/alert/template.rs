@@ -177,23 +177,22 @@ impl Templates {
 
     /// Whether the condition holds.
     pub fn judge(&self, condition: &str, context: &Value) -> Judgement {
-        match self.expressions.get(condition) {
-            Some(compiled) => compiled.judge(&self.evaluation(context)),
-            None => match Expression::compile(condition, &self.strict) {
-                Ok(compiled) => compiled.judge(&self.evaluation(context)),
-                Err(error) => Judgement::Unknown(EvaluationError::of(error.what)),
-            },
-        }
+        let judge = |compiled: &Expression| compiled.judge(&self.evaluation(context));
+        self.with(condition, judge).unwrap_or_else(Judgement::Unknown)
     }
 
     /// What an expression gives, which is never missing or null.
     pub fn value(&self, expression: &str, context: &Value) -> Result<Value, EvaluationError> {
-        let evaluation = self.evaluation(context);
-        match self.expressions.get(expression) {
-            Some(compiled) => compiled.value(&evaluation),
-            None => Expression::compile(expression, &self.strict)
-                .map_err(|error| EvaluationError::of(error.what))?
-                .value(&evaluation),
+        self.with(expression, |compiled| compiled.value(&self.evaluation(context)))?
+    }
+
+    /// A rule's expression is compiled already; what else is asked is compiled now.
+    fn with<T>(&self, source: &str, ask: impl FnOnce(&Expression) -> T) -> Result<T, EvaluationError> {
+        match self.expressions.get(source) {
+            Some(compiled) => Ok(ask(compiled)),
+            None => Expression::compile(source, &self.strict)
+                .map(|compiled| ask(&compiled))
+                .map_err(|error| EvaluationError::of(error.what)),
         }
     }
 
