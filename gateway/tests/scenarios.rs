@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bellwire::alert::cloudevents::Name;
 use bellwire::alert::intake::Judge;
 use bellwire::alert::replay::{Replay, Sent, Timed, What};
 use bellwire::config::{Config, Wishes, read};
@@ -105,7 +106,7 @@ impl Scenario {
                     topic: topic.to_owned(),
                     payload: part(0).to_owned().into(),
                     retained: topic.len() < what.len(),
-                    id: rest.get(1).map(|id| (*id).to_owned()),
+                    id: rest.get(1).and_then(|id| Name::new("scenario", *id)),
                     content_type: None,
                 }
             }

@@ -1,4 +1,4 @@
-use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, publish, wait_for};
+use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, publish, publish_5, wait_for};
 use serde_json::Value;
 
 const RULES: &str = r#"
@@ -118,4 +118,59 @@ notify = ["nino"]
     let texts: Vec<&str> = sent.iter().filter_map(|sent| sent["text"].as_str()).collect();
     assert!(texts[0].starts_with("Node n1 is offline"), "{texts:?}");
     assert!(texts[1].starts_with("✅ Over"), "{texts:?}");
+}
+
+const ALARMS: &str = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "alarms"
+topic = "plant/alarms"
+message = "{{ payload.machine }}: {{ payload.text }}"
+notify = ["nino"]
+"#;
+
+/// CloudEvents' ids are unique within their source alone, and a device may call itself `id`.
+#[test]
+fn an_event_is_a_repetition_by_source_and_id_together_and_never_by_id_alone() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, ALARMS);
+    let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let say = |properties: &[(&str, &str)], machine: &str, text: &str| {
+        let options: Vec<&str> = properties
+            .iter()
+            .flat_map(|(name, value)| ["-D", "publish", "user-property", name, value])
+            .collect();
+        let payload = format!(r#"{{"machine": "{machine}", "text": "{text}"}}"#);
+        publish_5(broker.port, "plant/alarms", &payload, &options);
+    };
+    let expected = |count: usize, expected: &[&str]| {
+        let sent = site.wait_sent(count);
+        let mut texts: Vec<String> =
+            sent.iter().filter_map(|sent| Some(sent["text"].as_str()?.lines().next()?.to_owned())).collect();
+        texts.sort_unstable();
+        assert_eq!(texts, expected);
+    };
+    say(&[("source", "/press/1"), ("id", "1")], "press 1", "oil low");
+    say(&[("source", "/oven/2"), ("id", "1")], "oven 2", "door open");
+    say(&[("source", "/oven/2"), ("id", "2")], "oven 2", "FIRE");
+    say(&[("source", "/press/1"), ("id", "2")], "press 1", "stopped");
+    let four = ["oven 2: FIRE", "oven 2: door open", "press 1: oil low", "press 1: stopped"];
+    expected(4, &four);
+    say(&[("source", "/oven/2"), ("id", "2")], "oven 2", "FIRE");
+    say(&[("id", "saw")], "saw", "1");
+    say(&[("id", "saw")], "saw", "2");
+    let whole =
+        r#"{"specversion":"1.0","type":"t","source":"/oven/2","id":"3","machine":"oven 2","text":"whole"}"#;
+    let content = ["-D", "publish", "content-type", "application/cloudevents+json; charset=utf-8"];
+    publish_5(broker.port, "plant/alarms", whole, &content);
+    publish_5(broker.port, "plant/alarms", whole, &content);
+    publish(broker.port, "plant/alarms", whole.as_bytes()); // MQTT 3.1.1 implies it
+    say(&[], "press 1", "on again");
+    let more =
+        ["oven 2: whole", "press 1: oil low", "press 1: on again", "press 1: stopped", "saw: 1", "saw: 2"];
+    expected(8, &[&four[..2], &more[..]].concat());
+    assert_eq!(site.count("SELECT count FROM tally WHERE outcome = 'duplicate'"), 3);
+    assert_eq!(gateway.stop(), Some(0));
 }

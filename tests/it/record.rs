@@ -54,7 +54,9 @@ fn what_is_recorded_beside_the_daemon_is_what_a_replay_plays() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
-    publish_5(broker.port, "site/3/temperature", "{\"celsius\": -20}", &["-r"]);
+    let property = ["-D", "publish", "user-property"];
+    let named = [&property[..], &["source", "/freezer/3"], &property, &["id", "7"]].concat();
+    publish_5(broker.port, "site/3/temperature", "{\"celsius\": -20}", &[&["-r"][..], &named].concat());
     let file = site.path().join("night.jsonl");
     let output = file.to_str().expect("a path");
     let recorder = recorder(&site, &["--output", output, "--count", "5"]).spawn().expect("started");
@@ -70,6 +72,7 @@ fn what_is_recorded_beside_the_daemon_is_what_a_replay_plays() {
     let text = std::fs::read_to_string(&file).expect("readable");
     assert!(text.contains(r#""payload":{"celsius":-3.5},"topic":"site/1/temperature""#), "{text}");
     assert!(text.contains(r#""payload_hex":"ff00""#) && text.contains(r#""retained":true"#), "{text}");
+    assert!(text.contains(r#""id":"7""#) && text.contains(r#""source":"/freezer/3""#), "{text}");
     let played = replayed(&site, &file);
     let sent: Vec<String> =
         site.wait_sent(3).iter().map(|sent| sent["text"].as_str().unwrap_or_default().to_owned()).collect();

@@ -4,7 +4,7 @@
 //! that was used before, and with the same words as the event that had it then, and the power goes before it is
 //! committed, the broker sends it again with DUP, and it looks like a second delivery of the earlier one whose
 //! acknowledgement was lost. Nothing on either side tells the two apart; a device that gives each event an id of its own
-//! (the user property `id`, or firmware-bridge) is free of it.
+//! (CloudEvents' `source` and `id`, or firmware-bridge) is free of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

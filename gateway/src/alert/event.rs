@@ -1,5 +1,7 @@
 //! What came in, before anything is decided.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use firmware_bridge::Position;
 
@@ -38,7 +40,7 @@ pub enum Source {
 /// How a repetition is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// The sender named it: the user property `id` (CloudEvents over MQTT uses the same name).
+    /// The sender named it: CloudEvents' `source` and `id` together, or the key of a local HTTP post.
     Named(String),
     /// QoS 1: the packet identifier, and whether the broker says that it may have sent this before. A redelivery
     /// carries the same packet identifier as the first delivery (MQTT 5, 4.4; 3.1.1, 4.4).
@@ -50,6 +52,26 @@ pub enum Identity {
     Status { device: String, silent: bool },
     /// QoS 0: no promise, no repetition.
     None,
+}
+
+/// How long a name is remembered. Whoever sends an event again does so within a day, or it is history; and a device that counts
+/// from 1 again after each start loses a day's events at most, by its own mistake.
+const NAME_KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// For as long as a broker keeps our session it may send again what we had and could not acknowledge.
+pub const PACKET_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+impl Identity {
+    /// For how long a repetition is known.
+    #[must_use]
+    pub fn is_kept_for(&self) -> Duration {
+        kept_for(matches!(self, Self::Packet { .. }))
+    }
+}
+
+/// The same for what is remembered of an event.
+#[must_use]
+pub fn kept_for(is_packet: bool) -> Duration {
+    if is_packet { PACKET_KEPT } else { NAME_KEPT }
 }
 
 impl Event {

@@ -293,7 +293,8 @@ impl Judge {
                     let again = may_repeat && key.as_deref().is_some_and(|key| watch.knows(&alert, key, now));
                     watch.admit(&mut alert, event.at(), again, now);
                     if let Some(key) = &key {
-                        watch.met(&alert, key);
+                        let of_session = matches!(event.identity, Identity::Packet { .. });
+                        watch.met(&alert, key, of_session, now);
                     }
                     alerts.push(alert);
                 }
@@ -372,25 +373,29 @@ impl Judge {
     }
 }
 
-/// How a second delivery of this event is recognised (RELIABILITY F19, F29): by the sender's own id if it gives one,
+/// How a second delivery of this event is recognised (RELIABILITY F19, F29): by its sender's own name for it if it has one,
 /// always; else by packet identifier, topic and payload together, and only when the broker itself says that it is
 /// sending again, so that a sensor that honestly repeats a reading is heard each time.
 fn repetition(event: &Event) -> (Option<String>, bool) {
     match &event.identity {
-        Identity::Named(id) => (Some(format!("id {} {id}", event.topic)), true),
+        Identity::Named(name) => (Some(format!("id {}", hash(&event.topic, name.as_bytes()))), true),
         Identity::Packet { id, redelivered } => {
-            let mut hash = Sha256::new();
-            hash.update(event.topic.as_bytes());
-            hash.update([0]);
-            hash.update(&event.payload);
-            let hash = hex(&hash.finalize()[..8]);
-            (Some(format!("packet {id} {hash}")), *redelivered)
+            (Some(format!("packet {id} {}", hash(&event.topic, &event.payload))), *redelivered)
         }
         Identity::Counted { device, at } => {
             (Some(format!("device {device} {}/{}", at.boot, at.sequence)), false)
         }
         Identity::Status { .. } | Identity::None => (None, false),
     }
+}
+
+/// 16 digits, however long both are.
+fn hash(topic: &str, rest: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(topic.as_bytes());
+    hash.update([0]);
+    hash.update(rest);
+    hex(&hash.finalize()[..8])
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 
 /// What a number may cost, and how many people it may reach.
 pub mod budget;
+/// What CloudEvents are called.
+pub mod cloudevents;
 /// Two values side by side, or why they cannot be.
 mod comparison;
 /// Yes, no, or cannot be judged.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::alert::cloudevents::Name;
 use crate::alert::event::{Event, Identity, Source};
 use crate::alert::history::{Effect, Kept, Notice, Why};
 use crate::alert::intake::{Decision, Judge};
@@ -30,7 +31,8 @@ pub enum What {
         topic: String,
         payload: Bytes,
         retained: bool,
-        id: Option<String>,
+        /// What its sender calls it, if that is no part of the payload.
+        id: Option<Name>,
         content_type: Option<String>,
     },
     Note(Note),
@@ -102,12 +104,13 @@ impl<'a> Replay<'a> {
         let at = timed.at;
         match timed.what {
             What::Publish { topic, payload, retained, id, content_type } => {
+                let id = id.or_else(|| Name::of_payload(content_type.as_deref(), &payload));
                 let event = Event {
                     source: Source::Cli,
                     topic,
                     payload,
                     content_type,
-                    identity: id.map_or(Identity::None, Identity::Named),
+                    identity: id.map_or(Identity::None, |name| Identity::Named(name.to_string())),
                     retained,
                     expires_in_s: None,
                     received_at: at,

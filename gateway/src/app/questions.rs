@@ -39,7 +39,8 @@ pub fn ask(
         return Ok(());
     };
     let (key, surely) = key(question, event, reply_to);
-    if store.knows_question(&key, surely)? {
+    let since = event.received_at - event.identity.is_kept_for();
+    if store.knows_question(&key, surely, since)? {
         return Ok(());
     }
     let voters = config.people.resolve(&question.who);
@@ -92,8 +93,8 @@ fn key(question: &Question, event: &Event, reply_to: Option<&ReplyTo>) -> (Strin
     let mut hash = Sha256::new();
     let correlation = reply_to.and_then(|to| to.correlation.as_ref());
     let surely = match (&event.identity, correlation) {
-        (Identity::Named(id), _) => {
-            hash.update(id);
+        (Identity::Named(name), _) => {
+            hash.update(name);
             true
         }
         (Identity::Counted { device, at }, _) => {

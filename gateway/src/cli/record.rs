@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::run::{on_signal, runtime};
 use super::{Failure, Place, counted};
+use crate::alert::cloudevents::Name;
 use crate::alert::route;
 use crate::alert::topic::TopicPattern;
 use crate::config::Config;
@@ -166,7 +167,7 @@ impl Tape<'_> {
         topic: &str,
         payload: &Bytes,
         retained: bool,
-        id: Option<String>,
+        id: Option<Name>,
         content_type: Option<String>,
     ) -> Result<(), Failure> {
         self.last = SystemClock.now().max(self.last); // a replay wants them in order, even if the clock was set back
@@ -178,7 +179,10 @@ impl Tape<'_> {
             Err(_) => drop(line.insert("payload_hex".into(), json!(hex(payload)))),
         }
         line.extend(retained.then(|| ("retained".to_owned(), json!(true))));
-        line.extend(id.map(|id| ("id".to_owned(), json!(id))));
+        if let Some(Name { source, id }) = id {
+            line.insert("source".into(), json!(source));
+            line.insert("id".into(), json!(id));
+        }
         line.extend(content_type.map(|kind| ("content_type".to_owned(), json!(kind))));
         let written = writeln!(self.to, "{}", Value::Object(line)).and_then(|()| self.to.flush());
         written.map_err(|error| Failure::Io(anyhow::anyhow!("the recording cannot be written: {error}")))?;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Failure, counted, say, say_json};
+use crate::alert::cloudevents::Name;
 use crate::alert::intake::Judge;
 use crate::alert::replay::{Replay, Sent, Timed, What};
 use crate::config::Config;
@@ -28,7 +29,8 @@ struct Line {
     content_type: Option<String>,
     #[serde(default)]
     retained: bool,
-    /// The user property `id`.
+    /// CloudEvents' attributes, where they are properties of the publish: together they name the event.
+    source: Option<String>,
     id: Option<String>,
     /// `acknowledge`, `resolve`, `snooze 1h`, `silence 1h`, `read`, `away`, `back`, `restart`, `clock`, `wait`.
     #[serde(rename = "do")]
@@ -81,7 +83,8 @@ fn read(line: &str, config: &Config) -> Result<Timed, String> {
         (Some(topic), None) => {
             let payload = payload(line.payload, line.payload_hex.as_deref())?;
             let (topic, content_type) = (topic.clone(), line.content_type);
-            What::Publish { topic, payload, retained: line.retained, id: line.id, content_type }
+            let id = line.source.zip(line.id).and_then(|(source, id)| Name::new(source, id));
+            What::Publish { topic, payload, retained: line.retained, id, content_type }
         }
         (None, Some("clock")) => What::Clock(time(line.to.as_deref().unwrap_or_default())?),
         (None, Some(act)) => What::of_words(act, &line.by, &line.alert, &config.people, at)?,

@@ -15,6 +15,7 @@ use super::subscriptions::{Outcome, Subscriptions};
 use super::v4::{Ear4, Mouth4};
 use super::v5::{Ear5, Mouth5};
 use super::wire::{CONNECT_DEADLINE, Cause, Ear, Heard, Incoming, Mouth, Publish, Unfit};
+use crate::alert::cloudevents::Name;
 use crate::alert::event::{Event, Identity, Source};
 use crate::chance::{Dice, backoff};
 use crate::command::question::ReplyTo;
@@ -335,8 +336,10 @@ impl Task {
             Ok(topic) => topic,
             Err(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         };
-        let identity = match (incoming.id, incoming.qos1) {
-            (Some(id), _) => Identity::Named(id),
+        let content_type = incoming.content_type.as_deref();
+        let name = incoming.id.or_else(|| Name::of_payload(content_type, &incoming.payload));
+        let identity = match (name, incoming.qos1) {
+            (Some(name), _) => Identity::Named(name.to_string()),
             (None, true) => Identity::Packet { id: incoming.packet_id, redelivered: incoming.redelivered },
             (None, false) => Identity::None,
         };

@@ -13,6 +13,7 @@ use super::subscriptions::Subscriptions;
 use super::v4::Ear4;
 use super::v5::Ear5;
 use super::wire::{CONNECT_DEADLINE, Ear, Heard, Incoming, Mouth};
+use crate::alert::cloudevents::Name;
 use crate::chance::backoff;
 use crate::config::MqttVersion;
 
@@ -34,7 +35,7 @@ pub enum Overheard {
         topic: String,
         payload: Bytes,
         retained: bool,
-        id: Option<String>,
+        id: Option<Name>,
         content_type: Option<String>,
     },
     /// The connection has ended, or could not be made; the next attempt follows.

@@ -27,6 +27,7 @@ use super::wire::{
     Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
     RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unfit,
 };
+use crate::alert::cloudevents::Name;
 use crate::command::question::ReplyTo;
 
 pub struct Ear5(EventLoop, Announced);
@@ -270,7 +271,7 @@ fn incoming(publish: rumqttc::Publish) -> Incoming {
             .iter()
             .filter_map(|identifier| u32::try_from(*identifier).ok())
             .collect(),
-        id: properties.user_properties.into_iter().find(|(name, _)| name == "id").map(|(_, value)| value),
+        id: Name::of_properties(&properties.user_properties),
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{Answer as SubscribeAnswer, Ask, Outcome};
+use crate::alert::cloudevents::Name;
 use crate::command::question::ReplyTo;
 
 /// TCP, TLS and CONNACK together (RELIABILITY F23).
@@ -120,7 +121,8 @@ pub struct Incoming {
     pub packet_id: u16,
     pub content_type: Option<String>,
     pub expires_in_s: Option<u32>,
-    pub id: Option<String>,
+    /// What its sender calls it, where properties say so.
+    pub id: Option<Name>,
     /// To which of our subscriptions it belongs, where the broker says so (MQTT 5, 3.3.2.3.8).
     pub subscriptions: Vec<u32>,
     /// Where the sender wants an answer (MQTT 5).

@@ -79,7 +79,7 @@ impl Store {
             Identity::Status { device, silent } => self.set_silent(device, *silent)?,
             Identity::Named(_) | Identity::Packet { .. } | Identity::None => true,
         };
-        let repeated = !is_new || decision.may_repeat && self.seen(decision.key.as_deref())?;
+        let repeated = !is_new || decision.may_repeat && self.seen(decision)?;
         if repeated {
             // The watch has a memory of its own, which must be written down whatever this row's fate.
             self.perform(&decision.effects, None, accepted)?;
@@ -133,8 +133,14 @@ impl Store {
         Ok(())
     }
 
-    fn seen(&self, key: Option<&str>) -> Result<bool> {
-        self.sql.prepare_cached("SELECT 1 FROM event WHERE key = ?1 LIMIT 1")?.exists([key])
+    /// What was written before the clock was set (no RTC on a Pi) may be of any time.
+    fn seen(&self, decision: &Decision) -> Result<bool> {
+        let since = decision.event.received_at - decision.event.identity.is_kept_for();
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM event WHERE key = ?1 AND (received_at > ?2 OR received_at < ?3) LIMIT 1",
+            )?
+            .exists(params![decision.key, since.0, Timestamp::EARLIEST_SANE.0])
     }
 
     fn tally(
@@ -235,6 +241,7 @@ mod tests {
     use crate::alert::wording::Wording;
     use crate::contact::voice::Voice;
     use crate::contact::{Contact, Phone, Recipient};
+    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
@@ -314,8 +321,21 @@ mod tests {
         store.transaction(Store::free_packets).expect("freed");
         assert_eq!(accept(&store, packet()), new, "another session");
         assert_eq!(accept(&store, decision("id a")), repeated, "its sender named it");
+        let day = Duration::from_secs(24 * 3_600);
+        let later = |identity: Identity, time: Duration| {
+            let key = if matches!(identity, Identity::None) { "id a" } else { "packet 5 x" };
+            let mut later = decision(key);
+            (later.event.identity, later.event.received_at) = (identity, NOW + time);
+            accept(&store, later)
+        };
+        let again = || Identity::Packet { id: 5, redelivered: true };
+        let moment = Duration::from_millis(1);
+        assert_eq!(later(Identity::None, day - moment), repeated);
+        assert_eq!(later(Identity::None, day), new, "what has the same name a day later is another event");
+        assert_eq!(later(again(), 7 * day - moment), repeated);
+        assert_eq!(later(again(), 7 * day), new, "no session lives longer");
         let counts = ["duplicate", "alerted"].map(|word| store.tally_of(word).expect("read"));
-        assert_eq!(counts, [4, 0]);
+        assert_eq!(counts, [6, 0]);
     }
 
     #[test]

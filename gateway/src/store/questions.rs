@@ -36,17 +36,17 @@ const COLUMNS: &str =
      connection, expires_at, decision FROM question";
 
 impl Store {
-    /// Whether this is a question that we have: still open, or surely the same. A machine may use its correlation data
-    /// again for the next question.
-    pub fn knows_question(&self, key: &str, surely: bool) -> Result<bool> {
-        let open: Option<bool> = self
+    /// Whether this is a question that we have: still open, or surely the same and not asked before `since`. A machine may
+    /// use its correlation data again for the next question.
+    pub fn knows_question(&self, key: &str, surely: bool, since: Timestamp) -> Result<bool> {
+        let open: Option<(bool, i64)> = self
             .sql
-            .prepare_cached("SELECT state = 'open' FROM question WHERE key = ?1")?
-            .query_row([key], |row| row.get(0))
+            .prepare_cached("SELECT state = 'open', asked_at FROM question WHERE key = ?1")?
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         match open {
             None => Ok(false),
-            Some(open) if open || surely => Ok(true),
+            Some((open, asked_at)) if open || surely && asked_at > since.0 => Ok(true),
             Some(_) => {
                 self.sql.prepare_cached("UPDATE question SET key = NULL WHERE key = ?1")?.execute([key])?;
                 Ok(false)

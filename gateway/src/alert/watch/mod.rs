@@ -36,7 +36,7 @@ use crate::alert::escalation;
 use crate::alert::grouping::Group;
 use crate::alert::history::{Effect, Kept, Why};
 use crate::alert::life::Life;
-use crate::alert::lifecycle::{Alert, Ident, Observation, Turn};
+use crate::alert::lifecycle::{Alert, Ident, Observation, Recent, Turn};
 use crate::alert::policy::Flaw;
 use crate::alert::quiet::Held;
 use crate::alert::rule::Rule;
@@ -68,7 +68,7 @@ pub struct Watch {
     held: BTreeMap<ContactId, Held>,
     silences: BTreeMap<u64, Silence>,
     /// Events that changed no alert.
-    passed: VecDeque<u64>,
+    passed: VecDeque<Recent>,
     has_passed: bool,
     timers: Timers,
     dirty: BTreeSet<Slot>,
@@ -134,6 +134,7 @@ impl Watch {
         let slots: Vec<Slot> = self.slots();
         self.alerts.values_mut().for_each(|alert| alert.shift(by));
         self.groups.values_mut().for_each(|group| group.shift(by));
+        self.passed.iter_mut().for_each(|recent| recent.at.0 += by);
         for slot in slots {
             self.touch(slot, now);
         }
@@ -307,7 +308,7 @@ impl Watch {
         if worthless {
             let gone = self.alerts.remove(ident);
             for recent in gone.into_iter().flat_map(|alert| alert.recent) {
-                self.pass(ident, recent.identity);
+                self.pass(ident, recent);
             }
             self.unfire(ident);
             return None;

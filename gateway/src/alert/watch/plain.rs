@@ -4,7 +4,7 @@ use super::{Slot, Watch};
 use crate::alert::grouping::Line;
 use crate::alert::history::{Kind, Why, fingerprint};
 use crate::alert::intake::NewAlert;
-use crate::alert::lifecycle::Ident;
+use crate::alert::lifecycle::{Ident, Recent};
 use crate::alert::quiet::Held;
 use crate::contact::Contact;
 use crate::time::Timestamp;
@@ -71,9 +71,9 @@ impl Watch {
     }
 
     /// It was. Where nobody has quiet hours no summary can go wrong, and the store alone knows repetitions.
-    pub fn met(&mut self, alert: &NewAlert, key: &str) {
+    pub fn met(&mut self, alert: &NewAlert, key: &str, of_session: bool, now: Timestamp) {
         if !self.people.quiet.is_empty() {
-            self.pass(&ident(alert), fingerprint(key));
+            self.pass(&ident(alert), Recent { identity: fingerprint(key), at: now, of_session });
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Whether an event was taken before. Each alert knows its own; what changed none is known for as long as a broker may
 //! still send it again: a "cold" that comes a second time after the "hot" that followed it would end the alarm.
 
+use std::collections::VecDeque;
+
 use super::{Slot, Watch};
+use crate::alert::event::kept_for;
 use crate::alert::history::{Effect, Kept, fingerprint};
 use crate::alert::lifecycle::{Ident, Recent};
 use crate::time::Timestamp;
@@ -15,12 +18,15 @@ impl Watch {
         let window = self.life(&ident.rule).and_then(|life| Some(life.dedupe.as_ref()?.window));
         let known =
             self.alerts.get_mut(ident).is_some_and(|alert| alert.is_repetition(identity, window, now));
-        known || window.is_none() && self.passed.contains(&mark(ident, identity))
+        let mark = mark(ident, identity);
+        let passed =
+            |recent: &Recent| recent.identity == mark && recent.at.until(now) < kept_for(recent.of_session);
+        known || window.is_none() && self.passed.iter().any(passed)
     }
 
     /// It was.
     pub fn remember(&mut self, ident: &Ident, recent: Recent) {
-        let (now, identity) = (recent.at, recent.identity);
+        let now = recent.at;
         let has_key = self.life(&ident.rule).is_some_and(|life| life.dedupe.is_some());
         if has_key {
             self.entry(ident, now);
@@ -28,19 +34,18 @@ impl Watch {
         if let Some(alert) = self.alerts.get_mut(ident) {
             alert.remember(recent);
             self.touch(Slot::Alert(ident.clone()), now);
-        }
-        if !has_key && !self.alerts.contains_key(ident) {
-            self.pass(ident, identity);
+        } else if !has_key {
+            self.pass(ident, recent);
         }
         self.drop_surplus();
     }
 
     /// What an alert knew that is not worth keeping any more, or what never had one.
-    pub(super) fn pass(&mut self, ident: &Ident, identity: u64) {
+    pub(super) fn pass(&mut self, ident: &Ident, recent: Recent) {
         if self.passed.len() == PASSED_MAX {
             self.passed.pop_front();
         }
-        self.passed.push_back(mark(ident, identity));
+        self.passed.push_back(Recent { identity: mark(ident, recent.identity), ..recent });
         self.has_passed = true;
     }
 
@@ -53,8 +58,9 @@ impl Watch {
                 self.dirty.insert(Slot::Alert(ident.clone()));
             }
         }
-        self.has_passed |= !self.passed.is_empty();
-        self.passed.clear();
+        let before = self.passed.len();
+        self.passed.retain(|recent| !recent.of_session);
+        self.has_passed |= self.passed.len() < before;
     }
 
     /// Written once for a whole batch: it is one row, and most of what a quiet site writes.
@@ -62,9 +68,23 @@ impl Watch {
         if !std::mem::take(&mut self.has_passed) {
             return None;
         }
-        let state = serde_json::to_string(&self.passed).ok()?;
+        let rows: Vec<Row> =
+            self.passed.iter().map(|recent| (recent.identity, recent.at, recent.of_session)).collect();
+        let state = serde_json::to_string(&rows).ok()?;
         Some(Effect::Keep(Kept { slot: Slot::Passed, state }))
     }
+}
+
+/// Without names: it is written with most batches.
+type Row = (u64, Timestamp, bool);
+
+/// What `keep_passed` wrote, or a version that kept no times.
+pub(super) fn read_passed(state: &str, now: Timestamp) -> VecDeque<Recent> {
+    let rows: Vec<Row> = serde_json::from_str(state).unwrap_or_else(|_| {
+        let marks: Vec<u64> = serde_json::from_str(state).unwrap_or_default();
+        marks.into_iter().map(|mark| (mark, now, true)).collect()
+    });
+    rows.into_iter().map(|(identity, at, of_session)| Recent { identity, at, of_session }).collect()
 }
 
 fn mark(ident: &Ident, identity: u64) -> u64 {

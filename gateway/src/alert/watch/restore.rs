@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::repetition::read_passed;
 use super::{Slot, Watch};
 use crate::alert::history::{Effect, Kept, Why};
 use crate::alert::lifecycle::{Alert, Ident, Phase};
@@ -23,7 +24,7 @@ impl Watch {
                 Slot::Held(contact) => keep(&mut self.held, contact, &state),
                 Slot::Silence(id) => keep(&mut self.silences, id, &state),
                 Slot::Passed => {
-                    self.passed = serde_json::from_str(&state).unwrap_or_default();
+                    self.passed = read_passed(&state, now.wall);
                     true
                 }
             };

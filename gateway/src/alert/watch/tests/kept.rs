@@ -73,6 +73,10 @@ fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
     }
     let known = [0, 1, 127, 128, 129].map(|identity| desk.watch.is_repetition(&door, identity, START));
     assert_eq!(known, [false, true, true, true, false]);
+    let day = 24 * HOUR;
+    let known = [day - Duration::from_millis(1), day]
+        .map(|after| desk.watch.is_repetition(&door, 128, START + after));
+    assert_eq!(known, [true, false], "for a day");
     let Some(Effect::Keep(kept)) = desk.watch.keep_passed() else { panic!("nothing is kept") };
     assert_eq!(kept.slot, Slot::Passed);
     assert_eq!(desk.watch.keep_passed(), None, "it is written already");
@@ -80,7 +84,9 @@ fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
     let gone = Slot::Alert(ident("gone", "1"));
     let mut next = Desk::door(Life::bare());
     next.watch.restore(vec![kept, Kept { slot: gone.clone(), state: "{}".into() }], next.now);
-    assert!(next.watch.is_repetition(&door, 128, START));
+    assert!(
+        next.watch.is_repetition(&door, 128, START) && !next.watch.is_repetition(&door, 128, START + day)
+    );
     assert_eq!(slots(&next.watch.drain()), (vec![], vec![gone]));
 }
 
@@ -125,18 +131,18 @@ fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
     for id in ["1", "2"] {
         desk.see("door", id, true);
     }
-    for (id, identity, of_session) in [("1", 1, true), ("2", 2, false), ("3", 3, true)] {
+    for (id, identity, of_session) in [("1", 1, true), ("2", 2, false), ("3", 3, true), ("4", 4, false)] {
         desk.watch.remember(&ident("door", id), recent(identity, of_session));
     }
     assert!(desk.watch.keep_passed().is_some());
     desk.watch.drain();
     desk.watch.free_packets();
-    let known = [("1", 1), ("2", 2), ("3", 3)]
+    let known = [("1", 1), ("2", 2), ("3", 3), ("4", 4)]
         .map(|(id, identity)| desk.watch.is_repetition(&ident("door", id), identity, START));
-    assert_eq!(known, [false, true, false]);
+    assert_eq!(known, [false, true, false, true]);
     assert_eq!(slots(&desk.watch.drain()).0, [Slot::Alert(ident("door", "1"))]);
-    let empty = Effect::Keep(Kept { slot: Slot::Passed, state: "[]".into() });
-    assert_eq!(desk.watch.keep_passed(), Some(empty));
+    let Some(Effect::Keep(Kept { state, .. })) = desk.watch.keep_passed() else { panic!("nothing is kept") };
+    assert!(state.ends_with(&format!(",{},false]]", START.0)) && !state.contains("true"), "{state}");
     desk.watch.free_packets();
     assert_eq!((desk.watch.drain(), desk.watch.keep_passed()), (vec![], None));
 }
