@@ -84,6 +84,8 @@ mod simulator;
 mod systemd;
 /// Alerts that reach nobody.
 mod undelivered;
+/// What rules could not judge.
+mod unjudged;
 /// The page and the API: attacks, tokens, events, speed.
 mod web;
 /// The webhook's door.

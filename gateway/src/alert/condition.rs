@@ -263,7 +263,11 @@ impl Evaluation<'_> {
 }
 
 pub(super) fn mismatched(node: &Node, why: Mismatch) -> EvaluationError {
-    EvaluationError { kind: format!("{} in `{node}`", why.kind), what: format!("{} in `{node}`", why.what) }
+    EvaluationError {
+        kind: format!("{} in `{node}`", why.kind),
+        what: format!("{} in `{node}`", why.what),
+        is_missing: false,
+    }
 }
 
 /// Filters such as `select` call the tests themselves: there, too, a text is not more than a number.

@@ -27,6 +27,23 @@ pub enum DecodeError {
     Postcard(firmware_bridge::FrameError),
 }
 
+impl DecodeError {
+    /// Without what was there: the same for all payloads that fail alike.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "it is not JSON",
+            Self::Text(_) => "it is not UTF-8 text",
+            Self::Utf16 => "it is UTF-16 text",
+            Self::NoReading(_) => "it says that there was no reading",
+            Self::Number(_) => "it is not a number",
+            Self::Cbor(_) => "it is not CBOR",
+            Self::Sparkplug(_) => "it is not what Sparkplug sends",
+            Self::Postcard(_) => "it is not a firmware-bridge event",
+        }
+    }
+}
+
 /// Reads the payload in the rule's format, or in the one that the content type names, or by looking.
 pub fn decode(
     format: PayloadFormat,

@@ -210,7 +210,7 @@ impl Evaluation<'_> {
                     None => format!("`{node}` meets {}", shown(&value)),
                 };
                 let kind = format!("`{node}` meets what is missing or null");
-                return Err(EvaluationError { kind, what });
+                return Err(EvaluationError { kind, what, is_missing: false });
             }
             if let Some(before) = before.filter(|_| is_ordered) {
                 order(&before, &value).map_err(|why| mismatched(node, why))?;
@@ -239,7 +239,7 @@ impl Evaluation<'_> {
             }
             let kind = format!("`{node}` is undefined");
             let what = format!("{kind}: `{of}` is {}", shown(&found));
-            return EvaluationError { kind, what };
+            return EvaluationError { kind, what, is_missing: true };
         }
         let is = if value.is_undefined() {
             "undefined"
@@ -248,12 +248,13 @@ impl Evaluation<'_> {
         } else {
             "null"
         };
-        EvaluationError::of(format!("`{node}` is {is}"))
+        let error = EvaluationError::of(format!("`{node}` is {is}"));
+        EvaluationError { is_missing: value.is_undefined(), ..error }
     }
 
     pub(super) fn failed(&self, node: &Node, of: &Value, error: &minijinja::Error) -> EvaluationError {
         let what = format!("`{node}` cannot be made of {}: {}", shown(of), words(error));
-        EvaluationError { kind: format!("`{node}` cannot be made"), what }
+        EvaluationError { kind: format!("`{node}` cannot be made"), what, is_missing: false }
     }
 }
 
@@ -271,5 +272,6 @@ fn computes(node: &Node, what: String) -> EvaluationError {
     EvaluationError {
         kind: format!("`{node}` cannot be computed"),
         what: format!("it computes {what} in `{node}`"),
+        is_missing: false,
     }
 }

@@ -58,6 +58,7 @@ pub fn complete(
             None => part(name, templates, context).map_err(|error| EvaluationError {
                 kind: format!("it has no `{name}`: {}", error.kind),
                 what: format!("it has no `{name}`: {error}"),
+                is_missing: error.is_missing,
             })?,
         };
         bindings.insert(name.clone(), value);

@@ -21,6 +21,7 @@ use crate::alert::sparkplug::Births;
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{TemplateError, Templates};
 use crate::alert::topic::Bindings;
+use crate::alert::unjudged::Unjudged;
 use crate::alert::watch::{ALERTS_MAX, Note, Watch};
 use crate::alert::wording::Wording;
 use crate::contact::voice::{Texts, Voice};
@@ -42,8 +43,8 @@ pub struct Decision {
     pub may_repeat: bool,
     pub alerts: Vec<NewAlert>,
     pub ignored: Vec<(RuleName, Ignored)>,
-    /// What failed on the way, though the rest counted.
-    pub flaws: Vec<(RuleName, Flaw)>,
+    /// What could not be judged, each reason once; the rest counted.
+    pub unjudged: Vec<Unjudged>,
     /// What it does to alerts that have a life.
     pub effects: Vec<history::Effect>,
 }
@@ -258,7 +259,7 @@ impl Judge {
     /// What every rule makes of the event.
     #[must_use]
     pub fn decide(&self, event: Event, watch: &mut Watch, now: Timestamp) -> Decision {
-        let (mut alerts, mut ignored, mut flaws) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut alerts, mut ignored, mut unjudged) = (Vec::new(), Vec::new(), Vec::new());
         let (key, may_repeat) = repetition(&event);
         let sparkplug = self.sparkplug(&event, watch);
         let sparkplug = sparkplug.as_ref();
@@ -277,18 +278,16 @@ impl Judge {
                     site,
                     templates,
                 };
-                let mut failed = Vec::new();
-                let seen = meeting.observe(watch, now, &mut failed);
-                flaws.extend(failed.into_iter().map(|flaw| (rule.name.clone(), flaw)));
-                ignored.push((
-                    rule.name.clone(),
-                    seen.map_or_else(|why| why, |turn| Ignored::Life(turn.as_str())),
-                ));
+                let mut flaws = Vec::new();
+                let seen = meeting.observe(watch, now, &mut flaws);
+                let why = seen.map_or_else(|why| why, |turn| Ignored::Life(turn.as_str()));
+                unjudged.extend(watch.whole.judge(rule, &event.topic, &flaws, Some(&why)));
+                ignored.push((rule.name.clone(), why));
                 continue;
             }
             match judge(rule, &bindings, (&event, sparkplug), &self.site, &self.templates) {
                 Verdict::Alert(raised) => {
-                    flaws.extend(raised.flaws.iter().map(|flaw| (rule.name.clone(), flaw.clone())));
+                    unjudged.extend(watch.whole.judge(rule, &event.topic, &raised.flaws, None));
                     let mut alert = self.alert(rule, bindings, &event, *raised);
                     let again = may_repeat && key.as_deref().is_some_and(|key| watch.knows(&alert, key, now));
                     watch.admit(&mut alert, event.at(), again, now);
@@ -299,16 +298,14 @@ impl Judge {
                     alerts.push(alert);
                 }
                 Verdict::Ignored(why) => {
-                    if let Ignored::ConditionFailed(flaw) = &why {
-                        flaws.push((rule.name.clone(), flaw.clone()));
-                    }
+                    unjudged.extend(watch.whole.judge(rule, &event.topic, &[], Some(&why)));
                     ignored.push((rule.name.clone(), why));
                 }
             }
         }
         let frees =
             if let Identity::Packet { id, redelivered: false } = event.identity { Some(id) } else { None };
-        Decision { event, key, frees, may_repeat, alerts, ignored, flaws, effects: watch.drain() }
+        Decision { event, key, frees, may_repeat, alerts, ignored, unjudged, effects: watch.drain() }
     }
 
     /// Births matter also where no rule is about them.

@@ -83,6 +83,8 @@ pub mod template;
 pub mod token;
 /// Patterns with named levels, and topics to publish to.
 pub mod topic;
+/// What rules could not make of events, for the people who can mend it.
+pub mod unjudged;
 /// All alerts that have a life.
 pub mod watch;
 /// What a rule says about one event, in every language that it has.

@@ -6,7 +6,7 @@ use minijinja::value::{Serde, Value};
 use serde_json::json;
 
 use crate::alert::condition::Judgement;
-use crate::alert::decode::decode;
+use crate::alert::decode::{DecodeError, decode};
 use crate::alert::event::Event;
 use crate::alert::media::{From, Kept, inside};
 use crate::alert::message::{Template, WORDS};
@@ -77,6 +77,16 @@ impl Flaw {
         self.say(&self.error.kind)
     }
 
+    /// What is missing may come with the next report. Where a message lacks it the alarm was told without, which is news.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        let is_judged = match self.place {
+            Place::Key | Place::When | Place::ResolveWhen | Place::Value | Place::DedupeKey => true,
+            Place::Message | Place::Template | Place::File => false,
+        };
+        is_judged && self.error.is_missing
+    }
+
     fn say(&self, what: &str) -> String {
         match self.place {
             Place::Key => format!("`key` could not be read: {what}"),
@@ -105,7 +115,7 @@ pub enum Ignored {
     /// Retained: state, not an event (promise P6).
     Retained,
     /// The payload is not what the rule reads.
-    Undecodable(String),
+    Undecodable(EvaluationError),
     /// A condition could not be judged on this payload, and nothing follows from it.
     ConditionFailed(Flaw),
     TooLarge(usize),
@@ -140,12 +150,23 @@ impl Ignored {
         }
     }
 
+    /// What all events that fail alike have in common.
+    #[must_use]
+    pub fn kind(&self) -> Option<String> {
+        match self {
+            Self::ConditionFalse | Self::Retained | Self::Life(_) => None,
+            Self::Undecodable(error) => Some(format!("the payload could not be read: {}", error.kind)),
+            Self::ConditionFailed(flaw) => Some(flaw.kind()),
+            Self::TooLarge(_) => Some(format!("the payload has more than {PAYLOAD_LIMIT_BYTES} bytes")),
+        }
+    }
+
     /// A sentence for whoever looks; `None` where the word says it all.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::ConditionFalse | Self::Retained | Self::Life(_) => None,
-            Self::Undecodable(what) => Some(format!("the payload could not be read: {what}")),
+            Self::Undecodable(error) => Some(format!("the payload could not be read: {error}")),
             Self::ConditionFailed(flaw) => Some(flaw.to_string()),
             Self::TooLarge(bytes) => Some(format!(
                 "the payload has {bytes} bytes, more than the {PAYLOAD_LIMIT_BYTES} that are read; send less, or a link"
@@ -210,13 +231,17 @@ pub(super) fn read(
     if format == PayloadFormat::Sparkplug
         && let Some(metrics) = sparkplug
     {
-        return metrics.clone().map_err(Ignored::Undecodable);
+        return metrics.clone().map_err(|what| undecodable(&DecodeError::Sparkplug(what)));
     }
     if bytes > PAYLOAD_LIMIT_BYTES && format != PayloadFormat::None {
         return Err(Ignored::TooLarge(bytes));
     }
-    decode(format, event.content_type.as_deref(), &event.payload)
-        .map_err(|error| Ignored::Undecodable(error.to_string()))
+    decode(format, event.content_type.as_deref(), &event.payload).map_err(|error| undecodable(&error))
+}
+
+fn undecodable(error: &DecodeError) -> Ignored {
+    let (kind, what) = (error.kind().to_owned(), error.to_string());
+    Ignored::Undecodable(EvaluationError { kind, what, is_missing: false })
 }
 
 /// The file that the rule attaches. One that cannot be had is told, and the alert goes without.
@@ -297,7 +322,11 @@ mod tests {
             (Ignored::ConditionFalse, "condition-false", None),
             (Ignored::Retained, "retained", None),
             (Ignored::Life("pending"), "pending", None),
-            (Ignored::Undecodable("x".into()), "undecodable", Some("the payload could not be read: x")),
+            (
+                Ignored::Undecodable(EvaluationError::of("x")),
+                "undecodable",
+                Some("the payload could not be read: x"),
+            ),
             (
                 Ignored::ConditionFailed(Flaw::new(Place::When, EvaluationError::of("x"))),
                 "condition-failed",

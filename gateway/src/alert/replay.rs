@@ -152,11 +152,15 @@ impl<'a> Replay<'a> {
 
     fn decided(&mut self, mut decision: Decision, at: Timestamp) {
         decision.effects.extend(self.watch.keep_passed());
-        for (rule, why) in &decision.ignored {
-            if let Some(what) = why.reason() {
-                let alert = Ident { rule: rule.clone(), key: String::new() };
-                self.records.push(Recorded { at, alert, why: Why::Flaw, what });
-            }
+        let is_recorded = |reason: &str| {
+            decision
+                .effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::Record { what, .. } if what == reason))
+        };
+        for one in decision.unjudged.iter().filter(|one| !is_recorded(&one.reason)) {
+            let alert = Ident { rule: one.rule.clone(), key: String::new() };
+            self.records.push(Recorded { at, alert, why: Why::Flaw, what: one.reason.clone() });
         }
         for alert in decision.alerts {
             for contact in &alert.recipients {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::history::fingerprint;
 use crate::alert::ident::is_level;
 use crate::alert::life::Life;
 use crate::alert::media::Attachment;
@@ -82,6 +83,18 @@ pub enum PayloadFormat {
 }
 
 impl Rule {
+    /// Another number where it reads, judges or says something else: what was found out about the old one is history.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        let parameters = self.templates.iter().flat_map(|template| &template.parameters);
+        let format = format!("{:?}", self.payload);
+        let mut sources = vec![self.topic.as_str(), format.as_str()];
+        sources.extend(self.expressions());
+        sources.extend(self.message.all().map(String::as_str));
+        sources.extend(parameters.map(|parameter| parameter.text.as_str()));
+        fingerprint(&sources.join("\n")).cast_signed()
+    }
+
     /// Everything in it that is judged or evaluated on an event.
     pub fn expressions(&self) -> impl Iterator<Item = &str> {
         let life = self.life.as_deref();

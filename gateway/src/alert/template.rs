@@ -33,12 +33,14 @@ pub struct EvaluationError {
     pub kind: String,
     /// A sentence that names the field and what was there.
     pub what: String,
+    /// A field is not there at all; a device that reports only what changed may send it with its next report.
+    pub is_missing: bool,
 }
 
 impl EvaluationError {
-    pub(super) fn of(what: impl Into<String>) -> Self {
+    pub fn of(what: impl Into<String>) -> Self {
         let what = what.into();
-        Self { kind: what.clone(), what }
+        Self { kind: what.clone(), what, is_missing: false }
     }
 }
 
@@ -167,6 +169,7 @@ impl Templates {
         f64::try_from(value.clone()).map_err(|_| EvaluationError {
             kind: format!("`{expression}` is not a number"),
             what: format!("`{expression}` is {}, not a number", shown(&value)),
+            is_missing: false,
         })
     }
 
@@ -264,7 +267,8 @@ pub(super) fn describe(error: &minijinja::Error) -> TemplateError {
 }
 
 fn evaluation(error: &minijinja::Error) -> EvaluationError {
-    EvaluationError { kind: error.kind().to_string(), what: words(error) }
+    let is_missing = error.kind() == minijinja::ErrorKind::UndefinedError;
+    EvaluationError { kind: error.kind().to_string(), what: words(error), is_missing }
 }
 
 pub(super) fn words(error: &minijinja::Error) -> String {

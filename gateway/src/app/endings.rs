@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::questions;
 use super::shared::Shared;
 use super::undelivered;
+use super::unjudged;
 use crate::alert::event::Event;
 use crate::alert::message::{Content, Part};
 use crate::alert::outbox::Lane;
@@ -228,8 +229,10 @@ pub async fn run(shared: Arc<Shared>) {
         let tended = shared.durably(move |store| {
             let now = SystemClock.now();
             let said = undelivered::tell(store, &config, now)?;
-            let changed = tend(store, &config, now)? || !said.is_empty();
-            Ok((changed, said, store.next_deadline()?, store.has_undelivered()?))
+            let mut changed = tend(store, &config, now)? || !said.is_empty();
+            changed |= unjudged::tell(store, &config, now)?;
+            let waits = store.has_undelivered()? || store.has_unjudged()?;
+            Ok((changed, said, store.next_deadline()?, waits))
         });
         let Some((changed, said, next, waits)) = tended.await else { return };
         for (connection, text) in said {

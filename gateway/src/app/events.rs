@@ -11,13 +11,14 @@ use super::hearing;
 use super::home_assistant;
 use super::shared::Shared;
 use super::turn::{Begin, Turn};
+use super::unjudged::Lines;
 use crate::alert::event::Event;
 use crate::alert::history;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::alert::sender;
 use crate::command::dispatch;
 use crate::device;
-use crate::ids::CommandId;
+use crate::ids::{CommandId, RuleName};
 use crate::mqtt::{AckToken, Link, Notice, Outcome};
 use crate::store::{Accepted, Store};
 use crate::time::{Clock, SystemClock};
@@ -51,10 +52,16 @@ enum Waiting {
 
 pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors) {
     let watch = judge.watch();
+    let versions: Vec<(RuleName, i64)> =
+        shared.config.rules.iter().map(|rule| (rule.name.clone(), rule.version())).collect();
+    if shared.durably(move |store| store.forget_unjudged_of_others(&versions)).await.is_none() {
+        return;
+    }
     let mut intake: Intake<Waiting> = Intake::new(judge, watch);
     let Some(kept) = shared.durably(Store::kept).await else { return };
     intake.restore(kept, SystemClock.both());
     let mut batch = Vec::with_capacity(BATCH);
+    let mut lines = Lines::default();
     let mut known = Arc::clone(&shared.config);
     loop {
         let mut events = Vec::new();
@@ -101,8 +108,9 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
             intake.meet(live.people.clone());
             known = live;
         }
+        lines.catch_up(SystemClock.now());
         for effect in intake.handle(input, SystemClock.both()) {
-            if perform(&shared, &mut intake, &link, effect).await.is_none() {
+            if perform(&shared, &mut intake, &link, &mut lines, effect).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged
             }
         }
@@ -170,11 +178,12 @@ async fn perform(
     shared: &Shared,
     intake: &mut Intake<Waiting>,
     link: &Link,
+    lines: &mut Lines,
     effect: Effect<Waiting>,
 ) -> Option<()> {
     match effect {
         Effect::Commit(batch, decisions) => {
-            commit(shared, decisions).await?;
+            commit(shared, decisions, lines).await?;
             for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
                     acknowledge(link, token);
@@ -200,21 +209,18 @@ fn acknowledge(link: &Link, waiting: Waiting) {
     }
 }
 
-async fn commit(shared: &Shared, decisions: Vec<Decision>) -> Option<()> {
+async fn commit(shared: &Shared, decisions: Vec<Decision>, lines: &mut Lines) -> Option<()> {
+    let mut is_news = false;
     for decision in &decisions {
-        let topic = &decision.event.topic;
-        for (rule, why) in &decision.ignored {
-            if let Some(reason) = why.reason() {
-                tracing::warn!(rule = %rule, topic, reason, "an event could not be judged");
-            }
-        }
-        for (rule, flaw) in &decision.flaws {
-            if !decision.ignored.iter().any(|(_, why)| why.flaw() == Some(flaw)) {
-                tracing::warn!(rule = %rule, topic, reason = %flaw, "an expression failed; the others counted");
-            }
+        for one in &decision.unjudged {
+            is_news |= lines.add(one, &decision.event.topic, SystemClock.now());
         }
     }
-    write(shared, move |store| store.accept(&decisions)).await
+    let written = write(shared, move |store| store.accept(&decisions)).await;
+    if is_news {
+        shared.deadlines.notify_one();
+    }
+    written
 }
 
 /// Messages leave with the commit that brings them: the sender takes its turn in it.

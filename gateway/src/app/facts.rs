@@ -21,7 +21,13 @@ pub fn overview(
         let rule = alert["rule"].as_str().unwrap_or_default();
         obstacles.push(format!("nobody got alert {} of rule {rule}: {line}", alert["id"]));
     }
+    for one in found["unjudged"].as_array().into_iter().flatten() {
+        let (rule, why) =
+            (one["rule"].as_str().unwrap_or_default(), one["reason"].as_str().unwrap_or_default());
+        obstacles.push(format!("rule {rule} could not judge {} events: {why}", one["count"]));
+    }
     if let Some(found) = found.as_object_mut() {
+        found.remove("unjudged");
         found.remove("undelivered");
     }
     found["obstacles"] = obstacles.into();

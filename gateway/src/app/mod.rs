@@ -67,6 +67,8 @@ mod trial;
 pub mod turn;
 /// Alerts that have reached nobody.
 mod undelivered;
+/// A rule that could not judge its events is told to the owner.
+mod unjudged;
 /// What systemd hears.
 mod watchdog;
 /// Whom a webhook names.

@@ -120,7 +120,7 @@ pub async fn report(shared: &Shared, findings: Vec<String>) {
 }
 
 /// Stands where a connection's name stands, for what concerns none.
-fn gateway() -> ConnectionName {
+pub fn gateway() -> ConnectionName {
     ConnectionName("gateway".to_owned())
 }
 

@@ -11,6 +11,8 @@ mod bundle;
 mod machine;
 /// What waits in the outbox for a person, and why.
 mod outbox;
+/// What rules could not make of events.
+mod rules;
 /// The serial ports of devices.
 mod serial;
 /// The templates that rules name.
@@ -116,6 +118,7 @@ pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
     findings.connection = None;
     outbox::examine_daemon(&mut findings, config, client).await;
     outbox::examine(&mut findings, config);
+    rules::examine(&mut findings, config);
     findings.found
 }
 

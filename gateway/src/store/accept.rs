@@ -94,6 +94,9 @@ impl Store {
         if repeated {
             return count("", "duplicate", None);
         }
+        for one in &decision.unjudged {
+            self.keep_unjudged(one, event)?;
+        }
         for (rule, why) in &decision.ignored {
             count(&rule.0, why.as_str(), why.reason().as_deref())?;
         }
@@ -238,6 +241,7 @@ mod tests {
     use crate::alert::message::Content;
     use crate::alert::rule::Severity;
     use crate::alert::state::OnUnknown;
+    use crate::alert::template::EvaluationError;
     use crate::alert::wording::Wording;
     use crate::contact::voice::Voice;
     use crate::contact::{Contact, Phone, Recipient};
@@ -294,7 +298,7 @@ mod tests {
             may_repeat: true,
             alerts: vec![alert],
             ignored: Vec::new(),
-            flaws: Vec::new(),
+            unjudged: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -350,7 +354,7 @@ mod tests {
     fn what_nobody_is_told_of_has_its_word() {
         let (_folder, store) = Store::in_new_folder();
         let ignored = |why| vec![("door".into(), why)];
-        let unreadable = || ignored(Ignored::Undecodable("no JSON".into()));
+        let unreadable = || ignored(Ignored::Undecodable(EvaluationError::of("no JSON")));
         let quiet = |why| Decision { alerts: Vec::new(), ignored: why, ..decision("a") };
         assert_eq!(accept(&store, quiet(Vec::new())), (0, vec!["ignored no-rule 1".into()]));
         let (_, words) = accept(&store, quiet(ignored(Ignored::ConditionFalse)));

@@ -88,6 +88,8 @@ mod told;
 mod undelivered;
 /// What memory puts back when a transaction does not hold.
 mod undo;
+/// What rules could not make of events.
+mod unjudged;
 /// The 24 h window, and the catalogue of templates for outside it.
 mod window;
 
@@ -116,3 +118,4 @@ pub use status::Going;
 pub use thread::{Gone, Handle, StoreThread};
 pub use told::Once;
 pub use undelivered::Undelivered;
+pub use unjudged::UnjudgedRow;

@@ -18,7 +18,7 @@ use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("schema.sql"),
     include_str!("schema_page.sql"),
     include_str!("received.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("undelivered.sql"),
     include_str!("people.sql"),
     include_str!("subscriptions.sql"),
+    include_str!("unjudged.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.

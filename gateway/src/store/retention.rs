@@ -12,7 +12,8 @@ const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// Rows of each kind that one call removes.
 const BATCH: i64 = 50;
 /// Tables that grow with people and what they do.
-const OF_FEW: [&str; 13] = [
+const OF_FEW: [&str; 14] = [
+    "DELETE FROM unjudged WHERE (rule, kind) IN (SELECT rule, kind FROM unjudged WHERE last_at < ?1 LIMIT ?2)",
     "DELETE FROM post WHERE id IN (SELECT id FROM post WHERE created_at < ?1 AND state != 'queued' ORDER BY id LIMIT ?2)",
     "DELETE FROM file WHERE id IN (SELECT id FROM file WHERE at < ?1 AND state NOT IN ('wanted', 'kept') LIMIT ?2)",
     "DELETE FROM upload WHERE at < ?1 AND ?2 > 0",

@@ -108,6 +108,7 @@ impl Store {
             "alerts": self.list_alerts(&Listing { since: Some(since), limit: 5, ..Listing::default() })?["items"],
             "going_on": self.list_alerts(&Listing { open: true, limit: GOING_ON, ..Listing::default() })?["items"],
             "undelivered": self.undelivered_lately(now - DAY)?,
+            "unjudged": self.unjudged_lately(now - DAY)?,
             "mutes": self.mutes(now)?,
             "replies": self.number("SELECT count(*) FROM reply WHERE at >= ?1", &[&since])?,
             "notices": self.rows(
@@ -227,6 +228,7 @@ impl Store {
         Ok(json!({
             "tallies": self.rows("SELECT outcome, count, last_at, last_topic, last_reason FROM tally WHERE rule = ?1 ORDER BY last_at DESC", &[&rule])?,
             "last_alert": last,
+            "unjudged": self.unjudged_of(rule)?,
         }))
     }
 }

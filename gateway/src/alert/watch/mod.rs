@@ -42,6 +42,7 @@ use crate::alert::quiet::Held;
 use crate::alert::rule::Rule;
 use crate::alert::silence::Silence;
 use crate::alert::sparkplug::Births;
+use crate::alert::unjudged::WholeReports;
 use crate::contact::People;
 use crate::ids::{ContactId, RuleName};
 use crate::time::{Now, Timestamp, duration_for_people};
@@ -76,6 +77,8 @@ pub struct Watch {
     clock: Option<Now>,
     /// What Sparkplug's births say; in memory alone.
     pub(super) births: Births,
+    /// Who sends whole reports; in memory alone.
+    pub(super) whole: WholeReports,
     /// Told, but not kept, because there is no room.
     surplus: Option<Ident>,
 }
@@ -103,6 +106,7 @@ impl Watch {
             effects: Vec::new(),
             clock: None,
             births: Births::default(),
+            whole: WholeReports::default(),
             surplus: None,
         }
     }

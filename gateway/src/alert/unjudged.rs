@@ -1,0 +1,134 @@
+//! What a rule could not make of an event, for the people who can mend the rule or the device: silence must mean that all
+//! is well.
+
+use std::collections::BTreeSet;
+
+use crate::alert::history::fingerprint;
+use crate::alert::policy::{Flaw, Ignored};
+use crate::alert::rule::Rule;
+use crate::ids::RuleName;
+
+/// Topics of rules that are remembered, 8 bytes each. One that is not there is told of: rather once too often.
+const WHOLE_MAX: usize = 4_096;
+
+/// One reason of one rule on one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unjudged {
+    pub rule: RuleName,
+    /// The rule's, as [`Rule::version`] gives it.
+    pub version: i64,
+    /// What all events that fail alike have in common: a sentence.
+    pub kind: String,
+    /// A sentence that names the expression, the field and what was there.
+    pub reason: String,
+    /// Only fields are missing, and the topic has sent whole reports before: many devices report only what changed.
+    pub is_partial: bool,
+}
+
+/// Which rules have read whole reports from which topics since the start.
+#[derive(Debug, Default)]
+pub struct WholeReports {
+    seen: BTreeSet<u64>,
+}
+
+impl WholeReports {
+    /// What there is to say about one event and one rule. `ignored`: why nothing followed from it.
+    pub fn judge(
+        &mut self,
+        rule: &Rule,
+        topic: &str,
+        flaws: &[Flaw],
+        ignored: Option<&Ignored>,
+    ) -> Vec<Unjudged> {
+        let slot = fingerprint(&format!("{} {topic}", rule.name));
+        let (mut found, is_known) = (Vec::new(), self.seen.contains(&slot));
+        let mut add = |kind: String, reason: String, is_missing: bool| {
+            let is_partial = is_missing && is_known;
+            let (rule, version) = (rule.name.clone(), rule.version());
+            found.push(Unjudged { rule, version, kind, reason, is_partial });
+        };
+        let mut reads_nothing = false;
+        if let Some(why) = ignored {
+            reads_nothing = matches!(why, Ignored::Retained); // it was not looked into
+            if let (Some(kind), Some(reason)) = (why.kind(), why.reason()) {
+                let is_missing = why.flaw().is_some_and(Flaw::is_missing);
+                add(kind, reason, is_missing);
+            }
+        }
+        let is_told = |flaw: &&Flaw| ignored.and_then(Ignored::flaw) != Some(flaw);
+        for flaw in flaws.iter().filter(is_told) {
+            add(flaw.kind(), flaw.to_string(), flaw.is_missing());
+        }
+        if found.is_empty() && !reads_nothing && !is_known && self.seen.len() < WHOLE_MAX {
+            self.seen.insert(slot);
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::alert::event::Identity;
+    use crate::alert::tests::{MORNING, event, site};
+
+    /// A rule's keys, what arrives, and what is said of the last: its reasons, and `partial` where nobody needs to hear.
+    #[test]
+    fn each_reason_is_named_once_and_partial_reports_are_told_apart() {
+        let wet = "topic = \"leak/{id}\"\nwhen = \"payload.wet\"\nresolve_when = \"not payload.wet\"";
+        let hot = "topic = \"t/{id}\"\nwhen = \"payload.c > 8\"\nvalue = \"payload.c\"";
+        for (keys, payloads, said) in [
+            (wet, &["{\"wet\":true}"][..], &[][..]),
+            (
+                wet,
+                &["{\"battery\":90}"],
+                &[
+                    "`when` could not be judged: `payload.wet` is undefined",
+                    "`resolve_when` could not be judged: `payload.wet` is undefined",
+                ],
+            ),
+            (
+                wet,
+                &["{\"wet\":false}", "{\"battery\":90}"],
+                &[
+                    "partial `when` could not be judged: `payload.wet` is undefined",
+                    "partial `resolve_when` could not be judged: `payload.wet` is undefined",
+                ],
+            ),
+            // Null is no partial report: the sensor says that it has no reading.
+            (
+                hot,
+                &["{\"c\":9}", "{\"c\":null}"],
+                &[
+                    "`value` gives no number: `payload.c` is null",
+                    "`when` could not be judged: `payload.c` is null",
+                ],
+            ),
+            (
+                hot,
+                &["{\"c\":9}", "{\"c\":\"9\"}"],
+                &[
+                    "`value` gives no number: `payload.c` is not a number",
+                    "`when` could not be judged: it compares a text with a number in `payload.c > 8`",
+                ],
+            ),
+            (hot, &["{\"c\":9}", "{\"c\":nan}"], &["the payload could not be read: it is not JSON"]),
+        ] {
+            let judge =
+                site(&format!("[[rule]]\nname = \"r\"\nnotify = [\"giorgi\"]\nmessage = \"x\"\n{keys}\n")).1;
+            let mut watch = judge.watch();
+            let topic = if keys == wet { "leak/1" } else { "t/1" };
+            let mut last = Vec::new();
+            for payload in payloads {
+                last = judge.decide(event(topic, *payload, Identity::None), &mut watch, MORNING).unjudged;
+            }
+            let mut last: Vec<String> = last
+                .into_iter()
+                .map(|one| format!("{}{}", if one.is_partial { "partial " } else { "" }, one.kind))
+                .collect();
+            last.sort();
+            let mut said = said.to_vec();
+            said.sort_unstable();
+            assert_eq!(last, said, "{keys} {payloads:?}");
+        }
+    }
+}
