@@ -55,6 +55,9 @@ pub mod observe;
 pub mod outbox;
 /// How fast messages may leave.
 pub mod pace;
+/// Partial reports decide nothing: properties.
+#[cfg(test)]
+mod partial;
 /// What one rule makes of one event.
 pub mod policy;
 /// What quiet hours held back.
