@@ -32,7 +32,7 @@ pub fn webhook(data: &[u8]) {
                 }
             }
             Inbound::Notice(notice) => assert!(!notice.text.is_empty(), "{notice:?}"),
-            Inbound::Moved(_) => {}
+            Inbound::Moved(_) | Inbound::Preference(_) => {}
             Inbound::File(file) => assert!(
                 !file.media_id.is_empty() && !file.media_id.contains(['/', '?', '.', '#']),
                 "{file:?}"

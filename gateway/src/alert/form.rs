@@ -20,6 +20,8 @@ pub enum Listed {
     Unread,
     /// It was read, and there is none of this name and language.
     Missing,
+    /// It is marketing, and the person told WhatsApp that they want none of this business: Meta would refuse it (131050).
+    Unwanted,
     Facts(Facts),
 }
 
@@ -37,6 +39,20 @@ pub struct Facts {
     /// `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, when the header has a blank.
     pub header: Option<String>,
     pub quick_replies: u32,
+}
+
+impl Facts {
+    /// FLAGGED is to be disabled some day, and is sent until then.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        matches!(self.status.as_str(), "APPROVED" | "FLAGGED")
+    }
+
+    /// As Meta's own catalogue says; of whoever wants no marketing it is refused.
+    #[must_use]
+    pub fn is_marketing(&self) -> bool {
+        self.category == "MARKETING"
+    }
 }
 
 /// How one request was, or will be, made.
@@ -70,7 +86,7 @@ pub fn choose(templates: &[Template], listed: &[Listed], window: Window) -> Choi
             None => {
                 let quick_replies = match listed {
                     Listed::Facts(facts) => facts.quick_replies,
-                    Listed::Unread | Listed::Missing => 0,
+                    Listed::Unread | Listed::Missing | Listed::Unwanted => 0,
                 };
                 return Choice::Template { index, quick_replies };
             }
@@ -96,10 +112,15 @@ pub fn obstacle(template: &Template, listed: &Listed) -> Option<String> {
     let facts = match listed {
         Listed::Unread => return None,
         Listed::Missing => return Some("does not exist in this language".into()),
+        Listed::Unwanted => {
+            return Some(
+                "is marketing, and the person asked WhatsApp for no marketing messages of this business"
+                    .into(),
+            );
+        }
         Listed::Facts(facts) => facts,
     };
-    // FLAGGED is to be disabled some day, and is sent until then.
-    if !matches!(facts.status.as_str(), "APPROVED" | "FLAGGED") {
+    if !facts.is_usable() {
         return Some(format!("is {}", facts.status.to_lowercase()));
     }
     let given = u32::try_from(template.parameters.len()).unwrap_or(u32::MAX);

@@ -13,6 +13,7 @@ use crate::config::Connection;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::catalogue;
 use crate::whatsapp::client::Client;
+use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 /// Webhooks tell what changes meanwhile; this is for those that were lost.
 const READ_EVERY: Duration = Duration::from_secs(6 * 3_600);
@@ -26,14 +27,14 @@ pub async fn run(shared: Arc<Shared>, client: Client) {
         let mut pause = READ_EVERY;
         for connection in shared.live().connections.iter() {
             learn_limit(&shared, &client, connection).await;
+            let asked_at = SystemClock.now();
             match read(&client, connection).await {
                 Ok(None) => {}
                 Ok(Some(templates)) => {
                     let name = connection.name.clone();
                     tracing::info!(connection = %name, templates = templates.len(), "the template catalogue was read");
-                    let keep = move |store: &crate::store::Store| {
-                        store.keep_catalogue(&name, &templates, SystemClock.now())
-                    };
+                    let keep =
+                        move |store: &crate::store::Store| store.keep_catalogue(&name, &templates, asked_at);
                     if shared.durably(keep).await.is_none() {
                         return;
                     }
@@ -60,7 +61,7 @@ async fn learn_limit(shared: &Arc<Shared>, client: &Client, connection: &Connect
             let Some(limit) = answer[FIELD].as_str().map(str::to_owned) else { return };
             let name = connection.name.clone();
             let keep = move |store: &crate::store::Store| {
-                store.keep_fact(&name, "messaging_limit", &limit, SystemClock.now())
+                store.keep_fact(&name, MESSAGING_LIMIT, &limit, SystemClock.now())
             };
             if shared.durably(keep).await.is_none() {
                 tracing::info!(connection = %connection.name, "its limit could not be kept");

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::ids::ConnectionName;
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 /// Often enough: from four fifths to all of a month's budget takes longer, and a flood is a few digests.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -110,7 +111,7 @@ fn say(
     now: Timestamp,
 ) -> rusqlite::Result<Option<(ConnectionName, Severity, String)>> {
     let severity = Severity::Warning;
-    let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
+    let notice = Notice::of(field, severity, text);
     let told = write(store, config, about, &notice, Over::AnotherFirst, now)?;
     Ok((told != Told::Before).then(|| (about.clone(), severity, notice.text)))
 }
@@ -121,7 +122,7 @@ fn people_a_day(store: &Store, config: &Config) -> rusqlite::Result<Option<(Conn
     let contacts = u32::try_from(config.people.contacts.len()).unwrap_or(u32::MAX);
     let mut lowest = None;
     for connection in &config.connections {
-        let told = store.fact(&connection.name, "messaging_limit")?;
+        let told = store.fact(&connection.name, MESSAGING_LIMIT)?;
         let limit =
             told.as_deref().and_then(read_tier).filter(|limit| standing(contacts, *limit) != Standing::Fine);
         if let Some(limit) = limit.filter(|limit| lowest.as_ref().is_none_or(|(_, lowest)| limit < lowest)) {

@@ -201,6 +201,7 @@ impl<'a> Desk<'a> {
             Inbound::Reply(reply) => self.answer(&reply),
             Inbound::Notice(notice) => self.heed(&notice),
             Inbound::Moved(moved) => self.follow(&moved),
+            Inbound::Preference(preference) => self.prefers(&preference),
             Inbound::File(file) => self.want(&file),
             Inbound::Ignored(what) => {
                 self.read.nothing.push(what);
@@ -221,11 +222,6 @@ impl<'a> Desk<'a> {
             return Ok(());
         }
         let Some(sender) = self.recognised(reply, over)? else { return Ok(()) };
-        if let Some(contact) = sender
-            && self.takes_back(contact, reply, &over.name)?
-        {
-            return Ok(());
-        }
         let lane = sender.map(|contact| lane(over, contact));
         // What is written in a group opens the window of the group, not the writer's own.
         let heard = match &reply.group {
@@ -235,9 +231,14 @@ impl<'a> Desk<'a> {
         if let Some(heard) = &heard {
             self.read.messages |= self.store.heard(heard, reply.at, self.now)? > 0;
         }
-        let before = (std::mem::take(&mut self.read.messages), self.read.commands);
         let house = self.house(sender)?;
         let outcome = understand(reply, &house, self.store.tag(), self.store);
+        if let Some(contact) = sender
+            && self.answers_again(contact, reply, &over.name, &outcome)?
+        {
+            return Ok(());
+        }
+        let before = (std::mem::take(&mut self.read.messages), self.read.commands);
         self.store.keep_reply(self.id, reply, &outcome)?;
         match &outcome {
             Outcome::ReadOn { contact, message } => {

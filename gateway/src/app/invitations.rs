@@ -12,6 +12,7 @@ use crate::command::answers::{self, NO, YES};
 use crate::command::consent::Wish;
 use crate::command::inbound::{self, Reply};
 use crate::command::invite::{Invitation, Wanted};
+use crate::command::reply::Outcome;
 use crate::config::Config;
 use crate::contact::voice::Voice;
 use crate::contact::{Contact, Guest, Phone, Recipient};
@@ -161,24 +162,35 @@ impl Desk<'_> {
         };
         let words = said(reply);
         let choice = answers::choice(Subject::Request(0), &[], words).filter(|_| !reply.forwarded);
+        let stops = self.config.words.read(words) == Some(Wish::Stop) && !reply.forwarded;
+        if stops {
+            self.wish(&guest, false, reply)?;
+        }
         if let Some(declined_at) = declined_at {
-            return match choice.as_deref() {
-                Some(YES) if reply.at > declined_at => self.join(&guest, reply, over).map(|()| true),
+            match choice.as_deref() {
+                Some(YES) if reply.at > declined_at => self.join(&guest, reply, over)?,
                 Some(YES) => {
+                    self.wish(&guest, true, reply)?;
                     self.idle("an invited person said No since");
-                    Ok(true)
                 }
-                Some(_) | None => Ok(false),
-            };
+                Some(_) => {
+                    self.store.decline(&guest.id, reply.at)?;
+                    self.idle("an invited person said No before");
+                }
+                None if stops => self.idle("an invited person said No before"),
+                None => return Ok(false),
+            }
+            return Ok(true);
         }
         let lane = Lane { connection: over.clone(), contact: guest.id.clone() };
         let waited = self.store.heard(&lane, reply.at, self.now)?;
         self.read.messages |= waited > 0;
-        let stops = self.config.words.read(words) == Some(Wish::Stop);
         match choice.as_deref() {
             Some(YES) => self.join(&guest, reply, over)?,
             Some(_) => self.decline(&guest, reply, over)?,
-            None if stops => self.decline(&guest, reply, over)?,
+            None if stops && self.store.dismiss(&guest.id, "declined")? => {
+                self.declined(&guest, reply, over)?
+            }
             // The question itself may be on its way now; else it is asked again, once a day.
             None if waited > 0 => self.idle("an invited person has not answered yet"),
             None => {
@@ -204,8 +216,7 @@ impl Desk<'_> {
         };
         self.store.join(&guest.id, &reply.wamid, reply.at)?;
         self.store.identify(&guest.id, guest.phone.e164(), reply.user_id.as_deref(), reply.at)?;
-        let source = format!("Yes to the invitation of {} ({})", by.id, reply.wamid);
-        self.store.consent(&guest.id, true, &source, reply.at, self.now)?;
+        self.wish(guest, true, reply)?;
         self.write_of(guest, "joined", "by invitation", Some(reply))?;
         self.read.people = true;
         let text = config.people.voice.say(|s| s.welcome, &[("site", &config.site.name)]);
@@ -216,25 +227,52 @@ impl Desk<'_> {
         self.tell_inviter(by, &text, over)
     }
 
-    /// The No under an invitation that was answered with Yes before: the newest answer counts. `false`: it is no such answer.
-    pub(super) fn takes_back(
+    /// Agreed to be written to, or not: the newest counts, whatever else they said.
+    fn wish(&self, guest: &Guest, given: bool, reply: &Reply) -> rusqlite::Result<()> {
+        let word = if given { "Yes" } else { "STOP" };
+        let source = format!("{word} to the invitation of {} ({})", guest.by, reply.wamid);
+        self.store.consent(&guest.id, given, &source, reply.at, self.now).map(drop)
+    }
+
+    /// Another answer to an invitation that was answered with Yes before: a Yes or a No that was tapped under it, or a No that
+    /// was written as long as it can be about nothing else. The newest counts. `false`: it is no such answer.
+    pub(super) fn answers_again(
         &mut self,
         contact: &Contact,
         reply: &Reply,
         over: &ConnectionName,
+        outcome: &Outcome,
     ) -> rusqlite::Result<bool> {
-        let taps_no = matches!(&reply.content, inbound::Content::Tap { id, .. } if id == NO);
-        if !taps_no || reply.forwarded {
+        let tapped = match &reply.content {
+            inbound::Content::Tap { id, .. } => [YES, NO].into_iter().find(|choice| choice == id),
+            inbound::Content::Text(_)
+            | inbound::Content::Reaction { .. }
+            | inbound::Content::Captioned { .. }
+            | inbound::Content::Given { .. }
+            | inbound::Content::SharedNumber(_)
+            | inbound::Content::Other(_) => None,
+        };
+        let is_bare = matches!(reply.content, inbound::Content::Text(_))
+            && reply.quotes.is_none()
+            && matches!(outcome, Outcome::Nothing { .. });
+        let written =
+            answers::choice(Subject::Request(0), &[], said(reply)).filter(|choice| is_bare && choice == NO);
+        let Some(choice) = tapped.or(written.map(|_| NO)).filter(|_| !reply.forwarded) else {
             return Ok(false);
-        }
+        };
         let joined = self.store.guests()?.into_iter().find(|guest| guest.id == contact.id);
         let Some(guest) = joined else { return Ok(false) };
-        self.nothing_of(
-            Some(contact),
-            reply,
-            "the No to an invitation that was answered with Yes".to_owned(),
-        )?;
-        self.decline(&guest, reply, over)?;
+        if tapped.is_none() && !self.store.is_about_invitation(&guest.id, reply.at)? {
+            return Ok(false);
+        }
+        let reason = format!("the {choice} to an invitation that was answered with Yes");
+        self.nothing_of(Some(contact), reply, reason)?;
+        if choice == YES {
+            self.wish(&guest, true, reply)?;
+            self.store.join(&guest.id, &reply.wamid, reply.at)?;
+        } else {
+            self.decline(&guest, reply, over)?;
+        }
         self.read.people = true;
         Ok(true)
     }
@@ -244,6 +282,10 @@ impl Desk<'_> {
             self.idle("an invited person said Yes since");
             return Ok(());
         }
+        self.declined(guest, reply, over)
+    }
+
+    fn declined(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
         self.write_of(guest, "declined", "the invitation", Some(reply))?;
         let text = self.config.people.voice.plain(|s| s.nobody_writes);
         self.say_to(guest, over, Content::text(text))?;

@@ -11,7 +11,7 @@ use crate::config::{Config, Connection};
 use crate::contact::Contact;
 use crate::contact::voice::Sentences;
 use crate::ids::ConnectionName;
-use crate::store::Store;
+use crate::store::{Known, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// What became of a notice.
@@ -19,6 +19,8 @@ use crate::time::{Clock, SystemClock, Timestamp};
 pub enum Told {
     /// The same words came before.
     Before,
+    /// Kept, and something newer is known: nobody is told what is no longer so.
+    Late,
     Kept,
     /// A message waits in the outbox.
     Written,
@@ -76,8 +78,10 @@ fn write_as(
     now: Timestamp,
     text: &dyn Fn(&Contact) -> String,
 ) -> Result<Told> {
-    if !store.keep_notice(about, notice, now)? {
-        return Ok(Told::Before);
+    match store.keep_notice(about, notice, now)? {
+        Known::Before => return Ok(Told::Before),
+        Known::Newer => return Ok(Told::Late),
+        Known::Not => {}
     }
     let other = config.connections.iter().find(|connection| connection.name != *about);
     let over = match over {
@@ -98,14 +102,7 @@ fn write_as(
 /// What opening the store met: a loss, or damage.
 pub async fn report(shared: &Shared, findings: Vec<String>) {
     for text in findings {
-        let notice = Notice {
-            account: None,
-            field: "store".to_owned(),
-            severity: Severity::Critical,
-            text: text.clone(),
-            facts: Vec::new(),
-            template: None,
-        };
+        let notice = Notice::of("store".to_owned(), Severity::Critical, text.clone());
         let config = shared.live();
         let told = shared
             .durably(move |store| {

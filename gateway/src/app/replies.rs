@@ -324,14 +324,7 @@ impl Desk<'_> {
     }
 
     fn warn_owner(&mut self, over: &ConnectionName, field: String, text: String) -> rusqlite::Result<()> {
-        let notice = Notice {
-            account: None,
-            field,
-            severity: Severity::Warning,
-            text,
-            facts: Vec::new(),
-            template: None,
-        };
+        let notice = Notice::of(field, Severity::Warning, text);
         self.tell_owner(over, &notice)
     }
 

@@ -224,7 +224,7 @@ async fn say(
     let config = shared.live();
     let work = move |store: &Store| {
         let Some((about, field, text)) = find(store)? else { return Ok(None) };
-        let notice = Notice { account: None, field, severity, text, facts: Vec::new(), template: None };
+        let notice = Notice::of(field, severity, text);
         let told = write(store, &config, &about, &notice, over, SystemClock.now())?;
         Ok((told != Told::Before).then_some((about, notice.text)))
     };

@@ -12,7 +12,7 @@ use crate::command::inbound::Notice;
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::ids::ConnectionName;
-use crate::store::{Store, Undelivered};
+use crate::store::{Known, Store, Undelivered};
 use crate::time::Timestamp;
 
 /// As long as another copy is under way somebody may still get it. Most are delivered within seconds; at night every minute
@@ -63,15 +63,8 @@ fn say(
     let why: Vec<String> = one.people.iter().map(|(who, why)| format!("{who}: {why}")).collect();
     let more = if others == 0 { String::new() } else { format!(", and {others} other alerts") };
     let text = format!("nobody got alert {} of rule {} ({line}){more}; {}", one.id, one.rule, why.join("; "));
-    let notice = Notice {
-        account: None,
-        field: FIELD.to_owned(),
-        severity: Severity::Critical,
-        text: text.clone(),
-        facts: Vec::new(),
-        template: None,
-    };
-    if !store.keep_notice(&one.connection, &notice, now)? {
+    let notice = Notice::of(FIELD.to_owned(), Severity::Critical, text.clone());
+    if store.keep_notice(&one.connection, &notice, now)? != Known::Not {
         return Ok(None);
     }
     let other = config.connections.iter().find(|connection| connection.name != one.connection);

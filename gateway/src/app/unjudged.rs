@@ -52,14 +52,7 @@ pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<bool> {
 }
 
 fn write(store: &Store, config: &Config, text: &str, now: Timestamp) -> Result<()> {
-    let notice = Notice {
-        account: None,
-        field: FIELD.to_owned(),
-        severity: Severity::Warning,
-        text: text.to_owned(),
-        facts: Vec::new(),
-        template: None,
-    };
+    let notice = Notice::of(FIELD.to_owned(), Severity::Warning, text.to_owned());
     owner::write(store, config, &gateway(), &notice, Over::AnotherFirst, now).map(drop)
 }
 

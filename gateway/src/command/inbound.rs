@@ -15,6 +15,8 @@ pub enum Inbound {
     Notice(Notice),
     /// Somebody has another number, user id or phone.
     Moved(Moved),
+    /// Somebody wants marketing messages of this business, or none.
+    Preference(Preference),
     /// A message that came before this one in its body has a file.
     File(NewFile),
     /// Stored, and nothing to do: an unknown type, an echo, a field that a later version reads. The text says what.
@@ -41,6 +43,7 @@ impl Inbound {
             Self::Reply(_) => "message",
             Self::Notice(_) => "notice",
             Self::Moved(_) => "moved",
+            Self::Preference(_) => "preference",
             Self::File(_) => "file",
             Self::Ignored(_) => "other",
         }
@@ -52,6 +55,8 @@ impl Inbound {
 pub struct Notice {
     /// The phone number that it concerns where Meta names it, or else the business account.
     pub account: Option<String>,
+    /// When it was so, as Meta says; webhooks come in any order. `None`: Meta does not say, or it is a notice of our own.
+    pub at: Option<Timestamp>,
     /// Meta's name of the webhook field.
     pub field: String,
     /// From `Warning` on the owner is told.
@@ -62,6 +67,14 @@ pub struct Notice {
     pub facts: Vec<(String, String)>,
     /// Name, language and what became of it.
     pub template: Option<(String, String, TemplateNews)>,
+}
+
+impl Notice {
+    /// Of our own: words under a heading.
+    #[must_use]
+    pub fn of(field: String, severity: Severity, text: String) -> Self {
+        Self { account: None, at: None, field, severity, text, facts: Vec::new(), template: None }
+    }
 }
 
 /// What WhatsApp says of a person who moved (FACTS 3.6). It is no message of theirs: it opens no window, and rights follow
@@ -76,6 +89,19 @@ pub struct Moved {
     /// The user id until now.
     pub user_id: Option<String>,
     pub what: Move,
+}
+
+/// What somebody told WhatsApp about marketing messages. An alarm should be utility, but Meta may make its template marketing,
+/// and then refuses it for whoever wants none (131050).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preference {
+    pub phone_number_id: String,
+    /// Digits without `+`.
+    pub from: Option<String>,
+    pub user_id: Option<String>,
+    pub wants: bool,
+    /// As Meta says.
+    pub at: Timestamp,
 }
 
 /// A picture, sound or document of a person; Meta keeps it for 7 days (FACTS 2).
@@ -136,6 +162,8 @@ pub struct Status {
     pub pricing: Option<Pricing>,
     /// The number, without `+`, and the user id to which it went, as far as Meta tells; of a group nobody's.
     pub recipients: Vec<String>,
+    /// The group to which it went: it concerns no other message.
+    pub group: Option<String>,
 }
 
 /// What a person wrote or tapped (`messages[]`).
@@ -200,6 +228,7 @@ mod tests {
             refusal: None,
             pricing: None,
             recipients: Vec::new(),
+            group: None,
         };
         assert_eq!(
             [Inbound::Status(status), Inbound::Ignored(String::new())].map(|one| one.kind()),

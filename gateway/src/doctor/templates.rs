@@ -78,7 +78,7 @@ fn judge(findings: &mut Findings, template: &Template, known: &Known) {
             "WhatsApp Manager > Message templates: create or correct it there, or change the rule; approval takes minutes to a day",
         );
     }
-    if facts.is_some_and(|facts| facts.category == "MARKETING") {
+    if facts.is_some_and(Facts::is_marketing) {
         findings.warn(
             "templates",
             format!(

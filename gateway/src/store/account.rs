@@ -1,14 +1,30 @@
 //! What Meta tells of accounts and numbers, and what they cost.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
-use crate::command::inbound::{Notice, Pricing};
+use crate::command::inbound::{Notice, Pricing, TemplateNews};
 use crate::ids::{ConnectionName, Wamid};
 use crate::time::Timestamp;
 
+/// What is so and is told again, is told to people again after this time.
+const SAID_AGAIN: Duration = Duration::from_secs(24 * 3_600);
+/// Before what holds no longer: since when, so that what is older and comes later does not hold either.
+const LIFTED: &str = "lifted ";
 /// Notices that are kept for a connection; older ones are in the inbox as long as it lasts.
 const NOTICES_MAX: i64 = 1_000;
+
+/// What was known of a notice before it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    Not,
+    /// The same words.
+    Before,
+    /// Something newer, so that it is not so any more.
+    Newer,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeRow {
@@ -34,33 +50,70 @@ pub(super) fn holds(value: &str, now: Timestamp) -> bool {
 }
 
 impl Store {
-    /// Keeps a notice, and what is known from now on. `false`: the same words came before, so nobody is told again.
-    pub fn keep_notice(&self, connection: &ConnectionName, notice: &Notice, now: Timestamp) -> Result<bool> {
-        let last: Option<String> = self
-            .sql
-            .prepare_cached(
-                "SELECT text FROM notice WHERE connection = ?1 AND field = ?2 ORDER BY id DESC LIMIT 1",
-            )?
-            .query_row([&connection.0, &notice.field], |row| row.get(0))
-            .optional()?;
-        for (name, value) in &notice.facts {
-            match value.as_str() {
-                "" => self.lift_fact(connection, name)?,
-                value => self.keep_fact(connection, name, value, now)?,
-            }
-        }
-        if last.as_deref() == Some(notice.text.as_str()) {
-            return Ok(false);
+    /// Keeps a notice, and what is known from then on: of several the newest counts by Meta's time, whichever comes first.
+    pub fn keep_notice(&self, connection: &ConnectionName, notice: &Notice, now: Timestamp) -> Result<Known> {
+        let at = notice.at.unwrap_or(now);
+        let was_said = self.was_said(connection, notice, at)?;
+        let is_late = !self.learn_from(connection, notice, at)?;
+        if was_said {
+            return Ok(Known::Before);
         }
         self.sql
             .prepare_cached(
                 "INSERT INTO notice (at, connection, field, severity, text) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(params![now.0, connection.0, notice.field, notice.severity.rank(), notice.text])?;
+            .execute(params![at.0, connection.0, notice.field, notice.severity.rank(), notice.text])?;
         self.sql
             .prepare_cached("DELETE FROM notice WHERE id <= (SELECT max(id) FROM notice) - ?1")?
             .execute([NOTICES_MAX])?;
-        Ok(true)
+        Ok(if is_late { Known::Newer } else { Known::Not })
+    }
+
+    /// The same webhook came before; or the newest words under this heading are the same, and of the last day where Meta says
+    /// when it was so: a second change of the PIN is news.
+    fn was_said(&self, connection: &ConnectionName, notice: &Notice, at: Timestamp) -> Result<bool> {
+        let same = "SELECT 1 FROM notice WHERE connection = ?1 AND field = ?2 AND text = ?3 AND at = ?4";
+        let is_the_same = notice.at.is_some()
+            && self.sql.prepare_cached(same)?.exists(params![
+                connection.0,
+                notice.field,
+                notice.text,
+                at.0
+            ])?;
+        let newest = match notice.at {
+            Some(_) => {
+                "SELECT text, at FROM notice WHERE connection = ?1 AND field = ?2 ORDER BY at DESC, id DESC LIMIT 1"
+            }
+            None => {
+                "SELECT text, at FROM notice WHERE connection = ?1 AND field = ?2 ORDER BY id DESC LIMIT 1"
+            }
+        };
+        let last: Option<(String, i64)> = self
+            .sql
+            .prepare_cached(newest)?
+            .query_row([&connection.0, &notice.field], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let again = |(text, said_at): (String, i64)| {
+            text == notice.text && (notice.at.is_none() || Timestamp(said_at).until(at) < SAID_AGAIN)
+        };
+        Ok(is_the_same || last.is_some_and(again))
+    }
+
+    /// `false`: all that it says was overtaken by something newer.
+    fn learn_from(&self, connection: &ConnectionName, notice: &Notice, at: Timestamp) -> Result<bool> {
+        let mut counts = notice.facts.is_empty();
+        for (name, value) in &notice.facts {
+            counts |= match value.as_str() {
+                "" => self.lift_fact(connection, name, at)?,
+                value => self.learn_fact(connection, name, value, at)?,
+            };
+        }
+        match &notice.template {
+            Some((name, language, TemplateNews::Status(status))) => {
+                self.template_status(connection, name, language, status, at)
+            }
+            Some((_, _, TemplateNews::Changed)) | None => Ok(counts),
+        }
     }
 
     /// Newest first.
@@ -82,7 +135,9 @@ impl Store {
     pub fn facts(&self, now: Timestamp) -> Result<Vec<(String, String, String)>> {
         let found: Result<Vec<(String, String, String)>> = self
             .sql
-            .prepare_cached("SELECT connection, name, value FROM fact ORDER BY connection, name")?
+            .prepare_cached(
+                "SELECT connection, name, value FROM fact WHERE value <> '' ORDER BY connection, name",
+            )?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect();
         Ok(found?.into_iter().filter(|(_, _, value)| holds(value, now)).collect())
@@ -96,6 +151,7 @@ impl Store {
             .optional()
     }
 
+    /// What Meta answered when it was asked: it is so now.
     pub fn keep_fact(
         &self,
         connection: &ConnectionName,
@@ -109,12 +165,40 @@ impl Store {
             .map(drop)
     }
 
-    /// What is known under that name, and under longer ones that begin with it, holds no longer.
-    fn lift_fact(&self, connection: &ConnectionName, name: &str) -> Result<()> {
+    /// What a webhook says, unless something newer is known. Of two in the same second the order of their words decides, so
+    /// that it is always the same; and what is imposed goes before its end.
+    fn learn_fact(
+        &self,
+        connection: &ConnectionName,
+        name: &str,
+        value: &str,
+        at: Timestamp,
+    ) -> Result<bool> {
         self.sql
-            .prepare_cached("DELETE FROM fact WHERE connection = ?1 AND (name = ?2 OR name LIKE ?2 || ' %')")?
-            .execute([&connection.0, name])
-            .map(drop)
+            .prepare_cached(
+                "INSERT INTO fact SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (
+                     SELECT 1 FROM fact WHERE connection = ?1 AND at > ?4 AND (name = ?5 || ?2 OR ?5 || ?2 LIKE name || ' %'))
+                 ON CONFLICT DO UPDATE SET value = excluded.value, at = excluded.at
+                 WHERE excluded.at > at OR (excluded.at = at AND excluded.value > value)",
+            )?
+            .execute(params![connection.0, name, value, at.0, LIFTED])
+            .map(|changed| changed > 0)
+    }
+
+    /// What is known under that name, and under longer ones that begin with it, holds no longer.
+    fn lift_fact(&self, connection: &ConnectionName, name: &str, at: Timestamp) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "DELETE FROM fact WHERE connection = ?1 AND (name = ?2 OR name LIKE ?2 || ' %') AND at < ?3",
+            )?
+            .execute(params![connection.0, name, at.0])?;
+        self.sql
+            .prepare_cached(
+                "INSERT INTO fact VALUES (?1, ?2, '', ?3)
+                 ON CONFLICT DO UPDATE SET at = excluded.at WHERE excluded.at > at",
+            )?
+            .execute(params![connection.0, format!("{LIFTED}{name}"), at.0])
+            .map(|changed| changed > 0)
     }
 
     /// Whether something was said under this heading.

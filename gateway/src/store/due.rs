@@ -11,7 +11,7 @@ use super::outbox::{NewMessage, on_unknown};
 use super::{Store, checksum};
 use crate::alert::delivery::Next;
 use crate::alert::digest::{self, FLOOD, Item, MEMBERS_MAX, WORDED, Waiting};
-use crate::alert::form::Window;
+use crate::alert::form::{Listed, Window};
 use crate::alert::message::Content;
 use crate::alert::outbox::{Due, Lane, Wanted, Work};
 use crate::alert::render;
@@ -152,8 +152,11 @@ impl Store {
             return self.hold_as_damaged(head.id, now).map(|()| None);
         };
         due.window = self.window(&due.lane, now)?;
+        let no_marketing = self.wants_no_marketing(&due.lane.contact)?;
         for template in &due.content.templates {
-            due.listed.push(self.listed(&due.lane.connection, template)?);
+            let listed = self.listed(&due.lane.connection, template)?;
+            let is_unwanted = no_marketing && matches!(&listed, Listed::Facts(facts) if facts.is_marketing());
+            due.listed.push(if is_unwanted { Listed::Unwanted } else { listed });
         }
         Ok(Some(due))
     }

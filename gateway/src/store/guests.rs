@@ -96,8 +96,8 @@ impl Store {
     pub fn join(&self, guest: &ContactId, with: &Wamid, at: Timestamp) -> Result<()> {
         self.sql
             .prepare_cached(
-                "UPDATE guest SET state = 'joined', answered_at = ?2
-                 WHERE contact = ?1 AND state IN ('asked', 'declined')",
+                "UPDATE guest SET state = 'joined', answered_at = iif(state = 'joined', max(answered_at, ?2), ?2)
+                 WHERE contact = ?1 AND state IN ('asked', 'declined', 'joined')",
             )?
             .execute(params![guest.0, at.0])?;
         self.sql
@@ -106,12 +106,23 @@ impl Store {
             .map(drop)
     }
 
+    /// Whether a bare No that somebody on the list wrote then can be about nothing else: the invitation still counted, and they
+    /// had got no alert.
+    pub fn is_about_invitation(&self, guest: &ContactId, at: Timestamp) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM guest WHERE contact = ?1 AND state = 'joined' AND expires_at > ?2 AND NOT EXISTS (
+                     SELECT 1 FROM message m WHERE m.contact = ?1 AND m.alert IS NOT NULL AND m.created_at <= ?2)",
+            )?
+            .exists(params![guest.0, at.0])
+    }
+
     /// Said No, after whatever they said before. `false`: they have said Yes since, or were never asked.
     pub fn decline(&self, guest: &ContactId, at: Timestamp) -> Result<bool> {
         self.sql
             .prepare_cached(
                 "UPDATE guest SET state = 'declined', answered_at = ?2
-                 WHERE contact = ?1 AND state IN ('asked', 'joined') AND answered_at < ?2",
+                 WHERE contact = ?1 AND state IN ('asked', 'joined', 'declined') AND answered_at < ?2",
             )?
             .execute(params![guest.0, at.0])
             .map(|changed| changed > 0)

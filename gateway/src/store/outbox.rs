@@ -321,7 +321,7 @@ impl Store {
         match &next.learned {
             Some(Learned::WindowClosed) => self.window_closed(lane, said_at),
             Some(Learned::TemplateUnusable { name, language, code }) => {
-                self.template_refused(&lane.connection, name, language, *code, at)
+                self.template_refused(&lane.connection, name, language, *code, said_at.unwrap_or(at))
             }
             Some(Learned::MediaRefused) => self.media_refused(&lane.connection, id),
             None => Ok(()),

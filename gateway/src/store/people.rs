@@ -114,7 +114,8 @@ impl Store {
             .prepare_cached(
                 "INSERT INTO person (contact, moved_at) VALUES (?1, ?2)
                  ON CONFLICT DO UPDATE SET moved_at = min(coalesce(moved_at, ?2), ?2),
-                     user_id = iif(user_id_at >= ?2, NULL, user_id)",
+                     user_id = iif(user_id_at >= ?2, NULL, user_id),
+                     no_marketing = iif(no_marketing_at >= ?2, 0, no_marketing)",
             )?
             .execute(params![contact.0, at.0])?;
         for table in ["known_as", "consent"] {
@@ -144,6 +145,40 @@ impl Store {
             )?
             .execute(params![contact.0, since])?;
         Ok(changed > 0)
+    }
+
+    /// Of several wishes about marketing the newest counts; of two in the same second the one for less. What waits for a template
+    /// is judged anew. `false`: a newer one is known, or it came from a number that changed hands.
+    pub fn prefer_marketing(
+        &self,
+        contact: &ContactId,
+        wants: bool,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let changed = self
+            .sql
+            .prepare_cached(
+                "INSERT INTO person (contact, no_marketing, no_marketing_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET no_marketing = excluded.no_marketing, no_marketing_at = excluded.no_marketing_at
+                 WHERE (excluded.no_marketing_at > no_marketing_at OR (excluded.no_marketing_at = no_marketing_at
+                         AND excluded.no_marketing > no_marketing))
+                     AND (moved_at IS NULL OR moved_at > excluded.no_marketing_at)",
+            )?
+            .execute(params![contact.0, !wants, at.0])?;
+        if changed > 0 && wants {
+            let next =
+                Next::to(State::Queued, "the person wants marketing messages again; waiting for its turn");
+            let held = "state = 'held' AND held_for = 'window' AND contact = ?1 AND content LIKE '%\"templates\":[%'";
+            self.each(held, &[&contact.0], &next, now)?;
+        }
+        Ok(changed > 0)
+    }
+
+    pub(super) fn wants_no_marketing(&self, contact: &ContactId) -> Result<bool> {
+        self.sql
+            .prepare_cached("SELECT 1 FROM person WHERE contact = ?1 AND no_marketing = 1")?
+            .exists([&contact.0])
     }
 
     pub(super) fn has_stopped(&self, contact: &ContactId) -> Result<bool> {

@@ -203,10 +203,14 @@ impl Store {
     }
 
     fn find(&self, status: &Status) -> Result<Option<MessageId>> {
-        if let Some(id) = status.callback.as_deref().and_then(|data| self.tag.read_callback(data)) {
-            return Ok(self.state(id)?.map(|_| id));
-        }
-        self.message_of(&status.wamid)
+        let by_callback = status.callback.as_deref().and_then(|data| self.tag.read_callback(data));
+        let found = match by_callback {
+            Some(id) => self.state(id)?.map(|_| id),
+            None => self.message_of(&status.wamid)?,
+        };
+        let (Some(id), Some(group)) = (found, &status.group) else { return Ok(found) };
+        let sql = "SELECT 1 FROM message WHERE id = ?1 AND address = ?2";
+        Ok(self.sql.prepare_cached(sql)?.exists(params![id.0, group])?.then_some(id))
     }
 }
 

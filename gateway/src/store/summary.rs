@@ -179,8 +179,10 @@ impl Store {
 
     /// What is known of a connection: facts, the age of its catalogue, its templates, notices.
     pub fn connection_facts(&self, connection: &str, now: Timestamp) -> Result<Value> {
-        let mut facts = self
-            .rows("SELECT name, value, at FROM fact WHERE connection = ?1 ORDER BY name", &[&connection])?;
+        let mut facts = self.rows(
+            "SELECT name, value, at FROM fact WHERE connection = ?1 AND value <> '' ORDER BY name",
+            &[&connection],
+        )?;
         facts.retain(|fact| fact["value"].as_str().is_none_or(|value| holds(value, now)));
         Ok(json!({
             "facts": facts,

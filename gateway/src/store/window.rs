@@ -75,7 +75,8 @@ impl Store {
                 })
             })
             .optional()?;
-        if let Some(facts) = facts {
+        // Of one that a webhook named alone nobody knows how many blanks it has.
+        if let Some(facts) = facts.filter(|facts| !(facts.is_usable() && facts.category.is_empty())) {
             return Ok(Listed::Facts(facts));
         }
         let read = self
@@ -85,12 +86,13 @@ impl Store {
         Ok(if read { Listed::Missing } else { Listed::Unread })
     }
 
-    /// The whole catalogue of a connection, in place of the one before.
+    /// The whole catalogue of a connection, in place of the one before: as it was when it was asked for. What a webhook tells
+    /// meanwhile has it asked for again.
     pub fn keep_catalogue(
         &self,
         connection: &ConnectionName,
         templates: &[(String, String, Facts)],
-        now: Timestamp,
+        asked_at: Timestamp,
     ) -> Result<()> {
         self.sql.prepare_cached("DELETE FROM template WHERE connection = ?1")?.execute([&connection.0])?;
         for (name, language, facts) in templates {
@@ -109,13 +111,13 @@ impl Store {
                     names,
                     facts.header,
                     facts.quick_replies,
-                    now.0
+                    asked_at.0
                 ])?;
         }
         self.sql
             .prepare_cached("INSERT OR REPLACE INTO catalogue VALUES (?1, ?2)")?
-            .execute(params![connection.0, now.0])?;
-        self.try_templates_again(connection, now)
+            .execute(params![connection.0, asked_at.0])?;
+        self.try_templates_again(connection, asked_at)
     }
 
     /// What waits for the window and has templates is judged anew; what still may not leave is held again.
@@ -135,10 +137,11 @@ impl Store {
         code: i64,
         at: Timestamp,
     ) -> Result<()> {
-        self.template_status(connection, name, language, &format!("refused with code {code}"), at)
+        self.template_status(connection, name, language, &format!("refused with code {code}"), at).map(drop)
     }
 
-    /// A template's new status, from a webhook or an error.
+    /// A template's new status, from a webhook or an error: the newest counts, by when it was so. `false`: a newer one is known.
+    /// Of two in the same second it is the one that keeps the template out of use.
     pub fn template_status(
         &self,
         connection: &ConnectionName,
@@ -146,14 +149,20 @@ impl Store {
         language: &str,
         status: &str,
         at: Timestamp,
-    ) -> Result<()> {
-        self.sql
+    ) -> Result<bool> {
+        let changed = self
+            .sql
             .prepare_cached(
                 "INSERT INTO template VALUES (?1, ?2, ?3, ?4, '', 0, '[]', NULL, 0, ?5)
-                 ON CONFLICT DO UPDATE SET status = excluded.status, changed_at = excluded.changed_at",
+                 ON CONFLICT DO UPDATE SET status = excluded.status, changed_at = excluded.changed_at
+                 WHERE excluded.changed_at > changed_at OR (excluded.changed_at = changed_at
+                     AND excluded.status <> 'APPROVED' AND (status = 'APPROVED' OR excluded.status > status))",
             )?
             .execute(params![connection.0, name, language, status, at.0])?;
-        if status == "APPROVED" { self.try_templates_again(connection, at) } else { Ok(()) }
+        if changed > 0 && status == "APPROVED" {
+            self.try_templates_again(connection, at)?;
+        }
+        Ok(changed > 0)
     }
 }
 
@@ -229,7 +238,7 @@ mod tests {
         let listed = || store.listed(&main, &template()).expect("read");
         let status = || match listed() {
             Listed::Facts(facts) => facts.status,
-            Listed::Unread | Listed::Missing => String::new(),
+            Listed::Unread | Listed::Missing | Listed::Unwanted => String::new(),
         };
         let keep = |all: &[(String, String, Facts)]| store.keep_catalogue(&main, all, NOW).expect("written");
         assert_eq!(listed(), Listed::Unread);
@@ -239,12 +248,19 @@ mod tests {
         let (with, without) =
             (held(&store, &lane("nino"), vec![template()]), held(&store, &lane("nino"), Vec::new()));
         let states = || [with, without].map(|id| state(&store, id));
-        let told = |word| store.template_status(&main, name, language, word, NOW).expect("written");
-        told("PAUSED");
+        let told = |word, at| store.template_status(&main, name, language, word, at).expect("written");
+        let then = |count| NOW + MILLISECOND * count;
+        assert!(told("PAUSED", then(1)));
         assert_eq!((status().as_str(), states()), ("PAUSED", ["held"; 2]));
-        told("APPROVED");
-        assert_eq!((status().as_str(), states()), ("APPROVED", ["queued", "held"]));
-        store.template_refused(&main, name, language, 132_001, NOW).expect("written");
+        assert!(!told("APPROVED", NOW), "it is older");
+        assert_eq!((status().as_str(), states()), ("PAUSED", ["held"; 2]));
+        assert!(told("APPROVED", then(2)));
+        assert_eq!(
+            (listed(), states()),
+            (Listed::Missing, ["queued", "held"]),
+            "its blanks are not known yet"
+        );
+        store.template_refused(&main, name, language, 132_001, then(3)).expect("written");
         assert_eq!(status(), "refused with code 132001");
 
         let again = Change::Held { id: with, at: NOW, reason: "it waits".into() };

@@ -7,7 +7,9 @@ use super::errors::{Said, refusal};
 use super::notices;
 use crate::alert::delivery::Refusal;
 use crate::alert::state::State;
-use crate::command::inbound::{Content, Inbound, Move, Moved, NewFile, OF_CALL, Pricing, Reply, Status};
+use crate::command::inbound::{
+    Content, Inbound, Move, Moved, NewFile, OF_CALL, Preference, Pricing, Reply, Status,
+};
 use crate::contact::Phone;
 use crate::ids::Wamid;
 use crate::time::Timestamp;
@@ -24,23 +26,28 @@ pub fn read(body: &[u8]) -> Vec<Inbound> {
     if body["object"] != "whatsapp_business_account" {
         return vec![Inbound::Ignored(format!("object {} is not WhatsApp's", body["object"]))];
     }
-    let changes: Vec<(Option<&str>, &Value)> = list(&body["entry"])
+    let changes: Vec<(&Value, &Value)> = list(&body["entry"])
         .iter()
-        .flat_map(|entry| list(&entry["changes"]).iter().map(|change| (entry["id"].as_str(), change)))
+        .flat_map(|entry| list(&entry["changes"]).iter().map(move |change| (entry, change)))
         .collect();
     if changes.is_empty() {
         return vec![Inbound::Ignored("the body holds no change".into())];
     }
-    changes.into_iter().flat_map(|(account, change)| read_change(account, change)).collect()
+    changes.into_iter().flat_map(|(entry, change)| read_change(entry, change)).collect()
 }
 
-fn read_change(account: Option<&str>, change: &Value) -> Vec<Inbound> {
+fn read_change(entry: &Value, change: &Value) -> Vec<Inbound> {
     let (field, value) = (change["field"].as_str().unwrap_or_default(), &change["value"]);
+    let number = text(&value["metadata"]["phone_number_id"]).unwrap_or_default();
+    let preferences = list(&value["user_preferences"]);
+    if field == "user_preferences" && !preferences.is_empty() {
+        return preferences.iter().map(|one| read_preference(one, entry, &number)).collect();
+    }
     if field != "messages" {
-        let notice = notices::read(account, field, value);
+        let notice = notices::read(entry["id"].as_str(), field, value);
+        let notice = notice.map(|notice| Inbound::Notice(notices::since(notice, value, entry)));
         return vec![notice.unwrap_or_else(|| Inbound::Ignored(format!("field {field}")))];
     }
-    let number = text(&value["metadata"]["phone_number_id"]).unwrap_or_default();
     let statuses = list(&value["statuses"]).iter().map(read_status);
     let messages = list(&value["messages"]).iter().flat_map(|message| {
         [Some(read_message(message, &number)), read_file(message, &number)].into_iter().flatten()
@@ -59,6 +66,17 @@ fn read_change(account: Option<&str>, change: &Value) -> Vec<Inbound> {
     }
 }
 
+fn read_preference(preference: &Value, entry: &Value, phone_number_id: &str) -> Inbound {
+    let at = notices::moment(&preference["timestamp"]).or_else(|| notices::moment(&entry["time"]));
+    Inbound::Preference(Preference {
+        phone_number_id: phone_number_id.to_owned(),
+        from: text(&preference["wa_id"]),
+        user_id: text(&preference["user_id"]),
+        wants: preference["value"] != "stop",
+        at: at.unwrap_or(Timestamp(0)),
+    })
+}
+
 fn read_status(status: &Value) -> Inbound {
     let (Some(wamid), Some(word)) = (text(&status["id"]), text(&status["status"])) else {
         return Inbound::Ignored("a status without id or word".into());
@@ -72,14 +90,24 @@ fn read_status(status: &Value) -> Inbound {
         _ => None, // stored and shown; a later word must not stop us
     };
     let refusal = list(&status["errors"]).first().map(read_error);
-    let to_group = status["recipient_type"] == "group" || status["recipient_participant_id"].is_string();
+    let of_one = ["recipient_participant_id", "recipient_participant_user_id"]
+        .iter()
+        .any(|key| status[*key].is_string());
+    let to_group = status["recipient_type"] == "group" || of_one;
+    let group = text(&status["recipient_id"]).filter(|_| to_group);
     let recipients = [&status["recipient_id"], &status["recipient_user_id"]];
     let recipients = recipients.into_iter().filter(|_| !to_group).filter_map(text).collect();
+    // That one of a group did not get it is stored and shown: the others may have.
+    let (state, word) = match state {
+        Some(State::Failed) if of_one => (None, "failed for one of the group".to_owned()),
+        state => (state, word),
+    };
     Inbound::Status(Status {
         wamid: Wamid(wamid),
         callback: text(&status["biz_opaque_callback_data"]),
         state,
         word,
+        group,
         at: seconds(&status["timestamp"]),
         refusal,
         recipients,
@@ -292,8 +320,9 @@ mod tests {
                         format!("reply {:?}{marks}", reply.content)
                     }
                     Inbound::Notice(notice) => format!(
-                        "notice {}: {} {:?} {:?}",
+                        "notice {} at {}: {} {:?} {:?}",
                         notice.severity.as_str(),
+                        notice.at.map_or_else(|| "no time".to_owned(), Timestamp::rfc3339),
                         notice.text,
                         notice.facts,
                         notice.template
@@ -302,6 +331,9 @@ mod tests {
                         format!("file {} {} {}", file.kind, file.mime, file.name.unwrap_or_default())
                     }
                     Inbound::Moved(moved) => format!("moved {:?}", moved.what),
+                    Inbound::Preference(wish) => {
+                        format!("preference {:?} {:?} {} {}", wish.from, wish.user_id, wish.wants, wish.at)
+                    }
                     Inbound::Ignored(why) => format!("ignored: {why}"),
                 };
                 seen.push_str(&format!("{name}: {what}\n"));

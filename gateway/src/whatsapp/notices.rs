@@ -8,12 +8,15 @@ mod routing;
 use serde_json::Value;
 
 use crate::alert::rule::Severity;
-use crate::command::inbound::{Inbound, Notice, TemplateNews};
+use crate::command::inbound::{Notice, TemplateNews};
 use crate::time::Timestamp;
+
+/// The fact that says how many people may be written to first in a day.
+pub const MESSAGING_LIMIT: &str = "messaging_limit";
 
 /// `None` for a field that is stored, and nothing else: echoes of what we wrote ourselves are never commands.
 #[must_use]
-pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Inbound> {
+pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Notice> {
     let (severity, text, facts, template) = match field {
         "message_template_status_update" | "message_template_quality_update"
             if value["new_quality_score"].is_string() =>
@@ -49,7 +52,7 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Inbound
             let limit = limit.map(|limit| if limit == "-1" { "unlimited".to_owned() } else { limit });
             let text =
                 format!("people who may be written to first in a day: {}", limit.clone().unwrap_or_default());
-            (Severity::Info, text, limit.map(|limit| ("messaging_limit", limit)).into_iter().collect(), None)
+            (Severity::Info, text, limit.map(|limit| (MESSAGING_LIMIT, limit)).into_iter().collect(), None)
         }
         "account_update" => account::update(value),
         "account_alerts" => account_alert(&value["alert_info"]),
@@ -69,20 +72,30 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Inbound
             );
             (Severity::Critical, text, vec![("security", event)], None)
         }
-        // Our templates should be utility; whoever stops marketing misses those that Meta made marketing (131050).
-        "user_preferences" => user_preference(&value["user_preferences"][0]),
         "standby" => routing::standby(),
         "messaging_handovers" => routing::handover(value)?,
         _ => return None,
     };
-    Some(Inbound::Notice(Notice {
+    Some(Notice {
         account: routing::concerned(value).or_else(|| account.map(str::to_owned)),
+        at: None,
         field: field.to_owned(),
         severity,
         text: or_where_to_look(text, field),
         facts: facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         template,
-    }))
+    })
+}
+
+/// When it was so: hand-overs have a time of their own, the rest that of its `entry`.
+pub(super) fn since(notice: Notice, value: &Value, entry: &Value) -> Notice {
+    Notice { at: moment(&value["timestamp"]).or_else(|| moment(&entry["time"])), ..notice }
+}
+
+/// Seconds. What is larger than they will be for three thousand years are milliseconds.
+pub(super) fn moment(value: &Value) -> Option<Timestamp> {
+    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|number| *number > 0)?;
+    Some(Timestamp(if number > 100_000_000_000 { number } else { number * 1_000 }))
 }
 
 /// An alert without its words is one all the same.
@@ -149,21 +162,13 @@ fn number_quality(value: &Value) -> Said {
     let text = format!("{}: {}", number(value), spoken(&words(&value["event"]).unwrap_or_default()));
     let lower = matches!(value["event"].as_str(), Some("DOWNGRADE" | "FLAGGED"));
     let severity = if lower { Severity::Warning } else { Severity::Info };
-    (severity, text, limit.map(|limit| ("messaging_limit", limit)).into_iter().collect(), None)
+    (severity, text, limit.map(|limit| (MESSAGING_LIMIT, limit)).into_iter().collect(), None)
 }
 
 fn account_alert(info: &Value) -> Said {
     let text = words(&info["alert_description"]).or_else(|| words(&info["alert_type"])).unwrap_or_default();
     let severe = matches!(info["alert_severity"].as_str(), Some("CRITICAL" | "WARNING"));
     (if severe { Severity::Warning } else { Severity::Info }, text, vec![], None)
-}
-
-fn user_preference(value: &Value) -> Said {
-    let who =
-        words(&value["wa_id"]).map_or_else(|| "somebody".to_owned(), |number| format!("…{}", last(&number)));
-    let wish = words(&value["value"]).unwrap_or_default();
-    let text = format!("{who} asked WhatsApp to {wish} marketing messages of this business");
-    (Severity::Info, text, vec![], None)
 }
 
 fn news(value: &Value, news: TemplateNews) -> Option<(String, String, TemplateNews)> {

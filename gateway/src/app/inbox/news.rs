@@ -4,11 +4,12 @@ use super::super::owner::{self, Over, Said, Told};
 use super::super::whose::whose;
 use super::Desk;
 use crate::alert::rule::Severity;
-use crate::command::inbound::{Move, Moved, Notice, TemplateNews};
+use crate::command::inbound::{Move, Moved, Notice, Preference};
 use crate::config::Connection;
 use crate::contact::voice::Voice;
 use crate::contact::{Contact, Phone, Whose};
 use crate::ids::ConnectionName;
+use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 impl Desk<'_> {
     /// Whoever has the old number next might be anybody (FACTS 3.6): nothing acts for the contact any more until somebody has
@@ -50,13 +51,37 @@ impl Desk<'_> {
             }
             Move::Phone => {
                 let text = format!("{name} uses WhatsApp on another phone, or installed it anew");
-                let (severity, facts) = (Severity::Info, Vec::new());
-                self.tell_owner(
-                    &about,
-                    &Notice { account: None, field, severity, text, facts, template: None },
-                )
+                self.tell_owner(&about, &Notice::of(field, Severity::Info, text))
             }
         }
+    }
+
+    /// Kept beside the person; the newest counts. What waited for a template that they did not want is judged anew.
+    pub(super) fn prefers(&mut self, preference: &Preference) -> rusqlite::Result<()> {
+        let Preference { phone_number_id, from, user_id, wants, at } = preference;
+        let Some(over) = self.named(phone_number_id) else {
+            self.read.nothing.push("it is about a number that is not in the configuration".to_owned());
+            return Ok(());
+        };
+        if !self.speaks_for(&over.name) {
+            self.unsigned(&over.name);
+            return Ok(());
+        }
+        let found = whose(self.store, &self.config.people, from.as_deref(), user_id.as_deref())?;
+        let Whose::One(contact) = found else {
+            let reason = "somebody who is no contact, or no one contact, has a wish about marketing messages";
+            self.read.nothing.push(reason.to_owned());
+            return Ok(());
+        };
+        if !self.store.prefer_marketing(&contact.id, *wants, *at, self.now)? {
+            self.idle("a later wish about marketing messages came before it, or their number changed hands");
+            return Ok(());
+        }
+        self.read.messages = true;
+        let wish = if *wants { "resume" } else { "stop" };
+        let text = format!("{} asked WhatsApp to {wish} marketing messages of this business", contact.name);
+        let notice = Notice::of(format!("marketing {}", contact.id), Severity::Info, text);
+        self.tell_owner(&over.name, &Notice { at: Some(*at), ..notice })
     }
 
     /// Something about a person that a person has to decide: the owner reads it in a language of their own.
@@ -67,8 +92,7 @@ impl Desk<'_> {
         said: Said,
     ) -> rusqlite::Result<()> {
         let text = Voice::default().say(said.0, said.1);
-        let (severity, facts) = (Severity::Warning, Vec::new());
-        let notice = Notice { account: None, field, severity, text, facts, template: None };
+        let notice = Notice::of(field, Severity::Warning, text);
         let told = owner::write_of_person(self.store, self.config, about, &notice, said, self.now)?;
         self.was_told(told, about, &notice);
         Ok(())
@@ -92,15 +116,12 @@ impl Desk<'_> {
                 self.unsigned(&connection.name);
                 continue;
             }
-            match &notice.template {
-                Some((name, language, TemplateNews::Status(status))) => {
-                    self.store.template_status(&connection.name, name, language, status, self.now)?;
-                    (self.read.catalogue, self.read.messages) = (true, true);
-                }
-                Some((_, _, TemplateNews::Changed)) => self.read.catalogue = true,
-                None => {}
-            }
             self.tell_owner(&connection.name, notice)?;
+            // Asked again, whatever came first: what Meta answers is so now.
+            let asks =
+                notice.template.is_some() || notice.facts.iter().any(|(name, _)| name == MESSAGING_LIMIT);
+            self.read.catalogue |= asks;
+            self.read.messages |= notice.template.is_some();
         }
         Ok(())
     }
@@ -116,8 +137,12 @@ impl Desk<'_> {
     }
 
     fn was_told(&mut self, told: Told, about: &ConnectionName, notice: &Notice) {
-        if told != Told::Before {
-            self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
+        match told {
+            Told::Before => {}
+            Told::Late => self.idle(&format!("something newer is known than: {}", notice.text)),
+            Told::Kept | Told::Written => {
+                self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
+            }
         }
         self.read.messages |= told == Told::Written;
     }

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 /// What the simulation found.
 mod found;
+/// Who was invited, and what they say.
+mod invited;
+/// What Meta says of accounts, templates and wishes.
+mod notices;
 /// Who wrote, and what counts of it.
 mod persons;
 /// Which app signed.
@@ -215,6 +219,7 @@ fn every_example_changes_something_or_is_stored_with_a_word() {
             "messages/system_unknown.json",
             "messages/value_errors_only.json",
             "statuses/call_ringing.json",
+            "statuses/read_group.json",
             "fields/account_settings_update.json",
             "fields/business_username_updates.json",
             "fields/calls_connect_by_person.json",

@@ -119,6 +119,7 @@ impl Site {
             refusal,
             pricing: None,
             recipients: Vec::new(),
+            group: None,
         };
         self.run(|store| store.receive(&status, NOW, &mut Dice::seeded(1)).map(drop));
     }

@@ -40,7 +40,17 @@ fn status(word: &str, wamid: &str, callback: Option<String>) -> Status {
         word => (word, None),
     };
     let (wamid, word, state) = (Wamid(wamid.into()), word.to_owned(), State::parse(word));
-    Status { wamid, callback, state, word, at: NOW, refusal, pricing: None, recipients: Vec::new() }
+    Status {
+        wamid,
+        callback,
+        state,
+        word,
+        at: NOW,
+        refusal,
+        pricing: None,
+        recipients: Vec::new(),
+        group: None,
+    }
 }
 
 fn told(store: &Store, status: &Status) -> bool {

@@ -25,14 +25,28 @@ pub(super) fn update(value: &Value) -> Said {
             vec![("account", String::new())],
             None,
         ),
-        "VOLUME_BASED_PRICING_TIER_UPDATE" | "VERIFIED_ACCOUNT" => news(&event),
-        _ if event.starts_with("PARTNER_") => news(&event),
-        _ => (Severity::Critical, format!("the account: {}", spoken(&event)), vec![("account", event)], None),
+        "ACCOUNT_DELETED" | "ACCOUNT_OFFBOARDED" => {
+            (Severity::Critical, format!("the account: {}", spoken(&event)), vec![("account", event)], None)
+        }
+        "PARTNER_APP_UNINSTALLED" | "PARTNER_REMOVED" => news(
+            Severity::Warning,
+            &event,
+            "; if it is the app of this gateway, nothing is received and soon nothing sent: run bellwire doctor",
+        ),
+        "VOLUME_BASED_PRICING_TIER_UPDATE"
+        | "VERIFIED_ACCOUNT"
+        | "AD_ACCOUNT_LINKED"
+        | "AUTH_INTL_PRICE_ELIGIBILITY_UPDATE"
+        | "BUSINESS_PRIMARY_LOCATION_COUNTRY_UPDATE"
+        | "MM_LITE_TERMS_SIGNED" => news(Severity::Info, &event, ""),
+        _ if event.starts_with("PARTNER_") => news(Severity::Info, &event, ""),
+        // A word that nobody has written down may mean anything: a person should look, and nothing is known to hold.
+        _ => news(Severity::Warning, &event, "; WhatsApp Manager shows what it means"),
     }
 }
 
-fn news(event: &str) -> Said {
-    (Severity::Info, format!("the account: {}", spoken(event)), vec![], None)
+fn news(severity: Severity, event: &str, then: &str) -> Said {
+    (severity, format!("the account: {}{then}", spoken(event)), vec![], None)
 }
 
 fn reinstated() -> Said {

@@ -26,7 +26,7 @@ const SPELLED: [(&str, &str); 3] =
     [("bia", "551187654321"), ("memo", "5215512345678"), ("tano", "5491123456789")];
 
 /// Seconds, some minutes ago.
-fn ago(seconds: i64) -> i64 {
+pub(super) fn ago(seconds: i64) -> i64 {
     SystemClock.now().0 / 1_000 - seconds
 }
 
@@ -40,7 +40,7 @@ fn from(number: &str, id: &str, at: i64, mut what: Value) -> Value {
     what
 }
 
-fn text(number: &str, id: &str, at: i64, words: &str) -> Value {
+pub(super) fn text(number: &str, id: &str, at: i64, words: &str) -> Value {
     from(number, id, at, json!({ "type": "text", "text": { "body": words } }))
 }
 
@@ -48,7 +48,7 @@ fn moves(number: &str, id: &str, at: i64, system: Value) -> Value {
     from(number, id, at, json!({ "type": "system", "system": system }))
 }
 
-fn post(value: Value) -> String {
+pub(super) fn post(value: Value) -> String {
     let mut value = value;
     value["metadata"] = json!({ "phone_number_id": NUMBER });
     json!({ "object": "whatsapp_business_account",
@@ -57,21 +57,21 @@ fn post(value: Value) -> String {
 }
 
 impl Site {
-    fn with(more: &str) -> Self {
+    pub(super) fn with(more: &str) -> Self {
         let mut site = Self::new();
         site.config = config_with(more);
         site
     }
 
-    fn hears(&self, message: Value) {
+    pub(super) fn hears(&self, message: Value) {
         self.take(post(json!({ "messages": [message] })).as_bytes());
     }
 
-    fn rows(&self, sql: &str) -> Vec<String> {
+    pub(super) fn rows(&self, sql: &str) -> Vec<String> {
         self.store.dump(sql).expect(sql).iter().map(|row| row.trim_end().to_owned()).collect()
     }
 
-    fn told(&self, whom: &str, what: &str) -> usize {
+    pub(super) fn told(&self, whom: &str, what: &str) -> usize {
         self.rows(&format!("SELECT 1 FROM message WHERE contact = '{whom}' AND content LIKE '%{what}%'"))
             .len()
     }
