@@ -11,5 +11,12 @@ use clap::Parser;
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    bellwire::cli::run(bellwire::cli::Arguments::parse())
+    match bellwire::cli::Arguments::try_parse() {
+        Ok(arguments) => bellwire::cli::run(arguments),
+        Err(error) => {
+            drop(error.print()); // nowhere left to complain
+            // clap's own code is 2; help and the version are no mistakes.
+            ExitCode::from(if error.use_stderr() { bellwire::cli::USAGE } else { 0 })
+        }
+    }
 }

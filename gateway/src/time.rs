@@ -111,6 +111,24 @@ impl Timestamp {
             .map_or(Self(0), |zoned| Self(zoned.timestamp().as_millisecond()))
     }
 
+    /// Each moment at which the clock on the wall shows that: two in the hour that a daylight saving change repeats. In the
+    /// one that it leaves out, none: then what the clock would have shown, before and after.
+    #[must_use]
+    pub fn all_of_local(local: Local, zone: &TimeZone) -> [Self; 2] {
+        let date = EPOCH.saturating_add(jiff::SignedDuration::from_hours(local.day * 24));
+        let time = jiff::civil::time((local.minute / 60 % 24) as i8, (local.minute % 60) as i8, 0, 0);
+        let at = zone.to_ambiguous_zoned(date.to_datetime(time));
+        [at.clone().earlier(), at.later()]
+            .map(|zoned| zoned.map_or(Self(0), |zoned| Self(zoned.timestamp().as_millisecond())))
+    }
+
+    /// When the clock on the wall is put forward or back next.
+    #[must_use]
+    pub fn next_change(self, zone: &TimeZone) -> Option<Self> {
+        let at = jiff::Timestamp::from_millisecond(self.0).ok()?;
+        zone.following(at).next().map(|change| Self(change.timestamp().as_millisecond()))
+    }
+
     /// `2026-11-21T14:03:07+04:00`, or without an offset as the clock on the wall shows it: `2026-11-21 14:03`.
     #[must_use]
     pub fn parse(text: &str, zone: &TimeZone) -> Option<Self> {

@@ -174,3 +174,143 @@ fn an_event_is_a_repetition_by_source_and_id_together_and_never_by_id_alone() {
     assert_eq!(site.count("SELECT count FROM tally WHERE outcome = 'duplicate'"), 3);
     assert_eq!(gateway.stop(), Some(0));
 }
+
+const LOOKED_AT: &str = "[[contact]]\nid = \"nino\"\nphone = \"+995555123456\"\n[[rule]]\nname = \"f\"\ntopic = \"f/{a}\"\n\
+    when = \"payload > -15\"\nmessage = \"{{ payload }}\"\nnotify = [\"nino\"]\n";
+
+/// sysexits.h, as the README says; help and the version are no mistakes.
+#[test]
+fn a_wrong_command_line_ends_with_64_whatever_the_command() {
+    let code = |words: &[&str]| bellwire(words).status.code();
+    let commands = [
+        "run",
+        "check",
+        "setup",
+        "doctor",
+        "try",
+        "record",
+        "send",
+        "files",
+        "outbox",
+        "alerts",
+        "why",
+        "events",
+        "audit",
+        "status",
+        "contact",
+        "devices",
+        "demo",
+        "simulator",
+        "completions",
+        "man",
+    ];
+    for command in commands {
+        assert_eq!(code(&[command, "--nonsense"]), Some(64), "{command}");
+        assert_eq!(code(&[command, "--help"]), Some(0), "{command}");
+    }
+    for words in [
+        &[][..],
+        &["nonsense"],
+        &["try"],
+        &["outbox"],
+        &["send", "--to"],
+        &["events", "--limit", "many"],
+        &["alerts", "silence"],
+        &["completions", "nonsense"],
+        &["try", "--payload", "x", "--payload-file", "y", "--topic", "z"],
+    ] {
+        assert_eq!(code(words), Some(64), "{words:?}");
+    }
+    assert_eq!(code(&["--version"]), Some(0));
+}
+
+#[test]
+fn a_payload_a_topic_or_a_text_may_begin_with_a_minus() {
+    let site = Site::new(1883, LOOKED_AT);
+    let config = site.config().to_string_lossy().into_owned();
+    let tried = |words: &[&str]| {
+        let output = bellwire(&[&["try", "--config", &config], words].concat());
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for words in [
+        &["--topic", "f/a", "--payload", "-12.5"][..],
+        &["--payload", "-12.5", "--topic", "f/a"],
+        &["--topic", "f/a", "--payload=-12.5"],
+    ] {
+        let text = tried(words);
+        assert!(text.contains("| -12.5"), "{words:?}: {text}");
+    }
+    let text = tried(&["--topic", "f/a", "--payload", "-x"]);
+    assert!(text.contains("the text \"-x\" with the number"), "{text}");
+    assert!(tried(&["--topic", "-f/a", "--payload", "--"]).contains("rule f: not this topic"));
+    // Without a daemon's database they go no further than their arguments.
+    for words in [
+        &["send", "--config", &config, "--to", "nino", "-5 °C at the door"][..],
+        &["alerts", "silence", "--for", "1h", "--comment", "-- works on the roof --", "--config", &config],
+    ] {
+        let told = bellwire(words);
+        let text = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert!(text.contains("there is no database") && told.status.code() == Some(74), "{words:?}: {text}");
+    }
+}
+
+#[test]
+fn a_replay_says_which_events_could_not_be_judged_and_why() {
+    let site = Site::new(1883, RULES);
+    let file = site.path().join("events.jsonl");
+    let events = [
+        r#"{"at": "2026-03-10 10:00:00", "topic": "strict/1", "payload": {"celsius": "warm"}}"#,
+        r#"{"at": "2026-03-10 10:01:00", "topic": "strict/2", "payload": {"humidity": 3}}"#,
+        r#"{"at": "2026-03-10 10:02:00", "topic": "strict/3", "payload": "{\"celsius\": "}"#,
+        r#"{"at": "2026-03-10 10:03:00", "topic": "wide/1", "payload": {"celsius": 1}}"#,
+        r#"{"at": "2026-03-10 10:04:00", "topic": "strict/1", "payload": {"celsius": -20}}"#,
+    ];
+    std::fs::write(&file, events.join("\n")).expect("written");
+    let (file, config) = (file.to_string_lossy().into_owned(), site.config().to_string_lossy().into_owned());
+    let words = ["try", "--replay", &file, "--reasons", "--config", &config];
+    let text = String::from_utf8_lossy(&bellwire(&words).stdout).into_owned();
+    let said: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("2026") && line.contains(": ")).collect();
+    assert_eq!(said.len(), 4, "{text}");
+    for (line, parts) in said.iter().zip([
+        [
+            "2026-03-10 10:00:00  strict: strict/1: `when` could not be judged: ",
+            "`payload.celsius",
+            "\"warm\"",
+        ],
+        [
+            "2026-03-10 10:01:00  strict: strict/2: `when` could not be judged: ",
+            "`payload.celsius",
+            "undefined",
+        ],
+        ["2026-03-10 10:02:00  strict: strict/3: ", "the payload could not be read", "cut off"],
+        ["2026-03-10 10:03:00  wide: wide/1: `message` failed", "missing", "undefined"],
+    ]) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{parts:?}: {line}");
+    }
+    let output = bellwire(&[&words[..], &["--json"]].concat());
+    let seen: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(seen["reasons"].as_array().map(Vec::len), Some(4), "{seen:#}");
+}
+
+/// Nothing was heard since the start: the words are the rule's all the same.
+#[test]
+fn a_device_that_was_never_heard_is_told_with_the_rules_words() {
+    let broker = Broker::start();
+    let rules = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "never"
+topic = "site/cellar/heartbeat"
+expect = { every = "3s" }
+message = "The cellar sensor is silent"
+notify = ["nino"]
+"#;
+    let site = Site::new(broker.port, rules);
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let text = site.wait_sent(1)[0]["text"].as_str().unwrap_or_default().to_owned();
+    assert!(text.starts_with("The cellar sensor is silent\nNothing heard for 3 s"), "{text}");
+}

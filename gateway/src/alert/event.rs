@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use firmware_bridge::Position;
+use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::time::Timestamp;
 
 /// One MQTT publish, serial frame or local HTTP post.
@@ -80,6 +82,32 @@ impl Event {
     pub fn at(&self) -> Timestamp {
         self.happened_at.unwrap_or(self.received_at)
     }
+
+    /// How a second delivery of this event is recognised (RELIABILITY F19, F29): by its sender's own name for it if it has one,
+    /// always; else by packet identifier, topic and payload together, and only when the broker itself says that it is
+    /// sending again, so that a sensor that honestly repeats a reading is heard each time.
+    #[must_use]
+    pub fn repetition(&self) -> (Option<String>, bool) {
+        match &self.identity {
+            Identity::Named(name) => (Some(format!("id {}", hash(&self.topic, name.as_bytes()))), true),
+            Identity::Packet { id, redelivered } => {
+                (Some(format!("packet {id} {}", hash(&self.topic, &self.payload))), *redelivered)
+            }
+            Identity::Counted { device, at } => {
+                (Some(format!("device {device} {}/{}", at.boot, at.sequence)), false)
+            }
+            Identity::Status { .. } | Identity::None => (None, false),
+        }
+    }
+}
+
+/// 16 digits, however long both are.
+fn hash(topic: &str, rest: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(topic.as_bytes());
+    hash.update([0]);
+    hash.update(rest);
+    hex(&hash.finalize()[..8])
 }
 
 impl Source {

@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use sha2::{Digest, Sha256};
 
 use crate::alert::event::{Event, Identity};
 use crate::alert::history;
 use crate::alert::media::Kept;
 use crate::alert::message::{Button, Content, Media};
-use crate::alert::observe::Meeting;
+use crate::alert::observe::{Meeting, unheard};
 use crate::alert::policy::{File, Flaw, Ignored, Metrics, Raised, Verdict, judge};
 use crate::alert::render;
 use crate::alert::route::{Routes, route};
@@ -26,7 +25,6 @@ use crate::alert::watch::{ALERTS_MAX, Note, Watch};
 use crate::alert::wording::Wording;
 use crate::contact::voice::{Texts, Voice};
 use crate::contact::{Contact, People};
-use crate::hex::hex;
 use crate::ids::{ConnectionName, RuleName};
 use crate::time::{Now, Timestamp};
 
@@ -171,7 +169,7 @@ impl<T> Intake<T> {
     /// What an earlier process remembered.
     pub fn restore(&mut self, kept: Vec<history::Kept>, now: Now) {
         self.watch.restore(kept, now);
-        self.watch.begin(now.wall);
+        self.judge.begin(&mut self.watch, now.wall);
     }
 
     /// Somebody came or went.
@@ -256,11 +254,16 @@ impl Judge {
         Watch::new(&self.rules, self.people.clone(), self.zone.clone(), ALERTS_MAX)
     }
 
+    /// From now on signs of life are missed.
+    pub fn begin(&self, watch: &mut Watch, now: Timestamp) {
+        watch.begin(now, |rule| unheard(rule, &self.site, &self.templates));
+    }
+
     /// What every rule makes of the event.
     #[must_use]
     pub fn decide(&self, event: Event, watch: &mut Watch, now: Timestamp) -> Decision {
         let (mut alerts, mut ignored, mut unjudged) = (Vec::new(), Vec::new(), Vec::new());
-        let (key, may_repeat) = repetition(&event);
+        let (key, may_repeat) = event.repetition();
         let sparkplug = self.sparkplug(&event, watch);
         let sparkplug = sparkplug.as_ref();
         for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
@@ -368,31 +371,6 @@ impl Judge {
             bindings,
         }
     }
-}
-
-/// How a second delivery of this event is recognised (RELIABILITY F19, F29): by its sender's own name for it if it has one,
-/// always; else by packet identifier, topic and payload together, and only when the broker itself says that it is
-/// sending again, so that a sensor that honestly repeats a reading is heard each time.
-fn repetition(event: &Event) -> (Option<String>, bool) {
-    match &event.identity {
-        Identity::Named(name) => (Some(format!("id {}", hash(&event.topic, name.as_bytes()))), true),
-        Identity::Packet { id, redelivered } => {
-            (Some(format!("packet {id} {}", hash(&event.topic, &event.payload))), *redelivered)
-        }
-        Identity::Counted { device, at } => {
-            (Some(format!("device {device} {}/{}", at.boot, at.sequence)), false)
-        }
-        Identity::Status { .. } | Identity::None => (None, false),
-    }
-}
-
-/// 16 digits, however long both are.
-fn hash(topic: &str, rest: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(topic.as_bytes());
-    hash.update([0]);
-    hash.update(rest);
-    hex(&hash.finalize()[..8])
 }
 
 #[cfg(test)]

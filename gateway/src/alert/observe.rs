@@ -8,6 +8,7 @@ use crate::alert::history::fingerprint;
 use crate::alert::ident::complete;
 use crate::alert::life::Life;
 use crate::alert::lifecycle::{Ident, Observation, Recent, Turn};
+use crate::alert::message::Template;
 use crate::alert::numbers::number;
 use crate::alert::policy::{Flaw, Ignored, Metrics, Names, Place, fill, names, plain, read};
 use crate::alert::rule::Rule;
@@ -180,6 +181,15 @@ struct Judged {
 /// What it gives, or a flaw.
 fn noted<T>(found: Result<T, EvaluationError>, place: Place, flaws: &mut Vec<Flaw>) -> Option<T> {
     found.map_err(|error| flaws.push(Flaw::new(place, error))).ok()
+}
+
+/// What is said of a device that was never heard: the rule's own words, as far as they need no event.
+pub fn unheard(rule: &Rule, site: &str, templates: &Templates) -> (Wording, Vec<Template>) {
+    let mut names = Names::new();
+    names.insert("topic".into(), rule.topic.as_str().into());
+    names.insert("site".into(), serde_json::json!({ "name": site }));
+    let wording = Wording::unheard(rule, &Value::from(Serde(names.clone())));
+    (wording, fill(rule, names, templates, &mut Vec::new()))
 }
 
 impl Turn {

@@ -54,8 +54,11 @@ impl Held {
             if is_end {
                 known.over_at = Some(now);
             }
-        } else {
-            self.push(line, now);
+            return;
+        }
+        let last = self.lines.iter().rev().find(|known| known.alert == line.alert);
+        if !is_end || last.is_none_or(|last| last.over_at.is_none()) {
+            self.push(line, now); // else its line says already that it is over
         }
     }
 
@@ -63,7 +66,10 @@ impl Held {
     pub fn push(&mut self, line: &Line, at: Timestamp) {
         if self.lines.len() >= LINES_MAX {
             self.more += 1;
-            return;
+            // What still fires in the morning matters more than what came and went.
+            let over = self.lines.iter().position(|line| !line.is_open());
+            let Some(over) = over.filter(|_| line.kind != Kind::Resolved) else { return };
+            self.lines.remove(over);
         }
         let (alert, severity, text) = (line.alert.clone(), line.severity.rank(), first_line(&line.text));
         let is_end = line.kind == Kind::Resolved;
@@ -98,7 +104,9 @@ impl Held {
     pub fn text(&self, now: Timestamp, voice: &Voice) -> String {
         let alerts = voice.alerts(self.lines.len() + self.more as usize);
         let mut text = voice.say(|s| s.in_quiet_hours, &[("alerts", &alerts)]);
-        for line in &self.lines {
+        let mut lines: Vec<&HeldLine> = self.lines.iter().collect();
+        lines.sort_by_key(|line| line.at); // what was told before and still fires came in last
+        for line in lines {
             let at = voice.time_on(line.at, now);
             let mark = if line.is_end { "" } else { mark(Severity::of_rank(line.severity)) };
             let end = line.over_at.map(|over| {
@@ -143,6 +151,25 @@ mod tests {
         held.add(&line("gate", Kind::Resolved), later);
         assert_eq!(ends(&held), [(Some(later), false), (None, true)]);
         assert_eq!(held.open().count(), 0);
+        // One that was told before the night, still fired in it, and ended: its line says so, once.
+        held.add(&line("oven", Kind::Still), NOW);
+        assert!(held.over(&line("oven", Kind::Resolved).alert, later));
+        held.add(&line("oven", Kind::Resolved), later);
+        assert_eq!(ends(&held).last(), Some(&(Some(later), false)));
+        assert_eq!(held.lines.len(), 3);
+    }
+
+    #[test]
+    fn what_still_fires_has_its_line_however_much_came_and_went() {
+        let mut held = Held::new(NOW);
+        for index in 0..100 {
+            let door = line(&format!("door {index}"), Kind::Fired);
+            held.add(&door, NOW);
+            held.over(&door.alert, NOW);
+        }
+        held.add(&line("freezer", Kind::Fired), NOW);
+        assert_eq!((held.lines.len(), held.more), (LINES_MAX, 61));
+        assert_eq!(held.open().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["freezer is open"]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl<'a> Replay<'a> {
     pub fn step(&mut self, timed: Timed) {
         if self.wall.is_none() {
             self.wall = Some(timed.at);
-            self.watch.begin(timed.at);
+            self.judge.begin(&mut self.watch, timed.at);
         }
         while let Some(wake) = self.watch.wake_at().filter(|wake| *wake <= timed.at) {
             self.pass(wake);
@@ -135,7 +135,7 @@ impl<'a> Replay<'a> {
                 let now = Now { wall: at, steady: Duration::ZERO };
                 self.watch = self.judge.watch();
                 self.watch.restore(self.kept.values().cloned().collect(), now);
-                self.watch.begin(at);
+                self.judge.begin(&mut self.watch, at);
                 self.steady = Duration::ZERO;
             }
             What::Wait => {}
@@ -160,7 +160,8 @@ impl<'a> Replay<'a> {
         };
         for one in decision.unjudged.iter().filter(|one| !is_recorded(&one.reason)) {
             let alert = Ident { rule: one.rule.clone(), key: String::new() };
-            self.records.push(Recorded { at, alert, why: Why::Flaw, what: one.reason.clone() });
+            let what = format!("{}: {}", decision.event.topic, one.reason);
+            self.records.push(Recorded { at, alert, why: Why::Flaw, what });
         }
         for alert in decision.alerts {
             for contact in &alert.recipients {

@@ -256,6 +256,16 @@ fn rehearsal() -> Environment<'static> {
     engine
 }
 
+/// A message of which most is not known; `None` where it cannot be said.
+pub fn without_event(source: &str, context: &Value) -> Option<String> {
+    let mut engine = rehearsal();
+    engine.set_formatter(|out, state, value| match value.is_undefined() {
+        true => out.write_str("…").map_err(minijinja::Error::from),
+        false => as_json(out, state, value),
+    });
+    engine.template_from_str(source).ok()?.render(context).ok()
+}
+
 fn unless_unknown_name(error: &minijinja::Error) -> Result<(), TemplateError> {
     use minijinja::ErrorKind::{UnknownFilter, UnknownFunction, UnknownTest};
     let unknown_name = matches!(error.kind(), UnknownFilter | UnknownTest | UnknownFunction);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::policy::{Flaw, Place};
 use crate::alert::rule::Rule;
-use crate::alert::template::Templates;
+use crate::alert::template::{Templates, without_event};
 use crate::contact::voice::{Language, Voice};
 use crate::time::Timestamp;
 
@@ -45,6 +45,18 @@ impl Wording {
             wording.others.extend(said(Some(*language)).map(|text| (*language, text)));
         }
         Some(wording)
+    }
+
+    /// The rule's messages without any event: what they would have from one is `…`.
+    #[must_use]
+    pub fn unheard(rule: &Rule, context: &Value) -> Self {
+        let said = |message: &str| without_event(message, context).filter(|text| !text.trim().is_empty());
+        let plain = || format!("⚠ {}: {}", rule.name, rule.topic.as_str());
+        let mut wording = Self::of(said(&rule.message.own).unwrap_or_else(plain));
+        for (language, message) in &rule.message.others {
+            wording.others.extend(said(message).map(|text| (*language, text)));
+        }
+        wording
     }
 
     /// An alert begins when we hear of it; what a device could not tell earlier says when it was.
@@ -89,6 +101,23 @@ mod tests {
             "x",
             "a clock that was never set"
         );
+    }
+
+    #[test]
+    fn what_a_message_would_have_from_an_event_is_left_open() {
+        let said = |message: &str| {
+            let keys = format!(
+                "topic = \"pump/heartbeat\"\nnotify = [\"nino\"]\nexpect = {{ every = \"5s\" }}\nmessage = \"{message}\""
+            );
+            let rules = crate::alert::tests::site(&format!("[[rule]]\nname = \"pump\"\n{keys}")).0.rules;
+            let context =
+                Value::from(minijinja::value::Serde(serde_json::json!({ "topic": "pump/heartbeat" })));
+            Wording::unheard(&rules[0], &context).text
+        };
+        assert_eq!(said("The pump is silent"), "The pump is silent");
+        assert_eq!(said("{{ payload.name }} at {{ topic }} is silent"), "… at pump/heartbeat is silent");
+        assert_eq!(said("{{ payload.celsius | round(1) }}"), "⚠ pump: pump/heartbeat");
+        assert_eq!(said("{% if payload.name %}{{ payload.name }}{% endif %}"), "⚠ pump: pump/heartbeat");
     }
 
     #[test]

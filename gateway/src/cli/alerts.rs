@@ -86,7 +86,7 @@ struct Quieter {
     #[arg(long, default_value = "the operator")]
     by: String,
     /// Why
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     comment: Option<String>,
 }
 

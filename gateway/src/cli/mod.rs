@@ -120,6 +120,9 @@ pub struct Place {
     state: Option<PathBuf>,
 }
 
+/// EX_USAGE of sysexits.h.
+pub const USAGE: u8 = 64;
+
 /// How a command ends, when not well.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -184,7 +187,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 64,          // EX_USAGE
+            Self::Usage(_) => USAGE,
             Self::Io(_) => 74,             // EX_IOERR
             Self::AlreadyRunning(_) => 75, // EX_TEMPFAIL
             Self::Config(_) => 78,         // EX_CONFIG

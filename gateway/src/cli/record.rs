@@ -30,7 +30,7 @@ pub struct Arguments {
     #[command(flatten)]
     place: Place,
     /// Record this topic, with wildcards; may be given several times; without it the topics of all rules
-    #[arg(long, value_name = "FILTER", value_parser = filter)]
+    #[arg(long, value_name = "FILTER", value_parser = filter, allow_hyphen_values = true)]
     topic: Vec<String>,
     /// Where to write; without it, standard output
     #[arg(long, short, value_name = "FILE")]

@@ -15,7 +15,7 @@ pub struct Arguments {
     #[arg(long)]
     to: String,
     /// What to say
-    #[arg(required_unless_present = "content")]
+    #[arg(required_unless_present = "content", allow_hyphen_values = true)]
     text: Option<String>,
     /// Any kind of message, as JSON (docs/messages.md): a file, or `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "text")]

@@ -22,7 +22,7 @@ pub struct Arguments {
     #[command(flatten)]
     place: Place,
     /// The topic of the event
-    #[arg(long, required_unless_present = "replay")]
+    #[arg(long, required_unless_present = "replay", allow_hyphen_values = true)]
     topic: Option<String>,
     /// Timed events instead, one JSON object a line; `-` is standard input (docs/alerts.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["topic", "payload", "payload_file"])]
@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(long, requires = "replay")]
     reasons: bool,
     /// Its payload
-    #[arg(long, conflicts_with = "payload_file", default_value = "")]
+    #[arg(long, conflicts_with = "payload_file", default_value = "", allow_hyphen_values = true)]
     payload: String,
     /// Its payload, from a file: CBOR, postcard
     #[arg(long)]

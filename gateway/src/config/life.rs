@@ -11,7 +11,7 @@ use crate::alert::lifecycle::CHANGES_MAX;
 use crate::alert::rule::{Rule, Severity};
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
-use crate::contact::quiet::Quiet;
+use crate::contact::quiet::{HOURS_MAX, Quiet};
 use crate::ids::RuleName;
 
 /// Alertmanager's defaults (alertmanager/docs/configuration.md, `<route>`).
@@ -199,9 +199,15 @@ fn read_dedupe(section: &Section, key: Option<String>) -> Option<Dedupe> {
 /// `quiet_hours` and `break_through`, of a contact or of a rule.
 pub fn read_quiet(section: &Section) -> Option<Quiet> {
     let through = section.word("break_through", &["info", "warning", "critical"], Severity::parse);
-    let quiet = section.parsed("quiet_hours", |text| {
-        Quiet::parse(text, through.unwrap_or(Severity::Critical)).ok_or("write it as 22:00-07:00")
-    });
+    let hours = section.one_or_more_texts("quiet_hours");
+    let texts = hours.iter().map(|text| text.value.as_str());
+    let quiet = Quiet::parse(texts, through.unwrap_or(Severity::Critical));
+    if let Some(first) = hours.first().filter(|_| quiet.is_none()) {
+        let what = format!(
+            "`quiet_hours`: write it as \"22:00-07:00\", or up to {HOURS_MAX} of them as [\"22:00-07:00\", \"13:00-15:00\"]; they must leave some of the day"
+        );
+        section.report(first.offset, what);
+    }
     if through.is_some() && !section.has("quiet_hours") {
         section.report(section.offset(), "`break_through` needs `quiet_hours`, such as \"22:00-07:00\"");
     }

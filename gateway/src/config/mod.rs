@@ -74,7 +74,9 @@ pub struct Config {
     pub serial: Vec<Serial>,
     pub connections: Vec<Connection>,
     pub people: People,
+    /// Those of the file first, then those that we add.
     pub rules: Vec<Rule>,
+    pub written_rules: usize,
     pub words: Words,
     pub commands: Vec<Spoken>,
     pub questions: Vec<Question>,

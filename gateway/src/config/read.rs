@@ -93,6 +93,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let connections = connections::read(root, folder, wishes);
     let names: Vec<ConnectionName> = connections.iter().map(|connection| connection.name.clone()).collect();
     let mut rules = rules::read(root, &people, &names);
+    let written_rules = rules.len();
     let owner = site.as_ref().map_or(&[][..], |site| &site.owner);
     rules.extend(own::rules(owner, &people, &names, &rules));
     let home = home_assistant::Context {
@@ -119,6 +120,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
         connections,
         people,
         rules,
+        written_rules,
         words,
         commands,
         questions,

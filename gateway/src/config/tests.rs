@@ -241,7 +241,10 @@ fn a_mistake_in_a_life_says_what_to_do() {
     check("group_by = [\"floor\"]", "`floor` is not a named level of the rule's topic: area, unit, rule");
     check("group_wait = \"1m\"", "need `group_by`");
     check("dedupe_window = \"1m\"", "needs `dedupe_key`");
-    check("quiet_hours = \"22-7\"", "write it as 22:00-07:00");
+    check("quiet_hours = \"22-7\"", "write it as \"22:00-07:00\"");
+    check("quiet_hours = [\"22:00-07:00\", \"7-9\"]", "write it as \"22:00-07:00\"");
+    check("quiet_hours = \"00:00-24:00\"", "they must leave some of the day");
+    check("quiet_hours = 22", "`quiet_hours` must be a list such as");
     check("break_through = \"info\"", "needs `quiet_hours`");
     check("flap_changes = 1", "it must be from 2 to 99");
     check("expect = \"10m\"", "`expect` must be a section expect");

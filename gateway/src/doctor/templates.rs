@@ -6,6 +6,7 @@ use super::Findings;
 use super::account::{Account, report};
 use crate::alert::form::{Facts, Listed, obstacle};
 use crate::alert::message::Template;
+use crate::alert::rule::Rule;
 use crate::config::{Config, Connection};
 use crate::whatsapp::catalogue;
 use crate::whatsapp::client::Client;
@@ -21,8 +22,7 @@ pub async fn examine(
     account: &Account,
     client: &Client,
 ) {
-    let rules = config.rules.iter().filter(|rule| rule.connection == connection.name);
-    let (with, without): (Vec<_>, Vec<_>) = rules.partition(|rule| !rule.templates.is_empty());
+    let (with, without) = rules(config, connection);
     if let Some(rule) = without.first() {
         findings.warn(
             "templates",
@@ -48,6 +48,12 @@ pub async fn examine(
         findings
             .good("templates", "every template of the rules is approved and has the blanks that they fill");
     }
+}
+
+/// Those with a template and those without. Rules that the gateway added, of which nobody wrote a line, are not among them.
+fn rules<'a>(config: &'a Config, connection: &Connection) -> (Vec<&'a Rule>, Vec<&'a Rule>) {
+    let rules = config.rules.iter().take(config.written_rules);
+    rules.filter(|rule| rule.connection == connection.name).partition(|rule| !rule.templates.is_empty())
 }
 
 type Known = BTreeMap<(String, String), Facts>;
@@ -85,6 +91,60 @@ fn judge(findings: &mut Findings, template: &Template, known: &Known) {
                 "{title} is of the category marketing: it costs more, and Meta drops some of them (131049)"
             ),
             "word it as the report of something that happened, and submit it as utility",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Wishes, read};
+
+    #[test]
+    fn rules_that_nobody_wrote_are_not_counted() {
+        let text = r#"
+[site]
+name = "S"
+owner = ["nino"]
+[mqtt]
+url = "mqtt://127.0.0.1"
+[[connection]]
+name = "main"
+phone_number_id = "1"
+access_token_file = "t"
+app_secret_file = "s"
+verify_token_file = "v"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "bare"
+topic = "a"
+message = "x"
+notify = ["nino"]
+[[rule]]
+name = "bellwire-disk"
+topic = "$bellwire/disk"
+when = "payload != 'ok'"
+message = "The disk: {{ payload }}"
+notify = ["nino"]
+[home_assistant]
+notify = ["nino"]
+[[rule]]
+name = "ready"
+topic = "b"
+message = "x"
+notify = ["nino"]
+template = { name = "alarm_v1", language = "en" }
+"#;
+        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let config = read("b.toml", text, &wishes).expect("good");
+        assert_eq!(config.rules.len(), 9, "with the owner's and Home Assistant's");
+        let names = |rules: Vec<&Rule>| rules.iter().map(|rule| rule.name.0.clone()).collect::<Vec<_>>();
+        let (with, without) = rules(&config, &config.connections[0]);
+        assert_eq!(
+            (names(with), names(without)),
+            (vec!["ready".to_owned()], vec!["bare".to_owned(), "bellwire-disk".to_owned()])
         );
     }
 }

@@ -9,7 +9,7 @@ use crate::alert::quiet::{Held, HeldLine};
 use crate::alert::rule::{Rule, Severity};
 use crate::contact::Contact;
 use crate::contact::voice::Voice;
-use crate::ids::ContactId;
+use crate::ids::{ContactId, RuleName};
 use crate::time::Timestamp;
 
 impl Watch {
@@ -53,7 +53,7 @@ impl Watch {
         }
         if let Some(until) = self.quiet_until(&to.id, line, now) {
             let told = until.for_tables(&self.zone);
-            if matches!(line.kind, Kind::Acknowledged | Kind::Still) {
+            if line.kind == Kind::Acknowledged {
                 self.record(
                     &line.alert,
                     Why::Quiet,
@@ -62,8 +62,14 @@ impl Watch {
                 );
                 return false;
             }
+            // Of what was told before and still fires the summary has the words and the time with which it began.
+            let firing = alert.firing().filter(|_| line.kind == Kind::Still);
+            let begun = firing.map(|firing| (firing.wording.said(&to.voice), firing.since));
             let held = self.held.entry(to.id.clone()).or_insert_with(|| Held::new(until));
-            held.add(line, now);
+            match begun {
+                Some((text, since)) => held.add(&Line { text, ..line.clone() }, since),
+                None => held.add(line, now),
+            }
             self.record(
                 &line.alert,
                 Why::Quiet,
@@ -77,14 +83,21 @@ impl Watch {
     }
 
     pub(super) fn quiet_until(&self, contact: &ContactId, line: &Line, now: Timestamp) -> Option<Timestamp> {
-        let rule = self.life(&line.alert.rule).and_then(|life| life.quiet);
-        let rule = rule.and_then(|quiet| quiet.end(line.severity, now, &self.zone));
-        rule.max(self.own_quiet(contact, line.severity, now))
+        self.quiet_about(contact, &line.alert.rule, line.severity, now)
     }
 
-    /// A person's own quiet hours follow the clock where the person is.
-    fn own_quiet(&self, contact: &ContactId, severity: Severity, now: Timestamp) -> Option<Timestamp> {
-        self.people.quiet.get(contact)?.end(severity, now, &self.people.voice(contact).zone)
+    /// The rule's hours follow the site's clock, a person's own the clock where the person is.
+    fn quiet_about(
+        &self,
+        contact: &ContactId,
+        rule: &RuleName,
+        severity: Severity,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let life = self.life(rule);
+        let rule = life.and_then(|life| life.quiet.as_ref()?.end(severity, now, &self.zone));
+        let own = self.people.quiet.get(contact);
+        rule.max(own.and_then(|own| own.end(severity, now, &self.people.voice(contact).zone)))
     }
 
     /// The same words do not come to the same person twice within the repeat interval.
@@ -163,10 +176,7 @@ impl Watch {
     pub(super) fn release(&mut self, contact: &ContactId, now: Timestamp) {
         let Some(held) = self.held.remove(contact) else { return };
         let Some(to) = self.people.contacts.get(contact).cloned() else { return };
-        if let Some(until) = self.own_quiet(contact, held.severity(), now) {
-            self.held.insert(contact.clone(), Held { until, ..held });
-            return;
-        }
+        let Some(held) = self.still_quiet(contact, held, now) else { return };
         let fires = |ident: &Ident| self.alerts.get(ident).is_some_and(|alert| alert.firing().is_some());
         let firing: Vec<Ident> = held.open().map(|line| line.alert.clone()).filter(fires).collect();
         let silenced = |line: &HeldLine| {
@@ -203,6 +213,25 @@ impl Watch {
             };
             self.told(&to, &said, now);
         }
+    }
+
+    /// Keeps what another rule's hours, or the person's own, hold for longer; the rest is due.
+    fn still_quiet(&mut self, contact: &ContactId, held: Held, now: Timestamp) -> Option<Held> {
+        let end = |line: &HeldLine| {
+            self.quiet_about(contact, &line.alert.rule, Severity::of_rank(line.severity), now)
+        };
+        let (waiting, due): (Vec<_>, Vec<_>) =
+            held.lines.iter().cloned().map(|line| (end(&line), line)).partition(|(end, _)| end.is_some());
+        let Some(until) = waiting.iter().filter_map(|(end, _)| *end).min() else { return Some(held) };
+        let lines = |lines: Vec<(_, HeldLine)>| lines.into_iter().map(|(_, line)| line).collect();
+        let (waiting, due): (Vec<_>, Vec<_>) = (lines(waiting), lines(due));
+        let later = Held { until, lines: waiting, ..held.clone() };
+        if due.is_empty() {
+            self.held.insert(contact.clone(), later);
+            return None;
+        }
+        self.held.insert(contact.clone(), Held { more: 0, ..later });
+        Some(Held { lines: due, ..held })
     }
 }
 

@@ -7,9 +7,9 @@ use super::repetition::read_passed;
 use super::{Slot, Watch};
 use crate::alert::history::{Effect, Kept, Why};
 use crate::alert::lifecycle::{Alert, Ident, Phase};
+use crate::alert::message::Template;
 use crate::alert::rule::Rule;
 use crate::alert::wording::Wording;
-use crate::ids::RuleName;
 use crate::time::{Now, Timestamp};
 
 impl Watch {
@@ -86,17 +86,16 @@ impl Watch {
     }
 
     /// A rule that expects the signs of life of one device misses them from the start, not only after the first.
-    pub fn begin(&mut self, now: Timestamp) {
+    pub fn begin(&mut self, now: Timestamp, words: impl Fn(&Rule) -> (Wording, Vec<Template>)) {
         let expects = |rule: &&Arc<Rule>| rule.life.as_ref().is_some_and(|life| life.expect.is_some());
         let lone = |rule: &&Arc<Rule>| rule.life.as_ref().is_some_and(|life| life.key.is_empty());
-        let rules: Vec<RuleName> =
-            self.rules.values().filter(expects).filter(lone).map(|rule| rule.name.clone()).collect();
+        let rules: Vec<Arc<Rule>> = self.rules.values().filter(expects).filter(lone).cloned().collect();
         for rule in rules {
-            let wording = Wording::of(format!("⚠ {rule}"));
-            let ident = Ident { rule, key: String::new() };
+            let ident = Ident { rule: rule.name.clone(), key: String::new() };
             let alert = self.entry(&ident, now);
             if alert.seen_at.is_none() {
-                (alert.seen_at, alert.wording) = (Some(now), wording);
+                alert.seen_at = Some(now);
+                (alert.wording, alert.templates) = words(&rule);
             }
             self.touch(Slot::Alert(ident), now);
         }

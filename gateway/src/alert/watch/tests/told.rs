@@ -99,7 +99,7 @@ fn the_same_words_come_again_after_the_interval_and_not_before() {
 #[test]
 fn a_summary_leaves_out_what_is_silenced_by_then() {
     let mut people = people(&["nino"]);
-    let quiet = Quiet::parse("12:00-13:00", Severity::Critical).expect("hours");
+    let quiet = Quiet::parse(["12:00-13:00"], Severity::Critical).expect("hours");
     people.quiet.insert("nino".into(), quiet);
     let mut desk = Desk::with(&[rule("door", Life::bare())], people, ALERTS_MAX);
     for id in ["1", "2", "3"] {
@@ -116,7 +116,7 @@ fn a_summary_leaves_out_what_is_silenced_by_then() {
 
 #[test]
 fn quiet_hours_of_a_rule_that_end_in_a_persons_own_wait_for_those() {
-    let hours = |text| Quiet::parse(text, Severity::Critical).expect("hours");
+    let hours = |text| Quiet::parse([text], Severity::Critical).expect("hours");
     let mut people = people(&["nino"]);
     people.quiet.insert("nino".into(), hours("14:00-16:00"));
     let life = Life { quiet: Some(hours("12:00-15:00")), ..Life::bare() };
