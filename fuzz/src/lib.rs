@@ -8,6 +8,7 @@ mod condition;
 mod config;
 mod decode;
 mod event;
+mod expression;
 mod http;
 mod parameter;
 mod reply;
@@ -20,6 +21,7 @@ pub use condition::condition;
 pub use config::config;
 pub use decode::decode;
 pub use event::event;
+pub use expression::expression;
 pub use http::http;
 pub use parameter::parameter;
 pub use reply::reply;
@@ -30,10 +32,11 @@ pub use webhook::webhook;
 /// A target, by the name of its folder in `corpus`.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("topic", topic),
     ("decode", decode),
     ("condition", condition),
+    ("expression", expression),
     ("event", event),
     ("config", config),
     ("webhook", webhook),

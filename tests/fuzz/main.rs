@@ -52,6 +52,7 @@ replays! {
     any_topic_is_survived "topic"
     any_payload_is_decoded_or_refused "decode"
     any_condition_on_any_payload_ends "condition"
+    any_expression_stays_within_memory_and_time "expression"
     any_event_is_decided_by_every_rule "event"
     any_configuration_is_read_or_has_problems "config"
     any_webhook_is_read "webhook"

@@ -81,7 +81,8 @@ fn frames() -> Vec<Seed> {
 
 fn by_hand() -> Vec<Seed> {
     let texts = texts().into_iter().map(|(target, name, text)| (target, name.to_owned(), text.into()));
-    texts.chain(payloads()).chain(long_ones()).chain(requests()).collect()
+    let costly = costly().into_iter().map(|(name, text)| ("expression", name.to_owned(), text.into()));
+    texts.chain(costly).chain(payloads()).chain(long_ones()).chain(requests()).collect()
 }
 
 fn texts() -> [(&'static str, &'static str, &'static str); 34] {
@@ -141,6 +142,57 @@ fn texts() -> [(&'static str, &'static str, &'static str); 34] {
             "found-copies",
             "{{ payload }}\n{{ payload }}\n\u{e0b1}\u{e0b1}\u{e0b1}\u{e0b1}\u{e0b1}",
         ),
+    ]
+}
+
+/// A condition, a message, a payload: each way to make much of little.
+fn costly() -> [(&'static str, &'static str); 15] {
+    [
+        ("times", "payload.t * payload.n > 3\n{{ payload.t * payload.n }}\n{\"t\":\"@60000\",\"n\":1600}"),
+        ("times-one", "payload.n * payload.t > 3\n{{ payload.n * payload.t }}\n{\"t\":\"x\",\"n\":99999999}"),
+        ("list-times", "(payload.l * 9000) | length > 3\n{{ payload.l * 9000 }}\n{\"l\":\"#9000\"}"),
+        (
+            "doubled",
+            "payload.t ~ payload.t ~ payload.t\n{% set ns = namespace(t=payload.t) %}{% for i in range(99) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}{{ ns.t }}\n{\"t\":\"@30000\"}",
+        ),
+        (
+            "shared",
+            "[payload.l, payload.l, payload.l] | tojson | length > 3\n{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}{{ ns.t }}\n{\"l\":\"#30000\"}",
+        ),
+        (
+            "captured",
+            "payload.l\n{% set u %}{% for i in payload.l %}{% for j in payload.l %}a line of some length{% endfor %}{% endfor %}{% endset %}x\n{\"l\":\"#9000\"}",
+        ),
+        (
+            "macro",
+            "payload.t\n{% macro m(t) %}{{ t }}{{ t }}{% endmacro %}{{ m(m(m(m(m(m(payload.t)))))) }}\n{\"t\":\"@60000\"}",
+        ),
+        (
+            "replace",
+            "payload.t | replace('x', payload.t)\n{{ payload.t | replace('', payload.t) }}\n{\"t\":\"@60000\"}",
+        ),
+        (
+            "width",
+            "'%*d' | format(payload.n, 1)\n{{ payload.t | indent(payload.n) }}{{ '%90000000d' | format(1) }}\n{\"t\":\"@60\",\"n\":90000000}",
+        ),
+        (
+            "join",
+            "payload.l | join(payload.t)\n{{ payload.l | join(payload.t) }}\n{\"t\":\"@30000\",\"l\":\"#9000\"}",
+        ),
+        (
+            "batch",
+            "payload.l | batch(payload.n, 0)\n{{ payload.l | slice(payload.n) }}\n{\"n\":90000000,\"l\":\"#9000\"}",
+        ),
+        (
+            "searched",
+            "payload.l | select('in', payload.l) | list\n{% for a in payload.l %}{{ a in payload.l }}{% endfor %}\n{\"l\":\"#16000\"}",
+        ),
+        (
+            "sorted",
+            "payload.l | map('string') | sort | unique | list\n{% for a in payload.l %}{{ payload.l | sort | first }}{% endfor %}\n{\"l\":\"#30000\"}",
+        ),
+        ("everything", "payload | tojson | length > 3\n{{ payload | pprint }}\n{\"l\":\"#30000\"}"),
+        ("constant", "'a' * 100000000 == payload\n{{ 'a' * 100000000 }}\n1"),
     ]
 }
 

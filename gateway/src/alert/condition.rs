@@ -2,11 +2,12 @@
 //! the wrong kind nothing follows, and so neither an alarm nor an all-clear.
 
 use minijinja::value::{Value, ValueKind};
-use minijinja::{Environment, ErrorKind};
+use minijinja::{Environment, ErrorKind, State};
 
 use crate::alert::comparison::{Mismatch, compare, is_absent, one_of, shown, truth};
 use crate::alert::evaluation::Evaluation;
 use crate::alert::expression::{Arguments, Comparison, Node};
+use crate::alert::filters::spent;
 use crate::alert::template::{EvaluationError, TemplateError};
 
 /// What a condition says about an event.
@@ -195,6 +196,8 @@ impl Evaluation<'_> {
                 return Err(self.absent(node, value));
             }
         }
+        self.charged(|spent| spent.seen([&sought, &other]))
+            .map_err(|error| self.failed(node, &sought, &error))?;
         let is_written = [left.0, right.0].iter().any(|side| side.is_text());
         compare(how, &sought, &other, is_written).map_err(|why| mismatched(node, why))
     }
@@ -257,7 +260,7 @@ impl Evaluation<'_> {
         }
         let mut values = vec![value];
         values.extend(self.arguments(arguments)?);
-        let judged = self.engine.empty_state().perform_test(name, &values);
+        let judged = self.called(|state| state.perform_test(name, &values));
         judged.map_err(|error| self.failed(node, &values[0], &error))
     }
 }
@@ -292,7 +295,8 @@ pub(super) fn strict_tests(engine: &mut Environment<'_>) {
     ];
     for name in names {
         let Some(how) = Comparison::of_test(name) else { continue };
-        engine.add_test(name, move |left: Value, right: Value| {
+        engine.add_test(name, move |state: &mut State<'_, '_>, left: Value, right: Value| {
+            spent(state, |spent| spent.seen([&left, &right]))?;
             let is_written = right.as_str().is_some();
             compare(how, &left, &right, is_written)
                 .map_err(|why| minijinja::Error::new(ErrorKind::InvalidOperation, why.what))

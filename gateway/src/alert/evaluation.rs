@@ -1,11 +1,13 @@
 //! What an expression gives on one event. Every value is made here, from the event and from other values.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use minijinja::machinery::{Span, ast};
 use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, context};
+use minijinja::{Environment, State, context};
 
+use crate::alert::bound::{Spent, constant, join};
 use crate::alert::comparison::{is_absent, is_not_finite, order, shown};
 use crate::alert::condition::{Judgement, mismatched};
 use crate::alert::expression::{Arguments, Node, sign};
@@ -31,11 +33,17 @@ const TESTS_OF_KIND: [&str; 12] = [
 pub(super) struct Evaluation<'a> {
     pub engine: &'a Environment<'static>,
     pub context: &'a Value,
+    /// What all of it has made and looked at.
+    pub spent: Cell<Spent>,
+    /// Values that may still be made, so that what is evaluated twice on the way to a reason ends.
+    pub steps: Cell<u32>,
 }
 
 impl Evaluation<'_> {
     /// What it gives; may be missing or null. Every value that an expression makes is made here.
     pub(super) fn value(&self, node: &Node) -> Result<Value, EvaluationError> {
+        let steps = self.steps.get().checked_sub(1);
+        self.steps.set(steps.ok_or_else(|| EvaluationError::of("it takes too many steps"))?);
         Ok(match node {
             Node::Constant(value) => value.clone(),
             Node::Name(name) => self.context.get_attr(name).unwrap_or(Value::UNDEFINED),
@@ -70,22 +78,25 @@ impl Evaluation<'_> {
             Node::Function(name, arguments) => {
                 let function = self.engine.globals().find(|(known, _)| known == name);
                 let function = function.map_or(Value::UNDEFINED, |(_, function)| function);
-                let made = function.call(&mut self.engine.empty_state(), &self.arguments(arguments)?);
-                made.map_err(|error| self.failed(node, &Value::UNDEFINED, &error))?
+                let arguments = self.arguments(arguments)?;
+                let call = |state: &mut State<'_, '_>| function.call(state, &arguments);
+                self.called(call).map_err(|error| self.failed(node, &Value::UNDEFINED, &error))?
             }
             Node::Method(of, name, arguments) => {
                 let of = self.known(of)?;
-                let made = of.call_method(&mut self.engine.empty_state(), name, &self.arguments(arguments)?);
-                made.map_err(|error| self.failed(node, &of, &error))?
+                let arguments = self.arguments(arguments)?;
+                let call = |state: &mut State<'_, '_>| of.call_method(state, name, &arguments);
+                self.called(call).map_err(|error| self.failed(node, &of, &error))?
             }
             Node::List(items) => {
                 let items = items.iter().map(|item| self.value(item));
-                Value::from(items.collect::<Result<Vec<Value>, _>>()?)
+                self.made(node, Value::from(items.collect::<Result<Vec<Value>, _>>()?))?
             }
             Node::Map(pairs) => {
                 let pair =
                     |(key, value): &(Node, Node)| Ok((self.known(key)?.to_string(), self.value(value)?));
-                Value::from(pairs.iter().map(pair).collect::<Result<BTreeMap<_, _>, EvaluationError>>()?)
+                let pairs = pairs.iter().map(pair).collect::<Result<BTreeMap<_, _>, EvaluationError>>()?;
+                self.made(node, Value::from(pairs))?
             }
         })
     }
@@ -122,10 +133,12 @@ impl Evaluation<'_> {
         if matches!(operator, ast::BinOpKind::Mul) && (repeats(left) || repeats(right)) {
             return Err(failed());
         }
-        let (left, right) = (constant(left.clone()), constant(right.clone()));
-        let operation = ast::BinOp { op: operator, left, right };
-        let operation = ast::Expr::BinOp(ast::Spanned::new(operation, Span::default()));
-        operation.as_const().ok_or_else(failed)
+        let seen = self.charged(|spent| spent.seen([left, right]));
+        let made = seen.and_then(|()| join(operator, left, right)).map_err(|error| {
+            let too_large = error.detail().filter(|what| what.contains("too large"));
+            too_large.map_or_else(failed, |what| computes(node, what.to_owned()))
+        })?;
+        self.made(node, made)
     }
 
     fn part(
@@ -139,7 +152,8 @@ impl Evaluation<'_> {
         let (start, stop, step) = (bound(0)?, bound(1)?, bound(2)?);
         let part = self.engine.compile_expression("of[start:stop:step]");
         let part = part.and_then(|part| part.eval(context! { of => &of, start, stop, step }));
-        part.map_err(|error| self.failed(node, &of, &error))
+        let part = part.map_err(|error| self.failed(node, &of, &error))?;
+        self.made(node, part)
     }
 
     fn filter(
@@ -169,7 +183,7 @@ impl Evaluation<'_> {
         let given = self.arguments(arguments)?;
         self.entries(node, name, &values[0], arguments, &given)?;
         values.extend(given);
-        let filtered = self.engine.empty_state().apply_filter(name, &values);
+        let filtered = self.called(|state| state.apply_filter(name, &values));
         filtered.map_err(|error| self.failed(node, &values[0], &error))
     }
 
@@ -230,6 +244,33 @@ impl Evaluation<'_> {
         Ok(values)
     }
 
+    /// What the engine does for us is charged to the same evaluation.
+    pub(super) fn called<T>(
+        &self,
+        call: impl FnOnce(&mut State<'_, '_>) -> Result<T, minijinja::Error>,
+    ) -> Result<T, minijinja::Error> {
+        let mut state = self.engine.empty_state();
+        state.get_or_insert_extension(self.spent.get());
+        let result = call(&mut state);
+        self.spent.set(*state.get_or_insert_extension(self.spent.get()));
+        result
+    }
+
+    pub(super) fn charged(
+        &self,
+        charge: impl FnOnce(&mut Spent) -> Result<(), minijinja::Error>,
+    ) -> Result<(), minijinja::Error> {
+        let mut spent = self.spent.get();
+        let charged = charge(&mut spent);
+        self.spent.set(spent);
+        charged
+    }
+
+    fn made(&self, node: &Node, value: Value) -> Result<Value, EvaluationError> {
+        self.charged(|spent| spent.made(&value)).map_err(|error| computes(node, words(&error)))?;
+        Ok(value)
+    }
+
     /// Names the first part of a path that is not there, and what was there instead.
     pub(super) fn absent(&self, node: &Node, value: &Value) -> EvaluationError {
         if let (true, Node::Field(of, _) | Node::Item(of, _)) = (value.is_undefined(), node) {
@@ -262,10 +303,6 @@ impl Evaluation<'_> {
 fn inside(item: &Value, path: &str) -> Value {
     let step = |value: Value, name: &str| value.get_attr(name).unwrap_or(Value::UNDEFINED);
     path.split('.').fold(item.clone(), step)
-}
-
-fn constant(value: Value) -> ast::Expr<'static> {
-    ast::Expr::Const(ast::Spanned::new(ast::Const { value }, Span::default()))
 }
 
 fn computes(node: &Node, what: String) -> EvaluationError {

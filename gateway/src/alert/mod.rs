@@ -5,6 +5,8 @@
 //!          └───────── intake: commit, then acknowledge ─┘    └─ commit, then send ─┘
 //! ```
 
+/// What one evaluation may make and look at.
+mod bound;
 /// What a number may cost, and how many people it may reach.
 pub mod budget;
 /// What CloudEvents are called.
@@ -27,6 +29,8 @@ mod evaluation;
 pub mod event;
 /// A Jinja expression, read once.
 mod expression;
+/// Jinja's filters, each with what it may cost.
+mod filters;
 /// Freely written or as a template.
 pub mod form;
 /// Several alerts in one message.
@@ -60,6 +64,8 @@ pub mod pace;
 mod partial;
 /// What one rule makes of one event.
 pub mod policy;
+/// A message's template as it runs.
+mod program;
 /// What quiet hours held back.
 pub mod quiet;
 /// What Meta refuses, and how it is told.

@@ -1,20 +1,27 @@
 //! Jinja for messages and expressions: strict about what is missing, bounded in steps, no access to files or clock.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use minijinja::machinery::parse_expr;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Output, State, UndefinedBehavior};
 
+use crate::alert::bound::length;
 use crate::alert::comparison::shown;
 use crate::alert::condition::{Expression, Judgement, strict_tests};
 use crate::alert::evaluation::Evaluation;
+use crate::alert::filters::{bounded, spent};
 use crate::alert::media::From;
+use crate::alert::program;
 use crate::alert::rule::Rule;
 use crate::contact::voice::Language;
 use crate::ids::RuleName;
 
 /// Steps that one evaluation may take. A message of a page takes about 200; a loop that a payload drives ends here.
-const FUEL: u64 = 20_000;
+pub(super) const FUEL: u32 = 20_000;
+/// A reason may quote what failed; nobody reads more, and it is kept with the event.
+const REASON_MAX: usize = 300;
 
 /// A condition or message that does not compile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +55,9 @@ impl EvaluationError {
 #[derive(Debug)]
 pub struct Templates {
     engine: Environment<'static>,
+    /// What rules say, by `message_name` and its like. It is compiled when it is said: some microseconds an alert, and nothing
+    /// of it in memory between alerts.
+    sources: BTreeMap<String, String>,
     /// For expressions: its tests compare only what can be compared.
     strict: Environment<'static>,
     expressions: BTreeMap<String, Expression>,
@@ -55,9 +65,10 @@ pub struct Templates {
 
 /// Whether a message template compiles.
 pub fn check_message(source: &str) -> Result<(), TemplateError> {
-    let engine = rehearsal();
-    let template = engine.template_from_str(source).map_err(|error| describe(&error))?;
-    template.render(Value::UNDEFINED).map(drop).or_else(|error| unless_unknown_name(&error))
+    program::check(source)?;
+    program::render(source, &rehearsal(), &Value::UNDEFINED)
+        .map(drop)
+        .or_else(|error| unless_unknown_name(&error))
 }
 
 /// Whether a condition compiles.
@@ -67,67 +78,69 @@ pub fn check_condition(source: &str) -> Result<(), TemplateError> {
 
 /// What a message names and does not set itself, in order; the engine's own functions aside.
 pub fn names_in_message(source: &str) -> BTreeSet<String> {
-    let engine = engine();
-    let used = engine.template_from_str(source).map(|template| template.undeclared_variables(false));
-    free(&engine, used.unwrap_or_default())
+    free(used_in_message(source, false))
 }
 
 /// The same with the fields that it reads: `payload.id`.
 pub fn fields_in_message(source: &str) -> BTreeSet<String> {
+    used_in_message(source, true)
+}
+
+/// The engine computes constants when it compiles, so that what is too large is refused before.
+fn used_in_message(source: &str, with_fields: bool) -> BTreeSet<String> {
     let engine = engine();
-    let used = engine.template_from_str(source).map(|template| template.undeclared_variables(true));
+    let compiled = program::check(source).ok().and_then(|()| engine.template_from_str(source).ok());
+    let used = compiled.map(|template| template.undeclared_variables(with_fields));
     used.unwrap_or_default().into_iter().collect()
 }
 
 /// What a condition names, in order.
 pub fn names_in_condition(source: &str) -> BTreeSet<String> {
     let engine = engine();
-    let used = engine.compile_expression(source).map(|expression| expression.undeclared_variables(false));
-    free(&engine, used.unwrap_or_default())
+    let checked = parse_expr(source).ok().and_then(|tree| program::check_expression(&tree).ok());
+    let compiled = checked.and_then(|()| engine.compile_expression(source).ok());
+    let used = compiled.map(|expression| expression.undeclared_variables(false));
+    free(used.unwrap_or_default().into_iter().collect())
 }
 
-fn free(engine: &Environment<'_>, used: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+fn free(used: BTreeSet<String>) -> BTreeSet<String> {
+    let engine = engine();
     used.into_iter().filter(|name| !engine.globals().any(|(global, _)| global == name)).collect()
 }
 
 impl Templates {
     /// `config` has checked each source; an error here is one that it let through.
     pub fn compile<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Result<Self, TemplateError> {
-        let (mut engine, strict, mut expressions) = (engine(), strict(), BTreeMap::new());
+        let (strict, mut expressions, mut sources) = (strict(), BTreeMap::new(), BTreeMap::new());
+        let mut keep = |name: String, source: &str| {
+            sources.insert(name, source.to_owned());
+            program::check(source)
+        };
         for rule in rules {
             for source in rule.expressions() {
                 expressions.insert(source.to_owned(), Expression::compile(source, &strict)?);
             }
-            engine
-                .add_template_owned(message_name(&rule.name, None), rule.message.own.clone())
-                .map_err(|error| describe(&error))?;
+            keep(message_name(&rule.name, None), &rule.message.own)?;
             for (language, message) in &rule.message.others {
-                engine
-                    .add_template_owned(message_name(&rule.name, Some(*language)), message.clone())
-                    .map_err(|error| describe(&error))?;
+                keep(message_name(&rule.name, Some(*language)), message)?;
             }
             if let Some(From::Address(address) | From::Path(address)) =
                 rule.attach.as_ref().map(|attach| &attach.from)
             {
-                engine
-                    .add_template_owned(address_name(&rule.name), address.clone())
-                    .map_err(|error| describe(&error))?;
+                keep(address_name(&rule.name), address)?;
             }
             for (index, template) in rule.templates.iter().enumerate() {
                 for (blank, parameter) in template.parameters.iter().enumerate() {
-                    engine
-                        .add_template_owned(parameter_name(&rule.name, index, blank), parameter.text.clone())
-                        .map_err(|error| describe(&error))?;
+                    keep(parameter_name(&rule.name, index, blank), &parameter.text)?;
                 }
             }
         }
-        Ok(Self { engine, strict, expressions })
+        Ok(Self { engine: engine(), sources, strict, expressions })
     }
 
     /// Where the file of that rule is.
     pub fn address(&self, rule: &RuleName, context: &Value) -> Result<String, EvaluationError> {
-        let template = self.engine.get_template(&address_name(rule)).map_err(|error| evaluation(&error))?;
-        template.render(context).map_err(|error| evaluation(&error))
+        self.said(&address_name(rule), context)
     }
 
     /// What fills one blank of one WhatsApp template of that rule.
@@ -138,17 +151,7 @@ impl Templates {
         blank: usize,
         context: &Value,
     ) -> Result<String, EvaluationError> {
-        let template = self
-            .engine
-            .get_template(&parameter_name(rule, index, blank))
-            .map_err(|error| evaluation(&error))?;
-        template.render(context).map_err(|error| evaluation(&error))
-    }
-
-    /// A text that is no rule's.
-    pub fn text(&self, source: &str, context: &Value) -> Result<String, EvaluationError> {
-        let template = self.engine.template_from_str(source).map_err(|error| evaluation(&error))?;
-        template.render(context).map_err(|error| evaluation(&error))
+        self.said(&parameter_name(rule, index, blank), context)
     }
 
     /// The message of that rule: in the site's language, or in another one that the rule has.
@@ -158,9 +161,18 @@ impl Templates {
         language: Option<Language>,
         context: &Value,
     ) -> Result<String, EvaluationError> {
-        let name = message_name(rule, language);
-        let template = self.engine.get_template(&name).map_err(|error| evaluation(&error))?;
-        template.render(context).map_err(|error| evaluation(&error))
+        self.said(&message_name(rule, language), context)
+    }
+
+    fn said(&self, name: &str, context: &Value) -> Result<String, EvaluationError> {
+        let source =
+            self.sources.get(name).ok_or_else(|| EvaluationError::of("the rule has no such text"))?;
+        self.text(source, context)
+    }
+
+    /// A text that is no rule's.
+    pub fn text(&self, source: &str, context: &Value) -> Result<String, EvaluationError> {
+        program::render(source, &self.engine, context).map_err(|error| evaluation(&error))
     }
 
     /// The number that an expression gives.
@@ -200,7 +212,7 @@ impl Templates {
     }
 
     fn evaluation<'a>(&'a self, context: &'a Value) -> Evaluation<'a> {
-        Evaluation { engine: &self.strict, context }
+        Evaluation { engine: &self.strict, context, spent: Cell::default(), steps: Cell::new(FUEL) }
     }
 }
 
@@ -225,14 +237,17 @@ fn engine() -> Environment<'static> {
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None); // WhatsApp is not HTML
     engine.set_formatter(as_json);
-    engine.set_fuel(Some(FUEL));
+    engine.set_fuel(Some(FUEL.into()));
     engine.set_recursion_limit(50); // templates here call nothing; deeper is a mistake
+    bounded(&mut engine);
     engine
 }
 
 /// What is no text is written as the device wrote it, in JSON: Jinja's own way has `none` for null and `True` for true.
 fn as_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     let differs = [ValueKind::Map, ValueKind::Seq, ValueKind::Bool, ValueKind::None].contains(&value.kind());
+    let bytes = length(value, 0)?;
+    spent(state, |spent| spent.written(bytes))?;
     if !differs {
         return minijinja::escape_formatter(out, state, value);
     }
@@ -283,6 +298,9 @@ fn evaluation(error: &minijinja::Error) -> EvaluationError {
 
 pub(super) fn words(error: &minijinja::Error) -> String {
     match error.detail() {
+        Some(detail) if detail.chars().nth(REASON_MAX).is_some() => {
+            format!("{}: {}…", error.kind(), detail.chars().take(REASON_MAX).collect::<String>())
+        }
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     }

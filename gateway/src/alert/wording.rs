@@ -12,6 +12,8 @@ use crate::alert::template::{Templates, without_event};
 use crate::contact::voice::{Language, Voice};
 use crate::time::Timestamp;
 
+/// What is kept of a message, in characters: it is read in pieces of 4,096, and nobody reads more than a few of them.
+const KEPT_MAX: usize = 32 * 1024;
 /// A device kept the event for longer than any line takes.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -38,7 +40,9 @@ impl Wording {
     pub fn fill(rule: &Rule, templates: &Templates, context: &Value, flaws: &mut Vec<Flaw>) -> Option<Self> {
         let mut said = |language| {
             let text = templates.message(&rule.name, language, context);
-            text.map_err(|error| flaws.push(Flaw::new(Place::Message, error))).ok()
+            text.map(|text| cut(text, KEPT_MAX))
+                .map_err(|error| flaws.push(Flaw::new(Place::Message, error)))
+                .ok()
         };
         let mut wording = Self::of(said(None)?);
         for language in rule.message.others.keys() {
@@ -83,6 +87,15 @@ impl Wording {
     }
 }
 
+/// No more than so many characters of a text.
+pub(super) fn cut(mut text: String, letters: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(letters) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +131,18 @@ mod tests {
         assert_eq!(said("{{ payload.name }} at {{ topic }} is silent"), "… at pump/heartbeat is silent");
         assert_eq!(said("{{ payload.celsius | round(1) }}"), "⚠ pump: pump/heartbeat");
         assert_eq!(said("{% if payload.name %}{{ payload.name }}{% endif %}"), "⚠ pump: pump/heartbeat");
+    }
+
+    #[test]
+    fn what_nobody_reads_to_its_end_is_not_kept() {
+        assert_eq!(cut("ბარი".to_owned(), 4), "ბარი");
+        assert_eq!(cut("ბარია".to_owned(), 4), "ბარი…");
+        let rules =
+            "[[rule]]\nname = \"r\"\ntopic = \"t\"\nmessage = \"{{ payload }}\"\nnotify = [\"giorgi\"]";
+        let judge = crate::alert::tests::site(rules).1;
+        let event = crate::alert::tests::event("t", "x".repeat(65_000), crate::alert::event::Identity::None);
+        let decision = judge.decide(event, &mut judge.watch(), crate::alert::tests::MORNING);
+        assert_eq!(decision.alerts[0].wording.text.chars().count(), KEPT_MAX + 1);
     }
 
     #[test]
