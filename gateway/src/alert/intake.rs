@@ -115,6 +115,8 @@ impl NewAlert {
 #[derive(Debug)]
 pub enum Input<T> {
     Arrived(Vec<(Event, Option<T>)>),
+    /// Events that no rule may look at: the process died on them.
+    SetAside(Vec<(Event, Option<T>)>),
     /// What others wrote down for the watch, each with its row.
     Noted(Vec<(NoteId, Note)>),
     /// Time has passed.
@@ -206,23 +208,32 @@ impl<T> Intake<T> {
                 self.watched(taken)
             }
             Input::Arrived(events) => {
-                let mut effects = self.watched(Vec::new()); // what the time until now brought is no event's doing
-                let batch = BatchId(self.next);
-                self.next += 1;
-                let (events, tokens): (Vec<Event>, Vec<Option<T>>) = events.into_iter().unzip();
-                self.waiting.insert(batch, tokens.into_iter().flatten().collect());
-                let decide = |event| self.judge.decide(event, &mut self.watch, now.wall);
-                let mut decisions: Vec<Decision> = events.into_iter().map(decide).collect();
-                if let Some(last) = decisions.iter_mut().rev().find(|decision| decision.has_rule()) {
-                    last.effects.extend(self.watch.keep_passed());
-                }
-                effects.push(Effect::Commit(batch, decisions));
-                effects
+                self.arrived(events, |judge, watch, event| judge.decide(event, watch, now.wall))
             }
+            Input::SetAside(events) => self.arrived(events, |judge, _, event| judge.set_aside(event)),
             Input::Committed(batch) => {
                 self.waiting.remove(&batch).unwrap_or_default().into_iter().map(Effect::Acknowledge).collect()
             }
         }
+    }
+
+    fn arrived(
+        &mut self,
+        events: Vec<(Event, Option<T>)>,
+        decide: impl Fn(&Judge, &mut Watch, Event) -> Decision,
+    ) -> Vec<Effect<T>> {
+        let mut effects = self.watched(Vec::new()); // what the time until now brought is no event's doing
+        let batch = BatchId(self.next);
+        self.next += 1;
+        let (events, tokens): (Vec<Event>, Vec<Option<T>>) = events.into_iter().unzip();
+        self.waiting.insert(batch, tokens.into_iter().flatten().collect());
+        let decide = |event| decide(&self.judge, &mut self.watch, event);
+        let mut decisions: Vec<Decision> = events.into_iter().map(decide).collect();
+        if let Some(last) = decisions.iter_mut().rev().find(|decision| decision.has_rule()) {
+            last.effects.extend(self.watch.keep_passed());
+        }
+        effects.push(Effect::Commit(batch, decisions));
+        effects
     }
 
     fn watched(&mut self, taken: Vec<NoteId>) -> Vec<Effect<T>> {
@@ -309,6 +320,15 @@ impl Judge {
         let frees =
             if let Identity::Packet { id, redelivered: false } = event.identity { Some(id) } else { None };
         Decision { event, key, frees, may_repeat, alerts, ignored, unjudged, effects: watch.drain() }
+    }
+
+    /// Each rule that it concerns has not looked at it.
+    fn set_aside(&self, event: Event) -> Decision {
+        let (key, may_repeat) = event.repetition();
+        let concerned = route(&self.rules, &self.routes, &event.topic);
+        let ignored = concerned.map(|(rule, _)| (rule.name.clone(), Ignored::SetAside)).collect();
+        let (alerts, unjudged, effects) = (Vec::new(), Vec::new(), Vec::new());
+        Decision { event, key, frees: None, may_repeat, alerts, ignored, unjudged, effects }
     }
 
     /// Births matter also where no rule is about them.

@@ -13,10 +13,14 @@ use crate::alert::message::{Template, WORDS};
 use crate::alert::rule::{PayloadFormat, Rule};
 use crate::alert::template::{EvaluationError, Templates};
 use crate::alert::topic::Bindings;
-use crate::alert::wording::Wording;
+use crate::alert::wording::{Wording, cut};
 
 /// A payload larger than this is not looked into: 64 KiB hold any reading, and a message shows 4,096 characters.
 pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
+/// A template's body has 1,024 characters with all its parameters.
+const PARAMETER_MAX: usize = 1_024;
+/// Longer addresses are refused by what serves cameras, too.
+const ADDRESS_MAX: usize = 2_048;
 
 /// The decision, with what it was based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +123,8 @@ pub enum Ignored {
     /// A condition could not be judged on this payload, and nothing follows from it.
     ConditionFailed(Flaw),
     TooLarge(usize),
+    /// The process died twice while it was read.
+    SetAside,
     /// The rule's alerts have a life, and the event did that to one.
     Life(&'static str),
 }
@@ -133,6 +139,7 @@ impl Ignored {
             Self::Undecodable(_) => "undecodable",
             Self::ConditionFailed(_) => "condition-failed",
             Self::TooLarge(_) => "too-large",
+            Self::SetAside => "set-aside",
             Self::Life(word) => word,
         }
     }
@@ -146,6 +153,7 @@ impl Ignored {
             | Self::Retained
             | Self::Undecodable(_)
             | Self::TooLarge(_)
+            | Self::SetAside
             | Self::Life(_) => None,
         }
     }
@@ -154,7 +162,8 @@ impl Ignored {
     #[must_use]
     pub fn kind(&self) -> Option<String> {
         match self {
-            Self::ConditionFalse | Self::Retained | Self::Life(_) => None,
+            // What is set aside is told in its own way.
+            Self::ConditionFalse | Self::Retained | Self::SetAside | Self::Life(_) => None,
             Self::Undecodable(error) => Some(format!("the payload could not be read: {}", error.kind)),
             Self::ConditionFailed(flaw) => Some(flaw.kind()),
             Self::TooLarge(_) => Some(format!("the payload has more than {PAYLOAD_LIMIT_BYTES} bytes")),
@@ -168,6 +177,11 @@ impl Ignored {
             Self::ConditionFalse | Self::Retained | Self::Life(_) => None,
             Self::Undecodable(error) => Some(format!("the payload could not be read: {error}")),
             Self::ConditionFailed(flaw) => Some(flaw.to_string()),
+            Self::SetAside => Some(
+                "the program died twice while it read this event, so it is set aside; put the device or the rule right and \
+                 restart bellwire"
+                    .to_owned(),
+            ),
             Self::TooLarge(bytes) => Some(format!(
                 "the payload has {bytes} bytes, more than the {PAYLOAD_LIMIT_BYTES} that are read; send less, or a link"
             )),
@@ -265,6 +279,12 @@ fn file(
             .and_then(|path| inside(template, path.trim()))
             .map(File::Path),
     };
+    let found = found.and_then(|file| match &file {
+        File::Fetch(place) | File::Path(place) if place.len() > ADDRESS_MAX => {
+            Err(format!("its address has more than {ADDRESS_MAX} characters"))
+        }
+        File::Fetch(_) | File::Path(_) | File::Kept(_) => Ok(file),
+    });
     found.map_err(|what| flaws.push(Flaw::new(Place::File, EvaluationError::of(what)))).ok()
 }
 
@@ -284,11 +304,11 @@ pub(super) fn fill(
     let mut filled = rule.templates.clone();
     for (index, template) in filled.iter_mut().enumerate() {
         for (blank, parameter) in template.parameters.iter_mut().enumerate() {
-            parameter.text =
-                templates.parameter(&rule.name, index, blank, &context).unwrap_or_else(|error| {
-                    flaws.push(Flaw::new(Place::Template, error));
-                    WORDS.to_string()
-                });
+            let filled = templates.parameter(&rule.name, index, blank, &context);
+            parameter.text = filled.map(|text| cut(text, PARAMETER_MAX)).unwrap_or_else(|error| {
+                flaws.push(Flaw::new(Place::Template, error));
+                WORDS.to_string()
+            });
         }
     }
     filled

@@ -278,7 +278,7 @@ pub fn without_event(source: &str, context: &Value) -> Option<String> {
         true => out.write_str("…").map_err(minijinja::Error::from),
         false => as_json(out, state, value),
     });
-    engine.template_from_str(source).ok()?.render(context).ok()
+    program::render(source, &engine, context).ok()
 }
 
 fn unless_unknown_name(error: &minijinja::Error) -> Result<(), TemplateError> {

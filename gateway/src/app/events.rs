@@ -9,18 +9,20 @@ use tokio::sync::{mpsc, oneshot};
 use super::devices::{self, Letter};
 use super::hearing;
 use super::home_assistant;
+use super::owner;
 use super::shared::Shared;
 use super::turn::{Begin, Turn};
 use super::unjudged::Lines;
 use crate::alert::event::Event;
 use crate::alert::history;
 use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
+use crate::alert::policy::excerpt;
 use crate::alert::sender;
 use crate::command::dispatch;
 use crate::device;
 use crate::ids::{CommandId, RuleName};
 use crate::mqtt::{AckToken, Link, Notice, Outcome};
-use crate::store::{Accepted, Store};
+use crate::store::{Accepted, Crashes, Store, fingerprint};
 use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 256).
@@ -60,6 +62,7 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
     let mut intake: Intake<Waiting> = Intake::new(judge, watch);
     let Some(kept) = shared.durably(Store::kept).await else { return };
     intake.restore(kept, SystemClock.both());
+    let mut crashes = Crashes::open(&shared.config.site.state_directory);
     let mut batch = Vec::with_capacity(BATCH);
     let mut lines = Lines::default();
     let mut known = Arc::clone(&shared.config);
@@ -80,10 +83,20 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
             () = shared.alerts.notified() => true,
             () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
         };
-        let input = if woken {
+        let live = shared.live();
+        if !Arc::ptr_eq(&known, &live) {
+            intake.meet(live.people.clone());
+            known = live;
+        }
+        lines.catch_up(SystemClock.now());
+        if woken {
             let Some(input) = noted(&shared).await else { return };
             shared.home.news();
-            input
+            for effect in intake.handle(input, SystemClock.both()) {
+                if perform(&shared, &mut intake, &link, &mut lines, effect).await.is_none() {
+                    return; // the disk failed: nothing more is acknowledged
+                }
+            }
         } else {
             let turn = turn(&mut batch);
             if turn.iter().any(is_new_session) {
@@ -95,26 +108,69 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
             if arrived(&shared, &link, &mut doors, turn, &mut events).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged
             }
-            if events.is_empty() {
-                continue;
-            }
-            if hearing::take(&shared, &events).await.is_none() {
-                return; // the disk failed: nothing more is acknowledged
-            }
-            Input::Arrived(events.into_iter().map(|(event, waiting, _)| (event, waiting)).collect())
-        };
-        let live = shared.live();
-        if !Arc::ptr_eq(&known, &live) {
-            intake.meet(live.people.clone());
-            known = live;
-        }
-        lines.catch_up(SystemClock.now());
-        for effect in intake.handle(input, SystemClock.both()) {
-            if perform(&shared, &mut intake, &link, &mut lines, effect).await.is_none() {
-                return; // the disk failed: nothing more is acknowledged
+            for group in groups(&crashes, events) {
+                if take(&shared, &mut intake, &link, (&mut crashes, &mut lines), group).await.is_none() {
+                    return; // the disk failed: nothing more is acknowledged
+                }
             }
         }
     }
+}
+
+/// What was under way when a process died is taken alone, so that the next death says which one it was.
+fn groups(crashes: &Crashes, events: Vec<hearing::Message<Waiting>>) -> Vec<Vec<hearing::Message<Waiting>>> {
+    let mut groups: Vec<Vec<hearing::Message<Waiting>>> = Vec::new();
+    let mut may_join = false;
+    for message in events {
+        let event = fingerprint(&message.0);
+        let is_alone = event.is_some_and(|event| crashes.is_suspect(event) || crashes.is_aside(event));
+        match groups.last_mut().filter(|_| may_join && !is_alone) {
+            Some(group) => group.push(message),
+            None => groups.push(vec![message]),
+        }
+        may_join = !is_alone;
+    }
+    groups
+}
+
+async fn take(
+    shared: &Shared,
+    intake: &mut Intake<Waiting>,
+    link: &Link,
+    (crashes, lines): (&mut Crashes, &mut Lines),
+    messages: Vec<hearing::Message<Waiting>>,
+) -> Option<()> {
+    let under_way: Vec<_> = messages.iter().filter_map(|(event, ..)| fingerprint(event)).collect();
+    let is_aside = under_way.iter().any(|event| crashes.is_aside(*event));
+    let input = |messages: Vec<hearing::Message<Waiting>>| {
+        messages.into_iter().map(|(event, waiting, _)| (event, waiting)).collect()
+    };
+    let effects = if is_aside {
+        for (event, ..) in &messages {
+            set_aside(shared, event).await;
+        }
+        intake.handle(Input::SetAside(input(messages)), SystemClock.both())
+    } else {
+        crashes.begin(&under_way);
+        hearing::take(shared, &messages).await?;
+        let effects = intake.handle(Input::Arrived(input(messages)), SystemClock.both());
+        crashes.end(&under_way);
+        effects
+    };
+    for effect in effects {
+        perform(shared, intake, link, lines, effect).await?;
+    }
+    Some(())
+}
+
+async fn set_aside(shared: &Shared, event: &Event) {
+    let (topic, begins) = (&event.topic, excerpt(&event.payload));
+    let what = format!(
+        "an event on the topic {topic} was being read when this program died, twice. It is set aside and acknowledged, and no \
+         rule has seen it; look at what it reports yourself. It begins: {begins} – once the device or its rule is put right, \
+         restart bellwire (bellwire events lists it as set-aside)"
+    );
+    owner::report(shared, "set-aside", vec![what]).await;
 }
 
 fn is_new_session(notice: &Notice) -> bool {

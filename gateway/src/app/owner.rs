@@ -99,10 +99,10 @@ fn write_as(
     Ok(told)
 }
 
-/// What opening the store met: a loss, or damage.
-pub async fn report(shared: &Shared, findings: Vec<String>) {
+/// What the gateway itself met, by its field: a loss, damage, an event that it cannot read.
+pub async fn report(shared: &Shared, field: &str, findings: Vec<String>) {
     for text in findings {
-        let notice = Notice::of("store".to_owned(), Severity::Critical, text.clone());
+        let notice = Notice::of(field.to_owned(), Severity::Critical, text.clone());
         let config = shared.live();
         let told = shared
             .durably(move |store| {

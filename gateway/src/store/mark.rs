@@ -11,6 +11,7 @@ use std::path::Path;
 
 use rusqlite::Result;
 
+use super::open::state_file;
 use super::{Store, checksum};
 use crate::hex::hex;
 
@@ -42,7 +43,7 @@ impl Mark {
 
     fn open(directory: &Path) -> (Self, Option<Newest>) {
         let path = directory.join(NAME);
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = state_file(&path);
         let file = file.inspect_err(|error| tracing::warn!(%error, "the mark cannot be kept")).ok();
         let slots = [0, 1].map(|slot| file.as_ref().and_then(|file| read(file, slot)));
         let newest = slots.into_iter().flatten().max_by_key(|(turn, _)| *turn);

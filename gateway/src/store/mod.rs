@@ -21,6 +21,8 @@ mod checksum;
 mod commands;
 /// Numbers that were connected on the page.
 mod connections;
+/// Events at which a process died.
+mod crash;
 /// Devices: their position, their commands, what they said.
 mod devices;
 /// What may leave now, and the digest of many.
@@ -101,6 +103,7 @@ pub use audit::{AuditRow, Entry, Flaw, Reached};
 pub use budget::Reach;
 pub use commands::{CommandStory, Origin};
 pub use connections::KeptConnection;
+pub use crash::{Crashes, fingerprint};
 pub use devices::{DeviceCommandRow, DeviceRow};
 pub use files::{Fetched, FileRow};
 pub use inbox::{Signers, Unread};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::OFlags;
 
 use super::mark::Mark;
 use super::receipts::UnderWay;
@@ -105,7 +106,7 @@ impl Lock {
         let path = directory.join("bellwire.lock");
         let refuse = |error| LockError::File(path.clone(), error);
         private_folder(directory).map_err(refuse)?;
-        let file = File::create(&path).map_err(refuse)?;
+        let file = state_file(&path).map_err(refuse)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(LockError::Taken(directory.to_owned())),
@@ -119,8 +120,23 @@ fn private_folder(directory: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
+/// A file of ours in the state directory, to be read and written. A link is refused: it would lead the daemon's hand, which may
+/// be root's, to any file of the machine.
+pub(super) fn state_file(path: &Path) -> std::io::Result<File> {
+    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
+    options.open(path).map_err(|error| match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            std::io::Error::other("it is a link, and links are not followed here; remove it")
+        }
+        Ok(_) | Err(_) => error,
+    })
+}
+
 fn private_file(path: &Path, empty: bool) -> std::io::Result<()> {
-    OpenOptions::new().write(true).create(true).truncate(empty).mode(0o600).open(path).map(drop)
+    let file = state_file(path)?;
+    if empty { file.set_len(0) } else { Ok(()) }
 }
 
 impl Store {
@@ -381,6 +397,31 @@ mod tests {
         for name in ["bellwire.db", "bellwire.db-wal"] {
             assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
         }
+    }
+
+    #[test]
+    fn a_link_in_the_state_directory_leads_nowhere() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let victim = directory.path().join("victim");
+        std::fs::write(&victim, "do not touch").expect("written");
+        let state = directory.path().join("state");
+        std::fs::create_dir(&state).expect("made");
+        let plant = |name: &str| std::os::unix::fs::symlink(&victim, state.join(name)).expect("planted");
+        plant("bellwire.lock");
+        let error = Lock::take(&state).expect_err("a link").to_string();
+        assert!(error.contains("it is a link"), "{error}");
+        for name in ["mark", "reserve", "under-way", "suspect"] {
+            plant(name);
+        }
+        drop(Store::open(&state, &mut Dice::seeded(1)).expect("opens without them"));
+        crate::store::Crashes::open(&state).begin(&[1]);
+        salvage::suspect(&state);
+        assert_eq!(std::fs::read_to_string(&victim).expect("there"), "do not touch");
+        let database = directory.path().join("other");
+        std::fs::create_dir(&database).expect("made");
+        std::os::unix::fs::symlink(&victim, database.join("bellwire.db")).expect("planted");
+        assert!(matches!(Store::open(&database, &mut Dice::seeded(1)), Err(OpenError::Directory(..))));
+        assert_eq!(std::fs::read_to_string(&victim).expect("there"), "do not touch");
     }
 
     #[test]

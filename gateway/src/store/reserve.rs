@@ -1,11 +1,11 @@
 //! The reserve: a file that does nothing but take up room. On a full disk SQLite can neither delete a row nor
 //! checkpoint (RELIABILITY E9), so this file goes first, then the WAL, then old rows in small steps (E10).
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use crate::store::Store;
+use crate::store::open::state_file;
 use crate::time::{Clock, SystemClock};
 
 /// 1 MiB was enough to recover with a WAL of 64 pages (RELIABILITY E10); twice that leaves room for a batch of deletes.
@@ -15,10 +15,11 @@ const NAME: &str = "reserve";
 /// Makes sure that the reserve is there. Without room for it the disk is as good as full, and that is logged.
 pub fn keep(directory: &Path) {
     let path = directory.join(NAME);
-    if path.metadata().is_ok_and(|file| file.len() == RESERVE_BYTES as u64) {
+    if path.symlink_metadata().is_ok_and(|file| file.len() == RESERVE_BYTES as u64) {
         return;
     }
-    let written = File::create(&path).and_then(|mut file| {
+    let written = state_file(&path).and_then(|mut file| {
+        file.set_len(0)?;
         // Real bytes, not a hole: a sparse file would hold nothing back.
         let block = [0xb5; 64 * 1024];
         for _ in 0..RESERVE_BYTES / block.len() {

@@ -10,6 +10,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Result, params_from_iter};
 
 use super::Store;
+use super::open::state_file;
 
 /// Says that a running daemon met damage: the next start looks at every page.
 const SUSPECT: &str = "suspect";
@@ -26,7 +27,7 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
 
 /// Left behind by a daemon that ends because of damage.
 pub fn suspect(directory: &Path) {
-    if let Err(error) = File::create(directory.join(SUSPECT)) {
+    if let Err(error) = state_file(&directory.join(SUSPECT)) {
         tracing::error!(%error, "the damage could not be noted down");
     }
 }
