@@ -1,3 +1,9 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use bellwire_tests::{Broker, Gateway, Site, wait_for};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
@@ -88,4 +94,94 @@ fn every_body_of_metas_is_taken_once_and_again() {
     assert!(gateway.is_running());
     assert_eq!(site.count("SELECT count(*) FROM command"), 0, "nobody in them is a contact of ours");
     assert!(site.count("SELECT count(*) FROM reply") > 20);
+}
+
+/// Sends the beginning of something, and then no more, again and again until the test ends.
+fn dawdle(port: u16, beginning: &'static str, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    let stop = Arc::clone(stop);
+    std::thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            drop(stream.set_read_timeout(Some(Duration::from_secs(10))));
+            drop(stream.write_all(beginning.as_bytes()));
+            drop(stream.read(&mut [0; 64])); // until it is cut off
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    })
+}
+
+#[test]
+fn three_hundred_dawdlers_hold_up_neither_a_genuine_post_nor_the_page() {
+    const BEGINNINGS: [&str; 4] = [
+        "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nX-",
+        "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
+        "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nX-Hub-Signature-256: \
+         sha256=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\r\n\r\n{",
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: 1000\r\n\r\npassword=",
+    ];
+    let (_broker, site, _gateway) = crate::web::start(crate::round_trip::FREEZER);
+    let body = br#"{"object":"whatsapp_business_account","entry":[]}"#;
+    let signature = sign("secret", body);
+    for beginning in BEGINNINGS {
+        let stop = Arc::new(AtomicBool::new(false));
+        let dawdlers: Vec<_> = (0..300).map(|_| dawdle(site.http_port, beginning, &stop)).collect();
+        std::thread::sleep(Duration::from_millis(1_500));
+        for _ in 0..5 {
+            let begun = Instant::now();
+            assert_eq!(post(&site, body, Some(&signature)), 200);
+            assert!(
+                begun.elapsed() < Duration::from_secs(1),
+                "{beginning}: a post took {:?}",
+                begun.elapsed()
+            );
+            let begun = Instant::now();
+            assert_eq!(crate::web::get(&site, "/login", &[]).status, 200);
+            assert!(
+                begun.elapsed() < Duration::from_secs(1),
+                "{beginning}: the page took {:?}",
+                begun.elapsed()
+            );
+        }
+        stop.store(true, Ordering::Relaxed);
+        dawdlers.into_iter().for_each(|dawdler| dawdler.join().expect("it ends"));
+    }
+}
+
+#[test]
+fn what_can_be_no_signature_is_refused_before_the_body_and_a_body_has_two_seconds() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, crate::round_trip::FREEZER);
+    let _gateway = Gateway::start(&site);
+    let answer = |signature: &str, length: usize| {
+        let mut stream = TcpStream::connect(("127.0.0.1", site.http_port)).expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+        let head = format!(
+            "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{signature}\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        let (begun, mut answer) = (Instant::now(), [0; 12]);
+        stream.read_exact(&mut answer).expect("an answer");
+        (String::from_utf8_lossy(&answer[9..]).into_owned(), begun.elapsed())
+    };
+    let digits = "0".repeat(64);
+    for signature in [
+        String::new(),
+        "X-Hub-Signature-256: \r\n".to_owned(),
+        "X-Hub-Signature-256: sha256=00\r\n".to_owned(),
+        format!("X-Hub-Signature-256: sha1={digits}\r\n"),
+        format!("X-Hub-Signature-256: sha256={digits}0\r\n"),
+        format!("X-Hub-Signature-256: sha256={}g\r\n", &digits[1..]),
+    ] {
+        let (status, took) = answer(&signature, 1_000);
+        assert_eq!(status, "401", "{signature}");
+        assert!(took < Duration::from_millis(900), "{signature}: its body was waited for, {took:?}");
+    }
+    let formed = format!("X-Hub-Signature-256: sha256={digits}\r\n");
+    let (status, took) = answer(&formed, 1_000);
+    assert_eq!(status, "408");
+    assert!((Duration::from_millis(1_900)..Duration::from_secs(4)).contains(&took), "{took:?}");
+    let (status, took) = answer(&formed, 5 * 1024 * 1024);
+    assert_eq!(status, "413");
+    assert!(took < Duration::from_millis(900), "{took:?}");
 }

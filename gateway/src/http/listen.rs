@@ -1,25 +1,35 @@
 //! The accept loop over hyper: `axum::serve` never times out a connection that sends half a header (RELIABILITY E16).
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
 
 use super::tls::Certificate;
+use super::visitors::{Answered, Received, Stage, Visitors};
 
-/// Meta posts concurrently and keeps connections; 64 fit into the 1,024 descriptors of the unit many times over.
-const CONNECTIONS_MAX: usize = 64;
+/// Meta posts concurrently and keeps connections, and people a page or two; the rest is room for those who dawdle, until their
+/// time is up. 400 at their worst, each with a header and a small body, are 35 MB. Who comes when all places are taken gets that
+/// of somebody who dawdles (`visitors`).
+const CONNECTIONS_MAX: usize = 400;
+/// A header larger than this is refused; so much is read at once.
+const HEADER_BYTES: usize = 16 * 1024;
 /// Descriptors that are not for visitors: 14 are open at rest, the rest is for the broker, the Cloud API and the database.
 const DESCRIPTORS_KEPT: usize = 24;
 /// A header that takes longer is an attack or a dead line (RELIABILITY F39).
-const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+const HEADER_DEADLINE: Duration = Duration::from_secs(2);
+/// Three ways over a bad line, and an old processor.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// After this a connection that is still answering is cut.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Without a free descriptor `accept` fails at once: wait instead of spinning (RELIABILITY F14).
@@ -40,11 +50,9 @@ pub async fn serve(
     certificate: Option<Arc<Certificate>>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(connections_max(descriptors())));
+    let visitors = Visitors::new(connections_max(descriptors()));
     let mut open = tokio::task::JoinSet::new();
     loop {
-        // The permit comes before the accept: what is not accepted waits in the kernel, not in our memory.
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopped(&mut stop) => break,
@@ -55,21 +63,16 @@ pub async fn serve(
                 drop(stream.set_nodelay(true)); // an answer of 20 bytes must not wait for more
                 let (routes, stop) = (routes.clone(), stop.clone());
                 let acceptor = certificate.as_ref().map(|certificate| certificate.acceptor());
+                let place = visitors.enter(peer.ip()).await;
                 open.spawn(async move {
                     let peer = Peer { address: peer.ip(), encrypted: acceptor.is_some() };
-                    match acceptor {
-                        Some(acceptor) => {
-                            // Nobody holds a connection by not shaking hands.
-                            match tokio::time::timeout(HEADER_DEADLINE, acceptor.accept(stream)).await {
-                                Ok(Ok(stream)) => converse(stream, peer, routes, stop).await,
-                                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                                Err(_) => tracing::debug!("a TLS handshake took too long"),
-                            }
-                        }
-                        None => converse(stream, peer, routes, stop).await,
+                    tokio::select! {
+                        () = greet(stream, acceptor, peer, &place.stage, routes, stop) => {}
+                        () = place.asked_to_leave() => tracing::debug!("a connection that said nothing made room"),
                     }
-                    drop(permit);
                 });
+                // They get their turn one by one, so that none is sent away before it was heard.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted; trying again in half a second");
@@ -80,6 +83,23 @@ pub async fn serve(
     let drained = tokio::time::timeout(DRAIN, async { while open.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         tracing::warn!(connections = open.len(), "connections were cut at the end");
+    }
+}
+
+async fn greet(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    peer: Peer,
+    stage: &Stage,
+    routes: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let Some(acceptor) = acceptor else { return converse(stream, peer, stage, routes, stop).await };
+    // Nobody holds a connection by not shaking hands.
+    match tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => converse(stream, peer, stage, routes, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
@@ -99,17 +119,22 @@ fn connections_max(descriptors: usize) -> usize {
 pub async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
+    stage: &Stage,
     routes: Router,
     mut stop: watch::Receiver<bool>,
 ) {
+    let stage = stage.clone();
+    let answer = move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(|body| Body::new(Received::new(body, &stage)));
+        request.extensions_mut().insert(peer);
+        let (answer, stage) = (routes.clone().call(request), stage.clone());
+        async move { answer.await.map(|answer| answer.map(|body| Answered::new(body, &stage))) }
+    };
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
-        .max_buf_size(64 * 1024) // a header larger than this is refused
-        .serve_connection(
-            TokioIo::new(stream),
-            TowerToHyperService::new(routes_as_service(routes.layer(Extension(peer)))),
-        );
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -127,24 +152,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await); // a sender that is gone means stop, too
 }
 
-fn routes_as_service(
-    routes: Router,
-) -> impl tower_service::Service<
-    hyper::Request<hyper::body::Incoming>,
-    Response = axum::response::Response,
-    Error = Infallible,
-    Future: Send,
-> + Clone {
-    routes.into_service()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn visitors_leave_descriptors_for_the_work() {
-        assert_eq!([32, 100, 1_024, usize::MAX].map(connections_max), [4, 38, 64, 64]);
+        assert_eq!([32, 100, 1_024, usize::MAX].map(connections_max), [4, 38, 400, 400]);
         assert!(descriptors() > 0);
     }
 }
