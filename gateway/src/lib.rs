@@ -18,5 +18,6 @@ pub mod mqtt;
 pub mod serial;
 pub mod setup;
 pub mod store;
+pub mod terminal;
 pub mod time;
 pub mod whatsapp;

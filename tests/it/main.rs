@@ -22,6 +22,8 @@ mod budget;
 mod commands;
 /// Commit, then acknowledge.
 mod commit_first;
+/// Events that cost more than they are worth.
+mod costly;
 /// What the program for devices may weigh and take.
 mod device;
 /// Each ailment is found.
@@ -82,6 +84,8 @@ mod setup;
 mod simulator;
 /// What systemd hears, and what the unit allows.
 mod systemd;
+/// Words from outside on a terminal, and links in the way.
+mod terminal;
 /// Alerts that reach nobody.
 mod undelivered;
 /// What rules could not judge.

@@ -54,6 +54,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::app::connections;
 use crate::config::{Config, Problems, Wishes, load};
 use crate::store::{OpenError, Store};
+use crate::terminal;
 
 /// MQTT events become WhatsApp messages, replies become MQTT commands, and nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -178,7 +179,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            drop(writeln!(std::io::stderr(), "{failure}")); // nowhere left to complain
+            drop(writeln!(std::io::stderr(), "{}", terminal::plain(&failure.to_string()))); // nowhere left to complain
             ExitCode::from(failure.code())
         }
     }
@@ -224,9 +225,9 @@ impl Place {
     }
 }
 
-/// Writes to standard output; a reader that has gone (`| head`) is no failure.
+/// Writes to standard output, and nothing that a terminal would obey; a reader that has gone (`| head`) is no failure.
 fn say(text: &str) {
-    drop(writeln!(std::io::stdout(), "{text}"));
+    drop(writeln!(std::io::stdout(), "{}", terminal::plain(text)));
 }
 
 /// `1 rule`, `2 rules`.
@@ -235,7 +236,7 @@ fn counted(number: usize, what: &str) -> String {
 }
 
 fn say_json(value: &serde_json::Value) {
-    say(&format!("{value:#}"));
+    drop(writeln!(std::io::stdout(), "{}", terminal::json(&format!("{value:#}"))));
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::alert::topic::TopicPattern;
 use crate::config::Config;
 use crate::hex::hex;
 use crate::mqtt::{Overheard, Settings, overhear};
+use crate::terminal;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people, parse_duration};
 
 /// Events between the broker and the file.
@@ -184,7 +185,8 @@ impl Tape<'_> {
             line.insert("id".into(), json!(id));
         }
         line.extend(content_type.map(|kind| ("content_type".to_owned(), json!(kind))));
-        let written = writeln!(self.to, "{}", Value::Object(line)).and_then(|()| self.to.flush());
+        let line = Value::Object(line).to_string();
+        let written = writeln!(self.to, "{}", terminal::json(&line)).and_then(|()| self.to.flush());
         written.map_err(|error| Failure::Io(anyhow::anyhow!("the recording cannot be written: {error}")))?;
         self.events += 1;
         Ok(())
@@ -201,5 +203,5 @@ fn readable(text: &str) -> Value {
 
 /// To whoever looks on: standard output may be the recording.
 fn note(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    drop(writeln!(std::io::stderr(), "{}", terminal::plain(text)));
 }

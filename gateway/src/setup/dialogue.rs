@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::terminal::plain;
+
 /// Asks at the terminal, or, for fleets, only takes what was given.
 #[derive(Debug)]
 pub struct Dialogue {
@@ -21,7 +23,7 @@ impl Dialogue {
     }
 
     pub fn say(&self, text: &str) {
-        drop(writeln!(std::io::stdout(), "{text}")); // a reader that has gone is no failure
+        drop(writeln!(std::io::stdout(), "{}", plain(text))); // a reader that has gone is no failure
     }
 
     /// The given answers were wrong: asks the person, if there is one.
@@ -97,7 +99,7 @@ impl Dialogue {
 
 fn read_line(prompt: &str) -> Result<String> {
     let mut out = std::io::stdout();
-    drop(write!(out, "{prompt}").and_then(|()| out.flush()));
+    drop(write!(out, "{}", plain(prompt)).and_then(|()| out.flush()));
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line).context("the answer cannot be read")?;
     if read == 0 {
