@@ -192,3 +192,80 @@ fn abort(process: u32) {
     let done = Command::new("kill").args(["-ABRT", &process.to_string()]).status().expect("kill runs");
     assert!(done.success());
 }
+
+/// A camera's password and key, and a hook that whoever knows it may post to.
+const ADDRESSES: [&str; 3] = ["plantedCAMERAPASSWORD", "plantedCAMERAKEY", "plantedHOOK"];
+
+const WITH_ADDRESSES: &str = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+[[rule]]
+name = "snap"
+topic = "snap/{camera}"
+message = "Motion {{ camera }}"
+notify = ["nino"]
+attach = { kind = "image", url = "http://admin:plantedCAMERAPASSWORD@127.0.0.1:9/snap.jpg?key=plantedCAMERAKEY" }
+[[rule]]
+name = "hooked"
+topic = "hooked/{door}"
+when = "payload.on"
+message = "Door {{ door }}"
+notify = ["nino"]
+for = "0s"
+escalate = [{ after = "1s", unless = "acknowledged", url = "http://127.0.0.1:9/hook/plantedHOOK" }]
+"#;
+
+#[test]
+fn addresses_are_shown_by_their_hosts_in_log_api_page_and_commands() {
+    use crate::web::{get, log_in, start, token};
+    let (broker, site, _gateway) = start(WITH_ADDRESSES);
+    let _simulator = Simulator::start(&site);
+    publish(broker.port, "snap/1", b"x");
+    publish(broker.port, "hooked/1", br#"{"on": true}"#);
+    wait_for(20, "the escalation's post", || site.log().contains("an escalation was posted").then_some(()));
+    assert_eq!(site.wait_sent(2).len(), 2);
+    let (read, cookie) = (token(&site, &["read"]), log_in(&site));
+    let no_address_in = |place: &str, text: &str| {
+        for secret in ADDRESSES {
+            assert!(!text.contains(secret), "{secret} stands in {place}:\n{text}");
+        }
+    };
+    let mut shown = String::new();
+    for path in [
+        "rules",
+        "messages",
+        "messages/1",
+        "messages/2",
+        "alerts",
+        "alerts/1",
+        "alerts/2",
+        "overview",
+        "audit",
+    ] {
+        let answer = get(&site, &format!("/api/{path}"), &[&read]);
+        assert_eq!(answer.status, 200, "{path}");
+        no_address_in(path, &answer.body);
+        shown.push_str(&answer.body);
+    }
+    assert!(shown.contains("http://127.0.0.1:9/…"), "whoever looks for it finds the host: {shown}");
+    for path in ["/", "/rules", "/messages/1", "/messages/2", "/alerts/1", "/alerts/2", "/setup"] {
+        no_address_in(path, &get(&site, path, &[&cookie]).body);
+    }
+    let config = site.config();
+    let config = config.to_string_lossy();
+    for words in [
+        "check",
+        "status",
+        "outbox list --json",
+        "outbox show 1 --json",
+        "alerts show 2 --json",
+        "why 1",
+        "why 2",
+    ] {
+        let arguments: Vec<&str> = words.split(' ').chain(["--config", &*config]).collect();
+        let output = bellwire(&arguments);
+        no_address_in(words, &String::from_utf8_lossy(&said(&output)));
+    }
+    no_address_in("the log", &site.log());
+}

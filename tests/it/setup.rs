@@ -31,8 +31,12 @@ impl Desk {
 
     /// Runs it with these answers on its standard input.
     fn set_up(&self, arguments: &[&str], answers: &str) -> Output {
+        self.set_up_for(&self.site.api(""), arguments, answers)
+    }
+
+    fn set_up_for(&self, api: &str, arguments: &[&str], answers: &str) -> Output {
         let mut command = gateway_command();
-        command.args(["setup", "--config", &self.file("bellwire.toml"), "--api-url", &self.site.api("")]);
+        command.args(["setup", "--config", &self.file("bellwire.toml"), "--api-url", api]);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("it starts");
         let mut input = process.stdin.take().expect("an input");
@@ -173,4 +177,23 @@ fn the_packages_example_is_kept_beside_and_secrets_are_not_told() {
     assert!(read(&desk.site.path().join("bellwire.toml.example")).contains("Corner Bakery"));
     let checked = bellwire(&["check", "--config", &desk.file("bellwire.toml")]);
     assert!(checked.status.success(), "{}", text(&checked));
+}
+
+#[test]
+fn setup_for_another_address_of_the_api_uses_no_secret_that_was_kept_for_the_first() {
+    let desk = Desk::new();
+    let output = desk.by_arguments(&[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    server.set_nonblocking(true).expect("set");
+    let elsewhere = format!("http://{}", server.local_addr().expect("an address"));
+    // Asked for a token, the person only presses return, as for the first address where everything is known.
+    let output = desk.set_up_for(&elsewhere, &[], "\n\n\n\n");
+    assert!(!output.status.success(), "{}", text(&output));
+    assert!(server.accept().is_err(), "nothing was sent there: {}", text(&output));
+    assert!(read(&desk.site.config()).contains(&desk.site.api("")), "the configuration is as it was");
+    let output = desk.set_up(&[], "\n\n\n\nn\n");
+    assert!(output.status.success(), "for the first address everything is known: {}", text(&output));
+    let output = desk.set_up_for("http://127.0.0.1.attacker.example", &[], "\n\n\n\n");
+    assert!(text(&output).contains("https://"), "{}", text(&output));
 }

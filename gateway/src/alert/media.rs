@@ -42,6 +42,15 @@ pub struct Kept {
     pub bytes: Bytes,
 }
 
+/// An address as it may be shown: names, passwords, keys and hooks stand everywhere but in its host.
+#[must_use]
+pub fn without_secrets(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return "…".to_owned() };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if rest.len() == host.len() { format!("{scheme}://{host}") } else { format!("{scheme}://{host}/…") }
+}
+
 /// The largest of all: what the gateway takes in memory at once stays far below (`max_packet_bytes`).
 const DOCUMENT_MAX: usize = 100 * 1024 * 1024;
 
@@ -172,6 +181,21 @@ mod tests {
 
     fn look(kind: Kind, bytes: &[u8], content_type: Option<&str>) -> Result<String, String> {
         examine(kind, bytes, bytes.len(), content_type)
+    }
+
+    #[test]
+    fn an_address_is_shown_by_its_host_alone() {
+        for (address, shown) in [
+            ("http://cam", "http://cam"),
+            ("http://admin:pass@cam:8080/snap.jpg?key=k", "http://cam:8080/…"),
+            ("http://u:p@w@cam/snap", "http://cam/…"),
+            ("https://hooks.example/T0/B0/secret", "https://hooks.example/…"),
+            ("https://hooks.example?token=t@u", "https://hooks.example/…"),
+            ("https://hooks.example#t@u", "https://hooks.example/…"),
+            ("secret", "…"),
+        ] {
+            assert_eq!(without_secrets(address), shown);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::media::without_secrets;
 use crate::contact::voice::Language;
 
 /// Stored with the message's row, so that a restart or a later version sends the same words.
@@ -202,6 +203,17 @@ impl Content {
         let headers =
             self.header.iter_mut().chain(self.templates.iter_mut().filter_map(|one| one.header.as_mut()));
         part.into_iter().chain(headers.filter_map(Header::media)).collect()
+    }
+
+    /// As it may be shown: addresses of cameras by their hosts.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        for media in self.media() {
+            if let Media::Fetch { url } = media {
+                *url = without_secrets(url);
+            }
+        }
+        self
     }
 
     /// The same without its files: the words matter more. Templates that need one go with it.

@@ -152,19 +152,25 @@ impl Inner {
             Some(given) if !given.trim().is_empty() => Ok(given.trim().to_owned()),
             _ => old.cloned().ok_or_else(|| wrong(field, "it is missing")),
         };
-        let secret =
-            |field: &'static str, given: &Option<SecretString>, old: Option<&Secret>| match (given, old) {
-                (Some(given), _) if !given.expose_secret().trim().is_empty() => {
-                    Ok(Secret::Known(given.expose_secret().trim().into()))
-                }
-                (_, Some(old)) => Ok(old.clone()),
-                (_, None) => Err(wrong(field, "it is missing")),
-            };
         let number = text("phone_number_id", &given.phone_number_id, before.map(|old| &old.phone_number_id))?;
         let account = before.and_then(|old| old.business_account_id.as_ref());
         let account = text("business_account_id", &given.business_account_id, account)?;
         let (url, version) = ("https://graph.facebook.com".to_owned(), versions::DEFAULT.to_owned());
         let url = text("api_url", &given.api_url, before.map(|old| &old.api_url).or(Some(&url)))?;
+        let url = api_url(&url).map_err(|how| wrong("api_url", how))?;
+        // Whoever may name another address must not be able to have the secrets sent there.
+        let moves = before.is_some_and(|old| old.api_url != url);
+        let secret =
+            |field: &'static str, given: &Option<SecretString>, old: Option<&Secret>| match (given, old) {
+                (Some(given), _) if !given.expose_secret().trim().is_empty() => {
+                    Ok(Secret::Known(given.expose_secret().trim().into()))
+                }
+                (_, Some(_)) if moves => {
+                    Err(wrong(field, "enter it again: with another api_url each secret is given anew"))
+                }
+                (_, Some(old)) => Ok(old.clone()),
+                (_, None) => Err(wrong(field, "it is missing")),
+            };
         let version =
             text("api_version", &given.api_version, before.map(|old| &old.api_version).or(Some(&version)))?;
         let rate = given.messages_per_second.or(before.map(|old| old.messages_per_second)).unwrap_or(RATE);
@@ -177,7 +183,7 @@ impl Inner {
             access_token: secret("access_token", &given.access_token, before.map(|old| &old.access_token))?,
             app_secret: secret("app_secret", &given.app_secret, before.map(|old| &old.app_secret))?,
             verify_token: secret("verify_token", &given.verify_token, before.map(|old| &old.verify_token))?,
-            api_url: api_url(&url).map_err(|how| wrong("api_url", how))?,
+            api_url: url,
             api_version: api_version(&version).map_err(|how| wrong("api_version", how))?,
             messages_per_second: rate,
             mark_read: before.is_none_or(|old| old.mark_read),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::Shared;
+use crate::alert::media::without_secrets;
 use crate::chance::backoff;
 use crate::http::Poster;
 use crate::time::{Clock, SystemClock};
@@ -23,7 +24,7 @@ pub async fn run(shared: Arc<Shared>, poster: Poster) {
             let now = SystemClock.now();
             let pause = backoff(Duration::from_secs(10), Duration::from_secs(1_800), post.attempts + 1);
             let again = (outcome.is_err() && post.attempts + 1 < TRIES_MAX).then(|| now + pause);
-            tracing::info!(alert = %post.alert, url = post.url, ?outcome, "an escalation was posted");
+            tracing::info!(alert = %post.alert, url = without_secrets(&post.url), ?outcome, "an escalation was posted");
             let (done, reason) = (outcome.is_ok(), outcome.unwrap_or_else(|reason| reason));
             let settle =
                 move |store: &crate::store::Store| store.settle_post(&post, done, &reason, again, now);

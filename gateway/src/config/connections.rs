@@ -1,7 +1,10 @@
 //! `[[connection]]`: WhatsApp numbers, and `[files]`: what becomes of what people send to them.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
+
+use hyper::Uri;
 
 use super::read::{Wishes, check_file};
 use super::section::Section;
@@ -64,14 +67,32 @@ fn read_connection(
     })
 }
 
-/// Without TLS the token would be readable on the way, so that is for a simulator on this machine.
+/// Where tokens go. Without TLS they would be readable on the way, so that is for a simulator on this machine: its host is an
+/// address that is read as such, not a name that begins like one.
 pub fn api_url(text: &str) -> Result<String, &'static str> {
+    const HOW: &str = "it must begin with https://; http:// only for a simulator on 127.0.0.1";
     let text = text.trim_end_matches('/');
-    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-    if text.starts_with("https://") || local.iter().any(|start| text.starts_with(start)) {
-        Ok(text.to_owned())
-    } else {
-        Err("it must begin with https://; http:// only for a simulator on 127.0.0.1")
+    let url: Uri = text.parse().map_err(|_| "it is no address; write it as https://graph.facebook.com")?;
+    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else { return Err(HOW) };
+    if authority.as_str().contains('@') {
+        return Err("it has a name or a password before the host; write the host alone");
+    }
+    if url.query().is_some() || text.contains('#') {
+        return Err("it ends with the host or a path; leave out what begins with ? or #");
+    }
+    // What follows the host is its port and nothing else: `[::1].example` is a name.
+    let after = authority.as_str().strip_prefix(authority.host()).unwrap_or("?");
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
+    if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
+        return Err(HOW);
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match scheme {
+        _ if host.is_empty() => Err(HOW),
+        "https" => Ok(text.to_owned()),
+        "http" if is_local => Ok(text.to_owned()),
+        _ => Err(HOW),
     }
 }
 
@@ -132,6 +153,54 @@ pub fn digits(text: &str) -> Result<String, &'static str> {
         true => Ok(text.to_owned()),
         false => {
             Err("it is the long number under WhatsApp > API Setup in Meta's dashboard, not the phone number")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_go_to_tls_or_to_this_machine_and_what_only_looks_like_it_is_refused() {
+        for url in [
+            "https://graph.facebook.com",
+            "https://graph.facebook.com/",
+            "https://proxy.example:8443/graph",
+            "http://127.0.0.1:8090",
+            "http://127.1.2.3",
+            "http://localhost:8090",
+            "http://[::1]:8090",
+        ] {
+            assert_eq!(api_url(url).as_deref(), Ok(url.trim_end_matches('/')), "{url}");
+        }
+        for url in [
+            "",
+            "graph.facebook.com",
+            "ftp://graph.facebook.com",
+            "http://graph.facebook.com",
+            "http://127.0.0.1.attacker.example",
+            "http://127.0.0.1.attacker.example:80/x",
+            "http://localhost.attacker.example:80",
+            "http://localhostile.example",
+            "http://localhost@127.0.0.1:23019",
+            "http://127.0.0.1@attacker.example",
+            "http://127.0.0.1:80@attacker.example",
+            "https://graph.facebook.com@attacker.example",
+            "https://user:password@graph.facebook.com",
+            "http://[::1].attacker.example",
+            "http://[::2]",
+            "http://0.0.0.0",
+            "http://10.0.0.1",
+            "http://127.1",
+            "http://2130706433",
+            "http://127.0.0.1\\@attacker.example",
+            "http://127.0.0.1 .attacker.example",
+            "https://graph.facebook.com?x=1",
+            "https://graph.facebook.com#x",
+            "https://",
+        ] {
+            assert!(api_url(url).is_err(), "{url}");
         }
     }
 }

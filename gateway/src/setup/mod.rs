@@ -48,7 +48,7 @@ pub struct Given {
 pub async fn run(config: PathBuf, given: Given, dialogue: &mut Dialogue, client: &Client) -> Result<()> {
     let mut draft = Draft::open(config)?;
     if let Some(url) = &given.api_url {
-        draft.set("[[connection]]", "api_url", url)?;
+        draft.move_to(url)?;
     }
     let (api, app) = connect(&mut draft, &given, dialogue, client).await?;
     secrets(&mut draft, &given, dialogue, client, &api, app.as_deref()).await?;
@@ -120,6 +120,7 @@ async fn connect(
         if wrong.is_empty() {
             dialogue.say("Meta knows the number, the account and the token");
             draft.keep("access-token", &token)?;
+            draft.forget_moved()?;
             draft.save()?;
             let api = Api { url: connection.api_url, version: connection.api_version, access_token: token };
             let app = meta::app_of(client, &api).await?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::first_name;
-use crate::config::{Config, Connection, Secret, Wishes, read, secret_file};
+use crate::config::{Config, Connection, Secret, Wishes, api_url, read, secret_file};
 use crate::hex::hex;
 
 /// A first configuration; what stands in it is replaced by answers.
@@ -26,6 +26,8 @@ pub struct Draft {
     path: PathBuf,
     text: String,
     is_new: bool,
+    /// The address of the API is another one than before: what was kept for that one is not sent to this one.
+    is_moved: bool,
 }
 
 impl Draft {
@@ -39,7 +41,7 @@ impl Draft {
             }
         };
         let text = found.unwrap_or_else(|| format!("{UNFINISHED}{FIRST}"));
-        Ok(Self { path, is_new: text.starts_with(UNFINISHED), text })
+        Ok(Self { path, is_new: text.starts_with(UNFINISHED), is_moved: false, text })
     }
 
     pub fn path(&self) -> &Path {
@@ -84,8 +86,34 @@ impl Draft {
         Ok(read(&self.path.to_string_lossy(), &self.text, &wishes)?)
     }
 
-    /// A secret that was kept before.
+    /// Another address of the API.
+    pub fn move_to(&mut self, url: &str) -> Result<()> {
+        let url = api_url(url).map_err(|how| anyhow!("{url}: {how}"))?;
+        let before = self.connection().ok().map(|connection| connection.api_url);
+        self.set("[[connection]]", "api_url", &url)?;
+        self.is_moved = before.is_some_and(|before| before != url);
+        Ok(())
+    }
+
+    /// The configuration names the new address from now on: what was kept for the old one must not be found beside it.
+    pub fn forget_moved(&self) -> Result<()> {
+        let kept = ["app-secret", "verify-token"].into_iter().filter(|_| self.is_moved);
+        for path in kept.map(|name| self.file(name)).collect::<Result<Vec<_>>>()? {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("{} cannot be removed", path.display()));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A secret that was kept before, for this address of the API.
     pub fn secret(&self, name: &str) -> Option<SecretString> {
+        if self.is_moved {
+            return None;
+        }
         secret_file(&self.file(name).ok()?).ok()
     }
 
@@ -173,7 +201,7 @@ mod tests {
     #[test]
     fn a_line_is_replaced_where_it_is_and_comments_stay() {
         let text = "# mine\n[a]\n# key = \"x\"   # old\nother = 1\n[b]\nkey = \"b\"\n".to_owned();
-        let mut draft = Draft { path: "x".into(), text, is_new: false };
+        let mut draft = Draft { path: "x".into(), text, is_new: false, is_moved: false };
         draft.set("[a]", "key", "say \"hi\"").expect("set");
         draft.set("[b]", "new", "n").expect("set");
         assert_eq!(draft.text, "# mine\n[a]\nkey = 'say \"hi\"'\nother = 1\n[b]\nnew = \"n\"\nkey = \"b\"\n");
@@ -183,7 +211,7 @@ mod tests {
     #[test]
     fn the_packages_example_is_known_and_the_first_configuration_is_good() {
         assert!(EXAMPLE.iter().all(|line| include_str!("../../../config/bellwire.toml").contains(line)));
-        let draft = Draft { path: "x.toml".into(), text: FIRST.to_owned(), is_new: true };
+        let draft = Draft { path: "x.toml".into(), text: FIRST.to_owned(), is_new: true, is_moved: false };
         draft.connection().expect("good");
     }
 }

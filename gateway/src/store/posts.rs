@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
 use crate::alert::lifecycle::Ident;
+use crate::alert::media::without_secrets;
 use crate::ids::RuleName;
 use crate::time::Timestamp;
 
@@ -59,7 +60,7 @@ impl Store {
             (false, Some(_)) => "queued",
             (false, None) => "failed",
         };
-        self.record_alert(&post.alert, "post", &format!("{}: {reason}", post.url), now)?;
+        self.record_alert(&post.alert, "post", &format!("{}: {reason}", without_secrets(&post.url)), now)?;
         self.sql
             .prepare_cached(
                 "UPDATE post SET state = ?2, reason = ?3, attempts = attempts + 1, not_before = ?4 WHERE id = ?1",

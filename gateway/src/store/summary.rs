@@ -10,6 +10,7 @@ use super::Store;
 use super::account::holds;
 use super::lists::{Cursor, Direction, Listing, SCAN_MAX};
 use super::look::WAITING;
+use crate::alert::message::Content;
 use crate::time::Timestamp;
 
 const DEVICE: &str =
@@ -32,6 +33,9 @@ impl Store {
                  substr(CAST(e.payload AS TEXT), 1, 4096) AS payload, e.payload_bytes
              FROM message m LEFT JOIN alert a ON a.id = m.alert LEFT JOIN event e ON e.id = a.event WHERE m.id = ?1";
         let Some(mut story) = self.row(sql, &[&id])? else { return Ok(None) };
+        if let Ok(content) = serde_json::from_value::<Content>(story["content"].clone()) {
+            story["content"] = serde_json::to_value(content.without_secrets()).unwrap_or_default();
+        }
         story["direction"] = "out".into();
         story["wamids"] = self
             .rows("SELECT wamid FROM sent WHERE message = ?1", &[&id])?

@@ -142,3 +142,70 @@ fn what_stands_in_the_file_is_changed_there_and_a_token_needs_the_scope() {
     );
     check(json!({ "name": "x", "token": "a" }), "token");
 }
+
+/// Somebody else's server that would like to be Meta: what it was sent.
+fn listener() -> (String, std::sync::Arc<std::sync::Mutex<Vec<u8>>>) {
+    use std::io::{Read, Write};
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", server.local_addr().expect("an address"));
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = std::sync::Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut bytes = [0; 4_096];
+            let read = stream.read(&mut bytes).unwrap_or_default();
+            hears.lock().expect("sound").extend_from_slice(&bytes[..read]);
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"));
+        }
+    });
+    (url, heard)
+}
+
+#[test]
+fn another_address_of_the_api_needs_every_secret_again_and_gets_none_that_was_kept() {
+    let (_broker, site, _simulator, _gateway) = without_a_number();
+    let manage = token(&site, &["read", "manage"]);
+    assert_eq!(post(&site, "/api/connections", &[&manage], &number(&site)).status, 201);
+    let (elsewhere, heard) = listener();
+    let patch = |given: Value| {
+        let kind = "Content-Type: application/json";
+        ask(&site, "PATCH", "/api/connections/main", &[&manage, kind], &given.to_string())
+    };
+    for (given, missing) in [
+        (json!({ "api_url": elsewhere }), "access_token"),
+        (json!({ "api_url": elsewhere, "access_token": "EAAnew" }), "app_secret"),
+        (json!({ "api_url": elsewhere, "access_token": "EAAnew", "app_secret": "new" }), "verify_token"),
+        (
+            json!({ "api_url": elsewhere, "access_token": " ", "app_secret": "", "verify_token": "" }),
+            "access_token",
+        ),
+    ] {
+        let answer = patch(given.clone());
+        assert_eq!(answer.status, 422, "{given}: {}", answer.body);
+        assert!(answer.body.contains(&format!("{missing}: enter it again")), "{given}: {}", answer.body);
+    }
+    for url in [
+        elsewhere.replace("127.0.0.1", "localhost@127.0.0.1"),
+        "http://127.0.0.1.attacker.example".into(),
+        "http://localhost.attacker.example:80".into(),
+        "https://graph.facebook.com@attacker.example".into(),
+    ] {
+        let answer = patch(json!({ "api_url": url }));
+        assert!(answer.status == 422 && answer.body.contains("api_url: "), "{url}: {}", answer.body);
+    }
+    // On the page, too; and with all secrets given anew the new address gets those alone.
+    let cookie = super::log_in(&site);
+    let fields = format!("csrf={}&name=main&api_url={elsewhere}", super::proof(&site, &cookie));
+    let page = form(&site, "/setup/connect", &[&cookie], &fields);
+    assert!(page.status == 422 && page.body.contains("enter it again"), "{}", page.body);
+    let anew =
+        json!({ "api_url": elsewhere, "access_token": "EAAnew", "app_secret": "new", "verify_token": "v" });
+    assert_eq!(patch(anew).status, 422, "what answers there is not Meta");
+    let heard = String::from_utf8_lossy(&heard.lock().expect("sound")).into_owned();
+    assert!(heard.contains("EAAnew"), "{heard}");
+    assert!(SECRETS.iter().all(|secret| !heard.contains(secret)), "{heard}");
+    let kept = get(&site, "/api/connections/main", &[&manage]).json();
+    assert_eq!(kept["api_url"], site.api(""), "{kept}");
+    assert_eq!(patch(json!({ "messages_per_second": 20 })).status, 200, "the same address needs none");
+}

@@ -9,6 +9,7 @@ use crate::alert::grouping::{Line, Over};
 use crate::alert::history::{Effect, Kind, Why};
 use crate::alert::life::{Inhibition, Life, Target};
 use crate::alert::lifecycle::{Alert, Ending, Firing, Ident};
+use crate::alert::media::without_secrets;
 use crate::alert::rule::Rule;
 use crate::alert::words;
 use crate::contact::Contact;
@@ -307,7 +308,12 @@ impl Watch {
                     "text": text(&self.people.voice),
                     "since": firing.since.rfc3339(), "labels": alert.bindings,
                 });
-                self.record(ident, Why::Step, format!("step {number}: posted to {url}"), now);
+                self.record(
+                    ident,
+                    Why::Step,
+                    format!("step {number}: posted to {}", without_secrets(&url)),
+                    now,
+                );
                 let (url, body) = (url.clone(), body.to_string());
                 self.effects.push(Effect::Post { alert: ident.clone(), url, body, at: now });
             }

@@ -159,12 +159,16 @@ fn an_end_frees_only_what_it_held_back() {
 
 #[test]
 fn what_somebody_takes_care_of_is_not_said_again_when_a_step_is_due() {
-    let step = Step { after: 2 * HOUR, unless: Unless::Resolved, target: Target::Post { url: "x".into() } };
+    let step = Step {
+        after: 2 * HOUR,
+        unless: Unless::Resolved,
+        target: Target::Post { url: "http://x/hook".into() },
+    };
     let mut desk = Desk::door(Life { repeat_interval: Some(HOUR), escalate: vec![step], ..Life::bare() });
     desk.see("door", "1", true);
     let by = Person { name: "operator".into(), contact: None };
     desk.note(&Note::Acknowledge { alert: ident("door", "1"), by });
     let effects = desk.pass(2 * HOUR);
-    assert_eq!(records(&effects, Why::Step), ["step 1: posted to x"]);
+    assert_eq!(records(&effects, Why::Step), ["step 1: posted to http://x/…"]);
     assert_eq!(said(&effects), []);
 }
