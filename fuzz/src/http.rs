@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bellwire::http::{
-    Answer, Deed, Desk, Front, Handshake, Keys, Peer, Question, Scope, Trouble, View, Webhook, Who, converse,
-    front_routes, webhook_routes,
+    Answer, Deed, Desk, Front, Handshake, Keys, Peer, Question, Scope, Stage, Trouble, View, Webhook, Who,
+    converse, front_routes, webhook_routes,
 };
 use bellwire::time::zone;
 use bellwire::whatsapp::signature;
@@ -127,7 +127,8 @@ async fn talk(house: Arc<House>, data: &[u8]) -> Vec<u8> {
     });
     let (running, stop) = watch::channel(false);
     let (desk, keys) = (Arc::clone(&house), Arc::clone(&house));
-    let front = Front::new(desk, keys, VIEW.clone(), vec!["bakery.example".into()], None, stop.clone());
+    let front =
+        Front::new(desk, keys, VIEW.clone(), (vec!["bakery.example".into()], Vec::new()), None, stop.clone());
     let routes = front_routes(Arc::new(front)).merge(webhook_routes(house));
     let (mut client, server) = tokio::io::duplex(PIPE_BYTES);
     let peer = Peer { address: IpAddr::from([192, 0, 2, 7]), encrypted: false };
@@ -139,7 +140,8 @@ async fn talk(house: Arc<House>, data: &[u8]) -> Vec<u8> {
         }
         drop(client.read_to_end(&mut answers).await);
     };
-    tokio::join!(converse(server, peer, routes, stop), ask);
+    let stage = Stage::default();
+    tokio::join!(converse(server, peer, &stage, routes, stop), ask);
     drop(running);
     answers
 }

@@ -100,7 +100,7 @@ use crate::http::{
 };
 use crate::mqtt;
 use crate::serial;
-use crate::store::Store;
+use crate::store::{Crashes, Store};
 use crate::time::SystemClock;
 use crate::whatsapp::client::{Client, Deadlines};
 use metrics::Metrics;
@@ -172,7 +172,7 @@ pub async fn run(
     let config = Arc::new(config);
     let (notices, to_tell) = mpsc::channel(NOTICES);
     let (shared, to_do) = Shared::new(handle, Arc::clone(&config), metrics, notices).await?;
-    owner::report(&shared, findings).await;
+    owner::report(&shared, "store", findings).await;
     let (stopping, stopped) = watch::channel(false);
 
     let mut settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
@@ -221,6 +221,7 @@ pub async fn run(
         task.abort();
     }
     thread.close().await;
+    Crashes::forget(&config.site.state_directory);
     failed.map_or(Ok(()), |reason| Err(Fatal::Disk(reason)))
 }
 
@@ -321,5 +322,6 @@ async fn front(
     let view = View::new(&config.site.name, &config.site.time_zone);
     let view = view.map_err(|error| Fatal::Start(error.into()))?;
     let (desk, keys) = (Arc::new(counter.clone()), Arc::new(counter));
-    Ok(Arc::new(Front::new(desk, keys, view, config.http.names.clone(), code, stop)))
+    let hosts = (config.http.names.clone(), config.http.trusted_proxies.clone());
+    Ok(Arc::new(Front::new(desk, keys, view, hosts, code, stop)))
 }

@@ -11,6 +11,8 @@ mod devices;
 mod home_assistant;
 /// The keys that give alerts a life.
 mod life;
+/// Networks, as `10.0.0.0/8`.
+mod network;
 /// `[[onward]]`.
 mod onward;
 /// Rules about the gateway itself.
@@ -42,6 +44,7 @@ pub mod versions;
 
 pub use connections::{api_url, api_version, digits};
 pub use devices::Serial;
+pub use network::Network;
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
 pub use remark::remarks;
@@ -100,6 +103,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Host names under which the page may be asked for, besides addresses and localhost; in small letters.
     pub names: Vec<String>,
+    /// Reverse proxies whose `X-Forwarded-For` says who is behind them.
+    pub trusted_proxies: Vec<Network>,
     /// The webhook's own door.
     pub webhook_listen: Option<SocketAddr>,
     /// The door of `/metrics` for a monitor; without it they are for this machine alone.

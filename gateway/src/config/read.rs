@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use super::network::Network;
 use super::problem::{Document, Problem, Problems};
-use super::section::Section;
+use super::section::{At, Section};
 use super::{
     Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, home_assistant, onward,
     own, people, questions, rules, secret_file,
@@ -166,6 +167,7 @@ fn default_http() -> Http {
     Http {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         names: Vec::new(),
+        trusted_proxies: Vec::new(),
         webhook_listen: None,
         metrics_listen: None,
         tls: None,
@@ -177,6 +179,12 @@ fn read_http(section: Section, folder: &Path, wishes: &Wishes) -> Option<Http> {
     let listen = section.parsed("listen", address);
     let names =
         section.texts("names").unwrap_or_default().into_iter().map(|name| name.value.to_ascii_lowercase());
+    let trusted = section.texts("trusted_proxies").unwrap_or_default().into_iter();
+    let network = |text: At<String>| {
+        let wrong = |how| section.report(text.offset, format!("`{}` is no network; {how}", text.value));
+        Network::parse(&text.value).map_err(wrong).ok()
+    };
+    let trusted_proxies = trusted.filter_map(network).collect();
     let webhook_listen = section.parsed("webhook_listen", address);
     let metrics_listen = section.parsed("metrics_listen", address);
     let file = |key| section.text(key).map(|text| (folder.join(&text.value), text.offset));
@@ -190,7 +198,7 @@ fn read_http(section: Section, folder: &Path, wishes: &Wishes) -> Option<Http> {
     let tls = certificate.zip(key).map(|((certificate, _), (key, _))| (certificate, key));
     section.finish();
     let listen = listen.unwrap_or(default_http().listen);
-    Some(Http { listen, names: names.collect(), webhook_listen, metrics_listen, tls })
+    Some(Http { listen, names: names.collect(), trusted_proxies, webhook_listen, metrics_listen, tls })
 }
 
 fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &Wishes) -> Option<Mqtt> {

@@ -57,7 +57,7 @@ fn a_good_file_has_no_problems() {
 fn the_shipped_file_is_good_and_names_every_key() {
     let text = include_str!("../../../config/bellwire.toml");
     assert_eq!(problems(text), Vec::<String>::new());
-    let keys = "name language time_zone state_directory listen names webhook_listen metrics_listen certificate_file key_file url version client_id username password_file \
+    let keys = "name language time_zone state_directory listen names trusted_proxies webhook_listen metrics_listen certificate_file key_file url version client_id username password_file \
         ca_file client_certificate_file client_key_file max_packet_bytes path baud phone_number_id business_account_id \
         access_token_file app_secret_file verify_token_file api_url api_version id phone roles members topic \
         when message notify connection severity payload on_unknown expires on_retained title retain \

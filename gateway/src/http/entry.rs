@@ -4,22 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
+use super::behind::{KNOWN_COOKIE, keys, make_known};
 use super::desk::Trouble;
 use super::front::{Fields, Front, Visit};
-use super::guard::{Caller, session_cookie};
-use super::password::{PASSWORD_MAX, PASSWORD_MIN, digest, fresh, hash, verify};
+use super::guard::{Caller, cookie_of, session_cookie};
+use super::password::{PASSWORD_MAX, PASSWORD_MIN, Room, digest, fresh, hash, verify};
+use super::throttle::Key;
 use super::view::LANGUAGES;
 use crate::time::{Clock, SystemClock};
 
 /// A month: a screen on the wall should not ask each day; logging out or a new password ends it at once.
 pub const SESSION: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Forms of whoever is not logged in: two passwords of 256 characters, each byte as `%F0`, and a code.
+const FORM_BYTES: usize = 16 * 1024;
+/// That a browser was logged in, in seconds: a year.
+const KNOWN_KEPT: u64 = 365 * 24 * 3_600;
 /// Of the language, in seconds: a year.
 const LANGUAGE_KEPT: u64 = 365 * 24 * 3_600;
 
@@ -30,6 +36,7 @@ pub fn entry_routes() -> Router<Arc<Front>> {
         .route("/logout", post(leave))
         .route("/password", post(change_password))
         .route("/language", post(language))
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
 }
 
 async fn welcome(State(front): State<Arc<Front>>, visit: Visit) -> Response {
@@ -46,7 +53,7 @@ async fn first_password(State(front): State<Arc<Front>>, visit: Visit, fields: F
     }
     let again =
         |status, wrong: &str| front.page_with(&visit, status, "welcome.html", json!({ "wrong": wrong }));
-    if let Some(wait) = front.throttle(|throttle| throttle.admit(visit.address, SystemClock.now())) {
+    if let Some(wait) = must_wait(&front, &tries(&visit, None)) {
         return too_often(again(StatusCode::TOO_MANY_REQUESTS, "wait"), wait);
     }
     if !front.is_code(fields.get("code")) {
@@ -55,8 +62,9 @@ async fn first_password(State(front): State<Arc<Front>>, visit: Visit, fields: F
     if let Err(wrong) = check(&fields) {
         return again(StatusCode::UNPROCESSABLE_ENTITY, wrong);
     }
-    let Some(hashed) = hashed(&front, fields.get("password")).await else {
-        return front.sorry(&visit, &no_chance());
+    let hashed = match hashed(&front, fields.get("password")).await {
+        Ok(hashed) => hashed,
+        Err(trouble) => return front.sorry(&visit, &trouble),
     };
     match front.keys.set_password(hashed, visit.who()).await {
         Ok(()) => {
@@ -77,7 +85,11 @@ async fn login(State(front): State<Arc<Front>>, visit: Visit) -> Response {
 async fn enter(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) -> Response {
     let again =
         |status, wrong: &str| front.page_with(&visit, status, "login.html", json!({ "wrong": wrong }));
-    if let Some(wait) = front.throttle(|throttle| throttle.admit(visit.address, SystemClock.now())) {
+    let known = match front.keys.password().await {
+        Ok(known) => known,
+        Err(trouble) => return front.sorry(&visit, &trouble),
+    };
+    if let Some(wait) = must_wait(&front, &tries(&visit, known.as_deref())) {
         return too_often(again(StatusCode::TOO_MANY_REQUESTS, "wait"), wait);
     }
     match is_right(&front, fields.get("password")).await {
@@ -100,7 +112,7 @@ async fn leave(State(front): State<Arc<Front>>, visit: Visit, _checked: Fields) 
 }
 
 async fn change_password(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) -> Response {
-    if let Some(wait) = front.throttle(|throttle| throttle.admit(visit.address, SystemClock.now())) {
+    if let Some(wait) = must_wait(&front, &tries(&visit, None)) {
         let trouble = Trouble::Unavailable("Too many tries; wait a moment.".into());
         return too_often(front.sorry(&visit, &trouble), wait);
     }
@@ -113,8 +125,9 @@ async fn change_password(State(front): State<Arc<Front>>, visit: Visit, fields: 
     if check(&fields).is_err() {
         return refuse("The new password needs at least 8 characters, the same twice; nothing was changed.");
     }
-    let Some(hashed) = hashed(&front, fields.get("password")).await else {
-        return front.sorry(&visit, &no_chance());
+    let hashed = match hashed(&front, fields.get("password")).await {
+        Ok(hashed) => hashed,
+        Err(trouble) => return front.sorry(&visit, &trouble),
     };
     match front.keys.set_password(hashed, visit.who()).await {
         Ok(()) => admitted(&front, &visit).await,
@@ -134,15 +147,20 @@ async fn language(visit: Visit, fields: Fields) -> Response {
 
 /// A session of its own each time: one that somebody planted before is never taken over (session fixation).
 async fn admitted(front: &Front, visit: &Visit) -> Response {
-    front.throttle(|throttle| throttle.succeeded(visit.address));
+    let hashed = front.keys.password().await.ok().flatten();
+    front.throttle(|throttle| throttle.succeeded(&tries(visit, hashed.as_deref())));
     let Some(cookie) = fresh("") else { return front.sorry(visit, &no_chance()) };
     let agent =
         visit.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let agent: String = agent.chars().take(200).collect();
     match front.keys.open_session(digest(&cookie), agent, visit.who()).await {
         Ok(()) => {
-            let cookie = session_cookie(visit, &cookie, SESSION.as_secs());
-            with_cookie(Redirect::to("/").into_response(), &cookie)
+            let session = session_cookie(visit, &cookie, SESSION.as_secs());
+            let response = with_cookie(Redirect::to("/").into_response(), &session);
+            match hashed.as_deref().and_then(make_known) {
+                Some(known) => with_cookie(response, &cookie_of(visit, KNOWN_COOKIE, &known, KNOWN_KEPT)),
+                None => response,
+            }
         }
         Err(trouble) => front.sorry(visit, &trouble),
     }
@@ -164,18 +182,37 @@ async fn is_right(front: &Front, password: &str) -> Result<bool, Trouble> {
         return Ok(false);
     }
     let password = password.to_owned();
-    apart(front, move || verify(&password, &hashed)).await.ok_or_else(no_chance)
+    apart(front, move |room| verify(&password, &hashed, room)).await
 }
 
-async fn hashed(front: &Front, password: &str) -> Option<String> {
+async fn hashed(front: &Front, password: &str) -> Result<String, Trouble> {
     let password = password.to_owned();
-    apart(front, move || hash(&password)).await.flatten()
+    apart(front, move |room| hash(&password, room)).await?.ok_or_else(no_chance)
 }
 
 /// Not on the thread that answers everybody: a quarter of a second on a Pi 3.
-async fn apart<T: Send + 'static>(front: &Front, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let _one_at_a_time = front.hashing.acquire().await.ok()?;
-    tokio::task::spawn_blocking(work).await.ok()
+async fn apart<T: Send + 'static>(
+    front: &Front,
+    work: impl FnOnce(&mut Room) -> T + Send + 'static,
+) -> Result<T, Trouble> {
+    let full = || Trouble::Unavailable("Many log in at once; try again in a few seconds.".into());
+    let _waiting = front.waiting.try_acquire().map_err(|_| full())?;
+    let one_at_a_time = Arc::clone(&front.hashing).acquire_owned().await.map_err(|_| full())?;
+    // The permit goes with the work, which goes on when its connection is closed: 7 MiB until it is done.
+    let mut room = Room::new();
+    let work = move || (work(&mut room), room, one_at_a_time);
+    // A task of its own ends it also when nobody waits any more, and gives the memory back here.
+    let work = tokio::spawn(async { tokio::task::spawn_blocking(work).await.map(|(result, ..)| result) });
+    work.await.ok().and_then(Result::ok).ok_or_else(full)
+}
+
+/// Whose tries this one counts for.
+fn tries(visit: &Visit, hashed: Option<&str>) -> Vec<(Key, u32)> {
+    keys(visit.peer, visit.address, &visit.headers, hashed)
+}
+
+fn must_wait(front: &Front, tries: &[(Key, u32)]) -> Option<Duration> {
+    front.throttle(|throttle| throttle.admit(tries, SystemClock.now()))
 }
 
 fn no_chance() -> Trouble {

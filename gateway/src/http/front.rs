@@ -12,14 +12,18 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use super::desk::{Desk, Keys, Trouble, Who};
-use super::guard::{Caller, Revision, cookie};
+use super::guard::{Behind, Caller, Revision, cookie};
 use super::listen::Peer;
 use super::password::same;
 use super::throttle::Throttle;
 use super::view::{LANGUAGES, View};
+use crate::config::Network;
 
 /// Pages that are told of changes: a few phones and a screen on the wall; more would keep connections from Meta.
 const WATCHERS_MAX: usize = 16;
+
+/// Passwords that wait: a family that logs in at once. A quarter of a second each on a Pi 3.
+const PASSWORDS_WAIT: usize = 8;
 
 pub struct Front {
     pub desk: Arc<dyn Desk>,
@@ -27,10 +31,14 @@ pub struct Front {
     pub view: View,
     /// Host names besides addresses and localhost.
     pub names: Vec<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<Network>,
     pub stop: watch::Receiver<bool>,
     pub watchers: Arc<Semaphore>,
     /// One password at a time: each takes 7 MiB.
-    pub hashing: Semaphore,
+    pub hashing: Arc<Semaphore>,
+    /// Passwords that wait for that.
+    pub waiting: Semaphore,
     throttle: Mutex<Throttle>,
     /// Of the first visit, while there is no password.
     code: Mutex<Option<String>>,
@@ -41,7 +49,7 @@ impl Front {
         desk: Arc<dyn Desk>,
         keys: Arc<dyn Keys>,
         view: View,
-        names: Vec<String>,
+        (names, proxies): (Vec<String>, Vec<Network>),
         code: Option<String>,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -50,9 +58,11 @@ impl Front {
             keys,
             view,
             names,
+            proxies,
             stop,
             watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
-            hashing: Semaphore::new(1),
+            hashing: Arc::new(Semaphore::new(1)),
+            waiting: Semaphore::new(PASSWORDS_WAIT),
             throttle: Mutex::default(),
             code: Mutex::new(code),
         }
@@ -95,7 +105,9 @@ impl Front {
 #[derive(Debug, Clone)]
 pub struct Visit {
     pub caller: Caller,
+    /// Who is behind the connection, and its other end.
     pub address: IpAddr,
+    pub peer: IpAddr,
     pub encrypted: bool,
     pub language: &'static str,
     pub path: String,
@@ -115,10 +127,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
         let caller = parts.extensions.get::<Caller>().cloned().ok_or(StatusCode::FORBIDDEN)?;
-        let Peer { address, encrypted } = *parts.extensions.get::<Peer>().ok_or(StatusCode::FORBIDDEN)?;
+        let Peer { address: peer, encrypted } =
+            *parts.extensions.get::<Peer>().ok_or(StatusCode::FORBIDDEN)?;
+        let address = parts.extensions.get::<Behind>().map_or(peer, |behind| behind.0);
         Ok(Self {
             caller,
             address,
+            peer,
             encrypted,
             language: language(&parts.headers),
             path: parts.uri.path().to_owned(),

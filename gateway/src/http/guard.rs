@@ -73,6 +73,10 @@ impl Caller {
     }
 }
 
+/// Who is behind the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Behind(pub IpAddr);
+
 /// How new the page is.
 #[derive(Debug, Clone, Copy)]
 pub struct Revision(pub i64);
@@ -85,6 +89,8 @@ pub async fn guard(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
+    let address = super::behind::address(address, &parts.headers, &front.proxies);
+    parts.extensions.insert(Behind(address));
     let mut response = match admit(&front, address, &parts).await {
         Ok(caller) => {
             if matches!(caller, Caller::Page(_)) && parts.method.is_safe() {
@@ -248,8 +254,13 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// The cookie that keeps a browser logged in; `Secure` where we, or a proxy in front, speak TLS.
 pub fn session_cookie(visit: &Visit, value: &str, seconds: u64) -> String {
+    cookie_of(visit, COOKIE, value, seconds)
+}
+
+/// One that no script and no other site sees.
+pub fn cookie_of(visit: &Visit, name: &str, value: &str, seconds: u64) -> String {
     let encrypted =
         visit.encrypted || visit.headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
     let secure = if encrypted { "; Secure" } else { "" };
-    format!("{COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}")
+    format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}")
 }

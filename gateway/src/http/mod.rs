@@ -3,6 +3,8 @@
 
 /// The API for programs.
 mod api;
+/// Who is behind a proxy.
+mod behind;
 /// What pages and API ask for.
 mod desk;
 /// The first visit, logging in and out.
@@ -35,6 +37,8 @@ mod throttle;
 mod tls;
 /// Templates, languages, files.
 mod view;
+/// Who is connected, and who makes room.
+mod visitors;
 /// `/webhook/whatsapp`: Meta's door.
 mod webhook;
 
@@ -54,6 +58,7 @@ pub use password::code;
 pub use post::Poster;
 pub use tls::Certificate;
 pub use view::View;
+pub use visitors::Stage;
 pub use webhook::{Handshake, Refused, Webhook, webhook_routes};
 
 /// A form or an event: the payload of an event is read up to 64 KiB, and JSON may write each byte as six.

@@ -1,6 +1,6 @@
 //! Passwords, and secrets that are shown once.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest, Sha256};
 
 use crate::chance::unguessable;
@@ -15,21 +15,33 @@ pub const PASSWORD_MIN: usize = 8;
 /// Argon2 reads all of it; more is an attack on our time.
 pub const PASSWORD_MAX: usize = 256;
 
+/// What one password is hashed in. It is taken and given back by the thread that answers everybody: the C library keeps what was
+/// freed for the thread that took it, and would keep 7 MiB for each thread that ever hashed.
+pub struct Room(Vec<Block>);
+
+impl Room {
+    pub fn new() -> Self {
+        let blocks =
+            Params::new(MEMORY_KIB, PASSES, 1, Some(HASH_BYTES)).map_or(0, |params| params.block_count());
+        Self(vec![Block::default(); blocks])
+    }
+}
+
 /// `argon2id$M$T$SALT$HASH`, in hexadecimal digits. `None` when the machine gives no random bytes.
-pub fn hash(password: &str) -> Option<String> {
+pub fn hash(password: &str, room: &mut Room) -> Option<String> {
     let salt: [u8; 16] = unguessable()?;
-    let sum = derive(password, &salt, MEMORY_KIB, PASSES)?;
+    let sum = derive(password, &salt, MEMORY_KIB, PASSES, room)?;
     Some(format!("argon2id${MEMORY_KIB}${PASSES}${}${}", hex(&salt), hex(&sum)))
 }
 
 /// Whether the password is the one that was hashed.
-pub fn verify(password: &str, hashed: &str) -> bool {
+pub fn verify(password: &str, hashed: &str, room: &mut Room) -> bool {
     let parts: Vec<&str> = hashed.split('$').collect();
     let [_, memory, passes, salt, sum] = parts[..] else { return false };
     let (Ok(memory), Ok(passes), Some(salt)) = (memory.parse(), passes.parse(), unhex(salt)) else {
         return false;
     };
-    derive(password, &salt, memory, passes).is_some_and(|found| same(&hex(&found), sum))
+    derive(password, &salt, memory, passes, room).is_some_and(|found| same(&hex(&found), sum))
 }
 
 /// A secret to show once: 256 random bits.
@@ -56,11 +68,20 @@ pub fn same(one: &str, other: &str) -> bool {
     one.len() == other.len() && different == 0
 }
 
-fn derive(password: &str, salt: &[u8], memory: u32, passes: u32) -> Option<[u8; HASH_BYTES]> {
+fn derive(
+    password: &str,
+    salt: &[u8],
+    memory: u32,
+    passes: u32,
+    room: &mut Room,
+) -> Option<[u8; HASH_BYTES]> {
     let params = Params::new(memory, passes, 1, Some(HASH_BYTES)).ok()?;
+    if room.0.len() < params.block_count() {
+        room.0.resize(params.block_count(), Block::default()); // another version's setting
+    }
     let mut sum = [0; HASH_BYTES];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(password.as_bytes(), salt, &mut sum)
+        .hash_password_into_with_memory(password.as_bytes(), salt, &mut sum, &mut room.0)
         .ok()
         .map(|()| sum)
 }
@@ -71,13 +92,14 @@ mod tests {
 
     #[test]
     fn a_password_is_known_again_and_no_other() {
-        let hashed = hash("correct horse").expect("hashed");
+        let mut room = Room::new();
+        let hashed = hash("correct horse", &mut room).expect("hashed");
         assert!(hashed.starts_with("argon2id$7168$5$"), "{hashed}");
-        assert!(verify("correct horse", &hashed));
-        assert!(!verify("correct horsE", &hashed));
-        assert!(!verify("", &hashed));
-        assert!(!verify("correct horse", "argon2id$x"));
-        assert_ne!(hash("correct horse"), Some(hashed), "a salt of its own each time");
+        assert!(verify("correct horse", &hashed, &mut room));
+        assert!(!verify("correct horsE", &hashed, &mut room));
+        assert!(!verify("", &hashed, &mut room));
+        assert!(!verify("correct horse", "argon2id$x", &mut room));
+        assert_ne!(hash("correct horse", &mut room), Some(hashed), "a salt of its own each time");
     }
 
     #[test]

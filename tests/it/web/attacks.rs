@@ -285,3 +285,99 @@ fn a_token_may_what_it_may_and_no_more() {
     assert_eq!(form(&site, "/tokens/1/revoke", &[&cookie], &fields).status, 303);
     assert_eq!(get(&site, "/api/messages", &[&read]).status, 401, "revoked is revoked at once");
 }
+
+/// A connection from another address of this machine.
+fn connect_from(address: &str, port: u16) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{address}:0").parse().expect("an address")).expect("bound");
+        socket.connect(([127, 0, 0, 1], port).into()).await.expect("connected").into_std().expect("plain")
+    });
+    stream.set_nonblocking(false).expect("set");
+    stream
+}
+
+fn of_process(process: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+    line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
+}
+
+#[test]
+fn passwords_that_are_posted_and_left_alone_take_the_memory_of_one() {
+    let (_broker, site, gateway) = start(FREEZER);
+    assert_eq!(form(&site, "/login", &[], "password=guess").status, 403);
+    let before = of_process(gateway.id(), "VmHWM:");
+    for number in 0..100 {
+        let address = format!("127.6.{}.{}", number / 50, 1 + number % 50);
+        let mut stream = connect_from(&address, site.http_port);
+        let head =
+            "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+        stream.write_all(format!("{head}Content-Length: 14\r\n\r\npassword=guess").as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(15));
+    }
+    let grown = of_process(gateway.id(), "VmHWM:").saturating_sub(before);
+    assert!(grown < 12 * 1024, "{grown} KiB for passwords that nobody waits for");
+    // One thread works them off; it is not made again for each.
+    let threads = of_process(gateway.id(), "Threads:");
+    assert!(threads < 16, "{threads} threads");
+    wait_for(20, "the owner's turn", || {
+        (form(&site, "/login", &[], "password=correct+horse").status == 303).then_some(())
+    });
+}
+
+#[test]
+fn a_proxy_that_is_trusted_names_each_visitor_and_one_that_is_not_locks_nobody_out() {
+    for trusted in [true, false] {
+        let broker = Broker::start();
+        let site = Site::new(broker.port, FREEZER);
+        if trusted {
+            let config = std::fs::read_to_string(site.config()).unwrap();
+            let config = config.replace("[http]\n", "[http]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+            std::fs::write(site.config(), config).unwrap();
+        }
+        let _gateway = Gateway::start(&site);
+        let fields = format!("code={}&password=correct+horse&again=correct+horse", super::code(&site));
+        assert_eq!(form(&site, "/welcome", &[], &fields).status, 303);
+        let log_in = |visitor: &str, password: &str| {
+            let header = format!("X-Forwarded-For: {visitor}");
+            form(&site, "/login", &[&header], &format!("password={password}")).status
+        };
+        for visitor in 0..8 {
+            assert_eq!(log_in(&format!("9.9.9.{visitor}"), "guess"), 403, "{visitor}");
+        }
+        assert_eq!(log_in("10.0.0.1", "correct+horse"), 303, "others' guesses are not the owner's");
+        let one: Vec<u16> = (0..7).map(|_| log_in("7.7.7.7", "guess")).collect();
+        assert_eq!(one, [403, 403, 403, 403, 403, 429, 429], "one visitor is one, trusted: {trusted}");
+        // What visitors write before the proxy does counts for nothing.
+        assert_eq!(log_in("1.2.3.4, 7.7.7.7", "guess"), 429, "trusted: {trusted}");
+        // An address of IPv6 is one of a network's 2^64.
+        let many: Vec<u16> = (0..7).map(|host| log_in(&format!("2001:db8::{host}"), "guess")).collect();
+        assert_eq!(many, [403, 403, 403, 403, 403, 429, 429], "trusted: {trusted}");
+        if trusted {
+            let seen = "SELECT count(*) FROM change WHERE address = '9.9.9.3'";
+            wait_for(10, "the audit", || (site.count(seen) > 0).then_some(()));
+        }
+    }
+}
+
+#[test]
+fn a_browser_that_was_logged_in_before_is_not_locked_out_by_others_at_its_address() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    let answer = form(&site, "/login", &[], "password=correct+horse");
+    let known = answer.head.lines().find_map(|line| line.split_once("bellwire_known=")).expect("a cookie").1;
+    let known = format!("Cookie: bellwire_known={}", known.split(';').next().unwrap());
+    for _ in 0..8 {
+        form(&site, "/login", &[], "password=guess");
+    }
+    assert_eq!(form(&site, "/login", &[], "password=correct+horse").status, 429, "others wait");
+    assert_eq!(get(&site, "/", &[&known]).status, 303, "it opens nothing by itself");
+    assert_eq!(
+        form(&site, "/login", &[&known], "password=correct+horse").status,
+        303,
+        "it is not locked out"
+    );
+    let tries: Vec<u16> = (0..6).map(|_| form(&site, "/login", &[&known], "password=guess").status).collect();
+    assert_eq!(tries, [403, 403, 403, 403, 403, 429], "it has tries of its own, and no more");
+}
