@@ -8,6 +8,8 @@ use std::time::Duration;
 use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, publish, wait_for};
 use serde_json::{Value, json};
 
+use crate::faults::clock::Watch;
+
 /// Takes one request after the other; the first is refused, so that a second try is seen.
 fn listener() -> (u16, mpsc::Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -95,15 +97,28 @@ topic = "site/{unit}/temperature"
 when = "payload > -15"
 message = "Freezer {{ unit }} is at {{ payload }}"
 notify = ["nino"]
-repeat_interval = "2s"
+repeat_interval = "1m"
 buttons = ["acknowledge"]
 "#,
     );
-    let gateway = Gateway::start(&site); // nothing answers where the Cloud API should be
+    let watch = Watch::new(&site);
+    watch.set("+0");
+    let mut gateway = watch.start(&site); // nothing answers where the Cloud API should be
+    gateway.wait_ready(&site);
     publish(broker.port, "site/2/temperature", b"-3");
-    wait_for(40, "repetitions", || {
-        (site.count("SELECT count(*) FROM message WHERE reason LIKE '%same alert%'") >= 3).then_some(())
-    });
+    let written = || site.count("SELECT count(*) FROM message");
+    wait_for(20, "the first message", || (written() == 1).then_some(()));
+    // An interval is a minute at least: three pass while the gateway is off.
+    for repetition in 1..=3 {
+        assert_eq!(gateway.stop(), Some(0));
+        watch.set(&format!("+{}s", repetition * 61));
+        gateway = watch.start(&site);
+        gateway.wait_ready(&site);
+        wait_for(20, "a repetition", || {
+            let sql = "SELECT count(*) FROM message WHERE reason LIKE '%same alert%'";
+            (site.count(sql) >= repetition).then_some(())
+        });
+    }
     let waiting = site.count("SELECT count(*) FROM message WHERE state IN ('queued', 'sending')");
     assert!(waiting <= 2, "{waiting} wait"); // one that was just being tried is left alone
     let config = site.config();

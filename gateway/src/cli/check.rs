@@ -23,7 +23,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let wishes = Wishes { today: Some(today), ..arguments.place.wishes(arguments.no_secrets) };
     match load(&arguments.place.config, &wishes) {
         Ok(config) => {
-            let (rules, contacts) = (config.rules.len(), config.people.contacts.len());
+            let (rules, contacts) = (config.written_rules, config.people.contacts.len());
             let remarks = remarks(&config, today);
             if arguments.json {
                 say_json(

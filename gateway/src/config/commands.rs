@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::rules::{compiled, duration};
+use super::expressions::expression;
+use super::rules::duration;
 use super::section::{At, Section};
 use crate::alert::rule::Rule;
-use crate::alert::template::check_condition;
 use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::deed::{Expected, Spoken, Terms};
@@ -66,7 +66,7 @@ fn read_command(
     if name.len() > ACTION_MAX || !names.insert(name.clone()) {
         section.report(section.offset(), format!("`{name}` is the name of another command, or longer than {ACTION_MAX} bytes; give it a `name` of its own"));
     }
-    let payload = section.text("payload").map(|text| text.value).unwrap_or_default();
+    let payload = section.plain_text("payload").map(|text| text.value).unwrap_or_default();
     let retain = section.truth("retain").unwrap_or(false);
     let values = read_values(&section, places.as_ref());
     let terms = read_terms(&section, places.as_ref());
@@ -140,7 +140,7 @@ fn read_answer(section: Section, pattern: Option<&TopicPattern>) -> Expected {
         let parsed = TopicTemplate::parse(&text.value, pattern);
         parsed.map_err(|error| section.report(text.offset, format!("`topic`: {error}"))).ok()
     });
-    let condition = |key| section.text(key).and_then(|text| compiled(&section, key, text, check_condition));
+    let condition = |key| section.text(key).and_then(|text| expression(&section, key, text));
     let (when, refused_when) = (condition("when"), condition("refused_when"));
     let within = section.parsed("within", duration).unwrap_or(ANSWERS_WITHIN);
     if topic.is_some() && when.is_none() {

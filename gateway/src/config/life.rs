@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rules::{condition, duration, read_people_names};
+use super::expressions::condition;
+use super::rules::{duration, read_people_names};
 use super::section::{At, Section};
 use crate::alert::life::{Dedupe, Flapping, Grouping, Inhibition, Life, Offer, Step, Target, Unless, Worst};
 use crate::alert::lifecycle::CHANGES_MAX;
@@ -18,6 +19,8 @@ use crate::ids::RuleName;
 const GROUP_WAIT: Duration = Duration::from_secs(30);
 const GROUP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 const REPEAT_INTERVAL: Duration = Duration::from_secs(4 * 3_600);
+/// 60 messages an hour, each of which may cost, are more than anybody looks at.
+const REPEAT_LEAST: Duration = Duration::from_secs(60);
 /// Six changes in ten minutes are three alarms with their ends: a fourth tells nobody anything new.
 const FLAPPING: Flapping = Flapping { changes: 6, within: Duration::from_secs(600) };
 /// What a device sends again after a break comes within a minute or so.
@@ -64,6 +67,10 @@ pub struct Context<'a> {
 pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
     let has_life = KEYS.iter().filter(|key| section.has(key)).count() > 0;
     let time = |key| section.parsed(key, duration);
+    let repeat_interval = section.parsed("repeat_interval", |text| match duration(text)? {
+        every if every.is_zero() || every >= REPEAT_LEAST => Ok(every),
+        _ => Err("it is told again once a minute at most; \"0s\" is never".to_owned()),
+    });
     let expression = |key| section.text(key).and_then(|text| condition(section, key, text, context.topic));
     let key = read_key(section, context.topic);
     let life = Life {
@@ -72,8 +79,7 @@ pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
         resolve_when: expression("resolve_when"),
         resolve_after: time("resolve_after"),
         send_resolved: section.truth("send_resolved").unwrap_or(true),
-        repeat_interval: Some(time("repeat_interval").unwrap_or(REPEAT_INTERVAL))
-            .filter(|every| !every.is_zero()),
+        repeat_interval: Some(repeat_interval.unwrap_or(REPEAT_INTERVAL)).filter(|every| !every.is_zero()),
         group: read_grouping(section, context.topic, &key),
         key,
         inhibited_by: Vec::new(),
@@ -248,7 +254,8 @@ fn read_steps(section: &Section, context: &Context) -> Vec<Step> {
 fn read_target(step: &Section, context: &Context) -> Option<Target> {
     let people = step.texts("notify");
     let topic = step.text("topic");
-    let payload = step.text("payload");
+    let payload = step.plain_text("payload");
+    step.plain_text("url");
     let url = step.parsed("url", |text| {
         let known = text.starts_with("http://") || text.starts_with("https://");
         known.then(|| text.to_owned()).ok_or("it must begin with http:// or https://")

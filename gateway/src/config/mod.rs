@@ -7,6 +7,8 @@ mod commands;
 mod connections;
 /// `[[serial]]`, and actions that command a device.
 mod devices;
+/// Conditions and messages.
+mod expressions;
 /// `[home_assistant]` and its rules.
 mod home_assistant;
 /// The keys that give alerts a life.

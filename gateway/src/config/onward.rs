@@ -1,10 +1,9 @@
 //! `[[onward]]`: what people write for displays and printers.
 
 use super::commands::read_terms;
-use super::rules::compiled;
+use super::expressions::message;
 use super::section::Section;
 use crate::alert::rule::Rule;
-use crate::alert::template::check_message;
 use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::onward::Onward;
@@ -58,7 +57,7 @@ fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
             format!("it publishes to a topic that rule `{name}` listens to: use another topic"),
         );
     }
-    let payload = section.text("payload").and_then(|text| compiled(&section, "payload", text, check_message));
+    let payload = section.text("payload").and_then(|text| message(&section, "payload", text));
     let terms = read_terms(&section, pattern.as_ref());
     section.finish();
     Some(Onward {

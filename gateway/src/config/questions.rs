@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::rules::{duration, read_connection, read_people, words};
+use super::expressions::{own_names, words};
+use super::rules::{duration, read_connection, read_people};
 use super::section::Section;
-use crate::alert::topic::{TopicPattern, TopicTemplate};
+use crate::alert::topic::TopicTemplate;
 use crate::command::question::Question;
 use crate::contact::People;
 use crate::ids::ConnectionName;
@@ -34,7 +35,7 @@ fn read_one(
         section
             .report(name.offset, format!("there are two questions `{}`; give each its own name", name.value));
     }
-    let topic = section.required_parsed("topic", TopicPattern::parse);
+    let topic = section.required_parsed("topic", own_names);
     let site = people.voice.language;
     let text = section.translated("text", site, |text| words(&section, "text", text, topic.as_ref(), &[]));
     let choices = read_choices(&section);

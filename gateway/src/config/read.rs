@@ -175,7 +175,13 @@ fn default_http() -> Http {
 }
 
 fn read_http(section: Section, folder: &Path, wishes: &Wishes) -> Option<Http> {
-    let address = |text: &str| text.parse::<SocketAddr>().map_err(|_| "write it as 127.0.0.1:8080");
+    let address = |text: &str| match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            Err("port 0 is another one at each start; write one from 1 to 65535")
+        }
+        Ok(address) => Ok(address),
+        Err(_) => Err("write it as 127.0.0.1:8080"),
+    };
     let listen = section.parsed("listen", address);
     let names =
         section.texts("names").unwrap_or_default().into_iter().map(|name| name.value.to_ascii_lowercase());
@@ -263,7 +269,11 @@ fn read_url(text: &str) -> Result<(bool, String, u16), &'static str> {
     let (host, port) = match rest.rfind(':').filter(|colon| *colon > bracketed) {
         Some(colon) => (
             &rest[..colon],
-            rest[colon + 1..].parse().map_err(|_| "the port is not a number from 1 to 65535")?,
+            rest[colon + 1..]
+                .parse()
+                .ok()
+                .filter(|port| *port > 0) // nobody can be reached there
+                .ok_or("the port is not a number from 1 to 65535")?,
         ),
         None => (rest, if encrypted { 8883 } else { 1883 }),
     };

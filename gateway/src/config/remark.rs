@@ -18,8 +18,9 @@ use crate::time::Timestamp;
 pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
     let untranslated = config.rules.iter().flat_map(|rule| untranslated(config, rule));
     let crowded = config.rules.iter().filter_map(crowded);
+    let slashed = config.rules.iter().filter_map(slashed);
     let (doubled, ending) = (one_telephone(config), ending(config, today));
-    untranslated.chain(forbidden(config)).chain(doubled).chain(ending).chain(crowded).collect()
+    untranslated.chain(forbidden(config)).chain(doubled).chain(ending).chain(crowded).chain(slashed).collect()
 }
 
 /// Versions of Meta's API that end soon; what has ended is a mistake.
@@ -81,6 +82,19 @@ fn crowded(rule: &Rule) -> Option<String> {
         rule.topic.as_str(),
         parts.join(", ")
     ))
+}
+
+/// zigbee2mqtt's friendly names may have a / in them, and such a device publishes on more levels than one (zigbee2mqtt,
+/// Groups and devices, `friendly_name`).
+fn slashed(rule: &Rule) -> Option<String> {
+    let topic = rule.topic.as_str();
+    let name = topic.strip_prefix("zigbee2mqtt/{")?.strip_suffix('}')?;
+    (!name.contains(['/', '#'])).then(|| {
+        format!(
+            "rule `{}`: {topic} leaves out devices of zigbee2mqtt that have a / in their names; topic = \"zigbee2mqtt/{{{name}#}}\" takes them, too",
+            rule.name
+        )
+    })
 }
 
 /// Two contacts whose numbers are two spellings of one telephone. A site may have both because webhooks name one and people

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::commands::read_terms;
+use super::expressions::{MESSAGE, condition, own_names, words};
 use super::life;
 use super::section::{At, Section, nearest};
 use crate::alert::media::{Attachment, From, Kind, folder_of};
 use crate::alert::message::{Media, Parameter, Template};
 use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
 use crate::alert::state::OnUnknown;
-use crate::alert::template::{check_condition, check_message, names_in_condition, names_in_message};
 use crate::alert::token::ACTION_MAX;
 use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::contact::People;
@@ -18,8 +18,6 @@ use crate::contact::voice::{Language, Texts};
 use crate::ids::{ConnectionName, RuleName};
 use crate::time::parse_duration;
 
-/// What every event has, beside the named levels of its topic; numbers over time only where an alert has a life.
-const NAMES: [&str; 6] = ["payload", "topic", "site", "value", "previous", "window"];
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
 const ACTIONS_MAX: usize = 9;
 /// Of rules that name no connection while the configuration has none: the page offers it.
@@ -61,7 +59,7 @@ fn read_rule(
     if let Some(name) = name.as_ref().filter(|name| !names.insert(name.value.clone())) {
         section.report(name.offset, format!("there are two rules `{}`; give each its own name", name.value));
     }
-    let topic = section.required_parsed("topic", TopicPattern::parse);
+    let topic = section.required_parsed("topic", own_names);
     let when = section.text("when").and_then(|text| condition(&section, "when", text, topic.as_ref()));
     let site = people.voice.language;
     let message =
@@ -120,69 +118,6 @@ fn read_rule(
         life,
     };
     Some((rule, places))
-}
-
-pub fn compiled(
-    section: &Section,
-    key: &str,
-    text: At<String>,
-    check: impl Fn(&str) -> Result<(), crate::alert::template::TemplateError>,
-) -> Option<String> {
-    match check(&text.value) {
-        Ok(()) => Some(text.value),
-        Err(error) => {
-            let line = if error.line > 1 { format!(" (line {} of it)", error.line) } else { String::new() };
-            section.report(text.offset, format!("`{key}` does not compile{line}: {error}"));
-            None
-        }
-    }
-}
-
-/// A message, whose names are those of the rule's events.
-pub fn words(
-    section: &Section,
-    key: &str,
-    text: At<String>,
-    topic: Option<&TopicPattern>,
-    also: &[&str],
-) -> Option<String> {
-    let (offset, text) = (text.offset, compiled(section, key, text, check_message)?);
-    all_known(section, key, &At { value: names_in_message(&text), offset }, topic, also).then_some(text)
-}
-
-/// A condition, whose names are those of the rule's events.
-pub fn condition(
-    section: &Section,
-    key: &str,
-    text: At<String>,
-    topic: Option<&TopicPattern>,
-) -> Option<String> {
-    let (offset, text) = (text.offset, compiled(section, key, text, check_condition)?);
-    all_known(section, key, &At { value: names_in_condition(&text), offset }, topic, &[]).then_some(text)
-}
-
-/// With a misspelt name a condition never holds, and a message goes out as a plain one: better told before the alarm.
-fn all_known(
-    section: &Section,
-    key: &str,
-    used: &At<BTreeSet<String>>,
-    topic: Option<&TopicPattern>,
-    also: &[&str],
-) -> bool {
-    let Some(topic) = topic else { return true }; // its mistake is reported, and hides which names there are
-    let known: Vec<&str> = topic.names().chain(NAMES).chain(also.iter().copied()).collect();
-    let unknown = used.value.iter().filter(|name| !known.contains(&name.as_str()));
-    let report = |name: &String| {
-        let advice = match nearest(name, known.iter().copied()) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => format!("there are {}; a field of the payload is payload.{name}", known.join(", ")),
-        };
-        section.report(
-            used.offset,
-            format!("`{key}` names `{name}`, which no event of this topic has; {advice}"),
-        );
-    };
-    unknown.map(report).count() == 0
 }
 
 /// Contacts and teams.
@@ -288,7 +223,7 @@ fn read_templates(
                 .ok_or("write the language as WhatsApp Manager does: en, en_US, ka")
         });
         let parameters = section.named_texts("parameters").into_iter().filter_map(|(name, text)| {
-            let text = words(&section, "parameters", text, topic, &["text"])?;
+            let text = words(&section, "parameters", text, topic, &[MESSAGE])?;
             Some(Parameter { name, text })
         });
         let parameters = parameters.collect();
@@ -335,7 +270,7 @@ fn read_actions(
             let parsed = TopicTemplate::parse(&text.value, pattern);
             parsed.map_err(|error| section.report(text.offset, format!("`topic`: {error}"))).ok()
         });
-        let payload = section.text("payload").map(|text| text.value);
+        let payload = section.plain_text("payload").map(|text| text.value);
         let retain = section.truth("retain").unwrap_or(false);
         let words = section.one_or_more_texts("words").into_iter().map(|words| words.value).collect();
         let terms = read_terms(&section, pattern);

@@ -14,6 +14,22 @@ use crate::contact::voice::{Language, Texts};
 /// How alike a word must be to be suggested (Jaro-Winkler, 0 to 1): `tpoic` is 0.87 like `topic`.
 const ALIKE: f64 = 0.8;
 
+/// Keys whose texts take Jinja. Expressions are among them: what stands in {{ }} there has a hint of its own.
+const TAKE_JINJA: [&str; 12] = [
+    "message",
+    "text",
+    "parameters",
+    "url",
+    "file",
+    "payload",
+    "when",
+    "resolve_when",
+    "refused_when",
+    "value",
+    "dedupe_key",
+    "key",
+];
+
 pub struct Section<'a> {
     document: &'a Document<'a>,
     /// How messages call it: `[mqtt]`, `[[rule]]`.
@@ -65,6 +81,40 @@ impl<'a> Section<'a> {
         match value.get_ref().as_str() {
             Some(text) => Some(At { value: text.to_owned(), offset: value.span().start }),
             None => self.wrong_type(key, value, "text in quotes"),
+        }
+    }
+
+    /// The text of a key that takes Jinja in other sections, and none here.
+    pub fn plain_text(&self, key: &'static str) -> Option<At<String>> {
+        self.text(key).inspect(|text| self.no_jinja(key, &text.value, text.offset))
+    }
+
+    /// It would stand there, or go out, as it is written.
+    fn no_jinja(&self, key: &str, text: &str, offset: usize) {
+        if text.contains("{{") || text.contains("{%") {
+            let what = format!(
+                "`{key}` takes no Jinja, and would have {{{{ … }}}} as it is written; `message`, the parameters of a template, \
+                 `url` and `file` of `attach`, `text` of [[ask]] and `payload` of [[onward]] take it"
+            );
+            self.report(offset, what);
+        }
+    }
+
+    /// Every text of this section's own keys that takes no Jinja.
+    fn check_plain(&self) {
+        for (key, value) in self.table {
+            let key = key.get_ref().as_ref();
+            let texts: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+                DeValue::String(_) => vec![value],
+                DeValue::Array(items) => items.iter().collect(),
+                DeValue::Table(table) if key == "title" => table.values().collect(),
+                _ => Vec::new(),
+            };
+            for text in texts.into_iter().filter(|_| !TAKE_JINJA.contains(&key)) {
+                if let Some(words) = text.get_ref().as_str() {
+                    self.no_jinja(key, words, text.span().start);
+                }
+            }
         }
     }
 
@@ -258,6 +308,7 @@ impl<'a> Section<'a> {
 
     /// Reports every key that nobody asked for.
     pub fn finish(self) {
+        self.check_plain();
         let asked = self.asked.borrow();
         for (key, _) in self.table {
             let name = key.get_ref().as_ref();

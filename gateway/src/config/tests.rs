@@ -1,6 +1,9 @@
 use super::*;
 use crate::time::Timestamp;
 
+/// What would start well and never work.
+mod refusals;
+
 /// 29 November 2026: whatever ends some day ends by this clock.
 const TODAY: Timestamp = Timestamp(1_795_910_400_000);
 

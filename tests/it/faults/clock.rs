@@ -11,19 +11,19 @@ use super::warm;
 use crate::round_trip::FREEZER;
 
 /// The file that says what time it is.
-struct Watch(PathBuf);
+pub struct Watch(PathBuf);
 
 impl Watch {
-    fn new(site: &Site) -> Self {
+    pub fn new(site: &Site) -> Self {
         Self(site.path().join("what-time"))
     }
 
     /// `@2026-01-01 00:00:00` from now on, or `+0` for the true time.
-    fn set(&self, time: &str) {
+    pub fn set(&self, time: &str) {
         std::fs::write(&self.0, format!("{time}\n")).expect("written");
     }
 
-    fn start(&self, site: &Site) -> Gateway {
+    pub fn start(&self, site: &Site) -> Gateway {
         let found = ["x86_64", "aarch64"]
             .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"));
         let library =

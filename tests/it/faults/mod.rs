@@ -2,7 +2,7 @@
 //! is shown where its part is tested. A machine without the means to inject one fails: nothing is skipped.
 
 /// A clock that is unset, or jumps.
-mod clock;
+pub mod clock;
 /// Power cuts.
 mod power;
 /// What a kernel gives too little of, or takes away.
