@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot read the source stops")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bellwire::config::{Wishes, read};
@@ -250,6 +251,36 @@ fn every_query_can_be_asked() {
         }
     }
     assert!(asked > 0, "no page has a query");
+}
+
+/// docs/database.md names each table, and nothing that is none.
+#[test]
+fn every_table_of_the_database_is_documented() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        bellwire::store::Store::open(folder.path(), &mut bellwire::chance::Dice::seeded(1)).expect("opens");
+    drop(store);
+    let database = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("a database");
+    let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+    let mut tables = database.prepare(sql).expect("a question");
+    let tables: BTreeSet<String> =
+        tables.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("names");
+    let page = text("docs/database.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split(" | ").nth(1));
+    // A table's name stands before its explanation in brackets or behind a comma.
+    let named = rows.flat_map(|row| {
+        let mut depth = 0_i32;
+        let outside: String = row
+            .chars()
+            .filter(|c| {
+                depth += i32::from(*c == '(') - i32::from(*c == ')');
+                depth == 0
+            })
+            .collect();
+        outside.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let named: BTreeSet<String> = named.filter(|name| !name.contains(' ')).collect();
+    assert_eq!(named, tables, "docs/database.md, and what the migrations make");
 }
 
 /// The anchors of a page's headings, as GitHub and mdBook make them.

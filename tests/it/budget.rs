@@ -113,6 +113,53 @@ fn a_months_budget_warns_at_four_fifths_and_then_lets_only_the_critical_through(
     wait_for(20, "it to leave", || (shop.over_main().len() == 8).then_some(()));
 }
 
+/// Of the thousand that Meta gives away: what is left stands on the page, in the status and in the API, and the owner hears once
+/// that none is. What the statuses say counts, not how many were sent.
+#[test]
+fn the_free_thousand_of_a_month_is_shown_and_its_end_is_told() {
+    let shop = Shop::open(&rules("", &rule("door", "warning")));
+    let site = &shop.site;
+    crate::web::choose_password(site);
+    let bill = |kind: &str, count: u32| {
+        let sql = format!(
+            "INSERT OR REPLACE INTO usage VALUES ('main', strftime('%Y-%m', 'now'), 'service', '{kind}', {count});
+             INSERT OR REPLACE INTO usage VALUES ('main', '2026-09', 'service', 'free_customer_service', 5000);"
+        );
+        site.database().execute_batch(&sql).unwrap();
+    };
+    bill("free_customer_service", 640);
+    let cookie = crate::web::log_in(site);
+    let token = crate::web::token(site, &["read"]);
+    let shown = || {
+        let page = crate::web::get(site, "/", &[&cookie, "Accept-Language: de"]).body;
+        let page = page.split("Freie Nachrichten übrig, von 1000").nth(1).unwrap_or_default();
+        let page =
+            page.split("<b>").nth(1).and_then(|rest| rest.split('<').next()).unwrap_or_default().to_owned();
+        let api = crate::web::get(site, "/api/usage", &[&token]).json()["free"].clone();
+        let status = bellwire(&["status", "--config", &site.config().to_string_lossy()]);
+        let status = String::from_utf8_lossy(&status.stdout).into_owned();
+        let line = status.lines().find(|line| line.contains("free messages are left")).unwrap_or_default();
+        (
+            page,
+            api[0]["left"].clone(),
+            api.as_array().map_or(0, Vec::len),
+            line.split(": ").nth(1).unwrap_or_default().to_owned(),
+        )
+    };
+    assert_eq!(shown(), ("360".into(), json!(360), 1, "360 of 1000 free messages are left".into()));
+    assert_eq!(site.count("SELECT count(*) FROM notice WHERE field LIKE 'free %'"), 0);
+    bill("regular", 2);
+    assert_eq!(
+        shown(),
+        ("0".into(), json!(0), 1, "0 of 1000 free messages are left, and 2 were charged".into())
+    );
+    let told = "SELECT count(*) FROM notice WHERE field LIKE 'free %' AND text LIKE '%free messages of % are used up%'";
+    wait_for(25, "the owner to hear, over another number", || {
+        (shop.told("free messages of") == 1).then_some(())
+    });
+    assert_eq!(site.count(told), 1, "once");
+}
+
 /// Meta's own tier, as it is asked for at the start: two people a day.
 #[test]
 fn a_third_person_waits_until_tomorrow() {

@@ -112,7 +112,7 @@ fn ailments_of_the_token() {
         (json!({ "expires_at": soon }), "warning token: the token expires in "),
         (
             json!({ "expires_at": 0, "scopes": ["whatsapp_business_messaging"] }),
-            "lacks the permission whatsapp_business_management → generate a new one",
+            "lacks the permission whatsapp_business_management, which templates and every other webhook field",
         ),
         (json!({ "valid": false }), "error token: the access token is not valid"),
     ] {
@@ -157,6 +157,11 @@ fn ailments_of_the_number_and_its_webhook() {
         "entity_type": "BUSINESS", "id": "1", "can_send_message": "BLOCKED", "errors": [{ "error_code": 141_010,
         "error_description": "The business is not verified", "possible_solution": "Start the verification" }] }]);
     let leads_to = |path: &str| json!({ "webhook_configuration": { "application": surgery.site.url(path) } });
+    let override_of = |whose: &str, path: &str, app: &str| {
+        let mut configured = json!({ "application": surgery.site.url(app) });
+        configured[whose] = surgery.site.url(path).into();
+        json!({ "webhook_configuration": configured })
+    };
     for (fields, words) in [
         (
             json!({ "health_status": health("BLOCKED", blocked) }),
@@ -173,10 +178,38 @@ fn ailments_of_the_number_and_its_webhook() {
         ),
         (leads_to("/healthz"), "answers, but it is not bellwire"),
         (leads_to("/nothing"), "fails verification: it answers HTTP 404"),
+        (
+            override_of("phone_number", "/nothing", "/webhook/whatsapp"),
+            "which counts for this number instead of the app's address, fails verification: it answers HTTP 404",
+        ),
+        (
+            override_of("whatsapp_business_account", "/healthz", "/webhook/whatsapp"),
+            "which counts for this account instead of the app's address, answers, but it is not bellwire",
+        ),
+        (
+            override_of("phone_number", "/webhook/whatsapp", "/healthz"),
+            "warning webhook: an override of this number counts for messages, and notices of the account and its templates go to",
+        ),
     ] {
         surgery.set("node", &json!({ "id": PHONE_NUMBER_ID, "fields": fields }));
         surgery.finds(words);
     }
+}
+
+/// Messages that go to another app are an ailment, as far as webhooks tell, and no more once they come here again.
+#[test]
+fn an_ailment_of_the_routing_lasts_until_it_is_over() {
+    let surgery = Surgery::open();
+    let gateway = Gateway::start(&surgery.site);
+    let fact = |value: &str| {
+        let sql = format!("INSERT OR REPLACE INTO fact VALUES ('main', 'standby', {value}, 1)");
+        surgery.site.database().execute_batch(&sql).expect("written");
+    };
+    fact("'true'");
+    surgery.finds("error routing: what people write to this number goes to another app or agent");
+    surgery.site.database().execute_batch("DELETE FROM fact WHERE name = 'standby'").expect("written");
+    assert_eq!(surgery.complaints().0, "");
+    drop(gateway);
 }
 
 #[test]

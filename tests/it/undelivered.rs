@@ -64,7 +64,7 @@ fn an_alert_that_does_not_arrive_reaches_the_owner_the_page_the_log_and_the_next
     }
 }
 
-/// It stays on top of the page until somebody got it.
+/// It stays on top of the page until somebody got it, in the visitor's language, and leads to the alert; programs read it, too.
 #[test]
 fn the_page_says_on_top_that_nobody_got_it() {
     let (broker, site, _gateway) = crate::web::start(&RULES.replace("escalate", "#"));
@@ -74,11 +74,22 @@ fn the_page_says_on_top_that_nobody_got_it() {
     let told = "SELECT count(*) FROM alert WHERE undelivered_told > 0";
     wait_for(20, "the alert", || (site.count(told) == 1).then_some(()));
     let cookie = crate::web::log_in(&site);
-    let page = crate::web::get(&site, "/", &[&cookie]).body;
-    let top = page.split("id=\"tiles\"").next().unwrap_or_default();
-    assert!(
-        top.contains("Something needs you")
-            && top.contains("nobody got alert 1 of rule door: Door back is open"),
-        "{top}"
-    );
+    for (language, title, words) in [
+        ("en", "Something needs you", "Nobody got alert 1 of rule door: Door back is open"),
+        (
+            "de",
+            "Hier werden Sie gebraucht",
+            "Niemand hat Meldung 1 der Regel door erhalten: Door back is open",
+        ),
+    ] {
+        let page = crate::web::get(&site, "/", &[&cookie, &format!("Accept-Language: {language}")]).body;
+        let top = page.split("id=\"tiles\"").next().unwrap_or_default();
+        assert!(top.contains(title) && top.contains(words) && top.contains("href=\"/alerts/1\""), "{top}");
+        let story =
+            crate::web::get(&site, "/alerts/1", &[&cookie, &format!("Accept-Language: {language}")]).body;
+        let told = if language == "en" { "the owner was told" } else { "der Eigentümer weiß es" };
+        assert!(story.contains(told), "{story}");
+    }
+    let overview = crate::web::get(&site, "/api/overview", &[&crate::web::token(&site, &["read"])]).json();
+    assert_eq!(overview["undelivered"][0]["rule"], "door", "{overview}");
 }

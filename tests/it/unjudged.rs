@@ -64,7 +64,7 @@ fn the_owner_hears_once_the_log_is_short_and_page_and_doctor_have_it() {
     assert!(page.contains(&format!("{EVENTS} events could not be judged")), "{page}");
     assert!(page.contains("1 partial reports changed nothing"), "{page}");
     let front = get(&site, "/", &[&cookie]).body;
-    assert!(front.contains("rule cellar could not judge 2000 events"), "{front}");
+    assert!(front.contains("Rule cellar could not judge 2000 events"), "{front}");
     assert!(!front.contains("rule leak"), "partial reports are nobody's trouble: {front}");
     let config = site.config();
     let found = bellwire(&["doctor", "--config", config.to_str().expect("a path")]);

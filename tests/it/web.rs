@@ -115,8 +115,13 @@ pub fn start(rules: &str) -> (Broker, Site, Gateway) {
     let broker = Broker::start();
     let site = Site::new(broker.port, rules);
     let gateway = Gateway::start(&site);
-    let fields = format!("code={}&password=correct+horse&again=correct+horse", code(&site));
-    let answer = form(&site, "/welcome", &[], &fields);
-    assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
+    choose_password(&site);
     (broker, site, gateway)
+}
+
+/// The first visit.
+pub fn choose_password(site: &Site) {
+    let fields = format!("code={}&password=correct+horse&again=correct+horse", code(site));
+    let answer = form(site, "/welcome", &[], &fields);
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
 }

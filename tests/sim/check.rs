@@ -15,6 +15,7 @@ use crate::asked::Asked;
 use crate::broker::{Publication, Token};
 use crate::commanded::Commanded;
 use crate::consent::Consent;
+use crate::in_time::InTime;
 use crate::known::Excuses;
 use crate::late::Late;
 use crate::lattice::{Why, may_follow};
@@ -22,7 +23,7 @@ use crate::meta::Meta;
 use crate::power::Told;
 use crate::restricted::Restricted;
 use crate::rows::{self, Row};
-use crate::site::Expected;
+use crate::site::{Expected, config};
 use crate::watched::Watched;
 
 /// What a flipped bit leaves in a text.
@@ -64,6 +65,7 @@ pub struct Check {
     pub consent: Consent,
     pub restricted: Restricted,
     pub late: Late,
+    pub in_time: InTime,
     /// What people wrote, and to which number.
     pub written: BTreeMap<String, &'static str>,
     /// Every state that a message was seen in.
@@ -93,6 +95,7 @@ impl Check {
             consent: Consent::default(),
             restricted: Restricted::default(),
             late: Late::default(),
+            in_time: InTime::new(&config()),
             written: BTreeMap::new(),
             states: BTreeSet::new(),
         }
@@ -316,6 +319,7 @@ impl Check {
             return Err("P4: a webhook that is not Meta's was kept".to_owned());
         }
         self.watched.look(&self.sql)?;
+        self.in_time.look(&self.sql, now)?;
         self.asked.look(&self.sql, now)?;
         self.look_at_events()
     }

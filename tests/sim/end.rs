@@ -122,7 +122,7 @@ impl World {
             let right = match reply.acts {
                 Some(true) if acted => self.check.obeyed(&reply.wamid) == 1,
                 Some(true) => {
-                    self.check.may_be_stopped(reply.by) || self.check.came_too_late(&reply.wamid, self.now)
+                    self.check.may_be_stopped(reply.by) || self.check.in_time.came_too_late(&reply.wamid)
                 }
                 Some(false) => outcome.is_some() && !acted,
                 None => outcome.is_some(),

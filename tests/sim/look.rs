@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use bellwire::alert::state::State;
-use bellwire::time::Timestamp;
 use rusqlite::OptionalExtension;
 
 use crate::broker::Publication;
@@ -89,14 +88,6 @@ impl Check {
     /// How many commands it became.
     pub fn obeyed(&self, wamid: &str) -> i64 {
         self.count("SELECT count(*) FROM command WHERE reply = ?1", [wamid])
-    }
-
-    /// Whether it was refused because it had been on its way for longer than what it asks for may take: at least the 20 s
-    /// of the shortest.
-    pub fn came_too_late(&self, wamid: &str, now: Timestamp) -> bool {
-        let late = "SELECT count(*) FROM reply
-            WHERE wamid = ?1 AND outcome = 'say' AND reason LIKE '%came too late%' AND ?2 - at >= 20000";
-        self.count(late, (wamid, now.0)) == 1
     }
 
     pub fn outcome_of(&self, wamid: &str) -> Option<String> {

@@ -35,6 +35,8 @@ mod end;
 mod faults;
 /// The driver: machines and store, one step at a time.
 mod gateway;
+/// What must hold of what people ask for, by when it is read.
+mod in_time;
 /// Mistakes that are not mended yet.
 mod known;
 /// What must hold of time.

@@ -50,11 +50,13 @@ pub enum Sabotage {
     WrongDevice,
     /// A clock that is set back wakes nobody.
     ForgetClock,
+    /// A webhook is taken for an hour younger than it is.
+    ForgetAge,
 }
 
 impl Sabotage {
     /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 32] = [
+    pub const ALL: [(Self, &str); 33] = [
         (Self::AcknowledgeBeforeCommit, "P1"),
         (Self::LoseMessage, "P2"),
         (Self::ForgetRecovery, "P2"),
@@ -87,6 +89,7 @@ impl Sabotage {
         (Self::IgnoreOperator, "lattice"),
         (Self::WrongDevice, "P5"),
         (Self::ForgetClock, "late"),
+        (Self::ForgetAge, "P4"),
     ];
 }
 
@@ -138,7 +141,8 @@ pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::OneNumber
             | Sabotage::OneGate
             | Sabotage::WrongDevice
-            | Sabotage::ForgetClock,
+            | Sabotage::ForgetClock
+            | Sabotage::ForgetAge,
         )
         | None => return,
     };

@@ -21,6 +21,14 @@ pub enum Standing {
 
 /// Meta gives away so many free-form messages of a number and month (FACTS 5.6, since October 2026).
 pub const FREE_OF_CHARGE: u32 = 1_000;
+/// The first month in which they are counted: before, all were free.
+pub const COUNTED_SINCE: &str = "2026-10";
+
+/// How many of them are left. That one was charged says that none is, whatever was counted here.
+#[must_use]
+pub fn free_left(given_away: u32, charged: u32) -> u32 {
+    if charged > 0 { 0 } else { FREE_OF_CHARGE.saturating_sub(given_away) }
+}
 
 #[must_use]
 pub fn standing(used: u32, limit: u32) -> Standing {
@@ -55,6 +63,13 @@ mod tests {
         assert_eq!(standing(999, 1_000), Standing::Near);
         assert_eq!(standing(1_000, 1_000), Standing::Spent);
         assert_eq!(standing(0, 0), Standing::Spent);
+    }
+
+    #[test]
+    fn a_thousand_are_free_until_meta_charges_one() {
+        let left = [(0, 0), (999, 0), (1_000, 0), (1_200, 0), (640, 1)]
+            .map(|(free, charged)| free_left(free, charged));
+        assert_eq!(left, [1_000, 1, 0, 0, 0]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::owner::{Over, Told, write};
 use super::shared::Shared;
-use crate::alert::budget::{Budget, Standing, read_tier, standing};
+use crate::alert::budget::{Budget, FREE_OF_CHARGE, Standing, read_tier, standing};
 use crate::alert::rule::Severity;
 use crate::command::inbound::Notice;
 use crate::config::Config;
@@ -60,6 +60,17 @@ fn look(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<News
             let field = format!("budget {} {word}", now.month());
             news.extend(say(store, config, &connection.name, field, text, now)?);
         }
+    }
+    let month = now.month();
+    for row in store.free()?.into_iter().filter(|row| row.month == month && row.left == 0) {
+        let Some(connection) = config.connections.iter().find(|known| known.name.0 == row.connection) else {
+            continue;
+        };
+        let text = format!(
+            "the {FREE_OF_CHARGE} free messages of {month} are used up: what is written inside the 24 hours costs as much as a \
+             utility template until the month ends"
+        );
+        news.extend(say(store, config, &connection.name, format!("free {month}"), text, now)?);
     }
     if let Some((about, limit)) = people_a_day(store, config)? {
         let (people, field) = (store.reach(now)?.people, format!("people {}", now.day()));

@@ -76,10 +76,11 @@ impl Inner {
         let now = SystemClock.now();
         match question {
             Question::Overview => {
-                facts::overview(&self.shared, self.store(move |store| store.overview(now)).await?, {
-                    let month = now.month();
-                    self.store(Store::usage).await?.into_iter().filter(move |row| row.month == month)
-                })
+                let month = now.month();
+                let found = self.store(move |store| store.overview(now)).await?;
+                let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
+                let free = self.store(Store::free).await?.into_iter().filter(|row| row.month == month);
+                facts::overview(&self.shared, found, usage, free)
             }
             Question::Messages(filter) => self.list(listing(&filter)?, Store::list_messages).await,
             Question::Message(id) => {
@@ -108,7 +109,9 @@ impl Inner {
                 let event = event(Source::Cli, topic, payload, content_type, Identity::None);
                 Ok(trial::tried(&self.shared.config, &self.judge, event))
             }
-            Question::Usage => Ok(facts::usage(self.store(Store::usage).await?)),
+            Question::Usage => {
+                Ok(facts::usage(self.store(Store::usage).await?, self.store(Store::free).await?))
+            }
             Question::Tokens => Ok(self.store(Store::tokens).await?.into()),
             Question::Contacts => {
                 self.both(String::new(), move |shared, store| facts::contacts(shared, store, now).map(Some))

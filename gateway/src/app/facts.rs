@@ -4,39 +4,27 @@ use rusqlite::Result;
 use serde_json::{Value, json};
 
 use super::shared::Shared;
+use crate::alert::budget::FREE_OF_CHARGE;
 use crate::config::{Connection, secret};
 use crate::contact::Contact;
 use crate::http::Trouble;
-use crate::store::{KeptConnection, Store, UsageRow};
+use crate::store::{FreeRow, KeptConnection, Store, UsageRow};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 pub fn overview(
     shared: &Shared,
     mut found: Value,
     usage: impl Iterator<Item = UsageRow>,
+    free: impl Iterator<Item = FreeRow>,
 ) -> std::result::Result<Value, Trouble> {
-    let mut obstacles = shared.obstacles();
-    for alert in found["undelivered"].as_array().into_iter().flatten() {
-        let line = alert["text"].as_str().and_then(|text| text.lines().next()).unwrap_or_default();
-        let rule = alert["rule"].as_str().unwrap_or_default();
-        obstacles.push(format!("nobody got alert {} of rule {rule}: {line}", alert["id"]));
-    }
-    for one in found["unjudged"].as_array().into_iter().flatten() {
-        let (rule, why) =
-            (one["rule"].as_str().unwrap_or_default(), one["reason"].as_str().unwrap_or_default());
-        obstacles.push(format!("rule {rule} could not judge {} events: {why}", one["count"]));
-    }
-    if let Some(found) = found.as_object_mut() {
-        found.remove("unjudged");
-        found.remove("undelivered");
-    }
-    found["obstacles"] = obstacles.into();
+    found["obstacles"] = shared.obstacles().into();
     found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
     found["connections"] =
         shared.live().connections.iter().map(|connection| connection.name.0.clone()).collect();
     found["rules"] = shared.config.rules.len().into();
     found["contacts"] = shared.live().people.contacts.len().into();
     found["usage"] = usage_rows(usage);
+    found["free"] = free_rows(free);
     Ok(found)
 }
 
@@ -95,8 +83,15 @@ pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
     Ok(json!({ "items": all, "strays": strays["tallies"] }))
 }
 
-pub fn usage(rows: Vec<UsageRow>) -> Value {
-    json!({ "items": usage_rows(rows.into_iter()) })
+pub fn usage(rows: Vec<UsageRow>, free: Vec<FreeRow>) -> Value {
+    json!({ "items": usage_rows(rows.into_iter()), "free": free_rows(free.into_iter()) })
+}
+
+fn free_rows(rows: impl Iterator<Item = FreeRow>) -> Value {
+    rows.map(|row| {
+        json!({ "connection": row.connection, "month": row.month, "left": row.left, "of": FREE_OF_CHARGE, "charged": row.charged })
+    })
+    .collect()
 }
 
 fn usage_rows(rows: impl Iterator<Item = UsageRow>) -> Value {

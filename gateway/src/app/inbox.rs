@@ -31,6 +31,7 @@ use crate::contact::{Contact, Phone};
 use crate::ids::{ConnectionName, InboxId};
 use crate::store::{Signers, Store, Unread};
 use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::notices::routing::STANDBY;
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -221,6 +222,7 @@ impl<'a> Desk<'a> {
             self.unsigned(&over.name);
             return Ok(());
         }
+        self.store.comes_here(&over.name, STANDBY, reply.at)?;
         let Some(sender) = self.recognised(reply, over)? else { return Ok(()) };
         let lane = sender.map(|contact| lane(over, contact));
         // What is written in a group opens the window of the group, not the writer's own.

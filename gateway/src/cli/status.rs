@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Failure, Place, say, say_json};
+use crate::alert::budget::FREE_OF_CHARGE;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Notices that are shown.
@@ -21,6 +22,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let io = |error: rusqlite::Error| Failure::Io(error.into());
     let (counts, facts) = (store.counts().map_err(io)?, store.facts(SystemClock.now()).map_err(io)?);
     let (notices, usage) = (store.notices(NOTICES).map_err(io)?, store.usage().map_err(io)?);
+    let free = store.free().map_err(io)?;
     if arguments.json {
         let facts = facts.iter().map(
             |(connection, name, value)| json!({ "connection": connection, "name": name, "value": value }),
@@ -30,6 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         say_json(&json!({
             "messages": counts.iter().map(|(state, count)| (state.clone(), json!(count))).collect::<serde_json::Map<_, _>>(),
             "facts": facts.collect::<Vec<_>>(), "notices": notices.collect::<Vec<_>>(), "usage": usage.collect::<Vec<_>>(),
+            "free": free.iter().map(|one| json!({ "month": one.month, "connection": one.connection, "left": one.left, "of": FREE_OF_CHARGE, "charged": one.charged })).collect::<Vec<_>>(),
         }));
         return Ok(());
     }
@@ -54,6 +57,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             one.count,
             one.category,
             one.kind.replace('_', " ")
+        ));
+    }
+    for one in &free {
+        let charged =
+            if one.charged == 0 { String::new() } else { format!(", and {} were charged", one.charged) };
+        say(&format!(
+            "{} over {}: {} of {FREE_OF_CHARGE} free messages are left{charged}",
+            one.month, one.connection, one.left
         ));
     }
     for one in &notices {

@@ -14,8 +14,14 @@ use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::client::Client;
 use crate::whatsapp::graph::{Api, NoAnswer, escape};
 
-/// What the token must be allowed.
-pub const SCOPES: [&str; 2] = ["whatsapp_business_messaging", "whatsapp_business_management"];
+/// What the token must be allowed, and what for.
+const SCOPES: [(&str, &str); 2] = [
+    ("whatsapp_business_messaging", "sending and the webhook field `messages` need"),
+    (
+        "whatsapp_business_management",
+        "templates and every other webhook field (`standby`, `account_update`, …) need",
+    ),
+];
 /// A person needs some days to make a new token.
 const SOON: Duration = Duration::from_secs(7 * 86_400);
 /// Meta's certificates and our expiry times bear minutes, not hours.
@@ -30,8 +36,16 @@ pub const NEW_TOKEN: &str = "generate a new one: business.facebook.com > Setting
 #[derive(Debug)]
 pub struct Account {
     pub api: Api,
-    /// Where Meta sends webhooks of this number, if anywhere.
-    pub callback: Option<String>,
+    pub callbacks: Callbacks,
+}
+
+/// Where Meta sends webhooks: messages go to the narrowest address there is, notices of the account and its templates always to the
+/// app's own (Meta, webhook overrides).
+#[derive(Debug, Default)]
+pub struct Callbacks {
+    pub app: Option<String>,
+    /// An address of the account or the number that counts instead, and whose it is.
+    pub instead: Option<(&'static str, String)>,
 }
 
 pub async fn examine(findings: &mut Findings, connection: &Connection, client: &Client) -> Option<Account> {
@@ -45,7 +59,7 @@ pub async fn examine(findings: &mut Findings, connection: &Connection, client: &
     let api =
         Api { url: connection.api_url.clone(), version: connection.api_version.clone(), access_token: token };
     let app = examine_token(findings, connection, client, &api).await?;
-    let callback = examine_number(findings, connection, client, &api).await;
+    let callbacks = examine_number(findings, connection, client, &api).await;
     match &connection.business_account_id {
         Some(business) => {
             examine_business(findings, connection, business, client, &api).await;
@@ -57,7 +71,7 @@ pub async fn examine(findings: &mut Findings, connection: &Connection, client: &
             "add business_account_id to the connection; it stands above the number under WhatsApp > API Setup",
         ),
     }
-    Some(Account { api, callback })
+    Some(Account { api, callbacks })
 }
 
 /// Meta does not refuse a version that has ended, so that nobody would notice.
@@ -103,13 +117,8 @@ fn judge_token(findings: &mut Findings, connection: &Connection, answer: &Value,
     let before = findings.found.len();
     let granted: Vec<&str> =
         answer["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let missing: Vec<&str> = SCOPES.into_iter().filter(|scope| !granted.contains(scope)).collect();
-    if !missing.is_empty() {
-        findings.fail(
-            "token",
-            format!("the token lacks the permission {}", missing.join(" and ")),
-            NEW_TOKEN,
-        );
+    for (scope, purpose) in SCOPES.into_iter().filter(|(scope, _)| !granted.contains(scope)) {
+        findings.fail("token", format!("the token lacks the permission {scope}, which {purpose}"), NEW_TOKEN);
     }
     let expires =
         answer["expires_at"].as_i64().filter(|at| *at > 0).map(|at| Timestamp(at.saturating_mul(1_000)));
@@ -144,13 +153,13 @@ fn judge_token(findings: &mut Findings, connection: &Connection, answer: &Value,
     }
 }
 
-/// Answers where Meta sends the webhooks of this number.
+/// Answers where Meta sends webhooks.
 async fn examine_number(
     findings: &mut Findings,
     connection: &Connection,
     client: &Client,
     api: &Api,
-) -> Option<String> {
+) -> Callbacks {
     let id = &connection.phone_number_id;
     let fields =
         "id,display_phone_number,verified_name,status,quality_rating,platform_type,code_verification_status";
@@ -158,7 +167,7 @@ async fn examine_number(
         Ok(answer) => answer,
         Err(error) => {
             report(findings, "number", &format!("the number {id} cannot be read"), &error);
-            return None;
+            return Callbacks::default();
         }
     };
     judge_number(findings, &answer);
@@ -166,11 +175,13 @@ async fn examine_number(
     if let Ok(answer) = client.ask(api, &format!("{id}?fields=health_status")).await {
         judge_health(findings, &answer["health_status"]);
     }
-    let answer = client.ask(api, &format!("{id}?fields=webhook_configuration")).await.ok()?;
-    let configured = &answer["webhook_configuration"];
-    // The narrowest one wins.
-    let places = ["phone_number", "whatsapp_business_account", "application"];
-    places.iter().find_map(|place| configured[*place].as_str()).map(str::to_owned)
+    let answer = client.ask(api, &format!("{id}?fields=webhook_configuration")).await;
+    let configured = answer.map(|mut answer| answer["webhook_configuration"].take()).unwrap_or_default();
+    let address = |place: &str| configured[place].as_str().filter(|url| !url.is_empty()).map(str::to_owned);
+    let of_number = address("phone_number").map(|url| ("number", url));
+    let instead = of_number.or_else(|| Some(("account", address("whatsapp_business_account")?)));
+    let app = address("application");
+    Callbacks { instead: instead.filter(|(_, url)| Some(url) != app.as_ref()), app }
 }
 
 fn judge_number(findings: &mut Findings, answer: &Value) {

@@ -11,6 +11,8 @@ mod bundle;
 mod machine;
 /// What waits in the outbox for a person, and why.
 mod outbox;
+/// Who gets what people write.
+mod routing;
 /// What rules could not make of events.
 mod rules;
 /// The serial ports of devices.
@@ -143,6 +145,7 @@ async fn examine_connection(
     client: &Client,
 ) {
     account::judge_version(findings, connection, SystemClock.now());
+    routing::examine(findings, config, connection);
     let Some(account) = account::examine(findings, connection, client).await else { return };
     templates::examine(findings, config, connection, &account, client).await;
     webhook::examine(findings, config, connection, &account, client).await;

@@ -62,7 +62,12 @@ pub async fn examine(
             "give bellwire a port of its own: webhook_listen in [http]",
         ),
     }
-    let Some(public) = &account.callback else {
+    let callbacks = &account.callbacks;
+    if let (Some((whose, _)), Some(app)) = (&callbacks.instead, &callbacks.app) {
+        examine_app(findings, connection, client, whose, app).await;
+    }
+    let instead = callbacks.instead.as_ref();
+    let Some(public) = instead.map(|(_, url)| url).or(callbacks.app.as_ref()) else {
         findings.fail(
             "webhook",
             "Meta has no webhook address for this number: no reply and no receipt arrives",
@@ -70,7 +75,12 @@ pub async fn examine(
         );
         return;
     };
-    match knock(client, public, connection).await {
+    // The app's own address may be right, and is not the one that counts.
+    let public = &match instead {
+        Some((whose, url)) => format!("{url}, which counts for this {whose} instead of the app's address,"),
+        None => public.clone(),
+    };
+    match knock(client, instead.map_or(public, |(_, url)| url), connection).await {
         Door::Opens => findings.good("webhook", format!("{public} leads to this bellwire")),
         Door::Silent(error) => findings.fail(
             "webhook",
@@ -88,6 +98,33 @@ pub async fn examine(
             "correct the address under WhatsApp > Configuration, or where the tunnel leads",
         ),
     }
+}
+
+/// With an override, notices of the account and its templates still go to the app's own address.
+async fn examine_app(
+    findings: &mut Findings,
+    connection: &Connection,
+    client: &Client,
+    whose: &str,
+    app: &str,
+) {
+    let why = match knock(client, app, connection).await {
+        Door::Opens => {
+            return findings.good("webhook", format!("the app's own address {app} leads here too"));
+        }
+        Door::Silent(error) => error,
+        Door::Answers(status) => format!("HTTP {status}"),
+        Door::Stranger => "it is not bellwire".to_owned(),
+    };
+    findings.warn(
+        "webhook",
+        format!(
+            "an override of this {whose} counts for messages, and notices of the account and its templates go to the app's own \
+             address {app}, which does not lead here ({why})"
+        ),
+        "enter this bellwire's address under WhatsApp > Configuration, or remove the override; until then templates are read every \
+         six hours, and of a restriction nothing is heard",
+    );
 }
 
 /// The handshake that Meta makes (FACTS 3.1).

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
+use crate::alert::budget::{COUNTED_SINCE, free_left};
 use crate::command::inbound::{Notice, Pricing, TemplateNews};
 use crate::ids::{ConnectionName, Wamid};
 use crate::time::Timestamp;
@@ -41,6 +42,17 @@ pub struct UsageRow {
     pub category: String,
     pub kind: String,
     pub count: i64,
+}
+
+/// Free-form messages of a number and month, as Meta's statuses say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreeRow {
+    pub connection: String,
+    pub month: String,
+    /// Of the thousand that cost nothing.
+    pub left: u32,
+    /// Beyond them, or of others.
+    pub charged: u32,
 }
 
 /// A restriction ends with its time; Meta sends nothing then.
@@ -185,6 +197,14 @@ impl Store {
             .map(|changed| changed > 0)
     }
 
+    /// Something happened that shows that a fact does not hold any more.
+    pub fn comes_here(&self, connection: &ConnectionName, name: &str, at: Timestamp) -> Result<()> {
+        match self.fact(connection, name)? {
+            Some(_) => self.lift_fact(connection, name, at).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// What is known under that name, and under longer ones that begin with it, holds no longer.
     fn lift_fact(&self, connection: &ConnectionName, name: &str, at: Timestamp) -> Result<bool> {
         self.sql
@@ -224,6 +244,21 @@ impl Store {
             )?
             .execute(params![wamid.0, at.month(), pricing.category, pricing.kind])
             .map(drop)
+    }
+
+    /// Newest month first.
+    pub fn free(&self) -> Result<Vec<FreeRow>> {
+        self.sql
+            .prepare_cached(
+                "SELECT connection, month, sum(iif(kind = 'free_customer_service', count, 0)), sum(iif(kind = 'regular', count, 0))
+                 FROM usage WHERE category = 'service' AND month >= ?1 GROUP BY connection, month ORDER BY month DESC, connection",
+            )?
+            .query_map([COUNTED_SINCE], |row| {
+                let charged = row.get(3)?;
+                let left = free_left(row.get(2)?, charged);
+                Ok(FreeRow { connection: row.get(0)?, month: row.get(1)?, left, charged })
+            })?
+            .collect()
     }
 
     /// Newest month first.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Result, params};
 
 use super::Store;
-use crate::alert::budget::{Budget, FREE_OF_CHARGE, Standing, standing};
+use crate::alert::budget::{Budget, Standing, standing};
 use crate::alert::delivery::{HeldFor, Next};
 use crate::alert::state::State;
 use crate::ids::ConnectionName;
@@ -53,13 +53,9 @@ impl Store {
             let next = Next::to(State::Queued, "the budget has room again; waiting for its turn");
             return self.each(held, &[&connection.0], &next, now).map(drop);
         }
-        let free: u32 = self
-            .sql
-            .prepare_cached(
-                "SELECT coalesce(sum(count), 0) FROM usage
-                 WHERE connection = ?1 AND month = ?2 AND category = 'service' AND kind = 'free_customer_service'",
-            )?
-            .query_row(params![connection.0, now.month()], |row| row.get(0))?;
+        let month = now.month();
+        let free = self.free()?.into_iter().find(|row| row.connection == connection.0 && row.month == month);
+        let words_are_free = free.is_none_or(|row| row.left > 0);
         let reason = format!(
             "this month's budget of {} messages is used up; `bellwire outbox retry` sends it all the same, and it goes out \
              by itself when `budget` is raised or the month ends",
@@ -68,7 +64,7 @@ impl Store {
         let next = Next { held_for: Some(HeldFor::Budget), ..Next::to(State::Held, reason) };
         let costly = "state = 'queued' AND connection = ?1 AND severity < ?2 AND unbudgeted = 0
             AND NOT (?3 AND contact IN (SELECT contact FROM window WHERE connection = ?1 AND until > ?4))";
-        let values = params![connection.0, budget.exceeded_from.rank(), free < FREE_OF_CHARGE, now.0];
+        let values = params![connection.0, budget.exceeded_from.rank(), words_are_free, now.0];
         self.each(costly, values, &next, now).map(drop)
     }
 

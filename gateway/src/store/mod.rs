@@ -96,7 +96,7 @@ mod unjudged;
 mod window;
 
 pub use accept::{Accepted, Decided};
-pub use account::{Known, NoticeRow, UsageRow};
+pub use account::{FreeRow, Known, NoticeRow, UsageRow};
 pub use act::ActError;
 pub use alerts::{AlertRow, AlertStory};
 pub use audit::{AuditRow, Entry, Flaw, Reached};

@@ -61,7 +61,7 @@ impl Store {
 
     /// An alert with its event, its messages and the commands that it led to.
     pub fn whole_alert(&self, id: i64) -> Result<Option<Value>> {
-        let sql = "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, a.state, a.key, a.reason, a.changed_at, e.topic, e.source,
+        let sql = "SELECT a.id, a.rule, a.severity, a.bindings AS \"bindings:json\", a.flaw, a.raised_at, a.state, a.key, a.reason, a.changed_at, a.undelivered_told AS undelivered_told_at, e.topic, e.source,
                  e.received_at, substr(CAST(e.payload AS TEXT), 1, 4096) AS payload, e.payload_bytes
              FROM alert a LEFT JOIN event e ON e.id = a.event WHERE a.id = ?1";
         let Some(mut story) = self.row(sql, &[&id])? else { return Ok(None) };
@@ -172,8 +172,12 @@ impl Store {
 
     /// What is known of a contact beyond the configuration.
     pub fn contact_facts(&self, contact: &str, now: Timestamp) -> Result<Value> {
+        let person = "SELECT stopped, no_marketing, moved_at FROM person WHERE contact = ?1";
+        let person = self.row(person, &[&contact])?.unwrap_or_default();
         Ok(json!({
-            "stopped": self.number("SELECT stopped FROM person WHERE contact = ?1 UNION ALL SELECT 0 LIMIT 1", &[&contact])? != 0,
+            "stopped": person["stopped"] == 1,
+            "no_marketing": person["no_marketing"] == 1,
+            "moved_at": person["moved_at"],
             "consent": self.rows(
                 "SELECT at, given AS \"given?\", source FROM consent WHERE contact = ?1 ORDER BY id DESC LIMIT 20", &[&contact])?,
             "windows": self.rows("SELECT connection, until AS until_at FROM window WHERE contact = ?1 AND until > ?2", &[&contact, &now.0])?,

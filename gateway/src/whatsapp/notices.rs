@@ -3,7 +3,7 @@
 /// What becomes of the business account: restrictions, bans, their end.
 mod account;
 /// Who gets what people write to the number.
-mod routing;
+pub mod routing;
 
 use serde_json::Value;
 

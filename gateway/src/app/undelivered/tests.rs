@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use super::*;
-use crate::alert::delivery::{Answer, Case, Class, Count, Refusal, after_answer};
+use crate::alert::delivery::{Answer, Case, Class, Count, HeldFor, Refusal, after_answer};
 use crate::alert::form::Form;
 use crate::alert::outbox::{Change, Lane, Settled};
 use crate::alert::state::{OnUnknown, State};
@@ -186,8 +188,111 @@ fn whichever_code_ends_it_the_owner_hears_once() {
     assert!(words.contains("⚠ Bar: diese Meldung hat niemanden erreicht: Freezer 2 is warm"), "{words}");
 }
 
-/// The table of docs/reliability.md: for each class when it is tried again, and of a message that lives for a day and for ten
-/// minutes whether that is before it expires.
+/// Each class by a code of it, and what docs/messages.md calls it.
+const CLASSES: [(i64, &str); 17] = [
+    (190, "token (0, 190)"),
+    (10, "permission (3, 10, 200 to 299)"),
+    (131_042, "account (368, 131031, 131042)"),
+    (133_010, "number not registered (133010)"),
+    (2_635, "configuration (2635)"),
+    (130_429, "too fast (4, 80007, 130429)"),
+    (131_056, "one person too fast (131056)"),
+    (131_057, "Meta's maintenance (131057)"),
+    (131_000, "in doubt (1, 2, 131000, 131016)"),
+    (987_654, "a code that nobody knows"),
+    (131_049, "kept from this person for a day (131049)"),
+    (131_048, "the number's quality (131048, 131064)"),
+    (131_047, "window (131047)"),
+    (132_001, "template (132000 to 132018)"),
+    (131_053, "file (131052, 131053)"),
+    (100, "this message (100, 131009)"),
+    (131_026, "this person (131026)"),
+];
+
+/// `1 to 2 s`, `24 h`.
+fn waits(all: &BTreeSet<i64>) -> String {
+    let round = |seconds: i64| if seconds > 600 { (seconds + 59) / 60 * 60 } else { seconds };
+    let words = |ms: i64| match round((ms + 999) / 1_000) {
+        seconds if seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    };
+    match (all.first(), all.last()) {
+        (Some(least), Some(most)) if words(*least) == words(*most) => words(*most),
+        (Some(_), Some(most)) => format!("up to {}", words(*most)),
+        (_, _) => "–".to_owned(),
+    }
+}
+
+/// What becomes of an alert whose message is refused so, as it is measured: when it is tried again, the first time and at last;
+/// how often; what the outbox says at once; when the owner hears that nobody got it, and whether the number has stopped.
+fn measured(code: i64, title: &str) -> String {
+    let next = |tries: u32, rich: bool, seed: u64| {
+        let form = match rich && refused(code).class == Class::Template {
+            true => Form::Template { name: "alarm".into(), language: "en".into() },
+            false => Form::Free,
+        };
+        let (templates, has_media) = (usize::from(rich), rich);
+        let (count, expires_at) = (Count { tries, streak: tries }, NOW + DAY * 2);
+        let case = Case { count, on_unknown: OnUnknown::Retry, form, templates, has_media, expires_at };
+        after_answer(&Answer::Refused(refused(code)), &case, NOW, &mut Dice::seeded(seed))
+    };
+    let is_tried = |state: State| matches!(state, State::Queued | State::Unknown);
+    let again = |tries: u32| -> BTreeSet<i64> {
+        let of = |seed| {
+            let next = next(tries, false, seed);
+            let until = next.not_before.or(next.gate.as_ref().map(crate::alert::delivery::Gate::until));
+            until.filter(|_| is_tried(next.state)).map(|until| until.0 - NOW.0)
+        };
+        (0..400).filter_map(of).collect()
+    };
+    let last = (1..=40).rev().find(|tries| !again(*tries).is_empty()).unwrap_or(1);
+    let tries = (1..=40).find(|tries| !is_tried(next(*tries, false, 1).state));
+    let rich = next(1, true, 1);
+    let again = match is_tried(rich.state) && rich.not_before.is_none() && rich.gate.is_none() {
+        true if next(1, false, 1).held_for == Some(HeldFor::Window) => {
+            "at once, in its next form; or when the person writes".to_owned()
+        }
+        true => "at once, in its next form".to_owned(),
+        false if rich.held_for == Some(HeldFor::Quality) => "by hand".to_owned(),
+        false if last == 1 || again(1) == again(last) => waits(&again(1)),
+        false => format!("{}, then {}", waits(&again(1)), waits(&again(last))),
+    };
+    let often = match tries {
+        None => "until it expires".to_owned(),
+        Some(1) => "–".to_owned(),
+        Some(count) => format!("{count} times, then {}", next(count, false, 1).state.as_str()),
+    };
+    let site = Site::new(&["nino"], DAY);
+    site.answer(1, &Answer::Refused(refused(code)), DAY);
+    let state = match site.message(1).0.as_str() {
+        "queued" | "unknown" => "waits".to_owned(),
+        state => state.to_owned(),
+    };
+    let hears = if site.told(NOW).len() == 1 { "at once" } else { "at its end" };
+    let stopped = match crate::alert::delivery::for_a_person(&refused(code)) {
+        Some(_) => "; at once that the number has stopped",
+        None => "",
+    };
+    format!("| {title} | {again} | {often} | {state} | {hears}{stopped} |")
+}
+
+/// What people read of each class is what happens.
+#[test]
+fn the_documented_table_of_classes_is_what_happens() {
+    let page = std::fs::read_to_string(format!("{}/../docs/messages.md", env!("CARGO_MANIFEST_DIR")));
+    let page = page.expect("a page");
+    let table = page.split("| class | tried again after |").nth(1).expect("the table");
+    let documented: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let measured: Vec<String> = CLASSES.iter().map(|(code, title)| measured(*code, title)).collect();
+    assert_eq!(documented, measured, "docs/messages.md should say\n{}", measured.join("\n"));
+    // Every row of Meta's table is of one of them.
+    let classes: Vec<Class> = CLASSES.iter().map(|(code, _)| refused(*code).class).collect();
+    assert!(codes().iter().all(|code| classes.contains(&refused(*code).class)));
+}
+
+/// For each class when it is tried again, and of a message that lives for a day and for ten minutes whether that is before it
+/// expires.
 #[test]
 fn tried_again_means_before_it_expires() {
     let minutes = |count: u64| Duration::from_secs(count * 60);

@@ -13,15 +13,21 @@ pub(super) fn concerned(value: &Value) -> Option<String> {
     number.into_iter().chain([&value["waba_info"]["waba_id"]]).find_map(words)
 }
 
-const NEXT: &str = "nothing acts on it here, and nobody can acknowledge an alert; make this app the one that gets it (Business \
-                    Suite > Settings > Conversation routing), or give the other one a number of its own";
+/// Copies of what goes to another app come here. Lifted by a hand-over, and by a message of a person that comes here.
+pub const STANDBY: &str = "standby";
+/// A conversation is another's, and whose.
+pub const TAKEN_OVER: &str = "taken over";
+/// What a person can do about it.
+pub const MAKE_OURS: &str = "make this app the one that gets it (Business Suite > Settings > Conversation routing), or give the \
+                             other one a number of its own";
+const THEN: &str = "nothing acts on it here, and nobody can acknowledge an alert";
 
 /// A copy of what went to another app, or to Meta's own agent.
 pub(super) fn standby() -> Said {
     let text = format!(
-        "what people write to this number goes to another app or agent, and comes here only as `standby`: {NEXT}"
+        "what people write to this number goes to another app or agent, and comes here only as `standby`: {THEN}; {MAKE_OURS}"
     );
-    (Severity::Critical, text, vec![("standby", "true".to_owned())], None)
+    (Severity::Critical, text, vec![(STANDBY, "true".to_owned())], None)
 }
 
 /// `None`: a kind that nobody has written down, which is stored and nothing else.
@@ -36,15 +42,15 @@ pub(super) fn handover(value: &Value) -> Option<Said> {
         "control_taken" => {
             let to = to.unwrap_or_else(|| "another app".to_owned());
             let text = format!(
-                "a conversation on this number was taken over ({to}), and what is written in it goes there: {NEXT}"
+                "a conversation on this number was taken over ({to}), and what is written in it goes there: {THEN}; {MAKE_OURS}"
             );
-            Some((Severity::Critical, text, vec![("taken over", to)], None))
+            Some((Severity::Critical, text, vec![(TAKEN_OVER, to)], None))
         }
         "control_passed" => {
             let text =
                 "a conversation on this number was passed to this app: what is written in it comes here"
                     .to_owned();
-            let lifted = ["standby", "taken over"].map(|name| (name, String::new()));
+            let lifted = [STANDBY, TAKEN_OVER].map(|name| (name, String::new()));
             Some((Severity::Info, text, lifted.into(), None))
         }
         _ => None,

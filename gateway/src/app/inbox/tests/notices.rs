@@ -165,6 +165,11 @@ fn a_second_change_of_the_pin_is_told_and_a_copy_of_each_message_is_not() {
     assert_eq!(site.told("boss", "goes to another app or agent"), 1, "once a day");
     site.take(standby(first + day).as_bytes());
     assert_eq!(site.told("boss", "goes to another app or agent"), 2);
+    // A message of a person that comes here says that they do again; one of before says nothing.
+    for (at, known) in [(first + day - 9, vec!["standby true"]), (first + day + 9, vec![])] {
+        site.hears(super::persons::text("15550100123", &format!("wamid.{at}"), at, "hello"));
+        assert_eq!(site.known(), known);
+    }
 }
 
 /// Meta may make a template marketing. Whoever wants no marketing does not get it: the next template goes out, or the message
