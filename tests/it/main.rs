@@ -24,6 +24,8 @@ mod commands;
 mod commit_first;
 /// Events that cost more than they are worth.
 mod costly;
+/// What is published comes to us, or we say that it does not.
+mod deliveries;
 /// What the program for devices may weigh and take.
 mod device;
 /// Each ailment is found.

@@ -24,7 +24,7 @@ pub use cable::Cable;
 pub use processes::{
     Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire, firmware, gateway_command, get_json, post_json,
 };
-pub use scripted::{Kind, Packet, Scripted, Session};
+pub use scripted::{Kind, Loopback, Packet, Scripted, Session};
 
 /// A port that nobody uses at the moment.
 #[must_use]

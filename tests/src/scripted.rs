@@ -11,10 +11,37 @@ pub struct Scripted {
     listener: TcpListener,
 }
 
-/// One connection.
+/// The packet identifier of what goes back to the gateway by itself.
+const LOOPED: u16 = u16::MAX;
+
+/// One connection. The gateway's own test message goes back to it without the test's doing, and is not seen by it.
 pub struct Session {
     stream: TcpStream,
     v5: bool,
+    loopback: Loopback,
+    /// Test messages that came, and are back where that is meant.
+    pub looped: usize,
+    /// Read, and not yet asked for.
+    waiting: Option<Packet>,
+}
+
+/// What happens to the gateway's own test message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loopback {
+    /// It goes back.
+    Back,
+    /// It is acknowledged, and nothing comes.
+    Swallowed,
+    /// Nothing at all comes.
+    Unanswered,
+    /// It is refused with this reason (MQTT 5).
+    Refused(u8),
+    /// To subscribe to it is refused with this reason.
+    Unread(u8),
+}
+
+fn is_loopback(topic: &str) -> bool {
+    topic.starts_with("bellwire/") && topic.ends_with("/loopback")
 }
 
 /// A packet as it came.
@@ -63,7 +90,7 @@ impl Scripted {
         let stream = crate::wait_for(seconds, "a connection", || self.listener.accept().ok()).0;
         stream.set_nonblocking(false).expect("set");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
-        let mut session = Session { stream, v5: true };
+        let mut session = Session { stream, v5: true, loopback: Loopback::Back, looped: 0, waiting: None };
         let connect = session.read().expect("CONNECT");
         assert_eq!(connect.kind, Kind::Connect);
         session.v5 = connect.id == 5; // the protocol level
@@ -105,6 +132,27 @@ impl Session {
                 Kind::Connect | Kind::PubAck | Kind::Unsubscribe | Kind::PingReq | Kind::Disconnect => {}
             }
         }
+    }
+
+    /// From now on.
+    pub fn loop_as(&mut self, loopback: Loopback) {
+        self.loopback = loopback;
+    }
+
+    /// Plays on until that many test messages have come, or until the time is over; `false` if it is.
+    pub fn loops_within(&mut self, count: usize, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while self.looped < count {
+            if !self.is_readable_until(end) || self.step().is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// DISCONNECT (MQTT 5).
+    pub fn say_goodbye(mut self, reason: u8) {
+        self.send(0xe0, vec![reason, 0]);
     }
 
     pub fn connack(&mut self, session_present: bool) {
@@ -198,8 +246,21 @@ impl Session {
 
     /// Whether something comes within that time.
     pub fn has_packet_within(&mut self, time: Duration) -> bool {
-        self.stream.set_read_timeout(Some(time)).expect("set");
-        let found = matches!(self.stream.peek(&mut [0; 1]), Ok(count) if count > 0);
+        let end = Instant::now() + time;
+        while self.waiting.is_none() && self.is_readable_until(end) {
+            match self.step() {
+                None => return false,
+                Some(packet) => self.waiting = packet,
+            }
+        }
+        self.waiting.is_some()
+    }
+
+    /// Something is there, or the other side has ended the connection.
+    fn is_readable_until(&mut self, end: Instant) -> bool {
+        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        self.stream.set_read_timeout(Some(left)).expect("set");
+        let found = matches!(self.stream.peek(&mut [0; 1]), Ok(_));
         self.stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
         found
     }
@@ -207,8 +268,8 @@ impl Session {
     /// Whether the other side ends the connection within that time.
     pub fn ends_within(&mut self, time: Duration) -> bool {
         let end = Instant::now() + time;
-        while Instant::now() < end {
-            if self.read().is_none() {
+        while self.is_readable_until(end) {
+            if self.step().is_none() {
                 return true;
             }
         }
@@ -230,6 +291,51 @@ impl Session {
 
     /// `None`: the connection ended. A silence of 10 s is a failure of the test.
     pub fn read(&mut self) -> Option<Packet> {
+        if let Some(packet) = self.waiting.take() {
+            return Some(packet);
+        }
+        loop {
+            if let Some(packet) = self.step()? {
+                return Some(packet);
+            }
+        }
+    }
+
+    /// The next packet, unless it is about the test message.
+    fn step(&mut self) -> Option<Option<Packet>> {
+        let packet = self.next()?;
+        let is_about_it = match packet.kind {
+            Kind::Publish => is_loopback(&packet.topic),
+            Kind::Subscribe => packet.names.iter().any(|name| is_loopback(name)),
+            Kind::PubAck => packet.id == LOOPED,
+            Kind::Connect | Kind::Unsubscribe | Kind::PingReq | Kind::Disconnect => false,
+        };
+        if !is_about_it {
+            return Some(Some(packet));
+        }
+        match (packet.kind, self.loopback) {
+            (Kind::Subscribe, Loopback::Unread(reason)) => self.suback(packet.id, &[reason]),
+            (Kind::Subscribe, _) => self.suback(packet.id, &[1]),
+            (Kind::Publish, loopback) => {
+                match loopback {
+                    Loopback::Unanswered => {}
+                    Loopback::Refused(reason) => self.puback(packet.id, reason),
+                    Loopback::Back | Loopback::Swallowed | Loopback::Unread(_) if packet.qos == 0 => {}
+                    Loopback::Back | Loopback::Swallowed | Loopback::Unread(_) => self.puback(packet.id, 0),
+                }
+                if loopback == Loopback::Back {
+                    self.publish(&packet.topic, LOOPED, false, &packet.payload);
+                } else {
+                    self.looped += 1;
+                }
+            }
+            (Kind::PubAck, _) => self.looped += 1,
+            (Kind::Connect | Kind::Unsubscribe | Kind::PingReq | Kind::Disconnect, _) => {}
+        }
+        Some(None)
+    }
+
+    fn next(&mut self) -> Option<Packet> {
         let mut first = [0; 1];
         match self.stream.read_exact(&mut first) {
             Ok(()) => {}

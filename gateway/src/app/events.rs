@@ -21,7 +21,7 @@ use crate::alert::sender;
 use crate::command::dispatch;
 use crate::device;
 use crate::ids::{CommandId, RuleName};
-use crate::mqtt::{AckToken, Link, Notice, Outcome};
+use crate::mqtt::{AckToken, Cause, Link, Notice, Outcome};
 use crate::store::{Accepted, Crashes, Store, fingerprint};
 use crate::time::{Clock, SystemClock};
 
@@ -214,7 +214,8 @@ async fn arrived(
             about @ (Notice::Connected { .. }
             | Notice::Disconnected { .. }
             | Notice::Published { .. }
-            | Notice::Subscribed(_)) => tell(shared, about, &doors.to_dispatch).await,
+            | Notice::Subscribed(_)
+            | Notice::Loopback(_)) => tell(shared, about, &doors.to_dispatch).await,
         }
     }
     events.iter().for_each(|(event, ..)| shared.metrics.event(event.source));
@@ -319,12 +320,29 @@ async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispat
         }
         Notice::Disconnected { cause, reason } => {
             shared.metrics.lost(cause);
+            if cause == Cause::TakenOver {
+                tracing::error!(reason, "another client takes our place at the broker");
+                shared.was_taken_over(reason.clone());
+            }
             tracing::warn!(reason, "the broker is gone; what it sends waits there, what we send waits here");
             shared.broker_is(Some(format!("the broker is not connected: {reason}")));
             dispatch::Input::Disconnected
         }
         Notice::Published { id, result } => {
             dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
+        }
+        Notice::Loopback(result) => {
+            if let Ok(time) = &result {
+                shared.metrics.round_trip(*time);
+            }
+            let obstacle = result.err();
+            if shared.deliveries_are(obstacle.clone()) {
+                match obstacle {
+                    Some(reason) => tracing::error!("{reason}"),
+                    None => tracing::info!("our own test message comes back from the broker again"),
+                }
+            }
+            return;
         }
         Notice::Subscribed(outcome) => {
             subscribed(shared, outcome).await;

@@ -1,4 +1,4 @@
-//! The gateway's own health, as events that rules can tell: broker, connections, disk, clock. Each change is told once;
+//! The gateway's own health, as events that rules can tell: broker, deliveries, connections, disk, clock. Each change is told once;
 //! how long it must last, and to whom it is told, is the rules' affair (`config/own.rs`, docs/alerts.md).
 
 use std::collections::BTreeMap;
@@ -59,6 +59,8 @@ fn parts(shared: &Shared, disk: Option<String>) -> Vec<(String, Option<String>)>
     let mut parts = vec![
         ("broker".to_owned(), shared.broker()),
         ("subscriptions".to_owned(), refused.map(|refused| refused.join("\n"))),
+        ("deliveries".into(), shared.deliveries()),
+        ("client-id".into(), shared.client_id()),
         ("disk".into(), disk),
         ("clock".into(), clock),
     ];

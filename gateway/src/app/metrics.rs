@@ -42,6 +42,7 @@ pub struct Metrics {
     reconnects: Family<Labels, Counter>,
     send_seconds: Histogram,
     commit_seconds: Histogram,
+    round_trip: Histogram,
     free: Gauge,
     clock: Gauge,
     alerts: Family<Labels, Counter>,
@@ -66,6 +67,7 @@ impl Metrics {
             reconnects: Family::default(),
             send_seconds: Histogram::new(SEND_SECONDS),
             commit_seconds: Histogram::new(COMMIT_SECONDS),
+            round_trip: Histogram::new(COMMIT_SECONDS),
             free: Gauge::default(),
             clock: Gauge::default(),
             alerts: Family::default(),
@@ -137,6 +139,8 @@ impl Metrics {
         registry.register("bellwire_mqtt_reconnects", reconnects, self.reconnects.clone());
         let seconds = "How long the Cloud API took for a message";
         registry.register("bellwire_send_duration_seconds", seconds, self.send_seconds.clone());
+        let seconds = "How long our own test message took through the broker and back";
+        registry.register("bellwire_mqtt_round_trip_seconds", seconds, self.round_trip.clone());
         let dropped = "What was given up for want of room: log lines that the journal did not take in time";
         registry.register("bellwire_dropped", dropped, self.dropped.clone());
     }
@@ -167,6 +171,10 @@ impl Metrics {
     pub fn commits(&self) -> impl Fn(Duration) + Send + 'static {
         let seconds = self.commit_seconds.clone();
         move |time| seconds.observe(time.as_secs_f64())
+    }
+
+    pub fn round_trip(&self, time: Duration) {
+        self.round_trip.observe(time.as_secs_f64());
     }
 
     pub fn sent_within(&self, time: Duration) {

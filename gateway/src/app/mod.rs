@@ -45,6 +45,8 @@ mod metrics;
 mod overtaking;
 /// What the owner should know.
 mod owner;
+/// What stays in sight for a while after it has gone.
+mod passing;
 /// Last resorts over HTTP.
 mod posting;
 /// Machines that ask people.

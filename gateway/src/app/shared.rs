@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::connections;
 use super::home_assistant::Home;
 use super::metrics::Metrics;
+use super::passing::Passing;
 use super::received::Marks;
 use super::turn::{Begin, Turn, Turns, remember};
 use crate::alert::delivery::QUALITY_WAIT;
@@ -87,6 +89,10 @@ struct Condition {
     broker: Option<String>,
     /// Filters that the broker does not let us read, and its reason.
     refused: BTreeMap<String, String>,
+    /// Whether what is published comes to us.
+    deliveries: Passing,
+    /// Another client with our client id.
+    client_id: Passing,
     disk_full: bool,
     paused: BTreeMap<ConnectionName, (Timestamp, String)>,
 }
@@ -258,6 +264,26 @@ impl Shared {
         self.condition(|condition| condition.broker = obstacle);
     }
 
+    /// Whether our own test message came back through the broker, or why that matters. `true` if that is news.
+    pub fn deliveries_are(&self, obstacle: Option<String>) -> bool {
+        self.condition(|condition| condition.deliveries.is_now(obstacle, Instant::now()))
+    }
+
+    /// Another client came with our client id.
+    pub fn was_taken_over(&self, reason: String) {
+        self.condition(|condition| condition.client_id.came_again(reason, Instant::now()));
+    }
+
+    /// Why what is published may not come to us.
+    pub fn deliveries(&self) -> Option<String> {
+        self.condition(|condition| condition.deliveries.shown(Instant::now()))
+    }
+
+    /// Who has our client id, too.
+    pub fn client_id(&self) -> Option<String> {
+        self.condition(|condition| condition.client_id.shown(Instant::now()))
+    }
+
     pub fn resumed(&self, connection: &ConnectionName) {
         self.condition(|condition| drop(condition.paused.remove(connection)));
     }
@@ -296,7 +322,10 @@ impl Shared {
             let full = condition
                 .disk_full
                 .then(|| "the disk is full: nothing is accepted until there is room".to_owned());
-            condition.broker.clone().into_iter().chain(condition.refused_in_words()).chain(full).collect()
+            let passing = [&condition.client_id, &condition.deliveries];
+            let passing = passing.into_iter().filter_map(|passing| passing.shown(Instant::now()));
+            let broker = condition.broker.clone().into_iter().chain(passing);
+            broker.chain(condition.refused_in_words()).chain(full).collect()
         })
     }
 

@@ -7,7 +7,7 @@ use super::Findings;
 use crate::alert::route::OWN_TOPICS;
 use crate::app;
 use crate::config::{Config, Mqtt};
-use crate::mqtt::{Outcome, Settings, probe};
+use crate::mqtt::{Look, Outcome, Settings, probe};
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, duration_for_people};
 
@@ -29,8 +29,8 @@ pub async fn examine(findings: &mut Findings, config: &Config) {
     let settings = Settings::from_config(mqtt, app::filters(config));
     match settings {
         Err(error) => findings.fail("broker", format!("{error:#}"), "correct the [mqtt] section"),
-        Ok(settings) => match probe(settings).await {
-            Ok((limits, outcome)) => {
+        Ok(settings) => match probe(settings.clone()).await {
+            Ok(Look { limits, outcome, loopback }) => {
                 findings.good("broker", format!("{place} lets us in"));
                 for limit in limits.in_words() {
                     findings.warn(
@@ -40,6 +40,7 @@ pub async fn examine(findings: &mut Findings, config: &Config) {
                     );
                 }
                 subscriptions(findings, config, &outcome);
+                returned(findings, &settings, loopback);
             }
             Err(error) => findings.fail("broker", format!("{place}: {error}"), advice(&error)),
         },
@@ -78,6 +79,20 @@ fn subscriptions(findings: &mut Findings, config: &Config, outcome: &Outcome) {
             "use version = \"5\" in [mqtt], or topics that do not overlap; dedupe_key finds the repetition as well",
         );
     }
+}
+
+/// Whether our own test message came back: without it nobody would know whether events come.
+fn returned(findings: &mut Findings, settings: &Settings, loopback: Option<Result<(), String>>) {
+    let topic = &settings.loopback_topic;
+    let what = match loopback {
+        Some(Ok(())) => {
+            return findings.good("broker", format!("our own test message comes back over {topic}"));
+        }
+        Some(Err(reason)) => format!("it refuses our own test message on {topic} ({reason})"),
+        None => format!("it takes our own test message on {topic}, and does not send it back"),
+    };
+    let what = format!("{what}: nobody would know whether events come");
+    findings.fail("broker", what, settings.right_to_loop());
 }
 
 /// Rules for which nothing came, as far as is recorded. A broker may grant a subscription and deliver nothing, as mosquitto does with an

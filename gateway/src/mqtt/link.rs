@@ -1,6 +1,9 @@
 //! The link: connect, hear, acknowledge, publish, connect again. A new client for each connection: one that has seen a
 //! disconnect can be wedged for ever (RELIABILITY E4).
 
+/// Whether what is published comes to us.
+mod deliveries;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,14 +12,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::limits::Limits;
+use super::loopback::Loopback;
 use super::once::Once;
 use super::settings::Settings;
 use super::subscriptions::{Outcome, Subscriptions};
+use super::takeover::Takeovers;
 use super::v4::{Ear4, Mouth4};
 use super::v5::{Ear5, Mouth5};
 use super::wire::{CONNECT_DEADLINE, Cause, Ear, Heard, Incoming, Mouth, Publish, Unfit};
-use crate::alert::cloudevents::Name;
-use crate::alert::event::{Event, Identity, Source};
+use crate::alert::event::Event;
 use crate::chance::{Dice, backoff};
 use crate::command::question::ReplyTo;
 use crate::config::MqttVersion;
@@ -61,6 +65,8 @@ pub enum Notice {
     },
     /// The broker has answered all subscriptions, and may have refused some (contract C8).
     Subscribed(Outcome),
+    /// Our own test message came back after this time, or did not, and why that matters.
+    Loopback(Result<Duration, String>),
 }
 
 /// Acknowledges one event, over the connection that it came by.
@@ -101,7 +107,7 @@ enum Speaker {
 /// Starts the link's task on the current runtime.
 pub fn start(
     settings: Settings,
-    dice: Dice,
+    mut dice: Dice,
     clock: Arc<dyn Clock + Send + Sync>,
 ) -> (Link, mpsc::Receiver<Notice>) {
     let (notices, received) = mpsc::channel(NOTICES);
@@ -113,8 +119,15 @@ pub fn start(
         notice_topic: settings.notice_topic.as_str().into(),
         stop,
     };
-    let task =
-        Task { settings, dice, clock, current: Arc::clone(&link.current), notices: link.notices.clone() };
+    let task = Task {
+        loopback: Loopback::new(dice.tag()),
+        takeovers: Takeovers::default(),
+        settings,
+        dice,
+        clock,
+        current: Arc::clone(&link.current),
+        notices: link.notices.clone(),
+    };
     tokio::spawn(async move {
         match task.settings.version {
             MqttVersion::V5 => task.run::<Ear5>(stopped, Speaker::V5, Ack::V5).await,
@@ -220,6 +233,8 @@ struct Task {
     clock: Arc<dyn Clock + Send + Sync>,
     current: Arc<Mutex<Current>>,
     notices: mpsc::Sender<Notice>,
+    loopback: Loopback,
+    takeovers: Takeovers,
 }
 
 impl Task {
@@ -234,7 +249,7 @@ impl Task {
         loop {
             let began = Instant::now();
             let (ear, mouth) = E::open(&self.settings);
-            let (cause, reason) = tokio::select! {
+            let ended = tokio::select! {
                 ended = self.converse(ear, &mouth, &mut subscriptions, (speaker, token)) => ended,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
@@ -243,6 +258,7 @@ impl Task {
                 current.epoch += 1;
                 current.mouth.take().is_some()
             };
+            let (cause, reason) = self.explain(ended, was_connected, began.elapsed());
             failures = if was_connected && began.elapsed() > HEALTHY { 1 } else { failures + 1 };
             if self.notices.send(Notice::Disconnected { cause, reason }).await.is_err() {
                 return; // the daemon has ended
@@ -277,7 +293,9 @@ impl Task {
             }
         };
         tell(&limits);
-        let mut ear = Once::begin(ear, mouth, subscriptions, (session_present, &limits));
+        let topic = self.settings.loopback_topic.clone();
+        let mut ear = Once::begin(ear, mouth, subscriptions, (session_present, &limits), Some(&topic));
+        self.loopback.connected(Instant::now());
         mouth.announce(&self.settings.status_topic, ONLINE, true);
         let epoch = {
             let mut current = lock(&self.current);
@@ -287,8 +305,9 @@ impl Task {
         if self.notices.try_send(Notice::Connected { session_present }).is_err() {
             return (Cause::Disk, "the intake is too far behind to start".into());
         }
+        let mut answer = None;
         loop {
-            let heard = match ear.hear().await {
+            let heard = match self.hear(&mut ear, mouth, &mut answer).await {
                 Ok(heard) => heard,
                 Err(why) => return why,
             };
@@ -298,11 +317,14 @@ impl Task {
                     if let Err(reason) = self.hand_on(incoming, ack).await {
                         return (Cause::Disk, reason);
                     }
+                    self.loopback.event_came(Instant::now());
                 }
+                Heard::Loopback(payload) => self.looped(&payload),
+                Heard::LoopbackGranted(answer) => self.loopback_granted(answer),
                 Heard::Subscribed(outcome) => {
                     drop(self.notices.try_send(Notice::Subscribed(outcome))); // told again with the next connection
                 }
-                Heard::Ended(reason) => return (Cause::Broker, reason),
+                Heard::Ended(cause, reason) => return (cause, reason),
                 Heard::Connected { .. }
                 | Heard::Unfit(_)
                 | Heard::Asked(_)
@@ -332,34 +354,9 @@ impl Task {
     /// maximum once it had a backlog. What finds no room for so long is left unacknowledged, and the connection ends, so
     /// that the broker sends it again later.
     async fn hand_on(&self, incoming: Incoming, ack: Option<AckToken>) -> Result<(), String> {
-        let topic = match incoming.topic {
-            Ok(topic) => topic,
-            Err(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        };
-        let content_type = incoming.content_type.as_deref();
-        let name = incoming.id.or_else(|| Name::of_payload(content_type, &incoming.payload));
-        let identity = match (name, incoming.qos1) {
-            (Some(name), _) => Identity::Named(name.to_string()),
-            (None, true) => Identity::Packet { id: incoming.packet_id, redelivered: incoming.redelivered },
-            (None, false) => Identity::None,
-        };
-        let event = Event {
-            source: Source::Mqtt,
-            topic,
-            payload: incoming.payload,
-            content_type: incoming.content_type,
-            identity,
-            retained: incoming.retain,
-            expires_in_s: incoming.expires_in_s,
-            received_at: self.clock.now(),
-            happened_at: None,
-        };
+        let (event, reply_to) = incoming.into_event(self.clock.now());
         let surely_repeated = ack.is_some();
-        match self
-            .notices
-            .send_timeout(Notice::Message { event, ack, reply_to: incoming.reply_to }, PATIENCE)
-            .await
-        {
+        match self.notices.send_timeout(Notice::Message { event, ack, reply_to }, PATIENCE).await {
             Ok(()) => Ok(()),
             Err(_) if surely_repeated => {
                 Err("the disk is slower than the broker; connecting again later".into())

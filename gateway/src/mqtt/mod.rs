@@ -7,6 +7,8 @@ mod cover;
 mod limits;
 /// The link: connect, hear, acknowledge, publish, connect again.
 mod link;
+/// A test message of our own, through the broker and back.
+mod loopback;
 /// The ear that subscribes, and hears each publish once.
 mod once;
 /// Everything that is published, for a recording.
@@ -17,6 +19,8 @@ mod probe;
 mod settings;
 /// The subscriptions of a session, and which copy of a publish is the event.
 mod subscriptions;
+/// Another client with our client id.
+mod takeover;
 /// MQTT 3.1.1 on the wire.
 mod v4;
 /// MQTT 5 on the wire.
@@ -26,7 +30,7 @@ mod wire;
 
 pub use link::{AckToken, Link, Notice, start};
 pub use overhear::{Overheard, overhear};
-pub use probe::probe;
+pub use probe::{Look, probe};
 pub use settings::Settings;
 pub use subscriptions::Outcome;
 pub use wire::{Cause, Publish};

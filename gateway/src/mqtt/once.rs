@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::limits::Limits;
+use super::loopback;
 use super::subscriptions::{Answer, Ask, Copy, Outcome, Subscriptions, Verdict};
 use super::wire::{Cause, Ear, Heard, Incoming, Mouth, RECEIVE_MAX, Watchful};
 
@@ -16,14 +18,23 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 type Message<E> = (Incoming, Option<<<E as Ear>::Mouth as Mouth>::Ack>);
 
+/// One SUBSCRIBE.
+enum Asked {
+    Events(Ask),
+    Loopback,
+}
+
 pub struct Once<'a, E: Ear> {
     ear: Watchful<E>,
     mouth: &'a E::Mouth,
     subscriptions: &'a mut Subscriptions,
+    /// Where our own test message comes back; `None`: none is sent.
+    loopback: Option<&'a str>,
+    lacks_loopback: bool,
     /// Handed to the library, in their order.
-    asked: VecDeque<Ask>,
+    asked: VecDeque<Asked>,
     /// Sent, by packet identifier.
-    under_way: BTreeMap<u16, Ask>,
+    under_way: BTreeMap<u16, Asked>,
     asked_at: Instant,
     /// Until the broker has answered; it sends no more than this without an acknowledgement.
     held: VecDeque<Message<E>>,
@@ -41,11 +52,14 @@ impl<'a, E: Ear> Once<'a, E> {
         mouth: &'a E::Mouth,
         subscriptions: &'a mut Subscriptions,
         (session_present, limits): (bool, &Limits),
+        loopback: Option<&'a str>,
     ) -> Self {
         let mut once = Self {
             ear: Watchful::new(ear, limits.idle()),
             mouth,
             subscriptions,
+            loopback,
+            lacks_loopback: false,
             asked: VecDeque::new(),
             under_way: BTreeMap::new(),
             asked_at: Instant::now(),
@@ -55,6 +69,7 @@ impl<'a, E: Ear> Once<'a, E> {
         };
         let asks = once.subscriptions.begin(session_present, limits);
         once.ask(asks);
+        once.ask_for_loopback();
         once
     }
 
@@ -65,6 +80,11 @@ impl<'a, E: Ear> Once<'a, E> {
                 return Ok(Heard::Message(incoming, ack));
             }
             match self.ear.hear().await? {
+                Heard::Message(incoming, ack) if incoming.topic.as_deref().is_ok_and(loopback::is_topic) => {
+                    if let Some(payload) = self.looped((incoming, ack)) {
+                        return Ok(Heard::Loopback(payload));
+                    }
+                }
                 Heard::Message(incoming, ack) => {
                     self.sort((incoming, ack));
                     let asks = self.subscriptions.reconsider();
@@ -74,22 +94,28 @@ impl<'a, E: Ear> Once<'a, E> {
                     let ask = self.asked.pop_front();
                     self.under_way.extend(ask.map(|ask| (packet, ask)));
                 }
-                Heard::Answered(packet, answers) => {
-                    if let Some(outcome) = self.answered(packet, answers) {
-                        return Ok(Heard::Subscribed(outcome));
+                Heard::Answered(packet, answers) => match self.under_way.remove(&packet) {
+                    None => {}
+                    Some(Asked::Loopback) => {
+                        let answer = answers.into_iter().next().unwrap_or(Ok(true)).map(drop);
+                        self.lacks_loopback = answer.is_err();
+                        return Ok(Heard::LoopbackGranted(answer));
                     }
-                }
+                    Some(Asked::Events(ask)) => {
+                        if let Some(outcome) = self.answered(&ask, answers) {
+                            return Ok(Heard::Subscribed(outcome));
+                        }
+                    }
+                },
                 Heard::Alive => {
-                    let is_due = self.asked_at.elapsed() >= ASK_AGAIN && self.subscriptions.is_settled();
-                    if is_due && self.subscriptions.lacks() {
-                        let asks = self.subscriptions.again();
-                        self.ask(asks);
-                    }
+                    self.ask_again();
                     return Ok(Heard::Alive);
                 }
                 other @ (Heard::Connected { .. }
                 | Heard::Subscribed(_)
-                | Heard::Ended(_)
+                | Heard::LoopbackGranted(_)
+                | Heard::Loopback(_)
+                | Heard::Ended(..)
                 | Heard::Unfit(_)
                 | Heard::Sent) => return Ok(other),
             }
@@ -103,13 +129,42 @@ impl<'a, E: Ear> Once<'a, E> {
                 continue;
             }
             self.asked_at = Instant::now();
-            self.asked.push_back(ask);
+            self.asked.push_back(Asked::Events(ask));
         }
     }
 
-    fn answered(&mut self, packet: u16, answers: Vec<Answer>) -> Option<Outcome> {
-        let ask = self.under_way.remove(&packet)?;
-        let next = self.subscriptions.answered(&ask, answers);
+    fn ask_for_loopback(&mut self) {
+        if self.loopback.is_some_and(|topic| self.mouth.subscribe_to_own(topic)) {
+            self.asked_at = Instant::now();
+            self.asked.push_back(Asked::Loopback);
+            self.lacks_loopback = false;
+        }
+    }
+
+    fn ask_again(&mut self) {
+        if self.asked_at.elapsed() < ASK_AGAIN || !self.subscriptions.is_settled() {
+            return;
+        }
+        if self.lacks_loopback {
+            self.ask_for_loopback();
+        }
+        if self.subscriptions.lacks() {
+            let asks = self.subscriptions.again();
+            self.ask(asks);
+        }
+    }
+
+    /// A test message is acknowledged here and is never an event, whoever's it is: what it says if it is ours.
+    fn looped(&self, (incoming, ack): Message<E>) -> Option<Bytes> {
+        if ack.is_some_and(|ack| !self.mouth.acknowledge(ack)) {
+            tracing::warn!("an acknowledgement found no room; the broker will send the test message again");
+        }
+        let is_ours = incoming.topic.as_deref().ok() == self.loopback;
+        is_ours.then_some(incoming.payload)
+    }
+
+    fn answered(&mut self, ask: &Ask, answers: Vec<Answer>) -> Option<Outcome> {
+        let next = self.subscriptions.answered(ask, answers);
         self.ask(next);
         if !self.subscriptions.is_settled() {
             return None;

@@ -78,11 +78,13 @@ async fn converse<E: Ear>(
         loop {
             match ear.hear().await? {
                 Heard::Connected { session_present, limits } => return Ok((session_present, limits)),
-                Heard::Ended(reason) => return Err(reason),
+                Heard::Ended(_, reason) => return Err(reason),
                 Heard::Unfit(_)
                 | Heard::Asked(_)
                 | Heard::Answered(..)
                 | Heard::Subscribed(_)
+                | Heard::LoopbackGranted(_)
+                | Heard::Loopback(_)
                 | Heard::Message(..)
                 | Heard::Alive
                 | Heard::Sent => {}
@@ -98,7 +100,7 @@ async fn converse<E: Ear>(
     if to.send(Overheard::Listening).await.is_err() {
         return gone();
     }
-    let mut ear = Once::begin(ear, &mouth, subscriptions, (session_present, &limits));
+    let mut ear = Once::begin(ear, &mouth, subscriptions, (session_present, &limits), None);
     loop {
         let heard = match ear.hear().await {
             Ok(heard) => heard,
@@ -120,11 +122,13 @@ async fn converse<E: Ear>(
                     }
                 }
             }
-            Heard::Ended(reason) => return reason,
+            Heard::Ended(_, reason) => return reason,
             Heard::Connected { .. }
             | Heard::Unfit(_)
             | Heard::Asked(_)
             | Heard::Answered(..)
+            | Heard::LoopbackGranted(_)
+            | Heard::Loopback(_)
             | Heard::Alive
             | Heard::Sent => {}
         }

@@ -1,72 +1,133 @@
 //! What the broker lets us do: a look that leaves nothing behind, under another client id, so that a daemon that runs
 //! beside it keeps its session.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::limits::Limits;
+use super::loopback;
 use super::once::Once;
 use super::settings::Settings;
 use super::subscriptions::{Outcome, Subscriptions};
 use super::v4::Ear4;
 use super::v5::Ear5;
-use super::wire::{CONNECT_DEADLINE, Ear, Heard, Mouth};
+use super::wire::{Answer, CONNECT_DEADLINE, Ear, Heard, Mouth};
 use crate::config::MqttVersion;
 
 /// To be let in, and to have an answer about each topic: as long again.
 const LIMIT: Duration = CONNECT_DEADLINE.saturating_mul(2);
+/// For the test message to come back: somebody waits, and no backlog stands before it.
+const LOOP: Duration = Duration::from_secs(3);
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Connects, subscribes, and goes again. The error says what the broker or the network said.
-pub async fn probe(mut settings: Settings) -> Result<(Limits, Outcome), String> {
-    settings.client_id.push_str("-doctor");
-    settings.is_guest = true;
-    let look = async {
-        match settings.version {
-            MqttVersion::V5 => look::<Ear5>(&settings).await,
-            MqttVersion::V311 => look::<Ear4>(&settings).await,
-        }
-    };
-    timeout(LIMIT, look).await.unwrap_or_else(|_| Err(format!("no answer came within {} s", LIMIT.as_secs())))
+/// What a look found.
+#[derive(Debug, Default)]
+pub struct Look {
+    pub limits: Limits,
+    pub outcome: Outcome,
+    /// Our own test message: it came back, or why not; `None` without a word from the broker.
+    pub loopback: Option<Result<(), String>>,
 }
 
-async fn look<E: Ear>(settings: &Settings) -> Result<(Limits, Outcome), String> {
+/// Connects, subscribes, sends a test message, and goes again. The error says what the broker or the network said.
+pub async fn probe(mut settings: Settings) -> Result<Look, String> {
+    settings.client_id.push_str("-doctor");
+    settings.is_guest = true;
+    match settings.version {
+        MqttVersion::V5 => look::<Ear5>(&settings).await,
+        MqttVersion::V311 => look::<Ear4>(&settings).await,
+    }
+}
+
+async fn look<E: Ear>(settings: &Settings) -> Result<Look, String> {
     let (mut ear, mouth) = E::open(settings);
-    let (session_present, limits) = loop {
+    let late = |_| format!("no answer came within {} s", LIMIT.as_secs());
+    let (session_present, limits) = timeout(LIMIT, enter(&mut ear)).await.map_err(late)??;
+    let mut subscriptions = Subscriptions::new(&settings.filters, &[]);
+    let topic = Some(settings.loopback_topic.as_str());
+    let mut ear = Once::begin(ear, &mouth, &mut subscriptions, (session_present, &limits), topic);
+    // Without a topic there is no answer to wait for.
+    let outcome = settings.filters.is_empty().then(Outcome::default);
+    let (outcome, granted) = timeout(LIMIT, answers(&mut ear, outcome)).await.map_err(late)??;
+    let loopback = match granted {
+        Ok(()) => timeout(LOOP, send(&mut ear, &mouth, settings)).await.ok(),
+        Err(reason) => Some(Err(reason)),
+    };
+    mouth.disconnect();
+    drop(timeout(FAREWELL, async { while ear.hear().await.is_ok() {} }).await); // the broker forgets us either way
+    Ok(Look { limits, outcome, loopback })
+}
+
+async fn enter<E: Ear>(ear: &mut E) -> Result<(bool, Limits), String> {
+    loop {
         match ear.hear().await? {
-            Heard::Connected { session_present, limits } => break (session_present, limits),
-            Heard::Ended(reason) => return Err(reason),
+            Heard::Connected { session_present, limits } => return Ok((session_present, limits)),
+            Heard::Ended(_, reason) => return Err(reason),
             Heard::Unfit(_)
             | Heard::Asked(_)
             | Heard::Answered(..)
             | Heard::Subscribed(_)
+            | Heard::LoopbackGranted(_)
+            | Heard::Loopback(_)
             | Heard::Message(..)
             | Heard::Alive
             | Heard::Sent => {}
         }
-    };
-    let mut subscriptions = Subscriptions::new(&settings.filters, &[]);
-    let mut ear = Once::begin(ear, &mouth, &mut subscriptions, (session_present, &limits));
-    // Without a topic there is no answer to wait for. What arrives is the daemon's to acknowledge.
-    let mut outcome = settings.filters.is_empty().then(Outcome::default);
-    let outcome = loop {
-        if let Some(outcome) = outcome {
-            break outcome;
+    }
+}
+
+/// To the topics, and to the test message. What arrives is the daemon's to acknowledge.
+async fn answers<E: Ear>(
+    ear: &mut Once<'_, E>,
+    mut outcome: Option<Outcome>,
+) -> Result<(Outcome, Result<(), String>), String> {
+    let mut granted: Option<Result<(), String>> = None;
+    loop {
+        if let (Some(outcome), Some(granted)) = (&outcome, &granted) {
+            return Ok((outcome.clone(), granted.clone()));
         }
-        outcome = match ear.hear().await.map_err(|(_, reason)| reason)? {
-            Heard::Subscribed(outcome) => Some(outcome),
-            Heard::Ended(reason) => return Err(reason),
+        match ear.hear().await.map_err(|(_, reason)| reason)? {
+            Heard::Subscribed(all) => outcome = Some(all),
+            Heard::LoopbackGranted(answer) => granted = Some(answer),
+            Heard::Ended(_, reason) => return Err(reason),
             Heard::Connected { .. }
             | Heard::Unfit(_)
             | Heard::Asked(_)
             | Heard::Answered(..)
+            | Heard::Loopback(_)
             | Heard::Message(..)
             | Heard::Alive
-            | Heard::Sent => None,
+            | Heard::Sent => {}
+        }
+    }
+}
+
+/// Sends a test message and waits until it is back.
+async fn send<E: Ear>(ear: &mut Once<'_, E>, mouth: &E::Mouth, settings: &Settings) -> Result<(), String> {
+    let payload = format!("doctor {}", std::process::id());
+    let message = loopback::message(&settings.loopback_topic, payload.clone());
+    let mut refusal = pin!(refusal(mouth.publish(message)));
+    loop {
+        let heard = tokio::select! {
+            heard = ear.hear() => heard,
+            reason = &mut refusal => return Err(reason),
         };
-    };
-    mouth.disconnect();
-    drop(timeout(FAREWELL, async { while ear.hear().await.is_ok() {} }).await); // the broker forgets us either way
-    Ok((limits, outcome))
+        if let Heard::Loopback(came) = heard.map_err(|(_, reason)| reason)?
+            && came == payload
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits until the broker refuses it.
+async fn refusal(answer: Option<Answer>) -> String {
+    if let Some(answer) = answer
+        && let Some(Err(reason)) = answer.await
+    {
+        return reason;
+    }
+    std::future::pending().await
 }

@@ -28,6 +28,8 @@ pub struct Settings {
     pub status_topic: String,
     /// What the owner should know, as JSON: `connection`, `severity`, `text`.
     pub notice_topic: String,
+    /// Where our own test message goes through the broker and back.
+    pub loopback_topic: String,
     /// As long as the broker takes such a will.
     pub will_retained: bool,
     pub will_qos1: bool,
@@ -53,9 +55,23 @@ impl Settings {
             will_qos1: true,
             status_topic: format!("bellwire/{}/status", mqtt.client_id),
             notice_topic: format!("bellwire/{}/notice", mqtt.client_id),
+            loopback_topic: format!("bellwire/{}/loopback", mqtt.client_id),
             max_packet_bytes: mqtt.max_packet_bytes,
             is_guest: false,
         })
+    }
+
+    /// What the broker has to allow for our own test message.
+    #[must_use]
+    pub fn right_to_loop(&self) -> String {
+        let whose = match &self.username {
+            Some(user) => format!("give the user {user} the right"),
+            None => "give clients without a password the right".to_owned(),
+        };
+        format!(
+            "{whose} to read and write it (in mosquitto's acl_file: topic readwrite {})",
+            self.loopback_topic
+        )
     }
 }
 

@@ -71,6 +71,10 @@ impl Mouth for Mouth4 {
         drop(self.0.try_unsubscribe_many(filters.to_vec())); // without room for it the next connection does it
     }
 
+    fn subscribe_to_own(&self, topic: &str) -> bool {
+        self.0.try_subscribe(topic, QoS::AtLeastOnce).is_ok()
+    }
+
     fn publish(&self, publish: Publish) -> Option<Answer> {
         let options = PublishOptions::new(QoS::AtLeastOnce).retain(publish.retain);
         let notice = self.0.try_publish_tracked(publish.topic, publish.payload, options).ok()?;

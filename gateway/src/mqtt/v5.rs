@@ -10,13 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, LastWill, Packet, PublishProperties, RetainForwardRule, SubscribeFilter,
-    SubscribeProperties, SubscribeReasonCode,
+    ConnAck, ConnectReturnCode, DisconnectReasonCode, LastWill, Packet, PublishProperties, RetainForwardRule,
+    SubscribeFilter, SubscribeProperties, SubscribeReasonCode,
 };
 use rumqttc::{
     AckMode, AsyncClient, ConnectionError, Event, EventLoop, IncomingPacketSizeLimit, ManualAck, MqttOptions,
     Outgoing, PersistedAckMode, PersistedSession, PublishNoticeError, PublishOptions, SessionStore,
-    SessionStoreError, SessionStoreKey, TlsConfiguration, Transport,
+    SessionStoreError, SessionStoreKey, StateError, TlsConfiguration, Transport,
 };
 use secrecy::ExposeSecret;
 
@@ -24,8 +24,8 @@ use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{self, Ask};
 use super::wire::{
-    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
-    RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unfit,
+    Answer, CONNECT_DEADLINE, Cause, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish,
+    READ_BATCH, RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unfit,
 };
 use crate::alert::cloudevents::Name;
 use crate::command::question::ReplyTo;
@@ -58,6 +58,10 @@ impl Ear for Ear5 {
             Err(ConnectionError::ConnectionRefused(ConnectReturnCode::QoSNotSupported)) => {
                 return Ok(Heard::Unfit(Unfit::QoS1));
             }
+            // The library makes an error of the broker's DISCONNECT, before it shows the packet.
+            Err(ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. })) => {
+                return Ok(farewell(reason_code));
+            }
             Err(error) => return Err(error.to_string()),
         };
         Ok(match packet {
@@ -71,9 +75,7 @@ impl Ear for Ear5 {
                     .then(|| ManualAck::PubAck(rumqttc::PubAck::new(publish.pkid, None)));
                 Heard::Message(incoming(publish), ack)
             }
-            Packet::Disconnect(why) => {
-                Heard::Ended(format!("the broker ended the connection: {:?}", why.reason_code))
-            }
+            Packet::Disconnect(why) => farewell(why.reason_code),
             _ => Heard::Alive,
         })
     }
@@ -106,6 +108,10 @@ impl Mouth for Mouth5 {
 
     fn unsubscribe(&self, filters: &[String]) {
         drop(self.0.try_unsubscribe_many(filters.to_vec())); // without room for it the next connection does it
+    }
+
+    fn subscribe_to_own(&self, topic: &str) -> bool {
+        self.0.try_subscribe(topic, QoS::AtLeastOnce).is_ok()
     }
 
     fn publish(&self, publish: Publish) -> Option<Answer> {
@@ -273,6 +279,15 @@ fn incoming(publish: rumqttc::Publish) -> Incoming {
             .collect(),
         id: Name::of_properties(&properties.user_properties),
     }
+}
+
+/// 0x8E: another client has connected with our client id (MQTT 5, 3.14.2.1).
+fn farewell<A>(why: DisconnectReasonCode) -> Heard<A> {
+    let cause = match why {
+        DisconnectReasonCode::SessionTakenOver => Cause::TakenOver,
+        _ => Cause::Broker,
+    };
+    Heard::Ended(cause, format!("the broker ended the connection: {why:?}"))
 }
 
 fn answer(code: &SubscribeReasonCode) -> subscriptions::Answer {

@@ -11,7 +11,9 @@ use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{Answer as SubscribeAnswer, Ask, Outcome};
 use crate::alert::cloudevents::Name;
+use crate::alert::event::{Event, Identity, Source};
 use crate::command::question::ReplyTo;
+use crate::time::Timestamp;
 
 /// TCP, TLS and CONNACK together (RELIABILITY F23).
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -44,11 +46,16 @@ pub enum Cause {
     Silence,
     /// Our own disk is too slow for what comes.
     Disk,
+    /// Another client came with our client id.
+    TakenOver,
+    /// What is published no longer came to us.
+    Undelivered,
 }
 
 impl Cause {
     /// What a connection that once stood can end with.
-    pub const OF_LOSS: [Self; 4] = [Self::Line, Self::Broker, Self::Silence, Self::Disk];
+    pub const OF_LOSS: [Self; 6] =
+        [Self::Line, Self::Broker, Self::Silence, Self::Disk, Self::TakenOver, Self::Undelivered];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -58,6 +65,8 @@ impl Cause {
             Self::Broker => "broker",
             Self::Silence => "silence",
             Self::Disk => "disk",
+            Self::TakenOver => "taken_over",
+            Self::Undelivered => "undelivered",
         }
     }
 }
@@ -95,8 +104,12 @@ pub enum Heard<A> {
     /// All subscriptions are answered.
     Subscribed(Outcome),
     Message(Incoming, Option<A>),
+    /// The answer to the subscription to our own test message.
+    LoopbackGranted(Result<(), String>),
+    /// Our own test message.
+    Loopback(Bytes),
     /// The broker says goodbye, and why (MQTT 5).
-    Ended(String),
+    Ended(Cause, String),
     /// Something else came in: the line lives.
     Alive,
     /// Something went out.
@@ -127,6 +140,35 @@ pub struct Incoming {
     pub subscriptions: Vec<u32>,
     /// Where the sender wants an answer (MQTT 5).
     pub reply_to: Option<Box<ReplyTo>>,
+}
+
+impl Incoming {
+    /// As the intake takes it, and where its sender wants an answer.
+    pub fn into_event(self, received_at: Timestamp) -> (Event, Option<Box<ReplyTo>>) {
+        let topic = match self.topic {
+            Ok(topic) => topic,
+            Err(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        };
+        let content_type = self.content_type.as_deref();
+        let name = self.id.or_else(|| Name::of_payload(content_type, &self.payload));
+        let identity = match (name, self.qos1) {
+            (Some(name), _) => Identity::Named(name.to_string()),
+            (None, true) => Identity::Packet { id: self.packet_id, redelivered: self.redelivered },
+            (None, false) => Identity::None,
+        };
+        let event = Event {
+            source: Source::Mqtt,
+            topic,
+            payload: self.payload,
+            content_type: self.content_type,
+            identity,
+            retained: self.retain,
+            expires_in_s: self.expires_in_s,
+            received_at,
+            happened_at: None,
+        };
+        (event, self.reply_to)
+    }
 }
 
 /// The broker's answer to a command, when it comes; `None` when the connection ended before.
@@ -172,6 +214,8 @@ pub trait Mouth: Clone + Send + Sync + 'static {
     type Ack: Send + 'static;
     fn acknowledge(&self, ack: Self::Ack) -> bool;
     fn subscribe(&self, ask: &Ask) -> bool;
+    /// To what we publish ourselves, too.
+    fn subscribe_to_own(&self, topic: &str) -> bool;
     fn unsubscribe(&self, filters: &[String]);
     fn publish(&self, publish: Publish) -> Option<Answer>;
     /// Without waiting for the broker's answer.

@@ -47,6 +47,8 @@ pub static SENTENCES: Sentences = Sentences {
 
     own_broker: "🔌 No connection to the broker: events wait there, commands wait here",
     own_subscriptions: "🔇 The broker does not let the gateway read some topics: their rules hear nothing",
+    own_deliveries: "🙉 What devices publish may not reach the gateway: alerts may be missing",
+    own_client_id: "👥 Another client uses the gateway's MQTT client ID: each hears only part of the events",
     own_disk: "💾 The gateway's disk is nearly full",
     own_clock: "🕰 The gateway does not know the time",
     own_connection: "📵 WhatsApp refuses the connection {name}: messages wait",

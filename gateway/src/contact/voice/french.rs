@@ -47,6 +47,8 @@ pub static SENTENCES: Sentences = Sentences {
 
     own_broker: "🔌 Pas de connexion au broker : les événements y attendent, les commandes attendent ici",
     own_subscriptions: "🔇 Le broker ne laisse pas la passerelle lire certains topics : leurs règles n’entendent rien",
+    own_deliveries: "🙉 Ce que publient les appareils n’arrive peut-être pas à la passerelle : des alertes peuvent manquer",
+    own_client_id: "👥 Un autre client utilise l’identifiant MQTT de la passerelle : chacun ne reçoit qu’une partie des événements",
     own_disk: "💾 Le disque de la passerelle est presque plein",
     own_clock: "🕰 La passerelle ne sait pas l’heure",
     own_connection: "📵 WhatsApp refuse la connexion {name} : les messages attendent",

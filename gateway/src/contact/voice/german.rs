@@ -47,6 +47,8 @@ pub static SENTENCES: Sentences = Sentences {
 
     own_broker: "🔌 Keine Verbindung zum Broker: Ereignisse warten dort, Befehle warten hier",
     own_subscriptions: "🔇 Der Broker lässt das Gateway einige Topics nicht lesen: deren Regeln hören nichts",
+    own_deliveries: "🙉 Was Geräte senden, kommt vielleicht nicht beim Gateway an: Alarme können fehlen",
+    own_client_id: "👥 Ein anderer Client benutzt die MQTT-Client-ID des Gateways: jeder hört nur einen Teil der Ereignisse",
     own_disk: "💾 Der Speicher des Gateways ist fast voll",
     own_clock: "🕰 Das Gateway weiß nicht, wie spät es ist",
     own_connection: "📵 WhatsApp lehnt die Verbindung {name} ab: Nachrichten warten",

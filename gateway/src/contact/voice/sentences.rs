@@ -69,6 +69,8 @@ sentences! {
     // Of the gateway itself; no quotation marks, since they become a rule's message.
     own_broker,
     own_subscriptions,
+    own_deliveries,
+    own_client_id,
     own_disk,
     own_clock,
     own_connection,

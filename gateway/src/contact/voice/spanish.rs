@@ -47,6 +47,8 @@ pub static SENTENCES: Sentences = Sentences {
 
     own_broker: "🔌 Sin conexión con el broker: los eventos esperan allí, las órdenes esperan aquí",
     own_subscriptions: "🔇 El broker no deja que la pasarela lea algunos topics: sus reglas no oyen nada",
+    own_deliveries: "🙉 Lo que publican los dispositivos quizá no llegue a la pasarela: pueden faltar alertas",
+    own_client_id: "👥 Otro cliente usa el identificador MQTT de la pasarela: cada uno recibe solo una parte de los eventos",
     own_disk: "💾 El disco de la pasarela está casi lleno",
     own_clock: "🕰 La pasarela no sabe qué hora es",
     own_connection: "📵 WhatsApp rechaza la conexión {name}: los mensajes esperan",
