@@ -18,6 +18,8 @@ mod attacks;
 mod bad_input;
 /// What it may cost, and how many people it may reach.
 mod budget;
+/// Killed, restarted and emptied at random, nothing is deaf unseen.
+mod chaos;
 /// The commands of an operator.
 mod commands;
 /// Commit, then acknowledge.

@@ -66,6 +66,19 @@ impl Broker {
         }
     }
 
+    /// Ends it as a power cut does: what it did not save is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("killed");
+            process.wait().expect("ended");
+        }
+    }
+
+    /// Takes away what it saved, sessions and all, while it is down.
+    pub fn forget(&self) {
+        drop(std::fs::remove_file(self.folder.path().join("mosquitto.db"))); // it may not have saved yet
+    }
+
     /// What it has said so far.
     #[must_use]
     pub fn log(&self) -> String {
