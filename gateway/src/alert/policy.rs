@@ -13,7 +13,7 @@ use crate::alert::message::{Template, WORDS};
 use crate::alert::rule::{PayloadFormat, Rule};
 use crate::alert::template::{EvaluationError, Templates};
 use crate::alert::topic::Bindings;
-use crate::alert::wording::{Wording, cut};
+use crate::alert::wording::{Wording, cut, readable};
 
 /// A payload larger than this is not looked into: 64 KiB hold any reading, and a message shows 4,096 characters.
 pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
@@ -267,25 +267,26 @@ fn file(
     flaws: &mut Vec<Flaw>,
 ) -> Option<File> {
     let attach = rule.attach.as_ref()?;
+    let unfit = |what: String| EvaluationError { what, ..EvaluationError::of("it is none that may be sent") };
     let found = match &attach.from {
-        From::Payload => attach.keep(&event.payload, event.content_type.as_deref()).map(File::Kept),
-        From::Address(_) => templates
-            .address(&rule.name, context)
-            .map(|address| File::Fetch(address.trim().to_owned()))
-            .map_err(|error| error.what),
+        From::Payload => {
+            attach.keep(&event.payload, event.content_type.as_deref()).map(File::Kept).map_err(unfit)
+        }
+        From::Address(_) => {
+            templates.address(&rule.name, context).map(|address| File::Fetch(address.trim().to_owned()))
+        }
         From::Path(template) => templates
             .address(&rule.name, context)
-            .map_err(|error| error.what)
-            .and_then(|path| inside(template, path.trim()))
+            .and_then(|path| inside(template, path.trim()).map_err(unfit))
             .map(File::Path),
     };
     let found = found.and_then(|file| match &file {
         File::Fetch(place) | File::Path(place) if place.len() > ADDRESS_MAX => {
-            Err(format!("its address has more than {ADDRESS_MAX} characters"))
+            Err(unfit(format!("its address has more than {ADDRESS_MAX} characters")))
         }
         File::Fetch(_) | File::Path(_) | File::Kept(_) => Ok(file),
     });
-    found.map_err(|what| flaws.push(Flaw::new(Place::File, EvaluationError::of(what)))).ok()
+    found.map_err(|error| flaws.push(Flaw::new(Place::File, error))).ok()
 }
 
 /// The rule's WhatsApp templates with their blanks filled. A blank that cannot be filled takes the message's words: the
@@ -329,7 +330,7 @@ pub(super) fn names(bindings: &Bindings, payload: &serde_json::Value, event: &Ev
 /// The beginning of a payload, for people.
 #[must_use]
 pub fn excerpt(payload: &[u8]) -> String {
-    String::from_utf8_lossy(&payload[..payload.len().min(400)]).chars().take(200).collect()
+    readable(&String::from_utf8_lossy(&payload[..payload.len().min(400)])).chars().take(200).collect()
 }
 
 #[cfg(test)]

@@ -69,7 +69,98 @@ impl WholeReports {
 #[cfg(test)]
 mod tests {
     use crate::alert::event::Identity;
+    use crate::alert::history::Effect;
     use crate::alert::tests::{MORNING, event, site};
+
+    const REPORT: &str = r#"{"id": 5, "c": 9, "on": false}"#;
+
+    /// One expression that fails, whether the alarm is told all the same, and the reason.
+    #[test]
+    fn an_expression_that_fails_stops_no_other() {
+        let missing = "`payload.no` is undefined";
+        for (keys, is_told, kind) in [
+            (
+                "when = \"payload.no\"\nmessage = \"x\"",
+                false,
+                format!("`when` could not be judged: {missing}"),
+            ),
+            (
+                "when = \"payload.no\"\nresolve_when = \"payload.on\"\nmessage = \"x\"",
+                false,
+                format!("`when` could not be judged: {missing}"),
+            ),
+            (
+                "when = \"payload.c > 8\"\nresolve_when = \"payload.no\"\nmessage = \"x\"",
+                true,
+                format!("`resolve_when` could not be judged: {missing}"),
+            ),
+            (
+                "value = \"payload.no\"\nresolve_after = \"1h\"\nmessage = \"x\"",
+                true,
+                format!("`value` gives no number: {missing}"),
+            ),
+            (
+                "dedupe_key = \"payload.no\"\nresolve_after = \"1h\"\nmessage = \"x\"",
+                true,
+                format!("`dedupe_key` failed, so the event counts: {missing}"),
+            ),
+            (
+                "key = [\"payload.no\"]\nresolve_after = \"1h\"\nmessage = \"x\"",
+                false,
+                format!("`key` could not be read: it has no `payload.no`: {missing}"),
+            ),
+            (
+                "message = \"{{ payload.no }}\"",
+                true,
+                "`message` failed, a plain text stands for it: undefined value".to_owned(),
+            ),
+            (
+                "resolve_after = \"1h\"\nmessage = \"{{ payload.no }}\"",
+                true,
+                "`message` failed, a plain text stands for it: undefined value".to_owned(),
+            ),
+            (
+                "message = \"x\"\ntemplate = { name = \"a\", language = \"en\", parameters = [\"{{ payload.no }}\"] }",
+                true,
+                "a parameter of `template` failed, the message stands there: undefined value".to_owned(),
+            ),
+            (
+                "message = \"x\"\nattach = { kind = \"image\", url = \"https://cam/{{ payload.no }}\" }",
+                true,
+                "the file could not be attached: undefined value".to_owned(),
+            ),
+        ] {
+            let rule =
+                format!("[[rule]]\nname = \"r\"\ntopic = \"t/{{id}}\"\nnotify = [\"giorgi\"]\n{keys}\n");
+            let judge = site(&rule).1;
+            let mut watch = judge.watch();
+            let decision = judge.decide(event("t/1", REPORT, Identity::None), &mut watch, MORNING);
+            let sends = decision.effects.iter().any(|effect| matches!(effect, Effect::Send(_)));
+            assert_eq!(!decision.alerts.is_empty() || sends, is_told, "{keys}");
+            let kinds: Vec<&str> = decision.unjudged.iter().map(|one| one.kind.as_str()).collect();
+            assert_eq!(kinds, [kind.as_str()], "{keys}");
+        }
+    }
+
+    /// The end comes though `when` cannot be judged; a report whose `expect` cannot be judged is no sign of life.
+    #[test]
+    fn an_end_and_a_sign_of_life_stand_for_themselves() {
+        let keys = "when = \"payload.c > 8\"\nresolve_when = \"payload.on\"\nmessage = \"x\"";
+        let alive = "expect = { every = \"1m\" }\nwhen = \"payload.on\"\nmessage = \"x\"";
+        for (keys, reports, words) in [
+            (keys, [REPORT, r#"{"on": true}"#], ["fired", "resolved"]),
+            (alive, [r#"{"off": 1}"#, r#"{"on": true}"#], ["condition-failed", "condition-false"]),
+        ] {
+            let rule =
+                format!("[[rule]]\nname = \"r\"\ntopic = \"t/{{id}}\"\nnotify = [\"giorgi\"]\n{keys}\n");
+            let judge = site(&rule).1;
+            let mut watch = judge.watch();
+            for (report, word) in reports.into_iter().zip(words) {
+                let decision = judge.decide(event("t/1", report, Identity::None), &mut watch, MORNING);
+                assert_eq!(decision.ignored[0].1.as_str(), word, "{keys} {report}");
+            }
+        }
+    }
 
     /// A rule's keys, what arrives, and what is said of the last: its reasons, and `partial` where nobody needs to hear.
     #[test]

@@ -40,7 +40,7 @@ impl Wording {
     pub fn fill(rule: &Rule, templates: &Templates, context: &Value, flaws: &mut Vec<Flaw>) -> Option<Self> {
         let mut said = |language| {
             let text = templates.message(&rule.name, language, context);
-            text.map(|text| cut(text, KEPT_MAX))
+            text.map(|text| cut(readable(&text), KEPT_MAX))
                 .map_err(|error| flaws.push(Flaw::new(Place::Message, error)))
                 .ok()
         };
@@ -96,9 +96,40 @@ pub(super) fn cut(mut text: String, letters: usize) -> String {
     text
 }
 
+/// Without what a terminal would obey and a phone shows as boxes: colours (ECMA-48 5.4: ESC [ … a final byte from @ to ~)
+/// and other control characters. Log lines of devices have them.
+#[must_use]
+pub fn readable(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
+        shown.push_str(&rest[..at]);
+        let control = rest[at..].chars().next().map_or(1, char::len_utf8);
+        let after = &rest[at + control..];
+        let sequence = after.strip_prefix('[').filter(|_| rest[at..].starts_with('\u{1b}'));
+        let end =
+            sequence.and_then(|of| of.find(|c: char| ('@'..='~').contains(&c)).map(|end| &of[end + 1..]));
+        rest = end.unwrap_or(after);
+    }
+    shown.push_str(rest);
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_and_control_characters_are_not_shown_to_people() {
+        for (text, shown) in [
+            ("warm\n\tat -12.5 °C", "warm\n\tat -12.5 °C"),
+            ("\u{1b}[1;31m[E][dallas:061]: broken\u{1b}[0m", "[E][dallas:061]: broken"),
+            ("a\u{7}b\r\nc\u{0}\u{9f}", "ab\nc"),
+            ("\u{1b}[", "["),
+            ("\u{1b}]0;title\u{7}x", "]0;titlex"),
+        ] {
+            assert_eq!(readable(text), shown, "{text:?}");
+        }
+    }
 
     #[test]
     fn what_a_device_could_not_tell_earlier_says_when_it_was() {
