@@ -86,6 +86,8 @@ mod security;
 mod setup;
 /// The simulated Cloud API, judged by Meta's facts.
 mod simulator;
+/// Sparkplug nodes are asked for their births.
+mod sparkplug;
 /// What systemd hears, and what the unit allows.
 mod systemd;
 /// Words from outside on a terminal, and links in the way.

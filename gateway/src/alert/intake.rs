@@ -16,7 +16,7 @@ use crate::alert::policy::{File, Flaw, Ignored, Metrics, Raised, Verdict, judge}
 use crate::alert::render;
 use crate::alert::route::{Routes, route};
 use crate::alert::rule::{PayloadFormat, Rule, Severity};
-use crate::alert::sparkplug::Births;
+use crate::alert::sparkplug::{Births, Rebirth};
 use crate::alert::state::OnUnknown;
 use crate::alert::template::{TemplateError, Templates};
 use crate::alert::topic::Bindings;
@@ -45,6 +45,8 @@ pub struct Decision {
     pub unjudged: Vec<Unjudged>,
     /// What it does to alerts that have a life.
     pub effects: Vec<history::Effect>,
+    /// Asks the Sparkplug node that sent it for its births.
+    pub rebirth: Option<Rebirth>,
 }
 
 impl Decision {
@@ -277,6 +279,7 @@ impl Judge {
         let (key, may_repeat) = event.repetition();
         let sparkplug = self.sparkplug(&event, watch);
         let sparkplug = sparkplug.as_ref();
+        let rebirth = watch.births.ask(now);
         for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
             if let Some(life) = rule.life.as_deref() {
                 let (site, templates) = (&self.site, &self.templates);
@@ -319,7 +322,7 @@ impl Judge {
         }
         let frees =
             if let Identity::Packet { id, redelivered: false } = event.identity { Some(id) } else { None };
-        Decision { event, key, frees, may_repeat, alerts, ignored, unjudged, effects: watch.drain() }
+        Decision { event, key, frees, may_repeat, alerts, ignored, unjudged, effects: watch.drain(), rebirth }
     }
 
     /// Each rule that it concerns has not looked at it.
@@ -328,7 +331,7 @@ impl Judge {
         let concerned = route(&self.rules, &self.routes, &event.topic);
         let ignored = concerned.map(|(rule, _)| (rule.name.clone(), Ignored::SetAside)).collect();
         let (alerts, unjudged, effects) = (Vec::new(), Vec::new(), Vec::new());
-        Decision { event, key, frees: None, may_repeat, alerts, ignored, unjudged, effects }
+        Decision { event, key, frees: None, may_repeat, alerts, ignored, unjudged, effects, rebirth: None }
     }
 
     /// Births matter also where no rule is about them.

@@ -8,9 +8,15 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::hex::hex;
+use crate::time::Timestamp;
 
+/// Nodes are asked for their births.
+mod rebirth;
 /// Sparkplug on the wire.
 mod wire;
+
+use rebirth::Asked;
+pub use rebirth::Rebirth;
 
 /// Metrics of all births together: about 3 MB. A node has 20 to 2,000.
 const METRICS_MAX: usize = 20_000;
@@ -61,6 +67,9 @@ const TYPES: [&str; 35] = [
 #[derive(Debug, Default)]
 pub struct Births {
     nodes: BTreeMap<Node, Session>,
+    /// The node whose last message cannot be read whole without a new birth.
+    wanted: Option<Node>,
+    asked: Asked,
     /// Counts messages, so that the node that was silent for longest is known.
     clock: u64,
 }
@@ -117,6 +126,7 @@ impl Births {
         let at = Topic::parse(topic).ok_or("the topic is not spBv1.0/GROUP/TYPE/NODE or …/NODE/DEVICE")?;
         let payload = wire::Payload::read(bytes).map_err(|why| format!("it is not Sparkplug B: {why}"))?;
         self.clock += 1;
+        self.wanted = None;
         let bd_seq = payload.metrics.iter().find_map(bd_seq);
         let mut missed = 0;
         match at.kind {
@@ -136,13 +146,23 @@ impl Births {
             }
             Kind::Data => missed = self.count(&at, payload.seq),
         }
+        if missed > 0 {
+            self.wanted = Some(at.node.clone()); // a node reports changes alone: what got lost may never come again
+        }
         let mut seen = json!({
             "type": at.word, "timestamp": payload.timestamp, "seq": payload.seq, "missed": missed,
         });
-        let (metrics, details) = self.metrics(&at, payload)?;
+        let (metrics, details) =
+            self.metrics(&at, payload).inspect_err(|_| self.wanted = Some(at.node.clone()))?;
         seen["metrics"] = Value::Object(metrics);
         seen["details"] = Value::Object(details);
         Ok(seen)
+    }
+
+    /// Asks the node of the message that was read last for its births, if it must be asked.
+    pub fn ask(&mut self, now: Timestamp) -> Option<Rebirth> {
+        let node = self.wanted.take()?;
+        self.asked.ask(node, now)
     }
 
     fn born(&mut self, at: &Topic<'_>, payload: &wire::Payload, bd_seq: Option<u64>) {
@@ -289,7 +309,7 @@ fn name_of(metric: &wire::Metric, named: Option<&Named>, at: &Topic<'_>) -> Resu
 fn not_heard(at: &Topic<'_>, why: &str) -> String {
     let birth = if at.device.is_empty() { "NBIRTH" } else { "DBIRTH" };
     format!(
-        "{why}: its {birth} was not heard since the start; have the node send its births again (Node Control/Rebirth)"
+        "{why}: its {birth} was not heard since the start; the node was asked to send it again (Node Control/Rebirth)"
     )
 }
 
@@ -367,6 +387,8 @@ fn float(number: f32) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use wire::{Metric, Payload, PropertySet, Value as Wire};
 
@@ -431,6 +453,41 @@ mod tests {
         assert_eq!(seen["metrics"], json!({"A": 1.5}));
         let why = births.read("spBv1.0/p/NDATA/e", &bytes(1, vec![named(Wire::Int(251))])).expect_err("-5?");
         assert!(why.starts_with("the type of metric `A` is not known"), "{why}");
+    }
+
+    #[test]
+    fn a_node_is_asked_for_its_births_where_something_is_missing_and_once_a_minute() {
+        let (start, second) = (Timestamp(1_772_000_000_000), Duration::from_secs(1));
+        let data = |seq| bytes(seq, vec![numbered(1, Wire::Float(1.0))]);
+        let mut births = born();
+        for (topic, seq, at, asked) in [
+            ("NDATA/edge", 2, 0, false),
+            ("NDATA/other", 0, 1, true),
+            ("NDATA/other", 1, 60, false),
+            ("DDATA/edge/lathe", 3, 60, true), // a device that was not born
+            ("NDATA/other", 2, 61, true),
+            ("NDATA/edge", 9, 121, true), // five got lost
+            ("NDATA/edge", 10, 200, false),
+        ] {
+            drop(births.read(&format!("spBv1.0/plant/{topic}"), &data(seq)));
+            let ask = births.ask(start + second * at);
+            assert_eq!(ask.is_some(), asked, "{topic} {seq}");
+            if let Some(ask) = ask {
+                let node = topic.split('/').nth(1).expect("a node");
+                assert_eq!(ask.topic, format!("spBv1.0/plant/NCMD/{node}"));
+                let asks = Payload::read(&ask.payload).expect("Sparkplug");
+                assert_eq!(asks.metrics[0].name.as_deref(), Some("Node Control/Rebirth"));
+                assert_eq!(
+                    (asks.metrics[0].datatype, &asks.metrics[0].value),
+                    (Some(11), &Some(Wire::Boolean(true)))
+                );
+            }
+        }
+        for node in 0..1_000 {
+            drop(births.read(&format!("spBv1.0/plant/NDATA/n{node}"), &data(0)));
+            drop(births.ask(start + second * 300));
+        }
+        assert_eq!(births.asked.len(), rebirth::ASKED_MAX);
     }
 
     #[test]

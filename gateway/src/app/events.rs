@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::devices::{self, Letter};
@@ -240,6 +241,10 @@ async fn perform(
 ) -> Option<()> {
     match effect {
         Effect::Commit(batch, decisions) => {
+            for ask in decisions.iter().filter_map(|decision| decision.rebirth.as_ref()) {
+                // Without a connection nothing is lost: the node's next message asks again, a minute later.
+                link.say(&ask.topic, Bytes::from(ask.payload.clone()));
+            }
             commit(shared, decisions, lines).await?;
             for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {

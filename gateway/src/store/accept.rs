@@ -299,6 +299,7 @@ mod tests {
             alerts: vec![alert],
             ignored: Vec::new(),
             unjudged: Vec::new(),
+            rebirth: None,
             effects: Vec::new(),
         }
     }

@@ -1,5 +1,5 @@
 //! Sparkplug B as it is on the wire: what of `sparkplug_b.proto` (Sparkplug 3.0.0, 6.4, Google Protocol Buffer Schema) is
-//! read. Fields that are not named here are passed over.
+//! read, or written to ask for a birth. Fields that are not named here are passed over.
 
 use prost::{Message, Oneof};
 
@@ -127,8 +127,8 @@ impl Payload {
     }
 }
 
-#[cfg(test)]
 impl Payload {
+    #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         self.encode_to_vec()
     }
