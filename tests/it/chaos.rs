@@ -214,7 +214,8 @@ fn shake(version: &'static str, seed: u64, time: Duration) {
             *blows.entry(blow).or_default() += 1;
             place.strike(blow, Duration::from_millis(dice.below(3_000)));
             // Mostly one after the other; now and then time enough to be deaf in peace.
-            let pause = if dice.below(8) == 0 { 20_000 + dice.below(60_000) } else { 500 + dice.below(5_000) };
+            let pause =
+                if dice.below(8) == 0 { 20_000 + dice.below(60_000) } else { 500 + dice.below(5_000) };
             next = Instant::now() + Duration::from_millis(pause);
         }
         watch.look(&place);

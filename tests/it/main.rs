@@ -70,6 +70,8 @@ mod qemu;
 mod received;
 /// What the broker carries, written down and played again.
 mod record;
+/// What the database refuses.
+mod refused_rows;
 /// The same webhook five times, and out of order.
 mod repeated;
 /// Replies that act, and those that must not.

@@ -363,7 +363,7 @@ fn work(
         Job::ReadInbox => {
             let mut own = Dice::seeded(dice.below(u64::MAX));
             let heed = |begin| turn(store, sender, begin, config, now, &mut own, hurry);
-            Done::Read(read_next(store, config, now, dice, heed)?)
+            Done::Read(read_next(store, config, now, dice, |_| {}, heed)?)
         }
         Job::Hear(events, at_broker) => {
             events.iter().try_for_each(|event| hear(store, config, (event, None), at_broker, now))?;

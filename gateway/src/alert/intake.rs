@@ -3,6 +3,7 @@
 //! The order *commit, then acknowledge* (promise P1) is [`Intake::handle`] and nowhere else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -154,12 +155,12 @@ pub struct Intake<T> {
 }
 
 /// Everything that decides what an event means. Shared by the daemon and by `bellwire try`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Judge {
-    rules: Vec<Rule>,
-    routes: Routes,
+    rules: Arc<[Rule]>,
+    routes: Arc<Routes>,
     people: People,
-    templates: Templates,
+    templates: Arc<Templates>,
     site: String,
     zone: TimeZone,
 }
@@ -174,6 +175,12 @@ impl<T> Intake<T> {
     pub fn restore(&mut self, kept: Vec<history::Kept>, now: Now) {
         self.watch.restore(kept, now);
         self.judge.begin(&mut self.watch, now.wall);
+    }
+
+    /// Begins again with what is on disk: something that was decided could not be written.
+    pub fn reload(&mut self, kept: Vec<history::Kept>, now: Now) {
+        self.watch = self.judge.watch();
+        self.restore(kept, now);
     }
 
     /// Somebody came or went.
@@ -256,9 +263,9 @@ impl Judge {
         site: String,
         zone: TimeZone,
     ) -> Result<Self, TemplateError> {
-        let templates = Templates::compile(&rules)?;
-        let routes = Routes::new(rules.iter().map(|rule| &rule.topic));
-        Ok(Self { rules, routes, people, templates, site, zone })
+        let templates = Arc::new(Templates::compile(&rules)?);
+        let routes = Arc::new(Routes::new(rules.iter().map(|rule| &rule.topic)));
+        Ok(Self { rules: rules.into(), routes, people, templates, site, zone })
     }
 
     /// The memory that goes with these rules.

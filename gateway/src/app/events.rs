@@ -11,7 +11,7 @@ use super::devices::{self, Letter};
 use super::hearing;
 use super::home_assistant;
 use super::owner;
-use super::shared::Shared;
+use super::shared::{Refused, Shared};
 use super::turn::{Begin, Turn};
 use super::unjudged::Lines;
 use crate::alert::event::Event;
@@ -245,7 +245,9 @@ async fn perform(
                 // Without a connection nothing is lost: the node's next message asks again, a minute later.
                 link.say(&ask.topic, Bytes::from(ask.payload.clone()));
             }
-            commit(shared, decisions, lines).await?;
+            if commit(shared, decisions.clone(), lines).await?.is_err() {
+                one_by_one(shared, intake, decisions).await?;
+            }
             for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
                     acknowledge(link, token);
@@ -254,7 +256,14 @@ async fn perform(
         }
         Effect::Watched { effects, taken } => {
             let is_silence = effects.iter().any(history::Effect::is_about_silence);
-            write(shared, move |store| store.watched(&effects, &taken)).await?;
+            let notes = taken.clone();
+            if let Err(Refused(why)) = write(shared, move |store| store.watched(&effects, &taken)).await? {
+                // Notes that were read first again would be refused again.
+                shared.durably(move |store| store.watched(&[], &notes).map(drop)).await?;
+                reload(shared, intake).await?;
+                let text = format!("what the time or people did to alerts could not be written down: {why}");
+                owner::report(shared, "alerts", vec![text]).await;
+            }
             if is_silence {
                 shared.home.look();
             }
@@ -271,7 +280,36 @@ fn acknowledge(link: &Link, waiting: Waiting) {
     }
 }
 
-async fn commit(shared: &Shared, decisions: Vec<Decision>, lines: &mut Lines) -> Option<()> {
+/// Something in it was refused: what is to blame is closed as failed and acknowledged like the rest, or the broker would bring
+/// it again for ever.
+async fn one_by_one(shared: &Shared, intake: &mut Intake<Waiting>, decisions: Vec<Decision>) -> Option<()> {
+    for decision in decisions {
+        let alone = [decision.clone()];
+        let Err(Refused(why)) = write(shared, move |store| store.accept(&alone)).await? else { continue };
+        let (event, reason) = (decision.event, why.clone());
+        let topic = event.topic.clone();
+        let begins = excerpt(&event.payload);
+        let closed = shared.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
+        if let Err(Refused(why)) = closed {
+            tracing::error!(topic, why, "an event that was refused has left no row");
+        }
+        let text = format!(
+            "an event on the topic {topic} could not be written down, and no rule acts on it; look at what it reports yourself. \
+             It begins: {begins} ({why})"
+        );
+        owner::report(shared, "events", vec![text]).await;
+    }
+    reload(shared, intake).await
+}
+
+/// The memory of alerts is what is on disk again.
+async fn reload(shared: &Shared, intake: &mut Intake<Waiting>) -> Option<()> {
+    let kept = shared.durably(Store::kept).await?;
+    intake.reload(kept, SystemClock.both());
+    Some(())
+}
+
+async fn commit(shared: &Shared, decisions: Vec<Decision>, lines: &mut Lines) -> Option<Result<(), Refused>> {
     let mut is_news = false;
     for decision in &decisions {
         for one in &decision.unjudged {
@@ -289,7 +327,7 @@ async fn commit(shared: &Shared, decisions: Vec<Decision>, lines: &mut Lines) ->
 async fn write(
     shared: &Shared,
     accept: impl Fn(&Store) -> rusqlite::Result<Accepted> + Send + Sync + 'static,
-) -> Option<()> {
+) -> Option<Result<(), Refused>> {
     let (turns, live) = (Arc::clone(&shared.turns), shared.live());
     let write = move |store: &Store| {
         let accepted = accept(store)?;
@@ -299,7 +337,10 @@ async fn write(
         };
         Ok((accepted, turn))
     };
-    let (accepted, turn) = shared.durably(write).await?;
+    let (accepted, turn) = match shared.durably_unless_refused(write).await? {
+        Ok(written) => written,
+        Err(refused) => return Some(Err(refused)),
+    };
     shared.turns.done(turn).await;
     shared.metrics.accepted(&accepted);
     if accepted.messages > 0 {
@@ -311,7 +352,7 @@ async fn write(
     if accepted.posts > 0 {
         shared.posts.notify_one();
     }
-    Some(())
+    Some(Ok(()))
 }
 
 async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {

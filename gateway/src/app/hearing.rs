@@ -2,9 +2,10 @@
 //! acknowledged with the others, in its order.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::shared::Shared;
-use super::{endings, questions};
+use super::shared::{Refused, Shared};
+use super::{endings, owner, questions};
 use crate::alert::event::Event;
 use crate::command::question::ReplyTo;
 use crate::config::Config;
@@ -25,13 +26,28 @@ pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
     }
     let config = shared.live();
     let at_broker = shared.at_broker();
-    let take = move |store: &Store| {
-        let now = SystemClock.now();
-        ours.iter().try_for_each(|(event, reply_to)| {
-            hear(store, &config, (event, reply_to.as_deref()), &at_broker, now)
-        })
+    let ours = Arc::new(ours);
+    let take = |which: std::ops::Range<usize>| {
+        let (ours, config, at_broker) = (Arc::clone(&ours), Arc::clone(&config), at_broker.clone());
+        move |store: &Store| {
+            let now = SystemClock.now();
+            ours[which.clone()].iter().try_for_each(|(event, reply_to)| {
+                hear(store, &config, (event, reply_to.as_deref()), &at_broker, now)
+            })
+        }
     };
-    shared.durably(take).await?;
+    if shared.durably_unless_refused(take(0..ours.len())).await?.is_err() {
+        // One of them is to blame; it goes on to the rules like the others.
+        for (at, (event, _)) in ours.iter().enumerate() {
+            if let Err(Refused(why)) = shared.durably_unless_refused(take(at..at + 1)).await? {
+                let topic = &event.topic;
+                let text = format!(
+                    "what came on the topic {topic} could not be taken as an answer or a question: {why}"
+                );
+                owner::report(shared, "events", vec![text]).await;
+            }
+        }
+    }
     shared.outbox.notify_one();
     shared.deadlines.notify_one();
     Some(())

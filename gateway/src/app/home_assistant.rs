@@ -119,8 +119,8 @@ struct Shown {
 
 /// Shows it, and takes away what a former configuration has left. Ends at once where there is neither.
 pub async fn run(shared: Arc<Shared>, link: Link) {
-    if show_and_remove(&shared, &link).await.is_none() {
-        tracing::warn!("Home Assistant is shown nothing more: the disk failed");
+    if show_and_remove(&shared, &link).await.is_some() {
+        std::future::pending::<()>().await; // it is not configured, and what it was shown before is removed
     }
 }
 

@@ -7,12 +7,13 @@ mod sender;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::owner::{Said, lane};
+use super::owner::{self, Said, lane};
 use super::received::Mark;
 use super::replies::{self, From};
-use super::shared::Shared;
+use super::shared::{Refused, Shared};
 use super::turn::{Begin, Turn};
 use super::{invitations, overtaking};
 use crate::alert::delivery::Refusal;
@@ -115,25 +116,45 @@ async fn look(shared: &Arc<Shared>) -> Option<bool> {
 
 async fn read(shared: &Arc<Shared>, config: Arc<Config>) -> Option<Option<Read>> {
     let of_next = Arc::clone(shared);
+    let reading = Arc::new(AtomicI64::new(0));
+    let begun = Arc::clone(&reading);
     let next = move |store: &Store| {
         let now = SystemClock.now();
         let heed = |begin| of_next.turns.take(store, begin, &config, now);
-        let read = read_next(store, &config, now, &mut Dice::from_machine(), heed)?;
+        let begin = |id: InboxId| begun.store(id.0, Ordering::Relaxed);
+        let read = read_next(store, &config, now, &mut Dice::from_machine(), begin, heed)?;
         if read.as_ref().is_some_and(|read| read.people) {
             of_next.meet(&store.guests()?); // before anybody is told of it, so that no event is judged by the older list
         }
         Ok(read)
     };
-    shared.durably(next).await
+    match shared.durably_unless_refused(next).await? {
+        Ok(read) => Some(read),
+        Err(Refused(why)) => close_refused(shared, InboxId(reading.load(Ordering::Relaxed)), why).await,
+    }
+}
+
+/// A body that the database refuses would be refused again, and hold up all that come after it.
+async fn close_refused(shared: &Arc<Shared>, id: InboxId, why: String) -> Option<Option<Read>> {
+    let note = why.clone();
+    shared.durably(move |store| store.close_webhook(id, "failed", &note)).await?;
+    let text = format!(
+        "body {} of Meta's webhook could not be taken, and what it says has no effect: {why}. A support bundle helps to find out why",
+        id.0
+    );
+    owner::report(shared, "inbox", vec![text]).await;
+    Some(Some(Read::default()))
 }
 
 /// Reads the oldest body that was not read, and writes all that follows from it. The sender heeds failures in the same
-/// transaction: nothing leaves in between over a number that is restricted. The simulation calls it too.
+/// transaction: nothing leaves in between over a number that is restricted. `begin` hears which body it is. The simulation
+/// calls it too.
 pub fn read_next(
     store: &Store,
     config: &Config,
     now: Timestamp,
     dice: &mut Dice,
+    begin: impl FnOnce(InboxId),
     mut heed: impl FnMut(Begin) -> rusqlite::Result<Turn>,
 ) -> rusqlite::Result<Option<Read>> {
     if !store.has_webhooks()? {
@@ -143,6 +164,7 @@ pub fn read_next(
     let config = invited.as_ref().unwrap_or(config);
     let Some((unread, found)) = overtaking::next(store, config, now)? else { return Ok(None) };
     let Unread { id, signers, .. } = unread;
+    begin(id);
     let mut desk = Desk { store, config, id, signers, now, dice, read: Read::default() };
     for inbound in found {
         *desk.read.kinds.entry(inbound.kind()).or_default() += 1;

@@ -61,6 +61,8 @@ mod sending;
 mod shared;
 /// What goes on, for whoever asks.
 mod status;
+/// All tasks that run as long as the daemon does.
+mod tasks;
 /// The audit as it is shown.
 mod trail;
 /// What an event would lead to.
@@ -83,13 +85,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
 pub use endings::{answer_prefix, filters as listens_to, settle, tend, waiting};
 pub use hearing::hear;
 pub use inbox::{Read, read_next};
 pub use shared::Fatal;
-pub use watchdog::ready;
 
 use crate::alert::intake::Judge;
 use crate::alert::route;
@@ -102,11 +102,14 @@ use crate::http::{
 };
 use crate::mqtt;
 use crate::serial;
-use crate::store::{Crashes, Store};
+use crate::store::{Crashes, Store, StoreThread};
 use crate::time::SystemClock;
 use crate::whatsapp::client::{Client, Deadlines};
 use metrics::Metrics;
 use shared::Shared;
+use tasks::Tasks;
+use turn::Turn;
+use watchdog::ready;
 
 /// How long a request under way may take to end before the process does.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -161,51 +164,28 @@ fn next_step(why: ErrorKind) -> &'static str {
     known.into_iter().find(|(kind, _)| *kind == why).map_or("choose another address", |(_, next)| next)
 }
 
-/// Runs until `stop` says so or the disk fails.
+/// Runs until `stop` says so, the disk fails or a task ends: what may fail is built first, then all tasks run, then they
+/// are drained.
 pub async fn run(
     config: Config,
     store: Store,
     listeners: Listeners,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Fatal> {
-    let findings = store.findings().to_vec();
-    let metrics = Metrics::new();
-    let (handle, thread) = store_thread(store, &metrics)?;
-    let config = Arc::new(config);
-    let (notices, to_tell) = mpsc::channel(NOTICES);
-    let (shared, to_do) = Shared::new(handle, Arc::clone(&config), metrics, notices).await?;
-    owner::report(&shared, "store", findings).await;
+    let directory = config.site.state_directory.clone();
     let (stopping, stopped) = watch::channel(false);
-
-    let mut settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
-    let earlier = shared.store.run(Store::subscriptions).await;
-    settings.earlier = earlier.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.into_keys().collect();
-    let (link, notices) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
-    let judge = judge(&config)?;
-
-    let (to_intake, handed) = mpsc::channel(HANDED);
-    let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
-    let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
-    let (fleet, letters) = start_fleet(&shared, &link, to_intake.clone());
-    let own = tokio::spawn(health::watch(Arc::clone(&shared), to_intake.clone()));
-    let doors = events::Doors { notices, handed, to_dispatch, letters };
-    let intake = tokio::spawn(events::run(Arc::clone(&shared), judge, link.clone(), doors));
-    let telling = tokio::spawn(commands::tell(link.clone(), to_tell));
-    let dispatch = tokio::spawn(commands::run(Arc::clone(&shared), link.clone(), dispatch_inputs));
-    let mut beside = beside(&shared, &client);
-    beside.push(tokio::spawn(home_assistant::run(Arc::clone(&shared), link.clone())));
-    let sending = tokio::spawn(sending::run(Arc::clone(&shared), client, to_do, stopped.clone()));
-    let inbox = tokio::spawn(inbox::run(Arc::clone(&shared)));
-    let endings = tokio::spawn(endings::run(Arc::clone(&shared)));
-    let poster = Poster::new().map_err(Fatal::Start)?;
-    let posting = tokio::spawn(posting::run(Arc::clone(&shared), poster));
-
-    let front = front(&shared, to_intake, stopped.clone()).await?;
-    let servers = open_doors(&shared, front, listeners, &stopped)?;
+    let (built, thread) = build(config, store, stopped.clone()).await?;
+    let (shared, link) = (Arc::clone(&built.shared), built.link.clone());
+    let mut tasks = spawn(built, listeners, &stopped);
+    ready();
+    tracing::info!(site = shared.config.site.name, listen = %shared.config.http.listen, "ready");
 
     let mut failing = shared.store.clone();
-    let failed = tokio::select! {
-        reason = failing.failed() => Some(reason),
+    let fatal = tokio::select! {
+        biased; // a task ends because of the others
+        reason = failing.failed() => Some(Fatal::Disk(reason)),
+        why = shared.refused_for_good() => Some(Fatal::Refused(why)),
+        task = tasks.first_end() => Some(Fatal::Task(task)),
         _ = async { drop(stop.wait_for(|stop| *stop).await) } => None,
     };
     watchdog::stopping();
@@ -213,18 +193,116 @@ pub async fn run(
     link.stop().await;
     drop(link);
     stopping.send_replace(true);
-    if tokio::time::timeout(DRAIN, sending).await.is_err() {
+    if !tasks.drain(DRAIN).await {
         tracing::warn!("a request was still under way; its message is marked as unknown at the next start");
     }
-    for task in servers {
-        drop(task.await);
-    }
-    for task in [own, fleet, intake, dispatch, inbox, endings, posting, telling].into_iter().chain(beside) {
-        task.abort();
-    }
+    drop(shared);
     thread.close().await;
-    Crashes::forget(&config.site.state_directory);
-    failed.map_or(Ok(()), |reason| Err(Fatal::Disk(reason)))
+    if fatal.is_none() {
+        Crashes::forget(&directory);
+    }
+    fatal.map_or(Ok(()), Err)
+}
+
+/// What the tasks are made of.
+struct Built {
+    shared: Arc<Shared>,
+    link: mqtt::Link,
+    judge: Judge,
+    client: Client,
+    poster: Poster,
+    certificate: Option<Arc<Certificate>>,
+    front: Arc<Front>,
+    from_link: mpsc::Receiver<mqtt::Notice>,
+    to_intake: mpsc::Sender<events::Handed>,
+    handed: mpsc::Receiver<events::Handed>,
+    turns: mpsc::Receiver<Turn>,
+    notices: mpsc::Receiver<String>,
+}
+
+/// Everything that may fail, before anything runs.
+async fn build(
+    config: Config,
+    store: Store,
+    stop: watch::Receiver<bool>,
+) -> Result<(Built, StoreThread), Fatal> {
+    let findings = store.findings().to_vec();
+    let metrics = Metrics::new();
+    let store = store.start(metrics.commits()).context("the store's thread cannot be started");
+    let (handle, thread) = store.map_err(Fatal::Start)?;
+    let config = Arc::new(config);
+    let (to_tell, notices) = mpsc::channel(NOTICES);
+    let (shared, turns) = Shared::new(handle, Arc::clone(&config), metrics, to_tell).await?;
+    let judge = judge(&config)?;
+    let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
+    let poster = Poster::new().map_err(Fatal::Start)?;
+    let tls = config.http.tls.clone().map(|(chain, key)| Certificate::read(chain, key)).transpose();
+    let certificate = tls.map_err(Fatal::Start)?.map(Arc::new);
+    let (to_intake, handed) = mpsc::channel(HANDED);
+    let front = front(&shared, judge.clone(), client.clone(), to_intake.clone(), stop).await?;
+    let mut settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
+    let earlier = shared.store.run(Store::subscriptions).await;
+    settings.earlier = earlier.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.into_keys().collect();
+    owner::report(&shared, "store", findings).await;
+    let (link, from_link) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
+    let built = Built {
+        shared,
+        link,
+        judge,
+        client,
+        poster,
+        certificate,
+        front,
+        from_link,
+        to_intake,
+        handed,
+        turns,
+        notices,
+    };
+    Ok((built, thread))
+}
+
+/// Every task, by its name in the log.
+fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Tasks {
+    let Built { link, judge, client, to_intake, .. } = built;
+    let shared = || Arc::clone(&built.shared);
+    let mut tasks = Tasks::default();
+    let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
+    let (ports, serial) = serial::start(&built.shared.config.serial);
+    let (letters, to_fleet) = mpsc::channel(devices::LETTERS);
+    let lines = devices::Lines { link: link.clone(), ports, to_intake: to_intake.clone() };
+    tasks.spawn("the devices' task", devices::run(shared(), lines, serial, to_fleet));
+    tasks.spawn("the look at our own health", health::watch(shared(), to_intake));
+    let doors = events::Doors { notices: built.from_link, handed: built.handed, to_dispatch, letters };
+    tasks.spawn("the intake", events::run(shared(), judge, link.clone(), doors));
+    tasks.spawn("the notices' task", commands::tell(link.clone(), built.notices));
+    tasks.spawn("the dispatch", commands::run(shared(), link.clone(), dispatch_inputs));
+    tasks.spawn("the catalogue's task", catalogue::run(shared(), client.clone()));
+    tasks.spawn("the read marks' task", received::mark(shared(), client.clone()));
+    tasks.spawn("the files' task", received::fetch(shared(), client.clone()));
+    tasks.spawn("the look at costs", costs::watch(shared()));
+    tasks.spawn("the housekeeping", shared::housekeep(shared()));
+    tasks.spawn("the watchdog's task", watchdog::feed(shared()));
+    tasks.spawn("Home Assistant's task", home_assistant::run(shared(), link));
+    tasks.spawn_draining("the sender", sending::run(shared(), client, built.turns, stop.clone()));
+    tasks.spawn("the inbox", inbox::run(shared()));
+    tasks.spawn("the look at what ends", endings::run(shared()));
+    tasks.spawn("the task of last resorts", posting::run(shared(), built.poster));
+
+    let monitor = Arc::new(doors::Monitor::new(shared()));
+    let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(shared())));
+    let mut local = health_routes(Arc::<doors::Monitor>::clone(&monitor)).merge(front_routes(built.front));
+    match listeners.webhook {
+        Some(own) => tasks.spawn_draining("the webhook's server", serve(own, webhook, None, stop.clone())),
+        None => local = webhook.merge(local),
+    }
+    if let Some(own) = listeners.metrics {
+        let routes = metrics_routes(monitor);
+        tasks.spawn_draining("the metrics' server", serve(own, routes, None, stop.clone()));
+    }
+    let page = serve(listeners.local, local, built.certificate, stop.clone());
+    tasks.spawn_draining("the page's server", page);
+    tasks
 }
 
 /// What to subscribe to: the rules' topics and the devices', each once.
@@ -240,62 +318,6 @@ pub fn filters(config: &Config) -> Vec<String> {
     filters
 }
 
-fn start_fleet(
-    shared: &Arc<Shared>,
-    link: &mqtt::Link,
-    to_intake: mpsc::Sender<events::Handed>,
-) -> (JoinHandle<()>, mpsc::Sender<devices::Letter>) {
-    let (ports, serial) = serial::start(&shared.config.serial);
-    let (letters, to_fleet) = mpsc::channel(devices::LETTERS);
-    let lines = devices::Lines { link: link.clone(), ports, to_intake };
-    let fleet = tokio::spawn(devices::run(Arc::clone(shared), lines, serial, to_fleet));
-    (fleet, letters)
-}
-
-/// Tasks that look at things now and then, and that nobody waits for.
-fn beside(shared: &Arc<Shared>, client: &Client) -> Vec<JoinHandle<()>> {
-    let shared = || Arc::clone(shared);
-    vec![
-        tokio::spawn(catalogue::run(shared(), client.clone())),
-        tokio::spawn(received::mark(shared(), client.clone())),
-        tokio::spawn(received::fetch(shared(), client.clone())),
-        tokio::spawn(costs::watch(shared())),
-        tokio::spawn(shared::housekeep(shared())),
-        tokio::spawn(watchdog::feed(shared())),
-    ]
-}
-
-fn store_thread(
-    store: Store,
-    metrics: &Metrics,
-) -> Result<(crate::store::Handle, crate::store::StoreThread), Fatal> {
-    store.start(metrics.commits()).context("the store's thread cannot be started").map_err(Fatal::Start)
-}
-
-/// Who may come in where: Meta, people and programs, a monitor.
-fn open_doors(
-    shared: &Arc<Shared>,
-    front: Arc<Front>,
-    listeners: Listeners,
-    stop: &watch::Receiver<bool>,
-) -> Result<Vec<tokio::task::JoinHandle<()>>, Fatal> {
-    let tls = shared.config.http.tls.clone().map(|(chain, key)| Certificate::read(chain, key)).transpose();
-    let tls = tls.map_err(Fatal::Start)?.map(Arc::new);
-    let monitor = Arc::new(doors::Monitor::new(Arc::clone(shared)));
-    let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(Arc::clone(shared))));
-    let mut local = health_routes(Arc::<doors::Monitor>::clone(&monitor)).merge(front_routes(front));
-    let mut servers = Vec::new();
-    match listeners.webhook {
-        Some(own) => servers.push(tokio::spawn(serve(own, webhook, None, stop.clone()))),
-        None => local = webhook.merge(local),
-    }
-    if let Some(own) = listeners.metrics {
-        servers.push(tokio::spawn(serve(own, metrics_routes(monitor), None, stop.clone())));
-    }
-    servers.push(tokio::spawn(serve(listeners.local, local, tls, stop.clone())));
-    Ok(servers)
-}
-
 fn judge(config: &Config) -> Result<Judge, Fatal> {
     let (rules, people) = (config.rules.clone(), config.people.clone());
     let (site, zone) = (config.site.name.clone(), config.site.time_zone.clone());
@@ -305,12 +327,13 @@ fn judge(config: &Config) -> Result<Judge, Fatal> {
 /// The page and the API. While there is no password, the code that the first visit needs is in the log.
 async fn front(
     shared: &Arc<Shared>,
+    judge: Judge,
+    client: Client,
     to_intake: mpsc::Sender<events::Handed>,
     stop: watch::Receiver<bool>,
 ) -> Result<Arc<Front>, Fatal> {
     let config = &shared.config;
-    let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
-    let counter = desk::Counter::new(Arc::clone(shared), judge(config)?, to_intake, client);
+    let counter = desk::Counter::new(Arc::clone(shared), judge, to_intake, client);
     let known = shared.store.run(Store::password).await;
     let known = known.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.is_some();
     let code = if known { None } else { code() };

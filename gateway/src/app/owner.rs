@@ -99,8 +99,8 @@ fn write_as(
     Ok(told)
 }
 
-/// What the gateway itself met, by its field: a loss, damage, an event that it cannot read.
-pub async fn report(shared: &Shared, field: &str, findings: Vec<String>) {
+/// What is wrong with the gateway itself: a loss, damage, what could not be taken. `field`: what it is about, a word.
+pub async fn report(shared: &Shared, field: &'static str, findings: Vec<String>) {
     for text in findings {
         let notice = Notice::of(field.to_owned(), Severity::Critical, text.clone());
         let config = shared.live();

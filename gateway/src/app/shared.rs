@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::connections;
@@ -34,7 +34,17 @@ pub enum Fatal {
     /// Exit 74; systemd starts it again, and it reads what is really on disk.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// Exit 74 as well: a new process begins with what is on disk.
+    #[error("the database refused what cannot be left out: {0}")]
+    Refused(String),
+    /// Exit 74 as well: nobody does that task's work any more, and a new process does.
+    #[error("{0} ended, and nobody does its work any more; a new process does")]
+    Task(&'static str),
 }
+
+/// The database refuses what it was given: the statement or its row is wrong, and would be wrong again.
+#[derive(Debug)]
+pub struct Refused(pub String);
 
 /// How often a full disk is asked again whether there is room.
 const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -80,6 +90,8 @@ pub struct Shared {
     pub alerts: Notify,
     /// Something is to be posted.
     pub posts: Notify,
+    /// What the database refused, so that the process ends.
+    refused: watch::Sender<Option<String>>,
     state: Mutex<Condition>,
 }
 
@@ -166,6 +178,7 @@ impl Shared {
             device_commands: Notify::new(),
             alerts: Notify::new(),
             posts: Notify::new(),
+            refused: watch::channel(None).0,
             state: Mutex::new(Condition { broker, ..Condition::default() }),
         };
         Ok((Arc::new(shared), to_do))
@@ -234,29 +247,49 @@ impl Shared {
     }
 
     /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None` means that
-    /// the disk has failed, and the process is about to end: whoever asked just stops.
+    /// the disk has failed, or refused what nobody can leave out; the process is about to end, and whoever asked just stops.
     pub async fn durably<T: Send + 'static>(
         &self,
         work: impl Fn(&Store) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Option<T> {
+        let end = |Refused(why)| drop(self.refused.send_replace(Some(why)));
+        self.durably_unless_refused(work).await?.map_err(end).ok()
+    }
+
+    /// The same for whoever can leave out what the database refuses.
+    pub async fn durably_unless_refused<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Store) -> rusqlite::Result<T> + Send + Sync + 'static,
+    ) -> Option<Result<T, Refused>> {
         let work = Arc::new(work);
         loop {
             let work = Arc::clone(&work);
             match self.store.run(move |store| work(store)).await {
                 Ok(value) => {
                     self.condition(|condition| condition.disk_full = false);
-                    return Some(value);
+                    return Some(Ok(value));
                 }
                 Err(gone @ (Gone::DiskFull | Gone::Busy)) => {
                     self.condition(|condition| condition.disk_full = matches!(gone, Gone::DiskFull));
                     tokio::time::sleep(DISK_FULL_PAUSE).await;
                 }
-                Err(gone @ (Gone::Refused(_) | Gone::Failed(_))) => {
+                Err(gone @ Gone::Refused(_)) => {
+                    tracing::error!(error = %gone, "something could not be written");
+                    return Some(Err(Refused(gone.to_string())));
+                }
+                Err(gone @ Gone::Failed(_)) => {
                     tracing::error!(error = %gone, "something could not be written");
                     return None;
                 }
             }
         }
+    }
+
+    /// Waits until the database refuses what nobody can leave out: why.
+    pub async fn refused_for_good(&self) -> String {
+        let mut refused = self.refused.subscribe();
+        let why = refused.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        why.unwrap_or_default()
     }
 
     pub fn broker_is(&self, obstacle: Option<String>) {

@@ -19,7 +19,7 @@ const SHARE: u32 = 3;
 /// or a loop that spins ends the feeding, and systemd starts the daemon again on what is really on disk.
 pub async fn feed(shared: Arc<Shared>) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return; // nobody listens: no wake-ups for nothing
+        return std::future::pending().await; // nobody listens: no wake-ups for nothing
     }
     let watchdog = sd_notify::watchdog_enabled();
     let pause = watchdog.map_or(STATUS_EVERY, |limit| (limit / SHARE).min(STATUS_EVERY));

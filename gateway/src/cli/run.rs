@@ -23,11 +23,9 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let listeners = Listeners::open(&config).await.map_err(Failure::Io)?;
         let stop = on_signal()?;
-        app::ready();
-        tracing::info!(site = config.site.name, listen = %config.http.listen, "ready");
         app::run(config, store, listeners, stop).await.map_err(|fatal| match fatal {
             Fatal::Start(error) => Failure::Io(error),
-            disk @ Fatal::Disk(_) => Failure::Io(disk.into()),
+            ended @ (Fatal::Disk(_) | Fatal::Refused(_) | Fatal::Task(_)) => Failure::Io(ended.into()),
         })
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{Store, checksum};
-use crate::alert::event::Identity;
+use crate::alert::event::{Event, Identity};
 use crate::alert::history::Effect;
 use crate::alert::intake::{Decision, NewAlert};
 use crate::alert::policy::Ignored;
@@ -117,6 +117,28 @@ impl Store {
             accepted.messages += told;
         }
         Ok(())
+    }
+
+    /// An event that could not be accepted, so that it is seen and counted.
+    pub fn refuse(&self, event: &Event, reason: &str) -> Result<()> {
+        let kept = &event.payload[..event.payload.len().min(PAYLOAD_KEPT_BYTES)];
+        let sum = checksum::of(&[event.topic.as_bytes(), kept]);
+        let length = i64::try_from(event.payload.len()).unwrap_or(i64::MAX);
+        self.sql
+            .prepare_cached(
+                "INSERT INTO event (received_at, source, topic, payload, payload_bytes, outcome, reason, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 'refused', ?6, ?7)",
+            )?
+            .execute(params![
+                event.received_at.0,
+                event.source.as_str(),
+                event.topic,
+                kept,
+                length,
+                reason,
+                sum
+            ])?;
+        self.tally("", "refused", event.received_at, &event.topic, Some(reason))
     }
 
     /// The broker has begun a new session: whatever packet identifier it uses is a new event.

@@ -127,8 +127,9 @@ impl Site {
 
     fn read_all(&self) {
         let heed = |_| Ok(Turn::default());
-        let next =
-            |store: &Store| read_next(store, &self.config, SystemClock.now(), &mut Dice::seeded(1), heed);
+        let next = |store: &Store| {
+            read_next(store, &self.config, SystemClock.now(), &mut Dice::seeded(1), |_| {}, heed)
+        };
         while self.store.transaction(next).expect("read").is_some() {}
     }
 

@@ -104,7 +104,7 @@ fn nothing_leaves_between_a_status_that_restricts_a_number_and_the_senders_next_
         let boss = &site.config.people.contacts[&ContactId("boss".into())];
         let over = &site.config.connections[0];
         let heed = |begin| turn(store, begin).map(|done| Turn { done, rest: Vec::new() });
-        let read = read_next(store, &site.config, now, &mut Dice::seeded(1), heed)?.expect("a body");
+        let read = read_next(store, &site.config, now, &mut Dice::seeded(1), |_| {}, heed)?.expect("a body");
         assert_eq!(read.turns.len(), 2);
         store.compose(&lane(over, boss), &boss.to, &Content::text("Pump 8"), now)?;
         turn(store, Begin::With(Input::Wake))
