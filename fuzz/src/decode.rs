@@ -1,5 +1,6 @@
 //! A format, or a content type, in the first line; then the payload. Sparkplug's is read as a birth, and as what follows it.
 
+use bellwire::alert::cloudevents::Name;
 use bellwire::alert::decode::decode as read;
 use bellwire::alert::rule::PayloadFormat;
 use bellwire::alert::sparkplug::Births;
@@ -23,6 +24,9 @@ pub fn decode(data: &[u8]) {
         "postcard" => (PayloadFormat::Postcard, None),
         other => (PayloadFormat::Auto, Some(other)),
     };
+    if let Some(name) = Name::of_payload(content_type, payload) {
+        assert!(!name.source.is_empty() && !name.id.is_empty() && !name.to_string().contains('\n'));
+    }
     match read(format, content_type, payload) {
         Ok(value) => {
             let size = size(&value);

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use bellwire_tests::{Broker, Gateway, Simulator, Site, Subscriber, post_json, publish, wait_for};
+use bellwire_tests::{Broker, Gateway, Simulator, Site, Subscriber, bellwire, post_json, publish, wait_for};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
@@ -78,6 +78,86 @@ fn tls_with_a_ca_and_a_client_certificate() {
         let gateway = Gateway::launch(&mozilla);
         obstacle(&mozilla, "UnknownIssuer");
         drop(gateway);
+    }
+}
+
+/// What `openssl` makes, in `folder`: a key and a certificate that signed itself.
+fn self_signed(folder: &Path, name: &str, more: &[&str]) -> String {
+    let (key, certificate) = (folder.join(format!("{name}-key.pem")), folder.join(format!("{name}.pem")));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=broker", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .args(more)
+        .output()
+        .expect("openssl; tests/run asks for it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    format!("certfile {}\nkeyfile {}", certificate.display(), key.display())
+}
+
+#[test]
+fn a_certificate_that_is_not_taken_is_told_with_the_next_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, path) = (folder.path().display(), folder.path());
+    let here = ["-addext", "subjectAltName=IP:127.0.0.1"];
+    let leaf = [&here[..], &["-addext", "basicConstraints=critical,CA:FALSE"]].concat();
+    let elsewhere =
+        ["-addext", "subjectAltName=DNS:broker.example", "-addext", "basicConstraints=critical,CA:FALSE"];
+    let site = |broker: &Broker, version: &str, more: &str| {
+        let url = format!("url = \"mqtts://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port);
+        Site::with_mqtt(&format!("{url}\n{more}"), FREEZER)
+    };
+    let ca = |name: &str| format!("ca_file = \"{at}/{name}.pem\"");
+    let good = Broker::start_with(&self_signed(path, "leaf", &leaf));
+    let of_ca = Broker::start_with(&self_signed(path, "own-ca", &here));
+    let other = Broker::start_with(&self_signed(path, "other", &elsewhere));
+    let plain = Broker::start();
+    for version in VERSIONS {
+        drop(Gateway::start(&site(&good, version, &ca("leaf"))));
+        for (broker, more, words) in [
+            (&good, String::new(), "write ca_file = "),
+            (&good, ca("other"), "write ca_file = "),
+            (&of_ca, ca("own-ca"), "basicConstraints=critical,CA:FALSE"),
+            (&other, ca("other"), "with this name as subjectAltName"),
+            (&plain, String::new(), "it does not speak TLS at this port"),
+        ] {
+            let site = site(broker, version, &more);
+            let gateway = Gateway::launch(&site);
+            obstacle(&site, words);
+            drop(gateway);
+            let doctor = bellwire(&["doctor", "--config", &site.config().to_string_lossy()]);
+            let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+            assert!(told.contains(words), "doctor, {words}: {told}");
+        }
+    }
+    // What is no PEM is told before anything starts, however readable it is.
+    let der = path.join("leaf.der");
+    let made = std::process::Command::new("openssl")
+        .args(["x509", "-outform", "der", "-in"])
+        .arg(path.join("leaf.pem"))
+        .arg("-out")
+        .arg(&der)
+        .status();
+    assert!(made.expect("openssl").success());
+    let site = site(&good, "5", &format!("ca_file = \"{}\"", der.display()));
+    for command in ["check", "run", "doctor"] {
+        let output = bellwire(&[command, "--config", &site.config().to_string_lossy()]);
+        let told =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let next = format!("openssl x509 -inform der -in {0} -out {at}/leaf.pem", der.display());
+        assert!(told.contains("is in DER form") && told.contains(&next), "{command}: {told}");
     }
 }
 

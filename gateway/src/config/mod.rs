@@ -19,6 +19,8 @@ mod network;
 mod onward;
 /// Rules about the gateway itself.
 mod own;
+/// Certificates and keys in files.
+mod pem;
 /// `[[contact]]` and `[[team]]`.
 mod people;
 /// What is wrong, where, and what to do.
@@ -47,6 +49,7 @@ pub mod versions;
 pub use connections::{api_url, api_version, digits};
 pub use devices::Serial;
 pub use network::Network;
+pub use pem::{Pem, not_pem};
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
 pub use remark::remarks;

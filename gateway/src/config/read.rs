@@ -10,8 +10,8 @@ use super::network::Network;
 use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
 use super::{
-    Config, Http, Mqtt, MqttTls, MqttVersion, Site, commands, connections, devices, home_assistant, onward,
-    own, people, questions, rules, secret_file,
+    Config, Http, Mqtt, MqttTls, MqttVersion, Pem, Site, commands, connections, devices, home_assistant,
+    not_pem, onward, own, people, questions, rules, secret_file,
 };
 use crate::command::consent::Words;
 use crate::contact::People;
@@ -195,9 +195,8 @@ fn read_http(section: Section, folder: &Path, wishes: &Wishes) -> Option<Http> {
     let metrics_listen = section.parsed("metrics_listen", address);
     let file = |key| section.text(key).map(|text| (folder.join(&text.value), text.offset));
     let (certificate, key) = (file("certificate_file"), file("key_file"));
-    if let Some((path, offset)) = &key {
-        check_file(&section, path, *offset, wishes); // a key that everybody can read is no secret
-    }
+    check_pem(&section, certificate.as_ref(), Pem::Certificate, wishes);
+    check_pem(&section, key.as_ref(), Pem::Key, wishes);
     if certificate.is_some() != key.is_some() {
         section.report(section.offset(), "certificate_file and key_file belong together; give both or none");
     }
@@ -217,9 +216,12 @@ fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &Wishes) -> Op
     let file = |key| section.text(key).map(|text| (folder.join(&text.value), text.offset));
     let (password, ca) = (file("password_file"), file("ca_file"));
     let (certificate, key) = (file("client_certificate_file"), file("client_key_file"));
-    for (path, offset) in [&password, &ca, &certificate, &key].into_iter().flatten() {
+    if let Some((path, offset)) = &password {
         check_file(&section, path, *offset, wishes);
     }
+    check_pem(&section, ca.as_ref(), Pem::Certificate, wishes);
+    check_pem(&section, certificate.as_ref(), Pem::Certificate, wishes);
+    check_pem(&section, key.as_ref(), Pem::Key, wishes);
     if certificate.is_some() != key.is_some() {
         section.report(
             section.offset(),
@@ -285,14 +287,19 @@ pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: 
     if wishes.without_secrets {
         return;
     }
-    // A CA or certificate is no secret, but an unreadable one is as much of a problem.
-    let is_secret = !path.extension().is_some_and(|extension| extension == "pem" || extension == "crt");
-    if is_secret {
-        if let Err(error) = secret_file(path) {
-            section.report(offset, error.to_string());
-        }
+    if let Err(error) = secret_file(path) {
+        section.report(offset, error.to_string());
+    }
+}
+
+fn check_pem(section: &Section, file: Option<&(PathBuf, usize)>, kind: Pem, wishes: &Wishes) {
+    let Some((path, offset)) = file.filter(|_| !wishes.without_secrets) else { return };
+    if let Some(told) = not_pem(path, kind) {
+        section.report(*offset, told);
+    } else if kind == Pem::Key && path.extension().is_none_or(|extension| extension != "pem") {
+        check_file(section, path, *offset, wishes); // a key that everybody can read is no secret
     } else if let Err(error) = std::fs::File::open(path) {
-        section.report(offset, format!("the file {} cannot be read ({error})", path.display()));
+        section.report(*offset, format!("the file {} cannot be read ({error})", path.display()));
     }
 }
 

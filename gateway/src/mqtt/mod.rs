@@ -1,6 +1,8 @@
 //! The only MQTT library. One adapter for MQTT 5 and 3.1.1; the contract it keeps (C1 to C11) is in
 //! `tests/it/mqtt_contract.rs`. Nothing here decides: events go up, acknowledgements and commands come down.
 
+/// What to do about a broker's certificate.
+mod advice;
 /// Which filters to subscribe to, so that each publish comes once.
 mod cover;
 /// What the broker announces when it lets us in.

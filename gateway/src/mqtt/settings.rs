@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::SecretString;
 
-use crate::config::{Mqtt, MqttTls, MqttVersion, secret_file};
+use crate::config::{Mqtt, MqttTls, MqttVersion, Pem, not_pem, secret_file};
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -93,6 +93,9 @@ fn client_config(tls: &MqttTls) -> Result<ClientConfig> {
         .with_root_certificates(roots);
     match (&tls.client_certificate_file, &tls.client_key_file) {
         (Some(certificate), Some(key)) => {
+            if let Some(told) = not_pem(key, Pem::Key) {
+                bail!(told);
+            }
             let private = PrivateKeyDer::from_pem_file(key)
                 .with_context(|| format!("{} holds no private key in PEM form", key.display()))?;
             builder.with_client_auth_cert(certificates(certificate)?, private).with_context(|| {
@@ -104,13 +107,13 @@ fn client_config(tls: &MqttTls) -> Result<ClientConfig> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    if let Some(told) = not_pem(file, Pem::Certificate) {
+        bail!(told);
+    }
     let read =
         CertificateDer::pem_file_iter(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let certificates: Vec<_> = read
         .collect::<Result<_, _>>()
         .with_context(|| format!("{} holds no certificate in PEM form", file.display()))?;
-    if certificates.is_empty() {
-        bail!("{} holds no certificate; it must be in PEM form, -----BEGIN CERTIFICATE-----", file.display());
-    }
     Ok(certificates)
 }

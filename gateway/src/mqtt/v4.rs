@@ -11,6 +11,7 @@ use rumqttc_v4::{
 };
 use secrecy::ExposeSecret;
 
+use super::advice::with_advice;
 use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{self, Ask};
@@ -35,7 +36,7 @@ impl Ear for Ear4 {
     }
 
     async fn hear(&mut self) -> Result<Heard<ManualAck>, String> {
-        let packet = match self.0.poll().await.map_err(|error| error.to_string())? {
+        let packet = match self.0.poll().await.map_err(|error| with_advice(error.to_string()))? {
             Event::Incoming(packet) => packet,
             Event::Outgoing(Outgoing::Subscribe(packet)) => return Ok(Heard::Asked(packet)),
             Event::Outgoing(_) => return Ok(Heard::Sent),

@@ -20,6 +20,7 @@ use rumqttc::{
 };
 use secrecy::ExposeSecret;
 
+use super::advice::with_advice;
 use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{self, Ask};
@@ -62,7 +63,7 @@ impl Ear for Ear5 {
             Err(ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. })) => {
                 return Ok(farewell(reason_code));
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(with_advice(error.to_string())),
         };
         Ok(match packet {
             Packet::ConnAck(ack) => {
