@@ -159,3 +159,51 @@ fn a_decision_waits_for_the_broker() {
     std::thread::sleep(Duration::from_millis(500)); // room for what must not come
     assert_eq!(heard.messages().len(), 1);
 }
+
+/// A till that may only ask has us publish with our own rights.
+#[test]
+fn an_answer_becomes_no_command_and_goes_nowhere_that_the_question_does_not_allow() {
+    let command = "[[command]]\nname = \"drawer\"\nwords = [\"open {till}\"]\ntopic = \"pos/{till}/drawer\"\npayload = \"OPEN\"\n";
+    let till = Till::open("1m", command);
+    let heard = Subscriber::start_with(till.shop.broker.port, "#", &["-V", "5", "-F", "%t %p"]);
+    let asks = |response: &str, amount: u32| {
+        let options = ["-D", "publish", "response-topic", response];
+        publish_5(till.shop.broker.port, "pos/1/refund", &format!("{{\"amount\": {amount}}}"), &options);
+    };
+    let is_asked = |amount: u32| {
+        let words = format!("refund of {amount} GEL?");
+        let has = || till.shop.to(NINO).iter().any(|sent| text(sent).contains(&words)).then_some(());
+        wait_for(10, &words, has);
+    };
+    for (number, response) in [
+        "pos/1/drawer",
+        "site/lock/set",
+        "bellwire/device/pump/command/start",
+        "homeassistant/lock/x/config",
+        "$SYS/x",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        asks(response, u32::try_from(number).unwrap());
+        is_asked(u32::try_from(number).unwrap());
+        assert_eq!(till.shop.taps(NINO, "Approve"), "vote");
+        // The question has a response topic of its own, and the answer goes there.
+        let (head, decision) = till.decision(number + 1);
+        assert_eq!(
+            (head.as_str(), &decision["decision"]),
+            ("pos/1/decision", &json!("Approve")),
+            "{response}"
+        );
+        assert!(
+            !heard.messages().iter().any(|message| message.starts_with(&format!("{response} "))),
+            "{response}: {:?}",
+            heard.messages()
+        );
+    }
+    asks("pos/2/decision", 99);
+    is_asked(99);
+    assert_eq!(till.shop.taps(NINO, "Deny"), "vote");
+    let (head, _) = till.decision(6);
+    assert_eq!(head, "pos/2/decision", "what is allowed is used");
+}

@@ -57,8 +57,10 @@ fn a_camera_on_the_network_is_asked_when_the_message_leaves() {
         String::from_utf8_lossy(&request[..length]).into_owned()
     });
     let broker = Broker::start();
-    let site =
-        Site::new(broker.port, &rules("{ kind = \"image\", url = \"{{ payload.url }}\" }", "door/{place}"));
+    let site = Site::new(
+        broker.port,
+        &rules("{ kind = \"image\", url = \"{{ payload.url }}\", hosts = [\"127.0.0.1\"] }", "door/{place}"),
+    );
     let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
     let event = json!({ "url": format!("http://admin:geheim@127.0.0.1:{port}/snap.jpg") });
     publish(broker.port, "door/front", event.to_string().as_bytes());
@@ -115,7 +117,7 @@ fn a_large_document_passes_through_in_pieces() {
         }
     });
     let broker = Broker::start();
-    let attach = "{ kind = \"document\", url = \"{{ payload }}\", filename = \"report.pdf\" }";
+    let attach = "{ kind = \"document\", url = \"{{ payload }}\", hosts = [\"127.0.0.1\"], filename = \"report.pdf\" }";
     let site = Site::new(broker.port, &rules(attach, "report/{place}"));
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
     let peak = |gateway: &Gateway| -> i64 {

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::alert::event::{Event, Identity};
 use crate::alert::history;
-use crate::alert::media::Kept;
+use crate::alert::media::{From, Kept};
 use crate::alert::message::{Button, Content, Media};
 use crate::alert::observe::{Meeting, unheard};
 use crate::alert::policy::{File, Flaw, Ignored, Metrics, Raised, Verdict, judge};
@@ -358,7 +358,11 @@ impl Judge {
         let (media, kept) = match raised.file {
             None => return (content, wording, None),
             Some(File::Fetch(url)) => (Media::Fetch { url }, None),
-            Some(File::Path(path)) => (Media::File { path }, None),
+            Some(File::Path(path)) => {
+                let template = rule.attach.as_ref().map(|attach| &attach.from);
+                let within = template.and_then(From::folder).map(str::to_owned);
+                (Media::File { path, within }, None)
+            }
             Some(File::Kept(kept)) => (Media::Kept { sha256: kept.sha256.clone() }, Some(kept)),
         };
         let Some(attach) = &rule.attach else { return (content, wording, None) };

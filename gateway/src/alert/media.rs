@@ -13,6 +13,8 @@ pub struct Attachment {
     pub from: From,
     /// How a document is called on the phone.
     pub filename: Option<String>,
+    /// From where files may be fetched if the event names the host; in small letters.
+    pub hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,17 @@ pub enum From {
     Address(String),
     /// A Jinja template gives the path of a file on this machine; read when the message leaves.
     Path(String),
+}
+
+impl From {
+    /// The folder that its files lie in.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        match self {
+            Self::Path(template) => folder_of(template),
+            Self::Payload | Self::Address(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,12 +125,45 @@ impl Attachment {
         }
     }
 
+    /// Whether the gateway may go to this address: to the host that the rule's author wrote, or, if an event fills it in, to one
+    /// of those that they listed. The gateway stands where whoever sends the event may not reach.
+    pub fn may_fetch(&self, template: &str, address: &str) -> Result<(), String> {
+        let Some(host) = host_of(address) else {
+            return Err("its address is none of http:// or https://".into());
+        };
+        let host = host.to_ascii_lowercase();
+        let written = host_of(template).filter(|written| !written.contains(['{', '}']));
+        let is_allowed = match written {
+            Some(written) => written.eq_ignore_ascii_case(&host),
+            None => self.hosts.contains(&host),
+        };
+        if is_allowed {
+            return Ok(());
+        }
+        Err(format!("its host {host} is not among `hosts` of the rule's `attach`"))
+    }
+
     /// The bytes as a file that Meta will take, or a sentence.
     pub fn keep(&self, bytes: &Bytes, content_type: Option<&str>) -> Result<Kept, String> {
         let mime = examine(self.kind, bytes, bytes.len(), content_type)?;
         let sha256 = hex(&Sha256::digest(bytes));
         Ok(Kept { sha256, mime, bytes: bytes.clone() })
     }
+}
+
+/// The host of an address, without its port; what stands before `@` is a name and a password.
+fn host_of(address: &str) -> Option<&str> {
+    let (scheme, rest) = address.split_once("://")?;
+    if !matches!(scheme, "http" | "https") {
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let bare = match host.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    (!bare.is_empty()).then_some(bare)
 }
 
 /// The folder that a path's template names before its first blank: what events say must not lead out of it.
@@ -199,6 +245,39 @@ mod tests {
     }
 
     #[test]
+    fn an_event_leads_the_gateway_only_to_hosts_that_the_rule_names() {
+        let attach = |hosts: &[&str]| Attachment {
+            kind: Kind::Image,
+            from: From::Payload,
+            filename: None,
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        };
+        let payload = "{{ payload.snapshot }}";
+        for (hosts, template, address, may) in [
+            (&[][..], "http://cam/{{ id }}.jpg", "http://cam/3.jpg", true),
+            (&[], "http://u:p@cam:8080/{{ id }}.jpg", "http://u:p@cam:8080/3.jpg", true),
+            (&[], "http://cam{{ id }}/x", "http://cam3/x", false),
+            (&["cam3"], "http://cam{{ id }}/x", "http://cam3/x", true),
+            (&["cam3"], "http://cam{{ id }}/x", "http://cam3@evil/x", false),
+            (&["cam3"], "http://cam{{ id }}/x", "http://cam3.evil/x", false),
+            (&[], payload, "http://cam/x", false),
+            (&["cam"], payload, "HTTP://cam/x", false),
+            (&["cam"], payload, "http://CAM:80/x", true),
+            (&["cam"], payload, "http://evil/x?@cam/", false),
+            (&["cam"], payload, "http://evil\\@cam/", false),
+            (&["cam"], payload, "file:///etc/shadow", false),
+            (&["cam"], payload, "gopher://cam", false),
+            (&["2001:db8::1"], payload, "http://[2001:db8::1]:80/x", true),
+        ] {
+            assert_eq!(
+                attach(hosts).may_fetch(template, address).is_ok(),
+                may,
+                "{hosts:?} {template} {address}"
+            );
+        }
+    }
+
+    #[test]
     fn bytes_are_believed_before_names() {
         let jpeg = [0xff, 0xd8, 0xff, 0xe0, 0, 0];
         assert_eq!(look(Kind::Image, &jpeg, Some("text/plain")), Ok("image/jpeg".into()));
@@ -234,7 +313,7 @@ mod tests {
         ] {
             assert_eq!((Kind::parse(word), kind.limit()), (Some(kind), limit));
             assert!(examine(kind, b"", limit + 1, None).is_err_and(|why| why.contains(&limit.to_string())));
-            let attachment = Attachment { kind, from: From::Payload, filename: None };
+            let attachment = Attachment { kind, from: From::Payload, filename: None, hosts: Vec::new() };
             assert_eq!(attachment.header(Media::Id(String::new())).is_some(), has_header);
         }
         assert_eq!(Kind::parse("sticker"), None);

@@ -66,8 +66,12 @@ pub enum Media {
     Kept { sha256: String },
     /// An address that only the gateway can reach, such as a camera's; fetched when the message leaves.
     Fetch { url: String },
-    /// A file on this machine; read when the message leaves.
-    File { path: String },
+    /// A file on this machine; read when the message leaves, if it still lies in that folder.
+    File {
+        path: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<String>,
+    },
 }
 
 /// The kinds of message besides text and buttons (FACTS 1.2).

@@ -272,9 +272,12 @@ fn file(
         From::Payload => {
             attach.keep(&event.payload, event.content_type.as_deref()).map(File::Kept).map_err(unfit)
         }
-        From::Address(_) => {
-            templates.address(&rule.name, context).map(|address| File::Fetch(address.trim().to_owned()))
-        }
+        From::Address(template) => templates
+            .address(&rule.name, context)
+            .and_then(|address| {
+                attach.may_fetch(template, address.trim()).map(|()| address).map_err(unfit)
+            })
+            .map(|address| File::Fetch(address.trim().to_owned())),
         From::Path(template) => templates
             .address(&rule.name, context)
             .and_then(|path| inside(template, path.trim()).map_err(unfit))

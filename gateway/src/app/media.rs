@@ -64,8 +64,8 @@ async fn id_of(
             let source = client.open(url, kind.limit()).await?;
             upload(client, endpoint, kind, source).await.map(Some)
         }
-        Media::File { path } => {
-            let source = Source::file(Path::new(path)).await?;
+        Media::File { path, within } => {
+            let source = Source::file(Path::new(path), within.as_deref().map(Path::new)).await?;
             upload(client, endpoint, kind, source).await.map(Some)
         }
         Media::Kept { sha256 } => {

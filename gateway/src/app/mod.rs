@@ -291,7 +291,8 @@ fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Ta
 
     let monitor = Arc::new(doors::Monitor::new(shared()));
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(shared())));
-    let mut local = health_routes(Arc::<doors::Monitor>::clone(&monitor)).merge(front_routes(built.front));
+    let mut local = health_routes(Arc::<doors::Monitor>::clone(&monitor), built.shared.config.http.names.clone())
+        .merge(front_routes(built.front));
     match listeners.webhook {
         Some(own) => tasks.spawn_draining("the webhook's server", serve(own, webhook, None, stop.clone())),
         None => local = webhook.merge(local),

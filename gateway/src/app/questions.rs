@@ -6,11 +6,12 @@ use super::inbox::Desk;
 use super::replies::From;
 use crate::alert::decode::decode;
 use crate::alert::event::{Event, Identity};
+use crate::alert::life::Target;
 use crate::alert::message::{Button, Content};
 use crate::alert::rule::PayloadFormat;
 use crate::alert::template::Templates;
 use crate::alert::token::{Subject, Token};
-use crate::alert::topic::Bindings;
+use crate::alert::topic::{Bindings, TopicTemplate};
 use crate::command::deed::{Deed, NewCommand};
 use crate::command::question::{DECISION_KEEPS, Question, ReplyTo, decision};
 use crate::config::Config;
@@ -30,7 +31,22 @@ pub fn ask(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let fixed = question.response_topic.as_ref().and_then(|topic| topic.fill(bindings));
-    let Some(response_topic) = reply_to.map(|to| to.topic.clone()).or(fixed) else {
+    let refused = |to: &ReplyTo| {
+        let why = question.refuses(&to.topic, commands(config), &ours(config));
+        if let Some(why) = why {
+            let (question, topic, response_topic) = (&question.name, &event.topic, &to.topic);
+            tracing::warn!(
+                question,
+                topic,
+                response_topic,
+                why,
+                "the answer does not go where the question asks for it"
+            );
+        }
+        why.is_some()
+    };
+    let asked = reply_to.filter(|to| !refused(to)).map(|to| to.topic.clone());
+    let Some(response_topic) = asked.or(fixed) else {
         tracing::warn!(
             question = question.name,
             topic = event.topic,
@@ -81,6 +97,25 @@ pub fn ask(
         store.keep_asked(message, subject)?;
     }
     Ok(())
+}
+
+/// Every topic that something of ours commands on.
+fn commands(config: &Config) -> impl Iterator<Item = &TopicTemplate> {
+    let actions = config.rules.iter().flat_map(|rule| rule.actions.iter().map(|action| &action.topic));
+    let steps = config.rules.iter().filter_map(|rule| rule.life.as_deref()).flat_map(|life| &life.escalate);
+    let steps = steps.filter_map(|step| match &step.target {
+        Target::Topic { topic, .. } => Some(topic),
+        Target::People(_) | Target::Post { .. } => None,
+    });
+    let spoken = config.commands.iter().map(|spoken| &spoken.topic);
+    actions.chain(steps).chain(spoken).chain(config.onward.iter().map(|onward| &onward.topic))
+}
+
+/// How topics begin that are the gateway's, devices' or Home Assistant's.
+fn ours(config: &Config) -> Vec<String> {
+    let discovery =
+        config.home_assistant.as_ref().map_or("homeassistant", |home| home.appearance.prefix.as_str());
+    vec!["bellwire/".to_owned(), "homeassistant/".to_owned(), format!("{discovery}/")]
 }
 
 /// A choice may hold any letter, a button's id may not: it carries the choice's place in the list.

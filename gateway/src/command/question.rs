@@ -30,6 +30,8 @@ pub struct Question {
     pub default: String,
     /// For machines whose request names none.
     pub response_topic: Option<TopicTemplate>,
+    /// Where a request may have its answer sent; empty: below the first level of `topic`.
+    pub response_topics: Vec<TopicPattern>,
     pub connection: ConnectionName,
 }
 
@@ -38,6 +40,38 @@ pub struct Question {
 pub struct ReplyTo {
     pub topic: String,
     pub correlation: Option<Vec<u8>>,
+}
+
+impl Question {
+    /// Why a request may not have its answer there. We publish with our own rights, which whoever asks need not have: the
+    /// answer must not become a command, or speak for us. `commands` are the topics that we command on, `ours` beginnings of
+    /// topics that are ours.
+    pub fn refuses<'a>(
+        &self,
+        topic: &str,
+        mut commands: impl Iterator<Item = &'a TopicTemplate>,
+        ours: &[String],
+    ) -> Option<&'static str> {
+        let Ok(exact) = TopicPattern::parse(topic) else { return Some("it is no topic") };
+        if topic.contains(['+', '#', '{', '}']) {
+            return Some("it has a wildcard or a bracket");
+        }
+        if topic.starts_with('$') {
+            return Some("topics that begin with $ are the broker's");
+        }
+        if ours.iter().any(|ours| topic.starts_with(ours.as_str())) {
+            return Some("it is one of the gateway's own");
+        }
+        if commands.any(|command| command.may_match(&exact)) {
+            return Some("commands go there");
+        }
+        let first = |topic: &str| topic.split('/').next().unwrap_or_default().to_owned();
+        let is_allowed = match &self.response_topics[..] {
+            [] => first(&self.topic.filter()) == first(topic),
+            patterns => patterns.iter().any(|pattern| pattern.matches(topic).is_some()),
+        };
+        (!is_allowed).then_some("the question's `response_topics` do not allow it")
+    }
 }
 
 /// What is published. `by` is a pseudonym, absent when the clock decided.
@@ -51,6 +85,48 @@ pub fn decision(name: &str, choice: &str, by: Option<&str>, at: Timestamp) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_goes_only_where_its_question_lets_it() {
+        let pattern = |text: &str| TopicPattern::parse(text).expect("a pattern");
+        let mut question = Question {
+            name: "refund".into(),
+            topic: pattern("pos/{till}/refund"),
+            text: Texts::default(),
+            choices: Vec::new(),
+            who: Vec::new(),
+            answers: 1,
+            within: DECISION_KEEPS,
+            default: String::new(),
+            response_topic: None,
+            response_topics: Vec::new(),
+            connection: ConnectionName("main".into()),
+        };
+        let command =
+            TopicTemplate::parse("pos/{till}/drawer", &pattern("pos/{till}/refund")).expect("a topic");
+        let ours = ["bellwire/".to_owned(), "homeassistant/".to_owned()];
+        let refused =
+            |question: &Question, topic: &str| question.refuses(topic, [&command].into_iter(), &ours);
+        for (topic, why) in [
+            ("pos/1/decision", None),
+            ("pos/2/decision", None),
+            ("site/bar/lock/set", Some("do not allow")),
+            ("pos/1/drawer", Some("commands")),
+            ("$SYS/broker", Some("broker's")),
+            ("bellwire/device/x/command/open", Some("own")),
+            ("homeassistant/light/x/config", Some("own")),
+            ("pos/+/decision", Some("wildcard")),
+            ("pos/#", Some("wildcard")),
+            ("", Some("no topic")),
+        ] {
+            let found = refused(&question, topic);
+            assert_eq!(found.is_some(), why.is_some(), "{topic}: {found:?}");
+            assert!(found.is_none_or(|found| found.contains(why.unwrap_or_default())), "{topic}: {found:?}");
+        }
+        question.response_topics = vec![pattern("answers/+")];
+        assert_eq!(refused(&question, "answers/1"), None);
+        assert!(refused(&question, "pos/1/decision").is_some());
+    }
 
     #[test]
     fn a_decision_says_whether_anybody_made_it() {

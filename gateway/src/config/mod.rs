@@ -52,7 +52,7 @@ pub use network::Network;
 pub use pem::{Pem, not_pem};
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
-pub use remark::remarks;
+pub use remark::{exposed, remarks};
 pub use rules::FIRST_CONNECTION;
 pub use seal::{Seal, SealError};
 pub use secret::{Secret, SecretError, secret, secret_file};

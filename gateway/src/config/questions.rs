@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::expressions::{own_names, words};
 use super::rules::{duration, read_connection, read_people};
-use super::section::Section;
-use crate::alert::topic::TopicTemplate;
+use super::section::{At, Section};
+use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::question::Question;
 use crate::contact::People;
 use crate::ids::ConnectionName;
@@ -53,6 +53,12 @@ fn read_one(
         let parsed = TopicTemplate::parse(&text.value, pattern);
         parsed.map_err(|error| section.report(text.offset, format!("`response_topic`: {error}"))).ok()
     });
+    let pattern = |text: At<String>| {
+        let wrong = |error| section.report(text.offset, format!("`response_topics`: {error}"));
+        TopicPattern::parse(&text.value).map_err(wrong).ok()
+    };
+    let response_topics = section.texts("response_topics").unwrap_or_default().into_iter();
+    let response_topics = response_topics.filter_map(pattern).collect();
     let connection = read_connection(&section, connections);
     section.finish();
     Some(Question {
@@ -65,6 +71,7 @@ fn read_one(
         within,
         default: default?.value,
         response_topic,
+        response_topics,
         connection: connection?,
     })
 }

@@ -20,7 +20,34 @@ pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
     let crowded = config.rules.iter().filter_map(crowded);
     let slashed = config.rules.iter().filter_map(slashed);
     let (doubled, ending) = (one_telephone(config), ending(config, today));
-    untranslated.chain(forbidden(config)).chain(doubled).chain(ending).chain(crowded).chain(slashed).collect()
+    let open = exposed(config).into_iter().map(|(what, next)| format!("{what}; {next}"));
+    untranslated.chain(forbidden(config)).chain(doubled).chain(ending).chain(crowded).chain(slashed).chain(open).collect()
+}
+
+/// What others on the way can read or send, and what to do about it.
+#[must_use]
+pub fn exposed(config: &Config) -> Vec<(String, &'static str)> {
+    let mut found = Vec::new();
+    let http = &config.http;
+    if !http.listen.ip().is_loopback() && http.tls.is_none() {
+        found.push((
+            format!("the page listens on {} without TLS: its password and all it shows go over the network in the open", http.listen),
+            "give certificate_file and key_file, or let it listen on 127.0.0.1 behind a proxy that speaks TLS",
+        ));
+    }
+    let broker = &config.mqtt.host;
+    let is_here = broker == "localhost"
+        || broker
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    if config.mqtt.tls.is_none() && !is_here {
+        found.push((
+            format!("mqtt:// to {broker}: whoever is on the way reads the broker's password and sends what they like, commands included"),
+            "use mqtts://, with ca_file for a certificate of your own",
+        ));
+    }
+    found
 }
 
 /// Versions of Meta's API that end soon; what has ended is a mistake.

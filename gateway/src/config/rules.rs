@@ -185,6 +185,8 @@ fn read_attachment(section: Section, topic: Option<&TopicPattern>) -> Option<Att
         section.report(section.offset(), what);
     }
     let filename = section.text("filename").map(|text| text.value);
+    let hosts = section.texts("hosts").unwrap_or_default().into_iter();
+    let hosts = hosts.map(|host| host.value.to_ascii_lowercase()).collect();
     let from = match (payload, address, path) {
         (Some(payload), None, None) => Some(payload),
         (None, Some(address), None) => Some(From::Address(address)),
@@ -198,7 +200,7 @@ fn read_attachment(section: Section, topic: Option<&TopicPattern>) -> Option<Att
         }
     };
     section.finish();
-    Some(Attachment { kind: kind?, from: from?, filename })
+    Some(Attachment { kind: kind?, from: from?, filename, hosts })
 }
 
 /// `template = { … }`, or several as `[[rule.template]]`. Parameters are a list, or a table where the template names them.

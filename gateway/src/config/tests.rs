@@ -349,3 +349,32 @@ fn a_version_of_metas_api_that_has_ended_is_refused_by_whoever_asks_for_the_day(
     assert_eq!(remarked("v21.0"), [soon]);
     assert_eq!(remarked("v22.0"), Vec::<String>::new());
 }
+
+#[test]
+fn whoever_lets_others_listen_on_the_way_is_told() {
+    let text = include_str!("../../../config/bellwire.toml");
+    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    let found = |text: &str| -> Vec<String> {
+        let config = read("b.toml", text, &wishes).expect("good");
+        crate::config::exposed(&config).into_iter().map(|(what, _)| what).collect()
+    };
+    assert_eq!(found(text), Vec::<String>::new());
+    let listens = |address: &str| text.replace("[http]\n", &format!("[http]\nlisten = \"{address}\"\n"));
+    assert_eq!(found(&listens("127.0.0.5:8080")), Vec::<String>::new());
+    for address in ["0.0.0.0:8080", "192.168.1.2:8080", "[::]:8080"] {
+        assert!(found(&listens(address))[0].contains("without TLS"), "{address}");
+    }
+    let secured = listens("0.0.0.0:8080")
+        .replace("[http]\n", "[http]\ncertificate_file = \"page.pem\"\nkey_file = \"page-key.pem\"\n");
+    assert_eq!(found(&secured), Vec::<String>::new());
+    let broker = |url: &str| text.replace("url = \"mqtt://127.0.0.1:1883\"", &format!("url = \"{url}\""));
+    for (url, is_open) in [
+        ("mqtt://localhost", false),
+        ("mqtt://broker.lan", true),
+        ("mqtt://192.168.1.5", true),
+        ("mqtts://broker.lan", false),
+        ("mqtt://127.0.0.1.attacker.example", true),
+    ] {
+        assert_eq!(!found(&broker(url)).is_empty(), is_open, "{url}");
+    }
+}

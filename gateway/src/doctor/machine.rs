@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::Findings;
-use crate::config::Config;
+use crate::config::{Config, exposed};
 use crate::store::free_megabytes;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -17,6 +17,9 @@ const FREE_MIN_MB: u64 = 200;
 
 pub fn examine(findings: &mut Findings, config: &Config) {
     judge_clock(findings, SystemClock.now());
+    for (what, next) in exposed(config) {
+        findings.warn("exposure", what, next);
+    }
     let directory = &config.site.state_directory;
     match slowest_sync(directory) {
         Ok(slowest) if slowest <= SYNC_SLOW_MS => {
@@ -57,7 +60,8 @@ fn judge_clock(findings: &mut Findings, now: Timestamp) {
 fn slowest_sync(directory: &Path) -> std::io::Result<u64> {
     let path = directory.join("doctor.probe");
     let timed = (|| {
-        let mut file = std::fs::File::create(&path)?;
+        drop(std::fs::remove_file(&path)); // left by an earlier look, or planted: a link would be written through
+        let mut file = std::fs::File::options().write(true).create_new(true).open(&path)?;
         let mut slowest = 0;
         for _ in 0..SYNCS {
             let begun = SystemClock.now();

@@ -206,16 +206,20 @@ async fn identify(front: &Front, headers: &HeaderMap) -> Result<Caller, Box<Resp
 /// A name that somebody else's DNS may point at this machine is not answered (DNS rebinding): only addresses,
 /// localhost, and the names that the configuration gives.
 fn check_host(front: &Front, headers: &HeaderMap) -> Result<(), Box<Response>> {
+    if is_ours(&front.names, headers) { Ok(()) } else { Err(Box::new(not_ours())) }
+}
+
+pub fn is_ours(names: &[String], headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let name = host_name(host).to_ascii_lowercase();
-    let known = name == "localhost"
+    name == "localhost"
         || name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
-        || front.names.contains(&name);
-    if known {
-        return Ok(());
-    }
+        || names.contains(&name)
+}
+
+pub fn not_ours() -> Response {
     let how = "this name is not one of ours; add it to names = [\"…\"] under [http], or use the address in numbers\n";
-    Err(Box::new((StatusCode::MISDIRECTED_REQUEST, how).into_response()))
+    (StatusCode::MISDIRECTED_REQUEST, how).into_response()
 }
 
 /// Without the port.

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
+use super::guard::{is_ours, not_ours};
 use super::listen::Peer;
 
 /// What the answers depend on.
@@ -25,30 +26,47 @@ pub fn metrics_routes(health: Arc<dyn Health>) -> Router {
     Router::new().route("/metrics", get(numbers)).with_state(health)
 }
 
-/// `/healthz`, `/readyz`, `/version`, and `/metrics` for the machine itself.
-pub fn health_routes(health: Arc<dyn Health>) -> Router {
+#[derive(Clone)]
+struct Local {
+    health: Arc<dyn Health>,
+    names: Arc<Vec<String>>,
+}
+
+/// `/healthz`, `/readyz`, `/version`, and `/metrics` for the machine itself. What is said beside "ready" is for whoever asks for
+/// us by one of our names.
+pub fn health_routes(health: Arc<dyn Health>, names: Vec<String>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/version", get(|| async { concat!(env!("CARGO_PKG_VERSION"), "\n") }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(health)
+        .with_state(Local { health, names: Arc::new(names) })
 }
 
-async fn ready(State(health): State<Arc<dyn Health>>) -> Response {
-    let obstacles = health.obstacles();
+async fn ready(State(local): State<Local>, headers: HeaderMap) -> Response {
+    let obstacles = local.health.obstacles();
     let status = if obstacles.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::json!({ "ready": obstacles.is_empty(), "obstacles": obstacles });
+    let mut body = serde_json::json!({ "ready": obstacles.is_empty() });
+    if is_ours(&local.names, &headers) {
+        body["obstacles"] = obstacles.into();
+    }
     (status, axum::Json(body)).into_response()
 }
 
 /// Never exposed by accident: from elsewhere it has a door of its own.
-async fn metrics(State(health): State<Arc<dyn Health>>, Extension(peer): Extension<Peer>) -> Response {
+async fn metrics(
+    State(local): State<Local>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    if !is_ours(&local.names, &headers) {
+        return not_ours(); // a page somewhere, through somebody's browser on this machine
+    }
     if !peer.address.to_canonical().is_loopback() {
         let how = "the numbers are for this machine; give them a door of their own with metrics_listen\n";
         return (StatusCode::FORBIDDEN, how).into_response();
     }
-    numbers(State(health)).await
+    numbers(State(local.health)).await
 }
 
 async fn numbers(State(health): State<Arc<dyn Health>>) -> Response {

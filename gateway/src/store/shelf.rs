@@ -1,9 +1,11 @@
 //! The bytes of files that people sent, one file each beside the database. No thread of the store waits for them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+
+use super::open::state_file;
 
 /// `files/` in the state directory; for its owner alone.
 #[derive(Debug, Clone)]
@@ -24,7 +26,8 @@ impl Shelf {
     pub fn put(&self, id: i64, bytes: &[u8]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let new = self.0.join(format!("{id}.new"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = state_file(&new)?;
+        file.set_len(0)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, self.path(id))?;

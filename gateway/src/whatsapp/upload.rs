@@ -1,6 +1,7 @@
 //! Files on their way to Meta (FACTS 2). Their bytes go from the source to the line piece by piece: a document of 100 MB
 //! needs 64 KiB of memory.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,8 +11,10 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
 use hyper::Method;
 use hyper::Request;
+use hyper::Uri;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use rustix::fs::OFlags;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
@@ -53,10 +56,24 @@ impl Source {
         Self { content_type: None, length: bytes.len(), beginning: bytes, rest: Rest::Nothing }
     }
 
-    /// A file of this machine's. The error is a sentence.
-    pub async fn file(path: &Path) -> Result<Self, String> {
+    /// A file of this machine's; a link must not lead out of the folder. The error is a sentence.
+    pub async fn file(path: &Path, within: Option<&Path>) -> Result<Self, String> {
         let wrong = |error: std::io::Error| format!("{}: {error}", path.display());
-        let mut file = tokio::fs::File::open(path).await.map_err(wrong)?;
+        let found = tokio::fs::canonicalize(path).await.map_err(wrong)?;
+        if let Some(within) = within {
+            let folder = tokio::fs::canonicalize(within).await.map_err(wrong)?;
+            if !found.starts_with(&folder) {
+                return Err(format!("{} leads out of {}", path.display(), within.display()));
+            }
+        }
+        // Opening a pipe would wait for its writer.
+        if !tokio::fs::symlink_metadata(&found).await.map_err(wrong)?.is_file() {
+            return Err(format!("{} is not a file", path.display()));
+        }
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut options = tokio::fs::OpenOptions::new();
+        options.read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+        let mut file = options.open(&found).await.map_err(wrong)?;
         let about = file.metadata().await.map_err(wrong)?;
         if !about.is_file() {
             return Err(format!("{} is not a file", path.display()));
@@ -101,8 +118,11 @@ impl Client {
 
     async fn begin(&self, url: &str, limit: usize) -> Result<Source, String> {
         let (plain, credentials) = take_credentials(url);
-        let mut request =
-            Request::builder().uri(plain).header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION")));
+        let (address, host) = reachable(&plain).await?;
+        let mut request = Request::builder()
+            .uri(address)
+            .header(HOST, host)
+            .header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION")));
         if let Some(credentials) = credentials {
             request = request.header(AUTHORIZATION, format!("Basic {}", base64(credentials.as_bytes())));
         }
@@ -216,6 +236,39 @@ impl Body for Pieces {
     }
 }
 
+/// The address to go to, and the host that is asked for: a name is looked up here, so that what was judged is where we go. What
+/// serves TLS proves its name by itself.
+async fn reachable(url: &str) -> Result<(String, String), String> {
+    let wrong = |error: hyper::http::uri::InvalidUri| format!("the address is wrong: {error}");
+    let uri: Uri = url.parse().map_err(wrong)?;
+    let host = uri.host().map(|host| host.trim_start_matches('[').trim_end_matches(']')).unwrap_or_default();
+    let authority = uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| format!("{host}: {error}"))?;
+    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok();
+    let mut allowed = found.map(|socket| socket.ip().to_canonical()).filter(|ip| may_reach(*ip, is_local));
+    let Some(ip) = allowed.next() else {
+        return Err(format!("{host} leads to this machine or to an address that no camera has"));
+    };
+    if uri.scheme_str() == Some("https") {
+        return Ok((url.to_owned(), authority));
+    }
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    Ok((format!("http://{}{path}", SocketAddr::new(ip, port)), authority))
+}
+
+/// Link-local addresses are where clouds keep the machine's own secrets (169.254.169.254, fd00:ec2::254, 100.100.100.200). This
+/// machine is meant only where it is named as such: a name that leads here is somebody's trick.
+fn may_reach(ip: IpAddr, is_local: bool) -> bool {
+    let is_secret = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets() == [100, 100, 100, 200],
+        IpAddr::V6(ip) => {
+            ip.is_unicast_link_local() || ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+        }
+    };
+    !is_secret && !ip.is_unspecified() && !ip.is_multicast() && (is_local || !ip.is_loopback())
+}
+
 /// `http://user:password@camera/` as its two halves.
 fn take_credentials(url: &str) -> (String, Option<&str>) {
     let halves = url.split_once("://").and_then(|(scheme, rest)| {
@@ -234,6 +287,50 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_name_leads_to_this_machine_and_nothing_to_where_clouds_keep_secrets() {
+        for (ip, is_local, may) in [
+            ("192.168.1.20", false, true),
+            ("127.0.0.1", true, true),
+            ("127.0.0.1", false, false),
+            ("::1", false, false),
+            ("169.254.169.254", true, false),
+            ("fe80::1", true, false),
+            ("fd00:ec2::254", true, false),
+            ("100.100.100.200", true, false),
+            ("0.0.0.0", true, false),
+            ("224.0.0.1", true, false),
+        ] {
+            assert_eq!(may_reach(ip.parse().expect("an address"), is_local), may, "{ip}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_out_of_the_folder_and_a_pipe_are_no_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let inside = folder.path().join("motion");
+        std::fs::create_dir(&inside).expect("made");
+        std::fs::write(folder.path().join("secret"), "secret").expect("written");
+        std::fs::write(inside.join("1.jpg"), "picture").expect("written");
+        std::os::unix::fs::symlink("1.jpg", inside.join("last.jpg")).expect("linked");
+        std::os::unix::fs::symlink("../secret", inside.join("out.jpg")).expect("linked");
+        std::os::unix::fs::symlink("..", inside.join("up")).expect("linked");
+        let made = std::process::Command::new("mkfifo").arg(inside.join("pipe")).status().expect("mkfifo");
+        assert!(made.success());
+        for (name, is_file) in [
+            ("1.jpg", true),
+            ("last.jpg", true),
+            ("out.jpg", false),
+            ("up/secret", false),
+            ("pipe", false),
+            ("up", false),
+        ] {
+            let path = inside.join(name);
+            let source = tokio::time::timeout(Duration::from_secs(5), Source::file(&path, Some(&inside)));
+            assert_eq!(source.await.expect("at once").is_ok(), is_file, "{name}");
+        }
+    }
+
+    #[test]
     fn a_cameras_password_goes_into_the_header() {
         assert_eq!(
             take_credentials("http://u:p@w@cam/snap?x=a@b"),
@@ -249,7 +346,8 @@ mod tests {
         for length in [0, 1, 15, 16, 17, PIECE, PIECE + 16, PIECE * 3 + 5] {
             let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             std::fs::write(&path, &bytes).expect("written");
-            let mut body = Pieces::new("<".into(), Source::file(&path).await.expect("opens"), ">".into());
+            let mut body =
+                Pieces::new("<".into(), Source::file(&path, None).await.expect("opens"), ">".into());
             assert_eq!(body.size_hint().exact(), Some(length as u64 + 2));
             let mut sent = Vec::new();
             while let Some(frame) = body.frame().await {
@@ -266,12 +364,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("film");
         std::fs::write(&path, vec![7; 1_000]).expect("written");
-        let source = Source::file(&path).await.expect("opens");
+        let source = Source::file(&path, None).await.expect("opens");
         std::fs::write(&path, vec![7; 500]).expect("written");
         let error = Pieces::new("<".into(), source, ">".into()).collect().await.expect_err("broken");
         assert_eq!(error.to_string(), "the file broke off 500 bytes before its end");
-        let nowhere = Source::file(&folder.path().join("nowhere")).await.expect_err("nothing");
+        let nowhere = Source::file(&folder.path().join("nowhere"), None).await.expect_err("nothing");
         assert!(nowhere.contains("nowhere: No such file"), "{nowhere}");
-        assert!(Source::file(folder.path()).await.expect_err("a folder").contains("is not a file"));
+        assert!(Source::file(folder.path(), None).await.expect_err("a folder").contains("is not a file"));
     }
 }

@@ -381,3 +381,15 @@ fn a_browser_that_was_logged_in_before_is_not_locked_out_by_others_at_its_addres
     let tries: Vec<u16> = (0..6).map(|_| form(&site, "/login", &[&known], "password=guess").status).collect();
     assert_eq!(tries, [403, 403, 403, 403, 403, 429], "it has tries of its own, and no more");
 }
+
+#[test]
+fn what_keeps_it_from_working_and_its_numbers_are_for_whoever_knows_its_name() {
+    let (broker, site, _gateway) = start(FREEZER);
+    drop(broker);
+    wait_for(10, "the broker's end", || (get(&site, "/readyz", &[]).status == 503).then_some(()));
+    assert!(get(&site, "/readyz", &[]).body.contains("obstacles"));
+    let elsewhere = get(&site, "/readyz", &["Host: evil.example"]);
+    assert_eq!((elsewhere.status, elsewhere.json()), (503, json!({ "ready": false })));
+    assert_eq!(get(&site, "/metrics", &[]).status, 200);
+    assert_eq!(get(&site, "/metrics", &["Host: evil.example"]).status, 421);
+}
