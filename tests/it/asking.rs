@@ -191,8 +191,8 @@ fn an_answer_becomes_no_command_and_goes_nowhere_that_the_question_does_not_allo
         // The question has a response topic of its own, and the answer goes there.
         let (head, decision) = till.decision(number + 1);
         assert_eq!(
-            (head.as_str(), &decision["decision"]),
-            ("pos/1/decision", &json!("Approve")),
+            (head.split(' ').next(), &decision["decision"]),
+            (Some("pos/1/decision"), &json!("Approve")),
             "{response}"
         );
         assert!(
@@ -205,5 +205,5 @@ fn an_answer_becomes_no_command_and_goes_nowhere_that_the_question_does_not_allo
     is_asked(99);
     assert_eq!(till.shop.taps(NINO, "Deny"), "vote");
     let (head, _) = till.decision(6);
-    assert_eq!(head, "pos/2/decision", "what is allowed is used");
+    assert!(head.starts_with("pos/2/decision "), "what is allowed is used: {head}");
 }

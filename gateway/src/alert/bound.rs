@@ -110,20 +110,17 @@ impl Scales {
         if self.written.is_none() && value.as_str().is_some_and(|text| text.len() > TEXT_MAX) {
             return Err(too_large());
         }
-        match value.kind() {
-            ValueKind::Seq | ValueKind::Iterable => {
-                for item in value.try_iter()? {
-                    self.weigh(&item, depth + 1)?;
-                }
+        let kind = value.kind();
+        if matches!(kind, ValueKind::Seq | ValueKind::Iterable) {
+            for item in value.try_iter()? {
+                self.weigh(&item, depth + 1)?;
             }
-            ValueKind::Map => {
-                let pairs = value.as_object().and_then(|object| object.try_iter_pairs());
-                for (key, value) in pairs.into_iter().flatten() {
-                    self.weigh(&key, depth + 1)?;
-                    self.weigh(&value, depth + 1)?;
-                }
+        } else if kind == ValueKind::Map {
+            let pairs = value.as_object().and_then(|object| object.try_iter_pairs());
+            for (key, value) in pairs.into_iter().flatten() {
+                self.weigh(&key, depth + 1)?;
+                self.weigh(&value, depth + 1)?;
             }
-            _ => {}
         }
         Ok(())
     }
@@ -199,10 +196,11 @@ pub(super) fn join(operator: ast::BinOpKind, left: &Value, right: &Value) -> Res
 /// A text or a list many times over.
 fn times(left: &Value, right: &Value) -> Result<(), Error> {
     for (many, count) in [(left, right), (right, left)] {
-        let length = match (many.as_str(), many.kind()) {
-            (Some(text), _) => text.len(),
-            (None, ValueKind::Seq | ValueKind::Iterable) => entries(many)?,
-            (None, _) => continue,
+        let is_list = matches!(many.kind(), ValueKind::Seq | ValueKind::Iterable);
+        let length = match many.as_str() {
+            Some(text) => text.len(),
+            None if is_list => entries(many)?,
+            None => continue,
         };
         let repeated = count.as_usize().and_then(|count| length.checked_mul(count));
         if repeated.is_some_and(|repeated| repeated > REPEATED_MAX) {

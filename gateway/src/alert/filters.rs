@@ -224,10 +224,7 @@ fn is_of_numbers(value: &Value) -> bool {
 
 /// The largest number among the arguments, named ones included.
 fn largest(given: &[Value]) -> usize {
-    let number = |value: &Value| match value.kind() {
-        ValueKind::Number => value.as_usize().unwrap_or(usize::MAX),
-        _ => 0,
-    };
+    let number = |value: &Value| if value.is_number() { value.as_usize().unwrap_or(usize::MAX) } else { 0 };
     let of = |value: &Value| {
         let named = value.as_object().filter(|_| value.kind() == ValueKind::Map);
         let named = named.and_then(|named| named.try_iter_pairs()).into_iter().flatten();

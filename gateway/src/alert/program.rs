@@ -84,18 +84,7 @@ impl Rebuilt {
                 let expr = constant(Value::from(of.raw));
                 Stmt::EmitExpr(Spanned::new(ast::EmitExpr { expr }, of.span()))
             }
-            Stmt::ForLoop(of) => {
-                let inner = self.deeper(of.span())?;
-                let made = ast::ForLoop {
-                    target: self.target(&of.target)?,
-                    iter: self.expression(&of.iter)?,
-                    filter_expr: of.filter_expr.as_ref().map(|expr| self.expression(expr)).transpose()?,
-                    recursive: of.recursive,
-                    body: inner.statements(&of.body)?,
-                    else_body: inner.statements(&of.else_body)?,
-                };
-                Stmt::ForLoop(Spanned::new(made, of.span()))
-            }
+            Stmt::ForLoop(of) => Stmt::ForLoop(self.for_loop(of)?),
             Stmt::IfCond(of) => {
                 let inner = self.deeper(of.span())?;
                 let made = ast::IfCond {
@@ -117,14 +106,7 @@ impl Rebuilt {
                 let made = ast::Set { target: self.target(&of.target)?, expr: self.expression(&of.expr)? };
                 Stmt::Set(Spanned::new(made, of.span()))
             }
-            Stmt::SetBlock(of) => {
-                let made = ast::SetBlock {
-                    target: self.target(&of.target)?,
-                    filter: of.filter.as_ref().map(|filter| self.expression(filter)).transpose()?,
-                    body: self.deeper(of.span())?.statements(&of.body)?,
-                };
-                Stmt::SetBlock(Spanned::new(made, of.span()))
-            }
+            Stmt::SetBlock(of) => Stmt::SetBlock(self.set_block(of)?),
             Stmt::FilterBlock(of) => {
                 let (filter, body) =
                     (self.expression(&of.filter)?, self.deeper(of.span())?.statements(&of.body)?);
@@ -146,6 +128,28 @@ impl Rebuilt {
             Stmt::Extends(of) => return Err(elsewhere(of.span(), "extends")),
             Stmt::Include(of) => return Err(elsewhere(of.span(), "include")),
         })
+    }
+
+    fn for_loop<'a>(self, of: &Spanned<ast::ForLoop<'a>>) -> Made<Spanned<ast::ForLoop<'a>>> {
+        let inner = self.deeper(of.span())?;
+        let made = ast::ForLoop {
+            target: self.target(&of.target)?,
+            iter: self.expression(&of.iter)?,
+            filter_expr: of.filter_expr.as_ref().map(|expr| self.expression(expr)).transpose()?,
+            recursive: of.recursive,
+            body: inner.statements(&of.body)?,
+            else_body: inner.statements(&of.else_body)?,
+        };
+        Ok(Spanned::new(made, of.span()))
+    }
+
+    fn set_block<'a>(self, of: &Spanned<ast::SetBlock<'a>>) -> Made<Spanned<ast::SetBlock<'a>>> {
+        let made = ast::SetBlock {
+            target: self.target(&of.target)?,
+            filter: of.filter.as_ref().map(|filter| self.expression(filter)).transpose()?,
+            body: self.deeper(of.span())?.statements(&of.body)?,
+        };
+        Ok(Spanned::new(made, of.span()))
     }
 
     fn macro_of<'a>(self, of: &Spanned<ast::Macro<'a>>) -> Made<Spanned<ast::Macro<'a>>> {
@@ -193,17 +197,7 @@ impl Rebuilt {
         Ok(match tree {
             Expr::Var(of) => Expr::Var(Spanned::new(ast::Var { id: of.id }, span)),
             Expr::Const(of) => Expr::Const(Spanned::new(ast::Const { value: of.value.clone() }, span)),
-            Expr::Slice(of) => {
-                let bound =
-                    |bound: &Option<Expr<'a>>| bound.as_ref().map(|b| inner.expression(b)).transpose();
-                let made = ast::Slice {
-                    expr: inner.expression(&of.expr)?,
-                    start: bound(&of.start)?,
-                    stop: bound(&of.stop)?,
-                    step: bound(&of.step)?,
-                };
-                through(MADE, Expr::Slice(Spanned::new(made, span)), Vec::new())
-            }
+            Expr::Slice(of) => through(MADE, Expr::Slice(inner.slice(of)?), Vec::new()),
             Expr::UnaryOp(of) => {
                 let op = match of.op {
                     ast::UnaryOpKind::Not => ast::UnaryOpKind::Not,
@@ -228,18 +222,7 @@ impl Rebuilt {
                 };
                 Expr::IfExpr(Spanned::new(made, span))
             }
-            Expr::Filter(of) => {
-                let name: String = of.name.chars().filter(|letter| !letter.is_whitespace()).collect();
-                if !is_filter(&name) {
-                    return Err(refused(span, &format!("unknown filter: filter {name} is unknown")));
-                }
-                let made = ast::Filter {
-                    name: of.name,
-                    expr: of.expr.as_ref().map(|expr| inner.expression(expr)).transpose()?,
-                    args: inner.arguments(&of.args)?,
-                };
-                Expr::Filter(Spanned::new(made, span))
-            }
+            Expr::Filter(of) => Expr::Filter(inner.filter(of)?),
             Expr::Test(of) => {
                 let (expr, args) = (inner.expression(&of.expr)?, inner.arguments(&of.args)?);
                 Expr::Test(Spanned::new(ast::Test { name: of.name, expr, args }, span))
@@ -270,6 +253,30 @@ impl Rebuilt {
                 through(MADE, Expr::Map(Spanned::new(made, span)), Vec::new())
             }
         })
+    }
+
+    fn slice<'a>(self, of: &Spanned<ast::Slice<'a>>) -> Made<Spanned<ast::Slice<'a>>> {
+        let bound = |bound: &Option<Expr<'a>>| bound.as_ref().map(|b| self.expression(b)).transpose();
+        let made = ast::Slice {
+            expr: self.expression(&of.expr)?,
+            start: bound(&of.start)?,
+            stop: bound(&of.stop)?,
+            step: bound(&of.step)?,
+        };
+        Ok(Spanned::new(made, of.span()))
+    }
+
+    fn filter<'a>(self, of: &Spanned<ast::Filter<'a>>) -> Made<Spanned<ast::Filter<'a>>> {
+        let name: String = of.name.chars().filter(|letter| !letter.is_whitespace()).collect();
+        if !is_filter(&name) {
+            return Err(refused(of.span(), &format!("unknown filter: filter {name} is unknown")));
+        }
+        let made = ast::Filter {
+            name: of.name,
+            expr: of.expr.as_ref().map(|expr| self.expression(expr)).transpose()?,
+            args: self.arguments(&of.args)?,
+        };
+        Ok(Spanned::new(made, of.span()))
     }
 
     fn operation<'a>(self, of: &Spanned<ast::BinOp<'a>>) -> Made<Expr<'a>> {

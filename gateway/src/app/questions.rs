@@ -30,23 +30,7 @@ pub fn ask(
     (event, reply_to): (&Event, Option<&ReplyTo>),
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let fixed = question.response_topic.as_ref().and_then(|topic| topic.fill(bindings));
-    let refused = |to: &ReplyTo| {
-        let why = question.refuses(&to.topic, commands(config), &ours(config));
-        if let Some(why) = why {
-            let (question, topic, response_topic) = (&question.name, &event.topic, &to.topic);
-            tracing::warn!(
-                question,
-                topic,
-                response_topic,
-                why,
-                "the answer does not go where the question asks for it"
-            );
-        }
-        why.is_some()
-    };
-    let asked = reply_to.filter(|to| !refused(to)).map(|to| to.topic.clone());
-    let Some(response_topic) = asked.or(fixed) else {
+    let Some(response_topic) = place(config, question, bindings, (event, reply_to)) else {
         tracing::warn!(
             question = question.name,
             topic = event.topic,
@@ -97,6 +81,26 @@ pub fn ask(
         store.keep_asked(message, subject)?;
     }
     Ok(())
+}
+
+/// Where the answer goes: where the request asks for it, if it may; else where the question says.
+fn place(
+    config: &Config,
+    question: &Question,
+    bindings: &Bindings,
+    (event, reply_to): (&Event, Option<&ReplyTo>),
+) -> Option<String> {
+    let refused = |to: &&ReplyTo| {
+        let why = question.refuses(&to.topic, commands(config), &ours(config));
+        if let Some(why) = why {
+            let (question, topic, response_topic) = (&question.name, &event.topic, &to.topic);
+            let what = "the answer does not go where the question asks for it";
+            tracing::warn!(question, topic, response_topic, why, "{what}");
+        }
+        why.is_some()
+    };
+    let asked = reply_to.filter(|to| !refused(to)).map(|to| to.topic.clone());
+    asked.or_else(|| question.response_topic.as_ref().and_then(|topic| topic.fill(bindings)))
 }
 
 /// Every topic that something of ours commands on.
