@@ -128,10 +128,10 @@ fn a_certificate_that_is_not_taken_is_told_with_the_next_step() {
         drop(Gateway::start(&site(&good, version, &ca("leaf"))));
         for (broker, more, words) in [
             (&good, String::new(), "write ca_file = "),
-            (&good, ca("other"), "write ca_file = "),
+            (&good, ca("other"), "take the one that signed its certificate"),
             (&of_ca, ca("own-ca"), "basicConstraints=critical,CA:FALSE"),
             (&other, ca("other"), "with this name as subjectAltName"),
-            (&plain, String::new(), "it does not speak TLS at this port"),
+            (&plain, String::new(), "it seems not to speak TLS at this port"),
         ] {
             let site = site(broker, version, &more);
             let gateway = Gateway::launch(&site);
