@@ -1,5 +1,7 @@
 //! Webhook bodies by their whole way: stored, read, and what is different afterwards.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -171,7 +173,11 @@ impl Site {
 fn every_example_changes_something_or_is_stored_with_a_word() {
     let root = format!("{}/../tests/fixtures/cloud-api/webhooks", env!("CARGO_MANIFEST_DIR"));
     let (mut seen, mut idle) = (String::new(), Vec::new());
-    for folder in ["messages", "statuses", "fields", "batches"] {
+    let folders = ["messages", "statuses", "fields", "batches"];
+    let all = std::fs::read_dir(&root).expect("a folder").flatten();
+    let all: BTreeSet<String> = all.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert_eq!(all, folders.map(str::to_owned).into(), "each has its rows here");
+    for folder in folders {
         let mut names: Vec<_> =
             std::fs::read_dir(format!("{root}/{folder}")).expect("a folder").flatten().collect();
         names.sort_by_key(std::fs::DirEntry::path);
@@ -222,12 +228,16 @@ fn every_example_changes_something_or_is_stored_with_a_word() {
             "statuses/call_ringing.json",
             "statuses/read_group.json",
             "fields/account_settings_update.json",
+            "fields/account_update_partner_of_another_account.json",
             "fields/business_username_updates.json",
             "fields/calls_connect_by_person.json",
             "fields/calls_connect_by_us.json",
             "fields/calls_terminate.json",
             "fields/flows_status.json",
+            "fields/group_lifecycle_update.json",
             "fields/group_participants_update.json",
+            "fields/group_settings_update.json",
+            "fields/group_status_update.json",
             "fields/history.json",
             "fields/message_echoes.json",
             "fields/smb_app_state_sync.json",

@@ -321,6 +321,8 @@ fn an_invited_person_answers_in_any_spelling_and_order() {
 #[derive(Debug, Clone)]
 enum Told {
     Word(&'static str),
+    /// The last words are said otherwise, or taken back.
+    Edited(&'static str),
     Status(i64),
     Moved,
 }
@@ -334,6 +336,7 @@ proptest! {
         story in prop::collection::vec(prop_oneof![
             3 => prop::sample::select(vec!["STOP", "START", "hello"]).prop_map(Told::Word),
             2 => prop::sample::select(vec![0_i64, 131_047]).prop_map(Told::Status),
+            1 => prop::sample::select(vec!["edit", "revoke"]).prop_map(Told::Edited),
             1 => Just(Told::Moved),
         ], 1..9),
         seeds in prop::collection::vec(any::<u64>(), 2),
@@ -348,6 +351,11 @@ proptest! {
                     let mut said = text("15550100155", &id, at, words);
                     said["from_user_id"] = if moved { "US.2" } else { "US.1" }.into();
                     post(json!({ "messages": [said] }))
+                }
+                Told::Edited(kind) => {
+                    let edited = json!({ "original_message_id": format!("wamid.{}", number.saturating_sub(1)),
+                                         "message": { "type": "text", "text": { "body": "STOP" } } });
+                    post(json!({ "messages": [from("15550100155", &id, at, json!({ "type": kind, *kind: edited }))] }))
                 }
                 Told::Status(code) => {
                     let mut status = json!({ "id": format!("wamid.ours{number}"), "timestamp": at.to_string(), "recipient_id": "15550100001" });
