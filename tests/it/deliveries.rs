@@ -316,3 +316,55 @@ fn a_test_message_is_no_event_and_its_time_is_a_metric() {
         assert!(metrics().unwrap().contains(counted), "version {version}");
     }
 }
+
+/// Two gateways of one name, or of names without a Latin letter, are two clients of the broker; and one that starts again is
+/// itself, as is one whose database is from before.
+#[test]
+fn each_installation_has_a_client_id_of_its_own_and_keeps_it() {
+    let broker = Broker::start();
+    let id_of = |site: &Site| {
+        drop(Gateway::start(site));
+        let log = site.log();
+        let last = log.lines().rev().find(|line| line.contains("client_id=")).expect("it says so");
+        last.split("client_id=").nth(1).unwrap().split(' ').next().unwrap().trim_matches('"').to_owned()
+    };
+    let named = |name: &str| {
+        let site = Site::new(broker.port, FREEZER);
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        let text = text.replace("name = \"Test\"", &format!("name = \"{name}\""));
+        std::fs::write(site.config(), text.replace("client_id = \"bellwire-test\"\n", "")).unwrap();
+        site
+    };
+    let mut all = std::collections::BTreeSet::new();
+    for (name, start) in
+        [("料理店", "bellwire-site-"), ("Ψυγείο", "bellwire-site-"), ("Bar", "bellwire-bar-")]
+    {
+        for site in [named(name), named(name)] {
+            let id = id_of(&site);
+            assert!(id.starts_with(start), "{name}: {id}");
+            assert_eq!(id_of(&site), id, "{name}: after a restart");
+            assert!(doctor(&site).contains(&format!("our client id is {id}")), "{name}");
+            assert!(all.insert(id), "{name}: {all:?}");
+        }
+    }
+    let old = named("Bar");
+    drop(Gateway::start(&old));
+    let mark = "INSERT INTO meta VALUES ('client_id_by_site', '1')"; // as the migration leaves it
+    old.database().execute(mark, []).unwrap();
+    assert_eq!(id_of(&old), "bellwire-bar");
+}
+
+/// Without an id the broker keeps nothing for us, and an MQTT 3.1.1 broker does not even let us in.
+#[test]
+fn an_empty_client_id_is_refused_with_the_next_step() {
+    let site = Site::with_mqtt("url = \"mqtt://127.0.0.1:1\"\nclient_id = \"\"", FREEZER);
+    for command in ["check", "run"] {
+        let output = bellwire(&[command, "--config", &site.config().to_string_lossy()]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{command}: {said}");
+        assert!(
+            said.contains("client_id is empty") && said.contains("leave the line out"),
+            "{command}: {said}"
+        );
+    }
+}

@@ -62,9 +62,10 @@ impl Site {
         Self::with_mqtt(&format!("url = \"mqtt://127.0.0.1:{broker_port}\""), rest)
     }
 
-    /// `mqtt` is the whole section.
+    /// `mqtt` is the whole section; without a `client_id` of its own it is `bellwire-test`.
     #[must_use]
     pub fn with_mqtt(mqtt: &str, rest: &str) -> Self {
+        let named = if mqtt.contains("client_id") { "" } else { "\nclient_id = \"bellwire-test\"" };
         let folder = tempfile::tempdir().expect("a folder");
         let (http_port, api_port) = (free_port(), free_port());
         for (name, secret) in
@@ -76,7 +77,7 @@ impl Site {
         }
         let config = format!(
             "[site]\nname = \"Test\"\nstate_directory = \"{}/state\"\n[http]\nlisten = \"127.0.0.1:{http_port}\"\n\
-             [mqtt]\n{mqtt}\n[[connection]]\nname = \"main\"\nphone_number_id = \"{PHONE_NUMBER_ID}\"\n\
+             [mqtt]\n{mqtt}{named}\n[[connection]]\nname = \"main\"\nphone_number_id = \"{PHONE_NUMBER_ID}\"\n\
              access_token_file = \"access-token\"\napp_secret_file = \"app-secret\"\nverify_token_file = \"verify-token\"\n\
              api_url = \"http://127.0.0.1:{api_port}\"\n{rest}",
             folder.path().display()

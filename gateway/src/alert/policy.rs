@@ -274,9 +274,7 @@ fn file(
         }
         From::Address(template) => templates
             .address(&rule.name, context)
-            .and_then(|address| {
-                attach.may_fetch(template, address.trim()).map(|()| address).map_err(unfit)
-            })
+            .and_then(|address| attach.may_fetch(template, address.trim()).map(|()| address).map_err(unfit))
             .map(|address| File::Fetch(address.trim().to_owned())),
         From::Path(template) => templates
             .address(&rule.name, context)

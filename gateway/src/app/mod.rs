@@ -178,7 +178,8 @@ pub async fn run(
     let (shared, link) = (Arc::clone(&built.shared), built.link.clone());
     let mut tasks = spawn(built, listeners, &stopped);
     ready();
-    tracing::info!(site = shared.config.site.name, listen = %shared.config.http.listen, "ready");
+    let (site, client_id) = (&shared.config.site.name, &shared.config.mqtt.client_id);
+    tracing::info!(site, client_id, listen = %shared.config.http.listen, "ready");
 
     let mut failing = shared.store.clone();
     let fatal = tokio::select! {
@@ -291,8 +292,9 @@ fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Ta
 
     let monitor = Arc::new(doors::Monitor::new(shared()));
     let webhook = webhook_routes(Arc::new(doors::MetasDoor::new(shared())));
-    let mut local = health_routes(Arc::<doors::Monitor>::clone(&monitor), built.shared.config.http.names.clone())
-        .merge(front_routes(built.front));
+    let mut local =
+        health_routes(Arc::<doors::Monitor>::clone(&monitor), built.shared.config.http.names.clone())
+            .merge(front_routes(built.front));
     match listeners.webhook {
         Some(own) => tasks.spawn_draining("the webhook's server", serve(own, webhook, None, stop.clone())),
         None => local = webhook.merge(local),

@@ -209,13 +209,19 @@ impl Place {
     }
 
     fn wishes(&self, without_secrets: bool) -> Wishes {
-        Wishes { state_directory: self.state.clone(), without_secrets, today: None }
+        Wishes { state_directory: self.state.clone(), without_secrets, ..Wishes::default() }
+    }
+
+    /// As `load`, with a client id of this installation's own where the file names none.
+    fn load_for(&self, store: &Store, without_secrets: bool) -> Result<Config, Failure> {
+        let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
+        Ok(load(&self.config, &Wishes { client_tag, ..self.wishes(without_secrets) })?)
     }
 
     /// The configuration and its store, for commands that work beside the daemon.
     fn open(&self) -> Result<(Config, Store), Failure> {
-        let mut config = self.load(true)?;
-        let store = Store::open_existing(&config.site.state_directory)?;
+        let store = Store::open_existing(&self.load(true)?.site.state_directory)?;
+        let mut config = self.load_for(&store, true)?;
         // With the numbers that were connected on the page.
         let all = connections::all(&config.connections, &store, &config.site.state_directory);
         config.connections = all.map_err(|error| Failure::Io(error.into()))?;

@@ -12,13 +12,13 @@ use crate::store::{Lock, Store};
 
 pub fn run(place: &Place) -> Result<(), Failure> {
     let _flushing = crate::log::start();
-    let config = place.load(false)?;
-    let directory = config.site.state_directory.clone();
+    let directory = place.load(false)?.site.state_directory;
     let lock = Lock::take(&directory).map_err(|error| match error {
         taken @ crate::store::LockError::Taken(_) => Failure::AlreadyRunning(taken),
         file @ crate::store::LockError::File(..) => Failure::Io(file.into()),
     })?;
     let store = Store::open(&directory, &mut Dice::from_machine())?;
+    let config = place.load_for(&store, false)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let listeners = Listeners::open(&config).await.map_err(Failure::Io)?;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::command::consent::Words;
 use crate::contact::People;
-use crate::ids::ConnectionName;
+use crate::ids::{ConnectionName, StoreTag};
 use crate::time::Timestamp;
 
 /// Events of up to 64 KiB are read; what is a little larger should be counted, not cut off by the broker.
@@ -30,6 +30,8 @@ pub struct Wishes {
     pub without_secrets: bool,
     /// Judge by this day what ends some day: for `check`.
     pub today: Option<Timestamp>,
+    /// What makes the default `client_id` this installation's own: the database's tag (`Store::client_tag`).
+    pub client_tag: Option<StoreTag>,
 }
 
 /// Reads the file at `path`.
@@ -228,7 +230,7 @@ fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &Wishes) -> Op
             "client_certificate_file and client_key_file belong together; give both or none",
         );
     }
-    let client_id = section.text("client_id").map(|text| text.value);
+    let client_id = read_client_id(&section);
     let username = section.text("username").map(|text| text.value);
     let max_packet_bytes = section.integer("max_packet_bytes", 1_024..=268_435_455);
     let path = |file: Option<(PathBuf, usize)>| file.map(|(path, _)| path);
@@ -246,12 +248,32 @@ fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &Wishes) -> Op
         host,
         port,
         version: version.unwrap_or(MqttVersion::V5),
-        client_id: client_id.unwrap_or_else(|| format!("bellwire-{slug}")),
+        client_id: client_id.unwrap_or_else(|| default_client_id(slug, wishes.client_tag.as_ref())),
         username,
         password_file: path(password),
         tls,
         max_packet_bytes: max_packet_bytes.unwrap_or(MAX_PACKET_BYTES),
     })
+}
+
+/// Under it the broker keeps our session, and it stands in the topics of our own.
+fn read_client_id(section: &Section) -> Option<String> {
+    let id = section.text("client_id")?;
+    if id.value.trim().is_empty() {
+        section.report(
+            id.offset,
+            "client_id is empty: the broker would keep nothing for us while we are away; leave the line out, or give a name \
+             that no other client of this broker has",
+        );
+    } else if id.value.contains(['+', '#']) || id.value.contains(char::is_control) {
+        section.report(id.offset, "client_id stands in topics: without +, # and control characters");
+    }
+    Some(id.value)
+}
+
+/// Two machines with one site's name, or with names that have no Latin letter, must not take each other's session.
+fn default_client_id(slug: &str, tag: Option<&StoreTag>) -> String {
+    tag.map_or_else(|| format!("bellwire-{slug}"), |tag| format!("bellwire-{slug}-{}", tag.0))
 }
 
 /// Whether it is encrypted, the host, the port: 1883, or 8883 with TLS (IANA).

@@ -21,7 +21,14 @@ pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
     let slashed = config.rules.iter().filter_map(slashed);
     let (doubled, ending) = (one_telephone(config), ending(config, today));
     let open = exposed(config).into_iter().map(|(what, next)| format!("{what}; {next}"));
-    untranslated.chain(forbidden(config)).chain(doubled).chain(ending).chain(crowded).chain(slashed).chain(open).collect()
+    untranslated
+        .chain(forbidden(config))
+        .chain(doubled)
+        .chain(ending)
+        .chain(crowded)
+        .chain(slashed)
+        .chain(open)
+        .collect()
 }
 
 /// What others on the way can read or send, and what to do about it.

@@ -57,6 +57,22 @@ fn a_good_file_has_no_problems() {
 }
 
 #[test]
+fn a_client_id_is_the_installations_own_and_fits_into_a_topic() {
+    let client_tag = Some(crate::ids::StoreTag("0badcafe".into()));
+    let tagged = Wishes { client_tag, ..wishes() };
+    let id = |text: &str| read("b.toml", text, &tagged).expect("good").mqtt.client_id;
+    assert_eq!(id(GOOD), "bellwire-corner-bakery-0badcafe");
+    let with = |id: &str| GOOD.replace("[mqtt]\n", &format!("[mqtt]\nclient_id = \"{id}\"\n"));
+    assert_eq!(id(&with("mine")), "mine");
+    for (wrong, what) in
+        [("", "is empty"), (" ", "is empty"), ("a/#", "without +, #"), ("a+b", "without +, #")]
+    {
+        let found = problems(&with(wrong));
+        assert!(found.len() == 1 && found[0].contains(what), "{wrong:?}: {found:?}");
+    }
+}
+
+#[test]
 fn the_shipped_file_is_good_and_names_every_key() {
     let text = include_str!("../../../config/bellwire.toml");
     assert_eq!(problems(text), Vec::<String>::new());

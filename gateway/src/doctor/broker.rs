@@ -31,7 +31,7 @@ pub async fn examine(findings: &mut Findings, config: &Config) {
         Err(error) => findings.fail("broker", format!("{error:#}"), "correct the [mqtt] section"),
         Ok(settings) => match probe(settings.clone()).await {
             Ok(Look { limits, outcome, loopback }) => {
-                findings.good("broker", format!("{place} lets us in"));
+                findings.good("broker", format!("{place} lets us in; our client id is {}", mqtt.client_id));
                 for limit in limits.in_words() {
                     findings.warn(
                         "broker",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::fs::OFlags;
 
 use super::mark::Mark;
@@ -19,7 +19,7 @@ use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("schema.sql"),
     include_str!("schema_page.sql"),
     include_str!("received.sql"),
@@ -32,6 +32,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("people.sql"),
     include_str!("subscriptions.sql"),
     include_str!("unjudged.sql"),
+    include_str!("client_id.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.
@@ -239,6 +240,14 @@ impl Store {
         &self.tag
     }
 
+    /// What makes the default MQTT client id this installation's own. `None`: the database is from a time when the site's
+    /// name alone made it, and what the broker keeps under that name shall still come.
+    pub fn client_tag(&self) -> rusqlite::Result<Option<StoreTag>> {
+        let sql = "SELECT value FROM meta WHERE key = 'tag' AND NOT EXISTS \
+                   (SELECT 1 FROM meta WHERE key = 'client_id_by_site')";
+        self.sql.query_row(sql, [], |row| row.get(0).map(StoreTag)).optional()
+    }
+
     /// What seals buttons and names people.
     #[must_use]
     pub fn seal(&self) -> &Seal {
@@ -422,6 +431,26 @@ mod tests {
         std::os::unix::fs::symlink(&victim, database.join("bellwire.db")).expect("planted");
         assert!(matches!(Store::open(&database, &mut Dice::seeded(1)), Err(OpenError::Directory(..))));
         assert_eq!(std::fs::read_to_string(&victim).expect("there"), "do not touch");
+    }
+
+    #[test]
+    fn a_new_store_makes_the_client_id_its_own_and_one_from_before_does_not() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        assert_eq!(store.client_tag().expect("read").as_ref(), Some(store.tag()));
+        drop(store);
+        let old = tempfile::tempdir().expect("a folder");
+        let sql = Connection::open(old.path().join("bellwire.db")).expect("made");
+        let before =
+            MIGRATIONS.iter().position(|script| script.contains("client_id_by_site")).expect("there");
+        for script in MIGRATIONS.iter().take(before) {
+            sql.execute_batch(script).expect("a script");
+        }
+        sql.execute("INSERT INTO meta VALUES ('tag', '0badcafe')", []).expect("written");
+        sql.execute_batch(&format!("PRAGMA user_version = {before}")).expect("set");
+        drop(sql);
+        let store = Store::open(old.path(), &mut Dice::seeded(2)).expect("opens");
+        assert_eq!((store.tag().0.as_str(), store.client_tag().expect("read")), ("0badcafe", None));
     }
 
     #[test]
