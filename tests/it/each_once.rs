@@ -386,6 +386,42 @@ fn a_refused_topic_is_told_by_its_name_and_the_broker_is_not_called_away() {
     }
 }
 
+/// A real broker whose access list refuses in so many words: mosquitto's dynamic security.
+#[test]
+fn a_topic_that_dynamic_security_refuses_is_told_by_its_name() {
+    let may_read = ["bellwire/#", "open/#"]
+        .map(|topic| json!({ "acltype": "subscribePattern", "topic": topic, "priority": 0, "allow": true }));
+    let lists = json!({
+        "defaultACLAccess":
+            { "publishClientSend": true, "publishClientReceive": true, "subscribe": false, "unsubscribe": true },
+        "anonymousGroup": "anybody",
+        "groups": [{ "groupname": "anybody", "roles": [{ "rolename": "reader" }] }],
+        "roles": [{ "rolename": "reader", "acls": may_read }],
+        "clients": [],
+    });
+    for version in VERSIONS {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dynamic-security.json");
+        std::fs::write(&file, lists.to_string()).unwrap();
+        let plugin = format!("/usr/lib/{}-linux-gnu/mosquitto_dynamic_security.so", std::env::consts::ARCH);
+        let extra = format!("plugin {plugin}\nplugin_opt_config_file {}", file.display());
+        let broker = Broker::start_with(&extra);
+        let mqtt = format!("url = \"mqtt://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port);
+        let site = Site::with_mqtt(&mqtt, OWNER);
+        let (_simulator, _gateway) = (Simulator::start(&site), Gateway::launch(&site));
+        obstacle(&site, "the broker refused the subscription to secret/+");
+        publish(broker.port, "open/1", b"1");
+        wait_for(20, "both messages", || (texts(&site).len() >= 2).then_some(()));
+        let told = texts(&site);
+        assert!(told.iter().any(|text| text.contains("Refused: ") && text.contains("secret/+")), "{told:?}");
+        assert_eq!(told.len(), 2, "version {version}: and nothing about the broker: {told:?}");
+        let doctor = bellwire(&["doctor", "--config", &site.config().to_string_lossy()]);
+        let doctor = String::from_utf8_lossy(&doctor.stdout);
+        assert!(doctor.contains("it refuses to let us read secret/+"), "version {version}: {doctor}");
+        assert!(doctor.contains("our own test message comes back"), "version {version}: {doctor}");
+    }
+}
+
 /// MQTT 5, 3.2.2.3: nothing is sent beyond what the broker announces, and it is told.
 #[test]
 fn what_the_broker_announces_is_kept() {
