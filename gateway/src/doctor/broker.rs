@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Findings;
+use super::access::{Access, Reads};
 use crate::alert::route::OWN_TOPICS;
 use crate::app;
 use crate::config::{Config, Mqtt};
@@ -48,7 +49,9 @@ pub async fn examine(findings: &mut Findings, config: &Config) {
     silent(findings, config);
     let local = ["localhost", "127.0.0.1", "::1"].contains(&mqtt.host.as_str());
     if local && Path::new(MOSQUITTO).exists() {
-        durability(findings, &settings_of(Path::new(MOSQUITTO)));
+        let settings = settings_of(Path::new(MOSQUITTO));
+        durability(findings, &settings);
+        kept_back(findings, config, &settings);
     }
 }
 
@@ -132,6 +135,32 @@ fn silent(findings: &mut Findings, config: &Config) {
     }
 }
 
+/// What mosquitto's access list keeps from our rules. Where we may not read it, nothing can be said.
+fn kept_back(findings: &mut Findings, config: &Config, settings: &[(String, String)]) {
+    let file = settings.iter().rev().find(|(key, _)| key == "acl_file").map(|(_, value)| value);
+    let Some((file, text)) = file.and_then(|file| Some((file, std::fs::read_to_string(file).ok()?))) else {
+        return;
+    };
+    let mqtt = &config.mqtt;
+    let access_list = Access::read(&text, mqtt.username.as_deref(), &mqtt.client_id);
+    for rule in config.rules.iter().filter(|rule| !rule.topic.as_str().starts_with(OWN_TOPICS)) {
+        let (filter, name) = (rule.topic.filter(), &rule.name);
+        let next = format!("mosquitto needs {}", access(mqtt, &[filter.as_str()]));
+        match access_list.reads(&filter) {
+            Reads::All => {}
+            Reads::Part => {
+                let what = format!("{file} keeps part of {filter} from rule {name}, without a word");
+                findings.warn("broker", what, next);
+            }
+            Reads::Nothing => {
+                let what =
+                    format!("{file} keeps {filter} from rule {name}, without a word: it hears nothing");
+                findings.fail("broker", what, next);
+            }
+        }
+    }
+}
+
 /// The lines of mosquitto's `acl_file` that allow it.
 fn access(mqtt: &Mqtt, filters: &[&str]) -> String {
     let who = mqtt.username.as_ref().map_or(String::new(), |user| format!(" under `user {user}`"));
@@ -206,6 +235,37 @@ mod tests {
         let mut findings = Findings::default();
         durability(&mut findings, &settings_of(folder.path()));
         findings.found[0].severity
+    }
+
+    #[test]
+    fn a_rule_that_hears_nothing_for_mosquittos_access_list_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let list = folder.path().join("acl");
+        std::fs::write(&list, "user bar\ntopic read site/+/door\n").expect("written");
+        let text = "[site]\nname = \"S\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\nusername = \"bar\"\n[[contact]]\nid = \"nino\"\n\
+                    phone = \"+995 555 12 34 56\"\n[[connection]]\nname = \"main\"\nphone_number_id = \"1\"\n\
+                    access_token_file = \"t\"\napp_secret_file = \"s\"\nverify_token_file = \"v\"\n";
+        let rule = |name: &str, topic: &str| {
+            format!(
+                "[[rule]]\nname = \"{name}\"\ntopic = \"{topic}\"\nmessage = \"x\"\nnotify = [\"nino\"]\n"
+            )
+        };
+        let text =
+            [text, &rule("door", "site/a/door"), &rule("till", "till/{n}"), &rule("all", "site/#")].concat();
+        let wishes = crate::config::Wishes { without_secrets: true, ..Default::default() };
+        let config = crate::config::read("b.toml", &text, &wishes).expect("good");
+        let mut findings = Findings::default();
+        let settings = [("acl_file".to_owned(), list.display().to_string())];
+        kept_back(&mut findings, &config, &settings);
+        let found: Vec<_> = findings.found.iter().map(|one| (one.severity, one.what.as_str())).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].0 == Severity::Error && found[0].1.contains("keeps till/+ from rule till"),
+            "{found:?}"
+        );
+        assert!(found[1].0 == Severity::Warning && found[1].1.contains("part of site/#"), "{found:?}");
+        let next = findings.found[0].next.as_deref().unwrap_or_default();
+        assert!(next.contains("`topic read till/+` under `user bar`"), "{next}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What keeps it from working, and what to do about it. Every check looks for itself: one that cannot look says so, and
 //! the others go on. Nothing here changes anything.
 
+/// The access list of a mosquitto on this machine.
+mod access;
 /// The token, the number, the business account, its subscription.
 mod account;
 /// The broker, and how durable it is.

@@ -30,6 +30,7 @@ mod v5;
 /// What both versions have in common, as a trait.
 mod wire;
 
+pub use cover::{covers, overlap};
 pub use link::{AckToken, Link, Notice, start};
 pub use overhear::{Overheard, overhear};
 pub use probe::{Look, probe};
