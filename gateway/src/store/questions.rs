@@ -46,7 +46,8 @@ impl Store {
             .optional()?;
         match open {
             None => Ok(false),
-            Some((open, asked_at)) if open || surely && asked_at > since.0 => Ok(true),
+            // What was asked before the clock was set (no RTC on a Pi) may have been asked at any time.
+            Some((open, at)) if open || surely && (at > since.0 || !Timestamp(at).is_sane()) => Ok(true),
             Some(_) => {
                 self.sql.prepare_cached("UPDATE question SET key = NULL WHERE key = ?1")?.execute([key])?;
                 Ok(false)
