@@ -311,12 +311,11 @@ impl Alert {
 
     /// Whether an event of this identity was taken before.
     pub fn is_repetition(&mut self, identity: u64, window: Option<Duration>, now: Timestamp) -> bool {
-        self.recent
-            .retain(|recent| {
-                let window = window.unwrap_or_else(|| kept_for(recent.of_session));
-                // What came before the clock was set (no RTC on a Pi) may have come at any time.
-                recent.at.until(now) < window || recent.at.is_sane() != now.is_sane()
-            });
+        self.recent.retain(|recent| {
+            let window = window.unwrap_or_else(|| kept_for(recent.of_session));
+            // What came before the clock was set (no RTC on a Pi) may have come at any time.
+            recent.at.until(now) < window || recent.at.is_sane() != now.is_sane()
+        });
         self.recent.iter().any(|recent| recent.identity == identity)
     }
 

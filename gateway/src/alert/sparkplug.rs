@@ -20,7 +20,7 @@ pub use rebirth::Rebirth;
 
 /// Metrics of all births together: about 3 MB. A node has 20 to 2,000.
 const METRICS_MAX: usize = 20_000;
-/// A birth names every metric: 2,000 of them with their properties. A hostile one takes 100 times that while it is read.
+/// A birth names every metric: 2,000 of them with their properties. What takes more memory than that is refused (`wire`).
 const LIMIT_BYTES: usize = 256 * 1024;
 /// 6.4, Quality Codes: 0 is bad, 500 stale.
 const GOOD: u32 = 192;
@@ -587,10 +587,34 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_many_empty_things_is_refused_before_memory_is_taken_for_them() {
+        let metric = |inner: &[u8]| [&[0x12, u8::try_from(inner.len()).expect("short")], inner].concat();
+        let nested = |tag: &[u8], inner: &[u8]| -> Vec<u8> {
+            let mut length = Vec::new();
+            prost::encoding::encode_varint(inner.len() as u64, &mut length);
+            [tag, &length, inner].concat()
+        };
+        let many = wire::ENTRIES_MAX + 1;
+        let deep = (0..20).fold(Vec::new(), |inner, _| nested(&[0x12], &nested(&[0x92, 0x01], &inner)));
+        for (bytes, what) in [
+            ([0x12, 0].repeat(many), "metrics"),
+            (nested(&[0x12], &nested(&[0x92, 0x01], &[0x12, 0].repeat(many))), "metrics of a template"),
+            (nested(&[0x12], &nested(&[0x8a, 0x01], &nested(&[0x22], &[0x0a, 0].repeat(many)))), "cells"),
+            (nested(&[0x12], &nested(&[0x4a], &[0x12, 0].repeat(many))), "properties"),
+            (deep, "templates in templates"),
+        ] {
+            let found = Births::default().read("spBv1.0/p/NBIRTH/e", &bytes).expect_err(what);
+            assert!(found.contains("than 3000 metrics"), "{what}: {found}");
+        }
+        let some = metric(&[0x0a, 1, b'a']).repeat(100);
+        assert!(Births::default().read("spBv1.0/p/NBIRTH/e", &some).is_ok());
+    }
+
+    #[test]
     fn births_are_kept_up_to_a_limit_and_the_quietest_node_goes_first() {
         let mut births = Births::default();
         let birth = || {
-            let all = (0..METRICS_MAX as u64 / 4)
+            let all = (0..METRICS_MAX as u64 / 8)
                 .map(|alias| metric(&format!("m{alias}"), alias, 11, Wire::Boolean(true)));
             bytes(0, all.collect())
         };
@@ -599,11 +623,11 @@ mod tests {
                 .read(&format!("spBv1.0/p/NDATA/{node}"), &bytes(1, vec![numbered(1, Wire::Boolean(true))]))
                 .is_ok()
         };
-        for node in 0..3 {
+        for node in 0..7 {
             births.read(&format!("spBv1.0/p/NBIRTH/{node}"), &birth()).expect("born");
         }
         assert!(data(&mut births, 0));
-        births.read("spBv1.0/p/NBIRTH/3", &birth()).expect("born");
-        assert_eq!([0, 1, 2, 3].map(|node| data(&mut births, node)), [true, false, true, true]);
+        births.read("spBv1.0/p/NBIRTH/7", &birth()).expect("born");
+        assert_eq!([0, 1, 2, 7].map(|node| data(&mut births, node)), [true, false, true, true]);
     }
 }

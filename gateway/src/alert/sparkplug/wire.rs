@@ -116,8 +116,78 @@ pub struct Template {
     pub metrics: Vec<Metric>,
 }
 
+/// What one message may hold: 3,000 metrics without properties, 2,000 with two each. A metric of 14 bytes takes 4 KB until its
+/// rule has said what it says, a cell or a property an eighth of it at most.
+pub const ENTRIES_MAX: usize = 24_000;
+const METRIC: usize = 8;
+/// Templates within templates.
+const DEPTH_MAX: usize = 16;
+
+/// What stands at a place of the message, as far as it holds others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Payload,
+    Metric,
+    Properties,
+    DataSet,
+    Row,
+    Template,
+    Leaf,
+}
+
+impl Place {
+    fn inside(self, tag: u64) -> Option<Self> {
+        Some(match (self, tag) {
+            (Self::Payload | Self::Template, 2) => Self::Metric,
+            (Self::Metric, 9) => Self::Properties,
+            (Self::Metric, 17) => Self::DataSet,
+            (Self::Metric, 18) => Self::Template,
+            (Self::DataSet, 2 | 3) | (Self::Row, 1) | (Self::Properties, 1 | 2) => Self::Leaf,
+            (Self::DataSet, 4) => Self::Row,
+            _ => return None,
+        })
+    }
+}
+
+/// Takes what the message holds off `left`, before memory is taken for it; nonsense is left to the reader.
+fn weigh(mut bytes: &[u8], place: Place, depth: usize, left: &mut usize) -> Option<()> {
+    depth.checked_sub(1)?;
+    while !bytes.is_empty() {
+        let Ok(key) = prost::encoding::decode_varint(&mut bytes) else { return Some(()) };
+        let length = match key & 7 {
+            0 => {
+                let Ok(_) = prost::encoding::decode_varint(&mut bytes) else { return Some(()) };
+                0
+            }
+            1 => 8,
+            2 => {
+                let Ok(length) = prost::encoding::decode_varint(&mut bytes) else { return Some(()) };
+                usize::try_from(length).unwrap_or(usize::MAX)
+            }
+            5 => 4,
+            _ => return Some(()),
+        };
+        let Some((field, rest)) = bytes.split_at_checked(length) else { return Some(()) };
+        bytes = rest;
+        if let Some(inner) = place.inside(key >> 3) {
+            *left = left.checked_sub(if inner == Place::Metric { METRIC } else { 1 })?;
+            if inner != Place::Leaf && key & 7 == 2 {
+                weigh(field, inner, depth - 1, left)?;
+            }
+        }
+    }
+    Some(())
+}
+
 impl Payload {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let mut left = ENTRIES_MAX;
+        if weigh(bytes, Place::Payload, DEPTH_MAX, &mut left).is_none() {
+            return Err(format!(
+                "it has more metrics, cells and properties than {} metrics; send it in several",
+                ENTRIES_MAX / METRIC
+            ));
+        }
         let payload = Self::decode(bytes).map_err(|error| error.to_string())?;
         // Tahu's compression envelope; it is no part of the specification.
         if payload.uuid.as_deref() == Some("SPBV1.0_COMPRESSED") {
