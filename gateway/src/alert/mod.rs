@@ -51,6 +51,8 @@ pub mod lifecycle;
 pub mod media;
 /// What a message says.
 pub mod message;
+/// An alert of a rule without a life, as it goes to the store.
+pub mod new_alert;
 /// A number over time.
 pub mod numbers;
 /// What an event says about its alert.

@@ -1,12 +1,12 @@
 //! Broker notices and devices' events: events to the intake, answers to the dispatch, letters to the fleet.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::broker;
 use super::devices::{self, Letter};
 use super::hearing;
 use super::home_assistant;
@@ -20,9 +20,8 @@ use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
 use crate::alert::policy::excerpt;
 use crate::alert::sender;
 use crate::command::dispatch;
-use crate::device;
-use crate::ids::{CommandId, RuleName};
-use crate::mqtt::{AckToken, Cause, Link, Notice, Outcome};
+use crate::ids::RuleName;
+use crate::mqtt::{AckToken, Link, Notice};
 use crate::store::{Accepted, Crashes, Store, fingerprint};
 use crate::time::{Clock, SystemClock};
 
@@ -216,7 +215,7 @@ async fn arrived(
             | Notice::Disconnected { .. }
             | Notice::Published { .. }
             | Notice::Subscribed(_)
-            | Notice::Loopback(_)) => tell(shared, about, &doors.to_dispatch).await,
+            | Notice::Loopback(_)) => broker::tell(shared, about, &doors.to_dispatch).await,
         }
     }
     events.iter().for_each(|(event, ..)| shared.metrics.event(event.source));
@@ -353,87 +352,4 @@ async fn write(
         shared.posts.notify_one();
     }
     Some(Ok(()))
-}
-
-async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {
-    let input = match notice {
-        Notice::Message { .. } => return, // taken above
-        Notice::Connected { session_present } => {
-            tracing::info!(session_present, "connected to the broker");
-            shared.broker_is(None);
-            shared.home.greet();
-            dispatch::Input::Connected
-        }
-        Notice::Disconnected { cause, reason } => {
-            shared.metrics.lost(cause);
-            if cause == Cause::TakenOver {
-                tracing::error!(reason, "another client takes our place at the broker");
-                shared.was_taken_over(reason.clone());
-            }
-            tracing::warn!(reason, "the broker is gone; what it sends waits there, what we send waits here");
-            shared.broker_is(Some(format!("the broker is not connected: {reason}")));
-            dispatch::Input::Disconnected
-        }
-        Notice::Published { id, result } => {
-            dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
-        }
-        Notice::Loopback(result) => {
-            if let Ok(time) = &result {
-                shared.metrics.round_trip(*time);
-            }
-            let obstacle = result.err();
-            if shared.deliveries_are(obstacle.clone()) {
-                match obstacle {
-                    Some(reason) => tracing::error!("{reason}"),
-                    None => tracing::info!("our own test message comes back from the broker again"),
-                }
-            }
-            return;
-        }
-        Notice::Subscribed(outcome) => {
-            subscribed(shared, outcome).await;
-            return;
-        }
-    };
-    drop(to_dispatch.send(input).await); // the dispatch ends only when the daemon does
-}
-
-/// What the broker lets us read, and what not.
-async fn subscribed(shared: &Shared, outcome: Outcome) {
-    for (one, two) in &outcome.doubled {
-        let why = "an event that both match may come twice: this broker does not say which copy is whose";
-        tracing::warn!(one, two, why, "two topics overlap");
-    }
-    for filter in &outcome.unsure {
-        tracing::warn!(
-            filter,
-            "the broker delivers this with QoS 0 only: what comes while the line breaks is lost"
-        );
-    }
-    let (beside, refused): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        outcome.refused.into_iter().partition(|(filter, _)| is_beside(shared, filter));
-    for (filter, reason) in beside {
-        let what = "the broker refused us this; devices or Home Assistant cannot come over it";
-        tracing::warn!(filter, reason, "{what}");
-    }
-    for (filter, reason) in &refused {
-        let what = "the broker refused a subscription; give this user the right to read it";
-        tracing::error!(filter, reason, "{what}");
-    }
-    tracing::info!(
-        filters = outcome.filters.len(),
-        refused = refused.len(),
-        "the broker has answered all subscriptions"
-    );
-    shared.subscriptions_are(refused);
-    let mut held = super::filters(&shared.config);
-    held.extend(outcome.filters);
-    shared.durably(move |store| store.keep_subscriptions(&held, SystemClock.now())).await;
-}
-
-/// Whether the rules do without it.
-fn is_beside(shared: &Shared, filter: &str) -> bool {
-    let home = home_assistant::filters(shared.config.home_assistant.as_ref());
-    let is_ours = device::topic::filters().chain(home).any(|ours| ours == *filter);
-    is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == *filter)
 }

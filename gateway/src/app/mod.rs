@@ -1,6 +1,8 @@
 //! The composition root: builds the stages, spawns their tasks, drains them. Every task is the same loop: wait for an
 //! input, hand it to its pure machine, perform the effects.
 
+/// What the link says of the broker.
+mod broker;
 /// The catalogue of message templates.
 mod catalogue;
 /// Commands to the broker.

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::alert::event::Event;
 use crate::alert::history::{Effect, Notice};
-use crate::alert::intake::{Decision, Judge, NewAlert};
+use crate::alert::intake::{Decision, Judge};
 use crate::alert::message::{Content, WORDS};
+use crate::alert::new_alert::NewAlert;
 use crate::alert::replay::foresee;
 use crate::config::Config;
 use crate::contact::Contact;

@@ -88,6 +88,7 @@ impl Lines {
         if let Some(line) = self.of.get_mut(rule).filter(|line| line.at <= now && now < line.at + LINE_EVERY)
         {
             line.more += 1;
+            tracing::trace!(%rule, topic, reason, "another event could not be judged");
             return false;
         }
         let before = self.of.insert(rule.clone(), Line { at: now, more: 0 });

@@ -3,8 +3,8 @@
 use super::{Slot, Watch};
 use crate::alert::grouping::Line;
 use crate::alert::history::{Kind, Why, fingerprint};
-use crate::alert::intake::NewAlert;
 use crate::alert::lifecycle::{Ident, Recent};
+use crate::alert::new_alert::NewAlert;
 use crate::alert::quiet::Held;
 use crate::contact::Contact;
 use crate::time::Timestamp;

@@ -1,7 +1,7 @@
 use super::*;
-use crate::alert::intake::NewAlert;
 use crate::alert::life::{Flapping, Grouping, Inhibition, Step, Target, Unless};
 use crate::alert::message::Content;
+use crate::alert::new_alert::NewAlert;
 use crate::contact::quiet::Quiet;
 
 fn seconds(count: u64) -> Duration {

@@ -1,0 +1,70 @@
+//! An alert of a rule without a life, as it goes to the store: who gets which words.
+
+use crate::alert::media::Kept;
+use crate::alert::message::Content;
+use crate::alert::render;
+use crate::alert::rule::Severity;
+use crate::alert::state::OnUnknown;
+use crate::alert::topic::Bindings;
+use crate::alert::wording::Wording;
+use crate::contact::Contact;
+use crate::contact::voice::{Texts, Voice};
+use crate::ids::{ConnectionName, RuleName};
+use crate::time::Timestamp;
+
+/// An alert and its messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAlert {
+    pub rule: RuleName,
+    pub severity: Severity,
+    pub bindings: Bindings,
+    /// What everybody gets, but for the words.
+    pub content: Content,
+    pub wording: Wording,
+    /// What its buttons are called, in their order.
+    pub titles: Vec<Texts>,
+    pub at: Timestamp,
+    /// The file that it carries, if it came with the event.
+    pub kept: Option<Kept>,
+    /// What went wrong on the way, though it is sent: a failed message template.
+    pub flaw: Option<String>,
+    pub connection: ConnectionName,
+    pub on_unknown: OnUnknown,
+    pub expires_at: Timestamp,
+    pub recipients: Vec<Contact>,
+    /// Who hears of it later or not at all, and why: sentences.
+    pub held: Vec<String>,
+}
+
+impl NewAlert {
+    /// What this person reads, by their own clock.
+    #[must_use]
+    pub fn to(&self, contact: &Contact) -> Content {
+        self.in_voice(&contact.voice)
+    }
+
+    /// What somebody of this voice would read.
+    #[must_use]
+    pub fn in_voice(&self, voice: &Voice) -> Content {
+        let text = render::with_time(self.wording.in_language(voice.language), self.at, voice);
+        let mut content = Content { text, ..self.content.clone() }.in_language(voice.language);
+        for (button, title) in content.buttons.iter_mut().zip(&self.titles) {
+            title.to(voice.language).clone_into(&mut button.title);
+        }
+        content
+    }
+
+    /// Each message that goes out, with those who get it.
+    #[must_use]
+    pub fn messages(&self) -> Vec<(Content, Vec<&Contact>)> {
+        let mut messages: Vec<(Content, Vec<&Contact>)> = Vec::new();
+        for contact in &self.recipients {
+            let content = self.to(contact);
+            match messages.iter_mut().find(|(known, _)| *known == content) {
+                Some((_, people)) => people.push(contact),
+                None => messages.push((content, vec![contact])),
+            }
+        }
+        messages
+    }
+}
