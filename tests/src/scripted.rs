@@ -260,7 +260,7 @@ impl Session {
     fn is_readable_until(&mut self, end: Instant) -> bool {
         let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(left)).expect("set");
-        let found = matches!(self.stream.peek(&mut [0; 1]), Ok(_));
+        let found = self.stream.peek(&mut [0; 1]).is_ok();
         self.stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
         found
     }

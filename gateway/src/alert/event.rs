@@ -56,24 +56,14 @@ pub enum Identity {
     None,
 }
 
-/// How long a name is remembered. Whoever sends an event again does so within a day, or it is history; and a device that counts
-/// from 1 again after each start loses a day's events at most, by its own mistake.
-const NAME_KEPT: Duration = Duration::from_secs(24 * 3_600);
-/// For as long as a broker keeps our session it may send again what we had and could not acknowledge.
-pub const PACKET_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// How long an event is remembered, so that its repetition is known: for as long as a broker keeps our session it may send
+/// again what we had and could not acknowledge, named or not.
+pub const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-impl Identity {
-    /// For how long a repetition is known.
-    #[must_use]
-    pub fn is_kept_for(&self) -> Duration {
-        kept_for(matches!(self, Self::Packet { .. }))
-    }
-}
-
-/// The same for what is remembered of an event.
+/// Whether what came at `at` is remembered. What came before the clock was set (no RTC on a Pi) may have come at any time.
 #[must_use]
-pub fn kept_for(is_packet: bool) -> Duration {
-    if is_packet { PACKET_KEPT } else { NAME_KEPT }
+pub fn is_remembered(at: Timestamp, window: Duration, now: Timestamp) -> bool {
+    at.until(now) < window || at.is_sane() != now.is_sane()
 }
 
 impl Event {

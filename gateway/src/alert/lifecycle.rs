@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::event::kept_for;
+use crate::alert::event::{REMEMBERED, is_remembered};
 pub use crate::alert::ident::Ident;
 use crate::alert::life::Life;
 use crate::alert::message::Template;
@@ -311,11 +311,8 @@ impl Alert {
 
     /// Whether an event of this identity was taken before.
     pub fn is_repetition(&mut self, identity: u64, window: Option<Duration>, now: Timestamp) -> bool {
-        self.recent.retain(|recent| {
-            let window = window.unwrap_or_else(|| kept_for(recent.of_session));
-            // What came before the clock was set (no RTC on a Pi) may have come at any time.
-            recent.at.until(now) < window || recent.at.is_sane() != now.is_sane()
-        });
+        let window = window.unwrap_or(REMEMBERED);
+        self.recent.retain(|recent| is_remembered(recent.at, window, now));
         self.recent.iter().any(|recent| recent.identity == identity)
     }
 
@@ -484,13 +481,12 @@ mod tests {
         let window = Some(secs(10));
         assert!(alert.is_repetition(2, window, START + Duration::from_millis(9_999)));
         assert!(!alert.is_repetition(2, window, START + secs(10)));
-        let day = secs(24 * 3_600);
-        alert.remember(Recent { identity: 18, at: START, of_session: true });
-        (19..=20).for_each(|identity| alert.remember(recent(identity)));
-        assert!(alert.is_repetition(19, None, START + (day - secs(1))));
-        assert!(!alert.is_repetition(19, None, START + day), "a name is known for a day");
-        assert!(alert.is_repetition(18, None, START + (7 * day - secs(1))));
-        assert!(!alert.is_repetition(18, None, START + 7 * day), "a packet for as long as a session");
+        let week = secs(7 * 24 * 3_600);
+        alert.remember(recent(18));
+        alert.remember(Recent { at: Timestamp(5), ..recent(19) });
+        assert!(alert.is_repetition(18, None, START + (week - secs(1))));
+        assert!(!alert.is_repetition(18, None, START + week), "for as long as a session");
+        assert!(alert.is_repetition(19, None, START + week), "from before the clock was set");
     }
 
     /// Every moment moves, but what is over and was written by a clock that had been set.

@@ -199,10 +199,8 @@ impl Rebuilt {
             Expr::Const(of) => Expr::Const(Spanned::new(ast::Const { value: of.value.clone() }, span)),
             Expr::Slice(of) => through(MADE, Expr::Slice(inner.slice(of)?), Vec::new()),
             Expr::UnaryOp(of) => {
-                let op = match of.op {
-                    ast::UnaryOpKind::Not => ast::UnaryOpKind::Not,
-                    ast::UnaryOpKind::Neg => ast::UnaryOpKind::Neg,
-                };
+                let is_not = matches!(of.op, ast::UnaryOpKind::Not);
+                let op = if is_not { ast::UnaryOpKind::Not } else { ast::UnaryOpKind::Neg };
                 Expr::UnaryOp(Spanned::new(ast::UnaryOp { op, expr: inner.expression(&of.expr)? }, span))
             }
             Expr::BinOp(of) => inner.operation(of)?,

@@ -72,16 +72,18 @@ impl Inner {
             .ok_or(Trouble::NotFound(format!("There is no {what}; it may be older than 90 days.")))
     }
 
+    async fn overview(&self, now: Timestamp) -> Result<Value, Trouble> {
+        let month = now.month();
+        let found = self.store(move |store| store.overview(now)).await?;
+        let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
+        let free = self.store(Store::free).await?.into_iter().filter(|row| row.month == month);
+        facts::overview(&self.shared, found, usage, free)
+    }
+
     pub(super) async fn look(&self, question: Question) -> Result<Value, Trouble> {
         let now = SystemClock.now();
         match question {
-            Question::Overview => {
-                let month = now.month();
-                let found = self.store(move |store| store.overview(now)).await?;
-                let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
-                let free = self.store(Store::free).await?.into_iter().filter(|row| row.month == month);
-                facts::overview(&self.shared, found, usage, free)
-            }
+            Question::Overview => self.overview(now).await,
             Question::Messages(filter) => self.list(listing(&filter)?, Store::list_messages).await,
             Question::Message(id) => {
                 self.found(format!("message {id}"), move |store| store.whole_message(id)).await

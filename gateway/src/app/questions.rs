@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::inbox::Desk;
 use super::replies::From;
 use crate::alert::decode::decode;
-use crate::alert::event::{Event, Identity};
+use crate::alert::event::{Event, Identity, REMEMBERED};
 use crate::alert::life::Target;
 use crate::alert::message::{Button, Content};
 use crate::alert::rule::PayloadFormat;
@@ -39,7 +39,7 @@ pub fn ask(
         return Ok(());
     };
     let (key, surely) = key(question, event, reply_to);
-    let since = event.received_at - event.identity.is_kept_for();
+    let since = event.received_at - REMEMBERED;
     if store.knows_question(&key, surely, since)? {
         return Ok(());
     }

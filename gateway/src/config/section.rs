@@ -108,7 +108,11 @@ impl<'a> Section<'a> {
                 DeValue::String(_) => vec![value],
                 DeValue::Array(items) => items.iter().collect(),
                 DeValue::Table(table) if key == "title" => table.values().collect(),
-                _ => Vec::new(),
+                DeValue::Table(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_) => Vec::new(),
             };
             for text in texts.into_iter().filter(|_| !TAKE_JINJA.contains(&key)) {
                 if let Some(words) = text.get_ref().as_str() {

@@ -38,30 +38,7 @@ pub async fn examine(
             return;
         }
     }
-    let mut local = config.http.webhook_listen.unwrap_or(config.http.listen);
-    if local.ip().is_unspecified() {
-        local.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    match knock(client, &format!("http://{local}{PATH}"), connection).await {
-        Door::Opens => {
-            findings.good("webhook", format!("bellwire's own door on port {} verifies", local.port()))
-        }
-        Door::Silent(error) => findings.warn(
-            "webhook",
-            format!("nothing answers on port {} of this machine: {error}", local.port()),
-            "start the daemon (systemctl start bellwire), then look again",
-        ),
-        Door::Answers(status) => findings.fail(
-            "webhook",
-            format!("the door on port {} refuses our own verify token (HTTP {status})", local.port()),
-            "is it another program's port, or was the daemon started with another configuration?",
-        ),
-        Door::Stranger => findings.fail(
-            "webhook",
-            format!("what answers on port {} is not bellwire", local.port()),
-            "give bellwire a port of its own: webhook_listen in [http]",
-        ),
-    }
+    examine_own(findings, config, connection, client).await;
     let callbacks = &account.callbacks;
     if let (Some((whose, _)), Some(app)) = (&callbacks.instead, &callbacks.app) {
         examine_app(findings, connection, client, whose, app).await;
@@ -96,6 +73,34 @@ pub async fn examine(
             "webhook",
             format!("{public} answers, but it is not bellwire"),
             "correct the address under WhatsApp > Configuration, or where the tunnel leads",
+        ),
+    }
+}
+
+/// What answers on our own port, on this machine.
+async fn examine_own(findings: &mut Findings, config: &Config, connection: &Connection, client: &Client) {
+    let mut local = config.http.webhook_listen.unwrap_or(config.http.listen);
+    if local.ip().is_unspecified() {
+        local.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    match knock(client, &format!("http://{local}{PATH}"), connection).await {
+        Door::Opens => {
+            findings.good("webhook", format!("bellwire's own door on port {} verifies", local.port()))
+        }
+        Door::Silent(error) => findings.warn(
+            "webhook",
+            format!("nothing answers on port {} of this machine: {error}", local.port()),
+            "start the daemon (systemctl start bellwire), then look again",
+        ),
+        Door::Answers(status) => findings.fail(
+            "webhook",
+            format!("the door on port {} refuses our own verify token (HTTP {status})", local.port()),
+            "is it another program's port, or was the daemon started with another configuration?",
+        ),
+        Door::Stranger => findings.fail(
+            "webhook",
+            format!("what answers on port {} is not bellwire", local.port()),
+            "give bellwire a port of its own: webhook_listen in [http]",
         ),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{Store, checksum};
-use crate::alert::event::{Event, Identity};
+use crate::alert::event::{Event, Identity, REMEMBERED};
 use crate::alert::history::Effect;
 use crate::alert::intake::Decision;
 use crate::alert::new_alert::NewAlert;
@@ -161,7 +161,7 @@ impl Store {
 
     /// What was written before the clock was set (no RTC on a Pi) may be of any time.
     fn seen(&self, decision: &Decision) -> Result<bool> {
-        let since = decision.event.received_at - decision.event.identity.is_kept_for();
+        let since = decision.event.received_at - REMEMBERED;
         self.sql
             .prepare_cached(
                 "SELECT 1 FROM event WHERE key = ?1 AND (received_at > ?2 OR received_at < ?3) LIMIT 1",
@@ -358,8 +358,12 @@ mod tests {
         };
         let again = || Identity::Packet { id: 5, redelivered: true };
         let moment = Duration::from_millis(1);
-        assert_eq!(later(Identity::None, day - moment), repeated);
-        assert_eq!(later(Identity::None, day), new, "what has the same name a day later is another event");
+        assert_eq!(later(Identity::None, 7 * day - moment), repeated);
+        assert_eq!(
+            later(Identity::None, 7 * day),
+            new,
+            "what has the same name a week later is another event"
+        );
         assert_eq!(later(again(), 7 * day - moment), repeated);
         assert_eq!(later(again(), 7 * day), new, "no session lives longer");
         let counts = ["duplicate", "alerted"].map(|word| store.tally_of(word).expect("read"));

@@ -311,7 +311,7 @@ impl Watch {
                 self.record(
                     ident,
                     Why::Step,
-                    format!("step {number}: posted to {}", without_secrets(&url)),
+                    format!("step {number}: posted to {}", without_secrets(url)),
                     now,
                 );
                 let (url, body) = (url.clone(), body.to_string());

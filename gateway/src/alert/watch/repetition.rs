@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::{Slot, Watch};
-use crate::alert::event::kept_for;
+use crate::alert::event::{REMEMBERED, is_remembered};
 use crate::alert::history::{Effect, Kept, fingerprint};
 use crate::alert::lifecycle::{Ident, Recent};
 use crate::time::Timestamp;
@@ -19,8 +19,7 @@ impl Watch {
         let known =
             self.alerts.get_mut(ident).is_some_and(|alert| alert.is_repetition(identity, window, now));
         let mark = mark(ident, identity);
-        let passed =
-            |recent: &Recent| recent.identity == mark && recent.at.until(now) < kept_for(recent.of_session);
+        let passed = |recent: &Recent| recent.identity == mark && is_remembered(recent.at, REMEMBERED, now);
         known || window.is_none() && self.passed.iter().any(passed)
     }
 

@@ -73,10 +73,10 @@ fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
     }
     let known = [0, 1, 127, 128, 129].map(|identity| desk.watch.is_repetition(&door, identity, START));
     assert_eq!(known, [false, true, true, true, false]);
-    let day = 24 * HOUR;
-    let known = [day - Duration::from_millis(1), day]
+    let week = 7 * 24 * HOUR;
+    let known = [week - Duration::from_millis(1), week]
         .map(|after| desk.watch.is_repetition(&door, 128, START + after));
-    assert_eq!(known, [true, false], "for a day");
+    assert_eq!(known, [true, false], "for a week");
     let Some(Effect::Keep(kept)) = desk.watch.keep_passed() else { panic!("nothing is kept") };
     assert_eq!(kept.slot, Slot::Passed);
     assert_eq!(desk.watch.keep_passed(), None, "it is written already");
@@ -85,7 +85,7 @@ fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
     let mut next = Desk::door(Life::bare());
     next.watch.restore(vec![kept, Kept { slot: gone.clone(), state: "{}".into() }], next.now);
     assert!(
-        next.watch.is_repetition(&door, 128, START) && !next.watch.is_repetition(&door, 128, START + day)
+        next.watch.is_repetition(&door, 128, START) && !next.watch.is_repetition(&door, 128, START + week)
     );
     assert_eq!(slots(&next.watch.drain()), (vec![], vec![gone]));
 }
