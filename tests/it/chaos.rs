@@ -230,17 +230,20 @@ fn shake(version: &'static str, seed: u64, time: Duration) {
         }
         assert!(calm.elapsed() < CALM, "version {version}, seed {seed}: still deaf\n{}", place.site.log());
     }
-    println!(
-        "version {version}, seed {seed}, {} s: {} published, {} heard or overtaken; deaf for {:.1} s at most, {:.1} s of it while \
+    #[expect(clippy::print_stdout, reason = "by hand it is a measurement: its figures are what it is for")]
+    {
+        println!(
+            "version {version}, seed {seed}, {} s: {} published, {} heard or overtaken; deaf for {:.1} s at most, {:.1} s of it while \
          /readyz was green; red for {:.0} s; well again {:.1} s after the last blow; {blows:?}",
-        time.as_secs(),
-        watch.published,
-        watch.heard,
-        watch.longest.as_secs_f64(),
-        watch.longest_while_green.as_secs_f64(),
-        watch.red.as_secs_f64(),
-        calm.elapsed().as_secs_f64(),
-    );
+            time.as_secs(),
+            watch.published,
+            watch.heard,
+            watch.longest.as_secs_f64(),
+            watch.longest_while_green.as_secs_f64(),
+            watch.red.as_secs_f64(),
+            calm.elapsed().as_secs_f64(),
+        );
+    }
     assert!(!blows.is_empty() && watch.published > 0);
     assert!(watch.longest_while_green <= DEAF_MAX, "version {version}, seed {seed}\n{}", place.site.log());
 }
