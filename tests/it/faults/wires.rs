@@ -167,9 +167,9 @@ fn f39_slow_talkers_are_cut_off() {
     assert_eq!(status, 200);
     let waited = begin.elapsed();
     assert!(waited < Duration::from_secs(30), "{waited:?}");
-    // Each of those that were let in first has been cut.
+    // Each of those that were let in first is cut, by the latest when its time for headers is over.
     let first = slow.first_mut().expect("one");
-    first.set_read_timeout(Some(Duration::from_secs(1))).expect("set");
+    first.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
     let mut said = Vec::new();
     assert!(first.read_to_end(&mut said).is_ok(), "the line is closed: {}", String::from_utf8_lossy(&said));
 }
