@@ -9,8 +9,11 @@ const SIZE_MAX: f64 = 7.0;
 /// A PC's program is larger, with the ciphers for each of its generations, and has room; it must not grow unseen. 7.14 before
 /// four languages and Home Assistant, 7.34 with them; as for a Pi, 1 MB more since Sparkplug's metrics are read.
 const SIZE_MAX_PC: f64 = 8.4;
-/// Resident megabytes when idle.
+/// Resident megabytes when idle, on a Pi.
 const MEMORY_MAX: f64 = 10.0;
+/// Most of what is resident is the program itself, and a PC's is 1.6 MB larger than a Pi's. At the very first start, on an
+/// empty database, 10.1 were measured, and 9.8 at each later one; 9.78 when the program had 7.68 MB instead of 8.04.
+const MEMORY_MAX_PC: f64 = 10.3;
 /// Milliseconds from start to subscribed.
 const START_MAX: f64 = 100.0;
 /// Starts of which the median counts: a single one depends on what else the machine does.
@@ -39,12 +42,13 @@ fn its_figures() {
     let program = command.get_args().last().unwrap_or_else(|| command.get_program()).to_owned();
     let size = std::fs::metadata(&program).expect("the program").len() as f64 / 1e6;
     let how = if emulated { "emulated" } else { "measured" };
-    let size_max = if cfg!(target_arch = "x86_64") && !emulated { SIZE_MAX_PC } else { SIZE_MAX };
+    let is_pc = cfg!(target_arch = "x86_64") && !emulated;
+    let (size_max, memory_max) = if is_pc { (SIZE_MAX_PC, MEMORY_MAX_PC) } else { (SIZE_MAX, MEMORY_MAX) };
     println!("  size      {size:6.2} MB   budget {size_max} MB");
-    println!("  memory    {resident:6.2} MB   budget {MEMORY_MAX} MB, idle, {how}");
+    println!("  memory    {resident:6.2} MB   budget {memory_max} MB, idle, {how}");
     println!("  start     {:6.0} ms   budget {START_MAX} ms, to subscribed, {how}", starts[STARTS / 2]);
     assert!(size <= size_max, "{} has {size:.2} MB", program.display());
-    assert!(emulated || resident <= MEMORY_MAX, "{resident:.2} MB are resident");
+    assert!(emulated || resident <= memory_max, "{resident:.2} MB are resident");
 }
 
 fn resident_megabytes(process: u32) -> f64 {
