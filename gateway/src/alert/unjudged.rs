@@ -2,8 +2,8 @@
 //! is well.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::alert::history::fingerprint;
 use crate::alert::policy::{Flaw, Ignored};
 use crate::alert::rule::Rule;
 use crate::ids::RuleName;
@@ -40,7 +40,7 @@ impl WholeReports {
         flaws: &[Flaw],
         ignored: Option<&Ignored>,
     ) -> Vec<Unjudged> {
-        let slot = fingerprint(&format!("{} {topic}", rule.name));
+        let slot = slot(&rule.name, topic);
         let (mut found, is_known) = (Vec::new(), self.seen.contains(&slot));
         let mut add = |kind: String, reason: String, is_missing: bool| {
             let is_partial = is_missing && is_known;
@@ -64,6 +64,13 @@ impl WholeReports {
         }
         found
     }
+}
+
+/// Of each event and rule, so that nothing is made for it.
+fn slot(rule: &RuleName, topic: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&rule.0, topic).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

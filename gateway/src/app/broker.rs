@@ -15,7 +15,7 @@ use crate::time::{Clock, SystemClock};
 /// Condition, log and dispatch hear of it.
 pub async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {
     let input = match notice {
-        Notice::Message { .. } => return, // taken above
+        Notice::Message { .. } => return, // the intake has it
         Notice::Connected { session_present } => {
             tracing::info!(session_present, "connected to the broker");
             shared.broker_is(None);

@@ -244,8 +244,9 @@ async fn perform(
                 // Without a connection nothing is lost: the node's next message asks again, a minute later.
                 link.say(&ask.topic, Bytes::from(ask.payload.clone()));
             }
-            if commit(shared, decisions.clone(), lines).await?.is_err() {
-                one_by_one(shared, intake, decisions).await?;
+            let decisions = Arc::new(decisions);
+            if commit(shared, &decisions, lines).await?.is_err() {
+                one_by_one(shared, intake, &decisions).await?;
             }
             for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
                 if let Effect::Acknowledge(token) = effect {
@@ -281,11 +282,11 @@ fn acknowledge(link: &Link, waiting: Waiting) {
 
 /// Something in it was refused: what is to blame is closed as failed and acknowledged like the rest, or the broker would bring
 /// it again for ever.
-async fn one_by_one(shared: &Shared, intake: &mut Intake<Waiting>, decisions: Vec<Decision>) -> Option<()> {
+async fn one_by_one(shared: &Shared, intake: &mut Intake<Waiting>, decisions: &[Decision]) -> Option<()> {
     for decision in decisions {
         let alone = [decision.clone()];
         let Err(Refused(why)) = write(shared, move |store| store.accept(&alone)).await? else { continue };
-        let (event, reason) = (decision.event, why.clone());
+        let (event, reason) = (decision.event.clone(), why.clone());
         let topic = event.topic.clone();
         let begins = excerpt(&event.payload);
         let closed = shared.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
@@ -308,13 +309,18 @@ async fn reload(shared: &Shared, intake: &mut Intake<Waiting>) -> Option<()> {
     Some(())
 }
 
-async fn commit(shared: &Shared, decisions: Vec<Decision>, lines: &mut Lines) -> Option<Result<(), Refused>> {
+async fn commit(
+    shared: &Shared,
+    decisions: &Arc<Vec<Decision>>,
+    lines: &mut Lines,
+) -> Option<Result<(), Refused>> {
     let mut is_news = false;
-    for decision in &decisions {
+    for decision in decisions.iter() {
         for one in &decision.unjudged {
             is_news |= lines.add(one, &decision.event.topic, SystemClock.now());
         }
     }
+    let decisions = Arc::clone(decisions);
     let written = write(shared, move |store| store.accept(&decisions)).await;
     if is_news {
         shared.deadlines.notify_one();

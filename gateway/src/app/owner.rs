@@ -1,5 +1,7 @@
 //! What the owner should know of a number or of the gateway itself: kept, and from a warning on written to them.
 
+use std::time::Duration;
+
 use rusqlite::Result;
 
 use super::shared::Shared;
@@ -13,6 +15,10 @@ use crate::contact::voice::Sentences;
 use crate::ids::ConnectionName;
 use crate::store::{Known, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
+
+/// No more notices of one kind than this in that time: nobody reads more, and each may cost. The rest is told together after it.
+const NOTICES_MAX: u32 = 5;
+const NOTICES_IN: Duration = Duration::from_secs(600);
 
 /// What became of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,11 @@ pub enum Over {
 /// A sentence about a person, in the words of whoever reads it.
 #[derive(Clone, Copy)]
 pub struct Said<'a>(pub fn(&Sentences) -> &'static str, pub &'a [(&'a str, &'a str)]);
+
+/// Whether another notice of this kind may be told now.
+pub fn has_room(store: &Store, field: &str, now: Timestamp) -> Result<bool> {
+    Ok(store.notices_since(field, now - NOTICES_IN)? < NOTICES_MAX)
+}
 
 /// Kept, and from a warning on written to the owner.
 pub fn write(

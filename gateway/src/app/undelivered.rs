@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Result;
 
-use super::owner::lane;
+use super::owner::{self, lane};
 use crate::alert::message::{Content, Template};
 use crate::alert::rule::Severity;
 use crate::alert::watch::Note;
@@ -20,16 +20,13 @@ use crate::time::Timestamp;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// More at once become one message: after an outage of days there may be thousands.
 const ONE_BY_ONE: usize = 3;
-/// No more notices than this in that time: nobody reads more, and each costs money. The rest is told together after it.
-const NOTICES_MAX: u32 = 5;
-const NOTICES_IN: Duration = Duration::from_secs(600);
 const FIELD: &str = "undelivered";
 
 /// What was told: about which number, in which words.
 pub type Said = Vec<(ConnectionName, String)>;
 
 pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<Said> {
-    if !store.has_undelivered()? || store.notices_since(FIELD, now - NOTICES_IN)? >= NOTICES_MAX {
+    if !store.has_undelivered()? || !owner::has_room(store, FIELD, now)? {
         return Ok(Vec::new());
     }
     let found = store.undelivered(now - PATIENCE)?;

@@ -19,15 +19,12 @@ use crate::time::{Timestamp, duration_for_people};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// More at once become one message: a new firmware changes what many rules read.
 const ONE_BY_ONE: usize = 3;
-/// No more messages than this in that time: nobody reads more, and each may cost. The rest is told together after it.
-const NOTICES_MAX: u32 = 5;
-const NOTICES_IN: Duration = Duration::from_secs(600);
 const FIELD: &str = "rules";
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Tells the owner of what is new; `true`: a message waits.
 pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<bool> {
-    if !store.has_unjudged()? || store.notices_since(FIELD, now - NOTICES_IN)? >= NOTICES_MAX {
+    if !store.has_unjudged()? || !owner::has_room(store, FIELD, now)? {
         return Ok(false);
     }
     let found = store.untold_unjudged(now - PATIENCE)?;

@@ -9,7 +9,6 @@ use crate::alert::event::{Event, Identity, REMEMBERED};
 use crate::alert::history::Effect;
 use crate::alert::intake::Decision;
 use crate::alert::new_alert::NewAlert;
-use crate::alert::policy::Ignored;
 use crate::ids::{AlertId, EventId};
 use crate::time::Timestamp;
 
@@ -109,7 +108,11 @@ impl Store {
         if decision.alerts.is_empty() && unreadable.is_none() && !turned {
             return self.perform(&decision.effects, None, accepted);
         }
-        let id = self.insert_event(decision, unreadable.filter(|_| !turned))?;
+        let (outcome, reason) = match unreadable.filter(|_| !turned) {
+            Some(why) if decision.alerts.is_empty() => (why.as_str(), why.reason()),
+            Some(_) | None => ("alerted", None),
+        };
+        let id = self.insert_event(event, decision.key.as_deref(), outcome, reason.as_deref())?;
         self.perform(&decision.effects, Some(id), accepted)?;
         for alert in &decision.alerts {
             let told = self.insert_alert(id, alert, event.received_at)?;
@@ -122,23 +125,7 @@ impl Store {
 
     /// An event that could not be accepted, so that it is seen and counted.
     pub fn refuse(&self, event: &Event, reason: &str) -> Result<()> {
-        let kept = &event.payload[..event.payload.len().min(PAYLOAD_KEPT_BYTES)];
-        let sum = checksum::of(&[event.topic.as_bytes(), kept]);
-        let length = i64::try_from(event.payload.len()).unwrap_or(i64::MAX);
-        self.sql
-            .prepare_cached(
-                "INSERT INTO event (received_at, source, topic, payload, payload_bytes, outcome, reason, checksum)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 'refused', ?6, ?7)",
-            )?
-            .execute(params![
-                event.received_at.0,
-                event.source.as_str(),
-                event.topic,
-                kept,
-                length,
-                reason,
-                sum
-            ])?;
+        self.insert_event(event, None, "refused", Some(reason))?;
         self.tally("", "refused", event.received_at, &event.topic, Some(reason))
     }
 
@@ -186,13 +173,14 @@ impl Store {
             .map(drop)
     }
 
-    fn insert_event(&self, decision: &Decision, unreadable: Option<&Ignored>) -> Result<EventId> {
-        let event = &decision.event;
+    fn insert_event(
+        &self,
+        event: &Event,
+        key: Option<&str>,
+        outcome: &str,
+        reason: Option<&str>,
+    ) -> Result<EventId> {
         let kept = &event.payload[..event.payload.len().min(PAYLOAD_KEPT_BYTES)];
-        let (outcome, reason) = match unreadable {
-            Some(why) if decision.alerts.is_empty() => (why.as_str(), why.reason()),
-            Some(_) | None => ("alerted", None),
-        };
         let sum = checksum::of(&[event.topic.as_bytes(), kept]);
         let length = i64::try_from(event.payload.len()).unwrap_or(i64::MAX);
         self.sql
@@ -206,7 +194,7 @@ impl Store {
                 event.topic,
                 kept,
                 length,
-                decision.key,
+                key,
                 outcome,
                 reason,
                 sum
@@ -262,6 +250,7 @@ mod tests {
     use super::*;
     use crate::alert::event::{Event, Source};
     use crate::alert::message::Content;
+    use crate::alert::policy::Ignored;
     use crate::alert::rule::Severity;
     use crate::alert::state::OnUnknown;
     use crate::alert::template::EvaluationError;
