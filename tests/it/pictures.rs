@@ -77,6 +77,27 @@ fn a_camera_on_the_network_is_asked_when_the_message_leaves() {
     assert!(text.contains("Somebody is at the door") && text.contains("no picture: "), "{text}");
 }
 
+/// The camera takes the connection and says nothing: its own message waits for the deadline of 10 s, and no other does.
+#[test]
+fn a_slow_camera_does_not_hold_up_the_next_alert_to_the_same_person() {
+    let camera = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://127.0.0.1:{}/snap.jpg", camera.local_addr().unwrap().port());
+    let broker = Broker::start();
+    let attach = format!("{{ kind = \"image\", url = \"{url}\" }}");
+    let fire = "[[rule]]\nname = \"fire\"\ntopic = \"fire\"\nmessage = \"Fire\"\nnotify = [\"nino\"]\n";
+    let site = Site::new(broker.port, &(rules(&attach, "door") + fire));
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    publish(broker.port, "door", b"x");
+    let _asked = camera.accept().unwrap();
+    let began = std::time::Instant::now();
+    publish(broker.port, "fire", b"x");
+    let first = site.wait_sent(1)[0]["text"].as_str().unwrap().to_owned();
+    assert!(first.starts_with("Fire"), "{first}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    let second = site.wait_sent(2)[1]["text"].as_str().unwrap().to_owned();
+    assert!(second.contains("Somebody is at the door") && second.contains("no picture: "), "{second}");
+}
+
 #[test]
 fn a_file_that_meta_refuses_goes_without_once() {
     for later in [false, true] {

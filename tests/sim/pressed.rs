@@ -56,7 +56,11 @@ pub fn take(
                         Change::Settled(settled) => Input::SettledCommitted(settled.id),
                     }
                 }
-                Effect::Post(..) | Effect::WakeAt(_) | Effect::Paused { .. } | Effect::Resumed { .. } => {
+                Effect::Upload(_)
+                | Effect::Post(..)
+                | Effect::WakeAt(_)
+                | Effect::Paused { .. }
+                | Effect::Resumed { .. } => {
                     turn.done.push(effect);
                     continue;
                 }

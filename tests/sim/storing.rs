@@ -7,6 +7,7 @@ use std::time::Duration;
 use bellwire::alert::event::Event;
 use bellwire::alert::history;
 use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
+use bellwire::alert::message::Media;
 use bellwire::alert::sender::{self, Sender};
 use bellwire::alert::watch::Note;
 use bellwire::app::turn::{self, Begin, Turn};
@@ -141,6 +142,7 @@ impl Gateway {
                         sender::Effect::Post(due, choice) => Some((due, choice)),
                         sender::Effect::Load(_)
                         | sender::Effect::Commit(_)
+                        | sender::Effect::Upload(_)
                         | sender::Effect::WakeAt(_)
                         | sender::Effect::Paused { .. }
                         | sender::Effect::Resumed { .. } => None,
@@ -281,6 +283,11 @@ impl Gateway {
         for effect in turn.done {
             match effect {
                 sender::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
+                sender::Effect::Upload(due) => {
+                    let id = |_: &mut Media| Media::Id(format!("{}", due.id));
+                    let ids = due.content.clone().media().into_iter().map(id).collect();
+                    self.jobs.push_back(Job::Turn(Begin::With(sender::Input::Uploaded(due.id, Ok(ids)))));
+                }
                 sender::Effect::WakeAt(at) => {
                     self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
                 }

@@ -209,6 +209,12 @@ impl Content {
         part.into_iter().chain(headers.filter_map(Header::media)).collect()
     }
 
+    /// Whether something in it has to be at Meta before it can leave.
+    #[must_use]
+    pub fn needs_upload(&self) -> bool {
+        self.clone().media().iter().any(|media| !matches!(media, Media::Id(_) | Media::Link(_)))
+    }
+
     /// As it may be shown: addresses of cameras by their hosts.
     #[must_use]
     pub fn without_secrets(mut self) -> Self {
@@ -229,9 +235,7 @@ impl Content {
         self.text = format!("{}\n({why})", self.text);
         self.part = None;
         self.header = None;
-        self.templates.retain(|template| {
-            !matches!(template.header, Some(Header::Image(_) | Header::Video(_) | Header::Document(_)))
-        });
+        self.templates.retain(|template| !template.needs_file());
         self
     }
 
@@ -242,6 +246,14 @@ impl Content {
             && self.quotes.is_none()
             && self.header.is_none()
             && self.identity_key_hash.is_none()
+    }
+}
+
+impl Template {
+    /// Whether its header is a file.
+    #[must_use]
+    pub fn needs_file(&self) -> bool {
+        matches!(self.header, Some(Header::Image(_) | Header::Video(_) | Header::Document(_)))
     }
 }
 

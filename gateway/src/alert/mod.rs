@@ -96,6 +96,8 @@ pub mod token;
 pub mod topic;
 /// What rules could not make of events, for the people who can mend it.
 pub mod unjudged;
+/// Files that are at Meta before their messages leave, and what goes before them meanwhile.
+pub mod uploads;
 /// All alerts that have a life.
 pub mod watch;
 /// What a rule says about one event, in every language that it has.

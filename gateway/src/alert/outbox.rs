@@ -1,11 +1,11 @@
 //! The rows that the sender and the store speak about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::alert::delivery::Next;
 use crate::alert::form::{Form, Listed, Window};
-use crate::alert::message::Content;
+use crate::alert::message::{Content, Media};
 use crate::alert::rule::Severity;
 use crate::alert::state::OnUnknown;
 use crate::contact::Recipient;
@@ -50,6 +50,11 @@ pub struct Wanted {
     pub resting: BTreeSet<Lane>,
     /// Where the burst that Meta lends is nearly used up.
     pub pressed: BTreeSet<Lane>,
+    /// Where files are on their way to Meta, and the message whose files are there. What else has files waits, and so does
+    /// what is of the same alert.
+    pub uploads: BTreeMap<Lane, Option<MessageId>>,
+    /// No other upload may begin now: nowhere anything that has files.
+    pub uploads_full: bool,
     pub limit: usize,
 }
 
@@ -60,6 +65,8 @@ pub struct Work {
     pub due: Vec<Due>,
     /// When the next waiting message wants to be looked at.
     pub next_at: Option<Timestamp>,
+    /// Of the messages whose files are at Meta, those that do not wait any more: cancelled, too old, or in a digest.
+    pub lapsed: Vec<MessageId>,
 }
 
 /// What the store is asked to write about a message.
@@ -101,5 +108,22 @@ impl Due {
             name: template.name.clone(),
             language: template.language.clone(),
         })
+    }
+
+    /// With the ids of its files, in the order of `Content::media`.
+    #[must_use]
+    pub fn with_media(mut self, ids: &[Media]) -> Self {
+        self.content.media().into_iter().zip(ids).for_each(|(media, id)| *media = id.clone());
+        self
+    }
+
+    /// Without its files and the templates that need one, which the catalogue's answers follow.
+    #[must_use]
+    pub fn without_media(mut self, why: &str) -> Self {
+        let templates = std::mem::take(&mut self.content.templates);
+        self.content = self.content.without_media(why);
+        let kept = templates.into_iter().zip(self.listed).filter(|(template, _)| !template.needs_file());
+        (self.content.templates, self.listed) = kept.unzip();
+        self
     }
 }

@@ -3,16 +3,17 @@
 //! Before a request leaves, `sending` is committed; after its answer, the outcome is. So a crash at any point leaves a
 //! row that says whether a request may have gone out.
 
+mod gates;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::alert::delivery::{
-    Answer, Case, Class, Count, Gate, Refusal, after_answer, counts, for_a_person, gate_of,
-};
-use crate::alert::digest;
+use self::gates::{Closed, Shut};
+use crate::alert::delivery::{Answer, Case, Class, Count, Refusal, after_answer, counts, for_a_person};
 use crate::alert::form::{Choice, Form, choose};
 use crate::alert::outbox::{Change, Due, Lane, Settled, Wanted, Work};
-use crate::alert::pace::{Meter, PAIR, Pace};
+use crate::alert::pace::Meter;
+use crate::alert::uploads::{Uploaded, Uploads};
 use crate::chance::Dice;
 use crate::ids::{ConnectionName, MessageId};
 use crate::time::Timestamp;
@@ -39,6 +40,8 @@ pub enum Input {
     SendingCommitted(MessageId),
     /// The message is not what it was when it was loaded: it does not leave now.
     Withdrawn(MessageId),
+    /// The files of a message are at Meta, or cannot be had.
+    Uploaded(MessageId, Uploaded),
     Answered(MessageId, Answer),
     /// The outcome is on disk.
     SettledCommitted(MessageId),
@@ -63,6 +66,8 @@ pub enum Effect {
     Load(Wanted),
     /// Write; answered with `SendingCommitted` or `Withdrawn`, `HeldCommitted`, `SettledCommitted`.
     Commit(Change),
+    /// Bring its files to Meta; answered with `Uploaded`.
+    Upload(Box<Due>),
     /// Send in that form; answered with `Answered`.
     Post(Box<Due>, Choice),
     /// Say `Wake` then.
@@ -81,6 +86,7 @@ pub struct Sender {
     rates: BTreeMap<ConnectionName, u32>,
     in_flight: BTreeMap<MessageId, (Due, Choice)>,
     settling: BTreeSet<MessageId>,
+    uploads: Uploads,
     connections: BTreeMap<ConnectionName, Closed>,
     lanes: BTreeMap<Lane, Closed>,
     /// Both are bounded by the configuration: what owes nothing is forgotten at each load.
@@ -96,28 +102,6 @@ pub struct Sender {
     again: bool,
     /// The process is about to end: nothing new leaves.
     stopping: bool,
-}
-
-/// What a gate closes.
-enum Shut<'a> {
-    Lane(&'a Lane),
-    Connection(&'a ConnectionName),
-}
-
-/// A gate: closed until then, after so many failures in a row. It is forgotten at the first success.
-#[derive(Debug, Clone, Copy)]
-struct Closed {
-    until: Timestamp,
-    streak: u32,
-    /// The owner was told.
-    told: bool,
-}
-
-impl Closed {
-    /// Requests that failed together, before the gate closed, are one failure.
-    fn streak(earlier: Option<&Self>, now: Timestamp) -> u32 {
-        earlier.map_or(1, |closed| if closed.until > now { closed.streak } else { closed.streak + 1 })
-    }
 }
 
 impl Sender {
@@ -153,6 +137,10 @@ impl Sender {
                 self.load(now)
             }
             Input::HeldCommitted => self.load(now),
+            Input::Uploaded(id, done) => {
+                self.uploads.end(id, done);
+                self.load(now)
+            }
             Input::Answered(id, answer) => self.settle(id, &answer, now, dice),
             Input::SettledCommitted(id) => {
                 self.in_flight.remove(&id);
@@ -171,58 +159,6 @@ impl Sender {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
-    }
-
-    /// Gates and pace are times. When the clock goes back they go with it, or everything would wait for as long.
-    fn look_at_the_clock(&mut self, now: Timestamp) -> Vec<Effect> {
-        let by = self.last.replace(now).map_or(Duration::ZERO, |last| now.until(last));
-        if by <= CLOCK_SLACK {
-            return Vec::new();
-        }
-        for closed in self.connections.values_mut().chain(self.lanes.values_mut()) {
-            closed.until = closed.until - by;
-        }
-        let meters = self.connection_meters.values_mut().chain(self.pair_meters.values_mut());
-        meters.for_each(|meter| *meter = meter.set_back(by));
-        self.resting.values_mut().for_each(|until| *until = *until - by);
-        vec![Effect::Commit(Change::SetBack { by }), Effect::WakeAt(now)]
-    }
-
-    /// What one failure tells of the number or the person, though its request was accepted.
-    fn heed(&mut self, lane: &Lane, refusal: &Refusal, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
-        let pair = refusal.class == Class::PairThrottle;
-        let earlier = if pair { self.lanes.get(lane) } else { self.connections.get(&lane.connection) };
-        let streak = Closed::streak(earlier, now);
-        match gate_of(refusal, streak, now, dice) {
-            Some(gate) => self.close(lane, gate, streak, for_a_person(refusal)).into_iter().collect(),
-            None => Vec::new(),
-        }
-    }
-
-    fn close(&mut self, lane: &Lane, gate: Gate, streak: u32, notice: Option<String>) -> Option<Effect> {
-        match gate {
-            Gate::Connection { until, reason } => {
-                let earlier = self.connections.get(&lane.connection);
-                let until = earlier.map_or(until, |earlier| until.max(earlier.until));
-                let told = notice.is_some() || earlier.is_some_and(|earlier| earlier.told);
-                self.connections.insert(lane.connection.clone(), Closed { until, streak, told });
-                Some(Effect::Paused { connection: lane.connection.clone(), until, reason, notice })
-            }
-            Gate::Pair { until } => {
-                self.lanes.insert(lane.clone(), Closed { until, streak, told: false });
-                None
-            }
-        }
-    }
-
-    /// An answer that closes nothing opens what was closed before its request left; a gate that was closed since stays.
-    fn open(&mut self, lane: &Lane, now: Timestamp) -> Option<Effect> {
-        if self.lanes.get(lane).is_some_and(|closed| closed.until <= now) {
-            self.lanes.remove(lane);
-        }
-        let closed = *self.connections.get(&lane.connection).filter(|closed| closed.until <= now)?;
-        self.connections.remove(&lane.connection);
-        closed.told.then(|| Effect::Resumed { connection: lane.connection.clone() })
     }
 
     fn load(&mut self, now: Timestamp) -> Vec<Effect> {
@@ -250,31 +186,27 @@ impl Sender {
         }
         let resting = self.resting.keys().cloned().collect();
         let pressed = self.pressed.clone();
-        vec![Effect::Load(Wanted { closed_lanes, closed_connections, resting, pressed, limit })]
-    }
-
-    /// Everything that may be closed, and until when.
-    fn gates(&self) -> impl Iterator<Item = (Shut<'_>, Timestamp)> {
-        let connections =
-            self.connections.iter().map(|(name, closed)| (Shut::Connection(name), closed.until));
-        let lanes = self.lanes.iter().map(|(lane, closed)| (Shut::Lane(lane), closed.until));
-        let rate = move |(name, meter): (&'_ ConnectionName, &Meter)| self.rate(name).opens(Some(*meter));
-        let pairs = self.pair_meters.iter().map(|(lane, meter)| (Shut::Lane(lane), PAIR.opens(Some(*meter))));
-        let rates = self.connection_meters.iter().map(move |entry| (Shut::Connection(entry.0), rate(entry)));
-        connections.chain(lanes).chain(rates).chain(pairs)
-    }
-
-    fn rate(&self, connection: &ConnectionName) -> Pace {
-        Pace::per_second(self.rates.get(connection).copied().unwrap_or(RATE))
+        let (uploads, uploads_full) = (self.uploads.lanes(), self.uploads.is_full());
+        vec![Effect::Load(Wanted {
+            closed_lanes,
+            closed_connections,
+            resting,
+            pressed,
+            uploads,
+            uploads_full,
+            limit,
+        })]
     }
 
     fn start(&mut self, work: Work, now: Timestamp) -> Vec<Effect> {
         self.loading = false;
+        work.lapsed.into_iter().for_each(|id| self.uploads.forget(id));
         let mut effects = Vec::new();
         for due in work.due {
             if self.in_flight.len() == IN_FLIGHT_MAX || !self.is_open(&due.lane, now) {
                 continue; // a gate closed while the store was asked
             }
+            let Some(due) = self.uploads.ready(due) else { continue };
             let choice = choose(&due.content.templates, &due.listed, due.window);
             let form = match &choice {
                 Choice::Free => Form::Free,
@@ -288,6 +220,14 @@ impl Sender {
                     continue;
                 }
             };
+            if due.content.needs_upload() {
+                if self.uploads.begin(&due) {
+                    effects.push(Effect::Upload(Box::new(due)));
+                    self.again = true; // for what may go before it
+                }
+                continue;
+            }
+            self.uploads.forget(due.id);
             self.pass(&due.lane, now);
             effects.push(Effect::Commit(Change::Sending {
                 id: due.id,
@@ -305,35 +245,6 @@ impl Sender {
             effects.extend(self.load(now));
         }
         effects
-    }
-
-    /// One message leaves over that lane.
-    fn pass(&mut self, lane: &Lane, now: Timestamp) {
-        let pair = PAIR.take(self.pair_meters.get(lane).copied(), now);
-        self.pair_meters.insert(lane.clone(), pair);
-        if PAIR.left(pair, now) < PRESSED {
-            self.pressed.insert(lane.clone());
-        }
-        let rate = self.rate(&lane.connection);
-        let meter = rate.take(self.connection_meters.get(&lane.connection).copied(), now);
-        self.connection_meters.insert(lane.connection.clone(), meter);
-        self.resting.insert(lane.clone(), now + digest::REST);
-    }
-
-    /// After a failure one request at a time asks whether the connection works again, not sixteen.
-    fn is_open(&self, lane: &Lane, now: Timestamp) -> bool {
-        let shut = |closed: Option<&Closed>| closed.is_some_and(|closed| closed.until > now);
-        let paced = PAIR.opens(self.pair_meters.get(lane).copied()) > now
-            || self.rate(&lane.connection).opens(self.connection_meters.get(&lane.connection).copied()) > now;
-        let asking = self.connections.contains_key(&lane.connection)
-            && self.in_flight.values().any(|(due, _)| due.lane.connection == lane.connection);
-        let busy = self.in_flight.values().any(|(due, _)| due.lane == *lane);
-        !(self.stopping
-            || shut(self.connections.get(&lane.connection))
-            || shut(self.lanes.get(lane))
-            || paced
-            || asking
-            || busy)
     }
 
     fn settle(&mut self, id: MessageId, answer: &Answer, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {

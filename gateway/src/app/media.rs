@@ -7,32 +7,33 @@ use super::catalogue::in_words;
 use super::shared::Shared;
 use crate::alert::media::{Kept, Kind, examine};
 use crate::alert::message::{Content, Media, Part};
+use crate::alert::uploads::Uploaded;
 use crate::ids::ConnectionName;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::upload::Source;
 
-/// The content with every file uploaded. What cannot be had is left out, and the words say so: they matter more.
-pub async fn ready(
+/// Every file of the content as an id of Meta's. When one cannot be had the message goes without, and its words say so: they
+/// matter more.
+pub async fn upload_all(
     shared: &Arc<Shared>,
     client: &Client,
     endpoint: &Endpoint,
     connection: &ConnectionName,
-    content: Content,
-) -> Content {
-    let mut ready = content.clone();
+    mut content: Content,
+) -> Uploaded {
     let kind = kind(&content);
-    for media in ready.media() {
+    let mut ids = Vec::new();
+    for media in content.media() {
         match id_of(shared, client, endpoint, connection, kind, media).await {
-            Ok(Some(id)) => *media = Media::Id(id),
-            Ok(None) => {}
+            Ok(id) => ids.push(id.map_or_else(|| media.clone(), Media::Id)),
             Err(error) => {
                 tracing::warn!(error, "a file could not be sent; its message goes without");
-                return content.without_media(&format!("no picture: {error}"));
+                return Err(error);
             }
         }
     }
-    ready
+    Ok(ids)
 }
 
 async fn upload(client: &Client, endpoint: &Endpoint, kind: Kind, source: Source) -> Result<String, String> {

@@ -131,6 +131,7 @@ impl Task {
         match effect {
             Effect::Load(_) => {} // asked for in the turn
             Effect::Commit(change) => self.tell_of(&change),
+            Effect::Upload(due) => self.upload(*due),
             Effect::Post(due, choice) => self.post(*due, choice),
             Effect::WakeAt(at) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
             Effect::Paused { connection, until, reason, notice } => {
@@ -205,6 +206,19 @@ impl Task {
         }
     }
 
+    fn upload(&self, due: Due) {
+        let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
+        tokio::spawn(async move {
+            let uploaded = match reachable(&shared, &due) {
+                Ok(endpoint) => {
+                    media::upload_all(&shared, &client, &endpoint, &due.lane.connection, due.content).await
+                }
+                Err(error) => Err(error), // its message meets the same, and waits
+            };
+            shared.turn(Begin::With(Input::Uploaded(due.id, uploaded))).await;
+        });
+    }
+
     fn post(&self, due: Due, choice: Choice) {
         let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
         tokio::spawn(async move {
@@ -249,20 +263,26 @@ fn mark_of(shared: &Shared, connection: &ConnectionName) -> Option<u64> {
     Some(mark.finish())
 }
 
-async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
+/// Where the message's connection is to be asked.
+fn reachable(shared: &Shared, due: &Due) -> Result<Endpoint, String> {
     let name = &due.lane.connection;
     let live = shared.live();
-    let Some(connection) = live.connections.iter().find(|connection| connection.name == *name) else {
-        return Answer::Offline(format!(
+    let found = live.connections.iter().find(|connection| connection.name == *name);
+    let not_connected = || {
+        format!(
             "the number `{name}` is not connected; connect it on the page under Setup, or in the configuration"
-        ));
+        )
     };
-    let endpoint = match endpoint(connection) {
+    endpoint(found.ok_or_else(not_connected)?)
+}
+
+async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
+    let endpoint = match reachable(shared, due) {
         Ok(endpoint) => endpoint,
         Err(error) => return Answer::Offline(error),
     };
+    let live = shared.live();
     let content = outgoing(&due.content, &shared.seal, due.alert, &due.lane.contact, SystemClock.now());
-    let content = media::ready(shared, client, &endpoint, name, content).await;
     let (more, template);
     let form = match choice {
         Choice::Template { index, quick_replies } if *index < content.templates.len() => {

@@ -78,7 +78,11 @@ pub fn take(
                     }
                     input
                 }
-                Effect::Post(..) | Effect::WakeAt(_) | Effect::Paused { .. } | Effect::Resumed { .. } => {
+                Effect::Upload(_)
+                | Effect::Post(..)
+                | Effect::WakeAt(_)
+                | Effect::Paused { .. }
+                | Effect::Resumed { .. } => {
                     turn.done.push(effect);
                     continue;
                 }
@@ -234,6 +238,7 @@ mod tests {
             Effect::Post(due, _) => Some(due.id),
             Effect::Load(_)
             | Effect::Commit(_)
+            | Effect::Upload(_)
             | Effect::WakeAt(_)
             | Effect::Paused { .. }
             | Effect::Resumed { .. } => None,

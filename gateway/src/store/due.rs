@@ -35,10 +35,36 @@ const NEXT_CONNECTION: &str = "SELECT connection, contact FROM message INDEXED B
      WHERE state = 'queued' AND digest IS NULL AND connection > ?1 ORDER BY connection, contact LIMIT 1";
 
 /// What leaves a lane first.
+const HEAD: &str = "SELECT id, severity, alert FROM message INDEXED BY message_lane
+     WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND mergeable = ?3
+         AND not_before <= ?4
+     ORDER BY severity DESC, id LIMIT 1";
+/// The same while files are on their way: nothing that has files, and nothing that was said later of the same alert.
+const HEAD_WITHOUT_FILES: &str = "SELECT id, severity, alert FROM message INDEXED BY message_lane
+     WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND mergeable = ?3
+         AND not_before <= ?4 AND files = 0 AND NOT EXISTS (
+             SELECT 1 FROM message earlier INDEXED BY message_alert
+             WHERE earlier.alert = message.alert AND earlier.connection = ?1 AND earlier.contact = ?2
+                 AND earlier.id < message.id AND earlier.state = 'queued' AND earlier.digest IS NULL
+                 AND earlier.files = 1)
+     ORDER BY severity DESC, id LIMIT 1";
+
 struct Head {
     id: MessageId,
     alert: Option<AlertId>,
     severity: Severity,
+}
+
+impl Head {
+    /// The most severe first, then the oldest.
+    fn order(&self) -> (Reverse<Severity>, MessageId) {
+        (Reverse(self.severity), self.id)
+    }
+}
+
+fn read_head(row: &Row) -> Result<Head> {
+    let (id, severity) = (MessageId(row.get(0)?), Severity::of_rank(row.get(1)?));
+    Ok(Head { id, severity, alert: row.get::<_, Option<i64>>(2)?.map(AlertId) })
 }
 
 impl Store {
@@ -62,12 +88,20 @@ impl Store {
             }
             // What a digest would carry waits for the end of the rest, when the sender wakes; an answer does not.
             let kinds: &[bool] = if merges && resting { &[false] } else { &[false, true] };
-            let head = self.head(&lane, kinds, now)?;
+            let head = match wanted.uploads.get(&lane) {
+                None if !wanted.uploads_full => self.head(&lane, kinds, false, now)?,
+                uploading => {
+                    let others = self.head(&lane, kinds, true, now)?;
+                    let ready =
+                        uploading.copied().flatten().map(|id| self.uploaded_head(id, now)).transpose()?;
+                    others.into_iter().chain(ready.flatten()).min_by_key(Head::order)
+                }
+            };
             heads.extend(
                 head.filter(|head| !(pressed && resting && digest::may_rest(head.alert, head.severity))),
             );
         }
-        heads.sort_by_key(|head| (Reverse(head.severity), head.id));
+        heads.sort_by_key(Head::order);
         let (mut due, mut is_damaged) = (Vec::new(), false);
         for head in heads.into_iter().take(wanted.limit) {
             match self.leaving(head, now)? {
@@ -84,7 +118,10 @@ impl Store {
             .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
         // Behind one that was put aside another may be fit to leave.
         let next_at = if is_damaged { Some(now) } else { next_at.map(Timestamp) };
-        Ok(Work { due, next_at })
+        let uploaded = wanted.uploads.values().copied().flatten();
+        let lapsed = uploaded.map(|id| Ok((id, self.waits(id)?))).collect::<Result<Vec<_>>>()?;
+        let lapsed = lapsed.into_iter().filter_map(|(id, waits)| (!waits).then_some(id)).collect();
+        Ok(Work { due, next_at, lapsed })
     }
 
     /// What is held because its number is restricted, since then: over which lane, with which code, when.
@@ -124,26 +161,35 @@ impl Store {
             .optional()
     }
 
-    /// What leaves a lane first, of what a digest may carry and what it may not: each stands in its own order.
-    fn head(&self, lane: &Lane, mergeable: &[bool], now: Timestamp) -> Result<Option<Head>> {
-        let mut first = None;
+    /// What leaves a lane first, of what a digest may carry and what it may not: each stands in its own order. While files
+    /// are on their way, without those that have files and what is said later of the same alert.
+    fn head(&self, lane: &Lane, mergeable: &[bool], uploading: bool, now: Timestamp) -> Result<Option<Head>> {
+        let question = if uploading { HEAD_WITHOUT_FILES } else { HEAD };
+        let mut first: Option<Head> = None;
         for mergeable in mergeable {
-            let found = self
-                .sql
-                .prepare_cached(
-                    "SELECT id, severity, alert FROM message INDEXED BY message_lane
-                     WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND mergeable = ?3
-                         AND not_before <= ?4
-                     ORDER BY severity DESC, id LIMIT 1",
-                )?
-                .query_row(params![lane.connection.0, lane.contact.0, mergeable, now.0], |row| {
-                    let (id, severity) = (MessageId(row.get(0)?), Severity::of_rank(row.get(1)?));
-                    Ok((Reverse(severity), id, row.get::<_, Option<i64>>(2)?.map(AlertId)))
-                })
-                .optional()?;
-            first = first.into_iter().chain(found).min_by_key(|(severity, id, _)| (*severity, *id));
+            let values = params![lane.connection.0, lane.contact.0, mergeable, now.0];
+            let found = self.sql.prepare_cached(question)?.query_row(values, read_head).optional()?;
+            first = first.into_iter().chain(found).min_by_key(Head::order);
         }
-        Ok(first.map(|(severity, id, alert)| Head { id, alert, severity: severity.0 }))
+        Ok(first)
+    }
+
+    /// A message whose files are at Meta, if it may leave now.
+    fn uploaded_head(&self, id: MessageId, now: Timestamp) -> Result<Option<Head>> {
+        self.sql
+            .prepare_cached(
+                "SELECT id, severity, alert FROM message
+                 WHERE id = ?1 AND state = 'queued' AND digest IS NULL AND not_before <= ?2",
+            )?
+            .query_row(params![id.0, now.0], read_head)
+            .optional()
+    }
+
+    /// Whether it is still to leave, now or later.
+    fn waits(&self, id: MessageId) -> Result<bool> {
+        self.sql
+            .prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND state = 'queued' AND digest IS NULL")?
+            .exists([id.0])
     }
 
     /// The whole message with what is known of its window and templates, unless its row is damaged.

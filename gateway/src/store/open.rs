@@ -19,7 +19,7 @@ use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("schema.sql"),
     include_str!("schema_page.sql"),
     include_str!("received.sql"),
@@ -33,6 +33,7 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("subscriptions.sql"),
     include_str!("unjudged.sql"),
     include_str!("client_id.sql"),
+    include_str!("files_first.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.
@@ -348,6 +349,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::alert::message::{Content, Media, Part};
 
     #[test]
     fn a_second_daemon_is_refused_and_the_first_goes_on() {
@@ -451,6 +453,37 @@ mod tests {
         drop(sql);
         let store = Store::open(old.path(), &mut Dice::seeded(2)).expect("opens");
         assert_eq!((store.tag().0.as_str(), store.client_tag().expect("read")), ("0badcafe", None));
+    }
+
+    #[test]
+    fn what_waits_with_a_file_from_before_is_known_to_have_one() {
+        let sql = Connection::open_in_memory().expect("made");
+        let at = MIGRATIONS.iter().position(|script| script.contains("ADD COLUMN files")).expect("there");
+        MIGRATIONS.iter().take(at).for_each(|script| sql.execute_batch(script).expect("a script"));
+        let picture = |media| Content { part: Some(Part::Image(media)), ..Content::text("x") };
+        let all = [
+            (Content::text("no \"fetch\":{ at all"), false),
+            (picture(Media::Id("1".into())), false),
+            (picture(Media::Link("https://example.org/a.jpg".into())), false),
+            (picture(Media::Kept { sha256: "00".into() }), true),
+            (picture(Media::Fetch { url: "http://192.0.2.1/a.jpg".into() }), true),
+            (picture(Media::File { path: "/srv/a.jpg".into(), within: None }), true),
+        ];
+        for (content, _) in &all {
+            let content = serde_json::to_string(content).expect("written");
+            sql.execute(
+                "INSERT INTO message (connection, contact, address, severity, content, on_unknown, created_at, expires_at,
+                     state, changed_at, reason, checksum, mergeable)
+                 VALUES ('main', 'nino', '+15550100123', 1, ?1, 'retry', 0, 0, 'queued', 0, '', x'00', 0)",
+                [content],
+            )
+            .expect("written");
+        }
+        sql.execute_batch(MIGRATIONS[at]).expect("a script");
+        for ((content, files), id) in all.iter().zip(1..) {
+            let found = sql.query_row("SELECT files FROM message WHERE id = ?1", [id], |row| row.get(0));
+            assert_eq!((found, content.needs_upload()), (Ok(*files), *files), "{content:?}");
+        }
     }
 
     #[test]

@@ -46,8 +46,8 @@ impl Store {
         self.sql
             .prepare_cached(
                 "INSERT INTO message (connection, contact, address, alert, severity, content, on_unknown, created_at,
-                                      expires_at, state, changed_at, reason, checksum, mergeable)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?8, 'waiting for its turn', ?10, ?11)",
+                                      expires_at, state, changed_at, reason, checksum, mergeable, files)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?8, 'waiting for its turn', ?10, ?11, ?12)",
             )?
             .insert(params![
                 message.connection.0,
@@ -60,7 +60,8 @@ impl Store {
                 message.created_at.0,
                 message.expires_at.0,
                 sum,
-                mergeable
+                mergeable,
+                message.content.needs_upload()
             ])
             .map(MessageId)
             .and_then(|id| self.hold_if_stopped(id, message))

@@ -1,8 +1,9 @@
 use super::*;
 use crate::alert::form::Window;
-use crate::alert::message::Content;
+use crate::alert::message::{Content, Media, Part};
 use crate::alert::rule::Severity;
 use crate::alert::state::{OnUnknown, State};
+use crate::alert::uploads::UPLOADS_MAX;
 use crate::contact::{Phone, Recipient};
 use crate::ids::{ContactId, Wamid};
 
@@ -63,7 +64,7 @@ impl Desk {
         if !asked.iter().any(|effect| matches!(effect, Effect::Load(_))) {
             return false;
         }
-        let work = Work { due: vec![due], next_at: None };
+        let work = Work { due: vec![due], next_at: None, lapsed: Vec::new() };
         let effects = self.tell(Input::Loaded(work), now);
         effects.iter().any(|effect| matches!(effect, Effect::Commit(Change::Sending { .. })))
     }
@@ -148,7 +149,7 @@ fn a_new_token_is_tried_at_once_and_by_one_message() {
     let soon = NOW + Duration::from_secs(2);
     assert!(!desk.leaves(due(1, "nino"), soon));
     desk.tell(Input::PutRight(ConnectionName("main".into())), soon);
-    let work = Work { due: vec![due(1, "nino"), due(2, "giorgi")], next_at: None };
+    let work = Work { due: vec![due(1, "nino"), due(2, "giorgi")], next_at: None, lapsed: Vec::new() };
     let effects = desk.tell(Input::Loaded(work), soon);
     let leaving =
         effects.iter().filter(|effect| matches!(effect, Effect::Commit(Change::Sending { .. }))).count();
@@ -185,7 +186,7 @@ fn the_store_is_asked_for_what_may_leave() {
         [(None, seconds(6)), (Some(rest + seconds(2)), seconds(2)), (Some(rest + seconds(9)), seconds(6))]
     {
         desk.tell(Input::Wake, rest);
-        let effects = desk.tell(Input::Loaded(Work { due: Vec::new(), next_at }), rest);
+        let effects = desk.tell(Input::Loaded(Work { due: Vec::new(), next_at, lapsed: Vec::new() }), rest);
         assert_eq!(effects, [Effect::WakeAt(rest + wakes)]);
     }
     // After eleven of the burst the person is spared.
@@ -252,7 +253,7 @@ fn tries_attempts_and_files_reach_the_decision() {
         let id = due.id;
         let attempts = due.attempts;
         desk.tell(Input::Wake, NOW);
-        let work = Work { due: vec![due], next_at: None };
+        let work = Work { due: vec![due], next_at: None, lapsed: Vec::new() };
         let left = desk.tell(Input::Loaded(work), NOW);
         let Some(Effect::Commit(Change::Sending { attempt, .. })) = left.first() else { panic!("{left:?}") };
         assert_eq!(*attempt, attempts + 1);
@@ -284,7 +285,7 @@ fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
     };
     let left = |desk: &mut Desk, due: Vec<Due>, now| {
         desk.tell(Input::Wake, now);
-        let effects = desk.tell(Input::Loaded(Work { due, next_at: None }), now);
+        let effects = desk.tell(Input::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), now);
         let ids = effects.iter().filter_map(|effect| {
             if let Effect::Commit(Change::Sending { id, .. }) = effect { Some(id.0) } else { None }
         });
@@ -311,7 +312,7 @@ fn a_number_is_no_faster_than_it_may_be() {
     let millis = Duration::from_millis;
     desk.tell(Input::Wake, NOW);
     let due = vec![due(1, "nino"), due(2, "giorgi"), due(3, "keti")];
-    let effects = desk.tell(Input::Loaded(Work { due, next_at: None }), NOW);
+    let effects = desk.tell(Input::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), NOW);
     let left =
         effects.iter().filter(|effect| matches!(effect, Effect::Commit(Change::Sending { .. }))).count();
     assert_eq!(left, 2, "the burst of a second, and no more");
@@ -328,4 +329,65 @@ fn what_opens_now_wakes_nobody() {
     let opens = NOW + Duration::from_secs(60);
     desk.tell(Input::Wake, opens);
     assert_eq!(desk.tell(Input::Loaded(Work::default()), opens), []);
+}
+
+/// A message with a picture that a camera has.
+fn pictured(id: i64, contact: &str) -> Due {
+    let picture = Part::Image(Media::Fetch { url: "http://192.0.2.1/a.jpg".into() });
+    Due { content: Content { part: Some(picture), ..Content::text("door") }, ..due(id, contact) }
+}
+
+fn sending(effects: &[Effect]) -> Vec<i64> {
+    let id = |effect: &Effect| {
+        if let Effect::Commit(Change::Sending { id, .. }) = effect { Some(id.0) } else { None }
+    };
+    effects.iter().filter_map(id).collect()
+}
+
+#[test]
+fn a_message_leaves_when_its_files_are_there_and_others_meanwhile() {
+    for (uploaded, left) in [
+        (Ok(vec![Media::Id("7".into())]), ("door", Some(Part::Image(Media::Id("7".into()))))),
+        (Err("no answer".to_owned()), ("door\n(no picture: no answer)", None)),
+    ] {
+        let mut desk = Desk::new();
+        let found = |due: Vec<Due>| Input::Loaded(Work { due, ..Work::default() });
+        desk.tell(Input::Wake, NOW);
+        let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
+        assert!(effects.contains(&Effect::Upload(Box::new(pictured(1, "nino")))), "{effects:?}");
+        assert!(sending(&effects).is_empty() && desk.sender.is_idle(), "nothing of it is at Meta");
+        let asked = effects
+            .iter()
+            .find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
+        assert_eq!(asked.expect("asked again at once").uploads, BTreeMap::from([(lane("nino"), None)]));
+        let effects = desk.tell(found(vec![due(2, "nino")]), NOW);
+        assert_eq!(sending(&effects), [2], "the next one does not wait for it");
+        desk.answer(2, accepted(), NOW);
+        let effects = desk.tell(Input::Uploaded(MessageId(1), uploaded), NOW);
+        let Some(Effect::Load(asked)) = effects.last() else { panic!("{effects:?}") };
+        assert_eq!(asked.uploads, BTreeMap::from([(lane("nino"), Some(MessageId(1)))]));
+        let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
+        assert_eq!(sending(&effects), [1]);
+        let effects = desk.tell(Input::SendingCommitted(MessageId(1)), NOW);
+        let [Effect::Post(due, _)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((due.content.text.as_str(), due.content.part.clone()), left);
+        desk.answer(1, accepted(), NOW);
+        assert!(wanted(&mut desk, NOW).uploads.is_empty(), "it is over");
+    }
+}
+
+#[test]
+fn four_uploads_at_once_and_one_for_each_person() {
+    let mut desk = Desk::new();
+    desk.tell(Input::Wake, NOW);
+    let people = ["a", "a", "b", "c", "d", "e"];
+    let due = people.iter().zip(1..).map(|(who, id)| pictured(id, who)).collect();
+    let effects = desk.tell(Input::Loaded(Work { due, ..Work::default() }), NOW);
+    let began = effects.iter().filter(|effect| matches!(effect, Effect::Upload(_))).count();
+    let asked =
+        effects.iter().find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
+    assert_eq!((began, asked.expect("asked").uploads_full), (UPLOADS_MAX, true));
+    desk.tell(Input::Loaded(Work { lapsed: vec![MessageId(1)], ..Work::default() }), NOW);
+    let wanted = wanted(&mut desk, NOW);
+    assert!(!wanted.uploads_full && !wanted.uploads.contains_key(&lane("a")), "one was cancelled");
 }

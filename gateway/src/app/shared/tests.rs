@@ -22,6 +22,7 @@ fn posted(turn: &Turn) -> Option<MessageId> {
     turn.done.iter().find_map(|effect| match effect {
         Effect::Post(due, _) => Some(due.id),
         Effect::Load(_)
+        | Effect::Upload(_)
         | Effect::Commit(_)
         | Effect::WakeAt(_)
         | Effect::Paused { .. }

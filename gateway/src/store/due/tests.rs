@@ -285,7 +285,10 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
                             Answer::Accepted(Wamid(format!("wamid.{requests}")).into()),
                         ))
                     }
-                    Effect::WakeAt(_) | Effect::Paused { .. } | Effect::Resumed { .. } => None,
+                    Effect::Upload(_)
+                    | Effect::WakeAt(_)
+                    | Effect::Paused { .. }
+                    | Effect::Resumed { .. } => None,
                 });
             }
         }
@@ -294,4 +297,34 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
         oldest = oldest.max(since.map_or(Duration::ZERO, |since| Timestamp(since).until(now)));
     }
     assert!(oldest <= Duration::from_secs(6), "{oldest:?} behind after {requests} requests for {written}");
+}
+
+/// So that what is said of an alert arrives in its order, and nobody else waits for a slow camera.
+#[test]
+fn while_files_are_on_their_way_other_alerts_go_first_and_the_same_one_waits() {
+    let (_folder, store) = Store::in_new_folder();
+    let waiting =
+        ["nino door critical", "nino door info", "nino pump info", "nino gate warning", "ann door info"];
+    let [pictured, ended, pump, gate, ann] = all_wait(&store, &waiting)[..] else { panic!("five") };
+    for sql in [
+        format!("UPDATE message SET files = 1, mergeable = 0 WHERE id IN ({pictured}, {gate})"),
+        format!(
+            "UPDATE message SET alert = (SELECT alert FROM message WHERE id = {pictured}) WHERE id = {ended}"
+        ),
+    ] {
+        store.sql.execute_batch(&sql).expect("set");
+    }
+    let heads =
+        |wanted: &Wanted| -> Vec<MessageId> { look(&store, wanted).iter().map(|due| due.id).collect() };
+    let while_uploading =
+        |ready: Option<MessageId>| Wanted { uploads: [(lane("main", "nino"), ready)].into(), ..any() };
+    assert_eq!(heads(&any()), [pictured, ann]);
+    assert_eq!(heads(&while_uploading(None)), [pump, ann], "neither another file nor the end of its alert");
+    assert_eq!(heads(&Wanted { uploads_full: true, ..any() }), [pump, ann]);
+    assert_eq!(heads(&while_uploading(Some(gate))), [gate, ann], "the other file waits for its turn");
+    assert_eq!(heads(&while_uploading(Some(pictured))), [pictured, ann], "its files are there");
+    let lapsed = |ready| store.work(NOW, &while_uploading(ready), &People::default()).expect("found").lapsed;
+    assert!(lapsed(None).is_empty() && lapsed(Some(pictured)).is_empty());
+    store.advance(pictured, &Next::to(State::Cancelled, "no more"), NOW).expect("cancelled");
+    assert_eq!(lapsed(Some(pictured)), [pictured]);
 }
