@@ -60,6 +60,8 @@ mod mqtt_contract;
 mod nothing_lost;
 /// Locations, forms and pictures for displays.
 mod onward;
+/// A configuration that changes while something goes on.
+mod orphans;
 /// Who wrote, as WhatsApp really spells people.
 mod people;
 /// Files that go with alerts.

@@ -13,7 +13,7 @@ use bellwire::alert::intake::{Effect as IntakeEffect, Intake, Judge};
 use bellwire::alert::outbox::Due;
 use bellwire::alert::sender::{self, Sender};
 use bellwire::alert::topic::TopicPattern;
-use bellwire::app::{listens_to, turn};
+use bellwire::app::{listens_to, orphans, turn};
 use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Dispatch, Waiting};
 use bellwire::config::{Config, Connection};
@@ -151,6 +151,12 @@ impl Gateway {
         let store = Store::open(directory, &mut dice).map_err(|error| format!("the store: {error}"))?;
         if sabotage != Some(Sabotage::ForgetRecovery) {
             store.transaction(|store| store.recover(now)).map_err(|error| format!("recover: {error}"))?;
+        }
+        // The configuration is the same as before: whatever goes on has its place in it.
+        let ended = store.transaction(|store| orphans::end(store, &config, now));
+        let ended = ended.map_err(|error| format!("what has no owner: {error}"))?;
+        if let Some(what) = ended.first() {
+            return Err(format!("after a restart without a change: {what}"));
         }
         let judge = judge(&config)?;
         let watch = judge.watch();

@@ -93,6 +93,9 @@ pub struct Firing {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Acknowledged {
     pub by: String,
+    /// `None`: an operator, or an earlier version wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactId>,
     pub at: Timestamp,
 }
 
@@ -463,7 +466,7 @@ mod tests {
         assert_eq!((alert.state(), alert.episode), ("firing", 1));
         let firing = alert.firing_mut().expect("it fires");
         assert_eq!(firing.events, 2);
-        firing.acknowledged = Some(Acknowledged { by: "Nino".into(), at: START });
+        firing.acknowledged = Some(Acknowledged { by: "Nino".into(), contact: None, at: START });
         assert_eq!(alert.state(), "acknowledged");
         alert.resolve(Ending::Timeout, START + secs(20));
         assert_eq!(alert.changes_within(secs(10), START + secs(20)), 1);

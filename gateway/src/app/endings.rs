@@ -152,7 +152,7 @@ pub fn ended_by_device(
 }
 
 /// To whoever asked: a mark on the message that asked, or words under it.
-fn tell(
+pub(super) fn tell(
     store: &Store,
     config: &Config,
     command: &CommandStory,
@@ -167,10 +167,10 @@ fn tell(
         }
         (None, None) => return Ok(()),
     };
-    say(store, config, (&command.connection, &command.contact, command.reply.as_ref()), content, now)
+    put(store, config, (&command.connection, &command.contact, command.reply.as_ref()), content, now)
 }
 
-fn say(
+pub(super) fn put(
     store: &Store,
     config: &Config,
     (connection, contact, reply): (&ConnectionName, &ContactId, Option<&Wamid>),
@@ -270,7 +270,7 @@ pub fn tend(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<
             let voice = config.people.voice(&request.pending.asker);
             let text = voice.say(|s| s.nobody_agreed, &[("title", &request.deed.title)]);
             let to = (&request.connection, &request.pending.asker, Some(&request.reply));
-            say(store, config, to, Content::text(text), now)?;
+            put(store, config, to, Content::text(text), now)?;
         }
     }
     for command in store.silent(now)? {

@@ -61,11 +61,13 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
     }
     let mut intake: Intake<Waiting> = Intake::new(judge, watch);
     let Some(kept) = shared.durably(Store::kept).await else { return };
+    let mut known = shared.live();
+    intake.meet(known.people.clone()); // those who were invited are somebody, too
     intake.restore(kept, SystemClock.both());
+    shared.alerts.notify_one(); // what came of it is written down at once
     let mut crashes = Crashes::open(&shared.config.site.state_directory);
     let mut batch = Vec::with_capacity(BATCH);
     let mut lines = Lines::default();
-    let mut known = Arc::clone(&shared.config);
     loop {
         let mut events = Vec::new();
         let now = SystemClock.now();

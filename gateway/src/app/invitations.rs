@@ -312,6 +312,7 @@ impl Desk<'_> {
             };
         };
         self.store.dismiss(&guest.id, "removed")?;
+        withdraw(self.store, &guest.id, self.now)?;
         self.read.people = true;
         self.note("removed", from, &self.described(&guest))?;
         self.answer_sentence(|s| s.off_the_list, &[("name", &guest.name)], from)
@@ -356,10 +357,16 @@ impl Ungiven {
     }
 }
 
+/// Who is off the list gets no alert that still waits.
+fn withdraw(store: &Store, guest: &ContactId, now: Timestamp) -> rusqlite::Result<()> {
+    store.withdraw(&store.waiting_for(guest, true)?, "the person was taken off the list", now)
+}
+
 /// An operator takes somebody off the list. `false`: nobody of this id was invited.
 pub fn remove(store: &Store, id: &ContactId, now: Timestamp) -> rusqlite::Result<bool> {
     let removed = store.dismiss(id, "removed")?;
     if removed {
+        withdraw(store, id, now)?;
         let detail = format!("{}, at the command line", store.seal().pseudonym(id));
         let entry = Entry { what: "removed", who: None, message: None, command: None, detail: &detail };
         store.record(&entry, now)?;

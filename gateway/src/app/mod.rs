@@ -43,6 +43,8 @@ mod listing;
 mod media;
 /// Numbers for `/metrics`.
 mod metrics;
+/// What a changed configuration left without an owner.
+pub mod orphans;
 /// Replies that are faster than Meta's answer.
 mod overtaking;
 /// What the owner should know.

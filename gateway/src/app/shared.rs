@@ -129,16 +129,13 @@ impl Shared {
         let start = move |store: &Store| {
             let all = connections::all(&of_file.connections, store, &of_file.site.state_directory)?;
             let people = of_file.people.with(&store.guests()?);
-            Ok((
-                store.tag().clone(),
-                store.seal().clone(),
-                store.recover(now)?,
-                store.restricted(now - QUALITY_WAIT)?,
-                all,
-                people,
-            ))
+            let live = Config { connections: all, people, ..(*of_file).clone() };
+            let recovered = store.recover(now)?;
+            let ended = super::orphans::end(store, &live, now)?;
+            let restricted = store.restricted(now - QUALITY_WAIT)?;
+            Ok((store.tag().clone(), store.seal().clone(), recovered, ended, restricted, live))
         };
-        let (tag, seal, recovered, restricted, all, people) =
+        let (tag, seal, recovered, ended, restricted, live) =
             store.run(start).await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
         if recovered > 0 {
             tracing::warn!(
@@ -146,8 +143,13 @@ impl Shared {
                 "requests were under way at the last stop; waiting for their status"
             );
         }
+        for what in ended {
+            tracing::warn!(
+                what,
+                "the configuration has changed, and something that went on has no place in it"
+            );
+        }
         let broker = Some("the broker is not connected yet".to_owned());
-        let live = Config { connections: all, people, ..(*config).clone() };
         let heard = super::endings::filters(&config);
         let heard = heard.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);

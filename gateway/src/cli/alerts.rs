@@ -1,6 +1,9 @@
 //! Look at alerts, and decide about them. What is decided is written down for the daemon, which acts on it within a second;
 //! without one it waits for the next start.
 
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -9,10 +12,15 @@ use crate::alert::lifecycle::{Alert, Ident, Phase};
 use crate::alert::rule::Severity;
 use crate::alert::silence::Silence;
 use crate::alert::watch::{Note, Person, Slot};
+use crate::app::orphans::unwatched;
 use crate::config::Config;
 use crate::ids::{AlertId, ContactId, RuleName};
-use crate::store::{AlertRow, AlertStory, Store};
+use crate::store::{AlertRow, AlertStory, Lock, Store};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people, parse_duration};
+
+/// The daemon takes a note within a second; on a card that stalls it takes longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -94,12 +102,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::List { place, only, limit, json } => list(place, only.as_deref(), *limit, *json),
         Command::Show(arguments) => super::why::run(arguments),
-        Command::Ack(one) => {
-            act(one, |alert, by| Note::Acknowledge { alert, by }, "the others hear who takes care")
-        }
-        Command::Resolve(one) => {
-            act(one, |alert, by| Note::Resolve { alert, by }, "those who were told hear that it is over")
-        }
+        Command::Ack(one) => act(one, |alert, by| Note::Acknowledge { alert, by }),
+        Command::Resolve(one) => act(one, |alert, by| Note::Resolve { alert, by }),
         Command::Silence(quieter) => silence(quieter),
         Command::Silences { place } => silences(place),
         Command::Expire { place, silence } => {
@@ -133,16 +137,53 @@ fn story(store: &Store, id: i64) -> Result<AlertStory, Failure> {
     store.alert_story(AlertId(id)).map_err(read)?.ok_or_else(|| no_such_alert(id))
 }
 
-fn act(one: &One, note: impl Fn(Ident, Person) -> Note, done: &str) -> Result<(), Failure> {
+/// Writes it down and waits for what the daemon makes of it: that alone is told.
+fn act(one: &One, note: impl Fn(Ident, Person) -> Note) -> Result<(), Failure> {
     let (config, store) = one.place.open()?;
     let row = story(&store, one.id)?.row;
     if row.state == "resolved" {
         let reason = row.reason.unwrap_or_default();
         return Err(Failure::Usage(format!("alert {} is over already: {reason}", one.id)));
     }
-    write(&store, &note(row.alert, person(&config, &one.by)))?;
-    say(&format!("alert {}: {done}", one.id));
+    let known = store.newest_record(AlertId(one.id)).map_err(read)?;
+    let note = note(row.alert, person(&config, &one.by));
+    write(&store, &note)?;
+    if Lock::is_taken(&config.site.state_directory) == Some(false) {
+        say(&without_daemon(&config, &store, one.id)?);
+        return Ok(());
+    }
+    let began = Instant::now();
+    while store.has_note(&note).map_err(read)? {
+        if began.elapsed() > PATIENCE {
+            let what = "it is written down, but the daemon has not taken it within 5 s; bellwire doctor says what keeps it";
+            return Err(Failure::Io(anyhow!("alert {}: {what}", one.id)));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let after = story(&store, one.id)?;
+    if (&after.row.state, &after.row.reason) == (&row.state, &row.reason) {
+        let reason = after.row.reason.unwrap_or_else(|| "it does not fire".to_owned());
+        return Err(Failure::Usage(format!("alert {}: nothing has changed, {reason}", one.id)));
+    }
+    say(&format!("alert {} is {}: {}", one.id, after.row.state, after.row.reason.unwrap_or_default()));
+    for record in store.records_after(AlertId(one.id), known).map_err(read)? {
+        say(&format!("  {record}"));
+    }
     Ok(())
+}
+
+/// What becomes of what was written down while nobody runs.
+fn without_daemon(config: &Config, store: &Store, id: i64) -> Result<String, Failure> {
+    let running = store.running(SystemClock.now()).map_err(read)?;
+    let one = running.alerts.iter().find(|one| one.id == AlertId(id));
+    Ok(match one.and_then(|one| unwatched(one, config)) {
+        Some(why) => {
+            format!("alert {id}: bellwire does not run; at its next start the alert ends by itself: {why}")
+        }
+        None => format!(
+            "alert {id}: it is written down, and nobody hears it before bellwire runs: systemctl start bellwire"
+        ),
+    })
 }
 
 fn person(config: &Config, by: &str) -> Person {

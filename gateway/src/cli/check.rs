@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use super::{Failure, Place, counted, say, say_json};
-use crate::config::{Wishes, load, remarks};
-use crate::time::{Clock, SystemClock};
+use crate::app::orphans;
+use crate::config::{Config, Wishes, load, remarks};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -24,7 +25,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match load(&arguments.place.config, &wishes) {
         Ok(config) => {
             let (rules, contacts) = (config.written_rules, config.people.contacts.len());
-            let remarks = remarks(&config, today);
+            let mut remarks = remarks(&config, today);
+            remarks.extend(foreseen(&config, today));
             if arguments.json {
                 say_json(
                     &serde_json::json!({ "problems": [], "remarks": remarks, "rules": rules, "contacts": contacts }),
@@ -48,5 +50,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
             Err(problems.into())
         }
+    }
+}
+
+/// What goes on now and would end. Whoever checks may not be allowed to look, and there may be nothing to look at.
+fn foreseen(config: &Config, today: Timestamp) -> Vec<String> {
+    match orphans::foreseen(config, today) {
+        Ok(Some(found)) => found.into_iter().map(|what| format!("at the next start {what}")).collect(),
+        Ok(None) => Vec::new(),
+        Err(error) => vec![format!("what goes on now was not looked at: {error}")],
     }
 }

@@ -17,6 +17,8 @@ mod outbox;
 mod routing;
 /// What rules could not make of events.
 mod rules;
+/// What goes on, and the file would leave without an owner.
+mod running;
 /// The serial ports of devices.
 mod serial;
 /// The templates that rules name.
@@ -123,6 +125,7 @@ pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
     outbox::examine_daemon(&mut findings, config, client).await;
     outbox::examine(&mut findings, config);
     rules::examine(&mut findings, config);
+    running::examine(&mut findings, config);
     findings.found
 }
 

@@ -104,7 +104,7 @@ impl Store {
         heads.sort_by_key(Head::order);
         let (mut due, mut is_damaged) = (Vec::new(), false);
         for head in heads.into_iter().take(wanted.limit) {
-            match self.leaving(head, now)? {
+            match self.leaving(head, people, now)? {
                 Some(whole) => due.push(whole), // the others are not even read
                 None => is_damaged = true,
             }
@@ -139,7 +139,7 @@ impl Store {
     }
 
     /// Lanes one by one through their index: the cost grows with the people who are waited for, not with the queue.
-    fn next_lane(&self, after: &Lane) -> Result<Option<Lane>> {
+    pub(super) fn next_lane(&self, after: &Lane) -> Result<Option<Lane>> {
         let (connection, contact) = (&*after.connection.0, &*after.contact.0);
         match self.lane(NEXT_CONTACT, &[connection, contact])? {
             None => self.first_lane(connection),
@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// Of the connections after this one.
-    fn first_lane(&self, connection: &str) -> Result<Option<Lane>> {
+    pub(super) fn first_lane(&self, connection: &str) -> Result<Option<Lane>> {
         self.lane(NEXT_CONNECTION, &[connection])
     }
 
@@ -193,10 +193,14 @@ impl Store {
     }
 
     /// The whole message with what is known of its window and templates, unless its row is damaged.
-    fn leaving(&self, head: Head, now: Timestamp) -> Result<Option<Due>> {
+    fn leaving(&self, head: Head, people: &People, now: Timestamp) -> Result<Option<Due>> {
         let Some(mut due) = self.whole(head.id)? else {
             return self.hold_as_damaged(head.id, now).map(|()| None);
         };
+        if let Some(person) = people.contacts.get(&due.lane.contact).filter(|person| person.to != due.to) {
+            self.readdress(due.id, &person.to)?;
+            due.to = person.to.clone();
+        }
         due.window = self.window(&due.lane, now)?;
         let no_marketing = self.wants_no_marketing(&due.lane.contact)?;
         for template in &due.content.templates {
@@ -205,6 +209,19 @@ impl Store {
             due.listed.push(if is_unwanted { Listed::Unwanted } else { listed });
         }
         Ok(Some(due))
+    }
+
+    /// The person has another number since it was written: the old one may be somebody else's.
+    fn readdress(&self, id: MessageId, to: &Recipient) -> Result<()> {
+        let content: String = self
+            .sql
+            .prepare_cached("SELECT content FROM message WHERE id = ?1")?
+            .query_row([id.0], |row| row.get(0))?;
+        let sum = checksum::of(&[to.address().as_bytes(), content.as_bytes()]);
+        self.sql
+            .prepare_cached("UPDATE message SET address = ?2, checksum = ?3 WHERE id = ?1")?
+            .execute(params![id.0, to.address(), sum])
+            .map(drop)
     }
 
     fn hold_as_damaged(&self, id: MessageId, now: Timestamp) -> Result<()> {

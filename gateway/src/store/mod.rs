@@ -70,6 +70,8 @@ mod reserve;
 mod retention;
 /// Rows as JSON.
 mod rows;
+/// What goes on, for whoever compares it with a configuration.
+mod running;
 /// A damaged database is set aside, and what can be read is taken over.
 mod salvage;
 /// The bytes of files that people sent.
@@ -116,6 +118,7 @@ pub use posts::Post;
 pub use questions::OpenQuestion;
 pub use requests::Request;
 pub use reserve::free_megabytes;
+pub use running::{OpenAlert, QueuedCommand, Running};
 pub use shelf::Shelf;
 pub use status::Going;
 pub use thread::{Gone, Handle, StoreThread};

@@ -117,6 +117,22 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Whether a daemon runs on this state directory. `None`: this user may not know.
+    #[must_use]
+    pub fn is_taken(directory: &Path) -> Option<bool> {
+        let file = match File::open(directory.join("bellwire.lock")) {
+            Ok(file) => file,
+            Err(error) => return (error.kind() == std::io::ErrorKind::NotFound).then_some(false),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        }
+    }
+}
+
 /// Numbers and words of people are in it: a folder that we make is for our own user alone, whatever the umask is.
 fn private_folder(directory: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
@@ -208,6 +224,23 @@ impl Store {
             found if found > MIGRATIONS.len() => Err(OpenError::Newer(found)),
             found if found < MIGRATIONS.len() => Err(OpenError::Missing(directory.to_owned())),
             _ => Self::with(sql, directory).map_err(wrap),
+        }
+    }
+
+    /// For whoever only looks, perhaps beside a daemon: nothing can be written. `None`: there is none of this version yet.
+    pub fn open_to_read(directory: &Path) -> Result<Option<Self>, OpenError> {
+        let path = directory.join("bellwire.db");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let wrap = |error| OpenError::Sql(path.clone(), error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let sql = Connection::open_with_flags(&path, flags).map_err(wrap)?;
+        sql.busy_timeout(Duration::from_secs(5)).map_err(wrap)?;
+        match version(&sql).map_err(wrap)? {
+            found if found > MIGRATIONS.len() => Err(OpenError::Newer(found)),
+            found if found < MIGRATIONS.len() => Ok(None),
+            _ => Self::with(sql, directory).map(Some).map_err(wrap),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Last resorts over HTTP: what is to be posted, and what came of it.
 
-use rusqlite::{OptionalExtension, Result, params};
+use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
 use crate::alert::lifecycle::Ident;
@@ -34,16 +34,16 @@ impl Store {
                 "SELECT id, rule, key, url, body, attempts FROM post
                  WHERE state = 'queued' AND (not_before <= ?1 OR created_at > ?1) ORDER BY not_before LIMIT 1",
             )?
-            .query_row([now.0], |row| {
-                Ok(Post {
-                    id: row.get(0)?,
-                    alert: Ident { rule: RuleName(row.get(1)?), key: row.get(2)? },
-                    url: row.get(3)?,
-                    body: row.get(4)?,
-                    attempts: row.get(5)?,
-                })
-            })
+            .query_row([now.0], read)
             .optional()
+    }
+
+    /// Those that have no end yet.
+    pub(super) fn queued_posts(&self) -> Result<Vec<Post>> {
+        self.sql
+            .prepare("SELECT id, rule, key, url, body, attempts FROM post WHERE state = 'queued'")?
+            .query_map([], read)?
+            .collect()
     }
 
     /// `again`: when it is tried once more; without it this is its end.
@@ -68,4 +68,14 @@ impl Store {
             .execute(params![post.id, state, reason, again.unwrap_or(now).0])
             .map(drop)
     }
+}
+
+fn read(row: &Row) -> Result<Post> {
+    Ok(Post {
+        id: row.get(0)?,
+        alert: Ident { rule: RuleName(row.get(1)?), key: row.get(2)? },
+        url: row.get(3)?,
+        body: row.get(4)?,
+        attempts: row.get(5)?,
+    })
 }

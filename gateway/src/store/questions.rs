@@ -82,6 +82,14 @@ impl Store {
         self.sql.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?.query_row([id], read).optional()
     }
 
+    /// Those that wait for people.
+    pub(super) fn open_questions(&self) -> Result<Vec<OpenQuestion>> {
+        self.sql
+            .prepare(&format!("SELECT {COLUMNS} WHERE state = 'open' ORDER BY id"))?
+            .query_map([], read)?
+            .collect()
+    }
+
     /// Those whose time is over.
     pub fn overdue_questions(&self, now: Timestamp) -> Result<Vec<OpenQuestion>> {
         self.sql

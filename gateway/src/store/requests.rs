@@ -64,6 +64,13 @@ impl Store {
             .map(drop)
     }
 
+    /// All in this state.
+    pub(super) fn requests_in(&self, state: &str) -> Result<Vec<Request>> {
+        let mut select = self.sql.prepare(&format!("SELECT {COLUMNS} WHERE state = ?1 ORDER BY id"))?;
+        let rows = select.query_map([state], read)?;
+        rows.filter_map(Result::transpose).collect()
+    }
+
     /// Those whose time is over.
     pub fn overdue_requests(&self, now: Timestamp) -> Result<Vec<Request>> {
         let rows: Vec<Option<Request>> = self

@@ -147,7 +147,8 @@ impl Watch {
         if let Some(earlier) = &firing.acknowledged {
             return Err(format!("{} has acknowledged it already", earlier.by));
         }
-        firing.acknowledged = Some(Acknowledged { by: by.name.clone(), at: now });
+        firing.acknowledged =
+            Some(Acknowledged { by: by.name.clone(), contact: by.contact.clone(), at: now });
         let Some(alert) = self.alerts.get(ident) else { return Err(unknown(ident)) };
         let Some(firing) = alert.firing() else { return Err(unknown(ident)) };
         let told: Vec<ContactId> = firing.told.keys().cloned().collect();

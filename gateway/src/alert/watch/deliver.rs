@@ -151,7 +151,9 @@ impl Watch {
         now: Timestamp,
     ) {
         let alert = about.and_then(|ident| self.alerts.get(ident));
-        let Some(rule) = about.and_then(|ident| self.rules.get(&ident.rule)) else { return };
+        // What a night held back of a rule that is gone by the morning is told all the same, over the first rule's number.
+        let known = about.and_then(|ident| self.rules.get(&ident.rule));
+        let Some(rule) = known.or_else(|| self.rules.values().next()) else { return };
         let content = Content {
             buttons: if kind.asks() { buttons(rule, &to.voice) } else { Vec::new() },
             templates: alert.map(|alert| alert.templates.clone()).unwrap_or_default(),

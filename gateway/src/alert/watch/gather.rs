@@ -55,7 +55,7 @@ impl Watch {
         let (waiting, more, label) =
             (std::mem::take(&mut group.lines), std::mem::take(&mut group.more), group.label.clone());
         group.flushed_at = Some(now);
-        let rule = waiting.first().and_then(|first| self.rules.get(&first.alert.rule));
+        let rule = waiting.iter().find_map(|one| self.rules.get(&one.alert.rule));
         let interval =
             rule.and_then(|rule| rule.life.as_ref()?.group.as_ref()).map(|grouping| grouping.interval);
         group.due = interval.map(|interval| now + interval);
@@ -68,9 +68,9 @@ impl Watch {
                 None => lines.extend(self.still_to_tell(&alert, now)),
             }
         }
-        let first = lines.first().map(|line: &Open| &line.alert.rule);
-        let Some(rule) = first.or(ended.first().map(|(alert, _)| &alert.rule)) else { return };
-        let Some(rule) = self.rules.get(rule).cloned() else { return };
+        let told = lines.iter().map(|line: &Open| &line.alert.rule);
+        let mut told = told.chain(ended.iter().map(|(alert, _)| &alert.rule));
+        let Some(rule) = told.find_map(|rule| self.rules.get(rule).cloned()) else { return };
         let on_duty = self.on_duty(&rule.notify, now);
         let ids: BTreeSet<ContactId> = ended.iter().flat_map(|(_, over)| over.told().cloned()).collect();
         let others = ids.iter().filter(|id| !on_duty.iter().any(|contact| contact.id == **id));

@@ -28,6 +28,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 pub use acts::{Note, Person};
+pub use restore::unreachable;
 
 pub use timers::Slot;
 use timers::Timers;

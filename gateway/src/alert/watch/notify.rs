@@ -71,6 +71,16 @@ impl Watch {
         self.tell(ident, &rule, Kind::Fired, told, now);
     }
 
+    /// To whoever is on duty, whether they heard of it before or not.
+    pub(super) fn tell_again(&mut self, ident: &Ident, now: Timestamp) {
+        let (Some(alert), Some(rule)) = (self.alerts.get(ident), self.rules.get(&ident.rule).cloned()) else {
+            return;
+        };
+        let Some(firing) = alert.firing().filter(|_| !alert.flapping) else { return };
+        let told = voiced(self.on_duty(&rule.notify, now), |voice| words::still(alert, firing, now, voice));
+        self.tell(ident, &rule, Kind::Fired, told, now);
+    }
+
     /// Each person what was composed for them: all of it before the first is told, since that changes the alert.
     fn tell(&mut self, ident: &Ident, rule: &Rule, kind: Kind, told: Vec<(Contact, String)>, now: Timestamp) {
         for (contact, text) in told {

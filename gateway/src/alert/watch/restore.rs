@@ -6,10 +6,12 @@ use std::sync::Arc;
 use super::repetition::read_passed;
 use super::{Slot, Watch};
 use crate::alert::history::{Effect, Kept, Why};
+use crate::alert::life::Life;
 use crate::alert::lifecycle::{Alert, Ident, Phase};
 use crate::alert::message::Template;
 use crate::alert::rule::Rule;
 use crate::alert::wording::Wording;
+use crate::ids::ContactId;
 use crate::time::{Now, Timestamp};
 
 impl Watch {
@@ -33,11 +35,37 @@ impl Watch {
             }
             self.arm(&slot, now.wall);
         }
+        self.hand_over(now.wall);
+    }
+
+    /// What fires, and nobody knows of or takes care of whom the configuration has, is told to whoever is on duty.
+    fn hand_over(&mut self, now: Timestamp) {
+        let firing: Vec<Ident> = self.firing.values().flatten().cloned().collect();
+        for ident in firing {
+            let gone = |id: &ContactId| !self.people.contacts.contains_key(id);
+            let Some(alert) = self.alerts.get_mut(&ident) else { continue };
+            let episode = alert.episode;
+            let Some(firing) = alert.firing_mut() else { continue };
+            let left = firing.acknowledged.take_if(|one| one.contact.as_ref().is_some_and(gone));
+            let unknown = !firing.told.is_empty() && firing.told.keys().all(gone);
+            if firing.acknowledged.is_some() || left.is_none() && !unknown {
+                continue;
+            }
+            let reason = match left {
+                Some(left) => format!("{} took care, and is not in the configuration any more", left.by),
+                None => "nobody who was told is in the configuration any more".to_owned(),
+            };
+            self.record(&ident, Why::Forgotten, reason.clone(), now);
+            let (alert, state) = (ident.clone(), "firing");
+            self.effects.push(Effect::Moved { alert, episode, state, reason, at: now });
+            self.tell_again(&ident, now);
+            self.touch(Slot::Alert(ident), now);
+        }
     }
 
     fn restore_alert(&mut self, ident: &Ident, state: &str, now: Timestamp) -> bool {
         let Ok(mut alert) = serde_json::from_str::<Alert>(state) else { return false };
-        if let Some(why) = self.unreachable(ident, &alert) {
+        if let Some(why) = unreachable(self.life(&ident.rule).as_deref(), ident, &alert) {
             self.put_away(ident, &alert, why, now);
             return false;
         }
@@ -52,21 +80,6 @@ impl Watch {
         }
         self.alerts.insert(ident.clone(), alert);
         true
-    }
-
-    /// Why no event could ever end this alert: what it was called by another configuration, or by a version that did not
-    /// count wildcards without a name.
-    fn unreachable(&self, ident: &Ident, alert: &Alert) -> Option<&'static str> {
-        let Some(life) = self.life(&ident.rule) else {
-            return Some("its rule is gone, or its alerts have no states any more");
-        };
-        // At rest it only remembers, and may not have heard its levels yet; unless silence alone makes it fire.
-        if alert.phase == Phase::Idle && life.expect.is_none() {
-            return None;
-        }
-        let known = life.key.iter().all(|part| alert.bindings.contains_key(part));
-        let same = known && Ident::of(&ident.rule, &life.key, &alert.bindings) == *ident;
-        (!same).then_some("the rule's `key` has changed: what still holds is a new alert with its next event")
     }
 
     /// Else it would be said again for ever, and stand in every list.
@@ -100,6 +113,22 @@ impl Watch {
             self.touch(Slot::Alert(ident), now);
         }
     }
+}
+
+/// Why no event could ever end this alert: what it was called by another configuration, or by a version that did not
+/// count wildcards without a name.
+#[must_use]
+pub fn unreachable(life: Option<&Life>, ident: &Ident, alert: &Alert) -> Option<&'static str> {
+    let Some(life) = life else {
+        return Some("its rule is gone, or its alerts have no states any more");
+    };
+    // At rest it only remembers, and may not have heard its levels yet; unless silence alone makes it fire.
+    if alert.phase == Phase::Idle && life.expect.is_none() {
+        return None;
+    }
+    let known = life.key.iter().all(|part| alert.bindings.contains_key(part));
+    let same = known && Ident::of(&ident.rule, &life.key, &alert.bindings) == *ident;
+    (!same).then_some("the rule's `key` has changed: what still holds is a new alert with its next event")
 }
 
 fn keep<K: Ord + Clone, V: serde::de::DeserializeOwned>(

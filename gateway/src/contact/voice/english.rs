@@ -36,6 +36,7 @@ pub static SENTENCES: Sentences = Sentences {
     flapping: "〰 Has changed {count} times in {gap}: {text}\nNo more about it until it is calm.",
     calm_firing: "〰 Calm again, and it is still so: {text}",
     calm_over: "〰 Calm again, and it is over: {text}",
+    not_watched: "⏹ Not watched any more, its rule was changed: {text}\nIf it is still so, a new alert comes with the next event.",
 
     some_firing: "🔔 {alerts}",
     some_over: "✅ {over} over",
@@ -108,6 +109,7 @@ pub static SENTENCES: Sentences = Sentences {
     no_answer: "⏳ {title}: sent, but no answer came. Please look yourself.",
     was_not_done: "❌ {title} was not done: {why}.",
     broker_away: "the broker could not be reached in time",
+    not_configured: "it was taken out of the configuration",
 
     unless_answered: "Without an answer in {time}: {choice}.",
     not_asked: "You were not asked that. Nothing was done.",

@@ -36,6 +36,7 @@ pub static SENTENCES: Sentences = Sentences {
     flapping: "〰 A changé {count} fois en {gap} : {text}\nPlus rien à ce sujet jusqu’au retour au calme.",
     calm_firing: "〰 De nouveau calme, et cela dure encore : {text}",
     calm_over: "〰 De nouveau calme, et c’est terminé : {text}",
+    not_watched: "⏹ N’est plus surveillé, la règle a été modifiée : {text}\nSi c’est toujours le cas, une nouvelle alerte viendra avec le prochain événement.",
 
     some_firing: "🔔 {alerts}",
     some_over: "✅ {over} terminées",
@@ -108,6 +109,7 @@ pub static SENTENCES: Sentences = Sentences {
     no_answer: "⏳ {title} : envoyé, mais aucune réponse. Vérifiez vous-même, s’il vous plaît.",
     was_not_done: "❌ {title} n’a pas été fait : {why}.",
     broker_away: "le broker n’a pas été joignable à temps",
+    not_configured: "ce n’est plus dans la configuration",
 
     unless_answered: "Sans réponse sous {time} : {choice}.",
     not_asked: "Cela ne vous a pas été demandé. Rien n’a été fait.",

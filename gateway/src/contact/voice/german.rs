@@ -36,6 +36,7 @@ pub static SENTENCES: Sentences = Sentences {
     flapping: "〰 Hat sich {count}-mal in {gap} geändert: {text}\nMehr dazu erst, wenn Ruhe ist.",
     calm_firing: "〰 Wieder ruhig, und es ist noch so: {text}",
     calm_over: "〰 Wieder ruhig, und es ist vorbei: {text}",
+    not_watched: "⏹ Wird nicht mehr beobachtet, die Regel wurde geändert: {text}\nWenn es noch so ist, kommt mit dem nächsten Ereignis ein neuer Alarm.",
 
     some_firing: "🔔 {alerts}",
     some_over: "✅ {over} vorbei",
@@ -108,6 +109,7 @@ pub static SENTENCES: Sentences = Sentences {
     no_answer: "⏳ {title}: gesendet, aber es kam keine Antwort. Bitte sehen Sie selbst nach.",
     was_not_done: "❌ {title} wurde nicht ausgeführt: {why}.",
     broker_away: "der Broker war nicht rechtzeitig zu erreichen",
+    not_configured: "es steht nicht mehr in der Konfiguration",
 
     unless_answered: "Ohne Antwort in {time}: {choice}.",
     not_asked: "Das wurden Sie nicht gefragt. Es ist nichts geschehen.",

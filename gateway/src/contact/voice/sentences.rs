@@ -56,6 +56,8 @@ sentences! {
     flapping,
     calm_firing,
     calm_over,
+    /// Its rule is gone, or calls it otherwise.
+    not_watched,
 
     // Several of them.
     some_firing,
@@ -135,6 +137,7 @@ sentences! {
     no_answer,
     was_not_done,
     broker_away,
+    not_configured,
 
     // Machines that ask.
     unless_answered,

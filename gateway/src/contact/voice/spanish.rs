@@ -36,6 +36,7 @@ pub static SENTENCES: Sentences = Sentences {
     flapping: "〰 Ha cambiado {count} veces en {gap}: {text}\nNada más al respecto hasta que haya calma.",
     calm_firing: "〰 De nuevo en calma, y sigue así: {text}",
     calm_over: "〰 De nuevo en calma, y ya terminó: {text}",
+    not_watched: "⏹ Ya no se vigila, la regla se ha cambiado: {text}\nSi sigue así, llegará una nueva alerta con el próximo evento.",
 
     some_firing: "🔔 {alerts}",
     some_over: "✅ {over} terminadas",
@@ -108,6 +109,7 @@ pub static SENTENCES: Sentences = Sentences {
     no_answer: "⏳ {title}: enviado, pero no hubo respuesta. Por favor, compruébelo usted.",
     was_not_done: "❌ {title} no se hizo: {why}.",
     broker_away: "no se pudo alcanzar el broker a tiempo",
+    not_configured: "ya no está en la configuración",
 
     unless_answered: "Sin respuesta en {time}: {choice}.",
     not_asked: "Eso no se le preguntó. No se hizo nada.",

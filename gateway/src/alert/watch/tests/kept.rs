@@ -1,4 +1,5 @@
 use super::*;
+use crate::alert::life::Grouping;
 use crate::alert::lifecycle::{Reach, Recent};
 
 fn recent(identity: u64, of_session: bool) -> Recent {
@@ -199,4 +200,64 @@ fn each_silence_has_a_number_of_its_own_and_what_does_not_fire_is_named() {
     let answer = desk.watch.note(&Note::Acknowledge { alert: ident("door", "1"), by }, START);
     let unknown = "door id=1 does not fire; `bellwire alerts list` shows what does";
     assert_eq!(answer, Err(unknown.to_owned()));
+}
+
+/// Who was told, or took care, is gone from the configuration: somebody else has to know.
+#[test]
+fn what_nobody_knows_of_any_more_is_told_to_whoever_is_on_duty() {
+    let by = |who: &str| Note::Acknowledge {
+        alert: ident("door", "1"),
+        by: Person { name: who.to_owned(), contact: Some(who.into()) },
+    };
+    // Who was there, who took care, who is there after it, and who is told.
+    for (before, care, after, told) in [
+        (&["nino"][..], None, &["giorgi"][..], &["giorgi"][..]),
+        (&["nino", "giorgi"], None, &["giorgi"], &[]),
+        (&["nino", "giorgi"], Some("nino"), &["giorgi"], &["giorgi"]),
+        (&["nino", "giorgi"], Some("giorgi"), &["giorgi"], &[]),
+        (&["nino"], Some("nino"), &["nino"], &[]),
+        (&["nino"], None, &[], &[]),
+    ] {
+        let mut desk = Desk::with(&[rule("door", Life::bare())], people(before), ALERTS_MAX);
+        let mut effects = desk.see("door", "1", true);
+        effects.extend(care.into_iter().flat_map(|who| desk.note(&by(who))));
+        let state = kept(&effects).pop().expect("it is kept");
+        let mut next = Desk::with(&[rule("door", Life::bare())], people(after), ALERTS_MAX);
+        next.watch.restore(vec![state], next.now);
+        let effects = next.watch.drain();
+        let whom: Vec<&str> = said(&effects).iter().map(|(whom, ..)| *whom).collect();
+        assert_eq!(whom, told, "{before:?} {care:?} {after:?}");
+        let still_cared = care.is_some_and(|who| after.contains(&who));
+        let firing = next.alert("1").firing().expect("it fires");
+        assert_eq!(firing.acknowledged.is_some(), still_cared, "{before:?} {care:?} {after:?}");
+        let moved = effects.iter().any(|effect| matches!(effect, Effect::Moved { state: "firing", .. }));
+        assert_eq!(moved, care.is_some() && !still_cared || !told.is_empty() || after.is_empty());
+    }
+}
+
+/// What a night or a group held back of a rule that is gone takes nothing else with it.
+#[test]
+fn what_was_held_back_of_a_rule_that_is_gone_does_not_silence_the_rest() {
+    let hours = crate::contact::quiet::Quiet::parse(["11:00-13:00"], Severity::Critical).expect("hours");
+    let mut asleep = people(&["nino"]);
+    asleep.quiet.insert("nino".into(), hours);
+    let both = [rule("door", Life::bare()), rule("gate", Life::bare())];
+    let mut desk = Desk::with(&both, asleep.clone(), ALERTS_MAX);
+    let mut effects = desk.see("door", "1", true);
+    effects.extend(desk.see("gate", "2", true));
+    let mut next = Desk::with(&both[1..], asleep, ALERTS_MAX);
+    next.watch.restore(kept(&effects), next.now);
+    next.watch.drain();
+    let effects = next.pass(HOUR);
+    assert_eq!(said(&effects), [("nino", Kind::Summary, "🌙 In your quiet hours: 2 alerts")]);
+
+    let group = || Grouping { by: Vec::new(), wait: Duration::from_secs(30), interval: HOUR };
+    let grouped = |name: &str| rule(name, Life { group: Some(group()), ..Life::bare() });
+    let mut desk = Desk::new(&[grouped("door"), grouped("gate")]);
+    let mut effects = desk.see("door", "1", true);
+    effects.extend(desk.see("gate", "2", true));
+    let mut next = Desk::new(&[grouped("gate")]);
+    next.watch.restore(kept(&effects), next.now);
+    next.watch.drain();
+    assert_eq!(said(&next.pass(Duration::from_secs(30))), [("nino", Kind::Fired, "gate 2")]);
 }

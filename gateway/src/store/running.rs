@@ -1,0 +1,288 @@
+//! What goes on by the database, for whoever compares it with a configuration, and the ends that this may give it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{OptionalExtension, Result, params};
+
+use super::{OpenQuestion, Post, Request, Store};
+use crate::alert::delivery::Next;
+use crate::alert::lifecycle::{Alert, Ident};
+use crate::alert::outbox::Lane;
+use crate::alert::quiet::Held;
+use crate::alert::rule::Severity;
+use crate::alert::state::State;
+use crate::alert::token::Subject;
+use crate::alert::watch::{Note, Slot};
+use crate::contact::Guest;
+use crate::ids::{AlertId, CommandId, ConnectionName, ContactId, MessageId, RuleName};
+use crate::time::Timestamp;
+
+/// Messages that still wait to leave, or to be sent again; a digest moves its members.
+const WAITS: &str = "digest IS NULL AND (state = 'queued' OR state = 'held' OR state = 'unknown')";
+
+/// All that was begun and has no end yet.
+#[derive(Debug, Default)]
+pub struct Running {
+    pub alerts: Vec<OpenAlert>,
+    /// What quiet hours hold back, and for whom.
+    pub held: Vec<(ContactId, Held)>,
+    /// For whom messages wait, and over which number.
+    pub lanes: BTreeSet<Lane>,
+    /// Everybody who was ever invited.
+    pub guests: BTreeSet<ContactId>,
+    /// What waits for a Yes, with the rule whose alert it belongs to.
+    pub requests: Vec<(Request, Option<RuleName>)>,
+    pub questions: Vec<OpenQuestion>,
+    pub commands: Vec<QueuedCommand>,
+    pub invitations: Vec<Guest>,
+    pub posts: Vec<Post>,
+}
+
+/// An alert with a life that is not over.
+#[derive(Debug, Clone)]
+pub struct OpenAlert {
+    pub id: AlertId,
+    pub alert: Ident,
+    pub episode: u32,
+    pub severity: Severity,
+    pub text: String,
+    /// What the watch remembers of it; without it nobody watches it.
+    pub memory: Option<Alert>,
+}
+
+/// A command that is not published yet.
+#[derive(Debug, Clone)]
+pub struct QueuedCommand {
+    pub id: CommandId,
+    pub contact: ContactId,
+    /// An action's id, or a command's name.
+    pub name: String,
+    /// Of the alert that it belongs to.
+    pub rule: Option<RuleName>,
+    pub topic: String,
+    pub payload: String,
+    /// A person's message asked for it; else the clock did, or a machine's question was decided.
+    pub is_asked: bool,
+}
+
+impl Store {
+    pub fn running(&self, now: Timestamp) -> Result<Running> {
+        Ok(Running {
+            alerts: self.open_alerts()?,
+            held: self.held_back()?,
+            lanes: self.waiting_lanes()?,
+            guests: self.guest_ids()?.into_iter().collect(),
+            requests: self.open_requests()?,
+            questions: self.open_questions()?,
+            commands: self.queued_commands()?,
+            invitations: self.unanswered_invitations(now)?,
+            posts: self.queued_posts()?,
+        })
+    }
+
+    fn open_alerts(&self) -> Result<Vec<OpenAlert>> {
+        let mut open: Vec<OpenAlert> = self
+            .sql
+            .prepare("SELECT id, rule, key, episode, severity, text FROM alert WHERE key IS NOT NULL AND state != 'resolved'")?
+            .query_map([], |row| {
+                Ok(OpenAlert {
+                    id: AlertId(row.get(0)?),
+                    alert: Ident { rule: RuleName(row.get(1)?), key: row.get(2)? },
+                    episode: row.get::<_, Option<u32>>(3)?.unwrap_or_default(),
+                    severity: Severity::of_rank(row.get(4)?),
+                    text: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+                    memory: None,
+                })
+            })?
+            .collect::<Result<_>>()?;
+        for one in &mut open {
+            let (kind, key) = Slot::Alert(one.alert.clone()).row();
+            let state: Option<String> = self
+                .sql
+                .prepare_cached("SELECT state FROM alert_memory WHERE kind = ?1 AND key = ?2")?
+                .query_row(params![kind, key], |row| row.get(0))
+                .optional()?;
+            one.memory = state.and_then(|state| serde_json::from_str(&state).ok());
+        }
+        Ok(open)
+    }
+
+    /// Whom messages about this alert reached, or may still reach, and over which number last.
+    pub fn told_of(&self, alert: AlertId) -> Result<BTreeMap<ContactId, ConnectionName>> {
+        self.sql
+            .prepare(
+                "SELECT contact, connection FROM message
+                 WHERE alert = ?1 AND state NOT IN ('failed', 'expired', 'cancelled') ORDER BY id",
+            )?
+            .query_map([alert.0], |row| Ok((ContactId(row.get(0)?), ConnectionName(row.get(1)?))))?
+            .collect()
+    }
+
+    fn held_back(&self) -> Result<Vec<(ContactId, Held)>> {
+        let rows: Vec<(ContactId, String)> = self
+            .sql
+            .prepare("SELECT key, state FROM alert_memory WHERE kind = 'held'")?
+            .query_map([], |row| Ok((ContactId(row.get(0)?), row.get(1)?)))?
+            .collect::<Result<_>>()?;
+        let read =
+            |(contact, state): (ContactId, String)| Some((contact, serde_json::from_str(&state).ok()?));
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// What is queued is found lane by lane through its index: there may be a million of it.
+    fn waiting_lanes(&self) -> Result<BTreeSet<Lane>> {
+        let mut lanes = BTreeSet::new();
+        let mut next = self.first_lane("")?;
+        while let Some(lane) = next {
+            next = self.next_lane(&lane)?;
+            lanes.insert(lane);
+        }
+        for state in ["held", "unknown"] {
+            let sql = format!(
+                "SELECT DISTINCT connection, contact FROM message INDEXED BY message_waiting
+                 WHERE state = '{state}' AND digest IS NULL"
+            );
+            let mut select = self.sql.prepare(&sql)?;
+            let read = |row: &rusqlite::Row| {
+                Ok(Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
+            };
+            for lane in select.query_map([], read)? {
+                lanes.insert(lane?);
+            }
+        }
+        Ok(lanes)
+    }
+
+    fn open_requests(&self) -> Result<Vec<(Request, Option<RuleName>)>> {
+        let mut found = Vec::new();
+        for request in self.requests_in("open")? {
+            let rule = request.deed.alert.map(|alert| self.rule_of(alert)).transpose()?.flatten();
+            found.push((request, rule));
+        }
+        Ok(found)
+    }
+
+    /// The rule that raised an alert.
+    pub fn rule_of(&self, alert: i64) -> Result<Option<RuleName>> {
+        self.sql
+            .prepare_cached("SELECT rule FROM alert WHERE id = ?1")?
+            .query_row([alert], |row| row.get(0).map(RuleName))
+            .optional()
+    }
+
+    /// Not those that a device may have by now.
+    fn queued_commands(&self) -> Result<Vec<QueuedCommand>> {
+        self.sql
+            .prepare(
+                "SELECT c.id, c.contact, c.action, a.rule, c.topic, c.payload, c.reply IS NOT NULL
+                 FROM command c LEFT JOIN alert a ON a.id = c.alert
+                 WHERE c.state = 'queued' AND c.id NOT IN (SELECT under_way FROM device WHERE under_way IS NOT NULL)",
+            )?
+            .query_map([], |row| {
+                Ok(QueuedCommand {
+                    id: CommandId(row.get(0)?),
+                    contact: ContactId(row.get(1)?),
+                    name: row.get(2)?,
+                    rule: row.get::<_, Option<String>>(3)?.map(RuleName),
+                    topic: row.get(4)?,
+                    payload: row.get(5)?,
+                    is_asked: row.get(6)?,
+                })
+            })?
+            .collect()
+    }
+
+    fn unanswered_invitations(&self, now: Timestamp) -> Result<Vec<Guest>> {
+        let open = self.invitations_open(now)?.into_iter();
+        Ok(open.filter(|(_, declined_at)| declined_at.is_none()).map(|(guest, _)| guest).collect())
+    }
+
+    /// Messages that wait for this person. `only_alerts`: not what answers something that they wrote.
+    pub fn waiting_for(&self, contact: &ContactId, only_alerts: bool) -> Result<Vec<MessageId>> {
+        self.sql
+            .prepare(&format!(
+                "SELECT id FROM message WHERE contact = ?1 AND {WAITS} AND (alert IS NOT NULL OR NOT ?2) ORDER BY id"
+            ))?
+            .query_map(params![contact.0, only_alerts], |row| row.get(0).map(MessageId))?
+            .collect()
+    }
+
+    /// Messages that ask for this Yes, or put this question, and have not left.
+    pub fn waiting_to_ask(&self, subject: Subject) -> Result<Vec<MessageId>> {
+        let (kind, number) = match subject {
+            Subject::Request(number) => ("request", number),
+            Subject::Question(number) => ("question", number),
+            Subject::Alert(_) => return Ok(Vec::new()), // the watch ends those
+        };
+        self.sql
+            .prepare(&format!(
+                "SELECT id FROM message WHERE id IN (SELECT message FROM asked WHERE kind = ?1 AND number = ?2) AND {WAITS}"
+            ))?
+            .query_map(params![kind, number], |row| row.get(0).map(MessageId))?
+            .collect()
+    }
+
+    /// They have nobody to go to any more.
+    pub fn withdraw(&self, messages: &[MessageId], reason: &str, now: Timestamp) -> Result<()> {
+        messages.iter().try_for_each(|id| self.move_to(*id, &Next::to(State::Cancelled, reason), now))
+    }
+
+    /// What waits for a number that is gone leaves over another one: that of the rule, or `otherwise`. How many.
+    pub fn reroute(
+        &self,
+        lane: &Lane,
+        of_rule: &BTreeMap<RuleName, ConnectionName>,
+        otherwise: &ConnectionName,
+    ) -> Result<usize> {
+        let rows: Vec<(MessageId, Option<String>)> = self
+            .sql
+            .prepare(&format!(
+                "SELECT m.id, a.rule FROM message m LEFT JOIN alert a ON a.id = m.alert
+                 WHERE m.connection = ?1 AND m.contact = ?2 AND m.digest IS NULL AND m.state IN ('queued', 'held', 'unknown')"
+            ))?
+            .query_map(params![lane.connection.0, lane.contact.0], |row| {
+                Ok((MessageId(row.get(0)?), row.get(1)?))
+            })?
+            .collect::<Result<_>>()?;
+        for (id, rule) in &rows {
+            let over =
+                rule.as_ref().and_then(|rule| of_rule.get(&RuleName(rule.clone()))).unwrap_or(otherwise);
+            self.set(*id, "connection = ?2", &[&over.0])?;
+        }
+        Ok(rows.len())
+    }
+
+    /// Quiet hours hold nothing for this person any more.
+    pub fn forget_held(&self, contact: &ContactId) -> Result<()> {
+        self.sql
+            .prepare_cached("DELETE FROM alert_memory WHERE kind = 'held' AND key = ?1")?
+            .execute([&contact.0])
+            .map(drop)
+    }
+
+    /// Whether that note waits to be taken.
+    pub fn has_note(&self, note: &Note) -> Result<bool> {
+        let note = serde_json::to_string(note).unwrap_or_default();
+        self.sql.prepare_cached("SELECT 1 FROM alert_note WHERE note = ?1")?.exists([note])
+    }
+
+    /// The number of the last decision about the alert.
+    pub fn newest_record(&self, id: AlertId) -> Result<i64> {
+        self.sql.query_row(
+            "SELECT coalesce(max(r.id), 0) FROM alert a JOIN alert_record r ON r.rule = a.rule AND r.key = a.key WHERE a.id = ?1",
+            [id.0],
+            |row| row.get(0),
+        )
+    }
+
+    /// What was decided about the alert since then, in words.
+    pub fn records_after(&self, id: AlertId, newest: i64) -> Result<Vec<String>> {
+        self.sql
+            .prepare(
+                "SELECT r.what FROM alert a JOIN alert_record r ON r.rule = a.rule AND r.key = a.key
+                 WHERE a.id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT 100",
+            )?
+            .query_map(params![id.0, newest], |row| row.get(0))?
+            .collect()
+    }
+}
