@@ -6,6 +6,8 @@
     reason = "a test that cannot go on stops; it waits by the machine's clock"
 )]
 
+/// Who may do what at the broker.
+mod access_list;
 /// An alert's life.
 mod alerts;
 /// What each of Meta's answers leads to.

@@ -25,7 +25,13 @@ impl Broker {
     /// With more lines of configuration.
     #[must_use]
     pub fn start_with(extra: &str) -> Self {
-        let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
+        Self::start_on(free_port(), extra)
+    }
+
+    /// On a port that somebody has been told already.
+    #[must_use]
+    pub fn start_on(port: u16, extra: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         let config = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
              max_queued_messages 0\nmax_inflight_messages 20\n{extra}\n",

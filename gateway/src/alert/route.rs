@@ -98,7 +98,8 @@ pub fn filters(rules: &[Rule]) -> Vec<String> {
 
 /// What one rule needs to hear. Of a Sparkplug node that is all that it sends, whatever the rule is about: its births name the
 /// metrics, and its messages are counted together.
-fn subscription(rule: &Rule) -> String {
+#[must_use]
+pub fn subscription(rule: &Rule) -> String {
     let filter = rule.topic.filter();
     let levels: Vec<&str> = filter.split('/').collect();
     match (rule.payload, levels.as_slice()) {

@@ -59,6 +59,8 @@ mod questions;
 mod received;
 /// What follows from a reply.
 mod replies;
+/// Who needs which right at the broker.
+mod rights;
 /// The outbox's sender.
 mod sending;
 /// What all tasks share, and the one way to write.
@@ -93,6 +95,7 @@ use tokio::sync::{mpsc, watch};
 pub use endings::{answer_prefix, filters as listens_to, settle, tend, waiting};
 pub use hearing::hear;
 pub use inbox::{Read, read_next};
+pub use rights::{Device, list as access_list};
 pub use shared::Fatal;
 
 use crate::alert::intake::Judge;

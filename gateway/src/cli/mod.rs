@@ -1,5 +1,7 @@
 //! The commands: one file each. Exit codes are those of sysexits.h.
 
+/// An access list for the broker.
+mod acl;
 /// Look at alerts, and decide about them.
 mod alerts;
 /// Who asked for what.
@@ -74,6 +76,8 @@ enum Command {
     Setup(setup::Arguments),
     /// Look for what keeps it from working, and say what to do about it
     Doctor(doctor::Arguments),
+    /// Print an access list for mosquitto: what each user needs for this configuration, and no more
+    Acl(acl::Arguments),
     /// Show what an event would lead to, without sending anything
     Try(r#try::Arguments),
     /// Write down what the broker carries, for `try --replay`
@@ -149,6 +153,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Setup(arguments) => setup::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Acl(arguments) => acl::run(&arguments),
         Command::Try(arguments) => r#try::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),
         Command::Send(arguments) => send::run(arguments),
