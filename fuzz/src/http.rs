@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bellwire::http::{
-    Answer, Deed, Desk, Front, Handshake, Keys, Peer, Question, Scope, Stage, Trouble, View, Webhook, Who,
-    converse, front_routes, webhook_routes,
+    Answer, Deed, Desk, Front, Handshake, Keys, Peer, Question, Scope, Stage, Token, Trouble, View, Webhook,
+    Who, converse, front_routes, webhook_routes,
 };
 use bellwire::time::zone;
 use bellwire::whatsapp::signature;
@@ -73,10 +73,12 @@ impl Keys for House {
     fn close_session(&self, _: String, _: Who) -> Answer<()> {
         nothing()
     }
-    fn token(&self, hash: String) -> Answer<Option<(String, Vec<Scope>)>> {
-        Box::pin(ready(Ok((hash == TOKEN_DIGEST).then(|| ("fuzz".to_owned(), Scope::ALL.to_vec())))))
+    fn token(&self, hash: String) -> Answer<Option<Token>> {
+        let (name, scopes) = ("fuzz".to_owned(), Scope::ALL.to_vec());
+        let token = || Token { name, scopes, topic: None, expires_at: None };
+        Box::pin(ready(Ok((hash == TOKEN_DIGEST).then(token))))
     }
-    fn add_token(&self, _: String, _: Vec<Scope>, _: String, _: Who) -> Answer<i64> {
+    fn add_token(&self, _: Token, _: String, _: Who) -> Answer<i64> {
         self.acted.store(true, SeqCst);
         nothing()
     }

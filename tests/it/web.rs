@@ -8,6 +8,8 @@ mod doors;
 mod live;
 /// Numbers that come and go.
 mod numbers;
+/// Who was let in: tokens and sessions.
+mod opened;
 /// Lists over 100,000 messages.
 mod speed;
 /// What people asked for, and whether the audit of it is whole.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::events::Handed;
-use super::keys::entry;
+use super::keys::{self, entry};
 use super::listing::{COMMANDS, QUESTIONS, REQUESTS, listing, with_states};
 use super::shared::Shared;
 use super::{facts, trail, trial};
@@ -115,6 +115,7 @@ impl Inner {
                 Ok(facts::usage(self.store(Store::usage).await?, self.store(Store::free).await?))
             }
             Question::Tokens => Ok(self.store(Store::tokens).await?.into()),
+            Question::Sessions => Ok(self.store(move |store| store.sessions(now)).await?.into()),
             Question::Contacts => {
                 self.both(String::new(), move |shared, store| facts::contacts(shared, store, now).map(Some))
                     .await
@@ -176,14 +177,17 @@ impl Inner {
             Deed::Forget(name) => self.forget(name, &who).await,
             Deed::Check(name) => self.check(&name).await,
             Deed::RevokeToken(id) => {
-                let entry = entry(&who, "revoke token", id, "done");
-                let revoked = self.store(move |store| {
-                    let revoked = store.revoke_token(id, SystemClock.now())?;
-                    store.record_change(&entry, SystemClock.now()).map(|()| revoked)
-                });
-                match revoked.await? {
+                let now = SystemClock.now();
+                match self.store(move |store| keys::revoke_token(store, id, &who, now)).await? {
                     true => Ok(json!({ "id": id })),
                     false => Err(Trouble::NotFound("There is no such token any more.".into())),
+                }
+            }
+            Deed::EndSession(id) => {
+                let (now, named) = (SystemClock.now(), id.clone());
+                match self.store(move |store| keys::end_session(store, &named, &who, now)).await? {
+                    true => Ok(json!({ "id": id })),
+                    false => Err(Trouble::NotFound("There is no such session any more.".into())),
                 }
             }
             Deed::Event { topic, payload, content_type, key } => {
@@ -238,6 +242,10 @@ impl Inner {
         key: String,
     ) -> Result<Value, Trouble> {
         check_event(&topic, &payload)?;
+        if is_ours(&topic, &self.shared.config.mqtt.client_id) {
+            let how = "Topics below bellwire/ that are the gateway's own or of its device protocol take no event from here.";
+            return Err(Trouble::Malformed(how.into()));
+        }
         let sum = hex(&Sha256::digest(format!("{topic}\0{payload}")));
         let (asked, digest) = (key.clone(), sum.clone());
         match self.store(move |store| store.posted(&asked, &digest)).await? {
@@ -302,6 +310,13 @@ fn event(
         received_at,
         happened_at: None,
     }
+}
+
+/// Where Home Assistant mutes and writes to people, and devices speak for themselves: over the broker, whose access list says who.
+fn is_ours(topic: &str, client_id: &str) -> bool {
+    let rest = topic.strip_prefix("bellwire/").unwrap_or_default();
+    let first = rest.split('/').next().unwrap_or_default();
+    rest.contains('/') && (first == client_id || first == "device")
 }
 
 fn check_event(topic: &str, payload: &str) -> Result<(), Trouble> {

@@ -1,9 +1,9 @@
 //! What opens the page and the API: kept in the store, each change with its audit entry.
 
 use super::desk::Counter;
-use crate::http::{Answer, Keys, SESSION, Scope, Who};
-use crate::store::{Change, Store};
-use crate::time::{Clock, SystemClock};
+use crate::http::{Answer, Keys, SESSION, Scope, Token, Who};
+use crate::store::{Change, Store, TokenRow};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 impl Keys for Counter {
     fn password(&self) -> Answer<Option<String>> {
@@ -17,7 +17,7 @@ impl Keys for Counter {
     fn open_session(&self, hash: String, agent: String, who: Who) -> Answer<()> {
         let now = SystemClock.now();
         self.recorded(entry(&who, "log in", "the page", "done"), move |store| {
-            store.open_session(&hash, &agent, now, now + SESSION)
+            store.open_session(&hash, (&agent, &who.address), now, now + SESSION)
         })
     }
 
@@ -31,20 +31,19 @@ impl Keys for Counter {
         self.recorded(entry(&who, "log out", "the page", "done"), move |store| store.close_session(&hash))
     }
 
-    fn token(&self, hash: String) -> Answer<Option<(String, Vec<Scope>)>> {
+    fn token(&self, hash: String) -> Answer<Option<Token>> {
         self.answer(|inner| async move {
             let found = inner.store(move |store| store.find_token(&hash, SystemClock.now())).await?;
-            Ok(found.map(|(name, scopes)| {
-                (name, scopes.iter().filter_map(|scope| Scope::parse(scope)).collect())
+            Ok(found.map(|row| {
+                let scopes = row.scopes.iter().filter_map(|scope| Scope::parse(scope)).collect();
+                Token { name: row.name, scopes, topic: row.topic, expires_at: row.expires_at }
             }))
         })
     }
 
-    fn add_token(&self, name: String, scopes: Vec<Scope>, hash: String, who: Who) -> Answer<i64> {
-        let scopes: Vec<&'static str> = scopes.into_iter().map(Scope::as_str).collect();
-        let subject = format!("{name}: {}", scopes.join(", "));
-        self.recorded(entry(&who, "make token", subject, "done"), move |store| {
-            store.add_token(&name, &scopes, &hash, SystemClock.now())
+    fn add_token(&self, token: Token, hash: String, who: Who) -> Answer<i64> {
+        self.answer(|inner| async move {
+            inner.store(move |store| add_token(store, token, &hash, &who, SystemClock.now())).await
         })
     }
 
@@ -72,6 +71,40 @@ impl Counter {
                 .await
         })
     }
+}
+
+/// A token and its audit entry, from the page or by the command.
+pub fn add_token(
+    store: &Store,
+    token: Token,
+    hash: &str,
+    who: &Who,
+    now: Timestamp,
+) -> rusqlite::Result<i64> {
+    let Token { name, scopes, topic, expires_at } = token;
+    let scopes: Vec<String> = scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect();
+    let on = topic.as_ref().map(|topic| format!(" on {topic}")).unwrap_or_default();
+    let until = expires_at.map_or_else(|| "without end".to_owned(), |end| format!("until {}", end.rfc3339()));
+    let subject = format!("{name}: {}{on}, {until}", scopes.join(", "));
+    let id = store.add_token(&TokenRow { name, scopes, topic, expires_at }, hash, now)?;
+    store.record_change(&entry(who, "make token", subject, "done"), now)?;
+    Ok(id)
+}
+
+/// Whether there was one to revoke.
+pub fn revoke_token(store: &Store, id: i64, who: &Who, now: Timestamp) -> rusqlite::Result<bool> {
+    let revoked = store.revoke_token(id, now)?;
+    let outcome = if revoked { "done" } else { "there is none" };
+    store.record_change(&entry(who, "revoke token", id, outcome), now)?;
+    Ok(revoked)
+}
+
+/// Whether there was one to end.
+pub fn end_session(store: &Store, id: &str, who: &Who, now: Timestamp) -> rusqlite::Result<bool> {
+    let ended = store.end_session(id)?;
+    let outcome = if ended { "done" } else { "there is none" };
+    store.record_change(&entry(who, "end session", id, outcome), now)?;
+    Ok(ended)
 }
 
 pub(super) fn entry(who: &Who, deed: &'static str, subject: impl ToString, outcome: &str) -> Change {

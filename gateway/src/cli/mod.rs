@@ -42,6 +42,8 @@ mod setup;
 mod simulator;
 /// How things stand.
 mod status;
+/// Tokens of programs, sessions of browsers.
+mod token;
 /// What an event would lead to.
 mod r#try;
 /// The whole story of an alert, a message or an event.
@@ -102,6 +104,10 @@ enum Command {
     Contact(contact::Arguments),
     /// Show the devices that speak to this gateway, and what they were told
     Devices(devices::Arguments),
+    /// Tokens of programs that use the API: list, make, revoke
+    Token(token::Arguments),
+    /// Browsers that are logged in: list, log out
+    Session(token::Sessions),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -166,6 +172,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Contact(arguments) => contact::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Session(arguments) => token::run_sessions(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "demo")]

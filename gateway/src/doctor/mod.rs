@@ -23,6 +23,8 @@ mod running;
 mod serial;
 /// The templates that rules name.
 mod templates;
+/// Tokens of programs that end.
+mod tokens;
 /// The way of Meta's webhooks to us.
 mod webhook;
 
@@ -126,6 +128,7 @@ pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
     outbox::examine(&mut findings, config);
     rules::examine(&mut findings, config);
     running::examine(&mut findings, config);
+    tokens::examine(&mut findings, config);
     findings.found
 }
 

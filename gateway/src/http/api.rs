@@ -282,6 +282,9 @@ async fn event(
         Ok(Json(event)) => event,
         Err(wrong) => return problem(wrong.status(), &wrong.body_text()),
     };
+    if let Err(refusal) = visit.caller.may_tell(&event.topic) {
+        return *refusal;
+    }
     let (payload, content_type) = (event.payload(), event.content_type);
     let deed = Deed::Event { topic: event.topic, payload, content_type, key: key.to_owned() };
     match front.desk.act(deed, visit.who()).await {

@@ -3,9 +3,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
+
+use crate::alert::topic::TopicPattern;
+use crate::time::{Timestamp, parse_duration};
 
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send>>;
 
@@ -25,9 +29,9 @@ pub trait Keys: Send + Sync {
     fn open_session(&self, hash: String, agent: String, who: Who) -> Answer<()>;
     fn has_session(&self, hash: String) -> Answer<bool>;
     fn close_session(&self, hash: String, who: Who) -> Answer<()>;
-    /// Name and scopes.
-    fn token(&self, hash: String) -> Answer<Option<(String, Vec<Scope>)>>;
-    fn add_token(&self, name: String, scopes: Vec<Scope>, hash: String, who: Who) -> Answer<i64>;
+    /// One that was not revoked; its end may be over.
+    fn token(&self, hash: String) -> Answer<Option<Token>>;
+    fn add_token(&self, token: Token, hash: String, who: Who) -> Answer<i64>;
     /// Somebody knew a wrong password.
     fn refused(&self, who: Who);
 }
@@ -68,6 +72,7 @@ pub enum Question {
     Connection(String),
     Setup,
     Tokens,
+    Sessions,
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +87,8 @@ pub enum Deed {
         key: String,
     },
     RevokeToken(i64),
+    /// By the name that the list gives it.
+    EndSession(String),
     Alert(i64, AlertDeed),
     /// New, or with new values.
     Connect(Box<NewConnection>),
@@ -174,6 +181,54 @@ pub enum Scope {
     /// Connect and disconnect numbers.
     Manage,
 }
+
+/// What opens the API to a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    /// Events are taken on these topics alone: a pattern, as rules have them.
+    pub topic: Option<String>,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Token {
+    /// A year: whoever installed it comes by before.
+    pub const LASTS: &str = "365d";
+
+    /// As somebody typed it: an end such as `90d` or `never`, an empty topic for none.
+    pub fn new(
+        name: &str,
+        scopes: Vec<Scope>,
+        topic: &str,
+        end: &str,
+        now: Timestamp,
+    ) -> Result<Self, &'static str> {
+        let (name, topic) = (name.trim(), Some(topic.trim()).filter(|topic| !topic.is_empty()));
+        if name.is_empty() || name.chars().count() > 60 || scopes.is_empty() {
+            return Err("A token needs a name of up to 60 characters and at least one thing that it may do.");
+        }
+        if topic.is_some() && !scopes.contains(&Scope::Events) {
+            return Err("A topic is for tokens that may hand in events.");
+        }
+        if topic.is_some_and(|topic| TopicPattern::parse(topic).is_err()) {
+            return Err(
+                "The topic is no pattern; write it as rules do: site/{area}/door, site/+/door, site/#.",
+            );
+        }
+        let expires_at = match end {
+            "never" => None,
+            time => match parse_duration(time).filter(|time| !time.is_zero() && *time <= ENDS_MAX) {
+                Some(time) => Some(now + time),
+                None => return Err("Write when it ends as 30d or 365d, ten years at most, or never."),
+            },
+        };
+        Ok(Self { name: name.to_owned(), scopes, topic: topic.map(str::to_owned), expires_at })
+    }
+}
+
+/// What is longer is for ever.
+const ENDS_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3_600);
 
 /// Why not: each a sentence with the next step. The status is the answer's.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -78,7 +78,7 @@ async fn first_password(State(front): State<Arc<Front>>, visit: Visit, fields: F
 async fn login(State(front): State<Arc<Front>>, visit: Visit) -> Response {
     match visit.caller {
         Caller::Page(_) => Redirect::to("/").into_response(),
-        Caller::Nobody | Caller::Token { .. } => front.page(&visit, "login.html", json!({ "wrong": "" })),
+        Caller::Nobody | Caller::Token(_) => front.page(&visit, "login.html", json!({ "wrong": "" })),
     }
 }
 

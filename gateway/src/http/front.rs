@@ -171,7 +171,7 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
                 let how = "the form is not from this session; go back, load the page again and repeat it\n";
                 Err((StatusCode::FORBIDDEN, how).into_response())
             }
-            Caller::Page(_) | Caller::Nobody | Caller::Token { .. } => Ok(Self(fields)),
+            Caller::Page(_) | Caller::Nobody | Caller::Token(_) => Ok(Self(fields)),
         }
     }
 }

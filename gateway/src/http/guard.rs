@@ -13,11 +13,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::desk::{Scope, Trouble, Who};
+use super::desk::{Scope, Token, Trouble, Who};
 use super::front::{Front, Visit};
 use super::listen::Peer;
 use super::password::{digest, same};
 use super::problem::problem;
+use crate::alert::topic::TopicPattern;
+use crate::time::{Clock, SystemClock};
 
 /// The cookie's name.
 const COOKIE: &str = "bellwire_session";
@@ -33,10 +35,7 @@ pub enum Caller {
     Nobody,
     /// A browser that is logged in, by its cookie.
     Page(String),
-    Token {
-        name: String,
-        scopes: Vec<Scope>,
-    },
+    Token(Token),
 }
 
 impl Caller {
@@ -45,15 +44,23 @@ impl Caller {
     pub fn csrf(&self) -> String {
         match self {
             Self::Page(cookie) => digest(&format!("form {cookie}"))[..32].to_owned(),
-            Self::Nobody | Self::Token { .. } => String::new(),
+            Self::Nobody | Self::Token(_) => String::new(),
+        }
+    }
+
+    /// The hash of its session, whose beginning names it in lists; empty for others.
+    pub fn session(&self) -> String {
+        match self {
+            Self::Page(cookie) => digest(cookie),
+            Self::Nobody | Self::Token(_) => String::new(),
         }
     }
 
     pub fn may(&self, scope: Scope) -> Result<(), Box<Response>> {
         match self {
             Self::Page(_) => Ok(()),
-            Self::Token { scopes, .. } if scopes.contains(&scope) => Ok(()),
-            Self::Token { .. } | Self::Nobody => Err(Box::new(problem(
+            Self::Token(token) if token.scopes.contains(&scope) => Ok(()),
+            Self::Token(_) | Self::Nobody => Err(Box::new(problem(
                 StatusCode::FORBIDDEN,
                 &format!(
                     "this token has not the scope `{}`; make one that has it under Setup",
@@ -63,11 +70,22 @@ impl Caller {
         }
     }
 
+    /// Whether an event on this topic may come from them.
+    pub fn may_tell(&self, topic: &str) -> Result<(), Box<Response>> {
+        let Self::Token(Token { topic: Some(allowed), .. }) = self else { return Ok(()) };
+        if TopicPattern::parse(allowed).is_ok_and(|allowed| allowed.matches(topic).is_some()) {
+            return Ok(());
+        }
+        let how =
+            format!("this token hands in events on {allowed} alone; make one for this topic under Setup");
+        Err(Box::new(problem(StatusCode::FORBIDDEN, &how)))
+    }
+
     pub fn who(&self, address: IpAddr) -> Who {
         let name = match self {
             Self::Nobody => "nobody".to_owned(),
             Self::Page(_) => "page".to_owned(),
-            Self::Token { name, .. } => format!("token {name}"),
+            Self::Token(token) => format!("token {}", token.name),
         };
         Who { name, address: address.to_string() }
     }
@@ -143,7 +161,7 @@ async fn admit(front: &Front, address: IpAddr, request: &Parts) -> Result<Caller
         Caller::Nobody if matches!(path, "/login" | "/welcome" | "/language") => Ok(caller),
         Caller::Nobody if api => Err(unknown_caller()),
         Caller::Nobody => Err(Box::new(Redirect::to("/login").into_response())),
-        Caller::Token { .. } if !api => {
+        Caller::Token(_) if !api => {
             Err(Box::new(problem(StatusCode::FORBIDDEN, "tokens are for /api; the page wants the password")))
         }
         Caller::Page(_) if api && !request.method.is_safe() => {
@@ -156,7 +174,7 @@ async fn admit(front: &Front, address: IpAddr, request: &Parts) -> Result<Caller
                 ))),
             }
         }
-        Caller::Page(_) | Caller::Token { .. } => Ok(caller),
+        Caller::Page(_) | Caller::Token(_) => Ok(caller),
     }
 }
 
@@ -175,10 +193,15 @@ fn first_visit(address: IpAddr, path: &str, api: bool) -> Result<Caller, Box<Res
 }
 
 fn unknown_caller() -> Box<Response> {
-    let mut refusal = problem(
-        StatusCode::UNAUTHORIZED,
-        "send a token as `Authorization: Bearer bw_…`; tokens are made on the page, under Setup",
-    );
+    unauthorized("send a token as `Authorization: Bearer bw_…`; tokens are made on the page, under Setup")
+}
+
+fn ended() -> Box<Response> {
+    unauthorized("this token has ended; make a new one under Setup, or with bellwire token new")
+}
+
+fn unauthorized(how: &str) -> Box<Response> {
+    let mut refusal = problem(StatusCode::UNAUTHORIZED, how);
     refusal
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"bellwire\""));
@@ -194,7 +217,8 @@ async fn identify(front: &Front, headers: &HeaderMap) -> Result<Caller, Box<Resp
         let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         let Some(token) = token else { return Err(unknown_caller()) };
         return match front.keys.token(digest(token)).await.map_err(refuse)? {
-            Some((name, scopes)) => Ok(Caller::Token { name, scopes }),
+            Some(token) if token.expires_at.is_some_and(|end| end <= SystemClock.now()) => Err(ended()),
+            Some(token) => Ok(Caller::Token(token)),
             None => Err(unknown_caller()),
         };
     }

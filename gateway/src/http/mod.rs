@@ -23,6 +23,8 @@ mod listen;
 mod live;
 /// WhatsApp numbers: connect, check, disconnect.
 mod numbers;
+/// Tokens and sessions: made, listed, ended.
+mod opened;
 /// The pages for people.
 mod pages;
 /// Passwords and secrets that are shown once.
@@ -48,13 +50,14 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
 pub use desk::{
-    AlertDeed, Answer, Deed, Desk, Filter, Keys, LIMIT_MAX, NewConnection, Question, Scope, Trouble, Who,
+    AlertDeed, Answer, Deed, Desk, Filter, Keys, LIMIT_MAX, NewConnection, Question, Scope, Token, Trouble,
+    Who,
 };
 pub use entry::SESSION;
 pub use front::Front;
 pub use health::{Health, health_routes, metrics_routes};
 pub use listen::{Peer, converse, serve};
-pub use password::code;
+pub use password::{code, digest, fresh};
 pub use post::Poster;
 pub use tls::Certificate;
 pub use view::View;
@@ -70,6 +73,7 @@ pub fn front_routes(front: Arc<Front>) -> Router {
         .merge(entry::entry_routes())
         .merge(api::api_routes())
         .merge(numbers::number_routes())
+        .merge(opened::opened_routes())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&front), guard::guard))
         .with_state(front)

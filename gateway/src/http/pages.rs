@@ -10,10 +10,9 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::desk::{AlertDeed, Deed, Filter, Question, Scope, Trouble};
+use super::desk::{AlertDeed, Deed, Filter, Question, Token, Trouble};
 use super::front::{Fields, Front, Visit};
 use super::live::live;
-use super::password::{digest, fresh};
 
 /// What a form may ask to be done with a message.
 const OUTBOX_ROUTE: &str = "/outbox/{id}/{deed}";
@@ -34,8 +33,6 @@ pub fn page_routes() -> Router<Arc<Front>> {
         .route("/contacts", get(contacts))
         .route("/rules", get(rules))
         .route("/setup", get(setup))
-        .route("/tokens", post(new_token))
-        .route("/tokens/{id}/revoke", post(revoke_token))
         .route("/live", get(live))
         .route("/assets/{name}", get(file))
         .fallback(nothing_here)
@@ -191,43 +188,21 @@ async fn setup(State(front): Desk, visit: Visit) -> Response {
     settings(&front, &visit, Value::Null).await
 }
 
-async fn settings(front: &Front, visit: &Visit, fresh: Value) -> Response {
-    let mut more = json!({ "fresh": fresh });
-    for (name, question) in
-        [("tokens", Question::Tokens), ("connections", Question::Connections), ("usage", Question::Usage)]
-    {
+/// With a token that was just made, to be shown this once.
+pub async fn settings(front: &Front, visit: &Visit, fresh: Value) -> Response {
+    let mut more = json!({ "fresh": fresh, "here": visit.caller.session(), "lasts": Token::LASTS });
+    for (name, question) in [
+        ("tokens", Question::Tokens),
+        ("sessions", Question::Sessions),
+        ("connections", Question::Connections),
+        ("usage", Question::Usage),
+    ] {
         match front.desk.ask(question).await {
             Ok(found) => more[name] = found,
             Err(trouble) => return front.sorry(visit, &trouble),
         }
     }
     show(front, visit, "setup.html", Question::Setup, more).await
-}
-
-/// Shown once, on the answer to the form itself: no address leads to it again.
-async fn new_token(State(front): Desk, visit: Visit, fields: Fields) -> Response {
-    let name = fields.get("name").trim().to_owned();
-    let scopes: Vec<Scope> =
-        Scope::ALL.into_iter().filter(|scope| fields.get(scope.as_str()) == "on").collect();
-    if name.is_empty() || name.chars().count() > 60 || scopes.is_empty() {
-        let how = "A token needs a name of up to 60 characters and at least one thing that it may do.";
-        return front.sorry(&visit, &Trouble::Malformed(how.into()));
-    }
-    let Some(token) = fresh("bw_") else {
-        return front
-            .sorry(&visit, &Trouble::Unavailable("The machine gives no random bytes; restart it.".into()));
-    };
-    match front.keys.add_token(name.clone(), scopes, digest(&token), visit.who()).await {
-        Ok(_) => settings(&front, &visit, json!({ "name": name, "token": token })).await,
-        Err(trouble) => front.sorry(&visit, &trouble),
-    }
-}
-
-async fn revoke_token(State(front): Desk, visit: Visit, Path(id): Path<i64>, _checked: Fields) -> Response {
-    match front.desk.act(Deed::RevokeToken(id), visit.who()).await {
-        Ok(_) => Redirect::to("/setup").into_response(),
-        Err(trouble) => front.sorry(&visit, &trouble),
-    }
 }
 
 async fn file(State(front): Desk, Path(name): Path<String>) -> Response {

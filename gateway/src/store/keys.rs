@@ -12,8 +12,21 @@ use crate::time::Timestamp;
 const POSTED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// Rows of the audit that are kept; at ten changes a day that is 27 years.
 const CHANGES_MAX: i64 = 100_000;
-/// A token's last use is written at most this often.
+/// The last use of a token or a session is written at most this often.
 const USED_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Of a session's hash, what names it where sessions are listed: too few of its bits to be any help.
+const NAMED_BY: u32 = 12;
+
+/// What a token is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    pub name: String,
+    pub scopes: Vec<String>,
+    /// A pattern, for events.
+    pub topic: Option<String>,
+    pub expires_at: Option<Timestamp>,
+}
 
 /// A change, and who made it.
 #[derive(Debug, Clone)]
@@ -49,50 +62,100 @@ impl Store {
         self.sql.prepare_cached("DELETE FROM session")?.execute([]).map(drop)
     }
 
-    pub fn open_session(&self, hash: &str, agent: &str, now: Timestamp, until: Timestamp) -> Result<()> {
+    /// Of a browser that calls itself so, at that address.
+    pub fn open_session(
+        &self,
+        hash: &str,
+        (agent, address): (&str, &str),
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<()> {
         self.sql.prepare_cached("DELETE FROM session WHERE expires_at <= ?1")?.execute([now.0])?;
         self.sql
-            .prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![hash, now.0, until.0, agent])
+            .prepare_cached(
+                "INSERT INTO session (hash, created_at, expires_at, agent, address, used_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?2)",
+            )?
+            .execute(params![hash, now.0, until.0, agent, address])
             .map(drop)
     }
 
     pub fn has_session(&self, hash: &str, now: Timestamp) -> Result<bool> {
-        self.sql
-            .prepare_cached("SELECT 1 FROM session WHERE hash = ?1 AND expires_at > ?2")?
-            .exists(params![hash, now.0])
+        let used: Option<Option<i64>> = self
+            .sql
+            .prepare_cached("SELECT used_at FROM session WHERE hash = ?1 AND expires_at > ?2")?
+            .query_row(params![hash, now.0], |row| row.get(0))
+            .optional()?;
+        if used.is_some_and(|used| is_long_ago(used, now)) {
+            let sql = "UPDATE session SET used_at = ?2 WHERE hash = ?1";
+            self.sql.prepare_cached(sql)?.execute(params![hash, now.0])?;
+        }
+        Ok(used.is_some())
+    }
+
+    /// Browsers that are logged in, the newest first.
+    pub fn sessions(&self, now: Timestamp) -> Result<Vec<Value>> {
+        self.rows(
+            "SELECT substr(hash, 1, ?1) AS id, created_at, expires_at, used_at, agent, address FROM session
+             WHERE expires_at > ?2 ORDER BY created_at DESC LIMIT 200",
+            &[&NAMED_BY, &now.0],
+        )
+    }
+
+    /// By the name that the list gives it; `false` when there is none.
+    pub fn end_session(&self, id: &str) -> Result<bool> {
+        let sql = "DELETE FROM session WHERE substr(hash, 1, ?1) = ?2";
+        self.sql.prepare_cached(sql)?.execute(params![NAMED_BY, id]).map(|ended| ended > 0)
+    }
+
+    /// How many there were.
+    pub fn end_sessions(&self) -> Result<usize> {
+        self.sql.prepare_cached("DELETE FROM session")?.execute([])
     }
 
     pub fn close_session(&self, hash: &str) -> Result<()> {
         self.sql.prepare_cached("DELETE FROM session WHERE hash = ?1")?.execute([hash]).map(drop)
     }
 
-    pub fn add_token(&self, name: &str, scopes: &[&str], hash: &str, now: Timestamp) -> Result<i64> {
+    pub fn add_token(&self, token: &TokenRow, hash: &str, now: Timestamp) -> Result<i64> {
+        let TokenRow { name, scopes, topic, expires_at } = token;
         let scopes = serde_json::to_string(scopes).unwrap_or_default();
         self.sql
-            .prepare_cached("INSERT INTO token (name, scopes, hash, created_at) VALUES (?1, ?2, ?3, ?4)")?
-            .insert(params![name, scopes, hash, now.0])
+            .prepare_cached(
+                "INSERT INTO token (name, scopes, topic, expires_at, hash, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .insert(params![name, scopes, topic, expires_at.map(|at| at.0), hash, now.0])
     }
 
-    /// The token's name and scopes, if it is still good.
-    pub fn find_token(&self, hash: &str, now: Timestamp) -> Result<Option<(String, Vec<String>)>> {
-        let found: Option<(i64, String, String, Option<i64>)> = self
+    /// A token that was not revoked; its end may be over.
+    pub fn find_token(&self, hash: &str, now: Timestamp) -> Result<Option<TokenRow>> {
+        let read = |row: &rusqlite::Row| {
+            let scopes: String = row.get("scopes")?;
+            let token = TokenRow {
+                name: row.get("name")?,
+                scopes: serde_json::from_str(&scopes).unwrap_or_default(),
+                topic: row.get("topic")?,
+                expires_at: row.get::<_, Option<i64>>("expires_at")?.map(Timestamp),
+            };
+            Ok((row.get::<_, i64>("id")?, row.get::<_, Option<i64>>("used_at")?, token))
+        };
+        let found = self
             .sql
             .prepare_cached(
-                "SELECT id, name, scopes, used_at FROM token WHERE hash = ?1 AND revoked_at IS NULL",
+                "SELECT id, name, scopes, topic, expires_at, used_at FROM token WHERE hash = ?1 AND revoked_at IS NULL",
             )?
-            .query_row([hash], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .query_row([hash], read)
             .optional()?;
-        let Some((id, name, scopes, used)) = found else { return Ok(None) };
-        if used.is_none_or(|used| Timestamp(used) + USED_EVERY < now) {
+        let Some((id, used, token)) = found else { return Ok(None) };
+        if token.expires_at.is_none_or(|end| end > now) && is_long_ago(used, now) {
             self.sql.prepare_cached("UPDATE token SET used_at = ?2 WHERE id = ?1")?.execute([id, now.0])?;
         }
-        Ok(Some((name, serde_json::from_str(&scopes).unwrap_or_default())))
+        Ok(Some(token))
     }
 
     pub fn tokens(&self) -> Result<Vec<Value>> {
         self.rows(
-            "SELECT id, name, scopes AS \"scopes:json\", created_at, used_at, revoked_at FROM token
+            "SELECT id, name, scopes AS \"scopes:json\", topic, created_at, used_at, expires_at, revoked_at FROM token
              ORDER BY revoked_at IS NOT NULL, id DESC LIMIT 200",
             &[],
         )
@@ -161,4 +224,8 @@ impl Store {
     pub fn writes(&self) -> Result<i64> {
         Ok(i64::try_from(self.sql.total_changes()).unwrap_or(i64::MAX))
     }
+}
+
+fn is_long_ago(used: Option<i64>, now: Timestamp) -> bool {
+    used.is_none_or(|used| Timestamp(used) + USED_EVERY < now)
 }

@@ -109,7 +109,7 @@ pub use crash::{Crashes, fingerprint};
 pub use devices::{DeviceCommandRow, DeviceRow};
 pub use files::{Fetched, FileRow};
 pub use inbox::{Signers, Unread};
-pub use keys::{Change, Posted};
+pub use keys::{Change, Posted, TokenRow};
 pub use lists::{Cursor, Direction, Listing};
 pub use look::{AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow};
 pub use open::{Lock, LockError, OpenError, Store};

@@ -1,0 +1,101 @@
+//! Tokens of programs and sessions of browsers: made, listed and ended, on the page and through the API. A token makes no
+//! token: what it may would outlive it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+
+use super::api::times;
+use super::desk::{Deed, Question, Scope, Token, Trouble};
+use super::front::{Fields, Front, Visit};
+use super::pages::settings;
+use super::password::{digest, fresh};
+use super::problem::problem;
+use crate::time::{Clock, SystemClock};
+
+pub fn opened_routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route("/tokens", post(new_token))
+        .route("/tokens/{id}/revoke", post(revoke_button))
+        .route("/sessions/{id}/end", post(end_button))
+        .route("/api/tokens", get(|front: Desk, visit: Visit| list(front, visit, Question::Tokens)))
+        .route("/api/tokens/{id}/revoke", post(revoke))
+        .route("/api/sessions", get(|front: Desk, visit: Visit| list(front, visit, Question::Sessions)))
+        .route("/api/sessions/{id}/end", post(end))
+}
+
+type Desk = State<Arc<Front>>;
+
+/// Shown once, on the answer to the form itself: no address leads to it again.
+async fn new_token(State(front): Desk, visit: Visit, fields: Fields) -> Response {
+    let scopes = Scope::ALL.into_iter().filter(|scope| fields.get(scope.as_str()) == "on").collect();
+    let end = Some(fields.get("expires")).filter(|end| !end.is_empty()).unwrap_or(Token::LASTS);
+    let made = Token::new(fields.get("name"), scopes, fields.get("topic"), end, SystemClock.now());
+    let made = match made {
+        Ok(made) => made,
+        Err(how) => return front.sorry(&visit, &Trouble::Malformed(how.into())),
+    };
+    let Some(token) = fresh("bw_") else {
+        return front
+            .sorry(&visit, &Trouble::Unavailable("The machine gives no random bytes; restart it.".into()));
+    };
+    let name = made.name.clone();
+    match front.keys.add_token(made, digest(&token), visit.who()).await {
+        Ok(_) => settings(&front, &visit, json!({ "name": name, "token": token })).await,
+        Err(trouble) => front.sorry(&visit, &trouble),
+    }
+}
+
+async fn revoke_button(State(front): Desk, visit: Visit, Path(id): Path<i64>, _checked: Fields) -> Response {
+    pressed(&front, &visit, Deed::RevokeToken(id)).await
+}
+
+async fn end_button(State(front): Desk, visit: Visit, Path(id): Path<String>, _checked: Fields) -> Response {
+    pressed(&front, &visit, Deed::EndSession(id)).await
+}
+
+async fn pressed(front: &Front, visit: &Visit, deed: Deed) -> Response {
+    match front.desk.act(deed, visit.who()).await {
+        Ok(_) => Redirect::to("/setup").into_response(),
+        Err(trouble) => front.sorry(visit, &trouble),
+    }
+}
+
+async fn list(State(front): Desk, visit: Visit, question: Question) -> Response {
+    if let Err(refusal) = visit.caller.may(Scope::Manage) {
+        return *refusal;
+    }
+    match front.desk.ask(question).await {
+        Ok(mut found) => {
+            times(&mut found);
+            Json(json!({ "items": found })).into_response()
+        }
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+async fn revoke(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    match id.parse() {
+        Ok(id) => act(front, visit, Deed::RevokeToken(id)).await,
+        Err(_) => problem(StatusCode::NOT_FOUND, "ids of tokens are whole numbers"),
+    }
+}
+
+async fn end(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+    act(front, visit, Deed::EndSession(id)).await
+}
+
+async fn act(State(front): Desk, visit: Visit, deed: Deed) -> Response {
+    if let Err(refusal) = visit.caller.may(Scope::Manage) {
+        return *refusal;
+    }
+    match front.desk.act(deed, visit.who()).await {
+        Ok(done) => Json(done).into_response(),
+        Err(trouble) => trouble.into_response(),
+    }
+}
