@@ -97,8 +97,8 @@ fn every_body_of_metas_is_taken_once_and_again() {
 }
 
 /// Sends the beginning of something, and then no more, again and again until the test ends.
-fn dawdle(port: u16, beginning: &'static str, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
-    let stop = Arc::clone(stop);
+fn dawdle(port: u16, beginning: &str, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    let (stop, beginning) = (Arc::clone(stop), beginning.to_owned());
     std::thread::spawn(move || {
         while !stop.load(Ordering::Relaxed) {
             let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
@@ -142,6 +142,31 @@ fn three_hundred_dawdlers_hold_up_neither_a_genuine_post_nor_the_page() {
         stop.store(true, Ordering::Relaxed);
         dawdlers.into_iter().for_each(|dawdler| dawdler.join().expect("it ends"));
     }
+}
+
+#[test]
+fn large_bodies_that_dawdle_hold_up_no_large_genuine_post() {
+    let (_broker, site, _gateway) = crate::web::start(crate::round_trip::FREEZER);
+    let head = "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\nX-Hub-Signature-256: \
+                sha256=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\r\n\r\n";
+    let beginning = format!("{head}{}", "x".repeat(100 * 1024));
+    let body =
+        format!(r#"{{"object":"whatsapp_business_account","entry":[],"x":"{}"}}"#, "x".repeat(1024 * 1024));
+    let signature = sign("secret", body.as_bytes());
+    let stop = Arc::new(AtomicBool::new(false));
+    let dawdlers: Vec<_> = (0..40).map(|_| dawdle(site.http_port, &beginning, &stop)).collect();
+    std::thread::sleep(Duration::from_millis(1_500));
+    let mut took: Vec<Duration> = (0..5)
+        .map(|_| {
+            let begun = Instant::now();
+            assert_eq!(post(&site, body.as_bytes(), Some(&signature)), 200);
+            begun.elapsed()
+        })
+        .collect();
+    took.sort();
+    assert!(took[2] < Duration::from_secs(1), "a large post took {took:?}");
+    stop.store(true, Ordering::Relaxed);
+    dawdlers.into_iter().for_each(|dawdler| dawdler.join().expect("it ends"));
 }
 
 #[test]

@@ -20,12 +20,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// A body that takes longer is a dead line or an attack; Meta posts it again.
 const BODY_DEADLINE: Duration = Duration::from_secs(2);
-/// Nearly all of Meta's bodies have less. They need no permit, so that nobody takes theirs: with 64 connections these are 4 MiB.
+/// Nearly all of Meta's bodies have less, and need no room of what is shared.
 const SMALL_BYTES: usize = 64 * 1024;
 /// Meta wants an answer within a second; a disk that takes longer than this gets the body again later.
 const KEEP_DEADLINE: Duration = Duration::from_secs(5);
-/// Larger bodies in memory at once: 8 of 4 MiB are a quarter of the unit's memory limit.
-const BODIES_MAX: usize = 8;
+/// What larger bodies have in memory at once, in pieces of that size: 32 MiB are a quarter of the unit's memory limit. It is taken
+/// by bytes that have come, so that nobody holds it who does not send as much: whoever wants all of it for the two seconds of
+/// a body has to fill the line with 16 MiB a second.
+const PIECES: usize = 512;
 
 /// What the answers depend on.
 pub trait Webhook: Send + Sync {
@@ -91,7 +93,7 @@ pub enum Handshake {
 #[derive(Clone)]
 struct Door {
     webhook: Arc<dyn Webhook>,
-    bodies: Arc<Semaphore>,
+    pieces: Arc<Semaphore>,
 }
 
 /// `GET` and `POST /webhook/whatsapp`, also under `/api/whatsapp/webhook`.
@@ -100,7 +102,7 @@ pub fn webhook_routes(webhook: Arc<dyn Webhook>) -> Router {
     Router::new()
         .route("/webhook/whatsapp", methods())
         .route("/api/whatsapp/webhook", methods())
-        .with_state(Door { webhook, bodies: Arc::new(Semaphore::new(BODIES_MAX)) })
+        .with_state(Door { webhook, pieces: Arc::new(Semaphore::new(PIECES)) })
 }
 
 async fn verify(State(door): State<Door>, RawQuery(query): RawQuery) -> Response {
@@ -126,21 +128,28 @@ async fn receive(State(door): State<Door>, headers: HeaderMap, body: Body) -> Re
     }
 }
 
-/// The bytes, and what keeps others from bringing as many at the same time.
+/// The bytes, and the room that they have.
 async fn collect(door: &Door, mut body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Refused> {
-    let (mut bytes, mut permit) = (BytesMut::new(), None);
+    let mut bytes = BytesMut::new();
+    let mut room: Option<SemaphorePermit> = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refused::Incomplete)?.into_data() else { continue };
         let length = bytes.len() + data.len();
         if length > BODY_MAX_BYTES {
             return Err(Refused::TooLarge);
         }
-        if length > SMALL_BYTES && permit.is_none() {
-            permit = Some(door.bodies.acquire().await.map_err(|_| Refused::Stopping)?);
+        let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let wants = length.div_ceil(SMALL_BYTES).saturating_sub(1 + has);
+        if let Ok(pieces @ 1..) = u32::try_from(wants) {
+            let more = door.pieces.acquire_many(pieces).await.map_err(|_| Refused::Stopping)?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
         }
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes.freeze(), permit))
+    Ok((bytes.freeze(), room))
 }
 
 /// `sha256=` and 64 digits.
@@ -158,7 +167,7 @@ async fn take(door: &Door, headers: &HeaderMap, body: Body) -> Result<(), Refuse
         return Err(Refused::TooLarge);
     }
     let collected = tokio::time::timeout(BODY_DEADLINE, collect(door, body)).await;
-    let (body, _permit) = collected.unwrap_or(Err(Refused::Slow))?;
+    let (body, _room) = collected.unwrap_or(Err(Refused::Slow))?;
     let signed_by = door.webhook.signed_by(signature, &body);
     if signed_by.is_empty() {
         return Err(Refused::Forged);
