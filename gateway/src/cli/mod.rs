@@ -46,6 +46,8 @@ mod status;
 mod token;
 /// What an event would lead to.
 mod r#try;
+/// Whether a package is what was released.
+mod verify;
 /// The whole story of an alert, a message or an event.
 mod why;
 
@@ -108,6 +110,8 @@ enum Command {
     Token(token::Arguments),
     /// Browsers that are logged in: list, log out
     Session(token::Sessions),
+    /// Check the signature of a package, without installing it
+    Verify(verify::Arguments),
     /// See it all work: a shop, a broker and a simulated WhatsApp in one process
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -145,6 +149,9 @@ enum Failure {
     AlreadyRunning(crate::store::LockError),
     #[error("{0:#}")]
     Io(anyhow::Error),
+    /// What was looked at is not what it should be.
+    #[error("{0}")]
+    Refused(String),
     /// What a diagnosis found.
     #[error("{1}")]
     Diagnosed(crate::doctor::Severity, String),
@@ -174,6 +181,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Session(arguments) => token::run_sessions(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(&arguments),
         #[cfg(feature = "demo")]
@@ -202,6 +210,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
+            Self::Refused(_) => 65,        // EX_DATAERR
             Self::Io(_) => 74,             // EX_IOERR
             Self::AlreadyRunning(_) => 75, // EX_TEMPFAIL
             Self::Config(_) => 78,         // EX_CONFIG
