@@ -9,13 +9,16 @@ is a freezer that says its temperature every ten seconds and obeys the command `
 waits until the gateway has all of them and has answered what was asked, and ends.
 """
 
-import argparse, json, os, random, select, socket, struct, sys, time, zlib
+import argparse, json, math, os, random, select, socket, struct, sys, time, zlib
 
 VERSION = 1
 HELLO, EVENT, RESULT, WELCOME, ACK, COMMAND = 0x01, 0x02, 0x03, 0x81, 0x82, 0x83
 DONE, REFUSED, EXPIRED = 0, 1, 2
 WINDOW, QUEUE_MAX = 8, 100
 HELLO_EVERY, FIRST_WAIT, LONGEST_WAIT = 60.0, 1.0, 64.0
+BOOT_MAX, U64_MAX = 2**32 - 2, 2**64 - 1
+RESERVED = ("device", "boot", "sequence")
+AHEAD_MAX_MS = 60_000
 
 
 # --- values in postcard --------------------------------------------------------------------------------------------
@@ -44,6 +47,37 @@ def field(name, value):
     return text(name) + b"\3" + text(value)
 
 
+def check(fields, latest_ms):
+    """ValueError for what the gateway would refuse: it would wait for ever, and all behind it."""
+    for name, value in fields.items():
+        if not name or name in RESERVED:
+            raise ValueError(f"no field may be called {name!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is no number")
+    at = fields.get("at_ms", 0)
+    if at < 0 or latest_ms and at > latest_ms + AHEAD_MAX_MS:
+        raise ValueError("at_ms is before 1970 or in the future")
+
+
+def read(kind, message):
+    """The values of a message to a device; ValueError when it is not one."""
+    reader = Reader(message)
+    if kind == WELCOME:
+        values = (reader.varint(), reader.varint(), reader.counted(), reader.varint(U64_MAX))
+        possible = values[1] <= BOOT_MAX and values[2][0] <= values[1]
+    elif kind == ACK:
+        values, possible = (reader.counted(),), True
+    elif kind == COMMAND:
+        values = (reader.varint(), reader.varint(U64_MAX), reader.varint(U64_MAX), reader.bytes(), reader.bytes())
+        possible = 1 <= values[0] <= BOOT_MAX and values[1] > 0 and 1 <= len(values[3]) <= 24 and len(values[4]) <= 128
+    else:
+        return ()
+    reader.end()
+    if not possible:
+        raise ValueError("an impossible value")
+    return values
+
+
 class Reader:
     """Reads values off a message; ValueError when it is not one."""
 
@@ -52,7 +86,7 @@ class Reader:
             raise ValueError("another version")
         self.rest = message[1:]
 
-    def varint(self):
+    def varint(self, most=2**32 - 1):
         number = shift = 0
         while True:
             if not self.rest or shift > 63:
@@ -61,7 +95,19 @@ class Reader:
             number |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
+                if number > most or byte == 0 and shift > 7:
+                    raise ValueError("too large, or overlong")
                 return number
+
+    def counted(self):
+        at = (self.varint(), self.varint())
+        if at != (0, 0) and not 1 <= at[0] <= BOOT_MAX:
+            raise ValueError("an impossible position")
+        return at
+
+    def end(self):
+        if self.rest:
+            raise ValueError("bytes after the last value")
 
     def bytes(self):
         length = self.varint()
@@ -142,7 +188,7 @@ class Device:
         self.name, self.store, self.obey = name, store, obey
         self.sequence = self.refused = self.damaged = 0
         self.welcomed = False
-        self.counted = (0, 0)
+        self.counted = self.reach = (0, 0)  # what the gateway has; the highest that this start sent
         self.token, self.asked_at = random.getrandbits(32), None
         self.hello_at, self.hello_wait = 0.0, FIRST_WAIT
         self.sent, self.again_at, self.event_wait = 0, 0.0, FIRST_WAIT
@@ -156,11 +202,12 @@ class Device:
         return (event[0] + self.store.base, event[1])
 
     def event(self, now, **fields):
-        """Accepts an event, or says that there is no room by False."""
+        """Accepts an event, or says that there is no room by False. ValueError: the gateway would refuse it."""
+        check(fields, self.time and self.time[0] + (now - self.time[1]) * 1000)
         if len(self.store.events) >= QUEUE_MAX:
             self.refused += 1
             return False
-        if self.time:
+        if self.time and "at_ms" not in fields:
             fields["at_ms"] = int(self.time[0] + (now - self.time[1]) * 1000)
         self.sequence += 1
         body = varint(len(fields)) + b"".join(field(*pair) for pair in fields.items())
@@ -186,7 +233,7 @@ class Device:
             event = self.store.events[self.sent]
             at = self.position(event)
             if self.sent == 0:
-                if not precedes(self.counted, at):
+                if at > self.counted and not precedes(self.counted, at):
                     self.hello_at = now  # one side lost something: say hello with what we have
                     self.again_at = now + self.event_wait
                     break
@@ -197,6 +244,7 @@ class Device:
             head = bytes([VERSION]) + text(self.name) + varint(at[0]) + varint(at[1])
             out.append(frame(EVENT, head + bytes.fromhex(event[2])))
             self.sent += 1
+            self.reach = max(self.reach, at)
         return out
 
     def hello(self, now):
@@ -213,15 +261,13 @@ class Device:
         """Takes what stood between two zeros."""
         try:
             kind, message = unframe(data)
+            values = read(kind, message)
             if kind == WELCOME:
-                read = Reader(message)
-                self.welcome(read.varint(), read.varint(), (read.varint(), read.varint()), read.varint(), now)
+                self.welcome(*values, now)
             elif kind == ACK:
-                read = Reader(message)
-                self.ack((read.varint(), read.varint()), now)
+                self.ack(*values, now)
             elif kind == COMMAND:
-                read = Reader(message)
-                self.command(read.varint(), read.varint(), read.varint(), read.bytes(), read.bytes(), now)
+                self.command(*values, now)
         except ValueError:
             self.damaged += 1
 
@@ -231,11 +277,13 @@ class Device:
         asked_at, self.asked_at = self.asked_at, None
         if unix_ms and now - asked_at <= 10:
             self.time = (unix_ms, asked_at)
-        used = not self.welcomed and counted[0] == self.boot() and counted[1] > 0
+        used = counted[0] == self.boot() and counted[1] > (self.sequence if self.welcomed else 0)
         if self.boot() == 0 or self.boot() < boot or used:
+            if boot + self.store.starts > BOOT_MAX:
+                return  # no gateway that counts says so
             self.store.base = boot
             self.store.save()
-            self.welcomed, self.sent, self.hello_at = False, 0, now
+            self.welcomed, self.sent, self.hello_at, self.reach = False, 0, now, (0, 0)
             return
         if not self.welcomed:
             self.welcomed, self.again_at = True, 0.0
@@ -253,8 +301,8 @@ class Device:
             self.let_go(now)
 
     def let_go(self, now):
-        gone = 0
-        while gone < len(self.store.events) and self.position(self.store.events[gone]) <= self.counted:
+        gone, to = 0, min(self.counted, self.reach)  # nothing that this start has not sent, whatever the gateway says
+        while gone < len(self.store.events) and self.position(self.store.events[gone]) <= to:
             gone += 1
         if gone:
             del self.store.events[:gone]

@@ -29,12 +29,14 @@ pub enum Count {
     CommandExpired,
     /// Commands for an earlier start of this device, or before it knew the time; not acted on.
     CommandForeign,
+    /// Events refused: a field that cannot be.
+    RefusedMalformed,
 }
 
 /// One number a cause since the start. They stay at their highest value instead of starting over.
 #[derive(Debug, Clone, Default)]
 pub struct Counters {
-    counts: [u32; 13],
+    counts: [u32; 14],
 }
 
 impl Counters {
@@ -46,7 +48,7 @@ impl Counters {
     /// Events that were refused, for any reason.
     #[must_use]
     pub fn refused(&self) -> u32 {
-        [Count::RefusedFull, Count::RefusedTooLarge, Count::StorageFailed]
+        [Count::RefusedFull, Count::RefusedTooLarge, Count::RefusedMalformed, Count::StorageFailed]
             .into_iter()
             .fold(0, |sum, count| sum.saturating_add(self.get(count)))
     }

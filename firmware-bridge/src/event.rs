@@ -3,7 +3,8 @@
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-use crate::position::Position;
+use crate::message::is_device;
+use crate::position::{BOOT_MAX, Position};
 
 /// The first byte of every message.
 pub const VERSION: u8 = 1;
@@ -15,6 +16,10 @@ pub const NAME_MAX_BYTES: usize = 24;
 pub const TEXT_MAX_BYTES: usize = 64;
 /// Fields in one event: a reading with its limits and its unit has about six.
 pub const FIELDS_MAX: usize = 12;
+/// The field that says when an event happened, in milliseconds since 1970.
+pub(crate) const AT: &str = "at_ms";
+/// What names the event itself stands beside its fields in a rule: no field may pass for it.
+const RESERVED: [&str; 3] = ["device", "boot", "sequence"];
 
 /// Something that happened at a device. (device, boot, sequence) names it for ever.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,7 +67,9 @@ impl core::fmt::Display for FrameError {
             Self::Version(found) => {
                 write!(f, "the frame is of version {found}, this side reads version {VERSION}")
             }
-            Self::Malformed => f.write_str("the frame is damaged, or is not a firmware-bridge event"),
+            Self::Malformed => f.write_str(
+                "the frame is damaged, or is not a firmware-bridge event, or its numbers or fields are impossible",
+            ),
             Self::Full => f.write_str("the buffer is too small for the event"),
         }
     }
@@ -82,6 +89,25 @@ impl Field {
     pub fn text(name: &str, text: &str) -> Option<Self> {
         Self::new(name, Value::Text(String::try_from(text).ok()?))
     }
+}
+
+/// Whether an event may have these fields: each has a name of its own, floats are finite, and what happened did not happen
+/// before 1970.
+#[must_use]
+pub fn are_possible(fields: &[Field]) -> bool {
+    fields.iter().enumerate().all(|(at, field)| {
+        let name = field.name.as_str();
+        let value = match field.value {
+            Value::Float(value) => value.is_finite(),
+            Value::Integer(value) => name != AT || value >= 0,
+            Value::Bool(_) | Value::Text(_) => true,
+        };
+        let before = fields.get(..at).unwrap_or(&[]);
+        value
+            && !name.is_empty()
+            && !RESERVED.contains(&name)
+            && before.iter().all(|other| other.name != field.name)
+    })
 }
 
 impl Event {
@@ -109,11 +135,59 @@ pub(crate) fn encode<'b, T: Serialize>(value: &T, buffer: &'b mut [u8]) -> Resul
     buffer.get(..=used).ok_or(FrameError::Full)
 }
 
-pub(crate) fn decode<'b, T: Deserialize<'b>>(message: &'b [u8]) -> Result<T, FrameError> {
+/// What a message must keep to besides its encoding.
+pub(crate) trait Possible {
+    fn is_possible(&self) -> bool;
+
+    /// The bytes of its one form. postcard reads overlong numbers too, `80 00` for 0, and such a message is longer.
+    fn length(&self) -> usize;
+}
+
+/// The bytes of a varint.
+pub(crate) fn length_of(number: u64) -> usize {
+    let mut rest = number >> 7;
+    let mut length = 1usize;
+    while rest > 0 {
+        rest >>= 7;
+        length = length.saturating_add(1);
+    }
+    length
+}
+
+pub(crate) fn length_of_bytes(length: usize) -> usize {
+    length_of(length as u64).saturating_add(length)
+}
+
+impl Possible for Event {
+    fn is_possible(&self) -> bool {
+        is_device(&self.device)
+            && (1..=BOOT_MAX).contains(&self.boot)
+            && self.sequence > 0
+            && are_possible(&self.fields)
+    }
+
+    fn length(&self) -> usize {
+        let of_field = |field: &Field| {
+            let value = match &field.value {
+                Value::Bool(_) => 1,
+                Value::Integer(value) => length_of(((value << 1) ^ (value >> 63)).cast_unsigned()),
+                Value::Float(_) => 4,
+                Value::Text(text) => length_of_bytes(text.len()),
+            };
+            length_of_bytes(field.name.len()) + 1 + value
+        };
+        let head = length_of_bytes(self.device.len())
+            + length_of(self.boot.into())
+            + length_of(self.sequence.into());
+        head + 1 + self.fields.iter().map(of_field).sum::<usize>()
+    }
+}
+
+pub(crate) fn decode<'b, T: Deserialize<'b> + Possible>(message: &'b [u8]) -> Result<T, FrameError> {
     match message.split_first() {
         None => Err(FrameError::Empty),
-        Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
-            Ok((value, [])) => Ok(value),
+        Some((&VERSION, rest)) => match postcard::take_from_bytes::<T>(rest) {
+            Ok((value, [])) if value.is_possible() && value.length() == rest.len() => Ok(value),
             Ok(_) | Err(_) => Err(FrameError::Malformed),
         },
         Some((&found, _)) => Err(FrameError::Version(found)),

@@ -38,7 +38,8 @@ pub use client::{Client, Device, Outgoing, Refusal};
 pub use clock::Millis;
 pub use event::{
     DEVICE_MAX_BYTES, Event, FIELDS_MAX, Field, FrameError, NAME_MAX_BYTES, TEXT_MAX_BYTES, VERSION, Value,
+    are_possible,
 };
 pub use message::{Kind, Outcome};
-pub use position::Position;
+pub use position::{BOOT_MAX, Position};
 pub use queue::{Queue, QueueError, RamQueue};

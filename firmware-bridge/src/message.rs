@@ -3,8 +3,10 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{self, DEVICE_MAX_BYTES, FrameError, NAME_MAX_BYTES, TEXT_MAX_BYTES};
-use crate::position::Position;
+use crate::event::{
+    self, DEVICE_MAX_BYTES, FrameError, NAME_MAX_BYTES, Possible, TEXT_MAX_BYTES, length_of, length_of_bytes,
+};
+use crate::position::{BOOT_MAX, Position};
 
 /// Commands that a hello can name; more than eight buttons fit no WhatsApp message (its list has ten rows).
 pub const COMMANDS_MAX: usize = 8;
@@ -154,12 +156,30 @@ impl<'a> Hello<'a> {
         event::encode(self, buffer)
     }
 
-    /// Reads a message. Names beyond their bounds are an error.
+    /// Reads a message. Names beyond their bounds are an error, and so is an oldest event that cannot be.
     pub fn decode(message: &'a [u8]) -> Result<Self, FrameError> {
-        let hello: Self = event::decode(message)?;
+        event::decode(message)
+    }
+}
+
+impl Possible for Hello<'_> {
+    /// A device keeps events of its own starts alone, and none before it knows its boot number.
+    fn is_possible(&self) -> bool {
         let short = |name: &&str| name.len() <= NAME_MAX_BYTES;
-        let bounded = is_device(hello.device) && short(&hello.firmware) && hello.commands.iter().all(short);
-        if bounded { Ok(hello) } else { Err(FrameError::Malformed) }
+        let oldest = self.oldest == Position::default()
+            || (self.oldest.sequence > 0 && (1..=self.boot).contains(&self.oldest.boot));
+        let named = is_device(self.device) && short(&self.firmware) && self.commands.iter().all(short);
+        named && oldest && self.boot <= BOOT_MAX
+    }
+
+    fn length(&self) -> usize {
+        let numbers = [self.boot, self.token, self.queued, self.refused];
+        length_of_bytes(self.device.len())
+            + numbers.into_iter().map(|number| length_of(number.into())).sum::<usize>()
+            + self.oldest.length()
+            + length_of_bytes(self.firmware.len())
+            + 1
+            + self.commands.iter().map(|name| length_of_bytes(name.len())).sum::<usize>()
     }
 }
 
@@ -169,9 +189,22 @@ impl Welcome {
         event::encode(self, buffer)
     }
 
-    /// Reads a message.
+    /// Reads a message. A position beyond the boot number is an error.
     pub fn decode(message: &[u8]) -> Result<Self, FrameError> {
         event::decode(message)
+    }
+}
+
+impl Possible for Welcome {
+    fn is_possible(&self) -> bool {
+        self.counted.is_possible() && self.counted.boot <= self.boot && self.boot <= BOOT_MAX
+    }
+
+    fn length(&self) -> usize {
+        length_of(self.token.into())
+            + length_of(self.boot.into())
+            + self.counted.length()
+            + length_of(self.unix_ms)
     }
 }
 
@@ -187,6 +220,16 @@ impl Ack {
     }
 }
 
+impl Possible for Ack {
+    fn is_possible(&self) -> bool {
+        self.counted.is_possible()
+    }
+
+    fn length(&self) -> usize {
+        self.counted.length()
+    }
+}
+
 impl<'a> Command<'a> {
     /// Writes the message into `buffer` and returns the part that was used. A name or payload beyond its bound is
     /// [`FrameError::Full`]: no device could take it.
@@ -196,12 +239,25 @@ impl<'a> Command<'a> {
 
     /// Reads a message. A name or payload beyond its bound is an error.
     pub fn decode(message: &'a [u8]) -> Result<Self, FrameError> {
-        let command: Self = event::decode(message)?;
-        if command.is_bounded() { Ok(command) } else { Err(FrameError::Malformed) }
+        event::decode(message)
     }
 
     fn is_bounded(&self) -> bool {
         self.name.len() <= NAME_MAX_BYTES && self.payload.len() <= PAYLOAD_MAX_BYTES
+    }
+}
+
+impl Possible for Command<'_> {
+    fn is_possible(&self) -> bool {
+        self.is_bounded() && !self.name.is_empty() && self.id > 0 && (1..=BOOT_MAX).contains(&self.boot)
+    }
+
+    fn length(&self) -> usize {
+        length_of(self.boot.into())
+            + length_of(self.id)
+            + length_of(self.expires_at_ms)
+            + length_of_bytes(self.name.len())
+            + length_of_bytes(self.payload.len())
     }
 }
 
@@ -213,9 +269,22 @@ impl<'a> CommandResult<'a> {
 
     /// Reads a message. A device or detail beyond its bound is an error.
     pub fn decode(message: &'a [u8]) -> Result<Self, FrameError> {
-        let result: Self = event::decode(message)?;
-        let bounded = is_device(result.device) && result.detail.len() <= TEXT_MAX_BYTES;
-        if bounded { Ok(result) } else { Err(FrameError::Malformed) }
+        event::decode(message)
+    }
+}
+
+impl Possible for CommandResult<'_> {
+    fn is_possible(&self) -> bool {
+        let bounded = is_device(self.device) && self.detail.len() <= TEXT_MAX_BYTES;
+        bounded && self.id > 0 && (1..=BOOT_MAX).contains(&self.boot)
+    }
+
+    fn length(&self) -> usize {
+        length_of_bytes(self.device.len())
+            + length_of(self.boot.into())
+            + length_of(self.id)
+            + 1
+            + length_of_bytes(self.detail.len())
     }
 }
 

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::length_of;
+
+/// The highest boot number. The one above it is no number: a name that reached it could never count a start again.
+pub const BOOT_MAX: u32 = u32::MAX - 1;
+
 /// An event's place among all events of its device. Ordered by boot, then by sequence; the default, 0 and 0, comes
 /// before every event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -12,6 +17,15 @@ pub struct Position {
 }
 
 impl Position {
+    /// Whether it may stand in a message: before all events, or in a boot that can be.
+    pub(crate) fn is_possible(self) -> bool {
+        self == Self::default() || (1..=BOOT_MAX).contains(&self.boot)
+    }
+
+    pub(crate) fn length(self) -> usize {
+        length_of(self.boot.into()) + length_of(self.sequence.into())
+    }
+
     /// Whether `next` may be counted when everything up to here is. A device sends no event of a boot before the gateway
     /// has counted all those of earlier boots, so the first one of a later boot follows whatever was before.
     #[must_use]

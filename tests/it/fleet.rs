@@ -342,6 +342,52 @@ fn a_device_over_mqtt_is_welcomed_acknowledged_and_commanded() {
     assert!(metrics.contains(r#"bellwire_device_messages_total{line="mqtt",what="version"} 1"#), "{metrics}");
 }
 
+/// The page's list of what is refused: nothing of it is answered or counted, and it moves no position.
+#[test]
+fn what_cannot_be_is_ignored_by_the_gateway_and_moves_nothing() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, DEVICES);
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let heard = Subscriber::in_hex(broker.port, "bellwire/device/#");
+    let say = |kind: Kind, device: &str, message: &[u8]| {
+        publish(broker.port, &format!("bellwire/device/{device}/{}", kind.topic_level()), message);
+    };
+    let answers = || heard.messages().iter().filter(|line| line.contains("/ack ")).count();
+    let (device, firmware, oldest) = ("freezer-2", "test 1", Position::default());
+    let commands = || [].into_iter().collect();
+    let hello =
+        Hello { device, boot: 7, token: 1, oldest, queued: 0, refused: 0, firmware, commands: commands() };
+    say(Kind::Hello, device, hello.encode(&mut [0; 200]).unwrap());
+    wait_for(10, "the device", || show(&site, device));
+
+    let page = include_str!("../../docs/device-protocol.md");
+    let mut refused = 0;
+    for block in page.split("```refused\n").skip(1) {
+        let value = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+        let (kind, message) = (Kind::from_byte(bytes(value("kind"))[0]).unwrap(), bytes(value("message")));
+        let name_length = usize::from(message[1]);
+        if [Kind::Hello, Kind::Event, Kind::Result].contains(&kind) {
+            say(kind, std::str::from_utf8(&message[2..2 + name_length]).unwrap(), &message);
+            refused += 1;
+        }
+    }
+    let metric = |what: &str| {
+        let name = format!("bellwire_device_messages_total{{line=\"mqtt\",what=\"{what}\"}} ");
+        let metrics = ureq::get(site.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+        metrics.lines().find_map(|line| line.strip_prefix(&name).map(|value| value.parse::<u32>().unwrap()))
+    };
+    wait_for(20, "all to be refused", || (metric("malformed") == Some(refused)).then_some(()));
+    assert_eq!(answers(), 0, "{:?}", heard.messages());
+    assert_eq!(site.count("SELECT count(*) FROM device"), 1);
+    assert_eq!(site.count("SELECT boot = 7 AND counted_sequence = 0 AND events = 0 FROM device"), 1);
+
+    let fields = [Field::new("celsius", Value::Float(-9.5)).unwrap()].into_iter().collect();
+    let event = Event { device: device.try_into().unwrap(), boot: 7, sequence: 1, fields };
+    say(Kind::Event, device, event.encode(&mut [0; 200]).unwrap());
+    wait_for(10, "its acknowledgement", || (answers() == 1).then_some(()));
+    assert_eq!(site.count("SELECT events FROM device"), 1);
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }

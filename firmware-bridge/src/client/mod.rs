@@ -8,10 +8,10 @@ mod take;
 
 use crate::clock::{Clock, MOMENT_BYTES, Millis, Retry};
 use crate::count::{Count, Counters};
-use crate::event::{DEVICE_MAX_BYTES, Field, FrameError, NAME_MAX_BYTES};
+use crate::event::{AT, DEVICE_MAX_BYTES, Field, FrameError, NAME_MAX_BYTES, Value, are_possible};
 use crate::message::{self, Ack, Command, Hello, Kind, Outcome, Welcome};
 use crate::orders::Orders;
-use crate::position::Position;
+use crate::position::{BOOT_MAX, Position};
 use crate::queue::{Queue, QueueError};
 
 /// Who the device is. The texts are bounded by [`DEVICE_MAX_BYTES`] and [`NAME_MAX_BYTES`].
@@ -46,6 +46,9 @@ pub enum Refusal {
     Full,
     /// The event never fits: more than [`FIELDS_MAX`](crate::FIELDS_MAX) fields, or larger than the buffer or the queue.
     TooLarge,
+    /// The gateway would refuse it ([`are_possible`]): a name that is empty, reserved (`device`, `boot`, `sequence`) or
+    /// there twice, a float that is not finite, an `at_ms` that is negative or [in the future](AHEAD_MAX_MS).
+    Malformed,
     /// The storage failed.
     Storage,
 }
@@ -65,8 +68,8 @@ pub const HELLO_EVERY_MS: u64 = 60_000;
 pub const HEADER_MAX_BYTES: usize = 12 + DEVICE_MAX_BYTES;
 /// What the client needs after them for the time: name 1 + 5, type 1, value 10.
 pub const AT_MAX_BYTES: usize = 17;
-/// The field that says when an event happened.
-const AT: &str = "at_ms";
+/// An application's own clock may be so far ahead of the gateway's; an `at_ms` beyond it is refused.
+pub const AHEAD_MAX_MS: u64 = 60_000;
 
 /// `BUFFER`: the longest message that the device sends; at least its hello, a result
 /// ([`RESULT_MAX_BYTES`](message::RESULT_MAX_BYTES)), and [`HEADER_MAX_BYTES`] and [`AT_MAX_BYTES`] more than the fields of its longest event. 256 is enough for most. Firmware that takes over a queue in flash takes over
@@ -85,6 +88,8 @@ pub struct Client<'a, Q, const BUFFER: usize> {
     token: u32,
     asked_at: Option<Millis>,
     hello: Retry,
+    /// The highest position that this start has sent: nothing above it is let go of, whatever the gateway says.
+    reach: Position,
     /// Events from the front of the queue that are under way, the last of them, and how many of them went out before.
     sent: usize,
     last_sent: Position,
@@ -118,6 +123,7 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
             token: device.seed,
             asked_at: None,
             hello: Retry::default(),
+            reach: Position::default(),
             sent: 0,
             last_sent: Position::default(),
             repeated_below: 0,
@@ -130,7 +136,7 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
         };
         let hello = Hello {
             token: u32::MAX,
-            boot: u32::MAX,
+            boot: u32::MAX, // longer than any that there is
             oldest: Position { boot: u32::MAX, sequence: u32::MAX },
             queued: u32::MAX,
             refused: u32::MAX,
@@ -146,7 +152,10 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
     /// When it is sent, a field `at_ms` says when this was (milliseconds since 1970), unless there is such a field already,
     /// or [`FIELDS_MAX`](crate::FIELDS_MAX) of others, or the power went before this start knew the time.
     pub fn event(&mut self, fields: &[Field], now: Millis) -> Result<u32, Refusal> {
-        let accepted = self.encode_fields(fields, now).ok_or(Refusal::TooLarge).and_then(|end| {
+        let possible = are_possible(fields) && !self.is_ahead(fields, now);
+        let encoded = self.encode_fields(fields, now).ok_or(Refusal::TooLarge);
+        let accepted = encoded.and_then(|end| if possible { Ok(end) } else { Err(Refusal::Malformed) });
+        let accepted = accepted.and_then(|end| {
             let sequence = self.sequence.checked_add(1).ok_or(Refusal::Storage)?;
             let encoded = self.buffer.get(HEADER_MAX_BYTES - MOMENT_BYTES..end).ok_or(Refusal::TooLarge)?;
             let at = Position { boot: self.queue.starts(), sequence };
@@ -161,6 +170,7 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
             }
             Err(Refusal::Full) => self.counters.add(Count::RefusedFull, 1),
             Err(Refusal::TooLarge) => self.counters.add(Count::RefusedTooLarge, 1),
+            Err(Refusal::Malformed) => self.counters.add(Count::RefusedMalformed, 1),
             Err(Refusal::Storage) => self.counters.add(Count::StorageFailed, 1),
         }
         accepted
@@ -258,7 +268,21 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
     /// This start's boot number on the wire; `None` until the gateway gave it.
     #[must_use]
     pub fn boot(&self) -> Option<u32> {
-        Some(self.queue.base()?.saturating_add(self.queue.starts()))
+        self.boot_above(self.queue.base()?)
+    }
+
+    /// `None`: there is no such number.
+    fn boot_above(&self, base: u32) -> Option<u32> {
+        base.checked_add(self.queue.starts()).filter(|boot| *boot <= BOOT_MAX)
+    }
+
+    fn is_ahead(&self, fields: &[Field], now: Millis) -> bool {
+        let Some(clock) = self.clock else { return false };
+        let limit = clock.latest(now).saturating_add(AHEAD_MAX_MS);
+        fields.iter().any(|field| match field.value {
+            Value::Integer(at) if field.name == AT => u64::try_from(at).is_ok_and(|at| at > limit),
+            Value::Integer(_) | Value::Bool(_) | Value::Float(_) | Value::Text(_) => false,
+        })
     }
 
     #[must_use]

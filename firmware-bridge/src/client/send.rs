@@ -2,10 +2,10 @@
 
 use heapless::Vec;
 
-use super::{AT, AT_MAX_BYTES, Client, HEADER_MAX_BYTES, WINDOW};
+use super::{AT_MAX_BYTES, Client, HEADER_MAX_BYTES, WINDOW};
 use crate::clock::{MOMENT_BYTES, Millis, Moment};
 use crate::count::Count;
-use crate::event::{FIELDS_MAX, Field, VERSION, Value};
+use crate::event::{AT, FIELDS_MAX, Field, VERSION, Value};
 use crate::message::{CommandResult, Hello, Kind};
 use crate::position::Position;
 use crate::queue::Queue;
@@ -92,7 +92,8 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
         };
         let at = self.on_wire(kept);
         if self.sent == 0 {
-            if !self.counted.precedes(at) {
+            // What is counted already may be kept again after a power cut: it is sent, and its answer lets go of it.
+            if at > self.counted && !self.counted.precedes(at) {
                 self.pause(now); // one side lost something: the hello says from where on, and the gateway notes the gap
                 self.hello.due = now;
                 return None;
@@ -106,6 +107,7 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
             self.counters.add(Count::Repeated, 1);
         }
         self.last_sent = at;
+        self.reach = self.reach.max(at);
         self.sent = self.sent.saturating_add(1);
         let end = self.add_time(kept, from.saturating_add(length))?;
         Some((Kind::Event, self.prepend_header(at)?, end))

@@ -18,8 +18,10 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
             }
         };
         self.clock = Clock::heard(welcome.unix_ms, asked_at, now).or(self.clock);
-        // Before it is welcomed a start sends no events: if one is counted, its number was used before.
-        let used = |boot| !self.welcomed && welcome.counted.boot == boot && welcome.counted.sequence > 0;
+        // If more is counted than this start ever had, its number was used before, or is used by another one. Before it is
+        // welcomed a start has sent nothing.
+        let own = if self.welcomed { self.sequence } else { 0 };
+        let used = |boot| welcome.counted.boot == boot && welcome.counted.sequence > own;
         if self.boot().is_none_or(|boot| boot < welcome.boot || used(boot)) {
             return self.take_boot(welcome.boot, now);
         }
@@ -34,6 +36,9 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
 
     /// Each kept boot number is 1 or more, so with this base all of them are new to the gateway.
     fn take_boot(&mut self, seen: u32, now: Millis) {
+        if self.boot_above(seen).is_none() {
+            return self.damaged(); // the numbers would run out: no gateway that counts says so
+        }
         if self.queue.base().is_some() {
             self.counters.add(Count::Renumbered, 1);
         }
@@ -41,6 +46,7 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
             return self.counters.add(Count::StorageFailed, 1); // the next hello leads here again
         }
         self.welcomed = false;
+        self.reach = Position::default();
         self.sent = 0;
         self.repeated_below = 0;
         self.hello = Retry::at(now); // the gateway learns the new number before anything goes by it
@@ -60,11 +66,12 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
         }
     }
 
-    /// Lets go of what the gateway has on disk.
+    /// Lets go of what the gateway has on disk, as far as this start has sent it: no word of the gateway's can make a device
+    /// drop what it never said.
     fn let_go(&mut self, now: Millis) {
         let mut gone = 0u32;
         while let Ok(Some((kept, _))) = self.queue.get(0, &mut self.buffer) {
-            if self.on_wire(kept) > self.counted {
+            if self.on_wire(kept) > self.counted.min(self.reach) {
                 break;
             }
             if self.queue.pop().is_err() {

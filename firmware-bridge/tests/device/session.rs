@@ -198,6 +198,55 @@ fn what_is_not_for_the_device_is_counted_and_survived() {
     assert_eq!(counted.map(|count| client.counters().get(count)), [2, 2, 2]);
 }
 
+/// Whatever a welcome or an ack says: the one that knows how many were sent is the device.
+#[test]
+fn no_word_of_the_gateway_drops_what_was_not_sent() {
+    let mut buffer = [0; 64];
+    let counted = |boot, sequence| Position { boot, sequence };
+    for lie in [counted(7, 3), counted(7, 400), counted(6, 9), counted(8, 1), counted(u32::MAX - 1, 5)] {
+        let mut client = Small::new(DEVICE, RamQueue::with_boot(7)).unwrap();
+        (1..=3).for_each(|number| assert!(client.event(&event(number), 0).is_ok()));
+        for now in (0..20_000).step_by(1_000) {
+            while let Some((kind, message)) = client.poll(now).map(|said| (said.kind, said.message.to_vec()))
+            {
+                if kind == Kind::Hello {
+                    let hello = Hello::decode(&message).unwrap();
+                    let boot = hello.boot.max(lie.boot);
+                    let welcome = Welcome { token: hello.token, boot, counted: lie, unix_ms: 0 };
+                    client.receive(Kind::Welcome, welcome.encode(&mut buffer).unwrap(), now);
+                }
+            }
+            let ack = Ack { counted: counted(7, 400) };
+            client.receive(Kind::Ack, ack.encode(&mut buffer).unwrap(), now);
+            assert_eq!(client.queued(), 3, "{lie:?}");
+        }
+        let mut link = Link::new(Saved { boot: 1, counted: Position::default() }, None, 0);
+        let later = 2_000_000;
+        assert_eq!(talk(&mut client, &mut link, later).len(), 3, "{lie:?}: an honest gateway gets them all");
+    }
+}
+
+#[test]
+fn an_event_that_the_gateway_would_refuse_is_not_accepted() {
+    let mut client = Small::new(DEVICE, RamQueue::with_boot(1)).unwrap();
+    talk(&mut client, &mut Link::default(), 0);
+    let one = |name, value| Field::new(name, value).unwrap();
+    let ahead = |by| one("at_ms", Value::Integer((UNIX_MS + 5_000) as i64 + by));
+    for fields in [
+        vec![one("", Value::Bool(true))],
+        vec![one("device", Value::Bool(true))],
+        vec![one("n", Value::Bool(true)), one("m", Value::Bool(true)), one("n", Value::Integer(2))],
+        vec![one("celsius", Value::Float(f32::NAN))],
+        vec![one("celsius", Value::Float(f32::NEG_INFINITY))],
+        vec![one("at_ms", Value::Integer(-1))],
+        vec![ahead(62_000)],
+    ] {
+        assert_eq!(client.event(&fields, 5_000), Err(Refusal::Malformed), "{fields:?}");
+    }
+    assert_eq!((client.counters().get(Count::RefusedMalformed), client.counters().refused()), (7, 7));
+    assert_eq!(client.event(&[ahead(50_000)], 5_000), Ok(1));
+}
+
 #[test]
 fn a_name_that_fits_no_topic_is_refused() {
     let made = |device| Small::new(device, RamQueue::new()).err();

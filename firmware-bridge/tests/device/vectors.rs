@@ -64,6 +64,73 @@ fn the_vectors_of_the_page_are_what_the_crate_says() {
     assert!(Kind::ALL.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
 }
 
+fn is_read(kind: Kind, message: &[u8]) -> bool {
+    match kind {
+        Kind::Hello => Hello::decode(message).is_ok(),
+        Kind::Event => Event::decode(message).is_ok(),
+        Kind::Result => CommandResult::decode(message).is_ok(),
+        Kind::Welcome => Welcome::decode(message).is_ok(),
+        Kind::Ack => Ack::decode(message).is_ok(),
+        Kind::Command => Command::decode(message).is_ok(),
+        Kind::Version => true,
+    }
+}
+
+/// Kind, message and why, of what the page says is refused.
+fn refused() -> Vec<(Kind, Vec<u8>, &'static str)> {
+    let block = |block: &'static str| {
+        let value = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+        (Kind::from_byte(bytes(value("kind"))[0]).unwrap(), bytes(value("message")), value("why"))
+    };
+    PAGE.split("```refused\n").skip(1).map(block).collect()
+}
+
+#[test]
+fn what_cannot_be_is_malformed_whoever_says_it() {
+    use firmware_bridge::FrameError;
+    let refused = refused();
+    assert!(refused.len() > 25, "{refused:?}");
+    for (kind, message, why) in refused {
+        assert!(!is_read(kind, &message), "{kind:?}: {why}");
+        assert_eq!(message[0], firmware_bridge::VERSION, "{why}");
+    }
+    assert_eq!(
+        Event::decode(&[1, 0, 7, 1, 0]),
+        Err(FrameError::Malformed),
+        "no answer to a device without a name"
+    );
+}
+
+/// Every number of every vector, written one byte longer than it must be.
+#[test]
+fn no_message_has_two_forms() {
+    for block in PAGE.split("```vector\n").skip(1) {
+        let value = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+        let (kind, message) = (Kind::from_byte(bytes(value("kind"))[0]).unwrap(), bytes(value("message")));
+        for at in (1..message.len()).filter(|at| message[*at] < 0x80) {
+            let longer = [&message[..at], &[message[at] | 0x80, 0], &message[at + 1..]].concat();
+            let same =
+                kind != Kind::Version && is_read(kind, &longer) && read(kind, &longer).0 == value("values");
+            assert!(!same, "{kind:?} at {at}");
+        }
+    }
+}
+
+/// The example in Python refuses the same, and what it would not be acknowledged.
+#[test]
+fn the_example_in_python_refuses_what_the_page_says() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/refuses.py");
+    let to_device = |(kind, message, _): &(Kind, Vec<u8>, &str)| {
+        let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
+        Kind::TO_DEVICE.contains(kind).then(|| format!("{:02x}:{hex}", kind.byte()))
+    };
+    let refused: Vec<String> = refused().iter().filter_map(to_device).collect();
+    assert!(refused.len() > 8, "{refused:?}");
+    let output = std::process::Command::new("python3").arg(script).args(refused).output();
+    let output = output.expect("python3 is needed for this test: install it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn the_page_names_every_kind_and_bound() {
     use firmware_bridge::message::{

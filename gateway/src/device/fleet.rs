@@ -340,11 +340,15 @@ impl Fleet {
     }
 }
 
-/// The field `at_ms` (protocol, section 2). A device's clock may be a little ahead of ours; one that was never set says
-/// nothing.
+/// A device's clock may be so far ahead of ours. Beyond it one of the two is wrong, and the event counts from when it came:
+/// it is not refused, since the wrong one may be ours (a Pi without a clock, before it asked for the time).
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// The field `at_ms` (protocol, section 2). A clock that was never set says nothing.
 fn happened_at(event: &firmware_bridge::Event, now: Timestamp) -> Option<Timestamp> {
     let field = event.fields.iter().find(|field| field.name == "at_ms")?;
     match field.value {
+        Value::Integer(at) if Timestamp(at) > now + AHEAD_MAX => None,
         Value::Integer(at) => Some(Timestamp(at).min(now)).filter(|at| at.is_sane()),
         Value::Bool(_) | Value::Float(_) | Value::Text(_) => None,
     }

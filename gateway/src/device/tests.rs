@@ -135,6 +135,7 @@ fn an_event_says_when_it_happened_if_the_device_knows() {
     assert_eq!(happened(1, NOW.0 - 5_000), Some(Timestamp(NOW.0 - 5_000)));
     assert_eq!(happened(2, NOW.0 + 5_000), Some(NOW));
     assert_eq!(happened(3, 12_345), None);
+    assert_eq!(happened(4, NOW.0 + 61_000), None, "one of the two clocks is wrong: it counts from now");
 }
 
 #[test]
@@ -241,6 +242,8 @@ fn what_is_no_message_of_the_device_is_counted_and_changes_nothing() {
     assert_eq!(why(heard(None, Kind::Event, b"\x01\xff\xff")), "malformed");
     assert_eq!(why(heard(None, Kind::Ack, b"\x01\x00\x00")), "malformed");
     assert_eq!(why(heard(None, Kind::Hello, b"\x09")), "version");
+    assert_eq!(why(event(1, 0, 1)), "malformed", "not an acknowledgement");
+    assert_eq!(why(event(1, 1, -1)), "malformed");
     let Input::Heard { message, .. } = hello("f", 1) else { return };
     assert_eq!(why(heard(Some("g"), Kind::Hello, &message)), "malformed");
     for number in 1..DEVICES_MAX {

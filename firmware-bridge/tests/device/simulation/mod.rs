@@ -130,6 +130,7 @@ impl World {
                 assert!(self.client.queued() > 1, "seed {}: full without events", self.seed)
             }
             Err(Refusal::Storage) => assert!(self.flash.is_off(), "seed {}: no storage", self.seed),
+            Err(Refusal::Malformed) => panic!("seed {}: malformed", self.seed),
             Err(Refusal::TooLarge) => panic!("seed {}: too large", self.seed),
         }
         self.next_event += 1;
