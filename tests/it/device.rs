@@ -1,4 +1,4 @@
-//! What the program for devices may weigh and take: figures against their budgets (DESIGN 9).
+//! What the program for devices may weigh and take: figures against their budgets (docs/performance.md).
 
 use std::time::Instant;
 

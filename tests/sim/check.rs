@@ -1,5 +1,5 @@
 //! What must hold after every step, read from the database as a support person would read it. The promises are those of
-//! DESIGN 4 and RELIABILITY 3.
+//! the README.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An error of the Cloud API (FACTS: decide on `code`, show `details`, log `fbtrace_id`).
+/// An error of the Cloud API (FACTS 4.1: decide on `code`, show `details`, log `fbtrace_id`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     pub code: i64,

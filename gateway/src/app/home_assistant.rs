@@ -29,7 +29,7 @@ const SURELY_SAID: Duration = Duration::from_secs(15);
 /// What is asked again and again within this time is one line of the audit.
 const SAME_WITHIN: Duration = Duration::from_secs(60);
 
-/// What wakes the task that shows it. It has no clock of its own: an idle gateway is woken often enough (DESIGN 9).
+/// What wakes the task that shows it. It has no clock of its own: an idle gateway is woken often enough.
 #[derive(Debug, Default)]
 pub struct Home {
     told: Notify,

@@ -123,7 +123,7 @@ pub struct Mqtt {
     pub host: String,
     pub port: u16,
     pub version: MqttVersion,
-    /// Stable, so that the broker keeps the session (contract C7).
+    /// Stable, so that the broker keeps the session (`tests/it/mqtt_contract.rs`, C7).
     pub client_id: String,
     pub username: Option<String>,
     pub password_file: Option<PathBuf>,

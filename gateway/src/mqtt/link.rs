@@ -47,7 +47,7 @@ pub enum Notice {
     Connected {
         session_present: bool,
     },
-    /// Every command without a `Published` is to be published again (contract C3).
+    /// Every command without a `Published` is to be published again (`tests/it/mqtt_contract.rs`, C3).
     Disconnected {
         cause: Cause,
         reason: String,
@@ -63,7 +63,7 @@ pub enum Notice {
         id: u64,
         result: Result<(), String>,
     },
-    /// The broker has answered all subscriptions, and may have refused some (contract C8).
+    /// The broker has answered all subscriptions, and may have refused some (`tests/it/mqtt_contract.rs`, C8).
     Subscribed(Outcome),
     /// Our own test message came back after this time, or did not, and why that matters.
     Loopback(Result<Duration, String>),

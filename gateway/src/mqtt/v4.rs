@@ -103,8 +103,8 @@ fn options(settings: &Settings) -> MqttOptions {
         .set_ack_mode(AckMode::Manual)
         .set_read_batch_size(READ_BATCH)
         .set_inflight(IN_FLIGHT_MAX)
-        // The broker cannot be told a limit, and a packet over ours would end the connection again and again (RELIABILITY
-        // E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.
+        // The broker cannot be told a limit, and a packet over ours would end the connection again and again
+        // (RELIABILITY E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.
         .set_max_packet_size(268_435_455, 268_435_455);
     options
 }

@@ -1,4 +1,4 @@
-//! The only SQL: one SQLite file that is the queue, the inbox and the record (RELIABILITY: WAL, FULL, one writer).
+//! The only SQL: one SQLite file that is the queue, the inbox and the record (`docs/decisions/0002-sqlite-is-the-queue.md`).
 //! Nothing here decides; it writes what the pure parts decided and hands out what is due.
 
 /// Events, alerts and their messages: what the intake commits.

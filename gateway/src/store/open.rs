@@ -314,7 +314,7 @@ fn key(digits: &str) -> rusqlite::Result<[u8; 32]> {
     })
 }
 
-/// The settings of RELIABILITY 5.1, read back because a setting that silently does not hold is worse than none.
+/// WAL and a sync for each commit (RELIABILITY E8), read back because a setting that silently does not hold is worse than none.
 fn configure(sql: &Connection, path: &Path) -> Result<(), OpenError> {
     let wrap = |error| OpenError::Sql(path.to_owned(), error);
     sql.busy_timeout(Duration::from_secs(5)).map_err(wrap)?; // an operator's command may be writing

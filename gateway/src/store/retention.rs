@@ -7,7 +7,7 @@ use rusqlite::Result;
 use super::Store;
 use crate::time::Timestamp;
 
-/// DESIGN 6: 90 days, then a record is of no use to anyone and a risk to the people in it.
+/// Ninety days: then a record is of no use to anyone and a risk to the people in it.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// Rows of each kind that one call removes.
 const BATCH: i64 = 50;

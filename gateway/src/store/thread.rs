@@ -1,5 +1,5 @@
-//! The thread that owns the connection and commits in groups: what waits while one commit's fsync runs shares the next
-//! (RELIABILITY 5.3), so a flood costs one fsync a batch, and a lonely event waits for nobody.
+//! The thread that owns the connection and commits in groups: what waits while one commit's fsync runs shares the
+//! next, so a flood costs one fsync a batch, and a lonely event waits for nobody.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -144,7 +144,7 @@ fn digest_of_two(store: &Store) -> [MessageId; 5] {
     [digest, first, second, alone, answer]
 }
 
-/// RELIABILITY: each member keeps its row, and has the outcome of the message that carries it.
+/// Each member keeps its row, and has the outcome of the message that carries it.
 #[test]
 fn what_a_digest_carries_goes_where_it_goes_and_what_it_does_not_stays() {
     let (_folder, store) = Store::in_new_folder();
