@@ -131,8 +131,8 @@ impl Shared {
             let people = of_file.people.with(&store.guests()?);
             let live = Config { connections: all, people, ..(*of_file).clone() };
             let recovered = store.recover(now)?;
+            let restricted = store.restricted(now - QUALITY_WAIT)?; // before what tells it may be cancelled
             let ended = super::orphans::end(store, &live, now)?;
-            let restricted = store.restricted(now - QUALITY_WAIT)?;
             Ok((store.tag().clone(), store.seal().clone(), recovered, ended, restricted, live))
         };
         let (tag, seal, recovered, ended, restricted, live) =

@@ -52,7 +52,10 @@ fn restrict(store: &Store, config: &Config) {
 async fn a_restricted_number_is_known_before_an_event_can_take_the_first_turn() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = format!(
-        "[site]\nname = \"Bar\"\nstate_directory = {:?}\n[mqtt]\nurl = \"mqtt://127.0.0.1\"",
+        "[site]\nname = \"Bar\"\nstate_directory = {:?}\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n\
+         [[connection]]\nname = \"main\"\nphone_number_id = \"1\"\naccess_token_file = \"t\"\napp_secret_file = \"s\"\n\
+         verify_token_file = \"v\"\n\
+         [[contact]]\nid = \"nino\"\nphone = \"+15550100001\"\n[[contact]]\nid = \"giorgi\"\nphone = \"+15550100002\"\n",
         folder.path()
     );
     let config = read("t.toml", &text, &Wishes { without_secrets: true, ..Wishes::default() });
