@@ -308,7 +308,7 @@ fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Ta
         None => local = webhook.merge(local),
     }
     if let Some(own) = listeners.metrics {
-        let routes = metrics_routes(monitor);
+        let routes = metrics_routes(monitor, built.shared.config.http.names.clone());
         tasks.spawn_draining("the metrics' server", serve(own, routes, None, stop.clone()));
     }
     let page = serve(listeners.local, local, built.certificate, stop.clone());

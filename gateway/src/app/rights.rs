@@ -162,7 +162,7 @@ impl Rights<'_> {
         let hears = ANSWERS.map(|kind| line(May::Read, kind, "what it is told"));
         let about = vec![
             "Devices that speak the device protocol: each logs in under its own name, the user freezer-2 for the device".into(),
-            format!("freezer-2 at {PREFIX}/freezer-2/…, and can neither speak for another nor hear what that is told."),
+            format!("freezer-2 at {PREFIX}/freezer-2/…, and can neither speak for another nor hear what another is told."),
         ];
         Section { about, user: None, lines: says.into_iter().chain(hears).collect() }
     }

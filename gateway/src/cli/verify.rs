@@ -146,6 +146,7 @@ fn digest(path: &Path) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// From minisign's own documentation: of the four letters `test`.
     const KEY: &str =
@@ -180,6 +181,19 @@ mod tests {
         refused(KEY, "", b"test", "no signature");
         refused(KEY, &GOOD.replace("trusted comment: t", "comment: t"), b"test", "no signature");
         refused("RWQf6LRC", GOOD, b"test", "no public key");
+    }
+
+    proptest! {
+        /// It is root who asks, about a file of anybody's.
+        #[test]
+        fn any_signature_and_any_key_are_read_or_refused(
+            lines in prop::collection::vec("(untrusted comment: |trusted comment: )?[A-Za-z0-9+/=é \\t]{0,120}", 0..6),
+            file: Vec<u8>,
+        ) {
+            let text = lines.join("\n");
+            prop_assert!(verify(KEY, &text, &file).is_err());
+            prop_assert!(verify(&text, GOOD, &file).is_err());
+        }
     }
 
     #[test]

@@ -21,15 +21,15 @@ pub trait Health: Send + Sync {
     fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send>>;
 }
 
-/// `/metrics` on its own door, for a monitor elsewhere.
-pub fn metrics_routes(health: Arc<dyn Health>) -> Router {
-    Router::new().route("/metrics", get(numbers)).with_state(health)
-}
-
 #[derive(Clone)]
 struct Local {
     health: Arc<dyn Health>,
     names: Arc<Vec<String>>,
+}
+
+/// `/metrics` on its own door, for a monitor elsewhere, by one of our names.
+pub fn metrics_routes(health: Arc<dyn Health>, names: Vec<String>) -> Router {
+    Router::new().route("/metrics", get(elsewhere)).with_state(Local { health, names: Arc::new(names) })
 }
 
 /// `/healthz`, `/readyz`, `/version`, and `/metrics` for the machine itself. What is said beside "ready" is for whoever asks for
@@ -66,10 +66,14 @@ async fn metrics(
         let how = "the numbers are for this machine; give them a door of their own with metrics_listen\n";
         return (StatusCode::FORBIDDEN, how).into_response();
     }
-    numbers(State(local.health)).await
+    numbers(local.health).await
 }
 
-async fn numbers(State(health): State<Arc<dyn Health>>) -> Response {
+async fn elsewhere(State(local): State<Local>, headers: HeaderMap) -> Response {
+    if is_ours(&local.names, &headers) { numbers(local.health).await } else { not_ours() }
+}
+
+async fn numbers(health: Arc<dyn Health>) -> Response {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, format)], health.metrics().await).into_response()
 }

@@ -60,7 +60,7 @@ fn numbers_have_a_door_of_their_own() {
     let broker = Broker::start();
     let site = Site::new(broker.port, FREEZER);
     let port = free_port();
-    with_http(&site, &format!("metrics_listen = \"127.0.0.1:{port}\""));
+    with_http(&site, &format!("metrics_listen = \"127.0.0.1:{port}\"\nnames = [\"pi.example\"]"));
     let _gateway = Gateway::start(&site);
     let ask = |path: &str| ureq::get(&format!("http://127.0.0.1:{port}{path}")).call();
     let numbers = ask("/metrics").unwrap().body_mut().read_to_string().unwrap();
@@ -70,6 +70,15 @@ fn numbers_have_a_door_of_their_own() {
     for path in ["/", "/login", "/api/messages", "/webhook/whatsapp"] {
         assert!(matches!(ask(path), Err(ureq::Error::StatusCode(404))), "{path}: numbers and nothing else");
     }
+    // A page somewhere, through a browser that can reach the door.
+    let named = |host: &str| {
+        ureq::get(&format!("http://127.0.0.1:{port}/metrics"))
+            .header("Host", host)
+            .call()
+            .map(|answer| answer.status())
+    };
+    assert!(named("pi.example:9464").is_ok());
+    assert!(matches!(named("evil.example"), Err(ureq::Error::StatusCode(421))));
 }
 
 /// A dashboard that asks for a number or a label that is not there shows nothing, and nobody notices.
