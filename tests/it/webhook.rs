@@ -59,6 +59,7 @@ fn every_handshake_is_answered() {
         assert_eq!(u64::from(response.status().as_u16()), case["status"].as_u64().unwrap(), "{case}");
         if let Some(body) = case["body"].as_str() {
             assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+            assert_eq!(response.headers()["x-content-type-options"], "nosniff");
             assert_eq!(response.body_mut().read_to_string().unwrap(), body, "{case}");
         }
     }

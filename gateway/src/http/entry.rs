@@ -62,7 +62,7 @@ async fn first_password(State(front): State<Arc<Front>>, visit: Visit, fields: F
     if let Err(wrong) = check(&fields) {
         return again(StatusCode::UNPROCESSABLE_ENTITY, wrong);
     }
-    let hashed = match hashed(&front, fields.get("password")).await {
+    let hashed = match hashed(&front, fields.get("password"), Whose::Stranger).await {
         Ok(hashed) => hashed,
         Err(trouble) => return front.sorry(&visit, &trouble),
     };
@@ -89,10 +89,13 @@ async fn enter(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) ->
         Ok(known) => known,
         Err(trouble) => return front.sorry(&visit, &trouble),
     };
-    if let Some(wait) = must_wait(&front, &tries(&visit, known.as_deref())) {
+    let tries = tries(&visit, known.as_deref());
+    if let Some(wait) = must_wait(&front, &tries) {
         return too_often(again(StatusCode::TOO_MANY_REQUESTS, "wait"), wait);
     }
-    match is_right(&front, fields.get("password")).await {
+    let is_known = matches!(tries.first(), Some((Key::Known(_), _)));
+    let whose = if is_known { Whose::Known } else { Whose::Stranger };
+    match is_right(&front, fields.get("password"), whose).await {
         Ok(true) => admitted(&front, &visit).await,
         Ok(false) => {
             front.keys.refused(visit.who());
@@ -117,7 +120,7 @@ async fn change_password(State(front): State<Arc<Front>>, visit: Visit, fields: 
         return too_often(front.sorry(&visit, &trouble), wait);
     }
     let refuse = |words: &str| front.sorry(&visit, &Trouble::Malformed(words.to_owned()));
-    match is_right(&front, fields.get("old")).await {
+    match is_right(&front, fields.get("old"), Whose::Known).await {
         Ok(true) => {}
         Ok(false) => return refuse("The old password is not right; nothing was changed."),
         Err(trouble) => return front.sorry(&visit, &trouble),
@@ -125,7 +128,7 @@ async fn change_password(State(front): State<Arc<Front>>, visit: Visit, fields: 
     if check(&fields).is_err() {
         return refuse("The new password needs at least 8 characters, the same twice; nothing was changed.");
     }
-    let hashed = match hashed(&front, fields.get("password")).await {
+    let hashed = match hashed(&front, fields.get("password"), Whose::Known).await {
         Ok(hashed) => hashed,
         Err(trouble) => return front.sorry(&visit, &trouble),
     };
@@ -176,27 +179,39 @@ fn check(fields: &Fields) -> Result<(), &'static str> {
     }
 }
 
-async fn is_right(front: &Front, password: &str) -> Result<bool, Trouble> {
+/// Whose password it is: whoever was logged in before waits with their like.
+#[derive(Debug, Clone, Copy)]
+enum Whose {
+    Stranger,
+    Known,
+}
+
+async fn is_right(front: &Front, password: &str, whose: Whose) -> Result<bool, Trouble> {
     let Some(hashed) = front.keys.password().await? else { return Ok(false) };
     if password.chars().count() > PASSWORD_MAX {
         return Ok(false);
     }
     let password = password.to_owned();
-    apart(front, move |room| verify(&password, &hashed, room)).await
+    apart(front, whose, move |room| verify(&password, &hashed, room)).await
 }
 
-async fn hashed(front: &Front, password: &str) -> Result<String, Trouble> {
+async fn hashed(front: &Front, password: &str, whose: Whose) -> Result<String, Trouble> {
     let password = password.to_owned();
-    apart(front, move |room| hash(&password, room)).await?.ok_or_else(no_chance)
+    apart(front, whose, move |room| hash(&password, room)).await?.ok_or_else(no_chance)
 }
 
 /// Not on the thread that answers everybody: a quarter of a second on a Pi 3.
 async fn apart<T: Send + 'static>(
     front: &Front,
+    whose: Whose,
     work: impl FnOnce(&mut Room) -> T + Send + 'static,
 ) -> Result<T, Trouble> {
     let full = || Trouble::Unavailable("Many log in at once; try again in a few seconds.".into());
-    let _waiting = front.waiting.try_acquire().map_err(|_| full())?;
+    let places = match whose {
+        Whose::Stranger => &front.waiting,
+        Whose::Known => &front.known_waiting,
+    };
+    let _waiting = places.try_acquire().map_err(|_| full())?;
     let one_at_a_time = Arc::clone(&front.hashing).acquire_owned().await.map_err(|_| full())?;
     // The permit goes with the work, which goes on when its connection is closed: 7 MiB until it is done.
     let mut room = Room::new();

@@ -24,6 +24,8 @@ const WATCHERS_MAX: usize = 16;
 
 /// Passwords that wait: a family that logs in at once. A quarter of a second each on a Pi 3.
 const PASSWORDS_WAIT: usize = 8;
+/// And of browsers that were logged in before: strangers at as many addresses as they like take the places of strangers.
+const KNOWN_WAIT: usize = 4;
 
 pub struct Front {
     pub desk: Arc<dyn Desk>,
@@ -37,8 +39,9 @@ pub struct Front {
     pub watchers: Arc<Semaphore>,
     /// One password at a time: each takes 7 MiB.
     pub hashing: Arc<Semaphore>,
-    /// Passwords that wait for that.
+    /// Passwords that wait for that, of strangers and of browsers that were logged in before.
     pub waiting: Semaphore,
+    pub known_waiting: Semaphore,
     throttle: Mutex<Throttle>,
     /// Of the first visit, while there is no password.
     code: Mutex<Option<String>>,
@@ -63,6 +66,7 @@ impl Front {
             watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
             hashing: Arc::new(Semaphore::new(1)),
             waiting: Semaphore::new(PASSWORDS_WAIT),
+            known_waiting: Semaphore::new(KNOWN_WAIT),
             throttle: Mutex::default(),
             code: Mutex::new(code),
         }

@@ -108,7 +108,11 @@ pub fn webhook_routes(webhook: Arc<dyn Webhook>) -> Router {
 async fn verify(State(door): State<Door>, RawQuery(query): RawQuery) -> Response {
     match door.webhook.handshake(query.as_deref().unwrap_or_default()) {
         Handshake::Challenge(challenge) => {
-            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], challenge).into_response()
+            let kind = [
+                (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ];
+            (kind, challenge).into_response()
         }
         Handshake::Wrong => (StatusCode::FORBIDDEN, "the verify token is not ours\n").into_response(),
         Handshake::Malformed => {

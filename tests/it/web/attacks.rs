@@ -336,6 +336,42 @@ fn passwords_that_are_posted_and_left_alone_take_the_memory_of_one() {
 }
 
 #[test]
+fn strangers_at_many_addresses_keep_nobody_out_who_was_logged_in_before() {
+    let (_broker, site, _gateway) = start(FREEZER);
+    let entered = form(&site, "/login", &[], "password=correct+horse");
+    let known =
+        entered.head.lines().find_map(|line| line.split_once("bellwire_known=")).expect("a browser's mark").1;
+    let known = format!("Cookie: bellwire_known={}", known.split(';').next().expect("a value"));
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let strangers: Vec<_> = (0..40)
+        .map(|number| {
+            let (stop, port) = (std::sync::Arc::clone(&stop), site.http_port);
+            std::thread::spawn(move || {
+                for address in (1..=250).cycle() {
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    let mut stream = connect_from(&format!("127.7.{number}.{address}"), port);
+                    let head = "POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                                Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 14\r\n\r\npassword=guess";
+                    drop(stream.write_all(head.as_bytes()));
+                    drop(stream.read_to_end(&mut Vec::new()));
+                }
+            })
+        })
+        .collect();
+    // Strangers are turned away by now: all their places are taken.
+    wait_for(20, "a queue that is full", || {
+        (form(&site, "/login", &[], "password=correct+horse").status == 503).then_some(())
+    });
+    let entered: Vec<u16> =
+        (0..8).map(|_| form(&site, "/login", &[&known], "password=correct+horse").status).collect();
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    strangers.into_iter().for_each(|stranger| stranger.join().expect("it ends"));
+    assert_eq!(entered, [303; 8]);
+}
+
+#[test]
 fn a_proxy_that_is_trusted_names_each_visitor_and_one_that_is_not_locks_nobody_out() {
     for trusted in [true, false] {
         let broker = Broker::start();
