@@ -51,6 +51,7 @@ pub async fn examine(findings: &mut Findings, config: &Config) {
     if local && Path::new(MOSQUITTO).exists() {
         let settings = settings_of(Path::new(MOSQUITTO));
         durability(findings, &settings);
+        open_to_all(findings, &settings);
         kept_back(findings, config, &settings);
     }
 }
@@ -133,6 +134,36 @@ fn silent(findings: &mut Findings, config: &Config) {
             "bellwire events shows what came",
         );
     }
+}
+
+/// Who may what, where mosquitto is reached by others than this machine. Without a `listener` it is not (mosquitto.conf(5)).
+fn open_to_all(findings: &mut Findings, settings: &[(String, String)]) {
+    let has = |names: &[&str]| settings.iter().any(|(key, _)| names.contains(&key.as_str()));
+    let mut listeners = settings.iter().filter(|(key, _)| key == "listener").map(|(_, value)| value.as_str());
+    let is_local = |place: &str| {
+        place.starts_with('/') // a socket of this machine
+            || place == "localhost"
+            || place.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    let Some(open) = listeners.find(|value| !value.split_whitespace().nth(1).is_some_and(is_local)) else {
+        return;
+    };
+    if has(&["acl_file", "plugin", "global_plugin", "auth_plugin"]) {
+        return;
+    }
+    let is_anonymous = settings.iter().any(|(key, value)| key == "allow_anonymous" && value == "true");
+    let who = if is_anonymous {
+        "everybody who reaches it"
+    } else {
+        "each user of it, and so each device with a password,"
+    };
+    findings.warn(
+        "broker",
+        format!(
+            "mosquitto listens on {open} and has no access list: {who} may raise every alarm, and command what we command"
+        ),
+        "bellwire acl makes one from the configuration, and says what to do with it",
+    );
 }
 
 /// What mosquitto's access list keeps from our rules. Where we may not read it, nothing can be said.
@@ -266,6 +297,35 @@ mod tests {
         assert!(found[1].0 == Severity::Warning && found[1].1.contains("part of site/#"), "{found:?}");
         let next = findings.found[0].next.as_deref().unwrap_or_default();
         assert!(next.contains("`topic read till/+` under `user bar`"), "{next}");
+    }
+
+    #[test]
+    fn a_mosquitto_that_others_reach_without_an_access_list_is_told() {
+        let told = |text: &str| {
+            let read =
+                |line: &str| line.split_once(' ').map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let settings: Vec<_> = text.lines().filter_map(read).collect();
+            let mut findings = Findings::default();
+            open_to_all(&mut findings, &settings);
+            findings.found.first().map(|one| one.what.clone()).unwrap_or_default()
+        };
+        for quiet in [
+            "",
+            "allow_anonymous true",
+            "listener 1883 127.0.0.1\nallow_anonymous true",
+            "listener 1883 localhost",
+            "listener 1883 ::1",
+            "listener 0 /run/mosquitto.sock",
+            "listener 1883\nacl_file /etc/mosquitto/acl",
+            "listener 1883\nplugin /usr/lib/mosquitto_dynamic_security.so",
+        ] {
+            assert_eq!(told(quiet), "", "{quiet}");
+        }
+        assert!(
+            told("listener 1883\nallow_anonymous true").contains("on 1883 and has no access list: everybody")
+        );
+        let other = told("listener 1883 127.0.0.1\nlistener 8883 0.0.0.0\npassword_file /etc/mosquitto/p");
+        assert!(other.contains("on 8883 0.0.0.0") && other.contains("each user"), "{other}");
     }
 
     #[test]
