@@ -50,6 +50,8 @@ mod home_assistant;
 mod inviting;
 /// Two people, two languages, two clocks.
 mod languages;
+/// What a person gets wrong at a restart.
+mod last_good;
 /// Where an alert goes when WhatsApp fails.
 mod last_resort;
 /// What Meta limits, and what a person has to put right.

@@ -17,7 +17,7 @@ pub fn overview(
     usage: impl Iterator<Item = UsageRow>,
     free: impl Iterator<Item = FreeRow>,
 ) -> std::result::Result<Value, Trouble> {
-    found["obstacles"] = shared.obstacles().into();
+    found["obstacles"] = shared.troubles().into();
     found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
     found["connections"] =
         shared.live().connections.iter().map(|connection| connection.name.0.clone()).collect();
@@ -109,7 +109,7 @@ pub fn connections(shared: &Shared, store: &Store) -> Result<Value> {
     for gone in kept.iter().filter(|kept| kept.sealed.is_none()) {
         all.push(disconnected(store, gone)?);
     }
-    Ok(json!({ "items": all, "obstacles": shared.obstacles() }))
+    Ok(json!({ "items": all, "obstacles": shared.troubles() }))
 }
 
 pub fn connection(shared: &Shared, store: &Store, name: &str) -> Result<Option<Value>> {

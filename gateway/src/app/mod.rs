@@ -253,6 +253,8 @@ async fn build(
     let earlier = shared.store.run(Store::subscriptions).await;
     settings.earlier = earlier.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.into_keys().collect();
     owner::report(&shared, "store", findings).await;
+    let stands_in = shared.config.stands_in.clone().into_iter().collect();
+    owner::report(&shared, "configuration", stands_in).await;
     let (link, from_link) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
     let built = Built {
         shared,

@@ -127,6 +127,13 @@ pub async fn report(shared: &Shared, field: &'static str, findings: Vec<String>)
     }
 }
 
+/// What must not be forgotten, for the log.
+pub fn remind(config: &Config) {
+    if let Some(why) = &config.stands_in {
+        tracing::error!(why, "not the configuration that the file says");
+    }
+}
+
 /// Stands where a connection's name stands, for what concerns none.
 pub fn gateway() -> ConnectionName {
     ConnectionName("gateway".to_owned())

@@ -364,6 +364,11 @@ impl Shared {
         })
     }
 
+    /// The same, and what does not keep us from accepting: that the file is not what we run on.
+    pub fn troubles(&self) -> Vec<String> {
+        self.obstacles().into_iter().chain(self.config.stands_in.clone()).collect()
+    }
+
     /// The connections over which nothing is sent at the moment, as sentences.
     pub fn pauses(&self, now: Timestamp) -> Vec<String> {
         self.condition(|condition| {
@@ -383,6 +388,7 @@ impl Shared {
 pub async fn housekeep(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
+        super::owner::remind(&shared.config);
         let now = SystemClock.now();
         while shared.durably(move |store| store.forget_old(now)).await == Some(true) {
             tokio::time::sleep(Duration::from_secs(1)).await; // alarms come first

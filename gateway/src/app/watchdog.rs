@@ -53,7 +53,7 @@ pub fn stopping() {
 
 /// The line of `systemctl status`.
 fn status(shared: &Shared) -> String {
-    let mut obstacles = shared.obstacles();
+    let mut obstacles = shared.troubles();
     obstacles.extend(shared.pauses(SystemClock.now()));
     if obstacles.is_empty() { "events are accepted".to_owned() } else { obstacles.join("; ") }
 }

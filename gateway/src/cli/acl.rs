@@ -20,7 +20,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (mut config, mut client) = (place.load(true)?, None);
     match Store::open_existing(&config.site.state_directory) {
         Ok(store) => {
-            config = place.load_for(&store, true)?;
+            let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
+            config = load(&place.config, &Wishes { client_tag, ..place.wishes(true) })?;
             client = Some(config.mqtt.client_id.clone());
         }
         // Before the first start the name is only known where the file has it.

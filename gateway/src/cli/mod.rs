@@ -58,7 +58,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app::connections;
-use crate::config::{Config, Problems, Wishes, load};
+use crate::config::{Config, Problems, Wishes, load, load_or_last_good};
 use crate::store::{OpenError, Store};
 use crate::terminal;
 
@@ -147,6 +147,9 @@ enum Failure {
     Usage(String),
     #[error("{0}")]
     AlreadyRunning(crate::store::LockError),
+    /// It does not go away by itself: a person must install something.
+    #[error("{0}")]
+    Newer(OpenError),
     #[error("{0:#}")]
     Io(anyhow::Error),
     /// What was looked at is not what it should be.
@@ -210,10 +213,10 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
-            Self::Refused(_) => 65,        // EX_DATAERR
-            Self::Io(_) => 74,             // EX_IOERR
-            Self::AlreadyRunning(_) => 75, // EX_TEMPFAIL
-            Self::Config(_) => 78,         // EX_CONFIG
+            Self::Refused(_) => 65,                 // EX_DATAERR
+            Self::Io(_) => 74,                      // EX_IOERR
+            Self::AlreadyRunning(_) => 75,          // EX_TEMPFAIL
+            Self::Config(_) | Self::Newer(_) => 78, // EX_CONFIG
             Self::Diagnosed(severity, _) => severity.exit_code(),
         }
     }
@@ -221,7 +224,15 @@ impl Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::Io(error.into())
+        match error {
+            newer @ OpenError::Newer(_) => Self::Newer(newer),
+            OpenError::Directory(..)
+            | OpenError::NotDurable(..)
+            | OpenError::Backup(_)
+            | OpenError::Sql(..)
+            | OpenError::NoRandomness
+            | OpenError::Missing(_) => Self::Io(error.into()),
+        }
     }
 }
 
@@ -234,16 +245,27 @@ impl Place {
         Wishes { state_directory: self.state.clone(), without_secrets, ..Wishes::default() }
     }
 
-    /// As `load`, with a client id of this installation's own where the file names none.
-    fn load_for(&self, store: &Store, without_secrets: bool) -> Result<Config, Failure> {
+    /// What the daemon runs on, with a client id of this installation's own where the file names none; and the file's text, if
+    /// it is the file's.
+    fn load_for(&self, store: &Store, without_secrets: bool) -> Result<(Config, Option<String>), Failure> {
         let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
-        Ok(load(&self.config, &Wishes { client_tag, ..self.wishes(without_secrets) })?)
+        let wishes = Wishes { client_tag, ..self.wishes(without_secrets) };
+        Ok(load_or_last_good(&self.config, &wishes)?)
+    }
+
+    /// Where the state is, by what the daemon runs on.
+    fn state(&self, without_secrets: bool) -> Result<PathBuf, Problems> {
+        let (config, _) = load_or_last_good(&self.config, &self.wishes(without_secrets))?;
+        Ok(config.site.state_directory)
     }
 
     /// The configuration and its store, for commands that work beside the daemon.
     fn open(&self) -> Result<(Config, Store), Failure> {
-        let store = Store::open_existing(&self.load(true)?.site.state_directory)?;
-        let mut config = self.load_for(&store, true)?;
+        let store = Store::open_existing(&self.state(true)?)?;
+        let (mut config, _) = self.load_for(&store, true)?;
+        if let Some(why) = &config.stands_in {
+            drop(writeln!(std::io::stderr(), "note: {}", terminal::plain(why)));
+        }
         // With the numbers that were connected on the page.
         let all = connections::all(&config.connections, &store, &config.site.state_directory);
         config.connections = all.map_err(|error| Failure::Io(error.into()))?;

@@ -1,5 +1,6 @@
 //! The daemon: configuration, lock, store, sockets, then everything else until a signal.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,20 +9,24 @@ use tokio::sync::watch;
 use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners};
 use crate::chance::Dice;
+use crate::config::keep_as_last_good;
 use crate::store::{Lock, Store};
 
 pub fn run(place: &Place) -> Result<(), Failure> {
     let _flushing = crate::log::start();
-    let directory = place.load(false)?.site.state_directory;
+    let directory = place.state(false)?;
     let lock = Lock::take(&directory).map_err(|error| match error {
         taken @ crate::store::LockError::Taken(_) => Failure::AlreadyRunning(taken),
         file @ crate::store::LockError::File(..) => Failure::Io(file.into()),
     })?;
     let store = Store::open(&directory, &mut Dice::from_machine())?;
-    let config = place.load_for(&store, false)?;
+    let (config, text) = place.load_for(&store, false)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let listeners = Listeners::open(&config).await.map_err(Failure::Io)?;
+        if let Some(text) = text {
+            keep(&directory, &text);
+        }
         let stop = on_signal()?;
         app::run(config, store, listeners, stop).await.map_err(|fatal| match fatal {
             Fatal::Start(error) => Failure::Io(error),
@@ -31,6 +36,13 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     outcome
+}
+
+/// What it starts with stands in for a file with mistakes at a later start.
+fn keep(directory: &Path, text: &str) {
+    if let Err(error) = keep_as_last_good(directory, text) {
+        tracing::warn!(%error, "the configuration cannot be kept for a start with a mistake in it");
+    }
 }
 
 /// One thread for everything but the store: order that can be reasoned about, and a small footprint.

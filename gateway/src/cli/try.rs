@@ -45,6 +45,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.place.load(true)?;
+    if let Some(topic) =
+        arguments.topic.as_ref().filter(|topic| topic.is_empty() || topic.contains(['+', '#']))
+    {
+        return Err(Failure::Usage(format!(
+            "`{topic}` is no topic that a device publishes to; write one without + and #"
+        )));
+    }
     let judge = Judge::new(
         config.rules.clone(),
         config.people.clone(),
@@ -57,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let payload = match &arguments.payload_file {
         Some(file) => std::fs::read(file)
-            .map_err(|error| Failure::Io(anyhow::anyhow!("{}: {error}", file.display())))?,
+            .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?,
         None => arguments.payload.clone().into_bytes(),
     };
     let now = SystemClock.now();

@@ -11,6 +11,8 @@ mod devices;
 mod expressions;
 /// `[home_assistant]` and its rules.
 mod home_assistant;
+/// What stands in for a file with mistakes.
+mod last_good;
 /// The keys that give alerts a life.
 mod life;
 /// Networks, as `10.0.0.0/8`.
@@ -48,6 +50,7 @@ pub mod versions;
 
 pub use connections::{api_url, api_version, digits};
 pub use devices::Serial;
+pub use last_good::{keep_as_last_good, load_or_last_good};
 pub use network::Network;
 pub use pem::{Pem, not_pem};
 pub use problem::{Problem, Problems};
@@ -91,6 +94,8 @@ pub struct Config {
     pub onward: Vec<Onward>,
     pub files: Files,
     pub home_assistant: Option<HomeAssistant>,
+    /// Why this is the last good one, and not what the file says: a sentence.
+    pub stands_in: Option<String>,
 }
 
 #[derive(Debug, Clone)]

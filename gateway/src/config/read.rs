@@ -130,6 +130,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
         onward,
         files,
         home_assistant,
+        stands_in: None,
     })
 }
 

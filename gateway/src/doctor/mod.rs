@@ -116,6 +116,9 @@ pub fn worst(findings: &[Finding]) -> Severity {
 /// Looks at everything, in the order in which one thing depends on another.
 pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
     let mut findings = Findings::default();
+    if let Some(why) = &config.stands_in {
+        findings.fail("configuration", why, "correct the file, run bellwire check, then restart bellwire");
+    }
     machine::examine(&mut findings, config);
     serial::examine(&mut findings, config);
     broker::examine(&mut findings, config).await;
