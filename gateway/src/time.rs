@@ -223,6 +223,14 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }
 
+/// The same, or what to do about a name that is none.
+pub fn zone_or_why(name: &str) -> Result<TimeZone, String> {
+    zone(name).ok_or_else(|| match zone("Europe/Berlin") {
+        None => "this machine knows no time zones: install the package tzdata".to_owned(),
+        Some(_) => format!("`{name}` is not a time zone; write it as Asia/Tbilisi or Europe/Berlin"),
+    })
+}
+
 /// The IANA name of the zone that this machine's clock on the wall shows; UTC where it has none.
 #[must_use]
 pub fn zone_of_this_machine() -> String {

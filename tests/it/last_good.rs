@@ -121,6 +121,12 @@ fn a_wrong_argument_is_64_in_every_command() {
         &["try", "--topic", "a/+", "--payload", "x"],
         &["try", "--topic", "a", "--payload-file", "/no/such/file"],
         &["try", "--replay", "/no/such/file"],
+        &["setup", "--no-input", "--time-zone", "Nowhere"],
+        &["setup", "--no-input", "--phone", "0555"],
+        &["setup", "--no-input", "--phone-number-id", "+995 555 12 34 56"],
+        &["setup", "--no-input", "--mqtt-url", "http://x"],
+        &["setup", "--no-input", "--webhook", "http://x"],
+        &["setup", "--no-input", "--access-token-file", "/no/such/file"],
     ] {
         let (code, said) = run(&site, wrong);
         assert_eq!(code, Some(64), "{wrong:?}: {said}");

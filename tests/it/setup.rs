@@ -54,6 +54,15 @@ impl Desk {
     }
 
     fn by_arguments(&self, more: &[&str]) -> Output {
+        self.by_arguments_with(&[], more)
+    }
+
+    /// With one of them wrong.
+    fn by_arguments_but(&self, wrong: &[&str; 2]) -> Output {
+        self.by_arguments_with(wrong, &[])
+    }
+
+    fn by_arguments_with(&self, wrong: &[&str], more: &[&str]) -> Output {
         let (url, token, secret) = (
             format!("mqtt://127.0.0.1:{}", self.broker.port),
             self.file("access-token"),
@@ -76,7 +85,14 @@ impl Desk {
             "--site-name",
             "Corner",
         ];
-        self.set_up(&[&arguments, more].concat(), "")
+        let mut arguments = [&arguments, more].concat();
+        if let [option, value] = wrong {
+            match arguments.iter().position(|known| known == option) {
+                Some(at) => arguments[at + 1] = value,
+                None => arguments.extend([option, value]),
+            }
+        }
+        self.set_up(&arguments, "")
     }
 }
 
@@ -168,7 +184,7 @@ fn the_packages_example_is_kept_beside_and_secrets_are_not_told() {
     let refused = desk.by_arguments(&[]);
     assert_eq!(refused.status.code(), Some(74));
     assert!(!text(&refused).contains(planted), "{}", text(&refused));
-    assert!(read(&desk.site.config()).contains("Corner Bakery"), "nothing is written before it is right");
+    assert!(!desk.site.path().join("secrets/access-token").exists(), "a wrong token is not kept");
 
     std::fs::write(desk.site.path().join("access-token"), "token").expect("written");
     let output = desk.by_arguments(&[]);
@@ -196,4 +212,153 @@ fn setup_for_another_address_of_the_api_uses_no_secret_that_was_kept_for_the_fir
     assert!(output.status.success(), "for the first address everything is known: {}", text(&output));
     let output = desk.set_up_for("http://127.0.0.1.attacker.example", &[], "\n\n\n\n");
     assert!(text(&output).contains("https://"), "{}", text(&output));
+}
+
+/// The questions in their order: what cannot be an answer, and what is one.
+fn questions(broker: u16) -> Vec<(&'static [&'static str], String)> {
+    vec![
+        (
+            &["+995 555 12 34 56", "abc", "12", "1098 7654 3210", "109876543210123x"],
+            PHONE_NUMBER_ID.to_owned(),
+        ),
+        (&["WABA", "102290129340398 ok", "-5"], BUSINESS.to_owned()),
+        (&["two words", "\"token\"", "t\u{f6}ken"], "token".to_owned()),
+        (&["a b", "'secret'", "wrong"], "secret".to_owned()),
+        (&[], "Our \"best\" shop".to_owned()),
+        (&["Tbilisi", "UTC+4", "Asia/Nowhere", "+04:00"], "Asia/Tbilisi".to_owned()),
+        (
+            &["127.0.0.1", "http://127.0.0.1", "mqtt://", "mqtt://127.0.0.1:99999"],
+            format!("mqtt://127.0.0.1:{broker}"),
+        ),
+        (&["0555", "me", "+1"], "+995 555 12 34 56".to_owned()),
+        (&[], "n".to_owned()),
+    ]
+}
+
+/// Numbers without end, the same for a seed.
+fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap_or_default() % below.max(1)
+    }
+}
+
+/// Wrong answers in every place, and an end in any: it ends with a configuration that passes `check`, or with all that was said
+/// known the next time.
+#[test]
+fn whatever_is_answered_it_ends_with_a_good_configuration_or_knows_what_was_said() {
+    for seed in 0..10 {
+        let desk = Desk::new();
+        let mut next = numbers(seed);
+        let all = questions(desk.broker.port);
+        let mut lines: Vec<(usize, &str)> = Vec::new();
+        for (place, (wrong, right)) in all.iter().enumerate() {
+            for _ in 0..next(4) {
+                lines.extend(wrong.get(next(wrong.len())).map(|wrong| (place, *wrong)));
+            }
+            if place == 2 && next(2) == 0 {
+                lines.extend([(2, "tokem"), (0, ""), (1, "")]); // Meta does not know it: asked again from the start
+            }
+            lines.push((place, right));
+        }
+        let typed =
+            |lines: &[(usize, &str)]| lines.iter().map(|(_, line)| format!("{line}\n")).collect::<String>();
+        let cut = next(lines.len());
+        let output = desk.set_up(&[], &typed(&lines[..cut]));
+        assert!(!output.status.success(), "seed {seed}: {}", text(&output));
+        assert!(text(&output).contains("it goes on where it was"), "seed {seed}: {}", text(&output));
+        let config = desk.site.config();
+        if config.exists() {
+            let checked = bellwire(&["check", "--no-secrets", "--config", &desk.file("bellwire.toml")]);
+            assert!(checked.status.success(), "seed {seed}: {}", text(&checked));
+        }
+        // Each answer that was right is offered again.
+        let known: Vec<&(usize, &str)> =
+            lines[..cut].iter().filter(|(at, line)| all[*at].1 == *line).collect();
+        let output = desk.set_up(&[], &typed(&lines));
+        let said = text(&output);
+        assert!(output.status.success(), "seed {seed}: {said}");
+        for (place, line) in known.into_iter().filter(|(place, _)| ![2, 3, 7, 8].contains(place)) {
+            assert!(said.contains(&format!("[{line}]: ")), "seed {seed}, place {place}: {said}");
+        }
+        let checked = bellwire(&["check", "--config", &desk.file("bellwire.toml")]);
+        assert!(checked.status.success(), "seed {seed}: {}", text(&checked));
+        assert!(read(&config).contains("name = 'Our \"best\" shop'"), "seed {seed}: {}", read(&config));
+    }
+}
+
+#[test]
+fn a_wrong_answer_names_its_question_and_no_line_of_a_file() {
+    let desk = Desk::new();
+    for (wrong, says) in [
+        (["--phone-number-id", "+995 555 12 34 56"], "Phone number ID: an ID has digits alone"),
+        (["--time-zone", "Nowhere"], "Time zone: `Nowhere` is not a time zone"),
+        (["--mqtt-url", "http://x"], "MQTT broker: "),
+        (["--phone", "0555"], "Your phone number: the number has no country code"),
+    ] {
+        let output = desk.by_arguments_but(&wrong);
+        assert_eq!(output.status.code(), Some(64), "{}", text(&output));
+        assert!(
+            text(&output).contains(says) && !text(&output).contains("bellwire.toml:"),
+            "{}",
+            text(&output)
+        );
+    }
+}
+
+#[test]
+fn without_a_network_what_was_said_is_kept_and_checked_the_next_time() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, crate::round_trip::FREEZER);
+    std::fs::remove_file(site.config()).expect("removed");
+    let url = format!("mqtt://127.0.0.1:{}", broker.port);
+    let run = |answers: &str, more: &[&str]| {
+        let mut command = gateway_command();
+        let config = site.config();
+        let place = ["setup", "--config", config.to_str().expect("a path"), "--api-url", &site.api("")];
+        command.args(place).args(more).env("TZ", "Asia/Tbilisi");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("it starts");
+        drop(process.stdin.take().expect("an input").write_all(answers.as_bytes()));
+        process.wait_with_output().expect("it ends")
+    };
+    let refused = run(
+        "",
+        &[
+            "--no-input",
+            "--phone-number-id",
+            PHONE_NUMBER_ID,
+            "--business-account-id",
+            BUSINESS,
+            "--access-token-file",
+            &site.path().join("access-token").to_string_lossy(),
+        ],
+    );
+    assert!(text(&refused).contains("--unchecked"), "{}", text(&refused));
+    let answers = format!(
+        "{PHONE_NUMBER_ID}\n{BUSINESS}\ntoken\n\nlater\nsecret\nOur shop\n\n{url}\n+995 555 12 34 56\n"
+    );
+    let output = run(&answers, &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("nothing of it was checked with Meta"), "{}", text(&output));
+    assert!(
+        read(&site.config()).contains("time_zone = \"Asia/Tbilisi\""),
+        "the machine's: {}",
+        read(&site.config())
+    );
+    let _simulator = Simulator::start_with(&site, &["--business-account-id", BUSINESS]);
+    let output = run(&"\n".repeat(9), &[]);
+    assert!(output.status.success() && text(&output).contains("written: "), "{}", text(&output));
+    let checked = bellwire(&["check", "--config", &site.config().to_string_lossy()]);
+    assert!(checked.status.success(), "{}", text(&checked));
+}
+
+#[test]
+fn a_configuration_of_ones_own_with_a_mistake_is_left_alone() {
+    let desk = Desk::new();
+    std::fs::write(desk.site.config(), "[site\nname = \"mine\"\n").expect("written");
+    let output = desk.set_up(&[], "\n");
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output));
+    assert_eq!(read(&desk.site.config()), "[site\nname = \"mine\"\n");
 }

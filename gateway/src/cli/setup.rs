@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::run::runtime;
-use crate::config::secret_file;
-use crate::setup::{Dialogue, Given, run as set_up};
+use crate::config::{Problems, secret_file};
+use crate::setup::{Dialogue, Given, Wrong, run as set_up};
 use crate::whatsapp::client::{Client, Deadlines};
 
 /// Secrets come from files alone: arguments can be read by everybody on the machine.
@@ -50,8 +50,11 @@ pub struct Arguments {
     /// Ask nothing: what is missing is an error
     #[arg(long)]
     no_input: bool,
-    /// A simulator's address in tests
-    #[arg(long, hide = true)]
+    /// Without a network: keep what is given, and check it with Meta when setup is started again
+    #[arg(long)]
+    unchecked: bool,
+    /// Another address than Meta's: `bellwire simulator`, for a rehearsal
+    #[arg(long, value_name = "URL")]
     api_url: Option<String>,
 }
 
@@ -72,10 +75,14 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         phone: arguments.phone,
         webhook: arguments.webhook,
         template: arguments.template,
+        unchecked: arguments.unchecked,
         api_url: arguments.api_url,
     };
     let client = Client::new(Deadlines::default()).map_err(Failure::Io)?;
     let mut dialogue = Dialogue::new(!arguments.no_input);
     let work = set_up(arguments.config, given, &mut dialogue, &client);
-    runtime()?.block_on(work).map_err(Failure::Io)
+    runtime()?.block_on(work).map_err(|error| match error.downcast::<Wrong>() {
+        Ok(wrong) => Failure::Usage(wrong.to_string()),
+        Err(error) => error.downcast::<Problems>().map_or_else(Failure::Io, Failure::Config),
+    })
 }

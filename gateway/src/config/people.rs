@@ -10,7 +10,7 @@ use crate::alert::topic::TopicPattern;
 use crate::contact::voice::{Language, Voice};
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::ids::ContactId;
-use crate::time::zone;
+use crate::time::{zone, zone_or_why};
 
 /// Every contact and team. The site speaks for whoever says nothing else, and its own section names people: so its
 /// language and its zone are looked up first.
@@ -152,9 +152,7 @@ pub fn read_language(section: &Section) -> Option<Language> {
 }
 
 pub fn read_zone(section: &Section) -> Option<TimeZone> {
-    let unknown =
-        |name: &str| format!("`{name}` is not a time zone; write it as Asia/Tbilisi or Europe/Berlin");
-    section.parsed("time_zone", |name| zone(name).ok_or_else(|| unknown(name)))
+    section.parsed("time_zone", zone_or_why)
 }
 
 /// By its code, or a sentence with those that there are.

@@ -8,6 +8,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::terminal::plain;
 
+/// An answer that cannot be, or is missing where nobody may be asked: which question, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: {1}")]
+pub struct Wrong(pub String, pub String);
+
 /// Asks at the terminal, or, for fleets, only takes what was given.
 #[derive(Debug)]
 pub struct Dialogue {
@@ -35,28 +40,41 @@ impl Dialogue {
         Ok(())
     }
 
+    /// What was given counts from here on again.
+    pub fn settled(&mut self) {
+        self.refused = false;
+    }
+
+    /// An answer that is judged where it is asked, and asked again. `what`, and where it stands.
     pub fn ask(
         &mut self,
-        what: &str,
-        place: &str,
+        (what, place): (&str, &str),
         given: Option<&str>,
         known: Option<String>,
+        judge: impl Fn(&str) -> std::result::Result<(), String>,
     ) -> Result<String> {
-        if let Some(given) = given.filter(|_| !self.refused) {
-            return Ok(given.to_owned());
+        if let Some(given) = given.map(str::trim).filter(|_| !self.refused) {
+            match judge(given) {
+                Ok(()) => return Ok(given.to_owned()),
+                Err(why) if !self.may_ask => return Err(Wrong(what.to_owned(), why).into()),
+                Err(why) => self.say(&format!("\n{what}: {why}")),
+            }
         }
         if !self.may_ask {
-            return known
-                .with_context(|| format!("{what} was not given ({place}); see bellwire setup --help"));
+            return known.ok_or_else(|| missing(what, place));
         }
         let shown = known.as_ref().map_or(String::new(), |known| format!(" [{known}]"));
+        self.say(&format!("\n{what} ({place})"));
         loop {
-            self.say(&format!("\n{what} ({place})"));
             let answer = read_line(&format!("{what}{shown}: "))?;
-            match (answer.is_empty(), &known) {
-                (false, _) => return Ok(answer),
-                (true, Some(known)) => return Ok(known.clone()),
-                (true, None) => {}
+            let answer = match (answer.is_empty(), &known) {
+                (false, _) => answer,
+                (true, Some(known)) => known.clone(),
+                (true, None) => continue,
+            };
+            match judge(&answer) {
+                Ok(()) => return Ok(answer),
+                Err(why) => self.say(&format!("  {why}")),
             }
         }
     }
@@ -64,29 +82,48 @@ impl Dialogue {
     /// As `ask`; what is typed is not shown, and neither is what is known.
     pub fn ask_secret(
         &mut self,
-        what: &str,
-        place: &str,
+        (what, place): (&str, &str),
         given: Option<&SecretString>,
         known: Option<SecretString>,
     ) -> Result<SecretString> {
         if let Some(given) = given.filter(|_| !self.refused) {
-            return Ok(given.clone());
+            match judge_secret(given) {
+                Ok(()) => return Ok(given.clone()),
+                Err(why) if !self.may_ask => return Err(Wrong(what.to_owned(), why.to_owned()).into()),
+                Err(why) => self.say(&format!("\n{what}: {why}")),
+            }
         }
         if !self.may_ask {
-            return known
-                .with_context(|| format!("{what} was not given ({place}); see bellwire setup --help"));
+            return known.ok_or_else(|| missing(what, place));
         }
         let shown = if known.is_some() { " [as before]" } else { "" };
+        self.say(&format!("\n{what} ({place})"));
         loop {
-            self.say(&format!("\n{what} ({place})"));
-            let _hidden = Hidden::start();
-            let answer = SecretString::from(read_line(&format!("{what}{shown}: "))?);
+            let answer = {
+                let _hidden = Hidden::start();
+                SecretString::from(read_line(&format!("{what}{shown}: "))?)
+            };
             match (answer.expose_secret().is_empty(), &known) {
-                (false, _) => return Ok(answer),
+                (false, _) => match judge_secret(&answer) {
+                    Ok(()) => return Ok(answer),
+                    Err(why) => self.say(&format!("  {why}")),
+                },
                 (true, Some(known)) => return Ok(known.clone()),
                 (true, None) => {}
             }
         }
+    }
+
+    /// Meta cannot be asked: `true` goes on without it, `false` tries again.
+    pub fn goes_on_without(&mut self, why: &str) -> Result<bool> {
+        self.say(&format!("Meta cannot be reached from here: {why}"));
+        if !self.may_ask {
+            bail!(
+                "try again when there is a network, or add --unchecked to keep what was given without asking Meta"
+            );
+        }
+        let answer = read_line("Enter tries again; `later` keeps the answers and goes on without Meta: ")?;
+        Ok(answer.eq_ignore_ascii_case("later"))
     }
 
     pub fn agrees(&mut self, question: &str) -> Result<bool> {
@@ -94,6 +131,20 @@ impl Dialogue {
             return Ok(false);
         }
         Ok(read_line(&format!("\n{question} [y/N] "))?.to_lowercase().starts_with('y'))
+    }
+}
+
+fn missing(what: &str, place: &str) -> anyhow::Error {
+    Wrong(what.to_owned(), format!("it was not given ({place}); see bellwire setup --help")).into()
+}
+
+/// What was pasted with a line of something else, or with quotes around it.
+fn judge_secret(answer: &SecretString) -> std::result::Result<(), &'static str> {
+    let plain = answer.expose_secret().chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\'');
+    if plain {
+        Ok(())
+    } else {
+        Err("it is one word of letters, digits and signs, without spaces or quotes; paste it again")
     }
 }
 

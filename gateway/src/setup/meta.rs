@@ -16,6 +16,14 @@ pub async fn app_of(client: &Client, api: &Api) -> Result<Option<String>> {
     Ok(app.as_str().map(str::to_owned).or_else(|| app.as_i64().map(|id| id.to_string())))
 }
 
+/// Why Meta cannot be asked at all: no network, or somebody else answers.
+pub async fn unreachable(client: &Client, api: &Api) -> Option<String> {
+    match client.ask(api, &inspect(&api.access_token)).await {
+        Err(error @ (NoAnswer::Unreachable(_) | NoAnswer::NotTheApi(_))) => Some(error.to_string()),
+        Ok(_) | Err(NoAnswer::Refused(_)) => None,
+    }
+}
+
 /// `APP|SECRET` is a token too: Meta takes it only with the right secret (FACTS 6).
 pub async fn check_app_secret(
     client: &Client,

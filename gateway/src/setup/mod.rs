@@ -11,21 +11,26 @@ mod write;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use dialogue::Dialogue;
+pub use dialogue::{Dialogue, Wrong};
 
 use crate::config::{Connection, secret};
 use crate::contact::Phone;
 use crate::doctor::{self, Severity};
 use crate::ids::ConnectionName;
+use crate::time::{zone_of_this_machine, zone_or_why};
 use crate::whatsapp::client::Client;
 use crate::whatsapp::graph::Api;
 use write::Draft;
 
 /// What stands in a first configuration for an id that is not known yet.
 const UNSET: &str = "0";
+/// And for the zone and the phone.
+const NO_ZONE: &str = "Etc/UTC";
+const NO_PHONE: &str = "+15550100100";
+const PHONE: &str = "Your phone number";
 
 /// What arguments and files have answered already; the rest is asked.
 #[derive(Debug, Default)]
@@ -41,18 +46,34 @@ pub struct Given {
     pub phone: Option<String>,
     pub webhook: Option<String>,
     pub template: bool,
+    /// Meta is asked nothing: what was given is kept, and checked the next time.
+    pub unchecked: bool,
     pub api_url: Option<String>,
 }
 
 /// Asks, checks, writes.
 pub async fn run(config: PathBuf, given: Given, dialogue: &mut Dialogue, client: &Client) -> Result<()> {
+    if given.webhook.as_deref().is_some_and(|address| !address.starts_with("https://")) {
+        let why = "its address must begin with https://: Meta takes nothing else";
+        return Err(Wrong("The webhook".to_owned(), why.to_owned()).into());
+    }
     let mut draft = Draft::open(config)?;
+    draft.sound()?;
     if let Some(url) = &given.api_url {
         draft.move_to(url)?;
     }
-    let (api, app) = connect(&mut draft, &given, dialogue, client).await?;
-    secrets(&mut draft, &given, dialogue, client, &api, app.as_deref()).await?;
+    let checked = connect(&mut draft, &given, dialogue, client).await?;
+    secrets(&mut draft, &given, dialogue, client, checked.as_ref()).await?;
     let phone = site(&mut draft, &given, dialogue)?;
+    let Some((api, _)) = checked else {
+        draft.note()?;
+        dialogue.say(&format!(
+            "kept in {}, and nothing of it was checked with Meta.\nnext, when there is a network: bellwire setup again; \
+             Enter takes each answer as it is known",
+            draft.path().display()
+        ));
+        return Ok(());
+    };
     draft.finish()?;
     dialogue.say(&format!("written: {}", draft.path().display()));
 
@@ -73,61 +94,105 @@ pub async fn run(config: PathBuf, given: Given, dialogue: &mut Dialogue, client:
     Ok(())
 }
 
-/// The number, its account and the token, which can only be checked together.
+/// The API with the token, and the app that it belongs to.
+type Checked = (Api, Option<String>);
+
+/// The number, its account and the token, which can only be checked together. `None`: Meta cannot be asked, and they are kept.
 async fn connect(
     draft: &mut Draft,
     given: &Given,
     dialogue: &mut Dialogue,
     client: &Client,
-) -> Result<(Api, Option<String>)> {
+) -> Result<Option<Checked>> {
     loop {
         let known = draft.connection().ok();
         let known = |of: fn(&Connection) -> Option<String>| known.as_ref().and_then(of);
         let number = dialogue.ask(
-            "Phone number ID",
-            "developers.facebook.com > your app > WhatsApp > API Setup, under the number (not the number itself)",
+            (
+                "Phone number ID",
+                "developers.facebook.com > your app > WhatsApp > API Setup, under the number (not the number itself)",
+            ),
             given.phone_number_id.as_deref(),
             known(|connection| Some(connection.phone_number_id.clone())).filter(|id| id != UNSET),
+            judge_id,
         )?;
+        draft.set("[[connection]]", "phone_number_id", &number)?;
+        draft.note()?;
         let business = dialogue.ask(
-            "WhatsApp Business Account ID",
-            "on the same page",
+            ("WhatsApp Business Account ID", "on the same page"),
             given.business_account_id.as_deref(),
             known(|connection| connection.business_account_id.clone()).filter(|id| id != UNSET),
+            judge_id,
         )?;
+        draft.set("[[connection]]", "business_account_id", &business)?;
+        draft.note()?;
         let token = dialogue.ask_secret(
-            "Access token",
-            doctor::TOKEN_PLACE,
+            ("Access token", doctor::TOKEN_PLACE),
             given.access_token.as_ref(),
             draft.secret("access-token"),
         )?;
-        draft.set("[[connection]]", "phone_number_id", number.trim())?;
-        draft.set("[[connection]]", "business_account_id", business.trim())?;
-        let connection = draft.on_trial(&token)?;
-        let findings = doctor::examine_account(&connection, client).await;
-        let wrong: Vec<_> = findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error && finding.check != "subscription")
-            .collect();
-        for finding in &wrong {
-            dialogue.say(&format!(
-                "{}: {}\n  → {}",
-                finding.check,
-                finding.what,
-                finding.next.as_deref().unwrap_or("")
-            ));
+        let checked = check(draft, dialogue, client, (given.unchecked, &token)).await?;
+        if let Some(checked) = checked {
+            dialogue.settled();
+            return Ok(checked);
         }
-        if wrong.is_empty() {
-            dialogue.say("Meta knows the number, the account and the token");
-            draft.keep("access-token", &token)?;
-            draft.forget_moved()?;
-            draft.save()?;
-            let api = Api { url: connection.api_url, version: connection.api_version, access_token: token };
-            let app = meta::app_of(client, &api).await?;
-            return Ok((api, app));
-        }
-        dialogue.again()?;
     }
+}
+
+/// `None`: something is wrong, and asked again; `Some(None)`: Meta cannot be asked, and the answers are kept.
+async fn check(
+    draft: &mut Draft,
+    dialogue: &mut Dialogue,
+    client: &Client,
+    (unchecked, token): (bool, &SecretString),
+) -> Result<Option<Option<Checked>>> {
+    let connection = draft.on_trial(token)?;
+    let api = Api {
+        url: connection.api_url.clone(),
+        version: connection.api_version.clone(),
+        access_token: token.clone(),
+    };
+    loop {
+        let away = if unchecked { Some(String::new()) } else { meta::unreachable(client, &api).await };
+        let Some(why) = away else { break };
+        if !unchecked && !dialogue.goes_on_without(&why)? {
+            continue;
+        }
+        if !draft.is_new() {
+            bail!(
+                "the configuration is in use, and nothing of it was changed; start again when there is a network"
+            );
+        }
+        draft.keep("access-token", token)?;
+        draft.forget_moved()?;
+        return Ok(Some(None));
+    }
+    let findings = doctor::examine_account(&connection, client).await;
+    let wrong = findings.iter();
+    let wrong: Vec<_> = wrong
+        .filter(|finding| finding.severity == Severity::Error && finding.check != "subscription")
+        .collect();
+    for finding in &wrong {
+        let next = finding.next.as_deref().unwrap_or("");
+        dialogue.say(&format!("{}: {}\n  → {next}", finding.check, finding.what));
+    }
+    if !wrong.is_empty() {
+        dialogue.again()?;
+        return Ok(None);
+    }
+    dialogue.say("Meta knows the number, the account and the token");
+    draft.keep("access-token", token)?;
+    draft.forget_moved()?;
+    draft.save()?;
+    let app = meta::app_of(client, &api).await?;
+    Ok(Some(Some((api, app))))
+}
+
+/// Digits alone: what was typed with a `+` or spaces is the phone number, or something else of the page.
+fn judge_id(answer: &str) -> std::result::Result<(), String> {
+    let is_id = (5..=20).contains(&answer.len()) && answer.bytes().all(|byte| byte.is_ascii_digit());
+    let why = "an ID has digits alone, such as 109876543210123; the phone number itself is none";
+    if is_id { Ok(()) } else { Err(why.to_owned()) }
 }
 
 async fn secrets(
@@ -135,19 +200,22 @@ async fn secrets(
     given: &Given,
     dialogue: &mut Dialogue,
     client: &Client,
-    api: &Api,
-    app: Option<&str>,
+    checked: Option<&Checked>,
 ) -> Result<()> {
     loop {
         let app_secret = dialogue.ask_secret(
-            "App secret",
-            "developers.facebook.com > your app > App settings > Basic > Show",
+            ("App secret", "developers.facebook.com > your app > App settings > Basic > Show"),
             given.app_secret.as_ref(),
             draft.secret("app-secret"),
         )?;
-        match meta::check_app_secret(client, api, app, &app_secret).await {
+        let judged = match checked {
+            Some((api, app)) => meta::check_app_secret(client, api, app.as_deref(), &app_secret).await,
+            None => Ok(()),
+        };
+        match judged {
             Ok(()) => {
                 draft.keep("app-secret", &app_secret)?;
+                dialogue.settled();
                 break;
             }
             Err(error) => {
@@ -167,50 +235,57 @@ async fn secrets(
 /// The rest of a first configuration. Answers the phone of the first person, if there is one to greet.
 fn site(draft: &mut Draft, given: &Given, dialogue: &mut Dialogue) -> Result<Option<Phone>> {
     if !draft.is_new() {
-        return given.phone.as_deref().map(Phone::parse).transpose().context("the phone number");
+        let phone = given.phone.as_deref().map(Phone::parse).transpose();
+        return phone.map_err(|error| Wrong(PHONE.to_owned(), error.to_string()).into());
     }
+    let name = draft.known(|config| Some(config.site.name.clone()));
+    let judge = |name: &str| draft.judge("[site]", "name", name);
     let name = dialogue.ask(
-        "Name of the site",
-        "it stands in messages",
+        ("Name of the site", "it stands in messages"),
         given.site_name.as_deref(),
-        Some("My shop".into()),
+        name,
+        judge,
     )?;
     draft.set("[site]", "name", &name)?;
-    let zone = std::fs::read_to_string("/etc/timezone").unwrap_or_default();
-    let zone =
-        Some(zone.trim().to_owned()).filter(|zone| !zone.is_empty()).unwrap_or_else(|| "Etc/UTC".into());
-    let zone =
-        dialogue.ask("Time zone", "for the times in messages", given.time_zone.as_deref(), Some(zone))?;
+    draft.note()?;
+    let zone = draft.known(|config| config.site.time_zone.iana_name().map(str::to_owned));
+    let zone = zone.filter(|zone| zone != NO_ZONE).unwrap_or_else(zone_of_this_machine);
+    let judge = |name: &str| zone_or_why(name).map(drop);
+    let zone = dialogue.ask(
+        ("Time zone", "for the times in messages"),
+        given.time_zone.as_deref(),
+        Some(zone),
+        judge,
+    )?;
     draft.set("[site]", "time_zone", &zone)?;
-    let broker = Some("mqtt://127.0.0.1:1883".to_owned());
-    let url =
-        dialogue.ask("MQTT broker", "mqtt://HOST or mqtts://HOST", given.mqtt_url.as_deref(), broker)?;
+    draft.note()?;
+    let url = draft.mqtt_url();
+    let judge = |url: &str| draft.judge("[mqtt]", "url", url);
+    let url = dialogue.ask(
+        ("MQTT broker", "mqtt://HOST or mqtts://HOST"),
+        given.mqtt_url.as_deref(),
+        url,
+        judge,
+    )?;
     draft.set("[mqtt]", "url", &url)?;
-    loop {
-        let phone = dialogue.ask(
-            "Your phone number",
-            "with country code; it gets the first message",
-            given.phone.as_deref(),
-            None,
-        )?;
-        match Phone::parse(&phone) {
-            Ok(phone) => {
-                draft.set("[[contact]]", "phone", phone.e164())?;
-                return Ok(Some(phone));
-            }
-            Err(error) => {
-                dialogue.say(&error.to_string());
-                dialogue.again()?;
-            }
-        }
-    }
+    draft.note()?;
+    let phone =
+        draft.known(|config| config.people.contacts.values().next().map(|one| one.to.address().to_owned()));
+    let judge = |phone: &str| Phone::parse(phone).map(drop).map_err(|error| error.to_string());
+    let phone = dialogue.ask(
+        (PHONE, "with country code; it gets the first message"),
+        given.phone.as_deref(),
+        phone.filter(|phone| phone != NO_PHONE),
+        judge,
+    )?;
+    let phone = Phone::parse(&phone).map_err(|error| Wrong(PHONE.to_owned(), error.to_string()))?;
+    draft.set("[[contact]]", "phone", phone.e164())?;
+    draft.note()?;
+    Ok(Some(phone))
 }
 
 /// What a person enters in the dashboard: Meta takes it from an administrator's hand alone.
 fn webhook(connection: &Connection, address: Option<&str>, dialogue: &mut Dialogue) -> Result<()> {
-    if address.is_some_and(|address| !address.starts_with("https://")) {
-        bail!("the webhook's address must begin with https://: Meta takes nothing else");
-    }
     let verify_token = secret(&connection.verify_token)?;
     dialogue.say("now in the dashboard: WhatsApp > Configuration, while bellwire runs:");
     dialogue.say(&format!("  Callback URL  {}", address.unwrap_or("https://YOUR-NAME/webhook/whatsapp")));

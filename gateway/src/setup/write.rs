@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::first_name;
-use crate::config::{Config, Connection, Secret, Wishes, api_url, read, secret_file};
+use crate::config::{Config, Connection, Problems, Secret, Wishes, api_url, read, secret_file};
 use crate::hex::hex;
 
 /// A first configuration; what stands in it is replaced by answers.
@@ -21,7 +21,7 @@ const UNFINISHED: &str = "# Unfinished: `bellwire setup` goes on here.\n";
 /// Hexadecimal digits of 16 bytes: nobody guesses it.
 const WORD_BYTES: usize = 16;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Draft {
     path: PathBuf,
     text: String,
@@ -74,6 +74,40 @@ impl Draft {
         Ok(())
     }
 
+    /// Whether the configuration takes this value, or why not.
+    pub fn judge(&self, title: &str, key: &str, value: &str) -> std::result::Result<(), String> {
+        let mut tried = self.clone();
+        tried.set(title, key, value).map_err(|error| error.to_string())?;
+        match tried.read() {
+            Ok(_) => Ok(()),
+            Err(problems) => Err(problems.0.first().map(|problem| problem.what.clone()).unwrap_or_default()),
+        }
+    }
+
+    /// A configuration of one's own that has mistakes is not gone on with.
+    pub fn sound(&self) -> Result<()> {
+        if self.is_new {
+            return Ok(());
+        }
+        self.read().map(drop).map_err(anyhow::Error::from)
+    }
+
+    /// What was answered so far is known the next time. A configuration that is in use is changed when all is right.
+    pub fn note(&self) -> Result<()> {
+        if self.is_new { self.save() } else { Ok(()) }
+    }
+
+    /// The broker's address as it stands there.
+    pub fn mqtt_url(&self) -> Option<String> {
+        let root: toml::Table = self.text.parse().ok()?;
+        root.get("mqtt")?.get("url")?.as_str().map(str::to_owned)
+    }
+
+    /// What a text of the draft is by now.
+    pub fn known(&self, of: impl Fn(&Config) -> Option<String>) -> Option<String> {
+        self.read().ok().as_ref().and_then(of)
+    }
+
     /// The first connection, as the draft has it.
     pub fn connection(&self) -> Result<Connection> {
         let connections = self.read()?.connections;
@@ -81,9 +115,9 @@ impl Draft {
         connections.into_iter().nth(named).context("the configuration has no [[connection]]")
     }
 
-    fn read(&self) -> Result<Config> {
+    fn read(&self) -> std::result::Result<Config, Problems> {
         let wishes = Wishes { without_secrets: true, ..Wishes::default() };
-        Ok(read(&self.path.to_string_lossy(), &self.text, &wishes)?)
+        read(&self.path.to_string_lossy(), &self.text, &wishes)
     }
 
     /// Another address of the API.
@@ -152,6 +186,9 @@ impl Draft {
     pub fn save(&self) -> Result<()> {
         self.read()?;
         let before = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("{} cannot be made; run this with sudo", folder.display()))?;
         if EXAMPLE.iter().all(|line| before.contains(line)) {
             let example = self.path.with_extension("toml.example");
             std::fs::copy(&self.path, &example)
