@@ -131,7 +131,7 @@ impl Shared {
             let people = of_file.people.with(&store.guests()?);
             let live = Config { connections: all, people, ..(*of_file).clone() };
             let recovered = store.recover(now)?;
-            let restricted = store.restricted(now - QUALITY_WAIT)?; // before what tells it may be cancelled
+            let restricted = store.restricted(now - QUALITY_WAIT)?; // known by what is held, which may end next
             let ended = super::orphans::end(store, &live, now)?;
             Ok((store.tag().clone(), store.seal().clone(), recovered, ended, restricted, live))
         };
