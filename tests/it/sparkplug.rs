@@ -43,7 +43,7 @@ fn a_node_whose_birth_was_not_heard_is_asked_for_it_and_its_data_count() {
     let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
     let subscribed = || site.log().contains("the broker has answered all subscriptions");
     wait_for(10, "the subscriptions", || subscribed().then_some(()));
-    let asked = Subscriber::in_hex(broker.port, "spBv1.0/plant/NCMD/edge");
+    let asked = Subscriber::start_with(broker.port, "spBv1.0/plant/NCMD/edge", &["-F", "%t QoS %q %x"]);
     // sparkplug_b.proto: metrics are field 2 and seq is 3; of a metric the name is 1, alias 2, datatype 4 (3 is Int32), int_value 10.
     let data = |seq, level| {
         let metric = encoded(&[Field::Number(2, 1), Field::Number(10, level)]);
@@ -56,6 +56,7 @@ fn a_node_whose_birth_was_not_heard_is_asked_for_it_and_its_data_count() {
         asked.to_lowercase().contains(&name) && asked.ends_with("7001"),
         "boolean_value is true: {asked}"
     );
+    assert!(asked.contains("QoS 0"), "as Sparkplug 3.0.0 wants it (tck-id-payloads-ncmd-qos): {asked}");
     assert!(site.sent().is_empty(), "a number without a name says nothing");
     let born = encoded(&[
         Field::Bytes(1, b"Level"),

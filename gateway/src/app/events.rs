@@ -244,7 +244,7 @@ async fn perform(
         Effect::Commit(batch, decisions) => {
             for ask in decisions.iter().filter_map(|decision| decision.rebirth.as_ref()) {
                 // Without a connection nothing is lost: the node's next message asks again, a minute later.
-                link.say(&ask.topic, Bytes::from(ask.payload.clone()));
+                link.say_at_most_once(&ask.topic, Bytes::from(ask.payload.clone()));
             }
             let decisions = Arc::new(decisions);
             if commit(shared, &decisions, lines).await?.is_err() {

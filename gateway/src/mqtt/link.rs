@@ -19,7 +19,7 @@ use super::subscriptions::{Outcome, Subscriptions};
 use super::takeover::Takeovers;
 use super::v4::{Ear4, Mouth4};
 use super::v5::{Ear5, Mouth5};
-use super::wire::{CONNECT_DEADLINE, Cause, Ear, Heard, Incoming, Mouth, Publish, Unfit};
+use super::wire::{Announce, CONNECT_DEADLINE, Cause, Ear, Heard, Incoming, Mouth, Publish, Unfit};
 use crate::alert::event::Event;
 use crate::chance::{Dice, backoff};
 use crate::command::question::ReplyTo;
@@ -179,19 +179,24 @@ impl Link {
 
     /// Publishes without waiting for the broker's answer. `false`: no connection, or no room.
     pub fn say(&self, topic: &str, payload: Bytes) -> bool {
-        match &lock(&self.current).mouth {
-            Some(Speaker::V5(mouth)) => mouth.announce(topic, payload, false),
-            Some(Speaker::V4(mouth)) => mouth.announce(topic, payload, false),
-            None => false,
-        }
+        self.announce(topic, payload, Announce::AtLeastOnce)
+    }
+
+    /// Publishes with QoS 0, as Sparkplug wants its commands (3.0.0, tck-id-payloads-ncmd-qos).
+    pub fn say_at_most_once(&self, topic: &str, payload: Bytes) -> bool {
+        self.announce(topic, payload, Announce::AtMostOnce)
     }
 
     /// Publishes what the broker shall keep, without waiting for its answer; nothing takes away what it keeps.
     /// `false`: no connection, or no room.
     pub fn keep(&self, topic: &str, payload: Bytes) -> bool {
+        self.announce(topic, payload, Announce::Retained)
+    }
+
+    fn announce(&self, topic: &str, payload: Bytes, how: Announce) -> bool {
         match &lock(&self.current).mouth {
-            Some(Speaker::V5(mouth)) => mouth.announce(topic, payload, true),
-            Some(Speaker::V4(mouth)) => mouth.announce(topic, payload, true),
+            Some(Speaker::V5(mouth)) => mouth.announce(topic, payload, how),
+            Some(Speaker::V4(mouth)) => mouth.announce(topic, payload, how),
             None => false,
         }
     }
@@ -205,8 +210,8 @@ impl Link {
     pub async fn stop(&self) {
         let mouth = lock(&self.current).mouth.clone();
         match &mouth {
-            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, true)),
-            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, true)),
+            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, Announce::Retained)),
+            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, Announce::Retained)),
             None => {}
         }
         match mouth {
@@ -296,7 +301,7 @@ impl Task {
         let topic = self.settings.loopback_topic.clone();
         let mut ear = Once::begin(ear, mouth, subscriptions, (session_present, &limits), Some(&topic));
         self.loopback.connected(Instant::now());
-        mouth.announce(&self.settings.status_topic, ONLINE, true);
+        mouth.announce(&self.settings.status_topic, ONLINE, Announce::Retained);
         let epoch = {
             let mut current = lock(&self.current);
             current.mouth = Some(speaker(mouth.clone()));

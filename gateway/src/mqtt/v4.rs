@@ -16,8 +16,8 @@ use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{self, Ask};
 use super::wire::{
-    Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish, READ_BATCH,
-    REQUESTS,
+    Announce, Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish,
+    READ_BATCH, REQUESTS,
 };
 
 pub struct Ear4(EventLoop);
@@ -82,8 +82,9 @@ impl Mouth for Mouth4 {
         Some(Box::pin(async move { notice.wait_async().await.ok().map(|_| Ok(())) }))
     }
 
-    fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool {
-        let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain);
+    fn announce(&self, topic: &str, payload: Bytes, how: Announce) -> bool {
+        let qos = if how == Announce::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let options = PublishOptions::new(qos).retain(how == Announce::Retained);
         self.0.try_publish(topic.to_owned(), payload, options).is_ok()
     }
 

@@ -25,8 +25,8 @@ use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{self, Ask};
 use super::wire::{
-    Answer, CONNECT_DEADLINE, Cause, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish,
-    READ_BATCH, RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unfit,
+    Announce, Answer, CONNECT_DEADLINE, Cause, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth,
+    Publish, READ_BATCH, RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unfit,
 };
 use crate::alert::cloudevents::Name;
 use crate::command::question::ReplyTo;
@@ -153,8 +153,10 @@ impl Mouth for Mouth5 {
         }))
     }
 
-    fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool {
-        let options = PublishOptions::new(self.qos()).retain(retain && self.announced().retains);
+    fn announce(&self, topic: &str, payload: Bytes, how: Announce) -> bool {
+        let qos = if how == Announce::AtMostOnce { QoS::AtMostOnce } else { self.qos() };
+        let retains = how == Announce::Retained && self.announced().retains;
+        let options = PublishOptions::new(qos).retain(retains);
         self.0.try_publish(topic.to_owned(), payload, options).is_ok()
     }
 

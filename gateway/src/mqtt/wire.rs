@@ -209,6 +209,17 @@ impl<E: Ear> Watchful<E> {
     }
 }
 
+/// How something is published whose answer nobody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announce {
+    /// QoS 0.
+    AtMostOnce,
+    /// QoS 1, where the broker takes it.
+    AtLeastOnce,
+    /// QoS 1, and the broker keeps it for whoever subscribes later.
+    Retained,
+}
+
 /// The half that speaks: never waits.
 pub trait Mouth: Clone + Send + Sync + 'static {
     type Ack: Send + 'static;
@@ -219,6 +230,6 @@ pub trait Mouth: Clone + Send + Sync + 'static {
     fn unsubscribe(&self, filters: &[String]);
     fn publish(&self, publish: Publish) -> Option<Answer>;
     /// Without waiting for the broker's answer.
-    fn announce(&self, topic: &str, payload: Bytes, retain: bool) -> bool;
+    fn announce(&self, topic: &str, payload: Bytes, how: Announce) -> bool;
     fn disconnect(&self);
 }
