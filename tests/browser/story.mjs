@@ -155,6 +155,19 @@ await page.click("#tokens li button.cancel");
 await page.waitForSelector("#tokens >> text=revoked");
 assert.equal((await ask()).status, 401);
 
+step("who is logged in: another browser is logged out");
+const other = await fetch(`${BASE}/login`, {
+  method: "POST", redirect: "manual", headers: { "user-agent": "A tablet" }, body: new URLSearchParams({ password: PASSWORD }),
+});
+assert.equal(other.status, 303);
+await choose("/");
+await choose("/setup");
+await page.waitForSelector("#sessions li:has-text('this browser')");
+page.once("dialog", (dialog) => dialog.accept());
+await page.click("#sessions li:has-text('A tablet') button.cancel");
+await page.waitForFunction(() => !document.querySelector("#sessions").textContent.includes("A tablet"));
+await check(page, "sessions");
+
 step("another language");
 const german = page.locator(narrow ? ".foot.below button[value=de]" : ".side .foot button[value=de]");
 await german.click();

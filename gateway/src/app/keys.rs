@@ -107,6 +107,13 @@ pub fn end_session(store: &Store, id: &str, who: &Who, now: Timestamp) -> rusqli
     Ok(ended)
 }
 
+/// How many there were.
+pub fn end_sessions(store: &Store, who: &Who, now: Timestamp) -> rusqlite::Result<usize> {
+    let ended = store.end_sessions()?;
+    store.record_change(&entry(who, "end session", format!("all of {ended}"), "done"), now)?;
+    Ok(ended)
+}
+
 pub(super) fn entry(who: &Who, deed: &'static str, subject: impl ToString, outcome: &str) -> Change {
     let (who, address) = (who.name.clone(), who.address.clone());
     Change { who, address, deed, subject: subject.to_string(), outcome: outcome.to_owned() }

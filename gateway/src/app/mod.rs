@@ -95,7 +95,7 @@ use tokio::sync::{mpsc, watch};
 pub use endings::{answer_prefix, filters as listens_to, settle, tend, waiting};
 pub use hearing::hear;
 pub use inbox::{Read, read_next};
-pub use keys::{add_token, end_session, revoke_token};
+pub use keys::{add_token, end_session, end_sessions, revoke_token};
 pub use rights::{Device, list as access_list};
 pub use shared::Fatal;
 

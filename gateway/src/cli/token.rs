@@ -6,7 +6,6 @@ use super::{Failure, Place, say, say_json};
 use crate::app;
 use crate::config::Config;
 use crate::http::{Scope, Token, Who, digest, fresh};
-use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 #[derive(Debug, clap::Args)]
@@ -104,7 +103,8 @@ pub fn run_sessions(arguments: &Sessions) -> Result<(), Failure> {
             let (_, store) = place.open()?;
             let now = SystemClock.now();
             if *all {
-                let ended = store.transaction(Store::end_sessions).map_err(read)?;
+                let ended =
+                    store.transaction(|store| app::end_sessions(store, &operator(), now)).map_err(read)?;
                 say(&format!("{} ended", super::counted(ended, "session")));
                 return Ok(());
             }

@@ -153,5 +153,5 @@ fn sessions_are_listed_and_ended_on_the_page_by_the_api_and_by_the_command() {
     assert!(!is_good && said.contains("bellwire session list"), "{said}");
     assert!(command(&site, &["session", "end", &left]).0);
     assert!(!is_in(&other) && !is_in(&third));
-    assert_eq!(site.count("SELECT count(*) FROM change WHERE deed = 'end session' AND outcome = 'done'"), 3);
+    assert_eq!(site.count("SELECT count(*) FROM change WHERE deed = 'end session' AND outcome = 'done'"), 4);
 }
