@@ -218,6 +218,12 @@ impl Token {
         }
         let expires_at = match end {
             "never" => None,
+            // It would have ended when the clock is right.
+            _ if !now.is_sane() => {
+                return Err(
+                    "The clock of this machine is not set yet: make the token when it is, or one that never ends.",
+                );
+            }
             time => match parse_duration(time).filter(|time| !time.is_zero() && *time <= ENDS_MAX) {
                 Some(time) => Some(now + time),
                 None => return Err("Write when it ends as 30d or 365d, ten years at most, or never."),
@@ -264,5 +270,38 @@ impl Scope {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_as_somebody_asked_for_it_or_they_hear_why_not() {
+        let now = Timestamp(1_795_242_180_000);
+        let token = |topic: &str, end: &str, now| Token::new(" till ", vec![Scope::Events], topic, end, now);
+        let day = Duration::from_secs(24 * 3_600);
+        let made = token(" site/{area}/door ", "30d", now).expect("a token");
+        assert_eq!((made.name.as_str(), made.topic.as_deref()), ("till", Some("site/{area}/door")));
+        assert_eq!(made.expires_at, Some(now + day * 30));
+        let made = token("", "never", Timestamp(0)).expect("a token");
+        assert_eq!((made.topic, made.expires_at), (None, None));
+        for (topic, end, now, why) in [
+            ("site/#/x", "30d", now, "no pattern"),
+            ("", "", now, "Write when it ends"),
+            ("", "0s", now, "Write when it ends"),
+            ("", "4000d", now, "ten years"),
+            ("", "99999999999999999999d", now, "Write when it ends"),
+            ("", "30d", Timestamp(60_000), "clock"),
+        ] {
+            let refused = token(topic, end, now).expect_err(why);
+            assert!(refused.contains(why), "{topic} {end}: {refused}");
+        }
+        let named = |name: &str, scopes| Token::new(name, scopes, "", "1d", now).is_ok();
+        assert!(named("x", vec![Scope::Read]) && !named("x", Vec::new()));
+        assert!(!named(" ", vec![Scope::Read]) && !named(&"x".repeat(61), vec![Scope::Read]));
+        assert!(Token::new("x", vec![Scope::Read], "site/#", "1d", now).is_err(), "a topic without events");
+        assert!(Token::new("x", vec![Scope::Read], "", Token::LASTS, now).is_ok());
     }
 }
