@@ -51,6 +51,9 @@ fn it_says_ready_how_it_goes_and_that_it_stops() {
     manager.wait("STATUS=events are accepted");
     assert_eq!(gateway.stop(), Some(0));
     manager.wait("STOPPING=1");
+    let log = site.log();
+    let farewell = log.split("stopping: ").nth(1).expect("it says that it stops");
+    assert!(!farewell.contains("WARN"), "an orderly stop is no reason to look: {farewell}");
 }
 
 #[test]

@@ -96,6 +96,8 @@ pub struct Link {
 struct Current {
     epoch: u64,
     mouth: Option<Speaker>,
+    /// We say goodbye: when the connection ends nothing has happened.
+    takes_leave: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -208,7 +210,11 @@ impl Link {
 
     /// Says goodbye: without this the broker would publish our will.
     pub async fn stop(&self) {
-        let mouth = lock(&self.current).mouth.clone();
+        let mouth = {
+            let mut current = lock(&self.current);
+            current.takes_leave = true;
+            current.mouth.clone()
+        };
         match &mouth {
             Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, Announce::Retained)),
             Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, Announce::Retained)),
@@ -258,11 +264,14 @@ impl Task {
                 ended = self.converse(ear, &mouth, &mut subscriptions, (speaker, token)) => ended,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
-            let was_connected = {
+            let (was_connected, takes_leave) = {
                 let mut current = lock(&self.current);
                 current.epoch += 1;
-                current.mouth.take().is_some()
+                (current.mouth.take().is_some(), current.takes_leave)
             };
+            if takes_leave {
+                return; // the goodbye was ours: that is no news
+            }
             let (cause, reason) = self.explain(ended, was_connected, began.elapsed());
             failures = if was_connected && began.elapsed() > HEALTHY { 1 } else { failures + 1 };
             if self.notices.send(Notice::Disconnected { cause, reason }).await.is_err() {
