@@ -138,6 +138,26 @@ pub struct Gateway {
     pub(crate) deadline: Option<Timestamp>,
 }
 
+/// The store as a start finds it. The configuration is the same as before: whatever goes on has its place in it.
+fn recovered(
+    directory: &Path,
+    config: &Config,
+    dice: &mut Dice,
+    now: Timestamp,
+    sabotage: Option<Sabotage>,
+) -> Result<Store, Violation> {
+    let store = Store::open(directory, dice).map_err(|error| format!("the store: {error}"))?;
+    if sabotage != Some(Sabotage::ForgetRecovery) {
+        store.transaction(|store| store.recover(now)).map_err(|error| format!("recover: {error}"))?;
+    }
+    let ended = store.transaction(|store| orphans::end(store, config, now));
+    let ended = ended.map_err(|error| format!("what has no owner: {error}"))?;
+    match ended.first() {
+        Some(what) => Err(format!("after a restart without a change: {what}")),
+        None => Ok(store),
+    }
+}
+
 impl Gateway {
     /// As `cli::run` and `app::run` start: open, recover, then the tasks.
     pub fn start(
@@ -148,16 +168,7 @@ impl Gateway {
         sabotage: Option<Sabotage>,
     ) -> Result<Self, Violation> {
         let mut dice = Dice::seeded(seed);
-        let store = Store::open(directory, &mut dice).map_err(|error| format!("the store: {error}"))?;
-        if sabotage != Some(Sabotage::ForgetRecovery) {
-            store.transaction(|store| store.recover(now)).map_err(|error| format!("recover: {error}"))?;
-        }
-        // The configuration is the same as before: whatever goes on has its place in it.
-        let ended = store.transaction(|store| orphans::end(store, &config, now));
-        let ended = ended.map_err(|error| format!("what has no owner: {error}"))?;
-        if let Some(what) = ended.first() {
-            return Err(format!("after a restart without a change: {what}"));
-        }
+        let store = recovered(directory, &config, &mut dice, now, sabotage)?;
         let judge = judge(&config)?;
         let watch = judge.watch();
         let mut intake = Intake::new(judge, watch);

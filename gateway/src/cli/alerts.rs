@@ -1,12 +1,13 @@
 //! Look at alerts, and decide about them. What is decided is written down for the daemon, which acts on it within a second;
 //! without one it waits for the next start.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::run::runtime;
 use super::{Failure, Place, say, say_json};
 use crate::alert::lifecycle::{Alert, Ident, Phase};
 use crate::alert::rule::Severity;
@@ -152,13 +153,13 @@ fn act(one: &One, note: impl Fn(Ident, Person) -> Note) -> Result<(), Failure> {
         say(&without_daemon(&config, &store, one.id)?);
         return Ok(());
     }
-    let began = Instant::now();
+    let (runtime, began) = (runtime()?, SystemClock.both().steady);
     while store.has_note(&note).map_err(read)? {
-        if began.elapsed() > PATIENCE {
+        if SystemClock.both().steady.saturating_sub(began) > PATIENCE {
             let what = "it is written down, but the daemon has not taken it within 5 s; bellwire doctor says what keeps it";
             return Err(Failure::Io(anyhow!("alert {}: {what}", one.id)));
         }
-        std::thread::sleep(LOOK_EVERY);
+        runtime.block_on(tokio::time::sleep(LOOK_EVERY));
     }
     let after = story(&store, one.id)?;
     if (&after.row.state, &after.row.reason) == (&row.state, &row.reason) {

@@ -236,10 +236,10 @@ impl Store {
     ) -> Result<usize> {
         let rows: Vec<(MessageId, Option<String>)> = self
             .sql
-            .prepare(&format!(
+            .prepare(
                 "SELECT m.id, a.rule FROM message m LEFT JOIN alert a ON a.id = m.alert
-                 WHERE m.connection = ?1 AND m.contact = ?2 AND m.digest IS NULL AND m.state IN ('queued', 'held', 'unknown')"
-            ))?
+                 WHERE m.connection = ?1 AND m.contact = ?2 AND m.digest IS NULL AND m.state IN ('queued', 'held', 'unknown')",
+            )?
             .query_map(params![lane.connection.0, lane.contact.0], |row| {
                 Ok((MessageId(row.get(0)?), row.get(1)?))
             })?
