@@ -166,15 +166,16 @@ class Store:
     def __init__(self, path):
         self.path = path
         self.starts, self.base, self.events = 0, None, []
+        self.identity = random.getrandbits(16)  # tells this device from another that was given its name
         if os.path.exists(path):
             with open(path) as file:
-                self.starts, self.base, self.events = json.load(file)
+                self.starts, self.base, self.events, self.identity = (json.load(file) + [self.identity])[:4]
         self.starts += 1
         self.save()
 
     def save(self):
         with open(self.path + ".new", "w") as file:
-            json.dump([self.starts, self.base, self.events], file)
+            json.dump([self.starts, self.base, self.events, self.identity], file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(self.path + ".new", self.path)
@@ -187,10 +188,11 @@ class Device:
     def __init__(self, name, store, obey):
         self.name, self.store, self.obey = name, store, obey
         self.sequence = self.refused = self.damaged = 0
-        self.welcomed = False
+        self.welcomed = self.was_welcomed = False
         self.counted = self.reach = (0, 0)  # what the gateway has; the highest that this start sent
-        self.token, self.asked_at = random.getrandbits(32), None
-        self.hello_at, self.hello_wait = 0.0, FIRST_WAIT
+        self.token, self.asked_at = store.identity << 16 | random.getrandbits(16), None
+        self.renumber_at, self.renumber_wait = 0.0, 0.0
+        self.hello_at, self.hello_wait, self.said_at = 0.0, FIRST_WAIT, None
         self.sent, self.again_at, self.event_wait = 0, 0.0, FIRST_WAIT
         self.time = None  # (gateway's milliseconds, our seconds when we asked)
         self.last_command, self.answered, self.result = 0, None, None
@@ -248,8 +250,8 @@ class Device:
         return out
 
     def hello(self, now):
-        self.token = self.token + 1 & 0xFFFFFFFF
-        self.asked_at = now
+        self.token = self.token & 0xFFFF0000 | self.token + 1 & 0xFFFF
+        self.asked_at = self.said_at = now
         self.hello_at = now + self.hello_wait * random.uniform(1, 1.25)
         self.hello_wait = min(self.hello_wait * 2, LONGEST_WAIT)
         oldest = self.position(self.store.events[0]) if self.boot() and self.store.events else (0, 0)
@@ -277,16 +279,22 @@ class Device:
         asked_at, self.asked_at = self.asked_at, None
         if unix_ms and now - asked_at <= 10:
             self.time = (unix_ms, asked_at)
-        used = counted[0] == self.boot() and counted[1] > (self.sequence if self.welcomed else 0)
+        used = counted[0] == self.boot() and counted[1] > (self.sequence if self.was_welcomed else 0)
         if self.boot() == 0 or self.boot() < boot or used:
             if boot + self.store.starts > BOOT_MAX:
                 return  # no gateway that counts says so
             self.store.base = boot
             self.store.save()
-            self.welcomed, self.sent, self.hello_at, self.reach = False, 0, now, (0, 0)
+            # At once, but not again and again: two devices with one name would push each other's number up for ever.
+            if now > self.renumber_at + 600:
+                self.renumber_wait = 0.0
+            self.hello_at = max(now, self.renumber_at)
+            self.renumber_wait = min(max(2.0, self.renumber_wait * 2), 128.0)
+            self.renumber_at = self.hello_at + self.renumber_wait
+            self.welcomed, self.sent, self.reach = False, 0, (0, 0)
             return
         if not self.welcomed:
-            self.welcomed, self.again_at = True, 0.0
+            self.welcomed, self.was_welcomed, self.again_at = True, True, 0.0
         self.hello_at, self.hello_wait = now + HELLO_EVERY, FIRST_WAIT
         self.counted = counted
         self.let_go(now)
@@ -295,7 +303,9 @@ class Device:
         if not self.welcomed or counted > (self.boot(), self.sequence):
             return
         if counted == (0, 0):
-            self.hello_at = min(self.hello_at, max(now, self.again_at))  # perhaps it does not know us
+            if self.sent:  # perhaps it does not know us; not if it is said to another device with our name
+                again = max(now, self.again_at, (self.said_at or 0) + 5)
+                self.hello_at = min(self.hello_at, again)
         elif counted >= self.counted:
             self.counted = counted
             self.let_go(now)

@@ -1,29 +1,51 @@
 //! The gateway's half, one [`Link`] a device: a state machine without input, output, clock or disk.
 //!
+//! Which device of a name speaks is the business of `lines.rs`.
+//!
 //! *Commit, then acknowledge*: a [`Verdict`] or a [`Greeting`] says what to write to disk; only [`Link::committed`] gives
 //! the message that may be sent then.
 
+use crate::lines::{Ear, Speaker};
 use crate::message::{Ack, CommandResult, Hello, Outcome, Welcome};
 use crate::position::Position;
 
-/// What the gateway keeps on disk about a device; the default for one that it does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Saved {
-    /// The highest boot number that a device of this name said.
-    pub boot: u32,
-    /// Everything up to here is on disk.
-    pub counted: Position,
-}
+pub use crate::lines::{LINES_MAX, Line, Saved};
 
 /// A hello, understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "no heap here, and one lives for as long as it takes to answer"
+)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Greeting {
-    /// A commit of this device is under way, which the answer would depend on: the device says hello again.
+    /// A commit of this device is under way, which the answer would depend on, or the hello is an old one: the device says
+    /// hello again.
     Wait,
-    /// Nothing to write: send [`Link::welcome`].
-    Known,
-    /// Write this, call [`Link::greeted`], then send [`Link::welcome`].
-    Save { saved: Saved, gap: Option<Gap> },
+    /// Nothing to write: answer it.
+    Known(Answer),
+    /// Write this, call [`Link::greeted`], then answer the hello.
+    Save { saved: Saved, gap: Option<Gap>, answer: Answer },
+}
+
+/// What a welcome says of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    boot: u32,
+    counted: Position,
+}
+
+impl Answer {
+    /// The welcome to the hello with this token. `unix_ms`: the gateway's clock now; 0 if it is not to be trusted.
+    #[must_use]
+    pub fn welcome(self, token: u32, unix_ms: u64) -> Welcome {
+        Welcome { token, boot: self.boot, counted: self.counted, unix_ms }
+    }
+
+    /// Whether the device that said `boot` has to take a new number.
+    #[must_use]
+    pub fn is_new_number(self, boot: u32) -> bool {
+        self.boot > boot
+    }
 }
 
 /// Events that the device was told to be on disk, and that are not: the gateway lost them, say by an old backup.
@@ -36,8 +58,8 @@ pub struct Gap {
 /// An event, judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Write the event and this in one transaction, then call [`Link::committed`], or [`Link::failed`].
-    Take(Saved),
+    /// Write the event and this as counted in one transaction, then call [`Link::committed`], or [`Link::failed`].
+    Take(Position),
     /// It was counted before: send the acknowledgement again.
     Again(Ack),
     /// It is being committed.
@@ -98,8 +120,7 @@ pub const ANSWER_GRACE_MS: u64 = 30_000;
 #[derive(Debug, Clone, Default)]
 pub struct Link {
     saved: Saved,
-    /// Handed out to be committed; `saved.counted` or after it.
-    taken: Position,
+    ear: Ear,
     /// What a hello led to is being written; events wait, since they would write beside it.
     greeting: bool,
     command: Stage,
@@ -125,77 +146,109 @@ impl Link {
     /// A device as it stands on disk. `under_way`: its command that was sent, or about to be, and has no end on disk;
     /// `last_command`: the highest id that was ever under way.
     #[must_use]
-    pub fn new(saved: Saved, under_way: Option<UnderWay>, last_command: u64) -> Self {
+    pub fn new(mut saved: Saved, under_way: Option<UnderWay>, last_command: u64) -> Self {
+        saved.lines.iter_mut().for_each(|line| line.taken = line.counted);
         let command = match under_way {
             None => Stage::Idle,
-            Some(command) if command.boot != saved.boot => Stage::Ended(command.id, End::Restarted),
+            Some(command) if !is_there(&saved, command.boot) => Stage::Ended(command.id, End::Restarted),
             Some(command) => Stage::Sending { command, again_at_ms: 0, sent: true },
         };
-        Self { saved, taken: saved.counted, greeting: false, command, last_command }
+        Self { saved, ear: Ear::default(), greeting: false, command, last_command }
     }
 
-    /// Judges a hello.
-    pub fn hello(&mut self, hello: &Hello<'_>) -> Greeting {
-        let boot = self.saved.boot.max(hello.boot);
-        // An unknown boot number says nothing about positions either.
-        let asks = hello.boot > 0 && hello.oldest > self.taken && !self.taken.precedes(hello.oldest);
-        let counted = if asks { hello.oldest.before() } else { self.taken };
-        let saved = Saved { boot, counted };
-        if saved == self.saved {
-            return Greeting::Known;
+    /// Judges a hello. `place`: another number for each line that it may come over, always the same for MQTT; `unix_ms`: the
+    /// gateway's clock.
+    pub fn hello(&mut self, hello: &Hello<'_>, place: u32, unix_ms: u64) -> Greeting {
+        let mut saved = self.saved.clone();
+        let speaker = self.ear.hear(&mut saved, hello, place, unix_ms);
+        let (answer, gap) = match speaker {
+            Speaker::Late => return Greeting::Wait,
+            Speaker::Known { gap, is_new } => {
+                let own = saved.lines.first().map(Saved::own).unwrap_or_default();
+                let counted = if saved.apart { own } else { saved.counted() };
+                // A device of before takes a number for used under which something is counted when it first says it; its own
+                // events have it if they were renumbered. It asks again, since its oldest event follows nothing.
+                let is_taken = is_new && counted.boot == hello.boot;
+                let counted = if is_taken { Position::default() } else { counted };
+                (Answer { boot: hello.boot, counted }, gap)
+            }
+            Speaker::Renumber { above } => (Answer { boot: above, counted: saved.counted() }, None),
+            Speaker::Perhaps { counted } => (Answer { boot: hello.boot, counted }, None),
+        };
+        if saved.is_same(&self.saved) {
+            if !self.greeting {
+                self.saved = saved;
+            }
+            return Greeting::Known(answer);
         }
-        if self.greeting || self.taken != self.saved.counted {
-            return if boot == self.saved.boot && !asks { Greeting::Known } else { Greeting::Wait };
+        if self.greeting || !self.saved.is_settled() {
+            return Greeting::Wait;
         }
         self.greeting = true;
-        let lost = asks && self.taken != Position::default();
-        let gap = lost.then_some(Gap { after: self.taken, before: hello.oldest });
-        Greeting::Save { saved, gap }
+        let gap = gap.map(|(after, before)| Gap { after, before });
+        Greeting::Save { saved, gap, answer }
+    }
+
+    /// Whether two devices were heard by turns, by the last hello: they have one name, and one of them needs another.
+    #[must_use]
+    pub fn took_turns(&self) -> bool {
+        self.ear.took_turns
+    }
+
+    /// What stands on disk.
+    #[must_use]
+    pub fn saved(&self) -> &Saved {
+        &self.saved
     }
 
     /// What the hello led to is on disk.
     pub fn greeted(&mut self, saved: Saved) {
         self.greeting = false;
         if saved.boot > self.saved.boot {
-            self.started_anew(saved.boot);
+            self.started_anew();
         }
-        self.saved.boot = self.saved.boot.max(saved.boot);
-        if saved.counted > self.taken {
-            self.saved.counted = saved.counted;
-            self.taken = saved.counted;
-        }
-    }
-
-    /// The answer to the hello with this token. `unix_ms`: the gateway's clock now; 0 if it is not to be trusted.
-    #[must_use]
-    pub fn welcome(&self, token: u32, unix_ms: u64) -> Welcome {
-        Welcome { token, boot: self.saved.boot, counted: self.saved.counted, unix_ms }
+        self.saved = saved;
     }
 
     /// Judges an event by its position.
     pub fn event(&mut self, at: Position) -> Verdict {
-        if at <= self.saved.counted {
-            Verdict::Again(self.ack())
-        } else if at <= self.taken || self.greeting {
+        let (apart, greeting) = (self.saved.apart, self.greeting);
+        let all = self.saved.counted();
+        let heard = self.saved.lines.iter().filter(|line| !line.retired);
+        let all_taken = heard.map(|line| line.taken).max().unwrap_or_default();
+        let Some(line) = self.saved.owner(at.boot) else {
+            return Verdict::OutOfOrder(Ack { counted: Position::default() }); // it shall say hello
+        };
+        let (counted, taken) = if apart { (Saved::own(line), line.taken) } else { (all, all_taken) };
+        if at <= counted && at > Saved::own(line) {
+            // It is not counted, and a later start is: of the same device, or of another one? Its hello tells.
+            Verdict::OutOfOrder(Ack { counted: Position::default() })
+        } else if at <= counted {
+            Verdict::Again(Ack { counted })
+        } else if at <= taken || greeting {
             Verdict::Wait
-        } else if self.saved.boot > 0 && at.boot <= self.saved.boot && self.taken.precedes(at) {
-            self.taken = at;
-            Verdict::Take(Saved { counted: at, ..self.saved })
+        } else if taken.precedes(at) {
+            line.taken = at;
+            Verdict::Take(at)
         } else {
-            Verdict::OutOfOrder(self.ack())
+            Verdict::OutOfOrder(Ack { counted })
         }
     }
 
-    /// The event at `at`, and all that were taken before it, are on disk: send this.
+    /// The event at `at`, and all of its device that were taken before it, are on disk: send this.
     #[must_use = "the device repeats the event until it is acknowledged"]
     pub fn committed(&mut self, at: Position) -> Ack {
-        self.saved.counted = self.saved.counted.max(at.min(self.taken));
-        self.ack()
+        let apart = self.saved.apart;
+        let own = self.saved.owner(at.boot).map(|line| {
+            line.counted = line.counted.max(at.min(line.taken));
+            line.counted
+        });
+        Ack { counted: if apart { own.unwrap_or(at) } else { self.saved.counted() } }
     }
 
     /// A commit failed: nothing counts that was to be written and is not; the device sends its part again.
     pub fn failed(&mut self) {
-        self.taken = self.saved.counted;
+        self.saved.lines.iter_mut().for_each(|line| line.taken = line.counted);
         self.greeting = false;
         if matches!(self.command, Stage::Recording(_)) {
             self.command = Stage::Idle;
@@ -205,14 +258,13 @@ impl Link {
     /// Begins a command. Write it to disk as under way, then call [`recorded`](Self::recorded), or
     /// [`failed`](Self::failed).
     pub fn begin(&mut self, id: u64, expires_at_ms: u64) -> Result<UnderWay, NotNow> {
-        if self.saved.boot == 0 {
-            return Err(NotNow::Unknown);
-        }
+        let heard_last = self.saved.lines.first().filter(|line| !line.retired);
+        let Some(boot) = heard_last.map(|line| line.boot) else { return Err(NotNow::Unknown) };
         match self.command {
             Stage::Recording(_) | Stage::Sending { .. } | Stage::Ended(..) => Err(NotNow::Busy),
             Stage::Idle if id <= self.last_command => Err(NotNow::OutOfOrder),
             Stage::Idle => {
-                let command = UnderWay { id, boot: self.saved.boot, expires_at_ms };
+                let command = UnderWay { id, boot, expires_at_ms };
                 self.command = Stage::Recording(command);
                 Ok(command)
             }
@@ -226,7 +278,7 @@ impl Link {
         {
             self.command = Stage::Sending { command, again_at_ms: 0, sent: false };
             self.last_command = id;
-            if command.boot != self.saved.boot {
+            if !is_there(&self.saved, command.boot) {
                 self.end(id, End::Restarted);
             }
         }
@@ -283,20 +335,20 @@ impl Link {
         }
     }
 
-    fn ack(&self) -> Ack {
-        Ack { counted: self.saved.counted }
-    }
-
     fn end(&mut self, id: u64, end: End) -> Step {
         self.command = Stage::Ended(id, end);
         Step::Ended(id, end)
     }
 
-    fn started_anew(&mut self, boot: u32) {
-        if let Stage::Sending { command, .. } = self.command
-            && command.boot != boot
-        {
+    fn started_anew(&mut self) {
+        if let Stage::Sending { command, .. } = self.command {
             self.end(command.id, End::Restarted);
         }
     }
+}
+
+/// Whether a start may still act on what it is told.
+fn is_there(saved: &Saved, boot: u32) -> bool {
+    let starts = if saved.apart { LINES_MAX } else { 1 };
+    saved.lines.iter().take(starts).any(|line| line.boot == boot)
 }

@@ -11,7 +11,8 @@
 //! - [`event`]: what happened. [`position`]: where it stands among all events of its device.
 //! - [`message`]: what the two sides say; `docs/device-protocol.md` tells it in prose, with bytes.
 //! - [`client`]: the device's half. [`queue`]: where it keeps events; [`flash`]: so that they survive a power cut.
-//! - [`gateway`]: the gateway's half, which decides what is counted and when it may be acknowledged.
+//! - [`gateway`]: the gateway's half, which decides what is counted and when it may be acknowledged; `lines.rs` tells devices
+//!   of one name apart.
 //! - [`frame`]: messages on a serial line; [`serial`] and [`mqtt`] join a client to a real one.
 //! - [`count`]: what was dropped, repeated or refused, by cause.
 //!
@@ -27,6 +28,7 @@ pub mod event;
 pub mod flash;
 pub mod frame;
 pub mod gateway;
+mod lines;
 pub mod message;
 pub mod mqtt;
 mod orders;

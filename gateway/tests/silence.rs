@@ -55,7 +55,7 @@ impl Gateway {
         let watch = judge.watch();
         let mut intake = Intake::new(judge, watch);
         intake.restore(store.kept().expect("read"), moment(now));
-        let fleet = Fleet::new(store.known_devices().expect("read"), now);
+        let fleet = Fleet::new(store.known_devices().expect("read"), Vec::new(), now);
         Self { store, fleet, intake }
     }
 
@@ -74,6 +74,7 @@ impl Gateway {
                     | Effect::Send { .. }
                     | Effect::Load
                     | Effect::Tell { .. }
+                    | Effect::Warn { .. }
                     | Effect::Ignored { .. } => {}
                 }
             }

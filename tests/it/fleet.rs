@@ -342,6 +342,85 @@ fn a_device_over_mqtt_is_welcomed_acknowledged_and_commanded() {
     assert!(metrics.contains(r#"bellwire_device_messages_total{line="mqtt",what="version"} 1"#), "{metrics}");
 }
 
+/// Two boards with one firmware image: each event of both is an alert, once; nobody storms; people hear of it by the name.
+#[test]
+fn two_devices_with_one_name_lose_nothing_and_are_told_of_by_their_name() {
+    let (broker, left, right) = (Broker::start(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (Cable::new(left.path()), Cable::new(right.path()));
+    let more = format!("[[serial]]\npath = \"{}\"\n{DEVICES}", two.port.display());
+    let site = Site::new(broker.port, &format!("[[serial]]\npath = \"{}\"\n{more}", one.port.display()));
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), config.replacen("\"Test\"", "\"Test\"\nowner = [\"nino\"]", 1)).unwrap();
+    let _simulator = Simulator::start(&site);
+    let gateway = Gateway::start(&site);
+    let (first, second) = (left.path().join("device.json"), right.path().join("device.json"));
+    let devices = [Device::start(&one.device, &first, 40), Device::start(&two.device, &second, 40)];
+
+    wait_for(120, "all events of both", || (site.count("SELECT count(*) FROM alert") == 80).then_some(()));
+    wait_for(90, "somebody to be told", || {
+        site.log().contains("two devices call themselves python-1").then_some(())
+    });
+    gateway.kill(); // what it knows of the two must be on disk
+    let gateway = Gateway::start(&site);
+    wait_for(30, "the owner's message", || {
+        let told =
+            |sent: &Json| sent["text"].as_str().is_some_and(|text| text.contains("call themselves python-1"));
+        site.sent().iter().any(told).then_some(())
+    });
+    let config = site.config().to_string_lossy().into_owned();
+    let words = |arguments: &[&str]| {
+        let output = bellwire(&[arguments, &["--config", &config]].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(words(&["doctor"]).contains("two devices call themselves python-1"));
+    assert!(words(&["devices", "list"]).contains("clash"));
+    let page = ureq::get(site.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(page.contains("bellwire_device_messages_total"), "{page}");
+    assert_eq!(site.count("SELECT count(*) FROM alert"), 80, "nothing is counted twice");
+    let boot = site.count("SELECT boot FROM device WHERE id = 'python-1'");
+    assert!(boot < 10, "{boot} boot numbers");
+    for store in [&first, &second] {
+        assert_eq!(kept(store), [], "each has let go of what it said");
+    }
+    drop(devices);
+    assert_eq!(gateway.stop(), Some(0));
+}
+
+/// What anybody may say at the broker is not believed of a device on a wire, and strangers' names go when somebody says so.
+#[test]
+fn a_device_on_a_wire_is_not_taken_over_over_mqtt() {
+    let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
+    let cable = Cable::new(folder.path());
+    let site = site(&broker, &cable.port);
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let heard = Subscriber::in_hex(broker.port, "bellwire/device/siren/#");
+    let mut device = Wire::connect(&cable);
+    device.greet("siren", 3);
+    let (oldest, firmware) = (Position::default(), "rogue");
+    let commands = ["on"].into_iter().collect();
+    let rogue =
+        Hello { device: "siren", boot: 3, token: 7, oldest, queued: 0, refused: 0, firmware, commands };
+    publish(broker.port, "bellwire/device/siren/hello", rogue.encode(&mut [0; 200]).unwrap());
+    wait_for(20, "the notice", || site.log().contains("somebody says to be siren over MQTT").then_some(()));
+    let answered = |kind: &str| heard.messages().iter().any(|line| line.contains(kind));
+    assert!(!answered("/welcome"), "{:?}", heard.messages());
+    let shown = show(&site, "siren").unwrap();
+    assert_eq!(shown["link"], json!(cable.port.to_string_lossy()), "commands go where it is");
+    device.event("siren", Position { boot: 3, sequence: 1 });
+    assert!(device.acknowledged(Duration::from_secs(10)).is_some(), "and it goes on");
+
+    let config = site.config().to_string_lossy().into_owned();
+    assert!(bellwire(&["devices", "approve", "siren", "--config", &config]).status.success());
+    assert!(bellwire(&["devices", "forget", "siren", "--config", &config]).status.success());
+    assert!(show(&site, "siren").is_none(), "nobody sees it any more");
+    wait_for(60, "the daemon to forget it", || {
+        (site.count("SELECT count(*) FROM device") == 0).then_some(())
+    });
+    publish(broker.port, "bellwire/device/siren/hello", rogue.encode(&mut [0; 200]).unwrap());
+    wait_for(20, "a welcome", || answered("/welcome").then_some(()));
+    assert!(!bellwire(&["devices", "forget", "nobody", "--config", &config]).status.success());
+}
+
 /// The page's list of what is refused: nothing of it is answered or counted, and it moves no position.
 #[test]
 fn what_cannot_be_is_ignored_by_the_gateway_and_moves_nothing() {

@@ -9,6 +9,7 @@ mod take;
 use crate::clock::{Clock, MOMENT_BYTES, Millis, Retry};
 use crate::count::{Count, Counters};
 use crate::event::{AT, DEVICE_MAX_BYTES, Field, FrameError, NAME_MAX_BYTES, Value, are_possible};
+use crate::frame::crc32_of;
 use crate::message::{self, Ack, Command, Hello, Kind, Outcome, Welcome};
 use crate::orders::Orders;
 use crate::position::{BOOT_MAX, Position};
@@ -24,7 +25,7 @@ pub struct Device<'a> {
     /// The commands that it obeys, at most [`COMMANDS_MAX`](message::COMMANDS_MAX).
     pub commands: &'a [&'a str],
     /// Another number at each start, from a hardware random source if there is one. It tells this start's hellos from
-    /// those of the start before, and spreads the retries of many devices.
+    /// those of the start before, and spreads the retries of many devices. See [`Client::with_unique_id`], too.
     pub seed: u32,
 }
 
@@ -68,6 +69,13 @@ pub const HELLO_EVERY_MS: u64 = 60_000;
 pub const HEADER_MAX_BYTES: usize = 12 + DEVICE_MAX_BYTES;
 /// What the client needs after them for the time: name 1 + 5, type 1, value 10.
 pub const AT_MAX_BYTES: usize = 17;
+/// The upper half of a token is the device's, the lower half counts its hellos.
+const DEVICE_BITS: u32 = 0xffff_0000;
+/// Reconnections that each bring a hello at once, in a minute. Two MQTT clients with one id push each other off a broker
+/// several times a second.
+pub const REJOINS_MAX: u8 = 3;
+/// The pause between two hellos after that.
+pub const REJOIN_PAUSE_MS: u64 = 5_000;
 /// An application's own clock may be so far ahead of the gateway's; an `at_ms` beyond it is refused.
 pub const AHEAD_MAX_MS: u64 = 60_000;
 
@@ -84,10 +92,17 @@ pub struct Client<'a, Q, const BUFFER: usize> {
     /// What the gateway has, as far as we know.
     counted: Position,
     welcomed: bool,
+    was_welcomed: bool,
     /// The last hello's, and when it was said, until it is answered.
     token: u32,
     asked_at: Option<Millis>,
     hello: Retry,
+    /// A lost connection may bring the next hello forward to here, and this often to now.
+    again_from: Millis,
+    rejoins: u8,
+    /// When a new boot number may be said, and the one after it.
+    renumber_from: Millis,
+    renumber: Retry,
     /// The highest position that this start has sent: nothing above it is let go of, whatever the gateway says.
     reach: Position,
     /// Events from the front of the queue that are under way, the last of them, and how many of them went out before.
@@ -120,9 +135,14 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
             sequence: 0,
             counted: Position::default(),
             welcomed: false,
+            was_welcomed: false,
             token: device.seed,
             asked_at: None,
             hello: Retry::default(),
+            again_from: 0,
+            rejoins: 0,
+            renumber_from: 0,
+            renumber: Retry::default(),
             reach: Position::default(),
             sent: 0,
             last_sent: Position::default(),
@@ -144,6 +164,14 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
         };
         let fits = hello.encode(&mut client.buffer).is_ok() && BUFFER >= message::RESULT_MAX_BYTES;
         if fits { Ok(client) } else { Err(SetupError::Buffer) }
+    }
+
+    /// For a device with a number that no other has: its MAC address, its chip's id. By it the gateway knows a device again
+    /// over its starts, and tells two boards apart that were given one name.
+    #[must_use]
+    pub fn with_unique_id(mut self, id: &[u8]) -> Self {
+        self.token = (crc32_of(&[id]) & DEVICE_BITS) | (self.token & !DEVICE_BITS);
+        self
     }
 
     /// Accepts an event: from when this returns a number it is counted once at the gateway, however often the line fails.
@@ -223,9 +251,12 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
         self.counters.add(Count::Damaged, 1);
     }
 
-    /// The transport is there again (a cable, a broker): what waits for its time is tried now.
+    /// The transport is there again (a cable, a broker): what waits for its time is tried now. A connection that comes and
+    /// goes does not make it a storm: after [`REJOINS_MAX`] of them a hello goes every [`REJOIN_PAUSE_MS`].
     pub fn connected(&mut self) {
-        self.hello = Retry::default();
+        let is_storm = self.rejoins >= REJOINS_MAX;
+        self.rejoins = self.rejoins.saturating_add(1);
+        self.hello.due = self.hello.due.min(if is_storm { self.again_from } else { self.renumber_from });
         self.events = Retry::default();
     }
 

@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use super::{AT_MAX_BYTES, Client, HEADER_MAX_BYTES, WINDOW};
+use super::{AT_MAX_BYTES, Client, DEVICE_BITS, HEADER_MAX_BYTES, HELLO_EVERY_MS, REJOIN_PAUSE_MS, WINDOW};
 use crate::clock::{MOMENT_BYTES, Millis, Moment};
 use crate::count::Count;
 use crate::event::{AT, FIELDS_MAX, Field, VERSION, Value};
@@ -51,7 +51,11 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
 
     pub(super) fn say_hello(&mut self, now: Millis) -> Option<(Kind, usize, usize)> {
         self.hello.tried(now, &mut self.dice);
-        self.token = self.token.wrapping_add(1);
+        if now >= self.again_from.saturating_add(HELLO_EVERY_MS - 2 * REJOIN_PAUSE_MS) {
+            self.rejoins = 0; // the connection held for a heartbeat
+        }
+        self.again_from = now.saturating_add(REJOIN_PAUSE_MS);
+        self.token = (self.token & DEVICE_BITS) | (self.token.wrapping_add(1) & !DEVICE_BITS);
         self.asked_at = Some(now);
         let hello = self.hello_now()?;
         let length = hello.encode(&mut self.buffer).ok()?.len();

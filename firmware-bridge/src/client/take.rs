@@ -8,6 +8,9 @@ use crate::orders::Order;
 use crate::position::Position;
 use crate::queue::Queue;
 
+/// After so long without a new number the next one is taken at once.
+const CALM_MS: u64 = 600_000;
+
 impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
     pub(super) fn welcome(&mut self, welcome: Welcome, now: Millis) {
         let asked_at = match self.asked_at.take() {
@@ -19,14 +22,15 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
         };
         self.clock = Clock::heard(welcome.unix_ms, asked_at, now).or(self.clock);
         // If more is counted than this start ever had, its number was used before, or is used by another one. Before it is
-        // welcomed a start has sent nothing.
-        let own = if self.welcomed { self.sequence } else { 0 };
+        // welcomed for the first time a start has sent nothing.
+        let own = if self.was_welcomed { self.sequence } else { 0 };
         let used = |boot| welcome.counted.boot == boot && welcome.counted.sequence > own;
         if self.boot().is_none_or(|boot| boot < welcome.boot || used(boot)) {
             return self.take_boot(welcome.boot, now);
         }
         if !self.welcomed {
             self.welcomed = true;
+            self.was_welcomed = true;
             self.events = Retry::default();
         }
         self.hello = Retry::at(now.saturating_add(HELLO_EVERY_MS));
@@ -49,7 +53,18 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
         self.reach = Position::default();
         self.sent = 0;
         self.repeated_below = 0;
-        self.hello = Retry::at(now); // the gateway learns the new number before anything goes by it
+        // The gateway learns the new number before anything goes by it: at once, but not again and again. Two devices with one
+        // name would push each other's number up for ever, and each number is written to flash.
+        if now >= self.renumber.due.saturating_add(CALM_MS) {
+            self.renumber = Retry::default();
+        }
+        self.renumber_from = now.max(self.renumber.due);
+        self.hello = Retry::at(self.renumber_from);
+        self.again_from = self.again_from.max(self.renumber_from);
+        self.renumber.tried(self.renumber_from, &mut self.dice);
+        // From 2 s to 128 s: in the first hour 7 and then 26.
+        self.renumber.due =
+            self.renumber.due.saturating_add(self.renumber.due.saturating_sub(self.renumber_from));
     }
 
     pub(super) fn ack(&mut self, ack: Ack, now: Millis) {
@@ -57,7 +72,10 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
         if !self.welcomed || ack.counted > own {
             self.counters.add(Count::Stale, 1);
         } else if ack.counted == Position::default() {
-            self.hello.due = self.hello.due.min(now.max(self.events.due)); // perhaps it does not know us
+            // Perhaps it does not know us. Over MQTT it may be said to another one with our name.
+            if self.sent > 0 {
+                self.hello.due = self.hello.due.min(now.max(self.events.due).max(self.again_from));
+            }
         } else if ack.counted < self.counted {
             self.counters.add(Count::Stale, 1);
         } else {

@@ -70,12 +70,17 @@ impl Gateway {
         match kind {
             Kind::Hello => {
                 let hello = Hello::decode(message).expect("a hello");
-                if let Greeting::Save { saved, gap } = self.link.hello(&hello) {
-                    assert_eq!(gap, None);
-                    self.link.greeted(saved);
-                }
+                let answer = match self.link.hello(&hello, 0, unix_ms()) {
+                    Greeting::Wait => return,
+                    Greeting::Known(answer) => answer,
+                    Greeting::Save { saved, gap, answer } => {
+                        assert_eq!(gap, None);
+                        self.link.greeted(saved);
+                        answer
+                    }
+                };
                 self.hello = (hello.boot > 0).then(|| format!("{} {:?}", hello.firmware, hello.commands));
-                let welcome = self.link.welcome(hello.token, unix_ms());
+                let welcome = answer.welcome(hello.token, unix_ms());
                 out.extend(Encoder::new(Kind::Welcome, welcome.encode(&mut buffer).unwrap()));
             }
             Kind::Event => {

@@ -31,10 +31,15 @@ fn talk<Q: Queue>(client: &mut Client<'_, Q, 256>, link: &mut Link, now: u64) ->
         match kind {
             Kind::Hello => {
                 let hello = Hello::decode(&message).unwrap();
-                if let Greeting::Save { saved, .. } = link.hello(&hello) {
-                    link.greeted(saved);
-                }
-                let welcome = link.welcome(hello.token, UNIX_MS + now);
+                let answer = match link.hello(&hello, 0, UNIX_MS + now) {
+                    Greeting::Wait => continue,
+                    Greeting::Known(answer) => answer,
+                    Greeting::Save { saved, answer, .. } => {
+                        link.greeted(saved);
+                        answer
+                    }
+                };
+                let welcome = answer.welcome(hello.token, UNIX_MS + now);
                 client.receive(Kind::Welcome, welcome.encode(&mut buffer).unwrap(), now);
             }
             Kind::Event => {
@@ -62,9 +67,9 @@ fn at(events: &[Event]) -> Vec<(u32, u32)> {
 
 #[test]
 fn a_new_board_under_an_old_name_goes_on_where_the_old_one_ended() {
-    let old = Saved { boot: 500, counted: Position { boot: 500, sequence: 20 } };
+    let old = Saved::new(500, Position { boot: 500, sequence: 20 });
     for queue in [RamQueue::with_boot(1), RamQueue::with_boot(500), RamQueue::new()] {
-        let mut link = Link::new(old, None, 0);
+        let mut link = Link::new(old.clone(), None, 0);
         let mut client = Small::new(DEVICE, queue).unwrap();
         (1..=3).for_each(|number| assert!(client.event(&event(number), 0).is_ok()));
         assert_eq!(at(&talk(&mut client, &mut link, 10)), [(501, 1), (501, 2), (501, 3)]);
@@ -117,13 +122,13 @@ fn a_gateway_from_an_old_backup_reports_the_gap() {
     (1..=4).for_each(|number| assert!(client.event(&event(number), 0).is_ok()));
     assert_eq!(talk(&mut client, &mut link, 0).len(), 4);
     let counted = Position { boot: 1, sequence: 2 };
-    let mut old = Link::new(Saved { boot: 1, counted }, None, 0);
+    let mut old = Link::new(Saved::new(1, counted), None, 0);
     client.event(&event(5), 0).unwrap();
     client.connected();
     let hello = client.poll(100).unwrap().message.to_vec();
     let hello = Hello::decode(&hello).unwrap();
     let before = Position { boot: 1, sequence: 5 };
-    let Greeting::Save { gap, saved } = old.hello(&hello) else { panic!("nothing to save") };
+    let Greeting::Save { gap, saved, .. } = old.hello(&hello, 0, UNIX_MS) else { panic!("nothing to save") };
     assert_eq!(gap, Some(Gap { after: counted, before }));
     old.greeted(saved);
     assert_eq!(at(&talk(&mut client, &mut old, 5_000)), [(1, 5)]);
@@ -220,7 +225,7 @@ fn no_word_of_the_gateway_drops_what_was_not_sent() {
             client.receive(Kind::Ack, ack.encode(&mut buffer).unwrap(), now);
             assert_eq!(client.queued(), 3, "{lie:?}");
         }
-        let mut link = Link::new(Saved { boot: 1, counted: Position::default() }, None, 0);
+        let mut link = Link::new(Saved::new(1, Position::default()), None, 0);
         let later = 2_000_000;
         assert_eq!(talk(&mut client, &mut link, later).len(), 3, "{lie:?}: an honest gateway gets them all");
     }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use firmware_bridge::{Kind, Position};
 use tokio::sync::{mpsc, oneshot};
 
-use super::endings;
 use super::events::Handed;
 use super::shared::Shared;
+use super::{endings, owner};
 use crate::alert::event::Event;
 use crate::device::fleet::{Effect, Fleet, Input};
 use crate::device::record::{Route, Write};
@@ -65,7 +65,8 @@ pub async fn run(
     mut letters: mpsc::Receiver<Letter>,
 ) {
     let Some(known) = shared.durably(crate::store::Store::known_devices).await else { return };
-    let fleet = Fleet::new(known, SystemClock.now());
+    let wires = shared.config.serial.iter().map(|serial| Route::Serial(serial.path.display().to_string()));
+    let fleet = Fleet::new(known, wires.collect(), SystemClock.now());
     let mut desk = Desk { shared: Arc::clone(&shared), lines, fleet, under_way: Vec::new() };
     loop {
         let pause = SystemClock.now().until(desk.fleet.wake_at());
@@ -103,7 +104,7 @@ struct Desk {
     lines: Lines,
     fleet: Fleet,
     /// Handed to the intake in this batch.
-    under_way: Vec<(String, Position, oneshot::Receiver<()>)>,
+    under_way: Vec<(String, Position, Route, oneshot::Receiver<()>)>,
 }
 
 impl Desk {
@@ -117,19 +118,19 @@ impl Desk {
 
     /// Waits for the commit of this batch's events, then acknowledges them.
     async fn settle(&mut self) -> Option<()> {
-        for (device, at, counted) in std::mem::take(&mut self.under_way) {
+        for (device, at, route, counted) in std::mem::take(&mut self.under_way) {
             counted.await.ok()?;
-            self.take(Input::Counted { device, at }).await?;
+            self.take(Input::Counted { device, at, route }).await?;
         }
         Some(())
     }
 
     async fn perform(&mut self, effect: Effect) -> Option<Vec<Effect>> {
         match effect {
-            Effect::Take { device, at, event } => {
+            Effect::Take { device, at, route, event } => {
                 let (counted, waiting) = oneshot::channel();
                 self.lines.to_intake.send((event, counted)).await.ok()?;
-                self.under_way.push((device, at, waiting));
+                self.under_way.push((device, at, route, waiting));
             }
             // Written down with it is that it is silent; nobody waits for that.
             Effect::Status(event) => self.lines.to_intake.send((event, oneshot::channel().0)).await.ok()?,
@@ -140,6 +141,10 @@ impl Desk {
                 return Some(self.fleet.handle(loaded, SystemClock.now()));
             }
             Effect::Tell { device, text } => self.shared.tell_of_device(&device, &text),
+            Effect::Warn { device, text } => {
+                self.shared.tell_of_device(&device, &text);
+                owner::report(&self.shared, "devices", vec![text]).await;
+            }
             Effect::Ignored { route, why } => self.shared.metrics.device_message(&route, why),
         }
         Some(Vec::new())
@@ -163,7 +168,11 @@ impl Desk {
                 Write::Ended { command, ending, at, .. } => {
                     endings::ended_by_device(store, &config, *command, ending, *at)
                 }
-                Write::Greeted { .. } | Write::Said { .. } | Write::UnderWay { .. } => Ok(()),
+                Write::Greeted { .. }
+                | Write::Said { .. }
+                | Write::UnderWay { .. }
+                | Write::Clash { .. }
+                | Write::Forgotten { .. } => Ok(()),
             }
         };
         self.shared.durably(written).await?;
@@ -173,8 +182,11 @@ impl Desk {
 
     async fn load(&self) -> Option<Input> {
         let now = SystemClock.now();
-        let queued = self.shared.durably(move |store| store.queued_device_commands(now)).await?;
-        Some(Input::Loaded { queued, broker: self.lines.link.is_connected() })
+        let load = move |store: &crate::store::Store| {
+            Ok((store.queued_device_commands(now)?, store.device_wishes()?))
+        };
+        let (queued, wishes) = self.shared.durably(load).await?;
+        Some(Input::Loaded { queued, broker: self.lines.link.is_connected(), wishes })
     }
 
     /// What finds no room or no line is asked for again, or sent again.

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::store::{DeviceCommandRow, DeviceRow};
+use crate::store::{DeviceCommandRow, DeviceRow, Store};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -32,13 +32,53 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Forget a name: a device that says it again is a new one
+    Forget {
+        #[command(flatten)]
+        place: Place,
+        id: String,
+    },
+    /// Keep a name also when strangers' names fill the list
+    Approve {
+        #[command(flatten)]
+        place: Place,
+        id: String,
+    },
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::List { place, json } => list(place, *json),
         Command::Show { place, id, limit, json } => show(place, id, *limit, *json),
+        Command::Forget { place, id } => {
+            let what = format!(
+                "{id} is forgotten within half a minute, or when the daemon starts; what a device of this name keeps is counted \
+                 from then on. Its alerts and the record stay."
+            );
+            mark(place, id, Store::forget_device, &what)
+        }
+        Command::Approve { place, id } => {
+            mark(place, id, Store::approve_device, &format!("{id} keeps its place, whoever else says hello"))
+        }
     }
+}
+
+fn mark(
+    place: &Place,
+    id: &str,
+    mark: fn(&Store, &str) -> rusqlite::Result<bool>,
+    what: &str,
+) -> Result<(), Failure> {
+    let (_, store) = place.open()?;
+    if store.transaction(|store| mark(store, id)).map_err(|error| Failure::Io(error.into()))? {
+        say(what);
+        return Ok(());
+    }
+    Err(unknown(id))
+}
+
+fn unknown(id: &str) -> Failure {
+    Failure::Usage(format!("no device `{id}` has said hello; see `bellwire devices list`"))
 }
 
 fn list(place: &Place, json: bool) -> Result<(), Failure> {
@@ -55,7 +95,7 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
         say(&format!(
             "{:<16}  {:<7}  {}  boot {:<5}  {} events, {} waiting there, {} refused there  {}",
             device.id,
-            state(device),
+            if device.clash_at.is_some() { "clash" } else { state(device) },
             Timestamp(device.seen_at).for_tables(&config.site.time_zone),
             device.boot,
             device.events,
@@ -71,7 +111,7 @@ fn show(place: &Place, id: &str, limit: u32, json: bool) -> Result<(), Failure> 
     let (config, store) = place.open()?;
     let read = |error: rusqlite::Error| Failure::Io(error.into());
     let Some(device) = store.device(id).map_err(read)? else {
-        return Err(Failure::Usage(format!("no device `{id}` has said hello; see `bellwire devices list`")));
+        return Err(unknown(id));
     };
     let commands = store.device_commands(id, limit).map_err(read)?;
     if json {
@@ -103,6 +143,12 @@ fn story(device: &DeviceRow, commands: &[DeviceCommandRow], zone: &TimeZone) -> 
             device.queued, device.refused
         ),
     ];
+    if let Some(seen) = device.clash_at {
+        lines.push(format!(
+            "two devices have this name, and both were heard at {}: give one of them another",
+            at(seen)
+        ));
+    }
     for command in commands {
         let reason = command.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         lines.push(format!(
@@ -131,6 +177,7 @@ fn device_json(device: &DeviceRow) -> Value {
         "id": device.id, "boot": device.boot, "firmware": device.firmware, "obeys": device.commands, "link": device.link,
         "state": state(device), "last_seen": Timestamp(device.seen_at).rfc3339(), "events": device.events,
         "counted": position(device), "queued": device.queued, "refused": device.refused,
+        "clash_at": device.clash_at.map(|at| Timestamp(at).rfc3339()), "approved": device.approved,
     })
 }
 

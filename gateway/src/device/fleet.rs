@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use firmware_bridge::gateway::{Gap, Greeting, Link, NotNow, Saved, Verdict};
+use firmware_bridge::gateway::{Gap, Greeting, Link, NotNow, Verdict};
 use firmware_bridge::message::{Ack, CommandResult, Hello};
 use firmware_bridge::{FrameError, Kind, Position, VERSION, Value};
 
 use crate::alert::event::{Event, Identity};
-use crate::device::member::{Member, acknowledge};
+pub use crate::device::exchange::{Effect, Input, Wishes};
+use crate::device::member::{Allowance, Clash, Member, acknowledge, welcome};
+use crate::device::names;
 use crate::device::order::{Ending, Queued, next_number, unix_ms};
 use crate::device::record::{Known, Route, Said, Write};
 use crate::device::status::{SILENT_AFTER, source};
@@ -24,76 +26,19 @@ const WRITE_EVERY: Duration = Duration::from_secs(10 * 60);
 const LOAD_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-pub enum Input {
-    /// A message came in. `device`: by the topic, where there is one.
-    Heard {
-        route: Route,
-        device: Option<String>,
-        kind: Kind,
-        message: Bytes,
-    },
-    /// A serial port was opened, or is gone.
-    Line {
-        route: Route,
-        up: bool,
-    },
-    /// The event that was taken is on disk, and the device's position with it.
-    Counted {
-        device: String,
-        at: Position,
-    },
-    Written(Write),
-    /// The store's answer to `Load`, the oldest of each device. `broker`: whether it is connected.
-    Loaded {
-        queued: Vec<Queued>,
-        broker: bool,
-    },
-    /// Something may have to be done: a timer, a command that was stored.
-    Wake,
-}
-
-#[derive(Debug, PartialEq)]
-pub enum Effect {
-    /// Hand it to the intake; answered with `Counted`.
-    Take {
-        device: String,
-        at: Position,
-        event: Event,
-    },
-    Write(Write),
-    /// It is silent, or heard again: hand it to the intake.
-    Status(Event),
-    Send {
-        route: Route,
-        device: String,
-        kind: Kind,
-        message: Vec<u8>,
-    },
-    /// Look for queued commands; answered with `Loaded`.
-    Load,
-    /// What the owner should know.
-    Tell {
-        device: String,
-        text: String,
-    },
-    /// A message led to nothing; the word is for the metrics.
-    Ignored {
-        route: Route,
-        why: &'static str,
-    },
-}
-
-#[derive(Debug)]
 pub struct Fleet {
     devices: BTreeMap<String, Member>,
+    /// The serial ports of the configuration.
+    wires: Vec<Route>,
     open: BTreeSet<Route>,
+    approved: BTreeSet<String>,
     load_at: Timestamp,
 }
 
 impl Fleet {
     /// As it stands on disk. Nobody is silent before there was time to be heard.
     #[must_use]
-    pub fn new(known: Vec<Known>, now: Timestamp) -> Self {
+    pub fn new(known: Vec<Known>, wires: Vec<Route>, now: Timestamp) -> Self {
         let member = |known: Known| {
             let (under_way, order) = known.under_way.unzip();
             let member = Member {
@@ -105,10 +50,13 @@ impl Fleet {
                 silent: known.silent,
                 last_number: known.last_number,
                 order,
+                hellos: Allowance::new(now),
+                clash: Clash { seen_at: known.clash_at, told_at: known.clash_at, written_at: known.clash_at },
             };
             (known.device, member)
         };
-        Self { devices: known.into_iter().map(member).collect(), open: BTreeSet::new(), load_at: now }
+        let devices = known.into_iter().map(member).collect();
+        Self { devices, wires, open: BTreeSet::new(), approved: BTreeSet::new(), load_at: now }
     }
 
     /// When to say `Wake` at the latest.
@@ -133,14 +81,20 @@ impl Fleet {
                 effects.push(Effect::Load);
             }
             Input::Line { route, up: false } => drop(self.open.remove(&route)),
-            Input::Counted { device, at } => {
+            Input::Counted { device, at, route } => {
                 if let Some(member) = self.devices.get_mut(&device) {
                     let ack = member.link.committed(at);
-                    effects.extend(acknowledge(&member.route, &device, &ack));
+                    effects.extend(acknowledge(&route, &device, &ack));
                 }
             }
             Input::Written(write) => self.written(write, now, &mut effects),
-            Input::Loaded { queued, broker } => self.loaded(queued, broker, now, &mut effects),
+            Input::Loaded { queued, broker, wishes } => {
+                self.approved = wishes.approved;
+                for device in wishes.forget {
+                    self.forget(device, now, &mut effects);
+                }
+                self.loaded(queued, broker, now, &mut effects);
+            }
             Input::Wake => self.wake(now, &mut effects),
         }
         effects
@@ -157,15 +111,25 @@ impl Fleet {
     ) {
         let done = match kind {
             Kind::Hello => Hello::decode(&message).and_then(|hello| {
-                agreed(named, hello.device).map(|()| self.hello(route, &hello, now, effects))
+                agreed(named, hello.device)?;
+                if !self.is_on_wire(route, hello.device, now, effects) {
+                    self.hello(route, &hello, now, effects);
+                }
+                Ok(())
             }),
             Kind::Event => firmware_bridge::Event::decode(&message).and_then(|event| {
                 agreed(named, &event.device)?;
-                self.event(route, &event, message.clone(), now, effects);
+                if !self.is_on_wire(route, &event.device, now, effects) {
+                    self.event(route, &event, message.clone(), now, effects);
+                }
                 Ok(())
             }),
             Kind::Result => CommandResult::decode(&message).and_then(|result| {
-                agreed(named, result.device).map(|()| self.result(route, &result, now, effects))
+                agreed(named, result.device)?;
+                if !self.is_on_wire(route, result.device, now, effects) {
+                    self.result(route, &result, now, effects);
+                }
+                Ok(())
             }),
             Kind::Welcome | Kind::Ack | Kind::Command | Kind::Version => Err(FrameError::Malformed), // an echo
         };
@@ -182,14 +146,20 @@ impl Fleet {
     }
 
     fn hello(&mut self, route: &Route, hello: &Hello<'_>, now: Timestamp, effects: &mut Vec<Effect>) {
-        if !self.devices.contains_key(hello.device) && self.devices.len() >= DEVICES_MAX {
+        if !self.devices.contains_key(hello.device) && !self.has_room(now, effects) {
             effects.push(Effect::Ignored { route: route.clone(), why: "too-many-devices" });
             return;
         }
         let device = hello.device.to_owned();
         let said = Said::read(hello);
-        let member =
-            self.devices.entry(device.clone()).or_insert_with(|| Member::new(said.clone(), route.clone()));
+        let place = self.wires.iter().position(|wire| wire == route);
+        let place = place.and_then(|index| u32::try_from(index + 1).ok()).unwrap_or(0);
+        let new = || Member::new(said.clone(), route.clone(), now);
+        let member = self.devices.entry(device.clone()).or_insert_with(new);
+        if !member.hellos.take(now) {
+            effects.push(Effect::Ignored { route: route.clone(), why: "too-often" });
+            return;
+        }
         let was_silent = member.silent;
         let news = Said { queued: member.said.queued, ..said.clone() } != member.said
             || member.route != *route
@@ -197,23 +167,59 @@ impl Fleet {
             || member.written_at.until(now) >= WRITE_EVERY;
         member.said = said.clone();
         member.hear(&device, route, now, effects);
-        match member.link.hello(hello) {
+        let greeting = member.link.hello(hello, place, unix_ms(now));
+        if member.link.took_turns() {
+            names::by_turns(&device, member, now, effects);
+        }
+        match greeting {
             Greeting::Wait => {}
-            Greeting::Known => {
-                effects.extend(member.welcome(&device, hello.token, now));
+            Greeting::Known(answer) => {
+                effects.extend(welcome(route, &device, (hello.token, answer), now));
                 if news {
                     member.written_at = now;
                     effects.push(Effect::Write(Write::Said { device, said, route: route.clone(), at: now }));
                 }
                 effects.push(Effect::Load); // it may be a while since it could take one
             }
-            Greeting::Save { saved, gap } => {
+            Greeting::Save { saved, gap, answer } => {
                 member.written_at = now;
                 effects.extend(gap.map(|gap| lost(&device, gap)));
                 let (route, token) = (route.clone(), hello.token);
-                effects.push(Effect::Write(Write::Greeted { device, saved, said, route, token, at: now }));
+                let write = Write::Greeted { device, saved, said, route, token, answer, at: now };
+                effects.push(Effect::Write(write));
             }
         }
+    }
+
+    /// A device on a wire is not taken over by what anybody may say at the broker. Whether it tried.
+    fn is_on_wire(&mut self, route: &Route, device: &str, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        let Some(member) = self.devices.get_mut(device) else { return false };
+        let is_held = *route == Route::Mqtt && self.wires.contains(&member.route);
+        if is_held {
+            effects.push(Effect::Ignored { route: route.clone(), why: "clash" });
+            names::not_on_its_wire(device, member, now, effects);
+        }
+        is_held
+    }
+
+    /// Names that strangers made up must not keep a new device out.
+    fn has_room(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        if self.devices.len() < DEVICES_MAX {
+            return true;
+        }
+        let worth = |(device, member): (&String, &Member)| {
+            names::worth(member, self.approved.contains(device)).map(|worth| (worth, device.clone()))
+        };
+        match self.devices.iter().filter_map(worth).min() {
+            Some((_, least)) => self.forget(least, now, effects),
+            None => return false,
+        }
+        true
+    }
+
+    fn forget(&mut self, device: String, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.devices.remove(&device);
+        effects.push(Effect::Write(Write::Forgotten { device, at: now }));
     }
 
     fn event(
@@ -235,7 +241,7 @@ impl Fleet {
             Verdict::Again(ack) | Verdict::OutOfOrder(ack) => {
                 effects.extend(acknowledge(route, &device, &ack));
             }
-            Verdict::Take(Saved { counted: at, .. }) => {
+            Verdict::Take(at) => {
                 let event = Event {
                     source: source(route),
                     topic: topic::of(&device, Kind::Event),
@@ -247,7 +253,7 @@ impl Fleet {
                     received_at: now,
                     happened_at: happened_at(event, now),
                 };
-                effects.push(Effect::Take { device, at, event });
+                effects.push(Effect::Take { device, at, route: route.clone(), event });
             }
         }
     }
@@ -263,16 +269,19 @@ impl Fleet {
             member.hear(result.device, route, now, effects);
             let step = member.link.result(result);
             effects.extend(step.and_then(|step| member.perform(result.device, step, result.detail, now)));
+            // So that people see when it was heard last.
+            let (device, said, route) = (result.device.to_owned(), member.said.clone(), route.clone());
+            effects.extend(step.map(|_| Effect::Write(Write::Said { device, said, route, at: now })));
         }
     }
 
     fn written(&mut self, write: Write, now: Timestamp, effects: &mut Vec<Effect>) {
         match write {
-            Write::Said { .. } => {}
-            Write::Greeted { device, saved, token, .. } => {
+            Write::Said { .. } | Write::Clash { .. } | Write::Forgotten { .. } => {}
+            Write::Greeted { device, saved, token, route, answer, .. } => {
                 if let Some(member) = self.devices.get_mut(&device) {
                     member.link.greeted(saved);
-                    effects.extend(member.welcome(&device, token, now));
+                    effects.extend(welcome(&route, &device, (token, answer), now));
                     effects.extend(member.step(&device, now)); // a new start ends what the one before was told
                 }
                 effects.push(Effect::Load);
@@ -328,6 +337,7 @@ impl Fleet {
     fn wake(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for (device, member) in &mut self.devices {
             effects.extend(member.step(device, now));
+            names::settle(device, member, now, effects);
             if !member.silent && member.heard_at.until(now) >= SILENT_AFTER {
                 member.silent = true;
                 member.tell_status(device, now, effects);

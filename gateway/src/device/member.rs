@@ -1,7 +1,9 @@
 //! One device: its link, what it said, the command under way.
 
+use std::time::Duration;
+
 use firmware_bridge::Kind;
-use firmware_bridge::gateway::{Link, Step};
+use firmware_bridge::gateway::{Answer, Link, Step};
 use firmware_bridge::message::Ack;
 
 use crate::device::fleet::Effect;
@@ -22,10 +24,54 @@ pub struct Member {
     pub last_number: u64,
     /// The command under way.
     pub order: Option<Order>,
+    /// Hellos that may still be answered.
+    pub hellos: Allowance,
+    pub clash: Clash,
+}
+
+/// Two devices with one name.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Clash {
+    /// When they were last heard by turns.
+    pub seen_at: Option<Timestamp>,
+    pub told_at: Option<Timestamp>,
+    pub written_at: Option<Timestamp>,
+}
+
+/// So often may something be done, and again so much later.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance {
+    left: u32,
+    since: Timestamp,
+}
+
+/// A device that starts, is renumbered and loses its line a few times says about ten hellos in a minute.
+const HELLOS_AT_ONCE: u32 = 20;
+/// One more each. What is not answered is said again, ever more seldom.
+const HELLO_AGAIN: Duration = Duration::from_secs(5);
+
+impl Allowance {
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { left: HELLOS_AT_ONCE, since: now }
+    }
+
+    /// `false`: it was too often.
+    pub fn take(&mut self, now: Timestamp) -> bool {
+        while self.left < HELLOS_AT_ONCE && self.since.until(now) >= HELLO_AGAIN {
+            (self.left, self.since) = (self.left + 1, self.since + HELLO_AGAIN);
+        }
+        if self.left == HELLOS_AT_ONCE || now < self.since {
+            self.since = now;
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
 }
 
 impl Member {
-    pub fn new(said: Said, route: Route) -> Self {
+    pub fn new(said: Said, route: Route, now: Timestamp) -> Self {
         let never = Timestamp(0);
         Self {
             link: Link::default(),
@@ -36,6 +82,8 @@ impl Member {
             silent: false,
             last_number: 0,
             order: None,
+            hellos: Allowance::new(now),
+            clash: Clash::default(),
         }
     }
 
@@ -77,18 +125,18 @@ impl Member {
             }),
         })
     }
+}
 
-    /// A clock that was not set since the machine booted is no time for a device to go by.
-    pub fn welcome(&self, device: &str, token: u32, now: Timestamp) -> Option<Effect> {
-        let unix_ms = if now.is_sane() { unix_ms(now) } else { 0 };
-        let message = self.link.welcome(token, unix_ms).encode(&mut [0; 32]).ok()?.to_vec(); // at most 31 bytes
-        Some(Effect::Send {
-            route: self.route.clone(),
-            device: device.to_owned(),
-            kind: Kind::Welcome,
-            message,
-        })
-    }
+/// A clock that was not set since the machine booted is no time for a device to go by.
+pub fn welcome(
+    route: &Route,
+    device: &str,
+    (token, answer): (u32, Answer),
+    now: Timestamp,
+) -> Option<Effect> {
+    let unix_ms = if now.is_sane() { unix_ms(now) } else { 0 };
+    let message = answer.welcome(token, unix_ms).encode(&mut [0; 32]).ok()?.to_vec(); // at most 31 bytes
+    Some(Effect::Send { route: route.clone(), device: device.to_owned(), kind: Kind::Welcome, message })
 }
 
 pub fn acknowledge(route: &Route, device: &str, ack: &Ack) -> Option<Effect> {

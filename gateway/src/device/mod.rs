@@ -6,10 +6,14 @@
 //! queued command ─▶                  └─▶ Send, Status, Tell
 //! ```
 
+/// What the fleet is told, and what it asks for.
+mod exchange;
 /// All devices: what each said, what is answered, what is commanded.
 pub mod fleet;
 /// One device.
 mod member;
+/// Two devices with one name, and more names than there is room for.
+mod names;
 /// Commands to devices: their number, their end.
 pub mod order;
 /// What the store keeps of a device.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use firmware_bridge::gateway::{Saved, UnderWay};
+use firmware_bridge::gateway::{Answer, Saved, UnderWay};
 use firmware_bridge::message::Hello;
 
 use crate::device::order::{Ending, Order};
@@ -38,22 +38,37 @@ pub struct Known {
     pub route: Route,
     pub seen_at: Timestamp,
     pub silent: bool,
+    /// Two devices of this name were heard by turns, last then.
+    pub clash_at: Option<Timestamp>,
     /// The highest command number that was ever under way.
     pub last_number: u64,
     pub under_way: Option<(UnderWay, Order)>,
 }
 
 /// What is to be written about a device; answered with `Written` when it is on disk.
+#[expect(clippy::large_enum_variant, reason = "a handful are alive at once, and each goes on at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// A hello moved the boot number or the position. Its answer, with this token, waits for the disk.
-    Greeted { device: String, saved: Saved, said: Said, route: Route, token: u32, at: Timestamp },
+    Greeted {
+        device: String,
+        saved: Saved,
+        said: Said,
+        route: Route,
+        token: u32,
+        answer: Answer,
+        at: Timestamp,
+    },
     /// A hello said nothing that an answer depends on.
     Said { device: String, said: Said, route: Route, at: Timestamp },
     /// The command may be sent once this is on disk.
     UnderWay { device: String, under_way: UnderWay, order: Order, at: Timestamp },
     /// A command's outcome. `number`: of the one under way; none if it never was.
     Ended { device: String, number: Option<u64>, command: CommandId, ending: Ending, at: Timestamp },
+    /// Two devices of this name are heard by turns; `None`: no longer.
+    Clash { device: String, at: Option<Timestamp> },
+    /// Somebody, or a newcomer in want of room, wants the name to go.
+    Forgotten { device: String, at: Timestamp },
 }
 
 impl Said {

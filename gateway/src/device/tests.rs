@@ -5,7 +5,7 @@ use firmware_bridge::gateway::{ANSWER_GRACE_MS, Saved};
 use firmware_bridge::message::{Command, CommandResult, Hello};
 use firmware_bridge::{Field, Kind, Outcome, Position, Value};
 
-use super::fleet::{DEVICES_MAX, Effect, Fleet, Input};
+use super::fleet::{DEVICES_MAX, Effect, Fleet, Input, Wishes};
 use super::order::{EndState, Order, Queued};
 use super::record::{Known, Route, Write};
 use super::status::SILENT_AFTER;
@@ -44,7 +44,7 @@ fn queued(id: i64) -> Queued {
 }
 
 fn loaded(id: i64) -> Input {
-    Input::Loaded { queued: vec![queued(id)], broker: false }
+    Input::Loaded { queued: vec![queued(id)], broker: false, wishes: Wishes::default() }
 }
 
 /// Performs writes and counts events at once; gives what is left.
@@ -54,13 +54,14 @@ fn play(fleet: &mut Fleet, input: Input, now: Timestamp) -> Vec<Effect> {
         for effect in fleet.handle(input, now) {
             match &effect {
                 Effect::Write(write) => inputs.push(Input::Written(write.clone())),
-                Effect::Take { device, at, .. } => {
-                    inputs.push(Input::Counted { device: device.clone(), at: *at });
+                Effect::Take { device, at, route, .. } => {
+                    inputs.push(Input::Counted { device: device.clone(), at: *at, route: route.clone() });
                 }
                 Effect::Send { .. }
                 | Effect::Load
                 | Effect::Status(_)
                 | Effect::Tell { .. }
+                | Effect::Warn { .. }
                 | Effect::Ignored { .. } => {}
             }
             left.push(effect);
@@ -78,6 +79,7 @@ fn sent(effects: &[Effect], wanted: Kind) -> Vec<Vec<u8>> {
         | Effect::Load
         | Effect::Status(_)
         | Effect::Tell { .. }
+        | Effect::Warn { .. }
         | Effect::Ignored { .. } => None,
     };
     effects.iter().filter_map(message).collect()
@@ -92,13 +94,14 @@ fn ending(effects: &[Effect]) -> Option<EndState> {
         | Effect::Load
         | Effect::Status(_)
         | Effect::Tell { .. }
+        | Effect::Warn { .. }
         | Effect::Ignored { .. } => None,
     })
 }
 
 /// A device that was welcomed, over a port that is open.
 fn welcomed() -> Fleet {
-    let mut fleet = Fleet::new(Vec::new(), NOW);
+    let mut fleet = Fleet::new(Vec::new(), vec![port()], NOW);
     play(&mut fleet, Input::Line { route: port(), up: true }, NOW);
     assert_eq!(sent(&play(&mut fleet, hello("f", 1), NOW), Kind::Welcome).len(), 1);
     fleet
@@ -106,14 +109,15 @@ fn welcomed() -> Fleet {
 
 #[test]
 fn nothing_is_answered_before_it_is_on_disk() {
-    let mut fleet = Fleet::new(Vec::new(), NOW);
+    let mut fleet = Fleet::new(Vec::new(), vec![port()], NOW);
     let effects = fleet.handle(hello("f", 1), NOW);
     assert!(matches!(effects[..], [Effect::Write(Write::Greeted { .. })]), "{effects:?}");
     let Some(Effect::Write(write)) = effects.into_iter().next() else { return };
     assert_eq!(sent(&fleet.handle(Input::Written(write), NOW), Kind::Welcome).len(), 1);
     let effects = fleet.handle(event(1, 1, 0), NOW);
     assert!(matches!(effects[..], [Effect::Take { .. }]), "{effects:?}");
-    let counted = Input::Counted { device: "f".to_owned(), at: Position { boot: 1, sequence: 1 } };
+    let at = Position { boot: 1, sequence: 1 };
+    let counted = Input::Counted { device: "f".to_owned(), at, route: port() };
     assert_eq!(sent(&fleet.handle(counted, NOW), Kind::Ack).len(), 1);
 }
 
@@ -129,6 +133,7 @@ fn an_event_says_when_it_happened_if_the_device_knows() {
             | Effect::Load
             | Effect::Status(_)
             | Effect::Tell { .. }
+            | Effect::Warn { .. }
             | Effect::Ignored { .. } => None,
         })
     };
@@ -172,7 +177,7 @@ fn a_command_that_nobody_answers_ends() {
     play(&mut fleet, loaded(1), NOW);
     assert_eq!(ending(&play(&mut fleet, hello("f", 2), NOW)), Some(EndState::NoAnswer), "a new start");
 
-    let mut fleet = Fleet::new(Vec::new(), NOW);
+    let mut fleet = Fleet::new(Vec::new(), vec![port()], NOW);
     assert_eq!(play(&mut fleet, loaded(1), NOW), [], "it may still say hello");
     assert_eq!(fleet.wake_at(), NOW + EXPIRES);
     assert_eq!(ending(&play(&mut fleet, loaded(1), NOW + EXPIRES)), Some(EndState::Expired));
@@ -190,19 +195,21 @@ fn a_gateway_that_starts_anew_asks_for_the_result() {
         | Effect::Load
         | Effect::Status(_)
         | Effect::Tell { .. }
+        | Effect::Warn { .. }
         | Effect::Ignored { .. } => None,
     });
     let known = Known {
         device: "f".to_owned(),
-        saved: Saved { boot: 1, counted: Position::default() },
+        saved: Saved::new(1, Position::default()),
         said: super::record::Said { firmware: String::new(), commands: Vec::new(), queued: 0, refused: 0 },
         route: port(),
         seen_at: NOW,
         silent: false,
+        clash_at: None,
         last_number: under_way.as_ref().map_or(0, |(under_way, _)| under_way.id),
         under_way,
     };
-    let mut anew = Fleet::new(vec![known], NOW);
+    let mut anew = Fleet::new(vec![known], vec![port()], NOW);
     let again = sent(&play(&mut anew, Input::Wake, NOW), Kind::Command);
     assert_eq!(again, sent(&effects, Kind::Command), "the same number, so it is acted on once");
 }
@@ -217,6 +224,7 @@ fn silence_is_told_once_and_its_end_too() {
             | Effect::Send { .. }
             | Effect::Load
             | Effect::Tell { .. }
+            | Effect::Warn { .. }
             | Effect::Ignored { .. } => None,
         };
         effects.iter().filter_map(identity).collect()
@@ -246,9 +254,87 @@ fn what_is_no_message_of_the_device_is_counted_and_changes_nothing() {
     assert_eq!(why(event(1, 1, -1)), "malformed");
     let Input::Heard { message, .. } = hello("f", 1) else { return };
     assert_eq!(why(heard(Some("g"), Kind::Hello, &message)), "malformed");
-    for number in 1..DEVICES_MAX {
-        play(&mut fleet, hello(&format!("d{number}"), 0), NOW);
+}
+
+fn over_mqtt(input: Input, device: &str) -> Input {
+    let Input::Heard { kind, message, .. } = input else { return input };
+    Input::Heard { route: Route::Mqtt, device: Some(device.to_owned()), kind, message }
+}
+
+#[test]
+fn names_that_strangers_make_up_keep_no_new_device_out() {
+    let mut fleet = welcomed(); // f, on a wire
+    play(&mut fleet, over_mqtt(hello("old", 1), "old"), NOW);
+    let mut event = firmware_bridge::Event {
+        device: "old".try_into().expect("short"),
+        boot: 1,
+        sequence: 1,
+        fields: [].into_iter().collect(),
+    };
+    let mut say = |fleet: &mut Fleet, sequence, now| {
+        event.sequence = sequence;
+        let input = heard(None, Kind::Event, event.encode(&mut [0; 200]).expect("fits"));
+        play(fleet, over_mqtt(input, "old"), now)
+    };
+    assert_eq!(sent(&say(&mut fleet, 1, NOW), Kind::Ack).len(), 1);
+    let approved = ["mine".to_owned()].into_iter().collect();
+    play(&mut fleet, over_mqtt(hello("mine", 0), "mine"), NOW);
+    let wishes = Wishes { approved, ..Wishes::default() };
+    play(&mut fleet, Input::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
+    let later = NOW + Duration::from_secs(60);
+    for number in 0..DEVICES_MAX + 100 {
+        let name = format!("rogue-{number}");
+        play(&mut fleet, over_mqtt(hello(&name, 1), &name), later);
     }
-    let effects = fleet.handle(hello("one-more", 1), NOW);
-    assert_eq!(effects, [Effect::Ignored { route: port(), why: "too-many-devices" }]);
+    let mut is_welcome = |name: &str| {
+        let effects = play(&mut fleet, over_mqtt(hello(name, 0), name), later + Duration::from_secs(1));
+        (sent(&effects, Kind::Welcome).len(), effects.iter().any(is_forgotten))
+    };
+    assert_eq!(is_welcome("new"), (1, true), "another name gives way");
+    assert_eq!(is_welcome("mine"), (1, false), "it was never gone");
+    assert_eq!(sent(&say(&mut fleet, 2, later), Kind::Ack).len(), 1, "nor was the one with events");
+}
+
+fn is_forgotten(effect: &Effect) -> bool {
+    matches!(effect, Effect::Write(Write::Forgotten { .. }))
+}
+
+fn warnings(effects: &[Effect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::Warn { .. })).count()
+}
+
+#[test]
+fn a_device_on_a_wire_is_not_taken_over_by_mqtt_until_it_is_forgotten() {
+    let mut fleet = welcomed();
+    let effects = play(&mut fleet, over_mqtt(hello("f", 2), "f"), NOW);
+    assert_eq!((sent(&effects, Kind::Welcome).len(), warnings(&effects)), (0, 1), "{effects:?}");
+    let effects = play(&mut fleet, over_mqtt(event(1, 1, 0), "f"), NOW);
+    assert_eq!((sent(&effects, Kind::Ack).len(), warnings(&effects)), (0, 0), "told once");
+    let command = play(&mut fleet, loaded(1), NOW);
+    let of_command = |effect: &Effect| {
+        if let Effect::Send { route, kind: Kind::Command, .. } = effect { Some(route.clone()) } else { None }
+    };
+    let route = command.iter().find_map(of_command);
+    assert_eq!(route, Some(port()), "commands go to the wire");
+    let id = Command::decode(&sent(&command, Kind::Command)[0]).expect("a command").id;
+    let result = CommandResult { device: "f", boot: 1, id, outcome: Outcome::Done, detail: "" };
+    let result = heard(None, Kind::Result, result.encode(&mut [0; 200]).expect("fits"));
+    assert_eq!(ending(&play(&mut fleet, over_mqtt(result, "f"), NOW)), None, "nor is its result believed");
+
+    let wishes = Wishes { forget: vec!["f".to_owned()], ..Wishes::default() };
+    play(&mut fleet, Input::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
+    assert_eq!(sent(&play(&mut fleet, over_mqtt(hello("f", 2), "f"), NOW), Kind::Welcome).len(), 1);
+}
+
+#[test]
+fn hellos_without_end_are_answered_ever_more_seldom() {
+    let mut fleet = welcomed();
+    let answered = (0..600).filter(|tenth| {
+        let now = NOW + Duration::from_millis(100 * tenth);
+        sent(&play(&mut fleet, hello("f", 1), now), Kind::Welcome).len() == 1
+    });
+    let answered = answered.count();
+    assert!((20..=32).contains(&answered), "{answered} in a minute");
+    let later = NOW + Duration::from_secs(600);
+    assert_eq!(sent(&play(&mut fleet, hello("f", 1), later), Kind::Welcome).len(), 1);
 }

@@ -9,6 +9,8 @@ mod account;
 mod broker;
 /// What goes to a supporter: no secret, no number.
 mod bundle;
+/// Devices that have one name, or too many names.
+mod devices;
 /// The clock and the disk.
 mod machine;
 /// What waits in the outbox for a person, and why.
@@ -121,6 +123,7 @@ pub async fn examine(config: &Config, client: &Client) -> Vec<Finding> {
     }
     machine::examine(&mut findings, config);
     serial::examine(&mut findings, config);
+    devices::examine(&mut findings, config);
     broker::examine(&mut findings, config).await;
     for connection in &config.connections {
         findings.connection = Some(connection.name.0.clone());

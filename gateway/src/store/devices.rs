@@ -1,10 +1,13 @@
 //! Devices: their position, their commands, what they said.
 
+use std::collections::BTreeMap;
+
 use firmware_bridge::Position;
-use firmware_bridge::gateway::{Saved, UnderWay};
+use firmware_bridge::gateway::{Line, Saved, UnderWay};
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::{Store, checksum};
+use crate::device::fleet::Wishes;
 use crate::device::order::{EndState, Order, Queued};
 use crate::device::record::{Known, Route, Said, Write};
 use crate::device::topic;
@@ -25,6 +28,9 @@ pub struct DeviceRow {
     pub refused: u32,
     pub silent: bool,
     pub seen_at: i64,
+    /// Two of this name were heard by turns.
+    pub clash_at: Option<i64>,
+    pub approved: bool,
 }
 
 /// A command to a device, for people.
@@ -42,15 +48,26 @@ pub struct DeviceCommandRow {
 
 const DEVICE: &str =
     "SELECT id, boot, counted_boot, counted_sequence, events, link, firmware, commands, queued, refused,
-        silent, seen_at FROM device";
+        silent, seen_at, clash_at, approved FROM device";
 
 impl Store {
     /// Moves the device's position to this event; `false`: it was counted before. Call it in the event's transaction.
     pub(super) fn count_event(&self, device: &str, at: Position, now: Timestamp) -> Result<bool> {
+        let counted = self
+            .sql
+            .prepare_cached(
+                "UPDATE device_line SET counted_boot = ?2, counted_sequence = ?3
+                 WHERE device = ?1 AND NOT retired AND ?2 BETWEEN low AND boot
+                 AND (counted_boot, counted_sequence) < (?2, ?3)",
+            )?
+            .execute(params![device, at.boot, at.sequence])?;
+        if counted == 0 {
+            return Ok(false);
+        }
         self.sql
             .prepare_cached(
-                "UPDATE device SET counted_boot = ?2, counted_sequence = ?3, events = events + 1, seen_at = ?4
-                 WHERE id = ?1 AND (counted_boot, counted_sequence) < (?2, ?3)",
+                "UPDATE device SET counted_boot = ?2, counted_sequence = ?3, events = events + 1,
+                     queued = max(queued - 1, 0), seen_at = ?4 WHERE id = ?1",
             )?
             .execute(params![device, at.boot, at.sequence, now.0])
             .map(|changed| changed > 0)
@@ -66,12 +83,40 @@ impl Store {
 
     /// All devices as they stand, for the start.
     pub fn known_devices(&self) -> Result<Vec<Known>> {
+        let mut lines = self.device_lines()?;
+        let mut known = self.known_without_lines()?;
+        for one in &mut known {
+            one.saved.lines = lines.remove(&one.device).unwrap_or_default().into_iter().collect();
+        }
+        Ok(known)
+    }
+
+    fn device_lines(&self) -> Result<BTreeMap<String, Vec<Line>>> {
+        let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+        let mut rows = self.sql.prepare_cached(
+            "SELECT device, token, low, boot, counted_boot, counted_sequence, retired, kept FROM device_line
+             WHERE place < 8 ORDER BY device, place",
+        )?;
+        let read = |row: &Row| {
+            let counted = Position { boot: row.get(4)?, sequence: row.get(5)? };
+            let (token, low, boot) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let (retired, kept) = (row.get(6)?, row.get(7)?);
+            Ok((row.get(0)?, Line { token, low, boot, counted, retired, kept, ..Line::default() }))
+        };
+        for row in rows.query_map([], read)? {
+            let (device, line): (String, Line) = row?;
+            lines.entry(device).or_default().push(line);
+        }
+        Ok(lines)
+    }
+
+    fn known_without_lines(&self) -> Result<Vec<Known>> {
         self.sql
             .prepare_cached(
                 "SELECT d.id, d.boot, d.counted_boot, d.counted_sequence, d.link, d.firmware, d.commands, d.queued,
                         d.refused, d.silent, d.seen_at, d.last_number, d.under_way, d.under_way_boot, c.topic, c.payload,
-                        c.expires_at
-                 FROM device d LEFT JOIN command c ON c.id = d.under_way ORDER BY d.id",
+                        c.expires_at, d.apart, d.clash_at
+                 FROM device d LEFT JOIN command c ON c.id = d.under_way WHERE NOT d.forget ORDER BY d.id",
             )?
             .query_map([], read_known)?
             .collect()
@@ -80,13 +125,9 @@ impl Store {
     /// Writes what the fleet asked for; call it inside a transaction.
     pub fn write_device(&self, write: &Write) -> Result<()> {
         match write {
-            Write::Greeted { device, saved, said, route, at, token: _ } => {
+            Write::Greeted { device, saved, said, route, at, token: _, answer: _ } => {
                 self.say(device, said, route, *at)?;
-                self.sql
-                    .prepare_cached(
-                        "UPDATE device SET boot = ?2, counted_boot = ?3, counted_sequence = ?4 WHERE id = ?1",
-                    )?
-                    .execute(params![device, saved.boot, saved.counted.boot, saved.counted.sequence])?;
+                self.write_lines(device, saved)?;
             }
             Write::Said { device, said, route, at } => self.say(device, said, route, *at)?,
             Write::UnderWay { device, under_way, order, at } => {
@@ -103,6 +144,76 @@ impl Store {
                     .execute(params![device, command.0])?;
                 self.move_device_command(*command, ending.state.as_str(), *at, Some(&ending.reason))?;
             }
+            Write::Clash { device, at } => {
+                self.sql
+                    .prepare_cached("UPDATE device SET clash_at = ?2 WHERE id = ?1")?
+                    .execute(params![device, at.map(|at| at.0)])?;
+            }
+            Write::Forgotten { device, at } => self.forget_now(device, *at)?,
+        }
+        Ok(())
+    }
+
+    fn write_lines(&self, device: &str, saved: &Saved) -> Result<()> {
+        let counted = saved.counted();
+        self.sql
+            .prepare_cached(
+                "UPDATE device SET boot = ?2, counted_boot = ?3, counted_sequence = ?4, apart = ?5 WHERE id = ?1",
+            )?
+            .execute(params![device, saved.boot, counted.boot, counted.sequence, saved.apart])?;
+        self.sql.prepare_cached("DELETE FROM device_line WHERE device = ?1")?.execute([device])?;
+        for (place, line) in saved.lines.iter().enumerate() {
+            self.sql
+                .prepare_cached("INSERT INTO device_line VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+                .execute(params![
+                device,
+                i64::try_from(place).unwrap_or_default(),
+                line.token,
+                line.low,
+                line.boot,
+                line.counted.boot,
+                line.counted.sequence,
+                line.retired,
+                line.kept
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// What people want with names.
+    pub fn device_wishes(&self) -> Result<Wishes> {
+        let names = |sql: &str| -> Result<Vec<String>> {
+            self.sql.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
+        };
+        let approved = names("SELECT id FROM device WHERE approved")?.into_iter().collect();
+        Ok(Wishes { forget: names("SELECT id FROM device WHERE forget")?, approved })
+    }
+
+    /// The daemon does the rest, within half a minute or at its start. `false`: there is none of this name.
+    pub fn forget_device(&self, id: &str) -> Result<bool> {
+        let changed = self.sql.prepare_cached("UPDATE device SET forget = 1 WHERE id = ?1")?.execute([id])?;
+        Ok(changed > 0)
+    }
+
+    /// `false`: there is none of this name.
+    pub fn approve_device(&self, id: &str) -> Result<bool> {
+        let changed = self
+            .sql
+            .prepare_cached("UPDATE device SET approved = 1 WHERE id = ?1 AND NOT forget")?
+            .execute([id])?;
+        Ok(changed > 0)
+    }
+
+    /// Whatever it was told last, nobody will hear of it.
+    fn forget_now(&self, device: &str, at: Timestamp) -> Result<()> {
+        let sql = "SELECT under_way FROM device WHERE id = ?1";
+        let under_way: Option<Option<i64>> =
+            self.sql.prepare_cached(sql)?.query_row([device], |row| row.get(0)).optional()?;
+        self.sql.prepare_cached("DELETE FROM device_line WHERE device = ?1")?.execute([device])?;
+        self.sql.prepare_cached("DELETE FROM device WHERE id = ?1")?.execute([device])?;
+        if let Some(command) = under_way.flatten() {
+            let reason = "it was sent, and then the device was forgotten: it may have been acted on";
+            self.move_device_command(CommandId(command), EndState::NoAnswer.as_str(), at, Some(reason))?;
         }
         Ok(())
     }
@@ -168,11 +279,17 @@ impl Store {
     }
 
     pub fn devices(&self) -> Result<Vec<DeviceRow>> {
-        self.sql.prepare_cached(&format!("{DEVICE} ORDER BY id"))?.query_map([], read_device)?.collect()
+        self.sql
+            .prepare_cached(&format!("{DEVICE} WHERE NOT forget ORDER BY id"))?
+            .query_map([], read_device)?
+            .collect()
     }
 
     pub fn device(&self, id: &str) -> Result<Option<DeviceRow>> {
-        self.sql.prepare_cached(&format!("{DEVICE} WHERE id = ?1"))?.query_row([id], read_device).optional()
+        self.sql
+            .prepare_cached(&format!("{DEVICE} WHERE id = ?1 AND NOT forget"))?
+            .query_row([id], read_device)
+            .optional()
     }
 
     /// Newest first.
@@ -204,7 +321,7 @@ fn signed(number: u64) -> i64 {
 }
 
 fn read_known(row: &Row) -> Result<Known> {
-    let saved = Saved { boot: row.get(1)?, counted: Position { boot: row.get(2)?, sequence: row.get(3)? } };
+    let saved = Saved { boot: row.get(1)?, apart: row.get(17)?, ..Saved::default() };
     let last_number = u64::try_from(row.get::<_, i64>(11)?).unwrap_or(0);
     let under_way = match (row.get::<_, Option<i64>>(12)?, row.get::<_, Option<String>>(14)?) {
         (Some(command), Some(topic)) => {
@@ -227,6 +344,7 @@ fn read_known(row: &Row) -> Result<Known> {
         route: Route::parse(&row.get::<_, String>(4)?),
         seen_at: Timestamp(row.get(10)?),
         silent: row.get(9)?,
+        clash_at: row.get::<_, Option<i64>>(18)?.map(Timestamp),
         last_number,
         under_way,
     })
@@ -258,5 +376,7 @@ fn read_device(row: &Row) -> Result<DeviceRow> {
         refused: row.get(9)?,
         silent: row.get(10)?,
         seen_at: row.get(11)?,
+        clash_at: row.get(12)?,
+        approved: row.get(13)?,
     })
 }

@@ -19,7 +19,7 @@ use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("schema.sql"),
     include_str!("schema_page.sql"),
     include_str!("received.sql"),
@@ -35,6 +35,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("client_id.sql"),
     include_str!("files_first.sql"),
     include_str!("ends.sql"),
+    include_str!("devices.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 const DEVICE: &str =
     "SELECT id, boot, events, link, firmware, commands AS \"commands:json\", queued, refused,
-         silent AS \"silent?\", seen_at FROM device";
+         silent AS \"silent?\", seen_at, clash_at FROM device";
 const HOUR: i64 = 3_600_000;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Alerts that go on and are shown on the first page; the list has all.
@@ -155,11 +155,13 @@ impl Store {
 
     /// Devices that speak our protocol, those that were heard last first.
     pub fn device_list(&self) -> Result<Vec<Value>> {
-        self.rows(&format!("{DEVICE} ORDER BY seen_at DESC LIMIT 500"), &[])
+        self.rows(&format!("{DEVICE} WHERE NOT forget ORDER BY seen_at DESC LIMIT 500"), &[])
     }
 
     pub fn whole_device(&self, id: &str) -> Result<Option<Value>> {
-        let Some(mut device) = self.row(&format!("{DEVICE} WHERE id = ?1"), &[&id])? else { return Ok(None) };
+        let Some(mut device) = self.row(&format!("{DEVICE} WHERE id = ?1 AND NOT forget"), &[&id])? else {
+            return Ok(None);
+        };
         device["orders"] = self
             .rows(
                 "SELECT id, contact, topic, payload, requested_at, state, changed_at, reason FROM command

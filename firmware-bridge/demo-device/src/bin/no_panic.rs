@@ -15,7 +15,7 @@ use embedded_svc::mqtt::client::{self, Enqueue, EventPayload, MessageId, QoS};
 use firmware_bridge::count::Count;
 use firmware_bridge::flash::FlashQueue;
 use firmware_bridge::frame::{Decoder, Encoder};
-use firmware_bridge::gateway::{Link, Saved, UnderWay};
+use firmware_bridge::gateway::{Greeting, Link, Saved, UnderWay};
 use firmware_bridge::message::{CommandResult, Hello};
 use firmware_bridge::mqtt::Mqtt;
 use firmware_bridge::serial::Serial;
@@ -101,7 +101,8 @@ fn device<Q: Queue>(queue: Q) {
         commands: black_box(&["open", "close"]),
         seed: black_box(7),
     };
-    let Ok(mut client) = Client::<Q, 320>::new(device, queue) else { return };
+    let Ok(client) = Client::<Q, 320>::new(device, queue) else { return };
+    let mut client = client.with_unique_id(unknown_bytes());
     let mut serial = Serial::new(Uart);
     let mut mqtt = Mqtt::default();
     loop {
@@ -142,10 +143,15 @@ fn gateway() {
     let under_way = UnderWay { id: black_box(1), boot: black_box(2), expires_at_ms: black_box(3) };
     let mut link = Link::new(black_box(Saved::default()), black_box(Some(under_way)), black_box(4));
     if let Ok(hello) = Hello::decode(unknown_bytes()) {
-        black_box(link.hello(&hello));
+        match link.hello(&hello, black_box(1), black_box(2)) {
+            Greeting::Wait => {}
+            Greeting::Known(answer) | Greeting::Save { answer, .. } => {
+                let mut buffer = [0; 32];
+                let _ = black_box(answer.welcome(hello.token, black_box(1)).encode(&mut buffer));
+            }
+        }
         link.greeted(black_box(Saved::default()));
-        let mut buffer = [0; 32];
-        let _ = black_box(link.welcome(hello.token, black_box(1)).encode(&mut buffer));
+        black_box(link.took_turns());
     }
     if let Ok(event) = Event::decode(unknown_bytes()) {
         black_box(link.event(event.position()));

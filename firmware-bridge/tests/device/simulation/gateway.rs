@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use firmware_bridge::gateway::{End, Greeting, Link, NotNow, Saved, Step, UnderWay, Verdict};
+use firmware_bridge::gateway::{Answer, End, Greeting, Link, NotNow, Saved, Step, UnderWay, Verdict};
 use firmware_bridge::message::{Command, CommandResult, Hello};
 use firmware_bridge::{Event, Kind, Position, Value};
 
@@ -13,7 +13,7 @@ const EPOCH: u64 = 1_790_000_000_000;
 
 #[derive(Default)]
 pub struct Disk {
-    saved: Saved,
+    pub saved: Saved,
     pub events: Vec<i64>,
     pub gaps: u32,
     under_way: Option<UnderWay>,
@@ -23,9 +23,10 @@ pub struct Disk {
     pub requested: VecDeque<(u64, u64)>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one waits for each commit")]
 enum Write {
-    Hello { saved: Saved, gap: bool, token: u32 },
-    Event { saved: Saved, at: Position, number: i64 },
+    Hello { saved: Saved, gap: bool, answer: Answer, token: u32, place: u32 },
+    Event { at: Position, number: i64, place: u32 },
     UnderWay(UnderWay),
     End(u64, End),
 }
@@ -36,7 +37,10 @@ pub struct Gateway {
     writes: VecDeque<(u64, Write)>,
     /// Events refused by the device, by its last hello.
     pub refused: u32,
-    pub sent: Vec<Message>,
+    /// Answers, and where to.
+    pub sent: Vec<(u32, Message)>,
+    /// Two devices were heard by turns.
+    pub turns: u32,
 }
 
 pub fn unix(now: u64) -> u64 {
@@ -46,42 +50,43 @@ pub fn unix(now: u64) -> u64 {
 impl Gateway {
     pub fn new() -> Self {
         let disk = Disk::default();
-        Self { disk, link: Link::default(), writes: VecDeque::new(), refused: 0, sent: Vec::new() }
+        Self { disk, link: Link::default(), writes: VecDeque::new(), refused: 0, sent: Vec::new(), turns: 0 }
     }
 
     /// A kill and a start: what was not on disk is gone.
     pub fn restart(&mut self) {
         let disk = &self.disk;
-        self.link = Link::new(disk.saved, disk.under_way, disk.last_command);
+        self.link = Link::new(disk.saved.clone(), disk.under_way, disk.last_command);
         self.writes.clear();
         self.sent.clear();
     }
 
-    pub fn receive(&mut self, (kind, message): &Message, now: u64, commit_ms: u64) {
+    /// `place`: where it came from.
+    pub fn receive(&mut self, (kind, message): &Message, place: u32, now: u64, commit_ms: u64) {
         match kind {
             Kind::Hello => {
                 let hello = Hello::decode(message).expect("the checksum let it pass");
                 self.refused = hello.refused;
-                match self.link.hello(&hello) {
+                let token = hello.token;
+                match self.link.hello(&hello, place, unix(now)) {
                     Greeting::Wait => {}
-                    Greeting::Known => self.welcome(hello.token, now),
-                    Greeting::Save { saved, gap } => {
+                    Greeting::Known(answer) => self.welcome(answer, token, place, now),
+                    Greeting::Save { saved, gap, answer } => {
                         let gap = gap.is_some();
-                        self.write(now + commit_ms, Write::Hello { saved, gap, token: hello.token });
+                        self.write(now + commit_ms, Write::Hello { saved, gap, answer, token, place });
                     }
                 }
+                self.turns += u32::from(self.link.took_turns());
             }
             Kind::Event => {
                 let event = Event::decode(message).expect("the checksum let it pass");
                 let Value::Integer(number) = event.fields[0].value else { panic!("{event:?}") };
                 match self.link.event(event.position()) {
-                    Verdict::Take(saved) => {
-                        self.write(now + commit_ms, Write::Event { saved, at: event.position(), number });
-                    }
+                    Verdict::Take(at) => self.write(now + commit_ms, Write::Event { at, number, place }),
                     Verdict::Wait => {}
                     Verdict::Again(ack) | Verdict::OutOfOrder(ack) => {
                         let mut buffer = [0; 32];
-                        self.sent.push((Kind::Ack, ack.encode(&mut buffer).unwrap().to_vec()));
+                        self.sent.push((place, (Kind::Ack, ack.encode(&mut buffer).unwrap().to_vec())));
                     }
                 }
             }
@@ -99,10 +104,10 @@ impl Gateway {
         self.writes.push_back((at, write));
     }
 
-    fn welcome(&mut self, token: u32, now: u64) {
+    fn welcome(&mut self, answer: Answer, token: u32, place: u32, now: u64) {
         let mut buffer = [0; 32];
-        let welcome = self.link.welcome(token, unix(now));
-        self.sent.push((Kind::Welcome, welcome.encode(&mut buffer).unwrap().to_vec()));
+        let welcome = answer.welcome(token, unix(now));
+        self.sent.push((place, (Kind::Welcome, welcome.encode(&mut buffer).unwrap().to_vec())));
     }
 
     pub fn next_write_at(&self) -> Option<u64> {
@@ -112,20 +117,19 @@ impl Gateway {
     pub fn commit(&mut self, now: u64) {
         let Some((_, write)) = self.writes.pop_front() else { return };
         match write {
-            Write::Hello { saved, gap, token } => {
-                self.disk.saved = saved;
+            Write::Hello { saved, gap, answer, token, place } => {
+                self.disk.saved = saved.clone();
                 self.disk.gaps += u32::from(gap);
                 self.link.greeted(saved);
-                self.welcome(token, now);
+                self.welcome(answer, token, place, now);
             }
-            Write::Event { saved, at, number } => {
-                assert!(saved.boot >= self.disk.saved.boot && saved.counted > self.disk.saved.counted);
-                self.disk.saved = saved;
+            Write::Event { at, number, place } => {
+                self.disk.saved.count(at);
                 self.disk.events.push(number);
                 let ack = self.link.committed(at);
                 assert_eq!(ack.counted, at);
                 let mut buffer = [0; 32];
-                self.sent.push((Kind::Ack, ack.encode(&mut buffer).unwrap().to_vec()));
+                self.sent.push((place, (Kind::Ack, ack.encode(&mut buffer).unwrap().to_vec())));
             }
             Write::UnderWay(command) => {
                 self.disk.under_way = Some(command);
@@ -168,7 +172,7 @@ impl Gateway {
             Some(Step::Send(UnderWay { id, boot, expires_at_ms })) => {
                 let mut buffer = [0; 200];
                 let command = Command { boot, id, expires_at_ms, name: "set", payload: b"{}" };
-                self.sent.push((Kind::Command, command.encode(&mut buffer).unwrap().to_vec()));
+                self.sent.push((0, (Kind::Command, command.encode(&mut buffer).unwrap().to_vec())));
             }
             Some(Step::Ended(id, end)) => {
                 let written = |write: &(u64, Write)| matches!(write.1, Write::End(ended, _) if ended == id);

@@ -1,6 +1,8 @@
 //! Every event that the device accepted is counted once at the gateway, in order; commands are acted on at most once and
 //! never late; what the device could not take, the gateway hears of.
 
+/// Two devices with one name.
+mod clash;
 /// The gateway, its disk and its commits.
 mod gateway;
 /// The line between.
@@ -167,7 +169,7 @@ impl World {
         let commit_ms = self.dice.below(300);
         if self.up.next_at().is_some_and(|at| at <= self.now) {
             for message in self.up.deliver() {
-                self.gateway.receive(&message, self.now, commit_ms);
+                self.gateway.receive(&message, 0, self.now, commit_ms);
             }
         }
         if self.down.next_at().is_some_and(|at| at <= self.now) {
@@ -180,7 +182,7 @@ impl World {
             self.gateway.commit(self.now);
         }
         self.gateway.work(self.now, commit_ms);
-        for message in std::mem::take(&mut self.gateway.sent) {
+        for (_, message) in std::mem::take(&mut self.gateway.sent) {
             self.number += 2;
             self.down.send(message, self.now, self.number, self.faults, &mut self.dice);
         }
@@ -268,12 +270,22 @@ fn start(
     starts: u32,
     seed: u32,
 ) -> Result<Client<'static, Store, 320>, QueueError> {
+    start_as("freezer-2", flash, memory, starts, seed)
+}
+
+fn start_as(
+    id: &'static str,
+    flash: &Flash<4>,
+    memory: Memory,
+    starts: u32,
+    seed: u32,
+) -> Result<Client<'static, Store, 320>, QueueError> {
     let store = match memory {
         Memory::None => Store::Ram(RamQueue::new()),
         Memory::Starts => Store::Ram(RamQueue::with_boot(starts)),
         Memory::Flash => Store::Flash(FlashQueue::open(flash.clone())?),
     };
-    let device = Device { id: "freezer-2", firmware: "simulated", commands: &["set"], seed };
+    let device = Device { id, firmware: "simulated", commands: &["set"], seed };
     Ok(Client::new(device, store).unwrap())
 }
 
