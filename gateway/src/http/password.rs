@@ -15,15 +15,21 @@ pub const PASSWORD_MIN: usize = 8;
 /// Argon2 reads all of it; more is an attack on our time.
 pub const PASSWORD_MAX: usize = 256;
 
-/// What one password is hashed in. It is taken and given back by the thread that answers everybody: the C library keeps what was
-/// freed for the thread that took it, and would keep 7 MiB for each thread that ever hashed.
+/// More than this glibc always takes from the system and gives back to it at once; of less it keeps what was freed once, with
+/// holes in it (mallopt(3), `M_MMAP_THRESHOLD`: 32 MiB at most).
+const GIVEN_BACK_BYTES: usize = 33 * 1024 * 1024;
+
+/// What one password is hashed in: 7 MiB, of an address range whose rest is never touched and so takes no memory. It is taken
+/// and given back by the thread that answers everybody.
 pub struct Room(Vec<Block>);
 
 impl Room {
     pub fn new() -> Self {
-        let blocks =
+        let count =
             Params::new(MEMORY_KIB, PASSES, 1, Some(HASH_BYTES)).map_or(0, |params| params.block_count());
-        Self(vec![Block::default(); blocks])
+        let mut blocks = Vec::with_capacity(count.max(GIVEN_BACK_BYTES / size_of::<Block>()));
+        blocks.resize(count, Block::default());
+        Self(blocks)
     }
 }
 

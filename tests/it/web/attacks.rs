@@ -308,10 +308,7 @@ fn of_process(process: u32, name: &str) -> u64 {
 fn passwords_that_are_posted_and_left_alone_take_the_memory_of_one() {
     let broker = Broker::start();
     let site = Site::new(broker.port, FREEZER);
-    // musl, with which devices' programs are built, gives large pieces back to the system at once. glibc would keep the first
-    // that was freed on its heap, where small ones make holes in it (mallopt, M_MMAP_THRESHOLD), and this measures us.
-    let gateway = Gateway::launch_with(&site, &[("MALLOC_MMAP_THRESHOLD_", "131072")]);
-    gateway.wait_ready(&site);
+    let gateway = Gateway::start(&site);
     let fields = format!("code={}&password=correct+horse&again=correct+horse", super::code(&site));
     assert_eq!(form(&site, "/welcome", &[], &fields).status, 303);
     assert_eq!(form(&site, "/login", &[], "password=guess").status, 403);
