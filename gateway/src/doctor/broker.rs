@@ -37,7 +37,7 @@ pub async fn examine(findings: &mut Findings, config: &Config) {
                     findings.warn(
                         "broker",
                         limit,
-                        "see what else the broker offers, or live with it: docs/broker.md",
+                        "see what else the broker offers, or live with it: /usr/share/doc/bellwire/docs/broker.md",
                     );
                 }
                 subscriptions(findings, config, &outcome);
@@ -229,7 +229,7 @@ fn durability(findings: &mut Findings, settings: &[(String, String)]) {
     let last =
         |key: &str| settings.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     let number = |key: &str| last(key).and_then(|value| value.parse::<u64>().ok());
-    let advice = "copy config/mosquitto.conf of the project to /etc/mosquitto/conf.d/bellwire.conf, then: systemctl restart mosquitto";
+    let advice = "copy /usr/share/doc/bellwire/examples/mosquitto.conf (in a clone: config/mosquitto.conf) to /etc/mosquitto/conf.d/bellwire.conf, then: systemctl restart mosquitto";
     let queue = number("max_queued_messages").unwrap_or(DEFAULT_QUEUE);
     let every = number("autosave_interval").unwrap_or(1_800);
     if last("persistence") != Some("true") {

@@ -25,7 +25,7 @@ pub fn examine(findings: &mut Findings, config: &Config) {
             ),
             Ok(_) if is_ours(&serial.path) => findings.good(
                 CHECK,
-                format!("{path} is there, and this user may use it; the systemd unit may with serial.conf (docs/devices.md)"),
+                format!("{path} is there, and this user may use it; the systemd unit may with /usr/share/doc/bellwire/examples/serial.conf"),
             ),
             Ok(_) => findings.fail(
                 CHECK,

@@ -27,7 +27,8 @@ pub async fn examine(
         findings.warn(
             "templates",
             format!("{} of the rules have no template, for example `{}`", without.len(), rule.name),
-            "their alerts wait when a person has not written for 24 h; give each a template",
+            "their alerts wait when a person has not written for 24 h; add to each rule: template = { name = \"alarm_v1\", language = \"en\", \
+             parameters = [\"{{ text }}\"] }, the one that `bellwire setup --template` creates",
         );
     }
     let Some(business) = connection.business_account_id.as_ref().filter(|_| !with.is_empty()) else { return };
