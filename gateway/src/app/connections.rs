@@ -42,22 +42,10 @@ pub fn all(of_file: &[Connection], store: &Store, state: &Path) -> rusqlite::Res
     Ok(all)
 }
 
-/// The same for whoever only looks at their names: no key is read, or made.
-pub fn without_tokens(of_file: &[Connection], store: &Store) -> rusqlite::Result<Vec<Connection>> {
-    let mut all = of_file.to_vec();
-    let kept = store.kept_connections()?;
-    all.extend(kept.iter().map(|kept| with_secrets(kept, &Err("it was not looked at".to_owned()))));
-    Ok(all)
-}
-
 fn opened(kept: &KeptConnection, sealed: &[u8], state: &Path) -> Connection {
     let read = Seal::of(state).and_then(|seal| seal.open(&kept.name, sealed));
-    let secrets =
+    let secrets: Result<Value, String> =
         read.map(|text| serde_json::from_slice(&text).unwrap_or_default()).map_err(|error| error.to_string());
-    with_secrets(kept, &secrets)
-}
-
-fn with_secrets(kept: &KeptConnection, secrets: &Result<Value, String>) -> Connection {
     let secret = |name: &str| match &secrets {
         Ok(found) => Secret::Known(found[name].as_str().unwrap_or_default().into()),
         Err(why) => Secret::Lost(why.clone()),

@@ -11,7 +11,6 @@ use rusqlite::Result;
 
 pub use ends::end;
 
-use super::connections;
 use crate::alert::life::{Life, Target};
 use crate::alert::media::without_secrets;
 use crate::alert::outbox::Lane;
@@ -110,17 +109,18 @@ const NUMBER_GONE: &str = "the number over which it was asked is not in the conf
 /// What the next start would end, a sentence each; nothing is written. `None`: there is no database of this version to look at.
 pub fn foreseen(config: &Config, now: Timestamp) -> anyhow::Result<Option<Vec<String>>> {
     let Some(store) = Store::open_to_read(&config.site.state_directory)? else { return Ok(None) };
-    let connections = connections::without_tokens(&config.connections, &store)?;
-    let people = config.people.with(&store.guests()?);
-    let live = Config { connections, people, ..config.clone() };
+    let live = Config { people: config.people.with(&store.guests()?), ..config.clone() };
     Ok(Some(find(&store, &live, now)?.iter().map(Orphan::to_string).collect()))
 }
 
-/// What goes on without an owner. `config` is with the guests and with the numbers of the page.
+/// What goes on without an owner. `config` is with the guests.
 pub fn find(store: &Store, config: &Config, now: Timestamp) -> Result<Vec<Orphan>> {
     let running = store.running(now)?;
     let (lanes, guests) = (running.lanes.clone(), running.guests.clone());
-    let mut found = judge(running, config);
+    // Also those that were disconnected on the page: what waits for them waits until they are connected again.
+    let kept = store.kept_connections()?.into_iter().map(|kept| ConnectionName(kept.name));
+    let numbers = config.connections.iter().map(|known| known.name.clone()).chain(kept).collect();
+    let mut found = judge(running, config, &numbers);
     let people: BTreeSet<&ContactId> = lanes.iter().map(|lane| &lane.contact).collect();
     for contact in people.into_iter().filter(|contact| is_gone(contact, config)) {
         let messages = store.waiting_for(contact, guests.contains(contact))?.len();
@@ -134,7 +134,7 @@ fn is_gone(contact: &ContactId, config: &Config) -> bool {
     !config.people.contacts.contains_key(contact) && !contact.0.starts_with("stranger ")
 }
 
-fn judge(running: Running, config: &Config) -> Vec<Orphan> {
+fn judge(running: Running, config: &Config, numbers: &BTreeSet<ConnectionName>) -> Vec<Orphan> {
     let mut found = Vec::new();
     for one in running.alerts {
         found.extend(unwatched(&one, config).map(|why| Orphan::Alert(Box::new(one), why)));
@@ -142,7 +142,7 @@ fn judge(running: Running, config: &Config) -> Vec<Orphan> {
     for (contact, held) in running.held.into_iter().filter(|(contact, _)| is_gone(contact, config)) {
         found.push(Orphan::Held(contact, held.lines.len()));
     }
-    let knows = |name: &ConnectionName| config.connections.iter().any(|known| known.name == *name);
+    let knows = |name: &ConnectionName| numbers.contains(name);
     let lanes =
         running.lanes.into_iter().filter(|lane| !knows(&lane.connection) && !config.connections.is_empty());
     found.extend(lanes.filter(|lane| !is_gone(&lane.contact, config)).map(Orphan::Lane));

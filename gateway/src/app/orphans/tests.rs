@@ -85,6 +85,25 @@ fn what_waits_for_a_number_that_was_renamed_leaves_over_the_other() {
     assert_eq!(site.rows("SELECT count(*) FROM message WHERE state = 'cancelled'"), ["0"]);
 }
 
+/// Its token goes, messages wait: so the page promises.
+#[test]
+fn what_waits_for_a_number_that_was_disconnected_on_the_page_goes_on_waiting() {
+    let site = Site::under(&Has { action: None, ..FIRST });
+    let kept = crate::store::KeptConnection {
+        name: "shop".into(),
+        phone_number_id: "2".into(),
+        business_account_id: "3".into(),
+        api_url: "https://graph.facebook.com".into(),
+        api_version: "v25.0".into(),
+        messages_per_second: 80,
+        sealed: None,
+    };
+    site.store.keep_connection(&kept, NOW).expect("kept");
+    site.store.dump("UPDATE message SET connection = 'shop'").expect("over it");
+    assert_eq!(site.end(&Has { action: None, ..FIRST }), Vec::<String>::new());
+    assert_eq!(site.rows("SELECT DISTINCT connection FROM message"), ["shop"]);
+}
+
 /// The topic, the roles, the action itself: what waits for a Yes is not what the configuration means.
 #[test]
 fn what_waits_for_a_yes_ends_with_its_action_and_who_asked_hears_so() {
