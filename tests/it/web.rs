@@ -127,3 +127,15 @@ pub fn choose_password(site: &Site) {
     let answer = form(site, "/welcome", &[], &fields);
     assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
 }
+
+/// A connection from another address of this machine.
+pub fn connect_from(address: &str, port: u16) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{address}:0").parse().expect("an address")).expect("bound");
+        socket.connect(([127, 0, 0, 1], port).into()).await.expect("connected").into_std().expect("plain")
+    });
+    stream.set_nonblocking(false).expect("set");
+    stream
+}

@@ -171,6 +171,55 @@ fn large_bodies_that_dawdle_hold_up_no_large_genuine_post() {
 }
 
 #[test]
+fn large_bodies_of_one_client_leave_room_for_those_of_others() {
+    let (_broker, site, gateway) = crate::web::start(crate::round_trip::FREEZER);
+    let head = "POST /webhook/whatsapp HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\nX-Hub-Signature-256: \
+                sha256=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\r\n\r\n";
+    let beginning = format!("{head}{}", "x".repeat(3_990_000));
+    let body =
+        format!(r#"{{"object":"whatsapp_business_account","entry":[],"x":"{}"}}"#, "x".repeat(1024 * 1024));
+    let signature = sign("secret", body.as_bytes());
+    let (stop, port) = (Arc::new(AtomicBool::new(false)), site.http_port);
+    let before = memory(gateway.id());
+    let others: Vec<_> = (0..30)
+        .map(|_| {
+            let (stop, beginning) = (Arc::clone(&stop), beginning.clone());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut stream = crate::web::connect_from("127.0.0.2", port);
+                    drop(stream.set_read_timeout(Some(Duration::from_secs(10))));
+                    drop(stream.set_write_timeout(Some(Duration::from_secs(10))));
+                    drop(stream.write_all(beginning.as_bytes()));
+                    drop(stream.read(&mut [0; 64])); // until it is cut off
+                }
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(1_500));
+    let mut took: Vec<Duration> = (0..5)
+        .map(|_| {
+            let begun = Instant::now();
+            assert_eq!(post(&site, body.as_bytes(), Some(&signature)), 200);
+            begun.elapsed()
+        })
+        .collect();
+    took.sort();
+    let grown = memory(gateway.id()) - before;
+    stop.store(true, Ordering::Relaxed);
+    others.into_iter().for_each(|other| other.join().expect("it ends"));
+    assert!(took[2] < Duration::from_secs(1), "a large post took {took:?}");
+    // Half of 16 MiB for one client, a body of ours, and what thirty connections read ahead.
+    assert!(grown < 24 * 1024, "{grown} KiB for bodies that nobody signed");
+}
+
+/// The most that it ever had, in KiB.
+fn memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
+}
+
+#[test]
 fn what_can_be_no_signature_is_refused_before_the_body_and_a_body_has_two_seconds() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);

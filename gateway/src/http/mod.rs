@@ -5,6 +5,8 @@
 mod api;
 /// Who is behind a proxy.
 mod behind;
+/// The memory that large bodies share.
+mod bodies;
 /// What pages and API ask for.
 mod desk;
 /// The first visit, logging in and out.

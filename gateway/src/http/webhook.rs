@@ -1,34 +1,31 @@
 //! Meta's door (FACTS 3.1 to 3.3): 200 only after the raw body is on disk, else 503, so that Meta sends it again.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::{Bytes, BytesMut};
+use axum::{Extension, Router};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::bodies::{PIECE_BYTES, Room, Taken};
+use super::listen::Peer;
+use super::visitors::client;
 
 /// Meta sends up to 3 MB (FACTS 3.3).
 const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// A body that takes longer is a dead line or an attack; Meta posts it again.
 const BODY_DEADLINE: Duration = Duration::from_secs(2);
-/// Nearly all of Meta's bodies have less, and need no room of what is shared.
-const SMALL_BYTES: usize = 64 * 1024;
 /// Meta wants an answer within a second; a disk that takes longer than this gets the body again later.
 const KEEP_DEADLINE: Duration = Duration::from_secs(5);
-/// What larger bodies have in memory at once, in pieces of that size: 32 MiB are a quarter of the unit's memory limit. It is taken
-/// by bytes that have come, so that nobody holds it who does not send as much: whoever wants all of it for the two seconds of
-/// a body has to fill the line with 16 MiB a second.
-const PIECES: usize = 512;
-
 /// What the answers depend on.
 pub trait Webhook: Send + Sync {
     /// Judges the verification request by its query string.
@@ -93,7 +90,7 @@ pub enum Handshake {
 #[derive(Clone)]
 struct Door {
     webhook: Arc<dyn Webhook>,
-    pieces: Arc<Semaphore>,
+    room: Arc<Room>,
 }
 
 /// `GET` and `POST /webhook/whatsapp`, also under `/api/whatsapp/webhook`.
@@ -102,7 +99,7 @@ pub fn webhook_routes(webhook: Arc<dyn Webhook>) -> Router {
     Router::new()
         .route("/webhook/whatsapp", methods())
         .route("/api/whatsapp/webhook", methods())
-        .with_state(Door { webhook, pieces: Arc::new(Semaphore::new(PIECES)) })
+        .with_state(Door { webhook, room: Arc::default() })
 }
 
 async fn verify(State(door): State<Door>, RawQuery(query): RawQuery) -> Response {
@@ -121,8 +118,13 @@ async fn verify(State(door): State<Door>, RawQuery(query): RawQuery) -> Response
     }
 }
 
-async fn receive(State(door): State<Door>, headers: HeaderMap, body: Body) -> Response {
-    match take(&door, &headers, body).await {
+async fn receive(
+    State(door): State<Door>,
+    Extension(Peer { address, .. }): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match take(&door, client(address), &headers, body).await {
         Ok(()) => (StatusCode::OK, "kept\n").into_response(),
         Err(why) => {
             door.webhook.refused(why);
@@ -132,28 +134,32 @@ async fn receive(State(door): State<Door>, headers: HeaderMap, body: Body) -> Re
     }
 }
 
-/// The bytes, and the room that they have.
-async fn collect(door: &Door, mut body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Refused> {
-    let mut bytes = BytesMut::new();
-    let mut room: Option<SemaphorePermit> = None;
+/// The bytes, and the room that they have. A piece has its memory of its own until all have come: what grows by doubling would
+/// take twice as much.
+async fn collect<'a>(room: &'a Room, client: IpAddr, mut body: Body) -> Result<(Bytes, Taken<'a>), Refused> {
+    let (mut pieces, mut length) = (Vec::<Vec<u8>>::new(), 0);
+    let mut taken = room.enter(client);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refused::Incomplete)?.into_data() else { continue };
-        let length = bytes.len() + data.len();
+        length += data.len();
         if length > BODY_MAX_BYTES {
             return Err(Refused::TooLarge);
         }
-        let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
-        let wants = length.div_ceil(SMALL_BYTES).saturating_sub(1 + has);
-        if let Ok(pieces @ 1..) = u32::try_from(wants) {
-            let more = door.pieces.acquire_many(pieces).await.map_err(|_| Refused::Stopping)?;
-            match &mut room {
-                Some(room) => room.merge(more),
-                None => room = Some(more),
+        taken.grow(length).await;
+        let mut left = &data[..];
+        while !left.is_empty() {
+            let space = pieces.last().map_or(0, |piece| PIECE_BYTES - piece.len());
+            if space == 0 {
+                pieces.push(Vec::new());
             }
+            let (now, rest) = left.split_at(left.len().min(if space == 0 { PIECE_BYTES } else { space }));
+            if let Some(piece) = pieces.last_mut() {
+                piece.extend_from_slice(now);
+            }
+            left = rest;
         }
-        bytes.extend_from_slice(&data);
     }
-    Ok((bytes.freeze(), room))
+    Ok((pieces.concat().into(), taken))
 }
 
 /// `sha256=` and 64 digits.
@@ -162,7 +168,7 @@ fn may_be_signature(header: &str) -> bool {
     digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-async fn take(door: &Door, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
+async fn take(door: &Door, client: IpAddr, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
     let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
     if !signature.is_some_and(may_be_signature) {
         return Err(Refused::Forged); // before a byte of the body is waited for
@@ -170,7 +176,7 @@ async fn take(door: &Door, headers: &HeaderMap, body: Body) -> Result<(), Refuse
     if body.size_hint().lower() > BODY_MAX_BYTES as u64 {
         return Err(Refused::TooLarge);
     }
-    let collected = tokio::time::timeout(BODY_DEADLINE, collect(door, body)).await;
+    let collected = tokio::time::timeout(BODY_DEADLINE, collect(&door.room, client, body)).await;
     let (body, _room) = collected.unwrap_or(Err(Refused::Slow))?;
     let signed_by = door.webhook.signed_by(signature, &body);
     if signed_by.is_empty() {

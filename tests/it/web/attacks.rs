@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bellwire_tests::{Broker, Gateway, Simulator, Site, post_json, publish, wait_for};
 use serde_json::json;
 
-use super::{PASSWORD, ask, code, form, get, log_in, proof, start, token};
+use super::{PASSWORD, ask, code, connect_from, form, get, log_in, proof, start, token};
 use crate::round_trip::FREEZER;
 
 #[test]
@@ -284,18 +284,6 @@ fn a_token_may_what_it_may_and_no_more() {
     let fields = format!("csrf={}", proof(&site, &cookie));
     assert_eq!(form(&site, "/tokens/1/revoke", &[&cookie], &fields).status, 303);
     assert_eq!(get(&site, "/api/messages", &[&read]).status, 401, "revoked is revoked at once");
-}
-
-/// A connection from another address of this machine.
-fn connect_from(address: &str, port: u16) -> TcpStream {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let stream = runtime.block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.bind(format!("{address}:0").parse().expect("an address")).expect("bound");
-        socket.connect(([127, 0, 0, 1], port).into()).await.expect("connected").into_std().expect("plain")
-    });
-    stream.set_nonblocking(false).expect("set");
-    stream
 }
 
 fn of_process(process: u32, name: &str) -> u64 {
