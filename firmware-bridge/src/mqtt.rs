@@ -1,6 +1,6 @@
 //! A client on MQTT, over the traits of [`embedded_svc`] that ESP-IDF's client implements.
 //!
-//! A message goes to `PREFIX/DEVICE/KIND`, with QoS 1, not retained; its payload is what a serial frame carries between
+//! A message goes to `PREFIX/DEVICE/KIND`, events with QoS 0 and all others with QoS 1, not retained; its payload is what a serial frame carries between
 //! kind and CRC. [`PREFIX`] is `bellwire/device`.
 //!
 //! # A freezer on an ESP32
@@ -165,7 +165,9 @@ impl Mqtt {
         while self.connected
             && let Some(outgoing) = client.poll(now)
         {
-            mqtt.enqueue(&topic(id, outgoing.kind), QoS::AtLeastOnce, false, outgoing.message)?;
+            // An event is repeated until the gateway has it: the broker's answer to QoS 1 would only be in the way.
+            let qos = if outgoing.kind == Kind::Event { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+            mqtt.enqueue(&topic(id, outgoing.kind), qos, false, outgoing.message)?;
         }
         Ok(())
     }

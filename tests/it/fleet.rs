@@ -263,6 +263,13 @@ fn ports_do_not_disturb_each_other_and_noise_is_counted_and_told() {
     assert!(stranger.acknowledged(Duration::from_secs(10)).is_some());
 }
 
+/// Not its bytes.
+fn people_read_its_fields(site: &Site) {
+    let events = bellwire(&["events", "--config", &site.config().to_string_lossy()]);
+    let events = String::from_utf8(events.stdout).unwrap();
+    assert!(events.contains(r#""celsius":-9.5"#) && events.contains(r#""sequence":1"#), "{events}");
+}
+
 /// The same protocol over the broker.
 #[test]
 fn a_device_over_mqtt_is_welcomed_acknowledged_and_commanded() {
@@ -293,8 +300,7 @@ fn a_device_over_mqtt_is_welcomed_acknowledged_and_commanded() {
     };
     let event = |sequence, celsius| {
         let fields = [Field::new("celsius", Value::Float(celsius)).unwrap()].into_iter().collect();
-        let device = "freezer-7".try_into().unwrap();
-        let event = Event { device, boot: 1, sequence, fields };
+        let event = Event { device: "freezer-7".try_into().unwrap(), boot: 1, sequence, fields };
         let before = answers(Kind::Ack).len();
         say(Kind::Event, event.encode(&mut [0; 200]).unwrap());
         let acks = wait_for(10, "an acknowledgement", || {
@@ -317,6 +323,7 @@ fn a_device_over_mqtt_is_welcomed_acknowledged_and_commanded() {
         Some("freezer-7 is at -9.5 °C")
     );
     assert_eq!(site.count("SELECT count(*) FROM alert"), 1);
+    people_read_its_fields(&site);
 
     tap(&site);
     let command = wait_for(10, "the command", || answers(Kind::Command).pop());

@@ -20,6 +20,8 @@ mod attacks;
 mod bad_input;
 /// What it may cost, and how many people it may reach.
 mod budget;
+/// A burst of one device's events over MQTT.
+mod burst;
 /// Killed, restarted and emptied at random, nothing is deaf unseen.
 mod chaos;
 /// The commands of an operator.

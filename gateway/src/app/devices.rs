@@ -118,9 +118,14 @@ impl Desk {
 
     /// Waits for the commit of this batch's events, then acknowledges them.
     async fn settle(&mut self) -> Option<()> {
-        for (device, at, route, counted) in std::mem::take(&mut self.under_way) {
+        let mut under_way = VecDeque::from(std::mem::take(&mut self.under_way));
+        while let Some((device, at, route, counted)) = under_way.pop_front() {
             counted.await.ok()?;
-            self.take(Input::Counted { device, at, route }).await?;
+            let follows = |(name, next, by, _): &(String, Position, Route, _)| {
+                (name, next.boot, by) == (&device, at.boot, &route)
+            };
+            let is_followed = under_way.iter().any(follows);
+            self.take(Input::Counted { device, at, route, is_followed }).await?;
         }
         Some(())
     }
@@ -192,6 +197,9 @@ impl Desk {
     /// What finds no room or no line is asked for again, or sent again.
     fn send(&self, route: &Route, device: &str, kind: Kind, message: Vec<u8>) {
         let sent = match route {
+            Route::Mqtt if kind == Kind::Ack => {
+                self.lines.link.say_at_most_once(&topic::of(device, kind), Bytes::from(message))
+            }
             Route::Mqtt => self.lines.link.say(&topic::of(device, kind), Bytes::from(message)),
             Route::Serial(port) => self.lines.ports.send(port, kind, &message),
         };

@@ -1,9 +1,13 @@
 //! What came in and was kept or counted.
 
+use firmware_bridge::Kind;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
+use crate::alert::decode::decode;
 use crate::alert::policy::excerpt;
+use crate::alert::rule::PayloadFormat;
+use crate::device::topic;
 use crate::store::{EventRow, TallyRow};
 use crate::time::Timestamp;
 
@@ -34,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             event.id,
             event.outcome,
             event.topic,
-            excerpt(&event.payload)
+            words(&event.topic, &event.payload)
         ));
         if let Some(reason) = &event.reason {
             say(&format!("        {reason}"));
@@ -48,9 +52,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A payload for people: a device's event in its fields, anything else as it begins.
+pub(super) fn words(topic: &str, payload: &[u8]) -> String {
+    let is_device = topic::read(topic).is_some_and(|(_, kind)| kind == Kind::Event);
+    let fields = is_device.then(|| decode(PayloadFormat::Postcard, None, payload).ok()).flatten();
+    fields.map_or_else(|| excerpt(payload), |fields| excerpt(fields.to_string().as_bytes()))
+}
+
 pub(super) fn event_json(event: &EventRow) -> Value {
     json!({ "id": event.id, "received_at": Timestamp(event.received_at).rfc3339(), "topic": event.topic,
-            "payload": excerpt(&event.payload), "payload_bytes": event.payload_bytes, "outcome": event.outcome, "reason": event.reason })
+            "payload": words(&event.topic, &event.payload), "payload_bytes": event.payload_bytes, "outcome": event.outcome, "reason": event.reason })
 }
 
 fn tally_json(tally: &TallyRow) -> Value {

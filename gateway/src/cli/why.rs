@@ -4,8 +4,8 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::events::words;
 use super::{Failure, Place, alerts, events, outbox, say, say_json};
-use crate::alert::policy::excerpt;
 use crate::alert::rule::Severity;
 use crate::ids::{AlertId, EventId, MessageId};
 use crate::store::{AlertStory, Once, Store};
@@ -74,7 +74,8 @@ fn event(store: &Store, id: EventId, zone: &TimeZone) -> Result<Told, Failure> {
         Failure::Usage(format!("there is no event {id}; `bellwire events` shows which are kept"))
     })?;
     let at = Timestamp(row.received_at).for_tables(zone);
-    let mut lines = vec![format!("event {}: {} on {} at {at}", row.id, excerpt(&row.payload), row.topic)];
+    let mut lines =
+        vec![format!("event {}: {} on {} at {at}", row.id, words(&row.topic, &row.payload), row.topic)];
     lines.extend(row.reason.clone());
     if alerts.is_empty() {
         lines.push(format!("it raised no alert: {}", row.outcome));
@@ -102,7 +103,7 @@ fn once_as_text(once: &Once, zone: &TimeZone) -> String {
         at(once.raised_at)
     )];
     if let Some((topic, payload, when)) = &once.event {
-        lines.push(format!("rule {} saw {} on {topic} at {}", once.rule, excerpt(payload), at(*when)));
+        lines.push(format!("rule {} saw {} on {topic} at {}", once.rule, words(topic, payload), at(*when)));
     }
     lines.extend(once.flaw.iter().chain(&once.held).cloned());
     lines.extend(once.messages.iter().map(message_line));
@@ -142,7 +143,7 @@ fn as_text(story: &AlertStory, zone: &TimeZone) -> String {
     lines.extend(row.text.lines().map(|line| format!("  | {line}")));
     lines.push(match &story.event {
         Some((topic, payload, when)) => {
-            format!("rule {} saw {} on {topic} at {}", row.alert.rule, excerpt(payload), at(*when))
+            format!("rule {} saw {} on {topic} at {}", row.alert.rule, words(topic, payload), at(*when))
         }
         None => format!("rule {} saw no event then: its time had come", row.alert.rule),
     });
@@ -154,7 +155,7 @@ fn as_text(story: &AlertStory, zone: &TimeZone) -> String {
 fn as_json(story: &AlertStory) -> Value {
     let mut json = alerts::row_json(&story.row);
     json["event"] = story.event.as_ref().map_or(Value::Null, |(topic, payload, at)| {
-        json!({ "topic": topic, "payload": excerpt(payload), "at": Timestamp(*at).rfc3339() })
+        json!({ "topic": topic, "payload": words(topic, payload), "at": Timestamp(*at).rfc3339() })
     });
     json["records"] = story
         .records

@@ -82,7 +82,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     if site.is_none() {
         root.report(0, "the section [site] is missing; add it with a name");
     }
-    let site = site.and_then(|section| read_site(section, wishes, &people));
+    let site = site.and_then(|section| read_site(section, folder, wishes, &people));
     let http = root
         .section("http", "[http]")
         .map_or_else(|| Some(default_http()), |section| read_http(section, folder, wishes));
@@ -134,7 +134,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     })
 }
 
-fn read_site(section: Section, wishes: &Wishes, people: &People) -> Option<Site> {
+fn read_site(section: Section, folder: &Path, wishes: &Wishes, people: &People) -> Option<Site> {
     let name = section.required("name");
     people::read_zone(&section); // a mistake in them is told; what they say is everybody's voice already
     people::read_language(&section);
@@ -145,7 +145,7 @@ fn read_site(section: Section, wishes: &Wishes, people: &People) -> Option<Site>
             format!("there is no contact or team `{}`; add one with this id", name.value),
         );
     }
-    let given = section.text("state_directory").map(|text| PathBuf::from(text.value));
+    let given = section.text("state_directory").map(|text| folder.join(text.value));
     section.finish();
     // systemd's StateDirectory= arrives as an absolute path (systemd.exec, STATE_DIRECTORY).
     let from_systemd = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
@@ -331,4 +331,18 @@ fn slug(name: &str) -> String {
         name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let slug: Vec<&str> = plain.split('-').filter(|part| !part.is_empty()).collect();
     if slug.is_empty() { "site".to_owned() } else { slug.join("-") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_state_directory_starts_at_the_files_folder() {
+        let text =
+            "[site]\nname = \"Bar\"\nstate_directory = \"state\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n";
+        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let config = read("/srv/bar/bellwire.toml", text, &wishes).expect("good");
+        assert_eq!(config.site.state_directory, Path::new("/srv/bar/state"));
+    }
 }

@@ -29,6 +29,8 @@ pub enum Input {
         device: String,
         at: Position,
         route: Route,
+        /// Another one of the same start is in the same commit: its acknowledgement is for this one too.
+        is_followed: bool,
     },
     Written(Write),
     /// The store's answer to `Load`, the oldest of each device. `broker`: whether it is connected. `wishes`: what people

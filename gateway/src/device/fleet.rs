@@ -81,10 +81,10 @@ impl Fleet {
                 effects.push(Effect::Load);
             }
             Input::Line { route, up: false } => drop(self.open.remove(&route)),
-            Input::Counted { device, at, route } => {
+            Input::Counted { device, at, route, is_followed } => {
                 if let Some(member) = self.devices.get_mut(&device) {
                     let ack = member.link.committed(at);
-                    effects.extend(acknowledge(&route, &device, &ack));
+                    effects.extend(acknowledge(&route, &device, &ack).filter(|_| !is_followed));
                 }
             }
             Input::Written(write) => self.written(write, now, &mut effects),

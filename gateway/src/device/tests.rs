@@ -55,7 +55,12 @@ fn play(fleet: &mut Fleet, input: Input, now: Timestamp) -> Vec<Effect> {
             match &effect {
                 Effect::Write(write) => inputs.push(Input::Written(write.clone())),
                 Effect::Take { device, at, route, .. } => {
-                    inputs.push(Input::Counted { device: device.clone(), at: *at, route: route.clone() });
+                    inputs.push(Input::Counted {
+                        device: device.clone(),
+                        at: *at,
+                        route: route.clone(),
+                        is_followed: false,
+                    });
                 }
                 Effect::Send { .. }
                 | Effect::Load
@@ -117,7 +122,7 @@ fn nothing_is_answered_before_it_is_on_disk() {
     let effects = fleet.handle(event(1, 1, 0), NOW);
     assert!(matches!(effects[..], [Effect::Take { .. }]), "{effects:?}");
     let at = Position { boot: 1, sequence: 1 };
-    let counted = Input::Counted { device: "f".to_owned(), at, route: port() };
+    let counted = Input::Counted { device: "f".to_owned(), at, route: port(), is_followed: false };
     assert_eq!(sent(&fleet.handle(counted, NOW), Kind::Ack).len(), 1);
 }
 

@@ -32,6 +32,7 @@ impl Ear for Ear4 {
         let (client, mut events) = AsyncClient::builder(options(settings)).capacity(REQUESTS).build();
         // Its own 5 s would cut short what a slow line may take; the link's deadline rules.
         events.network_options.set_connection_timeout(CONNECT_DEADLINE.as_secs());
+        events.network_options.set_tcp_nodelay(true); // as in v5.rs
         (Self(events), Mouth4(client))
     }
 

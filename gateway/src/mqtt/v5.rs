@@ -189,7 +189,12 @@ fn options(settings: &Settings) -> MqttOptions {
             .set_session_store(RowsAreTheStore)
             .set_last_will(will);
     }
+    // Acknowledgements and commands are small, and a device waits for them: held back until the broker's system acknowledges
+    // what went before (Nagle, RFC 896; delayed by 40 ms), eight events took 90 ms.
+    let mut network = options.network_options();
+    network.set_tcp_nodelay(true);
     options
+        .set_network_options(network)
         .set_ack_mode(AckMode::Manual)
         .set_read_batch_size(READ_BATCH)
         .set_receive_maximum(Some(RECEIVE_MAX))
