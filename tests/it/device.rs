@@ -8,12 +8,14 @@ use bellwire_tests::{Broker, Gateway, Simulator, Site, gateway_command};
 const SIZE_MAX: f64 = 7.0;
 /// A PC's program is larger, with the ciphers for each of its generations, and has room; it must not grow unseen. 7.14 before
 /// four languages and Home Assistant, 7.34 with them; as for a Pi, 1 MB more since Sparkplug's metrics are read.
-const SIZE_MAX_PC: f64 = 8.4;
+/// Position-independent: 0.33 MB of addresses that the start fills in (8.15 and 8.48 were measured).
+const SIZE_MAX_PC: f64 = 8.8;
 /// Resident megabytes when idle, on a Pi.
 const MEMORY_MAX: f64 = 10.0;
 /// Most of what is resident is the program itself, and a PC's is 1.6 MB larger than a Pi's. At the very first start, on an
 /// empty database, 10.1 were measured, and 9.8 at each later one; 9.78 when the program had 7.68 MB instead of 8.04.
-const MEMORY_MAX_PC: f64 = 10.3;
+/// What the start fills in is resident: 10.05 without, 10.49 with.
+const MEMORY_MAX_PC: f64 = 10.75;
 /// Milliseconds from start to subscribed.
 const START_MAX: f64 = 100.0;
 /// Starts of which the median counts: a single one depends on what else the machine does.
