@@ -33,10 +33,30 @@ pub enum Count {
     RefusedMalformed,
 }
 
+impl Count {
+    /// In the order in which they are declared.
+    pub const ALL: [Self; 14] = [
+        Self::Accepted,
+        Self::Acknowledged,
+        Self::Repeated,
+        Self::RefusedFull,
+        Self::RefusedTooLarge,
+        Self::StorageFailed,
+        Self::Damaged,
+        Self::Version,
+        Self::Stale,
+        Self::Renumbered,
+        Self::CommandRepeated,
+        Self::CommandExpired,
+        Self::CommandForeign,
+        Self::RefusedMalformed,
+    ];
+}
+
 /// One number a cause since the start. They stay at their highest value instead of starting over.
 #[derive(Debug, Clone, Default)]
 pub struct Counters {
-    counts: [u32; 14],
+    counts: [u32; Count::ALL.len()],
 }
 
 impl Counters {
@@ -57,5 +77,20 @@ impl Counters {
         if let Some(number) = self.counts.get_mut(count as usize) {
             *number = number.saturating_add(more);
         }
+    }
+}
+
+/// `Accepted 12, Repeated 3`: those that are not 0, by their names.
+impl core::fmt::Display for Counters {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut between = "";
+        for count in Count::ALL {
+            let number = self.get(count);
+            if number > 0 {
+                write!(f, "{between}{count:?} {number}")?;
+                between = ", ";
+            }
+        }
+        Ok(())
     }
 }

@@ -30,6 +30,7 @@ pub mod frame;
 pub mod gateway;
 mod lines;
 pub mod message;
+#[cfg(feature = "mqtt")]
 pub mod mqtt;
 mod orders;
 pub mod position;

@@ -94,6 +94,9 @@ fn a_full_queue_refuses_and_counts_and_takes_events_again() {
     let long = [Field::text("a", &"x".repeat(64)).unwrap(), Field::text("b", &"y".repeat(64)).unwrap()];
     assert_eq!(client.event(&[&long[..], &long[..]].concat(), 20), Err(Refusal::TooLarge));
     assert_eq!(client.counters().get(Count::RefusedTooLarge), 2);
+    let told =
+        format!("Accepted {0}, Acknowledged {accepted}, RefusedFull 2, RefusedTooLarge 2", accepted + 1);
+    assert_eq!(client.counters().to_string(), told);
 }
 
 #[test]
