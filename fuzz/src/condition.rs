@@ -1,6 +1,6 @@
 //! A condition, a message, and a payload that they read: a decision or a sentence, in bounded time.
 
-use bellwire::alert::template::{check_condition, check_message};
+use bellwire::rule::template::{check_condition, check_message};
 use serde_json::json;
 
 use super::{site, text_line};

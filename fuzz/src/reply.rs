@@ -1,13 +1,14 @@
 //! How the message answers ours, what was tapped, what was written: one a line. Only who may, acts, and only as a rule says.
 
-use bellwire::alert::token::Seal;
-use bellwire::alert::topic::Bindings;
 use bellwire::command::authorise::Standing;
-use bellwire::command::inbound::{Content, Reply};
-use bellwire::command::reply::{self, About, Known, Memory, Outcome, Sent, understand};
 use bellwire::config::Config;
 use bellwire::contact::{KnownAs, Phone, Whose};
+use bellwire::event::topic::Bindings;
 use bellwire::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
+use bellwire::outbox::button_token::Seal;
+use bellwire::reply::inbound::{Content, Reply};
+use bellwire::reply::interpret;
+use bellwire::reply::interpret::{About, Known, Memory, Outcome, Sent, understand};
 
 use super::{site, text_line};
 
@@ -57,7 +58,7 @@ pub fn judge(house: &House, reply: &Reply) -> Outcome {
     let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
     let whose = house.config.people.whose(phone.as_ref(), reply.user_id.as_deref(), &KnownAs::default());
     let sender = if let Whose::One(sender) = whose { Some(sender) } else { None };
-    let asked = reply::House {
+    let asked = interpret::House {
         rules: &house.config.rules,
         commands: &house.config.commands,
         onward: &house.config.onward,

@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-use bellwire::alert::event::{Event, Identity, Source};
 use bellwire::alert::intake::{Decision, Judge};
-use bellwire::alert::message::Content;
-use bellwire::alert::render::{as_quick_replies, outgoing};
-use bellwire::alert::token::Seal;
 use bellwire::config::{Config, Problems, Wishes, read};
 use bellwire::contact::{Phone, Recipient};
+use bellwire::event::incoming::{Event, Identity, Source};
 use bellwire::ids::{AlertId, ContactId, MessageId, StoreTag};
+use bellwire::outbox::button_token::Seal;
+use bellwire::outbox::message::Content;
+use bellwire::outbox::render::{as_quick_replies, outgoing};
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::request::{self, Form};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use serde_json::Value;
 pub const NOW: Timestamp = Timestamp(1_795_242_180_000);
 /// The longest request: texts of 4,096 characters and less, each escaped to at most six bytes.
 const REQUEST_MAX_BYTES: usize = 64 * 1024;
-/// Meta's limits (FACTS 1.2, 1.3), in UTF-16 units.
+/// Meta's limits (docs/cloud-api.md 1.2, 1.3), in UTF-16 units.
 const TEXT: usize = 4_096;
 const TEMPLATE_BODY: usize = 1_024;
 
@@ -155,7 +155,7 @@ pub fn can_be_sent(content: &Content) {
     let seal = Seal::new(tag.clone(), [7; 32]);
     let to = Recipient::Phone(Phone::parse("+995555123456").expect("a number"));
     let content = outgoing(content, &seal, Some(AlertId(1)), &ContactId("nino".into()), NOW);
-    let voice = bellwire::contact::voice::Voice::default();
+    let voice = bellwire::contact::language::Voice::default();
     let free = Form::Free { content: &content, more: &tag.more(MessageId(1)), voice: &voice };
     let body = send(free, &to);
     let text = body.pointer("/text/body").or_else(|| body.pointer("/interactive/body/text"));

@@ -1,6 +1,6 @@
 //! A pattern, a topic, a topic to publish to: one a line.
 
-use bellwire::alert::topic::{TopicPattern, TopicTemplate};
+use bellwire::event::topic::{TopicPattern, TopicTemplate};
 
 use super::text_line;
 

@@ -1,7 +1,7 @@
 //! A webhook's body: each thing that it says is understood, and what is not written by a person of the house does nothing.
 
-use bellwire::command::inbound::Inbound;
-use bellwire::command::reply::Outcome;
+use bellwire::reply::inbound::Inbound;
+use bellwire::reply::interpret::Outcome;
 use bellwire::whatsapp::inbound::read;
 
 use super::reply::{House, judge};
@@ -28,7 +28,7 @@ pub fn webhook(data: &[u8]) {
             Inbound::Status(status) => {
                 assert!(!status.at.rfc3339().is_empty());
                 if let Some(refusal) = &status.refusal {
-                    assert!(!bellwire::alert::delivery::sentence(refusal).is_empty());
+                    assert!(!bellwire::outbox::retry_policy::sentence(refusal).is_empty());
                 }
             }
             Inbound::Notice(notice) => assert!(!notice.text.is_empty(), "{notice:?}"),

@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
+use bellwire::alert::engine::Watch;
 use bellwire::alert::intake::Judge;
 use bellwire::alert::replay::{Replay, Timed, What};
-use bellwire::alert::watch::Watch;
 use bellwire::config::{Config, Wishes, read};
 use bellwire::time::Timestamp;
 

@@ -1,23 +1,85 @@
 //! Bellwire: MQTT events become WhatsApp messages, replies become MQTT commands, and nothing accepted is lost.
+//!
+//! # An event becomes a message
+//!
+//! ```text
+//! mqtt ─▶ task::mqtt_intake ─▶ alert::intake ─▶ alert::route ─▶ event::decode ─▶ alert::observe ─▶ alert::engine
+//!                                                                                                      │
+//!         PUBACK to the broker ◀═ store: event, alert, messages in one commit ◀─ alert::notification ◀─┘
+//!                                      ║
+//!             outbox::scheduler ◀──────╜
+//!                 ├─▶ task::media_upload: its files are at Meta first
+//!                 └═▶ store: `sending` ─▶ outbox::render ─▶ whatsapp::client ─▶ outbox::retry_policy ═▶ store: the outcome
+//! ```
+//!
+//! # A reply becomes a command
+//!
+//! ```text
+//! http::webhook ═▶ store: the body as it came, then 200 to Meta
+//!                     ║
+//!                     ╚═▶ task::webhook_reader ─▶ whatsapp::inbound ─▶ reply::interpret ─▶ command::authorise, approval
+//!                                                                                               ║
+//!   the device's answer ◀─ mqtt ◀─ command::dispatch ◀─ task::command_publisher ◀═ store: the command
+//! ```
+//!
+//! `═` is a commit: what stands before it is not acknowledged, sent or published until it is on disk.
+//!
+//! # What always holds
+//!
+//! * The broker's PUBACK and Meta's 200 are sent after the commit, never before.
+//! * A request to Meta leaves after its `sending` is on disk, so a crash leaves a row that says that it may have left.
+//! * To one person over one number messages leave one at a time, the most severe first.
+//! * `event`, `rule`, `alert`, `outbox`, `reply`, `command`, `contact` and `device` are pure: no I/O, no clock, no dice. They
+//!   return what is to be done as data; `task` does it.
+//! * One thread writes. A disk that fails, or a task that ends early, ends the process with a reason.
+//! * Every queue has a bound with a reason beside it.
+
+// The pure core, in the order in which data passes through it.
+
+pub mod event;
+pub mod rule;
 pub mod alert;
-pub mod app;
-pub mod chance;
-pub mod cli;
+pub mod outbox;
+pub mod reply;
 pub mod command;
-pub mod config;
+/// People: who they are, when and in which language they are told.
 pub mod contact;
+/// Devices that keep their events until they are acknowledged.
+pub mod device;
+
+// The edges: each knows the core, and no other edge.
+
+pub mod mqtt;
+/// Devices on serial ports.
+pub mod serial;
+/// Meta's Cloud API: requests, answers, webhook bodies.
+pub mod whatsapp;
+pub mod http;
+pub mod store;
+
+// What puts them together.
+
+pub mod config;
+pub mod task;
+pub mod admin;
+pub mod app;
+/// The commands of the program.
+pub mod cli;
+pub mod doctor;
+pub mod setup;
 #[cfg(feature = "demo")]
 pub mod demo;
-pub mod device;
-pub mod doctor;
+
+// What everything stands on.
+
 pub mod hex;
-pub mod http;
+/// Names and numbers of things, each a type of its own.
 pub mod ids;
 pub mod log;
-pub mod mqtt;
-pub mod serial;
-pub mod setup;
-pub mod store;
+/// Numbers for `/metrics`.
+pub(crate) mod metrics;
+/// The one source of randomness.
+pub mod random;
 pub mod terminal;
+/// The one clock.
 pub mod time;
-pub mod whatsapp;

@@ -1,5 +1,5 @@
 //! Log lines to standard error, or with their fields to the journal where that is behind it, without ever waiting for it: a journal that hangs must not
-//! hold an alert back (RELIABILITY F16). A thread writes; what it cannot take is dropped and counted.
+//! hold an alert back (docs/reliability.md F16). A thread writes; what it cannot take is dropped and counted.
 
 /// Lines as the journal's own datagrams.
 mod journal;

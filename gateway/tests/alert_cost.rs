@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bellwire::alert::history::{Effect, Kept};
+use bellwire::alert::effect::{Effect, Kept};
+use bellwire::alert::engine::Watch;
 use bellwire::alert::lifecycle::{Ident, Observation, Turn};
-use bellwire::alert::watch::Watch;
-use bellwire::alert::wording::Wording;
+use bellwire::alert::message_text::Wording;
 use bellwire::config::{Config, Wishes, read};
 use bellwire::ids::RuleName;
 use bellwire::time::{Now, Timestamp};

@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bellwire::alert::history::{Effect, Kind, Why};
+use bellwire::alert::effect::{Effect, Kind, Why};
+use bellwire::alert::engine::Watch;
 use bellwire::alert::intake::Judge;
 use bellwire::alert::lifecycle::{Ident, Observation};
+use bellwire::alert::message_text::Wording;
 use bellwire::alert::replay::{Replay, Sent, Timed, What};
-use bellwire::alert::watch::Watch;
-use bellwire::alert::wording::Wording;
 use bellwire::config::{Config, Wishes, read};
 use bellwire::ids::RuleName;
 use bellwire::time::{Now, Timestamp};

@@ -51,8 +51,8 @@ fn keys() -> Vec<String> {
         "translated",
         "one_or_more",
         "file",
-        "time",       // in config/life.rs: a duration
-        "expression", // in config/life.rs: Jinja
+        "time",       // in config/alert_lifecycle.rs: a duration
+        "expression", // in config/alert_lifecycle.rs: Jinja
     ];
     let mut keys = Vec::new();
     for source in [
@@ -239,7 +239,7 @@ fn cargo_run_is_bellwire_and_every_package_that_is_named_exists() {
 fn every_query_can_be_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let store =
-        bellwire::store::Store::open(folder.path(), &mut bellwire::chance::Dice::seeded(1)).expect("opens");
+        bellwire::store::Store::open(folder.path(), &mut bellwire::random::Dice::seeded(1)).expect("opens");
     drop(store);
     let database = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("a database");
     let mut asked = 0;
@@ -258,7 +258,7 @@ fn every_query_can_be_asked() {
 fn every_table_of_the_database_is_documented() {
     let folder = tempfile::tempdir().expect("a folder");
     let store =
-        bellwire::store::Store::open(folder.path(), &mut bellwire::chance::Dice::seeded(1)).expect("opens");
+        bellwire::store::Store::open(folder.path(), &mut bellwire::random::Dice::seeded(1)).expect("opens");
     drop(store);
     let database = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("a database");
     let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'";

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwire::alert::token::{Seal, Subject, Token};
 use bellwire::command::authorise::{ACTS_MAX, REFUSALS_MAX, Standing};
-use bellwire::command::inbound::{Content, Reply};
-use bellwire::command::reply::{About, House, Known, Memory, Outcome, Sent, understand};
 use bellwire::config::{Config, Wishes, read};
 use bellwire::ids::{AlertId, ContactId, MessageId, StoreTag, Wamid};
+use bellwire::outbox::button_token::{Seal, Subject, Token};
+use bellwire::reply::inbound::{Content, Reply};
+use bellwire::reply::interpret::{About, House, Known, Memory, Outcome, Sent, understand};
 use bellwire::time::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);

@@ -8,10 +8,10 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwire::alert::cloudevents::Name;
 use bellwire::alert::intake::Judge;
 use bellwire::alert::replay::{Replay, Sent, Timed, What};
 use bellwire::config::{Config, Wishes, read};
+use bellwire::event::cloudevents::Name;
 use bellwire::time::Timestamp;
 use jiff::tz::TimeZone;
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use bellwire::alert::intake::{Effect as Wanted, Input as Arriving, Intake, Judge};
-use bellwire::chance::Dice;
 use bellwire::config::{Config, Wishes, read};
 use bellwire::device::fleet::{Effect, Fleet, Input};
 use bellwire::device::record::Route;
 use bellwire::device::status::SILENT_AFTER;
+use bellwire::random::Dice;
 use bellwire::store::Store;
 use bellwire::time::{Now, Timestamp};
 use bytes::Bytes;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use bellwire::chance::Dice;
+use bellwire::random::Dice;
 use bellwire_tests::{Broker, Gateway, Simulator, Site, program};
 
 /// Its promise (docs/broker.md).

@@ -121,7 +121,7 @@ fn a_status_settles_what_a_lost_answer_left_open() {
     assert_eq!(site.show(1)["possible_duplicate"], false);
 }
 
-/// A request that is never answered is given up after 30 s (RELIABILITY F38); what its status proved meanwhile stays.
+/// A request that is never answered is given up after 30 s (docs/reliability.md F38); what its status proved meanwhile stays.
 #[test]
 fn a_request_that_hangs_is_given_up() {
     let play = |statuses: bool| {

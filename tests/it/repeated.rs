@@ -1,4 +1,4 @@
-//! Meta delivers at least once, in any order (FACTS 3.3): each message of a person is one command all the same.
+//! Meta delivers at least once, in any order (docs/cloud-api.md 3.3): each message of a person is one command all the same.
 
 use std::time::Duration;
 

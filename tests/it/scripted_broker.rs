@@ -134,7 +134,7 @@ fn a_subscription_without_an_answer_is_asked_for_again() {
     }
 }
 
-/// RELIABILITY E4, F24: an acknowledgement of something that was never sent may break the library's state; a new
+/// docs/reliability.md E4, F24: an acknowledgement of something that was never sent may break the library's state; a new
 /// connection heals it.
 #[test]
 fn a_wild_acknowledgement_costs_a_connection_at_most() {

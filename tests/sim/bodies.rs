@@ -1,6 +1,6 @@
 //! Bodies as Meta writes them, and what is in ours.
 
-use bellwire::chance::Dice;
+use bellwire::random::Dice;
 use bellwire::time::Timestamp;
 use serde_json::{Value, json};
 

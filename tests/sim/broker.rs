@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use bellwire::alert::event::{Event, Identity, Source};
-use bellwire::chance::Dice;
+use bellwire::event::incoming::{Event, Identity, Source};
 use bellwire::ids::CommandId;
+use bellwire::random::Dice;
 use bellwire::time::Timestamp;
 use bytes::Bytes;
 

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bellwire::alert::event::Event;
-use bellwire::alert::state::State;
+use bellwire::event::incoming::Event;
 use bellwire::ids::MessageId;
+use bellwire::outbox::message_state::State;
 use bellwire::time::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -221,7 +221,7 @@ impl Check {
         if row.state != State::Sending && !is_proven {
             return Err(format!("P3: a request leaves for message {id}, which is {}", row.state.as_str()));
         }
-        // A clock that was never set judges no age (RELIABILITY F17).
+        // A clock that was never set judges no age (docs/reliability.md F17).
         let life = self.lives.get(&id.0).copied().unwrap_or_default();
         let late = now.0 - row.expires_at.min(row.created_at + life);
         if Timestamp(row.created_at).is_sane() && late > LATE_MS {
@@ -271,7 +271,7 @@ impl Check {
             let fails = fails(meta, new.carrier);
             let operated = self.operated.contains(id) || self.operated.contains(&new.carrier);
             let age = now.0 + ahead - self.born.get(id).copied().unwrap_or_default();
-            // By its own clock; and one that was never set expires nothing (RELIABILITY F17).
+            // By its own clock; and one that was never set expires nothing (docs/reliability.md F17).
             let known = Timestamp(new.created_at).is_sane() || Timestamp(new.expires_at).is_sane();
             let old_enough = known || age >= new.expires_at - new.created_at;
             let carrier = rows.get(&new.carrier);

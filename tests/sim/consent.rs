@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwire::alert::state::State;
+use bellwire::outbox::message_state::State;
 use rusqlite::{Connection, params_from_iter};
 
 use crate::Violation;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwire::chance::Dice;
 use bellwire::command::dispatch::Waiting;
+use bellwire::random::Dice;
 use bellwire::time::Timestamp;
 
 use crate::broker::Publication;

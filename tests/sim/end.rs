@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwire::alert::state::State;
+use bellwire::outbox::message_state::State;
 
 use crate::Violation;
 use crate::lattice::furthest;

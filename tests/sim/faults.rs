@@ -79,7 +79,7 @@ impl World {
             return;
         }
         self.note(why);
-        // A PUBACK that had arrived may be told after the end of its connection (`mqtt::link` tells it from a task).
+        // A PUBACK that had arrived may be told after the end of its connection (`mqtt::connection` tells it from a task).
         let mut late = Vec::new();
         for (id, result) in self.broker.disconnect() {
             match self.dice.below(3) {

@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bellwire::alert::delivery::QUALITY_WAIT;
-use bellwire::alert::event::Event;
-use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Effect as IntakeEffect, Intake, Judge};
-use bellwire::alert::outbox::Due;
-use bellwire::alert::sender::{self, Sender};
-use bellwire::alert::topic::TopicPattern;
-use bellwire::app::{listens_to, orphans, turn};
-use bellwire::chance::Dice;
+use bellwire::app::listens_to;
 use bellwire::command::dispatch::{self, Dispatch, Waiting};
 use bellwire::config::{Config, Connection};
+use bellwire::event::incoming::Event;
+use bellwire::event::topic::TopicPattern;
 use bellwire::ids::{CommandId, MessageId};
+use bellwire::outbox::retry_policy::QUALITY_WAIT;
+use bellwire::outbox::row::Due;
+use bellwire::outbox::scheduler;
+use bellwire::outbox::scheduler::Sender;
+use bellwire::outbox::window::Choice;
+use bellwire::random::Dice;
 use bellwire::store::Store;
+use bellwire::task::{orphans, outbox_transaction};
 use bellwire::time::{Now, Timestamp};
 
 use crate::Violation;
@@ -102,7 +104,7 @@ pub struct Gateway {
     pub(crate) is_freeing: bool,
     // the sender's task
     pub(crate) sender: Sender,
-    pub(crate) inputs: VecDeque<sender::Input>,
+    pub(crate) inputs: VecDeque<scheduler::Input>,
     pub(crate) posts: VecDeque<(Box<Due>, Choice)>,
     /// A sabotage: the posts of the next group have left.
     pub(crate) is_early: bool,
@@ -182,7 +184,7 @@ impl Gateway {
             Some(Sabotage::ForgetRestriction) => Vec::new(),
             Some(_) | None => store.restricted(now - QUALITY_WAIT).map_err(|error| error.to_string())?,
         };
-        let remembered = turn::remember(&mut sender, restricted, now, &mut dice);
+        let remembered = outbox_transaction::remember(&mut sender, restricted, now, &mut dice);
         let pattern = |filter: &String| TopicPattern::parse(filter).ok();
         let listens_to = listens_to(&config).iter().filter_map(pattern).collect();
         let mut gateway = Self {
@@ -206,7 +208,7 @@ impl Gateway {
             watch_look_at: now,
             is_freeing: false,
             sender,
-            inputs: VecDeque::from([sender::Input::Wake]),
+            inputs: VecDeque::from([scheduler::Input::Wake]),
             posts: VecDeque::new(),
             is_early: false,
             hurry: (sabotage == Some(Sabotage::OneByOne)).then(Meters::new),
@@ -302,7 +304,7 @@ impl Gateway {
     /// Between the commit that lets a message go and its request, or between the start and the sender's first turn, which is
     /// taken in the same instant: no clock is set just then.
     pub fn is_posting(&self) -> bool {
-        let lets_go = |input: &sender::Input| matches!(input, sender::Input::SendingCommitted(_));
+        let lets_go = |input: &scheduler::Input| matches!(input, scheduler::Input::SendingCommitted(_));
         !self.has_begun || !self.posts.is_empty() || self.inputs.iter().any(lets_go)
     }
 

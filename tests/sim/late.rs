@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bellwire::alert::delivery::Answer;
-use bellwire::alert::state::State;
 use bellwire::ids::MessageId;
+use bellwire::outbox::message_state::State;
+use bellwire::outbox::retry_policy::Answer;
 use bellwire::time::Timestamp;
 
 use crate::Violation;
@@ -69,7 +69,7 @@ pub struct Late {
 }
 
 impl Late {
-    /// An answer reaches the gateway: what it closes, and for how long at most (FACTS 4.2).
+    /// An answer reaches the gateway: what it closes, and for how long at most (docs/cloud-api.md 4.2).
     pub fn answered(&mut self, row: &Row, answer: &Answer, now: Timestamp) {
         let (number, pair) = (row.connection, (row.connection, row.contact));
         let failed = |gate: Option<&Gate>| gate.map_or(1, |gate| gate.streak + 1);
@@ -215,7 +215,7 @@ impl Late {
 impl Check {
     pub fn sleeps(&mut self, meta: &Meta, now: Timestamp, how_long: Duration) -> Result<(), Violation> {
         if !now.is_sane() {
-            return Ok(()); // no certificate is valid yet, so nothing can leave (RELIABILITY F17)
+            return Ok(()); // no certificate is valid yet, so nothing can leave (docs/reliability.md F17)
         }
         let asked = meta.answers.iter().map(|(_, id, _)| id.0).collect();
         self.late.sleeps(&self.rows, &asked, now, how_long)

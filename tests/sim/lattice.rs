@@ -1,6 +1,6 @@
 //! Which states may follow each other, seen from outside.
 
-use bellwire::alert::state::State;
+use bellwire::outbox::message_state::State;
 
 use crate::meta::Taken;
 use crate::rows::Row;
@@ -38,7 +38,7 @@ pub struct Why {
     pub is_once: bool,
 }
 
-/// The legal ways in one look, which may see several commits at once. `alert::state` draws them.
+/// The legal ways in one look, which may see several commits at once. `outbox::message_state` draws them.
 pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
     use State::{
         Accepted, Cancelled, Delivered, Expired, Failed, Held, Played, Queued, Read, Sending, Sent, Unknown,

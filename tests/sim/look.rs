@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bellwire::alert::state::State;
+use bellwire::outbox::message_state::State;
 use rusqlite::OptionalExtension;
 
 use crate::broker::Publication;

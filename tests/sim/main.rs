@@ -76,7 +76,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwire::alert::state::STATES;
+use bellwire::outbox::message_state::STATES;
 use sabotage::Sabotage;
 use world::World;
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bellwire::alert::delivery::Answer;
-use bellwire::chance::Dice;
 use bellwire::ids::{MessageId, Wamid};
+use bellwire::outbox::retry_policy::Answer;
+use bellwire::random::Dice;
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::errors::{Said, refusal};
 use bellwire::whatsapp::signature::sign;
@@ -155,7 +155,7 @@ impl Meta {
         let body: Value = serde_json::from_slice(body).expect("the request is JSON");
         let (body, to) = (&body, contact_of(body["to"].as_str().unwrap_or_default()));
         *self.requests.entry(row.0).or_default() += 1;
-        // No certificate is valid yet for who believes that it is 1970 (RELIABILITY F17).
+        // No certificate is valid yet for who believes that it is 1970 (docs/reliability.md F17).
         let fate = if now.is_sane() { self.fate(over, dice) } else { Fate::Offline };
         let quick = Duration::from_millis(50 + dice.below(900));
         let ambiguous = |detail: &str, http_status| Answer::Ambiguous {

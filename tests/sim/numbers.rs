@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use bellwire::alert::state::State;
 use bellwire::ids::MessageId;
+use bellwire::outbox::message_state::State;
 use rusqlite::OptionalExtension;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! The model people: they tap buttons, quote, write, forward; some may act and some may not.
 
-use bellwire::chance::Dice;
+use bellwire::random::Dice;
 use bellwire::time::Timestamp;
 use serde_json::json;
 

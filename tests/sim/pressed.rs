@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use bellwire::alert::outbox::{Change, Lane};
-use bellwire::alert::pace::{Meter, PAIR};
-use bellwire::alert::sender::{Effect, Input, Sender};
-use bellwire::app::turn::{Begin, Turn};
-use bellwire::chance::Dice;
 use bellwire::config::Config;
+use bellwire::outbox::rate_limit::{Meter, PAIR};
+use bellwire::outbox::row::{Change, Lane};
+use bellwire::outbox::scheduler::{Effect, Input, Sender};
+use bellwire::random::Dice;
 use bellwire::store::Store;
+use bellwire::task::outbox_transaction::{Begin, Turn};
 use bellwire::time::Timestamp;
 
 const PRESSED: u32 = 35;
@@ -17,7 +17,7 @@ const PRESSED: u32 = 35;
 /// What each person was sent.
 pub type Meters = BTreeMap<Lane, Meter>;
 
-/// `app::turn::take`, but for the rule.
+/// `task::outbox_transaction::take`, but for the rule.
 pub fn take(
     store: &Store,
     sender: &mut Sender,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwire::alert::state::State;
+use bellwire::outbox::message_state::State;
 use bellwire::time::Timestamp;
 use rusqlite::Connection;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bellwire::alert::state::State;
+use bellwire::outbox::message_state::State;
 use rusqlite::Connection;
 
 /// A message's row.

@@ -1,8 +1,8 @@
 //! The shop that every seed runs: two numbers, three people, five rules, two commands in words, two questions of machines, and
 //! what its devices say.
 
-use bellwire::chance::Dice;
 use bellwire::config::{Config, Wishes, read};
+use bellwire::random::Dice;
 
 use crate::broker::Publication;
 

@@ -4,19 +4,21 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bellwire::alert::event::Event;
-use bellwire::alert::history;
+use bellwire::alert::effect;
+use bellwire::alert::engine::Note;
 use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
-use bellwire::alert::message::Media;
-use bellwire::alert::sender::{self, Sender};
-use bellwire::alert::watch::Note;
-use bellwire::app::turn::{self, Begin, Turn};
 use bellwire::app::{Read, hear, read_next, settle, tend, waiting};
-use bellwire::chance::Dice;
 use bellwire::command::dispatch::{self, Waiting};
 use bellwire::config::Config;
+use bellwire::event::incoming::Event;
 use bellwire::ids::CommandId;
+use bellwire::outbox::message::Media;
+use bellwire::outbox::scheduler;
+use bellwire::outbox::scheduler::Sender;
+use bellwire::random::Dice;
 use bellwire::store::{Accepted, Store};
+use bellwire::task::outbox_transaction;
+use bellwire::task::outbox_transaction::{Begin, Turn};
 use bellwire::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
@@ -25,11 +27,11 @@ use crate::gateway::{Gateway, LOOK_EVERY, Out, both};
 use crate::pressed::{self, Meters};
 use crate::sabotage::{Sabotage, damage};
 
-/// `store::thread`: as many jobs share a commit.
+/// `store::db::thread`: as many jobs share a commit.
 const GROUP_MAX: u64 = 32;
-/// `app::events`: notes taken together.
+/// `task::mqtt_intake`: notes taken together.
 const NOTES: u32 = 200;
-/// `app::shared`: how often a full disk is asked again.
+/// `task::context`: how often a full disk is asked again.
 const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 /// More than any command may take.
 const AN_HOUR: Duration = Duration::from_secs(3_600);
@@ -39,7 +41,7 @@ const AN_HOUR: Duration = Duration::from_secs(3_600);
 pub enum Job {
     Accept(BatchId, Rc<Vec<Decision>>),
     ReadNotes,
-    Watched(Rc<Vec<history::Effect>>, Vec<NoteId>),
+    Watched(Rc<Vec<effect::Effect>>, Vec<NoteId>),
     FreePackets,
     Turn(Begin),
     LoadCommands {
@@ -139,13 +141,13 @@ impl Gateway {
                     work(store, config, &mut sender, job, now, dice, hurry)?
                 {
                     posts.extend(turn.done.into_iter().filter_map(|effect| match effect {
-                        sender::Effect::Post(due, choice) => Some((due, choice)),
-                        sender::Effect::Load(_)
-                        | sender::Effect::Commit(_)
-                        | sender::Effect::Upload(_)
-                        | sender::Effect::WakeAt(_)
-                        | sender::Effect::Paused { .. }
-                        | sender::Effect::Resumed { .. } => None,
+                        scheduler::Effect::Post(due, choice) => Some((due, choice)),
+                        scheduler::Effect::Load(_)
+                        | scheduler::Effect::Commit(_)
+                        | scheduler::Effect::Upload(_)
+                        | scheduler::Effect::WakeAt(_)
+                        | scheduler::Effect::Paused { .. }
+                        | scheduler::Effect::Resumed { .. } => None,
                     }));
                 }
             }
@@ -282,19 +284,19 @@ impl Gateway {
     pub(crate) fn led_to(&mut self, turn: Turn) {
         for effect in turn.done {
             match effect {
-                sender::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
-                sender::Effect::Upload(due) => {
+                scheduler::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
+                scheduler::Effect::Upload(due) => {
                     let id = |_: &mut Media| Media::Id(format!("{}", due.id));
                     let ids = due.content.clone().media().into_iter().map(id).collect();
-                    self.jobs.push_back(Job::Turn(Begin::With(sender::Input::Uploaded(due.id, Ok(ids)))));
+                    self.jobs.push_back(Job::Turn(Begin::With(scheduler::Input::Uploaded(due.id, Ok(ids)))));
                 }
-                sender::Effect::WakeAt(at) => {
+                scheduler::Effect::WakeAt(at) => {
                     self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
                 }
-                sender::Effect::Load(_)
-                | sender::Effect::Commit(_)
-                | sender::Effect::Paused { .. }
-                | sender::Effect::Resumed { .. } => {}
+                scheduler::Effect::Load(_)
+                | scheduler::Effect::Commit(_)
+                | scheduler::Effect::Paused { .. }
+                | scheduler::Effect::Resumed { .. } => {}
             }
         }
         if !turn.rest.is_empty() {
@@ -319,7 +321,7 @@ pub fn command_of(change: &dispatch::Change) -> CommandId {
     *id
 }
 
-/// `app::turn::take`, or what a sabotage makes of it.
+/// `task::outbox_transaction::take`, or what a sabotage makes of it.
 fn turn(
     store: &Store,
     sender: &mut Sender,
@@ -330,7 +332,7 @@ fn turn(
     hurry: &mut Option<Meters>,
 ) -> rusqlite::Result<Turn> {
     match hurry {
-        None => turn::take(store, sender, begin, config, now, dice),
+        None => outbox_transaction::take(store, sender, begin, config, now, dice),
         Some(meters) => pressed::take(store, sender, begin, config, now, dice, meters),
     }
 }
@@ -384,7 +386,7 @@ fn work(
     })
 }
 
-/// `app::events`: what it brought leaves with its commit.
+/// `task::mqtt_intake`: what it brought leaves with its commit.
 fn written(
     store: &Store,
     config: &Config,
@@ -394,7 +396,7 @@ fn written(
     dice: &mut Dice,
     hurry: &mut Option<Meters>,
 ) -> rusqlite::Result<Done> {
-    let wake = || Begin::With(sender::Input::Wake);
+    let wake = || Begin::With(scheduler::Input::Wake);
     let turn = match accepted.messages {
         0 => Turn::default(),
         _ => self::turn(store, sender, wake(), config, now, dice, hurry)?,

@@ -2,17 +2,17 @@
 
 use std::rc::Rc;
 
-use bellwire::alert::delivery::Answer;
-use bellwire::alert::event::Event;
-use bellwire::alert::form::Choice;
 use bellwire::alert::intake::{Effect as IntakeEffect, Input as Intake};
-use bellwire::alert::outbox::Lane;
-use bellwire::alert::render::{as_quick_replies, outgoing};
-use bellwire::alert::sender;
-use bellwire::app::turn::Begin;
-use bellwire::chance::Dice;
 use bellwire::command::dispatch;
+use bellwire::event::incoming::Event;
 use bellwire::ids::{CommandId, MessageId};
+use bellwire::outbox::render::{as_quick_replies, outgoing};
+use bellwire::outbox::retry_policy::Answer;
+use bellwire::outbox::row::Lane;
+use bellwire::outbox::scheduler;
+use bellwire::outbox::window::Choice;
+use bellwire::random::Dice;
+use bellwire::task::outbox_transaction::Begin;
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::request::{self, Form};
 use bellwire::whatsapp::signature::verify;
@@ -25,11 +25,11 @@ use crate::sabotage::Sabotage;
 use crate::site::{NUMBERS, PEOPLE};
 use crate::storing::{Job, command_of};
 
-/// `app::events`: notices taken together.
+/// `task::mqtt_intake`: notices taken together.
 const BATCH: u64 = 32;
 
 impl Gateway {
-    /// `app::events`.
+    /// `task::mqtt_intake`.
     pub(crate) fn take_notices(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Out> {
         let most = BATCH.min(self.notices.len() as u64);
         let count = usize::try_from(1 + dice.below(most)).unwrap_or(1).min(self.notices.len());
@@ -110,7 +110,7 @@ impl Gateway {
         }
     }
 
-    /// `app::sending`: one of its inputs or one of its wake-ups.
+    /// `task::outbox_sender`: one of its inputs or one of its wake-ups.
     pub(crate) fn step_sender(&mut self, now: Timestamp, dice: &mut Dice) {
         let due = self.wake_at.is_some_and(|at| at <= now);
         let told = self.stopping.is_none() && (self.outbox_told || self.written_beside || due);
@@ -129,7 +129,7 @@ impl Gateway {
             } else {
                 self.outbox_told = false;
             }
-            sender::Input::Wake
+            scheduler::Input::Wake
         });
         self.say("sender:", &input);
         self.jobs.push_back(Job::Turn(Begin::With(input)));
@@ -170,13 +170,13 @@ impl Gateway {
         if let (Some(Sabotage::OneGate), Answer::Refused(refusal)) = (self.sabotage, &answer) {
             for number in NUMBERS {
                 let lane = Lane { connection: number.into(), contact: PEOPLE[0].0.into() };
-                self.inputs.push_back(sender::Input::Reported(lane, Box::new(refusal.clone())));
+                self.inputs.push_back(scheduler::Input::Reported(lane, Box::new(refusal.clone())));
             }
         }
-        self.inputs.push_back(sender::Input::Answered(id, answer));
+        self.inputs.push_back(scheduler::Input::Answered(id, answer));
     }
 
-    /// `app::commands`: its newest effect, or its next input when none is left.
+    /// `task::command_publisher`: its newest effect, or its next input when none is left.
     pub(crate) fn step_dispatch(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Out> {
         let Some(effect) = self.effects.pop() else {
             let asked = self.commands_told || now >= self.dispatch_look_at;

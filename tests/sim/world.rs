@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bellwire::app::answer_prefix;
-use bellwire::chance::Dice;
 use bellwire::config::Config;
 use bellwire::ids::MessageId;
+use bellwire::random::Dice;
 use bellwire::time::Timestamp;
 use bellwire_disk::Disk;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ use crate::{person, site};
 
 /// 2026-11-21 06:00 UTC.
 pub const START: Timestamp = Timestamp(1_795_240_800_000);
-/// What a machine without a clock of its own believes after a power cut, until it is told (RELIABILITY F17).
+/// What a machine without a clock of its own believes after a power cut, until it is told (docs/reliability.md F17).
 pub(crate) const BOOT: Timestamp = Timestamp(5_000);
 
 /// A commit makes some 60 calls of the disk: one may be cut anywhere, or just after its end.

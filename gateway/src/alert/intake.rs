@@ -8,23 +8,23 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::alert::event::{Event, Identity};
-use crate::alert::history;
-use crate::alert::media::{From, Kept};
-use crate::alert::message::{Button, Content, Media};
+use crate::alert::effect;
+use crate::alert::engine::{ALERTS_MAX, Note, Watch};
+use crate::alert::evaluate::{File, Flaw, Ignored, Metrics, Raised, Verdict, judge};
+use crate::alert::message_text::Wording;
 use crate::alert::new_alert::NewAlert;
 use crate::alert::observe::{Meeting, unheard};
-use crate::alert::policy::{File, Flaw, Ignored, Metrics, Raised, Verdict, judge};
 use crate::alert::route::{Routes, route};
-use crate::alert::rule::{PayloadFormat, Rule};
-use crate::alert::sparkplug::{Births, Rebirth};
-use crate::alert::template::{TemplateError, Templates};
-use crate::alert::topic::Bindings;
 use crate::alert::unjudged::Unjudged;
-use crate::alert::watch::{ALERTS_MAX, Note, Watch};
-use crate::alert::wording::Wording;
 use crate::contact::{Contact, People};
+use crate::event::incoming::{Event, Identity};
+use crate::event::sparkplug::{Births, Rebirth};
+use crate::event::topic::Bindings;
 use crate::ids::RuleName;
+use crate::outbox::message::{Button, Content, Media};
+use crate::rule::attachment::{From, Kept};
+use crate::rule::definition::{PayloadFormat, Rule};
+use crate::rule::template::{TemplateError, Templates};
 use crate::time::{Now, Timestamp};
 
 /// What to commit for one event: all of it or nothing.
@@ -43,7 +43,7 @@ pub struct Decision {
     /// What could not be judged, each reason once; the rest counted.
     pub unjudged: Vec<Unjudged>,
     /// What it does to alerts that have a life.
-    pub effects: Vec<history::Effect>,
+    pub effects: Vec<effect::Effect>,
     /// Asks the Sparkplug node that sent it for its births.
     pub rebirth: Option<Rebirth>,
 }
@@ -74,7 +74,7 @@ pub enum Effect<T> {
     /// All decisions in one transaction; answered with `Committed`.
     Commit(BatchId, Vec<Decision>),
     /// What time and people did to alerts, and which notes that settles; in one transaction too.
-    Watched { effects: Vec<history::Effect>, taken: Vec<NoteId> },
+    Watched { effects: Vec<effect::Effect>, taken: Vec<NoteId> },
     /// Tell the door that the event is ours.
     Acknowledge(T),
 }
@@ -113,13 +113,13 @@ impl<T> Intake<T> {
     }
 
     /// What an earlier process remembered.
-    pub fn restore(&mut self, kept: Vec<history::Kept>, now: Now) {
+    pub fn restore(&mut self, kept: Vec<effect::Kept>, now: Now) {
         self.watch.restore(kept, now);
         self.judge.begin(&mut self.watch, now.wall);
     }
 
     /// Begins again with what is on disk: something that was decided could not be written.
-    pub fn reload(&mut self, kept: Vec<history::Kept>, now: Now) {
+    pub fn reload(&mut self, kept: Vec<effect::Kept>, now: Now) {
         self.watch = self.judge.watch();
         self.restore(kept, now);
     }
@@ -351,10 +351,10 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::engine::{Person, Slot};
     use crate::alert::lifecycle::Ident;
-    use crate::alert::message::{Header, Part};
     use crate::alert::tests::{MORNING, event, site};
-    use crate::alert::watch::{Person, Slot};
+    use crate::outbox::message::{Header, Part};
 
     const RULES: &str = r#"
 [[rule]]
@@ -423,7 +423,7 @@ notify = ["giorgi"]
             let events = [topic, "attic/1"].map(|topic| (event(topic, "1", packet(7, false)), None)).to_vec();
             let (_, decisions) = arrive(&mut intake(), events, at(0));
             let kept = decisions.iter().map(|decision| {
-                let passed = |effect: &history::Effect| matches!(effect, history::Effect::Keep(kept) if kept.slot == Slot::Passed);
+                let passed = |effect: &effect::Effect| matches!(effect, effect::Effect::Keep(kept) if kept.slot == Slot::Passed);
                 decision.effects.iter().any(passed)
             });
             assert_eq!(kept.collect::<Vec<_>>(), [true, false], "{topic}");
@@ -438,13 +438,13 @@ notify = ["giorgi"]
         let effects = decisions.pop().expect("one").effects;
         let kept = effects
             .into_iter()
-            .filter_map(|effect| if let history::Effect::Keep(kept) = effect { Some(kept) } else { None });
-        let kept: Vec<history::Kept> = kept.collect();
+            .filter_map(|effect| if let effect::Effect::Keep(kept) = effect { Some(kept) } else { None });
+        let kept: Vec<effect::Kept> = kept.collect();
         assert_eq!(intake.wake_at(), Some(at(60).wall));
         assert!(intake.handle(Input::Woke, at(59)).is_empty());
         let woke = intake.handle(Input::Woke, at(60));
         let [Effect::Watched { effects, taken }] = &woke[..] else { panic!("{woke:?}") };
-        assert!(taken.is_empty() && effects.iter().any(|effect| matches!(effect, history::Effect::Send(_))));
+        assert!(taken.is_empty() && effects.iter().any(|effect| matches!(effect, effect::Effect::Send(_))));
 
         let mut next = self::intake();
         assert_eq!(next.wake_at(), None);

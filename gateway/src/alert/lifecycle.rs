@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::event::{REMEMBERED, is_remembered};
-pub use crate::alert::ident::Ident;
-use crate::alert::life::Life;
-use crate::alert::message::Template;
-use crate::alert::numbers::Numbers;
-use crate::alert::state::State;
-use crate::alert::topic::Bindings;
-use crate::alert::wording::Wording;
+pub use crate::alert::alert_key::Ident;
+use crate::alert::message_text::Wording;
+use crate::alert::time_series::Numbers;
+use crate::event::incoming::{REMEMBERED, is_remembered};
+use crate::event::topic::Bindings;
 use crate::ids::ContactId;
+use crate::outbox::message::Template;
+use crate::outbox::message_state::State;
+use crate::rule::lifecycle_settings::Life;
 use crate::time::Timestamp;
 
 /// Episodes that an alert remembers: enough to say "the third time today", and to see a pattern.
@@ -353,7 +353,7 @@ impl Alert {
     }
 
     /// The clock was set by so many milliseconds: what runs keeps its distance from now, so that nothing comes in a burst
-    /// and nothing freezes (RELIABILITY F18). What is over stays as it was written, unless it was written by a clock
+    /// and nothing freezes (docs/reliability.md F18). What is over stays as it was written, unless it was written by a clock
     /// that had never been set.
     pub fn shift(&mut self, by: i64) {
         let move_by = |at: &mut Timestamp| at.0 += by;

@@ -1,115 +1,47 @@
-//! From an event to a message's end. Nothing here performs I/O, asks the time or throws its own dice.
+//! From an event to what people are told. Nothing here performs I/O, asks the time or throws its own dice.
 //!
 //! ```text
-//! event ─▶ decode ─▶ route ─▶ policy ─▶ render ═▶ outbox ═▶ sender ─▶ delivery
-//!          └───────── intake: commit, then acknowledge ─┘    └─ commit, then send ─┘
+//! intake ─▶ route ─▶ (event::decode) ─▶ observe ─▶ engine ─▶ notification ─▶ effect: what the store is to write
+//!                           └─ rules without a lifecycle: evaluate ─▶ new_alert ─┘
 //! ```
 
-/// What one evaluation may make and look at.
-mod bound;
-/// What a number may cost, and how many people it may reach.
-pub mod budget;
-/// What CloudEvents are called.
-pub mod cloudevents;
-/// Two values side by side, or why they cannot be.
-mod comparison;
-/// Yes, no, or cannot be judged.
-pub mod condition;
-/// Bytes to a value: JSON, text, number, CBOR, postcard; Sparkplug needs memory, and is read before.
-pub mod decode;
-/// What an answer, a status or a restart means for a message.
-pub mod delivery;
-/// What waits for one person, in one message.
-pub mod digest;
-/// What follows when nobody acts.
-pub mod escalation;
-/// What an expression gives on one event.
-mod evaluation;
-/// What came in.
-pub mod event;
-/// A Jinja expression, read once.
-mod expression;
-/// Jinja's filters, each with what it may cost.
-mod filters;
-/// Freely written or as a template.
-pub mod form;
-/// Several alerts in one message.
-pub mod grouping;
-/// What the watch wants done, and why.
-pub mod history;
-/// What tells one alert from another.
-pub mod ident;
 /// Events in, decisions to the store, then the acknowledgement.
 pub mod intake;
-/// JSON, and what is wrong with what only begins like it.
-pub mod json;
-/// What the configuration says about the life of an alert.
-pub mod life;
-/// One alert: pending, firing, acknowledged, over.
-pub mod lifecycle;
-/// Pictures and files that an alert carries.
-pub mod media;
-/// What a message says.
-pub mod message;
-/// An alert of a rule without a life, as it goes to the store.
-pub mod new_alert;
-/// A number over time.
-pub mod numbers;
+/// Which rules a topic concerns.
+pub mod route;
+/// What one rule makes of one event.
+pub mod evaluate;
 /// What an event says about its alert.
 pub mod observe;
-/// The rows between store and sender.
-pub mod outbox;
-/// How fast messages may leave.
-pub mod pace;
+/// An alert of a rule without a life, as it goes to the store.
+pub mod new_alert;
+/// One alert: pending, firing, acknowledged, over.
+pub mod lifecycle;
+/// What tells one alert from another.
+pub mod alert_key;
+/// A number over time.
+pub mod time_series;
+/// What the watch wants done, and why.
+pub mod effect;
+/// All alerts that have a life.
+pub mod engine;
+/// What a rule says about one event, in every language that it has.
+pub mod message_text;
+/// What rules could not make of events, for the people who can mend it.
+pub mod unjudged;
+/// Timed events through the rules, with virtual time.
+pub mod replay;
 /// Partial reports decide nothing: properties.
 #[cfg(test)]
 mod partial;
-/// What one rule makes of one event.
-pub mod policy;
-/// A message's template as it runs.
-mod program;
-/// What quiet hours held back.
-pub mod quiet;
-/// What Meta refuses, and how it is told.
-pub mod refusal;
-/// The words, the time, the buttons.
-pub mod render;
-/// Timed events through the rules, with virtual time.
-pub mod replay;
-/// Which rules a topic concerns.
-pub mod route;
-/// What the configuration says about events.
-pub mod rule;
-/// Which message leaves now.
-pub mod sender;
-/// What people do not want to hear for a while.
-pub mod silence;
-/// Sparkplug: metrics by the names that births gave them.
-pub mod sparkplug;
-/// Where a message stands, and which receipts may move it.
-pub mod state;
-/// Jinja, strict and bounded.
-pub mod template;
-/// What a button carries, sealed.
-pub mod token;
-/// Patterns with named levels, and topics to publish to.
-pub mod topic;
-/// What rules could not make of events, for the people who can mend it.
-pub mod unjudged;
-/// Files that are at Meta before their messages leave, and what goes before them meanwhile.
-pub mod uploads;
-/// All alerts that have a life.
-pub mod watch;
-/// What a rule says about one event, in every language that it has.
-pub mod wording;
-/// What messages about an alert say.
-pub mod words;
+/// How an alert is told, and to whom.
+pub mod notification;
 
 #[cfg(test)]
 mod tests {
-    use crate::alert::event::{Event, Identity, Source};
     use crate::alert::intake::Judge;
     use crate::config::{Config, Wishes, read};
+    use crate::event::incoming::{Event, Identity, Source};
     use crate::time::Timestamp;
 
     /// Ten in the morning: nobody has quiet hours.

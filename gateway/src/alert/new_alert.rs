@@ -1,15 +1,15 @@
 //! An alert of a rule without a life, as it goes to the store: who gets which words.
 
-use crate::alert::media::Kept;
-use crate::alert::message::Content;
-use crate::alert::render;
-use crate::alert::rule::Severity;
-use crate::alert::state::OnUnknown;
-use crate::alert::topic::Bindings;
-use crate::alert::wording::Wording;
+use crate::alert::message_text::Wording;
 use crate::contact::Contact;
-use crate::contact::voice::{Texts, Voice};
+use crate::contact::language::{Texts, Voice};
+use crate::event::topic::Bindings;
 use crate::ids::{ConnectionName, RuleName};
+use crate::outbox::message::Content;
+use crate::outbox::message_state::OnUnknown;
+use crate::outbox::render;
+use crate::rule::attachment::Kept;
+use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// An alert and its messages.

@@ -2,20 +2,20 @@
 
 use minijinja::value::{Serde, Value};
 
-use crate::alert::condition::Judgement;
-use crate::alert::event::{Event, Identity};
-use crate::alert::history::fingerprint;
-use crate::alert::ident::complete;
-use crate::alert::life::Life;
+use crate::alert::alert_key::complete;
+use crate::alert::effect::fingerprint;
+use crate::alert::engine::Watch;
+use crate::alert::evaluate::{Flaw, Ignored, Metrics, Names, Place, fill, names, plain, read};
 use crate::alert::lifecycle::{Ident, Observation, Recent, Turn};
-use crate::alert::message::Template;
-use crate::alert::numbers::number;
-use crate::alert::policy::{Flaw, Ignored, Metrics, Names, Place, fill, names, plain, read};
-use crate::alert::rule::Rule;
-use crate::alert::template::{EvaluationError, Templates};
-use crate::alert::topic::Bindings;
-use crate::alert::watch::Watch;
-use crate::alert::wording::Wording;
+use crate::alert::message_text::Wording;
+use crate::alert::time_series::number;
+use crate::event::incoming::{Event, Identity};
+use crate::event::topic::Bindings;
+use crate::outbox::message::Template;
+use crate::rule::condition::Judgement;
+use crate::rule::definition::Rule;
+use crate::rule::lifecycle_settings::Life;
+use crate::rule::template::{EvaluationError, Templates};
 use crate::time::Timestamp;
 
 /// Where an event meets a rule.
@@ -211,7 +211,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::policy::PAYLOAD_LIMIT_BYTES;
+    use crate::alert::evaluate::PAYLOAD_LIMIT_BYTES;
     use crate::alert::tests::{MORNING, event, site};
 
     /// One rule a line, by its name: its keys but for the message and whom it tells.

@@ -7,11 +7,11 @@ use minijinja::value::{Serde, Value};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use crate::alert::condition::Judgement;
-use crate::alert::history::Why;
+use crate::alert::effect::Why;
 use crate::alert::replay::{Recorded, Replay, Sent, Timed, What};
-use crate::alert::template::Templates;
 use crate::alert::tests::{MORNING, site};
+use crate::rule::condition::Judgement;
+use crate::rule::template::Templates;
 
 const FIELDS: [&str; 5] = ["a", "b", "f", "s", "o"];
 

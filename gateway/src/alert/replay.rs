@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::alert::cloudevents::Name;
-use crate::alert::event::{Event, Identity, Source};
-use crate::alert::history::{Effect, Kept, Notice, Why};
+use crate::alert::effect::{Effect, Kept, Notice, Why};
+use crate::alert::engine::{Note, Person, Watch};
 use crate::alert::intake::{Decision, Judge};
 use crate::alert::lifecycle::Ident;
-use crate::alert::rule::Severity;
-use crate::alert::watch::{Note, Person, Watch};
 use crate::contact::People;
+use crate::event::cloudevents::Name;
+use crate::event::incoming::{Event, Identity, Source};
 use crate::ids::{ContactId, RuleName};
+use crate::rule::definition::Severity;
 use crate::time::{Now, Timestamp, parse_duration};
 
 /// One line of the recording.
@@ -279,10 +279,10 @@ impl What {
             "acknowledge" => Self::Note(Note::Acknowledge { alert, by: person()? }),
             "resolve" => Self::Note(Note::Resolve { alert, by: person()? }),
             "snooze" => Self::Note(Note::Snooze { alert, by: person()?, seconds: time()?.as_secs() }),
-            "silence" => Self::Note(Note::Silence(crate::alert::silence::Silence {
+            "silence" => Self::Note(Note::Silence(crate::alert::notification::silence::Silence {
                 rule: Some(alert.rule).filter(|rule| !rule.0.is_empty()),
                 key: Some(alert.key).filter(|key| !key.is_empty()),
-                matchers: crate::alert::topic::Bindings::new(),
+                matchers: crate::event::topic::Bindings::new(),
                 contact: None,
                 until: at + time()?,
                 by: person()?.name,
@@ -311,8 +311,8 @@ impl What {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::history::Kind;
-    use crate::alert::silence::Silence;
+    use crate::alert::effect::Kind;
+    use crate::alert::notification::silence::Silence;
     use crate::alert::tests::{MORNING, event, site};
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::alert::rule::{PayloadFormat, Rule};
-use crate::alert::topic::{Bindings, Step, TopicPattern};
+use crate::event::topic::{Bindings, Step, TopicPattern};
+use crate::rule::definition::{PayloadFormat, Rule};
 
 /// The patterns of all rules as a tree over topic levels: what an event costs grows with its levels, not with the rules.
 #[derive(Debug, Default)]

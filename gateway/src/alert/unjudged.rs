@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::alert::policy::{Flaw, Ignored};
-use crate::alert::rule::Rule;
+use crate::alert::evaluate::{Flaw, Ignored};
 use crate::ids::RuleName;
+use crate::rule::definition::Rule;
 
 /// Topics of rules that are remembered, 8 bytes each. One that is not there is told of: rather once too often.
 const WHOLE_MAX: usize = 4_096;
@@ -75,9 +75,9 @@ fn slot(rule: &RuleName, topic: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::alert::event::Identity;
-    use crate::alert::history::Effect;
+    use crate::alert::effect::Effect;
     use crate::alert::tests::{MORNING, event, site};
+    use crate::event::incoming::Identity;
 
     const REPORT: &str = r#"{"id": 5, "c": 9, "on": false}"#;
 

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use super::run::runtime;
 use super::{Failure, Place, say, say_json};
+use crate::alert::engine::{Note, Person, Slot};
 use crate::alert::lifecycle::{Alert, Ident, Phase};
-use crate::alert::rule::Severity;
-use crate::alert::silence::Silence;
-use crate::alert::watch::{Note, Person, Slot};
-use crate::app::orphans::unwatched;
+use crate::alert::notification::silence::Silence;
 use crate::config::Config;
 use crate::ids::{AlertId, ContactId, RuleName};
+use crate::rule::definition::Severity;
 use crate::store::{AlertRow, AlertStory, Lock, Store};
+use crate::task::orphans::unwatched;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people, parse_duration};
 
 /// The daemon takes a note within a second; on a card that stalls it takes longer.

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::{Failure, Place, counted, say, say_json};
-use crate::app::orphans;
 use crate::config::{Config, Wishes, load, remarks};
+use crate::task::orphans;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 #[derive(Debug, clap::Args)]

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::{Failure, Place, say, say_json};
-use crate::app::invitations;
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::ids::ContactId;
+use crate::task::invitation;
 use crate::time::{Clock, SystemClock};
 
 #[derive(Debug, clap::Args)]
@@ -126,7 +126,7 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
 fn remove(place: &Place, contact: &str) -> Result<(), Failure> {
     let (config, store) = place.open()?;
     let id = ContactId(contact.to_owned());
-    let work = |store: &crate::store::Store| invitations::remove(store, &id, SystemClock.now());
+    let work = |store: &crate::store::Store| invitation::remove(store, &id, SystemClock.now());
     if store.transaction(work).map_err(io)? {
         say(&format!(
             "{contact} is off the list; what is kept of them goes with: bellwire contact erase {contact}"

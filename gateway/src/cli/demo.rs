@@ -20,9 +20,9 @@ use tokio::time::timeout;
 use super::run::{on_signal, runtime};
 use super::{Failure, say};
 use crate::app::{self, Listeners};
-use crate::chance::Dice;
 use crate::config::{Config, Wishes, read};
 use crate::demo::{broker, shop, simulator};
+use crate::random::Dice;
 use crate::store::Store;
 use crate::time::zone_of_this_machine;
 

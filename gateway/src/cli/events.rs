@@ -4,10 +4,10 @@ use firmware_bridge::Kind;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::alert::decode::decode;
-use crate::alert::policy::excerpt;
-use crate::alert::rule::PayloadFormat;
+use crate::alert::evaluate::excerpt;
 use crate::device::topic;
+use crate::event::decode::decode;
+use crate::rule::definition::PayloadFormat;
 use crate::store::{EventRow, TallyRow};
 use crate::time::Timestamp;
 

@@ -57,7 +57,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::app::connections;
+use crate::admin::connections;
 use crate::config::{Config, Problems, Wishes, load, load_or_last_good};
 use crate::store::{OpenError, Store};
 use crate::terminal;

@@ -4,9 +4,9 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::alert::message::Content;
-use crate::alert::state::{STATES, State};
 use crate::ids::MessageId;
+use crate::outbox::message::Content;
+use crate::outbox::message_state::{STATES, State};
 use crate::store::{ActError, MessageFilter, MessageRow, MessageStory, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 

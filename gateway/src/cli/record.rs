@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::run::{on_signal, runtime};
 use super::{Failure, Place, counted};
-use crate::alert::cloudevents::Name;
 use crate::alert::route;
-use crate::alert::topic::TopicPattern;
 use crate::config::Config;
+use crate::event::cloudevents::Name;
+use crate::event::topic::TopicPattern;
 use crate::hex::hex;
 use crate::mqtt::{Overheard, Settings, overhear};
 use crate::terminal;

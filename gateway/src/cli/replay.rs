@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Failure, counted, say, say_json};
-use crate::alert::cloudevents::Name;
 use crate::alert::intake::Judge;
 use crate::alert::replay::{Replay, Sent, Timed, What};
 use crate::config::Config;
+use crate::event::cloudevents::Name;
 use crate::hex::unhex;
 use crate::time::Timestamp;
 

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners};
-use crate::chance::Dice;
 use crate::config::keep_as_last_good;
+use crate::random::Dice;
 use crate::store::{Lock, Store};
 
 pub fn run(place: &Place) -> Result<(), Failure> {

@@ -1,9 +1,9 @@
 //! A message by hand, through the real outbox.
 
 use super::{Failure, Place, say};
-use crate::alert::message::Content;
-use crate::alert::outbox::Lane;
 use crate::ids::{ConnectionName, ContactId};
+use crate::outbox::message::Content;
+use crate::outbox::row::Lane;
 use crate::store::{Lock, LockError};
 use crate::time::{Clock, SystemClock};
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Failure, Place, say, say_json};
-use crate::alert::budget::FREE_OF_CHARGE;
+use crate::outbox::budget::FREE_OF_CHARGE;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Notices that are shown.

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::alert::event::{Event, Identity, Source};
-use crate::alert::history::{Effect, Notice};
+use crate::alert::effect::{Effect, Notice};
+use crate::alert::evaluate::Ignored;
 use crate::alert::intake::{Decision, Judge};
-use crate::alert::message::{Content, WORDS};
-use crate::alert::policy::Ignored;
 use crate::alert::replay::foresee;
 use crate::config::Config;
 use crate::contact::Contact;
+use crate::event::incoming::{Event, Identity, Source};
+use crate::outbox::message::{Content, WORDS};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::limits::{BODY, parameter};
 

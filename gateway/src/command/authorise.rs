@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::contact::Contact;
-use crate::contact::voice::Voice;
+use crate::contact::language::Voice;
 
 /// Acts of one person in [`ACTS_IN`]. A thumb that reads before it taps makes three or four; ten leave room for a bad
 /// evening, and what goes on is a telephone in a pocket, or somebody else's program.

@@ -1,5 +1,5 @@
 //! Which command is published now. A command counts as published at the broker's PUBACK, and not before; what was
-//! under way when the connection ended is published again (RELIABILITY E2: the MQTT library is not a queue).
+//! under way when the connection ended is published again (docs/reliability.md E2: the MQTT library is not a queue).
 
 use std::collections::BTreeMap;
 

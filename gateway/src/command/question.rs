@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::alert::topic::{TopicPattern, TopicTemplate};
-use crate::contact::voice::Texts;
+use crate::contact::language::Texts;
+use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::ConnectionName;
 use crate::time::Timestamp;
 

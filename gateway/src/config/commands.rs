@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::expressions::expression;
 use super::rules::duration;
 use super::section::{At, Section};
-use crate::alert::rule::Rule;
-use crate::alert::token::ACTION_MAX;
-use crate::alert::topic::{TopicPattern, TopicTemplate};
-use crate::command::deed::{Expected, Spoken, Terms};
-use crate::command::words::{Phrase, Values, fold};
+use crate::command::action::{Expected, Spoken, Terms};
+use crate::command::phrase::{Phrase, Values, fold};
+use crate::event::topic::{TopicPattern, TopicTemplate};
+use crate::outbox::button_token::ACTION_MAX;
+use crate::rule::definition::Rule;
 
 /// Two minutes: a command that comes later surprises whoever stands at the machine.
 const EXPIRES: Duration = Duration::from_secs(120);

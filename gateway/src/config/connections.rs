@@ -10,10 +10,10 @@ use super::read::{Wishes, check_file};
 use super::section::Section;
 use super::versions::{self, Standing};
 use super::{Connection, Files, Secret};
-use crate::alert::budget::Budget;
-use crate::alert::rule::Severity;
-use crate::alert::sender::RATE;
 use crate::ids::ConnectionName;
+use crate::outbox::budget::Budget;
+use crate::outbox::scheduler::RATE;
+use crate::rule::definition::Severity;
 use crate::time::parse_duration;
 
 pub(super) fn read(root: &Section, folder: &Path, wishes: &Wishes) -> Vec<Connection> {

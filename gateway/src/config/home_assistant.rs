@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::rules::{duration, read_connection, read_people};
 use super::section::Section;
-use super::{HomeAssistant, Http, Mqtt, own};
-use crate::alert::rule::{Rule, Severity};
+use super::{HomeAssistant, Http, Mqtt};
 use crate::command::home_assistant::{Appearance, PRESS};
+use crate::config::self_monitor_rules;
 use crate::contact::People;
 use crate::ids::ConnectionName;
+use crate::rule::definition::{Rule, Severity};
 
 /// Home Assistant's own default (homeassistant/components/mqtt/const.py, `DEFAULT_PREFIX`).
 const PREFIX: &str = "homeassistant";
@@ -94,13 +95,13 @@ fn rules(of: &Appearance, notify: &[String], over: &ConnectionName, context: &Co
             Severity::Warning,
         ),
     ];
-    own::read(&text.concat(), context.people, context.connections, context.rules)
+    self_monitor_rules::read(&text.concat(), context.people, context.connections, context.rules)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Problems, Wishes, read};
     use super::*;
+    use crate::config::{Problems, Wishes, read};
 
     const FILE: &str = r#"
 [site]
@@ -120,7 +121,7 @@ phone = "+995 555 12 34 56"
 notify = ["nino"]
 "#;
 
-    fn file(keys: &str) -> Result<super::super::Config, Problems> {
+    fn file(keys: &str) -> Result<crate::config::Config, Problems> {
         let wishes = Wishes { without_secrets: true, ..Wishes::default() };
         read("b.toml", &format!("{FILE}{keys}"), &wishes)
     }

@@ -14,13 +14,13 @@ mod home_assistant;
 /// What stands in for a file with mistakes.
 mod last_good;
 /// The keys that give alerts a life.
-mod life;
+mod alert_lifecycle;
 /// Networks, as `10.0.0.0/8`.
 mod network;
 /// `[[onward]]`.
 mod onward;
 /// Rules about the gateway itself.
-mod own;
+mod self_monitor_rules;
 /// Certificates and keys in files.
 mod pem;
 /// `[[contact]]` and `[[team]]`.
@@ -32,13 +32,13 @@ mod questions;
 /// `[site]`, `[http]`, `[mqtt]`.
 mod read;
 /// What is right, and may surprise.
-mod remark;
+mod warnings;
 /// Turns of a team.
-mod rota;
+mod on_call;
 /// `[[rule]]` and its actions.
 mod rules;
 /// Tokens from the page, for the disk.
-mod seal;
+mod secret_box;
 /// Secrets in files.
 mod secret;
 /// A table of the file, read key by key.
@@ -55,10 +55,10 @@ pub use network::Network;
 pub use pem::{Pem, not_pem};
 pub use problem::{Problem, Problems};
 pub use read::{Wishes, load, read};
-pub use remark::{exposed, remarks};
 pub use rules::FIRST_CONNECTION;
-pub use seal::{Seal, SealError};
 pub use secret::{Secret, SecretError, secret, secret_file};
+pub use secret_box::{Seal, SealError};
+pub use warnings::{exposed, remarks};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -66,15 +66,15 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::alert::budget::Budget;
-use crate::alert::rule::{Rule, Severity};
-use crate::command::consent::Words;
-use crate::command::deed::Spoken;
+use crate::command::action::Spoken;
 use crate::command::home_assistant::Appearance;
-use crate::command::onward::Onward;
 use crate::command::question::Question;
 use crate::contact::People;
 use crate::ids::ConnectionName;
+use crate::outbox::budget::Budget;
+use crate::reply::forward::Onward;
+use crate::reply::opt_out::Words;
+use crate::rule::definition::{Rule, Severity};
 
 /// What the daemon runs on. Every name in it exists, every expression in it compiles.
 #[derive(Debug, Clone)]
@@ -165,7 +165,7 @@ pub struct Connection {
     pub api_url: String,
     /// For example `v25.0`.
     pub api_version: String,
-    /// How fast this number may send; 80 unless Meta has raised it (FACTS 5.1).
+    /// How fast this number may send; 80 unless Meta has raised it (docs/cloud-api.md 5.1).
     pub messages_per_second: u32,
     /// Whether people see that what they wrote was read.
     pub mark_read: bool,
@@ -197,7 +197,7 @@ pub struct Files {
 }
 
 impl Default for Files {
-    /// WhatsApp shrinks pictures to less than a megabyte, and videos to 16 MB (FACTS 2).
+    /// WhatsApp shrinks pictures to less than a megabyte, and videos to 16 MB (docs/cloud-api.md 2).
     fn default() -> Self {
         Self {
             fetch: true,

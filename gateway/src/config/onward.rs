@@ -3,10 +3,10 @@
 use super::commands::read_terms;
 use super::expressions::message;
 use super::section::Section;
-use crate::alert::rule::Rule;
-use crate::alert::token::ACTION_MAX;
-use crate::alert::topic::{TopicPattern, TopicTemplate};
-use crate::command::onward::Onward;
+use crate::event::topic::{TopicPattern, TopicTemplate};
+use crate::outbox::button_token::ACTION_MAX;
+use crate::reply::forward::Onward;
+use crate::rule::definition::Rule;
 
 /// As Meta calls them, and the answers of a flow.
 const KINDS: [&str; 6] = ["location", "flow", "image", "video", "audio", "document"];

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use super::section::{At, Section, nearest};
-use super::{life, rota};
-use crate::alert::topic::TopicPattern;
-use crate::contact::voice::{Language, Voice};
+use crate::config::{alert_lifecycle, on_call};
+use crate::contact::language::{Language, Voice};
 use crate::contact::{Contact, People, Phone, Recipient};
+use crate::event::topic::TopicPattern;
 use crate::ids::ContactId;
 use crate::time::{zone, zone_or_why};
 
@@ -32,7 +32,7 @@ fn read_contacts(root: &Section, people: &mut People) {
         let id = section.required("id");
         let name = section.text("name").map(|text| text.value);
         let to = read_recipient(&section);
-        let quiet = life::read_quiet(&section);
+        let quiet = alert_lifecycle::read_quiet(&section);
         let may_stop = section.truth("may_stop").unwrap_or(true);
         let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
         let topics = read_places(&section);
@@ -87,7 +87,7 @@ fn read_teams(root: &Section, people: &mut People) {
                 section.report(member.offset, format!("there is no contact `{}`; {advice}", member.value));
             }
         }
-        let rota = rota::read(&section, &members, &people.voice.zone);
+        let rota = on_call::read(&section, &members, &people.voice.zone);
         if let Some(id) = id {
             people.rotas.extend(rota.map(|rota| (id.value.clone(), rota)));
             if people.contacts.contains_key(&ContactId(id.value.clone())) {
@@ -165,8 +165,8 @@ pub fn language(code: &str) -> Result<Language, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Wishes, read, remarks};
     use super::*;
+    use crate::config::{Config, Wishes, read, remarks};
 
     const FILE: &str = r#"
 [site]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::expressions::{own_names, words};
 use super::rules::{duration, read_connection, read_people};
 use super::section::{At, Section};
-use crate::alert::topic::{TopicPattern, TopicTemplate};
 use crate::command::question::Question;
 use crate::contact::People;
+use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::ConnectionName;
 
 /// A customer stands at the till.

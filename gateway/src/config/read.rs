@@ -11,11 +11,12 @@ use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
 use super::{
     Config, Http, Mqtt, MqttTls, MqttVersion, Pem, Site, commands, connections, devices, home_assistant,
-    not_pem, onward, own, people, questions, rules, secret_file,
+    not_pem, onward, people, questions, rules, secret_file,
 };
-use crate::command::consent::Words;
+use crate::config::self_monitor_rules;
 use crate::contact::People;
 use crate::ids::{ConnectionName, StoreTag};
+use crate::reply::opt_out::Words;
 use crate::time::Timestamp;
 
 /// Events of up to 64 KiB are read; what is a little larger should be counted, not cut off by the broker.
@@ -98,7 +99,7 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     let mut rules = rules::read(root, &people, &names);
     let written_rules = rules.len();
     let owner = site.as_ref().map_or(&[][..], |site| &site.owner);
-    rules.extend(own::rules(owner, &people, &names, &rules));
+    rules.extend(self_monitor_rules::rules(owner, &people, &names, &rules));
     let home = home_assistant::Context {
         site: site.as_ref().map_or("", |site| &site.name),
         http: http.as_ref(),

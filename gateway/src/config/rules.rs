@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use super::commands::read_terms;
 use super::expressions::{MESSAGE, condition, own_names, words};
-use super::life;
 use super::section::{At, Section, nearest};
-use crate::alert::media::{Attachment, From, Kind, folder_of};
-use crate::alert::message::{Media, Parameter, Template};
-use crate::alert::rule::{Action, PayloadFormat, Rule, Severity};
-use crate::alert::state::OnUnknown;
-use crate::alert::token::ACTION_MAX;
-use crate::alert::topic::{TopicPattern, TopicTemplate};
+use crate::config::alert_lifecycle;
 use crate::contact::People;
-use crate::contact::voice::{Language, Texts};
+use crate::contact::language::{Language, Texts};
+use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::{ConnectionName, RuleName};
+use crate::outbox::button_token::ACTION_MAX;
+use crate::outbox::message::{Media, Parameter, Template};
+use crate::outbox::message_state::OnUnknown;
+use crate::rule::attachment::{Attachment, From, Kind, folder_of};
+use crate::rule::definition::{Action, PayloadFormat, Rule, Severity};
 use crate::time::parse_duration;
 
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
@@ -45,7 +45,7 @@ pub fn read(root: &Section, people: &People, connections: &[ConnectionName]) -> 
         }
     }
     let mut rules: Vec<Rule> = rules.into_iter().map(|(rule, _)| rule).collect();
-    life::read_inhibitions(root, &mut rules);
+    alert_lifecycle::read_inhibitions(root, &mut rules);
     rules
 }
 
@@ -86,8 +86,8 @@ fn read_rule(
         .section("attach", "attach = { … }")
         .and_then(|attach| read_attachment(attach, topic.as_ref()));
     let templates = read_templates(&section, attach.as_ref(), topic.as_ref());
-    let context = life::Context { topic: topic.as_ref(), when: when.as_deref(), people };
-    let life = life::read(&section, &context);
+    let context = alert_lifecycle::Context { topic: topic.as_ref(), when: when.as_deref(), people };
+    let life = alert_lifecycle::read(&section, &context);
     if life.is_some() && attach.is_some() {
         section.report(
             section.offset(),

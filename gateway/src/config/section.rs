@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::people::language;
 use super::problem::Document;
-use crate::contact::voice::{Language, Texts};
+use crate::contact::language::{Language, Texts};
 
 /// How alike a word must be to be suggested (Jaro-Winkler, 0 to 1): `tpoic` is 0.87 like `topic`.
 const ALIKE: f64 = 0.8;

@@ -2,22 +2,22 @@
 
 mod phone;
 /// When somebody is left in peace.
-pub mod quiet;
+pub mod quiet_hours;
 /// Whose turn it is.
-pub mod rota;
+pub mod on_call;
 /// One number in several spellings.
 mod spelling;
 /// In which words, and by which clock.
-pub mod voice;
+pub mod language;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use phone::{Phone, PhoneError};
 
-use self::quiet::Quiet;
-use self::rota::Rota;
-use self::voice::Voice;
-use crate::alert::topic::TopicPattern;
+use crate::contact::language::Voice;
+use crate::contact::on_call::Rota;
+use crate::contact::quiet_hours::Quiet;
+use crate::event::topic::TopicPattern;
 use crate::time::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -38,7 +38,7 @@ pub struct Contact {
     pub voice: Voice,
 }
 
-/// How a message is addressed (FACTS 1.1, 3.6).
+/// How a message is addressed (docs/cloud-api.md 1.1, 3.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipient {
     Phone(Phone),
@@ -67,7 +67,7 @@ impl Recipient {
         }
     }
 
-    /// A user id has a country and a point, `US.1349…`; a group's id has none (FACTS 3.6).
+    /// A user id has a country and a point, `US.1349…`; a group's id has none (docs/cloud-api.md 3.6).
     #[must_use]
     pub fn parse(address: &str) -> Option<Self> {
         match address {
@@ -260,7 +260,7 @@ pub enum Whose<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contact::rota::Rota;
+    use crate::contact::on_call::Rota;
 
     fn contact(id: &str, address: &str) -> (ContactId, Contact) {
         let to = Recipient::parse(address).expect("an address");

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use firmware_bridge::{Kind, Position};
 
-use crate::alert::event::Event;
 use crate::device::order::Queued;
 use crate::device::record::{Route, Write};
+use crate::event::incoming::Event;
 
 #[expect(clippy::large_enum_variant, reason = "a handful are alive at once, and each goes on at once")]
 #[derive(Debug)]

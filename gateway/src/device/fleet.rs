@@ -8,7 +8,6 @@ use firmware_bridge::gateway::{Gap, Greeting, Link, NotNow, Verdict};
 use firmware_bridge::message::{Ack, CommandResult, Hello};
 use firmware_bridge::{FrameError, Kind, Position, VERSION, Value};
 
-use crate::alert::event::{Event, Identity};
 pub use crate::device::exchange::{Effect, Input, Wishes};
 use crate::device::member::{Allowance, Clash, Member, acknowledge, welcome};
 use crate::device::names;
@@ -16,6 +15,7 @@ use crate::device::order::{Ending, Queued, next_number, unix_ms};
 use crate::device::record::{Known, Route, Said, Write};
 use crate::device::status::{SILENT_AFTER, source};
 use crate::device::topic;
+use crate::event::incoming::{Event, Identity};
 use crate::time::Timestamp;
 
 /// Devices of one gateway. A Pi has a few dozen; a broker that everybody may write to must not fill the memory.

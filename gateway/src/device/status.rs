@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::alert::event::{Event, Identity, Source};
 use crate::device::member::Member;
 use crate::device::record::Route;
 use crate::device::topic;
+use crate::event::incoming::{Event, Identity, Source};
 use crate::time::{Timestamp, duration_for_people};
 
 /// A device says hello once a minute (protocol, section 4): two may be lost, the third is missed.

@@ -9,7 +9,7 @@ use super::fleet::{DEVICES_MAX, Effect, Fleet, Input, Wishes};
 use super::order::{EndState, Order, Queued};
 use super::record::{Known, Route, Write};
 use super::status::SILENT_AFTER;
-use crate::alert::event::Identity;
+use crate::event::incoming::Identity;
 use crate::ids::CommandId;
 use crate::time::Timestamp;
 

@@ -1,4 +1,4 @@
-//! The token, the number, the business account, its subscription (FACTS 6).
+//! The token, the number, the business account, its subscription (docs/cloud-api.md 6).
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::Findings;
-use crate::alert::delivery::{Class, Refusal};
 use crate::config::versions::{self, Standing};
 use crate::config::{Connection, secret};
+use crate::outbox::retry_policy::{Class, Refusal};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::client::Client;
 use crate::whatsapp::graph::{Api, NoAnswer, escape};
@@ -365,8 +365,8 @@ fn judge_skew(findings: &mut Findings, theirs: Timestamp, ours: Timestamp) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Severity, worst};
     use super::*;
+    use crate::doctor::{Severity, worst};
 
     #[test]
     fn clocks_may_be_two_minutes_apart() {

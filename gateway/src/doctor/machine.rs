@@ -77,8 +77,8 @@ fn slowest_sync(directory: &Path) -> std::io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Severity, worst};
     use super::*;
+    use crate::doctor::{Severity, worst};
 
     #[test]
     fn a_clock_that_was_never_set_is_an_error_and_another_is_none() {

@@ -6,8 +6,8 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::Findings;
-use crate::alert::state::State;
 use crate::config::Config;
+use crate::outbox::message_state::State;
 use crate::store::{MessageFilter, Store};
 use crate::whatsapp::client::Client;
 

@@ -1,7 +1,7 @@
 //! What rules could not make of events.
 
 use super::Findings;
-use crate::alert::policy::excerpt;
+use crate::alert::evaluate::excerpt;
 use crate::config::Config;
 use crate::store::{Store, UnjudgedRow};
 use crate::time::{Clock, SystemClock, duration_for_people};

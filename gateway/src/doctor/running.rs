@@ -1,8 +1,8 @@
 //! What goes on, and the file would leave without an owner.
 
 use super::Findings;
-use crate::app::orphans;
 use crate::config::Config;
+use crate::task::orphans;
 use crate::time::{Clock, SystemClock};
 
 pub fn examine(findings: &mut Findings, config: &Config) {

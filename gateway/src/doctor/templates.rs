@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Findings;
 use super::account::{Account, report};
-use crate::alert::form::{Facts, Listed, obstacle};
-use crate::alert::message::Template;
-use crate::alert::rule::Rule;
 use crate::config::{Config, Connection};
+use crate::outbox::message::Template;
+use crate::outbox::window::{Facts, Listed, obstacle};
+use crate::rule::definition::Rule;
 use crate::whatsapp::catalogue;
 use crate::whatsapp::client::Client;
 use crate::whatsapp::graph::NoAnswer;

@@ -132,7 +132,7 @@ async fn examine_app(
     );
 }
 
-/// The handshake that Meta makes (FACTS 3.1).
+/// The handshake that Meta makes (docs/cloud-api.md 3.1).
 async fn knock(client: &Client, url: &str, connection: &Connection) -> Door {
     let Ok(token) = secret(&connection.verify_token) else {
         return Door::Silent("the verify token cannot be read".into());

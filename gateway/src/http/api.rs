@@ -11,9 +11,9 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::desk::{AlertDeed, Deed, Filter, LIMIT_MAX, Question, Scope, Trouble};
-use super::front::{Front, Visit};
 use super::problem::problem;
+use crate::http::admin_port::{AlertDeed, Deed, Filter, LIMIT_MAX, Question, Scope, Trouble};
+use crate::http::state::{Front, Visit};
 use crate::time::Timestamp;
 
 const DESCRIPTION: &str = include_str!("assets/openapi.json");

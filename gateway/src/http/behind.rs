@@ -6,12 +6,12 @@ use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::guard::cookie;
 use super::password::{fresh, same};
-use super::throttle::Key;
 use super::visitors::client;
 use crate::config::Network;
 use crate::hex::hex;
+use crate::http::auth::cookie;
+use crate::http::rate_limit::Key;
 
 /// A browser that was logged in before; it has tries of its own, which nobody else can use up.
 pub const KNOWN_COOKIE: &str = "bellwire_known";

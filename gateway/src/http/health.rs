@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
-use super::guard::{is_ours, not_ours};
 use super::listen::Peer;
+use crate::http::auth::{is_ours, not_ours};
 
 /// What the answers depend on.
 pub trait Health: Send + Sync {

@@ -1,4 +1,4 @@
-//! The accept loop over hyper: `axum::serve` never times out a connection that sends half a header (RELIABILITY E16).
+//! The accept loop over hyper: `axum::serve` never times out a connection that sends half a header (docs/reliability.md E16).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ const CONNECTIONS_MAX: usize = 400;
 const HEADER_BYTES: usize = 16 * 1024;
 /// Descriptors that are not for visitors: 14 are open at rest, the rest is for the broker, the Cloud API and the database.
 const DESCRIPTORS_KEPT: usize = 24;
-/// A header that takes longer is an attack or a dead line (RELIABILITY F39).
+/// A header that takes longer is an attack or a dead line (docs/reliability.md F39).
 const HEADER_DEADLINE: Duration = Duration::from_secs(2);
 /// Three ways over a bad line, and an old processor.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// After this a connection that is still answering is cut.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Without a free descriptor `accept` fails at once: wait instead of spinning (RELIABILITY F14).
+/// Without a free descriptor `accept` fails at once: wait instead of spinning (docs/reliability.md F14).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Who is at the other end of the connection.
@@ -110,7 +110,7 @@ fn descriptors() -> usize {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(usize::MAX)
 }
 
-/// However few there are, visitors never take the last one (RELIABILITY F14).
+/// However few there are, visitors never take the last one (docs/reliability.md F14).
 fn connections_max(descriptors: usize) -> usize {
     CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_KEPT) / 2).max(2) // there may be two doors
 }

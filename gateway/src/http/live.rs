@@ -13,9 +13,9 @@ use http_body_util::channel::Channel;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::front::{Front, Visit};
-use super::guard::Caller;
 use super::password::digest;
+use crate::http::auth::Caller;
+use crate::http::state::{Front, Visit};
 
 /// How soon a page hears of an alert: soon enough to be live, rarely enough for a budget of two wake-ups a second.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

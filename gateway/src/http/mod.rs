@@ -8,13 +8,13 @@ mod behind;
 /// The memory that large bodies share.
 mod bodies;
 /// What pages and API ask for.
-mod desk;
+mod admin_port;
 /// The first visit, logging in and out.
-mod entry;
+mod login;
 /// What the routes share.
-mod front;
+mod state;
 /// Who may come in.
-mod guard;
+mod auth;
 /// `/healthz`, `/readyz`, `/metrics`, `/version`.
 mod health;
 /// Line drawings of the pages.
@@ -24,7 +24,7 @@ mod listen;
 /// Pages are told of changes.
 mod live;
 /// WhatsApp numbers: connect, check, disconnect.
-mod numbers;
+mod connections;
 /// Tokens and sessions: made, listed, ended.
 mod opened;
 /// The pages for people.
@@ -32,15 +32,15 @@ mod pages;
 /// Passwords and secrets that are shown once.
 mod password;
 /// The one request that goes out: an escalation's last resort.
-mod post;
+mod post_client;
 /// RFC 9457.
 mod problem;
 /// How often a password may be tried.
-mod throttle;
+mod rate_limit;
 /// Certificates from files.
 mod tls;
 /// Templates, languages, files.
-mod view;
+mod templates;
 /// Who is connected, and who makes room.
 mod visitors;
 /// `/webhook/whatsapp`: Meta's door.
@@ -51,18 +51,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
-pub use desk::{
+pub use admin_port::{
     AlertDeed, Answer, Deed, Desk, Filter, Keys, LIMIT_MAX, NewConnection, Question, Scope, Token, Trouble,
     Who,
 };
-pub use entry::SESSION;
-pub use front::Front;
 pub use health::{Health, health_routes, metrics_routes};
 pub use listen::{Peer, converse, serve};
+pub use login::SESSION;
 pub use password::{code, digest, fresh};
-pub use post::Poster;
+pub use post_client::Poster;
+pub use state::Front;
+pub use templates::View;
 pub use tls::Certificate;
-pub use view::View;
 pub use visitors::Stage;
 pub use webhook::{Handshake, Refused, Webhook, webhook_routes};
 
@@ -72,11 +72,11 @@ const BODY_MAX_BYTES: usize = 512 * 1024;
 /// The pages and the API behind their guard.
 pub fn front_routes(front: Arc<Front>) -> Router {
     pages::page_routes()
-        .merge(entry::entry_routes())
+        .merge(login::entry_routes())
         .merge(api::api_routes())
-        .merge(numbers::number_routes())
+        .merge(connections::number_routes())
         .merge(opened::opened_routes())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&front), guard::guard))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&front), auth::guard))
         .with_state(front)
 }

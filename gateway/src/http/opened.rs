@@ -11,11 +11,11 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use super::api::times;
-use super::desk::{Deed, Question, Scope, Token, Trouble};
-use super::front::{Fields, Front, Visit};
 use super::pages::settings;
 use super::password::{digest, fresh};
 use super::problem::problem;
+use crate::http::admin_port::{Deed, Question, Scope, Token, Trouble};
+use crate::http::state::{Fields, Front, Visit};
 use crate::time::{Clock, SystemClock};
 
 pub fn opened_routes() -> Router<Arc<Front>> {

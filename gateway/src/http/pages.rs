@@ -10,9 +10,9 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::desk::{AlertDeed, Deed, Filter, Question, Token, Trouble};
-use super::front::{Fields, Front, Visit};
 use super::live::live;
+use crate::http::admin_port::{AlertDeed, Deed, Filter, Question, Token, Trouble};
+use crate::http::state::{Fields, Front, Visit};
 
 /// What a form may ask to be done with a message.
 const OUTBOX_ROUTE: &str = "/outbox/{id}/{deed}";

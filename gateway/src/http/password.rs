@@ -3,8 +3,8 @@
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest, Sha256};
 
-use crate::chance::unguessable;
 use crate::hex::{hex, unhex};
+use crate::random::unguessable;
 
 /// OWASP's argon2id setting with the least memory, 7 MiB and 5 passes: the daemon's own budget is 10 MiB.
 const MEMORY_KIB: u32 = 7 * 1024;

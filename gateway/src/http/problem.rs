@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::desk::Trouble;
+use crate::http::admin_port::Trouble;
 
 impl Trouble {
     pub fn status(&self) -> StatusCode {

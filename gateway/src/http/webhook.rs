@@ -1,4 +1,4 @@
-//! Meta's door (FACTS 3.1 to 3.3): 200 only after the raw body is on disk, else 503, so that Meta sends it again.
+//! Meta's door (docs/cloud-api.md 3.1 to 3.3): 200 only after the raw body is on disk, else 503, so that Meta sends it again.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use super::bodies::{PIECE_BYTES, Room, Taken};
 use super::listen::Peer;
 use super::visitors::client;
 
-/// Meta sends up to 3 MB (FACTS 3.3).
+/// Meta sends up to 3 MB (docs/cloud-api.md 3.3).
 const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// A body that takes longer is a dead line or an attack; Meta posts it again.
 const BODY_DEADLINE: Duration = Duration::from_secs(2);

@@ -122,7 +122,7 @@ fn is_wild(level: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::topic::TopicPattern;
+    use crate::event::topic::TopicPattern;
     use proptest::prelude::*;
 
     fn set(filters: &[&str]) -> BTreeSet<String> {

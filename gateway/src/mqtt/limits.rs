@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::wire::{KEEP_ALIVE, SESSION_EXPIRY};
+use crate::mqtt::protocol::{KEEP_ALIVE, SESSION_EXPIRY};
 use crate::time::duration_for_people;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

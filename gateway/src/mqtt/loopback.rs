@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::wire::Publish;
+use crate::mqtt::protocol::Publish;
 
 /// Silence for so long, and one goes. With the deadline a session that was emptied right after a proof is known after
 /// 40 + 10 = 50 s: docs/broker.md promises a minute. Each costs three wake-ups, 0.08 a second of the two that a quiet gateway

@@ -8,13 +8,13 @@ mod cover;
 /// What the broker announces when it lets us in.
 mod limits;
 /// The link: connect, hear, acknowledge, publish, connect again.
-mod link;
+mod connection;
 /// A test message of our own, through the broker and back.
 mod loopback;
 /// The ear that subscribes, and hears each publish once.
 mod once;
 /// Everything that is published, for a recording.
-mod overhear;
+mod recorder;
 /// What the broker lets us do.
 mod probe;
 /// What a connection is made with.
@@ -28,12 +28,12 @@ mod v4;
 /// MQTT 5 on the wire.
 mod v5;
 /// What both versions have in common, as a trait.
-mod wire;
+mod protocol;
 
+pub use connection::{AckToken, Link, Notice, start};
 pub use cover::{covers, overlap};
-pub use link::{AckToken, Link, Notice, start};
-pub use overhear::{Overheard, overhear};
 pub use probe::{Look, probe};
+pub use protocol::{Cause, Publish};
+pub use recorder::{Overheard, overhear};
 pub use settings::Settings;
 pub use subscriptions::Outcome;
-pub use wire::{Cause, Publish};

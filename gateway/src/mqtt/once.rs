@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::limits::Limits;
 use super::loopback;
 use super::subscriptions::{Answer, Ask, Copy, Outcome, Subscriptions, Verdict};
-use super::wire::{Cause, Ear, Heard, Incoming, Mouth, RECEIVE_MAX, Watchful};
+use crate::mqtt::protocol::{Cause, Ear, Heard, Incoming, Mouth, RECEIVE_MAX, Watchful};
 
 /// What was refused is asked for again: an access list may have been put right. A minute is soon enough for whoever just
 /// did that, and nothing for the broker.

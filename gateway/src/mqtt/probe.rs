@@ -13,8 +13,8 @@ use super::settings::Settings;
 use super::subscriptions::{Outcome, Subscriptions};
 use super::v4::Ear4;
 use super::v5::Ear5;
-use super::wire::{Answer, CONNECT_DEADLINE, Ear, Heard, Mouth};
 use crate::config::MqttVersion;
+use crate::mqtt::protocol::{Answer, CONNECT_DEADLINE, Ear, Heard, Mouth};
 
 /// To be let in, and to have an answer about each topic: as long again.
 const LIMIT: Duration = CONNECT_DEADLINE.saturating_mul(2);

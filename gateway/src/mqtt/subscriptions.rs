@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::cover::{Partial, cover, covers, has_wildcard, overlap};
 use super::limits::Limits;
 use crate::alert::route::Routes;
-use crate::alert::topic::TopicPattern;
+use crate::event::topic::TopicPattern;
 
 /// AWS IoT Core takes eight filters in one SUBSCRIBE, and ends the connection over a ninth; no broker announces its limit.
 const PIECE: usize = 8;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::wire::Cause;
+use crate::mqtt::protocol::Cause;
 
 /// A connection that ends sooner was cut short.
 const SHORT: Duration = Duration::from_secs(60);

@@ -15,7 +15,7 @@ use super::advice::with_advice;
 use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{self, Ask};
-use super::wire::{
+use crate::mqtt::protocol::{
     Announce, Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish,
     READ_BATCH, REQUESTS,
 };
@@ -106,7 +106,7 @@ fn options(settings: &Settings) -> MqttOptions {
         .set_read_batch_size(READ_BATCH)
         .set_inflight(IN_FLIGHT_MAX)
         // The broker cannot be told a limit, and a packet over ours would end the connection again and again
-        // (RELIABILITY E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.
+        // (docs/reliability.md E3): whatever MQTT can carry is taken (256 MiB, 2.2.3), and the policy counts what is too large.
         .set_max_packet_size(268_435_455, 268_435_455);
     options
 }

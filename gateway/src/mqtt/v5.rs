@@ -24,12 +24,12 @@ use super::advice::with_advice;
 use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{self, Ask};
-use super::wire::{
+use crate::command::question::ReplyTo;
+use crate::event::cloudevents::Name;
+use crate::mqtt::protocol::{
     Announce, Answer, CONNECT_DEADLINE, Cause, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth,
     Publish, READ_BATCH, RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unfit,
 };
-use crate::alert::cloudevents::Name;
-use crate::command::question::ReplyTo;
 
 pub struct Ear5(EventLoop, Announced);
 
@@ -91,9 +91,9 @@ impl Mouth for Mouth5 {
 
     fn subscribe(&self, ask: &Ask) -> bool {
         let filter = |filter: &String| SubscribeFilter {
-            // Retained messages come with a new subscription, not with each connection (RELIABILITY F25).
+            // Retained messages come with a new subscription, not with each connection (docs/reliability.md F25).
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
-            // What we publish ourselves never comes back as an event (MQTT 5, 3.8.3.1; RELIABILITY F30).
+            // What we publish ourselves never comes back as an event (MQTT 5, 3.8.3.1; docs/reliability.md F30).
             nolocal: true,
             // Kept as published, so that a state can be told from an event.
             preserve_retain: false,
@@ -226,7 +226,7 @@ fn access(settings: &Settings) -> MqttOptions {
     options
 }
 
-/// The library resumes a session that the broker kept only with a memory of its own to match (RELIABILITY E7). Its policy
+/// The library resumes a session that the broker kept only with a memory of its own to match (docs/reliability.md E7). Its policy
 /// `AllowBrokerOnly` is no way out: with it, no request that needs a packet id is sent, and none is refused either. Ours
 /// is a memory with nothing under way: commands that await their PUBACK are rows, and are published again after each
 /// connection; events come again from the broker.

@@ -11,8 +11,8 @@ use serial2_tokio::SerialPort;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::chance::{Dice, backoff};
 use crate::config::Serial;
+use crate::random::{Dice, backoff};
 
 /// A cable that is put back is noticed within seconds; to look whether the path is there costs one system call.
 const OPEN_FIRST: Duration = Duration::from_millis(250);

@@ -24,7 +24,7 @@ pub async fn unreachable(client: &Client, api: &Api) -> Option<String> {
     }
 }
 
-/// `APP|SECRET` is a token too: Meta takes it only with the right secret (FACTS 6).
+/// `APP|SECRET` is a token too: Meta takes it only with the right secret (docs/cloud-api.md 6).
 pub async fn check_app_secret(
     client: &Client,
     api: &Api,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
-use crate::alert::budget::{COUNTED_SINCE, free_left};
-use crate::command::inbound::{Notice, Pricing, TemplateNews};
 use crate::ids::{ConnectionName, Wamid};
+use crate::outbox::budget::{COUNTED_SINCE, free_left};
+use crate::reply::inbound::{Notice, Pricing, TemplateNews};
 use crate::time::Timestamp;
 
 /// What is so and is told again, is told to people again after this time.

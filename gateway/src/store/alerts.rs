@@ -3,15 +3,16 @@
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use super::accept::Decided;
-use super::{Accepted, Entry, Origin, Store, checksum};
-use crate::alert::history::{Effect, Kept, Kind, Notice};
+use super::{Accepted, Entry, Origin, Store};
+use crate::alert::effect::{Effect, Kept, Kind, Notice};
+use crate::alert::engine::{Note, Slot};
 use crate::alert::intake::NoteId;
 use crate::alert::lifecycle::Ident;
-use crate::alert::rule::Severity;
-use crate::alert::watch::{Note, Slot};
-use crate::command::deed::Deed;
+use crate::command::action::Deed;
 use crate::ids::{AlertId, ContactId, EventId, MessageId, RuleName};
+use crate::rule::definition::Severity;
+use crate::store::db::checksum;
+use crate::store::intake::Decided;
 use crate::time::Timestamp;
 
 /// A buzzer that sounds an hour late frightens whoever has come to help.
@@ -219,7 +220,8 @@ impl Store {
             .query_map(params![alert.0, contact.0], |row| row.get(0).map(MessageId))?
             .collect::<Result<_>>()?;
         for id in &waiting {
-            let next = crate::alert::delivery::Next::to(crate::alert::state::State::Cancelled, reason);
+            let next =
+                crate::outbox::retry_policy::Next::to(crate::outbox::message_state::State::Cancelled, reason);
             self.advance(*id, &next, at)?;
         }
         Ok(waiting)

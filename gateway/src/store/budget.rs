@@ -5,13 +5,13 @@ use std::time::Duration;
 use rusqlite::{Result, params};
 
 use super::Store;
-use crate::alert::budget::{Budget, Standing, standing};
-use crate::alert::delivery::{HeldFor, Next};
-use crate::alert::state::State;
 use crate::ids::ConnectionName;
+use crate::outbox::budget::{Budget, Standing, standing};
+use crate::outbox::message_state::State;
+use crate::outbox::retry_policy::{HeldFor, Next};
 use crate::time::Timestamp;
 
-/// Meta's limit is of a moving day (FACTS 5.3).
+/// Meta's limit is of a moving day (docs/cloud-api.md 5.3).
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// While there is room for some, the others ask again after this time.
 const NEXT_LOOK: Duration = Duration::from_secs(5);

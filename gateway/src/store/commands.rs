@@ -2,11 +2,12 @@
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use super::{Store, checksum};
-use crate::command::deed::{Awaited, NewCommand};
+use super::Store;
+use crate::command::action::{Awaited, NewCommand};
 use crate::command::dispatch::{Change, Waiting};
 use crate::device::topic;
 use crate::ids::{CommandId, ConnectionName, ContactId, Wamid};
+use crate::store::db::checksum;
 use crate::time::Timestamp;
 
 /// Where a command comes from.
@@ -188,7 +189,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::command::deed::Deed;
+    use crate::command::action::Deed;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 

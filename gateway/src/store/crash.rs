@@ -10,8 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::open::state_file;
-use crate::alert::event::{Event, Source};
+use crate::event::incoming::{Event, Source};
+use crate::store::db::open::state_file;
 
 const NAME: &str = "under-way";
 /// Events that are set aside or suspected at most: a batch has 256.

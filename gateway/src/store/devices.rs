@@ -6,12 +6,13 @@ use firmware_bridge::Position;
 use firmware_bridge::gateway::{Line, Saved, UnderWay};
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use super::{Store, checksum};
+use super::Store;
 use crate::device::fleet::Wishes;
 use crate::device::order::{EndState, Order, Queued};
 use crate::device::record::{Known, Route, Said, Write};
 use crate::device::topic;
 use crate::ids::CommandId;
+use crate::store::db::checksum;
 use crate::time::Timestamp;
 
 /// A device, for people.

@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Result, Row, params, params_from_iter};
 
+use super::Store;
 use super::outbox::{NewMessage, on_unknown};
-use super::{Store, checksum};
-use crate::alert::delivery::Next;
-use crate::alert::digest::{self, FLOOD, Item, MEMBERS_MAX, WORDED, Waiting};
-use crate::alert::form::{Listed, Window};
-use crate::alert::message::Content;
-use crate::alert::outbox::{Due, Lane, Wanted, Work};
-use crate::alert::render;
-use crate::alert::rule::Severity;
-use crate::alert::state::{OnUnknown, State};
-use crate::contact::voice::Voice;
+use crate::contact::language::Voice;
 use crate::contact::{People, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
+use crate::outbox::digest;
+use crate::outbox::digest::{FLOOD, Item, MEMBERS_MAX, WORDED, Waiting};
+use crate::outbox::message::Content;
+use crate::outbox::message_state::{OnUnknown, State};
+use crate::outbox::render;
+use crate::outbox::retry_policy::Next;
+use crate::outbox::row::{Due, Lane, Wanted, Work};
+use crate::outbox::window::{Listed, Window};
+use crate::rule::definition::Severity;
+use crate::store::db::checksum;
 use crate::time::Timestamp;
 
 /// What waits in a lane and has not been tried: a message that may have gone out keeps its own story.

@@ -3,9 +3,10 @@
 use rusqlite::{Result, params};
 use serde_json::{Value, json};
 
-use super::{Store, checksum};
+use super::Store;
 use crate::hex::hex;
 use crate::ids::ContactId;
+use crate::store::db::checksum;
 use crate::time::Timestamp;
 
 /// Stands where words and numbers were.

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Result};
 use serde_json::{Value, json};
 
 use super::Store;
-use crate::alert::silence::Silence;
+use crate::alert::notification::silence::Silence;
 use crate::time::Timestamp;
 
 /// More are shown as so many: nobody tells the one from the other, and to count a million takes a while.

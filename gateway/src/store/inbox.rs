@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, Result, params};
 
-use super::{Store, checksum};
-use crate::command::consent::Wish;
-use crate::command::inbound::{self, Reply};
-use crate::command::reply::{Known, Memory, Outcome, Sent};
+use super::Store;
 use crate::ids::{AlertId, ConnectionName, ContactId, InboxId, MessageId, RuleName, Wamid};
+use crate::reply::inbound;
+use crate::reply::inbound::Reply;
+use crate::reply::interpret::{Known, Memory, Outcome, Sent};
+use crate::reply::opt_out::Wish;
+use crate::store::db::checksum;
 use crate::time::Timestamp;
 
 /// The connections whose app secret signed a body; `None`: that of every connection there is.
@@ -208,10 +210,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::alert::form::Form;
-    use crate::alert::message::Content;
-    use crate::alert::outbox::{Change, Lane};
     use crate::contact::Recipient;
+    use crate::outbox::message::Content;
+    use crate::outbox::row::{Change, Lane};
+    use crate::outbox::window::Form;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 

@@ -2,17 +2,19 @@
 
 use rusqlite::{OptionalExtension, Result, Row, ToSql, params};
 
-use super::people::unwanted;
-use super::{Store, checksum};
-use crate::alert::delivery::{self, Case, Count, HeldFor, Learned, Next};
-use crate::alert::form::Form;
-use crate::alert::message::Content;
-use crate::alert::outbox::{Change, Lane, Settled};
-use crate::alert::rule::Severity;
-use crate::alert::state::{OnUnknown, State};
-use crate::chance::Dice;
+use super::Store;
 use crate::contact::Recipient;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
+use crate::outbox::message::Content;
+use crate::outbox::message_state::{OnUnknown, State};
+use crate::outbox::retry_policy;
+use crate::outbox::retry_policy::{Case, Count, HeldFor, Learned, Next};
+use crate::outbox::row::{Change, Lane, Settled};
+use crate::outbox::window::Form;
+use crate::random::Dice;
+use crate::rule::definition::Severity;
+use crate::store::contact_ids::unwanted;
+use crate::store::db::checksum;
 use crate::time::Timestamp;
 
 /// Rows that one look at the clock may change, so that a clock that jumps does not stall the store for a minute.
@@ -84,8 +86,12 @@ impl Store {
             [1_000],
         )?;
         for (id, tries, on_unknown) in &rows {
-            let next =
-                delivery::unknown("the gateway stopped while it was under way", tries + 1, *on_unknown, now);
+            let next = retry_policy::unknown(
+                "the gateway stopped while it was under way",
+                tries + 1,
+                *on_unknown,
+                now,
+            );
             self.advance(*id, &next, now)?;
             self.sql.prepare_cached("UPDATE message SET tries = tries + 1 WHERE id = ?1")?.execute([id.0])?;
             self.give_up_the_answer(*id)?;
@@ -128,7 +134,7 @@ impl Store {
     pub fn tend(&self, now: Timestamp) -> Result<()> {
         self.set_clock(now)?;
         for (id, _, on_unknown) in self.select_ids(OVER, [TEND_MAX, now.0])? {
-            self.advance(id, &delivery::after_grace(on_unknown, now), now)?;
+            self.advance(id, &retry_policy::after_grace(on_unknown, now), now)?;
             self.set(id, "possible_duplicate = 1", &[])?;
         }
         if now.is_sane() {
@@ -141,7 +147,7 @@ impl Store {
         Ok(())
     }
 
-    /// A Pi without a clock of its own starts in 1970 (RELIABILITY F17). What was accepted then is as old as it was when
+    /// A Pi without a clock of its own starts in 1970 (docs/reliability.md F17). What was accepted then is as old as it was when
     /// the clock was last wrong: its times move by as much as the clock did, once.
     fn set_clock(&self, now: Timestamp) -> Result<()> {
         let sane = Timestamp::EARLIEST_SANE.0;
@@ -211,7 +217,7 @@ impl Store {
         }
     }
 
-    /// A clock that was never set expires nothing (RELIABILITY F17).
+    /// A clock that was never set expires nothing (docs/reliability.md F17).
     fn may_leave(&self, id: MessageId, now: Timestamp) -> Result<bool> {
         self.sql
             .prepare_cached(

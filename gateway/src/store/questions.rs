@@ -4,11 +4,11 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
 use super::outbox::NewMessage;
-use crate::alert::message::Content;
-use crate::alert::rule::Severity;
-use crate::alert::state::OnUnknown;
 use crate::contact::Contact;
 use crate::ids::{ConnectionName, ContactId, MessageId};
+use crate::outbox::message::Content;
+use crate::outbox::message_state::OnUnknown;
+use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// A question as it stands.

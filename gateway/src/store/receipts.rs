@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::alert::delivery::{self, HeldFor, Next, Refusal};
-use crate::alert::outbox::Lane;
-use crate::alert::state::{State, may_move};
-use crate::chance::Dice;
-use crate::command::inbound::Status;
 use crate::ids::{ConnectionName, MessageId, Wamid};
+use crate::outbox::message_state::{State, may_move};
+use crate::outbox::retry_policy;
+use crate::outbox::retry_policy::{HeldFor, Next, Refusal};
+use crate::outbox::row::Lane;
+use crate::random::Dice;
+use crate::reply::inbound::Status;
 use crate::time::Timestamp;
 
 /// Messages whose answer is awaited: as many as may be under way, 16.
@@ -86,7 +87,7 @@ impl Store {
         dice: &mut Dice,
     ) -> Result<()> {
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(()) };
-        let next = delivery::after_status(State::Failed, Some(refusal), &case, now, dice);
+        let next = retry_policy::after_status(State::Failed, Some(refusal), &case, now, dice);
         self.learn(&lane, id, &next, now, Some(at))?;
         let next = match self.was_stopped(id)? {
             true => Next {
@@ -95,7 +96,7 @@ impl Store {
                     State::Held,
                     format!(
                         "it was stopped before, and the copy that was on its way failed: {}",
-                        delivery::sentence(refusal)
+                        retry_policy::sentence(refusal)
                     ),
                 )
             },
@@ -128,7 +129,7 @@ impl Store {
         for alias in &status.recipients {
             self.learn_alias(id, alias, status.at)?;
         }
-        let reason = status.refusal.as_ref().map(delivery::sentence);
+        let reason = status.refusal.as_ref().map(retry_policy::sentence);
         let refusal = status.refusal.as_ref().and_then(|refusal| serde_json::to_string(refusal).ok());
         let new = self
             .sql

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::alert::token::Subject;
+use crate::command::action::Deed;
 use crate::command::approval::Pending;
-use crate::command::deed::Deed;
-use crate::command::reply::{About, Sent};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
+use crate::outbox::button_token::Subject;
+use crate::reply::interpret::{About, Sent};
 use crate::time::Timestamp;
 
 /// A request as it stands.

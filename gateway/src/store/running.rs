@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::{OpenQuestion, Post, Request, Store};
-use crate::alert::delivery::Next;
+use crate::alert::engine::{Note, Slot};
 use crate::alert::lifecycle::{Alert, Ident};
-use crate::alert::outbox::Lane;
-use crate::alert::quiet::Held;
-use crate::alert::rule::Severity;
-use crate::alert::state::State;
-use crate::alert::token::Subject;
-use crate::alert::watch::{Note, Slot};
+use crate::alert::notification::quiet_hours_summary::Held;
 use crate::contact::Guest;
 use crate::ids::{AlertId, CommandId, ConnectionName, ContactId, MessageId, RuleName};
+use crate::outbox::button_token::Subject;
+use crate::outbox::message_state::State;
+use crate::outbox::retry_policy::Next;
+use crate::outbox::row::Lane;
+use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// Messages that still wait to leave, or to be sent again; a digest moves its members.

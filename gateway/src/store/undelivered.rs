@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::Store;
 use crate::alert::lifecycle::Ident;
-use crate::alert::message::{Content, Template};
 use crate::ids::{AlertId, ConnectionName, ContactId, RuleName};
+use crate::outbox::message::{Content, Template};
 use crate::time::Timestamp;
 
 /// Questions that are settled together: as many messages as one look at the clock may end.

@@ -4,8 +4,8 @@ use rusqlite::{Result, params};
 use serde_json::Value;
 
 use super::Store;
-use crate::alert::event::Event;
 use crate::alert::unjudged::Unjudged;
+use crate::event::incoming::Event;
 use crate::ids::RuleName;
 use crate::time::Timestamp;
 

@@ -3,12 +3,12 @@
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
-use crate::alert::delivery::Next;
-use crate::alert::form::{Facts, Listed, Window, window_end};
-use crate::alert::message::Template;
-use crate::alert::outbox::Lane;
-use crate::alert::state::State;
 use crate::ids::ConnectionName;
+use crate::outbox::message::Template;
+use crate::outbox::message_state::State;
+use crate::outbox::retry_policy::Next;
+use crate::outbox::row::Lane;
+use crate::outbox::window::{Facts, Listed, Window, window_end};
 use crate::time::Timestamp;
 
 impl Store {
@@ -171,10 +171,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::alert::message::Content;
-    use crate::alert::outbox::Change;
     use crate::contact::Recipient;
     use crate::ids::MessageId;
+    use crate::outbox::message::Content;
+    use crate::outbox::row::Change;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
     const MILLISECOND: Duration = Duration::from_millis(1);

@@ -1,8 +1,8 @@
-//! Message templates as the business account lists them (FACTS 1.3, 6): what `choose` needs to know of each.
+//! Message templates as the business account lists them (docs/cloud-api.md 1.3, 6): what `choose` needs to know of each.
 
 use serde_json::Value;
 
-use crate::alert::form::Facts;
+use crate::outbox::window::Facts;
 
 /// One page of `GET /{business_account_id}/message_templates`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -18,12 +18,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::errors::{Said, refusal};
-use crate::alert::delivery::{Answer, Class, Refusal, Taken};
 use crate::ids::Wamid;
+use crate::outbox::retry_policy::{Answer, Class, Refusal, Taken};
 
 /// Meta's answers to a message have about 300 bytes; a page of a hundred templates about 200 KiB.
 pub(super) const ANSWER_MAX_BYTES: usize = 1024 * 1024;
-/// A connection that was idle longer may be dead without our knowing (RELIABILITY F36).
+/// A connection that was idle longer may be dead without our knowing (docs/reliability.md F36).
 const IDLE: Duration = Duration::from_secs(15);
 
 /// Half a megabit a second: a large file has as much more time.
@@ -163,7 +163,7 @@ impl Client {
     }
 }
 
-/// What an answer means (FACTS 4.1: decide on the code; the HTTP status is no safe guide).
+/// What an answer means (docs/cloud-api.md 4.1: decide on the code; the HTTP status is no safe guide).
 #[must_use]
 pub fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
     let json: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
@@ -224,7 +224,7 @@ pub(super) fn read_error(error: &Value, code: i64, status: StatusCode, headers: 
     })
 }
 
-/// `Retry-After` in seconds, or `estimated_time_to_regain_access` in minutes (FACTS 5.5).
+/// `Retry-After` in seconds, or `estimated_time_to_regain_access` in minutes (docs/cloud-api.md 5.5).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let seconds =

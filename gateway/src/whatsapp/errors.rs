@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::alert::delivery::{Class, Refusal};
+use crate::outbox::retry_policy::{Class, Refusal};
 
 const TABLE: &str = include_str!("error_codes.json");
 
@@ -160,7 +160,8 @@ mod tests {
         let told = |code| refusal(Said { code, ..Said::default() }).advice;
         assert_eq!(told(190), told(0));
         let details = "Invalid OAuth access token.".to_owned();
-        let said = crate::alert::refusal::sentence(&refusal(Said { code: 190, details, ..Said::default() }));
+        let said =
+            crate::outbox::api_error::sentence(&refusal(Said { code: 190, details, ..Said::default() }));
         assert!(
             said.starts_with("Meta refused it with code 190: Invalid OAuth access token. What to do: make"),
             "{said}"

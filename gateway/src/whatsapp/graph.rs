@@ -1,4 +1,4 @@
-//! Questions about the account: what a diagnosis and a set-up ask beside the sending (FACTS 6).
+//! Questions about the account: what a diagnosis and a set-up ask beside the sending (docs/cloud-api.md 6).
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::client::{ANSWER_MAX_BYTES, Client, causes, read_error, whole};
-use crate::alert::delivery::Refusal;
+use crate::outbox::retry_policy::Refusal;
 use crate::time::Timestamp;
 
 /// Where and as whom to ask.

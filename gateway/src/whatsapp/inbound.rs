@@ -1,17 +1,17 @@
-//! Webhook bodies, read (FACTS 3.4 to 3.8). Total: a body that is not understood is said to be so, and one item that
+//! Webhook bodies, read (docs/cloud-api.md 3.4 to 3.8). Total: a body that is not understood is said to be so, and one item that
 //! is not understood holds up no other.
 
 use serde_json::Value;
 
 use super::errors::{Said, refusal};
 use super::notices;
-use crate::alert::delivery::Refusal;
-use crate::alert::state::State;
-use crate::command::inbound::{
-    Content, Inbound, Move, Moved, NewFile, OF_CALL, Preference, Pricing, Reply, Status,
-};
 use crate::contact::Phone;
 use crate::ids::Wamid;
+use crate::outbox::message_state::State;
+use crate::outbox::retry_policy::Refusal;
+use crate::reply::inbound::{
+    Content, Inbound, Move, Moved, NewFile, OF_CALL, Preference, Pricing, Reply, Status,
+};
 use crate::time::Timestamp;
 
 /// Numbers of one answer that are shown: a person has one or two.
@@ -55,7 +55,7 @@ fn read_change(entry: &Value, change: &Value) -> Vec<Inbound> {
     let errors = list(&value["errors"]).iter().map(|error| {
         Inbound::Ignored(format!(
             "Meta reports an error of its own: {}",
-            crate::alert::delivery::sentence(&read_error(error))
+            crate::outbox::retry_policy::sentence(&read_error(error))
         ))
     });
     let read: Vec<Inbound> = statuses.chain(messages).chain(errors).collect();

@@ -1,4 +1,4 @@
-//! How long Meta lets things be (FACTS 1.2, 1.3), and how what is longer is cut. Meta does not say how it counts;
+//! How long Meta lets things be (docs/cloud-api.md 1.2, 1.3), and how what is longer is cut. Meta does not say how it counts;
 //! UTF-16 units are the larger count for emoji.
 
 use unicode_segmentation::UnicodeSegmentation;

@@ -1,4 +1,4 @@
-//! What Meta tells of the account, the number and the templates: every webhook field but `messages` (FACTS 3.8).
+//! What Meta tells of the account, the number and the templates: every webhook field but `messages` (docs/cloud-api.md 3.8).
 
 /// What becomes of the business account: restrictions, bans, their end.
 mod account;
@@ -7,8 +7,8 @@ pub mod routing;
 
 use serde_json::Value;
 
-use crate::alert::rule::Severity;
-use crate::command::inbound::{Notice, TemplateNews};
+use crate::reply::inbound::{Notice, TemplateNews};
+use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// The fact that says how many people may be written to first in a day.

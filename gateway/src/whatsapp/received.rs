@@ -1,4 +1,4 @@
-//! What we do with messages that people wrote: show that they were read, fetch their files (FACTS 1.4, 2).
+//! What we do with messages that people wrote: show that they were read, fetch their files (docs/cloud-api.md 1.4, 2).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::client::{Client, Endpoint, base64, causes, whole};
 use super::request::mark_read;
-use crate::alert::delivery::{Answer, Class, sentence};
+use crate::outbox::retry_policy::{Answer, Class, sentence};
 
 /// Sixteen MiB over half a megabit a second take four and a half minutes; Meta's address is good for five.
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(5 * 60);
@@ -49,7 +49,7 @@ impl Client {
     ) -> Result<Bytes, NoFile> {
         let path = format!("{media_id}?phone_number_id={}", endpoint.phone_number_id);
         let about = self.get(endpoint, &path).await.map_err(|answer| no_address(&answer))?;
-        // Seen as a number and as text (FACTS 2).
+        // Seen as a number and as text (docs/cloud-api.md 2).
         let size = about["file_size"].as_u64().or_else(|| about["file_size"].as_str()?.parse().ok());
         if let Some(size) = size.filter(|size| *size > u64::from(limit)) {
             return Err(too_large(size, limit));
@@ -86,7 +86,7 @@ impl Client {
         let request = Request::builder()
             .uri(url)
             .header(AUTHORIZATION, format!("Bearer {}", endpoint.access_token.expose_secret()))
-            .header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION"))) // 403 without one (FACTS 2)
+            .header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION"))) // 403 without one (docs/cloud-api.md 2)
             .body(whole(Bytes::new()))
             .map_err(|error| NoFile::Again(format!("its address is wrong: {error}")))?;
         let response = self.http.request(request).await.map_err(|error| NoFile::Later(causes(&error)))?;

@@ -1,11 +1,11 @@
-//! A message as Meta wants it (FACTS 1.1 to 1.4).
+//! A message as Meta wants it (docs/cloud-api.md 1.1 to 1.4).
 
 use serde_json::{Value, json};
 
 use super::limits::{self, cut, parameter, split};
-use crate::alert::message::{Button, Card, Content, Header, Media, Part, Section, Template, WORDS};
 use crate::contact::Recipient;
-use crate::contact::voice::Voice;
+use crate::contact::language::Voice;
+use crate::outbox::message::{Button, Card, Content, Header, Media, Part, Section, Template, WORDS};
 
 /// How often a parameter may repeat the message's text.
 const WORDS_MAX: usize = 2;
@@ -57,7 +57,7 @@ pub fn body(form: Form, to: &Recipient, callback: &str) -> Vec<u8> {
 }
 
 /// Marks a message of a person, and all before it, as read; `typing` shows that an answer is being written, for at most
-/// 25 s. For the same address, but without `to` and `type` (FACTS 1.4).
+/// 25 s. For the same address, but without `to` and `type` (docs/cloud-api.md 1.4).
 #[must_use]
 pub fn mark_read(wamid: &str, typing: bool) -> Vec<u8> {
     let mut request = json!({ "messaging_product": "whatsapp", "status": "read", "message_id": wamid });
@@ -247,7 +247,7 @@ fn template(template: &Template, words: &str) -> Value {
         // Shared evenly, so that a long text does not push the body over its limit whatever else is filled in.
         let room = limits::TEMPLATE_BODY * 3 / 4 / template.parameters.len();
         let words = parameter(words, room);
-        let fill = |blank: &crate::alert::message::Parameter| {
+        let fill = |blank: &crate::outbox::message::Parameter| {
             // Once is what a rule asks for; a payload full of these would otherwise be as many copies of the words.
             let text = blank.text.replacen(WORDS, &words, WORDS_MAX).replace(WORDS, "");
             let mut object = json!({ "type": "text" });

@@ -1,4 +1,4 @@
-//! Webhook signatures and the verification handshake (FACTS 3.1, 3.2).
+//! Webhook signatures and the verification handshake (docs/cloud-api.md 3.1, 3.2).
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};

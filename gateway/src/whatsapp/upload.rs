@@ -1,4 +1,4 @@
-//! Files on their way to Meta (FACTS 2). Their bytes go from the source to the line piece by piece: a document of 100 MB
+//! Files on their way to Meta (docs/cloud-api.md 2). Their bytes go from the source to the line piece by piece: a document of 100 MB
 //! needs 64 KiB of memory.
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::client::{BoxError, Client, Endpoint, base64, causes, judge, whole};
-use crate::alert::delivery::Answer;
+use crate::outbox::retry_policy::Answer;
 
 /// A camera on the same network begins to answer in a second or two; the alert waits for it.
 const FETCH_DEADLINE: Duration = Duration::from_secs(10);

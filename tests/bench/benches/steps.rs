@@ -5,14 +5,14 @@
 
 use std::hint::black_box;
 
-use bellwire::alert::decode::decode;
-use bellwire::alert::event::{Event, Identity, Source};
 use bellwire::alert::intake::Judge;
 use bellwire::alert::route::Routes;
-use bellwire::alert::rule::PayloadFormat;
-use bellwire::alert::topic::TopicPattern;
-use bellwire::chance::Dice;
 use bellwire::config::{Wishes, read};
+use bellwire::event::decode::decode;
+use bellwire::event::incoming::{Event, Identity, Source};
+use bellwire::event::topic::TopicPattern;
+use bellwire::random::Dice;
+use bellwire::rule::definition::PayloadFormat;
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
 use bellwire::whatsapp::signature;

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-use bellwire::chance::Dice;
+use bellwire::random::Dice;
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
 use bellwire_tests::{Broker, Gateway, Simulator, Site, wait_for};

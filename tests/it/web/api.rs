@@ -98,7 +98,7 @@ fn the_document_describes_the_server() {
     assert!(asked >= 15, "{asked}");
     let routes = [
         include_str!("../../../gateway/src/http/api.rs"),
-        include_str!("../../../gateway/src/http/numbers.rs"),
+        include_str!("../../../gateway/src/http/connections.rs"),
         include_str!("../../../gateway/src/http/opened.rs"),
     ]
     .concat();

@@ -1,4 +1,4 @@
-//! The account: token, numbers, subscription, and what their nodes show (FACTS 6).
+//! The account: token, numbers, subscription, and what their nodes show (docs/cloud-api.md 6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub const APP: &str = "900000000000701";
 pub const DISPLAY_NUMBER: &str = "15550100100";
 /// Numbers and nodes with something of their own: a test has a handful.
 const NODES_MAX: usize = 1_000;
-/// register and deregister: 10 in 72 h, then a lock (FACTS 5.5).
+/// register and deregister: 10 in 72 h, then a lock (docs/cloud-api.md 5.5).
 const REGISTRATIONS: usize = 10;
 const REGISTRATIONS_MS: i64 = 72 * 3_600_000;
 
@@ -95,7 +95,7 @@ pub struct Number {
 pub struct Account {
     pub id: Option<String>,
     pub token: Token,
-    /// Without it no webhook goes out: the classic silent failure (FACTS 3.3).
+    /// Without it no webhook goes out: the classic silent failure (docs/cloud-api.md 3.3).
     pub subscribed: bool,
     /// Where webhooks go instead of to the app's address.
     pub callback: Option<String>,

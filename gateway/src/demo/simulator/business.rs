@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 
 /// Meta's own bound of QR codes for a number.
 const CODES_MAX: usize = 2_000;
-/// Meta takes 64,000 (FACTS 4.2, 139101); a test has a handful.
+/// Meta takes 64,000 (docs/cloud-api.md 4.2, 139101); a test has a handful.
 const BLOCKED_MAX: usize = 1_000;
 /// Letters of a code (OpenAPI: `^[A-Z2-7]{14}$`).
 const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

@@ -11,7 +11,7 @@ pub struct Button {
     pub tap: Tap,
 }
 
-/// What a tap comes back as: template buttons are another message type than reply buttons (FACTS 3.5).
+/// What a tap comes back as: template buttons are another message type than reply buttons (docs/cloud-api.md 3.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tap {
     Reply,
@@ -58,7 +58,7 @@ pub fn of(body: &Value, template: Option<&Template>) -> Vec<Button> {
             component["sub_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("quick_reply"))
                 && index(component) == Some(at)
         });
-        // Without a payload the label comes back (FACTS 1.3).
+        // Without a payload the label comes back (docs/cloud-api.md 1.3).
         let id = sent.and_then(|sent| sent["parameters"][0]["payload"].as_str()).unwrap_or(title);
         found.push(Button { id: id.to_owned(), title: title.to_owned(), tap: Tap::Template });
     }

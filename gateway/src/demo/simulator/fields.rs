@@ -108,7 +108,7 @@ impl Node {
         parse(fields).iter().all(|field| is_in(self.documented, field.name))
     }
 
-    /// What a node shows: what was asked for, an `id` that it has always; an unknown name is refused with 100 (FACTS 6).
+    /// What a node shows: what was asked for, an `id` that it has always; an unknown name is refused with 100 (docs/cloud-api.md 6).
     pub fn select(&self, all: &Map<String, Value>, fields: Option<&str>) -> Result<Value, Refusal> {
         let mut chosen = Map::new();
         if let Some(id) = all.get("id") {

@@ -1,5 +1,5 @@
-//! Meta's error form (FACTS 4.1), and the code, title and HTTP status of each error that the simulator gives by itself
-//! (FACTS 4.2).
+//! Meta's error form (docs/cloud-api.md 4.1), and the code, title and HTTP status of each error that the simulator gives by itself
+//! (docs/cloud-api.md 4.2).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Meta's limits by the simulator's clock: throughput, pair rate, and the 24 h window (FACTS 5.1, 5.2, 5.6).
+//! Meta's limits by the simulator's clock: throughput, pair rate, and the 24 h window (docs/cloud-api.md 5.1, 5.2, 5.6).
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const WINDOW_MS: i64 = 24 * 3_600_000;
 /// Pairs that are remembered, as many as messages. What is over is forgotten first, since it changes no answer.
 const PAIRS_MAX: usize = 20_000;
 
-/// How a limit shows itself. Meta documents 131047 and 131056 in both forms (FACTS 4.2).
+/// How a limit shows itself. Meta documents 131047 and 131056 in both forms (docs/cloud-api.md 4.2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {

@@ -1,4 +1,4 @@
-//! Media: uploaded by businesses, sent by people, fetched by their url for five minutes (FACTS 2).
+//! Media: uploaded by businesses, sent by people, fetched by their url for five minutes (docs/cloud-api.md 2).
 
 use std::collections::VecDeque;
 
@@ -40,7 +40,7 @@ pub struct Media {
     numbered: u64,
 }
 
-/// Who brought it: uploads live 30 days, what people send 7 (FACTS 2).
+/// Who brought it: uploads live 30 days, what people send 7 (docs/cloud-api.md 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     Uploaded,
@@ -107,7 +107,7 @@ impl Media {
 }
 
 impl Medium {
-    /// What `GET /{media_id}` answers. `file_size` is seen as a string and as a number (FACTS 2): odd ids give numbers.
+    /// What `GET /{media_id}` answers. `file_size` is seen as a string and as a number (docs/cloud-api.md 2): odd ids give numbers.
     pub fn shown(&self, base: &str, secret: &str, now: Timestamp) -> Value {
         let size = self.bytes.len();
         json!({
@@ -129,7 +129,7 @@ pub fn hash(secret: &str, id: &str, until: i64) -> String {
     hex(&Sha256::digest(format!("{secret} {id} {until}"))[..16])
 }
 
-/// Whether the type and the size are what Meta takes for this kind of message (FACTS 2): 131053 otherwise.
+/// Whether the type and the size are what Meta takes for this kind of message (docs/cloud-api.md 2): 131053 otherwise.
 pub fn fits(kind: &str, mime: &str, bytes: &[u8]) -> Result<(), Refusal> {
     let plain = mime.split(';').next().unwrap_or_default().trim();
     if kind_of(plain) != Some(kind) {
@@ -186,7 +186,7 @@ pub fn attachments(body: &Value) -> Vec<(&str, &Value)> {
     found
 }
 
-/// Meta's servers fetch a link, and cannot reach a private network (FACTS 2: a camera behind NAT cannot serve a link).
+/// Meta's servers fetch a link, and cannot reach a private network (docs/cloud-api.md 2: a camera behind NAT cannot serve a link).
 pub fn is_private(link: &str) -> bool {
     let rest = link.split_once("://").map_or(link, |(_, rest)| rest);
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();

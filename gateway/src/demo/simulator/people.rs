@@ -1,4 +1,4 @@
-//! The people who have WhatsApp: each has a business-scoped user id, and a phone number unless it is hidden (FACTS 3.6).
+//! The people who have WhatsApp: each has a business-scoped user id, and a phone number unless it is hidden (docs/cloud-api.md 3.6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,7 +79,7 @@ impl People {
         person
     }
 
-    /// Somebody has a new number, and with it a new user id (FACTS 3.6): returns the person as it is now.
+    /// Somebody has a new number, and with it a new user id (docs/cloud-api.md 3.6): returns the person as it is now.
     pub fn moved(&mut self, person: &Person, new_wa_id: &str, new_user_id: Option<String>) -> Person {
         if let Some(old) = &person.wa_id {
             self.by_phone.remove(old);

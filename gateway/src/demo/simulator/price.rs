@@ -1,4 +1,4 @@
-//! What a message costs, as its statuses tell (FACTS 3.7, 5.6).
+//! What a message costs, as its statuses tell (docs/cloud-api.md 3.7, 5.6).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What happens to a message that was taken: `sent`, `delivered`, `read`, `played`, or `failed` (FACTS 3.7).
+//! What happens to a message that was taken: `sent`, `delivered`, `read`, `played`, or `failed` (docs/cloud-api.md 3.7).
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ pub fn plan(sent: &Sent, held: bool, later: Option<Refusal>, wishes: Statuses) -
         _ if held => vec!["held"],
         (Some(_), _, _) => vec!["failed"],
         (None, Some(_), _) => vec!["sent", "failed"],
-        // Of a reaction only `sent` comes back; a voice message is played too (FACTS 1.2, 3.7).
+        // Of a reaction only `sent` comes back; a voice message is played too (docs/cloud-api.md 1.2, 3.7).
         (None, None, "reaction") => vec!["sent"],
         (None, None, "audio") if sent.body["audio"]["voice"] == true => {
             vec!["sent", "delivered", "read", "played"]
@@ -96,7 +96,7 @@ pub fn status(
 ) -> Value {
     let mut status = json!({ "id": sent.id, "status": word, "timestamp": (at.0 / 1_000).to_string() });
     let to_user = matches!(sent.recipient, Recipient::User(_));
-    // A failed status names the user id only when it was addressed (FACTS 3.6).
+    // A failed status names the user id only when it was addressed (docs/cloud-api.md 3.6).
     if let Some(wa_id) = sent.person.wa_id.as_ref().filter(|_| word != "failed" || !to_user) {
         status["recipient_id"] = json!(wa_id);
     }
@@ -138,7 +138,7 @@ fn conversation(sent: &Sent, word: &str) -> Value {
     conversation
 }
 
-/// Statuses name the person too since there are user ids, of a group the participant; `failed` ones do not (FACTS 3.6)
+/// Statuses name the person too since there are user ids, of a group the participant; `failed` ones do not (docs/cloud-api.md 3.6)
 /// unless that was asked for: pywa's examples have it.
 pub fn contacts(forms: &Forms, sent: &Sent, person: &Person, word: &str) -> Vec<Value> {
     let group = matches!(sent.recipient, Recipient::Group(_));

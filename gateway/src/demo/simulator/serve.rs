@@ -36,7 +36,7 @@ impl Simulator {
     }
 
     /// Where the webhooks of a number go: the number's own address, the account's, or the app's. Nowhere without a
-    /// subscription (FACTS 3.1, 3.3).
+    /// subscription (docs/cloud-api.md 3.1, 3.3).
     pub fn callback(&self, world: &World, number: &str) -> Option<String> {
         let account = &world.account;
         if !account.subscribed {

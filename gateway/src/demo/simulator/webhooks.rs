@@ -1,4 +1,4 @@
-//! Signed webhooks, sent again until they are taken, as Meta does (FACTS 3.3): anything but 200 is tried again.
+//! Signed webhooks, sent again until they are taken, as Meta does (docs/cloud-api.md 3.3): anything but 200 is tried again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// A challenge is echoed; more than this is none.
 const CHALLENGE_MAX: usize = 4_096;
 
-/// The form of webhooks. It follows the app's subscription, not the version in a request's url (FACTS 0).
+/// The form of webhooks. It follows the app's subscription, not the version in a request's url (docs/cloud-api.md 0).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Forms {
     pub version: String,
@@ -48,7 +48,7 @@ impl Default for Forms {
 }
 
 impl Forms {
-    /// Until v23.0 (FACTS 3.7).
+    /// Until v23.0 (docs/cloud-api.md 3.7).
     pub fn has_conversation(&self) -> bool {
         let major =
             self.version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
@@ -106,7 +106,7 @@ impl Postman {
         Some(response.status())
     }
 
-    /// Meta's verification request (FACTS 3.1): the status, and whether the challenge came back as it was.
+    /// Meta's verification request (docs/cloud-api.md 3.1): the status, and whether the challenge came back as it was.
     pub async fn handshake(&self, url: &str, token: &SecretString) -> (Option<u16>, bool) {
         const CHALLENGE: &str = "1158201444";
         let mark = if url.contains('?') { '&' } else { '?' };
@@ -139,7 +139,7 @@ pub fn messages(account: &Account, number: &str, contacts: Vec<Value>, kind: &st
     envelope(account.id(), None, "messages", &value)
 }
 
-/// `time` (Unix seconds) is there for management fields (FACTS 3.4).
+/// `time` (Unix seconds) is there for management fields (docs/cloud-api.md 3.4).
 pub fn envelope(account: &str, time: Option<i64>, field: &str, value: &Value) -> Value {
     let mut entry = json!({ "id": account, "changes": [{ "field": field, "value": value }] });
     if let Some(time) = time {
@@ -148,7 +148,7 @@ pub fn envelope(account: &str, time: Option<i64>, field: &str, value: &Value) ->
     json!({ "object": "whatsapp_business_account", "entry": [entry] })
 }
 
-/// Meta escapes what is not ASCII as `\uXXXX`, and `/` as `\/` (FACTS 3.2): a signature over a body that was parsed and
+/// Meta escapes what is not ASCII as `\uXXXX`, and `/` as `\/` (docs/cloud-api.md 3.2): a signature over a body that was parsed and
 /// written again would be wrong.
 pub fn written(body: &Value) -> String {
     let mut written = String::new();

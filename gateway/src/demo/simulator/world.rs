@@ -360,7 +360,7 @@ impl World {
         sent
     }
 
-    /// Marks all earlier messages of the person too (FACTS 1.4).
+    /// Marks all earlier messages of the person too (docs/cloud-api.md 1.4).
     fn mark_read(&mut self, id: &str, typing: bool) {
         let Some(at) = self.written.iter().rposition(|written| written.id == id) else { return };
         let user = self.written[at].user_id.clone();
@@ -371,7 +371,7 @@ impl World {
     }
 }
 
-/// FACTS 1.5. To a user id there is no `wa_id`.
+/// docs/cloud-api.md 1.5. To a user id there is no `wa_id`.
 fn answer(sent: &Sent, held: bool) -> Value {
     let contact = match &sent.recipient {
         Recipient::Phone(wa_id) => json!({ "input": sent.to, "wa_id": wa_id }),

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::alert::message::Content;
-use crate::alert::state::OnUnknown;
-use crate::contact::voice::Voice;
+use crate::contact::language::Voice;
 use crate::contact::{Contact, Recipient};
+use crate::outbox::message::Content;
+use crate::outbox::message_state::OnUnknown;
 
 const NOW: Timestamp = Timestamp(1_795_240_800_000);
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use rusqlite::StatementStatus;
 
 use super::*;
-use crate::alert::delivery::Answer;
-use crate::alert::form::Listed;
-use crate::alert::message::{Button, Media, Part, Template};
-use crate::alert::outbox::Change;
-use crate::alert::sender::{Effect, Input, Sender};
-use crate::alert::token::Subject;
-use crate::chance::Dice;
 use crate::ids::Wamid;
+use crate::outbox::button_token::Subject;
+use crate::outbox::message::{Button, Media, Part, Template};
+use crate::outbox::retry_policy::Answer;
+use crate::outbox::row::Change;
+use crate::outbox::scheduler::{Effect, Input, Sender};
+use crate::outbox::window::Listed;
+use crate::random::Dice;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -5,7 +5,7 @@ mod set_back;
 use std::time::Duration;
 
 use super::*;
-use crate::alert::message::{Media, Part};
+use crate::outbox::message::{Media, Part};
 
 const NOW: Timestamp = Timestamp(1_795_240_800_000);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -61,7 +61,7 @@ fn what_was_tried_and_waits_again_is_not_walked_through() {
     assert!((1..100).contains(&steps), "{steps} steps");
 }
 
-/// RELIABILITY F17: only the step from a clock that was never set to one that is right moves what waits.
+/// docs/reliability.md F17: only the step from a clock that was never set to one that is right moves what waits.
 #[test]
 fn a_clock_that_is_still_wrong_or_was_never_moves_no_time() {
     let wrong = Timestamp(5_000);

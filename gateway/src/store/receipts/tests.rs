@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::*;
-use crate::alert::delivery::Class;
-use crate::alert::form::Form;
-use crate::alert::message::Content;
-use crate::alert::outbox::{Change, Settled};
-use crate::alert::state::OnUnknown;
 use crate::contact::Recipient;
+use crate::outbox::message::Content;
+use crate::outbox::message_state::OnUnknown;
+use crate::outbox::retry_policy::Class;
+use crate::outbox::row::{Change, Settled};
+use crate::outbox::window::Form;
 
 const NOW: Timestamp = Timestamp(1_795_240_800_000);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ fn step(store: &Store, id: MessageId, attempt: &mut u32, step: &str) -> Result<(
             answered(store, id, *attempt, Next::to(State::Accepted, "Meta accepted it"), Some(copy))?;
         }
         "lost" => {
-            let next = delivery::unknown("no answer", *attempt, OnUnknown::Retry, NOW);
+            let next = retry_policy::unknown("no answer", *attempt, OnUnknown::Retry, NOW);
             answered(store, id, *attempt, next, None)?;
         }
         "grace" => store.tend(NOW + MINUTE)?,

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::alert::delivery::{Case, Count, Gate, HeldFor, Learned, Next, after_answer, after_status};
-use crate::alert::form::Form;
-use crate::alert::state::{OnUnknown, State};
-use crate::chance::Dice;
+use crate::outbox::message_state::{OnUnknown, State};
+use crate::outbox::retry_policy::{Case, Count, Gate, HeldFor, Learned, Next, after_answer, after_status};
+use crate::outbox::window::Form;
+use crate::random::Dice;
 use crate::time::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::{Said, spoken, words};
-use crate::alert::rule::Severity;
+use crate::rule::definition::Severity;
 
 /// The number, where the value names it: ids of accounts are about to mean other things, and an account has several numbers.
 pub(super) fn concerned(value: &Value) -> Option<String> {

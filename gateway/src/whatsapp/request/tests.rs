@@ -1,6 +1,6 @@
 use super::*;
-use crate::alert::message::Parameter;
 use crate::contact::Phone;
+use crate::outbox::message::Parameter;
 
 fn fixture(name: &str) -> Value {
     let path = format!("{}/../tests/fixtures/cloud-api/requests/{name}.json", env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! Numbers, the account, its subscription, the token (FACTS 6).
+//! Numbers, the account, its subscription, the token (docs/cloud-api.md 6).
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -192,7 +192,7 @@ async fn check_pin(simulator: &Simulator, pin: &str) -> Result<(), Refused> {
     Err(simulator.refuse(&Refusal::new(100, "Param pin must be 6 digits.")).await)
 }
 
-/// Meta asks an address for the challenge before it takes it (FACTS 3.1). An empty one removes the override.
+/// Meta asks an address for the challenge before it takes it (docs/cloud-api.md 3.1). An empty one removes the override.
 async fn verified(simulator: &Simulator, callback: Callback) -> Result<Option<String>, Refused> {
     let Some(url) = callback.override_callback_uri.filter(|url| !url.is_empty()) else { return Ok(None) };
     if url.len() > 200 {
@@ -259,7 +259,7 @@ fn apps(world: &World) -> Value {
     json!({ "data": apps })
 }
 
-/// Without a body it removes an override (FACTS 6).
+/// Without a body it removes an override (docs/cloud-api.md 6).
 async fn subscribe(
     State(simulator): State<Simulator>,
     Path((_, account)): Path<(String, String)>,

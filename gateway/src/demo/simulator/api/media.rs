@@ -1,4 +1,4 @@
-//! Media: upload, look up, fetch, delete (FACTS 2).
+//! Media: upload, look up, fetch, delete (docs/cloud-api.md 2).
 
 use axum::Router;
 use axum::body::Bytes;
@@ -69,7 +69,7 @@ async fn upload(
     Ok(answer(json!({ "id": id.to_string() })))
 }
 
-/// The MIME type of the file part decides (FACTS 2).
+/// The MIME type of the file part decides (docs/cloud-api.md 2).
 async fn read(mut form: Multipart, in_query: bool) -> Result<Upload, Refusal> {
     let (mut product, mut file) = (in_query, None);
     loop {

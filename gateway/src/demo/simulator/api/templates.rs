@@ -1,4 +1,4 @@
-//! `/{waba}/message_templates` (FACTS 1.3, 6).
+//! `/{waba}/message_templates` (docs/cloud-api.md 1.3, 6).
 
 use axum::Router;
 use axum::extract::{Path, State};

@@ -1,4 +1,4 @@
-//! What a person's doing looks like in a webhook (FACTS 3.5).
+//! What a person's doing looks like in a webhook (docs/cloud-api.md 3.5).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -143,7 +143,7 @@ fn simple(world: &World, reply: &Reply, person: &Person) -> Result<Doing, Refuse
     }
     if let Some(emoji) = &reply.reaction {
         let id = reply.message_id.clone().map_or_else(|| of(&None).map(|sent| sent.id.clone()), Ok)?;
-        // A reaction that is taken back has no emoji (FACTS 3.5).
+        // A reaction that is taken back has no emoji (docs/cloud-api.md 3.5).
         let reaction = if emoji.is_empty() {
             json!({ "message_id": id })
         } else {
@@ -243,7 +243,7 @@ fn medium(
     Ok(plain(json!({ "type": kind, kind: object }), shown))
 }
 
-/// Not a message of the person: it opens no window, comes from the old number, and without `contacts` (FACTS 3.5).
+/// Not a message of the person: it opens no window, comes from the old number, and without `contacts` (docs/cloud-api.md 3.5).
 fn notice(world: &mut World, person: &Person, system: &System) -> Result<Doing, Refused> {
     let (old, name) = (person.wa_id.clone().unwrap_or_default(), &person.name);
     let message = match system.kind {

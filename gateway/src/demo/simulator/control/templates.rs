@@ -170,7 +170,7 @@ fn apply(world: &mut World, change: &Change) -> Result<Applied, Refused> {
     template.held = change.held.unwrap_or(template.held) && template.status == "APPROVED";
     let (held, dropped) = (template.held, template.status != "APPROVED");
     let (shown, language) = (describe(template), template.language.clone());
-    // Held messages go out, or each fails with 132015 (FACTS 1.3).
+    // Held messages go out, or each fails with 132015 (docs/cloud-api.md 1.3).
     let error = dropped.then(|| Refusal::new(132_015, "Template is paused due to low quality."));
     let released = if held { Vec::new() } else { world.release(&change.name, &language, error.as_ref()) };
     let posts =
@@ -178,7 +178,7 @@ fn apply(world: &mut World, change: &Change) -> Result<Applied, Refused> {
     Ok((shown, released, posts))
 }
 
-/// What all webhooks about a template begin with; the id is a number here (FACTS 3.8).
+/// What all webhooks about a template begin with; the id is a number here (docs/cloud-api.md 3.8).
 fn about(template: &Template) -> Value {
     json!({ "message_template_id": template.id, "message_template_name": template.name,
             "message_template_language": template.language })

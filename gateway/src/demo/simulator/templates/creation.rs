@@ -1,4 +1,4 @@
-//! What is refused when a template is created (FACTS 1.3). Meta gives code 100 with the reason as a subcode.
+//! What is refused when a template is created (docs/cloud-api.md 1.3). Meta gives code 100 with the reason as a subcode.
 
 use serde_json::Value;
 

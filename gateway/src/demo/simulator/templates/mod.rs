@@ -1,4 +1,4 @@
-//! The template catalogue of the business account (FACTS 1.3, 6).
+//! The template catalogue of the business account (docs/cloud-api.md 1.3, 6).
 
 /// What is refused at creation.
 mod creation;
@@ -13,9 +13,9 @@ use super::graph::Refusal;
 
 pub use sending::{index, judge};
 
-/// FACTS 1.3: 250 templates in an account whose portfolio is not verified. It also bounds what the simulator keeps.
+/// docs/cloud-api.md 1.3: 250 templates in an account whose portfolio is not verified. It also bounds what the simulator keeps.
 pub const TEMPLATES_MAX: usize = 250;
-/// A deleted name is blocked for 30 days (FACTS 1.3).
+/// A deleted name is blocked for 30 days (docs/cloud-api.md 1.3).
 const BLOCKED_MS: i64 = 30 * 86_400_000;
 /// When a quality was given, in Unix seconds: any past time does.
 const QUALITY_DATE: i64 = 1_790_000_000;

@@ -1,4 +1,4 @@
-//! What is refused when a template is sent (FACTS 1.3, 4.2): it must be approved, and what fills it must fit.
+//! What is refused when a template is sent (docs/cloud-api.md 1.3, 4.2): it must be approved, and what fills it must fit.
 
 use serde_json::Value;
 
@@ -132,7 +132,7 @@ fn value<'a>(part: &str, parameter: &'a Value) -> Result<&'a str, Refusal> {
     Ok(text)
 }
 
-/// `index` is a string (FACTS 1.3); a number is taken too.
+/// `index` is a string (docs/cloud-api.md 1.3); a number is taken too.
 pub fn index(button: &Value) -> Option<usize> {
     let index = &button["index"];
     index.as_str().and_then(|text| text.parse().ok()).or_else(|| usize::try_from(index.as_u64()?).ok())

@@ -1,4 +1,4 @@
-//! Text, media, location, contacts, reaction (FACTS 1.2).
+//! Text, media, location, contacts, reaction (docs/cloud-api.md 1.2).
 
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ pub fn is_link(link: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
 }
 
-/// Coordinates are documented as strings and numbers are said to work (FACTS 1.2): both are taken.
+/// Coordinates are documented as strings and numbers are said to work (docs/cloud-api.md 1.2): both are taken.
 fn location(object: &Value) -> Verdict {
     only(object, "location", &["latitude", "longitude", "name", "address"])?;
     for (name, limit) in [("latitude", 90.0), ("longitude", 180.0)] {

@@ -1,4 +1,4 @@
-//! Buttons, lists, links, flows (FACTS 1.2).
+//! Buttons, lists, links, flows (docs/cloud-api.md 1.2).
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What Meta would refuse before it looks anything up (FACTS 1.1 to 1.4): the code and the details.
+//! What Meta would refuse before it looks anything up (docs/cloud-api.md 1.1 to 1.4): the code and the details.
 
 /// Text, media, location, contacts, reaction.
 mod content;
@@ -11,7 +11,7 @@ use super::graph::Refusal;
 
 pub type Verdict = Result<(), Refusal>;
 
-/// Meta puts the sender's country code before a number without `+` (FACTS 1.1). The simulated numbers are American, and so is
+/// Meta puts the sender's country code before a number without `+` (docs/cloud-api.md 1.1). The simulated numbers are American, and so is
 /// a number of ten digits whose area and exchange begin with 2 to 9 (North American Numbering Plan); any other is complete:
 /// what a webhook gave as `from` can be answered as it is.
 const COUNTRY_OF_THE_SENDER: &str = "1";
@@ -94,7 +94,7 @@ fn read(body: &Value) -> Result<Request, Refusal> {
     Ok(Request::Read { message_id, typing: !typing.is_null() })
 }
 
-/// `to` wins silently over `recipient` (FACTS 1.1).
+/// `to` wins silently over `recipient` (docs/cloud-api.md 1.1).
 fn recipient(body: &Value, kind: &str) -> Result<Recipient, Refusal> {
     let group = match body["recipient_type"].as_str() {
         None | Some("individual") => false,
@@ -131,7 +131,7 @@ fn is_american(digits: &str) -> bool {
     digits.len() == 10 && [digits[0], digits[3]].iter().all(|digit| (b'2'..=b'9').contains(digit))
 }
 
-/// `US.` and up to 128 letters and digits, or `US.ENT.` and the same (FACTS 3.6).
+/// `US.` and up to 128 letters and digits, or `US.ENT.` and the same (docs/cloud-api.md 3.6).
 fn is_user_id(text: &str) -> bool {
     let Some((country, rest)) = text.split_once('.') else { return false };
     let rest = rest.strip_prefix("ENT.").unwrap_or(rest);

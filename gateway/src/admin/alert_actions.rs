@@ -1,0 +1,58 @@
+//! What somebody decides about an alert on the page, for the watch to take.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::admin::credentials::entry;
+use crate::admin::service::Inner;
+use crate::alert::engine::{Note, Person};
+use crate::alert::notification::silence::Silence;
+use crate::event::topic::Bindings;
+use crate::http::{AlertDeed, Question, Trouble, Who};
+use crate::ids::AlertId;
+use crate::time::{Clock, SystemClock};
+
+/// A silence from the page: long enough to mend something, short enough to forget it.
+const QUIET: Duration = Duration::from_secs(3_600);
+
+impl Inner {
+    /// Written down for the watch, which acts within a second; the same notes come from taps and from the command line.
+    pub(crate) async fn decide_alert(&self, id: i64, deed: AlertDeed, who: &Who) -> Result<Value, Trouble> {
+        let by = Person { name: who.name.clone(), contact: None };
+        let note = entry(who, deed.as_str(), format!("alert {id}"), "done");
+        let written = self.store(move |store| {
+            let now = SystemClock.now();
+            let Some(story) = store.alert_story(AlertId(id))? else {
+                return Ok(Err(Trouble::NotFound(format!(
+                    "There is no alert {id} that goes on until something ends it."
+                ))));
+            };
+            if story.row.state == "resolved" {
+                let reason = story.row.reason.unwrap_or_default();
+                return Ok(Err(Trouble::NotPossible(format!("Alert {id} is over already: {reason}."))));
+            }
+            let alert = story.row.alert;
+            let decided = match deed {
+                AlertDeed::Acknowledge => Note::Acknowledge { alert, by },
+                AlertDeed::Resolve => Note::Resolve { alert, by },
+                AlertDeed::Silence => Note::Silence(Silence {
+                    rule: Some(alert.rule),
+                    key: Some(alert.key),
+                    until: now + QUIET,
+                    by: by.name,
+                    matchers: Bindings::new(),
+                    contact: None,
+                    comment: None,
+                    break_through: None,
+                }),
+            };
+            store.note(&decided, now)?;
+            store.record_change(&note, now)?;
+            Ok(Ok(()))
+        });
+        written.await??;
+        self.shared.alerts.notify_one();
+        self.look(Question::Alert(id)).await
+    }
+}

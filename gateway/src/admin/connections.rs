@@ -1,0 +1,287 @@
+//! WhatsApp numbers: those of the configuration, and those that were connected on the page, which come and go while the
+//! daemon runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use crate::admin::credentials::entry;
+use crate::admin::service::Inner;
+use crate::config::{Connection, Seal, Secret, api_url, api_version, digits, versions};
+use crate::doctor::{Finding, Severity, examine_account};
+use crate::http::{NewConnection, Question, Trouble, Who};
+use crate::ids::ConnectionName;
+use crate::setup::meta;
+use crate::store::{KeptConnection, Store};
+use crate::task::context::Shared;
+use crate::time::{Clock, SystemClock};
+use crate::whatsapp::graph::Api;
+
+/// One name each, as in the configuration.
+const NAME_MAX: usize = 40;
+/// A site has one or two; each is asked about its templates.
+const CONNECTIONS_MAX: usize = 16;
+/// Messages a second unless Meta has raised it, and the most that the sender was tried with.
+const RATE: u32 = 80;
+const RATE_MAX: u32 = 1_000;
+
+/// Those of the file first; a name that stands there is not taken from the store.
+pub fn all(of_file: &[Connection], store: &Store, state: &Path) -> rusqlite::Result<Vec<Connection>> {
+    let mut all = of_file.to_vec();
+    for kept in store.kept_connections()? {
+        if all.iter().any(|known| known.name.0 == kept.name) {
+            tracing::warn!(connection = kept.name, "it stands in the configuration, too: that one is used");
+            continue;
+        }
+        if let Some(sealed) = &kept.sealed {
+            all.push(opened(&kept, sealed, state));
+        }
+    }
+    Ok(all)
+}
+
+fn opened(kept: &KeptConnection, sealed: &[u8], state: &Path) -> Connection {
+    let read = Seal::of(state).and_then(|seal| seal.open(&kept.name, sealed));
+    let secrets: Result<Value, String> =
+        read.map(|text| serde_json::from_slice(&text).unwrap_or_default()).map_err(|error| error.to_string());
+    let secret = |name: &str| match &secrets {
+        Ok(found) => Secret::Known(found[name].as_str().unwrap_or_default().into()),
+        Err(why) => Secret::Lost(why.clone()),
+    };
+    Connection {
+        name: ConnectionName(kept.name.clone()),
+        phone_number_id: kept.phone_number_id.clone(),
+        business_account_id: Some(kept.business_account_id.clone()),
+        access_token: secret("access_token"),
+        app_secret: secret("app_secret"),
+        verify_token: secret("verify_token"),
+        api_url: kept.api_url.clone(),
+        api_version: kept.api_version.clone(),
+        messages_per_second: kept.messages_per_second,
+        mark_read: true,
+        budget: None,
+    }
+}
+
+impl Shared {
+    /// After a change: the store's rows are read again, and everybody who waits for a number looks.
+    pub async fn reload_connections(&self) -> Result<(), crate::store::Gone> {
+        let config = Arc::clone(&self.config);
+        let read = move |store: &Store| all(&config.connections, store, &config.site.state_directory);
+        self.set_connections(self.store.run(read).await?);
+        self.catalogue.notify_one();
+        self.outbox.notify_one();
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Checks the credentials with Meta, subscribes to the account's webhooks, and only then keeps them: new, or in place
+    /// of what was there. What is left out stays as it was.
+    pub(crate) async fn connect(&self, given: NewConnection, who: &Who) -> Result<Value, Trouble> {
+        let wanted = self.complete(given).await?;
+        let mut checks = examine_account(&wanted, &self.client).await;
+        let subscribed = |finding: &Finding| finding.check == "subscription";
+        if !checks.iter().any(|finding| finding.severity == Severity::Error && !subscribed(finding)) {
+            checks.retain(|finding| !subscribed(finding));
+            checks.extend(self.finish(&wanted).await);
+        }
+        for next in checks.iter_mut().filter_map(|finding| finding.next.as_mut()) {
+            *next = next.replace("; write it into the file, it is used at once", "; enter it here");
+        }
+        let found = json!(checks);
+        if checks.iter().any(|finding| finding.severity == Severity::Error) {
+            let name = &wanted.name.0;
+            tracing::warn!(connection = name, "a number was not connected: a check failed");
+            self.write_down(who, "connect", name, "a check failed").await?;
+            let words = "Nothing was kept: each failed check says what to do.";
+            return Err(Trouble::Checked(words.into(), found));
+        }
+        self.keep(&wanted, who).await?;
+        let connection = self.look(Question::Connection(wanted.name.0.clone())).await?;
+        Ok(json!({ "connection": connection, "checks": found }))
+    }
+
+    /// The app secret, and the subscription, which is made rather than demanded.
+    async fn finish(&self, wanted: &Connection) -> Vec<Finding> {
+        let known = |secret: &Secret| match secret {
+            Secret::Known(text) => text.clone(),
+            Secret::File(_) | Secret::Lost(_) => SecretString::from(""),
+        };
+        let api = Api {
+            url: wanted.api_url.clone(),
+            version: wanted.api_version.clone(),
+            access_token: known(&wanted.access_token),
+        };
+        let checked = async {
+            let app = meta::app_of(&self.client, &api).await?;
+            meta::check_app_secret(&self.client, &api, app.as_deref(), &known(&wanted.app_secret)).await
+        };
+        let secret = judged("secret", checked.await, "the app secret is right", SECRET_PLACE);
+        if secret.severity == Severity::Error {
+            return vec![secret];
+        }
+        let business = wanted.business_account_id.as_deref().unwrap_or_default();
+        let done = meta::subscribe(&self.client, &api, business).await;
+        let how = "the token needs whatsapp_business_management for this account; then connect again";
+        vec![secret, judged("subscription", done, "the app is subscribed to the account's webhooks", how)]
+    }
+
+    /// What was given, with the rest from the connection of that name.
+    async fn complete(&self, given: NewConnection) -> Result<Connection, Trouble> {
+        let wrong = |field: &str, how: &str| Trouble::Malformed(format!("{field}: {how}."));
+        let name = given.name.trim().to_owned();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
+            return Err(wrong("name", "letters, digits, - and _, up to 40"));
+        }
+        if self.shared.config.connections.iter().any(|known| known.name.0 == name) {
+            return Err(Trouble::NotPossible(format!(
+                "{name} stands in the configuration file: change it there, or take another name."
+            )));
+        }
+        let live = self.shared.live();
+        let all = &live.connections;
+        let before = all.iter().find(|known| known.name.0 == name);
+        if before.is_none() && all.len() >= CONNECTIONS_MAX {
+            return Err(Trouble::NotPossible("There are 16 numbers already; delete one.".into()));
+        }
+        let text = |field: &'static str, given: &Option<String>, old: Option<&String>| match given {
+            Some(given) if !given.trim().is_empty() => Ok(given.trim().to_owned()),
+            _ => old.cloned().ok_or_else(|| wrong(field, "it is missing")),
+        };
+        let number = text("phone_number_id", &given.phone_number_id, before.map(|old| &old.phone_number_id))?;
+        let account = before.and_then(|old| old.business_account_id.as_ref());
+        let account = text("business_account_id", &given.business_account_id, account)?;
+        let (url, version) = ("https://graph.facebook.com".to_owned(), versions::DEFAULT.to_owned());
+        let url = text("api_url", &given.api_url, before.map(|old| &old.api_url).or(Some(&url)))?;
+        let url = api_url(&url).map_err(|how| wrong("api_url", how))?;
+        // Whoever may name another address must not be able to have the secrets sent there.
+        let moves = before.is_some_and(|old| old.api_url != url);
+        let secret =
+            |field: &'static str, given: &Option<SecretString>, old: Option<&Secret>| match (given, old) {
+                (Some(given), _) if !given.expose_secret().trim().is_empty() => {
+                    Ok(Secret::Known(given.expose_secret().trim().into()))
+                }
+                (_, Some(_)) if moves => {
+                    Err(wrong(field, "enter it again: with another api_url each secret is given anew"))
+                }
+                (_, Some(old)) => Ok(old.clone()),
+                (_, None) => Err(wrong(field, "it is missing")),
+            };
+        let version =
+            text("api_version", &given.api_version, before.map(|old| &old.api_version).or(Some(&version)))?;
+        let rate = given.messages_per_second.or(before.map(|old| old.messages_per_second)).unwrap_or(RATE);
+        if !(1..=RATE_MAX).contains(&rate) {
+            return Err(wrong("messages_per_second", "from 1 to 1000"));
+        }
+        Ok(Connection {
+            phone_number_id: digits(&number).map_err(|how| wrong("phone_number_id", how))?,
+            business_account_id: Some(digits(&account).map_err(|how| wrong("business_account_id", how))?),
+            access_token: secret("access_token", &given.access_token, before.map(|old| &old.access_token))?,
+            app_secret: secret("app_secret", &given.app_secret, before.map(|old| &old.app_secret))?,
+            verify_token: secret("verify_token", &given.verify_token, before.map(|old| &old.verify_token))?,
+            api_url: url,
+            api_version: api_version(&version).map_err(|how| wrong("api_version", how))?,
+            messages_per_second: rate,
+            mark_read: before.is_none_or(|old| old.mark_read),
+            budget: before.and_then(|old| old.budget),
+            name: ConnectionName(name),
+        })
+    }
+
+    async fn keep(&self, wanted: &Connection, who: &Who) -> Result<(), Trouble> {
+        let text = |secret: &Secret| match secret {
+            Secret::Known(text) => text.expose_secret().to_owned(),
+            Secret::File(_) | Secret::Lost(_) => String::new(),
+        };
+        let secrets = json!({ "access_token": text(&wanted.access_token), "app_secret": text(&wanted.app_secret),
+                              "verify_token": text(&wanted.verify_token) });
+        let name = wanted.name.0.clone();
+        let seal = Seal::of(&self.shared.config.site.state_directory);
+        let sealed = seal.and_then(|seal| seal.seal(&name, secrets.to_string().as_bytes()));
+        let sealed = sealed.map_err(|error| Trouble::Unavailable(error.to_string()))?;
+        let kept = KeptConnection {
+            phone_number_id: wanted.phone_number_id.clone(),
+            business_account_id: wanted.business_account_id.clone().unwrap_or_default(),
+            api_url: wanted.api_url.clone(),
+            api_version: wanted.api_version.clone(),
+            messages_per_second: wanted.messages_per_second,
+            sealed: Some(sealed),
+            name,
+        };
+        let note = entry(who, "connect", &kept.name, "done");
+        self.store(move |store| {
+            let now = SystemClock.now();
+            store.keep_connection(&kept, now)?;
+            store.record_change(&note, now)
+        })
+        .await?;
+        self.reload().await
+    }
+
+    /// The token goes, messages wait, the history stays.
+    pub(crate) async fn disconnect(&self, name: String, who: &Who) -> Result<Value, Trouble> {
+        self.change(name, who, "disconnect", |store, name| store.wipe_connection(name, SystemClock.now()))
+            .await
+    }
+
+    pub(crate) async fn forget(&self, name: String, who: &Who) -> Result<Value, Trouble> {
+        self.change(name, who, "delete", Store::forget_connection).await
+    }
+
+    async fn change(
+        &self,
+        name: String,
+        who: &Who,
+        deed: &'static str,
+        change: fn(&Store, &str) -> rusqlite::Result<bool>,
+    ) -> Result<Value, Trouble> {
+        if self.shared.config.connections.iter().any(|known| known.name.0 == name) {
+            return Err(Trouble::NotPossible(format!(
+                "{name} stands in the configuration file; remove its [[connection]] there and restart."
+            )));
+        }
+        let note = entry(who, deed, &name, "done");
+        let asked = name.clone();
+        let changed = self.store(move |store| {
+            let changed = change(store, &asked)?;
+            if changed {
+                store.record_change(&note, SystemClock.now())?;
+            }
+            Ok(changed)
+        });
+        if !changed.await? {
+            return Err(Trouble::NotFound(format!("There is no connection {name} that could be {deed}ed.")));
+        }
+        self.reload().await?;
+        Ok(json!({ "name": name }))
+    }
+
+    /// Asks Meta now: token, scopes, number, quality, tier, subscription.
+    pub(crate) async fn check(&self, name: &str) -> Result<Value, Trouble> {
+        let live = self.shared.live();
+        let Some(connection) = live.connections.iter().find(|known| known.name.0 == name) else {
+            return Err(Trouble::NotFound(format!("There is no connection {name}.")));
+        };
+        let checks = json!(examine_account(connection, &self.client).await);
+        let at = SystemClock.now().0;
+        Ok(json!({ "name": name, "checked_at": at, "checks": checks }))
+    }
+
+    async fn reload(&self) -> Result<(), Trouble> {
+        self.shared.reload_connections().await.map_err(|gone| Trouble::Unavailable(gone.to_string()))
+    }
+}
+
+const SECRET_PLACE: &str = "developers.facebook.com > your app > App settings > Basic > App secret > Show";
+
+fn judged(check: &'static str, outcome: anyhow::Result<()>, good: &str, next: &str) -> Finding {
+    let (severity, what, next) = match outcome {
+        Ok(()) => (Severity::Good, good.to_owned(), None),
+        Err(error) => (Severity::Error, format!("{error:#}"), Some(next.to_owned())),
+    };
+    Finding { severity, check, connection: None, what, next }
+}

@@ -1,0 +1,97 @@
+//! What the HTTP doors ask.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+
+use crate::config::{Connection, Secret, secret};
+use crate::http::{Handshake, Health, Refused, Webhook};
+use crate::ids::ConnectionName;
+use crate::store::Store;
+use crate::task::context::Shared;
+use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::signature;
+
+/// Meta's door: secrets are read anew for each request, so that a rotated one works at once.
+pub struct MetasDoor(Arc<Shared>);
+
+/// The monitor's door.
+pub struct Monitor(Arc<Shared>);
+
+impl MetasDoor {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    fn secrets(&self, of: impl Fn(&Connection) -> &Secret) -> Vec<SecretString> {
+        self.0.live().connections.iter().filter_map(|connection| read(of(connection))).collect()
+    }
+}
+
+fn read(what: &Secret) -> Option<SecretString> {
+    secret(what).inspect_err(|error| tracing::error!(%error, "a secret cannot be read")).ok()
+}
+
+impl Webhook for MetasDoor {
+    fn handshake(&self, query: &str) -> Handshake {
+        match signature::handshake(query, &self.secrets(|connection| &connection.verify_token)) {
+            signature::Handshake::Challenge(challenge) => Handshake::Challenge(challenge),
+            signature::Handshake::Wrong => Handshake::Wrong,
+            signature::Handshake::Malformed => Handshake::Malformed,
+        }
+    }
+
+    fn signed_by(&self, header: Option<&str>, body: &[u8]) -> Vec<String> {
+        let live = self.0.live();
+        let signed = |connection: &&Connection| {
+            read(&connection.app_secret).is_some_and(|secret| signature::verify(&[secret], header, body))
+        };
+        live.connections.iter().filter(signed).map(|connection| connection.name.0.clone()).collect()
+    }
+
+    fn keep(&self, body: Bytes, signed_by: Vec<String>) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            // Not waited out when the disk is full: Meta keeps it for us, and sends it again.
+            // All of them: nothing to tell apart, as with the one number that most have.
+            let all = shared.live().connections.iter().all(|known| signed_by.contains(&known.name.0));
+            let signers = (!all).then(|| signed_by.into_iter().map(ConnectionName).collect());
+            let keep = move |store: &Store| store.keep_signed(&body, &signers, SystemClock.now());
+            let kept = shared.store.run(keep).await;
+            shared.inbox.notify_one();
+            kept.inspect_err(|error| tracing::error!(%error, "a webhook could not be stored")).is_ok()
+        })
+    }
+
+    fn refused(&self, why: Refused) {
+        self.0.metrics.turned_away(why);
+    }
+}
+
+impl Monitor {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+}
+
+impl Health for Monitor {
+    fn obstacles(&self) -> Vec<String> {
+        self.0.obstacles()
+    }
+
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send>> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let asked =
+                |store: &crate::store::Store| Ok((store.counts_in_outbox()?, store.oldest_waiting()?));
+            let (counts, oldest) = shared.store.run(asked).await.unwrap_or_default();
+            let waits = oldest.map_or(0, |at| Timestamp(at).until(SystemClock.now()).as_secs());
+            let wal = shared.config.site.state_directory.join("bellwire.db-wal");
+            let wal = wal.metadata().map_or(0, |metadata| metadata.len());
+            shared.metrics.text(&counts, i64::try_from(waits).unwrap_or(i64::MAX), wal)
+        })
+    }
+}

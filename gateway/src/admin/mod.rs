@@ -1,0 +1,22 @@
+//! What the page and the API ask and do.
+
+/// What pages and API ask.
+pub(crate) mod service;
+/// Configuration and store, as pages show them.
+pub(crate) mod views;
+/// Filters of addresses, checked.
+pub(crate) mod filters;
+/// The audit as it is shown.
+pub(crate) mod audit_log;
+/// What an event would lead to.
+pub(crate) mod dry_run;
+/// What somebody decides about an alert.
+pub(crate) mod alert_actions;
+/// Numbers of the file and of the page.
+pub mod connections;
+/// Passwords, sessions, tokens.
+pub(crate) mod credentials;
+/// What the HTTP doors ask.
+pub(crate) mod http_ports;
+/// Who needs which right at the broker.
+pub(crate) mod access_list;

@@ -1,0 +1,205 @@
+//! Configuration and store put together, as the pages show them.
+
+use rusqlite::Result;
+use serde_json::{Value, json};
+
+use crate::config::{Connection, secret};
+use crate::contact::Contact;
+use crate::http::Trouble;
+use crate::outbox::budget::FREE_OF_CHARGE;
+use crate::store::{FreeRow, KeptConnection, Store, UsageRow};
+use crate::task::context::Shared;
+use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
+
+pub fn overview(
+    shared: &Shared,
+    mut found: Value,
+    usage: impl Iterator<Item = UsageRow>,
+    free: impl Iterator<Item = FreeRow>,
+) -> std::result::Result<Value, Trouble> {
+    found["obstacles"] = shared.troubles().into();
+    found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
+    found["connections"] =
+        shared.live().connections.iter().map(|connection| connection.name.0.clone()).collect();
+    found["rules"] = shared.config.rules.len().into();
+    found["contacts"] = shared.live().people.contacts.len().into();
+    found["usage"] = usage_rows(usage);
+    found["free"] = free_rows(free);
+    Ok(found)
+}
+
+/// Everybody in the configuration, those who wrote last first.
+pub fn contacts(shared: &Shared, store: &Store, now: Timestamp) -> Result<Value> {
+    let mut all = Vec::new();
+    for person in shared.live().people.contacts.values() {
+        all.push(one_contact(shared, store, person, now)?);
+    }
+    all.sort_by_key(|contact| std::cmp::Reverse(contact["last"]["at"].as_i64()));
+    Ok(json!({ "items": all }))
+}
+
+pub fn contact(shared: &Shared, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
+    let live = shared.live();
+    let found = live.people.contacts.values().find(|contact| contact.id.0 == id);
+    found.map(|person| one_contact(shared, store, person, now)).transpose()
+}
+
+fn one_contact(shared: &Shared, store: &Store, person: &Contact, now: Timestamp) -> Result<Value> {
+    let mut facts = store.contact_facts(&person.id.0, now)?;
+    let live = shared.live();
+    let teams = live.people.teams.iter().filter(|(_, members)| members.contains(&person.id));
+    facts["id"] = person.id.0.clone().into();
+    facts["name"] = person.name.clone().into();
+    facts["address"] = person.to.address().into();
+    facts["roles"] = person.roles.iter().cloned().collect();
+    facts["teams"] = teams.map(|(name, _)| name.clone()).collect();
+    facts["language"] = person.voice.language.code().into();
+    facts["time_zone"] = person.voice.zone.iana_name().into();
+    facts["may_stop"] = person.may_stop.into();
+    Ok(facts)
+}
+
+pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
+    let (mut all, newest) = (Vec::new(), store.newest_of_rules()?);
+    for rule in &shared.config.rules {
+        let mut facts = store.rule_hits(&rule.name.0, newest.get(&rule.name.0).copied())?;
+        facts["name"] = rule.name.0.clone().into();
+        facts["topic"] = rule.topic.as_str().into();
+        facts["when"] = rule.when.clone().into();
+        facts["message"] = rule.message.own.clone().into();
+        facts["severity"] = rule.severity.rank().into();
+        facts["notify"] = rule.notify.clone().into();
+        facts["connection"] = rule.connection.0.clone().into();
+        facts["expires"] = duration_for_people(rule.expires).into();
+        facts["templates"] = rule.templates.iter().map(|template| template.name.clone()).collect();
+        facts["actions"] = rule
+            .actions
+            .iter()
+            .map(|action| json!({ "title": action.title.own, "payload": action.payload, "roles": action.terms.roles }))
+            .collect();
+        all.push(facts);
+    }
+    let strays = store.rule_hits("", None)?;
+    Ok(json!({ "items": all, "strays": strays["tallies"] }))
+}
+
+pub fn usage(rows: Vec<UsageRow>, free: Vec<FreeRow>) -> Value {
+    json!({ "items": usage_rows(rows.into_iter()), "free": free_rows(free.into_iter()) })
+}
+
+fn free_rows(rows: impl Iterator<Item = FreeRow>) -> Value {
+    rows.map(|row| {
+        json!({ "connection": row.connection, "month": row.month, "left": row.left, "of": FREE_OF_CHARGE, "charged": row.charged })
+    })
+    .collect()
+}
+
+fn usage_rows(rows: impl Iterator<Item = UsageRow>) -> Value {
+    rows.map(|row| {
+        json!({ "connection": row.connection, "month": row.month, "category": row.category, "kind": row.kind, "count": row.count })
+    })
+    .collect()
+}
+
+pub fn connections(shared: &Shared, store: &Store) -> Result<Value> {
+    let (mut all, kept) = (Vec::new(), store.kept_connections()?);
+    for one in shared.live().connections.iter() {
+        all.push(one_connection(shared, store, one)?);
+    }
+    for gone in kept.iter().filter(|kept| kept.sealed.is_none()) {
+        all.push(disconnected(store, gone)?);
+    }
+    Ok(json!({ "items": all, "obstacles": shared.troubles() }))
+}
+
+pub fn connection(shared: &Shared, store: &Store, name: &str) -> Result<Option<Value>> {
+    let live = shared.live();
+    if let Some(one) = live.connections.iter().find(|connection| connection.name.0 == name) {
+        return one_connection(shared, store, one).map(Some);
+    }
+    store.kept_connection(name)?.map(|gone| disconnected(store, &gone)).transpose()
+}
+
+fn one_connection(shared: &Shared, store: &Store, connection: &Connection) -> Result<Value> {
+    let mut facts = store.connection_facts(&connection.name.0, SystemClock.now())?;
+    let secrets = [
+        ("access_token", &connection.access_token),
+        ("app_secret", &connection.app_secret),
+        ("verify_token", &connection.verify_token),
+    ];
+    // Whether it is there and well kept; never what it is.
+    facts["secrets"] = secrets
+        .into_iter()
+        .map(|(name, place)| json!({ "name": name, "problem": secret(place).err().map(|error| error.to_string()) }))
+        .collect();
+    let of_file = shared.config.connections.iter().any(|known| known.name == connection.name);
+    facts["origin"] = if of_file { "file" } else { "page" }.into();
+    facts["connected"] = true.into();
+    facts["name"] = connection.name.0.clone().into();
+    facts["phone_number_id"] = connection.phone_number_id.clone().into();
+    facts["business_account_id"] = connection.business_account_id.clone().into();
+    facts["api_url"] = connection.api_url.clone().into();
+    facts["api_version"] = connection.api_version.clone().into();
+    facts["messages_per_second"] = connection.messages_per_second.into();
+    Ok(facts)
+}
+
+/// Its token is gone; what it sent and what is known of it stays.
+fn disconnected(store: &Store, kept: &KeptConnection) -> Result<Value> {
+    let mut facts = store.connection_facts(&kept.name, SystemClock.now())?;
+    facts["secrets"] = json!([]);
+    facts["origin"] = "page".into();
+    facts["connected"] = false.into();
+    facts["name"] = kept.name.clone().into();
+    facts["phone_number_id"] = kept.phone_number_id.clone().into();
+    facts["business_account_id"] = kept.business_account_id.clone().into();
+    facts["api_url"] = kept.api_url.clone().into();
+    facts["api_version"] = kept.api_version.clone().into();
+    facts["messages_per_second"] = kept.messages_per_second.into();
+    Ok(facts)
+}
+
+/// What is still to do, in the order of doing it: `{items: [{name, state, detail}]}`; state is done, open or wrong.
+pub fn setup(shared: &Shared, store: &Store) -> Result<Value> {
+    let (webhook, connections) = (store.webhook_facts()?, connections(shared, store)?);
+    let broker = shared.obstacles();
+    let empty = Vec::new();
+    let all: Vec<&Value> = connections["items"]
+        .as_array()
+        .unwrap_or(&empty)
+        .iter()
+        .filter(|one| one["connected"] == true)
+        .collect();
+    let bad: Vec<String> = all
+        .iter()
+        .flat_map(|one| one["secrets"].as_array().unwrap_or(&empty))
+        .filter_map(|secret| secret["problem"].as_str().map(str::to_owned))
+        .collect();
+    let connected = !all.is_empty();
+    let account = all.iter().all(|one| one["business_account_id"].is_string());
+    let read = all.iter().all(|one| one["catalogue_read_at"].is_i64());
+    let sent = all.iter().any(|one| one["last_attempt"]["http_status"] == 200);
+    let step = |name: &str, done: bool, wrong: Option<String>| {
+        let state = if done {
+            "done"
+        } else if wrong.is_some() {
+            "wrong"
+        } else {
+            "open"
+        };
+        json!({ "name": name, "state": state, "detail": wrong })
+    };
+    let to = |done: bool, words: &str| Some(words.to_owned()).filter(|_| !done);
+    Ok(json!({ "items": [
+        step("broker", broker.is_empty(), to(broker.is_empty(), &broker.join("; "))),
+        step("connected", connected, None),
+        step("secrets", connected && bad.is_empty(), to(bad.is_empty(), &bad.join("; "))),
+        step("account", connected && account, None),
+        step("catalogue", connected && account && read, None),
+        step("webhook", !webhook["webhook_at"].is_null(), None),
+        step("rules", !shared.config.rules.is_empty(), None),
+        step("sent", sent, None),
+        step("receipt", webhook["receipts"] == true, None),
+        step("reply", webhook["replies"] == true, None),
+    ], "webhook_at": webhook["webhook_at"] }))
+}

@@ -1,0 +1,328 @@
+//! What the watch wants done, and why: the material of `bellwire why`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::alert::engine::Slot;
+use crate::alert::lifecycle::Ident;
+use crate::contact::Contact;
+use crate::event::topic::Bindings;
+use crate::ids::ConnectionName;
+use crate::outbox::message::Content;
+use crate::outbox::message_state::OnUnknown;
+use crate::rule::definition::Severity;
+use crate::time::Timestamp;
+
+/// All effects of one moment are committed together with the event that caused them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// An episode begins: a row of its own, to which its messages belong.
+    Fired {
+        alert: Ident,
+        episode: u32,
+        severity: Severity,
+        bindings: Bindings,
+        text: String,
+        since: Timestamp,
+        at: Timestamp,
+    },
+    /// It is acknowledged, or over.
+    Moved {
+        alert: Ident,
+        episode: u32,
+        state: &'static str,
+        reason: String,
+        at: Timestamp,
+    },
+    Record {
+        alert: Ident,
+        why: Why,
+        what: String,
+        at: Timestamp,
+    },
+    Send(Box<Notice>),
+    /// A last resort of an escalation.
+    Publish {
+        alert: Ident,
+        topic: String,
+        payload: String,
+        at: Timestamp,
+    },
+    Post {
+        alert: Ident,
+        url: String,
+        body: String,
+        at: Timestamp,
+    },
+    Keep(Kept),
+    Forget(Slot),
+}
+
+impl Effect {
+    /// The message, if it is one.
+    #[must_use]
+    pub fn notice(self) -> Option<Notice> {
+        match self {
+            Self::Send(notice) => Some(*notice),
+            Self::Fired { .. }
+            | Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Publish { .. }
+            | Self::Post { .. }
+            | Self::Keep(_)
+            | Self::Forget(_) => None,
+        }
+    }
+
+    /// Whether a silence has begun, changed or ended.
+    #[must_use]
+    pub fn is_about_silence(&self) -> bool {
+        match self {
+            Self::Keep(Kept { slot, .. }) | Self::Forget(slot) => matches!(slot, Slot::Silence(_)),
+            Self::Fired { .. }
+            | Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Send(_)
+            | Self::Publish { .. }
+            | Self::Post { .. } => false,
+        }
+    }
+
+    /// Whether it is more than memory: then the event that caused it is kept, too.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::Fired { .. }
+            | Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Send(_)
+            | Self::Publish { .. }
+            | Self::Post { .. } => true,
+            Self::Keep(_) | Self::Forget(_) => false,
+        }
+    }
+}
+
+/// A piece of the watch's memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    pub slot: Slot,
+    /// JSON.
+    pub state: String,
+}
+
+/// A message to one person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The alert and episode whose buttons it carries; `None` for a summary of several.
+    pub alert: Option<(Ident, u32)>,
+    pub kind: Kind,
+    pub to: Contact,
+    pub content: Content,
+    pub severity: Severity,
+    pub connection: ConnectionName,
+    pub on_unknown: OnUnknown,
+    pub at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Fired,
+    Still,
+    Escalated,
+    Resolved,
+    Acknowledged,
+    Flapping,
+    Calm,
+    /// What quiet hours held back.
+    Summary,
+}
+
+/// A decision, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Pending,
+    Fired,
+    Dropped,
+    Clearing,
+    Resolved,
+    Acknowledged,
+    Told,
+    Grouped,
+    Inhibited,
+    Silenced,
+    Quiet,
+    Repeated,
+    Flapping,
+    Step,
+    Receipt,
+    Forgotten,
+    Missed,
+    Nobody,
+    /// An expression of its rule failed on the event.
+    Flaw,
+}
+
+impl Why {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Fired => "fired",
+            Self::Dropped => "dropped",
+            Self::Clearing => "clearing",
+            Self::Resolved => "resolved",
+            Self::Acknowledged => "acknowledged",
+            Self::Told => "told",
+            Self::Grouped => "grouped",
+            Self::Inhibited => "inhibited",
+            Self::Silenced => "silenced",
+            Self::Quiet => "quiet",
+            Self::Repeated => "repeated",
+            Self::Flapping => "flapping",
+            Self::Step => "step",
+            Self::Receipt => "receipt",
+            Self::Forgotten => "forgotten",
+            Self::Missed => "missed",
+            Self::Nobody => "nobody",
+            Self::Flaw => "flaw",
+        }
+    }
+
+    /// Whether it says that somebody is told later, or not at all.
+    #[must_use]
+    pub fn holds(self) -> bool {
+        match self {
+            Self::Inhibited
+            | Self::Silenced
+            | Self::Quiet
+            | Self::Repeated
+            | Self::Flapping
+            | Self::Dropped
+            | Self::Nobody => true,
+            Self::Pending
+            | Self::Fired
+            | Self::Clearing
+            | Self::Resolved
+            | Self::Acknowledged
+            | Self::Told
+            | Self::Grouped
+            | Self::Step
+            | Self::Receipt
+            | Self::Forgotten
+            | Self::Missed
+            | Self::Flaw => false,
+        }
+    }
+}
+
+impl Kind {
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Still => "still",
+            Self::Escalated => "escalated",
+            Self::Resolved => "resolved",
+            Self::Acknowledged => "acknowledged",
+            Self::Flapping => "flapping",
+            Self::Calm => "calm",
+            Self::Summary => "summary",
+        }
+    }
+
+    /// Whether it asks somebody to act, and so carries the buttons.
+    #[must_use]
+    pub fn asks(self) -> bool {
+        match self {
+            Self::Fired | Self::Still | Self::Escalated => true,
+            Self::Resolved | Self::Acknowledged | Self::Flapping | Self::Calm | Self::Summary => false,
+        }
+    }
+}
+
+/// By which two texts are the same. Not stable between versions of Rust: then a message may be said once too often.
+#[must_use]
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decision_has_its_word_and_some_hold_back() {
+        let all = [
+            (Why::Pending, "pending", false),
+            (Why::Fired, "fired", false),
+            (Why::Dropped, "dropped", true),
+            (Why::Clearing, "clearing", false),
+            (Why::Resolved, "resolved", false),
+            (Why::Acknowledged, "acknowledged", false),
+            (Why::Told, "told", false),
+            (Why::Grouped, "grouped", false),
+            (Why::Inhibited, "inhibited", true),
+            (Why::Silenced, "silenced", true),
+            (Why::Quiet, "quiet", true),
+            (Why::Repeated, "repeated", true),
+            (Why::Flapping, "flapping", true),
+            (Why::Step, "step", false),
+            (Why::Receipt, "receipt", false),
+            (Why::Forgotten, "forgotten", false),
+            (Why::Missed, "missed", false),
+            (Why::Nobody, "nobody", true),
+            (Why::Flaw, "flaw", false),
+        ];
+        for (why, word, holds) in all {
+            assert_eq!((why.as_str(), why.holds()), (word, holds));
+        }
+        let kinds = [Kind::Fired, Kind::Still, Kind::Escalated, Kind::Resolved]
+            .map(|kind| (kind.as_str(), kind.asks()));
+        assert_eq!(kinds, [("fired", true), ("still", true), ("escalated", true), ("resolved", false)]);
+    }
+
+    #[test]
+    fn memory_is_told_to_nobody_and_silences_are_known() {
+        let kept = |slot| Effect::Keep(Kept { slot, state: String::new() });
+        let record = Effect::Record {
+            alert: Ident { rule: "r".into(), key: String::new() },
+            why: Why::Told,
+            what: String::new(),
+            at: Timestamp(0),
+        };
+        for (effect, is_told, is_about_silence) in [
+            (kept(Slot::Silence(1)), false, true),
+            (Effect::Forget(Slot::Silence(1)), false, true),
+            (kept(Slot::Passed), false, false),
+            (record, true, false),
+        ] {
+            assert_eq!(
+                (effect.is_told(), effect.is_about_silence()),
+                (is_told, is_about_silence),
+                "{effect:?}"
+            );
+            assert_eq!(effect.notice(), None);
+        }
+    }
+
+    #[test]
+    fn a_message_is_one() {
+        let to = crate::alert::tests::site("").0.people.contacts.remove(&"nino".into()).expect("known");
+        let notice = Notice {
+            alert: None,
+            kind: Kind::Summary,
+            to,
+            content: Content::text("x"),
+            severity: Severity::Info,
+            connection: ConnectionName("main".into()),
+            on_unknown: OnUnknown::Retry,
+            at: Timestamp(0),
+            expires_at: Timestamp(0),
+        };
+        assert_eq!(Effect::Send(Box::new(notice.clone())).notice(), Some(notice));
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether an event was taken before. Each alert knows its own; what changed none is known for as long as a broker may
+//! still send it again: a "cold" that comes a second time after the "hot" that followed it would end the alarm.
+
+use std::collections::VecDeque;
+
+use super::{Slot, Watch};
+use crate::alert::effect::{Effect, Kept, fingerprint};
+use crate::alert::lifecycle::{Ident, Recent};
+use crate::event::incoming::{REMEMBERED, is_remembered};
+use crate::time::Timestamp;
+
+/// As many as a broker may send without an acknowledgement (32), each for four rules.
+const PASSED_MAX: usize = 128;
+
+impl Watch {
+    /// Whether an event with this identity was taken before.
+    pub fn is_repetition(&mut self, ident: &Ident, identity: u64, now: Timestamp) -> bool {
+        let window = self.life(&ident.rule).and_then(|life| Some(life.dedupe.as_ref()?.window));
+        let known =
+            self.alerts.get_mut(ident).is_some_and(|alert| alert.is_repetition(identity, window, now));
+        let mark = mark(ident, identity);
+        let passed = |recent: &Recent| recent.identity == mark && is_remembered(recent.at, REMEMBERED, now);
+        known || window.is_none() && self.passed.iter().any(passed)
+    }
+
+    /// It was.
+    pub fn remember(&mut self, ident: &Ident, recent: Recent) {
+        let now = recent.at;
+        let has_key = self.life(&ident.rule).is_some_and(|life| life.dedupe.is_some());
+        if has_key {
+            self.entry(ident, now);
+        }
+        if let Some(alert) = self.alerts.get_mut(ident) {
+            alert.remember(recent);
+            self.touch(Slot::Alert(ident.clone()), now);
+        } else if !has_key {
+            self.pass(ident, recent);
+        }
+        self.drop_surplus();
+    }
+
+    /// What an alert knew that is not worth keeping any more, or what never had one.
+    pub(in crate::alert) fn pass(&mut self, ident: &Ident, recent: Recent) {
+        if self.passed.len() == PASSED_MAX {
+            self.passed.pop_front();
+        }
+        self.passed.push_back(Recent { identity: mark(ident, recent.identity), ..recent });
+        self.has_passed = true;
+    }
+
+    /// The broker has begun a new session: whatever packet identifier it uses is a new event.
+    pub fn free_packets(&mut self) {
+        for (ident, alert) in &mut self.alerts {
+            let before = alert.recent.len();
+            alert.recent.retain(|recent| !recent.of_session);
+            if alert.recent.len() < before {
+                self.dirty.insert(Slot::Alert(ident.clone()));
+            }
+        }
+        let before = self.passed.len();
+        self.passed.retain(|recent| !recent.of_session);
+        self.has_passed |= self.passed.len() < before;
+    }
+
+    /// Written once for a whole batch: it is one row, and most of what a quiet site writes.
+    pub fn keep_passed(&mut self) -> Option<Effect> {
+        if !std::mem::take(&mut self.has_passed) {
+            return None;
+        }
+        let rows: Vec<Row> =
+            self.passed.iter().map(|recent| (recent.identity, recent.at, recent.of_session)).collect();
+        let state = serde_json::to_string(&rows).ok()?;
+        Some(Effect::Keep(Kept { slot: Slot::Passed, state }))
+    }
+}
+
+/// Without names: it is written with most batches.
+type Row = (u64, Timestamp, bool);
+
+/// What `keep_passed` wrote, or a version that kept no times.
+pub(in crate::alert) fn read_passed(state: &str, now: Timestamp) -> VecDeque<Recent> {
+    let rows: Vec<Row> = serde_json::from_str(state).unwrap_or_else(|_| {
+        let marks: Vec<u64> = serde_json::from_str(state).unwrap_or_default();
+        marks.into_iter().map(|mark| (mark, now, true)).collect()
+    });
+    rows.into_iter().map(|(identity, at, of_session)| Recent { identity, at, of_session }).collect()
+}
+
+fn mark(ident: &Ident, identity: u64) -> u64 {
+    fingerprint(&format!("{ident} {identity}"))
+}

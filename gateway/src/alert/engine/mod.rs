@@ -1,0 +1,370 @@
+//! All alerts that have a life: events and moments in, messages and records out. One owner, no lock; what must survive a
+//! restart leaves as [`Effect::Keep`] and comes back through [`Watch::restore`].
+
+/// What people and receipts do to alerts.
+mod operator_input;
+/// To one person: silences, quiet hours, and what was said before.
+mod notify_person;
+/// Alerts that are told together.
+mod group_flush;
+/// Who is told what, and what holds it back.
+mod announce;
+/// Alerts of rules without a life.
+mod stateless;
+/// Whether an event was taken before.
+mod deduplicate;
+/// What an earlier process kept.
+mod restore;
+/// What wakes the watch.
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+pub use operator_input::{Note, Person};
+pub use restore::unreachable;
+
+pub use timers::Slot;
+use timers::Timers;
+
+use crate::alert::effect::{Effect, Kept, Why};
+use crate::alert::evaluate::Flaw;
+use crate::alert::lifecycle::{Alert, Ident, Observation, Recent, Turn};
+use crate::alert::notification::escalation;
+use crate::alert::notification::grouping::Group;
+use crate::alert::notification::quiet_hours_summary::Held;
+use crate::alert::notification::silence::Silence;
+use crate::alert::unjudged::WholeReports;
+use crate::contact::People;
+use crate::event::sparkplug::Births;
+use crate::ids::{ContactId, RuleName};
+use crate::rule::definition::Rule;
+use crate::rule::lifecycle_settings::Life;
+use crate::time::{Now, Timestamp, duration_for_people};
+
+/// Alerts that are kept unless told otherwise: about 10 MB, and a thousand sites with ten sensors each.
+pub const ALERTS_MAX: usize = 10_000;
+/// A clock that moves by less than this beside the steady one is being corrected; by more, it was set.
+const SET_MS: i64 = 10_000;
+
+#[derive(Debug)]
+pub struct Watch {
+    rules: BTreeMap<RuleName, Arc<Rule>>,
+    people: People,
+    zone: TimeZone,
+    limit: usize,
+    alerts: BTreeMap<Ident, Alert>,
+    /// Those that neither fire nor wait, by when they were last used: the first to be forgotten.
+    idle: BTreeMap<Ident, Timestamp>,
+    oldest: BTreeSet<(Timestamp, Ident)>,
+    firing: BTreeMap<RuleName, BTreeSet<Ident>>,
+    /// Firing, but told to nobody, because something held it back that may end.
+    owed: BTreeSet<Ident>,
+    groups: BTreeMap<String, Group>,
+    held: BTreeMap<ContactId, Held>,
+    silences: BTreeMap<u64, Silence>,
+    /// Events that changed no alert.
+    passed: VecDeque<Recent>,
+    has_passed: bool,
+    timers: Timers,
+    dirty: BTreeSet<Slot>,
+    effects: Vec<Effect>,
+    clock: Option<Now>,
+    /// What Sparkplug's births say; in memory alone.
+    pub(super) births: Births,
+    /// Who sends whole reports; in memory alone.
+    pub(super) whole: WholeReports,
+    /// Told, but not kept, because there is no room.
+    surplus: Option<Ident>,
+}
+
+impl Watch {
+    #[must_use]
+    pub fn new(rules: &[Rule], people: People, zone: TimeZone, limit: usize) -> Self {
+        Self {
+            rules: rules.iter().map(|rule| (rule.name.clone(), Arc::new(rule.clone()))).collect(),
+            people,
+            zone,
+            limit,
+            alerts: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            oldest: BTreeSet::new(),
+            firing: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            held: BTreeMap::new(),
+            silences: BTreeMap::new(),
+            passed: VecDeque::new(),
+            has_passed: false,
+            timers: Timers::default(),
+            dirty: BTreeSet::new(),
+            effects: Vec::new(),
+            clock: None,
+            births: Births::default(),
+            whole: WholeReports::default(),
+            surplus: None,
+        }
+    }
+
+    /// Lets time pass: call it before anything else that happens at `now`.
+    pub fn advance(&mut self, now: Now) {
+        if let Some(last) = self.clock.replace(now) {
+            let wall = now.wall.0 - last.wall.0;
+            let steady = i64::try_from(now.steady.saturating_sub(last.steady).as_millis()).unwrap_or(0);
+            if (wall - steady).abs() > SET_MS {
+                self.clock_was_set(wall - steady, now.wall);
+            }
+        }
+        // Each thing is looked at a few times at most: a step, a repetition and an end may fall together.
+        for _ in 0..self.limit.saturating_mul(8).max(1_000) {
+            let Some(slot) = self.timers.pop_due(now.wall) else { return };
+            match &slot {
+                Slot::Alert(ident) => self.alert_due(ident, now.wall),
+                Slot::Group(key) => self.flush(key, now.wall),
+                Slot::Held(contact) => self.release(contact, now.wall),
+                Slot::Silence(id) => self.end_silence(*id, now.wall),
+                Slot::Passed => {} // it has no time of its own
+            }
+            self.touch(slot, now.wall);
+        }
+    }
+
+    fn clock_was_set(&mut self, by: i64, now: Timestamp) {
+        let slots: Vec<Slot> = self.slots();
+        self.alerts.values_mut().for_each(|alert| alert.shift(by));
+        self.groups.values_mut().for_each(|group| group.shift(by));
+        self.passed.iter_mut().for_each(|recent| recent.at.0 += by);
+        for slot in slots {
+            self.touch(slot, now);
+        }
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let alerts = self.alerts.keys().cloned().map(Slot::Alert);
+        let groups = self.groups.keys().cloned().map(Slot::Group);
+        let held = self.held.keys().cloned().map(Slot::Held);
+        alerts.chain(groups).chain(held).chain(self.silences.keys().copied().map(Slot::Silence)).collect()
+    }
+
+    /// Takes a reading; answers what conditions may name.
+    pub fn reading(&mut self, ident: &Ident, value: f64, now: Timestamp) -> Option<Value> {
+        let window = self.life(&ident.rule)?.window;
+        let alert = self.entry(ident, now);
+        let names = alert.numbers.get_or_insert_default().take(value, window, now);
+        self.touch(Slot::Alert(ident.clone()), now);
+        Some(names)
+    }
+
+    /// What an event does to its alert.
+    pub fn observe(&mut self, ident: &Ident, seen: &Observation, now: Timestamp) -> Turn {
+        let Some(mut life) = self.life(&ident.rule) else { return Turn::Nothing };
+        if !self.alerts.contains_key(ident) && !seen.fires && life.expect.is_none() {
+            return Turn::Nothing; // nothing to remember
+        }
+        self.entry(ident, now);
+        if self.surplus.as_ref() == Some(ident) {
+            // Every alert that is kept fires: rather this one too early than never.
+            Arc::make_mut(&mut life).pending_for = std::time::Duration::ZERO;
+        }
+        let Some(alert) = self.alerts.get_mut(ident) else { return Turn::Nothing };
+        let turn = alert.observe(&life, seen, now);
+        self.turned(ident, turn.clone(), now);
+        self.touch(Slot::Alert(ident.clone()), now);
+        self.drop_surplus();
+        turn
+    }
+
+    /// Messages of the alert's edge node did not arrive: what they would have done is not known.
+    pub(super) fn missed(&mut self, ident: &Ident, messages: u64, now: Timestamp) {
+        let what = format!("messages of its Sparkplug node are missing before this one: {messages}");
+        self.record(ident, Why::Missed, what, now);
+    }
+
+    /// What failed on an event that changed the alert all the same.
+    pub fn flawed(&mut self, ident: &Ident, flaws: &[Flaw], now: Timestamp) {
+        for flaw in flaws {
+            self.record(ident, Why::Flaw, flaw.to_string(), now);
+        }
+    }
+
+    fn alert_due(&mut self, ident: &Ident, now: Timestamp) {
+        let Some(life) = self.life(&ident.rule) else { return };
+        let Some(alert) = self.alerts.get_mut(ident) else { return };
+        let turn = alert.tick(&life, now);
+        self.turned(ident, turn, now);
+        self.calm_down(ident, &life, now);
+        self.escalate(ident, &life, now, false);
+        self.repeat(ident, &life, now);
+    }
+
+    fn turned(&mut self, ident: &Ident, turn: Turn, now: Timestamp) {
+        match turn {
+            Turn::Again | Turn::Nothing => {}
+            Turn::Pending => self.pending(ident, now),
+            Turn::Dropped(after) => {
+                let what =
+                    format!("the condition held for {} only, less than `for`", duration_for_people(after));
+                self.record(ident, Why::Dropped, what, now);
+            }
+            Turn::Clearing => {
+                self.record(ident, Why::Clearing, "it no longer holds; `keep_firing_for` runs".into(), now);
+            }
+            Turn::Fired => {
+                self.fired(ident, now);
+                self.announce(ident, now);
+            }
+            Turn::Resolved(ending, firing) => {
+                self.over(ident, &ending, &firing, now);
+                self.settle_owed(ident, now);
+            }
+        }
+    }
+
+    fn life(&self, rule: &RuleName) -> Option<Arc<Life>> {
+        self.rules.get(rule).and_then(|rule| rule.life.clone())
+    }
+
+    /// The alert, made if there is none; room is made first.
+    fn entry(&mut self, ident: &Ident, now: Timestamp) -> &mut Alert {
+        if !self.alerts.contains_key(ident) && self.alerts.len() >= self.limit {
+            self.drop_surplus();
+            if let Some((_, old)) = self.oldest.pop_first() {
+                self.idle.remove(&old);
+                self.alerts.remove(&old);
+                self.timers.set(Slot::Alert(old.clone()), None);
+                self.dirty.insert(Slot::Alert(old.clone()));
+                let what =
+                    format!("forgotten: {} alerts are kept, and this one was quiet for longest", self.limit);
+                self.record(&old, Why::Forgotten, what, now);
+            } else {
+                self.surplus = Some(ident.clone());
+                let what = format!(
+                    "all {} alerts that are kept fire or wait: this one is told at once and not kept",
+                    self.limit
+                );
+                self.record(ident, Why::Forgotten, what, now);
+            }
+        }
+        self.alerts.entry(ident.clone()).or_default()
+    }
+
+    /// Somebody came or went.
+    pub(crate) fn meet(&mut self, people: People) {
+        self.people = people;
+    }
+
+    fn drop_surplus(&mut self) {
+        if let Some(ident) = self.surplus.take() {
+            self.alerts.remove(&ident);
+            self.unfire(&ident);
+            self.touch(Slot::Alert(ident), Timestamp(0));
+        }
+    }
+
+    fn record(&mut self, alert: &Ident, why: Why, what: String, at: Timestamp) {
+        self.effects.push(Effect::Record { alert: alert.clone(), why, what, at });
+    }
+
+    /// After every change: when it wakes next, whether it is kept, and that it must be written down.
+    fn touch(&mut self, slot: Slot, now: Timestamp) {
+        self.arm(&slot, now);
+        self.dirty.insert(slot);
+    }
+
+    fn arm(&mut self, slot: &Slot, now: Timestamp) {
+        let due = match slot {
+            Slot::Alert(ident) => self.arm_alert(ident, now),
+            Slot::Group(key) => self.groups.get(key).and_then(|group| group.due),
+            Slot::Held(contact) => self.held.get(contact).map(|held| held.until),
+            Slot::Silence(id) => self.silences.get(id).map(|silence| silence.until),
+            Slot::Passed => None,
+        };
+        self.timers.set(slot.clone(), due);
+    }
+
+    fn arm_alert(&mut self, ident: &Ident, now: Timestamp) -> Option<Timestamp> {
+        // First of all: of one that is gone nothing may stay, or it would be forgotten a second time, in another's place.
+        if let Some(at) = self.idle.remove(ident) {
+            self.oldest.remove(&(at, ident.clone()));
+        }
+        let life = self.rules.get(&ident.rule).and_then(|rule| rule.life.as_ref())?;
+        let alert = self.alerts.get(ident)?;
+        let fires = alert.firing().is_some();
+        let at_rest = matches!(alert.phase, crate::alert::lifecycle::Phase::Idle) && life.expect.is_none();
+        let calm =
+            alert.flapping.then(|| alert.changes.back().map(|last| *last + life.flapping.within)).flatten();
+        let repeat = alert.firing().and_then(|firing| {
+            let waits = firing.acknowledged.is_none() && !alert.flapping;
+            firing.told_at.zip(life.repeat_interval).filter(|_| waits).map(|(at, every)| at + every)
+        });
+        let step = alert.firing().and_then(|firing| escalation::due(firing, life));
+        let due = [alert.due(life), calm, repeat, step].into_iter().flatten().min();
+        let worthless = at_rest
+            && !alert.flapping
+            && alert.history.is_empty()
+            && (alert.recent.is_empty() || life.dedupe.is_none())
+            && alert.numbers.is_none();
+        if worthless {
+            let gone = self.alerts.remove(ident);
+            for recent in gone.into_iter().flat_map(|alert| alert.recent) {
+                self.pass(ident, recent);
+            }
+            self.unfire(ident);
+            return None;
+        }
+        if at_rest {
+            self.idle.insert(ident.clone(), now);
+            self.oldest.insert((now, ident.clone()));
+        }
+        if fires {
+            self.firing.entry(ident.rule.clone()).or_default().insert(ident.clone());
+        } else {
+            self.unfire(ident);
+        }
+        due
+    }
+
+    fn unfire(&mut self, ident: &Ident) {
+        self.owed.remove(ident);
+        if let Some(firing) = self.firing.get_mut(&ident.rule) {
+            firing.remove(ident);
+        }
+    }
+
+    /// What has to be done about all that happened since the last call.
+    pub fn drain(&mut self) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.effects);
+        for slot in std::mem::take(&mut self.dirty) {
+            let state = match &slot {
+                Slot::Passed => continue, // with the batch
+                Slot::Alert(ident) => self.alerts.get(ident).map(serde_json::to_string),
+                Slot::Group(key) => self.groups.get(key).map(serde_json::to_string),
+                Slot::Held(contact) => self.held.get(contact).map(serde_json::to_string),
+                Slot::Silence(id) => self.silences.get(id).map(serde_json::to_string),
+            };
+            effects.push(match state {
+                Some(Ok(state)) => Effect::Keep(Kept { slot, state }),
+                Some(Err(_)) | None => Effect::Forget(slot),
+            });
+        }
+        effects
+    }
+
+    /// When to call `advance` though nothing else happens.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// Everything that is kept, for lists and tests.
+    #[must_use]
+    pub fn alerts(&self) -> &BTreeMap<Ident, Alert> {
+        &self.alerts
+    }
+}

@@ -1,0 +1,257 @@
+//! The last door before a person: silences, quiet hours, and what was said before.
+
+use super::{Slot, Watch};
+use crate::alert::effect::{Effect, Kind, Notice, Why, fingerprint};
+use crate::alert::lifecycle::{Ident, Reach, Told};
+use crate::alert::notification::grouping::{Line, compose};
+use crate::alert::notification::quiet_hours_summary::{Held, HeldLine};
+use crate::contact::Contact;
+use crate::contact::language::Voice;
+use crate::ids::{ContactId, RuleName};
+use crate::outbox::message::{Button, Content};
+use crate::rule::definition::{Rule, Severity};
+use crate::time::Timestamp;
+
+impl Watch {
+    /// Tells one person of one or several alerts, in one message.
+    pub(in crate::alert) fn deliver(
+        &mut self,
+        to: &Contact,
+        lines: Vec<Line>,
+        label: &str,
+        more: u32,
+        now: Timestamp,
+    ) {
+        let mut open = Vec::new();
+        for line in lines {
+            if self.may_say(to, &line, now) {
+                open.push(line);
+            }
+        }
+        let Some(first) = open.first().cloned() else { return };
+        if let ([line], 0) = (open.as_slice(), more) {
+            self.send(to, Some(&line.alert), line.kind, line.text.clone(), line.severity, now);
+        } else {
+            let severity = open.iter().map(|line| line.severity).max().unwrap_or(Severity::Info);
+            let kind = open.iter().map(|line| line.kind).find(|kind| kind.asks()).unwrap_or(Kind::Resolved);
+            let text = compose(label, &open, more, &to.voice);
+            let asking = open.iter().find(|line| line.kind == kind).unwrap_or(&first).alert.clone();
+            self.send(to, Some(&asking), kind, text, severity, now);
+        }
+        for line in &open {
+            self.told(to, line, now);
+        }
+    }
+
+    /// Whether nothing holds this line back from this person now.
+    fn may_say(&mut self, to: &Contact, line: &Line, now: Timestamp) -> bool {
+        let Some(alert) = self.alerts.get(&line.alert) else { return false };
+        let covers = |silence: &&crate::alert::notification::silence::Silence| {
+            silence.until > now && silence.covers(&line.alert, &alert.bindings, line.severity, &to.id)
+        };
+        if let Some(silence) = self.silences.values().find(covers) {
+            let until = silence.until.for_tables(&self.zone);
+            let what = format!("not to {}: silenced by {} until {until}", to.id, silence.by);
+            if line.kind == Kind::Fired {
+                self.owe(&line.alert, true);
+            }
+            self.record(&line.alert, Why::Silenced, what, now);
+            return false;
+        }
+        if let Some(until) = self.quiet_until(&to.id, line, now) {
+            let told = until.for_tables(&self.zone);
+            if line.kind == Kind::Acknowledged {
+                self.record(
+                    &line.alert,
+                    Why::Quiet,
+                    format!("not to {}: quiet hours until {told}", to.id),
+                    now,
+                );
+                return false;
+            }
+            // Of what was told before and still fires the summary has the words and the time with which it began.
+            let firing = alert.firing().filter(|_| line.kind == Kind::Still);
+            let begun = firing.map(|firing| (firing.wording.said(&to.voice), firing.since));
+            let held = self.held.entry(to.id.clone()).or_insert_with(|| Held::new(until));
+            match begun {
+                Some((text, since)) => held.add(&Line { text, ..line.clone() }, since),
+                None => held.add(line, now),
+            }
+            self.record(
+                &line.alert,
+                Why::Quiet,
+                format!("held for {}: quiet hours until {told}", to.id),
+                now,
+            );
+            self.touch(Slot::Held(to.id.clone()), now);
+            return false;
+        }
+        self.is_news(to, line, now)
+    }
+
+    pub(in crate::alert) fn quiet_until(
+        &self,
+        contact: &ContactId,
+        line: &Line,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.quiet_about(contact, &line.alert.rule, line.severity, now)
+    }
+
+    /// The rule's hours follow the site's clock, a person's own the clock where the person is.
+    fn quiet_about(
+        &self,
+        contact: &ContactId,
+        rule: &RuleName,
+        severity: Severity,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let life = self.life(rule);
+        let rule = life.and_then(|life| life.quiet.as_ref()?.end(severity, now, &self.zone));
+        let own = self.people.quiet.get(contact);
+        rule.max(own.and_then(|own| own.end(severity, now, &self.people.voice(contact).zone)))
+    }
+
+    /// The same words do not come to the same person twice within the repeat interval.
+    fn is_news(&mut self, to: &Contact, line: &Line, now: Timestamp) -> bool {
+        let every = self.rules.get(&line.alert.rule).and_then(|rule| rule.life.as_ref()?.repeat_interval);
+        let told = self.alerts.get(&line.alert).and_then(|alert| alert.firing()?.told.get(&to.id));
+        let same = told
+            .zip(every)
+            .is_some_and(|(told, every)| told.text == fingerprint(&line.text) && told.at.until(now) < every);
+        if same {
+            self.record(
+                &line.alert,
+                Why::Repeated,
+                format!("not to {}: the same was said before", to.id),
+                now,
+            );
+        }
+        !same
+    }
+
+    fn told(&mut self, to: &Contact, line: &Line, now: Timestamp) {
+        let word = match line.kind {
+            Kind::Fired => "told",
+            Kind::Still => "told again",
+            Kind::Escalated => "asked",
+            Kind::Resolved => "told that it is over",
+            Kind::Acknowledged => "told who takes care",
+            Kind::Flapping => "told that it changes often",
+            Kind::Calm => "told that it is calm",
+            Kind::Summary => "told in a summary",
+        };
+        self.record(&line.alert, Why::Told, format!("{} was {word}", to.id), now);
+        if matches!(line.kind, Kind::Fired | Kind::Still | Kind::Escalated | Kind::Calm | Kind::Summary) {
+            let firing = self.alerts.get_mut(&line.alert).and_then(|alert| alert.firing_mut());
+            if let Some(firing) = firing {
+                let text = fingerprint(&line.text);
+                firing.told.insert(to.id.clone(), Told { at: now, reach: Reach::Sent, text });
+                firing.told_at = Some(now);
+            }
+        }
+        self.touch(Slot::Alert(line.alert.clone()), now);
+    }
+
+    fn send(
+        &mut self,
+        to: &Contact,
+        about: Option<&Ident>,
+        kind: Kind,
+        text: String,
+        severity: Severity,
+        now: Timestamp,
+    ) {
+        let alert = about.and_then(|ident| self.alerts.get(ident));
+        // What a night held back of a rule that is gone by the morning is told all the same, over the first rule's number.
+        let known = about.and_then(|ident| self.rules.get(&ident.rule));
+        let Some(rule) = known.or_else(|| self.rules.values().next()) else { return };
+        let content = Content {
+            buttons: if kind.asks() { buttons(rule, &to.voice) } else { Vec::new() },
+            templates: alert.map(|alert| alert.templates.clone()).unwrap_or_default(),
+            ..Content::text(text)
+        };
+        let content = content.in_language(to.voice.language);
+        self.effects.push(Effect::Send(Box::new(Notice {
+            alert: about.cloned().zip(alert.map(|alert| alert.episode)),
+            kind,
+            to: to.clone(),
+            content,
+            severity,
+            connection: rule.connection.clone(),
+            on_unknown: rule.on_unknown,
+            at: now,
+            expires_at: now + rule.expires,
+        })));
+    }
+
+    /// Quiet hours are over: one message of all that they held back. A single alert that still fires comes as itself,
+    /// with its buttons.
+    pub(in crate::alert) fn release(&mut self, contact: &ContactId, now: Timestamp) {
+        let Some(held) = self.held.remove(contact) else { return };
+        let Some(to) = self.people.contacts.get(contact).cloned() else { return };
+        let Some(held) = self.still_quiet(contact, held, now) else { return };
+        let fires = |ident: &Ident| self.alerts.get(ident).is_some_and(|alert| alert.firing().is_some());
+        let firing: Vec<Ident> = held.open().map(|line| line.alert.clone()).filter(fires).collect();
+        let silenced = |line: &HeldLine| {
+            let (ident, severity) = (&line.alert, Severity::of_rank(line.severity));
+            let alert = self.alerts.get(ident);
+            alert.is_some_and(|alert| {
+                self.silences
+                    .values()
+                    .any(|one| one.until > now && one.covers(ident, &alert.bindings, severity, contact))
+            })
+        };
+        let lines = held.lines.iter().filter(|line| !silenced(line)).cloned().collect();
+        let held = Held { lines, ..held };
+        let Some(first) = held.lines.first().map(|line| line.alert.clone()) else { return };
+        let text = held.text(now, &to.voice);
+        // A message that asks carries the buttons of its one alert; a list of several carries none.
+        let kind = match (held.lines.len(), firing.len()) {
+            (1, 1) => Kind::Still,
+            _ => Kind::Summary,
+        };
+        self.send(&to, Some(&first), kind, text.clone(), held.severity(), now);
+        if let Some(Effect::Send(notice)) = self.effects.last_mut()
+            && notice.content.templates.is_empty()
+        {
+            notice.content.templates.clone_from(&held.templates);
+        }
+        for line in &held.lines {
+            // Of what was over that night a later beginning is still untold.
+            let said = Line {
+                alert: line.alert.clone(),
+                kind: if line.is_open() { Kind::Summary } else { Kind::Resolved },
+                severity: held.severity(),
+                text: text.clone(),
+            };
+            self.told(&to, &said, now);
+        }
+    }
+
+    /// Keeps what another rule's hours, or the person's own, hold for longer; the rest is due.
+    fn still_quiet(&mut self, contact: &ContactId, held: Held, now: Timestamp) -> Option<Held> {
+        let end = |line: &HeldLine| {
+            self.quiet_about(contact, &line.alert.rule, Severity::of_rank(line.severity), now)
+        };
+        let (waiting, due): (Vec<_>, Vec<_>) =
+            held.lines.iter().cloned().map(|line| (end(&line), line)).partition(|(end, _)| end.is_some());
+        let Some(until) = waiting.iter().filter_map(|(end, _)| *end).min() else { return Some(held) };
+        let lines = |lines: Vec<(_, HeldLine)>| lines.into_iter().map(|(_, line)| line).collect();
+        let (waiting, due): (Vec<_>, Vec<_>) = (lines(waiting), lines(due));
+        let later = Held { until, lines: waiting, ..held.clone() };
+        if due.is_empty() {
+            self.held.insert(contact.clone(), later);
+            return None;
+        }
+        self.held.insert(contact.clone(), Held { more: 0, ..later });
+        Some(Held { lines: due, ..held })
+    }
+}
+
+fn buttons(rule: &Rule, voice: &Voice) -> Vec<Button> {
+    let offers = rule.life.iter().flat_map(|life| life.offers.iter());
+    let offers = offers.map(|offer| Button::new(offer.button_id(), offer.title(voice)));
+    let actions = rule.actions.iter().map(|action| Button::new(&action.id, action.title.to(voice.language)));
+    actions.chain(offers).collect()
+}

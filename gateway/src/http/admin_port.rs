@@ -1,0 +1,307 @@
+//! What the pages and the API ask for and have done; the composition root answers. Answers are JSON: the API hands them
+//! out, the pages fill their templates with them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::event::topic::TopicPattern;
+use crate::time::{Timestamp, parse_duration};
+
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send>>;
+
+/// Answers questions, and does what somebody who may asked for.
+pub trait Desk: Send + Sync {
+    fn ask(&self, question: Question) -> Answer<Value>;
+    /// Does it, and records in the audit that it was done, or why not.
+    fn act(&self, deed: Deed, who: Who) -> Answer<Value>;
+    /// A number that changes when something that a page shows may have changed.
+    fn revision(&self) -> Answer<i64>;
+}
+
+/// What opens the doors. Everything here is a hash of what was shown or typed.
+pub trait Keys: Send + Sync {
+    fn password(&self) -> Answer<Option<String>>;
+    fn set_password(&self, hash: String, who: Who) -> Answer<()>;
+    fn open_session(&self, hash: String, agent: String, who: Who) -> Answer<()>;
+    fn has_session(&self, hash: String) -> Answer<bool>;
+    fn close_session(&self, hash: String, who: Who) -> Answer<()>;
+    /// One that was not revoked; its end may be over.
+    fn token(&self, hash: String) -> Answer<Option<Token>>;
+    fn add_token(&self, token: Token, hash: String, who: Who) -> Answer<i64>;
+    /// Somebody knew a wrong password.
+    fn refused(&self, who: Who);
+}
+
+#[derive(Debug, Clone)]
+pub enum Question {
+    Overview,
+    Messages(Filter),
+    Message(i64),
+    Alerts(Filter),
+    Alert(i64),
+    Commands(Filter),
+    /// Changes on the page and through the API.
+    Audit(Filter),
+    /// The chained audit: who asked what, and what became of it.
+    Trail(Filter),
+    /// Whether the whole chain holds.
+    TrailCheck,
+    /// What needs a Yes or a second person.
+    Requests(Filter),
+    /// What machines asked.
+    Questions(Filter),
+    Strangers(Filter),
+    /// How many requests and questions are open.
+    Waiting,
+    Contacts,
+    Contact(String),
+    Rules,
+    Try {
+        topic: String,
+        payload: String,
+        content_type: Option<String>,
+    },
+    Usage,
+    Devices,
+    Device(String),
+    Connections,
+    Connection(String),
+    Setup,
+    Tokens,
+    Sessions,
+}
+
+#[derive(Debug, Clone)]
+pub enum Deed {
+    Retry(i64),
+    Hold(i64),
+    Cancel(i64),
+    Event {
+        topic: String,
+        payload: String,
+        content_type: Option<String>,
+        key: String,
+    },
+    RevokeToken(i64),
+    /// By the name that the list gives it.
+    EndSession(String),
+    Alert(i64, AlertDeed),
+    /// New, or with new values.
+    Connect(Box<NewConnection>),
+    /// Stops sending, wipes the token, keeps the history.
+    Disconnect(String),
+    Forget(String),
+    /// Asks Meta.
+    Check(String),
+}
+
+/// What somebody decides about an alert that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlertDeed {
+    /// Somebody takes care.
+    Acknowledge,
+    /// It is over.
+    Resolve,
+    /// Nothing more of it for an hour.
+    Silence,
+}
+
+impl AlertDeed {
+    pub const ALL: [Self; 3] = [Self::Acknowledge, Self::Resolve, Self::Silence];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledge",
+            Self::Resolve => "resolve",
+            Self::Silence => "silence",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|deed| deed.as_str() == text)
+    }
+}
+
+/// A number to connect; what is left out stays as it was. Secrets go in here, and nothing brings them out again.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewConnection {
+    pub name: String,
+    pub phone_number_id: Option<String>,
+    pub business_account_id: Option<String>,
+    pub access_token: Option<SecretString>,
+    pub app_secret: Option<SecretString>,
+    pub verify_token: Option<SecretString>,
+    pub api_url: Option<String>,
+    pub api_version: Option<String>,
+    pub messages_per_second: Option<u32>,
+}
+
+/// Rows of a list at most.
+pub const LIMIT_MAX: u32 = 500;
+
+/// Which rows of a list; the addresses of pages and of the API have the same names.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    pub contact: Option<String>,
+    pub state: Option<String>,
+    pub direction: Option<String>,
+    pub rule: Option<String>,
+    /// RFC 3339.
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub text: Option<String>,
+    pub cursor: Option<String>,
+    pub limit: Option<u32>,
+}
+
+/// Who asked, for the audit.
+#[derive(Debug, Clone)]
+pub struct Who {
+    pub name: String,
+    pub address: String,
+}
+
+/// What a token may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Look at everything but tokens.
+    Read,
+    /// Retry, hold, cancel.
+    Act,
+    /// Hand in events.
+    Events,
+    /// Connect and disconnect numbers.
+    Manage,
+}
+
+/// What opens the API to a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    /// Events are taken on these topics alone: a pattern, as rules have them.
+    pub topic: Option<String>,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Token {
+    /// A year: whoever installed it comes by before.
+    pub const LASTS: &str = "365d";
+
+    /// As somebody typed it: an end such as `90d` or `never`, an empty topic for none.
+    pub fn new(
+        name: &str,
+        scopes: Vec<Scope>,
+        topic: &str,
+        end: &str,
+        now: Timestamp,
+    ) -> Result<Self, &'static str> {
+        let (name, topic) = (name.trim(), Some(topic.trim()).filter(|topic| !topic.is_empty()));
+        if name.is_empty() || name.chars().count() > 60 || scopes.is_empty() {
+            return Err("A token needs a name of up to 60 characters and at least one thing that it may do.");
+        }
+        if topic.is_some() && !scopes.contains(&Scope::Events) {
+            return Err("A topic is for tokens that may hand in events.");
+        }
+        if topic.is_some_and(|topic| TopicPattern::parse(topic).is_err()) {
+            return Err(
+                "The topic is no pattern; write it as rules do: site/{area}/door, site/+/door, site/#.",
+            );
+        }
+        let expires_at = match end {
+            "never" => None,
+            // It would have ended when the clock is right.
+            _ if !now.is_sane() => {
+                return Err(
+                    "The clock of this machine is not set yet: make the token when it is, or one that never ends.",
+                );
+            }
+            time => match parse_duration(time).filter(|time| !time.is_zero() && *time <= ENDS_MAX) {
+                Some(time) => Some(now + time),
+                None => return Err("Write when it ends as 30d or 365d, ten years at most, or never."),
+            },
+        };
+        Ok(Self { name: name.to_owned(), scopes, topic: topic.map(str::to_owned), expires_at })
+    }
+}
+
+/// What is longer is for ever.
+const ENDS_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3_600);
+
+/// Why not: each a sentence with the next step. The status is the answer's.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Trouble {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Malformed(String),
+    /// Right in itself, but not in the present state.
+    #[error("{0}")]
+    NotPossible(String),
+    /// Meta was asked, and something is wrong: what was looked at, and what to do.
+    #[error("{0}")]
+    Checked(String, Value),
+    /// Not at the moment; the same may be asked again.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Scope {
+    pub const ALL: [Self; 4] = [Self::Read, Self::Act, Self::Events, Self::Manage];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Act => "act",
+            Self::Events => "events",
+            Self::Manage => "manage",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_as_somebody_asked_for_it_or_they_hear_why_not() {
+        let now = Timestamp(1_795_242_180_000);
+        let token = |topic: &str, end: &str, now| Token::new(" till ", vec![Scope::Events], topic, end, now);
+        let day = Duration::from_secs(24 * 3_600);
+        let made = token(" site/{area}/door ", "30d", now).expect("a token");
+        assert_eq!((made.name.as_str(), made.topic.as_deref()), ("till", Some("site/{area}/door")));
+        assert_eq!(made.expires_at, Some(now + day * 30));
+        let made = token("", "never", Timestamp(0)).expect("a token");
+        assert_eq!((made.topic, made.expires_at), (None, None));
+        for (topic, end, now, why) in [
+            ("site/#/x", "30d", now, "no pattern"),
+            ("", "", now, "Write when it ends"),
+            ("", "0s", now, "Write when it ends"),
+            ("", "4000d", now, "ten years"),
+            ("", "99999999999999999999d", now, "Write when it ends"),
+            ("", "30d", Timestamp(60_000), "clock"),
+        ] {
+            let refused = token(topic, end, now).expect_err(why);
+            assert!(refused.contains(why), "{topic} {end}: {refused}");
+        }
+        let named = |name: &str, scopes| Token::new(name, scopes, "", "1d", now).is_ok();
+        assert!(named("x", vec![Scope::Read]) && !named("x", Vec::new()));
+        assert!(!named(" ", vec![Scope::Read]) && !named(&"x".repeat(61), vec![Scope::Read]));
+        assert!(Token::new("x", vec![Scope::Read], "site/#", "1d", now).is_err(), "a topic without events");
+        assert!(Token::new("x", vec![Scope::Read], "", Token::LASTS, now).is_ok());
+    }
+}

@@ -1,0 +1,169 @@
+//! WhatsApp numbers, connected and disconnected through the API and on the page.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::times;
+use super::problem::problem;
+use crate::http::admin_port::{Deed, NewConnection, Question, Scope, Trouble};
+use crate::http::state::{Fields, Front, Visit};
+
+pub fn number_routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route("/api/connections", get(list).post(create))
+        .route("/api/connections/{name}", get(read).patch(change).delete(forget))
+        .route("/api/connections/{name}/check", post(check))
+        .route("/api/whatsapp/connect", post(connect))
+        .route("/api/whatsapp/status", get(list))
+        .route("/api/whatsapp/disconnect", post(disconnect))
+        .route("/setup/connect", get(form).post(form_sent))
+        .route("/connections/{name}/{deed}", post(button))
+}
+
+type Desk = State<Arc<Front>>;
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+async fn list(front: Desk, visit: Visit) -> Response {
+    super::api::answer(front, visit, Question::Connections).await
+}
+
+async fn read(front: Desk, visit: Visit, Path(name): Path<String>) -> Response {
+    super::api::answer(front, visit, Question::Connection(name)).await
+}
+
+async fn create(State(front): Desk, visit: Visit, body: Body<NewConnection>) -> Response {
+    match body {
+        Ok(Json(given)) => act(&front, &visit, StatusCode::CREATED, Deed::Connect(Box::new(given))).await,
+        Err(wrong) => problem(wrong.status(), &wrong.body_text()),
+    }
+}
+
+async fn connect(State(front): Desk, visit: Visit, body: Body<NewConnection>) -> Response {
+    match body {
+        Ok(Json(given)) => act(&front, &visit, StatusCode::OK, Deed::Connect(Box::new(given))).await,
+        Err(wrong) => problem(wrong.status(), &wrong.body_text()),
+    }
+}
+
+/// The name stands in the address; the rest of it, or of what is left out, stays.
+async fn change(
+    State(front): Desk,
+    visit: Visit,
+    Path(name): Path<String>,
+    body: Body<NewConnection>,
+) -> Response {
+    let given = match body {
+        Ok(Json(given)) if given.name.is_empty() || given.name == name => NewConnection { name, ..given },
+        Ok(_) => {
+            return problem(StatusCode::UNPROCESSABLE_ENTITY, "a connection keeps its name; make a new one");
+        }
+        Err(wrong) => return problem(wrong.status(), &wrong.body_text()),
+    };
+    if let Err(refusal) = visit.caller.may(Scope::Manage) {
+        return *refusal;
+    }
+    match front.desk.ask(Question::Connection(given.name.clone())).await {
+        Ok(_) => act(&front, &visit, StatusCode::OK, Deed::Connect(Box::new(given))).await,
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+async fn forget(State(front): Desk, visit: Visit, Path(name): Path<String>) -> Response {
+    act(&front, &visit, StatusCode::OK, Deed::Forget(name)).await
+}
+
+async fn check(State(front): Desk, visit: Visit, Path(name): Path<String>) -> Response {
+    act(&front, &visit, StatusCode::OK, Deed::Check(name)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: String,
+}
+
+async fn disconnect(State(front): Desk, visit: Visit, body: Body<Named>) -> Response {
+    match body {
+        Ok(Json(Named { name })) => act(&front, &visit, StatusCode::OK, Deed::Disconnect(name)).await,
+        Err(wrong) => problem(wrong.status(), &wrong.body_text()),
+    }
+}
+
+async fn act(front: &Front, visit: &Visit, status: StatusCode, deed: Deed) -> Response {
+    if let Err(refusal) = visit.caller.may(Scope::Manage) {
+        return *refusal;
+    }
+    match front.desk.act(deed, visit.who()).await {
+        Ok(mut done) => {
+            times(&mut done);
+            (status, Json(done)).into_response()
+        }
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+async fn form(State(front): Desk, visit: Visit) -> Response {
+    let given = json!({ "name": "main", "phone_number_id": "", "business_account_id": "", "api_url": "" });
+    front.page(&visit, "connect.html", json!({ "given": given, "wrong": "", "checks": [] }))
+}
+
+async fn form_sent(State(front): Desk, visit: Visit, fields: Fields) -> Response {
+    let filled = |name: &str| Some(fields.get(name).trim().to_owned()).filter(|text| !text.is_empty());
+    let secret = |name: &str| filled(name).map(Into::into);
+    let given = NewConnection {
+        name: fields.get("name").trim().to_owned(),
+        phone_number_id: filled("phone_number_id"),
+        business_account_id: filled("business_account_id"),
+        access_token: secret("access_token"),
+        app_secret: secret("app_secret"),
+        verify_token: secret("verify_token"),
+        api_url: filled("api_url"),
+        api_version: None,
+        messages_per_second: None,
+    };
+    // Shown again, but for the secrets.
+    let again = json!({ "name": fields.get("name"), "phone_number_id": fields.get("phone_number_id"),
+                        "business_account_id": fields.get("business_account_id"), "api_url": fields.get("api_url") });
+    let (status, wrong, checks) = match front.desk.act(Deed::Connect(Box::new(given)), visit.who()).await {
+        Ok(done) => return front.page(&visit, "connected.html", done),
+        Err(Trouble::Checked(words, checks)) => (StatusCode::UNPROCESSABLE_ENTITY, words, checks),
+        Err(trouble) => (trouble.status(), trouble.to_string(), Value::Array(Vec::new())),
+    };
+    front.page_with(
+        &visit,
+        status,
+        "connect.html",
+        json!({ "given": again, "wrong": wrong, "checks": checks }),
+    )
+}
+
+async fn button(
+    State(front): Desk,
+    visit: Visit,
+    Path((name, deed)): Path<(String, String)>,
+    _checked: Fields,
+) -> Response {
+    let deed = match deed.as_str() {
+        "disconnect" => Deed::Disconnect(name),
+        "delete" => Deed::Forget(name),
+        "check" => {
+            return match front.desk.act(Deed::Check(name), visit.who()).await {
+                Ok(done) => front.page(&visit, "connected.html", done),
+                Err(trouble) => front.sorry(&visit, &trouble),
+            };
+        }
+        _ => return front.sorry(&visit, &Trouble::NotFound("There is no page at this address.".into())),
+    };
+    match front.desk.act(deed, visit.who()).await {
+        Ok(_) => Redirect::to("/setup").into_response(),
+        Err(trouble) => front.sorry(&visit, &trouble),
+    }
+}

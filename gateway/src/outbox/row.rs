@@ -1,0 +1,129 @@
+//! The rows that the sender and the store speak about.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::contact::Recipient;
+use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
+use crate::outbox::message::{Content, Media};
+use crate::outbox::message_state::OnUnknown;
+use crate::outbox::retry_policy::Next;
+use crate::outbox::window::{Form, Listed, Window};
+use crate::rule::definition::Severity;
+use crate::time::Timestamp;
+
+/// A message that may go out now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub id: MessageId,
+    pub lane: Lane,
+    pub to: Recipient,
+    pub content: Content,
+    pub alert: Option<AlertId>,
+    pub severity: Severity,
+    /// Requests made before.
+    pub attempts: u32,
+    /// Those that count against its limit of tries.
+    pub tries: u32,
+    pub on_unknown: OnUnknown,
+    /// When it is too old to be worth sending.
+    pub expires_at: Timestamp,
+    pub window: Window,
+    /// What the catalogue says of each template of the content.
+    pub listed: Vec<Listed>,
+}
+
+/// Messages to one person over one connection leave one at a time, so that they arrive in the order of their story:
+/// Meta keeps no order between requests that overlap (docs/cloud-api.md 1.5).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lane {
+    pub connection: ConnectionName,
+    pub contact: ContactId,
+}
+
+/// What the sender asks the store for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    pub closed_lanes: BTreeSet<Lane>,
+    pub closed_connections: Vec<ConnectionName>,
+    /// Where many wait, they wait on until the person had some peace, and then leave as one digest.
+    pub resting: BTreeSet<Lane>,
+    /// Where the burst that Meta lends is nearly used up.
+    pub pressed: BTreeSet<Lane>,
+    /// Where files are on their way to Meta, and the message whose files are there. What else has files waits, and so does
+    /// what is of the same alert.
+    pub uploads: BTreeMap<Lane, Option<MessageId>>,
+    /// No other upload may begin now: nowhere anything that has files.
+    pub uploads_full: bool,
+    pub limit: usize,
+}
+
+/// What the store found when asked for work.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Work {
+    /// The head of each lane that is not closed, most severe first, then oldest.
+    pub due: Vec<Due>,
+    /// When the next waiting message wants to be looked at.
+    pub next_at: Option<Timestamp>,
+    /// Of the messages whose files are at Meta, those that do not wait any more: cancelled, too old, or in a digest.
+    pub lapsed: Vec<MessageId>,
+}
+
+/// What the store is asked to write about a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A request is about to leave. Committed before the first byte does (promise P3).
+    Sending { id: MessageId, attempt: u32, form: Form, at: Timestamp },
+    /// It may not leave now; a sentence says why.
+    Held { id: MessageId, at: Timestamp, reason: String },
+    /// The clock was set back by so much: what waits until a time waits no longer than it would have.
+    SetBack { by: Duration },
+    /// The answer, and what follows from it.
+    Settled(Box<Settled>),
+}
+
+/// What an answer did to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub id: MessageId,
+    pub lane: Lane,
+    pub attempt: u32,
+    /// Whether it counts against the limit of tries.
+    pub counts: bool,
+    pub at: Timestamp,
+    pub next: Next,
+    pub wamid: Option<Wamid>,
+    /// The number or user id under which Meta knows whoever it goes to.
+    pub known_as: Option<String>,
+    pub code: Option<i64>,
+    pub http_status: Option<u16>,
+    pub fbtrace_id: Option<String>,
+}
+
+impl Due {
+    /// The form with which the template of that index leaves.
+    #[must_use]
+    pub fn template_form(&self, index: usize) -> Form {
+        self.content.templates.get(index).map_or(Form::Free, |template| Form::Template {
+            name: template.name.clone(),
+            language: template.language.clone(),
+        })
+    }
+
+    /// With the ids of its files, in the order of `Content::media`.
+    #[must_use]
+    pub fn with_media(mut self, ids: &[Media]) -> Self {
+        self.content.media().into_iter().zip(ids).for_each(|(media, id)| *media = id.clone());
+        self
+    }
+
+    /// Without its files and the templates that need one, which the catalogue's answers follow.
+    #[must_use]
+    pub fn without_media(mut self, why: &str) -> Self {
+        let templates = std::mem::take(&mut self.content.templates);
+        self.content = self.content.without_media(why);
+        let kept = templates.into_iter().zip(self.listed).filter(|(template, _)| !template.needs_file());
+        (self.content.templates, self.listed) = kept.unzip();
+        self
+    }
+}

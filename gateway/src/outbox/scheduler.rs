@@ -1,0 +1,307 @@
+//! The second half of the way: which message leaves now, and what its answer means for it and for the others.
+//!
+//! Before a request leaves, `sending` is committed; after its answer, the outcome is. So a crash at any point leaves a
+//! row that says whether a request may have gone out.
+
+mod gates;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::ids::{ConnectionName, MessageId};
+use crate::outbox::rate_limit::Meter;
+use crate::outbox::retry_policy::{Answer, Case, Class, Count, Refusal, after_answer, counts, for_a_person};
+use crate::outbox::row::{Change, Due, Lane, Settled, Wanted, Work};
+use crate::outbox::scheduler::gates::{Closed, Shut};
+use crate::outbox::uploads::{Uploaded, Uploads};
+use crate::outbox::window::{Choice, Form, choose};
+use crate::random::Dice;
+use crate::time::Timestamp;
+
+/// Requests under way at once. A request takes about 0.3 s at Meta, so 16 keep the default 80 messages a second of a
+/// number within reach without opening more sockets than a small machine should hold.
+pub const IN_FLIGHT_MAX: usize = 16;
+/// Messages a second that a number may send unless Meta has raised it (docs/cloud-api.md 5.1).
+pub const RATE: u32 = 80;
+/// Of the burst of 45 that Meta lends to a pair, this much stays in hand: after ten messages in a minute, what waits is
+/// merged, since nobody reads more one by one. So it stays until all that was lent is paid back: at this mark itself a rest
+/// of 6 s brings back one, which would leave alone while the others wait.
+const PRESSED: u32 = 35;
+/// A clock that is corrected over the network moves by less; one that goes back further was set.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Something may be due: a commit, a timer, the start.
+    Wake,
+    /// The store's answer to `Load`.
+    Loaded(Work),
+    /// `Sending` is on disk.
+    SendingCommitted(MessageId),
+    /// The message is not what it was when it was loaded: it does not leave now.
+    Withdrawn(MessageId),
+    /// The files of a message are at Meta, or cannot be had.
+    Uploaded(MessageId, Uploaded),
+    Answered(MessageId, Answer),
+    /// The outcome is on disk.
+    SettledCommitted(MessageId),
+    /// A message that may not leave is held on disk, or a clock that was set back is allowed for.
+    HeldCommitted,
+    /// A person has put something right: the connection is tried now.
+    PutRight(ConnectionName),
+    /// A message over that lane failed, as a status said.
+    Reported(Lane, Box<Refusal>),
+    /// So Meta refused before the start. Most gates are found shut again with the next answer; a number that is restricted
+    /// must not ask for one.
+    Remembered {
+        lane: Lane,
+        refusal: Box<Refusal>,
+        at: Timestamp,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Ask the store for work.
+    Load(Wanted),
+    /// Write; answered with `SendingCommitted` or `Withdrawn`, `HeldCommitted`, `SettledCommitted`.
+    Commit(Change),
+    /// Bring its files to Meta; answered with `Uploaded`.
+    Upload(Box<Due>),
+    /// Send in that form; answered with `Answered`.
+    Post(Box<Due>, Choice),
+    /// Say `Wake` then.
+    WakeAt(Timestamp),
+    /// A connection has closed. A notice is for what a person has to put right.
+    Paused { connection: ConnectionName, until: Timestamp, reason: String, notice: Option<String> },
+    /// A connection that waited for a person works again.
+    Resumed { connection: ConnectionName },
+}
+
+/// The sender's memory. What it forgets in a crash (closed gates, pace) it learns again from the next answer, or is told
+/// at the start.
+#[derive(Debug, Clone, Default)]
+pub struct Sender {
+    /// Messages a second over each connection; [`RATE`] for one that is not here.
+    rates: BTreeMap<ConnectionName, u32>,
+    in_flight: BTreeMap<MessageId, (Due, Choice)>,
+    settling: BTreeSet<MessageId>,
+    uploads: Uploads,
+    connections: BTreeMap<ConnectionName, Closed>,
+    lanes: BTreeMap<Lane, Closed>,
+    /// Both are bounded by the configuration: what owes nothing is forgotten at each load.
+    connection_meters: BTreeMap<ConnectionName, Meter>,
+    pair_meters: BTreeMap<Lane, Meter>,
+    /// Where a digest waits until the person had some peace.
+    resting: BTreeMap<Lane, Timestamp>,
+    /// Where more than the burst but for [`PRESSED`] was used, and something of it is still owed.
+    pressed: BTreeSet<Lane>,
+    last: Option<Timestamp>,
+    loading: bool,
+    /// Something changed while a load was under way: its answer may be stale, so load again.
+    again: bool,
+    /// The process is about to end: nothing new leaves.
+    stopping: bool,
+}
+
+impl Sender {
+    #[must_use]
+    pub fn new(rates: BTreeMap<ConnectionName, u32>) -> Self {
+        Self { rates, ..Self::default() }
+    }
+
+    pub fn handle(&mut self, input: Input, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
+        let mut effects = self.look_at_the_clock(now);
+        effects.extend(self.act(input, now, dice));
+        effects
+    }
+
+    fn act(&mut self, input: Input, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
+        match input {
+            Input::PutRight(connection) => {
+                if let Some(closed) = self.connections.get_mut(&connection) {
+                    closed.until = closed.until.min(now);
+                }
+                self.load(now)
+            }
+            Input::Reported(lane, refusal) => self.heed(&lane, &refusal, now, dice),
+            Input::Remembered { lane, refusal, at } => self.heed(&lane, &refusal, at, dice),
+            Input::Wake => self.load(now),
+            Input::Loaded(work) => self.start(work, now),
+            Input::SendingCommitted(id) => {
+                let post = |(due, choice): (Due, Choice)| Effect::Post(Box::new(due), choice);
+                self.in_flight.get(&id).cloned().map(post).into_iter().collect()
+            }
+            Input::Withdrawn(id) => {
+                self.in_flight.remove(&id);
+                self.load(now)
+            }
+            Input::HeldCommitted => self.load(now),
+            Input::Uploaded(id, done) => {
+                self.uploads.end(id, done);
+                self.load(now)
+            }
+            Input::Answered(id, answer) => self.settle(id, &answer, now, dice),
+            Input::SettledCommitted(id) => {
+                self.in_flight.remove(&id);
+                self.settling.remove(&id);
+                self.load(now)
+            }
+        }
+    }
+
+    /// The process is about to end: what is under way may, and nothing else leaves.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Whether nothing is under way, so that the process may end.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    fn load(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.loading {
+            self.again = true;
+            return Vec::new();
+        }
+        let limit = IN_FLIGHT_MAX - self.in_flight.len();
+        if limit == 0 || self.stopping {
+            return Vec::new(); // the next answer loads
+        }
+        self.loading = true;
+        self.connection_meters.retain(|_, meter| !meter.is_idle(now));
+        self.pair_meters.retain(|_, meter| !meter.is_idle(now));
+        self.pressed.retain(|lane| self.pair_meters.contains_key(lane));
+        self.resting.retain(|_, until| *until > now);
+        let busy = self.in_flight.values().map(|(due, _)| due.lane.clone());
+        let shut = self.gates().filter(|(_, until)| *until > now);
+        let (mut closed_lanes, mut closed_connections) = (busy.collect::<BTreeSet<_>>(), Vec::new());
+        for (gate, _) in shut {
+            match gate {
+                Shut::Lane(lane) => drop(closed_lanes.insert(lane.clone())),
+                Shut::Connection(name) => closed_connections.push(name.clone()),
+            }
+        }
+        let resting = self.resting.keys().cloned().collect();
+        let pressed = self.pressed.clone();
+        let (uploads, uploads_full) = (self.uploads.lanes(), self.uploads.is_full());
+        vec![Effect::Load(Wanted {
+            closed_lanes,
+            closed_connections,
+            resting,
+            pressed,
+            uploads,
+            uploads_full,
+            limit,
+        })]
+    }
+
+    fn start(&mut self, work: Work, now: Timestamp) -> Vec<Effect> {
+        self.loading = false;
+        work.lapsed.into_iter().for_each(|id| self.uploads.forget(id));
+        let mut effects = Vec::new();
+        for due in work.due {
+            if self.in_flight.len() == IN_FLIGHT_MAX || !self.is_open(&due.lane, now) {
+                continue; // a gate closed while the store was asked
+            }
+            let Some(due) = self.uploads.ready(due) else { continue };
+            let choice = choose(&due.content.templates, &due.listed, due.window);
+            let form = match &choice {
+                Choice::Free => Form::Free,
+                Choice::Template { index, .. } => due.template_form(*index),
+                Choice::Hold(reason) => {
+                    effects.push(Effect::Commit(Change::Held {
+                        id: due.id,
+                        at: now,
+                        reason: reason.clone(),
+                    }));
+                    continue;
+                }
+            };
+            if due.content.needs_upload() {
+                if self.uploads.begin(&due) {
+                    effects.push(Effect::Upload(Box::new(due)));
+                    self.again = true; // for what may go before it
+                }
+                continue;
+            }
+            self.uploads.forget(due.id);
+            self.pass(&due.lane, now);
+            effects.push(Effect::Commit(Change::Sending {
+                id: due.id,
+                attempt: due.attempts + 1,
+                form,
+                at: now,
+            }));
+            self.in_flight.insert(due.id, (due, choice));
+        }
+        let gates = self.gates().map(|(_, until)| until).chain(self.resting.values().copied());
+        if let Some(at) = gates.filter(|until| *until > now).chain(work.next_at).min() {
+            effects.push(Effect::WakeAt(at));
+        }
+        if std::mem::take(&mut self.again) {
+            effects.extend(self.load(now));
+        }
+        effects
+    }
+
+    fn settle(&mut self, id: MessageId, answer: &Answer, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
+        let Some((due, choice)) = self.in_flight.get(&id) else { return Vec::new() };
+        if !self.settling.insert(id) {
+            return Vec::new(); // one answer a request
+        }
+        let lane = due.lane.clone();
+        let pair = matches!(answer, Answer::Refused(refusal) if refusal.class == Class::PairThrottle);
+        let earlier = if pair { self.lanes.get(&lane) } else { self.connections.get(&lane.connection) };
+        let count = Count { tries: due.tries + 1, streak: Closed::streak(earlier, now) };
+        let attempt = due.attempts + 1;
+        let form = match choice {
+            Choice::Template { index, .. } => due.template_form(*index),
+            Choice::Free | Choice::Hold(_) => Form::Free,
+        };
+        let templates = due.content.templates.len();
+        let has_media = !due.content.clone().media().is_empty();
+        let (on_unknown, expires_at) = (due.on_unknown, due.expires_at);
+        let case = Case { count, on_unknown, form, templates, has_media, expires_at };
+        let next = after_answer(answer, &case, now, dice);
+        let notice = match answer {
+            Answer::Refused(refusal) => for_a_person(refusal),
+            Answer::Accepted(_) | Answer::Offline(_) | Answer::Ambiguous { .. } => None,
+        };
+        let effect = match next.gate.clone() {
+            Some(gate) => self.close(&lane, gate, count.streak, notice),
+            None => self.open(&lane, now),
+        };
+        let mut effects: Vec<Effect> = effect.into_iter().collect();
+        let (taken, code, http_status, fbtrace_id) = match answer {
+            Answer::Accepted(taken) => (Some(taken.clone()), None, Some(200), None),
+            Answer::Refused(refusal) => {
+                (None, Some(refusal.code), refusal.http_status, refusal.fbtrace_id.clone())
+            }
+            Answer::Offline(_) => (None, None, None, None),
+            Answer::Ambiguous { http_status, fbtrace_id, .. } => {
+                (None, None, *http_status, fbtrace_id.clone())
+            }
+        };
+        let settled = Settled {
+            id,
+            attempt,
+            counts: counts(answer),
+            at: now,
+            next,
+            lane,
+            known_as: taken.as_ref().and_then(|taken| taken.to.clone()),
+            wamid: taken.map(|taken| taken.wamid),
+            code,
+            http_status,
+            fbtrace_id,
+        };
+        effects.push(Effect::Commit(Change::Settled(Box::new(settled))));
+        effects
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,393 @@
+use super::*;
+use crate::contact::{Phone, Recipient};
+use crate::ids::{ContactId, Wamid};
+use crate::outbox::message::{Content, Media, Part};
+use crate::outbox::message_state::{OnUnknown, State};
+use crate::outbox::uploads::UPLOADS_MAX;
+use crate::outbox::window::Window;
+use crate::rule::definition::Severity;
+
+const NOW: Timestamp = Timestamp(1_790_000_000_000);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn lane(contact: &str) -> Lane {
+    Lane { connection: ConnectionName("main".into()), contact: ContactId(contact.into()) }
+}
+
+fn due(id: i64, contact: &str) -> Due {
+    Due {
+        id: MessageId(id),
+        lane: lane(contact),
+        to: Recipient::Phone(Phone::parse("+15550100123").expect("valid")),
+        content: Content::text("x"),
+        alert: None,
+        severity: Severity::Warning,
+        attempts: 0,
+        tries: 0,
+        on_unknown: OnUnknown::Retry,
+        expires_at: Timestamp(i64::MAX),
+        window: Window::Open,
+        listed: Vec::new(),
+    }
+}
+
+fn refusal(code: i64, class: Class) -> Refusal {
+    Refusal {
+        code,
+        class,
+        details: "details".into(),
+        fbtrace_id: Some("trace".into()),
+        http_status: Some(400),
+        advice: "advice".into(),
+        retry_after: None,
+    }
+}
+
+/// The machine, and what would be sent.
+struct Desk {
+    sender: Sender,
+    dice: Dice,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { sender: Sender::new(BTreeMap::new()), dice: Dice::seeded(1) }
+    }
+
+    fn tell(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        self.sender.handle(input, now, &mut self.dice)
+    }
+
+    /// Whether this message would leave now.
+    fn leaves(&mut self, due: Due, now: Timestamp) -> bool {
+        let asked = self.tell(Input::Wake, now);
+        if !asked.iter().any(|effect| matches!(effect, Effect::Load(_))) {
+            return false;
+        }
+        let work = Work { due: vec![due], next_at: None, lapsed: Vec::new() };
+        let effects = self.tell(Input::Loaded(work), now);
+        effects.iter().any(|effect| matches!(effect, Effect::Commit(Change::Sending { .. })))
+    }
+
+    fn answer(&mut self, id: i64, answer: Answer, now: Timestamp) -> Vec<Effect> {
+        let effects = self.tell(Input::Answered(MessageId(id), answer), now);
+        let then = self.tell(Input::SettledCommitted(MessageId(id)), now);
+        // The load that follows finds nothing.
+        if then.iter().any(|effect| matches!(effect, Effect::Load(_))) {
+            self.tell(Input::Loaded(Work::default()), now);
+        }
+        effects
+    }
+}
+
+fn accepted() -> Answer {
+    Answer::Accepted(Wamid("wamid.x".into()).into())
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_nothing_wait_for_longer() {
+    let mut desk = Desk::new();
+    for id in 0..45 {
+        assert!(desk.leaves(due(id, "nino"), NOW), "{id}");
+        desk.answer(id, accepted(), NOW);
+    }
+    assert!(!desk.leaves(due(45, "nino"), NOW), "the burst of the pair is used up");
+    let throttled = Answer::Refused(refusal(190, Class::Auth));
+    assert!(desk.leaves(due(46, "giorgi"), NOW));
+    desk.answer(46, throttled, NOW);
+    assert!(!desk.leaves(due(47, "giorgi"), NOW));
+
+    // Two hours back: without allowing for it, both would wait for two hours more.
+    let back = NOW - HOUR * 2;
+    let effects = desk.tell(Input::Wake, back);
+    let by = HOUR * 2;
+    assert!(
+        effects.contains(&Effect::Commit(Change::SetBack { by })) && effects.contains(&Effect::WakeAt(back))
+    );
+    desk.tell(Input::Loaded(Work::default()), back);
+    assert!(!desk.leaves(due(48, "nino"), back + Duration::from_secs(5)), "what was owed is still owed");
+    assert!(
+        desk.leaves(due(48, "giorgi"), back + Duration::from_secs(61)),
+        "a minute later the token is tried"
+    );
+    desk.answer(48, accepted(), back + Duration::from_secs(61));
+    assert!(desk.leaves(due(49, "nino"), back + Duration::from_secs(61)));
+}
+
+#[test]
+fn a_clock_that_is_corrected_a_little_is_left_alone() {
+    let mut desk = Desk::new();
+    desk.tell(Input::Wake, NOW);
+    let effects = desk.tell(Input::HeldCommitted, NOW - Duration::from_secs(60));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Commit(_))), "{effects:?}");
+}
+
+#[test]
+fn what_statuses_tell_of_a_number_or_a_person_closes_a_gate() {
+    let mut desk = Desk::new();
+    let reported = |code, class| Input::Reported(lane("nino"), Box::new(refusal(code, class)));
+    let effects = desk.tell(reported(131_056, Class::PairThrottle), NOW);
+    assert!(effects.is_empty());
+    assert!(!desk.leaves(due(1, "nino"), NOW) && desk.leaves(due(2, "giorgi"), NOW));
+
+    // An answer to a request that left before does not open what a status closed since.
+    let effects = desk.tell(reported(131_048, Class::Quality), NOW);
+    let [Effect::Paused { notice: Some(notice), .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert!(notice.contains("131048") && !notice.contains("trace"), "the same words each time: {notice}");
+    desk.answer(2, accepted(), NOW);
+    assert!(!desk.leaves(due(3, "giorgi"), NOW + HOUR));
+    assert!(desk.leaves(due(3, "giorgi"), NOW + HOUR * 6));
+    let effects = desk.answer(3, accepted(), NOW + HOUR * 6);
+    assert!(effects.contains(&Effect::Resumed { connection: ConnectionName("main".into()) }), "{effects:?}");
+}
+
+#[test]
+fn a_new_token_is_tried_at_once_and_by_one_message() {
+    let mut desk = Desk::new();
+    assert!(desk.leaves(due(1, "nino"), NOW));
+    desk.answer(1, Answer::Refused(refusal(190, Class::Auth)), NOW);
+    let soon = NOW + Duration::from_secs(2);
+    assert!(!desk.leaves(due(1, "nino"), soon));
+    desk.tell(Input::PutRight(ConnectionName("main".into())), soon);
+    let work = Work { due: vec![due(1, "nino"), due(2, "giorgi")], next_at: None, lapsed: Vec::new() };
+    let effects = desk.tell(Input::Loaded(work), soon);
+    let leaving =
+        effects.iter().filter(|effect| matches!(effect, Effect::Commit(Change::Sending { .. }))).count();
+    assert_eq!(leaving, 1, "one asks whether it works again");
+}
+
+/// What the store is asked for now; the question is answered with nothing.
+fn wanted(desk: &mut Desk, now: Timestamp) -> Wanted {
+    let effects = desk.tell(Input::Wake, now);
+    desk.tell(Input::Loaded(Work::default()), now);
+    let asked = effects
+        .into_iter()
+        .find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
+    asked.unwrap_or_default()
+}
+
+#[test]
+fn the_store_is_asked_for_what_may_leave() {
+    let mut desk = Desk::new();
+    let seconds = Duration::from_secs;
+    assert_eq!(wanted(&mut desk, NOW), Wanted { limit: 16, ..Wanted::default() });
+    assert!(desk.sender.is_idle() && desk.leaves(due(1, "nino"), NOW) && !desk.sender.is_idle());
+    let nino = BTreeSet::from([lane("nino")]);
+    let busy = Wanted { closed_lanes: nino.clone(), resting: nino.clone(), limit: 15, ..Wanted::default() };
+    assert_eq!(wanted(&mut desk, NOW), busy);
+    desk.answer(1, accepted(), NOW);
+    let rest = NOW + seconds(6);
+    assert_eq!(wanted(&mut desk, rest - Duration::from_millis(1)).resting, nino);
+    assert_eq!(wanted(&mut desk, rest), Wanted { limit: 16, ..Wanted::default() });
+    // It wakes at the end of the rest, or when the store says, whichever is first.
+    assert!(desk.leaves(due(2, "nino"), rest));
+    desk.answer(2, accepted(), rest);
+    for (next_at, wakes) in
+        [(None, seconds(6)), (Some(rest + seconds(2)), seconds(2)), (Some(rest + seconds(9)), seconds(6))]
+    {
+        desk.tell(Input::Wake, rest);
+        let effects = desk.tell(Input::Loaded(Work { due: Vec::new(), next_at, lapsed: Vec::new() }), rest);
+        assert_eq!(effects, [Effect::WakeAt(rest + wakes)]);
+    }
+    // After eleven of the burst the person is spared.
+    for id in 3..=12 {
+        assert!(wanted(&mut desk, rest).pressed.is_empty(), "{id}");
+        assert!(desk.leaves(due(id, "nino"), rest));
+        desk.answer(id, accepted(), rest);
+    }
+    assert_eq!(wanted(&mut desk, rest).pressed, nino);
+    // Eleven are owed, and none is any more after a minute.
+    for (millis, pressed) in [(6_000, true), (65_999, true), (66_000, false)] {
+        let asked = wanted(&mut desk, rest + Duration::from_millis(millis)).pressed;
+        assert_eq!(asked.contains(&lane("nino")), pressed, "{millis}");
+    }
+    desk.sender.stop();
+    assert!(desk.tell(Input::Wake, rest + seconds(66)).is_empty());
+}
+
+#[test]
+fn a_clock_that_is_set_back_takes_the_rest_with_it() {
+    let mut desk = Desk::new();
+    assert!(desk.leaves(due(1, "nino"), NOW));
+    desk.answer(1, accepted(), NOW);
+    let back = NOW - HOUR;
+    assert_eq!(wanted(&mut desk, back).resting, BTreeSet::from([lane("nino")]));
+    assert!(wanted(&mut desk, back + Duration::from_secs(6)).resting.is_empty());
+}
+
+/// The streak is what the pair limit waits for: 1, 4, 16 s.
+#[test]
+fn failures_that_come_together_are_one_and_a_success_forgets_them() {
+    let mut desk = Desk::new();
+    let millis = Duration::from_millis;
+    let report = |desk: &mut Desk, at| {
+        desk.tell(Input::Reported(lane("nino"), Box::new(refusal(131_056, Class::PairThrottle))), at);
+    };
+    let is_shut = |desk: &mut Desk, at| wanted(desk, at).closed_lanes.iter().eq([&lane("nino")]);
+    let check = |desk: &mut Desk, at, seconds: u64| {
+        assert!(
+            is_shut(desk, at + millis(seconds * 1_000 - 1)) && !is_shut(desk, at + millis(seconds * 1_000))
+        );
+    };
+    report(&mut desk, NOW);
+    report(&mut desk, NOW);
+    check(&mut desk, NOW, 1);
+    let second = NOW + millis(1_000);
+    report(&mut desk, second);
+    check(&mut desk, second, 4);
+    let third = second + millis(4_000);
+    assert!(desk.leaves(due(1, "nino"), third));
+    desk.answer(1, Answer::Refused(refusal(131_056, Class::PairThrottle)), third);
+    check(&mut desk, third, 16);
+    let fourth = third + millis(16_000);
+    assert!(desk.leaves(due(1, "nino"), fourth));
+    desk.answer(1, accepted(), fourth);
+    report(&mut desk, fourth);
+    check(&mut desk, fourth, 1);
+}
+
+#[test]
+fn tries_attempts_and_files_reach_the_decision() {
+    let answered = |due: Due, class| {
+        let mut desk = Desk::new();
+        let id = due.id;
+        let attempts = due.attempts;
+        desk.tell(Input::Wake, NOW);
+        let work = Work { due: vec![due], next_at: None, lapsed: Vec::new() };
+        let left = desk.tell(Input::Loaded(work), NOW);
+        let Some(Effect::Commit(Change::Sending { attempt, .. })) = left.first() else { panic!("{left:?}") };
+        assert_eq!(*attempt, attempts + 1);
+        let effects = desk.tell(Input::Answered(id, Answer::Refused(refusal(1, class))), NOW);
+        let Some(Effect::Commit(Change::Settled(settled))) = effects.last() else { panic!("{effects:?}") };
+        assert_eq!(settled.attempt, attempts + 1);
+        settled.next.state
+    };
+    let tried = |tries| Due { tries, attempts: tries + 3, ..due(1, "nino") };
+    assert_eq!(
+        [0, 1, 2].map(|tries| answered(tried(tries), Class::Unknown)),
+        [State::Queued, State::Queued, State::Failed]
+    );
+    let mut pictured = tried(0);
+    pictured.content.header =
+        Some(crate::outbox::message::Header::Image(crate::outbox::message::Media::Id("1".into())));
+    assert_eq!(
+        [answered(pictured, Class::Media), answered(tried(0), Class::Media)],
+        [State::Queued, State::Failed]
+    );
+}
+
+#[test]
+fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
+    let mut desk = Desk::new();
+    let other = |id, contact: &str| {
+        let lane = Lane { connection: ConnectionName("second".into()), contact: ContactId(contact.into()) };
+        Due { lane, ..due(id, contact) }
+    };
+    let left = |desk: &mut Desk, due: Vec<Due>, now| {
+        desk.tell(Input::Wake, now);
+        let effects = desk.tell(Input::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), now);
+        let ids = effects.iter().filter_map(|effect| {
+            if let Effect::Commit(Change::Sending { id, .. }) = effect { Some(id.0) } else { None }
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let all = vec![due(1, "nino"), due(2, "nino"), due(3, "giorgi"), other(4, "nino")];
+    assert_eq!(left(&mut desk, all, NOW), [1, 3, 4]);
+    for id in [1, 3, 4] {
+        desk.answer(id, accepted(), NOW);
+    }
+    let paused = NOW + Duration::from_secs(60);
+    assert!(desk.leaves(due(5, "nino"), NOW));
+    desk.answer(5, Answer::Refused(refusal(190, Class::Auth)), NOW);
+    assert_eq!(wanted(&mut desk, NOW).closed_connections, [ConnectionName("main".into())]);
+    assert!(wanted(&mut desk, paused).closed_connections.is_empty());
+    let all = vec![due(6, "nino"), due(7, "giorgi"), other(8, "nino"), other(9, "giorgi")];
+    assert_eq!(left(&mut desk, all, paused), [6, 8, 9]);
+}
+
+#[test]
+fn a_number_is_no_faster_than_it_may_be() {
+    let rates = BTreeMap::from([(ConnectionName("main".into()), 2)]);
+    let mut desk = Desk { sender: Sender::new(rates), dice: Dice::seeded(1) };
+    let millis = Duration::from_millis;
+    desk.tell(Input::Wake, NOW);
+    let due = vec![due(1, "nino"), due(2, "giorgi"), due(3, "keti")];
+    let effects = desk.tell(Input::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), NOW);
+    let left =
+        effects.iter().filter(|effect| matches!(effect, Effect::Commit(Change::Sending { .. }))).count();
+    assert_eq!(left, 2, "the burst of a second, and no more");
+    assert_eq!(wanted(&mut desk, NOW + millis(499)).closed_connections, [ConnectionName("main".into())]);
+    assert!(wanted(&mut desk, NOW + millis(500)).closed_connections.is_empty());
+}
+
+/// Or it would wake at once, again and again.
+#[test]
+fn what_opens_now_wakes_nobody() {
+    let mut desk = Desk::new();
+    assert!(desk.leaves(due(1, "nino"), NOW));
+    desk.answer(1, Answer::Refused(refusal(190, Class::Auth)), NOW);
+    let opens = NOW + Duration::from_secs(60);
+    desk.tell(Input::Wake, opens);
+    assert_eq!(desk.tell(Input::Loaded(Work::default()), opens), []);
+}
+
+/// A message with a picture that a camera has.
+fn pictured(id: i64, contact: &str) -> Due {
+    let picture = Part::Image(Media::Fetch { url: "http://192.0.2.1/a.jpg".into() });
+    Due { content: Content { part: Some(picture), ..Content::text("door") }, ..due(id, contact) }
+}
+
+fn sending(effects: &[Effect]) -> Vec<i64> {
+    let id = |effect: &Effect| {
+        if let Effect::Commit(Change::Sending { id, .. }) = effect { Some(id.0) } else { None }
+    };
+    effects.iter().filter_map(id).collect()
+}
+
+#[test]
+fn a_message_leaves_when_its_files_are_there_and_others_meanwhile() {
+    for (uploaded, left) in [
+        (Ok(vec![Media::Id("7".into())]), ("door", Some(Part::Image(Media::Id("7".into()))))),
+        (Err("no answer".to_owned()), ("door\n(no picture: no answer)", None)),
+    ] {
+        let mut desk = Desk::new();
+        let found = |due: Vec<Due>| Input::Loaded(Work { due, ..Work::default() });
+        desk.tell(Input::Wake, NOW);
+        let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
+        assert!(effects.contains(&Effect::Upload(Box::new(pictured(1, "nino")))), "{effects:?}");
+        assert!(sending(&effects).is_empty() && desk.sender.is_idle(), "nothing of it is at Meta");
+        let asked = effects
+            .iter()
+            .find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
+        assert_eq!(asked.expect("asked again at once").uploads, BTreeMap::from([(lane("nino"), None)]));
+        let effects = desk.tell(found(vec![due(2, "nino")]), NOW);
+        assert_eq!(sending(&effects), [2], "the next one does not wait for it");
+        desk.answer(2, accepted(), NOW);
+        let effects = desk.tell(Input::Uploaded(MessageId(1), uploaded), NOW);
+        let Some(Effect::Load(asked)) = effects.last() else { panic!("{effects:?}") };
+        assert_eq!(asked.uploads, BTreeMap::from([(lane("nino"), Some(MessageId(1)))]));
+        let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
+        assert_eq!(sending(&effects), [1]);
+        let effects = desk.tell(Input::SendingCommitted(MessageId(1)), NOW);
+        let [Effect::Post(due, _)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((due.content.text.as_str(), due.content.part.clone()), left);
+        desk.answer(1, accepted(), NOW);
+        assert!(wanted(&mut desk, NOW).uploads.is_empty(), "it is over");
+    }
+}
+
+#[test]
+fn four_uploads_at_once_and_one_for_each_person() {
+    let mut desk = Desk::new();
+    desk.tell(Input::Wake, NOW);
+    let people = ["a", "a", "b", "c", "d", "e"];
+    let due = people.iter().zip(1..).map(|(who, id)| pictured(id, who)).collect();
+    let effects = desk.tell(Input::Loaded(Work { due, ..Work::default() }), NOW);
+    let began = effects.iter().filter(|effect| matches!(effect, Effect::Upload(_))).count();
+    let asked =
+        effects.iter().find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
+    assert_eq!((began, asked.expect("asked").uploads_full), (UPLOADS_MAX, true));
+    desk.tell(Input::Loaded(Work { lapsed: vec![MessageId(1)], ..Work::default() }), NOW);
+    let wanted = wanted(&mut desk, NOW);
+    assert!(!wanted.uploads_full && !wanted.uploads.contains_key(&lane("a")), "one was cancelled");
+}

@@ -1,0 +1,68 @@
+//! Messages whose files are on their way to Meta. A message leaves when its files are there; until then others to the same
+//! person go before it, except those with files and those of the same alert, which keep their order.
+
+use std::collections::BTreeMap;
+
+use crate::ids::MessageId;
+use crate::outbox::message::Media;
+use crate::outbox::row::{Due, Lane};
+
+/// Uploads at once. Each holds two sockets and 64 KiB, and on a line of 1 Mbit/s more of them would only take longer.
+pub const UPLOADS_MAX: usize = 4;
+
+/// The ids of a message's files, in the order of `Content::media`; or why they cannot be had.
+pub type Uploaded = Result<Vec<Media>, String>;
+
+#[derive(Debug, Clone)]
+struct Upload {
+    id: MessageId,
+    /// `None` while it is under way.
+    done: Option<Uploaded>,
+}
+
+/// At most one a lane.
+#[derive(Debug, Clone, Default)]
+pub struct Uploads(BTreeMap<Lane, Upload>);
+
+impl Uploads {
+    /// The message as it may leave, unless it waits for its files.
+    pub fn ready(&self, due: Due) -> Option<Due> {
+        let upload = self.0.get(&due.lane).filter(|upload| upload.id == due.id);
+        match upload.map(|upload| &upload.done) {
+            Some(None) => None,
+            Some(Some(Ok(ids))) => Some(due.with_media(ids)),
+            Some(Some(Err(why))) => Some(due.without_media(&format!("no picture: {why}"))),
+            None => Some(due),
+        }
+    }
+
+    /// Whether the upload may begin now.
+    pub fn begin(&mut self, due: &Due) -> bool {
+        let is_possible = !self.is_full() && !self.0.contains_key(&due.lane);
+        if is_possible {
+            self.0.insert(due.lane.clone(), Upload { id: due.id, done: None });
+        }
+        is_possible
+    }
+
+    pub fn end(&mut self, id: MessageId, done: Uploaded) {
+        if let Some(upload) = self.0.values_mut().find(|upload| upload.id == id) {
+            upload.done = Some(done);
+        }
+    }
+
+    /// It leaves, or does not wait any more.
+    pub fn forget(&mut self, id: MessageId) {
+        self.0.retain(|_, upload| upload.id != id);
+    }
+
+    /// The lanes, and what may leave there now that its files are at Meta.
+    pub fn lanes(&self) -> BTreeMap<Lane, Option<MessageId>> {
+        let ready = |upload: &Upload| upload.done.is_some().then_some(upload.id);
+        self.0.iter().map(|(lane, upload)| (lane.clone(), ready(upload))).collect()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.0.values().filter(|upload| upload.done.is_none()).count() >= UPLOADS_MAX
+    }
+}

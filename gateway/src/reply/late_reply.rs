@@ -1,0 +1,34 @@
+//! What comes later than it may take: Meta delivers for seven days, and a door must not open two hours after somebody asked.
+
+use std::time::Duration;
+
+use crate::command::action::NewCommand;
+use crate::contact::language::Voice;
+use crate::reply::interpret::{Outcome, Reading};
+
+impl Reading<'_> {
+    /// What was held up on its way for longer than it may take does not act, and the person hears why.
+    pub(crate) fn in_time(&self, outcome: Outcome) -> Outcome {
+        let (Outcome::Command(NewCommand { deed, .. }) | Outcome::Confirm { deed, .. }) = &outcome else {
+            return outcome;
+        };
+        let age = self.reply.at.until(self.house.now);
+        let may_take = Duration::from_millis(deed.expires_ms);
+        if age < may_take {
+            return outcome;
+        }
+        let voice = &self.contact.voice;
+        let blanks = [("title", deed.title.as_str()), ("age", &voice.duration(age))];
+        let english = Voice::default();
+        Outcome::Say {
+            contact: self.contact.id.clone(),
+            text: voice.say(|s| s.came_late, &blanks),
+            reason: format!(
+                "{} came too late: it was written {} ago, and has to be done within {}",
+                deed.name,
+                english.duration(age),
+                english.duration(may_take)
+            ),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The thread that owns the connection and commits in groups: what waits while one commit's fsync runs shares the
+//! next, so a flood costs one fsync a batch, and a lonely event waits for nobody.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{ErrorCode, Result};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::store::Store;
+use crate::store::db::salvage;
+use crate::time::SystemClock;
+
+/// Jobs in one transaction: the broker sends at most 32 unacknowledged events, so a larger group would wait for nothing.
+const GROUP_MAX: usize = 32;
+/// Jobs that may wait: every task of the daemon has at most a few dozen under way.
+const QUEUE_MAX: usize = 256;
+
+/// One piece of work: first inside the transaction, then, after the commit, the answer to whoever waits.
+trait Job: Send {
+    fn work(&mut self, store: &Store) -> Result<()>;
+    fn answer(self: Box<Self>, held: std::result::Result<(), Gone>);
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    value: Option<T>,
+    waiting: oneshot::Sender<std::result::Result<T, Gone>>,
+}
+
+impl<T: Send, F: FnOnce(&Store) -> Result<T> + Send> Job for Pending<T, F> {
+    fn work(&mut self, store: &Store) -> Result<()> {
+        if let Some(work) = self.work.take() {
+            self.value = Some(work(store)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, held: std::result::Result<(), Gone>) {
+        let value = self.value;
+        let outcome = held.and_then(|()| value.ok_or(Gone::Failed("the work was not done".into())));
+        drop(self.waiting.send(outcome)); // whoever asked may have given up waiting
+    }
+}
+
+/// What was asked for is not on disk.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Gone {
+    /// Nothing was written; the same may be asked again later.
+    #[error("the disk is full: free some space, or attach a larger one; nothing is accepted until then")]
+    DiskFull,
+    /// Nothing was written; somebody else holds the database.
+    #[error("another program has been writing to the database for 5 s; close it")]
+    Busy,
+    /// The statement itself is wrong, or its row is: a mistake of ours, and only this job's.
+    #[error("the database refused it: {0}")]
+    Refused(Arc<rusqlite::Error>),
+    /// The disk failed. A commit that failed is never tried again in the same process (fsyncgate): it must end.
+    #[error("the disk failed: {0}; the process ends, and reads what is really there when it starts again")]
+    Failed(Arc<str>),
+}
+
+/// Asks the store's thread.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    log: Arc<Path>,
+    orders: mpsc::Sender<Order>,
+    failed: watch::Receiver<Option<Arc<str>>>,
+}
+
+enum Order {
+    Work(Box<dyn Job>),
+    /// What was asked before is still done, what comes later is refused.
+    Close,
+}
+
+/// The thread itself.
+#[derive(Debug)]
+pub struct StoreThread {
+    thread: std::thread::JoinHandle<()>,
+    orders: mpsc::Sender<Order>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Store {
+    /// Moves the store to its thread. `committed` is told how long the disk took for each commit that wrote something.
+    pub fn start(
+        self,
+        committed: impl Fn(Duration) + Send + 'static,
+    ) -> std::io::Result<(Handle, StoreThread)> {
+        let (orders, inbox) = mpsc::channel(QUEUE_MAX);
+        let (failing, failed) = watch::channel(None);
+        let (end, ended) = oneshot::channel();
+        let log = self.directory.join("bellwire.db-wal").into();
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || {
+            run(&self, inbox, &failing, &committed);
+            drop(self); // the database is closed, its WAL folded in
+            let _nobody_waits_if_the_disk_failed = end.send(());
+        })?;
+        Ok((Handle { log, orders: orders.clone(), failed }, StoreThread { thread, orders, ended }))
+    }
+}
+
+impl StoreThread {
+    /// Waits for the last commit. It is told to end, rather than left to notice that nobody asks any more: a task that is
+    /// still waiting for its answer would keep it, and be kept by it, for ever.
+    pub async fn close(self) {
+        drop(self.orders.send(Order::Close).await); // it has ended already if the disk failed
+        drop(self.ended.await);
+        if self.thread.join().is_err() {
+            tracing::error!("the store's thread ended in a panic");
+        }
+    }
+}
+
+impl Handle {
+    /// Runs `work` in a transaction, perhaps together with others', and answers when it is on disk.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, Gone> {
+        let (waiting, answered) = oneshot::channel();
+        let job = Box::new(Pending { work: Some(work), value: None, waiting });
+        if self.orders.send(Order::Work(job)).await.is_err() {
+            return Err(self.reason());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.reason()))
+    }
+
+    /// Changes when anybody, an operator's command included, has written: when and how long SQLite's log is. Asking the
+    /// file system wakes nobody, where asking the thread wakes two.
+    #[must_use]
+    pub fn touched(&self) -> Option<(SystemTime, u64)> {
+        let log = std::fs::metadata(&self.log).ok()?;
+        Some((log.modified().ok()?, log.len()))
+    }
+
+    /// Waits until the disk has failed.
+    pub async fn failed(&mut self) -> Arc<str> {
+        match self.failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_else(|| "unknown".into()),
+            Err(_) => "the store's thread has ended".into(),
+        }
+    }
+
+    fn reason(&self) -> Gone {
+        match &*self.failed.borrow() {
+            Some(reason) => Gone::Failed(Arc::clone(reason)),
+            None => Gone::Failed("the store has been closed".into()),
+        }
+    }
+}
+
+fn run(
+    store: &Store,
+    mut inbox: mpsc::Receiver<Order>,
+    failing: &watch::Sender<Option<Arc<str>>>,
+    committed: &dyn Fn(Duration),
+) {
+    let mut open = true;
+    while open {
+        let mut group = Vec::new();
+        let mut next = inbox.blocking_recv();
+        while let Some(order) = next {
+            match order {
+                Order::Work(job) => group.push(job),
+                Order::Close => {
+                    open = false;
+                    break;
+                }
+            }
+            next = if group.len() < GROUP_MAX { inbox.try_recv().ok() } else { None };
+        }
+        if group.is_empty() {
+            return; // closed, or nobody can ask any more
+        }
+        if let Err(error) = commit(store, group, committed) {
+            let reason: Arc<str> = error.to_string().into();
+            tracing::error!(error = %reason, "the disk failed");
+            if salvage::is_damage(&error) {
+                salvage::suspect(&store.directory);
+            }
+            failing.send_replace(Some(reason));
+            return;
+        }
+    }
+}
+
+/// Runs the group in one transaction, each job behind its own savepoint. An error that is returned is the disk's.
+fn commit(
+    store: &Store,
+    mut group: Vec<Box<dyn Job>>,
+    committed: &dyn Fn(Duration),
+) -> std::result::Result<(), rusqlite::Error> {
+    let outcome = transact(store, &mut group, committed);
+    match outcome {
+        Ok(refused) => {
+            store.held();
+            store.mark();
+            for (job, refusal) in group.into_iter().zip(refused) {
+                job.answer(refusal.map_or(Ok(()), |error| Err(Gone::Refused(Arc::new(error)))));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            let _already_rolled_back = store.sql.execute_batch("ROLLBACK");
+            store.undone(0);
+            let code = error.sqlite_error_code();
+            let gone = match code {
+                Some(ErrorCode::DiskFull) => Gone::DiskFull,
+                Some(ErrorCode::DatabaseBusy) => Gone::Busy,
+                _ => Gone::Failed(error.to_string().into()),
+            };
+            for job in group {
+                job.answer(Err(gone.clone()));
+            }
+            match gone {
+                Gone::DiskFull => {
+                    tracing::error!("the disk is full; making room from the reserve");
+                    store.make_room();
+                    Ok(())
+                }
+                Gone::Busy => {
+                    tracing::error!("another program has been writing to the database for 5 s");
+                    Ok(())
+                }
+                Gone::Failed(_) | Gone::Refused(_) => Err(error),
+            }
+        }
+    }
+}
+
+/// What each job was refused with, if it was. Errors of the disk end the whole group.
+fn transact(
+    store: &Store,
+    group: &mut [Box<dyn Job>],
+    committed: &dyn Fn(Duration),
+) -> Result<Vec<Option<rusqlite::Error>>> {
+    let mut refused = Vec::with_capacity(group.len());
+    let step = |words: &str| store.sql.prepare_cached(words)?.execute([]).map(drop);
+    let before = store.sql.total_changes();
+    step("BEGIN IMMEDIATE")?;
+    for job in group {
+        step("SAVEPOINT job")?;
+        let depth = store.undo_depth();
+        let refusal = match job.work(store) {
+            Ok(()) => None,
+            Err(error) if is_the_disks(&error) => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, "the database refused a statement");
+                step("ROLLBACK TO job")?;
+                store.undone(depth);
+                Some(error)
+            }
+        };
+        step("RELEASE job")?;
+        refused.push(refusal);
+    }
+    let began = SystemClock.both().steady;
+    step("COMMIT")?;
+    // What only read waits for no disk, and would make every disk look fast.
+    if store.sql.total_changes() > before {
+        committed(SystemClock.both().steady.saturating_sub(began));
+    }
+    Ok(refused)
+}
+
+fn is_the_disks(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::OutOfMemory
+        )
+    )
+}

@@ -1,0 +1,411 @@
+//! What the intake commits: an event, its alerts and their messages, or a count.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Result, params};
+
+use super::Store;
+use crate::alert::effect::Effect;
+use crate::alert::intake::Decision;
+use crate::alert::new_alert::NewAlert;
+use crate::event::incoming::{Event, Identity, REMEMBERED};
+use crate::ids::{AlertId, EventId};
+use crate::store::db::checksum;
+use crate::time::Timestamp;
+
+/// How much of a payload is kept for people to look at.
+const PAYLOAD_KEPT_BYTES: usize = 4_096;
+
+/// What became of a decision, for the log and the metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted {
+    pub messages: usize,
+    /// Commands of escalations, and what they post.
+    pub commands: usize,
+    pub posts: usize,
+    /// What was decided about alerts, outcome and reason: how often.
+    pub decided: BTreeMap<(Decided, &'static str), u64>,
+}
+
+/// What a decision about an alert comes to. The reason beside it is the word that is on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decided {
+    /// There is an alert: `fired`, or `once` by a rule without a life.
+    Raised,
+    /// A message about it is in the outbox.
+    Told,
+    /// Somebody is told later, or not at all: `silenced`, `quiet`, `inhibited` and so on.
+    Held,
+    /// An event that nobody is told of: `condition-false`, `duplicate`, `no-rule` and so on.
+    Ignored,
+}
+
+impl Decided {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Told => "told",
+            Self::Held => "held",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
+impl Accepted {
+    pub(super) fn count(&mut self, outcome: Decided, reason: &'static str, times: usize) {
+        if times > 0 {
+            *self.decided.entry((outcome, reason)).or_default() += times as u64;
+        }
+    }
+}
+
+impl Store {
+    /// Writes the decisions down; call it inside a transaction.
+    pub fn accept(&self, decisions: &[Decision]) -> Result<Accepted> {
+        let mut accepted = Accepted::default();
+        for decision in decisions {
+            self.accept_one(decision, &mut accepted)?;
+        }
+        Ok(accepted)
+    }
+
+    fn accept_one(&self, decision: &Decision, accepted: &mut Accepted) -> Result<()> {
+        let event = &decision.event;
+        if let Some(id) = decision.frees {
+            self.free_packet(&format!("packet {id} "))?;
+        }
+        let is_new = match &event.identity {
+            Identity::Counted { device, at } => self.count_event(device, *at, event.received_at)?,
+            Identity::Status { device, silent } => self.set_silent(device, *silent)?,
+            Identity::Named(_) | Identity::Packet { .. } | Identity::None => true,
+        };
+        let repeated = !is_new || decision.may_repeat && self.seen(decision)?;
+        if repeated {
+            // The watch has a memory of its own, which must be written down whatever this row's fate.
+            self.perform(&decision.effects, None, accepted)?;
+        }
+        let mut count = |rule: &str, word: &'static str, reason: Option<&str>| {
+            // What an event did to an alert is counted where it is done.
+            if !matches!(word, "fired" | "resolved") {
+                accepted.count(Decided::Ignored, word, 1);
+            }
+            self.tally(rule, word, event.received_at, &event.topic, reason)
+        };
+        if repeated {
+            return count("", "duplicate", None);
+        }
+        for one in &decision.unjudged {
+            self.keep_unjudged(one, event)?;
+        }
+        for (rule, why) in &decision.ignored {
+            count(&rule.0, why.as_str(), why.reason().as_deref())?;
+        }
+        if decision.alerts.is_empty() && decision.ignored.is_empty() {
+            return count("", "no-rule", None);
+        }
+        let unreadable = decision.ignored.iter().map(|(_, why)| why).find(|why| why.reason().is_some());
+        let turned = decision.effects.iter().any(Effect::is_told);
+        if decision.alerts.is_empty() && unreadable.is_none() && !turned {
+            return self.perform(&decision.effects, None, accepted);
+        }
+        let (outcome, reason) = match unreadable.filter(|_| !turned) {
+            Some(why) if decision.alerts.is_empty() => (why.as_str(), why.reason()),
+            Some(_) | None => ("alerted", None),
+        };
+        let id = self.insert_event(event, decision.key.as_deref(), outcome, reason.as_deref())?;
+        self.perform(&decision.effects, Some(id), accepted)?;
+        for alert in &decision.alerts {
+            let told = self.insert_alert(id, alert, event.received_at)?;
+            accepted.count(Decided::Raised, "once", 1);
+            accepted.count(Decided::Told, "once", told);
+            accepted.messages += told;
+        }
+        Ok(())
+    }
+
+    /// An event that could not be accepted, so that it is seen and counted.
+    pub fn refuse(&self, event: &Event, reason: &str) -> Result<()> {
+        self.insert_event(event, None, "refused", Some(reason))?;
+        self.tally("", "refused", event.received_at, &event.topic, Some(reason))
+    }
+
+    /// The broker has begun a new session: whatever packet identifier it uses is a new event.
+    pub fn free_packets(&self) -> Result<()> {
+        self.free_packet("packet ")
+    }
+
+    /// Mostly there is none: asked first, since an UPDATE of the column that finds its rows makes a table of them, each time.
+    fn free_packet(&self, prefix: &str) -> Result<()> {
+        let which = "key >= ?1 AND key < ?1 || char(0x10ffff)";
+        let any = format!("SELECT 1 FROM event WHERE {which} LIMIT 1");
+        if self.sql.prepare_cached(&any)?.exists([prefix])? {
+            self.sql
+                .prepare_cached(&format!("UPDATE event SET key = NULL WHERE {which}"))?
+                .execute([prefix])?;
+        }
+        Ok(())
+    }
+
+    /// What was written before the clock was set (no RTC on a Pi) may be of any time.
+    fn seen(&self, decision: &Decision) -> Result<bool> {
+        let since = decision.event.received_at - REMEMBERED;
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM event WHERE key = ?1 AND (received_at > ?2 OR received_at < ?3) LIMIT 1",
+            )?
+            .exists(params![decision.key, since.0, Timestamp::EARLIEST_SANE.0])
+    }
+
+    fn tally(
+        &self,
+        rule: &str,
+        outcome: &str,
+        at: Timestamp,
+        topic: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO tally VALUES (?1, ?2, 1, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+                 SET count = count + 1, last_at = ?3, last_topic = ?4, last_reason = ?5",
+            )?
+            .execute(params![rule, outcome, at.0, topic, reason])
+            .map(drop)
+    }
+
+    fn insert_event(
+        &self,
+        event: &Event,
+        key: Option<&str>,
+        outcome: &str,
+        reason: Option<&str>,
+    ) -> Result<EventId> {
+        let kept = &event.payload[..event.payload.len().min(PAYLOAD_KEPT_BYTES)];
+        let sum = checksum::of(&[event.topic.as_bytes(), kept]);
+        let length = i64::try_from(event.payload.len()).unwrap_or(i64::MAX);
+        self.sql
+            .prepare_cached(
+                "INSERT INTO event (received_at, source, topic, payload, payload_bytes, key, outcome, reason, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .insert(params![
+                event.received_at.0,
+                event.source.as_str(),
+                event.topic,
+                kept,
+                length,
+                key,
+                outcome,
+                reason,
+                sum
+            ])
+            .map(EventId)
+    }
+
+    fn insert_alert(&self, event: EventId, alert: &NewAlert, at: Timestamp) -> Result<usize> {
+        let bindings = serde_json::to_string(&alert.bindings).unwrap_or_default();
+        let held = (!alert.held.is_empty()).then(|| alert.held.join("; "));
+        let id = self
+            .sql
+            .prepare_cached(
+                "INSERT INTO alert (event, rule, severity, bindings, flaw, raised_at, reason)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .insert(params![event.0, alert.rule.0, alert.severity.rank(), bindings, alert.flaw, at.0, held])
+            .map(AlertId)?;
+        if let Some(kept) = &alert.kept {
+            self.keep_media(kept, at)?;
+        }
+        for contact in &alert.recipients {
+            self.insert_message(&super::outbox::NewMessage {
+                connection: &alert.connection,
+                contact: &contact.id,
+                to: &contact.to,
+                alert: Some(id),
+                severity: alert.severity,
+                content: &alert.to(contact),
+                on_unknown: alert.on_unknown,
+                exempt: !contact.may_stop,
+                created_at: at,
+                expires_at: alert.expires_at,
+            })?;
+        }
+        Ok(alert.recipients.len())
+    }
+
+    /// How many events were counted under that word.
+    pub fn tally_of(&self, outcome: &str) -> Result<u64> {
+        let count: Option<i64> = self
+            .sql
+            .prepare_cached("SELECT sum(count) FROM tally WHERE outcome = ?1")?
+            .query_row([outcome], |row| row.get(0))
+            .optional()?
+            .flatten();
+        Ok(u64::try_from(count.unwrap_or(0)).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::evaluate::Ignored;
+    use crate::alert::message_text::Wording;
+    use crate::contact::language::Voice;
+    use crate::contact::{Contact, Phone, Recipient};
+    use crate::event::incoming::{Event, Source};
+    use crate::outbox::message::Content;
+    use crate::outbox::message_state::OnUnknown;
+    use crate::rule::definition::Severity;
+    use crate::rule::template::EvaluationError;
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+    fn contact(id: &str, may_stop: bool) -> Contact {
+        Contact {
+            id: id.into(),
+            name: id.into(),
+            to: Recipient::Phone(Phone::parse("+15550100123").expect("valid")),
+            roles: std::collections::BTreeSet::new(),
+            topics: Vec::new(),
+            may_stop,
+            voice: Voice::default(),
+        }
+    }
+
+    /// An event that tells two people, of whom one may stop.
+    fn decision(key: &str) -> Decision {
+        let alert = NewAlert {
+            rule: "door".into(),
+            severity: Severity::Warning,
+            bindings: std::collections::BTreeMap::new(),
+            content: Content::default(),
+            wording: Wording::of("The door is open"),
+            titles: Vec::new(),
+            at: NOW,
+            kept: None,
+            flaw: None,
+            connection: "main".into(),
+            on_unknown: OnUnknown::Retry,
+            expires_at: NOW + std::time::Duration::from_secs(60),
+            recipients: vec![contact("nino", true), contact("dato", false)],
+            held: Vec::new(),
+        };
+        let event = Event {
+            source: Source::Mqtt,
+            topic: "site/door".into(),
+            payload: "open".into(),
+            content_type: None,
+            identity: Identity::None,
+            retained: false,
+            expires_in_s: None,
+            received_at: NOW,
+            happened_at: None,
+        };
+        let key = Some(key.to_owned());
+        Decision {
+            event,
+            key,
+            frees: None,
+            may_repeat: true,
+            alerts: vec![alert],
+            ignored: Vec::new(),
+            unjudged: Vec::new(),
+            rebirth: None,
+            effects: Vec::new(),
+        }
+    }
+
+    fn accept(store: &Store, decision: Decision) -> (usize, Vec<String>) {
+        let accepted = store.transaction(|store| store.accept(&[decision])).expect("accepted");
+        let told = accepted.decided.iter();
+        let told = told.map(|((what, why), count)| format!("{} {why} {count}", what.as_str()));
+        (accepted.messages, told.collect())
+    }
+
+    #[test]
+    fn a_packet_is_one_event_until_its_identifier_is_free() {
+        let (_folder, store) = Store::in_new_folder();
+        let new = (2, vec!["raised once 1".to_owned(), "told once 2".to_owned()]);
+        let repeated = (0, vec!["ignored duplicate 1".to_owned()]);
+        let packet = || decision("packet 5 x");
+        assert_eq!(accept(&store, packet()), new);
+        assert_eq!(accept(&store, packet()), repeated);
+        assert_eq!(accept(&store, Decision { may_repeat: false, ..decision("id a") }), new);
+        assert_eq!(accept(&store, decision("id a")), repeated);
+        assert_eq!(accept(&store, Decision { frees: Some(50), ..packet() }), repeated);
+        assert_eq!(accept(&store, Decision { frees: Some(5), ..packet() }), new, "acknowledged before");
+        store.transaction(Store::free_packets).expect("freed");
+        assert_eq!(accept(&store, packet()), new, "another session");
+        assert_eq!(accept(&store, decision("id a")), repeated, "its sender named it");
+        let day = Duration::from_secs(24 * 3_600);
+        let later = |identity: Identity, time: Duration| {
+            let key = if matches!(identity, Identity::None) { "id a" } else { "packet 5 x" };
+            let mut later = decision(key);
+            (later.event.identity, later.event.received_at) = (identity, NOW + time);
+            accept(&store, later)
+        };
+        let again = || Identity::Packet { id: 5, redelivered: true };
+        let moment = Duration::from_millis(1);
+        assert_eq!(later(Identity::None, 7 * day - moment), repeated);
+        assert_eq!(
+            later(Identity::None, 7 * day),
+            new,
+            "what has the same name a week later is another event"
+        );
+        assert_eq!(later(again(), 7 * day - moment), repeated);
+        assert_eq!(later(again(), 7 * day), new, "no session lives longer");
+        let counts = ["duplicate", "alerted"].map(|word| store.tally_of(word).expect("read"));
+        assert_eq!(counts, [6, 0]);
+    }
+
+    #[test]
+    fn what_never_happened_is_not_counted() {
+        let (_folder, store) = Store::in_new_folder();
+        let mut one = decision("a");
+        one.alerts[0].recipients.clear();
+        assert_eq!(accept(&store, one), (0, vec!["raised once 1".into()]));
+    }
+
+    #[test]
+    fn what_nobody_is_told_of_has_its_word() {
+        let (_folder, store) = Store::in_new_folder();
+        let ignored = |why| vec![("door".into(), why)];
+        let unreadable = || ignored(Ignored::Undecodable(EvaluationError::of("no JSON")));
+        let quiet = |why| Decision { alerts: Vec::new(), ignored: why, ..decision("a") };
+        assert_eq!(accept(&store, quiet(Vec::new())), (0, vec!["ignored no-rule 1".into()]));
+        let (_, words) = accept(&store, quiet(ignored(Ignored::ConditionFalse)));
+        assert_eq!(words, ["ignored condition-false 1"]);
+        accept(&store, quiet(unreadable()));
+        accept(&store, Decision { ignored: unreadable(), ..decision("b") });
+        let events = store.dump("SELECT outcome, reason FROM event ORDER BY id").expect("read");
+        let why = "the payload could not be read: no JSON";
+        assert_eq!(
+            events.iter().map(|row| row.trim_end()).collect::<Vec<_>>(),
+            [format!("undecodable {why}"), "alerted -".into()]
+        );
+    }
+
+    #[test]
+    fn who_stopped_is_held_unless_they_may_not_and_what_was_held_is_on_record() {
+        let (_folder, store) = Store::in_new_folder();
+        for contact in ["nino", "dato"] {
+            store.consent(&contact.into(), false, "test", NOW, NOW).expect("kept");
+        }
+        let mut one = decision("a");
+        one.alerts[0].held = vec!["a is quiet".into(), "b is silenced".into()];
+        accept(&store, one);
+        accept(&store, decision("b"));
+        let messages =
+            store.dump("SELECT DISTINCT contact, state, coalesce(held_for, '') FROM message ORDER BY 1");
+        let rows = |rows: rusqlite::Result<Vec<String>>| {
+            rows.expect("read").iter().map(|row| row.trim_end().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(messages), ["dato queued", "nino held consent"]);
+        assert_eq!(
+            rows(store.dump("SELECT reason FROM alert ORDER BY id")),
+            ["a is quiet; b is silenced", "-"]
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! What the link says of the broker: connected, gone, what it published, what it lets us read.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::mpsc;
+
+use crate::command::dispatch;
+use crate::device;
+use crate::ids::CommandId;
+use crate::mqtt::{Cause, Notice, Outcome};
+use crate::task::context::Shared;
+use crate::task::home_assistant;
+use crate::time::{Clock, SystemClock};
+
+/// Condition, log and dispatch hear of it.
+pub async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {
+    let input = match notice {
+        Notice::Message { .. } => return, // the intake has it
+        Notice::Connected { session_present } => {
+            tracing::info!(session_present, "connected to the broker");
+            shared.broker_is(None);
+            shared.home.greet();
+            dispatch::Input::Connected
+        }
+        Notice::Disconnected { cause, reason } => {
+            shared.metrics.lost(cause);
+            if cause == Cause::TakenOver {
+                tracing::error!(reason, "another client takes our place at the broker");
+                shared.was_taken_over(reason.clone());
+            }
+            tracing::warn!(reason, "the broker is gone; what it sends waits there, what we send waits here");
+            shared.broker_is(Some(format!("the broker is not connected: {reason}")));
+            dispatch::Input::Disconnected
+        }
+        Notice::Published { id, result } => {
+            dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
+        }
+        Notice::Loopback(result) => {
+            if let Ok(time) = &result {
+                shared.metrics.round_trip(*time);
+            }
+            let obstacle = result.err();
+            if shared.deliveries_are(obstacle.clone()) {
+                match obstacle {
+                    Some(reason) => tracing::error!("{reason}"),
+                    None => tracing::info!("our own test message comes back from the broker again"),
+                }
+            }
+            return;
+        }
+        Notice::Subscribed(outcome) => {
+            subscribed(shared, outcome).await;
+            return;
+        }
+    };
+    drop(to_dispatch.send(input).await); // the dispatch ends only when the daemon does
+}
+
+/// What the broker lets us read, and what not.
+async fn subscribed(shared: &Shared, outcome: Outcome) {
+    for (one, two) in &outcome.doubled {
+        let why = "an event that both match may come twice: this broker does not say which copy is whose";
+        tracing::warn!(one, two, why, "two topics overlap");
+    }
+    for filter in &outcome.unsure {
+        tracing::warn!(
+            filter,
+            "the broker delivers this with QoS 0 only: what comes while the line breaks is lost"
+        );
+    }
+    let (beside, refused): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        outcome.refused.into_iter().partition(|(filter, _)| is_beside(shared, filter));
+    for (filter, reason) in beside {
+        let what = "the broker refused us this; devices or Home Assistant cannot come over it";
+        tracing::warn!(filter, reason, "{what}");
+    }
+    for (filter, reason) in &refused {
+        let what = "the broker refused a subscription; give this user the right to read it";
+        tracing::error!(filter, reason, "{what}");
+    }
+    tracing::info!(
+        filters = outcome.filters.len(),
+        refused = refused.len(),
+        "the broker has answered all subscriptions"
+    );
+    shared.subscriptions_are(refused);
+    let mut held = crate::app::filters(&shared.config);
+    held.extend(outcome.filters);
+    shared.durably(move |store| store.keep_subscriptions(&held, SystemClock.now())).await;
+}
+
+/// Whether the rules do without it.
+fn is_beside(shared: &Shared, filter: &str) -> bool {
+    let home = home_assistant::filters(shared.config.home_assistant.as_ref());
+    let is_ours = device::topic::filters().chain(home).any(|ours| ours == *filter);
+    is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == *filter)
+}

@@ -1,0 +1,144 @@
+//! Budgets and Meta's daily limit, looked at now and then: the owner hears of them before they stop anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::ids::ConnectionName;
+use crate::outbox::budget::{Budget, FREE_OF_CHARGE, Standing, read_tier, standing};
+use crate::reply::inbound::Notice;
+use crate::rule::definition::Severity;
+use crate::store::Store;
+use crate::task::context::Shared;
+use crate::task::owner_notice::{Over, Told, write};
+use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::notices::MESSAGING_LIMIT;
+
+/// Often enough: from four fifths to all of a month's budget takes longer, and a flood is a few digests.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+pub async fn watch(shared: Arc<Shared>) {
+    loop {
+        let config = shared.live();
+        let look = move |store: &Store| look(store, &config, SystemClock.now());
+        let Some(news) = shared.durably(look).await else { return };
+        for (connection, severity, text) in news {
+            shared.tell(&connection, severity, text);
+            shared.outbox.notify_one();
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Holds and puts off what may not leave; called before each look at what is due.
+pub fn ration(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
+    if !now.is_sane() {
+        return Ok(()); // which month it is, is not known yet
+    }
+    for connection in &config.connections {
+        if let Some(budget) = &connection.budget {
+            store.ration(&connection.name, budget, now)?;
+        }
+    }
+    match people_a_day(store, config)? {
+        Some((_, limit)) => store.keep_within_reach(limit, now),
+        None => Ok(()),
+    }
+}
+
+type News = Vec<(ConnectionName, Severity, String)>;
+
+fn look(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<News> {
+    let mut news = Vec::new();
+    if !now.is_sane() {
+        return Ok(news);
+    }
+    for connection in &config.connections {
+        let Some(budget) = &connection.budget else { continue };
+        let found = standing(store.spent(&connection.name, now)?, budget.messages);
+        if let Some((word, text)) = about_budget(&connection.name, budget, found, &now.month()) {
+            let field = format!("budget {} {word}", now.month());
+            news.extend(say(store, config, &connection.name, field, text, now)?);
+        }
+    }
+    let month = now.month();
+    for row in store.free()?.into_iter().filter(|row| row.month == month && row.left == 0) {
+        let Some(connection) = config.connections.iter().find(|known| known.name.0 == row.connection) else {
+            continue;
+        };
+        let text = format!(
+            "the {FREE_OF_CHARGE} free messages of {month} are used up: what is written inside the 24 hours costs as much as a \
+             utility template until the month ends"
+        );
+        news.extend(say(store, config, &connection.name, format!("free {month}"), text, now)?);
+    }
+    if let Some((about, limit)) = people_a_day(store, config)? {
+        let (people, field) = (store.reach(now)?.people, format!("people {}", now.day()));
+        // Once a day, since their number goes up and down.
+        if standing(people, limit) != Standing::Fine && !store.has_notice(&about, &field)? {
+            let text = format!(
+                "within a day {people} people were written to first, and Meta allows {limit}: beyond that, messages wait; \
+                 Meta raises it for businesses that are verified"
+            );
+            news.extend(say(store, config, &about, field, text, now)?);
+        }
+    }
+    Ok(news)
+}
+
+/// A word for the state, and a sentence; the same sentence is told once.
+fn about_budget(
+    name: &ConnectionName,
+    budget: &Budget,
+    found: Standing,
+    month: &str,
+) -> Option<(&'static str, String)> {
+    let (limit, exceeding) = (budget.messages, budget.exceeded_from.as_str());
+    match found {
+        Standing::Fine => None,
+        Standing::Near => {
+            let text = format!(
+                "80 % of the budget of {limit} messages for {month} are used up; when it is, {exceeding} messages still leave \
+                 and others are held"
+            );
+            Some(("near", text))
+        }
+        Standing::Spent => {
+            let text = format!(
+                "the budget of {limit} messages for {month} is used up: {exceeding} messages still leave, others are held; if \
+                 they should go, raise `budget` in [[connection]] {name}"
+            );
+            Some(("spent", text))
+        }
+    }
+}
+
+fn say(
+    store: &Store,
+    config: &Config,
+    about: &ConnectionName,
+    field: String,
+    text: String,
+    now: Timestamp,
+) -> rusqlite::Result<Option<(ConnectionName, Severity, String)>> {
+    let severity = Severity::Warning;
+    let notice = Notice::of(field, severity, text);
+    let told = write(store, config, about, &notice, Over::AnotherFirst, now)?;
+    Ok((told != Told::Before).then(|| (about.clone(), severity, notice.text)))
+}
+
+/// Meta's limit of people who are written to first, and on which number it was told. All connections of a file are taken
+/// for one business portfolio, which shares it (docs/cloud-api.md 5.3). `None` while there are too few contacts for it to matter.
+fn people_a_day(store: &Store, config: &Config) -> rusqlite::Result<Option<(ConnectionName, u32)>> {
+    let contacts = u32::try_from(config.people.contacts.len()).unwrap_or(u32::MAX);
+    let mut lowest = None;
+    for connection in &config.connections {
+        let told = store.fact(&connection.name, MESSAGING_LIMIT)?;
+        let limit =
+            told.as_deref().and_then(read_tier).filter(|limit| standing(contacts, *limit) != Standing::Fine);
+        if let Some(limit) = limit.filter(|limit| lowest.as_ref().is_none_or(|(_, lowest)| limit < lowest)) {
+            lowest = Some((connection.name.clone(), limit));
+        }
+    }
+    Ok(lowest)
+}

@@ -1,0 +1,73 @@
+//! What arrives for replies: answers of devices, and questions of machines. It goes on to the rules all the same, and is
+//! acknowledged with the others, in its order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::command::question::ReplyTo;
+use crate::config::Config;
+use crate::event::incoming::Event;
+use crate::ids::CommandId;
+use crate::store::Store;
+use crate::task::context::{Refused, Shared};
+use crate::task::{deadlines, owner_notice, question_flow};
+use crate::time::{Clock, SystemClock, Timestamp};
+
+/// An event, whom to tell that it is on disk, and where its sender wants an answer.
+pub type Message<T> = (Event, Option<T>, Option<Box<ReplyTo>>);
+
+/// Written down before any of it is acknowledged; `None`: the disk failed.
+pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
+    let concerns = |event: &Event| shared.heard.iter().any(|known| known.matches(&event.topic).is_some());
+    let ours = messages.iter().filter(|(event, ..)| concerns(event));
+    let ours: Vec<_> = ours.map(|(event, _, reply_to)| (event.clone(), reply_to.clone())).collect();
+    if ours.is_empty() {
+        return Some(());
+    }
+    let config = shared.live();
+    let at_broker = shared.at_broker();
+    let ours = Arc::new(ours);
+    let take = |which: std::ops::Range<usize>| {
+        let (ours, config, at_broker) = (Arc::clone(&ours), Arc::clone(&config), at_broker.clone());
+        move |store: &Store| {
+            let now = SystemClock.now();
+            ours[which.clone()].iter().try_for_each(|(event, reply_to)| {
+                hear(store, &config, (event, reply_to.as_deref()), &at_broker, now)
+            })
+        }
+    };
+    if shared.durably_unless_refused(take(0..ours.len())).await?.is_err() {
+        // One of them is to blame; it goes on to the rules like the others.
+        for (at, (event, _)) in ours.iter().enumerate() {
+            if let Err(Refused(why)) = shared.durably_unless_refused(take(at..at + 1)).await? {
+                let topic = &event.topic;
+                let text = format!(
+                    "what came on the topic {topic} could not be taken as an answer or a question: {why}"
+                );
+                owner_notice::report(shared, "events", vec![text]).await;
+            }
+        }
+    }
+    shared.outbox.notify_one();
+    shared.deadlines.notify_one();
+    Some(())
+}
+
+/// `at_broker`: commands that are published, though it is not on disk yet. The simulation calls it too.
+pub fn hear(
+    store: &Store,
+    config: &Config,
+    (event, reply_to): (&Event, Option<&ReplyTo>),
+    at_broker: &BTreeSet<CommandId>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if event.retained {
+        return Ok(()); // it was said some time ago: no answer to what is asked now, and no question (promise P6)
+    }
+    for question in &config.questions {
+        if let Some(bindings) = question.topic.matches(&event.topic) {
+            question_flow::ask(store, config, question, &bindings, (event, reply_to), now)?;
+        }
+    }
+    deadlines::heard(store, config, event, at_broker, now)
+}

@@ -1,0 +1,377 @@
+//! The owner invites somebody, who answers; both are told. Nobody gets more than whoever invites has.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::contact::language::Voice;
+use crate::contact::{Contact, Guest, Phone, Recipient};
+use crate::ids::{ConnectionName, ContactId};
+use crate::outbox::button_token::Subject;
+use crate::outbox::message::{Button, Content};
+use crate::outbox::row::Lane;
+use crate::reply::inbound;
+use crate::reply::inbound::Reply;
+use crate::reply::interpret::Outcome;
+use crate::reply::invitation_syntax::{Invitation, Wanted};
+use crate::reply::keywords;
+use crate::reply::keywords::{NO, YES};
+use crate::reply::opt_out::Wish;
+use crate::store::{Entry, Store};
+use crate::task::conversation::From;
+use crate::task::webhook_reader::Desk;
+use crate::time::Timestamp;
+
+/// An invitation that nobody answers in this time was forgotten.
+const COUNTS_FOR_DAYS: u64 = 3;
+/// A day, of all owners together: a new crew, not a mailing list. Messages to people who did not ask lower the number's
+/// quality at Meta.
+const A_DAY: u32 = 10;
+
+/// The configuration with those who were invited and came.
+pub fn with_guests(config: &Config, store: &Store) -> rusqlite::Result<Option<Config>> {
+    let guests = store.guests()?;
+    Ok((config.people.has_guests() || !guests.is_empty())
+        .then(|| Config { people: config.people.with(&guests), ..config.clone() }))
+}
+
+/// Whether this person is an `owner` of the site.
+pub fn is_owner(config: &Config, contact: &ContactId) -> bool {
+    config.people.resolve(&config.site.owner).iter().any(|owner| owner.id == *contact)
+}
+
+impl Desk<'_> {
+    pub(crate) fn invite(&mut self, wanted: &Wanted, from: From) -> rusqlite::Result<()> {
+        match wanted {
+            Wanted::Invite(invitation) => self.invite_one(invitation, from),
+            Wanted::Remove(phone) => self.uninvite(phone, from),
+        }
+    }
+
+    fn invite_one(&mut self, invitation: &Invitation, from: From) -> rusqlite::Result<()> {
+        let Invitation { phone, name, gives } = invitation;
+        if let Some(known) = self.config.people.by_phone(phone) {
+            return self.answer_sentence(|s| s.on_the_list, &[("name", &known.name)], from);
+        }
+        let (roles, teams) = match self.given(gives, from.contact) {
+            Ok(given) => given,
+            Err(lacks) => {
+                let why = lacks.sentence(&from.contact.voice);
+                let text = from.contact.voice.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
+                return self.refused(&text, &lacks.sentence(&Voice::default()), from);
+            }
+        };
+        if self.store.invitations(self.now)? >= A_DAY {
+            let voice = &from.contact.voice;
+            let why = voice.say(|s| s.too_many_invitations, &[("count", &A_DAY.to_string())]);
+            let text = voice.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
+            return self.refused(&text, "more than 10 invitations in a day", from);
+        }
+        let words = name.to_lowercase();
+        let words: Vec<&str> =
+            words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let people = &self.config.people;
+        let id = self.store.free_id(&words.join("-"), |id| people.knows(id))?;
+        let places = from.contact.topics.iter().map(|topic| topic.as_str().to_owned()).collect();
+        let by = from.contact.id.clone();
+        let guest = Guest { id, name: name.clone(), phone: phone.clone(), roles, teams, places, by };
+        self.store.invite(&guest, self.now, self.now + Duration::from_secs(COUNTS_FOR_DAYS * 24 * 3_600))?;
+        self.note("invited", from, &self.described(&guest))?;
+        self.ask_guest(&guest, &from.lane.connection)?;
+        let days = COUNTS_FOR_DAYS.to_string();
+        self.answer_sentence(|s| s.asked_the_guest, &[("name", name), ("days", &days)], from)
+    }
+
+    /// Roles and teams behind what was typed; or why not.
+    fn given(&self, gives: &[String], by: &Contact) -> Result<(BTreeSet<String>, BTreeSet<String>), Ungiven> {
+        let (mut roles, mut teams) = (BTreeSet::new(), BTreeSet::new());
+        let people = &self.config.people;
+        for wanted in gives {
+            let is_wanted = |known: &&String| crate::command::phrase::same(known, wanted);
+            if let Some(role) = by.roles.iter().find(is_wanted) {
+                roles.insert(role.clone());
+            } else if let Some((team, members)) = people.teams.iter().find(|(team, _)| is_wanted(team)) {
+                if self.decides(team) && !members.contains(&by.id) {
+                    return Err(Ungiven::Decides(team.clone()));
+                }
+                teams.insert(team.clone());
+            } else {
+                return Err(Ungiven::NoSuch(wanted.clone()));
+            }
+        }
+        Ok((roles, teams))
+    }
+
+    /// To be in such a team is a right: its members answer machines' questions, or own the site.
+    fn decides(&self, team: &String) -> bool {
+        let config = self.config;
+        config.site.owner.contains(team)
+            || config.questions.iter().any(|question| question.who.contains(team))
+    }
+
+    /// For the audit: a pseudonym, since the person may want to be forgotten.
+    fn described(&self, guest: &Guest) -> String {
+        let gives: Vec<&str> = guest.roles.iter().chain(&guest.teams).map(String::as_str).collect();
+        let gives = if gives.is_empty() { "no role".to_owned() } else { gives.join(", ") };
+        format!("{}: {gives}", self.store.seal().pseudonym(&guest.id))
+    }
+
+    fn ask_guest(&mut self, guest: &Guest, over: &ConnectionName) -> rusqlite::Result<()> {
+        let by = self.config.people.contacts.get(&guest.by);
+        let (site, voice) = (&self.config.site.name, &self.config.people.voice);
+        let by = by.map_or(site.as_str(), |by| &by.name);
+        let text = voice.say(|s| s.invitation, &[("by", by), ("name", &guest.name), ("site", site)]);
+        let (yes, no) = (voice.plain(|s| s.yes), voice.plain(|s| s.no));
+        let buttons = vec![Button::new(YES, yes), Button::new(NO, no)];
+        self.say_to(guest, over, Content { buttons, ..Content::text(text) })
+    }
+
+    fn say_to(&mut self, guest: &Guest, over: &ConnectionName, content: Content) -> rusqlite::Result<()> {
+        let lane = Lane { connection: over.clone(), contact: guest.id.clone() };
+        self.read.messages = true;
+        self.store.compose(&lane, &Recipient::Phone(guest.phone.clone()), &content, self.now).map(drop)
+    }
+
+    /// Who was invited and is written to under this number or user id.
+    fn invited(&self, reply: &Reply) -> rusqlite::Result<Vec<(Guest, Option<Timestamp>)>> {
+        let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+        let digits = phone.as_ref().map(|phone| &phone.e164()[1..]);
+        let known = self.store.known(digits, reply.user_id.as_deref())?;
+        let is_it = |(guest, _): &(Guest, Option<Timestamp>)| {
+            let alias = (guest.id.clone(), guest.phone.e164().to_owned());
+            phone.as_ref().is_some_and(|phone| phone.is_same(&guest.phone)) || known.by_alias.contains(&alias)
+        };
+        Ok(self.store.invitations_open(self.now)?.into_iter().filter(is_it).collect())
+    }
+
+    /// Somebody writes from a number that was invited and has not answered yet, or who said No and thinks again. `false`:
+    /// nobody did.
+    pub(crate) fn greet(
+        &mut self,
+        address: &str,
+        reply: &Reply,
+        over: &ConnectionName,
+    ) -> rusqlite::Result<bool> {
+        let invited = self.invited(reply)?;
+        let (guest, declined_at) = match invited.as_slice() {
+            [] => return Ok(false),
+            [one] => one.clone(),
+            [_, ..] => {
+                let names: Vec<&str> = invited.iter().map(|(guest, _)| guest.name.as_str()).collect();
+                self.fits_several(&names, reply, over)?;
+                return Ok(true);
+            }
+        };
+        let words = said(reply);
+        let choice = keywords::choice(Subject::Request(0), &[], words).filter(|_| !reply.forwarded);
+        let stops = self.config.words.read(words) == Some(Wish::Stop) && !reply.forwarded;
+        if stops {
+            self.wish(&guest, false, reply)?;
+        }
+        if let Some(declined_at) = declined_at {
+            match choice.as_deref() {
+                Some(YES) if reply.at > declined_at => self.join(&guest, reply, over)?,
+                Some(YES) => {
+                    self.wish(&guest, true, reply)?;
+                    self.idle("an invited person said No since");
+                }
+                Some(_) => {
+                    self.store.decline(&guest.id, reply.at)?;
+                    self.idle("an invited person said No before");
+                }
+                None if stops => self.idle("an invited person said No before"),
+                None => return Ok(false),
+            }
+            return Ok(true);
+        }
+        let lane = Lane { connection: over.clone(), contact: guest.id.clone() };
+        let waited = self.store.heard(&lane, reply.at, self.now)?;
+        self.read.messages |= waited > 0;
+        match choice.as_deref() {
+            Some(YES) => self.join(&guest, reply, over)?,
+            Some(_) => self.decline(&guest, reply, over)?,
+            None if stops && self.store.dismiss(&guest.id, "declined")? => {
+                self.declined(&guest, reply, over)?
+            }
+            // The question itself may be on its way now; else it is asked again, once a day.
+            None if waited > 0 => self.idle("an invited person has not answered yet"),
+            None => {
+                self.idle("an invited person has not answered yet");
+                if self.store.meet_stranger(address, self.now)? {
+                    self.ask_guest(&guest, over)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was given counts only as far as whoever invited may still give it.
+    fn join(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+        let config = self.config;
+        let by = config.people.contacts.get(&guest.by).filter(|by| is_owner(config, &by.id));
+        let Some(by) = by.filter(|by| guest.roles.is_subset(&by.roles)) else {
+            self.idle("whoever invited may not any more");
+            self.store.dismiss(&guest.id, "removed")?;
+            self.write_of(guest, "refused", "whoever invited may not any more", Some(reply))?;
+            let text = config.people.voice.plain(|s| s.invitation_void);
+            return self.say_to(guest, over, Content::text(text));
+        };
+        self.store.join(&guest.id, &reply.wamid, reply.at)?;
+        self.store.identify(&guest.id, guest.phone.e164(), reply.user_id.as_deref(), reply.at)?;
+        self.wish(guest, true, reply)?;
+        self.write_of(guest, "joined", "by invitation", Some(reply))?;
+        self.read.people = true;
+        let text = config.people.voice.say(|s| s.welcome, &[("site", &config.site.name)]);
+        self.say_to(guest, over, Content::text(text))?;
+        let gives: Vec<&str> = guest.roles.iter().chain(&guest.teams).map(String::as_str).collect();
+        let gives = if gives.is_empty() { String::new() } else { format!(": {}", gives.join(", ")) };
+        let text = by.voice.say(|s| s.guest_joined, &[("name", &guest.name), ("gives", &gives)]);
+        self.tell_inviter(by, &text, over)
+    }
+
+    /// Agreed to be written to, or not: the newest counts, whatever else they said.
+    fn wish(&self, guest: &Guest, given: bool, reply: &Reply) -> rusqlite::Result<()> {
+        let word = if given { "Yes" } else { "STOP" };
+        let source = format!("{word} to the invitation of {} ({})", guest.by, reply.wamid);
+        self.store.consent(&guest.id, given, &source, reply.at, self.now).map(drop)
+    }
+
+    /// Another answer to an invitation that was answered with Yes before: a Yes or a No that was tapped under it, or a No that
+    /// was written as long as it can be about nothing else. The newest counts. `false`: it is no such answer.
+    pub(crate) fn answers_again(
+        &mut self,
+        contact: &Contact,
+        reply: &Reply,
+        over: &ConnectionName,
+        outcome: &Outcome,
+    ) -> rusqlite::Result<bool> {
+        let tapped = match &reply.content {
+            inbound::Content::Tap { id, .. } => [YES, NO].into_iter().find(|choice| choice == id),
+            inbound::Content::Text(_)
+            | inbound::Content::Reaction { .. }
+            | inbound::Content::Captioned { .. }
+            | inbound::Content::Given { .. }
+            | inbound::Content::SharedNumber(_)
+            | inbound::Content::Other(_) => None,
+        };
+        let is_bare = matches!(reply.content, inbound::Content::Text(_))
+            && reply.quotes.is_none()
+            && matches!(outcome, Outcome::Nothing { .. });
+        let written =
+            keywords::choice(Subject::Request(0), &[], said(reply)).filter(|choice| is_bare && choice == NO);
+        let Some(choice) = tapped.or(written.map(|_| NO)).filter(|_| !reply.forwarded) else {
+            return Ok(false);
+        };
+        let joined = self.store.guests()?.into_iter().find(|guest| guest.id == contact.id);
+        let Some(guest) = joined else { return Ok(false) };
+        if tapped.is_none() && !self.store.is_about_invitation(&guest.id, reply.at)? {
+            return Ok(false);
+        }
+        let reason = format!("the {choice} to an invitation that was answered with Yes");
+        self.nothing_of(Some(contact), reply, reason)?;
+        if choice == YES {
+            self.wish(&guest, true, reply)?;
+            self.store.join(&guest.id, &reply.wamid, reply.at)?;
+        } else {
+            self.decline(&guest, reply, over)?;
+        }
+        self.read.people = true;
+        Ok(true)
+    }
+
+    fn decline(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+        if !self.store.decline(&guest.id, reply.at)? {
+            self.idle("an invited person said Yes since");
+            return Ok(());
+        }
+        self.declined(guest, reply, over)
+    }
+
+    fn declined(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+        self.write_of(guest, "declined", "the invitation", Some(reply))?;
+        let text = self.config.people.voice.plain(|s| s.nobody_writes);
+        self.say_to(guest, over, Content::text(text))?;
+        let Some(by) = self.config.people.contacts.get(&guest.by) else { return Ok(()) };
+        let text = by.voice.say(|s| s.guest_declined, &[("name", &guest.name)]);
+        self.tell_inviter(by, &text, over)
+    }
+
+    fn tell_inviter(&mut self, by: &Contact, text: &str, over: &ConnectionName) -> rusqlite::Result<()> {
+        let lane = Lane { connection: over.clone(), contact: by.id.clone() };
+        self.read.messages = true;
+        self.store.compose(&lane, &by.to, &Content::text(text), self.now).map(drop)
+    }
+
+    fn uninvite(&mut self, phone: &Phone, from: From) -> rusqlite::Result<()> {
+        let joined = self.store.guests()?.into_iter().find(|guest| guest.phone.is_same(phone));
+        let asked = self.store.invitations_open(self.now)?.into_iter();
+        let asked = asked.filter(|(_, declined_at)| declined_at.is_none()).map(|(guest, _)| guest);
+        let guest = joined.or_else(|| asked.into_iter().find(|guest| guest.phone.is_same(phone)));
+        let Some(guest) = guest else {
+            return match self.config.people.by_phone(phone) {
+                Some(known) => self.answer_sentence(|s| s.in_the_file, &[("name", &known.name)], from),
+                None => self.answer_sentence(|s| s.nobody_of_number, &[], from),
+            };
+        };
+        self.store.dismiss(&guest.id, "removed")?;
+        withdraw(self.store, &guest.id, self.now)?;
+        self.read.people = true;
+        self.note("removed", from, &self.described(&guest))?;
+        self.answer_sentence(|s| s.off_the_list, &[("name", &guest.name)], from)
+    }
+
+    fn write_of(
+        &self,
+        guest: &Guest,
+        what: &str,
+        detail: &str,
+        reply: Option<&Reply>,
+    ) -> rusqlite::Result<()> {
+        let message = reply.map(|reply| &reply.wamid);
+        let entry = Entry { what, who: Some(&guest.id), message, command: None, detail };
+        self.store.record(&entry, self.now)
+    }
+}
+
+/// The words of an answer, however it was given.
+fn said(reply: &Reply) -> &str {
+    match &reply.content {
+        inbound::Content::Tap { title, .. } => title,
+        inbound::Content::Text(text) | inbound::Content::Captioned { caption: text, .. } => text,
+        inbound::Content::Reaction { emoji } => emoji.as_deref().unwrap_or_default(),
+        inbound::Content::Given { .. } | inbound::Content::SharedNumber(_) | inbound::Content::Other(_) => "",
+    }
+}
+
+/// Why somebody may not give what they typed.
+enum Ungiven {
+    /// To be in this team is a right that whoever invites lacks.
+    Decides(String),
+    NoSuch(String),
+}
+
+impl Ungiven {
+    fn sentence(&self, voice: &Voice) -> String {
+        match self {
+            Self::Decides(team) => voice.say(|s| s.team_decides, &[("team", team)]),
+            Self::NoSuch(role) => voice.say(|s| s.no_such_role, &[("role", role)]),
+        }
+    }
+}
+
+/// Who is off the list gets no alert that still waits.
+fn withdraw(store: &Store, guest: &ContactId, now: Timestamp) -> rusqlite::Result<()> {
+    store.withdraw(&store.waiting_for(guest, true)?, "the person was taken off the list", now)
+}
+
+/// An operator takes somebody off the list. `false`: nobody of this id was invited.
+pub fn remove(store: &Store, id: &ContactId, now: Timestamp) -> rusqlite::Result<bool> {
+    let removed = store.dismiss(id, "removed")?;
+    if removed {
+        withdraw(store, id, now)?;
+        let detail = format!("{}, at the command line", store.seal().pseudonym(id));
+        let entry = Entry { what: "removed", who: None, message: None, command: None, detail: &detail };
+        store.record(&entry, now)?;
+    }
+    Ok(removed)
+}

@@ -1,0 +1,97 @@
+//! Files on their way out: each is an id of Meta's before its message leaves.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::ids::ConnectionName;
+use crate::outbox::message::{Content, Media, Part};
+use crate::outbox::uploads::Uploaded;
+use crate::rule::attachment::{Kept, Kind, examine};
+use crate::task::context::Shared;
+use crate::task::template_sync::in_words;
+use crate::time::{Clock, SystemClock};
+use crate::whatsapp::client::{Client, Endpoint};
+use crate::whatsapp::upload::Source;
+
+/// Every file of the content as an id of Meta's. When one cannot be had the message goes without, and its words say so: they
+/// matter more.
+pub async fn upload_all(
+    shared: &Arc<Shared>,
+    client: &Client,
+    endpoint: &Endpoint,
+    connection: &ConnectionName,
+    mut content: Content,
+) -> Uploaded {
+    let kind = kind(&content);
+    let mut ids = Vec::new();
+    for media in content.media() {
+        match id_of(shared, client, endpoint, connection, kind, media).await {
+            Ok(id) => ids.push(id.map_or_else(|| media.clone(), Media::Id)),
+            Err(error) => {
+                tracing::warn!(error, "a file could not be sent; its message goes without");
+                return Err(error);
+            }
+        }
+    }
+    Ok(ids)
+}
+
+async fn upload(client: &Client, endpoint: &Endpoint, kind: Kind, source: Source) -> Result<String, String> {
+    let mime = examine(kind, &source.beginning, source.length, source.content_type.as_deref())?;
+    client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))
+}
+
+fn kind(content: &Content) -> Kind {
+    match content.part {
+        Some(Part::Video(_)) => Kind::Video,
+        Some(Part::Audio { .. }) => Kind::Audio,
+        Some(Part::Document { .. }) => Kind::Document,
+        _ => Kind::Image, // headers are checked by Meta as what they are
+    }
+}
+
+/// `None`: it is an id or a link already.
+async fn id_of(
+    shared: &Arc<Shared>,
+    client: &Client,
+    endpoint: &Endpoint,
+    connection: &ConnectionName,
+    kind: Kind,
+    media: &Media,
+) -> Result<Option<String>, String> {
+    match media {
+        Media::Id(_) | Media::Link(_) => Ok(None),
+        Media::Fetch { url } => {
+            let source = client.open(url, kind.limit()).await?;
+            upload(client, endpoint, kind, source).await.map(Some)
+        }
+        Media::File { path, within } => {
+            let source = Source::file(Path::new(path), within.as_deref().map(Path::new)).await?;
+            upload(client, endpoint, kind, source).await.map(Some)
+        }
+        Media::Kept { sha256 } => {
+            let gone = || "the daemon is stopping".to_owned();
+            let (name, sha) = (connection.clone(), sha256.clone());
+            let known = move |store: &crate::store::Store| {
+                let now = SystemClock.now();
+                Ok(match store.uploaded(&name, &sha, now)? {
+                    Some(id) => (Some(id), None),
+                    None => (None, store.media(&sha)?),
+                })
+            };
+            let (id, kept) = shared.durably(known).await.ok_or_else(gone)?;
+            if id.is_some() {
+                return Ok(id);
+            }
+            let Kept { mime, bytes, .. } = kept.ok_or("the file is no longer kept")?;
+            let source = Source::of(bytes);
+            let id = client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))?;
+            let (name, sha, new) = (connection.clone(), sha256.clone(), id.clone());
+            let remember = move |store: &crate::store::Store| {
+                store.remember_upload(&name, &sha, &new, SystemClock.now())
+            };
+            shared.durably(remember).await.ok_or_else(gone)?;
+            Ok(Some(id))
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The daemon's tasks. Each waits for an input, hands it to its pure machine and performs the effects.
+
+/// What all tasks share, and the one way to write.
+pub(crate) mod context;
+/// Broker notices: events to the intake, answers to the dispatch.
+pub(crate) mod mqtt_intake;
+/// The outbox's sender.
+pub(crate) mod outbox_sender;
+/// What the sender decides, in the transaction of whoever writes.
+pub mod outbox_transaction;
+/// Files on their way out.
+pub(crate) mod media_upload;
+/// Webhook bodies, read after they were stored.
+pub(crate) mod webhook_reader;
+/// What follows from a reply.
+pub(crate) mod conversation;
+/// Somebody new on the list.
+pub mod invitation;
+/// Replies that are faster than Meta's answer.
+pub(crate) mod early_reply;
+/// Whom a webhook names.
+pub(crate) mod body_contacts;
+/// What goes on, for whoever asks.
+pub(crate) mod status_text;
+/// What the owner should know.
+pub(crate) mod owner_notice;
+/// The end of what people asked for.
+pub(crate) mod deadlines;
+/// Machines that ask people.
+pub(crate) mod question_flow;
+/// Commands to the broker.
+pub(crate) mod command_publisher;
+/// Answers of devices and questions of machines.
+pub(crate) mod device_message;
+/// Devices, over serial ports and the broker.
+pub(crate) mod device_fleet;
+/// What the link says of the broker.
+pub(crate) mod broker_state;
+/// Home Assistant: what it is shown, and what it asks.
+pub(crate) mod home_assistant;
+/// The catalogue of message templates.
+pub(crate) mod template_sync;
+/// What people wrote is shown as read, and their files are fetched.
+pub(crate) mod received_media;
+/// Last resorts over HTTP.
+pub(crate) mod escalation_post;
+/// Budgets and Meta's daily limit.
+pub(crate) mod budget_monitor;
+/// Alerts that have reached nobody.
+pub(crate) mod undelivered;
+/// A rule that could not judge its events is told to the owner.
+pub(crate) mod unjudged;
+/// Broker, connections, disk and clock, as events.
+pub(crate) mod self_monitor;
+/// What stays in sight for a while after it has gone.
+pub(crate) mod recent_faults;
+/// What systemd hears.
+pub(crate) mod systemd;
+/// All tasks that run as long as the daemon does.
+pub(crate) mod supervisor;
+/// What a changed configuration left without an owner.
+pub mod orphans;

@@ -1,0 +1,367 @@
+//! Broker notices and devices' events: events to the intake, answers to the dispatch, letters to the fleet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::alert::effect;
+use crate::alert::evaluate::excerpt;
+use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
+use crate::command::dispatch;
+use crate::event::incoming::Event;
+use crate::ids::RuleName;
+use crate::mqtt::{AckToken, Link, Notice};
+use crate::outbox::scheduler;
+use crate::store::{Accepted, Crashes, Store, fingerprint};
+use crate::task::broker_state;
+use crate::task::context::{Refused, Shared};
+use crate::task::device_fleet;
+use crate::task::device_fleet::Letter;
+use crate::task::device_message;
+use crate::task::home_assistant;
+use crate::task::outbox_transaction::{Begin, Turn};
+use crate::task::owner_notice;
+use crate::task::unjudged::Lines;
+use crate::time::{Clock, SystemClock};
+
+/// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 256).
+const BATCH: usize = 256;
+/// Notes taken together: a digest of a flood has some hundred receipts.
+const NOTES: u32 = 200;
+/// A notice that was missed is made up for after this time, and a clock that was set is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// An event on its way to the intake, of a device or by HTTP, and whom to tell that it is on disk.
+pub type Handed = (Event, oneshot::Sender<()>);
+
+/// What comes in and goes on here.
+#[derive(Debug)]
+pub struct Doors {
+    pub notices: mpsc::Receiver<Notice>,
+    pub handed: mpsc::Receiver<Handed>,
+    pub to_dispatch: mpsc::Sender<dispatch::Input>,
+    /// Devices' messages over the broker, for the fleet.
+    pub letters: mpsc::Sender<Letter>,
+}
+
+/// Whom to tell that an event is on disk.
+enum Waiting {
+    Broker(AckToken),
+    /// The fleet, or whoever posted it.
+    Handed(oneshot::Sender<()>),
+}
+
+pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors) {
+    let watch = judge.watch();
+    let versions: Vec<(RuleName, i64)> =
+        shared.config.rules.iter().map(|rule| (rule.name.clone(), rule.version())).collect();
+    if shared.durably(move |store| store.forget_unjudged_of_others(&versions)).await.is_none() {
+        return;
+    }
+    let mut intake: Intake<Waiting> = Intake::new(judge, watch);
+    let Some(kept) = shared.durably(Store::kept).await else { return };
+    let mut known = shared.live();
+    intake.meet(known.people.clone()); // those who were invited are somebody, too
+    intake.restore(kept, SystemClock.both());
+    shared.alerts.notify_one(); // what came of it is written down at once
+    let mut crashes = Crashes::open(&shared.config.site.state_directory);
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut lines = Lines::default();
+    loop {
+        let mut events = Vec::new();
+        let now = SystemClock.now();
+        let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
+        let woken = tokio::select! {
+            () = std::future::ready(()), if !batch.is_empty() => false,
+            taken = doors.notices.recv_many(&mut batch, BATCH) => match taken {
+                0 => return,
+                _ => false,
+            },
+            Some((event, told)) = doors.handed.recv() => {
+                events.push((event, Some(Waiting::Handed(told)), None));
+                false
+            }
+            () = shared.alerts.notified() => true,
+            () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
+        };
+        let live = shared.live();
+        if !Arc::ptr_eq(&known, &live) {
+            intake.meet(live.people.clone());
+            known = live;
+        }
+        lines.catch_up(SystemClock.now());
+        if woken {
+            let Some(input) = noted(&shared).await else { return };
+            shared.home.news();
+            for effect in intake.handle(input, SystemClock.both()) {
+                if perform(&shared, &mut intake, &link, &mut lines, effect).await.is_none() {
+                    return; // the disk failed: nothing more is acknowledged
+                }
+            }
+        } else {
+            let turn = turn(&mut batch);
+            if turn.iter().any(is_new_session) {
+                intake.free_packets();
+                if shared.durably(Store::free_packets).await.is_none() {
+                    return;
+                }
+            }
+            if arrived(&shared, &link, &mut doors, turn, &mut events).await.is_none() {
+                return; // the disk failed: nothing more is acknowledged
+            }
+            for group in groups(&crashes, events) {
+                if take(&shared, &mut intake, &link, (&mut crashes, &mut lines), group).await.is_none() {
+                    return; // the disk failed: nothing more is acknowledged
+                }
+            }
+        }
+    }
+}
+
+/// What was under way when a process died is taken alone, so that the next death says which one it was.
+fn groups(
+    crashes: &Crashes,
+    events: Vec<device_message::Message<Waiting>>,
+) -> Vec<Vec<device_message::Message<Waiting>>> {
+    let mut groups: Vec<Vec<device_message::Message<Waiting>>> = Vec::new();
+    let mut may_join = false;
+    for message in events {
+        let event = fingerprint(&message.0);
+        let is_alone = event.is_some_and(|event| crashes.is_suspect(event) || crashes.is_aside(event));
+        match groups.last_mut().filter(|_| may_join && !is_alone) {
+            Some(group) => group.push(message),
+            None => groups.push(vec![message]),
+        }
+        may_join = !is_alone;
+    }
+    groups
+}
+
+async fn take(
+    shared: &Shared,
+    intake: &mut Intake<Waiting>,
+    link: &Link,
+    (crashes, lines): (&mut Crashes, &mut Lines),
+    messages: Vec<device_message::Message<Waiting>>,
+) -> Option<()> {
+    let under_way: Vec<_> = messages.iter().filter_map(|(event, ..)| fingerprint(event)).collect();
+    let is_aside = under_way.iter().any(|event| crashes.is_aside(*event));
+    let input = |messages: Vec<device_message::Message<Waiting>>| {
+        messages.into_iter().map(|(event, waiting, _)| (event, waiting)).collect()
+    };
+    let effects = if is_aside {
+        for (event, ..) in &messages {
+            set_aside(shared, event).await;
+        }
+        intake.handle(Input::SetAside(input(messages)), SystemClock.both())
+    } else {
+        crashes.begin(&under_way);
+        device_message::take(shared, &messages).await?;
+        let effects = intake.handle(Input::Arrived(input(messages)), SystemClock.both());
+        crashes.end(&under_way);
+        effects
+    };
+    for effect in effects {
+        perform(shared, intake, link, lines, effect).await?;
+    }
+    Some(())
+}
+
+async fn set_aside(shared: &Shared, event: &Event) {
+    let (topic, begins) = (&event.topic, excerpt(&event.payload));
+    let what = format!(
+        "an event on the topic {topic} was being read when this program died, twice. It is set aside and acknowledged, and no \
+         rule has seen it; look at what it reports yourself. It begins: {begins} – once the device or its rule is put right, \
+         restart bellwire (bellwire events lists it as set-aside)"
+    );
+    owner_notice::report(shared, "set-aside", vec![what]).await;
+}
+
+fn is_new_session(notice: &Notice) -> bool {
+    matches!(notice, Notice::Connected { session_present: false })
+}
+
+/// What is taken together. With a new session of the broker's packet identifiers mean other events, so what came before
+/// it is written down before.
+fn turn(batch: &mut Vec<Notice>) -> Vec<Notice> {
+    let until = batch.iter().skip(1).position(is_new_session).map_or(batch.len(), |at| at + 1);
+    batch.drain(..until).collect()
+}
+
+async fn arrived(
+    shared: &Shared,
+    link: &Link,
+    doors: &mut Doors,
+    turn: Vec<Notice>,
+    events: &mut Vec<device_message::Message<Waiting>>,
+) -> Option<()> {
+    while events.len() < BATCH
+        && let Ok((event, told)) = doors.handed.try_recv()
+    {
+        events.push((event, Some(Waiting::Handed(told)), None));
+    }
+    for notice in turn {
+        match notice {
+            Notice::Message { event, ack, .. } if home_assistant::take(shared, &event).await? => {
+                ack.into_iter().for_each(|ack| link.ack(ack));
+            }
+            Notice::Message { event, ack, reply_to } => match Letter::read(&event) {
+                None => events.push((event, ack.map(Waiting::Broker), reply_to)),
+                Some(letter) => {
+                    if !event.retained {
+                        device_fleet::post(shared, &doors.letters, letter);
+                    }
+                    // The broker may forget it: the device keeps it until our own acknowledgement.
+                    ack.into_iter().for_each(|ack| link.ack(ack));
+                }
+            },
+            about @ (Notice::Connected { .. }
+            | Notice::Disconnected { .. }
+            | Notice::Published { .. }
+            | Notice::Subscribed(_)
+            | Notice::Loopback(_)) => broker_state::tell(shared, about, &doors.to_dispatch).await,
+        }
+    }
+    events.iter().for_each(|(event, ..)| shared.metrics.event(event.source));
+    Some(())
+}
+
+/// What receipts, taps and operators wrote down; without any it is just later.
+async fn noted(shared: &Shared) -> Option<Input<Waiting>> {
+    let notes = shared.durably(|store| store.notes(NOTES)).await?;
+    if notes.len() == NOTES as usize {
+        shared.alerts.notify_one(); // there may be more
+    }
+    Some(if notes.is_empty() { Input::Woke } else { Input::Noted(notes) })
+}
+
+async fn perform(
+    shared: &Shared,
+    intake: &mut Intake<Waiting>,
+    link: &Link,
+    lines: &mut Lines,
+    effect: Effect<Waiting>,
+) -> Option<()> {
+    match effect {
+        Effect::Commit(batch, decisions) => {
+            for ask in decisions.iter().filter_map(|decision| decision.rebirth.as_ref()) {
+                // Without a connection nothing is lost: the node's next message asks again, a minute later.
+                link.say_at_most_once(&ask.topic, Bytes::from(ask.payload.clone()));
+            }
+            let decisions = Arc::new(decisions);
+            if commit(shared, &decisions, lines).await?.is_err() {
+                one_by_one(shared, intake, &decisions).await?;
+            }
+            for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
+                if let Effect::Acknowledge(token) = effect {
+                    acknowledge(link, token);
+                }
+            }
+        }
+        Effect::Watched { effects, taken } => {
+            let is_silence = effects.iter().any(effect::Effect::is_about_silence);
+            let notes = taken.clone();
+            if let Err(Refused(why)) = write(shared, move |store| store.watched(&effects, &taken)).await? {
+                // Notes that were read first again would be refused again.
+                shared.durably(move |store| store.watched(&[], &notes).map(drop)).await?;
+                reload(shared, intake).await?;
+                let text = format!("what the time or people did to alerts could not be written down: {why}");
+                owner_notice::report(shared, "alerts", vec![text]).await;
+            }
+            if is_silence {
+                shared.home.look();
+            }
+        }
+        Effect::Acknowledge(token) => acknowledge(link, token),
+    }
+    Some(())
+}
+
+fn acknowledge(link: &Link, waiting: Waiting) {
+    match waiting {
+        Waiting::Broker(token) => link.ack(token),
+        Waiting::Handed(told) => drop(told.send(())), // whoever handed it in may have gone; the event is ours all the same
+    }
+}
+
+/// Something in it was refused: what is to blame is closed as failed and acknowledged like the rest, or the broker would bring
+/// it again for ever.
+async fn one_by_one(shared: &Shared, intake: &mut Intake<Waiting>, decisions: &[Decision]) -> Option<()> {
+    for decision in decisions {
+        let alone = [decision.clone()];
+        let Err(Refused(why)) = write(shared, move |store| store.accept(&alone)).await? else { continue };
+        let (event, reason) = (decision.event.clone(), why.clone());
+        let topic = event.topic.clone();
+        let begins = excerpt(&event.payload);
+        let closed = shared.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
+        if let Err(Refused(why)) = closed {
+            tracing::error!(topic, why, "an event that was refused has left no row");
+        }
+        let text = format!(
+            "an event on the topic {topic} could not be written down, and no rule acts on it; look at what it reports yourself. \
+             It begins: {begins} ({why})"
+        );
+        owner_notice::report(shared, "events", vec![text]).await;
+    }
+    reload(shared, intake).await
+}
+
+/// The memory of alerts is what is on disk again.
+async fn reload(shared: &Shared, intake: &mut Intake<Waiting>) -> Option<()> {
+    let kept = shared.durably(Store::kept).await?;
+    intake.reload(kept, SystemClock.both());
+    Some(())
+}
+
+async fn commit(
+    shared: &Shared,
+    decisions: &Arc<Vec<Decision>>,
+    lines: &mut Lines,
+) -> Option<Result<(), Refused>> {
+    let mut is_news = false;
+    for decision in decisions.iter() {
+        for one in &decision.unjudged {
+            is_news |= lines.add(one, &decision.event.topic, SystemClock.now());
+        }
+    }
+    let decisions = Arc::clone(decisions);
+    let written = write(shared, move |store| store.accept(&decisions)).await;
+    if is_news {
+        shared.deadlines.notify_one();
+    }
+    written
+}
+
+/// Messages leave with the commit that brings them: the sender takes its turn in it.
+async fn write(
+    shared: &Shared,
+    accept: impl Fn(&Store) -> rusqlite::Result<Accepted> + Send + Sync + 'static,
+) -> Option<Result<(), Refused>> {
+    let (turns, live) = (Arc::clone(&shared.turns), shared.live());
+    let write = move |store: &Store| {
+        let accepted = accept(store)?;
+        let turn = match accepted.messages {
+            0 => Turn::default(),
+            _ => turns.take(store, Begin::With(scheduler::Input::Wake), &live, SystemClock.now())?,
+        };
+        Ok((accepted, turn))
+    };
+    let (accepted, turn) = match shared.durably_unless_refused(write).await? {
+        Ok(written) => written,
+        Err(refused) => return Some(Err(refused)),
+    };
+    shared.turns.done(turn).await;
+    shared.metrics.accepted(&accepted);
+    if accepted.messages > 0 {
+        shared.home.news();
+    }
+    if accepted.commands > 0 {
+        shared.commands.notify_one();
+    }
+    if accepted.posts > 0 {
+        shared.posts.notify_one();
+    }
+    Some(Ok(()))
+}

@@ -1,0 +1,167 @@
+//! How what has no owner ends, and who hears of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rusqlite::Result;
+
+use super::{CONTACT_GONE, GONE, Orphan, STEP_GONE, find};
+use crate::alert::effect::{Effect, Kind, Notice, Why};
+use crate::alert::engine::Slot;
+use crate::command::dispatch::Change;
+use crate::config::Config;
+use crate::contact::Contact;
+use crate::ids::{ConnectionName, ContactId};
+use crate::outbox::button_token::Subject;
+use crate::outbox::message::Content;
+use crate::outbox::message_state::OnUnknown;
+use crate::store::{Entry, OpenAlert, QueuedCommand, Request, Store};
+use crate::task::deadlines::{put, tell};
+use crate::task::question_flow;
+use crate::time::Timestamp;
+
+/// The news that an alert is not watched any more is of no use after a day.
+pub(crate) const NEWS_EXPIRES: Duration = Duration::from_secs(24 * 3_600);
+
+/// Ends all of it, in the transaction of whoever starts: what ended, a sentence each. The simulation calls it too.
+pub fn end(store: &Store, config: &Config, now: Timestamp) -> Result<Vec<String>> {
+    let found = find(store, config, now)?;
+    // Those first: what they cancel is not told over another number.
+    let (people, others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|orphan| matches!(orphan, Orphan::Messages(..)));
+    let all: Vec<Orphan> = people.into_iter().chain(others).collect();
+    for orphan in &all {
+        end_one(store, config, orphan, now)?;
+    }
+    Ok(all.iter().map(Orphan::to_string).collect())
+}
+
+fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> Result<()> {
+    match orphan {
+        Orphan::Alert(one, why) => end_alert(store, config, one, why, now),
+        Orphan::Held(contact, _) => store.forget_held(contact),
+        Orphan::Messages(contact, _) => {
+            let only_alerts = store.guest_ids()?.contains(contact);
+            store.withdraw(&store.waiting_for(contact, only_alerts)?, CONTACT_GONE, now)
+        }
+        Orphan::Lane(lane) => {
+            let Some(first) = config.connections.first() else { return Ok(()) };
+            let of_rule: BTreeMap<_, _> =
+                config.rules.iter().map(|rule| (rule.name.clone(), rule.connection.clone())).collect();
+            store.reroute(lane, &of_rule, &first.name).map(drop)
+        }
+        Orphan::Request(request, why) => end_request(store, config, request, why, now),
+        Orphan::Question(question) => {
+            store.withdraw(&store.waiting_to_ask(Subject::Question(question.id))?, GONE, now)?;
+            note(store, &format!("question {}: {GONE}", question.id), now)?;
+            question_flow::decide(store, question, &question.default_choice, None, now)
+        }
+        Orphan::Command(command, why) => end_command(store, config, command, why, now),
+        Orphan::Invitation(guest) => {
+            store.dismiss(&guest.id, "removed")?;
+            store.withdraw(&store.waiting_for(&guest.id, false)?, "whoever invited may not any more", now)?;
+            let detail = "whoever invited may not any more";
+            let entry = Entry { what: "removed", who: Some(&guest.id), message: None, command: None, detail };
+            store.record(&entry, now)
+        }
+        Orphan::Post(post) => store.settle_post(post, false, STEP_GONE, None, now),
+    }
+}
+
+fn note(store: &Store, detail: &str, now: Timestamp) -> Result<()> {
+    store.record(&Entry { what: "expired", who: None, message: None, command: None, detail }, now)
+}
+
+/// Over the number that was used before, or that there is.
+fn over(config: &Config, before: Option<&ConnectionName>) -> Option<ConnectionName> {
+    let mut known = config.connections.iter();
+    known
+        .find(|known| Some(&known.name) == before)
+        .or(config.connections.first())
+        .map(|known| known.name.clone())
+}
+
+/// Whoever was told hears that nobody watches it any more; what had not left does not leave.
+fn end_alert(store: &Store, config: &Config, one: &OpenAlert, why: &str, now: Timestamp) -> Result<()> {
+    let alert = one.alert.clone();
+    let moved = Effect::Moved {
+        alert: alert.clone(),
+        episode: one.episode,
+        state: "resolved",
+        reason: why.to_owned(),
+        at: now,
+    };
+    let record = |why: Why, what: String| Effect::Record { alert: alert.clone(), why, what, at: now };
+    let mut effects = vec![moved, record(Why::Forgotten, why.to_owned())];
+    let written = store.told_of(one.id)?;
+    let firing = one.memory.as_ref().and_then(|memory| memory.firing());
+    let told = firing.iter().flat_map(|firing| firing.told.keys()).chain(written.keys());
+    let told: BTreeSet<&ContactId> = told.collect();
+    for contact in told.into_iter().filter_map(|id| config.people.contacts.get(id)) {
+        let quiet = config.people.quiet.get(&contact.id);
+        if quiet.is_some_and(|quiet| quiet.end(one.severity, now, &contact.voice.zone).is_some()) {
+            effects.push(record(Why::Quiet, format!("not to {}: quiet hours", contact.id)));
+            continue;
+        }
+        let Some(connection) = over(config, written.get(&contact.id)) else { continue };
+        effects.push(record(Why::Told, format!("{} was told that it is not watched any more", contact.id)));
+        effects.push(Effect::Send(Box::new(news(one, contact, connection, now))));
+    }
+    effects.push(Effect::Forget(Slot::Alert(alert.clone())));
+    store.watched(&effects, &[]).map(drop)
+}
+
+fn news(one: &OpenAlert, contact: &Contact, connection: ConnectionName, now: Timestamp) -> Notice {
+    let firing = one.memory.as_ref().and_then(|memory| memory.firing());
+    let text = firing.map_or_else(|| one.text.clone(), |firing| firing.wording.said(&contact.voice));
+    let text = text.lines().next().unwrap_or_default().to_owned();
+    let text = contact.voice.say(|s| s.not_watched, &[("text", &text)]);
+    let templates = one.memory.as_ref().map(|memory| memory.templates.clone()).unwrap_or_default();
+    Notice {
+        alert: Some((one.alert.clone(), one.episode)),
+        kind: Kind::Resolved,
+        to: contact.clone(),
+        content: Content { templates, ..Content::text(text) }.in_language(contact.voice.language),
+        severity: one.severity,
+        connection,
+        on_unknown: OnUnknown::Retry,
+        at: now,
+        expires_at: now + NEWS_EXPIRES,
+    }
+}
+
+fn end_request(store: &Store, config: &Config, request: &Request, why: &str, now: Timestamp) -> Result<()> {
+    store.change_request(request, "expired")?;
+    store.withdraw(&store.waiting_to_ask(Subject::Request(request.id))?, why, now)?;
+    note(store, &format!("request {}: {why}", request.id), now)?;
+    let asker = &request.pending.asker;
+    let (voice, over) = (config.people.voice(asker), over(config, Some(&request.connection)));
+    let Some(over) = over else { return Ok(()) };
+    let text = voice.say(
+        |s| s.was_not_done,
+        &[("title", &request.deed.title), ("why", &voice.plain(|s| s.not_configured))],
+    );
+    put(store, config, (&over, asker, Some(&request.reply)), Content::text(text), now)
+}
+
+fn end_command(
+    store: &Store,
+    config: &Config,
+    command: &QueuedCommand,
+    why: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let change = Change::Refused { id: command.id, at: now, reason: why.to_owned() };
+    if !store.change_command(&change)? {
+        return Ok(());
+    }
+    let entry = Entry { what: "failed", who: None, message: None, command: Some(command.id), detail: why };
+    store.record(&entry, now)?;
+    let Some(mut story) = store.command(command.id)?.filter(|_| command.is_asked) else { return Ok(()) };
+    let Some(over) = over(config, Some(&story.connection)) else { return Ok(()) };
+    story.connection = over;
+    let voice = config.people.voice(&story.contact);
+    let why = voice.plain(|s| s.not_configured);
+    let text = voice.say(|s| s.was_not_done, &[("title", &story.title), ("why", &why)]);
+    tell(store, config, &story, Some(text), now)
+}

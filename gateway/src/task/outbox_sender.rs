@@ -1,0 +1,313 @@
+//! The outbox's sender: does what its turns led to, and tells it of answers and of the time.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{Connection, Secret, secret};
+use crate::ids::{ConnectionName, MessageId};
+use crate::outbox::message_state::State;
+use crate::outbox::render::{as_quick_replies, outgoing};
+use crate::outbox::retry_policy::{Answer, HeldFor};
+use crate::outbox::row::{Change, Due, Lane, Settled};
+use crate::outbox::scheduler::{Effect, Input};
+use crate::outbox::window::Choice;
+use crate::reply::inbound::Notice;
+use crate::rule::definition::Severity;
+use crate::store::Store;
+use crate::task::context::Shared;
+use crate::task::media_upload;
+use crate::task::outbox_transaction::{Begin, Turn};
+use crate::task::owner_notice::{Over, Told, write};
+use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::client::{Client, Endpoint};
+use crate::whatsapp::request::{self, Form};
+
+/// How often the outbox is looked at without being told: an operator's command writes beside us. Each such timer wakes the
+/// process twice, since tokio's wheel of timers turns in steps of 64: a third of the budget of two a second.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// Looks into the database after its log was seen to change. The second is for a write within the same tick of the file
+/// system's clock, 10 ms at most, as the first look.
+const LOOKS: u32 = 2;
+
+struct Task {
+    shared: Arc<Shared>,
+    client: Client,
+    wake_at: Option<Timestamp>,
+    looked_at: Timestamp,
+    /// When the token's file was written, of connections that wait for a person.
+    tokens: BTreeMap<ConnectionName, Option<u64>>,
+}
+
+pub async fn run(
+    shared: Arc<Shared>,
+    client: Client,
+    mut to_do: mpsc::Receiver<Turn>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut task =
+        Task { shared, client, wake_at: None, looked_at: SystemClock.now(), tokens: BTreeMap::new() };
+    let (mut version, mut touched, mut looks) = (0, None, 0);
+    task.turn(Begin::With(Input::Wake));
+    loop {
+        if *stop.borrow() {
+            task.shared.turns.stop();
+            if task.shared.turns.is_idle() {
+                return;
+            }
+        }
+        let shared = Arc::clone(&task.shared);
+        let pause = task.pause();
+        tokio::select! {
+            Some(turn) = to_do.recv() => {
+                turn.done.into_iter().for_each(|effect| task.perform(effect));
+                if !turn.rest.is_empty() {
+                    task.turn(Begin::Rest(turn.rest));
+                }
+            }
+            () = shared.outbox.notified() => task.turn(Begin::With(Input::Wake)),
+            () = tokio::time::sleep(pause) => {
+                if let Some(connection) = task.put_right() {
+                    task.turn(Begin::With(Input::PutRight(connection)));
+                    continue;
+                }
+                let due = task.is_due();
+                let now_touched = shared.store.touched();
+                if now_touched != touched {
+                    (touched, looks) = (now_touched, LOOKS);
+                }
+                if looks == 0 && !due {
+                    continue; // nobody has written: not even the store's thread wakes
+                }
+                looks = looks.saturating_sub(1);
+                let seen = shared.durably(Store::data_version).await.unwrap_or(version);
+                if seen != version || due {
+                    version = seen;
+                    task.wake_at = task.wake_at.filter(|_| !due);
+                    shared.commands.notify_one();
+                    shared.alerts.notify_one();
+                    task.turn(Begin::With(Input::Wake));
+                }
+            }
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+impl Task {
+    fn turn(&self, begin: Begin) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { shared.turn(begin).await });
+    }
+
+    /// A connection whose token was refused, and has another one now.
+    fn put_right(&mut self) -> Option<ConnectionName> {
+        let shared = &self.shared;
+        let (name, _) = self.tokens.iter().find(|(name, seen)| mark_of(shared, name) != **seen)?;
+        let name = name.clone();
+        self.tokens.remove(&name);
+        Some(name)
+    }
+
+    /// Something waits for this time, or for one that the clock was set back from: nobody else would notice, and it would wait
+    /// for as long again.
+    fn is_due(&mut self) -> bool {
+        let now = SystemClock.now();
+        let before = std::mem::replace(&mut self.looked_at, now);
+        now < before || self.wake_at.is_some_and(|at| at <= now)
+    }
+
+    fn pause(&self) -> Duration {
+        self.wake_at
+            .map_or(LOOK_EVERY, |at| SystemClock.now().until(at))
+            .clamp(Duration::from_millis(5), LOOK_EVERY)
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Load(_) => {} // asked for in the turn
+            Effect::Commit(change) => self.tell_of(&change),
+            Effect::Upload(due) => self.upload(*due),
+            Effect::Post(due, choice) => self.post(*due, choice),
+            Effect::WakeAt(at) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
+            Effect::Paused { connection, until, reason, notice } => {
+                tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
+                self.shared.paused(connection.clone(), until, reason);
+                let mark = mark_of(&self.shared, &connection);
+                if notice.is_some() || mark.is_none() {
+                    self.tokens.insert(connection.clone(), mark); // at once when it is another
+                }
+                if let Some(text) = notice {
+                    self.notify(connection, Severity::Critical, text);
+                }
+            }
+            Effect::Resumed { connection } => {
+                self.shared.resumed(&connection);
+                self.tokens.remove(&connection);
+                self.notify(connection, Severity::Info, "sending works again".to_owned());
+            }
+        }
+    }
+
+    /// Told once: the same words again, from the next try, are no news. Nothing leaves over this number, so another carries
+    /// it, or none.
+    fn notify(&self, connection: ConnectionName, severity: Severity, text: String) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let find = move |_: &Store| Ok(Some((connection.clone(), "sending".to_owned(), text.clone())));
+            say(&shared, severity, Over::AnotherOnly, find).await;
+        });
+    }
+
+    /// What waits until a person writes may wait for long.
+    fn tell_of_held(&self, id: MessageId, reason: String) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let find = move |store: &Store| {
+                Ok(store.whole(id)?.map(|due| {
+                    let Lane { connection, contact } = due.lane;
+                    let text =
+                        format!("what should go to {contact} is held until {contact} writes: {reason}");
+                    (connection, format!("held {contact}"), text)
+                }))
+            };
+            say(&shared, Severity::Warning, Over::AnotherFirst, find).await;
+        });
+    }
+
+    /// It is on disk.
+    fn tell_of(&self, change: &Change) {
+        self.shared.home.news();
+        match change {
+            Change::Sending { .. } => {}
+            Change::Held { id, reason, .. } => {
+                self.shared.deadlines.notify_one(); // it may have been all that anybody would get
+                tracing::warn!(message_id = id.0, reason, "a message is held");
+                self.tell_of_held(*id, reason.clone());
+            }
+            Change::SetBack { by } => tracing::warn!(seconds = by.as_secs(), "the clock was set back"),
+            Change::Settled(settled) => {
+                let Settled { id, next, .. } = &**settled;
+                self.shared.metrics.settled(next.state);
+                if matches!(next.state, State::Failed | State::Held) {
+                    self.shared.deadlines.notify_one();
+                }
+                if next.held_for == Some(HeldFor::Window) {
+                    let reason = "more than 24 h have passed since the person last wrote, and the rule has no template";
+                    self.tell_of_held(*id, reason.to_owned());
+                }
+                let (state, reason) = (next.state.as_str(), &next.reason);
+                tracing::info!(message_id = id.0, state, reason, "a message has an answer");
+            }
+        }
+    }
+
+    fn upload(&self, due: Due) {
+        let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
+        tokio::spawn(async move {
+            let uploaded = match reachable(&shared, &due) {
+                Ok(endpoint) => {
+                    media_upload::upload_all(&shared, &client, &endpoint, &due.lane.connection, due.content)
+                        .await
+                }
+                Err(error) => Err(error), // its message meets the same, and waits
+            };
+            shared.turn(Begin::With(Input::Uploaded(due.id, uploaded))).await;
+        });
+    }
+
+    fn post(&self, due: Due, choice: Choice) {
+        let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
+        tokio::spawn(async move {
+            let answer = send(&shared, &client, &due, &choice).await;
+            shared.turn(Begin::With(Input::Answered(due.id, answer))).await;
+        });
+    }
+}
+
+/// A notice: about which number, under which heading, in which words.
+async fn say(
+    shared: &Arc<Shared>,
+    severity: Severity,
+    over: Over,
+    find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
+) {
+    let config = shared.live();
+    let work = move |store: &Store| {
+        let Some((about, field, text)) = find(store)? else { return Ok(None) };
+        let notice = Notice::of(field, severity, text);
+        let told = write(store, &config, &about, &notice, over, SystemClock.now())?;
+        Ok((told != Told::Before).then_some((about, notice.text)))
+    };
+    if let Some(Some((about, text))) = shared.durably(work).await {
+        shared.tell(&about, severity, text);
+        shared.outbox.notify_one();
+    }
+}
+
+/// What tells one token of a connection from the next; `None` while it is not connected.
+fn mark_of(shared: &Shared, connection: &ConnectionName) -> Option<u64> {
+    let live = shared.live();
+    let known = live.connections.iter().find(|known| known.name == *connection)?;
+    let mut mark = DefaultHasher::new();
+    match &known.access_token {
+        Secret::File(path) => {
+            std::fs::metadata(path).and_then(|file| file.modified()).ok().hash(&mut mark);
+        }
+        Secret::Known(token) => token.expose_secret().hash(&mut mark),
+        Secret::Lost(why) => why.hash(&mut mark),
+    }
+    Some(mark.finish())
+}
+
+/// Where the message's connection is to be asked.
+fn reachable(shared: &Shared, due: &Due) -> Result<Endpoint, String> {
+    let name = &due.lane.connection;
+    let live = shared.live();
+    let found = live.connections.iter().find(|connection| connection.name == *name);
+    let not_connected = || {
+        format!(
+            "the number `{name}` is not connected; connect it on the page under Setup, or in the configuration"
+        )
+    };
+    endpoint(found.ok_or_else(not_connected)?)
+}
+
+async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
+    let endpoint = match reachable(shared, due) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Answer::Offline(error),
+    };
+    let live = shared.live();
+    let content = outgoing(&due.content, &shared.seal, due.alert, &due.lane.contact, SystemClock.now());
+    let (more, template);
+    let form = match choice {
+        Choice::Template { index, quick_replies } if *index < content.templates.len() => {
+            template = as_quick_replies(&content, *index, *quick_replies);
+            Form::Template { template: &template, words: &content.text }
+        }
+        Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
+            more = shared.tag.more(due.id);
+            Form::Free { content: &content, more: &more, voice: live.people.voice(&due.lane.contact) }
+        }
+    };
+    let began = SystemClock.both().steady;
+    let answer = client.send(&endpoint, request::body(form, &due.to, &shared.tag.callback(due.id))).await;
+    shared.metrics.sent_within(SystemClock.both().steady.saturating_sub(began));
+    answer
+}
+
+/// Where and as whom to ask. The token is read anew for each request: a new one in the file works at once, and none
+/// stays in memory.
+pub fn endpoint(connection: &Connection) -> Result<Endpoint, String> {
+    Ok(Endpoint {
+        api_url: connection.api_url.clone(),
+        api_version: connection.api_version.clone(),
+        phone_number_id: connection.phone_number_id.clone(),
+        access_token: secret(&connection.access_token).map_err(|error| error.to_string())?,
+    })
+}

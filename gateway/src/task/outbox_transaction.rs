@@ -1,0 +1,317 @@
+//! One turn of the sender: all that it decides without waiting for anybody, in one transaction of the store.
+//!
+//! Whoever writes down events lets the sender take its turn in the same transaction, so that an alert and its `sending` are
+//! one commit; and an answer is written down together with what leaves next. On a memory card a commit takes longer than
+//! everything else between an event and its request.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Result;
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::outbox::row::{Change, Lane};
+use crate::outbox::scheduler::{Effect, IN_FLIGHT_MAX, Input, Sender};
+use crate::random::Dice;
+use crate::store::Store;
+use crate::task::budget_monitor;
+use crate::time::Timestamp;
+use crate::whatsapp::errors::{Said, refusal};
+
+/// Questions and changes in one turn. Each takes 0.1 to 0.3 ms, and the store's thread has others to serve; the rest is
+/// the next turn's.
+const STEPS_MAX: usize = 64;
+/// Turns whose effects wait for the sender's task: one for each message under way, and those of the intake.
+const TURNS_MAX: usize = IN_FLIGHT_MAX * 4;
+
+/// What one turn led to.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// To be done now that it is on disk. A `Commit` has been done: it is here to be told of.
+    pub done: Vec<Effect>,
+    /// What did not fit.
+    pub rest: Vec<Effect>,
+}
+
+/// With what a turn begins.
+#[derive(Debug, Clone)]
+pub enum Begin {
+    With(Input),
+    /// What the turn before left.
+    Rest(Vec<Effect>),
+}
+
+/// Takes a turn; call it inside a transaction. When that fails, `sender` must be as it was before.
+pub fn take(
+    store: &Store,
+    sender: &mut Sender,
+    begin: Begin,
+    config: &Config,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> Result<Turn> {
+    let mut turn = Turn::default();
+    let mut effects = match begin {
+        Begin::With(input) => sender.handle(input, now, dice),
+        Begin::Rest(effects) => effects,
+    };
+    let mut steps = 0;
+    while !effects.is_empty() {
+        let mut next = Vec::new();
+        for effect in effects {
+            let input = match effect {
+                effect @ (Effect::Load(_) | Effect::Commit(_)) if steps == STEPS_MAX => {
+                    turn.rest.push(effect);
+                    continue;
+                }
+                Effect::Load(wanted) => {
+                    store.tend(now)?;
+                    budget_monitor::ration(store, config, now)?;
+                    Input::Loaded(store.work(now, &wanted, &config.people)?)
+                }
+                Effect::Commit(change) => {
+                    let held = store.change(&change, now)?;
+                    let input = answer(&change, held);
+                    if held {
+                        turn.done.push(Effect::Commit(change));
+                    }
+                    input
+                }
+                Effect::Upload(_)
+                | Effect::Post(..)
+                | Effect::WakeAt(_)
+                | Effect::Paused { .. }
+                | Effect::Resumed { .. } => {
+                    turn.done.push(effect);
+                    continue;
+                }
+            };
+            steps += 1;
+            next.extend(sender.handle(input, now, dice));
+        }
+        effects = next;
+    }
+    Ok(turn)
+}
+
+/// Numbers that were restricted before this start stay so, whoever takes the first turn: a try would make it worse. The
+/// simulation calls it too.
+pub fn remember(
+    sender: &mut Sender,
+    restricted: Vec<(Lane, i64, Timestamp)>,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> Turn {
+    let mut done = Vec::new();
+    for (lane, code, at) in restricted {
+        let said = Said { code, details: "said before this start".into(), ..Said::default() };
+        let at = at.min(now); // said by a clock that was set back since
+        let remembered = Input::Remembered { lane, refusal: Box::new(refusal(said)), at };
+        done.extend(sender.handle(remembered, now, dice));
+    }
+    Turn { done, rest: Vec::new() }
+}
+
+/// What the sender hears of its change.
+fn answer(change: &Change, held: bool) -> Input {
+    match change {
+        Change::Sending { id, .. } if !held => Input::Withdrawn(*id),
+        Change::Sending { id, .. } => Input::SendingCommitted(*id),
+        Change::Held { .. } | Change::SetBack { .. } => Input::HeldCommitted,
+        Change::Settled(settled) => Input::SettledCommitted(settled.id),
+    }
+}
+
+/// The sender between its turns.
+#[derive(Debug)]
+pub struct Turns {
+    mind: Arc<Mutex<(Sender, Dice)>>,
+    stopping: AtomicBool,
+    done: mpsc::Sender<Turn>,
+}
+
+impl Turns {
+    /// The turns' effects come out at the other end.
+    pub fn new(sender: Sender) -> (Self, mpsc::Receiver<Turn>) {
+        let (done, to_do) = mpsc::channel(TURNS_MAX);
+        let mind = Arc::new(Mutex::new((sender, Dice::from_machine())));
+        (Self { mind, stopping: AtomicBool::new(false), done }, to_do)
+    }
+
+    /// Inside a transaction of the store's thread. If that does not hold, the turn was not taken.
+    pub fn take(&self, store: &Store, begin: Begin, config: &Config, now: Timestamp) -> Result<Turn> {
+        let mut mind = lock(&self.mind);
+        let (sender, dice) = &mut *mind;
+        let (before, here) = (sender.clone(), Arc::clone(&self.mind));
+        store.if_undone(move || lock(&here).0 = before);
+        if self.stopping.load(Ordering::Relaxed) {
+            sender.stop();
+        }
+        take(store, sender, begin, config, now, dice)
+    }
+
+    /// A turn is on disk: the sender's task does what is to be done.
+    pub async fn done(&self, turn: Turn) {
+        if !turn.done.is_empty() || !turn.rest.is_empty() {
+            drop(self.done.send(turn).await); // the sender's task ends only when the daemon does
+        }
+    }
+
+    /// Nothing new leaves from now on.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is under way, so that the process may end. While a turn is being taken nobody knows.
+    pub fn is_idle(&self) -> bool {
+        self.mind.try_lock().is_ok_and(|mind| mind.0.is_idle())
+    }
+}
+
+/// A panic ends the process, so that nothing is ever poisoned.
+fn lock(mind: &Mutex<(Sender, Dice)>) -> MutexGuard<'_, (Sender, Dice)> {
+    mind.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Wishes, read};
+    use crate::contact::Recipient;
+    use crate::ids::{ConnectionName, ContactId, MessageId, Wamid};
+    use crate::outbox::message::Content;
+    use crate::outbox::retry_policy::Answer;
+
+    const NOW: Timestamp = Timestamp(1_900_000_000_000);
+
+    struct Site {
+        store: Store,
+        turns: Turns,
+        config: Config,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Site {
+        fn new() -> Self {
+            let (folder, store) = Store::in_new_folder();
+            let text = "[site]\nname = \"Bar\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"";
+            let config =
+                read("t.toml", text, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
+            let rates = BTreeMap::from([(ConnectionName("main".into()), 1_000)]); // a second
+            let (turns, _) = Turns::new(Sender::new(rates));
+            Self { store, turns, config, _folder: folder }
+        }
+
+        /// Writes a message to each and lets the sender take its turn, in one transaction.
+        fn write(&self, people: u32, holds: bool) -> Option<Turn> {
+            let written = self.store.transaction(|store| {
+                for person in 0..people {
+                    let contact = ContactId(format!("p{person}"));
+                    let lane = Lane { connection: ConnectionName("main".into()), contact };
+                    let to = Recipient::parse(&format!("+1555{person:07}")).expect("a number");
+                    store.compose(&lane, &to, &Content::text("hot"), NOW)?;
+                }
+                let turn = self.turns.take(store, Begin::With(Input::Wake), &self.config, NOW)?;
+                if holds { Ok(turn) } else { Err(rusqlite::Error::InvalidQuery) }
+            });
+            written.ok()
+        }
+
+        fn turn(&self, begin: Begin) -> Turn {
+            self.store
+                .transaction(|store| self.turns.take(store, begin.clone(), &self.config, NOW))
+                .expect("on disk")
+        }
+
+        fn states(&self) -> Vec<String> {
+            let counts = self.store.counts().expect("counted");
+            counts.into_iter().map(|(state, count)| format!("{count} {state}")).collect()
+        }
+    }
+
+    fn posts(turn: &Turn) -> Vec<MessageId> {
+        let post = |effect: &Effect| match effect {
+            Effect::Post(due, _) => Some(due.id),
+            Effect::Load(_)
+            | Effect::Commit(_)
+            | Effect::Upload(_)
+            | Effect::WakeAt(_)
+            | Effect::Paused { .. }
+            | Effect::Resumed { .. } => None,
+        };
+        turn.done.iter().filter_map(post).collect()
+    }
+
+    #[test]
+    fn a_message_and_its_sending_are_one_commit_and_so_are_an_answer_and_what_leaves_next() {
+        let site = Site::new();
+        let first = site.write(1, true).expect("on disk");
+        assert_eq!((posts(&first).len(), site.states()), (1, vec!["1 sending".to_owned()]));
+        assert!(!site.turns.is_idle());
+        assert!(posts(&site.write(1, true).expect("on disk")).is_empty(), "one at a time to a person");
+        let answer = Answer::Accepted(Wamid("wamid.1".into()).into());
+        let next = site.turn(Begin::With(Input::Answered(posts(&first)[0], answer)));
+        assert_eq!(posts(&next).len(), 1);
+        assert_eq!(site.states(), ["1 accepted", "1 sending"]);
+    }
+
+    #[test]
+    fn a_turn_that_is_not_on_disk_was_not_taken() {
+        let site = Site::new();
+        assert!(site.write(1, false).is_none());
+        assert!(site.turns.is_idle(), "it waits for no answer");
+        let again = site.write(1, true).expect("on disk");
+        assert_eq!((posts(&again).len(), site.states()), (1, vec!["1 sending".to_owned()]));
+    }
+
+    #[test]
+    fn all_leave_in_time_and_never_more_than_may_be_under_way() {
+        let site = Site::new();
+        let mut waiting = posts(&site.write(100, true).expect("on disk"));
+        assert_eq!(waiting.len(), IN_FLIGHT_MAX);
+        let mut sent = 0;
+        while let Some(id) = waiting.pop() {
+            sent += 1;
+            let answer = Answer::Accepted(Wamid(format!("wamid.{id}")).into());
+            waiting.extend(posts(&site.turn(Begin::With(Input::Answered(id, answer)))));
+            assert!(waiting.len() <= IN_FLIGHT_MAX);
+        }
+        assert_eq!((sent, site.states()), (100, vec!["100 accepted".to_owned()]));
+        assert!(site.turns.is_idle());
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_turn_is_the_next_ones() {
+        let site = Site::new();
+        let change = || Effect::Commit(Change::SetBack { by: Duration::from_secs(1) });
+        let first = site.turn(Begin::Rest(std::iter::repeat_with(change).take(STEPS_MAX + 10).collect()));
+        assert_eq!((first.done.len(), first.rest.len()), (STEPS_MAX, 11), "ten, and the question for work");
+        let second = site.turn(Begin::Rest(first.rest));
+        assert_eq!((second.done.len(), second.rest.len()), (10, 0));
+    }
+
+    #[test]
+    fn a_restriction_from_a_clock_that_was_set_back_lasts_no_longer() {
+        let lane = Lane { connection: "main".into(), contact: "nino".into() };
+        let (mut sender, hour) = (Sender::new(BTreeMap::new()), Duration::from_secs(3_600));
+        for (at, opens) in [(NOW - hour, NOW + hour * 5), (NOW + hour * 3, NOW + hour * 6)] {
+            let restricted = vec![(lane.clone(), 131_048, at)];
+            let turn = remember(&mut sender, restricted, NOW, &mut Dice::seeded(1));
+            let until = |effect: &Effect| matches!(effect, Effect::Paused { until, .. } if *until == opens);
+            assert!(turn.done.iter().any(until), "{:?}", turn.done);
+        }
+    }
+
+    #[test]
+    fn who_is_about_to_end_lets_nothing_new_leave() {
+        let site = Site::new();
+        site.turns.stop();
+        assert!(posts(&site.write(1, true).expect("on disk")).is_empty());
+        assert_eq!(site.states(), ["1 queued"]);
+        assert!(site.turns.is_idle());
+    }
+}

@@ -1,0 +1,144 @@
+//! What the owner should know of a number or of the gateway itself: kept, and from a warning on written to them.
+
+use std::time::Duration;
+
+use rusqlite::Result;
+
+use crate::config::{Config, Connection};
+use crate::contact::Contact;
+use crate::contact::language::Sentences;
+use crate::ids::ConnectionName;
+use crate::outbox::message::Content;
+use crate::outbox::row::Lane;
+use crate::reply::inbound::Notice;
+use crate::rule::definition::Severity;
+use crate::store::{Known, Store};
+use crate::task::context::Shared;
+use crate::time::{Clock, SystemClock, Timestamp};
+
+/// No more notices of one kind than this in that time: nobody reads more, and each may cost. The rest is told together after it.
+const NOTICES_MAX: u32 = 5;
+const NOTICES_IN: Duration = Duration::from_secs(600);
+
+/// What became of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// The same words came before.
+    Before,
+    /// Kept, and something newer is known: nobody is told what is no longer so.
+    Late,
+    Kept,
+    /// A message waits in the outbox.
+    Written,
+}
+
+/// Which number carries a notice about a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Another one if there is one: this one may be what is wrong.
+    AnotherFirst,
+    /// Nothing leaves over this one: the message would arrive when it is no longer true.
+    AnotherOnly,
+}
+
+/// A sentence about a person, in the words of whoever reads it.
+#[derive(Clone, Copy)]
+pub struct Said<'a>(pub fn(&Sentences) -> &'static str, pub &'a [(&'a str, &'a str)]);
+
+/// Whether another notice of this kind may be told now.
+pub fn has_room(store: &Store, field: &str, now: Timestamp) -> Result<bool> {
+    Ok(store.notices_since(field, now - NOTICES_IN)? < NOTICES_MAX)
+}
+
+/// Kept, and from a warning on written to the owner.
+pub fn write(
+    store: &Store,
+    config: &Config,
+    about: &ConnectionName,
+    notice: &Notice,
+    over: Over,
+    now: Timestamp,
+) -> Result<Told> {
+    let subject = match config.connections.iter().any(|connection| connection.name == *about) {
+        true => format!("WhatsApp number {about}"),
+        false => "the gateway itself".to_owned(),
+    };
+    let text = format!("⚙ {}, {subject}: {}", config.site.name, notice.text);
+    write_as(store, config, about, notice, over, now, &|_| text.clone())
+}
+
+/// The same, and each owner reads it in a language of their own.
+pub fn write_of_person(
+    store: &Store,
+    config: &Config,
+    about: &ConnectionName,
+    notice: &Notice,
+    said: Said,
+    now: Timestamp,
+) -> Result<Told> {
+    let text = |owner: &Contact| format!("⚙ {}: {}", config.site.name, owner.voice.say(said.0, said.1));
+    write_as(store, config, about, notice, Over::AnotherFirst, now, &text)
+}
+
+fn write_as(
+    store: &Store,
+    config: &Config,
+    about: &ConnectionName,
+    notice: &Notice,
+    over: Over,
+    now: Timestamp,
+    text: &dyn Fn(&Contact) -> String,
+) -> Result<Told> {
+    match store.keep_notice(about, notice, now)? {
+        Known::Before => return Ok(Told::Before),
+        Known::Newer => return Ok(Told::Late),
+        Known::Not => {}
+    }
+    let other = config.connections.iter().find(|connection| connection.name != *about);
+    let over = match over {
+        Over::AnotherFirst => other.or(config.connections.first()),
+        Over::AnotherOnly => other,
+    };
+    let Some(over) = over.filter(|_| notice.severity >= Severity::Warning) else {
+        return Ok(Told::Kept);
+    };
+    let mut told = Told::Kept;
+    for contact in config.people.resolve(&config.site.owner) {
+        store.compose(&lane(over, contact), &contact.to, &Content::text(text(contact)), now)?;
+        told = Told::Written;
+    }
+    Ok(told)
+}
+
+/// What is wrong with the gateway itself: a loss, damage, what could not be taken. `field`: what it is about, a word.
+pub async fn report(shared: &Shared, field: &'static str, findings: Vec<String>) {
+    for text in findings {
+        let notice = Notice::of(field.to_owned(), Severity::Critical, text.clone());
+        let config = shared.live();
+        let told = shared
+            .durably(move |store| {
+                write(store, &config, &gateway(), &notice, Over::AnotherFirst, SystemClock.now())
+            })
+            .await;
+        if told == Some(Told::Written) {
+            shared.outbox.notify_one();
+        }
+        shared.tell(&gateway(), Severity::Critical, text);
+    }
+}
+
+/// What must not be forgotten, for the log.
+pub fn remind(config: &Config) {
+    if let Some(why) = &config.stands_in {
+        tracing::error!(why, "not the configuration that the file says");
+    }
+}
+
+/// Stands where a connection's name stands, for what concerns none.
+pub fn gateway() -> ConnectionName {
+    ConnectionName("gateway".to_owned())
+}
+
+pub fn lane(connection: &Connection, contact: &Contact) -> Lane {
+    Lane { connection: connection.name.clone(), contact: contact.id.clone() }
+}

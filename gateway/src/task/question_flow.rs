@@ -1,0 +1,267 @@
+//! A machine asks, people choose, and the machine gets exactly one decision.
+
+use sha2::{Digest, Sha256};
+
+use crate::command::action::{Deed, NewCommand};
+use crate::command::question::{DECISION_KEEPS, Question, ReplyTo, decision};
+use crate::config::Config;
+use crate::contact::language::{Language, Voice};
+use crate::event::decode::decode;
+use crate::event::incoming::{Event, Identity, REMEMBERED};
+use crate::event::topic::{Bindings, TopicTemplate};
+use crate::hex::hex;
+use crate::ids::ContactId;
+use crate::outbox::button_token::{Subject, Token};
+use crate::outbox::message::{Button, Content};
+use crate::rule::definition::PayloadFormat;
+use crate::rule::lifecycle_settings::Target;
+use crate::rule::template::Templates;
+use crate::store::{Entry, OpenQuestion, Origin, Store};
+use crate::task::conversation::From;
+use crate::task::webhook_reader::Desk;
+use crate::time::Timestamp;
+
+/// Writes the question down and asks people. A repetition is left alone.
+pub fn ask(
+    store: &Store,
+    config: &Config,
+    question: &Question,
+    bindings: &Bindings,
+    (event, reply_to): (&Event, Option<&ReplyTo>),
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let Some(response_topic) = place(config, question, bindings, (event, reply_to)) else {
+        tracing::warn!(
+            question = question.name,
+            topic = event.topic,
+            "a question without a response topic cannot be answered; send one (MQTT 5), or give `response_topic`"
+        );
+        return Ok(());
+    };
+    let (key, surely) = key(question, event, reply_to);
+    let since = event.received_at - REMEMBERED;
+    if store.knows_question(&key, surely, since)? {
+        return Ok(());
+    }
+    let voters = config.people.resolve(&question.who);
+    let words = |voice: &Voice| {
+        let words = text(question, bindings, event, &config.site.name, voice.language);
+        format!("{words}\n{}", unless_answered(question, voice))
+    };
+    let mut open = OpenQuestion {
+        id: 0,
+        name: question.name.clone(),
+        key: Some(key),
+        text: words(&config.people.voice),
+        choices: question.choices.clone(),
+        voters: voters.iter().map(|voter| voter.id.0.clone()).collect(),
+        needed: question.answers,
+        response_topic,
+        correlation: reply_to.and_then(|to| to.correlation.clone()),
+        default_choice: question.default.clone(),
+        connection: question.connection.clone(),
+        expires_at: event.received_at + question.within,
+        decision: None,
+    };
+    open.id = store.insert_question(&open, now)?;
+    let detail = format!("question {} ({}) on {}", open.id, open.name, event.topic);
+    store
+        .record(&Entry { what: "question", who: None, message: None, command: None, detail: &detail }, now)?;
+    let subject = Subject::Question(open.id);
+    for voter in voters {
+        let button = |choice: &String| {
+            let token =
+                Token { subject, action: position(&open.choices, choice), expires_at: open.expires_at };
+            Button::new(store.seal().close(&token, &voter.id), choice.clone())
+        };
+        let buttons = open.choices.iter().map(button).collect();
+        let text = words(&voter.voice);
+        let message =
+            store.compose_question(&open, voter, &Content { buttons, ..Content::text(text) }, now)?;
+        store.keep_asked(message, subject)?;
+    }
+    Ok(())
+}
+
+/// Where the answer goes: where the request asks for it, if it may; else where the question says.
+fn place(
+    config: &Config,
+    question: &Question,
+    bindings: &Bindings,
+    (event, reply_to): (&Event, Option<&ReplyTo>),
+) -> Option<String> {
+    let refused = |to: &&ReplyTo| {
+        let why = question.refuses(&to.topic, commands(config), &ours(config));
+        if let Some(why) = why {
+            let (question, topic, response_topic) = (&question.name, &event.topic, &to.topic);
+            let what = "the answer does not go where the question asks for it";
+            tracing::warn!(question, topic, response_topic, why, "{what}");
+        }
+        why.is_some()
+    };
+    let asked = reply_to.filter(|to| !refused(to)).map(|to| to.topic.clone());
+    asked.or_else(|| question.response_topic.as_ref().and_then(|topic| topic.fill(bindings)))
+}
+
+/// Every topic that something of ours commands on.
+fn commands(config: &Config) -> impl Iterator<Item = &TopicTemplate> {
+    let actions = config.rules.iter().flat_map(|rule| rule.actions.iter().map(|action| &action.topic));
+    let steps = config.rules.iter().filter_map(|rule| rule.life.as_deref()).flat_map(|life| &life.escalate);
+    let steps = steps.filter_map(|step| match &step.target {
+        Target::Topic { topic, .. } => Some(topic),
+        Target::People(_) | Target::Post { .. } => None,
+    });
+    let spoken = config.commands.iter().map(|spoken| &spoken.topic);
+    actions.chain(steps).chain(spoken).chain(config.onward.iter().map(|onward| &onward.topic))
+}
+
+/// How topics begin that are the gateway's, devices' or Home Assistant's.
+fn ours(config: &Config) -> Vec<String> {
+    let discovery =
+        config.home_assistant.as_ref().map_or("homeassistant", |home| home.appearance.prefix.as_str());
+    vec!["bellwire/".to_owned(), "homeassistant/".to_owned(), format!("{discovery}/")]
+}
+
+/// A choice may hold any letter, a button's id may not: it carries the choice's place in the list.
+fn position(choices: &[String], choice: &str) -> String {
+    format!("c{}", choices.iter().position(|known| known == choice).unwrap_or_default())
+}
+
+/// By what a repetition is known, and whether it surely is one.
+fn key(question: &Question, event: &Event, reply_to: Option<&ReplyTo>) -> (String, bool) {
+    let mut hash = Sha256::new();
+    let correlation = reply_to.and_then(|to| to.correlation.as_ref());
+    let surely = match (&event.identity, correlation) {
+        (Identity::Named(name), _) => {
+            hash.update(name);
+            true
+        }
+        (Identity::Counted { device, at }, _) => {
+            hash.update(device);
+            hash.update(at.boot.to_le_bytes());
+            hash.update(at.sequence.to_le_bytes());
+            true
+        }
+        (Identity::Status { device, silent }, _) => {
+            hash.update(device);
+            hash.update([u8::from(*silent)]);
+            false
+        }
+        (Identity::Packet { redelivered, .. }, Some(correlation)) => {
+            hash.update(correlation);
+            *redelivered
+        }
+        (Identity::None, Some(correlation)) => {
+            hash.update(correlation);
+            false
+        }
+        (Identity::Packet { id, redelivered }, None) => {
+            hash.update(id.to_le_bytes());
+            *redelivered
+        }
+        (Identity::None, None) => {
+            hash.update(event.received_at.0.to_le_bytes()); // each is its own
+            false
+        }
+    };
+    hash.update(&event.topic);
+    hash.update(&event.payload);
+    let hash = hex(&hash.finalize()[..16]);
+    (format!("{} {hash}", question.name), surely)
+}
+
+fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str, language: Language) -> String {
+    let payload = decode(PayloadFormat::Auto, event.content_type.as_deref(), &event.payload);
+    let payload = payload.unwrap_or(serde_json::Value::Null);
+    let mut names = serde_json::Map::new();
+    names.extend(bindings.iter().map(|(name, value)| (name.clone(), value.clone().into())));
+    names.insert("payload".into(), payload);
+    names.insert("site".into(), serde_json::json!({ "name": site }));
+    let context = minijinja::value::Value::from(minijinja::value::Serde(names));
+    let words = Templates::compile([])
+        .ok()
+        .and_then(|templates| templates.text(question.text.to(language), &context).ok());
+    // The decision matters more than its wording, as with alerts.
+    words.unwrap_or_else(|| {
+        format!("⚠ {}: {} {}", question.name, event.topic, crate::alert::evaluate::excerpt(&event.payload))
+    })
+}
+
+/// What the clock will decide.
+fn unless_answered(question: &Question, voice: &Voice) -> String {
+    let within = voice.duration(question.within);
+    voice.say(|s| s.unless_answered, &[("time", &within), ("choice", &question.default)])
+}
+
+/// The first decision counts, and becomes one command to the machine.
+pub fn decide(
+    store: &Store,
+    question: &OpenQuestion,
+    choice: &str,
+    by: Option<&ContactId>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if !store.close_question(question.id, choice)? {
+        return Ok(());
+    }
+    let pseudonym = by.map(|by| store.seal().pseudonym(by));
+    let deed = Deed {
+        alert: None,
+        name: question.name.clone(),
+        title: format!("{}: {choice}", question.name),
+        topic: question.response_topic.clone(),
+        payload: decision(&question.name, choice, pseudonym.as_deref(), now),
+        retain: false,
+        roles: std::collections::BTreeSet::new(),
+        expires_ms: u64::try_from(DECISION_KEEPS.as_millis()).unwrap_or(u64::MAX),
+        answer: None,
+    };
+    let contact = by.cloned().unwrap_or_else(|| ContactId(String::new()));
+    let command: NewCommand = deed.command(contact, now);
+    let origin = Origin {
+        reply: None,
+        connection: by.map(|_| &question.connection),
+        correlation: question.correlation.as_deref(),
+    };
+    let id = store.insert_command(&origin, &command, now)?;
+    tracing::info!(question = question.name, choice, "a question is decided");
+    let detail =
+        format!("question {}: {choice}{}", question.id, if by.is_none() { ", the time is over" } else { "" });
+    store.record(&Entry { what: "decided", who: by, message: None, command: Some(id), detail: &detail }, now)
+}
+
+impl Desk<'_> {
+    /// A choice of somebody who was asked.
+    pub(crate) fn choose(&mut self, number: i64, choice: &str, from: From) -> rusqlite::Result<()> {
+        let Some(question) = self.store.question(number)? else {
+            return self.answer_sentence(|s| s.nothing_waits, &[], from);
+        };
+        let now_asked = self.config.questions.iter().find(|known| known.name == question.name);
+        let still = now_asked.is_none_or(|known| {
+            self.config.people.resolve(&known.who).iter().any(|voter| voter.id == from.contact.id)
+        });
+        if !still || !question.voters.contains(&from.contact.id.0) {
+            let text = from.contact.voice.plain(|s| s.not_asked);
+            return self.refused(&text, "the person is not asked any more", from);
+        }
+        if let Some(decision) = &question.decision {
+            return self.answer_sentence(|s| s.decided_as, &[("choice", decision)], from);
+        }
+        // A button carries the place in the list, words the choice itself.
+        let place = choice.strip_prefix('c').and_then(|place| place.parse::<usize>().ok());
+        let by_place = || place.and_then(|place| question.choices.get(place));
+        let Some(choice) = question.choices.iter().find(|known| *known == choice).or_else(by_place) else {
+            return Ok(());
+        };
+        if question.expires_at <= self.now {
+            return self.answer_sentence(|s| s.time_is_over, &[], from); // the clock decides, or just did
+        }
+        let count = self.store.vote(number, &from.contact.id, choice, self.now)?;
+        self.note("chose", from, &format!("question {number}: {choice}, {count} of {}", question.needed))?;
+        if count >= question.needed {
+            decide(self.store, &question, choice, Some(&from.contact.id), self.now)?;
+            self.read.commands += 1;
+        }
+        Ok(())
+    }
+}

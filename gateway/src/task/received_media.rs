@@ -1,0 +1,197 @@
+//! What people wrote is shown as read, and their files are fetched.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::config::Connection;
+use crate::ids::{ConnectionName, Wamid};
+use crate::random::backoff;
+use crate::store::{Fetched, FileRow, Shelf, Store};
+use crate::task::context::Shared;
+use crate::task::outbox_sender::endpoint;
+use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::client::Client;
+use crate::whatsapp::received::NoFile;
+
+/// Ticks are a courtesy: after this many that wait (an outage), the oldest are not shown.
+const MARKS_MAX: usize = 64;
+/// What was put off is looked at again after this time, and what is old goes.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Meta or the line is away, or the token is refused: that says nothing about the file.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// Messages of people that were taken.
+#[derive(Debug, Default)]
+pub struct Marks {
+    waiting: Mutex<VecDeque<Mark>>,
+    told: Notify,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    pub connection: ConnectionName,
+    pub wamid: Wamid,
+    /// An answer follows.
+    pub typing: bool,
+}
+
+impl Marks {
+    pub fn add(&self, marks: Vec<Mark>) {
+        if marks.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(marks);
+        let surplus = waiting.len().saturating_sub(MARKS_MAX);
+        waiting.drain(..surplus);
+        drop(waiting);
+        self.told.notify_one();
+    }
+
+    fn take(&self) -> Option<Mark> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// Marks what was taken as read, where the configuration wants it. One that fails is not repeated: the next marks all
+/// before it.
+pub async fn mark(shared: Arc<Shared>, client: Client) {
+    loop {
+        while let Some(mark) = shared.marks.take() {
+            let connection = named(&shared, &mark.connection).filter(|connection| connection.mark_read);
+            let Some(connection) = connection else { continue };
+            let marked = match endpoint(&connection) {
+                Ok(endpoint) => client.mark_read(&endpoint, &mark.wamid.0, mark.typing).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = marked {
+                tracing::info!(connection = %mark.connection, error, "a message could not be marked as read");
+            }
+        }
+        shared.marks.told.notified().await;
+    }
+}
+
+/// Fetches the files of contacts one by one, and removes what is too old or too much.
+pub async fn fetch(shared: Arc<Shared>, client: Client) {
+    let Some((shelf, kept)) = shared.durably(|store| Ok((store.shelf(), store.kept_files()?))).await else {
+        return;
+    };
+    let swept = on_disk(&shelf, move |shelf| shelf.sweep(&kept)).await;
+    if let Err(error) = swept {
+        tracing::warn!(%error, "what a power cut left in files/ could not be removed");
+    }
+    loop {
+        loop {
+            let Some(next) = shared.durably(|store| store.next_file(SystemClock.now())).await else { return };
+            let Some(file) = next else { break };
+            let fetched = fetch_one(&shared, &client, &shelf, &file).await;
+            let outcome = match &fetched {
+                Fetched::Kept { bytes } => format!("kept, {bytes} bytes"),
+                Fetched::Later { reason, .. } => format!("tried again later: {reason}"),
+                Fetched::Failed(reason) => format!("failed: {reason}"),
+            };
+            tracing::info!(file = file.id, contact = %file.contact, outcome, "a file of a person");
+            let id = file.id;
+            match shared.durably(move |store| store.fetched(id, &fetched)).await {
+                None => return,
+                Some(true) => {}
+                Some(false) => drop(on_disk(&shelf, move |shelf| shelf.remove(id)).await),
+            }
+        }
+        if make_room(&shared, &shelf).await.is_none() {
+            return;
+        }
+        let told = tokio::time::timeout(LOOK_EVERY, shared.files.notified()).await;
+        drop(told); // either way there is something to look for
+    }
+}
+
+async fn fetch_one(shared: &Arc<Shared>, client: &Client, shelf: &Shelf, file: &FileRow) -> Fetched {
+    let now = SystemClock.now();
+    let away = |reason: String| Fetched::Later { at: now + AWAY, counts: false, reason };
+    let Some(connection) = named(shared, &file.connection) else {
+        return Fetched::Failed(format!(
+            "the connection {} is not in the configuration any more",
+            file.connection
+        ));
+    };
+    let endpoint = match endpoint(&connection) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return away(error),
+    };
+    let settings = &shared.config.files;
+    let limit = settings.max_bytes;
+    match client.download(&endpoint, &file.media_id, file.sha256.as_deref(), limit).await {
+        Ok(bytes) => {
+            let (id, size) = (file.id, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            if let Err(error) = on_disk(shelf, move |shelf| shelf.put(id, &bytes)).await {
+                return away(format!("it could not be written: {error}; free some space"));
+            }
+            if settings.delete_at_meta
+                && let Err(error) = client.delete_media(&endpoint, &file.media_id).await
+            {
+                tracing::info!(file = file.id, error, "Meta keeps its copy for 7 days");
+            }
+            Fetched::Kept { bytes: size }
+        }
+        Err(NoFile::Later(reason)) => away(reason),
+        Err(NoFile::Again(reason)) => Fetched::Later { at: now + again(file.tries), counts: true, reason },
+        Err(NoFile::Never(reason)) => Fetched::Failed(reason),
+    }
+}
+
+fn again(tries: u32) -> Duration {
+    backoff(Duration::from_secs(2), Duration::from_secs(300), tries + 1)
+}
+
+async fn make_room(shared: &Arc<Shared>, shelf: &Shelf) -> Option<()> {
+    let settings = shared.config.files.clone();
+    let crowd_out = move |store: &Store| {
+        let now = SystemClock.now();
+        let before = if now.is_sane() { now - settings.keep_for } else { Timestamp(0) };
+        store.crowd_out(before, settings.keep_bytes)
+    };
+    for id in shared.durably(crowd_out).await? {
+        if let Err(error) = on_disk(shelf, move |shelf| shelf.remove(id)).await {
+            tracing::warn!(file = id, %error, "an old file could not be removed; the next start tries again");
+        }
+    }
+    Some(())
+}
+
+/// A slow card must hold up nobody else on this thread.
+async fn on_disk<T: Send + 'static>(
+    shelf: &Shelf,
+    work: impl FnOnce(&Shelf) -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    let shelf = shelf.clone();
+    tokio::task::spawn_blocking(move || work(&shelf))
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}
+
+fn named(shared: &Shared, name: &ConnectionName) -> Option<Connection> {
+    shared.live().connections.iter().find(|connection| connection.name == *name).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_leaves_no_long_queue_of_ticks() {
+        let marks = Marks::default();
+        let mark = |number: usize| Mark {
+            connection: ConnectionName("main".into()),
+            wamid: Wamid(number.to_string()),
+            typing: false,
+        };
+        marks.add((0..100).map(mark).collect());
+        assert_eq!(marks.take(), Some(mark(36)), "the newest 64 stay");
+    }
+}

@@ -1,0 +1,49 @@
+//! What goes on, for whoever asks by "status".
+
+use crate::config::Config;
+use crate::contact::language::Voice;
+use crate::ids::ContactId;
+use crate::store::{Going, Store};
+use crate::time::Timestamp;
+
+/// What is going on, line by line.
+pub(crate) fn status(
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+    voice: &Voice,
+) -> rusqlite::Result<String> {
+    let mut lines = vec![format!("{}, {}", config.site.name, voice.time(now))];
+    let going = store.going_on(now)?;
+    let (open, told): (Vec<&Going>, Vec<&Going>) = going.iter().partition(|going| going.is_open);
+    let has_life = config.rules.iter().any(|rule| rule.life.is_some());
+    if !open.is_empty() || has_life {
+        lines.push(voice.plain(if open.is_empty() { |s| s.nothing_fires } else { |s| s.now_firing }));
+    }
+    lines.extend(open.into_iter().map(|going| line(config, going, voice)));
+    if !told.is_empty() {
+        lines.push(voice.plain(|s| s.told_lately));
+    }
+    lines.extend(told.into_iter().map(|going| line(config, going, voice)));
+    if going.is_empty() && !has_life {
+        lines.push(voice.plain(|s| s.none_lately));
+    }
+    Ok(lines.join("\n"))
+}
+
+fn line(config: &Config, going: &Going, voice: &Voice) -> String {
+    let rule = config.rules.iter().find(|rule| rule.name.0 == going.rule);
+    let expects = rule.and_then(|rule| rule.life.as_ref()).is_some_and(|life| life.expect.is_some());
+    let at = voice.time(going.at);
+    let state = match (going.is_open, expects) {
+        (true, true) => voice.say(|s| s.offline_since, &[("at", &at)]),
+        (true, false) => voice.say(|s| s.since, &[("at", &at)]),
+        (false, _) => at,
+    };
+    let places: Vec<&str> = going.bindings.values().map(String::as_str).collect();
+    let care = going.care.as_ref().map(|care| {
+        let person = config.people.contacts.get(&ContactId(care.clone()));
+        format!(" 👍 {}", person.map_or(care, |person| &person.name))
+    });
+    format!("• {} {}: {state}{}", going.rule, places.join(" "), care.unwrap_or_default())
+}

@@ -1,0 +1,100 @@
+//! The catalogue of message templates, read at the start, every six hours, and when a webhook says that it changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use crate::config::Connection;
+use crate::outbox::retry_policy::{Answer, sentence};
+use crate::outbox::window::Facts;
+use crate::task::context::Shared;
+use crate::task::outbox_sender::endpoint;
+use crate::time::{Clock, SystemClock};
+use crate::whatsapp::catalogue;
+use crate::whatsapp::client::Client;
+use crate::whatsapp::notices::MESSAGING_LIMIT;
+
+/// Webhooks tell what changes meanwhile; this is for those that were lost.
+const READ_EVERY: Duration = Duration::from_secs(6 * 3_600);
+/// Management calls are limited to 200 an hour for an account (docs/cloud-api.md 5.5).
+const RETRY: Duration = Duration::from_secs(300);
+/// Pages of a hundred; a verified business may have 6,000 templates (docs/cloud-api.md 1.3).
+const PAGES_MAX: usize = 60;
+
+pub async fn run(shared: Arc<Shared>, client: Client) {
+    loop {
+        let mut pause = READ_EVERY;
+        for connection in shared.live().connections.iter() {
+            learn_limit(&shared, &client, connection).await;
+            let asked_at = SystemClock.now();
+            match read(&client, connection).await {
+                Ok(None) => {}
+                Ok(Some(templates)) => {
+                    let name = connection.name.clone();
+                    tracing::info!(connection = %name, templates = templates.len(), "the template catalogue was read");
+                    let keep =
+                        move |store: &crate::store::Store| store.keep_catalogue(&name, &templates, asked_at);
+                    if shared.durably(keep).await.is_none() {
+                        return;
+                    }
+                    shared.outbox.notify_one();
+                }
+                Err(error) => {
+                    tracing::warn!(connection = %connection.name, %error, "the template catalogue could not be read");
+                    pause = RETRY;
+                }
+            }
+        }
+        let woken = tokio::time::timeout(pause, shared.catalogue.notified()).await;
+        drop(woken); // either way it is time to read
+    }
+}
+
+/// How many people the business may write to first in a day (docs/cloud-api.md 5.3); later changes come as webhooks.
+async fn learn_limit(shared: &Arc<Shared>, client: &Client, connection: &Connection) {
+    const FIELD: &str = "whatsapp_business_manager_messaging_limit";
+    let Ok(endpoint) = endpoint(connection) else { return };
+    let path = format!("{}?fields={FIELD}", connection.phone_number_id);
+    match client.get(&endpoint, &path).await {
+        Ok(answer) => {
+            let Some(limit) = answer[FIELD].as_str().map(str::to_owned) else { return };
+            let name = connection.name.clone();
+            let keep = move |store: &crate::store::Store| {
+                store.keep_fact(&name, MESSAGING_LIMIT, &limit, SystemClock.now())
+            };
+            if shared.durably(keep).await.is_none() {
+                tracing::info!(connection = %connection.name, "its limit could not be kept");
+            }
+        }
+        Err(answer) => {
+            tracing::info!(connection = %connection.name, error = in_words(&answer), "Meta did not say how many people this number may write to first; it is asked again")
+        }
+    }
+}
+
+/// `None` without a business account to ask.
+async fn read(client: &Client, connection: &Connection) -> Result<Option<Vec<(String, String, Facts)>>> {
+    let Some(account) = &connection.business_account_id else { return Ok(None) };
+    let (mut templates, mut after) = (Vec::new(), None);
+    for _ in 0..PAGES_MAX {
+        let endpoint = endpoint(connection).map_err(|error| anyhow!(error))?;
+        let answer = client.get(&endpoint, &catalogue::path(account, after.as_deref())).await;
+        let page = catalogue::read(&answer.map_err(|answer| anyhow!(in_words(&answer)))?);
+        templates.extend(page.templates);
+        after = page.after;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(Some(templates))
+}
+
+/// What went wrong with a call that sends nothing.
+pub fn in_words(answer: &Answer) -> String {
+    match answer {
+        Answer::Accepted(_) => "the answer is one to a message".to_owned(),
+        Answer::Refused(refusal) => sentence(refusal),
+        Answer::Offline(detail) | Answer::Ambiguous { detail, .. } => detail.clone(),
+    }
+}

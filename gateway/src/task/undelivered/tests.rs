@@ -1,0 +1,399 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::config::{Wishes, read};
+use crate::ids::{MessageId, Wamid};
+use crate::outbox::message_state::{OnUnknown, State};
+use crate::outbox::retry_policy::{Answer, Case, Class, Count, HeldFor, Refusal, after_answer};
+use crate::outbox::row::{Change, Lane, Settled};
+use crate::outbox::window::Form;
+use crate::random::Dice;
+use crate::reply::inbound::Status;
+use crate::whatsapp::errors::{Said, codes, refusal};
+
+const NOW: Timestamp = Timestamp(1_900_000_000_000);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+struct Site {
+    store: Store,
+    config: Config,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    /// One alert to those people, each message lives so long; Meta has accepted none yet.
+    fn new(people: &[&str], lives: Duration) -> Self {
+        let contact = |id: &str, number: u32, more: &str| {
+            format!("[[contact]]\nid = \"{id}\"\nphone = \"+1555010{number:04}\"\n{more}\n")
+        };
+        let text = format!(
+            "[site]\nname = \"Bar\"\nowner = [\"boss\"]\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n\
+             [[connection]]\nname = \"main\"\nphone_number_id = \"1\"\naccess_token_file = \"t\"\napp_secret_file = \"s\"\n\
+             verify_token_file = \"v\"\n{}{}{}",
+            contact("nino", 1, ""),
+            contact("keti", 2, ""),
+            contact("boss", 3, "language = \"de\"")
+        );
+        let config =
+            read("t.toml", &text, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
+        let (folder, store) = Store::in_new_folder();
+        let site = Self { store, config, _folder: folder };
+        site.alert(people, lives);
+        site
+    }
+
+    /// The same again, as the only alert that there ever was.
+    fn alert(&self, people: &[&str], lives: Duration) {
+        for table in ["receipt", "sent", "attempt", "notice", "window", "message", "alert"] {
+            self.sql(&format!("DELETE FROM {table}"));
+        }
+        self.sql(
+            "INSERT INTO alert (id, rule, severity, bindings, raised_at) VALUES (1, 'freezer', 2, '{}', 1)",
+        );
+        for person in people {
+            let lane = self.lane(person);
+            let to = self.config.people.contacts[&lane.contact].to.clone();
+            self.run(|store| {
+                store.compose(&lane, &to, &Content::text("Freezer 2 is warm\nsince 14:03"), NOW).map(drop)
+            });
+        }
+        self.sql(&format!("UPDATE message SET alert = 1, expires_at = {}", (NOW + lives).0));
+    }
+
+    fn lane(&self, person: &str) -> Lane {
+        Lane { connection: self.config.connections[0].name.clone(), contact: person.into() }
+    }
+
+    fn sql(&self, sql: &str) -> Vec<String> {
+        self.store.dump(sql).expect("a statement")
+    }
+
+    fn run(&self, work: impl Fn(&Store) -> Result<()>) {
+        self.store.transaction(work).expect("on disk");
+    }
+
+    fn answer(&self, id: i64, answer: &Answer, lives: Duration) {
+        let id = MessageId(id);
+        let count = Count { tries: 1, streak: 1 };
+        let (form, expires_at) = (Form::Free, NOW + lives);
+        let case =
+            Case { count, on_unknown: OnUnknown::Retry, form, templates: 0, has_media: false, expires_at };
+        let next = after_answer(answer, &case, NOW, &mut Dice::seeded(1));
+        let (wamid, code) = match answer {
+            Answer::Accepted(taken) => (Some(taken.wamid.clone()), None),
+            Answer::Refused(refusal) => (None, Some(refusal.code)),
+            Answer::Offline(_) | Answer::Ambiguous { .. } => (None, None),
+        };
+        let lane = self.lane("nino");
+        let settled = Settled {
+            id,
+            attempt: 1,
+            counts: true,
+            at: NOW,
+            next,
+            lane,
+            wamid,
+            code,
+            http_status: None,
+            fbtrace_id: None,
+            known_as: None,
+        };
+        self.run(|store| {
+            store.change(&Change::Sending { id, attempt: 1, form: Form::Free, at: NOW }, NOW)?;
+            store.change(&Change::Settled(Box::new(settled.clone())), NOW).map(drop)
+        });
+    }
+
+    fn accepted(&self, id: i64) {
+        self.answer(id, &Answer::Accepted(Wamid(format!("wamid.{id}")).into()), DAY);
+    }
+
+    fn status(&self, id: i64, state: State, refusal: Option<Refusal>) {
+        let wamid = Wamid(format!("wamid.{id}"));
+        let word = state.as_str().to_owned();
+        let status = Status {
+            wamid,
+            callback: None,
+            state: Some(state),
+            word,
+            at: NOW,
+            refusal,
+            pricing: None,
+            recipients: Vec::new(),
+            group: None,
+        };
+        self.run(|store| store.receive(&status, NOW, &mut Dice::seeded(1)).map(drop));
+    }
+
+    fn told(&self, now: Timestamp) -> Vec<String> {
+        let said = self.store.transaction(|store| tell(store, &self.config, now)).expect("told");
+        said.into_iter().map(|(_, text)| text).collect()
+    }
+
+    fn message(&self, id: i64) -> (String, i64) {
+        let row = self.sql(&format!("SELECT state, not_before FROM message WHERE id = {id}"));
+        let (state, at) = row[0].split_once(['|', ' ']).expect("two columns");
+        (state.trim().to_owned(), at.trim_matches(['|', ' ']).parse().expect("a number"))
+    }
+
+    /// What the owner was written, in the owner's language.
+    fn to_owner(&self) -> usize {
+        self.sql("SELECT content FROM message WHERE contact = 'boss'").len()
+    }
+}
+
+fn refused(code: i64) -> Refusal {
+    refusal(Said { code, details: "details".into(), ..Said::default() })
+}
+
+/// Every row of Meta's table, as an answer and as a status: what can no longer arrive is told at once, and what is tried
+/// again is tried while it is worth it, and told when even that was in vain.
+#[test]
+fn whichever_code_ends_it_the_owner_hears_once() {
+    let site = Site::new(&[], DAY);
+    for code in codes() {
+        for by_status in [false, true] {
+            site.alert(&["nino"], DAY);
+            if by_status {
+                site.accepted(1);
+                assert!(site.told(NOW).is_empty(), "accepted, and nothing is known");
+                site.status(1, State::Failed, Some(refused(code)));
+            } else {
+                site.answer(1, &Answer::Refused(refused(code)), DAY);
+            }
+            let (state, not_before) = site.message(1);
+            if matches!(state.as_str(), "queued" | "unknown") {
+                assert!(site.told(NOW).is_empty(), "{code}: it is tried again");
+                assert!(not_before < (NOW + DAY).0, "{code} waits for longer than the message lives");
+                for _ in 0..2 {
+                    site.run(|store| store.tend(NOW + DAY)); // nothing came of it
+                }
+            }
+            let late = NOW + DAY;
+            let told = site.told(late);
+            assert_eq!(told.len(), 1, "{code}, status: {by_status}, {:?}", site.message(1));
+            assert!(
+                told[0].starts_with("nobody got alert 1 of rule freezer (Freezer 2 is warm); nino: "),
+                "{told:?}"
+            );
+            assert_eq!(site.to_owner(), 1, "{code}");
+            assert!(site.told(late + HOUR).is_empty(), "{code}: once");
+        }
+    }
+    let site = Site::new(&["nino"], DAY);
+    site.answer(1, &Answer::Refused(refused(131_026)), DAY);
+    site.told(NOW);
+    let words = site.sql("SELECT content FROM message WHERE contact = 'boss'").concat();
+    assert!(words.contains("⚠ Bar: diese Meldung hat niemanden erreicht: Freezer 2 is warm"), "{words}");
+}
+
+/// Each class by a code of it, and what docs/messages.md calls it.
+const CLASSES: [(i64, &str); 17] = [
+    (190, "token (0, 190)"),
+    (10, "permission (3, 10, 200 to 299)"),
+    (131_042, "account (368, 131031, 131042)"),
+    (133_010, "number not registered (133010)"),
+    (2_635, "configuration (2635)"),
+    (130_429, "too fast (4, 80007, 130429)"),
+    (131_056, "one person too fast (131056)"),
+    (131_057, "Meta's maintenance (131057)"),
+    (131_000, "in doubt (1, 2, 131000, 131016)"),
+    (987_654, "a code that nobody knows"),
+    (131_049, "kept from this person for a day (131049)"),
+    (131_048, "the number's quality (131048, 131064)"),
+    (131_047, "window (131047)"),
+    (132_001, "template (132000 to 132018)"),
+    (131_053, "file (131052, 131053)"),
+    (100, "this message (100, 131009)"),
+    (131_026, "this person (131026)"),
+];
+
+/// `1 to 2 s`, `24 h`.
+fn waits(all: &BTreeSet<i64>) -> String {
+    let round = |seconds: i64| if seconds > 600 { (seconds + 59) / 60 * 60 } else { seconds };
+    let words = |ms: i64| match round((ms + 999) / 1_000) {
+        seconds if seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    };
+    match (all.first(), all.last()) {
+        (Some(least), Some(most)) if words(*least) == words(*most) => words(*most),
+        (Some(_), Some(most)) => format!("up to {}", words(*most)),
+        (_, _) => "–".to_owned(),
+    }
+}
+
+/// What becomes of an alert whose message is refused so, as it is measured: when it is tried again, the first time and at last;
+/// how often; what the outbox says at once; when the owner hears that nobody got it, and whether the number has stopped.
+fn measured(code: i64, title: &str) -> String {
+    let next = |tries: u32, rich: bool, seed: u64| {
+        let form = match rich && refused(code).class == Class::Template {
+            true => Form::Template { name: "alarm".into(), language: "en".into() },
+            false => Form::Free,
+        };
+        let (templates, has_media) = (usize::from(rich), rich);
+        let (count, expires_at) = (Count { tries, streak: tries }, NOW + DAY * 2);
+        let case = Case { count, on_unknown: OnUnknown::Retry, form, templates, has_media, expires_at };
+        after_answer(&Answer::Refused(refused(code)), &case, NOW, &mut Dice::seeded(seed))
+    };
+    let is_tried = |state: State| matches!(state, State::Queued | State::Unknown);
+    let again = |tries: u32| -> BTreeSet<i64> {
+        let of = |seed| {
+            let next = next(tries, false, seed);
+            let until = next.not_before.or(next.gate.as_ref().map(crate::outbox::retry_policy::Gate::until));
+            until.filter(|_| is_tried(next.state)).map(|until| until.0 - NOW.0)
+        };
+        (0..400).filter_map(of).collect()
+    };
+    let last = (1..=40).rev().find(|tries| !again(*tries).is_empty()).unwrap_or(1);
+    let tries = (1..=40).find(|tries| !is_tried(next(*tries, false, 1).state));
+    let rich = next(1, true, 1);
+    let again = match is_tried(rich.state) && rich.not_before.is_none() && rich.gate.is_none() {
+        true if next(1, false, 1).held_for == Some(HeldFor::Window) => {
+            "at once, in its next form; or when the person writes".to_owned()
+        }
+        true => "at once, in its next form".to_owned(),
+        false if rich.held_for == Some(HeldFor::Quality) => "by hand".to_owned(),
+        false if last == 1 || again(1) == again(last) => waits(&again(1)),
+        false => format!("{}, then {}", waits(&again(1)), waits(&again(last))),
+    };
+    let often = match tries {
+        None => "until it expires".to_owned(),
+        Some(1) => "–".to_owned(),
+        Some(count) => format!("{count} times, then {}", next(count, false, 1).state.as_str()),
+    };
+    let site = Site::new(&["nino"], DAY);
+    site.answer(1, &Answer::Refused(refused(code)), DAY);
+    let state = match site.message(1).0.as_str() {
+        "queued" | "unknown" => "waits".to_owned(),
+        state => state.to_owned(),
+    };
+    let hears = if site.told(NOW).len() == 1 { "at once" } else { "at its end" };
+    let stopped = match crate::outbox::retry_policy::for_a_person(&refused(code)) {
+        Some(_) => "; at once that the number has stopped",
+        None => "",
+    };
+    format!("| {title} | {again} | {often} | {state} | {hears}{stopped} |")
+}
+
+/// What people read of each class is what happens.
+#[test]
+fn the_documented_table_of_classes_is_what_happens() {
+    let page = std::fs::read_to_string(format!("{}/../docs/messages.md", env!("CARGO_MANIFEST_DIR")));
+    let page = page.expect("a page");
+    let table = page.split("| class | tried again after |").nth(1).expect("the table");
+    let documented: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let measured: Vec<String> = CLASSES.iter().map(|(code, title)| measured(*code, title)).collect();
+    assert_eq!(documented, measured, "docs/messages.md should say\n{}", measured.join("\n"));
+    // Every row of Meta's table is of one of them.
+    let classes: Vec<Class> = CLASSES.iter().map(|(code, _)| refused(*code).class).collect();
+    assert!(codes().iter().all(|code| classes.contains(&refused(*code).class)));
+}
+
+/// For each class when it is tried again, and of a message that lives for a day and for ten minutes whether that is before it
+/// expires.
+#[test]
+fn tried_again_means_before_it_expires() {
+    let minutes = |count: u64| Duration::from_secs(count * 60);
+    for (code, class, of_a_day, of_ten_minutes) in [
+        (190, Class::Auth, "queued", "queued"),
+        (10, Class::Permission, "queued", "queued"),
+        (131_042, Class::Account, "queued", "queued"),
+        (133_010, Class::Registration, "queued", "queued"),
+        (2_635, Class::Config, "queued", "queued"),
+        (130_429, Class::Throttle, "queued", "queued"),
+        (131_056, Class::PairThrottle, "queued", "queued"),
+        (131_057, Class::Maintenance, "queued", "queued"),
+        (131_000, Class::ServerAmbiguous, "unknown", "unknown"),
+        (987_654, Class::Unknown, "queued", "queued"),
+        (131_049, Class::Limit, "failed", "failed"),
+        (131_048, Class::Quality, "held", "held"),
+        (131_047, Class::Window, "held", "held"),
+        (132_001, Class::Template, "failed", "failed"),
+        (131_053, Class::Media, "failed", "failed"),
+        (100, Class::Request, "failed", "failed"),
+        (131_026, Class::Recipient, "failed", "failed"),
+    ] {
+        assert_eq!(refused(code).class, class, "{code}");
+        for (lives, expected) in [(DAY, of_a_day), (minutes(10), of_ten_minutes)] {
+            let site = Site::new(&["nino"], lives);
+            site.answer(1, &Answer::Refused(refused(code)), lives);
+            let (state, not_before) = site.message(1);
+            assert_eq!(state, expected, "{code} of {lives:?}");
+            assert!(not_before < (NOW + lives).0, "{code}");
+            assert_eq!(
+                site.told(NOW).len(),
+                usize::from(matches!(state.as_str(), "failed" | "held")),
+                "{code}"
+            );
+        }
+    }
+    // Meta asks for an hour: too long for a message of ten minutes.
+    let slow = Refusal { retry_after: Some(HOUR), ..refused(80_007) };
+    for (lives, expected) in [(DAY, "queued"), (minutes(10), "failed")] {
+        let site = Site::new(&["nino"], lives);
+        site.answer(1, &Answer::Refused(slow.clone()), lives);
+        assert_eq!(site.message(1).0, expected);
+    }
+    // Of two days: the retry 24 h later happens.
+    let site = Site::new(&["nino"], DAY * 2);
+    site.answer(1, &Answer::Refused(refused(131_049)), DAY * 2);
+    assert_eq!(site.message(1), ("queued".to_owned(), (NOW + DAY).0));
+}
+
+#[test]
+fn an_alert_that_somebody_got_is_no_news_and_accepted_is_not_got() {
+    // Delivered to one: nobody hears of the other.
+    let site = Site::new(&["nino", "keti"], DAY);
+    site.accepted(1);
+    site.accepted(2);
+    site.status(2, State::Delivered, None);
+    site.status(1, State::Failed, Some(refused(131_026)));
+    assert!(site.told(NOW).is_empty() && site.told(NOW + HOUR).is_empty());
+
+    // Accepted for the other: it may still arrive, and when that fails too the question is open again.
+    let site = Site::new(&["nino", "keti"], DAY);
+    site.accepted(1);
+    site.accepted(2);
+    site.status(1, State::Failed, Some(refused(131_026)));
+    assert!(site.told(NOW).is_empty());
+    site.status(2, State::Failed, Some(refused(131_026)));
+    let told = site.told(NOW);
+    assert!(told.len() == 1 && told[0].contains("nino: ") && told[0].contains("keti: "), "{told:?}");
+
+    // It stays silent: after a minute nobody is known to have got it.
+    let site = Site::new(&["nino", "keti"], DAY);
+    site.accepted(1);
+    site.accepted(2);
+    site.status(1, State::Failed, Some(refused(131_026)));
+    assert!(site.told(NOW + PATIENCE - Duration::from_millis(1)).is_empty());
+    assert_eq!(site.told(NOW + PATIENCE).len(), 1);
+}
+
+#[test]
+fn after_a_long_outage_the_owner_gets_one_message_and_not_a_thousand() {
+    let site = Site::new(&[], DAY);
+    site.sql("DELETE FROM alert");
+    let lane = site.lane("nino");
+    let to = site.config.people.contacts[&lane.contact].to.clone();
+    for _ in 0..40 {
+        site.run(|store| store.compose(&lane, &to, &Content::text("hot"), NOW).map(drop));
+    }
+    site.sql("INSERT INTO alert (id, rule, severity, bindings, raised_at) SELECT id, 'freezer', 2, '{}', 1 FROM message");
+    site.sql(&format!("UPDATE message SET alert = id, expires_at = {}", (NOW + HOUR).0));
+    site.run(|store| store.tend(NOW + HOUR));
+    let told = site.told(NOW + HOUR);
+    assert!(told.len() == 1 && told[0].contains("and 39 other alerts"), "{told:?}");
+    assert_eq!(site.to_owner(), 1);
+}
+
+#[test]
+fn what_an_operator_decides_is_no_news() {
+    let site = Site::new(&["nino"], DAY);
+    assert!(site.store.transaction(|store| Ok(store.hold(MessageId(1), NOW).is_ok())).expect("held"));
+    assert!(site.told(NOW).is_empty());
+    let site = Site::new(&["nino"], DAY);
+    assert!(site.store.transaction(|store| Ok(store.cancel(MessageId(1), NOW).is_ok())).expect("cancelled"));
+    assert!(site.told(NOW).is_empty());
+}

@@ -1,0 +1,390 @@
+//! Webhook bodies, read after they were stored: one body, one transaction.
+
+/// What Meta says of people and accounts.
+mod account_notice;
+/// Who wrote, and whether it is still them.
+mod person;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::command::authorise::Standing;
+use crate::config::{Config, Connection};
+use crate::contact::language::Sentences;
+use crate::contact::{Contact, Phone};
+use crate::ids::{ConnectionName, InboxId};
+use crate::outbox::message::Content;
+use crate::outbox::retry_policy::Refusal;
+use crate::outbox::row::Lane;
+use crate::outbox::scheduler::Input;
+use crate::random::Dice;
+use crate::reply::inbound;
+use crate::reply::inbound::{Inbound, NewFile, Reply};
+use crate::reply::interpret::{House, Outcome, understand};
+use crate::reply::opt_out::Wish;
+use crate::rule::definition::Severity;
+use crate::store::{Signers, Store, Unread};
+use crate::task::context::{Refused, Shared};
+use crate::task::conversation;
+use crate::task::conversation::From;
+use crate::task::outbox_transaction::{Begin, Turn};
+use crate::task::owner_notice;
+use crate::task::owner_notice::{Said, lane};
+use crate::task::received_media::Mark;
+use crate::task::{early_reply, invitation};
+use crate::time::{Clock, SystemClock, Timestamp};
+use crate::whatsapp::notices::routing::STANDBY;
+
+/// A notice that was missed is made up for after this time.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// What was in one body, and whom it wakes.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// How many of which kind it held, for the metrics.
+    pub kinds: BTreeMap<&'static str, u64>,
+    pub statuses: usize,
+    pub commands: usize,
+    /// What the alerts are told.
+    pub notes: usize,
+    /// The outbox may have something to send.
+    pub messages: bool,
+    /// What they tell of a number or a person. One of each code is enough; one a lane is not: that somebody cannot be
+    /// reached would hide that the number is restricted.
+    failures: BTreeMap<(Lane, i64), Refusal>,
+    /// The sender has heeded that.
+    pub turns: Vec<Turn>,
+    /// There are files to fetch.
+    pub files: bool,
+    /// To be shown as read.
+    pub marks: Vec<Mark>,
+    pub catalogue: bool,
+    /// Somebody came or went.
+    pub people: bool,
+    /// For the log and the broker.
+    pub notices: Vec<(ConnectionName, Severity, String)>,
+    pub nothing: Vec<String>,
+}
+
+pub async fn run(shared: Arc<Shared>) {
+    loop {
+        loop {
+            let config = shared.live();
+            let Some(read) = read(&shared, config).await else { return };
+            let Some(read) = read else { break };
+            shared.metrics.heard(&read.kinds);
+            if read.commands > 0 {
+                shared.commands.notify_one();
+            }
+            if read.statuses + read.notes > 0 {
+                shared.alerts.notify_one();
+            }
+            if read.messages || read.statuses > 0 {
+                shared.deadlines.notify_one(); // what was asked back has a time
+            }
+            if read.statuses > 0 || read.messages {
+                shared.outbox.notify_one(); // a failed one may be due again
+            }
+            shared.marks.add(read.marks);
+            for turn in read.turns {
+                shared.turns.done(turn).await;
+            }
+            if read.files {
+                shared.files.notify_one();
+            }
+            if read.catalogue {
+                shared.catalogue.notify_one();
+            }
+            for (connection, severity, text) in read.notices {
+                shared.tell(&connection, severity, text);
+            }
+        }
+        let Some(waits) = look(&shared).await else { return };
+        let pause = if waits { early_reply::LOOK_AGAIN } else { LOOK_EVERY };
+        drop(tokio::time::timeout(pause, shared.inbox.notified()).await); // either way there is something to look for
+    }
+}
+
+/// Whether a body waits; and an operator may have taken somebody off the list.
+async fn look(shared: &Arc<Shared>) -> Option<bool> {
+    let people = Arc::clone(shared);
+    let look = move |store: &Store| {
+        people.meet(&store.guests()?);
+        store.has_webhooks()
+    };
+    shared.durably(look).await
+}
+
+async fn read(shared: &Arc<Shared>, config: Arc<Config>) -> Option<Option<Read>> {
+    let of_next = Arc::clone(shared);
+    let reading = Arc::new(AtomicI64::new(0));
+    let begun = Arc::clone(&reading);
+    let next = move |store: &Store| {
+        let now = SystemClock.now();
+        let heed = |begin| of_next.turns.take(store, begin, &config, now);
+        let begin = |id: InboxId| begun.store(id.0, Ordering::Relaxed);
+        let read = read_next(store, &config, now, &mut Dice::from_machine(), begin, heed)?;
+        if read.as_ref().is_some_and(|read| read.people) {
+            of_next.meet(&store.guests()?); // before anybody is told of it, so that no event is judged by the older list
+        }
+        Ok(read)
+    };
+    match shared.durably_unless_refused(next).await? {
+        Ok(read) => Some(read),
+        Err(Refused(why)) => close_refused(shared, InboxId(reading.load(Ordering::Relaxed)), why).await,
+    }
+}
+
+/// A body that the database refuses would be refused again, and hold up all that come after it.
+async fn close_refused(shared: &Arc<Shared>, id: InboxId, why: String) -> Option<Option<Read>> {
+    let note = why.clone();
+    shared.durably(move |store| store.close_webhook(id, "failed", &note)).await?;
+    let text = format!(
+        "body {} of Meta's webhook could not be taken, and what it says has no effect: {why}. A support bundle helps to find out why",
+        id.0
+    );
+    owner_notice::report(shared, "inbox", vec![text]).await;
+    Some(Some(Read::default()))
+}
+
+/// Reads the oldest body that was not read, and writes all that follows from it. The sender heeds failures in the same
+/// transaction: nothing leaves in between over a number that is restricted. `begin` hears which body it is. The simulation
+/// calls it too.
+pub fn read_next(
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+    dice: &mut Dice,
+    begin: impl FnOnce(InboxId),
+    mut heed: impl FnMut(Begin) -> rusqlite::Result<Turn>,
+) -> rusqlite::Result<Option<Read>> {
+    if !store.has_webhooks()? {
+        return Ok(None);
+    }
+    let invited = invitation::with_guests(config, store)?;
+    let config = invited.as_ref().unwrap_or(config);
+    let Some((unread, found)) = early_reply::next(store, config, now)? else { return Ok(None) };
+    let Unread { id, signers, .. } = unread;
+    begin(id);
+    let mut desk = Desk { store, config, id, signers, now, dice, read: Read::default() };
+    for inbound in found {
+        *desk.read.kinds.entry(inbound.kind()).or_default() += 1;
+        desk.take(inbound)?;
+    }
+    let mut read = desk.read;
+    for ((lane, _), refusal) in std::mem::take(&mut read.failures) {
+        read.turns.push(heed(Begin::With(Input::Reported(lane, Box::new(refusal))))?);
+    }
+    let mut note = format!("{} statuses, {} commands", read.statuses, read.commands);
+    for reason in &read.nothing {
+        note.push_str("; ");
+        note.push_str(reason);
+    }
+    store.close_webhook(id, "done", note.chars().take(1_000).collect::<String>().as_str())?;
+    Ok(Some(read))
+}
+
+/// Where one body is read.
+pub(crate) struct Desk<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) config: &'a Config,
+    id: InboxId,
+    signers: Signers,
+    pub(crate) now: Timestamp,
+    dice: &'a mut Dice,
+    pub(crate) read: Read,
+}
+
+impl<'a> Desk<'a> {
+    fn take(&mut self, inbound: Inbound) -> rusqlite::Result<()> {
+        match inbound {
+            Inbound::Status(status) => {
+                self.read.statuses += 1;
+                if self.signers.is_some()
+                    && let Some(over) = self.store.sent_over(&status)?
+                    && !self.speaks_for(&over)
+                {
+                    self.unsigned(&over);
+                    return Ok(());
+                }
+                if let Some(refusal) = &status.refusal
+                    && let Some(lane) = self.store.lane_of(&status)?
+                {
+                    self.read.failures.insert((lane, refusal.code), refusal.clone());
+                }
+                if !self.store.receive(&status, self.now, self.dice)? {
+                    let what = format!("a status of {} for a message that is not ours", status.word);
+                    self.read.nothing.push(what);
+                }
+                Ok(())
+            }
+            Inbound::Reply(reply) if self.store.knows_reply(&reply.wamid)? => {
+                self.idle("a message that was taken before");
+                Ok(())
+            }
+            Inbound::Reply(reply) => self.answer(&reply),
+            Inbound::Notice(notice) => self.heed(&notice),
+            Inbound::Moved(moved) => self.follow(&moved),
+            Inbound::Preference(preference) => self.prefers(&preference),
+            Inbound::File(file) => self.want(&file),
+            Inbound::Ignored(what) => {
+                self.read.nothing.push(what);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(&mut self, reply: &Reply) -> rusqlite::Result<()> {
+        let Some(over) = self.named(&reply.phone_number_id) else {
+            let reason = "it was written to a number that is not in the configuration".to_owned();
+            self.read.nothing.push(reason.clone());
+            let outcome = Outcome::Nothing { contact: None, reason };
+            return self.store.keep_reply(self.id, reply, &outcome);
+        };
+        if !self.speaks_for(&over.name) {
+            self.unsigned(&over.name);
+            return Ok(());
+        }
+        self.store.comes_here(&over.name, STANDBY, reply.at)?;
+        let Some(sender) = self.recognised(reply, over)? else { return Ok(()) };
+        let lane = sender.map(|contact| lane(over, contact));
+        // What is written in a group opens the window of the group, not the writer's own.
+        let heard = match &reply.group {
+            None => lane.clone(),
+            Some(id) => {
+                self.config.people.group(id).map(|group| crate::task::webhook_reader::lane(over, group))
+            }
+        };
+        if let Some(heard) = &heard {
+            self.read.messages |= self.store.heard(heard, reply.at, self.now)? > 0;
+        }
+        let house = self.house(sender)?;
+        let outcome = understand(reply, &house, self.store.tag(), self.store);
+        if let Some(contact) = sender
+            && self.answers_again(contact, reply, &over.name, &outcome)?
+        {
+            return Ok(());
+        }
+        let before = (std::mem::take(&mut self.read.messages), self.read.commands);
+        self.store.keep_reply(self.id, reply, &outcome)?;
+        match &outcome {
+            Outcome::ReadOn { contact, message } => {
+                self.read.messages = true;
+                conversation::read_on(self.store, contact, *message, self.now)?;
+            }
+            Outcome::Consent { wish, .. } => {
+                if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
+                    self.obey(*wish, contact, lane, reply)?;
+                }
+            }
+            Outcome::Stranger => self.meet(reply, &over.name)?,
+            Outcome::Nothing { reason, .. } => self.idle(reason),
+            Outcome::Command(_)
+            | Outcome::Confirm { .. }
+            | Outcome::Vote { .. }
+            | Outcome::Acknowledge { .. }
+            | Outcome::Note { .. }
+            | Outcome::Status { .. }
+            | Outcome::Invite { .. }
+            | Outcome::Say { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Hurried { .. }
+            | Outcome::Locked { .. } => {
+                if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
+                    self.perform(&outcome, From { contact, lane, reply }, house.standing)?;
+                }
+            }
+        }
+        if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
+            self.show_number(reply, contact, lane)?;
+        }
+        if let Some(lane) = lane.filter(|_| !reply.is_of_call()) {
+            let typing = self.read.messages || self.read.commands > before.1;
+            self.read.marks.push(Mark { connection: lane.connection, wamid: reply.wamid.clone(), typing });
+        }
+        self.read.messages |= before.0;
+        Ok(())
+    }
+
+    /// Whoever hides their number gave it when asked: only a person can decide what follows.
+    fn show_number(&mut self, reply: &Reply, contact: &Contact, lane: &Lane) -> rusqlite::Result<()> {
+        let inbound::Content::SharedNumber(numbers) = &reply.content else { return Ok(()) };
+        let numbers = numbers.iter().map(Phone::e164).collect::<Vec<_>>().join(", ");
+        let blanks = [("name", contact.name.as_str()), ("numbers", &numbers), ("id", &contact.id.0)];
+        let field = format!("shared number {}", contact.id);
+        self.tell_of_person(&lane.connection, field, Said(|s| s.shared_number, &blanks))
+    }
+
+    fn house(&self, sender: Option<&'a Contact>) -> rusqlite::Result<House<'a>> {
+        let standing = match sender {
+            Some(contact) => self.store.standing(&contact.id, self.now)?,
+            None => Standing::default(),
+        };
+        Ok(House {
+            rules: &self.config.rules,
+            commands: &self.config.commands,
+            onward: &self.config.onward,
+            words: &self.config.words,
+            seal: self.store.seal(),
+            sender,
+            standing,
+            is_owner: sender.is_some_and(|sender| invitation::is_owner(self.config, &sender.id)),
+            now: self.now,
+        })
+    }
+
+    /// Webhooks say which number they are about; the account that they name besides may mean something else one day
+    /// (Meta, account model).
+    pub(crate) fn named(&self, phone_number_id: &str) -> Option<&'a Connection> {
+        self.config.connections.iter().find(|known| known.phone_number_id == phone_number_id)
+    }
+
+    /// Whether the body was signed with the app secret of this connection.
+    pub(crate) fn speaks_for(&self, over: &ConnectionName) -> bool {
+        self.signers.as_ref().is_none_or(|signers| signers.contains(over))
+    }
+
+    /// It stays in the inbox and changes nothing, not even what is known to have come.
+    pub(crate) fn unsigned(&mut self, over: &ConnectionName) {
+        let signers: Vec<&str> = self.signers.iter().flatten().map(|name| name.0.as_str()).collect();
+        let what = format!(
+            "it is about the number of connection {over}, but signed with the app secret of {}",
+            signers.join(", ")
+        );
+        tracing::warn!(%over, signers = signers.join(", "), "a webhook about one connection's number was signed with another's app secret");
+        self.read.nothing.push(what);
+    }
+
+    fn want(&mut self, file: &NewFile) -> rusqlite::Result<()> {
+        let over = self.named(&file.phone_number_id).filter(|over| self.speaks_for(&over.name));
+        if let Some(over) = over.filter(|_| self.config.files.fetch) {
+            self.read.files |= self.store.want_file(file, &over.name)?;
+        }
+        Ok(())
+    }
+
+    /// STOP and START take effect with this commit, and are answered once.
+    fn obey(&mut self, wish: Wish, contact: &Contact, lane: &Lane, reply: &Reply) -> rusqlite::Result<()> {
+        let source = format!("a WhatsApp message to {} ({})", lane.connection, reply.wamid);
+        let given = wish == Wish::Start;
+        let sentence: fn(&Sentences) -> &'static str = match (wish, contact.may_stop) {
+            (Wish::Stop, false) => |s| s.on_duty,
+            (Wish::Stop, true) => |s| s.stopped,
+            (Wish::Start, _) => |s| s.started,
+        };
+        let text = contact.voice.say(sentence, &[("site", &self.config.site.name)]);
+        if (given || contact.may_stop)
+            && !self.store.consent(&contact.id, given, &source, reply.at, self.now)?
+        {
+            self.idle("a later wish of the same person came before it, and counts");
+            return Ok(());
+        }
+        self.read.messages = true;
+        self.store.compose(lane, &contact.to, &Content::text(text), self.now).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests;

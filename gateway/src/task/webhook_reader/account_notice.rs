@@ -1,0 +1,146 @@
+//! What Meta says by itself: somebody has moved, an account or a template has changed. The owner hears of it.
+
+use super::Desk;
+use crate::config::Connection;
+use crate::contact::language::Voice;
+use crate::contact::{Contact, Phone, Whose};
+use crate::ids::ConnectionName;
+use crate::reply::inbound::{Move, Moved, Notice, Preference};
+use crate::rule::definition::Severity;
+use crate::task::body_contacts::whose;
+use crate::task::owner_notice;
+use crate::task::owner_notice::{Over, Said, Told};
+use crate::whatsapp::notices::MESSAGING_LIMIT;
+
+impl Desk<'_> {
+    /// Whoever has the old number next might be anybody (docs/cloud-api.md 3.6): nothing acts for the contact any more until somebody has
+    /// looked, and the owner is told. Alerts still leave for the old number: as long as nobody has it they fail at once, and
+    /// whoever is next on duty is told.
+    pub(crate) fn follow(&mut self, moved: &Moved) -> rusqlite::Result<()> {
+        let over = self.named(&moved.phone_number_id);
+        if let Some(over) = over.filter(|over| !self.speaks_for(&over.name)) {
+            self.unsigned(&over.name);
+            return Ok(());
+        }
+        let config = self.config;
+        let found = whose(self.store, &config.people, moved.from.as_deref(), moved.user_id.as_deref())?;
+        let contact = match found {
+            Whose::One(contact) => contact,
+            Whose::Nobodys | Whose::Several(_) => {
+                self.read.nothing.push("somebody who is no contact, or no one contact, has moved".to_owned());
+                return Ok(());
+            }
+        };
+        let at = if moved.at.0 == 0 { self.now } else { moved.at };
+        if moved.what != Move::Phone && !self.store.moved(&contact.id, at, self.now)? {
+            self.idle("the number changed hands before its contact was accepted");
+            return Ok(());
+        }
+        let Contact { id, name, .. } = contact;
+        let name = name.as_str();
+        let Some(over) = over.or(self.config.connections.first()) else { return Ok(()) };
+        let (field, about) = (format!("moved {id}"), over.name.clone());
+        match &moved.what {
+            Move::Number(new) => {
+                let new = Phone::from_wa_id(new).map_or_else(|_| "…".into(), |new| new.masked());
+                let blanks = [("name", name), ("number", &new), ("id", &id.0)];
+                self.tell_of_person(&about, field, Said(|s| s.new_number, &blanks))
+            }
+            Move::UserId => {
+                let blanks = [("name", name), ("id", id.0.as_str())];
+                self.tell_of_person(&about, field, Said(|s| s.new_user_id, &blanks))
+            }
+            Move::Phone => {
+                let text = format!("{name} uses WhatsApp on another phone, or installed it anew");
+                self.tell_owner(&about, &Notice::of(field, Severity::Info, text))
+            }
+        }
+    }
+
+    /// Kept beside the person; the newest counts. What waited for a template that they did not want is judged anew.
+    pub(crate) fn prefers(&mut self, preference: &Preference) -> rusqlite::Result<()> {
+        let Preference { phone_number_id, from, user_id, wants, at } = preference;
+        let Some(over) = self.named(phone_number_id) else {
+            self.read.nothing.push("it is about a number that is not in the configuration".to_owned());
+            return Ok(());
+        };
+        if !self.speaks_for(&over.name) {
+            self.unsigned(&over.name);
+            return Ok(());
+        }
+        let found = whose(self.store, &self.config.people, from.as_deref(), user_id.as_deref())?;
+        let Whose::One(contact) = found else {
+            let reason = "somebody who is no contact, or no one contact, has a wish about marketing messages";
+            self.read.nothing.push(reason.to_owned());
+            return Ok(());
+        };
+        if !self.store.prefer_marketing(&contact.id, *wants, *at, self.now)? {
+            self.idle("a later wish about marketing messages came before it, or their number changed hands");
+            return Ok(());
+        }
+        self.read.messages = true;
+        let wish = if *wants { "resume" } else { "stop" };
+        let text = format!("{} asked WhatsApp to {wish} marketing messages of this business", contact.name);
+        let notice = Notice::of(format!("marketing {}", contact.id), Severity::Info, text);
+        self.tell_owner(&over.name, &Notice { at: Some(*at), ..notice })
+    }
+
+    /// Something about a person that a person has to decide: the owner reads it in a language of their own.
+    pub(crate) fn tell_of_person(
+        &mut self,
+        about: &ConnectionName,
+        field: String,
+        said: Said,
+    ) -> rusqlite::Result<()> {
+        let text = Voice::default().say(said.0, said.1);
+        let notice = Notice::of(field, Severity::Warning, text);
+        let told = owner_notice::write_of_person(self.store, self.config, about, &notice, said, self.now)?;
+        self.was_told(told, about, &notice);
+        Ok(())
+    }
+
+    pub(crate) fn heed(&mut self, notice: &Notice) -> rusqlite::Result<()> {
+        let is_number = |id: &str| self.config.connections.iter().any(|known| known.phone_number_id == id);
+        let concerns = |connection: &&Connection| match (&connection.business_account_id, &notice.account) {
+            (_, Some(number)) if is_number(number) => connection.phone_number_id == *number,
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (_, _) => true, // who does not say which account it has hears of all
+        };
+        if !self.config.connections.iter().any(|connection| concerns(&connection)) {
+            let whose = notice.account.as_deref().unwrap_or("none");
+            self.read
+                .nothing
+                .push(format!("{} of {whose}, which is no connection's number or account", notice.field));
+        }
+        for connection in self.config.connections.iter().filter(concerns) {
+            if !self.speaks_for(&connection.name) {
+                self.unsigned(&connection.name);
+                continue;
+            }
+            self.tell_owner(&connection.name, notice)?;
+            // Asked again, whatever came first: what Meta answers is so now.
+            let asks =
+                notice.template.is_some() || notice.facts.iter().any(|(name, _)| name == MESSAGING_LIMIT);
+            self.read.catalogue |= asks;
+            self.read.messages |= notice.template.is_some();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
+        let told = owner_notice::write(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
+        self.was_told(told, about, notice);
+        Ok(())
+    }
+
+    fn was_told(&mut self, told: Told, about: &ConnectionName, notice: &Notice) {
+        match told {
+            Told::Before => {}
+            Told::Late => self.idle(&format!("something newer is known than: {}", notice.text)),
+            Told::Kept | Told::Written => {
+                self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
+            }
+        }
+        self.read.messages |= told == Told::Written;
+    }
+}
