@@ -273,7 +273,7 @@ async fn front(
     stop: watch::Receiver<bool>,
 ) -> Result<Arc<Front>, Fatal> {
     let config = &shared.config;
-    let counter = crate::admin::service::Counter::new(Arc::clone(shared), judge, to_intake, client);
+    let counter = crate::admin::backend::Counter::new(Arc::clone(shared), judge, to_intake, client);
     let known = shared.store.run(Store::password).await;
     let known = known.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.is_some();
     let code = if known { None } else { code() };

@@ -12,6 +12,8 @@ use firmware_bridge::{Event, Field, Kind, Position, Value};
 pub struct Wire {
     line: TcpStream,
     decoder: Decoder<200>,
+    /// Of the last hello; each has the next one.
+    token: u32,
 }
 
 impl Wire {
@@ -19,18 +21,18 @@ impl Wire {
         let address = cable.device.strip_prefix("tcp:").unwrap();
         let line = TcpStream::connect(address).unwrap();
         line.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
-        Self { line, decoder: Decoder::default() }
+        Self { line, decoder: Decoder::default(), token: 0 }
     }
 
     /// Says hello until it is welcomed: the gateway may not have opened its port yet.
     pub fn greet(&mut self, device: &str, boot: u32) -> Welcome {
-        let (token, oldest, firmware) = (1, Position::default(), "test");
-        let commands = [].into_iter().collect();
-        let hello = Hello { device, boot, token, oldest, queued: 0, refused: 0, firmware, commands };
-        let mut buffer = [0; 200];
-        let message = hello.encode(&mut buffer).unwrap();
+        let (oldest, firmware) = (Position::default(), "test");
         wait_for(20, "a welcome", || {
-            self.say(Kind::Hello, message);
+            self.token += 1;
+            let commands = [].into_iter().collect();
+            let hello =
+                Hello { device, boot, token: self.token, oldest, queued: 0, refused: 0, firmware, commands };
+            self.say(Kind::Hello, hello.encode(&mut [0; 200]).unwrap());
             let (_, welcome) = self.hear(Duration::from_millis(300), Kind::Welcome)?;
             Welcome::decode(&welcome).ok()
         })

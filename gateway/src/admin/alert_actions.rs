@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::admin::backend::Inner;
 use crate::admin::credentials::entry;
-use crate::admin::service::Inner;
 use crate::alert::engine::{Note, Person};
 use crate::alert::notification::silence::Silence;
 use crate::event::topic::Bindings;

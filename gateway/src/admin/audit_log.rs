@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use rusqlite::Result;
 use serde_json::{Value, json};
 
+use crate::admin::backend::Inner;
 use crate::admin::filters::listing;
-use crate::admin::service::Inner;
 use crate::hex::hex;
 use crate::http::{Filter, Trouble};
 use crate::store::{AuditRow, Flaw, Listing, Reached, Store};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+use crate::admin::backend::Inner;
 use crate::admin::credentials::entry;
-use crate::admin::service::Inner;
 use crate::config::{Connection, Seal, Secret, api_url, api_version, digits, versions};
 use crate::doctor::{Finding, Severity, examine_account};
 use crate::http::{NewConnection, Question, Trouble, Who};

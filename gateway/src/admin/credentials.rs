@@ -1,6 +1,6 @@
 //! What opens the page and the API: kept in the store, each change with its audit entry.
 
-use crate::admin::service::Counter;
+use crate::admin::backend::Counter;
 use crate::http::{Answer, Keys, SESSION, Scope, Token, Who};
 use crate::store::{Change, Store, TokenRow};
 use crate::time::{Clock, SystemClock, Timestamp};

@@ -1,7 +1,7 @@
 //! What the page and the API ask and do.
 
 /// What pages and API ask.
-pub(crate) mod service;
+pub(crate) mod backend;
 /// Configuration and store, as pages show them.
 pub(crate) mod views;
 /// Filters of addresses, checked.

@@ -159,7 +159,7 @@ fn act(one: &One, note: impl Fn(Ident, Person) -> Note) -> Result<(), Failure> {
             let what = "it is written down, but the daemon has not taken it within 5 s; bellwire doctor says what keeps it";
             return Err(Failure::Io(anyhow!("alert {}: {what}", one.id)));
         }
-        runtime.block_on(tokio::time::sleep(LOOK_EVERY));
+        runtime.block_on(async { tokio::time::sleep(LOOK_EVERY).await }); // made inside, where there is a timer
     }
     let after = story(&store, one.id)?;
     if (&after.row.state, &after.row.reason) == (&row.state, &row.reason) {

@@ -175,7 +175,7 @@ fn f09_f40_a_stalled_fsync_holds_nothing_else_up() {
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     assert!(refused > 0, "a webhook that could not be kept was refused");
     let gone = site.log().matches("the broker is gone").count();
-    assert_eq!(gone, 1, "only when the first one was stopped: {}", site.log());
+    assert_eq!(gone, 0, "an orderly stop is no warning: {}", site.log());
     assert_eq!(site.sent().len(), 6);
 }
 
