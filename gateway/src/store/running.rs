@@ -15,6 +15,7 @@ use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Next;
 use crate::outbox::row::Lane;
 use crate::rule::definition::Severity;
+use crate::store::db::checksum;
 use crate::time::Timestamp;
 
 /// Messages that still wait to leave, or to be sent again; a digest moves its members.
@@ -171,15 +172,16 @@ impl Store {
     }
 
     /// Not those that a device may have by now.
+    /// Without those whose row is damaged: they are refused as what they are ([`Self::waiting_commands`]).
     fn queued_commands(&self) -> Result<Vec<QueuedCommand>> {
         self.sql
             .prepare(
-                "SELECT c.id, c.contact, c.action, a.rule, c.topic, c.payload, c.reply IS NOT NULL
+                "SELECT c.id, c.contact, c.action, a.rule, c.topic, c.payload, c.reply IS NOT NULL, c.checksum
                  FROM command c LEFT JOIN alert a ON a.id = c.alert
                  WHERE c.state = 'queued' AND c.id NOT IN (SELECT under_way FROM device WHERE under_way IS NOT NULL)",
             )?
             .query_map([], |row| {
-                Ok(QueuedCommand {
+                let command = QueuedCommand {
                     id: CommandId(row.get(0)?),
                     contact: ContactId(row.get(1)?),
                     name: row.get(2)?,
@@ -187,8 +189,11 @@ impl Store {
                     topic: row.get(4)?,
                     payload: row.get(5)?,
                     is_asked: row.get(6)?,
-                })
+                };
+                let sum = checksum::of(&[command.topic.as_bytes(), command.payload.as_bytes()]);
+                Ok((row.get::<_, Vec<u8>>(7)? == sum).then_some(command))
             })?
+            .filter_map(Result::transpose)
             .collect()
     }
 
