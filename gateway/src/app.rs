@@ -16,6 +16,7 @@ pub use crate::task::deadlines::{answer_prefix, filters as listens_to, settle, t
 pub use crate::task::device_message::hear;
 pub use crate::task::webhook_reader::{Read, read_next};
 
+use crate::admin::{backend, http_ports};
 use crate::alert::intake::Judge;
 use crate::alert::route;
 use crate::config::Config;
@@ -33,6 +34,11 @@ use crate::task::context::Shared;
 use crate::task::outbox_transaction::Turn;
 use crate::task::supervisor::Tasks;
 use crate::task::systemd::ready;
+use crate::task::{
+    budget_monitor, command_publisher, context, deadlines, device_fleet, escalation_post, home_assistant,
+    mqtt_intake, outbox_sender, owner_notice, received_media, self_monitor, systemd, template_sync,
+    webhook_reader,
+};
 use crate::time::SystemClock;
 use crate::whatsapp::client::{Client, Deadlines};
 
@@ -45,7 +51,7 @@ const DISPATCH_QUEUE: usize = 64;
 
 /// Events of devices and by HTTP that wait for the intake. A device's batch has 32; by HTTP each holds a connection, and there
 /// are 64.
-const HANDED: usize = crate::task::device_fleet::BATCH;
+const HANDED: usize = device_fleet::BATCH;
 
 /// The sockets, opened before anything else so that a port that is taken is told at once.
 #[derive(Debug)]
@@ -114,7 +120,7 @@ pub async fn run(
         task = tasks.first_end() => Some(Fatal::Task(task)),
         _ = async { drop(stop.wait_for(|stop| *stop).await) } => None,
     };
-    crate::task::systemd::stopping();
+    systemd::stopping();
     // Intake ends first, so that nothing new is accepted; what is under way may finish; then the store closes.
     link.stop().await;
     drop(link);
@@ -140,8 +146,8 @@ struct Built {
     certificate: Option<Arc<Certificate>>,
     front: Arc<Front>,
     from_link: mpsc::Receiver<mqtt::Notice>,
-    to_intake: mpsc::Sender<crate::task::mqtt_intake::Handed>,
-    handed: mpsc::Receiver<crate::task::mqtt_intake::Handed>,
+    to_intake: mpsc::Sender<mqtt_intake::Handed>,
+    handed: mpsc::Receiver<mqtt_intake::Handed>,
     turns: mpsc::Receiver<Turn>,
     notices: mpsc::Receiver<String>,
 }
@@ -169,9 +175,9 @@ async fn build(
     let mut settings = mqtt::Settings::from_config(&config.mqtt, filters(&config)).map_err(Fatal::Start)?;
     let earlier = shared.store.run(Store::subscriptions).await;
     settings.earlier = earlier.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.into_keys().collect();
-    crate::task::owner_notice::report(&shared, "store", findings).await;
+    owner_notice::report(&shared, "store", findings).await;
     let stands_in = shared.config.stands_in.clone().into_iter().collect();
-    crate::task::owner_notice::report(&shared, "configuration", stands_in).await;
+    owner_notice::report(&shared, "configuration", stands_in).await;
     let (link, from_link) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
     let built = Built {
         shared,
@@ -197,41 +203,31 @@ fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Ta
     let mut tasks = Tasks::default();
     let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
     let (ports, serial) = serial::start(&built.shared.config.serial);
-    let (letters, to_fleet) = mpsc::channel(crate::task::device_fleet::LETTERS);
-    let lines = crate::task::device_fleet::Lines { link: link.clone(), ports, to_intake: to_intake.clone() };
-    tasks.spawn("the devices' task", crate::task::device_fleet::run(shared(), lines, serial, to_fleet));
-    tasks.spawn("the look at our own health", crate::task::self_monitor::watch(shared(), to_intake));
-    let doors = crate::task::mqtt_intake::Doors {
-        notices: built.from_link,
-        handed: built.handed,
-        to_dispatch,
-        letters,
-    };
-    tasks.spawn("the intake", crate::task::mqtt_intake::run(shared(), judge, link.clone(), doors));
-    tasks.spawn("the notices' task", crate::task::command_publisher::tell(link.clone(), built.notices));
-    tasks.spawn("the dispatch", crate::task::command_publisher::run(shared(), link.clone(), dispatch_inputs));
-    tasks.spawn("the catalogue's task", crate::task::template_sync::run(shared(), client.clone()));
-    tasks.spawn("the read marks' task", crate::task::received_media::mark(shared(), client.clone()));
-    tasks.spawn("the files' task", crate::task::received_media::fetch(shared(), client.clone()));
-    tasks.spawn("the look at costs", crate::task::budget_monitor::watch(shared()));
-    tasks.spawn("the housekeeping", crate::task::context::housekeep(shared()));
-    tasks.spawn("the watchdog's task", crate::task::systemd::feed(shared()));
-    tasks.spawn("Home Assistant's task", crate::task::home_assistant::run(shared(), link));
-    tasks.spawn_draining(
-        "the sender",
-        crate::task::outbox_sender::run(shared(), client, built.turns, stop.clone()),
-    );
-    tasks.spawn("the inbox", crate::task::webhook_reader::run(shared()));
-    tasks.spawn("the look at what ends", crate::task::deadlines::run(shared()));
-    tasks.spawn("the task of last resorts", crate::task::escalation_post::run(shared(), built.poster));
+    let (letters, to_fleet) = mpsc::channel(device_fleet::LETTERS);
+    let lines = device_fleet::Lines { link: link.clone(), ports, to_intake: to_intake.clone() };
+    tasks.spawn("the devices' task", device_fleet::run(shared(), lines, serial, to_fleet));
+    tasks.spawn("the look at our own health", self_monitor::watch(shared(), to_intake));
+    let doors = mqtt_intake::Doors { notices: built.from_link, handed: built.handed, to_dispatch, letters };
+    tasks.spawn("the intake", mqtt_intake::run(shared(), judge, link.clone(), doors));
+    tasks.spawn("the notices' task", command_publisher::tell(link.clone(), built.notices));
+    tasks.spawn("the dispatch", command_publisher::run(shared(), link.clone(), dispatch_inputs));
+    tasks.spawn("the catalogue's task", template_sync::run(shared(), client.clone()));
+    tasks.spawn("the read marks' task", received_media::mark(shared(), client.clone()));
+    tasks.spawn("the files' task", received_media::fetch(shared(), client.clone()));
+    tasks.spawn("the look at costs", budget_monitor::watch(shared()));
+    tasks.spawn("the housekeeping", context::housekeep(shared()));
+    tasks.spawn("the watchdog's task", systemd::feed(shared()));
+    tasks.spawn("Home Assistant's task", home_assistant::run(shared(), link));
+    tasks.spawn_draining("the sender", outbox_sender::run(shared(), client, built.turns, stop.clone()));
+    tasks.spawn("the inbox", webhook_reader::run(shared()));
+    tasks.spawn("the look at what ends", deadlines::run(shared()));
+    tasks.spawn("the task of last resorts", escalation_post::run(shared(), built.poster));
 
-    let monitor = Arc::new(crate::admin::http_ports::Monitor::new(shared()));
-    let webhook = webhook_routes(Arc::new(crate::admin::http_ports::MetasDoor::new(shared())));
-    let mut local = health_routes(
-        Arc::<crate::admin::http_ports::Monitor>::clone(&monitor),
-        built.shared.config.http.names.clone(),
-    )
-    .merge(front_routes(built.front));
+    let monitor = Arc::new(http_ports::Monitor::new(shared()));
+    let webhook = webhook_routes(Arc::new(http_ports::MetasDoor::new(shared())));
+    let mut local =
+        health_routes(Arc::<http_ports::Monitor>::clone(&monitor), built.shared.config.http.names.clone())
+            .merge(front_routes(built.front));
     match listeners.webhook {
         Some(own) => tasks.spawn_draining("the webhook's server", serve(own, webhook, None, stop.clone())),
         None => local = webhook.merge(local),
@@ -249,8 +245,8 @@ fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Ta
 #[must_use]
 pub fn filters(config: &Config) -> Vec<String> {
     let mut filters = route::filters(&config.rules);
-    filters.extend(crate::task::deadlines::filters(config));
-    filters.extend(crate::task::home_assistant::filters(config.home_assistant.as_ref()));
+    filters.extend(deadlines::filters(config));
+    filters.extend(home_assistant::filters(config.home_assistant.as_ref()));
     filters.sort();
     filters.dedup();
     let ours: Vec<String> = device::topic::filters().filter(|ours| !filters.contains(ours)).collect();
@@ -269,11 +265,11 @@ async fn front(
     shared: &Arc<Shared>,
     judge: Judge,
     client: Client,
-    to_intake: mpsc::Sender<crate::task::mqtt_intake::Handed>,
+    to_intake: mpsc::Sender<mqtt_intake::Handed>,
     stop: watch::Receiver<bool>,
 ) -> Result<Arc<Front>, Fatal> {
     let config = &shared.config;
-    let counter = crate::admin::backend::Counter::new(Arc::clone(shared), judge, to_intake, client);
+    let counter = backend::Counter::new(Arc::clone(shared), judge, to_intake, client);
     let known = shared.store.run(Store::password).await;
     let known = known.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.is_some();
     let code = if known { None } else { code() };

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::credentials;
-use crate::admin::credentials::entry;
+use crate::admin::credentials::{self, entry};
 use crate::admin::filters::{COMMANDS, QUESTIONS, REQUESTS, listing, with_states};
 use crate::admin::{audit_log, dry_run, views};
 use crate::alert::intake::Judge;

@@ -12,8 +12,7 @@ use super::outbox::{NewMessage, on_unknown};
 use crate::contact::language::Voice;
 use crate::contact::{People, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
-use crate::outbox::digest;
-use crate::outbox::digest::{FLOOD, Item, MEMBERS_MAX, WORDED, Waiting};
+use crate::outbox::digest::{self, FLOOD, Item, MEMBERS_MAX, WORDED, Waiting};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::render;
@@ -36,7 +35,7 @@ const NEXT_CONTACT: &str = "SELECT connection, contact FROM message INDEXED BY m
 const NEXT_CONNECTION: &str = "SELECT connection, contact FROM message INDEXED BY message_lane
      WHERE state = 'queued' AND digest IS NULL AND connection > ?1 ORDER BY connection, contact LIMIT 1";
 
-/// What leaves a lane first.
+/// The head of a lane.
 const HEAD: &str = "SELECT id, severity, alert FROM message INDEXED BY message_lane
      WHERE state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND mergeable = ?3
          AND not_before <= ?4
@@ -51,6 +50,7 @@ const HEAD_WITHOUT_FILES: &str = "SELECT id, severity, alert FROM message INDEXE
                  AND earlier.files = 1)
      ORDER BY severity DESC, id LIMIT 1";
 
+/// What leaves a lane first.
 struct Head {
     id: MessageId,
     alert: Option<AlertId>,

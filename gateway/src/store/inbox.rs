@@ -6,8 +6,7 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
 use crate::ids::{AlertId, ConnectionName, ContactId, InboxId, MessageId, RuleName, Wamid};
-use crate::reply::inbound;
-use crate::reply::inbound::Reply;
+use crate::reply::inbound::{self, Reply};
 use crate::reply::interpret::{Known, Memory, Outcome, Sent};
 use crate::reply::opt_out::Wish;
 use crate::store::db::checksum;

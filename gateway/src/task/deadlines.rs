@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::action::Expected;
-use crate::command::device_answer;
-use crate::command::device_answer::{REFUSED, Verdict};
+use crate::command::device_answer::{self, REFUSED, Verdict};
 use crate::command::dispatch::{Change, Waiting};
 use crate::config::Config;
 use crate::device::order::{EndState, Ending};

@@ -12,8 +12,7 @@ use crate::outbox::message::{Content, Template};
 use crate::reply::inbound::Notice;
 use crate::rule::definition::Severity;
 use crate::store::{Known, Store, Undelivered};
-use crate::task::owner_notice;
-use crate::task::owner_notice::lane;
+use crate::task::owner_notice::{self, lane};
 use crate::time::Timestamp;
 
 /// As long as another copy is under way somebody may still get it. Most are delivered within seconds; at night every minute

@@ -12,8 +12,7 @@ use crate::ids::RuleName;
 use crate::reply::inbound::Notice;
 use crate::rule::definition::Severity;
 use crate::store::{Store, UnjudgedRow};
-use crate::task::owner_notice;
-use crate::task::owner_notice::{Over, gateway};
+use crate::task::owner_notice::{self, Over, gateway};
 use crate::time::{Timestamp, duration_for_people};
 
 /// So that the first message can say how many there were, and still comes while somebody stands before the device.

@@ -8,8 +8,7 @@ use crate::ids::ConnectionName;
 use crate::reply::inbound::{Move, Moved, Notice, Preference};
 use crate::rule::definition::Severity;
 use crate::task::body_contacts::whose;
-use crate::task::owner_notice;
-use crate::task::owner_notice::{Over, Said, Told};
+use crate::task::owner_notice::{self, Over, Said, Told};
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 impl Desk<'_> {
