@@ -2,7 +2,7 @@
 
 use bellwire::event::cloudevents::Name;
 use bellwire::event::decode::decode as read;
-use bellwire::event::sparkplug::Births;
+use bellwire::event::sparkplug::BirthCertificates;
 use bellwire::rule::definition::PayloadFormat;
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ pub fn decode(data: &[u8]) {
 const METRIC_GROWTH: usize = 64;
 
 fn sparkplug(payload: &[u8]) {
-    let mut births = Births::default();
+    let mut births = BirthCertificates::default();
     for topic in ["spBv1.0/g/NBIRTH/n", "spBv1.0/g/NDATA/n", "spBv1.0/g/DDATA/n/d", "spBv1.0/g/NDEATH/n"] {
         match births.read(topic, payload) {
             Ok(value) => {

@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bellwire::http::{
-    Answer, Deed, Desk, Front, Handshake, Keys, Peer, Question, Scope, Stage, Token, Trouble, View, Webhook,
-    Who, converse, front_routes, webhook_routes,
+    Actor, AdminAction, AdminApi, AdminQuery, ApiError, ApiFuture, ApiToken, AppState, Credentials,
+    Handshake, Peer, Scope, Stage, View, Webhook, converse, front_routes, webhook_routes,
 };
 use bellwire::time::zone;
 use bellwire::whatsapp::signature;
@@ -39,50 +39,50 @@ struct House {
     kept: AtomicBool,
 }
 
-fn nothing<T: Send + 'static>() -> Answer<T> {
-    Box::pin(ready(Err(Trouble::NotFound("there is nothing".into()))))
+fn nothing<T: Send + 'static>() -> ApiFuture<T> {
+    Box::pin(ready(Err(ApiError::NotFound("there is nothing".into()))))
 }
 
-impl Desk for House {
-    fn ask(&self, _: Question) -> Answer<Value> {
+impl AdminApi for House {
+    fn ask(&self, _: AdminQuery) -> ApiFuture<Value> {
         self.asked.store(true, SeqCst);
         nothing()
     }
-    fn act(&self, _: Deed, _: Who) -> Answer<Value> {
+    fn act(&self, _: AdminAction, _: Actor) -> ApiFuture<Value> {
         self.acted.store(true, SeqCst);
         nothing()
     }
-    fn revision(&self) -> Answer<i64> {
+    fn revision(&self) -> ApiFuture<i64> {
         Box::pin(ready(Ok(1)))
     }
 }
 
-impl Keys for House {
-    fn password(&self) -> Answer<Option<String>> {
+impl Credentials for House {
+    fn password(&self) -> ApiFuture<Option<String>> {
         Box::pin(ready(Ok(Some("a hash that no password has".into()))))
     }
-    fn set_password(&self, _: String, _: Who) -> Answer<()> {
+    fn set_password(&self, _: String, _: Actor) -> ApiFuture<()> {
         unreachable!("nobody knows the password")
     }
-    fn open_session(&self, _: String, _: String, _: Who) -> Answer<()> {
+    fn open_session(&self, _: String, _: String, _: Actor) -> ApiFuture<()> {
         unreachable!("nobody knows the password")
     }
-    fn has_session(&self, hash: String) -> Answer<bool> {
+    fn has_session(&self, hash: String) -> ApiFuture<bool> {
         Box::pin(ready(Ok(hash == SESSION_DIGEST)))
     }
-    fn close_session(&self, _: String, _: Who) -> Answer<()> {
+    fn close_session(&self, _: String, _: Actor) -> ApiFuture<()> {
         nothing()
     }
-    fn token(&self, hash: String) -> Answer<Option<Token>> {
+    fn token(&self, hash: String) -> ApiFuture<Option<ApiToken>> {
         let (name, scopes) = ("fuzz".to_owned(), Scope::ALL.to_vec());
-        let token = || Token { name, scopes, topic: None, expires_at: None };
+        let token = || ApiToken { name, scopes, topic: None, expires_at: None };
         Box::pin(ready(Ok((hash == TOKEN_DIGEST).then(token))))
     }
-    fn add_token(&self, _: Token, _: String, _: Who) -> Answer<i64> {
+    fn add_token(&self, _: ApiToken, _: String, _: Actor) -> ApiFuture<i64> {
         self.acted.store(true, SeqCst);
         nothing()
     }
-    fn refused(&self, _: Who) {}
+    fn refused(&self, _: Actor) {}
 }
 
 impl Webhook for House {
@@ -101,7 +101,7 @@ impl Webhook for House {
         self.kept.store(!body.is_empty(), SeqCst);
         Box::pin(ready(true))
     }
-    fn refused(&self, _: bellwire::http::Refused) {}
+    fn refused(&self, _: bellwire::http::WebhookRejection) {}
 }
 
 pub fn http(data: &[u8]) {
@@ -129,8 +129,14 @@ async fn talk(house: Arc<House>, data: &[u8]) -> Vec<u8> {
     });
     let (running, stop) = watch::channel(false);
     let (desk, keys) = (Arc::clone(&house), Arc::clone(&house));
-    let front =
-        Front::new(desk, keys, VIEW.clone(), (vec!["bakery.example".into()], Vec::new()), None, stop.clone());
+    let front = AppState::new(
+        desk,
+        keys,
+        VIEW.clone(),
+        (vec!["bakery.example".into()], Vec::new()),
+        None,
+        stop.clone(),
+    );
     let routes = front_routes(Arc::new(front)).merge(webhook_routes(house));
     let (mut client, server) = tokio::io::duplex(PIPE_BYTES);
     let peer = Peer { address: IpAddr::from([192, 0, 2, 7]), encrypted: false };

@@ -1,36 +1,38 @@
 //! How the message answers ours, what was tapped, what was written: one a line. Only who may, acts, and only as a rule says.
 
-use bellwire::command::authorise::Standing;
+use bellwire::command::authorise::RecentAbuse;
 use bellwire::config::Config;
-use bellwire::contact::{KnownAs, Phone, Whose};
+use bellwire::contact::{IdentityOwner, KnownIdentity, Phone};
 use bellwire::event::topic::Bindings;
 use bellwire::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
-use bellwire::outbox::button_token::Seal;
-use bellwire::reply::inbound::{Content, Reply};
+use bellwire::outbox::button_token::ButtonSigner;
+use bellwire::reply::inbound::{InboundContent, InboundMessage};
 use bellwire::reply::interpret;
-use bellwire::reply::interpret::{About, Known, Memory, Outcome, Sent, understand};
+use bellwire::reply::interpret::{
+    AlertRef, Interpretation, ReplySubject, SentMessage, SentMessages, interpret,
+};
 
 use super::{site, text_line};
 
 /// The only message of ours that is remembered.
 const OURS: &str = "wamid.ours";
 
-pub struct House {
+pub struct Fixture {
     config: &'static Config,
     tag: StoreTag,
-    seal: Seal,
+    seal: ButtonSigner,
 }
 
-impl House {
+impl Fixture {
     pub fn new() -> Self {
         let tag = StoreTag("0badcafe".into());
-        Self { config: site::house(), seal: Seal::new(tag.clone(), [7; 32]), tag }
+        Self { config: site::house(), seal: ButtonSigner::new(tag.clone(), [7; 32]), tag }
     }
 }
 
-fn known() -> Known {
+fn known() -> AlertRef {
     let bindings = [("area", "bar"), ("unit", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Known {
+    AlertRef {
         alert: AlertId(7),
         rule: RuleName("any".into()),
         bindings: Bindings::from(bindings),
@@ -38,13 +40,17 @@ fn known() -> Known {
     }
 }
 
-impl Memory for House {
-    fn alert(&self, id: AlertId) -> Option<Known> {
+impl SentMessages for Fixture {
+    fn alert(&self, id: AlertId) -> Option<AlertRef> {
         (id == AlertId(7)).then(known)
     }
 
-    fn sent(&self, wamid: &Wamid) -> Option<Sent> {
-        let sent = || Sent { to: ContactId("nino".into()), at: site::NOW, about: About::Alert(known()) };
+    fn sent(&self, wamid: &Wamid) -> Option<SentMessage> {
+        let sent = || SentMessage {
+            to: ContactId("nino".into()),
+            at: site::NOW,
+            about: ReplySubject::Alert(known()),
+        };
         (wamid.0 == OURS).then(sent)
     }
 
@@ -54,48 +60,51 @@ impl Memory for House {
 }
 
 /// What follows from it, and that it may.
-pub fn judge(house: &House, reply: &Reply) -> Outcome {
+pub fn judge(house: &Fixture, reply: &InboundMessage) -> Interpretation {
     let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
-    let whose = house.config.people.whose(phone.as_ref(), reply.user_id.as_deref(), &KnownAs::default());
-    let sender = if let Whose::One(sender) = whose { Some(sender) } else { None };
-    let asked = interpret::House {
+    let whose =
+        house.config.people.whose(phone.as_ref(), reply.user_id.as_deref(), &KnownIdentity::default());
+    let sender = if let IdentityOwner::One(sender) = whose { Some(sender) } else { None };
+    let asked = interpret::ReplyContext {
         rules: &house.config.rules,
         commands: &house.config.commands,
         onward: &house.config.onward,
         words: &house.config.words,
         seal: &house.seal,
         sender,
-        standing: Standing::default(),
+        standing: RecentAbuse::default(),
         is_owner: true,
         now: reply.at,
     };
-    let outcome = understand(reply, &asked, &house.tag, house);
+    let outcome = interpret(reply, &asked, &house.tag, house);
     match &outcome {
-        Outcome::Command(command) => {
+        Interpretation::Command(command) => {
             let sender = sender.expect("a stranger commands nothing");
             assert!(!reply.forwarded && sender.roles.contains("manager") && command.contact == sender.id);
             assert_eq!((command.deed.topic.as_str(), command.deed.payload.as_str()), ("do/bar/2/set", "1"));
             assert!(command.expires_at >= reply.at);
         }
-        Outcome::Consent { contact, .. }
-        | Outcome::Confirm { contact, .. }
-        | Outcome::Vote { contact, .. }
-        | Outcome::Acknowledge { contact, .. }
-        | Outcome::Status { contact, .. }
-        | Outcome::Invite { contact, .. }
-        | Outcome::Note { contact, .. } => {
+        Interpretation::Consent { contact, .. }
+        | Interpretation::Confirm { contact, .. }
+        | Interpretation::Vote { contact, .. }
+        | Interpretation::Acknowledge { contact, .. }
+        | Interpretation::Status { contact, .. }
+        | Interpretation::Invite { contact, .. }
+        | Interpretation::Note { contact, .. } => {
             assert_eq!(sender.map(|sender| &sender.id), Some(contact));
             assert!(!reply.forwarded);
         }
-        Outcome::ReadOn { contact, .. } | Outcome::Hurried { contact } | Outcome::Locked { contact } => {
+        Interpretation::ReadOn { contact, .. }
+        | Interpretation::Hurried { contact }
+        | Interpretation::Locked { contact } => {
             assert_eq!(sender.map(|sender| &sender.id), Some(contact));
         }
-        Outcome::Say { contact, text, .. } | Outcome::Refused { contact, text, .. } => {
+        Interpretation::Say { contact, text, .. } | Interpretation::Refused { contact, text, .. } => {
             assert_eq!(sender.map(|sender| &sender.id), Some(contact));
             assert!(!text.is_empty());
         }
-        Outcome::Stranger => assert!(sender.is_none()),
-        Outcome::Nothing { reason, .. } => assert!(!reason.is_empty()),
+        Interpretation::Stranger => assert!(sender.is_none()),
+        Interpretation::Nothing { reason, .. } => assert!(!reason.is_empty()),
     }
     outcome
 }
@@ -106,10 +115,10 @@ pub fn reply(data: &[u8]) {
     let Some((tapped, rest)) = text_line(rest) else { return };
     let Ok(words) = std::str::from_utf8(rest) else { return };
     let content = match tapped {
-        "" => Content::Text(words.to_owned()),
-        id => Content::Tap { id: id.to_owned(), title: words.to_owned() },
+        "" => InboundContent::Text(words.to_owned()),
+        id => InboundContent::Tap { id: id.to_owned(), title: words.to_owned() },
     };
-    let reply = Reply {
+    let reply = InboundMessage {
         wamid: Wamid("wamid.theirs".into()),
         from: Some(from.trim_end_matches('!').to_owned()),
         user_id: None,
@@ -120,5 +129,5 @@ pub fn reply(data: &[u8]) {
         forwarded: from.ends_with('!'),
         content,
     };
-    drop(judge(&House::new(), &reply));
+    drop(judge(&Fixture::new(), &reply));
 }

@@ -2,16 +2,16 @@
 
 use std::sync::LazyLock;
 
-use bellwire::alert::intake::{Decision, Judge};
-use bellwire::config::{Config, Problems, Wishes, read};
+use bellwire::alert::intake::{Decision, RuleSet};
+use bellwire::config::{Config, LoadOptions, Problems, read};
 use bellwire::contact::{Phone, Recipient};
-use bellwire::event::incoming::{Event, Identity, Source};
+use bellwire::event::incoming::{Event, EventSource, Identity};
 use bellwire::ids::{AlertId, ContactId, MessageId, StoreTag};
-use bellwire::outbox::button_token::Seal;
+use bellwire::outbox::button_token::ButtonSigner;
 use bellwire::outbox::message::Content;
 use bellwire::outbox::render::{as_quick_replies, outgoing};
 use bellwire::time::Timestamp;
-use bellwire::whatsapp::request::{self, Form};
+use bellwire::whatsapp::request::{self, RequestContent};
 use serde_json::Value;
 
 /// 2026-11-21 06:23 UTC.
@@ -113,13 +113,13 @@ pub fn house() -> &'static Config {
 }
 
 pub fn parse(text: &str) -> Result<Config, Problems> {
-    read("house.toml", text, &Wishes { without_secrets: true, ..Wishes::default() })
+    read("house.toml", text, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
 }
 
 /// What the rules make of one event, looked at as Meta and the device's owner would.
 pub fn decide(config: &Config, topic: &str, content_type: Option<&str>, payload: &[u8]) -> Decision {
     let event = Event {
-        source: Source::Mqtt,
+        source: EventSource::Mqtt,
         topic: topic.to_owned(),
         payload: payload.to_vec().into(),
         content_type: content_type.map(str::to_owned),
@@ -130,7 +130,7 @@ pub fn decide(config: &Config, topic: &str, content_type: Option<&str>, payload:
         happened_at: None,
     };
     let (rules, people) = (config.rules.clone(), config.people.clone());
-    let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
+    let judge = RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
     let judge = judge.expect("a configuration that was read has rules that compile");
     let mut watch = judge.watch();
     let decision = judge.decide(event, &mut watch, NOW);
@@ -152,11 +152,11 @@ pub fn decide(config: &Config, topic: &str, content_type: Option<&str>, payload:
 /// Meta takes it: within its limits, in each form that it may have.
 pub fn can_be_sent(content: &Content) {
     let tag = StoreTag("0badcafe".into());
-    let seal = Seal::new(tag.clone(), [7; 32]);
+    let seal = ButtonSigner::new(tag.clone(), [7; 32]);
     let to = Recipient::Phone(Phone::parse("+995555123456").expect("a number"));
     let content = outgoing(content, &seal, Some(AlertId(1)), &ContactId("nino".into()), NOW);
-    let voice = bellwire::contact::language::Voice::default();
-    let free = Form::Free { content: &content, more: &tag.more(MessageId(1)), voice: &voice };
+    let voice = bellwire::contact::language::Locale::default();
+    let free = RequestContent::Free { content: &content, more: &tag.more(MessageId(1)), voice: &voice };
     let body = send(free, &to);
     let text = body.pointer("/text/body").or_else(|| body.pointer("/interactive/body/text"));
     if let Some(text) = text.and_then(Value::as_str) {
@@ -164,7 +164,7 @@ pub fn can_be_sent(content: &Content) {
     }
     for index in 0..content.templates.len() {
         let template = as_quick_replies(&content, index, 3);
-        let body = send(Form::Template { template: &template, words: &content.text }, &to);
+        let body = send(RequestContent::Template { template: &template, words: &content.text }, &to);
         let components = body["template"]["components"].as_array().cloned().unwrap_or_default();
         let body = components.into_iter().find(|component| component["type"] == "body").unwrap_or_default();
         let mut all = 0;
@@ -178,7 +178,7 @@ pub fn can_be_sent(content: &Content) {
     }
 }
 
-fn send(form: Form, to: &Recipient) -> Value {
+fn send(form: RequestContent, to: &Recipient) -> Value {
     let body = request::body(form, to, "bellwire/0badcafe/1");
     assert!(body.len() <= REQUEST_MAX_BYTES, "{} bytes", body.len());
     serde_json::from_slice(&body).expect("a request is JSON")

@@ -1,15 +1,15 @@
 //! A webhook's body: each thing that it says is understood, and what is not written by a person of the house does nothing.
 
 use bellwire::reply::inbound::Inbound;
-use bellwire::reply::interpret::Outcome;
+use bellwire::reply::interpret::Interpretation;
 use bellwire::whatsapp::inbound::read;
 
-use super::reply::{House, judge};
+use super::reply::{Fixture, judge};
 
 pub fn webhook(data: &[u8]) {
     let found = read(data);
     assert!(!found.is_empty(), "a body says something, or that it says nothing");
-    let house = House::new();
+    let house = Fixture::new();
     for inbound in &found {
         match inbound {
             Inbound::Reply(reply) => {
@@ -17,10 +17,10 @@ pub fn webhook(data: &[u8]) {
                 if reply.forwarded {
                     let harmless = matches!(
                         outcome,
-                        Outcome::Nothing { .. }
-                            | Outcome::Say { .. }
-                            | Outcome::Stranger
-                            | Outcome::ReadOn { .. }
+                        Interpretation::Nothing { .. }
+                            | Interpretation::Say { .. }
+                            | Interpretation::Stranger
+                            | Interpretation::ReadOn { .. }
                     );
                     assert!(harmless, "{outcome:?}");
                 }

@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use bellwire::alert::engine::Watch;
-use bellwire::alert::intake::Judge;
-use bellwire::alert::replay::{Replay, Timed, What};
-use bellwire::config::{Config, Wishes, read};
+use bellwire::alert::engine::Engine;
+use bellwire::alert::intake::RuleSet;
+use bellwire::alert::replay::{RecordedInput, Replay, Timed};
+use bellwire::config::{Config, LoadOptions, read};
 use bellwire::time::Timestamp;
 
 const FILE: &str = r#"
@@ -44,8 +44,8 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(config: &Config, judge: &'a Judge, limit: usize) -> Self {
-        let watch = Watch::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), limit);
+    fn new(config: &Config, judge: &'a RuleSet, limit: usize) -> Self {
+        let watch = Engine::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), limit);
         Self { replay: Replay::new(judge, watch), at: START }
     }
 
@@ -56,7 +56,7 @@ impl<'a> Bench<'a> {
         for number in 0..events {
             self.at = self.at + Duration::from_millis(10);
             let warm = (number / keys + number).is_multiple_of(4);
-            let what = What::Publish {
+            let what = RecordedInput::Publish {
                 topic: format!("freezer/{}", number % keys),
                 payload: if warm { "-3" } else { "-20" }.into(),
                 retained: false,
@@ -70,10 +70,10 @@ impl<'a> Bench<'a> {
 }
 
 fn main() {
-    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
     let config = read("bench.toml", FILE, &wishes).expect("good");
     let (rules, people) = (config.rules.clone(), config.people.clone());
-    let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
+    let judge = RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
     let judge = judge.expect("compiled");
 
     let taken = Bench::new(&config, &judge, 10_000).run(100_000, 1_000);

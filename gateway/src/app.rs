@@ -12,26 +12,28 @@ use tokio::sync::{mpsc, watch};
 pub use crate::admin::access_list::{Device, list as access_list};
 pub use crate::admin::credentials::{add_token, end_session, end_sessions, revoke_token};
 pub use crate::task::context::Fatal;
-pub use crate::task::deadlines::{answer_prefix, filters as listens_to, settle, tend, waiting};
-pub use crate::task::device_message::hear;
-pub use crate::task::webhook_reader::{Read, read_next};
+pub use crate::task::deadlines::{
+    answer_prefix, expire_overdue, filters as listens_to, record_outcome, waiting,
+};
+pub use crate::task::device_message::record_device_message;
+pub use crate::task::webhook_reader::{BodyOutcome, read_next};
 
 use crate::admin::{backend, http_ports};
-use crate::alert::intake::Judge;
+use crate::alert::intake::RuleSet;
 use crate::alert::route;
 use crate::config::Config;
 use crate::device;
 use crate::http::{
-    Certificate, Front, Poster, View, code, front_routes, health_routes, metrics_routes, serve,
+    AppState, Certificate, Poster, View, code, front_routes, health_routes, metrics_routes, serve,
     webhook_routes,
 };
 use crate::metrics::Metrics;
 use crate::mqtt;
-use crate::random::Dice;
+use crate::random::Rng;
 use crate::serial;
 use crate::store::{Crashes, Store, StoreThread};
-use crate::task::context::Shared;
-use crate::task::outbox_transaction::Turn;
+use crate::task::context::TaskContext;
+use crate::task::outbox_transaction::SendStep;
 use crate::task::supervisor::Tasks;
 use crate::task::systemd::ready;
 use crate::task::{
@@ -138,17 +140,17 @@ pub async fn run(
 
 /// What the tasks are made of.
 struct Built {
-    shared: Arc<Shared>,
-    link: mqtt::Link,
-    judge: Judge,
+    shared: Arc<TaskContext>,
+    link: mqtt::BrokerHandle,
+    judge: RuleSet,
     client: Client,
     poster: Poster,
     certificate: Option<Arc<Certificate>>,
-    front: Arc<Front>,
-    from_link: mpsc::Receiver<mqtt::Notice>,
-    to_intake: mpsc::Sender<mqtt_intake::Handed>,
-    handed: mpsc::Receiver<mqtt_intake::Handed>,
-    turns: mpsc::Receiver<Turn>,
+    front: Arc<AppState>,
+    from_link: mpsc::Receiver<mqtt::ConnectionEvent>,
+    to_intake: mpsc::Sender<mqtt_intake::Submitted>,
+    handed: mpsc::Receiver<mqtt_intake::Submitted>,
+    turns: mpsc::Receiver<SendStep>,
     notices: mpsc::Receiver<String>,
 }
 
@@ -164,7 +166,7 @@ async fn build(
     let (handle, thread) = store.map_err(Fatal::Start)?;
     let config = Arc::new(config);
     let (to_tell, notices) = mpsc::channel(NOTICES);
-    let (shared, turns) = Shared::new(handle, Arc::clone(&config), metrics, to_tell).await?;
+    let (shared, turns) = TaskContext::new(handle, Arc::clone(&config), metrics, to_tell).await?;
     let judge = judge(&config)?;
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
     let poster = Poster::new().map_err(Fatal::Start)?;
@@ -178,7 +180,7 @@ async fn build(
     owner_notice::report(&shared, "store", findings).await;
     let stands_in = shared.config.stands_in.clone().into_iter().collect();
     owner_notice::report(&shared, "configuration", stands_in).await;
-    let (link, from_link) = mqtt::start(settings, Dice::from_machine(), Arc::new(SystemClock));
+    let (link, from_link) = mqtt::start(settings, Rng::from_machine(), Arc::new(SystemClock));
     let built = Built {
         shared,
         link,
@@ -203,11 +205,12 @@ fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Ta
     let mut tasks = Tasks::default();
     let (to_dispatch, dispatch_inputs) = mpsc::channel(DISPATCH_QUEUE);
     let (ports, serial) = serial::start(&built.shared.config.serial);
-    let (letters, to_fleet) = mpsc::channel(device_fleet::LETTERS);
-    let lines = device_fleet::Lines { link: link.clone(), ports, to_intake: to_intake.clone() };
+    let (letters, to_fleet) = mpsc::channel(device_fleet::DEVICE_MESSAGES);
+    let lines = device_fleet::Transports { link: link.clone(), ports, to_intake: to_intake.clone() };
     tasks.spawn("the devices' task", device_fleet::run(shared(), lines, serial, to_fleet));
     tasks.spawn("the look at our own health", self_monitor::watch(shared(), to_intake));
-    let doors = mqtt_intake::Doors { notices: built.from_link, handed: built.handed, to_dispatch, letters };
+    let doors =
+        mqtt_intake::IntakeInputs { notices: built.from_link, handed: built.handed, to_dispatch, letters };
     tasks.spawn("the intake", mqtt_intake::run(shared(), judge, link.clone(), doors));
     tasks.spawn("the notices' task", command_publisher::tell(link.clone(), built.notices));
     tasks.spawn("the dispatch", command_publisher::run(shared(), link.clone(), dispatch_inputs));
@@ -223,11 +226,13 @@ fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Ta
     tasks.spawn("the look at what ends", deadlines::run(shared()));
     tasks.spawn("the task of last resorts", escalation_post::run(shared(), built.poster));
 
-    let monitor = Arc::new(http_ports::Monitor::new(shared()));
-    let webhook = webhook_routes(Arc::new(http_ports::MetasDoor::new(shared())));
-    let mut local =
-        health_routes(Arc::<http_ports::Monitor>::clone(&monitor), built.shared.config.http.names.clone())
-            .merge(front_routes(built.front));
+    let monitor = Arc::new(http_ports::HealthEndpoint::new(shared()));
+    let webhook = webhook_routes(Arc::new(http_ports::WebhookReceiver::new(shared())));
+    let mut local = health_routes(
+        Arc::<http_ports::HealthEndpoint>::clone(&monitor),
+        built.shared.config.http.names.clone(),
+    )
+    .merge(front_routes(built.front));
     match listeners.webhook {
         Some(own) => tasks.spawn_draining("the webhook's server", serve(own, webhook, None, stop.clone())),
         None => local = webhook.merge(local),
@@ -254,22 +259,22 @@ pub fn filters(config: &Config) -> Vec<String> {
     filters
 }
 
-fn judge(config: &Config) -> Result<Judge, Fatal> {
+fn judge(config: &Config) -> Result<RuleSet, Fatal> {
     let (rules, people) = (config.rules.clone(), config.people.clone());
     let (site, zone) = (config.site.name.clone(), config.site.time_zone.clone());
-    Judge::new(rules, people, site, zone).map_err(|error| Fatal::Start(error.into()))
+    RuleSet::new(rules, people, site, zone).map_err(|error| Fatal::Start(error.into()))
 }
 
 /// The page and the API. While there is no password, the code that the first visit needs is in the log.
 async fn front(
-    shared: &Arc<Shared>,
-    judge: Judge,
+    shared: &Arc<TaskContext>,
+    judge: RuleSet,
     client: Client,
-    to_intake: mpsc::Sender<mqtt_intake::Handed>,
+    to_intake: mpsc::Sender<mqtt_intake::Submitted>,
     stop: watch::Receiver<bool>,
-) -> Result<Arc<Front>, Fatal> {
+) -> Result<Arc<AppState>, Fatal> {
     let config = &shared.config;
-    let counter = backend::Counter::new(Arc::clone(shared), judge, to_intake, client);
+    let counter = backend::AdminService::new(Arc::clone(shared), judge, to_intake, client);
     let known = shared.store.run(Store::password).await;
     let known = known.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.is_some();
     let code = if known { None } else { code() };
@@ -284,5 +289,5 @@ async fn front(
     let view = view.map_err(|error| Fatal::Start(error.into()))?;
     let (desk, keys) = (Arc::new(counter.clone()), Arc::new(counter));
     let hosts = (config.http.names.clone(), config.http.trusted_proxies.clone());
-    Ok(Arc::new(Front::new(desk, keys, view, hosts, code, stop)))
+    Ok(Arc::new(AppState::new(desk, keys, view, hosts, code, stop)))
 }

@@ -11,14 +11,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::command::dispatch::Change;
+use crate::command::dispatch::CommandUpdate;
 use crate::device::order::EndState;
 use crate::device::record::Route;
-use crate::event::incoming::Source;
-use crate::http::Refused;
+use crate::event::incoming::EventSource;
+use crate::http::WebhookRejection;
 use crate::mqtt::Cause;
 use crate::outbox::message_state::State;
-use crate::store::Accepted;
+use crate::store::IntakeReport;
 use crate::time::{Clock, SystemClock};
 
 type Labels = Vec<(&'static str, String)>;
@@ -145,7 +145,7 @@ impl Metrics {
         registry.register("bellwire_dropped", dropped, self.dropped.clone());
     }
 
-    pub fn event(&self, source: Source) {
+    pub fn event(&self, source: EventSource) {
         self.events.get_or_create(&vec![("source", source.as_str().to_owned())]).inc();
     }
 
@@ -200,7 +200,7 @@ impl Metrics {
         self.commands.get_or_create(&vec![("outcome", state.as_str().to_owned())]).inc();
     }
 
-    pub fn accepted(&self, accepted: &Accepted) {
+    pub fn accepted(&self, accepted: &IntakeReport) {
         for ((outcome, reason), count) in &accepted.decided {
             let labels = vec![("outcome", outcome.as_str().to_owned()), ("reason", (*reason).to_owned())];
             self.alerts.get_or_create(&labels).inc_by(*count);
@@ -220,16 +220,16 @@ impl Metrics {
     }
 
     /// Nobody has looked into it: it may be anybody's.
-    pub fn turned_away(&self, why: Refused) {
+    pub fn turned_away(&self, why: WebhookRejection) {
         let labels = vec![("kind", "unread".to_owned()), ("result", why.as_str().to_owned())];
         self.webhooks.get_or_create(&labels).inc();
     }
 
-    pub fn commanded(&self, change: &Change) {
+    pub fn commanded(&self, change: &CommandUpdate) {
         let outcome = match change {
-            Change::Published { .. } => "published",
-            Change::Refused { .. } => "refused",
-            Change::Expired { .. } => "expired",
+            CommandUpdate::Published { .. } => "published",
+            CommandUpdate::Refused { .. } => "refused",
+            CommandUpdate::Expired { .. } => "expired",
         };
         self.commands.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 /// A source of chance that a test can repeat.
 #[derive(Debug)]
-pub struct Dice {
+pub struct Rng {
     rng: fastrand::Rng,
     is_seeded: bool,
 }
 
-impl Dice {
+impl Rng {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self { rng: fastrand::Rng::with_seed(seed), is_seeded: true }
@@ -52,7 +52,7 @@ impl Dice {
 
 /// Bytes that nobody can guess, for keys; `None` when the machine has none. Not for anything that a test repeats.
 #[must_use]
-pub fn unguessable<const N: usize>() -> Option<[u8; N]> {
+pub fn random_bytes<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).ok().map(|()| bytes)
 }
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn jitter_stays_between_a_quarter_and_the_whole() {
-        let mut dice = Dice::seeded(7);
+        let mut dice = Rng::seeded(7);
         for _ in 0..1_000 {
             let wait = dice.jitter(Duration::from_secs(8));
             assert!((2_000..=8_000).contains(&wait.as_millis()), "{wait:?}");

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bellwire::alert::effect::{Effect, Kept};
-use bellwire::alert::engine::Watch;
-use bellwire::alert::lifecycle::{Ident, Observation, Turn};
-use bellwire::alert::message_text::Wording;
-use bellwire::config::{Config, Wishes, read};
+use bellwire::alert::effect::{Effect, Snapshot};
+use bellwire::alert::engine::Engine;
+use bellwire::alert::lifecycle::{AlertKey, Observation, Transition};
+use bellwire::alert::message_text::MessageText;
+use bellwire::config::{Config, LoadOptions, read};
 use bellwire::ids::RuleName;
 use bellwire::time::{Now, Timestamp};
 
@@ -53,13 +53,13 @@ equal = ["unit"]
 const ROUND: usize = 2_000;
 
 fn config() -> Config {
-    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
     read("c.toml", CONFIG, &wishes).expect("good")
 }
 
 /// A watch in which a power alarm fires for each key, and every second freezer is silent because of it.
 struct Site {
-    watch: Watch,
+    watch: Engine,
     keys: usize,
     now: Now,
     events: usize,
@@ -69,7 +69,7 @@ struct Site {
 
 impl Site {
     fn new(config: &Config, keys: usize) -> Self {
-        let watch = Watch::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), 50_000);
+        let watch = Engine::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), 50_000);
         let now = Now { wall: Timestamp(1_773_144_000_000), steady: Duration::ZERO };
         let mut site = Self { watch, keys, now, events: 0, rows: 0, bytes: 0 };
         for unit in 0..keys {
@@ -82,18 +82,18 @@ impl Site {
         site
     }
 
-    fn see(&mut self, rule: &str, unit: usize, fires: bool) -> Turn {
+    fn see(&mut self, rule: &str, unit: usize, fires: bool) -> Transition {
         let step = Duration::from_millis(1);
         self.now = Now { wall: self.now.wall + step, steady: self.now.steady + step };
-        let alert = Ident { rule: RuleName(rule.into()), key: format!("unit={unit}") };
+        let alert = AlertKey { rule: RuleName(rule.into()), key: format!("unit={unit}") };
         let bindings = BTreeMap::from([("unit".to_owned(), unit.to_string())]);
-        let wording = Some(Wording::of(format!("{rule} {unit}")));
+        let wording = Some(MessageText::of(format!("{rule} {unit}")));
         let seen = Observation { bindings, fires, clears: !fires, wording, ..Observation::default() };
         self.watch.advance(self.now);
         let turn = self.watch.observe(&alert, &seen, self.now.wall);
         for effect in self.watch.drain() {
             self.rows += 1;
-            if let Effect::Keep(Kept { state, .. }) = effect {
+            if let Effect::Keep(Snapshot { state, .. }) = effect {
                 self.bytes += state.len();
             }
         }
@@ -108,7 +108,7 @@ impl Site {
             let unit = (self.events * 7) % self.keys;
             let pass = self.events / self.keys;
             let turn = self.see("freezer", unit, (unit + pass) % 2 == 1);
-            assert!(matches!(turn, Turn::Fired | Turn::Resolved(..)), "{turn:?}");
+            assert!(matches!(turn, Transition::Fired | Transition::Resolved(..)), "{turn:?}");
             self.events += 1;
         }
         began.elapsed()

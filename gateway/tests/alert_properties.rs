@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bellwire::alert::effect::{Effect, Kind, Why};
-use bellwire::alert::engine::Watch;
-use bellwire::alert::intake::Judge;
-use bellwire::alert::lifecycle::{Ident, Observation};
-use bellwire::alert::message_text::Wording;
-use bellwire::alert::replay::{Replay, Sent, Timed, What};
-use bellwire::config::{Config, Wishes, read};
+use bellwire::alert::effect::{Effect, NotificationKind, Why};
+use bellwire::alert::engine::Engine;
+use bellwire::alert::intake::RuleSet;
+use bellwire::alert::lifecycle::{AlertKey, Observation};
+use bellwire::alert::message_text::MessageText;
+use bellwire::alert::replay::{RecordedInput, Replay, ReplayedMessage, Timed};
+use bellwire::config::{Config, LoadOptions, read};
 use bellwire::ids::RuleName;
 use bellwire::time::{Now, Timestamp};
 use proptest::prelude::*;
@@ -91,13 +91,13 @@ equal = ["id"]
 const REPEAT: Duration = Duration::from_secs(3_600);
 
 fn config() -> Config {
-    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
     read("p.toml", CONFIG, &wishes).expect("good")
 }
 
-fn judge(config: &Config) -> Judge {
+fn judge(config: &Config) -> RuleSet {
     let (rules, people) = (config.rules.clone(), config.people.clone());
-    Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone()).expect("compiles")
+    RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone()).expect("compiles")
 }
 
 /// One step of a sequence: how long after the one before, and what.
@@ -126,7 +126,7 @@ fn timed(config: &Config, steps: &[(u64, Step)]) -> Vec<Timed> {
     for (number, (after, step)) in steps.iter().enumerate() {
         at = at + Duration::from_millis(*after * 1_000 + 1); // no two at once, so that each reason has its ring
         let what = match step {
-            Step::Event { topic, id, value } => What::Publish {
+            Step::Event { topic, id, value } => RecordedInput::Publish {
                 topic: format!("{topic}/{id}"),
                 // Each ring has a number of its own, so that it is found in what is told.
                 payload: if *topic == "bell" { number.to_string() } else { value.to_string() }.into(),
@@ -135,17 +135,18 @@ fn timed(config: &Config, steps: &[(u64, Step)]) -> Vec<Timed> {
                 content_type: None,
             },
             Step::Act { verb, who, rule, id } => {
-                What::of_words(verb, who, &format!("{rule} id={id}"), &config.people, at).expect("an act")
+                RecordedInput::of_words(verb, who, &format!("{rule} id={id}"), &config.people, at)
+                    .expect("an act")
             }
         };
         found.push(Timed { at, what });
     }
     // Whatever waits may come to its end: a night, a group, a silence.
-    found.push(Timed { at: at + Duration::from_secs(26 * 3_600), what: What::Wait });
+    found.push(Timed { at: at + Duration::from_secs(26 * 3_600), what: RecordedInput::Wait });
     found
 }
 
-fn play<'a>(judge: &'a Judge, timed: &[Timed]) -> Replay<'a> {
+fn play<'a>(judge: &'a RuleSet, timed: &[Timed]) -> Replay<'a> {
     let mut replay = Replay::new(judge, judge.watch());
     for timed in timed {
         replay.step(timed.clone());
@@ -205,12 +206,14 @@ fn check(replay: &Replay) -> Result<(), TestCaseError> {
 /// silence is the reason why not.
 fn each_ring_is_told_once(replay: &Replay, timed: &[Timed]) -> Result<(), TestCaseError> {
     for Timed { at, what } in timed {
-        let What::Publish { topic, payload, .. } = what else { continue };
+        let RecordedInput::Publish { topic, payload, .. } = what else { continue };
         let Some(id) = topic.strip_prefix("bell/") else { continue };
         let number = String::from_utf8_lossy(payload);
         for (who, words) in [("nino", "rings"), ("giorgi", "läutet")] {
-            let told = |sent: &&Sent| sent.to == who && sent.text.contains(&format!(" {words} {number}."));
-            let told: Vec<&Sent> = replay.sent.iter().filter(told).collect();
+            let told = |sent: &&ReplayedMessage| {
+                sent.to == who && sent.text.contains(&format!(" {words} {number}."))
+            };
+            let told: Vec<&ReplayedMessage> = replay.sent.iter().filter(told).collect();
             let why = |why: Why| {
                 let of = format!("id={id}");
                 replay.records.iter().any(|record| {
@@ -272,7 +275,7 @@ proptest! {
         let calm = timed(&config, &steps);
         let mut restarted = calm.clone();
         let index = at.index(calm.len());
-        restarted.insert(index, Timed { at: calm[index].at, what: What::Restart });
+        restarted.insert(index, Timed { at: calm[index].at, what: RecordedInput::Restart });
         let (calm, restarted) = (play(&judge, &calm), play(&judge, &restarted));
         for (one, other) in calm.sent.iter().zip(&restarted.sent) {
             prop_assert_eq!(one, other);
@@ -290,13 +293,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, watch: &mut Watch) {
+    fn take(&mut self, watch: &mut Engine) {
         for effect in watch.drain() {
             match effect {
                 Effect::Keep(kept) => drop(self.rows.insert(kept.slot.row())),
                 Effect::Forget(slot) => drop(self.rows.remove(&slot.row())),
                 Effect::Record { why: Why::Forgotten, .. } => self.forgotten += 1,
-                Effect::Send(notice) if notice.kind == Kind::Fired => self.told += 1,
+                Effect::Send(notice) if notice.kind == NotificationKind::Fired => self.told += 1,
                 Effect::Send(_)
                 | Effect::Record { .. }
                 | Effect::Fired { .. }
@@ -315,7 +318,7 @@ fn memory_stays_within_its_limit_under_100_000_keys_and_what_is_forgotten_is_sai
     // Whether each is over before the next comes: then the oldest makes room, else the newest is told and not kept.
     for (keys, is_over) in [(100_000_usize, true), (10_000, false)] {
         let mut watch =
-            Watch::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), LIMIT);
+            Engine::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), LIMIT);
         let mut seen = Seen::default();
         let mut now = Now { wall: Timestamp(1_773_136_800_000), steady: Duration::ZERO };
         for id in 0..keys {
@@ -323,9 +326,9 @@ fn memory_stays_within_its_limit_under_100_000_keys_and_what_is_forgotten_is_sai
                 wall: now.wall + Duration::from_millis(10),
                 steady: now.steady + Duration::from_millis(10),
             };
-            let alert = Ident { rule: RuleName("power".into()), key: format!("id={id}") };
+            let alert = AlertKey { rule: RuleName("power".into()), key: format!("id={id}") };
             let bindings = BTreeMap::from([("id".to_owned(), id.to_string())]);
-            let wording = Some(Wording::of(format!("Power {id}")));
+            let wording = Some(MessageText::of(format!("Power {id}")));
             let fires = Observation { bindings, fires: true, wording, ..Observation::default() };
             watch.advance(now);
             watch.observe(&alert, &fires, now.wall);
@@ -346,19 +349,19 @@ fn memory_stays_within_its_limit_under_100_000_keys_and_what_is_forgotten_is_sai
 fn readings_of_100_000_keys_stay_within_the_limit() {
     const LIMIT: usize = 1_000;
     let config = config();
-    let mut watch = Watch::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), LIMIT);
+    let mut watch = Engine::new(&config.rules, config.people.clone(), config.site.time_zone.clone(), LIMIT);
     let mut seen = Seen::default();
     let mut now = Now { wall: Timestamp(1_773_136_800_000), steady: Duration::ZERO };
     let mut waits = 0;
     for id in 0..100_000_u32 {
         let step = Duration::from_millis(1);
         now = Now { wall: now.wall + step, steady: now.steady + step };
-        let alert = Ident { rule: RuleName("level".into()), key: format!("id={id}") };
+        let alert = AlertKey { rule: RuleName("level".into()), key: format!("id={id}") };
         let fires = id % 4 == 0;
         waits += usize::from(fires);
         watch.advance(now);
         watch.reading(&alert, f64::from(id % 4), now.wall);
-        let wording = Some(Wording::of(format!("Level {id}")));
+        let wording = Some(MessageText::of(format!("Level {id}")));
         watch.observe(
             &alert,
             &Observation { fires, clears: !fires, wording, ..Observation::default() },

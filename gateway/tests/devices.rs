@@ -9,9 +9,9 @@
 
 use std::path::Path;
 
-use bellwire::alert::intake::Judge;
-use bellwire::alert::replay::{Replay, Timed, What};
-use bellwire::config::{Config, Wishes, read};
+use bellwire::alert::intake::RuleSet;
+use bellwire::alert::replay::{RecordedInput, Replay, Timed};
+use bellwire::config::{Config, LoadOptions, read};
 use bellwire::time::Timestamp;
 use serde_json::Value;
 
@@ -55,7 +55,7 @@ struct Sequence {
 
 impl Sequence {
     fn config(&self) -> Config {
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         read("device.toml", &format!("{SITE}{}", self.rule), &wishes)
             .unwrap_or_else(|problems| panic!("{}:\n{problems}", self.about))
     }
@@ -67,7 +67,7 @@ impl Sequence {
         let at = if at.len() == 5 { format!("{at}:00") } else { at.to_owned() };
         let at = Timestamp::parse(&format!("{DATE} {at}"), &config.site.time_zone).expect(line);
         if topic == "@restart" {
-            return Timed { at, what: What::Restart };
+            return Timed { at, what: RecordedInput::Restart };
         }
         let name = topic.strip_prefix("retained ").unwrap_or(topic);
         let typed = payload.strip_prefix("content-type=").and_then(|typed| typed.split_once(' '));
@@ -76,7 +76,7 @@ impl Sequence {
             Some(metrics) => sparkplug(&serde_json::from_str(metrics).expect(line)),
             None => payload.as_bytes().to_vec(),
         };
-        let what = What::Publish {
+        let what = RecordedInput::Publish {
             topic: name.to_owned(),
             payload: payload.into(),
             retained: name.len() < topic.len(),
@@ -91,7 +91,7 @@ impl Sequence {
         let config = self.config();
         let (rules, people) = (config.rules.clone(), config.people.clone());
         let zone = config.site.time_zone.clone();
-        let judge = Judge::new(rules, people, config.site.name.clone(), zone.clone()).expect("compiles");
+        let judge = RuleSet::new(rules, people, config.site.name.clone(), zone.clone()).expect("compiles");
         let mut replay = Replay::new(&judge, judge.watch());
         for line in &self.events {
             replay.step(self.timed(line, &config));

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bellwire::config::{Wishes, read};
+use bellwire::config::{LoadOptions, read};
 use clap::{CommandFactory, Parser};
 
 fn root() -> PathBuf {
@@ -100,7 +100,7 @@ fn complete_examples_are_good() {
         for block in page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
             if block.starts_with("[site]") {
                 seen += 1;
-                let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+                let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
                 let problems = read(&path.to_string_lossy(), block, &wishes).err();
                 assert!(problems.is_none(), "{}: {}", path.display(), problems.expect("some"));
             } else {
@@ -231,7 +231,7 @@ fn cargo_run_is_bellwire_and_every_package_that_is_named_exists() {
 fn every_query_can_be_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let store =
-        bellwire::store::Store::open(folder.path(), &mut bellwire::random::Dice::seeded(1)).expect("opens");
+        bellwire::store::Store::open(folder.path(), &mut bellwire::random::Rng::seeded(1)).expect("opens");
     drop(store);
     let database = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("a database");
     let mut asked = 0;
@@ -250,7 +250,7 @@ fn every_query_can_be_asked() {
 fn every_table_of_the_database_is_documented() {
     let folder = tempfile::tempdir().expect("a folder");
     let store =
-        bellwire::store::Store::open(folder.path(), &mut bellwire::random::Dice::seeded(1)).expect("opens");
+        bellwire::store::Store::open(folder.path(), &mut bellwire::random::Rng::seeded(1)).expect("opens");
     drop(store);
     let database = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("a database");
     let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'";

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use bellwire::alert::intake::Judge;
-use bellwire::alert::replay::{Replay, Timed, What};
-use bellwire::config::{Config, Wishes, read};
+use bellwire::alert::intake::RuleSet;
+use bellwire::alert::replay::{RecordedInput, Replay, Timed};
+use bellwire::config::{Config, LoadOptions, read};
 use bellwire::time::Timestamp;
 
 const PAGE: &str = include_str!("../../docs/recipes.md");
@@ -130,7 +130,7 @@ fn what_repeats_itself_is_told_a_few_times_at_most() {
 
 /// Of which each rule has a life.
 fn config(name: &str, text: &str) -> Config {
-    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
     let config = read("recipe.toml", text, &wishes).unwrap_or_else(|problems| panic!("{name}:\n{problems}"));
     for rule in &config.rules {
         assert!(rule.life.is_some(), "{name}: each event of {} would be a message", rule.name);
@@ -142,11 +142,11 @@ fn config(name: &str, text: &str) -> Config {
 fn flood(config: &Config, topic: &str, payload: &str) -> usize {
     let (rules, people) = (config.rules.clone(), config.people.clone());
     let zone = config.site.time_zone.clone();
-    let judge = Judge::new(rules, people, config.site.name.clone(), zone.clone()).expect("compiles");
+    let judge = RuleSet::new(rules, people, config.site.name.clone(), zone.clone()).expect("compiles");
     let mut replay = Replay::new(&judge, judge.watch());
     let begin = Timestamp::parse("2026-03-11 10:00:00", &zone).expect("a time");
     for minute in 0..360 {
-        let what = What::Publish {
+        let what = RecordedInput::Publish {
             topic: topic.to_owned(),
             payload: payload.to_owned().into(),
             retained: false,

@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwire::command::authorise::{ACTS_MAX, REFUSALS_MAX, Standing};
-use bellwire::config::{Config, Wishes, read};
+use bellwire::command::authorise::{ACTS_MAX, REFUSALS_MAX, RecentAbuse};
+use bellwire::config::{Config, LoadOptions, read};
 use bellwire::ids::{AlertId, ContactId, MessageId, StoreTag, Wamid};
-use bellwire::outbox::button_token::{Seal, Subject, Token};
-use bellwire::reply::inbound::{Content, Reply};
-use bellwire::reply::interpret::{About, House, Known, Memory, Outcome, Sent, understand};
+use bellwire::outbox::button_token::{ButtonSigner, ButtonSubject, ButtonToken};
+use bellwire::reply::inbound::{InboundContent, InboundMessage};
+use bellwire::reply::interpret::{
+    AlertRef, Interpretation, ReplyContext, ReplySubject, SentMessage, SentMessages, interpret,
+};
 use bellwire::time::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
@@ -103,9 +105,9 @@ topic = "site/map"
 "#;
 
 /// What was sent: `alert-1` and its neighbours to Nino, `of-dato` to Dato.
-struct Past(BTreeMap<&'static str, Sent>);
+struct Past(BTreeMap<&'static str, SentMessage>);
 
-fn alert(number: i64) -> Option<Known> {
+fn alert(number: i64) -> Option<AlertRef> {
     let rule = match number {
         1 | 2 => "freezer",
         3 => "bell",
@@ -114,14 +116,14 @@ fn alert(number: i64) -> Option<Known> {
         _ => return None,
     };
     let bindings = [("area".to_owned(), "bar".to_owned())].into();
-    Some(Known { alert: AlertId(number), rule: rule.into(), bindings, is_over: number == 2 })
+    Some(AlertRef { alert: AlertId(number), rule: rule.into(), bindings, is_over: number == 2 })
 }
 
 impl Past {
     fn new() -> Self {
         let day = Duration::from_secs(86_400);
-        let about = |number| About::Alert(alert(number).expect("an alert"));
-        let sent = |to: &str, at, about| Sent { to: to.into(), at, about };
+        let about = |number| ReplySubject::Alert(alert(number).expect("an alert"));
+        let sent = |to: &str, at, about| SentMessage { to: to.into(), at, about };
         let choices = ["Approve", "Deny"].map(str::to_owned).to_vec();
         Self(BTreeMap::from([
             ("alert-1", sent("nino", NOW - day + Duration::from_millis(1), about(1))),
@@ -130,20 +132,20 @@ impl Past {
             ("bell", sent("nino", NOW, about(3))),
             ("gone", sent("nino", NOW, about(4))),
             ("lamp", sent("nino", NOW, about(5))),
-            ("request", sent("nino", NOW, About::Asked(Subject::Request(7), Vec::new()))),
-            ("question", sent("nino", NOW, About::Asked(Subject::Question(8), choices))),
-            ("answer", sent("nino", NOW, About::Other)),
+            ("request", sent("nino", NOW, ReplySubject::Asked(ButtonSubject::Request(7), Vec::new()))),
+            ("question", sent("nino", NOW, ReplySubject::Asked(ButtonSubject::Question(8), choices))),
+            ("answer", sent("nino", NOW, ReplySubject::Other)),
             ("of-dato", sent("dato", NOW, about(1))),
         ]))
     }
 }
 
-impl Memory for Past {
-    fn alert(&self, id: AlertId) -> Option<Known> {
+impl SentMessages for Past {
+    fn alert(&self, id: AlertId) -> Option<AlertRef> {
         alert(id.0)
     }
 
-    fn sent(&self, wamid: &Wamid) -> Option<Sent> {
+    fn sent(&self, wamid: &Wamid) -> Option<SentMessage> {
         self.0.get(wamid.0.as_str()).cloned()
     }
 
@@ -155,33 +157,33 @@ impl Memory for Past {
 struct Site {
     config: Config,
     tag: StoreTag,
-    seal: Seal,
-    standing: Standing,
+    seal: ButtonSigner,
+    standing: RecentAbuse,
     /// How long a reply was on its way.
     age: Duration,
 }
 
 impl Site {
     fn new() -> Self {
-        let config =
-            read("t.toml", SITE, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
+        let config = read("t.toml", SITE, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
+            .expect("good");
         let tag = StoreTag("tag".into());
         Self {
             config,
-            seal: Seal::new(tag.clone(), [7; 32]),
+            seal: ButtonSigner::new(tag.clone(), [7; 32]),
             tag,
-            standing: Standing::default(),
+            standing: RecentAbuse::default(),
             age: Duration::ZERO,
         }
     }
 
-    fn button(&self, subject: Subject, action: &str, expires_at: Timestamp) -> Content {
-        let token = Token { subject, action: action.into(), expires_at };
-        Content::Tap { id: self.seal.close(&token, &"nino".into()), title: action.into() }
+    fn button(&self, subject: ButtonSubject, action: &str, expires_at: Timestamp) -> InboundContent {
+        let token = ButtonToken { subject, action: action.into(), expires_at };
+        InboundContent::Tap { id: self.seal.close(&token, &"nino".into()), title: action.into() }
     }
 
-    fn reply(who: &str, quotes: &str, content: Content) -> Reply {
-        Reply {
+    fn reply(who: &str, quotes: &str, content: InboundContent) -> InboundMessage {
+        InboundMessage {
             wamid: Wamid("in".into()),
             from: Some(who.into()),
             user_id: None,
@@ -194,17 +196,17 @@ impl Site {
         }
     }
 
-    fn means(&self, who: &str, quotes: &str, content: Content) -> String {
+    fn means(&self, who: &str, quotes: &str, content: InboundContent) -> String {
         self.understood(&Self::reply(who, quotes, content))
     }
 
-    fn understood(&self, reply: &Reply) -> String {
+    fn understood(&self, reply: &InboundMessage) -> String {
         told(&self.outcome(reply))
     }
 
-    fn outcome(&self, reply: &Reply) -> Outcome {
+    fn outcome(&self, reply: &InboundMessage) -> Interpretation {
         let who = ContactId(reply.from.clone().unwrap_or_default());
-        let house = House {
+        let house = ReplyContext {
             rules: &self.config.rules,
             commands: &self.config.commands,
             onward: &self.config.onward,
@@ -215,39 +217,39 @@ impl Site {
             is_owner: who.0 == "nino",
             now: reply.at + self.age,
         };
-        understand(reply, &house, &self.tag, &Past::new())
+        interpret(reply, &house, &self.tag, &Past::new())
     }
 
     fn text(&self, who: &str, quotes: &str, text: &str) -> String {
-        self.means(who, quotes, Content::Text(text.into()))
+        self.means(who, quotes, InboundContent::Text(text.into()))
     }
 }
 
-fn told(outcome: &Outcome) -> String {
+fn told(outcome: &Interpretation) -> String {
     match outcome {
-        Outcome::Command(new) => {
+        Interpretation::Command(new) => {
             let keeps = NOW.until(new.expires_at).as_secs();
             format!("{} <- {} ({}, {keeps} s)", new.deed.topic, new.deed.payload, new.deed.title)
         }
-        Outcome::Confirm { deed, confirm, approvals, .. } => {
+        Interpretation::Confirm { deed, confirm, approvals, .. } => {
             format!("{}? confirm {confirm}, approvals {approvals}", deed.title)
         }
-        Outcome::Vote { subject, choice, .. } => format!("{subject:?}: {choice}"),
-        Outcome::Acknowledge { alert, .. } => format!("cares for {}", alert.0),
-        Outcome::Consent { wish, .. } => format!("{wish:?}"),
-        Outcome::Invite { .. } => "invites".into(),
-        Outcome::ReadOn { message, .. } => format!("reads on {}", message.0),
-        Outcome::Status { .. } => "status".into(),
-        Outcome::Say { reason, .. } => format!("says: {reason}"),
-        Outcome::Refused { text, .. } => format!("refused: {text}"),
-        Outcome::Hurried { .. } => "hurried".into(),
-        Outcome::Locked { .. } => "locked".into(),
-        Outcome::Stranger => "stranger".into(),
-        Outcome::Note { note, .. } => {
+        Interpretation::Vote { subject, choice, .. } => format!("{subject:?}: {choice}"),
+        Interpretation::Acknowledge { alert, .. } => format!("cares for {}", alert.0),
+        Interpretation::Consent { wish, .. } => format!("{wish:?}"),
+        Interpretation::Invite { .. } => "invites".into(),
+        Interpretation::ReadOn { message, .. } => format!("reads on {}", message.0),
+        Interpretation::Status { .. } => "status".into(),
+        Interpretation::Say { reason, .. } => format!("says: {reason}"),
+        Interpretation::Refused { text, .. } => format!("refused: {text}"),
+        Interpretation::Hurried { .. } => "hurried".into(),
+        Interpretation::Locked { .. } => "locked".into(),
+        Interpretation::Stranger => "stranger".into(),
+        Interpretation::Note { note, .. } => {
             let words = format!("{note:?}");
             words.split([' ', '{']).next().unwrap_or_default().to_lowercase()
         }
-        Outcome::Nothing { reason, .. } => format!("nothing: {reason}"),
+        Interpretation::Nothing { reason, .. } => format!("nothing: {reason}"),
     }
 }
 
@@ -324,8 +326,8 @@ fn help_names_what_the_person_may_do_and_counts_the_rest() {
     let mut site = Site::new();
     let open = "• open front|back";
     let lines = |site: &Site, who: &str| {
-        let reply = Site::reply(who, "", Content::Text("?".into()));
-        let Outcome::Say { text, .. } = site.outcome(&reply) else { return Vec::new() };
+        let reply = Site::reply(who, "", InboundContent::Text("?".into()));
+        let Interpretation::Say { text, .. } = site.outcome(&reply) else { return Vec::new() };
         text.lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let nino = lines(&site, "nino");
@@ -348,37 +350,40 @@ fn a_tap_means_what_its_button_was_made_for() {
     let site = Site::new();
     let (soon, over) = (NOW + Duration::from_millis(1), NOW);
     let tap = |subject, action: &str, until| site.means("nino", "", site.button(subject, action, until));
-    let alert = Subject::Alert(1);
+    let alert = ButtonSubject::Alert(1);
     assert_eq!(tap(alert, "defrost", soon), "site/bar/freezer/set <- STOP (Stop defrost, 120 s)");
     assert_eq!(tap(alert, "defrost", over), "says: the button is older than it may be");
     assert_eq!(tap(alert, "melt", soon), "says: the alert has no action of this name any more");
     assert_eq!(tap(alert, ":acknowledge", soon), "acknowledge");
     assert_eq!(tap(alert, ":snooze-3600", soon), "snooze");
     assert_eq!(tap(alert, ":resolve", soon), "says: the rule does not offer to end the alert");
-    assert_eq!(tap(Subject::Alert(3), ":acknowledge", soon), "cares for 3");
+    assert_eq!(tap(ButtonSubject::Alert(3), ":acknowledge", soon), "cares for 3");
     assert!(
-        tap(Subject::Alert(3), ":resolve", soon)
+        tap(ButtonSubject::Alert(3), ":resolve", soon)
             .starts_with("nothing: alerts of this rule are told each time")
     );
     let gone = "says: the rule of this alert is no longer in the configuration";
     assert_eq!(
-        [tap(Subject::Alert(4), "defrost", soon), tap(Subject::Alert(4), ":acknowledge", soon)],
+        [tap(ButtonSubject::Alert(4), "defrost", soon), tap(ButtonSubject::Alert(4), ":acknowledge", soon)],
         [gone; 2]
     );
-    assert_eq!(tap(Subject::Alert(9), "defrost", soon), "says: the alert of this button is no longer kept");
-    assert_eq!(tap(Subject::Request(7), "yes", soon), "Request(7): yes");
-    assert_eq!(tap(Subject::Question(8), "Deny", soon), "Question(8): Deny");
+    assert_eq!(
+        tap(ButtonSubject::Alert(9), "defrost", soon),
+        "says: the alert of this button is no longer kept"
+    );
+    assert_eq!(tap(ButtonSubject::Request(7), "yes", soon), "Request(7): yes");
+    assert_eq!(tap(ButtonSubject::Question(8), "Deny", soon), "Question(8): Deny");
     let theirs = site.means("dato", "", site.button(alert, "defrost", soon));
     assert!(theirs.starts_with("refused: "), "{theirs}");
     // A template's quick reply brings back its label, and a "Read on" the message.
     let label = |quotes: &str, title: &str| {
-        site.means("nino", quotes, Content::Tap { id: title.into(), title: title.into() })
+        site.means("nino", quotes, InboundContent::Tap { id: title.into(), title: title.into() })
     };
     assert_eq!(label("alert-1", "Stop defrost"), "site/bar/freezer/set <- STOP (Stop defrost, 120 s)");
     assert_eq!([label("alert-1", "STOP"), label("", "stop")], ["Stop"; 2]);
     assert_eq!(label("", "open front"), "says: it only resembles a command, so it does not act");
     assert!(label("of-dato", "Stop defrost").starts_with("refused: "));
-    let more = Content::Tap { id: site.tag.more(MessageId(42)), title: "Read on".into() };
+    let more = InboundContent::Tap { id: site.tag.more(MessageId(42)), title: "Read on".into() };
     assert_eq!(site.means("nino", "", more), "reads on 42");
 }
 
@@ -386,7 +391,7 @@ fn a_tap_means_what_its_button_was_made_for() {
 fn thumbs_pictures_and_places() {
     let site = Site::new();
     let reaction = |quotes: &str, emoji: &str| {
-        site.means("nino", quotes, Content::Reaction { emoji: Some(emoji.into()) })
+        site.means("nino", quotes, InboundContent::Reaction { emoji: Some(emoji.into()) })
     };
     let nothing = "nothing: a reaction acts only as 👍 under an alert";
     assert_eq!([reaction("alert-1", "👍🏽"), reaction("alert-1", "✅")], ["acknowledge"; 2]);
@@ -396,7 +401,7 @@ fn thumbs_pictures_and_places() {
 
     let given = |kind: &str, length: usize| {
         let facts = serde_json::Value::String("x".repeat(length));
-        site.means("nino", "", Content::Given { kind: kind.into(), facts })
+        site.means("nino", "", InboundContent::Given { kind: kind.into(), facts })
     };
     assert!(given("location", 2).starts_with("site/map <- {"), "{}", given("location", 2));
     assert!(given("location", 2).contains(r#""location":"xx""#) || given("location", 2).contains("xx"));
@@ -406,12 +411,16 @@ fn thumbs_pictures_and_places() {
     assert_eq!(given("flow", 2), "nothing: nothing is set up for a message of type flow");
     let captioned = |caption: &str| {
         let facts = serde_json::Value::Null;
-        site.means("nino", "", Content::Captioned { kind: "image".into(), caption: caption.into(), facts })
+        site.means(
+            "nino",
+            "",
+            InboundContent::Captioned { kind: "image".into(), caption: caption.into(), facts },
+        )
     };
     assert!(captioned("open front").starts_with("site/doors/front/set"));
     assert_eq!(captioned("look"), "nothing: nothing is set up for a message of type image");
     assert_eq!(
-        site.means("nino", "", Content::Other("poll".into())),
+        site.means("nino", "", InboundContent::Other("poll".into())),
         "nothing: nothing is set up for a message of type poll"
     );
 }
@@ -422,11 +431,11 @@ fn thumbs_pictures_and_places() {
 fn what_comes_later_than_it_may_take_says_that_it_is_late() {
     let mut site = Site::new();
     let tap = |site: &Site| {
-        let button = site.button(Subject::Alert(1), "defrost", NOW + Duration::from_secs(86_400));
+        let button = site.button(ButtonSubject::Alert(1), "defrost", NOW + Duration::from_secs(86_400));
         site.outcome(&Site::reply("nino", "", button))
     };
     site.age = Duration::from_millis(120_000 - 1);
-    assert!(matches!(tap(&site), Outcome::Command(_)));
+    assert!(matches!(tap(&site), Interpretation::Command(_)));
     site.age = Duration::from_secs(7_200);
     let late = |name: &str, may: &str| {
         format!("says: {name} came too late: it was written 2 h 0 min ago, and has to be done within {may}")
@@ -435,7 +444,7 @@ fn what_comes_later_than_it_may_take_says_that_it_is_late() {
     assert_eq!(site.text("nino", "", "open front"), late("open-door", "2 min"));
     assert_eq!(site.text("nino", "", "empty the till"), late("empty-till", "2 min"));
     assert_eq!(site.text("nino", "alert-1", "restart"), late("restart", "2 min"));
-    let Outcome::Say { text, .. } = tap(&site) else { panic!("nothing is said") };
+    let Interpretation::Say { text, .. } = tap(&site) else { panic!("nothing is said") };
     assert_eq!(text, "That came too late: it was written 2 h 0 min ago. “Stop defrost” was not done.");
     assert_eq!(site.text("nino", "alert-1", "I take care"), "acknowledge");
     assert_eq!(site.text("nino", "", "stop"), "Stop");
@@ -445,10 +454,10 @@ fn what_comes_later_than_it_may_take_says_that_it_is_late() {
 #[test]
 fn what_is_written_in_a_group_does_not_act() {
     let site = Site::new();
-    let button = site.button(Subject::Alert(1), "defrost", NOW + Duration::from_secs(60));
-    let text = |text: &str| Content::Text(text.into());
+    let button = site.button(ButtonSubject::Alert(1), "defrost", NOW + Duration::from_secs(60));
+    let text = |text: &str| InboundContent::Text(text.into());
     for content in [text("open front"), text("stop"), text("help"), text("I take care"), button] {
-        let reply = Reply { group: Some("G1".into()), ..Site::reply("nino", "alert-1", content) };
+        let reply = InboundMessage { group: Some("G1".into()), ..Site::reply("nino", "alert-1", content) };
         let nothing = "nothing: it was written in a group, where nothing acts: write to the number itself";
         assert_eq!(site.understood(&reply), nothing);
     }
@@ -458,7 +467,10 @@ fn what_is_written_in_a_group_does_not_act() {
 fn what_was_forwarded_or_comes_too_often_does_not_act() {
     let mut site = Site::new();
     let forwarded = |site: &Site, text: &str| {
-        site.understood(&Reply { forwarded: true, ..Site::reply("nino", "", Content::Text(text.into())) })
+        site.understood(&InboundMessage {
+            forwarded: true,
+            ..Site::reply("nino", "", InboundContent::Text(text.into()))
+        })
     };
     let refused = "says: it was forwarded, not written by the sender, so it does not act";
     assert_eq!([forwarded(&site, "open front"), forwarded(&site, "stop")], [refused; 2]);
@@ -470,7 +482,7 @@ fn what_was_forwarded_or_comes_too_often_does_not_act() {
         (0, REFUSALS_MAX, "locked"),
         (ACTS_MAX, REFUSALS_MAX, "locked"),
     ] {
-        site.standing = Standing { acts, hurried: 0, refusals };
+        site.standing = RecentAbuse { acts, hurried: 0, refusals };
         assert_eq!(site.text("nino", "", "open front"), expected, "{acts} {refusals}");
         assert_eq!(site.text("nino", "", "stop"), "Stop", "it is heard however often");
         assert!(site.text("nino", "", "nice weather").starts_with("nothing: "));

@@ -8,9 +8,9 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwire::alert::intake::Judge;
-use bellwire::alert::replay::{Replay, Sent, Timed, What};
-use bellwire::config::{Config, Wishes, read};
+use bellwire::alert::intake::RuleSet;
+use bellwire::alert::replay::{RecordedInput, Replay, ReplayedMessage, Timed};
+use bellwire::config::{Config, LoadOptions, read};
 use bellwire::event::cloudevents::Name;
 use bellwire::time::Timestamp;
 use jiff::tz::TimeZone;
@@ -81,7 +81,7 @@ impl Scenario {
                 )
             }
         };
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         read("scenario.toml", &text, &wishes).unwrap_or_else(|problems| panic!("{}:\n{problems}", self.about))
     }
 
@@ -98,11 +98,11 @@ impl Scenario {
         let at = self.time(at, zone);
         let part = |index: usize| rest.get(index).copied().unwrap_or_default();
         let what = match what.strip_prefix('@') {
-            Some("clock") => What::Clock(self.time(part(0), zone)),
-            Some(verb) => What::of_words(verb, part(0), part(1), &config.people, at).expect(line),
+            Some("clock") => RecordedInput::Clock(self.time(part(0), zone)),
+            Some(verb) => RecordedInput::of_words(verb, part(0), part(1), &config.people, at).expect(line),
             None => {
                 let topic = what.strip_prefix("retained ").unwrap_or(what);
-                What::Publish {
+                RecordedInput::Publish {
                     topic: topic.to_owned(),
                     payload: part(0).to_owned().into(),
                     retained: topic.len() < what.len(),
@@ -114,7 +114,7 @@ impl Scenario {
         Timed { at, what }
     }
 
-    fn line(&self, sent: &Sent, zone: &TimeZone) -> String {
+    fn line(&self, sent: &ReplayedMessage, zone: &TimeZone) -> String {
         let at = sent.at.for_tables(zone);
         let at = at.strip_prefix(&format!("{} ", self.date)).unwrap_or(&at).to_owned();
         let buttons: String = sent.buttons.iter().map(|title| format!(" [{title}]")).collect();
@@ -122,9 +122,10 @@ impl Scenario {
         format!("{at} | {} | {}{buttons}", sent.to, words.join(" / "))
     }
 
-    fn judge(config: &Config) -> Judge {
+    fn judge(config: &Config) -> RuleSet {
         let (rules, people) = (config.rules.clone(), config.people.clone());
-        Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone()).expect("compiles")
+        RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
+            .expect("compiles")
     }
 
     /// What is wrong, if anything is.

@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bellwire::alert::intake::{Effect as Wanted, Input as Arriving, Intake, Judge};
-use bellwire::config::{Config, Wishes, read};
-use bellwire::device::fleet::{Effect, Fleet, Input};
+use bellwire::alert::intake::{Intake, IntakeEffect as Wanted, IntakeInput as Arriving, RuleSet};
+use bellwire::config::{Config, LoadOptions, read};
+use bellwire::device::fleet::{ExchangeEffect, ExchangeInput, Fleet};
 use bellwire::device::record::Route;
 use bellwire::device::status::SILENT_AFTER;
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire::store::Store;
 use bellwire::time::{Now, Timestamp};
 use bytes::Bytes;
@@ -47,10 +47,10 @@ struct Gateway {
 
 impl Gateway {
     fn start(folder: &Path, now: Timestamp) -> Self {
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config: Config = read("test.toml", CONFIG, &wishes).expect("good");
-        let store = Store::open(folder, &mut Dice::seeded(1)).expect("opened");
-        let judge = Judge::new(config.rules, config.people, config.site.name, config.site.time_zone);
+        let store = Store::open(folder, &mut Rng::seeded(1)).expect("opened");
+        let judge = RuleSet::new(config.rules, config.people, config.site.name, config.site.time_zone);
         let judge = judge.expect("compiled");
         let watch = judge.watch();
         let mut intake = Intake::new(judge, watch);
@@ -60,22 +60,22 @@ impl Gateway {
     }
 
     /// Performs what the fleet asks for, as the daemon does.
-    fn play(&mut self, input: Input, now: Timestamp) {
+    fn play(&mut self, input: ExchangeInput, now: Timestamp) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             for effect in self.fleet.handle(input, now) {
                 match effect {
-                    Effect::Status(event) => self.take(Arriving::Arrived(vec![(event, None)]), now),
-                    Effect::Write(write) => {
+                    ExchangeEffect::Status(event) => self.take(Arriving::Arrived(vec![(event, None)]), now),
+                    ExchangeEffect::Write(write) => {
                         self.store.transaction(|store| store.write_device(&write)).expect("written");
-                        inputs.push(Input::Written(write));
+                        inputs.push(ExchangeInput::Written(write));
                     }
-                    Effect::Take { .. }
-                    | Effect::Send { .. }
-                    | Effect::Load
-                    | Effect::Tell { .. }
-                    | Effect::Warn { .. }
-                    | Effect::Ignored { .. } => {}
+                    ExchangeEffect::Take { .. }
+                    | ExchangeEffect::Send { .. }
+                    | ExchangeEffect::Load
+                    | ExchangeEffect::Tell { .. }
+                    | ExchangeEffect::Warn { .. }
+                    | ExchangeEffect::Ignored { .. } => {}
                 }
             }
         }
@@ -107,7 +107,7 @@ impl Gateway {
         };
         let message = Bytes::copy_from_slice(hello.encode(&mut [0; 200]).expect("fits"));
         let route = Route::Serial("/dev/ttyUSB0".to_owned());
-        self.play(Input::Heard { route, device: None, kind: Kind::Hello, message }, now);
+        self.play(ExchangeInput::Heard { route, device: None, kind: Kind::Hello, message }, now);
     }
 
     /// First lines of all messages, and whether the device is silent on disk.
@@ -133,10 +133,10 @@ fn a_silent_device_is_an_alert_that_ends_with_its_return() {
     let begun = Timestamp(1_795_247_385_145);
     let mut gateway = Gateway::start(folder.path(), begun);
     gateway.hello(begun);
-    gateway.play(Input::Wake, begun + SILENT_AFTER - Duration::from_secs(1));
+    gateway.play(ExchangeInput::Wake, begun + SILENT_AFTER - Duration::from_secs(1));
     assert_eq!(gateway.told(folder.path()), (Vec::new(), false));
     let silent = begun + SILENT_AFTER;
-    gateway.play(Input::Wake, silent);
+    gateway.play(ExchangeInput::Wake, silent);
     let mut expected = vec!["f is silent; its line was /dev/ttyUSB0".to_owned()];
     assert_eq!(gateway.told(folder.path()), (expected.clone(), true));
 
@@ -144,7 +144,7 @@ fn a_silent_device_is_an_alert_that_ends_with_its_return() {
     drop(gateway);
     let later = silent + Duration::from_secs(3_600);
     let mut gateway = Gateway::start(folder.path(), later);
-    gateway.play(Input::Wake, later + SILENT_AFTER);
+    gateway.play(ExchangeInput::Wake, later + SILENT_AFTER);
     assert_eq!(gateway.told(folder.path()), (expected.clone(), true));
 
     gateway.hello(later + SILENT_AFTER);

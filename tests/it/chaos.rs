@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire_tests::{Broker, Gateway, Simulator, Site, program};
 
 /// Its promise (docs/broker.md).
@@ -205,7 +205,7 @@ impl Watch {
 
 fn shake(version: &'static str, seed: u64, time: Duration) {
     let (mut place, mut watch, mut dice) =
-        (Place::new(version), Watch::default(), Dice::seeded(seed.wrapping_add(u64::from(version == "5"))));
+        (Place::new(version), Watch::default(), Rng::seeded(seed.wrapping_add(u64::from(version == "5"))));
     let mut blows: BTreeMap<Blow, u32> = BTreeMap::new();
     let (began, mut next) = (Instant::now(), Instant::now());
     while began.elapsed() < time {

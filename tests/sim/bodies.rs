@@ -1,6 +1,6 @@
 //! Bodies as Meta writes them, and what is in ours.
 
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ pub fn buttons(action: &Value) -> Vec<(String, String)> {
     buttons.chain(rows).map(|one| (text(&one["id"]), text(&one["title"]))).collect()
 }
 
-pub fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Dice) -> Value {
+pub fn status(wamid: &str, word: &str, callback: &str, at: Timestamp, dice: &mut Rng) -> Value {
     let mut status = json!({
         "id": wamid,
         "status": word,

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use bellwire::event::incoming::{Event, Identity, Source};
+use bellwire::event::incoming::{Event, EventSource, Identity};
 use bellwire::ids::CommandId;
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire::time::Timestamp;
 use bytes::Bytes;
 
@@ -61,7 +61,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub fn new(dice: &mut Dice) -> Self {
+    pub fn new(dice: &mut Rng) -> Self {
         Self { is_up: true, lowest_packet: dice.below(2) == 0, ..Self::default() }
     }
 
@@ -163,7 +163,7 @@ fn arrive(
         (None, false) => Identity::None,
     };
     let event = Event {
-        source: Source::Mqtt,
+        source: EventSource::Mqtt,
         topic: publication.topic.clone(),
         payload: Bytes::from(publication.payload.clone()),
         content_type: None,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwire::command::dispatch::Waiting;
+use bellwire::command::dispatch::PendingCommand;
 use bellwire::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -177,7 +177,7 @@ fn may_follow(old: &Command, new: &Command) -> bool {
 
 impl Check {
     /// P5: never after its time, and never again once the broker's answer has come.
-    pub fn publish(&mut self, command: &Waiting, now: Timestamp) -> Result<(), Violation> {
+    pub fn publish(&mut self, command: &PendingCommand, now: Timestamp) -> Result<(), Violation> {
         let id = command.id;
         if command.payload.contains(DAMAGE) {
             return Err(format!("P2: command {id} is damaged on disk, and is published"));

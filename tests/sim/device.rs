@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwire::command::dispatch::Waiting;
-use bellwire::random::Dice;
+use bellwire::command::dispatch::PendingCommand;
+use bellwire::random::Rng;
 use bellwire::time::Timestamp;
 
 use crate::broker::Publication;
@@ -44,9 +44,9 @@ impl Device {
     pub fn hear(
         &mut self,
         (wire_id, prefix): (&str, &str),
-        command: &Waiting,
+        command: &PendingCommand,
         now: Timestamp,
-        dice: &mut Dice,
+        dice: &mut Rng,
     ) {
         let times = self.heard.entry(wire_id.to_owned()).or_default();
         *times += 1;
@@ -58,8 +58,8 @@ impl Device {
         if !command.answers || (!is_first && dice.below(2) == 0) {
             return;
         }
-        let soon = |dice: &mut Dice| now + Duration::from_millis(dice.below(WITHIN_MS * 9 / 10));
-        let late = |dice: &mut Dice| now + Duration::from_millis(WITHIN_MS + dice.below(600_000));
+        let soon = |dice: &mut Rng| now + Duration::from_millis(dice.below(WITHIN_MS * 9 / 10));
+        let late = |dice: &mut Rng| now + Duration::from_millis(WITHIN_MS + dice.below(600_000));
         let to = (wire_id, prefix);
         match dice.below(12) {
             0..5 => self.plan(to, command, soon(dice), true, dice),
@@ -85,10 +85,10 @@ impl Device {
     fn plan(
         &mut self,
         (wire_id, prefix): (&str, &str),
-        command: &Waiting,
+        command: &PendingCommand,
         at: Timestamp,
         is_clear: bool,
-        dice: &mut Dice,
+        dice: &mut Rng,
     ) {
         self.number += 1;
         let number = self.number;
@@ -133,7 +133,7 @@ impl Answer {
         self.verdict.clone()
     }
 
-    pub fn publication(&self, serial: u64, dice: &mut Dice) -> Publication {
+    pub fn publication(&self, serial: u64, dice: &mut Rng) -> Publication {
         let number = self.number;
         let payload = match (self.is_state, &self.verdict) {
             (true, Some((true, _))) => format!("{{\"defrost\": false, \"n\": {number}}}").into_bytes(),

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bellwire::alert::intake::{Effect as IntakeEffect, Intake, Judge};
+use bellwire::alert::intake::{Intake, IntakeEffect, RuleSet};
 use bellwire::app::listens_to;
-use bellwire::command::dispatch::{self, Dispatch, Waiting};
+use bellwire::command::dispatch::{self, Dispatch, PendingCommand};
 use bellwire::config::{Config, Connection};
 use bellwire::event::incoming::Event;
 use bellwire::event::topic::TopicPattern;
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::outbox::retry_policy::QUALITY_WAIT;
-use bellwire::outbox::row::Due;
+use bellwire::outbox::row::DueMessage;
 use bellwire::outbox::scheduler;
-use bellwire::outbox::scheduler::Sender;
+use bellwire::outbox::scheduler::Scheduler;
 use bellwire::outbox::window::Choice;
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire::store::Store;
 use bellwire::task::{orphans, outbox_transaction};
 use bellwire::time::{Now, Timestamp};
@@ -34,7 +34,7 @@ use crate::storing::Job;
 pub enum Out {
     Acknowledge(Token),
     Publish {
-        command: Waiting,
+        command: PendingCommand,
     },
     /// The dispatch has been told of the broker's answer, and acts on it or not.
     Told {
@@ -79,7 +79,7 @@ pub struct Gateway {
     pub(crate) directory: PathBuf,
     pub(crate) store: Store,
     pub(crate) config: Rc<Config>,
-    pub(crate) dice: Dice,
+    pub(crate) dice: Rng,
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) disk_full: bool,
     /// What it did in this step, for the trace.
@@ -103,9 +103,9 @@ pub struct Gateway {
     /// A new session of the broker's is being noted: no event is taken before.
     pub(crate) is_freeing: bool,
     // the sender's task
-    pub(crate) sender: Sender,
-    pub(crate) inputs: VecDeque<scheduler::Input>,
-    pub(crate) posts: VecDeque<(Box<Due>, Choice)>,
+    pub(crate) sender: Scheduler,
+    pub(crate) inputs: VecDeque<scheduler::SchedulerInput>,
+    pub(crate) posts: VecDeque<(Box<DueMessage>, Choice)>,
     /// A sabotage: the posts of the next group have left.
     pub(crate) is_early: bool,
     /// A sabotage: what the older rule counts.
@@ -118,8 +118,8 @@ pub struct Gateway {
     pub(crate) has_begun: bool,
     // the dispatch's task
     pub(crate) dispatch: Dispatch,
-    pub(crate) dispatch_inputs: VecDeque<dispatch::Input>,
-    pub(crate) effects: Vec<dispatch::Effect>,
+    pub(crate) dispatch_inputs: VecDeque<dispatch::DispatchInput>,
+    pub(crate) effects: Vec<dispatch::DispatchEffect>,
     pub(crate) is_dispatching: bool,
     pub(crate) commands_told: bool,
     pub(crate) dispatch_look_at: Timestamp,
@@ -144,7 +144,7 @@ pub struct Gateway {
 fn recovered(
     directory: &Path,
     config: &Config,
-    dice: &mut Dice,
+    dice: &mut Rng,
     now: Timestamp,
     sabotage: Option<Sabotage>,
 ) -> Result<Store, Violation> {
@@ -169,7 +169,7 @@ impl Gateway {
         (now, ahead): (Timestamp, i64),
         sabotage: Option<Sabotage>,
     ) -> Result<Self, Violation> {
-        let mut dice = Dice::seeded(seed);
+        let mut dice = Rng::seeded(seed);
         let store = recovered(directory, &config, &mut dice, now, sabotage)?;
         let judge = judge(&config)?;
         let watch = judge.watch();
@@ -179,7 +179,7 @@ impl Gateway {
             intake.restore(kept, both(now, ahead));
         }
         let rate = |known: &Connection| (known.name.clone(), known.messages_per_second);
-        let mut sender = Sender::new(config.connections.iter().map(rate).collect());
+        let mut sender = Scheduler::new(config.connections.iter().map(rate).collect());
         let restricted = match sabotage {
             Some(Sabotage::ForgetRestriction) => Vec::new(),
             Some(_) | None => store.restricted(now - QUALITY_WAIT).map_err(|error| error.to_string())?,
@@ -208,7 +208,7 @@ impl Gateway {
             watch_look_at: now,
             is_freeing: false,
             sender,
-            inputs: VecDeque::from([scheduler::Input::Wake]),
+            inputs: VecDeque::from([scheduler::SchedulerInput::Wake]),
             posts: VecDeque::new(),
             is_early: false,
             hurry: (sabotage == Some(Sabotage::OneByOne)).then(Meters::new),
@@ -266,7 +266,7 @@ impl Gateway {
         found
     }
 
-    pub fn act(&mut self, action: Action, now: Timestamp, dice: &mut Dice) -> Result<Vec<Out>, Violation> {
+    pub fn act(&mut self, action: Action, now: Timestamp, dice: &mut Rng) -> Result<Vec<Out>, Violation> {
         match action {
             Action::Commit => self.commit(now, dice),
             Action::Events => Ok(self.take_notices(now, dice)),
@@ -304,7 +304,9 @@ impl Gateway {
     /// Between the commit that lets a message go and its request, or between the start and the sender's first turn, which is
     /// taken in the same instant: no clock is set just then.
     pub fn is_posting(&self) -> bool {
-        let lets_go = |input: &scheduler::Input| matches!(input, scheduler::Input::SendingCommitted(_));
+        let lets_go = |input: &scheduler::SchedulerInput| {
+            matches!(input, scheduler::SchedulerInput::SendingCommitted(_))
+        };
         !self.has_begun || !self.posts.is_empty() || self.inputs.iter().any(lets_go)
     }
 
@@ -388,9 +390,9 @@ impl Gateway {
     }
 }
 
-fn judge(config: &Config) -> Result<Judge, Violation> {
+fn judge(config: &Config) -> Result<RuleSet, Violation> {
     let (rules, people, site) = (config.rules.clone(), config.people.clone(), &config.site);
-    Judge::new(rules, people, site.name.clone(), site.time_zone.clone())
+    RuleSet::new(rules, people, site.name.clone(), site.time_zone.clone())
         .map_err(|error| format!("the rules: {error}"))
 }
 

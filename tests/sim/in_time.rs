@@ -31,7 +31,7 @@ impl InTime {
         let of_rules =
             config.rules.iter().flat_map(|rule| &rule.actions).map(|action| (&action.id, &action.terms));
         let in_words = config.commands.iter().map(|command| (&command.name, &command.terms));
-        let life = |terms: &bellwire::command::action::Terms| {
+        let life = |terms: &bellwire::command::action::ActionPolicy| {
             i64::try_from(terms.expires.as_millis()).expect("short")
         };
         let lives = of_rules.chain(in_words).map(|(name, terms)| (name.clone(), life(terms))).collect();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bellwire::ids::MessageId;
 use bellwire::outbox::message_state::State;
-use bellwire::outbox::retry_policy::Answer;
+use bellwire::outbox::retry_policy::ApiAnswer;
 use bellwire::time::Timestamp;
 
 use crate::Violation;
@@ -70,14 +70,14 @@ pub struct Late {
 
 impl Late {
     /// An answer reaches the gateway: what it closes, and for how long at most (docs/cloud-api.md 4.2).
-    pub fn answered(&mut self, row: &Row, answer: &Answer, now: Timestamp) {
+    pub fn answered(&mut self, row: &Row, answer: &ApiAnswer, now: Timestamp) {
         let (number, pair) = (row.connection, (row.connection, row.contact));
         let failed = |gate: Option<&Gate>| gate.map_or(1, |gate| gate.streak + 1);
         let (of_number, of_pair) = (failed(self.numbers.get(number)), failed(self.pairs.get(&pair)));
         let twice = |first: u64, times: u32| first.saturating_mul(2_u64.saturating_pow(times - 1));
         let wait = match answer {
-            Answer::Offline(_) => twice(1, of_number).min(30),
-            Answer::Refused(refusal) => match refusal.code {
+            ApiAnswer::Offline(_) => twice(1, of_number).min(30),
+            ApiAnswer::Refused(refusal) => match refusal.code {
                 190 | 131_057 => 60,
                 130_429 => refusal.retry_after.map_or(twice(2, of_number).min(HOUR), |told| told.as_secs()),
                 131_048 => RESTRICTED.as_secs(),
@@ -89,7 +89,7 @@ impl Late {
                 }
                 _ => 0,
             },
-            Answer::Accepted(_) | Answer::Ambiguous { .. } => 0,
+            ApiAnswer::Accepted(_) | ApiAnswer::Ambiguous { .. } => 0,
         };
         match wait {
             0 => {
@@ -221,7 +221,7 @@ impl Check {
         self.late.sleeps(&self.rows, &asked, now, how_long)
     }
 
-    pub fn answered(&mut self, id: MessageId, answer: &Answer, now: Timestamp) {
+    pub fn answered(&mut self, id: MessageId, answer: &ApiAnswer, now: Timestamp) {
         if let Some(row) = self.rows.get(&id.0) {
             self.late.answered(row, answer, now);
         }

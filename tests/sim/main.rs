@@ -1,4 +1,4 @@
-//! The seeded simulation: the real machines (`Intake`, `Sender`, `Dispatch`, the reading of webhooks and replies) and the
+//! The seeded simulation: the real machines (`Intake`, `Scheduler`, `Dispatch`, the reading of webhooks and replies) and the
 //! real store, on virtual time, against models of a broker, of Meta, of a device and of people. One thing happens at a
 //! time, drawn from one seed, and a crash may come between any two, a power cut in the middle of a commit too
 //! (`bellwire-disk`: what was not synced is lost, or torn); after each step the promises are checked (README, the promise),

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwire::ids::{MessageId, Wamid};
-use bellwire::outbox::retry_policy::Answer;
-use bellwire::random::Dice;
+use bellwire::outbox::retry_policy::ApiAnswer;
+use bellwire::random::Rng;
 use bellwire::time::Timestamp;
-use bellwire::whatsapp::errors::{Said, refusal};
+use bellwire::whatsapp::errors::{ApiMessage, refusal};
 use bellwire::whatsapp::signature::sign;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ pub struct Meta {
     /// Requests that arrived, by outbox row.
     pub requests: BTreeMap<i64, i64>,
     /// Answers under way, by when they arrive.
-    pub answers: Vec<(Timestamp, MessageId, Answer)>,
+    pub answers: Vec<(Timestamp, MessageId, ApiAnswer)>,
     items: Vec<Item>,
     pub deliveries: Vec<Delivery>,
     serial: u64,
@@ -134,7 +134,7 @@ impl Meta {
         if at.is_sane() { at } else { Timestamp(at.0 + self.ahead) }
     }
 
-    pub fn change_mood(&mut self, dice: &mut Dice) {
+    pub fn change_mood(&mut self, dice: &mut Rng) {
         let index = usize::try_from(dice.below(FATES.len() as u64 * 2)).unwrap_or(0);
         let mood = FATES.get(index).copied();
         match dice.below(3) {
@@ -150,7 +150,7 @@ impl Meta {
         body: &[u8],
         (row, over): (MessageId, &'static str),
         now: Timestamp,
-        dice: &mut Dice,
+        dice: &mut Rng,
     ) -> Fate {
         let body: Value = serde_json::from_slice(body).expect("the request is JSON");
         let (body, to) = (&body, contact_of(body["to"].as_str().unwrap_or_default()));
@@ -158,24 +158,24 @@ impl Meta {
         // No certificate is valid yet for who believes that it is 1970 (docs/reliability.md F17).
         let fate = if now.is_sane() { self.fate(over, dice) } else { Fate::Offline };
         let quick = Duration::from_millis(50 + dice.below(900));
-        let ambiguous = |detail: &str, http_status| Answer::Ambiguous {
+        let ambiguous = |detail: &str, http_status| ApiAnswer::Ambiguous {
             detail: detail.to_owned(),
             http_status,
             fbtrace_id: None,
         };
         let refused = |code, retry_after| {
-            Answer::Refused(refusal(Said {
+            ApiAnswer::Refused(refusal(ApiMessage {
                 code,
                 details: "a fault of the simulation".into(),
                 http_status: Some(400),
                 retry_after,
-                ..Said::default()
+                ..ApiMessage::default()
             }))
         };
         let (wait, answer) = match fate {
             Fate::Taken => {
                 let wamid = self.take(body, (row, over), now, dice);
-                (quick, Answer::Accepted(Wamid(wamid).into()))
+                (quick, ApiAnswer::Accepted(Wamid(wamid).into()))
             }
             Fate::TakenThenReset => {
                 self.take(body, (row, over), now, dice);
@@ -192,7 +192,7 @@ impl Meta {
             Fate::Reset => (quick, ambiguous("the connection broke before the answer", None)),
             Fate::Hang => (ANSWER_DEADLINE, ambiguous("no answer came within 30 s", None)),
             Fate::ServerError => (quick, ambiguous("the answer is not the Cloud API's", Some(502))),
-            Fate::Offline => (quick, Answer::Offline("connection refused".into())),
+            Fate::Offline => (quick, ApiAnswer::Offline("connection refused".into())),
             Fate::Refused(code) => {
                 if code == 131_047 {
                     self.closed.insert((over, to));
@@ -205,7 +205,7 @@ impl Meta {
         fate
     }
 
-    fn fate(&self, over: &str, dice: &mut Dice) -> Fate {
+    fn fate(&self, over: &str, dice: &mut Rng) -> Fate {
         if self.is_healed {
             return Fate::Taken;
         }
@@ -222,7 +222,7 @@ impl Meta {
         request: &Value,
         (row, over): (MessageId, &'static str),
         now: Timestamp,
-        dice: &mut Dice,
+        dice: &mut Rng,
     ) -> String {
         self.serial += 1;
         let wamid = format!("wamid.out{}", self.serial);
@@ -267,7 +267,7 @@ impl Meta {
         mut message: Value,
         over: &'static str,
         now: Timestamp,
-        dice: &mut Dice,
+        dice: &mut Rng,
     ) -> String {
         self.spoke.insert((over, contact_of(message["from"].as_str().unwrap_or_default())));
         self.serial += 1;
@@ -281,7 +281,7 @@ impl Meta {
     }
 
     /// Puts what is due into a body, in any order, some of it to be told once more.
-    pub fn collect(&mut self, now: Timestamp, dice: &mut Dice) -> bool {
+    pub fn collect(&mut self, now: Timestamp, dice: &mut Rng) -> bool {
         let (mut due, later): (Vec<Item>, Vec<Item>) =
             std::mem::take(&mut self.items).into_iter().partition(|item| item.at <= now);
         self.items = later;
@@ -307,7 +307,7 @@ impl Meta {
     }
 
     /// Somebody else who knows the address writes as a person, and asks for the gate or taps a button of theirs.
-    pub fn forge(&mut self, now: Timestamp, dice: &mut Dice) -> (Vec<u8>, String) {
+    pub fn forge(&mut self, now: Timestamp, dice: &mut Rng) -> (Vec<u8>, String) {
         self.serial += 1;
         let tapped = self.taken.iter().rev().find_map(|taken| Some((&taken.to, taken.buttons.first()?)));
         let mut value = match tapped {
@@ -328,7 +328,7 @@ impl Meta {
     }
 
     /// A body to post now. Meta gives an answer 5 s, as the gateway's door does.
-    pub fn next_post(&mut self, now: Timestamp, dice: &mut Dice) -> Option<(u64, Vec<u8>)> {
+    pub fn next_post(&mut self, now: Timestamp, dice: &mut Rng) -> Option<(u64, Vec<u8>)> {
         let is_due = |delivery: &&mut Delivery| delivery.awaited_until.is_none() && delivery.next <= now;
         let mut due: Vec<&mut Delivery> = self.deliveries.iter_mut().filter(is_due).collect();
         let index = usize::try_from(dice.below(due.len() as u64)).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! The model people: they tap buttons, quote, write, forward; some may act and some may not.
 
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire::time::Timestamp;
 use serde_json::json;
 
@@ -27,7 +27,7 @@ const STRANGER: (&str, &str) = ("nobody", "15550109999");
 const EVERYBODY: [(&str, &str); 4] = [PEOPLE[0], PEOPLE[1], PEOPLE[2], STRANGER];
 
 /// Somebody answers one of the messages that Meta took; `None` when there is none yet.
-pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> {
+pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Rng) -> Option<Reply> {
     let index = usize::try_from(dice.below(meta.taken.len() as u64)).unwrap_or(0);
     let message = meta.taken.get(index).cloned()?;
     let (by, phone) = match dice.below(4) {
@@ -65,7 +65,7 @@ pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Option<Reply> 
 }
 
 /// Somebody wants no more messages, or wants them again: more often that, or soon nobody would hear anything.
-pub fn wish(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
+pub fn wish(meta: &mut Meta, now: Timestamp, dice: &mut Rng) -> Reply {
     let (by, phone) = EVERYBODY[usize::try_from(dice.below(4)).unwrap_or(0)];
     let word = if dice.below(3) == 0 { "STOP" } else { "start" };
     let content = json!({ "from": phone, "type": "text", "text": { "body": word } });
@@ -75,7 +75,7 @@ pub fn wish(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
 }
 
 /// Somebody wants something that needs a Yes, or answers what was asked, mostly whoever was.
-pub fn answer(meta: &mut Meta, now: Timestamp, dice: &mut Dice) -> Reply {
+pub fn answer(meta: &mut Meta, now: Timestamp, dice: &mut Rng) -> Reply {
     let asked: Vec<&Taken> =
         meta.taken.iter().rev().filter(|taken| !taken.choices.is_empty()).take(8).collect();
     let index = usize::try_from(dice.below(asked.len() as u64 * 2)).unwrap_or(0);

@@ -4,63 +4,66 @@
 use std::collections::BTreeMap;
 
 use bellwire::config::Config;
-use bellwire::outbox::rate_limit::{Meter, PAIR};
-use bellwire::outbox::row::{Change, Lane};
-use bellwire::outbox::scheduler::{Effect, Input, Sender};
-use bellwire::random::Dice;
+use bellwire::outbox::rate_limit::{Bucket, PAIR};
+use bellwire::outbox::row::{Conversation, MessageUpdate};
+use bellwire::outbox::scheduler::{Scheduler, SchedulerEffect, SchedulerInput};
+use bellwire::random::Rng;
 use bellwire::store::Store;
-use bellwire::task::outbox_transaction::{Begin, Turn};
+use bellwire::task::outbox_transaction::{SendStep, StepStart};
 use bellwire::time::Timestamp;
 
 const PRESSED: u32 = 35;
 
 /// What each person was sent.
-pub type Meters = BTreeMap<Lane, Meter>;
+pub type Meters = BTreeMap<Conversation, Bucket>;
 
 /// `task::outbox_transaction::take`, but for the rule.
 pub fn take(
     store: &Store,
-    sender: &mut Sender,
-    begin: Begin,
+    sender: &mut Scheduler,
+    begin: StepStart,
     config: &Config,
     now: Timestamp,
-    dice: &mut Dice,
+    dice: &mut Rng,
     meters: &mut Meters,
-) -> rusqlite::Result<Turn> {
-    let mut turn = Turn::default();
+) -> rusqlite::Result<SendStep> {
+    let mut turn = SendStep::default();
     let mut effects = match begin {
-        Begin::With(input) => sender.handle(input, now, dice),
-        Begin::Rest(effects) => effects,
+        StepStart::With(input) => sender.handle(input, now, dice),
+        StepStart::Rest(effects) => effects,
     };
     while !effects.is_empty() {
         let mut next = Vec::new();
         for effect in effects {
             let input = match effect {
-                Effect::Load(mut wanted) => {
-                    let near = |(_, meter): &(&Lane, &Meter)| PAIR.left(**meter, now) < PRESSED;
-                    wanted.pressed = meters.iter().filter(near).map(|(lane, _)| lane.clone()).collect();
+                SchedulerEffect::Load(mut wanted) => {
+                    let near = |(_, meter): &(&Conversation, &Bucket)| PAIR.left(**meter, now) < PRESSED;
+                    wanted.near_pair_limit =
+                        meters.iter().filter(near).map(|(lane, _)| lane.clone()).collect();
                     store.tend(now)?;
                     let work = store.work(now, &wanted, &config.people)?;
                     for due in &work.due {
                         let meter = PAIR.take(meters.get(&due.lane).copied(), now);
                         meters.insert(due.lane.clone(), meter);
                     }
-                    Input::Loaded(work)
+                    SchedulerInput::Loaded(work)
                 }
-                Effect::Commit(change) => {
+                SchedulerEffect::Commit(change) => {
                     let held = store.change(&change, now)?;
                     match change {
-                        Change::Sending { id, .. } if !held => Input::Withdrawn(id),
-                        Change::Sending { id, .. } => Input::SendingCommitted(id),
-                        Change::Held { .. } | Change::SetBack { .. } => Input::HeldCommitted,
-                        Change::Settled(settled) => Input::SettledCommitted(settled.id),
+                        MessageUpdate::Sending { id, .. } if !held => SchedulerInput::Withdrawn(id),
+                        MessageUpdate::Sending { id, .. } => SchedulerInput::SendingCommitted(id),
+                        MessageUpdate::Held { .. } | MessageUpdate::SetBack { .. } => {
+                            SchedulerInput::HeldCommitted
+                        }
+                        MessageUpdate::Settled(settled) => SchedulerInput::SettledCommitted(settled.id),
                     }
                 }
-                Effect::Upload(_)
-                | Effect::Post(..)
-                | Effect::WakeAt(_)
-                | Effect::Paused { .. }
-                | Effect::Resumed { .. } => {
+                SchedulerEffect::Upload(_)
+                | SchedulerEffect::Post(..)
+                | SchedulerEffect::WakeAt(_)
+                | SchedulerEffect::Paused { .. }
+                | SchedulerEffect::Resumed { .. } => {
                     turn.done.push(effect);
                     continue;
                 }

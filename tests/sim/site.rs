@@ -1,8 +1,8 @@
 //! The shop that every seed runs: two numbers, three people, five rules, two commands in words, two questions of machines, and
 //! what its devices say.
 
-use bellwire::config::{Config, Wishes, read};
-use bellwire::random::Dice;
+use bellwire::config::{Config, LoadOptions, read};
+use bellwire::random::Rng;
 
 use crate::broker::Publication;
 
@@ -177,7 +177,7 @@ response_topic = "pos/{till}/decision"
 "#;
 
 pub fn config() -> Config {
-    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
     read("sim.toml", RULES, &wishes).expect("the simulation's configuration is right")
 }
 
@@ -201,7 +201,7 @@ pub enum Expected {
 }
 
 /// One event of some device. `serial` makes each payload its own, except the door's: honest repetitions are alike.
-pub fn event(serial: u64, dice: &mut Dice) -> Publication {
+pub fn event(serial: u64, dice: &mut Rng) -> Publication {
     let area = ["bar", "hall"][usize::from(dice.below(2) == 1)];
     let (topic, payload, id, expected) = match dice.below(16) {
         0..4 => (
@@ -252,7 +252,7 @@ pub fn event(serial: u64, dice: &mut Dice) -> Publication {
 }
 
 /// One of those that a device says when it does not stop talking.
-pub fn mad(serial: u64, dice: &mut Dice) -> Publication {
+pub fn mad(serial: u64, dice: &mut Rng) -> Publication {
     let (topic, payload, id, messages) = match dice.below(8) {
         0..4 => ("site/hall/door", format!("open {serial}").into_bytes(), None, 1),
         4..7 => {

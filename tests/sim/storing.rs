@@ -5,20 +5,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bellwire::alert::effect;
-use bellwire::alert::engine::Note;
-use bellwire::alert::intake::{BatchId, Decision, Input as Intake, NoteId};
-use bellwire::app::{Read, hear, read_next, settle, tend, waiting};
-use bellwire::command::dispatch::{self, Waiting};
+use bellwire::alert::engine::AlertCommand;
+use bellwire::alert::intake::{BatchId, Decision, IntakeInput as Intake, NoteId};
+use bellwire::app::{BodyOutcome, expire_overdue, read_next, record_device_message, record_outcome, waiting};
+use bellwire::command::dispatch::{self, PendingCommand};
 use bellwire::config::Config;
 use bellwire::event::incoming::Event;
 use bellwire::ids::CommandId;
 use bellwire::outbox::message::Media;
 use bellwire::outbox::scheduler;
-use bellwire::outbox::scheduler::Sender;
-use bellwire::random::Dice;
-use bellwire::store::{Accepted, Store};
+use bellwire::outbox::scheduler::Scheduler;
+use bellwire::random::Rng;
+use bellwire::store::{IntakeReport, Store};
 use bellwire::task::outbox_transaction;
-use bellwire::task::outbox_transaction::{Begin, Turn};
+use bellwire::task::outbox_transaction::{SendStep, StepStart};
 use bellwire::time::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
@@ -43,12 +43,12 @@ pub enum Job {
     ReadNotes,
     Watched(Rc<Vec<effect::Effect>>, Vec<NoteId>),
     FreePackets,
-    Turn(Begin),
+    Turn(StepStart),
     LoadCommands {
         limit: usize,
     },
     Command {
-        change: dispatch::Change,
+        change: dispatch::CommandUpdate,
     },
     ReadInbox,
     /// With what is at the broker.
@@ -64,20 +64,20 @@ pub enum Job {
 enum Done {
     Accepted {
         commands: usize,
-        turn: Turn,
+        turn: SendStep,
     },
-    Notes(Vec<(NoteId, Note)>),
-    Turned(Turn),
+    Notes(Vec<(NoteId, AlertCommand)>),
+    Turned(SendStep),
     Written,
-    Commands(Vec<Waiting>, bool),
-    Read(Option<Read>),
+    Commands(Vec<PendingCommand>, bool),
+    Read(Option<BodyOutcome>),
     /// Whether the clock decided something, and when it will next.
     Tended(bool, Option<Timestamp>),
 }
 
 impl Gateway {
     /// One group in one transaction. A full disk is found in the middle of it, and all has been done in vain.
-    pub(crate) fn commit(&mut self, now: Timestamp, dice: &mut Dice) -> Result<Vec<Out>, Violation> {
+    pub(crate) fn commit(&mut self, now: Timestamp, dice: &mut Rng) -> Result<Vec<Out>, Violation> {
         let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = later;
         let due: Vec<(Timestamp, Job)> = due;
@@ -141,13 +141,13 @@ impl Gateway {
                     work(store, config, &mut sender, job, now, dice, hurry)?
                 {
                     posts.extend(turn.done.into_iter().filter_map(|effect| match effect {
-                        scheduler::Effect::Post(due, choice) => Some((due, choice)),
-                        scheduler::Effect::Load(_)
-                        | scheduler::Effect::Commit(_)
-                        | scheduler::Effect::Upload(_)
-                        | scheduler::Effect::WakeAt(_)
-                        | scheduler::Effect::Paused { .. }
-                        | scheduler::Effect::Resumed { .. } => None,
+                        scheduler::SchedulerEffect::Post(due, choice) => Some((due, choice)),
+                        scheduler::SchedulerEffect::Load(_)
+                        | scheduler::SchedulerEffect::Commit(_)
+                        | scheduler::SchedulerEffect::Upload(_)
+                        | scheduler::SchedulerEffect::WakeAt(_)
+                        | scheduler::SchedulerEffect::Paused { .. }
+                        | scheduler::SchedulerEffect::Resumed { .. } => None,
                     }));
                 }
             }
@@ -204,13 +204,13 @@ impl Gateway {
                 if self.sabotage == Some(Sabotage::ForgetCommandExpiry) {
                     waiting.iter_mut().for_each(|command| command.expires_at = Timestamp(i64::MAX));
                 }
-                self.effects.extend(self.dispatch.handle(dispatch::Input::Loaded(waiting), now));
+                self.effects.extend(self.dispatch.handle(dispatch::DispatchInput::Loaded(waiting), now));
             }
             (Job::Command { change }, _) => {
                 self.is_dispatching = false;
                 self.at_broker.remove(&command_of(&change));
                 (self.outbox_told, self.deadlines_told) = (true, true); // whoever asked may be told of its end
-                let input = dispatch::Input::Committed(command_of(&change));
+                let input = dispatch::DispatchInput::Committed(command_of(&change));
                 self.effects.extend(self.dispatch.handle(input, now));
             }
             (Job::ReadInbox, Done::Read(read)) => {
@@ -281,32 +281,35 @@ impl Gateway {
     }
 
     /// What the sender's turn led to, now that it is on disk.
-    pub(crate) fn led_to(&mut self, turn: Turn) {
+    pub(crate) fn led_to(&mut self, turn: SendStep) {
         for effect in turn.done {
             match effect {
-                scheduler::Effect::Post(due, choice) => self.posts.push_back((due, choice)),
-                scheduler::Effect::Upload(due) => {
+                scheduler::SchedulerEffect::Post(due, choice) => self.posts.push_back((due, choice)),
+                scheduler::SchedulerEffect::Upload(due) => {
                     let id = |_: &mut Media| Media::Id(format!("{}", due.id));
                     let ids = due.content.clone().media().into_iter().map(id).collect();
-                    self.jobs.push_back(Job::Turn(Begin::With(scheduler::Input::Uploaded(due.id, Ok(ids)))));
+                    self.jobs.push_back(Job::Turn(StepStart::With(scheduler::SchedulerInput::Uploaded(
+                        due.id,
+                        Ok(ids),
+                    ))));
                 }
-                scheduler::Effect::WakeAt(at) => {
+                scheduler::SchedulerEffect::WakeAt(at) => {
                     self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
                 }
-                scheduler::Effect::Load(_)
-                | scheduler::Effect::Commit(_)
-                | scheduler::Effect::Paused { .. }
-                | scheduler::Effect::Resumed { .. } => {}
+                scheduler::SchedulerEffect::Load(_)
+                | scheduler::SchedulerEffect::Commit(_)
+                | scheduler::SchedulerEffect::Paused { .. }
+                | scheduler::SchedulerEffect::Resumed { .. } => {}
             }
         }
         if !turn.rest.is_empty() {
-            self.jobs.push_back(Job::Turn(Begin::Rest(turn.rest)));
+            self.jobs.push_back(Job::Turn(StepStart::Rest(turn.rest)));
         }
     }
 
     /// The process ends: the thread still writes what was asked for.
     pub fn close(mut self, now: Timestamp) -> Result<(), Violation> {
-        let mut one_group = Dice::seeded(0);
+        let mut one_group = Rng::seeded(0);
         while !self.jobs.is_empty() && !self.disk_full {
             self.commit(now, &mut one_group)?;
         }
@@ -314,23 +317,23 @@ impl Gateway {
     }
 }
 
-pub fn command_of(change: &dispatch::Change) -> CommandId {
-    let (dispatch::Change::Published { id, .. }
-    | dispatch::Change::Refused { id, .. }
-    | dispatch::Change::Expired { id, .. }) = change;
+pub fn command_of(change: &dispatch::CommandUpdate) -> CommandId {
+    let (dispatch::CommandUpdate::Published { id, .. }
+    | dispatch::CommandUpdate::Refused { id, .. }
+    | dispatch::CommandUpdate::Expired { id, .. }) = change;
     *id
 }
 
 /// `task::outbox_transaction::take`, or what a sabotage makes of it.
 fn turn(
     store: &Store,
-    sender: &mut Sender,
-    begin: Begin,
+    sender: &mut Scheduler,
+    begin: StepStart,
     config: &Config,
     now: Timestamp,
-    dice: &mut Dice,
+    dice: &mut Rng,
     hurry: &mut Option<Meters>,
-) -> rusqlite::Result<Turn> {
+) -> rusqlite::Result<SendStep> {
     match hurry {
         None => outbox_transaction::take(store, sender, begin, config, now, dice),
         Some(meters) => pressed::take(store, sender, begin, config, now, dice, meters),
@@ -340,10 +343,10 @@ fn turn(
 fn work(
     store: &Store,
     config: &Config,
-    sender: &mut Sender,
+    sender: &mut Scheduler,
     job: &Job,
     now: Timestamp,
-    dice: &mut Dice,
+    dice: &mut Rng,
     hurry: &mut Option<Meters>,
 ) -> rusqlite::Result<Done> {
     Ok(match job {
@@ -366,19 +369,21 @@ fn work(
             Done::Commands(waiting, told)
         }
         Job::Command { change } => {
-            settle(store, config, change, now)?;
+            record_outcome(store, config, change, now)?;
             Done::Written
         }
         Job::ReadInbox => {
-            let mut own = Dice::seeded(dice.below(u64::MAX));
+            let mut own = Rng::seeded(dice.below(u64::MAX));
             let heed = |begin| turn(store, sender, begin, config, now, &mut own, hurry);
             Done::Read(read_next(store, config, now, dice, |_| {}, heed)?)
         }
         Job::Hear(events, at_broker) => {
-            events.iter().try_for_each(|event| hear(store, config, (event, None), at_broker, now))?;
+            events
+                .iter()
+                .try_for_each(|event| record_device_message(store, config, (event, None), at_broker, now))?;
             Done::Written
         }
-        Job::Tend => Done::Tended(tend(store, config, now)?, store.next_deadline()?),
+        Job::Tend => Done::Tended(expire_overdue(store, config, now)?, store.next_deadline()?),
         Job::Keep { body, .. } => {
             store.keep_webhook(body, now)?;
             Done::Written
@@ -390,15 +395,15 @@ fn work(
 fn written(
     store: &Store,
     config: &Config,
-    sender: &mut Sender,
-    accepted: &Accepted,
+    sender: &mut Scheduler,
+    accepted: &IntakeReport,
     now: Timestamp,
-    dice: &mut Dice,
+    dice: &mut Rng,
     hurry: &mut Option<Meters>,
 ) -> rusqlite::Result<Done> {
-    let wake = || Begin::With(scheduler::Input::Wake);
+    let wake = || StepStart::With(scheduler::SchedulerInput::Wake);
     let turn = match accepted.messages {
-        0 => Turn::default(),
+        0 => SendStep::default(),
         _ => self::turn(store, sender, wake(), config, now, dice, hurry)?,
     };
     Ok(Done::Accepted { commands: accepted.commands, turn })

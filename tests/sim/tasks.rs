@@ -2,19 +2,19 @@
 
 use std::rc::Rc;
 
-use bellwire::alert::intake::{Effect as IntakeEffect, Input as Intake};
+use bellwire::alert::intake::{IntakeEffect, IntakeInput as Intake};
 use bellwire::command::dispatch;
 use bellwire::event::incoming::Event;
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::outbox::render::{as_quick_replies, outgoing};
-use bellwire::outbox::retry_policy::Answer;
-use bellwire::outbox::row::Lane;
+use bellwire::outbox::retry_policy::ApiAnswer;
+use bellwire::outbox::row::Conversation;
 use bellwire::outbox::scheduler;
 use bellwire::outbox::window::Choice;
-use bellwire::random::Dice;
-use bellwire::task::outbox_transaction::Begin;
+use bellwire::random::Rng;
+use bellwire::task::outbox_transaction::StepStart;
 use bellwire::time::Timestamp;
-use bellwire::whatsapp::request::{self, Form};
+use bellwire::whatsapp::request::{self, RequestContent};
 use bellwire::whatsapp::signature::verify;
 use secrecy::SecretString;
 
@@ -30,7 +30,7 @@ const BATCH: u64 = 32;
 
 impl Gateway {
     /// `task::mqtt_intake`.
-    pub(crate) fn take_notices(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Out> {
+    pub(crate) fn take_notices(&mut self, now: Timestamp, dice: &mut Rng) -> Vec<Out> {
         let most = BATCH.min(self.notices.len() as u64);
         let count = usize::try_from(1 + dice.below(most)).unwrap_or(1).min(self.notices.len());
         // A new session begins a new turn.
@@ -50,11 +50,11 @@ impl Gateway {
                         self.is_freeing = true;
                         self.jobs.push_back(Job::FreePackets);
                     }
-                    self.dispatch_inputs.push_back(dispatch::Input::Connected);
+                    self.dispatch_inputs.push_back(dispatch::DispatchInput::Connected);
                 }
-                Notice::Disconnected => self.dispatch_inputs.push_back(dispatch::Input::Disconnected),
+                Notice::Disconnected => self.dispatch_inputs.push_back(dispatch::DispatchInput::Disconnected),
                 Notice::Published(id, result) => {
-                    self.dispatch_inputs.push_back(dispatch::Input::Published(id, result));
+                    self.dispatch_inputs.push_back(dispatch::DispatchInput::Published(id, result));
                 }
             }
         }
@@ -111,7 +111,7 @@ impl Gateway {
     }
 
     /// `task::outbox_sender`: one of its inputs or one of its wake-ups.
-    pub(crate) fn step_sender(&mut self, now: Timestamp, dice: &mut Dice) {
+    pub(crate) fn step_sender(&mut self, now: Timestamp, dice: &mut Rng) {
         let due = self.wake_at.is_some_and(|at| at <= now);
         let told = self.stopping.is_none() && (self.outbox_told || self.written_beside || due);
         let input = match self.inputs.pop_front() {
@@ -129,10 +129,10 @@ impl Gateway {
             } else {
                 self.outbox_told = false;
             }
-            scheduler::Input::Wake
+            scheduler::SchedulerInput::Wake
         });
         self.say("sender:", &input);
-        self.jobs.push_back(Job::Turn(Begin::With(input)));
+        self.jobs.push_back(Job::Turn(StepStart::With(input)));
     }
 
     /// One request leaves.
@@ -143,11 +143,11 @@ impl Gateway {
         let form = match choice {
             Choice::Template { index, quick_replies } if index < content.templates.len() => {
                 template = as_quick_replies(&content, index, quick_replies);
-                Form::Template { template: &template, words: &content.text }
+                RequestContent::Template { template: &template, words: &content.text }
             }
             Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
                 more = self.store.tag().more(due.id);
-                Form::Free {
+                RequestContent::Free {
                     content: &content,
                     more: &more,
                     voice: self.config.people.voice(&due.lane.contact),
@@ -166,18 +166,18 @@ impl Gateway {
         vec![Out::Post(due.id, over, body)]
     }
 
-    pub fn answered(&mut self, id: MessageId, answer: Answer) {
-        if let (Some(Sabotage::OneGate), Answer::Refused(refusal)) = (self.sabotage, &answer) {
+    pub fn answered(&mut self, id: MessageId, answer: ApiAnswer) {
+        if let (Some(Sabotage::OneGate), ApiAnswer::Refused(refusal)) = (self.sabotage, &answer) {
             for number in NUMBERS {
-                let lane = Lane { connection: number.into(), contact: PEOPLE[0].0.into() };
-                self.inputs.push_back(scheduler::Input::Reported(lane, Box::new(refusal.clone())));
+                let lane = Conversation { connection: number.into(), contact: PEOPLE[0].0.into() };
+                self.inputs.push_back(scheduler::SchedulerInput::Reported(lane, Box::new(refusal.clone())));
             }
         }
-        self.inputs.push_back(scheduler::Input::Answered(id, answer));
+        self.inputs.push_back(scheduler::SchedulerInput::Answered(id, answer));
     }
 
     /// `task::command_publisher`: its newest effect, or its next input when none is left.
-    pub(crate) fn step_dispatch(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Out> {
+    pub(crate) fn step_dispatch(&mut self, now: Timestamp, dice: &mut Rng) -> Vec<Out> {
         let Some(effect) = self.effects.pop() else {
             let asked = self.commands_told || now >= self.dispatch_look_at;
             let input = match self.dispatch_inputs.pop_front() {
@@ -189,18 +189,18 @@ impl Gateway {
             };
             let input = input.unwrap_or_else(|| {
                 self.commands_told = false;
-                dispatch::Input::Wake
+                dispatch::DispatchInput::Wake
             });
             self.dispatch_look_at = now + LOOK_EVERY;
             self.say("dispatch:", &input);
             let told = match &input {
-                dispatch::Input::Published(id, _) => Some(*id),
-                dispatch::Input::Wake
-                | dispatch::Input::Connected
-                | dispatch::Input::Disconnected
-                | dispatch::Input::Loaded(_)
-                | dispatch::Input::Busy(_)
-                | dispatch::Input::Committed(_) => None,
+                dispatch::DispatchInput::Published(id, _) => Some(*id),
+                dispatch::DispatchInput::Wake
+                | dispatch::DispatchInput::Connected
+                | dispatch::DispatchInput::Disconnected
+                | dispatch::DispatchInput::Loaded(_)
+                | dispatch::DispatchInput::Busy(_)
+                | dispatch::DispatchInput::Committed(_) => None,
             };
             self.effects = self.dispatch.handle(input, now);
             let acts = !self.effects.is_empty();
@@ -208,31 +208,33 @@ impl Gateway {
         };
         self.say("dispatch does", &effect);
         match effect {
-            dispatch::Effect::Load { limit } => {
+            dispatch::DispatchEffect::Load { limit } => {
                 self.is_dispatching = true;
                 self.jobs.push_back(Job::LoadCommands { limit });
             }
-            dispatch::Effect::Publish(command) if command.expires_at <= now || dice.below(12) == 0 => {
+            dispatch::DispatchEffect::Publish(command)
+                if command.expires_at <= now || dice.below(12) == 0 =>
+            {
                 self.has_no_room(command.id, now);
             }
-            dispatch::Effect::Publish(mut command) => {
+            dispatch::DispatchEffect::Publish(mut command) => {
                 if self.sabotage == Some(Sabotage::WrongDevice) {
                     command.topic = command.topic.replace("/bar/", "/hall/");
                 }
                 self.at_broker.insert(command.id);
                 return vec![Out::Publish { command }];
             }
-            dispatch::Effect::Commit(change) => {
-                let published = matches!(change, dispatch::Change::Published { .. });
+            dispatch::DispatchEffect::Commit(change) => {
+                let published = matches!(change, dispatch::CommandUpdate::Published { .. });
                 if published && self.sabotage == Some(Sabotage::ForgetPuback) {
-                    let input = dispatch::Input::Committed(command_of(&change));
+                    let input = dispatch::DispatchInput::Committed(command_of(&change));
                     self.effects.extend(self.dispatch.handle(input, now));
                     return Vec::new();
                 }
                 self.is_dispatching = true;
                 self.jobs.push_back(Job::Command { change });
             }
-            dispatch::Effect::WakeAt(at) => self.dispatch_look_at = self.dispatch_look_at.min(at),
+            dispatch::DispatchEffect::WakeAt(at) => self.dispatch_look_at = self.dispatch_look_at.min(at),
         }
         Vec::new()
     }
@@ -242,7 +244,7 @@ impl Gateway {
     /// The link has no room, or no connection.
     pub fn has_no_room(&mut self, id: CommandId, now: Timestamp) {
         self.at_broker.remove(&id);
-        self.effects.extend(self.dispatch.handle(dispatch::Input::Busy(id), now));
+        self.effects.extend(self.dispatch.handle(dispatch::DispatchInput::Busy(id), now));
     }
 
     /// The webhook's door: a body that Meta posts.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bellwire::app::answer_prefix;
 use bellwire::config::Config;
 use bellwire::ids::MessageId;
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire::time::Timestamp;
 use bellwire_disk::Disk;
 use tempfile::TempDir;
@@ -48,7 +48,7 @@ pub struct World {
     pub now: Timestamp,
     /// How far the true time is ahead of it, in milliseconds.
     pub(crate) ahead: i64,
-    pub dice: Dice,
+    pub dice: Rng,
     pub trace: Vec<String>,
     pub step: usize,
     pub(crate) disk: Disk,
@@ -72,7 +72,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, sabotage: Option<Sabotage>) -> Result<Self, Violation> {
-        let mut dice = Dice::seeded(seed);
+        let mut dice = Rng::seeded(seed);
         let now = if dice.below(6) == 0 { BOOT } else { START };
         // In memory where there is memory for it: an fsync would cost more than all the rest.
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
@@ -289,7 +289,7 @@ impl World {
         Ok(())
     }
 
-    fn take_command(&mut self, command: &bellwire::command::dispatch::Waiting) {
+    fn take_command(&mut self, command: &bellwire::command::dispatch::PendingCommand) {
         let id = command.id;
         if self.broker.connection.is_none() {
             if let Some(gateway) = &mut self.gateway {

@@ -12,13 +12,13 @@ use firmware_bridge::Kind;
 use firmware_bridge::mqtt::PREFIX;
 
 use crate::alert::route::{OWN_TOPICS, subscription};
-use crate::command::action::Terms;
+use crate::command::action::ActionPolicy;
 use crate::command::question::Question;
 use crate::config::Config;
 use crate::device::topic as link;
 use crate::event::topic::{Bindings, TopicPattern, TopicTemplate};
 use crate::mqtt::{covers, overlap};
-use crate::rule::definition::{Action, PayloadFormat, Rule};
+use crate::rule::definition::{ButtonAction, PayloadFormat, Rule};
 use crate::rule::lifecycle_settings::Target;
 use written::{Line, May, Section};
 
@@ -245,18 +245,18 @@ impl Rights<'_> {
         self.somebodys().iter().any(|(theirs, _)| covers(theirs, filter))
     }
 
-    fn terms(&self) -> impl Iterator<Item = (String, &Terms)> {
+    fn terms(&self) -> impl Iterator<Item = (String, &ActionPolicy)> {
         let actions = self.rules().flat_map(actions_of).map(|(why, _, terms)| (why, terms));
         actions.chain(self.config.commands.iter().map(|one| (format!("command {}", one.name), &one.terms)))
     }
 
     /// Where a device answers a command.
-    fn answer(&self, terms: &Terms) -> Option<String> {
+    fn answer(&self, terms: &ActionPolicy) -> Option<String> {
         let answer = terms.answer.as_ref()?;
         Some(answer.topic.as_ref().map_or_else(|| self.own("answer/+"), TopicTemplate::filter))
     }
 
-    fn answer_of(&self, terms: &Terms, bindings: &Bindings) -> Option<String> {
+    fn answer_of(&self, terms: &ActionPolicy, bindings: &Bindings) -> Option<String> {
         let answer = terms.answer.as_ref()?;
         answer.topic.as_ref().map_or_else(|| Some(self.own("answer/+")), |topic| topic.fill(bindings))
     }
@@ -269,8 +269,8 @@ fn is_of_link(topic: &str) -> bool {
     link::read_command(topic).is_some()
 }
 
-fn actions_of(rule: &Rule) -> Vec<(String, &TopicTemplate, &Terms)> {
-    let read = |action: &'_ Action| format!("rule {}, action {}", rule.name, action.id);
+fn actions_of(rule: &Rule) -> Vec<(String, &TopicTemplate, &ActionPolicy)> {
+    let read = |action: &'_ ButtonAction| format!("rule {}, action {}", rule.name, action.id);
     rule.actions.iter().map(|action| (read(action), &action.topic, &action.terms)).collect()
 }
 
@@ -313,7 +313,7 @@ fn decisions(question: &Question) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Wishes, read};
+    use crate::config::{LoadOptions, read};
 
     const SITE: &str = r##"
 [site]
@@ -414,7 +414,7 @@ topic = "kitchen/printer"
 "##;
 
     fn site() -> Config {
-        read("t.toml", SITE, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good")
+        read("t.toml", SITE, &LoadOptions { without_secrets: true, ..LoadOptions::default() }).expect("good")
     }
 
     /// The rights of a user, with those that each has by its name: `read topic`.

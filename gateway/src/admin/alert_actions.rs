@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::admin::backend::Inner;
 use crate::admin::credentials::entry;
-use crate::alert::engine::{Note, Person};
+use crate::alert::engine::{AlertCommand, Person};
 use crate::alert::notification::silence::Silence;
 use crate::event::topic::Bindings;
-use crate::http::{AlertDeed, Question, Trouble, Who};
+use crate::http::{Actor, AdminQuery, AlertAction, ApiError};
 use crate::ids::AlertId;
 use crate::time::{Clock, SystemClock};
 
@@ -18,25 +18,30 @@ const QUIET: Duration = Duration::from_secs(3_600);
 
 impl Inner {
     /// Written down for the watch, which acts within a second; the same notes come from taps and from the command line.
-    pub(crate) async fn decide_alert(&self, id: i64, deed: AlertDeed, who: &Who) -> Result<Value, Trouble> {
+    pub(crate) async fn decide_alert(
+        &self,
+        id: i64,
+        deed: AlertAction,
+        who: &Actor,
+    ) -> Result<Value, ApiError> {
         let by = Person { name: who.name.clone(), contact: None };
         let note = entry(who, deed.as_str(), format!("alert {id}"), "done");
         let written = self.store(move |store| {
             let now = SystemClock.now();
             let Some(story) = store.alert_story(AlertId(id))? else {
-                return Ok(Err(Trouble::NotFound(format!(
+                return Ok(Err(ApiError::NotFound(format!(
                     "There is no alert {id} that goes on until something ends it."
                 ))));
             };
             if story.row.state == "resolved" {
                 let reason = story.row.reason.unwrap_or_default();
-                return Ok(Err(Trouble::NotPossible(format!("Alert {id} is over already: {reason}."))));
+                return Ok(Err(ApiError::NotPossible(format!("Alert {id} is over already: {reason}."))));
             }
             let alert = story.row.alert;
             let decided = match deed {
-                AlertDeed::Acknowledge => Note::Acknowledge { alert, by },
-                AlertDeed::Resolve => Note::Resolve { alert, by },
-                AlertDeed::Silence => Note::Silence(Silence {
+                AlertAction::Acknowledge => AlertCommand::Acknowledge { alert, by },
+                AlertAction::Resolve => AlertCommand::Resolve { alert, by },
+                AlertAction::Silence => AlertCommand::Silence(Silence {
                     rule: Some(alert.rule),
                     key: Some(alert.key),
                     until: now + QUIET,
@@ -53,6 +58,6 @@ impl Inner {
         });
         written.await??;
         self.shared.alerts.notify_one();
-        self.look(Question::Alert(id)).await
+        self.look(AdminQuery::Alert(id)).await
     }
 }

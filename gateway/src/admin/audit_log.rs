@@ -9,27 +9,27 @@ use serde_json::{Value, json};
 use crate::admin::backend::Inner;
 use crate::admin::filters::listing;
 use crate::hex::hex;
-use crate::http::{Filter, Trouble};
-use crate::store::{AuditRow, Flaw, Listing, Reached, Store};
-use crate::task::context::Shared;
+use crate::http::{ApiError, Filter};
+use crate::store::{AuditRow, ChainBreak, ChainPosition, Listing, Store};
+use crate::task::context::TaskContext;
 
 /// Entries that are checked each time the list is shown: 1 ms on a desk's machine, and 50 ms on a Pi Zero, whose
 /// processor hashes 10 MB a second. All are checked when somebody asks for it.
 const CHECKED: u32 = 1_000;
 
 /// `{items, next, chain}`, newest first.
-pub async fn shown(inner: &Inner, filter: &Filter) -> std::result::Result<Value, Trouble> {
+pub async fn shown(inner: &Inner, filter: &Filter) -> std::result::Result<Value, ApiError> {
     let listing = listing(filter)?;
     inner.both(String::new(), move |shared, store| list(shared, store, &listing).map(Some)).await
 }
 
 /// `{items, total}`: people who wrote and are no contacts.
-pub async fn strangers(inner: &Inner, filter: &Filter) -> std::result::Result<Value, Trouble> {
+pub async fn strangers(inner: &Inner, filter: &Filter) -> std::result::Result<Value, ApiError> {
     let limit = listing(filter)?.limit;
     inner.store(move |store| store.list_strangers(limit)).await
 }
 
-fn list(shared: &Shared, store: &Store, listing: &Listing) -> Result<Value> {
+fn list(shared: &TaskContext, store: &Store, listing: &Listing) -> Result<Value> {
     let names = shared.config.people.contacts.keys().map(|id| (store.seal().pseudonym(id), id.0.clone()));
     let people: BTreeMap<String, String> = names.collect();
     let before = listing.before.as_ref().map_or(i64::MAX, |cursor| cursor.id);
@@ -46,8 +46,8 @@ fn list(shared: &Shared, store: &Store, listing: &Listing) -> Result<Value> {
 }
 
 /// All of it, from the first entry; in steps, so that alerts do not wait for it.
-pub async fn check(inner: &Inner) -> std::result::Result<Value, Trouble> {
-    let mut reached = Reached::default();
+pub async fn check(inner: &Inner) -> std::result::Result<Value, ApiError> {
+    let mut reached = ChainPosition::default();
     loop {
         let from = reached;
         match inner.store(move |store| store.verify_on(from, CHECKED)).await? {
@@ -58,7 +58,7 @@ pub async fn check(inner: &Inner) -> std::result::Result<Value, Trouble> {
 }
 
 /// `from` entries were believed, and those behind them looked at.
-fn verdict(from: i64, found: std::result::Result<Reached, Flaw>) -> Value {
+fn verdict(from: i64, found: std::result::Result<ChainPosition, ChainBreak>) -> Value {
     match found {
         Ok(reached) => {
             json!({ "holds": true, "checked": reached.id - from, "entries": reached.id, "flaw": null })

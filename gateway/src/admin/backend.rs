@@ -9,14 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::credentials::{self, entry};
 use crate::admin::filters::{COMMANDS, QUESTIONS, REQUESTS, listing, with_states};
 use crate::admin::{audit_log, dry_run, views};
-use crate::alert::intake::Judge;
-use crate::event::incoming::{Event, Identity, Source};
+use crate::alert::intake::RuleSet;
+use crate::event::incoming::{Event, EventSource, Identity};
 use crate::hex::hex;
-use crate::http::{Answer, Deed, Desk, Question, Trouble, Who};
+use crate::http::{Actor, AdminAction, AdminApi, AdminQuery, ApiError, ApiFuture};
 use crate::ids::MessageId;
-use crate::store::{ActError, Gone, Listing, Posted, Store};
-use crate::task::context::Shared;
-use crate::task::mqtt_intake::Handed;
+use crate::store::{ActError, Listing, Posted, Store, StoreError};
+use crate::task::context::TaskContext;
+use crate::task::mqtt_intake::Submitted;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::Client;
 
@@ -26,24 +26,29 @@ const TOPIC_MAX_BYTES: usize = 65_535;
 const PAYLOAD_MAX_BYTES: usize = 64 * 1024;
 
 #[derive(Clone)]
-pub struct Counter(Arc<Inner>);
+pub struct AdminService(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) shared: Arc<Shared>,
-    judge: Judge,
-    events: mpsc::Sender<Handed>,
+    pub(crate) shared: Arc<TaskContext>,
+    judge: RuleSet,
+    events: mpsc::Sender<Submitted>,
     pub(crate) client: Client,
 }
 
-impl Counter {
-    pub fn new(shared: Arc<Shared>, judge: Judge, events: mpsc::Sender<Handed>, client: Client) -> Self {
+impl AdminService {
+    pub fn new(
+        shared: Arc<TaskContext>,
+        judge: RuleSet,
+        events: mpsc::Sender<Submitted>,
+        client: Client,
+    ) -> Self {
         Self(Arc::new(Inner { shared, judge, events, client }))
     }
 
-    pub(crate) fn answer<T, F: Future<Output = Result<T, Trouble>> + Send + 'static>(
+    pub(crate) fn answer<T, F: Future<Output = Result<T, ApiError>> + Send + 'static>(
         &self,
         work: impl FnOnce(Arc<Inner>) -> F,
-    ) -> Answer<T> {
+    ) -> ApiFuture<T> {
         Box::pin(work(Arc::clone(&self.0)))
     }
 }
@@ -52,12 +57,12 @@ impl Inner {
     pub(crate) async fn store<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, ApiError> {
         self.shared.store.run(work).await.map_err(|gone| {
             tracing::error!(error = %gone, "a question of the page could not be answered");
-            Trouble::Unavailable(match gone {
-                Gone::Refused(_) => "The database refused it; the log says why.".to_owned(),
-                Gone::DiskFull | Gone::Busy | Gone::Failed(_) => gone.to_string(),
+            ApiError::Unavailable(match gone {
+                StoreError::Refused(_) => "The database refused it; the log says why.".to_owned(),
+                StoreError::DiskFull | StoreError::Busy | StoreError::Failed(_) => gone.to_string(),
             })
         })
     }
@@ -66,13 +71,13 @@ impl Inner {
         &self,
         what: String,
         work: impl FnOnce(&Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, ApiError> {
         self.store(work)
             .await?
-            .ok_or(Trouble::NotFound(format!("There is no {what}; it may be older than 90 days.")))
+            .ok_or(ApiError::NotFound(format!("There is no {what}; it may be older than 90 days.")))
     }
 
-    async fn overview(&self, now: Timestamp) -> Result<Value, Trouble> {
+    async fn overview(&self, now: Timestamp) -> Result<Value, ApiError> {
         let month = now.month();
         let found = self.store(move |store| store.overview(now)).await?;
         let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
@@ -80,69 +85,69 @@ impl Inner {
         views::overview(&self.shared, found, usage, free)
     }
 
-    pub(crate) async fn look(&self, question: Question) -> Result<Value, Trouble> {
+    pub(crate) async fn look(&self, question: AdminQuery) -> Result<Value, ApiError> {
         let now = SystemClock.now();
         match question {
-            Question::Overview => self.overview(now).await,
-            Question::Messages(filter) => self.list(listing(&filter)?, Store::list_messages).await,
-            Question::Message(id) => {
+            AdminQuery::Overview => self.overview(now).await,
+            AdminQuery::Messages(filter) => self.list(listing(&filter)?, Store::list_messages).await,
+            AdminQuery::Message(id) => {
                 self.found(format!("message {id}"), move |store| store.whole_message(id)).await
             }
-            Question::Alerts(filter) => self.list(listing(&filter)?, Store::list_alerts).await,
-            Question::Alert(id) => {
+            AdminQuery::Alerts(filter) => self.list(listing(&filter)?, Store::list_alerts).await,
+            AdminQuery::Alert(id) => {
                 self.found(format!("alert {id}"), move |store| store.whole_alert(id)).await
             }
-            Question::Commands(filter) => {
+            AdminQuery::Commands(filter) => {
                 self.list(with_states(filter, COMMANDS)?, Store::list_commands).await
             }
-            Question::Audit(filter) => self.list(listing(&filter)?, changes).await,
-            Question::Trail(filter) => audit_log::shown(self, &filter).await,
-            Question::TrailCheck => audit_log::check(self).await,
-            Question::Requests(filter) => {
+            AdminQuery::Audit(filter) => self.list(listing(&filter)?, changes).await,
+            AdminQuery::Trail(filter) => audit_log::shown(self, &filter).await,
+            AdminQuery::TrailCheck => audit_log::check(self).await,
+            AdminQuery::Requests(filter) => {
                 self.list(with_states(filter, REQUESTS)?, Store::list_requests).await
             }
-            Question::Questions(filter) => {
+            AdminQuery::Questions(filter) => {
                 self.list(with_states(filter, QUESTIONS)?, Store::list_questions).await
             }
-            Question::Waiting => Ok(self.store(Store::count_open).await?.into()),
-            Question::Strangers(filter) => audit_log::strangers(self, &filter).await,
-            Question::Try { topic, payload, content_type } => {
+            AdminQuery::Waiting => Ok(self.store(Store::count_open).await?.into()),
+            AdminQuery::Strangers(filter) => audit_log::strangers(self, &filter).await,
+            AdminQuery::Try { topic, payload, content_type } => {
                 check_event(&topic, &payload)?;
-                let event = event(Source::Cli, topic, payload, content_type, Identity::None);
+                let event = event(EventSource::Cli, topic, payload, content_type, Identity::None);
                 Ok(dry_run::tried(&self.shared.config, &self.judge, event))
             }
-            Question::Usage => {
+            AdminQuery::Usage => {
                 Ok(views::usage(self.store(Store::usage).await?, self.store(Store::free).await?))
             }
-            Question::Tokens => Ok(self.store(Store::tokens).await?.into()),
-            Question::Sessions => Ok(self.store(move |store| store.sessions(now)).await?.into()),
-            Question::Contacts => {
+            AdminQuery::Tokens => Ok(self.store(Store::tokens).await?.into()),
+            AdminQuery::Sessions => Ok(self.store(move |store| store.sessions(now)).await?.into()),
+            AdminQuery::Contacts => {
                 self.both(String::new(), move |shared, store| views::contacts(shared, store, now).map(Some))
                     .await
             }
-            Question::Contact(id) => {
+            AdminQuery::Contact(id) => {
                 self.both(format!("contact {id}"), move |shared, store| {
                     views::contact(shared, store, &id, now)
                 })
                 .await
             }
-            Question::Rules => {
+            AdminQuery::Rules => {
                 self.both(String::new(), |shared, store| views::rules(shared, store).map(Some)).await
             }
-            Question::Devices => Ok(json!({ "items": self.store(Store::device_list).await? })),
-            Question::Device(id) => {
+            AdminQuery::Devices => Ok(json!({ "items": self.store(Store::device_list).await? })),
+            AdminQuery::Device(id) => {
                 self.found(format!("device {id}"), move |store| store.whole_device(&id)).await
             }
-            Question::Connections => {
+            AdminQuery::Connections => {
                 self.both(String::new(), |shared, store| views::connections(shared, store).map(Some)).await
             }
-            Question::Connection(name) => {
+            AdminQuery::Connection(name) => {
                 self.both(format!("connection {name}"), move |shared, store| {
                     views::connection(shared, store, &name)
                 })
                 .await
             }
-            Question::Setup => {
+            AdminQuery::Setup => {
                 self.both(String::new(), |shared, store| views::setup(shared, store).map(Some)).await
             }
         }
@@ -152,7 +157,7 @@ impl Inner {
         &self,
         listing: Listing,
         read: fn(&Store, &Listing) -> rusqlite::Result<Value>,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, ApiError> {
         self.store(move |store| read(store, &listing)).await
     }
 
@@ -160,37 +165,37 @@ impl Inner {
     pub(crate) async fn both(
         &self,
         what: String,
-        read: impl FnOnce(&Shared, &Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
-    ) -> Result<Value, Trouble> {
+        read: impl FnOnce(&TaskContext, &Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
+    ) -> Result<Value, ApiError> {
         let shared = Arc::clone(&self.shared);
         self.found(what, move |store| read(&shared, store)).await
     }
 
-    async fn do_it(&self, deed: Deed, who: Who) -> Result<Value, Trouble> {
+    async fn do_it(&self, deed: AdminAction, who: Actor) -> Result<Value, ApiError> {
         match deed {
-            Deed::Retry(id) => self.decide(id, who, "retry", Store::retry).await,
-            Deed::Hold(id) => self.decide(id, who, "hold", Store::hold).await,
-            Deed::Cancel(id) => self.decide(id, who, "cancel", Store::cancel).await,
-            Deed::Alert(id, deed) => self.decide_alert(id, deed, &who).await,
-            Deed::Connect(given) => self.connect(*given, &who).await,
-            Deed::Disconnect(name) => self.disconnect(name, &who).await,
-            Deed::Forget(name) => self.forget(name, &who).await,
-            Deed::Check(name) => self.check(&name).await,
-            Deed::RevokeToken(id) => {
+            AdminAction::Retry(id) => self.decide(id, who, "retry", Store::retry).await,
+            AdminAction::Hold(id) => self.decide(id, who, "hold", Store::hold).await,
+            AdminAction::Cancel(id) => self.decide(id, who, "cancel", Store::cancel).await,
+            AdminAction::Alert(id, deed) => self.decide_alert(id, deed, &who).await,
+            AdminAction::Connect(given) => self.connect(*given, &who).await,
+            AdminAction::Disconnect(name) => self.disconnect(name, &who).await,
+            AdminAction::Forget(name) => self.forget(name, &who).await,
+            AdminAction::Check(name) => self.check(&name).await,
+            AdminAction::RevokeToken(id) => {
                 let now = SystemClock.now();
                 match self.store(move |store| credentials::revoke_token(store, id, &who, now)).await? {
                     true => Ok(json!({ "id": id })),
-                    false => Err(Trouble::NotFound("There is no such token any more.".into())),
+                    false => Err(ApiError::NotFound("There is no such token any more.".into())),
                 }
             }
-            Deed::EndSession(id) => {
+            AdminAction::EndSession(id) => {
                 let (now, named) = (SystemClock.now(), id.clone());
                 match self.store(move |store| credentials::end_session(store, &named, &who, now)).await? {
                     true => Ok(json!({ "id": id })),
-                    false => Err(Trouble::NotFound("There is no such session any more.".into())),
+                    false => Err(ApiError::NotFound("There is no such session any more.".into())),
                 }
             }
-            Deed::Event { topic, payload, content_type, key } => {
+            AdminAction::Event { topic, payload, content_type, key } => {
                 self.take(topic, payload, content_type, key).await
             }
         }
@@ -198,11 +203,11 @@ impl Inner {
 
     pub(crate) async fn write_down(
         &self,
-        who: &Who,
+        who: &Actor,
         deed: &'static str,
         subject: &str,
         outcome: &str,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ApiError> {
         let note = entry(who, deed, subject, outcome);
         self.store(move |store| store.record_change(&note, SystemClock.now())).await
     }
@@ -210,27 +215,27 @@ impl Inner {
     async fn decide(
         &self,
         id: i64,
-        who: Who,
+        who: Actor,
         deed: &'static str,
         change: fn(&Store, MessageId, Timestamp) -> Result<(), ActError>,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, ApiError> {
         let decided = self.store(move |store| {
             let now = SystemClock.now();
             let outcome = match change(store, MessageId(id), now) {
                 Err(ActError::Sql(error)) => return Err(error),
-                Err(refusal @ ActError::NoSuchMessage(_)) => Err(Trouble::NotFound(refusal.to_string())),
+                Err(refusal @ ActError::NoSuchMessage(_)) => Err(ApiError::NotFound(refusal.to_string())),
                 Err(refusal @ (ActError::NotPossible(..) | ActError::PartOfDigest(..))) => {
-                    Err(Trouble::NotPossible(refusal.to_string()))
+                    Err(ApiError::NotPossible(refusal.to_string()))
                 }
                 Ok(()) => Ok(()),
             };
-            let words = outcome.as_ref().map_or_else(Trouble::to_string, |()| "done".to_owned());
+            let words = outcome.as_ref().map_or_else(ApiError::to_string, |()| "done".to_owned());
             store.record_change(&entry(&who, deed, format!("message {id}"), &words), now)?;
             Ok(outcome)
         });
         decided.await??;
         self.shared.outbox.notify_one();
-        self.look(Question::Message(id)).await
+        self.look(AdminQuery::Message(id)).await
     }
 
     /// The same way in as an event of the broker; a key that came before is ours already.
@@ -240,11 +245,11 @@ impl Inner {
         payload: String,
         content_type: Option<String>,
         key: String,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, ApiError> {
         check_event(&topic, &payload)?;
         if is_ours(&topic, &self.shared.config.mqtt.client_id) {
             let how = "Topics below bellwire/ that are the gateway's own or of its device protocol take no event from here.";
-            return Err(Trouble::Malformed(how.into()));
+            return Err(ApiError::Malformed(how.into()));
         }
         let sum = hex(&Sha256::digest(format!("{topic}\0{payload}")));
         let (asked, digest) = (key.clone(), sum.clone());
@@ -254,13 +259,13 @@ impl Inner {
             Posted::Different => {
                 let how =
                     "This Idempotency-Key came before with another event; take a new one for a new event.";
-                return Err(Trouble::NotPossible(how.into()));
+                return Err(ApiError::NotPossible(how.into()));
             }
         }
-        let event = event(Source::Http, topic, payload, content_type, Identity::Named(key.clone()));
+        let event = event(EventSource::Http, topic, payload, content_type, Identity::Named(key.clone()));
         let (waiting, kept) = oneshot::channel();
         let gone = || {
-            Trouble::Unavailable(
+            ApiError::Unavailable(
                 "The gateway is stopping or its disk has failed; send it again later.".into(),
             )
         };
@@ -272,16 +277,16 @@ impl Inner {
     }
 }
 
-impl Desk for Counter {
-    fn ask(&self, question: Question) -> Answer<Value> {
+impl AdminApi for AdminService {
+    fn ask(&self, question: AdminQuery) -> ApiFuture<Value> {
         self.answer(|inner| async move { inner.look(question).await })
     }
 
-    fn act(&self, deed: Deed, who: Who) -> Answer<Value> {
+    fn act(&self, deed: AdminAction, who: Actor) -> ApiFuture<Value> {
         self.answer(|inner| async move { inner.do_it(deed, who).await })
     }
 
-    fn revision(&self) -> Answer<i64> {
+    fn revision(&self) -> ApiFuture<i64> {
         self.answer(|inner| async move {
             let obstacles = inner.shared.obstacles().len();
             let written = inner.store(|store| Ok(store.writes()? + store.data_version()?)).await?;
@@ -291,7 +296,7 @@ impl Desk for Counter {
 }
 
 fn event(
-    source: Source,
+    source: EventSource,
     topic: String,
     payload: String,
     content_type: Option<String>,
@@ -319,7 +324,7 @@ fn is_ours(topic: &str, client_id: &str) -> bool {
     rest.contains('/') && (first == client_id || first == "device")
 }
 
-fn check_event(topic: &str, payload: &str) -> Result<(), Trouble> {
+fn check_event(topic: &str, payload: &str) -> Result<(), ApiError> {
     let wrong = match () {
         () if topic.is_empty() => "The event has no topic; give the one that a device would publish to.",
         () if topic.len() > TOPIC_MAX_BYTES => "The topic is longer than MQTT allows.",
@@ -330,7 +335,7 @@ fn check_event(topic: &str, payload: &str) -> Result<(), Trouble> {
         () if payload.len() > PAYLOAD_MAX_BYTES => "The payload is longer than 64 KiB.",
         () => return Ok(()),
     };
-    Err(Trouble::Malformed(wrong.into()))
+    Err(ApiError::Malformed(wrong.into()))
 }
 
 fn changes(store: &Store, listing: &Listing) -> rusqlite::Result<Value> {

@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use crate::admin::backend::Inner;
 use crate::admin::credentials::entry;
-use crate::config::{Connection, Seal, Secret, api_url, api_version, digits, versions};
+use crate::config::{Connection, Secret, SecretBox, api_url, api_version, digits, versions};
 use crate::doctor::{Finding, Severity, examine_account};
-use crate::http::{NewConnection, Question, Trouble, Who};
+use crate::http::{Actor, AdminQuery, ApiError, NewConnection};
 use crate::ids::ConnectionName;
 use crate::setup::meta;
 use crate::store::{KeptConnection, Store};
-use crate::task::context::Shared;
+use crate::task::context::TaskContext;
 use crate::time::{Clock, SystemClock};
-use crate::whatsapp::graph::Api;
+use crate::whatsapp::graph::GraphApi;
 
 /// One name each, as in the configuration.
 const NAME_MAX: usize = 40;
@@ -43,7 +43,7 @@ pub fn all(of_file: &[Connection], store: &Store, state: &Path) -> rusqlite::Res
 }
 
 fn opened(kept: &KeptConnection, sealed: &[u8], state: &Path) -> Connection {
-    let read = Seal::of(state).and_then(|seal| seal.open(&kept.name, sealed));
+    let read = SecretBox::of(state).and_then(|seal| seal.open(&kept.name, sealed));
     let secrets: Result<Value, String> =
         read.map(|text| serde_json::from_slice(&text).unwrap_or_default()).map_err(|error| error.to_string());
     let secret = |name: &str| match &secrets {
@@ -65,9 +65,9 @@ fn opened(kept: &KeptConnection, sealed: &[u8], state: &Path) -> Connection {
     }
 }
 
-impl Shared {
+impl TaskContext {
     /// After a change: the store's rows are read again, and everybody who waits for a number looks.
-    pub async fn reload_connections(&self) -> Result<(), crate::store::Gone> {
+    pub async fn reload_connections(&self) -> Result<(), crate::store::StoreError> {
         let config = Arc::clone(&self.config);
         let read = move |store: &Store| all(&config.connections, store, &config.site.state_directory);
         self.set_connections(self.store.run(read).await?);
@@ -80,7 +80,7 @@ impl Shared {
 impl Inner {
     /// Checks the credentials with Meta, subscribes to the account's webhooks, and only then keeps them: new, or in place
     /// of what was there. What is left out stays as it was.
-    pub(crate) async fn connect(&self, given: NewConnection, who: &Who) -> Result<Value, Trouble> {
+    pub(crate) async fn connect(&self, given: NewConnection, who: &Actor) -> Result<Value, ApiError> {
         let wanted = self.complete(given).await?;
         let mut checks = examine_account(&wanted, &self.client).await;
         let subscribed = |finding: &Finding| finding.check == "subscription";
@@ -97,10 +97,10 @@ impl Inner {
             tracing::warn!(connection = name, "a number was not connected: a check failed");
             self.write_down(who, "connect", name, "a check failed").await?;
             let words = "Nothing was kept: each failed check says what to do.";
-            return Err(Trouble::Checked(words.into(), found));
+            return Err(ApiError::Checked(words.into(), found));
         }
         self.keep(&wanted, who).await?;
-        let connection = self.look(Question::Connection(wanted.name.0.clone())).await?;
+        let connection = self.look(AdminQuery::Connection(wanted.name.0.clone())).await?;
         Ok(json!({ "connection": connection, "checks": found }))
     }
 
@@ -110,7 +110,7 @@ impl Inner {
             Secret::Known(text) => text.clone(),
             Secret::File(_) | Secret::Lost(_) => SecretString::from(""),
         };
-        let api = Api {
+        let api = GraphApi {
             url: wanted.api_url.clone(),
             version: wanted.api_version.clone(),
             access_token: known(&wanted.access_token),
@@ -130,15 +130,15 @@ impl Inner {
     }
 
     /// What was given, with the rest from the connection of that name.
-    async fn complete(&self, given: NewConnection) -> Result<Connection, Trouble> {
-        let wrong = |field: &str, how: &str| Trouble::Malformed(format!("{field}: {how}."));
+    async fn complete(&self, given: NewConnection) -> Result<Connection, ApiError> {
+        let wrong = |field: &str, how: &str| ApiError::Malformed(format!("{field}: {how}."));
         let name = given.name.trim().to_owned();
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
             return Err(wrong("name", "letters, digits, - and _, up to 40"));
         }
         if self.shared.config.connections.iter().any(|known| known.name.0 == name) {
-            return Err(Trouble::NotPossible(format!(
+            return Err(ApiError::NotPossible(format!(
                 "{name} stands in the configuration file: change it there, or take another name."
             )));
         }
@@ -146,7 +146,7 @@ impl Inner {
         let all = &live.connections;
         let before = all.iter().find(|known| known.name.0 == name);
         if before.is_none() && all.len() >= CONNECTIONS_MAX {
-            return Err(Trouble::NotPossible("There are 16 numbers already; delete one.".into()));
+            return Err(ApiError::NotPossible("There are 16 numbers already; delete one.".into()));
         }
         let text = |field: &'static str, given: &Option<String>, old: Option<&String>| match given {
             Some(given) if !given.trim().is_empty() => Ok(given.trim().to_owned()),
@@ -192,7 +192,7 @@ impl Inner {
         })
     }
 
-    async fn keep(&self, wanted: &Connection, who: &Who) -> Result<(), Trouble> {
+    async fn keep(&self, wanted: &Connection, who: &Actor) -> Result<(), ApiError> {
         let text = |secret: &Secret| match secret {
             Secret::Known(text) => text.expose_secret().to_owned(),
             Secret::File(_) | Secret::Lost(_) => String::new(),
@@ -200,9 +200,9 @@ impl Inner {
         let secrets = json!({ "access_token": text(&wanted.access_token), "app_secret": text(&wanted.app_secret),
                               "verify_token": text(&wanted.verify_token) });
         let name = wanted.name.0.clone();
-        let seal = Seal::of(&self.shared.config.site.state_directory);
+        let seal = SecretBox::of(&self.shared.config.site.state_directory);
         let sealed = seal.and_then(|seal| seal.seal(&name, secrets.to_string().as_bytes()));
-        let sealed = sealed.map_err(|error| Trouble::Unavailable(error.to_string()))?;
+        let sealed = sealed.map_err(|error| ApiError::Unavailable(error.to_string()))?;
         let kept = KeptConnection {
             phone_number_id: wanted.phone_number_id.clone(),
             business_account_id: wanted.business_account_id.clone().unwrap_or_default(),
@@ -223,24 +223,24 @@ impl Inner {
     }
 
     /// The token goes, messages wait, the history stays.
-    pub(crate) async fn disconnect(&self, name: String, who: &Who) -> Result<Value, Trouble> {
+    pub(crate) async fn disconnect(&self, name: String, who: &Actor) -> Result<Value, ApiError> {
         self.change(name, who, "disconnect", |store, name| store.wipe_connection(name, SystemClock.now()))
             .await
     }
 
-    pub(crate) async fn forget(&self, name: String, who: &Who) -> Result<Value, Trouble> {
+    pub(crate) async fn forget(&self, name: String, who: &Actor) -> Result<Value, ApiError> {
         self.change(name, who, "delete", Store::forget_connection).await
     }
 
     async fn change(
         &self,
         name: String,
-        who: &Who,
+        who: &Actor,
         deed: &'static str,
         change: fn(&Store, &str) -> rusqlite::Result<bool>,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, ApiError> {
         if self.shared.config.connections.iter().any(|known| known.name.0 == name) {
-            return Err(Trouble::NotPossible(format!(
+            return Err(ApiError::NotPossible(format!(
                 "{name} stands in the configuration file; remove its [[connection]] there and restart."
             )));
         }
@@ -254,25 +254,25 @@ impl Inner {
             Ok(changed)
         });
         if !changed.await? {
-            return Err(Trouble::NotFound(format!("There is no connection {name} that could be {deed}ed.")));
+            return Err(ApiError::NotFound(format!("There is no connection {name} that could be {deed}ed.")));
         }
         self.reload().await?;
         Ok(json!({ "name": name }))
     }
 
     /// Asks Meta now: token, scopes, number, quality, tier, subscription.
-    pub(crate) async fn check(&self, name: &str) -> Result<Value, Trouble> {
+    pub(crate) async fn check(&self, name: &str) -> Result<Value, ApiError> {
         let live = self.shared.live();
         let Some(connection) = live.connections.iter().find(|known| known.name.0 == name) else {
-            return Err(Trouble::NotFound(format!("There is no connection {name}.")));
+            return Err(ApiError::NotFound(format!("There is no connection {name}.")));
         };
         let checks = json!(examine_account(connection, &self.client).await);
         let at = SystemClock.now().0;
         Ok(json!({ "name": name, "checked_at": at, "checks": checks }))
     }
 
-    async fn reload(&self) -> Result<(), Trouble> {
-        self.shared.reload_connections().await.map_err(|gone| Trouble::Unavailable(gone.to_string()))
+    async fn reload(&self) -> Result<(), ApiError> {
+        self.shared.reload_connections().await.map_err(|gone| ApiError::Unavailable(gone.to_string()))
     }
 }
 

@@ -1,53 +1,53 @@
 //! What opens the page and the API: kept in the store, each change with its audit entry.
 
-use crate::admin::backend::Counter;
-use crate::http::{Answer, Keys, SESSION, Scope, Token, Who};
-use crate::store::{Change, Store, TokenRow};
+use crate::admin::backend::AdminService;
+use crate::http::{Actor, ApiFuture, ApiToken, Credentials, SESSION, Scope};
+use crate::store::{AdminChange, Store, TokenRow};
 use crate::time::{Clock, SystemClock, Timestamp};
 
-impl Keys for Counter {
-    fn password(&self) -> Answer<Option<String>> {
+impl Credentials for AdminService {
+    fn password(&self) -> ApiFuture<Option<String>> {
         self.answer(|inner| async move { inner.store(Store::password).await })
     }
 
-    fn set_password(&self, hash: String, who: Who) -> Answer<()> {
+    fn set_password(&self, hash: String, who: Actor) -> ApiFuture<()> {
         self.recorded(entry(&who, "set password", "the page", "done"), move |store| store.set_password(&hash))
     }
 
-    fn open_session(&self, hash: String, agent: String, who: Who) -> Answer<()> {
+    fn open_session(&self, hash: String, agent: String, who: Actor) -> ApiFuture<()> {
         let now = SystemClock.now();
         self.recorded(entry(&who, "log in", "the page", "done"), move |store| {
             store.open_session(&hash, (&agent, &who.address), now, now + SESSION)
         })
     }
 
-    fn has_session(&self, hash: String) -> Answer<bool> {
+    fn has_session(&self, hash: String) -> ApiFuture<bool> {
         self.answer(|inner| async move {
             inner.store(move |store| store.has_session(&hash, SystemClock.now())).await
         })
     }
 
-    fn close_session(&self, hash: String, who: Who) -> Answer<()> {
+    fn close_session(&self, hash: String, who: Actor) -> ApiFuture<()> {
         self.recorded(entry(&who, "log out", "the page", "done"), move |store| store.close_session(&hash))
     }
 
-    fn token(&self, hash: String) -> Answer<Option<Token>> {
+    fn token(&self, hash: String) -> ApiFuture<Option<ApiToken>> {
         self.answer(|inner| async move {
             let found = inner.store(move |store| store.find_token(&hash, SystemClock.now())).await?;
             Ok(found.map(|row| {
                 let scopes = row.scopes.iter().filter_map(|scope| Scope::parse(scope)).collect();
-                Token { name: row.name, scopes, topic: row.topic, expires_at: row.expires_at }
+                ApiToken { name: row.name, scopes, topic: row.topic, expires_at: row.expires_at }
             }))
         })
     }
 
-    fn add_token(&self, token: Token, hash: String, who: Who) -> Answer<i64> {
+    fn add_token(&self, token: ApiToken, hash: String, who: Actor) -> ApiFuture<i64> {
         self.answer(|inner| async move {
             inner.store(move |store| add_token(store, token, &hash, &who, SystemClock.now())).await
         })
     }
 
-    fn refused(&self, who: Who) {
+    fn refused(&self, who: Actor) {
         tracing::warn!(address = who.address, "somebody gave a wrong password for the page");
         drop(tokio::spawn(
             self.recorded(entry(&who, "log in", "the page", "the password was wrong"), |_| Ok(())),
@@ -55,13 +55,13 @@ impl Keys for Counter {
     }
 }
 
-impl Counter {
+impl AdminService {
     /// The change and its audit entry, both or neither.
     fn recorded<T: Send + 'static>(
         &self,
-        entry: Change,
+        entry: AdminChange,
         change: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Answer<T> {
+    ) -> ApiFuture<T> {
         self.answer(|inner| async move {
             inner
                 .store(move |store| {
@@ -76,12 +76,12 @@ impl Counter {
 /// A token and its audit entry, from the page or by the command.
 pub fn add_token(
     store: &Store,
-    token: Token,
+    token: ApiToken,
     hash: &str,
-    who: &Who,
+    who: &Actor,
     now: Timestamp,
 ) -> rusqlite::Result<i64> {
-    let Token { name, scopes, topic, expires_at } = token;
+    let ApiToken { name, scopes, topic, expires_at } = token;
     let scopes: Vec<String> = scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect();
     let on = topic.as_ref().map(|topic| format!(" on {topic}")).unwrap_or_default();
     let until = expires_at.map_or_else(|| "without end".to_owned(), |end| format!("until {}", end.rfc3339()));
@@ -92,7 +92,7 @@ pub fn add_token(
 }
 
 /// Whether there was one to revoke.
-pub fn revoke_token(store: &Store, id: i64, who: &Who, now: Timestamp) -> rusqlite::Result<bool> {
+pub fn revoke_token(store: &Store, id: i64, who: &Actor, now: Timestamp) -> rusqlite::Result<bool> {
     let revoked = store.revoke_token(id, now)?;
     let outcome = if revoked { "done" } else { "there is none" };
     store.record_change(&entry(who, "revoke token", id, outcome), now)?;
@@ -100,7 +100,7 @@ pub fn revoke_token(store: &Store, id: i64, who: &Who, now: Timestamp) -> rusqli
 }
 
 /// Whether there was one to end.
-pub fn end_session(store: &Store, id: &str, who: &Who, now: Timestamp) -> rusqlite::Result<bool> {
+pub fn end_session(store: &Store, id: &str, who: &Actor, now: Timestamp) -> rusqlite::Result<bool> {
     let ended = store.end_session(id)?;
     let outcome = if ended { "done" } else { "there is none" };
     store.record_change(&entry(who, "end session", id, outcome), now)?;
@@ -108,13 +108,13 @@ pub fn end_session(store: &Store, id: &str, who: &Who, now: Timestamp) -> rusqli
 }
 
 /// How many there were.
-pub fn end_sessions(store: &Store, who: &Who, now: Timestamp) -> rusqlite::Result<usize> {
+pub fn end_sessions(store: &Store, who: &Actor, now: Timestamp) -> rusqlite::Result<usize> {
     let ended = store.end_sessions()?;
     store.record_change(&entry(who, "end session", format!("all of {ended}"), "done"), now)?;
     Ok(ended)
 }
 
-pub(crate) fn entry(who: &Who, deed: &'static str, subject: impl ToString, outcome: &str) -> Change {
+pub(crate) fn entry(who: &Actor, deed: &'static str, subject: impl ToString, outcome: &str) -> AdminChange {
     let (who, address) = (who.name.clone(), who.address.clone());
-    Change { who, address, deed, subject: subject.to_string(), outcome: outcome.to_owned() }
+    AdminChange { who, address, deed, subject: subject.to_string(), outcome: outcome.to_owned() }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::alert::effect::{Effect, Notice};
-use crate::alert::intake::{Decision, Judge};
+use crate::alert::effect::{Effect, Notification};
+use crate::alert::intake::{Decision, RuleSet};
 use crate::alert::new_alert::NewAlert;
 use crate::alert::replay::foresee;
 use crate::config::Config;
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use crate::whatsapp::limits::{BODY, parameter};
 
 /// As if it were the first event of all.
-pub fn tried(config: &Config, judge: &Judge, event: Event) -> Value {
+pub fn tried(config: &Config, judge: &RuleSet, event: Event) -> Value {
     let now = event.received_at;
     let mut watch = judge.watch();
     let decision = judge.decide(event, &mut watch, now);
@@ -82,7 +82,7 @@ fn told(decision: &Decision) -> Vec<Value> {
 }
 
 /// When somebody is told if nothing changes, and what.
-fn foreseen(now: Timestamp, at: Timestamp, notices: &[Notice]) -> Value {
+fn foreseen(now: Timestamp, at: Timestamp, notices: &[Notification]) -> Value {
     let wait = i64::try_from(now.until(at).as_millis()).unwrap_or(i64::MAX);
     json!({ "at": at.0, "after_ms": wait, "alerts": for_all(notices.iter().map(of_a_life)) })
 }
@@ -101,7 +101,7 @@ fn for_all(told: impl Iterator<Item = Value>) -> Vec<Value> {
 }
 
 /// A message of an alert with a life, as if it were the first.
-fn of_a_life(notice: &Notice) -> Value {
+fn of_a_life(notice: &Notification) -> Value {
     let rule = notice.alert.as_ref().map(|(alert, _)| alert.rule.0.as_str());
     let buttons: Vec<&String> = notice.content.buttons.iter().map(|button| &button.title).collect();
     json!({ "rule": rule, "severity": notice.severity.rank(), "text": notice.content.text, "buttons": buttons,

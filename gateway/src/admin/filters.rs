@@ -1,6 +1,6 @@
 //! Filters of addresses, checked: which rows a list is asked for.
 
-use crate::http::{Filter, LIMIT_MAX, Trouble};
+use crate::http::{ApiError, Filter, LIMIT_MAX};
 use crate::outbox::message_state::State;
 use crate::store::{Cursor, Direction, Listing};
 use crate::time::Timestamp;
@@ -16,17 +16,17 @@ pub const REQUESTS: &[&str] = &["open", "done", "declined", "expired"];
 pub const QUESTIONS: &[&str] = &["open", "decided"];
 
 /// Of rows whose states are words of their own.
-pub fn with_states(filter: Filter, states: &[&str]) -> Result<Listing, Trouble> {
+pub fn with_states(filter: Filter, states: &[&str]) -> Result<Listing, ApiError> {
     let state = filter.state.clone().filter(|state| !state.is_empty());
     if state.as_deref().is_some_and(|state| !states.contains(&state)) {
         let how = format!("There is no such state; take one of {}.", states.join(", "));
-        return Err(Trouble::Malformed(how));
+        return Err(ApiError::Malformed(how));
     }
     Ok(Listing { state, ..listing(&Filter { state: None, ..filter })? })
 }
 
-pub fn listing(filter: &Filter) -> Result<Listing, Trouble> {
-    let wrong = |words: &str| Trouble::Malformed(words.to_owned());
+pub fn listing(filter: &Filter) -> Result<Listing, ApiError> {
+    let wrong = |words: &str| ApiError::Malformed(words.to_owned());
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
     let time = |text: &Option<String>| match filled(text) {
         Some(text) => match Timestamp::exact(&text) {

@@ -8,21 +8,21 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use crate::config::{Connection, Secret, secret};
-use crate::http::{Handshake, Health, Refused, Webhook};
+use crate::http::{Handshake, Health, Webhook, WebhookRejection};
 use crate::ids::ConnectionName;
 use crate::store::Store;
-use crate::task::context::Shared;
+use crate::task::context::TaskContext;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::signature;
 
 /// Meta's door: secrets are read anew for each request, so that a rotated one works at once.
-pub struct MetasDoor(Arc<Shared>);
+pub struct WebhookReceiver(Arc<TaskContext>);
 
 /// The monitor's door.
-pub struct Monitor(Arc<Shared>);
+pub struct HealthEndpoint(Arc<TaskContext>);
 
-impl MetasDoor {
-    pub fn new(shared: Arc<Shared>) -> Self {
+impl WebhookReceiver {
+    pub fn new(shared: Arc<TaskContext>) -> Self {
         Self(shared)
     }
 
@@ -35,7 +35,7 @@ fn read(what: &Secret) -> Option<SecretString> {
     secret(what).inspect_err(|error| tracing::error!(%error, "a secret cannot be read")).ok()
 }
 
-impl Webhook for MetasDoor {
+impl Webhook for WebhookReceiver {
     fn handshake(&self, query: &str) -> Handshake {
         match signature::handshake(query, &self.secrets(|connection| &connection.verify_token)) {
             signature::Handshake::Challenge(challenge) => Handshake::Challenge(challenge),
@@ -66,18 +66,18 @@ impl Webhook for MetasDoor {
         })
     }
 
-    fn refused(&self, why: Refused) {
+    fn refused(&self, why: WebhookRejection) {
         self.0.metrics.turned_away(why);
     }
 }
 
-impl Monitor {
-    pub fn new(shared: Arc<Shared>) -> Self {
+impl HealthEndpoint {
+    pub fn new(shared: Arc<TaskContext>) -> Self {
         Self(shared)
     }
 }
 
-impl Health for Monitor {
+impl Health for HealthEndpoint {
     fn obstacles(&self) -> Vec<String> {
         self.0.obstacles()
     }

@@ -5,18 +5,18 @@ use serde_json::{Value, json};
 
 use crate::config::{Connection, secret};
 use crate::contact::Contact;
-use crate::http::Trouble;
+use crate::http::ApiError;
 use crate::outbox::budget::FREE_OF_CHARGE;
 use crate::store::{FreeRow, KeptConnection, Store, UsageRow};
-use crate::task::context::Shared;
+use crate::task::context::TaskContext;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 pub fn overview(
-    shared: &Shared,
+    shared: &TaskContext,
     mut found: Value,
     usage: impl Iterator<Item = UsageRow>,
     free: impl Iterator<Item = FreeRow>,
-) -> std::result::Result<Value, Trouble> {
+) -> std::result::Result<Value, ApiError> {
     found["obstacles"] = shared.troubles().into();
     found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
     found["connections"] =
@@ -29,7 +29,7 @@ pub fn overview(
 }
 
 /// Everybody in the configuration, those who wrote last first.
-pub fn contacts(shared: &Shared, store: &Store, now: Timestamp) -> Result<Value> {
+pub fn contacts(shared: &TaskContext, store: &Store, now: Timestamp) -> Result<Value> {
     let mut all = Vec::new();
     for person in shared.live().people.contacts.values() {
         all.push(one_contact(shared, store, person, now)?);
@@ -38,13 +38,13 @@ pub fn contacts(shared: &Shared, store: &Store, now: Timestamp) -> Result<Value>
     Ok(json!({ "items": all }))
 }
 
-pub fn contact(shared: &Shared, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
+pub fn contact(shared: &TaskContext, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
     let live = shared.live();
     let found = live.people.contacts.values().find(|contact| contact.id.0 == id);
     found.map(|person| one_contact(shared, store, person, now)).transpose()
 }
 
-fn one_contact(shared: &Shared, store: &Store, person: &Contact, now: Timestamp) -> Result<Value> {
+fn one_contact(shared: &TaskContext, store: &Store, person: &Contact, now: Timestamp) -> Result<Value> {
     let mut facts = store.contact_facts(&person.id.0, now)?;
     let live = shared.live();
     let teams = live.people.teams.iter().filter(|(_, members)| members.contains(&person.id));
@@ -59,7 +59,7 @@ fn one_contact(shared: &Shared, store: &Store, person: &Contact, now: Timestamp)
     Ok(facts)
 }
 
-pub fn rules(shared: &Shared, store: &Store) -> Result<Value> {
+pub fn rules(shared: &TaskContext, store: &Store) -> Result<Value> {
     let (mut all, newest) = (Vec::new(), store.newest_of_rules()?);
     for rule in &shared.config.rules {
         let mut facts = store.rule_hits(&rule.name.0, newest.get(&rule.name.0).copied())?;
@@ -101,7 +101,7 @@ fn usage_rows(rows: impl Iterator<Item = UsageRow>) -> Value {
     .collect()
 }
 
-pub fn connections(shared: &Shared, store: &Store) -> Result<Value> {
+pub fn connections(shared: &TaskContext, store: &Store) -> Result<Value> {
     let (mut all, kept) = (Vec::new(), store.kept_connections()?);
     for one in shared.live().connections.iter() {
         all.push(one_connection(shared, store, one)?);
@@ -112,7 +112,7 @@ pub fn connections(shared: &Shared, store: &Store) -> Result<Value> {
     Ok(json!({ "items": all, "obstacles": shared.troubles() }))
 }
 
-pub fn connection(shared: &Shared, store: &Store, name: &str) -> Result<Option<Value>> {
+pub fn connection(shared: &TaskContext, store: &Store, name: &str) -> Result<Option<Value>> {
     let live = shared.live();
     if let Some(one) = live.connections.iter().find(|connection| connection.name.0 == name) {
         return one_connection(shared, store, one).map(Some);
@@ -120,7 +120,7 @@ pub fn connection(shared: &Shared, store: &Store, name: &str) -> Result<Option<V
     store.kept_connection(name)?.map(|gone| disconnected(store, &gone)).transpose()
 }
 
-fn one_connection(shared: &Shared, store: &Store, connection: &Connection) -> Result<Value> {
+fn one_connection(shared: &TaskContext, store: &Store, connection: &Connection) -> Result<Value> {
     let mut facts = store.connection_facts(&connection.name.0, SystemClock.now())?;
     let secrets = [
         ("access_token", &connection.access_token),
@@ -160,7 +160,7 @@ fn disconnected(store: &Store, kept: &KeptConnection) -> Result<Value> {
 }
 
 /// What is still to do, in the order of doing it: `{items: [{name, state, detail}]}`; state is done, open or wrong.
-pub fn setup(shared: &Shared, store: &Store) -> Result<Value> {
+pub fn setup(shared: &TaskContext, store: &Store) -> Result<Value> {
     let (webhook, connections) = (store.webhook_facts()?, connections(shared, store)?);
     let broker = shared.obstacles();
     let empty = Vec::new();

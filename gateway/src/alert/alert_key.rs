@@ -16,12 +16,12 @@ const PART_MAX: usize = 128;
 
 /// A rule, and the levels and expressions that its key names, as `area=bar payload.id=2`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Ident {
+pub struct AlertKey {
     pub rule: RuleName,
     pub key: String,
 }
 
-impl Ident {
+impl AlertKey {
     /// In the key's order; empty for a rule whose alerts are one. What devices write themselves is put in quotes where it
     /// could be taken for the next part.
     #[must_use]
@@ -93,7 +93,7 @@ pub fn is_level(name: &str) -> bool {
     name.starts_with(['+', '#']) || is_name && !matches!(name, "payload" | "topic")
 }
 
-impl std::fmt::Display for Ident {
+impl std::fmt::Display for AlertKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.key.as_str() {
             "" => write!(f, "{}", self.rule),

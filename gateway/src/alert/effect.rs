@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::alert::engine::Slot;
-use crate::alert::lifecycle::Ident;
+use crate::alert::engine::StateKey;
+use crate::alert::lifecycle::AlertKey;
 use crate::contact::Contact;
 use crate::event::topic::Bindings;
 use crate::ids::ConnectionName;
@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 pub enum Effect {
     /// An episode begins: a row of its own, to which its messages belong.
     Fired {
-        alert: Ident,
+        alert: AlertKey,
         episode: u32,
         severity: Severity,
         bindings: Bindings,
@@ -27,40 +27,40 @@ pub enum Effect {
     },
     /// It is acknowledged, or over.
     Moved {
-        alert: Ident,
+        alert: AlertKey,
         episode: u32,
         state: &'static str,
         reason: String,
         at: Timestamp,
     },
     Record {
-        alert: Ident,
+        alert: AlertKey,
         why: Why,
         what: String,
         at: Timestamp,
     },
-    Send(Box<Notice>),
+    Send(Box<Notification>),
     /// A last resort of an escalation.
     Publish {
-        alert: Ident,
+        alert: AlertKey,
         topic: String,
         payload: String,
         at: Timestamp,
     },
     Post {
-        alert: Ident,
+        alert: AlertKey,
         url: String,
         body: String,
         at: Timestamp,
     },
-    Keep(Kept),
-    Forget(Slot),
+    Keep(Snapshot),
+    Forget(StateKey),
 }
 
 impl Effect {
     /// The message, if it is one.
     #[must_use]
-    pub fn notice(self) -> Option<Notice> {
+    pub fn notice(self) -> Option<Notification> {
         match self {
             Self::Send(notice) => Some(*notice),
             Self::Fired { .. }
@@ -77,7 +77,7 @@ impl Effect {
     #[must_use]
     pub fn is_about_silence(&self) -> bool {
         match self {
-            Self::Keep(Kept { slot, .. }) | Self::Forget(slot) => matches!(slot, Slot::Silence(_)),
+            Self::Keep(Snapshot { slot, .. }) | Self::Forget(slot) => matches!(slot, StateKey::Silence(_)),
             Self::Fired { .. }
             | Self::Moved { .. }
             | Self::Record { .. }
@@ -104,18 +104,18 @@ impl Effect {
 
 /// A piece of the watch's memory.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
-    pub slot: Slot,
+pub struct Snapshot {
+    pub slot: StateKey,
     /// JSON.
     pub state: String,
 }
 
 /// A message to one person.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Notice {
+pub struct Notification {
     /// The alert and episode whose buttons it carries; `None` for a summary of several.
-    pub alert: Option<(Ident, u32)>,
-    pub kind: Kind,
+    pub alert: Option<(AlertKey, u32)>,
+    pub kind: NotificationKind,
     pub to: Contact,
     pub content: Content,
     pub severity: Severity,
@@ -126,7 +126,7 @@ pub struct Notice {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum NotificationKind {
     Fired,
     Still,
     Escalated,
@@ -216,7 +216,7 @@ impl Why {
     }
 }
 
-impl Kind {
+impl NotificationKind {
     /// The word in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -280,24 +280,29 @@ mod tests {
         for (why, word, holds) in all {
             assert_eq!((why.as_str(), why.holds()), (word, holds));
         }
-        let kinds = [Kind::Fired, Kind::Still, Kind::Escalated, Kind::Resolved]
-            .map(|kind| (kind.as_str(), kind.asks()));
+        let kinds = [
+            NotificationKind::Fired,
+            NotificationKind::Still,
+            NotificationKind::Escalated,
+            NotificationKind::Resolved,
+        ]
+        .map(|kind| (kind.as_str(), kind.asks()));
         assert_eq!(kinds, [("fired", true), ("still", true), ("escalated", true), ("resolved", false)]);
     }
 
     #[test]
     fn memory_is_told_to_nobody_and_silences_are_known() {
-        let kept = |slot| Effect::Keep(Kept { slot, state: String::new() });
+        let kept = |slot| Effect::Keep(Snapshot { slot, state: String::new() });
         let record = Effect::Record {
-            alert: Ident { rule: "r".into(), key: String::new() },
+            alert: AlertKey { rule: "r".into(), key: String::new() },
             why: Why::Told,
             what: String::new(),
             at: Timestamp(0),
         };
         for (effect, is_told, is_about_silence) in [
-            (kept(Slot::Silence(1)), false, true),
-            (Effect::Forget(Slot::Silence(1)), false, true),
-            (kept(Slot::Passed), false, false),
+            (kept(StateKey::Silence(1)), false, true),
+            (Effect::Forget(StateKey::Silence(1)), false, true),
+            (kept(StateKey::Passed), false, false),
             (record, true, false),
         ] {
             assert_eq!(
@@ -312,9 +317,9 @@ mod tests {
     #[test]
     fn a_message_is_one() {
         let to = crate::alert::tests::site("").0.people.contacts.remove(&"nino".into()).expect("known");
-        let notice = Notice {
+        let notice = Notification {
             alert: None,
-            kind: Kind::Summary,
+            kind: NotificationKind::Summary,
             to,
             content: Content::text("x"),
             severity: Severity::Info,

@@ -5,12 +5,12 @@ use std::fmt::{self, Display, Formatter};
 use minijinja::value::{Serde, Value};
 use serde_json::json;
 
-use crate::alert::message_text::{Wording, cut, readable};
+use crate::alert::message_text::{MessageText, cut, readable};
 use crate::event::decode::{DecodeError, decode};
 use crate::event::incoming::Event;
 use crate::event::topic::Bindings;
 use crate::outbox::message::{Template, WORDS};
-use crate::rule::attachment::{From, Kept, inside};
+use crate::rule::attachment::{FileSource, StoredFile, inside};
 use crate::rule::condition::Judgement;
 use crate::rule::definition::{PayloadFormat, Rule};
 use crate::rule::template::{EvaluationError, Templates};
@@ -24,7 +24,7 @@ const ADDRESS_MAX: usize = 2_048;
 
 /// The decision, with what it was based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RuleVerdict {
     /// Somebody is told.
     Alert(Box<Raised>),
     /// Recorded as counted, and nobody is told.
@@ -34,31 +34,31 @@ pub enum Verdict {
 /// What is said, and what goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raised {
-    pub wording: Wording,
+    pub wording: MessageText,
     pub templates: Vec<Template>,
     pub file: Option<File>,
     /// What went wrong on the way, though it is sent.
-    pub flaws: Vec<Flaw>,
+    pub flaws: Vec<EvaluationFailure>,
 }
 
 /// A file that goes with an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum File {
-    Kept(Kept),
+    Kept(StoredFile),
     Fetch(String),
     Path(String),
 }
 
 /// One expression of a rule that failed on an event. It stops no other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
-    pub place: Place,
+pub struct EvaluationFailure {
+    pub place: RulePart,
     pub error: EvaluationError,
 }
 
 /// Where in a rule something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum RulePart {
     Key,
     When,
     ResolveWhen,
@@ -69,9 +69,9 @@ pub enum Place {
     File,
 }
 
-impl Flaw {
+impl EvaluationFailure {
     #[must_use]
-    pub fn new(place: Place, error: EvaluationError) -> Self {
+    pub fn new(place: RulePart, error: EvaluationError) -> Self {
         Self { place, error }
     }
 
@@ -85,27 +85,33 @@ impl Flaw {
     #[must_use]
     pub fn is_missing(&self) -> bool {
         let is_judged = match self.place {
-            Place::Key | Place::When | Place::ResolveWhen | Place::Value | Place::DedupeKey => true,
-            Place::Message | Place::Template | Place::File => false,
+            RulePart::Key
+            | RulePart::When
+            | RulePart::ResolveWhen
+            | RulePart::Value
+            | RulePart::DedupeKey => true,
+            RulePart::Message | RulePart::Template | RulePart::File => false,
         };
         is_judged && self.error.is_missing
     }
 
     fn say(&self, what: &str) -> String {
         match self.place {
-            Place::Key => format!("`key` could not be read: {what}"),
-            Place::When => format!("`when` could not be judged: {what}"),
-            Place::ResolveWhen => format!("`resolve_when` could not be judged: {what}"),
-            Place::Value => format!("`value` gives no number: {what}"),
-            Place::DedupeKey => format!("`dedupe_key` failed, so the event counts: {what}"),
-            Place::Message => format!("`message` failed, a plain text stands for it: {what}"),
-            Place::Template => format!("a parameter of `template` failed, the message stands there: {what}"),
-            Place::File => format!("the file could not be attached: {what}"),
+            RulePart::Key => format!("`key` could not be read: {what}"),
+            RulePart::When => format!("`when` could not be judged: {what}"),
+            RulePart::ResolveWhen => format!("`resolve_when` could not be judged: {what}"),
+            RulePart::Value => format!("`value` gives no number: {what}"),
+            RulePart::DedupeKey => format!("`dedupe_key` failed, so the event counts: {what}"),
+            RulePart::Message => format!("`message` failed, a plain text stands for it: {what}"),
+            RulePart::Template => {
+                format!("a parameter of `template` failed, the message stands there: {what}")
+            }
+            RulePart::File => format!("the file could not be attached: {what}"),
         }
     }
 }
 
-impl Display for Flaw {
+impl Display for EvaluationFailure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.say(&self.error.what))
     }
@@ -121,7 +127,7 @@ pub enum Ignored {
     /// The payload is not what the rule reads.
     Undecodable(EvaluationError),
     /// A condition could not be judged on this payload, and nothing follows from it.
-    ConditionFailed(Flaw),
+    ConditionFailed(EvaluationFailure),
     TooLarge(usize),
     /// The process died twice while it was read.
     SetAside,
@@ -146,7 +152,7 @@ impl Ignored {
 
     /// The flaw because of which nothing follows.
     #[must_use]
-    pub fn flaw(&self) -> Option<&Flaw> {
+    pub fn flaw(&self) -> Option<&EvaluationFailure> {
         match self {
             Self::ConditionFailed(flaw) => Some(flaw),
             Self::ConditionFalse
@@ -197,11 +203,11 @@ pub fn judge(
     (event, sparkplug): (&Event, Option<&Metrics>),
     site: &str,
     templates: &Templates,
-) -> Verdict {
+) -> RuleVerdict {
     if event.retained && !rule.on_retained {
-        return Verdict::Ignored(Ignored::Retained);
+        return RuleVerdict::Ignored(Ignored::Retained);
     }
-    let is_file = rule.attach.as_ref().is_some_and(|attach| attach.from == From::Payload);
+    let is_file = rule.attach.as_ref().is_some_and(|attach| attach.from == FileSource::Payload);
     let payload = if is_file {
         Ok(json!({ "bytes": event.payload.len() }))
     } else {
@@ -209,27 +215,31 @@ pub fn judge(
     };
     let payload = match payload {
         Ok(payload) => payload,
-        Err(why) => return Verdict::Ignored(why),
+        Err(why) => return RuleVerdict::Ignored(why),
     };
     let names = names(bindings, &payload, event, site);
     let context = Value::from(Serde(names.clone()));
     match rule.when.as_deref().map_or(Judgement::Yes, |when| templates.judge(when, &context)) {
         Judgement::Yes => {}
-        Judgement::No => return Verdict::Ignored(Ignored::ConditionFalse),
+        Judgement::No => return RuleVerdict::Ignored(Ignored::ConditionFalse),
         Judgement::Unknown(error) => {
-            return Verdict::Ignored(Ignored::ConditionFailed(Flaw::new(Place::When, error)));
+            return RuleVerdict::Ignored(Ignored::ConditionFailed(EvaluationFailure::new(
+                RulePart::When,
+                error,
+            )));
         }
     }
     let mut flaws = Vec::new();
-    let wording = Wording::fill(rule, templates, &context, &mut flaws).unwrap_or_else(|| plain(rule, event));
+    let wording =
+        MessageText::fill(rule, templates, &context, &mut flaws).unwrap_or_else(|| plain(rule, event));
     let file = file(rule, event, &context, templates, &mut flaws);
     let filled = fill(rule, names, templates, &mut flaws);
-    Verdict::Alert(Box::new(Raised { wording, templates: filled, file, flaws }))
+    RuleVerdict::Alert(Box::new(Raised { wording, templates: filled, file, flaws }))
 }
 
 /// The alarm matters more than its wording.
-pub(super) fn plain(rule: &Rule, event: &Event) -> Wording {
-    Wording::of(format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)))
+pub(super) fn plain(rule: &Rule, event: &Event) -> MessageText {
+    MessageText::of(format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)))
 }
 
 /// What Sparkplug's memory made of an event, once for all rules.
@@ -264,19 +274,19 @@ fn file(
     event: &Event,
     context: &Value,
     templates: &Templates,
-    flaws: &mut Vec<Flaw>,
+    flaws: &mut Vec<EvaluationFailure>,
 ) -> Option<File> {
     let attach = rule.attach.as_ref()?;
     let unfit = |what: String| EvaluationError { what, ..EvaluationError::of("it is none that may be sent") };
     let found = match &attach.from {
-        From::Payload => {
+        FileSource::Payload => {
             attach.keep(&event.payload, event.content_type.as_deref()).map(File::Kept).map_err(unfit)
         }
-        From::Address(template) => templates
+        FileSource::Address(template) => templates
             .address(&rule.name, context)
             .and_then(|address| attach.may_fetch(template, address.trim()).map(|()| address).map_err(unfit))
             .map(|address| File::Fetch(address.trim().to_owned())),
-        From::Path(template) => templates
+        FileSource::Path(template) => templates
             .address(&rule.name, context)
             .and_then(|path| inside(template, path.trim()).map_err(unfit))
             .map(File::Path),
@@ -287,7 +297,7 @@ fn file(
         }
         File::Fetch(_) | File::Path(_) | File::Kept(_) => Ok(file),
     });
-    found.map_err(|error| flaws.push(Flaw::new(Place::File, error))).ok()
+    found.map_err(|error| flaws.push(EvaluationFailure::new(RulePart::File, error))).ok()
 }
 
 /// The rule's WhatsApp templates with their blanks filled. A blank that cannot be filled takes the message's words: the
@@ -296,7 +306,7 @@ pub(super) fn fill(
     rule: &Rule,
     mut names: Names,
     templates: &Templates,
-    flaws: &mut Vec<Flaw>,
+    flaws: &mut Vec<EvaluationFailure>,
 ) -> Vec<Template> {
     if rule.templates.is_empty() {
         return Vec::new();
@@ -308,7 +318,7 @@ pub(super) fn fill(
         for (blank, parameter) in template.parameters.iter_mut().enumerate() {
             let filled = templates.parameter(&rule.name, index, blank, &context);
             parameter.text = filled.map(|text| cut(text, PARAMETER_MAX)).unwrap_or_else(|error| {
-                flaws.push(Flaw::new(Place::Template, error));
+                flaws.push(EvaluationFailure::new(RulePart::Template, error));
                 WORDS.to_string()
             });
         }
@@ -350,7 +360,7 @@ mod tests {
                 Some("the payload could not be read: x"),
             ),
             (
-                Ignored::ConditionFailed(Flaw::new(Place::When, EvaluationError::of("x"))),
+                Ignored::ConditionFailed(EvaluationFailure::new(RulePart::When, EvaluationError::of("x"))),
                 "condition-failed",
                 Some("`when` could not be judged: x"),
             ),

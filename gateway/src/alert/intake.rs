@@ -9,20 +9,20 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::alert::effect;
-use crate::alert::engine::{ALERTS_MAX, Note, Watch};
-use crate::alert::evaluate::{File, Flaw, Ignored, Metrics, Raised, Verdict, judge};
-use crate::alert::message_text::Wording;
+use crate::alert::engine::{ALERTS_MAX, AlertCommand, Engine};
+use crate::alert::evaluate::{EvaluationFailure, File, Ignored, Metrics, Raised, RuleVerdict, judge};
+use crate::alert::message_text::MessageText;
 use crate::alert::new_alert::NewAlert;
-use crate::alert::observe::{Meeting, unheard};
+use crate::alert::observe::{RuleEvaluation, unheard};
 use crate::alert::route::{Routes, route};
 use crate::alert::unjudged::Unjudged;
 use crate::contact::{Contact, People};
 use crate::event::incoming::{Event, Identity};
-use crate::event::sparkplug::{Births, Rebirth};
+use crate::event::sparkplug::{BirthCertificates, Rebirth};
 use crate::event::topic::Bindings;
 use crate::ids::RuleName;
 use crate::outbox::message::{Button, Content, Media};
-use crate::rule::attachment::{From, Kept};
+use crate::rule::attachment::{FileSource, StoredFile};
 use crate::rule::definition::{PayloadFormat, Rule};
 use crate::rule::template::{TemplateError, Templates};
 use crate::time::{Now, Timestamp};
@@ -57,12 +57,12 @@ impl Decision {
 
 /// What happens to the intake. `T` is whatever the door needs to acknowledge.
 #[derive(Debug)]
-pub enum Input<T> {
+pub enum IntakeInput<T> {
     Arrived(Vec<(Event, Option<T>)>),
     /// Events that no rule may look at: the process died on them.
     SetAside(Vec<(Event, Option<T>)>),
     /// What others wrote down for the watch, each with its row.
-    Noted(Vec<(NoteId, Note)>),
+    Noted(Vec<(NoteId, AlertCommand)>),
     /// Time has passed.
     Woke,
     Committed(BatchId),
@@ -70,7 +70,7 @@ pub enum Input<T> {
 
 /// What the intake wants done.
 #[derive(Debug)]
-pub enum Effect<T> {
+pub enum IntakeEffect<T> {
     /// All decisions in one transaction; answered with `Committed`.
     Commit(BatchId, Vec<Decision>),
     /// What time and people did to alerts, and which notes that settles; in one transaction too.
@@ -89,15 +89,15 @@ pub struct NoteId(pub i64);
 /// The intake's memory: whom to acknowledge after which commit, and what decisions are made from.
 #[derive(Debug)]
 pub struct Intake<T> {
-    judge: Judge,
-    watch: Watch,
+    judge: RuleSet,
+    watch: Engine,
     waiting: BTreeMap<BatchId, Vec<T>>,
     next: u64,
 }
 
 /// Everything that decides what an event means. Shared by the daemon and by `bellwire try`.
 #[derive(Debug, Clone)]
-pub struct Judge {
+pub struct RuleSet {
     rules: Arc<[Rule]>,
     routes: Arc<Routes>,
     people: People,
@@ -108,18 +108,18 @@ pub struct Judge {
 
 impl<T> Intake<T> {
     #[must_use]
-    pub fn new(judge: Judge, watch: Watch) -> Self {
+    pub fn new(judge: RuleSet, watch: Engine) -> Self {
         Self { judge, watch, waiting: BTreeMap::new(), next: 0 }
     }
 
     /// What an earlier process remembered.
-    pub fn restore(&mut self, kept: Vec<effect::Kept>, now: Now) {
+    pub fn restore(&mut self, kept: Vec<effect::Snapshot>, now: Now) {
         self.watch.restore(kept, now);
         self.judge.begin(&mut self.watch, now.wall);
     }
 
     /// Begins again with what is on disk: something that was decided could not be written.
-    pub fn reload(&mut self, kept: Vec<effect::Kept>, now: Now) {
+    pub fn reload(&mut self, kept: Vec<effect::Snapshot>, now: Now) {
         self.watch = self.judge.watch();
         self.restore(kept, now);
     }
@@ -141,13 +141,13 @@ impl<T> Intake<T> {
         self.watch.free_packets();
     }
 
-    pub fn handle(&mut self, input: Input<T>, now: Now) -> Vec<Effect<T>> {
-        if !matches!(input, Input::Committed(_)) {
+    pub fn handle(&mut self, input: IntakeInput<T>, now: Now) -> Vec<IntakeEffect<T>> {
+        if !matches!(input, IntakeInput::Committed(_)) {
             self.watch.advance(now);
         }
         match input {
-            Input::Woke => self.watched(Vec::new()),
-            Input::Noted(notes) => {
+            IntakeInput::Woke => self.watched(Vec::new()),
+            IntakeInput::Noted(notes) => {
                 let mut taken = Vec::new();
                 for (id, note) in notes {
                     if let Err(reason) = self.watch.note(&note, now.wall) {
@@ -157,21 +157,25 @@ impl<T> Intake<T> {
                 }
                 self.watched(taken)
             }
-            Input::Arrived(events) => {
+            IntakeInput::Arrived(events) => {
                 self.arrived(events, |judge, watch, event| judge.decide(event, watch, now.wall))
             }
-            Input::SetAside(events) => self.arrived(events, |judge, _, event| judge.set_aside(event)),
-            Input::Committed(batch) => {
-                self.waiting.remove(&batch).unwrap_or_default().into_iter().map(Effect::Acknowledge).collect()
-            }
+            IntakeInput::SetAside(events) => self.arrived(events, |judge, _, event| judge.set_aside(event)),
+            IntakeInput::Committed(batch) => self
+                .waiting
+                .remove(&batch)
+                .unwrap_or_default()
+                .into_iter()
+                .map(IntakeEffect::Acknowledge)
+                .collect(),
         }
     }
 
     fn arrived(
         &mut self,
         events: Vec<(Event, Option<T>)>,
-        decide: impl Fn(&Judge, &mut Watch, Event) -> Decision,
-    ) -> Vec<Effect<T>> {
+        decide: impl Fn(&RuleSet, &mut Engine, Event) -> Decision,
+    ) -> Vec<IntakeEffect<T>> {
         let mut effects = self.watched(Vec::new()); // what the time until now brought is no event's doing
         let batch = BatchId(self.next);
         self.next += 1;
@@ -182,22 +186,22 @@ impl<T> Intake<T> {
         if let Some(last) = decisions.iter_mut().rev().find(|decision| decision.has_rule()) {
             last.effects.extend(self.watch.keep_passed());
         }
-        effects.push(Effect::Commit(batch, decisions));
+        effects.push(IntakeEffect::Commit(batch, decisions));
         effects
     }
 
-    fn watched(&mut self, taken: Vec<NoteId>) -> Vec<Effect<T>> {
+    fn watched(&mut self, taken: Vec<NoteId>) -> Vec<IntakeEffect<T>> {
         let mut effects = self.watch.drain();
         effects.extend(self.watch.keep_passed());
         if effects.is_empty() && taken.is_empty() {
             Vec::new()
         } else {
-            vec![Effect::Watched { effects, taken }]
+            vec![IntakeEffect::Watched { effects, taken }]
         }
     }
 }
 
-impl Judge {
+impl RuleSet {
     pub fn new(
         rules: Vec<Rule>,
         people: People,
@@ -211,18 +215,18 @@ impl Judge {
 
     /// The memory that goes with these rules.
     #[must_use]
-    pub fn watch(&self) -> Watch {
-        Watch::new(&self.rules, self.people.clone(), self.zone.clone(), ALERTS_MAX)
+    pub fn watch(&self) -> Engine {
+        Engine::new(&self.rules, self.people.clone(), self.zone.clone(), ALERTS_MAX)
     }
 
     /// From now on signs of life are missed.
-    pub fn begin(&self, watch: &mut Watch, now: Timestamp) {
+    pub fn begin(&self, watch: &mut Engine, now: Timestamp) {
         watch.begin(now, |rule| unheard(rule, &self.site, &self.templates));
     }
 
     /// What every rule makes of the event.
     #[must_use]
-    pub fn decide(&self, event: Event, watch: &mut Watch, now: Timestamp) -> Decision {
+    pub fn decide(&self, event: Event, watch: &mut Engine, now: Timestamp) -> Decision {
         let (mut alerts, mut ignored, mut unjudged) = (Vec::new(), Vec::new(), Vec::new());
         let (key, may_repeat) = event.repetition();
         let sparkplug = self.sparkplug(&event, watch);
@@ -232,7 +236,7 @@ impl Judge {
             if let Some(life) = rule.life.as_deref() {
                 let (site, templates) = (&self.site, &self.templates);
                 let (event, repetition) = (&event, key.as_deref());
-                let meeting = Meeting {
+                let meeting = RuleEvaluation {
                     rule,
                     life,
                     bindings,
@@ -251,7 +255,7 @@ impl Judge {
                 continue;
             }
             match judge(rule, &bindings, (&event, sparkplug), &self.site, &self.templates) {
-                Verdict::Alert(raised) => {
+                RuleVerdict::Alert(raised) => {
                     unjudged.extend(watch.whole.judge(rule, &event.topic, &raised.flaws, None));
                     let mut alert = self.alert(rule, bindings, &event, *raised);
                     let again = may_repeat && key.as_deref().is_some_and(|key| watch.knows(&alert, key, now));
@@ -262,7 +266,7 @@ impl Judge {
                     }
                     alerts.push(alert);
                 }
-                Verdict::Ignored(why) => {
+                RuleVerdict::Ignored(why) => {
                     unjudged.extend(watch.whole.judge(rule, &event.topic, &[], Some(&why)));
                     ignored.push((rule.name.clone(), why));
                 }
@@ -283,13 +287,13 @@ impl Judge {
     }
 
     /// Births matter also where no rule is about them.
-    fn sparkplug(&self, event: &Event, watch: &mut Watch) -> Option<Metrics> {
+    fn sparkplug(&self, event: &Event, watch: &mut Engine) -> Option<Metrics> {
         let asks = |rule: &Rule| rule.payload == PayloadFormat::Sparkplug;
-        let concerns = Births::concerns(&event.topic) && self.rules.iter().any(asks);
+        let concerns = BirthCertificates::concerns(&event.topic) && self.rules.iter().any(asks);
         concerns.then(|| watch.births.read(&event.topic, &event.payload))
     }
 
-    fn content(rule: &Rule, raised: Raised) -> (Content, Wording, Option<Kept>) {
+    fn content(rule: &Rule, raised: Raised) -> (Content, MessageText, Option<StoredFile>) {
         let wording = raised.wording;
         let mut content = Content {
             buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title.own)).collect(),
@@ -301,7 +305,7 @@ impl Judge {
             Some(File::Fetch(url)) => (Media::Fetch { url }, None),
             Some(File::Path(path)) => {
                 let template = rule.attach.as_ref().map(|attach| &attach.from);
-                let within = template.and_then(From::folder).map(str::to_owned);
+                let within = template.and_then(FileSource::folder).map(str::to_owned);
                 (Media::File { path, within }, None)
             }
             Some(File::Kept(kept)) => (Media::Kept { sha256: kept.sha256.clone() }, Some(kept)),
@@ -325,7 +329,7 @@ impl Judge {
 
     fn alert(&self, rule: &Rule, bindings: Bindings, event: &Event, raised: Raised) -> NewAlert {
         let at = event.at();
-        let flaws: Vec<String> = raised.flaws.iter().map(Flaw::to_string).collect();
+        let flaws: Vec<String> = raised.flaws.iter().map(EvaluationFailure::to_string).collect();
         let flaw = Some(flaws.join("; ")).filter(|flaw| !flaw.is_empty());
         let (content, wording, kept) = Self::content(rule, raised);
         let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
@@ -351,8 +355,8 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::engine::{Person, Slot};
-    use crate::alert::lifecycle::Ident;
+    use crate::alert::engine::{Person, StateKey};
+    use crate::alert::lifecycle::AlertKey;
     use crate::alert::tests::{MORNING, event, site};
     use crate::outbox::message::{Header, Part};
 
@@ -394,9 +398,9 @@ notify = ["giorgi"]
         events: Vec<(Event, Option<u16>)>,
         now: Now,
     ) -> (BatchId, Vec<Decision>) {
-        let mut effects = intake.handle(Input::Arrived(events), now);
+        let mut effects = intake.handle(IntakeInput::Arrived(events), now);
         assert_eq!(effects.len(), 1, "{effects:?}");
-        let Some(Effect::Commit(batch, decisions)) = effects.pop() else { panic!("no commit") };
+        let Some(IntakeEffect::Commit(batch, decisions)) = effects.pop() else { panic!("no commit") };
         (batch, decisions)
     }
 
@@ -408,9 +412,9 @@ notify = ["giorgi"]
         let (second, _) =
             arrive(&mut intake, vec![ring(3), (event("bell/1", "x", Identity::None), None)], at(1));
         for (batch, tokens) in [(second, vec![3]), (first, vec![1, 2]), (first, vec![])] {
-            let effects = intake.handle(Input::Committed(batch), at(2));
+            let effects = intake.handle(IntakeInput::Committed(batch), at(2));
             let acknowledged = effects.into_iter().map(|effect| {
-                let Effect::Acknowledge(token) = effect else { panic!("{effect:?}") };
+                let IntakeEffect::Acknowledge(token) = effect else { panic!("{effect:?}") };
                 token
             });
             assert_eq!(acknowledged.collect::<Vec<_>>(), tokens);
@@ -423,7 +427,7 @@ notify = ["giorgi"]
             let events = [topic, "attic/1"].map(|topic| (event(topic, "1", packet(7, false)), None)).to_vec();
             let (_, decisions) = arrive(&mut intake(), events, at(0));
             let kept = decisions.iter().map(|decision| {
-                let passed = |effect: &effect::Effect| matches!(effect, effect::Effect::Keep(kept) if kept.slot == Slot::Passed);
+                let passed = |effect: &effect::Effect| matches!(effect, effect::Effect::Keep(kept) if kept.slot == StateKey::Passed);
                 decision.effects.iter().any(passed)
             });
             assert_eq!(kept.collect::<Vec<_>>(), [true, false], "{topic}");
@@ -439,11 +443,11 @@ notify = ["giorgi"]
         let kept = effects
             .into_iter()
             .filter_map(|effect| if let effect::Effect::Keep(kept) = effect { Some(kept) } else { None });
-        let kept: Vec<effect::Kept> = kept.collect();
+        let kept: Vec<effect::Snapshot> = kept.collect();
         assert_eq!(intake.wake_at(), Some(at(60).wall));
-        assert!(intake.handle(Input::Woke, at(59)).is_empty());
-        let woke = intake.handle(Input::Woke, at(60));
-        let [Effect::Watched { effects, taken }] = &woke[..] else { panic!("{woke:?}") };
+        assert!(intake.handle(IntakeInput::Woke, at(59)).is_empty());
+        let woke = intake.handle(IntakeInput::Woke, at(60));
+        let [IntakeEffect::Watched { effects, taken }] = &woke[..] else { panic!("{woke:?}") };
         assert!(taken.is_empty() && effects.iter().any(|effect| matches!(effect, effect::Effect::Send(_))));
 
         let mut next = self::intake();
@@ -453,11 +457,12 @@ notify = ["giorgi"]
 
         // A note that changes nothing is taken all the same, or it would come again for ever.
         let (alert, by) = (
-            Ident { rule: "door".into(), key: "id=2".into() },
+            AlertKey { rule: "door".into(), key: "id=2".into() },
             Person { name: "Nino".into(), contact: None },
         );
-        let noted = next.handle(Input::Noted(vec![(NoteId(7), Note::Resolve { alert, by })]), at(31));
-        let [Effect::Watched { effects, taken }] = &noted[..] else { panic!("{noted:?}") };
+        let noted =
+            next.handle(IntakeInput::Noted(vec![(NoteId(7), AlertCommand::Resolve { alert, by })]), at(31));
+        let [IntakeEffect::Watched { effects, taken }] = &noted[..] else { panic!("{noted:?}") };
         assert_eq!((effects.len(), &taken[..]), (0, &[NoteId(7)][..]));
     }
 
@@ -487,7 +492,7 @@ notify = ["giorgi"]
         ] {
             if is_new_session {
                 intake.free_packets();
-                assert_eq!(intake.handle(Input::Woke, at(1)).len(), 1, "it is written down");
+                assert_eq!(intake.handle(IntakeInput::Woke, at(1)).len(), 1, "it is written down");
             }
             let (_, decisions) =
                 arrive(&mut intake, vec![(event("door/1", "9", identity.clone()), None)], at(1));

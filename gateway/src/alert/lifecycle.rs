@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::alert::alert_key::Ident;
-use crate::alert::message_text::Wording;
-use crate::alert::time_series::Numbers;
+pub use crate::alert::alert_key::AlertKey;
+use crate::alert::message_text::MessageText;
+use crate::alert::notification::reached::Notified;
+use crate::alert::time_series::TimeSeries;
 use crate::event::incoming::{REMEMBERED, is_remembered};
 use crate::event::topic::Bindings;
 use crate::ids::ContactId;
 use crate::outbox::message::Template;
-use crate::outbox::message_state::State;
-use crate::rule::lifecycle_settings::Life;
+use crate::rule::lifecycle_settings::LifecycleSettings;
 use crate::time::Timestamp;
 
 /// Episodes that an alert remembers: enough to say "the third time today", and to see a pattern.
@@ -34,11 +34,11 @@ pub struct Alert {
     pub seen_at: Option<Timestamp>,
     /// The last words, and what fills the WhatsApp templates.
     #[serde(flatten)]
-    pub wording: Wording,
+    pub wording: MessageText,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub numbers: Option<Numbers>,
+    pub numbers: Option<TimeSeries>,
     /// When it began or ended, for flap detection.
     pub changes: VecDeque<Timestamp>,
     pub flapping: bool,
@@ -80,11 +80,11 @@ pub struct Firing {
     pub events: u32,
     /// The words with which it began.
     #[serde(flatten)]
-    pub wording: Wording,
+    pub wording: MessageText,
     pub acknowledged: Option<Acknowledged>,
     /// The next step of the escalation.
     pub step: usize,
-    pub told: BTreeMap<ContactId, Told>,
+    pub told: BTreeMap<ContactId, Notified>,
     pub told_at: Option<Timestamp>,
     /// Something held it back from somebody who has still to be told.
     pub owed: bool,
@@ -99,35 +99,18 @@ pub struct Acknowledged {
     pub at: Timestamp,
 }
 
-/// How far the last message about it came with one person.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Told {
-    pub at: Timestamp,
-    pub reach: Reach,
-    pub text: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reach {
-    Failed,
-    Sent,
-    Delivered,
-    Read,
-}
-
 /// One time that it fired, after it was over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     pub since: Timestamp,
     pub over_at: Timestamp,
     pub worst: Option<f64>,
-    pub ending: Ending,
+    pub ending: EndReason,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum EndReason {
     /// The condition says so.
     Cleared,
     /// Nothing has confirmed it for `resolve_after`.
@@ -147,14 +130,14 @@ pub struct Observation {
     pub is_end_unknown: bool,
     /// A retained message: it may end an alert, but not begin one (promise P6).
     pub is_state: bool,
-    pub wording: Option<Wording>,
+    pub wording: Option<MessageText>,
     pub templates: Vec<Template>,
     pub value: Option<f64>,
 }
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Turn {
+pub enum Transition {
     /// The condition holds, `for` runs.
     Pending,
     /// It held for less than `for`.
@@ -164,12 +147,12 @@ pub enum Turn {
     Again,
     /// It does not hold any more, `keep_firing_for` runs.
     Clearing,
-    Resolved(Ending, Box<Firing>),
+    Resolved(EndReason, Box<Firing>),
     Nothing,
 }
 
 impl Alert {
-    pub fn observe(&mut self, life: &Life, seen: &Observation, now: Timestamp) -> Turn {
+    pub fn observe(&mut self, life: &LifecycleSettings, seen: &Observation, now: Timestamp) -> Transition {
         self.bindings.clone_from(&seen.bindings);
         if let Some(wording) = &seen.wording {
             self.wording.clone_from(wording);
@@ -185,19 +168,23 @@ impl Alert {
                     return self.fire(now, now, seen.value);
                 }
                 self.phase = Phase::Pending { since: now, worst: seen.value };
-                Turn::Pending
+                Transition::Pending
             }
-            Phase::Idle => Turn::Nothing,
-            Phase::Pending { .. } if seen.is_when_unknown && !seen.clears => Turn::Nothing,
+            Phase::Idle => Transition::Nothing,
+            Phase::Pending { .. } if seen.is_when_unknown && !seen.clears => Transition::Nothing,
             Phase::Pending { since, worst } => {
                 let since = *since;
                 *worst = life.worse(*worst, seen.value);
                 let worst = *worst;
                 if !seen.fires {
                     self.phase = Phase::Idle;
-                    return Turn::Dropped(since.until(now));
+                    return Transition::Dropped(since.until(now));
                 }
-                if since.until(now) >= life.pending_for { self.fire(since, now, worst) } else { Turn::Again }
+                if since.until(now) >= life.pending_for {
+                    self.fire(since, now, worst)
+                } else {
+                    Transition::Again
+                }
             }
             Phase::Firing(firing) => {
                 if !seen.clears {
@@ -205,43 +192,43 @@ impl Alert {
                 }
                 if seen.clears {
                     if life.keep_firing_for.is_zero() {
-                        return self.resolve(Ending::Cleared, now);
+                        return self.resolve(EndReason::Cleared, now);
                     }
                     firing.clear_since.get_or_insert(now);
-                    return Turn::Clearing;
+                    return Transition::Clearing;
                 }
                 if seen.fires || !seen.is_end_unknown {
                     firing.clear_since = None;
                 }
                 firing.events += u32::from(seen.fires);
-                if seen.fires { Turn::Again } else { Turn::Nothing }
+                if seen.fires { Transition::Again } else { Transition::Nothing }
             }
         }
     }
 
     /// What the clock alone does.
-    pub fn tick(&mut self, life: &Life, now: Timestamp) -> Turn {
+    pub fn tick(&mut self, life: &LifecycleSettings, now: Timestamp) -> Transition {
         let seen_at = self.seen_at;
         match &self.phase {
             Phase::Idle => match (life.expect, seen_at) {
                 (Some(every), Some(seen)) if seen + every + life.pending_for <= now => {
                     self.fire(seen, now, None)
                 }
-                _ => Turn::Nothing,
+                _ => Transition::Nothing,
             },
             Phase::Pending { since, worst } if *since + life.pending_for <= now => {
                 let (since, worst) = (*since, *worst);
                 self.fire(since, now, worst)
             }
-            Phase::Pending { .. } => Turn::Nothing,
+            Phase::Pending { .. } => Transition::Nothing,
             Phase::Firing(firing) => {
                 let clear = firing.clear_since.is_some_and(|since| since + life.keep_firing_for <= now);
                 let forgotten =
                     life.resolve_after.zip(seen_at).is_some_and(|(after, seen)| seen + after <= now);
                 match (clear, forgotten) {
-                    (true, _) => self.resolve(Ending::Cleared, now),
-                    (false, true) => self.resolve(Ending::Timeout, now),
-                    (false, false) => Turn::Nothing,
+                    (true, _) => self.resolve(EndReason::Cleared, now),
+                    (false, true) => self.resolve(EndReason::Timeout, now),
+                    (false, false) => Transition::Nothing,
                 }
             }
         }
@@ -249,7 +236,7 @@ impl Alert {
 
     /// When the clock alone may do something.
     #[must_use]
-    pub fn due(&self, life: &Life) -> Option<Timestamp> {
+    pub fn due(&self, life: &LifecycleSettings) -> Option<Timestamp> {
         match &self.phase {
             Phase::Idle => life.expect.zip(self.seen_at).map(|(every, seen)| seen + every + life.pending_for),
             Phase::Pending { since, .. } => Some(*since + life.pending_for),
@@ -261,7 +248,7 @@ impl Alert {
         }
     }
 
-    fn fire(&mut self, since: Timestamp, now: Timestamp, value: Option<f64>) -> Turn {
+    fn fire(&mut self, since: Timestamp, now: Timestamp, value: Option<f64>) -> Transition {
         self.episode += 1;
         self.changed(now);
         self.phase = Phase::Firing(Box::new(Firing {
@@ -277,16 +264,16 @@ impl Alert {
             told_at: None,
             owed: false,
         }));
-        Turn::Fired
+        Transition::Fired
     }
 
     /// Ends it, for whatever reason; nothing happens to one that does not fire.
-    pub fn resolve(&mut self, ending: Ending, now: Timestamp) -> Turn {
+    pub fn resolve(&mut self, ending: EndReason, now: Timestamp) -> Transition {
         let firing = match std::mem::take(&mut self.phase) {
             Phase::Firing(firing) => firing,
             other @ (Phase::Idle | Phase::Pending { .. }) => {
                 self.phase = other;
-                return Turn::Nothing;
+                return Transition::Nothing;
             }
         };
         if self.history.len() == HISTORY_MAX {
@@ -295,7 +282,7 @@ impl Alert {
         let (since, worst) = (firing.since, firing.worst);
         self.history.push_back(Episode { since, over_at: now, worst, ending: ending.clone() });
         self.changed(now);
-        Turn::Resolved(ending, firing)
+        Transition::Resolved(ending, firing)
     }
 
     fn changed(&mut self, now: Timestamp) {
@@ -381,23 +368,10 @@ impl Alert {
     }
 }
 
-impl Reach {
-    #[must_use]
-    pub fn of(state: State) -> Option<Self> {
-        match state {
-            State::Delivered => Some(Self::Delivered),
-            State::Read | State::Played => Some(Self::Read),
-            State::Failed | State::Expired | State::Cancelled => Some(Self::Failed),
-            State::Queued | State::Sending | State::Unknown | State::Accepted | State::Sent | State::Held => {
-                None
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::notification::reached::Reached;
 
     /// A row of `alert_memory` as it was before people had languages, number for number.
     const FORMER: &str = r#"{"bindings":{"door":"back"},"phase":{"firing":{"since":1773136800000,"fired_at":1773136800000,
@@ -429,21 +403,21 @@ mod tests {
     /// The clock acts at the moment that `due` tells, and not a millisecond before.
     #[test]
     fn the_clock_alone_acts_when_it_is_due() {
-        let bare = Life::bare();
+        let bare = LifecycleSettings::bare();
         let (held, kept, forgotten, alive) = (
-            Life { pending_for: secs(10), ..bare.clone() },
-            Life { keep_firing_for: secs(20), ..bare.clone() },
-            Life { resolve_after: Some(secs(30)), ..bare.clone() },
-            Life { expect: Some(secs(40)), pending_for: secs(10), ..bare.clone() },
+            LifecycleSettings { pending_for: secs(10), ..bare.clone() },
+            LifecycleSettings { keep_firing_for: secs(20), ..bare.clone() },
+            LifecycleSettings { resolve_after: Some(secs(30)), ..bare.clone() },
+            LifecycleSettings { expect: Some(secs(40)), pending_for: secs(10), ..bare.clone() },
         );
-        let check = |life: &Life, before: &[bool], at: u64, expected: &str| {
+        let check = |life: &LifecycleSettings, before: &[bool], at: u64, expected: &str| {
             let mut alert = Alert::default();
             for fires in before {
                 alert.observe(life, &seen(*fires), START);
             }
             let due = START + secs(at);
             assert_eq!(alert.due(life), Some(due), "{expected}");
-            assert_eq!(alert.tick(life, due - Duration::from_millis(1)), Turn::Nothing, "{expected}");
+            assert_eq!(alert.tick(life, due - Duration::from_millis(1)), Transition::Nothing, "{expected}");
             assert_eq!(alert.tick(life, due).as_str(), expected);
             assert_ne!(alert.due(life), Some(due), "once");
         };
@@ -456,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_word_and_a_count_for_each_phase() {
-        let life = Life { pending_for: secs(10), ..Life::bare() };
+        let life = LifecycleSettings { pending_for: secs(10), ..LifecycleSettings::bare() };
         let mut alert = Alert::default();
         assert_eq!(alert.state(), "resolved");
         alert.observe(&life, &seen(true), START);
@@ -468,7 +442,7 @@ mod tests {
         assert_eq!(firing.events, 2);
         firing.acknowledged = Some(Acknowledged { by: "Nino".into(), contact: None, at: START });
         assert_eq!(alert.state(), "acknowledged");
-        alert.resolve(Ending::Timeout, START + secs(20));
+        alert.resolve(EndReason::Timeout, START + secs(20));
         assert_eq!(alert.changes_within(secs(10), START + secs(20)), 1);
         alert.observe(&life, &seen(true), START + secs(30));
         alert.observe(&life, &seen(true), START + secs(40));
@@ -497,16 +471,16 @@ mod tests {
     fn a_clock_that_is_set_moves_what_runs() {
         let by = 3_600_000;
         let early = Timestamp(1_000);
-        let episode = |at| Episode { since: at, over_at: at, worst: None, ending: Ending::Cleared };
+        let episode = |at| Episode { since: at, over_at: at, worst: None, ending: EndReason::Cleared };
         let firing = |at| {
-            let told = Told { at, reach: Reach::Sent, text: 0 };
+            let told = Notified { at, reach: Reached::Sent, text: 0 };
             Firing {
                 since: at,
                 fired_at: at,
                 clear_since: Some(at),
                 worst: None,
                 events: 1,
-                wording: Wording::default(),
+                wording: MessageText::default(),
                 acknowledged: None,
                 step: 0,
                 told: BTreeMap::from([("nino".into(), told)]),

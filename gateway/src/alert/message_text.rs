@@ -6,8 +6,8 @@ use std::time::Duration;
 use minijinja::value::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::evaluate::{Flaw, Place};
-use crate::contact::language::{Language, Voice};
+use crate::alert::evaluate::{EvaluationFailure, RulePart};
+use crate::contact::language::{Language, Locale};
 use crate::rule::definition::Rule;
 use crate::rule::template::{Templates, without_event};
 use crate::time::Timestamp;
@@ -19,7 +19,7 @@ const LATE: Duration = Duration::from_secs(60);
 
 /// Kept with the alert: who is told tomorrow is told in their own language, too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wording {
+pub struct MessageText {
     /// In the site's language, and for everybody who has no other.
     #[serde(default)]
     pub text: String,
@@ -30,18 +30,23 @@ pub struct Wording {
     pub happened_at: Option<Timestamp>,
 }
 
-impl Wording {
+impl MessageText {
     #[must_use]
     pub fn of(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
 
     /// The rule's messages on this event. A translation that fails falls back to the site's language; nothing does for that.
-    pub fn fill(rule: &Rule, templates: &Templates, context: &Value, flaws: &mut Vec<Flaw>) -> Option<Self> {
+    pub fn fill(
+        rule: &Rule,
+        templates: &Templates,
+        context: &Value,
+        flaws: &mut Vec<EvaluationFailure>,
+    ) -> Option<Self> {
         let mut said = |language| {
             let text = templates.message(&rule.name, language, context);
             text.map(|text| cut(readable(&text), KEPT_MAX))
-                .map_err(|error| flaws.push(Flaw::new(Place::Message, error)))
+                .map_err(|error| flaws.push(EvaluationFailure::new(RulePart::Message, error)))
                 .ok()
         };
         let mut wording = Self::of(said(None)?);
@@ -78,7 +83,7 @@ impl Wording {
 
     /// The whole of it, as this person reads it.
     #[must_use]
-    pub fn said(&self, voice: &Voice) -> String {
+    pub fn said(&self, voice: &Locale) -> String {
         let text = self.in_language(voice.language);
         match self.happened_at {
             Some(at) => format!("{text}\n{}", voice.say(|s| s.happened, &[("at", &voice.time(at))])),
@@ -134,14 +139,15 @@ mod tests {
     #[test]
     fn what_a_device_could_not_tell_earlier_says_when_it_was() {
         let now = Timestamp(1_795_242_180_000); // 2026-11-21T06:23:00Z
-        let heard = |seconds: i64| Wording::of("it is warm").heard(Timestamp(now.0 - seconds * 1_000), now);
+        let heard =
+            |seconds: i64| MessageText::of("it is warm").heard(Timestamp(now.0 - seconds * 1_000), now);
         let german =
-            Voice { language: Language::German, zone: crate::time::zone("Europe/Berlin").expect("a zone") };
-        assert_eq!(heard(59).said(&Voice::default()), "it is warm");
-        assert_eq!(heard(3_600).said(&Voice::default()), "it is warm\nIt happened at 21 Nov, 05:23");
+            Locale { language: Language::German, zone: crate::time::zone("Europe/Berlin").expect("a zone") };
+        assert_eq!(heard(59).said(&Locale::default()), "it is warm");
+        assert_eq!(heard(3_600).said(&Locale::default()), "it is warm\nIt happened at 21 Nov, 05:23");
         assert_eq!(heard(3_600).said(&german), "it is warm\nGeschehen: 21. Nov., 06:23");
         assert_eq!(
-            Wording::of("x").heard(Timestamp(5), now).said(&german),
+            MessageText::of("x").heard(Timestamp(5), now).said(&german),
             "x",
             "a clock that was never set"
         );
@@ -156,7 +162,7 @@ mod tests {
             let rules = crate::alert::tests::site(&format!("[[rule]]\nname = \"pump\"\n{keys}")).0.rules;
             let context =
                 Value::from(minijinja::value::Serde(serde_json::json!({ "topic": "pump/heartbeat" })));
-            Wording::unheard(&rules[0], &context).text
+            MessageText::unheard(&rules[0], &context).text
         };
         assert_eq!(said("The pump is silent"), "The pump is silent");
         assert_eq!(said("{{ payload.name }} at {{ topic }} is silent"), "… at pump/heartbeat is silent");
@@ -180,12 +186,15 @@ mod tests {
     #[test]
     fn each_reads_their_own_language_and_who_has_none_the_sites() {
         let others = BTreeMap::from([(Language::German, "es ist warm".to_owned())]);
-        let wording = Wording { others, ..Wording::of("it is warm") };
+        let wording = MessageText { others, ..MessageText::of("it is warm") };
         assert_eq!(wording.in_language(Language::German), "es ist warm");
         assert_eq!(wording.in_language(Language::English), "it is warm");
         let kept = serde_json::to_string(&wording).expect("JSON");
         assert_eq!(kept, r#"{"text":"it is warm","others":{"de":"es ist warm"}}"#);
-        assert_eq!(serde_json::from_str::<Wording>(&kept).expect("read back"), wording);
-        assert_eq!(serde_json::from_str::<Wording>(r#"{"text":"x"}"#).expect("as before"), Wording::of("x"));
+        assert_eq!(serde_json::from_str::<MessageText>(&kept).expect("read back"), wording);
+        assert_eq!(
+            serde_json::from_str::<MessageText>(r#"{"text":"x"}"#).expect("as before"),
+            MessageText::of("x")
+        );
     }
 }

@@ -39,9 +39,9 @@ pub mod notification;
 
 #[cfg(test)]
 mod tests {
-    use crate::alert::intake::Judge;
-    use crate::config::{Config, Wishes, read};
-    use crate::event::incoming::{Event, Identity, Source};
+    use crate::alert::intake::RuleSet;
+    use crate::config::{Config, LoadOptions, read};
+    use crate::event::incoming::{Event, EventSource, Identity};
     use crate::time::Timestamp;
 
     /// Ten in the morning: nobody has quiet hours.
@@ -74,17 +74,17 @@ phone = "+995 555 11 22 33"
 "#;
 
     /// What is decided by these rules.
-    pub(super) fn site(rules: &str) -> (Config, Judge) {
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    pub(super) fn site(rules: &str) -> (Config, RuleSet) {
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config = read("t.toml", &format!("{SITE}{rules}"), &wishes).expect("good rules");
         let (rules, people) = (config.rules.clone(), config.people.clone());
-        let judge = Judge::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
+        let judge = RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
         (config, judge.expect("compiles"))
     }
 
     pub(super) fn event(topic: &str, payload: impl Into<bytes::Bytes>, identity: Identity) -> Event {
         Event {
-            source: Source::Mqtt,
+            source: EventSource::Mqtt,
             topic: topic.into(),
             payload: payload.into(),
             content_type: None,

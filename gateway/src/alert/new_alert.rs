@@ -1,14 +1,14 @@
 //! An alert of a rule without a life, as it goes to the store: who gets which words.
 
-use crate::alert::message_text::Wording;
+use crate::alert::message_text::MessageText;
 use crate::contact::Contact;
-use crate::contact::language::{Texts, Voice};
+use crate::contact::language::{Locale, Translated};
 use crate::event::topic::Bindings;
 use crate::ids::{ConnectionName, RuleName};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
 use crate::outbox::render;
-use crate::rule::attachment::Kept;
+use crate::rule::attachment::StoredFile;
 use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
@@ -20,12 +20,12 @@ pub struct NewAlert {
     pub bindings: Bindings,
     /// What everybody gets, but for the words.
     pub content: Content,
-    pub wording: Wording,
+    pub wording: MessageText,
     /// What its buttons are called, in their order.
-    pub titles: Vec<Texts>,
+    pub titles: Vec<Translated>,
     pub at: Timestamp,
     /// The file that it carries, if it came with the event.
-    pub kept: Option<Kept>,
+    pub kept: Option<StoredFile>,
     /// What went wrong on the way, though it is sent: a failed message template.
     pub flaw: Option<String>,
     pub connection: ConnectionName,
@@ -45,7 +45,7 @@ impl NewAlert {
 
     /// What somebody of this voice would read.
     #[must_use]
-    pub fn in_voice(&self, voice: &Voice) -> Content {
+    pub fn in_voice(&self, voice: &Locale) -> Content {
         let text = render::with_time(self.wording.in_language(voice.language), self.at, voice);
         let mut content = Content { text, ..self.content.clone() }.in_language(voice.language);
         for (button, title) in content.buttons.iter_mut().zip(&self.titles) {

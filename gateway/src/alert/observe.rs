@@ -4,25 +4,27 @@ use minijinja::value::{Serde, Value};
 
 use crate::alert::alert_key::complete;
 use crate::alert::effect::fingerprint;
-use crate::alert::engine::Watch;
-use crate::alert::evaluate::{Flaw, Ignored, Metrics, Names, Place, fill, names, plain, read};
-use crate::alert::lifecycle::{Ident, Observation, Recent, Turn};
-use crate::alert::message_text::Wording;
+use crate::alert::engine::Engine;
+use crate::alert::evaluate::{
+    EvaluationFailure, Ignored, Metrics, Names, RulePart, fill, names, plain, read,
+};
+use crate::alert::lifecycle::{AlertKey, Observation, Recent, Transition};
+use crate::alert::message_text::MessageText;
 use crate::alert::time_series::number;
 use crate::event::incoming::{Event, Identity};
 use crate::event::topic::Bindings;
 use crate::outbox::message::Template;
 use crate::rule::condition::Judgement;
 use crate::rule::definition::Rule;
-use crate::rule::lifecycle_settings::Life;
+use crate::rule::lifecycle_settings::LifecycleSettings;
 use crate::rule::template::{EvaluationError, Templates};
 use crate::time::Timestamp;
 
 /// Where an event meets a rule.
 #[derive(Debug)]
-pub struct Meeting<'a> {
+pub struct RuleEvaluation<'a> {
     pub rule: &'a Rule,
-    pub life: &'a Life,
+    pub life: &'a LifecycleSettings,
     pub bindings: Bindings,
     pub event: &'a Event,
     pub sparkplug: Option<&'a Metrics>,
@@ -34,33 +36,33 @@ pub struct Meeting<'a> {
     pub templates: &'a Templates,
 }
 
-impl Meeting<'_> {
+impl RuleEvaluation<'_> {
     /// Lets the watch see the event. Each expression is judged for itself: one that fails is a flaw, and the others count.
     pub fn observe(
         mut self,
-        watch: &mut Watch,
+        watch: &mut Engine,
         now: Timestamp,
-        flaws: &mut Vec<Flaw>,
-    ) -> Result<Turn, Ignored> {
+        flaws: &mut Vec<EvaluationFailure>,
+    ) -> Result<Transition, Ignored> {
         let (event, life) = (self.event, self.life);
         let payload = read(self.rule.payload, event, self.sparkplug)?;
         let mut names = names(&self.bindings, &payload, event, self.site);
         let context = Value::from(Serde(names.clone()));
         complete(self.rule, &life.key, &event.topic, (self.templates, &context), &mut self.bindings)
-            .map_err(|error| Ignored::ConditionFailed(Flaw::new(Place::Key, error)))?;
-        let ident = Ident::of(&self.rule.name, &life.key, &self.bindings);
+            .map_err(|error| Ignored::ConditionFailed(EvaluationFailure::new(RulePart::Key, error)))?;
+        let ident = AlertKey::of(&self.rule.name, &life.key, &self.bindings);
         if let Some(missed) =
             payload["missed"].as_u64().filter(|missed| self.sparkplug.is_some() && *missed > 0)
         {
             watch.missed(&ident, missed, now);
         }
         // Without a key the event counts: rather once too often than never.
-        let key = noted(self.identity(&context), Place::DedupeKey, flaws).flatten();
+        let key = noted(self.identity(&context), RulePart::DedupeKey, flaws).flatten();
         let key = key.map(|key| fingerprint(&key));
         if key.filter(|_| self.may_repeat()).is_some_and(|key| watch.is_repetition(&ident, key, now)) {
             return Err(Ignored::Life("duplicate"));
         }
-        let value = noted(self.value(&payload, &context), Place::Value, flaws).flatten();
+        let value = noted(self.value(&payload, &context), RulePart::Value, flaws).flatten();
         if let Some(value) = value.filter(|_| self.needs_numbers()) {
             if let Some(serde_json::Value::Object(numbers)) = watch.reading(&ident, value, now) {
                 names.extend(numbers);
@@ -74,7 +76,7 @@ impl Meeting<'_> {
             Ok(judged) => {
                 let seen = self.observation(judged, names, &context, value, now, flaws);
                 let turn = watch.observe(&ident, &seen, now);
-                if !matches!(turn, Turn::Nothing | Turn::Again) {
+                if !matches!(turn, Transition::Nothing | Transition::Again) {
                     watch.flawed(&ident, flaws, now);
                 }
                 Ok(turn)
@@ -89,20 +91,24 @@ impl Meeting<'_> {
     }
 
     /// Whether it fires and whether it is over, each as far as it is known; a flaw if neither is.
-    fn judge(&self, context: &Value, flaws: &mut Vec<Flaw>) -> Result<Judged, Flaw> {
+    fn judge(
+        &self,
+        context: &Value,
+        flaws: &mut Vec<EvaluationFailure>,
+    ) -> Result<Judged, EvaluationFailure> {
         let mut doubt = None;
         let mut judge = |condition: &Option<String>, place| {
             let judgement = self.templates.judge(condition.as_deref()?, context);
             let decided = judgement.decided();
             if let Judgement::Unknown(error) = judgement {
-                let flaw = Flaw::new(place, error);
+                let flaw = EvaluationFailure::new(place, error);
                 doubt.get_or_insert_with(|| flaw.clone());
                 flaws.push(flaw);
             }
             Some(decided)
         };
-        let when = judge(&self.rule.when, Place::When).unwrap_or(Some(true));
-        let resolve = judge(&self.life.resolve_when, Place::ResolveWhen);
+        let when = judge(&self.rule.when, RulePart::When).unwrap_or(Some(true));
+        let resolve = judge(&self.life.resolve_when, RulePart::ResolveWhen);
         let (fires, clears) = match (self.life.expect, resolve) {
             // A sign of life is the opposite of the alarm: it never fires, and always ends.
             (Some(_), _) => (when.map(|_| false), when),
@@ -123,11 +129,11 @@ impl Meeting<'_> {
         context: &Value,
         value: Option<f64>,
         now: Timestamp,
-        flaws: &mut Vec<Flaw>,
+        flaws: &mut Vec<EvaluationFailure>,
     ) -> Observation {
         let (fires, clears) = (judged.fires == Some(true), judged.clears == Some(true));
         let worded = fires || self.life.expect.is_some();
-        let said = || Wording::fill(self.rule, self.templates, context, flaws);
+        let said = || MessageText::fill(self.rule, self.templates, context, flaws);
         let wording = worded.then(said).map(|said| said.unwrap_or_else(|| plain(self.rule, self.event)));
         let wording = wording.map(|wording| wording.heard(self.event.at(), now));
         let templates = if worded { fill(self.rule, names, self.templates, flaws) } else { Vec::new() };
@@ -179,20 +185,24 @@ struct Judged {
 }
 
 /// What it gives, or a flaw.
-fn noted<T>(found: Result<T, EvaluationError>, place: Place, flaws: &mut Vec<Flaw>) -> Option<T> {
-    found.map_err(|error| flaws.push(Flaw::new(place, error))).ok()
+fn noted<T>(
+    found: Result<T, EvaluationError>,
+    place: RulePart,
+    flaws: &mut Vec<EvaluationFailure>,
+) -> Option<T> {
+    found.map_err(|error| flaws.push(EvaluationFailure::new(place, error))).ok()
 }
 
 /// What is said of a device that was never heard: the rule's own words, as far as they need no event.
-pub fn unheard(rule: &Rule, site: &str, templates: &Templates) -> (Wording, Vec<Template>) {
+pub fn unheard(rule: &Rule, site: &str, templates: &Templates) -> (MessageText, Vec<Template>) {
     let mut names = Names::new();
     names.insert("topic".into(), rule.topic.as_str().into());
     names.insert("site".into(), serde_json::json!({ "name": site }));
-    let wording = Wording::unheard(rule, &Value::from(Serde(names.clone())));
+    let wording = MessageText::unheard(rule, &Value::from(Serde(names.clone())));
     (wording, fill(rule, names, templates, &mut Vec::new()))
 }
 
-impl Turn {
+impl Transition {
     /// The word in tables.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -239,7 +249,7 @@ mod tests {
             let decision =
                 judge.decide(event(&format!("{name}/1"), "9", Identity::None), &mut watch, MORNING);
             assert_eq!(decision.ignored[0].1, Ignored::Life("pending"), "{name}");
-            let ident = Ident { rule: name.into(), key: "id=1".into() };
+            let ident = AlertKey { rule: name.into(), key: "id=1".into() };
             assert_eq!(watch.alerts()[&ident].numbers.is_some(), are_kept, "{name}");
         }
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::alert::effect::Why;
-use crate::alert::replay::{Recorded, Replay, Sent, Timed, What};
+use crate::alert::replay::{Recorded, RecordedInput, Replay, ReplayedMessage, Timed};
 use crate::alert::tests::{MORNING, site};
 use crate::rule::condition::Judgement;
 use crate::rule::template::Templates;
@@ -106,10 +106,10 @@ fn judge(templates: &Templates, condition: &str, payload: &Json) -> Option<bool>
 }
 
 /// What people get, and all that was decided on the way, from reports ten seconds apart.
-fn replay(rule: &str, reports: &[&Json]) -> (Vec<Sent>, Vec<Recorded>) {
+fn replay(rule: &str, reports: &[&Json]) -> (Vec<ReplayedMessage>, Vec<Recorded>) {
     let judge = site(rule).1;
     let mut replay = Replay::new(&judge, judge.watch());
-    let steps = reports.iter().map(|report| What::Publish {
+    let steps = reports.iter().map(|report| RecordedInput::Publish {
         topic: "r/1".into(),
         payload: Bytes::from(report.to_string()),
         retained: false,
@@ -117,7 +117,7 @@ fn replay(rule: &str, reports: &[&Json]) -> (Vec<Sent>, Vec<Recorded>) {
         content_type: None,
     });
     let mut at = MORNING;
-    for what in steps.chain([What::Wait]) {
+    for what in steps.chain([RecordedInput::Wait]) {
         replay.step(Timed { at, what });
         at = at + Duration::from_secs(10);
     }

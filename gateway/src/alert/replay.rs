@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::alert::effect::{Effect, Kept, Notice, Why};
-use crate::alert::engine::{Note, Person, Watch};
-use crate::alert::intake::{Decision, Judge};
-use crate::alert::lifecycle::Ident;
+use crate::alert::effect::{Effect, Notification, Snapshot, Why};
+use crate::alert::engine::{AlertCommand, Engine, Person};
+use crate::alert::intake::{Decision, RuleSet};
+use crate::alert::lifecycle::AlertKey;
 use crate::contact::People;
 use crate::event::cloudevents::Name;
-use crate::event::incoming::{Event, Identity, Source};
+use crate::event::incoming::{Event, EventSource, Identity};
 use crate::ids::{ContactId, RuleName};
 use crate::rule::definition::Severity;
 use crate::time::{Now, Timestamp, parse_duration};
@@ -22,11 +22,11 @@ use crate::time::{Now, Timestamp, parse_duration};
 pub struct Timed {
     /// As the clock on the wall shows it.
     pub at: Timestamp,
-    pub what: What,
+    pub what: RecordedInput,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
+pub enum RecordedInput {
     Publish {
         topic: String,
         payload: Bytes,
@@ -35,13 +35,13 @@ pub enum What {
         id: Option<Name>,
         content_type: Option<String>,
     },
-    Note(Note),
+    Note(AlertCommand),
     /// The phone is off: what is sent from now on is not delivered.
     Away(ContactId),
     Back(ContactId),
     /// Reads what came about this alert.
     Read {
-        alert: Ident,
+        alert: AlertKey,
         contact: ContactId,
     },
     /// The clock is set.
@@ -54,7 +54,7 @@ pub enum What {
 
 /// What would have gone out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct ReplayedMessage {
     pub at: Timestamp,
     /// A contact's id, `mqtt TOPIC` or `http URL`.
     pub to: String,
@@ -66,26 +66,26 @@ pub struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     pub at: Timestamp,
-    pub alert: Ident,
+    pub alert: AlertKey,
     pub why: Why,
     pub what: String,
 }
 
 #[derive(Debug)]
 pub struct Replay<'a> {
-    judge: &'a Judge,
-    watch: Watch,
+    judge: &'a RuleSet,
+    watch: Engine,
     wall: Option<Timestamp>,
     steady: Duration,
     away: BTreeSet<ContactId>,
-    kept: BTreeMap<(&'static str, String), Kept>,
-    pub sent: Vec<Sent>,
+    kept: BTreeMap<(&'static str, String), Snapshot>,
+    pub sent: Vec<ReplayedMessage>,
     pub records: Vec<Recorded>,
 }
 
 impl<'a> Replay<'a> {
     #[must_use]
-    pub fn new(judge: &'a Judge, watch: Watch) -> Self {
+    pub fn new(judge: &'a RuleSet, watch: Engine) -> Self {
         let (kept, away) = (BTreeMap::new(), BTreeSet::new());
         let steady = Duration::ZERO;
         Self { judge, watch, wall: None, steady, away, kept, sent: Vec::new(), records: Vec::new() }
@@ -103,10 +103,10 @@ impl<'a> Replay<'a> {
         self.pass(timed.at);
         let at = timed.at;
         match timed.what {
-            What::Publish { topic, payload, retained, id, content_type } => {
+            RecordedInput::Publish { topic, payload, retained, id, content_type } => {
                 let id = id.or_else(|| Name::of_payload(content_type.as_deref(), &payload));
                 let event = Event {
-                    source: Source::Cli,
+                    source: EventSource::Cli,
                     topic,
                     payload,
                     content_type,
@@ -119,26 +119,26 @@ impl<'a> Replay<'a> {
                 let decision = self.judge.decide(event, &mut self.watch, at);
                 self.decided(decision, at);
             }
-            What::Note(note) => {
+            RecordedInput::Note(note) => {
                 if let Err(reason) = self.watch.note(&note, at) {
                     tracing::info!(reason, "it changes nothing");
                 }
             }
-            What::Away(contact) => drop(self.away.insert(contact)),
-            What::Back(contact) => drop(self.away.remove(&contact)),
-            What::Read { alert, contact } => self.receipt(alert, contact, "read", at),
-            What::Clock(to) => {
+            RecordedInput::Away(contact) => drop(self.away.insert(contact)),
+            RecordedInput::Back(contact) => drop(self.away.remove(&contact)),
+            RecordedInput::Read { alert, contact } => self.receipt(alert, contact, "read", at),
+            RecordedInput::Clock(to) => {
                 self.wall = Some(to);
                 self.watch.advance(Now { wall: to, steady: self.steady });
             }
-            What::Restart => {
+            RecordedInput::Restart => {
                 let now = Now { wall: at, steady: Duration::ZERO };
                 self.watch = self.judge.watch();
                 self.watch.restore(self.kept.values().cloned().collect(), now);
                 self.judge.begin(&mut self.watch, at);
                 self.steady = Duration::ZERO;
             }
-            What::Wait => {}
+            RecordedInput::Wait => {}
         }
         self.perform();
     }
@@ -159,7 +159,7 @@ impl<'a> Replay<'a> {
                 .any(|effect| matches!(effect, Effect::Record { what, .. } if what == reason))
         };
         for one in decision.unjudged.iter().filter(|one| !is_recorded(&one.reason)) {
-            let alert = Ident { rule: one.rule.clone(), key: String::new() };
+            let alert = AlertKey { rule: one.rule.clone(), key: String::new() };
             let what = format!("{}: {}", decision.event.topic, one.reason);
             self.records.push(Recorded { at, alert, why: Why::Flaw, what });
         }
@@ -167,7 +167,7 @@ impl<'a> Replay<'a> {
             for contact in &alert.recipients {
                 let content = alert.to(contact);
                 let buttons = content.buttons.into_iter().map(|button| button.title).collect();
-                self.sent.push(Sent { at, to: contact.id.0.clone(), text: content.text, buttons });
+                self.sent.push(ReplayedMessage { at, to: contact.id.0.clone(), text: content.text, buttons });
             }
         }
         self.take(decision.effects);
@@ -185,13 +185,13 @@ impl<'a> Replay<'a> {
                 Effect::Send(notice) => {
                     let buttons = notice.content.buttons.iter().map(|button| button.title.clone()).collect();
                     let (to, text) = (notice.to.id.0.clone(), notice.content.text);
-                    self.sent.push(Sent { at: notice.at, to, text, buttons });
+                    self.sent.push(ReplayedMessage { at: notice.at, to, text, buttons });
                     if let Some((alert, _)) = notice.alert.filter(|_| !self.away.contains(&notice.to.id)) {
                         delivered.push((alert, notice.to.id, notice.at));
                     }
                 }
                 Effect::Publish { topic, payload, at, .. } => {
-                    self.sent.push(Sent {
+                    self.sent.push(ReplayedMessage {
                         at,
                         to: format!("mqtt {topic}"),
                         text: payload,
@@ -199,7 +199,12 @@ impl<'a> Replay<'a> {
                     });
                 }
                 Effect::Post { url, body, at, .. } => {
-                    self.sent.push(Sent { at, to: format!("http {url}"), text: body, buttons: Vec::new() });
+                    self.sent.push(ReplayedMessage {
+                        at,
+                        to: format!("http {url}"),
+                        text: body,
+                        buttons: Vec::new(),
+                    });
                 }
                 Effect::Record { alert, why, what, at } => {
                     self.records.push(Recorded { at, alert, why, what })
@@ -214,15 +219,15 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn receipt(&mut self, alert: Ident, contact: ContactId, state: &str, at: Timestamp) {
+    fn receipt(&mut self, alert: AlertKey, contact: ContactId, state: &str, at: Timestamp) {
         let episode = self.watch.alerts().get(&alert).map_or(0, |alert| alert.episode);
-        let note = Note::Receipt { alert, episode, contact, state: state.to_owned() };
+        let note = AlertCommand::Receipt { alert, episode, contact, state: state.to_owned() };
         drop(self.watch.note(&note, at)); // one that is over needs no receipt
         self.perform();
     }
 
     #[must_use]
-    pub fn watch(&self) -> &Watch {
+    pub fn watch(&self) -> &Engine {
         &self.watch
     }
 }
@@ -234,20 +239,24 @@ const LOOKS: usize = 1_000;
 
 /// When somebody is told next if nothing more happens, and what. What is `told` now is delivered, as it is most often: a step
 /// that comes only when it is not is not foretold.
-pub fn foresee(watch: &mut Watch, told: &[Effect], now: Timestamp) -> Option<(Timestamp, Vec<Notice>)> {
+pub fn foresee(
+    watch: &mut Engine,
+    told: &[Effect],
+    now: Timestamp,
+) -> Option<(Timestamp, Vec<Notification>)> {
     for effect in told {
         if let Effect::Send(notice) = effect
             && let Some((alert, episode)) = notice.alert.clone()
         {
             let (contact, state) = (notice.to.id.clone(), "delivered".to_owned());
-            drop(watch.note(&Note::Receipt { alert, episode, contact, state }, now)); // it fires, so there is nothing to refuse
+            drop(watch.note(&AlertCommand::Receipt { alert, episode, contact, state }, now)); // it fires, so there is nothing to refuse
         }
     }
     watch.advance(Now { wall: now, steady: Duration::ZERO });
     for _ in 0..LOOKS {
         let wake = watch.wake_at().filter(|wake| now.until(*wake) <= AHEAD)?;
         watch.advance(Now { wall: wake, steady: now.until(wake) });
-        let notices: Vec<Notice> = watch.drain().into_iter().filter_map(Effect::notice).collect();
+        let notices: Vec<Notification> = watch.drain().into_iter().filter_map(Effect::notice).collect();
         if !notices.is_empty() {
             return Some((wake, notices));
         }
@@ -255,7 +264,7 @@ pub fn foresee(watch: &mut Watch, told: &[Effect], now: Timestamp) -> Option<(Ti
     None
 }
 
-impl What {
+impl RecordedInput {
     /// What somebody does: `acknowledge`, `resolve`, `snooze 1h`, `silence 1h`, `mute 1h`, `unmute`, `read`,
     /// `away`, `back`, `restart`, `wait`.
     /// `about` is an alert, `RULE LEVEL=VALUE …`.
@@ -269,17 +278,17 @@ impl What {
         let (verb, argument) = verb.split_once(' ').unwrap_or((verb, ""));
         let contact = ContactId(who.to_owned());
         let (rule, key) = about.split_once(' ').unwrap_or((about, ""));
-        let alert = Ident { rule: RuleName(rule.to_owned()), key: key.trim().to_owned() };
+        let alert = AlertKey { rule: RuleName(rule.to_owned()), key: key.trim().to_owned() };
         let person = || match people.contacts.get(&contact) {
             Some(known) => Ok(Person { name: known.name.clone(), contact: Some(contact.clone()) }),
             None => Err(format!("there is no contact `{who}`")),
         };
         let time = || parse_duration(argument).ok_or(format!("`{argument}` is not a duration such as 1h"));
         Ok(match verb {
-            "acknowledge" => Self::Note(Note::Acknowledge { alert, by: person()? }),
-            "resolve" => Self::Note(Note::Resolve { alert, by: person()? }),
-            "snooze" => Self::Note(Note::Snooze { alert, by: person()?, seconds: time()?.as_secs() }),
-            "silence" => Self::Note(Note::Silence(crate::alert::notification::silence::Silence {
+            "acknowledge" => Self::Note(AlertCommand::Acknowledge { alert, by: person()? }),
+            "resolve" => Self::Note(AlertCommand::Resolve { alert, by: person()? }),
+            "snooze" => Self::Note(AlertCommand::Snooze { alert, by: person()?, seconds: time()?.as_secs() }),
+            "silence" => Self::Note(AlertCommand::Silence(crate::alert::notification::silence::Silence {
                 rule: Some(alert.rule).filter(|rule| !rule.0.is_empty()),
                 key: Some(alert.key).filter(|key| !key.is_empty()),
                 matchers: crate::event::topic::Bindings::new(),
@@ -289,7 +298,7 @@ impl What {
                 comment: None,
                 break_through: None,
             })),
-            "mute" | "unmute" => Self::Note(Note::Mute {
+            "mute" | "unmute" => Self::Note(AlertCommand::Mute {
                 by: person()?.name,
                 until: (verb == "mute").then(time).transpose()?.map(|time| at + time),
                 break_through: Severity::Critical.rank(),
@@ -311,7 +320,7 @@ impl What {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::effect::Kind;
+    use crate::alert::effect::NotificationKind;
     use crate::alert::notification::silence::Silence;
     use crate::alert::tests::{MORNING, event, site};
 
@@ -330,7 +339,7 @@ mod tests {
                 (at, notices.iter().map(|notice| (notice.kind, notice.to.id.0.clone())).collect::<Vec<_>>())
             });
             let expected = seconds.map(|after| {
-                (MORNING + Duration::from_secs(after), vec![(Kind::Fired, "giorgi".to_owned())])
+                (MORNING + Duration::from_secs(after), vec![(NotificationKind::Fired, "giorgi".to_owned())])
             });
             assert_eq!(told, expected, "{topic}");
         }
@@ -342,8 +351,14 @@ mod tests {
         for (about, rule, key) in
             [("", None, None), ("door", Some("door"), None), ("door id=1", Some("door"), Some("id=1"))]
         {
-            let what = What::of_words("silence 1h", "nino", about, &people, MORNING).expect("a silence");
-            let What::Note(Note::Silence(Silence { rule: about_rule, key: about_key, until, .. })) = what
+            let what =
+                RecordedInput::of_words("silence 1h", "nino", about, &people, MORNING).expect("a silence");
+            let RecordedInput::Note(AlertCommand::Silence(Silence {
+                rule: about_rule,
+                key: about_key,
+                until,
+                ..
+            })) = what
             else {
                 panic!("{what:?}")
             };

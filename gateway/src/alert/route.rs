@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::topic::{Bindings, Step, TopicPattern};
+use crate::event::topic::{Bindings, LevelMatch, TopicPattern};
 use crate::rule::definition::{PayloadFormat, Rule};
 
 /// The patterns of all rules as a tree over topic levels: what an event costs grows with its levels, not with the rules.
@@ -31,9 +31,9 @@ impl Routes {
             let mut takes_rest = false;
             for step in pattern.steps() {
                 node = match step {
-                    Step::Literal(text) => node.literal.entry(text.to_owned()).or_default(),
-                    Step::Any => node.any.get_or_insert_default(),
-                    Step::Rest => {
+                    LevelMatch::Literal(text) => node.literal.entry(text.to_owned()).or_default(),
+                    LevelMatch::Any => node.any.get_or_insert_default(),
+                    LevelMatch::Rest => {
                         takes_rest = true;
                         break;
                     }

@@ -14,7 +14,7 @@ const PARTS: u32 = 32;
 
 /// One key's readings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Numbers {
+pub struct TimeSeries {
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     parts: VecDeque<Part>,
     last: Option<f64>,
@@ -32,7 +32,7 @@ struct Part {
     last_at: Timestamp,
 }
 
-impl Numbers {
+impl TimeSeries {
     /// Takes a reading; answers what conditions and messages may name.
     pub fn take(&mut self, value: f64, window: Option<Duration>, now: Timestamp) -> Value {
         let previous = self.last.replace(value).unwrap_or(value);
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_window_forgets_what_is_older_and_never_grows() {
         let start = Timestamp(1_800_000_000_000);
-        let mut numbers = Numbers::default();
+        let mut numbers = TimeSeries::default();
         let window = Some(Duration::from_secs(600));
         let first = numbers.take(10.0, window, start);
         assert_eq!(first["previous"], json!(10));
@@ -134,7 +134,7 @@ mod tests {
     fn readings_of_a_32nd_of_the_window_are_one_part() {
         let start = Timestamp(1_800_000_000_000);
         let seconds = Duration::from_secs;
-        let mut numbers = Numbers::default();
+        let mut numbers = TimeSeries::default();
         let mut take =
             |value, after| numbers.take(value, Some(seconds(320)), start + after)["window"].clone();
         take(1.0, seconds(0));
@@ -159,7 +159,7 @@ mod tests {
     fn a_clock_that_is_set_moves_readings_and_large_numbers_stay_floats() {
         let start = Timestamp(1_800_000_000_000);
         let window = Some(Duration::from_secs(60));
-        let mut numbers = Numbers::default();
+        let mut numbers = TimeSeries::default();
         numbers.take(1.0, window, start);
         numbers.shift(3_600_000);
         let later = start + Duration::from_secs(3_600);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::alert::evaluate::{Flaw, Ignored};
+use crate::alert::evaluate::{EvaluationFailure, Ignored};
 use crate::ids::RuleName;
 use crate::rule::definition::Rule;
 
@@ -37,7 +37,7 @@ impl WholeReports {
         &mut self,
         rule: &Rule,
         topic: &str,
-        flaws: &[Flaw],
+        flaws: &[EvaluationFailure],
         ignored: Option<&Ignored>,
     ) -> Vec<Unjudged> {
         let slot = slot(&rule.name, topic);
@@ -51,11 +51,11 @@ impl WholeReports {
         if let Some(why) = ignored {
             reads_nothing = matches!(why, Ignored::Retained); // it was not looked into
             if let (Some(kind), Some(reason)) = (why.kind(), why.reason()) {
-                let is_missing = why.flaw().is_some_and(Flaw::is_missing);
+                let is_missing = why.flaw().is_some_and(EvaluationFailure::is_missing);
                 add(kind, reason, is_missing);
             }
         }
-        let is_told = |flaw: &&Flaw| ignored.and_then(Ignored::flaw) != Some(flaw);
+        let is_told = |flaw: &&EvaluationFailure| ignored.and_then(Ignored::flaw) != Some(flaw);
         for flaw in flaws.iter().filter(is_told) {
             add(flaw.kind(), flaw.to_string(), flaw.is_missing());
         }

@@ -2,7 +2,7 @@
 
 use super::{Failure, Place, say};
 use crate::app::{Device, access_list};
-use crate::config::{Wishes, load};
+use crate::config::{LoadOptions, load};
 use crate::ids::StoreTag;
 use crate::store::{OpenError, Store};
 
@@ -21,12 +21,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match Store::open_existing(&config.site.state_directory) {
         Ok(store) => {
             let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
-            config = load(&place.config, &Wishes { client_tag, ..place.wishes(true) })?;
+            config = load(&place.config, &LoadOptions { client_tag, ..place.wishes(true) })?;
             client = Some(config.mqtt.client_id.clone());
         }
         // Before the first start the name is only known where the file has it.
         Err(OpenError::Missing(_)) => {
-            let tagged = Wishes { client_tag: Some(StoreTag("0".into())), ..place.wishes(true) };
+            let tagged = LoadOptions { client_tag: Some(StoreTag("0".into())), ..place.wishes(true) };
             let tagged = load(&place.config, &tagged)?;
             client = client.or(Some(tagged.mqtt.client_id).filter(|id| *id == config.mqtt.client_id));
         }

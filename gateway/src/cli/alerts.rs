@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::run::runtime;
 use super::{Failure, Place, say, say_json};
-use crate::alert::engine::{Note, Person, Slot};
-use crate::alert::lifecycle::{Alert, Ident, Phase};
+use crate::alert::engine::{AlertCommand, Person, StateKey};
+use crate::alert::lifecycle::{Alert, AlertKey, Phase};
 use crate::alert::notification::silence::Silence;
 use crate::config::Config;
 use crate::ids::{AlertId, ContactId, RuleName};
@@ -103,19 +103,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::List { place, only, limit, json } => list(place, only.as_deref(), *limit, *json),
         Command::Show(arguments) => super::why::run(arguments),
-        Command::Ack(one) => act(one, |alert, by| Note::Acknowledge { alert, by }),
-        Command::Resolve(one) => act(one, |alert, by| Note::Resolve { alert, by }),
+        Command::Ack(one) => act(one, |alert, by| AlertCommand::Acknowledge { alert, by }),
+        Command::Resolve(one) => act(one, |alert, by| AlertCommand::Resolve { alert, by }),
         Command::Silence(quieter) => silence(quieter),
         Command::Silences { place } => silences(place),
         Command::Expire { place, silence } => {
             let (_, store) = place.open()?;
             let kept = store.kept().map_err(read)?;
-            if !kept.iter().any(|kept| kept.slot == Slot::Silence(*silence)) {
+            if !kept.iter().any(|kept| kept.slot == StateKey::Silence(*silence)) {
                 let what =
                     format!("there is no silence {silence}; `bellwire alerts silences` shows their numbers");
                 return Err(Failure::Usage(what));
             }
-            write(&store, &Note::Expire { silence: *silence })?;
+            write(&store, &AlertCommand::Expire { silence: *silence })?;
             say(&format!("silence {silence} ends"));
             Ok(())
         }
@@ -126,7 +126,7 @@ fn read(error: rusqlite::Error) -> Failure {
     Failure::Io(error.into())
 }
 
-fn write(store: &Store, note: &Note) -> Result<(), Failure> {
+fn write(store: &Store, note: &AlertCommand) -> Result<(), Failure> {
     store.transaction(|store| store.note(note, SystemClock.now())).map_err(read)
 }
 
@@ -139,7 +139,7 @@ fn story(store: &Store, id: i64) -> Result<AlertStory, Failure> {
 }
 
 /// Writes it down and waits for what the daemon makes of it: that alone is told.
-fn act(one: &One, note: impl Fn(Ident, Person) -> Note) -> Result<(), Failure> {
+fn act(one: &One, note: impl Fn(AlertKey, Person) -> AlertCommand) -> Result<(), Failure> {
     let (config, store) = one.place.open()?;
     let row = story(&store, one.id)?.row;
     if row.state == "resolved" {
@@ -226,7 +226,16 @@ fn silence(quieter: &Quieter) -> Result<(), Failure> {
     let comment = quieter.comment.clone();
     write(
         &store,
-        &Note::Silence(Silence { rule, key, matchers, contact, until, by, comment, break_through: None }),
+        &AlertCommand::Silence(Silence {
+            rule,
+            key,
+            matchers,
+            contact,
+            until,
+            by,
+            comment,
+            break_through: None,
+        }),
     )?;
     say(&format!("silent until {}", until.for_tables(&config.site.time_zone)));
     Ok(())
@@ -236,7 +245,7 @@ fn silences(place: &Place) -> Result<(), Failure> {
     let (config, store) = place.open()?;
     let mut shown = 0;
     for kept in store.kept().map_err(read)? {
-        let Slot::Silence(id) = kept.slot else { continue };
+        let StateKey::Silence(id) = kept.slot else { continue };
         let Ok(silence) = serde_json::from_str::<Silence>(&kept.state) else { continue };
         let rule = silence.rule.map_or_else(|| "every rule".to_owned(), |rule| rule.0);
         let key = silence.key.map(|key| format!(" {key}")).unwrap_or_default();
@@ -269,7 +278,7 @@ fn list(place: &Place, only: Option<&str>, limit: u32, json: bool) -> Result<(),
     let (rows, pending) = (store.alerts(only, limit).map_err(read)?, pending(&store)?);
     let pending: Vec<_> = pending.into_iter().filter(|_| only.is_none_or(|only| only == "pending")).collect();
     if json {
-        let waiting = |(ident, since, text): &(Ident, Timestamp, String)| json!({ "alert": ident.to_string(), "state": "pending", "since": since.rfc3339(), "text": text });
+        let waiting = |(ident, since, text): &(AlertKey, Timestamp, String)| json!({ "alert": ident.to_string(), "state": "pending", "since": since.rfc3339(), "text": text });
         let rows = rows.iter().map(row_json).chain(pending.iter().map(waiting));
         say_json(&Value::Array(rows.collect()));
         return Ok(());
@@ -287,10 +296,10 @@ fn list(place: &Place, only: Option<&str>, limit: u32, json: bool) -> Result<(),
     Ok(())
 }
 
-fn pending(store: &Store) -> Result<Vec<(Ident, Timestamp, String)>, Failure> {
+fn pending(store: &Store) -> Result<Vec<(AlertKey, Timestamp, String)>, Failure> {
     let mut found = Vec::new();
     for kept in store.kept().map_err(read)? {
-        let Slot::Alert(ident) = kept.slot else { continue };
+        let StateKey::Alert(ident) = kept.slot else { continue };
         let Ok(alert) = serde_json::from_str::<Alert>(&kept.state) else { continue };
         if let Phase::Pending { since, .. } = alert.phase {
             found.push((ident, since, alert.wording.text));

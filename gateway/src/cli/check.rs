@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{Failure, Place, counted, say, say_json};
-use crate::config::{Config, Wishes, load, remarks};
+use crate::config::{Config, LoadOptions, load, remarks};
 use crate::task::orphans;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -21,7 +21,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let today = SystemClock.now();
-    let wishes = Wishes { today: Some(today), ..arguments.place.wishes(arguments.no_secrets) };
+    let wishes = LoadOptions { today: Some(today), ..arguments.place.wishes(arguments.no_secrets) };
     match load(&arguments.place.config, &wishes) {
         Ok(config) => {
             let (rules, contacts) = (config.written_rules, config.people.contacts.len());

@@ -20,9 +20,9 @@ use tokio::time::timeout;
 use super::run::{on_signal, runtime};
 use super::{Failure, say};
 use crate::app::{self, Listeners};
-use crate::config::{Config, Wishes, read};
+use crate::config::{Config, LoadOptions, read};
 use crate::demo::{broker, shop, simulator};
-use crate::random::Dice;
+use crate::random::Rng;
 use crate::store::Store;
 use crate::time::zone_of_this_machine;
 
@@ -68,7 +68,7 @@ async fn play(arguments: &Arguments) -> Result<()> {
         phone_number_ids: Vec::new(),
     };
     tokio::spawn(simulator::serve(options, phone, std::future::pending()));
-    let store = Store::open(&config.site.state_directory, &mut Dice::from_machine())?;
+    let store = Store::open(&config.site.state_directory, &mut Rng::from_machine())?;
     let (stop, stopped) = watch::channel(false);
     let gateway =
         tokio::spawn(app::run(config, store, Listeners { local, webhook: None, metrics: None }, stopped));
@@ -135,7 +135,7 @@ fn configure(folder: &Path, broker: u16, local: SocketAddr, phone: SocketAddr) -
         shop::RULES
     );
     let name = folder.join("demo.toml");
-    let wishes = Wishes { state_directory: Some(folder.join("state")), ..Wishes::default() };
+    let wishes = LoadOptions { state_directory: Some(folder.join("state")), ..LoadOptions::default() };
     Ok(read(&name.to_string_lossy(), &text, &wishes)?)
 }
 

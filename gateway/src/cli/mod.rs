@@ -58,7 +58,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::admin::connections;
-use crate::config::{Config, Problems, Wishes, load, load_or_last_good};
+use crate::config::{Config, LoadOptions, Problems, load, load_or_last_good};
 use crate::store::{OpenError, Store};
 use crate::terminal;
 
@@ -241,15 +241,15 @@ impl Place {
         load(&self.config, &self.wishes(without_secrets))
     }
 
-    fn wishes(&self, without_secrets: bool) -> Wishes {
-        Wishes { state_directory: self.state.clone(), without_secrets, ..Wishes::default() }
+    fn wishes(&self, without_secrets: bool) -> LoadOptions {
+        LoadOptions { state_directory: self.state.clone(), without_secrets, ..LoadOptions::default() }
     }
 
     /// What the daemon runs on, with a client id of this installation's own where the file names none; and the file's text, if
     /// it is the file's.
     fn load_for(&self, store: &Store, without_secrets: bool) -> Result<(Config, Option<String>), Failure> {
         let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
-        let wishes = Wishes { client_tag, ..self.wishes(without_secrets) };
+        let wishes = LoadOptions { client_tag, ..self.wishes(without_secrets) };
         Ok(load_or_last_good(&self.config, &wishes)?)
     }
 

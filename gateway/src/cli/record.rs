@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::event::cloudevents::Name;
 use crate::event::topic::TopicPattern;
 use crate::hex::hex;
-use crate::mqtt::{Overheard, Settings, overhear};
+use crate::mqtt::{ObservedMessage, Settings, record};
 use crate::terminal;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people, parse_duration};
 
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let stop = on_signal()?;
         let (sender, heard) = mpsc::channel(QUEUE);
-        let listener = tokio::spawn(overhear(settings, sender));
+        let listener = tokio::spawn(record(settings, sender));
         let end = tokio::time::timeout(
             arguments.time.unwrap_or(Duration::MAX),
             listen(&config, heard, &mut tape, arguments.count, count, stop),
@@ -117,7 +117,7 @@ fn create(file: &Path) -> Result<std::fs::File, Failure> {
 /// Until enough was heard, or a signal.
 async fn listen(
     config: &Config,
-    mut heard: mpsc::Receiver<Overheard>,
+    mut heard: mpsc::Receiver<ObservedMessage>,
     tape: &mut Tape<'_>,
     limit: u64,
     filters: usize,
@@ -132,11 +132,11 @@ async fn listen(
         };
         match heard {
             None => return Ok(()),
-            Some(Overheard::Listening) => {
+            Some(ObservedMessage::Listening) => {
                 (was_connected, refused) = (true, 0);
                 note(&format!("listening at {place}; ctrl-C ends it"));
             }
-            Some(Overheard::Refused { filter, reason }) => {
+            Some(ObservedMessage::Refused { filter, reason }) => {
                 refused += 1;
                 note(&format!("the broker does not let us listen to {filter}: {reason}"));
                 if refused == filters {
@@ -145,15 +145,15 @@ async fn listen(
                     )));
                 }
             }
-            Some(Overheard::Lost(reason)) if was_connected => {
+            Some(ObservedMessage::Lost(reason)) if was_connected => {
                 note(&format!("the connection has ended ({reason}); what is published meanwhile is missing"));
             }
-            Some(Overheard::Lost(reason)) => {
+            Some(ObservedMessage::Lost(reason)) => {
                 return Err(Failure::Io(anyhow::anyhow!(
                     "{place}: {reason}; `bellwire doctor` looks for what is wrong"
                 )));
             }
-            Some(Overheard::Event { topic, payload, retained, id, content_type }) => {
+            Some(ObservedMessage::Event { topic, payload, retained, id, content_type }) => {
                 tape.write(&topic, &payload, retained, id, content_type)?;
             }
         }

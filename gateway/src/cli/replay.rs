@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Failure, counted, say, say_json};
-use crate::alert::intake::Judge;
-use crate::alert::replay::{Replay, Sent, Timed, What};
+use crate::alert::intake::RuleSet;
+use crate::alert::replay::{RecordedInput, Replay, ReplayedMessage, Timed};
 use crate::config::Config;
 use crate::event::cloudevents::Name;
 use crate::hex::unhex;
@@ -44,7 +44,7 @@ struct Line {
     to: Option<String>,
 }
 
-pub fn run(config: &Config, judge: &Judge, file: &Path, reasons: bool, json: bool) -> Result<(), Failure> {
+pub fn run(config: &Config, judge: &RuleSet, file: &Path, reasons: bool, json: bool) -> Result<(), Failure> {
     let text = match file.to_str() {
         Some("-") => std::io::read_to_string(std::io::stdin()),
         _ => std::fs::read_to_string(file),
@@ -61,7 +61,7 @@ pub fn run(config: &Config, judge: &Judge, file: &Path, reasons: bool, json: boo
                 "it is earlier than the line before; put them in order, or say \"do\": \"clock\"",
             ));
         }
-        last = Some(if let What::Clock(to) = &timed.what { *to } else { timed.at });
+        last = Some(if let RecordedInput::Clock(to) = &timed.what { *to } else { timed.at });
         replay.step(timed);
     }
     if json {
@@ -84,10 +84,10 @@ fn read(line: &str, config: &Config) -> Result<Timed, String> {
             let payload = payload(line.payload, line.payload_hex.as_deref())?;
             let (topic, content_type) = (topic.clone(), line.content_type);
             let id = line.source.zip(line.id).and_then(|(source, id)| Name::new(source, id));
-            What::Publish { topic, payload, retained: line.retained, id, content_type }
+            RecordedInput::Publish { topic, payload, retained: line.retained, id, content_type }
         }
-        (None, Some("clock")) => What::Clock(time(line.to.as_deref().unwrap_or_default())?),
-        (None, Some(act)) => What::of_words(act, &line.by, &line.alert, &config.people, at)?,
+        (None, Some("clock")) => RecordedInput::Clock(time(line.to.as_deref().unwrap_or_default())?),
+        (None, Some(act)) => RecordedInput::of_words(act, &line.by, &line.alert, &config.people, at)?,
         (Some(_), Some(_)) | (None, None) => return Err("a line has either `topic` or `do`".into()),
     };
     Ok(Timed { at, what })
@@ -108,7 +108,7 @@ fn payload(words: Option<Value>, hex: Option<&str>) -> Result<Bytes, String> {
 
 fn print(config: &Config, replay: &Replay, reasons: bool) {
     let zone = &config.site.time_zone;
-    for Sent { at, to, text, buttons } in &replay.sent {
+    for ReplayedMessage { at, to, text, buttons } in &replay.sent {
         say(&format!("{}  {to}", at.for_tables(zone)));
         for line in text.lines() {
             say(&format!("  | {line}"));

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners};
 use crate::config::keep_as_last_good;
-use crate::random::Dice;
+use crate::random::Rng;
 use crate::store::{Lock, Store};
 
 pub fn run(place: &Place) -> Result<(), Failure> {
@@ -19,7 +19,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
         taken @ crate::store::LockError::Taken(_) => Failure::AlreadyRunning(taken),
         file @ crate::store::LockError::File(..) => Failure::Io(file.into()),
     })?;
-    let store = Store::open(&directory, &mut Dice::from_machine())?;
+    let store = Store::open(&directory, &mut Rng::from_machine())?;
     let (config, text) = place.load_for(&store, false)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {

@@ -3,7 +3,7 @@
 use super::{Failure, Place, say};
 use crate::ids::{ConnectionName, ContactId};
 use crate::outbox::message::Content;
-use crate::outbox::row::Lane;
+use crate::outbox::row::Conversation;
 use crate::store::{Lock, LockError};
 use crate::time::{Clock, SystemClock};
 
@@ -42,7 +42,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("there is no such connection; there are: {}", known.join(", "))));
     };
     let content = read_content(&arguments)?;
-    let lane = Lane { connection: connection.name.clone(), contact: contact.id.clone() };
+    let lane = Conversation { connection: connection.name.clone(), contact: contact.id.clone() };
     let id = store
         .transaction(|store| store.compose(&lane, &contact.to, &content, SystemClock.now()))
         .map_err(|error| Failure::Io(error.into()))?;

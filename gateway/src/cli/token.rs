@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Failure, Place, say, say_json};
 use crate::app;
 use crate::config::Config;
-use crate::http::{Scope, Token, Who, digest, fresh};
+use crate::http::{Actor, ApiToken, Scope, digest, fresh};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ struct New {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "PATTERN")]
     topic: String,
     /// When it ends: 30d, 365d, never
-    #[arg(long, default_value = Token::LASTS, value_name = "DURATION")]
+    #[arg(long, default_value = ApiToken::LASTS, value_name = "DURATION")]
     expires: String,
 }
 
@@ -126,8 +126,8 @@ fn read(error: rusqlite::Error) -> Failure {
 }
 
 /// For the list of changes.
-fn operator() -> Who {
-    Who { name: "the operator".into(), address: "console".into() }
+fn operator() -> Actor {
+    Actor { name: "the operator".into(), address: "console".into() }
 }
 
 fn make(new: &New) -> Result<(), Failure> {
@@ -137,7 +137,7 @@ fn make(new: &New) -> Result<(), Failure> {
     };
     let scopes = new.scope.iter().map(scope).collect::<Result<Vec<_>, _>>()?;
     let now = SystemClock.now();
-    let token = Token::new(&new.name, scopes, &new.topic, &new.expires, now);
+    let token = ApiToken::new(&new.name, scopes, &new.topic, &new.expires, now);
     let token = token.map_err(|how| Failure::Usage(how.to_owned()))?;
     let (_, store) = new.place.open()?;
     let Some(secret) = fresh("bw_") else {

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::alert::effect::{Effect, Notice};
+use crate::alert::effect::{Effect, Notification};
 use crate::alert::evaluate::Ignored;
-use crate::alert::intake::{Decision, Judge};
+use crate::alert::intake::{Decision, RuleSet};
 use crate::alert::replay::foresee;
 use crate::config::Config;
 use crate::contact::Contact;
-use crate::event::incoming::{Event, Identity, Source};
+use crate::event::incoming::{Event, EventSource, Identity};
 use crate::outbox::message::{Content, WORDS};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::limits::{BODY, parameter};
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "`{topic}` is no topic that a device publishes to; write one without + and #"
         )));
     }
-    let judge = Judge::new(
+    let judge = RuleSet::new(
         config.rules.clone(),
         config.people.clone(),
         config.site.name.clone(),
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let now = SystemClock.now();
     let event = Event {
-        source: Source::Cli,
+        source: EventSource::Cli,
         topic: arguments.topic.clone().unwrap_or_default(),
         payload: Bytes::from(payload),
         content_type: arguments.content_type.clone(),
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         let mut json = as_json(&config, &decision);
         json["later"] = later.map_or(Value::Null, |(at, notices)| {
-            let one = |notice: &Notice| {
+            let one = |notice: &Notification| {
                 let buttons: Vec<&String> =
                     notice.content.buttons.iter().map(|button| &button.title).collect();
                 json!({ "to": notice.to.id.0, "text": notice.content.text, "buttons": buttons })
@@ -102,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn message(notice: &Notice) -> Vec<String> {
+fn message(notice: &Notification) -> Vec<String> {
     let mut lines = vec![format!("  to {} ({})", notice.to.name, notice.to.to.masked())];
     lines.extend(notice.content.text.lines().map(|line| format!("  | {line}")));
     lines.extend(notice.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
@@ -119,7 +119,7 @@ fn as_text(
     config: &Config,
     decision: &Decision,
     is_told: bool,
-    later: Option<&(Timestamp, Vec<Notice>)>,
+    later: Option<&(Timestamp, Vec<Notification>)>,
 ) -> String {
     let mut lines = Vec::new();
     for alert in &decision.alerts {

@@ -8,7 +8,7 @@ use super::events::words;
 use super::{Failure, Place, alerts, events, outbox, say, say_json};
 use crate::ids::{AlertId, EventId, MessageId};
 use crate::rule::definition::Severity;
-use crate::store::{AlertStory, Once, Store};
+use crate::store::{AlertStory, StatelessAlert, Store};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,7 @@ fn event(store: &Store, id: EventId, zone: &TimeZone) -> Result<Told, Failure> {
     Ok(Told { text: lines.join("\n"), json })
 }
 
-fn once_as_text(once: &Once, zone: &TimeZone) -> String {
+fn once_as_text(once: &StatelessAlert, zone: &TimeZone) -> String {
     let at = |millis: i64| Timestamp(millis).for_tables(zone);
     let levels: Vec<String> = once.bindings.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     let mut lines = vec![format!(
@@ -113,7 +113,7 @@ fn once_as_text(once: &Once, zone: &TimeZone) -> String {
     lines.join("\n")
 }
 
-fn once_as_json(once: &Once) -> Value {
+fn once_as_json(once: &StatelessAlert) -> Value {
     json!({ "id": once.id, "rule": once.rule, "labels": once.bindings, "severity": once.severity.as_str(),
             "at": Timestamp(once.raised_at).rfc3339(), "flaw": once.flaw, "held": once.held,
             "messages": messages_json(&once.messages) })

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 /// `[[command]]`: what may be written at any time.
 #[derive(Debug, Clone)]
-pub struct Spoken {
+pub struct TextCommand {
     pub name: String,
     /// The first is how help shows it; the others are its synonyms, in any language.
     pub phrases: Vec<Phrase>,
@@ -21,12 +21,12 @@ pub struct Spoken {
     /// `{places}` are filled in it, as in the topic.
     pub payload: String,
     pub retain: bool,
-    pub terms: Terms,
+    pub terms: ActionPolicy,
 }
 
 /// Under which conditions something is done, and how its end is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
+pub struct ActionPolicy {
     /// Who may; empty means everybody who is a contact.
     pub roles: BTreeSet<String>,
     /// After this the command is not published any more (promise P5).
@@ -50,7 +50,7 @@ pub struct Expected {
 
 /// One thing to be done, with everything filled in: it waits on disk for a Yes, and is not looked up again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deed {
+pub struct ResolvedAction {
     pub alert: Option<i64>,
     pub name: String,
     /// For people: `Stop defrost`.
@@ -77,11 +77,11 @@ pub struct Awaited {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCommand {
     pub contact: ContactId,
-    pub deed: Deed,
+    pub deed: ResolvedAction,
     pub expires_at: Timestamp,
 }
 
-impl Terms {
+impl ActionPolicy {
     /// Whether it happens at once.
     #[must_use]
     pub fn is_immediate(&self) -> bool {
@@ -100,13 +100,13 @@ impl Expected {
     }
 }
 
-impl Deed {
+impl ResolvedAction {
     /// `None` where the levels make no topic that a broker takes.
     #[must_use]
     pub fn new(
         (name, title): (&str, &str),
         (topic, payload, retain): (&TopicTemplate, &str, bool),
-        terms: &Terms,
+        terms: &ActionPolicy,
         bindings: &Bindings,
         alert: Option<AlertId>,
     ) -> Option<Self> {
@@ -131,10 +131,10 @@ impl Deed {
     }
 }
 
-impl Spoken {
+impl TextCommand {
     /// What a text asks for, if it is this command.
     #[must_use]
-    pub fn read(&self, text: &str) -> Option<Deed> {
+    pub fn read(&self, text: &str) -> Option<ResolvedAction> {
         let bindings = self.phrases.iter().find_map(|phrase| phrase.read(text, &self.values))?;
         let fill =
             |text: String, (name, value): (&String, &String)| text.replace(&format!("{{{name}}}"), value);
@@ -142,7 +142,7 @@ impl Spoken {
         let words = self.phrases.first().map(|phrase| phrase.as_str().to_owned()).unwrap_or_default();
         let title = bindings.iter().fold(words, fill);
         let what = (&self.topic, payload.as_str(), self.retain);
-        Deed::new((&self.name, &title), what, &self.terms, &bindings, None)
+        ResolvedAction::new((&self.name, &title), what, &self.terms, &bindings, None)
     }
 
     /// As people should write it.

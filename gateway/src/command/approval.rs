@@ -19,7 +19,7 @@ pub struct Pending {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ApprovalOutcome {
     /// It is done now.
     Done,
     /// Others are asked now.
@@ -42,27 +42,27 @@ impl Pending {
         Self { asker, confirm, approvals, agreed, is_open: true, expires_at }
     }
 
-    pub fn vote(&mut self, who: &ContactId, yes: bool, now: Timestamp) -> Verdict {
+    pub fn vote(&mut self, who: &ContactId, yes: bool, now: Timestamp) -> ApprovalOutcome {
         if !self.is_open || self.expires_at <= now {
-            return Verdict::TooLate;
+            return ApprovalOutcome::TooLate;
         }
         let is_asker = *who == self.asker;
         // Others decide only about what needs others, and only once the asker has confirmed.
         if !is_asker && (self.approvals <= 1 || !self.agreed.contains(&self.asker)) {
-            return Verdict::NotYours;
+            return ApprovalOutcome::NotYours;
         }
         if !yes {
             self.is_open = false;
-            return Verdict::Declined;
+            return ApprovalOutcome::Declined;
         }
         if !self.agreed.insert(who.clone()) {
-            return if is_asker { Verdict::NotYours } else { Verdict::Noted };
+            return if is_asker { ApprovalOutcome::NotYours } else { ApprovalOutcome::Noted };
         }
         if u32::try_from(self.agreed.len()).unwrap_or(u32::MAX) >= self.approvals {
             self.is_open = false;
-            return Verdict::Done;
+            return ApprovalOutcome::Done;
         }
-        if is_asker { Verdict::AskOthers } else { Verdict::Noted }
+        if is_asker { ApprovalOutcome::AskOthers } else { ApprovalOutcome::Noted }
     }
 }
 
@@ -72,8 +72,8 @@ mod tests {
 
     #[test]
     fn enough_different_people_must_want_it() {
-        use Verdict::{AskOthers, Declined, Done, NotYours, Noted, TooLate};
-        let check = |confirm, approvals, votes: &[(&str, bool, Verdict)]| {
+        use ApprovalOutcome::{AskOthers, Declined, Done, NotYours, Noted, TooLate};
+        let check = |confirm, approvals, votes: &[(&str, bool, ApprovalOutcome)]| {
             let mut pending = Pending::new("asker".into(), confirm, approvals, Timestamp(100));
             for (who, yes, expected) in votes {
                 let verdict = pending.vote(&ContactId::from(*who), *yes, Timestamp(50));

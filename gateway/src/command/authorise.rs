@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::contact::Contact;
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 
 /// Acts of one person in [`ACTS_IN`]. A thumb that reads before it taps makes three or four; ten leave room for a bad
 /// evening, and what goes on is a telephone in a pocket, or somebody else's program.
@@ -17,7 +17,7 @@ pub const REFUSALS_IN: Duration = Duration::from_secs(15 * 60);
 
 /// How a person has behaved of late, as the store counts it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct RecentAbuse {
     /// Acts in the last [`ACTS_IN`].
     pub acts: u32,
     /// Acts beyond the limit in that time: one of them was answered.
@@ -28,7 +28,7 @@ pub struct Standing {
 
 /// What a person lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lacks {
+pub enum Denial {
     /// One of these roles.
     Role(BTreeSet<String>),
     /// The right to act on this topic.
@@ -37,12 +37,12 @@ pub enum Lacks {
 
 /// Something without roles is open to every contact; with roles to whoever has one of them. Who is bound to some places
 /// may act on no other.
-pub fn may(contact: &Contact, roles: &BTreeSet<String>, topic: &str) -> Result<(), Lacks> {
+pub fn may(contact: &Contact, roles: &BTreeSet<String>, topic: &str) -> Result<(), Denial> {
     if !has_role(contact, roles) {
-        return Err(Lacks::Role(roles.clone()));
+        return Err(Denial::Role(roles.clone()));
     }
     let here = contact.topics.is_empty() || contact.topics.iter().any(|place| place.matches(topic).is_some());
-    if here { Ok(()) } else { Err(Lacks::Place) }
+    if here { Ok(()) } else { Err(Denial::Place) }
 }
 
 #[must_use]
@@ -50,9 +50,9 @@ pub fn has_role(contact: &Contact, roles: &BTreeSet<String>) -> bool {
     roles.is_empty() || roles.intersection(&contact.roles).next().is_some()
 }
 
-impl Lacks {
+impl Denial {
     #[must_use]
-    pub fn sentence(&self, voice: &Voice) -> String {
+    pub fn sentence(&self, voice: &Locale) -> String {
         match self {
             Self::Role(roles) => {
                 let or = format!(" {} ", voice.plain(|s| s.or));
@@ -65,12 +65,12 @@ impl Lacks {
 
     /// For the person who asked for it.
     #[must_use]
-    pub fn refusal(&self, title: &str, voice: &Voice) -> String {
+    pub fn refusal(&self, title: &str, voice: &Locale) -> String {
         voice.say(|s| s.not_done, &[("title", title), ("why", &self.sentence(voice))])
     }
 }
 
-impl Standing {
+impl RecentAbuse {
     #[must_use]
     pub fn is_locked(self) -> bool {
         self.refusals >= REFUSALS_MAX
@@ -101,7 +101,7 @@ mod tests {
                 roles: set(has),
                 topics: Vec::new(),
                 may_stop: true,
-                voice: Voice::default(),
+                voice: Locale::default(),
             };
             assert_eq!(may(&contact, &set(asked), "b").is_ok(), expected, "{has:?} for {asked:?}");
         };
@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn who_may_not_hears_what_they_lack() {
         let roles = ["cook", "owner"].map(str::to_owned).into();
-        let voice = Voice::default();
-        let role = Lacks::Role(roles).refusal("Open", &voice);
+        let voice = Locale::default();
+        let role = Denial::Role(roles).refusal("Open", &voice);
         assert_eq!(role, "“Open” was not done: it needs the role cook or owner.");
-        assert_eq!(Lacks::Place.refusal("Open", &voice), "“Open” was not done: it is not in your area.");
+        assert_eq!(Denial::Place.refusal("Open", &voice), "“Open” was not done: it is not in your area.");
     }
 }

@@ -20,7 +20,7 @@ const NO: [&str; 11] =
     ["no", "false", "0", "error", "failed", "failure", "refused", "rejected", "denied", "busy", "locked"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum DeviceVerdict {
     /// Done; what the device had to say about it.
     Done(Option<String>),
     Refused(String),
@@ -30,26 +30,31 @@ pub enum Verdict {
 
 /// What arrived on the topic that is awaited.
 #[must_use]
-pub fn of(awaited: &Awaited, content_type: Option<&str>, payload: &[u8], templates: &Templates) -> Verdict {
+pub fn of(
+    awaited: &Awaited,
+    content_type: Option<&str>,
+    payload: &[u8],
+    templates: &Templates,
+) -> DeviceVerdict {
     if payload.len() > PAYLOAD_MAX {
-        return Verdict::Undecided;
+        return DeviceVerdict::Undecided;
     }
     let Ok(value) = decode(PayloadFormat::Auto, content_type, payload) else {
-        return Verdict::Undecided; // noise says neither
+        return DeviceVerdict::Undecided; // noise says neither
     };
     let context = Value::from(Serde(json!({ "payload": value })));
     let judge = |condition: &Option<String>| {
         condition.as_ref().map(|condition| templates.judge(condition, &context).decided())
     };
-    let refused = || Verdict::Refused(words(&value).unwrap_or_else(|| REFUSED.into()));
+    let refused = || DeviceVerdict::Refused(words(&value).unwrap_or_else(|| REFUSED.into()));
     match (judge(&awaited.refused_when), judge(&awaited.when)) {
         (Some(Some(true)), _) => refused(),
-        (_, Some(Some(true))) => Verdict::Done(None),
+        (_, Some(Some(true))) => DeviceVerdict::Done(None),
         // What cannot be judged is neither a Yes nor a No: devices report other things on the same topic.
-        (Some(None), _) | (_, Some(None)) => Verdict::Undecided,
+        (Some(None), _) | (_, Some(None)) => DeviceVerdict::Undecided,
         // A state may still change; an answer that is not the one that was hoped for is a refusal.
         (_, Some(Some(false))) if awaited.topic.is_some() || awaited.refused_when.is_some() => {
-            Verdict::Undecided
+            DeviceVerdict::Undecided
         }
         (_, Some(Some(false))) => refused(),
         (Some(Some(false)) | None, None) => plain(&value),
@@ -57,11 +62,11 @@ pub fn of(awaited: &Awaited, content_type: Option<&str>, payload: &[u8], templat
 }
 
 /// `{"ok": false, "reason": "the door is locked"}`, `{"status": "done"}`, `true`, `ok`, `error: …`.
-fn plain(value: &serde_json::Value) -> Verdict {
+fn plain(value: &serde_json::Value) -> DeviceVerdict {
     if value.as_str().is_some_and(|text| text.trim_start().starts_with('{')) {
-        return Verdict::Undecided; // JSON that a device or the line has broken may have said No
+        return DeviceVerdict::Undecided; // JSON that a device or the line has broken may have said No
     }
-    let refused = |text: Option<String>| Verdict::Refused(text.unwrap_or_else(|| REFUSED.into()));
+    let refused = |text: Option<String>| DeviceVerdict::Refused(text.unwrap_or_else(|| REFUSED.into()));
     let verdict = ["ok", "done", "success", "accepted", "status", "result", "state"]
         .into_iter()
         .find_map(|key| value.get(key))
@@ -80,9 +85,9 @@ fn plain(value: &serde_json::Value) -> Verdict {
     if NO.iter().any(|no| same(no, &word)) || NO.iter().any(begins) || value.get("error").is_some() {
         refused(said.or_else(|| value.is_string().then(|| shorten(&word))))
     } else if YES.iter().any(|yes| same(yes, &word)) || word.is_empty() {
-        Verdict::Done(said)
+        DeviceVerdict::Done(said)
     } else {
-        Verdict::Done(said.or_else(|| Some(shorten(&word))))
+        DeviceVerdict::Done(said.or_else(|| Some(shorten(&word))))
     }
 }
 
@@ -103,7 +108,7 @@ mod tests {
     #[test]
     fn answers_are_read_as_devices_give_them() {
         let templates = Templates::compile([]).expect("nothing to compile");
-        let check = |when: Option<&str>, topic: Option<&str>, payload: &str, expected: Verdict| {
+        let check = |when: Option<&str>, topic: Option<&str>, payload: &str, expected: DeviceVerdict| {
             let awaited = Awaited {
                 topic: topic.map(str::to_owned),
                 when: when.map(str::to_owned),
@@ -112,7 +117,7 @@ mod tests {
             };
             assert_eq!(of(&awaited, None, payload.as_bytes(), &templates), expected, "{payload}");
         };
-        let (done, refused) = (Verdict::Done(None), |text: &str| Verdict::Refused(text.into()));
+        let (done, refused) = (DeviceVerdict::Done(None), |text: &str| DeviceVerdict::Refused(text.into()));
         for payload in ["ok", "OK", "true", "1", "done", "", r#"{"ok": true}"#, r#"{"status": "success"}"#] {
             check(None, None, payload, done.clone());
         }
@@ -120,30 +125,30 @@ mod tests {
             None,
             None,
             r#"{"ok": true, "text": "open for 5 s"}"#,
-            Verdict::Done(Some("open for 5 s".into())),
+            DeviceVerdict::Done(Some("open for 5 s".into())),
         );
-        check(None, None, "defrost ends at 14:20", Verdict::Done(Some("defrost ends at 14:20".into())));
+        check(None, None, "defrost ends at 14:20", DeviceVerdict::Done(Some("defrost ends at 14:20".into())));
         check(None, None, "error: door is locked", refused("error: door is locked"));
         check(None, None, r#"{"ok": false, "reason": "till is closed"}"#, refused("till is closed"));
         check(None, None, r#"{"error": "no card"}"#, refused("no card"));
         check(None, None, "false", refused("the device refused"));
         let when = Some("payload.defrost == false");
         check(when, Some("state"), r#"{"defrost": false}"#, done.clone());
-        check(when, Some("state"), r#"{"defrost": true}"#, Verdict::Undecided);
+        check(when, Some("state"), r#"{"defrost": true}"#, DeviceVerdict::Undecided);
         check(when, None, r#"{"defrost": true}"#, refused("the device refused"));
-        check(when, Some("state"), "garbage \u{1}", Verdict::Undecided);
+        check(when, Some("state"), "garbage \u{1}", DeviceVerdict::Undecided);
         let long = |padding: usize| {
             format!(r#"{{"ok": false, "reason": "locked", "log": "{}"}}"#, "x".repeat(padding))
         };
         let around = long(0).len();
         check(None, None, &long(16_384 - around), refused("locked"));
-        check(None, None, &long(16_385 - around), Verdict::Undecided);
-        check(None, None, r#"{"ok": false, "reas"#, Verdict::Undecided);
+        check(None, None, &long(16_385 - around), DeviceVerdict::Undecided);
+        check(None, None, r#"{"ok": false, "reas"#, DeviceVerdict::Undecided);
         for when in [None, when] {
             let awaited =
                 Awaited { topic: None, when: when.map(str::to_owned), refused_when: None, within_ms: 1_000 };
             let verdict = of(&awaited, None, &[0xff, 0xfe, 0], &templates);
-            assert_eq!(verdict, Verdict::Undecided, "noise is neither Yes nor No");
+            assert_eq!(verdict, DeviceVerdict::Undecided, "noise is neither Yes nor No");
         }
     }
 }

@@ -11,7 +11,7 @@ const IN_FLIGHT_MAX: usize = 16;
 
 /// A command that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct PendingCommand {
     pub id: CommandId,
     pub topic: String,
     pub payload: String,
@@ -26,13 +26,13 @@ pub struct Waiting {
 }
 
 #[derive(Debug)]
-pub enum Input {
+pub enum DispatchInput {
     /// Something may have to be published: a commit, a timer, the start.
     Wake,
     Connected,
     Disconnected,
     /// The store's answer to `Load`, oldest first.
-    Loaded(Vec<Waiting>),
+    Loaded(Vec<PendingCommand>),
     /// The link had no room for it.
     Busy(CommandId),
     /// The broker's answer.
@@ -42,19 +42,19 @@ pub enum Input {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum DispatchEffect {
     Load {
         limit: usize,
     },
     /// Publish with QoS 1; answered with `Published`, or by `Disconnected`.
-    Publish(Waiting),
-    Commit(Change),
+    Publish(PendingCommand),
+    Commit(CommandUpdate),
     WakeAt(Timestamp),
 }
 
 /// What the store is asked to write about a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum CommandUpdate {
     /// The broker has it.
     Published { id: CommandId, at: Timestamp },
     /// The broker said no; the reason is its own.
@@ -63,7 +63,7 @@ pub enum Change {
     Expired { id: CommandId, at: Timestamp },
 }
 
-impl Change {
+impl CommandUpdate {
     /// For the log.
     #[must_use]
     pub fn in_words(&self) -> String {
@@ -89,35 +89,35 @@ enum Stage {
 }
 
 impl Dispatch {
-    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+    pub fn handle(&mut self, input: DispatchInput, now: Timestamp) -> Vec<DispatchEffect> {
         match input {
-            Input::Connected => {
+            DispatchInput::Connected => {
                 self.connected = true;
                 self.forget_unanswered();
                 self.load()
             }
-            Input::Disconnected => {
+            DispatchInput::Disconnected => {
                 self.connected = false;
                 self.forget_unanswered();
                 self.load() // they wait now, and some may expire while they do
             }
-            Input::Wake => self.load(),
-            Input::Loaded(commands) => self.start(commands, now),
-            Input::Busy(id) => {
+            DispatchInput::Wake => self.load(),
+            DispatchInput::Loaded(commands) => self.start(commands, now),
+            DispatchInput::Busy(id) => {
                 self.in_flight.remove(&id);
                 Vec::new() // the next PUBACK or connection wakes us
             }
-            Input::Published(id, result) => {
+            DispatchInput::Published(id, result) => {
                 // The answer may be told after the connection's end: it is as good, and ends the command all the same.
                 if self.in_flight.insert(id, Stage::Committing) == Some(Stage::Committing) {
                     return Vec::new(); // answered before
                 }
-                vec![Effect::Commit(match result {
-                    Ok(()) => Change::Published { id, at: now },
-                    Err(reason) => Change::Refused { id, at: now, reason },
+                vec![DispatchEffect::Commit(match result {
+                    Ok(()) => CommandUpdate::Published { id, at: now },
+                    Err(reason) => CommandUpdate::Refused { id, at: now, reason },
                 })]
             }
-            Input::Committed(id) => {
+            DispatchInput::Committed(id) => {
                 self.in_flight.remove(&id);
                 self.load()
             }
@@ -129,11 +129,11 @@ impl Dispatch {
     }
 
     /// Expired commands are loaded without a broker too: their end is recorded when it comes.
-    fn load(&self) -> Vec<Effect> {
-        vec![Effect::Load { limit: IN_FLIGHT_MAX }]
+    fn load(&self) -> Vec<DispatchEffect> {
+        vec![DispatchEffect::Load { limit: IN_FLIGHT_MAX }]
     }
 
-    fn start(&mut self, commands: Vec<Waiting>, now: Timestamp) -> Vec<Effect> {
+    fn start(&mut self, commands: Vec<PendingCommand>, now: Timestamp) -> Vec<DispatchEffect> {
         let mut effects = Vec::new();
         let mut next_expiry: Option<Timestamp> = None;
         for command in commands {
@@ -142,15 +142,15 @@ impl Dispatch {
             }
             if command.expires_at <= now {
                 self.in_flight.insert(command.id, Stage::Committing);
-                effects.push(Effect::Commit(Change::Expired { id: command.id, at: now }));
+                effects.push(DispatchEffect::Commit(CommandUpdate::Expired { id: command.id, at: now }));
             } else if self.connected && self.in_flight.len() < IN_FLIGHT_MAX {
                 self.in_flight.insert(command.id, Stage::AtBroker);
-                effects.push(Effect::Publish(command));
+                effects.push(DispatchEffect::Publish(command));
             } else {
                 next_expiry = next_expiry.into_iter().chain([command.expires_at]).min();
             }
         }
-        effects.extend(next_expiry.map(Effect::WakeAt));
+        effects.extend(next_expiry.map(DispatchEffect::WakeAt));
         effects
     }
 }
@@ -161,8 +161,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000);
 
-    fn waiting(id: i64, expires_at: i64) -> Waiting {
-        Waiting {
+    fn waiting(id: i64, expires_at: i64) -> PendingCommand {
+        PendingCommand {
             id: CommandId(id),
             topic: "t".into(),
             payload: "p".into(),
@@ -176,68 +176,90 @@ mod tests {
 
     fn connected() -> Dispatch {
         let mut dispatch = Dispatch::default();
-        assert_eq!(dispatch.handle(Input::Connected, NOW), [Effect::Load { limit: 16 }]);
+        assert_eq!(dispatch.handle(DispatchInput::Connected, NOW), [DispatchEffect::Load { limit: 16 }]);
         dispatch
     }
 
     #[test]
     fn a_command_is_published_and_ends_with_the_brokers_answer() {
         let mut dispatch = connected();
-        let one = || Input::Loaded(vec![waiting(1, 2_000)]);
-        assert_eq!(dispatch.handle(one(), NOW), [Effect::Publish(waiting(1, 2_000))]);
+        let one = || DispatchInput::Loaded(vec![waiting(1, 2_000)]);
+        assert_eq!(dispatch.handle(one(), NOW), [DispatchEffect::Publish(waiting(1, 2_000))]);
         assert_eq!(dispatch.handle(one(), NOW), [], "it is under way");
-        let commit = Effect::Commit(Change::Published { id: CommandId(1), at: Timestamp(1_500) });
-        assert_eq!(dispatch.handle(Input::Published(CommandId(1), Ok(())), Timestamp(1_500)), [commit]);
-        assert_eq!(dispatch.handle(Input::Published(CommandId(1), Ok(())), NOW), [], "answered before");
+        let commit =
+            DispatchEffect::Commit(CommandUpdate::Published { id: CommandId(1), at: Timestamp(1_500) });
+        assert_eq!(
+            dispatch.handle(DispatchInput::Published(CommandId(1), Ok(())), Timestamp(1_500)),
+            [commit]
+        );
+        assert_eq!(
+            dispatch.handle(DispatchInput::Published(CommandId(1), Ok(())), NOW),
+            [],
+            "answered before"
+        );
         assert_eq!(dispatch.handle(one(), NOW), [], "its end is being written");
-        assert_eq!(dispatch.handle(Input::Committed(CommandId(1)), NOW), [Effect::Load { limit: 16 }]);
+        assert_eq!(
+            dispatch.handle(DispatchInput::Committed(CommandId(1)), NOW),
+            [DispatchEffect::Load { limit: 16 }]
+        );
         assert_eq!(dispatch.handle(one(), NOW).len(), 1);
-        let refused = Change::Refused { id: CommandId(1), at: NOW, reason: "no".into() };
-        let answer = Input::Published(CommandId(1), Err("no".into()));
-        assert_eq!(dispatch.handle(answer, NOW), [Effect::Commit(refused)]);
+        let refused = CommandUpdate::Refused { id: CommandId(1), at: NOW, reason: "no".into() };
+        let answer = DispatchInput::Published(CommandId(1), Err("no".into()));
+        assert_eq!(dispatch.handle(answer, NOW), [DispatchEffect::Commit(refused)]);
     }
 
     #[test]
     fn a_line_that_ends_takes_back_what_was_not_answered() {
         let mut dispatch = connected();
-        dispatch.handle(Input::Loaded(vec![waiting(1, 2_000), waiting(2, 2_000)]), NOW);
-        dispatch.handle(Input::Published(CommandId(2), Ok(())), NOW);
-        assert_eq!(dispatch.handle(Input::Disconnected, NOW), [Effect::Load { limit: 16 }]);
-        let again = || Input::Loaded(vec![waiting(1, 2_000), waiting(2, 2_000)]);
-        assert_eq!(dispatch.handle(again(), NOW), [Effect::WakeAt(Timestamp(2_000))], "no line, no publish");
-        dispatch.handle(Input::Connected, NOW);
-        assert_eq!(dispatch.handle(again(), NOW), [Effect::Publish(waiting(1, 2_000))]);
+        dispatch.handle(DispatchInput::Loaded(vec![waiting(1, 2_000), waiting(2, 2_000)]), NOW);
+        dispatch.handle(DispatchInput::Published(CommandId(2), Ok(())), NOW);
+        assert_eq!(dispatch.handle(DispatchInput::Disconnected, NOW), [DispatchEffect::Load { limit: 16 }]);
+        let again = || DispatchInput::Loaded(vec![waiting(1, 2_000), waiting(2, 2_000)]);
+        assert_eq!(
+            dispatch.handle(again(), NOW),
+            [DispatchEffect::WakeAt(Timestamp(2_000))],
+            "no line, no publish"
+        );
+        dispatch.handle(DispatchInput::Connected, NOW);
+        assert_eq!(dispatch.handle(again(), NOW), [DispatchEffect::Publish(waiting(1, 2_000))]);
     }
 
     #[test]
     fn a_link_without_room_is_asked_again() {
         let mut dispatch = connected();
-        dispatch.handle(Input::Loaded(vec![waiting(1, 2_000)]), NOW);
-        assert_eq!(dispatch.handle(Input::Busy(CommandId(1)), NOW), []);
-        assert_eq!(dispatch.handle(Input::Wake, NOW), [Effect::Load { limit: 16 }]);
-        assert_eq!(dispatch.handle(Input::Loaded(vec![waiting(1, 2_000)]), NOW).len(), 1);
+        dispatch.handle(DispatchInput::Loaded(vec![waiting(1, 2_000)]), NOW);
+        assert_eq!(dispatch.handle(DispatchInput::Busy(CommandId(1)), NOW), []);
+        assert_eq!(dispatch.handle(DispatchInput::Wake, NOW), [DispatchEffect::Load { limit: 16 }]);
+        assert_eq!(dispatch.handle(DispatchInput::Loaded(vec![waiting(1, 2_000)]), NOW).len(), 1);
     }
 
     #[test]
     fn what_is_too_late_expires_with_a_broker_or_without() {
-        let expired = Effect::Commit(Change::Expired { id: CommandId(1), at: NOW });
+        let expired = DispatchEffect::Commit(CommandUpdate::Expired { id: CommandId(1), at: NOW });
         for mut dispatch in [connected(), Dispatch::default()] {
             let commands = vec![waiting(1, 1_000), waiting(2, 1_001)];
-            let effects = dispatch.handle(Input::Loaded(commands), NOW);
+            let effects = dispatch.handle(DispatchInput::Loaded(commands), NOW);
             assert_eq!(effects[0], expired);
-            assert_eq!(dispatch.handle(Input::Loaded(vec![waiting(1, 1_000)]), NOW), [], "being written");
+            assert_eq!(
+                dispatch.handle(DispatchInput::Loaded(vec![waiting(1, 1_000)]), NOW),
+                [],
+                "being written"
+            );
         }
         let mut alone = Dispatch::default();
         let commands = vec![waiting(1, 3_000), waiting(2, 2_000), waiting(3, 4_000)];
-        assert_eq!(alone.handle(Input::Loaded(commands), NOW), [Effect::WakeAt(Timestamp(2_000))]);
+        assert_eq!(
+            alone.handle(DispatchInput::Loaded(commands), NOW),
+            [DispatchEffect::WakeAt(Timestamp(2_000))]
+        );
     }
 
     #[test]
     fn sixteen_are_under_way_at_once() {
         let mut dispatch = connected();
         let commands = (0..20).map(|id| waiting(id, 2_000 + id)).collect();
-        let effects = dispatch.handle(Input::Loaded(commands), NOW);
-        let published = effects.iter().filter(|effect| matches!(effect, Effect::Publish(_))).count();
-        assert_eq!((published, effects.last()), (16, Some(&Effect::WakeAt(Timestamp(2_016)))));
+        let effects = dispatch.handle(DispatchInput::Loaded(commands), NOW);
+        let published = effects.iter().filter(|effect| matches!(effect, DispatchEffect::Publish(_))).count();
+        assert_eq!((published, effects.last()), (16, Some(&DispatchEffect::WakeAt(Timestamp(2_016)))));
     }
 }

@@ -29,7 +29,7 @@ pub struct Appearance {
 
 /// What a message from there is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ControlRequest {
     /// Home Assistant has started, and wants to hear everything again.
     Introduce,
     Mute(bool),
@@ -43,7 +43,7 @@ pub enum Order {
 
 /// What changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct EntityStates {
     pub queue: u64,
     /// How long the oldest message has waited.
     pub oldest_s: u64,
@@ -98,19 +98,19 @@ impl Appearance {
 
     /// `None`: it is about something else.
     #[must_use]
-    pub fn read(&self, topic: &str, payload: &[u8]) -> Option<Order> {
+    pub fn read(&self, topic: &str, payload: &[u8]) -> Option<ControlRequest> {
         if let Some(own) = self.below_own(topic) {
             return match (own, payload) {
-                ("mute/set", b"ON") => Some(Order::Mute(true)),
-                ("mute/set", b"OFF") => Some(Order::Mute(false)),
-                ("mute/set", _) => Some(Order::Nonsense),
-                ("test/set", pressed) if pressed == PRESS.as_bytes() => Some(Order::Test),
-                ("notify/set", _) => Some(Order::Tell),
+                ("mute/set", b"ON") => Some(ControlRequest::Mute(true)),
+                ("mute/set", b"OFF") => Some(ControlRequest::Mute(false)),
+                ("mute/set", _) => Some(ControlRequest::Nonsense),
+                ("test/set", pressed) if pressed == PRESS.as_bytes() => Some(ControlRequest::Test),
+                ("notify/set", _) => Some(ControlRequest::Tell),
                 (_, _) => None,
             };
         }
         let is_birth = topic.strip_prefix(&self.prefix) == Some("/status") && payload == b"online";
-        is_birth.then_some(Order::Introduce)
+        is_birth.then_some(ControlRequest::Introduce)
     }
 
     /// Each event is asked this: it takes no memory.
@@ -223,7 +223,7 @@ impl Appearance {
     }
 }
 
-impl State {
+impl EntityStates {
     /// What is published, retained, to [`Appearance::state_topic`].
     #[must_use]
     pub fn payload(&self) -> String {
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_state_is_one_message() {
-        let state = State {
+        let state = EntityStates {
             queue: 3,
             oldest_s: 61,
             last_error: Some("x".repeat(300)),
@@ -306,7 +306,8 @@ mod tests {
             state.payload(),
             format!(r#"{{"last_error":"{error}","mute":"ON","oldest_s":61,"queue":3,"token":"refused"}}"#)
         );
-        let new = State { queue: 0, oldest_s: 0, last_error: None, tokens_good: None, is_muted: false };
+        let new =
+            EntityStates { queue: 0, oldest_s: 0, last_error: None, tokens_good: None, is_muted: false };
         assert_eq!(
             new.payload(),
             r#"{"last_error":"none","mute":"OFF","oldest_s":0,"queue":0,"token":null}"#
@@ -317,14 +318,14 @@ mod tests {
     fn what_may_be_asked() {
         let read = |topic: &str, payload: &str| bakery().read(topic, payload.as_bytes());
         let own = |rest: &str| format!("bellwire/bellwire-corner.bakery/home-assistant/{rest}");
-        assert_eq!(read("homeassistant/status", "online"), Some(Order::Introduce));
+        assert_eq!(read("homeassistant/status", "online"), Some(ControlRequest::Introduce));
         assert_eq!(read("homeassistant/status", "offline"), None);
-        assert_eq!(read(&own("mute/set"), "ON"), Some(Order::Mute(true)));
-        assert_eq!(read(&own("mute/set"), "OFF"), Some(Order::Mute(false)));
-        assert_eq!(read(&own("mute/set"), "on"), Some(Order::Nonsense));
-        assert_eq!(read(&own("test/set"), "PRESS"), Some(Order::Test));
+        assert_eq!(read(&own("mute/set"), "ON"), Some(ControlRequest::Mute(true)));
+        assert_eq!(read(&own("mute/set"), "OFF"), Some(ControlRequest::Mute(false)));
+        assert_eq!(read(&own("mute/set"), "on"), Some(ControlRequest::Nonsense));
+        assert_eq!(read(&own("test/set"), "PRESS"), Some(ControlRequest::Test));
         assert_eq!(read(&own("test/set"), "anything"), None);
-        assert_eq!(read(&own("notify/set"), "The cake is ready"), Some(Order::Tell));
+        assert_eq!(read(&own("notify/set"), "The cake is ready"), Some(ControlRequest::Tell));
         assert_eq!(read(&own("state"), "ON"), None);
         assert_eq!(read("bellwire/other/home-assistant/mute/set", "ON"), None);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::contact::language::Texts;
+use crate::contact::language::Translated;
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::ConnectionName;
 use crate::time::Timestamp;
@@ -19,7 +19,7 @@ pub struct Question {
     pub name: String,
     pub topic: TopicPattern,
     /// Jinja templates.
-    pub text: Texts,
+    pub text: Translated,
     pub choices: Vec<String>,
     /// Contacts and teams.
     pub who: Vec<String>,
@@ -92,7 +92,7 @@ mod tests {
         let mut question = Question {
             name: "refund".into(),
             topic: pattern("pos/{till}/refund"),
-            text: Texts::default(),
+            text: Translated::default(),
             choices: Vec::new(),
             who: Vec::new(),
             answers: 1,

@@ -9,12 +9,13 @@ use super::rules::{duration, read_people_names};
 use super::section::{At, Section};
 use crate::alert::lifecycle::CHANGES_MAX;
 use crate::contact::People;
-use crate::contact::quiet_hours::{HOURS_MAX, Quiet};
+use crate::contact::quiet_hours::{HOURS_MAX, QuietHours};
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::RuleName;
 use crate::rule::definition::{Rule, Severity};
 use crate::rule::lifecycle_settings::{
-    Dedupe, Flapping, Grouping, Inhibition, Life, Offer, Step, Target, Unless, Worst,
+    BuiltInButton, Dedupe, Flapping, Grouping, Inhibition, LifecycleSettings, Step, Target, Unless,
+    WorstDirection,
 };
 
 /// Alertmanager's defaults (alertmanager/docs/configuration.md, `<route>`).
@@ -66,7 +67,7 @@ pub struct Context<'a> {
 }
 
 /// `None` for a rule without any of these keys.
-pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
+pub fn read(section: &Section, context: &Context) -> Option<Arc<LifecycleSettings>> {
     let has_life = KEYS.iter().filter(|key| section.has(key)).count() > 0;
     let time = |key| section.parsed(key, duration);
     let repeat_interval = section.parsed("repeat_interval", |text| match duration(text)? {
@@ -75,12 +76,12 @@ pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
     });
     let expression = |key| section.text(key).and_then(|text| condition(section, key, text, context.topic));
     let key = read_key(section, context.topic);
-    let life = Life {
+    let life = LifecycleSettings {
         pending_for: time("for").unwrap_or_default(),
         keep_firing_for: time("keep_firing_for").unwrap_or_default(),
         resolve_when: expression("resolve_when"),
         resolve_after: time("resolve_after"),
-        send_resolved: section.truth("send_resolved").unwrap_or(true),
+        send_resolved: section.bool("send_resolved").unwrap_or(true),
         repeat_interval: Some(repeat_interval.unwrap_or(REPEAT_INTERVAL)).filter(|every| !every.is_zero()),
         group: read_grouping(section, context.topic, &key),
         key,
@@ -96,7 +97,7 @@ pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
         value: expression("value"),
         window: time("window"),
         worst: section
-            .word("worst", &["highest", "lowest"], Worst::parse)
+            .enum_value("worst", &["highest", "lowest"], WorstDirection::parse)
             .unwrap_or_else(|| worst_of(context.when)),
         offers: read_offers(section),
     };
@@ -112,10 +113,10 @@ pub fn read(section: &Section, context: &Context) -> Option<Arc<Life>> {
 }
 
 /// A threshold from below has its worst at the bottom.
-fn worst_of(when: Option<&str>) -> Worst {
+fn worst_of(when: Option<&str>) -> WorstDirection {
     match when {
-        Some(when) if when.contains('<') && !when.contains('>') => Worst::Lowest,
-        Some(_) | None => Worst::Highest,
+        Some(when) if when.contains('<') && !when.contains('>') => WorstDirection::Lowest,
+        Some(_) | None => WorstDirection::Highest,
     }
 }
 
@@ -144,7 +145,7 @@ fn levels(
 /// Levels by their names, wildcards, and expressions. Without it every wildcard counts: what comes from another device is
 /// another alert.
 fn read_key(section: &Section, topic: Option<&TopicPattern>) -> Vec<String> {
-    let Some(texts) = section.texts("key") else { return topic.map(every_wildcard).unwrap_or_default() };
+    let Some(texts) = section.strings("key") else { return topic.map(every_wildcard).unwrap_or_default() };
     if let Some(surplus) = texts.get(KEY_MAX) {
         section.report(
             surplus.offset,
@@ -177,7 +178,7 @@ fn every_wildcard(topic: &TopicPattern) -> Vec<String> {
 }
 
 fn read_grouping(section: &Section, topic: Option<&TopicPattern>, key: &[String]) -> Option<Grouping> {
-    let by = section.texts("group_by");
+    let by = section.strings("group_by");
     let (wait, interval) =
         (section.parsed("group_wait", duration), section.parsed("group_interval", duration));
     if by.is_none() && (wait.is_some() || interval.is_some()) {
@@ -205,11 +206,11 @@ fn read_dedupe(section: &Section, key: Option<String>) -> Option<Dedupe> {
 }
 
 /// `quiet_hours` and `break_through`, of a contact or of a rule.
-pub fn read_quiet(section: &Section) -> Option<Quiet> {
-    let through = section.word("break_through", &["info", "warning", "critical"], Severity::parse);
+pub fn read_quiet(section: &Section) -> Option<QuietHours> {
+    let through = section.enum_value("break_through", &["info", "warning", "critical"], Severity::parse);
     let hours = section.one_or_more_texts("quiet_hours");
     let texts = hours.iter().map(|text| text.value.as_str());
-    let quiet = Quiet::parse(texts, through.unwrap_or(Severity::Critical));
+    let quiet = QuietHours::parse(texts, through.unwrap_or(Severity::Critical));
     if let Some(first) = hours.first().filter(|_| quiet.is_none()) {
         let what = format!(
             "`quiet_hours`: write it as \"22:00-07:00\", or up to {HOURS_MAX} of them as [\"22:00-07:00\", \"13:00-15:00\"]; they must leave some of the day"
@@ -240,7 +241,7 @@ fn read_steps(section: &Section, context: &Context) -> Vec<Step> {
         let offset = step.offset();
         let after = step.required_parsed("after", duration);
         let words = ["delivered", "read", "acknowledged", "resolved"];
-        let unless = step.word("unless", &words, Unless::parse).unwrap_or(Unless::Acknowledged);
+        let unless = step.enum_value("unless", &words, Unless::parse).unwrap_or(Unless::Acknowledged);
         let target = read_target(&step, context);
         step.finish();
         let (Some(after), Some(target)) = (after, target) else { continue };
@@ -254,7 +255,7 @@ fn read_steps(section: &Section, context: &Context) -> Vec<Step> {
 }
 
 fn read_target(step: &Section, context: &Context) -> Option<Target> {
-    let people = step.texts("notify");
+    let people = step.strings("notify");
     let topic = step.text("topic");
     let payload = step.plain_text("payload");
     step.plain_text("url");
@@ -280,13 +281,15 @@ fn read_target(step: &Section, context: &Context) -> Option<Target> {
     }
 }
 
-fn read_offers(section: &Section) -> Vec<Offer> {
+fn read_offers(section: &Section) -> Vec<BuiltInButton> {
     let mut offers = Vec::new();
-    for text in section.texts("buttons").unwrap_or_default() {
+    for text in section.strings("buttons").unwrap_or_default() {
         let offer = match text.value.as_str() {
-            "acknowledge" => Some(Offer::Acknowledge),
-            "resolve" => Some(Offer::Resolve),
-            other => other.strip_prefix("snooze ").and_then(|time| duration(time).ok()).map(Offer::Snooze),
+            "acknowledge" => Some(BuiltInButton::Acknowledge),
+            "resolve" => Some(BuiltInButton::Resolve),
+            other => {
+                other.strip_prefix("snooze ").and_then(|time| duration(time).ok()).map(BuiltInButton::Snooze)
+            }
         };
         match offer {
             Some(offer) => offers.push(offer),
@@ -327,8 +330,8 @@ pub fn read_inhibitions(root: &Section, rules: &mut [Rule]) {
         };
         let source = section.required("source").filter(&check);
         let targets: Vec<At<String>> =
-            section.texts("target").unwrap_or_default().into_iter().filter(&check).collect();
-        let equal = section.texts("equal").unwrap_or_default();
+            section.strings("target").unwrap_or_default().into_iter().filter(&check).collect();
+        let equal = section.strings("equal").unwrap_or_default();
         for name in &equal {
             let rules = source.iter().chain(&targets).filter_map(|rule| known(&rule.value));
             for rule in rules.filter(|rule| !has_label(rule, &name.value)) {

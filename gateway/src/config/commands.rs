@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::expressions::expression;
 use super::rules::duration;
 use super::section::{At, Section};
-use crate::command::action::{Expected, Spoken, Terms};
+use crate::command::action::{ActionPolicy, Expected, TextCommand};
 use crate::command::phrase::{Phrase, Values, fold};
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::outbox::button_token::ACTION_MAX;
@@ -19,10 +19,10 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// More people than a shift has.
 const APPROVALS_MAX: u32 = 5;
 
-pub fn read(root: &Section, rules: &[Rule]) -> Vec<Spoken> {
+pub fn read(root: &Section, rules: &[Rule]) -> Vec<TextCommand> {
     let (mut names, mut phrases) = (BTreeSet::new(), BTreeSet::new());
     let sections = root.sections("command", "[[command]]");
-    let commands: Vec<(Spoken, usize)> = sections
+    let commands: Vec<(TextCommand, usize)> = sections
         .into_iter()
         .filter_map(|section| {
             let offset = section.offset();
@@ -42,7 +42,7 @@ fn read_command(
     section: Section,
     names: &mut BTreeSet<String>,
     taken: &mut BTreeSet<String>,
-) -> Option<Spoken> {
+) -> Option<TextCommand> {
     let words = section.one_or_more_texts("words");
     if words.is_empty() {
         section.report(
@@ -67,12 +67,12 @@ fn read_command(
         section.report(section.offset(), format!("`{name}` is the name of another command, or longer than {ACTION_MAX} bytes; give it a `name` of its own"));
     }
     let payload = section.plain_text("payload").map(|text| text.value).unwrap_or_default();
-    let retain = section.truth("retain").unwrap_or(false);
+    let retain = section.bool("retain").unwrap_or(false);
     let values = read_values(&section, places.as_ref());
     let terms = read_terms(&section, places.as_ref());
     section.finish();
     let phrases: Vec<Phrase> = phrases.into_iter().map(|(phrase, _)| phrase).collect();
-    Some(Spoken { name, phrases, values, topic: topic?, payload, retain, terms })
+    Some(TextCommand { name, phrases, values, topic: topic?, payload, retain, terms })
 }
 
 fn phrase(section: &Section, words: &At<String>) -> Option<(Phrase, usize)> {
@@ -123,12 +123,12 @@ fn read_values(section: &Section, places: Option<&TopicPattern>) -> Values {
 }
 
 /// What actions and commands have in common.
-pub fn read_terms(section: &Section, pattern: Option<&TopicPattern>) -> Terms {
-    let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
-    Terms {
+pub fn read_terms(section: &Section, pattern: Option<&TopicPattern>) -> ActionPolicy {
+    let roles = section.strings("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
+    ActionPolicy {
         roles,
         expires: section.parsed("expires", duration).unwrap_or(EXPIRES),
-        confirm: section.truth("confirm").unwrap_or(false),
+        confirm: section.bool("confirm").unwrap_or(false),
         approvals: section.integer("approvals", 1..=APPROVALS_MAX).unwrap_or(1),
         answer: section.section("answer", "answer = { … }").map(|answer| read_answer(answer, pattern)),
     }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use hyper::Uri;
 
-use super::read::{Wishes, check_file};
+use super::read::{LoadOptions, check_file};
 use super::section::Section;
-use super::versions::{self, Standing};
+use super::versions::{self, VersionSupport};
 use super::{Connection, Files, Secret};
 use crate::ids::ConnectionName;
 use crate::outbox::budget::Budget;
@@ -16,7 +16,7 @@ use crate::outbox::scheduler::RATE;
 use crate::rule::definition::Severity;
 use crate::time::parse_duration;
 
-pub(super) fn read(root: &Section, folder: &Path, wishes: &Wishes) -> Vec<Connection> {
+pub(super) fn read(root: &Section, folder: &Path, wishes: &LoadOptions) -> Vec<Connection> {
     let sections = root.sections("connection", "[[connection]]"); // none: the number is connected on the page
     let mut seen = BTreeSet::new();
     sections.into_iter().filter_map(|section| read_connection(section, folder, wishes, &mut seen)).collect()
@@ -25,7 +25,7 @@ pub(super) fn read(root: &Section, folder: &Path, wishes: &Wishes) -> Vec<Connec
 fn read_connection(
     section: Section,
     folder: &Path,
-    wishes: &Wishes,
+    wishes: &LoadOptions,
     seen: &mut BTreeSet<String>,
 ) -> Option<Connection> {
     let name = section.required("name");
@@ -47,7 +47,7 @@ fn read_connection(
     let app_secret_file = file("app_secret_file");
     let verify_token_file = file("verify_token_file");
     let api_url = section.parsed("api_url", api_url);
-    let mark_read = section.truth("mark_read").unwrap_or(true);
+    let mark_read = section.bool("mark_read").unwrap_or(true);
     let budget = read_budget(&section);
     let messages_per_second = section.integer("messages_per_second", 1..=1_000);
     let api_version = read_api_version(&section, wishes);
@@ -98,10 +98,10 @@ pub fn api_url(text: &str) -> Result<String, &'static str> {
 
 /// One that has ended is a mistake for whoever checks. A daemon that starts in the night starts all the same: Meta answers as
 /// the next version would.
-fn read_api_version(section: &Section, wishes: &Wishes) -> String {
+fn read_api_version(section: &Section, wishes: &LoadOptions) -> String {
     let given = section.text("api_version").map(|text| text.offset);
     let version = section.parsed("api_version", api_version).unwrap_or_else(|| versions::DEFAULT.to_owned());
-    if let Some(Standing::Ended(why)) = wishes.today.map(|today| versions::standing(&version, today)) {
+    if let Some(VersionSupport::Ended(why)) = wishes.today.map(|today| versions::standing(&version, today)) {
         section
             .report(given.unwrap_or_else(|| section.offset()), format!("{why}; {}", versions::next_step()));
     }
@@ -112,7 +112,7 @@ fn read_api_version(section: &Section, wishes: &Wishes) -> String {
 fn read_budget(section: &Section) -> Option<Budget> {
     let messages = section.integer("budget", 1..=10_000_000);
     let words = ["info", "warning", "critical"];
-    let exceeded_from = section.word("over_budget", &words, |word| match word {
+    let exceeded_from = section.enum_value("over_budget", &words, |word| match word {
         "info" => Some(Severity::Info),
         "warning" => Some(Severity::Warning),
         "critical" => Some(Severity::Critical),
@@ -128,11 +128,11 @@ pub(super) fn read_files(section: Section) -> Files {
     let usual = Files::default();
     let read_duration = |text: &str| parse_duration(text).ok_or("write it as 30d, 12h or 90m");
     let files = Files {
-        fetch: section.truth("fetch").unwrap_or(usual.fetch),
+        fetch: section.bool("fetch").unwrap_or(usual.fetch),
         max_bytes: section.integer("max_bytes", 1_024..=MAX_BYTES).unwrap_or(usual.max_bytes),
         keep_bytes: section.integer("keep_bytes", 1_024..=u32::MAX).map_or(usual.keep_bytes, u64::from),
         keep_for: section.parsed("keep_for", read_duration).unwrap_or(usual.keep_for),
-        delete_at_meta: section.truth("delete_at_meta").unwrap_or(usual.delete_at_meta),
+        delete_at_meta: section.bool("delete_at_meta").unwrap_or(usual.delete_at_meta),
     };
     section.finish();
     files

@@ -41,7 +41,7 @@ pub fn read(root: &Section, context: &Context) -> Option<(HomeAssistant, Vec<Rul
     });
     let notify = read_people(&section, "notify", context.people);
     let connection = read_connection(&section, context.connections);
-    let break_through = section.word("break_through", &["warning", "critical"], |word| {
+    let break_through = section.enum_value("break_through", &["warning", "critical"], |word| {
         Severity::parse(word).filter(|severity| *severity > Severity::Info)
     });
     let mute_for = section.parsed("mute_for", |text| {
@@ -101,7 +101,7 @@ fn rules(of: &Appearance, notify: &[String], over: &ConnectionName, context: &Co
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Problems, Wishes, read};
+    use crate::config::{LoadOptions, Problems, read};
 
     const FILE: &str = r#"
 [site]
@@ -122,7 +122,7 @@ notify = ["nino"]
 "#;
 
     fn file(keys: &str) -> Result<crate::config::Config, Problems> {
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         read("b.toml", &format!("{FILE}{keys}"), &wishes)
     }
 

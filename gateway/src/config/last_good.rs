@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::read::{Wishes, load, read};
+use super::read::{LoadOptions, load, read};
 use super::{Config, Problems};
 use crate::time::Timestamp;
 
@@ -15,7 +15,7 @@ const FILE: &str = "bellwire.toml.last-good";
 
 /// The configuration, and the file's text if it is the file's. Where the file has problems it is the last good one, which
 /// says so in `stands_in`; without one it is the problems.
-pub fn load_or_last_good(path: &Path, wishes: &Wishes) -> Result<(Config, Option<String>), Problems> {
+pub fn load_or_last_good(path: &Path, wishes: &LoadOptions) -> Result<(Config, Option<String>), Problems> {
     let text = std::fs::read_to_string(path).ok();
     let name = path.to_string_lossy();
     let problems = match &text {
@@ -38,7 +38,7 @@ pub fn load_or_last_good(path: &Path, wishes: &Wishes) -> Result<(Config, Option
 }
 
 /// Where the file says, though it has mistakes.
-fn state_directory(text: &str, wishes: &Wishes) -> PathBuf {
+fn state_directory(text: &str, wishes: &LoadOptions) -> PathBuf {
     let given = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == "state_directory").then(|| PathBuf::from(value.trim().trim_matches(['"', '\''])))
@@ -96,8 +96,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (file, state) = (folder.path().join("b.toml"), folder.path().join("state"));
         std::fs::create_dir(&state).expect("made");
-        let wishes =
-            Wishes { state_directory: Some(state.clone()), without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions {
+            state_directory: Some(state.clone()),
+            without_secrets: true,
+            ..LoadOptions::default()
+        };
         let load = || load_or_last_good(&file, &wishes);
         let write = |text: &str| std::fs::write(&file, text).expect("written");
         write("[site\n");
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_state_is_found_though_the_file_has_mistakes() {
-        let find = |text| state_directory(text, &Wishes::default());
+        let find = |text| state_directory(text, &LoadOptions::default());
         assert_eq!(find("[site\n state_directory = \"/srv/state\"\n"), PathBuf::from("/srv/state"));
         assert_eq!(find("# state_directory = \"/srv/state\"\n"), PathBuf::from("/var/lib/bellwire"));
     }

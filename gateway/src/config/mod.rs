@@ -54,10 +54,10 @@ pub use last_good::{keep_as_last_good, load_or_last_good};
 pub use network::Network;
 pub use pem::{Pem, not_pem};
 pub use problem::{Problem, Problems};
-pub use read::{Wishes, load, read};
+pub use read::{LoadOptions, load, read};
 pub use rules::FIRST_CONNECTION;
 pub use secret::{Secret, SecretError, secret, secret_file};
-pub use secret_box::{Seal, SealError};
+pub use secret_box::{SecretBox, SecretBoxError};
 pub use warnings::{exposed, remarks};
 
 use std::net::SocketAddr;
@@ -66,13 +66,13 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::command::action::Spoken;
+use crate::command::action::TextCommand;
 use crate::command::home_assistant::Appearance;
 use crate::command::question::Question;
 use crate::contact::People;
 use crate::ids::ConnectionName;
 use crate::outbox::budget::Budget;
-use crate::reply::forward::Onward;
+use crate::reply::forward::ForwardRule;
 use crate::reply::opt_out::Words;
 use crate::rule::definition::{Rule, Severity};
 
@@ -89,9 +89,9 @@ pub struct Config {
     pub rules: Vec<Rule>,
     pub written_rules: usize,
     pub words: Words,
-    pub commands: Vec<Spoken>,
+    pub commands: Vec<TextCommand>,
     pub questions: Vec<Question>,
-    pub onward: Vec<Onward>,
+    pub onward: Vec<ForwardRule>,
     pub files: Files,
     pub home_assistant: Option<HomeAssistant>,
     /// Why this is the last good one, and not what the file says: a sentence.

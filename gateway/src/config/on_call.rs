@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::section::{At, Section};
-use crate::contact::on_call::{Override, Rota};
+use crate::contact::on_call::{OnCallRota, Override};
 use crate::contact::quiet_hours::minute;
 use crate::ids::ContactId;
 use crate::time::Timestamp;
@@ -14,8 +14,8 @@ const HAND_OVER: u16 = 8 * 60;
 const START: i64 = 4;
 
 /// `None` for a team of which everybody is told.
-pub fn read(section: &Section, members: &[At<String>], zone: &TimeZone) -> Option<Rota> {
-    let turn_days = section.word("rotation", &["daily", "weekly"], |word| match word {
+pub fn read(section: &Section, members: &[At<String>], zone: &TimeZone) -> Option<OnCallRota> {
+    let turn_days = section.enum_value("rotation", &["daily", "weekly"], |word| match word {
         "daily" => Some(1),
         "weekly" => Some(7),
         _ => None,
@@ -36,7 +36,7 @@ pub fn read(section: &Section, members: &[At<String>], zone: &TimeZone) -> Optio
             "`hand_over`, `start` and `override` need `rotation`, which is daily or weekly",
         );
     }
-    Some(Rota {
+    Some(OnCallRota {
         turn_days: turn_days?,
         hand_over: hand_over.unwrap_or(HAND_OVER),
         start: start.unwrap_or(START),

@@ -5,17 +5,17 @@ use super::expressions::message;
 use super::section::Section;
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::outbox::button_token::ACTION_MAX;
-use crate::reply::forward::Onward;
+use crate::reply::forward::ForwardRule;
 use crate::rule::definition::Rule;
 
 /// As Meta calls them, and the answers of a flow.
 const KINDS: [&str; 6] = ["location", "flow", "image", "video", "audio", "document"];
 
-pub fn read(root: &Section, rules: &[Rule]) -> Vec<Onward> {
+pub fn read(root: &Section, rules: &[Rule]) -> Vec<ForwardRule> {
     root.sections("onward", "[[onward]]").into_iter().filter_map(|section| read_one(section, rules)).collect()
 }
 
-fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
+fn read_one(section: Section, rules: &[Rule]) -> Option<ForwardRule> {
     let name = section.required("name").filter(|name| name.value.len() <= ACTION_MAX);
     let word = section.text("word");
     if let Some(word) = word.as_ref().filter(|word| word.value.split_whitespace().count() != 1) {
@@ -26,7 +26,7 @@ fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
     if let Some(about) = about.as_ref().filter(|_| rule.is_none()) {
         section.report(about.offset, format!("there is no rule `{}`", about.value));
     }
-    let takes = section.texts("takes").unwrap_or_default();
+    let takes = section.strings("takes").unwrap_or_default();
     for kind in takes.iter().filter(|kind| !KINDS.contains(&kind.value.as_str())) {
         let known = KINDS.join(", ");
         section.report(kind.offset, format!("`{}` is no kind of message; there are {known}", kind.value));
@@ -60,7 +60,7 @@ fn read_one(section: Section, rules: &[Rule]) -> Option<Onward> {
     let payload = section.text("payload").and_then(|text| message(&section, "payload", text));
     let terms = read_terms(&section, pattern.as_ref());
     section.finish();
-    Some(Onward {
+    Some(ForwardRule {
         name: name?.value,
         word: word.map(|word| word.value),
         rule: rule.map(|rule| rule.name.clone()),

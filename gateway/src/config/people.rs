@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::section::{At, Section, nearest};
 use crate::config::{alert_lifecycle, on_call};
-use crate::contact::language::{Language, Voice};
+use crate::contact::language::{Language, Locale};
 use crate::contact::{Contact, People, Phone, Recipient};
 use crate::event::topic::TopicPattern;
 use crate::ids::ContactId;
@@ -18,7 +18,7 @@ pub fn read(root: &Section) -> People {
     let site = root.section("site", "[site]");
     let known = |key| site.as_ref().and_then(|site| site.text(key)).map(|text| text.value);
     let mut people = People::default();
-    people.voice = Voice {
+    people.voice = Locale {
         language: known("language").and_then(|code| Language::parse(&code)).unwrap_or_default(),
         zone: known("time_zone").and_then(|name| zone(&name)).unwrap_or(TimeZone::UTC),
     };
@@ -33,8 +33,8 @@ fn read_contacts(root: &Section, people: &mut People) {
         let name = section.text("name").map(|text| text.value);
         let to = read_recipient(&section);
         let quiet = alert_lifecycle::read_quiet(&section);
-        let may_stop = section.truth("may_stop").unwrap_or(true);
-        let roles = section.texts("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
+        let may_stop = section.bool("may_stop").unwrap_or(true);
+        let roles = section.strings("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
         let topics = read_places(&section);
         let voice = read_voice(&section, &people.voice);
         if let Some(id) = id {
@@ -72,7 +72,7 @@ fn read_teams(root: &Section, people: &mut People) {
     let mut members_of = BTreeMap::new();
     for section in root.sections("team", "[[team]]") {
         let id = section.required("id");
-        let listed = section.texts("members");
+        let listed = section.strings("members");
         let is_no_list = listed.is_none() && section.has("members"); // which has been said
         let members = listed.unwrap_or_default();
         if members.is_empty() && !is_no_list {
@@ -113,7 +113,7 @@ fn read_places(section: &Section) -> Vec<TopicPattern> {
         let parsed = TopicPattern::parse(&text.value);
         parsed.map_err(|error| section.report(text.offset, format!("`topics`: {error}"))).ok()
     };
-    section.texts("topics").unwrap_or_default().into_iter().filter_map(read).collect()
+    section.strings("topics").unwrap_or_default().into_iter().filter_map(read).collect()
 }
 
 /// A number, or WhatsApp's user id for somebody who hides theirs.
@@ -140,8 +140,8 @@ fn read_recipient(section: &Section) -> Option<Recipient> {
 }
 
 /// What the person says, else what the site says.
-fn read_voice(section: &Section, site: &Voice) -> Voice {
-    Voice {
+fn read_voice(section: &Section, site: &Locale) -> Locale {
+    Locale {
         language: read_language(section).unwrap_or(site.language),
         zone: read_zone(section).unwrap_or_else(|| site.zone.clone()),
     }
@@ -166,7 +166,7 @@ pub fn language(code: &str) -> Result<Language, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Wishes, read, remarks};
+    use crate::config::{Config, LoadOptions, read, remarks};
 
     const FILE: &str = r#"
 [site]
@@ -197,7 +197,7 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
 "#;
 
     fn load(text: &str) -> Result<Config, String> {
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         read("b.toml", text, &wishes).map_err(|problems| problems.to_string())
     }
 

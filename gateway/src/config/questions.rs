@@ -57,7 +57,7 @@ fn read_one(
         let wrong = |error| section.report(text.offset, format!("`response_topics`: {error}"));
         TopicPattern::parse(&text.value).map_err(wrong).ok()
     };
-    let response_topics = section.texts("response_topics").unwrap_or_default().into_iter();
+    let response_topics = section.strings("response_topics").unwrap_or_default().into_iter();
     let response_topics = response_topics.filter_map(pattern).collect();
     let connection = read_connection(&section, connections);
     section.finish();
@@ -77,7 +77,7 @@ fn read_one(
 }
 
 fn read_choices(section: &Section) -> Vec<String> {
-    let choices = section.texts("choices").unwrap_or_default();
+    let choices = section.strings("choices").unwrap_or_default();
     if !CHOICES.contains(&choices.len()) {
         section.report(section.offset(), "`choices` needs two or three: WhatsApp shows up to three buttons");
     }

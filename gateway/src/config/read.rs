@@ -24,7 +24,7 @@ const MAX_PACKET_BYTES: u32 = 1024 * 1024;
 
 /// What the caller wants beside the file.
 #[derive(Debug, Clone, Default)]
-pub struct Wishes {
+pub struct LoadOptions {
     /// Overrides `state_directory`.
     pub state_directory: Option<PathBuf>,
     /// Do not look whether the secret files are there: `check` on a laptop.
@@ -36,7 +36,7 @@ pub struct Wishes {
 }
 
 /// Reads the file at `path`.
-pub fn load(path: &Path, wishes: &Wishes) -> Result<Config, Problems> {
+pub fn load(path: &Path, wishes: &LoadOptions) -> Result<Config, Problems> {
     let name = path.to_string_lossy();
     match std::fs::read_to_string(path) {
         Ok(text) => read(&name, &text, wishes),
@@ -53,7 +53,7 @@ pub fn load(path: &Path, wishes: &Wishes) -> Result<Config, Problems> {
 }
 
 /// Reads a configuration; `name` is how problems call it, and where relative paths start.
-pub fn read(name: &str, text: &str, wishes: &Wishes) -> Result<Config, Problems> {
+pub fn read(name: &str, text: &str, wishes: &LoadOptions) -> Result<Config, Problems> {
     let document = Document::new(name, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -77,7 +77,7 @@ pub fn read(name: &str, text: &str, wishes: &Wishes) -> Result<Config, Problems>
     }
 }
 
-fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
+fn whole(root: &Section, folder: &Path, wishes: &LoadOptions) -> Option<Config> {
     let people = people::read(root);
     let site = root.section("site", "[site]");
     if site.is_none() {
@@ -135,11 +135,11 @@ fn whole(root: &Section, folder: &Path, wishes: &Wishes) -> Option<Config> {
     })
 }
 
-fn read_site(section: Section, folder: &Path, wishes: &Wishes, people: &People) -> Option<Site> {
+fn read_site(section: Section, folder: &Path, wishes: &LoadOptions, people: &People) -> Option<Site> {
     let name = section.required("name");
     people::read_zone(&section); // a mistake in them is told; what they say is everybody's voice already
     people::read_language(&section);
-    let owner = section.texts("owner").unwrap_or_default();
+    let owner = section.strings("owner").unwrap_or_default();
     for name in owner.iter().filter(|name| !people.knows(&name.value)) {
         section.report(
             name.offset,
@@ -161,7 +161,7 @@ fn read_site(section: Section, folder: &Path, wishes: &Wishes, people: &People) 
 
 /// What people write to get no more messages, and to get them again, besides the words that are always understood.
 fn read_words(section: Section) -> Words {
-    let list = |key| section.texts(key).unwrap_or_default().into_iter().map(|word| word.value);
+    let list = |key| section.strings(key).unwrap_or_default().into_iter().map(|word| word.value);
     let words = Words::default().with(list("stop"), list("start"));
     section.finish();
     words
@@ -178,7 +178,7 @@ fn default_http() -> Http {
     }
 }
 
-fn read_http(section: Section, folder: &Path, wishes: &Wishes) -> Option<Http> {
+fn read_http(section: Section, folder: &Path, wishes: &LoadOptions) -> Option<Http> {
     let address = |text: &str| match text.parse::<SocketAddr>() {
         Ok(address) if address.port() == 0 => {
             Err("port 0 is another one at each start; write one from 1 to 65535")
@@ -188,8 +188,8 @@ fn read_http(section: Section, folder: &Path, wishes: &Wishes) -> Option<Http> {
     };
     let listen = section.parsed("listen", address);
     let names =
-        section.texts("names").unwrap_or_default().into_iter().map(|name| name.value.to_ascii_lowercase());
-    let trusted = section.texts("trusted_proxies").unwrap_or_default().into_iter();
+        section.strings("names").unwrap_or_default().into_iter().map(|name| name.value.to_ascii_lowercase());
+    let trusted = section.strings("trusted_proxies").unwrap_or_default().into_iter();
     let network = |text: At<String>| {
         let wrong = |how| section.report(text.offset, format!("`{}` is no network; {how}", text.value));
         Network::parse(&text.value).map_err(wrong).ok()
@@ -210,9 +210,9 @@ fn read_http(section: Section, folder: &Path, wishes: &Wishes) -> Option<Http> {
     Some(Http { listen, names: names.collect(), trusted_proxies, webhook_listen, metrics_listen, tls })
 }
 
-fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &Wishes) -> Option<Mqtt> {
+fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &LoadOptions) -> Option<Mqtt> {
     let url = section.required_parsed("url", read_url);
-    let version = section.word("version", &["5", "3.1.1"], |word| match word {
+    let version = section.enum_value("version", &["5", "3.1.1"], |word| match word {
         "5" => Some(MqttVersion::V5),
         "3.1.1" => Some(MqttVersion::V311),
         _ => None,
@@ -307,7 +307,7 @@ fn read_url(text: &str) -> Result<(bool, String, u16), &'static str> {
     if host.is_empty() { Err("the host is missing") } else { Ok((encrypted, host.to_owned(), port)) }
 }
 
-pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: &Wishes) {
+pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: &LoadOptions) {
     if wishes.without_secrets {
         return;
     }
@@ -316,7 +316,7 @@ pub(super) fn check_file(section: &Section, path: &Path, offset: usize, wishes: 
     }
 }
 
-fn check_pem(section: &Section, file: Option<&(PathBuf, usize)>, kind: Pem, wishes: &Wishes) {
+fn check_pem(section: &Section, file: Option<&(PathBuf, usize)>, kind: Pem, wishes: &LoadOptions) {
     let Some((path, offset)) = file.filter(|_| !wishes.without_secrets) else { return };
     if let Some(told) = not_pem(path, kind) {
         section.report(*offset, told);
@@ -342,7 +342,7 @@ mod tests {
     fn a_relative_state_directory_starts_at_the_files_folder() {
         let text =
             "[site]\nname = \"Bar\"\nstate_directory = \"state\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n";
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config = read("/srv/bar/bellwire.toml", text, &wishes).expect("good");
         assert_eq!(config.site.state_directory, Path::new("/srv/bar/state"));
     }

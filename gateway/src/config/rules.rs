@@ -8,14 +8,14 @@ use super::expressions::{MESSAGE, condition, own_names, words};
 use super::section::{At, Section, nearest};
 use crate::config::alert_lifecycle;
 use crate::contact::People;
-use crate::contact::language::{Language, Texts};
+use crate::contact::language::{Language, Translated};
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::{ConnectionName, RuleName};
 use crate::outbox::button_token::ACTION_MAX;
 use crate::outbox::message::{Media, Parameter, Template};
 use crate::outbox::message_state::OnUnknown;
-use crate::rule::attachment::{Attachment, From, Kind, folder_of};
-use crate::rule::definition::{Action, PayloadFormat, Rule, Severity};
+use crate::rule::attachment::{Attachment, FileSource, Kind, folder_of};
+use crate::rule::definition::{ButtonAction, PayloadFormat, Rule, Severity};
 use crate::time::parse_duration;
 
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
@@ -66,9 +66,9 @@ fn read_rule(
         section.translated("message", site, |text| words(&section, "message", text, topic.as_ref(), &[]));
     let notify = read_people(&section, "notify", people);
     let connection = read_connection(&section, connections);
-    let severity = section.word("severity", &["info", "warning", "critical"], Severity::parse);
+    let severity = section.enum_value("severity", &["info", "warning", "critical"], Severity::parse);
     let formats = ["auto", "json", "text", "number", "cbor", "postcard", "sparkplug", "none"];
-    let payload = section.word("payload", &formats, PayloadFormat::parse);
+    let payload = section.enum_value("payload", &formats, PayloadFormat::parse);
     let is_sparkplug = payload == Some(PayloadFormat::Sparkplug);
     if let Some(topic) =
         topic.as_ref().filter(|topic| is_sparkplug && !topic.filter().starts_with("spBv1.0/"))
@@ -78,9 +78,9 @@ fn read_rule(
             format!("`payload = \"sparkplug\"` reads spBv1.0/GROUP/TYPE/NODE or …/NODE/DEVICE, and no topic such as {}", topic.as_str()),
         );
     }
-    let on_unknown = section.word("on_unknown", &["retry", "hold"], OnUnknown::parse);
+    let on_unknown = section.enum_value("on_unknown", &["retry", "hold"], OnUnknown::parse);
     let expires = section.parsed("expires", duration);
-    let on_retained = section.truth("on_retained");
+    let on_retained = section.bool("on_retained");
     let actions = read_actions(&section, topic.as_ref(), site);
     let attach = section
         .section("attach", "attach = { … }")
@@ -122,7 +122,7 @@ fn read_rule(
 
 /// Contacts and teams.
 pub fn read_people(section: &Section, key: &'static str, people: &People) -> Option<Vec<String>> {
-    let notify = section.texts(key);
+    let notify = section.strings(key);
     if notify.is_none() && section.has(key) {
         return None; // it is no list, which has been said
     }
@@ -173,11 +173,11 @@ pub fn read_connection(section: &Section, connections: &[ConnectionName]) -> Opt
 /// `attach = { kind = "image", from = "payload" }`, or `url = "{{ payload.snapshot }}"`.
 fn read_attachment(section: Section, topic: Option<&TopicPattern>) -> Option<Attachment> {
     let kinds = ["image", "video", "audio", "document"];
-    let kind = section.word("kind", &kinds, Kind::parse);
+    let kind = section.enum_value("kind", &kinds, Kind::parse);
     if kind.is_none() {
         section.report(section.offset(), format!("`attach` needs a `kind`: {}", kinds.join(", ")));
     }
-    let payload = section.word("from", &["payload"], |_| Some(From::Payload));
+    let payload = section.enum_value("from", &["payload"], |_| Some(FileSource::Payload));
     let address = section.text("url").and_then(|text| words(&section, "url", text, topic, &[]));
     let path = section.text("file").and_then(|text| words(&section, "file", text, topic, &[]));
     if path.as_deref().is_some_and(|path| folder_of(path).is_none()) {
@@ -185,12 +185,12 @@ fn read_attachment(section: Section, topic: Option<&TopicPattern>) -> Option<Att
         section.report(section.offset(), what);
     }
     let filename = section.text("filename").map(|text| text.value);
-    let hosts = section.texts("hosts").unwrap_or_default().into_iter();
+    let hosts = section.strings("hosts").unwrap_or_default().into_iter();
     let hosts = hosts.map(|host| host.value.to_ascii_lowercase()).collect();
     let from = match (payload, address, path) {
         (Some(payload), None, None) => Some(payload),
-        (None, Some(address), None) => Some(From::Address(address)),
-        (None, None, Some(path)) => Some(From::Path(path)),
+        (None, Some(address), None) => Some(FileSource::Address(address)),
+        (None, None, Some(path)) => Some(FileSource::Path(path)),
         (_, _, _) => {
             section.report(
                 section.offset(),
@@ -230,7 +230,7 @@ fn read_templates(
         });
         let parameters = parameters.collect();
         // Which file it is comes with each event.
-        let wants_file = section.truth("header_file").unwrap_or(false);
+        let wants_file = section.bool("header_file").unwrap_or(false);
         let header = attach.filter(|_| wants_file).and_then(|attach| attach.header(Media::Id(String::new())));
         if wants_file && header.is_none() {
             section.report(
@@ -250,7 +250,7 @@ fn read_actions(
     rule: &Section,
     pattern: Option<&TopicPattern>,
     site: Language,
-) -> Vec<(Action, (String, usize))> {
+) -> Vec<(ButtonAction, (String, usize))> {
     let sections = rule.sections("action", "[[rule.action]]");
     if sections.len() > ACTIONS_MAX {
         rule.report(
@@ -273,7 +273,7 @@ fn read_actions(
             parsed.map_err(|error| section.report(text.offset, format!("`topic`: {error}"))).ok()
         });
         let payload = section.plain_text("payload").map(|text| text.value);
-        let retain = section.truth("retain").unwrap_or(false);
+        let retain = section.bool("retain").unwrap_or(false);
         let words = section.one_or_more_texts("words").into_iter().map(|words| words.value).collect();
         let terms = read_terms(&section, pattern);
         let twice = |value: &String, seen: &mut BTreeSet<String>, key: &str| {
@@ -284,14 +284,14 @@ fn read_actions(
         };
         id.iter().for_each(|id| twice(id, &mut ids, "id"));
         // In two languages a title may be the same word.
-        let each: BTreeSet<&String> = title.iter().flat_map(Texts::all).collect();
+        let each: BTreeSet<&String> = title.iter().flat_map(Translated::all).collect();
         each.into_iter().for_each(|title| twice(title, &mut titles, "title"));
         let offset = section.offset();
         section.finish();
         if let (Some(id), Some(title), Some(topic)) = (id, title, topic) {
             let place = (title.own.clone(), offset);
             let payload = payload.unwrap_or_default();
-            actions.push((Action { id, title, topic, payload, retain, words, terms }, place));
+            actions.push((ButtonAction { id, title, topic, payload, retain, words, terms }, place));
         }
     }
     actions

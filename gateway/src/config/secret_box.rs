@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
-use crate::random::unguessable;
+use crate::random::random_bytes;
 
 /// As a systemd credential it is bound to the machine (systemd/examples/credentials.conf).
 const CREDENTIAL: &str = "connections-key";
@@ -18,7 +18,7 @@ const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
 #[derive(Debug, thiserror::Error)]
-pub enum SealError {
+pub enum SecretBoxError {
     #[error("the key {0} cannot be read ({1}); put it back, or connect the number again on the page")]
     Unreadable(PathBuf, std::io::Error),
     #[error(
@@ -36,33 +36,33 @@ pub enum SealError {
 }
 
 /// What seals and opens.
-pub struct Seal(XChaCha20Poly1305);
+pub struct SecretBox(XChaCha20Poly1305);
 
-impl Seal {
+impl SecretBox {
     /// The key of the state directory, made if there is none.
-    pub fn of(state: &Path) -> Result<Self, SealError> {
+    pub fn of(state: &Path) -> Result<Self, SecretBoxError> {
         let (path, may_make) = place(state);
         let key = match std::fs::read(&path) {
             Ok(key) => key,
             Err(error) if may_make && error.kind() == std::io::ErrorKind::NotFound => make(&path)?,
-            Err(error) => return Err(SealError::Unreadable(path, error)),
+            Err(error) => return Err(SecretBoxError::Unreadable(path, error)),
         };
         let cipher = XChaCha20Poly1305::new_from_slice(&key);
-        cipher.map(Self).map_err(|_| SealError::Length(path))
+        cipher.map(Self).map_err(|_| SecretBoxError::Length(path))
     }
 
     /// `about` is bound to it: what was sealed for one connection does not open as another's.
-    pub fn seal(&self, about: &str, secret: &[u8]) -> Result<Vec<u8>, SealError> {
-        let nonce: [u8; NONCE_BYTES] = unguessable().ok_or(SealError::NoRandomness)?;
+    pub fn seal(&self, about: &str, secret: &[u8]) -> Result<Vec<u8>, SecretBoxError> {
+        let nonce: [u8; NONCE_BYTES] = random_bytes().ok_or(SecretBoxError::NoRandomness)?;
         let payload = Payload { msg: secret, aad: about.as_bytes() };
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Refused)?;
+        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| SecretBoxError::Refused)?;
         Ok([&nonce[..], &sealed].concat())
     }
 
-    pub fn open(&self, about: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Refused)?;
+    pub fn open(&self, about: &str, sealed: &[u8]) -> Result<Vec<u8>, SecretBoxError> {
+        let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SecretBoxError::Refused)?;
         let payload = Payload { msg: rest, aad: about.as_bytes() };
-        self.0.decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Refused)
+        self.0.decrypt(&XNonce::from(*nonce), payload).map_err(|_| SecretBoxError::Refused)
     }
 }
 
@@ -76,8 +76,8 @@ fn place(state: &Path) -> (PathBuf, bool) {
     }
 }
 
-fn make(path: &Path) -> Result<Vec<u8>, SealError> {
-    let key: [u8; KEY_BYTES] = unguessable().ok_or(SealError::NoRandomness)?;
+fn make(path: &Path) -> Result<Vec<u8>, SecretBoxError> {
+    let key: [u8; KEY_BYTES] = random_bytes().ok_or(SecretBoxError::NoRandomness)?;
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(&key)?;
@@ -85,7 +85,7 @@ fn make(path: &Path) -> Result<Vec<u8>, SealError> {
         // The name must be on disk before anything that only this key opens.
         std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
-    write().map_err(|error| SealError::Unwritable(path.to_owned(), error))?;
+    write().map_err(|error| SecretBoxError::Unwritable(path.to_owned(), error))?;
     Ok(key.to_vec())
 }
 
@@ -96,11 +96,11 @@ mod tests {
     #[test]
     fn what_was_sealed_opens_with_the_same_key_for_the_same_connection_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let seal = Seal::of(folder.path()).expect("a key");
+        let seal = SecretBox::of(folder.path()).expect("a key");
         let sealed = seal.seal("main", b"EAAtoken").expect("sealed");
         assert!(!sealed.windows(8).any(|part| part == b"EAAtoken"));
         assert_ne!(sealed, seal.seal("main", b"EAAtoken").expect("sealed"), "a nonce of its own each time");
-        let again = Seal::of(folder.path()).expect("the key again");
+        let again = SecretBox::of(folder.path()).expect("the key again");
         assert_eq!(again.open("main", &sealed).expect("opened"), b"EAAtoken");
         assert!(again.open("other", &sealed).is_err());
         let mut bent = sealed.clone();
@@ -108,14 +108,14 @@ mod tests {
         assert!(again.open("main", &bent).is_err());
         assert!(again.open("main", b"short").is_err());
         std::fs::remove_file(folder.path().join(FILE)).expect("removed");
-        assert!(Seal::of(folder.path()).expect("a new key").open("main", &sealed).is_err());
+        assert!(SecretBox::of(folder.path()).expect("a new key").open("main", &sealed).is_err());
     }
 
     #[test]
     fn the_key_is_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
-        drop(Seal::of(folder.path()).expect("a key"));
+        drop(SecretBox::of(folder.path()).expect("a key"));
         let mode = folder.path().join(FILE).metadata().expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::people::language;
 use super::problem::Document;
-use crate::contact::language::{Language, Texts};
+use crate::contact::language::{Language, Translated};
 
 /// How alike a word must be to be suggested (Jaro-Winkler, 0 to 1): `tpoic` is 0.87 like `topic`.
 const ALIKE: f64 = 0.8;
@@ -150,13 +150,18 @@ impl<'a> Section<'a> {
     }
 
     /// One of a few words.
-    pub fn word<T>(&self, key: &'static str, words: &[&str], read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    pub fn enum_value<T>(
+        &self,
+        key: &'static str,
+        words: &[&str],
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         self.parsed(key, |text| {
             read(text).ok_or_else(|| format!("`{text}` is not one of {}", words.join(", ")))
         })
     }
 
-    pub fn truth(&self, key: &'static str) -> Option<bool> {
+    pub fn bool(&self, key: &'static str) -> Option<bool> {
         let value = self.get(key)?;
         value.get_ref().as_bool().or_else(|| self.wrong_type(key, value, "true or false"))
     }
@@ -181,7 +186,7 @@ impl<'a> Section<'a> {
         parsed
     }
 
-    pub fn texts(&self, key: &'static str) -> Option<Vec<At<String>>> {
+    pub fn strings(&self, key: &'static str) -> Option<Vec<At<String>>> {
         let value = self.get(key)?;
         let Some(items) = value.get_ref().as_array() else {
             return self.wrong_type(key, value, "a list such as [\"one\", \"two\"]");
@@ -197,7 +202,7 @@ impl<'a> Section<'a> {
     pub fn one_or_more_texts(&self, key: &'static str) -> Vec<At<String>> {
         match self.get(key).map(|value| value.get_ref().is_str()) {
             Some(true) => self.text(key).into_iter().collect(),
-            Some(false) | None => self.texts(key).unwrap_or_default(),
+            Some(false) | None => self.strings(key).unwrap_or_default(),
         }
     }
 
@@ -241,7 +246,7 @@ impl<'a> Section<'a> {
     pub fn named_texts(&self, key: &'static str) -> Vec<(Option<String>, At<String>)> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let Some(table) = value.get_ref().as_table() else {
-            return self.texts(key).unwrap_or_default().into_iter().map(|text| (None, text)).collect();
+            return self.strings(key).unwrap_or_default().into_iter().map(|text| (None, text)).collect();
         };
         let read = |(name, item): (&Spanned<_>, &Spanned<DeValue<'_>>)| match item.get_ref().as_str() {
             Some(text) => {
@@ -260,9 +265,9 @@ impl<'a> Section<'a> {
         key: &'static str,
         site: Language,
         read: impl Fn(At<String>) -> Option<String>,
-    ) -> Option<Texts> {
+    ) -> Option<Translated> {
         let Some(texts) = self.texts_by_name(key) else {
-            return Some(Texts { own: read(self.required(key)?)?, others: BTreeMap::new() });
+            return Some(Translated { own: read(self.required(key)?)?, others: BTreeMap::new() });
         };
         let mut others = BTreeMap::new();
         for (code, text) in texts {
@@ -279,7 +284,7 @@ impl<'a> Section<'a> {
                 format!("`{key}` has no `{code}`, the language of [site]: it is for everybody who reads none of the others"),
             );
         }
-        Some(Texts { own: own?, others })
+        Some(Translated { own: own?, others })
     }
 
     /// The texts of a table, each with its name; `None` when it is no table.

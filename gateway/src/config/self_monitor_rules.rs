@@ -8,7 +8,7 @@ use super::rules;
 use super::section::Section;
 use crate::alert::route::OWN_TOPICS;
 use crate::contact::People;
-use crate::contact::language::{Language, Sentences, Voice};
+use crate::contact::language::{Language, Locale, Sentences};
 use crate::ids::ConnectionName;
 use crate::rule::definition::Rule;
 
@@ -61,7 +61,7 @@ pub fn read(text: &str, people: &People, connections: &[ConnectionName], taken: 
 /// The sentence in every language, as a rule's `message` has it; what is wrong follows as the part of us said it that knows.
 fn said(choose: fn(&Sentences) -> &'static str, blanks: &[(&str, &str)]) -> String {
     let said = Language::ALL.map(|language| {
-        let words = Voice { language, ..Voice::default() }.say(choose, blanks);
+        let words = Locale { language, ..Locale::default() }.say(choose, blanks);
         format!("{} = \"{words}\\n{{{{ payload }}}}\"", language.code())
     });
     said.join(", ")
@@ -76,7 +76,7 @@ fn rule(name: &str, part: &str, time: &str, words: &str, (owner, over): (&str, &
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Wishes, read};
+    use crate::config::{LoadOptions, read};
 
     const FILE: &str = r#"
 [site]
@@ -96,7 +96,7 @@ phone = "+995 555 12 34 56"
 "#;
 
     fn names(text: &str) -> Vec<String> {
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         read("b.toml", text, &wishes).expect("good").rules.iter().map(|rule| rule.name.0.clone()).collect()
     }
 

@@ -35,8 +35,8 @@ topic = "site/{area}/freezer/{unit}/set"
 payload = '{"defrost": false}'
 "#;
 
-fn wishes() -> Wishes {
-    Wishes { without_secrets: true, ..Wishes::default() }
+fn wishes() -> LoadOptions {
+    LoadOptions { without_secrets: true, ..LoadOptions::default() }
 }
 
 fn problems(text: &str) -> Vec<String> {
@@ -59,7 +59,7 @@ fn a_good_file_has_no_problems() {
 #[test]
 fn a_client_id_is_the_installations_own_and_fits_into_a_topic() {
     let client_tag = Some(crate::ids::StoreTag("0badcafe".into()));
-    let tagged = Wishes { client_tag, ..wishes() };
+    let tagged = LoadOptions { client_tag, ..wishes() };
     let id = |text: &str| read("b.toml", text, &tagged).expect("good").mqtt.client_id;
     assert_eq!(id(GOOD), "bellwire-corner-bakery-0badcafe");
     let with = |id: &str| GOOD.replace("[mqtt]\n", &format!("[mqtt]\nclient_id = \"{id}\"\n"));
@@ -351,7 +351,7 @@ fn a_version_of_metas_api_that_has_ended_is_refused_by_whoever_asks_for_the_day(
     let with = |version: &str| {
         GOOD.replace("verify_token_file", &format!("api_version = \"{version}\"\nverify_token_file"))
     };
-    let checked = |version: &str, today| read("b.toml", &with(version), &Wishes { today, ..wishes() });
+    let checked = |version: &str, today| read("b.toml", &with(version), &LoadOptions { today, ..wishes() });
     for version in ["v17.0", "v20.0"] {
         let problems = checked(version, Some(TODAY)).expect_err("it has ended").0;
         let told = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -369,7 +369,7 @@ fn a_version_of_metas_api_that_has_ended_is_refused_by_whoever_asks_for_the_day(
 #[test]
 fn whoever_lets_others_listen_on_the_way_is_told() {
     let text = include_str!("../../../config/bellwire.toml");
-    let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+    let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
     let found = |text: &str| -> Vec<String> {
         let config = read("b.toml", text, &wishes).expect("good");
         crate::config::exposed(&config).into_iter().map(|(what, _)| what).collect()

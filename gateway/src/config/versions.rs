@@ -27,7 +27,7 @@ const ENDS: [(u8, Option<&str>); 8] = [
 
 /// How a version stands on some day.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum VersionSupport {
     /// It has ended: since when.
     Ended(String),
     /// It ends within 60 days: when.
@@ -38,25 +38,25 @@ pub enum Standing {
 
 /// Of `v25.0`. A version that is newer than this program lives; one that is older than the table ended before it begins.
 #[must_use]
-pub fn standing(version: &str, today: Timestamp) -> Standing {
-    let Some(major) = major(version) else { return Standing::Lives }; // refused where it is read
+pub fn standing(version: &str, today: Timestamp) -> VersionSupport {
+    let Some(major) = major(version) else { return VersionSupport::Lives }; // refused where it is read
     let Some((_, end)) = ENDS.iter().find(|(known, _)| *known == major) else {
         return match major < ENDS[0].0 {
-            true => Standing::Ended(format!("version {version} of Meta's API ended long ago")),
-            false => Standing::Lives,
+            true => VersionSupport::Ended(format!("version {version} of Meta's API ended long ago")),
+            false => VersionSupport::Lives,
         };
     };
     let Some((end, begins)) = end.and_then(|end| Some((end, Timestamp::exact(&format!("{end}T00:00:00Z"))?)))
     else {
-        return Standing::Lives;
+        return VersionSupport::Lives;
     };
     let left = today.until(begins);
     if left.is_zero() {
-        Standing::Ended(format!("version {version} of Meta's API ended on {end}"))
+        VersionSupport::Ended(format!("version {version} of Meta's API ended on {end}"))
     } else if left <= SOON {
-        Standing::Ends(format!("version {version} of Meta's API ends on {end}"))
+        VersionSupport::Ends(format!("version {version} of Meta's API ends on {end}"))
     } else {
-        Standing::Lives
+        VersionSupport::Lives
     }
 }
 
@@ -82,9 +82,9 @@ mod tests {
     fn a_version_is_warned_of_60_days_before_its_end_and_refused_from_that_day_on() {
         let check = |version: &str, day: &str, expected: &str| {
             let (word, sentence) = match standing(version, on(day)) {
-                Standing::Ended(sentence) => ("ended", sentence),
-                Standing::Ends(sentence) => ("ends", sentence),
-                Standing::Lives => ("lives", String::new()),
+                VersionSupport::Ended(sentence) => ("ended", sentence),
+                VersionSupport::Ends(sentence) => ("ends", sentence),
+                VersionSupport::Lives => ("lives", String::new()),
             };
             assert_eq!(word, expected, "{version} on {day}");
             assert!(word == "lives" || sentence.contains(version), "{sentence}");
@@ -112,7 +112,9 @@ mod tests {
         ] {
             check(version, day, expected);
         }
-        let Standing::Ends(sentence) = standing("v21.0", on("2026-12-01")) else { panic!("it ends soon") };
+        let VersionSupport::Ends(sentence) = standing("v21.0", on("2026-12-01")) else {
+            panic!("it ends soon")
+        };
         assert!(sentence.contains("ends on 2027-01-21"), "{sentence}");
     }
 
@@ -121,6 +123,6 @@ mod tests {
     fn a_new_installation_gets_a_version_that_lives_for_at_least_a_year() {
         let end = ENDS.iter().find(|(known, _)| Some(*known) == major(DEFAULT)).and_then(|(_, end)| *end);
         assert!(end.expect("its end is known") > "2027-11-29");
-        assert_eq!(standing(DEFAULT, on("2027-11-29")), Standing::Lives);
+        assert_eq!(standing(DEFAULT, on("2027-11-29")), VersionSupport::Lives);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::versions::{self, Standing};
+use super::versions::{self, VersionSupport};
 use super::{Config, Connection};
 use crate::alert::alert_key::is_level;
-use crate::command::action::Terms;
+use crate::command::action::ActionPolicy;
 use crate::contact::language::Language;
 use crate::contact::{Contact, Phone, Recipient};
 use crate::rule::definition::Rule;
@@ -60,10 +60,10 @@ pub fn exposed(config: &Config) -> Vec<(String, &'static str)> {
 /// Versions of Meta's API that end soon; what has ended is a mistake.
 fn ending(config: &Config, today: Timestamp) -> Vec<String> {
     let remark = |connection: &Connection| match versions::standing(&connection.api_version, today) {
-        Standing::Ends(why) => {
+        VersionSupport::Ends(why) => {
             Some(format!("connection `{}`: {why}; {}", connection.name, versions::next_step()))
         }
-        Standing::Ended(_) | Standing::Lives => None,
+        VersionSupport::Ended(_) | VersionSupport::Lives => None,
     };
     config.connections.iter().filter_map(remark).collect()
 }
@@ -165,7 +165,7 @@ fn forbidden(config: &Config) -> Vec<String> {
             .map(move |action| (format!("rule `{}`, action `{}`", rule.name, action.id), &action.terms))
     });
     let commands = config.commands.iter().map(|spoken| (format!("command `{}`", spoken.name), &spoken.terms));
-    let remark = |(whose, terms): (String, &Terms)| {
+    let remark = |(whose, terms): (String, &ActionPolicy)| {
         let may = |contact: &&Contact| {
             terms.roles.is_empty() || contact.roles.iter().any(|role| terms.roles.contains(role))
         };

@@ -14,9 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use phone::{Phone, PhoneError};
 
-use crate::contact::language::Voice;
-use crate::contact::on_call::Rota;
-use crate::contact::quiet_hours::Quiet;
+use crate::contact::language::Locale;
+use crate::contact::on_call::OnCallRota;
+use crate::contact::quiet_hours::QuietHours;
 use crate::event::topic::TopicPattern;
 use crate::time::Timestamp;
 use jiff::tz::TimeZone;
@@ -35,7 +35,7 @@ pub struct Contact {
     pub topics: Vec<TopicPattern>,
     /// Whether STOP is obeyed: for those on duty it may not be.
     pub may_stop: bool,
-    pub voice: Voice,
+    pub voice: Locale,
 }
 
 /// How a message is addressed (docs/cloud-api.md 1.1, 3.6).
@@ -99,10 +99,10 @@ pub struct People {
     pub contacts: BTreeMap<ContactId, Contact>,
     pub teams: BTreeMap<String, Vec<ContactId>>,
     /// Of teams whose members take turns.
-    pub rotas: BTreeMap<String, Rota>,
-    pub quiet: BTreeMap<ContactId, Quiet>,
+    pub rotas: BTreeMap<String, OnCallRota>,
+    pub quiet: BTreeMap<ContactId, QuietHours>,
     /// The site's own: of everybody who says nothing else, and of who is no contact.
-    pub voice: Voice,
+    pub voice: Locale,
     /// Those of the contacts who stand in no file.
     guests: BTreeSet<ContactId>,
 }
@@ -144,7 +144,7 @@ impl People {
 
     /// How this person is spoken to, on the list or not.
     #[must_use]
-    pub fn voice(&self, id: &ContactId) -> &Voice {
+    pub fn voice(&self, id: &ContactId) -> &Locale {
         self.contacts.get(id).map_or(&self.voice, |contact| &contact.voice)
     }
 
@@ -193,13 +193,18 @@ impl People {
     /// Whom a webhook names: by the user id first, since a number may be spelled in several ways, and may be somebody
     /// else's tomorrow; then by what was learned of them, and by every spelling of the number.
     #[must_use]
-    pub fn whose(&self, phone: Option<&Phone>, user_id: Option<&str>, known: &KnownAs) -> Whose<'_> {
+    pub fn whose(
+        &self,
+        phone: Option<&Phone>,
+        user_id: Option<&str>,
+        known: &KnownIdentity,
+    ) -> IdentityOwner<'_> {
         let by_id = |id: &str| {
             let is_it = |contact: &&Contact| matches!(&contact.to, Recipient::UserId(known) if known == id);
             self.contacts.values().find(is_it).or_else(|| self.still(known.by_id.as_ref()?))
         };
         if let Some(contact) = user_id.and_then(by_id) {
-            return Whose::One(contact);
+            return IdentityOwner::One(contact);
         }
         let mut found = phone.map(|phone| self.with_phone(phone)).unwrap_or_default();
         for contact in known.by_alias.iter().filter_map(|known| self.still(known)) {
@@ -208,9 +213,9 @@ impl People {
             }
         }
         match found.as_slice() {
-            [] => Whose::Nobodys,
-            [contact] => Whose::One(contact),
-            [_, ..] => Whose::Several(found),
+            [] => IdentityOwner::Nobodys,
+            [contact] => IdentityOwner::One(contact),
+            [_, ..] => IdentityOwner::Several(found),
         }
     }
 
@@ -241,7 +246,7 @@ impl People {
 
 /// What was learned of a number and a user id: of which contact, and to which address of theirs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KnownAs {
+pub struct KnownIdentity {
     /// Who wrote with this user id before.
     pub by_id: Option<(ContactId, String)>,
     /// To whom Meta said that our messages went, when it named this number or user id.
@@ -250,7 +255,7 @@ pub struct KnownAs {
 
 /// Whom a number and a user id belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose<'a> {
+pub enum IdentityOwner<'a> {
     Nobodys,
     One(&'a Contact),
     /// It fits more than one person, so nobody acts.
@@ -260,7 +265,7 @@ pub enum Whose<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contact::on_call::Rota;
+    use crate::contact::on_call::OnCallRota;
 
     fn contact(id: &str, address: &str) -> (ContactId, Contact) {
         let to = Recipient::parse(address).expect("an address");
@@ -274,7 +279,7 @@ mod tests {
                 roles: BTreeSet::new(),
                 topics: Vec::new(),
                 may_stop: true,
-                voice: Voice::default(),
+                voice: Locale::default(),
             },
         )
     }
@@ -364,7 +369,7 @@ mod tests {
         let names = ["kitchen".to_owned()];
         let utc = TimeZone::UTC;
         assert_eq!(ids(&people.on_duty(&names, Timestamp(0), &utc)), ["giorgi", "nino"]);
-        let rota = Rota { turn_days: 1, hand_over: 0, start: 0, overrides: Vec::new() };
+        let rota = OnCallRota { turn_days: 1, hand_over: 0, start: 0, overrides: Vec::new() };
         people.rotas.insert("kitchen".into(), rota);
         let day = |days: i64| Timestamp(days * 86_400_000); // 21,000 days: the year 2027
         assert_eq!(ids(&people.on_duty(&names, day(21_000), &utc)), ["giorgi"]);
@@ -378,18 +383,18 @@ mod tests {
         let mut people = people();
         people.contacts.extend([contact("bia", "+5511987654321"), contact("ana", "+5521987654321")]);
         let learned = |id: &str, address: &str| (ContactId(id.into()), address.to_owned());
-        let check = |phone: &str, id: &str, known: &KnownAs, expected: &[&str]| {
+        let check = |phone: &str, id: &str, known: &KnownIdentity, expected: &[&str]| {
             let number = Phone::from_wa_id(phone).ok();
             let found = match people.whose(number.as_ref(), Some(id).filter(|id| !id.is_empty()), known) {
-                Whose::Nobodys => Vec::new(),
-                Whose::One(one) => vec![one],
-                Whose::Several(all) => all,
+                IdentityOwner::Nobodys => Vec::new(),
+                IdentityOwner::One(one) => vec![one],
+                IdentityOwner::Several(all) => all,
             };
             assert_eq!(ids(&found), expected, "{phone} {id} {known:?}");
         };
-        let (nobody, by_id) = (KnownAs::default(), |id, address| KnownAs {
+        let (nobody, by_id) = (KnownIdentity::default(), |id, address| KnownIdentity {
             by_id: Some(learned(id, address)),
-            ..KnownAs::default()
+            ..KnownIdentity::default()
         });
         check("995555123456", "", &nobody, &["nino"]);
         check("551187654321", "", &nobody, &["bia"]);
@@ -403,9 +408,9 @@ mod tests {
         check("15550100123", "GE.43", &by_id("nino", "+995555123456"), &["nino"]);
         check("15550100123", "GE.43", &by_id("nino", "+995555000000"), &[]);
         check("15550100123", "GE.43", &by_id("gone", "+995555123456"), &[]);
-        let alias = |of: &[(&str, &str)]| KnownAs {
+        let alias = |of: &[(&str, &str)]| KnownIdentity {
             by_alias: of.iter().map(|(id, address)| learned(id, address)).collect(),
-            ..KnownAs::default()
+            ..KnownIdentity::default()
         };
         check("15550100123", "", &alias(&[("nino", "+995555123456")]), &["nino"]);
         check("15550100123", "", &alias(&[("nino", "+995555000000")]), &[]);

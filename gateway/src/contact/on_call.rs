@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 
 /// Members take turns in the order of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rota {
+pub struct OnCallRota {
     /// One, or seven.
     pub turn_days: i64,
     /// The minute of the day at which the turn passes on.
@@ -25,7 +25,7 @@ pub struct Override {
     pub member: ContactId,
 }
 
-impl Rota {
+impl OnCallRota {
     /// The member on duty; `None` while the clock was never set: then everybody is.
     #[must_use]
     pub fn on_duty<'a>(
@@ -61,9 +61,9 @@ mod tests {
         let members: Vec<ContactId> = ["a", "b", "c"].map(ContactId::from).into();
         let day = at("2026-01-05 12:00").local(&berlin).day; // a Monday
         let other = Override { from: at("2026-02-10 00:00"), to: at("2026-02-11 00:00"), member: "c".into() };
-        let weekly = Rota { turn_days: 7, hand_over: 8 * 60, start: day, overrides: vec![other] };
-        let daily = Rota { turn_days: 1, overrides: Vec::new(), ..weekly.clone() };
-        let check = |rota: &Rota, now: &str, expected: Option<&str>| {
+        let weekly = OnCallRota { turn_days: 7, hand_over: 8 * 60, start: day, overrides: vec![other] };
+        let daily = OnCallRota { turn_days: 1, overrides: Vec::new(), ..weekly.clone() };
+        let check = |rota: &OnCallRota, now: &str, expected: Option<&str>| {
             let found = rota.on_duty(&members, at(now), &berlin).map(|id| id.0.as_str());
             assert_eq!(found, expected, "{now}");
         };

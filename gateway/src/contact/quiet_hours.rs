@@ -11,13 +11,13 @@ const MINUTES_A_DAY: u16 = 24 * 60;
 
 /// Each day from one minute to another, over midnight if the second is the smaller; one or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quiet {
+pub struct QuietHours {
     hours: Vec<(u16, u16)>,
     /// This severe, and more, is said at once all the same.
     break_through: Severity,
 }
 
-impl Quiet {
+impl QuietHours {
     /// `22:00-07:00`, or several such, up to `24:00`. Hours that fill the whole day would never let anything out.
     #[must_use]
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>, break_through: Severity) -> Option<Self> {
@@ -84,7 +84,7 @@ mod tests {
 
     fn check(hours: &[&str], now: &str, expected: Option<&str>) {
         let berlin = zone("Europe/Berlin").expect("known");
-        let quiet = Quiet::parse(hours.iter().copied(), Severity::Critical).expect("hours");
+        let quiet = QuietHours::parse(hours.iter().copied(), Severity::Critical).expect("hours");
         let at = |text: &str| Timestamp::parse(text, &berlin).expect(text);
         assert_eq!(quiet.end(Severity::Warning, at(now), &berlin), expected.map(at), "{hours:?} {now}");
     }
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn hours_that_are_none_or_never_end_are_refused() {
-        let parsed = |texts: &[&str]| Quiet::parse(texts.iter().copied(), Severity::Critical).is_some();
+        let parsed = |texts: &[&str]| QuietHours::parse(texts.iter().copied(), Severity::Critical).is_some();
         for wrong in ["24:00-07:00", "22:60-07:00", "07:00-07:00", "00:00-24:00", "22:00", "22:00-25:00"] {
             assert!(!parsed(&[wrong]), "{wrong}");
         }

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use firmware_bridge::gateway::Gap;
 use firmware_bridge::{Kind, Position};
 
-use crate::device::order::Queued;
-use crate::device::record::{Route, Write};
+use crate::device::order::QueuedDeviceCommand;
+use crate::device::record::{DeviceWrite, Route};
 use crate::event::incoming::Event;
 
 #[expect(clippy::large_enum_variant, reason = "a handful are alive at once, and each goes on at once")]
 #[derive(Debug)]
-pub enum Input {
+pub enum ExchangeInput {
     /// A message came in. `device`: by the topic, where there is one.
     Heard {
         route: Route,
@@ -32,13 +33,13 @@ pub enum Input {
         /// Another one of the same start is in the same commit: its acknowledgement is for this one too.
         is_followed: bool,
     },
-    Written(Write),
+    Written(DeviceWrite),
     /// The store's answer to `Load`, the oldest of each device. `broker`: whether it is connected. `wishes`: what people
     /// want with names.
     Loaded {
-        queued: Vec<Queued>,
+        queued: Vec<QueuedDeviceCommand>,
         broker: bool,
-        wishes: Wishes,
+        wishes: NameDecisions,
     },
     /// Something may have to be done: a timer, a command that was stored.
     Wake,
@@ -46,7 +47,7 @@ pub enum Input {
 
 /// What people said of names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct NameDecisions {
     pub forget: Vec<String>,
     /// These never give way to others.
     pub approved: BTreeSet<String>,
@@ -54,7 +55,7 @@ pub struct Wishes {
 
 #[expect(clippy::large_enum_variant, reason = "a handful are alive at once, and each goes on at once")]
 #[derive(Debug, PartialEq)]
-pub enum Effect {
+pub enum ExchangeEffect {
     /// Hand it to the intake; answered with `Counted`.
     Take {
         device: String,
@@ -62,7 +63,7 @@ pub enum Effect {
         route: Route,
         event: Event,
     },
-    Write(Write),
+    Write(DeviceWrite),
     /// It is silent, or heard again: hand it to the intake.
     Status(Event),
     Send {
@@ -88,4 +89,18 @@ pub enum Effect {
         route: Route,
         why: &'static str,
     },
+}
+
+impl ExchangeEffect {
+    /// An acknowledged position that the store has not.
+    pub fn lost(device: &str, gap: Gap) -> Self {
+        let place = |at: Position| format!("{}/{}", at.boot, at.sequence);
+        let text = format!(
+            "{device} was told that its events after {} and before {} are on disk, and they are not: was an older database put \
+             back?",
+            place(gap.after),
+            place(gap.before)
+        );
+        Self::Tell { device: device.to_owned(), text }
+    }
 }

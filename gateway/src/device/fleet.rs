@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use firmware_bridge::gateway::{Gap, Greeting, Link, NotNow, Verdict};
+use firmware_bridge::gateway::{Greeting, Link, NotNow, Verdict};
 use firmware_bridge::message::{Ack, CommandResult, Hello};
-use firmware_bridge::{FrameError, Kind, Position, VERSION, Value};
+use firmware_bridge::{FrameError, Kind, Position, VERSION};
 
-pub use crate::device::exchange::{Effect, Input, Wishes};
-use crate::device::member::{Allowance, Clash, Member, acknowledge, welcome};
+pub use crate::device::exchange::{ExchangeEffect, ExchangeInput, NameDecisions};
+use crate::device::member::{Allowance, Clash, Member, acknowledge, happened_at, welcome};
 use crate::device::names;
-use crate::device::order::{Ending, Queued, next_number, unix_ms};
-use crate::device::record::{Known, Route, Said, Write};
+use crate::device::order::{CommandEnd, QueuedDeviceCommand, next_number, unix_ms};
+use crate::device::record::{DeviceInfo, DeviceRecord, DeviceWrite, Route};
 use crate::device::status::{SILENT_AFTER, source};
 use crate::device::topic;
 use crate::event::incoming::{Event, Identity};
@@ -38,8 +38,8 @@ pub struct Fleet {
 impl Fleet {
     /// As it stands on disk. Nobody is silent before there was time to be heard.
     #[must_use]
-    pub fn new(known: Vec<Known>, wires: Vec<Route>, now: Timestamp) -> Self {
-        let member = |known: Known| {
+    pub fn new(known: Vec<DeviceRecord>, wires: Vec<Route>, now: Timestamp) -> Self {
+        let member = |known: DeviceRecord| {
             let (under_way, order) = known.under_way.unzip();
             let member = Member {
                 link: Link::new(known.saved, under_way, known.last_number),
@@ -70,32 +70,32 @@ impl Fleet {
         self.devices.values().filter_map(of_device).fold(self.load_at, Timestamp::min)
     }
 
-    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+    pub fn handle(&mut self, input: ExchangeInput, now: Timestamp) -> Vec<ExchangeEffect> {
         let mut effects = Vec::new();
         match input {
-            Input::Heard { route, device, kind, message } => {
+            ExchangeInput::Heard { route, device, kind, message } => {
                 self.heard(&route, device.as_deref(), kind, message, now, &mut effects);
             }
-            Input::Line { route, up: true } => {
+            ExchangeInput::Line { route, up: true } => {
                 self.open.insert(route);
-                effects.push(Effect::Load);
+                effects.push(ExchangeEffect::Load);
             }
-            Input::Line { route, up: false } => drop(self.open.remove(&route)),
-            Input::Counted { device, at, route, is_followed } => {
+            ExchangeInput::Line { route, up: false } => drop(self.open.remove(&route)),
+            ExchangeInput::Counted { device, at, route, is_followed } => {
                 if let Some(member) = self.devices.get_mut(&device) {
                     let ack = member.link.committed(at);
                     effects.extend(acknowledge(&route, &device, &ack).filter(|_| !is_followed));
                 }
             }
-            Input::Written(write) => self.written(write, now, &mut effects),
-            Input::Loaded { queued, broker, wishes } => {
+            ExchangeInput::Written(write) => self.written(write, now, &mut effects),
+            ExchangeInput::Loaded { queued, broker, wishes } => {
                 self.approved = wishes.approved;
                 for device in wishes.forget {
                     self.forget(device, now, &mut effects);
                 }
                 self.loaded(queued, broker, now, &mut effects);
             }
-            Input::Wake => self.wake(now, &mut effects),
+            ExchangeInput::Wake => self.wake(now, &mut effects),
         }
         effects
     }
@@ -107,7 +107,7 @@ impl Fleet {
         kind: Kind,
         message: Bytes,
         now: Timestamp,
-        effects: &mut Vec<Effect>,
+        effects: &mut Vec<ExchangeEffect>,
     ) {
         let done = match kind {
             Kind::Hello => Hello::decode(&message).and_then(|hello| {
@@ -137,31 +137,36 @@ impl Fleet {
             Ok(()) => return,
             Err(FrameError::Version(_)) => {
                 let (route, device) = (route.clone(), named.unwrap_or_default().to_owned());
-                effects.push(Effect::Send { route, device, kind: Kind::Version, message: vec![VERSION] });
+                effects.push(ExchangeEffect::Send {
+                    route,
+                    device,
+                    kind: Kind::Version,
+                    message: vec![VERSION],
+                });
                 "version"
             }
             Err(FrameError::Empty | FrameError::Malformed | FrameError::Full) => "malformed",
         };
-        effects.push(Effect::Ignored { route: route.clone(), why });
+        effects.push(ExchangeEffect::Ignored { route: route.clone(), why });
     }
 
-    fn hello(&mut self, route: &Route, hello: &Hello<'_>, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn hello(&mut self, route: &Route, hello: &Hello<'_>, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
         if !self.devices.contains_key(hello.device) && !self.has_room(now, effects) {
-            effects.push(Effect::Ignored { route: route.clone(), why: "too-many-devices" });
+            effects.push(ExchangeEffect::Ignored { route: route.clone(), why: "too-many-devices" });
             return;
         }
         let device = hello.device.to_owned();
-        let said = Said::read(hello);
+        let said = DeviceInfo::read(hello);
         let place = self.wires.iter().position(|wire| wire == route);
         let place = place.and_then(|index| u32::try_from(index + 1).ok()).unwrap_or(0);
         let new = || Member::new(said.clone(), route.clone(), now);
         let member = self.devices.entry(device.clone()).or_insert_with(new);
         if !member.hellos.take(now) {
-            effects.push(Effect::Ignored { route: route.clone(), why: "too-often" });
+            effects.push(ExchangeEffect::Ignored { route: route.clone(), why: "too-often" });
             return;
         }
         let was_silent = member.silent;
-        let news = Said { queued: member.said.queued, ..said.clone() } != member.said
+        let news = DeviceInfo { queued: member.said.queued, ..said.clone() } != member.said
             || member.route != *route
             || was_silent
             || member.written_at.until(now) >= WRITE_EVERY;
@@ -177,33 +182,44 @@ impl Fleet {
                 effects.extend(welcome(route, &device, (hello.token, answer), now));
                 if news {
                     member.written_at = now;
-                    effects.push(Effect::Write(Write::Said { device, said, route: route.clone(), at: now }));
+                    effects.push(ExchangeEffect::Write(DeviceWrite::Said {
+                        device,
+                        said,
+                        route: route.clone(),
+                        at: now,
+                    }));
                 }
-                effects.push(Effect::Load); // it may be a while since it could take one
+                effects.push(ExchangeEffect::Load); // it may be a while since it could take one
             }
             Greeting::Save { saved, gap, answer } => {
                 member.written_at = now;
-                effects.extend(gap.map(|gap| lost(&device, gap)));
+                effects.extend(gap.map(|gap| ExchangeEffect::lost(&device, gap)));
                 let (route, token) = (route.clone(), hello.token);
-                let write = Write::Greeted { device, saved, said, route, token, answer, at: now };
-                effects.push(Effect::Write(write));
+                let write = DeviceWrite::Greeted { device, saved, said, route, token, answer, at: now };
+                effects.push(ExchangeEffect::Write(write));
             }
         }
     }
 
     /// A device on a wire is not taken over by what anybody may say at the broker. Whether it tried.
-    fn is_on_wire(&mut self, route: &Route, device: &str, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+    fn is_on_wire(
+        &mut self,
+        route: &Route,
+        device: &str,
+        now: Timestamp,
+        effects: &mut Vec<ExchangeEffect>,
+    ) -> bool {
         let Some(member) = self.devices.get_mut(device) else { return false };
         let is_held = *route == Route::Mqtt && self.wires.contains(&member.route);
         if is_held {
-            effects.push(Effect::Ignored { route: route.clone(), why: "clash" });
+            effects.push(ExchangeEffect::Ignored { route: route.clone(), why: "clash" });
             names::not_on_its_wire(device, member, now, effects);
         }
         is_held
     }
 
     /// Names that strangers made up must not keep a new device out.
-    fn has_room(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+    fn has_room(&mut self, now: Timestamp, effects: &mut Vec<ExchangeEffect>) -> bool {
         if self.devices.len() < DEVICES_MAX {
             return true;
         }
@@ -217,9 +233,9 @@ impl Fleet {
         true
     }
 
-    fn forget(&mut self, device: String, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn forget(&mut self, device: String, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
         self.devices.remove(&device);
-        effects.push(Effect::Write(Write::Forgotten { device, at: now }));
+        effects.push(ExchangeEffect::Write(DeviceWrite::Forgotten { device, at: now }));
     }
 
     fn event(
@@ -228,7 +244,7 @@ impl Fleet {
         event: &firmware_bridge::Event,
         payload: Bytes,
         now: Timestamp,
-        effects: &mut Vec<Effect>,
+        effects: &mut Vec<ExchangeEffect>,
     ) {
         let device = event.device.as_str().to_owned();
         let Some(member) = self.devices.get_mut(&device) else {
@@ -253,7 +269,7 @@ impl Fleet {
                     received_at: now,
                     happened_at: happened_at(event, now),
                 };
-                effects.push(Effect::Take { device, at, route: route.clone(), event });
+                effects.push(ExchangeEffect::Take { device, at, route: route.clone(), event });
             }
         }
     }
@@ -263,7 +279,7 @@ impl Fleet {
         route: &Route,
         result: &CommandResult<'_>,
         now: Timestamp,
-        effects: &mut Vec<Effect>,
+        effects: &mut Vec<ExchangeEffect>,
     ) {
         if let Some(member) = self.devices.get_mut(result.device) {
             member.hear(result.device, route, now, effects);
@@ -271,22 +287,24 @@ impl Fleet {
             effects.extend(step.and_then(|step| member.perform(result.device, step, result.detail, now)));
             // So that people see when it was heard last.
             let (device, said, route) = (result.device.to_owned(), member.said.clone(), route.clone());
-            effects.extend(step.map(|_| Effect::Write(Write::Said { device, said, route, at: now })));
+            effects.extend(
+                step.map(|_| ExchangeEffect::Write(DeviceWrite::Said { device, said, route, at: now })),
+            );
         }
     }
 
-    fn written(&mut self, write: Write, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn written(&mut self, write: DeviceWrite, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
         match write {
-            Write::Said { .. } | Write::Clash { .. } | Write::Forgotten { .. } => {}
-            Write::Greeted { device, saved, token, route, answer, .. } => {
+            DeviceWrite::Said { .. } | DeviceWrite::Clash { .. } | DeviceWrite::Forgotten { .. } => {}
+            DeviceWrite::Greeted { device, saved, token, route, answer, .. } => {
                 if let Some(member) = self.devices.get_mut(&device) {
                     member.link.greeted(saved);
                     effects.extend(welcome(&route, &device, (token, answer), now));
                     effects.extend(member.step(&device, now)); // a new start ends what the one before was told
                 }
-                effects.push(Effect::Load);
+                effects.push(ExchangeEffect::Load);
             }
-            Write::UnderWay { device, under_way, order, .. } => {
+            DeviceWrite::UnderWay { device, under_way, order, .. } => {
                 if let Some(member) = self.devices.get_mut(&device) {
                     member.order = Some(order);
                     member.last_number = under_way.id;
@@ -294,26 +312,35 @@ impl Fleet {
                     effects.extend(member.step(&device, now));
                 }
             }
-            Write::Ended { device, number, .. } => {
+            DeviceWrite::Ended { device, number, .. } => {
                 if let (Some(member), Some(number)) = (self.devices.get_mut(&device), number) {
                     member.link.settled(number);
                     member.order = None;
                 }
-                effects.push(Effect::Load);
+                effects.push(ExchangeEffect::Load);
             }
         }
     }
 
-    fn loaded(&mut self, queued: Vec<Queued>, broker: bool, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn loaded(
+        &mut self,
+        queued: Vec<QueuedDeviceCommand>,
+        broker: bool,
+        now: Timestamp,
+        effects: &mut Vec<ExchangeEffect>,
+    ) {
         self.load_at = now + LOAD_EVERY;
-        for Queued { device, order, expires_at } in queued {
+        for QueuedDeviceCommand { device, order, expires_at } in queued {
             let command = order.command;
             let known = self.devices.get_mut(&device);
-            let ending =
-                if expires_at <= now { Some(Ending::unsent(&device, known.is_some())) } else { order.flaw() };
+            let ending = if expires_at <= now {
+                Some(CommandEnd::unsent(&device, known.is_some()))
+            } else {
+                order.flaw()
+            };
             if let Some(ending) = ending {
-                let write = Write::Ended { device, number: None, command, ending, at: now };
-                effects.push(Effect::Write(write));
+                let write = DeviceWrite::Ended { device, number: None, command, ending, at: now };
+                effects.push(ExchangeEffect::Write(write));
                 continue;
             }
             self.load_at = self.load_at.min(expires_at);
@@ -327,14 +354,19 @@ impl Fleet {
             }
             match member.link.begin(next_number(member.last_number, now), unix_ms(expires_at)) {
                 Ok(under_way) => {
-                    effects.push(Effect::Write(Write::UnderWay { device, under_way, order, at: now }));
+                    effects.push(ExchangeEffect::Write(DeviceWrite::UnderWay {
+                        device,
+                        under_way,
+                        order,
+                        at: now,
+                    }));
                 }
                 Err(NotNow::Unknown | NotNow::Busy | NotNow::OutOfOrder) => {}
             }
         }
     }
 
-    fn wake(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn wake(&mut self, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
         for (device, member) in &mut self.devices {
             effects.extend(member.step(device, now));
             names::settle(device, member, now, effects);
@@ -345,37 +377,12 @@ impl Fleet {
         }
         if self.load_at <= now {
             self.load_at = now + LOAD_EVERY;
-            effects.push(Effect::Load);
+            effects.push(ExchangeEffect::Load);
         }
-    }
-}
-
-/// A device's clock may be so far ahead of ours. Beyond it one of the two is wrong, and the event counts from when it came:
-/// it is not refused, since the wrong one may be ours (a Pi without a clock, before it asked for the time).
-const AHEAD_MAX: Duration = Duration::from_secs(60);
-
-/// The field `at_ms` (protocol, section 2). A clock that was never set says nothing.
-fn happened_at(event: &firmware_bridge::Event, now: Timestamp) -> Option<Timestamp> {
-    let field = event.fields.iter().find(|field| field.name == "at_ms")?;
-    match field.value {
-        Value::Integer(at) if Timestamp(at) > now + AHEAD_MAX => None,
-        Value::Integer(at) => Some(Timestamp(at).min(now)).filter(|at| at.is_sane()),
-        Value::Bool(_) | Value::Float(_) | Value::Text(_) => None,
     }
 }
 
 /// A message that comes over a topic is of the device that the topic names.
 fn agreed(named: Option<&str>, device: &str) -> Result<(), FrameError> {
     if named.is_none_or(|named| named == device) { Ok(()) } else { Err(FrameError::Malformed) }
-}
-
-fn lost(device: &str, gap: Gap) -> Effect {
-    let place = |at: Position| format!("{}/{}", at.boot, at.sequence);
-    let text = format!(
-        "{device} was told that its events after {} and before {} are on disk, and they are not: was an older database put \
-         back?",
-        place(gap.after),
-        place(gap.before)
-    );
-    Effect::Tell { device: device.to_owned(), text }
 }

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use firmware_bridge::Kind;
 use firmware_bridge::gateway::{Answer, Link, Step};
 use firmware_bridge::message::Ack;
+use firmware_bridge::{Kind, Value};
 
-use crate::device::fleet::Effect;
-use crate::device::order::{Ending, Order, unix_ms};
-use crate::device::record::{Route, Said, Write};
+use crate::device::exchange::ExchangeEffect;
+use crate::device::order::{CommandEnd, DeviceCommand, unix_ms};
+use crate::device::record::{DeviceInfo, DeviceWrite, Route};
 use crate::device::status;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
 pub struct Member {
     pub link: Link,
-    pub said: Said,
+    pub said: DeviceInfo,
     /// Where it was heard last.
     pub route: Route,
     pub heard_at: Timestamp,
@@ -23,7 +23,7 @@ pub struct Member {
     pub silent: bool,
     pub last_number: u64,
     /// The command under way.
-    pub order: Option<Order>,
+    pub order: Option<DeviceCommand>,
     /// Hellos that may still be answered.
     pub hellos: Allowance,
     pub clash: Clash,
@@ -71,7 +71,7 @@ impl Allowance {
 }
 
 impl Member {
-    pub fn new(said: Said, route: Route, now: Timestamp) -> Self {
+    pub fn new(said: DeviceInfo, route: Route, now: Timestamp) -> Self {
         let never = Timestamp(0);
         Self {
             link: Link::default(),
@@ -88,7 +88,7 @@ impl Member {
     }
 
     /// It said something on this line.
-    pub fn hear(&mut self, device: &str, route: &Route, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub fn hear(&mut self, device: &str, route: &Route, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
         self.heard_at = now;
         self.route = route.clone();
         if std::mem::take(&mut self.silent) {
@@ -96,31 +96,37 @@ impl Member {
         }
     }
 
-    pub fn tell_status(&self, device: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub fn tell_status(&self, device: &str, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
         let (event, text) = status::of(device, self, now);
-        effects.push(Effect::Status(event));
-        effects.push(Effect::Tell { device: device.to_owned(), text });
+        effects.push(ExchangeEffect::Status(event));
+        effects.push(ExchangeEffect::Tell { device: device.to_owned(), text });
     }
 
-    pub fn step(&mut self, device: &str, now: Timestamp) -> Option<Effect> {
+    pub fn step(&mut self, device: &str, now: Timestamp) -> Option<ExchangeEffect> {
         let step = self.link.step(unix_ms(now))?;
         self.perform(device, step, "", now)
     }
 
-    pub fn perform(&mut self, device: &str, step: Step, detail: &str, now: Timestamp) -> Option<Effect> {
+    pub fn perform(
+        &mut self,
+        device: &str,
+        step: Step,
+        detail: &str,
+        now: Timestamp,
+    ) -> Option<ExchangeEffect> {
         let order = self.order.as_ref()?;
         Some(match step {
-            Step::Send(under_way) => Effect::Send {
+            Step::Send(under_way) => ExchangeEffect::Send {
                 route: self.route.clone(),
                 device: device.to_owned(),
                 kind: Kind::Command,
                 message: order.message(&under_way)?,
             },
-            Step::Ended(number, end) => Effect::Write(Write::Ended {
+            Step::Ended(number, end) => ExchangeEffect::Write(DeviceWrite::Ended {
                 device: device.to_owned(),
                 number: Some(number),
                 command: order.command,
-                ending: Ending::of(end, detail),
+                ending: CommandEnd::of(end, detail),
                 at: now,
             }),
         })
@@ -133,13 +139,32 @@ pub fn welcome(
     device: &str,
     (token, answer): (u32, Answer),
     now: Timestamp,
-) -> Option<Effect> {
+) -> Option<ExchangeEffect> {
     let unix_ms = if now.is_sane() { unix_ms(now) } else { 0 };
     let message = answer.welcome(token, unix_ms).encode(&mut [0; 32]).ok()?.to_vec(); // at most 31 bytes
-    Some(Effect::Send { route: route.clone(), device: device.to_owned(), kind: Kind::Welcome, message })
+    Some(ExchangeEffect::Send {
+        route: route.clone(),
+        device: device.to_owned(),
+        kind: Kind::Welcome,
+        message,
+    })
 }
 
-pub fn acknowledge(route: &Route, device: &str, ack: &Ack) -> Option<Effect> {
+pub fn acknowledge(route: &Route, device: &str, ack: &Ack) -> Option<ExchangeEffect> {
     let message = ack.encode(&mut [0; 16]).ok()?.to_vec(); // version, two numbers of at most 5 bytes
-    Some(Effect::Send { route: route.clone(), device: device.to_owned(), kind: Kind::Ack, message })
+    Some(ExchangeEffect::Send { route: route.clone(), device: device.to_owned(), kind: Kind::Ack, message })
+}
+
+/// A device's clock may be so far ahead of ours. Beyond it one of the two is wrong, and the event counts from when it came:
+/// it is not refused, since the wrong one may be ours (a Pi without a clock, before it asked for the time).
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// The field `at_ms` (protocol, section 2). A clock that was never set says nothing.
+pub fn happened_at(event: &firmware_bridge::Event, now: Timestamp) -> Option<Timestamp> {
+    let field = event.fields.iter().find(|field| field.name == "at_ms")?;
+    match field.value {
+        Value::Integer(at) if Timestamp(at) > now + AHEAD_MAX => None,
+        Value::Integer(at) => Some(Timestamp(at).min(now)).filter(|at| at.is_sane()),
+        Value::Bool(_) | Value::Float(_) | Value::Text(_) => None,
+    }
 }

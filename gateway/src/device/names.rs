@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::device::fleet::Effect;
+use crate::device::exchange::ExchangeEffect;
 use crate::device::member::Member;
-use crate::device::record::{Route, Write};
+use crate::device::record::{DeviceWrite, Route};
 use crate::time::Timestamp;
 
 /// A clash that goes on is told again after this long, and shown as over after a quarter of it without a sign: a device is
@@ -15,7 +15,7 @@ const OVER_AFTER: Duration = Duration::from_secs(15 * 60);
 const WRITE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Two starts of one name are heard by turns.
-pub fn by_turns(device: &str, member: &mut Member, now: Timestamp, effects: &mut Vec<Effect>) {
+pub fn by_turns(device: &str, member: &mut Member, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
     let text = format!(
         "two devices call themselves {device}. Each event of both is counted once, but nobody can tell their alerts apart, \
          and a command reaches the one that spoke last: give one of them another name"
@@ -24,7 +24,7 @@ pub fn by_turns(device: &str, member: &mut Member, now: Timestamp, effects: &mut
 }
 
 /// Somebody speaks over the broker under the name of a device on a wire.
-pub fn not_on_its_wire(device: &str, member: &mut Member, now: Timestamp, effects: &mut Vec<Effect>) {
+pub fn not_on_its_wire(device: &str, member: &mut Member, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
     let text = format!(
         "{device} is on the serial port {}, and somebody says to be {device} over MQTT: nothing of that is believed. If it is a \
          second device, give it another name; if the device has moved: bellwire devices forget {device}",
@@ -33,28 +33,28 @@ pub fn not_on_its_wire(device: &str, member: &mut Member, now: Timestamp, effect
     clash(device, member, text, now, effects);
 }
 
-fn clash(device: &str, member: &mut Member, text: String, now: Timestamp, effects: &mut Vec<Effect>) {
+fn clash(device: &str, member: &mut Member, text: String, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
     let is_over = |last: Option<Timestamp>, pause| last.is_none_or(|last| last.until(now) >= pause);
     member.clash.seen_at = Some(now);
     let device = device.to_owned();
     if is_over(member.clash.written_at, WRITE_EVERY) {
         member.clash.written_at = Some(now);
-        effects.push(Effect::Write(Write::Clash { device: device.clone(), at: Some(now) }));
+        effects.push(ExchangeEffect::Write(DeviceWrite::Clash { device: device.clone(), at: Some(now) }));
     }
     if is_over(member.clash.told_at, TELL_AGAIN) {
         member.clash.told_at = Some(now);
-        effects.push(Effect::Warn { device, text });
+        effects.push(ExchangeEffect::Warn { device, text });
     }
 }
 
 /// Whether it is over by now.
-pub fn settle(device: &str, member: &mut Member, now: Timestamp, effects: &mut Vec<Effect>) {
+pub fn settle(device: &str, member: &mut Member, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
     if member.clash.seen_at.is_some_and(|seen| seen.until(now) >= OVER_AFTER) {
         member.clash = super::member::Clash::default();
         let device = device.to_owned();
-        effects.push(Effect::Write(Write::Clash { device: device.clone(), at: None }));
+        effects.push(ExchangeEffect::Write(DeviceWrite::Clash { device: device.clone(), at: None }));
         let text = format!("{device} has not been heard from two places for a while");
-        effects.push(Effect::Tell { device, text });
+        effects.push(ExchangeEffect::Tell { device, text });
     }
 }
 

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 /// What a device shall do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct DeviceCommand {
     pub command: CommandId,
     pub name: String,
     pub payload: String,
@@ -17,15 +17,15 @@ pub struct Order {
 
 /// An order that nobody was given yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queued {
+pub struct QueuedDeviceCommand {
     pub device: String,
-    pub order: Order,
+    pub order: DeviceCommand,
     pub expires_at: Timestamp,
 }
 
 /// How a command ended, as the store keeps it and people read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct CommandEnd {
     pub state: EndState,
     pub reason: String,
 }
@@ -54,7 +54,7 @@ impl EndState {
     }
 }
 
-impl Ending {
+impl CommandEnd {
     /// `detail` is the device's own.
     #[must_use]
     pub fn of(end: End, detail: &str) -> Self {
@@ -91,10 +91,10 @@ impl Ending {
     }
 }
 
-impl Order {
+impl DeviceCommand {
     /// Why no device could take it: the protocol's bounds.
     #[must_use]
-    pub fn flaw(&self) -> Option<Ending> {
+    pub fn flaw(&self) -> Option<CommandEnd> {
         let reason = if self.name.len() > NAME_MAX_BYTES {
             format!("the command's name has more than {NAME_MAX_BYTES} bytes; shorten it in the rule")
         } else if self.payload.len() > PAYLOAD_MAX_BYTES {
@@ -102,7 +102,7 @@ impl Order {
         } else {
             return None;
         };
-        Some(Ending { state: EndState::Refused, reason })
+        Some(CommandEnd { state: EndState::Refused, reason })
     }
 
     /// The message on the line; `None` beyond the bounds that [`flaw`](Self::flaw) names.
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn an_order_beyond_the_bounds_says_so() {
-        let order = |name: &str, payload: usize| Order {
+        let order = |name: &str, payload: usize| DeviceCommand {
             command: CommandId(1),
             name: name.to_owned(),
             payload: "x".repeat(payload),

@@ -5,7 +5,7 @@ use std::fmt;
 use firmware_bridge::gateway::{Answer, Saved, UnderWay};
 use firmware_bridge::message::Hello;
 
-use crate::device::order::{Ending, Order};
+use crate::device::order::{CommandEnd, DeviceCommand};
 use crate::ids::CommandId;
 use crate::time::Timestamp;
 
@@ -19,7 +19,7 @@ pub enum Route {
 
 /// What a device said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct DeviceInfo {
     pub firmware: String,
     /// The commands that it obeys.
     pub commands: Vec<String>,
@@ -31,10 +31,10 @@ pub struct Said {
 
 /// A device as it stands on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct DeviceRecord {
     pub device: String,
     pub saved: Saved,
-    pub said: Said,
+    pub said: DeviceInfo,
     pub route: Route,
     pub seen_at: Timestamp,
     pub silent: bool,
@@ -42,36 +42,36 @@ pub struct Known {
     pub clash_at: Option<Timestamp>,
     /// The highest command number that was ever under way.
     pub last_number: u64,
-    pub under_way: Option<(UnderWay, Order)>,
+    pub under_way: Option<(UnderWay, DeviceCommand)>,
 }
 
 /// What is to be written about a device; answered with `Written` when it is on disk.
 #[expect(clippy::large_enum_variant, reason = "a handful are alive at once, and each goes on at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
+pub enum DeviceWrite {
     /// A hello moved the boot number or the position. Its answer, with this token, waits for the disk.
     Greeted {
         device: String,
         saved: Saved,
-        said: Said,
+        said: DeviceInfo,
         route: Route,
         token: u32,
         answer: Answer,
         at: Timestamp,
     },
     /// A hello said nothing that an answer depends on.
-    Said { device: String, said: Said, route: Route, at: Timestamp },
+    Said { device: String, said: DeviceInfo, route: Route, at: Timestamp },
     /// The command may be sent once this is on disk.
-    UnderWay { device: String, under_way: UnderWay, order: Order, at: Timestamp },
+    UnderWay { device: String, under_way: UnderWay, order: DeviceCommand, at: Timestamp },
     /// A command's outcome. `number`: of the one under way; none if it never was.
-    Ended { device: String, number: Option<u64>, command: CommandId, ending: Ending, at: Timestamp },
+    Ended { device: String, number: Option<u64>, command: CommandId, ending: CommandEnd, at: Timestamp },
     /// Two devices of this name are heard by turns; `None`: no longer.
     Clash { device: String, at: Option<Timestamp> },
     /// Somebody, or a newcomer in want of room, wants the name to go.
     Forgotten { device: String, at: Timestamp },
 }
 
-impl Said {
+impl DeviceInfo {
     #[must_use]
     pub fn read(hello: &Hello<'_>) -> Self {
         Self {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::device::member::Member;
 use crate::device::record::Route;
 use crate::device::topic;
-use crate::event::incoming::{Event, Identity, Source};
+use crate::event::incoming::{Event, EventSource, Identity};
 use crate::time::{Timestamp, duration_for_people};
 
 /// A device says hello once a minute (protocol, section 4): two may be lost, the third is missed.
@@ -39,9 +39,9 @@ pub fn of(device: &str, member: &Member, now: Timestamp) -> (Event, String) {
     (event, text)
 }
 
-pub fn source(route: &Route) -> Source {
+pub fn source(route: &Route) -> EventSource {
     match route {
-        Route::Mqtt => Source::Mqtt,
-        Route::Serial(_) => Source::Serial,
+        Route::Mqtt => EventSource::Mqtt,
+        Route::Serial(_) => EventSource::Serial,
     }
 }

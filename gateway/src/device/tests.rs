@@ -5,9 +5,9 @@ use firmware_bridge::gateway::{ANSWER_GRACE_MS, Saved};
 use firmware_bridge::message::{Command, CommandResult, Hello};
 use firmware_bridge::{Field, Kind, Outcome, Position, Value};
 
-use super::fleet::{DEVICES_MAX, Effect, Fleet, Input, Wishes};
-use super::order::{EndState, Order, Queued};
-use super::record::{Known, Route, Write};
+use super::fleet::{DEVICES_MAX, ExchangeEffect, ExchangeInput, Fleet, NameDecisions};
+use super::order::{DeviceCommand, EndState, QueuedDeviceCommand};
+use super::record::{DeviceRecord, DeviceWrite, Route};
 use super::status::SILENT_AFTER;
 use crate::event::incoming::Identity;
 use crate::ids::CommandId;
@@ -20,54 +20,55 @@ fn port() -> Route {
     Route::Serial("/dev/ttyUSB0".to_owned())
 }
 
-fn hello(device: &str, boot: u32) -> Input {
+fn hello(device: &str, boot: u32) -> ExchangeInput {
     let commands = ["defrost"].into_iter().collect();
     let (token, oldest, firmware) = (7, Position::default(), "test 1");
     let hello = Hello { device, boot, token, oldest, queued: 0, refused: 0, firmware, commands };
     heard(None, Kind::Hello, hello.encode(&mut [0; 200]).expect("fits"))
 }
 
-fn event(boot: u32, sequence: u32, at_ms: i64) -> Input {
+fn event(boot: u32, sequence: u32, at_ms: i64) -> ExchangeInput {
     let fields = [Field::new("at_ms", Value::Integer(at_ms)).expect("short")].into_iter().collect();
     let event = firmware_bridge::Event { device: "f".try_into().expect("short"), boot, sequence, fields };
     heard(None, Kind::Event, event.encode(&mut [0; 200]).expect("fits"))
 }
 
-fn heard(device: Option<&str>, kind: Kind, message: &[u8]) -> Input {
+fn heard(device: Option<&str>, kind: Kind, message: &[u8]) -> ExchangeInput {
     let device = device.map(str::to_owned);
-    Input::Heard { route: port(), device, kind, message: Bytes::copy_from_slice(message) }
+    ExchangeInput::Heard { route: port(), device, kind, message: Bytes::copy_from_slice(message) }
 }
 
-fn queued(id: i64) -> Queued {
-    let order = Order { command: CommandId(id), name: "defrost".to_owned(), payload: "{}".to_owned() };
-    Queued { device: "f".to_owned(), order, expires_at: NOW + EXPIRES }
+fn queued(id: i64) -> QueuedDeviceCommand {
+    let order =
+        DeviceCommand { command: CommandId(id), name: "defrost".to_owned(), payload: "{}".to_owned() };
+    QueuedDeviceCommand { device: "f".to_owned(), order, expires_at: NOW + EXPIRES }
 }
 
-fn loaded(id: i64) -> Input {
-    Input::Loaded { queued: vec![queued(id)], broker: false, wishes: Wishes::default() }
+fn loaded(id: i64) -> ExchangeInput {
+    ExchangeInput::Loaded { queued: vec![queued(id)], broker: false, wishes: NameDecisions::default() }
 }
 
 /// Performs writes and counts events at once; gives what is left.
-fn play(fleet: &mut Fleet, input: Input, now: Timestamp) -> Vec<Effect> {
+fn play(fleet: &mut Fleet, input: ExchangeInput, now: Timestamp) -> Vec<ExchangeEffect> {
     let (mut left, mut inputs) = (Vec::new(), vec![input]);
     while let Some(input) = inputs.pop() {
         for effect in fleet.handle(input, now) {
             match &effect {
-                Effect::Write(write) => inputs.push(Input::Written(write.clone())),
-                Effect::Take { device, at, route, .. } => {
-                    inputs.push(Input::Counted {
+                ExchangeEffect::Write(write) => inputs.push(ExchangeInput::Written(write.clone())),
+                ExchangeEffect::Take { device, at, route, .. } => {
+                    inputs.push(ExchangeInput::Counted {
                         device: device.clone(),
                         at: *at,
                         route: route.clone(),
                         is_followed: false,
                     });
                 }
-                Effect::Send { .. }
-                | Effect::Load
-                | Effect::Status(_)
-                | Effect::Tell { .. }
-                | Effect::Warn { .. }
-                | Effect::Ignored { .. } => {}
+                ExchangeEffect::Send { .. }
+                | ExchangeEffect::Load
+                | ExchangeEffect::Status(_)
+                | ExchangeEffect::Tell { .. }
+                | ExchangeEffect::Warn { .. }
+                | ExchangeEffect::Ignored { .. } => {}
             }
             left.push(effect);
         }
@@ -75,39 +76,39 @@ fn play(fleet: &mut Fleet, input: Input, now: Timestamp) -> Vec<Effect> {
     left
 }
 
-fn sent(effects: &[Effect], wanted: Kind) -> Vec<Vec<u8>> {
-    let message = |effect: &Effect| match effect {
-        Effect::Send { kind, message, .. } if *kind == wanted => Some(message.clone()),
-        Effect::Send { .. }
-        | Effect::Take { .. }
-        | Effect::Write(_)
-        | Effect::Load
-        | Effect::Status(_)
-        | Effect::Tell { .. }
-        | Effect::Warn { .. }
-        | Effect::Ignored { .. } => None,
+fn sent(effects: &[ExchangeEffect], wanted: Kind) -> Vec<Vec<u8>> {
+    let message = |effect: &ExchangeEffect| match effect {
+        ExchangeEffect::Send { kind, message, .. } if *kind == wanted => Some(message.clone()),
+        ExchangeEffect::Send { .. }
+        | ExchangeEffect::Take { .. }
+        | ExchangeEffect::Write(_)
+        | ExchangeEffect::Load
+        | ExchangeEffect::Status(_)
+        | ExchangeEffect::Tell { .. }
+        | ExchangeEffect::Warn { .. }
+        | ExchangeEffect::Ignored { .. } => None,
     };
     effects.iter().filter_map(message).collect()
 }
 
-fn ending(effects: &[Effect]) -> Option<EndState> {
+fn ending(effects: &[ExchangeEffect]) -> Option<EndState> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Write(Write::Ended { ending, .. }) => Some(ending.state),
-        Effect::Write(_)
-        | Effect::Send { .. }
-        | Effect::Take { .. }
-        | Effect::Load
-        | Effect::Status(_)
-        | Effect::Tell { .. }
-        | Effect::Warn { .. }
-        | Effect::Ignored { .. } => None,
+        ExchangeEffect::Write(DeviceWrite::Ended { ending, .. }) => Some(ending.state),
+        ExchangeEffect::Write(_)
+        | ExchangeEffect::Send { .. }
+        | ExchangeEffect::Take { .. }
+        | ExchangeEffect::Load
+        | ExchangeEffect::Status(_)
+        | ExchangeEffect::Tell { .. }
+        | ExchangeEffect::Warn { .. }
+        | ExchangeEffect::Ignored { .. } => None,
     })
 }
 
 /// A device that was welcomed, over a port that is open.
 fn welcomed() -> Fleet {
     let mut fleet = Fleet::new(Vec::new(), vec![port()], NOW);
-    play(&mut fleet, Input::Line { route: port(), up: true }, NOW);
+    play(&mut fleet, ExchangeInput::Line { route: port(), up: true }, NOW);
     assert_eq!(sent(&play(&mut fleet, hello("f", 1), NOW), Kind::Welcome).len(), 1);
     fleet
 }
@@ -116,13 +117,13 @@ fn welcomed() -> Fleet {
 fn nothing_is_answered_before_it_is_on_disk() {
     let mut fleet = Fleet::new(Vec::new(), vec![port()], NOW);
     let effects = fleet.handle(hello("f", 1), NOW);
-    assert!(matches!(effects[..], [Effect::Write(Write::Greeted { .. })]), "{effects:?}");
-    let Some(Effect::Write(write)) = effects.into_iter().next() else { return };
-    assert_eq!(sent(&fleet.handle(Input::Written(write), NOW), Kind::Welcome).len(), 1);
+    assert!(matches!(effects[..], [ExchangeEffect::Write(DeviceWrite::Greeted { .. })]), "{effects:?}");
+    let Some(ExchangeEffect::Write(write)) = effects.into_iter().next() else { return };
+    assert_eq!(sent(&fleet.handle(ExchangeInput::Written(write), NOW), Kind::Welcome).len(), 1);
     let effects = fleet.handle(event(1, 1, 0), NOW);
-    assert!(matches!(effects[..], [Effect::Take { .. }]), "{effects:?}");
+    assert!(matches!(effects[..], [ExchangeEffect::Take { .. }]), "{effects:?}");
     let at = Position { boot: 1, sequence: 1 };
-    let counted = Input::Counted { device: "f".to_owned(), at, route: port(), is_followed: false };
+    let counted = ExchangeInput::Counted { device: "f".to_owned(), at, route: port(), is_followed: false };
     assert_eq!(sent(&fleet.handle(counted, NOW), Kind::Ack).len(), 1);
 }
 
@@ -132,14 +133,14 @@ fn an_event_says_when_it_happened_if_the_device_knows() {
     let mut happened = |sequence, at_ms| {
         let effects = play(&mut fleet, event(1, sequence, at_ms), NOW);
         effects.iter().find_map(|effect| match effect {
-            Effect::Take { event, .. } => event.happened_at,
-            Effect::Write(_)
-            | Effect::Send { .. }
-            | Effect::Load
-            | Effect::Status(_)
-            | Effect::Tell { .. }
-            | Effect::Warn { .. }
-            | Effect::Ignored { .. } => None,
+            ExchangeEffect::Take { event, .. } => event.happened_at,
+            ExchangeEffect::Write(_)
+            | ExchangeEffect::Send { .. }
+            | ExchangeEffect::Load
+            | ExchangeEffect::Status(_)
+            | ExchangeEffect::Tell { .. }
+            | ExchangeEffect::Warn { .. }
+            | ExchangeEffect::Ignored { .. } => None,
         })
     };
     assert_eq!(happened(1, NOW.0 - 5_000), Some(Timestamp(NOW.0 - 5_000)));
@@ -151,16 +152,16 @@ fn an_event_says_when_it_happened_if_the_device_knows() {
 #[test]
 fn a_command_waits_for_its_line_and_is_asked_after() {
     let mut fleet = welcomed();
-    fleet.handle(Input::Line { route: port(), up: false }, NOW);
+    fleet.handle(ExchangeInput::Line { route: port(), up: false }, NOW);
     assert_eq!(play(&mut fleet, loaded(1), NOW), [], "the port is closed");
-    fleet.handle(Input::Line { route: port(), up: true }, NOW);
+    fleet.handle(ExchangeInput::Line { route: port(), up: true }, NOW);
     let first = sent(&play(&mut fleet, loaded(1), NOW), Kind::Command);
     let command = Command::decode(&first[0]).expect("a command");
     assert_eq!((command.boot, command.name, command.payload), (1, "defrost", &b"{}"[..]));
     assert_eq!(play(&mut fleet, loaded(2), NOW), [], "one at a time");
     let later = NOW + Duration::from_secs(2);
     assert_eq!(fleet.wake_at(), later);
-    assert_eq!(sent(&play(&mut fleet, Input::Wake, later), Kind::Command), first);
+    assert_eq!(sent(&play(&mut fleet, ExchangeInput::Wake, later), Kind::Command), first);
 
     let (id, outcome, detail) = (command.id, Outcome::Done, "cooling");
     let result = CommandResult { device: "f", boot: 1, id, outcome, detail };
@@ -176,7 +177,7 @@ fn a_command_that_nobody_answers_ends() {
     let late = NOW + EXPIRES + Duration::from_millis(ANSWER_GRACE_MS);
     let mut fleet = welcomed();
     play(&mut fleet, loaded(1), NOW);
-    assert_eq!(ending(&play(&mut fleet, Input::Wake, late)), Some(EndState::NoAnswer));
+    assert_eq!(ending(&play(&mut fleet, ExchangeInput::Wake, late)), Some(EndState::NoAnswer));
 
     let mut fleet = welcomed();
     play(&mut fleet, loaded(1), NOW);
@@ -193,20 +194,27 @@ fn a_gateway_that_starts_anew_asks_for_the_result() {
     let mut fleet = welcomed();
     let effects = play(&mut fleet, loaded(1), NOW);
     let under_way = effects.iter().find_map(|effect| match effect {
-        Effect::Write(Write::UnderWay { under_way, order, .. }) => Some((*under_way, order.clone())),
-        Effect::Write(_)
-        | Effect::Send { .. }
-        | Effect::Take { .. }
-        | Effect::Load
-        | Effect::Status(_)
-        | Effect::Tell { .. }
-        | Effect::Warn { .. }
-        | Effect::Ignored { .. } => None,
+        ExchangeEffect::Write(DeviceWrite::UnderWay { under_way, order, .. }) => {
+            Some((*under_way, order.clone()))
+        }
+        ExchangeEffect::Write(_)
+        | ExchangeEffect::Send { .. }
+        | ExchangeEffect::Take { .. }
+        | ExchangeEffect::Load
+        | ExchangeEffect::Status(_)
+        | ExchangeEffect::Tell { .. }
+        | ExchangeEffect::Warn { .. }
+        | ExchangeEffect::Ignored { .. } => None,
     });
-    let known = Known {
+    let known = DeviceRecord {
         device: "f".to_owned(),
         saved: Saved::new(1, Position::default()),
-        said: super::record::Said { firmware: String::new(), commands: Vec::new(), queued: 0, refused: 0 },
+        said: super::record::DeviceInfo {
+            firmware: String::new(),
+            commands: Vec::new(),
+            queued: 0,
+            refused: 0,
+        },
         route: port(),
         seen_at: NOW,
         silent: false,
@@ -215,31 +223,31 @@ fn a_gateway_that_starts_anew_asks_for_the_result() {
         under_way,
     };
     let mut anew = Fleet::new(vec![known], vec![port()], NOW);
-    let again = sent(&play(&mut anew, Input::Wake, NOW), Kind::Command);
+    let again = sent(&play(&mut anew, ExchangeInput::Wake, NOW), Kind::Command);
     assert_eq!(again, sent(&effects, Kind::Command), "the same number, so it is acted on once");
 }
 
 #[test]
 fn silence_is_told_once_and_its_end_too() {
-    let told = |effects: &[Effect]| -> Vec<Identity> {
-        let identity = |effect: &Effect| match effect {
-            Effect::Status(event) => Some(event.identity.clone()),
-            Effect::Take { .. }
-            | Effect::Write(_)
-            | Effect::Send { .. }
-            | Effect::Load
-            | Effect::Tell { .. }
-            | Effect::Warn { .. }
-            | Effect::Ignored { .. } => None,
+    let told = |effects: &[ExchangeEffect]| -> Vec<Identity> {
+        let identity = |effect: &ExchangeEffect| match effect {
+            ExchangeEffect::Status(event) => Some(event.identity.clone()),
+            ExchangeEffect::Take { .. }
+            | ExchangeEffect::Write(_)
+            | ExchangeEffect::Send { .. }
+            | ExchangeEffect::Load
+            | ExchangeEffect::Tell { .. }
+            | ExchangeEffect::Warn { .. }
+            | ExchangeEffect::Ignored { .. } => None,
         };
         effects.iter().filter_map(identity).collect()
     };
     let status = |silent| vec![Identity::Status { device: "f".to_owned(), silent }];
     let mut fleet = welcomed();
     let late = NOW + SILENT_AFTER;
-    assert_eq!(told(&play(&mut fleet, Input::Wake, late - Duration::from_secs(1))), []);
-    assert_eq!(told(&play(&mut fleet, Input::Wake, late)), status(true));
-    assert_eq!(told(&play(&mut fleet, Input::Wake, late + SILENT_AFTER)), []);
+    assert_eq!(told(&play(&mut fleet, ExchangeInput::Wake, late - Duration::from_secs(1))), []);
+    assert_eq!(told(&play(&mut fleet, ExchangeInput::Wake, late)), status(true));
+    assert_eq!(told(&play(&mut fleet, ExchangeInput::Wake, late + SILENT_AFTER)), []);
     // Whatever it says ends it: after a cut cable an event may come before the next hello.
     assert_eq!(told(&play(&mut fleet, event(1, 1, 0), late + SILENT_AFTER)), status(false));
     assert_eq!(told(&play(&mut fleet, hello("f", 1), late + SILENT_AFTER)), []);
@@ -249,7 +257,8 @@ fn silence_is_told_once_and_its_end_too() {
 fn what_is_no_message_of_the_device_is_counted_and_changes_nothing() {
     let mut fleet = welcomed();
     let mut why = |input| match &fleet.handle(input, NOW)[..] {
-        [Effect::Ignored { why, .. }] | [Effect::Send { .. }, Effect::Ignored { why, .. }] => *why,
+        [ExchangeEffect::Ignored { why, .. }]
+        | [ExchangeEffect::Send { .. }, ExchangeEffect::Ignored { why, .. }] => *why,
         _ => "something else",
     };
     assert_eq!(why(heard(None, Kind::Event, b"\x01\xff\xff")), "malformed");
@@ -257,13 +266,13 @@ fn what_is_no_message_of_the_device_is_counted_and_changes_nothing() {
     assert_eq!(why(heard(None, Kind::Hello, b"\x09")), "version");
     assert_eq!(why(event(1, 0, 1)), "malformed", "not an acknowledgement");
     assert_eq!(why(event(1, 1, -1)), "malformed");
-    let Input::Heard { message, .. } = hello("f", 1) else { return };
+    let ExchangeInput::Heard { message, .. } = hello("f", 1) else { return };
     assert_eq!(why(heard(Some("g"), Kind::Hello, &message)), "malformed");
 }
 
-fn over_mqtt(input: Input, device: &str) -> Input {
-    let Input::Heard { kind, message, .. } = input else { return input };
-    Input::Heard { route: Route::Mqtt, device: Some(device.to_owned()), kind, message }
+fn over_mqtt(input: ExchangeInput, device: &str) -> ExchangeInput {
+    let ExchangeInput::Heard { kind, message, .. } = input else { return input };
+    ExchangeInput::Heard { route: Route::Mqtt, device: Some(device.to_owned()), kind, message }
 }
 
 #[test]
@@ -284,8 +293,8 @@ fn names_that_strangers_make_up_keep_no_new_device_out() {
     assert_eq!(sent(&say(&mut fleet, 1, NOW), Kind::Ack).len(), 1);
     let approved = ["mine".to_owned()].into_iter().collect();
     play(&mut fleet, over_mqtt(hello("mine", 0), "mine"), NOW);
-    let wishes = Wishes { approved, ..Wishes::default() };
-    play(&mut fleet, Input::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
+    let wishes = NameDecisions { approved, ..NameDecisions::default() };
+    play(&mut fleet, ExchangeInput::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
     let later = NOW + Duration::from_secs(60);
     for number in 0..DEVICES_MAX + 100 {
         let name = format!("rogue-{number}");
@@ -300,12 +309,12 @@ fn names_that_strangers_make_up_keep_no_new_device_out() {
     assert_eq!(sent(&say(&mut fleet, 2, later), Kind::Ack).len(), 1, "nor was the one with events");
 }
 
-fn is_forgotten(effect: &Effect) -> bool {
-    matches!(effect, Effect::Write(Write::Forgotten { .. }))
+fn is_forgotten(effect: &ExchangeEffect) -> bool {
+    matches!(effect, ExchangeEffect::Write(DeviceWrite::Forgotten { .. }))
 }
 
-fn warnings(effects: &[Effect]) -> usize {
-    effects.iter().filter(|effect| matches!(effect, Effect::Warn { .. })).count()
+fn warnings(effects: &[ExchangeEffect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, ExchangeEffect::Warn { .. })).count()
 }
 
 #[test]
@@ -316,8 +325,12 @@ fn a_device_on_a_wire_is_not_taken_over_by_mqtt_until_it_is_forgotten() {
     let effects = play(&mut fleet, over_mqtt(event(1, 1, 0), "f"), NOW);
     assert_eq!((sent(&effects, Kind::Ack).len(), warnings(&effects)), (0, 0), "told once");
     let command = play(&mut fleet, loaded(1), NOW);
-    let of_command = |effect: &Effect| {
-        if let Effect::Send { route, kind: Kind::Command, .. } = effect { Some(route.clone()) } else { None }
+    let of_command = |effect: &ExchangeEffect| {
+        if let ExchangeEffect::Send { route, kind: Kind::Command, .. } = effect {
+            Some(route.clone())
+        } else {
+            None
+        }
     };
     let route = command.iter().find_map(of_command);
     assert_eq!(route, Some(port()), "commands go to the wire");
@@ -326,8 +339,8 @@ fn a_device_on_a_wire_is_not_taken_over_by_mqtt_until_it_is_forgotten() {
     let result = heard(None, Kind::Result, result.encode(&mut [0; 200]).expect("fits"));
     assert_eq!(ending(&play(&mut fleet, over_mqtt(result, "f"), NOW)), None, "nor is its result believed");
 
-    let wishes = Wishes { forget: vec!["f".to_owned()], ..Wishes::default() };
-    play(&mut fleet, Input::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
+    let wishes = NameDecisions { forget: vec!["f".to_owned()], ..NameDecisions::default() };
+    play(&mut fleet, ExchangeInput::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
     assert_eq!(sent(&play(&mut fleet, over_mqtt(hello("f", 2), "f"), NOW), Kind::Welcome).len(), 1);
 }
 

@@ -7,12 +7,12 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::Findings;
-use crate::config::versions::{self, Standing};
+use crate::config::versions::{self, VersionSupport};
 use crate::config::{Connection, secret};
 use crate::outbox::retry_policy::{Class, Refusal};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::client::Client;
-use crate::whatsapp::graph::{Api, NoAnswer, escape};
+use crate::whatsapp::graph::{GraphApi, NoAnswer, escape};
 
 /// What the token must be allowed, and what for.
 const SCOPES: [(&str, &str); 2] = [
@@ -35,7 +35,7 @@ pub const NEW_TOKEN: &str = "generate a new one: business.facebook.com > Setting
 /// What the other checks need to know.
 #[derive(Debug)]
 pub struct Account {
-    pub api: Api,
+    pub api: GraphApi,
     pub callbacks: Callbacks,
 }
 
@@ -56,8 +56,11 @@ pub async fn examine(findings: &mut Findings, connection: &Connection, client: &
             return None;
         }
     };
-    let api =
-        Api { url: connection.api_url.clone(), version: connection.api_version.clone(), access_token: token };
+    let api = GraphApi {
+        url: connection.api_url.clone(),
+        version: connection.api_version.clone(),
+        access_token: token,
+    };
     let app = examine_token(findings, connection, client, &api).await?;
     let callbacks = examine_number(findings, connection, client, &api).await;
     match &connection.business_account_id {
@@ -77,9 +80,9 @@ pub async fn examine(findings: &mut Findings, connection: &Connection, client: &
 /// Meta does not refuse a version that has ended, so that nobody would notice.
 pub fn judge_version(findings: &mut Findings, connection: &Connection, today: Timestamp) {
     match versions::standing(&connection.api_version, today) {
-        Standing::Ended(what) => findings.fail("version", what, versions::next_step()),
-        Standing::Ends(what) => findings.warn("version", what, versions::next_step()),
-        Standing::Lives => {}
+        VersionSupport::Ended(what) => findings.fail("version", what, versions::next_step()),
+        VersionSupport::Ends(what) => findings.warn("version", what, versions::next_step()),
+        VersionSupport::Lives => {}
     }
 }
 
@@ -88,7 +91,7 @@ async fn examine_token(
     findings: &mut Findings,
     connection: &Connection,
     client: &Client,
-    api: &Api,
+    api: &GraphApi,
 ) -> Option<Option<String>> {
     let token = escape(api.access_token.expose_secret());
     let url = format!("{}/{}/debug_token?input_token={token}", api.url, api.version);
@@ -158,7 +161,7 @@ async fn examine_number(
     findings: &mut Findings,
     connection: &Connection,
     client: &Client,
-    api: &Api,
+    api: &GraphApi,
 ) -> Callbacks {
     let id = &connection.phone_number_id;
     let fields =
@@ -256,7 +259,7 @@ async fn examine_business(
     connection: &Connection,
     business: &str,
     client: &Client,
-    api: &Api,
+    api: &GraphApi,
 ) {
     match client.ask(api, &format!("{business}/phone_numbers?fields=id&limit=100")).await {
         Err(error) => {
@@ -285,7 +288,7 @@ async fn examine_subscription(
     business: &str,
     app: Option<&str>,
     client: &Client,
-    api: &Api,
+    api: &GraphApi,
 ) {
     let answer = match client.ask(api, &format!("{business}/subscribed_apps")).await {
         Ok(answer) => answer,

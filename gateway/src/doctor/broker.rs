@@ -8,7 +8,7 @@ use super::access::{Access, Reads};
 use crate::alert::route::OWN_TOPICS;
 use crate::app;
 use crate::config::{Config, Mqtt};
-use crate::mqtt::{Look, Outcome, Settings, probe};
+use crate::mqtt::{Grants, Probed, Settings, probe};
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, duration_for_people};
 
@@ -31,7 +31,7 @@ pub async fn examine(findings: &mut Findings, config: &Config) {
     match settings {
         Err(error) => findings.fail("broker", format!("{error:#}"), "correct the [mqtt] section"),
         Ok(settings) => match probe(settings.clone()).await {
-            Ok(Look { limits, outcome, loopback }) => {
+            Ok(Probed { limits, outcome, loopback }) => {
                 findings.good("broker", format!("{place} lets us in; our client id is {}", mqtt.client_id));
                 for limit in limits.in_words() {
                     findings.warn(
@@ -57,7 +57,7 @@ pub async fn examine(findings: &mut Findings, config: &Config) {
 }
 
 /// What the broker answers to each topic.
-fn subscriptions(findings: &mut Findings, config: &Config, outcome: &Outcome) {
+fn subscriptions(findings: &mut Findings, config: &Config, outcome: &Grants) {
     for (filter, reason) in &outcome.refused {
         let rules = config.rules.iter().filter(|rule| rule.topic.filter() == *filter);
         let rules: Vec<&str> = rules.map(|rule| rule.name.0.as_str()).collect();
@@ -283,7 +283,7 @@ mod tests {
         };
         let text =
             [text, &rule("door", "site/a/door"), &rule("till", "till/{n}"), &rule("all", "site/#")].concat();
-        let wishes = crate::config::Wishes { without_secrets: true, ..Default::default() };
+        let wishes = crate::config::LoadOptions { without_secrets: true, ..Default::default() };
         let config = crate::config::read("b.toml", &text, &wishes).expect("good");
         let mut findings = Findings::default();
         let settings = [("acl_file".to_owned(), list.display().to_string())];

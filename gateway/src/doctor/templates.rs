@@ -6,7 +6,7 @@ use super::Findings;
 use super::account::{Account, report};
 use crate::config::{Config, Connection};
 use crate::outbox::message::Template;
-use crate::outbox::window::{Facts, Listed, obstacle};
+use crate::outbox::window::{CatalogueEntry, TemplateInfo, obstacle};
 use crate::rule::definition::Rule;
 use crate::whatsapp::catalogue;
 use crate::whatsapp::client::Client;
@@ -57,7 +57,7 @@ fn rules<'a>(config: &'a Config, connection: &Connection) -> (Vec<&'a Rule>, Vec
     rules.filter(|rule| rule.connection == connection.name).partition(|rule| !rule.templates.is_empty())
 }
 
-type Known = BTreeMap<(String, String), Facts>;
+type Known = BTreeMap<(String, String), TemplateInfo>;
 
 async fn read_all(business: &str, account: &Account, client: &Client) -> Result<Known, NoAnswer> {
     let mut known = Known::new();
@@ -76,7 +76,7 @@ async fn read_all(business: &str, account: &Account, client: &Client) -> Result<
 
 fn judge(findings: &mut Findings, template: &Template, known: &Known) {
     let facts = known.get(&(template.name.clone(), template.language.clone()));
-    let listed = facts.map_or(Listed::Missing, |facts| Listed::Facts(facts.clone()));
+    let listed = facts.map_or(CatalogueEntry::Missing, |facts| CatalogueEntry::Facts(facts.clone()));
     let title = format!("the template {} ({})", template.name, template.language);
     if let Some(obstacle) = obstacle(template, &listed) {
         findings.fail(
@@ -85,7 +85,7 @@ fn judge(findings: &mut Findings, template: &Template, known: &Known) {
             "WhatsApp Manager > Message templates: create or correct it there, or change the rule; approval takes minutes to a day",
         );
     }
-    if facts.is_some_and(Facts::is_marketing) {
+    if facts.is_some_and(TemplateInfo::is_marketing) {
         findings.warn(
             "templates",
             format!(
@@ -99,7 +99,7 @@ fn judge(findings: &mut Findings, template: &Template, known: &Known) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Wishes, read};
+    use crate::config::{LoadOptions, read};
 
     #[test]
     fn rules_that_nobody_wrote_are_not_counted() {
@@ -138,7 +138,7 @@ message = "x"
 notify = ["nino"]
 template = { name = "alarm_v1", language = "en" }
 "#;
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config = read("b.toml", text, &wishes).expect("good");
         assert_eq!(config.rules.len(), 11, "with the owner's and Home Assistant's");
         let names = |rules: Vec<&Rule>| rules.iter().map(|rule| rule.name.0.clone()).collect::<Vec<_>>();

@@ -13,7 +13,7 @@ use crate::whatsapp::graph::escape;
 const PATH: &str = "/webhook/whatsapp";
 
 /// What came back from a handshake.
-enum Door {
+enum HandshakeResult {
     Opens,
     Silent(String),
     Answers(u16),
@@ -58,18 +58,18 @@ pub async fn examine(
         None => public.clone(),
     };
     match knock(client, instead.map_or(public, |(_, url)| url), connection).await {
-        Door::Opens => findings.good("webhook", format!("{public} leads to this bellwire")),
-        Door::Silent(error) => findings.fail(
+        HandshakeResult::Opens => findings.good("webhook", format!("{public} leads to this bellwire")),
+        HandshakeResult::Silent(error) => findings.fail(
             "webhook",
             format!("{public} does not answer: {error}"),
             "is the tunnel or proxy running, its certificate valid, the name right? Some routers do not let you reach your own public address: then try it from a phone's mobile line",
         ),
-        Door::Answers(status) => findings.fail(
+        HandshakeResult::Answers(status) => findings.fail(
             "webhook",
             format!("{public} fails verification: it answers HTTP {status}"),
             "404: the path is not /webhook/whatsapp; 403: the verify token is another; 502: the tunnel does not reach bellwire's port",
         ),
-        Door::Stranger => findings.fail(
+        HandshakeResult::Stranger => findings.fail(
             "webhook",
             format!("{public} answers, but it is not bellwire"),
             "correct the address under WhatsApp > Configuration, or where the tunnel leads",
@@ -84,20 +84,20 @@ async fn examine_own(findings: &mut Findings, config: &Config, connection: &Conn
         local.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
     match knock(client, &format!("http://{local}{PATH}"), connection).await {
-        Door::Opens => {
+        HandshakeResult::Opens => {
             findings.good("webhook", format!("bellwire's own door on port {} verifies", local.port()))
         }
-        Door::Silent(error) => findings.warn(
+        HandshakeResult::Silent(error) => findings.warn(
             "webhook",
             format!("nothing answers on port {} of this machine: {error}", local.port()),
             "start the daemon (systemctl start bellwire), then look again",
         ),
-        Door::Answers(status) => findings.fail(
+        HandshakeResult::Answers(status) => findings.fail(
             "webhook",
             format!("the door on port {} refuses our own verify token (HTTP {status})", local.port()),
             "is it another program's port, or was the daemon started with another configuration?",
         ),
-        Door::Stranger => findings.fail(
+        HandshakeResult::Stranger => findings.fail(
             "webhook",
             format!("what answers on port {} is not bellwire", local.port()),
             "give bellwire a port of its own: webhook_listen in [http]",
@@ -114,12 +114,12 @@ async fn examine_app(
     app: &str,
 ) {
     let why = match knock(client, app, connection).await {
-        Door::Opens => {
+        HandshakeResult::Opens => {
             return findings.good("webhook", format!("the app's own address {app} leads here too"));
         }
-        Door::Silent(error) => error,
-        Door::Answers(status) => format!("HTTP {status}"),
-        Door::Stranger => "it is not bellwire".to_owned(),
+        HandshakeResult::Silent(error) => error,
+        HandshakeResult::Answers(status) => format!("HTTP {status}"),
+        HandshakeResult::Stranger => "it is not bellwire".to_owned(),
     };
     findings.warn(
         "webhook",
@@ -133,9 +133,9 @@ async fn examine_app(
 }
 
 /// The handshake that Meta makes (docs/cloud-api.md 3.1).
-async fn knock(client: &Client, url: &str, connection: &Connection) -> Door {
+async fn knock(client: &Client, url: &str, connection: &Connection) -> HandshakeResult {
     let Ok(token) = secret(&connection.verify_token) else {
-        return Door::Silent("the verify token cannot be read".into());
+        return HandshakeResult::Silent("the verify token cannot be read".into());
     };
     let challenge = format!("doctor{}", SystemClock.now().0);
     let mark = if url.contains('?') { '&' } else { '?' };
@@ -144,9 +144,9 @@ async fn knock(client: &Client, url: &str, connection: &Connection) -> Door {
         escape(token.expose_secret())
     );
     match client.request(Method::GET, &format!("{url}{mark}{query}"), None, None).await {
-        Err(error) => Door::Silent(error.to_string()),
-        Ok(answered) if !answered.status.is_success() => Door::Answers(answered.status.as_u16()),
-        Ok(answered) if answered.body.as_ref() == challenge.as_bytes() => Door::Opens,
-        Ok(_) => Door::Stranger,
+        Err(error) => HandshakeResult::Silent(error.to_string()),
+        Ok(answered) if !answered.status.is_success() => HandshakeResult::Answers(answered.status.as_u16()),
+        Ok(answered) if answered.body.as_ref() == challenge.as_bytes() => HandshakeResult::Opens,
+        Ok(_) => HandshakeResult::Stranger,
     }
 }

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// One MQTT publish, serial frame or local HTTP post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    pub source: Source,
+    pub source: EventSource,
     pub topic: String,
     pub payload: Bytes,
     /// MQTT 5 content type, for example `application/json`; chooses the decoder.
@@ -30,7 +30,7 @@ pub struct Event {
 
 /// By which door an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum EventSource {
     Mqtt,
     Serial,
     Http,
@@ -100,7 +100,7 @@ fn hash(topic: &str, rest: &[u8]) -> String {
     hex(&hash.finalize()[..8])
 }
 
-impl Source {
+impl EventSource {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn each_door_has_its_word() {
-        let doors = [Source::Mqtt, Source::Serial, Source::Http, Source::Cli, Source::Own];
-        assert_eq!(doors.map(Source::as_str), ["mqtt", "serial", "http", "cli", "own"]);
+        let doors =
+            [EventSource::Mqtt, EventSource::Serial, EventSource::Http, EventSource::Cli, EventSource::Own];
+        assert_eq!(doors.map(EventSource::as_str), ["mqtt", "serial", "http", "cli", "own"]);
     }
 }

@@ -65,7 +65,7 @@ const TYPES: [&str; 35] = [
 
 /// What the births said that were heard since the start.
 #[derive(Debug, Default)]
-pub struct Births {
+pub struct BirthCertificates {
     nodes: BTreeMap<Node, Session>,
     /// The node whose last message cannot be read whole without a new birth.
     wanted: Option<Node>,
@@ -111,7 +111,7 @@ struct Topic<'a> {
     device: &'a str,
 }
 
-impl Births {
+impl BirthCertificates {
     /// Whether this may be one of Sparkplug's topics.
     #[must_use]
     pub fn concerns(topic: &str) -> bool {
@@ -411,8 +411,8 @@ mod tests {
         Payload { timestamp: Some(1_772_000_000_000), metrics, seq: Some(seq), uuid: None }.bytes()
     }
 
-    fn born() -> Births {
-        let mut births = Births::default();
+    fn born() -> BirthCertificates {
+        let mut births = BirthCertificates::default();
         let node = vec![metric("bdSeq", 0, 4, Wire::Long(7)), metric("Load", 1, 9, Wire::Float(21.3))];
         births.read("spBv1.0/plant/NBIRTH/edge", &bytes(0, node)).expect("born");
         let device = vec![
@@ -448,7 +448,7 @@ mod tests {
             assert!(why.contains("alias 2: its ") && why.contains("BIRTH was not heard"), "{why}");
         }
         let named = |value| Metric { name: Some("A".into()), value: Some(value), ..Metric::default() };
-        let mut births = Births::default();
+        let mut births = BirthCertificates::default();
         let seen = births.read("spBv1.0/p/NDATA/e", &bytes(0, vec![named(Wire::Double(1.5))])).expect("read");
         assert_eq!(seen["metrics"], json!({"A": 1.5}));
         let why = births.read("spBv1.0/p/NDATA/e", &bytes(1, vec![named(Wire::Int(251))])).expect_err("-5?");
@@ -581,7 +581,7 @@ mod tests {
             ("spBv1.0/p/DDATA/e", b"", "the topic is not"),
             ("spBv1.0/p/DDATA/e/d", &[0; LIMIT_BYTES + 1], "more than the"),
         ] {
-            let found = Births::default().read(topic, bytes).expect_err(topic);
+            let found = BirthCertificates::default().read(topic, bytes).expect_err(topic);
             assert!(found.contains(why), "{topic}: {found}");
         }
     }
@@ -603,22 +603,22 @@ mod tests {
             (nested(&[0x12], &nested(&[0x4a], &[0x12, 0].repeat(many))), "properties"),
             (deep, "templates in templates"),
         ] {
-            let found = Births::default().read("spBv1.0/p/NBIRTH/e", &bytes).expect_err(what);
+            let found = BirthCertificates::default().read("spBv1.0/p/NBIRTH/e", &bytes).expect_err(what);
             assert!(found.contains("than 3000 metrics"), "{what}: {found}");
         }
         let some = metric(&[0x0a, 1, b'a']).repeat(100);
-        assert!(Births::default().read("spBv1.0/p/NBIRTH/e", &some).is_ok());
+        assert!(BirthCertificates::default().read("spBv1.0/p/NBIRTH/e", &some).is_ok());
     }
 
     #[test]
     fn births_are_kept_up_to_a_limit_and_the_quietest_node_goes_first() {
-        let mut births = Births::default();
+        let mut births = BirthCertificates::default();
         let birth = || {
             let all = (0..METRICS_MAX as u64 / 8)
                 .map(|alias| metric(&format!("m{alias}"), alias, 11, Wire::Boolean(true)));
             bytes(0, all.collect())
         };
-        let data = |births: &mut Births, node: u32| {
+        let data = |births: &mut BirthCertificates, node: u32| {
             births
                 .read(&format!("spBv1.0/p/NDATA/{node}"), &bytes(1, vec![numbered(1, Wire::Boolean(true))]))
                 .is_ok()

@@ -30,7 +30,7 @@ enum Level {
 
 /// What one level of a pattern takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step<'a> {
+pub enum LevelMatch<'a> {
     Literal(&'a str),
     Any,
     Rest,
@@ -102,11 +102,11 @@ impl TopicPattern {
     }
 
     /// Level by level, for the tree of all patterns.
-    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+    pub fn steps(&self) -> impl Iterator<Item = LevelMatch<'_>> {
         self.levels.iter().map(|level| match level {
-            Level::Literal(text) => Step::Literal(text),
-            Level::Named(_) | Level::Any => Step::Any,
-            Level::Rest | Level::NamedRest(_) => Step::Rest,
+            Level::Literal(text) => LevelMatch::Literal(text),
+            Level::Named(_) | Level::Any => LevelMatch::Any,
+            Level::Rest | Level::NamedRest(_) => LevelMatch::Rest,
         })
     }
 

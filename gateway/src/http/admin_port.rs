@@ -11,33 +11,33 @@ use serde_json::Value;
 use crate::event::topic::TopicPattern;
 use crate::time::{Timestamp, parse_duration};
 
-pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send>>;
+pub type ApiFuture<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send>>;
 
 /// Answers questions, and does what somebody who may asked for.
-pub trait Desk: Send + Sync {
-    fn ask(&self, question: Question) -> Answer<Value>;
+pub trait AdminApi: Send + Sync {
+    fn ask(&self, question: AdminQuery) -> ApiFuture<Value>;
     /// Does it, and records in the audit that it was done, or why not.
-    fn act(&self, deed: Deed, who: Who) -> Answer<Value>;
+    fn act(&self, deed: AdminAction, who: Actor) -> ApiFuture<Value>;
     /// A number that changes when something that a page shows may have changed.
-    fn revision(&self) -> Answer<i64>;
+    fn revision(&self) -> ApiFuture<i64>;
 }
 
 /// What opens the doors. Everything here is a hash of what was shown or typed.
-pub trait Keys: Send + Sync {
-    fn password(&self) -> Answer<Option<String>>;
-    fn set_password(&self, hash: String, who: Who) -> Answer<()>;
-    fn open_session(&self, hash: String, agent: String, who: Who) -> Answer<()>;
-    fn has_session(&self, hash: String) -> Answer<bool>;
-    fn close_session(&self, hash: String, who: Who) -> Answer<()>;
+pub trait Credentials: Send + Sync {
+    fn password(&self) -> ApiFuture<Option<String>>;
+    fn set_password(&self, hash: String, who: Actor) -> ApiFuture<()>;
+    fn open_session(&self, hash: String, agent: String, who: Actor) -> ApiFuture<()>;
+    fn has_session(&self, hash: String) -> ApiFuture<bool>;
+    fn close_session(&self, hash: String, who: Actor) -> ApiFuture<()>;
     /// One that was not revoked; its end may be over.
-    fn token(&self, hash: String) -> Answer<Option<Token>>;
-    fn add_token(&self, token: Token, hash: String, who: Who) -> Answer<i64>;
+    fn token(&self, hash: String) -> ApiFuture<Option<ApiToken>>;
+    fn add_token(&self, token: ApiToken, hash: String, who: Actor) -> ApiFuture<i64>;
     /// Somebody knew a wrong password.
-    fn refused(&self, who: Who);
+    fn refused(&self, who: Actor);
 }
 
 #[derive(Debug, Clone)]
-pub enum Question {
+pub enum AdminQuery {
     Overview,
     Messages(Filter),
     Message(i64),
@@ -76,7 +76,7 @@ pub enum Question {
 }
 
 #[derive(Debug, Clone)]
-pub enum Deed {
+pub enum AdminAction {
     Retry(i64),
     Hold(i64),
     Cancel(i64),
@@ -89,7 +89,7 @@ pub enum Deed {
     RevokeToken(i64),
     /// By the name that the list gives it.
     EndSession(String),
-    Alert(i64, AlertDeed),
+    Alert(i64, AlertAction),
     /// New, or with new values.
     Connect(Box<NewConnection>),
     /// Stops sending, wipes the token, keeps the history.
@@ -101,7 +101,7 @@ pub enum Deed {
 
 /// What somebody decides about an alert that goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AlertDeed {
+pub enum AlertAction {
     /// Somebody takes care.
     Acknowledge,
     /// It is over.
@@ -110,7 +110,7 @@ pub enum AlertDeed {
     Silence,
 }
 
-impl AlertDeed {
+impl AlertAction {
     pub const ALL: [Self; 3] = [Self::Acknowledge, Self::Resolve, Self::Silence];
 
     #[must_use]
@@ -164,7 +164,7 @@ pub struct Filter {
 
 /// Who asked, for the audit.
 #[derive(Debug, Clone)]
-pub struct Who {
+pub struct Actor {
     pub name: String,
     pub address: String,
 }
@@ -184,7 +184,7 @@ pub enum Scope {
 
 /// What opens the API to a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub struct ApiToken {
     pub name: String,
     pub scopes: Vec<Scope>,
     /// Events are taken on these topics alone: a pattern, as rules have them.
@@ -192,7 +192,7 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
 }
 
-impl Token {
+impl ApiToken {
     /// A year: whoever installed it comes by before.
     pub const LASTS: &str = "365d";
 
@@ -238,7 +238,7 @@ const ENDS_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3_600);
 
 /// Why not: each a sentence with the next step. The status is the answer's.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Trouble {
+pub enum ApiError {
     #[error("{0}")]
     NotFound(String),
     #[error("{0}")]
@@ -280,7 +280,8 @@ mod tests {
     #[test]
     fn a_token_is_as_somebody_asked_for_it_or_they_hear_why_not() {
         let now = Timestamp(1_795_242_180_000);
-        let token = |topic: &str, end: &str, now| Token::new(" till ", vec![Scope::Events], topic, end, now);
+        let token =
+            |topic: &str, end: &str, now| ApiToken::new(" till ", vec![Scope::Events], topic, end, now);
         let day = Duration::from_secs(24 * 3_600);
         let made = token(" site/{area}/door ", "30d", now).expect("a token");
         assert_eq!((made.name.as_str(), made.topic.as_deref()), ("till", Some("site/{area}/door")));
@@ -298,10 +299,13 @@ mod tests {
             let refused = token(topic, end, now).expect_err(why);
             assert!(refused.contains(why), "{topic} {end}: {refused}");
         }
-        let named = |name: &str, scopes| Token::new(name, scopes, "", "1d", now).is_ok();
+        let named = |name: &str, scopes| ApiToken::new(name, scopes, "", "1d", now).is_ok();
         assert!(named("x", vec![Scope::Read]) && !named("x", Vec::new()));
         assert!(!named(" ", vec![Scope::Read]) && !named(&"x".repeat(61), vec![Scope::Read]));
-        assert!(Token::new("x", vec![Scope::Read], "site/#", "1d", now).is_err(), "a topic without events");
-        assert!(Token::new("x", vec![Scope::Read], "", Token::LASTS, now).is_ok());
+        assert!(
+            ApiToken::new("x", vec![Scope::Read], "site/#", "1d", now).is_err(),
+            "a topic without events"
+        );
+        assert!(ApiToken::new("x", vec![Scope::Read], "", ApiToken::LASTS, now).is_ok());
     }
 }

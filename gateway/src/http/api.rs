@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::problem::problem;
-use crate::http::admin_port::{AlertDeed, Deed, Filter, LIMIT_MAX, Question, Scope, Trouble};
-use crate::http::state::{Front, Visit};
+use crate::http::admin_port::{AdminAction, AdminQuery, AlertAction, ApiError, Filter, LIMIT_MAX, Scope};
+use crate::http::state::{AppState, RequestContext};
 use crate::time::Timestamp;
 
 const DESCRIPTION: &str = include_str!("assets/openapi.json");
@@ -22,45 +22,63 @@ const AT_ONCE: u32 = 50;
 /// Of an idempotency key: a UUID has 36.
 const KEY_MAX_BYTES: usize = 200;
 
-pub fn api_routes() -> Router<Arc<Front>> {
+pub fn api_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/api/openapi.json", get(description))
-        .route("/api/overview", get(|front: Desk, visit: Visit| answer(front, visit, Question::Overview)))
+        .route(
+            "/api/overview",
+            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Overview)),
+        )
         .route("/api/messages", get(messages))
         .route("/api/messages/{id}", get(message))
         .route("/api/outbox/{id}/{deed}", post(decide))
         .route("/api/alerts", get(alerts))
         .route("/api/alerts/{id}", get(alert))
         .route("/api/alerts/{id}/{deed}", post(decide_alert))
-        .route("/api/devices", get(|front: Desk, visit: Visit| answer(front, visit, Question::Devices)))
+        .route(
+            "/api/devices",
+            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Devices)),
+        )
         .route("/api/devices/{id}", get(device))
         .route("/api/commands", get(commands))
         .route("/api/audit", get(audit))
         .route("/api/trail", get(trail))
         .route(
             "/api/trail/check",
-            get(|front: Desk, visit: Visit| answer(front, visit, Question::TrailCheck)),
+            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::TrailCheck)),
         )
         .route("/api/requests", get(requests))
         .route("/api/questions", get(questions))
         .route("/api/strangers", get(strangers))
-        .route("/api/contacts", get(|front: Desk, visit: Visit| answer(front, visit, Question::Contacts)))
+        .route(
+            "/api/contacts",
+            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Contacts)),
+        )
         .route("/api/contacts/{id}", get(contact))
-        .route("/api/rules", get(|front: Desk, visit: Visit| answer(front, visit, Question::Rules)))
+        .route(
+            "/api/rules",
+            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Rules)),
+        )
         .route("/api/rules/try", post(attempt))
-        .route("/api/usage", get(|front: Desk, visit: Visit| answer(front, visit, Question::Usage)))
-        .route("/api/whatsapp/setup", get(|front: Desk, visit: Visit| answer(front, visit, Question::Setup)))
+        .route(
+            "/api/usage",
+            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Usage)),
+        )
+        .route(
+            "/api/whatsapp/setup",
+            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Setup)),
+        )
         .route("/api/events", post(event))
 }
 
-type Desk = State<Arc<Front>>;
+type ApiState = State<Arc<AppState>>;
 type Filtered = Result<Query<Filter>, QueryRejection>;
 
 async fn description() -> Response {
     ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json;version=3.1")], DESCRIPTION).into_response()
 }
 
-pub async fn answer(State(front): Desk, visit: Visit, question: Question) -> Response {
+pub async fn answer(State(front): ApiState, visit: RequestContext, question: AdminQuery) -> Response {
     if let Err(refusal) = visit.caller.may(Scope::Read) {
         return *refusal;
     }
@@ -73,47 +91,57 @@ pub async fn answer(State(front): Desk, visit: Visit, question: Question) -> Res
     }
 }
 
-async fn messages(front: Desk, visit: Visit, filter: Filtered) -> Response {
-    filtered(front, visit, filter, Question::Messages).await
+async fn messages(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
+    filtered(front, visit, filter, AdminQuery::Messages).await
 }
 
-async fn alerts(front: Desk, visit: Visit, filter: Filtered) -> Response {
-    filtered(front, visit, filter, Question::Alerts).await
+async fn alerts(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
+    filtered(front, visit, filter, AdminQuery::Alerts).await
 }
 
-async fn commands(front: Desk, visit: Visit, filter: Filtered) -> Response {
-    filtered(front, visit, filter, Question::Commands).await
+async fn commands(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
+    filtered(front, visit, filter, AdminQuery::Commands).await
 }
 
-async fn audit(front: Desk, visit: Visit, filter: Filtered) -> Response {
-    filtered(front, visit, filter, Question::Audit).await
+async fn audit(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
+    filtered(front, visit, filter, AdminQuery::Audit).await
 }
 
 /// In one piece: each piece would bring the chain's check with it.
-async fn trail(front: Desk, visit: Visit, filter: Filtered) -> Response {
-    whole(front, visit, filter, Question::Trail).await
+async fn trail(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
+    whole(front, visit, filter, AdminQuery::Trail).await
 }
 
-async fn requests(front: Desk, visit: Visit, filter: Filtered) -> Response {
-    filtered(front, visit, filter, Question::Requests).await
+async fn requests(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
+    filtered(front, visit, filter, AdminQuery::Requests).await
 }
 
-async fn questions(front: Desk, visit: Visit, filter: Filtered) -> Response {
-    filtered(front, visit, filter, Question::Questions).await
+async fn questions(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
+    filtered(front, visit, filter, AdminQuery::Questions).await
 }
 
-async fn strangers(front: Desk, visit: Visit, filter: Filtered) -> Response {
-    whole(front, visit, filter, Question::Strangers).await // it has no cursor
+async fn strangers(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
+    whole(front, visit, filter, AdminQuery::Strangers).await // it has no cursor
 }
 
-async fn whole(front: Desk, visit: Visit, filter: Filtered, ask: impl Fn(Filter) -> Question) -> Response {
+async fn whole(
+    front: ApiState,
+    visit: RequestContext,
+    filter: Filtered,
+    ask: impl Fn(Filter) -> AdminQuery,
+) -> Response {
     match filter {
         Ok(Query(filter)) => answer(front, visit, ask(filter)).await,
         Err(wrong) => problem(StatusCode::UNPROCESSABLE_ENTITY, &wrong.body_text()),
     }
 }
 
-async fn filtered(front: Desk, visit: Visit, filter: Filtered, ask: impl Fn(Filter) -> Question) -> Response {
+async fn filtered(
+    front: ApiState,
+    visit: RequestContext,
+    filter: Filtered,
+    ask: impl Fn(Filter) -> AdminQuery,
+) -> Response {
     match filter {
         Ok(Query(filter)) if filter.limit.is_some_and(|limit| (AT_ONCE + 1..=LIMIT_MAX).contains(&limit)) => {
             if let Err(refusal) = visit.caller.may(Scope::Read) {
@@ -130,10 +158,10 @@ async fn filtered(front: Desk, visit: Visit, filter: Filtered, ask: impl Fn(Filt
 /// A long list as JSON, asked for piece by piece from cursor to cursor: what is written is out of memory before the next
 /// piece comes in. It ends where a piece is not full, though more may be behind its cursor, as a short list does.
 async fn in_pieces(
-    front: &Front,
+    front: &AppState,
     mut filter: Filter,
-    ask: impl Fn(Filter) -> Question,
-) -> Result<Vec<u8>, Trouble> {
+    ask: impl Fn(Filter) -> AdminQuery,
+) -> Result<Vec<u8>, ApiError> {
     let mut left = filter.limit.unwrap_or_default();
     let mut body = b"{\"items\":[".to_vec();
     loop {
@@ -160,38 +188,47 @@ async fn in_pieces(
     }
 }
 
-async fn message(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
-    numbered(front, visit, &id, Question::Message).await
+async fn message(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
+    numbered(front, visit, &id, AdminQuery::Message).await
 }
 
-async fn alert(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
-    numbered(front, visit, &id, Question::Alert).await
+async fn alert(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
+    numbered(front, visit, &id, AdminQuery::Alert).await
 }
 
-async fn device(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
-    answer(front, visit, Question::Device(id)).await
+async fn device(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
+    answer(front, visit, AdminQuery::Device(id)).await
 }
 
-async fn contact(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
-    answer(front, visit, Question::Contact(id)).await
+async fn contact(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
+    answer(front, visit, AdminQuery::Contact(id)).await
 }
 
-async fn numbered(front: Desk, visit: Visit, id: &str, ask: impl Fn(i64) -> Question) -> Response {
+async fn numbered(
+    front: ApiState,
+    visit: RequestContext,
+    id: &str,
+    ask: impl Fn(i64) -> AdminQuery,
+) -> Response {
     match id.parse() {
         Ok(id) => answer(front, visit, ask(id)).await,
         Err(_) => problem(StatusCode::NOT_FOUND, "ids are whole numbers"),
     }
 }
 
-async fn decide(State(front): Desk, visit: Visit, Path((id, deed)): Path<(String, String)>) -> Response {
+async fn decide(
+    State(front): ApiState,
+    visit: RequestContext,
+    Path((id, deed)): Path<(String, String)>,
+) -> Response {
     if let Err(refusal) = visit.caller.may(Scope::Act) {
         return *refusal;
     }
     let Ok(id) = id.parse() else { return problem(StatusCode::NOT_FOUND, "ids are whole numbers") };
     let deed = match deed.as_str() {
-        "retry" => Deed::Retry(id),
-        "hold" => Deed::Hold(id),
-        "cancel" => Deed::Cancel(id),
+        "retry" => AdminAction::Retry(id),
+        "hold" => AdminAction::Hold(id),
+        "cancel" => AdminAction::Cancel(id),
         _ => {
             return problem(
                 StatusCode::NOT_FOUND,
@@ -203,21 +240,21 @@ async fn decide(State(front): Desk, visit: Visit, Path((id, deed)): Path<(String
 }
 
 async fn decide_alert(
-    State(front): Desk,
-    visit: Visit,
+    State(front): ApiState,
+    visit: RequestContext,
     Path((id, deed)): Path<(String, String)>,
 ) -> Response {
     if let Err(refusal) = visit.caller.may(Scope::Act) {
         return *refusal;
     }
-    let (Ok(id), Some(deed)) = (id.parse(), AlertDeed::parse(&deed)) else {
+    let (Ok(id), Some(deed)) = (id.parse(), AlertAction::parse(&deed)) else {
         let how = "an alert has a whole number, and can be taken: acknowledge, resolve, silence";
         return problem(StatusCode::NOT_FOUND, how);
     };
-    act(&front, &visit, Deed::Alert(id, deed)).await
+    act(&front, &visit, AdminAction::Alert(id, deed)).await
 }
 
-async fn act(front: &Front, visit: &Visit, deed: Deed) -> Response {
+async fn act(front: &AppState, visit: &RequestContext, deed: AdminAction) -> Response {
     match front.desk.act(deed, visit.who()).await {
         Ok(mut done) => {
             times(&mut done);
@@ -249,11 +286,15 @@ impl Event {
     }
 }
 
-async fn attempt(front: Desk, visit: Visit, event: Result<Json<Event>, JsonRejection>) -> Response {
+async fn attempt(
+    front: ApiState,
+    visit: RequestContext,
+    event: Result<Json<Event>, JsonRejection>,
+) -> Response {
     match event {
         Ok(Json(event)) => {
             let (payload, content_type) = (event.payload(), event.content_type);
-            answer(front, visit, Question::Try { topic: event.topic, payload, content_type }).await
+            answer(front, visit, AdminQuery::Try { topic: event.topic, payload, content_type }).await
         }
         Err(wrong) => problem(wrong.status(), &wrong.body_text()),
     }
@@ -261,8 +302,8 @@ async fn attempt(front: Desk, visit: Visit, event: Result<Json<Event>, JsonRejec
 
 /// 202 when it is on disk, like the acknowledgement of a publish.
 async fn event(
-    State(front): Desk,
-    visit: Visit,
+    State(front): ApiState,
+    visit: RequestContext,
     headers: HeaderMap,
     event: Result<Json<Event>, JsonRejection>,
 ) -> Response {
@@ -286,7 +327,7 @@ async fn event(
         return *refusal;
     }
     let (payload, content_type) = (event.payload(), event.content_type);
-    let deed = Deed::Event { topic: event.topic, payload, content_type, key: key.to_owned() };
+    let deed = AdminAction::Event { topic: event.topic, payload, content_type, key: key.to_owned() };
     match front.desk.act(deed, visit.who()).await {
         Ok(answer) => (StatusCode::ACCEPTED, Json(answer)).into_response(),
         Err(trouble) => trouble.into_response(),

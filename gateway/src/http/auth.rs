@@ -17,8 +17,8 @@ use super::listen::Peer;
 use super::password::{digest, same};
 use super::problem::problem;
 use crate::event::topic::TopicPattern;
-use crate::http::admin_port::{Scope, Token, Trouble, Who};
-use crate::http::state::{Front, Visit};
+use crate::http::admin_port::{Actor, ApiError, ApiToken, Scope};
+use crate::http::state::{AppState, RequestContext};
 use crate::time::{Clock, SystemClock};
 
 /// The cookie's name.
@@ -35,7 +35,7 @@ pub enum Caller {
     Nobody,
     /// A browser that is logged in, by its cookie.
     Page(String),
-    Token(Token),
+    Token(ApiToken),
 }
 
 impl Caller {
@@ -72,7 +72,7 @@ impl Caller {
 
     /// Whether an event on this topic may come from them.
     pub fn may_tell(&self, topic: &str) -> Result<(), Box<Response>> {
-        let Self::Token(Token { topic: Some(allowed), .. }) = self else { return Ok(()) };
+        let Self::Token(ApiToken { topic: Some(allowed), .. }) = self else { return Ok(()) };
         if TopicPattern::parse(allowed).is_ok_and(|allowed| allowed.matches(topic).is_some()) {
             return Ok(());
         }
@@ -81,13 +81,13 @@ impl Caller {
         Err(Box::new(problem(StatusCode::FORBIDDEN, &how)))
     }
 
-    pub fn who(&self, address: IpAddr) -> Who {
+    pub fn who(&self, address: IpAddr) -> Actor {
         let name = match self {
             Self::Nobody => "nobody".to_owned(),
             Self::Page(_) => "page".to_owned(),
             Self::Token(token) => format!("token {}", token.name),
         };
-        Who { name, address: address.to_string() }
+        Actor { name, address: address.to_string() }
     }
 }
 
@@ -101,7 +101,7 @@ pub struct Revision(pub i64);
 
 /// The layer around all routes of the page and the API.
 pub async fn guard(
-    State(front): State<Arc<Front>>,
+    State(front): State<Arc<AppState>>,
     Extension(Peer { address, .. }): Extension<Peer>,
     request: Request,
     next: Next,
@@ -139,7 +139,7 @@ pub async fn guard(
     response
 }
 
-async fn admit(front: &Front, address: IpAddr, request: &Parts) -> Result<Caller, Box<Response>> {
+async fn admit(front: &AppState, address: IpAddr, request: &Parts) -> Result<Caller, Box<Response>> {
     let (headers, path) = (&request.headers, request.uri.path());
     let api = path.starts_with("/api/");
     check_host(front, headers)?;
@@ -208,11 +208,11 @@ fn unauthorized(how: &str) -> Box<Response> {
     Box::new(refusal)
 }
 
-fn refuse(trouble: Trouble) -> Box<Response> {
+fn refuse(trouble: ApiError) -> Box<Response> {
     Box::new(trouble.into_response())
 }
 
-async fn identify(front: &Front, headers: &HeaderMap) -> Result<Caller, Box<Response>> {
+async fn identify(front: &AppState, headers: &HeaderMap) -> Result<Caller, Box<Response>> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         let Some(token) = token else { return Err(unknown_caller()) };
@@ -229,7 +229,7 @@ async fn identify(front: &Front, headers: &HeaderMap) -> Result<Caller, Box<Resp
 
 /// A name that somebody else's DNS may point at this machine is not answered (DNS rebinding): only addresses,
 /// localhost, and the names that the configuration gives.
-fn check_host(front: &Front, headers: &HeaderMap) -> Result<(), Box<Response>> {
+fn check_host(front: &AppState, headers: &HeaderMap) -> Result<(), Box<Response>> {
     if is_ours(&front.names, headers) { Ok(()) } else { Err(Box::new(not_ours())) }
 }
 
@@ -281,12 +281,12 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The cookie that keeps a browser logged in; `Secure` where we, or a proxy in front, speak TLS.
-pub fn session_cookie(visit: &Visit, value: &str, seconds: u64) -> String {
+pub fn session_cookie(visit: &RequestContext, value: &str, seconds: u64) -> String {
     cookie_of(visit, COOKIE, value, seconds)
 }
 
 /// One that no script and no other site sees.
-pub fn cookie_of(visit: &Visit, name: &str, value: &str, seconds: u64) -> String {
+pub fn cookie_of(visit: &RequestContext, name: &str, value: &str, seconds: u64) -> String {
     let encrypted =
         visit.encrypted || visit.headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
     let secure = if encrypted { "; Secure" } else { "" };

@@ -17,22 +17,22 @@ const PIECES_OF_ONE: usize = PIECES / 2;
 
 /// Who has how many pieces.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct BodyBudget {
     taken: Mutex<BTreeMap<IpAddr, usize>>,
     freed: Notify,
 }
 
 /// What one body has; dropped, it is free.
 #[derive(Debug)]
-pub struct Taken<'a> {
-    room: &'a Room,
+pub struct BodyShare<'a> {
+    room: &'a BodyBudget,
     client: IpAddr,
     pieces: usize,
 }
 
-impl Room {
-    pub fn enter(&self, client: IpAddr) -> Taken<'_> {
-        Taken { room: self, client, pieces: 0 }
+impl BodyBudget {
+    pub fn enter(&self, client: IpAddr) -> BodyShare<'_> {
+        BodyShare { room: self, client, pieces: 0 }
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
@@ -51,7 +51,7 @@ impl Room {
     }
 }
 
-impl Taken<'_> {
+impl BodyShare<'_> {
     /// Room for a body that is so long by now; waits until there is.
     pub async fn grow(&mut self, bytes: usize) {
         let more = bytes.div_ceil(PIECE_BYTES).saturating_sub(1 + self.pieces);
@@ -70,7 +70,7 @@ impl Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for BodyShare<'_> {
     fn drop(&mut self) {
         if self.pieces == 0 {
             return;
@@ -98,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_client_has_half_at_most_and_what_is_given_back_is_anothers() {
-        let room = Room::default();
+        let room = BodyBudget::default();
         let client = |last: u8| IpAddr::from([192, 0, 2, last]);
         let (mut first, mut second, mut third) =
             (room.enter(client(1)), room.enter(client(1)), room.enter(client(1)));

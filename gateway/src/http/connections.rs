@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::api::times;
 use super::problem::problem;
-use crate::http::admin_port::{Deed, NewConnection, Question, Scope, Trouble};
-use crate::http::state::{Fields, Front, Visit};
+use crate::http::admin_port::{AdminAction, AdminQuery, ApiError, NewConnection, Scope};
+use crate::http::state::{AppState, Fields, RequestContext};
 
-pub fn number_routes() -> Router<Arc<Front>> {
+pub fn number_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/api/connections", get(list).post(create))
         .route("/api/connections/{name}", get(read).patch(change).delete(forget))
@@ -28,35 +28,37 @@ pub fn number_routes() -> Router<Arc<Front>> {
         .route("/connections/{name}/{deed}", post(button))
 }
 
-type Desk = State<Arc<Front>>;
+type ApiState = State<Arc<AppState>>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
-async fn list(front: Desk, visit: Visit) -> Response {
-    super::api::answer(front, visit, Question::Connections).await
+async fn list(front: ApiState, visit: RequestContext) -> Response {
+    super::api::answer(front, visit, AdminQuery::Connections).await
 }
 
-async fn read(front: Desk, visit: Visit, Path(name): Path<String>) -> Response {
-    super::api::answer(front, visit, Question::Connection(name)).await
+async fn read(front: ApiState, visit: RequestContext, Path(name): Path<String>) -> Response {
+    super::api::answer(front, visit, AdminQuery::Connection(name)).await
 }
 
-async fn create(State(front): Desk, visit: Visit, body: Body<NewConnection>) -> Response {
+async fn create(State(front): ApiState, visit: RequestContext, body: Body<NewConnection>) -> Response {
     match body {
-        Ok(Json(given)) => act(&front, &visit, StatusCode::CREATED, Deed::Connect(Box::new(given))).await,
+        Ok(Json(given)) => {
+            act(&front, &visit, StatusCode::CREATED, AdminAction::Connect(Box::new(given))).await
+        }
         Err(wrong) => problem(wrong.status(), &wrong.body_text()),
     }
 }
 
-async fn connect(State(front): Desk, visit: Visit, body: Body<NewConnection>) -> Response {
+async fn connect(State(front): ApiState, visit: RequestContext, body: Body<NewConnection>) -> Response {
     match body {
-        Ok(Json(given)) => act(&front, &visit, StatusCode::OK, Deed::Connect(Box::new(given))).await,
+        Ok(Json(given)) => act(&front, &visit, StatusCode::OK, AdminAction::Connect(Box::new(given))).await,
         Err(wrong) => problem(wrong.status(), &wrong.body_text()),
     }
 }
 
 /// The name stands in the address; the rest of it, or of what is left out, stays.
 async fn change(
-    State(front): Desk,
-    visit: Visit,
+    State(front): ApiState,
+    visit: RequestContext,
     Path(name): Path<String>,
     body: Body<NewConnection>,
 ) -> Response {
@@ -70,18 +72,18 @@ async fn change(
     if let Err(refusal) = visit.caller.may(Scope::Manage) {
         return *refusal;
     }
-    match front.desk.ask(Question::Connection(given.name.clone())).await {
-        Ok(_) => act(&front, &visit, StatusCode::OK, Deed::Connect(Box::new(given))).await,
+    match front.desk.ask(AdminQuery::Connection(given.name.clone())).await {
+        Ok(_) => act(&front, &visit, StatusCode::OK, AdminAction::Connect(Box::new(given))).await,
         Err(trouble) => trouble.into_response(),
     }
 }
 
-async fn forget(State(front): Desk, visit: Visit, Path(name): Path<String>) -> Response {
-    act(&front, &visit, StatusCode::OK, Deed::Forget(name)).await
+async fn forget(State(front): ApiState, visit: RequestContext, Path(name): Path<String>) -> Response {
+    act(&front, &visit, StatusCode::OK, AdminAction::Forget(name)).await
 }
 
-async fn check(State(front): Desk, visit: Visit, Path(name): Path<String>) -> Response {
-    act(&front, &visit, StatusCode::OK, Deed::Check(name)).await
+async fn check(State(front): ApiState, visit: RequestContext, Path(name): Path<String>) -> Response {
+    act(&front, &visit, StatusCode::OK, AdminAction::Check(name)).await
 }
 
 #[derive(Deserialize)]
@@ -90,14 +92,14 @@ struct Named {
     name: String,
 }
 
-async fn disconnect(State(front): Desk, visit: Visit, body: Body<Named>) -> Response {
+async fn disconnect(State(front): ApiState, visit: RequestContext, body: Body<Named>) -> Response {
     match body {
-        Ok(Json(Named { name })) => act(&front, &visit, StatusCode::OK, Deed::Disconnect(name)).await,
+        Ok(Json(Named { name })) => act(&front, &visit, StatusCode::OK, AdminAction::Disconnect(name)).await,
         Err(wrong) => problem(wrong.status(), &wrong.body_text()),
     }
 }
 
-async fn act(front: &Front, visit: &Visit, status: StatusCode, deed: Deed) -> Response {
+async fn act(front: &AppState, visit: &RequestContext, status: StatusCode, deed: AdminAction) -> Response {
     if let Err(refusal) = visit.caller.may(Scope::Manage) {
         return *refusal;
     }
@@ -110,12 +112,12 @@ async fn act(front: &Front, visit: &Visit, status: StatusCode, deed: Deed) -> Re
     }
 }
 
-async fn form(State(front): Desk, visit: Visit) -> Response {
+async fn form(State(front): ApiState, visit: RequestContext) -> Response {
     let given = json!({ "name": "main", "phone_number_id": "", "business_account_id": "", "api_url": "" });
     front.page(&visit, "connect.html", json!({ "given": given, "wrong": "", "checks": [] }))
 }
 
-async fn form_sent(State(front): Desk, visit: Visit, fields: Fields) -> Response {
+async fn form_sent(State(front): ApiState, visit: RequestContext, fields: Fields) -> Response {
     let filled = |name: &str| Some(fields.get(name).trim().to_owned()).filter(|text| !text.is_empty());
     let secret = |name: &str| filled(name).map(Into::into);
     let given = NewConnection {
@@ -132,11 +134,12 @@ async fn form_sent(State(front): Desk, visit: Visit, fields: Fields) -> Response
     // Shown again, but for the secrets.
     let again = json!({ "name": fields.get("name"), "phone_number_id": fields.get("phone_number_id"),
                         "business_account_id": fields.get("business_account_id"), "api_url": fields.get("api_url") });
-    let (status, wrong, checks) = match front.desk.act(Deed::Connect(Box::new(given)), visit.who()).await {
-        Ok(done) => return front.page(&visit, "connected.html", done),
-        Err(Trouble::Checked(words, checks)) => (StatusCode::UNPROCESSABLE_ENTITY, words, checks),
-        Err(trouble) => (trouble.status(), trouble.to_string(), Value::Array(Vec::new())),
-    };
+    let (status, wrong, checks) =
+        match front.desk.act(AdminAction::Connect(Box::new(given)), visit.who()).await {
+            Ok(done) => return front.page(&visit, "connected.html", done),
+            Err(ApiError::Checked(words, checks)) => (StatusCode::UNPROCESSABLE_ENTITY, words, checks),
+            Err(trouble) => (trouble.status(), trouble.to_string(), Value::Array(Vec::new())),
+        };
     front.page_with(
         &visit,
         status,
@@ -146,21 +149,21 @@ async fn form_sent(State(front): Desk, visit: Visit, fields: Fields) -> Response
 }
 
 async fn button(
-    State(front): Desk,
-    visit: Visit,
+    State(front): ApiState,
+    visit: RequestContext,
     Path((name, deed)): Path<(String, String)>,
     _checked: Fields,
 ) -> Response {
     let deed = match deed.as_str() {
-        "disconnect" => Deed::Disconnect(name),
-        "delete" => Deed::Forget(name),
+        "disconnect" => AdminAction::Disconnect(name),
+        "delete" => AdminAction::Forget(name),
         "check" => {
-            return match front.desk.act(Deed::Check(name), visit.who()).await {
+            return match front.desk.act(AdminAction::Check(name), visit.who()).await {
                 Ok(done) => front.page(&visit, "connected.html", done),
                 Err(trouble) => front.sorry(&visit, &trouble),
             };
         }
-        _ => return front.sorry(&visit, &Trouble::NotFound("There is no page at this address.".into())),
+        _ => return front.sorry(&visit, &ApiError::NotFound("There is no page at this address.".into())),
     };
     match front.desk.act(deed, visit.who()).await {
         Ok(_) => Redirect::to("/setup").into_response(),

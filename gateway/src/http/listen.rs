@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use super::tls::Certificate;
-use super::visitors::{Answered, Received, Stage, Visitors};
+use super::visitors::{Answered, ConnectionTable, Received, Stage};
 
 /// Meta posts concurrently and keeps connections, and people a page or two; the rest is room for those who dawdle, until their
 /// time is up. 400 at their worst, each with a header and a small body, are 35 MB. Who comes when all places are taken gets that
@@ -50,7 +50,7 @@ pub async fn serve(
     certificate: Option<Arc<Certificate>>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let visitors = Visitors::new(connections_max(descriptors()));
+    let visitors = ConnectionTable::new(connections_max(descriptors()));
     let mut open = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::password::digest;
 use crate::http::auth::Caller;
-use crate::http::state::{Front, Visit};
+use crate::http::state::{AppState, RequestContext};
 
 /// How soon a page hears of an alert: soon enough to be live, rarely enough for a budget of two wake-ups a second.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ const BREATHE: Duration = Duration::from_secs(20);
 /// A page that takes longer to read twenty bytes has gone.
 const READER_DEADLINE: Duration = Duration::from_secs(10);
 
-pub async fn live(State(front): State<Arc<Front>>, visit: Visit) -> Response {
+pub async fn live(State(front): State<Arc<AppState>>, visit: RequestContext) -> Response {
     let Caller::Page(cookie) = visit.caller else { return StatusCode::FORBIDDEN.into_response() };
     let Ok(seat) = Arc::clone(&front.watchers).try_acquire_owned() else {
         let full = "too many pages are open already; this one is not told of changes\n";

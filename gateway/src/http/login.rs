@@ -12,11 +12,11 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use super::behind::{KNOWN_COOKIE, keys, make_known};
-use super::password::{PASSWORD_MAX, PASSWORD_MIN, Room, digest, fresh, hash, verify};
-use crate::http::admin_port::Trouble;
+use super::password::{HashMemory, PASSWORD_MAX, PASSWORD_MIN, digest, fresh, hash, verify};
+use crate::http::admin_port::ApiError;
 use crate::http::auth::{Caller, cookie_of, session_cookie};
 use crate::http::rate_limit::Key;
-use crate::http::state::{Fields, Front, Visit};
+use crate::http::state::{AppState, Fields, RequestContext};
 use crate::http::templates::LANGUAGES;
 use crate::time::{Clock, SystemClock};
 
@@ -29,7 +29,7 @@ const KNOWN_KEPT: u64 = 365 * 24 * 3_600;
 /// Of the language, in seconds: a year.
 const LANGUAGE_KEPT: u64 = 365 * 24 * 3_600;
 
-pub fn entry_routes() -> Router<Arc<Front>> {
+pub fn entry_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/welcome", get(welcome).post(first_password))
         .route("/login", get(login).post(enter))
@@ -39,7 +39,7 @@ pub fn entry_routes() -> Router<Arc<Front>> {
         .layer(DefaultBodyLimit::max(FORM_BYTES))
 }
 
-async fn welcome(State(front): State<Arc<Front>>, visit: Visit) -> Response {
+async fn welcome(State(front): State<Arc<AppState>>, visit: RequestContext) -> Response {
     match front.keys.password().await {
         Ok(None) => front.page(&visit, "welcome.html", json!({ "wrong": "" })),
         Ok(Some(_)) => Redirect::to("/").into_response(),
@@ -47,7 +47,11 @@ async fn welcome(State(front): State<Arc<Front>>, visit: Visit) -> Response {
     }
 }
 
-async fn first_password(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) -> Response {
+async fn first_password(
+    State(front): State<Arc<AppState>>,
+    visit: RequestContext,
+    fields: Fields,
+) -> Response {
     if !matches!(front.keys.password().await, Ok(None)) {
         return Redirect::to("/login").into_response();
     }
@@ -62,7 +66,7 @@ async fn first_password(State(front): State<Arc<Front>>, visit: Visit, fields: F
     if let Err(wrong) = check(&fields) {
         return again(StatusCode::UNPROCESSABLE_ENTITY, wrong);
     }
-    let hashed = match hashed(&front, fields.get("password"), Whose::Stranger).await {
+    let hashed = match hashed(&front, fields.get("password"), LoginQueue::Stranger).await {
         Ok(hashed) => hashed,
         Err(trouble) => return front.sorry(&visit, &trouble),
     };
@@ -75,14 +79,14 @@ async fn first_password(State(front): State<Arc<Front>>, visit: Visit, fields: F
     }
 }
 
-async fn login(State(front): State<Arc<Front>>, visit: Visit) -> Response {
+async fn login(State(front): State<Arc<AppState>>, visit: RequestContext) -> Response {
     match visit.caller {
         Caller::Page(_) => Redirect::to("/").into_response(),
         Caller::Nobody | Caller::Token(_) => front.page(&visit, "login.html", json!({ "wrong": "" })),
     }
 }
 
-async fn enter(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) -> Response {
+async fn enter(State(front): State<Arc<AppState>>, visit: RequestContext, fields: Fields) -> Response {
     let again =
         |status, wrong: &str| front.page_with(&visit, status, "login.html", json!({ "wrong": wrong }));
     let known = match front.keys.password().await {
@@ -94,7 +98,7 @@ async fn enter(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) ->
         return too_often(again(StatusCode::TOO_MANY_REQUESTS, "wait"), wait);
     }
     let is_known = matches!(tries.first(), Some((Key::Known(_), _)));
-    let whose = if is_known { Whose::Known } else { Whose::Stranger };
+    let whose = if is_known { LoginQueue::Known } else { LoginQueue::Stranger };
     match is_right(&front, fields.get("password"), whose).await {
         Ok(true) => admitted(&front, &visit).await,
         Ok(false) => {
@@ -105,7 +109,7 @@ async fn enter(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) ->
     }
 }
 
-async fn leave(State(front): State<Arc<Front>>, visit: Visit, _checked: Fields) -> Response {
+async fn leave(State(front): State<Arc<AppState>>, visit: RequestContext, _checked: Fields) -> Response {
     if let Caller::Page(cookie) = &visit.caller
         && let Err(trouble) = front.keys.close_session(digest(cookie), visit.who()).await
     {
@@ -114,13 +118,17 @@ async fn leave(State(front): State<Arc<Front>>, visit: Visit, _checked: Fields) 
     with_cookie(Redirect::to("/login").into_response(), &session_cookie(&visit, "", 0))
 }
 
-async fn change_password(State(front): State<Arc<Front>>, visit: Visit, fields: Fields) -> Response {
+async fn change_password(
+    State(front): State<Arc<AppState>>,
+    visit: RequestContext,
+    fields: Fields,
+) -> Response {
     if let Some(wait) = must_wait(&front, &tries(&visit, None)) {
-        let trouble = Trouble::Unavailable("Too many tries; wait a moment.".into());
+        let trouble = ApiError::Unavailable("Too many tries; wait a moment.".into());
         return too_often(front.sorry(&visit, &trouble), wait);
     }
-    let refuse = |words: &str| front.sorry(&visit, &Trouble::Malformed(words.to_owned()));
-    match is_right(&front, fields.get("old"), Whose::Known).await {
+    let refuse = |words: &str| front.sorry(&visit, &ApiError::Malformed(words.to_owned()));
+    match is_right(&front, fields.get("old"), LoginQueue::Known).await {
         Ok(true) => {}
         Ok(false) => return refuse("The old password is not right; nothing was changed."),
         Err(trouble) => return front.sorry(&visit, &trouble),
@@ -128,7 +136,7 @@ async fn change_password(State(front): State<Arc<Front>>, visit: Visit, fields: 
     if check(&fields).is_err() {
         return refuse("The new password needs at least 8 characters, the same twice; nothing was changed.");
     }
-    let hashed = match hashed(&front, fields.get("password"), Whose::Known).await {
+    let hashed = match hashed(&front, fields.get("password"), LoginQueue::Known).await {
         Ok(hashed) => hashed,
         Err(trouble) => return front.sorry(&visit, &trouble),
     };
@@ -138,7 +146,7 @@ async fn change_password(State(front): State<Arc<Front>>, visit: Visit, fields: 
     }
 }
 
-async fn language(visit: Visit, fields: Fields) -> Response {
+async fn language(visit: RequestContext, fields: Fields) -> Response {
     let chosen =
         LANGUAGES.into_iter().find(|language| *language == fields.get("to")).unwrap_or(visit.language);
     let back = Some(fields.get("back")).filter(|path| path.starts_with('/') && !path.starts_with("//"));
@@ -149,7 +157,7 @@ async fn language(visit: Visit, fields: Fields) -> Response {
 }
 
 /// A session of its own each time: one that somebody planted before is never taken over (session fixation).
-async fn admitted(front: &Front, visit: &Visit) -> Response {
+async fn admitted(front: &AppState, visit: &RequestContext) -> Response {
     let hashed = front.keys.password().await.ok().flatten();
     front.throttle(|throttle| throttle.succeeded(&tries(visit, hashed.as_deref())));
     let Some(cookie) = fresh("") else { return front.sorry(visit, &no_chance()) };
@@ -181,12 +189,12 @@ fn check(fields: &Fields) -> Result<(), &'static str> {
 
 /// Whose password it is: whoever was logged in before waits with their like.
 #[derive(Debug, Clone, Copy)]
-enum Whose {
+enum LoginQueue {
     Stranger,
     Known,
 }
 
-async fn is_right(front: &Front, password: &str, whose: Whose) -> Result<bool, Trouble> {
+async fn is_right(front: &AppState, password: &str, whose: LoginQueue) -> Result<bool, ApiError> {
     let Some(hashed) = front.keys.password().await? else { return Ok(false) };
     if password.chars().count() > PASSWORD_MAX {
         return Ok(false);
@@ -195,26 +203,26 @@ async fn is_right(front: &Front, password: &str, whose: Whose) -> Result<bool, T
     apart(front, whose, move |room| verify(&password, &hashed, room)).await
 }
 
-async fn hashed(front: &Front, password: &str, whose: Whose) -> Result<String, Trouble> {
+async fn hashed(front: &AppState, password: &str, whose: LoginQueue) -> Result<String, ApiError> {
     let password = password.to_owned();
     apart(front, whose, move |room| hash(&password, room)).await?.ok_or_else(no_chance)
 }
 
 /// Not on the thread that answers everybody: a quarter of a second on a Pi 3.
 async fn apart<T: Send + 'static>(
-    front: &Front,
-    whose: Whose,
-    work: impl FnOnce(&mut Room) -> T + Send + 'static,
-) -> Result<T, Trouble> {
-    let full = || Trouble::Unavailable("Many log in at once; try again in a few seconds.".into());
+    front: &AppState,
+    whose: LoginQueue,
+    work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let full = || ApiError::Unavailable("Many log in at once; try again in a few seconds.".into());
     let places = match whose {
-        Whose::Stranger => &front.waiting,
-        Whose::Known => &front.known_waiting,
+        LoginQueue::Stranger => &front.waiting,
+        LoginQueue::Known => &front.known_waiting,
     };
     let _waiting = places.try_acquire().map_err(|_| full())?;
     let one_at_a_time = Arc::clone(&front.hashing).acquire_owned().await.map_err(|_| full())?;
     // The permit goes with the work, which goes on when its connection is closed: 7 MiB until it is done.
-    let mut room = Room::new();
+    let mut room = HashMemory::new();
     let work = move || (work(&mut room), room, one_at_a_time);
     // A task of its own ends it also when nobody waits any more, and gives the memory back here.
     let work = tokio::spawn(async { tokio::task::spawn_blocking(work).await.map(|(result, ..)| result) });
@@ -222,16 +230,16 @@ async fn apart<T: Send + 'static>(
 }
 
 /// Whose tries this one counts for.
-fn tries(visit: &Visit, hashed: Option<&str>) -> Vec<(Key, u32)> {
+fn tries(visit: &RequestContext, hashed: Option<&str>) -> Vec<(Key, u32)> {
     keys(visit.peer, visit.address, &visit.headers, hashed)
 }
 
-fn must_wait(front: &Front, tries: &[(Key, u32)]) -> Option<Duration> {
+fn must_wait(front: &AppState, tries: &[(Key, u32)]) -> Option<Duration> {
     front.throttle(|throttle| throttle.admit(tries, SystemClock.now()))
 }
 
-fn no_chance() -> Trouble {
-    Trouble::Unavailable("The machine gives no random bytes; restart it.".into())
+fn no_chance() -> ApiError {
+    ApiError::Unavailable("The machine gives no random bytes; restart it.".into())
 }
 
 fn too_often(mut response: Response, wait: Duration) -> Response {

@@ -1,5 +1,5 @@
 //! The only server, and the one request to other programs. It knows no store and no Cloud API: what a request means is asked
-//! through [`Webhook`], [`Health`], [`Desk`] and [`Keys`], which the composition root provides.
+//! through [`Webhook`], [`Health`], [`AdminApi`] and [`Credentials`], which the composition root provides.
 
 /// The API for programs.
 mod api;
@@ -52,25 +52,25 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
 pub use admin_port::{
-    AlertDeed, Answer, Deed, Desk, Filter, Keys, LIMIT_MAX, NewConnection, Question, Scope, Token, Trouble,
-    Who,
+    Actor, AdminAction, AdminApi, AdminQuery, AlertAction, ApiError, ApiFuture, ApiToken, Credentials,
+    Filter, LIMIT_MAX, NewConnection, Scope,
 };
 pub use health::{Health, health_routes, metrics_routes};
 pub use listen::{Peer, converse, serve};
 pub use login::SESSION;
 pub use password::{code, digest, fresh};
 pub use post_client::Poster;
-pub use state::Front;
+pub use state::AppState;
 pub use templates::View;
 pub use tls::Certificate;
 pub use visitors::Stage;
-pub use webhook::{Handshake, Refused, Webhook, webhook_routes};
+pub use webhook::{Handshake, Webhook, WebhookRejection, webhook_routes};
 
 /// A form or an event: the payload of an event is read up to 64 KiB, and JSON may write each byte as six.
 const BODY_MAX_BYTES: usize = 512 * 1024;
 
 /// The pages and the API behind their guard.
-pub fn front_routes(front: Arc<Front>) -> Router {
+pub fn front_routes(front: Arc<AppState>) -> Router {
     pages::page_routes()
         .merge(login::entry_routes())
         .merge(api::api_routes())

@@ -14,35 +14,41 @@ use super::api::times;
 use super::pages::settings;
 use super::password::{digest, fresh};
 use super::problem::problem;
-use crate::http::admin_port::{Deed, Question, Scope, Token, Trouble};
-use crate::http::state::{Fields, Front, Visit};
+use crate::http::admin_port::{AdminAction, AdminQuery, ApiError, ApiToken, Scope};
+use crate::http::state::{AppState, Fields, RequestContext};
 use crate::time::{Clock, SystemClock};
 
-pub fn opened_routes() -> Router<Arc<Front>> {
+pub fn opened_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/tokens", post(new_token))
         .route("/tokens/{id}/revoke", post(revoke_button))
         .route("/sessions/{id}/end", post(end_button))
-        .route("/api/tokens", get(|front: Desk, visit: Visit| list(front, visit, Question::Tokens)))
+        .route(
+            "/api/tokens",
+            get(|front: ApiState, visit: RequestContext| list(front, visit, AdminQuery::Tokens)),
+        )
         .route("/api/tokens/{id}/revoke", post(revoke))
-        .route("/api/sessions", get(|front: Desk, visit: Visit| list(front, visit, Question::Sessions)))
+        .route(
+            "/api/sessions",
+            get(|front: ApiState, visit: RequestContext| list(front, visit, AdminQuery::Sessions)),
+        )
         .route("/api/sessions/{id}/end", post(end))
 }
 
-type Desk = State<Arc<Front>>;
+type ApiState = State<Arc<AppState>>;
 
 /// Shown once, on the answer to the form itself: no address leads to it again.
-async fn new_token(State(front): Desk, visit: Visit, fields: Fields) -> Response {
+async fn new_token(State(front): ApiState, visit: RequestContext, fields: Fields) -> Response {
     let scopes = Scope::ALL.into_iter().filter(|scope| fields.get(scope.as_str()) == "on").collect();
-    let end = Some(fields.get("expires")).filter(|end| !end.is_empty()).unwrap_or(Token::LASTS);
-    let made = Token::new(fields.get("name"), scopes, fields.get("topic"), end, SystemClock.now());
+    let end = Some(fields.get("expires")).filter(|end| !end.is_empty()).unwrap_or(ApiToken::LASTS);
+    let made = ApiToken::new(fields.get("name"), scopes, fields.get("topic"), end, SystemClock.now());
     let made = match made {
         Ok(made) => made,
-        Err(how) => return front.sorry(&visit, &Trouble::Malformed(how.into())),
+        Err(how) => return front.sorry(&visit, &ApiError::Malformed(how.into())),
     };
     let Some(token) = fresh("bw_") else {
         return front
-            .sorry(&visit, &Trouble::Unavailable("The machine gives no random bytes; restart it.".into()));
+            .sorry(&visit, &ApiError::Unavailable("The machine gives no random bytes; restart it.".into()));
     };
     let name = made.name.clone();
     match front.keys.add_token(made, digest(&token), visit.who()).await {
@@ -51,22 +57,32 @@ async fn new_token(State(front): Desk, visit: Visit, fields: Fields) -> Response
     }
 }
 
-async fn revoke_button(State(front): Desk, visit: Visit, Path(id): Path<i64>, _checked: Fields) -> Response {
-    pressed(&front, &visit, Deed::RevokeToken(id)).await
+async fn revoke_button(
+    State(front): ApiState,
+    visit: RequestContext,
+    Path(id): Path<i64>,
+    _checked: Fields,
+) -> Response {
+    pressed(&front, &visit, AdminAction::RevokeToken(id)).await
 }
 
-async fn end_button(State(front): Desk, visit: Visit, Path(id): Path<String>, _checked: Fields) -> Response {
-    pressed(&front, &visit, Deed::EndSession(id)).await
+async fn end_button(
+    State(front): ApiState,
+    visit: RequestContext,
+    Path(id): Path<String>,
+    _checked: Fields,
+) -> Response {
+    pressed(&front, &visit, AdminAction::EndSession(id)).await
 }
 
-async fn pressed(front: &Front, visit: &Visit, deed: Deed) -> Response {
+async fn pressed(front: &AppState, visit: &RequestContext, deed: AdminAction) -> Response {
     match front.desk.act(deed, visit.who()).await {
         Ok(_) => Redirect::to("/setup").into_response(),
         Err(trouble) => front.sorry(visit, &trouble),
     }
 }
 
-async fn list(State(front): Desk, visit: Visit, question: Question) -> Response {
+async fn list(State(front): ApiState, visit: RequestContext, question: AdminQuery) -> Response {
     if let Err(refusal) = visit.caller.may(Scope::Manage) {
         return *refusal;
     }
@@ -79,18 +95,18 @@ async fn list(State(front): Desk, visit: Visit, question: Question) -> Response 
     }
 }
 
-async fn revoke(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
+async fn revoke(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
     match id.parse() {
-        Ok(id) => act(front, visit, Deed::RevokeToken(id)).await,
+        Ok(id) => act(front, visit, AdminAction::RevokeToken(id)).await,
         Err(_) => problem(StatusCode::NOT_FOUND, "ids of tokens are whole numbers"),
     }
 }
 
-async fn end(front: Desk, visit: Visit, Path(id): Path<String>) -> Response {
-    act(front, visit, Deed::EndSession(id)).await
+async fn end(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
+    act(front, visit, AdminAction::EndSession(id)).await
 }
 
-async fn act(State(front): Desk, visit: Visit, deed: Deed) -> Response {
+async fn act(State(front): ApiState, visit: RequestContext, deed: AdminAction) -> Response {
     if let Err(refusal) = visit.caller.may(Scope::Manage) {
         return *refusal;
     }

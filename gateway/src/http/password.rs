@@ -4,7 +4,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest, Sha256};
 
 use crate::hex::{hex, unhex};
-use crate::random::unguessable;
+use crate::random::random_bytes;
 
 /// OWASP's argon2id setting with the least memory, 7 MiB and 5 passes: the daemon's own budget is 10 MiB.
 const MEMORY_KIB: u32 = 7 * 1024;
@@ -21,9 +21,9 @@ const GIVEN_BACK_BYTES: usize = 33 * 1024 * 1024;
 
 /// What one password is hashed in: 7 MiB, of an address range whose rest is never touched and so takes no memory. It is taken
 /// and given back by the thread that answers everybody.
-pub struct Room(Vec<Block>);
+pub struct HashMemory(Vec<Block>);
 
-impl Room {
+impl HashMemory {
     pub fn new() -> Self {
         let count =
             Params::new(MEMORY_KIB, PASSES, 1, Some(HASH_BYTES)).map_or(0, |params| params.block_count());
@@ -34,14 +34,14 @@ impl Room {
 }
 
 /// `argon2id$M$T$SALT$HASH`, in hexadecimal digits. `None` when the machine gives no random bytes.
-pub fn hash(password: &str, room: &mut Room) -> Option<String> {
-    let salt: [u8; 16] = unguessable()?;
+pub fn hash(password: &str, room: &mut HashMemory) -> Option<String> {
+    let salt: [u8; 16] = random_bytes()?;
     let sum = derive(password, &salt, MEMORY_KIB, PASSES, room)?;
     Some(format!("argon2id${MEMORY_KIB}${PASSES}${}${}", hex(&salt), hex(&sum)))
 }
 
 /// Whether the password is the one that was hashed.
-pub fn verify(password: &str, hashed: &str, room: &mut Room) -> bool {
+pub fn verify(password: &str, hashed: &str, room: &mut HashMemory) -> bool {
     let parts: Vec<&str> = hashed.split('$').collect();
     let [_, memory, passes, salt, sum] = parts[..] else { return false };
     let (Ok(memory), Ok(passes), Some(salt)) = (memory.parse(), passes.parse(), unhex(salt)) else {
@@ -52,13 +52,13 @@ pub fn verify(password: &str, hashed: &str, room: &mut Room) -> bool {
 
 /// A secret to show once: 256 random bits.
 pub fn fresh(prefix: &str) -> Option<String> {
-    unguessable::<32>().map(|bytes| format!("{prefix}{}", hex(&bytes)))
+    random_bytes::<32>().map(|bytes| format!("{prefix}{}", hex(&bytes)))
 }
 
 /// The code of the first visit: 50 bits, in letters and digits that are not taken for each other (Crockford).
 pub fn code() -> Option<String> {
     let letters = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let code: Vec<u8> = unguessable::<10>()?.iter().map(|byte| letters[usize::from(byte % 32)]).collect();
+    let code: Vec<u8> = random_bytes::<10>()?.iter().map(|byte| letters[usize::from(byte % 32)]).collect();
     let code = String::from_utf8(code).ok()?;
     Some(format!("{}-{}", &code[..5], &code[5..]))
 }
@@ -79,7 +79,7 @@ fn derive(
     salt: &[u8],
     memory: u32,
     passes: u32,
-    room: &mut Room,
+    room: &mut HashMemory,
 ) -> Option<[u8; HASH_BYTES]> {
     let params = Params::new(memory, passes, 1, Some(HASH_BYTES)).ok()?;
     if room.0.len() < params.block_count() {
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_password_is_known_again_and_no_other() {
-        let mut room = Room::new();
+        let mut room = HashMemory::new();
         let hashed = hash("correct horse", &mut room).expect("hashed");
         assert!(hashed.starts_with("argon2id$7168$5$"), "{hashed}");
         assert!(verify("correct horse", &hashed, &mut room));

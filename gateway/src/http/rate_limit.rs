@@ -27,9 +27,9 @@ pub enum Key {
 }
 
 #[derive(Debug, Default)]
-pub struct Throttle(BTreeMap<Key, (u32, Timestamp)>);
+pub struct RateLimiter(BTreeMap<Key, (u32, Timestamp)>);
 
-impl Throttle {
+impl RateLimiter {
     /// How long must be waited, each key having that many tries for nothing; a call that need not wait counts as one.
     pub fn admit(&mut self, keys: &[(Key, u32)], now: Timestamp) -> Option<Duration> {
         self.0.retain(|_, (_, last)| *last + FORGET > now);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn five_tries_are_free_and_then_each_takes_longer() {
-        let mut throttle = Throttle::default();
+        let mut throttle = RateLimiter::default();
         let at = |seconds: u64| Timestamp(1_795_242_180_000) + Duration::from_secs(seconds);
         for _ in 0..5 {
             assert_eq!(throttle.admit(&key(1), at(0)), None);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_proxy_has_its_visitors_apart_and_all_of_them_together() {
-        let (mut throttle, now) = (Throttle::default(), Timestamp(1_795_242_180_000));
+        let (mut throttle, now) = (RateLimiter::default(), Timestamp(1_795_242_180_000));
         let proxy = IpAddr::from([192, 0, 2, 1]);
         let through = |visitor: u8| {
             let visitor = IpAddr::from([198, 51, 100, visitor]);
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_addresses_takes_no_memory() {
-        let mut throttle = Throttle::default();
+        let mut throttle = RateLimiter::default();
         for number in 0..10_000_u32 {
             let key = [(Key::Address(IpAddr::from(number.to_be_bytes())), 5)];
             assert_eq!(throttle.admit(&key, Timestamp(0)), None);

@@ -14,9 +14,9 @@ use tokio::sync::{Semaphore, watch};
 use super::listen::Peer;
 use super::password::same;
 use crate::config::Network;
-use crate::http::admin_port::{Desk, Keys, Trouble, Who};
+use crate::http::admin_port::{Actor, AdminApi, ApiError, Credentials};
 use crate::http::auth::{Behind, Caller, Revision, cookie};
-use crate::http::rate_limit::Throttle;
+use crate::http::rate_limit::RateLimiter;
 use crate::http::templates::{LANGUAGES, View};
 
 /// Pages that are told of changes: a few phones and a screen on the wall; more would keep connections from Meta.
@@ -27,9 +27,9 @@ const PASSWORDS_WAIT: usize = 8;
 /// And of browsers that were logged in before: strangers at as many addresses as they like take the places of strangers.
 const KNOWN_WAIT: usize = 4;
 
-pub struct Front {
-    pub desk: Arc<dyn Desk>,
-    pub keys: Arc<dyn Keys>,
+pub struct AppState {
+    pub desk: Arc<dyn AdminApi>,
+    pub keys: Arc<dyn Credentials>,
     pub view: View,
     /// Host names besides addresses and localhost.
     pub names: Vec<String>,
@@ -42,15 +42,15 @@ pub struct Front {
     /// Passwords that wait for that, of strangers and of browsers that were logged in before.
     pub waiting: Semaphore,
     pub known_waiting: Semaphore,
-    throttle: Mutex<Throttle>,
+    throttle: Mutex<RateLimiter>,
     /// Of the first visit, while there is no password.
     code: Mutex<Option<String>>,
 }
 
-impl Front {
+impl AppState {
     pub fn new(
-        desk: Arc<dyn Desk>,
-        keys: Arc<dyn Keys>,
+        desk: Arc<dyn AdminApi>,
+        keys: Arc<dyn Credentials>,
         view: View,
         (names, proxies): (Vec<String>, Vec<Network>),
         code: Option<String>,
@@ -72,7 +72,7 @@ impl Front {
         }
     }
 
-    pub fn throttle<T>(&self, ask: impl FnOnce(&mut Throttle) -> T) -> T {
+    pub fn throttle<T>(&self, ask: impl FnOnce(&mut RateLimiter) -> T) -> T {
         ask(&mut self.throttle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -88,18 +88,24 @@ impl Front {
     }
 
     /// A page. What every page needs is added to `data`.
-    pub fn page(&self, visit: &Visit, template: &str, data: Value) -> Response {
+    pub fn page(&self, visit: &RequestContext, template: &str, data: Value) -> Response {
         self.page_with(visit, StatusCode::OK, template, data)
     }
 
-    pub fn page_with(&self, visit: &Visit, status: StatusCode, template: &str, mut data: Value) -> Response {
+    pub fn page_with(
+        &self,
+        visit: &RequestContext,
+        status: StatusCode,
+        template: &str,
+        mut data: Value,
+    ) -> Response {
         data["visit"] = json!({ "csrf": visit.caller.csrf(), "path": visit.path, "query": visit.query, "revision": visit.revision,
                                 "known": matches!(visit.caller, Caller::Page(_)) });
         self.view.render(visit.language, status, template, data)
     }
 
     /// A page that says what went wrong, and the way back.
-    pub fn sorry(&self, visit: &Visit, trouble: &Trouble) -> Response {
+    pub fn sorry(&self, visit: &RequestContext, trouble: &ApiError) -> Response {
         let data = json!({ "trouble": trouble.to_string(), "status": trouble.status().as_u16() });
         self.page_with(visit, trouble.status(), "sorry.html", data)
     }
@@ -107,7 +113,7 @@ impl Front {
 
 /// Who asks for a page, how and in which language.
 #[derive(Debug, Clone)]
-pub struct Visit {
+pub struct RequestContext {
     pub caller: Caller,
     /// Who is behind the connection, and its other end.
     pub address: IpAddr,
@@ -120,13 +126,13 @@ pub struct Visit {
     revision: i64,
 }
 
-impl Visit {
-    pub fn who(&self) -> Who {
+impl RequestContext {
+    pub fn who(&self) -> Actor {
         self.caller.who(self.address)
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Visit {
+impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {

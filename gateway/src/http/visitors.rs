@@ -21,7 +21,7 @@ pub struct Stage(Arc<AtomicBool>);
 
 /// All connections of one listener.
 #[derive(Debug, Clone)]
-pub struct Visitors(Arc<Table>);
+pub struct ConnectionTable(Arc<Table>);
 
 #[derive(Debug)]
 struct Table {
@@ -39,7 +39,7 @@ struct Visitor {
 
 /// One connection's place; dropped, it is free.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionSlot {
     number: u64,
     table: Arc<Table>,
     pub stage: Stage,
@@ -56,13 +56,13 @@ impl Stage {
     }
 }
 
-impl Visitors {
+impl ConnectionTable {
     pub fn new(most: usize) -> Self {
         Self(Arc::new(Table { most, open: Mutex::default(), freed: Notify::new() }))
     }
 
     /// A place for one more; somebody else's if all are taken.
-    pub async fn enter(&self, address: IpAddr) -> Place {
+    pub async fn enter(&self, address: IpAddr) -> ConnectionSlot {
         if self.0.is_full() && !self.0.evict(false) {
             drop(tokio::time::timeout(ANSWER_WAIT, self.0.freed.notified()).await);
             if self.0.is_full() && !self.0.evict(false) {
@@ -75,7 +75,7 @@ impl Visitors {
         let visitor = Visitor { client: client(address), stage: stage.clone(), leave: Arc::clone(&leave) };
         open.insert(number, visitor);
         drop(open);
-        Place { number, table: Arc::clone(&self.0), stage, leave }
+        ConnectionSlot { number, table: Arc::clone(&self.0), stage, leave }
     }
 }
 
@@ -106,14 +106,14 @@ impl Table {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Somebody else needs it.
     pub async fn asked_to_leave(&self) {
         self.leave.notified().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mine = |visitor: &Visitor| Arc::ptr_eq(&visitor.leave, &self.leave);
         let mut open = self.table.open();
@@ -220,13 +220,13 @@ mod tests {
     }
 
     /// Whether it was asked to leave.
-    async fn must_leave(place: &Place) -> bool {
+    async fn must_leave(place: &ConnectionSlot) -> bool {
         tokio::time::timeout(Duration::from_millis(1), place.asked_to_leave()).await.is_ok()
     }
 
     #[tokio::test]
     async fn whoever_dawdles_most_makes_room_and_whoever_is_answered_stays() {
-        let visitors = Visitors::new(4);
+        let visitors = ConnectionTable::new(4);
         let alone = visitors.enter(address(1)).await;
         let first = visitors.enter(address(2)).await;
         let whole = visitors.enter(address(2)).await;

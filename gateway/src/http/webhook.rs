@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
-use super::bodies::{PIECE_BYTES, Room, Taken};
+use super::bodies::{BodyBudget, BodyShare, PIECE_BYTES};
 use super::listen::Peer;
 use super::visitors::client;
 
@@ -35,12 +35,12 @@ pub trait Webhook: Send + Sync {
     /// Commits the body, which speaks for these connections; `true` when it is on disk.
     fn keep(&self, body: Bytes, signed_by: Vec<String>) -> Pin<Box<dyn Future<Output = bool> + Send>>;
     /// Counts what was turned away, for the metrics; what was kept is counted when it is read.
-    fn refused(&self, why: Refused);
+    fn refused(&self, why: WebhookRejection);
 }
 
 /// Why a post was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum WebhookRejection {
     /// Its signature is missing or wrong.
     Forged,
     TooLarge,
@@ -52,7 +52,7 @@ pub enum Refused {
     Stopping,
 }
 
-impl Refused {
+impl WebhookRejection {
     /// The word in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -88,9 +88,9 @@ pub enum Handshake {
 }
 
 #[derive(Clone)]
-struct Door {
+struct WebhookState {
     webhook: Arc<dyn Webhook>,
-    room: Arc<Room>,
+    room: Arc<BodyBudget>,
 }
 
 /// `GET` and `POST /webhook/whatsapp`, also under `/api/whatsapp/webhook`.
@@ -99,10 +99,10 @@ pub fn webhook_routes(webhook: Arc<dyn Webhook>) -> Router {
     Router::new()
         .route("/webhook/whatsapp", methods())
         .route("/api/whatsapp/webhook", methods())
-        .with_state(Door { webhook, room: Arc::default() })
+        .with_state(WebhookState { webhook, room: Arc::default() })
 }
 
-async fn verify(State(door): State<Door>, RawQuery(query): RawQuery) -> Response {
+async fn verify(State(door): State<WebhookState>, RawQuery(query): RawQuery) -> Response {
     match door.webhook.handshake(query.as_deref().unwrap_or_default()) {
         Handshake::Challenge(challenge) => {
             let kind = [
@@ -119,7 +119,7 @@ async fn verify(State(door): State<Door>, RawQuery(query): RawQuery) -> Response
 }
 
 async fn receive(
-    State(door): State<Door>,
+    State(door): State<WebhookState>,
     Extension(Peer { address, .. }): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
@@ -136,14 +136,18 @@ async fn receive(
 
 /// The bytes, and the room that they have. A piece has its memory of its own until all have come: what grows by doubling would
 /// take twice as much.
-async fn collect<'a>(room: &'a Room, client: IpAddr, mut body: Body) -> Result<(Bytes, Taken<'a>), Refused> {
+async fn collect<'a>(
+    room: &'a BodyBudget,
+    client: IpAddr,
+    mut body: Body,
+) -> Result<(Bytes, BodyShare<'a>), WebhookRejection> {
     let (mut pieces, mut length) = (Vec::<Vec<u8>>::new(), 0);
     let mut taken = room.enter(client);
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Refused::Incomplete)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| WebhookRejection::Incomplete)?.into_data() else { continue };
         length += data.len();
         if length > BODY_MAX_BYTES {
-            return Err(Refused::TooLarge);
+            return Err(WebhookRejection::TooLarge);
         }
         taken.grow(length).await;
         let mut left = &data[..];
@@ -168,22 +172,27 @@ fn may_be_signature(header: &str) -> bool {
     digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-async fn take(door: &Door, client: IpAddr, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
+async fn take(
+    door: &WebhookState,
+    client: IpAddr,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), WebhookRejection> {
     let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
     if !signature.is_some_and(may_be_signature) {
-        return Err(Refused::Forged); // before a byte of the body is waited for
+        return Err(WebhookRejection::Forged); // before a byte of the body is waited for
     }
     if body.size_hint().lower() > BODY_MAX_BYTES as u64 {
-        return Err(Refused::TooLarge);
+        return Err(WebhookRejection::TooLarge);
     }
     let collected = tokio::time::timeout(BODY_DEADLINE, collect(&door.room, client, body)).await;
-    let (body, _room) = collected.unwrap_or(Err(Refused::Slow))?;
+    let (body, _room) = collected.unwrap_or(Err(WebhookRejection::Slow))?;
     let signed_by = door.webhook.signed_by(signature, &body);
     if signed_by.is_empty() {
-        return Err(Refused::Forged);
+        return Err(WebhookRejection::Forged);
     }
     match tokio::time::timeout(KEEP_DEADLINE, door.webhook.keep(body, signed_by)).await {
         Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(Refused::NotStored),
+        Ok(false) | Err(_) => Err(WebhookRejection::NotStored),
     }
 }

@@ -1,4 +1,4 @@
-//! The link: connect, hear, acknowledge, publish, connect again. A new client for each connection: one that has seen a
+//! The link: connect, receive, acknowledge, publish, connect again. A new client for each connection: one that has seen a
 //! disconnect can be wedged for ever (docs/reliability.md E4).
 
 /// Whether what is published comes to us.
@@ -12,18 +12,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::limits::Limits;
-use super::loopback::Loopback;
-use super::once::Once;
+use super::loopback::LoopbackProbe;
+use super::once::Deduplicator;
 use super::settings::Settings;
-use super::subscriptions::{Outcome, Subscriptions};
+use super::subscriptions::{Grants, Subscriptions};
 use super::takeover::Takeovers;
-use super::v4::{Ear4, Mouth4};
-use super::v5::{Ear5, Mouth5};
+use super::v4::{EventStream4, Publisher4};
+use super::v5::{EventStream5, Publisher5};
 use crate::command::question::ReplyTo;
 use crate::config::MqttVersion;
 use crate::event::incoming::Event;
-use crate::mqtt::protocol::{Announce, CONNECT_DEADLINE, Cause, Ear, Heard, Incoming, Mouth, Publish, Unfit};
-use crate::random::{Dice, backoff};
+use crate::mqtt::protocol::{
+    Announce, CONNECT_DEADLINE, Cause, EventStream, Heard, Incoming, Publish, Publisher, Unsupported,
+};
+use crate::random::{Rng, backoff};
 use crate::time::Clock;
 
 /// Contract C4: 250 ms, doubling to a minute, forgotten after a minute of health.
@@ -43,7 +45,7 @@ const OFFLINE: Bytes = Bytes::from_static(b"offline");
 
 /// What comes up.
 #[derive(Debug)]
-pub enum Notice {
+pub enum ConnectionEvent {
     Connected {
         session_present: bool,
     },
@@ -64,7 +66,7 @@ pub enum Notice {
         result: Result<(), String>,
     },
     /// The broker has answered all subscriptions, and may have refused some (`tests/it/mqtt_contract.rs`, C8).
-    Subscribed(Outcome),
+    Subscribed(Grants),
     /// Our own test message came back after this time, or did not, and why that matters.
     Loopback(Result<Duration, String>),
 }
@@ -78,15 +80,15 @@ pub struct AckToken {
 
 #[derive(Debug)]
 enum Ack {
-    V5(<Mouth5 as Mouth>::Ack),
-    V4(<Mouth4 as Mouth>::Ack),
+    V5(<Publisher5 as Publisher>::Ack),
+    V4(<Publisher4 as Publisher>::Ack),
 }
 
 /// What goes down. Never waits.
 #[derive(Debug, Clone)]
-pub struct Link {
+pub struct BrokerHandle {
     current: Arc<Mutex<Current>>,
-    notices: mpsc::Sender<Notice>,
+    notices: mpsc::Sender<ConnectionEvent>,
     status_topic: Arc<str>,
     notice_topic: Arc<str>,
     stop: watch::Sender<bool>,
@@ -95,26 +97,26 @@ pub struct Link {
 #[derive(Debug, Default)]
 struct Current {
     epoch: u64,
-    mouth: Option<Speaker>,
+    publisher: Option<VersionedClient>,
     /// We say goodbye: when the connection ends nothing has happened.
     takes_leave: bool,
 }
 
 #[derive(Debug, Clone)]
-enum Speaker {
-    V5(Mouth5),
-    V4(Mouth4),
+enum VersionedClient {
+    V5(Publisher5),
+    V4(Publisher4),
 }
 
 /// Starts the link's task on the current runtime.
 pub fn start(
     settings: Settings,
-    mut dice: Dice,
+    mut dice: Rng,
     clock: Arc<dyn Clock + Send + Sync>,
-) -> (Link, mpsc::Receiver<Notice>) {
+) -> (BrokerHandle, mpsc::Receiver<ConnectionEvent>) {
     let (notices, received) = mpsc::channel(NOTICES);
     let (stop, stopped) = watch::channel(false);
-    let link = Link {
+    let link = BrokerHandle {
         current: Arc::default(),
         notices,
         status_topic: settings.status_topic.as_str().into(),
@@ -122,7 +124,7 @@ pub fn start(
         stop,
     };
     let task = Task {
-        loopback: Loopback::new(dice.tag()),
+        loopback: LoopbackProbe::new(dice.tag()),
         takeovers: Takeovers::default(),
         settings,
         dice,
@@ -132,23 +134,23 @@ pub fn start(
     };
     tokio::spawn(async move {
         match task.settings.version {
-            MqttVersion::V5 => task.run::<Ear5>(stopped, Speaker::V5, Ack::V5).await,
-            MqttVersion::V311 => task.run::<Ear4>(stopped, Speaker::V4, Ack::V4).await,
+            MqttVersion::V5 => task.run::<EventStream5>(stopped, VersionedClient::V5, Ack::V5).await,
+            MqttVersion::V311 => task.run::<EventStream4>(stopped, VersionedClient::V4, Ack::V4).await,
         }
     });
     (link, received)
 }
 
-impl Link {
+impl BrokerHandle {
     /// Nothing happens if the connection has gone: the broker sends the event again.
     pub fn ack(&self, token: AckToken) {
         let current = lock(&self.current);
         if current.epoch != token.epoch {
             return;
         }
-        let sent = match (&current.mouth, token.ack) {
-            (Some(Speaker::V5(mouth)), Ack::V5(ack)) => mouth.acknowledge(ack),
-            (Some(Speaker::V4(mouth)), Ack::V4(ack)) => mouth.acknowledge(ack),
+        let sent = match (&current.publisher, token.ack) {
+            (Some(VersionedClient::V5(publisher)), Ack::V5(ack)) => publisher.acknowledge(ack),
+            (Some(VersionedClient::V4(publisher)), Ack::V4(ack)) => publisher.acknowledge(ack),
             (Some(_) | None, _) => true,
         };
         if !sent {
@@ -159,16 +161,16 @@ impl Link {
     /// `false`: no connection, or no room; offer it again after the next notice.
     pub fn publish(&self, publish: Publish) -> bool {
         let id = publish.id;
-        let answer = match &lock(&self.current).mouth {
-            Some(Speaker::V5(mouth)) => mouth.publish(publish),
-            Some(Speaker::V4(mouth)) => mouth.publish(publish),
+        let answer = match &lock(&self.current).publisher {
+            Some(VersionedClient::V5(publisher)) => publisher.publish(publish),
+            Some(VersionedClient::V4(publisher)) => publisher.publish(publish),
             None => None,
         };
         let Some(answer) = answer else { return false };
         let notices = self.notices.clone();
         tokio::spawn(async move {
             if let Some(result) = answer.await {
-                drop(notices.send(Notice::Published { id, result }).await); // nobody listens after the end
+                drop(notices.send(ConnectionEvent::Published { id, result }).await); // nobody listens after the end
             }
         });
         true
@@ -198,37 +200,33 @@ impl Link {
     }
 
     fn announce(&self, topic: &str, payload: Bytes, how: Announce) -> bool {
-        match &lock(&self.current).mouth {
-            Some(Speaker::V5(mouth)) => mouth.announce(topic, payload, how),
-            Some(Speaker::V4(mouth)) => mouth.announce(topic, payload, how),
+        match &lock(&self.current).publisher {
+            Some(VersionedClient::V5(publisher)) => publisher.announce(topic, payload, how),
+            Some(VersionedClient::V4(publisher)) => publisher.announce(topic, payload, how),
             None => false,
         }
     }
 
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        lock(&self.current).mouth.is_some()
+        lock(&self.current).publisher.is_some()
     }
 
     /// Says goodbye: without this the broker would publish our will.
     pub async fn stop(&self) {
-        let mouth = {
+        let publisher = {
             let mut current = lock(&self.current);
             current.takes_leave = true;
-            current.mouth.clone()
+            current.publisher.clone()
         };
-        match &mouth {
-            Some(Speaker::V5(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, Announce::Retained)),
-            Some(Speaker::V4(mouth)) => drop(mouth.announce(&self.status_topic, OFFLINE, Announce::Retained)),
-            None => {}
-        }
-        match mouth {
-            Some(Speaker::V5(mouth)) => mouth.disconnect(),
-            Some(Speaker::V4(mouth)) => mouth.disconnect(),
+        self.announce(&self.status_topic, OFFLINE, Announce::Retained);
+        match publisher {
+            Some(VersionedClient::V5(publisher)) => publisher.disconnect(),
+            Some(VersionedClient::V4(publisher)) => publisher.disconnect(),
             None => {}
         }
         let gone = async {
-            while lock(&self.current).mouth.is_some() {
+            while lock(&self.current).publisher.is_some() {
                 sleep(Duration::from_millis(10)).await;
             }
         };
@@ -238,45 +236,48 @@ impl Link {
 }
 
 /// How a version's publishing half, and its acknowledgements, are kept here.
-type Halves<E> = (fn(<E as Ear>::Mouth) -> Speaker, fn(<<E as Ear>::Mouth as Mouth>::Ack) -> Ack);
+type PublishingHalf<E> = (
+    fn(<E as EventStream>::Publisher) -> VersionedClient,
+    fn(<<E as EventStream>::Publisher as Publisher>::Ack) -> Ack,
+);
 
 struct Task {
     settings: Settings,
-    dice: Dice,
+    dice: Rng,
     clock: Arc<dyn Clock + Send + Sync>,
     current: Arc<Mutex<Current>>,
-    notices: mpsc::Sender<Notice>,
-    loopback: Loopback,
+    notices: mpsc::Sender<ConnectionEvent>,
+    loopback: LoopbackProbe,
     takeovers: Takeovers,
 }
 
 impl Task {
-    async fn run<E: Ear>(
+    async fn run<E: EventStream>(
         mut self,
         mut stopped: watch::Receiver<bool>,
-        speaker: fn(E::Mouth) -> Speaker,
-        token: fn(<E::Mouth as Mouth>::Ack) -> Ack,
+        speaker: fn(E::Publisher) -> VersionedClient,
+        token: fn(<E::Publisher as Publisher>::Ack) -> Ack,
     ) {
         let mut failures = 0;
         let mut subscriptions = Subscriptions::new(&self.settings.filters, &self.settings.earlier);
         loop {
             let began = Instant::now();
-            let (ear, mouth) = E::open(&self.settings);
+            let (stream, publisher) = E::open(&self.settings);
             let ended = tokio::select! {
-                ended = self.converse(ear, &mouth, &mut subscriptions, (speaker, token)) => ended,
+                ended = self.converse(stream, &publisher, &mut subscriptions, (speaker, token)) => ended,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
             let (was_connected, takes_leave) = {
                 let mut current = lock(&self.current);
                 current.epoch += 1;
-                (current.mouth.take().is_some(), current.takes_leave)
+                (current.publisher.take().is_some(), current.takes_leave)
             };
             if takes_leave {
                 return; // the goodbye was ours: that is no news
             }
             let (cause, reason) = self.explain(ended, was_connected, began.elapsed());
             failures = if was_connected && began.elapsed() > HEALTHY { 1 } else { failures + 1 };
-            if self.notices.send(Notice::Disconnected { cause, reason }).await.is_err() {
+            if self.notices.send(ConnectionEvent::Disconnected { cause, reason }).await.is_err() {
                 return; // the daemon has ended
             }
             let pause =
@@ -289,15 +290,15 @@ impl Task {
     }
 
     /// One connection, from CONNECT to its end; why it ended is a sentence, too.
-    async fn converse<E: Ear>(
+    async fn converse<E: EventStream>(
         &mut self,
-        mut ear: E,
-        mouth: &E::Mouth,
+        mut stream: E,
+        publisher: &E::Publisher,
         subscriptions: &mut Subscriptions,
-        (speaker, token): Halves<E>,
+        (speaker, token): PublishingHalf<E>,
     ) -> (Cause, String) {
         let (session_present, limits) = loop {
-            match timeout(CONNECT_DEADLINE, ear.hear()).await {
+            match timeout(CONNECT_DEADLINE, stream.poll()).await {
                 Ok(Ok(Heard::Connected { session_present, limits })) => break (session_present, limits),
                 Ok(Ok(Heard::Unfit(will))) => return (Cause::Refused, self.leave_out(will)),
                 Ok(Ok(_)) => {}
@@ -310,20 +311,21 @@ impl Task {
         };
         tell(&limits);
         let topic = self.settings.loopback_topic.clone();
-        let mut ear = Once::begin(ear, mouth, subscriptions, (session_present, &limits), Some(&topic));
+        let mut stream =
+            Deduplicator::begin(stream, publisher, subscriptions, (session_present, &limits), Some(&topic));
         self.loopback.connected(Instant::now());
-        mouth.announce(&self.settings.status_topic, ONLINE, Announce::Retained);
+        publisher.announce(&self.settings.status_topic, ONLINE, Announce::Retained);
         let epoch = {
             let mut current = lock(&self.current);
-            current.mouth = Some(speaker(mouth.clone()));
+            current.publisher = Some(speaker(publisher.clone()));
             current.epoch
         };
-        if self.notices.try_send(Notice::Connected { session_present }).is_err() {
+        if self.notices.try_send(ConnectionEvent::Connected { session_present }).is_err() {
             return (Cause::Disk, "the intake is too far behind to start".into());
         }
         let mut answer = None;
         loop {
-            let heard = match self.hear(&mut ear, mouth, &mut answer).await {
+            let heard = match self.poll(&mut stream, publisher, &mut answer).await {
                 Ok(heard) => heard,
                 Err(why) => return why,
             };
@@ -338,7 +340,7 @@ impl Task {
                 Heard::Loopback(payload) => self.looped(&payload),
                 Heard::LoopbackGranted(answer) => self.loopback_granted(answer),
                 Heard::Subscribed(outcome) => {
-                    drop(self.notices.try_send(Notice::Subscribed(outcome))); // told again with the next connection
+                    drop(self.notices.try_send(ConnectionEvent::Subscribed(outcome))); // told again with the next connection
                 }
                 Heard::Ended(cause, reason) => return (cause, reason),
                 Heard::Connected { .. }
@@ -352,13 +354,13 @@ impl Task {
     }
 
     /// The next connection does without it.
-    fn leave_out(&mut self, will: Unfit) -> String {
+    fn leave_out(&mut self, will: Unsupported) -> String {
         match will {
-            Unfit::Retained => {
+            Unsupported::Retained => {
                 self.settings.will_retained = false;
                 "the broker keeps no retained messages; connecting again with a last will that is not kept"
             }
-            Unfit::QoS1 => {
+            Unsupported::QoS1 => {
                 self.settings.will_qos1 = false;
                 "the broker takes QoS 0 only; connecting again with a last will of QoS 0"
             }
@@ -372,7 +374,7 @@ impl Task {
     async fn hand_on(&self, incoming: Incoming, ack: Option<AckToken>) -> Result<(), String> {
         let (event, reply_to) = incoming.into_event(self.clock.now());
         let surely_repeated = ack.is_some();
-        match self.notices.send_timeout(Notice::Message { event, ack, reply_to }, PATIENCE).await {
+        match self.notices.send_timeout(ConnectionEvent::Message { event, ack, reply_to }, PATIENCE).await {
             Ok(()) => Ok(()),
             Err(_) if surely_repeated => {
                 Err("the disk is slower than the broker; connecting again later".into())

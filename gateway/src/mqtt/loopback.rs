@@ -48,7 +48,7 @@ pub fn message(topic: &str, payload: String) -> Publish {
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum LoopbackStep {
     Send(String),
     Missed(Missed),
 }
@@ -66,7 +66,7 @@ pub enum Missed {
 }
 
 #[derive(Debug)]
-pub struct Loopback {
+pub struct LoopbackProbe {
     /// Of this process: what an earlier one left in the queue proves nothing.
     nonce: String,
     count: u64,
@@ -103,7 +103,7 @@ enum Stage {
     },
 }
 
-impl Loopback {
+impl LoopbackProbe {
     pub fn new(nonce: String) -> Self {
         Self {
             nonce,
@@ -171,14 +171,14 @@ impl Loopback {
     }
 
     /// What is due, if anything is.
-    pub fn due(&mut self, now: Instant) -> Option<Step> {
+    pub fn due(&mut self, now: Instant) -> Option<LoopbackStep> {
         if self.wake_at().is_none_or(|at| now < at) {
             return None;
         }
         Some(match self.stage {
-            Stage::Pause { .. } | Stage::Proven { .. } => Step::Send(self.send(now)),
+            Stage::Pause { .. } | Stage::Proven { .. } => LoopbackStep::Send(self.send(now)),
             Stage::Subscribing { .. } | Stage::UnderWay { .. } | Stage::Refused => {
-                Step::Missed(self.missed(now))
+                LoopbackStep::Missed(self.missed(now))
             }
         })
     }
@@ -237,14 +237,14 @@ mod tests {
     use super::*;
 
     struct Play {
-        loopback: Loopback,
+        loopback: LoopbackProbe,
         began: Instant,
     }
 
     impl Play {
         fn new() -> Self {
             let began = Instant::now();
-            let mut loopback = Loopback::new("n".into());
+            let mut loopback = LoopbackProbe::new("n".into());
             loopback.connected(began);
             Self { loopback, began }
         }
@@ -262,7 +262,7 @@ mod tests {
             self.began + Duration::from_secs(seconds)
         }
 
-        fn due(&mut self, seconds: u64) -> Option<Step> {
+        fn due(&mut self, seconds: u64) -> Option<LoopbackStep> {
             let now = self.at(seconds);
             self.loopback.due(now)
         }
@@ -288,12 +288,12 @@ mod tests {
         }
     }
 
-    fn sent(number: u64) -> Option<Step> {
-        Some(Step::Send(format!("n {number}")))
+    fn sent(number: u64) -> Option<LoopbackStep> {
+        Some(LoopbackStep::Send(format!("n {number}")))
     }
 
-    fn missed(why: Missed) -> Option<Step> {
-        Some(Step::Missed(why))
+    fn missed(why: Missed) -> Option<LoopbackStep> {
+        Some(LoopbackStep::Missed(why))
     }
 
     #[test]

@@ -7,11 +7,11 @@ mod advice;
 mod cover;
 /// What the broker announces when it lets us in.
 mod limits;
-/// The link: connect, hear, acknowledge, publish, connect again.
+/// The link: connect, receive, acknowledge, publish, connect again.
 mod connection;
 /// A test message of our own, through the broker and back.
 mod loopback;
-/// The ear that subscribes, and hears each publish once.
+/// The stream that subscribes, and hears each publish once.
 mod once;
 /// Everything that is published, for a recording.
 mod recorder;
@@ -30,10 +30,10 @@ mod v5;
 /// What both versions have in common, as a trait.
 mod protocol;
 
-pub use connection::{AckToken, Link, Notice, start};
+pub use connection::{AckToken, BrokerHandle, ConnectionEvent, start};
 pub use cover::{covers, overlap};
-pub use probe::{Look, probe};
+pub use probe::{Probed, probe};
 pub use protocol::{Cause, Publish};
-pub use recorder::{Overheard, overhear};
+pub use recorder::{ObservedMessage, record};
 pub use settings::Settings;
-pub use subscriptions::Outcome;
+pub use subscriptions::Grants;

@@ -1,4 +1,4 @@
-//! The ear that subscribes, and hears each publish once: a copy that comes by another subscription is acknowledged here and
+//! The stream that subscribes, and hears each publish once: a copy that comes by another subscription is acknowledged here and
 //! goes no further.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -9,54 +9,54 @@ use tokio::time::Instant;
 
 use super::limits::Limits;
 use super::loopback;
-use super::subscriptions::{Answer, Ask, Copy, Outcome, Subscriptions, Verdict};
-use crate::mqtt::protocol::{Cause, Ear, Heard, Incoming, Mouth, RECEIVE_MAX, Watchful};
+use super::subscriptions::{DeliveredCopy, Delivery, Granted, Grants, SubscribeRequest, Subscriptions};
+use crate::mqtt::protocol::{Cause, EventStream, Heard, Incoming, Publisher, RECEIVE_MAX, SilenceWatch};
 
 /// What was refused is asked for again: an access list may have been put right. A minute is soon enough for whoever just
 /// did that, and nothing for the broker.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
-type Message<E> = (Incoming, Option<<<E as Ear>::Mouth as Mouth>::Ack>);
+type Message<E> = (Incoming, Option<<<E as EventStream>::Publisher as Publisher>::Ack>);
 
 /// One SUBSCRIBE.
-enum Asked {
-    Events(Ask),
+enum Subscribing {
+    Events(SubscribeRequest),
     Loopback,
 }
 
-pub struct Once<'a, E: Ear> {
-    ear: Watchful<E>,
-    mouth: &'a E::Mouth,
+pub struct Deduplicator<'a, E: EventStream> {
+    stream: SilenceWatch<E>,
+    publisher: &'a E::Publisher,
     subscriptions: &'a mut Subscriptions,
     /// Where our own test message comes back; `None`: none is sent.
     loopback: Option<&'a str>,
     lacks_loopback: bool,
     /// Handed to the library, in their order.
-    asked: VecDeque<Asked>,
+    asked: VecDeque<Subscribing>,
     /// Sent, by packet identifier.
-    under_way: BTreeMap<u16, Asked>,
+    under_way: BTreeMap<u16, Subscribing>,
     asked_at: Instant,
     /// Until the broker has answered; it sends no more than this without an acknowledgement.
     held: VecDeque<Message<E>>,
     ready: VecDeque<Message<E>>,
-    told: Option<Outcome>,
+    told: Option<Grants>,
 }
 
-impl<'a, E: Ear> Once<'a, E> {
+impl<'a, E: EventStream> Deduplicator<'a, E> {
     /// Every connection subscribes, though the broker says that it kept the session: another client with our id may have
     /// emptied it in between, and brokers have been seen to keep a session without its subscriptions (eclipse/paho.mqtt.cpp
     /// #507). A subscription that is there is replaced by the same one (MQTT 5, 3.8.4); with 3.1.1 the retained messages
     /// come once more, which rules take as states and not as events.
     pub fn begin(
-        ear: E,
-        mouth: &'a E::Mouth,
+        stream: E,
+        publisher: &'a E::Publisher,
         subscriptions: &'a mut Subscriptions,
         (session_present, limits): (bool, &Limits),
         loopback: Option<&'a str>,
     ) -> Self {
         let mut once = Self {
-            ear: Watchful::new(ear, limits.idle()),
-            mouth,
+            stream: SilenceWatch::new(stream, limits.idle()),
+            publisher,
             subscriptions,
             loopback,
             lacks_loopback: false,
@@ -74,12 +74,12 @@ impl<'a, E: Ear> Once<'a, E> {
     }
 
     /// The next thing; a message is an event.
-    pub async fn hear(&mut self) -> Result<Heard<<E::Mouth as Mouth>::Ack>, (Cause, String)> {
+    pub async fn poll(&mut self) -> Result<Heard<<E::Publisher as Publisher>::Ack>, (Cause, String)> {
         loop {
             if let Some((incoming, ack)) = self.ready.pop_front() {
                 return Ok(Heard::Message(incoming, ack));
             }
-            match self.ear.hear().await? {
+            match self.stream.poll().await? {
                 Heard::Message(incoming, ack) if incoming.topic.as_deref().is_ok_and(loopback::is_topic) => {
                     if let Some(payload) = self.looped((incoming, ack)) {
                         return Ok(Heard::Loopback(payload));
@@ -96,12 +96,12 @@ impl<'a, E: Ear> Once<'a, E> {
                 }
                 Heard::Answered(packet, answers) => match self.under_way.remove(&packet) {
                     None => {}
-                    Some(Asked::Loopback) => {
+                    Some(Subscribing::Loopback) => {
                         let answer = answers.into_iter().next().unwrap_or(Ok(true)).map(drop);
                         self.lacks_loopback = answer.is_err();
                         return Ok(Heard::LoopbackGranted(answer));
                     }
-                    Some(Asked::Events(ask)) => {
+                    Some(Subscribing::Events(ask)) => {
                         if let Some(outcome) = self.answered(&ask, answers) {
                             return Ok(Heard::Subscribed(outcome));
                         }
@@ -122,21 +122,21 @@ impl<'a, E: Ear> Once<'a, E> {
         }
     }
 
-    fn ask(&mut self, asks: Vec<Ask>) {
+    fn ask(&mut self, asks: Vec<SubscribeRequest>) {
         for ask in asks {
-            if !self.mouth.subscribe(&ask) {
+            if !self.publisher.subscribe(&ask) {
                 tracing::error!(filters = ?ask.filters, "a subscription found no room; it is made with the next connection");
                 continue;
             }
             self.asked_at = Instant::now();
-            self.asked.push_back(Asked::Events(ask));
+            self.asked.push_back(Subscribing::Events(ask));
         }
     }
 
     fn ask_for_loopback(&mut self) {
-        if self.loopback.is_some_and(|topic| self.mouth.subscribe_to_own(topic)) {
+        if self.loopback.is_some_and(|topic| self.publisher.subscribe_to_own(topic)) {
             self.asked_at = Instant::now();
-            self.asked.push_back(Asked::Loopback);
+            self.asked.push_back(Subscribing::Loopback);
             self.lacks_loopback = false;
         }
     }
@@ -156,21 +156,21 @@ impl<'a, E: Ear> Once<'a, E> {
 
     /// A test message is acknowledged here and is never an event, whoever's it is: what it says if it is ours.
     fn looped(&self, (incoming, ack): Message<E>) -> Option<Bytes> {
-        if ack.is_some_and(|ack| !self.mouth.acknowledge(ack)) {
+        if ack.is_some_and(|ack| !self.publisher.acknowledge(ack)) {
             tracing::warn!("an acknowledgement found no room; the broker will send the test message again");
         }
         let is_ours = incoming.topic.as_deref().ok() == self.loopback;
         is_ours.then_some(incoming.payload)
     }
 
-    fn answered(&mut self, ask: &Ask, answers: Vec<Answer>) -> Option<Outcome> {
+    fn answered(&mut self, ask: &SubscribeRequest, answers: Vec<Granted>) -> Option<Grants> {
         let next = self.subscriptions.answered(ask, answers);
         self.ask(next);
         if !self.subscriptions.is_settled() {
             return None;
         }
         for filters in self.subscriptions.leftovers() {
-            self.mouth.unsubscribe(&filters);
+            self.publisher.unsubscribe(&filters);
         }
         let held = std::mem::take(&mut self.held);
         held.into_iter().for_each(|message| self.sort(message));
@@ -184,23 +184,23 @@ impl<'a, E: Ear> Once<'a, E> {
 
     fn sort(&mut self, (incoming, ack): Message<E>) {
         let verdict = match &incoming.topic {
-            Ok(topic) => self.subscriptions.judge(&Copy {
+            Ok(topic) => self.subscriptions.judge(&DeliveredCopy {
                 topic,
                 payload: &incoming.payload,
                 retained: incoming.retain,
                 identifiers: &incoming.subscriptions,
             }),
-            Err(_) => Verdict::Take,
+            Err(_) => Delivery::Take,
         };
         match verdict {
-            Verdict::Take => self.ready.push_back((incoming, ack)),
+            Delivery::Take => self.ready.push_back((incoming, ack)),
             // The event itself is acknowledged when it is on disk; the broker sends it again if that fails.
-            Verdict::Repeated | Verdict::Unwanted => {
-                if ack.is_some_and(|ack| !self.mouth.acknowledge(ack)) {
+            Delivery::Repeated | Delivery::Unwanted => {
+                if ack.is_some_and(|ack| !self.publisher.acknowledge(ack)) {
                     tracing::warn!("an acknowledgement found no room; the broker will send the copy again");
                 }
             }
-            Verdict::Later => {
+            Delivery::Later => {
                 if self.held.len() >= usize::from(RECEIVE_MAX) {
                     self.ready.extend(self.held.pop_front()); // twice, perhaps; and not lost
                 }

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::limits::Limits;
 use super::settings::Settings;
-use super::subscriptions::{Answer as SubscribeAnswer, Ask, Outcome};
+use super::subscriptions::{Granted as SubscribeAnswer, Grants, SubscribeRequest};
 use crate::command::question::ReplyTo;
 use crate::event::cloudevents::Name;
-use crate::event::incoming::{Event, Identity, Source};
+use crate::event::incoming::{Event, EventSource, Identity};
 use crate::time::Timestamp;
 
 /// TCP, TLS and CONNACK together (docs/reliability.md F23).
@@ -96,13 +96,13 @@ pub enum Heard<A> {
         limits: Limits,
     },
     /// The broker does not let us in with the will that we leave with it.
-    Unfit(Unfit),
+    Unfit(Unsupported),
     /// A SUBSCRIBE went out, with its packet identifier.
     Asked(u16),
     /// The answer to it: one entry a filter, in the order of the subscription.
     Answered(u16, Vec<SubscribeAnswer>),
     /// All subscriptions are answered.
-    Subscribed(Outcome),
+    Subscribed(Grants),
     Message(Incoming, Option<A>),
     /// The answer to the subscription to our own test message.
     LoopbackGranted(Result<(), String>),
@@ -118,7 +118,7 @@ pub enum Heard<A> {
 
 /// What of our will the broker does not take (MQTT 5, 3.2.2.2, 0x9A and 0x9B).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
+pub enum Unsupported {
     Retained,
     QoS1,
 }
@@ -157,7 +157,7 @@ impl Incoming {
             (None, false) => Identity::None,
         };
         let event = Event {
-            source: Source::Mqtt,
+            source: EventSource::Mqtt,
             topic,
             payload: self.payload,
             content_type: self.content_type,
@@ -172,33 +172,35 @@ impl Incoming {
 }
 
 /// The broker's answer to a command, when it comes; `None` when the connection ended before.
-pub type Answer = Pin<Box<dyn Future<Output = Option<Result<(), String>>> + Send>>;
+pub type PublishAck = Pin<Box<dyn Future<Output = Option<Result<(), String>>> + Send>>;
 
 /// The half that polls: owned by the link's task alone.
-pub trait Ear: Send + Sized {
-    type Mouth: Mouth;
-    fn open(settings: &Settings) -> (Self, Self::Mouth);
+pub trait EventStream: Send + Sized {
+    type Publisher: Publisher;
+    fn open(settings: &Settings) -> (Self, Self::Publisher);
     /// The next thing; an error ends the connection.
-    fn hear(&mut self) -> impl Future<Output = Result<Heard<<Self::Mouth as Mouth>::Ack>, String>> + Send;
+    fn poll(
+        &mut self,
+    ) -> impl Future<Output = Result<Heard<<Self::Publisher as Publisher>::Ack>, String>> + Send;
 }
 
-/// An ear that notices when the broker has fallen silent: a half-open line would say nothing for ever (docs/reliability.md F22).
-pub struct Watchful<E> {
-    ear: E,
+/// An stream that notices when the broker has fallen silent: a half-open line would say nothing for ever (docs/reliability.md F22).
+pub struct SilenceWatch<E> {
+    stream: E,
     silent_from: Instant,
     idle: Duration,
 }
 
-impl<E: Ear> Watchful<E> {
+impl<E: EventStream> SilenceWatch<E> {
     /// `idle`: a silence as long as this is none of a living line.
-    pub fn new(ear: E, idle: Duration) -> Self {
-        Self { ear, silent_from: Instant::now(), idle }
+    pub fn new(stream: E, idle: Duration) -> Self {
+        Self { stream, silent_from: Instant::now(), idle }
     }
 
     /// The next thing; silence for too long ends the connection like any error.
-    pub async fn hear(&mut self) -> Result<Heard<<E::Mouth as Mouth>::Ack>, (Cause, String)> {
+    pub async fn poll(&mut self) -> Result<Heard<<E::Publisher as Publisher>::Ack>, (Cause, String)> {
         let idle = self.idle;
-        let heard = timeout_at(self.silent_from + idle, self.ear.hear())
+        let heard = timeout_at(self.silent_from + idle, self.stream.poll())
             .await
             .map_err(|_| (Cause::Silence, format!("the broker said nothing for {} s", idle.as_secs())))?
             .map_err(|error| (Cause::Line, error))?;
@@ -221,14 +223,14 @@ pub enum Announce {
 }
 
 /// The half that speaks: never waits.
-pub trait Mouth: Clone + Send + Sync + 'static {
+pub trait Publisher: Clone + Send + Sync + 'static {
     type Ack: Send + 'static;
     fn acknowledge(&self, ack: Self::Ack) -> bool;
-    fn subscribe(&self, ask: &Ask) -> bool;
+    fn subscribe(&self, ask: &SubscribeRequest) -> bool;
     /// To what we publish ourselves, too.
     fn subscribe_to_own(&self, topic: &str) -> bool;
     fn unsubscribe(&self, filters: &[String]);
-    fn publish(&self, publish: Publish) -> Option<Answer>;
+    fn publish(&self, publish: Publish) -> Option<PublishAck>;
     /// Without waiting for the broker's answer.
     fn announce(&self, topic: &str, payload: Bytes, how: Announce) -> bool;
     fn disconnect(&self);

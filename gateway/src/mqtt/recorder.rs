@@ -7,14 +7,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::once::Once;
+use super::once::Deduplicator;
 use super::settings::Settings;
 use super::subscriptions::Subscriptions;
-use super::v4::Ear4;
-use super::v5::Ear5;
+use super::v4::EventStream4;
+use super::v5::EventStream5;
 use crate::config::MqttVersion;
 use crate::event::cloudevents::Name;
-use crate::mqtt::protocol::{CONNECT_DEADLINE, Ear, Heard, Incoming, Mouth};
+use crate::mqtt::protocol::{CONNECT_DEADLINE, EventStream, Heard, Incoming, Publisher};
 use crate::random::backoff;
 
 /// As the link waits, without its dice: one recorder crowds no broker.
@@ -23,7 +23,7 @@ const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a guest hears.
 #[derive(Debug)]
-pub enum Overheard {
+pub enum ObservedMessage {
     /// Connected, and about to subscribe.
     Listening,
     /// The broker does not let us listen to this.
@@ -43,24 +43,24 @@ pub enum Overheard {
 }
 
 /// Listens until nobody takes what is heard.
-pub async fn overhear(mut settings: Settings, to: mpsc::Sender<Overheard>) {
+pub async fn record(mut settings: Settings, to: mpsc::Sender<ObservedMessage>) {
     // Two recordings at a time would end each other's connection with one name.
     settings.client_id = format!("{}-record-{}", settings.client_id, std::process::id());
     settings.is_guest = true;
     match settings.version {
-        MqttVersion::V5 => run::<Ear5>(&settings, &to).await,
-        MqttVersion::V311 => run::<Ear4>(&settings, &to).await,
+        MqttVersion::V5 => run::<EventStream5>(&settings, &to).await,
+        MqttVersion::V311 => run::<EventStream4>(&settings, &to).await,
     }
 }
 
-async fn run<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) {
+async fn run<E: EventStream>(settings: &Settings, to: &mpsc::Sender<ObservedMessage>) {
     let mut failures = 0;
     let mut subscriptions = Subscriptions::new(&settings.filters, &[]);
     while !to.is_closed() {
         let began = Instant::now();
         let reason = converse::<E>(settings, &mut subscriptions, to).await;
         failures = if began.elapsed() > RECONNECT_LIMIT { 1 } else { failures + 1 };
-        if to.send(Overheard::Lost(reason)).await.is_err() {
+        if to.send(ObservedMessage::Lost(reason)).await.is_err() {
             return;
         }
         sleep(backoff(RECONNECT_FIRST, RECONNECT_LIMIT, failures)).await;
@@ -68,15 +68,15 @@ async fn run<E: Ear>(settings: &Settings, to: &mpsc::Sender<Overheard>) {
 }
 
 /// One connection, from CONNECT to its end; the answer says why it ended.
-async fn converse<E: Ear>(
+async fn converse<E: EventStream>(
     settings: &Settings,
     subscriptions: &mut Subscriptions,
-    to: &mpsc::Sender<Overheard>,
+    to: &mpsc::Sender<ObservedMessage>,
 ) -> String {
-    let (mut ear, mouth) = E::open(settings);
+    let (mut stream, publisher) = E::open(settings);
     let connected = async {
         loop {
-            match ear.hear().await? {
+            match stream.poll().await? {
                 Heard::Connected { session_present, limits } => return Ok((session_present, limits)),
                 Heard::Ended(_, reason) => return Err(reason),
                 Heard::Unfit(_)
@@ -97,12 +97,12 @@ async fn converse<E: Ear>(
         Err(_) => return format!("no answer within {} s while connecting", CONNECT_DEADLINE.as_secs()),
     };
     let gone = || "the recording has ended".to_owned();
-    if to.send(Overheard::Listening).await.is_err() {
+    if to.send(ObservedMessage::Listening).await.is_err() {
         return gone();
     }
-    let mut ear = Once::begin(ear, &mouth, subscriptions, (session_present, &limits), None);
+    let mut stream = Deduplicator::begin(stream, &publisher, subscriptions, (session_present, &limits), None);
     loop {
-        let heard = match ear.hear().await {
+        let heard = match stream.poll().await {
             Ok(heard) => heard,
             Err((_, reason)) => return reason,
         };
@@ -112,12 +112,12 @@ async fn converse<E: Ear>(
                     return gone();
                 }
                 if let Some(ack) = ack {
-                    mouth.acknowledge(ack);
+                    publisher.acknowledge(ack);
                 }
             }
             Heard::Subscribed(outcome) => {
                 for (filter, reason) in outcome.refused {
-                    if to.send(Overheard::Refused { filter, reason }).await.is_err() {
+                    if to.send(ObservedMessage::Refused { filter, reason }).await.is_err() {
                         return gone();
                     }
                 }
@@ -135,9 +135,9 @@ async fn converse<E: Ear>(
     }
 }
 
-fn event(incoming: Incoming) -> Overheard {
+fn event(incoming: Incoming) -> ObservedMessage {
     let topic = incoming.topic.unwrap_or_else(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Overheard::Event {
+    ObservedMessage::Event {
         topic,
         payload: incoming.payload,
         retained: incoming.retain,

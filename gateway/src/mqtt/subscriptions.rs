@@ -21,17 +21,17 @@ const UNNAMED_FROM_BEFORE: usize = 512;
 
 /// One SUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct SubscribeRequest {
     pub filters: Vec<String>,
     pub identifier: Option<u32>,
 }
 
 /// The broker's answer about one filter: whether it delivers with QoS 1, or why not at all.
-pub type Answer = Result<bool, String>;
+pub type Granted = Result<bool, String>;
 
 /// What the broker has granted, once it has answered all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Grants {
     /// What the session holds.
     pub filters: Vec<String>,
     /// What is wanted and not heard, and why.
@@ -44,7 +44,7 @@ pub struct Outcome {
 
 /// A publish as it came.
 #[derive(Debug, Clone, Copy)]
-pub struct Copy<'a> {
+pub struct DeliveredCopy<'a> {
     pub topic: &'a str,
     pub payload: &'a [u8],
     pub retained: bool,
@@ -53,7 +53,7 @@ pub struct Copy<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Delivery {
     /// It is the event.
     Take,
     /// The event came, or comes, by another subscription.
@@ -72,7 +72,7 @@ pub struct Subscriptions {
     refused: BTreeMap<String, String>,
     unsure: BTreeSet<String>,
     wildcards: bool,
-    plan: Plan,
+    plan: FilterPlan,
     /// SUBSCRIBEs without an answer.
     open: usize,
     /// In this connection, with which identifier.
@@ -80,12 +80,12 @@ pub struct Subscriptions {
     /// What the broker's session may hold.
     in_session: BTreeSet<String>,
     is_new: bool,
-    how: Sends,
+    how: OverlapBehaviour,
 }
 
 /// What the broker has shown of how it sends a publish that several subscriptions match.
 #[derive(Debug, Default)]
-struct Sends {
+struct OverlapBehaviour {
     /// The copy with the first identifier surely comes: two copies of one publish came, or one with several identifiers.
     is_known: bool,
     /// It names subscriptions at all.
@@ -98,7 +98,7 @@ struct Sends {
 
 /// A set of filters, and how copies of overlapping ones are told apart.
 #[derive(Debug, Default)]
-struct Plan {
+struct FilterPlan {
     filters: Vec<String>,
     /// For each filter its group: those of one group are pairwise disjoint, and share an identifier.
     groups: Vec<u32>,
@@ -119,17 +119,17 @@ impl Subscriptions {
             refused: BTreeMap::new(),
             unsure: BTreeSet::new(),
             wildcards: true,
-            plan: Plan::default(),
+            plan: FilterPlan::default(),
             open: 0,
             granted: BTreeMap::new(),
             in_session: wanted.iter().chain(earlier).cloned().collect(),
             is_new: false,
-            how: Sends::default(),
+            how: OverlapBehaviour::default(),
         }
     }
 
     /// A connection begins: what to send first. What was refused may be granted now.
-    pub fn begin(&mut self, session_present: bool, limits: &Limits) -> Vec<Ask> {
+    pub fn begin(&mut self, session_present: bool, limits: &Limits) -> Vec<SubscribeRequest> {
         self.is_new = !session_present;
         if self.is_new {
             self.in_session.clear();
@@ -151,7 +151,7 @@ impl Subscriptions {
 
     /// Asks again for what was refused: the broker's access list may have been put right meanwhile. Nothing while the
     /// broker owes an answer.
-    pub fn again(&mut self) -> Vec<Ask> {
+    pub fn again(&mut self) -> Vec<SubscribeRequest> {
         let may =
             |filter: &&String| self.wanted.contains(*filter) && (self.wildcards || !has_wildcard(filter));
         let filters: Vec<String> = self.refused.keys().filter(may).cloned().collect();
@@ -162,7 +162,7 @@ impl Subscriptions {
     }
 
     /// The broker's answer to a SUBSCRIBE: what to send next.
-    pub fn answered(&mut self, ask: &Ask, answers: Vec<Answer>) -> Vec<Ask> {
+    pub fn answered(&mut self, ask: &SubscribeRequest, answers: Vec<Granted>) -> Vec<SubscribeRequest> {
         self.open = self.open.saturating_sub(1);
         for (filter, answer) in ask.filters.iter().zip(answers) {
             match answer {
@@ -187,7 +187,7 @@ impl Subscriptions {
     }
 
     /// Another way of subscribing, where the broker has shown that it ignores identifiers: what to send.
-    pub fn reconsider(&mut self) -> Vec<Ask> {
+    pub fn reconsider(&mut self) -> Vec<SubscribeRequest> {
         if !self.how.ignores || self.open > 0 || self.plan.partial == Some(Partial::Merged) {
             return Vec::new();
         }
@@ -215,12 +215,12 @@ impl Subscriptions {
     }
 
     #[must_use]
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> Grants {
         let is_heard = |filter: &&String| self.plan.filters.iter().any(|heard| covers(heard, filter));
         let lost = self.wanted.iter().filter(|filter| !is_heard(filter));
         let why = |filter: &String| self.refused.get(filter).cloned().unwrap_or_default();
         let unsure = self.plan.filters.iter().filter(|filter| self.unsure.contains(*filter));
-        Outcome {
+        Grants {
             filters: self.plan.filters.clone(),
             refused: lost.map(|filter| (filter.clone(), why(filter))).collect(),
             unsure: unsure.cloned().collect(),
@@ -230,47 +230,47 @@ impl Subscriptions {
 
     /// Whether this copy is the event. Losing one is worse than hearing it twice: a copy is passed over only when it is
     /// certain that the other one comes.
-    pub fn judge(&mut self, copy: &Copy<'_>) -> Verdict {
+    pub fn judge(&mut self, copy: &DeliveredCopy<'_>) -> Delivery {
         let Some(first) = self.plan.first else {
             let is_unwanted = self.plan.is_wider
                 && self.wanted_routes.find(copy.topic).is_empty()
                 && !self.plan.routes.find(copy.topic).is_empty();
-            return if is_unwanted { Verdict::Unwanted } else { Verdict::Take };
+            return if is_unwanted { Delivery::Unwanted } else { Delivery::Take };
         };
         let matching = self.plan.routes.find(copy.topic);
         if matching.len() < 2 {
-            return Verdict::Take;
+            return Delivery::Take;
         }
         if !self.is_settled() {
-            return Verdict::Later;
+            return Delivery::Later;
         }
         let groups = matching.iter().filter_map(|index| self.plan.groups.get(*index));
-        let Some(awaited) = groups.min().map(|group| first + group) else { return Verdict::Take };
+        let Some(awaited) = groups.min().map(|group| first + group) else { return Delivery::Take };
         let ours = first..=first + self.plan.groups.iter().max().copied().unwrap_or(0);
         let known: Vec<u32> = copy.identifiers.iter().copied().filter(|id| ours.contains(id)).collect();
         let Some(own) = known.first().copied() else {
             // Queued under subscriptions of before, or by a broker that names none.
             self.how.unnamed(copy, self.is_new);
-            return Verdict::Take;
+            return Delivery::Take;
         };
         self.how.names = true;
         if known.len() > 1 {
             self.how.is_known |= !copy.retained;
-            return Verdict::Take; // one copy for all
+            return Delivery::Take; // one copy for all
         }
         if copy.retained {
             // Sent for a subscription that is new to the session. In a session of before the other one may be older.
-            return if own != awaited && self.is_new { Verdict::Repeated } else { Verdict::Take };
+            return if own != awaited && self.is_new { Delivery::Repeated } else { Delivery::Take };
         }
         self.how.judge(copy, own, own == awaited)
     }
 
-    fn plan_for(&self, partial: Partial) -> Plan {
+    fn plan_for(&self, partial: Partial) -> FilterPlan {
         let refused = self.refused.keys().cloned().collect();
-        Plan::new(cover(&self.wanted, &refused, partial), partial, &self.wanted)
+        FilterPlan::new(cover(&self.wanted, &refused, partial), partial, &self.wanted)
     }
 
-    fn turn_to(&mut self, plan: Plan) -> Vec<Ask> {
+    fn turn_to(&mut self, plan: FilterPlan) -> Vec<SubscribeRequest> {
         self.plan = plan;
         self.how.recent.clear();
         let asks = self.plan.asks(&self.granted);
@@ -279,8 +279,8 @@ impl Subscriptions {
     }
 }
 
-impl Sends {
-    fn unnamed(&mut self, copy: &Copy<'_>, is_new: bool) {
+impl OverlapBehaviour {
+    fn unnamed(&mut self, copy: &DeliveredCopy<'_>, is_new: bool) {
         if copy.identifiers.is_empty() && !copy.retained && !self.names {
             self.unnamed += 1;
             self.ignores |= self.unnamed > if is_new { 0 } else { UNNAMED_FROM_BEFORE };
@@ -290,12 +290,12 @@ impl Sends {
     /// Once it is known that the awaited copy comes, it alone counts: by that a copy that comes again after a crash is
     /// judged as it was before. Until then what comes first counts, and the other one is known by its content: a broker
     /// that merges copies and names one subscription of several may never name the awaited one.
-    fn judge(&mut self, copy: &Copy<'_>, own: u32, is_awaited: bool) -> Verdict {
+    fn judge(&mut self, copy: &DeliveredCopy<'_>, own: u32, is_awaited: bool) -> Delivery {
         if self.is_known && !is_awaited {
-            return Verdict::Repeated;
+            return Delivery::Repeated;
         }
         if self.is_known && self.recent.is_empty() {
-            return Verdict::Take;
+            return Delivery::Take;
         }
         let mut hasher = DefaultHasher::new();
         (copy.topic, copy.payload).hash(&mut hasher);
@@ -304,7 +304,7 @@ impl Sends {
         if let Some(twin) = twin {
             self.recent.remove(twin);
             self.is_known = true;
-            return Verdict::Repeated;
+            return Delivery::Repeated;
         }
         if !self.is_known {
             if self.recent.len() == RECENT {
@@ -312,11 +312,11 @@ impl Sends {
             }
             self.recent.push_back((content, own));
         }
-        Verdict::Take
+        Delivery::Take
     }
 }
 
-impl Plan {
+impl FilterPlan {
     fn new(filters: Vec<String>, partial: Partial, wanted: &BTreeSet<String>) -> Self {
         let mut groups: Vec<u32> = Vec::new();
         for (index, filter) in filters.iter().enumerate() {
@@ -338,7 +338,7 @@ impl Plan {
     }
 
     /// A group's filters before the next group's: when a copy of a later group comes, the broker has answered the earlier.
-    fn asks(&self, granted: &BTreeMap<String, Option<u32>>) -> Vec<Ask> {
+    fn asks(&self, granted: &BTreeMap<String, Option<u32>>) -> Vec<SubscribeRequest> {
         let is_missing = |filter: &&String, identifier| granted.get(*filter) != Some(&identifier);
         let Some(first) = self.first else {
             let missing: Vec<String> =
@@ -366,8 +366,8 @@ impl Plan {
     }
 }
 
-fn pieces(filters: &[String], identifier: Option<u32>) -> Vec<Ask> {
-    filters.chunks(PIECE).map(|filters| Ask { filters: filters.to_vec(), identifier }).collect()
+fn pieces(filters: &[String], identifier: Option<u32>) -> Vec<SubscribeRequest> {
+    filters.chunks(PIECE).map(|filters| SubscribeRequest { filters: filters.to_vec(), identifier }).collect()
 }
 
 fn routes(filters: &[String]) -> Routes {

@@ -14,29 +14,29 @@ use secrecy::ExposeSecret;
 use super::advice::with_advice;
 use super::limits::Limits;
 use super::settings::Settings;
-use super::subscriptions::{self, Ask};
+use super::subscriptions::{self, SubscribeRequest};
 use crate::mqtt::protocol::{
-    Announce, Answer, CONNECT_DEADLINE, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth, Publish,
-    READ_BATCH, REQUESTS,
+    Announce, CONNECT_DEADLINE, EventStream, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Publish, PublishAck,
+    Publisher, READ_BATCH, REQUESTS,
 };
 
-pub struct Ear4(EventLoop);
+pub struct EventStream4(EventLoop);
 
 #[derive(Debug, Clone)]
-pub struct Mouth4(AsyncClient);
+pub struct Publisher4(AsyncClient);
 
-impl Ear for Ear4 {
-    type Mouth = Mouth4;
+impl EventStream for EventStream4 {
+    type Publisher = Publisher4;
 
-    fn open(settings: &Settings) -> (Self, Mouth4) {
+    fn open(settings: &Settings) -> (Self, Publisher4) {
         let (client, mut events) = AsyncClient::builder(options(settings)).capacity(REQUESTS).build();
         // Its own 5 s would cut short what a slow line may take; the link's deadline rules.
         events.network_options.set_connection_timeout(CONNECT_DEADLINE.as_secs());
         events.network_options.set_tcp_nodelay(true); // as in v5.rs
-        (Self(events), Mouth4(client))
+        (Self(events), Publisher4(client))
     }
 
-    async fn hear(&mut self) -> Result<Heard<ManualAck>, String> {
+    async fn poll(&mut self) -> Result<Heard<ManualAck>, String> {
         let packet = match self.0.poll().await.map_err(|error| with_advice(error.to_string()))? {
             Event::Incoming(packet) => packet,
             Event::Outgoing(Outgoing::Subscribe(packet)) => return Ok(Heard::Asked(packet)),
@@ -57,14 +57,14 @@ impl Ear for Ear4 {
     }
 }
 
-impl Mouth for Mouth4 {
+impl Publisher for Publisher4 {
     type Ack = ManualAck;
 
     fn acknowledge(&self, ack: ManualAck) -> bool {
         self.0.try_manual_ack(ack).is_ok()
     }
 
-    fn subscribe(&self, ask: &Ask) -> bool {
+    fn subscribe(&self, ask: &SubscribeRequest) -> bool {
         let filter = |filter: &String| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
         self.0.try_subscribe_many(ask.filters.iter().map(filter)).is_ok()
     }
@@ -77,7 +77,7 @@ impl Mouth for Mouth4 {
         self.0.try_subscribe(topic, QoS::AtLeastOnce).is_ok()
     }
 
-    fn publish(&self, publish: Publish) -> Option<Answer> {
+    fn publish(&self, publish: Publish) -> Option<PublishAck> {
         let options = PublishOptions::new(QoS::AtLeastOnce).retain(publish.retain);
         let notice = self.0.try_publish_tracked(publish.topic, publish.payload, options).ok()?;
         Some(Box::pin(async move { notice.wait_async().await.ok().map(|_| Ok(())) }))
@@ -146,7 +146,7 @@ fn incoming(publish: rumqttc_v4::Publish) -> Incoming {
     }
 }
 
-fn answer(code: &SubscribeReasonCode) -> subscriptions::Answer {
+fn answer(code: &SubscribeReasonCode) -> subscriptions::Granted {
     match code {
         SubscribeReasonCode::Success(qos) => Ok(*qos != QoS::AtMostOnce),
         refused => Err(format!("{refused:?}")),

@@ -23,41 +23,41 @@ use secrecy::ExposeSecret;
 use super::advice::with_advice;
 use super::limits::Limits;
 use super::settings::Settings;
-use super::subscriptions::{self, Ask};
+use super::subscriptions::{self, SubscribeRequest};
 use crate::command::question::ReplyTo;
 use crate::event::cloudevents::Name;
 use crate::mqtt::protocol::{
-    Announce, Answer, CONNECT_DEADLINE, Cause, Ear, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Mouth,
-    Publish, READ_BATCH, RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unfit,
+    Announce, CONNECT_DEADLINE, Cause, EventStream, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Publish,
+    PublishAck, Publisher, READ_BATCH, RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unsupported,
 };
 
-pub struct Ear5(EventLoop, Announced);
+pub struct EventStream5(EventLoop, Announced);
 
 #[derive(Debug, Clone)]
-pub struct Mouth5(AsyncClient, Announced);
+pub struct Publisher5(AsyncClient, Announced);
 
 /// Set with the CONNACK, before anything is published.
 type Announced = Arc<OnceLock<Limits>>;
 
-impl Ear for Ear5 {
-    type Mouth = Mouth5;
+impl EventStream for EventStream5 {
+    type Publisher = Publisher5;
 
-    fn open(settings: &Settings) -> (Self, Mouth5) {
+    fn open(settings: &Settings) -> (Self, Publisher5) {
         let (client, events) = AsyncClient::builder(options(settings)).capacity(REQUESTS).build();
         let announced = Announced::default();
-        (Self(events, Arc::clone(&announced)), Mouth5(client, announced))
+        (Self(events, Arc::clone(&announced)), Publisher5(client, announced))
     }
 
-    async fn hear(&mut self) -> Result<Heard<ManualAck>, String> {
+    async fn poll(&mut self) -> Result<Heard<ManualAck>, String> {
         let packet = match self.0.poll().await {
             Ok(Event::Incoming(packet)) => packet,
             Ok(Event::Outgoing(Outgoing::Subscribe(packet))) => return Ok(Heard::Asked(packet)),
             Ok(Event::Outgoing(_) | Event::Auth(_)) => return Ok(Heard::Sent),
             Err(ConnectionError::ConnectionRefused(ConnectReturnCode::RetainNotSupported)) => {
-                return Ok(Heard::Unfit(Unfit::Retained));
+                return Ok(Heard::Unfit(Unsupported::Retained));
             }
             Err(ConnectionError::ConnectionRefused(ConnectReturnCode::QoSNotSupported)) => {
-                return Ok(Heard::Unfit(Unfit::QoS1));
+                return Ok(Heard::Unfit(Unsupported::QoS1));
             }
             // The library makes an error of the broker's DISCONNECT, before it shows the packet.
             Err(ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. })) => {
@@ -82,14 +82,14 @@ impl Ear for Ear5 {
     }
 }
 
-impl Mouth for Mouth5 {
+impl Publisher for Publisher5 {
     type Ack = ManualAck;
 
     fn acknowledge(&self, ack: ManualAck) -> bool {
         self.0.try_manual_ack(ack).is_ok()
     }
 
-    fn subscribe(&self, ask: &Ask) -> bool {
+    fn subscribe(&self, ask: &SubscribeRequest) -> bool {
         let filter = |filter: &String| SubscribeFilter {
             // Retained messages come with a new subscription, not with each connection (docs/reliability.md F25).
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
@@ -115,7 +115,7 @@ impl Mouth for Mouth5 {
         self.0.try_subscribe(topic, QoS::AtLeastOnce).is_ok()
     }
 
-    fn publish(&self, publish: Publish) -> Option<Answer> {
+    fn publish(&self, publish: Publish) -> Option<PublishAck> {
         let properties = PublishProperties {
             message_expiry_interval: publish.expires_in_s,
             content_type: publish.content_type,
@@ -165,7 +165,7 @@ impl Mouth for Mouth5 {
     }
 }
 
-impl Mouth5 {
+impl Publisher5 {
     fn announced(&self) -> Limits {
         self.1.get().cloned().unwrap_or_default()
     }
@@ -298,7 +298,7 @@ fn farewell<A>(why: DisconnectReasonCode) -> Heard<A> {
     Heard::Ended(cause, format!("the broker ended the connection: {why:?}"))
 }
 
-fn answer(code: &SubscribeReasonCode) -> subscriptions::Answer {
+fn answer(code: &SubscribeReasonCode) -> subscriptions::Granted {
     match code {
         SubscribeReasonCode::Success(qos) => Ok(*qos != QoS::AtMostOnce),
         refused => Err(format!("{refused:?}")),

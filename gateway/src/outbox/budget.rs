@@ -12,7 +12,7 @@ pub struct Budget {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum BudgetState {
     Fine,
     /// Four fifths are used up: the owner is told.
     Near,
@@ -31,13 +31,13 @@ pub fn free_left(given_away: u32, charged: u32) -> u32 {
 }
 
 #[must_use]
-pub fn standing(used: u32, limit: u32) -> Standing {
+pub fn standing(used: u32, limit: u32) -> BudgetState {
     if used >= limit {
-        Standing::Spent
+        BudgetState::Spent
     } else if u64::from(used) * 5 >= u64::from(limit) * 4 {
-        Standing::Near
+        BudgetState::Near
     } else {
-        Standing::Fine
+        BudgetState::Fine
     }
 }
 
@@ -58,11 +58,11 @@ mod tests {
 
     #[test]
     fn four_fifths_are_near() {
-        assert_eq!(standing(799, 1_000), Standing::Fine);
-        assert_eq!(standing(800, 1_000), Standing::Near);
-        assert_eq!(standing(999, 1_000), Standing::Near);
-        assert_eq!(standing(1_000, 1_000), Standing::Spent);
-        assert_eq!(standing(0, 0), Standing::Spent);
+        assert_eq!(standing(799, 1_000), BudgetState::Fine);
+        assert_eq!(standing(800, 1_000), BudgetState::Near);
+        assert_eq!(standing(999, 1_000), BudgetState::Near);
+        assert_eq!(standing(1_000, 1_000), BudgetState::Spent);
+        assert_eq!(standing(0, 0), BudgetState::Spent);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub const ACTION_MAX: usize = 64;
 
 /// What a button is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
+pub enum ButtonSubject {
     Alert(i64),
     /// A command that waits for a Yes.
     Request(i64),
@@ -27,15 +27,15 @@ pub enum Subject {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    pub subject: Subject,
+pub struct ButtonToken {
+    pub subject: ButtonSubject,
     pub action: String,
     pub expires_at: Timestamp,
 }
 
 /// Why a button does not act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
+pub enum TokenError {
     #[error("the button was not made by this gateway for this person, or it was altered")]
     Forged,
     #[error("the button is too old")]
@@ -44,19 +44,19 @@ pub enum Broken {
 
 /// The store's key, drawn once when the store is made; it never leaves the machine.
 #[derive(Clone)]
-pub struct Seal {
+pub struct ButtonSigner {
     tag: StoreTag,
     key: [u8; 32],
 }
 
-impl Seal {
+impl ButtonSigner {
     #[must_use]
     pub fn new(tag: StoreTag, key: [u8; 32]) -> Self {
         Self { tag, key }
     }
 
     #[must_use]
-    pub fn close(&self, token: &Token, contact: &ContactId) -> String {
+    pub fn close(&self, token: &ButtonToken, contact: &ContactId) -> String {
         let head = self.head(token);
         let mac = self.mac("button", &[&head, &contact.0]);
         format!("{head}/{mac}")
@@ -64,11 +64,16 @@ impl Seal {
 
     /// `None` for an id that is none of ours by its looks: a template's label, or an id of another program.
     #[must_use]
-    pub fn open(&self, id: &str, contact: &ContactId, now: Timestamp) -> Option<Result<Token, Broken>> {
+    pub fn open(
+        &self,
+        id: &str,
+        contact: &ContactId,
+        now: Timestamp,
+    ) -> Option<Result<ButtonToken, TokenError>> {
         let rest = id.strip_prefix("bellwire/")?;
         Some(self.read(rest, id, contact).and_then(|token| match token.expires_at > now {
             true => Ok(token),
-            false => Err(Broken::Expired),
+            false => Err(TokenError::Expired),
         }))
     }
 
@@ -78,34 +83,34 @@ impl Seal {
         format!("p-{}", &self.mac("person", &[&contact.0])[..12])
     }
 
-    fn read(&self, rest: &str, id: &str, contact: &ContactId) -> Result<Token, Broken> {
-        let token = self.parse(rest).ok_or(Broken::Forged)?;
+    fn read(&self, rest: &str, id: &str, contact: &ContactId) -> Result<ButtonToken, TokenError> {
+        let token = self.parse(rest).ok_or(TokenError::Forged)?;
         // Made again and compared as a whole, so that one token has one spelling.
         let ours = self.close(&token, contact);
         let (ours, theirs) = (self.mac("compare", &[&ours]), self.mac("compare", &[id]));
         // Comparing MACs of both tells nothing about where they differ.
-        if ours == theirs { Ok(token) } else { Err(Broken::Forged) }
+        if ours == theirs { Ok(token) } else { Err(TokenError::Forged) }
     }
 
-    fn parse(&self, rest: &str) -> Option<Token> {
+    fn parse(&self, rest: &str) -> Option<ButtonToken> {
         let mut parts = rest.strip_prefix(self.tag.0.as_str())?.strip_prefix('/')?.split('/');
         let (subject, expiry, action) = (parts.next()?, parts.next()?, parts.next()?);
         let number = subject.get(1..)?.parse().ok()?;
         let subject = match subject.as_bytes().first()? {
-            b'a' => Subject::Alert(number),
-            b'r' => Subject::Request(number),
-            b'q' => Subject::Question(number),
+            b'a' => ButtonSubject::Alert(number),
+            b'r' => ButtonSubject::Request(number),
+            b'q' => ButtonSubject::Question(number),
             _ => return None,
         };
         let expires_at = Timestamp(i64::from_str_radix(expiry, 16).ok()?);
-        Some(Token { subject, action: action.to_owned(), expires_at })
+        Some(ButtonToken { subject, action: action.to_owned(), expires_at })
     }
 
-    fn head(&self, token: &Token) -> String {
+    fn head(&self, token: &ButtonToken) -> String {
         let (letter, number) = match token.subject {
-            Subject::Alert(number) => ('a', number),
-            Subject::Request(number) => ('r', number),
-            Subject::Question(number) => ('q', number),
+            ButtonSubject::Alert(number) => ('a', number),
+            ButtonSubject::Request(number) => ('r', number),
+            ButtonSubject::Question(number) => ('q', number),
         };
         format!("bellwire/{}/{letter}{number}/{:x}/{}", self.tag.0, token.expires_at.0, token.action)
     }
@@ -121,7 +126,7 @@ impl Seal {
     }
 }
 
-impl fmt::Debug for Seal {
+impl fmt::Debug for ButtonSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Seal({})", self.tag.0) // the key is a secret
     }
@@ -131,23 +136,27 @@ impl fmt::Debug for Seal {
 mod tests {
     use super::*;
 
-    fn seal(key: u8) -> Seal {
-        Seal::new(StoreTag("0badcafe".into()), [key; 32])
+    fn seal(key: u8) -> ButtonSigner {
+        ButtonSigner::new(StoreTag("0badcafe".into()), [key; 32])
     }
 
-    fn token() -> Token {
-        Token { subject: Subject::Alert(42), action: "stop-defrost".into(), expires_at: Timestamp(1_000_000) }
+    fn token() -> ButtonToken {
+        ButtonToken {
+            subject: ButtonSubject::Alert(42),
+            action: "stop-defrost".into(),
+            expires_at: Timestamp(1_000_000),
+        }
     }
 
     #[test]
     fn a_button_acts_for_whom_it_was_made_and_in_its_time() {
         let (nino, other) = (ContactId::from("nino"), ContactId::from("giorgi"));
         let id = seal(1).close(&token(), &nino);
-        let open = |seal: Seal, id: &str, who: &ContactId, now| seal.open(id, who, Timestamp(now));
+        let open = |seal: ButtonSigner, id: &str, who: &ContactId, now| seal.open(id, who, Timestamp(now));
         assert_eq!(open(seal(1), &id, &nino, 999_999), Some(Ok(token())));
-        assert_eq!(open(seal(1), &id, &nino, 1_000_000), Some(Err(Broken::Expired)));
-        assert_eq!(open(seal(1), &id, &other, 0), Some(Err(Broken::Forged)));
-        assert_eq!(open(seal(2), &id, &nino, 0), Some(Err(Broken::Forged)));
+        assert_eq!(open(seal(1), &id, &nino, 1_000_000), Some(Err(TokenError::Expired)));
+        assert_eq!(open(seal(1), &id, &other, 0), Some(Err(TokenError::Forged)));
+        assert_eq!(open(seal(2), &id, &nino, 0), Some(Err(TokenError::Forged)));
         assert_eq!(open(seal(1), "Stop defrost", &nino, 0), None);
     }
 
@@ -162,17 +171,17 @@ mod tests {
                     forged[at] = other;
                     let forged: String = forged.into_iter().collect();
                     let opened = seal(1).open(&forged, &nino, Timestamp(0));
-                    assert_eq!(opened, Some(Err(Broken::Forged)), "{forged}");
+                    assert_eq!(opened, Some(Err(TokenError::Forged)), "{forged}");
                 }
             }
-            assert_eq!(seal(1).open(&id[..at], &nino, Timestamp(0)), Some(Err(Broken::Forged)));
+            assert_eq!(seal(1).open(&id[..at], &nino, Timestamp(0)), Some(Err(TokenError::Forged)));
         }
     }
 
     #[test]
     fn the_longest_fits_a_lists_row() {
-        let token = Token {
-            subject: Subject::Question(i64::MAX),
+        let token = ButtonToken {
+            subject: ButtonSubject::Question(i64::MAX),
             action: "x".repeat(ACTION_MAX),
             expires_at: Timestamp(i64::MAX),
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::ids::AlertId;
 use crate::outbox::message::{Button, Content};
 use crate::rule::definition::Severity;
@@ -16,7 +16,7 @@ pub const LATE: Duration = Duration::from_secs(300);
 
 /// What waits in a lane and has not been tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingMessages {
     /// Counted up to [`FLOOD`].
     pub count: u32,
     pub oldest: Timestamp,
@@ -24,7 +24,7 @@ pub struct Waiting {
 
 /// Whether what waits leaves as one message. `pressed`: the burst that Meta lends is used up, or nearly.
 #[must_use]
-pub fn merges(waiting: Waiting, pressed: bool, now: Timestamp) -> bool {
+pub fn merges(waiting: WaitingMessages, pressed: bool, now: Timestamp) -> bool {
     waiting.count >= FLOOD || (waiting.count >= 2 && (pressed || waiting.oldest.until(now) >= LATE))
 }
 
@@ -52,7 +52,7 @@ pub struct Item {
 
 /// `others` counts by rule what is not among the items. Buttons of items carry their full ids.
 #[must_use]
-pub fn compose(items: &[Item], others: &BTreeMap<String, u32>, voice: &Voice) -> Content {
+pub fn compose(items: &[Item], others: &BTreeMap<String, u32>, voice: &Locale) -> Content {
     let unworded: u32 = others.values().sum();
     let alerts = voice.alerts(items.len() + unworded as usize);
     let mut text = voice.say(|s| s.some_firing, &[("alerts", &alerts)]);
@@ -106,7 +106,7 @@ mod tests {
     fn few_go_one_by_one_unless_they_are_late_or_the_pair_limit_is_near() {
         let now = Timestamp(1_000_000_000);
         let check = |count, late_s, pressed, expected| {
-            let waiting = Waiting { count, oldest: now - Duration::from_secs(late_s) };
+            let waiting = WaitingMessages { count, oldest: now - Duration::from_secs(late_s) };
             assert_eq!(merges(waiting, pressed, now), expected, "{count} {late_s} {pressed}");
         };
         check(24, 0, false, false);
@@ -129,14 +129,14 @@ mod tests {
             item(Severity::Warning, "The door is open"),
         ];
         let others = BTreeMap::from([("door".to_owned(), 7), ("freezer".to_owned(), 30)]);
-        let digest = compose(&items, &others, &Voice::default());
+        let digest = compose(&items, &others, &Locale::default());
         assert_eq!(
             digest.text,
             "🔔 39 alerts\n1. 🔴 Freezer 2 is at -3 °C · 🕑 21 Nov, 14:03\n2. 🟠 The door is open\n… and 37 more: door 7, freezer 30"
         );
         assert_eq!(digest.buttons[1].title, "2. Stop defrost");
         assert_eq!(digest.buttons[1].description.as_deref(), Some("The door is open"));
-        let german = Voice { language: Language::German, ..Voice::default() };
+        let german = Locale { language: Language::German, ..Locale::default() };
         let told = compose(&items, &others, &german).text;
         let lines: Vec<&str> = told.lines().collect();
         assert_eq!((lines[0], lines[3]), ("🔔 39 Alarme", "… und 37 weitere: door 7, freezer 30"));

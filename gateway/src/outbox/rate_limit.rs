@@ -6,19 +6,19 @@ use crate::time::Timestamp;
 
 /// One message each `every`, and a burst of so many that is paid back afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct RateLimit {
     pub every: Duration,
     pub burst: u32,
 }
 
 /// Meta, Pair rate limit: one message to the same person each 6 s; a burst of 45 is borrowed (131056 beyond).
-pub const PAIR: Pace = Pace { every: Duration::from_secs(6), burst: 45 };
+pub const PAIR: RateLimit = RateLimit { every: Duration::from_secs(6), burst: 45 };
 
 /// When everything that was sent so far is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Meter(Timestamp);
+pub struct Bucket(Timestamp);
 
-impl Pace {
+impl RateLimit {
     /// So many a second, with a burst of one second's worth.
     #[must_use]
     pub fn per_second(rate: u32) -> Self {
@@ -28,26 +28,26 @@ impl Pace {
 
     /// From when the next message may leave.
     #[must_use]
-    pub fn opens(self, meter: Option<Meter>) -> Timestamp {
+    pub fn next_allowed(self, meter: Option<Bucket>) -> Timestamp {
         let credit = self.every * self.burst.saturating_sub(1);
         meter.map_or(Timestamp(i64::MIN), |meter| meter.0 - credit)
     }
 
     /// How many could leave at once.
     #[must_use]
-    pub fn left(self, meter: Meter, now: Timestamp) -> u32 {
+    pub fn left(self, meter: Bucket, now: Timestamp) -> u32 {
         let owed = now.until(meter.0).as_millis().div_ceil(self.every.as_millis().max(1));
         self.burst.saturating_sub(u32::try_from(owed).unwrap_or(u32::MAX))
     }
 
     /// One message leaves now.
     #[must_use]
-    pub fn take(self, meter: Option<Meter>, now: Timestamp) -> Meter {
-        Meter(meter.map_or(now, |meter| meter.0.max(now)) + self.every)
+    pub fn take(self, meter: Option<Bucket>, now: Timestamp) -> Bucket {
+        Bucket(meter.map_or(now, |meter| meter.0.max(now)) + self.every)
     }
 }
 
-impl Meter {
+impl Bucket {
     /// As it would be if the clock had always shown so much less.
     #[must_use]
     pub fn set_back(self, by: Duration) -> Self {
@@ -69,11 +69,11 @@ mod tests {
     fn a_burst_is_paid_back() {
         let (mut meter, mut now, mut left) = (None, Timestamp(0), Vec::new());
         while now < Timestamp(600_000) {
-            if PAIR.opens(meter) <= now {
+            if PAIR.next_allowed(meter) <= now {
                 meter = Some(PAIR.take(meter, now));
                 left.push(now);
             } else {
-                now = PAIR.opens(meter);
+                now = PAIR.next_allowed(meter);
             }
         }
         assert_eq!(left.iter().filter(|at| at.0 == 0).count(), 45, "all of the burst at once");
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn a_rate_holds_over_a_minute() {
-        let pace = Pace::per_second(80);
+        let pace = RateLimit::per_second(80);
         let (mut meter, mut sent) = (None, 0);
         for millis in 0..60_000 {
-            while pace.opens(meter) <= Timestamp(millis) {
+            while pace.next_allowed(meter) <= Timestamp(millis) {
                 meter = Some(pace.take(meter, Timestamp(millis)));
                 sent += 1;
             }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::ids::{AlertId, ContactId};
-use crate::outbox::button_token::{Seal, Subject, Token};
+use crate::outbox::button_token::{ButtonSigner, ButtonSubject, ButtonToken};
 use crate::outbox::message::{Button, Content, Template};
 use crate::time::Timestamp;
 
@@ -13,7 +13,7 @@ pub const BUTTONS_ACT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A message says when it happened, never only "now" (promise P9): it may leave hours later.
 #[must_use]
-pub fn with_time(text: &str, at: Timestamp, voice: &Voice) -> String {
+pub fn with_time(text: &str, at: Timestamp, voice: &Locale) -> String {
     if at.is_sane() { format!("{text}\n🕑 {}", voice.time(at)) } else { text.to_owned() }
 }
 
@@ -22,15 +22,15 @@ pub fn with_time(text: &str, at: Timestamp, voice: &Voice) -> String {
 #[must_use]
 pub fn outgoing(
     content: &Content,
-    seal: &Seal,
+    seal: &ButtonSigner,
     alert: Option<AlertId>,
     to: &ContactId,
     now: Timestamp,
 ) -> Content {
     let Some(alert) = alert else { return content.clone() };
     let sealed = |action: &str| {
-        let (subject, expires_at) = (Subject::Alert(alert.0), now + BUTTONS_ACT);
-        seal.close(&Token { subject, action: action.to_owned(), expires_at }, to)
+        let (subject, expires_at) = (ButtonSubject::Alert(alert.0), now + BUTTONS_ACT);
+        seal.close(&ButtonToken { subject, action: action.to_owned(), expires_at }, to)
     };
     let button = |button: &Button| Button { id: sealed(&button.id), ..button.clone() };
     Content { buttons: content.buttons.iter().map(button).collect(), ..content.clone() }
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_button_leaves_sealed_for_a_day_and_a_template_takes_as_many_as_it_has() {
         let now = Timestamp(1_790_000_000_000);
-        let seal = Seal::new(StoreTag("tag".into()), [7; 32]);
+        let seal = ButtonSigner::new(StoreTag("tag".into()), [7; 32]);
         let nino = "nino".into();
         let buttons = ["stop", "ack", "snooze"].map(|id| Button::new(id, id)).to_vec();
         let templates = vec![Template { name: "alarm".into(), ..Template::default() }];
@@ -64,7 +64,7 @@ mod tests {
             (&"x".to_owned(), &"stop".to_owned(), 3)
         );
         let token = seal.open(&out.buttons[0].id, &nino, now).expect("ours").expect("good");
-        assert_eq!((token.subject, token.action.as_str()), (Subject::Alert(5), "stop"));
+        assert_eq!((token.subject, token.action.as_str()), (ButtonSubject::Alert(5), "stop"));
         assert_eq!(token.expires_at, now + BUTTONS_ACT);
         assert_eq!(outgoing(&content, &seal, None, &nino, now), content);
         let filled = as_quick_replies(&content, 0, 2);

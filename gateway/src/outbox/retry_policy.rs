@@ -6,15 +6,15 @@ use crate::ids::Wamid;
 use crate::outbox::api_error::trace;
 pub use crate::outbox::api_error::{Class, Refusal, for_a_person, sentence};
 use crate::outbox::message_state::{OnUnknown, State};
-use crate::outbox::window::Form;
-use crate::random::{Dice, backoff};
+use crate::outbox::window::MessageForm;
+use crate::random::{Rng, backoff};
 use crate::time::Timestamp;
 
 /// What the Cloud API's answer to one request means, in our words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum ApiAnswer {
     /// 200 with a message id.
-    Accepted(Taken),
+    Accepted(AcceptedMessage),
     /// A Graph API error, of a known class.
     Refused(Refusal),
     /// No connection was made: nothing left this machine.
@@ -25,13 +25,13 @@ pub enum Answer {
 
 /// What Meta says of a message that it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct AcceptedMessage {
     pub wamid: Wamid,
     /// The number or user id to which it goes; a number may be spelled otherwise than it was given.
     pub to: Option<String>,
 }
 
-impl From<Wamid> for Taken {
+impl From<Wamid> for AcceptedMessage {
     fn from(wamid: Wamid) -> Self {
         Self { wamid, to: None }
     }
@@ -135,7 +135,7 @@ const UNKNOWN_CODE_TRIES: u32 = 3;
 
 /// How often things went wrong before, this time included; both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
+pub struct FailureCount {
     /// Requests for this message that may have been sent, or were refused with a code that nobody knows. Those that
     /// provably were not sent (no connection, throttled, token refused) do not use up its tries.
     pub tries: u32,
@@ -145,11 +145,11 @@ pub struct Count {
 
 /// What is known of the message that an answer or a status is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Case {
-    pub count: Count,
+pub struct MessageCase {
+    pub count: FailureCount,
     pub on_unknown: OnUnknown,
     /// In which form it went out last.
-    pub form: Form,
+    pub form: MessageForm,
     /// Templates that may be sent instead of words.
     pub templates: usize,
     /// Whether it carries a file.
@@ -160,18 +160,18 @@ pub struct Case {
 
 /// What an answer means.
 #[must_use]
-pub fn after_answer(answer: &Answer, case: &Case, now: Timestamp, dice: &mut Dice) -> Next {
+pub fn after_answer(answer: &ApiAnswer, case: &MessageCase, now: Timestamp, dice: &mut Rng) -> Next {
     let count = case.count;
     match answer {
-        Answer::Accepted(_) => Next::to(State::Accepted, "Meta accepted it; waiting for the receipt"),
-        Answer::Refused(refusal) => in_time(after_refusal(refusal, case, now, dice), case.expires_at),
-        Answer::Offline(detail) => {
+        ApiAnswer::Accepted(_) => Next::to(State::Accepted, "Meta accepted it; waiting for the receipt"),
+        ApiAnswer::Refused(refusal) => in_time(after_refusal(refusal, case, now, dice), case.expires_at),
+        ApiAnswer::Offline(detail) => {
             let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, count.streak));
             let reason =
                 format!("no connection to the Cloud API: {detail}; it goes out when the line is back");
             wait(until, reason.clone(), Some(Gate::Connection { until, reason }))
         }
-        Answer::Ambiguous { detail, http_status, fbtrace_id } => {
+        ApiAnswer::Ambiguous { detail, http_status, fbtrace_id } => {
             let status = http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
             let what = format!("{detail}{status}{}", trace(fbtrace_id.as_deref()));
             unknown(&what, count.tries, case.on_unknown, now)
@@ -195,7 +195,7 @@ fn in_time(next: Next, expires_at: Timestamp) -> Next {
     }
 }
 
-fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice) -> Next {
+fn after_refusal(refusal: &Refusal, case: &MessageCase, now: Timestamp, dice: &mut Rng) -> Next {
     let (said, count) = (sentence(refusal), case.count);
     let pause =
         |until: Timestamp| wait(until, said.clone(), Some(Gate::Connection { until, reason: said.clone() }));
@@ -241,40 +241,42 @@ fn after_refusal(refusal: &Refusal, case: &Case, now: Timestamp, dice: &mut Dice
 
 /// What a failure that came as a status tells of other messages: a number that is restricted, a person who gets too many.
 #[must_use]
-pub fn gate_of(refusal: &Refusal, streak: u32, now: Timestamp, dice: &mut Dice) -> Option<Gate> {
-    let count = Count { tries: 1, streak };
-    let (on_unknown, form, expires_at) = (OnUnknown::Hold, Form::Free, Timestamp(i64::MAX));
-    let case = Case { count, on_unknown, form, templates: 0, has_media: false, expires_at };
+pub fn gate_of(refusal: &Refusal, streak: u32, now: Timestamp, dice: &mut Rng) -> Option<Gate> {
+    let count = FailureCount { tries: 1, streak };
+    let (on_unknown, form, expires_at) = (OnUnknown::Hold, MessageForm::Free, Timestamp(i64::MAX));
+    let case = MessageCase { count, on_unknown, form, templates: 0, has_media: false, expires_at };
     after_refusal(refusal, &case, now, dice).gate
 }
 
 /// 131047. A template may go out at any time, so it is sent once instead; without one the person has to write first.
-fn outside_the_window(said: String, case: &Case) -> Next {
+fn outside_the_window(said: String, case: &MessageCase) -> Next {
     let next = match (&case.form, case.templates) {
-        (Form::Template { .. }, _) => return Next::to(State::Failed, said),
-        (Form::Free, 0) => {
+        (MessageForm::Template { .. }, _) => return Next::to(State::Failed, said),
+        (MessageForm::Free, 0) => {
             let reason = format!("{said}; it goes out as soon as the person writes to this number");
             Next { held_for: Some(HeldFor::Window), ..Next::to(State::Held, reason) }
         }
-        (Form::Free, _) => Next::to(State::Queued, format!("{said}; its template is sent instead")),
+        (MessageForm::Free, _) => Next::to(State::Queued, format!("{said}; its template is sent instead")),
     };
     Next { learned: Some(Learned::WindowClosed), ..next }
 }
 
 /// The next template that is configured takes over; each is tried once, so this ends.
-fn without_this_template(said: String, code: i64, case: &Case) -> Next {
-    let Form::Template { name, language } = case.form.clone() else { return Next::to(State::Failed, said) };
+fn without_this_template(said: String, code: i64, case: &MessageCase) -> Next {
+    let MessageForm::Template { name, language } = case.form.clone() else {
+        return Next::to(State::Failed, said);
+    };
     let next = Next::to(State::Queued, format!("{said}; the template {name} ({language}) is put aside"));
     Next { learned: Some(Learned::TemplateUnusable { name, language, code }), ..next }
 }
 
 /// Whether an answer uses up one of the message's tries.
 #[must_use]
-pub fn counts(answer: &Answer) -> bool {
+pub fn counts(answer: &ApiAnswer) -> bool {
     match answer {
-        Answer::Accepted(_) | Answer::Ambiguous { .. } => true,
-        Answer::Offline(_) => false,
-        Answer::Refused(refusal) => matches!(refusal.class, Class::ServerAmbiguous | Class::Unknown),
+        ApiAnswer::Accepted(_) | ApiAnswer::Ambiguous { .. } => true,
+        ApiAnswer::Offline(_) => false,
+        ApiAnswer::Refused(refusal) => matches!(refusal.class, Class::ServerAmbiguous | Class::Unknown),
     }
 }
 
@@ -317,9 +319,9 @@ pub fn after_grace(on_unknown: OnUnknown, now: Timestamp) -> Next {
 pub fn after_status(
     to: State,
     refusal: Option<&Refusal>,
-    case: &Case,
+    case: &MessageCase,
     now: Timestamp,
-    dice: &mut Dice,
+    dice: &mut Rng,
 ) -> Next {
     let Some(refusal) = refusal.filter(|_| to == State::Failed) else {
         return Next::to(to, format!("WhatsApp reports: {}", to.as_str()));
@@ -360,13 +362,13 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
-    fn case(tries: u32, streak: u32) -> Case {
-        let count = Count { tries, streak };
+    fn case(tries: u32, streak: u32) -> MessageCase {
+        let count = FailureCount { tries, streak };
         let expires_at = NOW + Duration::from_secs(48 * 3_600);
-        Case {
+        MessageCase {
             count,
             on_unknown: OnUnknown::Retry,
-            form: Form::Free,
+            form: MessageForm::Free,
             templates: 0,
             has_media: false,
             expires_at,
@@ -396,8 +398,8 @@ mod tests {
         // At each row: tries, streak; the state, the bounds of the wait, and of the gate.
         let check = |class, (tries, streak), state, wait: Option<(i64, i64)>, gate: Option<(i64, i64)>| {
             for seed in 0..50 {
-                let answer = Answer::Refused(refusal(class));
-                let next = after_answer(&answer, &case(tries, streak), NOW, &mut Dice::seeded(seed));
+                let answer = ApiAnswer::Refused(refusal(class));
+                let next = after_answer(&answer, &case(tries, streak), NOW, &mut Rng::seeded(seed));
                 let gate_until = next.gate.as_ref().map(Gate::until);
                 assert_eq!((next.state, next.not_before.is_some()), (state, wait.is_some()), "{class:?}");
                 for (found, bounds) in [(next.not_before, wait), (gate_until, gate)] {
@@ -429,9 +431,9 @@ mod tests {
         check(Class::Media, (1, 1), Failed, None, None);
         check(Class::Recipient, (1, 1), Failed, None, None);
         let slow = Refusal { retry_after: Some(Duration::from_secs(90)), ..refusal(Class::Throttle) };
-        let next = after_answer(&Answer::Refused(slow), &case(1, 1), NOW, &mut Dice::seeded(1));
+        let next = after_answer(&ApiAnswer::Refused(slow), &case(1, 1), NOW, &mut Rng::seeded(1));
         assert_eq!(seconds(next.not_before), Some(90));
-        let next = after_answer(&Answer::Offline("x".into()), &case(1, 3), NOW, &mut Dice::seeded(1));
+        let next = after_answer(&ApiAnswer::Offline("x".into()), &case(1, 3), NOW, &mut Rng::seeded(1));
         assert!(seconds(next.not_before).is_some_and(|at| (1..=4).contains(&at)) && next.gate.is_some());
     }
 
@@ -439,14 +441,14 @@ mod tests {
     fn what_may_have_gone_out_waits_longer_each_time_and_counts() {
         let wait = |tries| seconds(unknown("x", tries, OnUnknown::Hold, NOW).not_before);
         assert_eq!([1, 2, 6, 7, 30].map(wait), [15, 30, 480, 900, 900].map(Some));
-        let ambiguous = Answer::Ambiguous { detail: "x".into(), http_status: None, fbtrace_id: None };
+        let ambiguous = ApiAnswer::Ambiguous { detail: "x".into(), http_status: None, fbtrace_id: None };
         for (answer, expected) in [
-            (Answer::Accepted(Wamid("x".into()).into()), true),
+            (ApiAnswer::Accepted(Wamid("x".into()).into()), true),
             (ambiguous, true),
-            (Answer::Offline("x".into()), false),
-            (Answer::Refused(refusal(Class::ServerAmbiguous)), true),
-            (Answer::Refused(refusal(Class::Unknown)), true),
-            (Answer::Refused(refusal(Class::Throttle)), false),
+            (ApiAnswer::Offline("x".into()), false),
+            (ApiAnswer::Refused(refusal(Class::ServerAmbiguous)), true),
+            (ApiAnswer::Refused(refusal(Class::Unknown)), true),
+            (ApiAnswer::Refused(refusal(Class::Throttle)), false),
         ] {
             assert_eq!(counts(&answer), expected, "{answer:?}");
         }
@@ -459,7 +461,7 @@ mod tests {
         let check = |class, tries, state, wait: Option<i64>| {
             let told = refusal(class);
             let next =
-                after_status(State::Failed, Some(&told), &case(tries, tries), NOW, &mut Dice::seeded(1));
+                after_status(State::Failed, Some(&told), &case(tries, tries), NOW, &mut Rng::seeded(1));
             assert_eq!(
                 (next.state, seconds(next.not_before), next.gate),
                 (state, wait, None),
@@ -477,7 +479,7 @@ mod tests {
         check(Class::Quality, 1, Held, None);
         check(Class::Recipient, 1, Failed, None);
         let read =
-            after_status(State::Read, Some(&refusal(Class::Auth)), &case(1, 1), NOW, &mut Dice::seeded(1));
+            after_status(State::Read, Some(&refusal(Class::Auth)), &case(1, 1), NOW, &mut Rng::seeded(1));
         assert_eq!((read.state, read.gate), (State::Read, None));
     }
 }

@@ -8,15 +8,15 @@ use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::outbox::message::{Content, Media};
 use crate::outbox::message_state::OnUnknown;
 use crate::outbox::retry_policy::Next;
-use crate::outbox::window::{Form, Listed, Window};
+use crate::outbox::window::{CatalogueEntry, MessageForm, Window};
 use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// A message that may go out now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
+pub struct DueMessage {
     pub id: MessageId,
-    pub lane: Lane,
+    pub lane: Conversation,
     pub to: Recipient,
     pub content: Content,
     pub alert: Option<AlertId>,
@@ -30,29 +30,29 @@ pub struct Due {
     pub expires_at: Timestamp,
     pub window: Window,
     /// What the catalogue says of each template of the content.
-    pub listed: Vec<Listed>,
+    pub listed: Vec<CatalogueEntry>,
 }
 
 /// Messages to one person over one connection leave one at a time, so that they arrive in the order of their story:
 /// Meta keeps no order between requests that overlap (docs/cloud-api.md 1.5).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lane {
+pub struct Conversation {
     pub connection: ConnectionName,
     pub contact: ContactId,
 }
 
 /// What the sender asks the store for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Wanted {
-    pub closed_lanes: BTreeSet<Lane>,
+pub struct LoadRequest {
+    pub closed_lanes: BTreeSet<Conversation>,
     pub closed_connections: Vec<ConnectionName>,
     /// Where many wait, they wait on until the person had some peace, and then leave as one digest.
-    pub resting: BTreeSet<Lane>,
+    pub resting: BTreeSet<Conversation>,
     /// Where the burst that Meta lends is nearly used up.
-    pub pressed: BTreeSet<Lane>,
+    pub near_pair_limit: BTreeSet<Conversation>,
     /// Where files are on their way to Meta, and the message whose files are there. What else has files waits, and so does
     /// what is of the same alert.
-    pub uploads: BTreeMap<Lane, Option<MessageId>>,
+    pub uploads: BTreeMap<Conversation, Option<MessageId>>,
     /// No other upload may begin now: nowhere anything that has files.
     pub uploads_full: bool,
     pub limit: usize,
@@ -62,7 +62,7 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Work {
     /// The head of each lane that is not closed, most severe first, then oldest.
-    pub due: Vec<Due>,
+    pub due: Vec<DueMessage>,
     /// When the next waiting message wants to be looked at.
     pub next_at: Option<Timestamp>,
     /// Of the messages whose files are at Meta, those that do not wait any more: cancelled, too old, or in a digest.
@@ -71,22 +71,22 @@ pub struct Work {
 
 /// What the store is asked to write about a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum MessageUpdate {
     /// A request is about to leave. Committed before the first byte does (promise P3).
-    Sending { id: MessageId, attempt: u32, form: Form, at: Timestamp },
+    Sending { id: MessageId, attempt: u32, form: MessageForm, at: Timestamp },
     /// It may not leave now; a sentence says why.
     Held { id: MessageId, at: Timestamp, reason: String },
     /// The clock was set back by so much: what waits until a time waits no longer than it would have.
     SetBack { by: Duration },
     /// The answer, and what follows from it.
-    Settled(Box<Settled>),
+    Settled(Box<SendResult>),
 }
 
 /// What an answer did to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
+pub struct SendResult {
     pub id: MessageId,
-    pub lane: Lane,
+    pub lane: Conversation,
     pub attempt: u32,
     /// Whether it counts against the limit of tries.
     pub counts: bool,
@@ -100,11 +100,11 @@ pub struct Settled {
     pub fbtrace_id: Option<String>,
 }
 
-impl Due {
+impl DueMessage {
     /// The form with which the template of that index leaves.
     #[must_use]
-    pub fn template_form(&self, index: usize) -> Form {
-        self.content.templates.get(index).map_or(Form::Free, |template| Form::Template {
+    pub fn template_form(&self, index: usize) -> MessageForm {
+        self.content.templates.get(index).map_or(MessageForm::Free, |template| MessageForm::Template {
             name: template.name.clone(),
             language: template.language.clone(),
         })

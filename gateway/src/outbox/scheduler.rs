@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::ids::{ConnectionName, MessageId};
-use crate::outbox::rate_limit::Meter;
-use crate::outbox::retry_policy::{Answer, Case, Class, Count, Refusal, after_answer, counts, for_a_person};
-use crate::outbox::row::{Change, Due, Lane, Settled, Wanted, Work};
-use crate::outbox::scheduler::gates::{Closed, Shut};
+use crate::outbox::rate_limit::Bucket;
+use crate::outbox::retry_policy::{
+    ApiAnswer, Class, FailureCount, MessageCase, Refusal, after_answer, counts, for_a_person,
+};
+use crate::outbox::row::{Conversation, DueMessage, LoadRequest, MessageUpdate, SendResult, Work};
+use crate::outbox::scheduler::gates::{ClosedGate, GateTarget};
 use crate::outbox::uploads::{Uploaded, Uploads};
-use crate::outbox::window::{Choice, Form, choose};
-use crate::random::Dice;
+use crate::outbox::window::{Choice, MessageForm, choose};
+use crate::random::Rng;
 use crate::time::Timestamp;
 
 /// Requests under way at once. A request takes about 0.3 s at Meta, so 16 keep the default 80 messages a second of a
@@ -26,12 +28,12 @@ pub const RATE: u32 = 80;
 /// Of the burst of 45 that Meta lends to a pair, this much stays in hand: after ten messages in a minute, what waits is
 /// merged, since nobody reads more one by one. So it stays until all that was lent is paid back: at this mark itself a rest
 /// of 6 s brings back one, which would leave alone while the others wait.
-const PRESSED: u32 = 35;
+const NEAR_PAIR_LIMIT: u32 = 35;
 /// A clock that is corrected over the network moves by less; one that goes back further was set.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
-pub enum Input {
+pub enum SchedulerInput {
     /// Something may be due: a commit, a timer, the start.
     Wake,
     /// The store's answer to `Load`.
@@ -42,34 +44,34 @@ pub enum Input {
     Withdrawn(MessageId),
     /// The files of a message are at Meta, or cannot be had.
     Uploaded(MessageId, Uploaded),
-    Answered(MessageId, Answer),
+    Answered(MessageId, ApiAnswer),
     /// The outcome is on disk.
     SettledCommitted(MessageId),
     /// A message that may not leave is held on disk, or a clock that was set back is allowed for.
     HeldCommitted,
     /// A person has put something right: the connection is tried now.
-    PutRight(ConnectionName),
+    CredentialsChanged(ConnectionName),
     /// A message over that lane failed, as a status said.
-    Reported(Lane, Box<Refusal>),
+    Reported(Conversation, Box<Refusal>),
     /// So Meta refused before the start. Most gates are found shut again with the next answer; a number that is restricted
     /// must not ask for one.
     Remembered {
-        lane: Lane,
+        lane: Conversation,
         refusal: Box<Refusal>,
         at: Timestamp,
     },
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
+pub enum SchedulerEffect {
     /// Ask the store for work.
-    Load(Wanted),
+    Load(LoadRequest),
     /// Write; answered with `SendingCommitted` or `Withdrawn`, `HeldCommitted`, `SettledCommitted`.
-    Commit(Change),
+    Commit(MessageUpdate),
     /// Bring its files to Meta; answered with `Uploaded`.
-    Upload(Box<Due>),
+    Upload(Box<DueMessage>),
     /// Send in that form; answered with `Answered`.
-    Post(Box<Due>, Choice),
+    Post(Box<DueMessage>, Choice),
     /// Say `Wake` then.
     WakeAt(Timestamp),
     /// A connection has closed. A notice is for what a person has to put right.
@@ -81,21 +83,21 @@ pub enum Effect {
 /// The sender's memory. What it forgets in a crash (closed gates, pace) it learns again from the next answer, or is told
 /// at the start.
 #[derive(Debug, Clone, Default)]
-pub struct Sender {
+pub struct Scheduler {
     /// Messages a second over each connection; [`RATE`] for one that is not here.
     rates: BTreeMap<ConnectionName, u32>,
-    in_flight: BTreeMap<MessageId, (Due, Choice)>,
+    in_flight: BTreeMap<MessageId, (DueMessage, Choice)>,
     settling: BTreeSet<MessageId>,
     uploads: Uploads,
-    connections: BTreeMap<ConnectionName, Closed>,
-    lanes: BTreeMap<Lane, Closed>,
+    connections: BTreeMap<ConnectionName, ClosedGate>,
+    lanes: BTreeMap<Conversation, ClosedGate>,
     /// Both are bounded by the configuration: what owes nothing is forgotten at each load.
-    connection_meters: BTreeMap<ConnectionName, Meter>,
-    pair_meters: BTreeMap<Lane, Meter>,
+    connection_meters: BTreeMap<ConnectionName, Bucket>,
+    pair_meters: BTreeMap<Conversation, Bucket>,
     /// Where a digest waits until the person had some peace.
-    resting: BTreeMap<Lane, Timestamp>,
+    resting: BTreeMap<Conversation, Timestamp>,
     /// Where more than the burst but for [`PRESSED`] was used, and something of it is still owed.
-    pressed: BTreeSet<Lane>,
+    near_pair_limit: BTreeSet<Conversation>,
     last: Option<Timestamp>,
     loading: bool,
     /// Something changed while a load was under way: its answer may be stale, so load again.
@@ -104,45 +106,45 @@ pub struct Sender {
     stopping: bool,
 }
 
-impl Sender {
+impl Scheduler {
     #[must_use]
     pub fn new(rates: BTreeMap<ConnectionName, u32>) -> Self {
         Self { rates, ..Self::default() }
     }
 
-    pub fn handle(&mut self, input: Input, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
+    pub fn handle(&mut self, input: SchedulerInput, now: Timestamp, dice: &mut Rng) -> Vec<SchedulerEffect> {
         let mut effects = self.look_at_the_clock(now);
         effects.extend(self.act(input, now, dice));
         effects
     }
 
-    fn act(&mut self, input: Input, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
+    fn act(&mut self, input: SchedulerInput, now: Timestamp, dice: &mut Rng) -> Vec<SchedulerEffect> {
         match input {
-            Input::PutRight(connection) => {
+            SchedulerInput::CredentialsChanged(connection) => {
                 if let Some(closed) = self.connections.get_mut(&connection) {
                     closed.until = closed.until.min(now);
                 }
                 self.load(now)
             }
-            Input::Reported(lane, refusal) => self.heed(&lane, &refusal, now, dice),
-            Input::Remembered { lane, refusal, at } => self.heed(&lane, &refusal, at, dice),
-            Input::Wake => self.load(now),
-            Input::Loaded(work) => self.start(work, now),
-            Input::SendingCommitted(id) => {
-                let post = |(due, choice): (Due, Choice)| Effect::Post(Box::new(due), choice);
+            SchedulerInput::Reported(lane, refusal) => self.on_refusal(&lane, &refusal, now, dice),
+            SchedulerInput::Remembered { lane, refusal, at } => self.on_refusal(&lane, &refusal, at, dice),
+            SchedulerInput::Wake => self.load(now),
+            SchedulerInput::Loaded(work) => self.start(work, now),
+            SchedulerInput::SendingCommitted(id) => {
+                let post = |(due, choice): (DueMessage, Choice)| SchedulerEffect::Post(Box::new(due), choice);
                 self.in_flight.get(&id).cloned().map(post).into_iter().collect()
             }
-            Input::Withdrawn(id) => {
+            SchedulerInput::Withdrawn(id) => {
                 self.in_flight.remove(&id);
                 self.load(now)
             }
-            Input::HeldCommitted => self.load(now),
-            Input::Uploaded(id, done) => {
+            SchedulerInput::HeldCommitted => self.load(now),
+            SchedulerInput::Uploaded(id, done) => {
                 self.uploads.end(id, done);
                 self.load(now)
             }
-            Input::Answered(id, answer) => self.settle(id, &answer, now, dice),
-            Input::SettledCommitted(id) => {
+            SchedulerInput::Answered(id, answer) => self.settle(id, &answer, now, dice),
+            SchedulerInput::SettledCommitted(id) => {
                 self.in_flight.remove(&id);
                 self.settling.remove(&id);
                 self.load(now)
@@ -161,7 +163,7 @@ impl Sender {
         self.in_flight.is_empty()
     }
 
-    fn load(&mut self, now: Timestamp) -> Vec<Effect> {
+    fn load(&mut self, now: Timestamp) -> Vec<SchedulerEffect> {
         if self.loading {
             self.again = true;
             return Vec::new();
@@ -173,32 +175,32 @@ impl Sender {
         self.loading = true;
         self.connection_meters.retain(|_, meter| !meter.is_idle(now));
         self.pair_meters.retain(|_, meter| !meter.is_idle(now));
-        self.pressed.retain(|lane| self.pair_meters.contains_key(lane));
+        self.near_pair_limit.retain(|lane| self.pair_meters.contains_key(lane));
         self.resting.retain(|_, until| *until > now);
         let busy = self.in_flight.values().map(|(due, _)| due.lane.clone());
         let shut = self.gates().filter(|(_, until)| *until > now);
         let (mut closed_lanes, mut closed_connections) = (busy.collect::<BTreeSet<_>>(), Vec::new());
         for (gate, _) in shut {
             match gate {
-                Shut::Lane(lane) => drop(closed_lanes.insert(lane.clone())),
-                Shut::Connection(name) => closed_connections.push(name.clone()),
+                GateTarget::Lane(lane) => drop(closed_lanes.insert(lane.clone())),
+                GateTarget::Connection(name) => closed_connections.push(name.clone()),
             }
         }
         let resting = self.resting.keys().cloned().collect();
-        let pressed = self.pressed.clone();
+        let near_pair_limit = self.near_pair_limit.clone();
         let (uploads, uploads_full) = (self.uploads.lanes(), self.uploads.is_full());
-        vec![Effect::Load(Wanted {
+        vec![SchedulerEffect::Load(LoadRequest {
             closed_lanes,
             closed_connections,
             resting,
-            pressed,
+            near_pair_limit,
             uploads,
             uploads_full,
             limit,
         })]
     }
 
-    fn start(&mut self, work: Work, now: Timestamp) -> Vec<Effect> {
+    fn start(&mut self, work: Work, now: Timestamp) -> Vec<SchedulerEffect> {
         self.loading = false;
         work.lapsed.into_iter().for_each(|id| self.uploads.forget(id));
         let mut effects = Vec::new();
@@ -209,10 +211,10 @@ impl Sender {
             let Some(due) = self.uploads.ready(due) else { continue };
             let choice = choose(&due.content.templates, &due.listed, due.window);
             let form = match &choice {
-                Choice::Free => Form::Free,
+                Choice::Free => MessageForm::Free,
                 Choice::Template { index, .. } => due.template_form(*index),
                 Choice::Hold(reason) => {
-                    effects.push(Effect::Commit(Change::Held {
+                    effects.push(SchedulerEffect::Commit(MessageUpdate::Held {
                         id: due.id,
                         at: now,
                         reason: reason.clone(),
@@ -222,14 +224,14 @@ impl Sender {
             };
             if due.content.needs_upload() {
                 if self.uploads.begin(&due) {
-                    effects.push(Effect::Upload(Box::new(due)));
+                    effects.push(SchedulerEffect::Upload(Box::new(due)));
                     self.again = true; // for what may go before it
                 }
                 continue;
             }
             self.uploads.forget(due.id);
             self.pass(&due.lane, now);
-            effects.push(Effect::Commit(Change::Sending {
+            effects.push(SchedulerEffect::Commit(MessageUpdate::Sending {
                 id: due.id,
                 attempt: due.attempts + 1,
                 form,
@@ -239,7 +241,7 @@ impl Sender {
         }
         let gates = self.gates().map(|(_, until)| until).chain(self.resting.values().copied());
         if let Some(at) = gates.filter(|until| *until > now).chain(work.next_at).min() {
-            effects.push(Effect::WakeAt(at));
+            effects.push(SchedulerEffect::WakeAt(at));
         }
         if std::mem::take(&mut self.again) {
             effects.extend(self.load(now));
@@ -247,45 +249,51 @@ impl Sender {
         effects
     }
 
-    fn settle(&mut self, id: MessageId, answer: &Answer, now: Timestamp, dice: &mut Dice) -> Vec<Effect> {
+    fn settle(
+        &mut self,
+        id: MessageId,
+        answer: &ApiAnswer,
+        now: Timestamp,
+        dice: &mut Rng,
+    ) -> Vec<SchedulerEffect> {
         let Some((due, choice)) = self.in_flight.get(&id) else { return Vec::new() };
         if !self.settling.insert(id) {
             return Vec::new(); // one answer a request
         }
         let lane = due.lane.clone();
-        let pair = matches!(answer, Answer::Refused(refusal) if refusal.class == Class::PairThrottle);
+        let pair = matches!(answer, ApiAnswer::Refused(refusal) if refusal.class == Class::PairThrottle);
         let earlier = if pair { self.lanes.get(&lane) } else { self.connections.get(&lane.connection) };
-        let count = Count { tries: due.tries + 1, streak: Closed::streak(earlier, now) };
+        let count = FailureCount { tries: due.tries + 1, streak: ClosedGate::streak(earlier, now) };
         let attempt = due.attempts + 1;
         let form = match choice {
             Choice::Template { index, .. } => due.template_form(*index),
-            Choice::Free | Choice::Hold(_) => Form::Free,
+            Choice::Free | Choice::Hold(_) => MessageForm::Free,
         };
         let templates = due.content.templates.len();
         let has_media = !due.content.clone().media().is_empty();
         let (on_unknown, expires_at) = (due.on_unknown, due.expires_at);
-        let case = Case { count, on_unknown, form, templates, has_media, expires_at };
+        let case = MessageCase { count, on_unknown, form, templates, has_media, expires_at };
         let next = after_answer(answer, &case, now, dice);
         let notice = match answer {
-            Answer::Refused(refusal) => for_a_person(refusal),
-            Answer::Accepted(_) | Answer::Offline(_) | Answer::Ambiguous { .. } => None,
+            ApiAnswer::Refused(refusal) => for_a_person(refusal),
+            ApiAnswer::Accepted(_) | ApiAnswer::Offline(_) | ApiAnswer::Ambiguous { .. } => None,
         };
         let effect = match next.gate.clone() {
             Some(gate) => self.close(&lane, gate, count.streak, notice),
             None => self.open(&lane, now),
         };
-        let mut effects: Vec<Effect> = effect.into_iter().collect();
+        let mut effects: Vec<SchedulerEffect> = effect.into_iter().collect();
         let (taken, code, http_status, fbtrace_id) = match answer {
-            Answer::Accepted(taken) => (Some(taken.clone()), None, Some(200), None),
-            Answer::Refused(refusal) => {
+            ApiAnswer::Accepted(taken) => (Some(taken.clone()), None, Some(200), None),
+            ApiAnswer::Refused(refusal) => {
                 (None, Some(refusal.code), refusal.http_status, refusal.fbtrace_id.clone())
             }
-            Answer::Offline(_) => (None, None, None, None),
-            Answer::Ambiguous { http_status, fbtrace_id, .. } => {
+            ApiAnswer::Offline(_) => (None, None, None, None),
+            ApiAnswer::Ambiguous { http_status, fbtrace_id, .. } => {
                 (None, None, *http_status, fbtrace_id.clone())
             }
         };
-        let settled = Settled {
+        let settled = SendResult {
             id,
             attempt,
             counts: counts(answer),
@@ -298,7 +306,7 @@ impl Sender {
             http_status,
             fbtrace_id,
         };
-        effects.push(Effect::Commit(Change::Settled(Box::new(settled))));
+        effects.push(SchedulerEffect::Commit(MessageUpdate::Settled(Box::new(settled))));
         effects
     }
 }

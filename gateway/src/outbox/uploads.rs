@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::MessageId;
 use crate::outbox::message::Media;
-use crate::outbox::row::{Due, Lane};
+use crate::outbox::row::{Conversation, DueMessage};
 
 /// Uploads at once. Each holds two sockets and 64 KiB, and on a line of 1 Mbit/s more of them would only take longer.
 pub const UPLOADS_MAX: usize = 4;
@@ -22,11 +22,11 @@ struct Upload {
 
 /// At most one a lane.
 #[derive(Debug, Clone, Default)]
-pub struct Uploads(BTreeMap<Lane, Upload>);
+pub struct Uploads(BTreeMap<Conversation, Upload>);
 
 impl Uploads {
     /// The message as it may leave, unless it waits for its files.
-    pub fn ready(&self, due: Due) -> Option<Due> {
+    pub fn ready(&self, due: DueMessage) -> Option<DueMessage> {
         let upload = self.0.get(&due.lane).filter(|upload| upload.id == due.id);
         match upload.map(|upload| &upload.done) {
             Some(None) => None,
@@ -37,7 +37,7 @@ impl Uploads {
     }
 
     /// Whether the upload may begin now.
-    pub fn begin(&mut self, due: &Due) -> bool {
+    pub fn begin(&mut self, due: &DueMessage) -> bool {
         let is_possible = !self.is_full() && !self.0.contains_key(&due.lane);
         if is_possible {
             self.0.insert(due.lane.clone(), Upload { id: due.id, done: None });
@@ -57,7 +57,7 @@ impl Uploads {
     }
 
     /// The lanes, and what may leave there now that its files are at Meta.
-    pub fn lanes(&self) -> BTreeMap<Lane, Option<MessageId>> {
+    pub fn lanes(&self) -> BTreeMap<Conversation, Option<MessageId>> {
         let ready = |upload: &Upload| upload.done.is_some().then_some(upload.id);
         self.0.iter().map(|(lane, upload)| (lane.clone(), ready(upload))).collect()
     }

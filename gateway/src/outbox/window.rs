@@ -15,19 +15,19 @@ pub enum Window {
 
 /// What the catalogue of the business account says of one template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listed {
+pub enum CatalogueEntry {
     /// The catalogue has not been read, so Meta will tell.
     Unread,
     /// It was read, and there is none of this name and language.
     Missing,
     /// It is marketing, and the person told WhatsApp that they want none of this business: Meta would refuse it (131050).
     Unwanted,
-    Facts(Facts),
+    Facts(TemplateInfo),
 }
 
 /// One template in one language, as Meta lists it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct TemplateInfo {
     /// `APPROVED`, `PAUSED`, `REJECTED`, …
     pub status: String,
     /// `UTILITY`, `MARKETING`, `AUTHENTICATION`: what it costs, and whether Meta limits it per person (131049).
@@ -41,7 +41,7 @@ pub struct Facts {
     pub quick_replies: u32,
 }
 
-impl Facts {
+impl TemplateInfo {
     /// FLAGGED is to be disabled some day, and is sent until then.
     #[must_use]
     pub fn is_usable(&self) -> bool {
@@ -57,7 +57,7 @@ impl Facts {
 
 /// How one request was, or will be, made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Form {
+pub enum MessageForm {
     Free,
     Template { name: String, language: String },
 }
@@ -76,7 +76,7 @@ pub enum Choice {
 
 /// `listed` has one entry a template.
 #[must_use]
-pub fn choose(templates: &[Template], listed: &[Listed], window: Window) -> Choice {
+pub fn choose(templates: &[Template], listed: &[CatalogueEntry], window: Window) -> Choice {
     if window == Window::Open {
         return Choice::Free;
     }
@@ -85,8 +85,8 @@ pub fn choose(templates: &[Template], listed: &[Listed], window: Window) -> Choi
         match obstacle(template, listed) {
             None => {
                 let quick_replies = match listed {
-                    Listed::Facts(facts) => facts.quick_replies,
-                    Listed::Unread | Listed::Missing | Listed::Unwanted => 0,
+                    CatalogueEntry::Facts(facts) => facts.quick_replies,
+                    CatalogueEntry::Unread | CatalogueEntry::Missing | CatalogueEntry::Unwanted => 0,
                 };
                 return Choice::Template { index, quick_replies };
             }
@@ -108,17 +108,17 @@ pub fn choose(templates: &[Template], listed: &[Listed], window: Window) -> Choi
 
 /// Why a template cannot be used now.
 #[must_use]
-pub fn obstacle(template: &Template, listed: &Listed) -> Option<String> {
+pub fn obstacle(template: &Template, listed: &CatalogueEntry) -> Option<String> {
     let facts = match listed {
-        Listed::Unread => return None,
-        Listed::Missing => return Some("does not exist in this language".into()),
-        Listed::Unwanted => {
+        CatalogueEntry::Unread => return None,
+        CatalogueEntry::Missing => return Some("does not exist in this language".into()),
+        CatalogueEntry::Unwanted => {
             return Some(
                 "is marketing, and the person asked WhatsApp for no marketing messages of this business"
                     .into(),
             );
         }
-        Listed::Facts(facts) => facts,
+        CatalogueEntry::Facts(facts) => facts,
     };
     if !facts.is_usable() {
         return Some(format!("is {}", facts.status.to_lowercase()));
@@ -137,7 +137,7 @@ pub fn obstacle(template: &Template, listed: &Listed) -> Option<String> {
     }
 }
 
-impl Form {
+impl MessageForm {
     /// As the store keeps it.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -175,8 +175,13 @@ mod tests {
         Template { name: "alarm".into(), language: "en".into(), parameters, ..Template::default() }
     }
 
-    fn listed(status: &str, parameters: u32) -> Listed {
-        Listed::Facts(Facts { status: status.into(), parameters, quick_replies: 2, ..Facts::default() })
+    fn listed(status: &str, parameters: u32) -> CatalogueEntry {
+        CatalogueEntry::Facts(TemplateInfo {
+            status: status.into(),
+            parameters,
+            quick_replies: 2,
+            ..TemplateInfo::default()
+        })
     }
 
     #[test]
@@ -199,7 +204,7 @@ mod tests {
         let Choice::Hold(why) = none else { panic!("{none:?}") };
         assert!(why.contains("is paused") && why.contains("has 1 blanks, and the rule fills 2"), "{why}");
         assert_eq!(
-            choose(&templates, &[listed("PAUSED", 1), Listed::Missing], Window::Unknown),
+            choose(&templates, &[listed("PAUSED", 1), CatalogueEntry::Missing], Window::Unknown),
             Choice::Free,
             "Meta may still let it through"
         );
@@ -207,8 +212,10 @@ mod tests {
 
     #[test]
     fn a_form_reads_back() {
-        for form in [Form::Free, Form::Template { name: "alarm_v1".into(), language: "en_US".into() }] {
-            assert_eq!(Form::parse(&form.to_text()), form);
+        for form in
+            [MessageForm::Free, MessageForm::Template { name: "alarm_v1".into(), language: "en_US".into() }]
+        {
+            assert_eq!(MessageForm::parse(&form.to_text()), form);
         }
     }
 
@@ -217,7 +224,13 @@ mod tests {
         let facts = |header: Option<&str>, names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let (status, header) = ("APPROVED".into(), header.map(str::to_owned));
-            Listed::Facts(Facts { status, parameters: 1, names, header, ..Facts::default() })
+            CatalogueEntry::Facts(TemplateInfo {
+                status,
+                parameters: 1,
+                names,
+                header,
+                ..TemplateInfo::default()
+            })
         };
         let named = |name: &str| {
             let parameters = vec![Parameter { name: Some(name.into()), text: "x".into() }];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use minijinja::value::{Serde, Value};
 use serde_json::json;
 
-use crate::command::action::{Deed, Terms};
+use crate::command::action::{ActionPolicy, ResolvedAction};
 use crate::command::phrase::same;
 use crate::event::topic::{Bindings, TopicTemplate};
 use crate::ids::{AlertId, RuleName};
@@ -18,7 +18,7 @@ const TEXT_MAX: usize = 1_024;
 const TITLE_MAX: usize = 40;
 
 #[derive(Debug, Clone)]
-pub struct Onward {
+pub struct ForwardRule {
     pub name: String,
     /// Directed text begins with this word.
     pub word: Option<String>,
@@ -29,12 +29,12 @@ pub struct Onward {
     pub topic: TopicTemplate,
     /// A Jinja template; without one a JSON object.
     pub payload: Option<String>,
-    pub terms: Terms,
+    pub terms: ActionPolicy,
 }
 
 /// What is sent on.
 #[derive(Debug, Clone, Copy)]
-pub struct Ticket<'a> {
+pub struct ForwardedMessage<'a> {
     pub text: &'a str,
     pub from: &'a str,
     pub at: Timestamp,
@@ -42,7 +42,7 @@ pub struct Ticket<'a> {
     pub given: Option<(&'a str, &'a serde_json::Value)>,
 }
 
-impl Onward {
+impl ForwardRule {
     /// What stands behind the word, if the text begins with it.
     #[must_use]
     pub fn directed<'a>(&self, text: &'a str) -> Option<&'a str> {
@@ -53,7 +53,12 @@ impl Onward {
 
     /// As a command like any other: with roles, an end and an entry in the audit.
     #[must_use]
-    pub fn deed(&self, ticket: Ticket, bindings: &Bindings, alert: Option<AlertId>) -> Option<Deed> {
+    pub fn deed(
+        &self,
+        ticket: ForwardedMessage,
+        bindings: &Bindings,
+        alert: Option<AlertId>,
+    ) -> Option<ResolvedAction> {
         let text = printable(ticket.text);
         let mut facts = json!({ "text": text, "from": ticket.from, "at": ticket.at.rfc3339() });
         if let Some((kind, given)) = ticket.given {
@@ -70,7 +75,13 @@ impl Onward {
         let text = if text.is_empty() { ticket.given.map_or("", |(kind, _)| kind) } else { &text };
         let start: String = text.chars().take(TITLE_MAX).collect();
         let title = format!("{}: {start}", self.name);
-        Deed::new((&self.name, &title), (&self.topic, &payload, false), &self.terms, bindings, alert)
+        ResolvedAction::new(
+            (&self.name, &title),
+            (&self.topic, &payload, false),
+            &self.terms,
+            bindings,
+            alert,
+        )
     }
 }
 
@@ -85,16 +96,16 @@ mod tests {
     use crate::event::topic::TopicPattern;
     use std::time::Duration;
 
-    fn printer(payload: Option<&str>) -> Onward {
+    fn printer(payload: Option<&str>) -> ForwardRule {
         let pattern = TopicPattern::parse("x").expect("a pattern");
-        Onward {
+        ForwardRule {
             name: "printer".into(),
             word: Some("print".into()),
             rule: None,
             takes: BTreeSet::new(),
             topic: TopicTemplate::parse("site/printer", &pattern).expect("a topic"),
             payload: payload.map(str::to_owned),
-            terms: Terms {
+            terms: ActionPolicy {
                 roles: BTreeSet::new(),
                 expires: Duration::from_secs(60),
                 confirm: false,
@@ -116,12 +127,14 @@ mod tests {
 
     #[test]
     fn a_printer_gets_no_control_characters() {
-        let ticket = Ticket { text: "a\u{1b}@\nb\u{0}", from: "nino", at: Timestamp(0), given: None };
-        let payload = |onward: Onward| onward.deed(ticket, &Bindings::new(), None).expect("a topic").payload;
+        let ticket =
+            ForwardedMessage { text: "a\u{1b}@\nb\u{0}", from: "nino", at: Timestamp(0), given: None };
+        let payload =
+            |onward: ForwardRule| onward.deed(ticket, &Bindings::new(), None).expect("a topic").payload;
         assert_eq!(payload(printer(Some("{{ from }}: {{ text }}"))), "nino: a@\nb");
         assert_eq!(payload(printer(None)), r#"{"at":"1970-01-01T00:00:00Z","from":"nino","text":"a@\nb"}"#);
         let long = "x".repeat(5_000);
-        let ticket = Ticket { text: &long, ..ticket };
+        let ticket = ForwardedMessage { text: &long, ..ticket };
         let deed = printer(Some("{{ text }}")).deed(ticket, &Bindings::new(), None).expect("a topic");
         assert_eq!((deed.payload.len(), deed.title.len()), (TEXT_MAX, TITLE_MAX + "printer: ".len()));
     }

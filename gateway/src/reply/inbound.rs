@@ -11,8 +11,8 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
     Status(Status),
-    Reply(Reply),
-    Notice(Notice),
+    Reply(InboundMessage),
+    Notice(AccountNotice),
     /// Somebody has another number, user id or phone.
     Moved(Moved),
     /// Somebody wants marketing messages of this business, or none.
@@ -23,7 +23,7 @@ pub enum Inbound {
     Ignored(String),
 }
 
-impl Reply {
+impl InboundMessage {
     /// It belongs to a call: a recording that a caller left, not a message that can be shown as read.
     #[must_use]
     pub fn is_of_call(&self) -> bool {
@@ -52,7 +52,7 @@ impl Inbound {
 
 /// What Meta tells of the account, a number or a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct AccountNotice {
     /// The phone number that it concerns where Meta names it, or else the business account.
     pub account: Option<String>,
     /// When it was so, as Meta says; webhooks come in any order. `None`: Meta does not say, or it is a notice of our own.
@@ -69,7 +69,7 @@ pub struct Notice {
     pub template: Option<(String, String, TemplateNews)>,
 }
 
-impl Notice {
+impl AccountNotice {
     /// Of our own: words under a heading.
     #[must_use]
     pub fn of(field: String, severity: Severity, text: String) -> Self {
@@ -88,7 +88,7 @@ pub struct Moved {
     pub from: Option<String>,
     /// The user id until now.
     pub user_id: Option<String>,
-    pub what: Move,
+    pub what: IdentityChange,
 }
 
 /// What somebody told WhatsApp about marketing messages. An alarm should be utility, but Meta may make its template marketing,
@@ -121,7 +121,7 @@ pub struct NewFile {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Move {
+pub enum IdentityChange {
     /// Digits without `+`.
     Number(String),
     /// A new user id, the number not told.
@@ -168,7 +168,7 @@ pub struct Status {
 
 /// What a person wrote or tapped (`messages[]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct InboundMessage {
     pub wamid: Wamid,
     /// Digits without `+`; missing for people who use a username (docs/cloud-api.md 3.6).
     pub from: Option<String>,
@@ -182,11 +182,11 @@ pub struct Reply {
     pub quotes: Option<Wamid>,
     /// Not typed by the sender: never a command.
     pub forwarded: bool,
-    pub content: Content,
+    pub content: InboundContent,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum InboundContent {
     /// A reply button or list row (`interactive`), or a template's quick reply (`button`): our id comes back.
     Tap {
         id: String,

@@ -1,28 +1,28 @@
 //! What a person meant by a tap or by words, and what follows. Nothing acts unless it was surely meant: the whole text is
 //! the command, a button is sealed, and what only resembles a command gets a suggestion.
 
-use crate::alert::engine::Note;
-use crate::command::action::{Deed, NewCommand, Spoken, Terms};
-use crate::command::authorise::{Standing, may};
+use crate::alert::engine::AlertCommand;
+use crate::command::action::{ActionPolicy, NewCommand, ResolvedAction, TextCommand};
+use crate::command::authorise::{RecentAbuse, may};
 use crate::command::phrase::same;
 use crate::contact::Contact;
-use crate::contact::language::{Sentences, Voice};
+use crate::contact::language::{Locale, Sentences};
 use crate::event::topic::Bindings;
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
-use crate::outbox::button_token::{Broken, Seal, Subject};
+use crate::outbox::button_token::{ButtonSigner, ButtonSubject, TokenError};
 use crate::outbox::render::BUTTONS_ACT;
-use crate::reply::forward::Onward;
-use crate::reply::inbound::{Content, Reply};
-use crate::reply::invitation_syntax::{self, Wanted};
-use crate::reply::keywords::{self, Asked};
-use crate::reply::opt_out::{Wish, Words};
+use crate::reply::forward::ForwardRule;
+use crate::reply::inbound::{InboundContent, InboundMessage};
+use crate::reply::invitation_syntax::{self, InvitationRequest};
+use crate::reply::keywords::{self, StatusQuestion};
+use crate::reply::opt_out::{ConsentWord, Words};
 use crate::rule::definition::Rule;
-use crate::rule::lifecycle_settings::Offer;
+use crate::rule::lifecycle_settings::BuiltInButton;
 use crate::time::Timestamp;
 
 /// What is known of an alert that somebody answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct AlertRef {
     pub alert: AlertId,
     pub rule: RuleName,
     pub bindings: Bindings,
@@ -32,40 +32,40 @@ pub struct Known {
 
 /// A message of ours, as far as an answer to it needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentMessage {
     pub to: ContactId,
     pub at: Timestamp,
-    pub about: About,
+    pub about: ReplySubject,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum About {
-    Alert(Known),
+pub enum ReplySubject {
+    Alert(AlertRef),
     /// A command that waits for a Yes, or a machine's question with its choices.
-    Asked(Subject, Vec<String>),
+    Asked(ButtonSubject, Vec<String>),
     Other,
 }
 
 /// What the store can tell about what was sent.
-pub trait Memory {
+pub trait SentMessages {
     /// The alert with this id.
-    fn alert(&self, id: AlertId) -> Option<Known>;
+    fn alert(&self, id: AlertId) -> Option<AlertRef>;
     /// The message of ours with this id of Meta's.
-    fn sent(&self, wamid: &Wamid) -> Option<Sent>;
+    fn sent(&self, wamid: &Wamid) -> Option<SentMessage>;
     fn message(&self, wamid: &Wamid) -> Option<MessageId>;
 }
 
 /// What a reply is understood by.
 #[derive(Debug, Clone, Copy)]
-pub struct House<'a> {
+pub struct ReplyContext<'a> {
     pub rules: &'a [Rule],
-    pub commands: &'a [Spoken],
-    pub onward: &'a [Onward],
+    pub commands: &'a [TextCommand],
+    pub onward: &'a [ForwardRule],
     pub words: &'a Words,
-    pub seal: &'a Seal,
+    pub seal: &'a ButtonSigner,
     /// The contact who wrote; `None` for a stranger.
     pub sender: Option<&'a Contact>,
-    pub standing: Standing,
+    pub standing: RecentAbuse,
     /// Whether they may invite people.
     pub is_owner: bool,
     pub now: Timestamp,
@@ -73,19 +73,19 @@ pub struct House<'a> {
 
 /// What becomes of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Interpretation {
     Command(NewCommand),
     /// It waits for a Yes: of the same person, of others, or of both.
     Confirm {
         contact: ContactId,
-        deed: Deed,
+        deed: ResolvedAction,
         confirm: bool,
         approvals: u32,
     },
     /// A Yes or No to something that waits, or a choice of a machine's question.
     Vote {
         contact: ContactId,
-        subject: Subject,
+        subject: ButtonSubject,
         choice: String,
     },
     /// Somebody takes care of an alert that is told each time, and has no life of its own.
@@ -96,12 +96,12 @@ pub enum Outcome {
     /// The person asks for no more messages, or for messages again.
     Consent {
         contact: ContactId,
-        wish: Wish,
+        wish: ConsentWord,
     },
     /// The owner wants somebody on the list, or off it.
     Invite {
         contact: ContactId,
-        wanted: Wanted,
+        wanted: InvitationRequest,
     },
     /// The rest of a message that was too long for one.
     ReadOn {
@@ -135,7 +135,7 @@ pub enum Outcome {
     /// Somebody takes care of an alert, ends it, or wants to hear nothing of it for a while.
     Note {
         contact: ContactId,
-        note: Note,
+        note: AlertCommand,
     },
     /// Nothing is done; the reason is a sentence.
     Nothing {
@@ -147,12 +147,17 @@ pub enum Outcome {
 /// Understands one reply. Its age counts: the time is the webhook's own, so a body that was held up for a day asks for
 /// a command that has expired, and it does not act (docs/reliability.md F38).
 #[must_use]
-pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Memory) -> Outcome {
-    let Some(contact) = house.sender else { return Outcome::Stranger };
+pub fn interpret(
+    reply: &InboundMessage,
+    house: &ReplyContext,
+    tag: &StoreTag,
+    memory: &dyn SentMessages,
+) -> Interpretation {
+    let Some(contact) = house.sender else { return Interpretation::Stranger };
     // Eight people read along there, no message to a group has buttons, and an answer would go to the person alone.
     if reply.group.is_some() {
         let reason = "it was written in a group, where nothing acts: write to the number itself".to_owned();
-        return Outcome::Nothing { contact: Some(contact.id.clone()), reason };
+        return Interpretation::Nothing { contact: Some(contact.id.clone()), reason };
     }
     let reading = Reading { reply, house, tag, memory, contact };
     let outcome = reading.in_time(reading.meaning());
@@ -164,84 +169,88 @@ pub fn understand(reply: &Reply, house: &House, tag: &StoreTag, memory: &dyn Mem
             .say(|s| s.was_forwarded, "it was forwarded, not written by the sender, so it does not act");
     }
     if house.standing.is_locked() && changes(&outcome) {
-        return Outcome::Locked { contact: contact.id.clone() };
+        return Interpretation::Locked { contact: contact.id.clone() };
     }
     if house.standing.hurries() && changes(&outcome) {
-        return Outcome::Hurried { contact: contact.id.clone() };
+        return Interpretation::Hurried { contact: contact.id.clone() };
     }
     outcome
 }
 
 /// Whether it does anything at all: what does not is as harmless when it was forwarded.
-fn acts(outcome: &Outcome) -> bool {
+fn acts(outcome: &Interpretation) -> bool {
     match outcome {
-        Outcome::Command(_)
-        | Outcome::Confirm { .. }
-        | Outcome::Vote { .. }
-        | Outcome::Acknowledge { .. }
-        | Outcome::Note { .. }
-        | Outcome::Consent { .. }
-        | Outcome::Invite { .. }
-        | Outcome::Status { .. }
-        | Outcome::Say { .. }
-        | Outcome::Refused { .. } => true,
-        Outcome::ReadOn { .. }
-        | Outcome::Hurried { .. }
-        | Outcome::Locked { .. }
-        | Outcome::Stranger
-        | Outcome::Nothing { .. } => false,
+        Interpretation::Command(_)
+        | Interpretation::Confirm { .. }
+        | Interpretation::Vote { .. }
+        | Interpretation::Acknowledge { .. }
+        | Interpretation::Note { .. }
+        | Interpretation::Consent { .. }
+        | Interpretation::Invite { .. }
+        | Interpretation::Status { .. }
+        | Interpretation::Say { .. }
+        | Interpretation::Refused { .. } => true,
+        Interpretation::ReadOn { .. }
+        | Interpretation::Hurried { .. }
+        | Interpretation::Locked { .. }
+        | Interpretation::Stranger
+        | Interpretation::Nothing { .. } => false,
     }
 }
 
 /// Whether it costs anything to anybody else; STOP is heard however often.
-fn changes(outcome: &Outcome) -> bool {
-    acts(outcome) && !matches!(outcome, Outcome::Consent { .. })
+fn changes(outcome: &Interpretation) -> bool {
+    acts(outcome) && !matches!(outcome, Interpretation::Consent { .. })
 }
 
 /// One reply, while it is read.
 pub(crate) struct Reading<'a> {
-    pub(crate) reply: &'a Reply,
-    pub(crate) house: &'a House<'a>,
+    pub(crate) reply: &'a InboundMessage,
+    pub(crate) house: &'a ReplyContext<'a>,
     tag: &'a StoreTag,
-    memory: &'a dyn Memory,
+    memory: &'a dyn SentMessages,
     pub(crate) contact: &'a Contact,
 }
 
 impl Reading<'_> {
-    fn meaning(&self) -> Outcome {
+    fn meaning(&self) -> Interpretation {
         match &self.reply.content {
-            Content::Tap { id, title } => self.tap(id, title),
-            Content::Text(text) => self.text(text),
-            Content::Captioned { kind, caption, facts } => {
+            InboundContent::Tap { id, title } => self.tap(id, title),
+            InboundContent::Text(text) => self.text(text),
+            InboundContent::Captioned { kind, caption, facts } => {
                 let outcome = self.text(caption);
                 // Words that are a command are that; all others belong to the picture.
-                let is_more = matches!(outcome, Outcome::Nothing { .. });
+                let is_more = matches!(outcome, Interpretation::Nothing { .. });
                 if is_more { self.given(kind, facts, caption) } else { outcome }
             }
-            Content::Given { kind, facts } => self.given(kind, facts, ""),
-            Content::Reaction { emoji } => self.reaction(emoji.as_deref()),
-            Content::SharedNumber(_) => self.nothing("they shared a phone number, which the owner is told"),
-            Content::Other(kind) => self.given(kind, &serde_json::Value::Null, ""),
+            InboundContent::Given { kind, facts } => self.given(kind, facts, ""),
+            InboundContent::Reaction { emoji } => self.reaction(emoji.as_deref()),
+            InboundContent::SharedNumber(_) => {
+                self.nothing("they shared a phone number, which the owner is told")
+            }
+            InboundContent::Other(kind) => self.given(kind, &serde_json::Value::Null, ""),
         }
     }
 
-    fn tap(&self, id: &str, title: &str) -> Outcome {
+    fn tap(&self, id: &str, title: &str) -> Interpretation {
         if let Some(message) = self.tag.read_more(id) {
-            return Outcome::ReadOn { contact: self.contact.id.clone(), message };
+            return Interpretation::ReadOn { contact: self.contact.id.clone(), message };
         }
         match self.house.seal.open(id, &self.contact.id, self.reply.at) {
             Some(Ok(token)) => match token.subject {
-                Subject::Alert(alert) => match self.memory.alert(AlertId(alert)) {
+                ButtonSubject::Alert(alert) => match self.memory.alert(AlertId(alert)) {
                     Some(known) => self.tapped(&known, &token.action),
                     None => self.stale("the alert of this button is no longer kept"),
                 },
-                Subject::Request(_) | Subject::Question(_) => self.vote(token.subject, token.action),
+                ButtonSubject::Request(_) | ButtonSubject::Question(_) => {
+                    self.vote(token.subject, token.action)
+                }
             },
-            Some(Err(Broken::Expired)) => self.stale("the button is older than it may be"),
-            Some(Err(Broken::Forged)) => Outcome::Refused {
+            Some(Err(TokenError::Expired)) => self.stale("the button is older than it may be"),
+            Some(Err(TokenError::Forged)) => Interpretation::Refused {
                 contact: self.contact.id.clone(),
                 text: self.contact.voice.plain(|s| s.not_your_button),
-                reason: Broken::Forged.to_string(),
+                reason: TokenError::Forged.to_string(),
             },
             // A template's quick reply may bring back only its label (docs/cloud-api.md 1.3); the message that it answers tells the rest.
             None => match self.answered() {
@@ -253,18 +262,18 @@ impl Reading<'_> {
     }
 
     /// A label that is no action's: a template may have a button STOP.
-    fn label(&self, title: &str) -> Outcome {
+    fn label(&self, title: &str) -> Interpretation {
         match self.house.words.read(title) {
-            Some(wish) => Outcome::Consent { contact: self.contact.id.clone(), wish },
+            Some(wish) => Interpretation::Consent { contact: self.contact.id.clone(), wish },
             None => self.unknown(title),
         }
     }
 
-    fn text(&self, text: &str) -> Outcome {
+    fn text(&self, text: &str) -> Interpretation {
         if keywords::is_more(text)
             && let Some(message) = self.reply.quotes.as_ref().and_then(|wamid| self.memory.message(wamid))
         {
-            return Outcome::ReadOn { contact: self.contact.id.clone(), message };
+            return Interpretation::ReadOn { contact: self.contact.id.clone(), message };
         }
         // A word under an alert may be its action's name, so STOP and commands are looked for only where it is not.
         match self.answered() {
@@ -274,11 +283,11 @@ impl Reading<'_> {
         }
     }
 
-    fn reaction(&self, emoji: Option<&str>) -> Outcome {
+    fn reaction(&self, emoji: Option<&str>) -> Interpretation {
         let thumb = emoji.is_some_and(|emoji| same("👍", emoji) || same("✅", emoji));
         match self.answered() {
-            Ok(Some(Sent { about: About::Alert(known), .. })) if thumb => {
-                self.offered(&known, Offer::Acknowledge)
+            Ok(Some(SentMessage { about: ReplySubject::Alert(known), .. })) if thumb => {
+                self.offered(&known, BuiltInButton::Acknowledge)
             }
             Err(outcome) if thumb => *outcome,
             Ok(_) | Err(_) => self.nothing("a reaction acts only as 👍 under an alert"),
@@ -286,12 +295,12 @@ impl Reading<'_> {
     }
 
     /// The message of ours that it answers, if it answers one; or why that does not count.
-    fn answered(&self) -> Result<Option<Sent>, Box<Outcome>> {
+    fn answered(&self) -> Result<Option<SentMessage>, Box<Interpretation>> {
         let Some(sent) = self.reply.quotes.as_ref().and_then(|wamid| self.memory.sent(wamid)) else {
             return Ok(None);
         };
         if sent.to != self.contact.id {
-            return Err(Box::new(Outcome::Refused {
+            return Err(Box::new(Interpretation::Refused {
                 contact: self.contact.id.clone(),
                 text: self.contact.voice.plain(|s| s.for_somebody_else),
                 reason: "the message that it answers was sent to somebody else".to_owned(),
@@ -301,23 +310,23 @@ impl Reading<'_> {
     }
 
     /// What it means under that message; `None`: nothing that is particular to it.
-    fn under(&self, sent: &Sent, words: &str) -> Option<Outcome> {
+    fn under(&self, sent: &SentMessage, words: &str) -> Option<Interpretation> {
         let old = sent.at + BUTTONS_ACT <= self.reply.at;
         let outcome = match &sent.about {
-            About::Alert(known) => self.said_of(known, words)?,
-            About::Asked(subject, choices) => {
+            ReplySubject::Alert(known) => self.said_of(known, words)?,
+            ReplySubject::Asked(subject, choices) => {
                 let choice = keywords::choice(*subject, choices, words)?;
                 self.vote(*subject, choice)
             }
-            About::Other => return None,
+            ReplySubject::Other => return None,
         };
         Some(if old { self.stale("the message that it answers is older than a day") } else { outcome })
     }
 
-    fn plain(&self, text: &str) -> Outcome {
+    fn plain(&self, text: &str) -> Interpretation {
         let contact = self.contact.id.clone();
         if let Some(wish) = self.house.words.read(text) {
-            return Outcome::Consent { contact, wish };
+            return Interpretation::Consent { contact, wish };
         }
         let wanted = self.house.commands.iter().find_map(|command| Some((command, command.read(text)?)));
         if let Some((command, deed)) = wanted {
@@ -331,60 +340,60 @@ impl Reading<'_> {
             return self.invite(wanted);
         }
         match keywords::asked(text) {
-            Some(Asked::Help) => {
+            Some(StatusQuestion::Help) => {
                 let text = keywords::help(self.contact, self.house);
-                Outcome::Say { contact, text, reason: "the person asked what may be done".to_owned() }
+                Interpretation::Say { contact, text, reason: "the person asked what may be done".to_owned() }
             }
-            Some(Asked::Status) => Outcome::Status { contact },
+            Some(StatusQuestion::Status) => Interpretation::Status { contact },
             None => self.unknown(text),
         }
     }
 
-    fn unknown(&self, text: &str) -> Outcome {
+    fn unknown(&self, text: &str) -> Interpretation {
         match keywords::suggestion(text, self.contact, self.house.commands) {
             Some(words) => self.suggest(&words),
             None => self.nothing("nothing is set up for these words"),
         }
     }
 
-    pub(crate) fn offer(&self, deed: Option<Deed>, terms: &Terms) -> Outcome {
+    pub(crate) fn offer(&self, deed: Option<ResolvedAction>, terms: &ActionPolicy) -> Interpretation {
         let Some(deed) = deed else {
             return self.stale("the levels of this alert make no topic that can be published to");
         };
         let contact = self.contact.id.clone();
         if let Err(lacks) = may(self.contact, &deed.roles, &deed.topic) {
-            return Outcome::Refused {
+            return Interpretation::Refused {
                 contact,
                 text: lacks.refusal(&deed.title, &self.contact.voice),
-                reason: format!("{} was asked for, but {}", deed.name, lacks.sentence(&Voice::default())),
+                reason: format!("{} was asked for, but {}", deed.name, lacks.sentence(&Locale::default())),
             };
         }
         if terms.is_immediate() {
-            return Outcome::Command(deed.command(contact, self.reply.at));
+            return Interpretation::Command(deed.command(contact, self.reply.at));
         }
-        Outcome::Confirm { contact, deed, confirm: terms.confirm, approvals: terms.approvals }
+        Interpretation::Confirm { contact, deed, confirm: terms.confirm, approvals: terms.approvals }
     }
 
-    pub(crate) fn vote(&self, subject: Subject, choice: String) -> Outcome {
-        Outcome::Vote { contact: self.contact.id.clone(), subject, choice }
+    pub(crate) fn vote(&self, subject: ButtonSubject, choice: String) -> Interpretation {
+        Interpretation::Vote { contact: self.contact.id.clone(), subject, choice }
     }
 
-    pub(crate) fn suggest(&self, words: &str) -> Outcome {
+    pub(crate) fn suggest(&self, words: &str) -> Interpretation {
         let text = self.contact.voice.say(|s| s.did_you_mean, &[("words", words)]);
         let reason = "it only resembles a command, so it does not act".to_owned();
-        Outcome::Say { contact: self.contact.id.clone(), text, reason }
+        Interpretation::Say { contact: self.contact.id.clone(), text, reason }
     }
 
-    pub(crate) fn stale(&self, reason: &str) -> Outcome {
+    pub(crate) fn stale(&self, reason: &str) -> Interpretation {
         self.say(|s| s.too_old, reason)
     }
 
-    pub(crate) fn say(&self, sentence: fn(&Sentences) -> &'static str, reason: &str) -> Outcome {
+    pub(crate) fn say(&self, sentence: fn(&Sentences) -> &'static str, reason: &str) -> Interpretation {
         let (text, reason) = (self.contact.voice.plain(sentence), reason.to_owned());
-        Outcome::Say { contact: self.contact.id.clone(), text, reason }
+        Interpretation::Say { contact: self.contact.id.clone(), text, reason }
     }
 
-    pub(crate) fn nothing(&self, reason: &str) -> Outcome {
-        Outcome::Nothing { contact: Some(self.contact.id.clone()), reason: reason.to_owned() }
+    pub(crate) fn nothing(&self, reason: &str) -> Interpretation {
+        Interpretation::Nothing { contact: Some(self.contact.id.clone()), reason: reason.to_owned() }
     }
 }

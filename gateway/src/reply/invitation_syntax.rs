@@ -2,8 +2,8 @@
 
 use crate::command::phrase::{fold, same};
 use crate::contact::Phone;
-use crate::contact::language::Voice;
-use crate::reply::interpret::{Outcome, Reading};
+use crate::contact::language::Locale;
+use crate::reply::interpret::{Interpretation, Reading};
 
 /// English, German, French, Spanish, Turkish, Russian, Georgian, Arabic.
 const INVITE: [&str; 8] =
@@ -18,7 +18,7 @@ const NAME_MAX: usize = 40;
 const GIVES_MAX: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum InvitationRequest {
     Invite(Invitation),
     Remove(Phone),
 }
@@ -33,7 +33,7 @@ pub struct Invitation {
 
 /// `None`: it is about something else. An error is a sentence for whoever wrote it.
 #[must_use]
-pub fn read(text: &str, voice: &Voice) -> Option<Result<Wanted, String>> {
+pub fn read(text: &str, voice: &Locale) -> Option<Result<InvitationRequest, String>> {
     // Telephones put marks of direction around a number that is copied from the contacts.
     let direction =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -51,12 +51,12 @@ pub fn read(text: &str, voice: &Voice) -> Option<Result<Wanted, String>> {
     let (number, rest) = rest.split_at(end);
     Some(match Phone::parse(&number.join(" ")) {
         Err(error) => Err(voice.say(|s| s.number_unclear, &[("why", &error.to_string())])),
-        Ok(phone) if invites => invitation(phone, rest, voice).map(Wanted::Invite),
-        Ok(phone) => Ok(Wanted::Remove(phone)),
+        Ok(phone) if invites => invitation(phone, rest, voice).map(InvitationRequest::Invite),
+        Ok(phone) => Ok(InvitationRequest::Remove(phone)),
     })
 }
 
-fn invitation(phone: Phone, rest: &[&str], voice: &Voice) -> Result<Invitation, String> {
+fn invitation(phone: Phone, rest: &[&str], voice: &Locale) -> Result<Invitation, String> {
     let between = rest.iter().position(|word| AS.iter().any(|known| same(known, word)));
     let (name, gives) = rest.split_at(between.unwrap_or(rest.len()));
     let name = name.join(" ");
@@ -74,16 +74,18 @@ fn invitation(phone: Phone, rest: &[&str], voice: &Voice) -> Result<Invitation, 
 }
 
 impl Reading<'_> {
-    pub(crate) fn invite(&self, wanted: Result<Wanted, String>) -> Outcome {
+    pub(crate) fn invite(&self, wanted: Result<InvitationRequest, String>) -> Interpretation {
         let contact = self.contact.id.clone();
         if !self.house.is_owner {
             let text = self.contact.voice.plain(|s| s.owner_only);
             let reason = "only an owner of the site invites people".to_owned();
-            return Outcome::Refused { contact, text, reason };
+            return Interpretation::Refused { contact, text, reason };
         }
         match wanted {
-            Ok(wanted) => Outcome::Invite { contact, wanted },
-            Err(text) => Outcome::Say { contact, text, reason: "the invitation is incomplete".to_owned() },
+            Ok(wanted) => Interpretation::Invite { contact, wanted },
+            Err(text) => {
+                Interpretation::Say { contact, text, reason: "the invitation is incomplete".to_owned() }
+            }
         }
     }
 }
@@ -93,9 +95,9 @@ mod tests {
     use super::*;
 
     fn invited(text: &str) -> Option<(String, String, Vec<String>)> {
-        match read(text, &Voice::default())? {
-            Ok(Wanted::Invite(one)) => Some((one.phone.e164().to_owned(), one.name, one.gives)),
-            Ok(Wanted::Remove(_)) | Err(_) => None,
+        match read(text, &Locale::default())? {
+            Ok(InvitationRequest::Invite(one)) => Some((one.phone.e164().to_owned(), one.name, one.gives)),
+            Ok(InvitationRequest::Remove(_)) | Err(_) => None,
         }
     }
 
@@ -127,7 +129,7 @@ mod tests {
             "in\u{200b}vite +995555123456 Maka",
             "invite 555123456 Maka",
         ] {
-            assert_eq!(read(text, &Voice::default()), None, "{text}");
+            assert_eq!(read(text, &Locale::default()), None, "{text}");
         }
         for text in [
             "invite +995555123456",
@@ -135,24 +137,27 @@ mod tests {
             "invite +995555123456 as cook",
             "invite +995555123456 !!!",
         ] {
-            let refused = read(text, &Voice::default()).expect(text).expect_err(text);
+            let refused = read(text, &Locale::default()).expect(text).expect_err(text);
             assert!(refused.starts_with("Nothing was done"), "{refused}");
         }
         assert!(
-            read(&format!("invite +995555123456 {}", "x".repeat(41)), &Voice::default())
+            read(&format!("invite +995555123456 {}", "x".repeat(41)), &Locale::default())
                 .expect("read")
                 .is_err()
         );
-        assert!(matches!(read("uninvite +995555123456", &Voice::default()), Some(Ok(Wanted::Remove(_)))));
+        assert!(matches!(
+            read("uninvite +995555123456", &Locale::default()),
+            Some(Ok(InvitationRequest::Remove(_)))
+        ));
     }
 
     #[test]
     fn eight_rights_and_no_more() {
         let wanted = |count: usize| {
             let gives: Vec<String> = (0..count).map(|number| format!("role{number}")).collect();
-            read(&format!("invite +995555123456 Maka as {}", gives.join(", ")), &Voice::default())
+            read(&format!("invite +995555123456 Maka as {}", gives.join(", ")), &Locale::default())
         };
-        assert!(matches!(wanted(8), Some(Ok(Wanted::Invite(one))) if one.gives.len() == 8));
+        assert!(matches!(wanted(8), Some(Ok(InvitationRequest::Invite(one))) if one.gives.len() == 8));
         assert!([9, 10].iter().all(|count| matches!(wanted(*count), Some(Err(_)))));
     }
 }

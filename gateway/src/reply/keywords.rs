@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use crate::command::action::Spoken;
+use crate::command::action::TextCommand;
 use crate::command::authorise::has_role;
 use crate::command::phrase::{fold, near, same};
 use crate::contact::Contact;
-use crate::outbox::button_token::Subject;
-use crate::reply::interpret::House;
-use crate::rule::lifecycle_settings::Offer;
+use crate::outbox::button_token::ButtonSubject;
+use crate::reply::interpret::ReplyContext;
+use crate::rule::lifecycle_settings::BuiltInButton;
 use crate::time::parse_duration;
 
 /// What a question to the gateway itself is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum StatusQuestion {
     Help,
     Status,
 }
@@ -79,12 +79,12 @@ const SNOOZE_MAX: Duration = Duration::from_secs(24 * 3_600);
 const LINES: usize = 20;
 
 #[must_use]
-pub fn asked(text: &str) -> Option<Asked> {
+pub fn asked(text: &str) -> Option<StatusQuestion> {
     let is_one = |words: &[&str]| words.iter().any(|word| same(word, text));
     if is_one(&HELP) {
-        Some(Asked::Help)
+        Some(StatusQuestion::Help)
     } else if is_one(&STATUS) {
-        Some(Asked::Status)
+        Some(StatusQuestion::Status)
     } else {
         None
     }
@@ -92,20 +92,20 @@ pub fn asked(text: &str) -> Option<Asked> {
 
 /// The choice that words under a question make.
 #[must_use]
-pub fn choice(subject: Subject, choices: &[String], words: &str) -> Option<String> {
+pub fn choice(subject: ButtonSubject, choices: &[String], words: &str) -> Option<String> {
     match subject {
-        Subject::Question(_) => choices.iter().find(|choice| same(choice, words)).cloned(),
-        Subject::Request(_) if YESES.iter().any(|yes| same(yes, words)) => Some(YES.to_owned()),
-        Subject::Request(_) if NOES.iter().any(|no| same(no, words)) => Some(NO.to_owned()),
-        Subject::Request(_) | Subject::Alert(_) => None,
+        ButtonSubject::Question(_) => choices.iter().find(|choice| same(choice, words)).cloned(),
+        ButtonSubject::Request(_) if YESES.iter().any(|yes| same(yes, words)) => Some(YES.to_owned()),
+        ButtonSubject::Request(_) if NOES.iter().any(|no| same(no, words)) => Some(NO.to_owned()),
+        ButtonSubject::Request(_) | ButtonSubject::Alert(_) => None,
     }
 }
 
 /// Words under an alert that are about the alert itself: `ack`, `snooze`, `snooze 2h`.
 #[must_use]
-pub fn offer(words: &str) -> Option<Offer> {
+pub fn offer(words: &str) -> Option<BuiltInButton> {
     if CARES.iter().any(|known| same(known, words)) {
-        return Some(Offer::Acknowledge);
+        return Some(BuiltInButton::Acknowledge);
     }
     let folded = fold(words)?;
     let time = SNOOZES.iter().find_map(|word| folded.strip_prefix(word))?;
@@ -118,9 +118,9 @@ pub fn offer(words: &str) -> Option<Offer> {
     let unit = time[digits..].trim();
     let unit = UNITS.iter().find(|(known, _)| *known == unit).map_or(unit, |(_, unit)| unit);
     match time {
-        "" => Some(Offer::Snooze(SNOOZE)),
+        "" => Some(BuiltInButton::Snooze(SNOOZE)),
         time => parse_duration(&format!("{}{unit}", &time[..digits]))
-            .map(|time| Offer::Snooze(time.min(SNOOZE_MAX))),
+            .map(|time| BuiltInButton::Snooze(time.min(SNOOZE_MAX))),
     }
 }
 
@@ -132,10 +132,10 @@ pub fn is_more(text: &str) -> bool {
 
 /// What this person may do.
 #[must_use]
-pub fn help(contact: &Contact, house: &House) -> String {
+pub fn help(contact: &Contact, house: &ReplyContext) -> String {
     let voice = &contact.voice;
     let mut lines = vec![voice.plain(|s| s.help_alerts)];
-    let mine: Vec<String> = mine(contact, house.commands).map(Spoken::shown).collect();
+    let mine: Vec<String> = mine(contact, house.commands).map(TextCommand::shown).collect();
     if !mine.is_empty() {
         lines.push(voice.plain(|s| s.help_write));
         lines.extend(mine.iter().take(LINES).map(|words| format!("• {words}")));
@@ -152,7 +152,7 @@ pub fn help(contact: &Contact, house: &House) -> String {
 
 /// What was probably meant: only what the person may do is told.
 #[must_use]
-pub fn suggestion(text: &str, contact: &Contact, commands: &[Spoken]) -> Option<String> {
+pub fn suggestion(text: &str, contact: &Contact, commands: &[TextCommand]) -> Option<String> {
     let close = mine(contact, commands).find_map(|command| {
         command.phrases.iter().find(|phrase| phrase.is_near(text)).map(|phrase| (command, phrase))
     });
@@ -165,7 +165,7 @@ pub fn suggestion(text: &str, contact: &Contact, commands: &[Spoken]) -> Option<
     help.or(status).map(str::to_owned)
 }
 
-fn mine<'a>(contact: &'a Contact, commands: &'a [Spoken]) -> impl Iterator<Item = &'a Spoken> {
+fn mine<'a>(contact: &'a Contact, commands: &'a [TextCommand]) -> impl Iterator<Item = &'a TextCommand> {
     commands.iter().filter(|command| has_role(contact, &command.terms.roles))
 }
 
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn rest_is_had_in_several_languages_and_only_as_a_whole() {
-        let hours = |count: u64| Some(Offer::Snooze(Duration::from_secs(count * 3_600)));
+        let hours = |count: u64| Some(BuiltInButton::Snooze(Duration::from_secs(count * 3_600)));
         for (words, expected) in [
             ("snooze", hours(1)),
             ("Snooze 2h", hours(2)),
@@ -183,14 +183,14 @@ mod tests {
             ("Ruhe", hours(1)),
             ("RUHE für 3 Stunden!", hours(3)),
             ("Ruhe für 1 Std.", hours(1)),
-            ("schlummern 90 Minuten", Some(Offer::Snooze(Duration::from_secs(5_400)))),
+            ("schlummern 90 Minuten", Some(BuiltInButton::Snooze(Duration::from_secs(5_400)))),
             ("pause 2 heures", hours(2)),
             ("Pausa de 4 horas", hours(4)),
             ("pausa 1 h", hours(1)),
             ("snooze 9d", hours(24)),
-            ("ich kümmere mich", Some(Offer::Acknowledge)),
-            ("Je m’en occupe.", Some(Offer::Acknowledge)),
-            ("yo me encargo", Some(Offer::Acknowledge)),
+            ("ich kümmere mich", Some(BuiltInButton::Acknowledge)),
+            ("Je m’en occupe.", Some(BuiltInButton::Acknowledge)),
+            ("yo me encargo", Some(BuiltInButton::Acknowledge)),
             ("ruhestand", None),
             ("snooze until tomorrow", None),
             ("Ruhe bitte", None),

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use crate::command::action::NewCommand;
-use crate::contact::language::Voice;
-use crate::reply::interpret::{Outcome, Reading};
+use crate::contact::language::Locale;
+use crate::reply::interpret::{Interpretation, Reading};
 
 impl Reading<'_> {
     /// What was held up on its way for longer than it may take does not act, and the person hears why.
-    pub(crate) fn in_time(&self, outcome: Outcome) -> Outcome {
-        let (Outcome::Command(NewCommand { deed, .. }) | Outcome::Confirm { deed, .. }) = &outcome else {
+    pub(crate) fn in_time(&self, outcome: Interpretation) -> Interpretation {
+        let (Interpretation::Command(NewCommand { deed, .. }) | Interpretation::Confirm { deed, .. }) =
+            &outcome
+        else {
             return outcome;
         };
         let age = self.reply.at.until(self.house.now);
@@ -19,8 +21,8 @@ impl Reading<'_> {
         }
         let voice = &self.contact.voice;
         let blanks = [("title", deed.title.as_str()), ("age", &voice.duration(age))];
-        let english = Voice::default();
-        Outcome::Say {
+        let english = Locale::default();
+        Interpretation::Say {
             contact: self.contact.id.clone(),
             text: voice.say(|s| s.came_late, &blanks),
             reason: format!(

@@ -10,7 +10,7 @@ pub struct Words {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum ConsentWord {
     Stop,
     Start,
 }
@@ -54,12 +54,12 @@ impl Words {
 
     /// What a text asks for: the whole text, since "stop the pump" is no goodbye.
     #[must_use]
-    pub fn read(&self, text: &str) -> Option<Wish> {
+    pub fn read(&self, text: &str) -> Option<ConsentWord> {
         let text = plain(text);
         if self.stop.contains(&text) {
-            Some(Wish::Stop)
+            Some(ConsentWord::Stop)
         } else if self.start.contains(&text) {
-            Some(Wish::Start)
+            Some(ConsentWord::Start)
         } else {
             None
         }
@@ -78,11 +78,11 @@ mod tests {
     fn the_whole_text_counts() {
         let words = Words::default().with(["halt".to_owned()].into_iter(), std::iter::empty());
         for (text, wish) in [
-            ("STOP", Some(Wish::Stop)),
-            (" Stop! ", Some(Wish::Stop)),
-            ("Halt.", Some(Wish::Stop)),
-            ("СТОП", Some(Wish::Stop)),
-            ("Start", Some(Wish::Start)),
+            ("STOP", Some(ConsentWord::Stop)),
+            (" Stop! ", Some(ConsentWord::Stop)),
+            ("Halt.", Some(ConsentWord::Stop)),
+            ("СТОП", Some(ConsentWord::Stop)),
+            ("Start", Some(ConsentWord::Start)),
             ("stop the pump", None),
             ("stopped", None),
             ("", None),

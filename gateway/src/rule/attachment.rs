@@ -10,7 +10,7 @@ use crate::outbox::message::{Header, Media, Part};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     pub kind: Kind,
-    pub from: From,
+    pub from: FileSource,
     /// How a document is called on the phone.
     pub filename: Option<String>,
     /// From where files may be fetched if the event names the host; in small letters.
@@ -18,7 +18,7 @@ pub struct Attachment {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum FileSource {
     /// The event's payload is the file.
     Payload,
     /// A Jinja template gives the address, such as a camera's; fetched by the gateway when the message leaves.
@@ -27,7 +27,7 @@ pub enum From {
     Path(String),
 }
 
-impl From {
+impl FileSource {
     /// The folder that its files lie in.
     #[must_use]
     pub fn folder(&self) -> Option<&str> {
@@ -48,7 +48,7 @@ pub enum Kind {
 
 /// A file that came with an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredFile {
     /// Lower-case hex.
     pub sha256: String,
     pub mime: String,
@@ -144,10 +144,10 @@ impl Attachment {
     }
 
     /// The bytes as a file that Meta will take, or a sentence.
-    pub fn keep(&self, bytes: &Bytes, content_type: Option<&str>) -> Result<Kept, String> {
+    pub fn keep(&self, bytes: &Bytes, content_type: Option<&str>) -> Result<StoredFile, String> {
         let mime = examine(self.kind, bytes, bytes.len(), content_type)?;
         let sha256 = hex(&Sha256::digest(bytes));
-        Ok(Kept { sha256, mime, bytes: bytes.clone() })
+        Ok(StoredFile { sha256, mime, bytes: bytes.clone() })
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
     fn an_event_leads_the_gateway_only_to_hosts_that_the_rule_names() {
         let attach = |hosts: &[&str]| Attachment {
             kind: Kind::Image,
-            from: From::Payload,
+            from: FileSource::Payload,
             filename: None,
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         };
@@ -313,7 +313,8 @@ mod tests {
         ] {
             assert_eq!((Kind::parse(word), kind.limit()), (Some(kind), limit));
             assert!(examine(kind, b"", limit + 1, None).is_err_and(|why| why.contains(&limit.to_string())));
-            let attachment = Attachment { kind, from: From::Payload, filename: None, hosts: Vec::new() };
+            let attachment =
+                Attachment { kind, from: FileSource::Payload, filename: None, hosts: Vec::new() };
             assert_eq!(attachment.header(Media::Id(String::new())).is_some(), has_header);
         }
         assert_eq!(Kind::parse("sticker"), None);

@@ -25,12 +25,12 @@ const LONG_NUMBER: usize = 340;
 
 /// What an evaluation has made and looked at so far.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Spent {
+pub(crate) struct EvaluationBudget {
     made: usize,
     seen: usize,
 }
 
-impl Spent {
+impl EvaluationBudget {
     /// A value that came to be.
     pub fn made(&mut self, value: &Value) -> Result<(), Error> {
         self.made += size(value, MADE_MAX.saturating_sub(self.made))?;

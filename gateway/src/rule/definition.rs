@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::alert::alert_key::is_level;
 use crate::alert::effect::fingerprint;
-use crate::command::action::Terms;
-use crate::contact::language::Texts;
+use crate::command::action::ActionPolicy;
+use crate::contact::language::Translated;
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::{ConnectionName, RuleName};
 use crate::outbox::message::Template;
 use crate::outbox::message_state::OnUnknown;
 use crate::rule::attachment::Attachment;
-use crate::rule::lifecycle_settings::Life;
+use crate::rule::lifecycle_settings::LifecycleSettings;
 
 /// Built by `config`, which has checked every name and compiled every expression.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Rule {
     /// A Jinja expression; without one every event on the topic is an alert.
     pub when: Option<String>,
     /// Jinja templates.
-    pub message: Texts,
+    pub message: Translated,
     /// What may be sent outside the 24 h window, in order of preference; parameters are Jinja templates.
     pub templates: Vec<Template>,
     pub attach: Option<Attachment>,
@@ -37,23 +37,23 @@ pub struct Rule {
     /// Whether a retained message counts as an event (promise P6: by default not).
     pub on_retained: bool,
     /// Up to three are buttons, up to nine a list.
-    pub actions: Vec<Action>,
+    pub actions: Vec<ButtonAction>,
     /// Without it each event that matches is an alert of its own, told at once.
-    pub life: Option<Arc<Life>>,
+    pub life: Option<Arc<LifecycleSettings>>,
 }
 
 /// A button under the alert, and what a tap publishes.
 #[derive(Debug, Clone)]
-pub struct Action {
+pub struct ButtonAction {
     pub id: String,
     /// At most 20 characters (Meta, Interactive reply buttons).
-    pub title: Texts,
+    pub title: Translated,
     pub topic: TopicTemplate,
     pub payload: String,
     pub retain: bool,
     /// What may be written instead of its id or title.
     pub words: Vec<String>,
-    pub terms: Terms,
+    pub terms: ActionPolicy,
 }
 
 /// The order of the outbox: the most severe first, then the oldest.

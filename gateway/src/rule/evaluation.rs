@@ -7,7 +7,7 @@ use minijinja::machinery::{Span, ast};
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, State, context};
 
-use crate::rule::bound::{Spent, constant, join};
+use crate::rule::bound::{EvaluationBudget, constant, join};
 use crate::rule::comparison::{is_absent, is_not_finite, order, shown};
 use crate::rule::condition::{Judgement, mismatched};
 use crate::rule::expression::{Arguments, Node, sign};
@@ -34,7 +34,7 @@ pub(crate) struct Evaluation<'a> {
     pub engine: &'a Environment<'static>,
     pub context: &'a Value,
     /// What all of it has made and looked at.
-    pub spent: Cell<Spent>,
+    pub spent: Cell<EvaluationBudget>,
     /// Values that may still be made, so that what is evaluated twice on the way to a reason ends.
     pub steps: Cell<u32>,
 }
@@ -258,7 +258,7 @@ impl Evaluation<'_> {
 
     pub(crate) fn charged(
         &self,
-        charge: impl FnOnce(&mut Spent) -> Result<(), minijinja::Error>,
+        charge: impl FnOnce(&mut EvaluationBudget) -> Result<(), minijinja::Error>,
     ) -> Result<(), minijinja::Error> {
         let mut spent = self.spent.get();
         let charged = charge(&mut spent);

@@ -4,7 +4,7 @@ use minijinja::machinery::ast;
 use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, filters, functions, tests};
 
-use crate::rule::bound::{ITEMS_MAX, Spent, TEXT_MAX, entries, join, length, too_large};
+use crate::rule::bound::{EvaluationBudget, ITEMS_MAX, TEXT_MAX, entries, join, length, too_large};
 
 /// What a program has in place of operators; no author can write these names.
 pub(crate) const ADD: &str = "$add";
@@ -119,9 +119,9 @@ pub(crate) fn is_filter(name: &str) -> bool {
 /// What is charged to the evaluation that runs.
 pub(crate) fn spent<T>(
     state: &mut State<'_, '_>,
-    charge: impl FnOnce(&mut Spent) -> Result<T, Error>,
+    charge: impl FnOnce(&mut EvaluationBudget) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    charge(state.get_or_insert_extension(Spent::default()))
+    charge(state.get_or_insert_extension(EvaluationBudget::default()))
 }
 
 /// Filters such as `select` call them for each entry.

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use crate::contact::language::Voice;
-use crate::contact::quiet_hours::Quiet;
+use crate::contact::language::Locale;
+use crate::contact::quiet_hours::QuietHours;
 use crate::event::topic::TopicTemplate;
 use crate::ids::RuleName;
 
 #[derive(Debug, Clone)]
-pub struct Life {
+pub struct LifecycleSettings {
     /// What tells one alert of the rule from another: levels by their names, wildcards (`+1`, `#`), Jinja expressions.
     pub key: Vec<String>,
     /// `for`: how long the condition must hold.
@@ -27,7 +27,7 @@ pub struct Life {
     pub inhibited_by: Vec<Inhibition>,
     pub flapping: Flapping,
     pub dedupe: Option<Dedupe>,
-    pub quiet: Option<Quiet>,
+    pub quiet: Option<QuietHours>,
     /// In the order of their delays.
     pub escalate: Vec<Step>,
     /// A sign of life must come this often.
@@ -35,8 +35,8 @@ pub struct Life {
     /// A Jinja expression that gives the number to watch.
     pub value: Option<String>,
     pub window: Option<Duration>,
-    pub worst: Worst,
-    pub offers: Vec<Offer>,
+    pub worst: WorstDirection,
+    pub offers: Vec<BuiltInButton>,
 }
 
 #[derive(Debug, Clone)]
@@ -99,20 +99,20 @@ pub enum Target {
 
 /// Which end of the scale is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worst {
+pub enum WorstDirection {
     Highest,
     Lowest,
 }
 
 /// A button of ours under the alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offer {
+pub enum BuiltInButton {
     Acknowledge,
     Resolve,
     Snooze(Duration),
 }
 
-impl Life {
+impl LifecycleSettings {
     #[must_use]
     pub fn worse(&self, a: Option<f64>, b: Option<f64>) -> Option<f64> {
         a.zip(b).map(|(a, b)| self.worst.of(a, b)).or(a).or(b)
@@ -120,7 +120,7 @@ impl Life {
 }
 
 #[cfg(test)]
-impl Life {
+impl LifecycleSettings {
     /// With none of its keys but the states.
     pub fn bare() -> Self {
         Self {
@@ -140,7 +140,7 @@ impl Life {
             expect: None,
             value: None,
             window: None,
-            worst: Worst::Highest,
+            worst: WorstDirection::Highest,
             offers: Vec::new(),
         }
     }
@@ -165,7 +165,7 @@ impl Unless {
     }
 }
 
-impl Worst {
+impl WorstDirection {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -184,7 +184,7 @@ impl Worst {
     }
 }
 
-impl Offer {
+impl BuiltInButton {
     /// A colon stands in no action's id.
     #[must_use]
     pub fn button_id(self) -> String {
@@ -209,7 +209,7 @@ impl Offer {
 
     /// What its button says.
     #[must_use]
-    pub fn title(self, voice: &Voice) -> String {
+    pub fn title(self, voice: &Locale) -> String {
         match self {
             Self::Acknowledge => voice.plain(|s| s.take_care),
             Self::Resolve => voice.plain(|s| s.end_it),
@@ -232,20 +232,20 @@ mod tests {
 
     #[test]
     fn an_offer_comes_back_from_its_button() {
-        let voice = Voice::default();
+        let voice = Locale::default();
         for (offer, id, title) in [
-            (Offer::Acknowledge, ":acknowledge", "I take care"),
-            (Offer::Resolve, ":resolve", "It is over"),
-            (Offer::Snooze(Duration::from_secs(7_200)), ":snooze-7200", "Snooze 2 h"),
-            (Offer::Snooze(Duration::from_secs(5_400)), ":snooze-5400", "Snooze 90 min"),
+            (BuiltInButton::Acknowledge, ":acknowledge", "I take care"),
+            (BuiltInButton::Resolve, ":resolve", "It is over"),
+            (BuiltInButton::Snooze(Duration::from_secs(7_200)), ":snooze-7200", "Snooze 2 h"),
+            (BuiltInButton::Snooze(Duration::from_secs(5_400)), ":snooze-5400", "Snooze 90 min"),
         ] {
             assert_eq!((offer.button_id().as_str(), offer.title(&voice).as_str()), (id, title));
-            assert_eq!(Offer::of_button(id), Some(offer));
+            assert_eq!(BuiltInButton::of_button(id), Some(offer));
         }
-        assert_eq!([Offer::of_button("stop"), Offer::of_button(":snooze-")], [None; 2]);
+        assert_eq!([BuiltInButton::of_button("stop"), BuiltInButton::of_button(":snooze-")], [None; 2]);
         assert_eq!(
-            ["highest", "lowest", "x"].map(Worst::parse),
-            [Some(Worst::Highest), Some(Worst::Lowest), None]
+            ["highest", "lowest", "x"].map(WorstDirection::parse),
+            [Some(WorstDirection::Highest), Some(WorstDirection::Lowest), None]
         );
     }
 }

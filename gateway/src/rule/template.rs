@@ -9,7 +9,7 @@ use minijinja::{Environment, Output, State, UndefinedBehavior};
 
 use crate::contact::language::Language;
 use crate::ids::RuleName;
-use crate::rule::attachment::From;
+use crate::rule::attachment::FileSource;
 use crate::rule::bound::length;
 use crate::rule::comparison::shown;
 use crate::rule::condition::{Expression, Judgement, strict_tests};
@@ -124,7 +124,7 @@ impl Templates {
             for (language, message) in &rule.message.others {
                 keep(message_name(&rule.name, Some(*language)), message)?;
             }
-            if let Some(From::Address(address) | From::Path(address)) =
+            if let Some(FileSource::Address(address) | FileSource::Path(address)) =
                 rule.attach.as_ref().map(|attach| &attach.from)
             {
                 keep(address_name(&rule.name), address)?;

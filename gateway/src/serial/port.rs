@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Serial;
-use crate::random::{Dice, backoff};
+use crate::random::{Rng, backoff};
 
 /// A cable that is put back is noticed within seconds; to look whether the path is there costs one system call.
 const OPEN_FIRST: Duration = Duration::from_millis(250);
@@ -35,7 +35,7 @@ const BURST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What comes up.
 #[derive(Debug)]
-pub enum Notice {
+pub enum PortEvent {
     Opened {
         port: String,
     },
@@ -79,7 +79,7 @@ impl Ports {
 
 /// Starts a task for each port on the current runtime.
 #[must_use]
-pub fn start(configured: &[Serial]) -> (Ports, mpsc::Receiver<Notice>) {
+pub fn start(configured: &[Serial]) -> (Ports, mpsc::Receiver<PortEvent>) {
     let (notices, received) = mpsc::channel(NOTICES);
     let mut lines = BTreeMap::new();
     for serial in configured {
@@ -87,7 +87,7 @@ pub fn start(configured: &[Serial]) -> (Ports, mpsc::Receiver<Notice>) {
         let port = serial.path.display().to_string();
         lines.insert(port.clone(), line);
         let task = Task { serial: serial.clone(), port, notices: notices.clone(), outgoing };
-        tokio::spawn(task.run(Dice::from_machine()));
+        tokio::spawn(task.run(Rng::from_machine()));
     }
     (Ports { lines }, received)
 }
@@ -95,12 +95,12 @@ pub fn start(configured: &[Serial]) -> (Ports, mpsc::Receiver<Notice>) {
 struct Task {
     serial: Serial,
     port: String,
-    notices: mpsc::Sender<Notice>,
+    notices: mpsc::Sender<PortEvent>,
     outgoing: mpsc::Receiver<Vec<u8>>,
 }
 
 impl Task {
-    async fn run(mut self, mut dice: Dice) {
+    async fn run(mut self, mut dice: Rng) {
         let mut failures = 0;
         loop {
             let began = Instant::now();
@@ -111,7 +111,7 @@ impl Task {
             failures = if was_open && began.elapsed() > HEALTHY { 1 } else { failures + 1 };
             // A port that stays away is told of once.
             let told = was_open || failures == 1;
-            if told && self.notices.send(Notice::Gone { port: self.port.clone(), reason }).await.is_err() {
+            if told && self.notices.send(PortEvent::Gone { port: self.port.clone(), reason }).await.is_err() {
                 return; // the daemon has ended
             }
             sleep(dice.jitter(backoff(OPEN_FIRST, OPEN_LIMIT, failures))).await;
@@ -121,7 +121,7 @@ impl Task {
     /// Until the line ends; the reason is a sentence.
     async fn converse(&mut self, line: &SerialPort) -> String {
         while self.outgoing.try_recv().is_ok() {} // for whoever was at the other end before
-        if self.notices.send(Notice::Opened { port: self.port.clone() }).await.is_err() {
+        if self.notices.send(PortEvent::Opened { port: self.port.clone() }).await.is_err() {
             return "the daemon ends".to_owned();
         }
         let mut decoder = Decoder::<{ TO_GATEWAY_MAX_BYTES + OVERHEAD_BYTES }>::default();
@@ -135,7 +135,7 @@ impl Task {
                         let understood = self.take(&mut decoder, &chunk[..count]).await;
                         if noise.is_one_burst_too_many(understood, Instant::now()) {
                             let (port, baud) = (self.port.clone(), self.serial.baud);
-                            drop(self.notices.send(Notice::Noise { port, baud }).await);
+                            drop(self.notices.send(PortEvent::Noise { port, baud }).await);
                         }
                     }
                     Err(error) => return advice(&error),
@@ -157,12 +157,12 @@ impl Task {
             let notice = match decoder.push(*byte) {
                 Found::Nothing => continue,
                 Found::Frame { kind: Some(kind), message } => {
-                    Notice::Frame { port: port(), kind, message: message.to_vec() }
+                    PortEvent::Frame { port: port(), kind, message: message.to_vec() }
                 }
-                Found::Frame { kind: None, .. } => Notice::Unknown { port: port() },
-                Found::Damaged => Notice::Damaged { port: port() },
+                Found::Frame { kind: None, .. } => PortEvent::Unknown { port: port() },
+                Found::Damaged => PortEvent::Damaged { port: port() },
             };
-            understood |= matches!(notice, Notice::Frame { .. });
+            understood |= matches!(notice, PortEvent::Frame { .. });
             drop(self.notices.send(notice).await); // nobody listens after the end
         }
         understood

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::contact::Phone;
 use crate::whatsapp::client::Client;
-use crate::whatsapp::graph::{Api, NoAnswer, escape};
+use crate::whatsapp::graph::{GraphApi, NoAnswer, escape};
 
 /// The app that the token belongs to.
-pub async fn app_of(client: &Client, api: &Api) -> Result<Option<String>> {
+pub async fn app_of(client: &Client, api: &GraphApi) -> Result<Option<String>> {
     let answer =
         client.ask(api, &inspect(&api.access_token)).await.context("the token's app cannot be read")?;
     let app = &answer["data"]["app_id"];
@@ -17,7 +17,7 @@ pub async fn app_of(client: &Client, api: &Api) -> Result<Option<String>> {
 }
 
 /// Why Meta cannot be asked at all: no network, or somebody else answers.
-pub async fn unreachable(client: &Client, api: &Api) -> Option<String> {
+pub async fn unreachable(client: &Client, api: &GraphApi) -> Option<String> {
     match client.ask(api, &inspect(&api.access_token)).await {
         Err(error @ (NoAnswer::Unreachable(_) | NoAnswer::NotTheApi(_))) => Some(error.to_string()),
         Ok(_) | Err(NoAnswer::Refused(_)) => None,
@@ -27,13 +27,13 @@ pub async fn unreachable(client: &Client, api: &Api) -> Option<String> {
 /// `APP|SECRET` is a token too: Meta takes it only with the right secret (docs/cloud-api.md 6).
 pub async fn check_app_secret(
     client: &Client,
-    api: &Api,
+    api: &GraphApi,
     app: Option<&str>,
     app_secret: &SecretString,
 ) -> Result<()> {
     let Some(app) = app else { return Ok(()) }; // Meta did not name the app: webhooks will tell
     let access_token = SecretString::from(format!("{app}|{}", app_secret.expose_secret()));
-    let as_app = Api { access_token, ..api.clone() };
+    let as_app = GraphApi { access_token, ..api.clone() };
     match client.ask(&as_app, &inspect(&api.access_token)).await {
         Ok(_) => Ok(()),
         Err(NoAnswer::Refused(refusal)) => Err(anyhow!(
@@ -49,7 +49,7 @@ fn inspect(token: &SecretString) -> String {
 }
 
 /// Webhooks of the account go to the token's app.
-pub async fn subscribe(client: &Client, api: &Api, business: &str) -> Result<()> {
+pub async fn subscribe(client: &Client, api: &GraphApi, business: &str) -> Result<()> {
     let done = client.tell(api, &format!("{business}/subscribed_apps"), &json!({})).await;
     done.map(drop).with_context(|| format!("the app cannot be subscribed to the account {business}"))
 }
@@ -57,7 +57,7 @@ pub async fn subscribe(client: &Client, api: &Api, business: &str) -> Result<()>
 /// What `setup` offers and docs/whatsapp.md shows. A parameter at either end of a body is refused (2388299), so words follow it.
 pub const TEMPLATE_BODY: &str = "Alarm: {{1}}\nThis message was sent because you asked to be told.";
 
-pub async fn create_template(client: &Client, api: &Api, business: &str) -> Result<String> {
+pub async fn create_template(client: &Client, api: &GraphApi, business: &str) -> Result<String> {
     let body = json!({
         "name": "alarm_v1", "language": "en", "category": "UTILITY",
         "components": [{ "type": "BODY", "text": TEMPLATE_BODY,
@@ -78,7 +78,7 @@ pub async fn create_template(client: &Client, api: &Api, business: &str) -> Resu
 }
 
 /// The one template that every account has from the start: the person has not written yet, so nothing else may go out.
-pub async fn greet(client: &Client, api: &Api, number: &str, phone: &Phone) -> Result<String> {
+pub async fn greet(client: &Client, api: &GraphApi, number: &str, phone: &Phone) -> Result<String> {
     let body = json!({
         "messaging_product": "whatsapp", "to": phone.e164(), "type": "template",
         "template": { "name": "hello_world", "language": { "code": "en_US" } },

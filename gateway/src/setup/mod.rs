@@ -22,7 +22,7 @@ use crate::doctor::{self, Severity};
 use crate::ids::ConnectionName;
 use crate::time::{zone_of_this_machine, zone_or_why};
 use crate::whatsapp::client::Client;
-use crate::whatsapp::graph::Api;
+use crate::whatsapp::graph::GraphApi;
 use write::Draft;
 
 /// What stands in a first configuration for an id that is not known yet.
@@ -95,7 +95,7 @@ pub async fn run(config: PathBuf, given: Given, dialogue: &mut Dialogue, client:
 }
 
 /// The API with the token, and the app that it belongs to.
-type Checked = (Api, Option<String>);
+type Checked = (GraphApi, Option<String>);
 
 /// The number, its account and the token, which can only be checked together. `None`: Meta cannot be asked, and they are kept.
 async fn connect(
@@ -147,7 +147,7 @@ async fn check(
     (unchecked, token): (bool, &SecretString),
 ) -> Result<Option<Option<Checked>>> {
     let connection = draft.on_trial(token)?;
-    let api = Api {
+    let api = GraphApi {
         url: connection.api_url.clone(),
         version: connection.api_version.clone(),
         access_token: token.clone(),

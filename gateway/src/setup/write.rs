@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::first_name;
-use crate::config::{Config, Connection, Problems, Secret, Wishes, api_url, read, secret_file};
+use crate::config::{Config, Connection, LoadOptions, Problems, Secret, api_url, read, secret_file};
 use crate::hex::hex;
 
 /// A first configuration; what stands in it is replaced by answers.
@@ -116,7 +116,7 @@ impl Draft {
     }
 
     fn read(&self) -> std::result::Result<Config, Problems> {
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         read(&self.path.to_string_lossy(), &self.text, &wishes)
     }
 

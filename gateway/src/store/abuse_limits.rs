@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
-use crate::command::authorise::{ACTS_IN, REFUSALS_IN, Standing};
+use crate::command::authorise::{ACTS_IN, REFUSALS_IN, RecentAbuse};
 use crate::ids::ContactId;
 use crate::time::Timestamp;
 
@@ -16,7 +16,7 @@ const ANSWERED_MAX: i64 = 20;
 
 impl Store {
     /// Counted by when the replies were taken, not by when they say that they were written.
-    pub fn standing(&self, contact: &ContactId, now: Timestamp) -> Result<Standing> {
+    pub fn standing(&self, contact: &ContactId, now: Timestamp) -> Result<RecentAbuse> {
         let (minute, quarter) = ((now - ACTS_IN).0, (now - REFUSALS_IN).0);
         self.sql
             .prepare_cached(
@@ -27,7 +27,7 @@ impl Store {
                  FROM reply r JOIN inbox i ON i.id = r.inbox WHERE r.contact = ?1 AND i.received_at > ?3",
             )?
             .query_row(params![contact.0, minute, quarter], |row| {
-                Ok(Standing { acts: row.get(0)?, hurried: row.get(1)?, refusals: row.get(2)? })
+                Ok(RecentAbuse { acts: row.get(0)?, hurried: row.get(1)?, refusals: row.get(2)? })
             })
     }
 
@@ -83,8 +83,8 @@ mod tests {
             store.sql.execute(insert, params![inbox.0, word]).expect("written");
             let (acts, hurried, refusals) = counts;
             let standing = |contact: &str| store.standing(&contact.into(), NOW).expect("read");
-            assert_eq!(standing("nino"), Standing { acts, hurried, refusals }, "{word} {ago_ms}");
-            assert_eq!(standing("dato"), Standing::default());
+            assert_eq!(standing("nino"), RecentAbuse { acts, hurried, refusals }, "{word} {ago_ms}");
+            assert_eq!(standing("dato"), RecentAbuse::default());
         }
     }
 }

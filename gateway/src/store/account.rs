@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Result, params};
 use super::Store;
 use crate::ids::{ConnectionName, Wamid};
 use crate::outbox::budget::{COUNTED_SINCE, free_left};
-use crate::reply::inbound::{Notice, Pricing, TemplateNews};
+use crate::reply::inbound::{AccountNotice, Pricing, TemplateNews};
 use crate::time::Timestamp;
 
 /// What is so and is told again, is told to people again after this time.
@@ -19,7 +19,7 @@ const NOTICES_MAX: i64 = 1_000;
 
 /// What was known of a notice before it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum PreviousNotice {
     Not,
     /// The same words.
     Before,
@@ -63,12 +63,17 @@ pub(super) fn holds(value: &str, now: Timestamp) -> bool {
 
 impl Store {
     /// Keeps a notice, and what is known from then on: of several the newest counts by Meta's time, whichever comes first.
-    pub fn keep_notice(&self, connection: &ConnectionName, notice: &Notice, now: Timestamp) -> Result<Known> {
+    pub fn keep_notice(
+        &self,
+        connection: &ConnectionName,
+        notice: &AccountNotice,
+        now: Timestamp,
+    ) -> Result<PreviousNotice> {
         let at = notice.at.unwrap_or(now);
         let was_said = self.was_said(connection, notice, at)?;
         let is_late = !self.learn_from(connection, notice, at)?;
         if was_said {
-            return Ok(Known::Before);
+            return Ok(PreviousNotice::Before);
         }
         self.sql
             .prepare_cached(
@@ -78,12 +83,12 @@ impl Store {
         self.sql
             .prepare_cached("DELETE FROM notice WHERE id <= (SELECT max(id) FROM notice) - ?1")?
             .execute([NOTICES_MAX])?;
-        Ok(if is_late { Known::Newer } else { Known::Not })
+        Ok(if is_late { PreviousNotice::Newer } else { PreviousNotice::Not })
     }
 
     /// The same webhook came before; or the newest words under this heading are the same, and of the last day where Meta says
     /// when it was so: a second change of the PIN is news.
-    fn was_said(&self, connection: &ConnectionName, notice: &Notice, at: Timestamp) -> Result<bool> {
+    fn was_said(&self, connection: &ConnectionName, notice: &AccountNotice, at: Timestamp) -> Result<bool> {
         let same = "SELECT 1 FROM notice WHERE connection = ?1 AND field = ?2 AND text = ?3 AND at = ?4";
         let is_the_same = notice.at.is_some()
             && self.sql.prepare_cached(same)?.exists(params![
@@ -112,7 +117,7 @@ impl Store {
     }
 
     /// `false`: all that it says was overtaken by something newer.
-    fn learn_from(&self, connection: &ConnectionName, notice: &Notice, at: Timestamp) -> Result<bool> {
+    fn learn_from(&self, connection: &ConnectionName, notice: &AccountNotice, at: Timestamp) -> Result<bool> {
         let mut counts = notice.facts.is_empty();
         for (name, value) in &notice.facts {
             counts |= match value.as_str() {

@@ -3,16 +3,16 @@
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use super::{Accepted, Entry, Origin, Store};
-use crate::alert::effect::{Effect, Kept, Kind, Notice};
-use crate::alert::engine::{Note, Slot};
+use super::{AuditEntry, CommandOrigin, IntakeReport, Store};
+use crate::alert::effect::{Effect, Notification, NotificationKind, Snapshot};
+use crate::alert::engine::{AlertCommand, StateKey};
 use crate::alert::intake::NoteId;
-use crate::alert::lifecycle::Ident;
-use crate::command::action::Deed;
+use crate::alert::lifecycle::AlertKey;
+use crate::command::action::ResolvedAction;
 use crate::ids::{AlertId, ContactId, EventId, MessageId, RuleName};
 use crate::rule::definition::Severity;
 use crate::store::db::checksum;
-use crate::store::intake::Decided;
+use crate::store::intake::AlertDecision;
 use crate::time::Timestamp;
 
 /// A buzzer that sounds an hour late frightens whoever has come to help.
@@ -22,7 +22,7 @@ const COMMAND_EXPIRES: std::time::Duration = std::time::Duration::from_secs(3_60
 #[derive(Debug, Clone)]
 pub struct AlertRow {
     pub id: i64,
-    pub alert: Ident,
+    pub alert: AlertKey,
     pub severity: i64,
     pub state: String,
     pub text: String,
@@ -49,12 +49,12 @@ impl Store {
         &self,
         effects: &[Effect],
         event: Option<EventId>,
-        accepted: &mut Accepted,
+        accepted: &mut IntakeReport,
     ) -> Result<()> {
         for effect in effects {
             match effect {
                 Effect::Fired { .. } => {
-                    accepted.count(Decided::Raised, "fired", 1);
+                    accepted.count(AlertDecision::Raised, "fired", 1);
                     self.insert_episode(effect, event)?;
                 }
                 Effect::Moved { alert, episode, state, reason, at } => {
@@ -67,13 +67,13 @@ impl Store {
                 }
                 Effect::Record { alert, why, what, at } => {
                     if why.holds() {
-                        accepted.count(Decided::Held, why.as_str(), 1);
+                        accepted.count(AlertDecision::Held, why.as_str(), 1);
                     }
                     self.record_alert(alert, why.as_str(), what, *at)?;
                 }
                 Effect::Send(notice) => {
                     accepted.messages += 1;
-                    accepted.count(Decided::Told, notice.kind.as_str(), 1);
+                    accepted.count(AlertDecision::Told, notice.kind.as_str(), 1);
                     self.insert_notice(notice)?;
                 }
                 Effect::Publish { alert, topic, payload, at } => {
@@ -97,8 +97,8 @@ impl Store {
     }
 
     /// What time and people did to alerts; the notes that it settles are gone with the same commit.
-    pub fn watched(&self, effects: &[Effect], taken: &[NoteId]) -> Result<Accepted> {
-        let mut accepted = Accepted::default();
+    pub fn watched(&self, effects: &[Effect], taken: &[NoteId]) -> Result<IntakeReport> {
+        let mut accepted = IntakeReport::default();
         self.perform(effects, None, &mut accepted)?;
         for id in taken {
             self.sql.prepare_cached("DELETE FROM alert_note WHERE id = ?1")?.execute([id.0])?;
@@ -129,7 +129,7 @@ impl Store {
             .map(drop)
     }
 
-    pub(super) fn record_alert(&self, alert: &Ident, why: &str, what: &str, at: Timestamp) -> Result<()> {
+    pub(super) fn record_alert(&self, alert: &AlertKey, why: &str, what: &str, at: Timestamp) -> Result<()> {
         self.sql
             .prepare_cached(
                 "INSERT INTO alert_record (rule, key, at, why, what) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -138,7 +138,7 @@ impl Store {
             .map(drop)
     }
 
-    fn episode(&self, alert: &Ident, episode: Option<u32>) -> Result<Option<AlertId>> {
+    fn episode(&self, alert: &AlertKey, episode: Option<u32>) -> Result<Option<AlertId>> {
         self.sql
             .prepare_cached(
                 "SELECT id FROM alert WHERE rule = ?1 AND key = ?2 AND (?3 IS NULL OR episode = ?3) ORDER BY id DESC LIMIT 1",
@@ -147,22 +147,24 @@ impl Store {
             .optional()
     }
 
-    fn insert_notice(&self, notice: &Notice) -> Result<()> {
+    fn insert_notice(&self, notice: &Notification) -> Result<()> {
         let alert = match &notice.alert {
             Some((alert, episode)) => self.episode(alert, Some(*episode))?,
             None => None,
         };
         let mut content = notice.content.clone();
-        if let Some(alert) = alert.filter(|_| matches!(notice.kind, Kind::Resolved | Kind::Acknowledged)) {
+        if let Some(alert) = alert
+            .filter(|_| matches!(notice.kind, NotificationKind::Resolved | NotificationKind::Acknowledged))
+        {
             content.quotes = self.first_wamid(alert, &notice.to.id)?;
         }
         match (notice.kind, alert, &notice.alert) {
             // What is over before it could leave is not sent as if it were fresh (promise P9).
-            (Kind::Resolved, Some(alert), _) => {
+            (NotificationKind::Resolved, Some(alert), _) => {
                 let reason = "over before it could leave; the message of its end tells both";
                 self.overtake(alert, &notice.to.id, reason, notice.at)?;
             }
-            (Kind::Still | Kind::Escalated, Some(id), Some((alert, _))) => {
+            (NotificationKind::Still | NotificationKind::Escalated, Some(id), Some((alert, _))) => {
                 let reason = "it had not left when the next one about the same alert came, which says more";
                 let newest: i64 =
                     self.sql
@@ -227,8 +229,8 @@ impl Store {
         Ok(waiting)
     }
 
-    fn insert_fallback(&self, alert: &Ident, topic: &str, payload: &str, at: Timestamp) -> Result<()> {
-        let deed = Deed {
+    fn insert_fallback(&self, alert: &AlertKey, topic: &str, payload: &str, at: Timestamp) -> Result<()> {
+        let deed = ResolvedAction {
             alert: self.episode(alert, None)?.map(|alert| alert.0),
             name: ":escalation".into(),
             title: format!("the last resort of {alert}"),
@@ -240,15 +242,15 @@ impl Store {
             answer: None,
         };
         let command = deed.command(ContactId("escalation".into()), at);
-        let id = self.insert_command(&Origin::default(), &command, at)?;
+        let id = self.insert_command(&CommandOrigin::default(), &command, at)?;
         let detail = format!("{}: {payload} to {topic}", command.deed.title);
         self.record(
-            &Entry { what: "commanded", who: None, message: None, command: Some(id), detail: &detail },
+            &AuditEntry { what: "commanded", who: None, message: None, command: Some(id), detail: &detail },
             at,
         )
     }
 
-    fn keep(&self, kept: &Kept) -> Result<()> {
+    fn keep(&self, kept: &Snapshot) -> Result<()> {
         let (kind, key) = kept.slot.row();
         let sum = checksum::of(&[key.as_bytes(), kept.state.as_bytes()]);
         self.sql
@@ -258,15 +260,15 @@ impl Store {
     }
 
     /// What an earlier process remembered. A row that is damaged on disk is left out, and said.
-    pub fn kept(&self) -> Result<Vec<Kept>> {
+    pub fn kept(&self) -> Result<Vec<Snapshot>> {
         let mut select = self.sql.prepare("SELECT kind, key, state, checksum FROM alert_memory")?;
         let mut rows = select.query([])?;
         let mut kept = Vec::new();
         while let Some(row) = rows.next()? {
             let (kind, key, state): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let intact = row.get::<_, Vec<u8>>(3)? == checksum::of(&[key.as_bytes(), state.as_bytes()]);
-            match Slot::of_row(&kind, &key).filter(|_| intact) {
-                Some(slot) => kept.push(Kept { slot, state }),
+            match StateKey::of_row(&kind, &key).filter(|_| intact) {
+                Some(slot) => kept.push(Snapshot { slot, state }),
                 None => tracing::error!(kind, key, "an alert's memory is damaged on disk; it begins anew"),
             }
         }
@@ -274,7 +276,7 @@ impl Store {
     }
 
     /// Something for the watch, from whoever has it.
-    pub fn note(&self, note: &Note, now: Timestamp) -> Result<()> {
+    pub fn note(&self, note: &AlertCommand, now: Timestamp) -> Result<()> {
         let note = serde_json::to_string(note).unwrap_or_default();
         self.sql
             .prepare_cached("INSERT INTO alert_note (at, note) VALUES (?1, ?2)")?
@@ -283,7 +285,7 @@ impl Store {
     }
 
     /// The oldest notes. One that cannot be read is taken away, and said.
-    pub fn notes(&self, limit: u32) -> Result<Vec<(NoteId, Note)>> {
+    pub fn notes(&self, limit: u32) -> Result<Vec<(NoteId, AlertCommand)>> {
         let rows: Vec<(NoteId, String)> = self
             .sql
             .prepare_cached("SELECT id, note FROM alert_note ORDER BY id LIMIT ?1")?
@@ -350,7 +352,7 @@ const ALERT: &str = "SELECT id, rule, key, severity, state, text, raised_at, cha
 fn read_alert(row: &Row) -> Result<AlertRow> {
     Ok(AlertRow {
         id: row.get(0)?,
-        alert: Ident { rule: RuleName(row.get(1)?), key: row.get(2)? },
+        alert: AlertKey { rule: RuleName(row.get(1)?), key: row.get(2)? },
         severity: Severity::of_rank(row.get(3)?).rank(),
         state: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
         text: row.get::<_, Option<String>>(5)?.unwrap_or_default(),

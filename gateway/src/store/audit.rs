@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 /// What is to be written down.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
+pub struct AuditEntry<'a> {
     /// `asked`, `refused`, `confirmed`, `published`, `answered`, …
     pub what: &'a str,
     /// `None`: the clock, the broker or a device.
@@ -36,7 +36,7 @@ pub struct AuditRow {
 
 /// Where the chain does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum ChainBreak {
     #[error("row {0} was changed, or a row before it was inserted or removed: its hash does not follow")]
     Broken(i64),
     #[error("row {0} is missing")]
@@ -51,7 +51,7 @@ const COLUMNS: &str = "id, at, what, who, message, command, detail, hash";
 
 impl Store {
     /// Writes one row, inside whatever transaction decides about it.
-    pub fn record(&self, entry: &Entry, now: Timestamp) -> Result<()> {
+    pub fn record(&self, entry: &AuditEntry, now: Timestamp) -> Result<()> {
         let last: Option<(i64, Vec<u8>)> = self
             .sql
             .prepare_cached("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")?
@@ -99,12 +99,16 @@ impl Store {
     }
 
     /// Goes through the whole chain, a row at a time; how many rows there are, or the first flaw.
-    pub fn verify_audit(&self) -> Result<std::result::Result<i64, Flaw>> {
-        Ok(self.verify_on(Reached::default(), u32::MAX)?.map(|reached| reached.id))
+    pub fn verify_audit(&self) -> Result<std::result::Result<i64, ChainBreak>> {
+        Ok(self.verify_on(ChainPosition::default(), u32::MAX)?.map(|reached| reached.id))
     }
 
     /// Goes on from there through at most so many rows; at the end the kept hash is compared as well.
-    pub fn verify_on(&self, from: Reached, limit: u32) -> Result<std::result::Result<Reached, Flaw>> {
+    pub fn verify_on(
+        &self,
+        from: ChainPosition,
+        limit: u32,
+    ) -> Result<std::result::Result<ChainPosition, ChainBreak>> {
         let sql = format!("SELECT {COLUMNS} FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2");
         let mut statement = self.sql.prepare_cached(&sql)?;
         let (mut reached, mut count) = (from, 0);
@@ -112,18 +116,18 @@ impl Store {
             let row = match row {
                 // A byte that makes no letter any more: read by SQLite, and not by us.
                 Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::Utf8Error(..)) => {
-                    return Ok(Err(Flaw::Broken(reached.id + 1)));
+                    return Ok(Err(ChainBreak::Broken(reached.id + 1)));
                 }
                 row => row?,
             };
             count += 1;
             if row.id != reached.id + 1 {
-                return Ok(Err(Flaw::Missing(reached.id + 1)));
+                return Ok(Err(ChainBreak::Missing(reached.id + 1)));
             }
             if row.hash != row.chained(&reached.hash) {
-                return Ok(Err(Flaw::Broken(row.id)));
+                return Ok(Err(ChainBreak::Broken(row.id)));
             }
-            reached = Reached { id: row.id, hash: row.hash, at_end: false };
+            reached = ChainPosition { id: row.id, hash: row.hash, at_end: false };
         }
         reached.at_end = count < limit;
         if !reached.at_end {
@@ -135,17 +139,17 @@ impl Store {
             .optional()?;
         let kept = head.unwrap_or_default();
         let holds = if reached.id == 0 { kept.is_empty() } else { kept == hex(&reached.hash) };
-        Ok(if holds { Ok(reached) } else { Err(Flaw::Head) })
+        Ok(if holds { Ok(reached) } else { Err(ChainBreak::Head) })
     }
 
     /// Where a check of the newest `rows` begins: what is older is believed.
-    pub fn audit_tail(&self, rows: u32) -> Result<Reached> {
+    pub fn audit_tail(&self, rows: u32) -> Result<ChainPosition> {
         let found = self
             .sql
             .prepare_cached(
                 "SELECT id, hash FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1 ORDER BY id DESC LIMIT 1",
             )?
-            .query_row([rows], |row| Ok(Reached { id: row.get(0)?, hash: row.get(1)?, at_end: false }))
+            .query_row([rows], |row| Ok(ChainPosition { id: row.get(0)?, hash: row.get(1)?, at_end: false }))
             .optional()?;
         Ok(found.unwrap_or_default())
     }
@@ -153,7 +157,7 @@ impl Store {
 
 /// How far a check of the chain has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reached {
+pub struct ChainPosition {
     /// The last row that was looked at.
     pub id: i64,
     hash: Vec<u8>,
@@ -161,7 +165,7 @@ pub struct Reached {
     pub at_end: bool,
 }
 
-impl Default for Reached {
+impl Default for ChainPosition {
     /// Before the first row.
     fn default() -> Self {
         Self { id: 0, hash: BEFORE_ALL.to_vec(), at_end: false }
@@ -210,7 +214,7 @@ mod tests {
         let (nino, wamid) = (ContactId::from("nino"), Wamid::from("wamid.HBgMOTk1NTU1MTIzNDU2"));
         for number in 0..rows {
             let detail = format!("open door {number}");
-            let entry = Entry {
+            let entry = AuditEntry {
                 what: "asked",
                 who: Some(&nino),
                 message: Some(&wamid),
@@ -232,16 +236,16 @@ mod tests {
     #[test]
     fn in_steps_and_from_the_end_it_finds_the_same() {
         let (_directory, store) = store(5);
-        let begun = store.verify_on(Reached::default(), 2).expect("read").expect("holds");
+        let begun = store.verify_on(ChainPosition::default(), 2).expect("read").expect("holds");
         assert_eq!((begun.id, begun.at_end), (2, false));
         let ended = store.verify_on(begun, 9).expect("read").expect("holds");
         assert_eq!((ended.id, ended.at_end), (5, true));
         let tail = store.audit_tail(2).expect("read");
         assert_eq!(tail.id, 3);
-        assert_eq!(store.audit_tail(9).expect("read"), Reached::default());
+        assert_eq!(store.audit_tail(9).expect("read"), ChainPosition::default());
         let spoil = "DROP TRIGGER audit_is_not_changed; UPDATE audit SET detail = 'x' WHERE id = 4";
         store.sql.execute_batch(spoil).expect("spoilt");
-        assert_eq!(store.verify_on(tail, 9).expect("read"), Err(Flaw::Broken(4)));
+        assert_eq!(store.verify_on(tail, 9).expect("read"), Err(ChainBreak::Broken(4)));
     }
 
     #[test]
@@ -271,20 +275,23 @@ mod tests {
             "hash = zeroblob(32)",
         ] {
             for row in 1..=5 {
-                assert_eq!(spoilt(&format!("UPDATE audit SET {change} WHERE id = {row}")), Flaw::Broken(row));
+                assert_eq!(
+                    spoilt(&format!("UPDATE audit SET {change} WHERE id = {row}")),
+                    ChainBreak::Broken(row)
+                );
             }
         }
         for row in 1..5 {
-            assert_eq!(spoilt(&format!("DELETE FROM audit WHERE id = {row}")), Flaw::Missing(row));
+            assert_eq!(spoilt(&format!("DELETE FROM audit WHERE id = {row}")), ChainBreak::Missing(row));
         }
-        assert_eq!(spoilt("DELETE FROM audit WHERE id = 5"), Flaw::Head);
-        assert_eq!(spoilt("DELETE FROM audit"), Flaw::Head);
+        assert_eq!(spoilt("DELETE FROM audit WHERE id = 5"), ChainBreak::Head);
+        assert_eq!(spoilt("DELETE FROM audit"), ChainBreak::Head);
         let copy = "INSERT INTO audit SELECT 6, at, what, who, message, command, detail, hash FROM audit WHERE id = 5";
-        assert_eq!(spoilt(copy), Flaw::Broken(6));
+        assert_eq!(spoilt(copy), ChainBreak::Broken(6));
         let between = "UPDATE audit SET id = id + 1 WHERE id = 5; INSERT INTO audit SELECT 5, at, what, who, message, \
                        command, detail, hash FROM audit WHERE id = 4";
-        assert_eq!(spoilt(between), Flaw::Broken(5));
-        assert_eq!(spoilt("DELETE FROM meta WHERE key = 'audit_head'"), Flaw::Head);
+        assert_eq!(spoilt(between), ChainBreak::Broken(5));
+        assert_eq!(spoilt("DELETE FROM meta WHERE key = 'audit_head'"), ChainBreak::Head);
     }
 
     /// Makes one change, verifies, and takes the change back.

@@ -6,7 +6,7 @@ use rusqlite::{Result, params};
 
 use super::Store;
 use crate::ids::ConnectionName;
-use crate::outbox::budget::{Budget, Standing, standing};
+use crate::outbox::budget::{Budget, BudgetState, standing};
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::{HeldFor, Next};
 use crate::time::Timestamp;
@@ -18,7 +18,7 @@ const NEXT_LOOK: Duration = Duration::from_secs(5);
 
 /// People to whom templates went within a day: those are who the business wrote to first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reach {
+pub struct DailyReach {
     pub people: u32,
     /// When the first of them no longer counts.
     pub frees_at: Timestamp,
@@ -48,7 +48,7 @@ impl Store {
     /// Holds what the month's budget has no room for, and lets it go when there is room again. Up to as many as are under
     /// way at once may be more.
     pub fn ration(&self, connection: &ConnectionName, budget: &Budget, now: Timestamp) -> Result<()> {
-        if standing(self.spent(connection, now)?, budget.messages) != Standing::Spent {
+        if standing(self.spent(connection, now)?, budget.messages) != BudgetState::Spent {
             let held = "state = 'held' AND held_for = 'budget' AND connection = ?1";
             let next = Next::to(State::Queued, "the budget has room again; waiting for its turn");
             return self.each(held, &[&connection.0], &next, now).map(drop);
@@ -68,7 +68,7 @@ impl Store {
         self.each(costly, values, &next, now).map(drop)
     }
 
-    pub fn reach(&self, now: Timestamp) -> Result<Reach> {
+    pub fn reach(&self, now: Timestamp) -> Result<DailyReach> {
         self.sql
             .prepare_cached(
                 "SELECT count(*), min(last) FROM (
@@ -78,7 +78,7 @@ impl Store {
             )?
             .query_row([(now - DAY).0], |row| {
                 let first = row.get::<_, Option<i64>>(1)?.map_or(now, Timestamp);
-                Ok(Reach { people: row.get(0)?, frees_at: first + DAY })
+                Ok(DailyReach { people: row.get(0)?, frees_at: first + DAY })
             })
     }
 

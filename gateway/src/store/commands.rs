@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
 use crate::command::action::{Awaited, NewCommand};
-use crate::command::dispatch::{Change, Waiting};
+use crate::command::dispatch::{CommandUpdate, PendingCommand};
 use crate::device::topic;
 use crate::ids::{CommandId, ConnectionName, ContactId, Wamid};
 use crate::store::db::checksum;
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 /// Where a command comes from.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Origin<'a> {
+pub struct CommandOrigin<'a> {
     /// The message that asked; at most one command comes of it.
     pub reply: Option<&'a Wamid>,
     /// Over which number the end is told.
@@ -37,7 +37,12 @@ pub struct CommandStory {
 const STORY: &str = "SELECT id, reply, contact, connection, title, state, reason, answer FROM command";
 
 impl Store {
-    pub fn insert_command(&self, origin: &Origin, command: &NewCommand, now: Timestamp) -> Result<CommandId> {
+    pub fn insert_command(
+        &self,
+        origin: &CommandOrigin,
+        command: &NewCommand,
+        now: Timestamp,
+    ) -> Result<CommandId> {
         let deed = &command.deed;
         let sum = checksum::of(&[deed.topic.as_bytes(), deed.payload.as_bytes()]);
         let answer = deed.answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok());
@@ -68,8 +73,8 @@ impl Store {
     }
 
     /// The oldest commands that wait for the broker, and those whose row is damaged: they are to be refused, never published.
-    pub fn waiting_commands(&self, limit: usize) -> Result<(Vec<Waiting>, Vec<CommandId>)> {
-        let rows: Vec<(Waiting, bool)> = self
+    pub fn waiting_commands(&self, limit: usize) -> Result<(Vec<PendingCommand>, Vec<CommandId>)> {
+        let rows: Vec<(PendingCommand, bool)> = self
             .sql
             .prepare_cached(
                 "SELECT id, topic, payload, retain, expires_at, contact, correlation, answer, checksum FROM command
@@ -77,7 +82,7 @@ impl Store {
             )?
             .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                 let contact: String = row.get(5)?;
-                let waiting = Waiting {
+                let waiting = PendingCommand {
                     id: CommandId(row.get(0)?),
                     topic: row.get(1)?,
                     payload: row.get(2)?,
@@ -103,11 +108,11 @@ impl Store {
     }
 
     /// Writes what the dispatch decided. `false`: the device had answered before.
-    pub fn change_command(&self, change: &Change) -> Result<bool> {
+    pub fn change_command(&self, change: &CommandUpdate) -> Result<bool> {
         let (id, state, at, reason) = match change {
-            Change::Published { id, at } => (id, "published", at, None),
-            Change::Refused { id, at, reason } => (id, "refused", at, Some(reason.as_str())),
-            Change::Expired { id, at } => (
+            CommandUpdate::Published { id, at } => (id, "published", at, None),
+            CommandUpdate::Refused { id, at, reason } => (id, "refused", at, Some(reason.as_str())),
+            CommandUpdate::Expired { id, at } => (
                 id,
                 "expired",
                 at,
@@ -189,12 +194,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::command::action::Deed;
+    use crate::command::action::ResolvedAction;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
     fn command(contact: &str, answer: Option<Awaited>) -> NewCommand {
-        let deed = Deed {
+        let deed = ResolvedAction {
             alert: None,
             name: "open".into(),
             title: "Open".into(),
@@ -215,7 +220,7 @@ mod tests {
         let state =
             Awaited { topic: Some("site/door".into()), when: None, refused_when: None, within_ms: 30_000 };
         let insert = |contact: &str, answer| {
-            store.insert_command(&Origin::default(), &command(contact, answer), NOW).expect("inserted")
+            store.insert_command(&CommandOrigin::default(), &command(contact, answer), NOW).expect("inserted")
         };
         let first = insert("nino", Some(state.clone()));
         let (unanswered, of_clock, damaged) =
@@ -235,7 +240,8 @@ mod tests {
         let seen =
             || store.awaited_on("site/door").expect("read").iter().map(|story| story.id).collect::<Vec<_>>();
         assert_eq!(seen(), [first, of_clock]);
-        let published = |id| store.change_command(&Change::Published { id, at: NOW }).expect("written");
+        let published =
+            |id| store.change_command(&CommandUpdate::Published { id, at: NOW }).expect("written");
         assert!(published(first) && published(unanswered) && !published(first));
         let late = NOW + Duration::from_secs(30);
         assert_eq!((awaited(late - Duration::from_millis(1)), awaited(late)), (vec![], vec![first]));
@@ -247,7 +253,7 @@ mod tests {
         assert!(!end(of_clock, "silent") && end(of_clock, "failed"), "faster than the acknowledgement");
         assert!(!published(of_clock) && seen().is_empty());
         let last = insert("nino", None);
-        assert!(store.change_command(&Change::Expired { id: last, at: NOW }).expect("written"));
+        assert!(store.change_command(&CommandUpdate::Expired { id: last, at: NOW }).expect("written"));
         assert_eq!(word(last).as_deref(), Some("expired"));
     }
 }

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::contact::KnownAs;
+use crate::contact::KnownIdentity;
 use crate::ids::{ContactId, MessageId};
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::{HeldFor, Next};
@@ -26,7 +26,7 @@ pub enum Identity {
 
 impl Store {
     /// What was learned of a number (digits without `+`) and a user id.
-    pub fn known(&self, number: Option<&str>, user_id: Option<&str>) -> Result<KnownAs> {
+    pub fn known(&self, number: Option<&str>, user_id: Option<&str>) -> Result<KnownIdentity> {
         let by_id = self
             .sql
             .prepare_cached(
@@ -37,7 +37,7 @@ impl Store {
         let mut aliases =
             self.sql.prepare_cached("SELECT contact, address FROM known_as WHERE alias IN (?1, ?2)")?;
         let by_alias = aliases.query_map([number, user_id], pair)?.collect::<Result<_>>()?;
-        Ok(KnownAs { by_id, by_alias })
+        Ok(KnownIdentity { by_id, by_alias })
     }
 
     /// Meta said that what we sent to the address of this message went to that number or user id. Nothing is learned of a

@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::event::incoming::{Event, Source};
+use crate::event::incoming::{Event, EventSource};
 use crate::store::db::open::state_file;
 
 const NAME: &str = "under-way";
@@ -37,7 +37,7 @@ pub struct Crashes {
 pub fn fingerprint(event: &Event) -> Option<Fingerprint> {
     let mut hasher = DefaultHasher::new();
     (&event.topic, &event.payload[..]).hash(&mut hasher);
-    (event.source != Source::Own).then(|| hasher.finish())
+    (event.source != EventSource::Own).then(|| hasher.finish())
 }
 
 impl Crashes {

@@ -30,7 +30,7 @@ pub struct TokenRow {
 
 /// A change, and who made it.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub struct AdminChange {
     pub who: String,
     pub address: String,
     pub deed: &'static str,
@@ -169,7 +169,7 @@ impl Store {
             .map(|changed| changed > 0)
     }
 
-    pub fn record_change(&self, entry: &Change, now: Timestamp) -> Result<()> {
+    pub fn record_change(&self, entry: &AdminChange, now: Timestamp) -> Result<()> {
         let id = self
             .sql
             .prepare_cached(
@@ -180,7 +180,7 @@ impl Store {
     }
 
     /// Unless it is what was recorded last, within this time: a sender that repeats itself must not push out the rest.
-    pub fn record_change_once(&self, entry: &Change, within: Duration, now: Timestamp) -> Result<()> {
+    pub fn record_change_once(&self, entry: &AdminChange, within: Duration, now: Timestamp) -> Result<()> {
         let same = self
             .sql
             .prepare_cached(

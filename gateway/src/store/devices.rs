@@ -7,9 +7,9 @@ use firmware_bridge::gateway::{Line, Saved, UnderWay};
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::device::fleet::Wishes;
-use crate::device::order::{EndState, Order, Queued};
-use crate::device::record::{Known, Route, Said, Write};
+use crate::device::fleet::NameDecisions;
+use crate::device::order::{DeviceCommand, EndState, QueuedDeviceCommand};
+use crate::device::record::{DeviceInfo, DeviceRecord, DeviceWrite, Route};
 use crate::device::topic;
 use crate::ids::CommandId;
 use crate::store::db::checksum;
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// All devices as they stand, for the start.
-    pub fn known_devices(&self) -> Result<Vec<Known>> {
+    pub fn known_devices(&self) -> Result<Vec<DeviceRecord>> {
         let mut lines = self.device_lines()?;
         let mut known = self.known_without_lines()?;
         for one in &mut known {
@@ -111,7 +111,7 @@ impl Store {
         Ok(lines)
     }
 
-    fn known_without_lines(&self) -> Result<Vec<Known>> {
+    fn known_without_lines(&self) -> Result<Vec<DeviceRecord>> {
         self.sql
             .prepare_cached(
                 "SELECT d.id, d.boot, d.counted_boot, d.counted_sequence, d.link, d.firmware, d.commands, d.queued,
@@ -124,14 +124,14 @@ impl Store {
     }
 
     /// Writes what the fleet asked for; call it inside a transaction.
-    pub fn write_device(&self, write: &Write) -> Result<()> {
+    pub fn write_device(&self, write: &DeviceWrite) -> Result<()> {
         match write {
-            Write::Greeted { device, saved, said, route, at, token: _, answer: _ } => {
+            DeviceWrite::Greeted { device, saved, said, route, at, token: _, answer: _ } => {
                 self.say(device, said, route, *at)?;
                 self.write_lines(device, saved)?;
             }
-            Write::Said { device, said, route, at } => self.say(device, said, route, *at)?,
-            Write::UnderWay { device, under_way, order, at } => {
+            DeviceWrite::Said { device, said, route, at } => self.say(device, said, route, *at)?,
+            DeviceWrite::UnderWay { device, under_way, order, at } => {
                 self.sql
                     .prepare_cached(
                         "UPDATE device SET under_way = ?2, under_way_boot = ?3, last_number = ?4 WHERE id = ?1",
@@ -139,18 +139,18 @@ impl Store {
                     .execute(params![device, order.command.0, under_way.boot, signed(under_way.id)])?;
                 self.move_device_command(order.command, "published", *at, None)?;
             }
-            Write::Ended { device, number: _, command, ending, at } => {
+            DeviceWrite::Ended { device, number: _, command, ending, at } => {
                 self.sql
                     .prepare_cached("UPDATE device SET under_way = NULL WHERE id = ?1 AND under_way = ?2")?
                     .execute(params![device, command.0])?;
                 self.move_device_command(*command, ending.state.as_str(), *at, Some(&ending.reason))?;
             }
-            Write::Clash { device, at } => {
+            DeviceWrite::Clash { device, at } => {
                 self.sql
                     .prepare_cached("UPDATE device SET clash_at = ?2 WHERE id = ?1")?
                     .execute(params![device, at.map(|at| at.0)])?;
             }
-            Write::Forgotten { device, at } => self.forget_now(device, *at)?,
+            DeviceWrite::Forgotten { device, at } => self.forget_now(device, *at)?,
         }
         Ok(())
     }
@@ -182,12 +182,12 @@ impl Store {
     }
 
     /// What people want with names.
-    pub fn device_wishes(&self) -> Result<Wishes> {
+    pub fn device_wishes(&self) -> Result<NameDecisions> {
         let names = |sql: &str| -> Result<Vec<String>> {
             self.sql.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
         };
         let approved = names("SELECT id FROM device WHERE approved")?.into_iter().collect();
-        Ok(Wishes { forget: names("SELECT id FROM device WHERE forget")?, approved })
+        Ok(NameDecisions { forget: names("SELECT id FROM device WHERE forget")?, approved })
     }
 
     /// The daemon does the rest, within half a minute or at its start. `false`: there is none of this name.
@@ -219,7 +219,7 @@ impl Store {
         Ok(())
     }
 
-    fn say(&self, device: &str, said: &Said, route: &Route, at: Timestamp) -> Result<()> {
+    fn say(&self, device: &str, said: &DeviceInfo, route: &Route, at: Timestamp) -> Result<()> {
         let commands = serde_json::to_string(&said.commands).unwrap_or_default();
         self.sql
             .prepare_cached(
@@ -257,8 +257,8 @@ impl Store {
     }
 
     /// The oldest command of each device that waits. A damaged one is refused, never sent.
-    pub fn queued_device_commands(&self, now: Timestamp) -> Result<Vec<Queued>> {
-        let rows: Vec<(Option<Queued>, CommandId)> = self
+    pub fn queued_device_commands(&self, now: Timestamp) -> Result<Vec<QueuedDeviceCommand>> {
+        let rows: Vec<(Option<QueuedDeviceCommand>, CommandId)> = self
             .sql
             .prepare_cached(
                 "SELECT min(id), topic, payload, expires_at, checksum FROM command
@@ -321,22 +321,22 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn read_known(row: &Row) -> Result<Known> {
+fn read_known(row: &Row) -> Result<DeviceRecord> {
     let saved = Saved { boot: row.get(1)?, apart: row.get(17)?, ..Saved::default() };
     let last_number = u64::try_from(row.get::<_, i64>(11)?).unwrap_or(0);
     let under_way = match (row.get::<_, Option<i64>>(12)?, row.get::<_, Option<String>>(14)?) {
         (Some(command), Some(topic)) => {
             let name = topic::read_command(&topic).map(|(_, name)| name.to_owned()).unwrap_or_default();
             let expires_at_ms = u64::try_from(row.get::<_, i64>(16)?).unwrap_or(0);
-            let order = Order { command: CommandId(command), name, payload: row.get(15)? };
+            let order = DeviceCommand { command: CommandId(command), name, payload: row.get(15)? };
             Some((UnderWay { id: last_number, boot: row.get(13)?, expires_at_ms }, order))
         }
         (Some(_) | None, _) => None,
     };
-    Ok(Known {
+    Ok(DeviceRecord {
         device: row.get(0)?,
         saved,
-        said: Said {
+        said: DeviceInfo {
             firmware: row.get(5)?,
             commands: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
             queued: row.get(7)?,
@@ -351,14 +351,14 @@ fn read_known(row: &Row) -> Result<Known> {
     })
 }
 
-fn read_queued(row: &Row) -> Result<(Option<Queued>, CommandId)> {
+fn read_queued(row: &Row) -> Result<(Option<QueuedDeviceCommand>, CommandId)> {
     let command = CommandId(row.get(0)?);
     let (topic, payload): (String, String) = (row.get(1)?, row.get(2)?);
     let intact = row.get::<_, Vec<u8>>(4)? == checksum::of(&[topic.as_bytes(), payload.as_bytes()]);
     let expires_at = Timestamp(row.get(3)?);
-    let queued = topic::read_command(&topic).filter(|_| intact).map(|(device, name)| Queued {
+    let queued = topic::read_command(&topic).filter(|_| intact).map(|(device, name)| QueuedDeviceCommand {
         device: device.to_owned(),
-        order: Order { command, name: name.to_owned(), payload: payload.clone() },
+        order: DeviceCommand { command, name: name.to_owned(), payload: payload.clone() },
         expires_at,
     });
     Ok((queued, command))

@@ -9,16 +9,16 @@ use rusqlite::{OptionalExtension, Result, Row, params, params_from_iter};
 
 use super::Store;
 use super::outbox::{NewMessage, on_unknown};
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::contact::{People, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
-use crate::outbox::digest::{self, FLOOD, Item, MEMBERS_MAX, WORDED, Waiting};
+use crate::outbox::digest::{self, FLOOD, Item, MEMBERS_MAX, WORDED, WaitingMessages};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::render;
 use crate::outbox::retry_policy::Next;
-use crate::outbox::row::{Due, Lane, Wanted, Work};
-use crate::outbox::window::{Listed, Window};
+use crate::outbox::row::{Conversation, DueMessage, LoadRequest, Work};
+use crate::outbox::window::{CatalogueEntry, Window};
 use crate::rule::definition::Severity;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
@@ -51,27 +51,27 @@ const HEAD_WITHOUT_FILES: &str = "SELECT id, severity, alert FROM message INDEXE
      ORDER BY severity DESC, id LIMIT 1";
 
 /// What leaves a lane first.
-struct Head {
+struct LaneHead {
     id: MessageId,
     alert: Option<AlertId>,
     severity: Severity,
 }
 
-impl Head {
+impl LaneHead {
     /// The most severe first, then the oldest.
     fn order(&self) -> (Reverse<Severity>, MessageId) {
         (Reverse(self.severity), self.id)
     }
 }
 
-fn read_head(row: &Row) -> Result<Head> {
+fn read_head(row: &Row) -> Result<LaneHead> {
     let (id, severity) = (MessageId(row.get(0)?), Severity::of_rank(row.get(1)?));
-    Ok(Head { id, severity, alert: row.get::<_, Option<i64>>(2)?.map(AlertId) })
+    Ok(LaneHead { id, severity, alert: row.get::<_, Option<i64>>(2)?.map(AlertId) })
 }
 
 impl Store {
     /// The heads of open lanes, the most severe first, and when to look again.
-    pub fn work(&self, now: Timestamp, wanted: &Wanted, people: &People) -> Result<Work> {
+    pub fn work(&self, now: Timestamp, wanted: &LoadRequest, people: &People) -> Result<Work> {
         let mut heads = Vec::new();
         let mut next = self.first_lane("")?;
         while let Some(lane) = next {
@@ -83,7 +83,7 @@ impl Store {
             if wanted.closed_lanes.contains(&lane) {
                 continue;
             }
-            let (pressed, resting) = (wanted.pressed.contains(&lane), wanted.resting.contains(&lane));
+            let (pressed, resting) = (wanted.near_pair_limit.contains(&lane), wanted.resting.contains(&lane));
             let merges = digest::merges(self.waiting(&lane, now)?, pressed, now);
             if merges && !resting {
                 self.merge(&lane, people.voice(&lane.contact), now)?;
@@ -96,14 +96,14 @@ impl Store {
                     let others = self.head(&lane, kinds, true, now)?;
                     let ready =
                         uploading.copied().flatten().map(|id| self.uploaded_head(id, now)).transpose()?;
-                    others.into_iter().chain(ready.flatten()).min_by_key(Head::order)
+                    others.into_iter().chain(ready.flatten()).min_by_key(LaneHead::order)
                 }
             };
             heads.extend(
                 head.filter(|head| !(pressed && resting && digest::may_rest(head.alert, head.severity))),
             );
         }
-        heads.sort_by_key(Head::order);
+        heads.sort_by_key(LaneHead::order);
         let (mut due, mut is_damaged) = (Vec::new(), false);
         for head in heads.into_iter().take(wanted.limit) {
             match self.leaving(head, people, now)? {
@@ -127,21 +127,22 @@ impl Store {
     }
 
     /// What is held because its number is restricted, since then: over which lane, with which code, when.
-    pub fn restricted(&self, since: Timestamp) -> Result<Vec<(Lane, i64, Timestamp)>> {
+    pub fn restricted(&self, since: Timestamp) -> Result<Vec<(Conversation, i64, Timestamp)>> {
         let mut rows = self.sql.prepare_cached(
             "SELECT connection, contact, code, max(changed_at) FROM message
              WHERE state = 'held' AND held_for = 'quality' AND code IS NOT NULL AND changed_at > ?1
              GROUP BY connection",
         )?;
         let read = |row: &Row| {
-            let lane = Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
+            let lane =
+                Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
             Ok((lane, row.get(2)?, Timestamp(row.get(3)?)))
         };
         rows.query_map([since.0], read)?.collect()
     }
 
     /// Lanes one by one through their index: the cost grows with the people who are waited for, not with the queue.
-    pub(super) fn next_lane(&self, after: &Lane) -> Result<Option<Lane>> {
+    pub(super) fn next_lane(&self, after: &Conversation) -> Result<Option<Conversation>> {
         let (connection, contact) = (&*after.connection.0, &*after.contact.0);
         match self.lane(NEXT_CONTACT, &[connection, contact])? {
             None => self.first_lane(connection),
@@ -150,34 +151,40 @@ impl Store {
     }
 
     /// Of the connections after this one.
-    pub(super) fn first_lane(&self, connection: &str) -> Result<Option<Lane>> {
+    pub(super) fn first_lane(&self, connection: &str) -> Result<Option<Conversation>> {
         self.lane(NEXT_CONNECTION, &[connection])
     }
 
-    fn lane(&self, question: &str, values: &[&str]) -> Result<Option<Lane>> {
+    fn lane(&self, question: &str, values: &[&str]) -> Result<Option<Conversation>> {
         self.sql
             .prepare_cached(question)?
             .query_row(params_from_iter(values), |row| {
-                Ok(Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
+                Ok(Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
             })
             .optional()
     }
 
     /// What leaves a lane first, of what a digest may carry and what it may not: each stands in its own order. While files
     /// are on their way, without those that have files and what is said later of the same alert.
-    fn head(&self, lane: &Lane, mergeable: &[bool], uploading: bool, now: Timestamp) -> Result<Option<Head>> {
+    fn head(
+        &self,
+        lane: &Conversation,
+        mergeable: &[bool],
+        uploading: bool,
+        now: Timestamp,
+    ) -> Result<Option<LaneHead>> {
         let question = if uploading { HEAD_WITHOUT_FILES } else { HEAD };
-        let mut first: Option<Head> = None;
+        let mut first: Option<LaneHead> = None;
         for mergeable in mergeable {
             let values = params![lane.connection.0, lane.contact.0, mergeable, now.0];
             let found = self.sql.prepare_cached(question)?.query_row(values, read_head).optional()?;
-            first = first.into_iter().chain(found).min_by_key(Head::order);
+            first = first.into_iter().chain(found).min_by_key(LaneHead::order);
         }
         Ok(first)
     }
 
     /// A message whose files are at Meta, if it may leave now.
-    fn uploaded_head(&self, id: MessageId, now: Timestamp) -> Result<Option<Head>> {
+    fn uploaded_head(&self, id: MessageId, now: Timestamp) -> Result<Option<LaneHead>> {
         self.sql
             .prepare_cached(
                 "SELECT id, severity, alert FROM message
@@ -195,7 +202,7 @@ impl Store {
     }
 
     /// The whole message with what is known of its window and templates, unless its row is damaged.
-    fn leaving(&self, head: Head, people: &People, now: Timestamp) -> Result<Option<Due>> {
+    fn leaving(&self, head: LaneHead, people: &People, now: Timestamp) -> Result<Option<DueMessage>> {
         let Some(mut due) = self.whole(head.id)? else {
             return self.hold_as_damaged(head.id, now).map(|()| None);
         };
@@ -207,8 +214,9 @@ impl Store {
         let no_marketing = self.wants_no_marketing(&due.lane.contact)?;
         for template in &due.content.templates {
             let listed = self.listed(&due.lane.connection, template)?;
-            let is_unwanted = no_marketing && matches!(&listed, Listed::Facts(facts) if facts.is_marketing());
-            due.listed.push(if is_unwanted { Listed::Unwanted } else { listed });
+            let is_unwanted =
+                no_marketing && matches!(&listed, CatalogueEntry::Facts(facts) if facts.is_marketing());
+            due.listed.push(if is_unwanted { CatalogueEntry::Unwanted } else { listed });
         }
         Ok(Some(due))
     }
@@ -234,7 +242,7 @@ impl Store {
     }
 
     /// Those of a digest that is to be made. In it their words would have a right checksum again.
-    fn hold_damaged(&self, members: &str, lane: &Lane, now: Timestamp) -> Result<()> {
+    fn hold_damaged(&self, members: &str, lane: &Conversation, now: Timestamp) -> Result<()> {
         let damaged: Vec<MessageId> = self
             .sql
             .prepare_cached(&format!(
@@ -251,7 +259,7 @@ impl Store {
     }
 
     /// One message as it would leave, whatever its state.
-    pub fn whole(&self, id: MessageId) -> Result<Option<Due>> {
+    pub fn whole(&self, id: MessageId) -> Result<Option<DueMessage>> {
         self.sql
             .prepare_cached(
                 "SELECT id, address, content, alert, severity, attempts, tries, on_unknown, checksum, bare, connection, contact,
@@ -264,19 +272,19 @@ impl Store {
     }
 
     /// How many wait in a lane for a digest, counted up to where it makes a difference.
-    fn waiting(&self, lane: &Lane, now: Timestamp) -> Result<Waiting> {
+    fn waiting(&self, lane: &Conversation, now: Timestamp) -> Result<WaitingMessages> {
         self.sql
             .prepare_cached(&format!(
                 "SELECT count(*), min(created_at) FROM (SELECT created_at FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {FLOOD})"
             ))?
             .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| {
                 let oldest = row.get::<_, Option<i64>>(1)?.map_or(now, Timestamp);
-                Ok(Waiting { count: row.get(0)?, oldest })
+                Ok(WaitingMessages { count: row.get(0)?, oldest })
             })
     }
 
     /// Puts what waits in a lane into one message. Each member keeps its row, and moves with the digest.
-    fn merge(&self, lane: &Lane, voice: &Voice, now: Timestamp) -> Result<()> {
+    fn merge(&self, lane: &Conversation, voice: &Locale, now: Timestamp) -> Result<()> {
         let members = format!(
             "SELECT id FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {MEMBERS_MAX}"
         );
@@ -335,7 +343,7 @@ impl Store {
 }
 
 /// The message, unless its checksum says that it is not what was written.
-fn read_due(row: &Row) -> Result<Option<Due>> {
+fn read_due(row: &Row) -> Result<Option<DueMessage>> {
     let (address, content): (String, String) = (row.get(1)?, row.get(2)?);
     let sum: Vec<u8> = row.get(8)?;
     let intact = sum == checksum::of(&[address.as_bytes(), content.as_bytes()]);
@@ -346,9 +354,9 @@ fn read_due(row: &Row) -> Result<Option<Due>> {
     let bare = row.get::<_, i64>(9)? == 1;
     let content =
         if bare { content.without_media("WhatsApp refused the file that belongs here") } else { content };
-    Ok(Some(Due {
+    Ok(Some(DueMessage {
         id: MessageId(row.get(0)?),
-        lane: Lane { connection: ConnectionName(row.get(10)?), contact: ContactId(row.get(11)?) },
+        lane: Conversation { connection: ConnectionName(row.get(10)?), contact: ContactId(row.get(11)?) },
         to,
         content,
         alert: row.get::<_, Option<i64>>(3)?.map(AlertId),

@@ -3,22 +3,22 @@
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::alert::lifecycle::Ident;
+use crate::alert::lifecycle::AlertKey;
 use crate::ids::RuleName;
 use crate::rule::attachment::without_secrets;
 use crate::time::Timestamp;
 
 #[derive(Debug, Clone)]
-pub struct Post {
+pub struct EscalationPost {
     pub id: i64,
-    pub alert: Ident,
+    pub alert: AlertKey,
     pub url: String,
     pub body: String,
     pub attempts: u32,
 }
 
 impl Store {
-    pub(super) fn insert_post(&self, alert: &Ident, url: &str, body: &str, at: Timestamp) -> Result<()> {
+    pub(super) fn insert_post(&self, alert: &AlertKey, url: &str, body: &str, at: Timestamp) -> Result<()> {
         self.sql
             .prepare_cached(
                 "INSERT INTO post (rule, key, url, body, created_at, not_before, state) VALUES (?1, ?2, ?3, ?4, ?5, ?5, 'queued')",
@@ -28,7 +28,7 @@ impl Store {
     }
 
     /// The next one that may go out now. A clock that was set back does not hold it: then it is due at once.
-    pub fn next_post(&self, now: Timestamp) -> Result<Option<Post>> {
+    pub fn next_post(&self, now: Timestamp) -> Result<Option<EscalationPost>> {
         self.sql
             .prepare_cached(
                 "SELECT id, rule, key, url, body, attempts FROM post
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// Those that have no end yet.
-    pub(super) fn queued_posts(&self) -> Result<Vec<Post>> {
+    pub(super) fn queued_posts(&self) -> Result<Vec<EscalationPost>> {
         self.sql
             .prepare("SELECT id, rule, key, url, body, attempts FROM post WHERE state = 'queued'")?
             .query_map([], read)?
@@ -49,7 +49,7 @@ impl Store {
     /// `again`: when it is tried once more; without it this is its end.
     pub fn settle_post(
         &self,
-        post: &Post,
+        post: &EscalationPost,
         done: bool,
         reason: &str,
         again: Option<Timestamp>,
@@ -70,10 +70,10 @@ impl Store {
     }
 }
 
-fn read(row: &Row) -> Result<Post> {
-    Ok(Post {
+fn read(row: &Row) -> Result<EscalationPost> {
+    Ok(EscalationPost {
         id: row.get(0)?,
-        alert: Ident { rule: RuleName(row.get(1)?), key: row.get(2)? },
+        alert: AlertKey { rule: RuleName(row.get(1)?), key: row.get(2)? },
         url: row.get(3)?,
         body: row.get(4)?,
         attempts: row.get(5)?,

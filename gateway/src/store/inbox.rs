@@ -6,9 +6,9 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
 use crate::ids::{AlertId, ConnectionName, ContactId, InboxId, MessageId, RuleName, Wamid};
-use crate::reply::inbound::{self, Reply};
-use crate::reply::interpret::{Known, Memory, Outcome, Sent};
-use crate::reply::opt_out::Wish;
+use crate::reply::inbound::{self, InboundMessage};
+use crate::reply::interpret::{AlertRef, Interpretation, SentMessage, SentMessages};
+use crate::reply::opt_out::ConsentWord;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
 
@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// Writes down a reply and what became of it. What it asked for is written with the same commit.
-    pub fn keep_reply(&self, inbox: InboxId, reply: &Reply, outcome: &Outcome) -> Result<()> {
+    pub fn keep_reply(&self, inbox: InboxId, reply: &InboundMessage, outcome: &Interpretation) -> Result<()> {
         let (kind, text) = describe(&reply.content);
         let (contact, word, reason) = name(outcome);
         self.sql
@@ -119,7 +119,7 @@ impl Store {
             .map(drop)
     }
 
-    pub(super) fn read_alert(&self, id: AlertId) -> Result<Option<Known>> {
+    pub(super) fn read_alert(&self, id: AlertId) -> Result<Option<AlertRef>> {
         self.sql
             .prepare_cached(
                 "SELECT rule, bindings, key IS NOT NULL AND (state = 'resolved' OR EXISTS (SELECT 1 FROM alert later
@@ -128,7 +128,7 @@ impl Store {
             )?
             .query_row([id.0], |row| {
                 let bindings = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
-                Ok(Known { alert: id, rule: RuleName(row.get(0)?), bindings, is_over: row.get(2)? })
+                Ok(AlertRef { alert: id, rule: RuleName(row.get(0)?), bindings, is_over: row.get(2)? })
             })
             .optional()
     }
@@ -136,8 +136,8 @@ impl Store {
 
 /// A read that fails looks like nothing found, and is logged: the reply is then recorded as not understood rather than
 /// held for ever, since a failing disk stops the store at its next write anyway.
-impl Memory for Store {
-    fn alert(&self, id: AlertId) -> Option<Known> {
+impl SentMessages for Store {
+    fn alert(&self, id: AlertId) -> Option<AlertRef> {
         self.read_alert(id).unwrap_or_else(|error| {
             tracing::error!(%error, "an alert could not be read");
             None
@@ -151,7 +151,7 @@ impl Memory for Store {
         })
     }
 
-    fn sent(&self, wamid: &Wamid) -> Option<Sent> {
+    fn sent(&self, wamid: &Wamid) -> Option<SentMessage> {
         self.read_sent(wamid).unwrap_or_else(|error| {
             tracing::error!(%error, "a sent message could not be read");
             None
@@ -165,42 +165,46 @@ fn read_names(json: &str) -> BTreeSet<ConnectionName> {
     names.into_iter().map(ConnectionName).collect()
 }
 
-fn describe(content: &inbound::Content) -> (&'static str, String) {
+fn describe(content: &inbound::InboundContent) -> (&'static str, String) {
     match content {
-        inbound::Content::Tap { title, .. } => ("tap", title.clone()),
-        inbound::Content::Text(text) => ("text", text.clone()),
-        inbound::Content::Captioned { caption, .. } => ("caption", caption.clone()),
-        inbound::Content::Reaction { emoji } => ("reaction", emoji.clone().unwrap_or_default()),
-        inbound::Content::SharedNumber(_) => ("other", "contact_request".to_owned()),
-        inbound::Content::Given { kind, .. } | inbound::Content::Other(kind) => ("other", kind.clone()),
+        inbound::InboundContent::Tap { title, .. } => ("tap", title.clone()),
+        inbound::InboundContent::Text(text) => ("text", text.clone()),
+        inbound::InboundContent::Captioned { caption, .. } => ("caption", caption.clone()),
+        inbound::InboundContent::Reaction { emoji } => ("reaction", emoji.clone().unwrap_or_default()),
+        inbound::InboundContent::SharedNumber(_) => ("other", "contact_request".to_owned()),
+        inbound::InboundContent::Given { kind, .. } | inbound::InboundContent::Other(kind) => {
+            ("other", kind.clone())
+        }
     }
 }
 
 /// Who wrote, the word for what became of it, and why.
-fn name(outcome: &Outcome) -> (Option<&ContactId>, &'static str, Option<&str>) {
+fn name(outcome: &Interpretation) -> (Option<&ContactId>, &'static str, Option<&str>) {
     match outcome {
-        Outcome::Command(command) => (Some(&command.contact), "command", None),
-        Outcome::Confirm { contact, .. } => (Some(contact), "confirm", None),
-        Outcome::Vote { contact, .. } => (Some(contact), "vote", None),
-        Outcome::Acknowledge { contact, .. } => (Some(contact), "acknowledge", None),
-        Outcome::Note { contact, .. } => (Some(contact), "alert", None),
-        Outcome::Consent { contact, wish: Wish::Stop } => (Some(contact), "stop", None),
-        Outcome::Consent { contact, wish: Wish::Start } => (Some(contact), "start", None),
-        Outcome::Invite { contact, .. } => (Some(contact), "invite", None),
-        Outcome::ReadOn { contact, .. } => (Some(contact), "read-on", None),
-        Outcome::Status { contact } => (Some(contact), "status", None),
-        Outcome::Say { contact, reason, .. } => (Some(contact), "say", Some(reason)),
-        Outcome::Refused { contact, reason, .. } => (Some(contact), "refused", Some(reason)),
-        Outcome::Hurried { contact } => (Some(contact), "hurried", Some("more than 10 acts in a minute")),
-        Outcome::Locked { contact } => {
+        Interpretation::Command(command) => (Some(&command.contact), "command", None),
+        Interpretation::Confirm { contact, .. } => (Some(contact), "confirm", None),
+        Interpretation::Vote { contact, .. } => (Some(contact), "vote", None),
+        Interpretation::Acknowledge { contact, .. } => (Some(contact), "acknowledge", None),
+        Interpretation::Note { contact, .. } => (Some(contact), "alert", None),
+        Interpretation::Consent { contact, wish: ConsentWord::Stop } => (Some(contact), "stop", None),
+        Interpretation::Consent { contact, wish: ConsentWord::Start } => (Some(contact), "start", None),
+        Interpretation::Invite { contact, .. } => (Some(contact), "invite", None),
+        Interpretation::ReadOn { contact, .. } => (Some(contact), "read-on", None),
+        Interpretation::Status { contact } => (Some(contact), "status", None),
+        Interpretation::Say { contact, reason, .. } => (Some(contact), "say", Some(reason)),
+        Interpretation::Refused { contact, reason, .. } => (Some(contact), "refused", Some(reason)),
+        Interpretation::Hurried { contact } => {
+            (Some(contact), "hurried", Some("more than 10 acts in a minute"))
+        }
+        Interpretation::Locked { contact } => {
             (Some(contact), "locked", Some("5 refusals in 15 minutes lock a person out"))
         }
-        Outcome::Stranger => (
+        Interpretation::Stranger => (
             None,
             "stranger",
             Some("the sender is not a contact; add a [[contact]] with this number if it should be one"),
         ),
-        Outcome::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason)),
+        Interpretation::Nothing { contact, reason } => (contact.as_ref(), "nothing", Some(reason)),
     }
 }
 
@@ -211,8 +215,8 @@ mod tests {
     use super::*;
     use crate::contact::Recipient;
     use crate::outbox::message::Content;
-    use crate::outbox::row::{Change, Lane};
-    use crate::outbox::window::Form;
+    use crate::outbox::row::{Conversation, MessageUpdate};
+    use crate::outbox::window::MessageForm;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
@@ -238,13 +242,13 @@ mod tests {
     #[test]
     fn what_a_reply_quotes_is_known_or_may_be_under_way() {
         let (_folder, store) = Store::in_new_folder();
-        let lane = Lane { connection: "main".into(), contact: "nino".into() };
+        let lane = Conversation { connection: "main".into(), contact: "nino".into() };
         let to = Recipient::parse("+15550100123").expect("a number");
         let id = store.compose(&lane, &to, &Content::text("The door is open"), NOW).expect("composed");
         let (ours, later) = (Wamid("a".into()), NOW + Duration::from_millis(1));
         let may = |contact: &str, since| store.may_be_under_way(&ours, &contact.into(), since).expect("read");
         assert!(!may("nino", NOW), "it has not left");
-        let sending = Change::Sending { id, attempt: 1, form: Form::Free, at: NOW };
+        let sending = MessageUpdate::Sending { id, attempt: 1, form: MessageForm::Free, at: NOW };
         assert!(store.change(&sending, NOW).expect("written"));
         assert!(may("nino", NOW) && !may("nino", later) && !may("dato", NOW));
         assert!(store.message(&ours).is_none() && store.sent(&ours).is_none());

@@ -18,18 +18,18 @@ const PAYLOAD_KEPT_BYTES: usize = 4_096;
 
 /// What became of a decision, for the log and the metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Accepted {
+pub struct IntakeReport {
     pub messages: usize,
     /// Commands of escalations, and what they post.
     pub commands: usize,
     pub posts: usize,
     /// What was decided about alerts, outcome and reason: how often.
-    pub decided: BTreeMap<(Decided, &'static str), u64>,
+    pub decided: BTreeMap<(AlertDecision, &'static str), u64>,
 }
 
 /// What a decision about an alert comes to. The reason beside it is the word that is on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Decided {
+pub enum AlertDecision {
     /// There is an alert: `fired`, or `once` by a rule without a life.
     Raised,
     /// A message about it is in the outbox.
@@ -40,7 +40,7 @@ pub enum Decided {
     Ignored,
 }
 
-impl Decided {
+impl AlertDecision {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,8 +52,8 @@ impl Decided {
     }
 }
 
-impl Accepted {
-    pub(super) fn count(&mut self, outcome: Decided, reason: &'static str, times: usize) {
+impl IntakeReport {
+    pub(super) fn count(&mut self, outcome: AlertDecision, reason: &'static str, times: usize) {
         if times > 0 {
             *self.decided.entry((outcome, reason)).or_default() += times as u64;
         }
@@ -62,15 +62,15 @@ impl Accepted {
 
 impl Store {
     /// Writes the decisions down; call it inside a transaction.
-    pub fn accept(&self, decisions: &[Decision]) -> Result<Accepted> {
-        let mut accepted = Accepted::default();
+    pub fn accept(&self, decisions: &[Decision]) -> Result<IntakeReport> {
+        let mut accepted = IntakeReport::default();
         for decision in decisions {
             self.accept_one(decision, &mut accepted)?;
         }
         Ok(accepted)
     }
 
-    fn accept_one(&self, decision: &Decision, accepted: &mut Accepted) -> Result<()> {
+    fn accept_one(&self, decision: &Decision, accepted: &mut IntakeReport) -> Result<()> {
         let event = &decision.event;
         if let Some(id) = decision.frees {
             self.free_packet(&format!("packet {id} "))?;
@@ -88,7 +88,7 @@ impl Store {
         let mut count = |rule: &str, word: &'static str, reason: Option<&str>| {
             // What an event did to an alert is counted where it is done.
             if !matches!(word, "fired" | "resolved") {
-                accepted.count(Decided::Ignored, word, 1);
+                accepted.count(AlertDecision::Ignored, word, 1);
             }
             self.tally(rule, word, event.received_at, &event.topic, reason)
         };
@@ -117,8 +117,8 @@ impl Store {
         self.perform(&decision.effects, Some(id), accepted)?;
         for alert in &decision.alerts {
             let told = self.insert_alert(id, alert, event.received_at)?;
-            accepted.count(Decided::Raised, "once", 1);
-            accepted.count(Decided::Told, "once", told);
+            accepted.count(AlertDecision::Raised, "once", 1);
+            accepted.count(AlertDecision::Told, "once", told);
             accepted.messages += told;
         }
         Ok(())
@@ -250,10 +250,10 @@ impl Store {
 mod tests {
     use super::*;
     use crate::alert::evaluate::Ignored;
-    use crate::alert::message_text::Wording;
-    use crate::contact::language::Voice;
+    use crate::alert::message_text::MessageText;
+    use crate::contact::language::Locale;
     use crate::contact::{Contact, Phone, Recipient};
-    use crate::event::incoming::{Event, Source};
+    use crate::event::incoming::{Event, EventSource};
     use crate::outbox::message::Content;
     use crate::outbox::message_state::OnUnknown;
     use crate::rule::definition::Severity;
@@ -270,7 +270,7 @@ mod tests {
             roles: std::collections::BTreeSet::new(),
             topics: Vec::new(),
             may_stop,
-            voice: Voice::default(),
+            voice: Locale::default(),
         }
     }
 
@@ -281,7 +281,7 @@ mod tests {
             severity: Severity::Warning,
             bindings: std::collections::BTreeMap::new(),
             content: Content::default(),
-            wording: Wording::of("The door is open"),
+            wording: MessageText::of("The door is open"),
             titles: Vec::new(),
             at: NOW,
             kept: None,
@@ -293,7 +293,7 @@ mod tests {
             held: Vec::new(),
         };
         let event = Event {
-            source: Source::Mqtt,
+            source: EventSource::Mqtt,
             topic: "site/door".into(),
             payload: "open".into(),
             content_type: None,

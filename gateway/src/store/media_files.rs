@@ -9,9 +9,9 @@ use crate::store::db::open::state_file;
 
 /// `files/` in the state directory; for its owner alone.
 #[derive(Debug, Clone)]
-pub struct Shelf(PathBuf);
+pub struct MediaFiles(PathBuf);
 
-impl Shelf {
+impl MediaFiles {
     #[must_use]
     pub fn new(state_directory: PathBuf) -> Self {
         Self(state_directory.join("files"))
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn what_is_not_kept_is_swept() {
         let folder = tempfile::tempdir().expect("a folder");
-        let shelf = Shelf::new(folder.path().to_owned());
+        let shelf = MediaFiles::new(folder.path().to_owned());
         assert_eq!(shelf.sweep(&[]).expect("swept"), 0);
         for id in 1..=3 {
             shelf.put(id, b"bytes").expect("put");

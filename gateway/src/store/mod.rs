@@ -73,33 +73,33 @@ mod unjudged;
 /// The 24 h window, and the catalogue of templates for outside it.
 mod window;
 
-pub use account::{FreeRow, Known, NoticeRow, UsageRow};
+pub use account::{FreeRow, NoticeRow, PreviousNotice, UsageRow};
 pub use alerts::{AlertRow, AlertStory};
-pub use audit::{AuditRow, Entry, Flaw, Reached};
-pub use budget::Reach;
-pub use commands::{CommandStory, Origin};
+pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
+pub use budget::DailyReach;
+pub use commands::{CommandOrigin, CommandStory};
 pub use connections::KeptConnection;
 pub use contact_ids::Identity;
 pub use crash::{Crashes, fingerprint};
-pub use credentials::{Change, Posted, TokenRow};
+pub use credentials::{AdminChange, Posted, TokenRow};
 pub use db::open::{Lock, LockError, OpenError, Store};
 pub use db::reserve::free_megabytes;
-pub use db::thread::{Gone, Handle, StoreThread};
+pub use db::thread::{StoreError, StoreHandle, StoreThread};
 pub use devices::{DeviceCommandRow, DeviceRow};
-pub use escalation_posts::Post;
+pub use escalation_posts::EscalationPost;
 pub use inbox::{Signers, Unread};
-pub use intake::{Accepted, Decided};
-pub use media_files::Shelf;
+pub use intake::{AlertDecision, IntakeReport};
+pub use media_files::MediaFiles;
 pub use operator::ActError;
 pub use questions::OpenQuestion;
 pub use received_media::{Fetched, FileRow};
 pub use requests::Request;
 pub use running::{OpenAlert, QueuedCommand, Running};
-pub use stateless_alert::Once;
+pub use stateless_alert::StatelessAlert;
 pub use undelivered::Undelivered;
 pub use unjudged::UnjudgedRow;
 pub use views::lists::{Cursor, Direction, Listing};
-pub use views::ongoing::Going;
+pub use views::ongoing::OngoingLine;
 pub use views::rows_for_people::{
     AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow,
 };

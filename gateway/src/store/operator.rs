@@ -9,7 +9,7 @@ use crate::ids::MessageId;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::retry_policy::{HeldFor, Next};
-use crate::outbox::row::Lane;
+use crate::outbox::row::Conversation;
 use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Store {
     /// A message by hand, or in answer to a person: through the real outbox.
     pub fn compose(
         &self,
-        lane: &Lane,
+        lane: &Conversation,
         to: &Recipient,
         content: &Content,
         now: Timestamp,

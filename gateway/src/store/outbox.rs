@@ -7,10 +7,10 @@ use crate::contact::Recipient;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
-use crate::outbox::retry_policy::{self, Case, Count, HeldFor, Learned, Next};
-use crate::outbox::row::{Change, Lane, Settled};
-use crate::outbox::window::Form;
-use crate::random::Dice;
+use crate::outbox::retry_policy::{self, FailureCount, HeldFor, Learned, MessageCase, Next};
+use crate::outbox::row::{Conversation, MessageUpdate, SendResult};
+use crate::outbox::window::MessageForm;
+use crate::random::Rng;
 use crate::rule::definition::Severity;
 use crate::store::contact_ids::unwanted;
 use crate::store::db::checksum;
@@ -97,7 +97,7 @@ impl Store {
         }
         for (id, refusal, at) in told {
             self.give_up_the_answer(id)?;
-            self.fail(id, &refusal, at, now, &mut Dice::seeded(id.0.unsigned_abs()))?;
+            self.fail(id, &refusal, at, now, &mut Rng::seeded(id.0.unsigned_abs()))?;
         }
         Ok(rows.len())
     }
@@ -175,9 +175,9 @@ impl Store {
 
     /// Writes what the sender decided. `false`: the message is not what it was when that was decided (a receipt came, an
     /// operator stopped it, it grew too old while the disk was full), so nothing was written and nothing may leave.
-    pub fn change(&self, change: &Change, now: Timestamp) -> Result<bool> {
+    pub fn change(&self, change: &MessageUpdate, now: Timestamp) -> Result<bool> {
         match change {
-            Change::Sending { id, attempt, form, at } => {
+            MessageUpdate::Sending { id, attempt, form, at } => {
                 if !self.may_leave(*id, now)? {
                     return Ok(false);
                 }
@@ -194,7 +194,7 @@ impl Store {
                     .execute(params![id.0, attempt, at.0, form.to_text()])?;
                 Ok(true)
             }
-            Change::Held { id, at, reason } => {
+            MessageUpdate::Held { id, at, reason } => {
                 if self.state(*id)? != Some(State::Queued) {
                     return Ok(false);
                 }
@@ -202,7 +202,7 @@ impl Store {
                 self.advance(*id, &next, *at)?;
                 Ok(true)
             }
-            Change::SetBack { by } => {
+            MessageUpdate::SetBack { by } => {
                 let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
                 self.sql
                     .prepare_cached(
@@ -212,7 +212,7 @@ impl Store {
                     .execute([by, now.0])?;
                 Ok(true)
             }
-            Change::Settled(settled) => self.settle(settled).map(|()| true),
+            MessageUpdate::Settled(settled) => self.settle(settled).map(|()| true),
         }
     }
 
@@ -225,8 +225,8 @@ impl Store {
             .exists(params![id.0, now.0, now.is_sane()])
     }
 
-    fn settle(&self, settled: &Settled) -> Result<()> {
-        let Settled { id, next, at, .. } = settled;
+    fn settle(&self, settled: &SendResult) -> Result<()> {
+        let SendResult { id, next, at, .. } = settled;
         self.set_under_way(*id, false);
         if let Some(wamid) = &settled.wamid {
             self.remember(wamid, *id)?;
@@ -266,7 +266,7 @@ impl Store {
         // Its failure may have been told before its answer was: it is applied now, to this copy and no earlier one.
         let failed = settled.wamid.as_ref().map(|wamid| self.failure_of(wamid)).transpose()?.flatten();
         match failed {
-            Some(refusal) => self.fail(*id, &refusal, *at, *at, &mut Dice::seeded(settled.attempt.into())),
+            Some(refusal) => self.fail(*id, &refusal, *at, *at, &mut Rng::seeded(settled.attempt.into())),
             None => Ok(()),
         }
     }
@@ -293,7 +293,7 @@ impl Store {
             .map(|word| word.and_then(|word| State::parse(&word)))
     }
 
-    pub(super) fn case(&self, id: MessageId) -> Result<Option<(Lane, Case)>> {
+    pub(super) fn case(&self, id: MessageId) -> Result<Option<(Conversation, MessageCase)>> {
         self.sql
             .prepare_cached(
                 "SELECT connection, contact, tries, on_unknown, form, content, bare, expires_at FROM message WHERE id = ?1",
@@ -301,15 +301,15 @@ impl Store {
             .query_row([id.0], |row| {
                 let tries = row.get::<_, u32>(2)?.max(1);
                 let mut content: Content = serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default();
-                let case = Case {
-                    count: Count { tries, streak: tries },
+                let case = MessageCase {
+                    count: FailureCount { tries, streak: tries },
                     on_unknown: on_unknown(row, 3)?,
-                    form: row.get::<_, Option<String>>(4)?.map_or(Form::Free, |form| Form::parse(&form)),
+                    form: row.get::<_, Option<String>>(4)?.map_or(MessageForm::Free, |form| MessageForm::parse(&form)),
                     templates: content.templates.len(),
                     has_media: row.get::<_, i64>(6)? == 0 && !content.media().is_empty(),
                     expires_at: Timestamp(row.get(7)?),
                 };
-                let lane = Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
+                let lane = Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) };
                 Ok((lane, case))
             })
             .optional()
@@ -318,7 +318,7 @@ impl Store {
     /// What an answer or a status tells beyond its own message; a status tells when it was so.
     pub(super) fn learn(
         &self,
-        lane: &Lane,
+        lane: &Conversation,
         id: MessageId,
         next: &Next,
         at: Timestamp,

@@ -9,8 +9,8 @@ use super::Store;
 use crate::ids::{ConnectionName, MessageId, Wamid};
 use crate::outbox::message_state::{State, may_move};
 use crate::outbox::retry_policy::{self, HeldFor, Next, Refusal};
-use crate::outbox::row::Lane;
-use crate::random::Dice;
+use crate::outbox::row::Conversation;
+use crate::random::Rng;
 use crate::reply::inbound::Status;
 use crate::time::Timestamp;
 
@@ -32,7 +32,7 @@ impl Store {
         }
         if set(&self.under_way, id, is) {
             let all = Arc::clone(&self.under_way);
-            self.if_undone(move || {
+            self.on_rollback(move || {
                 set(&all, id, !is);
             });
         }
@@ -83,7 +83,7 @@ impl Store {
         refusal: &Refusal,
         at: Timestamp,
         now: Timestamp,
-        dice: &mut Dice,
+        dice: &mut Rng,
     ) -> Result<()> {
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(()) };
         let next = retry_policy::after_status(State::Failed, Some(refusal), &case, now, dice);
@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// Applies one status; `false` when it speaks of no message of ours.
-    pub fn receive(&self, status: &Status, now: Timestamp, dice: &mut Dice) -> Result<bool> {
+    pub fn receive(&self, status: &Status, now: Timestamp, dice: &mut Rng) -> Result<bool> {
         let Some(id) = self.find(status)? else { return Ok(false) };
         self.remember(&status.wamid, id)?;
         for alias in &status.recipients {
@@ -186,7 +186,7 @@ impl Store {
     }
 
     /// Over which number and to whom the message went that a status is about; `None` when it was told before.
-    pub fn lane_of(&self, status: &Status) -> Result<Option<Lane>> {
+    pub fn lane_of(&self, status: &Status) -> Result<Option<Conversation>> {
         let Some(id) = self.find(status)?.filter(|_| status.state == Some(State::Failed)) else {
             return Ok(None);
         };

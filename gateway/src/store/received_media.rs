@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use super::{Shelf, Store};
+use super::{MediaFiles, Store};
 use crate::ids::{ConnectionName, ContactId};
 use crate::reply::inbound::NewFile;
 use crate::time::Timestamp;
@@ -177,8 +177,8 @@ impl Store {
     }
 
     #[must_use]
-    pub fn shelf(&self) -> Shelf {
-        Shelf::new(PathBuf::clone(&self.directory))
+    pub fn shelf(&self) -> MediaFiles {
+        MediaFiles::new(PathBuf::clone(&self.directory))
     }
 }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::command::action::Deed;
+use crate::command::action::ResolvedAction;
 use crate::command::approval::Pending;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
-use crate::outbox::button_token::Subject;
-use crate::reply::interpret::{About, Sent};
+use crate::outbox::button_token::ButtonSubject;
+use crate::reply::interpret::{ReplySubject, SentMessage};
 use crate::time::Timestamp;
 
 /// A request as it stands.
@@ -19,7 +19,7 @@ pub struct Request {
     /// The message that asked.
     pub reply: Wamid,
     pub connection: ConnectionName,
-    pub deed: Deed,
+    pub deed: ResolvedAction,
     pub pending: Pending,
 }
 
@@ -82,11 +82,11 @@ impl Store {
     }
 
     /// The message asks about this, so words under it are understood.
-    pub fn keep_asked(&self, message: MessageId, subject: Subject) -> Result<()> {
+    pub fn keep_asked(&self, message: MessageId, subject: ButtonSubject) -> Result<()> {
         let (kind, number) = match subject {
-            Subject::Request(number) => ("request", number),
-            Subject::Question(number) => ("question", number),
-            Subject::Alert(_) => return Ok(()), // the message's own row knows
+            ButtonSubject::Request(number) => ("request", number),
+            ButtonSubject::Question(number) => ("question", number),
+            ButtonSubject::Alert(_) => return Ok(()), // the message's own row knows
         };
         self.sql
             .prepare_cached("INSERT OR REPLACE INTO asked VALUES (?1, ?2, ?3)")?
@@ -94,7 +94,7 @@ impl Store {
             .map(drop)
     }
 
-    pub(super) fn read_sent(&self, wamid: &Wamid) -> Result<Option<Sent>> {
+    pub(super) fn read_sent(&self, wamid: &Wamid) -> Result<Option<SentMessage>> {
         let Some(id) = self.message_of(wamid)? else { return Ok(None) };
         let (contact, alert, created_at): (String, Option<i64>, i64) = self
             .sql
@@ -102,14 +102,14 @@ impl Store {
             .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let known = alert.map(|alert| self.read_alert(AlertId(alert))).transpose()?.flatten();
         let about = match known {
-            Some(known) => About::Alert(known),
+            Some(known) => ReplySubject::Alert(known),
             None => self.about(id)?,
         };
         let at = self.left_at(id.0)?.unwrap_or(Timestamp(created_at));
-        Ok(Some(Sent { to: ContactId(contact), at, about }))
+        Ok(Some(SentMessage { to: ContactId(contact), at, about }))
     }
 
-    fn about(&self, message: MessageId) -> Result<About> {
+    fn about(&self, message: MessageId) -> Result<ReplySubject> {
         let asked: Option<(String, i64)> = self
             .sql
             .prepare_cached("SELECT kind, number FROM asked WHERE message = ?1")?
@@ -117,10 +117,10 @@ impl Store {
             .optional()?;
         Ok(match asked {
             Some((kind, number)) if kind == "question" => {
-                About::Asked(Subject::Question(number), self.choices(number)?)
+                ReplySubject::Asked(ButtonSubject::Question(number), self.choices(number)?)
             }
-            Some((_, number)) => About::Asked(Subject::Request(number), Vec::new()),
-            None => About::Other,
+            Some((_, number)) => ReplySubject::Asked(ButtonSubject::Request(number), Vec::new()),
+            None => ReplySubject::Other,
         })
     }
 

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Result, params};
 
-use super::{OpenQuestion, Post, Request, Store};
-use crate::alert::engine::{Note, Slot};
-use crate::alert::lifecycle::{Alert, Ident};
-use crate::alert::notification::quiet_hours_summary::Held;
+use super::{EscalationPost, OpenQuestion, Request, Store};
+use crate::alert::engine::{AlertCommand, StateKey};
+use crate::alert::lifecycle::{Alert, AlertKey};
+use crate::alert::notification::quiet_hours_summary::HeldForSummary;
 use crate::contact::Guest;
 use crate::ids::{AlertId, CommandId, ConnectionName, ContactId, MessageId, RuleName};
-use crate::outbox::button_token::Subject;
+use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Next;
-use crate::outbox::row::Lane;
+use crate::outbox::row::Conversation;
 use crate::rule::definition::Severity;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
@@ -26,9 +26,9 @@ const WAITS: &str = "digest IS NULL AND (state = 'queued' OR state = 'held' OR s
 pub struct Running {
     pub alerts: Vec<OpenAlert>,
     /// What quiet hours hold back, and for whom.
-    pub held: Vec<(ContactId, Held)>,
+    pub held: Vec<(ContactId, HeldForSummary)>,
     /// For whom messages wait, and over which number.
-    pub lanes: BTreeSet<Lane>,
+    pub lanes: BTreeSet<Conversation>,
     /// Everybody who was ever invited.
     pub guests: BTreeSet<ContactId>,
     /// What waits for a Yes, with the rule whose alert it belongs to.
@@ -36,14 +36,14 @@ pub struct Running {
     pub questions: Vec<OpenQuestion>,
     pub commands: Vec<QueuedCommand>,
     pub invitations: Vec<Guest>,
-    pub posts: Vec<Post>,
+    pub posts: Vec<EscalationPost>,
 }
 
 /// An alert with a life that is not over.
 #[derive(Debug, Clone)]
 pub struct OpenAlert {
     pub id: AlertId,
-    pub alert: Ident,
+    pub alert: AlertKey,
     pub episode: u32,
     pub severity: Severity,
     pub text: String,
@@ -88,7 +88,7 @@ impl Store {
             .query_map([], |row| {
                 Ok(OpenAlert {
                     id: AlertId(row.get(0)?),
-                    alert: Ident { rule: RuleName(row.get(1)?), key: row.get(2)? },
+                    alert: AlertKey { rule: RuleName(row.get(1)?), key: row.get(2)? },
                     episode: row.get::<_, Option<u32>>(3)?.unwrap_or_default(),
                     severity: Severity::of_rank(row.get(4)?),
                     text: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
@@ -97,7 +97,7 @@ impl Store {
             })?
             .collect::<Result<_>>()?;
         for one in &mut open {
-            let (kind, key) = Slot::Alert(one.alert.clone()).row();
+            let (kind, key) = StateKey::Alert(one.alert.clone()).row();
             let state: Option<String> = self
                 .sql
                 .prepare_cached("SELECT state FROM alert_memory WHERE kind = ?1 AND key = ?2")?
@@ -119,7 +119,7 @@ impl Store {
             .collect()
     }
 
-    fn held_back(&self) -> Result<Vec<(ContactId, Held)>> {
+    fn held_back(&self) -> Result<Vec<(ContactId, HeldForSummary)>> {
         let rows: Vec<(ContactId, String)> = self
             .sql
             .prepare("SELECT key, state FROM alert_memory WHERE kind = 'held'")?
@@ -131,7 +131,7 @@ impl Store {
     }
 
     /// What is queued is found lane by lane through its index: there may be a million of it.
-    fn waiting_lanes(&self) -> Result<BTreeSet<Lane>> {
+    fn waiting_lanes(&self) -> Result<BTreeSet<Conversation>> {
         let mut lanes = BTreeSet::new();
         let mut next = self.first_lane("")?;
         while let Some(lane) = next {
@@ -145,7 +145,7 @@ impl Store {
             );
             let mut select = self.sql.prepare(&sql)?;
             let read = |row: &rusqlite::Row| {
-                Ok(Lane { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
+                Ok(Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
             };
             for lane in select.query_map([], read)? {
                 lanes.insert(lane?);
@@ -213,11 +213,11 @@ impl Store {
     }
 
     /// Messages that ask for this Yes, or put this question, and have not left.
-    pub fn waiting_to_ask(&self, subject: Subject) -> Result<Vec<MessageId>> {
+    pub fn waiting_to_ask(&self, subject: ButtonSubject) -> Result<Vec<MessageId>> {
         let (kind, number) = match subject {
-            Subject::Request(number) => ("request", number),
-            Subject::Question(number) => ("question", number),
-            Subject::Alert(_) => return Ok(Vec::new()), // the watch ends those
+            ButtonSubject::Request(number) => ("request", number),
+            ButtonSubject::Question(number) => ("question", number),
+            ButtonSubject::Alert(_) => return Ok(Vec::new()), // the watch ends those
         };
         self.sql
             .prepare(&format!(
@@ -235,7 +235,7 @@ impl Store {
     /// What waits for a number that is gone leaves over another one: that of the rule, or `otherwise`. How many.
     pub fn reroute(
         &self,
-        lane: &Lane,
+        lane: &Conversation,
         of_rule: &BTreeMap<RuleName, ConnectionName>,
         otherwise: &ConnectionName,
     ) -> Result<usize> {
@@ -266,7 +266,7 @@ impl Store {
     }
 
     /// Whether that note waits to be taken.
-    pub fn has_note(&self, note: &Note) -> Result<bool> {
+    pub fn has_note(&self, note: &AlertCommand) -> Result<bool> {
         let note = serde_json::to_string(note).unwrap_or_default();
         self.sql.prepare_cached("SELECT 1 FROM alert_note WHERE note = ?1")?.exists([note])
     }

@@ -7,14 +7,14 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
 use crate::ids::{ConnectionName, MessageId};
-use crate::rule::attachment::Kept;
+use crate::rule::attachment::StoredFile;
 use crate::time::Timestamp;
 
 /// An upload lives for 30 days at Meta (docs/cloud-api.md 2); a day is left for a message that waits.
 const UPLOAD_LIVES: Duration = Duration::from_secs(29 * 24 * 3_600);
 
 impl Store {
-    pub(super) fn keep_media(&self, kept: &Kept, at: Timestamp) -> Result<()> {
+    pub(super) fn keep_media(&self, kept: &StoredFile, at: Timestamp) -> Result<()> {
         self.sql
             .prepare_cached("INSERT OR IGNORE INTO media VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![kept.sha256, kept.mime, &kept.bytes[..], at.0])
@@ -22,12 +22,12 @@ impl Store {
     }
 
     /// A file, by its SHA-256.
-    pub fn media(&self, sha256: &str) -> Result<Option<Kept>> {
+    pub fn media(&self, sha256: &str) -> Result<Option<StoredFile>> {
         self.sql
             .prepare_cached("SELECT mime, bytes FROM media WHERE sha256 = ?1")?
             .query_row([sha256], |row| {
                 let bytes = Bytes::from(row.get::<_, Vec<u8>>(1)?);
-                Ok(Kept { sha256: sha256.to_owned(), mime: row.get(0)?, bytes })
+                Ok(StoredFile { sha256: sha256.to_owned(), mime: row.get(0)?, bytes })
             })
             .optional()
     }

@@ -10,7 +10,7 @@ use crate::store::views::rows_for_people::read_event;
 
 /// An alert of a rule that tells each event.
 #[derive(Debug, Clone)]
-pub struct Once {
+pub struct StatelessAlert {
     pub id: i64,
     pub rule: String,
     pub bindings: Bindings,
@@ -28,7 +28,7 @@ pub struct Once {
 
 impl Store {
     /// `None`: there is none, or it has a life.
-    pub fn once(&self, id: AlertId) -> Result<Option<Once>> {
+    pub fn once(&self, id: AlertId) -> Result<Option<StatelessAlert>> {
         let found = self
             .sql
             .prepare_cached(
@@ -39,7 +39,7 @@ impl Store {
                 let bindings: String = row.get(1)?;
                 let topic: Option<String> = row.get(6)?;
                 let event = topic.map(|topic| Ok::<_, rusqlite::Error>((topic, row.get(7)?, row.get(8)?)));
-                Ok(Once {
+                Ok(StatelessAlert {
                     id: id.0,
                     rule: row.get(0)?,
                     bindings: serde_json::from_str(&bindings).unwrap_or_default(),

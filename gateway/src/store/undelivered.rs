@@ -4,7 +4,7 @@ use rusqlite::{Result, params};
 use serde_json::Value;
 
 use super::Store;
-use crate::alert::lifecycle::Ident;
+use crate::alert::lifecycle::AlertKey;
 use crate::ids::{AlertId, ConnectionName, ContactId, RuleName};
 use crate::outbox::message::{Content, Template};
 use crate::time::Timestamp;
@@ -22,7 +22,7 @@ pub struct Undelivered {
     pub id: AlertId,
     pub rule: String,
     /// Of an alert with a life: what it is, and which time that it fired.
-    pub episode: Option<(Ident, u32)>,
+    pub episode: Option<(AlertKey, u32)>,
     pub connection: ConnectionName,
     /// Its words.
     pub text: String,
@@ -51,7 +51,7 @@ impl Store {
         ))?;
         let found = open.query_map(params![patience.0, TOGETHER], |row| {
             let (rule, key): (String, Option<String>) = (row.get(1)?, row.get(2)?);
-            let ident = key.map(|key| Ident { rule: RuleName(rule.clone()), key });
+            let ident = key.map(|key| AlertKey { rule: RuleName(rule.clone()), key });
             let episode: Option<u32> = row.get(3)?;
             Ok(Undelivered {
                 id: AlertId(row.get(0)?),

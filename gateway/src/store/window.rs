@@ -7,12 +7,12 @@ use crate::ids::ConnectionName;
 use crate::outbox::message::Template;
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Next;
-use crate::outbox::row::Lane;
-use crate::outbox::window::{Facts, Listed, Window, window_end};
+use crate::outbox::row::Conversation;
+use crate::outbox::window::{CatalogueEntry, TemplateInfo, Window, window_end};
 use crate::time::Timestamp;
 
 impl Store {
-    pub(super) fn window(&self, lane: &Lane, now: Timestamp) -> Result<Window> {
+    pub(super) fn window(&self, lane: &Conversation, now: Timestamp) -> Result<Window> {
         let until: Option<i64> = self
             .sql
             .prepare_cached("SELECT until FROM window WHERE connection = ?1 AND contact = ?2")?
@@ -26,7 +26,7 @@ impl Store {
     }
 
     /// The person wrote to this number: the window opens, and what was held for it is due. Returns how much that is.
-    pub fn heard(&self, lane: &Lane, at: Timestamp, now: Timestamp) -> Result<usize> {
+    pub fn heard(&self, lane: &Conversation, at: Timestamp, now: Timestamp) -> Result<usize> {
         self.sql
             .prepare_cached(
                 "INSERT INTO window (connection, contact, until) SELECT ?1, ?2, ?3
@@ -44,7 +44,7 @@ impl Store {
 
     /// Meta said so, whatever we thought (131047). A status says when it was so: what the person wrote since has opened the
     /// window again. An answer is of now.
-    pub(super) fn window_closed(&self, lane: &Lane, said_at: Option<Timestamp>) -> Result<()> {
+    pub(super) fn window_closed(&self, lane: &Conversation, said_at: Option<Timestamp>) -> Result<()> {
         let closed_at = said_at.map_or(0, |at| at.0);
         let unless_opened_since = said_at.map_or(i64::MAX, |at| window_end(at).0);
         self.sql
@@ -57,7 +57,7 @@ impl Store {
     }
 
     /// What the catalogue says of a template.
-    pub fn listed(&self, connection: &ConnectionName, template: &Template) -> Result<Listed> {
+    pub fn listed(&self, connection: &ConnectionName, template: &Template) -> Result<CatalogueEntry> {
         let facts = self
             .sql
             .prepare_cached(
@@ -65,7 +65,7 @@ impl Store {
                  WHERE connection = ?1 AND name = ?2 AND language = ?3",
             )?
             .query_row([&connection.0, &template.name, &template.language], |row| {
-                Ok(Facts {
+                Ok(TemplateInfo {
                     status: row.get(0)?,
                     category: row.get(1)?,
                     parameters: row.get(2)?,
@@ -77,13 +77,13 @@ impl Store {
             .optional()?;
         // Of one that a webhook named alone nobody knows how many blanks it has.
         if let Some(facts) = facts.filter(|facts| !(facts.is_usable() && facts.category.is_empty())) {
-            return Ok(Listed::Facts(facts));
+            return Ok(CatalogueEntry::Facts(facts));
         }
         let read = self
             .sql
             .prepare_cached("SELECT 1 FROM catalogue WHERE connection = ?1")?
             .exists([&connection.0])?;
-        Ok(if read { Listed::Missing } else { Listed::Unread })
+        Ok(if read { CatalogueEntry::Missing } else { CatalogueEntry::Unread })
     }
 
     /// The whole catalogue of a connection, in place of the one before: as it was when it was asked for. What a webhook tells
@@ -91,7 +91,7 @@ impl Store {
     pub fn keep_catalogue(
         &self,
         connection: &ConnectionName,
-        templates: &[(String, String, Facts)],
+        templates: &[(String, String, TemplateInfo)],
         asked_at: Timestamp,
     ) -> Result<()> {
         self.sql.prepare_cached("DELETE FROM template WHERE connection = ?1")?.execute([&connection.0])?;
@@ -174,13 +174,13 @@ mod tests {
     use crate::contact::Recipient;
     use crate::ids::MessageId;
     use crate::outbox::message::Content;
-    use crate::outbox::row::Change;
+    use crate::outbox::row::MessageUpdate;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    fn lane(contact: &str) -> Lane {
-        Lane { connection: "main".into(), contact: contact.into() }
+    fn lane(contact: &str) -> Conversation {
+        Conversation { connection: "main".into(), contact: contact.into() }
     }
 
     fn template() -> Template {
@@ -188,11 +188,11 @@ mod tests {
     }
 
     /// A message that may leave once the person writes; with a template, or when the catalogue has changed.
-    fn held(store: &Store, lane: &Lane, templates: Vec<Template>) -> MessageId {
+    fn held(store: &Store, lane: &Conversation, templates: Vec<Template>) -> MessageId {
         let to = Recipient::parse("+15550100123").expect("a number");
         let content = Content { templates, ..Content::text("The door is open") };
         let id = store.compose(lane, &to, &content, NOW).expect("composed");
-        let hold = || Change::Held { id, at: NOW, reason: "it waits".into() };
+        let hold = || MessageUpdate::Held { id, at: NOW, reason: "it waits".into() };
         assert!(store.change(&hold(), NOW).expect("written"));
         assert!(!store.change(&hold(), NOW).expect("read"), "only what is queued");
         id
@@ -237,13 +237,14 @@ mod tests {
         let (main, (name, language)) = (ConnectionName::from("main"), ("door", "en"));
         let listed = || store.listed(&main, &template()).expect("read");
         let status = || match listed() {
-            Listed::Facts(facts) => facts.status,
-            Listed::Unread | Listed::Missing | Listed::Unwanted => String::new(),
+            CatalogueEntry::Facts(facts) => facts.status,
+            CatalogueEntry::Unread | CatalogueEntry::Missing | CatalogueEntry::Unwanted => String::new(),
         };
-        let keep = |all: &[(String, String, Facts)]| store.keep_catalogue(&main, all, NOW).expect("written");
-        assert_eq!(listed(), Listed::Unread);
+        let keep =
+            |all: &[(String, String, TemplateInfo)]| store.keep_catalogue(&main, all, NOW).expect("written");
+        assert_eq!(listed(), CatalogueEntry::Unread);
         keep(&[]);
-        assert_eq!(listed(), Listed::Missing);
+        assert_eq!(listed(), CatalogueEntry::Missing);
 
         let (with, without) =
             (held(&store, &lane("nino"), vec![template()]), held(&store, &lane("nino"), Vec::new()));
@@ -257,15 +258,15 @@ mod tests {
         assert!(told("APPROVED", then(2)));
         assert_eq!(
             (listed(), states()),
-            (Listed::Missing, ["queued", "held"]),
+            (CatalogueEntry::Missing, ["queued", "held"]),
             "its blanks are not known yet"
         );
         store.template_refused(&main, name, language, 132_001, then(3)).expect("written");
         assert_eq!(status(), "refused with code 132001");
 
-        let again = Change::Held { id: with, at: NOW, reason: "it waits".into() };
+        let again = MessageUpdate::Held { id: with, at: NOW, reason: "it waits".into() };
         assert!(store.change(&again, NOW).expect("written"));
-        let facts = Facts {
+        let facts = TemplateInfo {
             status: "APPROVED".into(),
             category: "UTILITY".into(),
             parameters: 1,
@@ -274,8 +275,8 @@ mod tests {
             quick_replies: 2,
         };
         keep(&[(name.into(), language.into(), facts.clone())]);
-        assert_eq!((listed(), states()), (Listed::Facts(facts), ["queued", "held"]));
+        assert_eq!((listed(), states()), (CatalogueEntry::Facts(facts), ["queued", "held"]));
         keep(&[]);
-        assert_eq!(listed(), Listed::Missing, "the whole catalogue, in place of the one before");
+        assert_eq!(listed(), CatalogueEntry::Missing, "the whole catalogue, in place of the one before");
     }
 }

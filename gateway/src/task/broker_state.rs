@@ -7,22 +7,26 @@ use tokio::sync::mpsc;
 use crate::command::dispatch;
 use crate::device;
 use crate::ids::CommandId;
-use crate::mqtt::{Cause, Notice, Outcome};
-use crate::task::context::Shared;
+use crate::mqtt::{Cause, ConnectionEvent, Grants};
+use crate::task::context::TaskContext;
 use crate::task::home_assistant;
 use crate::time::{Clock, SystemClock};
 
 /// Condition, log and dispatch hear of it.
-pub async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<dispatch::Input>) {
+pub async fn tell(
+    shared: &TaskContext,
+    notice: ConnectionEvent,
+    to_dispatch: &mpsc::Sender<dispatch::DispatchInput>,
+) {
     let input = match notice {
-        Notice::Message { .. } => return, // the intake has it
-        Notice::Connected { session_present } => {
+        ConnectionEvent::Message { .. } => return, // the intake has it
+        ConnectionEvent::Connected { session_present } => {
             tracing::info!(session_present, "connected to the broker");
             shared.broker_is(None);
             shared.home.greet();
-            dispatch::Input::Connected
+            dispatch::DispatchInput::Connected
         }
-        Notice::Disconnected { cause, reason } => {
+        ConnectionEvent::Disconnected { cause, reason } => {
             shared.metrics.lost(cause);
             if cause == Cause::TakenOver {
                 tracing::error!(reason, "another client takes our place at the broker");
@@ -30,12 +34,12 @@ pub async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<di
             }
             tracing::warn!(reason, "the broker is gone; what it sends waits there, what we send waits here");
             shared.broker_is(Some(format!("the broker is not connected: {reason}")));
-            dispatch::Input::Disconnected
+            dispatch::DispatchInput::Disconnected
         }
-        Notice::Published { id, result } => {
-            dispatch::Input::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
+        ConnectionEvent::Published { id, result } => {
+            dispatch::DispatchInput::Published(CommandId(i64::try_from(id).unwrap_or(i64::MAX)), result)
         }
-        Notice::Loopback(result) => {
+        ConnectionEvent::Loopback(result) => {
             if let Ok(time) = &result {
                 shared.metrics.round_trip(*time);
             }
@@ -48,7 +52,7 @@ pub async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<di
             }
             return;
         }
-        Notice::Subscribed(outcome) => {
+        ConnectionEvent::Subscribed(outcome) => {
             subscribed(shared, outcome).await;
             return;
         }
@@ -57,7 +61,7 @@ pub async fn tell(shared: &Shared, notice: Notice, to_dispatch: &mpsc::Sender<di
 }
 
 /// What the broker lets us read, and what not.
-async fn subscribed(shared: &Shared, outcome: Outcome) {
+async fn subscribed(shared: &TaskContext, outcome: Grants) {
     for (one, two) in &outcome.doubled {
         let why = "an event that both match may come twice: this broker does not say which copy is whose";
         tracing::warn!(one, two, why, "two topics overlap");
@@ -90,7 +94,7 @@ async fn subscribed(shared: &Shared, outcome: Outcome) {
 }
 
 /// Whether the rules do without it.
-fn is_beside(shared: &Shared, filter: &str) -> bool {
+fn is_beside(shared: &TaskContext, filter: &str) -> bool {
     let home = home_assistant::filters(shared.config.home_assistant.as_ref());
     let is_ours = device::topic::filters().chain(home).any(|ours| ours == *filter);
     is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == *filter)

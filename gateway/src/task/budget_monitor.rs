@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::ids::ConnectionName;
-use crate::outbox::budget::{Budget, FREE_OF_CHARGE, Standing, read_tier, standing};
-use crate::reply::inbound::Notice;
+use crate::outbox::budget::{Budget, BudgetState, FREE_OF_CHARGE, read_tier, standing};
+use crate::reply::inbound::AccountNotice;
 use crate::rule::definition::Severity;
 use crate::store::Store;
-use crate::task::context::Shared;
-use crate::task::owner_notice::{Over, Told, write};
+use crate::task::context::TaskContext;
+use crate::task::owner_notice::{NoticeOutcome, NoticeRoute, write};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 /// Often enough: from four fifths to all of a month's budget takes longer, and a flood is a few digests.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-pub async fn watch(shared: Arc<Shared>) {
+pub async fn watch(shared: Arc<TaskContext>) {
     loop {
         let config = shared.live();
         let look = move |store: &Store| look(store, &config, SystemClock.now());
@@ -31,7 +31,7 @@ pub async fn watch(shared: Arc<Shared>) {
 }
 
 /// Holds and puts off what may not leave; called before each look at what is due.
-pub fn ration(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
+pub fn enforce_limits(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
     if !now.is_sane() {
         return Ok(()); // which month it is, is not known yet
     }
@@ -75,7 +75,7 @@ fn look(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<News
     if let Some((about, limit)) = people_a_day(store, config)? {
         let (people, field) = (store.reach(now)?.people, format!("people {}", now.day()));
         // Once a day, since their number goes up and down.
-        if standing(people, limit) != Standing::Fine && !store.has_notice(&about, &field)? {
+        if standing(people, limit) != BudgetState::Fine && !store.has_notice(&about, &field)? {
             let text = format!(
                 "within a day {people} people were written to first, and Meta allows {limit}: beyond that, messages wait; \
                  Meta raises it for businesses that are verified"
@@ -90,20 +90,20 @@ fn look(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<News
 fn about_budget(
     name: &ConnectionName,
     budget: &Budget,
-    found: Standing,
+    found: BudgetState,
     month: &str,
 ) -> Option<(&'static str, String)> {
     let (limit, exceeding) = (budget.messages, budget.exceeded_from.as_str());
     match found {
-        Standing::Fine => None,
-        Standing::Near => {
+        BudgetState::Fine => None,
+        BudgetState::Near => {
             let text = format!(
                 "80 % of the budget of {limit} messages for {month} are used up; when it is, {exceeding} messages still leave \
                  and others are held"
             );
             Some(("near", text))
         }
-        Standing::Spent => {
+        BudgetState::Spent => {
             let text = format!(
                 "the budget of {limit} messages for {month} is used up: {exceeding} messages still leave, others are held; if \
                  they should go, raise `budget` in [[connection]] {name}"
@@ -122,9 +122,9 @@ fn say(
     now: Timestamp,
 ) -> rusqlite::Result<Option<(ConnectionName, Severity, String)>> {
     let severity = Severity::Warning;
-    let notice = Notice::of(field, severity, text);
-    let told = write(store, config, about, &notice, Over::AnotherFirst, now)?;
-    Ok((told != Told::Before).then(|| (about.clone(), severity, notice.text)))
+    let notice = AccountNotice::of(field, severity, text);
+    let told = write(store, config, about, &notice, NoticeRoute::AnotherFirst, now)?;
+    Ok((told != NoticeOutcome::Before).then(|| (about.clone(), severity, notice.text)))
 }
 
 /// Meta's limit of people who are written to first, and on which number it was told. All connections of a file are taken
@@ -134,8 +134,10 @@ fn people_a_day(store: &Store, config: &Config) -> rusqlite::Result<Option<(Conn
     let mut lowest = None;
     for connection in &config.connections {
         let told = store.fact(&connection.name, MESSAGING_LIMIT)?;
-        let limit =
-            told.as_deref().and_then(read_tier).filter(|limit| standing(contacts, *limit) != Standing::Fine);
+        let limit = told
+            .as_deref()
+            .and_then(read_tier)
+            .filter(|limit| standing(contacts, *limit) != BudgetState::Fine);
         if let Some(limit) = limit.filter(|limit| lowest.as_ref().is_none_or(|(_, lowest)| limit < lowest)) {
             lowest = Some((connection.name.clone(), limit));
         }

@@ -6,17 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::command::dispatch::{Change, Dispatch, Effect, Input, Waiting};
-use crate::mqtt::{Link, Publish};
+use crate::command::dispatch::{CommandUpdate, Dispatch, DispatchEffect, DispatchInput, PendingCommand};
+use crate::mqtt::{BrokerHandle, Publish};
 use crate::store::Store;
-use crate::task::context::Shared;
-use crate::task::deadlines::{answer_prefix, settle, waiting};
+use crate::task::context::TaskContext;
+use crate::task::deadlines::{answer_prefix, record_outcome, waiting};
 use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Input>) {
+pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc::Receiver<DispatchInput>) {
     let mut dispatch = Dispatch::default();
     let mut pause = LOOK_EVERY;
     loop {
@@ -27,9 +27,9 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
             },
             () = shared.commands.notified() => {
                 shared.device_commands.notify_one(); // it may be for a device
-                Input::Wake
+                DispatchInput::Wake
             }
-            () = tokio::time::sleep(pause) => Input::Wake,
+            () = tokio::time::sleep(pause) => DispatchInput::Wake,
         };
         pause = LOOK_EVERY;
         // Bounded: each command of a load causes one effect, and a load has at most 16.
@@ -37,7 +37,7 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
         while let Some(effect) = effects.pop() {
             let now = SystemClock.now();
             match effect {
-                Effect::Load { limit } => {
+                DispatchEffect::Load { limit } => {
                     let config = shared.live();
                     let load = move |store: &Store| waiting(store, &config, limit, now);
                     let Some((waiting, told)) = shared.durably(load).await else { return };
@@ -45,47 +45,47 @@ pub async fn run(shared: Arc<Shared>, link: Link, mut inputs: mpsc::Receiver<Inp
                         shared.outbox.notify_one();
                     }
                     // The disk may have been full for an hour meanwhile.
-                    effects.extend(dispatch.handle(Input::Loaded(waiting), SystemClock.now()));
+                    effects.extend(dispatch.handle(DispatchInput::Loaded(waiting), SystemClock.now()));
                 }
-                Effect::Publish(command) => {
+                DispatchEffect::Publish(command) => {
                     let id = command.id;
                     let late = command.expires_at <= now; // another effect may have waited for the disk
                     shared.set_at_broker(id, !late);
                     if late || !link.publish(publish(&shared, command)) {
                         shared.set_at_broker(id, false);
-                        effects.extend(dispatch.handle(Input::Busy(id), now));
+                        effects.extend(dispatch.handle(DispatchInput::Busy(id), now));
                     }
                 }
-                Effect::Commit(change) => {
-                    let (Change::Published { id, .. }
-                    | Change::Refused { id, .. }
-                    | Change::Expired { id, .. }) = change;
+                DispatchEffect::Commit(change) => {
+                    let (CommandUpdate::Published { id, .. }
+                    | CommandUpdate::Refused { id, .. }
+                    | CommandUpdate::Expired { id, .. }) = change;
                     shared.metrics.commanded(&change);
                     tracing::info!(command = id.0, outcome = change.in_words(), "a command has an outcome");
                     let config = shared.live();
-                    let settled = move |store: &Store| settle(store, &config, &change, now);
+                    let settled = move |store: &Store| record_outcome(store, &config, &change, now);
                     if shared.durably(settled).await.is_none() {
                         return;
                     }
                     shared.set_at_broker(id, false);
                     shared.deadlines.notify_one();
                     shared.outbox.notify_one();
-                    effects.extend(dispatch.handle(Input::Committed(id), SystemClock.now()));
+                    effects.extend(dispatch.handle(DispatchInput::Committed(id), SystemClock.now()));
                 }
-                Effect::WakeAt(at) => pause = pause.min(now.until(at)),
+                DispatchEffect::WakeAt(at) => pause = pause.min(now.until(at)),
             }
         }
     }
 }
 
 /// What the owner should know, to whoever listens at the broker. Best effort: it is in the store and the log as well.
-pub async fn tell(link: Link, mut notices: mpsc::Receiver<String>) {
+pub async fn tell(link: BrokerHandle, mut notices: mpsc::Receiver<String>) {
     while let Some(notice) = notices.recv().await {
         link.tell(Bytes::from(notice));
     }
 }
 
-fn publish(shared: &Shared, command: Waiting) -> Publish {
+fn publish(shared: &TaskContext, command: PendingCommand) -> Publish {
     let id = shared.tag.command(command.id);
     let left = SystemClock.now().until(command.expires_at).as_secs().max(1);
     Publish {

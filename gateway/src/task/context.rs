@@ -13,15 +13,15 @@ use crate::contact::Guest;
 use crate::event::topic::TopicPattern;
 use crate::ids::{CommandId, ConnectionName, StoreTag};
 use crate::metrics::Metrics;
-use crate::outbox::button_token::Seal;
+use crate::outbox::button_token::ButtonSigner;
 use crate::outbox::retry_policy::QUALITY_WAIT;
-use crate::outbox::scheduler::Sender;
-use crate::random::Dice;
+use crate::outbox::scheduler::Scheduler;
+use crate::random::Rng;
 use crate::rule::definition::Severity;
-use crate::store::{Gone, Handle, Store};
-use crate::task::home_assistant::Home;
-use crate::task::outbox_transaction::{Begin, Turn, Turns, remember};
-use crate::task::received_media::Marks;
+use crate::store::{Store, StoreError, StoreHandle};
+use crate::task::home_assistant::DiscoveryHandle;
+use crate::task::outbox_transaction::{SchedulerHandle, SendStep, StepStart, remember};
+use crate::task::received_media::ReadReceipts;
 use crate::task::recent_faults::Passing;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -44,7 +44,7 @@ pub enum Fatal {
 
 /// The database refuses what it was given: the statement or its row is wrong, and would be wrong again.
 #[derive(Debug)]
-pub struct Refused(pub String);
+pub struct StatementRefused(pub String);
 
 /// How often a full disk is asked again whether there is room.
 const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -52,16 +52,16 @@ const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug)]
-pub struct Shared {
-    pub store: Handle,
+pub struct TaskContext {
+    pub store: StoreHandle,
     pub config: Arc<Config>,
     pub tag: StoreTag,
-    pub seal: Seal,
+    pub seal: ButtonSigner,
     pub metrics: Metrics,
     /// Where devices answer and machines ask.
     pub heard: Vec<TopicPattern>,
     /// The sender.
-    pub turns: Arc<Turns>,
+    pub turns: Arc<SchedulerHandle>,
     /// Messages may be due.
     pub outbox: Notify,
     /// The template catalogue may have changed.
@@ -69,11 +69,11 @@ pub struct Shared {
     /// A webhook body was stored.
     pub inbox: Notify,
     /// What people wrote, to be shown as read.
-    pub marks: Marks,
+    pub marks: ReadReceipts,
     /// Somebody sent a file.
     pub files: Notify,
     /// What Home Assistant is shown.
-    pub home: Home,
+    pub home: DiscoveryHandle,
     /// What the owner should know, for `bellwire/CLIENT/notice`.
     pub notices: mpsc::Sender<String>,
     /// Something waits for people or devices, until a time.
@@ -92,12 +92,12 @@ pub struct Shared {
     pub posts: Notify,
     /// What the database refused, so that the process ends.
     refused: watch::Sender<Option<String>>,
-    state: Mutex<Condition>,
+    state: Mutex<Readiness>,
 }
 
 /// What `readyz` reports.
 #[derive(Debug, Default)]
-struct Condition {
+struct Readiness {
     broker: Option<String>,
     /// Filters that the broker does not let us read, and its reason.
     refused: BTreeMap<String, String>,
@@ -109,7 +109,7 @@ struct Condition {
     paused: BTreeMap<ConnectionName, (Timestamp, String)>,
 }
 
-impl Condition {
+impl Readiness {
     fn refused_in_words(&self) -> impl Iterator<Item = String> {
         self.refused.iter().map(|(filter, reason)| {
             format!("the broker refused the subscription to {filter}: {reason}; its access list has to let this user read it")
@@ -117,13 +117,13 @@ impl Condition {
     }
 }
 
-impl Shared {
+impl TaskContext {
     pub async fn new(
-        store: Handle,
+        store: StoreHandle,
         config: Arc<Config>,
         metrics: Metrics,
         notices: mpsc::Sender<String>,
-    ) -> Result<(Arc<Self>, mpsc::Receiver<Turn>), Fatal> {
+    ) -> Result<(Arc<Self>, mpsc::Receiver<SendStep>), Fatal> {
         let now = SystemClock.now();
         let of_file = Arc::clone(&config);
         let start = move |store: &Store| {
@@ -154,9 +154,9 @@ impl Shared {
         let heard = heard.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
         let rates = live.connections.iter().map(rate).collect();
-        let mut sender = Sender::new(rates);
-        let done = remember(&mut sender, restricted, now, &mut Dice::from_machine());
-        let (turns, to_do) = Turns::new(sender);
+        let mut sender = Scheduler::new(rates);
+        let done = remember(&mut sender, restricted, now, &mut Rng::from_machine());
+        let (turns, to_do) = SchedulerHandle::new(sender);
         turns.done(done).await;
         let shared = Self {
             store,
@@ -170,9 +170,9 @@ impl Shared {
             catalogue: Notify::new(),
             inbox: Notify::new(),
             deadlines: Notify::new(),
-            marks: Marks::default(),
+            marks: ReadReceipts::default(),
             files: Notify::new(),
-            home: Home::default(),
+            home: DiscoveryHandle::default(),
             notices,
             commands: Notify::new(),
             live: Mutex::new(Arc::new(live)),
@@ -181,13 +181,13 @@ impl Shared {
             alerts: Notify::new(),
             posts: Notify::new(),
             refused: watch::channel(None).0,
-            state: Mutex::new(Condition { broker, ..Condition::default() }),
+            state: Mutex::new(Readiness { broker, ..Readiness::default() }),
         };
         Ok((Arc::new(shared), to_do))
     }
 
     /// The sender takes a turn, and its task does what that leads to.
-    pub async fn turn(&self, begin: Begin) {
+    pub async fn turn(&self, begin: StepStart) {
         let (turns, live) = (Arc::clone(&self.turns), self.live());
         let take = move |store: &Store| turns.take(store, begin.clone(), &live, SystemClock.now());
         if let Some(turn) = self.durably(take).await {
@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// Who is on the list, as the store has it.
-    pub fn meet(&self, guests: &[Guest]) {
+    pub fn update_contacts(&self, guests: &[Guest]) {
         let people = self.config.people.with(guests);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if live.people.contacts != people.contacts {
@@ -254,7 +254,7 @@ impl Shared {
         &self,
         work: impl Fn(&Store) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Option<T> {
-        let end = |Refused(why)| drop(self.refused.send_replace(Some(why)));
+        let end = |StatementRefused(why)| drop(self.refused.send_replace(Some(why)));
         self.durably_unless_refused(work).await?.map_err(end).ok()
     }
 
@@ -262,7 +262,7 @@ impl Shared {
     pub async fn durably_unless_refused<T: Send + 'static>(
         &self,
         work: impl Fn(&Store) -> rusqlite::Result<T> + Send + Sync + 'static,
-    ) -> Option<Result<T, Refused>> {
+    ) -> Option<Result<T, StatementRefused>> {
         let work = Arc::new(work);
         loop {
             let work = Arc::clone(&work);
@@ -271,15 +271,15 @@ impl Shared {
                     self.condition(|condition| condition.disk_full = false);
                     return Some(Ok(value));
                 }
-                Err(gone @ (Gone::DiskFull | Gone::Busy)) => {
-                    self.condition(|condition| condition.disk_full = matches!(gone, Gone::DiskFull));
+                Err(gone @ (StoreError::DiskFull | StoreError::Busy)) => {
+                    self.condition(|condition| condition.disk_full = matches!(gone, StoreError::DiskFull));
                     tokio::time::sleep(DISK_FULL_PAUSE).await;
                 }
-                Err(gone @ Gone::Refused(_)) => {
+                Err(gone @ StoreError::Refused(_)) => {
                     tracing::error!(error = %gone, "something could not be written");
-                    return Some(Err(Refused(gone.to_string())));
+                    return Some(Err(StatementRefused(gone.to_string())));
                 }
-                Err(gone @ Gone::Failed(_)) => {
+                Err(gone @ StoreError::Failed(_)) => {
                     tracing::error!(error = %gone, "something could not be written");
                     return None;
                 }
@@ -379,13 +379,13 @@ impl Shared {
         })
     }
 
-    fn condition<T>(&self, change: impl FnOnce(&mut Condition) -> T) -> T {
+    fn condition<T>(&self, change: impl FnOnce(&mut Readiness) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Removes what is too old, a batch at a time.
-pub async fn housekeep(shared: Arc<Shared>) {
+pub async fn housekeep(shared: Arc<TaskContext>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         crate::task::owner_notice::remind(&shared.config);

@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use crate::alert::engine::Note;
-use crate::command::action::{Deed, NewCommand};
-use crate::command::approval::{Pending, Verdict};
-use crate::command::authorise::{ACTS_MAX, REFUSALS_IN, REFUSALS_MAX, Standing, may};
+use crate::alert::engine::AlertCommand;
+use crate::command::action::{NewCommand, ResolvedAction};
+use crate::command::approval::{ApprovalOutcome, Pending};
+use crate::command::authorise::{ACTS_MAX, REFUSALS_IN, REFUSALS_MAX, RecentAbuse, may};
 use crate::contact::Contact;
-use crate::contact::language::{Sentences, Voice};
+use crate::contact::language::{Locale, Sentences};
 use crate::ids::{ConnectionName, ContactId, MessageId};
-use crate::outbox::button_token::{Subject, Token};
+use crate::outbox::button_token::{ButtonSubject, ButtonToken};
 use crate::outbox::message::{Button, Content};
-use crate::outbox::row::Lane;
-use crate::reply::inbound::{Notice, Reply};
-use crate::reply::interpret::Outcome;
+use crate::outbox::row::Conversation;
+use crate::reply::inbound::{AccountNotice, InboundMessage};
+use crate::reply::interpret::Interpretation;
 use crate::reply::keywords::{NO, YES};
 use crate::rule::definition::Severity;
-use crate::store::{Entry, Origin, Request, Store};
+use crate::store::{AuditEntry, CommandOrigin, Request, Store};
 use crate::task::status_text::status;
-use crate::task::webhook_reader::Desk;
+use crate::task::webhook_reader::BodyReader;
 use crate::time::Timestamp;
 use crate::whatsapp::request;
 
@@ -29,38 +29,38 @@ const ASKED_MAX: usize = 10;
 
 /// Who wrote, and over which number they are answered.
 #[derive(Clone, Copy)]
-pub struct From<'a> {
+pub struct ReplySender<'a> {
     pub contact: &'a Contact,
-    pub lane: &'a Lane,
-    pub reply: &'a Reply,
+    pub lane: &'a Conversation,
+    pub reply: &'a InboundMessage,
 }
 
-impl Desk<'_> {
+impl BodyReader<'_> {
     /// Everything that a contact's message leads to, after it was written down.
     pub(crate) fn perform(
         &mut self,
-        outcome: &Outcome,
-        from: From,
-        standing: Standing,
+        outcome: &Interpretation,
+        from: ReplySender,
+        standing: RecentAbuse,
     ) -> rusqlite::Result<()> {
         match outcome {
-            Outcome::Command(command) => {
-                let origin = Origin {
+            Interpretation::Command(command) => {
+                let origin = CommandOrigin {
                     reply: Some(&from.reply.wamid),
                     connection: Some(&from.lane.connection),
                     correlation: None,
                 };
                 self.command(&origin, command)
             }
-            Outcome::Confirm { deed, confirm, approvals, .. } => {
+            Interpretation::Confirm { deed, confirm, approvals, .. } => {
                 self.ask_back(deed, *confirm, *approvals, from)
             }
-            Outcome::Vote { subject, choice, .. } => match subject {
-                Subject::Request(number) => self.vote(*number, choice == YES, from),
-                Subject::Question(number) => self.choose(*number, choice, from),
-                Subject::Alert(_) => Ok(()), // a tap on an alert's button is an action
+            Interpretation::Vote { subject, choice, .. } => match subject {
+                ButtonSubject::Request(number) => self.vote(*number, choice == YES, from),
+                ButtonSubject::Question(number) => self.choose(*number, choice, from),
+                ButtonSubject::Alert(_) => Ok(()), // a tap on an alert's button is an action
             },
-            Outcome::Acknowledge { alert, contact } => {
+            Interpretation::Acknowledge { alert, contact } => {
                 let by = self.store.acknowledge(*alert, contact, self.now)?;
                 let detail = format!(
                     "alert {alert}, by {}",
@@ -68,34 +68,34 @@ impl Desk<'_> {
                 );
                 self.note("acknowledged", from, &detail)
             }
-            Outcome::Note { note, .. } => {
+            Interpretation::Note { note, .. } => {
                 self.store.note(note, self.now)?;
                 self.read.notes += 1;
                 let (what, alert) = match note {
-                    Note::Acknowledge { alert, .. } => ("acknowledged", alert),
-                    Note::Resolve { alert, .. } => ("resolved", alert),
-                    Note::Snooze { alert, .. } => ("snoozed", alert),
-                    Note::Silence(_)
-                    | Note::Mute { .. }
-                    | Note::Expire { .. }
-                    | Note::Undelivered { .. }
-                    | Note::Receipt { .. } => {
+                    AlertCommand::Acknowledge { alert, .. } => ("acknowledged", alert),
+                    AlertCommand::Resolve { alert, .. } => ("resolved", alert),
+                    AlertCommand::Snooze { alert, .. } => ("snoozed", alert),
+                    AlertCommand::Silence(_)
+                    | AlertCommand::Mute { .. }
+                    | AlertCommand::Expire { .. }
+                    | AlertCommand::Undelivered { .. }
+                    | AlertCommand::Receipt { .. } => {
                         return Ok(());
                     } // no person's
                 };
                 self.note(what, from, &alert.to_string())
             }
-            Outcome::Invite { wanted, .. } => self.invite(wanted, from),
-            Outcome::Status { .. } => {
+            Interpretation::Invite { wanted, .. } => self.invite(wanted, from),
+            Interpretation::Status { .. } => {
                 let text = status(self.store, self.config, self.now, &from.contact.voice)?;
                 self.answer_text(&text, from)
             }
-            Outcome::Say { text, reason, .. } => {
+            Interpretation::Say { text, reason, .. } => {
                 self.idle(reason);
                 self.answer_text(text, from)
             }
-            Outcome::Refused { text, reason, .. } => self.refuse(text, reason, from, standing),
-            Outcome::Hurried { .. } => {
+            Interpretation::Refused { text, reason, .. } => self.refuse(text, reason, from, standing),
+            Interpretation::Hurried { .. } => {
                 self.idle("too many in a minute");
                 if standing.hurried > 0 {
                     return Ok(()); // told once
@@ -104,19 +104,19 @@ impl Desk<'_> {
                 let count = ACTS_MAX.to_string();
                 self.answer_sentence(|s| s.hurried, &[("count", &count)], from)
             }
-            Outcome::Locked { .. } => {
+            Interpretation::Locked { .. } => {
                 self.idle("the person is locked out");
                 self.note("refused", from, "locked out")
             }
             // What these lead to is where they always were.
-            Outcome::Consent { .. }
-            | Outcome::ReadOn { .. }
-            | Outcome::Stranger
-            | Outcome::Nothing { .. } => Ok(()),
+            Interpretation::Consent { .. }
+            | Interpretation::ReadOn { .. }
+            | Interpretation::Stranger
+            | Interpretation::Nothing { .. } => Ok(()),
         }
     }
 
-    pub(crate) fn command(&mut self, origin: &Origin, command: &NewCommand) -> rusqlite::Result<()> {
+    pub(crate) fn command(&mut self, origin: &CommandOrigin, command: &NewCommand) -> rusqlite::Result<()> {
         let id = self.store.insert_command(origin, command, self.now)?;
         let deed = &command.deed;
         self.read.commands += 1;
@@ -124,11 +124,17 @@ impl Desk<'_> {
         let detail = format!("{}: {} to {}", deed.name, deed.payload, deed.topic);
         let who = (!command.contact.0.is_empty()).then_some(&command.contact);
         let entry =
-            Entry { what: "commanded", who, message: origin.reply, command: Some(id), detail: &detail };
+            AuditEntry { what: "commanded", who, message: origin.reply, command: Some(id), detail: &detail };
         self.store.record(&entry, self.now)
     }
 
-    fn ask_back(&mut self, deed: &Deed, confirm: bool, approvals: u32, from: From) -> rusqlite::Result<()> {
+    fn ask_back(
+        &mut self,
+        deed: &ResolvedAction,
+        confirm: bool,
+        approvals: u32,
+        from: ReplySender,
+    ) -> rusqlite::Result<()> {
         let life = if confirm { Duration::from_millis(deed.expires_ms) } else { OTHERS_MAY_TAKE };
         let mut request = Request {
             id: 0,
@@ -180,20 +186,21 @@ impl Desk<'_> {
     }
 
     fn ask(&mut self, request: &Request, whom: &Contact, content: Content) -> rusqlite::Result<()> {
-        let subject = Subject::Request(request.id);
+        let subject = ButtonSubject::Request(request.id);
         let (yes, no) = (whom.voice.plain(|s| s.yes), whom.voice.plain(|s| s.no));
         let button = |choice: &str, title: String| {
-            let token = Token { subject, action: choice.to_owned(), expires_at: request.pending.expires_at };
+            let token =
+                ButtonToken { subject, action: choice.to_owned(), expires_at: request.pending.expires_at };
             Button::new(self.store.seal().close(&token, &whom.id), title)
         };
         let content = Content { buttons: vec![button(YES, yes), button(NO, no)], ..content };
-        let lane = Lane { connection: request.connection.clone(), contact: whom.id.clone() };
+        let lane = Conversation { connection: request.connection.clone(), contact: whom.id.clone() };
         let message = self.store.compose(&lane, &whom.to, &content, self.now)?;
         self.read.messages = true;
         self.store.keep_asked(message, subject)
     }
 
-    fn vote(&mut self, number: i64, yes: bool, from: From) -> rusqlite::Result<()> {
+    fn vote(&mut self, number: i64, yes: bool, from: ReplySender) -> rusqlite::Result<()> {
         let Some(mut request) = self.store.request(number)? else {
             return self.answer_sentence(|s| s.nothing_waits, &[], from);
         };
@@ -201,13 +208,13 @@ impl Desk<'_> {
         let lacks = may(from.contact, &request.deed.roles, &request.deed.topic).err();
         if let Some(lacks) = lacks.filter(|_| yes) {
             let text = lacks.refusal(&request.deed.title, &from.contact.voice);
-            return self.refused(&text, &lacks.sentence(&Voice::default()), from);
+            return self.refused(&text, &lacks.sentence(&Locale::default()), from);
         }
         let verdict = request.pending.vote(&from.contact.id, yes, self.now);
         let detail = format!("request {number}: {verdict:?}");
         self.note(if yes { "agreed" } else { "declined" }, from, &detail)?;
         match verdict {
-            Verdict::Done => {
+            ApprovalOutcome::Done => {
                 self.store.change_request(&request, "done")?;
                 // One message tells the end: where the device answers, that is it.
                 if from.contact.id != request.pending.asker && request.deed.answer.is_none() {
@@ -215,20 +222,20 @@ impl Desk<'_> {
                     self.tell_asker(&request, |s| s.agrees, &blanks)?;
                 }
                 let command = request.deed.clone().command(request.pending.asker.clone(), self.now);
-                let origin = Origin {
+                let origin = CommandOrigin {
                     reply: Some(&request.reply),
                     connection: Some(&request.connection),
                     correlation: None,
                 };
                 self.command(&origin, &command)
             }
-            Verdict::AskOthers => {
+            ApprovalOutcome::AskOthers => {
                 request.pending.expires_at = self.now + OTHERS_MAY_TAKE;
                 self.store.change_request(&request, "open")?;
                 self.ask_others(&request, from.contact)
             }
-            Verdict::Noted => self.store.change_request(&request, "open"),
-            Verdict::Declined => {
+            ApprovalOutcome::Noted => self.store.change_request(&request, "open"),
+            ApprovalOutcome::Declined => {
                 self.store.change_request(&request, "declined")?;
                 if from.contact.id == request.pending.asker {
                     return Ok(()); // who says No knows
@@ -236,8 +243,8 @@ impl Desk<'_> {
                 let blanks = [("name", from.contact.name.as_str()), ("title", &request.deed.title)];
                 self.tell_asker(&request, |s| s.disagrees, &blanks)
             }
-            Verdict::TooLate => self.answer_sentence(|s| s.decided_already, &[], from),
-            Verdict::NotYours => self.answer_sentence(|s| s.others_must_agree, &[], from),
+            ApprovalOutcome::TooLate => self.answer_sentence(|s| s.decided_already, &[], from),
+            ApprovalOutcome::NotYours => self.answer_sentence(|s| s.others_must_agree, &[], from),
         }
     }
 
@@ -251,13 +258,19 @@ impl Desk<'_> {
         let Some(asker) = config.people.contacts.get(&request.pending.asker) else { return Ok(()) };
         let text = asker.voice.say(sentence, blanks);
         let content = Content { quotes: Some(request.reply.0.clone()), ..Content::text(text) };
-        let lane = Lane { connection: request.connection.clone(), contact: asker.id.clone() };
+        let lane = Conversation { connection: request.connection.clone(), contact: asker.id.clone() };
         self.read.messages = true;
         self.store.compose(&lane, &asker.to, &content, self.now).map(drop)
     }
 
     /// The fifth refusal is told to the owner, and is the last that is answered for a while.
-    fn refuse(&mut self, text: &str, reason: &str, from: From, standing: Standing) -> rusqlite::Result<()> {
+    fn refuse(
+        &mut self,
+        text: &str,
+        reason: &str,
+        from: ReplySender,
+        standing: RecentAbuse,
+    ) -> rusqlite::Result<()> {
         if standing.refusals + 1 < REFUSALS_MAX {
             return self.refused(text, reason, from);
         }
@@ -283,7 +296,7 @@ impl Desk<'_> {
         self.read.nothing.push(reason.to_owned());
     }
 
-    pub(crate) fn refused(&mut self, text: &str, reason: &str, from: From) -> rusqlite::Result<()> {
+    pub(crate) fn refused(&mut self, text: &str, reason: &str, from: ReplySender) -> rusqlite::Result<()> {
         tracing::warn!(contact = %from.contact.id, reason, "a request was refused");
         self.read.nothing.push(reason.to_owned());
         self.note("refused", from, reason)?;
@@ -292,7 +305,7 @@ impl Desk<'_> {
 
     /// Somebody who is no contact: one polite answer a day, and the owner sees who it was. Profile names are chosen by
     /// whoever writes, so they are not shown.
-    pub(crate) fn meet(&mut self, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+    pub(crate) fn meet(&mut self, reply: &InboundMessage, over: &ConnectionName) -> rusqlite::Result<()> {
         if reply.group.is_some() {
             self.idle("a stranger wrote in a group");
             return Ok(());
@@ -309,7 +322,7 @@ impl Desk<'_> {
         let Some(to) = crate::contact::Recipient::parse(&address) else { return Ok(()) };
         let nobody =
             ContactId(format!("stranger {}", self.store.seal().pseudonym(&ContactId(address.clone()))));
-        let lane = Lane { connection: over.clone(), contact: nobody };
+        let lane = Conversation { connection: over.clone(), contact: nobody };
         self.store.heard(&lane, reply.at, self.now)?;
         let text = self.config.people.voice.say(|s| s.stranger, &[("site", &self.config.site.name)]);
         self.store.compose(&lane, &to, &Content::text(text), self.now)?;
@@ -324,7 +337,7 @@ impl Desk<'_> {
     }
 
     fn warn_owner(&mut self, over: &ConnectionName, field: String, text: String) -> rusqlite::Result<()> {
-        let notice = Notice::of(field, Severity::Warning, text);
+        let notice = AccountNotice::of(field, Severity::Warning, text);
         self.tell_owner(over, &notice)
     }
 
@@ -333,19 +346,19 @@ impl Desk<'_> {
         &mut self,
         sentence: fn(&Sentences) -> &'static str,
         blanks: &[(&str, &str)],
-        from: From,
+        from: ReplySender,
     ) -> rusqlite::Result<()> {
         self.answer_text(&from.contact.voice.say(sentence, blanks), from)
     }
 
-    pub(crate) fn answer_text(&mut self, text: &str, from: From) -> rusqlite::Result<()> {
+    pub(crate) fn answer_text(&mut self, text: &str, from: ReplySender) -> rusqlite::Result<()> {
         let content = Content { quotes: Some(from.reply.wamid.0.clone()), ..Content::text(text) };
         self.read.messages = true;
         self.store.compose(from.lane, &from.contact.to, &content, self.now).map(drop)
     }
 
-    pub(crate) fn note(&self, what: &str, from: From, detail: &str) -> rusqlite::Result<()> {
-        let entry = Entry {
+    pub(crate) fn note(&self, what: &str, from: ReplySender, detail: &str) -> rusqlite::Result<()> {
+        let entry = AuditEntry {
             what,
             who: Some(&from.contact.id),
             message: Some(&from.reply.wamid),

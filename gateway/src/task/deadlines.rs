@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::action::Expected;
-use crate::command::device_answer::{self, REFUSED, Verdict};
-use crate::command::dispatch::{Change, Waiting};
+use crate::command::device_answer::{self, DeviceVerdict, REFUSED};
+use crate::command::dispatch::{CommandUpdate, PendingCommand};
 use crate::config::Config;
-use crate::device::order::{EndState, Ending};
+use crate::device::order::{CommandEnd, EndState};
 use crate::event::incoming::Event;
 use crate::ids::{CommandId, ConnectionName, ContactId, StoreTag, Wamid};
 use crate::outbox::message::{Content, Part};
-use crate::outbox::row::Lane;
+use crate::outbox::row::Conversation;
 use crate::rule::definition::Severity;
 use crate::rule::template::Templates;
-use crate::store::{CommandStory, Entry, Store};
-use crate::task::context::Shared;
+use crate::store::{AuditEntry, CommandStory, Store};
+use crate::task::context::TaskContext;
 use crate::task::question_flow;
 use crate::task::undelivered;
 use crate::task::unjudged;
@@ -84,9 +84,9 @@ pub fn heard(
             continue;
         }
         match device_answer::of(awaited, event.content_type.as_deref(), &event.payload, &templates) {
-            Verdict::Done(said) => end(store, config, &command, "done", said.as_deref(), now)?,
-            Verdict::Refused(why) => end(store, config, &command, "failed", Some(&why), now)?,
-            Verdict::Undecided => {}
+            DeviceVerdict::Done(said) => end(store, config, &command, "done", said.as_deref(), now)?,
+            DeviceVerdict::Refused(why) => end(store, config, &command, "failed", Some(&why), now)?,
+            DeviceVerdict::Undecided => {}
         }
     }
     Ok(())
@@ -110,7 +110,7 @@ fn end(
     let detail =
         format!("{}: {state}{}", command.title, said.map(|said| format!(", {said}")).unwrap_or_default());
     let entry =
-        Entry { what: "answered", who: None, message: None, command: Some(command.id), detail: &detail };
+        AuditEntry { what: "answered", who: None, message: None, command: Some(command.id), detail: &detail };
     store.record(&entry, now)?;
     let (title, voice) = (&command.title, config.people.voice(&command.contact));
     let text = match (state, said) {
@@ -128,13 +128,13 @@ pub fn ended_by_device(
     store: &Store,
     config: &Config,
     id: CommandId,
-    ending: &Ending,
+    ending: &CommandEnd,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let state = ending.state.as_str();
     let detail = format!("{state}, {}", ending.reason);
     store.record(
-        &Entry { what: "answered", who: None, message: None, command: Some(id), detail: &detail },
+        &AuditEntry { what: "answered", who: None, message: None, command: Some(id), detail: &detail },
         now,
     )?;
     let Some(command) = store.command(id)? else { return Ok(()) };
@@ -181,7 +181,7 @@ pub(crate) fn put(
     let Some(person) = config.people.contacts.get(contact).filter(|_| known) else { return Ok(()) };
     let quotes = reply.filter(|_| content.part.is_none()).map(|reply| reply.0.clone());
     let content = Content { quotes, ..content };
-    let lane = Lane { connection: connection.clone(), contact: contact.clone() };
+    let lane = Conversation { connection: connection.clone(), contact: contact.clone() };
     store.compose(&lane, &person.to, &content, now).map(drop)
 }
 
@@ -192,44 +192,49 @@ pub fn waiting(
     config: &Config,
     limit: usize,
     now: Timestamp,
-) -> rusqlite::Result<(Vec<Waiting>, bool)> {
+) -> rusqlite::Result<(Vec<PendingCommand>, bool)> {
     let (intact, damaged) = store.waiting_commands(limit)?;
     for id in &damaged {
         let reason = "the row is damaged on disk: its checksum does not match".to_owned();
-        settle(store, config, &Change::Refused { id: *id, at: now, reason }, now)?;
+        record_outcome(store, config, &CommandUpdate::Refused { id: *id, at: now, reason }, now)?;
     }
     Ok((intact, !damaged.is_empty()))
 }
 
 /// What the dispatch decided, with whatever is said about it: nothing as long as all goes well.
-pub fn settle(store: &Store, config: &Config, change: &Change, now: Timestamp) -> rusqlite::Result<()> {
+pub fn record_outcome(
+    store: &Store,
+    config: &Config,
+    change: &CommandUpdate,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     if !store.change_command(change)? {
         return Ok(()); // the device was faster than the broker
     }
     let (id, what, detail) = match change {
-        Change::Published { id, .. } => (*id, "published", "the broker has it"),
-        Change::Refused { id, reason, .. } => (*id, "failed", reason.as_str()),
-        Change::Expired { id, .. } => (*id, "expired", "the broker could not be reached in time"),
+        CommandUpdate::Published { id, .. } => (*id, "published", "the broker has it"),
+        CommandUpdate::Refused { id, reason, .. } => (*id, "failed", reason.as_str()),
+        CommandUpdate::Expired { id, .. } => (*id, "expired", "the broker could not be reached in time"),
     };
-    store.record(&Entry { what, who: None, message: None, command: Some(id), detail }, now)?;
+    store.record(&AuditEntry { what, who: None, message: None, command: Some(id), detail }, now)?;
     let Some(command) = store.command(id)?.filter(|_| what != "published") else { return Ok(()) };
     let voice = config.people.voice(&command.contact);
     let why = match change {
-        Change::Expired { .. } => voice.plain(|s| s.broker_away),
-        Change::Published { .. } | Change::Refused { .. } => detail.to_owned(), // the broker's own words
+        CommandUpdate::Expired { .. } => voice.plain(|s| s.broker_away),
+        CommandUpdate::Published { .. } | CommandUpdate::Refused { .. } => detail.to_owned(), // the broker's own words
     };
     let text = voice.say(|s| s.was_not_done, &[("title", &command.title), ("why", &why)]);
     tell(store, config, &command, Some(text), now)
 }
 
 /// What the clock decides: nobody agreed, no device answered, nobody chose.
-pub async fn run(shared: Arc<Shared>) {
+pub async fn run(shared: Arc<TaskContext>) {
     loop {
         let config = shared.live();
         let tended = shared.durably(move |store| {
             let now = SystemClock.now();
             let said = undelivered::tell(store, &config, now)?;
-            let mut changed = tend(store, &config, now)? || !said.is_empty();
+            let mut changed = expire_overdue(store, &config, now)? || !said.is_empty();
             changed |= unjudged::tell(store, &config, now)?;
             let waits = store.has_undelivered()? || store.has_unjudged()?;
             Ok((changed, said, store.next_deadline()?, waits))
@@ -251,13 +256,13 @@ pub async fn run(shared: Arc<Shared>) {
 }
 
 /// The simulation calls it too.
-pub fn tend(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<bool> {
+pub fn expire_overdue(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<bool> {
     let mut changed = false;
     for request in store.overdue_requests(now)? {
         changed = true;
         store.change_request(&request, "expired")?;
         let detail = format!("request {}: the time is over", request.id);
-        let entry = Entry {
+        let entry = AuditEntry {
             what: "expired",
             who: None,
             message: Some(&request.reply),

@@ -7,25 +7,25 @@ use bytes::Bytes;
 use firmware_bridge::{Kind, Position};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::device::fleet::{Effect, Fleet, Input};
-use crate::device::record::{Route, Write};
+use crate::device::fleet::{ExchangeEffect, ExchangeInput, Fleet};
+use crate::device::record::{DeviceWrite, Route};
 use crate::device::topic;
 use crate::event::incoming::Event;
-use crate::mqtt::Link;
-use crate::serial::{Notice, Ports};
-use crate::task::context::Shared;
-use crate::task::mqtt_intake::Handed;
+use crate::mqtt::BrokerHandle;
+use crate::serial::{PortEvent, Ports};
+use crate::task::context::TaskContext;
+use crate::task::mqtt_intake::Submitted;
 use crate::task::{deadlines, owner_notice};
 use crate::time::{Clock, SystemClock};
 
 /// Inputs taken together, so that their events share a commit: four devices' windows of eight events.
 pub const BATCH: usize = 32;
 /// Messages from the broker that wait for the fleet. What finds no room the device sends again.
-pub const LETTERS: usize = 256;
+pub const DEVICE_MESSAGES: usize = 256;
 
 /// A device's message that came over the broker.
 #[derive(Debug)]
-pub struct Letter {
+pub struct DeviceMessage {
     device: String,
     kind: Kind,
     message: Bytes,
@@ -33,13 +33,13 @@ pub struct Letter {
 
 /// The lines that the fleet speaks over.
 #[derive(Debug)]
-pub struct Lines {
-    pub link: Link,
+pub struct Transports {
+    pub link: BrokerHandle,
     pub ports: Ports,
-    pub to_intake: mpsc::Sender<Handed>,
+    pub to_intake: mpsc::Sender<Submitted>,
 }
 
-impl Letter {
+impl DeviceMessage {
     /// `None` for what concerns the rules alone.
     pub fn read(event: &Event) -> Option<Self> {
         let (device, kind) = topic::read(&event.topic)?;
@@ -48,7 +48,7 @@ impl Letter {
 }
 
 /// Hands a letter over without waiting: the intake must not wait for the fleet, which waits for it.
-pub fn post(shared: &Shared, fleet: &mpsc::Sender<Letter>, letter: Letter) {
+pub fn post(shared: &TaskContext, fleet: &mpsc::Sender<DeviceMessage>, letter: DeviceMessage) {
     if !topic::LISTENS.contains(&letter.kind) {
         return; // our own, heard back by a rule on `#`
     }
@@ -59,15 +59,15 @@ pub fn post(shared: &Shared, fleet: &mpsc::Sender<Letter>, letter: Letter) {
 }
 
 pub async fn run(
-    shared: Arc<Shared>,
-    lines: Lines,
-    mut serial: mpsc::Receiver<Notice>,
-    mut letters: mpsc::Receiver<Letter>,
+    shared: Arc<TaskContext>,
+    lines: Transports,
+    mut serial: mpsc::Receiver<PortEvent>,
+    mut letters: mpsc::Receiver<DeviceMessage>,
 ) {
     let Some(known) = shared.durably(crate::store::Store::known_devices).await else { return };
     let wires = shared.config.serial.iter().map(|serial| Route::Serial(serial.path.display().to_string()));
     let fleet = Fleet::new(known, wires.collect(), SystemClock.now());
-    let mut desk = Desk { shared: Arc::clone(&shared), lines, fleet, under_way: Vec::new() };
+    let mut desk = FleetTask { shared: Arc::clone(&shared), lines, fleet, under_way: Vec::new() };
     loop {
         let pause = SystemClock.now().until(desk.fleet.wake_at());
         let mut inputs = tokio::select! {
@@ -77,7 +77,7 @@ pub async fn run(
                 let Some(loaded) = desk.load().await else { return };
                 vec![loaded]
             }
-            () = tokio::time::sleep(pause) => vec![Input::Wake],
+            () = tokio::time::sleep(pause) => vec![ExchangeInput::Wake],
         };
         while inputs.len() < BATCH {
             if let Ok(notice) = serial.try_recv() {
@@ -99,16 +99,16 @@ pub async fn run(
     }
 }
 
-struct Desk {
-    shared: Arc<Shared>,
-    lines: Lines,
+struct FleetTask {
+    shared: Arc<TaskContext>,
+    lines: Transports,
     fleet: Fleet,
     /// Handed to the intake in this batch.
     under_way: Vec<(String, Position, Route, oneshot::Receiver<()>)>,
 }
 
-impl Desk {
-    async fn take(&mut self, input: Input) -> Option<()> {
+impl FleetTask {
+    async fn take(&mut self, input: ExchangeInput) -> Option<()> {
         let mut effects = VecDeque::from(self.fleet.handle(input, SystemClock.now()));
         while let Some(effect) = effects.pop_front() {
             effects.extend(self.perform(effect).await?);
@@ -125,38 +125,42 @@ impl Desk {
                 (name, next.boot, by) == (&device, at.boot, &route)
             };
             let is_followed = under_way.iter().any(follows);
-            self.take(Input::Counted { device, at, route, is_followed }).await?;
+            self.take(ExchangeInput::Counted { device, at, route, is_followed }).await?;
         }
         Some(())
     }
 
-    async fn perform(&mut self, effect: Effect) -> Option<Vec<Effect>> {
+    async fn perform(&mut self, effect: ExchangeEffect) -> Option<Vec<ExchangeEffect>> {
         match effect {
-            Effect::Take { device, at, route, event } => {
+            ExchangeEffect::Take { device, at, route, event } => {
                 let (counted, waiting) = oneshot::channel();
                 self.lines.to_intake.send((event, counted)).await.ok()?;
                 self.under_way.push((device, at, route, waiting));
             }
             // Written down with it is that it is silent; nobody waits for that.
-            Effect::Status(event) => self.lines.to_intake.send((event, oneshot::channel().0)).await.ok()?,
-            Effect::Write(write) => return self.write(write).await,
-            Effect::Send { route, device, kind, message } => self.send(&route, &device, kind, message),
-            Effect::Load => {
+            ExchangeEffect::Status(event) => {
+                self.lines.to_intake.send((event, oneshot::channel().0)).await.ok()?
+            }
+            ExchangeEffect::Write(write) => return self.write(write).await,
+            ExchangeEffect::Send { route, device, kind, message } => {
+                self.send(&route, &device, kind, message)
+            }
+            ExchangeEffect::Load => {
                 let loaded = self.load().await?;
                 return Some(self.fleet.handle(loaded, SystemClock.now()));
             }
-            Effect::Tell { device, text } => self.shared.tell_of_device(&device, &text),
-            Effect::Warn { device, text } => {
+            ExchangeEffect::Tell { device, text } => self.shared.tell_of_device(&device, &text),
+            ExchangeEffect::Warn { device, text } => {
                 self.shared.tell_of_device(&device, &text);
                 owner_notice::report(&self.shared, "devices", vec![text]).await;
             }
-            Effect::Ignored { route, why } => self.shared.metrics.device_message(&route, why),
+            ExchangeEffect::Ignored { route, why } => self.shared.metrics.device_message(&route, why),
         }
         Some(Vec::new())
     }
 
-    async fn write(&mut self, write: Write) -> Option<Vec<Effect>> {
-        if let Write::Ended { device, command, ending, .. } = &write {
+    async fn write(&mut self, write: DeviceWrite) -> Option<Vec<ExchangeEffect>> {
+        if let DeviceWrite::Ended { device, command, ending, .. } = &write {
             self.shared.metrics.ended(ending.state);
             tracing::info!(
                 device,
@@ -170,28 +174,28 @@ impl Desk {
         let written = move |store: &crate::store::Store| {
             store.write_device(&row)?;
             match &row {
-                Write::Ended { command, ending, at, .. } => {
+                DeviceWrite::Ended { command, ending, at, .. } => {
                     deadlines::ended_by_device(store, &config, *command, ending, *at)
                 }
-                Write::Greeted { .. }
-                | Write::Said { .. }
-                | Write::UnderWay { .. }
-                | Write::Clash { .. }
-                | Write::Forgotten { .. } => Ok(()),
+                DeviceWrite::Greeted { .. }
+                | DeviceWrite::Said { .. }
+                | DeviceWrite::UnderWay { .. }
+                | DeviceWrite::Clash { .. }
+                | DeviceWrite::Forgotten { .. } => Ok(()),
             }
         };
         self.shared.durably(written).await?;
         self.shared.outbox.notify_one();
-        Some(self.fleet.handle(Input::Written(write), SystemClock.now()))
+        Some(self.fleet.handle(ExchangeInput::Written(write), SystemClock.now()))
     }
 
-    async fn load(&self) -> Option<Input> {
+    async fn load(&self) -> Option<ExchangeInput> {
         let now = SystemClock.now();
         let load = move |store: &crate::store::Store| {
             Ok((store.queued_device_commands(now)?, store.device_wishes()?))
         };
         let (queued, wishes) = self.shared.durably(load).await?;
-        Some(Input::Loaded { queued, broker: self.lines.link.is_connected(), wishes })
+        Some(ExchangeInput::Loaded { queued, broker: self.lines.link.is_connected(), wishes })
     }
 
     /// What finds no room or no line is asked for again, or sent again.
@@ -208,29 +212,29 @@ impl Desk {
         }
     }
 
-    fn understand(&self, notice: Notice) -> Option<Input> {
+    fn understand(&self, notice: PortEvent) -> Option<ExchangeInput> {
         let metrics = &self.shared.metrics;
         match notice {
-            Notice::Opened { port } => {
+            PortEvent::Opened { port } => {
                 tracing::info!(port, "a serial port is open");
                 metrics.serial_open(&port, true);
-                Some(Input::Line { route: Route::Serial(port), up: true })
+                Some(ExchangeInput::Line { route: Route::Serial(port), up: true })
             }
-            Notice::Gone { port, reason } => {
+            PortEvent::Gone { port, reason } => {
                 tracing::warn!(port, reason, "a serial port is not there; it is tried again until it is");
                 metrics.serial_open(&port, false);
-                Some(Input::Line { route: Route::Serial(port), up: false })
+                Some(ExchangeInput::Line { route: Route::Serial(port), up: false })
             }
-            Notice::Frame { port, kind, message } => {
+            PortEvent::Frame { port, kind, message } => {
                 let route = Route::Serial(port);
                 metrics.device_message(&route, kind.topic_level());
-                Some(Input::Heard { route, device: None, kind, message: Bytes::from(message) })
+                Some(ExchangeInput::Heard { route, device: None, kind, message: Bytes::from(message) })
             }
-            Notice::Damaged { port } => {
+            PortEvent::Damaged { port } => {
                 metrics.device_message(&Route::Serial(port), "damaged");
                 None
             }
-            Notice::Noise { port, baud } => {
+            PortEvent::Noise { port, baud } => {
                 tracing::warn!(
                     port,
                     baud,
@@ -240,7 +244,7 @@ impl Desk {
                 metrics.device_message(&Route::Serial(port), "noise");
                 None
             }
-            Notice::Unknown { port } => {
+            PortEvent::Unknown { port } => {
                 metrics.device_message(&Route::Serial(port), "unknown");
                 None
             }
@@ -248,9 +252,9 @@ impl Desk {
     }
 }
 
-impl From<Letter> for Input {
-    fn from(letter: Letter) -> Self {
-        let Letter { device, kind, message } = letter;
+impl From<DeviceMessage> for ExchangeInput {
+    fn from(letter: DeviceMessage) -> Self {
+        let DeviceMessage { device, kind, message } = letter;
         Self::Heard { route: Route::Mqtt, device: Some(device), kind, message }
     }
 }

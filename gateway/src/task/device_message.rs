@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::event::incoming::Event;
 use crate::ids::CommandId;
 use crate::store::Store;
-use crate::task::context::{Refused, Shared};
+use crate::task::context::{StatementRefused, TaskContext};
 use crate::task::{deadlines, owner_notice, question_flow};
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -17,7 +17,7 @@ use crate::time::{Clock, SystemClock, Timestamp};
 pub type Message<T> = (Event, Option<T>, Option<Box<ReplyTo>>);
 
 /// Written down before any of it is acknowledged; `None`: the disk failed.
-pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
+pub async fn take<T>(shared: &TaskContext, messages: &[Message<T>]) -> Option<()> {
     let concerns = |event: &Event| shared.heard.iter().any(|known| known.matches(&event.topic).is_some());
     let ours = messages.iter().filter(|(event, ..)| concerns(event));
     let ours: Vec<_> = ours.map(|(event, _, reply_to)| (event.clone(), reply_to.clone())).collect();
@@ -32,14 +32,14 @@ pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
         move |store: &Store| {
             let now = SystemClock.now();
             ours[which.clone()].iter().try_for_each(|(event, reply_to)| {
-                hear(store, &config, (event, reply_to.as_deref()), &at_broker, now)
+                record_device_message(store, &config, (event, reply_to.as_deref()), &at_broker, now)
             })
         }
     };
     if shared.durably_unless_refused(take(0..ours.len())).await?.is_err() {
         // One of them is to blame; it goes on to the rules like the others.
         for (at, (event, _)) in ours.iter().enumerate() {
-            if let Err(Refused(why)) = shared.durably_unless_refused(take(at..at + 1)).await? {
+            if let Err(StatementRefused(why)) = shared.durably_unless_refused(take(at..at + 1)).await? {
                 let topic = &event.topic;
                 let text = format!(
                     "what came on the topic {topic} could not be taken as an answer or a question: {why}"
@@ -54,7 +54,7 @@ pub async fn take<T>(shared: &Shared, messages: &[Message<T>]) -> Option<()> {
 }
 
 /// `at_broker`: commands that are published, though it is not on disk yet. The simulation calls it too.
-pub fn hear(
+pub fn record_device_message(
     store: &Store,
     config: &Config,
     (event, reply_to): (&Event, Option<&ReplyTo>),

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::contact::Whose;
+use crate::contact::IdentityOwner;
 use crate::ids::InboxId;
-use crate::reply::inbound::{Inbound, OF_CALL, Reply};
+use crate::reply::inbound::{Inbound, InboundMessage, OF_CALL};
 use crate::store::{Store, Unread};
 use crate::task::body_contacts::whose;
 use crate::time::Timestamp;
@@ -47,10 +47,15 @@ fn waits(store: &Store, config: &Config, found: &[Inbound], now: Timestamp) -> r
 }
 
 /// It quotes a message that we do not know, while one to this person is on its way.
-fn overtakes(store: &Store, config: &Config, reply: &Reply, now: Timestamp) -> rusqlite::Result<bool> {
+fn overtakes(
+    store: &Store,
+    config: &Config,
+    reply: &InboundMessage,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
     let quoted = reply.quotes.as_ref().filter(|quoted| !quoted.0.starts_with(OF_CALL));
     let Some(quoted) = quoted else { return Ok(false) };
     let sender = whose(store, &config.people, reply.from.as_deref(), reply.user_id.as_deref())?;
-    let Whose::One(sender) = sender else { return Ok(false) };
+    let IdentityOwner::One(sender) = sender else { return Ok(false) };
     store.may_be_under_way(quoted, &sender.id, now - PATIENCE)
 }

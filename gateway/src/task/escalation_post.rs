@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::http::Poster;
 use crate::random::backoff;
 use crate::rule::attachment::without_secrets;
-use crate::task::context::Shared;
+use crate::task::context::TaskContext;
 use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time, and what failed is looked at again.
@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Tries with doubling pauses from 10 s: about an hour and a half, after which the alarm is no news.
 const TRIES_MAX: u32 = 10;
 
-pub async fn run(shared: Arc<Shared>, poster: Poster) {
+pub async fn run(shared: Arc<TaskContext>, poster: Poster) {
     loop {
         loop {
             let now = SystemClock.now();

@@ -9,16 +9,16 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::alert::engine::Note;
-use crate::command::home_assistant::{NAME, Order, State};
+use crate::alert::engine::AlertCommand;
+use crate::command::home_assistant::{ControlRequest, EntityStates, NAME};
 use crate::config::{HomeAssistant, secret};
 use crate::event::incoming::Event;
-use crate::mqtt::Link;
+use crate::mqtt::BrokerHandle;
 use crate::outbox::retry_policy::Class;
-use crate::store::{Change, Store};
-use crate::task::context::Shared;
+use crate::store::{AdminChange, Store};
+use crate::task::context::TaskContext;
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::whatsapp::errors::{Said, refusal};
+use crate::whatsapp::errors::{ApiMessage, refusal};
 
 /// Between two publications, whoever flips the switch how often.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -31,14 +31,14 @@ const SAME_WITHIN: Duration = Duration::from_secs(60);
 
 /// What wakes the task that shows it. It has no clock of its own: an idle gateway is woken often enough.
 #[derive(Debug, Default)]
-pub struct Home {
+pub struct DiscoveryHandle {
     told: Notify,
     news: Notify,
     /// Connections to the broker, and starts of Home Assistant: after each all is said again.
     greetings: AtomicU64,
 }
 
-impl Home {
+impl DiscoveryHandle {
     /// The broker or Home Assistant is new.
     pub fn greet(&self) {
         self.greetings.fetch_add(1, Ordering::Relaxed);
@@ -62,15 +62,15 @@ pub fn filters(home: Option<&HomeAssistant>) -> Vec<String> {
 }
 
 /// Writes down what it asks, before that is acknowledged; whether that was all there is to the message. `None`: the disk failed.
-pub async fn take(shared: &Shared, event: &Event) -> Option<bool> {
+pub async fn take(shared: &TaskContext, event: &Event) -> Option<bool> {
     let Some(home) = &shared.config.home_assistant else { return Some(false) };
     let Some(order) = home.appearance.read(&event.topic, &event.payload) else { return Some(false) };
-    if order == Order::Introduce {
+    if order == ControlRequest::Introduce {
         shared.home.greet();
         // Somebody may have a rule for it, too.
         return Some(!shared.config.rules.iter().any(|rule| rule.topic.matches(&event.topic).is_some()));
     }
-    let is_asked_by_a_rule = matches!(order, Order::Test | Order::Tell);
+    let is_asked_by_a_rule = matches!(order, ControlRequest::Test | ControlRequest::Tell);
     if event.retained {
         // It would be asked again after each connection (promise P6); a rule counts it as retained by itself.
         tracing::warn!(topic = event.topic, "a retained message asks for nothing; publish it without retain");
@@ -78,20 +78,21 @@ pub async fn take(shared: &Shared, event: &Event) -> Option<bool> {
     }
     let now = SystemClock.now();
     let (deed, subject, note) = match order {
-        Order::Mute(on) => {
+        ControlRequest::Mute(on) => {
             let until = on.then_some(now + home.mute_for);
-            let note = Note::Mute { by: NAME.to_owned(), until, break_through: home.break_through.rank() };
+            let note =
+                AlertCommand::Mute { by: NAME.to_owned(), until, break_through: home.break_through.rank() };
             (if on { "mute" } else { "unmute" }, "all alerts", Some(note))
         }
-        Order::Test => ("send test", "a message", None),
-        Order::Tell => ("tell", "a message", None),
-        Order::Nonsense => {
+        ControlRequest::Test => ("send test", "a message", None),
+        ControlRequest::Tell => ("tell", "a message", None),
+        ControlRequest::Nonsense => {
             tracing::warn!(topic = event.topic, "neither ON nor OFF: nothing is done");
             return Some(true);
         }
-        Order::Introduce => return Some(true),
+        ControlRequest::Introduce => return Some(true),
     };
-    let change = Change {
+    let change = AdminChange {
         who: NAME.to_owned(),
         address: "mqtt".to_owned(),
         deed,
@@ -118,13 +119,13 @@ struct Shown {
 }
 
 /// Shows it, and takes away what a former configuration has left. Ends at once where there is neither.
-pub async fn run(shared: Arc<Shared>, link: Link) {
+pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle) {
     if show_and_remove(&shared, &link).await.is_some() {
         std::future::pending::<()>().await; // it is not configured, and what it was shown before is removed
     }
 }
 
-async fn show_and_remove(shared: &Arc<Shared>, link: &Link) -> Option<()> {
+async fn show_and_remove(shared: &Arc<TaskContext>, link: &BrokerHandle) -> Option<()> {
     let home = shared.config.home_assistant.as_ref().map(|home| &home.appearance);
     let wanted: Vec<String> =
         home.iter().flat_map(|home| [home.discovery_topic(), home.state_topic()]).collect();
@@ -172,7 +173,12 @@ async fn show_and_remove(shared: &Arc<Shared>, link: &Link) -> Option<()> {
 }
 
 /// Whether anything was said. `None`: the disk failed.
-async fn show(shared: &Arc<Shared>, link: &Link, shown: &mut Shown, greeting: u64) -> Option<bool> {
+async fn show(
+    shared: &Arc<TaskContext>,
+    link: &BrokerHandle,
+    shown: &mut Shown,
+    greeting: u64,
+) -> Option<bool> {
     let home = &shared.config.home_assistant.as_ref()?.appearance;
     let is_new = shown.greeting != greeting;
     if is_new {
@@ -182,7 +188,7 @@ async fn show(shared: &Arc<Shared>, link: &Link, shown: &mut Shown, greeting: u6
         }
         (shown.greeting, shown.state) = (greeting, None);
     }
-    let touched = shared.store.touched();
+    let touched = shared.store.last_write();
     if !is_new && !shown.waits && touched == shown.touched {
         return Some(false);
     }
@@ -197,13 +203,13 @@ async fn show(shared: &Arc<Shared>, link: &Link, shown: &mut Shown, greeting: u6
     Some(true)
 }
 
-async fn look(shared: &Arc<Shared>) -> Option<State> {
+async fn look(shared: &Arc<TaskContext>) -> Option<EntityStates> {
     let known = Arc::clone(shared);
     let now = SystemClock.now();
     shared.durably(move |store| read(&known, store, now)).await
 }
 
-fn read(shared: &Shared, store: &Store, now: Timestamp) -> rusqlite::Result<State> {
+fn read(shared: &TaskContext, store: &Store, now: Timestamp) -> rusqlite::Result<EntityStates> {
     let oldest = store.oldest_waiting()?.map_or(0, |at| Timestamp(at).until(now).as_secs());
     let mut good = None;
     for connection in &shared.live().connections {
@@ -212,7 +218,7 @@ fn read(shared: &Shared, store: &Store, now: Timestamp) -> rusqlite::Result<Stat
             good = Some(false);
         }
         let Some((_, code)) = store.last_answer(&connection.name.0)? else { continue };
-        let class = code.map(|code| refusal(Said { code, ..Said::default() }).class);
+        let class = code.map(|code| refusal(ApiMessage { code, ..ApiMessage::default() }).class);
         good = Some(good.unwrap_or(true) && class != Some(Class::Auth));
     }
     let stopped = shared.live().connections.iter().find_map(|one| shared.pause(&one.name, now));
@@ -220,7 +226,7 @@ fn read(shared: &Shared, store: &Store, now: Timestamp) -> rusqlite::Result<Stat
         Some(why) => Some(why),
         None => store.last_failure()?,
     };
-    Ok(State {
+    Ok(EntityStates {
         queue: store.waiting_up_to_many()?,
         oldest_s: oldest,
         last_error,

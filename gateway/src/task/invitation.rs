@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::contact::{Contact, Guest, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
-use crate::outbox::button_token::Subject;
+use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::{Button, Content};
-use crate::outbox::row::Lane;
-use crate::reply::inbound::{self, Reply};
-use crate::reply::interpret::Outcome;
-use crate::reply::invitation_syntax::{Invitation, Wanted};
+use crate::outbox::row::Conversation;
+use crate::reply::inbound::{self, InboundMessage};
+use crate::reply::interpret::Interpretation;
+use crate::reply::invitation_syntax::{Invitation, InvitationRequest};
 use crate::reply::keywords::{self, NO, YES};
-use crate::reply::opt_out::Wish;
-use crate::store::{Entry, Store};
-use crate::task::conversation::From;
-use crate::task::webhook_reader::Desk;
+use crate::reply::opt_out::ConsentWord;
+use crate::store::{AuditEntry, Store};
+use crate::task::conversation::ReplySender;
+use crate::task::webhook_reader::BodyReader;
 use crate::time::Timestamp;
 
 /// An invitation that nobody answers in this time was forgotten.
@@ -38,15 +38,15 @@ pub fn is_owner(config: &Config, contact: &ContactId) -> bool {
     config.people.resolve(&config.site.owner).iter().any(|owner| owner.id == *contact)
 }
 
-impl Desk<'_> {
-    pub(crate) fn invite(&mut self, wanted: &Wanted, from: From) -> rusqlite::Result<()> {
+impl BodyReader<'_> {
+    pub(crate) fn invite(&mut self, wanted: &InvitationRequest, from: ReplySender) -> rusqlite::Result<()> {
         match wanted {
-            Wanted::Invite(invitation) => self.invite_one(invitation, from),
-            Wanted::Remove(phone) => self.uninvite(phone, from),
+            InvitationRequest::Invite(invitation) => self.invite_one(invitation, from),
+            InvitationRequest::Remove(phone) => self.uninvite(phone, from),
         }
     }
 
-    fn invite_one(&mut self, invitation: &Invitation, from: From) -> rusqlite::Result<()> {
+    fn invite_one(&mut self, invitation: &Invitation, from: ReplySender) -> rusqlite::Result<()> {
         let Invitation { phone, name, gives } = invitation;
         if let Some(known) = self.config.people.by_phone(phone) {
             return self.answer_sentence(|s| s.on_the_list, &[("name", &known.name)], from);
@@ -56,7 +56,7 @@ impl Desk<'_> {
             Err(lacks) => {
                 let why = lacks.sentence(&from.contact.voice);
                 let text = from.contact.voice.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
-                return self.refused(&text, &lacks.sentence(&Voice::default()), from);
+                return self.refused(&text, &lacks.sentence(&Locale::default()), from);
             }
         };
         if self.store.invitations(self.now)? >= A_DAY {
@@ -125,13 +125,13 @@ impl Desk<'_> {
     }
 
     fn say_to(&mut self, guest: &Guest, over: &ConnectionName, content: Content) -> rusqlite::Result<()> {
-        let lane = Lane { connection: over.clone(), contact: guest.id.clone() };
+        let lane = Conversation { connection: over.clone(), contact: guest.id.clone() };
         self.read.messages = true;
         self.store.compose(&lane, &Recipient::Phone(guest.phone.clone()), &content, self.now).map(drop)
     }
 
     /// Who was invited and is written to under this number or user id.
-    fn invited(&self, reply: &Reply) -> rusqlite::Result<Vec<(Guest, Option<Timestamp>)>> {
+    fn invited(&self, reply: &InboundMessage) -> rusqlite::Result<Vec<(Guest, Option<Timestamp>)>> {
         let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
         let digits = phone.as_ref().map(|phone| &phone.e164()[1..]);
         let known = self.store.known(digits, reply.user_id.as_deref())?;
@@ -147,7 +147,7 @@ impl Desk<'_> {
     pub(crate) fn greet(
         &mut self,
         address: &str,
-        reply: &Reply,
+        reply: &InboundMessage,
         over: &ConnectionName,
     ) -> rusqlite::Result<bool> {
         let invited = self.invited(reply)?;
@@ -161,8 +161,8 @@ impl Desk<'_> {
             }
         };
         let words = said(reply);
-        let choice = keywords::choice(Subject::Request(0), &[], words).filter(|_| !reply.forwarded);
-        let stops = self.config.words.read(words) == Some(Wish::Stop) && !reply.forwarded;
+        let choice = keywords::choice(ButtonSubject::Request(0), &[], words).filter(|_| !reply.forwarded);
+        let stops = self.config.words.read(words) == Some(ConsentWord::Stop) && !reply.forwarded;
         if stops {
             self.wish(&guest, false, reply)?;
         }
@@ -182,7 +182,7 @@ impl Desk<'_> {
             }
             return Ok(true);
         }
-        let lane = Lane { connection: over.clone(), contact: guest.id.clone() };
+        let lane = Conversation { connection: over.clone(), contact: guest.id.clone() };
         let waited = self.store.heard(&lane, reply.at, self.now)?;
         self.read.messages |= waited > 0;
         match choice.as_deref() {
@@ -204,7 +204,7 @@ impl Desk<'_> {
     }
 
     /// What was given counts only as far as whoever invited may still give it.
-    fn join(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+    fn join(&mut self, guest: &Guest, reply: &InboundMessage, over: &ConnectionName) -> rusqlite::Result<()> {
         let config = self.config;
         let by = config.people.contacts.get(&guest.by).filter(|by| is_owner(config, &by.id));
         let Some(by) = by.filter(|by| guest.roles.is_subset(&by.roles)) else {
@@ -228,7 +228,7 @@ impl Desk<'_> {
     }
 
     /// Agreed to be written to, or not: the newest counts, whatever else they said.
-    fn wish(&self, guest: &Guest, given: bool, reply: &Reply) -> rusqlite::Result<()> {
+    fn wish(&self, guest: &Guest, given: bool, reply: &InboundMessage) -> rusqlite::Result<()> {
         let word = if given { "Yes" } else { "STOP" };
         let source = format!("{word} to the invitation of {} ({})", guest.by, reply.wamid);
         self.store.consent(&guest.id, given, &source, reply.at, self.now).map(drop)
@@ -239,24 +239,24 @@ impl Desk<'_> {
     pub(crate) fn answers_again(
         &mut self,
         contact: &Contact,
-        reply: &Reply,
+        reply: &InboundMessage,
         over: &ConnectionName,
-        outcome: &Outcome,
+        outcome: &Interpretation,
     ) -> rusqlite::Result<bool> {
         let tapped = match &reply.content {
-            inbound::Content::Tap { id, .. } => [YES, NO].into_iter().find(|choice| choice == id),
-            inbound::Content::Text(_)
-            | inbound::Content::Reaction { .. }
-            | inbound::Content::Captioned { .. }
-            | inbound::Content::Given { .. }
-            | inbound::Content::SharedNumber(_)
-            | inbound::Content::Other(_) => None,
+            inbound::InboundContent::Tap { id, .. } => [YES, NO].into_iter().find(|choice| choice == id),
+            inbound::InboundContent::Text(_)
+            | inbound::InboundContent::Reaction { .. }
+            | inbound::InboundContent::Captioned { .. }
+            | inbound::InboundContent::Given { .. }
+            | inbound::InboundContent::SharedNumber(_)
+            | inbound::InboundContent::Other(_) => None,
         };
-        let is_bare = matches!(reply.content, inbound::Content::Text(_))
+        let is_bare = matches!(reply.content, inbound::InboundContent::Text(_))
             && reply.quotes.is_none()
-            && matches!(outcome, Outcome::Nothing { .. });
-        let written =
-            keywords::choice(Subject::Request(0), &[], said(reply)).filter(|choice| is_bare && choice == NO);
+            && matches!(outcome, Interpretation::Nothing { .. });
+        let written = keywords::choice(ButtonSubject::Request(0), &[], said(reply))
+            .filter(|choice| is_bare && choice == NO);
         let Some(choice) = tapped.or(written.map(|_| NO)).filter(|_| !reply.forwarded) else {
             return Ok(false);
         };
@@ -277,7 +277,12 @@ impl Desk<'_> {
         Ok(true)
     }
 
-    fn decline(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+    fn decline(
+        &mut self,
+        guest: &Guest,
+        reply: &InboundMessage,
+        over: &ConnectionName,
+    ) -> rusqlite::Result<()> {
         if !self.store.decline(&guest.id, reply.at)? {
             self.idle("an invited person said Yes since");
             return Ok(());
@@ -285,7 +290,12 @@ impl Desk<'_> {
         self.declined(guest, reply, over)
     }
 
-    fn declined(&mut self, guest: &Guest, reply: &Reply, over: &ConnectionName) -> rusqlite::Result<()> {
+    fn declined(
+        &mut self,
+        guest: &Guest,
+        reply: &InboundMessage,
+        over: &ConnectionName,
+    ) -> rusqlite::Result<()> {
         self.write_of(guest, "declined", "the invitation", Some(reply))?;
         let text = self.config.people.voice.plain(|s| s.nobody_writes);
         self.say_to(guest, over, Content::text(text))?;
@@ -295,12 +305,12 @@ impl Desk<'_> {
     }
 
     fn tell_inviter(&mut self, by: &Contact, text: &str, over: &ConnectionName) -> rusqlite::Result<()> {
-        let lane = Lane { connection: over.clone(), contact: by.id.clone() };
+        let lane = Conversation { connection: over.clone(), contact: by.id.clone() };
         self.read.messages = true;
         self.store.compose(&lane, &by.to, &Content::text(text), self.now).map(drop)
     }
 
-    fn uninvite(&mut self, phone: &Phone, from: From) -> rusqlite::Result<()> {
+    fn uninvite(&mut self, phone: &Phone, from: ReplySender) -> rusqlite::Result<()> {
         let joined = self.store.guests()?.into_iter().find(|guest| guest.phone.is_same(phone));
         let asked = self.store.invitations_open(self.now)?.into_iter();
         let asked = asked.filter(|(_, declined_at)| declined_at.is_none()).map(|(guest, _)| guest);
@@ -323,21 +333,25 @@ impl Desk<'_> {
         guest: &Guest,
         what: &str,
         detail: &str,
-        reply: Option<&Reply>,
+        reply: Option<&InboundMessage>,
     ) -> rusqlite::Result<()> {
         let message = reply.map(|reply| &reply.wamid);
-        let entry = Entry { what, who: Some(&guest.id), message, command: None, detail };
+        let entry = AuditEntry { what, who: Some(&guest.id), message, command: None, detail };
         self.store.record(&entry, self.now)
     }
 }
 
 /// The words of an answer, however it was given.
-fn said(reply: &Reply) -> &str {
+fn said(reply: &InboundMessage) -> &str {
     match &reply.content {
-        inbound::Content::Tap { title, .. } => title,
-        inbound::Content::Text(text) | inbound::Content::Captioned { caption: text, .. } => text,
-        inbound::Content::Reaction { emoji } => emoji.as_deref().unwrap_or_default(),
-        inbound::Content::Given { .. } | inbound::Content::SharedNumber(_) | inbound::Content::Other(_) => "",
+        inbound::InboundContent::Tap { title, .. } => title,
+        inbound::InboundContent::Text(text) | inbound::InboundContent::Captioned { caption: text, .. } => {
+            text
+        }
+        inbound::InboundContent::Reaction { emoji } => emoji.as_deref().unwrap_or_default(),
+        inbound::InboundContent::Given { .. }
+        | inbound::InboundContent::SharedNumber(_)
+        | inbound::InboundContent::Other(_) => "",
     }
 }
 
@@ -349,7 +363,7 @@ enum Ungiven {
 }
 
 impl Ungiven {
-    fn sentence(&self, voice: &Voice) -> String {
+    fn sentence(&self, voice: &Locale) -> String {
         match self {
             Self::Decides(team) => voice.say(|s| s.team_decides, &[("team", team)]),
             Self::NoSuch(role) => voice.say(|s| s.no_such_role, &[("role", role)]),
@@ -368,7 +382,7 @@ pub fn remove(store: &Store, id: &ContactId, now: Timestamp) -> rusqlite::Result
     if removed {
         withdraw(store, id, now)?;
         let detail = format!("{}, at the command line", store.seal().pseudonym(id));
-        let entry = Entry { what: "removed", who: None, message: None, command: None, detail: &detail };
+        let entry = AuditEntry { what: "removed", who: None, message: None, command: None, detail: &detail };
         store.record(&entry, now)?;
     }
     Ok(removed)

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use crate::ids::ConnectionName;
 use crate::outbox::message::{Content, Media, Part};
 use crate::outbox::uploads::Uploaded;
-use crate::rule::attachment::{Kept, Kind, examine};
-use crate::task::context::Shared;
+use crate::rule::attachment::{Kind, StoredFile, examine};
+use crate::task::context::TaskContext;
 use crate::task::template_sync::in_words;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::client::{Client, Endpoint};
-use crate::whatsapp::upload::Source;
+use crate::whatsapp::upload::UploadSource;
 
 /// Every file of the content as an id of Meta's. When one cannot be had the message goes without, and its words say so: they
 /// matter more.
 pub async fn upload_all(
-    shared: &Arc<Shared>,
+    shared: &Arc<TaskContext>,
     client: &Client,
     endpoint: &Endpoint,
     connection: &ConnectionName,
@@ -36,7 +36,12 @@ pub async fn upload_all(
     Ok(ids)
 }
 
-async fn upload(client: &Client, endpoint: &Endpoint, kind: Kind, source: Source) -> Result<String, String> {
+async fn upload(
+    client: &Client,
+    endpoint: &Endpoint,
+    kind: Kind,
+    source: UploadSource,
+) -> Result<String, String> {
     let mime = examine(kind, &source.beginning, source.length, source.content_type.as_deref())?;
     client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))
 }
@@ -52,7 +57,7 @@ fn kind(content: &Content) -> Kind {
 
 /// `None`: it is an id or a link already.
 async fn id_of(
-    shared: &Arc<Shared>,
+    shared: &Arc<TaskContext>,
     client: &Client,
     endpoint: &Endpoint,
     connection: &ConnectionName,
@@ -66,7 +71,7 @@ async fn id_of(
             upload(client, endpoint, kind, source).await.map(Some)
         }
         Media::File { path, within } => {
-            let source = Source::file(Path::new(path), within.as_deref().map(Path::new)).await?;
+            let source = UploadSource::file(Path::new(path), within.as_deref().map(Path::new)).await?;
             upload(client, endpoint, kind, source).await.map(Some)
         }
         Media::Kept { sha256 } => {
@@ -83,8 +88,8 @@ async fn id_of(
             if id.is_some() {
                 return Ok(id);
             }
-            let Kept { mime, bytes, .. } = kept.ok_or("the file is no longer kept")?;
-            let source = Source::of(bytes);
+            let StoredFile { mime, bytes, .. } = kept.ok_or("the file is no longer kept")?;
+            let source = UploadSource::of(bytes);
             let id = client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))?;
             let (name, sha, new) = (connection.clone(), sha256.clone(), id.clone());
             let remember = move |store: &crate::store::Store| {

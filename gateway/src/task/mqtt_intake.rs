@@ -8,19 +8,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::alert::effect;
 use crate::alert::evaluate::excerpt;
-use crate::alert::intake::{Decision, Effect, Input, Intake, Judge};
+use crate::alert::intake::{Decision, Intake, IntakeEffect, IntakeInput, RuleSet};
 use crate::command::dispatch;
 use crate::event::incoming::Event;
 use crate::ids::RuleName;
-use crate::mqtt::{AckToken, Link, Notice};
+use crate::mqtt::{AckToken, BrokerHandle, ConnectionEvent};
 use crate::outbox::scheduler;
-use crate::store::{Accepted, Crashes, Store, fingerprint};
+use crate::store::{Crashes, IntakeReport, Store, fingerprint};
 use crate::task::broker_state;
-use crate::task::context::{Refused, Shared};
-use crate::task::device_fleet::{self, Letter};
+use crate::task::context::{StatementRefused, TaskContext};
+use crate::task::device_fleet::{self, DeviceMessage};
 use crate::task::device_message;
 use crate::task::home_assistant;
-use crate::task::outbox_transaction::{Begin, Turn};
+use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice;
 use crate::task::unjudged::Lines;
 use crate::time::{Clock, SystemClock};
@@ -33,33 +33,33 @@ const NOTES: u32 = 200;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// An event on its way to the intake, of a device or by HTTP, and whom to tell that it is on disk.
-pub type Handed = (Event, oneshot::Sender<()>);
+pub type Submitted = (Event, oneshot::Sender<()>);
 
 /// What comes in and goes on here.
 #[derive(Debug)]
-pub struct Doors {
-    pub notices: mpsc::Receiver<Notice>,
-    pub handed: mpsc::Receiver<Handed>,
-    pub to_dispatch: mpsc::Sender<dispatch::Input>,
+pub struct IntakeInputs {
+    pub notices: mpsc::Receiver<ConnectionEvent>,
+    pub handed: mpsc::Receiver<Submitted>,
+    pub to_dispatch: mpsc::Sender<dispatch::DispatchInput>,
     /// Devices' messages over the broker, for the fleet.
-    pub letters: mpsc::Sender<Letter>,
+    pub letters: mpsc::Sender<DeviceMessage>,
 }
 
 /// Whom to tell that an event is on disk.
-enum Waiting {
+enum Submitter {
     Broker(AckToken),
     /// The fleet, or whoever posted it.
     Handed(oneshot::Sender<()>),
 }
 
-pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors) {
+pub async fn run(shared: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, mut doors: IntakeInputs) {
     let watch = judge.watch();
     let versions: Vec<(RuleName, i64)> =
         shared.config.rules.iter().map(|rule| (rule.name.clone(), rule.version())).collect();
     if shared.durably(move |store| store.forget_unjudged_of_others(&versions)).await.is_none() {
         return;
     }
-    let mut intake: Intake<Waiting> = Intake::new(judge, watch);
+    let mut intake: Intake<Submitter> = Intake::new(judge, watch);
     let Some(kept) = shared.durably(Store::kept).await else { return };
     let mut known = shared.live();
     intake.meet(known.people.clone()); // those who were invited are somebody, too
@@ -79,7 +79,7 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
                 _ => false,
             },
             Some((event, told)) = doors.handed.recv() => {
-                events.push((event, Some(Waiting::Handed(told)), None));
+                events.push((event, Some(Submitter::Handed(told)), None));
                 false
             }
             () = shared.alerts.notified() => true,
@@ -122,9 +122,9 @@ pub async fn run(shared: Arc<Shared>, judge: Judge, link: Link, mut doors: Doors
 /// What was under way when a process died is taken alone, so that the next death says which one it was.
 fn groups(
     crashes: &Crashes,
-    events: Vec<device_message::Message<Waiting>>,
-) -> Vec<Vec<device_message::Message<Waiting>>> {
-    let mut groups: Vec<Vec<device_message::Message<Waiting>>> = Vec::new();
+    events: Vec<device_message::Message<Submitter>>,
+) -> Vec<Vec<device_message::Message<Submitter>>> {
+    let mut groups: Vec<Vec<device_message::Message<Submitter>>> = Vec::new();
     let mut may_join = false;
     for message in events {
         let event = fingerprint(&message.0);
@@ -139,26 +139,26 @@ fn groups(
 }
 
 async fn take(
-    shared: &Shared,
-    intake: &mut Intake<Waiting>,
-    link: &Link,
+    shared: &TaskContext,
+    intake: &mut Intake<Submitter>,
+    link: &BrokerHandle,
     (crashes, lines): (&mut Crashes, &mut Lines),
-    messages: Vec<device_message::Message<Waiting>>,
+    messages: Vec<device_message::Message<Submitter>>,
 ) -> Option<()> {
     let under_way: Vec<_> = messages.iter().filter_map(|(event, ..)| fingerprint(event)).collect();
     let is_aside = under_way.iter().any(|event| crashes.is_aside(*event));
-    let input = |messages: Vec<device_message::Message<Waiting>>| {
+    let input = |messages: Vec<device_message::Message<Submitter>>| {
         messages.into_iter().map(|(event, waiting, _)| (event, waiting)).collect()
     };
     let effects = if is_aside {
         for (event, ..) in &messages {
             set_aside(shared, event).await;
         }
-        intake.handle(Input::SetAside(input(messages)), SystemClock.both())
+        intake.handle(IntakeInput::SetAside(input(messages)), SystemClock.both())
     } else {
         crashes.begin(&under_way);
         device_message::take(shared, &messages).await?;
-        let effects = intake.handle(Input::Arrived(input(messages)), SystemClock.both());
+        let effects = intake.handle(IntakeInput::Arrived(input(messages)), SystemClock.both());
         crashes.end(&under_way);
         effects
     };
@@ -168,7 +168,7 @@ async fn take(
     Some(())
 }
 
-async fn set_aside(shared: &Shared, event: &Event) {
+async fn set_aside(shared: &TaskContext, event: &Event) {
     let (topic, begins) = (&event.topic, excerpt(&event.payload));
     let what = format!(
         "an event on the topic {topic} was being read when this program died, twice. It is set aside and acknowledged, and no \
@@ -178,36 +178,36 @@ async fn set_aside(shared: &Shared, event: &Event) {
     owner_notice::report(shared, "set-aside", vec![what]).await;
 }
 
-fn is_new_session(notice: &Notice) -> bool {
-    matches!(notice, Notice::Connected { session_present: false })
+fn is_new_session(notice: &ConnectionEvent) -> bool {
+    matches!(notice, ConnectionEvent::Connected { session_present: false })
 }
 
 /// What is taken together. With a new session of the broker's packet identifiers mean other events, so what came before
 /// it is written down before.
-fn turn(batch: &mut Vec<Notice>) -> Vec<Notice> {
+fn turn(batch: &mut Vec<ConnectionEvent>) -> Vec<ConnectionEvent> {
     let until = batch.iter().skip(1).position(is_new_session).map_or(batch.len(), |at| at + 1);
     batch.drain(..until).collect()
 }
 
 async fn arrived(
-    shared: &Shared,
-    link: &Link,
-    doors: &mut Doors,
-    turn: Vec<Notice>,
-    events: &mut Vec<device_message::Message<Waiting>>,
+    shared: &TaskContext,
+    link: &BrokerHandle,
+    doors: &mut IntakeInputs,
+    turn: Vec<ConnectionEvent>,
+    events: &mut Vec<device_message::Message<Submitter>>,
 ) -> Option<()> {
     while events.len() < BATCH
         && let Ok((event, told)) = doors.handed.try_recv()
     {
-        events.push((event, Some(Waiting::Handed(told)), None));
+        events.push((event, Some(Submitter::Handed(told)), None));
     }
     for notice in turn {
         match notice {
-            Notice::Message { event, ack, .. } if home_assistant::take(shared, &event).await? => {
+            ConnectionEvent::Message { event, ack, .. } if home_assistant::take(shared, &event).await? => {
                 ack.into_iter().for_each(|ack| link.ack(ack));
             }
-            Notice::Message { event, ack, reply_to } => match Letter::read(&event) {
-                None => events.push((event, ack.map(Waiting::Broker), reply_to)),
+            ConnectionEvent::Message { event, ack, reply_to } => match DeviceMessage::read(&event) {
+                None => events.push((event, ack.map(Submitter::Broker), reply_to)),
                 Some(letter) => {
                     if !event.retained {
                         device_fleet::post(shared, &doors.letters, letter);
@@ -216,11 +216,11 @@ async fn arrived(
                     ack.into_iter().for_each(|ack| link.ack(ack));
                 }
             },
-            about @ (Notice::Connected { .. }
-            | Notice::Disconnected { .. }
-            | Notice::Published { .. }
-            | Notice::Subscribed(_)
-            | Notice::Loopback(_)) => broker_state::tell(shared, about, &doors.to_dispatch).await,
+            about @ (ConnectionEvent::Connected { .. }
+            | ConnectionEvent::Disconnected { .. }
+            | ConnectionEvent::Published { .. }
+            | ConnectionEvent::Subscribed(_)
+            | ConnectionEvent::Loopback(_)) => broker_state::tell(shared, about, &doors.to_dispatch).await,
         }
     }
     events.iter().for_each(|(event, ..)| shared.metrics.event(event.source));
@@ -228,23 +228,23 @@ async fn arrived(
 }
 
 /// What receipts, taps and operators wrote down; without any it is just later.
-async fn noted(shared: &Shared) -> Option<Input<Waiting>> {
+async fn noted(shared: &TaskContext) -> Option<IntakeInput<Submitter>> {
     let notes = shared.durably(|store| store.notes(NOTES)).await?;
     if notes.len() == NOTES as usize {
         shared.alerts.notify_one(); // there may be more
     }
-    Some(if notes.is_empty() { Input::Woke } else { Input::Noted(notes) })
+    Some(if notes.is_empty() { IntakeInput::Woke } else { IntakeInput::Noted(notes) })
 }
 
 async fn perform(
-    shared: &Shared,
-    intake: &mut Intake<Waiting>,
-    link: &Link,
+    shared: &TaskContext,
+    intake: &mut Intake<Submitter>,
+    link: &BrokerHandle,
     lines: &mut Lines,
-    effect: Effect<Waiting>,
+    effect: IntakeEffect<Submitter>,
 ) -> Option<()> {
     match effect {
-        Effect::Commit(batch, decisions) => {
+        IntakeEffect::Commit(batch, decisions) => {
             for ask in decisions.iter().filter_map(|decision| decision.rebirth.as_ref()) {
                 // Without a connection nothing is lost: the node's next message asks again, a minute later.
                 link.say_at_most_once(&ask.topic, Bytes::from(ask.payload.clone()));
@@ -253,16 +253,18 @@ async fn perform(
             if commit(shared, &decisions, lines).await?.is_err() {
                 one_by_one(shared, intake, &decisions).await?;
             }
-            for effect in intake.handle(Input::Committed(batch), SystemClock.both()) {
-                if let Effect::Acknowledge(token) = effect {
+            for effect in intake.handle(IntakeInput::Committed(batch), SystemClock.both()) {
+                if let IntakeEffect::Acknowledge(token) = effect {
                     acknowledge(link, token);
                 }
             }
         }
-        Effect::Watched { effects, taken } => {
+        IntakeEffect::Watched { effects, taken } => {
             let is_silence = effects.iter().any(effect::Effect::is_about_silence);
             let notes = taken.clone();
-            if let Err(Refused(why)) = write(shared, move |store| store.watched(&effects, &taken)).await? {
+            if let Err(StatementRefused(why)) =
+                write(shared, move |store| store.watched(&effects, &taken)).await?
+            {
                 // Notes that were read first again would be refused again.
                 shared.durably(move |store| store.watched(&[], &notes).map(drop)).await?;
                 reload(shared, intake).await?;
@@ -273,29 +275,35 @@ async fn perform(
                 shared.home.look();
             }
         }
-        Effect::Acknowledge(token) => acknowledge(link, token),
+        IntakeEffect::Acknowledge(token) => acknowledge(link, token),
     }
     Some(())
 }
 
-fn acknowledge(link: &Link, waiting: Waiting) {
+fn acknowledge(link: &BrokerHandle, waiting: Submitter) {
     match waiting {
-        Waiting::Broker(token) => link.ack(token),
-        Waiting::Handed(told) => drop(told.send(())), // whoever handed it in may have gone; the event is ours all the same
+        Submitter::Broker(token) => link.ack(token),
+        Submitter::Handed(told) => drop(told.send(())), // whoever handed it in may have gone; the event is ours all the same
     }
 }
 
 /// Something in it was refused: what is to blame is closed as failed and acknowledged like the rest, or the broker would bring
 /// it again for ever.
-async fn one_by_one(shared: &Shared, intake: &mut Intake<Waiting>, decisions: &[Decision]) -> Option<()> {
+async fn one_by_one(
+    shared: &TaskContext,
+    intake: &mut Intake<Submitter>,
+    decisions: &[Decision],
+) -> Option<()> {
     for decision in decisions {
         let alone = [decision.clone()];
-        let Err(Refused(why)) = write(shared, move |store| store.accept(&alone)).await? else { continue };
+        let Err(StatementRefused(why)) = write(shared, move |store| store.accept(&alone)).await? else {
+            continue;
+        };
         let (event, reason) = (decision.event.clone(), why.clone());
         let topic = event.topic.clone();
         let begins = excerpt(&event.payload);
         let closed = shared.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
-        if let Err(Refused(why)) = closed {
+        if let Err(StatementRefused(why)) = closed {
             tracing::error!(topic, why, "an event that was refused has left no row");
         }
         let text = format!(
@@ -308,17 +316,17 @@ async fn one_by_one(shared: &Shared, intake: &mut Intake<Waiting>, decisions: &[
 }
 
 /// The memory of alerts is what is on disk again.
-async fn reload(shared: &Shared, intake: &mut Intake<Waiting>) -> Option<()> {
+async fn reload(shared: &TaskContext, intake: &mut Intake<Submitter>) -> Option<()> {
     let kept = shared.durably(Store::kept).await?;
     intake.reload(kept, SystemClock.both());
     Some(())
 }
 
 async fn commit(
-    shared: &Shared,
+    shared: &TaskContext,
     decisions: &Arc<Vec<Decision>>,
     lines: &mut Lines,
-) -> Option<Result<(), Refused>> {
+) -> Option<Result<(), StatementRefused>> {
     let mut is_news = false;
     for decision in decisions.iter() {
         for one in &decision.unjudged {
@@ -335,15 +343,20 @@ async fn commit(
 
 /// Messages leave with the commit that brings them: the sender takes its turn in it.
 async fn write(
-    shared: &Shared,
-    accept: impl Fn(&Store) -> rusqlite::Result<Accepted> + Send + Sync + 'static,
-) -> Option<Result<(), Refused>> {
+    shared: &TaskContext,
+    accept: impl Fn(&Store) -> rusqlite::Result<IntakeReport> + Send + Sync + 'static,
+) -> Option<Result<(), StatementRefused>> {
     let (turns, live) = (Arc::clone(&shared.turns), shared.live());
     let write = move |store: &Store| {
         let accepted = accept(store)?;
         let turn = match accepted.messages {
-            0 => Turn::default(),
-            _ => turns.take(store, Begin::With(scheduler::Input::Wake), &live, SystemClock.now())?,
+            0 => SendStep::default(),
+            _ => turns.take(
+                store,
+                StepStart::With(scheduler::SchedulerInput::Wake),
+                &live,
+                SystemClock.now(),
+            )?,
         };
         Ok((accepted, turn))
     };

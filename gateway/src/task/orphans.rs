@@ -12,17 +12,17 @@ use rusqlite::Result;
 pub use ends::end;
 
 use crate::alert::engine::unreachable;
-use crate::command::action::{Deed, Terms};
+use crate::command::action::{ActionPolicy, ResolvedAction};
 use crate::command::authorise::may;
 use crate::config::Config;
 use crate::contact::Guest;
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::{ConnectionName, ContactId, RuleName};
-use crate::outbox::row::Lane;
+use crate::outbox::row::Conversation;
 use crate::rule::attachment::without_secrets;
 use crate::rule::definition::Rule;
-use crate::rule::lifecycle_settings::{Life, Target};
-use crate::store::{OpenAlert, OpenQuestion, Post, QueuedCommand, Request, Running, Store};
+use crate::rule::lifecycle_settings::{LifecycleSettings, Target};
+use crate::store::{EscalationPost, OpenAlert, OpenQuestion, QueuedCommand, Request, Running, Store};
 use crate::time::Timestamp;
 
 /// How a last resort to a topic is named (`store/alerts.rs`).
@@ -38,14 +38,14 @@ pub enum Orphan {
     /// Messages to somebody who is gone.
     Messages(ContactId, usize),
     /// Messages over a number that is gone.
-    Lane(Lane),
+    Lane(Conversation),
     /// Something that waits for a Yes.
     Request(Box<Request>, &'static str),
     Question(Box<OpenQuestion>),
     Command(QueuedCommand, &'static str),
     Invitation(Box<Guest>),
     /// A last resort over HTTP.
-    Post(Post),
+    Post(EscalationPost),
 }
 
 impl fmt::Display for Orphan {
@@ -60,7 +60,7 @@ impl fmt::Display for Orphan {
                 let messages = counted(*messages, "message");
                 write!(f, "{messages} to {contact} will be cancelled: {CONTACT_GONE}")
             }
-            Self::Lane(Lane { connection, contact }) => write!(
+            Self::Lane(Conversation { connection, contact }) => write!(
                 f,
                 "what waits for {contact} over the number {connection} leaves over another: {connection} is not in the configuration any more"
             ),
@@ -160,7 +160,7 @@ fn judge(running: Running, config: &Config, numbers: &BTreeSet<ConnectionName>) 
     let may_invite = |guest: &Guest| crate::task::invitation::is_owner(config, &guest.by);
     let invitations = running.invitations.into_iter().filter(|guest| !may_invite(guest));
     found.extend(invitations.map(|guest| Orphan::Invitation(Box::new(guest))));
-    let posts = |post: &Post| {
+    let posts = |post: &EscalationPost| {
         steps(config, &post.alert.rule)
             .any(|target| matches!(target, Target::Post { url } if *url == post.url))
     };
@@ -172,7 +172,7 @@ fn rule<'a>(config: &'a Config, name: &RuleName) -> Option<&'a Rule> {
     config.rules.iter().find(|rule| rule.name == *name)
 }
 
-fn life<'a>(config: &'a Config, name: &RuleName) -> Option<&'a Life> {
+fn life<'a>(config: &'a Config, name: &RuleName) -> Option<&'a LifecycleSettings> {
     rule(config, name).and_then(|rule| rule.life.as_deref())
 }
 
@@ -200,7 +200,7 @@ fn definition<'a>(
     config: &'a Config,
     of: Option<&RuleName>,
     name: &str,
-) -> Option<(&'a TopicTemplate, Option<&'a str>, &'a Terms)> {
+) -> Option<(&'a TopicTemplate, Option<&'a str>, &'a ActionPolicy)> {
     let actions = of.and_then(|of| rule(config, of)).into_iter().flat_map(|rule| &rule.actions);
     let mut actions = actions.filter(|action| action.id == name);
     let action = actions.next().map(|action| (&action.topic, Some(action.payload.as_str()), &action.terms));
@@ -217,7 +217,7 @@ fn leads_to(template: &TopicTemplate, topic: &str) -> bool {
 
 /// Why what waits for a Yes is not what the configuration means any more.
 fn undone(request: &Request, of: Option<&RuleName>, config: &Config) -> Option<&'static str> {
-    let (Deed { name, topic, payload, roles, .. }, pending) = (&request.deed, &request.pending);
+    let (ResolvedAction { name, topic, payload, roles, .. }, pending) = (&request.deed, &request.pending);
     let Some(asker) = config.people.contacts.get(&pending.asker) else { return Some(ASKER_GONE) };
     let Some((template, same, terms)) = definition(config, of, name) else { return Some(GONE) };
     let is_same =

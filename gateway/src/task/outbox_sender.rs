@@ -12,20 +12,20 @@ use crate::config::{Connection, Secret, secret};
 use crate::ids::{ConnectionName, MessageId};
 use crate::outbox::message_state::State;
 use crate::outbox::render::{as_quick_replies, outgoing};
-use crate::outbox::retry_policy::{Answer, HeldFor};
-use crate::outbox::row::{Change, Due, Lane, Settled};
-use crate::outbox::scheduler::{Effect, Input};
+use crate::outbox::retry_policy::{ApiAnswer, HeldFor};
+use crate::outbox::row::{Conversation, DueMessage, MessageUpdate, SendResult};
+use crate::outbox::scheduler::{SchedulerEffect, SchedulerInput};
 use crate::outbox::window::Choice;
-use crate::reply::inbound::Notice;
+use crate::reply::inbound::AccountNotice;
 use crate::rule::definition::Severity;
 use crate::store::Store;
-use crate::task::context::Shared;
+use crate::task::context::TaskContext;
 use crate::task::media_upload;
-use crate::task::outbox_transaction::{Begin, Turn};
-use crate::task::owner_notice::{Over, Told, write};
+use crate::task::outbox_transaction::{SendStep, StepStart};
+use crate::task::owner_notice::{NoticeOutcome, NoticeRoute, write};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
-use crate::whatsapp::request::{self, Form};
+use crate::whatsapp::request::{self, RequestContent};
 
 /// How often the outbox is looked at without being told: an operator's command writes beside us. Each such timer wakes the
 /// process twice, since tokio's wheel of timers turns in steps of 64: a third of the budget of two a second.
@@ -35,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const LOOKS: u32 = 2;
 
 struct Task {
-    shared: Arc<Shared>,
+    shared: Arc<TaskContext>,
     client: Client,
     wake_at: Option<Timestamp>,
     looked_at: Timestamp,
@@ -44,15 +44,15 @@ struct Task {
 }
 
 pub async fn run(
-    shared: Arc<Shared>,
+    shared: Arc<TaskContext>,
     client: Client,
-    mut to_do: mpsc::Receiver<Turn>,
+    mut to_do: mpsc::Receiver<SendStep>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut task =
         Task { shared, client, wake_at: None, looked_at: SystemClock.now(), tokens: BTreeMap::new() };
     let (mut version, mut touched, mut looks) = (0, None, 0);
-    task.turn(Begin::With(Input::Wake));
+    task.turn(StepStart::With(SchedulerInput::Wake));
     loop {
         if *stop.borrow() {
             task.shared.turns.stop();
@@ -66,17 +66,17 @@ pub async fn run(
             Some(turn) = to_do.recv() => {
                 turn.done.into_iter().for_each(|effect| task.perform(effect));
                 if !turn.rest.is_empty() {
-                    task.turn(Begin::Rest(turn.rest));
+                    task.turn(StepStart::Rest(turn.rest));
                 }
             }
-            () = shared.outbox.notified() => task.turn(Begin::With(Input::Wake)),
+            () = shared.outbox.notified() => task.turn(StepStart::With(SchedulerInput::Wake)),
             () = tokio::time::sleep(pause) => {
                 if let Some(connection) = task.put_right() {
-                    task.turn(Begin::With(Input::PutRight(connection)));
+                    task.turn(StepStart::With(SchedulerInput::CredentialsChanged(connection)));
                     continue;
                 }
                 let due = task.is_due();
-                let now_touched = shared.store.touched();
+                let now_touched = shared.store.last_write();
                 if now_touched != touched {
                     (touched, looks) = (now_touched, LOOKS);
                 }
@@ -90,7 +90,7 @@ pub async fn run(
                     task.wake_at = task.wake_at.filter(|_| !due);
                     shared.commands.notify_one();
                     shared.alerts.notify_one();
-                    task.turn(Begin::With(Input::Wake));
+                    task.turn(StepStart::With(SchedulerInput::Wake));
                 }
             }
             _ = stop.changed() => {}
@@ -99,7 +99,7 @@ pub async fn run(
 }
 
 impl Task {
-    fn turn(&self, begin: Begin) {
+    fn turn(&self, begin: StepStart) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move { shared.turn(begin).await });
     }
@@ -127,14 +127,16 @@ impl Task {
             .clamp(Duration::from_millis(5), LOOK_EVERY)
     }
 
-    fn perform(&mut self, effect: Effect) {
+    fn perform(&mut self, effect: SchedulerEffect) {
         match effect {
-            Effect::Load(_) => {} // asked for in the turn
-            Effect::Commit(change) => self.tell_of(&change),
-            Effect::Upload(due) => self.upload(*due),
-            Effect::Post(due, choice) => self.post(*due, choice),
-            Effect::WakeAt(at) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
-            Effect::Paused { connection, until, reason, notice } => {
+            SchedulerEffect::Load(_) => {} // asked for in the turn
+            SchedulerEffect::Commit(change) => self.tell_of(&change),
+            SchedulerEffect::Upload(due) => self.upload(*due),
+            SchedulerEffect::Post(due, choice) => self.post(*due, choice),
+            SchedulerEffect::WakeAt(at) => {
+                self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)))
+            }
+            SchedulerEffect::Paused { connection, until, reason, notice } => {
                 tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
                 self.shared.paused(connection.clone(), until, reason);
                 let mark = mark_of(&self.shared, &connection);
@@ -145,7 +147,7 @@ impl Task {
                     self.notify(connection, Severity::Critical, text);
                 }
             }
-            Effect::Resumed { connection } => {
+            SchedulerEffect::Resumed { connection } => {
                 self.shared.resumed(&connection);
                 self.tokens.remove(&connection);
                 self.notify(connection, Severity::Info, "sending works again".to_owned());
@@ -159,7 +161,7 @@ impl Task {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let find = move |_: &Store| Ok(Some((connection.clone(), "sending".to_owned(), text.clone())));
-            say(&shared, severity, Over::AnotherOnly, find).await;
+            say(&shared, severity, NoticeRoute::AnotherOnly, find).await;
         });
     }
 
@@ -169,29 +171,29 @@ impl Task {
         tokio::spawn(async move {
             let find = move |store: &Store| {
                 Ok(store.whole(id)?.map(|due| {
-                    let Lane { connection, contact } = due.lane;
+                    let Conversation { connection, contact } = due.lane;
                     let text =
                         format!("what should go to {contact} is held until {contact} writes: {reason}");
                     (connection, format!("held {contact}"), text)
                 }))
             };
-            say(&shared, Severity::Warning, Over::AnotherFirst, find).await;
+            say(&shared, Severity::Warning, NoticeRoute::AnotherFirst, find).await;
         });
     }
 
     /// It is on disk.
-    fn tell_of(&self, change: &Change) {
+    fn tell_of(&self, change: &MessageUpdate) {
         self.shared.home.news();
         match change {
-            Change::Sending { .. } => {}
-            Change::Held { id, reason, .. } => {
+            MessageUpdate::Sending { .. } => {}
+            MessageUpdate::Held { id, reason, .. } => {
                 self.shared.deadlines.notify_one(); // it may have been all that anybody would get
                 tracing::warn!(message_id = id.0, reason, "a message is held");
                 self.tell_of_held(*id, reason.clone());
             }
-            Change::SetBack { by } => tracing::warn!(seconds = by.as_secs(), "the clock was set back"),
-            Change::Settled(settled) => {
-                let Settled { id, next, .. } = &**settled;
+            MessageUpdate::SetBack { by } => tracing::warn!(seconds = by.as_secs(), "the clock was set back"),
+            MessageUpdate::Settled(settled) => {
+                let SendResult { id, next, .. } = &**settled;
                 self.shared.metrics.settled(next.state);
                 if matches!(next.state, State::Failed | State::Held) {
                     self.shared.deadlines.notify_one();
@@ -206,7 +208,7 @@ impl Task {
         }
     }
 
-    fn upload(&self, due: Due) {
+    fn upload(&self, due: DueMessage) {
         let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
         tokio::spawn(async move {
             let uploaded = match reachable(&shared, &due) {
@@ -216,32 +218,32 @@ impl Task {
                 }
                 Err(error) => Err(error), // its message meets the same, and waits
             };
-            shared.turn(Begin::With(Input::Uploaded(due.id, uploaded))).await;
+            shared.turn(StepStart::With(SchedulerInput::Uploaded(due.id, uploaded))).await;
         });
     }
 
-    fn post(&self, due: Due, choice: Choice) {
+    fn post(&self, due: DueMessage, choice: Choice) {
         let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
         tokio::spawn(async move {
             let answer = send(&shared, &client, &due, &choice).await;
-            shared.turn(Begin::With(Input::Answered(due.id, answer))).await;
+            shared.turn(StepStart::With(SchedulerInput::Answered(due.id, answer))).await;
         });
     }
 }
 
 /// A notice: about which number, under which heading, in which words.
 async fn say(
-    shared: &Arc<Shared>,
+    shared: &Arc<TaskContext>,
     severity: Severity,
-    over: Over,
+    over: NoticeRoute,
     find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
 ) {
     let config = shared.live();
     let work = move |store: &Store| {
         let Some((about, field, text)) = find(store)? else { return Ok(None) };
-        let notice = Notice::of(field, severity, text);
+        let notice = AccountNotice::of(field, severity, text);
         let told = write(store, &config, &about, &notice, over, SystemClock.now())?;
-        Ok((told != Told::Before).then_some((about, notice.text)))
+        Ok((told != NoticeOutcome::Before).then_some((about, notice.text)))
     };
     if let Some(Some((about, text))) = shared.durably(work).await {
         shared.tell(&about, severity, text);
@@ -250,7 +252,7 @@ async fn say(
 }
 
 /// What tells one token of a connection from the next; `None` while it is not connected.
-fn mark_of(shared: &Shared, connection: &ConnectionName) -> Option<u64> {
+fn mark_of(shared: &TaskContext, connection: &ConnectionName) -> Option<u64> {
     let live = shared.live();
     let known = live.connections.iter().find(|known| known.name == *connection)?;
     let mut mark = DefaultHasher::new();
@@ -265,7 +267,7 @@ fn mark_of(shared: &Shared, connection: &ConnectionName) -> Option<u64> {
 }
 
 /// Where the message's connection is to be asked.
-fn reachable(shared: &Shared, due: &Due) -> Result<Endpoint, String> {
+fn reachable(shared: &TaskContext, due: &DueMessage) -> Result<Endpoint, String> {
     let name = &due.lane.connection;
     let live = shared.live();
     let found = live.connections.iter().find(|connection| connection.name == *name);
@@ -277,10 +279,10 @@ fn reachable(shared: &Shared, due: &Due) -> Result<Endpoint, String> {
     endpoint(found.ok_or_else(not_connected)?)
 }
 
-async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice) -> Answer {
+async fn send(shared: &Arc<TaskContext>, client: &Client, due: &DueMessage, choice: &Choice) -> ApiAnswer {
     let endpoint = match reachable(shared, due) {
         Ok(endpoint) => endpoint,
-        Err(error) => return Answer::Offline(error),
+        Err(error) => return ApiAnswer::Offline(error),
     };
     let live = shared.live();
     let content = outgoing(&due.content, &shared.seal, due.alert, &due.lane.contact, SystemClock.now());
@@ -288,11 +290,15 @@ async fn send(shared: &Arc<Shared>, client: &Client, due: &Due, choice: &Choice)
     let form = match choice {
         Choice::Template { index, quick_replies } if *index < content.templates.len() => {
             template = as_quick_replies(&content, *index, *quick_replies);
-            Form::Template { template: &template, words: &content.text }
+            RequestContent::Template { template: &template, words: &content.text }
         }
         Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
             more = shared.tag.more(due.id);
-            Form::Free { content: &content, more: &more, voice: live.people.voice(&due.lane.contact) }
+            RequestContent::Free {
+                content: &content,
+                more: &more,
+                voice: live.people.voice(&due.lane.contact),
+            }
         }
     };
     let began = SystemClock.both().steady;

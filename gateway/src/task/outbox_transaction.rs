@@ -11,13 +11,13 @@ use rusqlite::Result;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::outbox::row::{Change, Lane};
-use crate::outbox::scheduler::{Effect, IN_FLIGHT_MAX, Input, Sender};
-use crate::random::Dice;
+use crate::outbox::row::{Conversation, MessageUpdate};
+use crate::outbox::scheduler::{IN_FLIGHT_MAX, Scheduler, SchedulerEffect, SchedulerInput};
+use crate::random::Rng;
 use crate::store::Store;
 use crate::task::budget_monitor;
 use crate::time::Timestamp;
-use crate::whatsapp::errors::{Said, refusal};
+use crate::whatsapp::errors::{ApiMessage, refusal};
 
 /// Questions and changes in one turn. Each takes 0.1 to 0.3 ms, and the store's thread has others to serve; the rest is
 /// the next turn's.
@@ -27,62 +27,62 @@ const TURNS_MAX: usize = IN_FLIGHT_MAX * 4;
 
 /// What one turn led to.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct SendStep {
     /// To be done now that it is on disk. A `Commit` has been done: it is here to be told of.
-    pub done: Vec<Effect>,
+    pub done: Vec<SchedulerEffect>,
     /// What did not fit.
-    pub rest: Vec<Effect>,
+    pub rest: Vec<SchedulerEffect>,
 }
 
 /// With what a turn begins.
 #[derive(Debug, Clone)]
-pub enum Begin {
-    With(Input),
+pub enum StepStart {
+    With(SchedulerInput),
     /// What the turn before left.
-    Rest(Vec<Effect>),
+    Rest(Vec<SchedulerEffect>),
 }
 
 /// Takes a turn; call it inside a transaction. When that fails, `sender` must be as it was before.
 pub fn take(
     store: &Store,
-    sender: &mut Sender,
-    begin: Begin,
+    sender: &mut Scheduler,
+    begin: StepStart,
     config: &Config,
     now: Timestamp,
-    dice: &mut Dice,
-) -> Result<Turn> {
-    let mut turn = Turn::default();
+    dice: &mut Rng,
+) -> Result<SendStep> {
+    let mut turn = SendStep::default();
     let mut effects = match begin {
-        Begin::With(input) => sender.handle(input, now, dice),
-        Begin::Rest(effects) => effects,
+        StepStart::With(input) => sender.handle(input, now, dice),
+        StepStart::Rest(effects) => effects,
     };
     let mut steps = 0;
     while !effects.is_empty() {
         let mut next = Vec::new();
         for effect in effects {
             let input = match effect {
-                effect @ (Effect::Load(_) | Effect::Commit(_)) if steps == STEPS_MAX => {
+                effect @ (SchedulerEffect::Load(_) | SchedulerEffect::Commit(_)) if steps == STEPS_MAX => {
                     turn.rest.push(effect);
                     continue;
                 }
-                Effect::Load(wanted) => {
+                SchedulerEffect::Load(wanted) => {
                     store.tend(now)?;
-                    budget_monitor::ration(store, config, now)?;
-                    Input::Loaded(store.work(now, &wanted, &config.people)?)
+                    budget_monitor::enforce_limits(store, config, now)?;
+                    SchedulerInput::Loaded(store.work(now, &wanted, &config.people)?)
                 }
-                Effect::Commit(change) => {
+                SchedulerEffect::Commit(change) => {
                     let held = store.change(&change, now)?;
                     let input = answer(&change, held);
                     if held {
-                        turn.done.push(Effect::Commit(change));
+                        turn.done.push(SchedulerEffect::Commit(change));
                     }
                     input
                 }
-                Effect::Upload(_)
-                | Effect::Post(..)
-                | Effect::WakeAt(_)
-                | Effect::Paused { .. }
-                | Effect::Resumed { .. } => {
+                SchedulerEffect::Upload(_)
+                | SchedulerEffect::Post(..)
+                | SchedulerEffect::WakeAt(_)
+                | SchedulerEffect::Paused { .. }
+                | SchedulerEffect::Resumed { .. } => {
                     turn.done.push(effect);
                     continue;
                 }
@@ -98,53 +98,53 @@ pub fn take(
 /// Numbers that were restricted before this start stay so, whoever takes the first turn: a try would make it worse. The
 /// simulation calls it too.
 pub fn remember(
-    sender: &mut Sender,
-    restricted: Vec<(Lane, i64, Timestamp)>,
+    sender: &mut Scheduler,
+    restricted: Vec<(Conversation, i64, Timestamp)>,
     now: Timestamp,
-    dice: &mut Dice,
-) -> Turn {
+    dice: &mut Rng,
+) -> SendStep {
     let mut done = Vec::new();
     for (lane, code, at) in restricted {
-        let said = Said { code, details: "said before this start".into(), ..Said::default() };
+        let said = ApiMessage { code, details: "said before this start".into(), ..ApiMessage::default() };
         let at = at.min(now); // said by a clock that was set back since
-        let remembered = Input::Remembered { lane, refusal: Box::new(refusal(said)), at };
+        let remembered = SchedulerInput::Remembered { lane, refusal: Box::new(refusal(said)), at };
         done.extend(sender.handle(remembered, now, dice));
     }
-    Turn { done, rest: Vec::new() }
+    SendStep { done, rest: Vec::new() }
 }
 
 /// What the sender hears of its change.
-fn answer(change: &Change, held: bool) -> Input {
+fn answer(change: &MessageUpdate, held: bool) -> SchedulerInput {
     match change {
-        Change::Sending { id, .. } if !held => Input::Withdrawn(*id),
-        Change::Sending { id, .. } => Input::SendingCommitted(*id),
-        Change::Held { .. } | Change::SetBack { .. } => Input::HeldCommitted,
-        Change::Settled(settled) => Input::SettledCommitted(settled.id),
+        MessageUpdate::Sending { id, .. } if !held => SchedulerInput::Withdrawn(*id),
+        MessageUpdate::Sending { id, .. } => SchedulerInput::SendingCommitted(*id),
+        MessageUpdate::Held { .. } | MessageUpdate::SetBack { .. } => SchedulerInput::HeldCommitted,
+        MessageUpdate::Settled(settled) => SchedulerInput::SettledCommitted(settled.id),
     }
 }
 
 /// The sender between its turns.
 #[derive(Debug)]
-pub struct Turns {
-    mind: Arc<Mutex<(Sender, Dice)>>,
+pub struct SchedulerHandle {
+    mind: Arc<Mutex<(Scheduler, Rng)>>,
     stopping: AtomicBool,
-    done: mpsc::Sender<Turn>,
+    done: mpsc::Sender<SendStep>,
 }
 
-impl Turns {
+impl SchedulerHandle {
     /// The turns' effects come out at the other end.
-    pub fn new(sender: Sender) -> (Self, mpsc::Receiver<Turn>) {
+    pub fn new(sender: Scheduler) -> (Self, mpsc::Receiver<SendStep>) {
         let (done, to_do) = mpsc::channel(TURNS_MAX);
-        let mind = Arc::new(Mutex::new((sender, Dice::from_machine())));
+        let mind = Arc::new(Mutex::new((sender, Rng::from_machine())));
         (Self { mind, stopping: AtomicBool::new(false), done }, to_do)
     }
 
     /// Inside a transaction of the store's thread. If that does not hold, the turn was not taken.
-    pub fn take(&self, store: &Store, begin: Begin, config: &Config, now: Timestamp) -> Result<Turn> {
+    pub fn take(&self, store: &Store, begin: StepStart, config: &Config, now: Timestamp) -> Result<SendStep> {
         let mut mind = lock(&self.mind);
         let (sender, dice) = &mut *mind;
         let (before, here) = (sender.clone(), Arc::clone(&self.mind));
-        store.if_undone(move || lock(&here).0 = before);
+        store.on_rollback(move || lock(&here).0 = before);
         if self.stopping.load(Ordering::Relaxed) {
             sender.stop();
         }
@@ -152,7 +152,7 @@ impl Turns {
     }
 
     /// A turn is on disk: the sender's task does what is to be done.
-    pub async fn done(&self, turn: Turn) {
+    pub async fn done(&self, turn: SendStep) {
         if !turn.done.is_empty() || !turn.rest.is_empty() {
             drop(self.done.send(turn).await); // the sender's task ends only when the daemon does
         }
@@ -170,7 +170,7 @@ impl Turns {
 }
 
 /// A panic ends the process, so that nothing is ever poisoned.
-fn lock(mind: &Mutex<(Sender, Dice)>) -> MutexGuard<'_, (Sender, Dice)> {
+fn lock(mind: &Mutex<(Scheduler, Rng)>) -> MutexGuard<'_, (Scheduler, Rng)> {
     mind.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -180,17 +180,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Wishes, read};
+    use crate::config::{LoadOptions, read};
     use crate::contact::Recipient;
     use crate::ids::{ConnectionName, ContactId, MessageId, Wamid};
     use crate::outbox::message::Content;
-    use crate::outbox::retry_policy::Answer;
+    use crate::outbox::retry_policy::ApiAnswer;
 
     const NOW: Timestamp = Timestamp(1_900_000_000_000);
 
     struct Site {
         store: Store,
-        turns: Turns,
+        turns: SchedulerHandle,
         config: Config,
         _folder: tempfile::TempDir,
     }
@@ -200,28 +200,30 @@ mod tests {
             let (folder, store) = Store::in_new_folder();
             let text = "[site]\nname = \"Bar\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"";
             let config =
-                read("t.toml", text, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
+                read("t.toml", text, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
+                    .expect("good");
             let rates = BTreeMap::from([(ConnectionName("main".into()), 1_000)]); // a second
-            let (turns, _) = Turns::new(Sender::new(rates));
+            let (turns, _) = SchedulerHandle::new(Scheduler::new(rates));
             Self { store, turns, config, _folder: folder }
         }
 
         /// Writes a message to each and lets the sender take its turn, in one transaction.
-        fn write(&self, people: u32, holds: bool) -> Option<Turn> {
+        fn write(&self, people: u32, holds: bool) -> Option<SendStep> {
             let written = self.store.transaction(|store| {
                 for person in 0..people {
                     let contact = ContactId(format!("p{person}"));
-                    let lane = Lane { connection: ConnectionName("main".into()), contact };
+                    let lane = Conversation { connection: ConnectionName("main".into()), contact };
                     let to = Recipient::parse(&format!("+1555{person:07}")).expect("a number");
                     store.compose(&lane, &to, &Content::text("hot"), NOW)?;
                 }
-                let turn = self.turns.take(store, Begin::With(Input::Wake), &self.config, NOW)?;
+                let turn =
+                    self.turns.take(store, StepStart::With(SchedulerInput::Wake), &self.config, NOW)?;
                 if holds { Ok(turn) } else { Err(rusqlite::Error::InvalidQuery) }
             });
             written.ok()
         }
 
-        fn turn(&self, begin: Begin) -> Turn {
+        fn turn(&self, begin: StepStart) -> SendStep {
             self.store
                 .transaction(|store| self.turns.take(store, begin.clone(), &self.config, NOW))
                 .expect("on disk")
@@ -233,15 +235,15 @@ mod tests {
         }
     }
 
-    fn posts(turn: &Turn) -> Vec<MessageId> {
-        let post = |effect: &Effect| match effect {
-            Effect::Post(due, _) => Some(due.id),
-            Effect::Load(_)
-            | Effect::Commit(_)
-            | Effect::Upload(_)
-            | Effect::WakeAt(_)
-            | Effect::Paused { .. }
-            | Effect::Resumed { .. } => None,
+    fn posts(turn: &SendStep) -> Vec<MessageId> {
+        let post = |effect: &SchedulerEffect| match effect {
+            SchedulerEffect::Post(due, _) => Some(due.id),
+            SchedulerEffect::Load(_)
+            | SchedulerEffect::Commit(_)
+            | SchedulerEffect::Upload(_)
+            | SchedulerEffect::WakeAt(_)
+            | SchedulerEffect::Paused { .. }
+            | SchedulerEffect::Resumed { .. } => None,
         };
         turn.done.iter().filter_map(post).collect()
     }
@@ -253,8 +255,8 @@ mod tests {
         assert_eq!((posts(&first).len(), site.states()), (1, vec!["1 sending".to_owned()]));
         assert!(!site.turns.is_idle());
         assert!(posts(&site.write(1, true).expect("on disk")).is_empty(), "one at a time to a person");
-        let answer = Answer::Accepted(Wamid("wamid.1".into()).into());
-        let next = site.turn(Begin::With(Input::Answered(posts(&first)[0], answer)));
+        let answer = ApiAnswer::Accepted(Wamid("wamid.1".into()).into());
+        let next = site.turn(StepStart::With(SchedulerInput::Answered(posts(&first)[0], answer)));
         assert_eq!(posts(&next).len(), 1);
         assert_eq!(site.states(), ["1 accepted", "1 sending"]);
     }
@@ -276,8 +278,8 @@ mod tests {
         let mut sent = 0;
         while let Some(id) = waiting.pop() {
             sent += 1;
-            let answer = Answer::Accepted(Wamid(format!("wamid.{id}")).into());
-            waiting.extend(posts(&site.turn(Begin::With(Input::Answered(id, answer)))));
+            let answer = ApiAnswer::Accepted(Wamid(format!("wamid.{id}")).into());
+            waiting.extend(posts(&site.turn(StepStart::With(SchedulerInput::Answered(id, answer)))));
             assert!(waiting.len() <= IN_FLIGHT_MAX);
         }
         assert_eq!((sent, site.states()), (100, vec!["100 accepted".to_owned()]));
@@ -287,21 +289,21 @@ mod tests {
     #[test]
     fn what_does_not_fit_into_a_turn_is_the_next_ones() {
         let site = Site::new();
-        let change = || Effect::Commit(Change::SetBack { by: Duration::from_secs(1) });
-        let first = site.turn(Begin::Rest(std::iter::repeat_with(change).take(STEPS_MAX + 10).collect()));
+        let change = || SchedulerEffect::Commit(MessageUpdate::SetBack { by: Duration::from_secs(1) });
+        let first = site.turn(StepStart::Rest(std::iter::repeat_with(change).take(STEPS_MAX + 10).collect()));
         assert_eq!((first.done.len(), first.rest.len()), (STEPS_MAX, 11), "ten, and the question for work");
-        let second = site.turn(Begin::Rest(first.rest));
+        let second = site.turn(StepStart::Rest(first.rest));
         assert_eq!((second.done.len(), second.rest.len()), (10, 0));
     }
 
     #[test]
     fn a_restriction_from_a_clock_that_was_set_back_lasts_no_longer() {
-        let lane = Lane { connection: "main".into(), contact: "nino".into() };
-        let (mut sender, hour) = (Sender::new(BTreeMap::new()), Duration::from_secs(3_600));
+        let lane = Conversation { connection: "main".into(), contact: "nino".into() };
+        let (mut sender, hour) = (Scheduler::new(BTreeMap::new()), Duration::from_secs(3_600));
         for (at, opens) in [(NOW - hour, NOW + hour * 5), (NOW + hour * 3, NOW + hour * 6)] {
             let restricted = vec![(lane.clone(), 131_048, at)];
-            let turn = remember(&mut sender, restricted, NOW, &mut Dice::seeded(1));
-            let until = |effect: &Effect| matches!(effect, Effect::Paused { until, .. } if *until == opens);
+            let turn = remember(&mut sender, restricted, NOW, &mut Rng::seeded(1));
+            let until = |effect: &SchedulerEffect| matches!(effect, SchedulerEffect::Paused { until, .. } if *until == opens);
             assert!(turn.done.iter().any(until), "{:?}", turn.done);
         }
     }

@@ -9,11 +9,11 @@ use crate::contact::Contact;
 use crate::contact::language::Sentences;
 use crate::ids::ConnectionName;
 use crate::outbox::message::Content;
-use crate::outbox::row::Lane;
-use crate::reply::inbound::Notice;
+use crate::outbox::row::Conversation;
+use crate::reply::inbound::AccountNotice;
 use crate::rule::definition::Severity;
-use crate::store::{Known, Store};
-use crate::task::context::Shared;
+use crate::store::{PreviousNotice, Store};
+use crate::task::context::TaskContext;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// No more notices of one kind than this in that time: nobody reads more, and each may cost. The rest is told together after it.
@@ -22,7 +22,7 @@ const NOTICES_IN: Duration = Duration::from_secs(600);
 
 /// What became of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum NoticeOutcome {
     /// The same words came before.
     Before,
     /// Kept, and something newer is known: nobody is told what is no longer so.
@@ -34,7 +34,7 @@ pub enum Told {
 
 /// Which number carries a notice about a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Over {
+pub enum NoticeRoute {
     /// Another one if there is one: this one may be what is wrong.
     AnotherFirst,
     /// Nothing leaves over this one: the message would arrive when it is no longer true.
@@ -43,7 +43,7 @@ pub enum Over {
 
 /// A sentence about a person, in the words of whoever reads it.
 #[derive(Clone, Copy)]
-pub struct Said<'a>(pub fn(&Sentences) -> &'static str, pub &'a [(&'a str, &'a str)]);
+pub struct LocalizedSentence<'a>(pub fn(&Sentences) -> &'static str, pub &'a [(&'a str, &'a str)]);
 
 /// Whether another notice of this kind may be told now.
 pub fn has_room(store: &Store, field: &str, now: Timestamp) -> Result<bool> {
@@ -55,10 +55,10 @@ pub fn write(
     store: &Store,
     config: &Config,
     about: &ConnectionName,
-    notice: &Notice,
-    over: Over,
+    notice: &AccountNotice,
+    over: NoticeRoute,
     now: Timestamp,
-) -> Result<Told> {
+) -> Result<NoticeOutcome> {
     let subject = match config.connections.iter().any(|connection| connection.name == *about) {
         true => format!("WhatsApp number {about}"),
         false => "the gateway itself".to_owned(),
@@ -72,55 +72,55 @@ pub fn write_of_person(
     store: &Store,
     config: &Config,
     about: &ConnectionName,
-    notice: &Notice,
-    said: Said,
+    notice: &AccountNotice,
+    said: LocalizedSentence,
     now: Timestamp,
-) -> Result<Told> {
+) -> Result<NoticeOutcome> {
     let text = |owner: &Contact| format!("⚙ {}: {}", config.site.name, owner.voice.say(said.0, said.1));
-    write_as(store, config, about, notice, Over::AnotherFirst, now, &text)
+    write_as(store, config, about, notice, NoticeRoute::AnotherFirst, now, &text)
 }
 
 fn write_as(
     store: &Store,
     config: &Config,
     about: &ConnectionName,
-    notice: &Notice,
-    over: Over,
+    notice: &AccountNotice,
+    over: NoticeRoute,
     now: Timestamp,
     text: &dyn Fn(&Contact) -> String,
-) -> Result<Told> {
+) -> Result<NoticeOutcome> {
     match store.keep_notice(about, notice, now)? {
-        Known::Before => return Ok(Told::Before),
-        Known::Newer => return Ok(Told::Late),
-        Known::Not => {}
+        PreviousNotice::Before => return Ok(NoticeOutcome::Before),
+        PreviousNotice::Newer => return Ok(NoticeOutcome::Late),
+        PreviousNotice::Not => {}
     }
     let other = config.connections.iter().find(|connection| connection.name != *about);
     let over = match over {
-        Over::AnotherFirst => other.or(config.connections.first()),
-        Over::AnotherOnly => other,
+        NoticeRoute::AnotherFirst => other.or(config.connections.first()),
+        NoticeRoute::AnotherOnly => other,
     };
     let Some(over) = over.filter(|_| notice.severity >= Severity::Warning) else {
-        return Ok(Told::Kept);
+        return Ok(NoticeOutcome::Kept);
     };
-    let mut told = Told::Kept;
+    let mut told = NoticeOutcome::Kept;
     for contact in config.people.resolve(&config.site.owner) {
         store.compose(&lane(over, contact), &contact.to, &Content::text(text(contact)), now)?;
-        told = Told::Written;
+        told = NoticeOutcome::Written;
     }
     Ok(told)
 }
 
 /// What is wrong with the gateway itself: a loss, damage, what could not be taken. `field`: what it is about, a word.
-pub async fn report(shared: &Shared, field: &'static str, findings: Vec<String>) {
+pub async fn report(shared: &TaskContext, field: &'static str, findings: Vec<String>) {
     for text in findings {
-        let notice = Notice::of(field.to_owned(), Severity::Critical, text.clone());
+        let notice = AccountNotice::of(field.to_owned(), Severity::Critical, text.clone());
         let config = shared.live();
         let told = shared
             .durably(move |store| {
-                write(store, &config, &gateway(), &notice, Over::AnotherFirst, SystemClock.now())
+                write(store, &config, &gateway(), &notice, NoticeRoute::AnotherFirst, SystemClock.now())
             })
             .await;
-        if told == Some(Told::Written) {
+        if told == Some(NoticeOutcome::Written) {
             shared.outbox.notify_one();
         }
         shared.tell(&gateway(), Severity::Critical, text);
@@ -139,6 +139,6 @@ pub fn gateway() -> ConnectionName {
     ConnectionName("gateway".to_owned())
 }
 
-pub fn lane(connection: &Connection, contact: &Contact) -> Lane {
-    Lane { connection: connection.name.clone(), contact: contact.id.clone() }
+pub fn lane(connection: &Connection, contact: &Contact) -> Conversation {
+    Conversation { connection: connection.name.clone(), contact: contact.id.clone() }
 }

@@ -2,23 +2,23 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::command::action::{Deed, NewCommand};
+use crate::command::action::{NewCommand, ResolvedAction};
 use crate::command::question::{DECISION_KEEPS, Question, ReplyTo, decision};
 use crate::config::Config;
-use crate::contact::language::{Language, Voice};
+use crate::contact::language::{Language, Locale};
 use crate::event::decode::decode;
 use crate::event::incoming::{Event, Identity, REMEMBERED};
 use crate::event::topic::{Bindings, TopicTemplate};
 use crate::hex::hex;
 use crate::ids::ContactId;
-use crate::outbox::button_token::{Subject, Token};
+use crate::outbox::button_token::{ButtonSubject, ButtonToken};
 use crate::outbox::message::{Button, Content};
 use crate::rule::definition::PayloadFormat;
 use crate::rule::lifecycle_settings::Target;
 use crate::rule::template::Templates;
-use crate::store::{Entry, OpenQuestion, Origin, Store};
-use crate::task::conversation::From;
-use crate::task::webhook_reader::Desk;
+use crate::store::{AuditEntry, CommandOrigin, OpenQuestion, Store};
+use crate::task::conversation::ReplySender;
+use crate::task::webhook_reader::BodyReader;
 use crate::time::Timestamp;
 
 /// Writes the question down and asks people. A repetition is left alone.
@@ -44,7 +44,7 @@ pub fn ask(
         return Ok(());
     }
     let voters = config.people.resolve(&question.who);
-    let words = |voice: &Voice| {
+    let words = |voice: &Locale| {
         let words = text(question, bindings, event, &config.site.name, voice.language);
         format!("{words}\n{}", unless_answered(question, voice))
     };
@@ -65,13 +65,15 @@ pub fn ask(
     };
     open.id = store.insert_question(&open, now)?;
     let detail = format!("question {} ({}) on {}", open.id, open.name, event.topic);
-    store
-        .record(&Entry { what: "question", who: None, message: None, command: None, detail: &detail }, now)?;
-    let subject = Subject::Question(open.id);
+    store.record(
+        &AuditEntry { what: "question", who: None, message: None, command: None, detail: &detail },
+        now,
+    )?;
+    let subject = ButtonSubject::Question(open.id);
     for voter in voters {
         let button = |choice: &String| {
             let token =
-                Token { subject, action: position(&open.choices, choice), expires_at: open.expires_at };
+                ButtonToken { subject, action: position(&open.choices, choice), expires_at: open.expires_at };
             Button::new(store.seal().close(&token, &voter.id), choice.clone())
         };
         let buttons = open.choices.iter().map(button).collect();
@@ -188,7 +190,7 @@ fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str, lan
 }
 
 /// What the clock will decide.
-fn unless_answered(question: &Question, voice: &Voice) -> String {
+fn unless_answered(question: &Question, voice: &Locale) -> String {
     let within = voice.duration(question.within);
     voice.say(|s| s.unless_answered, &[("time", &within), ("choice", &question.default)])
 }
@@ -205,7 +207,7 @@ pub fn decide(
         return Ok(());
     }
     let pseudonym = by.map(|by| store.seal().pseudonym(by));
-    let deed = Deed {
+    let deed = ResolvedAction {
         alert: None,
         name: question.name.clone(),
         title: format!("{}: {choice}", question.name),
@@ -218,7 +220,7 @@ pub fn decide(
     };
     let contact = by.cloned().unwrap_or_else(|| ContactId(String::new()));
     let command: NewCommand = deed.command(contact, now);
-    let origin = Origin {
+    let origin = CommandOrigin {
         reply: None,
         connection: by.map(|_| &question.connection),
         correlation: question.correlation.as_deref(),
@@ -227,12 +229,15 @@ pub fn decide(
     tracing::info!(question = question.name, choice, "a question is decided");
     let detail =
         format!("question {}: {choice}{}", question.id, if by.is_none() { ", the time is over" } else { "" });
-    store.record(&Entry { what: "decided", who: by, message: None, command: Some(id), detail: &detail }, now)
+    store.record(
+        &AuditEntry { what: "decided", who: by, message: None, command: Some(id), detail: &detail },
+        now,
+    )
 }
 
-impl Desk<'_> {
+impl BodyReader<'_> {
     /// A choice of somebody who was asked.
-    pub(crate) fn choose(&mut self, number: i64, choice: &str, from: From) -> rusqlite::Result<()> {
+    pub(crate) fn choose(&mut self, number: i64, choice: &str, from: ReplySender) -> rusqlite::Result<()> {
         let Some(question) = self.store.question(number)? else {
             return self.answer_sentence(|s| s.nothing_waits, &[], from);
         };

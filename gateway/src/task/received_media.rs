@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use crate::config::Connection;
 use crate::ids::{ConnectionName, Wamid};
 use crate::random::backoff;
-use crate::store::{Fetched, FileRow, Shelf, Store};
-use crate::task::context::Shared;
+use crate::store::{Fetched, FileRow, MediaFiles, Store};
+use crate::task::context::TaskContext;
 use crate::task::outbox_sender::endpoint;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::Client;
@@ -25,22 +25,22 @@ const AWAY: Duration = Duration::from_secs(60);
 
 /// Messages of people that were taken.
 #[derive(Debug, Default)]
-pub struct Marks {
-    waiting: Mutex<VecDeque<Mark>>,
+pub struct ReadReceipts {
+    waiting: Mutex<VecDeque<ReadReceipt>>,
     told: Notify,
 }
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct ReadReceipt {
     pub connection: ConnectionName,
     pub wamid: Wamid,
     /// An answer follows.
     pub typing: bool,
 }
 
-impl Marks {
-    pub fn add(&self, marks: Vec<Mark>) {
+impl ReadReceipts {
+    pub fn add(&self, marks: Vec<ReadReceipt>) {
         if marks.is_empty() {
             return;
         }
@@ -52,14 +52,14 @@ impl Marks {
         self.told.notify_one();
     }
 
-    fn take(&self) -> Option<Mark> {
+    fn take(&self) -> Option<ReadReceipt> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
 /// Marks what was taken as read, where the configuration wants it. One that fails is not repeated: the next marks all
 /// before it.
-pub async fn mark(shared: Arc<Shared>, client: Client) {
+pub async fn mark(shared: Arc<TaskContext>, client: Client) {
     loop {
         while let Some(mark) = shared.marks.take() {
             let connection = named(&shared, &mark.connection).filter(|connection| connection.mark_read);
@@ -77,7 +77,7 @@ pub async fn mark(shared: Arc<Shared>, client: Client) {
 }
 
 /// Fetches the files of contacts one by one, and removes what is too old or too much.
-pub async fn fetch(shared: Arc<Shared>, client: Client) {
+pub async fn fetch(shared: Arc<TaskContext>, client: Client) {
     let Some((shelf, kept)) = shared.durably(|store| Ok((store.shelf(), store.kept_files()?))).await else {
         return;
     };
@@ -111,7 +111,12 @@ pub async fn fetch(shared: Arc<Shared>, client: Client) {
     }
 }
 
-async fn fetch_one(shared: &Arc<Shared>, client: &Client, shelf: &Shelf, file: &FileRow) -> Fetched {
+async fn fetch_one(
+    shared: &Arc<TaskContext>,
+    client: &Client,
+    shelf: &MediaFiles,
+    file: &FileRow,
+) -> Fetched {
     let now = SystemClock.now();
     let away = |reason: String| Fetched::Later { at: now + AWAY, counts: false, reason };
     let Some(connection) = named(shared, &file.connection) else {
@@ -149,7 +154,7 @@ fn again(tries: u32) -> Duration {
     backoff(Duration::from_secs(2), Duration::from_secs(300), tries + 1)
 }
 
-async fn make_room(shared: &Arc<Shared>, shelf: &Shelf) -> Option<()> {
+async fn make_room(shared: &Arc<TaskContext>, shelf: &MediaFiles) -> Option<()> {
     let settings = shared.config.files.clone();
     let crowd_out = move |store: &Store| {
         let now = SystemClock.now();
@@ -166,8 +171,8 @@ async fn make_room(shared: &Arc<Shared>, shelf: &Shelf) -> Option<()> {
 
 /// A slow card must hold up nobody else on this thread.
 async fn on_disk<T: Send + 'static>(
-    shelf: &Shelf,
-    work: impl FnOnce(&Shelf) -> std::io::Result<T> + Send + 'static,
+    shelf: &MediaFiles,
+    work: impl FnOnce(&MediaFiles) -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
     let shelf = shelf.clone();
     tokio::task::spawn_blocking(move || work(&shelf))
@@ -175,7 +180,7 @@ async fn on_disk<T: Send + 'static>(
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
-fn named(shared: &Shared, name: &ConnectionName) -> Option<Connection> {
+fn named(shared: &TaskContext, name: &ConnectionName) -> Option<Connection> {
     shared.live().connections.iter().find(|connection| connection.name == *name).cloned()
 }
 
@@ -185,8 +190,8 @@ mod tests {
 
     #[test]
     fn an_outage_leaves_no_long_queue_of_ticks() {
-        let marks = Marks::default();
-        let mark = |number: usize| Mark {
+        let marks = ReadReceipts::default();
+        let mark = |number: usize| ReadReceipt {
             connection: ConnectionName("main".into()),
             wamid: Wamid(number.to_string()),
             typing: false,

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alert::route::OWN_TOPICS;
-use crate::event::incoming::{Event, Identity, Source};
+use crate::event::incoming::{Event, EventSource, Identity};
 use crate::store::free_megabytes;
-use crate::task::context::Shared;
-use crate::task::mqtt_intake::Handed;
+use crate::task::context::TaskContext;
+use crate::task::mqtt_intake::Submitted;
 use crate::time::{Clock, SystemClock};
 
 /// An obstacle that is shorter troubles nobody.
@@ -22,7 +22,7 @@ const DISK_EVERY: u32 = 60;
 const FREE_MIN_MB: u64 = 200;
 
 /// Looks again and again, and ends with the intake. Where no rule asks for it only the disk is looked at, for `/metrics`.
-pub async fn watch(shared: Arc<Shared>, to_intake: mpsc::Sender<Handed>) {
+pub async fn watch(shared: Arc<TaskContext>, to_intake: mpsc::Sender<Submitted>) {
     if !shared.config.rules.iter().any(|rule| rule.topic.as_str().starts_with(OWN_TOPICS)) {
         loop {
             disk_obstacle(&shared).await;
@@ -50,7 +50,7 @@ pub async fn watch(shared: Arc<Shared>, to_intake: mpsc::Sender<Handed>) {
 }
 
 /// Each part, and what is wrong with it.
-fn parts(shared: &Shared, disk: Option<String>) -> Vec<(String, Option<String>)> {
+fn parts(shared: &TaskContext, disk: Option<String>) -> Vec<(String, Option<String>)> {
     let now = SystemClock.now();
     let clock = (!now.is_sane()).then(|| {
         "it says 1970 or so; let the machine reach a time server, or fit a battery-backed clock".to_owned()
@@ -72,7 +72,7 @@ fn parts(shared: &Shared, disk: Option<String>) -> Vec<(String, Option<String>)>
 
 fn event(part: &str, obstacle: Option<String>) -> Event {
     Event {
-        source: Source::Own,
+        source: EventSource::Own,
         topic: format!("{OWN_TOPICS}{part}"),
         payload: obstacle.unwrap_or_else(|| "ok".to_owned()).into(),
         content_type: None,
@@ -84,7 +84,7 @@ fn event(part: &str, obstacle: Option<String>) -> Event {
     }
 }
 
-async fn disk_obstacle(shared: &Shared) -> Option<String> {
+async fn disk_obstacle(shared: &TaskContext) -> Option<String> {
     let directory = shared.config.site.state_directory.clone();
     let free = tokio::task::spawn_blocking(move || free_megabytes(&directory)).await.ok().flatten()?;
     shared.metrics.free(free);

@@ -1,9 +1,9 @@
 //! What goes on, for whoever asks by "status".
 
 use crate::config::Config;
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::ids::ContactId;
-use crate::store::{Going, Store};
+use crate::store::{OngoingLine, Store};
 use crate::time::Timestamp;
 
 /// What is going on, line by line.
@@ -11,11 +11,11 @@ pub(crate) fn status(
     store: &Store,
     config: &Config,
     now: Timestamp,
-    voice: &Voice,
+    voice: &Locale,
 ) -> rusqlite::Result<String> {
     let mut lines = vec![format!("{}, {}", config.site.name, voice.time(now))];
     let going = store.going_on(now)?;
-    let (open, told): (Vec<&Going>, Vec<&Going>) = going.iter().partition(|going| going.is_open);
+    let (open, told): (Vec<&OngoingLine>, Vec<&OngoingLine>) = going.iter().partition(|going| going.is_open);
     let has_life = config.rules.iter().any(|rule| rule.life.is_some());
     if !open.is_empty() || has_life {
         lines.push(voice.plain(if open.is_empty() { |s| s.nothing_fires } else { |s| s.now_firing }));
@@ -31,7 +31,7 @@ pub(crate) fn status(
     Ok(lines.join("\n"))
 }
 
-fn line(config: &Config, going: &Going, voice: &Voice) -> String {
+fn line(config: &Config, going: &OngoingLine, voice: &Locale) -> String {
     let rule = config.rules.iter().find(|rule| rule.name.0 == going.rule);
     let expects = rule.and_then(|rule| rule.life.as_ref()).is_some_and(|life| life.expect.is_some());
     let at = voice.time(going.at);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::store::{Gone, Store};
-use crate::task::context::Shared;
+use crate::store::{Store, StoreError};
+use crate::task::context::TaskContext;
 use crate::time::{Clock, SystemClock};
 
 /// How often the status line is renewed when the unit has no watchdog.
@@ -17,7 +17,7 @@ const SHARE: u32 = 3;
 /// Feeds the watchdog for as long as there is progress, and not by the clock alone: the turn of this task proves that the
 /// main loop turns, and the empty job that the store's thread can commit. A disk that hangs, a lock that never comes back
 /// or a loop that spins ends the feeding, and systemd starts the daemon again on what is really on disk.
-pub async fn feed(shared: Arc<Shared>) {
+pub async fn feed(shared: Arc<TaskContext>) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return std::future::pending().await; // nobody listens: no wake-ups for nothing
     }
@@ -26,7 +26,7 @@ pub async fn feed(shared: Arc<Shared>) {
     let mut told = String::new();
     loop {
         let answer = shared.store.run(|_: &Store| Ok(())).await;
-        if matches!(answer, Err(Gone::Failed(_))) {
+        if matches!(answer, Err(StoreError::Failed(_))) {
             return; // the process is about to end by itself
         }
         if watchdog.is_some() {
@@ -52,7 +52,7 @@ pub fn stopping() {
 }
 
 /// The line of `systemctl status`.
-fn status(shared: &Shared) -> String {
+fn status(shared: &TaskContext) -> String {
     let mut obstacles = shared.troubles();
     obstacles.extend(shared.pauses(SystemClock.now()));
     if obstacles.is_empty() { "events are accepted".to_owned() } else { obstacles.join("; ") }

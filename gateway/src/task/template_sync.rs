@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use crate::config::Connection;
-use crate::outbox::retry_policy::{Answer, sentence};
-use crate::outbox::window::Facts;
-use crate::task::context::Shared;
+use crate::outbox::retry_policy::{ApiAnswer, sentence};
+use crate::outbox::window::TemplateInfo;
+use crate::task::context::TaskContext;
 use crate::task::outbox_sender::endpoint;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::catalogue;
@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(300);
 /// Pages of a hundred; a verified business may have 6,000 templates (docs/cloud-api.md 1.3).
 const PAGES_MAX: usize = 60;
 
-pub async fn run(shared: Arc<Shared>, client: Client) {
+pub async fn run(shared: Arc<TaskContext>, client: Client) {
     loop {
         let mut pause = READ_EVERY;
         for connection in shared.live().connections.iter() {
@@ -52,7 +52,7 @@ pub async fn run(shared: Arc<Shared>, client: Client) {
 }
 
 /// How many people the business may write to first in a day (docs/cloud-api.md 5.3); later changes come as webhooks.
-async fn learn_limit(shared: &Arc<Shared>, client: &Client, connection: &Connection) {
+async fn learn_limit(shared: &Arc<TaskContext>, client: &Client, connection: &Connection) {
     const FIELD: &str = "whatsapp_business_manager_messaging_limit";
     let Ok(endpoint) = endpoint(connection) else { return };
     let path = format!("{}?fields={FIELD}", connection.phone_number_id);
@@ -74,7 +74,10 @@ async fn learn_limit(shared: &Arc<Shared>, client: &Client, connection: &Connect
 }
 
 /// `None` without a business account to ask.
-async fn read(client: &Client, connection: &Connection) -> Result<Option<Vec<(String, String, Facts)>>> {
+async fn read(
+    client: &Client,
+    connection: &Connection,
+) -> Result<Option<Vec<(String, String, TemplateInfo)>>> {
     let Some(account) = &connection.business_account_id else { return Ok(None) };
     let (mut templates, mut after) = (Vec::new(), None);
     for _ in 0..PAGES_MAX {
@@ -91,10 +94,10 @@ async fn read(client: &Client, connection: &Connection) -> Result<Option<Vec<(St
 }
 
 /// What went wrong with a call that sends nothing.
-pub fn in_words(answer: &Answer) -> String {
+pub fn in_words(answer: &ApiAnswer) -> String {
     match answer {
-        Answer::Accepted(_) => "the answer is one to a message".to_owned(),
-        Answer::Refused(refusal) => sentence(refusal),
-        Answer::Offline(detail) | Answer::Ambiguous { detail, .. } => detail.clone(),
+        ApiAnswer::Accepted(_) => "the answer is one to a message".to_owned(),
+        ApiAnswer::Refused(refusal) => sentence(refusal),
+        ApiAnswer::Offline(detail) | ApiAnswer::Ambiguous { detail, .. } => detail.clone(),
     }
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use rusqlite::Result;
 
-use crate::alert::engine::Note;
+use crate::alert::engine::AlertCommand;
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::ids::ConnectionName;
 use crate::outbox::message::{Content, Template};
-use crate::reply::inbound::Notice;
+use crate::reply::inbound::AccountNotice;
 use crate::rule::definition::Severity;
-use crate::store::{Known, Store, Undelivered};
+use crate::store::{PreviousNotice, Store, Undelivered};
 use crate::task::owner_notice::{self, lane};
 use crate::time::Timestamp;
 
@@ -23,16 +23,16 @@ const ONE_BY_ONE: usize = 3;
 const FIELD: &str = "undelivered";
 
 /// What was told: about which number, in which words.
-pub type Said = Vec<(ConnectionName, String)>;
+pub type SentNotices = Vec<(ConnectionName, String)>;
 
-pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<Said> {
+pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<SentNotices> {
     if !store.has_undelivered()? || !owner_notice::has_room(store, FIELD, now)? {
         return Ok(Vec::new());
     }
     let found = store.undelivered(now - PATIENCE)?;
     for one in &found {
         if let Some((alert, episode)) = one.episode.clone() {
-            store.note(&Note::Undelivered { alert, episode }, now)?;
+            store.note(&AlertCommand::Undelivered { alert, episode }, now)?;
         }
         store.settle_undelivered(one.id, now)?;
     }
@@ -60,8 +60,8 @@ fn say(
     let why: Vec<String> = one.people.iter().map(|(who, why)| format!("{who}: {why}")).collect();
     let more = if others == 0 { String::new() } else { format!(", and {others} other alerts") };
     let text = format!("nobody got alert {} of rule {} ({line}){more}; {}", one.id, one.rule, why.join("; "));
-    let notice = Notice::of(FIELD.to_owned(), Severity::Critical, text.clone());
-    if store.keep_notice(&one.connection, &notice, now)? != Known::Not {
+    let notice = AccountNotice::of(FIELD.to_owned(), Severity::Critical, text.clone());
+    if store.keep_notice(&one.connection, &notice, now)? != PreviousNotice::Not {
         return Ok(None);
     }
     let other = config.connections.iter().find(|connection| connection.name != one.connection);

@@ -9,10 +9,10 @@ use crate::alert::evaluate::excerpt;
 use crate::alert::unjudged::Unjudged;
 use crate::config::Config;
 use crate::ids::RuleName;
-use crate::reply::inbound::Notice;
+use crate::reply::inbound::AccountNotice;
 use crate::rule::definition::Severity;
 use crate::store::{Store, UnjudgedRow};
-use crate::task::owner_notice::{self, Over, gateway};
+use crate::task::owner_notice::{self, NoticeRoute, gateway};
 use crate::time::{Timestamp, duration_for_people};
 
 /// So that the first message can say how many there were, and still comes while somebody stands before the device.
@@ -49,8 +49,8 @@ pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<bool> {
 }
 
 fn write(store: &Store, config: &Config, text: &str, now: Timestamp) -> Result<()> {
-    let notice = Notice::of(FIELD.to_owned(), Severity::Warning, text.to_owned());
-    owner_notice::write(store, config, &gateway(), &notice, Over::AnotherFirst, now).map(drop)
+    let notice = AccountNotice::of(FIELD.to_owned(), Severity::Warning, text.to_owned());
+    owner_notice::write(store, config, &gateway(), &notice, NoticeRoute::AnotherFirst, now).map(drop)
 }
 
 /// What happened, an example, and what to do.

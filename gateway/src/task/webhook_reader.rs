@@ -10,26 +10,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::command::authorise::Standing;
+use crate::command::authorise::RecentAbuse;
 use crate::config::{Config, Connection};
-use crate::contact::language::Sentences;
-use crate::contact::{Contact, Phone};
+use crate::contact::Contact;
 use crate::ids::{ConnectionName, InboxId};
-use crate::outbox::message::Content;
 use crate::outbox::retry_policy::Refusal;
-use crate::outbox::row::Lane;
-use crate::outbox::scheduler::Input;
-use crate::random::Dice;
-use crate::reply::inbound::{self, Inbound, NewFile, Reply};
-use crate::reply::interpret::{House, Outcome, understand};
-use crate::reply::opt_out::Wish;
+use crate::outbox::row::Conversation;
+use crate::outbox::scheduler::SchedulerInput;
+use crate::random::Rng;
+use crate::reply::inbound::{Inbound, InboundMessage, NewFile};
+use crate::reply::interpret::{Interpretation, ReplyContext, interpret};
 use crate::rule::definition::Severity;
 use crate::store::{Signers, Store, Unread};
-use crate::task::context::{Refused, Shared};
-use crate::task::conversation::{self, From};
-use crate::task::outbox_transaction::{Begin, Turn};
-use crate::task::owner_notice::{self, Said, lane};
-use crate::task::received_media::Mark;
+use crate::task::context::{StatementRefused, TaskContext};
+use crate::task::conversation::{self, ReplySender};
+use crate::task::outbox_transaction::{SendStep, StepStart};
+use crate::task::owner_notice::{self, lane};
+use crate::task::received_media::ReadReceipt;
 use crate::task::{early_reply, invitation};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::notices::routing::STANDBY;
@@ -39,7 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
-pub struct Read {
+pub struct BodyOutcome {
     /// How many of which kind it held, for the metrics.
     pub kinds: BTreeMap<&'static str, u64>,
     pub statuses: usize,
@@ -50,13 +47,13 @@ pub struct Read {
     pub messages: bool,
     /// What they tell of a number or a person. One of each code is enough; one a lane is not: that somebody cannot be
     /// reached would hide that the number is restricted.
-    failures: BTreeMap<(Lane, i64), Refusal>,
+    failures: BTreeMap<(Conversation, i64), Refusal>,
     /// The sender has heeded that.
-    pub turns: Vec<Turn>,
+    pub turns: Vec<SendStep>,
     /// There are files to fetch.
     pub files: bool,
     /// To be shown as read.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<ReadReceipt>,
     pub catalogue: bool,
     /// Somebody came or went.
     pub people: bool,
@@ -65,7 +62,7 @@ pub struct Read {
     pub nothing: Vec<String>,
 }
 
-pub async fn run(shared: Arc<Shared>) {
+pub async fn run(shared: Arc<TaskContext>) {
     loop {
         loop {
             let config = shared.live();
@@ -105,16 +102,16 @@ pub async fn run(shared: Arc<Shared>) {
 }
 
 /// Whether a body waits; and an operator may have taken somebody off the list.
-async fn look(shared: &Arc<Shared>) -> Option<bool> {
+async fn look(shared: &Arc<TaskContext>) -> Option<bool> {
     let people = Arc::clone(shared);
     let look = move |store: &Store| {
-        people.meet(&store.guests()?);
+        people.update_contacts(&store.guests()?);
         store.has_webhooks()
     };
     shared.durably(look).await
 }
 
-async fn read(shared: &Arc<Shared>, config: Arc<Config>) -> Option<Option<Read>> {
+async fn read(shared: &Arc<TaskContext>, config: Arc<Config>) -> Option<Option<BodyOutcome>> {
     let of_next = Arc::clone(shared);
     let reading = Arc::new(AtomicI64::new(0));
     let begun = Arc::clone(&reading);
@@ -122,20 +119,22 @@ async fn read(shared: &Arc<Shared>, config: Arc<Config>) -> Option<Option<Read>>
         let now = SystemClock.now();
         let heed = |begin| of_next.turns.take(store, begin, &config, now);
         let begin = |id: InboxId| begun.store(id.0, Ordering::Relaxed);
-        let read = read_next(store, &config, now, &mut Dice::from_machine(), begin, heed)?;
+        let read = read_next(store, &config, now, &mut Rng::from_machine(), begin, heed)?;
         if read.as_ref().is_some_and(|read| read.people) {
-            of_next.meet(&store.guests()?); // before anybody is told of it, so that no event is judged by the older list
+            of_next.update_contacts(&store.guests()?); // before anybody is told of it, so that no event is judged by the older list
         }
         Ok(read)
     };
     match shared.durably_unless_refused(next).await? {
         Ok(read) => Some(read),
-        Err(Refused(why)) => close_refused(shared, InboxId(reading.load(Ordering::Relaxed)), why).await,
+        Err(StatementRefused(why)) => {
+            close_refused(shared, InboxId(reading.load(Ordering::Relaxed)), why).await
+        }
     }
 }
 
 /// A body that the database refuses would be refused again, and hold up all that come after it.
-async fn close_refused(shared: &Arc<Shared>, id: InboxId, why: String) -> Option<Option<Read>> {
+async fn close_refused(shared: &Arc<TaskContext>, id: InboxId, why: String) -> Option<Option<BodyOutcome>> {
     let note = why.clone();
     shared.durably(move |store| store.close_webhook(id, "failed", &note)).await?;
     let text = format!(
@@ -143,7 +142,7 @@ async fn close_refused(shared: &Arc<Shared>, id: InboxId, why: String) -> Option
         id.0
     );
     owner_notice::report(shared, "inbox", vec![text]).await;
-    Some(Some(Read::default()))
+    Some(Some(BodyOutcome::default()))
 }
 
 /// Reads the oldest body that was not read, and writes all that follows from it. The sender heeds failures in the same
@@ -153,10 +152,10 @@ pub fn read_next(
     store: &Store,
     config: &Config,
     now: Timestamp,
-    dice: &mut Dice,
+    dice: &mut Rng,
     begin: impl FnOnce(InboxId),
-    mut heed: impl FnMut(Begin) -> rusqlite::Result<Turn>,
-) -> rusqlite::Result<Option<Read>> {
+    mut heed: impl FnMut(StepStart) -> rusqlite::Result<SendStep>,
+) -> rusqlite::Result<Option<BodyOutcome>> {
     if !store.has_webhooks()? {
         return Ok(None);
     }
@@ -165,14 +164,14 @@ pub fn read_next(
     let Some((unread, found)) = early_reply::next(store, config, now)? else { return Ok(None) };
     let Unread { id, signers, .. } = unread;
     begin(id);
-    let mut desk = Desk { store, config, id, signers, now, dice, read: Read::default() };
+    let mut desk = BodyReader { store, config, id, signers, now, dice, read: BodyOutcome::default() };
     for inbound in found {
         *desk.read.kinds.entry(inbound.kind()).or_default() += 1;
         desk.take(inbound)?;
     }
     let mut read = desk.read;
     for ((lane, _), refusal) in std::mem::take(&mut read.failures) {
-        read.turns.push(heed(Begin::With(Input::Reported(lane, Box::new(refusal))))?);
+        read.turns.push(heed(StepStart::With(SchedulerInput::Reported(lane, Box::new(refusal))))?);
     }
     let mut note = format!("{} statuses, {} commands", read.statuses, read.commands);
     for reason in &read.nothing {
@@ -184,17 +183,17 @@ pub fn read_next(
 }
 
 /// Where one body is read.
-pub(crate) struct Desk<'a> {
+pub(crate) struct BodyReader<'a> {
     pub(crate) store: &'a Store,
     pub(crate) config: &'a Config,
     id: InboxId,
     signers: Signers,
     pub(crate) now: Timestamp,
-    dice: &'a mut Dice,
-    pub(crate) read: Read,
+    dice: &'a mut Rng,
+    pub(crate) read: BodyOutcome,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> BodyReader<'a> {
     fn take(&mut self, inbound: Inbound) -> rusqlite::Result<()> {
         match inbound {
             Inbound::Status(status) => {
@@ -233,11 +232,11 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn answer(&mut self, reply: &Reply) -> rusqlite::Result<()> {
+    fn answer(&mut self, reply: &InboundMessage) -> rusqlite::Result<()> {
         let Some(over) = self.named(&reply.phone_number_id) else {
             let reason = "it was written to a number that is not in the configuration".to_owned();
             self.read.nothing.push(reason.clone());
-            let outcome = Outcome::Nothing { contact: None, reason };
+            let outcome = Interpretation::Nothing { contact: None, reason };
             return self.store.keep_reply(self.id, reply, &outcome);
         };
         if !self.speaks_for(&over.name) {
@@ -246,19 +245,10 @@ impl<'a> Desk<'a> {
         }
         self.store.comes_here(&over.name, STANDBY, reply.at)?;
         let Some(sender) = self.recognised(reply, over)? else { return Ok(()) };
-        let lane = sender.map(|contact| lane(over, contact));
-        // What is written in a group opens the window of the group, not the writer's own.
-        let heard = match &reply.group {
-            None => lane.clone(),
-            Some(id) => {
-                self.config.people.group(id).map(|group| crate::task::webhook_reader::lane(over, group))
-            }
-        };
-        if let Some(heard) = &heard {
-            self.read.messages |= self.store.heard(heard, reply.at, self.now)? > 0;
-        }
+        let conversation = sender.map(|contact| lane(over, contact));
+        self.open_window(reply, over, conversation.as_ref())?;
         let house = self.house(sender)?;
-        let outcome = understand(reply, &house, self.store.tag(), self.store);
+        let outcome = interpret(reply, &house, self.store.tag(), self.store);
         if let Some(contact) = sender
             && self.answers_again(contact, reply, &over.name, &outcome)?
         {
@@ -267,59 +257,78 @@ impl<'a> Desk<'a> {
         let before = (std::mem::take(&mut self.read.messages), self.read.commands);
         self.store.keep_reply(self.id, reply, &outcome)?;
         match &outcome {
-            Outcome::ReadOn { contact, message } => {
+            Interpretation::ReadOn { contact, message } => {
                 self.read.messages = true;
                 conversation::read_on(self.store, contact, *message, self.now)?;
             }
-            Outcome::Consent { wish, .. } => {
-                if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
-                    self.obey(*wish, contact, lane, reply)?;
+            Interpretation::Consent { wish, .. } => {
+                if let Some((contact, conversation)) = sender.zip(conversation.as_ref()) {
+                    self.obey(*wish, contact, conversation, reply)?;
                 }
             }
-            Outcome::Stranger => self.meet(reply, &over.name)?,
-            Outcome::Nothing { reason, .. } => self.idle(reason),
-            Outcome::Command(_)
-            | Outcome::Confirm { .. }
-            | Outcome::Vote { .. }
-            | Outcome::Acknowledge { .. }
-            | Outcome::Note { .. }
-            | Outcome::Status { .. }
-            | Outcome::Invite { .. }
-            | Outcome::Say { .. }
-            | Outcome::Refused { .. }
-            | Outcome::Hurried { .. }
-            | Outcome::Locked { .. } => {
-                if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
-                    self.perform(&outcome, From { contact, lane, reply }, house.standing)?;
+            Interpretation::Stranger => self.meet(reply, &over.name)?,
+            Interpretation::Nothing { reason, .. } => self.idle(reason),
+            Interpretation::Command(_)
+            | Interpretation::Confirm { .. }
+            | Interpretation::Vote { .. }
+            | Interpretation::Acknowledge { .. }
+            | Interpretation::Note { .. }
+            | Interpretation::Status { .. }
+            | Interpretation::Invite { .. }
+            | Interpretation::Say { .. }
+            | Interpretation::Refused { .. }
+            | Interpretation::Hurried { .. }
+            | Interpretation::Locked { .. } => {
+                if let Some((contact, conversation)) = sender.zip(conversation.as_ref()) {
+                    self.perform(
+                        &outcome,
+                        ReplySender { contact, lane: conversation, reply },
+                        house.standing,
+                    )?;
                 }
             }
         }
-        if let Some((contact, lane)) = sender.zip(lane.as_ref()) {
-            self.show_number(reply, contact, lane)?;
+        if let Some((contact, conversation)) = sender.zip(conversation.as_ref()) {
+            self.show_number(reply, contact, conversation)?;
         }
-        if let Some(lane) = lane.filter(|_| !reply.is_of_call()) {
+        if let Some(conversation) = conversation.filter(|_| !reply.is_of_call()) {
             let typing = self.read.messages || self.read.commands > before.1;
-            self.read.marks.push(Mark { connection: lane.connection, wamid: reply.wamid.clone(), typing });
+            self.read.marks.push(ReadReceipt {
+                connection: conversation.connection,
+                wamid: reply.wamid.clone(),
+                typing,
+            });
         }
         self.read.messages |= before.0;
         Ok(())
     }
 
-    /// Whoever hides their number gave it when asked: only a person can decide what follows.
-    fn show_number(&mut self, reply: &Reply, contact: &Contact, lane: &Lane) -> rusqlite::Result<()> {
-        let inbound::Content::SharedNumber(numbers) = &reply.content else { return Ok(()) };
-        let numbers = numbers.iter().map(Phone::e164).collect::<Vec<_>>().join(", ");
-        let blanks = [("name", contact.name.as_str()), ("numbers", &numbers), ("id", &contact.id.0)];
-        let field = format!("shared number {}", contact.id);
-        self.tell_of_person(&lane.connection, field, Said(|s| s.shared_number, &blanks))
+    /// What is written in a group opens the window of the group, not the writer's own.
+    fn open_window(
+        &mut self,
+        reply: &InboundMessage,
+        over: &Connection,
+        writer: Option<&Conversation>,
+    ) -> rusqlite::Result<()> {
+        let group = match &reply.group {
+            None => None,
+            Some(id) => match self.config.people.group(id) {
+                None => return Ok(()),
+                Some(group) => Some(lane(over, group)),
+            },
+        };
+        if let Some(opened) = group.as_ref().or(writer) {
+            self.read.messages |= self.store.heard(opened, reply.at, self.now)? > 0;
+        }
+        Ok(())
     }
 
-    fn house(&self, sender: Option<&'a Contact>) -> rusqlite::Result<House<'a>> {
+    fn house(&self, sender: Option<&'a Contact>) -> rusqlite::Result<ReplyContext<'a>> {
         let standing = match sender {
             Some(contact) => self.store.standing(&contact.id, self.now)?,
-            None => Standing::default(),
+            None => RecentAbuse::default(),
         };
-        Ok(House {
+        Ok(ReplyContext {
             rules: &self.config.rules,
             commands: &self.config.commands,
             onward: &self.config.onward,
@@ -360,26 +369,6 @@ impl<'a> Desk<'a> {
             self.read.files |= self.store.want_file(file, &over.name)?;
         }
         Ok(())
-    }
-
-    /// STOP and START take effect with this commit, and are answered once.
-    fn obey(&mut self, wish: Wish, contact: &Contact, lane: &Lane, reply: &Reply) -> rusqlite::Result<()> {
-        let source = format!("a WhatsApp message to {} ({})", lane.connection, reply.wamid);
-        let given = wish == Wish::Start;
-        let sentence: fn(&Sentences) -> &'static str = match (wish, contact.may_stop) {
-            (Wish::Stop, false) => |s| s.on_duty,
-            (Wish::Stop, true) => |s| s.stopped,
-            (Wish::Start, _) => |s| s.started,
-        };
-        let text = contact.voice.say(sentence, &[("site", &self.config.site.name)]);
-        if (given || contact.may_stop)
-            && !self.store.consent(&contact.id, given, &source, reply.at, self.now)?
-        {
-            self.idle("a later wish of the same person came before it, and counts");
-            return Ok(());
-        }
-        self.read.messages = true;
-        self.store.compose(lane, &contact.to, &Content::text(text), self.now).map(drop)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::outbox::window::Facts;
+use crate::outbox::window::TemplateInfo;
 
 /// One page of `GET /{business_account_id}/message_templates`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
     /// Name, language, facts.
-    pub templates: Vec<(String, String, Facts)>,
+    pub templates: Vec<(String, String, TemplateInfo)>,
     /// The cursor of the next page.
     pub after: Option<String>,
 }
@@ -31,7 +31,7 @@ pub fn read(page: &Value) -> Page {
     }
 }
 
-fn read_one(template: &Value) -> Option<(String, String, Facts)> {
+fn read_one(template: &Value) -> Option<(String, String, TemplateInfo)> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let components = template["components"].as_array().map_or(&[][..], Vec::as_slice);
     let of_type = |kind: &str| components.iter().find(|component| component["type"] == kind);
@@ -44,7 +44,7 @@ fn read_one(template: &Value) -> Option<(String, String, Facts)> {
     let buttons =
         of_type("BUTTONS").and_then(|buttons| buttons["buttons"].as_array()).map_or(&[][..], Vec::as_slice);
     let quick_replies = buttons.iter().filter(|button| button["type"] == "QUICK_REPLY").count();
-    let facts = Facts {
+    let facts = TemplateInfo {
         status: text(&template["status"])?,
         category: text(&template["category"]).unwrap_or_default(),
         parameters: u32::try_from(blanks.len()).unwrap_or(u32::MAX),

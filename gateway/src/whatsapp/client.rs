@@ -17,9 +17,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::errors::{Said, refusal};
+use super::errors::{ApiMessage, refusal};
 use crate::ids::Wamid;
-use crate::outbox::retry_policy::{Answer, Class, Refusal, Taken};
+use crate::outbox::retry_policy::{AcceptedMessage, ApiAnswer, Class, Refusal};
 
 /// Meta's answers to a message have about 300 bytes; a page of a hundred templates about 200 KiB.
 pub(super) const ANSWER_MAX_BYTES: usize = 1024 * 1024;
@@ -31,10 +31,10 @@ const SLOWEST_BYTES_A_SECOND: u64 = 64 * 1024;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What goes out with a request: bytes, or a file that comes in pieces.
-pub(super) type Sent = UnsyncBoxBody<Bytes, BoxError>;
+pub(super) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A body that is in memory.
-pub(super) fn whole(bytes: impl Into<Bytes>) -> Sent {
+pub(super) fn whole(bytes: impl Into<Bytes>) -> RequestBody {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
@@ -65,7 +65,7 @@ pub struct Endpoint {
 
 #[derive(Debug, Clone)]
 pub struct Client {
-    pub(super) http: legacy::Client<HttpsConnector<HttpConnector>, Sent>,
+    pub(super) http: legacy::Client<HttpsConnector<HttpConnector>, RequestBody>,
     pub(super) deadlines: Deadlines,
 }
 
@@ -98,7 +98,7 @@ impl Client {
     }
 
     /// Posts one message and says what the answer means.
-    pub async fn send(&self, endpoint: &Endpoint, body: Vec<u8>) -> Answer {
+    pub async fn send(&self, endpoint: &Endpoint, body: Vec<u8>) -> ApiAnswer {
         let path = format!("{}/messages", endpoint.phone_number_id);
         let json = Some("application/json");
         match self.call(Method::POST, endpoint, &path, json, whole(body)).await {
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Asks for something; `path` is what stands behind the version, query included.
-    pub async fn get(&self, endpoint: &Endpoint, path: &str) -> Result<Value, Answer> {
+    pub async fn get(&self, endpoint: &Endpoint, path: &str) -> Result<Value, ApiAnswer> {
         let (status, headers, body) =
             self.call(Method::GET, endpoint, path, None, whole(Bytes::new())).await?;
         match serde_json::from_slice(&body) {
@@ -123,8 +123,8 @@ impl Client {
         endpoint: &Endpoint,
         path: &str,
         content_type: Option<&str>,
-        body: Sent,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), Answer> {
+        body: RequestBody,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), ApiAnswer> {
         let size = body.size_hint().exact().unwrap_or_default();
         let deadline = self.deadlines.answer + Duration::from_secs(size / SLOWEST_BYTES_A_SECOND);
         let mut request = Request::builder()
@@ -136,7 +136,7 @@ impl Client {
             request = request.header(CONTENT_TYPE, content_type);
         }
         let request = request.body(body).map_err(|error| {
-            Answer::Offline(format!(
+            ApiAnswer::Offline(format!(
                 "the request cannot be formed ({error}); check api_url and the token file"
             ))
         })?;
@@ -146,10 +146,13 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, request: Request<Sent>) -> Result<(StatusCode, HeaderMap, Bytes), Answer> {
+    async fn exchange(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), ApiAnswer> {
         let response = match self.http.request(request).await {
             Ok(response) => response,
-            Err(error) if error.is_connect() => return Err(Answer::Offline(causes(&error))),
+            Err(error) if error.is_connect() => return Err(ApiAnswer::Offline(causes(&error))),
             Err(error) => {
                 let what = format!("the connection broke before the answer ({})", causes(&error));
                 return Err(ambiguous(what, None));
@@ -165,19 +168,19 @@ impl Client {
 
 /// What an answer means (docs/cloud-api.md 4.1: decide on the code; the HTTP status is no safe guide).
 #[must_use]
-pub fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
+pub fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ApiAnswer {
     let json: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     if let Some(wamid) = json["messages"][0]["id"].as_str().filter(|_| status.is_success()) {
         let to = &json["contacts"][0];
         let to = to["wa_id"].as_str().or_else(|| to["user_id"].as_str()).map(str::to_owned);
-        return Answer::Accepted(Taken { wamid: Wamid(wamid.to_owned()), to });
+        return ApiAnswer::Accepted(AcceptedMessage { wamid: Wamid(wamid.to_owned()), to });
     }
     if let Some(code) = json["error"]["code"].as_i64() {
-        return Answer::Refused(read_error(&json["error"], code, status, headers));
+        return ApiAnswer::Refused(read_error(&json["error"], code, status, headers));
     }
     let what = "the answer is not the Cloud API's (a proxy or a captive portal?)".to_owned();
     if status == StatusCode::TOO_MANY_REQUESTS {
-        return Answer::Refused(Refusal {
+        return ApiAnswer::Refused(Refusal {
             code: 429,
             class: Class::Throttle,
             details: "too many requests".into(),
@@ -188,7 +191,7 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
         });
     }
     if status.is_client_error() || status.is_redirection() {
-        return Answer::Offline(format!("{what}, HTTP {status}"));
+        return ApiAnswer::Offline(format!("{what}, HTTP {status}"));
     }
     ambiguous(what, Some(status))
 }
@@ -214,7 +217,7 @@ pub(super) fn read_error(error: &Value, code: i64, status: StatusCode, headers: 
         .or_else(|| text(&error["error_data"]))
         .or_else(|| text(&error["message"]))
         .unwrap_or_else(|| "Meta gave no details".into());
-    refusal(Said {
+    refusal(ApiMessage {
         code,
         subcode: error["error_subcode"].as_i64(),
         details,
@@ -239,8 +242,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     seconds.or_else(|| minutes().map(|minutes| Duration::from_secs(minutes.saturating_mul(60))))
 }
 
-fn ambiguous(detail: String, status: Option<StatusCode>) -> Answer {
-    Answer::Ambiguous { detail, http_status: status.map(|status| status.as_u16()), fbtrace_id: None }
+fn ambiguous(detail: String, status: Option<StatusCode>) -> ApiAnswer {
+    ApiAnswer::Ambiguous { detail, http_status: status.map(|status| status.as_u16()), fbtrace_id: None }
 }
 
 /// The innermost cause is the one that a person can act on: refused, no such host, certificate expired.

@@ -23,7 +23,7 @@ struct Row {
 
 /// One row of the table: codes from `first` to `last`.
 #[derive(Debug)]
-struct Known {
+struct ErrorRow {
     first: i64,
     last: i64,
     class: Class,
@@ -32,7 +32,7 @@ struct Known {
 
 /// What Meta said, before it is judged.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct ApiMessage {
     pub code: i64,
     pub subcode: Option<i64>,
     pub details: String,
@@ -43,7 +43,7 @@ pub struct Said {
 
 /// The refusal with its class and what to do about it.
 #[must_use]
-pub fn refusal(said: Said) -> Refusal {
+pub fn refusal(said: ApiMessage) -> Refusal {
     let (class, advice) = match (said.code, said.subcode) {
         (100, Some(33)) => (Class::Config, "the phone_number_id is wrong, or the token has no access to it"),
         _ => match known(said.code) {
@@ -74,16 +74,16 @@ pub fn codes() -> Vec<i64> {
     codes
 }
 
-fn known(code: i64) -> Option<&'static Known> {
-    static KNOWN: OnceLock<Vec<Known>> = OnceLock::new();
+fn known(code: i64) -> Option<&'static ErrorRow> {
+    static KNOWN: OnceLock<Vec<ErrorRow>> = OnceLock::new();
     KNOWN.get_or_init(read_table).iter().find(|known| (known.first..=known.last).contains(&code))
 }
 
-fn read_table() -> Vec<Known> {
+fn read_table() -> Vec<ErrorRow> {
     let rows = serde_json::from_str::<Table>(TABLE).map(|table| table.codes).unwrap_or_default();
     rows.iter()
         .flat_map(|row| {
-            let known = |(first, last)| Known {
+            let known = |(first, last)| ErrorRow {
                 first,
                 last,
                 class: class(&row.cls, first),
@@ -157,11 +157,14 @@ mod tests {
             assert!(said.len() > 10 && said.starts_with(char::is_lowercase), "{}: {said}", row.code);
             assert!(!said.starts_with("As "), "{} refers to a code that refers on: {said}", row.code);
         }
-        let told = |code| refusal(Said { code, ..Said::default() }).advice;
+        let told = |code| refusal(ApiMessage { code, ..ApiMessage::default() }).advice;
         assert_eq!(told(190), told(0));
         let details = "Invalid OAuth access token.".to_owned();
-        let said =
-            crate::outbox::api_error::sentence(&refusal(Said { code: 190, details, ..Said::default() }));
+        let said = crate::outbox::api_error::sentence(&refusal(ApiMessage {
+            code: 190,
+            details,
+            ..ApiMessage::default()
+        }));
         assert!(
             said.starts_with("Meta refused it with code 190: Invalid OAuth access token. What to do: make"),
             "{said}"
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn codes_have_the_class_that_decides() {
         let check = |code, expected| {
-            let found = refusal(Said { code, ..Said::default() });
+            let found = refusal(ApiMessage { code, ..ApiMessage::default() });
             assert_eq!(found.class, expected, "{code}");
             assert!(!found.advice.is_empty(), "{code}");
         };
@@ -208,7 +211,7 @@ mod tests {
         check(138_500, Class::Request);
         check(2_388_073, Class::Request);
         check(999_999, Class::Unknown);
-        let wrong_id = refusal(Said { code: 100, subcode: Some(33), ..Said::default() });
+        let wrong_id = refusal(ApiMessage { code: 100, subcode: Some(33), ..ApiMessage::default() });
         assert_eq!(wrong_id.class, Class::Config);
     }
 }

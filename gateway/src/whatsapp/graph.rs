@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// Where and as whom to ask.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub struct GraphApi {
     pub url: String,
     pub version: String,
     pub access_token: SecretString,
@@ -21,7 +21,7 @@ pub struct Api {
 
 /// An answer, whatever it says.
 #[derive(Debug, Clone)]
-pub struct Answered {
+pub struct GraphAnswer {
     pub status: StatusCode,
     /// The other side's clock.
     pub date: Option<Timestamp>,
@@ -41,14 +41,14 @@ pub enum NoAnswer {
 
 impl Client {
     /// Asks about a node: `path` begins after the version, and carries its query.
-    pub async fn ask(&self, api: &Api, path: &str) -> Result<Value, NoAnswer> {
+    pub async fn ask(&self, api: &GraphApi, path: &str) -> Result<Value, NoAnswer> {
         let url = format!("{}/{}/{path}", api.url, api.version);
         let answered = self.request(Method::GET, &url, Some(&api.access_token), None).await?;
         answered.json()
     }
 
     /// Changes something about a node.
-    pub async fn tell(&self, api: &Api, path: &str, body: &Value) -> Result<Value, NoAnswer> {
+    pub async fn tell(&self, api: &GraphApi, path: &str, body: &Value) -> Result<Value, NoAnswer> {
         let url = format!("{}/{}/{path}", api.url, api.version);
         let answered = self.request(Method::POST, &url, Some(&api.access_token), Some(body)).await?;
         answered.json()
@@ -61,7 +61,7 @@ impl Client {
         url: &str,
         bearer: Option<&SecretString>,
         body: Option<&Value>,
-    ) -> Result<Answered, NoAnswer> {
+    ) -> Result<GraphAnswer, NoAnswer> {
         let unreachable = |what: String| NoAnswer::Unreachable(what);
         let mut request = Request::builder()
             .method(method)
@@ -85,7 +85,7 @@ impl Client {
             let body =
                 body.map_err(|error| unreachable(format!("the answer broke off ({error})")))?.to_bytes();
             let date = headers.get(DATE).and_then(|date| Timestamp::from_http_date(date.to_str().ok()?));
-            Ok(Answered { status, date, body, headers })
+            Ok(GraphAnswer { status, date, body, headers })
         };
         let seconds = self.deadlines.answer.as_secs();
         tokio::time::timeout(self.deadlines.answer, exchange)
@@ -94,7 +94,7 @@ impl Client {
     }
 }
 
-impl Answered {
+impl GraphAnswer {
     /// Meta's answer, or its refusal.
     pub fn json(&self) -> Result<Value, NoAnswer> {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or(Value::Null);

@@ -3,14 +3,15 @@
 
 use serde_json::Value;
 
-use super::errors::{Said, refusal};
+use super::errors::{ApiMessage, refusal};
 use super::notices;
 use crate::contact::Phone;
 use crate::ids::Wamid;
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Refusal;
 use crate::reply::inbound::{
-    Content, Inbound, Move, Moved, NewFile, OF_CALL, Preference, Pricing, Reply, Status,
+    IdentityChange, Inbound, InboundContent, InboundMessage, Moved, NewFile, OF_CALL, Preference, Pricing,
+    Status,
 };
 use crate::time::Timestamp;
 
@@ -123,10 +124,10 @@ fn read_error(error: &Value) -> Refusal {
         .or_else(|| text(&error["error_data"]))
         .or_else(|| text(&error["message"]))
         .or_else(|| text(&error["title"]));
-    refusal(Said {
+    refusal(ApiMessage {
         code: error["code"].as_i64().unwrap_or(-1),
         details: details.unwrap_or_else(|| "Meta gave no details".into()),
-        ..Said::default()
+        ..ApiMessage::default()
     })
 }
 
@@ -142,12 +143,12 @@ fn read_message(message: &Value, phone_number_id: &str) -> Inbound {
     }
     // A recording that a caller left, or anything else that belongs to a call: nobody wrote it, nobody tapped it (Meta, calls).
     let content = match wamid.starts_with(OF_CALL) {
-        true => Content::Other(format!("{kind} of a call")),
+        true => InboundContent::Other(format!("{kind} of a call")),
         false => read_content(&kind, message),
     };
     let context = &message["context"];
     let is_true = |value: &Value| value.as_bool() == Some(true);
-    Inbound::Reply(Reply {
+    Inbound::Reply(InboundMessage {
         wamid: Wamid(wamid),
         from: text(&message["from"]),
         user_id: text(&message["from_user_id"]),
@@ -166,9 +167,11 @@ fn read_system(message: &Value, phone_number_id: &str) -> Inbound {
     // Earlier forms say `new_wa_id`, and `customer` for the number until then (Meta, webhooks reference, system object).
     let new = || text(&system["wa_id"]).or_else(|| text(&system["new_wa_id"]));
     let what = match said {
-        "user_changed_number" | "customer_changed_number" => new().map_or(Move::UserId, Move::Number),
-        "user_changed_user_id" => Move::UserId,
-        "customer_identity_changed" => Move::Phone,
+        "user_changed_number" | "customer_changed_number" => {
+            new().map_or(IdentityChange::UserId, IdentityChange::Number)
+        }
+        "user_changed_user_id" => IdentityChange::UserId,
+        "customer_identity_changed" => IdentityChange::Phone,
         _ => return Inbound::Ignored(format!("a system message of type {said}")),
     };
     Inbound::Moved(Moved {
@@ -203,45 +206,49 @@ fn is_media_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-fn read_content(kind: &str, message: &Value) -> Content {
+fn read_content(kind: &str, message: &Value) -> InboundContent {
     let tap = |id: &Value, title: &Value| {
         let title = text(title).unwrap_or_default();
-        Content::Tap { id: text(id).unwrap_or_else(|| title.clone()), title }
+        InboundContent::Tap { id: text(id).unwrap_or_else(|| title.clone()), title }
     };
     let of = &message[kind];
     match kind {
-        "text" => Content::Text(text(&of["body"]).unwrap_or_default()),
+        "text" => InboundContent::Text(text(&of["body"]).unwrap_or_default()),
         "button" => tap(&of["payload"], &of["text"]),
         "interactive" => match of["type"].as_str() {
             Some(form @ ("button_reply" | "list_reply")) => tap(&of[form]["id"], &of[form]["title"]),
             Some("nfm_reply") => {
                 match text(&of["nfm_reply"]["response_json"]).map(|json| serde_json::from_str(&json)) {
-                    Some(Ok(facts)) => Content::Given { kind: "flow".to_owned(), facts },
-                    Some(Err(_)) | None => Content::Other("interactive nfm_reply without answers".to_owned()),
+                    Some(Ok(facts)) => InboundContent::Given { kind: "flow".to_owned(), facts },
+                    Some(Err(_)) | None => {
+                        InboundContent::Other("interactive nfm_reply without answers".to_owned())
+                    }
                 }
             }
-            form => Content::Other(format!("interactive {}", form.unwrap_or("without a form"))),
+            form => InboundContent::Other(format!("interactive {}", form.unwrap_or("without a form"))),
         },
         // An empty emoji, or none, takes a reaction back.
-        "reaction" => Content::Reaction { emoji: text(&of["emoji"]).filter(|emoji| !emoji.is_empty()) },
+        "reaction" => {
+            InboundContent::Reaction { emoji: text(&of["emoji"]).filter(|emoji| !emoji.is_empty()) }
+        }
         "contacts" => shared_number(of),
         "location" => some_of(kind, of, &["latitude", "longitude", "name", "address", "url"]),
         "image" | "video" | "audio" | "document" | "sticker" => {
             let file = some_of(kind, of, &["mime_type", "filename", "sha256", "voice"]);
             match (text(&of["caption"]).filter(|caption| !caption.is_empty()), file) {
-                (Some(caption), Content::Given { kind, facts }) => {
-                    Content::Captioned { kind, caption, facts }
+                (Some(caption), InboundContent::Given { kind, facts }) => {
+                    InboundContent::Captioned { kind, caption, facts }
                 }
                 (_, file) => file,
             }
         }
-        other => Content::Other(other.to_owned()),
+        other => InboundContent::Other(other.to_owned()),
     }
 }
 
 /// Whoever hides the number gave it when we asked (`origin`, Meta's contacts webhook since July 2026). A card of somebody else is
 /// no such answer.
-fn shared_number(cards: &Value) -> Content {
+fn shared_number(cards: &Value) -> InboundContent {
     let answers = list(cards).iter().filter(|card| card["origin"] == "contact_request");
     let phones = answers.flat_map(|card| list(&card["phones"]));
     let read = |phone: &Value| {
@@ -249,13 +256,20 @@ fn shared_number(cards: &Value) -> Content {
         written.or_else(|| Phone::from_wa_id(phone["wa_id"].as_str()?).ok())
     };
     let numbers: Vec<Phone> = phones.filter_map(read).take(SHARED_MAX).collect();
-    if numbers.is_empty() { Content::Other("contacts".to_owned()) } else { Content::SharedNumber(numbers) }
+    if numbers.is_empty() {
+        InboundContent::Other("contacts".to_owned())
+    } else {
+        InboundContent::SharedNumber(numbers)
+    }
 }
 
 /// What a display may know of it: not the ids and links by which Meta gives it out.
-fn some_of(kind: &str, of: &Value, wanted: &[&str]) -> Content {
+fn some_of(kind: &str, of: &Value, wanted: &[&str]) -> InboundContent {
     let known = |name: &&str| of.get(*name).map(|value| ((*name).to_owned(), value.clone()));
-    Content::Given { kind: kind.to_owned(), facts: Value::Object(wanted.iter().filter_map(known).collect()) }
+    InboundContent::Given {
+        kind: kind.to_owned(),
+        facts: Value::Object(wanted.iter().filter_map(known).collect()),
+    }
 }
 
 fn list(value: &Value) -> &[Value] {

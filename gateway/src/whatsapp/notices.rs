@@ -7,7 +7,7 @@ pub mod routing;
 
 use serde_json::Value;
 
-use crate::reply::inbound::{Notice, TemplateNews};
+use crate::reply::inbound::{AccountNotice, TemplateNews};
 use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
@@ -16,7 +16,7 @@ pub const MESSAGING_LIMIT: &str = "messaging_limit";
 
 /// `None` for a field that is stored, and nothing else: echoes of what we wrote ourselves are never commands.
 #[must_use]
-pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Notice> {
+pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<AccountNotice> {
     let (severity, text, facts, template) = match field {
         "message_template_status_update" | "message_template_quality_update"
             if value["new_quality_score"].is_string() =>
@@ -76,7 +76,7 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Notice>
         "messaging_handovers" => routing::handover(value)?,
         _ => return None,
     };
-    Some(Notice {
+    Some(AccountNotice {
         account: routing::concerned(value).or_else(|| account.map(str::to_owned)),
         at: None,
         field: field.to_owned(),
@@ -88,8 +88,8 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Notice>
 }
 
 /// When it was so: hand-overs have a time of their own, the rest that of its `entry`.
-pub(super) fn since(notice: Notice, value: &Value, entry: &Value) -> Notice {
-    Notice { at: moment(&value["timestamp"]).or_else(|| moment(&entry["time"])), ..notice }
+pub(super) fn since(notice: AccountNotice, value: &Value, entry: &Value) -> AccountNotice {
+    AccountNotice { at: moment(&value["timestamp"]).or_else(|| moment(&entry["time"])), ..notice }
 }
 
 /// Seconds. What is larger than they will be for three thousand years are milliseconds.

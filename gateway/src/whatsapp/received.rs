@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::client::{Client, Endpoint, base64, causes, whole};
 use super::request::mark_read;
-use crate::outbox::retry_policy::{Answer, Class, sentence};
+use crate::outbox::retry_policy::{ApiAnswer, Class, sentence};
 
 /// Sixteen MiB over half a megabit a second take four and a half minutes; Meta's address is good for five.
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(5 * 60);
@@ -116,11 +116,11 @@ fn origin(url: &str) -> Option<&str> {
     Some(&url[..scheme.len() + 3 + host.len()])
 }
 
-fn no_address(answer: &Answer) -> NoFile {
+fn no_address(answer: &ApiAnswer) -> NoFile {
     match answer {
-        Answer::Accepted(_) => NoFile::Again("the answer is one to a message".into()),
-        Answer::Offline(detail) | Answer::Ambiguous { detail, .. } => NoFile::Later(detail.clone()),
-        Answer::Refused(refusal) => match refusal.class {
+        ApiAnswer::Accepted(_) => NoFile::Again("the answer is one to a message".into()),
+        ApiAnswer::Offline(detail) | ApiAnswer::Ambiguous { detail, .. } => NoFile::Later(detail.clone()),
+        ApiAnswer::Refused(refusal) => match refusal.class {
             Class::Auth
             | Class::Permission
             | Class::Account
@@ -142,11 +142,11 @@ fn no_address(answer: &Answer) -> NoFile {
     }
 }
 
-fn in_words(answer: &Answer) -> String {
+fn in_words(answer: &ApiAnswer) -> String {
     match answer {
-        Answer::Accepted(_) => "the answer is one to a message".into(),
-        Answer::Refused(refusal) => sentence(refusal),
-        Answer::Offline(detail) | Answer::Ambiguous { detail, .. } => detail.clone(),
+        ApiAnswer::Accepted(_) => "the answer is one to a message".into(),
+        ApiAnswer::Refused(refusal) => sentence(refusal),
+        ApiAnswer::Offline(detail) | ApiAnswer::Ambiguous { detail, .. } => detail.clone(),
     }
 }
 

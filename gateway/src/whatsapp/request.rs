@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::limits::{self, cut, parameter, split};
 use crate::contact::Recipient;
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::outbox::message::{Button, Card, Content, Header, Media, Part, Section, Template, WORDS};
 
 /// How often a parameter may repeat the message's text.
@@ -12,9 +12,9 @@ const WORDS_MAX: usize = 2;
 
 /// What one request says. In it every medium is an id or a link already.
 #[derive(Debug, Clone, Copy)]
-pub enum Form<'a> {
+pub enum RequestContent<'a> {
     /// Only inside the 24 h window. `more` is the id of the row that shows what did not fit, in the reader's language.
-    Free { content: &'a Content, more: &'a str, voice: &'a Voice },
+    Free { content: &'a Content, more: &'a str, voice: &'a Locale },
     /// At any time. `words` fills the blanks that stand for the message's text.
     Template { template: &'a Template, words: &'a str },
 }
@@ -22,7 +22,7 @@ pub enum Form<'a> {
 /// The request body for `POST /{phone_number_id}/messages`. `callback` comes back in every status (at most 512
 /// characters), and is the only thread back to the row when the answer is lost.
 #[must_use]
-pub fn body(form: Form, to: &Recipient, callback: &str) -> Vec<u8> {
+pub fn body(form: RequestContent, to: &Recipient, callback: &str) -> Vec<u8> {
     let mut request = json!({
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
@@ -38,12 +38,12 @@ pub fn body(form: Form, to: &Recipient, callback: &str) -> Vec<u8> {
         }
     }
     let (kind, object) = match form {
-        Form::Free { content, more, voice } => free(content, more, voice),
-        Form::Template { template, words } => ("template", self::template(template, words)),
+        RequestContent::Free { content, more, voice } => free(content, more, voice),
+        RequestContent::Template { template, words } => ("template", self::template(template, words)),
     };
     request["type"] = json!(kind);
     request[kind] = object;
-    if let Form::Free { content, .. } = form {
+    if let RequestContent::Free { content, .. } = form {
         if let Some(wamid) =
             content.quotes.as_ref().filter(|_| !matches!(content.part, Some(Part::Reaction { .. })))
         {
@@ -82,7 +82,7 @@ fn room(content: &Content) -> usize {
     }
 }
 
-fn free(content: &Content, more: &str, voice: &Voice) -> (&'static str, Value) {
+fn free(content: &Content, more: &str, voice: &Locale) -> (&'static str, Value) {
     match content.part.as_ref() {
         None => words(content, more, voice),
         Some(Part::Image(media)) => ("image", file(media, Some(&content.text))),
@@ -141,7 +141,7 @@ fn has_file_header(content: &Content) -> bool {
 }
 
 /// A text; with up to three buttons under a short one; else a list, which holds four times the text and ten rows.
-fn words(content: &Content, more: &str, voice: &Voice) -> (&'static str, Value) {
+fn words(content: &Content, more: &str, voice: &Locale) -> (&'static str, Value) {
     let (_, left) = split(&content.text, room(content));
     if content.buttons.is_empty() && left.is_empty() && content.header.is_none() {
         return ("text", json!({ "body": content.text, "preview_url": false }));

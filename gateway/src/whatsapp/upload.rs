@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::client::{BoxError, Client, Endpoint, base64, causes, judge, whole};
-use crate::outbox::retry_policy::Answer;
+use crate::outbox::retry_policy::ApiAnswer;
 
 /// A camera on the same network begins to answer in a second or two; the alert waits for it.
 const FETCH_DEADLINE: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ const BEGINNING: usize = 16;
 
 /// A file whose beginning is here and whose rest comes when it is sent.
 #[derive(Debug)]
-pub struct Source {
+pub struct UploadSource {
     /// What it was called where it comes from.
     pub content_type: Option<String>,
     /// Its first bytes, 16 at least unless it is shorter.
@@ -49,7 +49,7 @@ enum Rest {
     File(tokio::fs::File),
 }
 
-impl Source {
+impl UploadSource {
     /// A file that is in memory.
     #[must_use]
     pub fn of(bytes: Bytes) -> Self {
@@ -87,7 +87,12 @@ impl Source {
 
 impl Client {
     /// Uploads a file; the answer is its id. The file part's MIME type decides what Meta takes it for.
-    pub async fn upload(&self, endpoint: &Endpoint, mime: &str, source: Source) -> Result<String, Answer> {
+    pub async fn upload(
+        &self,
+        endpoint: &Endpoint,
+        mime: &str,
+        source: UploadSource,
+    ) -> Result<String, ApiAnswer> {
         let boundary = "bellwire-7c9e6679f0b84a3d"; // 64 bits that no file holds by chance
         let part = |name: &str, value: &str| {
             format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
@@ -110,13 +115,13 @@ impl Client {
     }
 
     /// A file at an address on the local network, such as a camera's, `user:password@` included. The error is a sentence.
-    pub async fn open(&self, url: &str, limit: usize) -> Result<Source, String> {
+    pub async fn open(&self, url: &str, limit: usize) -> Result<UploadSource, String> {
         tokio::time::timeout(FETCH_DEADLINE, self.begin(url, limit))
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {} s", FETCH_DEADLINE.as_secs())))
     }
 
-    async fn begin(&self, url: &str, limit: usize) -> Result<Source, String> {
+    async fn begin(&self, url: &str, limit: usize) -> Result<UploadSource, String> {
         let (plain, credentials) = take_credentials(url);
         let (address, host) = reachable(&plain).await?;
         let mut request = Request::builder()
@@ -139,7 +144,12 @@ impl Client {
         let Some(length) = length else {
             let all = Limited::new(body, limit.min(UNSAID_MAX)).collect().await;
             let beginning = all.map_err(|error| error.to_string())?.to_bytes();
-            return Ok(Source { content_type, length: beginning.len(), beginning, rest: Rest::Nothing });
+            return Ok(UploadSource {
+                content_type,
+                length: beginning.len(),
+                beginning,
+                rest: Rest::Nothing,
+            });
         };
         let mut beginning = BytesMut::new();
         while length <= limit && beginning.len() < BEGINNING.min(length) {
@@ -148,7 +158,7 @@ impl Client {
                 beginning.extend_from_slice(&data);
             }
         }
-        Ok(Source { content_type, beginning: beginning.freeze(), length, rest: Rest::Line(body) })
+        Ok(UploadSource { content_type, beginning: beginning.freeze(), length, rest: Rest::Line(body) })
     }
 }
 
@@ -163,7 +173,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn new(head: String, source: Source, tail: String) -> Self {
+    fn new(head: String, source: UploadSource, tail: String) -> Self {
         let missing = source.length.saturating_sub(source.beginning.len());
         let before = vec![source.beginning, Bytes::from(head)]; // taken from the end
         Self { before, rest: source.rest, missing, after: Some(Bytes::from(tail)) }
@@ -325,7 +335,8 @@ mod tests {
             ("up", false),
         ] {
             let path = inside.join(name);
-            let source = tokio::time::timeout(Duration::from_secs(5), Source::file(&path, Some(&inside)));
+            let source =
+                tokio::time::timeout(Duration::from_secs(5), UploadSource::file(&path, Some(&inside)));
             assert_eq!(source.await.expect("at once").is_ok(), is_file, "{name}");
         }
     }
@@ -347,7 +358,7 @@ mod tests {
             let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             std::fs::write(&path, &bytes).expect("written");
             let mut body =
-                Pieces::new("<".into(), Source::file(&path, None).await.expect("opens"), ">".into());
+                Pieces::new("<".into(), UploadSource::file(&path, None).await.expect("opens"), ">".into());
             assert_eq!(body.size_hint().exact(), Some(length as u64 + 2));
             let mut sent = Vec::new();
             while let Some(frame) = body.frame().await {
@@ -364,12 +375,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("film");
         std::fs::write(&path, vec![7; 1_000]).expect("written");
-        let source = Source::file(&path, None).await.expect("opens");
+        let source = UploadSource::file(&path, None).await.expect("opens");
         std::fs::write(&path, vec![7; 500]).expect("written");
         let error = Pieces::new("<".into(), source, ">".into()).collect().await.expect_err("broken");
         assert_eq!(error.to_string(), "the file broke off 500 bytes before its end");
-        let nowhere = Source::file(&folder.path().join("nowhere"), None).await.expect_err("nothing");
+        let nowhere = UploadSource::file(&folder.path().join("nowhere"), None).await.expect_err("nothing");
         assert!(nowhere.contains("nowhere: No such file"), "{nowhere}");
-        assert!(Source::file(folder.path(), None).await.expect_err("a folder").contains("is not a file"));
+        assert!(
+            UploadSource::file(folder.path(), None).await.expect_err("a folder").contains("is not a file")
+        );
     }
 }

@@ -5,13 +5,13 @@
 
 use std::hint::black_box;
 
-use bellwire::alert::intake::Judge;
+use bellwire::alert::intake::RuleSet;
 use bellwire::alert::route::Routes;
-use bellwire::config::{Wishes, read};
+use bellwire::config::{LoadOptions, read};
 use bellwire::event::decode::decode;
-use bellwire::event::incoming::{Event, Identity, Source};
+use bellwire::event::incoming::{Event, EventSource, Identity};
 use bellwire::event::topic::TopicPattern;
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire::rule::definition::PayloadFormat;
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
@@ -67,7 +67,7 @@ fn steps() -> Vec<Step> {
     let secrets = [SecretString::from("secret")];
     let body = vec![b'x'; 10_000];
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
+    let store = Store::open(folder.path(), &mut Rng::seeded(1)).expect("a store");
     vec![
         ("judge and commit, an alert with its message", accepting("warm/7")),
         ("judge and commit, an event that is counted", accepting("cold/7")),
@@ -100,17 +100,17 @@ fn steps() -> Vec<Step> {
 /// An event over MQTT with a packet identifier that was never used before, from its bytes to its rows.
 fn accepting(topic: &'static str) -> Box<dyn FnMut()> {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
-    let config =
-        read("steps.toml", SITE, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
-    let judge = Judge::new(config.rules, config.people, config.site.name, config.site.time_zone);
+    let store = Store::open(folder.path(), &mut Rng::seeded(1)).expect("a store");
+    let config = read("steps.toml", SITE, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
+        .expect("good");
+    let judge = RuleSet::new(config.rules, config.people, config.site.name, config.site.time_zone);
     let judge = judge.expect("compiled");
     let (mut watch, mut id) = (judge.watch(), 0);
     Box::new(move || {
         let _until_the_end = &folder;
         id = id % u16::MAX + 1;
         let event = Event {
-            source: Source::Mqtt,
+            source: EventSource::Mqtt,
             topic: topic.to_owned(),
             payload: PAYLOAD.into(),
             content_type: None,

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-use bellwire::random::Dice;
+use bellwire::random::Rng;
 use bellwire::store::Store;
 use bellwire::time::Timestamp;
 use bellwire_tests::{Broker, Gateway, Simulator, Site, wait_for};
@@ -139,7 +139,7 @@ impl Disk {
     }
 
     /// What a power cut leaves: of what was not synced any part, each sector by itself.
-    fn cut(&self, dice: &mut Dice) -> BTreeMap<String, Vec<u8>> {
+    fn cut(&self, dice: &mut Rng) -> BTreeMap<String, Vec<u8>> {
         let mut files = self.synced.clone();
         for call in &self.pending {
             match call {
@@ -168,7 +168,7 @@ fn recovered(files: &BTreeMap<String, Vec<u8>>, table: &str) -> usize {
     for (name, content) in files {
         std::fs::write(folder.path().join(&name[1..]), content).expect("written");
     }
-    drop(Store::open(folder.path(), &mut Dice::seeded(1)).expect("a database that a power cut left opens"));
+    drop(Store::open(folder.path(), &mut Rng::seeded(1)).expect("a database that a power cut left opens"));
     assert!(!folder.path().join("bellwire.db.corrupt-1").exists(), "it is not damaged");
     let sql = rusqlite::Connection::open(folder.path().join("bellwire.db")).expect("opens");
     let count: i64 =
@@ -183,7 +183,7 @@ fn first_loss(
     table: &str,
     honest: bool,
 ) -> Option<String> {
-    let mut dice = Dice::seeded(7);
+    let mut dice = Rng::seeded(7);
     let mut disk = Disk { synced: start.clone(), pending: Vec::new() };
     let mut told = 0;
     let every = (calls.len() / CUTS).max(1);
@@ -272,7 +272,7 @@ fn commits_under_strace() {
 fn f02_synchronous_normal_loses_what_was_acknowledged() {
     let loss = |synchronous: &str| {
         let folder = tempfile::tempdir().expect("a folder");
-        drop(Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens"));
+        drop(Store::open(folder.path(), &mut Rng::seeded(1)).expect("opens"));
         let start = files(folder.path());
         let door = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = door.local_addr().expect("an address").port();
@@ -298,7 +298,7 @@ fn f02_synchronous_normal_loses_what_was_acknowledged() {
 #[test]
 fn f03_a_torn_log_is_a_prefix_of_the_commits() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+    let store = Store::open(folder.path(), &mut Rng::seeded(1)).expect("opens");
     for number in 0_u8..20 {
         store.transaction(|store| store.keep_webhook(&[number; 200], Timestamp(1))).expect("committed");
     }

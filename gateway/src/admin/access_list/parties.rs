@@ -3,7 +3,7 @@
 use super::written::{Line, May, Section};
 use super::{Rights, actions_of, decisions, escalation, is_of_link, node, steps_of};
 use crate::alert::route::subscription;
-use crate::command::action::Terms;
+use crate::command::action::ActionPolicy;
 use crate::event::topic::TopicTemplate;
 use crate::mqtt::overlap;
 
@@ -26,7 +26,7 @@ impl Party {
         Self { user: format!("{kind}-{name}"), about: format!("{kind} {name}"), ..Self::default() }
     }
 
-    fn commanded(&mut self, rights: &Rights, why: String, topic: &TopicTemplate, terms: &Terms) {
+    fn commanded(&mut self, rights: &Rights, why: String, topic: &TopicTemplate, terms: &ActionPolicy) {
         if is_of_link(&topic.filter()) {
             return; // it reaches the device in the protocol's own form
         }

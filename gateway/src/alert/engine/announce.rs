@@ -3,27 +3,27 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Slot, Watch};
-use crate::alert::effect::{Effect, Kind, Why};
-use crate::alert::lifecycle::{Alert, Ending, Firing, Ident};
-use crate::alert::notification::escalation::{self, Verdict};
-use crate::alert::notification::grouping::{Line, Over};
+use super::{Engine, StateKey};
+use crate::alert::effect::{Effect, NotificationKind, Why};
+use crate::alert::lifecycle::{Alert, AlertKey, EndReason, Firing};
+use crate::alert::notification::escalation::{self, StepOutcome};
+use crate::alert::notification::grouping::{Line, Resolution};
 use crate::alert::notification::text;
 use crate::contact::Contact;
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::ids::ContactId;
 use crate::rule::attachment::without_secrets;
 use crate::rule::definition::Rule;
-use crate::rule::lifecycle_settings::{Inhibition, Life, Target};
+use crate::rule::lifecycle_settings::{Inhibition, LifecycleSettings, Target};
 use crate::time::{Timestamp, duration_for_people};
 
-impl Watch {
-    pub(in crate::alert) fn pending(&mut self, ident: &Ident, now: Timestamp) {
+impl Engine {
+    pub(in crate::alert) fn pending(&mut self, ident: &AlertKey, now: Timestamp) {
         let text = self.alerts.get(ident).map(|alert| text::alert_line(&alert.wording.text).to_owned());
         self.record(ident, Why::Pending, format!("`for` runs: {}", text.unwrap_or_default()), now);
     }
 
-    pub(in crate::alert) fn fired(&mut self, ident: &Ident, now: Timestamp) {
+    pub(in crate::alert) fn fired(&mut self, ident: &AlertKey, now: Timestamp) {
         let (Some(alert), Some(rule)) = (self.alerts.get(ident), self.rules.get(&ident.rule)) else { return };
         let Some(firing) = alert.firing() else { return };
         let (bindings, since) = (alert.bindings.clone(), firing.since);
@@ -46,7 +46,7 @@ impl Watch {
     }
 
     /// Tells of an alert that fires, unless something holds that back.
-    pub(in crate::alert) fn announce(&mut self, ident: &Ident, now: Timestamp) {
+    pub(in crate::alert) fn announce(&mut self, ident: &AlertKey, now: Timestamp) {
         let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
         let Some(life) = &rule.life else { return };
         self.owe(ident, false);
@@ -66,23 +66,30 @@ impl Watch {
         let Some(firing) = alert.firing() else { return };
         let mut to = self.on_duty(&rule.notify, now);
         to.retain(|contact| !self.has_heard(ident, &contact.id));
-        let text = |voice: &Voice| text::fired(alert, firing, life.expect.is_some(), now, voice);
+        let text = |voice: &Locale| text::fired(alert, firing, life.expect.is_some(), now, voice);
         let told = voiced(to, text);
-        self.tell(ident, &rule, Kind::Fired, told, now);
+        self.tell(ident, &rule, NotificationKind::Fired, told, now);
     }
 
     /// To whoever is on duty, whether they heard of it before or not.
-    pub(in crate::alert) fn tell_again(&mut self, ident: &Ident, now: Timestamp) {
+    pub(in crate::alert) fn tell_again(&mut self, ident: &AlertKey, now: Timestamp) {
         let (Some(alert), Some(rule)) = (self.alerts.get(ident), self.rules.get(&ident.rule).cloned()) else {
             return;
         };
         let Some(firing) = alert.firing().filter(|_| !alert.flapping) else { return };
         let told = voiced(self.on_duty(&rule.notify, now), |voice| text::still(alert, firing, now, voice));
-        self.tell(ident, &rule, Kind::Fired, told, now);
+        self.tell(ident, &rule, NotificationKind::Fired, told, now);
     }
 
     /// Each person what was composed for them: all of it before the first is told, since that changes the alert.
-    fn tell(&mut self, ident: &Ident, rule: &Rule, kind: Kind, told: Vec<(Contact, String)>, now: Timestamp) {
+    fn tell(
+        &mut self,
+        ident: &AlertKey,
+        rule: &Rule,
+        kind: NotificationKind,
+        told: Vec<(Contact, String)>,
+        now: Timestamp,
+    ) {
         for (contact, text) in told {
             let line = Line { alert: ident.clone(), kind, severity: rule.severity, text };
             self.deliver(&contact, vec![line], "", 0, now);
@@ -90,13 +97,13 @@ impl Watch {
     }
 
     /// Whether this person was told before something held the alert back.
-    fn has_heard(&self, ident: &Ident, contact: &ContactId) -> bool {
+    fn has_heard(&self, ident: &AlertKey, contact: &ContactId) -> bool {
         let firing = self.alerts.get(ident).and_then(|alert| alert.firing());
         firing.is_some_and(|firing| firing.told.contains_key(contact))
     }
 
     /// Notes that somebody has still to be told.
-    pub(in crate::alert) fn owe(&mut self, ident: &Ident, owed: bool) {
+    pub(in crate::alert) fn owe(&mut self, ident: &AlertKey, owed: bool) {
         if let Some(firing) = self.alerts.get_mut(ident).and_then(|alert| alert.firing_mut()) {
             firing.owed = owed;
         }
@@ -108,11 +115,17 @@ impl Watch {
     }
 
     /// Tells those who were told that it is over.
-    pub(in crate::alert) fn over(&mut self, ident: &Ident, ending: &Ending, firing: &Firing, now: Timestamp) {
+    pub(in crate::alert) fn over(
+        &mut self,
+        ident: &AlertKey,
+        ending: &EndReason,
+        firing: &Firing,
+        now: Timestamp,
+    ) {
         let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
         let (Some(life), Some(alert)) = (&rule.life, self.alerts.get(ident)) else { return };
         // Records are read by operators, whose commands speak English; the line that tells a time is not in them.
-        let record = text::resolved(alert, firing, ending, now, &Voice::default());
+        let record = text::resolved(alert, firing, ending, now, &Locale::default());
         let reason = text::alert_line(&record).to_owned();
         let people = firing.told.keys().filter_map(|id| self.people.contacts.get(id).cloned());
         let told = voiced(people, |voice| text::resolved(alert, firing, ending, now, voice));
@@ -129,7 +142,7 @@ impl Watch {
         let slots: Vec<ContactId> = self.held.keys().cloned().collect();
         for contact in slots {
             if self.held.get_mut(&contact).is_some_and(|held| held.over(ident, now)) {
-                self.touch(Slot::Held(contact), now);
+                self.touch(StateKey::Held(contact), now);
             }
         }
         if self.is_flapping(ident, &rule, life, now) {
@@ -149,14 +162,20 @@ impl Watch {
             return;
         }
         if let Some(grouping) = &life.group {
-            let over = Over::of(told.into_iter().map(|(contact, text)| (contact.id, text)));
+            let over = Resolution::of(told.into_iter().map(|(contact, text)| (contact.id, text)));
             self.gather(ident, &rule, grouping, Some(over), now);
             return;
         }
-        self.tell(ident, &rule, Kind::Resolved, told, now);
+        self.tell(ident, &rule, NotificationKind::Resolved, told, now);
     }
 
-    fn is_flapping(&mut self, ident: &Ident, rule: &Rule, life: &Life, now: Timestamp) -> bool {
+    fn is_flapping(
+        &mut self,
+        ident: &AlertKey,
+        rule: &Rule,
+        life: &LifecycleSettings,
+        now: Timestamp,
+    ) -> bool {
         let Some(alert) = self.alerts.get_mut(ident) else { return false };
         let changes = alert.changes_within(life.flapping.within, now);
         if !alert.flapping && changes <= life.flapping.changes {
@@ -166,15 +185,15 @@ impl Watch {
         let what = format!("it has changed {changes} times in {}", duration_for_people(life.flapping.within));
         self.record(ident, Why::Flapping, what, now);
         if is_new && let Some(alert) = self.alerts.get(ident) {
-            let text = |voice: &Voice| text::flapping(alert, changes, life.flapping.within, now, voice);
+            let text = |voice: &Locale| text::flapping(alert, changes, life.flapping.within, now, voice);
             let told = voiced(self.on_duty(&rule.notify, now), text);
-            self.tell(ident, rule, Kind::Flapping, told, now);
+            self.tell(ident, rule, NotificationKind::Flapping, told, now);
         }
         true
     }
 
     /// After a whole window without a change it is calm.
-    pub(in crate::alert) fn calm_down(&mut self, ident: &Ident, life: &Life, now: Timestamp) {
+    pub(in crate::alert) fn calm_down(&mut self, ident: &AlertKey, life: &LifecycleSettings, now: Timestamp) {
         let (Some(alert), Some(rule)) = (self.alerts.get_mut(ident), self.rules.get(&ident.rule).cloned())
         else {
             return;
@@ -186,10 +205,15 @@ impl Watch {
         let Some(alert) = self.alerts.get(ident) else { return };
         let told = voiced(self.on_duty(&rule.notify, now), |voice| text::calm(alert, now, voice));
         self.record(ident, Why::Flapping, "calm again".into(), now);
-        self.tell(ident, &rule, Kind::Calm, told, now);
+        self.tell(ident, &rule, NotificationKind::Calm, told, now);
     }
 
-    pub(in crate::alert) fn is_inhibited(&mut self, ident: &Ident, life: &Life, now: Timestamp) -> bool {
+    pub(in crate::alert) fn is_inhibited(
+        &mut self,
+        ident: &AlertKey,
+        life: &LifecycleSettings,
+        now: Timestamp,
+    ) -> bool {
         let Some(alert) = self.alerts.get(ident) else { return false };
         let inhibitor = life.inhibited_by.iter().find_map(|inhibition| self.inhibitor(alert, inhibition));
         let Some(inhibitor) = inhibitor else { return false };
@@ -198,9 +222,9 @@ impl Watch {
         true
     }
 
-    fn inhibitor(&self, alert: &Alert, inhibition: &Inhibition) -> Option<Ident> {
+    fn inhibitor(&self, alert: &Alert, inhibition: &Inhibition) -> Option<AlertKey> {
         let firing = self.firing.get(&inhibition.source)?;
-        let same = |other: &&Ident| {
+        let same = |other: &&AlertKey| {
             self.alerts.get(other).is_some_and(|other| {
                 inhibition.equal.iter().all(|name| other.bindings.get(name) == alert.bindings.get(name))
             })
@@ -208,19 +232,19 @@ impl Watch {
         let life = self.life(&inhibition.source)?;
         // Where `equal` names its whole key only one can be it: looked up, however many others fire.
         if life.key.iter().all(|name| inhibition.equal.contains(name)) {
-            let only = Ident::of(&inhibition.source, &life.key, &alert.bindings);
+            let only = AlertKey::of(&inhibition.source, &life.key, &alert.bindings);
             return firing.get(&only).filter(same).cloned();
         }
         firing.iter().find(same).cloned()
     }
 
     /// What this alert held back may be told now.
-    pub(in crate::alert) fn settle_owed(&mut self, ended: &Ident, now: Timestamp) {
+    pub(in crate::alert) fn settle_owed(&mut self, ended: &AlertKey, now: Timestamp) {
         if let Some(firing) = self.firing.get_mut(&ended.rule) {
             firing.remove(ended); // the index is brought up to date before it is asked
         }
         let Some(source) = self.alerts.get(ended).map(|alert| alert.bindings.clone()) else { return };
-        let waits = |ident: &&Ident| {
+        let waits = |ident: &&AlertKey| {
             let (Some(life), Some(alert)) = (self.life(&ident.rule), self.alerts.get(ident)) else {
                 return false;
             };
@@ -237,14 +261,14 @@ impl Watch {
         if !self.rules.values().any(is_source) {
             return; // most ends free nothing: they need not look at what waits
         }
-        let owed: Vec<Ident> = self.owed.iter().filter(waits).cloned().collect();
+        let owed: Vec<AlertKey> = self.owed.iter().filter(waits).cloned().collect();
         for ident in owed {
             self.announce(&ident, now);
-            self.touch(Slot::Alert(ident), now);
+            self.touch(StateKey::Alert(ident), now);
         }
     }
 
-    pub(in crate::alert) fn repeat(&mut self, ident: &Ident, life: &Life, now: Timestamp) {
+    pub(in crate::alert) fn repeat(&mut self, ident: &AlertKey, life: &LifecycleSettings, now: Timestamp) {
         let (Some(every), Some(rule)) = (life.repeat_interval, self.rules.get(&ident.rule).cloned()) else {
             return;
         };
@@ -267,18 +291,24 @@ impl Watch {
         if let Some(grouping) = &life.group {
             return self.gather(ident, &rule, grouping, None, now);
         }
-        self.tell(ident, &rule, Kind::Still, told, now);
+        self.tell(ident, &rule, NotificationKind::Still, told, now);
     }
 
     /// Takes the steps whose time has come; in a hurry one more, whatever its time.
-    pub(in crate::alert) fn escalate(&mut self, ident: &Ident, life: &Life, now: Timestamp, mut hurry: bool) {
+    pub(in crate::alert) fn escalate(
+        &mut self,
+        ident: &AlertKey,
+        life: &LifecycleSettings,
+        now: Timestamp,
+        mut hurry: bool,
+    ) {
         let Some(rule) = self.rules.get(&ident.rule).cloned() else { return };
         for _ in 0..=life.escalate.len() {
             let Some(alert) = self.alerts.get_mut(ident) else { return };
             let Some(firing) = alert.firing_mut() else { return };
             let Some((number, verdict)) = escalation::advance(firing, life, now, hurry) else { return };
-            let Verdict::Take(step) = verdict else {
-                if let Verdict::Skip(why) = verdict {
+            let StepOutcome::Take(step) = verdict else {
+                if let StepOutcome::Skip(why) = verdict {
                     self.record(ident, Why::Step, format!("step {number} is not needed: {why}"), now);
                 }
                 continue;
@@ -291,15 +321,15 @@ impl Watch {
         }
     }
 
-    fn take_step(&mut self, ident: &Ident, rule: &Rule, number: usize, target: &Target, now: Timestamp) {
+    fn take_step(&mut self, ident: &AlertKey, rule: &Rule, number: usize, target: &Target, now: Timestamp) {
         let Some(alert) = self.alerts.get(ident) else { return };
         let Some(firing) = alert.firing() else { return };
-        let text = |voice: &Voice| text::escalated(alert, firing, &self.people, now, voice);
+        let text = |voice: &Locale| text::escalated(alert, firing, &self.people, now, voice);
         match target {
             Target::People(names) => {
                 let told = voiced(self.on_duty(names, now), text);
                 self.record(ident, Why::Step, format!("step {number}: {}", names.join(", ")), now);
-                self.tell(ident, rule, Kind::Escalated, told, now);
+                self.tell(ident, rule, NotificationKind::Escalated, told, now);
             }
             Target::Topic { topic, payload } => {
                 let Some(topic) = topic.fill(&alert.bindings) else {
@@ -338,7 +368,7 @@ impl Watch {
 /// The words for each of these people.
 fn voiced(
     people: impl IntoIterator<Item = Contact>,
-    text: impl Fn(&Voice) -> String,
+    text: impl Fn(&Locale) -> String,
 ) -> Vec<(Contact, String)> {
     let voiced = people.into_iter().map(|contact| {
         let text = text(&contact.voice);

@@ -3,18 +3,18 @@
 
 use std::collections::VecDeque;
 
-use super::{Slot, Watch};
-use crate::alert::effect::{Effect, Kept, fingerprint};
-use crate::alert::lifecycle::{Ident, Recent};
+use super::{Engine, StateKey};
+use crate::alert::effect::{Effect, Snapshot, fingerprint};
+use crate::alert::lifecycle::{AlertKey, Recent};
 use crate::event::incoming::{REMEMBERED, is_remembered};
 use crate::time::Timestamp;
 
 /// As many as a broker may send without an acknowledgement (32), each for four rules.
 const PASSED_MAX: usize = 128;
 
-impl Watch {
+impl Engine {
     /// Whether an event with this identity was taken before.
-    pub fn is_repetition(&mut self, ident: &Ident, identity: u64, now: Timestamp) -> bool {
+    pub fn is_repetition(&mut self, ident: &AlertKey, identity: u64, now: Timestamp) -> bool {
         let window = self.life(&ident.rule).and_then(|life| Some(life.dedupe.as_ref()?.window));
         let known =
             self.alerts.get_mut(ident).is_some_and(|alert| alert.is_repetition(identity, window, now));
@@ -24,7 +24,7 @@ impl Watch {
     }
 
     /// It was.
-    pub fn remember(&mut self, ident: &Ident, recent: Recent) {
+    pub fn remember(&mut self, ident: &AlertKey, recent: Recent) {
         let now = recent.at;
         let has_key = self.life(&ident.rule).is_some_and(|life| life.dedupe.is_some());
         if has_key {
@@ -32,7 +32,7 @@ impl Watch {
         }
         if let Some(alert) = self.alerts.get_mut(ident) {
             alert.remember(recent);
-            self.touch(Slot::Alert(ident.clone()), now);
+            self.touch(StateKey::Alert(ident.clone()), now);
         } else if !has_key {
             self.pass(ident, recent);
         }
@@ -40,7 +40,7 @@ impl Watch {
     }
 
     /// What an alert knew that is not worth keeping any more, or what never had one.
-    pub(in crate::alert) fn pass(&mut self, ident: &Ident, recent: Recent) {
+    pub(in crate::alert) fn pass(&mut self, ident: &AlertKey, recent: Recent) {
         if self.passed.len() == PASSED_MAX {
             self.passed.pop_front();
         }
@@ -54,7 +54,7 @@ impl Watch {
             let before = alert.recent.len();
             alert.recent.retain(|recent| !recent.of_session);
             if alert.recent.len() < before {
-                self.dirty.insert(Slot::Alert(ident.clone()));
+                self.dirty.insert(StateKey::Alert(ident.clone()));
             }
         }
         let before = self.passed.len();
@@ -70,7 +70,7 @@ impl Watch {
         let rows: Vec<Row> =
             self.passed.iter().map(|recent| (recent.identity, recent.at, recent.of_session)).collect();
         let state = serde_json::to_string(&rows).ok()?;
-        Some(Effect::Keep(Kept { slot: Slot::Passed, state }))
+        Some(Effect::Keep(Snapshot { slot: StateKey::Passed, state }))
     }
 }
 
@@ -86,6 +86,6 @@ pub(in crate::alert) fn read_passed(state: &str, now: Timestamp) -> VecDeque<Rec
     rows.into_iter().map(|(identity, at, of_session)| Recent { identity, at, of_session }).collect()
 }
 
-fn mark(ident: &Ident, identity: u64) -> u64 {
+fn mark(ident: &AlertKey, identity: u64) -> u64 {
     fingerprint(&format!("{ident} {identity}"))
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Slot, Watch};
-use crate::alert::effect::{Kind, Why};
-use crate::alert::lifecycle::Ident;
-use crate::alert::notification::grouping::{Line, Over, Waiting};
+use super::{Engine, StateKey};
+use crate::alert::effect::{NotificationKind, Why};
+use crate::alert::lifecycle::AlertKey;
+use crate::alert::notification::grouping::{Line, PendingGroup, Resolution};
 use crate::alert::notification::text;
 use crate::contact::Contact;
 use crate::ids::ContactId;
@@ -15,19 +15,19 @@ use crate::time::{Timestamp, duration_for_people};
 
 /// A line before it is anybody's: who reads it gives it its words.
 struct Open {
-    alert: Ident,
-    kind: Kind,
+    alert: AlertKey,
+    kind: NotificationKind,
     severity: Severity,
     is_absence: bool,
 }
 
-impl Watch {
+impl Engine {
     pub(in crate::alert) fn gather(
         &mut self,
-        ident: &Ident,
+        ident: &AlertKey,
         rule: &Rule,
         grouping: &Grouping,
-        over: Option<Over>,
+        over: Option<Resolution>,
         now: Timestamp,
     ) {
         let Some(alert) = self.alerts.get(ident) else { return };
@@ -39,10 +39,10 @@ impl Watch {
         let key = format!("{} {} {} {label}", rule.connection, rule.notify.join(","), grouping.by.join(","));
         let group = self.groups.entry(key.clone()).or_default();
         group.label = label;
-        group.add(Waiting { alert: ident.clone(), over }, grouping.wait, grouping.interval, now);
+        group.add(PendingGroup { alert: ident.clone(), over }, grouping.wait, grouping.interval, now);
         let wait = duration_for_people(group.due.map_or(grouping.wait, |due| now.until(due)));
         self.record(ident, Why::Grouped, format!("waits {wait} to be told together with others"), now);
-        self.touch(Slot::Group(key), now);
+        self.touch(StateKey::Group(key), now);
     }
 
     /// The group's time has come.
@@ -61,7 +61,7 @@ impl Watch {
         group.due = interval.map(|interval| now + interval);
         let (mut lines, mut ended) = (Vec::new(), Vec::new());
         let mut seen = BTreeSet::new();
-        for Waiting { alert, over } in waiting {
+        for PendingGroup { alert, over } in waiting {
             match over {
                 Some(over) => ended.push((alert, over)),
                 None if !seen.insert(alert.clone()) => {}
@@ -75,7 +75,7 @@ impl Watch {
         let ids: BTreeSet<ContactId> = ended.iter().flat_map(|(_, over)| over.told().cloned()).collect();
         let others = ids.iter().filter(|id| !on_duty.iter().any(|contact| contact.id == **id));
         let others: Vec<Contact> = others.filter_map(|id| self.people.contacts.get(id).cloned()).collect();
-        let again = |alert: &Ident| lines.iter().any(|line| line.alert == *alert);
+        let again = |alert: &AlertKey| lines.iter().any(|line| line.alert == *alert);
         for (alert, _) in ended.iter().filter(|(alert, _)| again(alert)) {
             let what = "it fires again before its end was told: the new line says how often";
             self.record(alert, Why::Grouped, what.into(), now);
@@ -96,7 +96,7 @@ impl Watch {
     }
 
     /// The line of an alert whose group is due, if it still fires and nothing holds it back by now.
-    fn still_to_tell(&mut self, ident: &Ident, now: Timestamp) -> Option<Open> {
+    fn still_to_tell(&mut self, ident: &AlertKey, now: Timestamp) -> Option<Open> {
         let rule = self.rules.get(&ident.rule)?.clone();
         let life = rule.life.as_ref()?;
         self.owe(ident, false);
@@ -108,7 +108,7 @@ impl Watch {
             return None;
         }
         let firing = self.alerts.get(ident)?.firing()?;
-        let kind = if firing.told.is_empty() { Kind::Fired } else { Kind::Still };
+        let kind = if firing.told.is_empty() { NotificationKind::Fired } else { NotificationKind::Still };
         let is_absence = life.expect.is_some();
         Some(Open { alert: ident.clone(), kind, severity: rule.severity, is_absence })
     }
@@ -117,25 +117,25 @@ impl Watch {
         let alert = self.alerts.get(&open.alert)?;
         let firing = alert.firing()?;
         let text = match open.kind {
-            Kind::Still => text::still(alert, firing, now, &to.voice),
-            Kind::Fired
-            | Kind::Escalated
-            | Kind::Resolved
-            | Kind::Acknowledged
-            | Kind::Flapping
-            | Kind::Calm
-            | Kind::Summary => text::fired(alert, firing, open.is_absence, now, &to.voice),
+            NotificationKind::Still => text::still(alert, firing, now, &to.voice),
+            NotificationKind::Fired
+            | NotificationKind::Escalated
+            | NotificationKind::Resolved
+            | NotificationKind::Acknowledged
+            | NotificationKind::Flapping
+            | NotificationKind::Calm
+            | NotificationKind::Summary => text::fired(alert, firing, open.is_absence, now, &to.voice),
         };
         Some(Line { alert: open.alert.clone(), kind: open.kind, severity: open.severity, text })
     }
 }
 
 /// The ends that this person has to hear of.
-fn ended_for(ended: &[(Ident, Over)], to: &Contact, severity: Severity) -> Vec<Line> {
+fn ended_for(ended: &[(AlertKey, Resolution)], to: &Contact, severity: Severity) -> Vec<Line> {
     let own = ended.iter().filter_map(|(alert, over)| Some((alert, over.to(&to.id)?)));
     own.map(|(alert, text)| Line {
         alert: alert.clone(),
-        kind: Kind::Resolved,
+        kind: NotificationKind::Resolved,
         severity,
         text: text.to_owned(),
     })

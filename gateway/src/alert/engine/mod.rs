@@ -1,5 +1,5 @@
 //! All alerts that have a life: events and moments in, messages and records out. One owner, no lock; what must survive a
-//! restart leaves as [`Effect::Keep`] and comes back through [`Watch::restore`].
+//! restart leaves as [`Effect::Keep`] and comes back through [`Engine::restore`].
 
 /// What people and receipts do to alerts.
 mod operator_input;
@@ -27,25 +27,25 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-pub use operator_input::{Note, Person};
+pub use operator_input::{AlertCommand, Person};
 pub use restore::unreachable;
 
-pub use timers::Slot;
+pub use timers::StateKey;
 use timers::Timers;
 
-use crate::alert::effect::{Effect, Kept, Why};
-use crate::alert::evaluate::Flaw;
-use crate::alert::lifecycle::{Alert, Ident, Observation, Recent, Turn};
+use crate::alert::effect::{Effect, Snapshot, Why};
+use crate::alert::evaluate::EvaluationFailure;
+use crate::alert::lifecycle::{Alert, AlertKey, Observation, Recent, Transition};
 use crate::alert::notification::escalation;
 use crate::alert::notification::grouping::Group;
-use crate::alert::notification::quiet_hours_summary::Held;
+use crate::alert::notification::quiet_hours_summary::HeldForSummary;
 use crate::alert::notification::silence::Silence;
 use crate::alert::unjudged::WholeReports;
 use crate::contact::People;
-use crate::event::sparkplug::Births;
+use crate::event::sparkplug::BirthCertificates;
 use crate::ids::{ContactId, RuleName};
 use crate::rule::definition::Rule;
-use crate::rule::lifecycle_settings::Life;
+use crate::rule::lifecycle_settings::LifecycleSettings;
 use crate::time::{Now, Timestamp, duration_for_people};
 
 /// Alerts that are kept unless told otherwise: about 10 MB, and a thousand sites with ten sensors each.
@@ -54,37 +54,37 @@ pub const ALERTS_MAX: usize = 10_000;
 const SET_MS: i64 = 10_000;
 
 #[derive(Debug)]
-pub struct Watch {
+pub struct Engine {
     rules: BTreeMap<RuleName, Arc<Rule>>,
     people: People,
     zone: TimeZone,
     limit: usize,
-    alerts: BTreeMap<Ident, Alert>,
+    alerts: BTreeMap<AlertKey, Alert>,
     /// Those that neither fire nor wait, by when they were last used: the first to be forgotten.
-    idle: BTreeMap<Ident, Timestamp>,
-    oldest: BTreeSet<(Timestamp, Ident)>,
-    firing: BTreeMap<RuleName, BTreeSet<Ident>>,
+    idle: BTreeMap<AlertKey, Timestamp>,
+    oldest: BTreeSet<(Timestamp, AlertKey)>,
+    firing: BTreeMap<RuleName, BTreeSet<AlertKey>>,
     /// Firing, but told to nobody, because something held it back that may end.
-    owed: BTreeSet<Ident>,
+    owed: BTreeSet<AlertKey>,
     groups: BTreeMap<String, Group>,
-    held: BTreeMap<ContactId, Held>,
+    held: BTreeMap<ContactId, HeldForSummary>,
     silences: BTreeMap<u64, Silence>,
     /// Events that changed no alert.
     passed: VecDeque<Recent>,
     has_passed: bool,
     timers: Timers,
-    dirty: BTreeSet<Slot>,
+    dirty: BTreeSet<StateKey>,
     effects: Vec<Effect>,
     clock: Option<Now>,
     /// What Sparkplug's births say; in memory alone.
-    pub(super) births: Births,
+    pub(super) births: BirthCertificates,
     /// Who sends whole reports; in memory alone.
     pub(super) whole: WholeReports,
     /// Told, but not kept, because there is no room.
-    surplus: Option<Ident>,
+    surplus: Option<AlertKey>,
 }
 
-impl Watch {
+impl Engine {
     #[must_use]
     pub fn new(rules: &[Rule], people: People, zone: TimeZone, limit: usize) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl Watch {
             dirty: BTreeSet::new(),
             effects: Vec::new(),
             clock: None,
-            births: Births::default(),
+            births: BirthCertificates::default(),
             whole: WholeReports::default(),
             surplus: None,
         }
@@ -125,18 +125,18 @@ impl Watch {
         for _ in 0..self.limit.saturating_mul(8).max(1_000) {
             let Some(slot) = self.timers.pop_due(now.wall) else { return };
             match &slot {
-                Slot::Alert(ident) => self.alert_due(ident, now.wall),
-                Slot::Group(key) => self.flush(key, now.wall),
-                Slot::Held(contact) => self.release(contact, now.wall),
-                Slot::Silence(id) => self.end_silence(*id, now.wall),
-                Slot::Passed => {} // it has no time of its own
+                StateKey::Alert(ident) => self.alert_due(ident, now.wall),
+                StateKey::Group(key) => self.flush(key, now.wall),
+                StateKey::Held(contact) => self.release(contact, now.wall),
+                StateKey::Silence(id) => self.end_silence(*id, now.wall),
+                StateKey::Passed => {} // it has no time of its own
             }
             self.touch(slot, now.wall);
         }
     }
 
     fn clock_was_set(&mut self, by: i64, now: Timestamp) {
-        let slots: Vec<Slot> = self.slots();
+        let slots: Vec<StateKey> = self.slots();
         self.alerts.values_mut().for_each(|alert| alert.shift(by));
         self.groups.values_mut().for_each(|group| group.shift(by));
         self.passed.iter_mut().for_each(|recent| recent.at.0 += by);
@@ -145,55 +145,55 @@ impl Watch {
         }
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        let alerts = self.alerts.keys().cloned().map(Slot::Alert);
-        let groups = self.groups.keys().cloned().map(Slot::Group);
-        let held = self.held.keys().cloned().map(Slot::Held);
-        alerts.chain(groups).chain(held).chain(self.silences.keys().copied().map(Slot::Silence)).collect()
+    fn slots(&self) -> Vec<StateKey> {
+        let alerts = self.alerts.keys().cloned().map(StateKey::Alert);
+        let groups = self.groups.keys().cloned().map(StateKey::Group);
+        let held = self.held.keys().cloned().map(StateKey::Held);
+        alerts.chain(groups).chain(held).chain(self.silences.keys().copied().map(StateKey::Silence)).collect()
     }
 
     /// Takes a reading; answers what conditions may name.
-    pub fn reading(&mut self, ident: &Ident, value: f64, now: Timestamp) -> Option<Value> {
+    pub fn reading(&mut self, ident: &AlertKey, value: f64, now: Timestamp) -> Option<Value> {
         let window = self.life(&ident.rule)?.window;
         let alert = self.entry(ident, now);
         let names = alert.numbers.get_or_insert_default().take(value, window, now);
-        self.touch(Slot::Alert(ident.clone()), now);
+        self.touch(StateKey::Alert(ident.clone()), now);
         Some(names)
     }
 
     /// What an event does to its alert.
-    pub fn observe(&mut self, ident: &Ident, seen: &Observation, now: Timestamp) -> Turn {
-        let Some(mut life) = self.life(&ident.rule) else { return Turn::Nothing };
+    pub fn observe(&mut self, ident: &AlertKey, seen: &Observation, now: Timestamp) -> Transition {
+        let Some(mut life) = self.life(&ident.rule) else { return Transition::Nothing };
         if !self.alerts.contains_key(ident) && !seen.fires && life.expect.is_none() {
-            return Turn::Nothing; // nothing to remember
+            return Transition::Nothing; // nothing to remember
         }
         self.entry(ident, now);
         if self.surplus.as_ref() == Some(ident) {
             // Every alert that is kept fires: rather this one too early than never.
             Arc::make_mut(&mut life).pending_for = std::time::Duration::ZERO;
         }
-        let Some(alert) = self.alerts.get_mut(ident) else { return Turn::Nothing };
+        let Some(alert) = self.alerts.get_mut(ident) else { return Transition::Nothing };
         let turn = alert.observe(&life, seen, now);
         self.turned(ident, turn.clone(), now);
-        self.touch(Slot::Alert(ident.clone()), now);
+        self.touch(StateKey::Alert(ident.clone()), now);
         self.drop_surplus();
         turn
     }
 
     /// Messages of the alert's edge node did not arrive: what they would have done is not known.
-    pub(super) fn missed(&mut self, ident: &Ident, messages: u64, now: Timestamp) {
+    pub(super) fn missed(&mut self, ident: &AlertKey, messages: u64, now: Timestamp) {
         let what = format!("messages of its Sparkplug node are missing before this one: {messages}");
         self.record(ident, Why::Missed, what, now);
     }
 
     /// What failed on an event that changed the alert all the same.
-    pub fn flawed(&mut self, ident: &Ident, flaws: &[Flaw], now: Timestamp) {
+    pub fn flawed(&mut self, ident: &AlertKey, flaws: &[EvaluationFailure], now: Timestamp) {
         for flaw in flaws {
             self.record(ident, Why::Flaw, flaw.to_string(), now);
         }
     }
 
-    fn alert_due(&mut self, ident: &Ident, now: Timestamp) {
+    fn alert_due(&mut self, ident: &AlertKey, now: Timestamp) {
         let Some(life) = self.life(&ident.rule) else { return };
         let Some(alert) = self.alerts.get_mut(ident) else { return };
         let turn = alert.tick(&life, now);
@@ -203,42 +203,42 @@ impl Watch {
         self.repeat(ident, &life, now);
     }
 
-    fn turned(&mut self, ident: &Ident, turn: Turn, now: Timestamp) {
+    fn turned(&mut self, ident: &AlertKey, turn: Transition, now: Timestamp) {
         match turn {
-            Turn::Again | Turn::Nothing => {}
-            Turn::Pending => self.pending(ident, now),
-            Turn::Dropped(after) => {
+            Transition::Again | Transition::Nothing => {}
+            Transition::Pending => self.pending(ident, now),
+            Transition::Dropped(after) => {
                 let what =
                     format!("the condition held for {} only, less than `for`", duration_for_people(after));
                 self.record(ident, Why::Dropped, what, now);
             }
-            Turn::Clearing => {
+            Transition::Clearing => {
                 self.record(ident, Why::Clearing, "it no longer holds; `keep_firing_for` runs".into(), now);
             }
-            Turn::Fired => {
+            Transition::Fired => {
                 self.fired(ident, now);
                 self.announce(ident, now);
             }
-            Turn::Resolved(ending, firing) => {
+            Transition::Resolved(ending, firing) => {
                 self.over(ident, &ending, &firing, now);
                 self.settle_owed(ident, now);
             }
         }
     }
 
-    fn life(&self, rule: &RuleName) -> Option<Arc<Life>> {
+    fn life(&self, rule: &RuleName) -> Option<Arc<LifecycleSettings>> {
         self.rules.get(rule).and_then(|rule| rule.life.clone())
     }
 
     /// The alert, made if there is none; room is made first.
-    fn entry(&mut self, ident: &Ident, now: Timestamp) -> &mut Alert {
+    fn entry(&mut self, ident: &AlertKey, now: Timestamp) -> &mut Alert {
         if !self.alerts.contains_key(ident) && self.alerts.len() >= self.limit {
             self.drop_surplus();
             if let Some((_, old)) = self.oldest.pop_first() {
                 self.idle.remove(&old);
                 self.alerts.remove(&old);
-                self.timers.set(Slot::Alert(old.clone()), None);
-                self.dirty.insert(Slot::Alert(old.clone()));
+                self.timers.set(StateKey::Alert(old.clone()), None);
+                self.dirty.insert(StateKey::Alert(old.clone()));
                 let what =
                     format!("forgotten: {} alerts are kept, and this one was quiet for longest", self.limit);
                 self.record(&old, Why::Forgotten, what, now);
@@ -263,32 +263,32 @@ impl Watch {
         if let Some(ident) = self.surplus.take() {
             self.alerts.remove(&ident);
             self.unfire(&ident);
-            self.touch(Slot::Alert(ident), Timestamp(0));
+            self.touch(StateKey::Alert(ident), Timestamp(0));
         }
     }
 
-    fn record(&mut self, alert: &Ident, why: Why, what: String, at: Timestamp) {
+    fn record(&mut self, alert: &AlertKey, why: Why, what: String, at: Timestamp) {
         self.effects.push(Effect::Record { alert: alert.clone(), why, what, at });
     }
 
     /// After every change: when it wakes next, whether it is kept, and that it must be written down.
-    fn touch(&mut self, slot: Slot, now: Timestamp) {
+    fn touch(&mut self, slot: StateKey, now: Timestamp) {
         self.arm(&slot, now);
         self.dirty.insert(slot);
     }
 
-    fn arm(&mut self, slot: &Slot, now: Timestamp) {
+    fn arm(&mut self, slot: &StateKey, now: Timestamp) {
         let due = match slot {
-            Slot::Alert(ident) => self.arm_alert(ident, now),
-            Slot::Group(key) => self.groups.get(key).and_then(|group| group.due),
-            Slot::Held(contact) => self.held.get(contact).map(|held| held.until),
-            Slot::Silence(id) => self.silences.get(id).map(|silence| silence.until),
-            Slot::Passed => None,
+            StateKey::Alert(ident) => self.arm_alert(ident, now),
+            StateKey::Group(key) => self.groups.get(key).and_then(|group| group.due),
+            StateKey::Held(contact) => self.held.get(contact).map(|held| held.until),
+            StateKey::Silence(id) => self.silences.get(id).map(|silence| silence.until),
+            StateKey::Passed => None,
         };
         self.timers.set(slot.clone(), due);
     }
 
-    fn arm_alert(&mut self, ident: &Ident, now: Timestamp) -> Option<Timestamp> {
+    fn arm_alert(&mut self, ident: &AlertKey, now: Timestamp) -> Option<Timestamp> {
         // First of all: of one that is gone nothing may stay, or it would be forgotten a second time, in another's place.
         if let Some(at) = self.idle.remove(ident) {
             self.oldest.remove(&(at, ident.clone()));
@@ -330,7 +330,7 @@ impl Watch {
         due
     }
 
-    fn unfire(&mut self, ident: &Ident) {
+    fn unfire(&mut self, ident: &AlertKey) {
         self.owed.remove(ident);
         if let Some(firing) = self.firing.get_mut(&ident.rule) {
             firing.remove(ident);
@@ -342,14 +342,14 @@ impl Watch {
         let mut effects = std::mem::take(&mut self.effects);
         for slot in std::mem::take(&mut self.dirty) {
             let state = match &slot {
-                Slot::Passed => continue, // with the batch
-                Slot::Alert(ident) => self.alerts.get(ident).map(serde_json::to_string),
-                Slot::Group(key) => self.groups.get(key).map(serde_json::to_string),
-                Slot::Held(contact) => self.held.get(contact).map(serde_json::to_string),
-                Slot::Silence(id) => self.silences.get(id).map(serde_json::to_string),
+                StateKey::Passed => continue, // with the batch
+                StateKey::Alert(ident) => self.alerts.get(ident).map(serde_json::to_string),
+                StateKey::Group(key) => self.groups.get(key).map(serde_json::to_string),
+                StateKey::Held(contact) => self.held.get(contact).map(serde_json::to_string),
+                StateKey::Silence(id) => self.silences.get(id).map(serde_json::to_string),
             };
             effects.push(match state {
-                Some(Ok(state)) => Effect::Keep(Kept { slot, state }),
+                Some(Ok(state)) => Effect::Keep(Snapshot { slot, state }),
                 Some(Err(_)) | None => Effect::Forget(slot),
             });
         }
@@ -364,7 +364,7 @@ impl Watch {
 
     /// Everything that is kept, for lists and tests.
     #[must_use]
-    pub fn alerts(&self) -> &BTreeMap<Ident, Alert> {
+    pub fn alerts(&self) -> &BTreeMap<AlertKey, Alert> {
         &self.alerts
     }
 }

@@ -1,18 +1,19 @@
 //! The last door before a person: silences, quiet hours, and what was said before.
 
-use super::{Slot, Watch};
-use crate::alert::effect::{Effect, Kind, Notice, Why, fingerprint};
-use crate::alert::lifecycle::{Ident, Reach, Told};
+use super::{Engine, StateKey};
+use crate::alert::effect::{Effect, Notification, NotificationKind, Why, fingerprint};
+use crate::alert::lifecycle::AlertKey;
 use crate::alert::notification::grouping::{Line, compose};
-use crate::alert::notification::quiet_hours_summary::{Held, HeldLine};
+use crate::alert::notification::quiet_hours_summary::{HeldForSummary, HeldLine};
+use crate::alert::notification::reached::{Notified, Reached};
 use crate::contact::Contact;
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::ids::{ContactId, RuleName};
 use crate::outbox::message::{Button, Content};
 use crate::rule::definition::{Rule, Severity};
 use crate::time::Timestamp;
 
-impl Watch {
+impl Engine {
     /// Tells one person of one or several alerts, in one message.
     pub(in crate::alert) fn deliver(
         &mut self,
@@ -33,7 +34,11 @@ impl Watch {
             self.send(to, Some(&line.alert), line.kind, line.text.clone(), line.severity, now);
         } else {
             let severity = open.iter().map(|line| line.severity).max().unwrap_or(Severity::Info);
-            let kind = open.iter().map(|line| line.kind).find(|kind| kind.asks()).unwrap_or(Kind::Resolved);
+            let kind = open
+                .iter()
+                .map(|line| line.kind)
+                .find(|kind| kind.asks())
+                .unwrap_or(NotificationKind::Resolved);
             let text = compose(label, &open, more, &to.voice);
             let asking = open.iter().find(|line| line.kind == kind).unwrap_or(&first).alert.clone();
             self.send(to, Some(&asking), kind, text, severity, now);
@@ -52,7 +57,7 @@ impl Watch {
         if let Some(silence) = self.silences.values().find(covers) {
             let until = silence.until.for_tables(&self.zone);
             let what = format!("not to {}: silenced by {} until {until}", to.id, silence.by);
-            if line.kind == Kind::Fired {
+            if line.kind == NotificationKind::Fired {
                 self.owe(&line.alert, true);
             }
             self.record(&line.alert, Why::Silenced, what, now);
@@ -60,7 +65,7 @@ impl Watch {
         }
         if let Some(until) = self.quiet_until(&to.id, line, now) {
             let told = until.for_tables(&self.zone);
-            if line.kind == Kind::Acknowledged {
+            if line.kind == NotificationKind::Acknowledged {
                 self.record(
                     &line.alert,
                     Why::Quiet,
@@ -70,9 +75,9 @@ impl Watch {
                 return false;
             }
             // Of what was told before and still fires the summary has the words and the time with which it began.
-            let firing = alert.firing().filter(|_| line.kind == Kind::Still);
+            let firing = alert.firing().filter(|_| line.kind == NotificationKind::Still);
             let begun = firing.map(|firing| (firing.wording.said(&to.voice), firing.since));
-            let held = self.held.entry(to.id.clone()).or_insert_with(|| Held::new(until));
+            let held = self.held.entry(to.id.clone()).or_insert_with(|| HeldForSummary::new(until));
             match begun {
                 Some((text, since)) => held.add(&Line { text, ..line.clone() }, since),
                 None => held.add(line, now),
@@ -83,7 +88,7 @@ impl Watch {
                 format!("held for {}: quiet hours until {told}", to.id),
                 now,
             );
-            self.touch(Slot::Held(to.id.clone()), now);
+            self.touch(StateKey::Held(to.id.clone()), now);
             return false;
         }
         self.is_news(to, line, now)
@@ -132,32 +137,39 @@ impl Watch {
 
     fn told(&mut self, to: &Contact, line: &Line, now: Timestamp) {
         let word = match line.kind {
-            Kind::Fired => "told",
-            Kind::Still => "told again",
-            Kind::Escalated => "asked",
-            Kind::Resolved => "told that it is over",
-            Kind::Acknowledged => "told who takes care",
-            Kind::Flapping => "told that it changes often",
-            Kind::Calm => "told that it is calm",
-            Kind::Summary => "told in a summary",
+            NotificationKind::Fired => "told",
+            NotificationKind::Still => "told again",
+            NotificationKind::Escalated => "asked",
+            NotificationKind::Resolved => "told that it is over",
+            NotificationKind::Acknowledged => "told who takes care",
+            NotificationKind::Flapping => "told that it changes often",
+            NotificationKind::Calm => "told that it is calm",
+            NotificationKind::Summary => "told in a summary",
         };
         self.record(&line.alert, Why::Told, format!("{} was {word}", to.id), now);
-        if matches!(line.kind, Kind::Fired | Kind::Still | Kind::Escalated | Kind::Calm | Kind::Summary) {
+        if matches!(
+            line.kind,
+            NotificationKind::Fired
+                | NotificationKind::Still
+                | NotificationKind::Escalated
+                | NotificationKind::Calm
+                | NotificationKind::Summary
+        ) {
             let firing = self.alerts.get_mut(&line.alert).and_then(|alert| alert.firing_mut());
             if let Some(firing) = firing {
                 let text = fingerprint(&line.text);
-                firing.told.insert(to.id.clone(), Told { at: now, reach: Reach::Sent, text });
+                firing.told.insert(to.id.clone(), Notified { at: now, reach: Reached::Sent, text });
                 firing.told_at = Some(now);
             }
         }
-        self.touch(Slot::Alert(line.alert.clone()), now);
+        self.touch(StateKey::Alert(line.alert.clone()), now);
     }
 
     fn send(
         &mut self,
         to: &Contact,
-        about: Option<&Ident>,
-        kind: Kind,
+        about: Option<&AlertKey>,
+        kind: NotificationKind,
         text: String,
         severity: Severity,
         now: Timestamp,
@@ -172,7 +184,7 @@ impl Watch {
             ..Content::text(text)
         };
         let content = content.in_language(to.voice.language);
-        self.effects.push(Effect::Send(Box::new(Notice {
+        self.effects.push(Effect::Send(Box::new(Notification {
             alert: about.cloned().zip(alert.map(|alert| alert.episode)),
             kind,
             to: to.clone(),
@@ -191,8 +203,8 @@ impl Watch {
         let Some(held) = self.held.remove(contact) else { return };
         let Some(to) = self.people.contacts.get(contact).cloned() else { return };
         let Some(held) = self.still_quiet(contact, held, now) else { return };
-        let fires = |ident: &Ident| self.alerts.get(ident).is_some_and(|alert| alert.firing().is_some());
-        let firing: Vec<Ident> = held.open().map(|line| line.alert.clone()).filter(fires).collect();
+        let fires = |ident: &AlertKey| self.alerts.get(ident).is_some_and(|alert| alert.firing().is_some());
+        let firing: Vec<AlertKey> = held.open().map(|line| line.alert.clone()).filter(fires).collect();
         let silenced = |line: &HeldLine| {
             let (ident, severity) = (&line.alert, Severity::of_rank(line.severity));
             let alert = self.alerts.get(ident);
@@ -203,13 +215,13 @@ impl Watch {
             })
         };
         let lines = held.lines.iter().filter(|line| !silenced(line)).cloned().collect();
-        let held = Held { lines, ..held };
+        let held = HeldForSummary { lines, ..held };
         let Some(first) = held.lines.first().map(|line| line.alert.clone()) else { return };
         let text = held.text(now, &to.voice);
         // A message that asks carries the buttons of its one alert; a list of several carries none.
         let kind = match (held.lines.len(), firing.len()) {
-            (1, 1) => Kind::Still,
-            _ => Kind::Summary,
+            (1, 1) => NotificationKind::Still,
+            _ => NotificationKind::Summary,
         };
         self.send(&to, Some(&first), kind, text.clone(), held.severity(), now);
         if let Some(Effect::Send(notice)) = self.effects.last_mut()
@@ -221,7 +233,7 @@ impl Watch {
             // Of what was over that night a later beginning is still untold.
             let said = Line {
                 alert: line.alert.clone(),
-                kind: if line.is_open() { Kind::Summary } else { Kind::Resolved },
+                kind: if line.is_open() { NotificationKind::Summary } else { NotificationKind::Resolved },
                 severity: held.severity(),
                 text: text.clone(),
             };
@@ -230,7 +242,12 @@ impl Watch {
     }
 
     /// Keeps what another rule's hours, or the person's own, hold for longer; the rest is due.
-    fn still_quiet(&mut self, contact: &ContactId, held: Held, now: Timestamp) -> Option<Held> {
+    fn still_quiet(
+        &mut self,
+        contact: &ContactId,
+        held: HeldForSummary,
+        now: Timestamp,
+    ) -> Option<HeldForSummary> {
         let end = |line: &HeldLine| {
             self.quiet_about(contact, &line.alert.rule, Severity::of_rank(line.severity), now)
         };
@@ -239,17 +256,17 @@ impl Watch {
         let Some(until) = waiting.iter().filter_map(|(end, _)| *end).min() else { return Some(held) };
         let lines = |lines: Vec<(_, HeldLine)>| lines.into_iter().map(|(_, line)| line).collect();
         let (waiting, due): (Vec<_>, Vec<_>) = (lines(waiting), lines(due));
-        let later = Held { until, lines: waiting, ..held.clone() };
+        let later = HeldForSummary { until, lines: waiting, ..held.clone() };
         if due.is_empty() {
             self.held.insert(contact.clone(), later);
             return None;
         }
-        self.held.insert(contact.clone(), Held { more: 0, ..later });
-        Some(Held { lines: due, ..held })
+        self.held.insert(contact.clone(), HeldForSummary { more: 0, ..later });
+        Some(HeldForSummary { lines: due, ..held })
     }
 }
 
-fn buttons(rule: &Rule, voice: &Voice) -> Vec<Button> {
+fn buttons(rule: &Rule, voice: &Locale) -> Vec<Button> {
     let offers = rule.life.iter().flat_map(|life| life.offers.iter());
     let offers = offers.map(|offer| Button::new(offer.button_id(), offer.title(voice)));
     let actions = rule.actions.iter().map(|action| Button::new(&action.id, action.title.to(voice.language)));

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Slot, Watch};
-use crate::alert::effect::{Effect, Kind, Why};
-use crate::alert::lifecycle::{Acknowledged, Alert, Ending, Ident, Reach, Turn};
+use super::{Engine, StateKey};
+use crate::alert::effect::{Effect, NotificationKind, Why};
+use crate::alert::lifecycle::{Acknowledged, Alert, AlertKey, EndReason, Transition};
 use crate::alert::notification::grouping::Line;
+use crate::alert::notification::reached::Reached;
 use crate::alert::notification::silence::Silence;
 use crate::alert::notification::text;
 use crate::ids::ContactId;
@@ -15,18 +16,18 @@ use crate::time::{Timestamp, duration_for_people};
 /// Something that was written down for the watch by another part, or by another process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Note {
+pub enum AlertCommand {
     Acknowledge {
-        alert: Ident,
+        alert: AlertKey,
         by: Person,
     },
     Resolve {
-        alert: Ident,
+        alert: AlertKey,
         by: Person,
     },
     /// This person does not want to hear of it for a while.
     Snooze {
-        alert: Ident,
+        alert: AlertKey,
         by: Person,
         seconds: u64,
     },
@@ -44,12 +45,12 @@ pub enum Note {
     },
     /// Nobody has got it, and nothing is under way.
     Undelivered {
-        alert: Ident,
+        alert: AlertKey,
         episode: u32,
     },
     /// What became of a message about it.
     Receipt {
-        alert: Ident,
+        alert: AlertKey,
         episode: u32,
         contact: ContactId,
         state: String,
@@ -66,28 +67,28 @@ pub struct Person {
     pub contact: Option<ContactId>,
 }
 
-impl Watch {
+impl Engine {
     /// Answers with a sentence when it does not fit what is.
-    pub fn note(&mut self, note: &Note, now: Timestamp) -> Result<(), String> {
+    pub fn note(&mut self, note: &AlertCommand, now: Timestamp) -> Result<(), String> {
         match note {
-            Note::Acknowledge { alert, by } => self.acknowledge(alert, by, now),
-            Note::Resolve { alert, by } => {
+            AlertCommand::Acknowledge { alert, by } => self.acknowledge(alert, by, now),
+            AlertCommand::Resolve { alert, by } => {
                 let Some(known) = self.alerts.get_mut(alert) else { return Err(unknown(alert)) };
-                match known.resolve(Ending::Person(by.name.clone()), now) {
-                    turn @ Turn::Resolved(..) => self.turned(alert, turn, now),
-                    Turn::Pending
-                    | Turn::Dropped(_)
-                    | Turn::Fired
-                    | Turn::Again
-                    | Turn::Clearing
-                    | Turn::Nothing => {
+                match known.resolve(EndReason::Person(by.name.clone()), now) {
+                    turn @ Transition::Resolved(..) => self.turned(alert, turn, now),
+                    Transition::Pending
+                    | Transition::Dropped(_)
+                    | Transition::Fired
+                    | Transition::Again
+                    | Transition::Clearing
+                    | Transition::Nothing => {
                         return Err(unknown(alert));
                     }
                 }
-                self.touch(Slot::Alert(alert.clone()), now);
+                self.touch(StateKey::Alert(alert.clone()), now);
                 Ok(())
             }
-            Note::Snooze { alert, by, seconds } => {
+            AlertCommand::Snooze { alert, by, seconds } => {
                 let time = std::time::Duration::from_secs(*seconds);
                 self.record(
                     alert,
@@ -110,15 +111,15 @@ impl Watch {
                 );
                 Ok(())
             }
-            Note::Silence(silence) => {
+            AlertCommand::Silence(silence) => {
                 self.silence(silence.clone(), now);
                 Ok(())
             }
-            Note::Mute { by, until, break_through } => {
+            AlertCommand::Mute { by, until, break_through } => {
                 self.mute(by, *until, *break_through, now);
                 Ok(())
             }
-            Note::Expire { silence } => {
+            AlertCommand::Expire { silence } => {
                 let Some(known) = self.silences.get_mut(silence) else {
                     return Err(format!(
                         "there is no silence {silence}; `bellwire alerts silences` lists them"
@@ -126,21 +127,21 @@ impl Watch {
                 };
                 known.until = now;
                 self.end_silence(*silence, now);
-                self.touch(Slot::Silence(*silence), now);
+                self.touch(StateKey::Silence(*silence), now);
                 Ok(())
             }
-            Note::Undelivered { alert, episode } => {
+            AlertCommand::Undelivered { alert, episode } => {
                 self.undelivered(alert, *episode, now);
                 Ok(())
             }
-            Note::Receipt { alert, episode, contact, state } => {
+            AlertCommand::Receipt { alert, episode, contact, state } => {
                 self.receipt(alert, *episode, contact, state, now);
                 Ok(())
             }
         }
     }
 
-    fn acknowledge(&mut self, ident: &Ident, by: &Person, now: Timestamp) -> Result<(), String> {
+    fn acknowledge(&mut self, ident: &AlertKey, by: &Person, now: Timestamp) -> Result<(), String> {
         let Some(alert) = self.alerts.get_mut(ident) else { return Err(unknown(ident)) };
         let episode = alert.episode;
         let Some(firing) = alert.firing_mut() else { return Err(unknown(ident)) };
@@ -171,17 +172,17 @@ impl Watch {
             let (Some(contact), Some(severity)) = (self.people.contacts.get(&id).cloned(), severity) else {
                 continue;
             };
-            let line = Line { alert: ident.clone(), kind: Kind::Acknowledged, severity, text };
+            let line = Line { alert: ident.clone(), kind: NotificationKind::Acknowledged, severity, text };
             self.deliver(&contact, vec![line], "", 0, now);
         }
-        self.touch(Slot::Alert(ident.clone()), now);
+        self.touch(StateKey::Alert(ident.clone()), now);
         Ok(())
     }
 
     fn silence(&mut self, silence: Silence, now: Timestamp) {
         let id = self.silences.last_key_value().map_or(1, |(last, _)| last + 1);
         self.silences.insert(id, silence);
-        self.touch(Slot::Silence(id), now);
+        self.touch(StateKey::Silence(id), now);
     }
 
     /// Flipped on again it lasts longer: one switch is one silence.
@@ -194,7 +195,7 @@ impl Watch {
                 silence.break_through = Some(break_through);
             }
             self.end_silence(*id, now);
-            self.touch(Slot::Silence(*id), now);
+            self.touch(StateKey::Silence(*id), now);
         }
         if let Some(until) = until.filter(|_| known.is_empty()) {
             let matchers = crate::event::topic::Bindings::new();
@@ -210,7 +211,7 @@ impl Watch {
             return;
         };
         self.silences.remove(&id);
-        let firing: Vec<Ident> = self.firing.values().flatten().cloned().collect();
+        let firing: Vec<AlertKey> = self.firing.values().flatten().cloned().collect();
         for ident in firing {
             let Some(alert) = self.alerts.get(&ident) else { continue };
             let Some(firing) = alert.firing().filter(|firing| firing.acknowledged.is_none()) else {
@@ -227,15 +228,15 @@ impl Watch {
                 else {
                     continue;
                 };
-                let line = Line { alert: ident.clone(), kind: Kind::Still, severity, text };
+                let line = Line { alert: ident.clone(), kind: NotificationKind::Still, severity, text };
                 self.deliver(&to, vec![line], "", 0, now);
             }
-            self.touch(Slot::Alert(ident), now);
+            self.touch(StateKey::Alert(ident), now);
         }
     }
 
     /// Nobody can act on what nobody has got: the next step does not wait for its time.
-    fn undelivered(&mut self, ident: &Ident, episode: u32, now: Timestamp) {
+    fn undelivered(&mut self, ident: &AlertKey, episode: u32, now: Timestamp) {
         let Some(life) = self.life(&ident.rule) else { return };
         let of_now = |alert: &&Alert| alert.episode == episode;
         let firing = self.alerts.get(ident).filter(of_now).and_then(|alert| alert.firing());
@@ -244,16 +245,16 @@ impl Watch {
         }
         self.record(ident, Why::Receipt, "nobody got it; the next step does not wait".to_owned(), now);
         self.escalate(ident, &life, now, true);
-        self.touch(Slot::Alert(ident.clone()), now);
+        self.touch(StateKey::Alert(ident.clone()), now);
     }
 
     /// A group's message carries one alert's number: what is known of it counts for all that were told with it.
-    fn receipt(&mut self, ident: &Ident, episode: u32, contact: &ContactId, state: &str, now: Timestamp) {
-        let Some(reach) = State::parse(state).and_then(Reach::of) else { return };
+    fn receipt(&mut self, ident: &AlertKey, episode: u32, contact: &ContactId, state: &str, now: Timestamp) {
+        let Some(reach) = State::parse(state).and_then(Reached::of) else { return };
         let Some(alert) = self.alerts.get(ident).filter(|alert| alert.episode == episode) else { return };
         let Some(told) = alert.firing().and_then(|firing| firing.told.get(contact)) else { return };
         let (at, grouped) = (told.at, self.life(&ident.rule).is_some_and(|life| life.group.is_some()));
-        let same: Vec<Ident> = match grouped {
+        let same: Vec<AlertKey> = match grouped {
             true => self.firing.values().flatten().cloned().collect(),
             false => vec![ident.clone()],
         };
@@ -263,15 +264,15 @@ impl Watch {
             };
             let Some(told) = firing.told.get_mut(contact).filter(|told| told.at == at) else { continue };
             // Receipts come in any order: they only move forward, and a failure does not undo a delivery.
-            if reach > told.reach || reach == Reach::Failed && told.reach == Reach::Sent {
+            if reach > told.reach || reach == Reached::Failed && told.reach == Reached::Sent {
                 told.reach = reach;
                 self.record(&ident, Why::Receipt, format!("WhatsApp reports for {contact}: {state}"), now);
-                self.touch(Slot::Alert(ident), now);
+                self.touch(StateKey::Alert(ident), now);
             }
         }
     }
 }
 
-fn unknown(alert: &Ident) -> String {
+fn unknown(alert: &AlertKey) -> String {
     format!("{alert} does not fire; `bellwire alerts list` shows what does")
 }

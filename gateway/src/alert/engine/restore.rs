@@ -3,29 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Slot, Watch};
-use crate::alert::effect::{Effect, Kept, Why};
+use super::{Engine, StateKey};
+use crate::alert::effect::{Effect, Snapshot, Why};
 use crate::alert::engine::deduplicate::read_passed;
-use crate::alert::lifecycle::{Alert, Ident, Phase};
-use crate::alert::message_text::Wording;
+use crate::alert::lifecycle::{Alert, AlertKey, Phase};
+use crate::alert::message_text::MessageText;
 use crate::ids::ContactId;
 use crate::outbox::message::Template;
 use crate::rule::definition::Rule;
-use crate::rule::lifecycle_settings::Life;
+use crate::rule::lifecycle_settings::LifecycleSettings;
 use crate::time::{Now, Timestamp};
 
-impl Watch {
+impl Engine {
     /// Takes back what an earlier process kept. While we were away nobody could be heard, so silence since then proves
     /// nothing. What belongs to a rule that is gone is forgotten.
-    pub fn restore(&mut self, kept: Vec<Kept>, now: Now) {
+    pub fn restore(&mut self, kept: Vec<Snapshot>, now: Now) {
         self.clock = Some(now);
-        for Kept { slot, state } in kept {
+        for Snapshot { slot, state } in kept {
             let known = match &slot {
-                Slot::Alert(ident) => self.restore_alert(ident, &state, now.wall),
-                Slot::Group(key) => keep(&mut self.groups, key, &state),
-                Slot::Held(contact) => keep(&mut self.held, contact, &state),
-                Slot::Silence(id) => keep(&mut self.silences, id, &state),
-                Slot::Passed => {
+                StateKey::Alert(ident) => self.restore_alert(ident, &state, now.wall),
+                StateKey::Group(key) => keep(&mut self.groups, key, &state),
+                StateKey::Held(contact) => keep(&mut self.held, contact, &state),
+                StateKey::Silence(id) => keep(&mut self.silences, id, &state),
+                StateKey::Passed => {
                     self.passed = read_passed(&state, now.wall);
                     true
                 }
@@ -40,7 +40,7 @@ impl Watch {
 
     /// What fires, and nobody knows of or takes care of whom the configuration has, is told to whoever is on duty.
     fn hand_over(&mut self, now: Timestamp) {
-        let firing: Vec<Ident> = self.firing.values().flatten().cloned().collect();
+        let firing: Vec<AlertKey> = self.firing.values().flatten().cloned().collect();
         for ident in firing {
             let gone = |id: &ContactId| !self.people.contacts.contains_key(id);
             let Some(alert) = self.alerts.get_mut(&ident) else { continue };
@@ -59,11 +59,11 @@ impl Watch {
             let (alert, state) = (ident.clone(), "firing");
             self.effects.push(Effect::Moved { alert, episode, state, reason, at: now });
             self.tell_again(&ident, now);
-            self.touch(Slot::Alert(ident), now);
+            self.touch(StateKey::Alert(ident), now);
         }
     }
 
-    fn restore_alert(&mut self, ident: &Ident, state: &str, now: Timestamp) -> bool {
+    fn restore_alert(&mut self, ident: &AlertKey, state: &str, now: Timestamp) -> bool {
         let Ok(mut alert) = serde_json::from_str::<Alert>(state) else { return false };
         if let Some(why) = unreachable(self.life(&ident.rule).as_deref(), ident, &alert) {
             self.put_away(ident, &alert, why, now);
@@ -83,7 +83,7 @@ impl Watch {
     }
 
     /// Else it would be said again for ever, and stand in every list.
-    fn put_away(&mut self, ident: &Ident, alert: &Alert, why: &str, now: Timestamp) {
+    fn put_away(&mut self, ident: &AlertKey, alert: &Alert, why: &str, now: Timestamp) {
         if alert.firing().is_none() {
             return;
         }
@@ -99,18 +99,18 @@ impl Watch {
     }
 
     /// A rule that expects the signs of life of one device misses them from the start, not only after the first.
-    pub fn begin(&mut self, now: Timestamp, words: impl Fn(&Rule) -> (Wording, Vec<Template>)) {
+    pub fn begin(&mut self, now: Timestamp, words: impl Fn(&Rule) -> (MessageText, Vec<Template>)) {
         let expects = |rule: &&Arc<Rule>| rule.life.as_ref().is_some_and(|life| life.expect.is_some());
         let lone = |rule: &&Arc<Rule>| rule.life.as_ref().is_some_and(|life| life.key.is_empty());
         let rules: Vec<Arc<Rule>> = self.rules.values().filter(expects).filter(lone).cloned().collect();
         for rule in rules {
-            let ident = Ident { rule: rule.name.clone(), key: String::new() };
+            let ident = AlertKey { rule: rule.name.clone(), key: String::new() };
             let alert = self.entry(&ident, now);
             if alert.seen_at.is_none() {
                 alert.seen_at = Some(now);
                 (alert.wording, alert.templates) = words(&rule);
             }
-            self.touch(Slot::Alert(ident), now);
+            self.touch(StateKey::Alert(ident), now);
         }
     }
 }
@@ -118,7 +118,11 @@ impl Watch {
 /// Why no event could ever end this alert: what it was called by another configuration, or by a version that did not
 /// count wildcards without a name.
 #[must_use]
-pub fn unreachable(life: Option<&Life>, ident: &Ident, alert: &Alert) -> Option<&'static str> {
+pub fn unreachable(
+    life: Option<&LifecycleSettings>,
+    ident: &AlertKey,
+    alert: &Alert,
+) -> Option<&'static str> {
     let Some(life) = life else {
         return Some("its rule is gone, or its alerts have no states any more");
     };
@@ -127,7 +131,7 @@ pub fn unreachable(life: Option<&Life>, ident: &Ident, alert: &Alert) -> Option<
         return None;
     }
     let known = life.key.iter().all(|part| alert.bindings.contains_key(part));
-    let same = known && Ident::of(&ident.rule, &life.key, &alert.bindings) == *ident;
+    let same = known && AlertKey::of(&ident.rule, &life.key, &alert.bindings) == *ident;
     (!same).then_some("the rule's `key` has changed: what still holds is a new alert with its next event")
 }
 

@@ -1,22 +1,22 @@
 //! Alerts of rules without a life: each is told once, now or in the summary of somebody's quiet hours.
 
-use super::{Slot, Watch};
-use crate::alert::effect::{Kind, Why, fingerprint};
-use crate::alert::lifecycle::{Ident, Recent};
+use super::{Engine, StateKey};
+use crate::alert::effect::{NotificationKind, Why, fingerprint};
+use crate::alert::lifecycle::{AlertKey, Recent};
 use crate::alert::new_alert::NewAlert;
 use crate::alert::notification::grouping::Line;
-use crate::alert::notification::quiet_hours_summary::Held;
+use crate::alert::notification::quiet_hours_summary::HeldForSummary;
 use crate::contact::Contact;
 use crate::time::Timestamp;
 
-impl Watch {
+impl Engine {
     /// Takes from its recipients who is not to be told now, and says why. `again`: a repetition, which the store does not
     /// take as an alert, and which must not stand in a summary either.
     pub fn admit(&mut self, alert: &mut NewAlert, at: Timestamp, again: bool, now: Timestamp) {
         let ident = ident(alert);
         for contact in std::mem::take(&mut alert.recipients) {
             let content = alert.to(&contact);
-            let (kind, severity) = (Kind::Fired, alert.severity);
+            let (kind, severity) = (NotificationKind::Fired, alert.severity);
             let line = Line { alert: ident.clone(), kind, severity, text: content.text };
             let why = self.held_back(&contact, &line, alert, now);
             let Some((why, until, what)) = why else {
@@ -27,12 +27,12 @@ impl Watch {
                 continue;
             }
             if let Some(until) = until {
-                let held = self.held.entry(contact.id.clone()).or_insert_with(|| Held::new(until));
+                let held = self.held.entry(contact.id.clone()).or_insert_with(|| HeldForSummary::new(until));
                 if held.templates.is_empty() {
                     held.templates = content.templates;
                 }
                 held.push(&line, at);
-                self.touch(Slot::Held(contact.id), now);
+                self.touch(StateKey::Held(contact.id), now);
             }
             alert.held.push(what.clone());
             self.record(&ident, why, what, now);
@@ -78,7 +78,7 @@ impl Watch {
     }
 }
 
-fn ident(alert: &NewAlert) -> Ident {
+fn ident(alert: &NewAlert) -> AlertKey {
     let names: Vec<String> = alert.bindings.keys().cloned().collect();
-    Ident::of(&alert.rule, &names, &alert.bindings)
+    AlertKey::of(&alert.rule, &names, &alert.bindings)
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::alert::lifecycle::Ident;
+use crate::alert::lifecycle::AlertKey;
 use crate::ids::{ContactId, RuleName};
 use crate::time::Timestamp;
 
 /// Something that the watch keeps.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Slot {
-    Alert(Ident),
+pub enum StateKey {
+    Alert(AlertKey),
     Group(String),
     Held(ContactId),
     Silence(u64),
@@ -17,7 +17,7 @@ pub enum Slot {
     Passed,
 }
 
-impl Slot {
+impl StateKey {
     /// Its kind and key, for the store.
     #[must_use]
     pub fn row(&self) -> (&'static str, String) {
@@ -35,7 +35,7 @@ impl Slot {
         match kind {
             "alert" => {
                 let (rule, key) = key.split_once('\n')?;
-                Some(Self::Alert(Ident { rule: RuleName(rule.to_owned()), key: key.to_owned() }))
+                Some(Self::Alert(AlertKey { rule: RuleName(rule.to_owned()), key: key.to_owned() }))
             }
             "group" => Some(Self::Group(key.to_owned())),
             "held" => Some(Self::Held(ContactId(key.to_owned()))),
@@ -48,12 +48,12 @@ impl Slot {
 
 #[derive(Debug, Default)]
 pub struct Timers {
-    queue: BTreeSet<(Timestamp, Slot)>,
-    at: BTreeMap<Slot, Timestamp>,
+    queue: BTreeSet<(Timestamp, StateKey)>,
+    at: BTreeMap<StateKey, Timestamp>,
 }
 
 impl Timers {
-    pub fn set(&mut self, slot: Slot, at: Option<Timestamp>) {
+    pub fn set(&mut self, slot: StateKey, at: Option<Timestamp>) {
         if self.at.get(&slot).copied() == at {
             return;
         }
@@ -66,7 +66,7 @@ impl Timers {
         }
     }
 
-    pub fn pop_due(&mut self, now: Timestamp) -> Option<Slot> {
+    pub fn pop_due(&mut self, now: Timestamp) -> Option<StateKey> {
         if self.queue.first()?.0 > now {
             return None;
         }
@@ -87,19 +87,19 @@ mod tests {
 
     #[test]
     fn a_slot_comes_back_from_its_row() {
-        let alert = Ident { rule: RuleName("freezer".into()), key: "area=bar".into() };
+        let alert = AlertKey { rule: RuleName("freezer".into()), key: "area=bar".into() };
         for slot in [
-            Slot::Alert(alert),
-            Slot::Group("kitchen".into()),
-            Slot::Held(ContactId("nino".into())),
-            Slot::Silence(7),
-            Slot::Passed,
+            StateKey::Alert(alert),
+            StateKey::Group("kitchen".into()),
+            StateKey::Held(ContactId("nino".into())),
+            StateKey::Silence(7),
+            StateKey::Passed,
         ] {
             let (kind, key) = slot.row();
-            assert_eq!(Slot::of_row(kind, &key), Some(slot));
+            assert_eq!(StateKey::of_row(kind, &key), Some(slot));
         }
         assert_eq!(
-            [Slot::of_row("alert", "x"), Slot::of_row("silence", "x"), Slot::of_row("x", "")],
+            [StateKey::of_row("alert", "x"), StateKey::of_row("silence", "x"), StateKey::of_row("x", "")],
             [None, None, None]
         );
     }

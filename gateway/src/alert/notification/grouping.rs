@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::effect::Kind;
-use crate::alert::lifecycle::Ident;
+use crate::alert::effect::NotificationKind;
+use crate::alert::lifecycle::AlertKey;
 use crate::alert::notification::text::alert_line;
-use crate::contact::language::{Sentences, Voice};
+use crate::contact::language::{Locale, Sentences};
 use crate::ids::ContactId;
 use crate::rule::definition::Severity;
 use crate::time::Timestamp;
@@ -21,7 +21,7 @@ const WORDED: usize = 20;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub label: String,
-    pub lines: Vec<Waiting>,
+    pub lines: Vec<PendingGroup>,
     /// Alerts that did not fit.
     pub more: u32,
     pub due: Option<Timestamp>,
@@ -29,23 +29,23 @@ pub struct Group {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
-    pub alert: Ident,
+pub struct PendingGroup {
+    pub alert: AlertKey,
     /// The words about one that is over; one that fires has its words when the time comes.
-    pub over: Option<Over>,
+    pub over: Option<Resolution>,
 }
 
 /// What is said to those who had been told of an alert that is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Over {
+pub enum Resolution {
     /// Each text with those who read it: most often there is one, since most people of a site speak one language.
     Voiced(Vec<(String, Vec<ContactId>)>),
     /// As it was kept before people had languages of their own.
     ForAll(String, Vec<ContactId>),
 }
 
-impl Over {
+impl Resolution {
     #[must_use]
     pub fn of(said: impl IntoIterator<Item = (ContactId, String)>) -> Self {
         let mut voiced: Vec<(String, Vec<ContactId>)> = Vec::new();
@@ -81,15 +81,15 @@ impl Over {
 /// One alert in a message to one person.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    pub alert: Ident,
-    pub kind: Kind,
+    pub alert: AlertKey,
+    pub kind: NotificationKind,
     pub severity: Severity,
     pub text: String,
 }
 
 impl Group {
     /// The first one waits for others, later ones for the end of the interval.
-    pub fn add(&mut self, waiting: Waiting, wait: Duration, interval: Duration, now: Timestamp) {
+    pub fn add(&mut self, waiting: PendingGroup, wait: Duration, interval: Duration, now: Timestamp) {
         if self.lines.len() >= LINES_MAX {
             self.more += 1;
         } else {
@@ -110,11 +110,11 @@ impl Group {
 
 /// Many alerts in one text, most severe first.
 #[must_use]
-pub fn compose(label: &str, lines: &[Line], more: u32, voice: &Voice) -> String {
+pub fn compose(label: &str, lines: &[Line], more: u32, voice: &Locale) -> String {
     let mut ordered: Vec<&Line> = lines.iter().collect();
-    ordered.sort_by_key(|line| (line.kind == Kind::Resolved, std::cmp::Reverse(line.severity)));
-    let firing = lines.iter().filter(|line| line.kind != Kind::Resolved).count() + more as usize;
-    let over = lines.iter().filter(|line| line.kind == Kind::Resolved).count();
+    ordered.sort_by_key(|line| (line.kind == NotificationKind::Resolved, std::cmp::Reverse(line.severity)));
+    let firing = lines.iter().filter(|line| line.kind != NotificationKind::Resolved).count() + more as usize;
+    let over = lines.iter().filter(|line| line.kind == NotificationKind::Resolved).count();
     let choose: fn(&Sentences) -> &'static str = match (firing, over) {
         (0, _) => |s| s.some_over,
         (_, 0) => |s| s.some_firing,
@@ -123,7 +123,7 @@ pub fn compose(label: &str, lines: &[Line], more: u32, voice: &Voice) -> String 
     let count = voice.say(choose, &[("alerts", &voice.alerts(firing)), ("over", &over.to_string())]);
     let mut text = if label.is_empty() { count } else { format!("{count} · {label}") };
     for line in ordered.iter().take(WORDED) {
-        let mark = if line.kind == Kind::Resolved { "" } else { mark(line.severity) };
+        let mark = if line.kind == NotificationKind::Resolved { "" } else { mark(line.severity) };
         let words: Vec<&str> = line.text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         text += &format!("\n{mark}{}", words.join(" · "));
     }
@@ -158,17 +158,18 @@ mod tests {
     #[test]
     fn an_end_is_kept_once_a_wording_and_read_as_it_was_kept_before() {
         let said = [("nino", "over"), ("heike", "vorbei"), ("giorgi", "over")];
-        let over = Over::of(said.map(|(who, text)| (who.into(), text.to_owned())));
+        let over = Resolution::of(said.map(|(who, text)| (who.into(), text.to_owned())));
         let kept = serde_json::to_string(&over).expect("JSON");
         assert_eq!(kept, r#"[["over",["nino","giorgi"]],["vorbei",["heike"]]]"#);
-        let former: Over = serde_json::from_str(r#"["over",["nino","heike"]]"#).expect("the former form");
-        assert_eq!(former, Over::ForAll("over".into(), vec!["nino".into(), "heike".into()]));
+        let former: Resolution =
+            serde_json::from_str(r#"["over",["nino","heike"]]"#).expect("the former form");
+        assert_eq!(former, Resolution::ForAll("over".into(), vec!["nino".into(), "heike".into()]));
         for over in [serde_json::from_str(&kept).expect("read back"), over] {
             assert_eq!([over.to(&"heike".into()), over.to(&"dato".into())], [Some("vorbei"), None]);
             assert_eq!(over.told().count(), 3);
         }
         assert_eq!((former.to(&"heike".into()), former.told().count()), (Some("over"), 2));
-        let none: Over = serde_json::from_str("[]").expect("nobody was told");
+        let none: Resolution = serde_json::from_str("[]").expect("nobody was told");
         assert_eq!(none.told().count(), 0);
     }
 
@@ -176,7 +177,7 @@ mod tests {
     fn the_first_waits_for_others_and_what_is_too_much_is_counted() {
         let now = Timestamp(1_790_000_000_000);
         let seconds = Duration::from_secs;
-        let waiting = || Waiting { alert: Ident::of(&"r".into(), &[], &Bindings::new()), over: None };
+        let waiting = || PendingGroup { alert: AlertKey::of(&"r".into(), &[], &Bindings::new()), over: None };
         let mut group = Group::default();
         for _ in 0..LINES_MAX + 2 {
             group.add(waiting(), seconds(30), seconds(300), now);
@@ -196,13 +197,13 @@ mod tests {
     #[test]
     fn twenty_have_words_and_the_others_a_count() {
         let line = |number: usize| Line {
-            alert: Ident::of(&"r".into(), &[], &Bindings::new()),
-            kind: Kind::Fired,
+            alert: AlertKey::of(&"r".into(), &[], &Bindings::new()),
+            kind: NotificationKind::Fired,
             severity: Severity::Info,
             text: number.to_string(),
         };
         let lines: Vec<Line> = (1..=23).map(line).collect();
-        let text = compose("Kitchen", &lines, 4, &Voice::default());
+        let text = compose("Kitchen", &lines, 4, &Locale::default());
         let told: Vec<&str> = text.lines().collect();
         assert_eq!((told[0], told[20], told.len()), ("🔔 27 alerts · Kitchen", "🔵 20", 22));
         assert_eq!(told[21], "… and 7 more: `bellwire alerts list`");

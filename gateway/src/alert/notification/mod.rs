@@ -10,3 +10,5 @@ pub mod quiet_hours_summary;
 pub mod escalation;
 /// What messages about an alert say.
 pub mod text;
+/// How far the news came with each person.
+pub mod reached;

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::effect::Kind;
-use crate::alert::lifecycle::Ident;
+use crate::alert::effect::NotificationKind;
+use crate::alert::lifecycle::AlertKey;
 use crate::alert::notification::grouping::{Line, first_line, mark};
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::outbox::message::Template;
 use crate::rule::definition::Severity;
 use crate::time::Timestamp;
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 const LINES_MAX: usize = 40;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Held {
+pub struct HeldForSummary {
     pub until: Timestamp,
     pub lines: Vec<HeldLine>,
     pub more: u32,
@@ -25,7 +25,7 @@ pub struct Held {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeldLine {
-    pub alert: Ident,
+    pub alert: AlertKey,
     pub severity: i64,
     pub text: String,
     pub at: Timestamp,
@@ -41,7 +41,7 @@ impl HeldLine {
     }
 }
 
-impl Held {
+impl HeldForSummary {
     #[must_use]
     pub fn new(until: Timestamp) -> Self {
         Self { until, lines: Vec::new(), more: 0, templates: Vec::new() }
@@ -49,7 +49,7 @@ impl Held {
 
     /// One line an alert: what is said again changes it.
     pub fn add(&mut self, line: &Line, now: Timestamp) {
-        let is_end = line.kind == Kind::Resolved;
+        let is_end = line.kind == NotificationKind::Resolved;
         if let Some(known) = self.of(&line.alert) {
             if is_end {
                 known.over_at = Some(now);
@@ -68,16 +68,16 @@ impl Held {
             self.more += 1;
             // What still fires in the morning matters more than what came and went.
             let over = self.lines.iter().position(|line| !line.is_open());
-            let Some(over) = over.filter(|_| line.kind != Kind::Resolved) else { return };
+            let Some(over) = over.filter(|_| line.kind != NotificationKind::Resolved) else { return };
             self.lines.remove(over);
         }
         let (alert, severity, text) = (line.alert.clone(), line.severity.rank(), first_line(&line.text));
-        let is_end = line.kind == Kind::Resolved;
+        let is_end = line.kind == NotificationKind::Resolved;
         self.lines.push(HeldLine { alert, severity, text, at, over_at: None, is_end });
     }
 
     /// It is over before anybody heard of it.
-    pub fn over(&mut self, alert: &Ident, now: Timestamp) -> bool {
+    pub fn over(&mut self, alert: &AlertKey, now: Timestamp) -> bool {
         self.of(alert).is_some_and(|line| {
             line.over_at = Some(now);
             true
@@ -85,7 +85,7 @@ impl Held {
     }
 
     /// The line of this alert, if it goes on.
-    fn of(&mut self, alert: &Ident) -> Option<&mut HeldLine> {
+    fn of(&mut self, alert: &AlertKey) -> Option<&mut HeldLine> {
         self.lines.iter_mut().find(|line| line.alert == *alert && line.is_open())
     }
 
@@ -101,7 +101,7 @@ impl Held {
 
     /// The summary.
     #[must_use]
-    pub fn text(&self, now: Timestamp, voice: &Voice) -> String {
+    pub fn text(&self, now: Timestamp, voice: &Locale) -> String {
         let alerts = voice.alerts(self.lines.len() + self.more as usize);
         let mut text = voice.say(|s| s.in_quiet_hours, &[("alerts", &alerts)]);
         let mut lines: Vec<&HeldLine> = self.lines.iter().collect();
@@ -129,45 +129,46 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
-    fn line(rule: &str, kind: Kind) -> Line {
-        let alert = Ident { rule: rule.into(), key: String::new() };
+    fn line(rule: &str, kind: NotificationKind) -> Line {
+        let alert = AlertKey { rule: rule.into(), key: String::new() };
         Line { alert, kind, severity: Severity::Warning, text: format!("{rule} is open") }
     }
 
     #[test]
     fn an_alert_has_one_line_which_its_own_end_closes() {
         let later = NOW + Duration::from_secs(60);
-        let mut held = Held::new(later);
-        let ends =
-            |held: &Held| held.lines.iter().map(|line| (line.over_at, line.is_end)).collect::<Vec<_>>();
-        held.add(&line("door", Kind::Fired), NOW);
-        held.add(&line("door", Kind::Still), later);
+        let mut held = HeldForSummary::new(later);
+        let ends = |held: &HeldForSummary| {
+            held.lines.iter().map(|line| (line.over_at, line.is_end)).collect::<Vec<_>>()
+        };
+        held.add(&line("door", NotificationKind::Fired), NOW);
+        held.add(&line("door", NotificationKind::Still), later);
         assert_eq!(ends(&held), [(None, false)]);
-        assert!(!held.over(&line("gate", Kind::Resolved).alert, later));
-        held.add(&line("door", Kind::Resolved), later);
+        assert!(!held.over(&line("gate", NotificationKind::Resolved).alert, later));
+        held.add(&line("door", NotificationKind::Resolved), later);
         assert_eq!(ends(&held), [(Some(later), false)]);
-        assert!(!held.over(&line("door", Kind::Resolved).alert, later), "it is over already");
+        assert!(!held.over(&line("door", NotificationKind::Resolved).alert, later), "it is over already");
         // Of one that had been told before the night the end is a line of its own.
-        held.add(&line("gate", Kind::Resolved), later);
+        held.add(&line("gate", NotificationKind::Resolved), later);
         assert_eq!(ends(&held), [(Some(later), false), (None, true)]);
         assert_eq!(held.open().count(), 0);
         // One that was told before the night, still fired in it, and ended: its line says so, once.
-        held.add(&line("oven", Kind::Still), NOW);
-        assert!(held.over(&line("oven", Kind::Resolved).alert, later));
-        held.add(&line("oven", Kind::Resolved), later);
+        held.add(&line("oven", NotificationKind::Still), NOW);
+        assert!(held.over(&line("oven", NotificationKind::Resolved).alert, later));
+        held.add(&line("oven", NotificationKind::Resolved), later);
         assert_eq!(ends(&held).last(), Some(&(Some(later), false)));
         assert_eq!(held.lines.len(), 3);
     }
 
     #[test]
     fn what_still_fires_has_its_line_however_much_came_and_went() {
-        let mut held = Held::new(NOW);
+        let mut held = HeldForSummary::new(NOW);
         for index in 0..100 {
-            let door = line(&format!("door {index}"), Kind::Fired);
+            let door = line(&format!("door {index}"), NotificationKind::Fired);
             held.add(&door, NOW);
             held.over(&door.alert, NOW);
         }
-        held.add(&line("freezer", Kind::Fired), NOW);
+        held.add(&line("freezer", NotificationKind::Fired), NOW);
         assert_eq!((held.lines.len(), held.more), (LINES_MAX, 61));
         assert_eq!(held.open().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["freezer is open"]);
     }
@@ -178,10 +179,10 @@ mod tests {
             (40, 0, "🌙 In your quiet hours: 40 alerts", None),
             (42, 2, "🌙 In your quiet hours: 42 alerts", Some("… and 2 more: `bellwire alerts list`")),
         ] {
-            let mut held = Held::new(NOW);
-            (0..pushed).for_each(|_| held.push(&line("door", Kind::Fired), NOW));
+            let mut held = HeldForSummary::new(NOW);
+            (0..pushed).for_each(|_| held.push(&line("door", NotificationKind::Fired), NOW));
             assert_eq!((held.lines.len(), held.more), (LINES_MAX, more));
-            let text = held.text(NOW, &Voice::default());
+            let text = held.text(NOW, &Locale::default());
             assert_eq!(text.lines().next(), Some(first));
             assert_eq!(text.lines().nth(1 + LINES_MAX), last);
         }

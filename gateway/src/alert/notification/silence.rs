@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::lifecycle::Ident;
+use crate::alert::lifecycle::AlertKey;
 use crate::event::topic::Bindings;
 use crate::ids::{ContactId, RuleName};
 use crate::rule::definition::Severity;
@@ -35,7 +35,7 @@ impl Silence {
     #[must_use]
     pub fn covers(
         &self,
-        alert: &Ident,
+        alert: &AlertKey,
         bindings: &Bindings,
         severity: Severity,
         contact: &ContactId,
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_is_severe_enough_comes_through() {
-        let alert = Ident { rule: RuleName("door".into()), key: String::new() };
+        let alert = AlertKey { rule: RuleName("door".into()), key: String::new() };
         let covers = |silence: &Silence| {
             [Severity::Info, Severity::Warning, Severity::Critical]
                 .map(|severity| silence.covers(&alert, &Bindings::new(), severity, &ContactId("nino".into())))
@@ -107,7 +107,7 @@ mod tests {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
         let silence = Silence { matchers: levels(&[("area", "bar"), ("unit", "2")]), ..mute(None) };
-        let alert = Ident { rule: RuleName("door".into()), key: String::new() };
+        let alert = AlertKey { rule: RuleName("door".into()), key: String::new() };
         for (bindings, covers) in [
             (levels(&[("area", "bar"), ("unit", "2"), ("floor", "1")]), true),
             (levels(&[("area", "bar"), ("unit", "3")]), false),

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::alert::lifecycle::{Alert, Ending, Firing, HISTORY_MAX, Reach};
+use crate::alert::lifecycle::{Alert, EndReason, Firing, HISTORY_MAX};
+use crate::alert::notification::reached::Reached;
 use crate::contact::People;
-use crate::contact::language::{Sentences, Voice};
+use crate::contact::language::{Locale, Sentences};
 use crate::outbox::render::with_time;
 use crate::time::Timestamp;
 
@@ -14,7 +15,7 @@ const LATELY: Duration = Duration::from_secs(24 * 3_600);
 
 /// The first words about it.
 #[must_use]
-pub fn fired(alert: &Alert, firing: &Firing, is_absence: bool, now: Timestamp, voice: &Voice) -> String {
+pub fn fired(alert: &Alert, firing: &Firing, is_absence: bool, now: Timestamp, voice: &Locale) -> String {
     let mut text = firing.wording.said(voice);
     if is_absence {
         let gap = voice.duration(firing.since.until(now));
@@ -31,7 +32,7 @@ pub fn fired(alert: &Alert, firing: &Firing, is_absence: bool, now: Timestamp, v
 
 /// How often by now, when not for the first time. Beyond what the history holds all times are counted, so that two messages
 /// about two alarms in one minute never read the same.
-fn times(alert: &Alert, known: usize, now: Timestamp, voice: &Voice) -> Option<String> {
+fn times(alert: &Alert, known: usize, now: Timestamp, voice: &Locale) -> Option<String> {
     let lately = alert.history.iter().filter(|episode| episode.since.until(now) < LATELY).count();
     match lately + known - alert.history.len() {
         0 | 1 => None,
@@ -44,7 +45,7 @@ fn times(alert: &Alert, known: usize, now: Timestamp, voice: &Voice) -> Option<S
 
 /// It goes on, and nobody has said that they take care.
 #[must_use]
-pub fn still(alert: &Alert, firing: &Firing, now: Timestamp, voice: &Voice) -> String {
+pub fn still(alert: &Alert, firing: &Firing, now: Timestamp, voice: &Locale) -> String {
     let age = voice.duration(firing.since.until(now));
     let text = voice.say(|s| s.still, &[("age", &age), ("text", &alert.wording.said(voice))]);
     with_time(&text, firing.since, voice)
@@ -52,14 +53,14 @@ pub fn still(alert: &Alert, firing: &Firing, now: Timestamp, voice: &Voice) -> S
 
 /// The words for the next person: why they are asked.
 #[must_use]
-pub fn escalated(alert: &Alert, firing: &Firing, people: &People, now: Timestamp, voice: &Voice) -> String {
+pub fn escalated(alert: &Alert, firing: &Firing, people: &People, now: Timestamp, voice: &Locale) -> String {
     let age = voice.duration(firing.since.until(now));
     let told = firing.told.iter().map(|(contact, told)| {
         let how: fn(&Sentences) -> &'static str = match told.reach {
-            Reach::Failed => |s| s.not_reached,
-            Reach::Sent => |s| s.not_delivered,
-            Reach::Delivered => |s| s.not_read,
-            Reach::Read => |s| s.was_read,
+            Reached::Failed => |s| s.not_reached,
+            Reached::Sent => |s| s.not_delivered,
+            Reached::Delivered => |s| s.not_read,
+            Reached::Read => |s| s.was_read,
         };
         voice.say(how, &[("name", people.name(contact))])
     });
@@ -71,7 +72,13 @@ pub fn escalated(alert: &Alert, firing: &Firing, people: &People, now: Timestamp
 
 /// It is over: what it was, how long, how bad.
 #[must_use]
-pub fn resolved(alert: &Alert, firing: &Firing, ending: &Ending, now: Timestamp, voice: &Voice) -> String {
+pub fn resolved(
+    alert: &Alert,
+    firing: &Firing,
+    ending: &EndReason,
+    now: Timestamp,
+    voice: &Locale,
+) -> String {
     let age = voice.duration(firing.since.until(now));
     let worst = firing.worst.map(|worst| voice.say(|s| s.worst, &[("value", &voice.number(worst))]));
     let times = times(alert, alert.history.len(), now, voice).map(|times| format!(", {times}"));
@@ -79,9 +86,9 @@ pub fn resolved(alert: &Alert, firing: &Firing, ending: &Ending, now: Timestamp,
     let text = firing.wording.in_language(voice.language);
     let blanks = [("age", age.as_str()), ("more", &more), ("text", alert_line(text))];
     let text = match ending {
-        Ending::Cleared => voice.say(|s| s.over, &blanks),
-        Ending::Timeout => voice.say(|s| s.over_by_silence, &blanks),
-        Ending::Person(by) => {
+        EndReason::Cleared => voice.say(|s| s.over, &blanks),
+        EndReason::Timeout => voice.say(|s| s.over_by_silence, &blanks),
+        EndReason::Person(by) => {
             let [age, more, text] = blanks;
             voice.say(|s| s.ended_by, &[("by", by), age, more, text])
         }
@@ -97,7 +104,7 @@ pub fn acknowledged(
     by: &str,
     own: bool,
     now: Timestamp,
-    voice: &Voice,
+    voice: &Locale,
 ) -> String {
     let first = alert_line(firing.wording.in_language(voice.language));
     let more = times(alert, alert.history.len() + 1, now, voice).map(|times| format!(" ({times})"));
@@ -111,7 +118,7 @@ pub fn acknowledged(
 
 /// Said once, then no more until it is calm.
 #[must_use]
-pub fn flapping(alert: &Alert, changes: u32, within: Duration, now: Timestamp, voice: &Voice) -> String {
+pub fn flapping(alert: &Alert, changes: u32, within: Duration, now: Timestamp, voice: &Locale) -> String {
     let (gap, count) = (voice.duration(within), changes.to_string());
     let first = alert_line(alert.wording.in_language(voice.language));
     let text = voice.say(|s| s.flapping, &[("count", &count), ("gap", &gap), ("text", first)]);
@@ -120,7 +127,7 @@ pub fn flapping(alert: &Alert, changes: u32, within: Duration, now: Timestamp, v
 
 /// Flapping has ended.
 #[must_use]
-pub fn calm(alert: &Alert, now: Timestamp, voice: &Voice) -> String {
+pub fn calm(alert: &Alert, now: Timestamp, voice: &Locale) -> String {
     let first = alert_line(alert.wording.in_language(voice.language));
     let state: fn(&Sentences) -> &'static str =
         if alert.firing().is_some() { |s| s.calm_firing } else { |s| s.calm_over };
@@ -137,7 +144,7 @@ pub fn alert_line(text: &str) -> &str {
 mod tests {
     use super::*;
     use crate::alert::lifecycle::Episode;
-    use crate::alert::message_text::Wording;
+    use crate::alert::message_text::MessageText;
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
@@ -156,7 +163,7 @@ mod tests {
                 since: NOW - hours(age),
                 over_at: NOW - hours(age),
                 worst: None,
-                ending: Ending::Cleared,
+                ending: EndReason::Cleared,
             };
             let alert =
                 Alert { history: ages.iter().copied().map(past).collect(), episode, ..Alert::default() };
@@ -166,14 +173,18 @@ mod tests {
                 clear_since: None,
                 worst: None,
                 events: 1,
-                wording: Wording::of("Door"),
+                wording: MessageText::of("Door"),
                 acknowledged: None,
                 step: 0,
                 told: Default::default(),
                 told_at: None,
                 owed: false,
             };
-            assert_eq!(acknowledged(&alert, &firing, "Nino", true, NOW, &Voice::default()), said, "{ages:?}");
+            assert_eq!(
+                acknowledged(&alert, &firing, "Nino", true, NOW, &Locale::default()),
+                said,
+                "{ages:?}"
+            );
         }
     }
 }

@@ -35,7 +35,7 @@ pub enum Language {
 
 /// How one person is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Voice {
+pub struct Locale {
     pub language: Language,
     /// The clock on the wall where the person is.
     pub zone: TimeZone,
@@ -43,13 +43,13 @@ pub struct Voice {
 
 /// Words of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Texts {
+pub struct Translated {
     /// In the site's language, and for everybody who has no other.
     pub own: String,
     pub others: BTreeMap<Language, String>,
 }
 
-impl Texts {
+impl Translated {
     #[must_use]
     pub fn to(&self, language: Language) -> &str {
         self.others.get(&language).unwrap_or(&self.own)
@@ -96,14 +96,14 @@ impl Language {
     }
 }
 
-impl Default for Voice {
+impl Default for Locale {
     /// What operators and logs read: English, and the clock of nobody in particular.
     fn default() -> Self {
         Self { language: Language::English, zone: TimeZone::UTC }
     }
 }
 
-impl Voice {
+impl Locale {
     /// The sentence that `choose` takes out of those of this language, with its blanks filled.
     #[must_use]
     pub fn say(&self, choose: fn(&Sentences) -> &'static str, blanks: &[(&str, &str)]) -> String {
@@ -125,7 +125,7 @@ impl Voice {
         self.say(|s| s.moment, &[("day", &civil.day.to_string()), ("month", month), ("time", &civil.time)])
     }
 
-    /// As [`Voice::time`], but on that day `14:03` alone.
+    /// As [`Locale::time`], but on that day `14:03` alone.
     #[must_use]
     pub fn time_on(&self, at: Timestamp, day: Timestamp) -> String {
         let same = at.local(&self.zone).day == day.local(&self.zone).day;
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_button_has_room_for_its_words() {
         for language in Language::ALL {
-            let voice = Voice { language, ..Voice::default() };
+            let voice = Locale { language, ..Locale::default() };
             let long = [("large", "90"), ("small", "0"), ("time", "90 min")];
             for choose in [
                 |s: &Sentences| s.take_care,
@@ -237,7 +237,7 @@ mod tests {
     fn times_durations_and_numbers_read_as_their_readers_expect() {
         let at = Timestamp(1_795_242_180_000); // 2026-11-21T06:23:00Z
         let check = |language, zone: &str, expected: [&str; 6]| {
-            let voice = Voice { language, zone: crate::time::zone(zone).expect("a zone") };
+            let voice = Locale { language, zone: crate::time::zone(zone).expect("a zone") };
             let found = [
                 voice.time(at),
                 voice.time_on(at, at + Duration::from_secs(3_600)),
@@ -256,7 +256,7 @@ mod tests {
         check(Language::French, "Europe/Paris", french);
         let spanish = ["21 nov., 07:23", "07:23", "21 nov., 07:23", "2 d 3 h", "2 h 5 min", "-9,4"];
         check(Language::Spanish, "Europe/Madrid", spanish);
-        let voice = Voice::default();
+        let voice = Locale::default();
         let durations =
             [0, 59, 60, 3_599, 3_600, 86_399].map(|count| voice.duration(Duration::from_secs(count)));
         assert_eq!(durations, ["0 s", "59 s", "1 min", "59 min", "1 h 0 min", "23 h 59 min"]);

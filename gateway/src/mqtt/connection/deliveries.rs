@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::super::loopback::{self, Missed, Step};
-use super::super::once::Once;
+use super::super::loopback::{self, LoopbackStep, Missed};
+use super::super::once::Deduplicator;
 use super::super::takeover::Takeovers;
-use super::{Notice, Task};
-use crate::mqtt::protocol::{Answer, Cause, Ear, Heard, Mouth};
+use super::{ConnectionEvent, Task};
+use crate::mqtt::protocol::{Cause, EventStream, Heard, PublishAck, Publisher};
 
 impl Task {
     /// The next thing that comes; until then our own test message is looked after. The library is not interrupted for it: it
     /// may have half a packet in its hands.
-    pub(in crate::mqtt) async fn hear<E: Ear>(
+    pub(in crate::mqtt) async fn poll<E: EventStream>(
         &mut self,
-        ear: &mut Once<'_, E>,
-        mouth: &E::Mouth,
-        answer: &mut Option<Answer>,
-    ) -> Result<Heard<<E::Mouth as Mouth>::Ack>, (Cause, String)> {
-        let mut hearing = pin!(ear.hear());
+        stream: &mut Deduplicator<'_, E>,
+        publisher: &E::Publisher,
+        answer: &mut Option<PublishAck>,
+    ) -> Result<Heard<<E::Publisher as Publisher>::Ack>, (Cause, String)> {
+        let mut hearing = pin!(stream.poll());
         loop {
             let due = self.loopback.wake_at();
             tokio::select! {
@@ -36,10 +36,10 @@ impl Task {
             }
             match self.loopback.due(Instant::now()) {
                 None => {}
-                Some(Step::Send(payload)) => {
-                    *answer = mouth.publish(loopback::message(&self.settings.loopback_topic, payload));
+                Some(LoopbackStep::Send(payload)) => {
+                    *answer = publisher.publish(loopback::message(&self.settings.loopback_topic, payload));
                 }
-                Some(Step::Missed(missed)) => self.missed(missed)?,
+                Some(LoopbackStep::Missed(missed)) => self.missed(missed)?,
             }
         }
     }
@@ -120,7 +120,7 @@ impl Task {
     }
 
     fn tell_of_loopback(&self, result: Result<Duration, String>) {
-        drop(self.notices.try_send(Notice::Loopback(result))); // without room for it events come, and more than enough
+        drop(self.notices.try_send(ConnectionEvent::Loopback(result))); // without room for it events come, and more than enough
     }
 }
 
@@ -132,7 +132,7 @@ async fn wait(until: Option<Instant>) {
 }
 
 /// Waits until the broker has taken it, or says why it does not.
-async fn taken(answer: &mut Option<Answer>) -> Result<(), String> {
+async fn taken(answer: &mut Option<PublishAck>) -> Result<(), String> {
     if let Some(under_way) = answer {
         let answered = under_way.await;
         *answer = None;

@@ -28,7 +28,7 @@ impl Broker {
         Self { way, denied, session: BTreeMap::new(), largest: 0 }
     }
 
-    fn serve(&mut self, ours: &mut Subscriptions, asks: Vec<Ask>) {
+    fn serve(&mut self, ours: &mut Subscriptions, asks: Vec<SubscribeRequest>) {
         let mut asks = VecDeque::from(asks);
         while let Some(ask) = asks.pop_front() {
             self.largest = self.largest.max(ask.filters.len());
@@ -75,7 +75,7 @@ impl Broker {
     fn publish(&mut self, ours: &mut Subscriptions, topic: &str, payload: &str) -> usize {
         let mut taken = 0;
         for identifiers in self.copies(topic) {
-            taken += usize::from(judge(ours, topic, payload, &identifiers) == Verdict::Take);
+            taken += usize::from(judge(ours, topic, payload, &identifiers) == Delivery::Take);
             let asks = ours.reconsider();
             self.serve(ours, asks);
         }
@@ -83,8 +83,8 @@ impl Broker {
     }
 }
 
-fn judge(ours: &mut Subscriptions, topic: &str, payload: &str, identifiers: &[u32]) -> Verdict {
-    ours.judge(&Copy { topic, payload: payload.as_bytes(), retained: false, identifiers })
+fn judge(ours: &mut Subscriptions, topic: &str, payload: &str, identifiers: &[u32]) -> Delivery {
+    ours.judge(&DeliveredCopy { topic, payload: payload.as_bytes(), retained: false, identifiers })
 }
 
 fn strings(filters: &[&str]) -> Vec<String> {
@@ -149,7 +149,7 @@ proptest! {
         let mut ours = Subscriptions::new(&after, &before);
         broker.connect(&mut ours, true, &v5());
         for (topic, copies) in queued {
-            let taken = copies.iter().filter(|ids| judge(&mut ours, &topic, "x", ids) == Verdict::Take).count();
+            let taken = copies.iter().filter(|ids| judge(&mut ours, &topic, "x", ids) == Delivery::Take).count();
             prop_assert!(taken > 0 || copies.is_empty(), "{topic}: {before:?}, then {after:?}");
         }
         // And the session holds no more than what is wanted now.
@@ -161,7 +161,7 @@ proptest! {
 fn a_contained_filter_needs_no_subscription_of_its_own() {
     let mut ours = Subscriptions::new(&strings(&["site/#", "site/+/door"]), &[]);
     let asks = ours.begin(false, &v5());
-    assert_eq!(asks, [Ask { filters: strings(&["site/#"]), identifier: None }]);
+    assert_eq!(asks, [SubscribeRequest { filters: strings(&["site/#"]), identifier: None }]);
     let mut broker = Broker::new(Way::Copies, &[]);
     broker.serve(&mut ours, asks);
     assert_eq!(broker.publish(&mut ours, "site/back/door", "open"), 1);
@@ -193,7 +193,7 @@ fn without_identifiers_they_become_one_and_what_nobody_wants_is_passed_over() {
     broker.connect(&mut ours, false, &Limits::default());
     assert_eq!(ours.outcome().filters, ["tele/+/+"]);
     assert_eq!(broker.publish(&mut ours, "tele/plug/SENSOR", "1"), 1);
-    assert_eq!(judge(&mut ours, "tele/lamp/STATE", "1", &[]), Verdict::Unwanted);
+    assert_eq!(judge(&mut ours, "tele/lamp/STATE", "1", &[]), Delivery::Unwanted);
     // Refused: each by its own name, and it is told that they overlap.
     let mut ours = Subscriptions::new(&strings(&["tele/+/SENSOR", "tele/plug/+"]), &[]);
     let mut broker = Broker::new(Way::Copies, &["tele/+/+"]);
@@ -232,7 +232,10 @@ fn a_refused_filter_is_told_by_its_name_and_asked_for_again() {
 fn a_broker_without_wildcards_is_never_asked_for_one() {
     let mut ours = Subscriptions::new(&strings(&["site/+", "site/door"]), &[]);
     let limits = Limits { wildcards: false, ..v5() };
-    assert_eq!(ours.begin(false, &limits), [Ask { filters: strings(&["site/door"]), identifier: None }]);
+    assert_eq!(
+        ours.begin(false, &limits),
+        [SubscribeRequest { filters: strings(&["site/door"]), identifier: None }]
+    );
     assert_eq!(ours.outcome().refused.keys().collect::<Vec<_>>(), ["site/+"]);
 }
 
@@ -243,10 +246,10 @@ fn a_copy_that_comes_before_the_answer_waits_for_it() {
     let mut ours = Subscriptions::new(&wanted, &[]);
     let asks = ours.begin(true, &v5());
     let ids: Vec<u32> = asks.iter().filter_map(|ask| ask.identifier).collect();
-    assert_eq!(judge(&mut ours, "s/b/a", "x", &ids[1..]), Verdict::Later);
+    assert_eq!(judge(&mut ours, "s/b/a", "x", &ids[1..]), Delivery::Later);
     let mut broker = Broker::new(Way::Copies, &["s/+/a"]);
     broker.serve(&mut ours, asks);
-    assert_eq!(judge(&mut ours, "s/b/a", "x", &ids[1..]), Verdict::Take);
+    assert_eq!(judge(&mut ours, "s/b/a", "x", &ids[1..]), Delivery::Take);
 }
 
 /// A killed gateway hears again what it had not acknowledged: the copy that counts is the same one.
@@ -258,9 +261,9 @@ fn once_the_brokers_way_is_known_a_copy_alone_is_judged_by_its_identifier() {
     broker.connect(&mut ours, false, &v5());
     assert_eq!(broker.publish(&mut ours, "s/b/a", "1"), 1);
     let [first, second] = broker.copies("s/b/a").try_into().expect("two copies");
-    assert_eq!(judge(&mut ours, "s/b/a", "2", &second), Verdict::Repeated);
-    assert_eq!(judge(&mut ours, "s/b/a", "2", &first), Verdict::Take);
-    assert_eq!(judge(&mut ours, "s/b/a", "2", &first), Verdict::Take, "the same words, said again");
+    assert_eq!(judge(&mut ours, "s/b/a", "2", &second), Delivery::Repeated);
+    assert_eq!(judge(&mut ours, "s/b/a", "2", &first), Delivery::Take);
+    assert_eq!(judge(&mut ours, "s/b/a", "2", &first), Delivery::Take, "the same words, said again");
 }
 
 #[test]
@@ -273,8 +276,8 @@ fn a_retained_state_comes_once_with_a_new_session_and_surely_with_one_of_before(
         broker.serve(&mut ours, asks);
         let copies = broker.copies("s/b/a");
         let taken = copies.iter().filter(|identifiers| {
-            let copy = Copy { topic: "s/b/a", payload: b"x", retained: true, identifiers };
-            ours.judge(&copy) == Verdict::Take
+            let copy = DeliveredCopy { topic: "s/b/a", payload: b"x", retained: true, identifiers };
+            ours.judge(&copy) == Delivery::Take
         });
         assert_eq!(taken.count(), expected);
     }

@@ -7,15 +7,17 @@ use crate::outbox::uploads::UPLOADS_MAX;
 use crate::outbox::window::Window;
 use crate::rule::definition::Severity;
 
+mod uploads;
+
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn lane(contact: &str) -> Lane {
-    Lane { connection: ConnectionName("main".into()), contact: ContactId(contact.into()) }
+fn lane(contact: &str) -> Conversation {
+    Conversation { connection: ConnectionName("main".into()), contact: ContactId(contact.into()) }
 }
 
-fn due(id: i64, contact: &str) -> Due {
-    Due {
+fn due(id: i64, contact: &str) -> DueMessage {
+    DueMessage {
         id: MessageId(id),
         lane: lane(contact),
         to: Recipient::Phone(Phone::parse("+15550100123").expect("valid")),
@@ -45,43 +47,43 @@ fn refusal(code: i64, class: Class) -> Refusal {
 
 /// The machine, and what would be sent.
 struct Desk {
-    sender: Sender,
-    dice: Dice,
+    sender: Scheduler,
+    dice: Rng,
 }
 
 impl Desk {
     fn new() -> Self {
-        Self { sender: Sender::new(BTreeMap::new()), dice: Dice::seeded(1) }
+        Self { sender: Scheduler::new(BTreeMap::new()), dice: Rng::seeded(1) }
     }
 
-    fn tell(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+    fn tell(&mut self, input: SchedulerInput, now: Timestamp) -> Vec<SchedulerEffect> {
         self.sender.handle(input, now, &mut self.dice)
     }
 
     /// Whether this message would leave now.
-    fn leaves(&mut self, due: Due, now: Timestamp) -> bool {
-        let asked = self.tell(Input::Wake, now);
-        if !asked.iter().any(|effect| matches!(effect, Effect::Load(_))) {
+    fn leaves(&mut self, due: DueMessage, now: Timestamp) -> bool {
+        let asked = self.tell(SchedulerInput::Wake, now);
+        if !asked.iter().any(|effect| matches!(effect, SchedulerEffect::Load(_))) {
             return false;
         }
         let work = Work { due: vec![due], next_at: None, lapsed: Vec::new() };
-        let effects = self.tell(Input::Loaded(work), now);
-        effects.iter().any(|effect| matches!(effect, Effect::Commit(Change::Sending { .. })))
+        let effects = self.tell(SchedulerInput::Loaded(work), now);
+        effects.iter().any(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
     }
 
-    fn answer(&mut self, id: i64, answer: Answer, now: Timestamp) -> Vec<Effect> {
-        let effects = self.tell(Input::Answered(MessageId(id), answer), now);
-        let then = self.tell(Input::SettledCommitted(MessageId(id)), now);
+    fn answer(&mut self, id: i64, answer: ApiAnswer, now: Timestamp) -> Vec<SchedulerEffect> {
+        let effects = self.tell(SchedulerInput::Answered(MessageId(id), answer), now);
+        let then = self.tell(SchedulerInput::SettledCommitted(MessageId(id)), now);
         // The load that follows finds nothing.
-        if then.iter().any(|effect| matches!(effect, Effect::Load(_))) {
-            self.tell(Input::Loaded(Work::default()), now);
+        if then.iter().any(|effect| matches!(effect, SchedulerEffect::Load(_))) {
+            self.tell(SchedulerInput::Loaded(Work::default()), now);
         }
         effects
     }
 }
 
-fn accepted() -> Answer {
-    Answer::Accepted(Wamid("wamid.x".into()).into())
+fn accepted() -> ApiAnswer {
+    ApiAnswer::Accepted(Wamid("wamid.x".into()).into())
 }
 
 #[test]
@@ -92,19 +94,20 @@ fn a_clock_that_is_set_back_makes_nothing_wait_for_longer() {
         desk.answer(id, accepted(), NOW);
     }
     assert!(!desk.leaves(due(45, "nino"), NOW), "the burst of the pair is used up");
-    let throttled = Answer::Refused(refusal(190, Class::Auth));
+    let throttled = ApiAnswer::Refused(refusal(190, Class::Auth));
     assert!(desk.leaves(due(46, "giorgi"), NOW));
     desk.answer(46, throttled, NOW);
     assert!(!desk.leaves(due(47, "giorgi"), NOW));
 
     // Two hours back: without allowing for it, both would wait for two hours more.
     let back = NOW - HOUR * 2;
-    let effects = desk.tell(Input::Wake, back);
+    let effects = desk.tell(SchedulerInput::Wake, back);
     let by = HOUR * 2;
     assert!(
-        effects.contains(&Effect::Commit(Change::SetBack { by })) && effects.contains(&Effect::WakeAt(back))
+        effects.contains(&SchedulerEffect::Commit(MessageUpdate::SetBack { by }))
+            && effects.contains(&SchedulerEffect::WakeAt(back))
     );
-    desk.tell(Input::Loaded(Work::default()), back);
+    desk.tell(SchedulerInput::Loaded(Work::default()), back);
     assert!(!desk.leaves(due(48, "nino"), back + Duration::from_secs(5)), "what was owed is still owed");
     assert!(
         desk.leaves(due(48, "giorgi"), back + Duration::from_secs(61)),
@@ -117,52 +120,57 @@ fn a_clock_that_is_set_back_makes_nothing_wait_for_longer() {
 #[test]
 fn a_clock_that_is_corrected_a_little_is_left_alone() {
     let mut desk = Desk::new();
-    desk.tell(Input::Wake, NOW);
-    let effects = desk.tell(Input::HeldCommitted, NOW - Duration::from_secs(60));
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Commit(_))), "{effects:?}");
+    desk.tell(SchedulerInput::Wake, NOW);
+    let effects = desk.tell(SchedulerInput::HeldCommitted, NOW - Duration::from_secs(60));
+    assert!(!effects.iter().any(|effect| matches!(effect, SchedulerEffect::Commit(_))), "{effects:?}");
 }
 
 #[test]
 fn what_statuses_tell_of_a_number_or_a_person_closes_a_gate() {
     let mut desk = Desk::new();
-    let reported = |code, class| Input::Reported(lane("nino"), Box::new(refusal(code, class)));
+    let reported = |code, class| SchedulerInput::Reported(lane("nino"), Box::new(refusal(code, class)));
     let effects = desk.tell(reported(131_056, Class::PairThrottle), NOW);
     assert!(effects.is_empty());
     assert!(!desk.leaves(due(1, "nino"), NOW) && desk.leaves(due(2, "giorgi"), NOW));
 
     // An answer to a request that left before does not open what a status closed since.
     let effects = desk.tell(reported(131_048, Class::Quality), NOW);
-    let [Effect::Paused { notice: Some(notice), .. }] = &effects[..] else { panic!("{effects:?}") };
+    let [SchedulerEffect::Paused { notice: Some(notice), .. }] = &effects[..] else { panic!("{effects:?}") };
     assert!(notice.contains("131048") && !notice.contains("trace"), "the same words each time: {notice}");
     desk.answer(2, accepted(), NOW);
     assert!(!desk.leaves(due(3, "giorgi"), NOW + HOUR));
     assert!(desk.leaves(due(3, "giorgi"), NOW + HOUR * 6));
     let effects = desk.answer(3, accepted(), NOW + HOUR * 6);
-    assert!(effects.contains(&Effect::Resumed { connection: ConnectionName("main".into()) }), "{effects:?}");
+    assert!(
+        effects.contains(&SchedulerEffect::Resumed { connection: ConnectionName("main".into()) }),
+        "{effects:?}"
+    );
 }
 
 #[test]
 fn a_new_token_is_tried_at_once_and_by_one_message() {
     let mut desk = Desk::new();
     assert!(desk.leaves(due(1, "nino"), NOW));
-    desk.answer(1, Answer::Refused(refusal(190, Class::Auth)), NOW);
+    desk.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
     let soon = NOW + Duration::from_secs(2);
     assert!(!desk.leaves(due(1, "nino"), soon));
-    desk.tell(Input::PutRight(ConnectionName("main".into())), soon);
+    desk.tell(SchedulerInput::CredentialsChanged(ConnectionName("main".into())), soon);
     let work = Work { due: vec![due(1, "nino"), due(2, "giorgi")], next_at: None, lapsed: Vec::new() };
-    let effects = desk.tell(Input::Loaded(work), soon);
-    let leaving =
-        effects.iter().filter(|effect| matches!(effect, Effect::Commit(Change::Sending { .. }))).count();
+    let effects = desk.tell(SchedulerInput::Loaded(work), soon);
+    let leaving = effects
+        .iter()
+        .filter(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
+        .count();
     assert_eq!(leaving, 1, "one asks whether it works again");
 }
 
 /// What the store is asked for now; the question is answered with nothing.
-fn wanted(desk: &mut Desk, now: Timestamp) -> Wanted {
-    let effects = desk.tell(Input::Wake, now);
-    desk.tell(Input::Loaded(Work::default()), now);
+fn wanted(desk: &mut Desk, now: Timestamp) -> LoadRequest {
+    let effects = desk.tell(SchedulerInput::Wake, now);
+    desk.tell(SchedulerInput::Loaded(Work::default()), now);
     let asked = effects
         .into_iter()
-        .find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
+        .find_map(|effect| if let SchedulerEffect::Load(wanted) = effect { Some(wanted) } else { None });
     asked.unwrap_or_default()
 }
 
@@ -170,39 +178,45 @@ fn wanted(desk: &mut Desk, now: Timestamp) -> Wanted {
 fn the_store_is_asked_for_what_may_leave() {
     let mut desk = Desk::new();
     let seconds = Duration::from_secs;
-    assert_eq!(wanted(&mut desk, NOW), Wanted { limit: 16, ..Wanted::default() });
+    assert_eq!(wanted(&mut desk, NOW), LoadRequest { limit: 16, ..LoadRequest::default() });
     assert!(desk.sender.is_idle() && desk.leaves(due(1, "nino"), NOW) && !desk.sender.is_idle());
     let nino = BTreeSet::from([lane("nino")]);
-    let busy = Wanted { closed_lanes: nino.clone(), resting: nino.clone(), limit: 15, ..Wanted::default() };
+    let busy = LoadRequest {
+        closed_lanes: nino.clone(),
+        resting: nino.clone(),
+        limit: 15,
+        ..LoadRequest::default()
+    };
     assert_eq!(wanted(&mut desk, NOW), busy);
     desk.answer(1, accepted(), NOW);
     let rest = NOW + seconds(6);
     assert_eq!(wanted(&mut desk, rest - Duration::from_millis(1)).resting, nino);
-    assert_eq!(wanted(&mut desk, rest), Wanted { limit: 16, ..Wanted::default() });
+    assert_eq!(wanted(&mut desk, rest), LoadRequest { limit: 16, ..LoadRequest::default() });
     // It wakes at the end of the rest, or when the store says, whichever is first.
     assert!(desk.leaves(due(2, "nino"), rest));
     desk.answer(2, accepted(), rest);
     for (next_at, wakes) in
         [(None, seconds(6)), (Some(rest + seconds(2)), seconds(2)), (Some(rest + seconds(9)), seconds(6))]
     {
-        desk.tell(Input::Wake, rest);
-        let effects = desk.tell(Input::Loaded(Work { due: Vec::new(), next_at, lapsed: Vec::new() }), rest);
-        assert_eq!(effects, [Effect::WakeAt(rest + wakes)]);
+        desk.tell(SchedulerInput::Wake, rest);
+        let effects =
+            desk.tell(SchedulerInput::Loaded(Work { due: Vec::new(), next_at, lapsed: Vec::new() }), rest);
+        assert_eq!(effects, [SchedulerEffect::WakeAt(rest + wakes)]);
     }
     // After eleven of the burst the person is spared.
     for id in 3..=12 {
-        assert!(wanted(&mut desk, rest).pressed.is_empty(), "{id}");
+        assert!(wanted(&mut desk, rest).near_pair_limit.is_empty(), "{id}");
         assert!(desk.leaves(due(id, "nino"), rest));
         desk.answer(id, accepted(), rest);
     }
-    assert_eq!(wanted(&mut desk, rest).pressed, nino);
+    assert_eq!(wanted(&mut desk, rest).near_pair_limit, nino);
     // Eleven are owed, and none is any more after a minute.
     for (millis, pressed) in [(6_000, true), (65_999, true), (66_000, false)] {
-        let asked = wanted(&mut desk, rest + Duration::from_millis(millis)).pressed;
+        let asked = wanted(&mut desk, rest + Duration::from_millis(millis)).near_pair_limit;
         assert_eq!(asked.contains(&lane("nino")), pressed, "{millis}");
     }
     desk.sender.stop();
-    assert!(desk.tell(Input::Wake, rest + seconds(66)).is_empty());
+    assert!(desk.tell(SchedulerInput::Wake, rest + seconds(66)).is_empty());
 }
 
 #[test]
@@ -221,7 +235,10 @@ fn failures_that_come_together_are_one_and_a_success_forgets_them() {
     let mut desk = Desk::new();
     let millis = Duration::from_millis;
     let report = |desk: &mut Desk, at| {
-        desk.tell(Input::Reported(lane("nino"), Box::new(refusal(131_056, Class::PairThrottle))), at);
+        desk.tell(
+            SchedulerInput::Reported(lane("nino"), Box::new(refusal(131_056, Class::PairThrottle))),
+            at,
+        );
     };
     let is_shut = |desk: &mut Desk, at| wanted(desk, at).closed_lanes.iter().eq([&lane("nino")]);
     let check = |desk: &mut Desk, at, seconds: u64| {
@@ -237,7 +254,7 @@ fn failures_that_come_together_are_one_and_a_success_forgets_them() {
     check(&mut desk, second, 4);
     let third = second + millis(4_000);
     assert!(desk.leaves(due(1, "nino"), third));
-    desk.answer(1, Answer::Refused(refusal(131_056, Class::PairThrottle)), third);
+    desk.answer(1, ApiAnswer::Refused(refusal(131_056, Class::PairThrottle)), third);
     check(&mut desk, third, 16);
     let fourth = third + millis(16_000);
     assert!(desk.leaves(due(1, "nino"), fourth));
@@ -248,21 +265,25 @@ fn failures_that_come_together_are_one_and_a_success_forgets_them() {
 
 #[test]
 fn tries_attempts_and_files_reach_the_decision() {
-    let answered = |due: Due, class| {
+    let answered = |due: DueMessage, class| {
         let mut desk = Desk::new();
         let id = due.id;
         let attempts = due.attempts;
-        desk.tell(Input::Wake, NOW);
+        desk.tell(SchedulerInput::Wake, NOW);
         let work = Work { due: vec![due], next_at: None, lapsed: Vec::new() };
-        let left = desk.tell(Input::Loaded(work), NOW);
-        let Some(Effect::Commit(Change::Sending { attempt, .. })) = left.first() else { panic!("{left:?}") };
+        let left = desk.tell(SchedulerInput::Loaded(work), NOW);
+        let Some(SchedulerEffect::Commit(MessageUpdate::Sending { attempt, .. })) = left.first() else {
+            panic!("{left:?}")
+        };
         assert_eq!(*attempt, attempts + 1);
-        let effects = desk.tell(Input::Answered(id, Answer::Refused(refusal(1, class))), NOW);
-        let Some(Effect::Commit(Change::Settled(settled))) = effects.last() else { panic!("{effects:?}") };
+        let effects = desk.tell(SchedulerInput::Answered(id, ApiAnswer::Refused(refusal(1, class))), NOW);
+        let Some(SchedulerEffect::Commit(MessageUpdate::Settled(settled))) = effects.last() else {
+            panic!("{effects:?}")
+        };
         assert_eq!(settled.attempt, attempts + 1);
         settled.next.state
     };
-    let tried = |tries| Due { tries, attempts: tries + 3, ..due(1, "nino") };
+    let tried = |tries| DueMessage { tries, attempts: tries + 3, ..due(1, "nino") };
     assert_eq!(
         [0, 1, 2].map(|tries| answered(tried(tries), Class::Unknown)),
         [State::Queued, State::Queued, State::Failed]
@@ -280,14 +301,19 @@ fn tries_attempts_and_files_reach_the_decision() {
 fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
     let mut desk = Desk::new();
     let other = |id, contact: &str| {
-        let lane = Lane { connection: ConnectionName("second".into()), contact: ContactId(contact.into()) };
-        Due { lane, ..due(id, contact) }
+        let lane =
+            Conversation { connection: ConnectionName("second".into()), contact: ContactId(contact.into()) };
+        DueMessage { lane, ..due(id, contact) }
     };
-    let left = |desk: &mut Desk, due: Vec<Due>, now| {
-        desk.tell(Input::Wake, now);
-        let effects = desk.tell(Input::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), now);
+    let left = |desk: &mut Desk, due: Vec<DueMessage>, now| {
+        desk.tell(SchedulerInput::Wake, now);
+        let effects = desk.tell(SchedulerInput::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), now);
         let ids = effects.iter().filter_map(|effect| {
-            if let Effect::Commit(Change::Sending { id, .. }) = effect { Some(id.0) } else { None }
+            if let SchedulerEffect::Commit(MessageUpdate::Sending { id, .. }) = effect {
+                Some(id.0)
+            } else {
+                None
+            }
         });
         ids.collect::<Vec<_>>()
     };
@@ -298,7 +324,7 @@ fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
     }
     let paused = NOW + Duration::from_secs(60);
     assert!(desk.leaves(due(5, "nino"), NOW));
-    desk.answer(5, Answer::Refused(refusal(190, Class::Auth)), NOW);
+    desk.answer(5, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
     assert_eq!(wanted(&mut desk, NOW).closed_connections, [ConnectionName("main".into())]);
     assert!(wanted(&mut desk, paused).closed_connections.is_empty());
     let all = vec![due(6, "nino"), due(7, "giorgi"), other(8, "nino"), other(9, "giorgi")];
@@ -308,13 +334,15 @@ fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
 #[test]
 fn a_number_is_no_faster_than_it_may_be() {
     let rates = BTreeMap::from([(ConnectionName("main".into()), 2)]);
-    let mut desk = Desk { sender: Sender::new(rates), dice: Dice::seeded(1) };
+    let mut desk = Desk { sender: Scheduler::new(rates), dice: Rng::seeded(1) };
     let millis = Duration::from_millis;
-    desk.tell(Input::Wake, NOW);
+    desk.tell(SchedulerInput::Wake, NOW);
     let due = vec![due(1, "nino"), due(2, "giorgi"), due(3, "keti")];
-    let effects = desk.tell(Input::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), NOW);
-    let left =
-        effects.iter().filter(|effect| matches!(effect, Effect::Commit(Change::Sending { .. }))).count();
+    let effects = desk.tell(SchedulerInput::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), NOW);
+    let left = effects
+        .iter()
+        .filter(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
+        .count();
     assert_eq!(left, 2, "the burst of a second, and no more");
     assert_eq!(wanted(&mut desk, NOW + millis(499)).closed_connections, [ConnectionName("main".into())]);
     assert!(wanted(&mut desk, NOW + millis(500)).closed_connections.is_empty());
@@ -325,69 +353,8 @@ fn a_number_is_no_faster_than_it_may_be() {
 fn what_opens_now_wakes_nobody() {
     let mut desk = Desk::new();
     assert!(desk.leaves(due(1, "nino"), NOW));
-    desk.answer(1, Answer::Refused(refusal(190, Class::Auth)), NOW);
+    desk.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
     let opens = NOW + Duration::from_secs(60);
-    desk.tell(Input::Wake, opens);
-    assert_eq!(desk.tell(Input::Loaded(Work::default()), opens), []);
-}
-
-/// A message with a picture that a camera has.
-fn pictured(id: i64, contact: &str) -> Due {
-    let picture = Part::Image(Media::Fetch { url: "http://192.0.2.1/a.jpg".into() });
-    Due { content: Content { part: Some(picture), ..Content::text("door") }, ..due(id, contact) }
-}
-
-fn sending(effects: &[Effect]) -> Vec<i64> {
-    let id = |effect: &Effect| {
-        if let Effect::Commit(Change::Sending { id, .. }) = effect { Some(id.0) } else { None }
-    };
-    effects.iter().filter_map(id).collect()
-}
-
-#[test]
-fn a_message_leaves_when_its_files_are_there_and_others_meanwhile() {
-    for (uploaded, left) in [
-        (Ok(vec![Media::Id("7".into())]), ("door", Some(Part::Image(Media::Id("7".into()))))),
-        (Err("no answer".to_owned()), ("door\n(no picture: no answer)", None)),
-    ] {
-        let mut desk = Desk::new();
-        let found = |due: Vec<Due>| Input::Loaded(Work { due, ..Work::default() });
-        desk.tell(Input::Wake, NOW);
-        let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
-        assert!(effects.contains(&Effect::Upload(Box::new(pictured(1, "nino")))), "{effects:?}");
-        assert!(sending(&effects).is_empty() && desk.sender.is_idle(), "nothing of it is at Meta");
-        let asked = effects
-            .iter()
-            .find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
-        assert_eq!(asked.expect("asked again at once").uploads, BTreeMap::from([(lane("nino"), None)]));
-        let effects = desk.tell(found(vec![due(2, "nino")]), NOW);
-        assert_eq!(sending(&effects), [2], "the next one does not wait for it");
-        desk.answer(2, accepted(), NOW);
-        let effects = desk.tell(Input::Uploaded(MessageId(1), uploaded), NOW);
-        let Some(Effect::Load(asked)) = effects.last() else { panic!("{effects:?}") };
-        assert_eq!(asked.uploads, BTreeMap::from([(lane("nino"), Some(MessageId(1)))]));
-        let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
-        assert_eq!(sending(&effects), [1]);
-        let effects = desk.tell(Input::SendingCommitted(MessageId(1)), NOW);
-        let [Effect::Post(due, _)] = &effects[..] else { panic!("{effects:?}") };
-        assert_eq!((due.content.text.as_str(), due.content.part.clone()), left);
-        desk.answer(1, accepted(), NOW);
-        assert!(wanted(&mut desk, NOW).uploads.is_empty(), "it is over");
-    }
-}
-
-#[test]
-fn four_uploads_at_once_and_one_for_each_person() {
-    let mut desk = Desk::new();
-    desk.tell(Input::Wake, NOW);
-    let people = ["a", "a", "b", "c", "d", "e"];
-    let due = people.iter().zip(1..).map(|(who, id)| pictured(id, who)).collect();
-    let effects = desk.tell(Input::Loaded(Work { due, ..Work::default() }), NOW);
-    let began = effects.iter().filter(|effect| matches!(effect, Effect::Upload(_))).count();
-    let asked =
-        effects.iter().find_map(|effect| if let Effect::Load(wanted) = effect { Some(wanted) } else { None });
-    assert_eq!((began, asked.expect("asked").uploads_full), (UPLOADS_MAX, true));
-    desk.tell(Input::Loaded(Work { lapsed: vec![MessageId(1)], ..Work::default() }), NOW);
-    let wanted = wanted(&mut desk, NOW);
-    assert!(!wanted.uploads_full && !wanted.uploads.contains_key(&lane("a")), "one was cancelled");
+    desk.tell(SchedulerInput::Wake, opens);
+    assert_eq!(desk.tell(SchedulerInput::Loaded(Work::default()), opens), []);
 }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::contact::language::Voice;
+use crate::contact::language::Locale;
 use crate::contact::{Contact, Recipient};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
 
 const NOW: Timestamp = Timestamp(1_795_240_800_000);
 
-fn notice(alert: &Ident, kind: Kind, contact: &str) -> Effect {
-    Effect::Send(Box::new(Notice {
+fn notice(alert: &AlertKey, kind: NotificationKind, contact: &str) -> Effect {
+    Effect::Send(Box::new(Notification {
         alert: Some((alert.clone(), 1)),
         kind,
         to: Contact {
@@ -21,7 +21,7 @@ fn notice(alert: &Ident, kind: Kind, contact: &str) -> Effect {
             roles: BTreeSet::new(),
             topics: Vec::new(),
             may_stop: true,
-            voice: Voice::default(),
+            voice: Locale::default(),
         },
         content: Content::text(kind.as_str()),
         severity: Severity::Warning,
@@ -34,9 +34,9 @@ fn notice(alert: &Ident, kind: Kind, contact: &str) -> Effect {
 
 /// What becomes of nino's first message, which waits like that, when the next one about the same alert comes; and the
 /// notes that escalations find.
-fn after(columns: &str, kind: Kind, contact: &str) -> (String, Vec<String>) {
+fn after(columns: &str, kind: NotificationKind, contact: &str) -> (String, Vec<String>) {
     let (_folder, store) = Store::in_new_folder();
-    let alert = Ident { rule: "freezer".into(), key: "2".into() };
+    let alert = AlertKey { rule: "freezer".into(), key: "2".into() };
     let fired = Effect::Fired {
         alert: alert.clone(),
         episode: 1,
@@ -46,7 +46,7 @@ fn after(columns: &str, kind: Kind, contact: &str) -> (String, Vec<String>) {
         since: NOW,
         at: NOW,
     };
-    store.watched(&[fired, notice(&alert, Kind::Fired, "nino")], &[]).expect("written");
+    store.watched(&[fired, notice(&alert, NotificationKind::Fired, "nino")], &[]).expect("written");
     store.set(MessageId(1), columns, &[]).expect("changed");
     store.watched(&[notice(&alert, kind, contact)], &[]).expect("written");
     let state = store.state(MessageId(1)).expect("read").expect("a row").as_str().to_owned();
@@ -73,7 +73,7 @@ fn an_alert_that_is_over_takes_the_place_of_what_would_still_leave_by_itself() {
         ("state = 'unknown'", "unknown"),
         ("state = 'delivered'", "delivered"),
     ] {
-        assert_eq!(after(columns, Kind::Resolved, "nino").0, expected, "{columns}");
+        assert_eq!(after(columns, NotificationKind::Resolved, "nino").0, expected, "{columns}");
     }
 }
 
@@ -82,15 +82,15 @@ fn only_what_says_more_takes_the_place_of_what_waits_and_only_for_the_same_perso
     for (columns, waits) in [("state = 'queued'", "queued"), ("state = 'held', held_for = 'window'", "held")]
     {
         for (kind, contact, expected, told) in [
-            (Kind::Resolved, "nino", "cancelled", &["cancelled"][..]),
+            (NotificationKind::Resolved, "nino", "cancelled", &["cancelled"][..]),
             // What becomes of the newer one counts for an escalation.
-            (Kind::Still, "nino", "cancelled", &[]),
-            (Kind::Escalated, "nino", "cancelled", &[]),
-            (Kind::Resolved, "dato", waits, &[]),
-            (Kind::Escalated, "dato", waits, &[]),
-            (Kind::Fired, "nino", waits, &[]),
-            (Kind::Acknowledged, "nino", waits, &[]),
-            (Kind::Flapping, "nino", waits, &[]),
+            (NotificationKind::Still, "nino", "cancelled", &[]),
+            (NotificationKind::Escalated, "nino", "cancelled", &[]),
+            (NotificationKind::Resolved, "dato", waits, &[]),
+            (NotificationKind::Escalated, "dato", waits, &[]),
+            (NotificationKind::Fired, "nino", waits, &[]),
+            (NotificationKind::Acknowledged, "nino", waits, &[]),
+            (NotificationKind::Flapping, "nino", waits, &[]),
         ] {
             let (state, notes) = after(columns, kind, contact);
             assert_eq!(

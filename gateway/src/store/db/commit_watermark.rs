@@ -21,7 +21,7 @@ const SLOT_BYTES: u64 = 64;
 
 /// The newest ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Newest {
+struct NewestIds {
     events: i64,
     messages: i64,
     webhooks: i64,
@@ -29,20 +29,20 @@ struct Newest {
 
 /// The open file.
 #[derive(Debug)]
-pub struct Mark {
+pub struct CommitWatermark {
     file: Option<File>,
     turn: Cell<u64>,
     /// What was written last: a commit that adds nothing costs the card nothing.
-    written: Cell<Option<Newest>>,
+    written: Cell<Option<NewestIds>>,
 }
 
-impl Mark {
+impl CommitWatermark {
     /// For an operator's command: only the daemon keeps the mark.
     pub const fn none() -> Self {
         Self { file: None, turn: Cell::new(0), written: Cell::new(None) }
     }
 
-    fn open(directory: &Path) -> (Self, Option<Newest>) {
+    fn open(directory: &Path) -> (Self, Option<NewestIds>) {
         let path = directory.join(NAME);
         let file = state_file(&path);
         let file = file.inspect_err(|error| tracing::warn!(%error, "the mark cannot be kept")).ok();
@@ -52,14 +52,14 @@ impl Mark {
         (Self { file, turn, written: Cell::new(None) }, newest.map(|(_, newest)| newest))
     }
 
-    fn write(&self, newest: Newest) -> std::io::Result<()> {
+    fn write(&self, newest: NewestIds) -> std::io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         if self.written.get() == Some(newest) {
             return Ok(());
         }
         let turn = self.turn.get() + 1;
         self.turn.set(turn);
-        let Newest { events, messages, webhooks } = newest;
+        let NewestIds { events, messages, webhooks } = newest;
         let words = format!("{turn} {events} {messages} {webhooks}");
         let line = format!("{words} {}", sum(&words));
         file.write_all_at(format!("{line:<63}\n").as_bytes(), (turn % 2) * SLOT_BYTES)?;
@@ -68,14 +68,14 @@ impl Mark {
     }
 }
 
-fn read(file: &File, slot: u64) -> Option<(u64, Newest)> {
+fn read(file: &File, slot: u64) -> Option<(u64, NewestIds)> {
     let mut bytes = [0; SLOT_BYTES as usize];
     file.read_exact_at(&mut bytes, slot * SLOT_BYTES).ok()?;
     let line = std::str::from_utf8(&bytes).ok()?.trim_end();
     let (words, found) = line.rsplit_once(' ')?;
     let numbers: Vec<i64> = words.split(' ').map(str::parse).collect::<std::result::Result<_, _>>().ok()?;
     let [turn, events, messages, webhooks] = numbers[..] else { return None };
-    (found == sum(words)).then_some((u64::try_from(turn).ok()?, Newest { events, messages, webhooks }))
+    (found == sum(words)).then_some((u64::try_from(turn).ok()?, NewestIds { events, messages, webhooks }))
 }
 
 /// 16 digits.
@@ -92,20 +92,20 @@ impl Store {
         }
     }
 
-    fn newest(&self) -> Result<Newest> {
+    fn newest(&self) -> Result<NewestIds> {
         self.sql
             .prepare_cached(
                 "SELECT (SELECT coalesce(max(id), 0) FROM event), (SELECT coalesce(max(id), 0) FROM message),
                         (SELECT coalesce(max(id), 0) FROM inbox)",
             )?
             .query_row([], |row| {
-                Ok(Newest { events: row.get(0)?, messages: row.get(1)?, webhooks: row.get(2)? })
+                Ok(NewestIds { events: row.get(0)?, messages: row.get(1)?, webhooks: row.get(2)? })
             })
     }
 
     /// Compares with the last mark, and keeps the mark from now on.
     pub(in crate::store) fn take_mark(&mut self) -> Result<()> {
-        let (mark, last) = Mark::open(&self.directory);
+        let (mark, last) = CommitWatermark::open(&self.directory);
         self.mark = mark;
         let (last, now) = (last.unwrap_or_default(), self.newest()?);
         let lost = [
@@ -134,16 +134,16 @@ impl Store {
 mod tests {
     use super::*;
 
-    const THREE: Newest = Newest { events: 7, messages: 9, webhooks: i64::MAX };
+    const THREE: NewestIds = NewestIds { events: 7, messages: 9, webhooks: i64::MAX };
 
     #[test]
     fn the_newer_whole_slot_counts() {
         let directory = tempfile::tempdir().expect("a directory");
-        let (mark, last) = Mark::open(directory.path());
+        let (mark, last) = CommitWatermark::open(directory.path());
         assert_eq!(last, None);
-        mark.write(Newest::default()).expect("written");
+        mark.write(NewestIds::default()).expect("written");
         mark.write(THREE).expect("written");
-        assert_eq!(Mark::open(directory.path()).1, Some(THREE));
+        assert_eq!(CommitWatermark::open(directory.path()).1, Some(THREE));
         mark.write(THREE).expect("nothing to write");
         assert_eq!(mark.turn.get(), 2, "what adds nothing writes nothing");
         // The second write was torn: the first still counts.
@@ -151,6 +151,6 @@ mod tests {
         let mut bytes = std::fs::read(&path).expect("read");
         bytes[3] ^= 1;
         std::fs::write(&path, bytes).expect("written");
-        assert_eq!(Mark::open(directory.path()).1, Some(Newest::default()));
+        assert_eq!(CommitWatermark::open(directory.path()).1, Some(NewestIds::default()));
     }
 }

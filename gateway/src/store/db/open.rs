@@ -11,9 +11,9 @@ use rustix::fs::OFlags;
 
 use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
-use crate::outbox::button_token::Seal;
-use crate::random::Dice;
-use crate::store::db::commit_watermark::Mark;
+use crate::outbox::button_token::ButtonSigner;
+use crate::random::Rng;
+use crate::store::db::commit_watermark::CommitWatermark;
 use crate::store::db::salvage;
 use crate::store::db::undo::Undo;
 use crate::store::receipts::UnderWay;
@@ -44,8 +44,8 @@ pub struct Store {
     pub(in crate::store) sql: Connection,
     pub(in crate::store) directory: PathBuf,
     pub(in crate::store) tag: StoreTag,
-    pub(in crate::store) seal: Seal,
-    pub(in crate::store) mark: Mark,
+    pub(in crate::store) seal: ButtonSigner,
+    pub(in crate::store) mark: CommitWatermark,
     pub(in crate::store) undo: Undo,
     pub(in crate::store) under_way: UnderWay,
     /// What opening met and the owner must know: sentences.
@@ -161,7 +161,7 @@ fn private_file(path: &Path, empty: bool) -> std::io::Result<()> {
 
 impl Store {
     /// Opens or creates the database, brings it to this version, and checks that a commit will be durable.
-    pub fn open(directory: &Path, dice: &mut Dice) -> Result<Self, OpenError> {
+    pub fn open(directory: &Path, dice: &mut Rng) -> Result<Self, OpenError> {
         private_folder(directory).map_err(|error| OpenError::Directory(directory.to_owned(), error))?;
         let mut store = match Self::open_sound(directory, dice) {
             Err(OpenError::Sql(path, error)) if salvage::is_damage(&error) => {
@@ -177,7 +177,7 @@ impl Store {
         Ok(store)
     }
 
-    fn open_sound(directory: &Path, dice: &mut Dice) -> Result<Self, OpenError> {
+    fn open_sound(directory: &Path, dice: &mut Rng) -> Result<Self, OpenError> {
         let path = directory.join("bellwire.db");
         let wrap = |error| OpenError::Sql(path.clone(), error);
         // SQLite gives what it makes beside it the same mode.
@@ -208,7 +208,7 @@ impl Store {
     #[cfg(test)]
     pub fn in_new_folder() -> (tempfile::TempDir, Self) {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Self::open(folder.path(), &mut Dice::seeded(1)).expect("opens");
+        let store = Self::open(folder.path(), &mut Rng::seeded(1)).expect("opens");
         (folder, store)
     }
 
@@ -252,13 +252,13 @@ impl Store {
             sql.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0))
         };
         let tag = StoreTag(meta("tag")?);
-        let seal = Seal::new(tag.clone(), key(&meta("key")?)?);
+        let seal = ButtonSigner::new(tag.clone(), key(&meta("key")?)?);
         Ok(Self {
             sql,
             directory: directory.to_owned(),
             tag,
             seal,
-            mark: Mark::none(),
+            mark: CommitWatermark::none(),
             undo: Undo::default(),
             under_way: UnderWay::default(),
             findings: Vec::new(),
@@ -286,7 +286,7 @@ impl Store {
 
     /// What seals buttons and names people.
     #[must_use]
-    pub fn seal(&self) -> &Seal {
+    pub fn seal(&self) -> &ButtonSigner {
         &self.seal
     }
 
@@ -400,7 +400,7 @@ mod tests {
         let (directory, store) = Store::in_new_folder();
         store.sql.execute_batch("PRAGMA user_version = 99").expect("set");
         drop(store);
-        assert!(matches!(Store::open(directory.path(), &mut Dice::seeded(1)), Err(OpenError::Newer(99))));
+        assert!(matches!(Store::open(directory.path(), &mut Rng::seeded(1)), Err(OpenError::Newer(99))));
     }
 
     /// Each version that ever was: as its scripts left it, with a webhook that waits.
@@ -415,7 +415,7 @@ mod tests {
                 "INSERT INTO inbox (received_at, body, state, checksum) VALUES (1, x'00', 'new', x'00')";
             sql.execute_batch(&format!("{waits}; PRAGMA user_version = {version}")).expect("filled");
             drop(sql);
-            let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+            let store = Store::open(directory.path(), &mut Rng::seeded(1)).expect("opens");
             assert_eq!(super::version(&store.sql).expect("a version"), MIGRATIONS.len());
             let kept: i64 =
                 store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
@@ -436,7 +436,7 @@ mod tests {
     fn what_it_writes_is_for_its_own_user_alone() {
         let parent = tempfile::tempdir().expect("a directory");
         let directory = parent.path().join("state");
-        let store = Store::open(&directory, &mut Dice::seeded(1)).expect("opens");
+        let store = Store::open(&directory, &mut Rng::seeded(1)).expect("opens");
         store.keep_webhook(b"a word of somebody", crate::time::Timestamp(1)).expect("kept");
         let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&directory), 0o700);
@@ -459,21 +459,21 @@ mod tests {
         for name in ["mark", "reserve", "under-way", "suspect"] {
             plant(name);
         }
-        drop(Store::open(&state, &mut Dice::seeded(1)).expect("opens without them"));
+        drop(Store::open(&state, &mut Rng::seeded(1)).expect("opens without them"));
         crate::store::Crashes::open(&state).begin(&[1]);
         salvage::suspect(&state);
         assert_eq!(std::fs::read_to_string(&victim).expect("there"), "do not touch");
         let database = directory.path().join("other");
         std::fs::create_dir(&database).expect("made");
         std::os::unix::fs::symlink(&victim, database.join("bellwire.db")).expect("planted");
-        assert!(matches!(Store::open(&database, &mut Dice::seeded(1)), Err(OpenError::Directory(..))));
+        assert!(matches!(Store::open(&database, &mut Rng::seeded(1)), Err(OpenError::Directory(..))));
         assert_eq!(std::fs::read_to_string(&victim).expect("there"), "do not touch");
     }
 
     #[test]
     fn a_new_store_makes_the_client_id_its_own_and_one_from_before_does_not() {
         let directory = tempfile::tempdir().expect("a folder");
-        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        let store = Store::open(directory.path(), &mut Rng::seeded(1)).expect("opens");
         assert_eq!(store.client_tag().expect("read").as_ref(), Some(store.tag()));
         drop(store);
         let old = tempfile::tempdir().expect("a folder");
@@ -486,7 +486,7 @@ mod tests {
         sql.execute("INSERT INTO meta VALUES ('tag', '0badcafe')", []).expect("written");
         sql.execute_batch(&format!("PRAGMA user_version = {before}")).expect("set");
         drop(sql);
-        let store = Store::open(old.path(), &mut Dice::seeded(2)).expect("opens");
+        let store = Store::open(old.path(), &mut Rng::seeded(2)).expect("opens");
         assert_eq!((store.tag().0.as_str(), store.client_tag().expect("read")), ("0badcafe", None));
     }
 
@@ -526,7 +526,7 @@ mod tests {
         let (directory, store) = Store::in_new_folder();
         let first = store.tag().clone();
         drop(store);
-        let second = Store::open(directory.path(), &mut Dice::seeded(2)).expect("opens").tag().clone();
+        let second = Store::open(directory.path(), &mut Rng::seeded(2)).expect("opens").tag().clone();
         assert_eq!(first, second);
     }
 }

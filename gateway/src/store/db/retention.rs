@@ -106,14 +106,14 @@ mod tests {
     use super::*;
     use crate::contact::Recipient;
     use crate::outbox::message::Content;
-    use crate::outbox::row::Lane;
+    use crate::outbox::row::Conversation;
 
     #[test]
     fn young_messages_are_not_walked_through_and_old_ones_go() {
         let now = Timestamp(1_900_000_000_000);
         let (_folder, store) = Store::in_new_folder();
         let to = Recipient::parse("+4915112345678").expect("a number");
-        let lane = Lane { connection: "main".into(), contact: "nino".into() };
+        let lane = Conversation { connection: "main".into(), contact: "nino".into() };
         for message in 0..500 {
             let at = if message < 3 { now - KEEP - Duration::from_secs(1) } else { now };
             store.compose(&lane, &to, &Content::text("hot"), at).expect("composed");

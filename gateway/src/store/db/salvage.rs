@@ -210,7 +210,7 @@ fn mend_references(sql: &Connection) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Dice;
+    use crate::random::Rng;
     use crate::time::Timestamp;
 
     const ROWS: i64 = 400;
@@ -235,7 +235,7 @@ mod tests {
         let file = File::options().write(true).open(&path).expect("the file");
         file.write_all_at(&vec![0xff; bytes], at as u64).expect("damaged");
         suspect(directory.path());
-        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens again");
+        let store = Store::open(directory.path(), &mut Rng::seeded(1)).expect("opens again");
         assert!(directory.path().join("bellwire.db.corrupt-1").exists(), "the old file is kept for a person");
         let left = store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
         (left, store.findings.clone())
@@ -272,7 +272,7 @@ mod tests {
     fn what_is_sound_is_left_alone_after_a_suspicion() {
         let directory = filled();
         suspect(directory.path());
-        let store = Store::open(directory.path(), &mut Dice::seeded(1)).expect("opens");
+        let store = Store::open(directory.path(), &mut Rng::seeded(1)).expect("opens");
         assert!(store.findings.is_empty() && !directory.path().join(SUSPECT).exists());
     }
 
@@ -315,7 +315,7 @@ mod tests {
 
     /// Opens it, though SQLite has no complaint; how many of the twenty are left.
     fn tells_how_many_are_gone(directory: &Path) -> i64 {
-        let store = Store::open(directory, &mut Dice::seeded(1)).expect("opens");
+        let store = Store::open(directory, &mut Rng::seeded(1)).expect("opens");
         let left: i64 =
             store.sql.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).expect("counted");
         assert!(left < 20);

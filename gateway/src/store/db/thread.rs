@@ -20,13 +20,13 @@ const QUEUE_MAX: usize = 256;
 /// One piece of work: first inside the transaction, then, after the commit, the answer to whoever waits.
 trait Job: Send {
     fn work(&mut self, store: &Store) -> Result<()>;
-    fn answer(self: Box<Self>, held: std::result::Result<(), Gone>);
+    fn answer(self: Box<Self>, held: std::result::Result<(), StoreError>);
 }
 
 struct Pending<T, F> {
     work: Option<F>,
     value: Option<T>,
-    waiting: oneshot::Sender<std::result::Result<T, Gone>>,
+    waiting: oneshot::Sender<std::result::Result<T, StoreError>>,
 }
 
 impl<T: Send, F: FnOnce(&Store) -> Result<T> + Send> Job for Pending<T, F> {
@@ -37,16 +37,16 @@ impl<T: Send, F: FnOnce(&Store) -> Result<T> + Send> Job for Pending<T, F> {
         Ok(())
     }
 
-    fn answer(self: Box<Self>, held: std::result::Result<(), Gone>) {
+    fn answer(self: Box<Self>, held: std::result::Result<(), StoreError>) {
         let value = self.value;
-        let outcome = held.and_then(|()| value.ok_or(Gone::Failed("the work was not done".into())));
+        let outcome = held.and_then(|()| value.ok_or(StoreError::Failed("the work was not done".into())));
         drop(self.waiting.send(outcome)); // whoever asked may have given up waiting
     }
 }
 
 /// What was asked for is not on disk.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Gone {
+pub enum StoreError {
     /// Nothing was written; the same may be asked again later.
     #[error("the disk is full: free some space, or attach a larger one; nothing is accepted until then")]
     DiskFull,
@@ -63,13 +63,13 @@ pub enum Gone {
 
 /// Asks the store's thread.
 #[derive(Debug, Clone)]
-pub struct Handle {
+pub struct StoreHandle {
     log: Arc<Path>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<StoreJob>,
     failed: watch::Receiver<Option<Arc<str>>>,
 }
 
-enum Order {
+enum StoreJob {
     Work(Box<dyn Job>),
     /// What was asked before is still done, what comes later is refused.
     Close,
@@ -79,7 +79,7 @@ enum Order {
 #[derive(Debug)]
 pub struct StoreThread {
     thread: std::thread::JoinHandle<()>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<StoreJob>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -88,7 +88,7 @@ impl Store {
     pub fn start(
         self,
         committed: impl Fn(Duration) + Send + 'static,
-    ) -> std::io::Result<(Handle, StoreThread)> {
+    ) -> std::io::Result<(StoreHandle, StoreThread)> {
         let (orders, inbox) = mpsc::channel(QUEUE_MAX);
         let (failing, failed) = watch::channel(None);
         let (end, ended) = oneshot::channel();
@@ -98,7 +98,7 @@ impl Store {
             drop(self); // the database is closed, its WAL folded in
             let _nobody_waits_if_the_disk_failed = end.send(());
         })?;
-        Ok((Handle { log, orders: orders.clone(), failed }, StoreThread { thread, orders, ended }))
+        Ok((StoreHandle { log, orders: orders.clone(), failed }, StoreThread { thread, orders, ended }))
     }
 }
 
@@ -106,7 +106,7 @@ impl StoreThread {
     /// Waits for the last commit. It is told to end, rather than left to notice that nobody asks any more: a task that is
     /// still waiting for its answer would keep it, and be kept by it, for ever.
     pub async fn close(self) {
-        drop(self.orders.send(Order::Close).await); // it has ended already if the disk failed
+        drop(self.orders.send(StoreJob::Close).await); // it has ended already if the disk failed
         drop(self.ended.await);
         if self.thread.join().is_err() {
             tracing::error!("the store's thread ended in a panic");
@@ -114,15 +114,15 @@ impl StoreThread {
     }
 }
 
-impl Handle {
+impl StoreHandle {
     /// Runs `work` in a transaction, perhaps together with others', and answers when it is on disk.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
-    ) -> std::result::Result<T, Gone> {
+    ) -> std::result::Result<T, StoreError> {
         let (waiting, answered) = oneshot::channel();
         let job = Box::new(Pending { work: Some(work), value: None, waiting });
-        if self.orders.send(Order::Work(job)).await.is_err() {
+        if self.orders.send(StoreJob::Work(job)).await.is_err() {
             return Err(self.reason());
         }
         answered.await.unwrap_or_else(|_| Err(self.reason()))
@@ -131,7 +131,7 @@ impl Handle {
     /// Changes when anybody, an operator's command included, has written: when and how long SQLite's log is. Asking the
     /// file system wakes nobody, where asking the thread wakes two.
     #[must_use]
-    pub fn touched(&self) -> Option<(SystemTime, u64)> {
+    pub fn last_write(&self) -> Option<(SystemTime, u64)> {
         let log = std::fs::metadata(&self.log).ok()?;
         Some((log.modified().ok()?, log.len()))
     }
@@ -144,17 +144,17 @@ impl Handle {
         }
     }
 
-    fn reason(&self) -> Gone {
+    fn reason(&self) -> StoreError {
         match &*self.failed.borrow() {
-            Some(reason) => Gone::Failed(Arc::clone(reason)),
-            None => Gone::Failed("the store has been closed".into()),
+            Some(reason) => StoreError::Failed(Arc::clone(reason)),
+            None => StoreError::Failed("the store has been closed".into()),
         }
     }
 }
 
 fn run(
     store: &Store,
-    mut inbox: mpsc::Receiver<Order>,
+    mut inbox: mpsc::Receiver<StoreJob>,
     failing: &watch::Sender<Option<Arc<str>>>,
     committed: &dyn Fn(Duration),
 ) {
@@ -164,8 +164,8 @@ fn run(
         let mut next = inbox.blocking_recv();
         while let Some(order) = next {
             match order {
-                Order::Work(job) => group.push(job),
-                Order::Close => {
+                StoreJob::Work(job) => group.push(job),
+                StoreJob::Close => {
                     open = false;
                     break;
                 }
@@ -199,7 +199,7 @@ fn commit(
             store.held();
             store.mark();
             for (job, refusal) in group.into_iter().zip(refused) {
-                job.answer(refusal.map_or(Ok(()), |error| Err(Gone::Refused(Arc::new(error)))));
+                job.answer(refusal.map_or(Ok(()), |error| Err(StoreError::Refused(Arc::new(error)))));
             }
             Ok(())
         }
@@ -208,24 +208,24 @@ fn commit(
             store.undone(0);
             let code = error.sqlite_error_code();
             let gone = match code {
-                Some(ErrorCode::DiskFull) => Gone::DiskFull,
-                Some(ErrorCode::DatabaseBusy) => Gone::Busy,
-                _ => Gone::Failed(error.to_string().into()),
+                Some(ErrorCode::DiskFull) => StoreError::DiskFull,
+                Some(ErrorCode::DatabaseBusy) => StoreError::Busy,
+                _ => StoreError::Failed(error.to_string().into()),
             };
             for job in group {
                 job.answer(Err(gone.clone()));
             }
             match gone {
-                Gone::DiskFull => {
+                StoreError::DiskFull => {
                     tracing::error!("the disk is full; making room from the reserve");
                     store.make_room();
                     Ok(())
                 }
-                Gone::Busy => {
+                StoreError::Busy => {
                     tracing::error!("another program has been writing to the database for 5 s");
                     Ok(())
                 }
-                Gone::Failed(_) | Gone::Refused(_) => Err(error),
+                StoreError::Failed(_) | StoreError::Refused(_) => Err(error),
             }
         }
     }

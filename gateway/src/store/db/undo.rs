@@ -18,7 +18,7 @@ impl fmt::Debug for Undo {
 
 impl Store {
     /// Inside a transaction: done if it is rolled back, after what is asked for later.
-    pub fn if_undone(&self, put_back: impl FnOnce() + Send + 'static) {
+    pub fn on_rollback(&self, put_back: impl FnOnce() + Send + 'static) {
         self.undo.0.borrow_mut().push(Box::new(put_back));
     }
 
@@ -53,7 +53,7 @@ mod tests {
             let outcome = store.transaction(|store| {
                 for number in [1, 2] {
                     let seen = Arc::clone(&seen);
-                    store.if_undone(move || seen.lock().expect("unpoisoned").push(number));
+                    store.on_rollback(move || seen.lock().expect("unpoisoned").push(number));
                 }
                 if holds { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
             });

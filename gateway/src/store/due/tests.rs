@@ -9,19 +9,19 @@ use rusqlite::StatementStatus;
 
 use super::*;
 use crate::ids::Wamid;
-use crate::outbox::button_token::Subject;
+use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::{Button, Media, Part, Template};
-use crate::outbox::retry_policy::Answer;
-use crate::outbox::row::Change;
-use crate::outbox::scheduler::{Effect, Input, Sender};
-use crate::outbox::window::Listed;
-use crate::random::Dice;
+use crate::outbox::retry_policy::ApiAnswer;
+use crate::outbox::row::MessageUpdate;
+use crate::outbox::scheduler::{Scheduler, SchedulerEffect, SchedulerInput};
+use crate::outbox::window::CatalogueEntry;
+use crate::random::Rng;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn lane(connection: &str, contact: &str) -> Lane {
-    Lane { connection: connection.into(), contact: contact.into() }
+fn lane(connection: &str, contact: &str) -> Conversation {
+    Conversation { connection: connection.into(), contact: contact.into() }
 }
 
 /// `nino door critical` is an alert of that rule, in the rule's name, that lasts an hour; `nino - warning` an answer, and
@@ -57,17 +57,17 @@ fn all_wait(store: &Store, what: &[&str]) -> Vec<MessageId> {
     what.iter().map(|one| waits(store, one)).collect()
 }
 
-fn look(store: &Store, wanted: &Wanted) -> Vec<Due> {
+fn look(store: &Store, wanted: &LoadRequest) -> Vec<DueMessage> {
     store.work(NOW, wanted, &People::default()).expect("found").due
 }
 
-fn any() -> Wanted {
-    Wanted { limit: 9, ..Wanted::default() }
+fn any() -> LoadRequest {
+    LoadRequest { limit: 9, ..LoadRequest::default() }
 }
 
 /// Whoever is `nino` has had most of the burst, so that two who wait are a digest.
-fn pressed() -> Wanted {
-    Wanted { pressed: [lane("main", "nino")].into(), ..any() }
+fn pressed() -> LoadRequest {
+    LoadRequest { near_pair_limit: [lane("main", "nino")].into(), ..any() }
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn of_each_lane_the_most_severe_and_oldest_leaves_and_the_worst_before_the_other
     ] {
         let (_folder, store) = Store::in_new_folder();
         let ids = all_wait(&store, waiting);
-        let due = look(&store, &Wanted { limit, ..any() });
+        let due = look(&store, &LoadRequest { limit, ..any() });
         let found: Vec<_> = due.iter().map(|due| ids.iter().position(|id| *id == due.id)).collect();
         assert_eq!(found, expected.iter().map(|index| Some(*index)).collect::<Vec<_>>(), "{waiting:?}");
     }
@@ -103,7 +103,7 @@ fn a_gate_closes_its_lane_or_its_connection_and_no_other() {
     ] {
         let closed_connections = connections.iter().map(|name| ConnectionName::from(*name)).collect();
         let closed_lanes = lanes.iter().map(|contact| lane("main", contact)).collect();
-        let due = look(&store, &Wanted { closed_connections, closed_lanes, ..any() });
+        let due = look(&store, &LoadRequest { closed_connections, closed_lanes, ..any() });
         let expected: Vec<_> = expected.iter().map(|index| ids[*index]).collect();
         assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), expected, "{connections:?} {lanes:?}");
     }
@@ -121,8 +121,8 @@ fn one_that_may_rest_does_while_the_person_has_much() {
         let (_folder, store) = Store::in_new_folder();
         waits(&store, what);
         let nino = || [lane("main", "nino")].into();
-        let resting = Wanted { resting: nino(), ..any() };
-        let both = Wanted { resting: nino(), ..pressed() };
+        let resting = LoadRequest { resting: nino(), ..any() };
+        let both = LoadRequest { resting: nino(), ..pressed() };
         let leaves = [any(), pressed(), resting, both].map(|wanted| !look(&store, &wanted).is_empty());
         assert_eq!(leaves, expected, "{what}");
     }
@@ -135,14 +135,14 @@ fn what_leaves_comes_with_what_is_known_of_its_window_and_templates() {
     let alone = look(&store, &any());
     assert_eq!(
         (alone[0].id, alone[0].window, &alone[0].listed),
-        (id, Window::Unknown, &vec![Listed::Unread])
+        (id, Window::Unknown, &vec![CatalogueEntry::Unread])
     );
     assert_eq!((alone[0].alert, alone[0].severity), (Some(AlertId(1)), Severity::Warning));
     store.heard(&lane("main", "nino"), NOW, NOW).expect("written");
     store.keep_catalogue(&"main".into(), &[], NOW).expect("written");
     store.set(id, "attempts = 3, tries = 2", &[]).expect("changed");
     let again = look(&store, &any());
-    assert_eq!((again[0].window, &again[0].listed), (Window::Open, &vec![Listed::Missing]));
+    assert_eq!((again[0].window, &again[0].listed), (Window::Open, &vec![CatalogueEntry::Missing]));
     assert_eq!((again[0].attempts, again[0].tries), (3, 2));
 }
 
@@ -212,7 +212,7 @@ fn what_leaves_next_is_found_without_walking_through_what_waits() {
     let to = Recipient::parse("+4915112345678").expect("a number");
     let write = |_: &Store| {
         for message in 0..1_000 {
-            let lane = Lane {
+            let lane = Conversation {
                 connection: ConnectionName(["main", "other"][message % 2].into()),
                 contact: ContactId(["ana", "ben"][message / 2 % 2].into()),
             };
@@ -221,7 +221,7 @@ fn what_leaves_next_is_found_without_walking_through_what_waits() {
         Ok(())
     };
     store.transaction(write).expect("written");
-    let wanted = Wanted { limit: 10, ..Wanted::default() };
+    let wanted = LoadRequest { limit: 10, ..LoadRequest::default() };
     let work = store.work(NOW, &wanted, &People::default()).expect("found");
     assert_eq!(work.due.len(), 4, "one a lane");
     for question in [NEXT_CONTACT, NEXT_CONNECTION] {
@@ -241,7 +241,7 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
         .sql
         .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF")
         .expect("no alert is needed");
-    let lane = Lane { connection: "main".into(), contact: "nino".into() };
+    let lane = Conversation { connection: "main".into(), contact: "nino".into() };
     let (to, content) = (Recipient::parse("+15550100123").expect("a number"), Content::text("hot"));
     let message = |at: Timestamp| NewMessage {
         connection: &lane.connection,
@@ -255,7 +255,7 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
         created_at: at,
         expires_at: at + Duration::from_secs(86_400),
     };
-    let (mut sender, mut dice) = (Sender::new(BTreeMap::new()), Dice::seeded(1));
+    let (mut sender, mut dice) = (Scheduler::new(BTreeMap::new()), Rng::seeded(1));
     let (mut written, mut requests, mut oldest) = (0, 0, Duration::ZERO);
     for tick in 0..4 * 900 {
         let now = NOW + Duration::from_millis(250) * tick;
@@ -263,32 +263,34 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
             store.insert_message(&message(now)).expect("written");
             written += 1;
         }
-        let mut inputs = VecDeque::from([Input::Wake]);
+        let mut inputs = VecDeque::from([SchedulerInput::Wake]);
         while let Some(input) = inputs.pop_front() {
             for effect in sender.handle(input, now, &mut dice) {
                 inputs.extend(match effect {
-                    Effect::Load(wanted) => {
-                        Some(Input::Loaded(store.work(now, &wanted, &People::default()).expect("found")))
-                    }
-                    Effect::Commit(change) => {
+                    SchedulerEffect::Load(wanted) => Some(SchedulerInput::Loaded(
+                        store.work(now, &wanted, &People::default()).expect("found"),
+                    )),
+                    SchedulerEffect::Commit(change) => {
                         store.change(&change, now).expect("written");
                         match change {
-                            Change::Sending { id, .. } => Some(Input::SendingCommitted(id)),
-                            Change::Settled(settled) => Some(Input::SettledCommitted(settled.id)),
-                            Change::Held { .. } | Change::SetBack { .. } => None,
+                            MessageUpdate::Sending { id, .. } => Some(SchedulerInput::SendingCommitted(id)),
+                            MessageUpdate::Settled(settled) => {
+                                Some(SchedulerInput::SettledCommitted(settled.id))
+                            }
+                            MessageUpdate::Held { .. } | MessageUpdate::SetBack { .. } => None,
                         }
                     }
-                    Effect::Post(due, _) => {
+                    SchedulerEffect::Post(due, _) => {
                         requests += 1;
-                        Some(Input::Answered(
+                        Some(SchedulerInput::Answered(
                             due.id,
-                            Answer::Accepted(Wamid(format!("wamid.{requests}")).into()),
+                            ApiAnswer::Accepted(Wamid(format!("wamid.{requests}")).into()),
                         ))
                     }
-                    Effect::Upload(_)
-                    | Effect::WakeAt(_)
-                    | Effect::Paused { .. }
-                    | Effect::Resumed { .. } => None,
+                    SchedulerEffect::Upload(_)
+                    | SchedulerEffect::WakeAt(_)
+                    | SchedulerEffect::Paused { .. }
+                    | SchedulerEffect::Resumed { .. } => None,
                 });
             }
         }
@@ -315,12 +317,12 @@ fn while_files_are_on_their_way_other_alerts_go_first_and_the_same_one_waits() {
         store.sql.execute_batch(&sql).expect("set");
     }
     let heads =
-        |wanted: &Wanted| -> Vec<MessageId> { look(&store, wanted).iter().map(|due| due.id).collect() };
+        |wanted: &LoadRequest| -> Vec<MessageId> { look(&store, wanted).iter().map(|due| due.id).collect() };
     let while_uploading =
-        |ready: Option<MessageId>| Wanted { uploads: [(lane("main", "nino"), ready)].into(), ..any() };
+        |ready: Option<MessageId>| LoadRequest { uploads: [(lane("main", "nino"), ready)].into(), ..any() };
     assert_eq!(heads(&any()), [pictured, ann]);
     assert_eq!(heads(&while_uploading(None)), [pump, ann], "neither another file nor the end of its alert");
-    assert_eq!(heads(&Wanted { uploads_full: true, ..any() }), [pump, ann]);
+    assert_eq!(heads(&LoadRequest { uploads_full: true, ..any() }), [pump, ann]);
     assert_eq!(heads(&while_uploading(Some(gate))), [gate, ann], "the other file waits for its turn");
     assert_eq!(heads(&while_uploading(Some(pictured))), [pictured, ann], "its files are there");
     let lapsed = |ready| store.work(NOW, &while_uploading(ready), &People::default()).expect("found").lapsed;

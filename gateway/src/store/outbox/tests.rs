@@ -10,8 +10,8 @@ use crate::outbox::message::{Media, Part};
 const NOW: Timestamp = Timestamp(1_795_240_800_000);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-fn composed(store: &Store, content: &Content, at: Timestamp) -> (Lane, MessageId) {
-    let lane = Lane { connection: "main".into(), contact: "nino".into() };
+fn composed(store: &Store, content: &Content, at: Timestamp) -> (Conversation, MessageId) {
+    let lane = Conversation { connection: "main".into(), contact: "nino".into() };
     let to = Recipient::parse("+15550100123").expect("a number");
     let id = store.compose(&lane, &to, content, at).expect("composed");
     (lane, id)
@@ -97,7 +97,7 @@ fn what_is_too_old_or_held_by_then_does_not_leave() {
         if is_held {
             store.hold(id, NOW).expect("possible");
         }
-        let sending = Change::Sending { id, attempt: 1, form: Form::Free, at: now };
+        let sending = MessageUpdate::Sending { id, attempt: 1, form: MessageForm::Free, at: now };
         assert_eq!(store.change(&sending, now).expect("written"), may_leave, "{composed_at:?} {now:?}");
         assert_eq!(store.state(id).expect("read") == Some(State::Sending), may_leave);
     }
@@ -157,7 +157,8 @@ fn what_a_digest_carries_goes_where_it_goes_and_what_it_does_not_stays() {
     let before = [alone, answer].map(row);
     let later = |minutes| NOW + Duration::from_secs(60) * minutes;
     let leaves = |attempt| {
-        let sending = Change::Sending { id: digest, attempt, form: Form::Free, at: later(attempt) };
+        let sending =
+            MessageUpdate::Sending { id: digest, attempt, form: MessageForm::Free, at: later(attempt) };
         assert!(store.change(&sending, later(attempt)).expect("written"));
     };
     let step = |step: &str| match step {
@@ -216,7 +217,7 @@ fn after_a_start_what_was_under_way_is_unknown_for_longer_each_time() {
         let (_folder, store) = Store::in_new_folder();
         let (_, id) = composed(&store, &Content::text("x"), NOW);
         store.set(id, "tries = ?2", &[&tries]).expect("changed");
-        let sending = Change::Sending { id, attempt: tries + 1, form: Form::Free, at: NOW };
+        let sending = MessageUpdate::Sending { id, attempt: tries + 1, form: MessageForm::Free, at: NOW };
         assert!(store.change(&sending, NOW).expect("written"));
         assert_eq!(store.recover(NOW).expect("recovered"), 1);
         let row = store.dump("SELECT state, tries, not_before FROM message").expect("read");

@@ -7,14 +7,14 @@ use crate::contact::Recipient;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
 use crate::outbox::retry_policy::Class;
-use crate::outbox::row::{Change, Settled};
-use crate::outbox::window::Form;
+use crate::outbox::row::{MessageUpdate, SendResult};
+use crate::outbox::window::MessageForm;
 
 const NOW: Timestamp = Timestamp(1_795_240_800_000);
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn lane() -> Lane {
-    Lane { connection: "main".into(), contact: "nino".into() }
+fn lane() -> Conversation {
+    Conversation { connection: "main".into(), contact: "nino".into() }
 }
 
 fn opened() -> (tempfile::TempDir, Store, MessageId) {
@@ -54,12 +54,12 @@ fn status(word: &str, wamid: &str, callback: Option<String>) -> Status {
 }
 
 fn told(store: &Store, status: &Status) -> bool {
-    store.receive(status, NOW, &mut Dice::seeded(1)).expect("written")
+    store.receive(status, NOW, &mut Rng::seeded(1)).expect("written")
 }
 
 fn answered(store: &Store, id: MessageId, attempt: u32, next: Next, wamid: Option<&str>) -> Result<bool> {
     let wamid = wamid.map(Wamid::from);
-    let settled = Settled {
+    let settled = SendResult {
         id,
         lane: lane(),
         attempt,
@@ -72,11 +72,11 @@ fn answered(store: &Store, id: MessageId, attempt: u32, next: Next, wamid: Optio
         http_status: None,
         fbtrace_id: None,
     };
-    store.change(&Change::Settled(Box::new(settled)), NOW)
+    store.change(&MessageUpdate::Settled(Box::new(settled)), NOW)
 }
 
 fn leaves(store: &Store, id: MessageId, attempt: u32) -> Result<()> {
-    let sending = Change::Sending { id, attempt, form: Form::Free, at: NOW };
+    let sending = MessageUpdate::Sending { id, attempt, form: MessageForm::Free, at: NOW };
     store.change(&sending, NOW).map(|leaves| assert!(leaves))
 }
 

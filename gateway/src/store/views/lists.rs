@@ -71,9 +71,9 @@ const IN: &str = "SELECT 'in' AS direction, r.wamid, r.at, r.contact, r.kind, r.
 
 /// Conditions and their values, numbered as they come.
 #[derive(Default)]
-struct Where(Vec<String>, Vec<Box<dyn ToSql>>);
+struct SqlFilter(Vec<String>, Vec<Box<dyn ToSql>>);
 
-impl Where {
+impl SqlFilter {
     fn and(&mut self, condition: &str, value: impl ToSql + 'static) {
         self.1.push(Box::new(value));
         self.0.push(condition.replace("?n", &format!("?{}", self.1.len())));
@@ -129,7 +129,7 @@ impl Store {
 
     /// One more than asked for, and from where to look on if there may be more behind what was looked through.
     fn outgoing(&self, listing: &Listing, before: i64) -> Result<(Vec<Value>, Option<i64>)> {
-        let mut wanted = Where::default();
+        let mut wanted = SqlFilter::default();
         let mut indexed = listing.alert.is_some();
         let mut high = before.min(self.number("SELECT max(id) + 1 FROM message", &[])?);
         if let Some(until) = listing.until {
@@ -183,7 +183,7 @@ impl Store {
     }
 
     fn incoming(&self, listing: &Listing, before: &Cursor) -> Result<Vec<Value>> {
-        let mut wanted = Where::default();
+        let mut wanted = SqlFilter::default();
         wanted.and("r.at <= ?n", before.at);
         wanted.and(&format!("(r.at < {} OR r.wamid < ?n)", before.at), before.wamid.clone());
         if let Some(contact) = &listing.contact {
@@ -211,7 +211,7 @@ impl Store {
 
     /// `{items, next}`, newest first.
     pub fn list_alerts(&self, listing: &Listing) -> Result<Value> {
-        let mut wanted = Where::default();
+        let mut wanted = SqlFilter::default();
         let high = listing.before.as_ref().map_or(i64::MAX, |cursor| cursor.id);
         wanted.and("a.id < ?n", high);
         if let Some(rule) = &listing.rule {
@@ -240,7 +240,7 @@ impl Store {
 
     /// `{items, next}`, newest first.
     pub fn list_commands(&self, listing: &Listing) -> Result<Value> {
-        let mut wanted = Where::default();
+        let mut wanted = SqlFilter::default();
         wanted.and("c.id < ?n", listing.before.as_ref().map_or(i64::MAX, |cursor| cursor.id));
         if let Some(contact) = &listing.contact {
             wanted.and("c.contact = ?n", contact.clone());
@@ -272,7 +272,7 @@ impl Store {
     }
 }
 
-impl Where {
+impl SqlFilter {
     /// What still waits, as the partial index has it.
     fn waiting(&mut self, state: Option<&str>) -> bool {
         self.0.push(WAITING.replace("state", "m.state"));

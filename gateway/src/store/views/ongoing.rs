@@ -16,7 +16,7 @@ const LINES: i64 = 10;
 
 /// One line of an answer to "status".
 #[derive(Debug, Clone)]
-pub struct Going {
+pub struct OngoingLine {
     pub rule: String,
     pub bindings: Bindings,
     pub at: Timestamp,
@@ -38,9 +38,9 @@ impl Store {
     }
 
     /// What goes on now, then the newest alert of each kind and place that was told in the last day.
-    pub fn going_on(&self, now: Timestamp) -> Result<Vec<Going>> {
+    pub fn going_on(&self, now: Timestamp) -> Result<Vec<OngoingLine>> {
         let read = |row: &Row| {
-            Ok(Going {
+            Ok(OngoingLine {
                 rule: row.get(0)?,
                 bindings: serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default(),
                 at: Timestamp(row.get(2)?),
@@ -48,7 +48,7 @@ impl Store {
                 is_open: row.get(4)?,
             })
         };
-        let mut going: Vec<Going> = self
+        let mut going: Vec<OngoingLine> = self
             .sql
             .prepare_cached(
                 "SELECT rule, bindings, raised_at, iif(state = 'acknowledged', reason, NULL), 1 FROM alert
@@ -56,7 +56,7 @@ impl Store {
             )?
             .query_map([LINES], read)?
             .collect::<Result<_>>()?;
-        let told: Vec<Going> = self
+        let told: Vec<OngoingLine> = self
             .sql
             .prepare_cached(
                 "SELECT a.rule, a.bindings, max(a.raised_at), k.contact, 0 FROM alert a

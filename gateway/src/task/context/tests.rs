@@ -1,45 +1,45 @@
 use super::*;
-use crate::config::{Wishes, read};
+use crate::config::{LoadOptions, read};
 use crate::contact::Recipient;
 use crate::ids::{ContactId, MessageId};
 use crate::outbox::message::Content;
-use crate::outbox::retry_policy::Answer;
-use crate::outbox::row::Lane;
-use crate::outbox::scheduler::{Effect, Input};
+use crate::outbox::retry_policy::ApiAnswer;
+use crate::outbox::row::Conversation;
+use crate::outbox::scheduler::{SchedulerEffect, SchedulerInput};
 use crate::task::outbox_transaction::take;
-use crate::whatsapp::errors::{Said, refusal};
+use crate::whatsapp::errors::{ApiMessage, refusal};
 
 /// Number restricted (docs/cloud-api.md 4.2): retrying makes it worse.
 const RESTRICTED: i64 = 131_048;
 
 fn compose(store: &Store, person: &str, phone: &str) -> rusqlite::Result<MessageId> {
-    let lane = Lane { connection: ConnectionName("main".into()), contact: ContactId(person.into()) };
+    let lane = Conversation { connection: ConnectionName("main".into()), contact: ContactId(person.into()) };
     let to = Recipient::parse(phone).expect("a number");
     store.compose(&lane, &to, &Content::text("hot"), SystemClock.now())
 }
 
-fn posted(turn: &Turn) -> Option<MessageId> {
+fn posted(turn: &SendStep) -> Option<MessageId> {
     turn.done.iter().find_map(|effect| match effect {
-        Effect::Post(due, _) => Some(due.id),
-        Effect::Load(_)
-        | Effect::Upload(_)
-        | Effect::Commit(_)
-        | Effect::WakeAt(_)
-        | Effect::Paused { .. }
-        | Effect::Resumed { .. } => None,
+        SchedulerEffect::Post(due, _) => Some(due.id),
+        SchedulerEffect::Load(_)
+        | SchedulerEffect::Upload(_)
+        | SchedulerEffect::Commit(_)
+        | SchedulerEffect::WakeAt(_)
+        | SchedulerEffect::Paused { .. }
+        | SchedulerEffect::Resumed { .. } => None,
     })
 }
 
 /// The process before this start: its request is refused, since the number is restricted.
 fn restrict(store: &Store, config: &Config) {
-    let (mut sender, mut dice) = (Sender::new(BTreeMap::new()), Dice::seeded(1));
-    let refused = Answer::Refused(refusal(Said { code: RESTRICTED, ..Said::default() }));
+    let (mut sender, mut dice) = (Scheduler::new(BTreeMap::new()), Rng::seeded(1));
+    let refused = ApiAnswer::Refused(refusal(ApiMessage { code: RESTRICTED, ..ApiMessage::default() }));
     let held = store.transaction(|store| {
         let id = compose(store, "nino", "+15550100001")?;
         let now = SystemClock.now();
-        let first = take(store, &mut sender, Begin::With(Input::Wake), config, now, &mut dice)?;
+        let first = take(store, &mut sender, StepStart::With(SchedulerInput::Wake), config, now, &mut dice)?;
         assert_eq!(posted(&first), Some(id));
-        let answered = Begin::With(Input::Answered(id, refused.clone()));
+        let answered = StepStart::With(SchedulerInput::Answered(id, refused.clone()));
         take(store, &mut sender, answered, config, now, &mut dice)?;
         store.restricted(now - QUALITY_WAIT)
     });
@@ -58,25 +58,25 @@ async fn a_restricted_number_is_known_before_an_event_can_take_the_first_turn() 
          [[contact]]\nid = \"nino\"\nphone = \"+15550100001\"\n[[contact]]\nid = \"giorgi\"\nphone = \"+15550100002\"\n",
         folder.path()
     );
-    let config = read("t.toml", &text, &Wishes { without_secrets: true, ..Wishes::default() });
+    let config = read("t.toml", &text, &LoadOptions { without_secrets: true, ..LoadOptions::default() });
     let config = Arc::new(config.expect("good"));
-    let store = Store::open(folder.path(), &mut Dice::seeded(1)).expect("a store");
+    let store = Store::open(folder.path(), &mut Rng::seeded(1)).expect("a store");
     restrict(&store, &config);
 
     let metrics = Metrics::new();
     let (handle, thread) = store.start(metrics.commits()).expect("a thread");
     let (notices, _to_tell) = mpsc::channel(1);
-    let (shared, mut to_do) = Shared::new(handle, config, metrics, notices).await.expect("a start");
+    let (shared, mut to_do) = TaskContext::new(handle, config, metrics, notices).await.expect("a start");
     let (turns, live) = (Arc::clone(&shared.turns), shared.live());
     let event = move |store: &Store| {
         let id = compose(store, "giorgi", "+15550100002")?;
-        let turn = turns.take(store, Begin::With(Input::Wake), &live, SystemClock.now())?;
+        let turn = turns.take(store, StepStart::With(SchedulerInput::Wake), &live, SystemClock.now())?;
         Ok((id, turn))
     };
     let (id, turn) = shared.store.run(event).await.expect("on disk");
     assert_eq!(posted(&turn), None, "message {id} leaves over a restricted number");
     let told = to_do.try_recv().expect("the sender's task hears of it");
-    assert!(matches!(told.done[..], [Effect::Paused { .. }]), "{told:?}");
+    assert!(matches!(told.done[..], [SchedulerEffect::Paused { .. }]), "{told:?}");
     assert!(shared.store.run(move |store| store.restricted(Timestamp(0))).await.expect("read").len() == 1);
 
     drop(shared);

@@ -1,10 +1,10 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::command::action::{Awaited, Deed, NewCommand};
-use crate::config::{Wishes, read};
-use crate::event::incoming::{Identity, Source};
-use crate::store::Origin;
+use crate::command::action::{Awaited, NewCommand, ResolvedAction};
+use crate::config::{LoadOptions, read};
+use crate::event::incoming::{EventSource, Identity};
+use crate::store::CommandOrigin;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
 
@@ -33,10 +33,10 @@ impl Site {
             id = "nino"
             phone = "+15550100001"
         "#;
-        let config = read("t.toml", text, &Wishes { without_secrets: true, ..Wishes::default() });
+        let config = read("t.toml", text, &LoadOptions { without_secrets: true, ..LoadOptions::default() });
         let (folder, store) = Store::in_new_folder();
         let awaited = Awaited { topic: None, when: None, refused_when: None, within_ms: 1_000 };
-        let deed = Deed {
+        let deed = ResolvedAction {
             alert: None,
             name: "gate".into(),
             title: "Open gate".into(),
@@ -50,7 +50,7 @@ impl Site {
         let expires_at = NOW + Duration::from_secs(60);
         let asked = NewCommand { contact: ContactId("nino".into()), deed, expires_at };
         let main = ConnectionName("main".into());
-        let origin = Origin { connection: Some(&main), ..Origin::default() };
+        let origin = CommandOrigin { connection: Some(&main), ..CommandOrigin::default() };
         let command = store.transaction(|store| store.insert_command(&origin, &asked, NOW));
         let command = command.expect("on disk");
         Self { store, config: config.expect("good"), command, _folder: folder }
@@ -60,7 +60,7 @@ impl Site {
     fn answers(&self, payload: &'static [u8]) {
         let id = self.store.tag().command(self.command);
         let event = Event {
-            source: Source::Mqtt,
+            source: EventSource::Mqtt,
             topic: format!("{}{id}", answer_prefix(&self.config)),
             payload: Bytes::from_static(payload),
             content_type: None,
@@ -74,8 +74,8 @@ impl Site {
         self.store.transaction(hear).expect("on disk");
     }
 
-    fn settles(&self, change: &Change) {
-        self.store.transaction(|store| settle(store, &self.config, change, NOW)).expect("on disk");
+    fn settles(&self, change: &CommandUpdate) {
+        self.store.transaction(|store| record_outcome(store, &self.config, change, NOW)).expect("on disk");
     }
 
     fn told(&self) -> Vec<String> {
@@ -88,9 +88,10 @@ impl Site {
 #[test]
 fn a_device_is_believed_though_its_command_counts_as_not_published() {
     let id = Site::new().command;
-    for change in
-        [Change::Expired { id, at: NOW }, Change::Refused { id, at: NOW, reason: "not authorised".into() }]
-    {
+    for change in [
+        CommandUpdate::Expired { id, at: NOW },
+        CommandUpdate::Refused { id, at: NOW, reason: "not authorised".into() },
+    ] {
         let site = Site::new();
         site.settles(&change);
         assert!(site.told()[0].starts_with("❌ Open gate was not done"), "{:?}", site.told());
@@ -98,7 +99,7 @@ fn a_device_is_believed_though_its_command_counts_as_not_published() {
             site.answers(br#"{"ok": true, "text": "open for 5 s"}"#);
         }
         assert_eq!(site.told()[1..], ["✅ Open gate: open for 5 s"], "{change:?}");
-        site.settles(&Change::Published { id, at: NOW });
+        site.settles(&CommandUpdate::Published { id, at: NOW });
         assert_eq!(site.told().len(), 2, "it has its end");
     }
 }
@@ -106,11 +107,11 @@ fn a_device_is_believed_though_its_command_counts_as_not_published() {
 #[test]
 fn noise_is_no_answer_and_who_asked_is_told_that_none_came() {
     let site = Site::new();
-    site.settles(&Change::Published { id: site.command, at: NOW });
+    site.settles(&CommandUpdate::Published { id: site.command, at: NOW });
     site.answers(&[0xff, 0xfe, 0]);
     assert_eq!(site.told(), Vec::<String>::new());
     let later = NOW + Duration::from_secs(2);
-    site.store.transaction(|store| tend(store, &site.config, later)).expect("on disk");
+    site.store.transaction(|store| expire_overdue(store, &site.config, later)).expect("on disk");
     assert_eq!(site.told(), ["⏳ Open gate: sent, but no answer came. Please look yourself."]);
 }
 

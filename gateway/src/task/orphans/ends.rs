@@ -6,16 +6,16 @@ use std::time::Duration;
 use rusqlite::Result;
 
 use super::{CONTACT_GONE, GONE, Orphan, STEP_GONE, find};
-use crate::alert::effect::{Effect, Kind, Notice, Why};
-use crate::alert::engine::Slot;
-use crate::command::dispatch::Change;
+use crate::alert::effect::{Effect, Notification, NotificationKind, Why};
+use crate::alert::engine::StateKey;
+use crate::command::dispatch::CommandUpdate;
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::ids::{ConnectionName, ContactId};
-use crate::outbox::button_token::Subject;
+use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
-use crate::store::{Entry, OpenAlert, QueuedCommand, Request, Store};
+use crate::store::{AuditEntry, OpenAlert, QueuedCommand, Request, Store};
 use crate::task::deadlines::{put, tell};
 use crate::task::question_flow;
 use crate::time::Timestamp;
@@ -52,7 +52,7 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
         }
         Orphan::Request(request, why) => end_request(store, config, request, why, now),
         Orphan::Question(question) => {
-            store.withdraw(&store.waiting_to_ask(Subject::Question(question.id))?, GONE, now)?;
+            store.withdraw(&store.waiting_to_ask(ButtonSubject::Question(question.id))?, GONE, now)?;
             note(store, &format!("question {}: {GONE}", question.id), now)?;
             question_flow::decide(store, question, &question.default_choice, None, now)
         }
@@ -61,7 +61,8 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
             store.dismiss(&guest.id, "removed")?;
             store.withdraw(&store.waiting_for(&guest.id, false)?, "whoever invited may not any more", now)?;
             let detail = "whoever invited may not any more";
-            let entry = Entry { what: "removed", who: Some(&guest.id), message: None, command: None, detail };
+            let entry =
+                AuditEntry { what: "removed", who: Some(&guest.id), message: None, command: None, detail };
             store.record(&entry, now)
         }
         Orphan::Post(post) => store.settle_post(post, false, STEP_GONE, None, now),
@@ -69,7 +70,7 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
 }
 
 fn note(store: &Store, detail: &str, now: Timestamp) -> Result<()> {
-    store.record(&Entry { what: "expired", who: None, message: None, command: None, detail }, now)
+    store.record(&AuditEntry { what: "expired", who: None, message: None, command: None, detail }, now)
 }
 
 /// Over the number that was used before, or that there is.
@@ -107,19 +108,19 @@ fn end_alert(store: &Store, config: &Config, one: &OpenAlert, why: &str, now: Ti
         effects.push(record(Why::Told, format!("{} was told that it is not watched any more", contact.id)));
         effects.push(Effect::Send(Box::new(news(one, contact, connection, now))));
     }
-    effects.push(Effect::Forget(Slot::Alert(alert.clone())));
+    effects.push(Effect::Forget(StateKey::Alert(alert.clone())));
     store.watched(&effects, &[]).map(drop)
 }
 
-fn news(one: &OpenAlert, contact: &Contact, connection: ConnectionName, now: Timestamp) -> Notice {
+fn news(one: &OpenAlert, contact: &Contact, connection: ConnectionName, now: Timestamp) -> Notification {
     let firing = one.memory.as_ref().and_then(|memory| memory.firing());
     let text = firing.map_or_else(|| one.text.clone(), |firing| firing.wording.said(&contact.voice));
     let text = text.lines().next().unwrap_or_default().to_owned();
     let text = contact.voice.say(|s| s.not_watched, &[("text", &text)]);
     let templates = one.memory.as_ref().map(|memory| memory.templates.clone()).unwrap_or_default();
-    Notice {
+    Notification {
         alert: Some((one.alert.clone(), one.episode)),
-        kind: Kind::Resolved,
+        kind: NotificationKind::Resolved,
         to: contact.clone(),
         content: Content { templates, ..Content::text(text) }.in_language(contact.voice.language),
         severity: one.severity,
@@ -132,7 +133,7 @@ fn news(one: &OpenAlert, contact: &Contact, connection: ConnectionName, now: Tim
 
 fn end_request(store: &Store, config: &Config, request: &Request, why: &str, now: Timestamp) -> Result<()> {
     store.change_request(request, "expired")?;
-    store.withdraw(&store.waiting_to_ask(Subject::Request(request.id))?, why, now)?;
+    store.withdraw(&store.waiting_to_ask(ButtonSubject::Request(request.id))?, why, now)?;
     note(store, &format!("request {}: {why}", request.id), now)?;
     let asker = &request.pending.asker;
     let (voice, over) = (config.people.voice(asker), over(config, Some(&request.connection)));
@@ -151,11 +152,12 @@ fn end_command(
     why: &str,
     now: Timestamp,
 ) -> Result<()> {
-    let change = Change::Refused { id: command.id, at: now, reason: why.to_owned() };
+    let change = CommandUpdate::Refused { id: command.id, at: now, reason: why.to_owned() };
     if !store.change_command(&change)? {
         return Ok(());
     }
-    let entry = Entry { what: "failed", who: None, message: None, command: Some(command.id), detail: why };
+    let entry =
+        AuditEntry { what: "failed", who: None, message: None, command: Some(command.id), detail: why };
     store.record(&entry, now)?;
     let Some(mut story) = store.command(command.id)?.filter(|_| command.is_asked) else { return Ok(()) };
     let Some(over) = over(config, Some(&story.connection)) else { return Ok(()) };

@@ -1,15 +1,19 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::config::{Wishes, read};
+use crate::config::{LoadOptions, read};
 use crate::ids::{MessageId, Wamid};
 use crate::outbox::message_state::{OnUnknown, State};
-use crate::outbox::retry_policy::{Answer, Case, Class, Count, HeldFor, Refusal, after_answer};
-use crate::outbox::row::{Change, Lane, Settled};
-use crate::outbox::window::Form;
-use crate::random::Dice;
+use crate::outbox::retry_policy::{
+    ApiAnswer, Class, FailureCount, HeldFor, MessageCase, Refusal, after_answer,
+};
+use crate::outbox::row::{Conversation, MessageUpdate, SendResult};
+use crate::outbox::window::MessageForm;
+use crate::random::Rng;
 use crate::reply::inbound::Status;
-use crate::whatsapp::errors::{Said, codes, refusal};
+use crate::whatsapp::errors::{ApiMessage, codes, refusal};
+
+mod documented;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -35,8 +39,8 @@ impl Site {
             contact("keti", 2, ""),
             contact("boss", 3, "language = \"de\"")
         );
-        let config =
-            read("t.toml", &text, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good");
+        let config = read("t.toml", &text, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
+            .expect("good");
         let (folder, store) = Store::in_new_folder();
         let site = Self { store, config, _folder: folder };
         site.alert(people, lives);
@@ -61,8 +65,8 @@ impl Site {
         self.sql(&format!("UPDATE message SET alert = 1, expires_at = {}", (NOW + lives).0));
     }
 
-    fn lane(&self, person: &str) -> Lane {
-        Lane { connection: self.config.connections[0].name.clone(), contact: person.into() }
+    fn lane(&self, person: &str) -> Conversation {
+        Conversation { connection: self.config.connections[0].name.clone(), contact: person.into() }
     }
 
     fn sql(&self, sql: &str) -> Vec<String> {
@@ -73,20 +77,26 @@ impl Site {
         self.store.transaction(work).expect("on disk");
     }
 
-    fn answer(&self, id: i64, answer: &Answer, lives: Duration) {
+    fn answer(&self, id: i64, answer: &ApiAnswer, lives: Duration) {
         let id = MessageId(id);
-        let count = Count { tries: 1, streak: 1 };
-        let (form, expires_at) = (Form::Free, NOW + lives);
-        let case =
-            Case { count, on_unknown: OnUnknown::Retry, form, templates: 0, has_media: false, expires_at };
-        let next = after_answer(answer, &case, NOW, &mut Dice::seeded(1));
+        let count = FailureCount { tries: 1, streak: 1 };
+        let (form, expires_at) = (MessageForm::Free, NOW + lives);
+        let case = MessageCase {
+            count,
+            on_unknown: OnUnknown::Retry,
+            form,
+            templates: 0,
+            has_media: false,
+            expires_at,
+        };
+        let next = after_answer(answer, &case, NOW, &mut Rng::seeded(1));
         let (wamid, code) = match answer {
-            Answer::Accepted(taken) => (Some(taken.wamid.clone()), None),
-            Answer::Refused(refusal) => (None, Some(refusal.code)),
-            Answer::Offline(_) | Answer::Ambiguous { .. } => (None, None),
+            ApiAnswer::Accepted(taken) => (Some(taken.wamid.clone()), None),
+            ApiAnswer::Refused(refusal) => (None, Some(refusal.code)),
+            ApiAnswer::Offline(_) | ApiAnswer::Ambiguous { .. } => (None, None),
         };
         let lane = self.lane("nino");
-        let settled = Settled {
+        let settled = SendResult {
             id,
             attempt: 1,
             counts: true,
@@ -100,13 +110,14 @@ impl Site {
             known_as: None,
         };
         self.run(|store| {
-            store.change(&Change::Sending { id, attempt: 1, form: Form::Free, at: NOW }, NOW)?;
-            store.change(&Change::Settled(Box::new(settled.clone())), NOW).map(drop)
+            store
+                .change(&MessageUpdate::Sending { id, attempt: 1, form: MessageForm::Free, at: NOW }, NOW)?;
+            store.change(&MessageUpdate::Settled(Box::new(settled.clone())), NOW).map(drop)
         });
     }
 
     fn accepted(&self, id: i64) {
-        self.answer(id, &Answer::Accepted(Wamid(format!("wamid.{id}")).into()), DAY);
+        self.answer(id, &ApiAnswer::Accepted(Wamid(format!("wamid.{id}")).into()), DAY);
     }
 
     fn status(&self, id: i64, state: State, refusal: Option<Refusal>) {
@@ -123,7 +134,7 @@ impl Site {
             recipients: Vec::new(),
             group: None,
         };
-        self.run(|store| store.receive(&status, NOW, &mut Dice::seeded(1)).map(drop));
+        self.run(|store| store.receive(&status, NOW, &mut Rng::seeded(1)).map(drop));
     }
 
     fn told(&self, now: Timestamp) -> Vec<String> {
@@ -144,7 +155,7 @@ impl Site {
 }
 
 fn refused(code: i64) -> Refusal {
-    refusal(Said { code, details: "details".into(), ..Said::default() })
+    refusal(ApiMessage { code, details: "details".into(), ..ApiMessage::default() })
 }
 
 /// Every row of Meta's table, as an answer and as a status: what can no longer arrive is told at once, and what is tried
@@ -160,7 +171,7 @@ fn whichever_code_ends_it_the_owner_hears_once() {
                 assert!(site.told(NOW).is_empty(), "accepted, and nothing is known");
                 site.status(1, State::Failed, Some(refused(code)));
             } else {
-                site.answer(1, &Answer::Refused(refused(code)), DAY);
+                site.answer(1, &ApiAnswer::Refused(refused(code)), DAY);
             }
             let (state, not_before) = site.message(1);
             if matches!(state.as_str(), "queued" | "unknown") {
@@ -182,7 +193,7 @@ fn whichever_code_ends_it_the_owner_hears_once() {
         }
     }
     let site = Site::new(&["nino"], DAY);
-    site.answer(1, &Answer::Refused(refused(131_026)), DAY);
+    site.answer(1, &ApiAnswer::Refused(refused(131_026)), DAY);
     site.told(NOW);
     let words = site.sql("SELECT content FROM message WHERE contact = 'boss'").concat();
     assert!(words.contains("⚠ Bar: diese Meldung hat niemanden erreicht: Freezer 2 is warm"), "{words}");
@@ -208,88 +219,6 @@ const CLASSES: [(i64, &str); 17] = [
     (100, "this message (100, 131009)"),
     (131_026, "this person (131026)"),
 ];
-
-/// `1 to 2 s`, `24 h`.
-fn waits(all: &BTreeSet<i64>) -> String {
-    let round = |seconds: i64| if seconds > 600 { (seconds + 59) / 60 * 60 } else { seconds };
-    let words = |ms: i64| match round((ms + 999) / 1_000) {
-        seconds if seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
-        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
-        seconds => format!("{seconds} s"),
-    };
-    match (all.first(), all.last()) {
-        (Some(least), Some(most)) if words(*least) == words(*most) => words(*most),
-        (Some(_), Some(most)) => format!("up to {}", words(*most)),
-        (_, _) => "–".to_owned(),
-    }
-}
-
-/// What becomes of an alert whose message is refused so, as it is measured: when it is tried again, the first time and at last;
-/// how often; what the outbox says at once; when the owner hears that nobody got it, and whether the number has stopped.
-fn measured(code: i64, title: &str) -> String {
-    let next = |tries: u32, rich: bool, seed: u64| {
-        let form = match rich && refused(code).class == Class::Template {
-            true => Form::Template { name: "alarm".into(), language: "en".into() },
-            false => Form::Free,
-        };
-        let (templates, has_media) = (usize::from(rich), rich);
-        let (count, expires_at) = (Count { tries, streak: tries }, NOW + DAY * 2);
-        let case = Case { count, on_unknown: OnUnknown::Retry, form, templates, has_media, expires_at };
-        after_answer(&Answer::Refused(refused(code)), &case, NOW, &mut Dice::seeded(seed))
-    };
-    let is_tried = |state: State| matches!(state, State::Queued | State::Unknown);
-    let again = |tries: u32| -> BTreeSet<i64> {
-        let of = |seed| {
-            let next = next(tries, false, seed);
-            let until = next.not_before.or(next.gate.as_ref().map(crate::outbox::retry_policy::Gate::until));
-            until.filter(|_| is_tried(next.state)).map(|until| until.0 - NOW.0)
-        };
-        (0..400).filter_map(of).collect()
-    };
-    let last = (1..=40).rev().find(|tries| !again(*tries).is_empty()).unwrap_or(1);
-    let tries = (1..=40).find(|tries| !is_tried(next(*tries, false, 1).state));
-    let rich = next(1, true, 1);
-    let again = match is_tried(rich.state) && rich.not_before.is_none() && rich.gate.is_none() {
-        true if next(1, false, 1).held_for == Some(HeldFor::Window) => {
-            "at once, in its next form; or when the person writes".to_owned()
-        }
-        true => "at once, in its next form".to_owned(),
-        false if rich.held_for == Some(HeldFor::Quality) => "by hand".to_owned(),
-        false if last == 1 || again(1) == again(last) => waits(&again(1)),
-        false => format!("{}, then {}", waits(&again(1)), waits(&again(last))),
-    };
-    let often = match tries {
-        None => "until it expires".to_owned(),
-        Some(1) => "–".to_owned(),
-        Some(count) => format!("{count} times, then {}", next(count, false, 1).state.as_str()),
-    };
-    let site = Site::new(&["nino"], DAY);
-    site.answer(1, &Answer::Refused(refused(code)), DAY);
-    let state = match site.message(1).0.as_str() {
-        "queued" | "unknown" => "waits".to_owned(),
-        state => state.to_owned(),
-    };
-    let hears = if site.told(NOW).len() == 1 { "at once" } else { "at its end" };
-    let stopped = match crate::outbox::retry_policy::for_a_person(&refused(code)) {
-        Some(_) => "; at once that the number has stopped",
-        None => "",
-    };
-    format!("| {title} | {again} | {often} | {state} | {hears}{stopped} |")
-}
-
-/// What people read of each class is what happens.
-#[test]
-fn the_documented_table_of_classes_is_what_happens() {
-    let page = std::fs::read_to_string(format!("{}/../docs/messages.md", env!("CARGO_MANIFEST_DIR")));
-    let page = page.expect("a page");
-    let table = page.split("| class | tried again after |").nth(1).expect("the table");
-    let documented: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
-    let measured: Vec<String> = CLASSES.iter().map(|(code, title)| measured(*code, title)).collect();
-    assert_eq!(documented, measured, "docs/messages.md should say\n{}", measured.join("\n"));
-    // Every row of Meta's table is of one of them.
-    let classes: Vec<Class> = CLASSES.iter().map(|(code, _)| refused(*code).class).collect();
-    assert!(codes().iter().all(|code| classes.contains(&refused(*code).class)));
-}
 
 /// For each class when it is tried again, and of a message that lives for a day and for ten minutes whether that is before it
 /// expires.
@@ -318,7 +247,7 @@ fn tried_again_means_before_it_expires() {
         assert_eq!(refused(code).class, class, "{code}");
         for (lives, expected) in [(DAY, of_a_day), (minutes(10), of_ten_minutes)] {
             let site = Site::new(&["nino"], lives);
-            site.answer(1, &Answer::Refused(refused(code)), lives);
+            site.answer(1, &ApiAnswer::Refused(refused(code)), lives);
             let (state, not_before) = site.message(1);
             assert_eq!(state, expected, "{code} of {lives:?}");
             assert!(not_before < (NOW + lives).0, "{code}");
@@ -333,12 +262,12 @@ fn tried_again_means_before_it_expires() {
     let slow = Refusal { retry_after: Some(HOUR), ..refused(80_007) };
     for (lives, expected) in [(DAY, "queued"), (minutes(10), "failed")] {
         let site = Site::new(&["nino"], lives);
-        site.answer(1, &Answer::Refused(slow.clone()), lives);
+        site.answer(1, &ApiAnswer::Refused(slow.clone()), lives);
         assert_eq!(site.message(1).0, expected);
     }
     // Of two days: the retry 24 h later happens.
     let site = Site::new(&["nino"], DAY * 2);
-    site.answer(1, &Answer::Refused(refused(131_049)), DAY * 2);
+    site.answer(1, &ApiAnswer::Refused(refused(131_049)), DAY * 2);
     assert_eq!(site.message(1), ("queued".to_owned(), (NOW + DAY).0));
 }
 

@@ -1,10 +1,10 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::alert::engine::Watch;
-use crate::alert::intake::Judge;
-use crate::config::{Wishes, read};
-use crate::event::incoming::{Event, Identity, Source};
+use crate::alert::engine::Engine;
+use crate::alert::intake::RuleSet;
+use crate::config::{LoadOptions, read};
+use crate::event::incoming::{Event, EventSource, Identity};
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
 const SECOND: Duration = Duration::from_secs(1);
@@ -12,8 +12,8 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Site {
     store: Store,
     config: Config,
-    judge: Judge,
-    watch: Watch,
+    judge: RuleSet,
+    watch: Engine,
     _folder: tempfile::TempDir,
 }
 
@@ -30,17 +30,17 @@ impl Site {
              verify_token_file = \"v\"\n[[contact]]\nid = \"boss\"\nphone = \"+15550100003\"\n{}",
             rules.iter().map(rule).collect::<String>()
         );
-        let wishes = Wishes { without_secrets: true, ..Wishes::default() };
+        let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config = read("t.toml", &text, &wishes).expect("good");
         let (site, zone) = (config.site.name.clone(), config.site.time_zone.clone());
-        let judge = Judge::new(config.rules.clone(), config.people.clone(), site, zone).expect("compiles");
+        let judge = RuleSet::new(config.rules.clone(), config.people.clone(), site, zone).expect("compiles");
         let (watch, (folder, store)) = (judge.watch(), Store::in_new_folder());
         Self { store, config, judge, watch, _folder: folder }
     }
 
     fn hear(&mut self, topic: &str, payload: &str, at: Timestamp) {
         let event = Event {
-            source: Source::Mqtt,
+            source: EventSource::Mqtt,
             topic: topic.into(),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
             content_type: None,

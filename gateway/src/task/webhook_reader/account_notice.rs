@@ -1,17 +1,17 @@
 //! What Meta says by itself: somebody has moved, an account or a template has changed. The owner hears of it.
 
-use super::Desk;
+use super::BodyReader;
 use crate::config::Connection;
-use crate::contact::language::Voice;
-use crate::contact::{Contact, Phone, Whose};
+use crate::contact::language::Locale;
+use crate::contact::{Contact, IdentityOwner, Phone};
 use crate::ids::ConnectionName;
-use crate::reply::inbound::{Move, Moved, Notice, Preference};
+use crate::reply::inbound::{AccountNotice, IdentityChange, Moved, Preference};
 use crate::rule::definition::Severity;
 use crate::task::body_contacts::whose;
-use crate::task::owner_notice::{self, Over, Said, Told};
+use crate::task::owner_notice::{self, LocalizedSentence, NoticeOutcome, NoticeRoute};
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
-impl Desk<'_> {
+impl BodyReader<'_> {
     /// Whoever has the old number next might be anybody (docs/cloud-api.md 3.6): nothing acts for the contact any more until somebody has
     /// looked, and the owner is told. Alerts still leave for the old number: as long as nobody has it they fail at once, and
     /// whoever is next on duty is told.
@@ -24,14 +24,14 @@ impl Desk<'_> {
         let config = self.config;
         let found = whose(self.store, &config.people, moved.from.as_deref(), moved.user_id.as_deref())?;
         let contact = match found {
-            Whose::One(contact) => contact,
-            Whose::Nobodys | Whose::Several(_) => {
+            IdentityOwner::One(contact) => contact,
+            IdentityOwner::Nobodys | IdentityOwner::Several(_) => {
                 self.read.nothing.push("somebody who is no contact, or no one contact, has moved".to_owned());
                 return Ok(());
             }
         };
         let at = if moved.at.0 == 0 { self.now } else { moved.at };
-        if moved.what != Move::Phone && !self.store.moved(&contact.id, at, self.now)? {
+        if moved.what != IdentityChange::Phone && !self.store.moved(&contact.id, at, self.now)? {
             self.idle("the number changed hands before its contact was accepted");
             return Ok(());
         }
@@ -40,18 +40,18 @@ impl Desk<'_> {
         let Some(over) = over.or(self.config.connections.first()) else { return Ok(()) };
         let (field, about) = (format!("moved {id}"), over.name.clone());
         match &moved.what {
-            Move::Number(new) => {
+            IdentityChange::Number(new) => {
                 let new = Phone::from_wa_id(new).map_or_else(|_| "…".into(), |new| new.masked());
                 let blanks = [("name", name), ("number", &new), ("id", &id.0)];
-                self.tell_of_person(&about, field, Said(|s| s.new_number, &blanks))
+                self.tell_of_person(&about, field, LocalizedSentence(|s| s.new_number, &blanks))
             }
-            Move::UserId => {
+            IdentityChange::UserId => {
                 let blanks = [("name", name), ("id", id.0.as_str())];
-                self.tell_of_person(&about, field, Said(|s| s.new_user_id, &blanks))
+                self.tell_of_person(&about, field, LocalizedSentence(|s| s.new_user_id, &blanks))
             }
-            Move::Phone => {
+            IdentityChange::Phone => {
                 let text = format!("{name} uses WhatsApp on another phone, or installed it anew");
-                self.tell_owner(&about, &Notice::of(field, Severity::Info, text))
+                self.tell_owner(&about, &AccountNotice::of(field, Severity::Info, text))
             }
         }
     }
@@ -68,7 +68,7 @@ impl Desk<'_> {
             return Ok(());
         }
         let found = whose(self.store, &self.config.people, from.as_deref(), user_id.as_deref())?;
-        let Whose::One(contact) = found else {
+        let IdentityOwner::One(contact) = found else {
             let reason = "somebody who is no contact, or no one contact, has a wish about marketing messages";
             self.read.nothing.push(reason.to_owned());
             return Ok(());
@@ -80,8 +80,8 @@ impl Desk<'_> {
         self.read.messages = true;
         let wish = if *wants { "resume" } else { "stop" };
         let text = format!("{} asked WhatsApp to {wish} marketing messages of this business", contact.name);
-        let notice = Notice::of(format!("marketing {}", contact.id), Severity::Info, text);
-        self.tell_owner(&over.name, &Notice { at: Some(*at), ..notice })
+        let notice = AccountNotice::of(format!("marketing {}", contact.id), Severity::Info, text);
+        self.tell_owner(&over.name, &AccountNotice { at: Some(*at), ..notice })
     }
 
     /// Something about a person that a person has to decide: the owner reads it in a language of their own.
@@ -89,16 +89,16 @@ impl Desk<'_> {
         &mut self,
         about: &ConnectionName,
         field: String,
-        said: Said,
+        said: LocalizedSentence,
     ) -> rusqlite::Result<()> {
-        let text = Voice::default().say(said.0, said.1);
-        let notice = Notice::of(field, Severity::Warning, text);
+        let text = Locale::default().say(said.0, said.1);
+        let notice = AccountNotice::of(field, Severity::Warning, text);
         let told = owner_notice::write_of_person(self.store, self.config, about, &notice, said, self.now)?;
         self.was_told(told, about, &notice);
         Ok(())
     }
 
-    pub(crate) fn heed(&mut self, notice: &Notice) -> rusqlite::Result<()> {
+    pub(crate) fn heed(&mut self, notice: &AccountNotice) -> rusqlite::Result<()> {
         let is_number = |id: &str| self.config.connections.iter().any(|known| known.phone_number_id == id);
         let concerns = |connection: &&Connection| match (&connection.business_account_id, &notice.account) {
             (_, Some(number)) if is_number(number) => connection.phone_number_id == *number,
@@ -126,20 +126,25 @@ impl Desk<'_> {
         Ok(())
     }
 
-    pub(crate) fn tell_owner(&mut self, about: &ConnectionName, notice: &Notice) -> rusqlite::Result<()> {
-        let told = owner_notice::write(self.store, self.config, about, notice, Over::AnotherFirst, self.now)?;
+    pub(crate) fn tell_owner(
+        &mut self,
+        about: &ConnectionName,
+        notice: &AccountNotice,
+    ) -> rusqlite::Result<()> {
+        let told =
+            owner_notice::write(self.store, self.config, about, notice, NoticeRoute::AnotherFirst, self.now)?;
         self.was_told(told, about, notice);
         Ok(())
     }
 
-    fn was_told(&mut self, told: Told, about: &ConnectionName, notice: &Notice) {
+    fn was_told(&mut self, told: NoticeOutcome, about: &ConnectionName, notice: &AccountNotice) {
         match told {
-            Told::Before => {}
-            Told::Late => self.idle(&format!("something newer is known than: {}", notice.text)),
-            Told::Kept | Told::Written => {
+            NoticeOutcome::Before => {}
+            NoticeOutcome::Late => self.idle(&format!("something newer is known than: {}", notice.text)),
+            NoticeOutcome::Kept | NoticeOutcome::Written => {
                 self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
             }
         }
-        self.read.messages |= told == Told::Written;
+        self.read.messages |= told == NoticeOutcome::Written;
     }
 }

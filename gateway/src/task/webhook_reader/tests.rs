@@ -17,12 +17,14 @@ mod persons;
 mod signed;
 
 use super::*;
-use crate::config::{Wishes, read};
+use crate::config::{LoadOptions, read};
 use crate::ids::{ContactId, MessageId, Wamid};
+use crate::outbox::message::Content;
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Next;
-use crate::outbox::row::{Change, Settled};
-use crate::outbox::window::Form;
+use crate::outbox::row::{MessageUpdate, SendResult};
+use crate::outbox::window::MessageForm;
+use crate::random::Rng;
 
 const NUMBER: &str = "900000000000002";
 const OURS: &str = "wamid.U1lOVEhFVElDT1VUMDAwMQ==";
@@ -62,7 +64,7 @@ fn config_with(more: &str) -> Config {
         {more}
         "#
     );
-    read("t.toml", &text, &Wishes { without_secrets: true, ..Wishes::default() }).expect("good")
+    read("t.toml", &text, &LoadOptions { without_secrets: true, ..LoadOptions::default() }).expect("good")
 }
 
 struct Site {
@@ -79,7 +81,7 @@ impl Site {
 
     /// Another process goes on with the same rows.
     fn restart(&mut self) {
-        self.store = Store::open(self.folder.path(), &mut Dice::seeded(2)).expect("a store");
+        self.store = Store::open(self.folder.path(), &mut Rng::seeded(2)).expect("a store");
         self.store.transaction(|store| store.recover(SystemClock.now())).expect("recovered");
     }
 
@@ -94,15 +96,19 @@ impl Site {
     }
 
     fn send_as(&self, contact: &str, wamids: &[String], known_as: Option<&str>) {
-        let lane = Lane { connection: ConnectionName("main".into()), contact: ContactId(contact.into()) };
+        let lane =
+            Conversation { connection: ConnectionName("main".into()), contact: ContactId(contact.into()) };
         let to = &self.config.people.contacts[&lane.contact].to;
         let now = SystemClock.now();
         self.store
             .transaction(|store| {
                 let id = store.compose(&lane, to, &Content::text("Pump 7"), now)?;
-                store.change(&Change::Sending { id, attempt: 1, form: Form::Free, at: now }, now)?;
+                store.change(
+                    &MessageUpdate::Sending { id, attempt: 1, form: MessageForm::Free, at: now },
+                    now,
+                )?;
                 for wamid in wamids {
-                    let settled = Settled {
+                    let settled = SendResult {
                         id,
                         lane: lane.clone(),
                         attempt: 1,
@@ -115,7 +121,7 @@ impl Site {
                         http_status: Some(200),
                         fbtrace_id: None,
                     };
-                    store.change(&Change::Settled(Box::new(settled)), now)?;
+                    store.change(&MessageUpdate::Settled(Box::new(settled)), now)?;
                 }
                 Ok(())
             })
@@ -128,9 +134,9 @@ impl Site {
     }
 
     fn read_all(&self) {
-        let heed = |_| Ok(Turn::default());
+        let heed = |_| Ok(SendStep::default());
         let next = |store: &Store| {
-            read_next(store, &self.config, SystemClock.now(), &mut Dice::seeded(1), |_| {}, heed)
+            read_next(store, &self.config, SystemClock.now(), &mut Rng::seeded(1), |_| {}, heed)
         };
         while self.store.transaction(next).expect("read").is_some() {}
     }
@@ -327,7 +333,7 @@ proptest! {
         let straight = ends(&[&all]);
         for (seed, size) in orders {
             // Each twice, shuffled, in batches of `size`.
-            let mut dice = Dice::seeded(seed);
+            let mut dice = Rng::seeded(seed);
             let mut shuffled = [all.clone(), all.clone()].concat();
             for at in (1..shuffled.len()).rev() {
                 shuffled.swap(at, usize::try_from(dice.below(at as u64 + 1)).expect("small"));

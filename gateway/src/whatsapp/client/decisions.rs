@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::outbox::message_state::{OnUnknown, State};
-use crate::outbox::retry_policy::{Case, Count, Gate, HeldFor, Learned, Next, after_answer, after_status};
-use crate::outbox::window::Form;
-use crate::random::Dice;
+use crate::outbox::retry_policy::{
+    FailureCount, Gate, HeldFor, Learned, MessageCase, Next, after_answer, after_status,
+};
+use crate::outbox::window::MessageForm;
+use crate::random::Rng;
 use crate::time::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
@@ -78,9 +80,9 @@ const DECISIONS: [(&str, &[&str]); 11] = [
 ];
 
 /// A message with words, a template to fall back to, and a picture: it went out in that form.
-fn case(tries: u32, form: Form) -> Case {
-    Case {
-        count: Count { tries, streak: tries },
+fn case(tries: u32, form: MessageForm) -> MessageCase {
+    MessageCase {
+        count: FailureCount { tries, streak: tries },
         on_unknown: OnUnknown::Retry,
         form,
         templates: 1,
@@ -89,18 +91,18 @@ fn case(tries: u32, form: Form) -> Case {
     }
 }
 
-fn template() -> Form {
-    Form::Template { name: "alarm".into(), language: "en".into() }
+fn template() -> MessageForm {
+    MessageForm::Template { name: "alarm".into(), language: "en".into() }
 }
 
 /// An error in Meta's form, by way of the bytes.
-fn refused(code: i64, status: u16) -> Answer {
+fn refused(code: i64, status: u16) -> ApiAnswer {
     let body = serde_json::json!({ "error": { "code": code, "message": "(#0) Words", "fbtrace_id": "TRACE",
                                               "error_data": { "details": "details" } } });
     judged(status, body.to_string().as_bytes())
 }
 
-fn judged(status: u16, body: &[u8]) -> Answer {
+fn judged(status: u16, body: &[u8]) -> ApiAnswer {
     judge(StatusCode::from_u16(status).expect("a status"), &HeaderMap::new(), body)
 }
 
@@ -136,10 +138,10 @@ fn words(next: &Next) -> &'static str {
 }
 
 /// Codes of templates are answers to templates.
-fn decided(answer: &Answer, tries: u32) -> Next {
-    let is_template = matches!(answer, Answer::Refused(refusal) if refusal.class == Class::Template);
-    let form = if is_template { template() } else { Form::Free };
-    after_answer(answer, &case(tries, form), NOW, &mut Dice::seeded(1))
+fn decided(answer: &ApiAnswer, tries: u32) -> Next {
+    let is_template = matches!(answer, ApiAnswer::Refused(refusal) if refusal.class == Class::Template);
+    let form = if is_template { template() } else { MessageForm::Free };
+    after_answer(answer, &case(tries, form), NOW, &mut Rng::seeded(1))
 }
 
 /// The first and the last code of a row such as `131020,131041,131201-131215` or `2388xxx`.
@@ -178,20 +180,20 @@ fn every_row_of_the_error_table_has_its_decision() {
 }
 
 /// The same codes as a `failed` status, which surely was not delivered: nothing is in doubt, and no answer closes a gate
-/// (what they tell of the number is told to the sender beside, `Sender`'s `Input::Reported`).
+/// (what they tell of the number is told to the sender beside, `Scheduler`'s `SchedulerInput::Reported`).
 #[test]
 fn every_row_has_its_decision_as_a_status() {
     for (decision, rows) in DECISIONS {
         for code in rows.iter().flat_map(|row| codes(row)) {
-            let Answer::Refused(refusal) = refused(code, 400) else { panic!("{code} is a refusal") };
-            let form = if refusal.class == Class::Template { template() } else { Form::Free };
+            let ApiAnswer::Refused(refusal) = refused(code, 400) else { panic!("{code} is a refusal") };
+            let form = if refusal.class == Class::Template { template() } else { MessageForm::Free };
             let next = |tries| {
                 after_status(
                     State::Failed,
                     Some(&refusal),
                     &case(tries, form.clone()),
                     NOW,
-                    &mut Dice::seeded(1),
+                    &mut Rng::seeded(1),
                 )
             };
             let (first, last) = (next(1), next(5));
@@ -216,14 +218,14 @@ fn an_unknown_code_is_tried_twice_more_and_then_failed() {
 
 #[test]
 fn without_a_template_the_message_waits_until_the_person_writes() {
-    let case = Case { templates: 0, ..case(1, Form::Free) };
-    let next = after_answer(&refused(131_047, 400), &case, NOW, &mut Dice::seeded(1));
+    let case = MessageCase { templates: 0, ..case(1, MessageForm::Free) };
+    let next = after_answer(&refused(131_047, 400), &case, NOW, &mut Rng::seeded(1));
     assert_eq!((next.state, next.held_for), (State::Held, Some(HeldFor::Window)));
     let again = after_answer(
         &refused(131_047, 400),
         &super::decisions::case(1, template()),
         NOW,
-        &mut Dice::seeded(1),
+        &mut Rng::seeded(1),
     );
     assert_eq!(again.state, State::Failed, "a template may go out at any time: no second resend");
 }

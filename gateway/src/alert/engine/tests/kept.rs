@@ -1,5 +1,6 @@
 use super::*;
-use crate::alert::lifecycle::{Reach, Recent};
+use crate::alert::lifecycle::Recent;
+use crate::alert::notification::reached::Reached;
 use crate::rule::lifecycle_settings::Grouping;
 
 fn recent(identity: u64, of_session: bool) -> Recent {
@@ -17,7 +18,7 @@ fn what_runs_moves_with_a_clock_that_was_set() {
         (60, 60_000, 60_000),
         (60, -120_000, -120_000),
     ] {
-        let mut desk = Desk::door(Life::bare());
+        let mut desk = Desk::door(LifecycleSettings::bare());
         desk.see("door", "1", true);
         desk.set(Duration::from_secs(seconds), by);
         let since = desk.alert("1").firing().expect("it fires").since;
@@ -27,7 +28,7 @@ fn what_runs_moves_with_a_clock_that_was_set() {
 
 #[test]
 fn the_one_that_was_quiet_for_longest_makes_room_and_no_other() {
-    let mut desk = Desk::with(&[rule("door", Life::bare())], people(&["nino"]), 2);
+    let mut desk = Desk::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
     for (id, fires) in [("1", true), ("1", false), ("2", true), ("2", true)] {
         desk.see("door", id, fires);
     }
@@ -40,11 +41,11 @@ fn the_one_that_was_quiet_for_longest_makes_room_and_no_other() {
 
 #[test]
 fn one_too_many_is_told_and_leaves_no_trace() {
-    let mut desk = Desk::with(&[rule("door", Life::bare())], people(&["nino"]), 1);
+    let mut desk = Desk::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 1);
     desk.see("door", "1", true);
     let effects = desk.see("door", "2", true);
-    assert_eq!(said(&effects), [("nino", Kind::Fired, "door 2")]);
-    assert!(slots(&effects).1.contains(&Slot::Alert(ident("door", "2"))));
+    assert_eq!(said(&effects), [("nino", NotificationKind::Fired, "door 2")]);
+    assert!(slots(&effects).1.contains(&StateKey::Alert(ident("door", "2"))));
     assert_eq!(desk.ids(), ["id=1"]);
     // Else the index grows with each, and no limit holds it.
     assert_eq!(desk.watch.firing[&"door".into()], [ident("door", "1")].into());
@@ -52,21 +53,22 @@ fn one_too_many_is_told_and_leaves_no_trace() {
 
 #[test]
 fn what_never_fired_is_not_kept_but_its_events_are_known() {
-    let mut desk = Desk::door(Life { pending_for: Duration::from_secs(60), ..Life::bare() });
+    let mut desk =
+        Desk::door(LifecycleSettings { pending_for: Duration::from_secs(60), ..LifecycleSettings::bare() });
     let effects = desk.see("door", "1", true);
     assert_eq!(records(&effects, Why::Pending), ["`for` runs: door 1"]);
     desk.watch.remember(&ident("door", "1"), recent(7, false));
     assert_eq!(desk.watch.keep_passed(), None, "the alert knows it");
     desk.pass(Duration::from_secs(30));
     let effects = desk.see("door", "1", false);
-    assert_eq!(slots(&effects), (vec![], vec![Slot::Alert(ident("door", "1"))]));
+    assert_eq!(slots(&effects), (vec![], vec![StateKey::Alert(ident("door", "1"))]));
     assert!(desk.watch.alerts.is_empty());
     assert!(desk.watch.is_repetition(&ident("door", "1"), 7, START));
 }
 
 #[test]
 fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
-    let mut desk = Desk::door(Life::bare());
+    let mut desk = Desk::door(LifecycleSettings::bare());
     let door = ident("door", "1");
     assert_eq!(desk.watch.keep_passed(), None);
     for identity in 0..=128 {
@@ -79,12 +81,12 @@ fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
         .map(|after| desk.watch.is_repetition(&door, 128, START + after));
     assert_eq!(known, [true, false], "for a week");
     let Some(Effect::Keep(kept)) = desk.watch.keep_passed() else { panic!("nothing is kept") };
-    assert_eq!(kept.slot, Slot::Passed);
+    assert_eq!(kept.slot, StateKey::Passed);
     assert_eq!(desk.watch.keep_passed(), None, "it is written already");
     // Another process reads it, and what belongs to a rule that is gone, too.
-    let gone = Slot::Alert(ident("gone", "1"));
-    let mut next = Desk::door(Life::bare());
-    next.watch.restore(vec![kept, Kept { slot: gone.clone(), state: "{}".into() }], next.now);
+    let gone = StateKey::Alert(ident("gone", "1"));
+    let mut next = Desk::door(LifecycleSettings::bare());
+    next.watch.restore(vec![kept, Snapshot { slot: gone.clone(), state: "{}".into() }], next.now);
     assert!(
         next.watch.is_repetition(&door, 128, START) && !next.watch.is_repetition(&door, 128, START + week)
     );
@@ -95,12 +97,15 @@ fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
 #[test]
 fn an_alert_of_another_key_is_put_away_with_its_reason() {
     let keyed = |key: &[&str], expect| {
-        let life = Life { expect, repeat_interval: Some(HOUR), ..Life::bare() };
+        let life = LifecycleSettings { expect, repeat_interval: Some(HOUR), ..LifecycleSettings::bare() };
         let mut rule = rule("door", life.clone());
-        rule.life = Some(Arc::new(Life { key: key.iter().map(|part| (*part).to_owned()).collect(), ..life }));
+        rule.life = Some(Arc::new(LifecycleSettings {
+            key: key.iter().map(|part| (*part).to_owned()).collect(),
+            ..life
+        }));
         Desk::new(&[rule])
     };
-    let mut desk = Desk::door(Life::bare());
+    let mut desk = Desk::door(LifecycleSettings::bare());
     let kept = kept(&desk.see("door", "1", true));
     let why = "the rule's `key` has changed: what still holds is a new alert with its next event";
     for (key, is_kept) in [(&["id"][..], true), (&["id", "payload.n"], false), (&[], false), (&["+1"], false)]
@@ -121,14 +126,16 @@ fn an_alert_of_another_key_is_put_away_with_its_reason() {
     next.watch.restore(kept, next.now);
     assert_eq!(said(&next.pass(2 * HOUR)), []);
     let mut without = Desk::new(&[]);
-    without.watch.restore(super::kept(&Desk::door(Life::bare()).see("door", "1", true)), without.now);
+    without
+        .watch
+        .restore(super::kept(&Desk::door(LifecycleSettings::bare()).see("door", "1", true)), without.now);
     let gone = "its rule is gone, or its alerts have no states any more";
     assert_eq!(records(&without.watch.drain(), Why::Forgotten), [gone]);
 }
 
 #[test]
 fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
-    let mut desk = Desk::door(Life::bare());
+    let mut desk = Desk::door(LifecycleSettings::bare());
     for id in ["1", "2"] {
         desk.see("door", id, true);
     }
@@ -141,8 +148,10 @@ fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
     let known = [("1", 1), ("2", 2), ("3", 3), ("4", 4)]
         .map(|(id, identity)| desk.watch.is_repetition(&ident("door", id), identity, START));
     assert_eq!(known, [false, true, false, true]);
-    assert_eq!(slots(&desk.watch.drain()).0, [Slot::Alert(ident("door", "1"))]);
-    let Some(Effect::Keep(Kept { state, .. })) = desk.watch.keep_passed() else { panic!("nothing is kept") };
+    assert_eq!(slots(&desk.watch.drain()).0, [StateKey::Alert(ident("door", "1"))]);
+    let Some(Effect::Keep(Snapshot { state, .. })) = desk.watch.keep_passed() else {
+        panic!("nothing is kept")
+    };
     assert!(state.ends_with(&format!(",{},false]]", START.0)) && !state.contains("true"), "{state}");
     desk.watch.free_packets();
     assert_eq!((desk.watch.drain(), desk.watch.keep_passed()), (vec![], None));
@@ -150,10 +159,10 @@ fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
 
 #[test]
 fn what_a_faster_clock_kept_goes_on_from_now() {
-    let mut desk = Desk::door(Life::bare());
+    let mut desk = Desk::door(LifecycleSettings::bare());
     let kept = kept(&desk.see("door", "1", true));
     for (wall, since) in [(START - HOUR, START - HOUR), (START, START), (START + HOUR, START)] {
-        let mut next = Desk::door(Life::bare());
+        let mut next = Desk::door(LifecycleSettings::bare());
         next.watch.restore(kept.clone(), Now { wall, steady: Duration::ZERO });
         assert_eq!(next.alert("1").firing().expect("it fires").since, since, "read at {wall:?}");
         assert_eq!(slots(&next.watch.drain()).1, []);
@@ -163,20 +172,20 @@ fn what_a_faster_clock_kept_goes_on_from_now() {
 #[test]
 fn receipts_come_in_any_order_and_count_once() {
     for (states, reach, times) in [
-        (&["delivered"][..], Reach::Delivered, 1),
-        (&["delivered", "delivered"], Reach::Delivered, 1),
-        (&["read", "delivered"], Reach::Read, 1),
-        (&["failed"], Reach::Failed, 1),
-        (&["failed", "failed"], Reach::Failed, 1),
-        (&["failed", "delivered"], Reach::Delivered, 2),
-        (&["delivered", "failed"], Reach::Delivered, 1),
-        (&["sent"], Reach::Sent, 0),
+        (&["delivered"][..], Reached::Delivered, 1),
+        (&["delivered", "delivered"], Reached::Delivered, 1),
+        (&["read", "delivered"], Reached::Read, 1),
+        (&["failed"], Reached::Failed, 1),
+        (&["failed", "failed"], Reached::Failed, 1),
+        (&["failed", "delivered"], Reached::Delivered, 2),
+        (&["delivered", "failed"], Reached::Delivered, 1),
+        (&["sent"], Reached::Sent, 0),
     ] {
-        let mut desk = Desk::door(Life::bare());
+        let mut desk = Desk::door(LifecycleSettings::bare());
         desk.see("door", "1", true);
         let mut noted = 0;
         for state in states {
-            let effects = desk.note(&Note::Receipt {
+            let effects = desk.note(&AlertCommand::Receipt {
                 alert: ident("door", "1"),
                 episode: 1,
                 contact: "nino".into(),
@@ -191,13 +200,13 @@ fn receipts_come_in_any_order_and_count_once() {
 
 #[test]
 fn each_silence_has_a_number_of_its_own_and_what_does_not_fire_is_named() {
-    let mut desk = Desk::door(Life::bare());
+    let mut desk = Desk::door(LifecycleSettings::bare());
     for _ in 0..3 {
         desk.note(&silence(None, START + HOUR));
     }
     assert_eq!(desk.watch.silences.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
     let by = Person { name: "operator".into(), contact: None };
-    let answer = desk.watch.note(&Note::Acknowledge { alert: ident("door", "1"), by }, START);
+    let answer = desk.watch.note(&AlertCommand::Acknowledge { alert: ident("door", "1"), by }, START);
     let unknown = "door id=1 does not fire; `bellwire alerts list` shows what does";
     assert_eq!(answer, Err(unknown.to_owned()));
 }
@@ -205,7 +214,7 @@ fn each_silence_has_a_number_of_its_own_and_what_does_not_fire_is_named() {
 /// Who was told, or took care, is gone from the configuration: somebody else has to know.
 #[test]
 fn what_nobody_knows_of_any_more_is_told_to_whoever_is_on_duty() {
-    let by = |who: &str| Note::Acknowledge {
+    let by = |who: &str| AlertCommand::Acknowledge {
         alert: ident("door", "1"),
         by: Person { name: who.to_owned(), contact: Some(who.into()) },
     };
@@ -218,11 +227,11 @@ fn what_nobody_knows_of_any_more_is_told_to_whoever_is_on_duty() {
         (&["nino"], Some("nino"), &["nino"], &[]),
         (&["nino"], None, &[], &[]),
     ] {
-        let mut desk = Desk::with(&[rule("door", Life::bare())], people(before), ALERTS_MAX);
+        let mut desk = Desk::with(&[rule("door", LifecycleSettings::bare())], people(before), ALERTS_MAX);
         let mut effects = desk.see("door", "1", true);
         effects.extend(care.into_iter().flat_map(|who| desk.note(&by(who))));
         let state = kept(&effects).pop().expect("it is kept");
-        let mut next = Desk::with(&[rule("door", Life::bare())], people(after), ALERTS_MAX);
+        let mut next = Desk::with(&[rule("door", LifecycleSettings::bare())], people(after), ALERTS_MAX);
         next.watch.restore(vec![state], next.now);
         let effects = next.watch.drain();
         let whom: Vec<&str> = said(&effects).iter().map(|(whom, ..)| *whom).collect();
@@ -239,10 +248,10 @@ fn what_nobody_knows_of_any_more_is_told_to_whoever_is_on_duty() {
 #[test]
 fn what_was_held_back_of_a_rule_that_is_gone_does_not_silence_the_rest() {
     let hours =
-        crate::contact::quiet_hours::Quiet::parse(["11:00-13:00"], Severity::Critical).expect("hours");
+        crate::contact::quiet_hours::QuietHours::parse(["11:00-13:00"], Severity::Critical).expect("hours");
     let mut asleep = people(&["nino"]);
     asleep.quiet.insert("nino".into(), hours);
-    let both = [rule("door", Life::bare()), rule("gate", Life::bare())];
+    let both = [rule("door", LifecycleSettings::bare()), rule("gate", LifecycleSettings::bare())];
     let mut desk = Desk::with(&both, asleep.clone(), ALERTS_MAX);
     let mut effects = desk.see("door", "1", true);
     effects.extend(desk.see("gate", "2", true));
@@ -250,15 +259,16 @@ fn what_was_held_back_of_a_rule_that_is_gone_does_not_silence_the_rest() {
     next.watch.restore(kept(&effects), next.now);
     next.watch.drain();
     let effects = next.pass(HOUR);
-    assert_eq!(said(&effects), [("nino", Kind::Summary, "🌙 In your quiet hours: 2 alerts")]);
+    assert_eq!(said(&effects), [("nino", NotificationKind::Summary, "🌙 In your quiet hours: 2 alerts")]);
 
     let group = || Grouping { by: Vec::new(), wait: Duration::from_secs(30), interval: HOUR };
-    let grouped = |name: &str| rule(name, Life { group: Some(group()), ..Life::bare() });
+    let grouped =
+        |name: &str| rule(name, LifecycleSettings { group: Some(group()), ..LifecycleSettings::bare() });
     let mut desk = Desk::new(&[grouped("door"), grouped("gate")]);
     let mut effects = desk.see("door", "1", true);
     effects.extend(desk.see("gate", "2", true));
     let mut next = Desk::new(&[grouped("gate")]);
     next.watch.restore(kept(&effects), next.now);
     next.watch.drain();
-    assert_eq!(said(&next.pass(Duration::from_secs(30))), [("nino", Kind::Fired, "gate 2")]);
+    assert_eq!(said(&next.pass(Duration::from_secs(30))), [("nino", NotificationKind::Fired, "gate 2")]);
 }

@@ -8,15 +8,15 @@ mod told;
 use std::time::Duration;
 
 use super::*;
-use crate::alert::effect::Kind;
-use crate::alert::message_text::Wording;
-use crate::contact::language::{Texts, Voice};
+use crate::alert::effect::NotificationKind;
+use crate::alert::message_text::MessageText;
+use crate::contact::language::{Locale, Translated};
 use crate::contact::{Contact, Phone, Recipient};
 use crate::event::topic::TopicPattern;
 use crate::outbox::message::Template;
 use crate::outbox::message_state::OnUnknown;
 use crate::rule::definition::{PayloadFormat, Severity};
-use crate::rule::lifecycle_settings::Life;
+use crate::rule::lifecycle_settings::LifecycleSettings;
 
 /// 10 March 2026, 12:00 UTC.
 const START: Timestamp = Timestamp(1_773_144_000_000);
@@ -30,7 +30,7 @@ fn contact(id: &str) -> Contact {
         roles: BTreeSet::new(),
         topics: Vec::new(),
         may_stop: true,
-        voice: Voice::default(),
+        voice: Locale::default(),
     }
 }
 
@@ -41,12 +41,12 @@ fn people(ids: &[&str]) -> People {
 }
 
 /// One alert for each `id`; what else it has is the test's own.
-fn rule(name: &str, life: Life) -> Rule {
+fn rule(name: &str, life: LifecycleSettings) -> Rule {
     Rule {
         name: name.into(),
         topic: TopicPattern::parse(&format!("{name}/{{id}}")).expect("a pattern"),
         when: None,
-        message: Texts::default(),
+        message: Translated::default(),
         templates: Vec::new(),
         attach: None,
         notify: vec!["nino".into(), "giorgi".into()],
@@ -57,20 +57,20 @@ fn rule(name: &str, life: Life) -> Rule {
         expires: 2 * HOUR,
         on_retained: false,
         actions: Vec::new(),
-        life: Some(Arc::new(Life { key: vec!["id".into()], ..life })),
+        life: Some(Arc::new(LifecycleSettings { key: vec!["id".into()], ..life })),
     }
 }
 
-fn ident(rule: &str, id: &str) -> Ident {
-    Ident { rule: rule.into(), key: format!("id={id}") }
+fn ident(rule: &str, id: &str) -> AlertKey {
+    AlertKey { rule: rule.into(), key: format!("id={id}") }
 }
 
 fn template() -> Template {
     Template { name: "alarm".into(), ..Template::default() }
 }
 
-fn silence(id: Option<&str>, until: Timestamp) -> Note {
-    Note::Silence(Silence {
+fn silence(id: Option<&str>, until: Timestamp) -> AlertCommand {
+    AlertCommand::Silence(Silence {
         rule: None,
         key: id.map(|id| format!("id={id}")),
         matchers: BTreeMap::new(),
@@ -84,7 +84,7 @@ fn silence(id: Option<&str>, until: Timestamp) -> Note {
 
 /// A watch and its clocks.
 struct Desk {
-    watch: Watch,
+    watch: Engine,
     now: Now,
 }
 
@@ -94,14 +94,14 @@ impl Desk {
     }
 
     fn with(rules: &[Rule], people: People, limit: usize) -> Self {
-        let mut watch = Watch::new(rules, people, TimeZone::UTC, limit);
+        let mut watch = Engine::new(rules, people, TimeZone::UTC, limit);
         let now = Now { wall: START, steady: Duration::ZERO };
         watch.advance(now);
         Self { watch, now }
     }
 
     /// One rule, `door`.
-    fn door(life: Life) -> Self {
+    fn door(life: LifecycleSettings) -> Self {
         Self::new(&[rule("door", life)])
     }
 
@@ -122,7 +122,7 @@ impl Desk {
             bindings: [("id".to_owned(), id.to_owned())].into(),
             fires,
             clears: !fires,
-            wording: Some(Wording::of(format!("{rule} {id}"))),
+            wording: Some(MessageText::of(format!("{rule} {id}"))),
             templates: vec![template()],
             ..Observation::default()
         };
@@ -130,7 +130,7 @@ impl Desk {
         self.watch.drain()
     }
 
-    fn note(&mut self, note: &Note) -> Vec<Effect> {
+    fn note(&mut self, note: &AlertCommand) -> Vec<Effect> {
         self.watch.note(note, self.now.wall).expect("it fits");
         self.watch.drain()
     }
@@ -146,7 +146,7 @@ impl Desk {
 }
 
 /// Of each message to whom it goes, its kind and its first line.
-fn said(effects: &[Effect]) -> Vec<(&str, Kind, &str)> {
+fn said(effects: &[Effect]) -> Vec<(&str, NotificationKind, &str)> {
     let mut said = Vec::new();
     for effect in effects {
         if let Effect::Send(notice) = effect {
@@ -171,7 +171,7 @@ fn records(effects: &[Effect], reason: Why) -> Vec<&str> {
 }
 
 /// What is kept.
-fn kept(effects: &[Effect]) -> Vec<Kept> {
+fn kept(effects: &[Effect]) -> Vec<Snapshot> {
     let mut kept = Vec::new();
     for effect in effects {
         if let Effect::Keep(one) = effect {
@@ -182,7 +182,7 @@ fn kept(effects: &[Effect]) -> Vec<Kept> {
 }
 
 /// What is kept and what is forgotten.
-fn slots(effects: &[Effect]) -> (Vec<Slot>, Vec<Slot>) {
+fn slots(effects: &[Effect]) -> (Vec<StateKey>, Vec<StateKey>) {
     let mut forgotten = Vec::new();
     for effect in effects {
         if let Effect::Forget(slot) = effect {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::alert::new_alert::NewAlert;
-use crate::contact::quiet_hours::Quiet;
+use crate::contact::quiet_hours::QuietHours;
 use crate::outbox::message::Content;
 use crate::rule::lifecycle_settings::{Flapping, Grouping, Inhibition, Step, Target, Unless};
 
@@ -11,7 +11,8 @@ fn seconds(count: u64) -> Duration {
 #[test]
 fn it_says_how_long_it_held_and_carries_what_it_may_be_sent_with() {
     for (pending_for, what) in [(0, "the condition holds"), (60, "the condition has held for 1 min")] {
-        let mut desk = Desk::door(Life { pending_for: seconds(pending_for), ..Life::bare() });
+        let mut desk =
+            Desk::door(LifecycleSettings { pending_for: seconds(pending_for), ..LifecycleSettings::bare() });
         let mut effects = desk.see("door", "1", true);
         effects.extend(desk.pass(seconds(60)));
         assert_eq!(records(&effects, Why::Fired), [what]);
@@ -23,46 +24,46 @@ fn it_says_how_long_it_held_and_carries_what_it_may_be_sent_with() {
 
 #[test]
 fn who_came_hears_of_the_next() {
-    let mut desk = Desk::door(Life::bare());
-    assert_eq!(said(&desk.see("door", "1", true)), [("nino", Kind::Fired, "door 1")]);
+    let mut desk = Desk::door(LifecycleSettings::bare());
+    assert_eq!(said(&desk.see("door", "1", true)), [("nino", NotificationKind::Fired, "door 1")]);
     desk.watch.meet(people(&["nino", "giorgi"]));
-    let both = [("nino", Kind::Fired, "door 2"), ("giorgi", Kind::Fired, "door 2")];
+    let both = [("nino", NotificationKind::Fired, "door 2"), ("giorgi", NotificationKind::Fired, "door 2")];
     assert_eq!(said(&desk.see("door", "2", true)), both);
 }
 
 #[test]
 fn a_group_tells_each_once_and_asks_about_one_that_fires() {
     let group = Grouping { by: Vec::new(), wait: seconds(30), interval: seconds(300) };
-    let mut desk = Desk::door(Life { group: Some(group), ..Life::bare() });
+    let mut desk = Desk::door(LifecycleSettings { group: Some(group), ..LifecycleSettings::bare() });
     for fires in [true, false, true] {
         assert_eq!(said(&desk.see("door", "1", fires)), []);
     }
-    assert_eq!(said(&desk.pass(seconds(30))), [("nino", Kind::Fired, "door 1")]);
+    assert_eq!(said(&desk.pass(seconds(30))), [("nino", NotificationKind::Fired, "door 1")]);
     desk.see("door", "1", false);
     desk.see("door", "2", true);
     let effects = desk.pass(seconds(300));
-    assert_eq!(said(&effects), [("nino", Kind::Fired, "🔔 1 alert, 1 over")]);
+    assert_eq!(said(&effects), [("nino", NotificationKind::Fired, "🔔 1 alert, 1 over")]);
     let about = effects.into_iter().find_map(Effect::notice).and_then(|notice| notice.alert);
     assert_eq!(about, Some((ident("door", "2"), 1)));
 }
 
 #[test]
 fn a_silence_ends_at_its_moment() {
-    let still = ("nino", Kind::Still, "🔁 Still, for 1 h 0 min: door 1");
-    let mut desk = Desk::door(Life { repeat_interval: Some(HOUR), ..Life::bare() });
+    let still = ("nino", NotificationKind::Still, "🔁 Still, for 1 h 0 min: door 1");
+    let mut desk = Desk::door(LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() });
     desk.see("door", "1", true);
     desk.note(&silence(None, START + HOUR));
     assert_eq!(said(&desk.pass(HOUR)), [still]);
     // What belongs to a rule without a life is asked for at the door.
     for (until, told) in [(START, true), (START + seconds(1), false)] {
-        let mut desk = Desk::door(Life::bare());
+        let mut desk = Desk::door(LifecycleSettings::bare());
         desk.note(&silence(None, until));
         let mut alert = NewAlert {
             rule: "bell".into(),
             severity: Severity::Warning,
             bindings: BTreeMap::new(),
             content: Content::text("x"),
-            wording: Wording::of("x"),
+            wording: MessageText::of("x"),
             titles: Vec::new(),
             at: START,
             kept: None,
@@ -81,15 +82,16 @@ fn a_silence_ends_at_its_moment() {
 #[test]
 fn the_same_words_come_again_after_the_interval_and_not_before() {
     // The end of a snooze reminds, in the moment of the repetition.
-    let mut desk = Desk::door(Life { repeat_interval: Some(HOUR), ..Life::bare() });
+    let mut desk = Desk::door(LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() });
     desk.see("door", "1", true);
     let by = Person { name: "nino".into(), contact: Some("nino".into()) };
-    desk.note(&Note::Snooze { alert: ident("door", "1"), by, seconds: 3_600 });
+    desk.note(&AlertCommand::Snooze { alert: ident("door", "1"), by, seconds: 3_600 });
     let effects = desk.pass(HOUR);
-    assert_eq!(said(&effects), [("nino", Kind::Still, "🔁 Still, for 1 h 0 min: door 1")]);
+    assert_eq!(said(&effects), [("nino", NotificationKind::Still, "🔁 Still, for 1 h 0 min: door 1")]);
     assert_eq!(records(&effects, Why::Repeated), ["not to nino: the same was said before"]);
     // After a day the age is told in hours: two repetitions within one read the same.
-    let mut desk = Desk::door(Life { repeat_interval: Some(HOUR / 2), ..Life::bare() });
+    let mut desk =
+        Desk::door(LifecycleSettings { repeat_interval: Some(HOUR / 2), ..LifecycleSettings::bare() });
     desk.see("door", "1", true);
     let told: Vec<Vec<Effect>> = (0..52).map(|_| desk.pass(HOUR / 2)).collect();
     assert!(told.iter().all(|effects| said(effects).len() == 1));
@@ -99,16 +101,16 @@ fn the_same_words_come_again_after_the_interval_and_not_before() {
 #[test]
 fn a_summary_leaves_out_what_is_silenced_by_then() {
     let mut people = people(&["nino"]);
-    let quiet = Quiet::parse(["12:00-13:00"], Severity::Critical).expect("hours");
+    let quiet = QuietHours::parse(["12:00-13:00"], Severity::Critical).expect("hours");
     people.quiet.insert("nino".into(), quiet);
-    let mut desk = Desk::with(&[rule("door", Life::bare())], people, ALERTS_MAX);
+    let mut desk = Desk::with(&[rule("door", LifecycleSettings::bare())], people, ALERTS_MAX);
     for id in ["1", "2", "3"] {
         assert_eq!(said(&desk.see("door", id, true)), []);
     }
     desk.note(&silence(Some("1"), START + 2 * HOUR));
     desk.note(&silence(Some("2"), START + HOUR));
     let effects = desk.pass(HOUR);
-    assert_eq!(said(&effects), [("nino", Kind::Summary, "🌙 In your quiet hours: 2 alerts")]);
+    assert_eq!(said(&effects), [("nino", NotificationKind::Summary, "🌙 In your quiet hours: 2 alerts")]);
     let notice = effects.into_iter().find_map(Effect::notice).expect("a message");
     let lines: Vec<&str> = notice.content.text.lines().skip(1).collect();
     assert_eq!(lines, ["🟠 12:00 door 2", "🟠 12:00 door 3"]);
@@ -116,37 +118,40 @@ fn a_summary_leaves_out_what_is_silenced_by_then() {
 
 #[test]
 fn quiet_hours_of_a_rule_that_end_in_a_persons_own_wait_for_those() {
-    let hours = |text| Quiet::parse([text], Severity::Critical).expect("hours");
+    let hours = |text| QuietHours::parse([text], Severity::Critical).expect("hours");
     let mut people = people(&["nino"]);
     people.quiet.insert("nino".into(), hours("14:00-16:00"));
-    let life = Life { quiet: Some(hours("12:00-15:00")), ..Life::bare() };
+    let life = LifecycleSettings { quiet: Some(hours("12:00-15:00")), ..LifecycleSettings::bare() };
     let mut desk = Desk::with(&[rule("door", life)], people, ALERTS_MAX);
     assert_eq!(said(&desk.see("door", "1", true)), []);
     assert_eq!((said(&desk.pass(3 * HOUR)), desk.watch.wake_at()), (vec![], Some(START + 4 * HOUR)));
-    assert_eq!(said(&desk.pass(HOUR)), [("nino", Kind::Still, "🌙 In your quiet hours: 1 alert")]);
+    assert_eq!(
+        said(&desk.pass(HOUR)),
+        [("nino", NotificationKind::Still, "🌙 In your quiet hours: 1 alert")]
+    );
 }
 
 #[test]
 fn it_is_calm_after_a_whole_window_and_not_when_something_else_is_due() {
     let flapping = Flapping { changes: 2, within: seconds(600) };
-    let life = Life { flapping, resolve_after: Some(seconds(100)), ..Life::bare() };
+    let life = LifecycleSettings { flapping, resolve_after: Some(seconds(100)), ..LifecycleSettings::bare() };
     let mut desk = Desk::door(life);
     let effects: Vec<Effect> =
         [true, false, true].into_iter().flat_map(|f| desk.see("door", "1", f)).collect();
-    assert_eq!(said(&effects).last().map(|(_, kind, _)| *kind), Some(Kind::Flapping));
+    assert_eq!(said(&effects).last().map(|(_, kind, _)| *kind), Some(NotificationKind::Flapping));
     assert_eq!(said(&desk.pass(seconds(100))), [], "it ends by itself");
     assert_eq!((desk.alert("1").state(), desk.alert("1").flapping), ("resolved", true));
     assert_eq!(
         said(&desk.pass(seconds(600))),
-        [("nino", Kind::Calm, "〰 Calm again, and it is over: door 1")]
+        [("nino", NotificationKind::Calm, "〰 Calm again, and it is over: door 1")]
     );
 }
 
 #[test]
 fn an_end_frees_only_what_it_held_back() {
     let inhibited_by = vec![Inhibition { source: "power".into(), equal: vec!["id".into()] }];
-    let door = rule("door", Life { inhibited_by, ..Life::bare() });
-    let mut desk = Desk::new(&[door, rule("power", Life::bare())]);
+    let door = rule("door", LifecycleSettings { inhibited_by, ..LifecycleSettings::bare() });
+    let mut desk = Desk::new(&[door, rule("power", LifecycleSettings::bare())]);
     for (rule, id) in [("power", "1"), ("power", "2"), ("door", "1")] {
         desk.see(rule, id, true);
     }
@@ -154,7 +159,7 @@ fn an_end_frees_only_what_it_held_back() {
     assert_eq!(said(&effects).len(), 1);
     assert_eq!(records(&effects, Why::Inhibited), Vec::<&str>::new(), "the other is not even looked at");
     let effects = desk.see("power", "1", false);
-    assert_eq!(said(&effects).last(), Some(&("nino", Kind::Fired, "door 1")));
+    assert_eq!(said(&effects).last(), Some(&("nino", NotificationKind::Fired, "door 1")));
 }
 
 #[test]
@@ -164,10 +169,14 @@ fn what_somebody_takes_care_of_is_not_said_again_when_a_step_is_due() {
         unless: Unless::Resolved,
         target: Target::Post { url: "http://x/hook".into() },
     };
-    let mut desk = Desk::door(Life { repeat_interval: Some(HOUR), escalate: vec![step], ..Life::bare() });
+    let mut desk = Desk::door(LifecycleSettings {
+        repeat_interval: Some(HOUR),
+        escalate: vec![step],
+        ..LifecycleSettings::bare()
+    });
     desk.see("door", "1", true);
     let by = Person { name: "operator".into(), contact: None };
-    desk.note(&Note::Acknowledge { alert: ident("door", "1"), by });
+    desk.note(&AlertCommand::Acknowledge { alert: ident("door", "1"), by });
     let effects = desk.pass(2 * HOUR);
     assert_eq!(records(&effects, Why::Step), ["step 1: posted to http://x/…"]);
     assert_eq!(said(&effects), []);

@@ -23,7 +23,7 @@ fn many_leave_as_one_once_the_person_had_some_peace() {
         store.sql.execute("UPDATE message SET created_at = created_at - ?1", [age_s * 1_000]).expect("aged");
         let wanted = if is_pressed { pressed() } else { any() };
         let resting = rests.then(|| lane("main", "nino")).into_iter().collect();
-        let due = look(&store, &Wanted { resting, ..wanted });
+        let due = look(&store, &LoadRequest { resting, ..wanted });
         let found = match due.first().map(|due| due.alert) {
             None => "nothing",
             Some(None) => "digest",
@@ -39,7 +39,7 @@ fn many_leave_as_one_once_the_person_had_some_peace() {
 fn an_answer_does_not_wait_for_the_digest_that_rests() {
     let (_folder, store) = Store::in_new_folder();
     let ids = all_wait(&store, &["nino door critical", "nino door warning", "nino - info"]);
-    let resting = Wanted { resting: [lane("main", "nino")].into(), ..pressed() };
+    let resting = LoadRequest { resting: [lane("main", "nino")].into(), ..pressed() };
     assert_eq!(look(&store, &resting).iter().map(|due| due.id).collect::<Vec<_>>(), [ids[2]]);
     store.hold(ids[2], NOW).expect("possible");
     assert!(look(&store, &resting).is_empty());
@@ -81,7 +81,7 @@ fn a_digest_has_the_words_buttons_and_templates_of_its_members_in_their_order() 
         Some(Ok(token)) => token.subject,
         other => panic!("{other:?}"),
     };
-    let alerts = [2, 3, 1].map(Subject::Alert);
+    let alerts = [2, 3, 1].map(ButtonSubject::Alert);
     assert_eq!(digest.content.buttons.iter().map(taps).collect::<Vec<_>>(), alerts);
     assert_eq!(digest.content.templates[0].name, "gate");
     let reason = format!("part of the digest {}, since many waited for the same person", digest.id);

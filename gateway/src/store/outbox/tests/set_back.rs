@@ -32,12 +32,12 @@ fn what_waits_for_a_time_waits_no_longer_after_a_start_whose_clock_is_behind() {
 #[test]
 fn what_has_gone_back_with_the_clock_does_not_go_back_again() {
     let (_folder, store) = Store::in_new_folder();
-    let lane = Lane { connection: "main".into(), contact: "nino".into() };
+    let lane = Conversation { connection: "main".into(), contact: "nino".into() };
     let to = Recipient::parse("+15550100123").expect("a number");
     let hour = Duration::from_secs(3_600);
     let id = store.compose(&lane, &to, &Content::text("hot"), NOW + hour).expect("composed");
     store.set(id, "not_before = ?2", &[&(NOW + hour * 2).0]).expect("it waits");
-    store.change(&Change::SetBack { by: hour }, NOW).expect("set back");
+    store.change(&MessageUpdate::SetBack { by: hour }, NOW).expect("set back");
     store.recover(NOW).expect("recovered");
     let waits: i64 =
         store.sql.query_row("SELECT not_before FROM message", [], |row| row.get(0)).expect("a row");

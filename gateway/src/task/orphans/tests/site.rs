@@ -1,11 +1,11 @@
 use super::*;
-use crate::alert::intake::{Effect as Step, Input, Intake, Judge};
+use crate::alert::intake::{Intake, IntakeEffect as Step, IntakeInput, RuleSet};
 use crate::command::action::NewCommand;
 use crate::command::approval::Pending;
-use crate::config::{Wishes, read};
-use crate::event::incoming::{Event, Identity, Source};
+use crate::config::{LoadOptions, read};
+use crate::event::incoming::{Event, EventSource, Identity};
 use crate::ids::{AlertId, Wamid};
-use crate::store::Origin;
+use crate::store::CommandOrigin;
 use crate::time::Now;
 
 /// A Tuesday in 2030: nobody has quiet hours.
@@ -101,7 +101,7 @@ impl Has {
                 "[[ask]]\nname = \"recipe\"\ntopic = \"ask/recipe\"\ntext = \"Which?\"\nchoices = [\"a\", \"b\"]\nwho = {people:?}\nwithin = \"10m\"\ndefault = \"b\"\nresponse_topic = \"answer/recipe\"\n"
             );
         }
-        read("t.toml", &text, &Wishes { without_secrets: true, ..Wishes::default() })
+        read("t.toml", &text, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
             .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
     }
 }
@@ -119,7 +119,7 @@ impl Site {
         let site = Self { store, _folder: folder };
         let config = before.config();
         let judge =
-            Judge::new(config.rules.clone(), config.people.clone(), "Bar".into(), jiff::tz::TimeZone::UTC);
+            RuleSet::new(config.rules.clone(), config.people.clone(), "Bar".into(), jiff::tz::TimeZone::UTC);
         let judge = judge.expect("compiles");
         let watch = judge.watch();
         let mut intake: Intake<()> = Intake::new(judge, watch);
@@ -130,7 +130,7 @@ impl Site {
                 wall: at,
                 steady: at.until(at) + std::time::Duration::from_millis(at.0.unsigned_abs()),
             };
-            for step in intake.handle(Input::Arrived(vec![(event, None)]), now) {
+            for step in intake.handle(IntakeInput::Arrived(vec![(event, None)]), now) {
                 let write = |store: &Store| match &step {
                     Step::Commit(_, decisions) => store.accept(decisions).map(drop),
                     Step::Watched { effects, taken } => store.watched(effects, taken).map(drop),
@@ -156,14 +156,21 @@ impl Site {
                 let deed = spoken.read("gate").expect("its own words");
                 let command: NewCommand = deed.command(asker.clone(), NOW);
                 let reply = Wamid("wamid.1".into());
-                let origin = Origin { reply: Some(&reply), connection: Some(&number), correlation: None };
+                let origin =
+                    CommandOrigin { reply: Some(&reply), connection: Some(&number), correlation: None };
                 store.insert_command(&origin, &command, NOW)?;
             }
             if let Some(action) = config.rules[0].actions.first() {
                 let bindings =
                     [("id".to_owned(), "1".to_owned()), ("side".to_owned(), "front".to_owned())].into();
                 let what = (&action.topic, action.payload.as_str(), false);
-                let deed = Deed::new(("shut", "Shut it"), what, &action.terms, &bindings, Some(AlertId(1)));
+                let deed = ResolvedAction::new(
+                    ("shut", "Shut it"),
+                    what,
+                    &action.terms,
+                    &bindings,
+                    Some(AlertId(1)),
+                );
                 let request = Request {
                     id: 0,
                     reply: Wamid("wamid.2".into()),
@@ -172,10 +179,10 @@ impl Site {
                     pending: Pending::new(asker.clone(), true, 1, NOW + std::time::Duration::from_secs(600)),
                 };
                 let id = store.insert_request(&request, NOW)?;
-                let lane = Lane { connection: number.clone(), contact: asker.clone() };
+                let lane = Conversation { connection: number.clone(), contact: asker.clone() };
                 let to = config.people.contacts[&asker].to.clone();
                 let message = store.compose(&lane, &to, &Content::text("Shut it?"), NOW)?;
-                store.keep_asked(message, Subject::Request(id))?;
+                store.keep_asked(message, ButtonSubject::Request(id))?;
             }
             if let Some(question) = config.questions.first() {
                 question_flow::ask(
@@ -204,7 +211,7 @@ impl Site {
 
 fn event(topic: &str, at: Timestamp) -> Event {
     Event {
-        source: Source::Mqtt,
+        source: EventSource::Mqtt,
         topic: topic.to_owned(),
         payload: bytes::Bytes::from_static(b"open"),
         content_type: None,

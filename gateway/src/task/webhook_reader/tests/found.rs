@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::outbox::scheduler::{Effect, Sender};
+use crate::outbox::message::Content;
+use crate::outbox::scheduler::{Scheduler, SchedulerEffect};
+use crate::random::Rng;
 use crate::store::ActError;
 use crate::task::outbox_transaction::take;
 
@@ -50,7 +52,8 @@ fn what_was_under_way_at_a_stop_does_not_leave_again_until_start() {
     let mut site = Site::new();
     site.send(&[]);
     let member = |store: &Store| {
-        let lane = Lane { connection: ConnectionName("main".into()), contact: ContactId("op".into()) };
+        let lane =
+            Conversation { connection: ConnectionName("main".into()), contact: ContactId("op".into()) };
         let to = &site.config.people.contacts[&lane.contact].to;
         store.compose(&lane, to, &Content::text("Pump 8"), SystemClock.now())
     };
@@ -79,7 +82,7 @@ fn an_earlier_copys_failure_is_not_taken_for_that_of_the_one_under_way() {
     site.take(body(&[failed]).as_bytes());
     site.take(words("wamid.in1", "hello").as_bytes());
     let now = SystemClock.now();
-    let again = Change::Sending { id: MessageId(1), attempt: 2, form: Form::Free, at: now };
+    let again = MessageUpdate::Sending { id: MessageId(1), attempt: 2, form: MessageForm::Free, at: now };
     assert!(site.store.transaction(|store| store.change(&again, now)).expect("on disk"));
     site.restart();
     let message = site.store.dump("SELECT state, attempts FROM message WHERE id = 1").expect("a row");
@@ -95,22 +98,22 @@ fn nothing_leaves_between_a_status_that_restricts_a_number_and_the_senders_next_
     site.send(&["wamid.1".to_owned(), "wamid.2".to_owned()]);
     let failed = |wamid, code| statuses(wamid, &Fate::Fails { sent: false, code });
     let told = body(&[failed("wamid.1", 131_048), failed("wamid.2", 131_053)].concat());
-    let (mut sender, now) = (Sender::default(), SystemClock.now());
+    let (mut sender, now) = (Scheduler::default(), SystemClock.now());
     let mut turn = |store: &Store, begin| {
-        take(store, &mut sender, begin, &site.config, now, &mut Dice::seeded(1)).map(|turn| turn.done)
+        take(store, &mut sender, begin, &site.config, now, &mut Rng::seeded(1)).map(|turn| turn.done)
     };
     let left = site.store.transaction(|store| {
         store.keep_webhook(told.as_bytes(), now)?;
         let boss = &site.config.people.contacts[&ContactId("boss".into())];
         let over = &site.config.connections[0];
-        let heed = |begin| turn(store, begin).map(|done| Turn { done, rest: Vec::new() });
-        let read = read_next(store, &site.config, now, &mut Dice::seeded(1), |_| {}, heed)?.expect("a body");
+        let heed = |begin| turn(store, begin).map(|done| SendStep { done, rest: Vec::new() });
+        let read = read_next(store, &site.config, now, &mut Rng::seeded(1), |_| {}, heed)?.expect("a body");
         assert_eq!(read.turns.len(), 2);
         store.compose(&lane(over, boss), &boss.to, &Content::text("Pump 8"), now)?;
-        turn(store, Begin::With(Input::Wake))
+        turn(store, StepStart::With(SchedulerInput::Wake))
     });
     let left = left.expect("on disk");
-    assert!(!left.iter().any(|effect| matches!(effect, Effect::Post(..))), "{left:?}");
+    assert!(!left.iter().any(|effect| matches!(effect, SchedulerEffect::Post(..))), "{left:?}");
 }
 
 /// Seed 161: Meta told that it was sent, and that it failed, while its answer was awaited; then the power went. And the same

@@ -2,6 +2,7 @@
 
 use super::persons::{ago, post, text};
 use super::*;
+use crate::random::Rng;
 
 /// An owner invites Maria; then she answers and thinks again.
 const INVITES: &str =
@@ -99,7 +100,7 @@ proptest! {
         };
         let straight = ends(&bodies);
         for seed in seeds {
-            let mut dice = Dice::seeded(seed);
+            let mut dice = Rng::seeded(seed);
             let mut shuffled = [bodies.clone(), bodies.clone()].concat();
             for at in (1..shuffled.len()).rev() {
                 shuffled.swap(at, usize::try_from(dice.below(at as u64 + 1)).expect("small"));

@@ -3,7 +3,9 @@
 use super::persons::{ago, post};
 use super::*;
 use crate::contact::{People, Recipient};
-use crate::outbox::row::Wanted;
+use crate::outbox::message::Content;
+use crate::outbox::row::LoadRequest;
+use crate::random::Rng;
 
 /// A webhook about the account, of that second.
 fn tells(field: &str, at: i64, value: &Value) -> String {
@@ -107,7 +109,7 @@ fn a_late_failure_puts_no_template_aside_that_was_approved_since() {
 fn a_webhook_that_is_older_than_the_catalogue_changes_nothing() {
     let site = Site::new();
     let listed = [("alarm_v1".to_owned(), "en_US".to_owned(), {
-        crate::outbox::window::Facts {
+        crate::outbox::window::TemplateInfo {
             status: "APPROVED".into(),
             category: "UTILITY".into(),
             ..Default::default()
@@ -177,7 +179,7 @@ fn a_second_change_of_the_pin_is_told_and_a_copy_of_each_message_is_not() {
 #[test]
 fn a_person_who_wants_no_marketing_gets_no_marketing_template() {
     let site = Site::new();
-    let facts = |category: &str| crate::outbox::window::Facts {
+    let facts = |category: &str| crate::outbox::window::TemplateInfo {
         status: "APPROVED".into(),
         category: category.into(),
         ..Default::default()
@@ -193,13 +195,13 @@ fn a_person_who_wants_no_marketing_gets_no_marketing_template() {
             ..Default::default()
         };
         let content = Content { templates: names.iter().map(template).collect(), ..Content::text("Pump 7") };
-        let lane = Lane { connection: main.clone(), contact: ContactId("op".into()) };
+        let lane = Conversation { connection: main.clone(), contact: ContactId("op".into()) };
         let to = &site.config.people.contacts[&lane.contact].to;
         let now = SystemClock.now();
         site.store.dump("DELETE FROM message").expect("deleted");
         site.store.dump("INSERT OR REPLACE INTO window VALUES ('main', 'op', 0, 0)").expect("closed");
         site.store.transaction(|store| store.compose(&lane, to, &content, now)).expect("composed");
-        let wanted = Wanted { limit: 16, ..Wanted::default() };
+        let wanted = LoadRequest { limit: 16, ..LoadRequest::default() };
         let work =
             site.store.transaction(|store| store.work(now, &wanted, &People::default())).expect("work");
         let due = &work.due[0];
@@ -239,9 +241,11 @@ fn a_template_that_only_a_webhook_named_is_tried() {
     };
     let listed = |site: &Site| site.store.listed(&ConnectionName("main".into()), &template_of).expect("read");
     site.take(template("APPROVED", ago(60)).as_bytes());
-    assert_eq!(listed(&site), crate::outbox::window::Listed::Unread);
+    assert_eq!(listed(&site), crate::outbox::window::CatalogueEntry::Unread);
     site.take(template("PAUSED", ago(30)).as_bytes());
-    assert!(matches!(listed(&site), crate::outbox::window::Listed::Facts(facts) if facts.status == "PAUSED"));
+    assert!(
+        matches!(listed(&site), crate::outbox::window::CatalogueEntry::Facts(facts) if facts.status == "PAUSED")
+    );
 }
 
 /// What one of a group gets or reads moves the message to that group, and no other; that one of them did not get it moves none.
@@ -342,7 +346,7 @@ proptest! {
         };
         let straight = ends(&bodies);
         for seed in seeds {
-            let mut dice = Dice::seeded(seed);
+            let mut dice = Rng::seeded(seed);
             let mut shuffled = [bodies.clone(), bodies.clone()].concat();
             for at in (1..shuffled.len()).rev() {
                 shuffled.swap(at, usize::try_from(dice.below(at as u64 + 1)).expect("small"));

@@ -1,6 +1,7 @@
 //! One person, several spellings; a number that changed hands; and what counts of what people said, in whichever order it comes.
 
 use super::*;
+use crate::random::Rng;
 
 const PEOPLE: &str = r#"
 [[contact]]
@@ -387,7 +388,7 @@ proptest! {
         };
         let straight = ends(&bodies);
         for seed in seeds {
-            let mut dice = Dice::seeded(seed);
+            let mut dice = Rng::seeded(seed);
             let mut shuffled = [bodies.clone(), bodies.clone()].concat();
             for at in (1..shuffled.len()).rev() {
                 shuffled.swap(at, usize::try_from(dice.below(at as u64 + 1)).expect("small"));
