@@ -24,6 +24,8 @@ mod budget;
 mod burst;
 /// Killed, restarted and emptied at random, nothing is deaf unseen.
 mod chaos;
+/// Three clients of the device protocol, ours and two in other languages, in the same situations.
+mod clients;
 /// The commands of an operator.
 mod commands;
 /// Commit, then acknowledge.

@@ -1,0 +1,404 @@
+//! Our own client as a program that a test drives: one command a line on standard input, one line of answer each, and a real
+//! connection to a broker beside it. What the commands are is told in tests/it/clients/harness.rs.
+//!
+//!     harness NAME PORT STORE|- MEMORY UNIQUE-ID
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "a part of a test: it stops when it cannot go on, and goes by the machine's clock"
+)]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use embedded_storage::nor_flash::{
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
+};
+use firmware_bridge::client::Device;
+use firmware_bridge::flash::FlashQueue;
+use firmware_bridge::{Client, Field, Kind, Millis, Outcome, Queue, RamQueue, Refusal, Value};
+
+/// Any event fits.
+const BUFFER: usize = 1_200;
+/// Between two attempts to reach the broker.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// A flash chip in a file. No sync: the test kills this process, not the machine.
+struct Chip {
+    file: File,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Broken;
+
+impl NorFlashError for Broken {
+    fn kind(&self) -> NorFlashErrorKind {
+        NorFlashErrorKind::Other
+    }
+}
+
+impl Chip {
+    /// As those of most flash chips, and so that the longest event fits one.
+    const PAGE: usize = 4_096;
+
+    fn open(path: &str, memory: usize) -> Self {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        let bytes = (memory / Self::PAGE + 4) * Self::PAGE;
+        let chip = Self { file, bytes };
+        if chip.file.metadata().unwrap().len() == 0 {
+            chip.file.write_all_at(&vec![0xff; bytes], 0).unwrap();
+        }
+        chip
+    }
+}
+
+impl ErrorType for Chip {
+    type Error = Broken;
+}
+
+impl ReadNorFlash for Chip {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Broken> {
+        check_read(self, offset, bytes.len()).map_err(|_| Broken)?;
+        self.file.read_exact_at(bytes, offset.into()).map_err(|_| Broken)
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl NorFlash for Chip {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = Self::PAGE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Broken> {
+        check_erase(self, from, to).map_err(|_| Broken)?;
+        self.file.write_all_at(&vec![0xff; (to - from) as usize], from.into()).map_err(|_| Broken)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Broken> {
+        check_write(self, offset, bytes.len()).map_err(|_| Broken)?;
+        self.file.write_all_at(bytes, offset.into()).map_err(|_| Broken)
+    }
+}
+
+/// As much of MQTT 3.1.1 as a device needs.
+struct Mqtt {
+    line: TcpStream,
+    received: Vec<u8>,
+    packet: u16,
+    /// In topics; the test may make it another than the device's.
+    name: String,
+}
+
+impl Mqtt {
+    fn connect(port: u16, id: &str, name: &str) -> Option<Self> {
+        let line = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        line.set_nodelay(true).ok()?;
+        line.set_nonblocking(true).ok()?;
+        let mut mqtt = Self { line, received: Vec::new(), packet: 0, name: name.to_owned() };
+        let start = [0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60];
+        mqtt.send(0x10, &[&start[..], &text(id)].concat()).then_some(mqtt)
+    }
+
+    fn next_packet(&mut self) -> [u8; 2] {
+        self.packet = self.packet % 60_000 + 1;
+        self.packet.to_be_bytes()
+    }
+
+    fn topic(&self, kind: Kind) -> Vec<u8> {
+        text(&format!("bellwire/device/{}/{}", self.name, kind.topic_level()))
+    }
+
+    fn send(&mut self, kind: u8, body: &[u8]) -> bool {
+        let mut packet = vec![kind];
+        let mut length = body.len();
+        loop {
+            packet.push((length % 128) as u8 | if length > 127 { 128 } else { 0 });
+            length /= 128;
+            if length == 0 {
+                break;
+            }
+        }
+        packet.extend_from_slice(body);
+        self.line.write_all(&packet).is_ok()
+    }
+
+    fn subscribe(&mut self) {
+        for kind in Kind::TO_DEVICE {
+            let packet = self.next_packet();
+            let body = [&packet[..], &self.topic(kind), &[1]].concat();
+            self.send(0x82, &body);
+        }
+    }
+
+    fn publish(&mut self, kind: Kind, message: &[u8]) -> bool {
+        let packet = self.next_packet();
+        let (first, packet) = if kind == Kind::Event { (0x30, &[][..]) } else { (0x32, &packet[..]) };
+        self.send(first, &[&self.topic(kind), packet, message].concat())
+    }
+
+    /// Packets that came; `None`: the connection is over.
+    fn hear(&mut self) -> Option<Vec<Vec<u8>>> {
+        let mut bytes = [0; 4_096];
+        match self.line.read(&mut bytes) {
+            Ok(0) => return None,
+            Ok(count) => self.received.extend_from_slice(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+        let mut packets = Vec::new();
+        while let Some((head, length)) = head_of(&self.received)
+            && self.received.len() >= head + length
+        {
+            let packet: Vec<u8> = self.received.drain(..head + length).collect();
+            packets.push([&packet[..1], &packet[head..]].concat());
+        }
+        Some(packets)
+    }
+}
+
+/// How long a packet's head is, and what follows.
+fn head_of(received: &[u8]) -> Option<(usize, usize)> {
+    let mut length = 0;
+    for (at, byte) in received.iter().enumerate().skip(1).take(4) {
+        length |= usize::from(byte & 0x7f) << (7 * (at - 1));
+        if byte & 0x80 == 0 {
+            return Some((at + 1, length));
+        }
+    }
+    None
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&u16::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+fn unhex(word: &str) -> Vec<u8> {
+    let digits = word.strip_prefix('x').unwrap_or(word);
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+/// `NAME:TYPE:VALUE`, names and texts as hexadecimal words; `None`: no field has room for it.
+fn field(word: &str) -> Option<Field> {
+    let parts: Vec<&str> = word.splitn(3, ':').collect();
+    let name = String::from_utf8(unhex(parts[0])).ok()?;
+    let value = match parts[1] {
+        "b" => Value::Bool(parts[2] == "1"),
+        "i" => Value::Integer(parts[2].parse().unwrap()),
+        "f" => Value::Float(parts[2].parse().unwrap()),
+        _ => return Field::text(&name, &String::from_utf8(unhex(parts[2])).ok()?),
+    };
+    Field::new(&name, value)
+}
+
+struct Harness<Q> {
+    client: Client<'static, Q, BUFFER>,
+    name: &'static str,
+    topic: String,
+    port: u16,
+    mqtt: Option<Mqtt>,
+    wanted: bool,
+    again_at: Instant,
+    begun: Instant,
+    is_connected: bool,
+    lose: BTreeMap<u8, u32>,
+    hellos: u32,
+    connects: u32,
+    obeyed: u32,
+}
+
+impl<Q: Queue> Harness<Q> {
+    fn now(&self) -> Millis {
+        self.begun.elapsed().as_millis() as u64
+    }
+
+    fn is_lost(&mut self, kind: Kind) -> bool {
+        let left = self.lose.entry(kind.byte()).or_default();
+        let is_lost = *left > 0;
+        *left = left.saturating_sub(1);
+        is_lost
+    }
+
+    fn disconnect(&mut self) {
+        self.mqtt = None;
+        self.is_connected = false;
+        self.again_at = Instant::now() + AGAIN;
+    }
+
+    fn turn(&mut self) {
+        let now = self.now();
+        if let Some(command) = self.client.command_to_obey(now) {
+            let (id, is_known) = (command.id, command.name == "defrost");
+            self.obeyed += 1;
+            let (outcome, detail) =
+                if is_known { (Outcome::Done, "cooling") } else { (Outcome::Refused, "no such command") };
+            self.client.answer(id, outcome, detail);
+        }
+        if self.mqtt.is_none() && self.wanted && Instant::now() >= self.again_at {
+            let id = format!("{:.30}-{}", self.name, std::process::id());
+            self.mqtt = Mqtt::connect(self.port, &id, &self.topic);
+            self.again_at = Instant::now() + AGAIN;
+        }
+        match self.mqtt.as_mut().map(Mqtt::hear) {
+            Some(Some(packets)) => packets.iter().for_each(|packet| self.heard(packet)),
+            Some(None) => self.disconnect(),
+            None => {}
+        }
+        while self.is_connected
+            && let Some(said) = self.client.poll(now)
+        {
+            let (kind, message) = (said.kind, said.message.to_vec());
+            self.hellos += u32::from(kind == Kind::Hello);
+            if !self.is_lost(kind) && !self.mqtt.as_mut().is_some_and(|mqtt| mqtt.publish(kind, &message)) {
+                self.disconnect();
+            }
+        }
+    }
+
+    fn heard(&mut self, packet: &[u8]) {
+        let Some(mqtt) = &mut self.mqtt else { return };
+        if packet[0] == 0x20 {
+            mqtt.subscribe();
+            self.is_connected = true;
+            self.connects += 1;
+            self.client.connected();
+        } else if packet[0] >> 4 == 3 {
+            let mut at = 3 + usize::from(packet[2]);
+            let level = std::str::from_utf8(&packet[3..at]).unwrap().rsplit('/').next().unwrap();
+            let kind = Kind::from_topic_level(level).unwrap();
+            if packet[0] & 6 == 2 {
+                mqtt.send(0x40, &packet[at..at + 2]);
+                at += 2;
+            }
+            if !self.is_lost(kind) {
+                let now = self.now();
+                self.client.receive(kind, &packet[at..], now);
+            }
+        }
+    }
+
+    fn obey(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split(' ').collect();
+        let now = self.now();
+        match words[0] {
+            "emit" => {
+                let (events, first): (i64, i64) = (words[1].parse().unwrap(), words[2].parse().unwrap());
+                let accepted = (first..first + events).filter(|n| {
+                    let celsius = Field::new("celsius", Value::Float(-18.0)).unwrap();
+                    self.client.event(&[celsius, Field::new("n", Value::Integer(*n)).unwrap()], now).is_ok()
+                });
+                let accepted = accepted.count() as i64;
+                format!("{accepted} {}", events - accepted)
+            }
+            "fields" => match words[1..].iter().map(|word| field(word)).collect::<Option<Vec<_>>>() {
+                Some(fields) => status(self.client.event(&fields, now)).to_owned(),
+                None => "refused".to_owned(), // its type has no room for it, so the client is not even asked
+            },
+            "lose" => {
+                self.lose.insert(u8::from_str_radix(words[1], 16).unwrap(), words[2].parse().unwrap());
+                "ok".to_owned()
+            }
+            "line" => {
+                self.wanted = words[1] == "1";
+                self.disconnect();
+                "ok".to_owned()
+            }
+            "topic" => {
+                words[1].clone_into(&mut self.topic);
+                self.disconnect();
+                "ok".to_owned()
+            }
+            "status" => self.status(),
+            other => panic!("{other} is no command of this program"),
+        }
+    }
+
+    fn status(&self) -> String {
+        let counters = self.client.counters();
+        format!(
+            "boot={} welcomed={} queued={} refused={} hellos={} connects={} obeyed={} damaged={} renumbered={}",
+            self.client.boot().unwrap_or(0),
+            u8::from(self.client.is_welcomed()),
+            self.client.queued(),
+            counters.refused(),
+            self.hellos,
+            self.connects,
+            self.obeyed,
+            counters.get(firmware_bridge::count::Count::Damaged),
+            counters.get(firmware_bridge::count::Count::Renumbered),
+        )
+    }
+}
+
+fn status(result: Result<u32, Refusal>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(Refusal::Full) => "full",
+        Err(Refusal::Storage) => "storage",
+        Err(Refusal::TooLarge | Refusal::Malformed) => "refused",
+    }
+}
+
+fn run<Q: Queue>(queue: Q, name: &'static str, port: u16, unique_id: &str) {
+    let time = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+    let seed = time ^ std::process::id() << 16;
+    let device = Device { id: name, firmware: "rust 1", commands: &["defrost"], seed };
+    let client = Client::new(device, queue).unwrap();
+    let client = if unique_id == "-" { client } else { client.with_unique_id(&unhex(unique_id)) };
+    let now = Instant::now();
+    let mut harness = Harness {
+        client,
+        name,
+        topic: name.to_owned(),
+        port,
+        mqtt: None,
+        wanted: true,
+        again_at: now,
+        begun: now,
+        is_connected: false,
+        lose: BTreeMap::new(),
+        hellos: 0,
+        connects: 0,
+        obeyed: 0,
+    };
+    let (told, commands) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            told.send(line).unwrap();
+        }
+    });
+    loop {
+        match commands.recv_timeout(Duration::from_millis(5)) {
+            Ok(line) => println!("{}", harness.obey(&line)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::process::exit(0),
+        }
+        harness.turn();
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, name, port, store, memory, unique_id] = &arguments[..] else {
+        panic!("five arguments: see above")
+    };
+    let (name, port) = (&*name.clone().leak(), port.parse().unwrap());
+    if store == "-" {
+        run(RamQueue::<8_192>::new(), name, port, unique_id);
+    } else {
+        let chip = Chip::open(store, memory.parse().unwrap());
+        run(FlashQueue::<_, BUFFER>::open(chip).unwrap(), name, port, unique_id);
+    }
+}
