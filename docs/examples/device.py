@@ -19,6 +19,7 @@ HELLO_EVERY, FIRST_WAIT, LONGEST_WAIT = 60.0, 1.0, 64.0
 BOOT_MAX, U64_MAX = 2**32 - 2, 2**64 - 1
 RESERVED = ("device", "boot", "sequence")
 AHEAD_MAX_MS = 60_000
+OLD_HELLOS_MAX = 20
 
 
 # --- values in postcard --------------------------------------------------------------------------------------------
@@ -161,21 +162,24 @@ def unframe(data):
 
 
 class Store:
-    """Starts, base and events in a file that is replaced at once; a microcontroller would append to flash."""
+    """Starts, base, events and name in a file that is replaced at once; a microcontroller would append to flash."""
 
     def __init__(self, path):
         self.path = path
         self.starts, self.base, self.events = 0, None, []
         self.identity = random.getrandbits(16)  # tells this device from another that was given its name
+        self.name = ""  # under which its events went
         if os.path.exists(path):
             with open(path) as file:
-                self.starts, self.base, self.events, self.identity = (json.load(file) + [self.identity])[:4]
+                kept = json.load(file)
+            defaults = [self.starts, self.base, self.events, self.identity, self.name]
+            self.starts, self.base, self.events, self.identity, self.name = kept + defaults[len(kept):]
         self.starts += 1
         self.save()
 
     def save(self):
         with open(self.path + ".new", "w") as file:
-            json.dump([self.starts, self.base, self.events, self.identity], file)
+            json.dump([self.starts, self.base, self.events, self.identity, self.name], file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(self.path + ".new", self.path)
@@ -186,7 +190,7 @@ class Store:
 
 class Device:
     def __init__(self, name, store, obey):
-        self.name, self.store, self.obey = name, store, obey
+        self.own_name, self.store, self.obey = name, store, obey
         self.sequence = self.refused = self.damaged = 0
         self.welcomed = self.was_welcomed = False
         self.counted = self.reach = (0, 0)  # what the gateway has; the highest that this start sent
@@ -196,6 +200,23 @@ class Device:
         self.sent, self.again_at, self.event_wait = 0, 0.0, FIRST_WAIT
         self.time = None  # (gateway's milliseconds, our seconds when we asked)
         self.last_command, self.answered, self.result = 0, None, None
+        self.old_hellos = 0  # under the name before, without an answer
+        self.name = store.name or name
+        self.settle_name(0.0)
+
+    def settle_name(self, now):
+        """Goes on under its own name when nothing is left that may have been counted under the one before."""
+        if self.store.name == self.own_name:
+            return
+        if self.store.name and self.old_hellos < OLD_HELLOS_MAX:
+            is_earlier = any(event[0] < self.store.starts for event in self.store.events)
+            if is_earlier or self.boot() and self.reach[0] == self.boot():
+                return
+        self.name = self.store.name = self.own_name
+        self.store.save()
+        self.welcomed = self.was_welcomed = False
+        self.counted = self.reach = (0, 0)
+        self.asked_at, self.sent, self.hello_at, self.hello_wait = None, 0, now, FIRST_WAIT
 
     def boot(self):
         return 0 if self.store.base is None else self.store.base + self.store.starts
@@ -250,6 +271,8 @@ class Device:
         return out
 
     def hello(self, now):
+        self.settle_name(now)
+        self.old_hellos += self.name != self.own_name
         self.token = self.token & 0xFFFF0000 | self.token + 1 & 0xFFFF
         self.asked_at = self.said_at = now
         self.hello_at = now + self.hello_wait * random.uniform(1, 1.25)
@@ -277,6 +300,7 @@ class Device:
         if self.asked_at is None or token != self.token:
             return  # an answer to an earlier hello
         asked_at, self.asked_at = self.asked_at, None
+        self.old_hellos = 0
         if unix_ms and now - asked_at <= 10:
             self.time = (unix_ms, asked_at)
         used = counted[0] == self.boot() and counted[1] > (self.sequence if self.was_welcomed else 0)
@@ -320,6 +344,7 @@ class Device:
             self.sent = max(0, self.sent - gone)
             self.event_wait = FIRST_WAIT
             self.again_at = now + FIRST_WAIT if self.sent else 0.0
+        self.settle_name(now)
 
     def command(self, boot, command, expires_ms, name, payload, now):
         if boot != self.boot() or not self.time:

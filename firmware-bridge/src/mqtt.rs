@@ -141,14 +141,18 @@ impl Mqtt {
         }
     }
 
-    /// Subscribes to what the gateway says to this device: four topics, after each `Connected`.
+    /// Subscribes to what the gateway says to this device: four topics, after each `Connected`; eight as long as it speaks
+    /// under the name that it had before.
     pub fn subscribe<M: client::Client, Q: Queue, const BUFFER: usize>(
         &self,
         client: &Client<'_, Q, BUFFER>,
         mqtt: &mut M,
     ) -> Result<(), M::Error> {
-        for kind in Kind::TO_DEVICE {
-            mqtt.subscribe(&topic(client.id(), kind), QoS::AtLeastOnce)?;
+        let now = (client.name() != client.id()).then(|| client.name());
+        for name in now.into_iter().chain([client.id()]) {
+            for kind in Kind::TO_DEVICE {
+                mqtt.subscribe(&topic(name, kind), QoS::AtLeastOnce)?;
+            }
         }
         Ok(())
     }
@@ -161,13 +165,12 @@ impl Mqtt {
         mqtt: &mut M,
         now: Millis,
     ) -> Result<(), M::Error> {
-        let id = client.id();
         while self.connected
             && let Some(outgoing) = client.poll(now)
         {
             // An event is repeated until the gateway has it: the broker's answer to QoS 1 would only be in the way.
             let qos = if outgoing.kind == Kind::Event { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-            mqtt.enqueue(&topic(id, outgoing.kind), qos, false, outgoing.message)?;
+            mqtt.enqueue(&topic(outgoing.name, outgoing.kind), qos, false, outgoing.message)?;
         }
         Ok(())
     }
@@ -194,7 +197,7 @@ impl Mqtt {
             }
         };
         if let Some(topic) = topic {
-            self.chunks = kind_of(topic, client.id()).map(|kind| (kind, Vec::new()));
+            self.chunks = kind_of(topic, client.name()).map(|kind| (kind, Vec::new()));
         }
         let Some((kind, got)) = &mut self.chunks else { return client.damaged() };
         if got.extend_from_slice(data).is_err() || got.len() > total {

@@ -24,6 +24,17 @@ pub trait Queue {
     /// Lets the oldest event go. After a power cut it may be there again; the gateway counts it once all the same.
     fn pop(&mut self) -> Result<(), QueueError>;
 
+    /// The name that events of earlier starts went under, as [`set_name`](Self::set_name) left it; empty: none was kept
+    /// yet. `None`: the queue keeps no events over a start, so no name either.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Keeps a name, and that what has been let go by now never comes back, as long as the queue keeps events.
+    fn set_name(&mut self, _: &str) -> Result<(), QueueError> {
+        Ok(())
+    }
+
     /// Events that are kept.
     fn len(&self) -> usize;
 

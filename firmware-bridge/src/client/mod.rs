@@ -1,10 +1,15 @@
 //! The device's half: a state machine without input, output or clock. Bytes, messages and the time are handed in; what is
 //! to be sent is asked for.
 //!
-//! - `send.rs`: what a device says. `take.rs`: what it makes of what the gateway says.
+//! - `send.rs`: what a device says. `take.rs`: what it makes of what the gateway says. `name.rs`: under which name.
 
+mod name;
 mod send;
 mod take;
+
+pub use name::OLD_HELLOS_MAX;
+
+use heapless::Vec;
 
 use crate::clock::{Clock, MOMENT_BYTES, Millis, Retry};
 use crate::count::{Count, Counters};
@@ -58,6 +63,8 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outgoing<'c> {
     pub kind: Kind,
+    /// The device in the topic: [`Client::name`].
+    pub name: &'c str,
     pub message: &'c [u8],
 }
 
@@ -93,6 +100,8 @@ pub struct Client<'a, Q, const BUFFER: usize> {
     counted: Position,
     welcomed: bool,
     was_welcomed: bool,
+    /// Hellos under the name before, since the last one that was answered.
+    old_hellos: u8,
     /// The last hello's, and when it was said, until it is answered.
     token: u32,
     asked_at: Option<Millis>,
@@ -136,6 +145,7 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
             counted: Position::default(),
             welcomed: false,
             was_welcomed: false,
+            old_hellos: 0,
             token: device.seed,
             asked_at: None,
             hello: Retry::default(),
@@ -154,16 +164,25 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
             dice: device.seed,
             buffer: [0; BUFFER],
         };
-        let hello = Hello {
+        client.settle_name(0);
+        if client.has_room()? { Ok(client) } else { Err(SetupError::Buffer) }
+    }
+
+    /// Whether the buffer holds the longest hello, under either name, and a result.
+    fn has_room(&mut self) -> Result<bool, SetupError> {
+        let mut hello = Hello {
+            device: self.device.id,
             token: u32::MAX,
             boot: u32::MAX, // longer than any that there is
             oldest: Position { boot: u32::MAX, sequence: u32::MAX },
             queued: u32::MAX,
             refused: u32::MAX,
-            ..client.hello_now().ok_or(SetupError::Name)?
+            firmware: self.device.firmware,
+            commands: Vec::from_slice(self.device.commands).map_err(|_| SetupError::Name)?,
         };
-        let fits = hello.encode(&mut client.buffer).is_ok() && BUFFER >= message::RESULT_MAX_BYTES;
-        if fits { Ok(client) } else { Err(SetupError::Buffer) }
+        let has_room = hello.encode(&mut self.buffer).is_ok() && BUFFER >= message::RESULT_MAX_BYTES;
+        hello.device = name::name_of(&self.queue, &self.device);
+        Ok(has_room && hello.encode(&mut self.buffer).is_ok())
     }
 
     /// For a device with a number that no other has: its MAC address, its chip's id. By it the gateway knows a device again
@@ -215,7 +234,11 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
         } else {
             self.say_event(now)?
         };
-        Some(Outgoing { kind, message: self.buffer.get(from..until)? })
+        Some(Outgoing {
+            kind,
+            name: name::name_of(&self.queue, &self.device),
+            message: self.buffer.get(from..until)?,
+        })
     }
 
     /// When [`poll`](Self::poll) has something again if nothing else happens; 0: now.
@@ -321,7 +344,7 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
         &self.counters
     }
 
-    /// The device's id.
+    /// The device's id: the name that it has, though [`name`](Self::name) may be another one for a while.
     #[must_use]
     pub fn id(&self) -> &'a str {
         self.device.id

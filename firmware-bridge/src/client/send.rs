@@ -2,6 +2,7 @@
 
 use heapless::Vec;
 
+use super::name::name_of;
 use super::{AT_MAX_BYTES, Client, DEVICE_BITS, HEADER_MAX_BYTES, HELLO_EVERY_MS, REJOIN_PAUSE_MS, WINDOW};
 use crate::clock::{MOMENT_BYTES, Millis, Moment};
 use crate::count::Count;
@@ -11,7 +12,7 @@ use crate::position::Position;
 use crate::queue::Queue;
 
 /// Each of the functions that say something leaves it in the buffer, and gives its kind, where it begins and ends.
-impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
+impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
     /// What the queue keeps: the moment, then the fields, which begin at `HEADER_MAX_BYTES`. Gives where they end.
     pub(super) fn encode_fields(&mut self, fields: &[Field], now: Millis) -> Option<usize> {
         let timed = fields.len() < FIELDS_MAX && fields.iter().all(|field| field.name != AT);
@@ -27,7 +28,15 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
         Some(HEADER_MAX_BYTES.saturating_add(length))
     }
 
-    pub(super) fn hello_now(&mut self) -> Option<Hello<'a>> {
+    pub(super) fn say_hello(&mut self, now: Millis) -> Option<(Kind, usize, usize)> {
+        self.count_old_hello(now);
+        self.hello.tried(now, &mut self.dice);
+        if now >= self.again_from.saturating_add(HELLO_EVERY_MS - 2 * REJOIN_PAUSE_MS) {
+            self.rejoins = 0; // the connection held for a heartbeat
+        }
+        self.again_from = now.saturating_add(REJOIN_PAUSE_MS);
+        self.token = (self.token & DEVICE_BITS) | (self.token.wrapping_add(1) & !DEVICE_BITS);
+        self.asked_at = Some(now);
         let boot = self.boot();
         let oldest = match self.queue.get(0, &mut self.buffer) {
             Ok(Some((kept, _))) => self.on_wire(kept),
@@ -37,8 +46,8 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
                 Position::default()
             }
         };
-        Some(Hello {
-            device: self.device.id,
+        let hello = Hello {
+            device: name_of(&self.queue, &self.device),
             boot: boot.unwrap_or(0),
             token: self.token,
             oldest,
@@ -46,18 +55,7 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
             refused: self.counters.refused(),
             firmware: self.device.firmware,
             commands: Vec::from_slice(self.device.commands).ok()?,
-        })
-    }
-
-    pub(super) fn say_hello(&mut self, now: Millis) -> Option<(Kind, usize, usize)> {
-        self.hello.tried(now, &mut self.dice);
-        if now >= self.again_from.saturating_add(HELLO_EVERY_MS - 2 * REJOIN_PAUSE_MS) {
-            self.rejoins = 0; // the connection held for a heartbeat
-        }
-        self.again_from = now.saturating_add(REJOIN_PAUSE_MS);
-        self.token = (self.token & DEVICE_BITS) | (self.token.wrapping_add(1) & !DEVICE_BITS);
-        self.asked_at = Some(now);
-        let hello = self.hello_now()?;
+        };
         let length = hello.encode(&mut self.buffer).ok()?.len();
         Some((Kind::Hello, 0, length))
     }
@@ -65,7 +63,7 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
     pub(super) fn say_result(&mut self) -> Option<(Kind, usize, usize)> {
         let boot = self.boot()?;
         let (id, outcome, detail) = self.orders.say()?;
-        let result = CommandResult { device: self.device.id, boot, id, outcome, detail };
+        let result = CommandResult { device: name_of(&self.queue, &self.device), boot, id, outcome, detail };
         let length = result.encode(&mut self.buffer).ok()?.len();
         Some((Kind::Result, 0, length))
     }
@@ -142,7 +140,8 @@ impl<'a, Q: Queue, const BUFFER: usize> Client<'a, Q, BUFFER> {
         let mut header = [0; HEADER_MAX_BYTES];
         let (version, rest) = header.split_first_mut()?;
         *version = VERSION;
-        let length = postcard::to_slice(&(self.device.id, at.boot, at.sequence), rest).ok()?.len();
+        let length =
+            postcard::to_slice(&(name_of(&self.queue, &self.device), at.boot, at.sequence), rest).ok()?.len();
         let from = HEADER_MAX_BYTES.checked_sub(length.saturating_add(1))?;
         let place = self.buffer.get_mut(from..HEADER_MAX_BYTES)?;
         for (byte, new) in place.iter_mut().zip(header) {

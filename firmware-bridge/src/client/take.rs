@@ -20,6 +20,7 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
                 return self.counters.add(Count::Stale, 1);
             }
         };
+        self.old_hellos = 0;
         self.clock = Clock::heard(welcome.unix_ms, asked_at, now).or(self.clock);
         // If more is counted than this start ever had, its number was used before, or is used by another one. Before it is
         // welcomed for the first time a start has sent nothing.
@@ -108,6 +109,7 @@ impl<Q: Queue, const BUFFER: usize> Client<'_, Q, BUFFER> {
             }
         }
         self.more = true;
+        self.settle_name(now);
     }
 
     pub(super) fn command(&mut self, command: &Command<'_>, message: &[u8], now: Millis) {

@@ -20,6 +20,8 @@ pub(super) struct Ring {
     /// Where the next event goes. At the end of its page, the page is closed.
     tail: Cursor,
     pub len: usize,
+    /// The last event that was let go. It may lie there still, with others before it on its page.
+    pub gone: Position,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +46,10 @@ impl Ring {
         self.tail = Cursor { page: newest.map_or(0, |(_, page)| page), at: 0 };
         let mut cursor = self.head;
         while let Some((found, head)) = self.find(flash, scratch, cursor)? {
-            self.len += 1;
+            if position(head) > self.gone {
+                self.head = if self.len == 0 { found } else { self.head };
+                self.len += 1;
+            }
             cursor = after::<F>(found, head);
             self.tail.at = if cursor.page == self.tail.page { cursor.at } else { 0 };
         }
@@ -103,8 +108,7 @@ impl Ring {
         for behind in 0..=index {
             let Some((found, head)) = self.find(flash, scratch, cursor)? else { break };
             if behind == index {
-                let [boot, sequence] = head.numbers;
-                return Ok(Some((Position { boot, sequence }, head.length)));
+                return Ok(Some((position(head), head.length)));
             }
             cursor = after::<F>(found, head);
         }
@@ -119,6 +123,7 @@ impl Ring {
         let Some((found, head)) = self.find(flash, scratch, self.head)? else {
             return self.open(flash, scratch);
         };
+        self.gone = self.gone.max(position(head));
         self.head = after::<F>(found, head);
         self.len = self.len.saturating_sub(1);
         if self.len == 0 {
@@ -171,6 +176,11 @@ impl Ring {
     fn next(&self, page: usize) -> usize {
         if page + 1 < self.pages { page + 1 } else { 0 }
     }
+}
+
+fn position(head: Head) -> Position {
+    let [boot, sequence] = head.numbers;
+    Position { boot, sequence }
 }
 
 fn page_start<F: NorFlash>(page: usize) -> usize {

@@ -16,6 +16,8 @@ struct Chip {
     bytes: Vec<u8>,
     written: Vec<bool>,
     pub erasures: Vec<u32>,
+    /// Writes and erasures so far.
+    operations: u32,
     /// Writes and erasures until the power goes.
     until_cut: Option<u32>,
     /// Writes and erasures until one fails without a power cut, leaving noise.
@@ -41,6 +43,7 @@ impl<const W: usize> Flash<W> {
             bytes: vec![0xff; pages * PAGE],
             written: vec![false; pages * PAGE / W],
             erasures: vec![0; pages],
+            operations: 0,
             until_cut: None,
             until_fault: None,
             off: false,
@@ -72,6 +75,10 @@ impl<const W: usize> Flash<W> {
         self.0.borrow_mut().bytes[at] ^= 4;
     }
 
+    pub fn operations(&self) -> u32 {
+        self.0.borrow().operations
+    }
+
     pub fn erasures(&self) -> Vec<u32> {
         self.0.borrow().erasures.clone()
     }
@@ -83,6 +90,7 @@ impl Chip {
         if self.off {
             return Err(Fault);
         }
+        self.operations += 1;
         if let Some(left) = &mut self.until_fault {
             if *left == 0 {
                 self.until_fault = None;

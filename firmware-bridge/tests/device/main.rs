@@ -13,6 +13,8 @@ mod line;
 mod power_cuts;
 /// The example device of the documentation, as a process.
 mod python;
+/// A device that keeps its events and is given another name.
+mod renamed;
 /// Both halves on a good line, step by step.
 mod session;
 /// Devices, a bad line and a gateway, from ten thousand seeds.

@@ -19,6 +19,9 @@ struct Model {
     /// Neither accepted nor refused when the power went.
     doubtful: Option<(Position, Vec<u8>)>,
     doubtful_base: Option<u32>,
+    /// What was let go before it was kept never comes back.
+    name: String,
+    doubtful_name: Option<String>,
 }
 
 fn contents<const W: usize>(queue: &mut Kept<W>) -> Vec<(Position, Vec<u8>)> {
@@ -42,6 +45,12 @@ fn open<const W: usize>(flash: &Flash<W>, model: &mut Model) -> Option<Kept<W>> 
     model.starts = queue.starts();
     assert!(queue.base() == model.base || queue.base() == model.doubtful_base, "the base is lost");
     model.base = queue.base();
+    let name = queue.name().unwrap().to_owned();
+    assert!(name == model.name || Some(&name) == model.doubtful_name.as_ref(), "the name is lost");
+    if name != model.name {
+        model.gone.clear();
+    }
+    (model.name, model.doubtful_name) = (name, None);
     let found = contents(&mut queue);
     let mut expected = model.kept.clone();
     if let Some(doubtful) = model.doubtful.take().filter(|doubtful| found.last() == Some(doubtful)) {
@@ -63,9 +72,19 @@ fn live<const W: usize>(
     steps: u64,
 ) {
     let mut sequence = 0;
-    for _ in 0..steps {
+    let named_at = dice.below(steps * 2); // perhaps not at all
+    for step in 0..steps {
         let action = dice.below(10);
-        if action < 6 {
+        if step == named_at {
+            let name = format!("board-{}", dice.below(1_000));
+            match queue.set_name(&name) {
+                Ok(()) => {
+                    model.name = name;
+                    model.gone.clear();
+                }
+                Err(_) => model.doubtful_name = Some(name),
+            }
+        } else if action < 6 {
             let at = Position { boot: queue.starts(), sequence: sequence + 1 };
             let fields: Vec<u8> = (0..dice.below(60)).map(|_| dice.roll() as u8).collect();
             match queue.push(at, &fields) {
@@ -194,7 +213,7 @@ fn flash_with_anything_else_in_it_is_taken_for_empty() {
         flash.write(0, &noise).unwrap();
         let mut model = Model::default();
         let mut queue = open(&flash, &mut model).unwrap();
-        assert_eq!((queue.starts(), queue.base(), queue.len()), (1, None, 0));
+        assert_eq!((queue.starts(), queue.base(), queue.name(), queue.len()), (1, None, Some(""), 0));
         live(&mut queue, &flash, &mut model, &mut dice, 50);
         open(&flash, &mut model).unwrap();
     }

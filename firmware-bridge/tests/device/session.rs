@@ -12,22 +12,25 @@ use firmware_bridge::message::{Ack, Command, Hello, Welcome};
 use firmware_bridge::mqtt::Mqtt;
 use firmware_bridge::{Event, Field, Kind, Outcome, Position, Queue, RamQueue, Value};
 
-const DEVICE: Device<'_> =
+pub const DEVICE: Device<'_> =
     Device { id: "freezer-2", firmware: "test", commands: &["defrost"], seed: 0x1234_5678 };
 /// 2026, in milliseconds.
 const UNIX_MS: u64 = 1_790_000_000_000;
 
 type Small = Client<'static, RamQueue<160>, 256>;
 
-fn event(number: i64) -> [Field; 1] {
+pub fn event(number: i64) -> [Field; 1] {
     [Field::new("n", Value::Integer(number)).unwrap()]
 }
 
-/// A line without faults and a gateway that commits at once: all that either has to say, at one instant.
-fn talk<Q: Queue>(client: &mut Client<'_, Q, 256>, link: &mut Link, now: u64) -> Vec<Event> {
+/// A line without faults and a gateway that commits at once: all that either has to say, at one instant and under one name.
+pub fn talk<Q: Queue>(client: &mut Client<'_, Q, 256>, link: &mut Link, now: u64) -> Vec<Event> {
     let mut events = Vec::new();
     let mut buffer = [0; 256];
-    while let Some((kind, message)) = client.poll(now).map(|said| (said.kind, said.message.to_vec())) {
+    let name = client.name().to_owned();
+    while client.name() == name
+        && let Some((kind, message)) = client.poll(now).map(|said| (said.kind, said.message.to_vec()))
+    {
         match kind {
             Kind::Hello => {
                 let hello = Hello::decode(&message).unwrap();
@@ -61,7 +64,7 @@ fn talk<Q: Queue>(client: &mut Client<'_, Q, 256>, link: &mut Link, now: u64) ->
     events
 }
 
-fn at(events: &[Event]) -> Vec<(u32, u32)> {
+pub fn at(events: &[Event]) -> Vec<(u32, u32)> {
     events.iter().map(|event| (event.boot, event.sequence)).collect()
 }
 
@@ -268,9 +271,9 @@ fn a_name_that_fits_no_topic_is_refused() {
 }
 
 #[derive(Default)]
-struct Broker {
-    subscribed: Vec<String>,
-    published: Vec<(String, Vec<u8>)>,
+pub struct Broker {
+    pub subscribed: Vec<String>,
+    pub published: Vec<(String, Vec<u8>)>,
 }
 
 impl client::ErrorType for Broker {

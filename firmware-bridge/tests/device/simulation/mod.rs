@@ -326,6 +326,18 @@ impl Queue for Store {
             Self::Flash(queue) => queue.pop(),
         }
     }
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Ram(queue) => queue.name(),
+            Self::Flash(queue) => queue.name(),
+        }
+    }
+    fn set_name(&mut self, name: &str) -> Result<(), QueueError> {
+        match self {
+            Self::Ram(queue) => queue.set_name(name),
+            Self::Flash(queue) => queue.set_name(name),
+        }
+    }
     fn len(&self) -> usize {
         match self {
             Self::Ram(queue) => queue.len(),
