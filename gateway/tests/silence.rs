@@ -75,6 +75,7 @@ impl Gateway {
                     | ExchangeEffect::Load
                     | ExchangeEffect::Tell { .. }
                     | ExchangeEffect::Warn { .. }
+                    | ExchangeEffect::Note { .. }
                     | ExchangeEffect::Ignored { .. } => {}
                 }
             }

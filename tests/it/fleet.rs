@@ -472,6 +472,34 @@ fn what_cannot_be_is_ignored_by_the_gateway_and_moves_nothing() {
     assert_eq!(site.count("SELECT events FROM device"), 1);
 }
 
+/// A device's program that mixes names up hears so where it publishes, and whoever looks for the fault finds it.
+#[test]
+fn a_message_under_another_name_than_its_topic_is_answered_and_found_by_doctor() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, DEVICES);
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let heard = Subscriber::in_hex(broker.port, "bellwire/device/#");
+    let (device, firmware, oldest) = ("freezer-2", "test 1", Position::default());
+    let commands = [].into_iter().collect();
+    let hello = Hello { device, boot: 7, token: 1, oldest, queued: 0, refused: 0, firmware, commands };
+    publish(broker.port, "bellwire/device/freezer-9/hello", hello.encode(&mut [0; 200]).unwrap());
+    let is_answer = |line: &String| line == "bellwire/device/freezer-9/ack 010000";
+    wait_for(10, "the answer", || heard.messages().iter().any(is_answer).then_some(()));
+    wait_for(10, "the log", || site.log().contains("topic of the device freezer-9").then_some(()));
+    let config = site.config().to_string_lossy().into_owned();
+    wait_for(10, "doctor", || {
+        let output = bellwire(&["doctor", "--config", &config]).stdout;
+        let said = String::from_utf8(output).unwrap();
+        (said.contains("topic of the device freezer-9 says that it is of freezer-2")).then_some(())
+    });
+    assert_eq!(site.count("SELECT count(*) FROM device"), 0, "nothing of it is believed");
+    let metrics = ureq::get(site.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(
+        metrics.contains(r#"bellwire_device_messages_total{line="mqtt",what="other-name"} 1"#),
+        "{metrics}"
+    );
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }

@@ -84,6 +84,11 @@ pub enum ExchangeEffect {
         device: String,
         text: String,
     },
+    /// What stays to be read, and is nothing to wake the owner for.
+    Note {
+        device: String,
+        text: String,
+    },
     /// A message led to nothing; the word is for the metrics.
     Ignored {
         route: Route,

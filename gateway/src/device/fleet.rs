@@ -32,6 +32,7 @@ pub struct Fleet {
     wires: Vec<Route>,
     open: BTreeSet<Route>,
     approved: BTreeSet<String>,
+    misnamed: names::Misnamed,
     load_at: Timestamp,
 }
 
@@ -56,7 +57,14 @@ impl Fleet {
             (known.device, member)
         };
         let devices = known.into_iter().map(member).collect();
-        Self { devices, wires, open: BTreeSet::new(), approved: BTreeSet::new(), load_at: now }
+        Self {
+            devices,
+            wires,
+            open: BTreeSet::new(),
+            approved: BTreeSet::new(),
+            misnamed: names::Misnamed::new(now),
+            load_at: now,
+        }
     }
 
     /// When to say `Wake` at the latest.
@@ -110,26 +118,20 @@ impl Fleet {
         effects: &mut Vec<ExchangeEffect>,
     ) {
         let done = match kind {
-            Kind::Hello => Hello::decode(&message).and_then(|hello| {
-                agreed(named, hello.device)?;
-                if !self.is_on_wire(route, hello.device, now, effects) {
+            Kind::Hello => Hello::decode(&message).map(|hello| {
+                if !self.is_refused(named, route, hello.device, now, effects) {
                     self.hello(route, &hello, now, effects);
                 }
-                Ok(())
             }),
-            Kind::Event => firmware_bridge::Event::decode(&message).and_then(|event| {
-                agreed(named, &event.device)?;
-                if !self.is_on_wire(route, &event.device, now, effects) {
+            Kind::Event => firmware_bridge::Event::decode(&message).map(|event| {
+                if !self.is_refused(named, route, &event.device, now, effects) {
                     self.event(route, &event, message.clone(), now, effects);
                 }
-                Ok(())
             }),
-            Kind::Result => CommandResult::decode(&message).and_then(|result| {
-                agreed(named, result.device)?;
-                if !self.is_on_wire(route, result.device, now, effects) {
+            Kind::Result => CommandResult::decode(&message).map(|result| {
+                if !self.is_refused(named, route, result.device, now, effects) {
                     self.result(route, &result, now, effects);
                 }
-                Ok(())
             }),
             Kind::Welcome | Kind::Ack | Kind::Command | Kind::Version => Err(FrameError::Malformed), // an echo
         };
@@ -201,14 +203,21 @@ impl Fleet {
         }
     }
 
-    /// A device on a wire is not taken over by what anybody may say at the broker. Whether it tried.
-    fn is_on_wire(
+    /// A message that comes over a topic is of the device that the topic names, and a device on a wire is not taken over by what
+    /// anybody may say at the broker.
+    fn is_refused(
         &mut self,
+        named: Option<&str>,
         route: &Route,
         device: &str,
         now: Timestamp,
         effects: &mut Vec<ExchangeEffect>,
     ) -> bool {
+        if let Some(topic) = named.filter(|named| *named != device) {
+            effects.push(ExchangeEffect::Ignored { route: route.clone(), why: "other-name" });
+            self.misnamed.hear(topic, device, now, effects);
+            return true;
+        }
         let Some(member) = self.devices.get_mut(device) else { return false };
         let is_held = *route == Route::Mqtt && self.wires.contains(&member.route);
         if is_held {
@@ -380,9 +389,4 @@ impl Fleet {
             effects.push(ExchangeEffect::Load);
         }
     }
-}
-
-/// A message that comes over a topic is of the device that the topic names.
-fn agreed(named: Option<&str>, device: &str) -> Result<(), FrameError> {
-    if named.is_none_or(|named| named == device) { Ok(()) } else { Err(FrameError::Malformed) }
 }

@@ -12,7 +12,7 @@ mod exchange;
 pub mod fleet;
 /// One device.
 mod member;
-/// Two devices with one name, and more names than there is room for.
+/// Two devices with one name, topics that say another, and more names than there is room for.
 mod names;
 /// Commands to devices: their number, their end.
 pub mod order;

@@ -1,9 +1,13 @@
-//! Names: two devices with one of them, and more than the gateway keeps.
+//! Names: two devices with one of them, topics that say another, and more than the gateway keeps.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use firmware_bridge::message::Ack;
+use firmware_bridge::{DEVICE_MAX_BYTES, Position};
+
 use crate::device::exchange::ExchangeEffect;
-use crate::device::member::Member;
+use crate::device::member::{Allowance, Member, acknowledge};
 use crate::device::record::{DeviceWrite, Route};
 use crate::time::Timestamp;
 
@@ -36,14 +40,14 @@ pub fn not_on_its_wire(device: &str, member: &mut Member, now: Timestamp, effect
 fn clash(device: &str, member: &mut Member, text: String, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
     let is_over = |last: Option<Timestamp>, pause| last.is_none_or(|last| last.until(now) >= pause);
     member.clash.seen_at = Some(now);
-    let device = device.to_owned();
-    if is_over(member.clash.written_at, WRITE_EVERY) {
-        member.clash.written_at = Some(now);
-        effects.push(ExchangeEffect::Write(DeviceWrite::Clash { device: device.clone(), at: Some(now) }));
-    }
+    // People first: after a kill between the two they are told again, and not an hour later.
     if is_over(member.clash.told_at, TELL_AGAIN) {
         member.clash.told_at = Some(now);
-        effects.push(ExchangeEffect::Warn { device, text });
+        effects.push(ExchangeEffect::Warn { device: device.to_owned(), text });
+    }
+    if is_over(member.clash.written_at, WRITE_EVERY) {
+        member.clash.written_at = Some(now);
+        effects.push(ExchangeEffect::Write(DeviceWrite::Clash { device: device.to_owned(), at: Some(now) }));
     }
 }
 
@@ -55,6 +59,45 @@ pub fn settle(device: &str, member: &mut Member, now: Timestamp, effects: &mut V
         effects.push(ExchangeEffect::Write(DeviceWrite::Clash { device: device.clone(), at: None }));
         let text = format!("{device} has not been heard from two places for a while");
         effects.push(ExchangeEffect::Tell { device, text });
+    }
+}
+
+/// Topics told of in an hour: anybody at the broker can make names up.
+const MISNAMED_MAX: usize = 8;
+
+/// Messages over topics that name another device than they do.
+#[derive(Debug)]
+pub struct Misnamed {
+    answers: Allowance,
+    /// By the topic's name.
+    told: BTreeMap<String, Timestamp>,
+    /// Since the start.
+    count: u64,
+}
+
+impl Misnamed {
+    pub fn new(now: Timestamp) -> Self {
+        Self { answers: Allowance::new(now), told: BTreeMap::new(), count: 0 }
+    }
+
+    /// Nothing of it is believed. The answer goes to the topic's name, where the program that is wrong may listen.
+    pub fn hear(&mut self, topic: &str, said: &str, now: Timestamp, effects: &mut Vec<ExchangeEffect>) {
+        self.count = self.count.saturating_add(1);
+        let answer = acknowledge(&Route::Mqtt, topic, &Ack { counted: Position::default() });
+        effects.extend(answer.filter(|_| self.answers.take(now)));
+        self.told.retain(|_, at| at.until(now) < TELL_AGAIN);
+        let topic: String = topic.chars().take(DEVICE_MAX_BYTES).collect();
+        if self.told.len() >= MISNAMED_MAX || self.told.contains_key(&topic) {
+            return;
+        }
+        let text = format!(
+            "a message on the topic of the device {} says that it is of {said}; nothing of it is counted: its program must publish \
+             under the name that its messages say, or say the name that it publishes under ({} such messages so far)",
+            topic.escape_debug(),
+            self.count
+        );
+        effects.push(ExchangeEffect::Note { device: said.to_owned(), text });
+        self.told.insert(topic, now);
     }
 }
 

@@ -9,6 +9,9 @@ use crate::device::order::{CommandEnd, DeviceCommand};
 use crate::ids::CommandId;
 use crate::time::Timestamp;
 
+/// The heading of notices about messages over topics that name another device than they do.
+pub const MISNAMED: &str = "device-topic";
+
 /// By which line a device is reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Route {

@@ -68,6 +68,7 @@ fn play(fleet: &mut Fleet, input: ExchangeInput, now: Timestamp) -> Vec<Exchange
                 | ExchangeEffect::Status(_)
                 | ExchangeEffect::Tell { .. }
                 | ExchangeEffect::Warn { .. }
+                | ExchangeEffect::Note { .. }
                 | ExchangeEffect::Ignored { .. } => {}
             }
             left.push(effect);
@@ -86,6 +87,7 @@ fn sent(effects: &[ExchangeEffect], wanted: Kind) -> Vec<Vec<u8>> {
         | ExchangeEffect::Status(_)
         | ExchangeEffect::Tell { .. }
         | ExchangeEffect::Warn { .. }
+        | ExchangeEffect::Note { .. }
         | ExchangeEffect::Ignored { .. } => None,
     };
     effects.iter().filter_map(message).collect()
@@ -101,6 +103,7 @@ fn ending(effects: &[ExchangeEffect]) -> Option<EndState> {
         | ExchangeEffect::Status(_)
         | ExchangeEffect::Tell { .. }
         | ExchangeEffect::Warn { .. }
+        | ExchangeEffect::Note { .. }
         | ExchangeEffect::Ignored { .. } => None,
     })
 }
@@ -140,6 +143,7 @@ fn an_event_says_when_it_happened_if_the_device_knows() {
             | ExchangeEffect::Status(_)
             | ExchangeEffect::Tell { .. }
             | ExchangeEffect::Warn { .. }
+            | ExchangeEffect::Note { .. }
             | ExchangeEffect::Ignored { .. } => None,
         })
     };
@@ -204,6 +208,7 @@ fn a_gateway_that_starts_anew_asks_for_the_result() {
         | ExchangeEffect::Status(_)
         | ExchangeEffect::Tell { .. }
         | ExchangeEffect::Warn { .. }
+        | ExchangeEffect::Note { .. }
         | ExchangeEffect::Ignored { .. } => None,
     });
     let known = DeviceRecord {
@@ -238,6 +243,7 @@ fn silence_is_told_once_and_its_end_too() {
             | ExchangeEffect::Load
             | ExchangeEffect::Tell { .. }
             | ExchangeEffect::Warn { .. }
+            | ExchangeEffect::Note { .. }
             | ExchangeEffect::Ignored { .. } => None,
         };
         effects.iter().filter_map(identity).collect()
@@ -266,8 +272,48 @@ fn what_is_no_message_of_the_device_is_counted_and_changes_nothing() {
     assert_eq!(why(heard(None, Kind::Hello, b"\x09")), "version");
     assert_eq!(why(event(1, 0, 1)), "malformed", "not an acknowledgement");
     assert_eq!(why(event(1, 1, -1)), "malformed");
-    let ExchangeInput::Heard { message, .. } = hello("f", 1) else { return };
-    assert_eq!(why(heard(Some("g"), Kind::Hello, &message)), "malformed");
+}
+
+/// Its program publishes under another name than its messages say: it hears so, and people can read it.
+#[test]
+fn a_message_under_another_name_than_its_topic_is_answered_and_told_now_and_then() {
+    let mut fleet = welcomed();
+    let (mut answers, mut notes) = (0, 0);
+    for second in 0..3_600_u64 {
+        let now = NOW + Duration::from_secs(second);
+        let topic = if second < 10 { "g".to_owned() } else { format!("h{}\u{1b}[2J", second % 100) };
+        let message = if second % 2 == 0 { hello("other", 1) } else { event(1, 1, 0) };
+        let effects = play(&mut fleet, over_mqtt(message, &topic), now);
+        for effect in &effects {
+            match effect {
+                ExchangeEffect::Send { device, kind: Kind::Ack, message, .. } => {
+                    assert_eq!(
+                        (device, &message[..]),
+                        (&topic, &[1, 0, 0][..]),
+                        "where its program may listen"
+                    );
+                    answers += 1;
+                }
+                ExchangeEffect::Note { text, .. } => {
+                    assert!(!text.contains('\u{1b}') && text.len() < 400, "{text:?}");
+                    notes += 1;
+                }
+                ExchangeEffect::Ignored { why, .. } => assert_eq!(*why, "other-name"),
+                ExchangeEffect::Send { .. }
+                | ExchangeEffect::Take { .. }
+                | ExchangeEffect::Write(_)
+                | ExchangeEffect::Load
+                | ExchangeEffect::Status(_)
+                | ExchangeEffect::Tell { .. }
+                | ExchangeEffect::Warn { .. } => panic!("{effect:?}"),
+            }
+        }
+        if second == 1 {
+            assert_eq!((answers, notes), (2, 1), "each is answered, and it is told once");
+        }
+    }
+    assert!((700..=20 + 720).contains(&answers), "{answers} in an hour: one in five seconds");
+    assert_eq!(notes, 8, "no more names than that in an hour");
 }
 
 fn over_mqtt(input: ExchangeInput, device: &str) -> ExchangeInput {

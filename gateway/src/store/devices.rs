@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 use super::Store;
 use crate::device::fleet::NameDecisions;
 use crate::device::order::{DeviceCommand, EndState, QueuedDeviceCommand};
-use crate::device::record::{DeviceInfo, DeviceRecord, DeviceWrite, Route};
+use crate::device::record::{DeviceInfo, DeviceRecord, DeviceWrite, MISNAMED, Route};
 use crate::device::topic;
 use crate::ids::CommandId;
 use crate::store::db::checksum;
@@ -121,6 +121,14 @@ impl Store {
             )?
             .query_map([], read_known)?
             .collect()
+    }
+
+    /// What was kept about messages over topics that name another device, the newest.
+    pub fn misnamed_since(&self, since: Timestamp) -> Result<Option<String>> {
+        self.sql
+            .prepare_cached("SELECT text FROM notice WHERE field = ?1 AND at > ?2 ORDER BY id DESC LIMIT 1")?
+            .query_row(params![MISNAMED, since.0], |row| row.get(0))
+            .optional()
     }
 
     /// Writes what the fleet asked for; call it inside a transaction.

@@ -8,10 +8,12 @@ use firmware_bridge::{Kind, Position};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::device::fleet::{ExchangeEffect, ExchangeInput, Fleet};
-use crate::device::record::{DeviceWrite, Route};
+use crate::device::record::{DeviceWrite, MISNAMED, Route};
 use crate::device::topic;
 use crate::event::incoming::Event;
 use crate::mqtt::BrokerHandle;
+use crate::reply::inbound;
+use crate::rule::definition::Severity;
 use crate::serial::{PortEvent, Ports};
 use crate::task::context::TaskContext;
 use crate::task::mqtt_intake::Submitted;
@@ -151,8 +153,16 @@ impl FleetTask {
             }
             ExchangeEffect::Tell { device, text } => self.shared.tell_of_device(&device, &text),
             ExchangeEffect::Warn { device, text } => {
+                owner_notice::report(&self.shared, "devices", vec![text.clone()]).await;
                 self.shared.tell_of_device(&device, &text);
-                owner_notice::report(&self.shared, "devices", vec![text]).await;
+            }
+            ExchangeEffect::Note { device, text } => {
+                self.shared.tell_of_device(&device, &text);
+                let notice = inbound::AccountNotice::of(MISNAMED.to_owned(), Severity::Info, text);
+                let keep = move |store: &crate::store::Store| {
+                    store.keep_notice(&owner_notice::gateway(), &notice, SystemClock.now()).map(drop)
+                };
+                self.shared.durably(keep).await?;
             }
             ExchangeEffect::Ignored { route, why } => self.shared.metrics.device_message(&route, why),
         }
