@@ -91,6 +91,7 @@ impl Fleet {
             ExchangeInput::Line { route, up: false } => drop(self.open.remove(&route)),
             ExchangeInput::Counted { device, at, route, is_followed } => {
                 if let Some(member) = self.devices.get_mut(&device) {
+                    member.said.queued = member.said.queued.saturating_sub(1); // as on disk
                     let ack = member.link.committed(at);
                     effects.extend(acknowledge(&route, &device, &ack).filter(|_| !is_followed));
                 }

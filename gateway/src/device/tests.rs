@@ -176,6 +176,40 @@ fn a_command_waits_for_its_line_and_is_asked_after() {
     assert!(Command::decode(&second[0]).expect("a command").id > id);
 }
 
+/// A result is a sign of life, and what was counted since the hello does not wait again by it.
+#[test]
+fn a_result_is_when_a_device_was_seen_last_and_counted_events_wait_no_more() {
+    let mut fleet = welcomed();
+    let (token, oldest, firmware) = (8, Position { boot: 2, sequence: 1 }, "test 1");
+    let commands = ["defrost"].into_iter().collect();
+    let hello = Hello { device: "f", boot: 2, token, oldest, queued: 3, refused: 0, firmware, commands };
+    play(&mut fleet, heard(None, Kind::Hello, hello.encode(&mut [0; 200]).expect("fits")), NOW);
+    play(&mut fleet, event(2, 1, 0), NOW);
+    play(&mut fleet, event(2, 2, 0), NOW);
+    let command = sent(&play(&mut fleet, loaded(1), NOW), Kind::Command);
+    let id = Command::decode(&command[0]).expect("a command").id;
+    let result = CommandResult { device: "f", boot: 2, id, outcome: Outcome::Done, detail: "" };
+    let later = NOW + Duration::from_secs(7);
+    let result = heard(None, Kind::Result, result.encode(&mut [0; 200]).expect("fits"));
+    let written = play(&mut fleet, result, later);
+    let is_seen = |effect: &ExchangeEffect| {
+        matches!(effect, ExchangeEffect::Write(DeviceWrite::Said { device, said, at, .. })
+            if device == "f" && *at == later && said.queued == 1)
+    };
+    assert!(written.iter().any(is_seen), "{written:?}");
+    let silent_at = NOW + SILENT_AFTER;
+    assert!(
+        !play(&mut fleet, ExchangeInput::Wake, silent_at)
+            .iter()
+            .any(|effect| matches!(effect, ExchangeEffect::Status(_)))
+    );
+    assert!(
+        play(&mut fleet, ExchangeInput::Wake, later + SILENT_AFTER)
+            .iter()
+            .any(|effect| matches!(effect, ExchangeEffect::Status(_)))
+    );
+}
+
 #[test]
 fn a_command_that_nobody_answers_ends() {
     let late = NOW + EXPIRES + Duration::from_millis(ANSWER_GRACE_MS);
