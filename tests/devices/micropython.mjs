@@ -1,6 +1,7 @@
 // Runs harness.py in the real MicroPython, compiled to WebAssembly: this lends it a socket, a file and standard input.
 //
 //     node micropython.mjs NAME PORT STORE|- MEMORY UNIQUE-ID
+//     node micropython.mjs selftest                              runs selftest.py to its end instead
 import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { randomInt } from 'node:crypto'
 import { connect } from 'node:net'
@@ -44,14 +45,21 @@ const host = {
   },
 }
 
-const python = await loadMicroPython({ heapsize: 192 * 1024 }) // a Pico has 192 KiB
+const isSelftest = process.argv.length === 3
+const python = await loadMicroPython({ heapsize: (isSelftest ? 4096 : 192) * 1024 }) // a Pico has 192 KiB
 python.registerJsModule('host', host)
-for (const [module, path] of [['bellwire', '../../firmware-bridge/clients/micropython/bellwire.py'], ['harness', 'harness.py']]) {
+const client = '../../firmware-bridge/clients/micropython/bellwire.py'
+for (const [module, path] of [['bellwire', client], ['harness', 'harness.py'], ['selftest', 'selftest.py']]) {
   python.FS.writeFile(`/${module}.py`, readFileSync(here + path))
 }
+python.runPython('import sys; sys.path.append("/")')
+if (isSelftest) {
+  python.runPython('import selftest; parts = selftest.all_parts()\ndef step(): return next(parts, "end")')
+  const step = python.globals.get('step')
+  for (let said = step(); said !== 'end'; said = step()) if (said) console.log(said)
+  process.exit(0)
+}
 python.runPython(`
-import sys
-sys.path.append("/")
 import binascii, bellwire, harness, host
 
 def plain(data):

@@ -569,13 +569,20 @@ static bw_status push(bw_client *client, uint64_t moment, const uint8_t *fields,
   return BW_STORAGE;
 }
 
-static void pop(bw_client *client, uint32_t records) {
-  size_t gone = record_offset(client, records);
+/* False: it could not be written, and they stay: what is written over them would be missing after a power cut. */
+static bool pop(bw_client *client, uint32_t records) {
+  const size_t gone = record_offset(client, records);
   const uint32_t head = client->kept.head;
   client->kept.head = (uint32_t)((head + gone) % ring_bytes(client));
   client->kept.used -= (uint32_t)gone;
   client->kept.count -= records;
-  if (!save_numbers(client)) count(&client->counters.storage_failed); /* after a power cut they come again, and are let go */
+  if (save_numbers(client)) return true;
+  client->kept.generation--;
+  client->kept.head = head;
+  client->kept.used += (uint32_t)gone;
+  client->kept.count += records;
+  count(&client->counters.storage_failed);
+  return false;
 }
 
 /* --- 4. time and waiting --- */
@@ -804,11 +811,10 @@ static void let_go(bw_client *client, uint64_t now_ms) {
   while (gone < client->kept.count && compare(on_wire(client, record_at(client, offset)), to) <= 0) {
     offset += record_length(client, offset) + BW_RECORD_BYTES;
     gone++;
-    count(&client->counters.acknowledged);
   }
   client->more = true;
-  if (gone == 0) return;
-  pop(client, gone);
+  if (gone == 0 || !pop(client, gone)) return;
+  client->counters.acknowledged += gone;
   client->sent = client->sent > gone ? client->sent - gone : 0;
   client->repeated_below = client->repeated_below > gone ? client->repeated_below - gone : 0;
   wait_until(&client->events, 0);

@@ -107,7 +107,7 @@ typedef struct {
   const uint8_t *unique_id; /* a MAC address or a chip's number; NULL: a random one, kept with the events */
   size_t unique_id_length;
   uint8_t *memory; /* numbers and events */
-  size_t memory_length;
+  size_t memory_length; /* firmware that takes over a queue takes over its length, too */
   /* Writes memory[offset .. offset + length] to where a power cut does not reach it, in the order of the calls, and returns
    * true once it is there. NULL: events are kept in memory only. */
   bool (*save)(void *context, size_t offset, const uint8_t *bytes, size_t length);

@@ -161,11 +161,13 @@ class Reader:
 
     def bytes(self, most):
         length = self.varint()
-        value = self.message[self.at : self.at + length]
-        if length > most or len(value) < length:
-            raise ValueError("cut short, or too long")
+        if length > most:  # before it is an index: on a board one of 32 bits is no machine word
+            raise ValueError("too long")
+        value = bytes(self.message[self.at : self.at + length])
+        if len(value) < length:
+            raise ValueError("cut short")
         self.at += length
-        return bytes(value)
+        return value
 
 
 def decode(kind, message):
@@ -347,6 +349,7 @@ class Kept:
         self.storage, self.room = storage, room
         self.starts, self.base, self.identity = 0, None, identity
         self.events, self.used, self.written = [], 0, 0  # (starts, sequence, moment, fields)
+        self.torn = False  # half a record may stand at the end, and what is behind it would not be found
         journal = storage.read()
         at = 0
         while at + 6 <= len(journal):
@@ -389,11 +392,16 @@ class Kept:
         return True
 
     def pop(self, count):
+        before = self.events, self.used
         self.gone(count)
-        if self.written > 2 * self.room + 1024:
-            self.rewrite()
-        else:
-            self.write(journaled(b"G" + struct.pack("<I", count)))
+        try:
+            if self.torn or self.written > 2 * self.room + 1024:
+                self.rewrite()
+            else:
+                self.write(journaled(b"G" + struct.pack("<I", count)))
+        except OSError:
+            self.events, self.used = before
+            raise
 
     def set_base(self, base):
         before, self.base = self.base, base
@@ -404,7 +412,11 @@ class Kept:
             raise
 
     def write(self, data):
+        if self.torn:
+            self.rewrite()
+        self.torn = True
         self.storage.append(data)
+        self.torn = False
         self.written += len(data)
 
     def rewrite(self):
@@ -412,6 +424,7 @@ class Kept:
         for event in self.events:
             data += journaled(b"E" + struct.pack("<IIQ", event[0], event[1], event[2]) + event[3])
         self.storage.replace(data)
+        self.torn = False
         self.written = len(data)
 
 
@@ -636,7 +649,7 @@ class Device:
         try:
             self.kept.pop(gone)
         except OSError:
-            pass  # after a power cut they come again, and are let go
+            return  # they are sent again, and let go of then
         self.sent = max(0, self.sent - gone)
         self.events = Retry()
         if self.sent:

@@ -46,7 +46,11 @@ impl Harness {
     /// `store`: the file that outlives it; without one it keeps its events in memory. `id`: a number of its own.
     pub fn start(which: Which, name: &str, port: u16, store: Option<&Path>, id: Option<&str>) -> Self {
         let store = store.map_or("-".into(), |path| path.to_string_lossy().into_owned());
-        let mut process = command(which)
+        let mut command = command(which);
+        if which == Which::Python {
+            command.arg(root().join("tests/devices/harness.py"));
+        }
+        let mut process = command
             .args([name, &port.to_string(), &store, &MEMORY.to_string(), id.unwrap_or("-")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -95,10 +99,9 @@ fn command(which: Which) -> Command {
     let devices = root().join("tests/devices");
     match which {
         Which::Ours => Command::new(env!("CARGO_BIN_EXE_device-harness")),
-        Which::C => Command::new(compiled()),
+        Which::C => Command::new(compiled("harness")),
         Which::Python => {
             let mut command = Command::new("python3");
-            command.arg(devices.join("harness.py"));
             command.env("PYTHONPATH", root().join("firmware-bridge/clients/micropython"));
             command.env("PYTHONDONTWRITEBYTECODE", "1");
             command
@@ -113,14 +116,35 @@ fn command(which: Which) -> Command {
     }
 }
 
-/// The C program, compiled if there is none yet that is newer than its sources: every warning is an error, and what is
+/// RecordedInput is right and wrong with a client alone; it ends with 0 if nothing is wrong. Its output.
+pub fn selftest(which: Which) -> String {
+    let devices = root().join("tests/devices");
+    let mut command = match which {
+        Which::C => Command::new(compiled("selftest")),
+        Which::Python | Which::MicroPython => command(which),
+        Which::Ours => unreachable!("the crate has tests of its own"),
+    };
+    match which {
+        Which::Python => drop(command.args([devices.join("selftest.py")])),
+        Which::MicroPython => drop(command.arg("selftest")),
+        Which::C | Which::Ours => {}
+    }
+    let output =
+        command.output().expect("python3, node and cc are needed for this test: tests/run installs them");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+/// A C program of tests/devices, compiled if there is none yet that is newer than its sources: every warning is an error, and what is
 /// undefined or out of bounds ends it.
-fn compiled() -> PathBuf {
+fn compiled(name: &str) -> PathBuf {
     let (client, devices) = (root().join("firmware-bridge/clients/c"), root().join("tests/devices"));
-    let sources = [client.join("bellwire.h"), client.join("bellwire.c"), devices.join("harness.c")];
+    let sources =
+        [client.join("bellwire.h"), client.join("bellwire.c"), devices.join(name).with_extension("c")];
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(3).unwrap().join("devices"); // target/PROFILE/deps/test
-    let target = folder.join("harness");
+    let target = folder.join(name);
     let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
     let newest = sources.iter().filter_map(|path| changed(path)).max();
     if changed(&target) > newest {
@@ -128,7 +152,7 @@ fn compiled() -> PathBuf {
     }
     std::fs::create_dir_all(&folder).unwrap();
     // Several tests may find it missing at once: each makes its own, and the last one stays.
-    let own = folder.join(format!("harness-{}", std::process::id()));
+    let own = folder.join(format!("{name}-{}", std::process::id()));
     let output = Command::new(program("cc"))
         .args([
             "-std=c99",

@@ -4,6 +4,8 @@
 //! Events that were accepted are counted once and in order, and hellos are bounded: what comes of a situation is a line of the
 //! table, the same for all three.
 
+/// Power that goes, storage that fails, a twin for an hour, and noise: each client alone.
+mod alone;
 /// A device as a process.
 mod harness;
 /// Plays a situation, and compares what comes of it.
