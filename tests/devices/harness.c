@@ -69,7 +69,7 @@ static struct {
   bool is_wanted, is_connected;
   uint64_t again_at;
   uint16_t packet, port;
-  char name[64]; /* in topics; the test may make it another than the device's */
+  char name[64]; /* in topics instead of the device's; empty: none */
   uint8_t in[65536];
   size_t have;
 } mqtt;
@@ -109,10 +109,17 @@ static size_t put_packet_id(uint8_t *to) {
   return 2;
 }
 
+/* The same level under the other name, if the test wants one. */
+static void rename_topic(char topic[128]) {
+  char level[16];
+  if (mqtt.name[0] == 0) return;
+  snprintf(level, sizeof level, "%s", strrchr(topic, '/') + 1);
+  snprintf(topic, 128, "bellwire/device/%s/%s", mqtt.name, level);
+}
+
 static void topic_of(uint8_t kind, char topic[128]) {
-  char own[BW_TOPIC_MAX];
-  bw_mqtt_topic(&client, kind, own);
-  snprintf(topic, 128, "bellwire/device/%s/%s", mqtt.name, strrchr(own, '/') + 1);
+  bw_mqtt_topic(&client, kind, topic);
+  rename_topic(topic);
 }
 
 static void connect_line(void) {
@@ -137,13 +144,12 @@ static void connect_line(void) {
 }
 
 static void subscribe_all(void) {
-  static const uint8_t kinds[] = {BW_WELCOME, BW_ACK, BW_COMMAND, BW_VERSION_ONLY};
-  size_t i;
-  for (i = 0; i < sizeof kinds; i++) {
+  uint8_t i;
+  char topic[128];
+  for (i = 0; bw_mqtt_filter(&client, i, topic); i++) {
     uint8_t body[160];
-    char topic[128];
     size_t length = put_packet_id(body);
-    topic_of(kinds[i], topic);
+    rename_topic(topic);
     length += put_mqtt_text(body + length, topic);
     body[length++] = 1;
     send_packet(0x82, body, length);
@@ -178,7 +184,7 @@ static void published(uint8_t first, const uint8_t *body, size_t length) {
     lose[kind]--;
     return;
   }
-  if (strcmp(mqtt.name, client.config.device) == 0) {
+  if (mqtt.name[0] == 0) {
     bw_mqtt_arrived(&client, (const char *)body + 2, topic, body + at, length - at, now_ms());
   } else {
     bw_mqtt_topic(&client, kind, own);
@@ -362,7 +368,8 @@ static void obey(char *line) {
     if (!mqtt.is_wanted) disconnect();
     fputs("ok", stdout);
   } else if (strcmp(what, "topic") == 0) {
-    snprintf(mqtt.name, sizeof mqtt.name, "%s", word());
+    const char *name = word();
+    snprintf(mqtt.name, sizeof mqtt.name, "%s", name == NULL ? "" : name);
     disconnect();
     fputs("ok", stdout);
   } else if (strcmp(what, "status") == 0) {
@@ -450,7 +457,6 @@ int main(int count, char **arguments) {
   mqtt.port = (uint16_t)number_of(arguments[2]);
   mqtt.line = -1;
   mqtt.is_wanted = true;
-  snprintf(mqtt.name, sizeof mqtt.name, "%s", arguments[1]);
   for (;;) {
     struct pollfd wait[2] = {{0, POLLIN, 0}, {-1, POLLIN, 0}};
     if (mqtt.line < 0 && mqtt.is_wanted && now_ms() >= mqtt.again_at) connect_line();

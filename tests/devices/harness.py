@@ -100,19 +100,21 @@ class Losing:
         self.harness, self.client = harness, client
 
     def set_callback(self, callback):
-        own, said = self.harness.device.name, self.harness.topic
-
         def arrived(topic, message):
-            if not self.harness.is_lost(topic.decode().split("/")[-1]):
-                callback(topic.replace(said.encode(), own.encode()), message)
+            level = topic.decode().split("/")[-1]
+            if not self.harness.is_lost(level):
+                callback(self.named(topic, self.harness.device.name), message)
 
         self.client.set_callback(arrived)
 
-    def named(self, topic):
-        return topic.replace(self.harness.device.name.encode(), self.harness.topic.encode())
+    def named(self, topic, name):
+        """The topic with this name if the test wants another than the device's."""
+        if not self.harness.topic:
+            return topic
+        return ("bellwire/device/%s/%s" % (name, topic.decode().split("/")[-1])).encode()
 
     def subscribe(self, topic, qos):
-        self.client.subscribe(self.named(topic), qos)
+        self.client.subscribe(self.named(topic, self.harness.topic), qos)
 
     def check_msg(self):
         self.client.check_msg()
@@ -121,7 +123,7 @@ class Losing:
         level = topic.decode().split("/")[-1]
         self.harness.hellos += level == "hello"
         if not self.harness.is_lost(level):
-            self.client.publish(self.named(topic), message, retain, qos)
+            self.client.publish(self.named(topic, self.harness.topic), message, retain, qos)
 
 
 class Harness:
@@ -129,7 +131,7 @@ class Harness:
         unique_id = None if unique_id == "-" else bytes_of(unique_id)
         commands = {"defrost": self.defrost}
         self.device = bellwire.Device(name, "python 1", commands, storage, unique_id, int(memory), seed)
-        self.line, self.process, self.topic = line, process, name
+        self.line, self.process, self.topic = line, process, None
         self.is_wanted, self.again_at, self.client, self.mqtt = True, 0, None, None
         self.hellos = self.connects = self.obeyed = 0
         self.lose, self.now = {}, 0
@@ -195,7 +197,7 @@ class Harness:
             self.disconnect()
         return "ok"
 
-    def do_topic(self, name):
+    def do_topic(self, name=None):
         self.topic = name
         self.disconnect()
         return "ok"

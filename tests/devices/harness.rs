@@ -98,16 +98,16 @@ struct Mqtt {
     line: TcpStream,
     received: Vec<u8>,
     packet: u16,
-    /// In topics; the test may make it another than the device's.
-    name: String,
+    /// In topics instead of the device's, if the test wants one.
+    name: Option<String>,
 }
 
 impl Mqtt {
-    fn connect(port: u16, id: &str, name: &str) -> Option<Self> {
+    fn connect(port: u16, id: &str, name: Option<String>) -> Option<Self> {
         let line = TcpStream::connect(("127.0.0.1", port)).ok()?;
         line.set_nodelay(true).ok()?;
         line.set_nonblocking(true).ok()?;
-        let mut mqtt = Self { line, received: Vec::new(), packet: 0, name: name.to_owned() };
+        let mut mqtt = Self { line, received: Vec::new(), packet: 0, name };
         let start = [0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60];
         mqtt.send(0x10, &[&start[..], &text(id)].concat()).then_some(mqtt)
     }
@@ -117,8 +117,8 @@ impl Mqtt {
         self.packet.to_be_bytes()
     }
 
-    fn topic(&self, kind: Kind) -> Vec<u8> {
-        text(&format!("bellwire/device/{}/{}", self.name, kind.topic_level()))
+    fn topic(&self, name: &str, kind: Kind) -> Vec<u8> {
+        text(&format!("bellwire/device/{}/{}", self.name.as_deref().unwrap_or(name), kind.topic_level()))
     }
 
     fn send(&mut self, kind: u8, body: &[u8]) -> bool {
@@ -135,18 +135,18 @@ impl Mqtt {
         self.line.write_all(&packet).is_ok()
     }
 
-    fn subscribe(&mut self) {
+    fn subscribe(&mut self, name: &str) {
         for kind in Kind::TO_DEVICE {
             let packet = self.next_packet();
-            let body = [&packet[..], &self.topic(kind), &[1]].concat();
+            let body = [&packet[..], &self.topic(name, kind), &[1]].concat();
             self.send(0x82, &body);
         }
     }
 
-    fn publish(&mut self, kind: Kind, message: &[u8]) -> bool {
+    fn publish(&mut self, name: &str, kind: Kind, message: &[u8]) -> bool {
         let packet = self.next_packet();
         let (first, packet) = if kind == Kind::Event { (0x30, &[][..]) } else { (0x32, &packet[..]) };
-        self.send(first, &[&self.topic(kind), packet, message].concat())
+        self.send(first, &[&self.topic(name, kind), packet, message].concat())
     }
 
     /// Packets that came; `None`: the connection is over.
@@ -206,7 +206,7 @@ fn field(word: &str) -> Option<Field> {
 struct Harness<Q> {
     client: Client<'static, Q, BUFFER>,
     name: &'static str,
-    topic: String,
+    topic: Option<String>,
     port: u16,
     mqtt: Option<Mqtt>,
     wanted: bool,
@@ -248,7 +248,7 @@ impl<Q: Queue> Harness<Q> {
         }
         if self.mqtt.is_none() && self.wanted && Instant::now() >= self.again_at {
             let id = format!("{:.30}-{}", self.name, std::process::id());
-            self.mqtt = Mqtt::connect(self.port, &id, &self.topic);
+            self.mqtt = Mqtt::connect(self.port, &id, self.topic.clone());
             self.again_at = Instant::now() + AGAIN;
         }
         match self.mqtt.as_mut().map(Mqtt::hear) {
@@ -259,9 +259,10 @@ impl<Q: Queue> Harness<Q> {
         while self.is_connected
             && let Some(said) = self.client.poll(now)
         {
-            let (kind, message) = (said.kind, said.message.to_vec());
+            let (kind, name, message) = (said.kind, said.name.to_owned(), said.message.to_vec());
             self.hellos += u32::from(kind == Kind::Hello);
-            if !self.is_lost(kind) && !self.mqtt.as_mut().is_some_and(|mqtt| mqtt.publish(kind, &message)) {
+            let is_lost = self.is_lost(kind);
+            if !is_lost && !self.mqtt.as_mut().is_some_and(|mqtt| mqtt.publish(&name, kind, &message)) {
                 self.disconnect();
             }
         }
@@ -270,19 +271,24 @@ impl<Q: Queue> Harness<Q> {
     fn heard(&mut self, packet: &[u8]) {
         let Some(mqtt) = &mut self.mqtt else { return };
         if packet[0] == 0x20 {
-            mqtt.subscribe();
+            mqtt.subscribe(self.client.name());
+            if self.client.name() != self.name {
+                mqtt.subscribe(self.name);
+            }
             self.is_connected = true;
             self.connects += 1;
             self.client.connected();
         } else if packet[0] >> 4 == 3 {
             let mut at = 3 + usize::from(packet[2]);
-            let level = std::str::from_utf8(&packet[3..at]).unwrap().rsplit('/').next().unwrap();
+            let topic = std::str::from_utf8(&packet[3..at]).unwrap();
+            let (start, level) = topic.rsplit_once('/').unwrap();
             let kind = Kind::from_topic_level(level).unwrap();
+            let is_own = mqtt.name.is_some() || start.ends_with(&format!("/{}", self.client.name()));
             if packet[0] & 6 == 2 {
                 mqtt.send(0x40, &packet[at..at + 2]);
                 at += 2;
             }
-            if !self.is_lost(kind) {
+            if !self.is_lost(kind) && is_own {
                 let now = self.now();
                 self.client.receive(kind, &packet[at..], now);
             }
@@ -316,7 +322,7 @@ impl<Q: Queue> Harness<Q> {
                 "ok".to_owned()
             }
             "topic" => {
-                words[1].clone_into(&mut self.topic);
+                self.topic = words.get(1).map(|name| (*name).to_owned());
                 self.disconnect();
                 "ok".to_owned()
             }
@@ -361,7 +367,7 @@ fn run<Q: Queue>(queue: Q, name: &'static str, port: u16, unique_id: &str) {
     let mut harness = Harness {
         client,
         name,
-        topic: name.to_owned(),
+        topic: None,
         port,
         mqtt: None,
         wanted: true,

@@ -88,8 +88,8 @@ class World:
         self.flash = Flash(self.dice)
         self.device = None
 
-    def start(self):
-        self.device = bellwire.Device("f", "py", {}, self.flash, None, 600, self.dice.roll(1 << 20))
+    def start(self, name="f"):
+        self.device = bellwire.Device(name, "py", {}, self.flash, None, 600, self.dice.roll(1 << 20))
 
     def exchange(self):
         for _ in range(20):
@@ -176,6 +176,27 @@ def an_hour_with_a_twin():
     yield "an hour with a twin: %d hellos, %d writes" % (hellos, writes)
 
 
+def nobody_answers_to_the_name_before():
+    """An access list at the broker may forbid it; what was kept must not wait for ever."""
+    world = World(9)
+    world.start()
+    assert world.device.event({"n": 1}, world.now)
+    world.start("g")
+    names = ""
+    while world.now < 3600000:
+        for kind, message in world.device.poll(world.now):
+            assert kind == bellwire.HELLO
+            names += chr(message[2])
+        world.now += 500
+        if world.now % 100000 == 0:
+            yield
+    assert names.count("f") == 20 and names.rstrip("g") == 20 * "f" and len(names) > 20, names
+    world.exchange()
+    world.finish()
+    assert world.gateway.numbers == [1] and world.device.name == "g"
+    yield "a name that nobody answers to: given up after 20 hellos"
+
+
 def noise(messages):
     world = World(5)
     world.start()
@@ -199,7 +220,8 @@ def noise(messages):
 
 def all_parts():
     """Yields what to print, and None in between: in WebAssembly MicroPython finds garbage between two calls only."""
-    for part in (power_goes_at_each_write(120), storage_fails_now_and_then(40), an_hour_with_a_twin(), noise(10000)):
+    alone = (an_hour_with_a_twin(), nobody_answers_to_the_name_before(), noise(10000))
+    for part in (power_goes_at_each_write(120), storage_fails_now_and_then(40)) + alone:
         for said in part:
             yield said
 

@@ -18,6 +18,7 @@
 #define ROUND_TRIP_MAX_MS 10000u /* a welcome that took longer says too little about the time */
 #define DRIFT 128u /* a device's clock may be wrong by half of one part in this many */
 #define AHEAD_MAX_MS 60000u
+#define OLD_HELLOS_MAX 20u /* under the name before, without an answer; then its events go under the new one */
 #define AT_MAX_BYTES 17u /* `at_ms`: name 1 + 5, type 1, value 10 */
 #define HEAD_MAX_BYTES (12u + BW_DEVICE_MAX) /* version 1, device 1 + 32, boot 5, sequence 5 */
 #define UPTIME (UINT64_C(1) << 63) /* marks a moment of our own clock; the gateway's never comes so far */
@@ -401,26 +402,40 @@ static const struct {
 } levels[] = {{BW_HELLO, "hello"}, {BW_EVENT, "event"},     {BW_RESULT, "result"},        {BW_WELCOME, "welcome"},
               {BW_ACK, "ack"},     {BW_COMMAND, "command"}, {BW_VERSION_ONLY, "version"}};
 
-void bw_mqtt_topic(const bw_client *client, uint8_t kind, char topic[BW_TOPIC_MAX]) {
+static const uint8_t to_device[] = {BW_WELCOME, BW_ACK, BW_COMMAND, BW_VERSION_ONLY};
+
+static void put_topic(const char *name, uint8_t kind, char topic[BW_TOPIC_MAX]) {
   size_t i;
   strcpy(topic, "bellwire/device/");
-  strcat(topic, client->config.device); /* bounded by bw_start */
+  strcat(topic, name); /* at most BW_DEVICE_MAX */
   strcat(topic, "/");
   for (i = 0; i < sizeof levels / sizeof *levels; i++)
     if (levels[i].kind == kind) strcat(topic, levels[i].level);
+}
+
+void bw_mqtt_topic(const bw_client *client, uint8_t kind, char topic[BW_TOPIC_MAX]) {
+  put_topic(client->kept.name, kind, topic);
+}
+
+bool bw_mqtt_filter(const bw_client *client, uint8_t index, char topic[BW_TOPIC_MAX]) {
+  const bool is_other = strcmp(client->kept.name, client->config.device) != 0;
+  if (index >= (is_other ? 8 : 4)) return false;
+  put_topic(index < 4 ? client->config.device : client->kept.name, to_device[index % 4], topic);
+  return true;
 }
 
 uint8_t bw_mqtt_qos(uint8_t kind) { return kind == BW_EVENT || kind == BW_ACK ? 0 : 1; }
 
 void bw_mqtt_arrived(bw_client *client, const char *topic, size_t topic_length, const uint8_t *payload, size_t length,
                      uint64_t now_ms) {
-  static const uint8_t kinds[] = {BW_WELCOME, BW_ACK, BW_COMMAND, BW_VERSION_ONLY};
   char own[BW_TOPIC_MAX];
   size_t i;
-  for (i = 0; i < sizeof kinds; i++) {
-    bw_mqtt_topic(client, kinds[i], own);
-    if (strlen(own) == topic_length && memcmp(own, topic, topic_length) == 0)
-      bw_receive(client, kinds[i], payload, length, now_ms);
+  for (i = 0; i < sizeof to_device; i++) {
+    bw_mqtt_topic(client, to_device[i], own);
+    if (strlen(own) == topic_length && memcmp(own, topic, topic_length) == 0) {
+      bw_receive(client, to_device[i], payload, length, now_ms);
+      return;
+    }
   }
 }
 
@@ -455,7 +470,9 @@ static bool save_numbers(bw_client *client) {
   write_u32(at + 16, client->kept.used);
   write_u32(at + 20, client->kept.count);
   write_u32(at + 24, client->kept.identity | LAYOUT << 16);
-  write_u32(at + 28, crc32_of(at, 28));
+  memset(at + 28, 0, BW_DEVICE_MAX);
+  memcpy(at + 28, client->kept.name, strlen(client->kept.name));
+  write_u32(at + HALF - 4, crc32_of(at, HALF - 4));
   return save(client, offset, HALF);
 }
 
@@ -498,7 +515,7 @@ static size_t record_offset(const bw_client *client, uint32_t index) {
 
 static bool read_half(bw_client *client, size_t half) {
   const uint8_t *at = client->config.memory + half * HALF;
-  if (read_u32(at + 28) != crc32_of(at, 28) || read_u32(at + 24) >> 16 != LAYOUT) return false;
+  if (read_u32(at + HALF - 4) != crc32_of(at, HALF - 4) || read_u32(at + 24) >> 16 != LAYOUT) return false;
   client->kept.generation = read_u32(at);
   client->kept.starts = read_u32(at + 4);
   client->kept.base = read_u32(at + 8);
@@ -506,7 +523,8 @@ static bool read_half(bw_client *client, size_t half) {
   client->kept.used = read_u32(at + 16);
   client->kept.count = read_u32(at + 20);
   client->kept.identity = (uint16_t)read_u32(at + 24);
-  return client->kept.head < ring_bytes(client) && client->kept.used <= ring_bytes(client);
+  memcpy(client->kept.name, at + 28, BW_DEVICE_MAX);
+  return is_device(client->kept.name) && client->kept.head < ring_bytes(client) && client->kept.used <= ring_bytes(client);
 }
 
 /* Takes over what the starts before left, as far as it is whole. */
@@ -522,6 +540,7 @@ static void restore(bw_client *client) {
     memset(&client->kept, 0, sizeof client->kept);
     client->kept.base = NO_BASE;
     client->kept.identity = (uint16_t)(client->config.seed >> 16);
+    strcpy(client->kept.name, client->config.device);
   }
   for (index = 0; index < client->kept.count; index++) {
     size_t length = record_length(client, offset);
@@ -623,6 +642,7 @@ static uint32_t boot_above(const bw_client *client, uint32_t base) {
 }
 
 uint32_t bw_boot(const bw_client *client) { return boot_above(client, client->kept.base); }
+const char *bw_name(const bw_client *client) { return client->kept.name; }
 bool bw_is_welcomed(const bw_client *client) { return client->welcomed; }
 uint32_t bw_queued(const bw_client *client) { return client->kept.count; }
 
@@ -638,17 +658,46 @@ static bw_position on_wire(const bw_client *client, bw_position kept) {
 
 /* --- 4. what a device does --- */
 
+/* Goes on under its own name if nothing is kept that may have been counted under the one before. */
+static void settle_name(bw_client *client, uint64_t now_ms) {
+  static const bw_position none = {0, 0};
+  char before[BW_DEVICE_MAX + 1];
+  if (strcmp(client->kept.name, client->config.device) == 0) return;
+  if (client->old_hellos < OLD_HELLOS_MAX) {
+    if (client->kept.count > 0 && record_at(client, 0).boot < client->kept.starts) return;
+    if (client->reach.boot != 0 && client->reach.boot == bw_boot(client)) return;
+  }
+  strcpy(before, client->kept.name);
+  strcpy(client->kept.name, client->config.device);
+  if (!save_numbers(client)) {
+    client->kept.generation--;
+    strcpy(client->kept.name, before);
+    count(&client->counters.storage_failed); /* the next hello, or the next event that is let go of, leads here again */
+    return;
+  }
+  /* To the gateway it is another device, which has said nothing yet. */
+  client->welcomed = client->was_welcomed = client->asked = false;
+  client->counted = client->reach = none;
+  client->sent = client->repeated_below = 0;
+  wait_until(&client->hello, now_ms);
+}
+
 bw_status bw_start(bw_client *client, const bw_config *config) {
   static const bw_position longest = {BOOT_MAX, UINT32_MAX};
+  bw_config named;
+  unsigned turn;
   memset(client, 0, sizeof *client);
   client->config = *config;
   if (!is_named(config)) return BW_MALFORMED;
-  if (bw_encode_hello(client->out, sizeof client->out, config, BOOT_MAX, UINT32_MAX, longest, UINT32_MAX, UINT32_MAX) == 0)
-    return BW_TOO_LARGE;
   if (config->memory == NULL || config->memory_length < BW_HEADER_BYTES + BW_RECORD_BYTES + 1) return BW_TOO_LARGE;
   restore(client);
+  named = client->config;
+  for (turn = 0; turn < 2; turn++, named.device = client->kept.name)
+    if (bw_encode_hello(client->out, sizeof client->out, &named, BOOT_MAX, UINT32_MAX, longest, UINT32_MAX, UINT32_MAX) == 0)
+      return BW_TOO_LARGE;
   client->kept.starts++;
   if (!save_numbers(client)) return BW_STORAGE;
+  settle_name(client, 0);
   client->token = (uint32_t)client->kept.identity << 16;
   if (config->save == NULL) client->token = config->seed & UINT32_C(0xffff0000);
   if (config->unique_id != NULL)
@@ -705,6 +754,10 @@ void bw_connected(bw_client *client) {
 static size_t say_hello(bw_client *client, uint64_t now_ms) {
   const bw_counters *all = &client->counters;
   bw_position oldest = {0, 0};
+  bw_config named = client->config;
+  settle_name(client, now_ms);
+  if (strcmp(client->kept.name, client->config.device) != 0) client->old_hellos++;
+  named.device = client->kept.name;
   tried(client, &client->hello, now_ms);
   if (now_ms >= client->again_from + HELLO_EVERY_MS - 2 * REJOIN_PAUSE_MS) client->rejoins = 0;
   client->again_from = now_ms + REJOIN_PAUSE_MS;
@@ -712,7 +765,7 @@ static size_t say_hello(bw_client *client, uint64_t now_ms) {
   client->asked = true;
   client->asked_at = now_ms;
   if (client->kept.count > 0) oldest = on_wire(client, record_at(client, 0));
-  return bw_encode_hello(client->out, sizeof client->out, &client->config, bw_boot(client), client->token, oldest,
+  return bw_encode_hello(client->out, sizeof client->out, &named, bw_boot(client), client->token, oldest,
                          client->kept.count,
                          all->refused_full + all->refused_too_large + all->refused_malformed + all->storage_failed);
 }
@@ -724,7 +777,7 @@ static size_t event_message(bw_client *client, size_t offset, bw_position kept, 
   writer to = {client->out, sizeof client->out, 0};
   size_t fields, i;
   uint64_t at_ms = moment;
-  put_event_head(&to, client->config.device, at);
+  put_event_head(&to, client->kept.name, at);
   fields = to.length;
   for (i = 0; i < length; i++) put_byte(&to, ring_at(client, offset + BW_RECORD_BYTES + i));
   if ((moment & UPTIME) != 0) {
@@ -787,7 +840,7 @@ bool bw_poll(bw_client *client, uint64_t now_ms, bw_message *out) {
   } else if (client->say_result) {
     client->say_result = false;
     out->kind = BW_RESULT;
-    out->length = bw_encode_result(client->out, sizeof client->out, client->config.device, bw_boot(client),
+    out->length = bw_encode_result(client->out, sizeof client->out, client->kept.name, bw_boot(client),
                                    client->last_command, (bw_outcome)client->outcome, client->detail);
   } else {
     out->kind = BW_EVENT;
@@ -819,6 +872,7 @@ static void let_go(bw_client *client, uint64_t now_ms) {
   client->repeated_below = client->repeated_below > gone ? client->repeated_below - gone : 0;
   wait_until(&client->events, 0);
   if (client->sent > 0) tried(client, &client->events, now_ms);
+  settle_name(client, now_ms);
 }
 
 static void take_base(bw_client *client, uint32_t base, uint64_t now_ms) {
@@ -854,6 +908,7 @@ static void welcome(bw_client *client, const bw_welcome *said, uint64_t now_ms) 
     return;
   }
   client->asked = false;
+  client->old_hellos = 0;
   if (said->unix_ms != 0 && now_ms - client->asked_at <= ROUND_TRIP_MAX_MS) {
     client->has_clock = true;
     client->unix_ms = said->unix_ms;

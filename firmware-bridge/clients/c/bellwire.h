@@ -38,7 +38,7 @@ extern "C" {
 #define BW_TO_DEVICE_MAX 181
 #define BW_TOPIC_MAX 57    /* bytes of a topic, with its NUL */
 #define BW_WINDOW 8        /* events under way at once */
-#define BW_HEADER_BYTES 64 /* of the caller's memory, for numbers */
+#define BW_HEADER_BYTES 128 /* of the caller's memory, for numbers */
 #define BW_RECORD_BYTES 22 /* for each event beside its fields */
 
 typedef enum {
@@ -134,6 +134,7 @@ typedef struct {
   struct {
     uint32_t generation, starts, base, head, used, count;
     uint16_t identity;
+    char name[BW_DEVICE_MAX + 1];
   } kept;
   uint32_t sequence, token, sent, repeated_below, dice;
   bw_position counted, reach, last_sent;
@@ -142,7 +143,7 @@ typedef struct {
   uint64_t unix_ms, clock_asked_at, clock_heard_at;
   bw_command command;
   uint64_t last_command;
-  uint8_t order, outcome, rejoins;
+  uint8_t order, outcome, rejoins, old_hellos;
   bool asked, welcomed, was_welcomed, more, has_clock, say_result;
   char detail[BW_TEXT_MAX + 1];
   uint8_t out[BW_BUFFER_BYTES];
@@ -173,12 +174,16 @@ bool bw_answer(bw_client *client, uint64_t id, bw_outcome outcome, const char *d
 bool bw_is_welcomed(const bw_client *client);
 uint32_t bw_queued(const bw_client *client);
 uint32_t bw_boot(const bw_client *client); /* 0: not known yet */
+/* The name that messages go under now: the device's, or the one that it had before, as long as events of that time are kept. */
+const char *bw_name(const bw_client *client);
 /* Milliseconds since 1970, by the gateway's clock; 0: not known yet. */
 uint64_t bw_unix_ms(const bw_client *client, uint64_t now_ms);
 
 /* --- over MQTT: MQTT 3.1.1 or 5, a clean session, a client id of its own, TCP_NODELAY --- */
 
-/* `bellwire/device/DEVICE/LEVEL`. After each connect subscribe to those of welcome, ack, command and version. */
+/* The topics to subscribe to after each connect, from index 0 on until false: four, or eight after another name was given. */
+bool bw_mqtt_filter(const bw_client *client, uint8_t index, char topic[BW_TOPIC_MAX]);
+/* The topic of what bw_poll just gave: `bellwire/device/DEVICE/LEVEL`. */
 void bw_mqtt_topic(const bw_client *client, uint8_t kind, char topic[BW_TOPIC_MAX]);
 /* 0 for events and acknowledgements, which are repeated until they arrive; 1 for all else. */
 uint8_t bw_mqtt_qos(uint8_t kind);

@@ -38,6 +38,7 @@ REJOINS_MAX, REJOIN_PAUSE_MS = 3, 5000  # reconnections in a minute that bring a
 CALM_MS = 600000  # without a new number; then the next one is taken at once
 ROUND_TRIP_MAX_MS = 10000  # a welcome that took longer says too little about the time
 AHEAD_MAX_MS = 60000
+OLD_HELLOS_MAX = 20  # under the name before, without an answer; then its events go under the new one
 FRAME_MAX = 200  # bytes between two zeros that may be a message to a device
 
 
@@ -254,26 +255,31 @@ class Mqtt:
 
     def __init__(self, device, client):
         self.device, self.client = device, client
-        self.start = "bellwire/device/%s/" % device.name
         self.now = 0
         client.set_callback(self.arrived)
-        for kind in TO_DEVICE:
-            client.subscribe((self.start + LEVELS[kind]).encode(), 1)
+        for name in {device.name, device.own_name}:
+            for kind in TO_DEVICE:
+                client.subscribe(topic(name, kind), 1)
         device.connected()
 
-    def arrived(self, topic, payload):
-        topic = bytes(topic).decode()
+    def arrived(self, said_on, payload):
         for kind in TO_DEVICE:
-            if topic == self.start + LEVELS[kind]:
+            if bytes(said_on) == topic(self.device.name, kind):
                 self.device.receive(kind, bytes(payload), self.now)
+                return
 
     def turn(self, now):
         self.now = now
         for _ in range(2 * WINDOW):  # a few, so that a flood of them does not keep the application waiting
             self.client.check_msg()
-        for kind, message in self.device.poll(now):
+        messages, name = self.device.poll(now), self.device.name
+        for kind, message in messages:
             # An event is repeated until the gateway has it: the broker's answer to QoS 1 would only be in the way.
-            self.client.publish((self.start + LEVELS[kind]).encode(), message, False, 0 if kind == EVENT else 1)
+            self.client.publish(topic(name, kind), message, False, 0 if kind == EVENT else 1)
+
+
+def topic(name, kind):
+    return ("bellwire/device/%s/%s" % (name, LEVELS[kind])).encode()
 
 
 class Uptime:
@@ -342,11 +348,11 @@ class Memory:
 
 
 class Kept:
-    """Starts, base, the device's own number and its events: a journal of records, each with a checksum, written anew when it
+    """Starts, base, the device's own number, its name and its events: a journal of records, each with a checksum, written anew when it
     has grown to a few times what it is worth."""
 
-    def __init__(self, storage, identity, room):
-        self.storage, self.room = storage, room
+    def __init__(self, storage, identity, room, name):
+        self.storage, self.room, self.name = storage, room, name
         self.starts, self.base, self.identity = 0, None, identity
         self.events, self.used, self.written = [], 0, 0  # (starts, sequence, moment, fields)
         self.torn = False  # half a record may stand at the end, and what is behind it would not be found
@@ -364,16 +370,18 @@ class Kept:
 
     def replay(self, record):
         mark, values = record[0], record[1:]
-        if mark == 0x53:  # S: starts, base, identity
-            self.starts, base, self.identity = struct.unpack("<IIH", values)
+        if mark == 0x53:  # S: starts, base, identity, name
+            self.starts, base, self.identity = struct.unpack("<IIH", values[:10])
             self.base = None if base == U32_MAX else base
+            self.name = values[10:].decode()
         elif mark == 0x45:  # E: an event
             self.keep(struct.unpack("<IIQ", values[:16]) + (values[16:],))
         elif mark == 0x47:  # G: so many are gone
             self.gone(struct.unpack("<I", values)[0])
 
     def numbers(self):
-        return journaled(b"S" + struct.pack("<IIH", self.starts, U32_MAX if self.base is None else self.base, self.identity))
+        base = U32_MAX if self.base is None else self.base
+        return journaled(b"S" + struct.pack("<IIH", self.starts, base, self.identity) + self.name.encode())
 
     def keep(self, event):
         self.events.append(event)
@@ -409,6 +417,14 @@ class Kept:
             self.write(self.numbers())
         except OSError:
             self.base = before
+            raise
+
+    def set_name(self, name):
+        before, self.name = self.name, name
+        try:
+            self.write(self.numbers())
+        except OSError:
+            self.name = before
             raise
 
     def write(self, data):
@@ -452,9 +468,9 @@ class Device:
     called at most once a command, and never late. `room`: bytes of events that wait, 22 and the fields each."""
 
     def __init__(self, name, firmware, commands=None, storage=None, unique_id=None, room=4096, seed=None):
-        self.name, self.firmware, self.commands = name, firmware, commands or {}
+        self.own_name, self.firmware, self.commands = name, firmware, commands or {}
         seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
-        kept = self.kept = Kept(storage or Memory(), seed >> 16, room)
+        kept = self.kept = Kept(storage or Memory(), seed >> 16, room, name)
         own = kept.identity if unique_id is None else binascii.crc32(unique_id) >> 16 & 0xFFFF
         self.token, self.chance = own << 16 | seed & 0xFFFF, seed & 0xFFFF
         encode_hello(name, 0, 0, (0, 0), 0, 0, firmware, list(self.commands))  # ValueError: a name
@@ -468,6 +484,30 @@ class Device:
         self.sent = 0
         self.time = None  # (the gateway's milliseconds, when we asked, when we heard)
         self.last_command, self.answered, self.result = 0, None, None
+        self.old_hellos = 0
+        self.settle_name(0)
+
+    @property
+    def name(self):
+        """The name that messages go under now: its own, or the one that it had before, as long as events of that time are kept."""
+        return self.kept.name
+
+    def settle_name(self, now):
+        """Goes on under its own name if nothing is kept that may have been counted under the one before."""
+        kept = self.kept
+        if kept.name == self.own_name:
+            return
+        if self.old_hellos < OLD_HELLOS_MAX:
+            if kept.events and kept.events[0][0] < kept.starts or self.reach[0] and self.reach[0] == self.boot():
+                return
+        try:
+            kept.set_name(self.own_name)
+        except OSError:
+            return  # the next hello, or the next event that is let go of, leads here again
+        # To the gateway it is another device, which has said nothing yet.
+        self.welcomed = self.was_welcomed = False
+        self.counted = self.reach = (0, 0)
+        self.asked_at, self.sent, self.hello = None, 0, Retry(now)
 
     def boot(self):
         return self.boot_above(self.kept.base)
@@ -518,15 +558,15 @@ class Device:
         retry.tried(now, self.chance)
 
     def poll(self, now):
-        """What is to be sent now: (kind, message) each."""
+        """What is to be sent now: (kind, message) each, all under `name`."""
         out = []
+        if now >= self.hello.due:
+            out.append((HELLO, self.say_hello(now)))
         if self.welcomed and self.result:
             out.append((RESULT, encode_result(self.name, self.boot(), *self.result)))
             self.result = None
         if self.welcomed:
             self.poll_events(now, out)
-        if now >= self.hello.due:
-            out.insert(0, (HELLO, self.say_hello(now)))
         return out
 
     def poll_events(self, now, out):
@@ -560,6 +600,8 @@ class Device:
         return bytes([raw[0] + 1]) + raw[1:] + text("at_ms", NAME_MAX) + encode_value(moment)
 
     def say_hello(self, now):
+        self.settle_name(now)
+        self.old_hellos += self.name != self.own_name
         self.tried(self.hello, now)
         if now >= self.again_from + HELLO_EVERY_MS - 2 * REJOIN_PAUSE_MS:
             self.rejoins = 0  # the connection held for a heartbeat
@@ -594,6 +636,7 @@ class Device:
             self.stale += 1
             return
         asked_at, self.asked_at = self.asked_at, None
+        self.old_hellos = 0
         if unix_ms and now - asked_at <= ROUND_TRIP_MAX_MS:
             self.time = (unix_ms, asked_at, now)
         own = self.sequence if self.was_welcomed else 0  # before it was welcomed it has sent nothing
@@ -654,6 +697,7 @@ class Device:
         self.events = Retry()
         if self.sent:
             self.tried(self.events, now)
+        self.settle_name(now)
 
     def command(self, now, boot, number, expires_ms, name, payload):
         if boot != self.boot() or self.time is None:

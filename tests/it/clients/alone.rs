@@ -6,7 +6,9 @@ use super::harness::{Which, selftest};
 
 fn all_parts(which: Which) {
     let said = selftest(which);
-    for part in ["power cuts: each accepted", "storage that fails:", "an hour with a twin:", "noise:"] {
+    for part in
+        ["power cuts: each accepted", "storage that fails:", "an hour with a twin:", "a name that", "noise:"]
+    {
         assert!(said.contains(part), "{which:?}: {said}");
     }
 }

@@ -6,7 +6,7 @@
 //! | `fields NAME:TYPE:VALUE…` | accepts one event, TYPE being `b`, `i`, `f` or `t`: `ok`, `full`, `refused` or `storage` |
 //! | `lose KIND COUNT` | the next so many messages of the kind are lost, to whichever side they go |
 //! | `line 0`, `line 1` | leaves the broker, or goes there again |
-//! | `topic NAME` | speaks on topics of that name from now on |
+//! | `topic NAME`, `topic` | speaks on topics of another name than its own, or of its own again |
 //! | `status` | what it knows of itself, `key=value` each |
 //! | `decode KIND BYTES` | a message's values, or `refused` |
 //! | `encode-hello …`, `encode-event …`, `encode-result …` | the message, or `refused` |

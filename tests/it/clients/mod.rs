@@ -55,6 +55,7 @@ situations! {
     queue_is_full
     another_name_in_the_topic
     two_devices_with_one_name
+    given_another_name
     older_database_put_back
     database_lost
     clock_not_known

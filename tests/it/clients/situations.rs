@@ -28,6 +28,8 @@ pub enum Step {
     Lose(Kind, u32),
     /// Topics of another name than the device's; `None`: its own again.
     Topic(Option<&'static str>),
+    /// The device's name from its next start on.
+    Rename(&'static str),
     /// Anybody says on the device's topic that all up to here is counted.
     Acknowledge(u32, u32),
     /// All that the page says is malformed, another version, and noise, on the device's topics.
@@ -53,7 +55,7 @@ pub enum Step {
 use Step::{
     Acknowledge, BrokerDown, BrokerUp, CopyDatabase, Counted, Emit, Ended, Fields, GatewayDown, GatewayUp,
     Idle, KillBroker, KillDevice, KillGateway, Line, Longest, Lose, LoseDatabase, Malformed, Obeyed,
-    PutDatabaseBack, Seconds, Start, Tap, Topic, Twin,
+    PutDatabaseBack, Rename, Seconds, Start, Tap, Topic, Twin,
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -362,6 +364,29 @@ pub const SITUATIONS: &[Situation] = &[
             Idle,
         ],
         hellos: 40, // of both, in about a minute
+        ..PLAIN
+    },
+    Situation {
+        name: "given_another_name",
+        // Eight are counted and it does not know: what it kept goes under the name before, where none counts twice.
+        steps: &[
+            Start,
+            Idle,
+            Lose(Kind::Ack, 99),
+            Emit(20),
+            Counted(8),
+            KillDevice,
+            Rename("freezer-9"),
+            Start,
+            Emit(5),
+            Idle,
+            KillGateway,
+            KillBroker,
+            Emit(1),
+            Idle,
+        ],
+        counted: &[(1, 1, 20), (2, 1, 6)],
+        hellos: 9,
         ..PLAIN
     },
     Situation {

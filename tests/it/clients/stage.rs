@@ -39,8 +39,9 @@ struct Played {
     store: Option<PathBuf>,
     id: String,
     process: Option<Harness>,
-    /// What each start accepted, in order.
+    /// What each start accepted, in order, and its name.
     accepted: Vec<Vec<Vec<Field>>>,
+    names: Vec<&'static str>,
     /// Of the starts before this one.
     hellos: u32,
     lose: Vec<(Kind, u32)>,
@@ -54,6 +55,8 @@ struct Stage {
     site: Site,
     gateway: Option<Gateway>,
     devices: Vec<Played>,
+    /// The device's name from its next start on.
+    name: &'static str,
     next: i64,
     _simulator: Option<Simulator>,
 }
@@ -72,6 +75,7 @@ pub fn play(which: Which, name: &str) {
         site,
         gateway,
         devices: Vec::new(),
+        name: situation.device,
         next: 1,
         _simulator: simulator,
     };
@@ -91,6 +95,7 @@ impl Stage {
             id,
             process: None,
             accepted: Vec::new(),
+            names: Vec::new(),
             hellos: 0,
             lose: Vec::new(),
             topic: None,
@@ -113,6 +118,7 @@ impl Stage {
             Step::Line(up) => drop(self.device().ask(&format!("line {}", u8::from(up)))),
             Step::Lose(kind, count) => self.devices[0].lose(kind, count),
             Step::Topic(name) => self.topic(name),
+            Step::Rename(name) => self.name = name,
             Step::Acknowledge(boot, sequence) => {
                 let ack = Ack { counted: Position { boot, sequence } };
                 self.say(Kind::Ack, ack.encode(&mut [0; 16]).unwrap());
@@ -163,7 +169,7 @@ impl Stage {
     fn topic(&mut self, name: Option<&'static str>) {
         self.devices[0].topic = name;
         if let Some(process) = &mut self.devices[0].process {
-            process.ask(&format!("topic {}", name.unwrap_or(self.situation.device)));
+            process.ask(name.map_or("topic".to_owned(), |name| format!("topic {name}")).as_str());
         }
     }
 
@@ -189,7 +195,7 @@ impl Stage {
     }
 
     fn start(&mut self, index: usize) {
-        let (which, name, port) = (self.which, self.situation.device, self.broker.port);
+        let (which, name, port) = (self.which, self.name, self.broker.port);
         let device = &mut self.devices[index];
         let id = device.store.as_ref().map(|_| &*device.id);
         let mut process = Harness::start(which, name, port, device.store.as_deref(), id);
@@ -201,6 +207,7 @@ impl Stage {
         }
         device.process = Some(process);
         device.accepted.push(Vec::new());
+        device.names.push(name);
     }
 
     fn device(&mut self) -> &mut Harness {
@@ -281,6 +288,7 @@ impl Stage {
         let untimed = positions(situation.untimed);
         for event in &counted {
             let accepted = &of_device[event.boot as usize - 1][event.sequence as usize - 1];
+            assert_eq!(event.device, self.devices[0].names[event.boot as usize - 1], "{context}");
             let is_timed = !untimed.contains(&(event.boot, event.sequence));
             assert_eq!(plain(event.fields.iter()), plain(accepted.iter()), "{context}");
             assert_eq!(

@@ -45,13 +45,10 @@ static void measure() {
 
 static void connect() {
   char topic[BW_TOPIC_MAX];
-  static const uint8_t kinds[] = {BW_WELCOME, BW_ACK, BW_COMMAND, BW_VERSION_ONLY};
   if (WiFi.status() != WL_CONNECTED || !mqtt.connect("freezer-2")) return;  // a client id that nobody else has
   line.setNoDelay(true);
-  for (uint8_t kind : kinds) {
-    bw_mqtt_topic(&bellwire, kind, topic);
+  for (uint8_t i = 0; bw_mqtt_filter(&bellwire, i, topic); i++)
     if (!mqtt.subscribe(topic, 1)) return;
-  }
   is_connected = true;
   bw_connected(&bellwire);
 }

@@ -18,11 +18,11 @@
 
 static const struct device *const eeprom = DEVICE_DT_GET(DT_ALIAS(eeprom_0));
 static const char *const commands[] = {"defrost"};
-static uint8_t memory[BW_HEADER_BYTES + 1900]; /* of an EEPROM of 2 KiB: about 40 events of two fields */
+static uint8_t memory[BW_HEADER_BYTES + 1800]; /* of an EEPROM of 2 KiB: about 40 events of two fields */
 static bw_client bellwire;
 static struct mqtt_client mqtt;
 static struct sockaddr_storage broker;
-static uint8_t rx[256], tx[512];
+static uint8_t rx[256], tx[768]; /* eight subscriptions of 60 bytes, or an event and its topic */
 static bool is_connected, defrosts;
 
 static uint64_t now_ms(void) { return (uint64_t)k_uptime_get(); }
@@ -33,15 +33,14 @@ static bool save(void *context, size_t offset, const uint8_t *bytes, size_t leng
 }
 
 static void subscribe(void) {
-  static const uint8_t kinds[] = {BW_WELCOME, BW_ACK, BW_COMMAND, BW_VERSION_ONLY};
-  static char names[4][BW_TOPIC_MAX];
-  static struct mqtt_topic topics[4];
-  struct mqtt_subscription_list list = {.list = topics, .list_count = 4, .message_id = 1};
-  for (size_t i = 0; i < 4; i++) {
-    bw_mqtt_topic(&bellwire, kinds[i], names[i]);
+  static char names[8][BW_TOPIC_MAX];
+  static struct mqtt_topic topics[8];
+  struct mqtt_subscription_list list = {.list = topics, .message_id = 1};
+  for (uint8_t i = 0; i < 8 && bw_mqtt_filter(&bellwire, i, names[i]); i++) {
     topics[i].topic.utf8 = (const uint8_t *)names[i];
     topics[i].topic.size = strlen(names[i]);
     topics[i].qos = MQTT_QOS_1_AT_LEAST_ONCE;
+    list.list_count++;
   }
   is_connected = mqtt_subscribe(&mqtt, &list) == 0;
   if (is_connected) bw_connected(&bellwire);
