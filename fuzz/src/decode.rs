@@ -1,9 +1,9 @@
 //! A format, or a content type, in the first line; then the payload. Sparkplug's is read as a birth, and as what follows it.
 
 use bellwire::event::cloudevents::Name;
+use bellwire::event::decode::PayloadFormat;
 use bellwire::event::decode::decode as read;
 use bellwire::event::sparkplug::BirthCertificates;
-use bellwire::rule::definition::PayloadFormat;
 use serde_json::Value;
 
 use super::text_line;

@@ -7,7 +7,6 @@ use bellwire::event::topic::Bindings;
 use bellwire::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
 use bellwire::outbox::button_token::ButtonSigner;
 use bellwire::reply::inbound::{InboundContent, InboundMessage};
-use bellwire::reply::interpret;
 use bellwire::reply::interpret::{
     AlertRef, Interpretation, ReplySubject, SentMessage, SentMessages, interpret,
 };
@@ -65,7 +64,7 @@ pub fn judge(house: &Fixture, reply: &InboundMessage) -> Interpretation {
     let whose =
         house.config.people.whose(phone.as_ref(), reply.user_id.as_deref(), &KnownIdentity::default());
     let sender = if let IdentityOwner::One(sender) = whose { Some(sender) } else { None };
-    let asked = interpret::ReplyContext {
+    let asked = bellwire::reply::context::ReplyContext {
         rules: &house.config.rules,
         commands: &house.config.commands,
         onward: &house.config.onward,

@@ -96,6 +96,14 @@ impl StoreTag {
     }
 }
 
+/// By which two texts are the same. Not stable between versions of Rust: then a message may be said once too often.
+#[must_use]
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(text, &mut hasher);
+    std::hash::Hasher::finish(&hasher)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot read the source stops")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const CORE: [&str; 8] = ["event", "rule", "alert", "outbox", "reply", "command", "contact", "device"];
@@ -132,4 +133,114 @@ fn each_dependency_says_what_it_is_for() {
             }
         }
     }
+}
+
+/// The paths that a text names from `crate` or `super`, each as segments; a tree of a `use` is unfolded.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    for root in ["crate::", "super::"] {
+        for (at, _) in text.match_indices(root) {
+            if !text[..at].ends_with(|c: char| is_word(c) || c == ':') {
+                unfold(&text[at..], &mut Vec::new(), &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// One path at the beginning of `text`; the rest of it.
+fn unfold<'a>(mut text: &'a str, before: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
+    let length = before.len();
+    loop {
+        text = text.trim_start();
+        if let Some(mut rest) = text.strip_prefix('{') {
+            loop {
+                rest = unfold(rest, before, found).trim_start();
+                match rest.strip_prefix(',') {
+                    Some(more) => rest = more,
+                    None => break,
+                }
+            }
+            before.truncate(length);
+            return rest.strip_prefix('}').unwrap_or(rest);
+        }
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        before.push(text[..end].to_owned());
+        text = &text[end..];
+        match text.strip_prefix("::") {
+            Some(rest) => text = rest,
+            None => break,
+        }
+    }
+    found.push(before.clone());
+    before.truncate(length);
+    text
+}
+
+/// What a file names of others: `alert/engine/mod.rs` is `["alert", "engine"]`.
+fn imports() -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let module = |path: &Path| -> Vec<String> {
+        let path = path.with_extension("");
+        let all: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        all.strip_suffix(&["mod".to_owned()][..]).map_or(all.clone(), <[String]>::to_vec)
+    };
+    let texts: Vec<(Vec<String>, String)> = files()
+        .into_iter()
+        .filter(|(_, path, _)| !path.iter().any(|part| part.to_string_lossy().starts_with("tests")))
+        .map(|(_, path, text)| {
+            let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+            (module(&path), code.collect::<Vec<_>>().join("\n"))
+        })
+        .collect();
+    let modules: BTreeSet<Vec<String>> = texts.iter().map(|(of, _)| of.clone()).collect();
+    let resolve = |of: &Vec<String>, path: &[String]| {
+        let ups = path.iter().take_while(|part| *part == "super").count();
+        let mut whole = match ups {
+            0 => Vec::new(),
+            _ => of[..of.len().saturating_sub(ups)].to_vec(),
+        };
+        whole.extend(path[ups.max(1)..].iter().cloned());
+        (1..=whole.len()).rev().map(|length| whole[..length].to_vec()).find(|known| modules.contains(known))
+    };
+    let named = |of: &Vec<String>, text: &str| {
+        paths(text).iter().filter_map(|path| resolve(of, path)).filter(|other| other != of).collect()
+    };
+    texts.iter().map(|(of, text)| (of.clone(), named(of, text))).collect()
+}
+
+/// Whoever opens one file of a circle has to open them all: two that know each other are one thought in two files, more are a
+/// tangle.
+#[test]
+fn no_import_circle_has_more_than_two_files() {
+    let imports = imports();
+    let reached = |from: &Vec<String>| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(next) = open.pop() {
+            for other in imports.get(&next).into_iter().flatten() {
+                if seen.insert(other.clone()) {
+                    open.push(other.clone());
+                }
+            }
+        }
+        seen
+    };
+    let from: BTreeMap<_, _> = imports.keys().map(|of| (of.clone(), reached(of))).collect();
+    assert!(from.len() > 200 && imports.values().map(BTreeSet::len).sum::<usize>() > 800);
+    let circle = |of: &Vec<String>| -> Vec<String> {
+        let back = from[of].iter().filter(|other| from.get(*other).is_some_and(|far| far.contains(of)));
+        back.map(|part| part.join("/")).collect()
+    };
+    let tangles: BTreeSet<Vec<String>> =
+        imports.keys().map(circle).filter(|circle| circle.len() > 2).collect();
+    assert!(tangles.is_empty(), "files that import each other in a circle: {tangles:#?}");
+}
+
+#[test]
+fn app_rs_builds_spawns_and_drains_and_no_more() {
+    let lines = std::fs::read_to_string(source().join("app.rs")).expect("app.rs").lines().count();
+    assert!(
+        lines <= 250,
+        "app.rs has {lines} lines: what does it do besides building, spawning and draining?"
+    );
 }

@@ -9,9 +9,10 @@ use bellwire::command::authorise::{ACTS_MAX, REFUSALS_MAX, RecentAbuse};
 use bellwire::config::{Config, LoadOptions, read};
 use bellwire::ids::{AlertId, ContactId, MessageId, StoreTag, Wamid};
 use bellwire::outbox::button_token::{ButtonSigner, ButtonSubject, ButtonToken};
+use bellwire::reply::context::ReplyContext;
 use bellwire::reply::inbound::{InboundContent, InboundMessage};
 use bellwire::reply::interpret::{
-    AlertRef, Interpretation, ReplyContext, ReplySubject, SentMessage, SentMessages, interpret,
+    AlertRef, Interpretation, ReplySubject, SentMessage, SentMessages, interpret,
 };
 use bellwire::time::Timestamp;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bellwire::alert::intake::{Intake, IntakeEffect, RuleSet};
-use bellwire::app::listens_to;
+use bellwire::app::of_replies;
 use bellwire::command::dispatch::{self, Dispatch, PendingCommand};
 use bellwire::config::{Config, Connection};
 use bellwire::event::incoming::Event;
@@ -186,7 +186,7 @@ impl Gateway {
         };
         let remembered = outbox_transaction::remember(&mut sender, restricted, now, &mut dice);
         let pattern = |filter: &String| TopicPattern::parse(filter).ok();
-        let listens_to = listens_to(&config).iter().filter_map(pattern).collect();
+        let listens_to = of_replies(&config).iter().filter_map(pattern).collect();
         let mut gateway = Self {
             directory: directory.to_owned(),
             store,

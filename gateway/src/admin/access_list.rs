@@ -16,9 +16,10 @@ use crate::command::action::ActionPolicy;
 use crate::command::question::Question;
 use crate::config::Config;
 use crate::device::topic as link;
+use crate::event::decode::PayloadFormat;
 use crate::event::topic::{Bindings, TopicPattern, TopicTemplate};
 use crate::mqtt::{covers, overlap};
-use crate::rule::definition::{ButtonAction, PayloadFormat, Rule};
+use crate::rule::definition::{ButtonAction, Rule};
 use crate::rule::lifecycle_settings::Target;
 use written::{Line, May, Section};
 
@@ -446,7 +447,7 @@ topic = "kitchen/printer"
     fn the_gateway_may_all_that_it_subscribes_to_and_publishes() {
         let config = site();
         let text = list(&config, Some("bw"), &[]).expect("a list");
-        for filter in crate::app::filters(&config) {
+        for filter in crate::app::subscriptions(&config) {
             assert!(may(&text, "gateway", "read", &filter), "{filter}:\n{text}");
         }
         for topic in [

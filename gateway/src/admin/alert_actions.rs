@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::admin::backend::Inner;
+use crate::admin::admin_service::Inner;
 use crate::admin::credentials::entry;
 use crate::alert::engine::{AlertCommand, Person};
 use crate::alert::notification::silence::Silence;
 use crate::event::topic::Bindings;
 use crate::http::{Actor, AdminQuery, AlertAction, ApiError};
 use crate::ids::AlertId;
+use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock};
 
 /// A silence from the page: long enough to mend something, short enough to forget it.
@@ -57,7 +58,7 @@ impl Inner {
             Ok(Ok(()))
         });
         written.await??;
-        self.shared.alerts.notify_one();
+        self.shared.wakeups.after(Written::AlertCommand);
         self.look(AdminQuery::Alert(id)).await
     }
 }

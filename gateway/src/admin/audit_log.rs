@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::Result;
 use serde_json::{Value, json};
 
-use crate::admin::backend::Inner;
+use crate::admin::admin_service::Inner;
 use crate::admin::filters::listing;
 use crate::hex::hex;
 use crate::http::{ApiError, Filter};

@@ -1,82 +1,27 @@
 //! What the pages and the API ask for, answered from the store and the configuration.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use crate::admin::admin_service::{AdminService, Inner};
 use crate::admin::credentials::{self, entry};
 use crate::admin::filters::{COMMANDS, QUESTIONS, REQUESTS, listing, with_states};
 use crate::admin::{audit_log, dry_run, views};
-use crate::alert::intake::RuleSet;
 use crate::event::incoming::{Event, EventSource, Identity};
 use crate::hex::hex;
 use crate::http::{Actor, AdminAction, AdminApi, AdminQuery, ApiError, ApiFuture};
 use crate::ids::MessageId;
-use crate::store::{ActError, Listing, Posted, Store, StoreError};
-use crate::task::context::TaskContext;
-use crate::task::mqtt_intake::Submitted;
+use crate::store::{ActError, Listing, Posted, Store};
+use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::whatsapp::client::Client;
 
 /// MQTT's own limit of a topic.
 const TOPIC_MAX_BYTES: usize = 65_535;
 /// What the intake reads of a payload.
 const PAYLOAD_MAX_BYTES: usize = 64 * 1024;
 
-#[derive(Clone)]
-pub struct AdminService(Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) shared: Arc<TaskContext>,
-    judge: RuleSet,
-    events: mpsc::Sender<Submitted>,
-    pub(crate) client: Client,
-}
-
-impl AdminService {
-    pub fn new(
-        shared: Arc<TaskContext>,
-        judge: RuleSet,
-        events: mpsc::Sender<Submitted>,
-        client: Client,
-    ) -> Self {
-        Self(Arc::new(Inner { shared, judge, events, client }))
-    }
-
-    pub(crate) fn answer<T, F: Future<Output = Result<T, ApiError>> + Send + 'static>(
-        &self,
-        work: impl FnOnce(Arc<Inner>) -> F,
-    ) -> ApiFuture<T> {
-        Box::pin(work(Arc::clone(&self.0)))
-    }
-}
-
 impl Inner {
-    pub(crate) async fn store<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        self.shared.store.run(work).await.map_err(|gone| {
-            tracing::error!(error = %gone, "a question of the page could not be answered");
-            ApiError::Unavailable(match gone {
-                StoreError::Refused(_) => "The database refused it; the log says why.".to_owned(),
-                StoreError::DiskFull | StoreError::Busy | StoreError::Failed(_) => gone.to_string(),
-            })
-        })
-    }
-
-    async fn found(
-        &self,
-        what: String,
-        work: impl FnOnce(&Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
-    ) -> Result<Value, ApiError> {
-        self.store(work)
-            .await?
-            .ok_or(ApiError::NotFound(format!("There is no {what}; it may be older than 90 days.")))
-    }
-
     async fn overview(&self, now: Timestamp) -> Result<Value, ApiError> {
         let month = now.month();
         let found = self.store(move |store| store.overview(now)).await?;
@@ -161,16 +106,6 @@ impl Inner {
         self.store(move |store| read(store, &listing)).await
     }
 
-    /// What is partly in the configuration and partly in the store; `what` is missing when there is none.
-    pub(crate) async fn both(
-        &self,
-        what: String,
-        read: impl FnOnce(&TaskContext, &Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
-    ) -> Result<Value, ApiError> {
-        let shared = Arc::clone(&self.shared);
-        self.found(what, move |store| read(&shared, store)).await
-    }
-
     async fn do_it(&self, deed: AdminAction, who: Actor) -> Result<Value, ApiError> {
         match deed {
             AdminAction::Retry(id) => self.decide(id, who, "retry", Store::retry).await,
@@ -234,7 +169,7 @@ impl Inner {
             Ok(outcome)
         });
         decided.await??;
-        self.shared.outbox.notify_one();
+        self.shared.wakeups.after(Written::Message);
         self.look(AdminQuery::Message(id)).await
     }
 
@@ -288,7 +223,7 @@ impl AdminApi for AdminService {
 
     fn revision(&self) -> ApiFuture<i64> {
         self.answer(|inner| async move {
-            let obstacles = inner.shared.obstacles().len();
+            let obstacles = inner.shared.readiness.obstacles().len();
             let written = inner.store(|store| Ok(store.writes()? + store.data_version()?)).await?;
             Ok(written + i64::try_from(obstacles).unwrap_or_default())
         })

@@ -1,13 +1,12 @@
 //! WhatsApp numbers: those of the configuration, and those that were connected on the page, which come and go while the
 //! daemon runs.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::admin::backend::Inner;
+use crate::admin::admin_service::Inner;
 use crate::admin::credentials::entry;
 use crate::config::{Connection, Secret, SecretBox, api_url, api_version, digits, versions};
 use crate::doctor::{Finding, Severity, examine_account};
@@ -16,6 +15,8 @@ use crate::ids::ConnectionName;
 use crate::setup::meta;
 use crate::store::{KeptConnection, Store};
 use crate::task::context::TaskContext;
+use crate::task::live_config::connections;
+use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::graph::GraphApi;
 
@@ -27,54 +28,13 @@ const CONNECTIONS_MAX: usize = 16;
 const RATE: u32 = 80;
 const RATE_MAX: u32 = 1_000;
 
-/// Those of the file first; a name that stands there is not taken from the store.
-pub fn all(of_file: &[Connection], store: &Store, state: &Path) -> rusqlite::Result<Vec<Connection>> {
-    let mut all = of_file.to_vec();
-    for kept in store.kept_connections()? {
-        if all.iter().any(|known| known.name.0 == kept.name) {
-            tracing::warn!(connection = kept.name, "it stands in the configuration, too: that one is used");
-            continue;
-        }
-        if let Some(sealed) = &kept.sealed {
-            all.push(opened(&kept, sealed, state));
-        }
-    }
-    Ok(all)
-}
-
-fn opened(kept: &KeptConnection, sealed: &[u8], state: &Path) -> Connection {
-    let read = SecretBox::of(state).and_then(|seal| seal.open(&kept.name, sealed));
-    let secrets: Result<Value, String> =
-        read.map(|text| serde_json::from_slice(&text).unwrap_or_default()).map_err(|error| error.to_string());
-    let secret = |name: &str| match &secrets {
-        Ok(found) => Secret::Known(found[name].as_str().unwrap_or_default().into()),
-        Err(why) => Secret::Lost(why.clone()),
-    };
-    Connection {
-        name: ConnectionName(kept.name.clone()),
-        phone_number_id: kept.phone_number_id.clone(),
-        business_account_id: Some(kept.business_account_id.clone()),
-        access_token: secret("access_token"),
-        app_secret: secret("app_secret"),
-        verify_token: secret("verify_token"),
-        api_url: kept.api_url.clone(),
-        api_version: kept.api_version.clone(),
-        messages_per_second: kept.messages_per_second,
-        mark_read: true,
-        budget: None,
-    }
-}
-
-impl TaskContext {
-    /// After a change: the store's rows are read again, and everybody who waits for a number looks.
-    pub async fn reload_connections(&self) -> Result<(), crate::store::StoreError> {
-        let config = Arc::clone(&self.config);
-        let read = move |store: &Store| all(&config.connections, store, &config.site.state_directory);
-        self.set_connections(self.store.run(read).await?);
-        self.catalogue.notify_one();
-        self.outbox.notify_one();
-        Ok(())
-    }
+/// After a change: the store's rows are read again, and everybody who waits for a number looks.
+async fn reload(shared: &TaskContext) -> Result<(), crate::store::StoreError> {
+    let config = Arc::clone(&shared.config);
+    let read = move |store: &Store| connections(&config.connections, store, &config.site.state_directory);
+    shared.live.set_connections(shared.store.run(read).await?);
+    shared.wakeups.after(Written::Connections);
+    Ok(())
 }
 
 impl Inner {
@@ -142,7 +102,7 @@ impl Inner {
                 "{name} stands in the configuration file: change it there, or take another name."
             )));
         }
-        let live = self.shared.live();
+        let live = self.shared.live.get();
         let all = &live.connections;
         let before = all.iter().find(|known| known.name.0 == name);
         if before.is_none() && all.len() >= CONNECTIONS_MAX {
@@ -262,7 +222,7 @@ impl Inner {
 
     /// Asks Meta now: token, scopes, number, quality, tier, subscription.
     pub(crate) async fn check(&self, name: &str) -> Result<Value, ApiError> {
-        let live = self.shared.live();
+        let live = self.shared.live.get();
         let Some(connection) = live.connections.iter().find(|known| known.name.0 == name) else {
             return Err(ApiError::NotFound(format!("There is no connection {name}.")));
         };
@@ -272,7 +232,7 @@ impl Inner {
     }
 
     async fn reload(&self) -> Result<(), ApiError> {
-        self.shared.reload_connections().await.map_err(|gone| ApiError::Unavailable(gone.to_string()))
+        reload(&self.shared).await.map_err(|gone| ApiError::Unavailable(gone.to_string()))
     }
 }
 

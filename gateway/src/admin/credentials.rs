@@ -1,6 +1,6 @@
 //! What opens the page and the API: kept in the store, each change with its audit entry.
 
-use crate::admin::backend::AdminService;
+use crate::admin::admin_service::AdminService;
 use crate::http::{Actor, ApiFuture, ApiToken, Credentials, SESSION, Scope};
 use crate::store::{AdminChange, Store, TokenRow};
 use crate::time::{Clock, SystemClock, Timestamp};

@@ -12,6 +12,7 @@ use crate::http::{Handshake, Health, Webhook, WebhookRejection};
 use crate::ids::ConnectionName;
 use crate::store::Store;
 use crate::task::context::TaskContext;
+use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::signature;
 
@@ -27,7 +28,7 @@ impl WebhookReceiver {
     }
 
     fn secrets(&self, of: impl Fn(&Connection) -> &Secret) -> Vec<SecretString> {
-        self.0.live().connections.iter().filter_map(|connection| read(of(connection))).collect()
+        self.0.live.get().connections.iter().filter_map(|connection| read(of(connection))).collect()
     }
 }
 
@@ -45,7 +46,7 @@ impl Webhook for WebhookReceiver {
     }
 
     fn signed_by(&self, header: Option<&str>, body: &[u8]) -> Vec<String> {
-        let live = self.0.live();
+        let live = self.0.live.get();
         let signed = |connection: &&Connection| {
             read(&connection.app_secret).is_some_and(|secret| signature::verify(&[secret], header, body))
         };
@@ -57,11 +58,11 @@ impl Webhook for WebhookReceiver {
         Box::pin(async move {
             // Not waited out when the disk is full: Meta keeps it for us, and sends it again.
             // All of them: nothing to tell apart, as with the one number that most have.
-            let all = shared.live().connections.iter().all(|known| signed_by.contains(&known.name.0));
+            let all = shared.live.get().connections.iter().all(|known| signed_by.contains(&known.name.0));
             let signers = (!all).then(|| signed_by.into_iter().map(ConnectionName).collect());
             let keep = move |store: &Store| store.keep_signed(&body, &signers, SystemClock.now());
             let kept = shared.store.run(keep).await;
-            shared.inbox.notify_one();
+            shared.wakeups.after(Written::WebhookBody);
             kept.inspect_err(|error| tracing::error!(%error, "a webhook could not be stored")).is_ok()
         })
     }
@@ -79,7 +80,7 @@ impl HealthEndpoint {
 
 impl Health for HealthEndpoint {
     fn obstacles(&self) -> Vec<String> {
-        self.0.obstacles()
+        self.0.readiness.obstacles()
     }
 
     fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send>> {

@@ -1,5 +1,7 @@
 //! What the page and the API ask and do.
 
+/// The handles of page and API, and their way to the store.
+pub(crate) mod admin_service;
 /// What pages and API ask.
 pub(crate) mod backend;
 /// Configuration and store, as pages show them.

@@ -17,12 +17,12 @@ pub fn overview(
     usage: impl Iterator<Item = UsageRow>,
     free: impl Iterator<Item = FreeRow>,
 ) -> std::result::Result<Value, ApiError> {
-    found["obstacles"] = shared.troubles().into();
+    found["obstacles"] = shared.readiness.troubles().into();
     found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
     found["connections"] =
-        shared.live().connections.iter().map(|connection| connection.name.0.clone()).collect();
+        shared.live.get().connections.iter().map(|connection| connection.name.0.clone()).collect();
     found["rules"] = shared.config.rules.len().into();
-    found["contacts"] = shared.live().people.contacts.len().into();
+    found["contacts"] = shared.live.get().people.contacts.len().into();
     found["usage"] = usage_rows(usage);
     found["free"] = free_rows(free);
     Ok(found)
@@ -31,7 +31,7 @@ pub fn overview(
 /// Everybody in the configuration, those who wrote last first.
 pub fn contacts(shared: &TaskContext, store: &Store, now: Timestamp) -> Result<Value> {
     let mut all = Vec::new();
-    for person in shared.live().people.contacts.values() {
+    for person in shared.live.get().people.contacts.values() {
         all.push(one_contact(shared, store, person, now)?);
     }
     all.sort_by_key(|contact| std::cmp::Reverse(contact["last"]["at"].as_i64()));
@@ -39,14 +39,14 @@ pub fn contacts(shared: &TaskContext, store: &Store, now: Timestamp) -> Result<V
 }
 
 pub fn contact(shared: &TaskContext, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
-    let live = shared.live();
+    let live = shared.live.get();
     let found = live.people.contacts.values().find(|contact| contact.id.0 == id);
     found.map(|person| one_contact(shared, store, person, now)).transpose()
 }
 
 fn one_contact(shared: &TaskContext, store: &Store, person: &Contact, now: Timestamp) -> Result<Value> {
     let mut facts = store.contact_facts(&person.id.0, now)?;
-    let live = shared.live();
+    let live = shared.live.get();
     let teams = live.people.teams.iter().filter(|(_, members)| members.contains(&person.id));
     facts["id"] = person.id.0.clone().into();
     facts["name"] = person.name.clone().into();
@@ -103,17 +103,17 @@ fn usage_rows(rows: impl Iterator<Item = UsageRow>) -> Value {
 
 pub fn connections(shared: &TaskContext, store: &Store) -> Result<Value> {
     let (mut all, kept) = (Vec::new(), store.kept_connections()?);
-    for one in shared.live().connections.iter() {
+    for one in shared.live.get().connections.iter() {
         all.push(one_connection(shared, store, one)?);
     }
     for gone in kept.iter().filter(|kept| kept.sealed.is_none()) {
         all.push(disconnected(store, gone)?);
     }
-    Ok(json!({ "items": all, "obstacles": shared.troubles() }))
+    Ok(json!({ "items": all, "obstacles": shared.readiness.troubles() }))
 }
 
 pub fn connection(shared: &TaskContext, store: &Store, name: &str) -> Result<Option<Value>> {
-    let live = shared.live();
+    let live = shared.live.get();
     if let Some(one) = live.connections.iter().find(|connection| connection.name.0 == name) {
         return one_connection(shared, store, one).map(Some);
     }
@@ -162,7 +162,7 @@ fn disconnected(store: &Store, kept: &KeptConnection) -> Result<Value> {
 /// What is still to do, in the order of doing it: `{items: [{name, state, detail}]}`; state is done, open or wrong.
 pub fn setup(shared: &TaskContext, store: &Store) -> Result<Value> {
     let (webhook, connections) = (store.webhook_facts()?, connections(shared, store)?);
-    let broker = shared.obstacles();
+    let broker = shared.readiness.obstacles();
     let empty = Vec::new();
     let all: Vec<&Value> = connections["items"]
         .as_array()

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use minijinja::value::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::event::topic::Bindings;
+use crate::event::topic::{Bindings, is_level};
 use crate::ids::RuleName;
 use crate::rule::definition::Rule;
-use crate::rule::template::{EvaluationError, Templates};
+use crate::rule::error::EvaluationError;
+use crate::rule::template::Templates;
 
 /// Names of devices are shorter by far (a LoRaWAN EUI has 16 characters, a UUID 36); what is longer is no name, and would
 /// stand in every list.
@@ -84,13 +85,6 @@ fn part(expression: &str, templates: &Templates, context: &Value) -> Result<Stri
         Some(_) => Err(EvaluationError::of(format!("it is longer than {PART_MAX} characters"))),
         None => Err(EvaluationError::of(format!("it is a {}, not a text or a number", value.kind()))),
     }
-}
-
-/// Whether a part of a key is a level of the topic, named or not; else it is an expression.
-#[must_use]
-pub fn is_level(name: &str) -> bool {
-    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    name.starts_with(['+', '#']) || is_name && !matches!(name, "payload" | "topic")
 }
 
 impl std::fmt::Display for AlertKey {

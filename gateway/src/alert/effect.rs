@@ -1,15 +1,13 @@
 //! What the watch wants done, and why: the material of `bellwire why`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use crate::alert::engine::StateKey;
 use crate::alert::lifecycle::AlertKey;
+use crate::alert::state_key::StateKey;
 use crate::contact::Contact;
+use crate::contact::severity::Severity;
 use crate::event::topic::Bindings;
 use crate::ids::ConnectionName;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// All effects of one moment are committed together with the event that caused them.
@@ -240,14 +238,6 @@ impl NotificationKind {
             Self::Resolved | Self::Acknowledged | Self::Flapping | Self::Calm | Self::Summary => false,
         }
     }
-}
-
-/// By which two texts are the same. Not stable between versions of Rust: then a message may be said once too often.
-#[must_use]
-pub fn fingerprint(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

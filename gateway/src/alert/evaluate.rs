@@ -6,14 +6,16 @@ use minijinja::value::{Serde, Value};
 use serde_json::json;
 
 use crate::alert::message_text::{MessageText, cut, readable};
+use crate::event::decode::PayloadFormat;
 use crate::event::decode::{DecodeError, decode};
 use crate::event::incoming::Event;
 use crate::event::topic::Bindings;
 use crate::outbox::message::{Template, WORDS};
 use crate::rule::attachment::{FileSource, StoredFile, inside};
 use crate::rule::condition::Judgement;
-use crate::rule::definition::{PayloadFormat, Rule};
-use crate::rule::template::{EvaluationError, Templates};
+use crate::rule::definition::Rule;
+use crate::rule::error::EvaluationError;
+use crate::rule::template::Templates;
 
 /// A payload larger than this is not looked into: 64 KiB hold any reading, and a message shows 4,096 characters.
 pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;

@@ -17,14 +17,16 @@ use crate::alert::observe::{RuleEvaluation, unheard};
 use crate::alert::route::{Routes, route};
 use crate::alert::unjudged::Unjudged;
 use crate::contact::{Contact, People};
+use crate::event::decode::PayloadFormat;
 use crate::event::incoming::{Event, Identity};
 use crate::event::sparkplug::{BirthCertificates, Rebirth};
 use crate::event::topic::Bindings;
 use crate::ids::RuleName;
 use crate::outbox::message::{Button, Content, Media};
 use crate::rule::attachment::{FileSource, StoredFile};
-use crate::rule::definition::{PayloadFormat, Rule};
-use crate::rule::template::{TemplateError, Templates};
+use crate::rule::definition::Rule;
+use crate::rule::error::TemplateError;
+use crate::rule::template::Templates;
 use crate::time::{Now, Timestamp};
 
 /// What to commit for one event: all of it or nothing.

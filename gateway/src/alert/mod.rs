@@ -23,6 +23,8 @@ pub mod alert_key;
 pub mod time_series;
 /// What the watch wants done, and why.
 pub mod effect;
+/// By what the engine keeps a piece of its memory.
+pub mod state_key;
 /// All alerts that have a life.
 pub mod engine;
 /// What a rule says about one event, in every language that it has.

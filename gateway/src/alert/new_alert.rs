@@ -3,13 +3,13 @@
 use crate::alert::message_text::MessageText;
 use crate::contact::Contact;
 use crate::contact::language::{Locale, Translated};
+use crate::contact::severity::Severity;
 use crate::event::topic::Bindings;
 use crate::ids::{ConnectionName, RuleName};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
 use crate::outbox::render;
 use crate::rule::attachment::StoredFile;
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// An alert and its messages.

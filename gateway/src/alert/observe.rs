@@ -3,7 +3,6 @@
 use minijinja::value::{Serde, Value};
 
 use crate::alert::alert_key::complete;
-use crate::alert::effect::fingerprint;
 use crate::alert::engine::Engine;
 use crate::alert::evaluate::{
     EvaluationFailure, Ignored, Metrics, Names, RulePart, fill, names, plain, read,
@@ -13,11 +12,13 @@ use crate::alert::message_text::MessageText;
 use crate::alert::time_series::number;
 use crate::event::incoming::{Event, Identity};
 use crate::event::topic::Bindings;
+use crate::ids::fingerprint;
 use crate::outbox::message::Template;
 use crate::rule::condition::Judgement;
 use crate::rule::definition::Rule;
+use crate::rule::error::EvaluationError;
 use crate::rule::lifecycle_settings::LifecycleSettings;
-use crate::rule::template::{EvaluationError, Templates};
+use crate::rule::template::Templates;
 use crate::time::Timestamp;
 
 /// Where an event meets a rule.

@@ -11,10 +11,10 @@ use crate::alert::engine::{AlertCommand, Engine, Person};
 use crate::alert::intake::{Decision, RuleSet};
 use crate::alert::lifecycle::AlertKey;
 use crate::contact::People;
+use crate::contact::severity::Severity;
 use crate::event::cloudevents::Name;
 use crate::event::incoming::{Event, EventSource, Identity};
 use crate::ids::{ContactId, RuleName};
-use crate::rule::definition::Severity;
 use crate::time::{Now, Timestamp, parse_duration};
 
 /// One line of the recording.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::event::decode::PayloadFormat;
 use crate::event::topic::{Bindings, LevelMatch, TopicPattern};
-use crate::rule::definition::{PayloadFormat, Rule};
+use crate::rule::definition::Rule;
 
 /// The patterns of all rules as a tree over topic levels: what an event costs grows with its levels, not with the rules.
 #[derive(Debug, Default)]

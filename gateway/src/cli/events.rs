@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::{Failure, Place, say, say_json};
 use crate::alert::evaluate::excerpt;
 use crate::device::topic;
+use crate::event::decode::PayloadFormat;
 use crate::event::decode::decode;
-use crate::rule::definition::PayloadFormat;
 use crate::store::{EventRow, TallyRow};
 use crate::time::Timestamp;
 

@@ -57,7 +57,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::admin::connections;
 use crate::config::{Config, LoadOptions, Problems, load, load_or_last_good};
 use crate::store::{OpenError, Store};
 use crate::terminal;
@@ -267,7 +266,7 @@ impl Place {
             drop(writeln!(std::io::stderr(), "note: {}", terminal::plain(why)));
         }
         // With the numbers that were connected on the page.
-        let all = connections::all(&config.connections, &store, &config.site.state_directory);
+        let all = crate::app::connections(&config.connections, &store, &config.site.state_directory);
         config.connections = all.map_err(|error| Failure::Io(error.into()))?;
         let guests = store.guests().map_err(|error| Failure::Io(error.into()))?;
         config.people = config.people.with(&guests);

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::events::words;
 use super::{Failure, Place, alerts, events, outbox, say, say_json};
+use crate::contact::severity::Severity;
 use crate::ids::{AlertId, EventId, MessageId};
-use crate::rule::definition::Severity;
 use crate::store::{AlertStory, StatelessAlert, Store};
 use crate::time::Timestamp;
 

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::command::action::Awaited;
 use crate::command::phrase::same;
+use crate::event::decode::PayloadFormat;
 use crate::event::decode::decode;
-use crate::rule::definition::PayloadFormat;
 use crate::rule::template::Templates;
 
 /// What is shown of a device's words: two lines on a phone.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::expressions::condition;
-use super::rules::{duration, read_people_names};
-use super::section::{At, Section};
+use super::people::read_people_names;
+use super::section::{At, Section, duration};
 use crate::alert::lifecycle::CHANGES_MAX;
 use crate::contact::People;
 use crate::contact::quiet_hours::{HOURS_MAX, QuietHours};
+use crate::contact::severity::Severity;
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::RuleName;
-use crate::rule::definition::{Rule, Severity};
+use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::{
     BuiltInButton, Dedupe, Flapping, Grouping, Inhibition, LifecycleSettings, Step, Target, Unless,
     WorstDirection,
@@ -158,7 +159,7 @@ fn read_key(section: &Section, topic: Option<&TopicPattern>) -> Vec<String> {
         if is_level(&text.value) {
             return Some(text.value);
         }
-        if crate::alert::alert_key::is_level(&text.value) {
+        if crate::event::topic::is_level(&text.value) {
             let known = topic.map(every_wildcard).unwrap_or_default().join(", ");
             let known = if known.is_empty() { "it has none".into() } else { known };
             let what = format!(

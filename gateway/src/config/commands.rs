@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::expressions::expression;
-use super::rules::duration;
-use super::section::{At, Section};
+use super::section::{At, Section, duration};
 use crate::command::action::{ActionPolicy, Expected, TextCommand};
 use crate::command::phrase::{Phrase, Values, fold};
 use crate::event::topic::{TopicPattern, TopicTemplate};

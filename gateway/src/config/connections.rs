@@ -10,10 +10,10 @@ use super::read::{LoadOptions, check_file};
 use super::section::Section;
 use super::versions::{self, VersionSupport};
 use super::{Connection, Files, Secret};
+use crate::contact::severity::Severity;
 use crate::ids::ConnectionName;
 use crate::outbox::budget::Budget;
 use crate::outbox::scheduler::RATE;
-use crate::rule::definition::Severity;
 use crate::time::parse_duration;
 
 pub(super) fn read(root: &Section, folder: &Path, wishes: &LoadOptions) -> Vec<Connection> {

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use super::section::{At, Section, nearest};
 use crate::event::topic::TopicPattern;
-use crate::rule::template::{
-    TemplateError, check_condition, check_message, names_in_condition, names_in_message,
-};
+use crate::rule::error::TemplateError;
+use crate::rule::template::{check_condition, check_message, names_in_condition, names_in_message};
 
 /// What every event has, beside the named levels of its topic; numbers over time only where an alert has a life.
 const NAMES: [&str; 6] = ["payload", "topic", "site", "value", "previous", "window"];

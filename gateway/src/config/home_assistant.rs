@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use super::rules::{duration, read_connection, read_people};
-use super::section::Section;
+use super::rules::{read_connection, read_people};
+use super::section::{Section, duration};
 use super::{HomeAssistant, Http, Mqtt};
 use crate::command::home_assistant::{Appearance, PRESS};
 use crate::config::self_monitor_rules;
 use crate::contact::People;
+use crate::contact::severity::Severity;
 use crate::ids::ConnectionName;
-use crate::rule::definition::{Rule, Severity};
+use crate::rule::definition::Rule;
 
 /// Home Assistant's own default (homeassistant/components/mqtt/const.py, `DEFAULT_PREFIX`).
 const PREFIX: &str = "homeassistant";

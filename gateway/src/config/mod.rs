@@ -70,11 +70,12 @@ use crate::command::action::TextCommand;
 use crate::command::home_assistant::Appearance;
 use crate::command::question::Question;
 use crate::contact::People;
+use crate::contact::severity::Severity;
 use crate::ids::ConnectionName;
 use crate::outbox::budget::Budget;
 use crate::reply::forward::ForwardRule;
 use crate::reply::opt_out::Words;
-use crate::rule::definition::{Rule, Severity};
+use crate::rule::definition::Rule;
 
 /// What the daemon runs on. Every name in it exists, every expression in it compiles.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::section::{At, Section, nearest};
+use super::section::{At, Section, language, nearest};
 use crate::config::{alert_lifecycle, on_call};
 use crate::contact::language::{Language, Locale};
 use crate::contact::{Contact, People, Phone, Recipient};
@@ -155,12 +155,21 @@ pub fn read_zone(section: &Section) -> Option<TimeZone> {
     section.parsed("time_zone", zone_or_why)
 }
 
-/// By its code, or a sentence with those that there are.
-pub fn language(code: &str) -> Result<Language, String> {
-    Language::parse(code).ok_or_else(|| {
-        let known = Language::ALL.map(Language::code).join(", ");
-        format!("there is no language `{code}`; Bellwire speaks {known}")
-    })
+/// Ids of contacts and teams.
+pub fn read_people_names(section: &Section, names: Vec<At<String>>, people: &People) -> Vec<String> {
+    for name in &names {
+        let known = people.knows(&name.value);
+        if !known {
+            let ids =
+                people.contacts.keys().map(|id| id.0.as_str()).chain(people.teams.keys().map(String::as_str));
+            let advice = match nearest(&name.value, ids) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => "add one with this id".to_owned(),
+            };
+            section.report(name.offset, format!("there is no contact or team `{}`; {advice}", name.value));
+        }
+    }
+    names.into_iter().map(|name| name.value).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::expressions::{own_names, words};
-use super::rules::{duration, read_connection, read_people};
-use super::section::{At, Section};
+use super::rules::{read_connection, read_people};
+use super::section::{At, Section, duration};
 use crate::command::question::Question;
 use crate::contact::People;
 use crate::event::topic::{TopicPattern, TopicTemplate};

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use super::commands::read_terms;
 use super::expressions::{MESSAGE, condition, own_names, words};
-use super::section::{At, Section, nearest};
+use super::people::read_people_names;
+use super::section::{At, Section, duration};
 use crate::config::alert_lifecycle;
 use crate::contact::People;
 use crate::contact::language::{Language, Translated};
+use crate::contact::severity::Severity;
+use crate::event::decode::PayloadFormat;
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::{ConnectionName, RuleName};
 use crate::outbox::button_token::ACTION_MAX;
 use crate::outbox::message::{Media, Parameter, Template};
 use crate::outbox::message_state::OnUnknown;
 use crate::rule::attachment::{Attachment, FileSource, Kind, folder_of};
-use crate::rule::definition::{ButtonAction, PayloadFormat, Rule, Severity};
-use crate::time::parse_duration;
+use crate::rule::definition::{ButtonAction, Rule};
 
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
 const ACTIONS_MAX: usize = 9;
@@ -132,23 +134,6 @@ pub fn read_people(section: &Section, key: &'static str, people: &People) -> Opt
         return None;
     }
     Some(read_people_names(section, notify, people))
-}
-
-/// Ids of contacts and teams.
-pub fn read_people_names(section: &Section, names: Vec<At<String>>, people: &People) -> Vec<String> {
-    for name in &names {
-        let known = people.knows(&name.value);
-        if !known {
-            let ids =
-                people.contacts.keys().map(|id| id.0.as_str()).chain(people.teams.keys().map(String::as_str));
-            let advice = match nearest(&name.value, ids) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => "add one with this id".to_owned(),
-            };
-            section.report(name.offset, format!("there is no contact or team `{}`; {advice}", name.value));
-        }
-    }
-    names.into_iter().map(|name| name.value).collect()
 }
 
 pub fn read_connection(section: &Section, connections: &[ConnectionName]) -> Option<ConnectionName> {
@@ -310,8 +295,4 @@ fn read_title(section: &Section, text: &At<String>) -> Option<String> {
 
 fn is_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
-}
-
-pub fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| format!("`{text}` is not a duration; write it as 90s, 5m, 2h or 7d"))
 }

@@ -1,5 +1,7 @@
 //! A table of the file, read key by key. Every key that is asked for is a known one; what is left over is a mistake.
 
+use std::time::Duration;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -7,9 +9,10 @@ use std::fmt::Display;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::people::language;
 use super::problem::Document;
-use crate::contact::language::{Language, Translated};
+use crate::contact::language::Language;
+use crate::contact::language::Translated;
+use crate::time::parse_duration;
 
 /// How alike a word must be to be suggested (Jaro-Winkler, 0 to 1): `tpoic` is 0.87 like `topic`.
 const ALIKE: f64 = 0.8;
@@ -354,4 +357,16 @@ impl<'a> Section<'a> {
         self.report(value.span().start, format!("`{key}` must be {expected}, not {found}"));
         None
     }
+}
+
+/// By its code, or a sentence with those that there are.
+pub fn language(code: &str) -> Result<Language, String> {
+    Language::parse(code).ok_or_else(|| {
+        let known = Language::ALL.map(Language::code).join(", ");
+        format!("there is no language `{code}`; Bellwire speaks {known}")
+    })
+}
+
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| format!("`{text}` is not a duration; write it as 90s, 5m, 2h or 7d"))
 }

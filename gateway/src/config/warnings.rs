@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::versions::{self, VersionSupport};
 use super::{Config, Connection};
-use crate::alert::alert_key::is_level;
 use crate::command::action::ActionPolicy;
 use crate::contact::language::Language;
 use crate::contact::{Contact, Phone, Recipient};
+use crate::event::topic::is_level;
 use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::Target;
 use crate::rule::template::fields_in_message;

@@ -1,6 +1,8 @@
 //! People: who they are and how they are reached. Nothing here performs I/O or asks the time.
 
 mod phone;
+/// How bad something is.
+pub mod severity;
 /// When somebody is left in peace.
 pub mod quiet_hours;
 /// Whose turn it is.

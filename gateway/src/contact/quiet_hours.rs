@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::rule::definition::Severity;
+use crate::contact::severity::Severity;
 use crate::time::{Local, Timestamp};
 
 /// More pieces of a day than anybody keeps in mind.

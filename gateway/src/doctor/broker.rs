@@ -27,7 +27,7 @@ const NAMED: usize = 8;
 pub async fn examine(findings: &mut Findings, config: &Config) {
     let mqtt = &config.mqtt;
     let place = format!("{}:{}", mqtt.host, mqtt.port);
-    let settings = Settings::from_config(mqtt, app::filters(config));
+    let settings = Settings::from_config(mqtt, app::subscriptions(config));
     match settings {
         Err(error) => findings.fail("broker", format!("{error:#}"), "correct the [mqtt] section"),
         Ok(settings) => match probe(settings.clone()).await {

@@ -4,7 +4,41 @@ use serde_json::{Map, Value, json};
 
 use crate::event::json;
 use crate::hex::hex;
-use crate::rule::definition::PayloadFormat;
+
+/// How a payload is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadFormat {
+    /// By the MQTT 5 content type; without one by looking: JSON, or a text that does not begin like it.
+    Auto,
+    Json,
+    Text,
+    /// A number alone, such as `-12.5`.
+    Number,
+    Cbor,
+    /// `firmware_bridge::Event`, encoded with postcard.
+    Postcard,
+    /// Sparkplug B, with the names from its births.
+    Sparkplug,
+    /// Not read at all: what counts is that it came. For Sparkplug's NDEATH and its like.
+    None,
+}
+
+impl PayloadFormat {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "json" => Some(Self::Json),
+            "text" => Some(Self::Text),
+            "number" => Some(Self::Number),
+            "cbor" => Some(Self::Cbor),
+            "postcard" => Some(Self::Postcard),
+            "sparkplug" => Some(Self::Sparkplug),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
 
 /// Why a payload is not what the rule reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -186,6 +220,15 @@ fn postcard(payload: &[u8]) -> Result<Value, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn formats_are_read_by_their_word() {
+        let words = ["auto", "json", "text", "number", "cbor", "postcard", "sparkplug", "none"];
+        let formats = words.map(PayloadFormat::parse);
+        use PayloadFormat::{Auto, Cbor, Json, None as Nothing, Number, Postcard, Sparkplug, Text};
+        assert_eq!(formats, [Auto, Json, Text, Number, Cbor, Postcard, Sparkplug, Nothing].map(Some));
+        assert_eq!(PayloadFormat::parse("xml"), None);
+    }
     use proptest::prelude::*;
 
     #[test]

@@ -293,6 +293,13 @@ fn parse_level(level: &str) -> Result<Level, TopicError> {
     }
 }
 
+/// Whether a part of a key is a level of the topic, named or not; else it is an expression.
+#[must_use]
+pub fn is_level(name: &str) -> bool {
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    name.starts_with(['+', '#']) || is_name && !matches!(name, "payload" | "topic")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

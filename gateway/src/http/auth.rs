@@ -18,6 +18,7 @@ use super::password::{digest, same};
 use super::problem::problem;
 use crate::event::topic::TopicPattern;
 use crate::http::admin_port::{Actor, ApiError, ApiToken, Scope};
+use crate::http::cookies::cookie;
 use crate::http::state::{AppState, RequestContext};
 use crate::time::{Clock, SystemClock};
 
@@ -268,16 +269,6 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Box<Response>> {
         )));
     }
     Ok(())
-}
-
-/// A cookie of that name.
-pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let values = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(found, _)| *found == name)
-        .map(|(_, value)| value)
 }
 
 /// The cookie that keeps a browser logged in; `Secure` where we, or a proxy in front, speak TLS.

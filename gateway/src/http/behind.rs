@@ -10,7 +10,7 @@ use super::password::{fresh, same};
 use super::visitors::client;
 use crate::config::Network;
 use crate::hex::hex;
-use crate::http::auth::cookie;
+use crate::http::cookies::cookie;
 use crate::http::rate_limit::Key;
 
 /// A browser that was logged in before; it has tries of its own, which nobody else can use up.

@@ -13,6 +13,8 @@ mod admin_port;
 mod login;
 /// What the routes share.
 mod state;
+/// Cookies of a request.
+mod cookies;
 /// Who may come in.
 mod auth;
 /// `/healthz`, `/readyz`, `/metrics`, `/version`.
@@ -21,6 +23,8 @@ mod health;
 mod icons;
 /// The accept loop: permits, deadlines, drain.
 mod listen;
+/// The sockets: page, webhook, metrics.
+mod listeners;
 /// Pages are told of changes.
 mod live;
 /// WhatsApp numbers: connect, check, disconnect.
@@ -57,6 +61,7 @@ pub use admin_port::{
 };
 pub use health::{Health, health_routes, metrics_routes};
 pub use listen::{Peer, converse, serve};
+pub use listeners::Listeners;
 pub use login::SESSION;
 pub use password::{code, digest, fresh};
 pub use post_client::Poster;

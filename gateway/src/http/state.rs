@@ -15,7 +15,8 @@ use super::listen::Peer;
 use super::password::same;
 use crate::config::Network;
 use crate::http::admin_port::{Actor, AdminApi, ApiError, Credentials};
-use crate::http::auth::{Behind, Caller, Revision, cookie};
+use crate::http::auth::{Behind, Caller, Revision};
+use crate::http::cookies::cookie;
 use crate::http::rate_limit::RateLimiter;
 use crate::http::templates::{LANGUAGES, View};
 

@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
-use crate::mqtt::protocol::{KEEP_ALIVE, SESSION_EXPIRY};
 use crate::time::duration_for_people;
+
+/// The broker asks after us this often; half-open lines are found within 1.5 of it (contract, docs/reliability.md F22).
+pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// The broker keeps our session, and with it every event, while we are away: a week.
+pub const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

@@ -17,8 +17,6 @@ use crate::time::Timestamp;
 
 /// TCP, TLS and CONNACK together (docs/reliability.md F23).
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// The broker asks after us this often; half-open lines are found within 1.5 of it (contract, docs/reliability.md F22).
-pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Events that the broker may send before we acknowledge: one group commit's worth in a flood. Each commit waits for the disk
 /// once and writes the ends of a dozen tables and indexes anew, so that more events in it make each cheaper.
 pub const RECEIVE_MAX: u16 = 256;
@@ -30,8 +28,6 @@ pub const IN_FLIGHT_MAX: u16 = 64;
 pub const REQUESTS: usize = 1_024;
 /// Packets read before acknowledgements get their turn again.
 pub const READ_BATCH: usize = 32;
-/// The broker keeps our session, and with it every event, while we are away: a week.
-pub const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// Why a connection ended, in one word for `/metrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,9 +15,10 @@ use super::advice::with_advice;
 use super::limits::Limits;
 use super::settings::Settings;
 use super::subscriptions::{self, SubscribeRequest};
+use crate::mqtt::limits::KEEP_ALIVE;
 use crate::mqtt::protocol::{
-    Announce, CONNECT_DEADLINE, EventStream, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Publish, PublishAck,
-    Publisher, READ_BATCH, REQUESTS,
+    Announce, CONNECT_DEADLINE, EventStream, Heard, IN_FLIGHT_MAX, Incoming, Publish, PublishAck, Publisher,
+    READ_BATCH, REQUESTS,
 };
 
 pub struct EventStream4(EventLoop);

@@ -26,9 +26,10 @@ use super::settings::Settings;
 use super::subscriptions::{self, SubscribeRequest};
 use crate::command::question::ReplyTo;
 use crate::event::cloudevents::Name;
+use crate::mqtt::limits::{KEEP_ALIVE, SESSION_EXPIRY};
 use crate::mqtt::protocol::{
-    Announce, CONNECT_DEADLINE, Cause, EventStream, Heard, IN_FLIGHT_MAX, Incoming, KEEP_ALIVE, Publish,
-    PublishAck, Publisher, READ_BATCH, RECEIVE_MAX, REQUESTS, SESSION_EXPIRY, Unsupported,
+    Announce, CONNECT_DEADLINE, Cause, EventStream, Heard, IN_FLIGHT_MAX, Incoming, Publish, PublishAck,
+    Publisher, READ_BATCH, RECEIVE_MAX, REQUESTS, Unsupported,
 };
 
 pub struct EventStream5(EventLoop, Announced);

@@ -1,6 +1,6 @@
 //! What a number may cost in a month, and how many people a business may write to first in a day.
 
-use crate::rule::definition::Severity;
+use crate::contact::severity::Severity;
 
 /// For one connection and calendar month (UTC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

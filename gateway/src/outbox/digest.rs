@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::contact::language::Locale;
+use crate::contact::severity::Severity;
 use crate::ids::AlertId;
 use crate::outbox::message::{Button, Content};
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// So many at once are a flood: half of the burst that Meta lends to one pair.

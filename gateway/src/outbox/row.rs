@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::contact::Recipient;
+use crate::contact::severity::Severity;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::outbox::message::{Content, Media};
 use crate::outbox::message_state::OnUnknown;
 use crate::outbox::retry_policy::Next;
 use crate::outbox::window::{CatalogueEntry, MessageForm, Window};
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// A message that may go out now.

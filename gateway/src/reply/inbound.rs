@@ -1,10 +1,10 @@
 //! What a webhook said, in our words. `whatsapp` reads Meta's JSON into these.
 
 use crate::contact::Phone;
+use crate::contact::severity::Severity;
 use crate::ids::Wamid;
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Refusal;
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// One thing that a webhook body said; a body may hold a thousand.

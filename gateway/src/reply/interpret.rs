@@ -2,21 +2,20 @@
 //! the command, a button is sealed, and what only resembles a command gets a suggestion.
 
 use crate::alert::engine::AlertCommand;
-use crate::command::action::{ActionPolicy, NewCommand, ResolvedAction, TextCommand};
-use crate::command::authorise::{RecentAbuse, may};
+use crate::command::action::{ActionPolicy, NewCommand, ResolvedAction};
+use crate::command::authorise::may;
 use crate::command::phrase::same;
 use crate::contact::Contact;
 use crate::contact::language::{Locale, Sentences};
 use crate::event::topic::Bindings;
 use crate::ids::{AlertId, ContactId, MessageId, RuleName, StoreTag, Wamid};
-use crate::outbox::button_token::{ButtonSigner, ButtonSubject, TokenError};
+use crate::outbox::button_token::{ButtonSubject, TokenError};
 use crate::outbox::render::BUTTONS_ACT;
-use crate::reply::forward::ForwardRule;
+use crate::reply::context::ReplyContext;
 use crate::reply::inbound::{InboundContent, InboundMessage};
 use crate::reply::invitation_syntax::{self, InvitationRequest};
 use crate::reply::keywords::{self, StatusQuestion};
-use crate::reply::opt_out::{ConsentWord, Words};
-use crate::rule::definition::Rule;
+use crate::reply::opt_out::ConsentWord;
 use crate::rule::lifecycle_settings::BuiltInButton;
 use crate::time::Timestamp;
 
@@ -53,22 +52,6 @@ pub trait SentMessages {
     /// The message of ours with this id of Meta's.
     fn sent(&self, wamid: &Wamid) -> Option<SentMessage>;
     fn message(&self, wamid: &Wamid) -> Option<MessageId>;
-}
-
-/// What a reply is understood by.
-#[derive(Debug, Clone, Copy)]
-pub struct ReplyContext<'a> {
-    pub rules: &'a [Rule],
-    pub commands: &'a [TextCommand],
-    pub onward: &'a [ForwardRule],
-    pub words: &'a Words,
-    pub seal: &'a ButtonSigner,
-    /// The contact who wrote; `None` for a stranger.
-    pub sender: Option<&'a Contact>,
-    pub standing: RecentAbuse,
-    /// Whether they may invite people.
-    pub is_owner: bool,
-    pub now: Timestamp,
 }
 
 /// What becomes of a reply.

@@ -7,7 +7,7 @@ use crate::command::authorise::has_role;
 use crate::command::phrase::{fold, near, same};
 use crate::contact::Contact;
 use crate::outbox::button_token::ButtonSubject;
-use crate::reply::interpret::ReplyContext;
+use crate::reply::context::ReplyContext;
 use crate::rule::lifecycle_settings::BuiltInButton;
 use crate::time::parse_duration;
 

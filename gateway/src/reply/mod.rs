@@ -2,6 +2,8 @@
 
 /// What a webhook said, in our words.
 pub mod inbound;
+/// What a reply is understood by.
+pub mod context;
 /// What a person meant, and what follows.
 pub mod interpret;
 /// What is said under an alert.

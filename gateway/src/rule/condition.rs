@@ -5,10 +5,10 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind, State};
 
 use crate::rule::comparison::{Mismatch, compare, is_absent, one_of, shown, truth};
+use crate::rule::error::{EvaluationError, TemplateError};
 use crate::rule::evaluation::Evaluation;
 use crate::rule::expression::{Arguments, Comparison, Node};
 use crate::rule::filters::spent;
-use crate::rule::template::{EvaluationError, TemplateError};
 
 /// What a condition says about an event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::alert_key::is_level;
-use crate::alert::effect::fingerprint;
 use crate::command::action::ActionPolicy;
 use crate::contact::language::Translated;
+use crate::contact::severity::Severity;
+use crate::event::decode::PayloadFormat;
+use crate::event::topic::is_level;
 use crate::event::topic::{TopicPattern, TopicTemplate};
+use crate::ids::fingerprint;
 use crate::ids::{ConnectionName, RuleName};
 use crate::outbox::message::Template;
 use crate::outbox::message_state::OnUnknown;
@@ -56,32 +58,6 @@ pub struct ButtonAction {
     pub terms: ActionPolicy,
 }
 
-/// The order of the outbox: the most severe first, then the oldest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    Info,
-    Warning,
-    Critical,
-}
-
-/// How a payload is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadFormat {
-    /// By the MQTT 5 content type; without one by looking: JSON, or a text that does not begin like it.
-    Auto,
-    Json,
-    Text,
-    /// A number alone, such as `-12.5`.
-    Number,
-    Cbor,
-    /// `firmware_bridge::Event`, encoded with postcard.
-    Postcard,
-    /// Sparkplug B, with the names from its births.
-    Sparkplug,
-    /// Not read at all: what counts is that it came. For Sparkplug's NDEATH and its like.
-    None,
-}
-
 impl Rule {
     /// Another number where it reads, judges or says something else: what was found out about the old one is history.
     #[must_use]
@@ -104,76 +80,5 @@ impl Rule {
         let key = life.into_iter().flat_map(|life| life.key.iter().filter(|part| !is_level(part)));
         let one = [self.when.as_ref(), resolve_when, value, dedupe].into_iter().flatten();
         one.chain(key).map(String::as_str)
-    }
-}
-
-impl Severity {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Info, Self::Warning, Self::Critical].into_iter().find(|severity| severity.as_str() == text)
-    }
-
-    /// From the store; what no version wrote counts as the least.
-    #[must_use]
-    pub fn of_rank(rank: i64) -> Self {
-        match rank {
-            2 => Self::Critical,
-            1 => Self::Warning,
-            _ => Self::Info,
-        }
-    }
-
-    /// As the store orders it.
-    #[must_use]
-    pub fn rank(self) -> i64 {
-        match self {
-            Self::Info => 0,
-            Self::Warning => 1,
-            Self::Critical => 2,
-        }
-    }
-}
-
-impl PayloadFormat {
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "auto" => Some(Self::Auto),
-            "json" => Some(Self::Json),
-            "text" => Some(Self::Text),
-            "number" => Some(Self::Number),
-            "cbor" => Some(Self::Cbor),
-            "postcard" => Some(Self::Postcard),
-            "sparkplug" => Some(Self::Sparkplug),
-            "none" => Some(Self::None),
-            _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_and_formats_read_back() {
-        for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
-            assert_eq!(Severity::of_rank(severity.rank()), severity);
-        }
-        assert_eq!(Severity::of_rank(3), Severity::Info);
-        let words = ["auto", "json", "text", "number", "cbor", "postcard", "sparkplug", "none"];
-        let formats = words.map(PayloadFormat::parse);
-        use PayloadFormat::{Auto, Cbor, Json, None as Nothing, Number, Postcard, Sparkplug, Text};
-        assert_eq!(formats, [Auto, Json, Text, Number, Cbor, Postcard, Sparkplug, Nothing].map(Some));
-        assert_eq!(PayloadFormat::parse("xml"), None);
     }
 }

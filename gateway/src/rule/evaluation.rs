@@ -10,8 +10,8 @@ use minijinja::{Environment, State, context};
 use crate::rule::bound::{EvaluationBudget, constant, join};
 use crate::rule::comparison::{is_absent, is_not_finite, order, shown};
 use crate::rule::condition::{Judgement, mismatched};
+use crate::rule::error::{EvaluationError, words};
 use crate::rule::expression::{Arguments, Node, sign};
-use crate::rule::template::{EvaluationError, words};
 
 /// Tests whose author knows that something may be missing or of another kind.
 const TESTS_OF_KIND: [&str; 12] = [

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use minijinja::machinery::{ast, parse_expr};
 use minijinja::value::Value;
 
-use crate::rule::template::{TemplateError, describe};
+use crate::rule::error::{TemplateError, describe};
 
 /// Levels of one expression. Deeper is a mistake, and would cost the stack.
 const DEPTH_MAX: usize = 50;

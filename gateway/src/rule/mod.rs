@@ -8,6 +8,8 @@ pub mod lifecycle_settings;
 pub mod attachment;
 /// Yes, no, or cannot be judged.
 pub mod condition;
+/// What is wrong with one.
+pub mod error;
 /// Jinja, strict and bounded.
 pub mod template;
 /// A Jinja expression, read once.

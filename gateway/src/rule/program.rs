@@ -9,8 +9,8 @@ use minijinja::{AutoEscape, Environment, Error};
 use ast::{Expr, Spanned, Stmt};
 
 use crate::rule::bound::{constant, join};
+use crate::rule::error::{TemplateError, describe, words};
 use crate::rule::filters::{ADD, CONCAT, MADE, SEEN, TIMES, is_filter};
-use crate::rule::template::{TemplateError, describe, words};
 
 type Made<T> = Result<T, TemplateError>;
 

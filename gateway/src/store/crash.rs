@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::event::incoming::{Event, EventSource};
-use crate::store::db::open::state_file;
+use crate::store::db::state_file::state_file;
 
 const NAME: &str = "under-way";
 /// Events that are set aside or suspected at most: a batch has 256.

@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension, Result, Row, params, params_from_iter};
 use super::Store;
 use super::outbox::{NewMessage, on_unknown};
 use crate::contact::language::Locale;
+use crate::contact::severity::Severity;
 use crate::contact::{People, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
 use crate::outbox::digest::{self, FLOOD, Item, MEMBERS_MAX, WORDED, WaitingMessages};
@@ -19,7 +20,6 @@ use crate::outbox::render;
 use crate::outbox::retry_policy::Next;
 use crate::outbox::row::{Conversation, DueMessage, LoadRequest, Work};
 use crate::outbox::window::{CatalogueEntry, Window};
-use crate::rule::definition::Severity;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
 

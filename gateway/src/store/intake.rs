@@ -252,12 +252,12 @@ mod tests {
     use crate::alert::evaluate::Ignored;
     use crate::alert::message_text::MessageText;
     use crate::contact::language::Locale;
+    use crate::contact::severity::Severity;
     use crate::contact::{Contact, Phone, Recipient};
     use crate::event::incoming::{Event, EventSource};
     use crate::outbox::message::Content;
     use crate::outbox::message_state::OnUnknown;
-    use crate::rule::definition::Severity;
-    use crate::rule::template::EvaluationError;
+    use crate::rule::error::EvaluationError;
     use std::time::Duration;
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);

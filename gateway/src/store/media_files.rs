@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use crate::store::db::open::state_file;
+use crate::store::db::state_file::state_file;
 
 /// `files/` in the state directory; for its owner alone.
 #[derive(Debug, Clone)]

@@ -5,12 +5,12 @@ use rusqlite::{OptionalExtension, Result};
 use super::Store;
 use super::outbox::NewMessage;
 use crate::contact::Recipient;
+use crate::contact::severity::Severity;
 use crate::ids::MessageId;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::retry_policy::{HeldFor, Next};
 use crate::outbox::row::Conversation;
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 use std::time::Duration;
 

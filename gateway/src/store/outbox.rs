@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Result, Row, ToSql, params};
 
 use super::Store;
 use crate::contact::Recipient;
+use crate::contact::severity::Severity;
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
@@ -11,7 +12,6 @@ use crate::outbox::retry_policy::{self, FailureCount, HeldFor, Learned, MessageC
 use crate::outbox::row::{Conversation, MessageUpdate, SendResult};
 use crate::outbox::window::MessageForm;
 use crate::random::Rng;
-use crate::rule::definition::Severity;
 use crate::store::contact_ids::unwanted;
 use crate::store::db::checksum;
 use crate::time::Timestamp;

@@ -5,10 +5,10 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 use super::Store;
 use super::outbox::NewMessage;
 use crate::contact::Contact;
+use crate::contact::severity::Severity;
 use crate::ids::{ConnectionName, ContactId, MessageId};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// A question as it stands.

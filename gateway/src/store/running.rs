@@ -9,12 +9,12 @@ use crate::alert::engine::{AlertCommand, StateKey};
 use crate::alert::lifecycle::{Alert, AlertKey};
 use crate::alert::notification::quiet_hours_summary::HeldForSummary;
 use crate::contact::Guest;
+use crate::contact::severity::Severity;
 use crate::ids::{AlertId, CommandId, ConnectionName, ContactId, MessageId, RuleName};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Next;
 use crate::outbox::row::Conversation;
-use crate::rule::definition::Severity;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
 

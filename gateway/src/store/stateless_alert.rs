@@ -3,9 +3,9 @@
 use rusqlite::{OptionalExtension, Result};
 
 use super::{EventRow, Store};
+use crate::contact::severity::Severity;
 use crate::event::topic::Bindings;
 use crate::ids::{AlertId, EventId};
-use crate::rule::definition::Severity;
 use crate::store::views::rows_for_people::read_event;
 
 /// An alert of a rule that tells each event.

@@ -9,7 +9,7 @@ use crate::device;
 use crate::ids::CommandId;
 use crate::mqtt::{Cause, ConnectionEvent, Grants};
 use crate::task::context::TaskContext;
-use crate::task::home_assistant;
+use crate::task::subscriptions;
 use crate::time::{Clock, SystemClock};
 
 /// Condition, log and dispatch hear of it.
@@ -22,7 +22,7 @@ pub async fn tell(
         ConnectionEvent::Message { .. } => return, // the intake has it
         ConnectionEvent::Connected { session_present } => {
             tracing::info!(session_present, "connected to the broker");
-            shared.broker_is(None);
+            broker_is(shared, None);
             shared.home.greet();
             dispatch::DispatchInput::Connected
         }
@@ -30,10 +30,13 @@ pub async fn tell(
             shared.metrics.lost(cause);
             if cause == Cause::TakenOver {
                 tracing::error!(reason, "another client takes our place at the broker");
-                shared.was_taken_over(reason.clone());
+                shared.readiness.was_taken_over(reason.clone());
             }
-            tracing::warn!(reason, "the broker is gone; what it sends waits there, what we send waits here");
-            shared.broker_is(Some(format!("the broker is not connected: {reason}")));
+            tracing::warn!(
+                reason,
+                "disconnected from the broker; events queue at the broker, commands queue here"
+            );
+            broker_is(shared, Some(format!("the broker is not connected: {reason}")));
             dispatch::DispatchInput::Disconnected
         }
         ConnectionEvent::Published { id, result } => {
@@ -44,7 +47,7 @@ pub async fn tell(
                 shared.metrics.round_trip(*time);
             }
             let obstacle = result.err();
-            if shared.deliveries_are(obstacle.clone()) {
+            if shared.readiness.deliveries_are(obstacle.clone()) {
                 match obstacle {
                     Some(reason) => tracing::error!("{reason}"),
                     None => tracing::info!("our own test message comes back from the broker again"),
@@ -87,15 +90,20 @@ async fn subscribed(shared: &TaskContext, outcome: Grants) {
         refused = refused.len(),
         "the broker has answered all subscriptions"
     );
-    shared.subscriptions_are(refused);
-    let mut held = crate::app::filters(&shared.config);
+    shared.readiness.subscriptions_are(refused);
+    let mut held = subscriptions::all(&shared.config);
     held.extend(outcome.filters);
-    shared.durably(move |store| store.keep_subscriptions(&held, SystemClock.now())).await;
+    shared.store.durably(move |store| store.keep_subscriptions(&held, SystemClock.now())).await;
+}
+
+fn broker_is(shared: &TaskContext, obstacle: Option<String>) {
+    shared.metrics.broker_is(obstacle.is_none());
+    shared.readiness.broker_is(obstacle);
 }
 
 /// Whether the rules do without it.
 fn is_beside(shared: &TaskContext, filter: &str) -> bool {
-    let home = home_assistant::filters(shared.config.home_assistant.as_ref());
+    let home = subscriptions::of_home_assistant(shared.config.home_assistant.as_ref());
     let is_ours = device::topic::filters().chain(home).any(|ours| ours == *filter);
     is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == *filter)
 }

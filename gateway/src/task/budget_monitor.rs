@@ -4,45 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::contact::severity::Severity;
 use crate::ids::ConnectionName;
-use crate::outbox::budget::{Budget, BudgetState, FREE_OF_CHARGE, read_tier, standing};
+use crate::outbox::budget::{Budget, BudgetState, FREE_OF_CHARGE, standing};
 use crate::reply::inbound::AccountNotice;
-use crate::rule::definition::Severity;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::owner_notice::{NoticeOutcome, NoticeRoute, write};
+use crate::task::sending_limits::people_a_day;
+use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 /// Often enough: from four fifths to all of a month's budget takes longer, and a flood is a few digests.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 pub async fn watch(shared: Arc<TaskContext>) {
     loop {
-        let config = shared.live();
+        let config = shared.live.get();
         let look = move |store: &Store| look(store, &config, SystemClock.now());
-        let Some(news) = shared.durably(look).await else { return };
+        let Some(news) = shared.store.durably(look).await else { return };
         for (connection, severity, text) in news {
-            shared.tell(&connection, severity, text);
-            shared.outbox.notify_one();
+            shared.notices.tell(&connection, severity, text);
+            shared.wakeups.after(Written::Message);
         }
         tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Holds and puts off what may not leave; called before each look at what is due.
-pub fn enforce_limits(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
-    if !now.is_sane() {
-        return Ok(()); // which month it is, is not known yet
-    }
-    for connection in &config.connections {
-        if let Some(budget) = &connection.budget {
-            store.ration(&connection.name, budget, now)?;
-        }
-    }
-    match people_a_day(store, config)? {
-        Some((_, limit)) => store.keep_within_reach(limit, now),
-        None => Ok(()),
     }
 }
 
@@ -125,22 +110,4 @@ fn say(
     let notice = AccountNotice::of(field, severity, text);
     let told = write(store, config, about, &notice, NoticeRoute::AnotherFirst, now)?;
     Ok((told != NoticeOutcome::Before).then(|| (about.clone(), severity, notice.text)))
-}
-
-/// Meta's limit of people who are written to first, and on which number it was told. All connections of a file are taken
-/// for one business portfolio, which shares it (docs/cloud-api.md 5.3). `None` while there are too few contacts for it to matter.
-fn people_a_day(store: &Store, config: &Config) -> rusqlite::Result<Option<(ConnectionName, u32)>> {
-    let contacts = u32::try_from(config.people.contacts.len()).unwrap_or(u32::MAX);
-    let mut lowest = None;
-    for connection in &config.connections {
-        let told = store.fact(&connection.name, MESSAGING_LIMIT)?;
-        let limit = told
-            .as_deref()
-            .and_then(read_tier)
-            .filter(|limit| standing(contacts, *limit) != BudgetState::Fine);
-        if let Some(limit) = limit.filter(|limit| lowest.as_ref().is_none_or(|(_, lowest)| limit < lowest)) {
-            lowest = Some((connection.name.clone(), limit));
-        }
-    }
-    Ok(lowest)
 }

@@ -10,7 +10,9 @@ use crate::command::dispatch::{CommandUpdate, Dispatch, DispatchEffect, Dispatch
 use crate::mqtt::{BrokerHandle, Publish};
 use crate::store::Store;
 use crate::task::context::TaskContext;
-use crate::task::deadlines::{answer_prefix, record_outcome, waiting};
+use crate::task::deadlines::{record_outcome, waiting};
+use crate::task::subscriptions::answer_prefix;
+use crate::task::wakeups::{Work, Written};
 use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time.
@@ -25,10 +27,7 @@ pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc:
                 Some(input) => input,
                 None => return,
             },
-            () = shared.commands.notified() => {
-                shared.device_commands.notify_one(); // it may be for a device
-                DispatchInput::Wake
-            }
+            () = shared.wakeups.wait(Work::Commands) => DispatchInput::Wake,
             () = tokio::time::sleep(pause) => DispatchInput::Wake,
         };
         pause = LOOK_EVERY;
@@ -38,11 +37,11 @@ pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc:
             let now = SystemClock.now();
             match effect {
                 DispatchEffect::Load { limit } => {
-                    let config = shared.live();
+                    let config = shared.live.get();
                     let load = move |store: &Store| waiting(store, &config, limit, now);
-                    let Some((waiting, told)) = shared.durably(load).await else { return };
+                    let Some((waiting, told)) = shared.store.durably(load).await else { return };
                     if told {
-                        shared.outbox.notify_one();
+                        shared.wakeups.after(Written::Message);
                     }
                     // The disk may have been full for an hour meanwhile.
                     effects.extend(dispatch.handle(DispatchInput::Loaded(waiting), SystemClock.now()));
@@ -50,9 +49,9 @@ pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc:
                 DispatchEffect::Publish(command) => {
                     let id = command.id;
                     let late = command.expires_at <= now; // another effect may have waited for the disk
-                    shared.set_at_broker(id, !late);
+                    shared.at_broker.set(id, !late);
                     if late || !link.publish(publish(&shared, command)) {
-                        shared.set_at_broker(id, false);
+                        shared.at_broker.set(id, false);
                         effects.extend(dispatch.handle(DispatchInput::Busy(id), now));
                     }
                 }
@@ -62,14 +61,13 @@ pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc:
                     | CommandUpdate::Expired { id, .. }) = change;
                     shared.metrics.commanded(&change);
                     tracing::info!(command = id.0, outcome = change.in_words(), "a command has an outcome");
-                    let config = shared.live();
+                    let config = shared.live.get();
                     let settled = move |store: &Store| record_outcome(store, &config, &change, now);
-                    if shared.durably(settled).await.is_none() {
+                    if shared.store.durably(settled).await.is_none() {
                         return;
                     }
-                    shared.set_at_broker(id, false);
-                    shared.deadlines.notify_one();
-                    shared.outbox.notify_one();
+                    shared.at_broker.set(id, false);
+                    shared.wakeups.after(Written::CommandEnd);
                     effects.extend(dispatch.handle(DispatchInput::Committed(id), SystemClock.now()));
                 }
                 DispatchEffect::WakeAt(at) => pause = pause.min(now.until(at)),

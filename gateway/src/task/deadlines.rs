@@ -5,22 +5,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::command::action::Expected;
 use crate::command::device_answer::{self, DeviceVerdict, REFUSED};
 use crate::command::dispatch::{CommandUpdate, PendingCommand};
 use crate::config::Config;
+use crate::contact::severity::Severity;
 use crate::device::order::{CommandEnd, EndState};
 use crate::event::incoming::Event;
 use crate::ids::{CommandId, ConnectionName, ContactId, StoreTag, Wamid};
 use crate::outbox::message::{Content, Part};
 use crate::outbox::row::Conversation;
-use crate::rule::definition::Severity;
 use crate::rule::template::Templates;
 use crate::store::{AuditEntry, CommandStory, Store};
 use crate::task::context::TaskContext;
 use crate::task::question_flow;
+use crate::task::subscriptions::answer_prefix;
 use crate::task::undelivered;
 use crate::task::unjudged;
+use crate::task::wakeups::{Work, Written};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 /// A deadline that nobody told us of is found after this time.
@@ -28,34 +29,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// While it is open whether an alert reached anybody.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// Every way in which a device may answer.
-fn expected(config: &Config) -> impl Iterator<Item = &Expected> {
-    let of_actions = config.rules.iter().flat_map(|rule| &rule.actions).map(|action| &action.terms);
-    of_actions
-        .chain(config.commands.iter().map(|command| &command.terms))
-        .filter_map(|terms| terms.answer.as_ref())
-}
-
-/// What to subscribe to for the answers of devices and the questions of machines.
-pub fn filters(config: &Config) -> Vec<String> {
-    let mut filters: Vec<String> = expected(config)
-        .map(|answer| match &answer.topic {
-            Some(topic) => topic.filter(),
-            None => format!("{}+", answer_prefix(config)),
-        })
-        .chain(config.questions.iter().map(|question| question.topic.filter()))
-        .collect();
-    filters.sort();
-    filters.dedup();
-    filters
-}
-
-/// Where devices answer. The command's id follows, so that a device that speaks MQTT 3.1.1, which has no correlation
-/// data, can answer too.
-pub fn answer_prefix(config: &Config) -> String {
-    format!("bellwire/{}/answer/", config.mqtt.client_id)
-}
 
 /// Something arrived that a command may have waited for.
 pub fn heard(
@@ -230,8 +203,8 @@ pub fn record_outcome(
 /// What the clock decides: nobody agreed, no device answered, nobody chose.
 pub async fn run(shared: Arc<TaskContext>) {
     loop {
-        let config = shared.live();
-        let tended = shared.durably(move |store| {
+        let config = shared.live.get();
+        let tended = shared.store.durably(move |store| {
             let now = SystemClock.now();
             let said = undelivered::tell(store, &config, now)?;
             let mut changed = expire_overdue(store, &config, now)? || !said.is_empty();
@@ -241,17 +214,16 @@ pub async fn run(shared: Arc<TaskContext>) {
         });
         let Some((changed, said, next, waits)) = tended.await else { return };
         for (connection, text) in said {
-            shared.tell(&connection, Severity::Critical, text);
-            shared.alerts.notify_one();
+            shared.notices.tell(&connection, Severity::Critical, text);
+            shared.wakeups.after(Written::AlertCommand);
         }
         if changed {
-            shared.outbox.notify_one();
-            shared.commands.notify_one();
+            shared.wakeups.after(Written::Expiry);
         }
         let now = SystemClock.now();
         let longest = if waits { LOOK_AGAIN } else { LOOK_EVERY };
         let pause = next.map_or(longest, |next| now.until(next)).clamp(Duration::from_millis(20), longest);
-        drop(tokio::time::timeout(pause, shared.deadlines.notified()).await); // either way it is time to look
+        drop(tokio::time::timeout(pause, shared.wakeups.wait(Work::Deadlines)).await); // either way it is time to look
     }
 }
 

@@ -7,16 +7,17 @@ use bytes::Bytes;
 use firmware_bridge::{Kind, Position};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::contact::severity::Severity;
 use crate::device::fleet::{ExchangeEffect, ExchangeInput, Fleet};
 use crate::device::record::{DeviceWrite, MISNAMED, Route};
 use crate::device::topic;
 use crate::event::incoming::Event;
 use crate::mqtt::BrokerHandle;
 use crate::reply::inbound;
-use crate::rule::definition::Severity;
 use crate::serial::{PortEvent, Ports};
 use crate::task::context::TaskContext;
 use crate::task::mqtt_intake::Submitted;
+use crate::task::wakeups::{Work, Written};
 use crate::task::{deadlines, owner_notice};
 use crate::time::{Clock, SystemClock};
 
@@ -66,7 +67,7 @@ pub async fn run(
     mut serial: mpsc::Receiver<PortEvent>,
     mut letters: mpsc::Receiver<DeviceMessage>,
 ) {
-    let Some(known) = shared.durably(crate::store::Store::known_devices).await else { return };
+    let Some(known) = shared.store.durably(crate::store::Store::known_devices).await else { return };
     let wires = shared.config.serial.iter().map(|serial| Route::Serial(serial.path.display().to_string()));
     let fleet = Fleet::new(known, wires.collect(), SystemClock.now());
     let mut desk = FleetTask { shared: Arc::clone(&shared), lines, fleet, under_way: Vec::new() };
@@ -75,7 +76,7 @@ pub async fn run(
         let mut inputs = tokio::select! {
             Some(notice) = serial.recv() => Vec::from_iter(desk.understand(notice)),
             Some(letter) = letters.recv() => vec![letter.into()],
-            () = shared.device_commands.notified() => {
+            () = shared.wakeups.wait(Work::DeviceCommands) => {
                 let Some(loaded) = desk.load().await else { return };
                 vec![loaded]
             }
@@ -151,18 +152,18 @@ impl FleetTask {
                 let loaded = self.load().await?;
                 return Some(self.fleet.handle(loaded, SystemClock.now()));
             }
-            ExchangeEffect::Tell { device, text } => self.shared.tell_of_device(&device, &text),
+            ExchangeEffect::Tell { device, text } => self.shared.notices.tell_of_device(&device, &text),
             ExchangeEffect::Warn { device, text } => {
                 owner_notice::report(&self.shared, "devices", vec![text.clone()]).await;
-                self.shared.tell_of_device(&device, &text);
+                self.shared.notices.tell_of_device(&device, &text);
             }
             ExchangeEffect::Note { device, text } => {
-                self.shared.tell_of_device(&device, &text);
+                self.shared.notices.tell_of_device(&device, &text);
                 let notice = inbound::AccountNotice::of(MISNAMED.to_owned(), Severity::Info, text);
                 let keep = move |store: &crate::store::Store| {
                     store.keep_notice(&owner_notice::gateway(), &notice, SystemClock.now()).map(drop)
                 };
-                self.shared.durably(keep).await?;
+                self.shared.store.durably(keep).await?;
             }
             ExchangeEffect::Ignored { route, why } => self.shared.metrics.device_message(&route, why),
         }
@@ -180,7 +181,7 @@ impl FleetTask {
                 "a command to a device has an outcome"
             );
         }
-        let (row, config) = (write.clone(), self.shared.live());
+        let (row, config) = (write.clone(), self.shared.live.get());
         let written = move |store: &crate::store::Store| {
             store.write_device(&row)?;
             match &row {
@@ -194,8 +195,8 @@ impl FleetTask {
                 | DeviceWrite::Forgotten { .. } => Ok(()),
             }
         };
-        self.shared.durably(written).await?;
-        self.shared.outbox.notify_one();
+        self.shared.store.durably(written).await?;
+        self.shared.wakeups.after(Written::Message);
         Some(self.fleet.handle(ExchangeInput::Written(write), SystemClock.now()))
     }
 
@@ -204,7 +205,7 @@ impl FleetTask {
         let load = move |store: &crate::store::Store| {
             Ok((store.queued_device_commands(now)?, store.device_wishes()?))
         };
-        let (queued, wishes) = self.shared.durably(load).await?;
+        let (queued, wishes) = self.shared.store.durably(load).await?;
         Some(ExchangeInput::Loaded { queued, broker: self.lines.link.is_connected(), wishes })
     }
 

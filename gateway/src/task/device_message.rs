@@ -9,7 +9,9 @@ use crate::config::Config;
 use crate::event::incoming::Event;
 use crate::ids::CommandId;
 use crate::store::Store;
-use crate::task::context::{StatementRefused, TaskContext};
+use crate::task::context::TaskContext;
+use crate::task::durable_store::StatementRefused;
+use crate::task::wakeups::Written;
 use crate::task::{deadlines, owner_notice, question_flow};
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -18,14 +20,15 @@ pub type Message<T> = (Event, Option<T>, Option<Box<ReplyTo>>);
 
 /// Written down before any of it is acknowledged; `None`: the disk failed.
 pub async fn take<T>(shared: &TaskContext, messages: &[Message<T>]) -> Option<()> {
-    let concerns = |event: &Event| shared.heard.iter().any(|known| known.matches(&event.topic).is_some());
+    let concerns =
+        |event: &Event| shared.answer_topics.iter().any(|known| known.matches(&event.topic).is_some());
     let ours = messages.iter().filter(|(event, ..)| concerns(event));
     let ours: Vec<_> = ours.map(|(event, _, reply_to)| (event.clone(), reply_to.clone())).collect();
     if ours.is_empty() {
         return Some(());
     }
-    let config = shared.live();
-    let at_broker = shared.at_broker();
+    let config = shared.live.get();
+    let at_broker = shared.at_broker.all();
     let ours = Arc::new(ours);
     let take = |which: std::ops::Range<usize>| {
         let (ours, config, at_broker) = (Arc::clone(&ours), Arc::clone(&config), at_broker.clone());
@@ -36,10 +39,10 @@ pub async fn take<T>(shared: &TaskContext, messages: &[Message<T>]) -> Option<()
             })
         }
     };
-    if shared.durably_unless_refused(take(0..ours.len())).await?.is_err() {
+    if shared.store.durably_unless_refused(take(0..ours.len())).await?.is_err() {
         // One of them is to blame; it goes on to the rules like the others.
         for (at, (event, _)) in ours.iter().enumerate() {
-            if let Err(StatementRefused(why)) = shared.durably_unless_refused(take(at..at + 1)).await? {
+            if let Err(StatementRefused(why)) = shared.store.durably_unless_refused(take(at..at + 1)).await? {
                 let topic = &event.topic;
                 let text = format!(
                     "what came on the topic {topic} could not be taken as an answer or a question: {why}"
@@ -48,8 +51,7 @@ pub async fn take<T>(shared: &TaskContext, messages: &[Message<T>]) -> Option<()
             }
         }
     }
-    shared.outbox.notify_one();
-    shared.deadlines.notify_one();
+    shared.wakeups.after(Written::DeviceMessage);
     Some(())
 }
 

@@ -7,6 +7,7 @@ use crate::http::Poster;
 use crate::random::backoff;
 use crate::rule::attachment::without_secrets;
 use crate::task::context::TaskContext;
+use crate::task::wakeups::Work;
 use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time, and what failed is looked at again.
@@ -18,7 +19,7 @@ pub async fn run(shared: Arc<TaskContext>, poster: Poster) {
     loop {
         loop {
             let now = SystemClock.now();
-            let Some(post) = shared.durably(move |store| store.next_post(now)).await else { return };
+            let Some(post) = shared.store.durably(move |store| store.next_post(now)).await else { return };
             let Some(post) = post else { break };
             let outcome = poster.post(&post.url, post.body.clone()).await;
             let now = SystemClock.now();
@@ -28,10 +29,10 @@ pub async fn run(shared: Arc<TaskContext>, poster: Poster) {
             let (done, reason) = (outcome.is_ok(), outcome.unwrap_or_else(|reason| reason));
             let settle =
                 move |store: &crate::store::Store| store.settle_post(&post, done, &reason, again, now);
-            if shared.durably(settle).await.is_none() {
+            if shared.store.durably(settle).await.is_none() {
                 return;
             }
         }
-        drop(tokio::time::timeout(LOOK_EVERY, shared.posts.notified()).await); // either way there is something to look for
+        drop(tokio::time::timeout(LOOK_EVERY, shared.wakeups.wait(Work::EscalationPosts)).await); // either way there is something to look for
     }
 }

@@ -2,21 +2,21 @@
 //! `command/home_assistant.rs`; what its button and its texts lead to are rules (`config/home_assistant.rs`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::alert::engine::AlertCommand;
 use crate::command::home_assistant::{ControlRequest, EntityStates, NAME};
-use crate::config::{HomeAssistant, secret};
+use crate::config::secret;
 use crate::event::incoming::Event;
 use crate::mqtt::BrokerHandle;
 use crate::outbox::retry_policy::Class;
 use crate::store::{AdminChange, Store};
 use crate::task::context::TaskContext;
+use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::errors::{ApiMessage, refusal};
 
@@ -28,38 +28,6 @@ const NEWS_EVERY: Duration = Duration::from_secs(5);
 const SURELY_SAID: Duration = Duration::from_secs(15);
 /// What is asked again and again within this time is one line of the audit.
 const SAME_WITHIN: Duration = Duration::from_secs(60);
-
-/// What wakes the task that shows it. It has no clock of its own: an idle gateway is woken often enough.
-#[derive(Debug, Default)]
-pub struct DiscoveryHandle {
-    told: Notify,
-    news: Notify,
-    /// Connections to the broker, and starts of Home Assistant: after each all is said again.
-    greetings: AtomicU64,
-}
-
-impl DiscoveryHandle {
-    /// The broker or Home Assistant is new.
-    pub fn greet(&self) {
-        self.greetings.fetch_add(1, Ordering::Relaxed);
-        self.told.notify_one();
-    }
-
-    /// Something that it shows may have changed, and somebody waits to see it.
-    pub fn look(&self) {
-        self.told.notify_one();
-    }
-
-    /// Something may have changed; the intake says so every half a minute at least.
-    pub fn news(&self) {
-        self.news.notify_one();
-    }
-}
-
-/// What to subscribe to, besides the topics of its rules.
-pub fn filters(home: Option<&HomeAssistant>) -> Vec<String> {
-    home.iter().flat_map(|home| [home.appearance.birth_topic(), home.appearance.mute_topic()]).collect()
-}
 
 /// Writes down what it asks, before that is acknowledged; whether that was all there is to the message. `None`: the disk failed.
 pub async fn take(shared: &TaskContext, event: &Event) -> Option<bool> {
@@ -103,8 +71,8 @@ pub async fn take(shared: &TaskContext, event: &Event) -> Option<bool> {
         note.as_ref().map_or(Ok(()), |note| store.note(note, now))?;
         store.record_change_once(&change, SAME_WITHIN, now)
     };
-    shared.durably(write).await?;
-    shared.alerts.notify_one();
+    shared.store.durably(write).await?;
+    shared.wakeups.after(Written::AlertCommand);
     Some(!is_asked_by_a_rule)
 }
 
@@ -129,11 +97,11 @@ async fn show_and_remove(shared: &Arc<TaskContext>, link: &BrokerHandle) -> Opti
     let home = shared.config.home_assistant.as_ref().map(|home| &home.appearance);
     let wanted: Vec<String> =
         home.iter().flat_map(|home| [home.discovery_topic(), home.state_topic()]).collect();
-    let left = shared.durably(Store::left_at_broker).await?;
+    let left = shared.store.durably(Store::left_at_broker).await?;
     let mut stale: Vec<String> = left.iter().filter(|topic| !wanted.contains(topic)).cloned().collect();
     if wanted.iter().any(|topic| !left.contains(topic)) {
         let all = [&wanted[..], &stale[..]].concat();
-        shared.durably(move |store| store.set_left_at_broker(&all)).await?;
+        shared.store.durably(move |store| store.set_left_at_broker(&all)).await?;
     }
     let (mut shown, mut removed) = (Shown::default(), None);
     while home.is_some() || !stale.is_empty() {
@@ -150,7 +118,7 @@ async fn show_and_remove(shared: &Arc<TaskContext>, link: &BrokerHandle) -> Opti
                 // The connection that it was said over has lasted: the broker has it.
                 Some((over, at)) if over == greeting && Instant::elapsed(&at) >= SURELY_SAID => {
                     let wanted = wanted.clone();
-                    shared.durably(move |store| store.set_left_at_broker(&wanted)).await?;
+                    shared.store.durably(move |store| store.set_left_at_broker(&wanted)).await?;
                     tracing::info!(topics = ?stale, "taken back from the broker");
                     stale.clear();
                 }
@@ -206,13 +174,13 @@ async fn show(
 async fn look(shared: &Arc<TaskContext>) -> Option<EntityStates> {
     let known = Arc::clone(shared);
     let now = SystemClock.now();
-    shared.durably(move |store| read(&known, store, now)).await
+    shared.store.durably(move |store| read(&known, store, now)).await
 }
 
 fn read(shared: &TaskContext, store: &Store, now: Timestamp) -> rusqlite::Result<EntityStates> {
     let oldest = store.oldest_waiting()?.map_or(0, |at| Timestamp(at).until(now).as_secs());
     let mut good = None;
-    for connection in &shared.live().connections {
+    for connection in &shared.live.get().connections {
         // A file that is gone is as bad as a token that is refused.
         if secret(&connection.access_token).is_err() {
             good = Some(false);
@@ -221,7 +189,7 @@ fn read(shared: &TaskContext, store: &Store, now: Timestamp) -> rusqlite::Result
         let class = code.map(|code| refusal(ApiMessage { code, ..ApiMessage::default() }).class);
         good = Some(good.unwrap_or(true) && class != Some(Class::Auth));
     }
-    let stopped = shared.live().connections.iter().find_map(|one| shared.pause(&one.name, now));
+    let stopped = shared.live.get().connections.iter().find_map(|one| shared.readiness.pause(&one.name, now));
     let last_error = match stopped {
         Some(why) => Some(why),
         None => store.last_failure()?,

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::config::Config;
 use crate::contact::language::Locale;
 use crate::contact::{Contact, Guest, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
@@ -17,6 +16,7 @@ use crate::reply::keywords::{self, NO, YES};
 use crate::reply::opt_out::ConsentWord;
 use crate::store::{AuditEntry, Store};
 use crate::task::conversation::ReplySender;
+use crate::task::live_config::is_owner;
 use crate::task::webhook_reader::BodyReader;
 use crate::time::Timestamp;
 
@@ -25,18 +25,6 @@ const COUNTS_FOR_DAYS: u64 = 3;
 /// A day, of all owners together: a new crew, not a mailing list. Messages to people who did not ask lower the number's
 /// quality at Meta.
 const A_DAY: u32 = 10;
-
-/// The configuration with those who were invited and came.
-pub fn with_guests(config: &Config, store: &Store) -> rusqlite::Result<Option<Config>> {
-    let guests = store.guests()?;
-    Ok((config.people.has_guests() || !guests.is_empty())
-        .then(|| Config { people: config.people.with(&guests), ..config.clone() }))
-}
-
-/// Whether this person is an `owner` of the site.
-pub fn is_owner(config: &Config, contact: &ContactId) -> bool {
-    config.people.resolve(&config.site.owner).iter().any(|owner| owner.id == *contact)
-}
 
 impl BodyReader<'_> {
     pub(crate) fn invite(&mut self, wanted: &InvitationRequest, from: ReplySender) -> rusqlite::Result<()> {

@@ -84,7 +84,7 @@ async fn id_of(
                     None => (None, store.media(&sha)?),
                 })
             };
-            let (id, kept) = shared.durably(known).await.ok_or_else(gone)?;
+            let (id, kept) = shared.store.durably(known).await.ok_or_else(gone)?;
             if id.is_some() {
                 return Ok(id);
             }
@@ -95,7 +95,7 @@ async fn id_of(
             let remember = move |store: &crate::store::Store| {
                 store.remember_upload(&name, &sha, &new, SystemClock.now())
             };
-            shared.durably(remember).await.ok_or_else(gone)?;
+            shared.store.durably(remember).await.ok_or_else(gone)?;
             Ok(Some(id))
         }
     }

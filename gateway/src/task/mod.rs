@@ -1,7 +1,19 @@
 //! The daemon's tasks. Each waits for an input, hands it to its pure machine and performs the effects.
 
-/// What all tasks share, and the one way to write.
+/// The handles that tasks share.
 pub(crate) mod context;
+/// What tasks tell each other in memory.
+pub(crate) mod handles;
+/// Who wakes whom.
+pub(crate) mod wakeups;
+/// Writing that waits until it is on disk.
+pub(crate) mod durable_store;
+/// The configuration with what the page and invitations added.
+pub(crate) mod live_config;
+/// What keeps the daemon from accepting or sending.
+pub(crate) mod readiness;
+/// Topics that the gateway listens to.
+pub(crate) mod subscriptions;
 /// Broker notices: events to the intake, answers to the dispatch.
 pub(crate) mod mqtt_intake;
 /// The outbox's sender.
@@ -10,7 +22,9 @@ pub(crate) mod outbox_sender;
 pub mod outbox_transaction;
 /// Files on their way out.
 pub(crate) mod media_upload;
-/// Webhook bodies, read after they were stored.
+/// Webhook bodies, one after the other.
+pub(crate) mod webhook_inbox;
+/// What follows from one body, in one transaction.
 pub(crate) mod webhook_reader;
 /// What follows from a reply.
 pub(crate) mod conversation;
@@ -44,8 +58,10 @@ pub(crate) mod template_sync;
 pub(crate) mod received_media;
 /// Last resorts over HTTP.
 pub(crate) mod escalation_post;
-/// Budgets and Meta's daily limit.
+/// Budgets and Meta's daily limit: the owner hears of them.
 pub(crate) mod budget_monitor;
+/// Budgets and Meta's daily limit: what may not leave.
+pub(crate) mod sending_limits;
 /// Alerts that have reached nobody.
 pub(crate) mod undelivered;
 /// A rule that could not judge its events is told to the owner.
@@ -56,6 +72,8 @@ pub(crate) mod self_monitor;
 pub(crate) mod recent_faults;
 /// What systemd hears.
 pub(crate) mod systemd;
+/// Removes old rows.
+pub(crate) mod retention;
 /// All tasks that run as long as the daemon does.
 pub(crate) mod supervisor;
 /// What a changed configuration left without an owner.

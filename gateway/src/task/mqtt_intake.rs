@@ -16,13 +16,15 @@ use crate::mqtt::{AckToken, BrokerHandle, ConnectionEvent};
 use crate::outbox::scheduler;
 use crate::store::{Crashes, IntakeReport, Store, fingerprint};
 use crate::task::broker_state;
-use crate::task::context::{StatementRefused, TaskContext};
+use crate::task::context::TaskContext;
 use crate::task::device_fleet::{self, DeviceMessage};
 use crate::task::device_message;
+use crate::task::durable_store::StatementRefused;
 use crate::task::home_assistant;
 use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice;
 use crate::task::unjudged::Lines;
+use crate::task::wakeups::{Work, Written};
 use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 256).
@@ -56,15 +58,15 @@ pub async fn run(shared: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, m
     let watch = judge.watch();
     let versions: Vec<(RuleName, i64)> =
         shared.config.rules.iter().map(|rule| (rule.name.clone(), rule.version())).collect();
-    if shared.durably(move |store| store.forget_unjudged_of_others(&versions)).await.is_none() {
+    if shared.store.durably(move |store| store.forget_unjudged_of_others(&versions)).await.is_none() {
         return;
     }
     let mut intake: Intake<Submitter> = Intake::new(judge, watch);
-    let Some(kept) = shared.durably(Store::kept).await else { return };
-    let mut known = shared.live();
+    let Some(kept) = shared.store.durably(Store::kept).await else { return };
+    let mut known = shared.live.get();
     intake.meet(known.people.clone()); // those who were invited are somebody, too
     intake.restore(kept, SystemClock.both());
-    shared.alerts.notify_one(); // what came of it is written down at once
+    shared.wakeups.after(Written::AlertCommand); // what came of it is written down at once
     let mut crashes = Crashes::open(&shared.config.site.state_directory);
     let mut batch = Vec::with_capacity(BATCH);
     let mut lines = Lines::default();
@@ -82,10 +84,10 @@ pub async fn run(shared: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, m
                 events.push((event, Some(Submitter::Handed(told)), None));
                 false
             }
-            () = shared.alerts.notified() => true,
+            () = shared.wakeups.wait(Work::AlertCommands) => true,
             () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
         };
-        let live = shared.live();
+        let live = shared.live.get();
         if !Arc::ptr_eq(&known, &live) {
             intake.meet(live.people.clone());
             known = live;
@@ -103,7 +105,7 @@ pub async fn run(shared: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, m
             let turn = turn(&mut batch);
             if turn.iter().any(is_new_session) {
                 intake.free_packets();
-                if shared.durably(Store::free_packets).await.is_none() {
+                if shared.store.durably(Store::free_packets).await.is_none() {
                     return;
                 }
             }
@@ -229,9 +231,9 @@ async fn arrived(
 
 /// What receipts, taps and operators wrote down; without any it is just later.
 async fn noted(shared: &TaskContext) -> Option<IntakeInput<Submitter>> {
-    let notes = shared.durably(|store| store.notes(NOTES)).await?;
+    let notes = shared.store.durably(|store| store.notes(NOTES)).await?;
     if notes.len() == NOTES as usize {
-        shared.alerts.notify_one(); // there may be more
+        shared.wakeups.after(Written::AlertCommand); // there may be more
     }
     Some(if notes.is_empty() { IntakeInput::Woke } else { IntakeInput::Noted(notes) })
 }
@@ -266,7 +268,7 @@ async fn perform(
                 write(shared, move |store| store.watched(&effects, &taken)).await?
             {
                 // Notes that were read first again would be refused again.
-                shared.durably(move |store| store.watched(&[], &notes).map(drop)).await?;
+                shared.store.durably(move |store| store.watched(&[], &notes).map(drop)).await?;
                 reload(shared, intake).await?;
                 let text = format!("what the time or people did to alerts could not be written down: {why}");
                 owner_notice::report(shared, "alerts", vec![text]).await;
@@ -302,7 +304,7 @@ async fn one_by_one(
         let (event, reason) = (decision.event.clone(), why.clone());
         let topic = event.topic.clone();
         let begins = excerpt(&event.payload);
-        let closed = shared.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
+        let closed = shared.store.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
         if let Err(StatementRefused(why)) = closed {
             tracing::error!(topic, why, "an event that was refused has left no row");
         }
@@ -317,7 +319,7 @@ async fn one_by_one(
 
 /// The memory of alerts is what is on disk again.
 async fn reload(shared: &TaskContext, intake: &mut Intake<Submitter>) -> Option<()> {
-    let kept = shared.durably(Store::kept).await?;
+    let kept = shared.store.durably(Store::kept).await?;
     intake.reload(kept, SystemClock.both());
     Some(())
 }
@@ -336,7 +338,7 @@ async fn commit(
     let decisions = Arc::clone(decisions);
     let written = write(shared, move |store| store.accept(&decisions)).await;
     if is_news {
-        shared.deadlines.notify_one();
+        shared.wakeups.after(Written::UnjudgedEvent);
     }
     written
 }
@@ -346,7 +348,7 @@ async fn write(
     shared: &TaskContext,
     accept: impl Fn(&Store) -> rusqlite::Result<IntakeReport> + Send + Sync + 'static,
 ) -> Option<Result<(), StatementRefused>> {
-    let (turns, live) = (Arc::clone(&shared.turns), shared.live());
+    let (turns, live) = (Arc::clone(&shared.scheduler), shared.live.get());
     let write = move |store: &Store| {
         let accepted = accept(store)?;
         let turn = match accepted.messages {
@@ -360,20 +362,20 @@ async fn write(
         };
         Ok((accepted, turn))
     };
-    let (accepted, turn) = match shared.durably_unless_refused(write).await? {
+    let (accepted, turn) = match shared.store.durably_unless_refused(write).await? {
         Ok(written) => written,
         Err(refused) => return Some(Err(refused)),
     };
-    shared.turns.done(turn).await;
+    shared.scheduler.done(turn).await;
     shared.metrics.accepted(&accepted);
     if accepted.messages > 0 {
         shared.home.news();
     }
     if accepted.commands > 0 {
-        shared.commands.notify_one();
+        shared.wakeups.after(Written::Command);
     }
     if accepted.posts > 0 {
-        shared.posts.notify_one();
+        shared.wakeups.after(Written::EscalationPost);
     }
     Some(Ok(()))
 }

@@ -157,7 +157,7 @@ fn judge(running: Running, config: &Config, numbers: &BTreeSet<ConnectionName>) 
     for command in running.commands {
         found.extend(unwanted(&command, config).map(|why| Orphan::Command(command, why)));
     }
-    let may_invite = |guest: &Guest| crate::task::invitation::is_owner(config, &guest.by);
+    let may_invite = |guest: &Guest| crate::task::live_config::is_owner(config, &guest.by);
     let invitations = running.invitations.into_iter().filter(|guest| !may_invite(guest));
     found.extend(invitations.map(|guest| Orphan::Invitation(Box::new(guest))));
     let posts = |post: &EscalationPost| {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{Connection, Secret, secret};
+use crate::config::Secret;
+use crate::contact::severity::Severity;
 use crate::ids::{ConnectionName, MessageId};
 use crate::outbox::message_state::State;
 use crate::outbox::render::{as_quick_replies, outgoing};
@@ -17,14 +18,15 @@ use crate::outbox::row::{Conversation, DueMessage, MessageUpdate, SendResult};
 use crate::outbox::scheduler::{SchedulerEffect, SchedulerInput};
 use crate::outbox::window::Choice;
 use crate::reply::inbound::AccountNotice;
-use crate::rule::definition::Severity;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::media_upload;
 use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice::{NoticeOutcome, NoticeRoute, write};
+use crate::task::wakeups::{Work, Written};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
+use crate::whatsapp::endpoint::endpoint;
 use crate::whatsapp::request::{self, RequestContent};
 
 /// How often the outbox is looked at without being told: an operator's command writes beside us. Each such timer wakes the
@@ -55,8 +57,8 @@ pub async fn run(
     task.turn(StepStart::With(SchedulerInput::Wake));
     loop {
         if *stop.borrow() {
-            task.shared.turns.stop();
-            if task.shared.turns.is_idle() {
+            task.shared.scheduler.stop();
+            if task.shared.scheduler.is_idle() {
                 return;
             }
         }
@@ -69,7 +71,7 @@ pub async fn run(
                     task.turn(StepStart::Rest(turn.rest));
                 }
             }
-            () = shared.outbox.notified() => task.turn(StepStart::With(SchedulerInput::Wake)),
+            () = shared.wakeups.wait(Work::Messages) => task.turn(StepStart::With(SchedulerInput::Wake)),
             () = tokio::time::sleep(pause) => {
                 if let Some(connection) = task.put_right() {
                     task.turn(StepStart::With(SchedulerInput::CredentialsChanged(connection)));
@@ -84,12 +86,11 @@ pub async fn run(
                     continue; // nobody has written: not even the store's thread wakes
                 }
                 looks = looks.saturating_sub(1);
-                let seen = shared.durably(Store::data_version).await.unwrap_or(version);
+                let seen = shared.store.durably(Store::data_version).await.unwrap_or(version);
                 if seen != version || due {
                     version = seen;
                     task.wake_at = task.wake_at.filter(|_| !due);
-                    shared.commands.notify_one();
-                    shared.alerts.notify_one();
+                    shared.wakeups.after(Written::ByAnotherProcess);
                     task.turn(StepStart::With(SchedulerInput::Wake));
                 }
             }
@@ -98,10 +99,19 @@ pub async fn run(
     }
 }
 
+/// The scheduler takes a step, and this task does what that leads to.
+async fn take_step(shared: &TaskContext, begin: StepStart) {
+    let (scheduler, live) = (Arc::clone(&shared.scheduler), shared.live.get());
+    let take = move |store: &Store| scheduler.take(store, begin.clone(), &live, SystemClock.now());
+    if let Some(step) = shared.store.durably(take).await {
+        shared.scheduler.done(step).await;
+    }
+}
+
 impl Task {
     fn turn(&self, begin: StepStart) {
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { shared.turn(begin).await });
+        tokio::spawn(async move { take_step(&shared, begin).await });
     }
 
     /// A connection whose token was refused, and has another one now.
@@ -138,7 +148,7 @@ impl Task {
             }
             SchedulerEffect::Paused { connection, until, reason, notice } => {
                 tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
-                self.shared.paused(connection.clone(), until, reason);
+                self.shared.readiness.paused(connection.clone(), until, reason);
                 let mark = mark_of(&self.shared, &connection);
                 if notice.is_some() || mark.is_none() {
                     self.tokens.insert(connection.clone(), mark); // at once when it is another
@@ -148,7 +158,7 @@ impl Task {
                 }
             }
             SchedulerEffect::Resumed { connection } => {
-                self.shared.resumed(&connection);
+                self.shared.readiness.resumed(&connection);
                 self.tokens.remove(&connection);
                 self.notify(connection, Severity::Info, "sending works again".to_owned());
             }
@@ -187,7 +197,7 @@ impl Task {
         match change {
             MessageUpdate::Sending { .. } => {}
             MessageUpdate::Held { id, reason, .. } => {
-                self.shared.deadlines.notify_one(); // it may have been all that anybody would get
+                self.shared.wakeups.after(Written::MessageStopped);
                 tracing::warn!(message_id = id.0, reason, "a message is held");
                 self.tell_of_held(*id, reason.clone());
             }
@@ -196,7 +206,7 @@ impl Task {
                 let SendResult { id, next, .. } = &**settled;
                 self.shared.metrics.settled(next.state);
                 if matches!(next.state, State::Failed | State::Held) {
-                    self.shared.deadlines.notify_one();
+                    self.shared.wakeups.after(Written::MessageStopped);
                 }
                 if next.held_for == Some(HeldFor::Window) {
                     let reason = "more than 24 h have passed since the person last wrote, and the rule has no template";
@@ -218,7 +228,7 @@ impl Task {
                 }
                 Err(error) => Err(error), // its message meets the same, and waits
             };
-            shared.turn(StepStart::With(SchedulerInput::Uploaded(due.id, uploaded))).await;
+            take_step(&shared, StepStart::With(SchedulerInput::Uploaded(due.id, uploaded))).await;
         });
     }
 
@@ -226,7 +236,7 @@ impl Task {
         let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
         tokio::spawn(async move {
             let answer = send(&shared, &client, &due, &choice).await;
-            shared.turn(StepStart::With(SchedulerInput::Answered(due.id, answer))).await;
+            take_step(&shared, StepStart::With(SchedulerInput::Answered(due.id, answer))).await;
         });
     }
 }
@@ -238,22 +248,22 @@ async fn say(
     over: NoticeRoute,
     find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
 ) {
-    let config = shared.live();
+    let config = shared.live.get();
     let work = move |store: &Store| {
         let Some((about, field, text)) = find(store)? else { return Ok(None) };
         let notice = AccountNotice::of(field, severity, text);
         let told = write(store, &config, &about, &notice, over, SystemClock.now())?;
         Ok((told != NoticeOutcome::Before).then_some((about, notice.text)))
     };
-    if let Some(Some((about, text))) = shared.durably(work).await {
-        shared.tell(&about, severity, text);
-        shared.outbox.notify_one();
+    if let Some(Some((about, text))) = shared.store.durably(work).await {
+        shared.notices.tell(&about, severity, text);
+        shared.wakeups.after(Written::Message);
     }
 }
 
 /// What tells one token of a connection from the next; `None` while it is not connected.
 fn mark_of(shared: &TaskContext, connection: &ConnectionName) -> Option<u64> {
-    let live = shared.live();
+    let live = shared.live.get();
     let known = live.connections.iter().find(|known| known.name == *connection)?;
     let mut mark = DefaultHasher::new();
     match &known.access_token {
@@ -269,7 +279,7 @@ fn mark_of(shared: &TaskContext, connection: &ConnectionName) -> Option<u64> {
 /// Where the message's connection is to be asked.
 fn reachable(shared: &TaskContext, due: &DueMessage) -> Result<Endpoint, String> {
     let name = &due.lane.connection;
-    let live = shared.live();
+    let live = shared.live.get();
     let found = live.connections.iter().find(|connection| connection.name == *name);
     let not_connected = || {
         format!(
@@ -284,8 +294,8 @@ async fn send(shared: &Arc<TaskContext>, client: &Client, due: &DueMessage, choi
         Ok(endpoint) => endpoint,
         Err(error) => return ApiAnswer::Offline(error),
     };
-    let live = shared.live();
-    let content = outgoing(&due.content, &shared.seal, due.alert, &due.lane.contact, SystemClock.now());
+    let live = shared.live.get();
+    let content = outgoing(&due.content, &shared.signer, due.alert, &due.lane.contact, SystemClock.now());
     let (more, template);
     let form = match choice {
         Choice::Template { index, quick_replies } if *index < content.templates.len() => {
@@ -305,15 +315,4 @@ async fn send(shared: &Arc<TaskContext>, client: &Client, due: &DueMessage, choi
     let answer = client.send(&endpoint, request::body(form, &due.to, &shared.tag.callback(due.id))).await;
     shared.metrics.sent_within(SystemClock.both().steady.saturating_sub(began));
     answer
-}
-
-/// Where and as whom to ask. The token is read anew for each request: a new one in the file works at once, and none
-/// stays in memory.
-pub fn endpoint(connection: &Connection) -> Result<Endpoint, String> {
-    Ok(Endpoint {
-        api_url: connection.api_url.clone(),
-        api_version: connection.api_version.clone(),
-        phone_number_id: connection.phone_number_id.clone(),
-        access_token: secret(&connection.access_token).map_err(|error| error.to_string())?,
-    })
 }

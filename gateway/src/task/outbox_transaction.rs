@@ -15,7 +15,7 @@ use crate::outbox::row::{Conversation, MessageUpdate};
 use crate::outbox::scheduler::{IN_FLIGHT_MAX, Scheduler, SchedulerEffect, SchedulerInput};
 use crate::random::Rng;
 use crate::store::Store;
-use crate::task::budget_monitor;
+use crate::task::sending_limits;
 use crate::time::Timestamp;
 use crate::whatsapp::errors::{ApiMessage, refusal};
 
@@ -67,7 +67,7 @@ pub fn take(
                 }
                 SchedulerEffect::Load(wanted) => {
                     store.tend(now)?;
-                    budget_monitor::enforce_limits(store, config, now)?;
+                    sending_limits::enforce_limits(store, config, now)?;
                     SchedulerInput::Loaded(store.work(now, &wanted, &config.people)?)
                 }
                 SchedulerEffect::Commit(change) => {

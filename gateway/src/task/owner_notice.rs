@@ -7,13 +7,14 @@ use rusqlite::Result;
 use crate::config::{Config, Connection};
 use crate::contact::Contact;
 use crate::contact::language::Sentences;
+use crate::contact::severity::Severity;
 use crate::ids::ConnectionName;
 use crate::outbox::message::Content;
 use crate::outbox::row::Conversation;
 use crate::reply::inbound::AccountNotice;
-use crate::rule::definition::Severity;
 use crate::store::{PreviousNotice, Store};
 use crate::task::context::TaskContext;
+use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// No more notices of one kind than this in that time: nobody reads more, and each may cost. The rest is told together after it.
@@ -114,16 +115,17 @@ fn write_as(
 pub async fn report(shared: &TaskContext, field: &'static str, findings: Vec<String>) {
     for text in findings {
         let notice = AccountNotice::of(field.to_owned(), Severity::Critical, text.clone());
-        let config = shared.live();
+        let config = shared.live.get();
         let told = shared
+            .store
             .durably(move |store| {
                 write(store, &config, &gateway(), &notice, NoticeRoute::AnotherFirst, SystemClock.now())
             })
             .await;
         if told == Some(NoticeOutcome::Written) {
-            shared.outbox.notify_one();
+            shared.wakeups.after(Written::Message);
         }
-        shared.tell(&gateway(), Severity::Critical, text);
+        shared.notices.tell(&gateway(), Severity::Critical, text);
     }
 }
 

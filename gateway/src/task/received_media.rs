@@ -1,67 +1,29 @@
 //! What people wrote is shown as read, and their files are fetched.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use crate::config::Connection;
-use crate::ids::{ConnectionName, Wamid};
+use crate::ids::ConnectionName;
 use crate::random::backoff;
 use crate::store::{Fetched, FileRow, MediaFiles, Store};
 use crate::task::context::TaskContext;
-use crate::task::outbox_sender::endpoint;
+use crate::task::wakeups::Work;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::Client;
+use crate::whatsapp::endpoint::endpoint;
 use crate::whatsapp::received::NoFile;
 
-/// Ticks are a courtesy: after this many that wait (an outage), the oldest are not shown.
-const MARKS_MAX: usize = 64;
 /// What was put off is looked at again after this time, and what is old goes.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Meta or the line is away, or the token is refused: that says nothing about the file.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// Messages of people that were taken.
-#[derive(Debug, Default)]
-pub struct ReadReceipts {
-    waiting: Mutex<VecDeque<ReadReceipt>>,
-    told: Notify,
-}
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadReceipt {
-    pub connection: ConnectionName,
-    pub wamid: Wamid,
-    /// An answer follows.
-    pub typing: bool,
-}
-
-impl ReadReceipts {
-    pub fn add(&self, marks: Vec<ReadReceipt>) {
-        if marks.is_empty() {
-            return;
-        }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(marks);
-        let surplus = waiting.len().saturating_sub(MARKS_MAX);
-        waiting.drain(..surplus);
-        drop(waiting);
-        self.told.notify_one();
-    }
-
-    fn take(&self) -> Option<ReadReceipt> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-}
-
 /// Marks what was taken as read, where the configuration wants it. One that fails is not repeated: the next marks all
 /// before it.
 pub async fn mark(shared: Arc<TaskContext>, client: Client) {
     loop {
-        while let Some(mark) = shared.marks.take() {
+        while let Some(mark) = shared.receipts.take() {
             let connection = named(&shared, &mark.connection).filter(|connection| connection.mark_read);
             let Some(connection) = connection else { continue };
             let marked = match endpoint(&connection) {
@@ -72,13 +34,14 @@ pub async fn mark(shared: Arc<TaskContext>, client: Client) {
                 tracing::info!(connection = %mark.connection, error, "a message could not be marked as read");
             }
         }
-        shared.marks.told.notified().await;
+        shared.receipts.told.notified().await;
     }
 }
 
 /// Fetches the files of contacts one by one, and removes what is too old or too much.
 pub async fn fetch(shared: Arc<TaskContext>, client: Client) {
-    let Some((shelf, kept)) = shared.durably(|store| Ok((store.shelf(), store.kept_files()?))).await else {
+    let Some((shelf, kept)) = shared.store.durably(|store| Ok((store.shelf(), store.kept_files()?))).await
+    else {
         return;
     };
     let swept = on_disk(&shelf, move |shelf| shelf.sweep(&kept)).await;
@@ -87,7 +50,9 @@ pub async fn fetch(shared: Arc<TaskContext>, client: Client) {
     }
     loop {
         loop {
-            let Some(next) = shared.durably(|store| store.next_file(SystemClock.now())).await else { return };
+            let Some(next) = shared.store.durably(|store| store.next_file(SystemClock.now())).await else {
+                return;
+            };
             let Some(file) = next else { break };
             let fetched = fetch_one(&shared, &client, &shelf, &file).await;
             let outcome = match &fetched {
@@ -97,7 +62,7 @@ pub async fn fetch(shared: Arc<TaskContext>, client: Client) {
             };
             tracing::info!(file = file.id, contact = %file.contact, outcome, "a file of a person");
             let id = file.id;
-            match shared.durably(move |store| store.fetched(id, &fetched)).await {
+            match shared.store.durably(move |store| store.fetched(id, &fetched)).await {
                 None => return,
                 Some(true) => {}
                 Some(false) => drop(on_disk(&shelf, move |shelf| shelf.remove(id)).await),
@@ -106,7 +71,7 @@ pub async fn fetch(shared: Arc<TaskContext>, client: Client) {
         if make_room(&shared, &shelf).await.is_none() {
             return;
         }
-        let told = tokio::time::timeout(LOOK_EVERY, shared.files.notified()).await;
+        let told = tokio::time::timeout(LOOK_EVERY, shared.wakeups.wait(Work::ReceivedFiles)).await;
         drop(told); // either way there is something to look for
     }
 }
@@ -161,7 +126,7 @@ async fn make_room(shared: &Arc<TaskContext>, shelf: &MediaFiles) -> Option<()> 
         let before = if now.is_sane() { now - settings.keep_for } else { Timestamp(0) };
         store.crowd_out(before, settings.keep_bytes)
     };
-    for id in shared.durably(crowd_out).await? {
+    for id in shared.store.durably(crowd_out).await? {
         if let Err(error) = on_disk(shelf, move |shelf| shelf.remove(id)).await {
             tracing::warn!(file = id, %error, "an old file could not be removed; the next start tries again");
         }
@@ -181,22 +146,5 @@ async fn on_disk<T: Send + 'static>(
 }
 
 fn named(shared: &TaskContext, name: &ConnectionName) -> Option<Connection> {
-    shared.live().connections.iter().find(|connection| connection.name == *name).cloned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outage_leaves_no_long_queue_of_ticks() {
-        let marks = ReadReceipts::default();
-        let mark = |number: usize| ReadReceipt {
-            connection: ConnectionName("main".into()),
-            wamid: Wamid(number.to_string()),
-            typing: false,
-        };
-        marks.add((0..100).map(mark).collect());
-        assert_eq!(marks.take(), Some(mark(36)), "the newest 64 stay");
-    }
+    shared.live.get().connections.iter().find(|connection| connection.name == *name).cloned()
 }

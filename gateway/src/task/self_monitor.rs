@@ -55,17 +55,18 @@ fn parts(shared: &TaskContext, disk: Option<String>) -> Vec<(String, Option<Stri
     let clock = (!now.is_sane()).then(|| {
         "it says 1970 or so; let the machine reach a time server, or fit a battery-backed clock".to_owned()
     });
-    let refused = Some(shared.refused()).filter(|refused| !refused.is_empty());
+    let refused = Some(shared.readiness.refused()).filter(|refused| !refused.is_empty());
     let mut parts = vec![
-        ("broker".to_owned(), shared.broker()),
+        ("broker".to_owned(), shared.readiness.broker()),
         ("subscriptions".to_owned(), refused.map(|refused| refused.join("\n"))),
-        ("deliveries".into(), shared.deliveries()),
-        ("client-id".into(), shared.client_id()),
+        ("deliveries".into(), shared.readiness.deliveries()),
+        ("client-id".into(), shared.readiness.client_id()),
         ("disk".into(), disk),
         ("clock".into(), clock),
     ];
     for connection in &shared.config.connections {
-        parts.push((format!("connection/{}", connection.name), shared.pause(&connection.name, now)));
+        parts
+            .push((format!("connection/{}", connection.name), shared.readiness.pause(&connection.name, now)));
     }
     parts
 }

@@ -2,9 +2,27 @@
 //! it did nobody does any more, and a process that starts again does all of it (crash only).
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+
+/// Why the daemon ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// Something that a person must change first.
+    #[error("{0:#}")]
+    Start(anyhow::Error),
+    /// Exit 74; systemd starts it again, and it reads what is really on disk.
+    #[error("the disk failed: {0}")]
+    Disk(Arc<str>),
+    /// Exit 74 as well: a new process begins with what is on disk.
+    #[error("the database refused what cannot be left out: {0}")]
+    Refused(String),
+    /// Exit 74 as well: nobody does that task's work any more, and a new process does.
+    #[error("{0} ended, and nobody does its work any more; a new process does")]
+    Task(&'static str),
+}
 
 /// Those that run, by what they are called in the log.
 #[derive(Debug, Default)]

@@ -53,8 +53,8 @@ pub fn stopping() {
 
 /// The line of `systemctl status`.
 fn status(shared: &TaskContext) -> String {
-    let mut obstacles = shared.troubles();
-    obstacles.extend(shared.pauses(SystemClock.now()));
+    let mut obstacles = shared.readiness.troubles();
+    obstacles.extend(shared.readiness.pauses(SystemClock.now()));
     if obstacles.is_empty() { "events are accepted".to_owned() } else { obstacles.join("; ") }
 }
 

@@ -9,10 +9,11 @@ use crate::config::Connection;
 use crate::outbox::retry_policy::{ApiAnswer, sentence};
 use crate::outbox::window::TemplateInfo;
 use crate::task::context::TaskContext;
-use crate::task::outbox_sender::endpoint;
+use crate::task::wakeups::{Work, Written};
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::catalogue;
 use crate::whatsapp::client::Client;
+use crate::whatsapp::endpoint::endpoint;
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 /// Webhooks tell what changes meanwhile; this is for those that were lost.
@@ -25,7 +26,7 @@ const PAGES_MAX: usize = 60;
 pub async fn run(shared: Arc<TaskContext>, client: Client) {
     loop {
         let mut pause = READ_EVERY;
-        for connection in shared.live().connections.iter() {
+        for connection in shared.live.get().connections.iter() {
             learn_limit(&shared, &client, connection).await;
             let asked_at = SystemClock.now();
             match read(&client, connection).await {
@@ -35,10 +36,10 @@ pub async fn run(shared: Arc<TaskContext>, client: Client) {
                     tracing::info!(connection = %name, templates = templates.len(), "the template catalogue was read");
                     let keep =
                         move |store: &crate::store::Store| store.keep_catalogue(&name, &templates, asked_at);
-                    if shared.durably(keep).await.is_none() {
+                    if shared.store.durably(keep).await.is_none() {
                         return;
                     }
-                    shared.outbox.notify_one();
+                    shared.wakeups.after(Written::Templates);
                 }
                 Err(error) => {
                     tracing::warn!(connection = %connection.name, %error, "the template catalogue could not be read");
@@ -46,7 +47,7 @@ pub async fn run(shared: Arc<TaskContext>, client: Client) {
                 }
             }
         }
-        let woken = tokio::time::timeout(pause, shared.catalogue.notified()).await;
+        let woken = tokio::time::timeout(pause, shared.wakeups.wait(Work::TemplateCatalogue)).await;
         drop(woken); // either way it is time to read
     }
 }
@@ -63,7 +64,7 @@ async fn learn_limit(shared: &Arc<TaskContext>, client: &Client, connection: &Co
             let keep = move |store: &crate::store::Store| {
                 store.keep_fact(&name, MESSAGING_LIMIT, &limit, SystemClock.now())
             };
-            if shared.durably(keep).await.is_none() {
+            if shared.store.durably(keep).await.is_none() {
                 tracing::info!(connection = %connection.name, "its limit could not be kept");
             }
         }

@@ -1,4 +1,4 @@
-//! Webhook bodies, read after they were stored: one body, one transaction.
+//! What follows from one webhook body, written in one transaction.
 
 /// What Meta says of people and accounts.
 mod account_notice;
@@ -6,33 +6,28 @@ mod account_notice;
 mod person;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use crate::command::authorise::RecentAbuse;
 use crate::config::{Config, Connection};
 use crate::contact::Contact;
+use crate::contact::severity::Severity;
 use crate::ids::{ConnectionName, InboxId};
 use crate::outbox::retry_policy::Refusal;
 use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::SchedulerInput;
 use crate::random::Rng;
+use crate::reply::context::ReplyContext;
 use crate::reply::inbound::{Inbound, InboundMessage, NewFile};
-use crate::reply::interpret::{Interpretation, ReplyContext, interpret};
-use crate::rule::definition::Severity;
+use crate::reply::interpret::{Interpretation, interpret};
 use crate::store::{Signers, Store, Unread};
-use crate::task::context::{StatementRefused, TaskContext};
 use crate::task::conversation::{self, ReplySender};
+use crate::task::early_reply;
+use crate::task::handles::ReadReceipt;
+use crate::task::live_config::{is_owner, with_guests};
 use crate::task::outbox_transaction::{SendStep, StepStart};
-use crate::task::owner_notice::{self, lane};
-use crate::task::received_media::ReadReceipt;
-use crate::task::{early_reply, invitation};
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::task::owner_notice::lane;
+use crate::time::Timestamp;
 use crate::whatsapp::notices::routing::STANDBY;
-
-/// A notice that was missed is made up for after this time.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
@@ -62,89 +57,6 @@ pub struct BodyOutcome {
     pub nothing: Vec<String>,
 }
 
-pub async fn run(shared: Arc<TaskContext>) {
-    loop {
-        loop {
-            let config = shared.live();
-            let Some(read) = read(&shared, config).await else { return };
-            let Some(read) = read else { break };
-            shared.metrics.heard(&read.kinds);
-            if read.commands > 0 {
-                shared.commands.notify_one();
-            }
-            if read.statuses + read.notes > 0 {
-                shared.alerts.notify_one();
-            }
-            if read.messages || read.statuses > 0 {
-                shared.deadlines.notify_one(); // what was asked back has a time
-            }
-            if read.statuses > 0 || read.messages {
-                shared.outbox.notify_one(); // a failed one may be due again
-            }
-            shared.marks.add(read.marks);
-            for turn in read.turns {
-                shared.turns.done(turn).await;
-            }
-            if read.files {
-                shared.files.notify_one();
-            }
-            if read.catalogue {
-                shared.catalogue.notify_one();
-            }
-            for (connection, severity, text) in read.notices {
-                shared.tell(&connection, severity, text);
-            }
-        }
-        let Some(waits) = look(&shared).await else { return };
-        let pause = if waits { early_reply::LOOK_AGAIN } else { LOOK_EVERY };
-        drop(tokio::time::timeout(pause, shared.inbox.notified()).await); // either way there is something to look for
-    }
-}
-
-/// Whether a body waits; and an operator may have taken somebody off the list.
-async fn look(shared: &Arc<TaskContext>) -> Option<bool> {
-    let people = Arc::clone(shared);
-    let look = move |store: &Store| {
-        people.update_contacts(&store.guests()?);
-        store.has_webhooks()
-    };
-    shared.durably(look).await
-}
-
-async fn read(shared: &Arc<TaskContext>, config: Arc<Config>) -> Option<Option<BodyOutcome>> {
-    let of_next = Arc::clone(shared);
-    let reading = Arc::new(AtomicI64::new(0));
-    let begun = Arc::clone(&reading);
-    let next = move |store: &Store| {
-        let now = SystemClock.now();
-        let heed = |begin| of_next.turns.take(store, begin, &config, now);
-        let begin = |id: InboxId| begun.store(id.0, Ordering::Relaxed);
-        let read = read_next(store, &config, now, &mut Rng::from_machine(), begin, heed)?;
-        if read.as_ref().is_some_and(|read| read.people) {
-            of_next.update_contacts(&store.guests()?); // before anybody is told of it, so that no event is judged by the older list
-        }
-        Ok(read)
-    };
-    match shared.durably_unless_refused(next).await? {
-        Ok(read) => Some(read),
-        Err(StatementRefused(why)) => {
-            close_refused(shared, InboxId(reading.load(Ordering::Relaxed)), why).await
-        }
-    }
-}
-
-/// A body that the database refuses would be refused again, and hold up all that come after it.
-async fn close_refused(shared: &Arc<TaskContext>, id: InboxId, why: String) -> Option<Option<BodyOutcome>> {
-    let note = why.clone();
-    shared.durably(move |store| store.close_webhook(id, "failed", &note)).await?;
-    let text = format!(
-        "body {} of Meta's webhook could not be taken, and what it says has no effect: {why}. A support bundle helps to find out why",
-        id.0
-    );
-    owner_notice::report(shared, "inbox", vec![text]).await;
-    Some(Some(BodyOutcome::default()))
-}
-
 /// Reads the oldest body that was not read, and writes all that follows from it. The sender heeds failures in the same
 /// transaction: nothing leaves in between over a number that is restricted. `begin` hears which body it is. The simulation
 /// calls it too.
@@ -159,7 +71,7 @@ pub fn read_next(
     if !store.has_webhooks()? {
         return Ok(None);
     }
-    let invited = invitation::with_guests(config, store)?;
+    let invited = with_guests(config, store)?;
     let config = invited.as_ref().unwrap_or(config);
     let Some((unread, found)) = early_reply::next(store, config, now)? else { return Ok(None) };
     let Unread { id, signers, .. } = unread;
@@ -336,7 +248,7 @@ impl<'a> BodyReader<'a> {
             seal: self.store.seal(),
             sender,
             standing,
-            is_owner: sender.is_some_and(|sender| invitation::is_owner(self.config, &sender.id)),
+            is_owner: sender.is_some_and(|sender| is_owner(self.config, &sender.id)),
             now: self.now,
         })
     }

@@ -5,6 +5,8 @@
 pub mod catalogue;
 /// The connection to Meta: one request, one answer.
 pub mod client;
+/// Where and as whom to ask.
+pub mod endpoint;
 /// Meta's error codes as classes.
 pub mod errors;
 /// Questions about the account.

@@ -7,8 +7,8 @@ pub mod routing;
 
 use serde_json::Value;
 
+use crate::contact::severity::Severity;
 use crate::reply::inbound::{AccountNotice, TemplateNews};
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// The fact that says how many people may be written to first in a day.

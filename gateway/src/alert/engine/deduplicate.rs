@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use super::{Engine, StateKey};
-use crate::alert::effect::{Effect, Snapshot, fingerprint};
+use crate::alert::effect::{Effect, Snapshot};
 use crate::alert::lifecycle::{AlertKey, Recent};
 use crate::event::incoming::{REMEMBERED, is_remembered};
+use crate::ids::fingerprint;
 use crate::time::Timestamp;
 
 /// As many as a broker may send without an acknowledgement (32), each for four rules.

@@ -8,8 +8,9 @@ use crate::alert::lifecycle::AlertKey;
 use crate::alert::notification::grouping::{Line, PendingGroup, Resolution};
 use crate::alert::notification::text;
 use crate::contact::Contact;
+use crate::contact::severity::Severity;
 use crate::ids::ContactId;
-use crate::rule::definition::{Rule, Severity};
+use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::Grouping;
 use crate::time::{Timestamp, duration_for_people};
 

@@ -30,7 +30,7 @@ use serde_json::Value;
 pub use operator_input::{AlertCommand, Person};
 pub use restore::unreachable;
 
-pub use timers::StateKey;
+pub use crate::alert::state_key::StateKey;
 use timers::Timers;
 
 use crate::alert::effect::{Effect, Snapshot, Why};

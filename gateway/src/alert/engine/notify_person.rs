@@ -1,16 +1,18 @@
 //! The last door before a person: silences, quiet hours, and what was said before.
 
 use super::{Engine, StateKey};
-use crate::alert::effect::{Effect, Notification, NotificationKind, Why, fingerprint};
+use crate::alert::effect::{Effect, Notification, NotificationKind, Why};
 use crate::alert::lifecycle::AlertKey;
 use crate::alert::notification::grouping::{Line, compose};
 use crate::alert::notification::quiet_hours_summary::{HeldForSummary, HeldLine};
 use crate::alert::notification::reached::{Notified, Reached};
 use crate::contact::Contact;
 use crate::contact::language::Locale;
+use crate::contact::severity::Severity;
+use crate::ids::fingerprint;
 use crate::ids::{ContactId, RuleName};
 use crate::outbox::message::{Button, Content};
-use crate::rule::definition::{Rule, Severity};
+use crate::rule::definition::Rule;
 use crate::time::Timestamp;
 
 impl Engine {

@@ -1,12 +1,13 @@
 //! Alerts of rules without a life: each is told once, now or in the summary of somebody's quiet hours.
 
 use super::{Engine, StateKey};
-use crate::alert::effect::{NotificationKind, Why, fingerprint};
+use crate::alert::effect::{NotificationKind, Why};
 use crate::alert::lifecycle::{AlertKey, Recent};
 use crate::alert::new_alert::NewAlert;
 use crate::alert::notification::grouping::Line;
 use crate::alert::notification::quiet_hours_summary::HeldForSummary;
 use crate::contact::Contact;
+use crate::ids::fingerprint;
 use crate::time::Timestamp;
 
 impl Engine {

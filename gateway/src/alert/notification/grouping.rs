@@ -8,8 +8,8 @@ use crate::alert::effect::NotificationKind;
 use crate::alert::lifecycle::AlertKey;
 use crate::alert::notification::text::alert_line;
 use crate::contact::language::{Locale, Sentences};
+use crate::contact::severity::Severity;
 use crate::ids::ContactId;
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// Lines that one group keeps until it is told: more than a message can show.

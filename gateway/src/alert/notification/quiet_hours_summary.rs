@@ -6,8 +6,8 @@ use crate::alert::effect::NotificationKind;
 use crate::alert::lifecycle::AlertKey;
 use crate::alert::notification::grouping::{Line, first_line, mark};
 use crate::contact::language::Locale;
+use crate::contact::severity::Severity;
 use crate::outbox::message::Template;
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// Lines that one night keeps for one person; the rest is counted.

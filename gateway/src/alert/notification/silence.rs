@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::lifecycle::AlertKey;
+use crate::contact::severity::Severity;
 use crate::event::topic::Bindings;
 use crate::ids::{ContactId, RuleName};
-use crate::rule::definition::Severity;
 use crate::time::Timestamp;
 
 /// All of its conditions must fit; one without any fits everything.

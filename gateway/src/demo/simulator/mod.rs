@@ -30,8 +30,12 @@ mod people;
 mod price;
 /// What happens to a message that was taken: its statuses.
 mod receipts;
+/// What becomes of a message that was taken.
+mod plan;
 /// The accept loop, which can also drop a connection without an answer.
 mod serve;
+/// What all requests share.
+mod state;
 /// The template catalogue.
 mod templates;
 /// What Meta would refuse.

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::faults::Statuses;
 use super::graph::Refusal;
 use super::people::Person;
-use super::serve::Simulator;
+use super::state::Simulator;
 use super::validate::Recipient;
 use super::webhooks::{Forms, messages, written};
 use super::world::{Plan, Sent};
@@ -66,23 +65,6 @@ impl Sent {
     pub fn told(&self) -> &[Person] {
         if self.participants.is_empty() { std::slice::from_ref(&self.person) } else { &self.participants }
     }
-}
-
-/// What becomes of a message: its statuses, in order.
-pub fn plan(sent: &Sent, held: bool, later: Option<Refusal>, wishes: Statuses) -> Plan {
-    let told = wishes.fail_code.map(|code| Refusal::new(code, "as the simulator was told"));
-    let words = match (&later, &told, sent.kind.as_str()) {
-        _ if held => vec!["held"],
-        (Some(_), _, _) => vec!["failed"],
-        (None, Some(_), _) => vec!["sent", "failed"],
-        // Of a reaction only `sent` comes back; a voice message is played too (docs/cloud-api.md 1.2, 3.7).
-        (None, None, "reaction") => vec!["sent"],
-        (None, None, "audio") if sent.body["audio"]["voice"] == true => {
-            vec!["sent", "delivered", "read", "played"]
-        }
-        (None, None, _) => vec!["sent", "delivered", "read"],
-    };
-    Plan { words, error: later.or(told), wishes }
 }
 
 /// One entry of `statuses[]`, about one person.

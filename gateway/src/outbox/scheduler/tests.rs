@@ -1,11 +1,11 @@
 use super::*;
+use crate::contact::severity::Severity;
 use crate::contact::{Phone, Recipient};
 use crate::ids::{ContactId, Wamid};
 use crate::outbox::message::{Content, Media, Part};
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::uploads::UPLOADS_MAX;
 use crate::outbox::window::Window;
-use crate::rule::definition::Severity;
 
 mod uploads;
 

@@ -14,7 +14,7 @@ use rusqlite::Result;
 use crate::hex::hex;
 use crate::store::Store;
 use crate::store::db::checksum;
-use crate::store::db::open::state_file;
+use crate::store::db::state_file::state_file;
 
 const NAME: &str = "mark";
 const SLOT_BYTES: u64 = 64;

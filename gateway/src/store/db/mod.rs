@@ -8,6 +8,8 @@ pub(in crate::store) mod thread;
 pub(in crate::store) mod undo;
 /// The first eight bytes of SHA-256 over a row's content.
 pub(in crate::store) mod checksum;
+/// Files beside the database.
+pub(in crate::store) mod state_file;
 /// How far the newest commit went, in a file of its own.
 pub(in crate::store) mod commit_watermark;
 /// The reserve on disk that a full disk is cleaned with.

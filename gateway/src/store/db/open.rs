@@ -1,13 +1,12 @@
 //! Opening the store: only when it is surely durable, surely ours alone, and of a version that we know.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use rustix::fs::OFlags;
 
 use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
@@ -15,6 +14,7 @@ use crate::outbox::button_token::ButtonSigner;
 use crate::random::Rng;
 use crate::store::db::commit_watermark::CommitWatermark;
 use crate::store::db::salvage;
+use crate::store::db::state_file::state_file;
 use crate::store::db::undo::Undo;
 use crate::store::receipts::UnderWay;
 
@@ -138,20 +138,6 @@ impl Lock {
 /// Numbers and words of people are in it: a folder that we make is for our own user alone, whatever the umask is.
 fn private_folder(directory: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-/// A file of ours in the state directory, to be read and written. A link is refused: it would lead the daemon's hand, which may
-/// be root's, to any file of the machine.
-pub(in crate::store) fn state_file(path: &Path) -> std::io::Result<File> {
-    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow);
-    options.open(path).map_err(|error| match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => {
-            std::io::Error::other("it is a link, and links are not followed here; remove it")
-        }
-        Ok(_) | Err(_) => error,
-    })
 }
 
 fn private_file(path: &Path, empty: bool) -> std::io::Result<()> {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::store::Store;
-use crate::store::db::open::state_file;
+use crate::store::db::state_file::state_file;
 use crate::time::{Clock, SystemClock};
 
 /// 1 MiB was enough to recover with a WAL of 64 pages (docs/reliability.md E10); twice that leaves room for a batch of deletes.

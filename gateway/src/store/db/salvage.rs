@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Result, params_from_iter};
 
 use crate::store::Store;
-use crate::store::db::open::state_file;
+use crate::store::db::state_file::state_file;
 
 /// Says that a running daemon met damage: the next start looks at every page.
 const SUSPECT: &str = "suspect";

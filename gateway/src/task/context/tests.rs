@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::config::{LoadOptions, read};
 use crate::contact::Recipient;
-use crate::ids::{ContactId, MessageId};
+use crate::ids::{ConnectionName, ContactId, MessageId};
 use crate::outbox::message::Content;
 use crate::outbox::retry_policy::ApiAnswer;
 use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::{SchedulerEffect, SchedulerInput};
-use crate::task::outbox_transaction::take;
+use crate::task::outbox_transaction::{StepStart, take};
+use crate::time::Timestamp;
 use crate::whatsapp::errors::{ApiMessage, refusal};
 
 /// Number restricted (docs/cloud-api.md 4.2): retrying makes it worse.
@@ -67,7 +70,7 @@ async fn a_restricted_number_is_known_before_an_event_can_take_the_first_turn() 
     let (handle, thread) = store.start(metrics.commits()).expect("a thread");
     let (notices, _to_tell) = mpsc::channel(1);
     let (shared, mut to_do) = TaskContext::new(handle, config, metrics, notices).await.expect("a start");
-    let (turns, live) = (Arc::clone(&shared.turns), shared.live());
+    let (turns, live) = (Arc::clone(&shared.scheduler), shared.live.get());
     let event = move |store: &Store| {
         let id = compose(store, "giorgi", "+15550100002")?;
         let turn = turns.take(store, StepStart::With(SchedulerInput::Wake), &live, SystemClock.now())?;

@@ -3,10 +3,10 @@
 use super::BodyReader;
 use crate::config::Connection;
 use crate::contact::language::Locale;
+use crate::contact::severity::Severity;
 use crate::contact::{Contact, IdentityOwner, Phone};
 use crate::ids::ConnectionName;
 use crate::reply::inbound::{AccountNotice, IdentityChange, Moved, Preference};
-use crate::rule::definition::Severity;
 use crate::task::body_contacts::whose;
 use crate::task::owner_notice::{self, LocalizedSentence, NoticeOutcome, NoticeRoute};
 use crate::whatsapp::notices::MESSAGING_LIMIT;

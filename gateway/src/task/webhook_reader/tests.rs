@@ -25,6 +25,7 @@ use crate::outbox::retry_policy::Next;
 use crate::outbox::row::{MessageUpdate, SendResult};
 use crate::outbox::window::MessageForm;
 use crate::random::Rng;
+use crate::time::{Clock, SystemClock};
 
 const NUMBER: &str = "900000000000002";
 const OURS: &str = "wamid.U1lOVEhFVElDT1VUMDAwMQ==";

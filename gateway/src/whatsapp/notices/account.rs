@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Said, date, spoken, words};
-use crate::rule::definition::Severity;
+use crate::contact::severity::Severity;
 use crate::time::Timestamp;
 
 /// What is known of the account changes only with an event that speaks of it: a partner that was added says nothing of a

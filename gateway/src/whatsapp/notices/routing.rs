@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::{Said, spoken, words};
-use crate::rule::definition::Severity;
+use crate::contact::severity::Severity;
 
 /// The number, where the value names it: ids of accounts are about to mean other things, and an account has several numbers.
 pub(super) fn concerned(value: &Value) -> Option<String> {

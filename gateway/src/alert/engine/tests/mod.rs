@@ -11,11 +11,12 @@ use super::*;
 use crate::alert::effect::NotificationKind;
 use crate::alert::message_text::MessageText;
 use crate::contact::language::{Locale, Translated};
+use crate::contact::severity::Severity;
 use crate::contact::{Contact, Phone, Recipient};
+use crate::event::decode::PayloadFormat;
 use crate::event::topic::TopicPattern;
 use crate::outbox::message::Template;
 use crate::outbox::message_state::OnUnknown;
-use crate::rule::definition::{PayloadFormat, Severity};
 use crate::rule::lifecycle_settings::LifecycleSettings;
 
 /// 10 March 2026, 12:00 UTC.

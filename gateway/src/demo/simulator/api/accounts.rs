@@ -12,7 +12,7 @@ use super::super::account::APP;
 use super::super::fields::parse;
 use super::super::graph::Refusal;
 use super::super::media::Media;
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::super::world::World;
 use super::arguments::Arguments;
 use super::{Answer, Parameters, Refused, bearer, json as answer, media, success, unplayed};

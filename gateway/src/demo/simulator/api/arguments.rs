@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::super::graph::Refusal;
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::Refused;
 
 /// What any call of Graph's takes and no object knows.

@@ -11,7 +11,7 @@ use super::super::business::Business;
 use super::super::fields;
 use super::super::graph::Refusal;
 use super::super::people::Introduction;
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::super::world::World;
 use super::arguments::Arguments;
 use super::media::base;

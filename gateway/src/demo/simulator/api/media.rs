@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::super::graph::Refusal;
 use super::super::media::{Origin, fits, hash, kind_of};
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::{Answer, Parameters, json as answer};
 
 /// The largest that Meta takes, a document of 100 MB, and the form around it.

@@ -9,7 +9,7 @@ use axum::routing::post;
 use serde_json::Value;
 
 use super::super::graph::Refusal;
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::arguments::Arguments;
 use super::{Answer, respond};
 

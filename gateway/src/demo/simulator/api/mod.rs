@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::graph::Refusal;
-use super::serve::{Dropped, Simulator};
+use super::state::{Dropped, Simulator};
 use super::world::Ending;
 use arguments::Arguments;
 

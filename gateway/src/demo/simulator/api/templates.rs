@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::fields::parse;
 use super::super::graph::Refusal;
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::super::templates::{Catalogue, Draft, TEMPLATES_MAX, Template, whole};
 use super::arguments::Arguments;
 use super::media::base;

@@ -11,7 +11,7 @@ use super::super::account::DISPLAY_NUMBER;
 use super::super::graph::Refusal;
 use super::super::media::Origin;
 use super::super::people::{Introduction, Person};
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::super::world::{Sent, World};
 use super::reply::{Reply, missing, newest};
 use super::{Refused, bad};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::super::graph::Refusal;
 use super::super::receipts::{contacts, status};
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::super::webhooks::{envelope, messages, written};
 use super::super::world::World;
 use super::{Answer, Refused, answer, bad, read};

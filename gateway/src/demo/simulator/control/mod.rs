@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::faults::Fault;
-use super::serve::Simulator;
+use super::state::Simulator;
 use super::world::{Sent, Written};
 
 const PHONE: &str = include_str!("../phone.html");

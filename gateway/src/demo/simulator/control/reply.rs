@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::people::{Introduction, Person};
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::super::webhooks::{messages, written};
 use super::super::world::{World, Written};
 use super::inbound::{self, Doing};

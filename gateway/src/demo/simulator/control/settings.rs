@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::super::limits::Form;
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::super::world::World;
 use super::{Answer, answer, bad, read};
 

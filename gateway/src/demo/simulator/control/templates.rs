@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::graph::Refusal;
-use super::super::serve::Simulator;
+use super::super::state::Simulator;
 use super::super::templates::{Draft, Template};
 use super::super::webhooks::{envelope, written};
 use super::super::world::{Plan, Sent, World};

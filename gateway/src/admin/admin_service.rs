@@ -1,0 +1,76 @@
+//! What answers page and API: the handles that it needs, and the one way to the store.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::alert::intake::RuleSet;
+use crate::http::{ApiError, ApiFuture};
+use crate::store::{Store, StoreError};
+use crate::task::context::TaskContext;
+use crate::task::mqtt_intake::Submitted;
+use crate::whatsapp::client::Client;
+
+#[derive(Clone)]
+pub struct AdminService(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<TaskContext>,
+    pub(crate) judge: RuleSet,
+    pub(crate) events: mpsc::Sender<Submitted>,
+    pub(crate) client: Client,
+}
+
+impl AdminService {
+    pub fn new(
+        shared: Arc<TaskContext>,
+        judge: RuleSet,
+        events: mpsc::Sender<Submitted>,
+        client: Client,
+    ) -> Self {
+        Self(Arc::new(Inner { shared, judge, events, client }))
+    }
+
+    pub(crate) fn answer<T, F: Future<Output = Result<T, ApiError>> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Inner>) -> F,
+    ) -> ApiFuture<T> {
+        Box::pin(work(Arc::clone(&self.0)))
+    }
+}
+
+impl Inner {
+    pub(crate) async fn store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.shared.store.run(work).await.map_err(|gone| {
+            tracing::error!(error = %gone, "a question of the page could not be answered");
+            ApiError::Unavailable(match gone {
+                StoreError::Refused(_) => "The database refused it; the log says why.".to_owned(),
+                StoreError::DiskFull | StoreError::Busy | StoreError::Failed(_) => gone.to_string(),
+            })
+        })
+    }
+
+    pub(crate) async fn found(
+        &self,
+        what: String,
+        work: impl FnOnce(&Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
+    ) -> Result<Value, ApiError> {
+        self.store(work)
+            .await?
+            .ok_or(ApiError::NotFound(format!("There is no {what}; it may be older than 90 days.")))
+    }
+
+    /// What is partly in the configuration and partly in the store; `what` is missing when there is none.
+    pub(crate) async fn both(
+        &self,
+        what: String,
+        read: impl FnOnce(&TaskContext, &Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
+    ) -> Result<Value, ApiError> {
+        let shared = Arc::clone(&self.shared);
+        self.found(what, move |store| read(&shared, store)).await
+    }
+}

@@ -1,0 +1,51 @@
+//! The sockets of the page, Meta's webhook and the metrics.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use anyhow::{Result, anyhow};
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+
+/// The sockets, opened before anything else so that a port that is taken is told at once.
+#[derive(Debug)]
+pub struct Listeners {
+    pub local: TcpListener,
+    pub webhook: Option<TcpListener>,
+    pub metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    pub async fn open(config: &Config) -> Result<Self> {
+        let bind = async |address: SocketAddr, key: &str| {
+            let refuse = |error: std::io::Error| {
+                let next = next_step(error.kind());
+                anyhow!("{key} = \"{address}\" cannot be opened ({error}); {next}")
+            };
+            TcpListener::bind(address).await.map_err(refuse)
+        };
+        let optional = async |address: Option<SocketAddr>, key: &str| match address {
+            Some(address) => bind(address, key).await.map(Some),
+            None => Ok(None),
+        };
+        Ok(Self {
+            local: bind(config.http.listen, "listen").await?,
+            webhook: optional(config.http.webhook_listen, "webhook_listen").await?,
+            metrics: optional(config.http.metrics_listen, "metrics_listen").await?,
+        })
+    }
+}
+
+/// What to do about a port that cannot be opened.
+fn next_step(why: ErrorKind) -> &'static str {
+    let known = [
+        (ErrorKind::AddrInUse, "another program is on this port: ss -ltnp shows which"),
+        (ErrorKind::AddrNotAvailable, "this machine has no such address: ip address shows those that it has"),
+        (
+            ErrorKind::PermissionDenied,
+            "take a port above 1023, or allow this one with CAP_NET_BIND_SERVICE (docs/installation.md)",
+        ),
+    ];
+    known.into_iter().find(|(kind, _)| *kind == why).map_or("choose another address", |(_, next)| next)
+}

@@ -1,0 +1,96 @@
+//! Meta's webhook bodies, one after the other as they came.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::ids::InboxId;
+use crate::random::Rng;
+use crate::store::Store;
+use crate::task::context::TaskContext;
+use crate::task::durable_store::StatementRefused;
+use crate::task::wakeups::{Work, Written};
+use crate::task::webhook_reader::{BodyOutcome, read_next};
+use crate::task::{early_reply, owner_notice};
+use crate::time::{Clock, SystemClock};
+
+/// A notice that was missed is made up for after this time.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+pub async fn run(shared: Arc<TaskContext>) {
+    loop {
+        loop {
+            let config = shared.live.get();
+            let Some(read) = read(&shared, config).await else { return };
+            let Some(read) = read else { break };
+            shared.metrics.heard(&read.kinds);
+            let wakes = [
+                (read.commands > 0, Written::Command),
+                (read.statuses > 0, Written::Status),
+                (read.notes > 0, Written::AlertCommand),
+                (read.messages, Written::Answer),
+                (read.files, Written::FileOffer),
+                (read.catalogue, Written::TemplateNews),
+            ];
+            wakes
+                .into_iter()
+                .filter(|(is_so, _)| *is_so)
+                .for_each(|(_, written)| shared.wakeups.after(written));
+            shared.receipts.add(read.marks);
+            for turn in read.turns {
+                shared.scheduler.done(turn).await;
+            }
+            for (connection, severity, text) in read.notices {
+                shared.notices.tell(&connection, severity, text);
+            }
+        }
+        let Some(waits) = look(&shared).await else { return };
+        let pause = if waits { early_reply::LOOK_AGAIN } else { LOOK_EVERY };
+        drop(tokio::time::timeout(pause, shared.wakeups.wait(Work::WebhookBodies)).await); // either way there is something to look for
+    }
+}
+
+/// Whether a body waits; and an operator may have taken somebody off the list.
+async fn look(shared: &Arc<TaskContext>) -> Option<bool> {
+    let people = Arc::clone(shared);
+    let look = move |store: &Store| {
+        people.live.set_guests(&store.guests()?);
+        store.has_webhooks()
+    };
+    shared.store.durably(look).await
+}
+
+async fn read(shared: &Arc<TaskContext>, config: Arc<Config>) -> Option<Option<BodyOutcome>> {
+    let of_next = Arc::clone(shared);
+    let reading = Arc::new(AtomicI64::new(0));
+    let begun = Arc::clone(&reading);
+    let next = move |store: &Store| {
+        let now = SystemClock.now();
+        let heed = |begin| of_next.scheduler.take(store, begin, &config, now);
+        let begin = |id: InboxId| begun.store(id.0, Ordering::Relaxed);
+        let read = read_next(store, &config, now, &mut Rng::from_machine(), begin, heed)?;
+        if read.as_ref().is_some_and(|read| read.people) {
+            of_next.live.set_guests(&store.guests()?); // before anybody is told of it, so that no event is judged by the older list
+        }
+        Ok(read)
+    };
+    match shared.store.durably_unless_refused(next).await? {
+        Ok(read) => Some(read),
+        Err(StatementRefused(why)) => {
+            close_refused(shared, InboxId(reading.load(Ordering::Relaxed)), why).await
+        }
+    }
+}
+
+/// A body that the database refuses would be refused again, and hold up all that come after it.
+async fn close_refused(shared: &Arc<TaskContext>, id: InboxId, why: String) -> Option<Option<BodyOutcome>> {
+    let note = why.clone();
+    shared.store.durably(move |store| store.close_webhook(id, "failed", &note)).await?;
+    let text = format!(
+        "body {} of Meta's webhook could not be taken, and what it says has no effect: {why}. A support bundle helps to find out why",
+        id.0
+    );
+    owner_notice::report(shared, "inbox", vec![text]).await;
+    Some(Some(BodyOutcome::default()))
+}
