@@ -1,7 +1,7 @@
 /* The C client as a program that a test drives: one command a line on standard input, one line of answer each, and a real
  * connection to a broker beside it. What the commands are is told in tests/it/clients/harness.rs.
  *
- *     harness NAME PORT STORE|- MEMORY UNIQUE-ID */
+ *     harness NAME PORT|serial:PORT STORE|- MEMORY UNIQUE-ID */
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
 #include <errno.h>
@@ -66,7 +66,7 @@ static uint32_t number_of(const char *word) { return (uint32_t)strtoul(word, NUL
 
 static struct {
   int line;
-  bool is_wanted, is_connected;
+  bool is_wanted, is_connected, is_serial;
   uint64_t again_at;
   uint16_t packet, port;
   char name[64]; /* in topics instead of the device's; empty: none */
@@ -138,6 +138,12 @@ static void connect_line(void) {
     disconnect();
     return;
   }
+  if (mqtt.is_serial) {
+    mqtt.is_connected = true;
+    connects++;
+    bw_connected(&client);
+    return;
+  }
   snprintf(id, sizeof id, "%.30s-%ld", client.config.device, (long)getpid());
   memcpy(body, start, sizeof start);
   send_packet(0x10, body, sizeof start + put_mqtt_text(body + sizeof start, id));
@@ -156,11 +162,27 @@ static void subscribe_all(void) {
   }
 }
 
+static struct {
+  uint8_t bytes[2048];
+  size_t length;
+} frame;
+
+static void put_in_frame(void *context, uint8_t byte) {
+  (void)context;
+  frame.bytes[frame.length++] = byte;
+}
+
 static void publish(const bw_message *message) {
   uint8_t body[2048];
   char topic[128];
   size_t length;
   uint8_t qos = bw_mqtt_qos(message->kind);
+  if (mqtt.is_serial) {
+    frame.length = 0;
+    bw_serial_frame(message->kind, message->bytes, message->length, put_in_frame, NULL);
+    if (send(mqtt.line, frame.bytes, frame.length, MSG_NOSIGNAL) != (ssize_t)frame.length) disconnect();
+    return;
+  }
   topic_of(message->kind, topic);
   length = put_mqtt_text(body, topic);
   if (qos > 0) length += put_packet_id(body + length);
@@ -199,6 +221,13 @@ static void hear(void) {
     return;
   }
   if (got > 0) mqtt.have += (size_t)got;
+  if (mqtt.is_serial) {
+    static bw_decoder decoder;
+    size_t i;
+    for (i = 0; i < mqtt.have; i++) bw_serial_arrived(&client, &decoder, mqtt.in[i], now_ms());
+    mqtt.have = 0;
+    return;
+  }
   for (;;) {
     size_t at = 1, length = 0, shift = 0;
     while (at < mqtt.have && mqtt.in[at] > 127) {
@@ -454,7 +483,8 @@ int main(int count, char **arguments) {
     config.save = save;
   }
   if (bw_start(&client, &config) != BW_OK) return 4;
-  mqtt.port = (uint16_t)number_of(arguments[2]);
+  mqtt.is_serial = strncmp(arguments[2], "serial:", 7) == 0;
+  mqtt.port = (uint16_t)number_of(arguments[2] + (mqtt.is_serial ? 7 : 0));
   mqtt.line = -1;
   mqtt.is_wanted = true;
   for (;;) {

@@ -1,7 +1,7 @@
 """The Python client as a program that a test drives: one command a line on standard input, one line of answer each, and a real
 connection to a broker beside it. What the commands are is told in tests/it/clients/harness.rs.
 
-    harness.py NAME PORT STORE|- MEMORY UNIQUE-ID
+    harness.py NAME PORT|serial:PORT STORE|- MEMORY UNIQUE-ID
 
 CPython runs it as it stands; under MicroPython micropython.mjs does, which stands in for its main part below.
 """
@@ -126,8 +126,21 @@ class Losing:
             self.client.publish(self.named(topic, self.harness.topic), message, retain, qos)
 
 
+class Uart:
+    """The same line as a UART."""
+
+    def __init__(self, harness, line):
+        self.harness, self.read = harness, line.receive
+        self.line = line
+
+    def write(self, data):
+        self.harness.hellos += data[2] == bellwire.HELLO
+        self.line.send(data)
+
+
 class Harness:
-    def __init__(self, line, storage, name, memory, unique_id, process, seed=None):
+    def __init__(self, line, storage, name, port, memory, unique_id, process, seed=None):
+        self.is_serial = port.startswith("serial:")
         unique_id = None if unique_id == "-" else bytes_of(unique_id)
         commands = {"defrost": self.defrost}
         self.device = bellwire.Device(name, "python 1", commands, storage, unique_id, int(memory), seed)
@@ -157,6 +170,10 @@ class Harness:
                 if not self.is_wanted or now < self.again_at:
                     return
                 self.line.open()
+                if self.is_serial:
+                    self.connects += 1
+                    self.client = self.mqtt = bellwire.Serial(self.device, Uart(self, self.line))
+                    return
                 self.client = Client(self.line, "%s-%s" % (self.device.name[:30], self.process))
             if self.mqtt is None:
                 packet = self.client.take()
@@ -262,7 +279,7 @@ def main():
         socket = None
 
         def open(self):
-            self.socket = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+            self.socket = socket.create_connection(("127.0.0.1", int(sys.argv[2].split(":")[-1])))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
         def close(self):
@@ -283,7 +300,7 @@ def main():
 
     line = Line()
     storage = bellwire.Memory() if sys.argv[3] == "-" else bellwire.File(sys.argv[3])
-    harness = Harness(line, storage, sys.argv[1], sys.argv[4], sys.argv[5], os.getpid())
+    harness = Harness(line, storage, sys.argv[1], sys.argv[2], sys.argv[4], sys.argv[5], os.getpid())
     waiting = b""
     while True:
         inputs = [0] if line.socket is None else [0, line.socket]

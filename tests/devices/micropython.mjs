@@ -1,6 +1,6 @@
 // Runs harness.py in the real MicroPython, compiled to WebAssembly: this lends it a socket, a file and standard input.
 //
-//     node micropython.mjs NAME PORT STORE|- MEMORY UNIQUE-ID
+//     node micropython.mjs NAME PORT|serial:PORT STORE|- MEMORY UNIQUE-ID
 //     node micropython.mjs selftest                              runs selftest.py to its end instead
 import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { randomInt } from 'node:crypto'
@@ -18,7 +18,7 @@ const host = {
   open() {
     host.close()
     closed = false
-    socket = connect({ host: '127.0.0.1', port: Number(port), noDelay: true })
+    socket = connect({ host: '127.0.0.1', port: Number(port.split(':').pop()), noDelay: true })
     const own = socket
     const ended = () => { if (own === socket) closed = true }
     socket.on('data', (data) => { if (own === socket) received += data.toString('hex') })
@@ -86,10 +86,10 @@ class Storage:
     def replace(self, data):
         host.replace(plain(data))
 
-def start(name, store, memory, unique_id, process, seed):
+def start(name, port, store, memory, unique_id, process, seed):
     global device
     storage = bellwire.Memory() if store == "-" else Storage()
-    device = harness.Harness(Line(), storage, name, memory, unique_id, process, int(seed))
+    device = harness.Harness(Line(), storage, name, port, memory, unique_id, process, int(seed))
 
 def turn(now):
     device.turn(int(now))
@@ -98,7 +98,7 @@ def command(line):
     return device.command(line)
 `)
 const [start, turn, command] = ['start', 'turn', 'command'].map((what) => python.globals.get(what))
-start(name, store, memory, uniqueId, process.pid, String(randomInt(2 ** 32))) // boards have os.urandom
+start(name, port, store, memory, uniqueId, process.pid, String(randomInt(2 ** 32))) // boards have os.urandom
 const now = () => Math.floor(performance.now())
 setInterval(() => turn(now()), 5)
 const lines = createInterface({ input: process.stdin })

@@ -43,15 +43,16 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// `store`: the file that outlives it; without one it keeps its events in memory. `id`: a number of its own.
-    pub fn start(which: Which, name: &str, port: u16, store: Option<&Path>, id: Option<&str>) -> Self {
+    /// `port`: the broker's, or after `serial:` that of a line. `store`: the file that outlives it; without one it keeps its
+    /// events in memory. `id`: a number of its own.
+    pub fn start(which: Which, name: &str, port: &str, store: Option<&Path>, id: Option<&str>) -> Self {
         let store = store.map_or("-".into(), |path| path.to_string_lossy().into_owned());
         let mut command = command(which);
         if which == Which::Python {
             command.arg(root().join("tests/devices/harness.py"));
         }
         let mut process = command
-            .args([name, &port.to_string(), &store, &MEMORY.to_string(), id.unwrap_or("-")])
+            .args([name, port, &store, &MEMORY.to_string(), id.unwrap_or("-")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

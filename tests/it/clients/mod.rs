@@ -1,5 +1,5 @@
 //! Three clients of the device protocol in the same situations: ours, the one in C, and the Python one in the real MicroPython,
-//! each as a process of its own that speaks MQTT to a real broker and a real gateway, both of which are killed in each.
+//! each as a process of its own that speaks, over MQTT or a serial line, to a real broker and a real gateway, both of which are killed in each.
 //!
 //! Events that were accepted are counted once and in order, and hellos are bounded: what comes of a situation is a line of the
 //! table, the same for all three.
@@ -64,6 +64,8 @@ situations! {
     impossible_events
     kinds_of_numbers
     connection_that_flaps
+    serial_line_cut_and_disturbed
+    serial_line_with_a_command
 }
 
 #[test]

@@ -34,6 +34,10 @@ pub enum Step {
     Acknowledge(u32, u32),
     /// All that the page says is malformed, another version, and noise, on the device's topics.
     Malformed,
+    /// The serial line is cut, or put back.
+    Plugged(bool),
+    /// One byte in so many changes on the serial line; 0: none.
+    Disturbed(usize),
     /// The database is copied, put back, or taken away, each while the gateway is killed.
     CopyDatabase,
     PutDatabaseBack,
@@ -53,9 +57,9 @@ pub enum Step {
 }
 
 use Step::{
-    Acknowledge, BrokerDown, BrokerUp, CopyDatabase, Counted, Emit, Ended, Fields, GatewayDown, GatewayUp,
-    Idle, KillBroker, KillDevice, KillGateway, Line, Longest, Lose, LoseDatabase, Malformed, Obeyed,
-    PutDatabaseBack, Rename, Seconds, Start, Tap, Topic, Twin,
+    Acknowledge, BrokerDown, BrokerUp, CopyDatabase, Counted, Disturbed, Emit, Ended, Fields, GatewayDown,
+    GatewayUp, Idle, KillBroker, KillDevice, KillGateway, Line, Longest, Lose, LoseDatabase, Malformed,
+    Obeyed, Plugged, PutDatabaseBack, Rename, Seconds, Start, Tap, Topic, Twin,
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +67,8 @@ pub struct Situation {
     pub name: &'static str,
     /// The device's name.
     pub device: &'static str,
+    /// It is on a serial line of the gateway's, not on the broker.
+    pub serial: bool,
     /// It has storage.
     pub keeps: bool,
     pub steps: &'static [Step],
@@ -79,6 +85,7 @@ pub struct Situation {
 const PLAIN: Situation = Situation {
     name: "",
     device: "freezer-2",
+    serial: false,
     keeps: true,
     steps: &[],
     counted: &[],
@@ -539,6 +546,36 @@ pub const SITUATIONS: &[Situation] = &[
         ],
         counted: &[(1, 1, 5)],
         hellos: 7,
+        ..PLAIN
+    },
+    Situation {
+        name: "serial_line_cut_and_disturbed",
+        serial: true,
+        steps: &[
+            Start,
+            Idle,
+            Disturbed(700),
+            Emit(100),
+            Counted(20),
+            KillGateway,
+            Counted(50),
+            Plugged(false),
+            KillBroker,
+            Plugged(true),
+            Disturbed(0),
+            Emit(10),
+            Idle,
+        ],
+        counted: &[(1, 1, 110)],
+        hellos: 8,
+        ..PLAIN
+    },
+    Situation {
+        name: "serial_line_with_a_command",
+        serial: true,
+        steps: &[Start, Emit(1), Idle, KillGateway, KillBroker, Tap, Ended("done"), Emit(1), Idle],
+        counted: &[(1, 1, 2)],
+        obeyed: 1,
         ..PLAIN
     },
 ];

@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwire_tests::{Broker, Gateway, Simulator, Site, post_json, publish, wait_for};
+use bellwire_tests::{Broker, Cable, Gateway, Simulator, Site, post_json, publish, wait_for};
 use firmware_bridge::message::Ack;
 use firmware_bridge::{Event, Field, Kind, Position, Value};
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::harness::{Harness, Which};
 use super::situations::{SITUATIONS, Situation, Step};
@@ -52,6 +53,7 @@ struct Stage {
     which: Which,
     situation: &'static Situation,
     broker: Broker,
+    cable: Option<(Cable, TempDir)>,
     site: Site,
     gateway: Option<Gateway>,
     devices: Vec<Played>,
@@ -65,13 +67,20 @@ struct Stage {
 pub fn play(which: Which, name: &str) {
     let situation = SITUATIONS.iter().find(|situation| situation.name == name).unwrap();
     let broker = Broker::start_with("set_tcp_nodelay true");
-    let site = Site::new(broker.port, RULE);
+    let cable = situation.serial.then(|| {
+        let folder = tempfile::tempdir().unwrap();
+        (Cable::new(folder.path()), folder)
+    });
+    let port = |(cable, _): &(Cable, TempDir)| format!("[[serial]]\npath = \"{}\"\n", cable.port.display());
+    let port = cable.as_ref().map(port).unwrap_or_default();
+    let site = Site::new(broker.port, &format!("{port}{RULE}"));
     let simulator = situation.steps.contains(&Step::Tap).then(|| Simulator::start(&site));
     let gateway = Some(Gateway::start(&site));
     let mut stage = Stage {
         which,
         situation,
         broker,
+        cable,
         site,
         gateway,
         devices: Vec::new(),
@@ -138,6 +147,8 @@ impl Stage {
             }),
             Step::Idle => wait_for(PATIENCE_S, &what, || self.is_idle().then_some(())),
             Step::Seconds(seconds) => std::thread::sleep(Duration::from_secs(seconds)),
+            Step::Plugged(is_plugged) => self.cable.as_ref().unwrap().0.plug(is_plugged),
+            Step::Disturbed(every) => self.cable.as_ref().unwrap().0.disturb(every),
             Step::KillBroker => {
                 self.broker.kill();
                 self.broker.up();
@@ -195,10 +206,12 @@ impl Stage {
     }
 
     fn start(&mut self, index: usize) {
-        let (which, name, port) = (self.which, self.name, self.broker.port);
+        let (which, name) = (self.which, self.name);
+        let serial = |(cable, _): &(Cable, TempDir)| cable.device.replace("tcp:127.0.0.1", "serial");
+        let port = self.cable.as_ref().map_or_else(|| self.broker.port.to_string(), serial);
         let device = &mut self.devices[index];
         let id = device.store.as_ref().map(|_| &*device.id);
-        let mut process = Harness::start(which, name, port, device.store.as_deref(), id);
+        let mut process = Harness::start(which, name, &port, device.store.as_deref(), id);
         if let Some(topic) = device.topic {
             process.ask(&format!("topic {topic}"));
         }

@@ -105,7 +105,7 @@ const NEVER_SAID: &[(&str, &str)] = &[
 ];
 
 fn check(which: Which) {
-    let mut harness = Harness::start(which, "freezer-2", free_port(), None, None);
+    let mut harness = Harness::start(which, "freezer-2", &free_port().to_string(), None, None);
     let mut kinds = Vec::new();
     for block in PAGE.split("```vector\n").skip(1) {
         let value = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();

@@ -1,7 +1,7 @@
 //! Our own client as a program that a test drives: one command a line on standard input, one line of answer each, and a real
 //! connection to a broker beside it. What the commands are is told in tests/it/clients/harness.rs.
 //!
-//!     harness NAME PORT STORE|- MEMORY UNIQUE-ID
+//!     harness NAME PORT|serial:PORT STORE|- MEMORY UNIQUE-ID
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,179 +11,29 @@
     reason = "a part of a test: it stops when it cannot go on, and goes by the machine's clock"
 )]
 
+/// A flash chip in a file.
+mod chip;
+/// The way to the broker.
+mod mqtt;
+
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use embedded_storage::nor_flash::{
-    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
-};
 use firmware_bridge::client::Device;
 use firmware_bridge::flash::FlashQueue;
+use firmware_bridge::frame::{Decoder, Encoder, Found};
 use firmware_bridge::{Client, Field, Kind, Millis, Outcome, Queue, RamQueue, Refusal, Value};
+
+use chip::Chip;
+use mqtt::Mqtt;
 
 /// Any event fits.
 const BUFFER: usize = 1_200;
 /// Between two attempts to reach the broker.
 const AGAIN: Duration = Duration::from_millis(100);
-
-/// A flash chip in a file. No sync: the test kills this process, not the machine.
-struct Chip {
-    file: File,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Broken;
-
-impl NorFlashError for Broken {
-    fn kind(&self) -> NorFlashErrorKind {
-        NorFlashErrorKind::Other
-    }
-}
-
-impl Chip {
-    /// As those of most flash chips, and so that the longest event fits one.
-    const PAGE: usize = 4_096;
-
-    fn open(path: &str, memory: usize) -> Self {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
-        let bytes = (memory / Self::PAGE + 4) * Self::PAGE;
-        let chip = Self { file, bytes };
-        if chip.file.metadata().unwrap().len() == 0 {
-            chip.file.write_all_at(&vec![0xff; bytes], 0).unwrap();
-        }
-        chip
-    }
-}
-
-impl ErrorType for Chip {
-    type Error = Broken;
-}
-
-impl ReadNorFlash for Chip {
-    const READ_SIZE: usize = 1;
-
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Broken> {
-        check_read(self, offset, bytes.len()).map_err(|_| Broken)?;
-        self.file.read_exact_at(bytes, offset.into()).map_err(|_| Broken)
-    }
-
-    fn capacity(&self) -> usize {
-        self.bytes
-    }
-}
-
-impl NorFlash for Chip {
-    const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = Self::PAGE;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), Broken> {
-        check_erase(self, from, to).map_err(|_| Broken)?;
-        self.file.write_all_at(&vec![0xff; (to - from) as usize], from.into()).map_err(|_| Broken)
-    }
-
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Broken> {
-        check_write(self, offset, bytes.len()).map_err(|_| Broken)?;
-        self.file.write_all_at(bytes, offset.into()).map_err(|_| Broken)
-    }
-}
-
-/// As much of MQTT 3.1.1 as a device needs.
-struct Mqtt {
-    line: TcpStream,
-    received: Vec<u8>,
-    packet: u16,
-    /// In topics instead of the device's, if the test wants one.
-    name: Option<String>,
-}
-
-impl Mqtt {
-    fn connect(port: u16, id: &str, name: Option<String>) -> Option<Self> {
-        let line = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        line.set_nodelay(true).ok()?;
-        line.set_nonblocking(true).ok()?;
-        let mut mqtt = Self { line, received: Vec::new(), packet: 0, name };
-        let start = [0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60];
-        mqtt.send(0x10, &[&start[..], &text(id)].concat()).then_some(mqtt)
-    }
-
-    fn next_packet(&mut self) -> [u8; 2] {
-        self.packet = self.packet % 60_000 + 1;
-        self.packet.to_be_bytes()
-    }
-
-    fn topic(&self, name: &str, kind: Kind) -> Vec<u8> {
-        text(&format!("bellwire/device/{}/{}", self.name.as_deref().unwrap_or(name), kind.topic_level()))
-    }
-
-    fn send(&mut self, kind: u8, body: &[u8]) -> bool {
-        let mut packet = vec![kind];
-        let mut length = body.len();
-        loop {
-            packet.push((length % 128) as u8 | if length > 127 { 128 } else { 0 });
-            length /= 128;
-            if length == 0 {
-                break;
-            }
-        }
-        packet.extend_from_slice(body);
-        self.line.write_all(&packet).is_ok()
-    }
-
-    fn subscribe(&mut self, name: &str) {
-        for kind in Kind::TO_DEVICE {
-            let packet = self.next_packet();
-            let body = [&packet[..], &self.topic(name, kind), &[1]].concat();
-            self.send(0x82, &body);
-        }
-    }
-
-    fn publish(&mut self, name: &str, kind: Kind, message: &[u8]) -> bool {
-        let packet = self.next_packet();
-        let (first, packet) = if kind == Kind::Event { (0x30, &[][..]) } else { (0x32, &packet[..]) };
-        self.send(first, &[&self.topic(name, kind), packet, message].concat())
-    }
-
-    /// Packets that came; `None`: the connection is over.
-    fn hear(&mut self) -> Option<Vec<Vec<u8>>> {
-        let mut bytes = [0; 4_096];
-        match self.line.read(&mut bytes) {
-            Ok(0) => return None,
-            Ok(count) => self.received.extend_from_slice(&bytes[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => return None,
-        }
-        let mut packets = Vec::new();
-        while let Some((head, length)) = head_of(&self.received)
-            && self.received.len() >= head + length
-        {
-            let packet: Vec<u8> = self.received.drain(..head + length).collect();
-            packets.push([&packet[..1], &packet[head..]].concat());
-        }
-        Some(packets)
-    }
-}
-
-/// How long a packet's head is, and what follows.
-fn head_of(received: &[u8]) -> Option<(usize, usize)> {
-    let mut length = 0;
-    for (at, byte) in received.iter().enumerate().skip(1).take(4) {
-        length |= usize::from(byte & 0x7f) << (7 * (at - 1));
-        if byte & 0x80 == 0 {
-            return Some((at + 1, length));
-        }
-    }
-    None
-}
-
-fn text(text: &str) -> Vec<u8> {
-    [&u16::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
-}
 
 fn unhex(word: &str) -> Vec<u8> {
     let digits = word.strip_prefix('x').unwrap_or(word);
@@ -209,6 +59,8 @@ struct Harness<Q> {
     topic: Option<String>,
     port: u16,
     mqtt: Option<Mqtt>,
+    wire: Option<(TcpStream, Decoder<200>)>,
+    is_serial: bool,
     wanted: bool,
     again_at: Instant,
     begun: Instant,
@@ -232,7 +84,7 @@ impl<Q: Queue> Harness<Q> {
     }
 
     fn disconnect(&mut self) {
-        self.mqtt = None;
+        (self.mqtt, self.wire) = (None, None);
         self.is_connected = false;
         self.again_at = Instant::now() + AGAIN;
     }
@@ -246,7 +98,9 @@ impl<Q: Queue> Harness<Q> {
                 if is_known { (Outcome::Done, "cooling") } else { (Outcome::Refused, "no such command") };
             self.client.answer(id, outcome, detail);
         }
-        if self.mqtt.is_none() && self.wanted && Instant::now() >= self.again_at {
+        if self.is_serial {
+            self.turn_wire(now);
+        } else if self.mqtt.is_none() && self.wanted && Instant::now() >= self.again_at {
             let id = format!("{:.30}-{}", self.name, std::process::id());
             self.mqtt = Mqtt::connect(self.port, &id, self.topic.clone());
             self.again_at = Instant::now() + AGAIN;
@@ -262,8 +116,44 @@ impl<Q: Queue> Harness<Q> {
             let (kind, name, message) = (said.kind, said.name.to_owned(), said.message.to_vec());
             self.hellos += u32::from(kind == Kind::Hello);
             let is_lost = self.is_lost(kind);
-            if !is_lost && !self.mqtt.as_mut().is_some_and(|mqtt| mqtt.publish(&name, kind, &message)) {
+            if !is_lost && !self.send(&name, kind, &message) {
                 self.disconnect();
+            }
+        }
+    }
+
+    fn send(&mut self, name: &str, kind: Kind, message: &[u8]) -> bool {
+        match (&mut self.mqtt, &mut self.wire) {
+            (Some(mqtt), _) => mqtt.publish(name, kind, message),
+            (None, Some((line, _))) => {
+                line.write_all(&Encoder::new(kind, message).collect::<Vec<u8>>()).is_ok()
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// A serial line over TCP.
+    fn turn_wire(&mut self, now: Millis) {
+        if self.wire.is_none() && self.wanted && Instant::now() >= self.again_at {
+            let Ok(line) = TcpStream::connect(("127.0.0.1", self.port)) else { return self.disconnect() };
+            line.set_nonblocking(true).unwrap();
+            self.wire = Some((line, Decoder::default()));
+            self.is_connected = true;
+            self.connects += 1;
+            self.client.connected();
+        }
+        let Some((line, decoder)) = &mut self.wire else { return };
+        let mut bytes = [0; 4_096];
+        let count = match line.read(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Ok(0) | Err(_) => return self.disconnect(),
+            Ok(count) => count,
+        };
+        for byte in &bytes[..count] {
+            match decoder.push(*byte) {
+                Found::Frame { kind: Some(kind), message } => self.client.receive(kind, message, now),
+                Found::Damaged => self.client.damaged(),
+                Found::Frame { kind: None, .. } | Found::Nothing => {}
             }
         }
     }
@@ -357,7 +247,9 @@ fn status(result: Result<u32, Refusal>) -> &'static str {
     }
 }
 
-fn run<Q: Queue>(queue: Q, name: &'static str, port: u16, unique_id: &str) {
+fn run<Q: Queue>(queue: Q, name: &'static str, port: &str, unique_id: &str) {
+    let is_serial = port.starts_with("serial:");
+    let port = port.rsplit(':').next().unwrap().parse().unwrap();
     let time = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
     let seed = time ^ std::process::id() << 16;
     let device = Device { id: name, firmware: "rust 1", commands: &["defrost"], seed };
@@ -370,6 +262,8 @@ fn run<Q: Queue>(queue: Q, name: &'static str, port: u16, unique_id: &str) {
         topic: None,
         port,
         mqtt: None,
+        wire: None,
+        is_serial,
         wanted: true,
         again_at: now,
         begun: now,
@@ -400,7 +294,7 @@ fn main() {
     let [_, name, port, store, memory, unique_id] = &arguments[..] else {
         panic!("five arguments: see above")
     };
-    let (name, port) = (&*name.clone().leak(), port.parse().unwrap());
+    let name = &*name.clone().leak();
     if store == "-" {
         run(RamQueue::<8_192>::new(), name, port, unique_id);
     } else {
