@@ -156,7 +156,7 @@ static bool are_possible(const bw_field *fields, size_t count) {
   size_t i, j;
   for (i = 0; i < count; i++) {
     const bw_field *field = &fields[i];
-    if (!is_text(field->name, BW_NAME_MAX) || *field->name == 0) return false;
+    if (!is_text(field->name, BW_NAME_MAX) || *field->name == 0 || (unsigned)field->type > BW_TEXT) return false;
     if (strcmp(field->name, "device") == 0 || strcmp(field->name, "boot") == 0 || strcmp(field->name, "sequence") == 0)
       return false;
     for (j = 0; j < i; j++)

@@ -102,6 +102,8 @@ def encode_value(value):
         if raw[3] & 0x7F == 0x7F and raw[2] & 0x80:
             raise ValueError("no number, or infinite")
         return b"\x02" + raw
+    if not isinstance(value, (str, bytes, bytearray)):
+        raise ValueError("a value is a bool, an int, a float or a text")
     return b"\x03" + text(value, TEXT_MAX)
 
 

@@ -24,6 +24,8 @@ pub enum Step {
     Longest,
     /// Leaves the broker, or goes there again.
     Line(bool),
+    /// Leaves it and goes there again, so often.
+    Flaps(u32),
     /// Loses the next messages of a kind.
     Lose(Kind, u32),
     /// Topics of another name than the device's; `None`: its own again.
@@ -57,9 +59,9 @@ pub enum Step {
 }
 
 use Step::{
-    Acknowledge, BrokerDown, BrokerUp, CopyDatabase, Counted, Disturbed, Emit, Ended, Fields, GatewayDown,
-    GatewayUp, Idle, KillBroker, KillDevice, KillGateway, Line, Longest, Lose, LoseDatabase, Malformed,
-    Obeyed, Plugged, PutDatabaseBack, Rename, Seconds, Start, Tap, Topic, Twin,
+    Acknowledge, BrokerDown, BrokerUp, CopyDatabase, Counted, Disturbed, Emit, Ended, Fields, Flaps,
+    GatewayDown, GatewayUp, Idle, KillBroker, KillDevice, KillGateway, Line, Longest, Lose, LoseDatabase,
+    Malformed, Obeyed, Plugged, PutDatabaseBack, Rename, Seconds, Start, Tap, Topic, Twin,
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +80,8 @@ pub struct Situation {
     pub untimed: &'static [(u32, u32, u32)],
     /// Hellos of all starts, at most.
     pub hellos: u32,
+    /// How long a command may be acted on.
+    pub expires: &'static str,
     /// Commands that were acted on by the last start.
     pub obeyed: u32,
 }
@@ -90,7 +94,8 @@ const PLAIN: Situation = Situation {
     steps: &[],
     counted: &[],
     untimed: &[],
-    hellos: 6, // 0, its number, a reconnection each, and one that met a gateway that was not there yet
+    hellos: 10, // 0, its number, a reconnection each, and those that met a gateway that was not there yet; a storm has hundreds
+    expires: "60s",
     obeyed: 0,
 };
 
@@ -105,7 +110,6 @@ pub const SITUATIONS: &[Situation] = &[
         name: "events_before_the_gateway_is_there",
         steps: &[GatewayDown, Start, Emit(10), Seconds(2), GatewayUp, Idle, KillBroker, Emit(2), Idle],
         counted: &[(1, 1, 12)],
-        hellos: 8,
         ..PLAIN
     },
     Situation {
@@ -308,6 +312,7 @@ pub const SITUATIONS: &[Situation] = &[
             Idle,
         ],
         counted: &[(1, 1, 2)],
+        expires: "4s",
         ..PLAIN
     },
     Situation {
@@ -352,7 +357,7 @@ pub const SITUATIONS: &[Situation] = &[
             Idle,
         ],
         counted: &[(1, 1, 4)],
-        hellos: 9,
+        hellos: 14,
         ..PLAIN
     },
     Situation {
@@ -393,7 +398,6 @@ pub const SITUATIONS: &[Situation] = &[
             Idle,
         ],
         counted: &[(1, 1, 20), (2, 1, 6)],
-        hellos: 9,
         ..PLAIN
     },
     Situation {
@@ -416,14 +420,12 @@ pub const SITUATIONS: &[Situation] = &[
             Idle,
         ],
         counted: &[(1, 1, 10), (1, 21, 26)],
-        hellos: 8,
         ..PLAIN
     },
     Situation {
         name: "database_lost",
         steps: &[Start, Emit(10), Idle, LoseDatabase, Emit(5), Idle, KillGateway, KillBroker, Emit(1), Idle],
         counted: &[(1, 11, 16)],
-        hellos: 8,
         ..PLAIN
     },
     Situation {
@@ -518,34 +520,10 @@ pub const SITUATIONS: &[Situation] = &[
     },
     Situation {
         name: "connection_that_flaps",
-        // Three hellos at once in a minute, and five seconds between the others.
-        steps: &[
-            Start,
-            Idle,
-            Line(false),
-            Line(true),
-            Seconds(1),
-            Line(false),
-            Line(true),
-            Seconds(1),
-            Line(false),
-            Line(true),
-            Seconds(1),
-            Line(false),
-            Line(true),
-            Seconds(1),
-            Line(false),
-            Line(true),
-            Seconds(1),
-            KillGateway,
-            KillBroker,
-            Line(false),
-            Line(true),
-            Emit(5),
-            Idle,
-        ],
+        // Three hellos at once in a minute, and five seconds between the others: not one for each of thirty.
+        steps: &[Start, Idle, Flaps(30), KillGateway, KillBroker, Flaps(3), Emit(5), Idle],
         counted: &[(1, 1, 5)],
-        hellos: 7,
+        hellos: 16,
         ..PLAIN
     },
     Situation {
@@ -567,7 +545,6 @@ pub const SITUATIONS: &[Situation] = &[
             Idle,
         ],
         counted: &[(1, 1, 110)],
-        hellos: 8,
         ..PLAIN
     },
     Situation {

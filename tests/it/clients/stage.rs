@@ -32,7 +32,7 @@ id = "stop"
 title = "Stop defrost"
 topic = "bellwire/device/{device}/command/defrost"
 payload = '{"defrost": false}'
-expires = "4s"
+expires = "EXPIRES"
 "#;
 
 /// One device over its starts.
@@ -73,7 +73,7 @@ pub fn play(which: Which, name: &str) {
     });
     let port = |(cable, _): &(Cable, TempDir)| format!("[[serial]]\npath = \"{}\"\n", cable.port.display());
     let port = cable.as_ref().map(port).unwrap_or_default();
-    let site = Site::new(broker.port, &format!("{port}{RULE}"));
+    let site = Site::new(broker.port, &format!("{port}{}", RULE.replace("EXPIRES", situation.expires)));
     let simulator = situation.steps.contains(&Step::Tap).then(|| Simulator::start(&site));
     let gateway = Some(Gateway::start(&site));
     let mut stage = Stage {
@@ -125,6 +125,7 @@ impl Stage {
             Step::Fields(words, answer) => self.fields(words, answer),
             Step::Longest => self.fields(&longest(), "ok"),
             Step::Line(up) => drop(self.device().ask(&format!("line {}", u8::from(up)))),
+            Step::Flaps(count) => (0..count).for_each(|_| self.flap(&what)),
             Step::Lose(kind, count) => self.devices[0].lose(kind, count),
             Step::Topic(name) => self.topic(name),
             Step::Rename(name) => self.name = name,
@@ -162,6 +163,13 @@ impl Stage {
             | Step::PutDatabaseBack
             | Step::LoseDatabase => self.kill_gateway(step),
         }
+    }
+
+    fn flap(&mut self, what: &str) {
+        let connects = self.device().status()["connects"];
+        self.device().ask("line 0");
+        self.device().ask("line 1");
+        wait_for(20, what, || (self.device().status()["connects"] > connects).then_some(()));
     }
 
     fn is_idle(&mut self) -> bool {
