@@ -173,14 +173,14 @@ impl Fleet {
             || member.route != *route
             || was_silent
             || member.written_at.until(now) >= WRITE_EVERY;
-        member.said = said.clone();
+        let before = std::mem::replace(&mut member.said, said.clone());
         member.hear(&device, route, now, effects);
         let greeting = member.link.hello(hello, place, unix_ms(now));
         if member.link.took_turns() {
             names::by_turns(&device, member, now, effects);
         }
         match greeting {
-            Greeting::Wait => {}
+            Greeting::Wait => member.said = before, // not written, so what is new in it is new in the next one, too
             Greeting::Known(answer) => {
                 effects.extend(welcome(route, &device, (hello.token, answer), now));
                 if news {

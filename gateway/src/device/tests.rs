@@ -130,6 +130,39 @@ fn nothing_is_answered_before_it_is_on_disk() {
     assert_eq!(sent(&fleet.handle(counted, NOW), Kind::Ack).len(), 1);
 }
 
+/// A hello that comes while an event is being written is not answered, and the next one says the same.
+#[test]
+fn what_a_hello_says_while_an_event_is_written_is_written_with_the_next_one() {
+    let mut fleet = welcomed();
+    let taken = fleet.handle(event(1, 1, 0), NOW);
+    assert!(matches!(taken[..], [ExchangeEffect::Take { .. }]), "{taken:?}");
+    let full = |token| {
+        let at = Position { boot: 1, sequence: 1 };
+        let (device, firmware, commands) = ("f", "test 1", ["defrost"].into_iter().collect());
+        let hello = Hello { device, boot: 1, token, oldest: at, queued: 1, refused: 3, firmware, commands };
+        heard(None, Kind::Hello, hello.encode(&mut [0; 200]).expect("fits"))
+    };
+    assert_eq!(fleet.handle(full(8), NOW), []);
+    let at = Position { boot: 1, sequence: 1 };
+    let counted = ExchangeInput::Counted { device: "f".to_owned(), at, route: port(), is_followed: false };
+    fleet.handle(counted, NOW);
+    let written = play(&mut fleet, full(9), NOW).into_iter().find_map(|effect| match effect {
+        ExchangeEffect::Write(DeviceWrite::Said { said, .. } | DeviceWrite::Greeted { said, .. }) => {
+            Some(said.refused)
+        }
+        ExchangeEffect::Write(_)
+        | ExchangeEffect::Send { .. }
+        | ExchangeEffect::Take { .. }
+        | ExchangeEffect::Load
+        | ExchangeEffect::Status(_)
+        | ExchangeEffect::Tell { .. }
+        | ExchangeEffect::Warn { .. }
+        | ExchangeEffect::Note { .. }
+        | ExchangeEffect::Ignored { .. } => None,
+    });
+    assert_eq!(written, Some(3), "people read how many it could not take");
+}
+
 #[test]
 fn an_event_says_when_it_happened_if_the_device_knows() {
     let mut fleet = welcomed();
