@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 const CHECK: &str = "devices";
-/// RecordedInput goes on is kept again each hour.
+/// What goes on is kept again each hour.
 const MISNAMED_FOR: Duration = Duration::from_secs(2 * 3_600);
 
 /// Reads what the daemon has noticed.

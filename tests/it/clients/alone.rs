@@ -1,4 +1,4 @@
-//! RecordedInput needs no broker, and what none could show: tests/devices/selftest.c and selftest.py hold the two clients in other
+//! What needs no broker, and what none could show: tests/devices/selftest.c and selftest.py hold the two clients in other
 //! languages against power cuts at each write, storage that fails, an hour beside a device of the same name, and noise.
 //! `firmware-bridge/tests` does so for ours.
 

@@ -117,7 +117,7 @@ fn command(which: Which) -> Command {
     }
 }
 
-/// RecordedInput is right and wrong with a client alone; it ends with 0 if nothing is wrong. Its output.
+/// What is right and wrong with a client alone; it ends with 0 if nothing is wrong. Its output.
 pub fn selftest(which: Which) -> String {
     let devices = root().join("tests/devices");
     let mut command = match which {

@@ -329,7 +329,8 @@ impl Stage {
         if must {
             self.device().ask("line 0");
             self.device().ask("line 1");
-            wait_for(20, "what was refused to be told of", || {
+            let what = format!("{refused} refused to be told of, {context}");
+            wait_for(20, &what, || {
                 (self.site.count("SELECT refused FROM device") == i64::from(refused)).then_some(())
             });
         }
