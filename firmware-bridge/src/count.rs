@@ -51,6 +51,27 @@ impl Count {
         Self::CommandForeign,
         Self::RefusedMalformed,
     ];
+
+    /// For a log or a display: `refused-full`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Acknowledged => "acknowledged",
+            Self::Repeated => "repeated",
+            Self::RefusedFull => "refused-full",
+            Self::RefusedTooLarge => "refused-too-large",
+            Self::StorageFailed => "storage-failed",
+            Self::Damaged => "damaged",
+            Self::Version => "version",
+            Self::Stale => "stale",
+            Self::Renumbered => "renumbered",
+            Self::CommandRepeated => "command-repeated",
+            Self::CommandExpired => "command-expired",
+            Self::CommandForeign => "command-foreign",
+            Self::RefusedMalformed => "refused-malformed",
+        }
+    }
 }
 
 /// One number a cause since the start. They stay at their highest value instead of starting over.
@@ -63,6 +84,11 @@ impl Counters {
     #[must_use]
     pub fn get(&self, count: Count) -> u32 {
         self.counts.get(count as usize).copied().unwrap_or(0)
+    }
+
+    /// All of them with their names, for a log without `core::fmt`.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        Count::ALL.into_iter().map(|count| (count.name(), self.get(count)))
     }
 
     /// Events that were refused, for any reason.
@@ -80,16 +106,13 @@ impl Counters {
     }
 }
 
-/// `Accepted 12, Repeated 3`: those that are not 0, by their names.
+/// `accepted 12, repeated 3`: those that are not 0, by their names.
 impl core::fmt::Display for Counters {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let mut between = "";
-        for count in Count::ALL {
-            let number = self.get(count);
-            if number > 0 {
-                write!(f, "{between}{count:?} {number}")?;
-                between = ", ";
-            }
+        for (name, number) in self.iter().filter(|(_, number)| *number > 0) {
+            write!(f, "{between}{name} {number}")?;
+            between = ", ";
         }
         Ok(())
     }

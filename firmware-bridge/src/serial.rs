@@ -16,7 +16,7 @@ pub struct Serial<P> {
 }
 
 /// Bytes that are read or written at once; the FIFO of a UART has 16 to 128.
-const CHUNK_BYTES: usize = 32;
+pub(crate) const CHUNK_BYTES: usize = 32;
 
 impl<P: Read + ReadReady + Write> Serial<P> {
     pub fn new(port: P) -> Self {
@@ -37,13 +37,7 @@ impl<P: Read + ReadReady + Write> Serial<P> {
             if count == 0 {
                 break; // the end of a file or a socket
             }
-            for byte in chunk.into_iter().take(count) {
-                match self.decoder.push(byte) {
-                    Found::Nothing => {}
-                    Found::Frame { kind: Some(kind), message } => client.receive(kind, message, now),
-                    Found::Frame { kind: None, .. } | Found::Damaged => client.damaged(),
-                }
-            }
+            take(&mut self.decoder, chunk.get(..count).unwrap_or(&[]), client, now);
         }
         while let Some(outgoing) = client.poll(now) {
             let mut frame = Encoder::new(outgoing.kind, outgoing.message);
@@ -65,5 +59,21 @@ impl<P: Read + ReadReady + Write> Serial<P> {
     /// The port, to be set up or closed.
     pub fn port(&mut self) -> &mut P {
         &mut self.port
+    }
+}
+
+/// Hands bytes of the line to the client.
+pub(crate) fn take<Q: Queue, const FRAME: usize, const BUFFER: usize>(
+    decoder: &mut Decoder<FRAME>,
+    bytes: &[u8],
+    client: &mut Client<'_, Q, BUFFER>,
+    now: Millis,
+) {
+    for byte in bytes {
+        match decoder.push(*byte) {
+            Found::Nothing => {}
+            Found::Frame { kind: Some(kind), message } => client.receive(kind, message, now),
+            Found::Frame { kind: None, .. } | Found::Damaged => client.damaged(),
+        }
     }
 }

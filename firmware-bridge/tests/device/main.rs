@@ -3,6 +3,8 @@
 
 /// One small generator of chance for all seeds.
 mod dice;
+/// The example for the ESP32, as far as it is no ESP32's.
+mod esp32;
 /// A simulated NOR flash that loses power where it is told to.
 mod flash;
 /// Any bytes into the frame decoder.

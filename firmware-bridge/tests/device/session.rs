@@ -98,7 +98,7 @@ fn a_full_queue_refuses_and_counts_and_takes_events_again() {
     assert_eq!(client.event(&[&long[..], &long[..]].concat(), 20), Err(Refusal::TooLarge));
     assert_eq!(client.counters().get(Count::RefusedTooLarge), 2);
     let told =
-        format!("Accepted {0}, Acknowledged {accepted}, RefusedFull 2, RefusedTooLarge 2", accepted + 1);
+        format!("accepted {0}, acknowledged {accepted}, refused-full 2, refused-too-large 2", accepted + 1);
     assert_eq!(client.counters().to_string(), told);
 }
 

@@ -8,6 +8,8 @@
 
 use core::convert::Infallible;
 use core::hint::black_box;
+use core::pin::pin;
+use core::task::{Context, Waker};
 
 use demo_device::Uart;
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
@@ -19,9 +21,10 @@ use firmware_bridge::gateway::{Greeting, Link, Saved, UnderWay};
 use firmware_bridge::message::{CommandResult, Hello};
 use firmware_bridge::mqtt::Mqtt;
 use firmware_bridge::serial::Serial;
+use firmware_bridge::serial_async;
 use firmware_bridge::{Client, Device, Event, Field, Kind, Outcome, Position, Queue, RamQueue, Value};
 
-/// A flash and an MQTT client of which nothing is known.
+/// A flash, a port and an MQTT client of which nothing is known.
 struct Unknown;
 
 impl ErrorType for Unknown {
@@ -48,6 +51,27 @@ impl NorFlash for Unknown {
     fn write(&mut self, _: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         black_box(bytes);
         black_box(Ok(()))
+    }
+}
+
+impl embedded_io_async::ErrorType for Unknown {
+    type Error = Infallible;
+}
+
+impl embedded_io_async::Read for Unknown {
+    async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+        black_box(bytes);
+        Ok(black_box(3))
+    }
+}
+
+impl embedded_io_async::Write for Unknown {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        black_box(bytes);
+        Ok(black_box(3))
+    }
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
     }
 }
 
@@ -105,6 +129,7 @@ fn device<Q: Queue>(queue: Q) {
     let mut client = client.with_unique_id(unknown_bytes());
     let mut serial = Serial::new(Uart);
     let mut mqtt = Mqtt::default();
+    let mut port = serial_async::Serial::new(Unknown);
     loop {
         let now = black_box(1u64);
         if let Some(field) = Field::new(black_box("celsius"), Value::Float(black_box(1.5))) {
@@ -128,14 +153,21 @@ fn device<Q: Queue>(queue: Q) {
         mqtt.receive(&mut client, black_box(&EventPayload::<'_, Infallible>::Connected(true)), now);
         let Ok(()) = mqtt.subscribe(&client, &mut Unknown);
         let Ok(()) = mqtt.send(&mut client, &mut Unknown, now);
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = black_box(pin!(port.listen()).poll(&mut context));
+        let _ = black_box(pin!(port.exchange(&mut client, now)).poll(&mut context));
         black_box((
             client.wake_at(),
             client.unix_ms(now),
             client.is_welcomed(),
             client.queued(),
             client.boot(),
+            client.name(),
         ));
         black_box(client.counters().get(black_box(Count::Damaged)));
+        for (name, number) in client.counters().iter() {
+            black_box((name, number));
+        }
     }
 }
 
