@@ -465,11 +465,17 @@ fn what_cannot_be_is_ignored_by_the_gateway_and_moves_nothing() {
     assert_eq!(site.count("SELECT count(*) FROM device"), 1);
     assert_eq!(site.count("SELECT boot = 7 AND counted_sequence = 0 AND events = 0 FROM device"), 1);
 
-    let fields = [Field::new("celsius", Value::Float(-9.5)).unwrap()].into_iter().collect();
+    let state = Field::text("state", "\u{1b}[2J\u{7}\u{202e}warm").unwrap();
+    let fields = [Field::new("celsius", Value::Float(-9.5)).unwrap(), state].into_iter().collect();
     let event = Event { device: device.try_into().unwrap(), boot: 7, sequence: 1, fields };
     say(Kind::Event, device, event.encode(&mut [0; 200]).unwrap());
     wait_for(10, "its acknowledgement", || (answers() == 1).then_some(()));
     assert_eq!(site.count("SELECT events FROM device"), 1);
+    let events = bellwire(&["events", "--config", &site.config().to_string_lossy()]).stdout;
+    let events = String::from_utf8(events).unwrap();
+    assert!(events.contains("warm") && events.contains("\"celsius\":-9.5"), "{events}");
+    let is_order = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!events.contains(is_order), "a device's word is no order to the terminal: {events:?}");
 }
 
 /// A device's program that mixes names up hears so where it publishes, and whoever looks for the fault finds it.

@@ -70,6 +70,8 @@ mod nothing_lost;
 mod onward;
 /// A configuration that changes while something goes on.
 mod orphans;
+/// Relative paths.
+mod paths;
 /// Who wrote, as WhatsApp really spells people.
 mod people;
 /// Files that go with alerts.

@@ -89,7 +89,7 @@ fn refused() -> Vec<(Kind, Vec<u8>, &'static str)> {
 fn what_cannot_be_is_malformed_whoever_says_it() {
     use firmware_bridge::FrameError;
     let refused = refused();
-    assert!(refused.len() > 25, "{refused:?}");
+    assert!(refused.len() > 60, "{refused:?}");
     for (kind, message, why) in refused {
         assert!(!is_read(kind, &message), "{kind:?}: {why}");
         assert_eq!(message[0], firmware_bridge::VERSION, "{why}");
