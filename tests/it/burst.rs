@@ -9,7 +9,7 @@ use firmware_bridge::client::Device;
 use firmware_bridge::{Client, Field, Kind, RamQueue, Value};
 
 const NAME: &str = "burst-1";
-/// Ten thousand with `BELLWIRE_BURST=10000`, for the figure in docs/performance.md.
+/// Ten thousand with `BELLWIRE_BURST=10000`, for the figures in docs/device-protocol.md.
 const EVENTS: i64 = 1_500;
 /// A measure of a busy machine, not of ours: with a delayed acknowledgement each eight took 90 ms, so these 17 s.
 const PATIENCE: Duration = Duration::from_secs(60);

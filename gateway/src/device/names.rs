@@ -1,6 +1,5 @@
 //! Names: two devices with one of them, topics that say another, and more than the gateway keeps.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use firmware_bridge::message::Ack;
@@ -69,15 +68,15 @@ const MISNAMED_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Misnamed {
     answers: Allowance,
-    /// By the topic's name.
-    told: BTreeMap<String, Timestamp>,
+    /// The topic's name, at most [`MISNAMED_MAX`].
+    told: Vec<(String, Timestamp)>,
     /// Since the start.
     count: u64,
 }
 
 impl Misnamed {
     pub fn new(now: Timestamp) -> Self {
-        Self { answers: Allowance::new(now), told: BTreeMap::new(), count: 0 }
+        Self { answers: Allowance::new(now), told: Vec::new(), count: 0 }
     }
 
     /// Nothing of it is believed. The answer goes to the topic's name, where the program that is wrong may listen.
@@ -85,9 +84,9 @@ impl Misnamed {
         self.count = self.count.saturating_add(1);
         let answer = acknowledge(&Route::Mqtt, topic, &Ack { counted: Position::default() });
         effects.extend(answer.filter(|_| self.answers.take(now)));
-        self.told.retain(|_, at| at.until(now) < TELL_AGAIN);
+        self.told.retain(|(_, at)| at.until(now) < TELL_AGAIN);
         let topic: String = topic.chars().take(DEVICE_MAX_BYTES).collect();
-        if self.told.len() >= MISNAMED_MAX || self.told.contains_key(&topic) {
+        if self.told.len() >= MISNAMED_MAX || self.told.iter().any(|(name, _)| *name == topic) {
             return;
         }
         let text = format!(
@@ -97,7 +96,7 @@ impl Misnamed {
             self.count
         );
         effects.push(ExchangeEffect::Note { device: said.to_owned(), text });
-        self.told.insert(topic, now);
+        self.told.push((topic, now));
     }
 }
 
