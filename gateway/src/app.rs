@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use crate::admin::access_list::{Device, list as access_list};
 pub use crate::admin::credentials::{add_token, end_session, end_sessions, revoke_token};
-pub use crate::http::Listeners;
+pub use crate::http::{ListenError, Listeners};
 pub use crate::task::deadlines::{expire_overdue, record_outcome, waiting};
 pub use crate::task::device_message::record_device_message;
 pub use crate::task::live_config::connections;

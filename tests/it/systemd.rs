@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use bellwire_tests::{Broker, Gateway, Simulator, Site, wait_for};
+use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, wait_for};
 
 /// The service manager's end of `NOTIFY_SOCKET`.
 struct Manager {
@@ -76,4 +76,35 @@ fn the_watchdog_starves_while_the_store_cannot_commit() {
     database.execute_batch("COMMIT").expect("the lock is given back");
     wait_for(15, "feeding again", || (manager.feeds() > before + 2).then_some(()));
     assert_eq!(gateway.stop(), Some(0));
+}
+
+/// After a power cut the program that has the port ends, or the router gives the address: nobody has to come.
+#[test]
+fn a_port_that_is_taken_is_waited_for_under_systemd_and_told_at_once_by_hand() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, crate::round_trip::FREEZER);
+    let address = site.url("").replace("http://", "");
+    let taken = std::net::TcpListener::bind(&address).expect("free until now");
+    let config = site.config();
+    let by_hand = || {
+        let output = bellwire(&["run", "--config", config.to_str().expect("a path")]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = by_hand();
+    assert!(code == Some(75) && said.contains("another program is on this port"), "{code:?} {said}");
+
+    let mut manager = Manager::new(&site);
+    let socket = manager.path.clone();
+    let gateway = Gateway::launch_with(&site, &[("NOTIFY_SOCKET", &socket)]);
+    wait_for(15, "the log", || site.log().contains("it is tried again").then_some(()));
+    drop(taken);
+    manager.wait("READY=1");
+    assert_eq!(site.log().matches("another program is on this port").count(), 1, "{}", site.log());
+    assert_eq!(gateway.stop(), Some(0));
+
+    // One of TEST-NET-1 (RFC 5737), which no machine has.
+    let text = std::fs::read_to_string(&config).expect("readable").replace(&address, "192.0.2.1:8080");
+    std::fs::write(&config, text).expect("written");
+    let (code, said) = by_hand();
+    assert!(code == Some(75) && said.contains("this machine has no such address"), "{code:?} {said}");
 }

@@ -151,6 +151,8 @@ enum Failure {
     Newer(OpenError),
     #[error("{0:#}")]
     Io(anyhow::Error),
+    #[error("{0}")]
+    Listen(crate::app::ListenError),
     /// What was looked at is not what it should be.
     #[error("{0}")]
     Refused(String),
@@ -212,10 +214,11 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
-            Self::Refused(_) => 65,                 // EX_DATAERR
-            Self::Io(_) => 74,                      // EX_IOERR
-            Self::AlreadyRunning(_) => 75,          // EX_TEMPFAIL
-            Self::Config(_) | Self::Newer(_) => 78, // EX_CONFIG
+            Self::Refused(_) => 65, // EX_DATAERR
+            Self::Io(_) => 74,      // EX_IOERR
+            Self::Listen(error) if error.is_mistake() => 78,
+            Self::AlreadyRunning(_) | Self::Listen(_) => 75, // EX_TEMPFAIL
+            Self::Config(_) | Self::Newer(_) => 78,          // EX_CONFIG
             Self::Diagnosed(severity, _) => severity.exit_code(),
         }
     }

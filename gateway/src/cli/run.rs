@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners};
-use crate::config::keep_as_last_good;
+use crate::config::{Config, keep_as_last_good};
 use crate::random::Rng;
 use crate::store::{Lock, Store};
 
@@ -23,7 +23,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     let (config, text) = place.load_for(&store, false)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
-        let listeners = Listeners::open(&config).await.map_err(Failure::Io)?;
+        let listeners = listen(&config).await?;
         if let Some(text) = text {
             keep(&directory, &text);
         }
@@ -36,6 +36,27 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     outcome
+}
+
+/// Between tries of a port that cannot be opened, a minute in all; then systemd starts a new process. Its own `RestartSteps=`,
+/// which would make the pauses longer, came with version 254; Debian 12 has 252.
+const LISTEN_PAUSES: [u64; 5] = [2, 4, 8, 16, 30];
+
+/// Under systemd it waits for a port or an address that may come; whoever types the command hears of it at once.
+async fn listen(config: &Config) -> Result<Listeners, Failure> {
+    let is_service = std::env::var_os("NOTIFY_SOCKET").is_some();
+    for (number, pause) in LISTEN_PAUSES.into_iter().enumerate().filter(|_| is_service) {
+        match Listeners::open(config).await {
+            Err(error) if !error.is_mistake() => {
+                if number == 0 {
+                    tracing::error!(%error, "it is tried again, first every few seconds, then every half minute");
+                }
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+            }
+            opened => return opened.map_err(Failure::Listen),
+        }
+    }
+    Listeners::open(config).await.map_err(Failure::Listen)
 }
 
 /// What it starts with stands in for a file with mistakes at a later start.

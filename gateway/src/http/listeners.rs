@@ -3,10 +3,27 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use anyhow::{Result, anyhow};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
+
+/// A port that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} = \"{address}\" cannot be opened ({error}); {}", next_step(.error.kind()))]
+pub struct ListenError {
+    key: &'static str,
+    address: SocketAddr,
+    error: std::io::Error,
+}
+
+impl ListenError {
+    /// Whether only a person can mend it. Another program may end, and an address may come: after a power cut the router that
+    /// gives it may start after us.
+    #[must_use]
+    pub fn is_mistake(&self) -> bool {
+        self.error.kind() == ErrorKind::PermissionDenied
+    }
+}
 
 /// The sockets, opened before anything else so that a port that is taken is told at once.
 #[derive(Debug)]
@@ -17,15 +34,11 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    pub async fn open(config: &Config) -> Result<Self> {
-        let bind = async |address: SocketAddr, key: &str| {
-            let refuse = |error: std::io::Error| {
-                let next = next_step(error.kind());
-                anyhow!("{key} = \"{address}\" cannot be opened ({error}); {next}")
-            };
-            TcpListener::bind(address).await.map_err(refuse)
+    pub async fn open(config: &Config) -> Result<Self, ListenError> {
+        let bind = async |address: SocketAddr, key: &'static str| {
+            TcpListener::bind(address).await.map_err(|error| ListenError { key, address, error })
         };
-        let optional = async |address: Option<SocketAddr>, key: &str| match address {
+        let optional = async |address: Option<SocketAddr>, key: &'static str| match address {
             Some(address) => bind(address, key).await.map(Some),
             None => Ok(None),
         };

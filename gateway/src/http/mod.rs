@@ -61,7 +61,7 @@ pub use admin_port::{
 };
 pub use health::{Health, health_routes, metrics_routes};
 pub use listen::{Peer, converse, serve};
-pub use listeners::Listeners;
+pub use listeners::{ListenError, Listeners};
 pub use login::SESSION;
 pub use password::{code, digest, fresh};
 pub use post_client::Poster;
