@@ -145,3 +145,38 @@ fn a_decision_about_an_alert_tells_who_really_hears_of_it() {
     });
     assert_eq!(gateway.stop(), Some(0));
 }
+
+#[test]
+fn a_message_to_who_was_removed_is_not_sent_again_and_retry_says_so() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, RULES);
+    let gateway = Gateway::start(&site); // without the Cloud API: everything waits
+    publish(broker.port, "site/back/door", b"open");
+    let messages = || said(&run(&site, &["outbox", "list"]));
+    wait_for(15, "two messages", || (messages().matches("Door back is open").count() == 2).then_some(()));
+    assert_eq!(gateway.stop(), Some(0));
+    let dato = "[[contact]]\nid = \"dato\"\nphone = \"+995 555 65 43 21\"\n";
+    change(&site, &[(dato, ""), ("\"nino\", \"dato\"", "\"nino\"")]);
+    let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
+    assert_eq!(site.wait_sent(1).len(), 1);
+    let id = messages()
+        .lines()
+        .find(|line| line.contains("dato"))
+        .and_then(|line| line.split_whitespace().next().map(str::to_owned));
+    let id = id.expect("their message");
+
+    let refused = run(&site, &["outbox", "retry", &id]);
+    assert_eq!(refused.status.code(), Some(64), "{}", said(&refused));
+    let why = format!("message {id} is to dato, who is not in the configuration any more: it is not sent");
+    assert!(said(&refused).contains(&why) && !said(&refused).contains("sent again"), "{}", said(&refused));
+    let shown = said(&run(&site, &["outbox", "show", &id]));
+    assert!(shown.contains("cancelled: the person is not in the configuration any more"), "{shown}");
+
+    let own = messages()
+        .lines()
+        .find(|line| line.contains("nino"))
+        .and_then(|line| line.split_whitespace().next().map(str::to_owned));
+    let held = run(&site, &["outbox", "hold", &own.clone().expect("their message")]);
+    assert_eq!(held.status.code(), Some(64), "it has left: {}", said(&held));
+    assert_eq!(site.sent().len(), 1, "nobody but Nino got anything");
+}

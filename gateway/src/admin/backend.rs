@@ -8,11 +8,13 @@ use crate::admin::admin_service::{AdminService, Inner};
 use crate::admin::credentials::{self, entry};
 use crate::admin::filters::{COMMANDS, QUESTIONS, REQUESTS, listing, with_states};
 use crate::admin::{audit_log, dry_run, views};
+use crate::config::Config;
 use crate::event::incoming::{Event, EventSource, Identity};
 use crate::hex::hex;
 use crate::http::{Actor, AdminAction, AdminApi, AdminQuery, ApiError, ApiFuture};
 use crate::ids::MessageId;
 use crate::store::{ActError, Listing, Posted, Store};
+use crate::task::orphans;
 use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -108,9 +110,13 @@ impl Inner {
 
     async fn do_it(&self, deed: AdminAction, who: Actor) -> Result<Value, ApiError> {
         match deed {
-            AdminAction::Retry(id) => self.decide(id, who, "retry", Store::retry).await,
-            AdminAction::Hold(id) => self.decide(id, who, "hold", Store::hold).await,
-            AdminAction::Cancel(id) => self.decide(id, who, "cancel", Store::cancel).await,
+            AdminAction::Retry(id) => self.decide(id, who, "retry", orphans::retry).await,
+            AdminAction::Hold(id) => {
+                self.decide(id, who, "hold", |store, _, id, now| store.hold(id, now)).await
+            }
+            AdminAction::Cancel(id) => {
+                self.decide(id, who, "cancel", |store, _, id, now| store.cancel(id, now)).await
+            }
             AdminAction::Alert(id, deed) => self.decide_alert(id, deed, &who).await,
             AdminAction::Connect(given) => self.connect(*given, &who).await,
             AdminAction::Disconnect(name) => self.disconnect(name, &who).await,
@@ -152,16 +158,19 @@ impl Inner {
         id: i64,
         who: Actor,
         deed: &'static str,
-        change: fn(&Store, MessageId, Timestamp) -> Result<(), ActError>,
+        change: fn(&Store, &Config, MessageId, Timestamp) -> Result<(), ActError>,
     ) -> Result<Value, ApiError> {
+        let live = self.shared.live.get();
         let decided = self.store(move |store| {
             let now = SystemClock.now();
-            let outcome = match change(store, MessageId(id), now) {
+            let outcome = match change(store, &live, MessageId(id), now) {
                 Err(ActError::Sql(error)) => return Err(error),
                 Err(refusal @ ActError::NoSuchMessage(_)) => Err(ApiError::NotFound(refusal.to_string())),
-                Err(refusal @ (ActError::NotPossible(..) | ActError::PartOfDigest(..))) => {
-                    Err(ApiError::NotPossible(refusal.to_string()))
-                }
+                Err(
+                    refusal @ (ActError::NotPossible(..)
+                    | ActError::PartOfDigest(..)
+                    | ActError::PersonGone(..)),
+                ) => Err(ApiError::NotPossible(refusal.to_string())),
                 Ok(()) => Ok(()),
             };
             let words = outcome.as_ref().map_or_else(ApiError::to_string, |()| "done".to_owned());

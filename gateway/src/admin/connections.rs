@@ -16,6 +16,7 @@ use crate::setup::meta;
 use crate::store::{KeptConnection, Store};
 use crate::task::context::TaskContext;
 use crate::task::live_config::connections;
+use crate::task::orphans;
 use crate::task::wakeups::Written;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::graph::GraphApi;
@@ -188,8 +189,19 @@ impl Inner {
             .await
     }
 
+    /// What waits for the number leaves over another one, and what waits for a Yes over it ends: at once, not only at the
+    /// next start.
     pub(crate) async fn forget(&self, name: String, who: &Actor) -> Result<Value, ApiError> {
-        self.change(name, who, "delete", Store::forget_connection).await
+        let mut rest = (*self.shared.live.get()).clone();
+        rest.connections.retain(|known| known.name.0 != name);
+        let forget = move |store: &Store, name: &str| {
+            let is_there = store.forget_connection(name)?;
+            if is_there {
+                orphans::end_of_number(store, &rest, &ConnectionName(name.to_owned()), SystemClock.now())?;
+            }
+            Ok(is_there)
+        };
+        self.change(name, who, "delete", forget).await
     }
 
     async fn change(
@@ -197,7 +209,7 @@ impl Inner {
         name: String,
         who: &Actor,
         deed: &'static str,
-        change: fn(&Store, &str) -> rusqlite::Result<bool>,
+        change: impl FnOnce(&Store, &str) -> rusqlite::Result<bool> + Send + 'static,
     ) -> Result<Value, ApiError> {
         if self.shared.config.connections.iter().any(|known| known.name.0 == name) {
             return Err(ApiError::NotPossible(format!(

@@ -4,10 +4,12 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
+use crate::config::Config;
 use crate::ids::MessageId;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{STATES, State};
-use crate::store::{ActError, MessageFilter, MessageRow, MessageStory, Store};
+use crate::store::{ActError, Lock, LockError, MessageFilter, MessageRow, MessageStory, Store};
+use crate::task::orphans;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +58,7 @@ struct One {
     id: i64,
 }
 
-type Act = fn(&Store, MessageId, Timestamp) -> Result<(), ActError>;
+type Act = fn(&Store, &Config, MessageId, Timestamp) -> Result<(), ActError>;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
@@ -64,22 +66,40 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             list(place, only.as_deref(), contact.clone(), *limit, *json)
         }
         Command::Show { place, id, json } => show(place, MessageId(*id), *json),
-        Command::Retry(one) => act(one, Store::retry, "will be sent again"),
-        Command::Hold(one) => act(one, Store::hold, "is held"),
-        Command::Cancel(one) => act(one, Store::cancel, "is given up"),
+        Command::Retry(one) => retry(one),
+        Command::Hold(one) => act(one, |store, _, id, now| store.hold(id, now), "is held").map(drop),
+        Command::Cancel(one) => act(one, |store, _, id, now| store.cancel(id, now), "is given up").map(drop),
     }
 }
 
-fn act(one: &One, act: Act, done: &str) -> Result<(), Failure> {
-    let (_, store) = one.place.open()?;
+/// With the number over which it leaves, which may be another one by now, and whether anybody sends it.
+fn retry(one: &One) -> Result<(), Failure> {
+    let (config, store) = act(one, orphans::retry, "will be sent again")?;
+    let over = store.conversation_of(MessageId(one.id)).map_err(|error| Failure::Io(error.into()))?;
+    let over = over.map(|to| format!("it leaves over {}; ", to.connection)).unwrap_or_default();
+    let when = match Lock::take(&config.site.state_directory) {
+        Err(LockError::Taken(_)) => "the daemon sends it now",
+        Ok(_) | Err(LockError::File(..)) => "no daemon is running here: it goes out when one starts",
+    };
+    say(&format!("{over}{when}"));
+    Ok(())
+}
+
+fn act(one: &One, act: Act, done: &str) -> Result<(Config, Store), Failure> {
+    let (mut config, store) = one.place.open()?;
+    let guests = store.guests().map_err(|error| Failure::Io(error.into()))?;
+    config.people = config.people.with(&guests);
     // The read and the write of one decision belong together: the daemon may be writing too.
     let mut refused = None;
     store
-        .transaction(|store| match act(store, MessageId(one.id), SystemClock.now()) {
+        .transaction(|store| match act(store, &config, MessageId(one.id), SystemClock.now()) {
             Ok(()) => Ok(()),
             Err(ActError::Sql(error)) => Err(error),
             Err(
-                other @ (ActError::NoSuchMessage(_) | ActError::NotPossible(..) | ActError::PartOfDigest(..)),
+                other @ (ActError::NoSuchMessage(_)
+                | ActError::NotPossible(..)
+                | ActError::PartOfDigest(..)
+                | ActError::PersonGone(..)),
             ) => {
                 refused = Some(other);
                 Ok(())
@@ -90,7 +110,7 @@ fn act(one: &One, act: Act, done: &str) -> Result<(), Failure> {
         Some(error) => Err(Failure::Usage(error.to_string())),
         None => {
             say(&format!("message {} {done}", one.id));
-            Ok(())
+            Ok((config, store))
         }
     }
 }

@@ -138,6 +138,20 @@ impl People {
         self.resolve(&names)
     }
 
+    /// Everybody whom these names may mean, today or another day: members out of turn, and who stands in for one.
+    #[must_use]
+    pub fn ever<'a>(&self, names: impl Iterator<Item = &'a String>) -> BTreeSet<ContactId> {
+        let mut found = BTreeSet::new();
+        for name in names {
+            found.extend(
+                self.resolve(std::slice::from_ref(name)).into_iter().map(|contact| contact.id.clone()),
+            );
+            let overrides = self.rotas.get(name).into_iter().flat_map(|rota| &rota.overrides);
+            found.extend(overrides.map(|other| other.member.clone()));
+        }
+        found
+    }
+
     /// How others call this person; the id of one who is in the configuration no more.
     #[must_use]
     pub fn name<'a>(&'a self, id: &'a ContactId) -> &'a str {

@@ -14,7 +14,7 @@ use crate::ids::{ConnectionName, RuleName};
 use crate::outbox::message::Template;
 use crate::outbox::message_state::OnUnknown;
 use crate::rule::attachment::Attachment;
-use crate::rule::lifecycle_settings::LifecycleSettings;
+use crate::rule::lifecycle_settings::{LifecycleSettings, Target};
 
 /// Built by `config`, which has checked every name and compiled every expression.
 #[derive(Debug, Clone)]
@@ -69,6 +69,15 @@ impl Rule {
         sources.extend(self.message.all().map(String::as_str));
         sources.extend(parameters.map(|parameter| parameter.text.as_str()));
         fingerprint(&sources.join("\n")).cast_signed()
+    }
+
+    /// Contacts and teams whom it tells, at once or at a step.
+    pub fn tells(&self) -> impl Iterator<Item = &String> {
+        let steps = self.life.iter().flat_map(|life| &life.escalate).flat_map(|step| match &step.target {
+            Target::People(names) => names.as_slice(),
+            Target::Topic { .. } | Target::Post { .. } => &[],
+        });
+        self.notify.iter().chain(steps)
     }
 
     /// Everything in it that is judged or evaluated on an event.

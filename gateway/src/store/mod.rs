@@ -94,7 +94,7 @@ pub use operator::ActError;
 pub use questions::OpenQuestion;
 pub use received_media::{Fetched, FileRow};
 pub use requests::Request;
-pub use running::{OpenAlert, QueuedCommand, Running};
+pub use running::{OpenAlert, QueuedCommand, Running, WaitingAlert};
 pub use stateless_alert::StatelessAlert;
 pub use undelivered::Undelivered;
 pub use unjudged::UnjudgedRow;

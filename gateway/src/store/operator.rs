@@ -6,7 +6,7 @@ use super::Store;
 use super::outbox::NewMessage;
 use crate::contact::Recipient;
 use crate::contact::severity::Severity;
-use crate::ids::MessageId;
+use crate::ids::{ConnectionName, ContactId, MessageId};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::retry_policy::{HeldFor, Next};
@@ -25,6 +25,10 @@ pub enum ActError {
     NotPossible(MessageId, State, &'static str),
     #[error("message {0} is part of the digest {1}; decide about that one: bellwire outbox show {1}")]
     PartOfDigest(MessageId, MessageId),
+    #[error(
+        "message {0} is to {1}, who is not in the configuration any more: it is not sent; put them back into it first, and restart"
+    )]
+    PersonGone(MessageId, ContactId),
     #[error("the database could not be written: {0}")]
     Sql(#[from] rusqlite::Error),
 }
@@ -52,7 +56,17 @@ impl Store {
         })
     }
 
-    /// Sends it again, whatever its age.
+    /// To whom a message is, and over which number.
+    pub fn conversation_of(&self, id: MessageId) -> Result<Option<Conversation>> {
+        self.sql
+            .prepare_cached("SELECT connection, contact FROM message WHERE id = ?1")?
+            .query_row([id.0], |row| {
+                Ok(Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
+            })
+            .optional()
+    }
+
+    /// Sends it again, whatever its age. Whether there is still somebody to send it to is `task::orphans`' to say.
     pub fn retry(&self, id: MessageId, now: Timestamp) -> std::result::Result<(), ActError> {
         let state = self.own_state(id)?;
         match state {

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use super::{EscalationPost, OpenQuestion, Request, Store};
 use crate::alert::engine::{AlertCommand, StateKey};
-use crate::alert::lifecycle::{Alert, AlertKey};
+use crate::alert::lifecycle::{Alert, AlertKey, Phase};
 use crate::alert::notification::quiet_hours_summary::HeldForSummary;
 use crate::contact::Guest;
 use crate::contact::severity::Severity;
@@ -25,6 +25,8 @@ const WAITS: &str = "digest IS NULL AND (state = 'queued' OR state = 'held' OR s
 #[derive(Debug, Default)]
 pub struct Running {
     pub alerts: Vec<OpenAlert>,
+    /// Alerts whose `for` runs: nobody has heard of them.
+    pub pending: Vec<(AlertKey, Alert)>,
     /// What quiet hours hold back, and for whom.
     pub held: Vec<(ContactId, HeldForSummary)>,
     /// For whom messages wait, and over which number.
@@ -66,10 +68,20 @@ pub struct QueuedCommand {
     pub is_asked: bool,
 }
 
+/// A message about an alert that fires, or that was told once.
+#[derive(Debug, Clone)]
+pub struct WaitingAlert {
+    pub message: MessageId,
+    pub alert: AlertId,
+    pub rule: RuleName,
+    pub contact: ContactId,
+}
+
 impl Store {
     pub fn running(&self, now: Timestamp) -> Result<Running> {
         Ok(Running {
             alerts: self.open_alerts()?,
+            pending: self.pending_alerts()?,
             held: self.held_back()?,
             lanes: self.waiting_lanes()?,
             guests: self.guest_ids()?.into_iter().collect(),
@@ -81,7 +93,7 @@ impl Store {
         })
     }
 
-    fn open_alerts(&self) -> Result<Vec<OpenAlert>> {
+    pub fn open_alerts(&self) -> Result<Vec<OpenAlert>> {
         let mut open: Vec<OpenAlert> = self
             .sql
             .prepare("SELECT id, rule, key, episode, severity, text FROM alert WHERE key IS NOT NULL AND state != 'resolved'")?
@@ -106,6 +118,26 @@ impl Store {
             one.memory = state.and_then(|state| serde_json::from_str(&state).ok());
         }
         Ok(open)
+    }
+
+    /// Told by their text first: most of ten thousand memories are of alerts at rest.
+    fn pending_alerts(&self) -> Result<Vec<(AlertKey, Alert)>> {
+        let mut select = self.sql.prepare(
+            "SELECT key, state FROM alert_memory WHERE kind = 'alert' AND state LIKE '%\"phase\":{\"pending\"%'",
+        )?;
+        let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let mut found = Vec::new();
+        for row in rows {
+            let (key, state) = row?;
+            let Some(StateKey::Alert(key)) = StateKey::of_row("alert", &key) else { continue };
+            let alert = serde_json::from_str(&state).ok();
+            found.extend(
+                alert
+                    .filter(|alert: &Alert| matches!(alert.phase, Phase::Pending { .. }))
+                    .map(|alert| (key, alert)),
+            );
+        }
+        Ok(found)
     }
 
     /// Whom messages about this alert reached, or may still reach, and over which number last.
@@ -227,32 +259,77 @@ impl Store {
             .collect()
     }
 
+    /// Those of them that are for this person.
+    pub fn waiting_to_ask_one(&self, subject: ButtonSubject, contact: &ContactId) -> Result<Vec<MessageId>> {
+        let mut waiting = self.waiting_to_ask(subject)?;
+        let own: BTreeSet<MessageId> = self.waiting_for(contact, false)?.into_iter().collect();
+        waiting.retain(|id| own.contains(id));
+        Ok(waiting)
+    }
+
+    /// Alerts that wait to be told to somebody, one by one: there may be a million of them.
+    pub fn waiting_alerts(&self, mut look: impl FnMut(WaitingAlert)) -> Result<()> {
+        let mut select = self.sql.prepare(
+            "SELECT m.id, m.alert, a.rule, m.contact FROM message m JOIN alert a ON a.id = m.alert
+             WHERE m.digest IS NULL AND m.state IN ('queued', 'held', 'unknown') AND coalesce(a.state, 'firing') = 'firing'",
+        )?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            look(WaitingAlert {
+                message: MessageId(row.get(0)?),
+                alert: AlertId(row.get(1)?),
+                rule: RuleName(row.get(2)?),
+                contact: ContactId(row.get(3)?),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whom the rules told at the last start, in a word that changes with it.
+    pub fn audience(&self) -> Result<Option<String>> {
+        let select = "SELECT value FROM meta WHERE key = 'audience'";
+        self.sql.prepare_cached(select)?.query_row([], |row| row.get(0)).optional()
+    }
+
+    pub fn keep_audience(&self, word: &str) -> Result<()> {
+        self.sql
+            .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('audience', ?1)")?
+            .execute([word])
+            .map(drop)
+    }
+
     /// They have nobody to go to any more.
     pub fn withdraw(&self, messages: &[MessageId], reason: &str, now: Timestamp) -> Result<()> {
         messages.iter().try_for_each(|id| self.move_to(*id, &Next::to(State::Cancelled, reason), now))
     }
 
-    /// What waits for a number that is gone leaves over another one: that of the rule, or `otherwise`. How many.
+    /// What waits for a number that is gone leaves over another one: that of the rule, or `otherwise`. How many. What the former
+    /// one did not let go (its window to the person was closed, Meta restricted it) says nothing of the other.
     pub fn reroute(
         &self,
         lane: &Conversation,
         of_rule: &BTreeMap<RuleName, ConnectionName>,
         otherwise: &ConnectionName,
+        now: Timestamp,
     ) -> Result<usize> {
-        let rows: Vec<(MessageId, Option<String>)> = self
+        let rows: Vec<(MessageId, Option<String>, bool)> = self
             .sql
             .prepare(
-                "SELECT m.id, a.rule FROM message m LEFT JOIN alert a ON a.id = m.alert
+                "SELECT m.id, a.rule, coalesce(m.held_for IN ('window', 'quality'), 0) FROM message m LEFT JOIN alert a ON a.id = m.alert
                  WHERE m.connection = ?1 AND m.contact = ?2 AND m.digest IS NULL AND m.state IN ('queued', 'held', 'unknown')",
             )?
             .query_map(params![lane.connection.0, lane.contact.0], |row| {
-                Ok((MessageId(row.get(0)?), row.get(1)?))
+                Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?))
             })?
             .collect::<Result<_>>()?;
-        for (id, rule) in &rows {
+        for (id, rule, is_of_number) in &rows {
             let over =
                 rule.as_ref().and_then(|rule| of_rule.get(&RuleName(rule.clone()))).unwrap_or(otherwise);
             self.set(*id, "connection = ?2", &[&over.0])?;
+            if *is_of_number {
+                let reason = format!("{} is gone, which held it; it leaves over {over}", lane.connection);
+                self.advance(*id, &Next::to(State::Queued, reason), now)?;
+            }
         }
         Ok(rows.len())
     }

@@ -132,6 +132,9 @@ pub(crate) fn tell(
     text: Option<String>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
+    // Over another number than the one that was written to nothing can be marked.
+    let can_mark = config.connections.iter().any(|known| known.name == command.connection);
+    let text = text.or_else(|| (!can_mark).then(|| format!("✅ {}", command.title)));
     let content = match (text, &command.reply) {
         (Some(text), _) => Content::text(text),
         (None, Some(reply)) => {
@@ -143,6 +146,7 @@ pub(crate) fn tell(
     put(store, config, (&command.connection, &command.contact, command.reply.as_ref()), content, now)
 }
 
+/// Over the number that the person wrote to, under what they wrote; over another one where that number is gone.
 pub(crate) fn put(
     store: &Store,
     config: &Config,
@@ -150,11 +154,12 @@ pub(crate) fn put(
     content: Content,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let known = config.connections.iter().any(|known| known.name == *connection);
-    let Some(person) = config.people.contacts.get(contact).filter(|_| known) else { return Ok(()) };
-    let quotes = reply.filter(|_| content.part.is_none()).map(|reply| reply.0.clone());
+    let Some(person) = config.people.contacts.get(contact) else { return Ok(()) };
+    let known = config.connections.iter().find(|known| known.name == *connection);
+    let Some(over) = known.or(config.connections.first()) else { return Ok(()) };
+    let quotes = reply.filter(|_| content.part.is_none() && known.is_some()).map(|reply| reply.0.clone());
     let content = Content { quotes, ..content };
-    let lane = Conversation { connection: connection.clone(), contact: contact.clone() };
+    let lane = Conversation { connection: over.name.clone(), contact: contact.clone() };
     store.compose(&lane, &person.to, &content, now).map(drop)
 }
 

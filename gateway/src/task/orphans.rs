@@ -4,25 +4,31 @@
 /// How each ends, and who hears of it.
 mod ends;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rusqlite::Result;
+use sha2::{Digest, Sha256};
 
 pub use ends::end;
 
+use crate::alert::alert_key::AlertKey;
 use crate::alert::engine::unreachable;
 use crate::command::action::{ActionPolicy, ResolvedAction};
 use crate::command::authorise::may;
 use crate::config::Config;
 use crate::contact::Guest;
 use crate::event::topic::{TopicPattern, TopicTemplate};
-use crate::ids::{ConnectionName, ContactId, RuleName};
+use crate::hex::hex;
+use crate::ids::{ConnectionName, ContactId, MessageId, RuleName};
+use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::row::Conversation;
 use crate::rule::attachment::without_secrets;
 use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::{LifecycleSettings, Target};
-use crate::store::{EscalationPost, OpenAlert, OpenQuestion, QueuedCommand, Request, Running, Store};
+use crate::store::{
+    ActError, EscalationPost, OpenAlert, OpenQuestion, QueuedCommand, Request, Running, Store, WaitingAlert,
+};
 use crate::time::Timestamp;
 
 /// How a last resort to a topic is named (`store/alerts.rs`).
@@ -33,8 +39,12 @@ const LAST_RESORT: &str = ":escalation";
 pub enum Orphan {
     /// No event can end it.
     Alert(Box<OpenAlert>, &'static str),
+    /// Its `for` runs, and no event can make it fire.
+    Pending(AlertKey, &'static str),
     /// Quiet hours hold this many alerts back for nobody.
     Held(ContactId, usize),
+    /// The rule does not tell this person any more, and somebody whom it tells has the same.
+    Untold(WaitingAlert),
     /// Messages to somebody who is gone.
     Messages(ContactId, usize),
     /// Messages over a number that is gone.
@@ -42,6 +52,8 @@ pub enum Orphan {
     /// Something that waits for a Yes.
     Request(Box<Request>, &'static str),
     Question(Box<OpenQuestion>),
+    /// A question goes on, and this person is not asked any more: number, name.
+    Voter(i64, String, ContactId),
     Command(QueuedCommand, &'static str),
     Invitation(Box<Guest>),
     /// A last resort over HTTP.
@@ -52,9 +64,13 @@ impl fmt::Display for Orphan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alert(one, why) => write!(f, "alert {} ({}) ends: {why}", one.id, one.alert),
+            Self::Pending(alert, why) => write!(f, "{alert}, whose `for` runs, will not fire: {why}"),
             Self::Held(contact, lines) => {
                 let lines = counted(*lines, "alert");
                 write!(f, "{lines} that quiet hours hold back for {contact} will not be told: {CONTACT_GONE}")
+            }
+            Self::Untold(WaitingAlert { message, rule, contact, .. }) => {
+                write!(f, "message {message} of {rule} to {contact} will be cancelled: {UNTOLD}")
             }
             Self::Messages(contact, messages) => {
                 let messages = counted(*messages, "message");
@@ -76,6 +92,9 @@ impl fmt::Display for Orphan {
                 "question {} ({}) is decided now, `{}`: it is not in the configuration any more",
                 question.id, question.name, question.default_choice
             ),
+            Self::Voter(id, name, contact) => {
+                write!(f, "what asks {contact} about question {id} ({name}) will be cancelled: {NOT_ASKED}")
+            }
             Self::Command(command, why) => {
                 write!(f, "command {} ({}) will not be published: {why}", command.id, command.name)
             }
@@ -99,6 +118,8 @@ impl fmt::Display for Orphan {
 }
 
 const CONTACT_GONE: &str = "the person is not in the configuration any more";
+const UNTOLD: &str = "the rule does not tell this person any more";
+const NOT_ASKED: &str = "the person is not asked any more";
 const ASKER_GONE: &str = "whoever asked is not in the configuration any more";
 const ASKER_MAY_NOT: &str = "whoever asked may not any more";
 const GONE: &str = "it is not in the configuration any more";
@@ -113,18 +134,121 @@ pub fn foreseen(config: &Config, now: Timestamp) -> anyhow::Result<Option<Vec<St
     Ok(Some(find(&store, &live, now)?.iter().map(Orphan::to_string).collect()))
 }
 
+/// OverlapBehaviour a message again, if there is still somebody to send it to; over another number where its own is gone.
+pub fn retry(
+    store: &Store,
+    config: &Config,
+    id: MessageId,
+    now: Timestamp,
+) -> std::result::Result<(), ActError> {
+    if let Some(to) = store.conversation_of(id)?.filter(|to| is_gone(&to.contact, config)) {
+        return Err(ActError::PersonGone(id, to.contact));
+    }
+    store.retry(id, now)?;
+    let Some(over) = store.conversation_of(id)? else { return Ok(()) };
+    if !config.connections.is_empty() && !numbers(store, config)?.contains(&over.connection) {
+        ends::reroute(store, config, &over, now)?;
+    }
+    Ok(())
+}
+
+/// The numbers that there are, with those that were disconnected on the page: what waits for them waits until they are
+/// connected again.
+fn numbers(store: &Store, config: &Config) -> Result<BTreeSet<ConnectionName>> {
+    let kept = store.kept_connections()?.into_iter().map(|kept| ConnectionName(kept.name));
+    Ok(config.connections.iter().map(|known| known.name.clone()).chain(kept).collect())
+}
+
+/// What waits for a number that was deleted while the daemon runs, and what was asked over it. `config` is without it.
+pub fn end_of_number(
+    store: &Store,
+    config: &Config,
+    number: &ConnectionName,
+    now: Timestamp,
+) -> Result<Vec<String>> {
+    let is_of = |orphan: &Orphan| match orphan {
+        Orphan::Lane(lane) => lane.connection == *number,
+        Orphan::Request(request, _) => request.connection == *number,
+        Orphan::Alert(..)
+        | Orphan::Pending(..)
+        | Orphan::Held(..)
+        | Orphan::Untold(..)
+        | Orphan::Messages(..)
+        | Orphan::Question(..)
+        | Orphan::Voter(..)
+        | Orphan::Command(..)
+        | Orphan::Invitation(..)
+        | Orphan::Post(..) => false,
+    };
+    ends::end_all(store, config, find(store, config, now)?.into_iter().filter(is_of).collect(), now)
+}
+
 /// What goes on without an owner. `config` is with the guests.
 pub fn find(store: &Store, config: &Config, now: Timestamp) -> Result<Vec<Orphan>> {
     let running = store.running(now)?;
     let (lanes, guests) = (running.lanes.clone(), running.guests.clone());
-    // Also those that were disconnected on the page: what waits for them waits until they are connected again.
-    let kept = store.kept_connections()?.into_iter().map(|kept| ConnectionName(kept.name));
-    let numbers = config.connections.iter().map(|known| known.name.clone()).chain(kept).collect();
-    let mut found = judge(running, config, &numbers);
+    let numbers = numbers(store, config)?;
+    let mut found = not_asked(store, &running.questions, config)?;
+    found.extend(untold(store, config)?);
+    found.extend(judge(running, config, &numbers));
     let people: BTreeSet<&ContactId> = lanes.iter().map(|lane| &lane.contact).collect();
     for contact in people.into_iter().filter(|contact| is_gone(contact, config)) {
         let messages = store.waiting_for(contact, guests.contains(contact))?.len();
         found.extend((messages > 0).then(|| Orphan::Messages(contact.clone(), messages)));
+    }
+    Ok(found)
+}
+
+/// Whom each rule may tell.
+fn audiences(config: &Config) -> BTreeMap<&RuleName, BTreeSet<ContactId>> {
+    config.rules.iter().map(|rule| (&rule.name, config.people.ever(rule.tells()))).collect()
+}
+
+/// Changes with whom each rule may tell.
+fn audience_word(config: &Config) -> String {
+    let mut hash = Sha256::new();
+    for (rule, people) in audiences(config) {
+        hash.update(format!("{rule}\n"));
+        people.iter().for_each(|contact| hash.update(format!(" {contact}\n")));
+    }
+    hex(&hash.finalize())
+}
+
+/// Looked for only when the rules tell others than at the last start: it walks through all that waits. What nobody else would
+/// hear of stays: rather the one who was taken off hears of an alert than nobody.
+fn untold(store: &Store, config: &Config) -> Result<Vec<Orphan>> {
+    if store.audience()?.is_some_and(|word| word == audience_word(config)) {
+        return Ok(Vec::new());
+    }
+    let audiences = audiences(config);
+    let mut others = Vec::new();
+    store.waiting_alerts(|one| {
+        let is_named = audiences.get(&one.rule).is_none_or(|people| people.contains(&one.contact));
+        others.extend((!is_named && !is_gone(&one.contact, config)).then_some(one));
+    })?;
+    let mut found = Vec::new();
+    for one in others {
+        let Some(people) = audiences.get(&one.rule) else { continue };
+        if store.told_of(one.alert)?.keys().any(|contact| people.contains(contact)) {
+            found.push(Orphan::Untold(one));
+        }
+    }
+    Ok(found)
+}
+
+/// Questions that go on, with those who are not asked any more and have not been reached.
+fn not_asked(store: &Store, questions: &[OpenQuestion], config: &Config) -> Result<Vec<Orphan>> {
+    let mut found = Vec::new();
+    for question in questions {
+        let Some(known) = config.questions.iter().find(|known| known.name == question.name) else { continue };
+        let asked = config.people.resolve(&known.who);
+        let others =
+            question.voters.iter().filter(|voter| !asked.iter().any(|contact| contact.id.0 == **voter));
+        for voter in others.map(|voter| ContactId(voter.clone())).filter(|voter| !is_gone(voter, config)) {
+            if !store.waiting_to_ask_one(ButtonSubject::Question(question.id), &voter)?.is_empty() {
+                found.push(Orphan::Voter(question.id, question.name.clone(), voter));
+            }
+        }
     }
     Ok(found)
 }
@@ -138,6 +262,10 @@ fn judge(running: Running, config: &Config, numbers: &BTreeSet<ConnectionName>) 
     let mut found = Vec::new();
     for one in running.alerts {
         found.extend(unwatched(&one, config).map(|why| Orphan::Alert(Box::new(one), why)));
+    }
+    for (alert, memory) in running.pending {
+        let why = unreachable(life(config, &alert.rule), &alert, &memory);
+        found.extend(why.map(|why| Orphan::Pending(alert, why)));
     }
     for (contact, held) in running.held.into_iter().filter(|(contact, _)| is_gone(contact, config)) {
         found.push(Orphan::Held(contact, held.lines.len()));

@@ -278,7 +278,10 @@ impl Engine {
         if !waits || firing.told_at.is_none_or(|at| at + every > now) {
             return;
         }
-        let mut ids: BTreeSet<ContactId> = firing.told.keys().cloned().collect();
+        // Not to who was told, and is not named in the rule any more.
+        let named = self.people.ever(rule.tells());
+        let mut ids: BTreeSet<ContactId> =
+            firing.told.keys().filter(|told| named.contains(told)).cloned().collect();
         ids.extend(self.on_duty(&rule.notify, now).into_iter().map(|contact| contact.id));
         let people = ids.iter().filter_map(|id| self.people.contacts.get(id).cloned());
         let told = voiced(people, |voice| text::still(alert, firing, now, voice));

@@ -71,7 +71,12 @@ impl Engine {
         }
         let told = lines.iter().map(|line: &Open| &line.alert.rule);
         let mut told = told.chain(ended.iter().map(|(alert, _)| &alert.rule));
-        let Some(rule) = told.find_map(|rule| self.rules.get(rule).cloned()) else { return };
+        let known = told.find_map(|rule| self.rules.get(rule).cloned());
+        // The end of an alert whose rule is gone since is told all the same.
+        let Some(rule) = known.or_else(|| self.rules.values().next().filter(|_| !ended.is_empty()).cloned())
+        else {
+            return;
+        };
         let on_duty = self.on_duty(&rule.notify, now);
         let ids: BTreeSet<ContactId> = ended.iter().flat_map(|(_, over)| over.told().cloned()).collect();
         let others = ids.iter().filter(|id| !on_duty.iter().any(|contact| contact.id == **id));

@@ -52,7 +52,9 @@ impl Engine {
 
     /// Whether nothing holds this line back from this person now.
     fn may_say(&mut self, to: &Contact, line: &Line, now: Timestamp) -> bool {
-        let Some(alert) = self.alerts.get(&line.alert) else { return false };
+        let Some(alert) = self.alerts.get(&line.alert) else {
+            return line.kind == NotificationKind::Resolved; // its rule is gone since
+        };
         let covers = |silence: &&crate::alert::notification::silence::Silence| {
             silence.until > now && silence.covers(&line.alert, &alert.bindings, line.severity, &to.id)
         };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::Result;
 
-use super::{CONTACT_GONE, GONE, Orphan, STEP_GONE, find};
-use crate::alert::effect::{Effect, Notification, NotificationKind, Why};
+use super::{CONTACT_GONE, GONE, NOT_ASKED, Orphan, STEP_GONE, UNTOLD, audience_word, find};
+use crate::alert::effect::{Effect, Notification, NotificationKind, Snapshot, Why};
 use crate::alert::engine::StateKey;
 use crate::command::dispatch::CommandUpdate;
 use crate::config::Config;
@@ -15,7 +15,8 @@ use crate::ids::{ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
-use crate::store::{AuditEntry, OpenAlert, QueuedCommand, Request, Store};
+use crate::outbox::row::Conversation;
+use crate::store::{AuditEntry, OpenAlert, QueuedCommand, Request, Store, WaitingAlert};
 use crate::task::deadlines::{put, tell};
 use crate::task::question_flow;
 use crate::time::Timestamp;
@@ -25,7 +26,20 @@ pub(crate) const NEWS_EXPIRES: Duration = Duration::from_secs(24 * 3_600);
 
 /// Ends all of it, in the transaction of whoever starts: what ended, a sentence each. The simulation calls it too.
 pub fn end(store: &Store, config: &Config, now: Timestamp) -> Result<Vec<String>> {
-    let found = find(store, config, now)?;
+    let ended = end_all(store, config, find(store, config, now)?, now)?;
+    let word = audience_word(config);
+    if store.audience()?.is_none_or(|known| known != word) {
+        store.keep_audience(&word)?;
+    }
+    Ok(ended)
+}
+
+pub(super) fn end_all(
+    store: &Store,
+    config: &Config,
+    found: Vec<Orphan>,
+    now: Timestamp,
+) -> Result<Vec<String>> {
     // Those first: what they cancel is not told over another number.
     let (people, others): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|orphan| matches!(orphan, Orphan::Messages(..)));
@@ -39,22 +53,32 @@ pub fn end(store: &Store, config: &Config, now: Timestamp) -> Result<Vec<String>
 fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> Result<()> {
     match orphan {
         Orphan::Alert(one, why) => end_alert(store, config, one, why, now),
+        Orphan::Pending(alert, why) => {
+            let record = Effect::Record {
+                alert: alert.clone(),
+                why: Why::Forgotten,
+                what: (*why).to_owned(),
+                at: now,
+            };
+            let forget = Effect::Forget(StateKey::Alert(alert.clone()));
+            store.watched(&[record, forget], &[]).map(drop)
+        }
         Orphan::Held(contact, _) => store.forget_held(contact),
+        Orphan::Untold(one) => end_untold(store, one, now),
         Orphan::Messages(contact, _) => {
             let only_alerts = store.guest_ids()?.contains(contact);
             store.withdraw(&store.waiting_for(contact, only_alerts)?, CONTACT_GONE, now)
         }
-        Orphan::Lane(lane) => {
-            let Some(first) = config.connections.first() else { return Ok(()) };
-            let of_rule: BTreeMap<_, _> =
-                config.rules.iter().map(|rule| (rule.name.clone(), rule.connection.clone())).collect();
-            store.reroute(lane, &of_rule, &first.name).map(drop)
-        }
+        Orphan::Lane(lane) => reroute(store, config, lane, now),
         Orphan::Request(request, why) => end_request(store, config, request, why, now),
         Orphan::Question(question) => {
             store.withdraw(&store.waiting_to_ask(ButtonSubject::Question(question.id))?, GONE, now)?;
             note(store, &format!("question {}: {GONE}", question.id), now)?;
             question_flow::decide(store, question, &question.default_choice, None, now)
+        }
+        Orphan::Voter(question, _, contact) => {
+            let waiting = store.waiting_to_ask_one(ButtonSubject::Question(*question), contact)?;
+            store.withdraw(&waiting, NOT_ASKED, now)
         }
         Orphan::Command(command, why) => end_command(store, config, command, why, now),
         Orphan::Invitation(guest) => {
@@ -67,6 +91,29 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
         }
         Orphan::Post(post) => store.settle_post(post, false, STEP_GONE, None, now),
     }
+}
+
+/// Who was not reached hears nothing of the alert's end either.
+fn end_untold(store: &Store, one: &WaitingAlert, now: Timestamp) -> Result<()> {
+    store.withdraw(&[one.message], UNTOLD, now)?;
+    let open = store.open_alerts()?.into_iter().find(|open| open.id == one.alert);
+    let Some((key, mut memory)) = open.and_then(|open| Some((open.alert, open.memory?))) else {
+        return Ok(());
+    };
+    if store.told_of(one.alert)?.contains_key(&one.contact) {
+        return Ok(()); // of an earlier message they know
+    }
+    let told = memory.firing_mut().and_then(|firing| firing.told.remove(&one.contact));
+    let Some(state) = told.and_then(|_| serde_json::to_string(&memory).ok()) else { return Ok(()) };
+    store.watched(&[Effect::Keep(Snapshot { slot: StateKey::Alert(key), state })], &[]).map(drop)
+}
+
+/// RecordedInput waits leaves over the number of its rule, or the first one.
+pub(super) fn reroute(store: &Store, config: &Config, lane: &Conversation, now: Timestamp) -> Result<()> {
+    let Some(first) = config.connections.first() else { return Ok(()) };
+    let of_rule: BTreeMap<_, _> =
+        config.rules.iter().map(|rule| (rule.name.clone(), rule.connection.clone())).collect();
+    store.reroute(lane, &of_rule, &first.name, now).map(drop)
 }
 
 fn note(store: &Store, detail: &str, now: Timestamp) -> Result<()> {
@@ -136,13 +183,12 @@ fn end_request(store: &Store, config: &Config, request: &Request, why: &str, now
     store.withdraw(&store.waiting_to_ask(ButtonSubject::Request(request.id))?, why, now)?;
     note(store, &format!("request {}: {why}", request.id), now)?;
     let asker = &request.pending.asker;
-    let (voice, over) = (config.people.voice(asker), over(config, Some(&request.connection)));
-    let Some(over) = over else { return Ok(()) };
+    let voice = config.people.voice(asker);
     let text = voice.say(
         |s| s.was_not_done,
         &[("title", &request.deed.title), ("why", &voice.plain(|s| s.not_configured))],
     );
-    put(store, config, (&over, asker, Some(&request.reply)), Content::text(text), now)
+    put(store, config, (&request.connection, asker, Some(&request.reply)), Content::text(text), now)
 }
 
 fn end_command(
@@ -159,9 +205,7 @@ fn end_command(
     let entry =
         AuditEntry { what: "failed", who: None, message: None, command: Some(command.id), detail: why };
     store.record(&entry, now)?;
-    let Some(mut story) = store.command(command.id)?.filter(|_| command.is_asked) else { return Ok(()) };
-    let Some(over) = over(config, Some(&story.connection)) else { return Ok(()) };
-    story.connection = over;
+    let Some(story) = store.command(command.id)?.filter(|_| command.is_asked) else { return Ok(()) };
     let voice = config.people.voice(&story.contact);
     let why = voice.plain(|s| s.not_configured);
     let text = voice.say(|s| s.was_not_done, &[("title", &story.title), ("why", &why)]);

@@ -65,6 +65,125 @@ fn an_open_alert_that_nobody_remembers_ends() {
 }
 
 #[test]
+fn what_was_about_to_fire_ends_with_its_rule_and_a_record_says_why() {
+    let site = Site::under(&FIRST);
+    site.store
+        .dump(
+            "INSERT INTO alert_memory SELECT kind, replace(key, 'id=1', 'id=2'), json_set(state, '$.bindings.id', '2', '$.phase',
+             json('{\"pending\":{\"since\":1,\"worst\":null}}')), checksum FROM alert_memory WHERE kind = 'alert'",
+        )
+        .expect("kept");
+    assert_eq!(site.end(&FIRST), Vec::<String>::new());
+    let ended = site.end(&Has { rule: "gate", ..FIRST });
+    let why = "its rule is gone, or its alerts have no states any more";
+    assert!(ended.contains(&format!("door id=2, whose `for` runs, will not fire: {why}")), "{ended:?}");
+    assert_eq!(
+        site.rows("SELECT why || ': ' || what FROM alert_record WHERE key = 'id=2'"),
+        [format!("forgotten: {why}")]
+    );
+    assert_eq!(site.rows("SELECT count(*) FROM alert_memory WHERE kind = 'alert'"), ["0"]);
+}
+
+#[test]
+fn who_is_not_told_or_asked_any_more_gets_nothing_that_waited_and_the_others_do() {
+    let site = Site::under(&FIRST);
+    assert_eq!(site.end(&FIRST), Vec::<String>::new());
+    let after = Has { spares_giorgi: true, ..FIRST };
+    let ended = site.end(&after);
+    assert_eq!(ended.len(), 2, "{ended:?}");
+    let cancelled = site.rows(WAITS);
+    assert_eq!(cancelled, [format!("cancelled giorgi: {UNTOLD}"), format!("cancelled giorgi: {NOT_ASKED}")]);
+    let told = site.rows(
+        "SELECT t.key FROM alert_memory, json_each(state, '$.phase.firing.told') t WHERE kind = 'alert'",
+    );
+    assert_eq!(told, ["boss", "nino"], "who never heard of it does not hear of its end");
+    assert_eq!(site.end(&after), Vec::<String>::new(), "once");
+}
+
+/// Rather the one who was taken off than nobody.
+#[test]
+fn what_nobody_else_would_hear_of_still_goes_to_who_is_not_told_any_more() {
+    let site = Site::under(&FIRST);
+    site.store
+        .dump("UPDATE message SET state = 'expired' WHERE alert = 1 AND contact <> 'giorgi'")
+        .expect("too old");
+    site.end(&Has { spares_giorgi: true, ..FIRST });
+    assert_eq!(site.rows("SELECT state FROM message WHERE alert = 1 AND contact = 'giorgi'"), ["queued"]);
+}
+
+/// Its window, Meta's restriction: they are that number's own.
+#[test]
+fn what_a_number_held_that_is_gone_leaves_over_the_other_and_what_an_operator_holds_does_not() {
+    let site = Site::under(&Has { action: None, asks: false, ..FIRST });
+    for (contact, held_for) in [("boss", "window"), ("nino", "quality"), ("giorgi", "operator")] {
+        let hold =
+            format!("UPDATE message SET state = 'held', held_for = '{held_for}' WHERE contact = '{contact}'");
+        site.store.dump(&hold).expect("held");
+    }
+    site.end(&Has { action: None, asks: false, number: "office", ..FIRST });
+    let now = site
+        .rows("SELECT DISTINCT contact || ' ' || state || ' ' || connection FROM message ORDER BY contact");
+    assert_eq!(now, ["boss queued office", "giorgi held office", "nino queued office"]);
+}
+
+#[test]
+fn a_number_that_is_deleted_while_the_daemon_runs_leaves_what_waited_to_another_and_ends_nothing_else() {
+    let site = Site::under(&Has { number: "shop", ..FIRST });
+    let after = Has { rule: "gate", command: None, number: "office", ..FIRST };
+    let write = |store: &Store| end_of_number(store, &after.config(), &"shop".into(), NOW);
+    let ended = site.store.transaction(write).expect("on disk");
+    assert_eq!(ended.len(), 4, "three people, and what waited for a Yes: {ended:?}");
+    assert_eq!(site.rows("SELECT DISTINCT connection FROM message WHERE state = 'queued'"), ["office"]);
+    assert_eq!(site.rows("SELECT state FROM request"), ["expired"]);
+    assert_eq!(site.rows("SELECT state FROM alert"), ["firing"], "the next start ends it");
+    assert_eq!(site.rows("SELECT state FROM command WHERE action = 'gate'"), ["queued"]);
+}
+
+#[test]
+fn what_is_sent_again_has_a_person_and_a_number() {
+    let site = Site::under(&FIRST);
+    let again = |id: i64, after: &Has| {
+        let (config, mut outcome) = (after.config(), Ok(()));
+        let write = |store: &Store| {
+            outcome = retry(store, &config, MessageId(id), NOW);
+            Ok(())
+        };
+        site.store.transaction(write).expect("on disk");
+        outcome.map_err(|refusal| refusal.to_string())
+    };
+    let of = |contact: &str| {
+        let ids = site.rows(&format!("SELECT id FROM message WHERE contact = '{contact}' AND alert = 1"));
+        ids[0].parse::<i64>().expect("a number")
+    };
+    let (nino, giorgi) = (of("nino"), of("giorgi"));
+    site.store.dump("UPDATE message SET state = 'failed'").expect("all in vain");
+    let refused = again(giorgi, &Has { giorgi: false, ..FIRST }).expect_err("nobody is there");
+    assert!(
+        refused.contains("is to giorgi, who is not in the configuration any more: it is not sent"),
+        "{refused}"
+    );
+    assert_eq!(again(nino, &Has { number: "office", ..FIRST }), Ok(()));
+    assert_eq!(
+        site.rows("SELECT id || ' ' || connection FROM message WHERE state = 'queued'"),
+        [format!("{nino} office")]
+    );
+}
+
+/// Nothing can be quoted or marked there: Meta knows the words of that number alone.
+#[test]
+fn who_asked_over_a_number_that_is_gone_hears_over_another_without_a_quotation() {
+    let site = Site::under(&FIRST);
+    let config = Has { number: "office", ..FIRST }.config();
+    let write = |store: &Store| {
+        let command = store.command(crate::ids::CommandId(2))?.expect("the gate");
+        crate::task::deadlines::tell(store, &config, &command, None, NOW)
+    };
+    site.store.transaction(write).expect("on disk");
+    let last = "SELECT contact || ' ' || connection || ' ' || (content ->> '$.text') || coalesce(content ->> '$.quotes', '') FROM message ORDER BY id DESC LIMIT 1";
+    assert_eq!(site.rows(last), ["nino office ✅ gate"]);
+}
+
+#[test]
 fn who_was_removed_gets_nothing_more_and_the_others_do() {
     let site = Site::under(&FIRST);
     let ended = site.end(&Has { giorgi: false, ..FIRST });
@@ -214,6 +333,7 @@ fn has() -> impl Strategy<Value = Has> {
             number,
             siren: yes[4],
             post: yes[5],
+            spares_giorgi: false,
         }
     })
 }

@@ -272,3 +272,36 @@ fn what_was_held_back_of_a_rule_that_is_gone_does_not_silence_the_rest() {
     next.watch.drain();
     assert_eq!(said(&next.pass(Duration::from_secs(30))), [("nino", NotificationKind::Fired, "gate 2")]);
 }
+
+/// It had begun to wait for others when the rule was renamed.
+#[test]
+fn an_end_that_waits_in_a_group_is_told_though_its_rule_is_gone() {
+    let group = || Grouping { by: Vec::new(), wait: Duration::from_secs(30), interval: HOUR };
+    let grouped =
+        |name: &str| rule(name, LifecycleSettings { group: Some(group()), ..LifecycleSettings::bare() });
+    let mut desk = Desk::new(&[grouped("door"), grouped("gate")]);
+    let mut effects = desk.see("door", "1", true);
+    effects.extend(desk.pass(Duration::from_secs(30)));
+    assert_eq!(said(&effects), [("nino", NotificationKind::Fired, "door 1")]);
+    effects.extend(desk.see("door", "1", false));
+    let mut next = Desk::new(&[grouped("gate")]);
+    next.watch.restore(kept(&effects), next.now);
+    next.watch.drain();
+    let effects = next.pass(2 * HOUR);
+    let told: Vec<_> = said(&effects).into_iter().map(|(whom, kind, _)| (whom, kind)).collect();
+    assert_eq!(told, [("nino", NotificationKind::Resolved)]);
+}
+
+#[test]
+fn who_is_not_named_in_the_rule_any_more_is_not_told_again() {
+    let life = || LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() };
+    let mut desk = Desk::with(&[rule("door", life())], people(&["nino", "giorgi"]), ALERTS_MAX);
+    let effects = desk.see("door", "1", true);
+    let own = Rule { notify: vec!["nino".into()], ..rule("door", life()) };
+    let mut next = Desk::with(&[own], people(&["nino", "giorgi"]), ALERTS_MAX);
+    next.watch.restore(kept(&effects), next.now);
+    next.watch.drain();
+    let effects = next.pass(HOUR);
+    let whom: Vec<&str> = said(&effects).iter().map(|(whom, ..)| *whom).collect();
+    assert_eq!(whom, ["nino"]);
+}

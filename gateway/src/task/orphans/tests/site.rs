@@ -28,6 +28,8 @@ pub struct Has {
     pub number: &'static str,
     pub siren: bool,
     pub post: bool,
+    /// Giorgi is left in peace: the rule does not tell him, the machine does not ask him.
+    pub spares_giorgi: bool,
 }
 
 pub const FIRST: Has = Has {
@@ -43,6 +45,7 @@ pub const FIRST: Has = Has {
     number: "main",
     siren: true,
     post: true,
+    spares_giorgi: false,
 };
 
 impl Has {
@@ -63,7 +66,8 @@ impl Has {
         {
             text += &format!("[[contact]]\nid = \"{id}\"\nphone = \"+1555010000{number}\"\n");
         }
-        let people = self.people();
+        let mut people = self.people();
+        people.retain(|id| !self.spares_giorgi || *id != "giorgi");
         text += &format!(
             "[[rule]]\nname = \"{}\"\ntopic = \"door/{{id}}/{{side}}\"\nmessage = \"Door {{{{ id }}}} is open\"\nnotify = {people:?}\n",
             self.rule
