@@ -7,6 +7,7 @@ use bellwire::time::Timestamp;
 use rusqlite::Connection;
 
 use crate::Violation;
+use crate::site::person;
 
 /// Who says what about which thing: `r7` for a request, `q3` for a question, as in the buttons.
 type Said = (String, String, String);
@@ -47,7 +48,7 @@ impl Asked {
     }
 
     fn has_said(&self, by: &str, subject: &str, word: &str) -> bool {
-        self.said.contains(&(by.to_owned(), subject.to_owned(), word.to_lowercase()))
+        self.said.contains(&(person(by).to_owned(), subject.to_owned(), word.to_lowercase()))
     }
 
     /// After a commit.
@@ -59,7 +60,7 @@ impl Asked {
         self.audited = audited;
         let requests = requests(sql);
         for request in &requests {
-            self.look_at_request(request, now)?;
+            self.look_at_request(sql, request, now)?;
         }
         self.requests = requests.into_iter().map(|request| (request.id, request.state)).collect();
         let questions = questions(sql);
@@ -93,7 +94,7 @@ impl Asked {
         Ok(())
     }
 
-    fn look_at_request(&self, request: &Request, now: Timestamp) -> Result<(), Violation> {
+    fn look_at_request(&self, sql: &Connection, request: &Request, now: Timestamp) -> Result<(), Violation> {
         let subject = format!("r{}", request.id);
         let before = self.requests.get(&request.id).map_or("open", String::as_str);
         let wrong = |what: &str| Err(format!("asked: {subject} {what}: {request:?}, before: {before}"));
@@ -114,7 +115,11 @@ impl Asked {
             "done" if !request.agreed.contains(&request.asker) => {
                 wrong("is done, and who asked has not confirmed")
             }
-            "expired" if is_new && request.expires_at > now.0 => wrong("has expired before its time"),
+            "expired"
+                if is_new && request.expires_at > now.0 && !was_taken_out(sql, "request", request.id) =>
+            {
+                wrong("has expired before its time")
+            }
             "declined" if !self.said.iter().any(|(_, about, word)| *about == subject && word == "no") => {
                 wrong("is declined, and nobody said No")
             }
@@ -141,12 +146,21 @@ impl Asked {
         let Some(decision) = &question.decision else { return Ok(()) };
         let count = votes.iter().filter(|(_, choice)| choice == decision).count();
         let is_theirs = i64::try_from(count).unwrap_or(i64::MAX) >= question.needed;
-        let by_the_clock = *decision == question.default && question.expires_at <= now.0;
+        let is_time = question.expires_at <= now.0 || was_taken_out(sql, "question", question.id);
+        let by_the_clock = *decision == question.default && is_time;
         if before.is_none() && !is_theirs && !by_the_clock {
             return wrong("is decided by nobody, before its time");
         }
         Ok(())
     }
+}
+
+/// Whether the audit says that the configuration has no place for it any more.
+fn was_taken_out(sql: &Connection, what: &str, id: i64) -> bool {
+    let taken = format!(
+        "SELECT count(*) FROM audit WHERE what = 'expired' AND detail LIKE '{what} {id}: %' AND detail NOT LIKE '%the time is over'"
+    );
+    number(sql, &taken) > 0
 }
 
 fn requests(sql: &Connection) -> Vec<Request> {

@@ -40,6 +40,8 @@ pub struct Commanded {
     awaiting: BTreeMap<u64, Vec<i64>>,
     /// How many ends of a command were to be told.
     ends: BTreeMap<i64, i64>,
+    /// Whom the configuration has, when it may change: nobody else is told.
+    pub known: Option<BTreeSet<String>>,
 }
 
 impl Commanded {
@@ -87,12 +89,18 @@ impl Commanded {
         let changed: Vec<(&i64, &Command)> = commands.iter().filter(is_new).collect();
         for (id, command) in changed {
             self.look_at_end(sql, *id, command, now)?;
-            if command.is_told() {
+            if self.is_told(command) {
                 *self.ends.entry(*id).or_default() += 1;
             }
         }
         self.commands = commands;
         Ok(())
+    }
+
+    /// Whether somebody asked for it, and hears of this.
+    fn is_told(&self, command: &Command) -> bool {
+        let is_there = self.known.as_ref().is_none_or(|known| known.contains(&command.contact));
+        is_there && !command.reply.is_empty() && !["queued", "published"].contains(&command.state.as_str())
     }
 
     /// It has just come to this.
@@ -124,7 +132,7 @@ impl Commanded {
         if verdict.is_some() && !self.said.iter().any(heard) {
             return wrong("has an end that no device told");
         }
-        if !command.is_told() {
+        if !self.is_told(command) {
             return Ok(());
         }
         match command.told(sql) {
@@ -136,11 +144,6 @@ impl Commanded {
 }
 
 impl Command {
-    /// Whether somebody asked for it, and hears of this.
-    fn is_told(&self) -> bool {
-        !self.reply.is_empty() && !["queued", "published"].contains(&self.state.as_str())
-    }
-
     /// How many messages tell this end.
     fn told(&self, sql: &Connection) -> i64 {
         let Self { title, reply, contact, .. } = self;
@@ -156,8 +159,12 @@ impl Command {
             ("expired", _) => format!("❌ {title} was not done: the broker could not be reached in time."),
             _ => format!("❌ {title} was not done: {reason}."),
         };
-        let told = "SELECT count(*) FROM message WHERE contact = ?1 AND content ->> '$.quotes' = ?2 AND content ->> '$.text' = ?3";
-        number(sql, told, params![contact, reply, text])
+        // The configuration has no place for it any more; and over another number nothing can be quoted.
+        let taken_out = format!("❌ {title} was not done: it was taken out of the configuration.");
+        let told =
+            "SELECT count(*) FROM message WHERE contact = ?1 AND coalesce(content ->> '$.quotes', ?2) = ?2
+             AND content ->> '$.text' IN (?3, ?4)";
+        number(sql, told, params![contact, reply, text, taken_out])
     }
 }
 

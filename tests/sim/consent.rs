@@ -8,6 +8,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use crate::Violation;
 use crate::rows::Row;
+use crate::site::person;
 
 #[derive(Debug, Default)]
 pub struct Consent {
@@ -29,7 +30,9 @@ impl Consent {
         let contacts = |select: &str, after: &[i64]| -> BTreeSet<String> {
             let mut found = sql.prepare_cached(select).expect("a look");
             let found = found.query_map(params_from_iter(after), |row| row.get(0)).expect("a look");
-            found.map(|contact| contact.expect("a row")).collect()
+            found
+                .map(|contact: rusqlite::Result<String>| person(&contact.expect("a row")).to_owned())
+                .collect()
         };
         let started = contacts("SELECT contact FROM consent WHERE given = 1 AND id > ?1", &[self.heard]);
         let leaves = |row: &Row| row.state == State::Sending;

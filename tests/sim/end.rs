@@ -58,7 +58,7 @@ impl World {
     fn judge(&self) -> Result<(), Violation> {
         self.judge_events()?;
         self.judge_messages()?;
-        self.check.watched.judge(&self.check.sql)?;
+        self.check.watched.judge(&self.check.sql, &self.check.config)?;
         self.judge_replies()
     }
 
@@ -119,7 +119,7 @@ impl World {
         for reply in &self.replies {
             let outcome = self.check.outcome_of(&reply.wamid);
             let acted = outcome.as_deref() == Some("command");
-            let right = match reply.acts {
+            let right = match reply.acts.filter(|_| !self.check.may_change) {
                 Some(true) if acted => self.check.obeyed(&reply.wamid) == 1,
                 Some(true) => {
                     self.check.may_be_stopped(reply.by) || self.check.in_time.came_too_late(&reply.wamid)

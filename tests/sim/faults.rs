@@ -1,9 +1,12 @@
 //! What goes wrong: crashes, lost connections, full disks, operators, and time.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use bellwire::config::Config;
 use bellwire::ids::MessageId;
 use bellwire::store::Store;
+use bellwire::task::orphans;
 use bellwire::time::Timestamp;
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
@@ -118,13 +121,14 @@ impl World {
         let rows: Vec<i64> = self.check.rows.keys().copied().collect();
         let index = usize::try_from(self.dice.below(rows.len() as u64)).unwrap_or(0);
         let Some(id) = rows.get(index).copied().filter(|_| !self.disk_full) else { return Ok(()) };
-        let (word, act): (_, fn(&Store, MessageId, Timestamp) -> _) = match self.dice.below(3) {
-            0 => ("retry", Store::retry),
-            1 => ("hold", Store::hold),
-            _ => ("cancel", Store::cancel),
+        let (word, act): (_, fn(&Store, &Config, MessageId, Timestamp) -> _) = match self.dice.below(3) {
+            0 => ("retry", orphans::retry),
+            1 => ("hold", |store, _, id, now| store.hold(id, now)),
+            _ => ("cancel", |store, _, id, now| store.cancel(id, now)),
         };
+        let config = Rc::clone(&self.check.config);
         let store = Store::open_existing(self.directory.path()).map_err(|error| error.to_string())?;
-        let done = store.transaction(|store| Ok(act(store, MessageId(id), self.now).is_ok()));
+        let done = store.transaction(|store| Ok(act(store, &config, MessageId(id), self.now).is_ok()));
         let done = done.map_err(|error| error.to_string())?;
         self.note(&format!("an operator: {word} {id}, done: {done}"));
         if done {

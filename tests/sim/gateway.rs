@@ -14,7 +14,7 @@ use bellwire::event::incoming::Event;
 use bellwire::event::topic::TopicPattern;
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::outbox::retry_policy::QUALITY_WAIT;
-use bellwire::outbox::row::DueMessage;
+use bellwire::outbox::row::{Conversation, DueMessage};
 use bellwire::outbox::scheduler;
 use bellwire::outbox::scheduler::Scheduler;
 use bellwire::outbox::window::Choice;
@@ -26,7 +26,7 @@ use bellwire::time::{Now, Timestamp};
 use crate::Violation;
 use crate::broker::Token;
 use crate::pressed::Meters;
-use crate::sabotage::Sabotage;
+use crate::sabotage::{Sabotage, Undo};
 use crate::storing::Job;
 
 /// What a step does to the world.
@@ -140,37 +140,51 @@ pub struct Gateway {
     pub(crate) deadline: Option<Timestamp>,
 }
 
-/// The store as a start finds it. The configuration is the same as before: whatever goes on has its place in it.
+/// What a start finds.
+struct Recovered {
+    store: Store,
+    /// TimeSeries that Meta has restricted, as they stood before anything ended.
+    restricted: Vec<(Conversation, i64, Timestamp)>,
+    /// What had no place in the configuration any more.
+    ended: Vec<String>,
+}
+
 fn recovered(
     directory: &Path,
     config: &Config,
     dice: &mut Rng,
     now: Timestamp,
     sabotage: Option<Sabotage>,
-) -> Result<Store, Violation> {
+) -> Result<Recovered, Violation> {
     let store = Store::open(directory, dice).map_err(|error| format!("the store: {error}"))?;
     if sabotage != Some(Sabotage::ForgetRecovery) {
         store.transaction(|store| store.recover(now)).map_err(|error| format!("recover: {error}"))?;
     }
-    let ended = store.transaction(|store| orphans::end(store, config, now));
-    let ended = ended.map_err(|error| format!("what has no owner: {error}"))?;
-    match ended.first() {
-        Some(what) => Err(format!("after a restart without a change: {what}")),
-        None => Ok(store),
+    let restricted = match sabotage {
+        Some(Sabotage::ForgetRestriction) => Vec::new(),
+        Some(_) | None => store.restricted(now - QUALITY_WAIT).map_err(|error| error.to_string())?,
+    };
+    if sabotage == Some(Sabotage::SkipEnds) {
+        return Ok(Recovered { store, restricted, ended: Vec::new() });
     }
+    let undo = Undo::prepare(directory, sabotage);
+    let ended = store.transaction(|store| orphans::end(store, config, now));
+    undo.perform(directory);
+    let ended = ended.map_err(|error| format!("what has no owner: {error}"))?;
+    Ok(Recovered { store, restricted, ended })
 }
 
 impl Gateway {
-    /// As `cli::run` and `app::run` start: open, recover, then the tasks.
+    /// As `cli::run` and `app::run` start: open, recover, then the tasks. With what had no place in the configuration any more.
     pub fn start(
         directory: &Path,
         config: Rc<Config>,
         seed: u64,
         (now, ahead): (Timestamp, i64),
         sabotage: Option<Sabotage>,
-    ) -> Result<Self, Violation> {
+    ) -> Result<(Self, Vec<String>), Violation> {
         let mut dice = Rng::seeded(seed);
-        let store = recovered(directory, &config, &mut dice, now, sabotage)?;
+        let Recovered { store, restricted, ended } = recovered(directory, &config, &mut dice, now, sabotage)?;
         let judge = judge(&config)?;
         let watch = judge.watch();
         let mut intake = Intake::new(judge, watch);
@@ -180,10 +194,6 @@ impl Gateway {
         }
         let rate = |known: &Connection| (known.name.clone(), known.messages_per_second);
         let mut sender = Scheduler::new(config.connections.iter().map(rate).collect());
-        let restricted = match sabotage {
-            Some(Sabotage::ForgetRestriction) => Vec::new(),
-            Some(_) | None => store.restricted(now - QUALITY_WAIT).map_err(|error| error.to_string())?,
-        };
         let remembered = outbox_transaction::remember(&mut sender, restricted, now, &mut dice);
         let pattern = |filter: &String| TopicPattern::parse(filter).ok();
         let listens_to = of_replies(&config).iter().filter_map(pattern).collect();
@@ -234,7 +244,7 @@ impl Gateway {
             deadline: None,
         };
         gateway.led_to(remembered);
-        Ok(gateway)
+        Ok((gateway, ended))
     }
 
     /// Everything that could happen next; which of it does is chance.

@@ -28,14 +28,20 @@ struct Reply {
 
 impl InTime {
     pub fn new(config: &Config) -> Self {
+        let mut own = Self { lives: BTreeMap::new(), read: BTreeMap::new() };
+        own.learn(config);
+        own
+    }
+
+    /// What another configuration has.
+    pub fn learn(&mut self, config: &Config) {
         let of_rules =
             config.rules.iter().flat_map(|rule| &rule.actions).map(|action| (&action.id, &action.terms));
         let in_words = config.commands.iter().map(|command| (&command.name, &command.terms));
         let life = |terms: &bellwire::command::action::ActionPolicy| {
             i64::try_from(terms.expires.as_millis()).expect("short")
         };
-        let lives = of_rules.chain(in_words).map(|(name, terms)| (name.clone(), life(terms))).collect();
-        Self { lives, read: BTreeMap::new() }
+        self.lives.extend(of_rules.chain(in_words).map(|(name, terms)| (name.clone(), life(terms))));
     }
 
     /// After a commit: what is new has been read just now. After a power cut it may be read again.

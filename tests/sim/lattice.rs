@@ -36,6 +36,8 @@ pub struct Why {
     pub damaged: bool,
     /// What carries it must not come twice.
     pub is_once: bool,
+    /// A start found that the configuration has no place for it any more.
+    pub is_unmeant: bool,
 }
 
 /// The legal ways in one look, which may see several commits at once. `outbox::message_state` draws them.
@@ -49,6 +51,8 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (Delivered, Read | Played) | (Read, Played) => true,
         (Delivered | Read | Played, _) => false,
         (_, Sent | Delivered | Read | Played) => true,
+        // Its number is gone: what that one held says nothing of another.
+        (Held, Queued | Sending) if old.connection != new.connection => true,
         (Queued, Sending) => true,
         (_, Sending) => may_follow(old, &Row { state: Queued, ..new.clone() }, why), // by way of `queued`, in one commit
         (Queued, Failed) => why.fails,
@@ -60,7 +64,8 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         // Refused in a way that waits for somebody, or that was tried often enough.
         (Sending, Held) => {
             let refused = goes_on_by_itself(new) || new.held_for == "quality";
-            refused || why.fails || why.damaged || new.attempts >= SERVER_TRIES
+            // By way of `unknown`, in one commit, when the answer had to wait for a full disk for longer than the grace time.
+            refused || why.fails || why.damaged || why.is_once || new.attempts >= SERVER_TRIES
         }
         (Unknown, Queued) => true,
         (Unknown, Held) => why.is_once || goes_on_by_itself(new) || why.fails || why.operated || why.damaged,
@@ -79,6 +84,8 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         (Queued | Sending | Held, Cancelled) if new.reason.starts_with("over before") => {
             may_follow(old, &Row { state: Queued, ..new.clone() }, why) // by way of `queued`, in one commit
         }
+        // At a start, where what was under way is not known to have come.
+        (Queued | Sending | Unknown | Held, Cancelled) if why.is_unmeant => true,
         (Queued | Unknown | Held, Cancelled) | (Failed | Held | Expired | Cancelled, Queued) => why.operated,
         (
             Queued | Sending | Unknown | Accepted | Sent | Failed | Expired | Cancelled | Held,

@@ -6,6 +6,7 @@
 //!
 //! - `cargo nextest run -p bellwire-tests --test sim`: 200 seeds.
 //! - `BELLWIRE_SEEDS=5000 cargo nextest run …`: so many, for a night; `BELLWIRE_SEEDS=20000..25000`: these.
+//! - Seeds from a million on: the configuration may be another one after each restart (`variation.rs`, `changed.rs`).
 //! - `BELLWIRE_BRIEF=1`: a line for each that fails, without a search for its shortest prefix.
 //! - `BELLWIRE_SABOTAGE=OneGate`: of the sabotages this one alone.
 //! - `BELLWIRE_STRICT=1`: excuses nothing (`known.rs`).
@@ -21,6 +22,8 @@ mod asked;
 mod bodies;
 /// The broker's model.
 mod broker;
+/// What must hold when a start finds another configuration.
+mod changed;
 /// What must hold after each step.
 mod check;
 /// What must hold of commands and devices' answers.
@@ -69,6 +72,8 @@ mod site;
 mod storing;
 /// The driver's tasks.
 mod tasks;
+/// What an owner changes in the configuration.
+mod variation;
 /// What must hold of alerts with a life.
 mod watched;
 /// The world around the gateway, one step at a time.
@@ -86,6 +91,10 @@ pub type Violation = String;
 /// Enough for two or three crashes and a dozen alerts; 200 seeds of it take half a minute at most.
 const STEPS: usize = 350;
 const SEEDS: u64 = 200;
+/// From this seed on restarts may find another configuration.
+const CHANGING: u64 = 1_000_000;
+/// Of those; with some five restarts each they are 300 pairs of configurations, in a quarter of a minute.
+const CHANGING_SEEDS: u64 = 60;
 const THREADS: usize = 2;
 /// Lines of a trace that a report shows.
 const LAST_LINES: usize = 30;
@@ -166,14 +175,26 @@ fn run_all(seeds: &BTreeSet<u64>) -> BTreeMap<u64, Run> {
 
 #[test]
 fn every_promise_holds_on_every_seed() {
-    let only = number("BELLWIRE_SEED");
-    let seeds: BTreeSet<u64> = match only {
+    judge(&match number("BELLWIRE_SEED") {
         Some(seed) => BTreeSet::from([seed]),
         None => range("BELLWIRE_SEEDS").chain(kept_seeds()).collect(),
-    };
+    });
+}
+
+#[test]
+fn what_a_changed_configuration_has_no_place_for_ends_and_nobody_else_hears_of_it() {
+    judge(&match range("BELLWIRE_SEEDS") {
+        given if given.start >= CHANGING => given.collect(),
+        _ => (CHANGING..CHANGING + CHANGING_SEEDS).collect(),
+    });
+}
+
+#[expect(clippy::print_stdout, reason = "a trace is for whoever asked for it")]
+fn judge(seeds: &BTreeSet<u64>) {
+    let only = number("BELLWIRE_SEED");
     let is_brief = std::env::var_os("BELLWIRE_BRIEF").is_some();
     let (mut reports, mut excused) = (Vec::new(), 0);
-    for (seed, run) in run_all(&seeds) {
+    for (seed, run) in run_all(seeds) {
         if only.is_some() {
             println!("{}", run.trace.join("\n"));
         }
@@ -231,7 +252,8 @@ fn a_sabotaged_driver_is_found_out() {
     let only = std::env::var("BELLWIRE_SABOTAGE").ok();
     let wanted = |sabotage: &Sabotage| only.as_ref().is_none_or(|only| *only == format!("{sabotage:?}"));
     for (sabotage, promise) in Sabotage::ALL.into_iter().filter(|(sabotage, _)| wanted(sabotage)) {
-        let found = (0..SEEDS).find_map(|seed| {
+        let first = if promise == "changed" { CHANGING } else { 0 };
+        let found = (first..first + SEEDS).find_map(|seed| {
             let (step, violation) = run(seed, STEPS, Some(sabotage)).failed?;
             violation.starts_with(promise).then_some((seed, step, violation))
         });

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::bodies::subject;
 use crate::meta::{Meta, Taken};
-use crate::site::{NUMBERS, PEOPLE};
+use crate::site::{NEW_PHONE, NUMBERS, PEOPLE};
 
 /// What somebody wrote.
 #[derive(Debug, Clone)]
@@ -24,7 +24,8 @@ pub struct Reply {
 
 const MANAGER: &str = "nino";
 const STRANGER: (&str, &str) = ("nobody", "15550109999");
-const EVERYBODY: [(&str, &str); 4] = [PEOPLE[0], PEOPLE[1], PEOPLE[2], STRANGER];
+/// The first four write by themselves.
+const EVERYBODY: [(&str, &str); 5] = [PEOPLE[0], PEOPLE[1], PEOPLE[2], STRANGER, NEW_PHONE];
 
 /// Somebody answers one of the messages that Meta took; `None` when there is none yet.
 pub fn reply(meta: &mut Meta, now: Timestamp, dice: &mut Rng) -> Option<Reply> {

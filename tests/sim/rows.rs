@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bellwire::outbox::message_state::State;
 use rusqlite::Connection;
 
+use crate::site::person;
+
 /// A message's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -43,7 +45,7 @@ const WORDS: [&str; 11] =
     ["", "main", "other", "nino", "giorgi", "lali", "window", "consent", "budget", "quality", "operator"];
 
 fn word(row: &rusqlite::Row, column: usize) -> rusqlite::Result<&'static str> {
-    let text = row.get_ref(column)?.as_str_or_null()?.unwrap_or_default();
+    let text = person(row.get_ref(column)?.as_str_or_null()?.unwrap_or_default());
     Ok(WORDS.into_iter().find(|word| *word == text).unwrap_or("nobody"))
 }
 

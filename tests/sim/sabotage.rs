@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
@@ -52,11 +52,21 @@ pub enum Sabotage {
     ForgetClock,
     /// A webhook is taken for an hour younger than it is.
     ForgetAge,
+    /// A start compares nothing with the configuration.
+    SkipEnds,
+    /// What waited for somebody who is gone goes on waiting.
+    KeepMessages,
+    /// What was about to fire is about to fire for ever.
+    KeepPending,
+    /// An alert ends with its rule, and whoever heard of it does not hear so.
+    EndInSilence,
+    /// What waits goes to the number that a person had.
+    OldPhone,
 }
 
 impl Sabotage {
     /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 33] = [
+    pub const ALL: [(Self, &str); 38] = [
         (Self::AcknowledgeBeforeCommit, "P1"),
         (Self::LoseMessage, "P2"),
         (Self::ForgetRecovery, "P2"),
@@ -90,6 +100,11 @@ impl Sabotage {
         (Self::WrongDevice, "P5"),
         (Self::ForgetClock, "late"),
         (Self::ForgetAge, "P4"),
+        (Self::SkipEnds, "changed"),
+        (Self::KeepMessages, "changed"),
+        (Self::KeepPending, "changed"),
+        (Self::EndInSilence, "changed"),
+        (Self::OldPhone, "changed"),
     ];
 }
 
@@ -142,10 +157,57 @@ pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::OneGate
             | Sabotage::WrongDevice
             | Sabotage::ForgetClock
-            | Sabotage::ForgetAge,
+            | Sabotage::ForgetAge
+            | Sabotage::SkipEnds
+            | Sabotage::KeepMessages
+            | Sabotage::KeepPending
+            | Sabotage::EndInSilence
+            | Sabotage::OldPhone,
         )
         | None => return,
     };
     let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
     sql.execute_batch(statement).expect("damaged");
+}
+
+/// What a sabotage does to the ends that a start has given.
+pub(crate) struct Undo {
+    statement: &'static str,
+    /// Memories as they were: key, state and checksum.
+    pending: Vec<(String, String, Vec<u8>)>,
+}
+
+impl Undo {
+    pub(crate) fn prepare(directory: &Path, sabotage: Option<Sabotage>) -> Self {
+        let statement = match sabotage {
+            Some(Sabotage::KeepMessages) => {
+                "UPDATE message SET state = 'queued', held_for = NULL WHERE state = 'cancelled' AND reason LIKE 'the person is not in%'"
+            }
+            Some(Sabotage::EndInSilence) => {
+                "DELETE FROM message WHERE content ->> '$.text' LIKE '⏹%' AND attempts = 0"
+            }
+            _ => "",
+        };
+        let mut undo = Self { statement, pending: Vec::new() };
+        if sabotage == Some(Sabotage::KeepPending) {
+            let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+            let pending = "SELECT key, state, checksum FROM alert_memory WHERE kind = 'alert' AND state ->> '$.phase.pending' IS NOT NULL";
+            let mut rows = sql.prepare(pending).expect("a look");
+            let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("a look");
+            undo.pending.extend(rows.map(|row| row.expect("a row")));
+        }
+        undo
+    }
+
+    pub(crate) fn perform(self, directory: &Path) {
+        if self.statement.is_empty() && self.pending.is_empty() {
+            return;
+        }
+        let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+        sql.execute_batch(self.statement).expect("damaged");
+        for kept in &self.pending {
+            let keep = "INSERT OR REPLACE INTO alert_memory VALUES ('alert', ?1, ?2, ?3)";
+            sql.execute(keep, params![kept.0, kept.1, kept.2]).expect("damaged");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The shop that every seed runs: two numbers, three people, five rules, two commands in words, two questions of machines, and
 //! what its devices say.
 
-use bellwire::config::{Config, LoadOptions, read};
+use bellwire::config::{self, Config, LoadOptions};
 use bellwire::random::Rng;
 
 use crate::broker::Publication;
@@ -12,6 +12,14 @@ const PHONE_NUMBER_IDS: [&str; 2] = ["109876543210123", "209876543210123"];
 /// The contacts, with their phones.
 pub const PEOPLE: [(&str, &str); 3] =
     [("nino", "15550100001"), ("giorgi", "15550100002"), ("lali", "15550100003")];
+/// What a changed configuration may call one of them, and that one's other phone.
+const RENAMED: (&str, &str) = ("giga", "giorgi");
+pub const NEW_PHONE: (&str, &str) = ("giorgi", "15550100012");
+
+/// Whom a configuration means by this name.
+pub fn person(name: &str) -> &str {
+    if name == RENAMED.0 { RENAMED.1 } else { name }
+}
 
 pub fn phone_number_id(number: &str) -> &'static str {
     PHONE_NUMBER_IDS[usize::from(number != NUMBERS[0])]
@@ -20,7 +28,11 @@ pub fn phone_number_id(number: &str) -> &'static str {
 /// Whose phone that is.
 pub fn contact_of(phone: &str) -> &'static str {
     let phone = phone.trim_start_matches('+');
-    PEOPLE.into_iter().find(|(_, known)| *known == phone).map_or("nobody", |(name, _)| name)
+    PEOPLE
+        .into_iter()
+        .chain([NEW_PHONE])
+        .find(|(_, known)| *known == phone)
+        .map_or("nobody", |(name, _)| name)
 }
 
 /// Over which number a rule writes.
@@ -31,7 +43,7 @@ pub fn number_of(rule: &str) -> &'static str {
 /// The rules differ in what they exercise: roles and several people; one text that repeats, a short life and `hold`;
 /// events that their sender names. Two have alerts with a life: one at once with escalations, one after `for`, in
 /// groups, to somebody who sleeps.
-const RULES: &str = r#"
+pub const RULES: &str = r#"
 [site]
 name = "Corner Bakery"
 [mqtt]
@@ -177,8 +189,12 @@ response_topic = "pos/{till}/decision"
 "#;
 
 pub fn config() -> Config {
+    read(RULES)
+}
+
+pub fn read(text: &str) -> Config {
     let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
-    read("sim.toml", RULES, &wishes).expect("the simulation's configuration is right")
+    config::read("sim.toml", text, &wishes).expect(text)
 }
 
 /// What becomes of an event, by the rules above.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bellwire::alert::intake::{IntakeEffect, IntakeInput as Intake};
 use bellwire::command::dispatch;
+use bellwire::contact::Recipient;
 use bellwire::event::incoming::Event;
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::outbox::render::{as_quick_replies, outgoing};
@@ -22,7 +23,7 @@ use crate::broker::Token;
 use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, both};
 use crate::meta::APP_SECRET;
 use crate::sabotage::Sabotage;
-use crate::site::{NUMBERS, PEOPLE};
+use crate::site::{NEW_PHONE, NUMBERS, PEOPLE};
 use crate::storing::{Job, command_of};
 
 /// `task::mqtt_intake`: notices taken together.
@@ -158,7 +159,13 @@ impl Gateway {
             Some(Sabotage::DropCallback) => String::new(),
             Some(_) | None => self.store.tag().callback(due.id),
         };
-        let body = request::body(form, &due.to, &callback);
+        let to = match self.sabotage {
+            Some(Sabotage::OldPhone) if due.to.address().ends_with(NEW_PHONE.1) => {
+                Recipient::parse("+15550100002")
+            }
+            Some(_) | None => None,
+        };
+        let body = request::body(form, to.as_ref().unwrap_or(&due.to), &callback);
         let over = match self.sabotage {
             Some(Sabotage::OneNumber) => NUMBERS[0],
             Some(_) | None => NUMBERS[usize::from(due.lane.connection.0 != NUMBERS[0])],

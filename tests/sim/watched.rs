@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bellwire::config::Config;
 use rusqlite::Connection;
 
 use crate::Violation;
@@ -43,6 +44,12 @@ impl Watched {
         self.serials.contains(&serial)
     }
 
+    /// The configuration is another one: what was the last word by the one before says nothing of what is open now.
+    pub fn configuration_changed(&mut self) {
+        self.acknowledged.clear();
+        self.last.clear();
+    }
+
     /// After a commit.
     pub fn look(&self, sql: &Connection) -> Result<(), Violation> {
         let wrong = [
@@ -80,9 +87,12 @@ impl Watched {
     }
 
     /// At the end, when time changes nothing any more.
-    pub fn judge(&self, sql: &Connection) -> Result<(), Violation> {
+    pub fn judge(&self, sql: &Connection, config: &Config) -> Result<(), Violation> {
         for (topic, (serial, fires)) in &self.acknowledged {
             let (rule, key) = ident(topic);
+            if !has_its_alerts(config, &rule) {
+                continue;
+            }
             let open = "SELECT count(*) FROM alert WHERE rule = ?1 AND key = ?2 AND state IN ('firing', 'acknowledged')";
             let open = number(sql, open, [&rule, &key]) > 0;
             // A later one that the broker lost may have been judged before it could be acknowledged.
@@ -102,6 +112,13 @@ impl Watched {
             count => Err(format!("alerts: nobody was told of {count}, and nothing says why")),
         }
     }
+}
+
+/// Whether the rule, as it may have been changed, still has an alert for each area.
+fn has_its_alerts(config: &Config, name: &str) -> bool {
+    let mut lives =
+        config.rules.iter().filter(|rule| rule.name.0 == name).filter_map(|rule| rule.life.as_ref());
+    lives.any(|life| life.key == ["area"])
 }
 
 /// `site/{area}/{rule}`.

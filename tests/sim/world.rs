@@ -1,6 +1,6 @@
 //! The world around one gateway: one clock, one set of dice, and at each step one thing that happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::device::Device;
 use crate::gateway::{Action, Gateway, Notice, Out};
 use crate::meta::{APP_SECRET, Meta, signed};
 use crate::sabotage::Sabotage;
-use crate::{person, site};
+use crate::{CHANGING, person, site, variation};
 
 /// 2026-11-21 06:00 UTC.
 pub const START: Timestamp = Timestamp(1_795_240_800_000);
@@ -54,6 +54,8 @@ pub struct World {
     pub(crate) disk: Disk,
     pub(crate) directory: TempDir,
     config: Rc<Config>,
+    /// What its owner has changed in it.
+    changes: String,
     pub(crate) sabotage: Option<Sabotage>,
     pub broker: Broker,
     pub meta: Meta,
@@ -83,14 +85,14 @@ impl World {
             _ => {}
         }
         let config = Rc::new(site::config());
-        let gateway = Gateway::start(
+        let (gateway, _) = Gateway::start(
             directory.path(),
             Rc::clone(&config),
             dice.below(u64::MAX),
             (now, START.0 - now.0),
             sabotage,
         )?;
-        let check = Check::new(directory.path());
+        let check = Check::new(directory.path(), &config, seed >= CHANGING);
         Ok(Self {
             now,
             ahead: START.0 - now.0,
@@ -101,6 +103,7 @@ impl World {
             disk,
             directory,
             config,
+            changes: String::new(),
             sabotage,
             meta: Meta::new(START.0 - now.0),
             device: Device::default(),
@@ -273,6 +276,7 @@ impl World {
             Out::Post(id, over, body) => {
                 self.check.post(id, &body, &self.meta, self.now)?;
                 self.check.leaves_over(id, over, &body)?;
+                self.check.is_meant(id, &body)?;
                 let fate = self.meta.receive(&body, (id, over), self.now, &mut self.dice);
                 self.note(&format!("a request for message {id} over {over}: {fate:?}"));
                 self.check.taken(&self.meta, id.0)?;
@@ -321,18 +325,39 @@ impl World {
             return Ok(()); // it cannot, or systemd waits
         }
         let seed = self.dice.below(u64::MAX);
+        if self.check.may_change && !self.meta.is_healed && self.dice.below(2) == 0 {
+            self.change_configuration();
+        }
+        let before = if self.check.may_change { self.check.begun() } else { BTreeSet::new() };
         let config = Rc::clone(&self.config);
         let cut = self.cut_at.take();
         cut.into_iter().for_each(|call| self.disk.cut_after(call));
-        self.gateway =
-            Some(Gateway::start(self.directory.path(), config, seed, (self.now, self.ahead), self.sabotage)?);
+        let (path, clocks) = (self.directory.path(), (self.now, self.ahead));
+        let (gateway, ended) = Gateway::start(path, config, seed, clocks, self.sabotage)?;
+        self.gateway = Some(gateway);
         if cut.is_some() {
             return self.power_cut();
         }
         self.note("the gateway starts");
+        ended.iter().for_each(|what| self.note(what));
+        match ended.first() {
+            _ if self.check.may_change => self.check.has_started(&before, self.now)?,
+            Some(what) => return Err(format!("after a restart without a change: {what}")),
+            None => {}
+        }
         self.check.late.start(self.now);
         self.check.restricted.start(&self.check.sql, self.now);
         self.check.look(&self.meta, self.now, self.ahead)
+    }
+
+    /// The owner has written another file.
+    fn change_configuration(&mut self) {
+        let (config, changes) = variation::config(&mut self.dice);
+        if changes != self.changes {
+            self.note(&format!("the configuration changes: {changes}"));
+            (self.config, self.changes) = (Rc::new(config), changes);
+            self.check.configure(&self.config);
+        }
     }
 
     fn connect(&mut self) {
