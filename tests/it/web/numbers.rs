@@ -115,6 +115,24 @@ fn a_number_is_connected_and_disconnected_while_it_runs() {
 }
 
 #[test]
+fn what_waits_for_a_number_leaves_over_another_as_soon_as_it_is_deleted() {
+    let (broker, site, _simulator, _gateway) = without_a_number();
+    let manage = token(&site, &["read", "manage"]);
+    assert_eq!(post(&site, "/api/connections", &[&manage], &number(&site)).status, 201);
+    assert_eq!(post(&site, "/api/whatsapp/disconnect", &[&manage], &json!({ "name": "main" })).status, 200);
+    publish(broker.port, "site/bar/freezer/4/temperature", br#"{"celsius": -12.5}"#);
+    let waits = || site.count("SELECT count(*) FROM message WHERE state = 'queued' AND connection = 'main'");
+    wait_for(10, "the message", || (waits() == 1).then_some(()));
+    let mut another = number(&site);
+    another["name"] = "shop".into();
+    assert_eq!(post(&site, "/api/connections", &[&manage], &another).status, 201);
+    assert_eq!((waits(), site.sent().len()), (1, 0), "it waits until its number is connected again");
+    assert_eq!(ask(&site, "DELETE", "/api/connections/main", &[&manage], "").status, 200);
+    assert_eq!(site.wait_sent(1).len(), 1);
+    assert_eq!(waits(), 0);
+}
+
+#[test]
 fn what_stands_in_the_file_is_changed_there_and_a_token_needs_the_scope() {
     let (_broker, site, _gateway) = super::start(FREEZER);
     let (read, manage) = (token(&site, &["read", "act", "events"]), token(&site, &["manage"]));

@@ -111,8 +111,9 @@ fn end_untold(store: &Store, one: &WaitingAlert, now: Timestamp) -> Result<()> {
 /// RecordedInput waits leaves over the number of its rule, or the first one.
 pub(super) fn reroute(store: &Store, config: &Config, lane: &Conversation, now: Timestamp) -> Result<()> {
     let Some(first) = config.connections.first() else { return Ok(()) };
-    let of_rule: BTreeMap<_, _> =
-        config.rules.iter().map(|rule| (rule.name.clone(), rule.connection.clone())).collect();
+    let is_known = |name: &ConnectionName| config.connections.iter().any(|known| known.name == *name);
+    let rules = config.rules.iter().filter(|rule| is_known(&rule.connection)); // it may be the page's, and gone
+    let of_rule: BTreeMap<_, _> = rules.map(|rule| (rule.name.clone(), rule.connection.clone())).collect();
     store.reroute(lane, &of_rule, &first.name, now).map(drop)
 }
 
