@@ -42,3 +42,27 @@ impl StateKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_key_is_read_back_from_its_row() {
+        let alert = AlertKey { rule: RuleName("freezer".into()), key: "area=bar".into() };
+        for known in [
+            StateKey::Alert(alert),
+            StateKey::Group("kitchen".into()),
+            StateKey::Held(ContactId("nino".into())),
+            StateKey::Silence(7),
+            StateKey::Passed,
+        ] {
+            let (kind, key) = known.row();
+            assert_eq!(StateKey::of_row(kind, &key), Some(known));
+        }
+        assert_eq!(
+            [StateKey::of_row("alert", "x"), StateKey::of_row("silence", "x"), StateKey::of_row("x", "")],
+            [None, None, None]
+        );
+    }
+}

@@ -134,7 +134,7 @@ pub fn foreseen(config: &Config, now: Timestamp) -> anyhow::Result<Option<Vec<St
     Ok(Some(find(&store, &live, now)?.iter().map(Orphan::to_string).collect()))
 }
 
-/// OverlapBehaviour a message again, if there is still somebody to send it to; over another number where its own is gone.
+/// Sends a message again, if there is still somebody to send it to; over another number where its own is gone.
 pub fn retry(
     store: &Store,
     config: &Config,

@@ -39,27 +39,3 @@ impl Timers {
         self.queue.first().map(|(at, _)| *at)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_comes_back_from_its_row() {
-        let alert = AlertKey { rule: RuleName("freezer".into()), key: "area=bar".into() };
-        for slot in [
-            StateKey::Alert(alert),
-            StateKey::Group("kitchen".into()),
-            StateKey::Held(ContactId("nino".into())),
-            StateKey::Silence(7),
-            StateKey::Passed,
-        ] {
-            let (kind, key) = slot.row();
-            assert_eq!(StateKey::of_row(kind, &key), Some(slot));
-        }
-        assert_eq!(
-            [StateKey::of_row("alert", "x"), StateKey::of_row("silence", "x"), StateKey::of_row("x", "")],
-            [None, None, None]
-        );
-    }
-}

@@ -12,7 +12,7 @@ fn a_message_under_another_name_than_its_topic_is_answered_and_told_now_and_then
         let effects = play(&mut fleet, over_mqtt(message, &topic), now);
         for effect in &effects {
             match effect {
-                Effect::Send { device, kind: Kind::Ack, message, .. } => {
+                ExchangeEffect::Send { device, kind: Kind::Ack, message, .. } => {
                     assert_eq!(
                         (device, &message[..]),
                         (&topic, &[1, 0, 0][..]),
@@ -20,18 +20,18 @@ fn a_message_under_another_name_than_its_topic_is_answered_and_told_now_and_then
                     );
                     answers += 1;
                 }
-                Effect::Note { text, .. } => {
+                ExchangeEffect::Note { text, .. } => {
                     assert!(!text.contains('\u{1b}') && text.len() < 400, "{text:?}");
                     notes += 1;
                 }
-                Effect::Ignored { why, .. } => assert_eq!(*why, "other-name"),
-                Effect::Send { .. }
-                | Effect::Take { .. }
-                | Effect::Write(_)
-                | Effect::Load
-                | Effect::Status(_)
-                | Effect::Tell { .. }
-                | Effect::Warn { .. } => panic!("{effect:?}"),
+                ExchangeEffect::Ignored { why, .. } => assert_eq!(*why, "other-name"),
+                ExchangeEffect::Send { .. }
+                | ExchangeEffect::Take { .. }
+                | ExchangeEffect::Write(_)
+                | ExchangeEffect::Load
+                | ExchangeEffect::Status(_)
+                | ExchangeEffect::Tell { .. }
+                | ExchangeEffect::Warn { .. } => panic!("{effect:?}"),
             }
         }
         if second == 1 {
@@ -60,8 +60,8 @@ fn names_that_strangers_make_up_keep_no_new_device_out() {
     assert_eq!(sent(&say(&mut fleet, 1, NOW), Kind::Ack).len(), 1);
     let approved = ["mine".to_owned()].into_iter().collect();
     play(&mut fleet, over_mqtt(hello("mine", 0), "mine"), NOW);
-    let wishes = Wishes { approved, ..Wishes::default() };
-    play(&mut fleet, Input::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
+    let wishes = NameDecisions { approved, ..NameDecisions::default() };
+    play(&mut fleet, ExchangeInput::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
     let later = NOW + Duration::from_secs(60);
     for number in 0..DEVICES_MAX + 100 {
         let name = format!("rogue-{number}");
@@ -76,12 +76,12 @@ fn names_that_strangers_make_up_keep_no_new_device_out() {
     assert_eq!(sent(&say(&mut fleet, 2, later), Kind::Ack).len(), 1, "nor was the one with events");
 }
 
-fn is_forgotten(effect: &Effect) -> bool {
-    matches!(effect, Effect::Write(Write::Forgotten { .. }))
+fn is_forgotten(effect: &ExchangeEffect) -> bool {
+    matches!(effect, ExchangeEffect::Write(DeviceWrite::Forgotten { .. }))
 }
 
-fn warnings(effects: &[Effect]) -> usize {
-    effects.iter().filter(|effect| matches!(effect, Effect::Warn { .. })).count()
+fn warnings(effects: &[ExchangeEffect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, ExchangeEffect::Warn { .. })).count()
 }
 
 #[test]
@@ -92,8 +92,12 @@ fn a_device_on_a_wire_is_not_taken_over_by_mqtt_until_it_is_forgotten() {
     let effects = play(&mut fleet, over_mqtt(event(1, 1, 0), "f"), NOW);
     assert_eq!((sent(&effects, Kind::Ack).len(), warnings(&effects)), (0, 0), "told once");
     let command = play(&mut fleet, loaded(1), NOW);
-    let of_command = |effect: &Effect| {
-        if let Effect::Send { route, kind: Kind::Command, .. } = effect { Some(route.clone()) } else { None }
+    let of_command = |effect: &ExchangeEffect| {
+        if let ExchangeEffect::Send { route, kind: Kind::Command, .. } = effect {
+            Some(route.clone())
+        } else {
+            None
+        }
     };
     let route = command.iter().find_map(of_command);
     assert_eq!(route, Some(port()), "commands go to the wire");
@@ -102,8 +106,8 @@ fn a_device_on_a_wire_is_not_taken_over_by_mqtt_until_it_is_forgotten() {
     let result = heard(None, Kind::Result, result.encode(&mut [0; 200]).expect("fits"));
     assert_eq!(ending(&play(&mut fleet, over_mqtt(result, "f"), NOW)), None, "nor is its result believed");
 
-    let wishes = Wishes { forget: vec!["f".to_owned()], ..Wishes::default() };
-    play(&mut fleet, Input::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
+    let wishes = NameDecisions { forget: vec!["f".to_owned()], ..NameDecisions::default() };
+    play(&mut fleet, ExchangeInput::Loaded { queued: Vec::new(), broker: true, wishes }, NOW);
     assert_eq!(sent(&play(&mut fleet, over_mqtt(hello("f", 2), "f"), NOW), Kind::Welcome).len(), 1);
 }
 

@@ -108,7 +108,7 @@ fn end_untold(store: &Store, one: &WaitingAlert, now: Timestamp) -> Result<()> {
     store.watched(&[Effect::Keep(Snapshot { slot: StateKey::Alert(key), state })], &[]).map(drop)
 }
 
-/// RecordedInput waits leaves over the number of its rule, or the first one.
+/// What waits leaves over the number of its rule, or the first one.
 pub(super) fn reroute(store: &Store, config: &Config, lane: &Conversation, now: Timestamp) -> Result<()> {
     let Some(first) = config.connections.first() else { return Ok(()) };
     let is_known = |name: &ConnectionName| config.connections.iter().any(|known| known.name == *name);
