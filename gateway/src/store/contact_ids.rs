@@ -181,6 +181,34 @@ impl Store {
             .exists([&contact.0])
     }
 
+    /// Who wants nothing more, and the address that they were written to last.
+    pub fn stopped(&self) -> Result<Vec<(ContactId, String)>> {
+        self.sql
+            .prepare_cached(
+                "SELECT contact, address FROM (SELECT p.contact, coalesce((SELECT m.address FROM message m WHERE m.contact = p.contact
+                         ORDER BY m.id DESC LIMIT 1), p.user_id_of) AS address FROM person p WHERE p.stopped = 1)
+                 WHERE address IS NOT NULL ORDER BY contact",
+            )?
+            .query_map([], |row| Ok((ContactId(row.get(0)?), row.get(1)?)))?
+            .collect()
+    }
+
+    /// The same person has another id in the configuration: what they wished goes with them, unless they have said something
+    /// since. Whether it did.
+    pub fn keep_wish(&self, before: &ContactId, contact: &ContactId, now: Timestamp) -> Result<bool> {
+        let wishes = self
+            .sql
+            .prepare_cached(
+                "INSERT INTO consent (contact, at, given, source) SELECT ?2, at, given, source FROM consent
+                 WHERE contact = ?1 AND NOT EXISTS (SELECT 1 FROM consent WHERE contact = ?2)",
+            )?
+            .execute(params![before.0, contact.0])?;
+        if wishes > 0 {
+            self.obey(contact, false, now)?;
+        }
+        Ok(wishes > 0)
+    }
+
     pub(super) fn has_stopped(&self, contact: &ContactId) -> Result<bool> {
         self.sql
             .prepare_cached("SELECT 1 FROM person WHERE contact = ?1 AND stopped = 1")?

@@ -26,12 +26,34 @@ pub(crate) const NEWS_EXPIRES: Duration = Duration::from_secs(24 * 3_600);
 
 /// Ends all of it, in the transaction of whoever starts: what ended, a sentence each. The simulation calls it too.
 pub fn end(store: &Store, config: &Config, now: Timestamp) -> Result<Vec<String>> {
-    let ended = end_all(store, config, find(store, config, now)?, now)?;
+    let mut ended = keep_wishes(store, config, now)?;
+    ended.extend(end_all(store, config, find(store, config, now)?, now)?);
     let word = audience_word(config);
     if store.audience()?.is_none_or(|known| known != word) {
         store.keep_audience(&word)?;
     }
     Ok(ended)
+}
+
+/// A STOP is of a person, and not of the id that the configuration calls them by: whoever is renamed stays stopped. Known by the
+/// address, as long as a message to it or their user id is on record.
+fn keep_wishes(store: &Store, config: &Config, now: Timestamp) -> Result<Vec<String>> {
+    let mut kept = Vec::new();
+    for (before, address) in store.stopped()? {
+        if config.people.contacts.contains_key(&before) {
+            continue;
+        }
+        let same = config.people.contacts.values().find(|contact| contact.to.address() == address);
+        if let Some(contact) = same
+            && store.keep_wish(&before, &contact.id, now)?
+        {
+            kept.push(format!(
+                "{} is {before} under another id, who wrote STOP: alerts to them are held until they write START",
+                contact.id
+            ));
+        }
+    }
+    Ok(kept)
 }
 
 pub(super) fn end_all(
