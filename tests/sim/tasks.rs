@@ -151,7 +151,7 @@ impl Gateway {
                 RequestContent::Free {
                     content: &content,
                     more: &more,
-                    voice: self.config.people.voice(&due.lane.contact),
+                    locale: self.config.people.locale(&due.lane.contact),
                 }
             }
         };

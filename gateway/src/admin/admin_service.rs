@@ -16,20 +16,20 @@ use crate::whatsapp::client::Client;
 pub struct AdminService(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) shared: Arc<TaskContext>,
-    pub(crate) judge: RuleSet,
+    pub(crate) context: Arc<TaskContext>,
+    pub(crate) rules: RuleSet,
     pub(crate) events: mpsc::Sender<Submitted>,
     pub(crate) client: Client,
 }
 
 impl AdminService {
     pub fn new(
-        shared: Arc<TaskContext>,
-        judge: RuleSet,
+        context: Arc<TaskContext>,
+        rules: RuleSet,
         events: mpsc::Sender<Submitted>,
         client: Client,
     ) -> Self {
-        Self(Arc::new(Inner { shared, judge, events, client }))
+        Self(Arc::new(Inner { context, rules, events, client }))
     }
 
     pub(crate) fn answer<T, F: Future<Output = Result<T, ApiError>> + Send + 'static>(
@@ -45,7 +45,7 @@ impl Inner {
         &self,
         work: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.shared.store.run(work).await.map_err(|gone| {
+        self.context.store.run(work).await.map_err(|gone| {
             tracing::error!(error = %gone, "a question of the page could not be answered");
             ApiError::Unavailable(match gone {
                 StoreError::Refused(_) => "The database refused it; the log says why.".to_owned(),
@@ -70,7 +70,7 @@ impl Inner {
         what: String,
         read: impl FnOnce(&TaskContext, &Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
     ) -> Result<Value, ApiError> {
-        let shared = Arc::clone(&self.shared);
-        self.found(what, move |store| read(&shared, store)).await
+        let context = Arc::clone(&self.context);
+        self.found(what, move |store| read(&context, store)).await
     }
 }

@@ -22,11 +22,11 @@ impl Inner {
     pub(crate) async fn decide_alert(
         &self,
         id: i64,
-        deed: AlertAction,
-        who: &Actor,
+        action: AlertAction,
+        actor: &Actor,
     ) -> Result<Value, ApiError> {
-        let by = Person { name: who.name.clone(), contact: None };
-        let note = entry(who, deed.as_str(), format!("alert {id}"), "done");
+        let by = Person { name: actor.name.clone(), contact: None };
+        let note = entry(actor, action.as_str(), format!("alert {id}"), "done");
         let written = self.store(move |store| {
             let now = SystemClock.now();
             let Some(story) = store.alert_story(AlertId(id))? else {
@@ -39,7 +39,7 @@ impl Inner {
                 return Ok(Err(ApiError::NotPossible(format!("Alert {id} is over already: {reason}."))));
             }
             let alert = story.row.alert;
-            let decided = match deed {
+            let decided = match action {
                 AlertAction::Acknowledge => AlertCommand::Acknowledge { alert, by },
                 AlertAction::Resolve => AlertCommand::Resolve { alert, by },
                 AlertAction::Silence => AlertCommand::Silence(Silence {
@@ -58,7 +58,7 @@ impl Inner {
             Ok(Ok(()))
         });
         written.await??;
-        self.shared.wakeups.after(Written::AlertCommand);
+        self.context.wakeups.after(Written::AlertCommand);
         self.look(AdminQuery::Alert(id)).await
     }
 }

@@ -20,7 +20,7 @@ const CHECKED: u32 = 1_000;
 /// `{items, next, chain}`, newest first.
 pub async fn shown(inner: &Inner, filter: &Filter) -> std::result::Result<Value, ApiError> {
     let listing = listing(filter)?;
-    inner.both(String::new(), move |shared, store| list(shared, store, &listing).map(Some)).await
+    inner.both(String::new(), move |context, store| list(context, store, &listing).map(Some)).await
 }
 
 /// `{items, total}`: people who wrote and are no contacts.
@@ -29,8 +29,8 @@ pub async fn strangers(inner: &Inner, filter: &Filter) -> std::result::Result<Va
     inner.store(move |store| store.list_strangers(limit)).await
 }
 
-fn list(shared: &TaskContext, store: &Store, listing: &Listing) -> Result<Value> {
-    let names = shared.config.people.contacts.keys().map(|id| (store.seal().pseudonym(id), id.0.clone()));
+fn list(context: &TaskContext, store: &Store, listing: &Listing) -> Result<Value> {
+    let names = context.config.people.contacts.keys().map(|id| (store.seal().pseudonym(id), id.0.clone()));
     let people: BTreeMap<String, String> = names.collect();
     let before = listing.before.as_ref().map_or(i64::MAX, |cursor| cursor.id);
     let mut rows = store.audit_before(before, listing.limit + 1)?;

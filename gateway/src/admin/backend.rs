@@ -29,12 +29,12 @@ impl Inner {
         let found = self.store(move |store| store.overview(now)).await?;
         let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
         let free = self.store(Store::free).await?.into_iter().filter(|row| row.month == month);
-        views::overview(&self.shared, found, usage, free)
+        views::overview(&self.context, found, usage, free)
     }
 
-    pub(crate) async fn look(&self, question: AdminQuery) -> Result<Value, ApiError> {
+    pub(crate) async fn look(&self, query: AdminQuery) -> Result<Value, ApiError> {
         let now = SystemClock.now();
-        match question {
+        match query {
             AdminQuery::Overview => self.overview(now).await,
             AdminQuery::Messages(filter) => self.list(listing(&filter)?, Store::list_messages).await,
             AdminQuery::Message(id) => {
@@ -61,7 +61,7 @@ impl Inner {
             AdminQuery::Try { topic, payload, content_type } => {
                 check_event(&topic, &payload)?;
                 let event = event(EventSource::Cli, topic, payload, content_type, Identity::None);
-                Ok(dry_run::tried(&self.shared.config, &self.judge, event))
+                Ok(dry_run::tried(&self.context.config, &self.rules, event))
             }
             AdminQuery::Usage => {
                 Ok(views::usage(self.store(Store::usage).await?, self.store(Store::free).await?))
@@ -69,33 +69,33 @@ impl Inner {
             AdminQuery::Tokens => Ok(self.store(Store::tokens).await?.into()),
             AdminQuery::Sessions => Ok(self.store(move |store| store.sessions(now)).await?.into()),
             AdminQuery::Contacts => {
-                self.both(String::new(), move |shared, store| views::contacts(shared, store, now).map(Some))
+                self.both(String::new(), move |context, store| views::contacts(context, store, now).map(Some))
                     .await
             }
             AdminQuery::Contact(id) => {
-                self.both(format!("contact {id}"), move |shared, store| {
-                    views::contact(shared, store, &id, now)
+                self.both(format!("contact {id}"), move |context, store| {
+                    views::contact(context, store, &id, now)
                 })
                 .await
             }
             AdminQuery::Rules => {
-                self.both(String::new(), |shared, store| views::rules(shared, store).map(Some)).await
+                self.both(String::new(), |context, store| views::rules(context, store).map(Some)).await
             }
             AdminQuery::Devices => Ok(json!({ "items": self.store(Store::device_list).await? })),
             AdminQuery::Device(id) => {
                 self.found(format!("device {id}"), move |store| store.whole_device(&id)).await
             }
             AdminQuery::Connections => {
-                self.both(String::new(), |shared, store| views::connections(shared, store).map(Some)).await
+                self.both(String::new(), |context, store| views::connections(context, store).map(Some)).await
             }
             AdminQuery::Connection(name) => {
-                self.both(format!("connection {name}"), move |shared, store| {
-                    views::connection(shared, store, &name)
+                self.both(format!("connection {name}"), move |context, store| {
+                    views::connection(context, store, &name)
                 })
                 .await
             }
             AdminQuery::Setup => {
-                self.both(String::new(), |shared, store| views::setup(shared, store).map(Some)).await
+                self.both(String::new(), |context, store| views::setup(context, store).map(Some)).await
             }
         }
     }
@@ -108,30 +108,30 @@ impl Inner {
         self.store(move |store| read(store, &listing)).await
     }
 
-    async fn do_it(&self, deed: AdminAction, who: Actor) -> Result<Value, ApiError> {
-        match deed {
-            AdminAction::Retry(id) => self.decide(id, who, "retry", orphans::retry).await,
+    async fn do_it(&self, action: AdminAction, actor: Actor) -> Result<Value, ApiError> {
+        match action {
+            AdminAction::Retry(id) => self.decide(id, actor, "retry", orphans::retry).await,
             AdminAction::Hold(id) => {
-                self.decide(id, who, "hold", |store, _, id, now| store.hold(id, now)).await
+                self.decide(id, actor, "hold", |store, _, id, now| store.hold(id, now)).await
             }
             AdminAction::Cancel(id) => {
-                self.decide(id, who, "cancel", |store, _, id, now| store.cancel(id, now)).await
+                self.decide(id, actor, "cancel", |store, _, id, now| store.cancel(id, now)).await
             }
-            AdminAction::Alert(id, deed) => self.decide_alert(id, deed, &who).await,
-            AdminAction::Connect(given) => self.connect(*given, &who).await,
-            AdminAction::Disconnect(name) => self.disconnect(name, &who).await,
-            AdminAction::Forget(name) => self.forget(name, &who).await,
+            AdminAction::Alert(id, action) => self.decide_alert(id, action, &actor).await,
+            AdminAction::Connect(given) => self.connect(*given, &actor).await,
+            AdminAction::Disconnect(name) => self.disconnect(name, &actor).await,
+            AdminAction::Forget(name) => self.forget(name, &actor).await,
             AdminAction::Check(name) => self.check(&name).await,
             AdminAction::RevokeToken(id) => {
                 let now = SystemClock.now();
-                match self.store(move |store| credentials::revoke_token(store, id, &who, now)).await? {
+                match self.store(move |store| credentials::revoke_token(store, id, &actor, now)).await? {
                     true => Ok(json!({ "id": id })),
                     false => Err(ApiError::NotFound("There is no such token any more.".into())),
                 }
             }
             AdminAction::EndSession(id) => {
                 let (now, named) = (SystemClock.now(), id.clone());
-                match self.store(move |store| credentials::end_session(store, &named, &who, now)).await? {
+                match self.store(move |store| credentials::end_session(store, &named, &actor, now)).await? {
                     true => Ok(json!({ "id": id })),
                     false => Err(ApiError::NotFound("There is no such session any more.".into())),
                 }
@@ -144,23 +144,23 @@ impl Inner {
 
     pub(crate) async fn write_down(
         &self,
-        who: &Actor,
-        deed: &'static str,
+        actor: &Actor,
+        action: &'static str,
         subject: &str,
         outcome: &str,
     ) -> Result<(), ApiError> {
-        let note = entry(who, deed, subject, outcome);
+        let note = entry(actor, action, subject, outcome);
         self.store(move |store| store.record_change(&note, SystemClock.now())).await
     }
 
     async fn decide(
         &self,
         id: i64,
-        who: Actor,
-        deed: &'static str,
+        actor: Actor,
+        action: &'static str,
         change: fn(&Store, &Config, MessageId, Timestamp) -> Result<(), ActError>,
     ) -> Result<Value, ApiError> {
-        let live = self.shared.live.get();
+        let live = self.context.live.get();
         let decided = self.store(move |store| {
             let now = SystemClock.now();
             let outcome = match change(store, &live, MessageId(id), now) {
@@ -174,11 +174,11 @@ impl Inner {
                 Ok(()) => Ok(()),
             };
             let words = outcome.as_ref().map_or_else(ApiError::to_string, |()| "done".to_owned());
-            store.record_change(&entry(&who, deed, format!("message {id}"), &words), now)?;
+            store.record_change(&entry(&actor, action, format!("message {id}"), &words), now)?;
             Ok(outcome)
         });
         decided.await??;
-        self.shared.wakeups.after(Written::Message);
+        self.context.wakeups.after(Written::Message);
         self.look(AdminQuery::Message(id)).await
     }
 
@@ -191,7 +191,7 @@ impl Inner {
         key: String,
     ) -> Result<Value, ApiError> {
         check_event(&topic, &payload)?;
-        if is_ours(&topic, &self.shared.config.mqtt.client_id) {
+        if is_ours(&topic, &self.context.config.mqtt.client_id) {
             let how = "Topics below bellwire/ that are the gateway's own or of its device protocol take no event from here.";
             return Err(ApiError::Malformed(how.into()));
         }
@@ -222,17 +222,17 @@ impl Inner {
 }
 
 impl AdminApi for AdminService {
-    fn ask(&self, question: AdminQuery) -> ApiFuture<Value> {
-        self.answer(|inner| async move { inner.look(question).await })
+    fn ask(&self, query: AdminQuery) -> ApiFuture<Value> {
+        self.answer(|inner| async move { inner.look(query).await })
     }
 
-    fn act(&self, deed: AdminAction, who: Actor) -> ApiFuture<Value> {
-        self.answer(|inner| async move { inner.do_it(deed, who).await })
+    fn act(&self, action: AdminAction, actor: Actor) -> ApiFuture<Value> {
+        self.answer(|inner| async move { inner.do_it(action, actor).await })
     }
 
     fn revision(&self) -> ApiFuture<i64> {
         self.answer(|inner| async move {
-            let obstacles = inner.shared.readiness.obstacles().len();
+            let obstacles = inner.context.readiness.obstacles().len();
             let written = inner.store(|store| Ok(store.writes()? + store.data_version()?)).await?;
             Ok(written + i64::try_from(obstacles).unwrap_or_default())
         })

@@ -30,18 +30,18 @@ const RATE: u32 = 80;
 const RATE_MAX: u32 = 1_000;
 
 /// After a change: the store's rows are read again, and everybody who waits for a number looks.
-async fn reload(shared: &TaskContext) -> Result<(), crate::store::StoreError> {
-    let config = Arc::clone(&shared.config);
+async fn reload(context: &TaskContext) -> Result<(), crate::store::StoreError> {
+    let config = Arc::clone(&context.config);
     let read = move |store: &Store| connections(&config.connections, store, &config.site.state_directory);
-    shared.live.set_connections(shared.store.run(read).await?);
-    shared.wakeups.after(Written::Connections);
+    context.live.set_connections(context.store.run(read).await?);
+    context.wakeups.after(Written::Connections);
     Ok(())
 }
 
 impl Inner {
     /// Checks the credentials with Meta, subscribes to the account's webhooks, and only then keeps them: new, or in place
     /// of what was there. What is left out stays as it was.
-    pub(crate) async fn connect(&self, given: NewConnection, who: &Actor) -> Result<Value, ApiError> {
+    pub(crate) async fn connect(&self, given: NewConnection, actor: &Actor) -> Result<Value, ApiError> {
         let wanted = self.complete(given).await?;
         let mut checks = examine_account(&wanted, &self.client).await;
         let subscribed = |finding: &Finding| finding.check == "subscription";
@@ -56,11 +56,11 @@ impl Inner {
         if checks.iter().any(|finding| finding.severity == Severity::Error) {
             let name = &wanted.name.0;
             tracing::warn!(connection = name, "a number was not connected: a check failed");
-            self.write_down(who, "connect", name, "a check failed").await?;
+            self.write_down(actor, "connect", name, "a check failed").await?;
             let words = "Nothing was kept: each failed check says what to do.";
             return Err(ApiError::Checked(words.into(), found));
         }
-        self.keep(&wanted, who).await?;
+        self.keep(&wanted, actor).await?;
         let connection = self.look(AdminQuery::Connection(wanted.name.0.clone())).await?;
         Ok(json!({ "connection": connection, "checks": found }))
     }
@@ -98,12 +98,12 @@ impl Inner {
         if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
             return Err(wrong("name", "letters, digits, - and _, up to 40"));
         }
-        if self.shared.config.connections.iter().any(|known| known.name.0 == name) {
+        if self.context.config.connections.iter().any(|known| known.name.0 == name) {
             return Err(ApiError::NotPossible(format!(
                 "{name} stands in the configuration file: change it there, or take another name."
             )));
         }
-        let live = self.shared.live.get();
+        let live = self.context.live.get();
         let all = &live.connections;
         let before = all.iter().find(|known| known.name.0 == name);
         if before.is_none() && all.len() >= CONNECTIONS_MAX {
@@ -153,7 +153,7 @@ impl Inner {
         })
     }
 
-    async fn keep(&self, wanted: &Connection, who: &Actor) -> Result<(), ApiError> {
+    async fn keep(&self, wanted: &Connection, actor: &Actor) -> Result<(), ApiError> {
         let text = |secret: &Secret| match secret {
             Secret::Known(text) => text.expose_secret().to_owned(),
             Secret::File(_) | Secret::Lost(_) => String::new(),
@@ -161,7 +161,7 @@ impl Inner {
         let secrets = json!({ "access_token": text(&wanted.access_token), "app_secret": text(&wanted.app_secret),
                               "verify_token": text(&wanted.verify_token) });
         let name = wanted.name.0.clone();
-        let seal = SecretBox::of(&self.shared.config.site.state_directory);
+        let seal = SecretBox::of(&self.context.config.site.state_directory);
         let sealed = seal.and_then(|seal| seal.seal(&name, secrets.to_string().as_bytes()));
         let sealed = sealed.map_err(|error| ApiError::Unavailable(error.to_string()))?;
         let kept = KeptConnection {
@@ -173,7 +173,7 @@ impl Inner {
             sealed: Some(sealed),
             name,
         };
-        let note = entry(who, "connect", &kept.name, "done");
+        let note = entry(actor, "connect", &kept.name, "done");
         self.store(move |store| {
             let now = SystemClock.now();
             store.keep_connection(&kept, now)?;
@@ -184,15 +184,15 @@ impl Inner {
     }
 
     /// The token goes, messages wait, the history stays.
-    pub(crate) async fn disconnect(&self, name: String, who: &Actor) -> Result<Value, ApiError> {
-        self.change(name, who, "disconnect", |store, name| store.wipe_connection(name, SystemClock.now()))
+    pub(crate) async fn disconnect(&self, name: String, actor: &Actor) -> Result<Value, ApiError> {
+        self.change(name, actor, "disconnect", |store, name| store.wipe_connection(name, SystemClock.now()))
             .await
     }
 
     /// What waits for the number leaves over another one, and what waits for a Yes over it ends: at once, not only at the
     /// next start.
-    pub(crate) async fn forget(&self, name: String, who: &Actor) -> Result<Value, ApiError> {
-        let mut rest = (*self.shared.live.get()).clone();
+    pub(crate) async fn forget(&self, name: String, actor: &Actor) -> Result<Value, ApiError> {
+        let mut rest = (*self.context.live.get()).clone();
         rest.connections.retain(|known| known.name.0 != name);
         let forget = move |store: &Store, name: &str| {
             let is_there = store.forget_connection(name)?;
@@ -201,22 +201,22 @@ impl Inner {
             }
             Ok(is_there)
         };
-        self.change(name, who, "delete", forget).await
+        self.change(name, actor, "delete", forget).await
     }
 
     async fn change(
         &self,
         name: String,
-        who: &Actor,
-        deed: &'static str,
+        actor: &Actor,
+        action: &'static str,
         change: impl FnOnce(&Store, &str) -> rusqlite::Result<bool> + Send + 'static,
     ) -> Result<Value, ApiError> {
-        if self.shared.config.connections.iter().any(|known| known.name.0 == name) {
+        if self.context.config.connections.iter().any(|known| known.name.0 == name) {
             return Err(ApiError::NotPossible(format!(
                 "{name} stands in the configuration file; remove its [[connection]] there and restart."
             )));
         }
-        let note = entry(who, deed, &name, "done");
+        let note = entry(actor, action, &name, "done");
         let asked = name.clone();
         let changed = self.store(move |store| {
             let changed = change(store, &asked)?;
@@ -226,7 +226,9 @@ impl Inner {
             Ok(changed)
         });
         if !changed.await? {
-            return Err(ApiError::NotFound(format!("There is no connection {name} that could be {deed}ed.")));
+            return Err(ApiError::NotFound(format!(
+                "There is no connection {name} that could be {action}ed."
+            )));
         }
         self.reload().await?;
         Ok(json!({ "name": name }))
@@ -234,7 +236,7 @@ impl Inner {
 
     /// Asks Meta now: token, scopes, number, quality, tier, subscription.
     pub(crate) async fn check(&self, name: &str) -> Result<Value, ApiError> {
-        let live = self.shared.live.get();
+        let live = self.context.live.get();
         let Some(connection) = live.connections.iter().find(|known| known.name.0 == name) else {
             return Err(ApiError::NotFound(format!("There is no connection {name}.")));
         };
@@ -244,7 +246,7 @@ impl Inner {
     }
 
     async fn reload(&self) -> Result<(), ApiError> {
-        reload(&self.shared).await.map_err(|gone| ApiError::Unavailable(gone.to_string()))
+        reload(&self.context).await.map_err(|gone| ApiError::Unavailable(gone.to_string()))
     }
 }
 

@@ -29,7 +29,7 @@ fn as_json(config: &Config, decision: &Decision, told: Vec<Value>) -> Value {
     let alerts = decision.alerts.iter().flat_map(|alert| {
         let mut messages = alert.messages();
         if messages.is_empty() {
-            messages.push((alert.in_voice(&config.people.voice), Vec::new())); // held back from everybody
+            messages.push((alert.in_voice(&config.people.locale), Vec::new())); // held back from everybody
         }
         messages.iter().map(|(content, people)| one(alert, content, people)).collect::<Vec<Value>>()
     });

@@ -23,8 +23,8 @@ pub struct WebhookReceiver(Arc<TaskContext>);
 pub struct HealthEndpoint(Arc<TaskContext>);
 
 impl WebhookReceiver {
-    pub fn new(shared: Arc<TaskContext>) -> Self {
-        Self(shared)
+    pub fn new(context: Arc<TaskContext>) -> Self {
+        Self(context)
     }
 
     fn secrets(&self, of: impl Fn(&Connection) -> &Secret) -> Vec<SecretString> {
@@ -54,15 +54,15 @@ impl Webhook for WebhookReceiver {
     }
 
     fn keep(&self, body: Bytes, signed_by: Vec<String>) -> Pin<Box<dyn Future<Output = bool> + Send>> {
-        let shared = Arc::clone(&self.0);
+        let context = Arc::clone(&self.0);
         Box::pin(async move {
             // Not waited out when the disk is full: Meta keeps it for us, and sends it again.
             // All of them: nothing to tell apart, as with the one number that most have.
-            let all = shared.live.get().connections.iter().all(|known| signed_by.contains(&known.name.0));
+            let all = context.live.get().connections.iter().all(|known| signed_by.contains(&known.name.0));
             let signers = (!all).then(|| signed_by.into_iter().map(ConnectionName).collect());
             let keep = move |store: &Store| store.keep_signed(&body, &signers, SystemClock.now());
-            let kept = shared.store.run(keep).await;
-            shared.wakeups.after(Written::WebhookBody);
+            let kept = context.store.run(keep).await;
+            context.wakeups.after(Written::WebhookBody);
             kept.inspect_err(|error| tracing::error!(%error, "a webhook could not be stored")).is_ok()
         })
     }
@@ -73,8 +73,8 @@ impl Webhook for WebhookReceiver {
 }
 
 impl HealthEndpoint {
-    pub fn new(shared: Arc<TaskContext>) -> Self {
-        Self(shared)
+    pub fn new(context: Arc<TaskContext>) -> Self {
+        Self(context)
     }
 }
 
@@ -84,15 +84,15 @@ impl Health for HealthEndpoint {
     }
 
     fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send>> {
-        let shared = Arc::clone(&self.0);
+        let context = Arc::clone(&self.0);
         Box::pin(async move {
             let asked =
                 |store: &crate::store::Store| Ok((store.counts_in_outbox()?, store.oldest_waiting()?));
-            let (counts, oldest) = shared.store.run(asked).await.unwrap_or_default();
+            let (counts, oldest) = context.store.run(asked).await.unwrap_or_default();
             let waits = oldest.map_or(0, |at| Timestamp(at).until(SystemClock.now()).as_secs());
-            let wal = shared.config.site.state_directory.join("bellwire.db-wal");
+            let wal = context.config.site.state_directory.join("bellwire.db-wal");
             let wal = wal.metadata().map_or(0, |metadata| metadata.len());
-            shared.metrics.text(&counts, i64::try_from(waits).unwrap_or(i64::MAX), wal)
+            context.metrics.text(&counts, i64::try_from(waits).unwrap_or(i64::MAX), wal)
         })
     }
 }

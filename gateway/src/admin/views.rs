@@ -12,56 +12,56 @@ use crate::task::context::TaskContext;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 pub fn overview(
-    shared: &TaskContext,
+    context: &TaskContext,
     mut found: Value,
     usage: impl Iterator<Item = UsageRow>,
     free: impl Iterator<Item = FreeRow>,
 ) -> std::result::Result<Value, ApiError> {
-    found["obstacles"] = shared.readiness.troubles().into();
-    found["broker"] = format!("{}:{}", shared.config.mqtt.host, shared.config.mqtt.port).into();
+    found["obstacles"] = context.readiness.troubles().into();
+    found["broker"] = format!("{}:{}", context.config.mqtt.host, context.config.mqtt.port).into();
     found["connections"] =
-        shared.live.get().connections.iter().map(|connection| connection.name.0.clone()).collect();
-    found["rules"] = shared.config.rules.len().into();
-    found["contacts"] = shared.live.get().people.contacts.len().into();
+        context.live.get().connections.iter().map(|connection| connection.name.0.clone()).collect();
+    found["rules"] = context.config.rules.len().into();
+    found["contacts"] = context.live.get().people.contacts.len().into();
     found["usage"] = usage_rows(usage);
     found["free"] = free_rows(free);
     Ok(found)
 }
 
 /// Everybody in the configuration, those who wrote last first.
-pub fn contacts(shared: &TaskContext, store: &Store, now: Timestamp) -> Result<Value> {
+pub fn contacts(context: &TaskContext, store: &Store, now: Timestamp) -> Result<Value> {
     let mut all = Vec::new();
-    for person in shared.live.get().people.contacts.values() {
-        all.push(one_contact(shared, store, person, now)?);
+    for person in context.live.get().people.contacts.values() {
+        all.push(one_contact(context, store, person, now)?);
     }
     all.sort_by_key(|contact| std::cmp::Reverse(contact["last"]["at"].as_i64()));
     Ok(json!({ "items": all }))
 }
 
-pub fn contact(shared: &TaskContext, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
-    let live = shared.live.get();
+pub fn contact(context: &TaskContext, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
+    let live = context.live.get();
     let found = live.people.contacts.values().find(|contact| contact.id.0 == id);
-    found.map(|person| one_contact(shared, store, person, now)).transpose()
+    found.map(|person| one_contact(context, store, person, now)).transpose()
 }
 
-fn one_contact(shared: &TaskContext, store: &Store, person: &Contact, now: Timestamp) -> Result<Value> {
+fn one_contact(context: &TaskContext, store: &Store, person: &Contact, now: Timestamp) -> Result<Value> {
     let mut facts = store.contact_facts(&person.id.0, now)?;
-    let live = shared.live.get();
+    let live = context.live.get();
     let teams = live.people.teams.iter().filter(|(_, members)| members.contains(&person.id));
     facts["id"] = person.id.0.clone().into();
     facts["name"] = person.name.clone().into();
     facts["address"] = person.to.address().into();
     facts["roles"] = person.roles.iter().cloned().collect();
     facts["teams"] = teams.map(|(name, _)| name.clone()).collect();
-    facts["language"] = person.voice.language.code().into();
-    facts["time_zone"] = person.voice.zone.iana_name().into();
+    facts["language"] = person.locale.language.code().into();
+    facts["time_zone"] = person.locale.zone.iana_name().into();
     facts["may_stop"] = person.may_stop.into();
     Ok(facts)
 }
 
-pub fn rules(shared: &TaskContext, store: &Store) -> Result<Value> {
+pub fn rules(context: &TaskContext, store: &Store) -> Result<Value> {
     let (mut all, newest) = (Vec::new(), store.newest_of_rules()?);
-    for rule in &shared.config.rules {
+    for rule in &context.config.rules {
         let mut facts = store.rule_hits(&rule.name.0, newest.get(&rule.name.0).copied())?;
         facts["name"] = rule.name.0.clone().into();
         facts["topic"] = rule.topic.as_str().into();
@@ -101,26 +101,26 @@ fn usage_rows(rows: impl Iterator<Item = UsageRow>) -> Value {
     .collect()
 }
 
-pub fn connections(shared: &TaskContext, store: &Store) -> Result<Value> {
+pub fn connections(context: &TaskContext, store: &Store) -> Result<Value> {
     let (mut all, kept) = (Vec::new(), store.kept_connections()?);
-    for one in shared.live.get().connections.iter() {
-        all.push(one_connection(shared, store, one)?);
+    for one in context.live.get().connections.iter() {
+        all.push(one_connection(context, store, one)?);
     }
     for gone in kept.iter().filter(|kept| kept.sealed.is_none()) {
         all.push(disconnected(store, gone)?);
     }
-    Ok(json!({ "items": all, "obstacles": shared.readiness.troubles() }))
+    Ok(json!({ "items": all, "obstacles": context.readiness.troubles() }))
 }
 
-pub fn connection(shared: &TaskContext, store: &Store, name: &str) -> Result<Option<Value>> {
-    let live = shared.live.get();
+pub fn connection(context: &TaskContext, store: &Store, name: &str) -> Result<Option<Value>> {
+    let live = context.live.get();
     if let Some(one) = live.connections.iter().find(|connection| connection.name.0 == name) {
-        return one_connection(shared, store, one).map(Some);
+        return one_connection(context, store, one).map(Some);
     }
     store.kept_connection(name)?.map(|gone| disconnected(store, &gone)).transpose()
 }
 
-fn one_connection(shared: &TaskContext, store: &Store, connection: &Connection) -> Result<Value> {
+fn one_connection(context: &TaskContext, store: &Store, connection: &Connection) -> Result<Value> {
     let mut facts = store.connection_facts(&connection.name.0, SystemClock.now())?;
     let secrets = [
         ("access_token", &connection.access_token),
@@ -132,7 +132,7 @@ fn one_connection(shared: &TaskContext, store: &Store, connection: &Connection) 
         .into_iter()
         .map(|(name, place)| json!({ "name": name, "problem": secret(place).err().map(|error| error.to_string()) }))
         .collect();
-    let of_file = shared.config.connections.iter().any(|known| known.name == connection.name);
+    let of_file = context.config.connections.iter().any(|known| known.name == connection.name);
     facts["origin"] = if of_file { "file" } else { "page" }.into();
     facts["connected"] = true.into();
     facts["name"] = connection.name.0.clone().into();
@@ -160,9 +160,9 @@ fn disconnected(store: &Store, kept: &KeptConnection) -> Result<Value> {
 }
 
 /// What is still to do, in the order of doing it: `{items: [{name, state, detail}]}`; state is done, open or wrong.
-pub fn setup(shared: &TaskContext, store: &Store) -> Result<Value> {
-    let (webhook, connections) = (store.webhook_facts()?, connections(shared, store)?);
-    let broker = shared.readiness.obstacles();
+pub fn setup(context: &TaskContext, store: &Store) -> Result<Value> {
+    let (webhook, connections) = (store.webhook_facts()?, connections(context, store)?);
+    let broker = context.readiness.obstacles();
     let empty = Vec::new();
     let all: Vec<&Value> = connections["items"]
         .as_array()
@@ -197,7 +197,7 @@ pub fn setup(shared: &TaskContext, store: &Store) -> Result<Value> {
         step("account", connected && account, None),
         step("catalogue", connected && account && read, None),
         step("webhook", !webhook["webhook_at"].is_null(), None),
-        step("rules", !shared.config.rules.is_empty(), None),
+        step("rules", !context.config.rules.is_empty(), None),
         step("sent", sent, None),
         step("receipt", webhook["receipts"] == true, None),
         step("reply", webhook["replies"] == true, None),

@@ -83,10 +83,10 @@ impl MessageText {
 
     /// The whole of it, as this person reads it.
     #[must_use]
-    pub fn said(&self, voice: &Locale) -> String {
-        let text = self.in_language(voice.language);
+    pub fn said(&self, locale: &Locale) -> String {
+        let text = self.in_language(locale.language);
         match self.happened_at {
-            Some(at) => format!("{text}\n{}", voice.say(|s| s.happened, &[("at", &voice.time(at))])),
+            Some(at) => format!("{text}\n{}", locale.say(|s| s.happened, &[("at", &locale.time(at))])),
             None => text.to_owned(),
         }
     }

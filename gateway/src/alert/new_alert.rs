@@ -40,16 +40,16 @@ impl NewAlert {
     /// What this person reads, by their own clock.
     #[must_use]
     pub fn to(&self, contact: &Contact) -> Content {
-        self.in_voice(&contact.voice)
+        self.in_voice(&contact.locale)
     }
 
     /// What somebody of this voice would read.
     #[must_use]
-    pub fn in_voice(&self, voice: &Locale) -> Content {
-        let text = render::with_time(self.wording.in_language(voice.language), self.at, voice);
-        let mut content = Content { text, ..self.content.clone() }.in_language(voice.language);
+    pub fn in_voice(&self, locale: &Locale) -> Content {
+        let text = render::with_time(self.wording.in_language(locale.language), self.at, locale);
+        let mut content = Content { text, ..self.content.clone() }.in_language(locale.language);
         for (button, title) in content.buttons.iter_mut().zip(&self.titles) {
-            title.to(voice.language).clone_into(&mut button.title);
+            title.to(locale.language).clone_into(&mut button.title);
         }
         content
     }

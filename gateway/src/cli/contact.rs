@@ -100,7 +100,7 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
     if json {
         let row = |contact: &Contact| {
             json!({ "id": contact.id.0, "name": contact.name, "to": contact.to.masked(), "roles": contact.roles,
-                    "language": contact.voice.language.code(), "time_zone": contact.voice.zone.iana_name(),
+                    "language": contact.locale.language.code(), "time_zone": contact.locale.zone.iana_name(),
                     "invited_by": invited(contact) })
         };
         say_json(&contacts.map(row).collect());
@@ -113,8 +113,8 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
             contact.id.0,
             contact.name,
             contact.to.masked(),
-            contact.voice.language.code(),
-            contact.voice.zone.iana_name().unwrap_or_default(),
+            contact.locale.language.code(),
+            contact.locale.zone.iana_name().unwrap_or_default(),
             roles.join(", "),
             invited(contact).map(|by| format!(" (invited by {by})")).unwrap_or_default()
         ));

@@ -188,7 +188,7 @@ fn as_json(config: &Config, decision: &Decision) -> Value {
         .flat_map(|alert| {
             let mut messages = alert.messages();
             if messages.is_empty() {
-                messages.push((alert.in_voice(&config.people.voice), Vec::new())); // held back from everybody
+                messages.push((alert.in_voice(&config.people.locale), Vec::new())); // held back from everybody
             }
             let one = |(content, people): (Content, Vec<&Contact>)| {
                 let to: Vec<&str> = people.iter().map(|contact| contact.id.0.as_str()).collect();

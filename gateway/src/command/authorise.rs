@@ -52,21 +52,21 @@ pub fn has_role(contact: &Contact, roles: &BTreeSet<String>) -> bool {
 
 impl Denial {
     #[must_use]
-    pub fn sentence(&self, voice: &Locale) -> String {
+    pub fn sentence(&self, locale: &Locale) -> String {
         match self {
             Self::Role(roles) => {
-                let or = format!(" {} ", voice.plain(|s| s.or));
+                let or = format!(" {} ", locale.plain(|s| s.or));
                 let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
-                voice.say(|s| s.needs_role, &[("roles", &roles.join(&or))])
+                locale.say(|s| s.needs_role, &[("roles", &roles.join(&or))])
             }
-            Self::Place => voice.plain(|s| s.not_in_area),
+            Self::Place => locale.plain(|s| s.not_in_area),
         }
     }
 
     /// For the person who asked for it.
     #[must_use]
-    pub fn refusal(&self, title: &str, voice: &Locale) -> String {
-        voice.say(|s| s.not_done, &[("title", title), ("why", &self.sentence(voice))])
+    pub fn refusal(&self, title: &str, locale: &Locale) -> String {
+        locale.say(|s| s.not_done, &[("title", title), ("why", &self.sentence(locale))])
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
                 roles: set(has),
                 topics: Vec::new(),
                 may_stop: true,
-                voice: Locale::default(),
+                locale: Locale::default(),
             };
             assert_eq!(may(&contact, &set(asked), "b").is_ok(), expected, "{has:?} for {asked:?}");
         };
@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn who_may_not_hears_what_they_lack() {
         let roles = ["cook", "owner"].map(str::to_owned).into();
-        let voice = Locale::default();
-        let role = Denial::Role(roles).refusal("Open", &voice);
+        let locale = Locale::default();
+        let role = Denial::Role(roles).refusal("Open", &locale);
         assert_eq!(role, "“Open” was not done: it needs the role cook or owner.");
-        assert_eq!(Denial::Place.refusal("Open", &voice), "“Open” was not done: it is not in your area.");
+        assert_eq!(Denial::Place.refusal("Open", &locale), "“Open” was not done: it is not in your area.");
     }
 }

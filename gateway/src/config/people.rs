@@ -18,7 +18,7 @@ pub fn read(root: &Section) -> People {
     let site = root.section("site", "[site]");
     let known = |key| site.as_ref().and_then(|site| site.text(key)).map(|text| text.value);
     let mut people = People::default();
-    people.voice = Locale {
+    people.locale = Locale {
         language: known("language").and_then(|code| Language::parse(&code)).unwrap_or_default(),
         zone: known("time_zone").and_then(|name| zone(&name)).unwrap_or(TimeZone::UTC),
     };
@@ -36,7 +36,7 @@ fn read_contacts(root: &Section, people: &mut People) {
         let may_stop = section.bool("may_stop").unwrap_or(true);
         let roles = section.strings("roles").unwrap_or_default().into_iter().map(|role| role.value).collect();
         let topics = read_places(&section);
-        let voice = read_voice(&section, &people.voice);
+        let locale = read_voice(&section, &people.locale);
         if let Some(id) = id {
             // A number that cannot be read has been reported; that nobody has this id would be wrong, and reported of each rule.
             let to = to.unwrap_or_else(|| Recipient::UserId(format!("of {}", id.value)));
@@ -55,7 +55,7 @@ fn read_contacts(root: &Section, people: &mut People) {
                 roles,
                 topics,
                 may_stop,
-                voice,
+                locale,
             };
             if people.contacts.insert(contact_id, contact).is_some() {
                 section.report(
@@ -87,7 +87,7 @@ fn read_teams(root: &Section, people: &mut People) {
                 section.report(member.offset, format!("there is no contact `{}`; {advice}", member.value));
             }
         }
-        let rota = on_call::read(&section, &members, &people.voice.zone);
+        let rota = on_call::read(&section, &members, &people.locale.zone);
         if let Some(id) = id {
             people.rotas.extend(rota.map(|rota| (id.value.clone(), rota)));
             if people.contacts.contains_key(&ContactId(id.value.clone())) {
@@ -213,8 +213,8 @@ template = { name = "alarm_v1", language = "en_US", parameters = ["{{ text }}"] 
     #[test]
     fn each_is_spoken_to_as_they_say_and_else_as_the_site_says() {
         let speaks = |config: &Config, id: &str| {
-            let voice = config.people.voice(&id.into());
-            (voice.language, voice.zone.iana_name().unwrap_or_default().to_owned())
+            let locale = config.people.locale(&id.into());
+            (locale.language, locale.zone.iana_name().unwrap_or_default().to_owned())
         };
         let config = load(FILE).expect("good");
         assert_eq!(speaks(&config, "nino"), (Language::English, "Asia/Tbilisi".to_owned()));

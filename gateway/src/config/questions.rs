@@ -36,7 +36,7 @@ fn read_one(
             .report(name.offset, format!("there are two questions `{}`; give each its own name", name.value));
     }
     let topic = section.required_parsed("topic", own_names);
-    let site = people.voice.language;
+    let site = people.locale.language;
     let text = section.translated("text", site, |text| words(&section, "text", text, topic.as_ref(), &[]));
     let choices = read_choices(&section);
     let who = read_people(&section, "who", people);

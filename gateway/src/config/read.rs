@@ -153,7 +153,7 @@ fn read_site(section: Section, folder: &Path, wishes: &LoadOptions, people: &Peo
     let state_directory = wishes.state_directory.clone().or(from_systemd).or(given);
     Some(Site {
         name: name?.value,
-        time_zone: people.voice.zone.clone(),
+        time_zone: people.locale.zone.clone(),
         state_directory: state_directory.unwrap_or_else(|| "/var/lib/bellwire".into()),
         owner: owner.into_iter().map(|name| name.value).collect(),
     })

@@ -63,7 +63,7 @@ fn read_rule(
     }
     let topic = section.required_parsed("topic", own_names);
     let when = section.text("when").and_then(|text| condition(&section, "when", text, topic.as_ref()));
-    let site = people.voice.language;
+    let site = people.locale.language;
     let message =
         section.translated("message", site, |text| words(&section, "message", text, topic.as_ref(), &[]));
     let notify = read_people(&section, "notify", people);

@@ -186,14 +186,14 @@ fn forbidden(config: &Config) -> Vec<String> {
 fn untranslated(config: &Config, rule: &Rule) -> Vec<String> {
     let Some(first) = rule.templates.first() else { return Vec::new() };
     let people = told(config, rule);
-    let read = |contact: &&Contact| contact.voice.language;
+    let read = |contact: &&Contact| contact.locale.language;
     let languages: BTreeSet<Language> = people.iter().map(read).collect();
     let missing =
         |language: &Language| !rule.templates.iter().any(|template| language.is(&template.language));
     let remark = |language: Language| {
         let people: Vec<&str> = people
             .iter()
-            .filter(|contact| contact.voice.language == language)
+            .filter(|contact| contact.locale.language == language)
             .map(|contact| contact.id.0.as_str())
             .collect();
         format!(

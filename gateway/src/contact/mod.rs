@@ -37,7 +37,7 @@ pub struct Contact {
     pub topics: Vec<TopicPattern>,
     /// Whether STOP is obeyed: for those on duty it may not be.
     pub may_stop: bool,
-    pub voice: Locale,
+    pub locale: Locale,
 }
 
 /// How a message is addressed (docs/cloud-api.md 1.1, 3.6).
@@ -104,7 +104,7 @@ pub struct People {
     pub rotas: BTreeMap<String, OnCallRota>,
     pub quiet: BTreeMap<ContactId, QuietHours>,
     /// The site's own: of everybody who says nothing else, and of who is no contact.
-    pub voice: Locale,
+    pub locale: Locale,
     /// Those of the contacts who stand in no file.
     guests: BTreeSet<ContactId>,
 }
@@ -160,8 +160,8 @@ impl People {
 
     /// How this person is spoken to, on the list or not.
     #[must_use]
-    pub fn voice(&self, id: &ContactId) -> &Locale {
-        self.contacts.get(id).map_or(&self.voice, |contact| &contact.voice)
+    pub fn locale(&self, id: &ContactId) -> &Locale {
+        self.contacts.get(id).map_or(&self.locale, |contact| &contact.locale)
     }
 
     #[must_use]
@@ -192,8 +192,8 @@ impl People {
             }
             let (id, name, roles) = (guest.id.clone(), guest.name.clone(), guest.roles.clone());
             let to = Recipient::Phone(guest.phone.clone());
-            let voice = all.voice.clone();
-            let contact = Contact { id: id.clone(), name, to, roles, topics, may_stop: true, voice };
+            let locale = all.locale.clone();
+            let contact = Contact { id: id.clone(), name, to, roles, topics, may_stop: true, locale };
             all.guests.insert(id.clone());
             all.contacts.insert(id, contact);
         }
@@ -295,7 +295,7 @@ mod tests {
                 roles: BTreeSet::new(),
                 topics: Vec::new(),
                 may_stop: true,
-                voice: Locale::default(),
+                locale: Locale::default(),
             },
         )
     }

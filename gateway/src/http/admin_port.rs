@@ -17,7 +17,7 @@ pub type ApiFuture<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send>
 pub trait AdminApi: Send + Sync {
     fn ask(&self, question: AdminQuery) -> ApiFuture<Value>;
     /// Does it, and records in the audit that it was done, or why not.
-    fn act(&self, deed: AdminAction, who: Actor) -> ApiFuture<Value>;
+    fn act(&self, action: AdminAction, who: Actor) -> ApiFuture<Value>;
     /// A number that changes when something that a page shows may have changed.
     fn revision(&self) -> ApiFuture<i64>;
 }
@@ -124,7 +124,7 @@ impl AlertAction {
 
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|deed| deed.as_str() == text)
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
     }
 }
 

@@ -27,17 +27,17 @@ pub fn api_routes() -> Router<Arc<AppState>> {
         .route("/api/openapi.json", get(description))
         .route(
             "/api/overview",
-            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Overview)),
+            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Overview)),
         )
         .route("/api/messages", get(messages))
         .route("/api/messages/{id}", get(message))
-        .route("/api/outbox/{id}/{deed}", post(decide))
+        .route("/api/outbox/{id}/{action}", post(decide))
         .route("/api/alerts", get(alerts))
         .route("/api/alerts/{id}", get(alert))
-        .route("/api/alerts/{id}/{deed}", post(decide_alert))
+        .route("/api/alerts/{id}/{action}", post(decide_alert))
         .route(
             "/api/devices",
-            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Devices)),
+            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Devices)),
         )
         .route("/api/devices/{id}", get(device))
         .route("/api/commands", get(commands))
@@ -45,28 +45,28 @@ pub fn api_routes() -> Router<Arc<AppState>> {
         .route("/api/trail", get(trail))
         .route(
             "/api/trail/check",
-            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::TrailCheck)),
+            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::TrailCheck)),
         )
         .route("/api/requests", get(requests))
         .route("/api/questions", get(questions))
         .route("/api/strangers", get(strangers))
         .route(
             "/api/contacts",
-            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Contacts)),
+            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Contacts)),
         )
         .route("/api/contacts/{id}", get(contact))
         .route(
             "/api/rules",
-            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Rules)),
+            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Rules)),
         )
         .route("/api/rules/try", post(attempt))
         .route(
             "/api/usage",
-            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Usage)),
+            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Usage)),
         )
         .route(
             "/api/whatsapp/setup",
-            get(|front: ApiState, visit: RequestContext| answer(front, visit, AdminQuery::Setup)),
+            get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Setup)),
         )
         .route("/api/events", post(event))
 }
@@ -78,11 +78,11 @@ async fn description() -> Response {
     ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json;version=3.1")], DESCRIPTION).into_response()
 }
 
-pub async fn answer(State(front): ApiState, visit: RequestContext, question: AdminQuery) -> Response {
-    if let Err(refusal) = visit.caller.may(Scope::Read) {
+pub async fn answer(State(state): ApiState, request: RequestContext, question: AdminQuery) -> Response {
+    if let Err(refusal) = request.caller.may(Scope::Read) {
         return *refusal;
     }
-    match front.desk.ask(question).await {
+    match state.admin.ask(question).await {
         Ok(mut found) => {
             times(&mut found);
             Json(found).into_response()
@@ -91,74 +91,74 @@ pub async fn answer(State(front): ApiState, visit: RequestContext, question: Adm
     }
 }
 
-async fn messages(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
-    filtered(front, visit, filter, AdminQuery::Messages).await
+async fn messages(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
+    filtered(state, request, filter, AdminQuery::Messages).await
 }
 
-async fn alerts(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
-    filtered(front, visit, filter, AdminQuery::Alerts).await
+async fn alerts(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
+    filtered(state, request, filter, AdminQuery::Alerts).await
 }
 
-async fn commands(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
-    filtered(front, visit, filter, AdminQuery::Commands).await
+async fn commands(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
+    filtered(state, request, filter, AdminQuery::Commands).await
 }
 
-async fn audit(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
-    filtered(front, visit, filter, AdminQuery::Audit).await
+async fn audit(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
+    filtered(state, request, filter, AdminQuery::Audit).await
 }
 
 /// In one piece: each piece would bring the chain's check with it.
-async fn trail(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
-    whole(front, visit, filter, AdminQuery::Trail).await
+async fn trail(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
+    whole(state, request, filter, AdminQuery::Trail).await
 }
 
-async fn requests(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
-    filtered(front, visit, filter, AdminQuery::Requests).await
+async fn requests(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
+    filtered(state, request, filter, AdminQuery::Requests).await
 }
 
-async fn questions(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
-    filtered(front, visit, filter, AdminQuery::Questions).await
+async fn questions(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
+    filtered(state, request, filter, AdminQuery::Questions).await
 }
 
-async fn strangers(front: ApiState, visit: RequestContext, filter: Filtered) -> Response {
-    whole(front, visit, filter, AdminQuery::Strangers).await // it has no cursor
+async fn strangers(state: ApiState, request: RequestContext, filter: Filtered) -> Response {
+    whole(state, request, filter, AdminQuery::Strangers).await // it has no cursor
 }
 
 async fn whole(
-    front: ApiState,
-    visit: RequestContext,
+    state: ApiState,
+    request: RequestContext,
     filter: Filtered,
     ask: impl Fn(Filter) -> AdminQuery,
 ) -> Response {
     match filter {
-        Ok(Query(filter)) => answer(front, visit, ask(filter)).await,
+        Ok(Query(filter)) => answer(state, request, ask(filter)).await,
         Err(wrong) => problem(StatusCode::UNPROCESSABLE_ENTITY, &wrong.body_text()),
     }
 }
 
 async fn filtered(
-    front: ApiState,
-    visit: RequestContext,
+    state: ApiState,
+    request: RequestContext,
     filter: Filtered,
     ask: impl Fn(Filter) -> AdminQuery,
 ) -> Response {
     match filter {
         Ok(Query(filter)) if filter.limit.is_some_and(|limit| (AT_ONCE + 1..=LIMIT_MAX).contains(&limit)) => {
-            if let Err(refusal) = visit.caller.may(Scope::Read) {
+            if let Err(refusal) = request.caller.may(Scope::Read) {
                 return *refusal;
             }
-            let long = in_pieces(&front.0, filter, ask).await;
+            let long = in_pieces(&state.0, filter, ask).await;
             let json = |body| ([(header::CONTENT_TYPE, "application/json")], body).into_response();
             long.map_or_else(IntoResponse::into_response, json)
         }
-        filter => whole(front, visit, filter, ask).await,
+        filter => whole(state, request, filter, ask).await,
     }
 }
 
 /// A long list as JSON, asked for piece by piece from cursor to cursor: what is written is out of memory before the next
 /// piece comes in. It ends where a piece is not full, though more may be behind its cursor, as a short list does.
 async fn in_pieces(
-    front: &AppState,
+    state: &AppState,
     mut filter: Filter,
     ask: impl Fn(Filter) -> AdminQuery,
 ) -> Result<Vec<u8>, ApiError> {
@@ -167,7 +167,7 @@ async fn in_pieces(
     loop {
         let asked = left.min(AT_ONCE);
         filter.limit = Some(asked);
-        let mut found = front.desk.ask(ask(filter.clone())).await?;
+        let mut found = state.admin.ask(ask(filter.clone())).await?;
         times(&mut found);
         let items = found["items"].as_array().map_or(&[][..], Vec::as_slice);
         for item in items {
@@ -188,44 +188,44 @@ async fn in_pieces(
     }
 }
 
-async fn message(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
-    numbered(front, visit, &id, AdminQuery::Message).await
+async fn message(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
+    numbered(state, request, &id, AdminQuery::Message).await
 }
 
-async fn alert(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
-    numbered(front, visit, &id, AdminQuery::Alert).await
+async fn alert(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
+    numbered(state, request, &id, AdminQuery::Alert).await
 }
 
-async fn device(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
-    answer(front, visit, AdminQuery::Device(id)).await
+async fn device(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
+    answer(state, request, AdminQuery::Device(id)).await
 }
 
-async fn contact(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
-    answer(front, visit, AdminQuery::Contact(id)).await
+async fn contact(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
+    answer(state, request, AdminQuery::Contact(id)).await
 }
 
 async fn numbered(
-    front: ApiState,
-    visit: RequestContext,
+    state: ApiState,
+    request: RequestContext,
     id: &str,
     ask: impl Fn(i64) -> AdminQuery,
 ) -> Response {
     match id.parse() {
-        Ok(id) => answer(front, visit, ask(id)).await,
+        Ok(id) => answer(state, request, ask(id)).await,
         Err(_) => problem(StatusCode::NOT_FOUND, "ids are whole numbers"),
     }
 }
 
 async fn decide(
-    State(front): ApiState,
-    visit: RequestContext,
-    Path((id, deed)): Path<(String, String)>,
+    State(state): ApiState,
+    request: RequestContext,
+    Path((id, action)): Path<(String, String)>,
 ) -> Response {
-    if let Err(refusal) = visit.caller.may(Scope::Act) {
+    if let Err(refusal) = request.caller.may(Scope::Act) {
         return *refusal;
     }
     let Ok(id) = id.parse() else { return problem(StatusCode::NOT_FOUND, "ids are whole numbers") };
-    let deed = match deed.as_str() {
+    let action = match action.as_str() {
         "retry" => AdminAction::Retry(id),
         "hold" => AdminAction::Hold(id),
         "cancel" => AdminAction::Cancel(id),
@@ -236,26 +236,26 @@ async fn decide(
             );
         }
     };
-    act(&front, &visit, deed).await
+    act(&state, &request, action).await
 }
 
 async fn decide_alert(
-    State(front): ApiState,
-    visit: RequestContext,
-    Path((id, deed)): Path<(String, String)>,
+    State(state): ApiState,
+    request: RequestContext,
+    Path((id, action)): Path<(String, String)>,
 ) -> Response {
-    if let Err(refusal) = visit.caller.may(Scope::Act) {
+    if let Err(refusal) = request.caller.may(Scope::Act) {
         return *refusal;
     }
-    let (Ok(id), Some(deed)) = (id.parse(), AlertAction::parse(&deed)) else {
+    let (Ok(id), Some(action)) = (id.parse(), AlertAction::parse(&action)) else {
         let how = "an alert has a whole number, and can be taken: acknowledge, resolve, silence";
         return problem(StatusCode::NOT_FOUND, how);
     };
-    act(&front, &visit, AdminAction::Alert(id, deed)).await
+    act(&state, &request, AdminAction::Alert(id, action)).await
 }
 
-async fn act(front: &AppState, visit: &RequestContext, deed: AdminAction) -> Response {
-    match front.desk.act(deed, visit.who()).await {
+async fn act(state: &AppState, request: &RequestContext, action: AdminAction) -> Response {
+    match state.admin.act(action, request.who()).await {
         Ok(mut done) => {
             times(&mut done);
             Json(done).into_response()
@@ -287,14 +287,14 @@ impl Event {
 }
 
 async fn attempt(
-    front: ApiState,
-    visit: RequestContext,
+    state: ApiState,
+    request: RequestContext,
     event: Result<Json<Event>, JsonRejection>,
 ) -> Response {
     match event {
         Ok(Json(event)) => {
             let (payload, content_type) = (event.payload(), event.content_type);
-            answer(front, visit, AdminQuery::Try { topic: event.topic, payload, content_type }).await
+            answer(state, request, AdminQuery::Try { topic: event.topic, payload, content_type }).await
         }
         Err(wrong) => problem(wrong.status(), &wrong.body_text()),
     }
@@ -302,12 +302,12 @@ async fn attempt(
 
 /// 202 when it is on disk, like the acknowledgement of a publish.
 async fn event(
-    State(front): ApiState,
-    visit: RequestContext,
+    State(state): ApiState,
+    request: RequestContext,
     headers: HeaderMap,
     event: Result<Json<Event>, JsonRejection>,
 ) -> Response {
-    if let Err(refusal) = visit.caller.may(Scope::Events) {
+    if let Err(refusal) = request.caller.may(Scope::Events) {
         return *refusal;
     }
     let key = headers
@@ -323,12 +323,12 @@ async fn event(
         Ok(Json(event)) => event,
         Err(wrong) => return problem(wrong.status(), &wrong.body_text()),
     };
-    if let Err(refusal) = visit.caller.may_tell(&event.topic) {
+    if let Err(refusal) = request.caller.may_tell(&event.topic) {
         return *refusal;
     }
     let (payload, content_type) = (event.payload(), event.content_type);
-    let deed = AdminAction::Event { topic: event.topic, payload, content_type, key: key.to_owned() };
-    match front.desk.act(deed, visit.who()).await {
+    let action = AdminAction::Event { topic: event.topic, payload, content_type, key: key.to_owned() };
+    match state.admin.act(action, request.who()).await {
         Ok(answer) => (StatusCode::ACCEPTED, Json(answer)).into_response(),
         Err(trouble) => trouble.into_response(),
     }

@@ -102,19 +102,19 @@ pub struct Revision(pub i64);
 
 /// The layer around all routes of the page and the API.
 pub async fn guard(
-    State(front): State<Arc<AppState>>,
+    State(state): State<Arc<AppState>>,
     Extension(Peer { address, .. }): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let address = super::behind::address(address, &parts.headers, &front.proxies);
+    let address = super::behind::address(address, &parts.headers, &state.proxies);
     parts.extensions.insert(Behind(address));
-    let mut response = match admit(&front, address, &parts).await {
+    let mut response = match admit(&state, address, &parts).await {
         Ok(caller) => {
             if matches!(caller, Caller::Page(_)) && parts.method.is_safe() {
                 // Before the page is filled: what changes meanwhile is told by the first event of /live.
-                parts.extensions.insert(Revision(front.desk.revision().await.unwrap_or_default()));
+                parts.extensions.insert(Revision(state.admin.revision().await.unwrap_or_default()));
             }
             parts.extensions.insert(caller);
             let request = Request::from_parts(parts, body);
@@ -140,10 +140,10 @@ pub async fn guard(
     response
 }
 
-async fn admit(front: &AppState, address: IpAddr, request: &Parts) -> Result<Caller, Box<Response>> {
+async fn admit(state: &AppState, address: IpAddr, request: &Parts) -> Result<Caller, Box<Response>> {
     let (headers, path) = (&request.headers, request.uri.path());
     let api = path.starts_with("/api/");
-    check_host(front, headers)?;
+    check_host(state, headers)?;
     if path.starts_with("/assets/") {
         return Ok(Caller::Nobody);
     }
@@ -153,11 +153,11 @@ async fn admit(front: &AppState, address: IpAddr, request: &Parts) -> Result<Cal
     if !request.method.is_safe() {
         check_origin(headers)?;
     }
-    let password = front.keys.password().await.map_err(refuse)?;
+    let password = state.keys.password().await.map_err(refuse)?;
     if password.is_none() {
         return first_visit(address, path, api);
     }
-    let caller = identify(front, headers).await?;
+    let caller = identify(state, headers).await?;
     match &caller {
         Caller::Nobody if matches!(path, "/login" | "/welcome" | "/language") => Ok(caller),
         Caller::Nobody if api => Err(unknown_caller()),
@@ -213,25 +213,25 @@ fn refuse(trouble: ApiError) -> Box<Response> {
     Box::new(trouble.into_response())
 }
 
-async fn identify(front: &AppState, headers: &HeaderMap) -> Result<Caller, Box<Response>> {
+async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Caller, Box<Response>> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         let Some(token) = token else { return Err(unknown_caller()) };
-        return match front.keys.token(digest(token)).await.map_err(refuse)? {
+        return match state.keys.token(digest(token)).await.map_err(refuse)? {
             Some(token) if token.expires_at.is_some_and(|end| end <= SystemClock.now()) => Err(ended()),
             Some(token) => Ok(Caller::Token(token)),
             None => Err(unknown_caller()),
         };
     }
     let Some(cookie) = cookie(headers, COOKIE) else { return Ok(Caller::Nobody) };
-    let known = front.keys.has_session(digest(cookie)).await.map_err(refuse)?;
+    let known = state.keys.has_session(digest(cookie)).await.map_err(refuse)?;
     Ok(if known { Caller::Page(cookie.to_owned()) } else { Caller::Nobody })
 }
 
 /// A name that somebody else's DNS may point at this machine is not answered (DNS rebinding): only addresses,
 /// localhost, and the names that the configuration gives.
-fn check_host(front: &AppState, headers: &HeaderMap) -> Result<(), Box<Response>> {
-    if is_ours(&front.names, headers) { Ok(()) } else { Err(Box::new(not_ours())) }
+fn check_host(state: &AppState, headers: &HeaderMap) -> Result<(), Box<Response>> {
+    if is_ours(&state.names, headers) { Ok(()) } else { Err(Box::new(not_ours())) }
 }
 
 pub fn is_ours(names: &[String], headers: &HeaderMap) -> bool {
@@ -272,14 +272,14 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Box<Response>> {
 }
 
 /// The cookie that keeps a browser logged in; `Secure` where we, or a proxy in front, speak TLS.
-pub fn session_cookie(visit: &RequestContext, value: &str, seconds: u64) -> String {
-    cookie_of(visit, COOKIE, value, seconds)
+pub fn session_cookie(context: &RequestContext, value: &str, seconds: u64) -> String {
+    cookie_of(context, COOKIE, value, seconds)
 }
 
 /// One that no script and no other site sees.
-pub fn cookie_of(visit: &RequestContext, name: &str, value: &str, seconds: u64) -> String {
+pub fn cookie_of(context: &RequestContext, name: &str, value: &str, seconds: u64) -> String {
     let encrypted =
-        visit.encrypted || visit.headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
+        context.encrypted || context.headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
     let secure = if encrypted { "; Secure" } else { "" };
     format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}")
 }

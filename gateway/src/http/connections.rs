@@ -25,40 +25,40 @@ pub fn number_routes() -> Router<Arc<AppState>> {
         .route("/api/whatsapp/status", get(list))
         .route("/api/whatsapp/disconnect", post(disconnect))
         .route("/setup/connect", get(form).post(form_sent))
-        .route("/connections/{name}/{deed}", post(button))
+        .route("/connections/{name}/{action}", post(button))
 }
 
 type ApiState = State<Arc<AppState>>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
-async fn list(front: ApiState, visit: RequestContext) -> Response {
-    super::api::answer(front, visit, AdminQuery::Connections).await
+async fn list(state: ApiState, request: RequestContext) -> Response {
+    super::api::answer(state, request, AdminQuery::Connections).await
 }
 
-async fn read(front: ApiState, visit: RequestContext, Path(name): Path<String>) -> Response {
-    super::api::answer(front, visit, AdminQuery::Connection(name)).await
+async fn read(state: ApiState, request: RequestContext, Path(name): Path<String>) -> Response {
+    super::api::answer(state, request, AdminQuery::Connection(name)).await
 }
 
-async fn create(State(front): ApiState, visit: RequestContext, body: Body<NewConnection>) -> Response {
+async fn create(State(state): ApiState, request: RequestContext, body: Body<NewConnection>) -> Response {
     match body {
         Ok(Json(given)) => {
-            act(&front, &visit, StatusCode::CREATED, AdminAction::Connect(Box::new(given))).await
+            act(&state, &request, StatusCode::CREATED, AdminAction::Connect(Box::new(given))).await
         }
         Err(wrong) => problem(wrong.status(), &wrong.body_text()),
     }
 }
 
-async fn connect(State(front): ApiState, visit: RequestContext, body: Body<NewConnection>) -> Response {
+async fn connect(State(state): ApiState, request: RequestContext, body: Body<NewConnection>) -> Response {
     match body {
-        Ok(Json(given)) => act(&front, &visit, StatusCode::OK, AdminAction::Connect(Box::new(given))).await,
+        Ok(Json(given)) => act(&state, &request, StatusCode::OK, AdminAction::Connect(Box::new(given))).await,
         Err(wrong) => problem(wrong.status(), &wrong.body_text()),
     }
 }
 
 /// The name stands in the address; the rest of it, or of what is left out, stays.
 async fn change(
-    State(front): ApiState,
-    visit: RequestContext,
+    State(state): ApiState,
+    request: RequestContext,
     Path(name): Path<String>,
     body: Body<NewConnection>,
 ) -> Response {
@@ -69,21 +69,21 @@ async fn change(
         }
         Err(wrong) => return problem(wrong.status(), &wrong.body_text()),
     };
-    if let Err(refusal) = visit.caller.may(Scope::Manage) {
+    if let Err(refusal) = request.caller.may(Scope::Manage) {
         return *refusal;
     }
-    match front.desk.ask(AdminQuery::Connection(given.name.clone())).await {
-        Ok(_) => act(&front, &visit, StatusCode::OK, AdminAction::Connect(Box::new(given))).await,
+    match state.admin.ask(AdminQuery::Connection(given.name.clone())).await {
+        Ok(_) => act(&state, &request, StatusCode::OK, AdminAction::Connect(Box::new(given))).await,
         Err(trouble) => trouble.into_response(),
     }
 }
 
-async fn forget(State(front): ApiState, visit: RequestContext, Path(name): Path<String>) -> Response {
-    act(&front, &visit, StatusCode::OK, AdminAction::Forget(name)).await
+async fn forget(State(state): ApiState, request: RequestContext, Path(name): Path<String>) -> Response {
+    act(&state, &request, StatusCode::OK, AdminAction::Forget(name)).await
 }
 
-async fn check(State(front): ApiState, visit: RequestContext, Path(name): Path<String>) -> Response {
-    act(&front, &visit, StatusCode::OK, AdminAction::Check(name)).await
+async fn check(State(state): ApiState, request: RequestContext, Path(name): Path<String>) -> Response {
+    act(&state, &request, StatusCode::OK, AdminAction::Check(name)).await
 }
 
 #[derive(Deserialize)]
@@ -92,18 +92,25 @@ struct Named {
     name: String,
 }
 
-async fn disconnect(State(front): ApiState, visit: RequestContext, body: Body<Named>) -> Response {
+async fn disconnect(State(state): ApiState, request: RequestContext, body: Body<Named>) -> Response {
     match body {
-        Ok(Json(Named { name })) => act(&front, &visit, StatusCode::OK, AdminAction::Disconnect(name)).await,
+        Ok(Json(Named { name })) => {
+            act(&state, &request, StatusCode::OK, AdminAction::Disconnect(name)).await
+        }
         Err(wrong) => problem(wrong.status(), &wrong.body_text()),
     }
 }
 
-async fn act(front: &AppState, visit: &RequestContext, status: StatusCode, deed: AdminAction) -> Response {
-    if let Err(refusal) = visit.caller.may(Scope::Manage) {
+async fn act(
+    state: &AppState,
+    request: &RequestContext,
+    status: StatusCode,
+    action: AdminAction,
+) -> Response {
+    if let Err(refusal) = request.caller.may(Scope::Manage) {
         return *refusal;
     }
-    match front.desk.act(deed, visit.who()).await {
+    match state.admin.act(action, request.who()).await {
         Ok(mut done) => {
             times(&mut done);
             (status, Json(done)).into_response()
@@ -112,12 +119,12 @@ async fn act(front: &AppState, visit: &RequestContext, status: StatusCode, deed:
     }
 }
 
-async fn form(State(front): ApiState, visit: RequestContext) -> Response {
+async fn form(State(state): ApiState, request: RequestContext) -> Response {
     let given = json!({ "name": "main", "phone_number_id": "", "business_account_id": "", "api_url": "" });
-    front.page(&visit, "connect.html", json!({ "given": given, "wrong": "", "checks": [] }))
+    state.page(&request, "connect.html", json!({ "given": given, "wrong": "", "checks": [] }))
 }
 
-async fn form_sent(State(front): ApiState, visit: RequestContext, fields: Fields) -> Response {
+async fn form_sent(State(state): ApiState, request: RequestContext, fields: Fields) -> Response {
     let filled = |name: &str| Some(fields.get(name).trim().to_owned()).filter(|text| !text.is_empty());
     let secret = |name: &str| filled(name).map(Into::into);
     let given = NewConnection {
@@ -135,13 +142,13 @@ async fn form_sent(State(front): ApiState, visit: RequestContext, fields: Fields
     let again = json!({ "name": fields.get("name"), "phone_number_id": fields.get("phone_number_id"),
                         "business_account_id": fields.get("business_account_id"), "api_url": fields.get("api_url") });
     let (status, wrong, checks) =
-        match front.desk.act(AdminAction::Connect(Box::new(given)), visit.who()).await {
-            Ok(done) => return front.page(&visit, "connected.html", done),
+        match state.admin.act(AdminAction::Connect(Box::new(given)), request.who()).await {
+            Ok(done) => return state.page(&request, "connected.html", done),
             Err(ApiError::Checked(words, checks)) => (StatusCode::UNPROCESSABLE_ENTITY, words, checks),
             Err(trouble) => (trouble.status(), trouble.to_string(), Value::Array(Vec::new())),
         };
-    front.page_with(
-        &visit,
+    state.page_with(
+        &request,
         status,
         "connect.html",
         json!({ "given": again, "wrong": wrong, "checks": checks }),
@@ -149,24 +156,24 @@ async fn form_sent(State(front): ApiState, visit: RequestContext, fields: Fields
 }
 
 async fn button(
-    State(front): ApiState,
-    visit: RequestContext,
-    Path((name, deed)): Path<(String, String)>,
+    State(state): ApiState,
+    request: RequestContext,
+    Path((name, action)): Path<(String, String)>,
     _checked: Fields,
 ) -> Response {
-    let deed = match deed.as_str() {
+    let action = match action.as_str() {
         "disconnect" => AdminAction::Disconnect(name),
         "delete" => AdminAction::Forget(name),
         "check" => {
-            return match front.desk.act(AdminAction::Check(name), visit.who()).await {
-                Ok(done) => front.page(&visit, "connected.html", done),
-                Err(trouble) => front.sorry(&visit, &trouble),
+            return match state.admin.act(AdminAction::Check(name), request.who()).await {
+                Ok(done) => state.page(&request, "connected.html", done),
+                Err(trouble) => state.sorry(&request, &trouble),
             };
         }
-        _ => return front.sorry(&visit, &ApiError::NotFound("There is no page at this address.".into())),
+        _ => return state.sorry(&request, &ApiError::NotFound("There is no page at this address.".into())),
     };
-    match front.desk.act(deed, visit.who()).await {
+    match state.admin.act(action, request.who()).await {
         Ok(_) => Redirect::to("/setup").into_response(),
-        Err(trouble) => front.sorry(&visit, &trouble),
+        Err(trouble) => state.sorry(&request, &trouble),
     }
 }

@@ -24,9 +24,9 @@ const BREATHE: Duration = Duration::from_secs(20);
 /// A page that takes longer to read twenty bytes has gone.
 const READER_DEADLINE: Duration = Duration::from_secs(10);
 
-pub async fn live(State(front): State<Arc<AppState>>, visit: RequestContext) -> Response {
-    let Caller::Page(cookie) = visit.caller else { return StatusCode::FORBIDDEN.into_response() };
-    let Ok(seat) = Arc::clone(&front.watchers).try_acquire_owned() else {
+pub async fn live(State(state): State<Arc<AppState>>, request: RequestContext) -> Response {
+    let Caller::Page(cookie) = request.caller else { return StatusCode::FORBIDDEN.into_response() };
+    let Ok(seat) = Arc::clone(&state.watchers).try_acquire_owned() else {
         let full = "too many pages are open already; this one is not told of changes\n";
         return (StatusCode::SERVICE_UNAVAILABLE, full).into_response();
     };
@@ -40,11 +40,11 @@ pub async fn live(State(front): State<Arc<AppState>>, visit: RequestContext) -> 
     tokio::spawn(async move {
         let _seat = seat;
         let session = digest(&cookie);
-        let mut stop = front.stop.clone();
+        let mut stop = state.stop.clone();
         let mut seen = None;
         let mut silent_since = Instant::now();
         loop {
-            let Ok(revision) = front.desk.revision().await else { return };
+            let Ok(revision) = state.admin.revision().await else { return };
             let text = match seen.replace(revision) {
                 Some(before) if before == revision && silent_since.elapsed() < BREATHE => None,
                 Some(before) if before == revision => Some(": still here\n\n".to_owned()),
@@ -52,7 +52,7 @@ pub async fn live(State(front): State<Arc<AppState>>, visit: RequestContext) -> 
             };
             if let Some(text) = text {
                 // Whoever is logged out hears nothing more.
-                if !front.keys.has_session(session.clone()).await.unwrap_or(false) {
+                if !state.keys.has_session(session.clone()).await.unwrap_or(false) {
                     return;
                 }
                 if !matches!(timeout(READER_DEADLINE, sender.send_data(text.into())).await, Ok(Ok(()))) {

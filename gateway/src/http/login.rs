@@ -39,116 +39,116 @@ pub fn entry_routes() -> Router<Arc<AppState>> {
         .layer(DefaultBodyLimit::max(FORM_BYTES))
 }
 
-async fn welcome(State(front): State<Arc<AppState>>, visit: RequestContext) -> Response {
-    match front.keys.password().await {
-        Ok(None) => front.page(&visit, "welcome.html", json!({ "wrong": "" })),
+async fn welcome(State(state): State<Arc<AppState>>, request: RequestContext) -> Response {
+    match state.keys.password().await {
+        Ok(None) => state.page(&request, "welcome.html", json!({ "wrong": "" })),
         Ok(Some(_)) => Redirect::to("/").into_response(),
-        Err(trouble) => front.sorry(&visit, &trouble),
+        Err(trouble) => state.sorry(&request, &trouble),
     }
 }
 
 async fn first_password(
-    State(front): State<Arc<AppState>>,
-    visit: RequestContext,
+    State(state): State<Arc<AppState>>,
+    request: RequestContext,
     fields: Fields,
 ) -> Response {
-    if !matches!(front.keys.password().await, Ok(None)) {
+    if !matches!(state.keys.password().await, Ok(None)) {
         return Redirect::to("/login").into_response();
     }
     let again =
-        |status, wrong: &str| front.page_with(&visit, status, "welcome.html", json!({ "wrong": wrong }));
-    if let Some(wait) = must_wait(&front, &tries(&visit, None)) {
+        |status, wrong: &str| state.page_with(&request, status, "welcome.html", json!({ "wrong": wrong }));
+    if let Some(wait) = must_wait(&state, &tries(&request, None)) {
         return too_often(again(StatusCode::TOO_MANY_REQUESTS, "wait"), wait);
     }
-    if !front.is_code(fields.get("code")) {
+    if !state.is_code(fields.get("code")) {
         return again(StatusCode::FORBIDDEN, "code");
     }
     if let Err(wrong) = check(&fields) {
         return again(StatusCode::UNPROCESSABLE_ENTITY, wrong);
     }
-    let hashed = match hashed(&front, fields.get("password"), LoginQueue::Stranger).await {
+    let hashed = match hashed(&state, fields.get("password"), LoginQueue::Stranger).await {
         Ok(hashed) => hashed,
-        Err(trouble) => return front.sorry(&visit, &trouble),
+        Err(trouble) => return state.sorry(&request, &trouble),
     };
-    match front.keys.set_password(hashed, visit.who()).await {
+    match state.keys.set_password(hashed, request.who()).await {
         Ok(()) => {
-            front.forget_code();
-            admitted(&front, &visit).await
+            state.forget_code();
+            admitted(&state, &request).await
         }
-        Err(trouble) => front.sorry(&visit, &trouble),
+        Err(trouble) => state.sorry(&request, &trouble),
     }
 }
 
-async fn login(State(front): State<Arc<AppState>>, visit: RequestContext) -> Response {
-    match visit.caller {
+async fn login(State(state): State<Arc<AppState>>, request: RequestContext) -> Response {
+    match request.caller {
         Caller::Page(_) => Redirect::to("/").into_response(),
-        Caller::Nobody | Caller::Token(_) => front.page(&visit, "login.html", json!({ "wrong": "" })),
+        Caller::Nobody | Caller::Token(_) => state.page(&request, "login.html", json!({ "wrong": "" })),
     }
 }
 
-async fn enter(State(front): State<Arc<AppState>>, visit: RequestContext, fields: Fields) -> Response {
+async fn enter(State(state): State<Arc<AppState>>, request: RequestContext, fields: Fields) -> Response {
     let again =
-        |status, wrong: &str| front.page_with(&visit, status, "login.html", json!({ "wrong": wrong }));
-    let known = match front.keys.password().await {
+        |status, wrong: &str| state.page_with(&request, status, "login.html", json!({ "wrong": wrong }));
+    let known = match state.keys.password().await {
         Ok(known) => known,
-        Err(trouble) => return front.sorry(&visit, &trouble),
+        Err(trouble) => return state.sorry(&request, &trouble),
     };
-    let tries = tries(&visit, known.as_deref());
-    if let Some(wait) = must_wait(&front, &tries) {
+    let tries = tries(&request, known.as_deref());
+    if let Some(wait) = must_wait(&state, &tries) {
         return too_often(again(StatusCode::TOO_MANY_REQUESTS, "wait"), wait);
     }
     let is_known = matches!(tries.first(), Some((Key::Known(_), _)));
     let whose = if is_known { LoginQueue::Known } else { LoginQueue::Stranger };
-    match is_right(&front, fields.get("password"), whose).await {
-        Ok(true) => admitted(&front, &visit).await,
+    match is_right(&state, fields.get("password"), whose).await {
+        Ok(true) => admitted(&state, &request).await,
         Ok(false) => {
-            front.keys.refused(visit.who());
+            state.keys.refused(request.who());
             again(StatusCode::FORBIDDEN, "password")
         }
-        Err(trouble) => front.sorry(&visit, &trouble),
+        Err(trouble) => state.sorry(&request, &trouble),
     }
 }
 
-async fn leave(State(front): State<Arc<AppState>>, visit: RequestContext, _checked: Fields) -> Response {
-    if let Caller::Page(cookie) = &visit.caller
-        && let Err(trouble) = front.keys.close_session(digest(cookie), visit.who()).await
+async fn leave(State(state): State<Arc<AppState>>, request: RequestContext, _checked: Fields) -> Response {
+    if let Caller::Page(cookie) = &request.caller
+        && let Err(trouble) = state.keys.close_session(digest(cookie), request.who()).await
     {
-        return front.sorry(&visit, &trouble);
+        return state.sorry(&request, &trouble);
     }
-    with_cookie(Redirect::to("/login").into_response(), &session_cookie(&visit, "", 0))
+    with_cookie(Redirect::to("/login").into_response(), &session_cookie(&request, "", 0))
 }
 
 async fn change_password(
-    State(front): State<Arc<AppState>>,
-    visit: RequestContext,
+    State(state): State<Arc<AppState>>,
+    request: RequestContext,
     fields: Fields,
 ) -> Response {
-    if let Some(wait) = must_wait(&front, &tries(&visit, None)) {
+    if let Some(wait) = must_wait(&state, &tries(&request, None)) {
         let trouble = ApiError::Unavailable("Too many tries; wait a moment.".into());
-        return too_often(front.sorry(&visit, &trouble), wait);
+        return too_often(state.sorry(&request, &trouble), wait);
     }
-    let refuse = |words: &str| front.sorry(&visit, &ApiError::Malformed(words.to_owned()));
-    match is_right(&front, fields.get("old"), LoginQueue::Known).await {
+    let refuse = |words: &str| state.sorry(&request, &ApiError::Malformed(words.to_owned()));
+    match is_right(&state, fields.get("old"), LoginQueue::Known).await {
         Ok(true) => {}
         Ok(false) => return refuse("The old password is not right; nothing was changed."),
-        Err(trouble) => return front.sorry(&visit, &trouble),
+        Err(trouble) => return state.sorry(&request, &trouble),
     }
     if check(&fields).is_err() {
         return refuse("The new password needs at least 8 characters, the same twice; nothing was changed.");
     }
-    let hashed = match hashed(&front, fields.get("password"), LoginQueue::Known).await {
+    let hashed = match hashed(&state, fields.get("password"), LoginQueue::Known).await {
         Ok(hashed) => hashed,
-        Err(trouble) => return front.sorry(&visit, &trouble),
+        Err(trouble) => return state.sorry(&request, &trouble),
     };
-    match front.keys.set_password(hashed, visit.who()).await {
-        Ok(()) => admitted(&front, &visit).await,
-        Err(trouble) => front.sorry(&visit, &trouble),
+    match state.keys.set_password(hashed, request.who()).await {
+        Ok(()) => admitted(&state, &request).await,
+        Err(trouble) => state.sorry(&request, &trouble),
     }
 }
 
-async fn language(visit: RequestContext, fields: Fields) -> Response {
+async fn language(request: RequestContext, fields: Fields) -> Response {
     let chosen =
-        LANGUAGES.into_iter().find(|language| *language == fields.get("to")).unwrap_or(visit.language);
+        LANGUAGES.into_iter().find(|language| *language == fields.get("to")).unwrap_or(request.language);
     let back = Some(fields.get("back")).filter(|path| path.starts_with('/') && !path.starts_with("//"));
     let back =
         back.filter(|path| path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')).unwrap_or("/");
@@ -157,23 +157,23 @@ async fn language(visit: RequestContext, fields: Fields) -> Response {
 }
 
 /// A session of its own each time: one that somebody planted before is never taken over (session fixation).
-async fn admitted(front: &AppState, visit: &RequestContext) -> Response {
-    let hashed = front.keys.password().await.ok().flatten();
-    front.throttle(|throttle| throttle.succeeded(&tries(visit, hashed.as_deref())));
-    let Some(cookie) = fresh("") else { return front.sorry(visit, &no_chance()) };
+async fn admitted(state: &AppState, request: &RequestContext) -> Response {
+    let hashed = state.keys.password().await.ok().flatten();
+    state.throttle(|throttle| throttle.succeeded(&tries(request, hashed.as_deref())));
+    let Some(cookie) = fresh("") else { return state.sorry(request, &no_chance()) };
     let agent =
-        visit.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        request.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let agent: String = agent.chars().take(200).collect();
-    match front.keys.open_session(digest(&cookie), agent, visit.who()).await {
+    match state.keys.open_session(digest(&cookie), agent, request.who()).await {
         Ok(()) => {
-            let session = session_cookie(visit, &cookie, SESSION.as_secs());
+            let session = session_cookie(request, &cookie, SESSION.as_secs());
             let response = with_cookie(Redirect::to("/").into_response(), &session);
             match hashed.as_deref().and_then(make_known) {
-                Some(known) => with_cookie(response, &cookie_of(visit, KNOWN_COOKIE, &known, KNOWN_KEPT)),
+                Some(known) => with_cookie(response, &cookie_of(request, KNOWN_COOKIE, &known, KNOWN_KEPT)),
                 None => response,
             }
         }
-        Err(trouble) => front.sorry(visit, &trouble),
+        Err(trouble) => state.sorry(request, &trouble),
     }
 }
 
@@ -194,33 +194,33 @@ enum LoginQueue {
     Known,
 }
 
-async fn is_right(front: &AppState, password: &str, whose: LoginQueue) -> Result<bool, ApiError> {
-    let Some(hashed) = front.keys.password().await? else { return Ok(false) };
+async fn is_right(state: &AppState, password: &str, whose: LoginQueue) -> Result<bool, ApiError> {
+    let Some(hashed) = state.keys.password().await? else { return Ok(false) };
     if password.chars().count() > PASSWORD_MAX {
         return Ok(false);
     }
     let password = password.to_owned();
-    apart(front, whose, move |room| verify(&password, &hashed, room)).await
+    apart(state, whose, move |room| verify(&password, &hashed, room)).await
 }
 
-async fn hashed(front: &AppState, password: &str, whose: LoginQueue) -> Result<String, ApiError> {
+async fn hashed(state: &AppState, password: &str, whose: LoginQueue) -> Result<String, ApiError> {
     let password = password.to_owned();
-    apart(front, whose, move |room| hash(&password, room)).await?.ok_or_else(no_chance)
+    apart(state, whose, move |room| hash(&password, room)).await?.ok_or_else(no_chance)
 }
 
 /// Not on the thread that answers everybody: a quarter of a second on a Pi 3.
 async fn apart<T: Send + 'static>(
-    front: &AppState,
+    state: &AppState,
     whose: LoginQueue,
     work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let full = || ApiError::Unavailable("Many log in at once; try again in a few seconds.".into());
     let places = match whose {
-        LoginQueue::Stranger => &front.waiting,
-        LoginQueue::Known => &front.known_waiting,
+        LoginQueue::Stranger => &state.waiting,
+        LoginQueue::Known => &state.known_waiting,
     };
     let _waiting = places.try_acquire().map_err(|_| full())?;
-    let one_at_a_time = Arc::clone(&front.hashing).acquire_owned().await.map_err(|_| full())?;
+    let one_at_a_time = Arc::clone(&state.hashing).acquire_owned().await.map_err(|_| full())?;
     // The permit goes with the work, which goes on when its connection is closed: 7 MiB until it is done.
     let mut room = HashMemory::new();
     let work = move || (work(&mut room), room, one_at_a_time);
@@ -230,12 +230,12 @@ async fn apart<T: Send + 'static>(
 }
 
 /// Whose tries this one counts for.
-fn tries(visit: &RequestContext, hashed: Option<&str>) -> Vec<(Key, u32)> {
-    keys(visit.peer, visit.address, &visit.headers, hashed)
+fn tries(request: &RequestContext, hashed: Option<&str>) -> Vec<(Key, u32)> {
+    keys(request.peer, request.address, &request.headers, hashed)
 }
 
-fn must_wait(front: &AppState, tries: &[(Key, u32)]) -> Option<Duration> {
-    front.throttle(|throttle| throttle.admit(tries, SystemClock.now()))
+fn must_wait(state: &AppState, tries: &[(Key, u32)]) -> Option<Duration> {
+    state.throttle(|throttle| throttle.admit(tries, SystemClock.now()))
 }
 
 fn no_chance() -> ApiError {

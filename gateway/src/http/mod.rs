@@ -75,13 +75,13 @@ pub use webhook::{Handshake, Webhook, WebhookRejection, webhook_routes};
 const BODY_MAX_BYTES: usize = 512 * 1024;
 
 /// The pages and the API behind their guard.
-pub fn front_routes(front: Arc<AppState>) -> Router {
+pub fn front_routes(state: Arc<AppState>) -> Router {
     pages::page_routes()
         .merge(login::entry_routes())
         .merge(api::api_routes())
         .merge(connections::number_routes())
         .merge(opened::opened_routes())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&front), auth::guard))
-        .with_state(front)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), auth::guard))
+        .with_state(state)
 }

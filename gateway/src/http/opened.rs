@@ -25,12 +25,12 @@ pub fn opened_routes() -> Router<Arc<AppState>> {
         .route("/sessions/{id}/end", post(end_button))
         .route(
             "/api/tokens",
-            get(|front: ApiState, visit: RequestContext| list(front, visit, AdminQuery::Tokens)),
+            get(|state: ApiState, request: RequestContext| list(state, request, AdminQuery::Tokens)),
         )
         .route("/api/tokens/{id}/revoke", post(revoke))
         .route(
             "/api/sessions",
-            get(|front: ApiState, visit: RequestContext| list(front, visit, AdminQuery::Sessions)),
+            get(|state: ApiState, request: RequestContext| list(state, request, AdminQuery::Sessions)),
         )
         .route("/api/sessions/{id}/end", post(end))
 }
@@ -38,55 +38,57 @@ pub fn opened_routes() -> Router<Arc<AppState>> {
 type ApiState = State<Arc<AppState>>;
 
 /// Shown once, on the answer to the form itself: no address leads to it again.
-async fn new_token(State(front): ApiState, visit: RequestContext, fields: Fields) -> Response {
+async fn new_token(State(state): ApiState, request: RequestContext, fields: Fields) -> Response {
     let scopes = Scope::ALL.into_iter().filter(|scope| fields.get(scope.as_str()) == "on").collect();
     let end = Some(fields.get("expires")).filter(|end| !end.is_empty()).unwrap_or(ApiToken::LASTS);
     let made = ApiToken::new(fields.get("name"), scopes, fields.get("topic"), end, SystemClock.now());
     let made = match made {
         Ok(made) => made,
-        Err(how) => return front.sorry(&visit, &ApiError::Malformed(how.into())),
+        Err(how) => return state.sorry(&request, &ApiError::Malformed(how.into())),
     };
     let Some(token) = fresh("bw_") else {
-        return front
-            .sorry(&visit, &ApiError::Unavailable("The machine gives no random bytes; restart it.".into()));
+        return state.sorry(
+            &request,
+            &ApiError::Unavailable("The machine gives no random bytes; restart it.".into()),
+        );
     };
     let name = made.name.clone();
-    match front.keys.add_token(made, digest(&token), visit.who()).await {
-        Ok(_) => settings(&front, &visit, json!({ "name": name, "token": token })).await,
-        Err(trouble) => front.sorry(&visit, &trouble),
+    match state.keys.add_token(made, digest(&token), request.who()).await {
+        Ok(_) => settings(&state, &request, json!({ "name": name, "token": token })).await,
+        Err(trouble) => state.sorry(&request, &trouble),
     }
 }
 
 async fn revoke_button(
-    State(front): ApiState,
-    visit: RequestContext,
+    State(state): ApiState,
+    request: RequestContext,
     Path(id): Path<i64>,
     _checked: Fields,
 ) -> Response {
-    pressed(&front, &visit, AdminAction::RevokeToken(id)).await
+    pressed(&state, &request, AdminAction::RevokeToken(id)).await
 }
 
 async fn end_button(
-    State(front): ApiState,
-    visit: RequestContext,
+    State(state): ApiState,
+    request: RequestContext,
     Path(id): Path<String>,
     _checked: Fields,
 ) -> Response {
-    pressed(&front, &visit, AdminAction::EndSession(id)).await
+    pressed(&state, &request, AdminAction::EndSession(id)).await
 }
 
-async fn pressed(front: &AppState, visit: &RequestContext, deed: AdminAction) -> Response {
-    match front.desk.act(deed, visit.who()).await {
+async fn pressed(state: &AppState, request: &RequestContext, action: AdminAction) -> Response {
+    match state.admin.act(action, request.who()).await {
         Ok(_) => Redirect::to("/setup").into_response(),
-        Err(trouble) => front.sorry(visit, &trouble),
+        Err(trouble) => state.sorry(request, &trouble),
     }
 }
 
-async fn list(State(front): ApiState, visit: RequestContext, question: AdminQuery) -> Response {
-    if let Err(refusal) = visit.caller.may(Scope::Manage) {
+async fn list(State(state): ApiState, request: RequestContext, question: AdminQuery) -> Response {
+    if let Err(refusal) = request.caller.may(Scope::Manage) {
         return *refusal;
     }
-    match front.desk.ask(question).await {
+    match state.admin.ask(question).await {
         Ok(mut found) => {
             times(&mut found);
             Json(json!({ "items": found })).into_response()
@@ -95,22 +97,22 @@ async fn list(State(front): ApiState, visit: RequestContext, question: AdminQuer
     }
 }
 
-async fn revoke(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
+async fn revoke(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
     match id.parse() {
-        Ok(id) => act(front, visit, AdminAction::RevokeToken(id)).await,
+        Ok(id) => act(state, request, AdminAction::RevokeToken(id)).await,
         Err(_) => problem(StatusCode::NOT_FOUND, "ids of tokens are whole numbers"),
     }
 }
 
-async fn end(front: ApiState, visit: RequestContext, Path(id): Path<String>) -> Response {
-    act(front, visit, AdminAction::EndSession(id)).await
+async fn end(state: ApiState, request: RequestContext, Path(id): Path<String>) -> Response {
+    act(state, request, AdminAction::EndSession(id)).await
 }
 
-async fn act(State(front): ApiState, visit: RequestContext, deed: AdminAction) -> Response {
-    if let Err(refusal) = visit.caller.may(Scope::Manage) {
+async fn act(State(state): ApiState, request: RequestContext, action: AdminAction) -> Response {
+    if let Err(refusal) = request.caller.may(Scope::Manage) {
         return *refusal;
     }
-    match front.desk.act(deed, visit.who()).await {
+    match state.admin.act(action, request.who()).await {
         Ok(done) => Json(done).into_response(),
         Err(trouble) => trouble.into_response(),
     }

@@ -15,7 +15,7 @@ use crate::http::admin_port::{AdminAction, AdminQuery, AlertAction, ApiError, Ap
 use crate::http::state::{AppState, Fields, RequestContext};
 
 /// What a form may ask to be done with a message.
-const OUTBOX_ROUTE: &str = "/outbox/{id}/{deed}";
+const OUTBOX_ROUTE: &str = "/outbox/{id}/{action}";
 
 pub fn page_routes() -> Router<Arc<AppState>> {
     Router::new()
@@ -26,7 +26,7 @@ pub fn page_routes() -> Router<Arc<AppState>> {
         .route(OUTBOX_ROUTE, post(decide))
         .route("/alerts", get(alerts))
         .route("/alerts/{id}", get(alert))
-        .route("/alerts/{id}/{deed}", post(decide_alert))
+        .route("/alerts/{id}/{action}", post(decide_alert))
         .route("/commands", get(commands))
         .route("/devices", get(devices))
         .route("/devices/{id}", get(device))
@@ -40,79 +40,83 @@ pub fn page_routes() -> Router<Arc<AppState>> {
 
 type PageState = State<Arc<AppState>>;
 
-async fn overview(State(front): PageState, visit: RequestContext) -> Response {
-    show(&front, &visit, "overview.html", AdminQuery::Overview, json!({})).await
+async fn overview(State(front): PageState, request: RequestContext) -> Response {
+    show(&front, &request, "overview.html", AdminQuery::Overview, json!({})).await
 }
 
-async fn timeline(State(front): PageState, visit: RequestContext, Query(filter): Query<Filter>) -> Response {
-    let people = match front.desk.ask(AdminQuery::Contacts).await {
+async fn timeline(
+    State(front): PageState,
+    request: RequestContext,
+    Query(filter): Query<Filter>,
+) -> Response {
+    let people = match front.admin.ask(AdminQuery::Contacts).await {
         Ok(people) => people,
-        Err(trouble) => return front.sorry(&visit, &trouble),
+        Err(trouble) => return front.sorry(&request, &trouble),
     };
     let more = json!({ "people": people, "filter": said(&filter) });
     let filter = Filter { limit: Some(filter.limit.unwrap_or(50)), ..filter };
-    show(&front, &visit, "timeline.html", AdminQuery::Messages(filter), more).await
+    show(&front, &request, "timeline.html", AdminQuery::Messages(filter), more).await
 }
 
-async fn message(State(front): PageState, visit: RequestContext, Path(id): Path<i64>) -> Response {
-    show(&front, &visit, "message.html", AdminQuery::Message(id), json!({})).await
+async fn message(State(front): PageState, request: RequestContext, Path(id): Path<i64>) -> Response {
+    show(&front, &request, "message.html", AdminQuery::Message(id), json!({})).await
 }
 
-async fn outbox(State(front): PageState, visit: RequestContext, Query(filter): Query<Filter>) -> Response {
+async fn outbox(State(front): PageState, request: RequestContext, Query(filter): Query<Filter>) -> Response {
     let state = filter.state.clone().unwrap_or_else(|| "waiting".to_owned());
     let more = json!({ "filter": said(&filter), "state": state });
     let filter =
         Filter { state: Some(state).filter(|state| state != "all"), direction: Some("out".into()), ..filter };
-    show(&front, &visit, "outbox.html", AdminQuery::Messages(filter), more).await
+    show(&front, &request, "outbox.html", AdminQuery::Messages(filter), more).await
 }
 
 async fn decide(
     State(front): PageState,
-    visit: RequestContext,
-    Path((id, deed)): Path<(i64, String)>,
+    request: RequestContext,
+    Path((id, action)): Path<(i64, String)>,
     fields: Fields,
 ) -> Response {
-    let deed = match deed.as_str() {
+    let action = match action.as_str() {
         "retry" => AdminAction::Retry(id),
         "hold" => AdminAction::Hold(id),
         "cancel" => AdminAction::Cancel(id),
-        _ => return nothing_here(State(front), visit).await,
+        _ => return nothing_here(State(front), request).await,
     };
     let back = if fields.get("back") == "message" { format!("/messages/{id}") } else { "/outbox".to_owned() };
-    match front.desk.act(deed, visit.who()).await {
+    match front.admin.act(action, request.who()).await {
         Ok(_) => Redirect::to(&back).into_response(),
-        Err(trouble) => front.sorry(&visit, &trouble),
+        Err(trouble) => front.sorry(&request, &trouble),
     }
 }
 
-async fn alerts(State(front): PageState, visit: RequestContext, Query(filter): Query<Filter>) -> Response {
+async fn alerts(State(front): PageState, request: RequestContext, Query(filter): Query<Filter>) -> Response {
     let more = json!({ "filter": said(&filter) });
-    show(&front, &visit, "alerts.html", AdminQuery::Alerts(filter), more).await
+    show(&front, &request, "alerts.html", AdminQuery::Alerts(filter), more).await
 }
 
-async fn alert(State(front): PageState, visit: RequestContext, Path(id): Path<i64>) -> Response {
-    show(&front, &visit, "alert.html", AdminQuery::Alert(id), json!({})).await
+async fn alert(State(front): PageState, request: RequestContext, Path(id): Path<i64>) -> Response {
+    show(&front, &request, "alert.html", AdminQuery::Alert(id), json!({})).await
 }
 
 async fn decide_alert(
     State(front): PageState,
-    visit: RequestContext,
-    Path((id, deed)): Path<(i64, String)>,
+    request: RequestContext,
+    Path((id, action)): Path<(i64, String)>,
     _checked: Fields,
 ) -> Response {
-    let Some(deed) = AlertAction::parse(&deed) else { return nothing_here(State(front), visit).await };
-    match front.desk.act(AdminAction::Alert(id, deed), visit.who()).await {
+    let Some(action) = AlertAction::parse(&action) else { return nothing_here(State(front), request).await };
+    match front.admin.act(AdminAction::Alert(id, action), request.who()).await {
         Ok(_) => Redirect::to(&format!("/alerts/{id}")).into_response(),
-        Err(trouble) => front.sorry(&visit, &trouble),
+        Err(trouble) => front.sorry(&request, &trouble),
     }
 }
 
-async fn devices(State(front): PageState, visit: RequestContext) -> Response {
-    show(&front, &visit, "devices.html", AdminQuery::Devices, json!({})).await
+async fn devices(State(front): PageState, request: RequestContext) -> Response {
+    show(&front, &request, "devices.html", AdminQuery::Devices, json!({})).await
 }
 
-async fn device(State(front): PageState, visit: RequestContext, Path(id): Path<String>) -> Response {
-    show(&front, &visit, "device.html", AdminQuery::Device(id), json!({})).await
+async fn device(State(front): PageState, request: RequestContext, Path(id): Path<String>) -> Response {
+    show(&front, &request, "device.html", AdminQuery::Device(id), json!({})).await
 }
 
 #[derive(Deserialize)]
@@ -123,7 +127,7 @@ struct Side {
     check: Option<String>,
 }
 
-async fn commands(State(front): PageState, visit: RequestContext, Query(side): Query<Side>) -> Response {
+async fn commands(State(front): PageState, request: RequestContext, Query(side): Query<Side>) -> Response {
     let filter = Filter { cursor: side.cursor, ..Filter::default() };
     let open = Filter { state: Some("open".into()), ..Filter::default() };
     let (shown, question) = match side.show.as_deref() {
@@ -141,25 +145,25 @@ async fn commands(State(front): PageState, visit: RequestContext, Query(side): Q
     }
     let mut data = json!({ "show": shown, "all": null });
     for (name, question) in more {
-        match front.desk.ask(question).await {
+        match front.admin.ask(question).await {
             Ok(found) => data[name] = found,
-            Err(trouble) => return front.sorry(&visit, &trouble),
+            Err(trouble) => return front.sorry(&request, &trouble),
         }
     }
-    show(&front, &visit, "commands.html", question, data).await
+    show(&front, &request, "commands.html", question, data).await
 }
 
 /// Strangers on a page: the latest; the API has more.
 const STRANGERS_SHOWN: u32 = 20;
 
-async fn contacts(State(front): PageState, visit: RequestContext) -> Response {
+async fn contacts(State(front): PageState, request: RequestContext) -> Response {
     let latest = Filter { limit: Some(STRANGERS_SHOWN), ..Filter::default() };
-    match front.desk.ask(AdminQuery::Strangers(latest)).await {
+    match front.admin.ask(AdminQuery::Strangers(latest)).await {
         Ok(strangers) => {
             let more = json!({ "strangers": strangers });
-            show(&front, &visit, "contacts.html", AdminQuery::Contacts, more).await
+            show(&front, &request, "contacts.html", AdminQuery::Contacts, more).await
         }
-        Err(trouble) => front.sorry(&visit, &trouble),
+        Err(trouble) => front.sorry(&request, &trouble),
     }
 }
 
@@ -172,49 +176,49 @@ struct Attempt {
 }
 
 /// Trying changes nothing, so it is an address that can be sent to a colleague.
-async fn rules(State(front): PageState, visit: RequestContext, Query(attempt): Query<Attempt>) -> Response {
+async fn rules(State(front): PageState, request: RequestContext, Query(attempt): Query<Attempt>) -> Response {
     let (topic, payload) = (attempt.topic, attempt.payload);
     let mut more = json!({ "topic": topic, "payload": payload, "tried": null });
     if !topic.is_empty() {
-        match front.desk.ask(AdminQuery::Try { topic, payload, content_type: None }).await {
+        match front.admin.ask(AdminQuery::Try { topic, payload, content_type: None }).await {
             Ok(tried) => more["tried"] = tried,
-            Err(trouble) => return front.sorry(&visit, &trouble),
+            Err(trouble) => return front.sorry(&request, &trouble),
         }
     }
-    show(&front, &visit, "rules.html", AdminQuery::Rules, more).await
+    show(&front, &request, "rules.html", AdminQuery::Rules, more).await
 }
 
-async fn setup(State(front): PageState, visit: RequestContext) -> Response {
-    settings(&front, &visit, Value::Null).await
+async fn setup(State(front): PageState, request: RequestContext) -> Response {
+    settings(&front, &request, Value::Null).await
 }
 
 /// With a token that was just made, to be shown this once.
-pub async fn settings(front: &AppState, visit: &RequestContext, fresh: Value) -> Response {
-    let mut more = json!({ "fresh": fresh, "here": visit.caller.session(), "lasts": ApiToken::LASTS });
+pub async fn settings(front: &AppState, request: &RequestContext, fresh: Value) -> Response {
+    let mut more = json!({ "fresh": fresh, "here": request.caller.session(), "lasts": ApiToken::LASTS });
     for (name, question) in [
         ("tokens", AdminQuery::Tokens),
         ("sessions", AdminQuery::Sessions),
         ("connections", AdminQuery::Connections),
         ("usage", AdminQuery::Usage),
     ] {
-        match front.desk.ask(question).await {
+        match front.admin.ask(question).await {
             Ok(found) => more[name] = found,
-            Err(trouble) => return front.sorry(visit, &trouble),
+            Err(trouble) => return front.sorry(request, &trouble),
         }
     }
-    show(front, visit, "setup.html", AdminQuery::Setup, more).await
+    show(front, request, "setup.html", AdminQuery::Setup, more).await
 }
 
 async fn file(State(front): PageState, Path(name): Path<String>) -> Response {
     front.view.file(&name)
 }
 
-async fn nothing_here(State(front): PageState, visit: RequestContext) -> Response {
-    if visit.path.starts_with("/api/") {
+async fn nothing_here(State(front): PageState, request: RequestContext) -> Response {
+    if request.path.starts_with("/api/") {
         let how = "there is nothing at this address; /api/openapi.json lists what there is";
         return super::problem::problem(StatusCode::NOT_FOUND, how);
     }
-    front.sorry(&visit, &ApiError::NotFound("There is no page at this address.".into()))
+    front.sorry(&request, &ApiError::NotFound("There is no page at this address.".into()))
 }
 
 /// The filter as the page shows it again: every field is a text.
@@ -226,17 +230,17 @@ fn said(filter: &Filter) -> Value {
 
 async fn show(
     front: &AppState,
-    visit: &RequestContext,
+    request: &RequestContext,
     template: &str,
     question: AdminQuery,
     more: Value,
 ) -> Response {
-    match front.desk.ask(question).await {
+    match front.admin.ask(question).await {
         Ok(found) => {
             let mut data = more;
             data["found"] = found;
-            front.page(visit, template, data)
+            front.page(request, template, data)
         }
-        Err(trouble) => front.sorry(visit, &trouble),
+        Err(trouble) => front.sorry(request, &trouble),
     }
 }

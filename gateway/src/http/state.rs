@@ -29,7 +29,7 @@ const PASSWORDS_WAIT: usize = 8;
 const KNOWN_WAIT: usize = 4;
 
 pub struct AppState {
-    pub desk: Arc<dyn AdminApi>,
+    pub admin: Arc<dyn AdminApi>,
     pub keys: Arc<dyn Credentials>,
     pub view: View,
     /// Host names besides addresses and localhost.
@@ -50,7 +50,7 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(
-        desk: Arc<dyn AdminApi>,
+        admin: Arc<dyn AdminApi>,
         keys: Arc<dyn Credentials>,
         view: View,
         (names, proxies): (Vec<String>, Vec<Network>),
@@ -58,7 +58,7 @@ impl AppState {
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            desk,
+            admin,
             keys,
             view,
             names,
@@ -89,26 +89,26 @@ impl AppState {
     }
 
     /// A page. What every page needs is added to `data`.
-    pub fn page(&self, visit: &RequestContext, template: &str, data: Value) -> Response {
-        self.page_with(visit, StatusCode::OK, template, data)
+    pub fn page(&self, context: &RequestContext, template: &str, data: Value) -> Response {
+        self.page_with(context, StatusCode::OK, template, data)
     }
 
     pub fn page_with(
         &self,
-        visit: &RequestContext,
+        context: &RequestContext,
         status: StatusCode,
         template: &str,
         mut data: Value,
     ) -> Response {
-        data["visit"] = json!({ "csrf": visit.caller.csrf(), "path": visit.path, "query": visit.query, "revision": visit.revision,
-                                "known": matches!(visit.caller, Caller::Page(_)) });
-        self.view.render(visit.language, status, template, data)
+        data["visit"] = json!({ "csrf": context.caller.csrf(), "path": context.path, "query": context.query, "revision": context.revision,
+                                "known": matches!(context.caller, Caller::Page(_)) });
+        self.view.render(context.language, status, template, data)
     }
 
     /// A page that says what went wrong, and the way back.
-    pub fn sorry(&self, visit: &RequestContext, trouble: &ApiError) -> Response {
+    pub fn sorry(&self, context: &RequestContext, trouble: &ApiError) -> Response {
         let data = json!({ "trouble": trouble.to_string(), "status": trouble.status().as_u16() });
-        self.page_with(visit, trouble.status(), "sorry.html", data)
+        self.page_with(context, trouble.status(), "sorry.html", data)
     }
 }
 

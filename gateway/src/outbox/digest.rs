@@ -52,10 +52,10 @@ pub struct Item {
 
 /// `others` counts by rule what is not among the items. Buttons of items carry their full ids.
 #[must_use]
-pub fn compose(items: &[Item], others: &BTreeMap<String, u32>, voice: &Locale) -> Content {
+pub fn compose(items: &[Item], others: &BTreeMap<String, u32>, locale: &Locale) -> Content {
     let unworded: u32 = others.values().sum();
-    let alerts = voice.alerts(items.len() + unworded as usize);
-    let mut text = voice.say(|s| s.some_firing, &[("alerts", &alerts)]);
+    let alerts = locale.alerts(items.len() + unworded as usize);
+    let mut text = locale.say(|s| s.some_firing, &[("alerts", &alerts)]);
     for (number, item) in items.iter().enumerate() {
         let line = one_line(&item.content.text);
         text += &format!("\n{}. {} {line}", number + 1, mark(item.severity));
@@ -64,7 +64,7 @@ pub fn compose(items: &[Item], others: &BTreeMap<String, u32>, voice: &Locale) -
         let counts: Vec<String> = others.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
         let blanks = [("count", unworded.to_string()), ("rules", counts.join(", "))];
         let blanks = blanks.each_ref().map(|(name, value)| (*name, value.as_str()));
-        text += &format!("\n{}", voice.say(|s| s.and_more_of, &blanks));
+        text += &format!("\n{}", locale.say(|s| s.and_more_of, &blanks));
     }
     let action = |(number, item): (usize, &Item)| {
         let description = one_line(&item.content.text);

@@ -13,8 +13,8 @@ pub const BUTTONS_ACT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A message says when it happened, never only "now" (promise P9): it may leave hours later.
 #[must_use]
-pub fn with_time(text: &str, at: Timestamp, voice: &Locale) -> String {
-    if at.is_sane() { format!("{text}\n🕑 {}", voice.time(at)) } else { text.to_owned() }
+pub fn with_time(text: &str, at: Timestamp, locale: &Locale) -> String {
+    if at.is_sane() { format!("{text}\n🕑 {}", locale.time(at)) } else { text.to_owned() }
 }
 
 /// The content as it goes out: each button's id carries the alert and the action, since a tap brings back nothing else.

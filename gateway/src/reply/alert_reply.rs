@@ -21,7 +21,7 @@ impl Reading<'_> {
 
     /// Words under it; `None`: nothing that is particular to it.
     pub(crate) fn said_of(&self, known: &AlertRef, words: &str) -> Option<Interpretation> {
-        let (rule, voice) = (self.rule(known)?, &self.contact.voice);
+        let (rule, locale) = (self.rule(known)?, &self.contact.locale);
         if let Some(action) = rule.actions.iter().find(|action| is_wanted(action, words)) {
             return Some(self.action(known, &action.id));
         }
@@ -35,9 +35,9 @@ impl Reading<'_> {
             action.title.all().any(|title| near(title, words)) || near(&action.id, words)
         };
         let close = rule.actions.iter().find(is_near);
-        let close = close.map(|action| action.title.to(voice.language).to_owned());
+        let close = close.map(|action| action.title.to(locale.language).to_owned());
         let close =
-            close.or_else(|| offers().map(|offer| offer.title(voice)).find(|title| near(title, words)));
+            close.or_else(|| offers().map(|offer| offer.title(locale)).find(|title| near(title, words)));
         if let Some(title) = close {
             return Some(self.suggest(&title));
         }
@@ -96,7 +96,7 @@ impl Reading<'_> {
             return self.stale("the alert has no action of this name any more");
         };
         let what = (&action.topic, action.payload.as_str(), action.retain);
-        let name = (action.id.as_str(), action.title.to(self.contact.voice.language));
+        let name = (action.id.as_str(), action.title.to(self.contact.locale.language));
         let deed = ResolvedAction::new(name, what, &action.terms, &known.bindings, Some(known.alert));
         self.offer(deed, &action.terms)
     }
@@ -105,7 +105,7 @@ impl Reading<'_> {
 /// In any language: a button may be older than a change of the configuration.
 fn has_title(offer: BuiltInButton, words: &str) -> bool {
     let voices = Language::ALL.map(|language| Locale { language, ..Locale::default() });
-    voices.iter().any(|voice| same(&offer.title(voice), words))
+    voices.iter().any(|locale| same(&offer.title(locale), words))
 }
 
 /// By id, by title, or by one of its words.

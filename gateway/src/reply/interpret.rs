@@ -232,7 +232,7 @@ impl Reading<'_> {
             Some(Err(TokenError::Expired)) => self.stale("the button is older than it may be"),
             Some(Err(TokenError::Forged)) => Interpretation::Refused {
                 contact: self.contact.id.clone(),
-                text: self.contact.voice.plain(|s| s.not_your_button),
+                text: self.contact.locale.plain(|s| s.not_your_button),
                 reason: TokenError::Forged.to_string(),
             },
             // A template's quick reply may bring back only its label (docs/cloud-api.md 1.3); the message that it answers tells the rest.
@@ -285,7 +285,7 @@ impl Reading<'_> {
         if sent.to != self.contact.id {
             return Err(Box::new(Interpretation::Refused {
                 contact: self.contact.id.clone(),
-                text: self.contact.voice.plain(|s| s.for_somebody_else),
+                text: self.contact.locale.plain(|s| s.for_somebody_else),
                 reason: "the message that it answers was sent to somebody else".to_owned(),
             }));
         }
@@ -319,7 +319,7 @@ impl Reading<'_> {
         if let Some((onward, text)) = directed {
             return self.offer(onward.deed(self.ticket(text), &Bindings::new(), None), &onward.terms);
         }
-        if let Some(wanted) = invitation_syntax::read(text, &self.contact.voice) {
+        if let Some(wanted) = invitation_syntax::read(text, &self.contact.locale) {
             return self.invite(wanted);
         }
         match keywords::asked(text) {
@@ -347,7 +347,7 @@ impl Reading<'_> {
         if let Err(lacks) = may(self.contact, &deed.roles, &deed.topic) {
             return Interpretation::Refused {
                 contact,
-                text: lacks.refusal(&deed.title, &self.contact.voice),
+                text: lacks.refusal(&deed.title, &self.contact.locale),
                 reason: format!("{} was asked for, but {}", deed.name, lacks.sentence(&Locale::default())),
             };
         }
@@ -362,7 +362,7 @@ impl Reading<'_> {
     }
 
     pub(crate) fn suggest(&self, words: &str) -> Interpretation {
-        let text = self.contact.voice.say(|s| s.did_you_mean, &[("words", words)]);
+        let text = self.contact.locale.say(|s| s.did_you_mean, &[("words", words)]);
         let reason = "it only resembles a command, so it does not act".to_owned();
         Interpretation::Say { contact: self.contact.id.clone(), text, reason }
     }
@@ -372,7 +372,7 @@ impl Reading<'_> {
     }
 
     pub(crate) fn say(&self, sentence: fn(&Sentences) -> &'static str, reason: &str) -> Interpretation {
-        let (text, reason) = (self.contact.voice.plain(sentence), reason.to_owned());
+        let (text, reason) = (self.contact.locale.plain(sentence), reason.to_owned());
         Interpretation::Say { contact: self.contact.id.clone(), text, reason }
     }
 

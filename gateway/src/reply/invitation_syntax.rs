@@ -33,7 +33,7 @@ pub struct Invitation {
 
 /// `None`: it is about something else. An error is a sentence for whoever wrote it.
 #[must_use]
-pub fn read(text: &str, voice: &Locale) -> Option<Result<InvitationRequest, String>> {
+pub fn read(text: &str, locale: &Locale) -> Option<Result<InvitationRequest, String>> {
     // Telephones put marks of direction around a number that is copied from the contacts.
     let direction =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -50,25 +50,25 @@ pub fn read(text: &str, voice: &Locale) -> Option<Result<InvitationRequest, Stri
     let end = rest.iter().position(|word| !of_number(word)).unwrap_or(rest.len());
     let (number, rest) = rest.split_at(end);
     Some(match Phone::parse(&number.join(" ")) {
-        Err(error) => Err(voice.say(|s| s.number_unclear, &[("why", &error.to_string())])),
-        Ok(phone) if invites => invitation(phone, rest, voice).map(InvitationRequest::Invite),
+        Err(error) => Err(locale.say(|s| s.number_unclear, &[("why", &error.to_string())])),
+        Ok(phone) if invites => invitation(phone, rest, locale).map(InvitationRequest::Invite),
         Ok(phone) => Ok(InvitationRequest::Remove(phone)),
     })
 }
 
-fn invitation(phone: Phone, rest: &[&str], voice: &Locale) -> Result<Invitation, String> {
+fn invitation(phone: Phone, rest: &[&str], locale: &Locale) -> Result<Invitation, String> {
     let between = rest.iter().position(|word| AS.iter().any(|known| same(known, word)));
     let (name, gives) = rest.split_at(between.unwrap_or(rest.len()));
     let name = name.join(" ");
     if !(1..=NAME_MAX).contains(&name.chars().count()) || !name.chars().any(char::is_alphabetic) {
         let most = NAME_MAX.to_string();
-        return Err(voice.say(|s| s.name_missing, &[("count", &most), ("phone", phone.e164())]));
+        return Err(locale.say(|s| s.name_missing, &[("count", &most), ("phone", phone.e164())]));
     }
     let gives = gives.iter().skip(1).copied().collect::<Vec<_>>().join(" ");
     let gives: Vec<String> =
         gives.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect();
     if gives.len() > GIVES_MAX {
-        return Err(voice.say(|s| s.gives_too_much, &[("count", &GIVES_MAX.to_string())]));
+        return Err(locale.say(|s| s.gives_too_much, &[("count", &GIVES_MAX.to_string())]));
     }
     Ok(Invitation { phone, name, gives })
 }
@@ -77,7 +77,7 @@ impl Reading<'_> {
     pub(crate) fn invite(&self, wanted: Result<InvitationRequest, String>) -> Interpretation {
         let contact = self.contact.id.clone();
         if !self.house.is_owner {
-            let text = self.contact.voice.plain(|s| s.owner_only);
+            let text = self.contact.locale.plain(|s| s.owner_only);
             let reason = "only an owner of the site invites people".to_owned();
             return Interpretation::Refused { contact, text, reason };
         }

@@ -133,20 +133,20 @@ pub fn is_more(text: &str) -> bool {
 /// What this person may do.
 #[must_use]
 pub fn help(contact: &Contact, house: &ReplyContext) -> String {
-    let voice = &contact.voice;
-    let mut lines = vec![voice.plain(|s| s.help_alerts)];
+    let locale = &contact.locale;
+    let mut lines = vec![locale.plain(|s| s.help_alerts)];
     let mine: Vec<String> = mine(contact, house.commands).map(TextCommand::shown).collect();
     if !mine.is_empty() {
-        lines.push(voice.plain(|s| s.help_write));
+        lines.push(locale.plain(|s| s.help_write));
         lines.extend(mine.iter().take(LINES).map(|words| format!("• {words}")));
         if mine.len() > LINES {
-            lines.push(voice.say(|s| s.help_more, &[("count", &(mine.len() - LINES).to_string())]));
+            lines.push(locale.say(|s| s.help_more, &[("count", &(mine.len() - LINES).to_string())]));
         }
     }
     if house.is_owner {
-        lines.push(voice.plain(|s| s.help_invite));
+        lines.push(locale.plain(|s| s.help_invite));
     }
-    lines.push(voice.plain(|s| s.help_always));
+    lines.push(locale.plain(|s| s.help_always));
     lines.join("\n")
 }
 

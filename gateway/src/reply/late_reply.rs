@@ -19,12 +19,12 @@ impl Reading<'_> {
         if age < may_take {
             return outcome;
         }
-        let voice = &self.contact.voice;
-        let blanks = [("title", deed.title.as_str()), ("age", &voice.duration(age))];
+        let locale = &self.contact.locale;
+        let blanks = [("title", deed.title.as_str()), ("age", &locale.duration(age))];
         let english = Locale::default();
         Interpretation::Say {
             contact: self.contact.id.clone(),
-            text: voice.say(|s| s.came_late, &blanks),
+            text: locale.say(|s| s.came_late, &blanks),
             reason: format!(
                 "{} came too late: it was written {} ago, and has to be done within {}",
                 deed.name,

@@ -209,18 +209,18 @@ impl BuiltInButton {
 
     /// What its button says.
     #[must_use]
-    pub fn title(self, voice: &Locale) -> String {
+    pub fn title(self, locale: &Locale) -> String {
         match self {
-            Self::Acknowledge => voice.plain(|s| s.take_care),
-            Self::Resolve => voice.plain(|s| s.end_it),
+            Self::Acknowledge => locale.plain(|s| s.take_care),
+            Self::Resolve => locale.plain(|s| s.end_it),
             Self::Snooze(time) => {
                 let time = match time.as_secs() {
                     seconds if seconds % 3_600 == 0 => {
-                        voice.say(|s| s.snooze_hours, &[("large", &(seconds / 3_600).to_string())])
+                        locale.say(|s| s.snooze_hours, &[("large", &(seconds / 3_600).to_string())])
                     }
-                    seconds => voice.say(|s| s.snooze_minutes, &[("large", &(seconds / 60).to_string())]),
+                    seconds => locale.say(|s| s.snooze_minutes, &[("large", &(seconds / 60).to_string())]),
                 };
-                voice.say(|s| s.snooze, &[("time", &time)])
+                locale.say(|s| s.snooze, &[("time", &time)])
             }
         }
     }
@@ -232,14 +232,14 @@ mod tests {
 
     #[test]
     fn an_offer_comes_back_from_its_button() {
-        let voice = Locale::default();
+        let locale = Locale::default();
         for (offer, id, title) in [
             (BuiltInButton::Acknowledge, ":acknowledge", "I take care"),
             (BuiltInButton::Resolve, ":resolve", "It is over"),
             (BuiltInButton::Snooze(Duration::from_secs(7_200)), ":snooze-7200", "Snooze 2 h"),
             (BuiltInButton::Snooze(Duration::from_secs(5_400)), ":snooze-5400", "Snooze 90 min"),
         ] {
-            assert_eq!((offer.button_id().as_str(), offer.title(&voice).as_str()), (id, title));
+            assert_eq!((offer.button_id().as_str(), offer.title(&locale).as_str()), (id, title));
             assert_eq!(BuiltInButton::of_button(id), Some(offer));
         }
         assert_eq!([BuiltInButton::of_button("stop"), BuiltInButton::of_button(":snooze-")], [None; 2]);

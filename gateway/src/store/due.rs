@@ -86,7 +86,7 @@ impl Store {
             let (pressed, resting) = (wanted.near_pair_limit.contains(&lane), wanted.resting.contains(&lane));
             let merges = digest::merges(self.waiting(&lane, now)?, pressed, now);
             if merges && !resting {
-                self.merge(&lane, people.voice(&lane.contact), now)?;
+                self.merge(&lane, people.locale(&lane.contact), now)?;
             }
             // What a digest would carry waits for the end of the rest, when the sender wakes; an answer does not.
             let kinds: &[bool] = if merges && resting { &[false] } else { &[false, true] };
@@ -284,7 +284,7 @@ impl Store {
     }
 
     /// Puts what waits in a lane into one message. Each member keeps its row, and moves with the digest.
-    fn merge(&self, lane: &Conversation, voice: &Locale, now: Timestamp) -> Result<()> {
+    fn merge(&self, lane: &Conversation, locale: &Locale, now: Timestamp) -> Result<()> {
         let members = format!(
             "SELECT id FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {MEMBERS_MAX}"
         );
@@ -328,7 +328,7 @@ impl Store {
             to: &to,
             alert: None,
             severity: first.severity,
-            content: &digest::compose(&items, &others, voice),
+            content: &digest::compose(&items, &others, locale),
             on_unknown: if hold { OnUnknown::Hold } else { OnUnknown::Retry },
             exempt: true, // its members were asked
             created_at: now,

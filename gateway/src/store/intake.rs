@@ -270,7 +270,7 @@ mod tests {
             roles: std::collections::BTreeSet::new(),
             topics: Vec::new(),
             may_stop,
-            voice: Locale::default(),
+            locale: Locale::default(),
         }
     }
 

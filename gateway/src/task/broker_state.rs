@@ -14,7 +14,7 @@ use crate::time::{Clock, SystemClock};
 
 /// Condition, log and dispatch hear of it.
 pub async fn tell(
-    shared: &TaskContext,
+    context: &TaskContext,
     notice: ConnectionEvent,
     to_dispatch: &mpsc::Sender<dispatch::DispatchInput>,
 ) {
@@ -22,21 +22,21 @@ pub async fn tell(
         ConnectionEvent::Message { .. } => return, // the intake has it
         ConnectionEvent::Connected { session_present } => {
             tracing::info!(session_present, "connected to the broker");
-            broker_is(shared, None);
-            shared.home.greet();
+            broker_is(context, None);
+            context.home.greet();
             dispatch::DispatchInput::Connected
         }
         ConnectionEvent::Disconnected { cause, reason } => {
-            shared.metrics.lost(cause);
+            context.metrics.lost(cause);
             if cause == Cause::TakenOver {
                 tracing::error!(reason, "another client takes our place at the broker");
-                shared.readiness.was_taken_over(reason.clone());
+                context.readiness.was_taken_over(reason.clone());
             }
             tracing::warn!(
                 reason,
                 "disconnected from the broker; events queue at the broker, commands queue here"
             );
-            broker_is(shared, Some(format!("the broker is not connected: {reason}")));
+            broker_is(context, Some(format!("the broker is not connected: {reason}")));
             dispatch::DispatchInput::Disconnected
         }
         ConnectionEvent::Published { id, result } => {
@@ -44,10 +44,10 @@ pub async fn tell(
         }
         ConnectionEvent::Loopback(result) => {
             if let Ok(time) = &result {
-                shared.metrics.round_trip(*time);
+                context.metrics.round_trip(*time);
             }
             let obstacle = result.err();
-            if shared.readiness.deliveries_are(obstacle.clone()) {
+            if context.readiness.deliveries_are(obstacle.clone()) {
                 match obstacle {
                     Some(reason) => tracing::error!("{reason}"),
                     None => tracing::info!("our own test message comes back from the broker again"),
@@ -56,7 +56,7 @@ pub async fn tell(
             return;
         }
         ConnectionEvent::Subscribed(outcome) => {
-            subscribed(shared, outcome).await;
+            subscribed(context, outcome).await;
             return;
         }
     };
@@ -64,7 +64,7 @@ pub async fn tell(
 }
 
 /// What the broker lets us read, and what not.
-async fn subscribed(shared: &TaskContext, outcome: Grants) {
+async fn subscribed(context: &TaskContext, outcome: Grants) {
     for (one, two) in &outcome.doubled {
         let why = "an event that both match may come twice: this broker does not say which copy is whose";
         tracing::warn!(one, two, why, "two topics overlap");
@@ -76,7 +76,7 @@ async fn subscribed(shared: &TaskContext, outcome: Grants) {
         );
     }
     let (beside, refused): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        outcome.refused.into_iter().partition(|(filter, _)| is_beside(shared, filter));
+        outcome.refused.into_iter().partition(|(filter, _)| is_beside(context, filter));
     for (filter, reason) in beside {
         let what = "the broker refused us this; devices or Home Assistant cannot come over it";
         tracing::warn!(filter, reason, "{what}");
@@ -90,20 +90,20 @@ async fn subscribed(shared: &TaskContext, outcome: Grants) {
         refused = refused.len(),
         "the broker has answered all subscriptions"
     );
-    shared.readiness.subscriptions_are(refused);
-    let mut held = subscriptions::all(&shared.config);
+    context.readiness.subscriptions_are(refused);
+    let mut held = subscriptions::all(&context.config);
     held.extend(outcome.filters);
-    shared.store.durably(move |store| store.keep_subscriptions(&held, SystemClock.now())).await;
+    context.store.durably(move |store| store.keep_subscriptions(&held, SystemClock.now())).await;
 }
 
-fn broker_is(shared: &TaskContext, obstacle: Option<String>) {
-    shared.metrics.broker_is(obstacle.is_none());
-    shared.readiness.broker_is(obstacle);
+fn broker_is(context: &TaskContext, obstacle: Option<String>) {
+    context.metrics.broker_is(obstacle.is_none());
+    context.readiness.broker_is(obstacle);
 }
 
 /// Whether the rules do without it.
-fn is_beside(shared: &TaskContext, filter: &str) -> bool {
-    let home = subscriptions::of_home_assistant(shared.config.home_assistant.as_ref());
+fn is_beside(context: &TaskContext, filter: &str) -> bool {
+    let home = subscriptions::of_home_assistant(context.config.home_assistant.as_ref());
     let is_ours = device::topic::filters().chain(home).any(|ours| ours == *filter);
-    is_ours && !shared.config.rules.iter().any(|rule| rule.topic.filter() == *filter)
+    is_ours && !context.config.rules.iter().any(|rule| rule.topic.filter() == *filter)
 }

@@ -18,14 +18,14 @@ use crate::time::{Clock, SystemClock, Timestamp};
 /// Often enough: from four fifths to all of a month's budget takes longer, and a flood is a few digests.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-pub async fn watch(shared: Arc<TaskContext>) {
+pub async fn watch(context: Arc<TaskContext>) {
     loop {
-        let config = shared.live.get();
+        let config = context.live.get();
         let look = move |store: &Store| look(store, &config, SystemClock.now());
-        let Some(news) = shared.store.durably(look).await else { return };
+        let Some(news) = context.store.durably(look).await else { return };
         for (connection, severity, text) in news {
-            shared.notices.tell(&connection, severity, text);
-            shared.wakeups.after(Written::Message);
+            context.notices.tell(&connection, severity, text);
+            context.wakeups.after(Written::Message);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

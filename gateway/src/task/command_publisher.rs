@@ -18,7 +18,7 @@ use crate::time::{Clock, SystemClock};
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc::Receiver<DispatchInput>) {
+pub async fn run(context: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc::Receiver<DispatchInput>) {
     let mut dispatch = Dispatch::default();
     let mut pause = LOOK_EVERY;
     loop {
@@ -27,7 +27,7 @@ pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc:
                 Some(input) => input,
                 None => return,
             },
-            () = shared.wakeups.wait(Work::Commands) => DispatchInput::Wake,
+            () = context.wakeups.wait(Work::Commands) => DispatchInput::Wake,
             () = tokio::time::sleep(pause) => DispatchInput::Wake,
         };
         pause = LOOK_EVERY;
@@ -37,11 +37,11 @@ pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc:
             let now = SystemClock.now();
             match effect {
                 DispatchEffect::Load { limit } => {
-                    let config = shared.live.get();
+                    let config = context.live.get();
                     let load = move |store: &Store| waiting(store, &config, limit, now);
-                    let Some((waiting, told)) = shared.store.durably(load).await else { return };
+                    let Some((waiting, told)) = context.store.durably(load).await else { return };
                     if told {
-                        shared.wakeups.after(Written::Message);
+                        context.wakeups.after(Written::Message);
                     }
                     // The disk may have been full for an hour meanwhile.
                     effects.extend(dispatch.handle(DispatchInput::Loaded(waiting), SystemClock.now()));
@@ -49,9 +49,9 @@ pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc:
                 DispatchEffect::Publish(command) => {
                     let id = command.id;
                     let late = command.expires_at <= now; // another effect may have waited for the disk
-                    shared.at_broker.set(id, !late);
-                    if late || !link.publish(publish(&shared, command)) {
-                        shared.at_broker.set(id, false);
+                    context.at_broker.set(id, !late);
+                    if late || !link.publish(publish(&context, command)) {
+                        context.at_broker.set(id, false);
                         effects.extend(dispatch.handle(DispatchInput::Busy(id), now));
                     }
                 }
@@ -59,15 +59,15 @@ pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc:
                     let (CommandUpdate::Published { id, .. }
                     | CommandUpdate::Refused { id, .. }
                     | CommandUpdate::Expired { id, .. }) = change;
-                    shared.metrics.commanded(&change);
+                    context.metrics.commanded(&change);
                     tracing::info!(command = id.0, outcome = change.in_words(), "a command has an outcome");
-                    let config = shared.live.get();
+                    let config = context.live.get();
                     let settled = move |store: &Store| record_outcome(store, &config, &change, now);
-                    if shared.store.durably(settled).await.is_none() {
+                    if context.store.durably(settled).await.is_none() {
                         return;
                     }
-                    shared.at_broker.set(id, false);
-                    shared.wakeups.after(Written::CommandEnd);
+                    context.at_broker.set(id, false);
+                    context.wakeups.after(Written::CommandEnd);
                     effects.extend(dispatch.handle(DispatchInput::Committed(id), SystemClock.now()));
                 }
                 DispatchEffect::WakeAt(at) => pause = pause.min(now.until(at)),
@@ -83,8 +83,8 @@ pub async fn tell(link: BrokerHandle, mut notices: mpsc::Receiver<String>) {
     }
 }
 
-fn publish(shared: &TaskContext, command: PendingCommand) -> Publish {
-    let id = shared.tag.command(command.id);
+fn publish(context: &TaskContext, command: PendingCommand) -> Publish {
+    let id = context.tag.command(command.id);
     let left = SystemClock.now().until(command.expires_at).as_secs().max(1);
     Publish {
         id: command.id.0.unsigned_abs(),
@@ -94,7 +94,7 @@ fn publish(shared: &TaskContext, command: PendingCommand) -> Publish {
         expires_in_s: u32::try_from(left).ok(),
         content_type: None,
         correlation: Some(command.correlation.unwrap_or_else(|| id.clone().into_bytes())),
-        response_topic: command.answers.then(|| format!("{}{id}", answer_prefix(&shared.config))),
+        response_topic: command.answers.then(|| format!("{}{id}", answer_prefix(&context.config))),
         user_properties: vec![("command_id".into(), id), ("issued_by".into(), command.issued_by)],
     }
 }

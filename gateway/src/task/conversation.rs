@@ -87,7 +87,7 @@ impl BodyReader<'_> {
             }
             Interpretation::Invite { wanted, .. } => self.invite(wanted, from),
             Interpretation::Status { .. } => {
-                let text = status(self.store, self.config, self.now, &from.contact.voice)?;
+                let text = status(self.store, self.config, self.now, &from.contact.locale)?;
                 self.answer_text(&text, from)
             }
             Interpretation::Say { text, reason, .. } => {
@@ -152,10 +152,10 @@ impl BodyReader<'_> {
         if !confirm {
             return self.ask_others(&request, from.contact);
         }
-        let voice = &from.contact.voice;
+        let locale = &from.contact.locale;
         let blanks =
-            [("title", deed.title.as_str()), ("topic", &deed.topic), ("time", &voice.duration(life))];
-        let text = voice.say(|s| s.confirm, &blanks);
+            [("title", deed.title.as_str()), ("topic", &deed.topic), ("time", &locale.duration(life))];
+        let text = locale.say(|s| s.confirm, &blanks);
         let content = Content { quotes: Some(from.reply.wamid.0.clone()), ..Content::text(text) };
         self.ask(&request, from.contact, content)
     }
@@ -172,9 +172,9 @@ impl BodyReader<'_> {
         for other in others.take(ASKED_MAX) {
             asked += 1;
             let (name, title, topic) = (asker.name.as_str(), deed.title.as_str(), deed.topic.as_str());
-            let time = other.voice.duration(left);
+            let time = other.locale.duration(left);
             let blanks = [("name", name), ("title", title), ("topic", topic), ("time", &time)];
-            let text = other.voice.say(|s| s.agree, &blanks);
+            let text = other.locale.say(|s| s.agree, &blanks);
             self.ask(request, other, Content::text(text))?;
         }
         if asked > 0 {
@@ -187,7 +187,7 @@ impl BodyReader<'_> {
 
     fn ask(&mut self, request: &Request, whom: &Contact, content: Content) -> rusqlite::Result<()> {
         let subject = ButtonSubject::Request(request.id);
-        let (yes, no) = (whom.voice.plain(|s| s.yes), whom.voice.plain(|s| s.no));
+        let (yes, no) = (whom.locale.plain(|s| s.yes), whom.locale.plain(|s| s.no));
         let button = |choice: &str, title: String| {
             let token =
                 ButtonToken { subject, action: choice.to_owned(), expires_at: request.pending.expires_at };
@@ -207,7 +207,7 @@ impl BodyReader<'_> {
         // Roles may have been taken away since it was asked.
         let lacks = may(from.contact, &request.deed.roles, &request.deed.topic).err();
         if let Some(lacks) = lacks.filter(|_| yes) {
-            let text = lacks.refusal(&request.deed.title, &from.contact.voice);
+            let text = lacks.refusal(&request.deed.title, &from.contact.locale);
             return self.refused(&text, &lacks.sentence(&Locale::default()), from);
         }
         let verdict = request.pending.vote(&from.contact.id, yes, self.now);
@@ -256,7 +256,7 @@ impl BodyReader<'_> {
     ) -> rusqlite::Result<()> {
         let config = self.config;
         let Some(asker) = config.people.contacts.get(&request.pending.asker) else { return Ok(()) };
-        let text = asker.voice.say(sentence, blanks);
+        let text = asker.locale.say(sentence, blanks);
         let content = Content { quotes: Some(request.reply.0.clone()), ..Content::text(text) };
         let lane = Conversation { connection: request.connection.clone(), contact: asker.id.clone() };
         self.read.messages = true;
@@ -281,7 +281,7 @@ impl BodyReader<'_> {
             ("minutes", minutes.to_string()),
         ];
         let blanks = blanks.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let locked = from.contact.voice.say(|s| s.locked_out, &blanks);
+        let locked = from.contact.locale.say(|s| s.locked_out, &blanks);
         let name = &from.contact.name;
         let told = format!(
             "{name} was refused {REFUSALS_MAX} times, and is locked out for {minutes} minutes; the last time: {reason}"
@@ -324,7 +324,7 @@ impl BodyReader<'_> {
             ContactId(format!("stranger {}", self.store.seal().pseudonym(&ContactId(address.clone()))));
         let lane = Conversation { connection: over.clone(), contact: nobody };
         self.store.heard(&lane, reply.at, self.now)?;
-        let text = self.config.people.voice.say(|s| s.stranger, &[("site", &self.config.site.name)]);
+        let text = self.config.people.locale.say(|s| s.stranger, &[("site", &self.config.site.name)]);
         self.store.compose(&lane, &to, &Content::text(text), self.now)?;
         self.read.messages = true;
         // Who hides the number can only be written into the configuration.
@@ -348,7 +348,7 @@ impl BodyReader<'_> {
         blanks: &[(&str, &str)],
         from: ReplySender,
     ) -> rusqlite::Result<()> {
-        self.answer_text(&from.contact.voice.say(sentence, blanks), from)
+        self.answer_text(&from.contact.locale.say(sentence, blanks), from)
     }
 
     pub(crate) fn answer_text(&mut self, text: &str, from: ReplySender) -> rusqlite::Result<()> {

@@ -85,13 +85,13 @@ fn end(
     let entry =
         AuditEntry { what: "answered", who: None, message: None, command: Some(command.id), detail: &detail };
     store.record(&entry, now)?;
-    let (title, voice) = (&command.title, config.people.voice(&command.contact));
+    let (title, locale) = (&command.title, config.people.locale(&command.contact));
     let text = match (state, said) {
         ("done", None) => return tell(store, config, command, None, now),
         ("done", Some(said)) => format!("✅ {title}: {said}"),
-        ("failed", None | Some(REFUSED)) => format!("❌ {title}: {}", voice.plain(|s| s.device_refused)),
+        ("failed", None | Some(REFUSED)) => format!("❌ {title}: {}", locale.plain(|s| s.device_refused)),
         ("failed", Some(why)) => format!("❌ {title}: {why}"),
-        (_, _) => voice.say(|s| s.no_answer, &[("title", title)]),
+        (_, _) => locale.say(|s| s.no_answer, &[("title", title)]),
     };
     tell(store, config, command, Some(text), now)
 }
@@ -111,15 +111,15 @@ pub fn ended_by_device(
         now,
     )?;
     let Some(command) = store.command(id)? else { return Ok(()) };
-    let (title, voice) = (&command.title, config.people.voice(&command.contact));
+    let (title, locale) = (&command.title, config.people.locale(&command.contact));
     let text = match ending.state {
         EndState::Done if command.answer.is_none() => return Ok(()), // nobody wants to hear that all went well
         EndState::Done => None,
         EndState::Refused => Some(format!("❌ {title}: {}", ending.reason)),
         EndState::Expired => {
-            Some(voice.say(|s| s.was_not_done, &[("title", title), ("why", &ending.reason)]))
+            Some(locale.say(|s| s.was_not_done, &[("title", title), ("why", &ending.reason)]))
         }
-        EndState::NoAnswer => Some(voice.say(|s| s.no_answer, &[("title", title)])),
+        EndState::NoAnswer => Some(locale.say(|s| s.no_answer, &[("title", title)])),
     };
     tell(store, config, &command, text, now)
 }
@@ -196,20 +196,20 @@ pub fn record_outcome(
     };
     store.record(&AuditEntry { what, who: None, message: None, command: Some(id), detail }, now)?;
     let Some(command) = store.command(id)?.filter(|_| what != "published") else { return Ok(()) };
-    let voice = config.people.voice(&command.contact);
+    let locale = config.people.locale(&command.contact);
     let why = match change {
-        CommandUpdate::Expired { .. } => voice.plain(|s| s.broker_away),
+        CommandUpdate::Expired { .. } => locale.plain(|s| s.broker_away),
         CommandUpdate::Published { .. } | CommandUpdate::Refused { .. } => detail.to_owned(), // the broker's own words
     };
-    let text = voice.say(|s| s.was_not_done, &[("title", &command.title), ("why", &why)]);
+    let text = locale.say(|s| s.was_not_done, &[("title", &command.title), ("why", &why)]);
     tell(store, config, &command, Some(text), now)
 }
 
 /// What the clock decides: nobody agreed, no device answered, nobody chose.
-pub async fn run(shared: Arc<TaskContext>) {
+pub async fn run(context: Arc<TaskContext>) {
     loop {
-        let config = shared.live.get();
-        let tended = shared.store.durably(move |store| {
+        let config = context.live.get();
+        let tended = context.store.durably(move |store| {
             let now = SystemClock.now();
             let said = undelivered::tell(store, &config, now)?;
             let mut changed = expire_overdue(store, &config, now)? || !said.is_empty();
@@ -219,16 +219,16 @@ pub async fn run(shared: Arc<TaskContext>) {
         });
         let Some((changed, said, next, waits)) = tended.await else { return };
         for (connection, text) in said {
-            shared.notices.tell(&connection, Severity::Critical, text);
-            shared.wakeups.after(Written::AlertCommand);
+            context.notices.tell(&connection, Severity::Critical, text);
+            context.wakeups.after(Written::AlertCommand);
         }
         if changed {
-            shared.wakeups.after(Written::Expiry);
+            context.wakeups.after(Written::Expiry);
         }
         let now = SystemClock.now();
         let longest = if waits { LOOK_AGAIN } else { LOOK_EVERY };
         let pause = next.map_or(longest, |next| now.until(next)).clamp(Duration::from_millis(20), longest);
-        drop(tokio::time::timeout(pause, shared.wakeups.wait(Work::Deadlines)).await); // either way it is time to look
+        drop(tokio::time::timeout(pause, context.wakeups.wait(Work::Deadlines)).await); // either way it is time to look
     }
 }
 
@@ -249,8 +249,8 @@ pub fn expire_overdue(store: &Store, config: &Config, now: Timestamp) -> rusqlit
         store.record(&entry, now)?;
         // Who did not answer a question back knows; who waited for others does not.
         if request.pending.agreed.contains(&request.pending.asker) {
-            let voice = config.people.voice(&request.pending.asker);
-            let text = voice.say(|s| s.nobody_agreed, &[("title", &request.deed.title)]);
+            let locale = config.people.locale(&request.pending.asker);
+            let text = locale.say(|s| s.nobody_agreed, &[("title", &request.deed.title)]);
             let to = (&request.connection, &request.pending.asker, Some(&request.reply));
             put(store, config, to, Content::text(text), now)?;
         }

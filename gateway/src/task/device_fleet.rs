@@ -51,32 +51,32 @@ impl DeviceMessage {
 }
 
 /// Hands a letter over without waiting: the intake must not wait for the fleet, which waits for it.
-pub fn post(shared: &TaskContext, fleet: &mpsc::Sender<DeviceMessage>, letter: DeviceMessage) {
+pub fn post(context: &TaskContext, fleet: &mpsc::Sender<DeviceMessage>, letter: DeviceMessage) {
     if !topic::LISTENS.contains(&letter.kind) {
         return; // our own, heard back by a rule on `#`
     }
-    shared.metrics.device_message(&Route::Mqtt, letter.kind.topic_level());
+    context.metrics.device_message(&Route::Mqtt, letter.kind.topic_level());
     if fleet.try_send(letter).is_err() {
-        shared.metrics.device_message(&Route::Mqtt, "no-room");
+        context.metrics.device_message(&Route::Mqtt, "no-room");
     }
 }
 
 pub async fn run(
-    shared: Arc<TaskContext>,
+    context: Arc<TaskContext>,
     lines: Transports,
     mut serial: mpsc::Receiver<PortEvent>,
     mut letters: mpsc::Receiver<DeviceMessage>,
 ) {
-    let Some(known) = shared.store.durably(crate::store::Store::known_devices).await else { return };
-    let wires = shared.config.serial.iter().map(|serial| Route::Serial(serial.path.display().to_string()));
+    let Some(known) = context.store.durably(crate::store::Store::known_devices).await else { return };
+    let wires = context.config.serial.iter().map(|serial| Route::Serial(serial.path.display().to_string()));
     let fleet = Fleet::new(known, wires.collect(), SystemClock.now());
-    let mut desk = FleetTask { shared: Arc::clone(&shared), lines, fleet, under_way: Vec::new() };
+    let mut desk = FleetTask { context: Arc::clone(&context), lines, fleet, under_way: Vec::new() };
     loop {
         let pause = SystemClock.now().until(desk.fleet.wake_at());
         let mut inputs = tokio::select! {
             Some(notice) = serial.recv() => Vec::from_iter(desk.understand(notice)),
             Some(letter) = letters.recv() => vec![letter.into()],
-            () = shared.wakeups.wait(Work::DeviceCommands) => {
+            () = context.wakeups.wait(Work::DeviceCommands) => {
                 let Some(loaded) = desk.load().await else { return };
                 vec![loaded]
             }
@@ -103,7 +103,7 @@ pub async fn run(
 }
 
 struct FleetTask {
-    shared: Arc<TaskContext>,
+    context: Arc<TaskContext>,
     lines: Transports,
     fleet: Fleet,
     /// Handed to the intake in this batch.
@@ -152,27 +152,27 @@ impl FleetTask {
                 let loaded = self.load().await?;
                 return Some(self.fleet.handle(loaded, SystemClock.now()));
             }
-            ExchangeEffect::Tell { device, text } => self.shared.notices.tell_of_device(&device, &text),
+            ExchangeEffect::Tell { device, text } => self.context.notices.tell_of_device(&device, &text),
             ExchangeEffect::Warn { device, text } => {
-                owner_notice::report(&self.shared, "devices", vec![text.clone()]).await;
-                self.shared.notices.tell_of_device(&device, &text);
+                owner_notice::report(&self.context, "devices", vec![text.clone()]).await;
+                self.context.notices.tell_of_device(&device, &text);
             }
             ExchangeEffect::Note { device, text } => {
-                self.shared.notices.tell_of_device(&device, &text);
+                self.context.notices.tell_of_device(&device, &text);
                 let notice = inbound::AccountNotice::of(MISNAMED.to_owned(), Severity::Info, text);
                 let keep = move |store: &crate::store::Store| {
                     store.keep_notice(&owner_notice::gateway(), &notice, SystemClock.now()).map(drop)
                 };
-                self.shared.store.durably(keep).await?;
+                self.context.store.durably(keep).await?;
             }
-            ExchangeEffect::Ignored { route, why } => self.shared.metrics.device_message(&route, why),
+            ExchangeEffect::Ignored { route, why } => self.context.metrics.device_message(&route, why),
         }
         Some(Vec::new())
     }
 
     async fn write(&mut self, write: DeviceWrite) -> Option<Vec<ExchangeEffect>> {
         if let DeviceWrite::Ended { device, command, ending, .. } = &write {
-            self.shared.metrics.ended(ending.state);
+            self.context.metrics.ended(ending.state);
             tracing::info!(
                 device,
                 command = command.0,
@@ -181,7 +181,7 @@ impl FleetTask {
                 "a command to a device has an outcome"
             );
         }
-        let (row, config) = (write.clone(), self.shared.live.get());
+        let (row, config) = (write.clone(), self.context.live.get());
         let written = move |store: &crate::store::Store| {
             store.write_device(&row)?;
             match &row {
@@ -195,8 +195,8 @@ impl FleetTask {
                 | DeviceWrite::Forgotten { .. } => Ok(()),
             }
         };
-        self.shared.store.durably(written).await?;
-        self.shared.wakeups.after(Written::Message);
+        self.context.store.durably(written).await?;
+        self.context.wakeups.after(Written::Message);
         Some(self.fleet.handle(ExchangeInput::Written(write), SystemClock.now()))
     }
 
@@ -205,7 +205,7 @@ impl FleetTask {
         let load = move |store: &crate::store::Store| {
             Ok((store.queued_device_commands(now)?, store.device_wishes()?))
         };
-        let (queued, wishes) = self.shared.store.durably(load).await?;
+        let (queued, wishes) = self.context.store.durably(load).await?;
         Some(ExchangeInput::Loaded { queued, broker: self.lines.link.is_connected(), wishes })
     }
 
@@ -219,12 +219,12 @@ impl FleetTask {
             Route::Serial(port) => self.lines.ports.send(port, kind, &message),
         };
         if !sent {
-            self.shared.metrics.device_message(route, "not-sent");
+            self.context.metrics.device_message(route, "not-sent");
         }
     }
 
     fn understand(&self, notice: PortEvent) -> Option<ExchangeInput> {
-        let metrics = &self.shared.metrics;
+        let metrics = &self.context.metrics;
         match notice {
             PortEvent::Opened { port } => {
                 tracing::info!(port, "a serial port is open");

@@ -19,16 +19,16 @@ use crate::time::{Clock, SystemClock, Timestamp};
 pub type Message<T> = (Event, Option<T>, Option<Box<ReplyTo>>);
 
 /// Written down before any of it is acknowledged; `None`: the disk failed.
-pub async fn take<T>(shared: &TaskContext, messages: &[Message<T>]) -> Option<()> {
+pub async fn take<T>(context: &TaskContext, messages: &[Message<T>]) -> Option<()> {
     let concerns =
-        |event: &Event| shared.answer_topics.iter().any(|known| known.matches(&event.topic).is_some());
+        |event: &Event| context.answer_topics.iter().any(|known| known.matches(&event.topic).is_some());
     let ours = messages.iter().filter(|(event, ..)| concerns(event));
     let ours: Vec<_> = ours.map(|(event, _, reply_to)| (event.clone(), reply_to.clone())).collect();
     if ours.is_empty() {
         return Some(());
     }
-    let config = shared.live.get();
-    let at_broker = shared.at_broker.all();
+    let config = context.live.get();
+    let at_broker = context.at_broker.all();
     let ours = Arc::new(ours);
     let take = |which: std::ops::Range<usize>| {
         let (ours, config, at_broker) = (Arc::clone(&ours), Arc::clone(&config), at_broker.clone());
@@ -39,19 +39,20 @@ pub async fn take<T>(shared: &TaskContext, messages: &[Message<T>]) -> Option<()
             })
         }
     };
-    if shared.store.durably_unless_refused(take(0..ours.len())).await?.is_err() {
+    if context.store.durably_unless_refused(take(0..ours.len())).await?.is_err() {
         // One of them is to blame; it goes on to the rules like the others.
         for (at, (event, _)) in ours.iter().enumerate() {
-            if let Err(StatementRefused(why)) = shared.store.durably_unless_refused(take(at..at + 1)).await? {
+            if let Err(StatementRefused(why)) = context.store.durably_unless_refused(take(at..at + 1)).await?
+            {
                 let topic = &event.topic;
                 let text = format!(
                     "what came on the topic {topic} could not be taken as an answer or a question: {why}"
                 );
-                owner_notice::report(shared, "events", vec![text]).await;
+                owner_notice::report(context, "events", vec![text]).await;
             }
         }
     }
-    shared.wakeups.after(Written::DeviceMessage);
+    context.wakeups.after(Written::DeviceMessage);
     Some(())
 }
 

@@ -15,11 +15,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Tries with doubling pauses from 10 s: about an hour and a half, after which the alarm is no news.
 const TRIES_MAX: u32 = 10;
 
-pub async fn run(shared: Arc<TaskContext>, poster: Poster) {
+pub async fn run(context: Arc<TaskContext>, poster: Poster) {
     loop {
         loop {
             let now = SystemClock.now();
-            let Some(post) = shared.store.durably(move |store| store.next_post(now)).await else { return };
+            let Some(post) = context.store.durably(move |store| store.next_post(now)).await else { return };
             let Some(post) = post else { break };
             let outcome = poster.post(&post.url, post.body.clone()).await;
             let now = SystemClock.now();
@@ -29,10 +29,10 @@ pub async fn run(shared: Arc<TaskContext>, poster: Poster) {
             let (done, reason) = (outcome.is_ok(), outcome.unwrap_or_else(|reason| reason));
             let settle =
                 move |store: &crate::store::Store| store.settle_post(&post, done, &reason, again, now);
-            if shared.store.durably(settle).await.is_none() {
+            if context.store.durably(settle).await.is_none() {
                 return;
             }
         }
-        drop(tokio::time::timeout(LOOK_EVERY, shared.wakeups.wait(Work::EscalationPosts)).await); // either way there is something to look for
+        drop(tokio::time::timeout(LOOK_EVERY, context.wakeups.wait(Work::EscalationPosts)).await); // either way there is something to look for
     }
 }

@@ -30,13 +30,13 @@ const SURELY_SAID: Duration = Duration::from_secs(15);
 const SAME_WITHIN: Duration = Duration::from_secs(60);
 
 /// Writes down what it asks, before that is acknowledged; whether that was all there is to the message. `None`: the disk failed.
-pub async fn take(shared: &TaskContext, event: &Event) -> Option<bool> {
-    let Some(home) = &shared.config.home_assistant else { return Some(false) };
+pub async fn take(context: &TaskContext, event: &Event) -> Option<bool> {
+    let Some(home) = &context.config.home_assistant else { return Some(false) };
     let Some(order) = home.appearance.read(&event.topic, &event.payload) else { return Some(false) };
     if order == ControlRequest::Introduce {
-        shared.home.greet();
+        context.home.greet();
         // Somebody may have a rule for it, too.
-        return Some(!shared.config.rules.iter().any(|rule| rule.topic.matches(&event.topic).is_some()));
+        return Some(!context.config.rules.iter().any(|rule| rule.topic.matches(&event.topic).is_some()));
     }
     let is_asked_by_a_rule = matches!(order, ControlRequest::Test | ControlRequest::Tell);
     if event.retained {
@@ -71,8 +71,8 @@ pub async fn take(shared: &TaskContext, event: &Event) -> Option<bool> {
         note.as_ref().map_or(Ok(()), |note| store.note(note, now))?;
         store.record_change_once(&change, SAME_WITHIN, now)
     };
-    shared.store.durably(write).await?;
-    shared.wakeups.after(Written::AlertCommand);
+    context.store.durably(write).await?;
+    context.wakeups.after(Written::AlertCommand);
     Some(!is_asked_by_a_rule)
 }
 
@@ -87,29 +87,29 @@ struct Shown {
 }
 
 /// Shows it, and takes away what a former configuration has left. Ends at once where there is neither.
-pub async fn run(shared: Arc<TaskContext>, link: BrokerHandle) {
-    if show_and_remove(&shared, &link).await.is_some() {
+pub async fn run(context: Arc<TaskContext>, link: BrokerHandle) {
+    if show_and_remove(&context, &link).await.is_some() {
         std::future::pending::<()>().await; // it is not configured, and what it was shown before is removed
     }
 }
 
-async fn show_and_remove(shared: &Arc<TaskContext>, link: &BrokerHandle) -> Option<()> {
-    let home = shared.config.home_assistant.as_ref().map(|home| &home.appearance);
+async fn show_and_remove(context: &Arc<TaskContext>, link: &BrokerHandle) -> Option<()> {
+    let home = context.config.home_assistant.as_ref().map(|home| &home.appearance);
     let wanted: Vec<String> =
         home.iter().flat_map(|home| [home.discovery_topic(), home.state_topic()]).collect();
-    let left = shared.store.durably(Store::left_at_broker).await?;
+    let left = context.store.durably(Store::left_at_broker).await?;
     let mut stale: Vec<String> = left.iter().filter(|topic| !wanted.contains(topic)).cloned().collect();
     if wanted.iter().any(|topic| !left.contains(topic)) {
         let all = [&wanted[..], &stale[..]].concat();
-        shared.store.durably(move |store| store.set_left_at_broker(&all)).await?;
+        context.store.durably(move |store| store.set_left_at_broker(&all)).await?;
     }
     let (mut shown, mut removed) = (Shown::default(), None);
     while home.is_some() || !stale.is_empty() {
         tokio::select! {
-            () = shared.home.told.notified() => {}
-            () = shared.home.news.notified() => {}
+            () = context.home.told.notified() => {}
+            () = context.home.news.notified() => {}
         }
-        let greeting = shared.home.greetings.load(Ordering::Relaxed);
+        let greeting = context.home.greetings.load(Ordering::Relaxed);
         if !link.is_connected() {
             continue;
         }
@@ -118,7 +118,7 @@ async fn show_and_remove(shared: &Arc<TaskContext>, link: &BrokerHandle) -> Opti
                 // The connection that it was said over has lasted: the broker has it.
                 Some((over, at)) if over == greeting && Instant::elapsed(&at) >= SURELY_SAID => {
                     let wanted = wanted.clone();
-                    shared.store.durably(move |store| store.set_left_at_broker(&wanted)).await?;
+                    context.store.durably(move |store| store.set_left_at_broker(&wanted)).await?;
                     tracing::info!(topics = ?stale, "taken back from the broker");
                     stale.clear();
                 }
@@ -129,10 +129,10 @@ async fn show_and_remove(shared: &Arc<TaskContext>, link: &BrokerHandle) -> Opti
                 }
             }
         }
-        if home.is_some() && show(shared, link, &mut shown, greeting).await? {
+        if home.is_some() && show(context, link, &mut shown, greeting).await? {
             sleep(PAUSE).await;
             tokio::select! {
-                () = shared.home.told.notified() => shared.home.look(), // seen above
+                () = context.home.told.notified() => context.home.look(), // seen above
                 () = sleep(NEWS_EVERY - PAUSE) => {}
             }
         }
@@ -142,12 +142,12 @@ async fn show_and_remove(shared: &Arc<TaskContext>, link: &BrokerHandle) -> Opti
 
 /// Whether anything was said. `None`: the disk failed.
 async fn show(
-    shared: &Arc<TaskContext>,
+    context: &Arc<TaskContext>,
     link: &BrokerHandle,
     shown: &mut Shown,
     greeting: u64,
 ) -> Option<bool> {
-    let home = &shared.config.home_assistant.as_ref()?.appearance;
+    let home = &context.config.home_assistant.as_ref()?.appearance;
     let is_new = shown.greeting != greeting;
     if is_new {
         let device = home.discovery(env!("CARGO_PKG_VERSION")).to_string();
@@ -156,11 +156,11 @@ async fn show(
         }
         (shown.greeting, shown.state) = (greeting, None);
     }
-    let touched = shared.store.last_write();
+    let touched = context.store.last_write();
     if !is_new && !shown.waits && touched == shown.touched {
         return Some(false);
     }
-    let state = look(shared).await?;
+    let state = look(context).await?;
     (shown.touched, shown.waits) = (touched, state.queue > 0 || state.is_muted);
     let payload = state.payload();
     if shown.state.as_ref() == Some(&payload) || !link.keep(&home.state_topic(), Bytes::from(payload.clone()))
@@ -171,16 +171,16 @@ async fn show(
     Some(true)
 }
 
-async fn look(shared: &Arc<TaskContext>) -> Option<EntityStates> {
-    let known = Arc::clone(shared);
+async fn look(context: &Arc<TaskContext>) -> Option<EntityStates> {
+    let known = Arc::clone(context);
     let now = SystemClock.now();
-    shared.store.durably(move |store| read(&known, store, now)).await
+    context.store.durably(move |store| read(&known, store, now)).await
 }
 
-fn read(shared: &TaskContext, store: &Store, now: Timestamp) -> rusqlite::Result<EntityStates> {
+fn read(context: &TaskContext, store: &Store, now: Timestamp) -> rusqlite::Result<EntityStates> {
     let oldest = store.oldest_waiting()?.map_or(0, |at| Timestamp(at).until(now).as_secs());
     let mut good = None;
-    for connection in &shared.live.get().connections {
+    for connection in &context.live.get().connections {
         // A file that is gone is as bad as a token that is refused.
         if secret(&connection.access_token).is_err() {
             good = Some(false);
@@ -189,7 +189,8 @@ fn read(shared: &TaskContext, store: &Store, now: Timestamp) -> rusqlite::Result
         let class = code.map(|code| refusal(ApiMessage { code, ..ApiMessage::default() }).class);
         good = Some(good.unwrap_or(true) && class != Some(Class::Auth));
     }
-    let stopped = shared.live.get().connections.iter().find_map(|one| shared.readiness.pause(&one.name, now));
+    let stopped =
+        context.live.get().connections.iter().find_map(|one| context.readiness.pause(&one.name, now));
     let last_error = match stopped {
         Some(why) => Some(why),
         None => store.last_failure()?,

@@ -42,15 +42,15 @@ impl BodyReader<'_> {
         let (roles, teams) = match self.given(gives, from.contact) {
             Ok(given) => given,
             Err(lacks) => {
-                let why = lacks.sentence(&from.contact.voice);
-                let text = from.contact.voice.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
+                let why = lacks.sentence(&from.contact.locale);
+                let text = from.contact.locale.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
                 return self.refused(&text, &lacks.sentence(&Locale::default()), from);
             }
         };
         if self.store.invitations(self.now)? >= A_DAY {
-            let voice = &from.contact.voice;
-            let why = voice.say(|s| s.too_many_invitations, &[("count", &A_DAY.to_string())]);
-            let text = voice.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
+            let locale = &from.contact.locale;
+            let why = locale.say(|s| s.too_many_invitations, &[("count", &A_DAY.to_string())]);
+            let text = locale.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
             return self.refused(&text, "more than 10 invitations in a day", from);
         }
         let words = name.to_lowercase();
@@ -104,10 +104,10 @@ impl BodyReader<'_> {
 
     fn ask_guest(&mut self, guest: &Guest, over: &ConnectionName) -> rusqlite::Result<()> {
         let by = self.config.people.contacts.get(&guest.by);
-        let (site, voice) = (&self.config.site.name, &self.config.people.voice);
+        let (site, locale) = (&self.config.site.name, &self.config.people.locale);
         let by = by.map_or(site.as_str(), |by| &by.name);
-        let text = voice.say(|s| s.invitation, &[("by", by), ("name", &guest.name), ("site", site)]);
-        let (yes, no) = (voice.plain(|s| s.yes), voice.plain(|s| s.no));
+        let text = locale.say(|s| s.invitation, &[("by", by), ("name", &guest.name), ("site", site)]);
+        let (yes, no) = (locale.plain(|s| s.yes), locale.plain(|s| s.no));
         let buttons = vec![Button::new(YES, yes), Button::new(NO, no)];
         self.say_to(guest, over, Content { buttons, ..Content::text(text) })
     }
@@ -199,7 +199,7 @@ impl BodyReader<'_> {
             self.idle("whoever invited may not any more");
             self.store.dismiss(&guest.id, "removed")?;
             self.write_of(guest, "refused", "whoever invited may not any more", Some(reply))?;
-            let text = config.people.voice.plain(|s| s.invitation_void);
+            let text = config.people.locale.plain(|s| s.invitation_void);
             return self.say_to(guest, over, Content::text(text));
         };
         self.store.join(&guest.id, &reply.wamid, reply.at)?;
@@ -207,11 +207,11 @@ impl BodyReader<'_> {
         self.wish(guest, true, reply)?;
         self.write_of(guest, "joined", "by invitation", Some(reply))?;
         self.read.people = true;
-        let text = config.people.voice.say(|s| s.welcome, &[("site", &config.site.name)]);
+        let text = config.people.locale.say(|s| s.welcome, &[("site", &config.site.name)]);
         self.say_to(guest, over, Content::text(text))?;
         let gives: Vec<&str> = guest.roles.iter().chain(&guest.teams).map(String::as_str).collect();
         let gives = if gives.is_empty() { String::new() } else { format!(": {}", gives.join(", ")) };
-        let text = by.voice.say(|s| s.guest_joined, &[("name", &guest.name), ("gives", &gives)]);
+        let text = by.locale.say(|s| s.guest_joined, &[("name", &guest.name), ("gives", &gives)]);
         self.tell_inviter(by, &text, over)
     }
 
@@ -285,10 +285,10 @@ impl BodyReader<'_> {
         over: &ConnectionName,
     ) -> rusqlite::Result<()> {
         self.write_of(guest, "declined", "the invitation", Some(reply))?;
-        let text = self.config.people.voice.plain(|s| s.nobody_writes);
+        let text = self.config.people.locale.plain(|s| s.nobody_writes);
         self.say_to(guest, over, Content::text(text))?;
         let Some(by) = self.config.people.contacts.get(&guest.by) else { return Ok(()) };
-        let text = by.voice.say(|s| s.guest_declined, &[("name", &guest.name)]);
+        let text = by.locale.say(|s| s.guest_declined, &[("name", &guest.name)]);
         self.tell_inviter(by, &text, over)
     }
 
@@ -351,10 +351,10 @@ enum Ungiven {
 }
 
 impl Ungiven {
-    fn sentence(&self, voice: &Locale) -> String {
+    fn sentence(&self, locale: &Locale) -> String {
         match self {
-            Self::Decides(team) => voice.say(|s| s.team_decides, &[("team", team)]),
-            Self::NoSuch(role) => voice.say(|s| s.no_such_role, &[("role", role)]),
+            Self::Decides(team) => locale.say(|s| s.team_decides, &[("team", team)]),
+            Self::NoSuch(role) => locale.say(|s| s.no_such_role, &[("role", role)]),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::whatsapp::upload::UploadSource;
 /// Every file of the content as an id of Meta's. When one cannot be had the message goes without, and its words say so: they
 /// matter more.
 pub async fn upload_all(
-    shared: &Arc<TaskContext>,
+    context: &Arc<TaskContext>,
     client: &Client,
     endpoint: &Endpoint,
     connection: &ConnectionName,
@@ -25,7 +25,7 @@ pub async fn upload_all(
     let kind = kind(&content);
     let mut ids = Vec::new();
     for media in content.media() {
-        match id_of(shared, client, endpoint, connection, kind, media).await {
+        match id_of(context, client, endpoint, connection, kind, media).await {
             Ok(id) => ids.push(id.map_or_else(|| media.clone(), Media::Id)),
             Err(error) => {
                 tracing::warn!(error, "a file could not be sent; its message goes without");
@@ -57,7 +57,7 @@ fn kind(content: &Content) -> Kind {
 
 /// `None`: it is an id or a link already.
 async fn id_of(
-    shared: &Arc<TaskContext>,
+    context: &Arc<TaskContext>,
     client: &Client,
     endpoint: &Endpoint,
     connection: &ConnectionName,
@@ -84,7 +84,7 @@ async fn id_of(
                     None => (None, store.media(&sha)?),
                 })
             };
-            let (id, kept) = shared.store.durably(known).await.ok_or_else(gone)?;
+            let (id, kept) = context.store.durably(known).await.ok_or_else(gone)?;
             if id.is_some() {
                 return Ok(id);
             }
@@ -95,7 +95,7 @@ async fn id_of(
             let remember = move |store: &crate::store::Store| {
                 store.remember_upload(&name, &sha, &new, SystemClock.now())
             };
-            shared.store.durably(remember).await.ok_or_else(gone)?;
+            context.store.durably(remember).await.ok_or_else(gone)?;
             Ok(Some(id))
         }
     }

@@ -54,20 +54,20 @@ enum Submitter {
     Handed(oneshot::Sender<()>),
 }
 
-pub async fn run(shared: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, mut doors: IntakeInputs) {
+pub async fn run(context: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, mut doors: IntakeInputs) {
     let watch = judge.watch();
     let versions: Vec<(RuleName, i64)> =
-        shared.config.rules.iter().map(|rule| (rule.name.clone(), rule.version())).collect();
-    if shared.store.durably(move |store| store.forget_unjudged_of_others(&versions)).await.is_none() {
+        context.config.rules.iter().map(|rule| (rule.name.clone(), rule.version())).collect();
+    if context.store.durably(move |store| store.forget_unjudged_of_others(&versions)).await.is_none() {
         return;
     }
     let mut intake: Intake<Submitter> = Intake::new(judge, watch);
-    let Some(kept) = shared.store.durably(Store::kept).await else { return };
-    let mut known = shared.live.get();
+    let Some(kept) = context.store.durably(Store::kept).await else { return };
+    let mut known = context.live.get();
     intake.meet(known.people.clone()); // those who were invited are somebody, too
     intake.restore(kept, SystemClock.both());
-    shared.wakeups.after(Written::AlertCommand); // what came of it is written down at once
-    let mut crashes = Crashes::open(&shared.config.site.state_directory);
+    context.wakeups.after(Written::AlertCommand); // what came of it is written down at once
+    let mut crashes = Crashes::open(&context.config.site.state_directory);
     let mut batch = Vec::with_capacity(BATCH);
     let mut lines = Lines::default();
     loop {
@@ -84,20 +84,20 @@ pub async fn run(shared: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, m
                 events.push((event, Some(Submitter::Handed(told)), None));
                 false
             }
-            () = shared.wakeups.wait(Work::AlertCommands) => true,
+            () = context.wakeups.wait(Work::AlertCommands) => true,
             () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
         };
-        let live = shared.live.get();
+        let live = context.live.get();
         if !Arc::ptr_eq(&known, &live) {
             intake.meet(live.people.clone());
             known = live;
         }
         lines.catch_up(SystemClock.now());
         if woken {
-            let Some(input) = noted(&shared).await else { return };
-            shared.home.news();
+            let Some(input) = noted(&context).await else { return };
+            context.home.news();
             for effect in intake.handle(input, SystemClock.both()) {
-                if perform(&shared, &mut intake, &link, &mut lines, effect).await.is_none() {
+                if perform(&context, &mut intake, &link, &mut lines, effect).await.is_none() {
                     return; // the disk failed: nothing more is acknowledged
                 }
             }
@@ -105,15 +105,15 @@ pub async fn run(shared: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, m
             let turn = turn(&mut batch);
             if turn.iter().any(is_new_session) {
                 intake.free_packets();
-                if shared.store.durably(Store::free_packets).await.is_none() {
+                if context.store.durably(Store::free_packets).await.is_none() {
                     return;
                 }
             }
-            if arrived(&shared, &link, &mut doors, turn, &mut events).await.is_none() {
+            if arrived(&context, &link, &mut doors, turn, &mut events).await.is_none() {
                 return; // the disk failed: nothing more is acknowledged
             }
             for group in groups(&crashes, events) {
-                if take(&shared, &mut intake, &link, (&mut crashes, &mut lines), group).await.is_none() {
+                if take(&context, &mut intake, &link, (&mut crashes, &mut lines), group).await.is_none() {
                     return; // the disk failed: nothing more is acknowledged
                 }
             }
@@ -141,7 +141,7 @@ fn groups(
 }
 
 async fn take(
-    shared: &TaskContext,
+    context: &TaskContext,
     intake: &mut Intake<Submitter>,
     link: &BrokerHandle,
     (crashes, lines): (&mut Crashes, &mut Lines),
@@ -154,30 +154,30 @@ async fn take(
     };
     let effects = if is_aside {
         for (event, ..) in &messages {
-            set_aside(shared, event).await;
+            set_aside(context, event).await;
         }
         intake.handle(IntakeInput::SetAside(input(messages)), SystemClock.both())
     } else {
         crashes.begin(&under_way);
-        device_message::take(shared, &messages).await?;
+        device_message::take(context, &messages).await?;
         let effects = intake.handle(IntakeInput::Arrived(input(messages)), SystemClock.both());
         crashes.end(&under_way);
         effects
     };
     for effect in effects {
-        perform(shared, intake, link, lines, effect).await?;
+        perform(context, intake, link, lines, effect).await?;
     }
     Some(())
 }
 
-async fn set_aside(shared: &TaskContext, event: &Event) {
+async fn set_aside(context: &TaskContext, event: &Event) {
     let (topic, begins) = (&event.topic, excerpt(&event.payload));
     let what = format!(
         "an event on the topic {topic} was being read when this program died, twice. It is set aside and acknowledged, and no \
          rule has seen it; look at what it reports yourself. It begins: {begins} – once the device or its rule is put right, \
          restart bellwire (bellwire events lists it as set-aside)"
     );
-    owner_notice::report(shared, "set-aside", vec![what]).await;
+    owner_notice::report(context, "set-aside", vec![what]).await;
 }
 
 fn is_new_session(notice: &ConnectionEvent) -> bool {
@@ -192,7 +192,7 @@ fn turn(batch: &mut Vec<ConnectionEvent>) -> Vec<ConnectionEvent> {
 }
 
 async fn arrived(
-    shared: &TaskContext,
+    context: &TaskContext,
     link: &BrokerHandle,
     doors: &mut IntakeInputs,
     turn: Vec<ConnectionEvent>,
@@ -205,14 +205,14 @@ async fn arrived(
     }
     for notice in turn {
         match notice {
-            ConnectionEvent::Message { event, ack, .. } if home_assistant::take(shared, &event).await? => {
+            ConnectionEvent::Message { event, ack, .. } if home_assistant::take(context, &event).await? => {
                 ack.into_iter().for_each(|ack| link.ack(ack));
             }
             ConnectionEvent::Message { event, ack, reply_to } => match DeviceMessage::read(&event) {
                 None => events.push((event, ack.map(Submitter::Broker), reply_to)),
                 Some(letter) => {
                     if !event.retained {
-                        device_fleet::post(shared, &doors.letters, letter);
+                        device_fleet::post(context, &doors.letters, letter);
                     }
                     // The broker may forget it: the device keeps it until our own acknowledgement.
                     ack.into_iter().for_each(|ack| link.ack(ack));
@@ -222,24 +222,24 @@ async fn arrived(
             | ConnectionEvent::Disconnected { .. }
             | ConnectionEvent::Published { .. }
             | ConnectionEvent::Subscribed(_)
-            | ConnectionEvent::Loopback(_)) => broker_state::tell(shared, about, &doors.to_dispatch).await,
+            | ConnectionEvent::Loopback(_)) => broker_state::tell(context, about, &doors.to_dispatch).await,
         }
     }
-    events.iter().for_each(|(event, ..)| shared.metrics.event(event.source));
+    events.iter().for_each(|(event, ..)| context.metrics.event(event.source));
     Some(())
 }
 
 /// What receipts, taps and operators wrote down; without any it is just later.
-async fn noted(shared: &TaskContext) -> Option<IntakeInput<Submitter>> {
-    let notes = shared.store.durably(|store| store.notes(NOTES)).await?;
+async fn noted(context: &TaskContext) -> Option<IntakeInput<Submitter>> {
+    let notes = context.store.durably(|store| store.notes(NOTES)).await?;
     if notes.len() == NOTES as usize {
-        shared.wakeups.after(Written::AlertCommand); // there may be more
+        context.wakeups.after(Written::AlertCommand); // there may be more
     }
     Some(if notes.is_empty() { IntakeInput::Woke } else { IntakeInput::Noted(notes) })
 }
 
 async fn perform(
-    shared: &TaskContext,
+    context: &TaskContext,
     intake: &mut Intake<Submitter>,
     link: &BrokerHandle,
     lines: &mut Lines,
@@ -252,8 +252,8 @@ async fn perform(
                 link.say_at_most_once(&ask.topic, Bytes::from(ask.payload.clone()));
             }
             let decisions = Arc::new(decisions);
-            if commit(shared, &decisions, lines).await?.is_err() {
-                one_by_one(shared, intake, &decisions).await?;
+            if commit(context, &decisions, lines).await?.is_err() {
+                one_by_one(context, intake, &decisions).await?;
             }
             for effect in intake.handle(IntakeInput::Committed(batch), SystemClock.both()) {
                 if let IntakeEffect::Acknowledge(token) = effect {
@@ -265,16 +265,16 @@ async fn perform(
             let is_silence = effects.iter().any(effect::Effect::is_about_silence);
             let notes = taken.clone();
             if let Err(StatementRefused(why)) =
-                write(shared, move |store| store.watched(&effects, &taken)).await?
+                write(context, move |store| store.watched(&effects, &taken)).await?
             {
                 // Notes that were read first again would be refused again.
-                shared.store.durably(move |store| store.watched(&[], &notes).map(drop)).await?;
-                reload(shared, intake).await?;
+                context.store.durably(move |store| store.watched(&[], &notes).map(drop)).await?;
+                reload(context, intake).await?;
                 let text = format!("what the time or people did to alerts could not be written down: {why}");
-                owner_notice::report(shared, "alerts", vec![text]).await;
+                owner_notice::report(context, "alerts", vec![text]).await;
             }
             if is_silence {
-                shared.home.look();
+                context.home.look();
             }
         }
         IntakeEffect::Acknowledge(token) => acknowledge(link, token),
@@ -292,19 +292,19 @@ fn acknowledge(link: &BrokerHandle, waiting: Submitter) {
 /// Something in it was refused: what is to blame is closed as failed and acknowledged like the rest, or the broker would bring
 /// it again for ever.
 async fn one_by_one(
-    shared: &TaskContext,
+    context: &TaskContext,
     intake: &mut Intake<Submitter>,
     decisions: &[Decision],
 ) -> Option<()> {
     for decision in decisions {
         let alone = [decision.clone()];
-        let Err(StatementRefused(why)) = write(shared, move |store| store.accept(&alone)).await? else {
+        let Err(StatementRefused(why)) = write(context, move |store| store.accept(&alone)).await? else {
             continue;
         };
         let (event, reason) = (decision.event.clone(), why.clone());
         let topic = event.topic.clone();
         let begins = excerpt(&event.payload);
-        let closed = shared.store.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
+        let closed = context.store.durably_unless_refused(move |store| store.refuse(&event, &reason)).await?;
         if let Err(StatementRefused(why)) = closed {
             tracing::error!(topic, why, "an event that was refused has left no row");
         }
@@ -312,20 +312,20 @@ async fn one_by_one(
             "an event on the topic {topic} could not be written down, and no rule acts on it; look at what it reports yourself. \
              It begins: {begins} ({why})"
         );
-        owner_notice::report(shared, "events", vec![text]).await;
+        owner_notice::report(context, "events", vec![text]).await;
     }
-    reload(shared, intake).await
+    reload(context, intake).await
 }
 
 /// The memory of alerts is what is on disk again.
-async fn reload(shared: &TaskContext, intake: &mut Intake<Submitter>) -> Option<()> {
-    let kept = shared.store.durably(Store::kept).await?;
+async fn reload(context: &TaskContext, intake: &mut Intake<Submitter>) -> Option<()> {
+    let kept = context.store.durably(Store::kept).await?;
     intake.reload(kept, SystemClock.both());
     Some(())
 }
 
 async fn commit(
-    shared: &TaskContext,
+    context: &TaskContext,
     decisions: &Arc<Vec<Decision>>,
     lines: &mut Lines,
 ) -> Option<Result<(), StatementRefused>> {
@@ -336,19 +336,19 @@ async fn commit(
         }
     }
     let decisions = Arc::clone(decisions);
-    let written = write(shared, move |store| store.accept(&decisions)).await;
+    let written = write(context, move |store| store.accept(&decisions)).await;
     if is_news {
-        shared.wakeups.after(Written::UnjudgedEvent);
+        context.wakeups.after(Written::UnjudgedEvent);
     }
     written
 }
 
 /// Messages leave with the commit that brings them: the sender takes its turn in it.
 async fn write(
-    shared: &TaskContext,
+    context: &TaskContext,
     accept: impl Fn(&Store) -> rusqlite::Result<IntakeReport> + Send + Sync + 'static,
 ) -> Option<Result<(), StatementRefused>> {
-    let (turns, live) = (Arc::clone(&shared.scheduler), shared.live.get());
+    let (turns, live) = (Arc::clone(&context.scheduler), context.live.get());
     let write = move |store: &Store| {
         let accepted = accept(store)?;
         let turn = match accepted.messages {
@@ -362,20 +362,20 @@ async fn write(
         };
         Ok((accepted, turn))
     };
-    let (accepted, turn) = match shared.store.durably_unless_refused(write).await? {
+    let (accepted, turn) = match context.store.durably_unless_refused(write).await? {
         Ok(written) => written,
         Err(refused) => return Some(Err(refused)),
     };
-    shared.scheduler.done(turn).await;
-    shared.metrics.accepted(&accepted);
+    context.scheduler.done(turn).await;
+    context.metrics.accepted(&accepted);
     if accepted.messages > 0 {
-        shared.home.news();
+        context.home.news();
     }
     if accepted.commands > 0 {
-        shared.wakeups.after(Written::Command);
+        context.wakeups.after(Written::Command);
     }
     if accepted.posts > 0 {
-        shared.wakeups.after(Written::EscalationPost);
+        context.wakeups.after(Written::EscalationPost);
     }
     Some(Ok(()))
 }

@@ -37,7 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const LOOKS: u32 = 2;
 
 struct Task {
-    shared: Arc<TaskContext>,
+    context: Arc<TaskContext>,
     client: Client,
     wake_at: Option<Timestamp>,
     looked_at: Timestamp,
@@ -46,23 +46,23 @@ struct Task {
 }
 
 pub async fn run(
-    shared: Arc<TaskContext>,
+    context: Arc<TaskContext>,
     client: Client,
     mut to_do: mpsc::Receiver<SendStep>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut task =
-        Task { shared, client, wake_at: None, looked_at: SystemClock.now(), tokens: BTreeMap::new() };
+        Task { context, client, wake_at: None, looked_at: SystemClock.now(), tokens: BTreeMap::new() };
     let (mut version, mut touched, mut looks) = (0, None, 0);
     task.turn(StepStart::With(SchedulerInput::Wake));
     loop {
         if *stop.borrow() {
-            task.shared.scheduler.stop();
-            if task.shared.scheduler.is_idle() {
+            task.context.scheduler.stop();
+            if task.context.scheduler.is_idle() {
                 return;
             }
         }
-        let shared = Arc::clone(&task.shared);
+        let context = Arc::clone(&task.context);
         let pause = task.pause();
         tokio::select! {
             Some(turn) = to_do.recv() => {
@@ -71,14 +71,14 @@ pub async fn run(
                     task.turn(StepStart::Rest(turn.rest));
                 }
             }
-            () = shared.wakeups.wait(Work::Messages) => task.turn(StepStart::With(SchedulerInput::Wake)),
+            () = context.wakeups.wait(Work::Messages) => task.turn(StepStart::With(SchedulerInput::Wake)),
             () = tokio::time::sleep(pause) => {
                 if let Some(connection) = task.put_right() {
                     task.turn(StepStart::With(SchedulerInput::CredentialsChanged(connection)));
                     continue;
                 }
                 let due = task.is_due();
-                let now_touched = shared.store.last_write();
+                let now_touched = context.store.last_write();
                 if now_touched != touched {
                     (touched, looks) = (now_touched, LOOKS);
                 }
@@ -86,11 +86,11 @@ pub async fn run(
                     continue; // nobody has written: not even the store's thread wakes
                 }
                 looks = looks.saturating_sub(1);
-                let seen = shared.store.durably(Store::data_version).await.unwrap_or(version);
+                let seen = context.store.durably(Store::data_version).await.unwrap_or(version);
                 if seen != version || due {
                     version = seen;
                     task.wake_at = task.wake_at.filter(|_| !due);
-                    shared.wakeups.after(Written::ByAnotherProcess);
+                    context.wakeups.after(Written::ByAnotherProcess);
                     task.turn(StepStart::With(SchedulerInput::Wake));
                 }
             }
@@ -100,24 +100,24 @@ pub async fn run(
 }
 
 /// The scheduler takes a step, and this task does what that leads to.
-async fn take_step(shared: &TaskContext, begin: StepStart) {
-    let (scheduler, live) = (Arc::clone(&shared.scheduler), shared.live.get());
+async fn take_step(context: &TaskContext, begin: StepStart) {
+    let (scheduler, live) = (Arc::clone(&context.scheduler), context.live.get());
     let take = move |store: &Store| scheduler.take(store, begin.clone(), &live, SystemClock.now());
-    if let Some(step) = shared.store.durably(take).await {
-        shared.scheduler.done(step).await;
+    if let Some(step) = context.store.durably(take).await {
+        context.scheduler.done(step).await;
     }
 }
 
 impl Task {
     fn turn(&self, begin: StepStart) {
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { take_step(&shared, begin).await });
+        let context = Arc::clone(&self.context);
+        tokio::spawn(async move { take_step(&context, begin).await });
     }
 
     /// A connection whose token was refused, and has another one now.
     fn put_right(&mut self) -> Option<ConnectionName> {
-        let shared = &self.shared;
-        let (name, _) = self.tokens.iter().find(|(name, seen)| mark_of(shared, name) != **seen)?;
+        let context = &self.context;
+        let (name, _) = self.tokens.iter().find(|(name, seen)| mark_of(context, name) != **seen)?;
         let name = name.clone();
         self.tokens.remove(&name);
         Some(name)
@@ -148,8 +148,8 @@ impl Task {
             }
             SchedulerEffect::Paused { connection, until, reason, notice } => {
                 tracing::warn!(connection = %connection, until = %until, reason, "sending pauses");
-                self.shared.readiness.paused(connection.clone(), until, reason);
-                let mark = mark_of(&self.shared, &connection);
+                self.context.readiness.paused(connection.clone(), until, reason);
+                let mark = mark_of(&self.context, &connection);
                 if notice.is_some() || mark.is_none() {
                     self.tokens.insert(connection.clone(), mark); // at once when it is another
                 }
@@ -158,7 +158,7 @@ impl Task {
                 }
             }
             SchedulerEffect::Resumed { connection } => {
-                self.shared.readiness.resumed(&connection);
+                self.context.readiness.resumed(&connection);
                 self.tokens.remove(&connection);
                 self.notify(connection, Severity::Info, "sending works again".to_owned());
             }
@@ -168,16 +168,16 @@ impl Task {
     /// Told once: the same words again, from the next try, are no news. Nothing leaves over this number, so another carries
     /// it, or none.
     fn notify(&self, connection: ConnectionName, severity: Severity, text: String) {
-        let shared = Arc::clone(&self.shared);
+        let context = Arc::clone(&self.context);
         tokio::spawn(async move {
             let find = move |_: &Store| Ok(Some((connection.clone(), "sending".to_owned(), text.clone())));
-            say(&shared, severity, NoticeRoute::AnotherOnly, find).await;
+            say(&context, severity, NoticeRoute::AnotherOnly, find).await;
         });
     }
 
     /// What waits until a person writes may wait for long.
     fn tell_of_held(&self, id: MessageId, reason: String) {
-        let shared = Arc::clone(&self.shared);
+        let context = Arc::clone(&self.context);
         tokio::spawn(async move {
             let find = move |store: &Store| {
                 Ok(store.whole(id)?.map(|due| {
@@ -187,26 +187,26 @@ impl Task {
                     (connection, format!("held {contact}"), text)
                 }))
             };
-            say(&shared, Severity::Warning, NoticeRoute::AnotherFirst, find).await;
+            say(&context, Severity::Warning, NoticeRoute::AnotherFirst, find).await;
         });
     }
 
     /// It is on disk.
     fn tell_of(&self, change: &MessageUpdate) {
-        self.shared.home.news();
+        self.context.home.news();
         match change {
             MessageUpdate::Sending { .. } => {}
             MessageUpdate::Held { id, reason, .. } => {
-                self.shared.wakeups.after(Written::MessageStopped);
+                self.context.wakeups.after(Written::MessageStopped);
                 tracing::warn!(message_id = id.0, reason, "a message is held");
                 self.tell_of_held(*id, reason.clone());
             }
             MessageUpdate::SetBack { by } => tracing::warn!(seconds = by.as_secs(), "the clock was set back"),
             MessageUpdate::Settled(settled) => {
                 let SendResult { id, next, .. } = &**settled;
-                self.shared.metrics.settled(next.state);
+                self.context.metrics.settled(next.state);
                 if matches!(next.state, State::Failed | State::Held) {
-                    self.shared.wakeups.after(Written::MessageStopped);
+                    self.context.wakeups.after(Written::MessageStopped);
                 }
                 if next.held_for == Some(HeldFor::Window) {
                     let reason = "more than 24 h have passed since the person last wrote, and the rule has no template";
@@ -219,51 +219,51 @@ impl Task {
     }
 
     fn upload(&self, due: DueMessage) {
-        let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
+        let (context, client) = (Arc::clone(&self.context), self.client.clone());
         tokio::spawn(async move {
-            let uploaded = match reachable(&shared, &due) {
+            let uploaded = match reachable(&context, &due) {
                 Ok(endpoint) => {
-                    media_upload::upload_all(&shared, &client, &endpoint, &due.lane.connection, due.content)
+                    media_upload::upload_all(&context, &client, &endpoint, &due.lane.connection, due.content)
                         .await
                 }
                 Err(error) => Err(error), // its message meets the same, and waits
             };
-            take_step(&shared, StepStart::With(SchedulerInput::Uploaded(due.id, uploaded))).await;
+            take_step(&context, StepStart::With(SchedulerInput::Uploaded(due.id, uploaded))).await;
         });
     }
 
     fn post(&self, due: DueMessage, choice: Choice) {
-        let (shared, client) = (Arc::clone(&self.shared), self.client.clone());
+        let (context, client) = (Arc::clone(&self.context), self.client.clone());
         tokio::spawn(async move {
-            let answer = send(&shared, &client, &due, &choice).await;
-            take_step(&shared, StepStart::With(SchedulerInput::Answered(due.id, answer))).await;
+            let answer = send(&context, &client, &due, &choice).await;
+            take_step(&context, StepStart::With(SchedulerInput::Answered(due.id, answer))).await;
         });
     }
 }
 
 /// A notice: about which number, under which heading, in which words.
 async fn say(
-    shared: &Arc<TaskContext>,
+    context: &Arc<TaskContext>,
     severity: Severity,
     over: NoticeRoute,
     find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
 ) {
-    let config = shared.live.get();
+    let config = context.live.get();
     let work = move |store: &Store| {
         let Some((about, field, text)) = find(store)? else { return Ok(None) };
         let notice = AccountNotice::of(field, severity, text);
         let told = write(store, &config, &about, &notice, over, SystemClock.now())?;
         Ok((told != NoticeOutcome::Before).then_some((about, notice.text)))
     };
-    if let Some(Some((about, text))) = shared.store.durably(work).await {
-        shared.notices.tell(&about, severity, text);
-        shared.wakeups.after(Written::Message);
+    if let Some(Some((about, text))) = context.store.durably(work).await {
+        context.notices.tell(&about, severity, text);
+        context.wakeups.after(Written::Message);
     }
 }
 
 /// What tells one token of a connection from the next; `None` while it is not connected.
-fn mark_of(shared: &TaskContext, connection: &ConnectionName) -> Option<u64> {
-    let live = shared.live.get();
+fn mark_of(context: &TaskContext, connection: &ConnectionName) -> Option<u64> {
+    let live = context.live.get();
     let known = live.connections.iter().find(|known| known.name == *connection)?;
     let mut mark = DefaultHasher::new();
     match &known.access_token {
@@ -277,9 +277,9 @@ fn mark_of(shared: &TaskContext, connection: &ConnectionName) -> Option<u64> {
 }
 
 /// Where the message's connection is to be asked.
-fn reachable(shared: &TaskContext, due: &DueMessage) -> Result<Endpoint, String> {
+fn reachable(context: &TaskContext, due: &DueMessage) -> Result<Endpoint, String> {
     let name = &due.lane.connection;
-    let live = shared.live.get();
+    let live = context.live.get();
     let found = live.connections.iter().find(|connection| connection.name == *name);
     let not_connected = || {
         format!(
@@ -289,13 +289,13 @@ fn reachable(shared: &TaskContext, due: &DueMessage) -> Result<Endpoint, String>
     endpoint(found.ok_or_else(not_connected)?)
 }
 
-async fn send(shared: &Arc<TaskContext>, client: &Client, due: &DueMessage, choice: &Choice) -> ApiAnswer {
-    let endpoint = match reachable(shared, due) {
+async fn send(context: &Arc<TaskContext>, client: &Client, due: &DueMessage, choice: &Choice) -> ApiAnswer {
+    let endpoint = match reachable(context, due) {
         Ok(endpoint) => endpoint,
         Err(error) => return ApiAnswer::Offline(error),
     };
-    let live = shared.live.get();
-    let content = outgoing(&due.content, &shared.signer, due.alert, &due.lane.contact, SystemClock.now());
+    let live = context.live.get();
+    let content = outgoing(&due.content, &context.signer, due.alert, &due.lane.contact, SystemClock.now());
     let (more, template);
     let form = match choice {
         Choice::Template { index, quick_replies } if *index < content.templates.len() => {
@@ -303,16 +303,16 @@ async fn send(shared: &Arc<TaskContext>, client: &Client, due: &DueMessage, choi
             RequestContent::Template { template: &template, words: &content.text }
         }
         Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
-            more = shared.tag.more(due.id);
+            more = context.tag.more(due.id);
             RequestContent::Free {
                 content: &content,
                 more: &more,
-                voice: live.people.voice(&due.lane.contact),
+                locale: live.people.locale(&due.lane.contact),
             }
         }
     };
     let began = SystemClock.both().steady;
-    let answer = client.send(&endpoint, request::body(form, &due.to, &shared.tag.callback(due.id))).await;
-    shared.metrics.sent_within(SystemClock.both().steady.saturating_sub(began));
+    let answer = client.send(&endpoint, request::body(form, &due.to, &context.tag.callback(due.id))).await;
+    context.metrics.sent_within(SystemClock.both().steady.saturating_sub(began));
     answer
 }

@@ -77,7 +77,7 @@ pub fn write_of_person(
     said: LocalizedSentence,
     now: Timestamp,
 ) -> Result<NoticeOutcome> {
-    let text = |owner: &Contact| format!("⚙ {}: {}", config.site.name, owner.voice.say(said.0, said.1));
+    let text = |owner: &Contact| format!("⚙ {}: {}", config.site.name, owner.locale.say(said.0, said.1));
     write_as(store, config, about, notice, NoticeRoute::AnotherFirst, now, &text)
 }
 
@@ -112,20 +112,20 @@ fn write_as(
 }
 
 /// What is wrong with the gateway itself: a loss, damage, what could not be taken. `field`: what it is about, a word.
-pub async fn report(shared: &TaskContext, field: &'static str, findings: Vec<String>) {
+pub async fn report(context: &TaskContext, field: &'static str, findings: Vec<String>) {
     for text in findings {
         let notice = AccountNotice::of(field.to_owned(), Severity::Critical, text.clone());
-        let config = shared.live.get();
-        let told = shared
+        let config = context.live.get();
+        let told = context
             .store
             .durably(move |store| {
                 write(store, &config, &gateway(), &notice, NoticeRoute::AnotherFirst, SystemClock.now())
             })
             .await;
         if told == Some(NoticeOutcome::Written) {
-            shared.wakeups.after(Written::Message);
+            context.wakeups.after(Written::Message);
         }
-        shared.notices.tell(&gateway(), Severity::Critical, text);
+        context.notices.tell(&gateway(), Severity::Critical, text);
     }
 }
 

@@ -44,15 +44,15 @@ pub fn ask(
         return Ok(());
     }
     let voters = config.people.resolve(&question.who);
-    let words = |voice: &Locale| {
-        let words = text(question, bindings, event, &config.site.name, voice.language);
-        format!("{words}\n{}", unless_answered(question, voice))
+    let words = |locale: &Locale| {
+        let words = text(question, bindings, event, &config.site.name, locale.language);
+        format!("{words}\n{}", unless_answered(question, locale))
     };
     let mut open = OpenQuestion {
         id: 0,
         name: question.name.clone(),
         key: Some(key),
-        text: words(&config.people.voice),
+        text: words(&config.people.locale),
         choices: question.choices.clone(),
         voters: voters.iter().map(|voter| voter.id.0.clone()).collect(),
         needed: question.answers,
@@ -77,7 +77,7 @@ pub fn ask(
             Button::new(store.seal().close(&token, &voter.id), choice.clone())
         };
         let buttons = open.choices.iter().map(button).collect();
-        let text = words(&voter.voice);
+        let text = words(&voter.locale);
         let message =
             store.compose_question(&open, voter, &Content { buttons, ..Content::text(text) }, now)?;
         store.keep_asked(message, subject)?;
@@ -190,9 +190,9 @@ fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str, lan
 }
 
 /// What the clock will decide.
-fn unless_answered(question: &Question, voice: &Locale) -> String {
-    let within = voice.duration(question.within);
-    voice.say(|s| s.unless_answered, &[("time", &within), ("choice", &question.default)])
+fn unless_answered(question: &Question, locale: &Locale) -> String {
+    let within = locale.duration(question.within);
+    locale.say(|s| s.unless_answered, &[("time", &within), ("choice", &question.default)])
 }
 
 /// The first decision counts, and becomes one command to the machine.
@@ -246,7 +246,7 @@ impl BodyReader<'_> {
             self.config.people.resolve(&known.who).iter().any(|voter| voter.id == from.contact.id)
         });
         if !still || !question.voters.contains(&from.contact.id.0) {
-            let text = from.contact.voice.plain(|s| s.not_asked);
+            let text = from.contact.locale.plain(|s| s.not_asked);
             return self.refused(&text, "the person is not asked any more", from);
         }
         if let Some(decision) = &question.decision {

@@ -21,10 +21,10 @@ const AWAY: Duration = Duration::from_secs(60);
 
 /// Marks what was taken as read, where the configuration wants it. One that fails is not repeated: the next marks all
 /// before it.
-pub async fn mark(shared: Arc<TaskContext>, client: Client) {
+pub async fn mark(context: Arc<TaskContext>, client: Client) {
     loop {
-        while let Some(mark) = shared.receipts.take() {
-            let connection = named(&shared, &mark.connection).filter(|connection| connection.mark_read);
+        while let Some(mark) = context.receipts.take() {
+            let connection = named(&context, &mark.connection).filter(|connection| connection.mark_read);
             let Some(connection) = connection else { continue };
             let marked = match endpoint(&connection) {
                 Ok(endpoint) => client.mark_read(&endpoint, &mark.wamid.0, mark.typing).await,
@@ -34,13 +34,13 @@ pub async fn mark(shared: Arc<TaskContext>, client: Client) {
                 tracing::info!(connection = %mark.connection, error, "a message could not be marked as read");
             }
         }
-        shared.receipts.told.notified().await;
+        context.receipts.told.notified().await;
     }
 }
 
 /// Fetches the files of contacts one by one, and removes what is too old or too much.
-pub async fn fetch(shared: Arc<TaskContext>, client: Client) {
-    let Some((shelf, kept)) = shared.store.durably(|store| Ok((store.shelf(), store.kept_files()?))).await
+pub async fn fetch(context: Arc<TaskContext>, client: Client) {
+    let Some((shelf, kept)) = context.store.durably(|store| Ok((store.shelf(), store.kept_files()?))).await
     else {
         return;
     };
@@ -50,11 +50,11 @@ pub async fn fetch(shared: Arc<TaskContext>, client: Client) {
     }
     loop {
         loop {
-            let Some(next) = shared.store.durably(|store| store.next_file(SystemClock.now())).await else {
+            let Some(next) = context.store.durably(|store| store.next_file(SystemClock.now())).await else {
                 return;
             };
             let Some(file) = next else { break };
-            let fetched = fetch_one(&shared, &client, &shelf, &file).await;
+            let fetched = fetch_one(&context, &client, &shelf, &file).await;
             let outcome = match &fetched {
                 Fetched::Kept { bytes } => format!("kept, {bytes} bytes"),
                 Fetched::Later { reason, .. } => format!("tried again later: {reason}"),
@@ -62,29 +62,29 @@ pub async fn fetch(shared: Arc<TaskContext>, client: Client) {
             };
             tracing::info!(file = file.id, contact = %file.contact, outcome, "a file of a person");
             let id = file.id;
-            match shared.store.durably(move |store| store.fetched(id, &fetched)).await {
+            match context.store.durably(move |store| store.fetched(id, &fetched)).await {
                 None => return,
                 Some(true) => {}
                 Some(false) => drop(on_disk(&shelf, move |shelf| shelf.remove(id)).await),
             }
         }
-        if make_room(&shared, &shelf).await.is_none() {
+        if make_room(&context, &shelf).await.is_none() {
             return;
         }
-        let told = tokio::time::timeout(LOOK_EVERY, shared.wakeups.wait(Work::ReceivedFiles)).await;
+        let told = tokio::time::timeout(LOOK_EVERY, context.wakeups.wait(Work::ReceivedFiles)).await;
         drop(told); // either way there is something to look for
     }
 }
 
 async fn fetch_one(
-    shared: &Arc<TaskContext>,
+    context: &Arc<TaskContext>,
     client: &Client,
     shelf: &MediaFiles,
     file: &FileRow,
 ) -> Fetched {
     let now = SystemClock.now();
     let away = |reason: String| Fetched::Later { at: now + AWAY, counts: false, reason };
-    let Some(connection) = named(shared, &file.connection) else {
+    let Some(connection) = named(context, &file.connection) else {
         return Fetched::Failed(format!(
             "the connection {} is not in the configuration any more",
             file.connection
@@ -94,7 +94,7 @@ async fn fetch_one(
         Ok(endpoint) => endpoint,
         Err(error) => return away(error),
     };
-    let settings = &shared.config.files;
+    let settings = &context.config.files;
     let limit = settings.max_bytes;
     match client.download(&endpoint, &file.media_id, file.sha256.as_deref(), limit).await {
         Ok(bytes) => {
@@ -119,14 +119,14 @@ fn again(tries: u32) -> Duration {
     backoff(Duration::from_secs(2), Duration::from_secs(300), tries + 1)
 }
 
-async fn make_room(shared: &Arc<TaskContext>, shelf: &MediaFiles) -> Option<()> {
-    let settings = shared.config.files.clone();
+async fn make_room(context: &Arc<TaskContext>, shelf: &MediaFiles) -> Option<()> {
+    let settings = context.config.files.clone();
     let crowd_out = move |store: &Store| {
         let now = SystemClock.now();
         let before = if now.is_sane() { now - settings.keep_for } else { Timestamp(0) };
         store.crowd_out(before, settings.keep_bytes)
     };
-    for id in shared.store.durably(crowd_out).await? {
+    for id in context.store.durably(crowd_out).await? {
         if let Err(error) = on_disk(shelf, move |shelf| shelf.remove(id)).await {
             tracing::warn!(file = id, %error, "an old file could not be removed; the next start tries again");
         }
@@ -145,6 +145,6 @@ async fn on_disk<T: Send + 'static>(
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
-fn named(shared: &TaskContext, name: &ConnectionName) -> Option<Connection> {
-    shared.live.get().connections.iter().find(|connection| connection.name == *name).cloned()
+fn named(context: &TaskContext, name: &ConnectionName) -> Option<Connection> {
+    context.live.get().connections.iter().find(|connection| connection.name == *name).cloned()
 }

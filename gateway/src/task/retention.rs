@@ -11,12 +11,12 @@ use crate::time::{Clock, SystemClock};
 const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
 
 /// Removes what is too old, a batch at a time.
-pub async fn housekeep(shared: Arc<TaskContext>) {
+pub async fn housekeep(context: Arc<TaskContext>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
-        owner_notice::remind(&shared.config);
+        owner_notice::remind(&context.config);
         let now = SystemClock.now();
-        while shared.store.durably(move |store| store.forget_old(now)).await == Some(true) {
+        while context.store.durably(move |store| store.forget_old(now)).await == Some(true) {
             tokio::time::sleep(Duration::from_secs(1)).await; // alarms come first
         }
     }

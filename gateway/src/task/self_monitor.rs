@@ -22,10 +22,10 @@ const DISK_EVERY: u32 = 60;
 const FREE_MIN_MB: u64 = 200;
 
 /// Looks again and again, and ends with the intake. Where no rule asks for it only the disk is looked at, for `/metrics`.
-pub async fn watch(shared: Arc<TaskContext>, to_intake: mpsc::Sender<Submitted>) {
-    if !shared.config.rules.iter().any(|rule| rule.topic.as_str().starts_with(OWN_TOPICS)) {
+pub async fn watch(context: Arc<TaskContext>, to_intake: mpsc::Sender<Submitted>) {
+    if !context.config.rules.iter().any(|rule| rule.topic.as_str().starts_with(OWN_TOPICS)) {
         loop {
-            disk_obstacle(&shared).await;
+            disk_obstacle(&context).await;
             tokio::time::sleep(LOOK_EVERY * DISK_EVERY).await;
         }
     }
@@ -33,9 +33,9 @@ pub async fn watch(shared: Arc<TaskContext>, to_intake: mpsc::Sender<Submitted>)
     let mut disk = None;
     for round in 0_u32.. {
         if round % DISK_EVERY == 0 {
-            disk = disk_obstacle(&shared).await;
+            disk = disk_obstacle(&context).await;
         }
-        for (part, obstacle) in parts(&shared, disk.clone()) {
+        for (part, obstacle) in parts(&context, disk.clone()) {
             let is_well = obstacle.is_none();
             if told.insert(part.clone(), is_well) == Some(is_well) {
                 continue;
@@ -50,23 +50,25 @@ pub async fn watch(shared: Arc<TaskContext>, to_intake: mpsc::Sender<Submitted>)
 }
 
 /// Each part, and what is wrong with it.
-fn parts(shared: &TaskContext, disk: Option<String>) -> Vec<(String, Option<String>)> {
+fn parts(context: &TaskContext, disk: Option<String>) -> Vec<(String, Option<String>)> {
     let now = SystemClock.now();
     let clock = (!now.is_sane()).then(|| {
         "it says 1970 or so; let the machine reach a time server, or fit a battery-backed clock".to_owned()
     });
-    let refused = Some(shared.readiness.refused()).filter(|refused| !refused.is_empty());
+    let refused = Some(context.readiness.refused()).filter(|refused| !refused.is_empty());
     let mut parts = vec![
-        ("broker".to_owned(), shared.readiness.broker()),
+        ("broker".to_owned(), context.readiness.broker()),
         ("subscriptions".to_owned(), refused.map(|refused| refused.join("\n"))),
-        ("deliveries".into(), shared.readiness.deliveries()),
-        ("client-id".into(), shared.readiness.client_id()),
+        ("deliveries".into(), context.readiness.deliveries()),
+        ("client-id".into(), context.readiness.client_id()),
         ("disk".into(), disk),
         ("clock".into(), clock),
     ];
-    for connection in &shared.config.connections {
-        parts
-            .push((format!("connection/{}", connection.name), shared.readiness.pause(&connection.name, now)));
+    for connection in &context.config.connections {
+        parts.push((
+            format!("connection/{}", connection.name),
+            context.readiness.pause(&connection.name, now),
+        ));
     }
     parts
 }
@@ -85,9 +87,9 @@ fn event(part: &str, obstacle: Option<String>) -> Event {
     }
 }
 
-async fn disk_obstacle(shared: &TaskContext) -> Option<String> {
-    let directory = shared.config.site.state_directory.clone();
+async fn disk_obstacle(context: &TaskContext) -> Option<String> {
+    let directory = context.config.site.state_directory.clone();
     let free = tokio::task::spawn_blocking(move || free_megabytes(&directory)).await.ok().flatten()?;
-    shared.metrics.free(free);
+    context.metrics.free(free);
     (free < FREE_MIN_MB).then(|| format!("{free} MB are left; when it is full no event is accepted"))
 }

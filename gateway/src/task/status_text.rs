@@ -11,33 +11,33 @@ pub(crate) fn status(
     store: &Store,
     config: &Config,
     now: Timestamp,
-    voice: &Locale,
+    locale: &Locale,
 ) -> rusqlite::Result<String> {
-    let mut lines = vec![format!("{}, {}", config.site.name, voice.time(now))];
+    let mut lines = vec![format!("{}, {}", config.site.name, locale.time(now))];
     let going = store.going_on(now)?;
     let (open, told): (Vec<&OngoingLine>, Vec<&OngoingLine>) = going.iter().partition(|going| going.is_open);
     let has_life = config.rules.iter().any(|rule| rule.life.is_some());
     if !open.is_empty() || has_life {
-        lines.push(voice.plain(if open.is_empty() { |s| s.nothing_fires } else { |s| s.now_firing }));
+        lines.push(locale.plain(if open.is_empty() { |s| s.nothing_fires } else { |s| s.now_firing }));
     }
-    lines.extend(open.into_iter().map(|going| line(config, going, voice)));
+    lines.extend(open.into_iter().map(|going| line(config, going, locale)));
     if !told.is_empty() {
-        lines.push(voice.plain(|s| s.told_lately));
+        lines.push(locale.plain(|s| s.told_lately));
     }
-    lines.extend(told.into_iter().map(|going| line(config, going, voice)));
+    lines.extend(told.into_iter().map(|going| line(config, going, locale)));
     if going.is_empty() && !has_life {
-        lines.push(voice.plain(|s| s.none_lately));
+        lines.push(locale.plain(|s| s.none_lately));
     }
     Ok(lines.join("\n"))
 }
 
-fn line(config: &Config, going: &OngoingLine, voice: &Locale) -> String {
+fn line(config: &Config, going: &OngoingLine, locale: &Locale) -> String {
     let rule = config.rules.iter().find(|rule| rule.name.0 == going.rule);
     let expects = rule.and_then(|rule| rule.life.as_ref()).is_some_and(|life| life.expect.is_some());
-    let at = voice.time(going.at);
+    let at = locale.time(going.at);
     let state = match (going.is_open, expects) {
-        (true, true) => voice.say(|s| s.offline_since, &[("at", &at)]),
-        (true, false) => voice.say(|s| s.since, &[("at", &at)]),
+        (true, true) => locale.say(|s| s.offline_since, &[("at", &at)]),
+        (true, false) => locale.say(|s| s.since, &[("at", &at)]),
         (false, _) => at,
     };
     let places: Vec<&str> = going.bindings.values().map(String::as_str).collect();

@@ -17,7 +17,7 @@ const SHARE: u32 = 3;
 /// Feeds the watchdog for as long as there is progress, and not by the clock alone: the turn of this task proves that the
 /// main loop turns, and the empty job that the store's thread can commit. A disk that hangs, a lock that never comes back
 /// or a loop that spins ends the feeding, and systemd starts the daemon again on what is really on disk.
-pub async fn feed(shared: Arc<TaskContext>) {
+pub async fn feed(context: Arc<TaskContext>) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return std::future::pending().await; // nobody listens: no wake-ups for nothing
     }
@@ -25,14 +25,14 @@ pub async fn feed(shared: Arc<TaskContext>) {
     let pause = watchdog.map_or(STATUS_EVERY, |limit| (limit / SHARE).min(STATUS_EVERY));
     let mut told = String::new();
     loop {
-        let answer = shared.store.run(|_: &Store| Ok(())).await;
+        let answer = context.store.run(|_: &Store| Ok(())).await;
         if matches!(answer, Err(StoreError::Failed(_))) {
             return; // the process is about to end by itself
         }
         if watchdog.is_some() {
             tell(&[NotifyState::Watchdog]);
         }
-        let status = status(&shared);
+        let status = status(&context);
         if status != told {
             tell(&[NotifyState::Status(&status)]);
             told = status;
@@ -52,9 +52,9 @@ pub fn stopping() {
 }
 
 /// The line of `systemctl status`.
-fn status(shared: &TaskContext) -> String {
-    let mut obstacles = shared.readiness.troubles();
-    obstacles.extend(shared.readiness.pauses(SystemClock.now()));
+fn status(context: &TaskContext) -> String {
+    let mut obstacles = context.readiness.troubles();
+    obstacles.extend(context.readiness.pauses(SystemClock.now()));
     if obstacles.is_empty() { "events are accepted".to_owned() } else { obstacles.join("; ") }
 }
 

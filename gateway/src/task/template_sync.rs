@@ -23,11 +23,11 @@ const RETRY: Duration = Duration::from_secs(300);
 /// Pages of a hundred; a verified business may have 6,000 templates (docs/cloud-api.md 1.3).
 const PAGES_MAX: usize = 60;
 
-pub async fn run(shared: Arc<TaskContext>, client: Client) {
+pub async fn run(context: Arc<TaskContext>, client: Client) {
     loop {
         let mut pause = READ_EVERY;
-        for connection in shared.live.get().connections.iter() {
-            learn_limit(&shared, &client, connection).await;
+        for connection in context.live.get().connections.iter() {
+            learn_limit(&context, &client, connection).await;
             let asked_at = SystemClock.now();
             match read(&client, connection).await {
                 Ok(None) => {}
@@ -36,10 +36,10 @@ pub async fn run(shared: Arc<TaskContext>, client: Client) {
                     tracing::info!(connection = %name, templates = templates.len(), "the template catalogue was read");
                     let keep =
                         move |store: &crate::store::Store| store.keep_catalogue(&name, &templates, asked_at);
-                    if shared.store.durably(keep).await.is_none() {
+                    if context.store.durably(keep).await.is_none() {
                         return;
                     }
-                    shared.wakeups.after(Written::Templates);
+                    context.wakeups.after(Written::Templates);
                 }
                 Err(error) => {
                     tracing::warn!(connection = %connection.name, %error, "the template catalogue could not be read");
@@ -47,13 +47,13 @@ pub async fn run(shared: Arc<TaskContext>, client: Client) {
                 }
             }
         }
-        let woken = tokio::time::timeout(pause, shared.wakeups.wait(Work::TemplateCatalogue)).await;
+        let woken = tokio::time::timeout(pause, context.wakeups.wait(Work::TemplateCatalogue)).await;
         drop(woken); // either way it is time to read
     }
 }
 
 /// How many people the business may write to first in a day (docs/cloud-api.md 5.3); later changes come as webhooks.
-async fn learn_limit(shared: &Arc<TaskContext>, client: &Client, connection: &Connection) {
+async fn learn_limit(context: &Arc<TaskContext>, client: &Client, connection: &Connection) {
     const FIELD: &str = "whatsapp_business_manager_messaging_limit";
     let Ok(endpoint) = endpoint(connection) else { return };
     let path = format!("{}?fields={FIELD}", connection.phone_number_id);
@@ -64,7 +64,7 @@ async fn learn_limit(shared: &Arc<TaskContext>, client: &Client, connection: &Co
             let keep = move |store: &crate::store::Store| {
                 store.keep_fact(&name, MESSAGING_LIMIT, &limit, SystemClock.now())
             };
-            if shared.store.durably(keep).await.is_none() {
+            if context.store.durably(keep).await.is_none() {
                 tracing::info!(connection = %connection.name, "its limit could not be kept");
             }
         }

@@ -82,8 +82,8 @@ fn words(config: &Config, one: &Undelivered, others: usize, owner: &Contact) -> 
     let (count, text) = (others.to_string(), first_line(&one.text));
     let blanks = [("site", site.as_str()), ("text", text), ("people", &people), ("count", &count)];
     let said = match others {
-        0 => owner.voice.say(|s| s.nobody_got_it, &blanks),
-        _ => owner.voice.say(|s| s.nobody_got_them, &blanks),
+        0 => owner.locale.say(|s| s.nobody_got_it, &blanks),
+        _ => owner.locale.say(|s| s.nobody_got_them, &blanks),
     };
     // Outside the owner's 24 h: the rule's template, if all that it wants is words.
     let templates = one.templates.iter().filter_map(|template| with_words(template, &said)).collect();

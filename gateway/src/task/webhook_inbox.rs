@@ -18,13 +18,13 @@ use crate::time::{Clock, SystemClock};
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-pub async fn run(shared: Arc<TaskContext>) {
+pub async fn run(context: Arc<TaskContext>) {
     loop {
         loop {
-            let config = shared.live.get();
-            let Some(read) = read(&shared, config).await else { return };
+            let config = context.live.get();
+            let Some(read) = read(&context, config).await else { return };
             let Some(read) = read else { break };
-            shared.metrics.heard(&read.kinds);
+            context.metrics.heard(&read.kinds);
             let wakes = [
                 (read.commands > 0, Written::Command),
                 (read.statuses > 0, Written::Status),
@@ -36,33 +36,33 @@ pub async fn run(shared: Arc<TaskContext>) {
             wakes
                 .into_iter()
                 .filter(|(is_so, _)| *is_so)
-                .for_each(|(_, written)| shared.wakeups.after(written));
-            shared.receipts.add(read.marks);
+                .for_each(|(_, written)| context.wakeups.after(written));
+            context.receipts.add(read.marks);
             for turn in read.turns {
-                shared.scheduler.done(turn).await;
+                context.scheduler.done(turn).await;
             }
             for (connection, severity, text) in read.notices {
-                shared.notices.tell(&connection, severity, text);
+                context.notices.tell(&connection, severity, text);
             }
         }
-        let Some(waits) = look(&shared).await else { return };
+        let Some(waits) = look(&context).await else { return };
         let pause = if waits { early_reply::LOOK_AGAIN } else { LOOK_EVERY };
-        drop(tokio::time::timeout(pause, shared.wakeups.wait(Work::WebhookBodies)).await); // either way there is something to look for
+        drop(tokio::time::timeout(pause, context.wakeups.wait(Work::WebhookBodies)).await); // either way there is something to look for
     }
 }
 
 /// Whether a body waits; and an operator may have taken somebody off the list.
-async fn look(shared: &Arc<TaskContext>) -> Option<bool> {
-    let people = Arc::clone(shared);
+async fn look(context: &Arc<TaskContext>) -> Option<bool> {
+    let people = Arc::clone(context);
     let look = move |store: &Store| {
         people.live.set_guests(&store.guests()?);
         store.has_webhooks()
     };
-    shared.store.durably(look).await
+    context.store.durably(look).await
 }
 
-async fn read(shared: &Arc<TaskContext>, config: Arc<Config>) -> Option<Option<BodyOutcome>> {
-    let of_next = Arc::clone(shared);
+async fn read(context: &Arc<TaskContext>, config: Arc<Config>) -> Option<Option<BodyOutcome>> {
+    let of_next = Arc::clone(context);
     let reading = Arc::new(AtomicI64::new(0));
     let begun = Arc::clone(&reading);
     let next = move |store: &Store| {
@@ -75,22 +75,22 @@ async fn read(shared: &Arc<TaskContext>, config: Arc<Config>) -> Option<Option<B
         }
         Ok(read)
     };
-    match shared.store.durably_unless_refused(next).await? {
+    match context.store.durably_unless_refused(next).await? {
         Ok(read) => Some(read),
         Err(StatementRefused(why)) => {
-            close_refused(shared, InboxId(reading.load(Ordering::Relaxed)), why).await
+            close_refused(context, InboxId(reading.load(Ordering::Relaxed)), why).await
         }
     }
 }
 
 /// A body that the database refuses would be refused again, and hold up all that come after it.
-async fn close_refused(shared: &Arc<TaskContext>, id: InboxId, why: String) -> Option<Option<BodyOutcome>> {
+async fn close_refused(context: &Arc<TaskContext>, id: InboxId, why: String) -> Option<Option<BodyOutcome>> {
     let note = why.clone();
-    shared.store.durably(move |store| store.close_webhook(id, "failed", &note)).await?;
+    context.store.durably(move |store| store.close_webhook(id, "failed", &note)).await?;
     let text = format!(
         "body {} of Meta's webhook could not be taken, and what it says has no effect: {why}. A support bundle helps to find out why",
         id.0
     );
-    owner_notice::report(shared, "inbox", vec![text]).await;
+    owner_notice::report(context, "inbox", vec![text]).await;
     Some(Some(BodyOutcome::default()))
 }

@@ -54,12 +54,10 @@ impl Rights<'_> {
             party.hears.extend(steps_of(rule).map(|topic| (topic.filter(), escalation(rule))));
             found.push(party);
         }
-        for question in self.config.questions.iter().filter(|one| !self.is_somebodys(&one.topic.filter())) {
-            let mut party = Party::new("question", &question.name);
-            party.says.push((question.topic.filter(), party.about.clone()));
-            party
-                .hears
-                .extend(decisions(question).into_iter().map(|topic| (topic, "its decisions".to_owned())));
+        for query in self.config.questions.iter().filter(|one| !self.is_somebodys(&one.topic.filter())) {
+            let mut party = Party::new("question", &query.name);
+            party.says.push((query.topic.filter(), party.about.clone()));
+            party.hears.extend(decisions(query).into_iter().map(|topic| (topic, "its decisions".to_owned())));
             found.push(party);
         }
         for command in &self.config.commands {

@@ -27,7 +27,7 @@ impl Engine {
         let (Some(alert), Some(rule)) = (self.alerts.get(ident), self.rules.get(&ident.rule)) else { return };
         let Some(firing) = alert.firing() else { return };
         let (bindings, since) = (alert.bindings.clone(), firing.since);
-        let text = firing.wording.said(&self.people.voice);
+        let text = firing.wording.said(&self.people.locale);
         let (severity, episode) = (rule.severity, alert.episode);
         let what = match since.until(now) {
             held if held.is_zero() => "the condition holds".to_owned(),
@@ -66,7 +66,7 @@ impl Engine {
         let Some(firing) = alert.firing() else { return };
         let mut to = self.on_duty(&rule.notify, now);
         to.retain(|contact| !self.has_heard(ident, &contact.id));
-        let text = |voice: &Locale| text::fired(alert, firing, life.expect.is_some(), now, voice);
+        let text = |locale: &Locale| text::fired(alert, firing, life.expect.is_some(), now, locale);
         let told = voiced(to, text);
         self.tell(ident, &rule, NotificationKind::Fired, told, now);
     }
@@ -77,7 +77,7 @@ impl Engine {
             return;
         };
         let Some(firing) = alert.firing().filter(|_| !alert.flapping) else { return };
-        let told = voiced(self.on_duty(&rule.notify, now), |voice| text::still(alert, firing, now, voice));
+        let told = voiced(self.on_duty(&rule.notify, now), |locale| text::still(alert, firing, now, locale));
         self.tell(ident, &rule, NotificationKind::Fired, told, now);
     }
 
@@ -128,7 +128,7 @@ impl Engine {
         let record = text::resolved(alert, firing, ending, now, &Locale::default());
         let reason = text::alert_line(&record).to_owned();
         let people = firing.told.keys().filter_map(|id| self.people.contacts.get(id).cloned());
-        let told = voiced(people, |voice| text::resolved(alert, firing, ending, now, voice));
+        let told = voiced(people, |locale| text::resolved(alert, firing, ending, now, locale));
         let episode = alert.episode;
         self.owe(ident, false);
         self.effects.push(Effect::Moved {
@@ -185,7 +185,7 @@ impl Engine {
         let what = format!("it has changed {changes} times in {}", duration_for_people(life.flapping.within));
         self.record(ident, Why::Flapping, what, now);
         if is_new && let Some(alert) = self.alerts.get(ident) {
-            let text = |voice: &Locale| text::flapping(alert, changes, life.flapping.within, now, voice);
+            let text = |locale: &Locale| text::flapping(alert, changes, life.flapping.within, now, locale);
             let told = voiced(self.on_duty(&rule.notify, now), text);
             self.tell(ident, rule, NotificationKind::Flapping, told, now);
         }
@@ -203,7 +203,7 @@ impl Engine {
         }
         alert.flapping = false;
         let Some(alert) = self.alerts.get(ident) else { return };
-        let told = voiced(self.on_duty(&rule.notify, now), |voice| text::calm(alert, now, voice));
+        let told = voiced(self.on_duty(&rule.notify, now), |locale| text::calm(alert, now, locale));
         self.record(ident, Why::Flapping, "calm again".into(), now);
         self.tell(ident, &rule, NotificationKind::Calm, told, now);
     }
@@ -284,7 +284,7 @@ impl Engine {
             firing.told.keys().filter(|told| named.contains(told)).cloned().collect();
         ids.extend(self.on_duty(&rule.notify, now).into_iter().map(|contact| contact.id));
         let people = ids.iter().filter_map(|id| self.people.contacts.get(id).cloned());
-        let told = voiced(people, |voice| text::still(alert, firing, now, voice));
+        let told = voiced(people, |locale| text::still(alert, firing, now, locale));
         if let Some(firing) = self.alerts.get_mut(ident).and_then(|alert| alert.firing_mut()) {
             firing.told_at = Some(now); // whether or not it may be said, the next time is an interval away
         }
@@ -327,7 +327,7 @@ impl Engine {
     fn take_step(&mut self, ident: &AlertKey, rule: &Rule, number: usize, target: &Target, now: Timestamp) {
         let Some(alert) = self.alerts.get(ident) else { return };
         let Some(firing) = alert.firing() else { return };
-        let text = |voice: &Locale| text::escalated(alert, firing, &self.people, now, voice);
+        let text = |locale: &Locale| text::escalated(alert, firing, &self.people, now, locale);
         match target {
             Target::People(names) => {
                 let told = voiced(self.on_duty(names, now), text);
@@ -348,7 +348,7 @@ impl Engine {
             Target::Post { url } => {
                 let body = serde_json::json!({
                     "rule": ident.rule, "key": ident.key, "severity": rule.severity.as_str(),
-                    "text": text(&self.people.voice),
+                    "text": text(&self.people.locale),
                     "since": firing.since.rfc3339(), "labels": alert.bindings,
                 });
                 self.record(
@@ -374,7 +374,7 @@ fn voiced(
     text: impl Fn(&Locale) -> String,
 ) -> Vec<(Contact, String)> {
     let voiced = people.into_iter().map(|contact| {
-        let text = text(&contact.voice);
+        let text = text(&contact.locale);
         (contact, text)
     });
     voiced.collect()

@@ -123,14 +123,14 @@ impl Engine {
         let alert = self.alerts.get(&open.alert)?;
         let firing = alert.firing()?;
         let text = match open.kind {
-            NotificationKind::Still => text::still(alert, firing, now, &to.voice),
+            NotificationKind::Still => text::still(alert, firing, now, &to.locale),
             NotificationKind::Fired
             | NotificationKind::Escalated
             | NotificationKind::Resolved
             | NotificationKind::Acknowledged
             | NotificationKind::Flapping
             | NotificationKind::Calm
-            | NotificationKind::Summary => text::fired(alert, firing, open.is_absence, now, &to.voice),
+            | NotificationKind::Summary => text::fired(alert, firing, open.is_absence, now, &to.locale),
         };
         Some(Line { alert: open.alert.clone(), kind: open.kind, severity: open.severity, text })
     }

@@ -41,7 +41,7 @@ impl Engine {
                 .map(|line| line.kind)
                 .find(|kind| kind.asks())
                 .unwrap_or(NotificationKind::Resolved);
-            let text = compose(label, &open, more, &to.voice);
+            let text = compose(label, &open, more, &to.locale);
             let asking = open.iter().find(|line| line.kind == kind).unwrap_or(&first).alert.clone();
             self.send(to, Some(&asking), kind, text, severity, now);
         }
@@ -80,7 +80,7 @@ impl Engine {
             }
             // Of what was told before and still fires the summary has the words and the time with which it began.
             let firing = alert.firing().filter(|_| line.kind == NotificationKind::Still);
-            let begun = firing.map(|firing| (firing.wording.said(&to.voice), firing.since));
+            let begun = firing.map(|firing| (firing.wording.said(&to.locale), firing.since));
             let held = self.held.entry(to.id.clone()).or_insert_with(|| HeldForSummary::new(until));
             match begun {
                 Some((text, since)) => held.add(&Line { text, ..line.clone() }, since),
@@ -118,7 +118,7 @@ impl Engine {
         let life = self.life(rule);
         let rule = life.and_then(|life| life.quiet.as_ref()?.end(severity, now, &self.zone));
         let own = self.people.quiet.get(contact);
-        rule.max(own.and_then(|own| own.end(severity, now, &self.people.voice(contact).zone)))
+        rule.max(own.and_then(|own| own.end(severity, now, &self.people.locale(contact).zone)))
     }
 
     /// The same words do not come to the same person twice within the repeat interval.
@@ -183,11 +183,11 @@ impl Engine {
         let known = about.and_then(|ident| self.rules.get(&ident.rule));
         let Some(rule) = known.or_else(|| self.rules.values().next()) else { return };
         let content = Content {
-            buttons: if kind.asks() { buttons(rule, &to.voice) } else { Vec::new() },
+            buttons: if kind.asks() { buttons(rule, &to.locale) } else { Vec::new() },
             templates: alert.map(|alert| alert.templates.clone()).unwrap_or_default(),
             ..Content::text(text)
         };
-        let content = content.in_language(to.voice.language);
+        let content = content.in_language(to.locale.language);
         self.effects.push(Effect::Send(Box::new(Notification {
             alert: about.cloned().zip(alert.map(|alert| alert.episode)),
             kind,
@@ -221,7 +221,7 @@ impl Engine {
         let lines = held.lines.iter().filter(|line| !silenced(line)).cloned().collect();
         let held = HeldForSummary { lines, ..held };
         let Some(first) = held.lines.first().map(|line| line.alert.clone()) else { return };
-        let text = held.text(now, &to.voice);
+        let text = held.text(now, &to.locale);
         // A message that asks carries the buttons of its one alert; a list of several carries none.
         let kind = match (held.lines.len(), firing.len()) {
             (1, 1) => NotificationKind::Still,
@@ -270,9 +270,9 @@ impl Engine {
     }
 }
 
-fn buttons(rule: &Rule, voice: &Locale) -> Vec<Button> {
+fn buttons(rule: &Rule, locale: &Locale) -> Vec<Button> {
     let offers = rule.life.iter().flat_map(|life| life.offers.iter());
-    let offers = offers.map(|offer| Button::new(offer.button_id(), offer.title(voice)));
-    let actions = rule.actions.iter().map(|action| Button::new(&action.id, action.title.to(voice.language)));
+    let offers = offers.map(|offer| Button::new(offer.button_id(), offer.title(locale)));
+    let actions = rule.actions.iter().map(|action| Button::new(&action.id, action.title.to(locale.language)));
     actions.chain(offers).collect()
 }

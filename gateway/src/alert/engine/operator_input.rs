@@ -155,7 +155,7 @@ impl Engine {
         let told: Vec<ContactId> = firing.told.keys().cloned().collect();
         let words = |to: &ContactId| {
             let own = by.contact.as_ref() == Some(to);
-            text::acknowledged(alert, firing, &by.name, own, now, self.people.voice(to))
+            text::acknowledged(alert, firing, &by.name, own, now, self.people.locale(to))
         };
         let told: Vec<(ContactId, String)> = told.into_iter().map(|to| (to.clone(), words(&to))).collect();
         let what = format!("{} takes care", by.name);
@@ -223,7 +223,7 @@ impl Engine {
                 let severity = self.rules.get(&ident.rule).map(|rule| rule.severity);
                 let severity =
                     severity.filter(|severity| silence.covers(&ident, &alert.bindings, *severity, contact));
-                let text = text::still(alert, firing, now, self.people.voice(contact));
+                let text = text::still(alert, firing, now, self.people.locale(contact));
                 let (Some(to), Some(severity)) = (self.people.contacts.get(contact).cloned(), severity)
                 else {
                     continue;

@@ -110,7 +110,7 @@ impl Group {
 
 /// Many alerts in one text, most severe first.
 #[must_use]
-pub fn compose(label: &str, lines: &[Line], more: u32, voice: &Locale) -> String {
+pub fn compose(label: &str, lines: &[Line], more: u32, locale: &Locale) -> String {
     let mut ordered: Vec<&Line> = lines.iter().collect();
     ordered.sort_by_key(|line| (line.kind == NotificationKind::Resolved, std::cmp::Reverse(line.severity)));
     let firing = lines.iter().filter(|line| line.kind != NotificationKind::Resolved).count() + more as usize;
@@ -120,7 +120,7 @@ pub fn compose(label: &str, lines: &[Line], more: u32, voice: &Locale) -> String
         (_, 0) => |s| s.some_firing,
         (_, _) => |s| s.some_of_both,
     };
-    let count = voice.say(choose, &[("alerts", &voice.alerts(firing)), ("over", &over.to_string())]);
+    let count = locale.say(choose, &[("alerts", &locale.alerts(firing)), ("over", &over.to_string())]);
     let mut text = if label.is_empty() { count } else { format!("{count} · {label}") };
     for line in ordered.iter().take(WORDED) {
         let mark = if line.kind == NotificationKind::Resolved { "" } else { mark(line.severity) };
@@ -129,7 +129,7 @@ pub fn compose(label: &str, lines: &[Line], more: u32, voice: &Locale) -> String
     }
     let unworded = ordered.len().saturating_sub(WORDED) + more as usize;
     if unworded > 0 {
-        text += &format!("\n{}", voice.say(|s| s.and_more, &[("count", &unworded.to_string())]));
+        text += &format!("\n{}", locale.say(|s| s.and_more, &[("count", &unworded.to_string())]));
     }
     text
 }

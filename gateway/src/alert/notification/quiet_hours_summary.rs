@@ -101,22 +101,22 @@ impl HeldForSummary {
 
     /// The summary.
     #[must_use]
-    pub fn text(&self, now: Timestamp, voice: &Locale) -> String {
-        let alerts = voice.alerts(self.lines.len() + self.more as usize);
-        let mut text = voice.say(|s| s.in_quiet_hours, &[("alerts", &alerts)]);
+    pub fn text(&self, now: Timestamp, locale: &Locale) -> String {
+        let alerts = locale.alerts(self.lines.len() + self.more as usize);
+        let mut text = locale.say(|s| s.in_quiet_hours, &[("alerts", &alerts)]);
         let mut lines: Vec<&HeldLine> = self.lines.iter().collect();
         lines.sort_by_key(|line| line.at); // what was told before and still fires came in last
         for line in lines {
-            let at = voice.time_on(line.at, now);
+            let at = locale.time_on(line.at, now);
             let mark = if line.is_end { "" } else { mark(Severity::of_rank(line.severity)) };
             let end = line.over_at.map(|over| {
-                voice.say(|s| s.over_meanwhile, &[("age", &voice.duration(line.at.until(over)))])
+                locale.say(|s| s.over_meanwhile, &[("age", &locale.duration(line.at.until(over)))])
             });
             let end = end.unwrap_or_default();
             text += &format!("\n{mark}{at} {}{end}", line.text);
         }
         if self.more > 0 {
-            text += &format!("\n{}", voice.say(|s| s.and_more, &[("count", &self.more.to_string())]));
+            text += &format!("\n{}", locale.say(|s| s.and_more, &[("count", &self.more.to_string())]));
         }
         text
     }

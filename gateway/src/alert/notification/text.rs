@@ -15,46 +15,46 @@ const LATELY: Duration = Duration::from_secs(24 * 3_600);
 
 /// The first words about it.
 #[must_use]
-pub fn fired(alert: &Alert, firing: &Firing, is_absence: bool, now: Timestamp, voice: &Locale) -> String {
-    let mut text = firing.wording.said(voice);
+pub fn fired(alert: &Alert, firing: &Firing, is_absence: bool, now: Timestamp, locale: &Locale) -> String {
+    let mut text = firing.wording.said(locale);
     if is_absence {
-        let gap = voice.duration(firing.since.until(now));
-        text += &format!("\n{}", voice.say(|s| s.nothing_heard, &[("gap", &gap)]));
-        return with_time(&text, firing.since, voice);
+        let gap = locale.duration(firing.since.until(now));
+        text += &format!("\n{}", locale.say(|s| s.nothing_heard, &[("gap", &gap)]));
+        return with_time(&text, firing.since, locale);
     }
-    let times = times(alert, alert.history.len() + 1, now, voice);
+    let times = times(alert, alert.history.len() + 1, now, locale);
     if let (Some(times), Some(last)) = (times, alert.history.back()) {
-        let gap = voice.duration(last.over_at.until(now));
-        text += &format!("\n{}", voice.say(|s| s.last_over, &[("times", &times), ("gap", &gap)]));
+        let gap = locale.duration(last.over_at.until(now));
+        text += &format!("\n{}", locale.say(|s| s.last_over, &[("times", &times), ("gap", &gap)]));
     }
-    with_time(&text, firing.since, voice)
+    with_time(&text, firing.since, locale)
 }
 
 /// How often by now, when not for the first time. Beyond what the history holds all times are counted, so that two messages
 /// about two alarms in one minute never read the same.
-fn times(alert: &Alert, known: usize, now: Timestamp, voice: &Locale) -> Option<String> {
+fn times(alert: &Alert, known: usize, now: Timestamp, locale: &Locale) -> Option<String> {
     let lately = alert.history.iter().filter(|episode| episode.since.until(now) < LATELY).count();
     match lately + known - alert.history.len() {
         0 | 1 => None,
         _ if lately >= HISTORY_MAX => {
-            Some(voice.say(|s| s.times_by_now, &[("count", &alert.episode.to_string())]))
+            Some(locale.say(|s| s.times_by_now, &[("count", &alert.episode.to_string())]))
         }
-        times => Some(voice.say(|s| s.times_in_a_day, &[("count", &times.to_string())])),
+        times => Some(locale.say(|s| s.times_in_a_day, &[("count", &times.to_string())])),
     }
 }
 
 /// It goes on, and nobody has said that they take care.
 #[must_use]
-pub fn still(alert: &Alert, firing: &Firing, now: Timestamp, voice: &Locale) -> String {
-    let age = voice.duration(firing.since.until(now));
-    let text = voice.say(|s| s.still, &[("age", &age), ("text", &alert.wording.said(voice))]);
-    with_time(&text, firing.since, voice)
+pub fn still(alert: &Alert, firing: &Firing, now: Timestamp, locale: &Locale) -> String {
+    let age = locale.duration(firing.since.until(now));
+    let text = locale.say(|s| s.still, &[("age", &age), ("text", &alert.wording.said(locale))]);
+    with_time(&text, firing.since, locale)
 }
 
 /// The words for the next person: why they are asked.
 #[must_use]
-pub fn escalated(alert: &Alert, firing: &Firing, people: &People, now: Timestamp, voice: &Locale) -> String {
-    let age = voice.duration(firing.since.until(now));
+pub fn escalated(alert: &Alert, firing: &Firing, people: &People, now: Timestamp, locale: &Locale) -> String {
+    let age = locale.duration(firing.since.until(now));
     let told = firing.told.iter().map(|(contact, told)| {
         let how: fn(&Sentences) -> &'static str = match told.reach {
             Reached::Failed => |s| s.not_reached,
@@ -62,12 +62,12 @@ pub fn escalated(alert: &Alert, firing: &Firing, people: &People, now: Timestamp
             Reached::Delivered => |s| s.not_read,
             Reached::Read => |s| s.was_read,
         };
-        voice.say(how, &[("name", people.name(contact))])
+        locale.say(how, &[("name", people.name(contact))])
     });
     let told: Vec<String> = told.collect();
-    let told = if told.is_empty() { voice.plain(|s| s.nobody_yet) } else { told.join(", ") };
-    let blanks = [("age", age.as_str()), ("text", &alert.wording.said(voice)), ("told", &told)];
-    with_time(&voice.say(|s| s.escalated, &blanks), firing.since, voice)
+    let told = if told.is_empty() { locale.plain(|s| s.nobody_yet) } else { told.join(", ") };
+    let blanks = [("age", age.as_str()), ("text", &alert.wording.said(locale)), ("told", &told)];
+    with_time(&locale.say(|s| s.escalated, &blanks), firing.since, locale)
 }
 
 /// It is over: what it was, how long, how bad.
@@ -77,23 +77,23 @@ pub fn resolved(
     firing: &Firing,
     ending: &EndReason,
     now: Timestamp,
-    voice: &Locale,
+    locale: &Locale,
 ) -> String {
-    let age = voice.duration(firing.since.until(now));
-    let worst = firing.worst.map(|worst| voice.say(|s| s.worst, &[("value", &voice.number(worst))]));
-    let times = times(alert, alert.history.len(), now, voice).map(|times| format!(", {times}"));
+    let age = locale.duration(firing.since.until(now));
+    let worst = firing.worst.map(|worst| locale.say(|s| s.worst, &[("value", &locale.number(worst))]));
+    let times = times(alert, alert.history.len(), now, locale).map(|times| format!(", {times}"));
     let more = worst.unwrap_or_default() + &times.unwrap_or_default();
-    let text = firing.wording.in_language(voice.language);
+    let text = firing.wording.in_language(locale.language);
     let blanks = [("age", age.as_str()), ("more", &more), ("text", alert_line(text))];
     let text = match ending {
-        EndReason::Cleared => voice.say(|s| s.over, &blanks),
-        EndReason::Timeout => voice.say(|s| s.over_by_silence, &blanks),
+        EndReason::Cleared => locale.say(|s| s.over, &blanks),
+        EndReason::Timeout => locale.say(|s| s.over_by_silence, &blanks),
         EndReason::Person(by) => {
             let [age, more, text] = blanks;
-            voice.say(|s| s.ended_by, &[("by", by), age, more, text])
+            locale.say(|s| s.ended_by, &[("by", by), age, more, text])
         }
     };
-    with_time(&text, firing.since, voice)
+    with_time(&text, firing.since, locale)
 }
 
 /// Somebody takes care; `own`: told to the person who does.
@@ -104,34 +104,34 @@ pub fn acknowledged(
     by: &str,
     own: bool,
     now: Timestamp,
-    voice: &Locale,
+    locale: &Locale,
 ) -> String {
-    let first = alert_line(firing.wording.in_language(voice.language));
-    let more = times(alert, alert.history.len() + 1, now, voice).map(|times| format!(" ({times})"));
+    let first = alert_line(firing.wording.in_language(locale.language));
+    let more = times(alert, alert.history.len() + 1, now, locale).map(|times| format!(" ({times})"));
     let text = format!("{first}{}", more.unwrap_or_default());
     if own {
-        voice.say(|s| s.you_take_care, &[("text", &text)])
+        locale.say(|s| s.you_take_care, &[("text", &text)])
     } else {
-        voice.say(|s| s.somebody_takes_care, &[("by", by), ("text", &text)])
+        locale.say(|s| s.somebody_takes_care, &[("by", by), ("text", &text)])
     }
 }
 
 /// Said once, then no more until it is calm.
 #[must_use]
-pub fn flapping(alert: &Alert, changes: u32, within: Duration, now: Timestamp, voice: &Locale) -> String {
-    let (gap, count) = (voice.duration(within), changes.to_string());
-    let first = alert_line(alert.wording.in_language(voice.language));
-    let text = voice.say(|s| s.flapping, &[("count", &count), ("gap", &gap), ("text", first)]);
-    with_time(&text, now, voice)
+pub fn flapping(alert: &Alert, changes: u32, within: Duration, now: Timestamp, locale: &Locale) -> String {
+    let (gap, count) = (locale.duration(within), changes.to_string());
+    let first = alert_line(alert.wording.in_language(locale.language));
+    let text = locale.say(|s| s.flapping, &[("count", &count), ("gap", &gap), ("text", first)]);
+    with_time(&text, now, locale)
 }
 
 /// Flapping has ended.
 #[must_use]
-pub fn calm(alert: &Alert, now: Timestamp, voice: &Locale) -> String {
-    let first = alert_line(alert.wording.in_language(voice.language));
+pub fn calm(alert: &Alert, now: Timestamp, locale: &Locale) -> String {
+    let first = alert_line(alert.wording.in_language(locale.language));
     let state: fn(&Sentences) -> &'static str =
         if alert.firing().is_some() { |s| s.calm_firing } else { |s| s.calm_over };
-    with_time(&voice.say(state, &[("text", first)]), now, voice)
+    with_time(&locale.say(state, &[("text", first)]), now, locale)
 }
 
 /// The first line says what it is.

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_button_has_room_for_its_words() {
         for language in Language::ALL {
-            let voice = Locale { language, ..Locale::default() };
+            let locale = Locale { language, ..Locale::default() };
             let long = [("large", "90"), ("small", "0"), ("time", "90 min")];
             for choose in [
                 |s: &Sentences| s.take_care,
@@ -214,7 +214,7 @@ mod tests {
                 |s: &Sentences| s.more,
                 |s: &Sentences| s.act,
             ] {
-                let title = voice.say(choose, &long);
+                let title = locale.say(choose, &long);
                 assert!(title.encode_utf16().count() <= 20, "{language:?}: {title}");
             }
             assert_eq!(language.sentences().months.split(' ').count(), 12, "{language:?}");
@@ -237,14 +237,14 @@ mod tests {
     fn times_durations_and_numbers_read_as_their_readers_expect() {
         let at = Timestamp(1_795_242_180_000); // 2026-11-21T06:23:00Z
         let check = |language, zone: &str, expected: [&str; 6]| {
-            let voice = Locale { language, zone: crate::time::zone(zone).expect("a zone") };
+            let locale = Locale { language, zone: crate::time::zone(zone).expect("a zone") };
             let found = [
-                voice.time(at),
-                voice.time_on(at, at + Duration::from_secs(3_600)),
-                voice.time_on(at, at + Duration::from_secs(86_400)),
-                voice.duration(Duration::from_secs(2 * 86_400 + 3 * 3_600)),
-                voice.duration(Duration::from_secs(7_500)),
-                voice.number(-9.40),
+                locale.time(at),
+                locale.time_on(at, at + Duration::from_secs(3_600)),
+                locale.time_on(at, at + Duration::from_secs(86_400)),
+                locale.duration(Duration::from_secs(2 * 86_400 + 3 * 3_600)),
+                locale.duration(Duration::from_secs(7_500)),
+                locale.number(-9.40),
             ];
             assert_eq!(found, expected);
         };
@@ -256,12 +256,12 @@ mod tests {
         check(Language::French, "Europe/Paris", french);
         let spanish = ["21 nov., 07:23", "07:23", "21 nov., 07:23", "2 d 3 h", "2 h 5 min", "-9,4"];
         check(Language::Spanish, "Europe/Madrid", spanish);
-        let voice = Locale::default();
+        let locale = Locale::default();
         let durations =
-            [0, 59, 60, 3_599, 3_600, 86_399].map(|count| voice.duration(Duration::from_secs(count)));
+            [0, 59, 60, 3_599, 3_600, 86_399].map(|count| locale.duration(Duration::from_secs(count)));
         assert_eq!(durations, ["0 s", "59 s", "1 min", "59 min", "1 h 0 min", "23 h 59 min"]);
         assert_eq!(
-            [voice.number(-0.001), voice.number(3.0), voice.alerts(1), voice.alerts(2)],
+            [locale.number(-0.001), locale.number(3.0), locale.alerts(1), locale.alerts(2)],
             ["0", "3", "1 alert", "2 alerts"]
         );
     }

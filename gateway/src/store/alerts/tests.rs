@@ -21,7 +21,7 @@ fn notice(alert: &AlertKey, kind: NotificationKind, contact: &str) -> Effect {
             roles: BTreeSet::new(),
             topics: Vec::new(),
             may_stop: true,
-            voice: Locale::default(),
+            locale: Locale::default(),
         },
         content: Content::text(kind.as_str()),
         severity: Severity::Warning,

@@ -69,19 +69,19 @@ async fn a_restricted_number_is_known_before_an_event_can_take_the_first_turn() 
     let metrics = Metrics::new();
     let (handle, thread) = store.start(metrics.commits()).expect("a thread");
     let (notices, _to_tell) = mpsc::channel(1);
-    let (shared, mut to_do) = TaskContext::new(handle, config, metrics, notices).await.expect("a start");
-    let (turns, live) = (Arc::clone(&shared.scheduler), shared.live.get());
+    let (context, mut to_do) = TaskContext::new(handle, config, metrics, notices).await.expect("a start");
+    let (turns, live) = (Arc::clone(&context.scheduler), context.live.get());
     let event = move |store: &Store| {
         let id = compose(store, "giorgi", "+15550100002")?;
         let turn = turns.take(store, StepStart::With(SchedulerInput::Wake), &live, SystemClock.now())?;
         Ok((id, turn))
     };
-    let (id, turn) = shared.store.run(event).await.expect("on disk");
+    let (id, turn) = context.store.run(event).await.expect("on disk");
     assert_eq!(posted(&turn), None, "message {id} leaves over a restricted number");
     let told = to_do.try_recv().expect("the sender's task hears of it");
     assert!(matches!(told.done[..], [SchedulerEffect::Paused { .. }]), "{told:?}");
-    assert!(shared.store.run(move |store| store.restricted(Timestamp(0))).await.expect("read").len() == 1);
+    assert!(context.store.run(move |store| store.restricted(Timestamp(0))).await.expect("read").len() == 1);
 
-    drop(shared);
+    drop(context);
     thread.close().await;
 }

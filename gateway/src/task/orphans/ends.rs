@@ -170,7 +170,7 @@ fn end_alert(store: &Store, config: &Config, one: &OpenAlert, why: &str, now: Ti
     let told: BTreeSet<&ContactId> = told.collect();
     for contact in told.into_iter().filter_map(|id| config.people.contacts.get(id)) {
         let quiet = config.people.quiet.get(&contact.id);
-        if quiet.is_some_and(|quiet| quiet.end(one.severity, now, &contact.voice.zone).is_some()) {
+        if quiet.is_some_and(|quiet| quiet.end(one.severity, now, &contact.locale.zone).is_some()) {
             effects.push(record(Why::Quiet, format!("not to {}: quiet hours", contact.id)));
             continue;
         }
@@ -184,15 +184,15 @@ fn end_alert(store: &Store, config: &Config, one: &OpenAlert, why: &str, now: Ti
 
 fn news(one: &OpenAlert, contact: &Contact, connection: ConnectionName, now: Timestamp) -> Notification {
     let firing = one.memory.as_ref().and_then(|memory| memory.firing());
-    let text = firing.map_or_else(|| one.text.clone(), |firing| firing.wording.said(&contact.voice));
+    let text = firing.map_or_else(|| one.text.clone(), |firing| firing.wording.said(&contact.locale));
     let text = text.lines().next().unwrap_or_default().to_owned();
-    let text = contact.voice.say(|s| s.not_watched, &[("text", &text)]);
+    let text = contact.locale.say(|s| s.not_watched, &[("text", &text)]);
     let templates = one.memory.as_ref().map(|memory| memory.templates.clone()).unwrap_or_default();
     Notification {
         alert: Some((one.alert.clone(), one.episode)),
         kind: NotificationKind::Resolved,
         to: contact.clone(),
-        content: Content { templates, ..Content::text(text) }.in_language(contact.voice.language),
+        content: Content { templates, ..Content::text(text) }.in_language(contact.locale.language),
         severity: one.severity,
         connection,
         on_unknown: OnUnknown::Retry,
@@ -206,10 +206,10 @@ fn end_request(store: &Store, config: &Config, request: &Request, why: &str, now
     store.withdraw(&store.waiting_to_ask(ButtonSubject::Request(request.id))?, why, now)?;
     note(store, &format!("request {}: {why}", request.id), now)?;
     let asker = &request.pending.asker;
-    let voice = config.people.voice(asker);
-    let text = voice.say(
+    let locale = config.people.locale(asker);
+    let text = locale.say(
         |s| s.was_not_done,
-        &[("title", &request.deed.title), ("why", &voice.plain(|s| s.not_configured))],
+        &[("title", &request.deed.title), ("why", &locale.plain(|s| s.not_configured))],
     );
     put(store, config, (&request.connection, asker, Some(&request.reply)), Content::text(text), now)
 }
@@ -229,8 +229,8 @@ fn end_command(
         AuditEntry { what: "failed", who: None, message: None, command: Some(command.id), detail: why };
     store.record(&entry, now)?;
     let Some(story) = store.command(command.id)?.filter(|_| command.is_asked) else { return Ok(()) };
-    let voice = config.people.voice(&story.contact);
-    let why = voice.plain(|s| s.not_configured);
-    let text = voice.say(|s| s.was_not_done, &[("title", &story.title), ("why", &why)]);
+    let locale = config.people.locale(&story.contact);
+    let why = locale.plain(|s| s.not_configured);
+    let text = locale.say(|s| s.was_not_done, &[("title", &story.title), ("why", &why)]);
     tell(store, config, &story, Some(text), now)
 }

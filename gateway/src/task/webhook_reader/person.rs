@@ -123,7 +123,7 @@ impl<'a> BodyReader<'a> {
             (ConsentWord::Stop, true) => |s| s.stopped,
             (ConsentWord::Start, _) => |s| s.started,
         };
-        let text = contact.voice.say(sentence, &[("site", &self.config.site.name)]);
+        let text = contact.locale.say(sentence, &[("site", &self.config.site.name)]);
         if (given || contact.may_stop)
             && !self.store.consent(&contact.id, given, &source, reply.at, self.now)?
         {

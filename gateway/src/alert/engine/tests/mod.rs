@@ -31,7 +31,7 @@ fn contact(id: &str) -> Contact {
         roles: BTreeSet::new(),
         topics: Vec::new(),
         may_stop: true,
-        voice: Locale::default(),
+        locale: Locale::default(),
     }
 }
 
