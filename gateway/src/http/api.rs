@@ -16,7 +16,7 @@ use crate::http::admin_port::{AdminAction, AdminQuery, AlertAction, ApiError, Fi
 use crate::http::state::{AppState, RequestContext};
 use crate::time::Timestamp;
 
-const DESCRIPTION: &str = include_str!("assets/openapi.json");
+const DESCRIPTION: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 /// Rows of a long list that are in memory at once, as a tree of values: 500 messages took 5 MB that way, and are 0.3 MB of JSON.
 const AT_ONCE: u32 = 50;
 /// Of an idempotency key: a UUID has 36.

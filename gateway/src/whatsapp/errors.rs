@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::outbox::retry_policy::{Class, Refusal};
 
-const TABLE: &str = include_str!("error_codes.json");
+const TABLE: &str = include_str!(concat!(env!("OUT_DIR"), "/error_codes.json"));
 
 #[derive(Deserialize)]
 struct Table {
