@@ -28,9 +28,11 @@
 //!
 //! * The broker's PUBACK and Meta's 200 are sent after the commit, never before.
 //! * A request to Meta leaves after its `sending` is on disk, so a crash leaves a row that says that it may have left.
-//! * To one person over one number messages leave one at a time, the most severe first.
+//! * To one person over one number messages leave one at a time, the most severe first (`outbox/scheduler/gates.rs`).
+//! * What a broker or device delivers twice counts once (`event/incoming.rs` `repetition`, `store/intake.rs` `seen`).
 //! * `event`, `rule`, `alert`, `outbox`, `reply`, `command`, `contact` and `device` are pure: no I/O, no clock, no dice. They
 //!   return what is to be done as data; `task` does it.
+//! * SIGTERM stops the intake first and the store last (`app.rs`).
 //! * One thread writes. A disk that fails, or a task that ends early, ends the process with a reason.
 //! * Every queue has a bound with a reason beside it.
 
@@ -49,23 +51,32 @@ pub mod device;
 
 // The edges: each knows the core, and no other edge.
 
+/// The broker: one connection, subscriptions, commands.
 pub mod mqtt;
 /// Devices on serial ports.
 pub mod serial;
 /// Meta's Cloud API: requests, answers, webhook bodies.
 pub mod whatsapp;
+/// The page, the API and the webhook.
 pub mod http;
+/// SQLite: what is on disk, and the one thread that writes.
 pub mod store;
 
 // What puts them together.
 
+/// The configuration: read, checked, and what to do about each mistake.
 pub mod config;
+/// The loops that wait, ask the pure core, and perform what it wants.
 pub mod task;
+/// What the page and the API ask and do.
 pub mod admin;
+/// The start, SIGTERM and the end: builds, spawns, drains, in which order.
 pub mod app;
 /// The commands of the program.
 pub mod cli;
+/// Looks for what is wrong before it matters.
 pub mod doctor;
+/// The first configuration, asked for.
 pub mod setup;
 #[cfg(feature = "demo")]
 pub mod demo;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::limits::Limits;
 use super::loopback::LoopbackProbe;
-use super::once::Deduplicator;
+use super::overlapping::OverlapFilter;
 use super::settings::Settings;
 use super::subscriptions::{Grants, Subscriptions};
 use super::takeover::Takeovers;
@@ -312,7 +312,7 @@ impl Task {
         tell(&limits);
         let topic = self.settings.loopback_topic.clone();
         let mut stream =
-            Deduplicator::begin(stream, publisher, subscriptions, (session_present, &limits), Some(&topic));
+            OverlapFilter::begin(stream, publisher, subscriptions, (session_present, &limits), Some(&topic));
         self.loopback.connected(Instant::now());
         publisher.announce(&self.settings.status_topic, ONLINE, Announce::Retained);
         let epoch = {

@@ -11,8 +11,8 @@ mod limits;
 mod connection;
 /// A test message of our own, through the broker and back.
 mod loopback;
-/// The stream that subscribes, and hears each publish once.
-mod once;
+/// One copy of each publish, where subscriptions overlap.
+mod overlapping;
 /// Everything that is published, for a recording.
 mod recorder;
 /// What the broker lets us do.

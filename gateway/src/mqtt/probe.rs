@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::limits::Limits;
 use super::loopback;
-use super::once::Deduplicator;
+use super::overlapping::OverlapFilter;
 use super::settings::Settings;
 use super::subscriptions::{Grants, Subscriptions};
 use super::v4::EventStream4;
@@ -48,7 +48,7 @@ async fn look<E: EventStream>(settings: &Settings) -> Result<Probed, String> {
     let mut subscriptions = Subscriptions::new(&settings.filters, &[]);
     let topic = Some(settings.loopback_topic.as_str());
     let mut stream =
-        Deduplicator::begin(stream, &publisher, &mut subscriptions, (session_present, &limits), topic);
+        OverlapFilter::begin(stream, &publisher, &mut subscriptions, (session_present, &limits), topic);
     // Without a topic there is no answer to wait for.
     let outcome = settings.filters.is_empty().then(Grants::default);
     let (outcome, granted) = timeout(LIMIT, answers(&mut stream, outcome)).await.map_err(late)??;
@@ -81,7 +81,7 @@ async fn enter<E: EventStream>(stream: &mut E) -> Result<(bool, Limits), String>
 
 /// To the topics, and to the test message. What arrives is the daemon's to acknowledge.
 async fn answers<E: EventStream>(
-    stream: &mut Deduplicator<'_, E>,
+    stream: &mut OverlapFilter<'_, E>,
     mut outcome: Option<Grants>,
 ) -> Result<(Grants, Result<(), String>), String> {
     let mut granted: Option<Result<(), String>> = None;
@@ -107,7 +107,7 @@ async fn answers<E: EventStream>(
 
 /// Sends a test message and waits until it is back.
 async fn send<E: EventStream>(
-    stream: &mut Deduplicator<'_, E>,
+    stream: &mut OverlapFilter<'_, E>,
     publisher: &E::Publisher,
     settings: &Settings,
 ) -> Result<(), String> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::once::Deduplicator;
+use super::overlapping::OverlapFilter;
 use super::settings::Settings;
 use super::subscriptions::Subscriptions;
 use super::v4::EventStream4;
@@ -100,7 +100,8 @@ async fn converse<E: EventStream>(
     if to.send(ObservedMessage::Listening).await.is_err() {
         return gone();
     }
-    let mut stream = Deduplicator::begin(stream, &publisher, subscriptions, (session_present, &limits), None);
+    let mut stream =
+        OverlapFilter::begin(stream, &publisher, subscriptions, (session_present, &limits), None);
     loop {
         let heard = match stream.poll().await {
             Ok(heard) => heard,

@@ -1,4 +1,5 @@
-//! How fast messages may leave: the generic cell rate algorithm, which needs one number a lane and no timer.
+//! How fast messages may leave: the generic cell rate algorithm, which needs one number a lane and no timer. Who asks it before a
+//! message leaves: `scheduler/gates.rs`.
 
 use std::time::Duration;
 

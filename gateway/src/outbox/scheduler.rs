@@ -3,6 +3,7 @@
 //! Before a request leaves, `sending` is committed; after its answer, the outcome is. So a crash at any point leaves a
 //! row that says whether a request may have gone out.
 
+/// What keeps a message from leaving now: the rate to one person, a refusal, a closed number.
 mod gates;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! STOP and START: whoever asks for no more messages gets none, at once.
+//! The words of STOP and START. What they do is in `store/consent.rs`, with the commit that reads them.
 
 use std::collections::BTreeSet;
 

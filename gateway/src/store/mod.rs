@@ -40,14 +40,16 @@ mod invitations;
 mod home_assistant;
 /// Webhook bodies, and the replies in them.
 mod inbox;
-/// Passwords, sessions, tokens and the audit of the page and the API.
+/// Passwords, sessions, tokens, and what was changed on the page and by the API (the audit is `audit`).
 mod credentials;
 /// Files that came with events.
 mod sent_media;
 /// Messages on their way: attempts and outcomes.
 mod outbox;
-/// What is learned of people.
+/// What is learned of people: user ids, other names of their number.
 mod contact_ids;
+/// STOP and START: whether somebody may be written to.
+mod consent;
 /// Last resorts over HTTP.
 mod escalation_posts;
 /// Questions of machines, and what comes next by the clock.
@@ -70,8 +72,10 @@ mod stateless_alert;
 mod undelivered;
 /// What rules could not make of events.
 mod unjudged;
-/// The 24 h window, and the catalogue of templates for outside it.
+/// The 24 h window.
 mod window;
+/// The catalogue of templates for outside it.
+mod template_catalogue;
 
 pub use account::{FreeRow, NoticeRow, PreviousNotice, UsageRow};
 pub use alerts::{AlertRow, AlertStory};

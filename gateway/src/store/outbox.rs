@@ -12,7 +12,7 @@ use crate::outbox::retry_policy::{self, FailureCount, HeldFor, Learned, MessageC
 use crate::outbox::row::{Conversation, MessageUpdate, SendResult};
 use crate::outbox::window::MessageForm;
 use crate::random::Rng;
-use crate::store::contact_ids::unwanted;
+use crate::store::consent::unwanted;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
 

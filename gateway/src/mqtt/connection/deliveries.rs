@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::loopback::{self, LoopbackStep, Missed};
-use super::super::once::Deduplicator;
+use super::super::overlapping::OverlapFilter;
 use super::super::takeover::Takeovers;
 use super::{ConnectionEvent, Task};
 use crate::mqtt::protocol::{Cause, EventStream, Heard, PublishAck, Publisher};
@@ -16,7 +16,7 @@ impl Task {
     /// may have half a packet in its hands.
     pub(in crate::mqtt) async fn poll<E: EventStream>(
         &mut self,
-        stream: &mut Deduplicator<'_, E>,
+        stream: &mut OverlapFilter<'_, E>,
         publisher: &E::Publisher,
         answer: &mut Option<PublishAck>,
     ) -> Result<Heard<<E::Publisher as Publisher>::Ack>, (Cause, String)> {

@@ -1,5 +1,5 @@
-//! The stream that subscribes, and hears each publish once: a copy that comes by another subscription is acknowledged here and
-//! goes no further.
+//! The stream that subscribes, and gives one copy of each publish where subscriptions overlap: a copy that comes by another one is
+//! acknowledged here and goes no further. What the broker delivers again is recognised elsewhere (`event::incoming`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -24,7 +24,7 @@ enum Subscribing {
     Loopback,
 }
 
-pub struct Deduplicator<'a, E: EventStream> {
+pub struct OverlapFilter<'a, E: EventStream> {
     stream: SilenceWatch<E>,
     publisher: &'a E::Publisher,
     subscriptions: &'a mut Subscriptions,
@@ -42,7 +42,7 @@ pub struct Deduplicator<'a, E: EventStream> {
     told: Option<Grants>,
 }
 
-impl<'a, E: EventStream> Deduplicator<'a, E> {
+impl<'a, E: EventStream> OverlapFilter<'a, E> {
     /// Every connection subscribes, though the broker says that it kept the session: another client with our id may have
     /// emptied it in between, and brokers have been seen to keep a session without its subscriptions (eclipse/paho.mqtt.cpp
     /// #507). A subscription that is there is replaced by the same one (MQTT 5, 3.8.4); with 3.1.1 the retained messages
