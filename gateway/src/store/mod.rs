@@ -107,3 +107,37 @@ pub use views::ongoing::OngoingLine;
 pub use views::rows_for_people::{
     AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow,
 };
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Store;
+    use crate::contact::Recipient;
+    use crate::ids::MessageId;
+    use crate::outbox::message::{Content, Template};
+    use crate::outbox::row::{Conversation, MessageUpdate};
+    use crate::time::Timestamp;
+
+    pub(super) const NOW: Timestamp = Timestamp(1_795_240_800_000);
+    pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+
+    pub(super) fn lane(contact: &str) -> Conversation {
+        Conversation { connection: "main".into(), contact: contact.into() }
+    }
+
+    /// A message that may leave once the person writes; with a template, or when the catalogue has changed.
+    pub(super) fn held(store: &Store, lane: &Conversation, templates: Vec<Template>) -> MessageId {
+        let to = Recipient::parse("+15550100123").expect("a number");
+        let content = Content { templates, ..Content::text("The door is open") };
+        let id = store.compose(lane, &to, &content, NOW).expect("composed");
+        let hold = || MessageUpdate::Held { id, at: NOW, reason: "it waits".into() };
+        assert!(store.change(&hold(), NOW).expect("written"));
+        assert!(!store.change(&hold(), NOW).expect("read"), "only what is queued");
+        id
+    }
+
+    pub(super) fn state(store: &Store, id: MessageId) -> &'static str {
+        store.state(id).expect("read").expect("a row").as_str()
+    }
+}

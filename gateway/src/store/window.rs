@@ -60,32 +60,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::contact::Recipient;
-    use crate::ids::MessageId;
-    use crate::outbox::message::{Content, Template};
-    use crate::outbox::row::MessageUpdate;
-
-    const NOW: Timestamp = Timestamp(1_795_240_800_000);
-    const MILLISECOND: Duration = Duration::from_millis(1);
-
-    fn lane(contact: &str) -> Conversation {
-        Conversation { connection: "main".into(), contact: contact.into() }
-    }
-
-    /// A message that may leave once the person writes; with a template, or when the catalogue has changed.
-    fn held(store: &Store, lane: &Conversation, templates: Vec<Template>) -> MessageId {
-        let to = Recipient::parse("+15550100123").expect("a number");
-        let content = Content { templates, ..Content::text("The door is open") };
-        let id = store.compose(lane, &to, &content, NOW).expect("composed");
-        let hold = || MessageUpdate::Held { id, at: NOW, reason: "it waits".into() };
-        assert!(store.change(&hold(), NOW).expect("written"));
-        assert!(!store.change(&hold(), NOW).expect("read"), "only what is queued");
-        id
-    }
-
-    fn state(store: &Store, id: MessageId) -> &'static str {
-        store.state(id).expect("read").expect("a row").as_str()
-    }
+    use crate::store::tests::{MILLISECOND, NOW, held, lane, state};
 
     #[test]
     fn a_window_is_open_until_its_end_and_then_nobody_knows() {
