@@ -78,6 +78,7 @@ pub mod cli;
 pub mod doctor;
 /// The first configuration, asked for.
 pub mod setup;
+/// The demo's shop and broker; its WhatsApp is a package of its own, `simulator/`.
 #[cfg(feature = "demo")]
 pub mod demo;
 

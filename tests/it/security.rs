@@ -36,7 +36,7 @@ fn no_crate_of_the_programs_may_have_unsafe_code() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a manifest");
     assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
-    for member in ["gateway", "firmware-bridge", "tests", "tests/bench"] {
+    for member in ["gateway", "simulator", "firmware-bridge", "tests", "tests/bench"] {
         let manifest = read(&format!("{member}/Cargo.toml"));
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member}");
         // The disk of the simulation puts functions under SQLite (docs/decisions/0016); no program may have it.

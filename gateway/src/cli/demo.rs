@@ -21,7 +21,7 @@ use super::run::{on_signal, runtime};
 use super::{Failure, say};
 use crate::app::{self, Listeners};
 use crate::config::{Config, LoadOptions, read};
-use crate::demo::{broker, shop, simulator};
+use crate::demo::{broker, shop};
 use crate::random::Rng;
 use crate::store::Store;
 use crate::time::zone_of_this_machine;
@@ -60,14 +60,14 @@ async fn play(arguments: &Arguments) -> Result<()> {
     let config = configure(&folder.0, broker_port, local_at, phone_at)?;
 
     broker::start(SocketAddr::from(([127, 0, 0, 1], broker_port)))?;
-    let options = simulator::Options {
+    let options = cloud_api_simulator::Options {
         webhook: Some(format!("http://{local_at}/webhook/whatsapp")),
         app_secret: "demo".into(),
         verify_token: "demo".into(),
         access_token: None,
         phone_number_ids: Vec::new(),
     };
-    tokio::spawn(simulator::serve(options, phone, std::future::pending()));
+    tokio::spawn(cloud_api_simulator::serve(options, phone, std::future::pending()));
     let store = Store::open(&config.site.state_directory, &mut Rng::from_machine())?;
     let (stop, stopped) = watch::channel(false);
     let gateway =

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
+use cloud_api_simulator::{Options, Settings, serve_with};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use super::run::{on_signal, runtime};
 use super::{Failure, say};
-use crate::demo::simulator::{Options, Settings, serve_with};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -63,6 +63,6 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         ));
         let mut stop = on_signal()?;
         let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
-        serve_with(options, settings, listener, stopped).await.map_err(Failure::Io)
+        serve_with(options, settings, listener, stopped).await.map_err(|error| Failure::Io(error.into()))
     })
 }

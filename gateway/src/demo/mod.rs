@@ -1,9 +1,7 @@
-//! To see it work without an account: the simulated Cloud API with a phone to look at, and a shop whose devices publish
-//! by themselves. Left out of device packages.
+//! To see it work without an account: a shop whose devices publish by themselves, and its broker. The package in
+//! `simulator/` plays WhatsApp. Left out of what is built for devices.
 
 /// The demo's own broker.
 pub mod broker;
 /// A freezer, a door and a POS terminal.
 pub mod shop;
-/// The simulated Cloud API: for the demo, for tests, and alone.
-pub mod simulator;

@@ -14,11 +14,11 @@ fn sources(folder: &Path, text: &mut String) {
     }
 }
 
-/// All code of the tests and of the gateway.
+/// All code of the tests and of the programs.
 pub fn code() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let mut code = String::new();
-    for folder in ["tests", "gateway", "firmware-bridge"] {
+    for folder in ["tests", "gateway", "simulator", "firmware-bridge"] {
         sources(&root.join(folder), &mut code);
     }
     code
