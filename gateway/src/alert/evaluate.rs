@@ -1,13 +1,12 @@
 //! What one rule makes of one event.
 
-use std::fmt::{self, Display, Formatter};
+use std::collections::BTreeMap;
 
-use minijinja::value::{Serde, Value};
-use serde_json::json;
+use minijinja::value::Value;
 
+use crate::alert::ignored::{EvaluationFailure, Ignored, RulePart};
 use crate::alert::message_text::{MessageText, cut, readable};
-use crate::event::decode::PayloadFormat;
-use crate::event::decode::{DecodeError, decode};
+use crate::alert::payload::Payload;
 use crate::event::incoming::Event;
 use crate::event::topic::Bindings;
 use crate::outbox::message::{Template, WORDS};
@@ -17,8 +16,6 @@ use crate::rule::definition::Rule;
 use crate::rule::error::EvaluationError;
 use crate::rule::template::Templates;
 
-/// A payload larger than this is not looked into: 64 KiB hold any reading, and a message shows 4,096 characters.
-pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
 /// A template's body has 1,024 characters with all its parameters.
 const PARAMETER_MAX: usize = 1_024;
 /// Longer addresses are refused by what serves cameras, too.
@@ -51,158 +48,12 @@ pub enum File {
     Path(String),
 }
 
-/// One expression of a rule that failed on an event. It stops no other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvaluationFailure {
-    pub place: RulePart,
-    pub error: EvaluationError,
-}
-
-/// Where in a rule something failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RulePart {
-    Key,
-    When,
-    ResolveWhen,
-    Value,
-    DedupeKey,
-    Message,
-    Template,
-    File,
-}
-
-impl EvaluationFailure {
-    #[must_use]
-    pub fn new(place: RulePart, error: EvaluationError) -> Self {
-        Self { place, error }
-    }
-
-    /// What all events that fail alike have in common.
-    #[must_use]
-    pub fn kind(&self) -> String {
-        self.say(&self.error.kind)
-    }
-
-    /// What is missing may come with the next report. Where a message lacks it the alarm was told without, which is news.
-    #[must_use]
-    pub fn is_missing(&self) -> bool {
-        let is_judged = match self.place {
-            RulePart::Key
-            | RulePart::When
-            | RulePart::ResolveWhen
-            | RulePart::Value
-            | RulePart::DedupeKey => true,
-            RulePart::Message | RulePart::Template | RulePart::File => false,
-        };
-        is_judged && self.error.is_missing
-    }
-
-    fn say(&self, what: &str) -> String {
-        match self.place {
-            RulePart::Key => format!("`key` could not be read: {what}"),
-            RulePart::When => format!("`when` could not be judged: {what}"),
-            RulePart::ResolveWhen => format!("`resolve_when` could not be judged: {what}"),
-            RulePart::Value => format!("`value` gives no number: {what}"),
-            RulePart::DedupeKey => format!("`dedupe_key` failed, so the event counts: {what}"),
-            RulePart::Message => format!("`message` failed, a plain text stands for it: {what}"),
-            RulePart::Template => {
-                format!("a parameter of `template` failed, the message stands there: {what}")
-            }
-            RulePart::File => format!("the file could not be attached: {what}"),
-        }
-    }
-}
-
-impl Display for EvaluationFailure {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.say(&self.error.what))
-    }
-}
-
-/// Why nobody is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ignored {
-    /// `when` does not hold.
-    ConditionFalse,
-    /// Retained: state, not an event (promise P6).
-    Retained,
-    /// The payload is not what the rule reads.
-    Undecodable(EvaluationError),
-    /// A condition could not be judged on this payload, and nothing follows from it.
-    ConditionFailed(EvaluationFailure),
-    TooLarge(usize),
-    /// The process died twice while it was read.
-    SetAside,
-    /// The rule's alerts have a life, and the event did that to one.
-    Life(&'static str),
-}
-
-impl Ignored {
-    /// The word in tables, in metrics and in `bellwire events`.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::ConditionFalse => "condition-false",
-            Self::Retained => "retained",
-            Self::Undecodable(_) => "undecodable",
-            Self::ConditionFailed(_) => "condition-failed",
-            Self::TooLarge(_) => "too-large",
-            Self::SetAside => "set-aside",
-            Self::Life(word) => word,
-        }
-    }
-
-    /// The flaw because of which nothing follows.
-    #[must_use]
-    pub fn flaw(&self) -> Option<&EvaluationFailure> {
-        match self {
-            Self::ConditionFailed(flaw) => Some(flaw),
-            Self::ConditionFalse
-            | Self::Retained
-            | Self::Undecodable(_)
-            | Self::TooLarge(_)
-            | Self::SetAside
-            | Self::Life(_) => None,
-        }
-    }
-
-    /// What all events that fail alike have in common.
-    #[must_use]
-    pub fn kind(&self) -> Option<String> {
-        match self {
-            // What is set aside is told in its own way.
-            Self::ConditionFalse | Self::Retained | Self::SetAside | Self::Life(_) => None,
-            Self::Undecodable(error) => Some(format!("the payload could not be read: {}", error.kind)),
-            Self::ConditionFailed(flaw) => Some(flaw.kind()),
-            Self::TooLarge(_) => Some(format!("the payload has more than {PAYLOAD_LIMIT_BYTES} bytes")),
-        }
-    }
-
-    /// A sentence for whoever looks; `None` where the word says it all.
-    #[must_use]
-    pub fn reason(&self) -> Option<String> {
-        match self {
-            Self::ConditionFalse | Self::Retained | Self::Life(_) => None,
-            Self::Undecodable(error) => Some(format!("the payload could not be read: {error}")),
-            Self::ConditionFailed(flaw) => Some(flaw.to_string()),
-            Self::SetAside => Some(
-                "the program died twice while it read this event, so it is set aside; put the device or the rule right and \
-                 restart bellwire"
-                    .to_owned(),
-            ),
-            Self::TooLarge(bytes) => Some(format!(
-                "the payload has {bytes} bytes, more than the {PAYLOAD_LIMIT_BYTES} that are read; send less, or a link"
-            )),
-        }
-    }
-}
-
 /// Judges `event` by `rule`.
 #[must_use]
 pub fn judge(
     rule: &Rule,
     bindings: &Bindings,
-    (event, sparkplug): (&Event, Option<&Metrics>),
+    (event, payload): (&Event, &mut Payload),
     site: &str,
     templates: &Templates,
 ) -> RuleVerdict {
@@ -211,16 +62,16 @@ pub fn judge(
     }
     let is_file = rule.attach.as_ref().is_some_and(|attach| attach.from == FileSource::Payload);
     let payload = if is_file {
-        Ok(json!({ "bytes": event.payload.len() }))
+        Ok(Value::from(BTreeMap::from([("bytes", event.payload.len())])))
     } else {
-        read(rule.payload, event, sparkplug)
+        payload.read(rule.payload).map(|read| read.value)
     };
     let payload = match payload {
         Ok(payload) => payload,
         Err(why) => return RuleVerdict::Ignored(why),
     };
-    let names = names(bindings, &payload, event, site);
-    let context = Value::from(Serde(names.clone()));
+    let names = names(bindings, payload, &event.topic, site);
+    let context = Value::from(names.clone());
     match rule.when.as_deref().map_or(Judgement::Yes, |when| templates.judge(when, &context)) {
         Judgement::Yes => {}
         Judgement::No => return RuleVerdict::Ignored(Ignored::ConditionFalse),
@@ -242,32 +93,6 @@ pub fn judge(
 /// The alarm matters more than its wording.
 pub(super) fn plain(rule: &Rule, event: &Event) -> MessageText {
     MessageText::of(format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)))
-}
-
-/// What Sparkplug's memory made of an event, once for all rules.
-pub(super) type Metrics = Result<serde_json::Value, String>;
-
-/// What conditions and messages see of the payload.
-pub(super) fn read(
-    format: PayloadFormat,
-    event: &Event,
-    sparkplug: Option<&Metrics>,
-) -> Result<serde_json::Value, Ignored> {
-    let bytes = event.payload.len();
-    if format == PayloadFormat::Sparkplug
-        && let Some(metrics) = sparkplug
-    {
-        return metrics.clone().map_err(|what| undecodable(&DecodeError::Sparkplug(what)));
-    }
-    if bytes > PAYLOAD_LIMIT_BYTES && format != PayloadFormat::None {
-        return Err(Ignored::TooLarge(bytes));
-    }
-    decode(format, event.content_type.as_deref(), &event.payload).map_err(|error| undecodable(&error))
-}
-
-fn undecodable(error: &DecodeError) -> Ignored {
-    let (kind, what) = (error.kind().to_owned(), error.to_string());
-    Ignored::Undecodable(EvaluationError { kind, what, is_missing: false })
 }
 
 /// The file that the rule attaches. One that cannot be had is told, and the alert goes without.
@@ -313,8 +138,8 @@ pub(super) fn fill(
     if rule.templates.is_empty() {
         return Vec::new();
     }
-    names.insert("text".into(), json!(WORDS));
-    let context = Value::from(Serde(names));
+    names.insert("text".into(), Value::from(WORDS.to_string()));
+    let context = Value::from(names);
     let mut filled = rule.templates.clone();
     for (index, template) in filled.iter_mut().enumerate() {
         for (blank, parameter) in template.parameters.iter_mut().enumerate() {
@@ -328,15 +153,16 @@ pub(super) fn fill(
     filled
 }
 
-pub type Names = serde_json::Map<String, serde_json::Value>;
+/// A copy shares what is in its values.
+pub type Names = BTreeMap<String, Value>;
 
 /// What conditions and messages can name.
-pub(super) fn names(bindings: &Bindings, payload: &serde_json::Value, event: &Event, site: &str) -> Names {
-    let mut names = serde_json::Map::new();
-    names.extend(bindings.iter().map(|(name, value)| (name.clone(), json!(value))));
-    names.insert("payload".into(), payload.clone());
-    names.insert("topic".into(), json!(event.topic));
-    names.insert("site".into(), json!({ "name": site }));
+pub(super) fn names(bindings: &Bindings, payload: Value, topic: &str, site: &str) -> Names {
+    let mut names: Names =
+        bindings.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    names.insert("payload".into(), payload);
+    names.insert("topic".into(), Value::from(topic));
+    names.insert("site".into(), Value::from(BTreeMap::from([("name", site.to_owned())])));
     names
 }
 
@@ -349,29 +175,6 @@ pub fn excerpt(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_ignored_has_its_word_and_a_sentence_where_that_says_too_little() {
-        for (ignored, word, reason) in [
-            (Ignored::ConditionFalse, "condition-false", None),
-            (Ignored::Retained, "retained", None),
-            (Ignored::Life("pending"), "pending", None),
-            (
-                Ignored::Undecodable(EvaluationError::of("x")),
-                "undecodable",
-                Some("the payload could not be read: x"),
-            ),
-            (
-                Ignored::ConditionFailed(EvaluationFailure::new(RulePart::When, EvaluationError::of("x"))),
-                "condition-failed",
-                Some("`when` could not be judged: x"),
-            ),
-        ] {
-            assert_eq!((ignored.as_str(), ignored.reason().as_deref()), (word, reason));
-        }
-        assert!(Ignored::TooLarge(70_000).reason().is_some_and(|why| why.contains("70000 bytes")));
-        assert_eq!(excerpt(&[b'x'; 300]), "x".repeat(200));
-    }
 
     #[test]
     fn a_file_and_what_is_not_read_may_be_large_and_a_state_is_no_event() {
@@ -401,6 +204,7 @@ message = "x"
 notify = ["giorgi"]
 on_retained = true
 "#;
+        assert_eq!(excerpt(&[b'x'; 300]), "x".repeat(200));
         let judge = crate::alert::tests::site(rules).1;
         let mut jpeg = vec![0; 65_537];
         jpeg[..3].copy_from_slice(&[0xff, 0xd8, 0xff]);

@@ -10,10 +10,12 @@ use jiff::tz::TimeZone;
 
 use crate::alert::effect;
 use crate::alert::engine::{ALERTS_MAX, AlertCommand, Engine};
-use crate::alert::evaluate::{EvaluationFailure, File, Ignored, Metrics, Raised, RuleVerdict, judge};
+use crate::alert::evaluate::{File, Raised, RuleVerdict, judge};
+use crate::alert::ignored::{EvaluationFailure, Ignored};
 use crate::alert::message_text::MessageText;
 use crate::alert::new_alert::NewAlert;
 use crate::alert::observe::{RuleEvaluation, unheard};
+use crate::alert::payload::Payload;
 use crate::alert::route::{Routes, route};
 use crate::alert::unjudged::Unjudged;
 use crate::contact::{Contact, People};
@@ -231,32 +233,22 @@ impl RuleSet {
     pub fn decide(&self, event: Event, watch: &mut Engine, now: Timestamp) -> Decision {
         let (mut alerts, mut ignored, mut unjudged) = (Vec::new(), Vec::new(), Vec::new());
         let (key, may_repeat) = event.repetition();
-        let sparkplug = self.sparkplug(&event, watch);
-        let sparkplug = sparkplug.as_ref();
+        let mut payload = Payload::new(&event, self.sparkplug(&event, watch));
         let rebirth = watch.births.ask(now);
         for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
             if let Some(life) = rule.life.as_deref() {
                 let (site, templates) = (&self.site, &self.templates);
                 let (event, repetition) = (&event, key.as_deref());
-                let meeting = RuleEvaluation {
-                    rule,
-                    life,
-                    bindings,
-                    event,
-                    sparkplug,
-                    repetition,
-                    may_repeat,
-                    site,
-                    templates,
-                };
+                let meeting =
+                    RuleEvaluation { rule, life, bindings, event, repetition, may_repeat, site, templates };
                 let mut flaws = Vec::new();
-                let seen = meeting.observe(watch, now, &mut flaws);
+                let seen = meeting.observe(&mut payload, watch, now, &mut flaws);
                 let why = seen.map_or_else(|why| why, |turn| Ignored::Life(turn.as_str()));
                 unjudged.extend(watch.whole.judge(rule, &event.topic, &flaws, Some(&why)));
                 ignored.push((rule.name.clone(), why));
                 continue;
             }
-            match judge(rule, &bindings, (&event, sparkplug), &self.site, &self.templates) {
+            match judge(rule, &bindings, (&event, &mut payload), &self.site, &self.templates) {
                 RuleVerdict::Alert(raised) => {
                     unjudged.extend(watch.whole.judge(rule, &event.topic, &raised.flaws, None));
                     let mut alert = self.alert(rule, bindings, &event, *raised);
@@ -289,7 +281,7 @@ impl RuleSet {
     }
 
     /// Births matter also where no rule is about them.
-    fn sparkplug(&self, event: &Event, watch: &mut Engine) -> Option<Metrics> {
+    fn sparkplug(&self, event: &Event, watch: &mut Engine) -> Option<Result<serde_json::Value, String>> {
         let asks = |rule: &Rule| rule.payload == PayloadFormat::Sparkplug;
         let concerns = BirthCertificates::concerns(&event.topic) && self.rules.iter().any(asks);
         concerns.then(|| watch.births.read(&event.topic, &event.payload))

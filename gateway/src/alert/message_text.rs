@@ -6,7 +6,7 @@ use std::time::Duration;
 use minijinja::value::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::evaluate::{EvaluationFailure, RulePart};
+use crate::alert::ignored::{EvaluationFailure, RulePart};
 use crate::contact::language::{Language, Locale};
 use crate::rule::definition::Rule;
 use crate::rule::template::{Templates, without_event};

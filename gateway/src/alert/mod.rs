@@ -1,14 +1,18 @@
 //! From an event to what people are told. Nothing here performs I/O, asks the time or throws its own dice.
 //!
 //! ```text
-//! intake ─▶ route ─▶ (event::decode) ─▶ observe ─▶ engine ─▶ notification ─▶ effect: what the store is to write
-//!                           └─ rules without a lifecycle: evaluate ─▶ new_alert ─┘
+//! intake ─▶ route ─▶ payload (event::decode, once a format) ─▶ observe ─▶ engine ─▶ notification ─▶ effect: what the store is to write
+//!                                    └─ rules without a lifecycle: evaluate ─▶ new_alert ─┘
 //! ```
 
 /// Events in, decisions to the store, then the acknowledgement.
 pub mod intake;
 /// Which rules a topic concerns.
 pub mod route;
+/// An event's payload, read once in each format that rules ask for.
+pub mod payload;
+/// Why nobody is told, and which expression failed.
+pub mod ignored;
 /// What one rule makes of one event.
 pub mod evaluate;
 /// What an event says about its alert.

@@ -4,11 +4,11 @@ use minijinja::value::{Serde, Value};
 
 use crate::alert::alert_key::complete;
 use crate::alert::engine::Engine;
-use crate::alert::evaluate::{
-    EvaluationFailure, Ignored, Metrics, Names, RulePart, fill, names, plain, read,
-};
+use crate::alert::evaluate::{Names, fill, names, plain};
+use crate::alert::ignored::{EvaluationFailure, Ignored, RulePart};
 use crate::alert::lifecycle::{AlertKey, Observation, Recent, Transition};
 use crate::alert::message_text::MessageText;
+use crate::alert::payload::{Payload, Reading};
 use crate::alert::time_series::number;
 use crate::event::incoming::{Event, Identity};
 use crate::event::topic::Bindings;
@@ -28,7 +28,6 @@ pub struct RuleEvaluation<'a> {
     pub life: &'a LifecycleSettings,
     pub bindings: Bindings,
     pub event: &'a Event,
-    pub sparkplug: Option<&'a Metrics>,
     /// Under which key a repetition is found.
     pub repetition: Option<&'a str>,
     /// Whether the broker or the sender says that this may be one.
@@ -41,21 +40,20 @@ impl RuleEvaluation<'_> {
     /// Lets the watch see the event. Each expression is judged for itself: one that fails is a flaw, and the others count.
     pub fn observe(
         mut self,
+        payload: &mut Payload,
         watch: &mut Engine,
         now: Timestamp,
         flaws: &mut Vec<EvaluationFailure>,
     ) -> Result<Transition, Ignored> {
         let (event, life) = (self.event, self.life);
-        let payload = read(self.rule.payload, event, self.sparkplug)?;
-        let mut names = names(&self.bindings, &payload, event, self.site);
-        let context = Value::from(Serde(names.clone()));
+        let payload = payload.read(self.rule.payload)?;
+        let mut names = names(&self.bindings, payload.value.clone(), &event.topic, self.site);
+        let context = Value::from(names.clone());
         complete(self.rule, &life.key, &event.topic, (self.templates, &context), &mut self.bindings)
             .map_err(|error| Ignored::ConditionFailed(EvaluationFailure::new(RulePart::Key, error)))?;
         let ident = AlertKey::of(&self.rule.name, &life.key, &self.bindings);
-        if let Some(missed) =
-            payload["missed"].as_u64().filter(|missed| self.sparkplug.is_some() && *missed > 0)
-        {
-            watch.missed(&ident, missed, now);
+        if payload.missed > 0 {
+            watch.missed(&ident, payload.missed, now);
         }
         // Without a key the event counts: rather once too often than never.
         let key = noted(self.identity(&context), RulePart::DedupeKey, flaws).flatten();
@@ -66,12 +64,12 @@ impl RuleEvaluation<'_> {
         let value = noted(self.value(&payload, &context), RulePart::Value, flaws).flatten();
         if let Some(value) = value.filter(|_| self.needs_numbers()) {
             if let Some(serde_json::Value::Object(numbers)) = watch.reading(&ident, value, now) {
-                names.extend(numbers);
+                names.extend(numbers.into_iter().map(|(name, number)| (name, Value::from(Serde(number)))));
             }
         } else if let Some(value) = value {
-            names.insert("value".into(), number(value));
+            names.insert("value".into(), Value::from(Serde(number(value))));
         }
-        let context = Value::from(Serde(names.clone()));
+        let context = Value::from(names.clone());
         let judged = self.judge(&context, flaws);
         let turn = match judged {
             Ok(judged) => {
@@ -162,10 +160,10 @@ impl RuleEvaluation<'_> {
         self.may_repeat || self.life.dedupe.is_some()
     }
 
-    fn value(&self, payload: &serde_json::Value, context: &Value) -> Result<Option<f64>, EvaluationError> {
+    fn value(&self, payload: &Reading, context: &Value) -> Result<Option<f64>, EvaluationError> {
         match &self.life.value {
             Some(expression) => self.templates.number(expression, context).map(Some),
-            None => Ok(payload.as_f64()),
+            None => Ok(payload.number),
         }
     }
 
@@ -196,10 +194,9 @@ fn noted<T>(
 
 /// What is said of a device that was never heard: the rule's own words, as far as they need no event.
 pub fn unheard(rule: &Rule, site: &str, templates: &Templates) -> (MessageText, Vec<Template>) {
-    let mut names = Names::new();
-    names.insert("topic".into(), rule.topic.as_str().into());
-    names.insert("site".into(), serde_json::json!({ "name": site }));
-    let wording = MessageText::unheard(rule, &Value::from(Serde(names.clone())));
+    let mut names = names(&Bindings::new(), Value::UNDEFINED, rule.topic.as_str(), site);
+    names.remove("payload");
+    let wording = MessageText::unheard(rule, &Value::from(names.clone()));
     (wording, fill(rule, names, templates, &mut Vec::new()))
 }
 
@@ -222,8 +219,8 @@ impl Transition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::evaluate::PAYLOAD_LIMIT_BYTES;
     use crate::alert::tests::{MORNING, event, site};
+    use crate::event::decode::PAYLOAD_LIMIT_BYTES;
 
     /// One rule a line, by its name: its keys but for the message and whom it tells.
     fn rules(of: &[(&str, &str)]) -> String {

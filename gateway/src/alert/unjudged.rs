@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::alert::evaluate::{EvaluationFailure, Ignored};
+use crate::alert::ignored::{EvaluationFailure, Ignored};
 use crate::ids::RuleName;
 use crate::rule::definition::Rule;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
 use crate::alert::effect::{Effect, Notification};
-use crate::alert::evaluate::Ignored;
+use crate::alert::ignored::Ignored;
 use crate::alert::intake::{Decision, RuleSet};
 use crate::alert::replay::foresee;
 use crate::config::Config;

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Deserialize;
 
-use crate::alert::evaluate::PAYLOAD_LIMIT_BYTES;
+use crate::event::decode::PAYLOAD_LIMIT_BYTES;
 
 /// What begins so is in structured mode (MQTT Protocol Binding for CloudEvents 1.0.2, 3).
 const MEDIA_TYPE: &str = "application/cloudevents";

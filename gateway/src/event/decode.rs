@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::event::json;
 use crate::hex::hex;
 
+/// A payload larger than this is not looked into: 64 KiB hold any reading, and a message shows 4,096 characters.
+pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
+
 /// How a payload is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadFormat {
@@ -78,12 +81,20 @@ impl DecodeError {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has decoded, for tests that count it.
+    pub(crate) static DECODED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Reads the payload in the rule's format, or in the one that the content type names, or by looking.
 pub fn decode(
     format: PayloadFormat,
     content_type: Option<&str>,
     payload: &[u8],
 ) -> Result<Value, DecodeError> {
+    #[cfg(test)]
+    DECODED.set(DECODED.get() + 1);
     let named = content_type.and_then(named_format).filter(|_| format == PayloadFormat::Auto);
     let format = named.unwrap_or(format);
     match format {

@@ -249,7 +249,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::evaluate::Ignored;
+    use crate::alert::ignored::Ignored;
     use crate::alert::message_text::MessageText;
     use crate::contact::language::Locale;
     use crate::contact::severity::Severity;

@@ -34,7 +34,7 @@ pub use crate::alert::state_key::StateKey;
 use timers::Timers;
 
 use crate::alert::effect::{Effect, Snapshot, Why};
-use crate::alert::evaluate::EvaluationFailure;
+use crate::alert::ignored::EvaluationFailure;
 use crate::alert::lifecycle::{Alert, AlertKey, Observation, Recent, Transition};
 use crate::alert::notification::escalation;
 use crate::alert::notification::grouping::Group;
