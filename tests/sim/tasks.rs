@@ -7,17 +7,16 @@ use bellwire::command::dispatch;
 use bellwire::contact::Recipient;
 use bellwire::event::incoming::Event;
 use bellwire::ids::{CommandId, MessageId};
-use bellwire::outbox::render::{as_quick_replies, outgoing};
 use bellwire::outbox::retry_policy::ApiAnswer;
 use bellwire::outbox::row::Conversation;
 use bellwire::outbox::scheduler;
-use bellwire::outbox::window::Choice;
 use bellwire::random::Rng;
 use bellwire::task::outbox_transaction::StepStart;
 use bellwire::time::Timestamp;
-use bellwire::whatsapp::request::{self, RequestContent};
+use bellwire::whatsapp::prepare::{Signature, prepare};
 use bellwire::whatsapp::signature::verify;
 use secrecy::SecretString;
+use serde_json::Value;
 
 use crate::broker::Token;
 use crate::gateway::{Gateway, LOOK_EVERY, Notice, Out, both};
@@ -138,39 +137,25 @@ impl Gateway {
 
     /// One request leaves.
     pub(crate) fn post(&mut self, now: Timestamp) -> Vec<Out> {
-        let Some((due, choice)) = self.posts.pop_front() else { return Vec::new() };
-        let content = outgoing(&due.content, self.store.seal(), due.alert, &due.lane.contact, now);
-        let (more, template);
-        let form = match choice {
-            Choice::Template { index, quick_replies } if index < content.templates.len() => {
-                template = as_quick_replies(&content, index, quick_replies);
-                RequestContent::Template { template: &template, words: &content.text }
-            }
-            Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
-                more = self.store.tag().more(due.id);
-                RequestContent::Free {
-                    content: &content,
-                    more: &more,
-                    locale: self.config.people.locale(&due.lane.contact),
-                }
-            }
-        };
-        let callback = match self.sabotage {
-            Some(Sabotage::DropCallback) => String::new(),
-            Some(_) | None => self.store.tag().callback(due.id),
-        };
-        let to = match self.sabotage {
-            Some(Sabotage::OldPhone) if due.to.address().ends_with(NEW_PHONE.1) => {
-                Recipient::parse("+15550100002")
-            }
-            Some(_) | None => None,
-        };
-        let body = request::body(form, to.as_ref().unwrap_or(&due.to), &callback);
+        let Some((mut due, choice)) = self.posts.pop_front() else { return Vec::new() };
+        let old = Recipient::parse("+15550100002");
+        if let Some(old) = old.filter(|_| due.to.address().ends_with(NEW_PHONE.1))
+            && self.sabotage == Some(Sabotage::OldPhone)
+        {
+            due.to = old;
+        }
+        let ours = Signature { tag: self.store.tag(), signer: self.store.seal() };
+        let mut request = prepare(&due, &choice, ours, &self.config.people, now);
+        if self.sabotage == Some(Sabotage::DropCallback) {
+            let mut body: Value = serde_json::from_slice(&request.body).expect("JSON");
+            body["biz_opaque_callback_data"] = "".into();
+            request.body = body.to_string().into_bytes();
+        }
         let over = match self.sabotage {
             Some(Sabotage::OneNumber) => NUMBERS[0],
-            Some(_) | None => NUMBERS[usize::from(due.lane.connection.0 != NUMBERS[0])],
+            Some(_) | None => NUMBERS[usize::from(request.connection.0 != NUMBERS[0])],
         };
-        vec![Out::Post(due.id, over, body)]
+        vec![Out::Post(request.message, over, request.body)]
     }
 
     pub fn answered(&mut self, id: MessageId, answer: ApiAnswer) {

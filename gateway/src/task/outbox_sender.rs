@@ -12,7 +12,6 @@ use crate::config::Secret;
 use crate::contact::severity::Severity;
 use crate::ids::{ConnectionName, MessageId};
 use crate::outbox::message_state::State;
-use crate::outbox::render::{as_quick_replies, outgoing};
 use crate::outbox::retry_policy::{ApiAnswer, HeldFor};
 use crate::outbox::row::{Conversation, DueMessage, MessageUpdate, SendResult};
 use crate::outbox::scheduler::{SchedulerEffect, SchedulerInput};
@@ -27,7 +26,7 @@ use crate::task::wakeups::{Work, Written};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::endpoint::endpoint;
-use crate::whatsapp::request::{self, RequestContent};
+use crate::whatsapp::prepare::{Signature, prepare};
 
 /// How often the outbox is looked at without being told: an operator's command writes beside us. Each such timer wakes the
 /// process twice, since tokio's wheel of timers turns in steps of 64: a third of the budget of two a second.
@@ -294,25 +293,10 @@ async fn send(context: &Arc<TaskContext>, client: &Client, due: &DueMessage, cho
         Ok(endpoint) => endpoint,
         Err(error) => return ApiAnswer::Offline(error),
     };
-    let live = context.live.get();
-    let content = outgoing(&due.content, &context.signer, due.alert, &due.lane.contact, SystemClock.now());
-    let (more, template);
-    let form = match choice {
-        Choice::Template { index, quick_replies } if *index < content.templates.len() => {
-            template = as_quick_replies(&content, *index, *quick_replies);
-            RequestContent::Template { template: &template, words: &content.text }
-        }
-        Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
-            more = context.tag.more(due.id);
-            RequestContent::Free {
-                content: &content,
-                more: &more,
-                locale: live.people.locale(&due.lane.contact),
-            }
-        }
-    };
+    let ours = Signature { tag: &context.tag, signer: &context.signer };
+    let request = prepare(due, choice, ours, &context.live.get().people, SystemClock.now());
     let began = SystemClock.both().steady;
-    let answer = client.send(&endpoint, request::body(form, &due.to, &context.tag.callback(due.id))).await;
+    let answer = client.send(&endpoint, request.body).await;
     context.metrics.sent_within(SystemClock.both().steady.saturating_sub(began));
     answer
 }

@@ -19,6 +19,8 @@ pub mod limits;
 pub mod notices;
 /// Messages that people wrote: shown as read, their files fetched.
 pub mod received;
+/// A message of the outbox as a request, before anything is sent.
+pub mod prepare;
 /// A message as Meta wants it.
 pub mod request;
 /// Webhook signatures and the verification handshake.
