@@ -17,9 +17,9 @@
 //! ```text
 //! http::webhook ═▶ store: the body as it came, then 200 to Meta
 //!                     ║
-//!                     ╚═▶ task::webhook_reader ─▶ whatsapp::inbound ─▶ reply::interpret ─▶ command::authorise, approval
-//!                                                                                               ║
-//!   the device's answer ◀─ mqtt ◀─ command::dispatch ◀─ task::command_publisher ◀═ store: the command
+//!                     ╚═▶ task::webhook_reader ─▶ whatsapp::inbound ─▶ reply::interpret ─▶ reply::follow_up
+//!                                                                                               │ effects
+//!   the device's answer ◀─ mqtt ◀─ command::dispatch ◀─ task::command_publisher ◀═ store::apply ◀─┘
 //! ```
 //!
 //! `═` is a commit: what stands before it is not acknowledged, sent or published until it is on disk.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::phrase::{Phrase, Values};
 use crate::event::topic::{Bindings, TopicTemplate};
-use crate::ids::{AlertId, ContactId};
+use crate::ids::{AlertId, ConnectionName, ContactId, Wamid};
 use crate::time::Timestamp;
 
 /// `[[command]]`: what may be written at any time.
@@ -79,6 +79,17 @@ pub struct NewCommand {
     pub contact: ContactId,
     pub deed: ResolvedAction,
     pub expires_at: Timestamp,
+}
+
+/// Where a command comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandOrigin {
+    /// The message that asked; at most one command comes of it.
+    pub reply: Option<Wamid>,
+    /// Over which number the end is told.
+    pub connection: Option<ConnectionName>,
+    /// Of the machine's question that it decides.
+    pub correlation: Option<Vec<u8>>,
 }
 
 impl ActionPolicy {

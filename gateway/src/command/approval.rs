@@ -2,8 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use crate::ids::ContactId;
+use crate::command::action::ResolvedAction;
+use crate::ids::{ConnectionName, ContactId, Wamid};
 use crate::time::Timestamp;
+
+/// A command that waits for a Yes, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub id: i64,
+    /// The message that asked.
+    pub reply: Wamid,
+    pub connection: ConnectionName,
+    pub deed: ResolvedAction,
+    pub pending: Pending,
+}
 
 /// What waits.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,3 +20,5 @@ pub mod dispatch;
 pub mod home_assistant;
 /// What a machine asks people.
 pub mod question;
+/// What they decided.
+pub mod decision;

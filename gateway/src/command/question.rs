@@ -35,6 +35,26 @@ pub struct Question {
     pub connection: ConnectionName,
 }
 
+/// A question as it stands.
+#[derive(Debug, Clone)]
+pub struct OpenQuestion {
+    pub id: i64,
+    pub name: String,
+    /// By which a repetition is found.
+    pub key: Option<String>,
+    pub text: String,
+    pub choices: Vec<String>,
+    pub voters: Vec<String>,
+    pub needed: u32,
+    pub response_topic: String,
+    pub correlation: Option<Vec<u8>>,
+    pub default_choice: String,
+    pub connection: ConnectionName,
+    pub expires_at: Timestamp,
+    /// What was decided, once it was.
+    pub decision: Option<String>,
+}
+
 /// Where a machine wants its answer (MQTT 5, 3.3.2.3.5 and 3.3.2.3.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyTo {

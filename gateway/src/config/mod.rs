@@ -73,9 +73,12 @@ use crate::contact::People;
 use crate::contact::severity::Severity;
 use crate::ids::ConnectionName;
 use crate::outbox::budget::Budget;
+use crate::outbox::button_token::ButtonSigner;
+use crate::reply::context::SiteContext;
 use crate::reply::forward::ForwardRule;
 use crate::reply::opt_out::Words;
 use crate::rule::definition::Rule;
+use crate::time::Timestamp;
 
 /// What the daemon runs on. Every name in it exists, every expression in it compiles.
 #[derive(Debug, Clone)]
@@ -97,6 +100,23 @@ pub struct Config {
     pub home_assistant: Option<HomeAssistant>,
     /// Why this is the last good one, and not what the file says: a sentence.
     pub stands_in: Option<String>,
+}
+
+impl Config {
+    /// What decides about what people say.
+    #[must_use]
+    pub fn context<'a>(&'a self, seal: &'a ButtonSigner, now: Timestamp) -> SiteContext<'a> {
+        SiteContext {
+            name: &self.site.name,
+            people: &self.people,
+            owner: &self.site.owner,
+            rules: &self.rules,
+            questions: &self.questions,
+            numbers: self.connections.iter().map(|connection| &connection.name).collect(),
+            seal,
+            now,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -2,7 +2,9 @@
 
 use crate::command::action::TextCommand;
 use crate::command::authorise::RecentAbuse;
-use crate::contact::Contact;
+use crate::command::question::Question;
+use crate::contact::{Contact, People};
+use crate::ids::{ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSigner;
 use crate::reply::forward::ForwardRule;
 use crate::reply::opt_out::Words;
@@ -22,4 +24,31 @@ pub struct ReplyContext<'a> {
     /// Whether they may invite people.
     pub is_owner: bool,
     pub now: Timestamp,
+}
+
+/// What decides beyond the message itself: who people are, who owns the site, which numbers there are.
+#[derive(Debug, Clone)]
+pub struct SiteContext<'a> {
+    pub name: &'a str,
+    pub people: &'a People,
+    /// Contacts and teams.
+    pub owner: &'a [String],
+    pub rules: &'a [Rule],
+    pub questions: &'a [Question],
+    /// The connections, in the order of the configuration.
+    pub numbers: Vec<&'a ConnectionName>,
+    pub seal: &'a ButtonSigner,
+    pub now: Timestamp,
+}
+
+impl<'a> SiteContext<'a> {
+    #[must_use]
+    pub fn owners(&self) -> Vec<&'a Contact> {
+        self.people.resolve(self.owner)
+    }
+
+    #[must_use]
+    pub fn is_owner(&self, contact: &ContactId) -> bool {
+        self.owners().iter().any(|owner| owner.id == *contact)
+    }
 }

@@ -1,18 +1,39 @@
-//! What people write back, and what they mean by it. Pure: no I/O, no clock.
+//! What people write back, what they mean by it, and what follows. Pure: no I/O, no clock.
+//!
+//! ```text
+//! inbound ─▶ interpret ─▶ follow_up ─▶ effect ═▶ Store::apply
+//!             context ┘     facts ┘
+//! ```
 
 /// What a webhook said, in our words.
 pub mod inbound;
 /// What a reply is understood by.
 pub mod context;
-/// What a person meant, and what follows.
+/// What a person meant.
 pub mod interpret;
+/// What is on record and decides.
+pub mod facts;
+/// What follows from it.
+pub mod follow_up;
+/// One message, while that is decided.
+pub mod answer;
+/// A Yes or No to a request, a choice of a machine's question.
+mod agreement;
+/// The owner invites somebody, or takes them off the list.
+pub mod invitation;
+/// What goes on, for whoever asks by "status".
+pub mod status_text;
+/// What the owner should know, and in which words.
+pub mod owner_notice;
+/// What follows, as data.
+pub mod effect;
 /// What is said under an alert.
 pub(crate) mod alert_reply;
 /// What is answered to people; Yes and No.
 pub mod keywords;
 /// STOP and START.
 pub mod opt_out;
-/// Somebody new on the list.
+/// How an invitation is written.
 pub mod invitation_syntax;
 /// What is sent that is no words.
 pub(crate) mod media_reply;

@@ -3,12 +3,12 @@
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use super::{AuditEntry, CommandOrigin, IntakeReport, Store};
+use super::{AuditEntry, IntakeReport, Store};
 use crate::alert::effect::{Effect, Notification, NotificationKind, Snapshot};
 use crate::alert::engine::{AlertCommand, StateKey};
 use crate::alert::intake::NoteId;
 use crate::alert::lifecycle::AlertKey;
-use crate::command::action::ResolvedAction;
+use crate::command::action::{CommandOrigin, ResolvedAction};
 use crate::contact::severity::Severity;
 use crate::ids::{AlertId, ContactId, EventId, MessageId, RuleName};
 use crate::store::db::checksum;

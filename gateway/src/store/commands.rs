@@ -3,23 +3,12 @@
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::command::action::{Awaited, NewCommand};
+use crate::command::action::{Awaited, CommandOrigin, NewCommand};
 use crate::command::dispatch::{CommandUpdate, PendingCommand};
 use crate::device::topic;
 use crate::ids::{CommandId, ConnectionName, ContactId, Wamid};
 use crate::store::db::checksum;
 use crate::time::Timestamp;
-
-/// Where a command comes from.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CommandOrigin<'a> {
-    /// The message that asked; at most one command comes of it.
-    pub reply: Option<&'a Wamid>,
-    /// Over which number the end is told.
-    pub connection: Option<&'a ConnectionName>,
-    /// Of the machine's question that it decides.
-    pub correlation: Option<&'a [u8]>,
-}
 
 /// A command whose end somebody is told.
 #[derive(Debug, Clone)]
@@ -53,9 +42,9 @@ impl Store {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'queued', ?12, ?14, ?15)",
             )?
             .insert(params![
-                origin.reply.map(|reply| &reply.0),
+                origin.reply.as_ref().map(|reply| &reply.0),
                 command.contact.0,
-                origin.connection.map_or("", |connection| &connection.0),
+                origin.connection.as_ref().map_or("", |connection| &connection.0),
                 deed.alert,
                 deed.name,
                 deed.title,

@@ -27,6 +27,8 @@ mod crash;
 mod devices;
 /// What may leave now, and the digest of many.
 mod due;
+/// What people say, and what follows: reads the facts, performs the effects.
+mod effects;
 /// Rows as lines of text, for tests.
 #[cfg(test)]
 mod dump;
@@ -81,7 +83,7 @@ pub use account::{FreeRow, NoticeRow, PreviousNotice, UsageRow};
 pub use alerts::{AlertRow, AlertStory};
 pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
 pub use budget::DailyReach;
-pub use commands::{CommandOrigin, CommandStory};
+pub use commands::CommandStory;
 pub use connections::KeptConnection;
 pub use contact_ids::Identity;
 pub use crash::{Crashes, fingerprint};
@@ -90,20 +92,18 @@ pub use db::open::{Lock, LockError, OpenError, Store};
 pub use db::reserve::free_megabytes;
 pub use db::thread::{StoreError, StoreHandle, StoreThread};
 pub use devices::{DeviceCommandRow, DeviceRow};
+pub use effects::{Applied, NoticeOutcome};
 pub use escalation_posts::EscalationPost;
 pub use inbox::{Signers, Unread};
 pub use intake::{AlertDecision, IntakeReport};
 pub use media_files::MediaFiles;
 pub use operator::ActError;
-pub use questions::OpenQuestion;
 pub use received_media::{Fetched, FileRow};
-pub use requests::Request;
 pub use running::{OpenAlert, QueuedCommand, Running, WaitingAlert};
 pub use stateless_alert::StatelessAlert;
 pub use undelivered::Undelivered;
 pub use unjudged::UnjudgedRow;
 pub use views::lists::{Cursor, Direction, Listing};
-pub use views::ongoing::OngoingLine;
 pub use views::rows_for_people::{
     AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow,
 };

@@ -4,32 +4,13 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
 use super::outbox::NewMessage;
+use crate::command::question::OpenQuestion;
 use crate::contact::Contact;
 use crate::contact::severity::Severity;
 use crate::ids::{ConnectionName, ContactId, MessageId};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
 use crate::time::Timestamp;
-
-/// A question as it stands.
-#[derive(Debug, Clone)]
-pub struct OpenQuestion {
-    pub id: i64,
-    pub name: String,
-    /// By which a repetition is found.
-    pub key: Option<String>,
-    pub text: String,
-    pub choices: Vec<String>,
-    pub voters: Vec<String>,
-    pub needed: u32,
-    pub response_topic: String,
-    pub correlation: Option<Vec<u8>>,
-    pub default_choice: String,
-    pub connection: ConnectionName,
-    pub expires_at: Timestamp,
-    /// What was decided, once it was.
-    pub decision: Option<String>,
-}
 
 const COLUMNS: &str =
     "id, name, key, text, choices, voters, needed, response_topic, correlation, default_choice,
@@ -98,25 +79,29 @@ impl Store {
             .collect()
     }
 
-    /// The first choice of a person counts; how many have chosen the same.
-    pub fn vote(&self, question: i64, contact: &ContactId, choice: &str, now: Timestamp) -> Result<u32> {
+    /// What people have chosen.
+    pub fn votes(&self, question: i64) -> Result<Vec<(ContactId, String)>> {
         self.sql
-            .prepare_cached("INSERT OR IGNORE INTO vote VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![question, contact.0, choice, now.0])?;
-        self.sql
-            .prepare_cached("SELECT count(*) FROM vote WHERE question = ?1 AND choice = ?2")?
-            .query_row(params![question, choice], |row| row.get(0))
+            .prepare_cached("SELECT contact, choice FROM vote WHERE question = ?1")?
+            .query_map([question], |row| Ok((ContactId(row.get(0)?), row.get(1)?)))?
+            .collect()
     }
 
-    /// `false`: it was decided before.
-    pub fn close_question(&self, id: i64, decision: &str) -> Result<bool> {
-        let closed = self
-            .sql
+    /// The first choice of a person counts.
+    pub fn vote(&self, question: i64, contact: &ContactId, choice: &str, now: Timestamp) -> Result<()> {
+        self.sql
+            .prepare_cached("INSERT OR IGNORE INTO vote VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![question, contact.0, choice, now.0])
+            .map(drop)
+    }
+
+    pub fn close_question(&self, id: i64, decision: &str) -> Result<()> {
+        self.sql
             .prepare_cached(
                 "UPDATE question SET state = 'decided', decision = ?2 WHERE id = ?1 AND state = 'open'",
             )?
-            .execute(params![id, decision])?;
-        Ok(closed > 0)
+            .execute(params![id, decision])
+            .map(drop)
     }
 
     /// A question to one person: urgent, and of no use after its time.

@@ -5,37 +5,32 @@ use std::collections::BTreeSet;
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::command::action::ResolvedAction;
-use crate::command::approval::Pending;
+use crate::command::approval::{Pending, Request};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::outbox::button_token::ButtonSubject;
 use crate::reply::interpret::{ReplySubject, SentMessage};
 use crate::time::Timestamp;
 
-/// A request as it stands.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub id: i64,
-    /// The message that asked.
-    pub reply: Wamid,
-    pub connection: ConnectionName,
-    pub deed: ResolvedAction,
-    pub pending: Pending,
-}
-
 const COLUMNS: &str =
     "id, reply, contact, connection, deed, confirm, approvals, agreed, expires_at, state FROM request";
 
 impl Store {
-    /// Writes it down; its number goes into the buttons.
-    pub fn insert_request(&self, request: &Request, now: Timestamp) -> Result<i64> {
+    /// The number that the next one gets: it goes into its buttons.
+    pub fn next_request(&self) -> Result<i64> {
+        self.sql
+            .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM request")?
+            .query_row([], |row| row.get(0))
+    }
+
+    pub fn open_request(&self, request: &Request, now: Timestamp) -> Result<()> {
         let pending = &request.pending;
         self.sql
             .prepare_cached(
-                "INSERT INTO request (reply, contact, connection, deed, confirm, approvals, agreed, asked_at, expires_at, state)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'open')",
+                "INSERT INTO request (id, reply, contact, connection, deed, confirm, approvals, agreed, asked_at, expires_at, state)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'open')",
             )?
-            .insert(params![
+            .execute(params![
+                request.id,
                 request.reply.0,
                 pending.asker.0,
                 request.connection.0,
@@ -46,6 +41,7 @@ impl Store {
                 now.0,
                 pending.expires_at.0
             ])
+            .map(drop)
     }
 
     pub fn request(&self, id: i64) -> Result<Option<Request>> {

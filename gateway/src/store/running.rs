@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Result, params};
 
-use super::{EscalationPost, OpenQuestion, Request, Store};
+use super::{EscalationPost, Store};
 use crate::alert::engine::{AlertCommand, StateKey};
 use crate::alert::lifecycle::{Alert, AlertKey, Phase};
 use crate::alert::notification::quiet_hours_summary::HeldForSummary;
+use crate::command::approval::Request;
+use crate::command::question::OpenQuestion;
 use crate::contact::Guest;
 use crate::contact::severity::Severity;
 use crate::ids::{AlertId, CommandId, ConnectionName, ContactId, MessageId, RuleName};

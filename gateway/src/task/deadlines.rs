@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::command::decision::decide;
 use crate::command::device_answer::{self, DeviceVerdict, REFUSED};
 use crate::command::dispatch::{CommandUpdate, PendingCommand};
 use crate::config::Config;
@@ -17,7 +18,6 @@ use crate::outbox::row::Conversation;
 use crate::rule::template::Templates;
 use crate::store::{AuditEntry, CommandStory, Store};
 use crate::task::context::TaskContext;
-use crate::task::question_flow;
 use crate::task::subscriptions::answer_prefix;
 use crate::task::undelivered;
 use crate::task::unjudged;
@@ -263,7 +263,7 @@ pub fn expire_overdue(store: &Store, config: &Config, now: Timestamp) -> rusqlit
     }
     for question in store.overdue_questions(now)? {
         changed = true;
-        question_flow::decide(store, &question, &question.default_choice, None, now)?;
+        store.apply(&decide(&question, &question.default_choice, None, store.seal(), now), now)?;
     }
     Ok(changed)
 }

@@ -1,121 +1,23 @@
 //! The owner invites somebody, who answers; both are told. Nobody gets more than whoever invites has.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use crate::contact::language::Locale;
-use crate::contact::{Contact, Guest, Phone, Recipient};
+use crate::contact::{Contact, Guest, Phone};
 use crate::ids::{ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
-use crate::outbox::message::{Button, Content};
+use crate::outbox::message::Content;
 use crate::outbox::row::Conversation;
 use crate::reply::inbound::{self, InboundMessage};
 use crate::reply::interpret::Interpretation;
-use crate::reply::invitation_syntax::{Invitation, InvitationRequest};
+use crate::reply::invitation::{question, to_guest};
 use crate::reply::keywords::{self, NO, YES};
 use crate::reply::opt_out::ConsentWord;
 use crate::store::{AuditEntry, Store};
-use crate::task::conversation::ReplySender;
 use crate::task::live_config::is_owner;
 use crate::task::webhook_reader::BodyReader;
 use crate::time::Timestamp;
 
-/// An invitation that nobody answers in this time was forgotten.
-const COUNTS_FOR_DAYS: u64 = 3;
-/// A day, of all owners together: a new crew, not a mailing list. Messages to people who did not ask lower the number's
-/// quality at Meta.
-const A_DAY: u32 = 10;
-
 impl BodyReader<'_> {
-    pub(crate) fn invite(&mut self, wanted: &InvitationRequest, from: ReplySender) -> rusqlite::Result<()> {
-        match wanted {
-            InvitationRequest::Invite(invitation) => self.invite_one(invitation, from),
-            InvitationRequest::Remove(phone) => self.uninvite(phone, from),
-        }
-    }
-
-    fn invite_one(&mut self, invitation: &Invitation, from: ReplySender) -> rusqlite::Result<()> {
-        let Invitation { phone, name, gives } = invitation;
-        if let Some(known) = self.config.people.by_phone(phone) {
-            return self.answer_sentence(|s| s.on_the_list, &[("name", &known.name)], from);
-        }
-        let (roles, teams) = match self.given(gives, from.contact) {
-            Ok(given) => given,
-            Err(lacks) => {
-                let why = lacks.sentence(&from.contact.locale);
-                let text = from.contact.locale.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
-                return self.refused(&text, &lacks.sentence(&Locale::default()), from);
-            }
-        };
-        if self.store.invitations(self.now)? >= A_DAY {
-            let locale = &from.contact.locale;
-            let why = locale.say(|s| s.too_many_invitations, &[("count", &A_DAY.to_string())]);
-            let text = locale.say(|s| s.not_invited, &[("name", name), ("why", &why)]);
-            return self.refused(&text, "more than 10 invitations in a day", from);
-        }
-        let words = name.to_lowercase();
-        let words: Vec<&str> =
-            words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-        let people = &self.config.people;
-        let id = self.store.free_id(&words.join("-"), |id| people.knows(id))?;
-        let places = from.contact.topics.iter().map(|topic| topic.as_str().to_owned()).collect();
-        let by = from.contact.id.clone();
-        let guest = Guest { id, name: name.clone(), phone: phone.clone(), roles, teams, places, by };
-        self.store.invite(&guest, self.now, self.now + Duration::from_secs(COUNTS_FOR_DAYS * 24 * 3_600))?;
-        self.note("invited", from, &self.described(&guest))?;
-        self.ask_guest(&guest, &from.lane.connection)?;
-        let days = COUNTS_FOR_DAYS.to_string();
-        self.answer_sentence(|s| s.asked_the_guest, &[("name", name), ("days", &days)], from)
-    }
-
-    /// Roles and teams behind what was typed; or why not.
-    fn given(&self, gives: &[String], by: &Contact) -> Result<(BTreeSet<String>, BTreeSet<String>), Ungiven> {
-        let (mut roles, mut teams) = (BTreeSet::new(), BTreeSet::new());
-        let people = &self.config.people;
-        for wanted in gives {
-            let is_wanted = |known: &&String| crate::command::phrase::same(known, wanted);
-            if let Some(role) = by.roles.iter().find(is_wanted) {
-                roles.insert(role.clone());
-            } else if let Some((team, members)) = people.teams.iter().find(|(team, _)| is_wanted(team)) {
-                if self.decides(team) && !members.contains(&by.id) {
-                    return Err(Ungiven::Decides(team.clone()));
-                }
-                teams.insert(team.clone());
-            } else {
-                return Err(Ungiven::NoSuch(wanted.clone()));
-            }
-        }
-        Ok((roles, teams))
-    }
-
-    /// To be in such a team is a right: its members answer machines' questions, or own the site.
-    fn decides(&self, team: &String) -> bool {
-        let config = self.config;
-        config.site.owner.contains(team)
-            || config.questions.iter().any(|question| question.who.contains(team))
-    }
-
-    /// For the audit: a pseudonym, since the person may want to be forgotten.
-    fn described(&self, guest: &Guest) -> String {
-        let gives: Vec<&str> = guest.roles.iter().chain(&guest.teams).map(String::as_str).collect();
-        let gives = if gives.is_empty() { "no role".to_owned() } else { gives.join(", ") };
-        format!("{}: {gives}", self.store.seal().pseudonym(&guest.id))
-    }
-
-    fn ask_guest(&mut self, guest: &Guest, over: &ConnectionName) -> rusqlite::Result<()> {
-        let by = self.config.people.contacts.get(&guest.by);
-        let (site, locale) = (&self.config.site.name, &self.config.people.locale);
-        let by = by.map_or(site.as_str(), |by| &by.name);
-        let text = locale.say(|s| s.invitation, &[("by", by), ("name", &guest.name), ("site", site)]);
-        let (yes, no) = (locale.plain(|s| s.yes), locale.plain(|s| s.no));
-        let buttons = vec![Button::new(YES, yes), Button::new(NO, no)];
-        self.say_to(guest, over, Content { buttons, ..Content::text(text) })
-    }
-
     fn say_to(&mut self, guest: &Guest, over: &ConnectionName, content: Content) -> rusqlite::Result<()> {
-        let lane = Conversation { connection: over.clone(), contact: guest.id.clone() };
-        self.read.messages = true;
-        self.store.compose(&lane, &Recipient::Phone(guest.phone.clone()), &content, self.now).map(drop)
+        self.apply(&[to_guest(guest, over, content)])
     }
 
     /// Who was invited and is written to under this number or user id.
@@ -184,7 +86,7 @@ impl BodyReader<'_> {
             None => {
                 self.idle("an invited person has not answered yet");
                 if self.store.meet_stranger(address, self.now)? {
-                    self.ask_guest(&guest, over)?;
+                    self.apply(&[question(&self.site(), &guest, over)])?;
                 }
             }
         }
@@ -298,24 +200,6 @@ impl BodyReader<'_> {
         self.store.compose(&lane, &by.to, &Content::text(text), self.now).map(drop)
     }
 
-    fn uninvite(&mut self, phone: &Phone, from: ReplySender) -> rusqlite::Result<()> {
-        let joined = self.store.guests()?.into_iter().find(|guest| guest.phone.is_same(phone));
-        let asked = self.store.invitations_open(self.now)?.into_iter();
-        let asked = asked.filter(|(_, declined_at)| declined_at.is_none()).map(|(guest, _)| guest);
-        let guest = joined.or_else(|| asked.into_iter().find(|guest| guest.phone.is_same(phone)));
-        let Some(guest) = guest else {
-            return match self.config.people.by_phone(phone) {
-                Some(known) => self.answer_sentence(|s| s.in_the_file, &[("name", &known.name)], from),
-                None => self.answer_sentence(|s| s.nobody_of_number, &[], from),
-            };
-        };
-        self.store.dismiss(&guest.id, "removed")?;
-        withdraw(self.store, &guest.id, self.now)?;
-        self.read.people = true;
-        self.note("removed", from, &self.described(&guest))?;
-        self.answer_sentence(|s| s.off_the_list, &[("name", &guest.name)], from)
-    }
-
     fn write_of(
         &self,
         guest: &Guest,
@@ -343,32 +227,10 @@ fn said(reply: &InboundMessage) -> &str {
     }
 }
 
-/// Why somebody may not give what they typed.
-enum Ungiven {
-    /// To be in this team is a right that whoever invites lacks.
-    Decides(String),
-    NoSuch(String),
-}
-
-impl Ungiven {
-    fn sentence(&self, locale: &Locale) -> String {
-        match self {
-            Self::Decides(team) => locale.say(|s| s.team_decides, &[("team", team)]),
-            Self::NoSuch(role) => locale.say(|s| s.no_such_role, &[("role", role)]),
-        }
-    }
-}
-
-/// Who is off the list gets no alert that still waits.
-fn withdraw(store: &Store, guest: &ContactId, now: Timestamp) -> rusqlite::Result<()> {
-    store.withdraw(&store.waiting_for(guest, true)?, "the person was taken off the list", now)
-}
-
 /// An operator takes somebody off the list. `false`: nobody of this id was invited.
 pub fn remove(store: &Store, id: &ContactId, now: Timestamp) -> rusqlite::Result<bool> {
-    let removed = store.dismiss(id, "removed")?;
+    let removed = store.take_off(id, now)?;
     if removed {
-        withdraw(store, id, now)?;
         let detail = format!("{}, at the command line", store.seal().pseudonym(id));
         let entry = AuditEntry { what: "removed", who: None, message: None, command: None, detail: &detail };
         store.record(&entry, now)?;

@@ -26,16 +26,12 @@ pub(crate) mod media_upload;
 pub(crate) mod webhook_inbox;
 /// What follows from one body, in one transaction.
 pub(crate) mod webhook_reader;
-/// What follows from a reply.
-pub(crate) mod conversation;
 /// Somebody new on the list.
 pub mod invitation;
 /// Replies that are faster than Meta's answer.
 pub(crate) mod early_reply;
 /// Whom a webhook names.
 pub(crate) mod body_contacts;
-/// What goes on, for whoever asks.
-pub(crate) mod status_text;
 /// What the owner should know.
 pub(crate) mod owner_notice;
 /// The end of what people asked for.

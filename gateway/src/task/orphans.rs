@@ -15,7 +15,9 @@ pub use ends::end;
 use crate::alert::alert_key::AlertKey;
 use crate::alert::engine::unreachable;
 use crate::command::action::{ActionPolicy, ResolvedAction};
+use crate::command::approval::Request;
 use crate::command::authorise::may;
+use crate::command::question::OpenQuestion;
 use crate::config::Config;
 use crate::contact::Guest;
 use crate::event::topic::{TopicPattern, TopicTemplate};
@@ -26,9 +28,7 @@ use crate::outbox::row::Conversation;
 use crate::rule::attachment::without_secrets;
 use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::{LifecycleSettings, Target};
-use crate::store::{
-    ActError, EscalationPost, OpenAlert, OpenQuestion, QueuedCommand, Request, Running, Store, WaitingAlert,
-};
+use crate::store::{ActError, EscalationPost, OpenAlert, QueuedCommand, Running, Store, WaitingAlert};
 use crate::time::Timestamp;
 
 /// How a last resort to a topic is named (`store/alerts.rs`).

@@ -1,9 +1,8 @@
-//! A machine asks, people choose, and the machine gets exactly one decision.
+//! A machine asks: people are asked to choose.
 
 use sha2::{Digest, Sha256};
 
-use crate::command::action::{NewCommand, ResolvedAction};
-use crate::command::question::{DECISION_KEEPS, Question, ReplyTo, decision};
+use crate::command::question::{OpenQuestion, Question, ReplyTo};
 use crate::config::Config;
 use crate::contact::language::{Language, Locale};
 use crate::event::decode::PayloadFormat;
@@ -11,14 +10,11 @@ use crate::event::decode::decode;
 use crate::event::incoming::{Event, Identity, REMEMBERED};
 use crate::event::topic::{Bindings, TopicTemplate};
 use crate::hex::hex;
-use crate::ids::ContactId;
 use crate::outbox::button_token::{ButtonSubject, ButtonToken};
 use crate::outbox::message::{Button, Content};
 use crate::rule::lifecycle_settings::Target;
 use crate::rule::template::Templates;
-use crate::store::{AuditEntry, CommandOrigin, OpenQuestion, Store};
-use crate::task::conversation::ReplySender;
-use crate::task::webhook_reader::BodyReader;
+use crate::store::{AuditEntry, Store};
 use crate::time::Timestamp;
 
 /// Writes the question down and asks people. A repetition is left alone.
@@ -193,80 +189,4 @@ fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str, lan
 fn unless_answered(question: &Question, locale: &Locale) -> String {
     let within = locale.duration(question.within);
     locale.say(|s| s.unless_answered, &[("time", &within), ("choice", &question.default)])
-}
-
-/// The first decision counts, and becomes one command to the machine.
-pub fn decide(
-    store: &Store,
-    question: &OpenQuestion,
-    choice: &str,
-    by: Option<&ContactId>,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    if !store.close_question(question.id, choice)? {
-        return Ok(());
-    }
-    let pseudonym = by.map(|by| store.seal().pseudonym(by));
-    let deed = ResolvedAction {
-        alert: None,
-        name: question.name.clone(),
-        title: format!("{}: {choice}", question.name),
-        topic: question.response_topic.clone(),
-        payload: decision(&question.name, choice, pseudonym.as_deref(), now),
-        retain: false,
-        roles: std::collections::BTreeSet::new(),
-        expires_ms: u64::try_from(DECISION_KEEPS.as_millis()).unwrap_or(u64::MAX),
-        answer: None,
-    };
-    let contact = by.cloned().unwrap_or_else(|| ContactId(String::new()));
-    let command: NewCommand = deed.command(contact, now);
-    let origin = CommandOrigin {
-        reply: None,
-        connection: by.map(|_| &question.connection),
-        correlation: question.correlation.as_deref(),
-    };
-    let id = store.insert_command(&origin, &command, now)?;
-    tracing::info!(question = question.name, choice, "a question is decided");
-    let detail =
-        format!("question {}: {choice}{}", question.id, if by.is_none() { ", the time is over" } else { "" });
-    store.record(
-        &AuditEntry { what: "decided", who: by, message: None, command: Some(id), detail: &detail },
-        now,
-    )
-}
-
-impl BodyReader<'_> {
-    /// A choice of somebody who was asked.
-    pub(crate) fn choose(&mut self, number: i64, choice: &str, from: ReplySender) -> rusqlite::Result<()> {
-        let Some(question) = self.store.question(number)? else {
-            return self.answer_sentence(|s| s.nothing_waits, &[], from);
-        };
-        let now_asked = self.config.questions.iter().find(|known| known.name == question.name);
-        let still = now_asked.is_none_or(|known| {
-            self.config.people.resolve(&known.who).iter().any(|voter| voter.id == from.contact.id)
-        });
-        if !still || !question.voters.contains(&from.contact.id.0) {
-            let text = from.contact.locale.plain(|s| s.not_asked);
-            return self.refused(&text, "the person is not asked any more", from);
-        }
-        if let Some(decision) = &question.decision {
-            return self.answer_sentence(|s| s.decided_as, &[("choice", decision)], from);
-        }
-        // A button carries the place in the list, words the choice itself.
-        let place = choice.strip_prefix('c').and_then(|place| place.parse::<usize>().ok());
-        let by_place = || place.and_then(|place| question.choices.get(place));
-        let Some(choice) = question.choices.iter().find(|known| *known == choice).or_else(by_place) else {
-            return Ok(());
-        };
-        if question.expires_at <= self.now {
-            return self.answer_sentence(|s| s.time_is_over, &[], from); // the clock decides, or just did
-        }
-        let count = self.store.vote(number, &from.contact.id, choice, self.now)?;
-        self.note("chose", from, &format!("question {number}: {choice}, {count} of {}", question.needed))?;
-        if count >= question.needed {
-            decide(self.store, &question, choice, Some(&from.contact.id), self.now)?;
-            self.read.commands += 1;
-        }
-        Ok(())
-    }
 }

@@ -4,6 +4,8 @@
 mod account_notice;
 /// Who wrote, and whether it is still them.
 mod person;
+/// Somebody who is no contact.
+mod stranger;
 
 use std::collections::BTreeMap;
 
@@ -11,16 +13,19 @@ use crate::command::authorise::RecentAbuse;
 use crate::config::{Config, Connection};
 use crate::contact::Contact;
 use crate::contact::severity::Severity;
-use crate::ids::{ConnectionName, InboxId};
+use crate::ids::{ConnectionName, ContactId, InboxId, MessageId};
+use crate::outbox::message::Content;
 use crate::outbox::retry_policy::Refusal;
 use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::SchedulerInput;
 use crate::random::Rng;
-use crate::reply::context::ReplyContext;
+use crate::reply::answer::ReplySender;
+use crate::reply::context::{ReplyContext, SiteContext};
+use crate::reply::effect::ReplyEffect;
+use crate::reply::follow_up::follow_up;
 use crate::reply::inbound::{Inbound, InboundMessage, NewFile};
 use crate::reply::interpret::{Interpretation, interpret};
 use crate::store::{Signers, Store, Unread};
-use crate::task::conversation::{self, ReplySender};
 use crate::task::early_reply;
 use crate::task::handles::ReadReceipt;
 use crate::task::live_config::{is_owner, with_guests};
@@ -28,6 +33,7 @@ use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice::lane;
 use crate::time::Timestamp;
 use crate::whatsapp::notices::routing::STANDBY;
+use crate::whatsapp::request;
 
 /// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
@@ -171,7 +177,7 @@ impl<'a> BodyReader<'a> {
         match &outcome {
             Interpretation::ReadOn { contact, message } => {
                 self.read.messages = true;
-                conversation::read_on(self.store, contact, *message, self.now)?;
+                self.read_on(contact, *message)?;
             }
             Interpretation::Consent { wish, .. } => {
                 if let Some((contact, conversation)) = sender.zip(conversation.as_ref()) {
@@ -179,8 +185,8 @@ impl<'a> BodyReader<'a> {
                 }
             }
             Interpretation::Stranger => self.meet(reply, &over.name)?,
-            Interpretation::Nothing { reason, .. } => self.idle(reason),
-            Interpretation::Command(_)
+            Interpretation::Nothing { .. }
+            | Interpretation::Command(_)
             | Interpretation::Confirm { .. }
             | Interpretation::Vote { .. }
             | Interpretation::Acknowledge { .. }
@@ -191,12 +197,11 @@ impl<'a> BodyReader<'a> {
             | Interpretation::Refused { .. }
             | Interpretation::Hurried { .. }
             | Interpretation::Locked { .. } => {
-                if let Some((contact, conversation)) = sender.zip(conversation.as_ref()) {
-                    self.perform(
-                        &outcome,
-                        ReplySender { contact, lane: conversation, reply },
-                        house.standing,
-                    )?;
+                if let Some((contact, lane)) = sender.zip(conversation.as_ref()) {
+                    let facts = self.store.reply_facts(&outcome, &self.config.people, self.now)?;
+                    let from = ReplySender { contact, lane, reply };
+                    let follows = follow_up(&outcome, from, house.standing, &self.site(), &facts);
+                    self.apply(&follows)?;
                 }
             }
         }
@@ -213,6 +218,38 @@ impl<'a> BodyReader<'a> {
         }
         self.read.messages |= before.0;
         Ok(())
+    }
+
+    /// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.
+    fn read_on(&self, contact: &ContactId, message: MessageId) -> rusqlite::Result<()> {
+        let whole = self.store.whole(message)?.filter(|due| due.lane.contact == *contact);
+        let Some(due) = whole else { return Ok(()) };
+        match request::rest(&due.content) {
+            "" => Ok(()),
+            rest => self.store.compose(&due.lane, &due.to, &Content::text(rest), self.now).map(drop),
+        }
+    }
+
+    pub(crate) fn site(&self) -> SiteContext<'a> {
+        self.config.context(self.store.seal(), self.now)
+    }
+
+    pub(crate) fn apply(&mut self, effects: &[ReplyEffect]) -> rusqlite::Result<()> {
+        let applied = self.store.apply(effects, self.now)?;
+        let read = &mut self.read;
+        read.messages |= applied.messages;
+        read.commands += applied.commands;
+        read.notes += applied.notes;
+        read.people |= applied.people;
+        read.notices.extend(applied.notices);
+        read.nothing.extend(applied.nothing);
+        Ok(())
+    }
+
+    /// Whoever looks for why nothing happened finds it in the log.
+    pub(crate) fn idle(&mut self, reason: &str) {
+        tracing::info!(reason, "a message does not act");
+        self.read.nothing.push(reason.to_owned());
     }
 
     /// What is written in a group opens the window of the group, not the writer's own.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
-use crate::event::topic::Bindings;
 use crate::ids::{AlertId, ContactId};
+use crate::reply::status_text::OngoingLine;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -14,27 +14,20 @@ const RECENT: Duration = Duration::from_secs(24 * 3_600);
 /// Lines that fit on the screen of a phone.
 const LINES: i64 = 10;
 
-/// One line of an answer to "status".
-#[derive(Debug, Clone)]
-pub struct OngoingLine {
-    pub rule: String,
-    pub bindings: Bindings,
-    pub at: Timestamp,
-    /// Who takes care of it: a contact's id, or a sentence.
-    pub care: Option<String>,
-    /// It has a life of its own, and goes on now.
-    pub is_open: bool,
-}
-
 impl Store {
-    /// Somebody takes care of it. The first one counts; who that is comes back.
-    pub fn acknowledge(&self, alert: AlertId, contact: &ContactId, now: Timestamp) -> Result<ContactId> {
+    /// Somebody takes care of it. The first one counts.
+    pub fn acknowledge(&self, alert: AlertId, contact: &ContactId, now: Timestamp) -> Result<()> {
         self.sql
             .prepare_cached("INSERT OR IGNORE INTO acknowledgement VALUES (?1, ?2, ?3)")?
-            .execute(params![alert.0, contact.0, now.0])?;
+            .execute(params![alert.0, contact.0, now.0])
+            .map(drop)
+    }
+
+    pub fn acknowledged_by(&self, alert: AlertId) -> Result<Option<ContactId>> {
         self.sql
             .prepare_cached("SELECT contact FROM acknowledgement WHERE alert = ?1")?
             .query_row([alert.0], |row| row.get(0).map(ContactId))
+            .optional()
     }
 
     /// What goes on now, then the newest alert of each kind and place that was told in the last day.

@@ -1,10 +1,9 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::command::action::{Awaited, NewCommand, ResolvedAction};
+use crate::command::action::{Awaited, CommandOrigin, NewCommand, ResolvedAction};
 use crate::config::{LoadOptions, read};
 use crate::event::incoming::{EventSource, Identity};
-use crate::store::CommandOrigin;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
 
@@ -50,7 +49,7 @@ impl Site {
         let expires_at = NOW + Duration::from_secs(60);
         let asked = NewCommand { contact: ContactId("nino".into()), deed, expires_at };
         let main = ConnectionName("main".into());
-        let origin = CommandOrigin { connection: Some(&main), ..CommandOrigin::default() };
+        let origin = CommandOrigin { connection: Some(main), ..CommandOrigin::default() };
         let command = store.transaction(|store| store.insert_command(&origin, &asked, NOW));
         let command = command.expect("on disk");
         Self { store, config: config.expect("good"), command, _folder: folder }

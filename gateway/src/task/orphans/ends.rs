@@ -8,6 +8,8 @@ use rusqlite::Result;
 use super::{CONTACT_GONE, GONE, NOT_ASKED, Orphan, STEP_GONE, UNTOLD, audience_word, find};
 use crate::alert::effect::{Effect, Notification, NotificationKind, Snapshot, Why};
 use crate::alert::engine::StateKey;
+use crate::command::approval::Request;
+use crate::command::decision::decide;
 use crate::command::dispatch::CommandUpdate;
 use crate::config::Config;
 use crate::contact::Contact;
@@ -16,9 +18,8 @@ use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
 use crate::outbox::row::Conversation;
-use crate::store::{AuditEntry, OpenAlert, QueuedCommand, Request, Store, WaitingAlert};
+use crate::store::{AuditEntry, OpenAlert, QueuedCommand, Store, WaitingAlert};
 use crate::task::deadlines::{put, tell};
-use crate::task::question_flow;
 use crate::time::Timestamp;
 
 /// The news that an alert is not watched any more is of no use after a day.
@@ -96,7 +97,7 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
         Orphan::Question(question) => {
             store.withdraw(&store.waiting_to_ask(ButtonSubject::Question(question.id))?, GONE, now)?;
             note(store, &format!("question {}: {GONE}", question.id), now)?;
-            question_flow::decide(store, question, &question.default_choice, None, now)
+            store.apply(&decide(question, &question.default_choice, None, store.seal(), now), now).map(drop)
         }
         Orphan::Voter(question, _, contact) => {
             let waiting = store.waiting_to_ask_one(ButtonSubject::Question(*question), contact)?;

@@ -2,13 +2,13 @@
 
 use super::BodyReader;
 use crate::config::Connection;
-use crate::contact::language::Locale;
 use crate::contact::severity::Severity;
 use crate::contact::{Contact, IdentityOwner, Phone};
 use crate::ids::ConnectionName;
+use crate::reply::effect::ReplyEffect;
 use crate::reply::inbound::{AccountNotice, IdentityChange, Moved, Preference};
+use crate::reply::owner_notice::{self, LocalizedSentence, NoticeRoute};
 use crate::task::body_contacts::whose;
-use crate::task::owner_notice::{self, LocalizedSentence, NoticeOutcome, NoticeRoute};
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 impl BodyReader<'_> {
@@ -91,11 +91,8 @@ impl BodyReader<'_> {
         field: String,
         said: LocalizedSentence,
     ) -> rusqlite::Result<()> {
-        let text = Locale::default().say(said.0, said.1);
-        let notice = AccountNotice::of(field, Severity::Warning, text);
-        let told = owner_notice::write_of_person(self.store, self.config, about, &notice, said, self.now)?;
-        self.was_told(told, about, &notice);
-        Ok(())
+        let told = owner_notice::about_person(&self.site(), about, field, said);
+        self.apply(&[ReplyEffect::TellOwner(Box::new(told))])
     }
 
     pub(crate) fn heed(&mut self, notice: &AccountNotice) -> rusqlite::Result<()> {
@@ -131,20 +128,8 @@ impl BodyReader<'_> {
         about: &ConnectionName,
         notice: &AccountNotice,
     ) -> rusqlite::Result<()> {
-        let told =
-            owner_notice::write(self.store, self.config, about, notice, NoticeRoute::AnotherFirst, self.now)?;
-        self.was_told(told, about, notice);
-        Ok(())
-    }
-
-    fn was_told(&mut self, told: NoticeOutcome, about: &ConnectionName, notice: &AccountNotice) {
-        match told {
-            NoticeOutcome::Before => {}
-            NoticeOutcome::Late => self.idle(&format!("something newer is known than: {}", notice.text)),
-            NoticeOutcome::Kept | NoticeOutcome::Written => {
-                self.read.notices.push((about.clone(), notice.severity, notice.text.clone()));
-            }
-        }
-        self.read.messages |= told == NoticeOutcome::Written;
+        let site = self.site();
+        let told = owner_notice::about_number(&site, about, notice.clone(), NoticeRoute::AnotherFirst);
+        self.apply(&[ReplyEffect::TellOwner(Box::new(told))])
     }
 }

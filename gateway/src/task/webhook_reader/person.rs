@@ -10,9 +10,9 @@ use crate::outbox::row::Conversation;
 use crate::reply::inbound::{InboundContent, InboundMessage};
 use crate::reply::interpret::Interpretation;
 use crate::reply::opt_out::ConsentWord;
+use crate::reply::owner_notice::LocalizedSentence;
 use crate::store::Identity;
 use crate::task::body_contacts::whose;
-use crate::task::owner_notice::LocalizedSentence;
 
 impl<'a> BodyReader<'a> {
     /// The contact who wrote, or `Some(None)` for a stranger. `None`: nobody for whom anything may act; that is on record.

@@ -1,11 +1,10 @@
 use super::*;
 use crate::alert::intake::{Intake, IntakeEffect as Step, IntakeInput, RuleSet};
-use crate::command::action::NewCommand;
+use crate::command::action::{CommandOrigin, NewCommand};
 use crate::command::approval::Pending;
 use crate::config::{LoadOptions, read};
 use crate::event::incoming::{Event, EventSource, Identity};
 use crate::ids::{AlertId, Wamid};
-use crate::store::CommandOrigin;
 use crate::time::Now;
 
 /// A Tuesday in 2030: nobody has quiet hours.
@@ -159,9 +158,11 @@ impl Site {
             if let Some(spoken) = config.commands.first() {
                 let deed = spoken.read("gate").expect("its own words");
                 let command: NewCommand = deed.command(asker.clone(), NOW);
-                let reply = Wamid("wamid.1".into());
-                let origin =
-                    CommandOrigin { reply: Some(&reply), connection: Some(&number), correlation: None };
+                let origin = CommandOrigin {
+                    reply: Some(Wamid("wamid.1".into())),
+                    connection: Some(number.clone()),
+                    correlation: None,
+                };
                 store.insert_command(&origin, &command, NOW)?;
             }
             if let Some(action) = config.rules[0].actions.first() {
@@ -176,17 +177,17 @@ impl Site {
                     Some(AlertId(1)),
                 );
                 let request = Request {
-                    id: 0,
+                    id: store.next_request()?,
                     reply: Wamid("wamid.2".into()),
                     connection: number.clone(),
                     deed: deed.expect("a topic"),
                     pending: Pending::new(asker.clone(), true, 1, NOW + std::time::Duration::from_secs(600)),
                 };
-                let id = store.insert_request(&request, NOW)?;
+                store.open_request(&request, NOW)?;
                 let lane = Conversation { connection: number.clone(), contact: asker.clone() };
                 let to = config.people.contacts[&asker].to.clone();
                 let message = store.compose(&lane, &to, &Content::text("Shut it?"), NOW)?;
-                store.keep_asked(message, ButtonSubject::Request(id))?;
+                store.keep_asked(message, ButtonSubject::Request(request.id))?;
             }
             if let Some(question) = config.questions.first() {
                 question_flow::ask(

@@ -1,0 +1,87 @@
+//! What follows from what people, devices and the clock say, as data: `Store::apply` performs it in one transaction.
+
+use crate::alert::engine::AlertCommand;
+use crate::command::action::{CommandOrigin, NewCommand};
+use crate::command::approval::Request;
+use crate::contact::{Contact, Guest, Recipient};
+use crate::ids::{AlertId, ConnectionName, ContactId, Wamid};
+use crate::outbox::button_token::ButtonSubject;
+use crate::outbox::message::Content;
+use crate::outbox::row::Conversation;
+use crate::reply::inbound::AccountNotice;
+use crate::time::Timestamp;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplyEffect {
+    Send(Box<OutgoingMessage>),
+    Record(AuditRecord),
+    /// A command waits for the broker; what is recorded of it gets its number.
+    Command(Box<CommandOrigin>, Box<NewCommand>, AuditRecord),
+    OpenRequest(Box<Request>),
+    /// `done`, `declined`, `expired`, or still `open` with another vote.
+    ChangeRequest(Box<Request>, &'static str),
+    Vote {
+        question: i64,
+        contact: ContactId,
+        choice: String,
+    },
+    CloseQuestion {
+        question: i64,
+        choice: String,
+    },
+    Acknowledge {
+        alert: AlertId,
+        contact: ContactId,
+    },
+    /// For the alerts that have a life.
+    Note(AlertCommand),
+    /// Somebody is invited; an earlier invitation of the same number is over.
+    Invite {
+        guest: Box<Guest>,
+        expires_at: Timestamp,
+    },
+    /// Off the list: no alert that still waits leaves for them.
+    TakeOff(ContactId),
+    TellOwner(Box<OwnerNotice>),
+    /// Nothing is done: why, for whoever looks for it in the log.
+    Nothing(String),
+    /// The same, and they asked for what they may not have.
+    Refused(ContactId, String),
+}
+
+/// A message to one person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingMessage {
+    pub conversation: Conversation,
+    pub to: Recipient,
+    pub content: Content,
+    /// What words under it are an answer to.
+    pub asks: Option<ButtonSubject>,
+}
+
+/// A row of the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    pub what: &'static str,
+    /// `None`: the clock, the broker or a device.
+    pub who: Option<ContactId>,
+    pub message: Option<Wamid>,
+    /// A sentence, without anybody's name or number.
+    pub detail: String,
+}
+
+/// What the owner should know: kept, and if it is new, these messages leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerNotice {
+    pub about: ConnectionName,
+    pub notice: AccountNotice,
+    pub messages: Vec<OutgoingMessage>,
+}
+
+impl OutgoingMessage {
+    #[must_use]
+    pub fn to(contact: &Contact, over: &ConnectionName, content: Content) -> Self {
+        let conversation = Conversation { connection: over.clone(), contact: contact.id.clone() };
+        Self { conversation, to: contact.to.clone(), content, asks: None }
+    }
+}

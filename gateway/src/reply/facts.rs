@@ -1,0 +1,30 @@
+//! What is on record and decides what follows from a message. The store reads what the kind of message needs; the rest is empty.
+
+use crate::command::approval::Request;
+use crate::command::question::OpenQuestion;
+use crate::contact::Guest;
+use crate::ids::ContactId;
+use crate::reply::status_text::OngoingLine;
+use crate::time::Timestamp;
+
+#[derive(Debug, Clone, Default)]
+pub struct ReplyFacts {
+    /// The number that a new request gets.
+    pub next_request: i64,
+    /// What the vote is about: one of the two.
+    pub request: Option<Request>,
+    pub question: Option<OpenQuestion>,
+    /// What people have chosen, each once.
+    pub votes: Vec<(ContactId, String)>,
+    /// Who takes care of the alert already.
+    pub acknowledged_by: Option<ContactId>,
+    pub ongoing: Vec<OngoingLine>,
+    /// Who said Yes to an invitation.
+    pub guests: Vec<Guest>,
+    /// Invitations that count; when they were answered with No.
+    pub invitations: Vec<(Guest, Option<Timestamp>)>,
+    /// Of the last day, of everybody.
+    pub invited_lately: u32,
+    /// An id for whoever is invited, which nobody has or had.
+    pub free_id: Option<ContactId>,
+}
