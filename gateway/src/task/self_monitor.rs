@@ -16,7 +16,7 @@ use crate::time::{Clock, SystemClock};
 
 /// An obstacle that is shorter troubles nobody.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// A disk fills slowly, and `df` is a process.
+/// A disk fills slowly: it is asked every five minutes.
 const DISK_EVERY: u32 = 60;
 /// A month of a busy site with its write-ahead log (`bellwire doctor` asks for the same).
 const FREE_MIN_MB: u64 = 200;

@@ -60,11 +60,33 @@ impl Store {
     }
 }
 
-/// From `df`, which is on every Debian: the standard library does not tell.
+/// What the daemon's user may still write, as `df` tells it: in MiB, rounded up. Waits as long as the file system does.
 #[must_use]
 pub fn free_megabytes(directory: &Path) -> Option<u64> {
-    let output =
-        std::process::Command::new("df").args(["--output=avail", "-BM"]).arg(directory).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().nth(1)?.trim().trim_end_matches('M').parse().ok()
+    rustix::fs::statvfs(directory).ok().map(|of| megabytes(of.f_bavail, of.f_frsize))
+}
+
+fn megabytes(blocks: u64, block_bytes: u64) -> u64 {
+    blocks.saturating_mul(block_bytes).div_ceil(1024 * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_room_is_rounded_up_to_whole_megabytes() {
+        for (blocks, block_bytes, expected) in
+            [(0, 4_096, 0), (1, 4_096, 1), (256, 4_096, 1), (257, 4_096, 2), (512, 1_048_576, 512)]
+        {
+            assert_eq!(megabytes(blocks, block_bytes), expected, "{blocks} of {block_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_folder_tells_how_much_room_its_disk_has_and_a_missing_one_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(free_megabytes(folder.path()).is_some_and(|free| free > 0));
+        assert_eq!(free_megabytes(&folder.path().join("missing")), None);
+    }
 }
