@@ -2,6 +2,7 @@
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use crate::hex::{hex, unhex};
 use crate::random::random_bytes;
@@ -70,8 +71,7 @@ pub fn digest(secret: &str) -> String {
 
 /// In a time that does not tell where they differ.
 pub fn same(one: &str, other: &str) -> bool {
-    let different = one.bytes().zip(other.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
-    one.len() == other.len() && different == 0
+    one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
 fn derive(

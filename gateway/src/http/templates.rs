@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use jiff::tz::TimeZone;
 use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, State, UndefinedBehavior, Value as Word};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -150,13 +151,10 @@ fn translate(
     Ok(text)
 }
 
-/// For one value in the query of an address (RFC 3986, 2.3).
+/// For one value in the query of an address: all but the unreserved characters of RFC 3986, 2.3.
 fn urlencode(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
+    const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, &ESCAPED).to_string()
 }
 
 /// `14:03` today, `21 Nov, 14:03` before.

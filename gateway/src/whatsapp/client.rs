@@ -196,21 +196,6 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ApiAnswer 
     ambiguous(what, Some(status))
 }
 
-/// RFC 4648, for one header: not worth a library.
-pub(super) fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let word =
-            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let index = (word >> (18 - 6 * place) & 63) as usize;
-            text.push(if place <= chunk.len() { char::from(ALPHABET[index]) } else { '=' });
-        }
-    }
-    text
-}
-
 pub(super) fn read_error(error: &Value, code: i64, status: StatusCode, headers: &HeaderMap) -> Refusal {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let details = text(&error["error_data"]["details"])
@@ -261,17 +246,3 @@ pub(super) fn causes(error: &legacy::Error) -> String {
 
 #[cfg(test)]
 mod decisions;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_vectors_of_rfc_4648() {
-        for (plain, encoded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
-        {
-            assert_eq!(base64(plain.as_bytes()), encoded, "section 10");
-        }
-    }
-}

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -109,19 +110,13 @@ impl GraphAnswer {
     }
 }
 
-/// A word as part of a query: everything but letters, digits and `-._~` is escaped (RFC 3986, 2.3).
+/// All but the unreserved characters of RFC 3986, 2.3.
+const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A word as part of a query.
 #[must_use]
 pub fn escape(word: &str) -> String {
-    let mut escaped = String::with_capacity(word.len());
-    for byte in word.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte))
-            }
-            other => escaped.push_str(&format!("%{other:02X}")),
-        }
-    }
-    escaped
+    utf8_percent_encode(word, &ESCAPED).to_string()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{AUTHORIZATION, USER_AGENT};
@@ -9,7 +11,7 @@ use hyper::{Method, Request, StatusCode};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::client::{Client, Endpoint, base64, causes, whole};
+use super::client::{Client, Endpoint, causes, whole};
 use super::request::mark_read;
 use crate::outbox::retry_policy::{ApiAnswer, Class, sentence};
 
@@ -60,7 +62,7 @@ impl Client {
         let bytes = tokio::time::timeout(DOWNLOAD_DEADLINE, self.fetch_with_token(endpoint, url, limit))
             .await
             .unwrap_or_else(|_| Err(NoFile::Later("the download took more than five minutes".into())))?;
-        let digest = base64(&Sha256::digest(&bytes));
+        let digest = STANDARD.encode(Sha256::digest(&bytes));
         let told = [announced, about["sha256"].as_str()];
         if told.into_iter().flatten().any(|told| told.trim() != digest) {
             return Err(NoFile::Again("its bytes are not those that were announced (SHA-256)".into()));

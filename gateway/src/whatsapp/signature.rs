@@ -1,6 +1,7 @@
 //! Webhook signatures and the verification handshake (docs/cloud-api.md 3.1, 3.2).
 
 use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -59,45 +60,20 @@ pub fn handshake(query: &str, verify_tokens: &[SecretString]) -> Handshake {
 }
 
 fn percent(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let (mut decoded, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = (byte == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
-        let escaped = escaped
-            .and_then(|hex| unhex(std::str::from_utf8(hex).ok()?))
-            .and_then(|hex| hex.first().copied());
-        match escaped {
-            Some(value) => {
-                decoded.push(value);
-                at += 3;
-            }
-            None => {
-                decoded.push(if byte == b'+' { b' ' } else { byte });
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::Value;
+
+    use super::*;
 
     fn fixture(name: &str) -> Value {
         let path = format!("{}/../tests/fixtures/cloud-api/{name}.json", env!("CARGO_MANIFEST_DIR"));
         serde_json::from_slice(&std::fs::read(path).expect("a fixture")).expect("JSON")
-    }
-
-    fn base64(text: &str) -> Vec<u8> {
-        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let digits = text.bytes().filter(|byte| *byte != b'=');
-        let bits: Vec<u8> = digits
-            .map(|byte| ALPHABET.iter().position(|known| *known == byte).expect("base64") as u8)
-            .flat_map(|digit| (0..6).rev().map(move |bit| digit >> bit & 1))
-            .collect();
-        bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |value, bit| value << 1 | bit)).collect()
     }
 
     #[test]
@@ -107,7 +83,7 @@ mod tests {
         assert_eq!(vectors.len(), 18);
         for vector in vectors {
             let secret = SecretString::from(vector["app_secret"].as_str().expect("text"));
-            let body = base64(vector["body_base64"].as_str().expect("text"));
+            let body = STANDARD.decode(vector["body_base64"].as_str().expect("text")).expect("base64");
             let header = vector["x_hub_signature_256"].as_str();
             let expected = vector["valid"].as_bool().expect("a truth value");
             assert_eq!(verify(&[secret], header, &body), expected, "{}", vector["name"]);
@@ -120,6 +96,20 @@ mod tests {
         let secrets = [SecretString::from("old"), SecretString::from("new")];
         assert!(verify(&secrets, Some(&sign(&secrets[1], b"body")), b"body"));
         assert!(!verify(&secrets[..1], Some(&sign(&secrets[1], b"body")), b"body"));
+    }
+
+    #[test]
+    fn a_value_of_a_query_is_decoded_and_what_is_no_escape_stays() {
+        for (text, expected) in [
+            ("a%2Bb+c%20d", "a+b c d"),
+            ("%C3%BC", "ü"),
+            ("100%", "100%"),
+            ("%g1%1", "%g1%1"),
+            ("%+1", "% 1"),
+            ("%FF", "\u{fffd}"),
+        ] {
+            assert_eq!(percent(text), expected, "{text}");
+        }
     }
 
     #[test]

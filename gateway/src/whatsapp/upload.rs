@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
 use hyper::Method;
@@ -18,7 +20,7 @@ use rustix::fs::OFlags;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-use super::client::{BoxError, Client, Endpoint, base64, causes, judge, whole};
+use super::client::{BoxError, Client, Endpoint, causes, judge, whole};
 use crate::outbox::retry_policy::ApiAnswer;
 
 /// A camera on the same network begins to answer in a second or two; the alert waits for it.
@@ -129,7 +131,7 @@ impl Client {
             .header(HOST, host)
             .header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION")));
         if let Some(credentials) = credentials {
-            request = request.header(AUTHORIZATION, format!("Basic {}", base64(credentials.as_bytes())));
+            request = request.header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)));
         }
         let request =
             request.body(whole(Bytes::new())).map_err(|error| format!("the address is wrong: {error}"))?;
