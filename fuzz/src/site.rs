@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use bellwire::alert::effect::told_once;
 use bellwire::alert::intake::{Decision, RuleSet};
 use bellwire::config::{Config, LoadOptions, Problems, read};
 use bellwire::contact::{Phone, Recipient};
@@ -135,15 +136,12 @@ pub fn decide(config: &Config, topic: &str, content_type: Option<&str>, payload:
     let mut watch = judge.watch();
     let decision = judge.decide(event, &mut watch, NOW);
     let concerned = config.rules.iter().filter(|rule| rule.topic.matches(topic).is_some()).count();
-    assert_eq!(
-        decision.alerts.len() + decision.ignored.len(),
-        concerned,
-        "each rule says what it made of it"
-    );
-    for alert in &decision.alerts {
-        assert!(!alert.recipients.is_empty(), "an alert for nobody");
-        for (content, _) in alert.messages() {
-            can_be_sent(&content);
+    let once = told_once(&decision.effects);
+    assert_eq!(once.len() + decision.ignored.len(), concerned, "each rule says what it made of it");
+    for (_, messages) in once {
+        assert!(!messages.is_empty(), "an alert for nobody");
+        for (content, _) in messages {
+            can_be_sent(content);
         }
     }
     decision

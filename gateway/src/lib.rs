@@ -3,9 +3,9 @@
 //! # An event becomes a message
 //!
 //! ```text
-//! mqtt ─▶ task::mqtt_intake ─▶ alert::intake ─▶ alert::route ─▶ event::decode ─▶ alert::observe ─▶ alert::engine
-//!                                                                                                      │
-//!         PUBACK to the broker ◀═ store: event, alert, messages in one commit ◀─ alert::notification ◀─┘
+//! mqtt ─▶ task::mqtt_intake ─▶ alert::intake ─▶ alert::route ─▶ event::decode ─▶ alert::evaluate ─▶ alert::engine
+//!                                                                                                       │
+//!         PUBACK to the broker ◀═ store: event, alert, messages in one commit ◀─ alert::notification ◀──┘
 //!                                      ║
 //!             outbox::scheduler ◀──────╜
 //!                 ├─▶ task::media_upload: its files are at Meta first

@@ -302,7 +302,7 @@ impl Seen {
                 Effect::Send(notice) if notice.kind == NotificationKind::Fired => self.told += 1,
                 Effect::Send(_)
                 | Effect::Record { .. }
-                | Effect::Fired { .. }
+                | Effect::Fired(_)
                 | Effect::Moved { .. }
                 | Effect::Publish { .. }
                 | Effect::Post { .. } => {}

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::alert::effect::{Effect, Notification};
+use crate::alert::effect::{Effect, Notification, RaisedAlert, told_once};
 use crate::alert::intake::{Decision, RuleSet};
-use crate::alert::new_alert::NewAlert;
 use crate::alert::replay::foresee;
 use crate::config::Config;
 use crate::contact::Contact;
@@ -26,10 +25,9 @@ pub fn tried(config: &Config, judge: &RuleSet, event: Event) -> Value {
 }
 
 fn as_json(config: &Config, decision: &Decision, told: Vec<Value>) -> Value {
-    let alerts = decision.alerts.iter().flat_map(|alert| {
-        let mut messages = alert.messages();
+    let alerts = told_once(&decision.effects).into_iter().flat_map(|(alert, mut messages)| {
         if messages.is_empty() {
-            messages.push((alert.in_voice(&config.people.locale), Vec::new())); // held back from everybody
+            messages.push((&alert.content, Vec::new())); // held back from everybody
         }
         messages.iter().map(|(content, people)| one(alert, content, people)).collect::<Vec<Value>>()
     });
@@ -51,8 +49,8 @@ fn as_json(config: &Config, decision: &Decision, told: Vec<Value>) -> Value {
     json!({ "alerts": alerts, "no_alert": ignored, "other_topic": others })
 }
 
-/// One message of an alert without a life, and everybody who gets it.
-fn one(alert: &NewAlert, content: &Content, people: &[&Contact]) -> Value {
+/// One message of an alert that is over at once, and everybody who gets it.
+fn one(alert: &RaisedAlert, content: &Content, people: &[&Contact]) -> Value {
     let templates = content.templates.iter().map(|template| {
         let filled = |text: &str| parameter(&text.replace(WORDS, &content.text), BODY);
         let parameters: Vec<String> = template.parameters.iter().map(|one| filled(&one.text)).collect();
@@ -61,24 +59,15 @@ fn one(alert: &NewAlert, content: &Content, people: &[&Contact]) -> Value {
     let templates: Vec<Value> = templates.collect();
     let people: Vec<Value> =
         people.iter().map(|contact| json!({ "id": contact.id.0, "name": contact.name })).collect();
-    json!({ "rule": alert.rule.0, "severity": alert.severity.rank(), "to": people, "text": content.text,
+    json!({ "rule": alert.alert.rule.0, "severity": alert.severity.rank(), "to": people, "text": content.text,
             "buttons": content.buttons.iter().map(|button| &button.title).collect::<Vec<_>>(),
             "templates": templates, "flaw": alert.flaw })
 }
 
 /// What alerts with a life say at once.
 fn told(decision: &Decision) -> Vec<Value> {
-    let told = decision.effects.iter().filter_map(|effect| match effect {
-        Effect::Send(notice) => Some(&**notice),
-        Effect::Fired { .. }
-        | Effect::Moved { .. }
-        | Effect::Record { .. }
-        | Effect::Publish { .. }
-        | Effect::Post { .. }
-        | Effect::Keep(_)
-        | Effect::Forget(_) => None,
-    });
-    for_all(told.map(of_a_life))
+    let told = decision.effects.iter().filter(|effect| !effect.is_once()).cloned().filter_map(Effect::notice);
+    for_all(told.map(|notice| of_a_life(&notice)))
 }
 
 /// When somebody is told if nothing changes, and what.

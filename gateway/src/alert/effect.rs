@@ -8,21 +8,14 @@ use crate::event::topic::Bindings;
 use crate::ids::ConnectionName;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
+use crate::rule::attachment::StoredFile;
 use crate::time::Timestamp;
 
 /// All effects of one moment are committed together with the event that caused them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// An episode begins: a row of its own, to which its messages belong.
-    Fired {
-        alert: AlertKey,
-        episode: u32,
-        severity: Severity,
-        bindings: Bindings,
-        text: String,
-        since: Timestamp,
-        at: Timestamp,
-    },
+    /// An alert begins: a row of its own, to which its messages belong.
+    Fired(Box<RaisedAlert>),
     /// It is acknowledged, or over.
     Moved {
         alert: AlertKey,
@@ -61,7 +54,7 @@ impl Effect {
     pub fn notice(self) -> Option<Notification> {
         match self {
             Self::Send(notice) => Some(*notice),
-            Self::Fired { .. }
+            Self::Fired(_)
             | Self::Moved { .. }
             | Self::Record { .. }
             | Self::Publish { .. }
@@ -76,7 +69,7 @@ impl Effect {
     pub fn is_about_silence(&self) -> bool {
         match self {
             Self::Keep(Snapshot { slot, .. }) | Self::Forget(slot) => matches!(slot, StateKey::Silence(_)),
-            Self::Fired { .. }
+            Self::Fired(_)
             | Self::Moved { .. }
             | Self::Record { .. }
             | Self::Send(_)
@@ -85,11 +78,26 @@ impl Effect {
         }
     }
 
+    /// Whether it belongs to an alert that is over as soon as it is told. A repetition raises none.
+    #[must_use]
+    pub fn is_once(&self) -> bool {
+        match self {
+            Self::Fired(raised) => raised.episode.is_none(),
+            Self::Send(notice) => notice.kind == NotificationKind::Once,
+            Self::Moved { .. }
+            | Self::Record { .. }
+            | Self::Publish { .. }
+            | Self::Post { .. }
+            | Self::Keep(_)
+            | Self::Forget(_) => false,
+        }
+    }
+
     /// Whether it is more than memory: then the event that caused it is kept, too.
     #[must_use]
     pub fn is_told(&self) -> bool {
         match self {
-            Self::Fired { .. }
+            Self::Fired(_)
             | Self::Moved { .. }
             | Self::Record { .. }
             | Self::Send(_)
@@ -98,6 +106,48 @@ impl Effect {
             Self::Keep(_) | Self::Forget(_) => false,
         }
     }
+}
+
+/// One time that an alert is raised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RaisedAlert {
+    pub alert: AlertKey,
+    /// `None`: its rule keeps no states, and it is over as soon as it is told.
+    pub episode: Option<u32>,
+    pub severity: Severity,
+    pub bindings: Bindings,
+    /// What it says in the site's language. Where it is over at once its messages say it; here only if nobody gets one.
+    pub content: Content,
+    /// What went wrong on the way, though it is told.
+    pub flaw: Option<String>,
+    /// Who hears of it later or not at all, and why: sentences.
+    pub held: Vec<String>,
+    /// The file that its messages carry, if it came with the event.
+    pub file: Option<StoredFile>,
+    pub at: Timestamp,
+}
+
+/// An alert that is over as soon as it is told, with what is said and to whom.
+pub type ToldOnce<'a> = (&'a RaisedAlert, Vec<(&'a Content, Vec<&'a Contact>)>);
+
+#[must_use]
+pub fn told_once(effects: &[Effect]) -> Vec<ToldOnce<'_>> {
+    let mut all: Vec<ToldOnce> = Vec::new();
+    for effect in effects {
+        if let Effect::Fired(raised) = effect
+            && raised.episode.is_none()
+        {
+            all.push((raised, Vec::new()));
+        } else if let (Effect::Send(notice), Some((_, messages))) = (effect, all.last_mut())
+            && notice.kind == NotificationKind::Once
+        {
+            match messages.iter_mut().find(|(known, _)| **known == notice.content) {
+                Some((_, people)) => people.push(&notice.to),
+                None => messages.push((&notice.content, vec![&notice.to])),
+            }
+        }
+    }
+    all
 }
 
 /// A piece of the watch's memory.
@@ -111,7 +161,8 @@ pub struct Snapshot {
 /// A message to one person.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notification {
-    /// The alert and episode whose buttons it carries; `None` for a summary of several.
+    /// The alert and episode whose buttons it carries; `None` for a summary of several, and where the rule keeps no states: then
+    /// it is the alert that was raised last.
     pub alert: Option<(AlertKey, u32)>,
     pub kind: NotificationKind,
     pub to: Contact,
@@ -125,6 +176,8 @@ pub struct Notification {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotificationKind {
+    /// An alert of a rule that keeps no states.
+    Once,
     Fired,
     Still,
     Escalated,
@@ -219,6 +272,7 @@ impl NotificationKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Once => "once",
             Self::Fired => "fired",
             Self::Still => "still",
             Self::Escalated => "escalated",
@@ -234,7 +288,7 @@ impl NotificationKind {
     #[must_use]
     pub fn asks(self) -> bool {
         match self {
-            Self::Fired | Self::Still | Self::Escalated => true,
+            Self::Once | Self::Fired | Self::Still | Self::Escalated => true,
             Self::Resolved | Self::Acknowledged | Self::Flapping | Self::Calm | Self::Summary => false,
         }
     }
@@ -271,13 +325,17 @@ mod tests {
             assert_eq!((why.as_str(), why.holds()), (word, holds));
         }
         let kinds = [
+            NotificationKind::Once,
             NotificationKind::Fired,
             NotificationKind::Still,
             NotificationKind::Escalated,
             NotificationKind::Resolved,
         ]
         .map(|kind| (kind.as_str(), kind.asks()));
-        assert_eq!(kinds, [("fired", true), ("still", true), ("escalated", true), ("resolved", false)]);
+        assert_eq!(
+            kinds,
+            [("once", true), ("fired", true), ("still", true), ("escalated", true), ("resolved", false)]
+        );
     }
 
     #[test]

@@ -4,28 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use crate::alert::effect;
 use crate::alert::engine::{ALERTS_MAX, AlertCommand, Engine};
-use crate::alert::evaluate::{File, Raised, RuleVerdict, judge};
-use crate::alert::ignored::{EvaluationFailure, Ignored};
-use crate::alert::message_text::MessageText;
-use crate::alert::new_alert::NewAlert;
-use crate::alert::observe::{RuleEvaluation, unheard};
+use crate::alert::evaluate::{RuleEvaluation, unheard};
+use crate::alert::ignored::Ignored;
 use crate::alert::payload::Payload;
 use crate::alert::route::{Routes, route};
 use crate::alert::unjudged::Unjudged;
-use crate::contact::{Contact, People};
+use crate::contact::People;
 use crate::event::decode::PayloadFormat;
 use crate::event::incoming::{Event, Identity};
 use crate::event::sparkplug::{BirthCertificates, Rebirth};
-use crate::event::topic::Bindings;
 use crate::ids::RuleName;
-use crate::outbox::message::{Button, Content, Media};
-use crate::rule::attachment::{FileSource, StoredFile};
 use crate::rule::definition::Rule;
 use crate::rule::error::TemplateError;
 use crate::rule::template::Templates;
@@ -42,11 +35,11 @@ pub struct Decision {
     pub frees: Option<u16>,
     /// Look for an earlier event with this key first, and count this one as a duplicate if there is one.
     pub may_repeat: bool,
-    pub alerts: Vec<NewAlert>,
+    /// Rules that tell nobody at once, and why.
     pub ignored: Vec<(RuleName, Ignored)>,
     /// What could not be judged, each reason once; the rest counted.
     pub unjudged: Vec<Unjudged>,
-    /// What it does to alerts that have a life.
+    /// The alerts that it raises, with their messages, and what it does to those that there are.
     pub effects: Vec<effect::Effect>,
     /// Asks the Sparkplug node that sent it for its births.
     pub rebirth: Option<Rebirth>,
@@ -54,8 +47,9 @@ pub struct Decision {
 
 impl Decision {
     /// Whether any rule has looked at the event.
-    fn has_rule(&self) -> bool {
-        !self.ignored.is_empty() || !self.alerts.is_empty()
+    #[must_use]
+    pub fn has_rule(&self) -> bool {
+        !self.ignored.is_empty() || self.effects.iter().any(effect::Effect::is_once)
     }
 }
 
@@ -231,44 +225,22 @@ impl RuleSet {
     /// What every rule makes of the event.
     #[must_use]
     pub fn decide(&self, event: Event, watch: &mut Engine, now: Timestamp) -> Decision {
-        let (mut alerts, mut ignored, mut unjudged) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ignored, mut unjudged) = (Vec::new(), Vec::new());
         let (key, may_repeat) = event.repetition();
         let mut payload = Payload::new(&event, self.sparkplug(&event, watch));
         let rebirth = watch.births.ask(now);
+        let (site, templates, repetition) = (&self.site, &self.templates, key.as_deref());
         for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
-            if let Some(life) = rule.life.as_deref() {
-                let (site, templates) = (&self.site, &self.templates);
-                let (event, repetition) = (&event, key.as_deref());
-                let meeting =
-                    RuleEvaluation { rule, life, bindings, event, repetition, may_repeat, site, templates };
-                let mut flaws = Vec::new();
-                let seen = meeting.observe(&mut payload, watch, now, &mut flaws);
-                let why = seen.map_or_else(|why| why, |turn| Ignored::Life(turn.as_str()));
-                unjudged.extend(watch.whole.judge(rule, &event.topic, &flaws, Some(&why)));
-                ignored.push((rule.name.clone(), why));
-                continue;
-            }
-            match judge(rule, &bindings, (&event, &mut payload), &self.site, &self.templates) {
-                RuleVerdict::Alert(raised) => {
-                    unjudged.extend(watch.whole.judge(rule, &event.topic, &raised.flaws, None));
-                    let mut alert = self.alert(rule, bindings, &event, *raised);
-                    let again = may_repeat && key.as_deref().is_some_and(|key| watch.knows(&alert, key, now));
-                    watch.admit(&mut alert, event.at(), again, now);
-                    if let Some(key) = &key {
-                        let of_session = matches!(event.identity, Identity::Packet { .. });
-                        watch.met(&alert, key, of_session, now);
-                    }
-                    alerts.push(alert);
-                }
-                RuleVerdict::Ignored(why) => {
-                    unjudged.extend(watch.whole.judge(rule, &event.topic, &[], Some(&why)));
-                    ignored.push((rule.name.clone(), why));
-                }
-            }
+            let (event, flaws) = (&event, Vec::new());
+            let mut evaluation =
+                RuleEvaluation { rule, bindings, event, repetition, may_repeat, site, templates, flaws };
+            let why = evaluation.run(&mut payload, watch, now);
+            unjudged.extend(watch.whole.judge(rule, &event.topic, &evaluation.flaws, why.as_ref()));
+            ignored.extend(why.map(|why| (rule.name.clone(), why)));
         }
         let frees =
             if let Identity::Packet { id, redelivered: false } = event.identity { Some(id) } else { None };
-        Decision { event, key, frees, may_repeat, alerts, ignored, unjudged, effects: watch.drain(), rebirth }
+        Decision { event, key, frees, may_repeat, ignored, unjudged, effects: watch.drain(), rebirth }
     }
 
     /// Each rule that it concerns has not looked at it.
@@ -276,8 +248,8 @@ impl RuleSet {
         let (key, may_repeat) = event.repetition();
         let concerned = route(&self.rules, &self.routes, &event.topic);
         let ignored = concerned.map(|(rule, _)| (rule.name.clone(), Ignored::SetAside)).collect();
-        let (alerts, unjudged, effects) = (Vec::new(), Vec::new(), Vec::new());
-        Decision { event, key, frees: None, may_repeat, alerts, ignored, unjudged, effects, rebirth: None }
+        let (unjudged, effects) = (Vec::new(), Vec::new());
+        Decision { event, key, frees: None, may_repeat, ignored, unjudged, effects, rebirth: None }
     }
 
     /// Births matter also where no rule is about them.
@@ -286,73 +258,19 @@ impl RuleSet {
         let concerns = BirthCertificates::concerns(&event.topic) && self.rules.iter().any(asks);
         concerns.then(|| watch.births.read(&event.topic, &event.payload))
     }
-
-    fn content(rule: &Rule, raised: Raised) -> (Content, MessageText, Option<StoredFile>) {
-        let wording = raised.wording;
-        let mut content = Content {
-            buttons: rule.actions.iter().map(|action| Button::new(&action.id, &action.title.own)).collect(),
-            templates: raised.templates,
-            ..Content::default()
-        };
-        let (media, kept) = match raised.file {
-            None => return (content, wording, None),
-            Some(File::Fetch(url)) => (Media::Fetch { url }, None),
-            Some(File::Path(path)) => {
-                let template = rule.attach.as_ref().map(|attach| &attach.from);
-                let within = template.and_then(FileSource::folder).map(str::to_owned);
-                (Media::File { path, within }, None)
-            }
-            Some(File::Kept(kept)) => (Media::Kept { sha256: kept.sha256.clone() }, Some(kept)),
-        };
-        let Some(attach) = &rule.attach else { return (content, wording, None) };
-        for template in content.templates.iter_mut().filter(|template| template.header.is_some()) {
-            template.header = attach.header(media.clone());
-        }
-        // With buttons it stands above the words; an interactive message has no room for it elsewhere.
-        match attach.header(media.clone()).filter(|_| !content.buttons.is_empty()) {
-            Some(header) => content.header = Some(header),
-            None => content.part = Some(attach.part(media)),
-        }
-        (content, wording, kept)
-    }
-
-    /// Whose turn it is now, however late the device could tell of it.
-    fn on_duty(&self, rule: &Rule, now: Timestamp) -> Vec<Contact> {
-        self.people.on_duty(&rule.notify, now, &self.zone).into_iter().cloned().collect()
-    }
-
-    fn alert(&self, rule: &Rule, bindings: Bindings, event: &Event, raised: Raised) -> NewAlert {
-        let at = event.at();
-        let flaws: Vec<String> = raised.flaws.iter().map(EvaluationFailure::to_string).collect();
-        let flaw = Some(flaws.join("; ")).filter(|flaw| !flaw.is_empty());
-        let (content, wording, kept) = Self::content(rule, raised);
-        let device_limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
-        NewAlert {
-            rule: rule.name.clone(),
-            severity: rule.severity,
-            content,
-            wording,
-            titles: rule.actions.iter().map(|action| action.title.clone()).collect(),
-            at,
-            kept,
-            flaw,
-            connection: rule.connection.clone(),
-            on_unknown: rule.on_unknown,
-            expires_at: at + device_limit.map_or(rule.expires, |limit| limit.min(rule.expires)),
-            recipients: self.on_duty(rule, event.received_at),
-            held: Vec::new(),
-            bindings,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
     use super::*;
+    use crate::alert::effect::told_once;
     use crate::alert::engine::{Person, StateKey};
     use crate::alert::lifecycle::AlertKey;
     use crate::alert::tests::{MORNING, event, site};
-    use crate::outbox::message::{Header, Part};
+    use crate::outbox::message::{Header, Media, Part};
 
     const RULES: &str = r#"
 [[rule]]
@@ -467,9 +385,9 @@ notify = ["giorgi"]
         people.contacts.remove(&"giorgi".into());
         intake.meet(people);
         let (_, decisions) = arrive(&mut intake, vec![(event("bell/1", "x", Identity::None), None)], at(0));
-        let told: Vec<&str> =
-            decisions[0].alerts[0].recipients.iter().map(|contact| contact.id.0.as_str()).collect();
-        assert_eq!(told, ["nino", "keti"]);
+        let told = told_once(&decisions[0].effects).remove(0).1;
+        let told = told.iter().flat_map(|(_, people)| people).map(|contact| contact.id.0.as_str());
+        assert_eq!(told.collect::<Vec<_>>(), ["nino", "keti"]);
     }
 
     #[test]
@@ -500,9 +418,11 @@ notify = ["giorgi"]
         for (device_limit, expires_s) in [(None, 600), (Some(60), 60), (Some(6_000), 600)] {
             let ring = Event { expires_in_s: device_limit, ..event("bell/1", "x", Identity::None) };
             let decision = judge.decide(ring, &mut judge.watch(), MORNING);
-            let alert = &decision.alerts[0];
-            assert_eq!(alert.expires_at, MORNING + Duration::from_secs(expires_s));
-            let messages = alert.messages().into_iter().map(|(content, people)| {
+            let expires_at = decision.effects.iter().cloned().filter_map(effect::Effect::notice);
+            assert!(expires_at.clone().count() == 3);
+            let expires_at: BTreeSet<Timestamp> = expires_at.map(|notice| notice.expires_at).collect();
+            assert_eq!(expires_at, BTreeSet::from([MORNING + Duration::from_secs(expires_s)]));
+            let messages = told_once(&decision.effects).remove(0).1.into_iter().map(|(content, people)| {
                 let ids: Vec<String> = people.iter().map(|contact| contact.id.0.clone()).collect();
                 (content.text.lines().next().unwrap_or_default().to_owned(), ids.join(" "))
             });
@@ -537,16 +457,20 @@ topic = "cam/{id}/set"
 payload = "1"
 "#).1;
         let seen = event("cam/3", r#"{"who": "cat"}"#, Identity::None);
-        let alerts = judge.decide(seen, &mut judge.watch(), MORNING).alerts;
-        let [bare, buttons] = &alerts[..] else { panic!("{alerts:?}") };
+        let effects = judge.decide(seen, &mut judge.watch(), MORNING).effects;
+        let alerts = told_once(&effects);
+        let [(bare, to_bare), (buttons, to_buttons)] = &alerts[..] else { panic!("{alerts:?}") };
+        let ([(bare_content, _)], [(buttons_content, _)]) = (&to_bare[..], &to_buttons[..]) else {
+            panic!("{alerts:?}")
+        };
         let fetch = |host: &str| Media::Fetch { url: format!("http://{host}/3.jpg") };
         assert_eq!((&bare.flaw, &buttons.flaw), (&None, &None));
-        assert_eq!((&bare.content.part, &bare.content.header), (&Some(Part::Image(fetch("cam"))), &None));
+        assert_eq!((&bare_content.part, &bare_content.header), (&Some(Part::Image(fetch("cam"))), &None));
         assert_eq!(
-            (&buttons.content.part, &buttons.content.header),
+            (&buttons_content.part, &buttons_content.header),
             (&None, &Some(Header::Image(fetch("door"))))
         );
-        let [template] = &bare.content.templates[..] else { panic!("{:?}", bare.content) };
+        let [template] = &bare_content.templates[..] else { panic!("{bare_content:?}") };
         assert_eq!((template.name.as_str(), &template.header), ("alarm", &Some(Header::Image(fetch("cam")))));
         let blanks: Vec<&str> = template.parameters.iter().map(|blank| blank.text.as_str()).collect();
         assert_eq!(blanks, ["3", "cat"]);

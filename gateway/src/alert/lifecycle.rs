@@ -368,6 +368,22 @@ impl Alert {
     }
 }
 
+impl Transition {
+    /// The word in tables.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Dropped(_) => "dropped",
+            Self::Fired => "fired",
+            Self::Again => "still-firing",
+            Self::Clearing => "clearing",
+            Self::Resolved(..) => "resolved",
+            Self::Nothing => "condition-false",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

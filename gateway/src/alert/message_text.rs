@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::ignored::{EvaluationFailure, RulePart};
 use crate::contact::language::{Language, Locale};
+use crate::outbox::message::{Media, Template};
+use crate::rule::attachment::StoredFile;
 use crate::rule::definition::Rule;
 use crate::rule::template::{Templates, without_event};
 use crate::time::Timestamp;
@@ -28,6 +30,21 @@ pub struct MessageText {
     /// When it happened, where the device could not tell at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub happened_at: Option<Timestamp>,
+}
+
+/// What is said of one event, and what goes with it.
+#[derive(Debug)]
+pub struct Said {
+    pub wording: MessageText,
+    pub templates: Vec<Template>,
+    pub file: Option<AttachedFile>,
+}
+
+/// A file, and its bytes if it came with the event.
+#[derive(Debug)]
+pub struct AttachedFile {
+    pub media: Media,
+    pub kept: Option<StoredFile>,
 }
 
 impl MessageText {
@@ -180,7 +197,9 @@ mod tests {
         let event =
             crate::alert::tests::event("t", "x".repeat(65_000), crate::event::incoming::Identity::None);
         let decision = judge.decide(event, &mut judge.watch(), crate::alert::tests::MORNING);
-        assert_eq!(decision.alerts[0].wording.text.chars().count(), KEPT_MAX + 1);
+        let said = crate::alert::effect::told_once(&decision.effects).remove(0).1.remove(0).0;
+        let text = said.text.lines().next().unwrap_or_default(); // without its time
+        assert_eq!(text.chars().count(), KEPT_MAX + 1);
     }
 
     #[test]

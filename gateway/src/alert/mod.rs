@@ -1,8 +1,8 @@
 //! From an event to what people are told. Nothing here performs I/O, asks the time or throws its own dice.
 //!
 //! ```text
-//! intake ─▶ route ─▶ payload (event::decode, once a format) ─▶ observe ─▶ engine ─▶ notification ─▶ effect: what the store is to write
-//!                                    └─ rules without a lifecycle: evaluate ─▶ new_alert ─┘
+//! intake ─▶ route ─▶ payload (event::decode, once a format) ─▶ evaluate ─▶ engine ─▶ notification ─▶ effect: what the store writes
+//!                                                                           └─ no states: stateless ─┘
 //! ```
 
 /// Events in, decisions to the store, then the acknowledgement.
@@ -13,12 +13,8 @@ pub mod route;
 pub mod payload;
 /// Why nobody is told, and which expression failed.
 pub mod ignored;
-/// What one rule makes of one event.
+/// What one rule makes of one event, whether its alerts have states or not.
 pub mod evaluate;
-/// What an event says about its alert.
-pub mod observe;
-/// An alert of a rule without a life, as it goes to the store.
-pub mod new_alert;
 /// One alert: pending, firing, acknowledged, over.
 pub mod lifecycle;
 /// What tells one alert from another.

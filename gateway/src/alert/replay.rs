@@ -163,13 +163,6 @@ impl<'a> Replay<'a> {
             let what = format!("{}: {}", decision.event.topic, one.reason);
             self.records.push(Recorded { at, alert, why: Why::Flaw, what });
         }
-        for alert in decision.alerts {
-            for contact in &alert.recipients {
-                let content = alert.to(contact);
-                let buttons = content.buttons.into_iter().map(|button| button.title).collect();
-                self.sent.push(ReplayedMessage { at, to: contact.id.0.clone(), text: content.text, buttons });
-            }
-        }
         self.take(decision.effects);
     }
 
@@ -209,7 +202,7 @@ impl<'a> Replay<'a> {
                 Effect::Record { alert, why, what, at } => {
                     self.records.push(Recorded { at, alert, why, what })
                 }
-                Effect::Fired { .. } | Effect::Moved { .. } => {}
+                Effect::Fired(_) | Effect::Moved { .. } => {}
                 Effect::Keep(kept) => drop(self.kept.insert(kept.slot.row(), kept)),
                 Effect::Forget(slot) => drop(self.kept.remove(&slot.row())),
             }

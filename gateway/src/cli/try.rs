@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::alert::effect::{Effect, Notification};
+use crate::alert::effect::{Effect, Notification, told_once};
 use crate::alert::ignored::Ignored;
 use crate::alert::intake::{Decision, RuleSet};
 use crate::alert::replay::foresee;
@@ -81,8 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut watch = judge.watch();
     let decision = judge.decide(event, &mut watch, now);
-    let is_told = decision.alerts.iter().any(|alert| !alert.recipients.is_empty())
-        || decision.effects.iter().any(|effect| matches!(effect, Effect::Send(_)));
+    let is_told = decision.effects.iter().any(|effect| matches!(effect, Effect::Send(_)));
     let later = foresee(&mut watch, &decision.effects, now);
     if arguments.json {
         let mut json = as_json(&config, &decision);
@@ -122,14 +121,16 @@ fn as_text(
     later: Option<&(Timestamp, Vec<Notification>)>,
 ) -> String {
     let mut lines = Vec::new();
-    for alert in &decision.alerts {
-        lines.push(format!("rule {}: an alert ({})", alert.rule, alert.severity.as_str()));
+    for (alert, messages) in told_once(&decision.effects) {
+        lines.push(format!("rule {}: an alert ({})", alert.alert.rule, alert.severity.as_str()));
         lines.extend(alert.flaw.iter().map(|flaw| format!("  but {flaw}")));
         lines.extend(alert.held.iter().map(|why| format!("  {why}")));
-        lines.extend(alert.messages().iter().flat_map(|(content, people)| told(content, people)));
+        lines.extend(messages.iter().flat_map(|(content, people)| told(content, people)));
     }
     for effect in &decision.effects {
-        if let Effect::Send(notice) = effect {
+        if let Effect::Send(notice) = effect
+            && !effect.is_once()
+        {
             lines.extend(message(notice));
         }
     }
@@ -182,19 +183,17 @@ fn told(content: &Content, people: &[&Contact]) -> Vec<String> {
 }
 
 fn as_json(config: &Config, decision: &Decision) -> Value {
-    let alerts: Vec<Value> = decision
-        .alerts
-        .iter()
-        .flat_map(|alert| {
-            let mut messages = alert.messages();
+    let alerts: Vec<Value> = told_once(&decision.effects)
+        .into_iter()
+        .flat_map(|(alert, mut messages)| {
             if messages.is_empty() {
-                messages.push((alert.in_voice(&config.people.locale), Vec::new())); // held back from everybody
+                messages.push((&alert.content, Vec::new())); // held back from everybody
             }
-            let one = |(content, people): (Content, Vec<&Contact>)| {
+            let one = |(content, people): (&Content, Vec<&Contact>)| {
                 let to: Vec<&str> = people.iter().map(|contact| contact.id.0.as_str()).collect();
                 let buttons: Vec<&String> = content.buttons.iter().map(|button| &button.title).collect();
                 let templates: Vec<&String> = content.templates.iter().map(|template| &template.name).collect();
-                json!({ "rule": alert.rule.0, "severity": alert.severity.as_str(), "to": to, "text": content.text,
+                json!({ "rule": alert.alert.rule.0, "severity": alert.severity.as_str(), "to": to, "text": content.text,
                         "buttons": buttons, "templates": templates, "flaw": alert.flaw, "held": alert.held })
             };
             messages.into_iter().map(one).collect::<Vec<Value>>()

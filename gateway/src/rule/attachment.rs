@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
-use crate::outbox::message::{Header, Media, Part};
+use crate::outbox::message::{Content, Header, Media, Part};
 
 /// What a rule attaches to its alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +122,18 @@ impl Attachment {
             Kind::Video => Some(Header::Video(media)),
             Kind::Document => Some(Header::Document(media)),
             Kind::Audio => None,
+        }
+    }
+
+    /// Puts the file into a message and into each template that shows one. With buttons it stands above the words; an
+    /// interactive message has no room for it elsewhere.
+    pub fn place(&self, content: &mut Content, media: &Media) {
+        for template in content.templates.iter_mut().filter(|template| template.header.is_some()) {
+            template.header = self.header(media.clone());
+        }
+        match self.header(media.clone()).filter(|_| !content.buttons.is_empty()) {
+            Some(header) => content.header = Some(header),
+            None => content.part = Some(self.part(media.clone())),
         }
     }
 

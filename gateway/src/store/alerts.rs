@@ -1,10 +1,10 @@
-//! Alerts that have a life: what the watch decided and remembers is written with the event that caused it, and what
-//! others have to tell it waits here.
+//! Alerts: what the engine decided and remembers is written with the event that caused it, and what others have to tell it
+//! waits here.
 
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::{AuditEntry, IntakeReport, Store};
-use crate::alert::effect::{Effect, Notification, NotificationKind, Snapshot};
+use crate::alert::effect::{Effect, Notification, NotificationKind, RaisedAlert, Snapshot};
 use crate::alert::engine::{AlertCommand, StateKey};
 use crate::alert::intake::NoteId;
 use crate::alert::lifecycle::AlertKey;
@@ -45,17 +45,19 @@ pub struct AlertStory {
 
 impl Store {
     /// What the watch wants done, in the transaction of the event that caused it.
-    pub(super) fn perform(
+    pub(super) fn perform<'a>(
         &self,
-        effects: &[Effect],
+        effects: impl IntoIterator<Item = &'a Effect>,
         event: Option<EventId>,
         accepted: &mut IntakeReport,
     ) -> Result<()> {
+        let mut raised = None;
         for effect in effects {
             match effect {
-                Effect::Fired { .. } => {
-                    accepted.count(AlertDecision::Raised, "fired", 1);
-                    self.insert_episode(effect, event)?;
+                Effect::Fired(alert) => {
+                    let word = alert.episode.map_or(NotificationKind::Once, |_| NotificationKind::Fired);
+                    accepted.count(AlertDecision::Raised, word.as_str(), 1);
+                    raised = Some(self.insert_alert(alert, event)?);
                 }
                 Effect::Moved { alert, episode, state, reason, at } => {
                     self.sql
@@ -74,7 +76,7 @@ impl Store {
                 Effect::Send(notice) => {
                     accepted.messages += 1;
                     accepted.count(AlertDecision::Told, notice.kind.as_str(), 1);
-                    self.insert_notice(notice)?;
+                    self.insert_notice(notice, raised)?;
                 }
                 Effect::Publish { alert, topic, payload, at } => {
                     accepted.commands += 1;
@@ -106,27 +108,32 @@ impl Store {
         Ok(accepted)
     }
 
-    fn insert_episode(&self, effect: &Effect, event: Option<EventId>) -> Result<()> {
-        let Effect::Fired { alert, episode, severity, bindings, text, since: _, at } = effect else {
-            return Ok(());
-        };
-        let bindings = serde_json::to_string(bindings).unwrap_or_default();
+    fn insert_alert(&self, raised: &RaisedAlert, event: Option<EventId>) -> Result<AlertId> {
+        let bindings = serde_json::to_string(&raised.bindings).unwrap_or_default();
+        let held = (!raised.held.is_empty()).then(|| raised.held.join("; "));
+        if let Some(file) = &raised.file {
+            self.keep_media(file, raised.at)?;
+        }
+        // Only what may go on has a key and a state.
+        let of_state = raised.episode.map(|episode| (&raised.alert.key, episode, &raised.content.text));
         self.sql
             .prepare_cached(
-                "INSERT INTO alert (event, rule, severity, bindings, raised_at, key, episode, state, text, changed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'firing', ?8, ?5)",
+                "INSERT INTO alert (event, rule, severity, bindings, flaw, raised_at, reason, key, episode, state, text, changed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, iif(?8 IS NULL, NULL, 'firing'), ?10, iif(?8 IS NULL, NULL, ?6))",
             )?
-            .execute(params![
+            .insert(params![
                 event.map(|event| event.0),
-                alert.rule.0,
-                severity.rank(),
+                raised.alert.rule.0,
+                raised.severity.rank(),
                 bindings,
-                at.0,
-                alert.key,
-                episode,
-                text
+                raised.flaw,
+                raised.at.0,
+                held,
+                of_state.map(|(key, ..)| key),
+                of_state.map(|(_, episode, _)| episode),
+                of_state.map(|(.., text)| text)
             ])
-            .map(drop)
+            .map(AlertId)
     }
 
     pub(super) fn record_alert(&self, alert: &AlertKey, why: &str, what: &str, at: Timestamp) -> Result<()> {
@@ -147,10 +154,10 @@ impl Store {
             .optional()
     }
 
-    fn insert_notice(&self, notice: &Notification) -> Result<()> {
+    fn insert_notice(&self, notice: &Notification, raised: Option<AlertId>) -> Result<()> {
         let alert = match &notice.alert {
             Some((alert, episode)) => self.episode(alert, Some(*episode))?,
-            None => None,
+            None => raised.filter(|_| notice.kind == NotificationKind::Once),
         };
         let mut content = notice.content.clone();
         if let Some(alert) = alert

@@ -7,9 +7,8 @@ use rusqlite::{OptionalExtension, Result, params};
 use super::Store;
 use crate::alert::effect::Effect;
 use crate::alert::intake::Decision;
-use crate::alert::new_alert::NewAlert;
 use crate::event::incoming::{Event, Identity, REMEMBERED};
-use crate::ids::{AlertId, EventId};
+use crate::ids::EventId;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
 
@@ -82,8 +81,8 @@ impl Store {
         };
         let repeated = !is_new || decision.may_repeat && self.seen(decision)?;
         if repeated {
-            // The watch has a memory of its own, which must be written down whatever this row's fate.
-            self.perform(&decision.effects, None, accepted)?;
+            // The engine has a memory of its own, which must be written down whatever this row's fate.
+            self.perform(decision.effects.iter().filter(|effect| !effect.is_once()), None, accepted)?;
         }
         let mut count = |rule: &str, word: &'static str, reason: Option<&str>| {
             // What an event did to an alert is counted where it is done.
@@ -101,27 +100,20 @@ impl Store {
         for (rule, why) in &decision.ignored {
             count(&rule.0, why.as_str(), why.reason().as_deref())?;
         }
-        if decision.alerts.is_empty() && decision.ignored.is_empty() {
+        if !decision.has_rule() {
             return count("", "no-rule", None);
         }
         let unreadable = decision.ignored.iter().map(|(_, why)| why).find(|why| why.reason().is_some());
         let turned = decision.effects.iter().any(Effect::is_told);
-        if decision.alerts.is_empty() && unreadable.is_none() && !turned {
+        if unreadable.is_none() && !turned {
             return self.perform(&decision.effects, None, accepted);
         }
         let (outcome, reason) = match unreadable.filter(|_| !turned) {
-            Some(why) if decision.alerts.is_empty() => (why.as_str(), why.reason()),
-            Some(_) | None => ("alerted", None),
+            Some(why) => (why.as_str(), why.reason()),
+            None => ("alerted", None),
         };
         let id = self.insert_event(event, decision.key.as_deref(), outcome, reason.as_deref())?;
-        self.perform(&decision.effects, Some(id), accepted)?;
-        for alert in &decision.alerts {
-            let told = self.insert_alert(id, alert, event.received_at)?;
-            accepted.count(AlertDecision::Raised, "once", 1);
-            accepted.count(AlertDecision::Told, "once", told);
-            accepted.messages += told;
-        }
-        Ok(())
+        self.perform(&decision.effects, Some(id), accepted)
     }
 
     /// An event that could not be accepted, so that it is seen and counted.
@@ -203,37 +195,6 @@ impl Store {
             .map(EventId)
     }
 
-    fn insert_alert(&self, event: EventId, alert: &NewAlert, at: Timestamp) -> Result<usize> {
-        let bindings = serde_json::to_string(&alert.bindings).unwrap_or_default();
-        let held = (!alert.held.is_empty()).then(|| alert.held.join("; "));
-        let id = self
-            .sql
-            .prepare_cached(
-                "INSERT INTO alert (event, rule, severity, bindings, flaw, raised_at, reason)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .insert(params![event.0, alert.rule.0, alert.severity.rank(), bindings, alert.flaw, at.0, held])
-            .map(AlertId)?;
-        if let Some(kept) = &alert.kept {
-            self.keep_media(kept, at)?;
-        }
-        for contact in &alert.recipients {
-            self.insert_message(&super::outbox::NewMessage {
-                connection: &alert.connection,
-                contact: &contact.id,
-                to: &contact.to,
-                alert: Some(id),
-                severity: alert.severity,
-                content: &alert.to(contact),
-                on_unknown: alert.on_unknown,
-                exempt: !contact.may_stop,
-                created_at: at,
-                expires_at: alert.expires_at,
-            })?;
-        }
-        Ok(alert.recipients.len())
-    }
-
     /// How many events were counted under that word.
     pub fn tally_of(&self, outcome: &str) -> Result<u64> {
         let count: Option<i64> = self
@@ -249,8 +210,9 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::alert_key::AlertKey;
+    use crate::alert::effect::{Notification, NotificationKind, RaisedAlert};
     use crate::alert::ignored::Ignored;
-    use crate::alert::message_text::MessageText;
     use crate::contact::language::Locale;
     use crate::contact::severity::Severity;
     use crate::contact::{Contact, Phone, Recipient};
@@ -276,22 +238,32 @@ mod tests {
 
     /// An event that tells two people, of whom one may stop.
     fn decision(key: &str) -> Decision {
-        let alert = NewAlert {
-            rule: "door".into(),
+        let raised = RaisedAlert {
+            alert: AlertKey { rule: "door".into(), key: String::new() },
+            episode: None,
             severity: Severity::Warning,
             bindings: std::collections::BTreeMap::new(),
             content: Content::default(),
-            wording: MessageText::of("The door is open"),
-            titles: Vec::new(),
-            at: NOW,
-            kept: None,
             flaw: None,
-            connection: "main".into(),
-            on_unknown: OnUnknown::Retry,
-            expires_at: NOW + std::time::Duration::from_secs(60),
-            recipients: vec![contact("nino", true), contact("dato", false)],
             held: Vec::new(),
+            file: None,
+            at: NOW,
         };
+        let message = |to: Contact| {
+            Effect::Send(Box::new(Notification {
+                alert: None,
+                kind: NotificationKind::Once,
+                to,
+                content: Content::text("The door is open"),
+                severity: Severity::Warning,
+                connection: "main".into(),
+                on_unknown: OnUnknown::Retry,
+                at: NOW,
+                expires_at: NOW + std::time::Duration::from_secs(60),
+            }))
+        };
+        let messages = [contact("nino", true), contact("dato", false)].map(message);
+        let effects = std::iter::once(Effect::Fired(Box::new(raised))).chain(messages).collect();
         let event = Event {
             source: EventSource::Mqtt,
             topic: "site/door".into(),
@@ -309,11 +281,10 @@ mod tests {
             key,
             frees: None,
             may_repeat: true,
-            alerts: vec![alert],
             ignored: Vec::new(),
             unjudged: Vec::new(),
             rebirth: None,
-            effects: Vec::new(),
+            effects,
         }
     }
 
@@ -364,7 +335,7 @@ mod tests {
     fn what_never_happened_is_not_counted() {
         let (_folder, store) = Store::in_new_folder();
         let mut one = decision("a");
-        one.alerts[0].recipients.clear();
+        one.effects.truncate(1);
         assert_eq!(accept(&store, one), (0, vec!["raised once 1".into()]));
     }
 
@@ -373,7 +344,7 @@ mod tests {
         let (_folder, store) = Store::in_new_folder();
         let ignored = |why| vec![("door".into(), why)];
         let unreadable = || ignored(Ignored::Undecodable(EvaluationError::of("no JSON")));
-        let quiet = |why| Decision { alerts: Vec::new(), ignored: why, ..decision("a") };
+        let quiet = |why| Decision { effects: Vec::new(), ignored: why, ..decision("a") };
         assert_eq!(accept(&store, quiet(Vec::new())), (0, vec!["ignored no-rule 1".into()]));
         let (_, words) = accept(&store, quiet(ignored(Ignored::ConditionFalse)));
         assert_eq!(words, ["ignored condition-false 1"]);
@@ -394,7 +365,8 @@ mod tests {
             store.consent(&contact.into(), false, "test", NOW, NOW).expect("kept");
         }
         let mut one = decision("a");
-        one.alerts[0].held = vec!["a is quiet".into(), "b is silenced".into()];
+        let Some(Effect::Fired(raised)) = one.effects.first_mut() else { panic!("an alert") };
+        raised.held = vec!["a is quiet".into(), "b is silenced".into()];
         accept(&store, one);
         accept(&store, decision("b"));
         let messages =

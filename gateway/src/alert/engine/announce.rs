@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Engine, StateKey};
-use crate::alert::effect::{Effect, NotificationKind, Why};
+use crate::alert::effect::{Effect, NotificationKind, RaisedAlert, Why};
 use crate::alert::lifecycle::{Alert, AlertKey, EndReason, Firing};
 use crate::alert::notification::escalation::{self, StepOutcome};
 use crate::alert::notification::grouping::{Line, Resolution};
@@ -12,6 +12,7 @@ use crate::alert::notification::text;
 use crate::contact::Contact;
 use crate::contact::language::Locale;
 use crate::ids::ContactId;
+use crate::outbox::message::Content;
 use crate::rule::attachment::without_secrets;
 use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::{Inhibition, LifecycleSettings, Target};
@@ -26,22 +27,22 @@ impl Engine {
     pub(in crate::alert) fn fired(&mut self, ident: &AlertKey, now: Timestamp) {
         let (Some(alert), Some(rule)) = (self.alerts.get(ident), self.rules.get(&ident.rule)) else { return };
         let Some(firing) = alert.firing() else { return };
-        let (bindings, since) = (alert.bindings.clone(), firing.since);
-        let text = firing.wording.said(&self.people.locale);
-        let (severity, episode) = (rule.severity, alert.episode);
-        let what = match since.until(now) {
+        let raised = RaisedAlert {
+            alert: ident.clone(),
+            episode: Some(alert.episode),
+            severity: rule.severity,
+            bindings: alert.bindings.clone(),
+            content: Content::text(firing.wording.said(&self.people.locale)),
+            flaw: None,
+            held: Vec::new(),
+            file: None,
+            at: now,
+        };
+        let what = match firing.since.until(now) {
             held if held.is_zero() => "the condition holds".to_owned(),
             held => format!("the condition has held for {}", duration_for_people(held)),
         };
-        self.effects.push(Effect::Fired {
-            alert: ident.clone(),
-            episode,
-            severity,
-            bindings,
-            text,
-            since,
-            at: now,
-        });
+        self.effects.push(Effect::Fired(Box::new(raised)));
         self.record(ident, Why::Fired, what, now);
     }
 

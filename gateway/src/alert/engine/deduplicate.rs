@@ -24,10 +24,13 @@ impl Engine {
         known || window.is_none() && self.passed.iter().any(passed)
     }
 
-    /// It was.
+    /// It was. Of a rule that keeps no states the store knows repetitions; where nobody has quiet hours no summary can count one.
     pub fn remember(&mut self, ident: &AlertKey, recent: Recent) {
-        let now = recent.at;
-        let has_key = self.life(&ident.rule).is_some_and(|life| life.dedupe.is_some());
+        let (now, life) = (recent.at, self.life(&ident.rule));
+        if life.is_none() && self.people.quiet.is_empty() {
+            return;
+        }
+        let has_key = life.is_some_and(|life| life.dedupe.is_some());
         if has_key {
             self.entry(ident, now);
         }

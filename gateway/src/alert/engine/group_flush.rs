@@ -124,7 +124,8 @@ impl Engine {
         let firing = alert.firing()?;
         let text = match open.kind {
             NotificationKind::Still => text::still(alert, firing, now, &to.locale),
-            NotificationKind::Fired
+            NotificationKind::Once
+            | NotificationKind::Fired
             | NotificationKind::Escalated
             | NotificationKind::Resolved
             | NotificationKind::Acknowledged

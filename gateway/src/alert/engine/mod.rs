@@ -29,6 +29,7 @@ use serde_json::Value;
 
 pub use operator_input::{AlertCommand, Person};
 pub use restore::unreachable;
+pub use stateless::OneTime;
 
 pub use crate::alert::state_key::StateKey;
 use timers::Timers;

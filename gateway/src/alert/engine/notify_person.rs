@@ -6,14 +6,23 @@ use crate::alert::lifecycle::AlertKey;
 use crate::alert::notification::grouping::{Line, compose};
 use crate::alert::notification::quiet_hours_summary::{HeldForSummary, HeldLine};
 use crate::alert::notification::reached::{Notified, Reached};
+use crate::alert::notification::silence::Silence;
 use crate::contact::Contact;
 use crate::contact::language::Locale;
 use crate::contact::severity::Severity;
+use crate::event::topic::Bindings;
 use crate::ids::fingerprint;
 use crate::ids::{ContactId, RuleName};
 use crate::outbox::message::{Button, Content};
 use crate::rule::definition::Rule;
 use crate::time::Timestamp;
+
+/// Why somebody is not told now.
+pub(in crate::alert) struct HeldBack {
+    pub why: Why,
+    pub until: Timestamp,
+    pub reason: String,
+}
 
 impl Engine {
     /// Tells one person of one or several alerts, in one message.
@@ -55,60 +64,81 @@ impl Engine {
         let Some(alert) = self.alerts.get(&line.alert) else {
             return line.kind == NotificationKind::Resolved; // its rule is gone since
         };
-        let covers = |silence: &&crate::alert::notification::silence::Silence| {
-            silence.until > now && silence.covers(&line.alert, &alert.bindings, line.severity, &to.id)
-        };
-        if let Some(silence) = self.silences.values().find(covers) {
-            let until = silence.until.for_tables(&self.zone);
-            let what = format!("not to {}: silenced by {} until {until}", to.id, silence.by);
-            if line.kind == NotificationKind::Fired {
-                self.owe(&line.alert, true);
-            }
-            self.record(&line.alert, Why::Silenced, what, now);
-            return false;
-        }
-        if let Some(until) = self.quiet_until(&to.id, line, now) {
-            let told = until.for_tables(&self.zone);
-            if line.kind == NotificationKind::Acknowledged {
-                self.record(
-                    &line.alert,
-                    Why::Quiet,
-                    format!("not to {}: quiet hours until {told}", to.id),
-                    now,
-                );
-                return false;
-            }
+        let held_back = self.held_back(&to.id, (&line.alert, &alert.bindings), line.severity, now);
+        let Some(hold) = held_back else { return self.is_news(to, line, now) };
+        let is_later = hold.why == Why::Quiet && line.kind != NotificationKind::Acknowledged;
+        if is_later {
             // Of what was told before and still fires the summary has the words and the time with which it began.
             let firing = alert.firing().filter(|_| line.kind == NotificationKind::Still);
             let begun = firing.map(|firing| (firing.wording.said(&to.locale), firing.since));
-            let held = self.held.entry(to.id.clone()).or_insert_with(|| HeldForSummary::new(until));
-            match begun {
+            self.hold(&to.id, hold.until, now, |held| match begun {
                 Some((text, since)) => held.add(&Line { text, ..line.clone() }, since),
                 None => held.add(line, now),
-            }
-            self.record(
-                &line.alert,
-                Why::Quiet,
-                format!("held for {}: quiet hours until {told}", to.id),
-                now,
-            );
-            self.touch(StateKey::Held(to.id.clone()), now);
-            return false;
+            });
+        } else if hold.why == Why::Silenced && line.kind == NotificationKind::Fired {
+            self.owe(&line.alert, true);
         }
-        self.is_news(to, line, now)
+        self.not_now(&to.id, &line.alert, &hold, is_later, now);
+        false
     }
 
-    pub(in crate::alert) fn quiet_until(
+    /// What holds an alert back from this person now.
+    pub(in crate::alert) fn held_back(
         &self,
-        contact: &ContactId,
-        line: &Line,
+        to: &ContactId,
+        (alert, bindings): (&AlertKey, &Bindings),
+        severity: Severity,
         now: Timestamp,
-    ) -> Option<Timestamp> {
-        self.quiet_about(contact, &line.alert.rule, line.severity, now)
+    ) -> Option<HeldBack> {
+        if let Some(silence) = self.silenced(to, (alert, bindings), severity, now) {
+            let (why, until) = (Why::Silenced, silence.until);
+            let reason = format!("silenced by {} until {}", silence.by, until.for_tables(&self.zone));
+            return Some(HeldBack { why, until, reason });
+        }
+        let until = self.quiet_until(to, &alert.rule, severity, now)?;
+        let reason = format!("quiet hours until {}", until.for_tables(&self.zone));
+        Some(HeldBack { why: Why::Quiet, until, reason })
+    }
+
+    fn silenced(
+        &self,
+        to: &ContactId,
+        (alert, bindings): (&AlertKey, &Bindings),
+        severity: Severity,
+        now: Timestamp,
+    ) -> Option<&Silence> {
+        let covers = |one: &&Silence| one.until > now && one.covers(alert, bindings, severity, to);
+        self.silences.values().find(covers)
+    }
+
+    /// Keeps something for the summary of this person's quiet hours.
+    pub(in crate::alert) fn hold(
+        &mut self,
+        to: &ContactId,
+        until: Timestamp,
+        now: Timestamp,
+        add: impl FnOnce(&mut HeldForSummary),
+    ) {
+        add(self.held.entry(to.clone()).or_insert_with(|| HeldForSummary::new(until)));
+        self.touch(StateKey::Held(to.clone()), now);
+    }
+
+    /// Writes down that this person hears of it later or not at all.
+    pub(in crate::alert) fn not_now(
+        &mut self,
+        to: &ContactId,
+        alert: &AlertKey,
+        hold: &HeldBack,
+        is_later: bool,
+        now: Timestamp,
+    ) -> String {
+        let what = format!("{} {to}: {}", if is_later { "held for" } else { "not to" }, hold.reason);
+        self.record(alert, hold.why, what.clone(), now);
+        what
     }
 
     /// The rule's hours follow the site's clock, a person's own the clock where the person is.
-    fn quiet_about(
+    fn quiet_until(
         &self,
         contact: &ContactId,
         rule: &RuleName,
@@ -141,7 +171,7 @@ impl Engine {
 
     fn told(&mut self, to: &Contact, line: &Line, now: Timestamp) {
         let word = match line.kind {
-            NotificationKind::Fired => "told",
+            NotificationKind::Once | NotificationKind::Fired => "told",
             NotificationKind::Still => "told again",
             NotificationKind::Escalated => "asked",
             NotificationKind::Resolved => "told that it is over",
@@ -210,12 +240,10 @@ impl Engine {
         let fires = |ident: &AlertKey| self.alerts.get(ident).is_some_and(|alert| alert.firing().is_some());
         let firing: Vec<AlertKey> = held.open().map(|line| line.alert.clone()).filter(fires).collect();
         let silenced = |line: &HeldLine| {
-            let (ident, severity) = (&line.alert, Severity::of_rank(line.severity));
-            let alert = self.alerts.get(ident);
-            alert.is_some_and(|alert| {
-                self.silences
-                    .values()
-                    .any(|one| one.until > now && one.covers(ident, &alert.bindings, severity, contact))
+            let (alert, severity) = (&line.alert, Severity::of_rank(line.severity));
+            let known = self.alerts.get(alert);
+            known.is_some_and(|known| {
+                self.silenced(contact, (alert, &known.bindings), severity, now).is_some()
             })
         };
         let lines = held.lines.iter().filter(|line| !silenced(line)).cloned().collect();
@@ -253,7 +281,7 @@ impl Engine {
         now: Timestamp,
     ) -> Option<HeldForSummary> {
         let end = |line: &HeldLine| {
-            self.quiet_about(contact, &line.alert.rule, Severity::of_rank(line.severity), now)
+            self.quiet_until(contact, &line.alert.rule, Severity::of_rank(line.severity), now)
         };
         let (waiting, due): (Vec<_>, Vec<_>) =
             held.lines.iter().cloned().map(|line| (end(&line), line)).partition(|(end, _)| end.is_some());
@@ -270,7 +298,7 @@ impl Engine {
     }
 }
 
-fn buttons(rule: &Rule, locale: &Locale) -> Vec<Button> {
+pub(super) fn buttons(rule: &Rule, locale: &Locale) -> Vec<Button> {
     let offers = rule.life.iter().flat_map(|life| life.offers.iter());
     let offers = offers.map(|offer| Button::new(offer.button_id(), offer.title(locale)));
     let actions = rule.actions.iter().map(|action| Button::new(&action.id, action.title.to(locale.language)));

@@ -1,85 +1,96 @@
-//! Alerts of rules without a life: each is told once, now or in the summary of somebody's quiet hours.
+//! Alerts of rules that keep no states: each is told once, now or in the summary of somebody's quiet hours, and is over with
+//! that. The engine remembers nothing of them.
 
-use super::{Engine, StateKey};
-use crate::alert::effect::{NotificationKind, Why};
-use crate::alert::lifecycle::{AlertKey, Recent};
-use crate::alert::new_alert::NewAlert;
+use std::time::Duration;
+
+use super::Engine;
+use super::notify_person::buttons;
+use crate::alert::alert_key::AlertKey;
+use crate::alert::effect::{Effect, Notification, NotificationKind, RaisedAlert, Why};
+use crate::alert::message_text::Said;
 use crate::alert::notification::grouping::Line;
-use crate::alert::notification::quiet_hours_summary::HeldForSummary;
-use crate::contact::Contact;
-use crate::ids::fingerprint;
+use crate::contact::language::Locale;
+use crate::event::incoming::Event;
+use crate::event::topic::Bindings;
+use crate::outbox::message::Content;
+use crate::outbox::render;
+use crate::rule::definition::Rule;
 use crate::time::Timestamp;
 
-impl Engine {
-    /// Takes from its recipients who is not to be told now, and says why. `again`: a repetition, which the store does not
-    /// take as an alert, and which must not stand in a summary either.
-    pub fn admit(&mut self, alert: &mut NewAlert, at: Timestamp, again: bool, now: Timestamp) {
-        let ident = ident(alert);
-        for contact in std::mem::take(&mut alert.recipients) {
-            let content = alert.to(&contact);
-            let (kind, severity) = (NotificationKind::Fired, alert.severity);
-            let line = Line { alert: ident.clone(), kind, severity, text: content.text };
-            let why = self.held_back(&contact, &line, alert, now);
-            let Some((why, until, what)) = why else {
-                alert.recipients.push(contact);
-                continue;
-            };
-            if again {
-                continue;
-            }
-            if let Some(until) = until {
-                let held = self.held.entry(contact.id.clone()).or_insert_with(|| HeldForSummary::new(until));
-                if held.templates.is_empty() {
-                    held.templates = content.templates;
-                }
-                held.push(&line, at);
-                self.touch(StateKey::Held(contact.id), now);
-            }
-            alert.held.push(what.clone());
-            self.record(&ident, why, what, now);
-        }
-        if alert.recipients.is_empty() {
-            alert.kept = None; // no message carries it
-        }
-    }
-
-    fn held_back(
-        &self,
-        to: &Contact,
-        line: &Line,
-        alert: &NewAlert,
-        now: Timestamp,
-    ) -> Option<(Why, Option<Timestamp>, String)> {
-        let mut silences = self.silences.values().filter(|silence| silence.until > now);
-        if let Some(silence) =
-            silences.find(|one| one.covers(&line.alert, &alert.bindings, alert.severity, &to.id))
-        {
-            let until = silence.until.for_tables(&self.zone);
-            return Some((
-                Why::Silenced,
-                None,
-                format!("not to {}: silenced by {} until {until}", to.id, silence.by),
-            ));
-        }
-        let until = self.quiet_until(&to.id, line, now)?;
-        let what = format!("held for {}: quiet hours until {}", to.id, until.for_tables(&self.zone));
-        Some((Why::Quiet, Some(until), what))
-    }
-
-    /// Whether this event, found under `key`, was met before.
-    pub fn knows(&mut self, alert: &NewAlert, key: &str, now: Timestamp) -> bool {
-        self.is_repetition(&ident(alert), fingerprint(key), now)
-    }
-
-    /// It was. Where nobody has quiet hours no summary can go wrong, and the store alone knows repetitions.
-    pub fn met(&mut self, alert: &NewAlert, key: &str, of_session: bool, now: Timestamp) {
-        if !self.people.quiet.is_empty() {
-            self.pass(&ident(alert), Recent { identity: fingerprint(key), at: now, of_session });
-        }
-    }
+/// What a rule that keeps no states says of one event.
+#[derive(Debug)]
+pub struct OneTime<'a> {
+    pub rule: &'a Rule,
+    pub alert: &'a AlertKey,
+    pub bindings: Bindings,
+    pub event: &'a Event,
+    pub said: Said,
+    /// What went wrong on the way.
+    pub flaw: Option<String>,
+    /// The store does not take it as an alert, and it must not stand in a summary either.
+    pub is_repetition: bool,
 }
 
-fn ident(alert: &NewAlert) -> AlertKey {
-    let names: Vec<String> = alert.bindings.keys().cloned().collect();
-    AlertKey::of(&alert.rule, &names, &alert.bindings)
+impl Engine {
+    pub fn tell_once(&mut self, once: OneTime, now: Timestamp) {
+        let OneTime { rule, alert, bindings, event, said, flaw, is_repetition } = once;
+        let (came, severity, file) = (event.received_at, rule.severity, said.file);
+        let limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
+        let expires_at = event.at() + limit.map_or(rule.expires, |limit| limit.min(rule.expires));
+        let content = |locale: &Locale| {
+            let text = render::with_time(said.wording.in_language(locale.language), event.at(), locale);
+            let (buttons, templates) = (buttons(rule, locale), said.templates.clone());
+            let mut content = Content { buttons, templates, ..Content::text(text) };
+            if let (Some(attach), Some(file)) = (&rule.attach, &file) {
+                attach.place(&mut content, &file.media);
+            }
+            content.in_language(locale.language)
+        };
+        let (mut messages, mut held) = (Vec::new(), Vec::new());
+        // Whose turn it is now, however late the device could tell of it.
+        for to in self.on_duty(&rule.notify, came) {
+            let content = content(&to.locale);
+            match self.held_back(&to.id, (alert, &bindings), severity, now) {
+                None => messages.push(Effect::Send(Box::new(Notification {
+                    alert: None,
+                    kind: NotificationKind::Once,
+                    to,
+                    content,
+                    severity,
+                    connection: rule.connection.clone(),
+                    on_unknown: rule.on_unknown,
+                    at: came,
+                    expires_at,
+                }))),
+                Some(_) if is_repetition => {}
+                Some(hold) => {
+                    let is_later = hold.why == Why::Quiet;
+                    if is_later {
+                        let (alert, kind) = (alert.clone(), NotificationKind::Once);
+                        let line = Line { alert, kind, severity, text: content.text };
+                        self.hold(&to.id, hold.until, now, |held| {
+                            if held.templates.is_empty() {
+                                held.templates = content.templates;
+                            }
+                            held.push(&line, event.at());
+                        });
+                    }
+                    held.push(self.not_now(&to.id, alert, &hold, is_later, now));
+                }
+            }
+        }
+        let is_told = !messages.is_empty();
+        self.effects.push(Effect::Fired(Box::new(RaisedAlert {
+            alert: alert.clone(),
+            episode: None,
+            severity,
+            bindings,
+            content: if is_told { Content::default() } else { content(&self.people.locale) },
+            flaw,
+            held,
+            file: file.and_then(|file| file.kept).filter(|_| is_told), // without a message nothing carries it
+            at: came,
+        })));
+        self.effects.extend(messages);
+    }
 }

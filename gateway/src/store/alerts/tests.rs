@@ -37,15 +37,17 @@ fn notice(alert: &AlertKey, kind: NotificationKind, contact: &str) -> Effect {
 fn after(columns: &str, kind: NotificationKind, contact: &str) -> (String, Vec<String>) {
     let (_folder, store) = Store::in_new_folder();
     let alert = AlertKey { rule: "freezer".into(), key: "2".into() };
-    let fired = Effect::Fired {
+    let fired = Effect::Fired(Box::new(RaisedAlert {
         alert: alert.clone(),
-        episode: 1,
+        episode: Some(1),
         severity: Severity::Warning,
         bindings: BTreeMap::new(),
-        text: "too warm".into(),
-        since: NOW,
+        content: Content::text("too warm"),
+        flaw: None,
+        held: Vec::new(),
+        file: None,
         at: NOW,
-    };
+    }));
     store.watched(&[fired, notice(&alert, NotificationKind::Fired, "nino")], &[]).expect("written");
     store.set(MessageId(1), columns, &[]).expect("changed");
     store.watched(&[notice(&alert, kind, contact)], &[]).expect("written");

@@ -1,7 +1,7 @@
 use super::*;
-use crate::alert::new_alert::NewAlert;
+use crate::alert::effect::told_once;
+use crate::alert::message_text::Said;
 use crate::contact::quiet_hours::QuietHours;
-use crate::outbox::message::Content;
 use crate::rule::lifecycle_settings::{Flapping, Grouping, Inhibition, Step, Target, Unless};
 
 fn seconds(count: u64) -> Duration {
@@ -54,28 +54,20 @@ fn a_silence_ends_at_its_moment() {
     desk.see("door", "1", true);
     desk.note(&silence(None, START + HOUR));
     assert_eq!(said(&desk.pass(HOUR)), [still]);
-    // What belongs to a rule without a life is asked for at the door.
-    for (until, told) in [(START, true), (START + seconds(1), false)] {
-        let mut desk = Desk::door(LifecycleSettings::bare());
+    // What is told once is held back in the same way.
+    for (until, is_told) in [(START, true), (START + seconds(1), false)] {
+        let bell = Rule { life: None, ..rule("bell", LifecycleSettings::bare()) };
+        let mut desk = Desk::new(std::slice::from_ref(&bell));
         desk.note(&silence(None, until));
-        let mut alert = NewAlert {
-            rule: "bell".into(),
-            severity: Severity::Warning,
-            bindings: BTreeMap::new(),
-            content: Content::text("x"),
-            wording: MessageText::of("x"),
-            titles: Vec::new(),
-            at: START,
-            kept: None,
-            flaw: None,
-            connection: "main".into(),
-            on_unknown: OnUnknown::Retry,
-            expires_at: START + HOUR,
-            recipients: vec![contact("nino")],
-            held: Vec::new(),
-        };
-        desk.watch.admit(&mut alert, START, false, START);
-        assert_eq!((!alert.recipients.is_empty(), alert.held.is_empty()), (told, told));
+        let event = crate::alert::tests::event("bell/1", "x", crate::event::incoming::Identity::None);
+        let said = Said { wording: MessageText::of("x"), templates: Vec::new(), file: None };
+        let alert = &ident("bell", "1");
+        let (bindings, flaw, is_repetition) = (BTreeMap::new(), None, false);
+        let once = OneTime { rule: &bell, alert, bindings, event: &event, said, flaw, is_repetition };
+        desk.watch.tell_once(once, START);
+        let effects = desk.watch.drain();
+        let (raised, messages) = told_once(&effects).remove(0);
+        assert_eq!((messages.len() == 1, raised.held.is_empty()), (is_told, is_told));
     }
 }
 
