@@ -133,7 +133,7 @@ async fn talk(house: Arc<House>, data: &[u8]) -> Vec<u8> {
         desk,
         keys,
         VIEW.clone(),
-        (vec!["bakery.example".into()], Vec::new()),
+        (vec!["bakery.example".into()], Vec::new(), None),
         None,
         stop.clone(),
     );

@@ -235,6 +235,6 @@ async fn front(
     let view = View::new(&config.site.name, &config.site.time_zone);
     let view = view.map_err(|error| Fatal::Start(error.into()))?;
     let (desk, keys) = (Arc::new(counter.clone()), Arc::new(counter));
-    let hosts = (config.http.names.clone(), config.http.trusted_proxies.clone());
+    let hosts = (config.http.names.clone(), config.http.trusted_proxies.clone(), config.http.ingress);
     Ok(Arc::new(AppState::new(desk, keys, view, hosts, code, stop)))
 }

@@ -4,6 +4,8 @@ mod api;
 mod attacks;
 /// TLS, numbers for a monitor, alerts taken on the page.
 mod doors;
+/// Home Assistant's frontend around the page.
+mod ingress;
 /// Pages that are told of changes.
 mod live;
 /// Numbers that come and go.

@@ -60,7 +60,7 @@ pub use secret::{Secret, SecretError, secret, secret_file};
 pub use secret_box::{SecretBox, SecretBoxError};
 pub use warnings::{exposed, remarks};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -136,6 +136,8 @@ pub struct Http {
     pub names: Vec<String>,
     /// Reverse proxies whose `X-Forwarded-For` says who is behind them.
     pub trusted_proxies: Vec<Network>,
+    /// Home Assistant's Supervisor, which brings the page into its frontend; one of `trusted_proxies`, too.
+    pub ingress: Option<IpAddr>,
     /// The webhook's own door.
     pub webhook_listen: Option<SocketAddr>,
     /// The door of `/metrics` for a monitor; without it they are for this machine alone.

@@ -1,7 +1,7 @@
 //! One file to what we run on, or all its problems.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -172,6 +172,7 @@ fn default_http() -> Http {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         names: Vec::new(),
         trusted_proxies: Vec::new(),
+        ingress: None,
         webhook_listen: None,
         metrics_listen: None,
         tls: None,
@@ -194,7 +195,11 @@ fn read_http(section: Section, folder: &Path, wishes: &LoadOptions) -> Option<Ht
         let wrong = |how| section.report(text.offset, format!("`{}` is no network; {how}", text.value));
         Network::parse(&text.value).map_err(wrong).ok()
     };
-    let trusted_proxies = trusted.filter_map(network).collect();
+    let mut trusted_proxies: Vec<Network> = trusted.filter_map(network).collect();
+    let supervisor =
+        |text: &str| text.parse::<IpAddr>().map_err(|_| "write the Supervisor's address, 172.30.32.2");
+    let ingress = section.parsed("ingress", supervisor);
+    trusted_proxies.extend(ingress.and_then(|address| Network::parse(&address.to_string()).ok()));
     let webhook_listen = section.parsed("webhook_listen", address);
     let metrics_listen = section.parsed("metrics_listen", address);
     let file = |key| section.text(key).map(|text| (folder.join(&text.value), text.offset));
@@ -207,7 +212,15 @@ fn read_http(section: Section, folder: &Path, wishes: &LoadOptions) -> Option<Ht
     let tls = certificate.zip(key).map(|((certificate, _), (key, _))| (certificate, key));
     section.finish();
     let listen = listen.unwrap_or(default_http().listen);
-    Some(Http { listen, names: names.collect(), trusted_proxies, webhook_listen, metrics_listen, tls })
+    Some(Http {
+        listen,
+        names: names.collect(),
+        trusted_proxies,
+        ingress,
+        webhook_listen,
+        metrics_listen,
+        tls,
+    })
 }
 
 fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &LoadOptions) -> Option<Mqtt> {

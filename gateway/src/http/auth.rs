@@ -19,6 +19,7 @@ use super::problem::problem;
 use crate::event::topic::TopicPattern;
 use crate::http::admin_port::{Actor, ApiError, ApiToken, Scope};
 use crate::http::cookies::cookie;
+use crate::http::prefix::Prefix;
 use crate::http::state::{AppState, RequestContext};
 use crate::time::{Clock, SystemClock};
 
@@ -29,6 +30,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Nothing from elsewhere, nothing inline, no frame around us.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Home Assistant shows the page in a frame of the same address.
+const FRAMED_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+                             form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -108,9 +112,10 @@ pub async fn guard(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
+    let prefix = Prefix::of(&state, address, &parts.headers);
     let address = super::behind::address(address, &parts.headers, &state.proxies);
     parts.extensions.insert(Behind(address));
-    let mut response = match admit(&state, address, &parts).await {
+    let mut response = match admit(&state, address, prefix.as_ref(), &parts).await {
         Ok(caller) => {
             if matches!(caller, Caller::Page(_)) && parts.method.is_safe() {
                 // Before the page is filled: what changes meanwhile is told by the first event of /live.
@@ -127,11 +132,18 @@ pub async fn guard(
         }
         Err(refusal) => *refusal,
     };
+    if let Some(prefix) = &prefix {
+        response = prefix.apply(response).await;
+    }
+    let (policy, frames) = match prefix.is_some_and(|prefix| prefix.is_framed()) {
+        true => (FRAMED_POLICY, "SAMEORIGIN"),
+        false => (POLICY, "DENY"),
+    };
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::X_FRAME_OPTIONS, frames),
         (header::REFERRER_POLICY, "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
@@ -140,10 +152,19 @@ pub async fn guard(
     response
 }
 
-async fn admit(state: &AppState, address: IpAddr, request: &Parts) -> Result<Caller, Box<Response>> {
+async fn admit(
+    state: &AppState,
+    address: IpAddr,
+    prefix: Option<&Prefix>,
+    request: &Parts,
+) -> Result<Caller, Box<Response>> {
     let (headers, path) = (&request.headers, request.uri.path());
     let api = path.starts_with("/api/");
-    check_host(state, headers)?;
+    // Home Assistant has a name of its own, and lets nobody through without its session.
+    let is_ingress = prefix.is_some_and(Prefix::is_framed);
+    if !is_ingress {
+        check_host(state, headers)?;
+    }
     if path.starts_with("/assets/") {
         return Ok(Caller::Nobody);
     }
@@ -155,7 +176,7 @@ async fn admit(state: &AppState, address: IpAddr, request: &Parts) -> Result<Cal
     }
     let password = state.keys.password().await.map_err(refuse)?;
     if password.is_none() {
-        return first_visit(address, path, api);
+        return first_visit(is_ingress || address.to_canonical().is_loopback(), path, api);
     }
     let caller = identify(state, headers).await?;
     match &caller {
@@ -180,8 +201,8 @@ async fn admit(state: &AppState, address: IpAddr, request: &Parts) -> Result<Cal
 }
 
 /// Before there is a password nobody from elsewhere sees more than this sentence.
-fn first_visit(address: IpAddr, path: &str, api: bool) -> Result<Caller, Box<Response>> {
-    if !address.to_canonical().is_loopback() {
+fn first_visit(is_near: bool, path: &str, api: bool) -> Result<Caller, Box<Response>> {
+    if !is_near {
         let how = "no password is set yet, so only the machine itself is let in: open the page there, or through \
                    ssh -L 8080:127.0.0.1:8080 MACHINE, with the code from the log";
         return Err(Box::new((StatusCode::FORBIDDEN, format!("{how}\n")).into_response()));

@@ -37,6 +37,8 @@ mod pages;
 mod password;
 /// The one request that goes out: an escalation's last resort.
 mod post_client;
+/// The page under a path of a proxy's.
+mod prefix;
 /// RFC 9457.
 mod problem;
 /// How often a password may be tried.

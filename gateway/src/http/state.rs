@@ -36,6 +36,8 @@ pub struct AppState {
     pub names: Vec<String>,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: Vec<Network>,
+    /// Home Assistant's Supervisor, which lets nobody through without a session of its own.
+    pub ingress: Option<IpAddr>,
     pub stop: watch::Receiver<bool>,
     pub watchers: Arc<Semaphore>,
     /// One password at a time: each takes 7 MiB.
@@ -53,7 +55,7 @@ impl AppState {
         admin: Arc<dyn AdminApi>,
         keys: Arc<dyn Credentials>,
         view: View,
-        (names, proxies): (Vec<String>, Vec<Network>),
+        (names, proxies, ingress): (Vec<String>, Vec<Network>, Option<IpAddr>),
         code: Option<String>,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -63,6 +65,7 @@ impl AppState {
             view,
             names,
             proxies,
+            ingress,
             stop,
             watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
             hashing: Arc::new(Semaphore::new(1)),
