@@ -41,7 +41,7 @@ pub fn take(
                     wanted.near_pair_limit =
                         meters.iter().filter(near).map(|(lane, _)| lane.clone()).collect();
                     store.tend(now)?;
-                    let work = store.work(now, &wanted, &config.people)?;
+                    let work = store.load(now, &wanted, &config.people)?;
                     for due in &work.due {
                         let meter = PAIR.take(meters.get(&due.lane).copied(), now);
                         meters.insert(due.lane.clone(), meter);

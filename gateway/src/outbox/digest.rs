@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::contact::Recipient;
 use crate::contact::language::Locale;
 use crate::contact::severity::Severity;
-use crate::ids::AlertId;
+use crate::ids::{AlertId, MessageId};
 use crate::outbox::message::{Button, Content};
+use crate::outbox::message_state::OnUnknown;
 use crate::time::Timestamp;
 
 /// So many at once are a flood: half of the burst that Meta lends to one pair.
@@ -43,16 +45,87 @@ pub const MEMBERS_MAX: usize = 5_000;
 /// Rows of a list that act; the tenth is "Read on".
 const ACTIONS: usize = 9;
 
-/// One alert in it, most severe first.
+/// One alert in it that is told in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+struct Item {
+    severity: Severity,
+    content: Content,
+}
+
+/// A message that waits, as a digest needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub id: MessageId,
+    pub severity: Severity,
+    /// Of its alert; a rule may have gone since.
+    pub rule: Option<String>,
+    pub on_unknown: OnUnknown,
+    pub expires_at: Timestamp,
+}
+
+/// What leaves in place of its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    pub members: Vec<MessageId>,
+    pub to: Recipient,
     pub severity: Severity,
     pub content: Content,
+    pub on_unknown: OnUnknown,
+    pub expires_at: Timestamp,
+}
+
+/// What waits in a lane, gathered one by one: the most severe first, then the oldest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gathering {
+    members: Vec<MessageId>,
+    to: Option<Recipient>,
+    items: Vec<Item>,
+    /// Counts by rule what has no words.
+    others: BTreeMap<String, u32>,
+    must_not_repeat: bool,
+    expires_at: Option<Timestamp>,
+}
+
+impl Gathering {
+    /// Whether the next one is told in words: then its content is asked for.
+    #[must_use]
+    pub fn has_words_left(&self) -> bool {
+        self.items.len() < WORDED
+    }
+
+    /// One more, with its address and content where it is told in words; buttons carry their full ids.
+    pub fn add(&mut self, member: Member, words: Option<(Option<Recipient>, Content)>) {
+        // What has no words counts as much: no member may come twice that must not, nor be too old before its own time.
+        self.must_not_repeat |= member.on_unknown == OnUnknown::Hold;
+        self.expires_at = self.expires_at.max(Some(member.expires_at));
+        self.members.push(member.id);
+        match (words, member.rule) {
+            (Some((to, content)), _) => {
+                self.to = to.or(self.to.take());
+                self.items.push(Item { severity: member.severity, content });
+            }
+            (None, Some(rule)) => *self.others.entry(rule).or_default() += 1,
+            (None, None) => {}
+        }
+    }
+
+    /// The one message in place of all; none when there is nobody to send it to.
+    #[must_use]
+    pub fn digest(self, locale: &Locale, now: Timestamp) -> Option<Digest> {
+        let severity = self.items.first()?.severity;
+        Some(Digest {
+            to: self.to?,
+            severity,
+            content: compose(&self.items, &self.others, locale),
+            on_unknown: if self.must_not_repeat { OnUnknown::Hold } else { OnUnknown::Retry },
+            expires_at: self.expires_at.map_or(now, |at| at.max(now)),
+            members: self.members,
+        })
+    }
 }
 
 /// `others` counts by rule what is not among the items. Buttons of items carry their full ids.
-#[must_use]
-pub fn compose(items: &[Item], others: &BTreeMap<String, u32>, locale: &Locale) -> Content {
+fn compose(items: &[Item], others: &BTreeMap<String, u32>, locale: &Locale) -> Content {
     let unworded: u32 = others.values().sum();
     let alerts = locale.alerts(items.len() + unworded as usize);
     let mut text = locale.say(|s| s.some_firing, &[("alerts", &alerts)]);
@@ -149,6 +222,72 @@ mod tests {
             ..items[0].clone()
         };
         assert_eq!(compose(&[first, items[1].clone()], &others, &german).templates, templates);
+    }
+
+    fn member(id: i64, on_unknown: OnUnknown, expires_at: i64) -> Member {
+        let rule = Some(["door", "gate"][usize::from(id % 2 == 1)].to_owned());
+        Member {
+            id: MessageId(id),
+            severity: Severity::Warning,
+            rule,
+            on_unknown,
+            expires_at: Timestamp(expires_at),
+        }
+    }
+
+    fn words(text: &str) -> Option<(Option<Recipient>, Content)> {
+        Some((Recipient::parse("+15550100123"), Content::text(text)))
+    }
+
+    #[test]
+    fn a_digest_is_as_careful_and_lasts_as_long_as_the_members_without_words_too() {
+        use OnUnknown::{Hold, Retry};
+        for (of_the_last, now, expected) in [
+            ((Retry, 5), 0, (Retry, 7)),
+            ((Hold, 5), 0, (Hold, 7)),
+            ((Retry, 9), 0, (Retry, 9)),
+            ((Retry, 5), 8, (Retry, 8)),
+        ] {
+            let mut gathering = Gathering::default();
+            gathering.add(member(1, Retry, 7), words("hot"));
+            gathering.add(member(2, of_the_last.0, of_the_last.1), None);
+            let digest = gathering.digest(&Locale::default(), Timestamp(now)).expect("a digest");
+            assert_eq!((digest.on_unknown, digest.expires_at.0), expected, "{of_the_last:?} at {now}");
+            assert_eq!(digest.members, [MessageId(1), MessageId(2)]);
+        }
+    }
+
+    #[test]
+    fn the_first_200_are_told_in_words_and_the_others_are_counted_by_rule() {
+        let mut gathering = Gathering::default();
+        for id in 0..205 {
+            let words = gathering.has_words_left().then(|| words("hot")).flatten();
+            assert_eq!(words.is_some(), id < 200, "{id}");
+            gathering.add(member(id, OnUnknown::Retry, 0), words);
+        }
+        let of_no_alert = Member { rule: None, ..member(205, OnUnknown::Retry, 0) };
+        gathering.add(of_no_alert, None);
+        let digest = gathering.digest(&Locale::default(), Timestamp(0)).expect("a digest");
+        let lines: Vec<&str> = digest.content.text.lines().collect();
+        assert_eq!((lines[0], lines.len()), ("🔔 205 alerts", 202));
+        assert_eq!(lines[201], "… and 5 more: door 3, gate 2");
+        assert_eq!(digest.members.len(), 206);
+    }
+
+    #[test]
+    fn a_digest_goes_to_the_newest_address_that_can_be_read_or_not_at_all() {
+        let to = |addresses: &[Option<&str>]| {
+            let mut gathering = Gathering::default();
+            for (id, address) in (0..).zip(addresses) {
+                let words = (address.and_then(Recipient::parse), Content::text("hot"));
+                gathering.add(member(id, OnUnknown::Retry, 0), Some(words));
+            }
+            gathering.digest(&Locale::default(), Timestamp(0)).map(|digest| digest.to.address().to_owned())
+        };
+        assert_eq!(to(&[]), None);
+        assert_eq!(to(&[None, None]), None);
+        assert_eq!(to(&[Some("+15550100123"), Some("+15550100124")]).as_deref(), Some("+15550100124"));
+        assert_eq!(to(&[Some("+15550100123"), None]).as_deref(), Some("+15550100123"));
     }
 
     #[test]

@@ -67,6 +67,12 @@ pub struct Work {
     pub next_at: Option<Timestamp>,
     /// Of the messages whose files are at Meta, those that do not wait any more: cancelled, too old, or in a digest.
     pub lapsed: Vec<MessageId>,
+    /// Where so many wait that they are to leave as one message.
+    pub crowded: Vec<Conversation>,
+    /// Messages that would leave now, but whose rows are not what was written.
+    pub damaged: Vec<MessageId>,
+    /// Messages that leave for another address than the one they were written for: the person has a new number.
+    pub readdressed: Vec<(MessageId, Recipient)>,
 }
 
 /// What the store is asked to write about a message.

@@ -1,32 +1,24 @@
-//! What may leave now: the head of each lane, and the digest of a lane where many wait.
+//! What may leave now: the head of each lane, and which lanes are so full that a digest is due (`digests.rs`).
 //!
 //! Each question names its index. SQLite would take the one over `state` for some, and walk through all that waits.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Result, Row, params, params_from_iter};
 
 use super::Store;
-use super::outbox::{NewMessage, on_unknown};
-use crate::contact::language::Locale;
+use super::outbox::on_unknown;
 use crate::contact::severity::Severity;
 use crate::contact::{People, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
-use crate::outbox::digest::{self, FLOOD, Item, MEMBERS_MAX, WORDED, WaitingMessages};
+use crate::outbox::digest;
 use crate::outbox::message::Content;
-use crate::outbox::message_state::{OnUnknown, State};
-use crate::outbox::render;
+use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Next;
 use crate::outbox::row::{Conversation, DueMessage, LoadRequest, Work};
 use crate::outbox::window::{CatalogueEntry, Window};
 use crate::store::db::checksum;
 use crate::time::Timestamp;
-
-/// What waits in a lane and has not been tried: a message that may have gone out keeps its own story.
-const MERGEABLE: &str =
-    "state = 'queued' AND digest IS NULL AND connection = ?1 AND contact = ?2 AND not_before <= ?3
-     AND mergeable = 1 AND attempts = 0";
 
 /// The next lane, in two questions: SQLite answers `(connection, contact) > (?1, ?2)` by walking through all that waits in
 /// the lane where it begins.
@@ -70,9 +62,10 @@ fn read_head(row: &Row) -> Result<LaneHead> {
 }
 
 impl Store {
-    /// The heads of open lanes, the most severe first, and when to look again.
+    /// The heads of open lanes, the most severe first, and when to look again. Reads alone: [`Store::load`]
+    /// writes what is to be written before one of them leaves.
     pub fn work(&self, now: Timestamp, wanted: &LoadRequest, people: &People) -> Result<Work> {
-        let mut heads = Vec::new();
+        let (mut heads, mut work) = (Vec::new(), Work::default());
         let mut next = self.first_lane("")?;
         while let Some(lane) = next {
             if wanted.closed_connections.contains(&lane.connection) {
@@ -86,7 +79,7 @@ impl Store {
             let (pressed, resting) = (wanted.near_pair_limit.contains(&lane), wanted.resting.contains(&lane));
             let merges = digest::merges(self.waiting(&lane, now)?, pressed, now);
             if merges && !resting {
-                self.merge(&lane, people.locale(&lane.contact), now)?;
+                work.crowded.push(lane.clone());
             }
             // What a digest would carry waits for the end of the rest, when the sender wakes; an answer does not.
             let kinds: &[bool] = if merges && resting { &[false] } else { &[false, true] };
@@ -104,11 +97,11 @@ impl Store {
             );
         }
         heads.sort_by_key(LaneHead::order);
-        let (mut due, mut is_damaged) = (Vec::new(), false);
         for head in heads.into_iter().take(wanted.limit) {
-            match self.leaving(head, people, now)? {
-                Some(whole) => due.push(whole), // the others are not even read
-                None => is_damaged = true,
+            match self.whole(head.id)? {
+                // The others are not even read.
+                Some(due) => work.due.push(self.leaving(due, people, now, &mut work.readdressed)?),
+                None => work.damaged.push(head.id),
             }
         }
         let next_at = self
@@ -118,12 +111,14 @@ impl Store {
                  WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL AND not_before > ?1",
             )?
             .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
-        // Behind one that was put aside another may be fit to leave.
-        let next_at = if is_damaged { Some(now) } else { next_at.map(Timestamp) };
-        let uploaded = wanted.uploads.values().copied().flatten();
-        let lapsed = uploaded.map(|id| Ok((id, self.waits(id)?))).collect::<Result<Vec<_>>>()?;
-        let lapsed = lapsed.into_iter().filter_map(|(id, waits)| (!waits).then_some(id)).collect();
-        Ok(Work { due, next_at, lapsed })
+        // Behind one that is put aside another may be fit to leave.
+        work.next_at = if work.damaged.is_empty() { next_at.map(Timestamp) } else { Some(now) };
+        for id in wanted.uploads.values().copied().flatten() {
+            if !self.waits(id)? {
+                work.lapsed.push(id);
+            }
+        }
+        Ok(work)
     }
 
     /// What is held because its number is restricted, since then: over which lane, with which code, when.
@@ -201,13 +196,17 @@ impl Store {
             .exists([id.0])
     }
 
-    /// The whole message with what is known of its window and templates, unless its row is damaged.
-    fn leaving(&self, head: LaneHead, people: &People, now: Timestamp) -> Result<Option<DueMessage>> {
-        let Some(mut due) = self.whole(head.id)? else {
-            return self.hold_as_damaged(head.id, now).map(|()| None);
-        };
+    /// With what is known of its window and templates, for the number that the person has now: the one it was written for
+    /// may be somebody else's.
+    fn leaving(
+        &self,
+        mut due: DueMessage,
+        people: &People,
+        now: Timestamp,
+        readdressed: &mut Vec<(MessageId, Recipient)>,
+    ) -> Result<DueMessage> {
         if let Some(person) = people.contacts.get(&due.lane.contact).filter(|person| person.to != due.to) {
-            self.readdress(due.id, &person.to)?;
+            readdressed.push((due.id, person.to.clone()));
             due.to = person.to.clone();
         }
         due.window = self.window(&due.lane, now)?;
@@ -218,11 +217,11 @@ impl Store {
                 no_marketing && matches!(&listed, CatalogueEntry::Facts(facts) if facts.is_marketing());
             due.listed.push(if is_unwanted { CatalogueEntry::Unwanted } else { listed });
         }
-        Ok(Some(due))
+        Ok(due)
     }
 
-    /// The person has another number since it was written: the old one may be somebody else's.
-    fn readdress(&self, id: MessageId, to: &Recipient) -> Result<()> {
+    /// The person has another number since it was written.
+    pub(super) fn readdress(&self, id: MessageId, to: &Recipient) -> Result<()> {
         let content: String = self
             .sql
             .prepare_cached("SELECT content FROM message WHERE id = ?1")?
@@ -234,28 +233,12 @@ impl Store {
             .map(drop)
     }
 
-    fn hold_as_damaged(&self, id: MessageId, now: Timestamp) -> Result<()> {
+    /// In a digest its words would have a right checksum again.
+    pub(super) fn hold_as_damaged(&self, id: MessageId, now: Timestamp) -> Result<()> {
         let reason = "the row is damaged on disk (its checksum does not match), so it is not sent; look at it with \
                       `bellwire outbox show`, and check the card";
         tracing::error!(message_id = id.0, "a message is damaged on disk and was put aside");
         self.advance(id, &Next::to(State::Held, reason), now)
-    }
-
-    /// Those of a digest that is to be made. In it their words would have a right checksum again.
-    fn hold_damaged(&self, members: &str, lane: &Conversation, now: Timestamp) -> Result<()> {
-        let damaged: Vec<MessageId> = self
-            .sql
-            .prepare_cached(&format!(
-                "SELECT id, address, content, checksum FROM message WHERE id IN ({members})"
-            ))?
-            .query_map(params![lane.connection.0, lane.contact.0, now.0], |row| {
-                let (address, content): (String, String) = (row.get(1)?, row.get(2)?);
-                let sum = checksum::of(&[address.as_bytes(), content.as_bytes()]);
-                Ok((MessageId(row.get(0)?), row.get::<_, Vec<u8>>(3)? == sum))
-            })?
-            .filter_map(|read| read.map(|(id, intact)| (!intact).then_some(id)).transpose())
-            .collect::<Result<_>>()?;
-        damaged.into_iter().try_for_each(|id| self.hold_as_damaged(id, now))
     }
 
     /// One message as it would leave, whatever its state.
@@ -269,76 +252,6 @@ impl Store {
             .query_row([id.0], read_due)
             .optional()
             .map(Option::flatten)
-    }
-
-    /// How many wait in a lane for a digest, counted up to where it makes a difference.
-    fn waiting(&self, lane: &Conversation, now: Timestamp) -> Result<WaitingMessages> {
-        self.sql
-            .prepare_cached(&format!(
-                "SELECT count(*), min(created_at) FROM (SELECT created_at FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {FLOOD})"
-            ))?
-            .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| {
-                let oldest = row.get::<_, Option<i64>>(1)?.map_or(now, Timestamp);
-                Ok(WaitingMessages { count: row.get(0)?, oldest })
-            })
-    }
-
-    /// Puts what waits in a lane into one message. Each member keeps its row, and moves with the digest.
-    fn merge(&self, lane: &Conversation, locale: &Locale, now: Timestamp) -> Result<()> {
-        let members = format!(
-            "SELECT id FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {MEMBERS_MAX}"
-        );
-        self.hold_damaged(&members, lane, now)?;
-        let (mut items, mut address) = (Vec::new(), None);
-        {
-            let mut select = self.sql.prepare_cached(&format!(
-                "SELECT severity, content, alert, address FROM message WHERE id IN ({members})
-                 ORDER BY severity DESC, id LIMIT {WORDED}"
-            ))?;
-            let mut rows = select.query(params![lane.connection.0, lane.contact.0, now.0])?;
-            while let Some(row) = rows.next()? {
-                let content: Content = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
-                let alert = row.get::<_, Option<i64>>(2)?.map(AlertId);
-                let content = render::outgoing(&content, &self.seal, alert, &lane.contact, now);
-                items.push(Item { severity: Severity::of_rank(row.get(0)?), content });
-                address = Recipient::parse(&row.get::<_, String>(3)?).or(address);
-            }
-        }
-        let (Some(to), Some(first)) = (address, items.first()) else { return Ok(()) };
-        let others: BTreeMap<String, u32> = self
-            .sql
-            .prepare_cached(&format!(
-                "SELECT a.rule, count(*) FROM (SELECT alert FROM message WHERE id IN ({members})
-                 ORDER BY severity DESC, id LIMIT -1 OFFSET {WORDED}) m JOIN alert a ON a.id = m.alert GROUP BY a.rule"
-            ))?
-            .query_map(params![lane.connection.0, lane.contact.0, now.0], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_>>()?;
-        // What has no words counts as much: no member may come twice that must not, nor be too old before its own time.
-        let (hold, expires_at) = self
-            .sql
-            .prepare_cached(&format!(
-                "SELECT max(on_unknown <> 'retry'), max(expires_at) FROM message WHERE id IN ({members})"
-            ))?
-            .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| {
-                Ok((row.get(0)?, Timestamp(row.get(1)?)))
-            })?;
-        let id = self.insert_message(&NewMessage {
-            connection: &lane.connection,
-            contact: &lane.contact,
-            to: &to,
-            alert: None,
-            severity: first.severity,
-            content: &digest::compose(&items, &others, locale),
-            on_unknown: if hold { OnUnknown::Hold } else { OnUnknown::Retry },
-            exempt: true, // its members were asked
-            created_at: now,
-            expires_at: expires_at.max(now),
-        })?;
-        let reason = format!("part of the digest {id}, since many waited for the same person");
-        self.sql
-            .prepare_cached(&format!("UPDATE message SET digest = ?4, reason = ?5 WHERE id IN ({members})"))?
-            .execute(params![lane.connection.0, lane.contact.0, now.0, id.0, reason])
-            .map(drop)
     }
 }
 

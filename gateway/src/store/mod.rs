@@ -25,8 +25,10 @@ mod connections;
 mod crash;
 /// Devices: their position, their commands, what they said.
 mod devices;
-/// What may leave now, and the digest of many.
+/// What may leave now.
 mod due;
+/// Where many wait for one person: the message that they become.
+mod digests;
 /// What people say, and what follows: reads the facts, performs the effects.
 mod effects;
 /// Rows as lines of text, for tests.

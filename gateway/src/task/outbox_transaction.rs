@@ -68,7 +68,7 @@ pub fn take(
                 SchedulerEffect::Load(wanted) => {
                     store.tend(now)?;
                     sending_limits::enforce_limits(store, config, now)?;
-                    SchedulerInput::Loaded(store.work(now, &wanted, &config.people)?)
+                    SchedulerInput::Loaded(store.load(now, &wanted, &config.people)?)
                 }
                 SchedulerEffect::Commit(change) => {
                     let held = store.change(&change, now)?;

@@ -66,7 +66,7 @@ impl Desk {
         if !asked.iter().any(|effect| matches!(effect, SchedulerEffect::Load(_))) {
             return false;
         }
-        let work = Work { due: vec![due], next_at: None, lapsed: Vec::new() };
+        let work = Work { due: vec![due], next_at: None, ..Work::default() };
         let effects = self.tell(SchedulerInput::Loaded(work), now);
         effects.iter().any(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
     }
@@ -155,7 +155,7 @@ fn a_new_token_is_tried_at_once_and_by_one_message() {
     let soon = NOW + Duration::from_secs(2);
     assert!(!desk.leaves(due(1, "nino"), soon));
     desk.tell(SchedulerInput::CredentialsChanged(ConnectionName("main".into())), soon);
-    let work = Work { due: vec![due(1, "nino"), due(2, "giorgi")], next_at: None, lapsed: Vec::new() };
+    let work = Work { due: vec![due(1, "nino"), due(2, "giorgi")], next_at: None, ..Work::default() };
     let effects = desk.tell(SchedulerInput::Loaded(work), soon);
     let leaving = effects
         .iter()
@@ -200,7 +200,7 @@ fn the_store_is_asked_for_what_may_leave() {
     {
         desk.tell(SchedulerInput::Wake, rest);
         let effects =
-            desk.tell(SchedulerInput::Loaded(Work { due: Vec::new(), next_at, lapsed: Vec::new() }), rest);
+            desk.tell(SchedulerInput::Loaded(Work { due: Vec::new(), next_at, ..Work::default() }), rest);
         assert_eq!(effects, [SchedulerEffect::WakeAt(rest + wakes)]);
     }
     // After eleven of the burst the person is spared.
@@ -270,7 +270,7 @@ fn tries_attempts_and_files_reach_the_decision() {
         let id = due.id;
         let attempts = due.attempts;
         desk.tell(SchedulerInput::Wake, NOW);
-        let work = Work { due: vec![due], next_at: None, lapsed: Vec::new() };
+        let work = Work { due: vec![due], next_at: None, ..Work::default() };
         let left = desk.tell(SchedulerInput::Loaded(work), NOW);
         let Some(SchedulerEffect::Commit(MessageUpdate::Sending { attempt, .. })) = left.first() else {
             panic!("{left:?}")
@@ -307,7 +307,7 @@ fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
     };
     let left = |desk: &mut Desk, due: Vec<DueMessage>, now| {
         desk.tell(SchedulerInput::Wake, now);
-        let effects = desk.tell(SchedulerInput::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), now);
+        let effects = desk.tell(SchedulerInput::Loaded(Work { due, next_at: None, ..Work::default() }), now);
         let ids = effects.iter().filter_map(|effect| {
             if let SchedulerEffect::Commit(MessageUpdate::Sending { id, .. }) = effect {
                 Some(id.0)
@@ -338,7 +338,7 @@ fn a_number_is_no_faster_than_it_may_be() {
     let millis = Duration::from_millis;
     desk.tell(SchedulerInput::Wake, NOW);
     let due = vec![due(1, "nino"), due(2, "giorgi"), due(3, "keti")];
-    let effects = desk.tell(SchedulerInput::Loaded(Work { due, next_at: None, lapsed: Vec::new() }), NOW);
+    let effects = desk.tell(SchedulerInput::Loaded(Work { due, next_at: None, ..Work::default() }), NOW);
     let left = effects
         .iter()
         .filter(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))

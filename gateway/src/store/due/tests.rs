@@ -2,7 +2,7 @@
 
 mod digests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rusqlite::StatementStatus;
@@ -10,12 +10,15 @@ use rusqlite::StatementStatus;
 use super::*;
 use crate::ids::Wamid;
 use crate::outbox::button_token::ButtonSubject;
-use crate::outbox::message::{Button, Media, Part, Template};
+use crate::outbox::digest::{MEMBERS_MAX, WORDED};
+use crate::outbox::message::{Button, Content, Media, Part, Template};
+use crate::outbox::message_state::OnUnknown;
 use crate::outbox::retry_policy::ApiAnswer;
 use crate::outbox::row::MessageUpdate;
 use crate::outbox::scheduler::{Scheduler, SchedulerEffect, SchedulerInput};
 use crate::outbox::window::CatalogueEntry;
 use crate::random::Rng;
+use crate::store::outbox::NewMessage;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -57,8 +60,13 @@ fn all_wait(store: &Store, what: &[&str]) -> Vec<MessageId> {
     what.iter().map(|one| waits(store, one)).collect()
 }
 
+/// As the sender does.
+fn load(store: &Store, wanted: &LoadRequest, now: Timestamp) -> Work {
+    store.load(now, wanted, &People::default()).expect("found")
+}
+
 fn look(store: &Store, wanted: &LoadRequest) -> Vec<DueMessage> {
-    store.work(NOW, wanted, &People::default()).expect("found").due
+    load(store, wanted, NOW).due
 }
 
 fn any() -> LoadRequest {
@@ -267,9 +275,7 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
         while let Some(input) = inputs.pop_front() {
             for effect in sender.handle(input, now, &mut dice) {
                 inputs.extend(match effect {
-                    SchedulerEffect::Load(wanted) => Some(SchedulerInput::Loaded(
-                        store.work(now, &wanted, &People::default()).expect("found"),
-                    )),
+                    SchedulerEffect::Load(wanted) => Some(SchedulerInput::Loaded(load(&store, &wanted, now))),
                     SchedulerEffect::Commit(change) => {
                         store.change(&change, now).expect("written");
                         match change {
