@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use crate::admin::access_list::{Device, list as access_list};
 pub use crate::admin::credentials::{add_token, end_session, end_sessions, revoke_token};
+pub use crate::admin::http_ports::WebhookReceiver;
 pub use crate::http::{ListenError, Listeners};
 pub use crate::task::deadlines::{expire_overdue, record_outcome, waiting};
 pub use crate::task::device_message::record_device_message;
@@ -24,6 +25,7 @@ use crate::http::{
     AppState, Certificate, Poster, View, code, front_routes, health_routes, metrics_routes, serve,
     webhook_routes,
 };
+use crate::machine::SystemMachine;
 use crate::metrics::Metrics;
 use crate::mqtt;
 use crate::random::Rng;
@@ -121,7 +123,9 @@ async fn build(
     let (handle, thread) = store.map_err(Fatal::Start)?;
     let config = Arc::new(config);
     let (to_tell, notices) = mpsc::channel(NOTICES);
-    let (context, steps) = TaskContext::new(handle, Arc::clone(&config), metrics, to_tell).await?;
+    let (context, steps) =
+        TaskContext::new(handle, Arc::clone(&config), metrics, to_tell, Arc::new(SystemMachine)).await?;
+    let context = Arc::new(context);
     let rules = rules(&config)?;
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
     let poster = Poster::new().map_err(Fatal::Start)?;

@@ -88,8 +88,10 @@ pub mod hex;
 /// Names and numbers of things, each a type of its own.
 pub mod ids;
 pub mod log;
+/// Clocks, timers, chance and tasks: what the loops run on.
+pub mod machine;
 /// Numbers for `/metrics`.
-pub(crate) mod metrics;
+pub mod metrics;
 /// The one source of randomness.
 pub mod random;
 pub mod terminal;

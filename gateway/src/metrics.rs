@@ -57,6 +57,12 @@ pub struct Metrics {
     wal: Gauge,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {

@@ -13,7 +13,7 @@ use crate::ids::ConnectionName;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::Timestamp;
 use crate::whatsapp::signature;
 
 /// Meta's door: secrets are read anew for each request, so that a rotated one works at once.
@@ -60,7 +60,8 @@ impl Webhook for WebhookReceiver {
             // All of them: nothing to tell apart, as with the one number that most have.
             let all = context.live.get().connections.iter().all(|known| signed_by.contains(&known.name.0));
             let signers = (!all).then(|| signed_by.into_iter().map(ConnectionName).collect());
-            let keep = move |store: &Store| store.keep_signed(&body, &signers, SystemClock.now());
+            let machine = Arc::clone(&context.machine);
+            let keep = move |store: &Store| store.keep_signed(&body, &signers, machine.now());
             let kept = context.store.run(keep).await;
             context.wakeups.after(Written::WebhookBody);
             kept.inspect_err(|error| tracing::error!(%error, "a webhook could not be stored")).is_ok()
@@ -89,7 +90,7 @@ impl Health for HealthEndpoint {
             let asked =
                 |store: &crate::store::Store| Ok((store.counts_in_outbox()?, store.oldest_waiting()?));
             let (counts, oldest) = context.store.run(asked).await.unwrap_or_default();
-            let waits = oldest.map_or(0, |at| Timestamp(at).until(SystemClock.now()).as_secs());
+            let waits = oldest.map_or(0, |at| Timestamp(at).until(context.machine.now()).as_secs());
             let wal = context.config.site.state_directory.join("bellwire.db-wal");
             let wal = wal.metadata().map_or(0, |metadata| metadata.len());
             context.metrics.text(&counts, i64::try_from(waits).unwrap_or(i64::MAX), wal)

@@ -43,9 +43,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const ONLINE: Bytes = Bytes::from_static(b"online");
 const OFFLINE: Bytes = Bytes::from_static(b"offline");
 
-/// What comes up.
+/// What comes up; an event is acknowledged with an `A`.
 #[derive(Debug)]
-pub enum ConnectionEvent {
+pub enum ConnectionEvent<A = AckToken> {
     Connected {
         session_present: bool,
     },
@@ -56,7 +56,7 @@ pub enum ConnectionEvent {
     },
     Message {
         event: Event,
-        ack: Option<AckToken>,
+        ack: Option<A>,
         /// Where the sender wants an answer (MQTT 5).
         reply_to: Option<Box<ReplyTo>>,
     },

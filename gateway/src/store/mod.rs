@@ -92,7 +92,7 @@ pub use crash::{Crashes, fingerprint};
 pub use credentials::{AdminChange, Posted, TokenRow};
 pub use db::open::{Lock, LockError, OpenError, Store};
 pub use db::reserve::free_megabytes;
-pub use db::thread::{StoreError, StoreHandle, StoreThread};
+pub use db::thread::{GROUP_MAX, GroupOutcome, Job, StoreError, StoreHandle, StoreQueue, StoreThread};
 pub use devices::{DeviceCommandRow, DeviceRow};
 pub use effects::{Applied, NoticeOutcome};
 pub use escalation_posts::EscalationPost;

@@ -10,12 +10,11 @@ use crate::ids::CommandId;
 use crate::mqtt::{Cause, ConnectionEvent, Grants};
 use crate::task::context::TaskContext;
 use crate::task::subscriptions;
-use crate::time::{Clock, SystemClock};
 
 /// Condition, log and dispatch hear of it.
-pub async fn tell(
+pub async fn tell<A>(
     context: &TaskContext,
-    notice: ConnectionEvent,
+    notice: ConnectionEvent<A>,
     to_dispatch: &mpsc::Sender<dispatch::DispatchInput>,
 ) {
     let input = match notice {
@@ -93,7 +92,8 @@ async fn subscribed(context: &TaskContext, outcome: Grants) {
     context.readiness.subscriptions_are(refused);
     let mut held = subscriptions::all(&context.config);
     held.extend(outcome.filters);
-    context.store.durably(move |store| store.keep_subscriptions(&held, SystemClock.now())).await;
+    let now = context.machine.now();
+    context.store.durably(move |store| store.keep_subscriptions(&held, now)).await;
 }
 
 fn broker_is(context: &TaskContext, obstacle: Option<String>) {

@@ -11,30 +11,35 @@ use crate::mqtt::{BrokerHandle, Publish};
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::deadlines::{record_outcome, waiting};
+use crate::task::ports::BrokerPort;
 use crate::task::subscriptions::answer_prefix;
 use crate::task::wakeups::{Work, Written};
-use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-pub async fn run(context: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc::Receiver<DispatchInput>) {
+pub async fn run(
+    context: Arc<TaskContext>,
+    link: impl BrokerPort,
+    mut inputs: mpsc::Receiver<DispatchInput>,
+) {
     let mut dispatch = Dispatch::default();
     let mut pause = LOOK_EVERY;
     loop {
         let input = tokio::select! {
+            biased; // as a simulation repeats it; each input ends in a look for commands, as a wake-up does
             input = inputs.recv() => match input {
                 Some(input) => input,
                 None => return,
             },
             () = context.wakeups.wait(Work::Commands) => DispatchInput::Wake,
-            () = tokio::time::sleep(pause) => DispatchInput::Wake,
+            () = context.machine.sleep(pause) => DispatchInput::Wake,
         };
         pause = LOOK_EVERY;
         // Bounded: each command of a load causes one effect, and a load has at most 16.
-        let mut effects = dispatch.handle(input, SystemClock.now());
+        let mut effects = dispatch.handle(input, context.machine.now());
         while let Some(effect) = effects.pop() {
-            let now = SystemClock.now();
+            let now = context.machine.now();
             match effect {
                 DispatchEffect::Load { limit } => {
                     let config = context.live.get();
@@ -44,7 +49,7 @@ pub async fn run(context: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc
                         context.wakeups.after(Written::Message);
                     }
                     // The disk may have been full for an hour meanwhile.
-                    effects.extend(dispatch.handle(DispatchInput::Loaded(waiting), SystemClock.now()));
+                    effects.extend(dispatch.handle(DispatchInput::Loaded(waiting), context.machine.now()));
                 }
                 DispatchEffect::Publish(command) => {
                     let id = command.id;
@@ -68,7 +73,7 @@ pub async fn run(context: Arc<TaskContext>, link: BrokerHandle, mut inputs: mpsc
                     }
                     context.at_broker.set(id, false);
                     context.wakeups.after(Written::CommandEnd);
-                    effects.extend(dispatch.handle(DispatchInput::Committed(id), SystemClock.now()));
+                    effects.extend(dispatch.handle(DispatchInput::Committed(id), context.machine.now()));
                 }
                 DispatchEffect::WakeAt(at) => pause = pause.min(now.until(at)),
             }
@@ -85,7 +90,7 @@ pub async fn tell(link: BrokerHandle, mut notices: mpsc::Receiver<String>) {
 
 fn publish(context: &TaskContext, command: PendingCommand) -> Publish {
     let id = context.tag.command(command.id);
-    let left = SystemClock.now().until(command.expires_at).as_secs().max(1);
+    let left = context.machine.now().until(command.expires_at).as_secs().max(1);
     Publish {
         id: command.id.0.unsigned_abs(),
         topic: command.topic,

@@ -1,17 +1,19 @@
 //! The handles that tasks share, each of one thing, and what a start finds on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Connection};
 use crate::event::topic::TopicPattern;
 use crate::ids::StoreTag;
+use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::outbox::button_token::ButtonSigner;
 use crate::outbox::retry_policy::QUALITY_WAIT;
+use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::Scheduler;
-use crate::random::Rng;
 use crate::store::{Store, StoreHandle};
 use crate::task::durable_store::DurableStore;
 use crate::task::handles::{CommandsAtBroker, DiscoveryHandle, OwnerNotices, ReadReceipts};
@@ -21,11 +23,12 @@ use crate::task::outbox_transaction::{SchedulerHandle, SendStep, remember};
 use crate::task::readiness::Readiness;
 use crate::task::subscriptions;
 use crate::task::supervisor::Fatal;
-use crate::task::wakeups::Wakeups;
-use crate::time::{Clock, SystemClock};
+use crate::task::wakeups::{Wakeups, Work};
+use crate::time::Timestamp;
 
 #[derive(Debug)]
 pub struct TaskContext {
+    pub machine: Arc<dyn Machine>,
     pub store: DurableStore,
     /// The file's.
     pub config: Arc<Config>,
@@ -45,64 +48,116 @@ pub struct TaskContext {
     pub home: DiscoveryHandle,
 }
 
+/// What a start finds on disk.
+#[derive(Debug)]
+pub struct Found {
+    tag: StoreTag,
+    signer: ButtonSigner,
+    /// Requests that were under way at the last stop.
+    recovered: usize,
+    /// What had no place in the configuration any more.
+    pub ended: Vec<String>,
+    /// Numbers that Meta has restricted, as they stood before anything ended.
+    pub restricted: Vec<(Conversation, i64, Timestamp)>,
+    /// With the numbers and the people who stand in no file.
+    pub live: Config,
+}
+
+impl Found {
+    /// Inside a transaction: what was under way is recovered, and what has no place in the configuration ends.
+    pub fn read(store: &Store, of_file: &Config, now: Timestamp) -> rusqlite::Result<Self> {
+        let all = connections(&of_file.connections, store, &of_file.site.state_directory)?;
+        let people = of_file.people.with(&store.guests()?);
+        let live = Config { connections: all, people, ..of_file.clone() };
+        let recovered = store.recover(now)?;
+        let restricted = store.restricted(now - QUALITY_WAIT)?; // known by what is held, which may end next
+        let ended = orphans::end(store, &live, now)?;
+        Ok(Self {
+            tag: store.tag().clone(),
+            signer: store.seal().clone(),
+            recovered,
+            ended,
+            restricted,
+            live,
+        })
+    }
+
+    fn tell(&self) {
+        if self.recovered > 0 {
+            tracing::warn!(
+                messages = self.recovered,
+                "requests were under way at the last stop; waiting for their status"
+            );
+        }
+        for what in &self.ended {
+            tracing::warn!(
+                what,
+                "the configuration has changed, and something that went on has no place in it"
+            );
+        }
+    }
+}
+
 impl TaskContext {
     pub async fn new(
         store: StoreHandle,
         config: Arc<Config>,
         metrics: Metrics,
         notices: mpsc::Sender<String>,
-    ) -> Result<(Arc<Self>, mpsc::Receiver<SendStep>), Fatal> {
-        let now = SystemClock.now();
-        let of_file = Arc::clone(&config);
-        let start = move |store: &Store| {
-            let all = connections(&of_file.connections, store, &of_file.site.state_directory)?;
-            let people = of_file.people.with(&store.guests()?);
-            let live = Config { connections: all, people, ..(*of_file).clone() };
-            let recovered = store.recover(now)?;
-            let restricted = store.restricted(now - QUALITY_WAIT)?; // known by what is held, which may end next
-            let ended = orphans::end(store, &live, now)?;
-            Ok((store.tag().clone(), store.seal().clone(), recovered, ended, restricted, live))
-        };
-        let (tag, signer, recovered, ended, restricted, live) =
-            store.run(start).await.map_err(|error| Fatal::Disk(error.to_string().into()))?;
-        if recovered > 0 {
-            tracing::warn!(
-                messages = recovered,
-                "requests were under way at the last stop; waiting for their status"
-            );
-        }
-        for what in ended {
-            tracing::warn!(
-                what,
-                "the configuration has changed, and something that went on has no place in it"
-            );
-        }
+        machine: Arc<dyn Machine>,
+    ) -> Result<(Self, mpsc::Receiver<SendStep>), Fatal> {
+        let (of_file, now) = (Arc::clone(&config), machine.now());
+        let found = store.run(move |store| Found::read(store, &of_file, now)).await;
+        let found = found.map_err(|error| Fatal::Disk(error.to_string().into()))?;
+        Ok(Self::with(found, store, config, metrics, notices, machine))
+    }
+
+    /// With what was found.
+    pub fn with(
+        found: Found,
+        store: StoreHandle,
+        config: Arc<Config>,
+        metrics: Metrics,
+        notices: mpsc::Sender<String>,
+        machine: Arc<dyn Machine>,
+    ) -> (Self, mpsc::Receiver<SendStep>) {
+        found.tell();
         let answer_topics = subscriptions::of_replies(&config);
         let answer_topics =
             answer_topics.iter().filter_map(|filter| TopicPattern::parse(filter).ok()).collect();
         let rate = |connection: &Connection| (connection.name.clone(), connection.messages_per_second);
-        let mut scheduler = Scheduler::new(live.connections.iter().map(rate).collect());
-        let remembered = remember(&mut scheduler, restricted, now, &mut Rng::from_machine());
-        let (scheduler, steps) = SchedulerHandle::new(scheduler);
-        scheduler.done(remembered).await;
+        let mut scheduler = Scheduler::new(found.live.connections.iter().map(rate).collect());
+        let mut dice = machine.dice();
+        let remembered = remember(&mut scheduler, found.restricted, machine.now(), &mut dice);
+        let (scheduler, steps) = SchedulerHandle::new(scheduler, dice, remembered);
         let readiness = Arc::new(Readiness::new(config.stands_in.clone()));
         let context = Self {
-            store: DurableStore::new(store, Arc::clone(&readiness)),
-            live: LiveConfig::new(Arc::clone(&config), live),
+            store: DurableStore::new(store, Arc::clone(&readiness), Arc::clone(&machine)),
+            machine,
+            live: LiveConfig::new(Arc::clone(&config), found.live),
             config,
             wakeups: Wakeups::default(),
             readiness,
             metrics,
             notices: OwnerNotices(notices),
-            tag,
-            signer,
+            tag: found.tag,
+            signer: found.signer,
             scheduler: Arc::new(scheduler),
             answer_topics,
             at_broker: CommandsAtBroker::default(),
             receipts: ReadReceipts::default(),
             home: DiscoveryHandle::default(),
         };
-        Ok((Arc::new(context), steps))
+        (context, steps)
+    }
+
+    /// Waits for such work, but no longer than that: a wake-up that was missed costs time and nothing else.
+    pub async fn wait(&self, work: Work, at_most: Duration) {
+        tokio::select! {
+            biased; // as a simulation repeats it
+            () = self.wakeups.wait(work) => {}
+            () = self.machine.sleep(at_most) => {}
+        }
     }
 }
 

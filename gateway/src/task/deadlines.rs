@@ -22,7 +22,7 @@ use crate::task::subscriptions::answer_prefix;
 use crate::task::undelivered;
 use crate::task::unjudged;
 use crate::task::wakeups::{Work, Written};
-use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
+use crate::time::{Timestamp, duration_for_people};
 
 /// A deadline that nobody told us of is found after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -164,7 +164,7 @@ pub(crate) fn put(
 }
 
 /// What waits for the broker, oldest first. A damaged row is refused, never published: `true` when whoever asked for one is
-/// told so. The simulation calls it too.
+/// told so.
 pub fn waiting(
     store: &Store,
     config: &Config,
@@ -208,9 +208,9 @@ pub fn record_outcome(
 /// What the clock decides: nobody agreed, no device answered, nobody chose.
 pub async fn run(context: Arc<TaskContext>) {
     loop {
-        let config = context.live.get();
+        let (config, machine) = (context.live.get(), Arc::clone(&context.machine));
         let tended = context.store.durably(move |store| {
-            let now = SystemClock.now();
+            let now = machine.now();
             let said = undelivered::tell(store, &config, now)?;
             let mut changed = expire_overdue(store, &config, now)? || !said.is_empty();
             changed |= unjudged::tell(store, &config, now)?;
@@ -225,14 +225,13 @@ pub async fn run(context: Arc<TaskContext>) {
         if changed {
             context.wakeups.after(Written::Expiry);
         }
-        let now = SystemClock.now();
+        let now = context.machine.now();
         let longest = if waits { LOOK_AGAIN } else { LOOK_EVERY };
         let pause = next.map_or(longest, |next| now.until(next)).clamp(Duration::from_millis(20), longest);
-        drop(tokio::time::timeout(pause, context.wakeups.wait(Work::Deadlines)).await); // either way it is time to look
+        context.wait(Work::Deadlines, pause).await; // either way it is time to look
     }
 }
 
-/// The simulation calls it too.
 pub fn expire_overdue(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<bool> {
     let mut changed = false;
     for request in store.overdue_requests(now)? {

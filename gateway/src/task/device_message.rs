@@ -13,7 +13,7 @@ use crate::task::context::TaskContext;
 use crate::task::durable_store::StatementRefused;
 use crate::task::wakeups::Written;
 use crate::task::{deadlines, owner_notice, question_flow};
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::Timestamp;
 
 /// An event, whom to tell that it is on disk, and where its sender wants an answer.
 pub type Message<T> = (Event, Option<T>, Option<Box<ReplyTo>>);
@@ -32,8 +32,9 @@ pub async fn take<T>(context: &TaskContext, messages: &[Message<T>]) -> Option<(
     let ours = Arc::new(ours);
     let take = |which: std::ops::Range<usize>| {
         let (ours, config, at_broker) = (Arc::clone(&ours), Arc::clone(&config), at_broker.clone());
+        let machine = Arc::clone(&context.machine);
         move |store: &Store| {
-            let now = SystemClock.now();
+            let now = machine.now();
             ours[which.clone()].iter().try_for_each(|(event, reply_to)| {
                 record_device_message(store, &config, (event, reply_to.as_deref()), &at_broker, now)
             })
@@ -56,7 +57,7 @@ pub async fn take<T>(context: &TaskContext, messages: &[Message<T>]) -> Option<(
     Some(())
 }
 
-/// `at_broker`: commands that are published, though it is not on disk yet. The simulation calls it too.
+/// `at_broker`: commands that are published, though it is not on disk yet.
 pub fn record_device_message(
     store: &Store,
     config: &Config,

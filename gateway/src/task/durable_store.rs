@@ -1,10 +1,11 @@
 //! Writing that waits until it is on disk.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::machine::{FileMark, Machine};
 use crate::store::{Store, StoreError, StoreHandle};
 use crate::task::readiness::Readiness;
 
@@ -19,13 +20,14 @@ pub struct StatementRefused(pub String);
 pub struct DurableStore {
     handle: StoreHandle,
     readiness: Arc<Readiness>,
+    machine: Arc<dyn Machine>,
     /// What the database refused although nobody can leave it out, so that the process ends.
     refused: watch::Sender<Option<String>>,
 }
 
 impl DurableStore {
-    pub fn new(handle: StoreHandle, readiness: Arc<Readiness>) -> Self {
-        Self { handle, readiness, refused: watch::channel(None).0 }
+    pub fn new(handle: StoreHandle, readiness: Arc<Readiness>, machine: Arc<dyn Machine>) -> Self {
+        Self { handle, readiness, machine, refused: watch::channel(None).0 }
     }
 
     /// For those who look, or whose work nobody would miss: a full disk is not waited out.
@@ -40,9 +42,10 @@ impl DurableStore {
         self.handle.clone()
     }
 
-    /// When the store's thread wrote last.
-    pub fn last_write(&self) -> Option<(SystemTime, u64)> {
-        self.handle.last_write()
+    /// Changes when anybody, an operator's command included, has written: when and how long SQLite's log is. Asking the
+    /// file system wakes nobody, where asking the store's thread wakes two.
+    pub fn last_write(&self) -> FileMark {
+        self.machine.mark(self.handle.log())
     }
 
     /// Runs `work` until it is on disk: a full disk is waited out, since the same rows may be written later. `None` means that
@@ -70,7 +73,7 @@ impl DurableStore {
                 }
                 Err(error @ (StoreError::DiskFull | StoreError::Busy)) => {
                     self.readiness.disk_is_full(matches!(error, StoreError::DiskFull));
-                    tokio::time::sleep(DISK_FULL_PAUSE).await;
+                    self.machine.sleep(DISK_FULL_PAUSE).await;
                 }
                 Err(error @ StoreError::Refused(_)) => {
                     tracing::error!(%error, "store write failed");

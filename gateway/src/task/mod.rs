@@ -1,13 +1,15 @@
 //! The daemon's tasks. Each waits for an input, hands it to its pure machine and performs the effects.
 
 /// The handles that tasks share.
-pub(crate) mod context;
+pub mod context;
+/// Whom the loops speak to.
+pub mod ports;
 /// What tasks tell each other in memory.
 pub(crate) mod handles;
 /// Who wakes whom.
 pub(crate) mod wakeups;
 /// Writing that waits until it is on disk.
-pub(crate) mod durable_store;
+pub mod durable_store;
 /// The configuration with what the page and invitations added.
 pub(crate) mod live_config;
 /// What keeps the daemon from accepting or sending.
@@ -15,15 +17,15 @@ pub(crate) mod readiness;
 /// Topics that the gateway listens to.
 pub(crate) mod subscriptions;
 /// Broker notices: events to the intake, answers to the dispatch.
-pub(crate) mod mqtt_intake;
+pub mod mqtt_intake;
 /// The outbox's sender.
-pub(crate) mod outbox_sender;
+pub mod outbox_sender;
 /// What the sender decides, in the transaction of whoever writes.
 pub mod outbox_transaction;
 /// Files on their way out.
 pub(crate) mod media_upload;
 /// Webhook bodies, one after the other.
-pub(crate) mod webhook_inbox;
+pub mod webhook_inbox;
 /// What follows from one body, in one transaction.
 pub(crate) mod webhook_reader;
 /// Somebody new on the list.
@@ -35,15 +37,15 @@ pub(crate) mod body_contacts;
 /// What the owner should know.
 pub(crate) mod owner_notice;
 /// The end of what people asked for.
-pub(crate) mod deadlines;
+pub mod deadlines;
 /// Machines that ask people.
 pub(crate) mod question_flow;
 /// Commands to the broker.
-pub(crate) mod command_publisher;
+pub mod command_publisher;
 /// Answers of devices and questions of machines.
 pub(crate) mod device_message;
 /// Devices, over serial ports and the broker.
-pub(crate) mod device_fleet;
+pub mod device_fleet;
 /// What the link says of the broker.
 pub(crate) mod broker_state;
 /// Home Assistant: what it is shown, and what it asks.

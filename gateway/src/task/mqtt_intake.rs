@@ -10,9 +10,10 @@ use crate::alert::effect;
 use crate::alert::evaluate::excerpt;
 use crate::alert::intake::{Decision, Intake, IntakeEffect, IntakeInput, RuleSet};
 use crate::command::dispatch;
+use crate::config::Config;
 use crate::event::incoming::Event;
 use crate::ids::RuleName;
-use crate::mqtt::{AckToken, BrokerHandle, ConnectionEvent};
+use crate::mqtt::ConnectionEvent;
 use crate::outbox::scheduler;
 use crate::store::{Crashes, IntakeReport, Store, fingerprint};
 use crate::task::broker_state;
@@ -23,9 +24,9 @@ use crate::task::durable_store::StatementRefused;
 use crate::task::home_assistant;
 use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice;
+use crate::task::ports::BrokerPort;
 use crate::task::unjudged::Lines;
 use crate::task::wakeups::{Work, Written};
-use crate::time::{Clock, SystemClock};
 
 /// Notices taken together: as many as the broker sends without an acknowledgement (receive maximum 256).
 const BATCH: usize = 256;
@@ -39,8 +40,8 @@ pub type Submitted = (Event, oneshot::Sender<()>);
 
 /// What comes in and goes on here.
 #[derive(Debug)]
-pub struct IntakeInputs {
-    pub notices: mpsc::Receiver<ConnectionEvent>,
+pub struct IntakeInputs<A> {
+    pub notices: mpsc::Receiver<ConnectionEvent<A>>,
     pub handed: mpsc::Receiver<Submitted>,
     pub to_dispatch: mpsc::Sender<dispatch::DispatchInput>,
     /// Devices' messages over the broker, for the fleet.
@@ -48,55 +49,56 @@ pub struct IntakeInputs {
 }
 
 /// Whom to tell that an event is on disk.
-enum Submitter {
-    Broker(AckToken),
+enum Submitter<A> {
+    Broker(A),
     /// The fleet, or whoever posted it.
     Handed(oneshot::Sender<()>),
 }
 
-pub async fn run(context: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, mut doors: IntakeInputs) {
-    let watch = judge.watch();
-    let versions: Vec<(RuleName, i64)> =
-        context.config.rules.iter().map(|rule| (rule.name.clone(), rule.version())).collect();
-    if context.store.durably(move |store| store.forget_unjudged_of_others(&versions)).await.is_none() {
-        return;
-    }
-    let mut intake: Intake<Submitter> = Intake::new(judge, watch);
-    let Some(kept) = context.store.durably(Store::kept).await else { return };
+pub async fn run<B: BrokerPort>(
+    context: Arc<TaskContext>,
+    judge: RuleSet,
+    link: B,
+    mut doors: IntakeInputs<B::Ack>,
+) {
     let mut known = context.live.get();
-    intake.meet(known.people.clone()); // those who were invited are somebody, too
-    intake.restore(kept, SystemClock.both());
-    context.wakeups.after(Written::AlertCommand); // what came of it is written down at once
+    let Some(mut intake) = begin(&context, judge, &known).await else { return };
     let mut crashes = Crashes::open(&context.config.site.state_directory);
     let mut batch = Vec::with_capacity(BATCH);
     let mut lines = Lines::default();
+    let mut woken = false;
     loop {
         let mut events = Vec::new();
-        let now = SystemClock.now();
+        let now = context.machine.now();
         let pause = intake.wake_at().map_or(LOOK_EVERY, |at| now.until(at));
-        let woken = tokio::select! {
+        woken = tokio::select! {
+            biased; // as a simulation repeats it; after what people did it is the events' turn, and after events theirs
             () = std::future::ready(()), if !batch.is_empty() => false,
+            () = context.wakeups.wait(Work::AlertCommands), if !woken => true,
+            Some((event, told)) = doors.handed.recv() => {
+                events.push((event, Some(Submitter::Handed(told)), None));
+                while batch.len() < BATCH && let Ok(notice) = doors.notices.try_recv() {
+                    batch.push(notice); // whoever hands in the next at once leaves the broker its turn
+                }
+                false
+            }
             taken = doors.notices.recv_many(&mut batch, BATCH) => match taken {
                 0 => return,
                 _ => false,
             },
-            Some((event, told)) = doors.handed.recv() => {
-                events.push((event, Some(Submitter::Handed(told)), None));
-                false
-            }
             () = context.wakeups.wait(Work::AlertCommands) => true,
-            () = tokio::time::sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
+            () = context.machine.sleep(pause.clamp(Duration::from_millis(5), LOOK_EVERY)) => true,
         };
         let live = context.live.get();
         if !Arc::ptr_eq(&known, &live) {
             intake.meet(live.people.clone());
             known = live;
         }
-        lines.catch_up(SystemClock.now());
+        lines.catch_up(context.machine.now());
         if woken {
             let Some(input) = noted(&context).await else { return };
             context.home.news();
-            for effect in intake.handle(input, SystemClock.both()) {
+            for effect in intake.handle(input, context.machine.both()) {
                 if perform(&context, &mut intake, &link, &mut lines, effect).await.is_none() {
                     return; // the disk failed: nothing more is acknowledged
                 }
@@ -121,12 +123,26 @@ pub async fn run(context: Arc<TaskContext>, judge: RuleSet, link: BrokerHandle, 
     }
 }
 
+/// With what alerts remember, before anything arrives.
+async fn begin<A>(context: &TaskContext, judge: RuleSet, known: &Config) -> Option<Intake<A>> {
+    let watch = judge.watch();
+    let versions: Vec<(RuleName, i64)> =
+        context.config.rules.iter().map(|rule| (rule.name.clone(), rule.version())).collect();
+    context.store.durably(move |store| store.forget_unjudged_of_others(&versions)).await?;
+    let mut intake = Intake::new(judge, watch);
+    let kept = context.store.durably(Store::kept).await?;
+    intake.meet(known.people.clone()); // those who were invited are somebody, too
+    intake.restore(kept, context.machine.both());
+    context.wakeups.after(Written::AlertCommand); // what came of it is written down at once
+    Some(intake)
+}
+
 /// What was under way when a process died is taken alone, so that the next death says which one it was.
-fn groups(
+fn groups<A>(
     crashes: &Crashes,
-    events: Vec<device_message::Message<Submitter>>,
-) -> Vec<Vec<device_message::Message<Submitter>>> {
-    let mut groups: Vec<Vec<device_message::Message<Submitter>>> = Vec::new();
+    events: Vec<device_message::Message<A>>,
+) -> Vec<Vec<device_message::Message<A>>> {
+    let mut groups: Vec<Vec<device_message::Message<A>>> = Vec::new();
     let mut may_join = false;
     for message in events {
         let event = fingerprint(&message.0);
@@ -140,27 +156,27 @@ fn groups(
     groups
 }
 
-async fn take(
+async fn take<B: BrokerPort>(
     context: &TaskContext,
-    intake: &mut Intake<Submitter>,
-    link: &BrokerHandle,
+    intake: &mut Intake<Submitter<B::Ack>>,
+    link: &B,
     (crashes, lines): (&mut Crashes, &mut Lines),
-    messages: Vec<device_message::Message<Submitter>>,
+    messages: Vec<device_message::Message<Submitter<B::Ack>>>,
 ) -> Option<()> {
     let under_way: Vec<_> = messages.iter().filter_map(|(event, ..)| fingerprint(event)).collect();
     let is_aside = under_way.iter().any(|event| crashes.is_aside(*event));
-    let input = |messages: Vec<device_message::Message<Submitter>>| {
+    let input = |messages: Vec<device_message::Message<Submitter<B::Ack>>>| {
         messages.into_iter().map(|(event, waiting, _)| (event, waiting)).collect()
     };
     let effects = if is_aside {
         for (event, ..) in &messages {
             set_aside(context, event).await;
         }
-        intake.handle(IntakeInput::SetAside(input(messages)), SystemClock.both())
+        intake.handle(IntakeInput::SetAside(input(messages)), context.machine.both())
     } else {
         crashes.begin(&under_way);
         device_message::take(context, &messages).await?;
-        let effects = intake.handle(IntakeInput::Arrived(input(messages)), SystemClock.both());
+        let effects = intake.handle(IntakeInput::Arrived(input(messages)), context.machine.both());
         crashes.end(&under_way);
         effects
     };
@@ -180,23 +196,23 @@ async fn set_aside(context: &TaskContext, event: &Event) {
     owner_notice::report(context, "set-aside", vec![what]).await;
 }
 
-fn is_new_session(notice: &ConnectionEvent) -> bool {
+fn is_new_session<A>(notice: &ConnectionEvent<A>) -> bool {
     matches!(notice, ConnectionEvent::Connected { session_present: false })
 }
 
 /// What is taken together. With a new session of the broker's packet identifiers mean other events, so what came before
 /// it is written down before.
-fn turn(batch: &mut Vec<ConnectionEvent>) -> Vec<ConnectionEvent> {
+fn turn<A>(batch: &mut Vec<ConnectionEvent<A>>) -> Vec<ConnectionEvent<A>> {
     let until = batch.iter().skip(1).position(is_new_session).map_or(batch.len(), |at| at + 1);
     batch.drain(..until).collect()
 }
 
-async fn arrived(
+async fn arrived<B: BrokerPort>(
     context: &TaskContext,
-    link: &BrokerHandle,
-    doors: &mut IntakeInputs,
-    turn: Vec<ConnectionEvent>,
-    events: &mut Vec<device_message::Message<Submitter>>,
+    link: &B,
+    doors: &mut IntakeInputs<B::Ack>,
+    turn: Vec<ConnectionEvent<B::Ack>>,
+    events: &mut Vec<device_message::Message<Submitter<B::Ack>>>,
 ) -> Option<()> {
     while events.len() < BATCH
         && let Ok((event, told)) = doors.handed.try_recv()
@@ -230,7 +246,7 @@ async fn arrived(
 }
 
 /// What receipts, taps and operators wrote down; without any it is just later.
-async fn noted(context: &TaskContext) -> Option<IntakeInput<Submitter>> {
+async fn noted<A>(context: &TaskContext) -> Option<IntakeInput<A>> {
     let notes = context.store.durably(|store| store.notes(NOTES)).await?;
     if notes.len() == NOTES as usize {
         context.wakeups.after(Written::AlertCommand); // there may be more
@@ -238,12 +254,12 @@ async fn noted(context: &TaskContext) -> Option<IntakeInput<Submitter>> {
     Some(if notes.is_empty() { IntakeInput::Woke } else { IntakeInput::Noted(notes) })
 }
 
-async fn perform(
+async fn perform<B: BrokerPort>(
     context: &TaskContext,
-    intake: &mut Intake<Submitter>,
-    link: &BrokerHandle,
+    intake: &mut Intake<Submitter<B::Ack>>,
+    link: &B,
     lines: &mut Lines,
-    effect: IntakeEffect<Submitter>,
+    effect: IntakeEffect<Submitter<B::Ack>>,
 ) -> Option<()> {
     match effect {
         IntakeEffect::Commit(batch, decisions) => {
@@ -255,7 +271,7 @@ async fn perform(
             if commit(context, &decisions, lines).await?.is_err() {
                 one_by_one(context, intake, &decisions).await?;
             }
-            for effect in intake.handle(IntakeInput::Committed(batch), SystemClock.both()) {
+            for effect in intake.handle(IntakeInput::Committed(batch), context.machine.both()) {
                 if let IntakeEffect::Acknowledge(token) = effect {
                     acknowledge(link, token);
                 }
@@ -282,7 +298,7 @@ async fn perform(
     Some(())
 }
 
-fn acknowledge(link: &BrokerHandle, waiting: Submitter) {
+fn acknowledge<B: BrokerPort>(link: &B, waiting: Submitter<B::Ack>) {
     match waiting {
         Submitter::Broker(token) => link.ack(token),
         Submitter::Handed(told) => drop(told.send(())), // whoever handed it in may have gone; the event is ours all the same
@@ -291,11 +307,7 @@ fn acknowledge(link: &BrokerHandle, waiting: Submitter) {
 
 /// Something in it was refused: what is to blame is closed as failed and acknowledged like the rest, or the broker would bring
 /// it again for ever.
-async fn one_by_one(
-    context: &TaskContext,
-    intake: &mut Intake<Submitter>,
-    decisions: &[Decision],
-) -> Option<()> {
+async fn one_by_one<A>(context: &TaskContext, intake: &mut Intake<A>, decisions: &[Decision]) -> Option<()> {
     for decision in decisions {
         let alone = [decision.clone()];
         let Err(StatementRefused(why)) = write(context, move |store| store.accept(&alone)).await? else {
@@ -318,9 +330,9 @@ async fn one_by_one(
 }
 
 /// The memory of alerts is what is on disk again.
-async fn reload(context: &TaskContext, intake: &mut Intake<Submitter>) -> Option<()> {
+async fn reload<A>(context: &TaskContext, intake: &mut Intake<A>) -> Option<()> {
     let kept = context.store.durably(Store::kept).await?;
-    intake.reload(kept, SystemClock.both());
+    intake.reload(kept, context.machine.both());
     Some(())
 }
 
@@ -332,7 +344,7 @@ async fn commit(
     let mut is_news = false;
     for decision in decisions.iter() {
         for one in &decision.unjudged {
-            is_news |= lines.add(one, &decision.event.topic, SystemClock.now());
+            is_news |= lines.add(one, &decision.event.topic, context.machine.now());
         }
     }
     let decisions = Arc::clone(decisions);
@@ -349,16 +361,12 @@ async fn write(
     accept: impl Fn(&Store) -> rusqlite::Result<IntakeReport> + Send + Sync + 'static,
 ) -> Option<Result<(), StatementRefused>> {
     let (turns, live) = (Arc::clone(&context.scheduler), context.live.get());
+    let machine = Arc::clone(&context.machine);
     let write = move |store: &Store| {
         let accepted = accept(store)?;
         let turn = match accepted.messages {
             0 => SendStep::default(),
-            _ => turns.take(
-                store,
-                StepStart::With(scheduler::SchedulerInput::Wake),
-                &live,
-                SystemClock.now(),
-            )?,
+            _ => turns.take(store, StepStart::With(scheduler::SchedulerInput::Wake), &live, machine.now())?,
         };
         Ok((accepted, turn))
     };

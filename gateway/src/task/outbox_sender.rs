@@ -19,12 +19,12 @@ use crate::outbox::window::Choice;
 use crate::reply::inbound::AccountNotice;
 use crate::store::Store;
 use crate::task::context::TaskContext;
-use crate::task::media_upload;
 use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice::{NoticeOutcome, NoticeRoute, write};
+use crate::task::ports::CloudApi;
 use crate::task::wakeups::{Work, Written};
-use crate::time::{Clock, SystemClock, Timestamp};
-use crate::whatsapp::client::{Client, Endpoint};
+use crate::time::Timestamp;
+use crate::whatsapp::client::Endpoint;
 use crate::whatsapp::endpoint::endpoint;
 use crate::whatsapp::prepare::{Signature, prepare};
 
@@ -35,9 +35,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// system's clock, 10 ms at most, as the first look.
 const LOOKS: u32 = 2;
 
-struct Task {
+struct Task<C> {
     context: Arc<TaskContext>,
-    client: Client,
+    client: C,
     wake_at: Option<Timestamp>,
     looked_at: Timestamp,
     /// When the token's file was written, of connections that wait for a person.
@@ -46,12 +46,12 @@ struct Task {
 
 pub async fn run(
     context: Arc<TaskContext>,
-    client: Client,
+    client: impl CloudApi,
     mut to_do: mpsc::Receiver<SendStep>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut task =
-        Task { context, client, wake_at: None, looked_at: SystemClock.now(), tokens: BTreeMap::new() };
+    let looked_at = context.machine.now();
+    let mut task = Task { context, client, wake_at: None, looked_at, tokens: BTreeMap::new() };
     let (mut version, mut touched, mut looks) = (0, None, 0);
     task.turn(StepStart::With(SchedulerInput::Wake));
     loop {
@@ -64,14 +64,16 @@ pub async fn run(
         let context = Arc::clone(&task.context);
         let pause = task.pause();
         tokio::select! {
+            biased; // as a simulation repeats it; none of the first three waits for anything, so that none waits for another
+            _ = stop.changed() => {}
+            () = context.wakeups.wait(Work::Messages) => task.turn(StepStart::With(SchedulerInput::Wake)),
             Some(turn) = to_do.recv() => {
                 turn.done.into_iter().for_each(|effect| task.perform(effect));
                 if !turn.rest.is_empty() {
                     task.turn(StepStart::Rest(turn.rest));
                 }
             }
-            () = context.wakeups.wait(Work::Messages) => task.turn(StepStart::With(SchedulerInput::Wake)),
-            () = tokio::time::sleep(pause) => {
+            () = context.machine.sleep(pause) => {
                 if let Some(connection) = task.put_right() {
                     task.turn(StepStart::With(SchedulerInput::CredentialsChanged(connection)));
                     continue;
@@ -93,7 +95,6 @@ pub async fn run(
                     task.turn(StepStart::With(SchedulerInput::Wake));
                 }
             }
-            _ = stop.changed() => {}
         }
     }
 }
@@ -101,16 +102,17 @@ pub async fn run(
 /// The scheduler takes a step, and this task does what that leads to.
 async fn take_step(context: &TaskContext, begin: StepStart) {
     let (scheduler, live) = (Arc::clone(&context.scheduler), context.live.get());
-    let take = move |store: &Store| scheduler.take(store, begin.clone(), &live, SystemClock.now());
+    let machine = Arc::clone(&context.machine);
+    let take = move |store: &Store| scheduler.take(store, begin.clone(), &live, machine.now());
     if let Some(step) = context.store.durably(take).await {
         context.scheduler.done(step).await;
     }
 }
 
-impl Task {
+impl<C: CloudApi> Task<C> {
     fn turn(&self, begin: StepStart) {
         let context = Arc::clone(&self.context);
-        tokio::spawn(async move { take_step(&context, begin).await });
+        self.context.machine.spawn(Box::pin(async move { take_step(&context, begin).await }));
     }
 
     /// A connection whose token was refused, and has another one now.
@@ -125,14 +127,14 @@ impl Task {
     /// Something waits for this time, or for one that the clock was set back from: nobody else would notice, and it would wait
     /// for as long again.
     fn is_due(&mut self) -> bool {
-        let now = SystemClock.now();
+        let now = self.context.machine.now();
         let before = std::mem::replace(&mut self.looked_at, now);
         now < before || self.wake_at.is_some_and(|at| at <= now)
     }
 
     fn pause(&self) -> Duration {
         self.wake_at
-            .map_or(LOOK_EVERY, |at| SystemClock.now().until(at))
+            .map_or(LOOK_EVERY, |at| self.context.machine.now().until(at))
             .clamp(Duration::from_millis(5), LOOK_EVERY)
     }
 
@@ -168,16 +170,16 @@ impl Task {
     /// it, or none.
     fn notify(&self, connection: ConnectionName, severity: Severity, text: String) {
         let context = Arc::clone(&self.context);
-        tokio::spawn(async move {
+        self.context.machine.spawn(Box::pin(async move {
             let find = move |_: &Store| Ok(Some((connection.clone(), "sending".to_owned(), text.clone())));
             say(&context, severity, NoticeRoute::AnotherOnly, find).await;
-        });
+        }));
     }
 
     /// What waits until a person writes may wait for long.
     fn tell_of_held(&self, id: MessageId, reason: String) {
         let context = Arc::clone(&self.context);
-        tokio::spawn(async move {
+        self.context.machine.spawn(Box::pin(async move {
             let find = move |store: &Store| {
                 Ok(store.whole(id)?.map(|due| {
                     let Conversation { connection, contact } = due.lane;
@@ -187,7 +189,7 @@ impl Task {
                 }))
             };
             say(&context, Severity::Warning, NoticeRoute::AnotherFirst, find).await;
-        });
+        }));
     }
 
     /// It is on disk.
@@ -219,24 +221,22 @@ impl Task {
 
     fn upload(&self, due: DueMessage) {
         let (context, client) = (Arc::clone(&self.context), self.client.clone());
-        tokio::spawn(async move {
+        self.context.machine.spawn(Box::pin(async move {
+            let id = due.id;
             let uploaded = match reachable(&context, &due) {
-                Ok(endpoint) => {
-                    media_upload::upload_all(&context, &client, &endpoint, &due.lane.connection, due.content)
-                        .await
-                }
+                Ok(endpoint) => client.upload(Arc::clone(&context), endpoint, due).await,
                 Err(error) => Err(error), // its message meets the same, and waits
             };
-            take_step(&context, StepStart::With(SchedulerInput::Uploaded(due.id, uploaded))).await;
-        });
+            take_step(&context, StepStart::With(SchedulerInput::Uploaded(id, uploaded))).await;
+        }));
     }
 
     fn post(&self, due: DueMessage, choice: Choice) {
         let (context, client) = (Arc::clone(&self.context), self.client.clone());
-        tokio::spawn(async move {
+        self.context.machine.spawn(Box::pin(async move {
             let answer = send(&context, &client, &due, &choice).await;
             take_step(&context, StepStart::With(SchedulerInput::Answered(due.id, answer))).await;
-        });
+        }));
     }
 }
 
@@ -247,11 +247,11 @@ async fn say(
     over: NoticeRoute,
     find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
 ) {
-    let config = context.live.get();
+    let (config, machine) = (context.live.get(), Arc::clone(&context.machine));
     let work = move |store: &Store| {
         let Some((about, field, text)) = find(store)? else { return Ok(None) };
         let notice = AccountNotice::of(field, severity, text);
-        let told = write(store, &config, &about, &notice, over, SystemClock.now())?;
+        let told = write(store, &config, &about, &notice, over, machine.now())?;
         Ok((told != NoticeOutcome::Before).then_some((about, notice.text)))
     };
     if let Some(Some((about, text))) = context.store.durably(work).await {
@@ -288,15 +288,15 @@ fn reachable(context: &TaskContext, due: &DueMessage) -> Result<Endpoint, String
     endpoint(found.ok_or_else(not_connected)?)
 }
 
-async fn send(context: &Arc<TaskContext>, client: &Client, due: &DueMessage, choice: &Choice) -> ApiAnswer {
+async fn send(context: &TaskContext, client: &impl CloudApi, due: &DueMessage, choice: &Choice) -> ApiAnswer {
     let endpoint = match reachable(context, due) {
         Ok(endpoint) => endpoint,
         Err(error) => return ApiAnswer::Offline(error),
     };
     let ours = Signature { tag: &context.tag, signer: &context.signer };
-    let request = prepare(due, choice, ours, &context.live.get().people, SystemClock.now());
-    let began = SystemClock.both().steady;
-    let answer = client.send(&endpoint, request.body).await;
-    context.metrics.sent_within(SystemClock.both().steady.saturating_sub(began));
+    let request = prepare(due, choice, ours, &context.live.get().people, context.machine.now());
+    let began = context.machine.both().steady;
+    let answer = client.post(endpoint, request).await;
+    context.metrics.sent_within(context.machine.both().steady.saturating_sub(began));
     answer
 }

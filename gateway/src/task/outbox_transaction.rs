@@ -95,8 +95,7 @@ pub fn take(
     Ok(turn)
 }
 
-/// Numbers that were restricted before this start stay so, whoever takes the first turn: a try would make it worse. The
-/// simulation calls it too.
+/// Numbers that were restricted before this start stay so, whoever takes the first turn: a try would make it worse.
 pub fn remember(
     sender: &mut Scheduler,
     restricted: Vec<(Conversation, i64, Timestamp)>,
@@ -132,10 +131,13 @@ pub struct SchedulerHandle {
 }
 
 impl SchedulerHandle {
-    /// The turns' effects come out at the other end.
-    pub fn new(sender: Scheduler) -> (Self, mpsc::Receiver<SendStep>) {
+    /// The turns' effects come out at the other end, after `first`.
+    pub fn new(sender: Scheduler, dice: Rng, first: SendStep) -> (Self, mpsc::Receiver<SendStep>) {
         let (done, to_do) = mpsc::channel(TURNS_MAX);
-        let mind = Arc::new(Mutex::new((sender, Rng::from_machine())));
+        if !first.done.is_empty() {
+            drop(done.try_send(first)); // there is room for more than one
+        }
+        let mind = Arc::new(Mutex::new((sender, dice)));
         (Self { mind, stopping: AtomicBool::new(false), done }, to_do)
     }
 
@@ -203,7 +205,7 @@ mod tests {
                 read("t.toml", text, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
                     .expect("good");
             let rates = BTreeMap::from([(ConnectionName("main".into()), 1_000)]); // a second
-            let (turns, _) = SchedulerHandle::new(Scheduler::new(rates));
+            let (turns, _) = SchedulerHandle::new(Scheduler::new(rates), Rng::seeded(1), SendStep::default());
             Self { store, turns, config, _folder: folder }
         }
 

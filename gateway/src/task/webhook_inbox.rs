@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::ids::InboxId;
-use crate::random::Rng;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::durable_store::StatementRefused;
 use crate::task::wakeups::{Work, Written};
 use crate::task::webhook_reader::{BodyOutcome, read_next};
 use crate::task::{early_reply, owner_notice};
-use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -47,7 +45,7 @@ pub async fn run(context: Arc<TaskContext>) {
         }
         let Some(waits) = look(&context).await else { return };
         let pause = if waits { early_reply::LOOK_AGAIN } else { LOOK_EVERY };
-        drop(tokio::time::timeout(pause, context.wakeups.wait(Work::WebhookBodies)).await); // either way there is something to look for
+        context.wait(Work::WebhookBodies, pause).await; // either way there is something to look for
     }
 }
 
@@ -66,10 +64,10 @@ async fn read(context: &Arc<TaskContext>, config: Arc<Config>) -> Option<Option<
     let reading = Arc::new(AtomicI64::new(0));
     let begun = Arc::clone(&reading);
     let next = move |store: &Store| {
-        let now = SystemClock.now();
+        let now = of_next.machine.now();
         let heed = |begin| of_next.scheduler.take(store, begin, &config, now);
         let begin = |id: InboxId| begun.store(id.0, Ordering::Relaxed);
-        let read = read_next(store, &config, now, &mut Rng::from_machine(), begin, heed)?;
+        let read = read_next(store, &config, now, &mut of_next.machine.dice(), begin, heed)?;
         if read.as_ref().is_some_and(|read| read.people) {
             of_next.live.set_guests(&store.guests()?); // before anybody is told of it, so that no event is judged by the older list
         }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rusqlite::{ErrorCode, Result};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,14 +13,30 @@ use crate::store::db::salvage;
 use crate::time::SystemClock;
 
 /// Jobs in one transaction: the broker sends at most 32 unacknowledged events, so a larger group would wait for nothing.
-const GROUP_MAX: usize = 32;
+pub const GROUP_MAX: usize = 32;
 /// Jobs that may wait: every task of the daemon has at most a few dozen under way.
 const QUEUE_MAX: usize = 256;
 
 /// One piece of work: first inside the transaction, then, after the commit, the answer to whoever waits.
-trait Job: Send {
+pub trait Job: Send {
     fn work(&mut self, store: &Store) -> Result<()>;
     fn answer(self: Box<Self>, held: std::result::Result<(), StoreError>);
+}
+
+/// Jobs that wait. The store's thread takes them as they come; a simulation takes some when it likes.
+#[derive(Debug)]
+pub struct StoreQueue {
+    inbox: mpsc::Receiver<StoreJob>,
+    failing: watch::Sender<Option<Arc<str>>>,
+}
+
+/// What became of a group of jobs. Whoever asked knows already.
+#[derive(Debug)]
+pub enum GroupOutcome {
+    /// But for those that the database refused, and why.
+    OnDisk { refused: Vec<String> },
+    /// Nothing was written, and it may be tried again.
+    NoRoom(StoreError),
 }
 
 struct Pending<T, F> {
@@ -84,21 +100,53 @@ pub struct StoreThread {
 }
 
 impl Store {
+    /// Jobs for this store come out at the other end.
+    #[must_use]
+    pub fn queue(&self) -> (StoreHandle, StoreQueue) {
+        let (orders, inbox) = mpsc::channel(QUEUE_MAX);
+        let (failing, failed) = watch::channel(None);
+        let log = self.directory.join("bellwire.db-wal").into();
+        (StoreHandle { log, orders, failed }, StoreQueue { inbox, failing })
+    }
+
     /// Moves the store to its thread. `committed` is told how long the disk took for each commit that wrote something.
     pub fn start(
         self,
         committed: impl Fn(Duration) + Send + 'static,
     ) -> std::io::Result<(StoreHandle, StoreThread)> {
-        let (orders, inbox) = mpsc::channel(QUEUE_MAX);
-        let (failing, failed) = watch::channel(None);
+        let (handle, queue) = self.queue();
         let (end, ended) = oneshot::channel();
-        let log = self.directory.join("bellwire.db-wal").into();
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || {
-            run(&self, inbox, &failing, &committed);
+            run(&self, queue, &committed);
             drop(self); // the database is closed, its WAL folded in
             let _nobody_waits_if_the_disk_failed = end.send(());
         })?;
-        Ok((StoreHandle { log, orders: orders.clone(), failed }, StoreThread { thread, orders, ended }))
+        let orders = handle.orders.clone();
+        Ok((handle, StoreThread { thread, orders, ended }))
+    }
+}
+
+impl StoreQueue {
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inbox.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
+    /// As many of those that wait, the oldest first.
+    pub fn take(&mut self, most: usize) -> Vec<Box<dyn Job>> {
+        let mut group = Vec::new();
+        while group.len() < most
+            && let Ok(StoreJob::Work(job)) = self.inbox.try_recv()
+        {
+            group.push(job);
+        }
+        group
     }
 }
 
@@ -128,12 +176,10 @@ impl StoreHandle {
         answered.await.unwrap_or_else(|_| Err(self.reason()))
     }
 
-    /// Changes when anybody, an operator's command included, has written: when and how long SQLite's log is. Asking the
-    /// file system wakes nobody, where asking the thread wakes two.
+    /// SQLite's log: it changes with each commit.
     #[must_use]
-    pub fn last_write(&self) -> Option<(SystemTime, u64)> {
-        let log = std::fs::metadata(&self.log).ok()?;
-        Some((log.modified().ok()?, log.len()))
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// Waits until the disk has failed.
@@ -152,16 +198,11 @@ impl StoreHandle {
     }
 }
 
-fn run(
-    store: &Store,
-    mut inbox: mpsc::Receiver<StoreJob>,
-    failing: &watch::Sender<Option<Arc<str>>>,
-    committed: &dyn Fn(Duration),
-) {
+fn run(store: &Store, mut queue: StoreQueue, committed: &dyn Fn(Duration)) {
     let mut open = true;
     while open {
         let mut group = Vec::new();
-        let mut next = inbox.blocking_recv();
+        let mut next = queue.inbox.blocking_recv();
         while let Some(order) = next {
             match order {
                 StoreJob::Work(job) => group.push(job),
@@ -170,63 +211,66 @@ fn run(
                     break;
                 }
             }
-            next = if group.len() < GROUP_MAX { inbox.try_recv().ok() } else { None };
+            next = if group.len() < GROUP_MAX { queue.inbox.try_recv().ok() } else { None };
         }
         if group.is_empty() {
             return; // closed, or nobody can ask any more
         }
-        if let Err(error) = commit(store, group, committed) {
-            let reason: Arc<str> = error.to_string().into();
-            tracing::error!(error = %reason, "the disk failed");
-            if salvage::is_damage(&error) {
-                salvage::suspect(&store.directory);
+        match store.commit(group, committed) {
+            Ok(GroupOutcome::NoRoom(StoreError::DiskFull)) => {
+                tracing::error!("the disk is full; making room from the reserve");
+                store.make_room();
             }
-            failing.send_replace(Some(reason));
-            return;
+            Ok(GroupOutcome::NoRoom(_)) => {
+                tracing::error!("another program has been writing to the database for 5 s");
+            }
+            Ok(GroupOutcome::OnDisk { .. }) => {}
+            Err(error) => {
+                let reason: Arc<str> = error.to_string().into();
+                tracing::error!(error = %reason, "the disk failed");
+                if salvage::is_damage(&error) {
+                    salvage::suspect(&store.directory);
+                }
+                queue.failing.send_replace(Some(reason));
+                return;
+            }
         }
     }
 }
 
-/// Runs the group in one transaction, each job behind its own savepoint. An error that is returned is the disk's.
-fn commit(
-    store: &Store,
-    mut group: Vec<Box<dyn Job>>,
-    committed: &dyn Fn(Duration),
-) -> std::result::Result<(), rusqlite::Error> {
-    let outcome = transact(store, &mut group, committed);
-    match outcome {
-        Ok(refused) => {
-            store.held();
-            store.mark();
-            for (job, refusal) in group.into_iter().zip(refused) {
-                job.answer(refusal.map_or(Ok(()), |error| Err(StoreError::Refused(Arc::new(error)))));
+impl Store {
+    /// Runs the group in one transaction, each job behind its own savepoint, and answers each. An error that is returned is the
+    /// disk's.
+    pub fn commit(
+        &self,
+        mut group: Vec<Box<dyn Job>>,
+        committed: &dyn Fn(Duration),
+    ) -> std::result::Result<GroupOutcome, rusqlite::Error> {
+        let error = match transact(self, &mut group, committed) {
+            Ok(refused) => {
+                self.held();
+                self.mark();
+                let why = refused.iter().flatten().map(ToString::to_string).collect();
+                for (job, refusal) in group.into_iter().zip(refused) {
+                    job.answer(refusal.map_or(Ok(()), |error| Err(StoreError::Refused(Arc::new(error)))));
+                }
+                return Ok(GroupOutcome::OnDisk { refused: why });
             }
-            Ok(())
+            Err(error) => error,
+        };
+        let _already_rolled_back = self.sql.execute_batch("ROLLBACK");
+        self.undone(0);
+        let gone = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => StoreError::DiskFull,
+            Some(ErrorCode::DatabaseBusy) => StoreError::Busy,
+            _ => StoreError::Failed(error.to_string().into()),
+        };
+        for job in group {
+            job.answer(Err(gone.clone()));
         }
-        Err(error) => {
-            let _already_rolled_back = store.sql.execute_batch("ROLLBACK");
-            store.undone(0);
-            let code = error.sqlite_error_code();
-            let gone = match code {
-                Some(ErrorCode::DiskFull) => StoreError::DiskFull,
-                Some(ErrorCode::DatabaseBusy) => StoreError::Busy,
-                _ => StoreError::Failed(error.to_string().into()),
-            };
-            for job in group {
-                job.answer(Err(gone.clone()));
-            }
-            match gone {
-                StoreError::DiskFull => {
-                    tracing::error!("the disk is full; making room from the reserve");
-                    store.make_room();
-                    Ok(())
-                }
-                StoreError::Busy => {
-                    tracing::error!("another program has been writing to the database for 5 s");
-                    Ok(())
-                }
-                StoreError::Failed(_) | StoreError::Refused(_) => Err(error),
-            }
+        match gone {
+            StoreError::DiskFull | StoreError::Busy => Ok(GroupOutcome::NoRoom(gone)),
+            StoreError::Failed(_) | StoreError::Refused(_) => Err(error),
         }
     }
 }

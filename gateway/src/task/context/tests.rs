@@ -4,12 +4,13 @@ use super::*;
 use crate::config::{LoadOptions, read};
 use crate::contact::Recipient;
 use crate::ids::{ConnectionName, ContactId, MessageId};
+use crate::machine::SystemMachine;
 use crate::outbox::message::Content;
 use crate::outbox::retry_policy::ApiAnswer;
-use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::{SchedulerEffect, SchedulerInput};
+use crate::random::Rng;
 use crate::task::outbox_transaction::{StepStart, take};
-use crate::time::Timestamp;
+use crate::time::{Clock, SystemClock};
 use crate::whatsapp::errors::{ApiMessage, refusal};
 
 /// Number restricted (docs/cloud-api.md 4.2): retrying makes it worse.
@@ -69,7 +70,8 @@ async fn a_restricted_number_is_known_before_an_event_can_take_the_first_turn() 
     let metrics = Metrics::new();
     let (handle, thread) = store.start(metrics.commits()).expect("a thread");
     let (notices, _to_tell) = mpsc::channel(1);
-    let (context, mut to_do) = TaskContext::new(handle, config, metrics, notices).await.expect("a start");
+    let (context, mut to_do) =
+        TaskContext::new(handle, config, metrics, notices, Arc::new(SystemMachine)).await.expect("a start");
     let (turns, live) = (Arc::clone(&context.scheduler), context.live.get());
     let event = move |store: &Store| {
         let id = compose(store, "giorgi", "+15550100002")?;
