@@ -6,7 +6,7 @@ use super::{Failure, Place, say, say_json};
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::ids::ContactId;
-use crate::task::invitation;
+use crate::store::{AuditEntry, Store};
 use crate::time::{Clock, SystemClock};
 
 #[derive(Debug, clap::Args)]
@@ -126,7 +126,17 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
 fn remove(place: &Place, contact: &str) -> Result<(), Failure> {
     let (config, store) = place.open()?;
     let id = ContactId(contact.to_owned());
-    let work = |store: &crate::store::Store| invitation::remove(store, &id, SystemClock.now());
+    let work = |store: &Store| {
+        let now = SystemClock.now();
+        let removed = store.take_off(&id, now)?;
+        if removed {
+            let detail = format!("{}, at the command line", store.seal().pseudonym(&id));
+            let entry =
+                AuditEntry { what: "removed", who: None, message: None, command: None, detail: &detail };
+            store.record(&entry, now)?;
+        }
+        Ok(removed)
+    };
     if store.transaction(work).map_err(io)? {
         say(&format!(
             "{contact} is off the list; what is kept of them goes with: bellwire contact erase {contact}"

@@ -112,6 +112,7 @@ impl Config {
             owner: &self.site.owner,
             rules: &self.rules,
             questions: &self.questions,
+            words: &self.words,
             numbers: self.connections.iter().map(|connection| &connection.name).collect(),
             seal,
             now,

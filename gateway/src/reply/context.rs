@@ -35,6 +35,8 @@ pub struct SiteContext<'a> {
     pub owner: &'a [String],
     pub rules: &'a [Rule],
     pub questions: &'a [Question],
+    /// What counts as STOP and START.
+    pub words: &'a Words,
     /// The connections, in the order of the configuration.
     pub numbers: Vec<&'a ConnectionName>,
     pub seal: &'a ButtonSigner,

@@ -40,6 +40,46 @@ pub enum ReplyEffect {
         guest: Box<Guest>,
         expires_at: Timestamp,
     },
+    /// Said Yes with this message, which is theirs from now on.
+    Join {
+        guest: ContactId,
+        with: Wamid,
+        at: Timestamp,
+    },
+    /// Said No.
+    Decline {
+        guest: ContactId,
+        at: Timestamp,
+    },
+    /// Nobody may answer the invitation any more: `declined` or `removed`.
+    Dismiss {
+        guest: ContactId,
+        state: &'static str,
+    },
+    /// Who writes from this address under this user id.
+    Identify {
+        contact: ContactId,
+        address: String,
+        user_id: Option<String>,
+        at: Timestamp,
+    },
+    /// Agreed to be written to, or not. Of several wishes the newest counts.
+    Consent {
+        contact: ContactId,
+        given: bool,
+        source: String,
+        at: Timestamp,
+    },
+    /// They wrote: what waited for it may leave.
+    Heard {
+        conversation: Conversation,
+        at: Timestamp,
+    },
+    /// Somebody who is no contact wrote.
+    MeetStranger {
+        address: String,
+        is_answered: bool,
+    },
     /// Off the list: no alert that still waits leaves for them.
     TakeOff(ContactId),
     TellOwner(Box<OwnerNotice>),

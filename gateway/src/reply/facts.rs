@@ -27,4 +27,29 @@ pub struct ReplyFacts {
     pub invited_lately: u32,
     /// An id for whoever is invited, which nobody has or had.
     pub free_id: Option<ContactId>,
+    /// When and where the person said last whether they want messages.
+    pub newest_wish: Option<(Timestamp, String)>,
+}
+
+/// Of somebody who is no contact.
+#[derive(Debug, Clone, Default)]
+pub struct StrangerFacts {
+    /// Invitations of this number or user id that count; when they were answered with No.
+    pub invited: Vec<(Guest, Option<Timestamp>)>,
+    /// The invitation was answered later than this was written.
+    pub is_overtaken: bool,
+    /// Something waits for a word of theirs, and leaves now.
+    pub releases: bool,
+    /// A stranger is answered once a day.
+    pub is_answered: bool,
+}
+
+/// Of somebody who said Yes to an invitation.
+#[derive(Debug, Clone)]
+pub struct GuestFacts {
+    pub guest: Guest,
+    /// A bare No can be about nothing else: the invitation still counts, and they have got no alert.
+    pub is_about_invitation: bool,
+    /// The invitation was answered later than this was written.
+    pub is_overtaken: bool,
 }

@@ -3,13 +3,18 @@
 use crate::alert::engine::AlertCommand;
 use crate::command::action::{CommandOrigin, NewCommand};
 use crate::command::authorise::{ACTS_MAX, REFUSALS_IN, REFUSALS_MAX, RecentAbuse};
+use crate::contact::language::Sentences;
 use crate::outbox::button_token::ButtonSubject;
+use crate::outbox::message::Content;
 use crate::reply::answer::{Answer, ReplySender};
 use crate::reply::context::SiteContext;
 use crate::reply::effect::ReplyEffect;
 use crate::reply::facts::ReplyFacts;
+use crate::reply::inbound::InboundContent;
 use crate::reply::interpret::Interpretation;
 use crate::reply::keywords::YES;
+use crate::reply::opt_out::ConsentWord;
+use crate::reply::sender::shows_number;
 use crate::reply::status_text::status;
 
 /// Everything that it leads to, after it was written down.
@@ -74,9 +79,17 @@ impl Answer<'_> {
                 self.nothing("the person is locked out");
                 self.record("refused", "locked out".to_owned());
             }
-            Interpretation::Nothing { reason, .. } => self.nothing(reason),
-            // What these lead to is decided by whoever knows the sender.
-            Interpretation::Consent { .. } | Interpretation::ReadOn { .. } | Interpretation::Stranger => {}
+            Interpretation::Consent { wish, .. } => self.obey(*wish),
+            Interpretation::Nothing { reason, .. } => {
+                self.nothing(reason);
+                if let InboundContent::SharedNumber(numbers) = &self.from.reply.content {
+                    let over = &self.from.lane.connection;
+                    let told = shows_number(numbers, self.from.contact, over, self.site);
+                    self.effects.push(ReplyEffect::TellOwner(Box::new(told)));
+                }
+            }
+            Interpretation::ReadOn { .. } => {} // what Meta takes of a message is known to whoever reads webhooks
+            Interpretation::Stranger => {}      // `reply/stranger.rs`
         }
     }
 
@@ -101,6 +114,30 @@ impl Answer<'_> {
             | AlertCommand::Receipt { .. } => return, // no person's
         };
         self.record(what, alert.to_string());
+    }
+
+    /// STOP and START take effect with the same commit, and are answered once. Of several wishes the newest counts, by the time
+    /// that Meta gives it and then by its source, whichever comes first.
+    fn obey(&mut self, wish: ConsentWord) {
+        let ReplySender { contact, lane, reply } = self.from;
+        let given = wish == ConsentWord::Start;
+        if given || contact.may_stop {
+            let source = format!("a WhatsApp message to {} ({})", lane.connection, reply.wamid);
+            let newest = self.facts.newest_wish.as_ref();
+            let counts = newest.is_none_or(|(at, by)| (*at, by) <= (reply.at, &source));
+            let contact = contact.id.clone();
+            self.effects.push(ReplyEffect::Consent { contact, given, source, at: reply.at });
+            if !counts {
+                return self.nothing("a later wish of the same person came before it, and counts");
+            }
+        }
+        let sentence: fn(&Sentences) -> &'static str = match (wish, contact.may_stop) {
+            (ConsentWord::Stop, false) => |s| s.on_duty,
+            (ConsentWord::Stop, true) => |s| s.stopped,
+            (ConsentWord::Start, _) => |s| s.started,
+        };
+        let text = contact.locale.say(sentence, &[("site", self.site.name)]);
+        self.send(contact, Content::text(text));
     }
 
     /// The fifth refusal is told to the owner, and is the last that is answered for a while.

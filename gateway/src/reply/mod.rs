@@ -15,6 +15,10 @@ pub mod interpret;
 pub mod facts;
 /// What follows from it.
 pub mod follow_up;
+/// Somebody who is no contact, or was invited.
+pub mod stranger;
+/// Who wrote, and whether it is still them.
+pub mod sender;
 /// One message, while that is decided.
 pub mod answer;
 /// A Yes or No to a request, a choice of a machine's question.

@@ -31,8 +31,8 @@ impl Store {
             })
     }
 
-    /// A stranger wrote. `true`: they are answered, and the owner is told of them.
-    pub fn meet_stranger(&self, address: &str, now: Timestamp) -> Result<bool> {
+    /// Whether a stranger who writes is answered.
+    pub(super) fn answers_stranger(&self, address: &str, now: Timestamp) -> Result<bool> {
         let since = (now - ANSWERED_EVERY).0;
         let before: Option<i64> = self
             .sql
@@ -43,14 +43,18 @@ impl Store {
             .sql
             .prepare_cached("SELECT count(*) FROM stranger WHERE answered_at > ?1")?
             .query_row([since], |row| row.get(0))?;
-        let answer = before.is_none_or(|at| at <= since) && answered < ANSWERED_MAX;
+        Ok(before.is_none_or(|at| at <= since) && answered < ANSWERED_MAX)
+    }
+
+    /// A stranger wrote.
+    pub(super) fn meet_stranger(&self, address: &str, is_answered: bool, now: Timestamp) -> Result<()> {
         self.sql
             .prepare_cached(
                 "INSERT INTO stranger VALUES (?1, ?2, ?2, 1, ?3) ON CONFLICT DO UPDATE
                  SET last_at = ?2, messages = messages + 1, answered_at = max(answered_at, ?3)",
             )?
-            .execute(params![address, now.0, if answer { now.0 } else { 0 }])?;
-        Ok(answer)
+            .execute(params![address, now.0, if is_answered { now.0 } else { 0 }])
+            .map(drop)
     }
 }
 

@@ -6,22 +6,8 @@ use super::Store;
 use crate::contact::KnownIdentity;
 use crate::ids::{ContactId, MessageId};
 use crate::outbox::retry_policy::Next;
+use crate::reply::sender::{Identity, KnownUser};
 use crate::time::Timestamp;
-
-/// Who wrote, as far as Meta tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    /// The one who always wrote from this number, or the first.
-    Known,
-    /// The first, whose words were overtaken by those of another: they are the contact, and the other was not.
-    First,
-    /// Another user id from the same number: Meta gives a new one to whoever takes a number over (docs/cloud-api.md 3.6).
-    Changed,
-    /// WhatsApp said that the number changed hands, and nobody has looked yet.
-    Moved,
-    /// Written before an operator said who this is, by whoever had the number then.
-    Former,
-}
 
 impl Store {
     /// What was learned of a number (digits without `+`) and a user id.
@@ -63,35 +49,19 @@ impl Store {
         user_id: Option<&str>,
         at: Timestamp,
     ) -> Result<Identity> {
-        let row = self
+        let known = self
             .sql
             .prepare_cached(
                 "SELECT user_id, user_id_of, user_id_at, moved_at, accepted_at FROM person WHERE contact = ?1",
             )?
             .query_row([&contact.0], |row| {
                 let time = |column| row.get::<_, Option<i64>>(column).map(|at| at.map(Timestamp));
-                Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, time(2)?, time(3)?, time(4)?))
+                let (user_id, of) = (row.get(0)?, row.get(1)?);
+                Ok(KnownUser { user_id, of, since: time(2)?, moved_at: time(3)?, accepted_at: time(4)? })
             })
             .optional()?;
-        let (known, of, since, moved_at, accepted_at) = row.unwrap_or_default();
-        if moved_at.is_some_and(|moved_at| at >= moved_at) {
-            return Ok(Identity::Moved);
-        }
-        // The contact is written to at another address since: whoever wrote from the old one is forgotten.
-        let known = known.filter(|_| of.is_none_or(|of| of == address));
-        let is_known = known.is_some() && known.as_deref() == user_id;
-        if !is_known && accepted_at.is_some_and(|accepted_at| at < accepted_at) {
-            return Ok(Identity::Former);
-        }
-        let Some(user_id) = user_id else { return Ok(Identity::Known) };
-        let first = since.is_none_or(|since| at < since);
-        let identity = match known {
-            Some(_) if is_known => Identity::Known,
-            Some(_) if first && since.is_some() => Identity::First,
-            Some(_) => return Ok(Identity::Changed),
-            None => Identity::Known,
-        };
-        let since = since.filter(|_| is_known && !first).unwrap_or(at);
+        let (identity, since) = known.unwrap_or_default().judge(address, user_id, at);
+        let Some(since) = since else { return Ok(identity) };
         self.sql
             .prepare_cached(
                 "INSERT INTO person (contact, user_id, user_id_of, user_id_at) VALUES (?1, ?2, ?3, ?4)

@@ -5,15 +5,19 @@ use rusqlite::Result;
 
 use super::account::PreviousNotice;
 use super::{AuditEntry, Store};
-use crate::contact::People;
+use crate::command::action::{CommandOrigin, NewCommand};
 use crate::contact::severity::Severity;
+use crate::contact::{People, Phone};
 use crate::ids::{CommandId, ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
+use crate::outbox::row::Conversation;
 use crate::reply::effect::{AuditRecord, OutgoingMessage, OwnerNotice, ReplyEffect};
-use crate::reply::facts::ReplyFacts;
+use crate::reply::facts::{GuestFacts, ReplyFacts, StrangerFacts};
+use crate::reply::inbound::InboundMessage;
 use crate::reply::interpret::Interpretation;
 use crate::reply::invitation::wanted_id;
 use crate::reply::invitation_syntax::InvitationRequest;
+use crate::reply::stranger::{address, invited};
 use crate::time::Timestamp;
 
 /// What was done, for whoever wakes others.
@@ -75,9 +79,12 @@ impl Store {
                     facts.free_id = Some(self.free_id(&wanted, |id| people.knows(id))?);
                 }
             }
+            Interpretation::Consent { contact, .. } => {
+                let newest = self.newest_wish(contact)?;
+                facts.newest_wish = newest.map(|(_, (at, source))| (Timestamp(at), source));
+            }
             Interpretation::Vote { subject: ButtonSubject::Alert(_), .. }
             | Interpretation::Command(_)
-            | Interpretation::Consent { .. }
             | Interpretation::ReadOn { .. }
             | Interpretation::Say { .. }
             | Interpretation::Refused { .. }
@@ -90,6 +97,38 @@ impl Store {
         Ok(facts)
     }
 
+    /// What decides about a message of somebody who is no contact.
+    pub fn stranger_facts(
+        &self,
+        reply: &InboundMessage,
+        over: &ConnectionName,
+        now: Timestamp,
+    ) -> Result<StrangerFacts> {
+        let phone = reply.from.as_deref().and_then(|from| Phone::from_wa_id(from).ok());
+        let known = self.known(phone.as_ref().map(|phone| &phone.e164()[1..]), reply.user_id.as_deref())?;
+        let mut facts = StrangerFacts {
+            invited: invited(reply, &known, self.invitations_open(now)?),
+            ..StrangerFacts::default()
+        };
+        if let [(guest, _)] = facts.invited.as_slice() {
+            let lane = Conversation { connection: over.clone(), contact: guest.id.clone() };
+            facts.releases = self.waits_for_word(&lane, reply.at, now)?;
+            facts.is_overtaken = self.is_overtaken(&guest.id, reply.at)?;
+        }
+        if let Some(address) = address(reply) {
+            facts.is_answered = self.answers_stranger(&address, now)?;
+        }
+        Ok(facts)
+    }
+
+    /// What decides about another answer to an invitation that this contact answered with Yes. `None`: they did not.
+    pub fn guest_facts(&self, contact: &ContactId, at: Timestamp) -> Result<Option<GuestFacts>> {
+        let joined = self.guests()?.into_iter().find(|guest| guest.id == *contact);
+        let Some(guest) = joined else { return Ok(None) };
+        let is_about_invitation = self.is_about_invitation(contact, at)?;
+        Ok(Some(GuestFacts { guest, is_about_invitation, is_overtaken: self.is_overtaken(contact, at)? }))
+    }
+
     /// Performs them in their order.
     pub fn apply(&self, effects: &[ReplyEffect], now: Timestamp) -> Result<Applied> {
         let mut applied = Applied::default();
@@ -100,46 +139,45 @@ impl Store {
     }
 
     fn apply_one(&self, effect: &ReplyEffect, now: Timestamp, applied: &mut Applied) -> Result<()> {
+        applied.messages |= matches!(effect, ReplyEffect::Send(_));
+        applied.notes += usize::from(matches!(effect, ReplyEffect::Note(_)));
+        let is_of_people = matches!(
+            effect,
+            ReplyEffect::Join { .. } | ReplyEffect::Decline { .. } | ReplyEffect::TakeOff(_)
+        );
+        applied.people |= is_of_people;
         match effect {
-            ReplyEffect::Send(message) => {
-                applied.messages = true;
-                self.send(message, now)
-            }
+            ReplyEffect::Send(message) => self.send(message, now),
             ReplyEffect::Record(record) => self.record_of(record, None, now),
             ReplyEffect::Command(origin, command, record) => {
-                let id = self.insert_command(origin, command, now)?;
                 applied.commands += 1;
-                let deed = &command.deed;
-                tracing::info!(command = id.0, action = deed.name, topic = deed.topic, "a command");
-                self.record_of(record, Some(id), now)
+                self.issue(origin, command, record, now)
             }
             ReplyEffect::OpenRequest(request) => self.open_request(request, now),
             ReplyEffect::ChangeRequest(request, state) => self.change_request(request, state),
             ReplyEffect::Vote { question, contact, choice } => self.vote(*question, contact, choice, now),
             ReplyEffect::CloseQuestion { question, choice } => self.close_question(*question, choice),
             ReplyEffect::Acknowledge { alert, contact } => self.acknowledge(*alert, contact, now),
-            ReplyEffect::Note(note) => {
-                applied.notes += 1;
-                self.note(note, now)
-            }
+            ReplyEffect::Note(note) => self.note(note, now),
             ReplyEffect::Invite { guest, expires_at } => self.invite(guest, now, *expires_at),
-            ReplyEffect::TakeOff(contact) => {
-                applied.people = true;
-                self.take_off(contact, now).map(drop)
+            ReplyEffect::Join { guest, with, at } => self.join(guest, with, *at),
+            ReplyEffect::Decline { guest, at } => self.decline(guest, *at),
+            ReplyEffect::Dismiss { guest, state } => self.dismiss(guest, state).map(drop),
+            ReplyEffect::Identify { contact, address, user_id, at } => {
+                self.identify(contact, address, user_id.as_deref(), *at).map(drop)
             }
-            ReplyEffect::TellOwner(told) => match self.tell_owner(told, now)? {
-                NoticeOutcome::Before => Ok(()),
-                NoticeOutcome::Late => {
-                    applied.nothing(format!("something newer is known than: {}", told.notice.text));
-                    Ok(())
-                }
-                outcome @ (NoticeOutcome::Kept | NoticeOutcome::Written) => {
-                    applied.messages |= outcome == NoticeOutcome::Written;
-                    let OwnerNotice { about, notice, .. } = &**told;
-                    applied.notices.push((about.clone(), notice.severity, notice.text.clone()));
-                    Ok(())
-                }
-            },
+            ReplyEffect::Consent { contact, given, source, at } => {
+                self.consent(contact, *given, source, *at, now).map(drop)
+            }
+            ReplyEffect::Heard { conversation, at } => {
+                applied.messages |= self.heard(conversation, *at, now)? > 0;
+                Ok(())
+            }
+            ReplyEffect::MeetStranger { address, is_answered } => {
+                self.meet_stranger(address, *is_answered, now)
+            }
+            ReplyEffect::TakeOff(contact) => self.take_off(contact, now).map(drop),
+            ReplyEffect::TellOwner(told) => self.tell(told, now, applied),
             ReplyEffect::Nothing(reason) => {
                 applied.nothing(reason.clone());
                 Ok(())
@@ -150,6 +188,35 @@ impl Store {
                 Ok(())
             }
         }
+    }
+
+    fn issue(
+        &self,
+        origin: &CommandOrigin,
+        command: &NewCommand,
+        record: &AuditRecord,
+        now: Timestamp,
+    ) -> Result<()> {
+        let id = self.insert_command(origin, command, now)?;
+        let deed = &command.deed;
+        tracing::info!(command = id.0, action = deed.name, topic = deed.topic, "a command");
+        self.record_of(record, Some(id), now)
+    }
+
+    fn tell(&self, told: &OwnerNotice, now: Timestamp, applied: &mut Applied) -> Result<()> {
+        let OwnerNotice { about, notice, .. } = told;
+        let outcome = self.tell_owner(told, now)?;
+        match outcome {
+            NoticeOutcome::Before => {}
+            NoticeOutcome::Late => {
+                applied.nothing(format!("something newer is known than: {}", notice.text));
+            }
+            NoticeOutcome::Kept | NoticeOutcome::Written => {
+                applied.messages |= outcome == NoticeOutcome::Written;
+                applied.notices.push((about.clone(), notice.severity, notice.text.clone()));
+            }
+        }
+        Ok(())
     }
 
     fn send(&self, message: &OutgoingMessage, now: Timestamp) -> Result<()> {

@@ -117,15 +117,21 @@ impl Store {
             .exists(params![guest.0, at.0])
     }
 
-    /// Said No, after whatever they said before. `false`: they have said Yes since, or were never asked.
-    pub fn decline(&self, guest: &ContactId, at: Timestamp) -> Result<bool> {
+    /// Whether they have said Yes since, or were never asked.
+    pub(super) fn is_overtaken(&self, guest: &ContactId, at: Timestamp) -> Result<bool> {
+        let older = "SELECT 1 FROM guest WHERE contact = ?1 AND state IN ('asked', 'joined', 'declined') AND answered_at < ?2";
+        Ok(!self.sql.prepare_cached(older)?.exists(params![guest.0, at.0])?)
+    }
+
+    /// Said No, after whatever they said before.
+    pub fn decline(&self, guest: &ContactId, at: Timestamp) -> Result<()> {
         self.sql
             .prepare_cached(
                 "UPDATE guest SET state = 'declined', answered_at = ?2
                  WHERE contact = ?1 AND state IN ('asked', 'joined', 'declined') AND answered_at < ?2",
             )?
             .execute(params![guest.0, at.0])
-            .map(|changed| changed > 0)
+            .map(drop)
     }
 
     /// Said No, or was taken off the list. `false` when there is nobody of this id any more.

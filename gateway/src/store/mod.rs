@@ -87,7 +87,6 @@ pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
 pub use budget::DailyReach;
 pub use commands::CommandStory;
 pub use connections::KeptConnection;
-pub use contact_ids::Identity;
 pub use crash::{Crashes, fingerprint};
 pub use credentials::{AdminChange, Posted, TokenRow};
 pub use db::open::{Lock, LockError, OpenError, Store};

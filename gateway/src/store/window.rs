@@ -40,6 +40,19 @@ impl Store {
         self.each(held, &[&lane.connection.0, &lane.contact.0], &next, now)
     }
 
+    /// Whether something is held for the person's word, and [`Store::heard`] would let it out.
+    pub(super) fn waits_for_word(&self, lane: &Conversation, at: Timestamp, now: Timestamp) -> Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT 1 FROM message m WHERE digest IS NULL AND state = 'held' AND held_for = 'window'
+                     AND connection = ?1 AND contact = ?2 AND ?5 < max(
+                         coalesce((SELECT until FROM window w WHERE w.connection = ?1 AND w.contact = ?2), 0),
+                         iif(EXISTS (SELECT 1 FROM person p WHERE p.contact = ?2 AND moved_at IS NOT NULL) OR EXISTS (
+                             SELECT 1 FROM window w WHERE w.connection = ?1 AND w.contact = ?2 AND closed_at >= ?4), 0, ?3))",
+            )?
+            .exists(params![lane.connection.0, lane.contact.0, window_end(at).0, at.0, now.0])
+    }
+
     /// Meta said so, whatever we thought (131047). A status says when it was so: what the person wrote since has opened the
     /// window again. An answer is of now.
     pub(super) fn window_closed(&self, lane: &Conversation, said_at: Option<Timestamp>) -> Result<()> {

@@ -28,8 +28,6 @@ pub(crate) mod media_upload;
 pub mod webhook_inbox;
 /// What follows from one body, in one transaction.
 pub(crate) mod webhook_reader;
-/// Somebody new on the list.
-pub mod invitation;
 /// Replies that are faster than Meta's answer.
 pub(crate) mod early_reply;
 /// Whom a webhook names.

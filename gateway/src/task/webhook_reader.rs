@@ -4,8 +4,6 @@
 mod account_notice;
 /// Who wrote, and whether it is still them.
 mod person;
-/// Somebody who is no contact.
-mod stranger;
 
 use std::collections::BTreeMap;
 
@@ -21,10 +19,11 @@ use crate::outbox::scheduler::SchedulerInput;
 use crate::random::Rng;
 use crate::reply::answer::ReplySender;
 use crate::reply::context::{ReplyContext, SiteContext};
-use crate::reply::effect::ReplyEffect;
+use crate::reply::effect::{OutgoingMessage, ReplyEffect};
 use crate::reply::follow_up::follow_up;
 use crate::reply::inbound::{Inbound, InboundMessage, NewFile};
 use crate::reply::interpret::{Interpretation, interpret};
+use crate::reply::stranger::meet;
 use crate::store::{Signers, Store, Unread};
 use crate::task::early_reply;
 use crate::task::handles::ReadReceipt;
@@ -174,40 +173,19 @@ impl<'a> BodyReader<'a> {
         }
         let before = (std::mem::take(&mut self.read.messages), self.read.commands);
         self.store.keep_reply(self.id, reply, &outcome)?;
-        match &outcome {
-            Interpretation::ReadOn { contact, message } => {
-                self.read.messages = true;
-                self.read_on(contact, *message)?;
+        let follows = match (&outcome, sender.zip(conversation.as_ref())) {
+            (Interpretation::Stranger, _) | (_, None) => {
+                let facts = self.store.stranger_facts(reply, &over.name, self.now)?;
+                meet(reply, &over.name, &self.site(), &facts)
             }
-            Interpretation::Consent { wish, .. } => {
-                if let Some((contact, conversation)) = sender.zip(conversation.as_ref()) {
-                    self.obey(*wish, contact, conversation, reply)?;
-                }
+            (Interpretation::ReadOn { contact, message }, Some(_)) => self.read_on(contact, *message)?,
+            (_, Some((contact, lane))) => {
+                let facts = self.store.reply_facts(&outcome, &self.config.people, self.now)?;
+                let from = ReplySender { contact, lane, reply };
+                follow_up(&outcome, from, house.standing, &self.site(), &facts)
             }
-            Interpretation::Stranger => self.meet(reply, &over.name)?,
-            Interpretation::Nothing { .. }
-            | Interpretation::Command(_)
-            | Interpretation::Confirm { .. }
-            | Interpretation::Vote { .. }
-            | Interpretation::Acknowledge { .. }
-            | Interpretation::Note { .. }
-            | Interpretation::Status { .. }
-            | Interpretation::Invite { .. }
-            | Interpretation::Say { .. }
-            | Interpretation::Refused { .. }
-            | Interpretation::Hurried { .. }
-            | Interpretation::Locked { .. } => {
-                if let Some((contact, lane)) = sender.zip(conversation.as_ref()) {
-                    let facts = self.store.reply_facts(&outcome, &self.config.people, self.now)?;
-                    let from = ReplySender { contact, lane, reply };
-                    let follows = follow_up(&outcome, from, house.standing, &self.site(), &facts);
-                    self.apply(&follows)?;
-                }
-            }
-        }
-        if let Some((contact, conversation)) = sender.zip(conversation.as_ref()) {
-            self.show_number(reply, contact, conversation)?;
-        }
+        };
+        self.apply(&follows)?;
         if let Some(conversation) = conversation.filter(|_| !reply.is_of_call()) {
             let typing = self.read.messages || self.read.commands > before.1;
             self.read.marks.push(ReadReceipt {
@@ -221,13 +199,13 @@ impl<'a> BodyReader<'a> {
     }
 
     /// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.
-    fn read_on(&self, contact: &ContactId, message: MessageId) -> rusqlite::Result<()> {
+    fn read_on(&mut self, contact: &ContactId, message: MessageId) -> rusqlite::Result<Vec<ReplyEffect>> {
+        self.read.messages = true;
         let whole = self.store.whole(message)?.filter(|due| due.lane.contact == *contact);
-        let Some(due) = whole else { return Ok(()) };
-        match request::rest(&due.content) {
-            "" => Ok(()),
-            rest => self.store.compose(&due.lane, &due.to, &Content::text(rest), self.now).map(drop),
-        }
+        let Some(due) = whole else { return Ok(Vec::new()) };
+        let content = Content::text(request::rest(&due.content));
+        let rest = OutgoingMessage { conversation: due.lane, to: due.to, content, asks: None };
+        Ok(Vec::from_iter((!rest.content.text.is_empty()).then(|| ReplyEffect::Send(Box::new(rest)))))
     }
 
     pub(crate) fn site(&self) -> SiteContext<'a> {

@@ -9,6 +9,10 @@ mod agreement;
 mod answers;
 /// Whom the owner invites.
 mod invitation;
+/// Who wrote, and whether it is still them.
+mod sender;
+/// Somebody who is no contact, or was invited.
+mod stranger;
 
 use std::time::Duration;
 
@@ -100,22 +104,29 @@ impl Site {
 
     /// What follows when this person's message means that, a line for each effect.
     fn follows(&self, who: &str, outcome: &Interpretation) -> Vec<String> {
+        self.follows_of(who, outcome, &wrote("x"))
+    }
+
+    fn follows_of(&self, who: &str, outcome: &Interpretation, reply: &InboundMessage) -> Vec<String> {
         let contact = &self.config.people.contacts[&ContactId::from(who)];
         let lane = Conversation { connection: ConnectionName("main".into()), contact: contact.id.clone() };
-        let reply = InboundMessage {
-            wamid: Wamid("in".into()),
-            from: None,
-            user_id: None,
-            group: None,
-            phone_number_id: "1".into(),
-            at: NOW,
-            quotes: None,
-            forwarded: false,
-            content: InboundContent::Text("x".into()),
-        };
         let site = self.config.context(&self.seal, NOW);
-        let from = ReplySender { contact, lane: &lane, reply: &reply };
+        let from = ReplySender { contact, lane: &lane, reply };
         follow_up(outcome, from, self.standing, &site, &self.facts).iter().map(line).collect()
+    }
+}
+
+fn wrote(words: &str) -> InboundMessage {
+    InboundMessage {
+        wamid: Wamid("in".into()),
+        from: Some("995555777777".into()),
+        user_id: None,
+        group: None,
+        phone_number_id: "1".into(),
+        at: NOW,
+        quotes: None,
+        forwarded: false,
+        content: InboundContent::Text(words.into()),
     }
 }
 
@@ -142,6 +153,21 @@ fn line(effect: &ReplyEffect) -> String {
             let days = NOW.until(*expires_at).as_secs() / 86_400;
             let gives: Vec<&str> = guest.roles.iter().chain(&guest.teams).map(String::as_str).collect();
             format!("invite {} as {} for {days} days", guest.id, gives.join(" "))
+        }
+        ReplyEffect::Join { guest, .. } => format!("{guest} joins"),
+        ReplyEffect::Decline { guest, .. } => format!("{guest} declines"),
+        ReplyEffect::Dismiss { guest, state } => format!("{guest} is {state}"),
+        ReplyEffect::Identify { contact, address, user_id, .. } => {
+            format!("{contact} is {} from {address}", user_id.as_deref().unwrap_or("nobody known"))
+        }
+        ReplyEffect::Consent { contact, given, source, .. } => {
+            format!("{contact} wants messages: {given}, by {source}")
+        }
+        ReplyEffect::Heard { conversation: Conversation { connection, contact }, .. } => {
+            format!("heard of {contact} over {connection}")
+        }
+        ReplyEffect::MeetStranger { address, is_answered } => {
+            format!("met {address}, answered: {is_answered}")
         }
         ReplyEffect::TakeOff(contact) => format!("{contact} is off the list"),
         ReplyEffect::TellOwner(told) => {

@@ -2,12 +2,11 @@
 
 use super::BodyReader;
 use crate::config::Connection;
-use crate::contact::severity::Severity;
-use crate::contact::{Contact, IdentityOwner, Phone};
-use crate::ids::ConnectionName;
+use crate::contact::IdentityOwner;
 use crate::reply::effect::ReplyEffect;
 use crate::reply::inbound::{AccountNotice, IdentityChange, Moved, Preference};
-use crate::reply::owner_notice::{self, LocalizedSentence, NoticeRoute};
+use crate::reply::owner_notice::{NoticeRoute, about_number};
+use crate::reply::sender::{has_moved, prefers};
 use crate::task::body_contacts::whose;
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
@@ -35,25 +34,9 @@ impl BodyReader<'_> {
             self.idle("the number changed hands before its contact was accepted");
             return Ok(());
         }
-        let Contact { id, name, .. } = contact;
-        let name = name.as_str();
         let Some(over) = over.or(self.config.connections.first()) else { return Ok(()) };
-        let (field, about) = (format!("moved {id}"), over.name.clone());
-        match &moved.what {
-            IdentityChange::Number(new) => {
-                let new = Phone::from_wa_id(new).map_or_else(|_| "…".into(), |new| new.masked());
-                let blanks = [("name", name), ("number", &new), ("id", &id.0)];
-                self.tell_of_person(&about, field, LocalizedSentence(|s| s.new_number, &blanks))
-            }
-            IdentityChange::UserId => {
-                let blanks = [("name", name), ("id", id.0.as_str())];
-                self.tell_of_person(&about, field, LocalizedSentence(|s| s.new_user_id, &blanks))
-            }
-            IdentityChange::Phone => {
-                let text = format!("{name} uses WhatsApp on another phone, or installed it anew");
-                self.tell_owner(&about, &AccountNotice::of(field, Severity::Info, text))
-            }
-        }
+        let told = has_moved(&moved.what, contact, &over.name, &self.site());
+        self.apply(&[ReplyEffect::TellOwner(Box::new(told))])
     }
 
     /// Kept beside the person; the newest counts. What waited for a template that they did not want is judged anew.
@@ -78,20 +61,7 @@ impl BodyReader<'_> {
             return Ok(());
         }
         self.read.messages = true;
-        let wish = if *wants { "resume" } else { "stop" };
-        let text = format!("{} asked WhatsApp to {wish} marketing messages of this business", contact.name);
-        let notice = AccountNotice::of(format!("marketing {}", contact.id), Severity::Info, text);
-        self.tell_owner(&over.name, &AccountNotice { at: Some(*at), ..notice })
-    }
-
-    /// Something about a person that a person has to decide: the owner reads it in a language of their own.
-    pub(crate) fn tell_of_person(
-        &mut self,
-        about: &ConnectionName,
-        field: String,
-        said: LocalizedSentence,
-    ) -> rusqlite::Result<()> {
-        let told = owner_notice::about_person(&self.site(), about, field, said);
+        let told = prefers(preference, contact, &over.name, &self.site());
         self.apply(&[ReplyEffect::TellOwner(Box::new(told))])
     }
 
@@ -113,7 +83,9 @@ impl BodyReader<'_> {
                 self.unsigned(&connection.name);
                 continue;
             }
-            self.tell_owner(&connection.name, notice)?;
+            let (about, site) = (&connection.name, self.site());
+            let told = about_number(&site, about, notice.clone(), NoticeRoute::AnotherFirst);
+            self.apply(&[ReplyEffect::TellOwner(Box::new(told))])?;
             // Asked again, whatever came first: what Meta answers is so now.
             let asks =
                 notice.template.is_some() || notice.facts.iter().any(|(name, _)| name == MESSAGING_LIMIT);
@@ -121,15 +93,5 @@ impl BodyReader<'_> {
             self.read.messages |= notice.template.is_some();
         }
         Ok(())
-    }
-
-    pub(crate) fn tell_owner(
-        &mut self,
-        about: &ConnectionName,
-        notice: &AccountNotice,
-    ) -> rusqlite::Result<()> {
-        let site = self.site();
-        let told = owner_notice::about_number(&site, about, notice.clone(), NoticeRoute::AnotherFirst);
-        self.apply(&[ReplyEffect::TellOwner(Box::new(told))])
     }
 }
