@@ -31,7 +31,8 @@
 //! * To one person over one number messages leave one at a time, the most severe first (`outbox/scheduler/gates.rs`).
 //! * What a broker or device delivers twice counts once (`event/incoming.rs` `repetition`, `store/intake.rs` `seen`).
 //! * `event`, `rule`, `alert`, `outbox`, `reply`, `command`, `contact` and `device` are pure: no I/O, no clock, no dice. They
-//!   return what is to be done as data; `task` does it.
+//!   return what is to be done as data; `task` does it. What follows from what people say is decided by `reply` and `command`,
+//!   with the words for people, and performed by `store/effects.rs`.
 //! * SIGTERM stops the intake first and the store last (`app.rs`).
 //! * One thread writes. A disk that fails, or a task that ends early, ends the process with a reason.
 //! * Every queue has a bound with a reason beside it.

@@ -103,6 +103,25 @@ fn each_library_has_one_place() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What people read is decided where it can be tried without a database; `task` carries it out.
+#[test]
+fn words_for_people_are_composed_outside_the_tasks() {
+    let mut wrong = Vec::new();
+    for (module, path, text) in files() {
+        if module != "task" || path.iter().any(|part| part.to_string_lossy().starts_with("tests")) {
+            continue;
+        }
+        let composes = [".say(|", ".plain(|", "Sentences", "Content::text"];
+        wrong.extend(composes.iter().filter(|word| text.contains(**word)).map(|word| {
+            format!(
+                "{}: `{word}`; compose it in reply/ or command/ and return it as an effect",
+                path.display()
+            )
+        }));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn files_stay_small_and_are_named_for_what_is_in_them() {
     let vague =

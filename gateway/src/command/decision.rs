@@ -41,7 +41,7 @@ pub fn decide(
     };
     let late = if by.is_none() { ", the time is over" } else { "" };
     let detail = format!("question {}: {choice}{late}", question.id);
-    let record = AuditRecord { what: "decided", who: by.cloned(), message: None, detail };
+    let record = AuditRecord { what: "decided", who: by.cloned(), message: None, command: None, detail };
     vec![
         ReplyEffect::CloseQuestion { question: question.id, choice: choice.to_owned() },
         ReplyEffect::Command(Box::new(origin), Box::new(command), record),

@@ -1,7 +1,7 @@
 //! From what somebody asked for to the device that did it. Nothing here performs I/O, asks the time or throws dice.
 //!
 //! ```text
-//! (reply::interpret) ─▶ action ─▶ authorise ─▶ approval: a Yes or two ═▶ dispatch ─▶ PUBACK ─▶ device_answer
+//! (reply::interpret) ─▶ action ─▶ authorise ─▶ approval: a Yes or two ═▶ dispatch ─▶ PUBACK ─▶ device_answer ─▶ outcome
 //! ```
 
 /// What may be done, and under which conditions.
@@ -20,5 +20,9 @@ pub mod dispatch;
 pub mod home_assistant;
 /// What a machine asks people.
 pub mod question;
+/// Who is asked, and how.
+pub mod asking;
 /// What they decided.
 pub mod decision;
+/// How it ended, and who is told.
+pub mod outcome;

@@ -36,7 +36,7 @@ pub struct Question {
 }
 
 /// A question as it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenQuestion {
     pub id: i64,
     pub name: String,

@@ -3,7 +3,8 @@
 use super::Findings;
 use crate::alert::evaluate::excerpt;
 use crate::config::Config;
-use crate::store::{Store, UnjudgedRow};
+use crate::reply::unjudged::UnjudgedRow;
+use crate::store::Store;
 use crate::time::{Clock, SystemClock, duration_for_people};
 
 /// Reads what the daemon has counted since the rules were last changed.

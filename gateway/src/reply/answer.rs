@@ -62,7 +62,7 @@ impl Answer<'_> {
 
     pub(crate) fn audit(&self, what: &'static str, who: &ContactId, detail: String) -> AuditRecord {
         let (who, message) = (Some(who.clone()), Some(self.from.reply.wamid.clone()));
-        AuditRecord { what, who, message, detail }
+        AuditRecord { what, who, message, command: None, detail }
     }
 
     pub(crate) fn warn_owner(&mut self, field: String, text: String) {

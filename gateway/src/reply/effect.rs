@@ -3,8 +3,10 @@
 use crate::alert::engine::AlertCommand;
 use crate::command::action::{CommandOrigin, NewCommand};
 use crate::command::approval::Request;
+use crate::command::dispatch::CommandUpdate;
+use crate::command::question::OpenQuestion;
 use crate::contact::{Contact, Guest, Recipient};
-use crate::ids::{AlertId, ConnectionName, ContactId, Wamid};
+use crate::ids::{AlertId, CommandId, ConnectionName, ContactId, Wamid};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::Content;
 use crate::outbox::row::Conversation;
@@ -15,11 +17,21 @@ use crate::time::Timestamp;
 pub enum ReplyEffect {
     Send(Box<OutgoingMessage>),
     Record(AuditRecord),
-    /// A command waits for the broker; what is recorded of it gets its number.
+    /// A command waits for the broker. What is recorded of it gets its number.
     Command(Box<CommandOrigin>, Box<NewCommand>, AuditRecord),
+    /// What became of a command: `done`, `failed` or `silent`.
+    EndCommand {
+        command: CommandId,
+        state: &'static str,
+        reason: Option<String>,
+    },
+    /// What the broker made of it.
+    ChangeCommand(CommandUpdate),
     OpenRequest(Box<Request>),
     /// `done`, `declined`, `expired`, or still `open` with another vote.
     ChangeRequest(Box<Request>, &'static str),
+    /// A machine's question, and what asks each person: urgent, and of no use after its time.
+    Ask(Box<OpenQuestion>, Vec<(Contact, Content)>),
     Vote {
         question: i64,
         contact: ContactId,
@@ -106,6 +118,7 @@ pub struct AuditRecord {
     /// `None`: the clock, the broker or a device.
     pub who: Option<ContactId>,
     pub message: Option<Wamid>,
+    pub command: Option<CommandId>,
     /// A sentence, without anybody's name or number.
     pub detail: String,
 }
@@ -119,6 +132,12 @@ pub struct OwnerNotice {
 }
 
 impl OutgoingMessage {
+    /// Words alone, to whoever is in this conversation.
+    #[must_use]
+    pub fn words(conversation: Conversation, to: Recipient, text: &str) -> Self {
+        Self { conversation, to, content: Content::text(text), asks: None }
+    }
+
     #[must_use]
     pub fn to(contact: &Contact, over: &ConnectionName, content: Content) -> Self {
         let conversation = Conversation { connection: over.clone(), contact: contact.id.clone() };

@@ -29,6 +29,10 @@ pub mod invitation;
 pub mod status_text;
 /// What the owner should know, and in which words.
 pub mod owner_notice;
+/// Alerts that have reached nobody: what the owner is told.
+pub mod undelivered;
+/// Rules that cannot judge their events: what the owner is told.
+pub mod unjudged;
 /// What follows, as data.
 pub mod effect;
 /// What is said under an alert.

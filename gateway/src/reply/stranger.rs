@@ -288,7 +288,13 @@ impl Meeting<'_> {
 
     fn record(&mut self, guest: &Guest, what: &'static str, detail: &str) {
         let (who, message) = (Some(guest.id.clone()), Some(self.reply.wamid.clone()));
-        self.effects.push(ReplyEffect::Record(AuditRecord { what, who, message, detail: detail.to_owned() }));
+        self.effects.push(ReplyEffect::Record(AuditRecord {
+            what,
+            who,
+            message,
+            command: None,
+            detail: detail.to_owned(),
+        }));
     }
 }
 

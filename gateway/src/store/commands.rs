@@ -3,25 +3,13 @@
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::command::action::{Awaited, CommandOrigin, NewCommand};
+use crate::command::action::{CommandOrigin, NewCommand};
 use crate::command::dispatch::{CommandUpdate, PendingCommand};
+use crate::command::outcome::CommandStory;
 use crate::device::topic;
 use crate::ids::{CommandId, ConnectionName, ContactId, Wamid};
 use crate::store::db::checksum;
 use crate::time::Timestamp;
-
-/// A command whose end somebody is told.
-#[derive(Debug, Clone)]
-pub struct CommandStory {
-    pub id: CommandId,
-    pub reply: Option<Wamid>,
-    pub contact: ContactId,
-    pub connection: ConnectionName,
-    pub title: String,
-    pub state: String,
-    pub reason: Option<String>,
-    pub answer: Option<Awaited>,
-}
 
 const STORY: &str = "SELECT id, reply, contact, connection, title, state, reason, answer FROM command";
 
@@ -183,7 +171,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::command::action::ResolvedAction;
+    use crate::command::action::{Awaited, ResolvedAction};
 
     const NOW: Timestamp = Timestamp(1_795_240_800_000);
 

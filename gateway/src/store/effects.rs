@@ -6,10 +6,12 @@ use rusqlite::Result;
 use super::account::PreviousNotice;
 use super::{AuditEntry, Store};
 use crate::command::action::{CommandOrigin, NewCommand};
+use crate::command::question::OpenQuestion;
 use crate::contact::severity::Severity;
-use crate::contact::{People, Phone};
+use crate::contact::{Contact, People, Phone};
 use crate::ids::{CommandId, ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
+use crate::outbox::message::Content;
 use crate::outbox::row::Conversation;
 use crate::reply::effect::{AuditRecord, OutgoingMessage, OwnerNotice, ReplyEffect};
 use crate::reply::facts::{GuestFacts, ReplyFacts, StrangerFacts};
@@ -139,7 +141,7 @@ impl Store {
     }
 
     fn apply_one(&self, effect: &ReplyEffect, now: Timestamp, applied: &mut Applied) -> Result<()> {
-        applied.messages |= matches!(effect, ReplyEffect::Send(_));
+        applied.messages |= matches!(effect, ReplyEffect::Send(_) | ReplyEffect::Ask(..));
         applied.notes += usize::from(matches!(effect, ReplyEffect::Note(_)));
         let is_of_people = matches!(
             effect,
@@ -148,13 +150,18 @@ impl Store {
         applied.people |= is_of_people;
         match effect {
             ReplyEffect::Send(message) => self.send(message, now),
-            ReplyEffect::Record(record) => self.record_of(record, None, now),
+            ReplyEffect::Record(record) => self.record_of(record, record.command, now),
             ReplyEffect::Command(origin, command, record) => {
                 applied.commands += 1;
                 self.issue(origin, command, record, now)
             }
+            ReplyEffect::EndCommand { command, state, reason } => {
+                self.end_command(*command, state, reason.as_deref(), now).map(drop)
+            }
+            ReplyEffect::ChangeCommand(update) => self.change_command(update).map(drop),
             ReplyEffect::OpenRequest(request) => self.open_request(request, now),
             ReplyEffect::ChangeRequest(request, state) => self.change_request(request, state),
+            ReplyEffect::Ask(question, messages) => self.ask(question, messages, now),
             ReplyEffect::Vote { question, contact, choice } => self.vote(*question, contact, choice, now),
             ReplyEffect::CloseQuestion { question, choice } => self.close_question(*question, choice),
             ReplyEffect::Acknowledge { alert, contact } => self.acknowledge(*alert, contact, now),
@@ -219,13 +226,22 @@ impl Store {
         Ok(())
     }
 
+    fn ask(&self, question: &OpenQuestion, messages: &[(Contact, Content)], now: Timestamp) -> Result<()> {
+        self.insert_question(question, now)?;
+        for (contact, content) in messages {
+            let message = self.compose_question(question, contact, content, now)?;
+            self.keep_asked(message, ButtonSubject::Question(question.id))?;
+        }
+        Ok(())
+    }
+
     fn send(&self, message: &OutgoingMessage, now: Timestamp) -> Result<()> {
         let id = self.compose(&message.conversation, &message.to, &message.content, now)?;
         message.asks.map_or(Ok(()), |subject| self.keep_asked(id, subject))
     }
 
     fn record_of(&self, record: &AuditRecord, command: Option<CommandId>, now: Timestamp) -> Result<()> {
-        let AuditRecord { what, who, message, detail } = record;
+        let AuditRecord { what, who, message, detail, .. } = record;
         let entry = AuditEntry { what, who: who.as_ref(), message: message.as_ref(), command, detail };
         self.record(&entry, now)
     }

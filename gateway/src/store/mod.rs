@@ -85,7 +85,6 @@ pub use account::{FreeRow, NoticeRow, PreviousNotice, UsageRow};
 pub use alerts::{AlertRow, AlertStory};
 pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
 pub use budget::DailyReach;
-pub use commands::CommandStory;
 pub use connections::KeptConnection;
 pub use crash::{Crashes, fingerprint};
 pub use credentials::{AdminChange, Posted, TokenRow};
@@ -102,8 +101,6 @@ pub use operator::ActError;
 pub use received_media::{Fetched, FileRow};
 pub use running::{OpenAlert, QueuedCommand, Running, WaitingAlert};
 pub use stateless_alert::StatelessAlert;
-pub use undelivered::Undelivered;
-pub use unjudged::UnjudgedRow;
 pub use views::lists::{Cursor, Direction, Listing};
 pub use views::rows_for_people::{
     AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow,

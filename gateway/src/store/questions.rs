@@ -36,14 +36,22 @@ impl Store {
         }
     }
 
-    pub fn insert_question(&self, question: &OpenQuestion, now: Timestamp) -> Result<i64> {
+    /// The number that the next one gets: it goes into its buttons.
+    pub fn next_question(&self) -> Result<i64> {
+        self.sql
+            .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM question")?
+            .query_row([], |row| row.get(0))
+    }
+
+    pub fn insert_question(&self, question: &OpenQuestion, now: Timestamp) -> Result<()> {
         self.sql
             .prepare_cached(
-                "INSERT INTO question (name, key, text, choices, voters, needed, response_topic, correlation,
+                "INSERT INTO question (id, name, key, text, choices, voters, needed, response_topic, correlation,
                                        default_choice, connection, asked_at, expires_at, state)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'open')",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'open')",
             )?
-            .insert(params![
+            .execute(params![
+                question.id,
                 question.name,
                 question.key,
                 question.text,
@@ -57,6 +65,7 @@ impl Store {
                 now.0,
                 question.expires_at.0
             ])
+            .map(drop)
     }
 
     pub fn question(&self, id: i64) -> Result<Option<OpenQuestion>> {

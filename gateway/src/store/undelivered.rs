@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::Store;
 use crate::alert::lifecycle::AlertKey;
 use crate::ids::{AlertId, ConnectionName, ContactId, RuleName};
-use crate::outbox::message::{Content, Template};
+use crate::outbox::message::Content;
+use crate::reply::undelivered::Undelivered;
 use crate::time::Timestamp;
 
 /// Questions that are settled together: as many messages as one look at the clock may end.
@@ -15,23 +16,6 @@ const TOGETHER: i64 = 500;
 const SHOWN: i64 = 5;
 const ARRIVED: &str = "state IN ('delivered', 'read', 'played')";
 const PENDING: &str = "state IN ('queued', 'sending', 'unknown', 'accepted', 'sent')";
-
-/// An alert that nobody is known to have got.
-#[derive(Debug, Clone)]
-pub struct Undelivered {
-    pub id: AlertId,
-    pub rule: String,
-    /// Of an alert with a life: what it is, and which time that it fired.
-    pub episode: Option<(AlertKey, u32)>,
-    pub connection: ConnectionName,
-    /// Its words.
-    pub text: String,
-    pub templates: Vec<Template>,
-    /// To whom it went, and what became of that.
-    pub people: Vec<(ContactId, String)>,
-    /// The owner was told of it before.
-    pub told: bool,
-}
 
 impl Store {
     /// Settles what is known by now. Where a message is still under way (accepted is not arrived) the question stays open

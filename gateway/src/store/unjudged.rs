@@ -7,6 +7,7 @@ use super::Store;
 use crate::alert::unjudged::Unjudged;
 use crate::event::incoming::Event;
 use crate::ids::RuleName;
+use crate::reply::unjudged::UnjudgedRow;
 use crate::time::Timestamp;
 
 /// Reasons of one rule. They come from what the rule says and not from what events say, so that there are few; a rule with
@@ -18,19 +19,6 @@ const PAYLOAD_KEPT_BYTES: usize = 400;
 const SHOWN: i64 = 5;
 /// Rows that are told together.
 const TOGETHER: i64 = 50;
-
-/// A reason of a rule of which the owner has not heard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnjudgedRow {
-    pub rule: String,
-    pub kind: String,
-    pub count: i64,
-    pub is_partial: bool,
-    pub last_at: Timestamp,
-    pub topic: String,
-    pub payload: Vec<u8>,
-    pub reason: String,
-}
 
 const ROW: &str = "SELECT rule, kind, count, is_partial, last_at, topic, payload, reason FROM unjudged";
 

@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use rusqlite::Result;
 
-use crate::alert::evaluate::excerpt;
 use crate::alert::unjudged::Unjudged;
 use crate::config::Config;
 use crate::contact::severity::Severity;
 use crate::ids::RuleName;
 use crate::reply::inbound::AccountNotice;
-use crate::store::{Store, UnjudgedRow};
+use crate::reply::unjudged::texts;
+use crate::store::Store;
 use crate::task::owner_notice::{self, NoticeRoute, gateway};
 use crate::time::{Timestamp, duration_for_people};
 
 /// So that the first message can say how many there were, and still comes while somebody stands before the device.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// More at once become one message: a new firmware changes what many rules read.
-const ONE_BY_ONE: usize = 3;
 const FIELD: &str = "rules";
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
@@ -28,41 +26,14 @@ pub fn tell(store: &Store, config: &Config, now: Timestamp) -> Result<bool> {
         return Ok(false);
     }
     let found = store.untold_unjudged(now - PATIENCE)?;
-    let (Some(first), is_many) = (found.first(), found.len() > ONE_BY_ONE) else { return Ok(false) };
-    if is_many {
-        let others = found[1..].iter().map(|row| row.rule.as_str());
-        let mut others: Vec<&str> = others.filter(|rule| *rule != first.rule).collect();
-        others.dedup();
-        let more = match others.as_slice() {
-            [] => format!("It has {} more reasons", found.len() - 1),
-            rules => format!("So it is with {}", rules.join(", ")),
-        };
-        write(store, config, &format!("{}\n{more}; bellwire doctor has all.", sentence(first)), now)?;
+    for text in texts(&found) {
+        let notice = AccountNotice::of(FIELD.to_owned(), Severity::Warning, text);
+        owner_notice::write(store, config, &gateway(), &notice, NoticeRoute::AnotherFirst, now)?;
     }
     for row in &found {
-        if !is_many {
-            write(store, config, &sentence(row), now)?;
-        }
         store.unjudged_is_told(row, now)?;
     }
-    Ok(true)
-}
-
-fn write(store: &Store, config: &Config, text: &str, now: Timestamp) -> Result<()> {
-    let notice = AccountNotice::of(FIELD.to_owned(), Severity::Warning, text.to_owned());
-    owner_notice::write(store, config, &gateway(), &notice, NoticeRoute::AnotherFirst, now).map(drop)
-}
-
-/// What happened, an example, and what to do.
-fn sentence(row: &UnjudgedRow) -> String {
-    let UnjudgedRow { rule, count, topic, reason, .. } = row;
-    let events = if *count == 1 { "an event".to_owned() } else { format!("{count} events") };
-    let example = excerpt(&row.payload);
-    let example = if example.is_empty() { "nothing".to_owned() } else { example };
-    format!(
-        "rule {rule} could not judge {events}: {reason}\nFor example, {topic} sent: {example}\n\
-         Correct the rule or the device; this is told once."
-    )
+    Ok(!found.is_empty())
 }
 
 /// What the log says of events that cannot be judged: a line a minute for each rule, with how many there were since the

@@ -12,7 +12,6 @@ use crate::config::{Config, Connection};
 use crate::contact::Contact;
 use crate::contact::severity::Severity;
 use crate::ids::{ConnectionName, ContactId, InboxId, MessageId};
-use crate::outbox::message::Content;
 use crate::outbox::retry_policy::Refusal;
 use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::SchedulerInput;
@@ -203,9 +202,10 @@ impl<'a> BodyReader<'a> {
         self.read.messages = true;
         let whole = self.store.whole(message)?.filter(|due| due.lane.contact == *contact);
         let Some(due) = whole else { return Ok(Vec::new()) };
-        let content = Content::text(request::rest(&due.content));
-        let rest = OutgoingMessage { conversation: due.lane, to: due.to, content, asks: None };
-        Ok(Vec::from_iter((!rest.content.text.is_empty()).then(|| ReplyEffect::Send(Box::new(rest)))))
+        Ok(match request::rest(&due.content) {
+            "" => Vec::new(),
+            rest => vec![ReplyEffect::Send(Box::new(OutgoingMessage::words(due.lane, due.to, rest)))],
+        })
     }
 
     pub(crate) fn site(&self) -> SiteContext<'a> {

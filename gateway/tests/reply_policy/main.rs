@@ -9,6 +9,10 @@ mod agreement;
 mod answers;
 /// Whom the owner invites.
 mod invitation;
+/// How commands end, and what whoever asked hears.
+mod outcome;
+/// A machine asks.
+mod question;
 /// Who wrote, and whether it is still them.
 mod sender;
 /// Somebody who is no contact, or was invited.
@@ -140,6 +144,17 @@ fn line(effect: &ReplyEffect) -> String {
             let by = origin.reply.as_ref().map_or("", |reply| &reply.0);
             format!("command {} <- {} of {by:?}; {}", deed.topic, deed.payload, recorded(record))
         }
+        ReplyEffect::EndCommand { command, state, reason } => {
+            format!("command {command} is {state}: {}", reason.as_deref().unwrap_or("-"))
+        }
+        ReplyEffect::ChangeCommand(update) => format!("{update:?}"),
+        ReplyEffect::Ask(question, messages) => {
+            let asked = messages.iter().map(|(contact, content)| {
+                let choices: Vec<&str> = content.buttons.iter().map(|button| button.title.as_str()).collect();
+                format!("; {} [{}]: {}", contact.id, choices.join(", "), content.text.replace('\n', " | "))
+            });
+            format!("question {} to {}{}", question.id, question.response_topic, asked.collect::<String>())
+        }
         ReplyEffect::OpenRequest(request) => format!("request {} opens", request.id),
         ReplyEffect::ChangeRequest(request, state) => {
             let agreed: Vec<&str> = request.pending.agreed.iter().map(|contact| contact.0.as_str()).collect();
@@ -181,10 +196,11 @@ fn line(effect: &ReplyEffect) -> String {
 
 fn sent(message: &OutgoingMessage) -> String {
     let Conversation { connection, contact } = &message.conversation;
+    let mark = message.content.part.as_ref().map(|_| " a mark").unwrap_or_default();
     let under = message.content.quotes.as_ref().map(|wamid| format!(" under {wamid}")).unwrap_or_default();
     let asks = message.asks.map(|subject| format!(", asks {subject:?}")).unwrap_or_default();
     let text = message.content.text.replace('\n', " | ");
-    format!("to {contact} over {connection}{under}{asks}: {text}")
+    format!("to {contact} over {connection}{under}{asks}:{mark} {text}")
 }
 
 fn recorded(record: &AuditRecord) -> String {

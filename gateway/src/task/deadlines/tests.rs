@@ -4,6 +4,7 @@ use super::*;
 use crate::command::action::{Awaited, CommandOrigin, NewCommand, ResolvedAction};
 use crate::config::{LoadOptions, read};
 use crate::event::incoming::{EventSource, Identity};
+use crate::ids::{ConnectionName, ContactId};
 
 const NOW: Timestamp = Timestamp(1_900_000_000_000);
 

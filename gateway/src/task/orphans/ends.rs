@@ -11,15 +11,14 @@ use crate::alert::engine::StateKey;
 use crate::command::approval::Request;
 use crate::command::decision::decide;
 use crate::command::dispatch::CommandUpdate;
+use crate::command::outcome;
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::ids::{ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
-use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
 use crate::outbox::row::Conversation;
 use crate::store::{AuditEntry, OpenAlert, QueuedCommand, Store, WaitingAlert};
-use crate::task::deadlines::{put, tell};
 use crate::time::Timestamp;
 
 /// The news that an alert is not watched any more is of no use after a day.
@@ -187,13 +186,12 @@ fn news(one: &OpenAlert, contact: &Contact, connection: ConnectionName, now: Tim
     let firing = one.memory.as_ref().and_then(|memory| memory.firing());
     let text = firing.map_or_else(|| one.text.clone(), |firing| firing.wording.said(&contact.locale));
     let text = text.lines().next().unwrap_or_default().to_owned();
-    let text = contact.locale.say(|s| s.not_watched, &[("text", &text)]);
     let templates = one.memory.as_ref().map(|memory| memory.templates.clone()).unwrap_or_default();
     Notification {
         alert: Some((one.alert.clone(), one.episode)),
         kind: NotificationKind::Resolved,
         to: contact.clone(),
-        content: Content { templates, ..Content::text(text) }.in_language(contact.locale.language),
+        content: outcome::not_watched(contact, &text, templates),
         severity: one.severity,
         connection,
         on_unknown: OnUnknown::Retry,
@@ -203,16 +201,9 @@ fn news(one: &OpenAlert, contact: &Contact, connection: ConnectionName, now: Tim
 }
 
 fn end_request(store: &Store, config: &Config, request: &Request, why: &str, now: Timestamp) -> Result<()> {
-    store.change_request(request, "expired")?;
     store.withdraw(&store.waiting_to_ask(ButtonSubject::Request(request.id))?, why, now)?;
-    note(store, &format!("request {}: {why}", request.id), now)?;
-    let asker = &request.pending.asker;
-    let locale = config.people.locale(asker);
-    let text = locale.say(
-        |s| s.was_not_done,
-        &[("title", &request.deed.title), ("why", &locale.plain(|s| s.not_configured))],
-    );
-    put(store, config, (&request.connection, asker, Some(&request.reply)), Content::text(text), now)
+    let site = config.context(store.seal(), now);
+    store.apply(&outcome::request_dropped(request, why, &site), now).map(drop)
 }
 
 fn end_command(
@@ -222,16 +213,8 @@ fn end_command(
     why: &str,
     now: Timestamp,
 ) -> Result<()> {
-    let change = CommandUpdate::Refused { id: command.id, at: now, reason: why.to_owned() };
-    if !store.change_command(&change)? {
-        return Ok(());
-    }
-    let entry =
-        AuditEntry { what: "failed", who: None, message: None, command: Some(command.id), detail: why };
-    store.record(&entry, now)?;
-    let Some(story) = store.command(command.id)?.filter(|_| command.is_asked) else { return Ok(()) };
-    let locale = config.people.locale(&story.contact);
-    let why = locale.plain(|s| s.not_configured);
-    let text = locale.say(|s| s.was_not_done, &[("title", &story.title), ("why", &why)]);
-    tell(store, config, &story, Some(text), now)
+    let Some(story) = store.command(command.id)? else { return Ok(()) };
+    let update = CommandUpdate::Refused { id: command.id, at: now, reason: why.to_owned() };
+    let site = config.context(store.seal(), now);
+    store.apply(&outcome::dropped(&story, &update, why, command.is_asked, &site), now).map(drop)
 }

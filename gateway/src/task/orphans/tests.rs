@@ -179,7 +179,8 @@ fn who_asked_over_a_number_that_is_gone_hears_over_another_without_a_quotation()
     let config = Has { number: "office", ..FIRST }.config();
     let write = |store: &Store| {
         let command = store.command(crate::ids::CommandId(2))?.expect("the gate");
-        crate::task::deadlines::tell(store, &config, &command, None, NOW)
+        let told = crate::command::outcome::tell(&command, None, &config.context(store.seal(), NOW));
+        store.apply(told.as_slice(), NOW)
     };
     site.store.transaction(write).expect("on disk");
     let last = "SELECT contact || ' ' || connection || ' ' || (content ->> '$.text') || coalesce(content ->> '$.quotes', '') FROM message ORDER BY id DESC LIMIT 1";

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::{LoadOptions, read};
 use crate::ids::{MessageId, Wamid};
+use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::retry_policy::{
     ApiAnswer, Class, FailureCount, HeldFor, MessageCase, Refusal, after_answer,
