@@ -8,7 +8,6 @@ use crate::admin::admin_service::Inner;
 use crate::admin::credentials::entry;
 use crate::alert::engine::{AlertCommand, Person};
 use crate::alert::notification::silence::Silence;
-use crate::event::topic::Bindings;
 use crate::http::{Actor, AdminQuery, AlertAction, ApiError};
 use crate::ids::AlertId;
 use crate::task::wakeups::Written;
@@ -29,7 +28,8 @@ impl Inner {
         let note = entry(actor, action.as_str(), format!("alert {id}"), "done");
         let written = self.store(move |store| {
             let now = SystemClock.now();
-            let Some(story) = store.alert_story(AlertId(id))? else {
+            let story = store.alert_story(AlertId(id))?.filter(|story| story.once.is_none());
+            let Some(story) = story else {
                 return Ok(Err(ApiError::NotFound(format!(
                     "There is no alert {id} that goes on until something ends it."
                 ))));
@@ -45,12 +45,7 @@ impl Inner {
                 AlertAction::Silence => AlertCommand::Silence(Silence {
                     rule: Some(alert.rule),
                     key: Some(alert.key),
-                    until: now + QUIET,
-                    by: by.name,
-                    matchers: Bindings::new(),
-                    contact: None,
-                    comment: None,
-                    break_through: None,
+                    ..Silence::over_everything(&by.name, now + QUIET)
                 }),
             };
             store.note(&decided, now)?;

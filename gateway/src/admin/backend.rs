@@ -246,19 +246,7 @@ fn event(
     content_type: Option<String>,
     identity: Identity,
 ) -> Event {
-    let received_at = SystemClock.now();
-    let payload = payload.into_bytes().into();
-    Event {
-        source,
-        topic,
-        payload,
-        content_type,
-        identity,
-        retained: false,
-        expires_in_s: None,
-        received_at,
-        happened_at: None,
-    }
+    Event { content_type, identity, ..Event::new(source, topic, payload, SystemClock.now()) }
 }
 
 /// Where Home Assistant mutes and writes to people, and devices speak for themselves: over the broker, whose access list says who.

@@ -52,30 +52,16 @@ impl Effect {
     /// The message, if it is one.
     #[must_use]
     pub fn notice(self) -> Option<Notification> {
-        match self {
-            Self::Send(notice) => Some(*notice),
-            Self::Fired(_)
-            | Self::Moved { .. }
-            | Self::Record { .. }
-            | Self::Publish { .. }
-            | Self::Post { .. }
-            | Self::Keep(_)
-            | Self::Forget(_) => None,
-        }
+        if let Self::Send(notice) = self { Some(*notice) } else { None }
     }
 
     /// Whether a silence has begun, changed or ended.
     #[must_use]
     pub fn is_about_silence(&self) -> bool {
-        match self {
-            Self::Keep(Snapshot { slot, .. }) | Self::Forget(slot) => matches!(slot, StateKey::Silence(_)),
-            Self::Fired(_)
-            | Self::Moved { .. }
-            | Self::Record { .. }
-            | Self::Send(_)
-            | Self::Publish { .. }
-            | Self::Post { .. } => false,
-        }
+        matches!(
+            self,
+            Self::Keep(Snapshot { slot: StateKey::Silence(_), .. }) | Self::Forget(StateKey::Silence(_))
+        )
     }
 
     /// Whether it belongs to an alert that is over as soon as it is told. A repetition raises none.
@@ -96,15 +82,7 @@ impl Effect {
     /// Whether it is more than memory: then the event that caused it is kept, too.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        match self {
-            Self::Fired(_)
-            | Self::Moved { .. }
-            | Self::Record { .. }
-            | Self::Send(_)
-            | Self::Publish { .. }
-            | Self::Post { .. } => true,
-            Self::Keep(_) | Self::Forget(_) => false,
-        }
+        !matches!(self, Self::Keep(_) | Self::Forget(_))
     }
 }
 
@@ -243,27 +221,16 @@ impl Why {
     /// Whether it says that somebody is told later, or not at all.
     #[must_use]
     pub fn holds(self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Inhibited
-            | Self::Silenced
-            | Self::Quiet
-            | Self::Repeated
-            | Self::Flapping
-            | Self::Dropped
-            | Self::Nobody => true,
-            Self::Pending
-            | Self::Fired
-            | Self::Clearing
-            | Self::Resolved
-            | Self::Acknowledged
-            | Self::Told
-            | Self::Grouped
-            | Self::Step
-            | Self::Receipt
-            | Self::Forgotten
-            | Self::Missed
-            | Self::Flaw => false,
-        }
+                | Self::Silenced
+                | Self::Quiet
+                | Self::Repeated
+                | Self::Flapping
+                | Self::Dropped
+                | Self::Nobody
+        )
     }
 }
 
@@ -287,10 +254,7 @@ impl NotificationKind {
     /// Whether it asks somebody to act, and so carries the buttons.
     #[must_use]
     pub fn asks(self) -> bool {
-        match self {
-            Self::Once | Self::Fired | Self::Still | Self::Escalated => true,
-            Self::Resolved | Self::Acknowledged | Self::Flapping | Self::Calm | Self::Summary => false,
-        }
+        matches!(self, Self::Once | Self::Fired | Self::Still | Self::Escalated)
     }
 }
 

@@ -57,59 +57,89 @@ impl RuleEvaluation<'_> {
         engine: &mut Engine,
         now: Timestamp,
     ) -> Result<Option<Transition>, Ignored> {
-        let (rule, event, life) = (self.rule, self.event, self.rule.life.as_deref());
-        if life.is_none() && event.retained && !rule.on_retained {
+        let (rule, event) = (self.rule, self.event);
+        if rule.life.is_none() && event.retained && !rule.on_retained {
             return Err(Ignored::Retained);
         }
         let payload = self.payload(payload)?;
         let mut names = names(&self.bindings, payload.value.clone(), &event.topic, self.site);
         let mut context = Value::from(names.clone());
+        let Some(life) = rule.life.as_deref() else {
+            return self.tell(names, &context, engine, now).map(|()| None);
+        };
         let ident = self.alert(&context)?;
-        if life.is_some() && payload.missed > 0 {
+        if payload.missed > 0 {
             engine.missed(&ident, payload.missed, now);
         }
-        // Without a key the event counts: rather once too often than never.
-        let key = self.identity(&context);
-        let recent = self.noted(key, RulePart::DedupeKey).flatten().map(|key| Recent {
-            identity: fingerprint(&key),
-            at: now,
-            of_session: matches!(event.identity, Identity::Packet { .. }) && !self.has_own_key(),
-        });
-        let may_repeat = recent.as_ref().filter(|_| self.may_repeat || self.has_own_key());
-        let is_repetition =
-            may_repeat.is_some_and(|recent| engine.is_repetition(&ident, recent.identity, now));
-        if is_repetition && life.is_some() {
+        let (recent, is_repetition) = self.recent(&ident, &context, engine, now);
+        if is_repetition {
             return Err(Ignored::Life("duplicate"));
         }
-        let value = life.and_then(|life| self.value(life, &payload, &context));
+        let value = self.value(life, &payload, &context);
         if let Some(value) = value {
             names.extend(self.numbers(&ident, value, engine, now));
             context = Value::from(names.clone());
         }
-        let turn = match (self.judge(&context), life) {
-            (Ok(judged), Some(life)) => {
-                let seen = self.observation(life, judged, names, &context, value, now);
-                let turn = engine.observe(&ident, &seen, now);
-                if !matches!(turn, Transition::Nothing | Transition::Again) {
-                    engine.flawed(&ident, &self.flaws, now);
-                }
-                Ok(Some(turn))
+        let turn = self.judge(&context).map(|judged| {
+            let seen = self.observation(life, judged, names, &context, value, now);
+            let turn = engine.observe(&ident, &seen, now);
+            if !matches!(turn, Transition::Nothing | Transition::Again) {
+                engine.flawed(&ident, &self.flaws, now);
             }
-            (Ok(Judged { fires: Some(true), .. }), None) => {
-                let (said, alert) = (self.said(names, &context), &ident);
-                let flaws: Vec<String> = self.flaws.iter().map(EvaluationFailure::to_string).collect();
-                let flaw = Some(flaws.join("; ")).filter(|flaw| !flaw.is_empty());
-                let bindings = std::mem::take(&mut self.bindings);
-                engine.tell_once(OneTime { rule, alert, bindings, event, said, flaw, is_repetition }, now);
-                Ok(None)
-            }
-            (Ok(Judged { .. }), None) => return Err(Ignored::ConditionFalse),
-            (Err(flaw), _) => Err(Ignored::ConditionFailed(flaw)),
-        };
-        if let Some(recent) = recent.filter(|_| life.is_some() || turn.is_ok()) {
-            engine.remember(&ident, recent);
+            Some(turn)
+        });
+        recent.into_iter().for_each(|recent| engine.remember(&ident, recent));
+        turn.map_err(Ignored::ConditionFailed)
+    }
+
+    /// What a rule that keeps no states says of it, if it says anything. Most events end at the condition, and cost no more.
+    fn tell(
+        &mut self,
+        names: Names,
+        context: &Value,
+        engine: &mut Engine,
+        now: Timestamp,
+    ) -> Result<(), Ignored> {
+        if self.judge(context).map_err(Ignored::ConditionFailed)?.fires != Some(true) {
+            return Err(Ignored::ConditionFalse);
         }
-        turn
+        let alert = self.alert(context)?;
+        let (recent, is_repetition) = self.recent(&alert, context, engine, now);
+        let said = self.said(names, context);
+        let flaws: Vec<String> = self.flaws.iter().map(EvaluationFailure::to_string).collect();
+        let once = OneTime {
+            rule: self.rule,
+            alert: &alert,
+            bindings: std::mem::take(&mut self.bindings),
+            event: self.event,
+            said,
+            flaw: Some(flaws.join("; ")).filter(|flaw| !flaw.is_empty()),
+            is_repetition,
+        };
+        engine.tell_once(once, now);
+        recent.into_iter().for_each(|recent| engine.remember(&alert, recent));
+        Ok(())
+    }
+
+    /// By what it is known when it comes again, and whether it did. Without a key it counts: rather once too often than never.
+    fn recent(
+        &mut self,
+        alert: &AlertKey,
+        context: &Value,
+        engine: &mut Engine,
+        now: Timestamp,
+    ) -> (Option<Recent>, bool) {
+        let dedupe = self.rule.life.as_ref().and_then(|life| life.dedupe.as_ref());
+        let key = match dedupe {
+            Some(dedupe) => self.noted(self.templates.words(&dedupe.key, context), RulePart::DedupeKey),
+            None => self.repetition.map(str::to_owned),
+        };
+        let of_session = dedupe.is_none() && matches!(self.event.identity, Identity::Packet { .. });
+        let recent = key.map(|key| Recent { identity: fingerprint(&key), at: now, of_session });
+        let may_repeat = recent.as_ref().filter(|_| self.may_repeat || dedupe.is_some());
+        let is_repetition =
+            may_repeat.is_some_and(|recent| engine.is_repetition(alert, recent.identity, now));
+        (recent, is_repetition)
     }
 
     /// Of a rule that attaches it, the payload is a file, and only its length is known.
@@ -226,17 +256,6 @@ impl RuleEvaluation<'_> {
                 AttachedFile { media: Media::File { path, within }, kept: None }
             }),
         })
-    }
-
-    fn has_own_key(&self) -> bool {
-        self.rule.life.as_ref().is_some_and(|life| life.dedupe.is_some())
-    }
-
-    fn identity(&self, context: &Value) -> Result<Option<String>, EvaluationError> {
-        match self.rule.life.as_ref().and_then(|life| life.dedupe.as_ref()) {
-            Some(dedupe) => self.templates.words(&dedupe.key, context).map(Some),
-            None => Ok(self.repetition.map(str::to_owned)),
-        }
     }
 
     fn value(&mut self, life: &LifecycleSettings, payload: &Reading, context: &Value) -> Option<f64> {

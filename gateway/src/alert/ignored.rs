@@ -40,15 +40,8 @@ impl EvaluationFailure {
     /// What is missing may come with the next report. Where a message lacks it the alarm was told without, which is news.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        let is_judged = match self.place {
-            RulePart::Key
-            | RulePart::When
-            | RulePart::ResolveWhen
-            | RulePart::Value
-            | RulePart::DedupeKey => true,
-            RulePart::Message | RulePart::Template | RulePart::File => false,
-        };
-        is_judged && self.error.is_missing
+        let is_told = matches!(self.place, RulePart::Message | RulePart::Template | RulePart::File);
+        !is_told && self.error.is_missing
     }
 
     fn say(&self, what: &str) -> String {
@@ -109,15 +102,7 @@ impl Ignored {
     /// The flaw because of which nothing follows.
     #[must_use]
     pub fn flaw(&self) -> Option<&EvaluationFailure> {
-        match self {
-            Self::ConditionFailed(flaw) => Some(flaw),
-            Self::ConditionFalse
-            | Self::Retained
-            | Self::Undecodable(_)
-            | Self::TooLarge(_)
-            | Self::SetAside
-            | Self::Life(_) => None,
-        }
+        if let Self::ConditionFailed(flaw) = self { Some(flaw) } else { None }
     }
 
     /// What all events that fail alike have in common.

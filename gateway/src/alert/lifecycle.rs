@@ -251,19 +251,7 @@ impl Alert {
     fn fire(&mut self, since: Timestamp, now: Timestamp, value: Option<f64>) -> Transition {
         self.episode += 1;
         self.changed(now);
-        self.phase = Phase::Firing(Box::new(Firing {
-            since,
-            fired_at: now,
-            clear_since: None,
-            worst: value,
-            events: 1,
-            wording: self.wording.clone(),
-            acknowledged: None,
-            step: 0,
-            told: BTreeMap::new(),
-            told_at: None,
-            owed: false,
-        }));
+        self.phase = Phase::Firing(Box::new(Firing::new(since, now, value, self.wording.clone())));
         Transition::Fired
     }
 
@@ -364,6 +352,25 @@ impl Alert {
                 firing.told_at.iter_mut().for_each(move_by);
                 firing.told.values_mut().for_each(|told| told.at.0 += by);
             }
+        }
+    }
+}
+
+impl Firing {
+    #[must_use]
+    pub fn new(since: Timestamp, fired_at: Timestamp, worst: Option<f64>, wording: MessageText) -> Self {
+        Self {
+            since,
+            fired_at,
+            clear_since: None,
+            worst,
+            events: 1,
+            wording,
+            acknowledged: None,
+            step: 0,
+            told: BTreeMap::new(),
+            told_at: None,
+            owed: false,
         }
     }
 }
@@ -491,17 +498,10 @@ mod tests {
         let firing = |at| {
             let told = Notified { at, reach: Reached::Sent, text: 0 };
             Firing {
-                since: at,
-                fired_at: at,
                 clear_since: Some(at),
-                worst: None,
-                events: 1,
-                wording: MessageText::default(),
-                acknowledged: None,
-                step: 0,
                 told: BTreeMap::from([("nino".into(), told)]),
                 told_at: Some(at),
-                owed: false,
+                ..Firing::new(at, at, None, MessageText::default())
             }
         };
         let alert = |at, over: [Timestamp; 2], phase| Alert {

@@ -85,16 +85,6 @@ phone = "+995 555 11 22 33"
     }
 
     pub(super) fn event(topic: &str, payload: impl Into<bytes::Bytes>, identity: Identity) -> Event {
-        Event {
-            source: EventSource::Mqtt,
-            topic: topic.into(),
-            payload: payload.into(),
-            content_type: None,
-            identity,
-            retained: false,
-            expires_in_s: None,
-            received_at: MORNING,
-            happened_at: None,
-        }
+        Event { identity, ..Event::new(EventSource::Mqtt, topic, payload, MORNING) }
     }
 }

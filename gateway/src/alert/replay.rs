@@ -10,6 +10,7 @@ use crate::alert::effect::{Effect, Notification, Snapshot, Why};
 use crate::alert::engine::{AlertCommand, Engine, Person};
 use crate::alert::intake::{Decision, RuleSet};
 use crate::alert::lifecycle::AlertKey;
+use crate::alert::notification::silence::Silence;
 use crate::contact::People;
 use crate::contact::severity::Severity;
 use crate::event::cloudevents::Name;
@@ -106,15 +107,10 @@ impl<'a> Replay<'a> {
             RecordedInput::Publish { topic, payload, retained, id, content_type } => {
                 let id = id.or_else(|| Name::of_payload(content_type.as_deref(), &payload));
                 let event = Event {
-                    source: EventSource::Cli,
-                    topic,
-                    payload,
                     content_type,
                     identity: id.map_or(Identity::None, |name| Identity::Named(name.to_string())),
                     retained,
-                    expires_in_s: None,
-                    received_at: at,
-                    happened_at: None,
+                    ..Event::new(EventSource::Cli, topic, payload, at)
                 };
                 let decision = self.judge.decide(event, &mut self.watch, at);
                 self.decided(decision, at);
@@ -281,15 +277,10 @@ impl RecordedInput {
             "acknowledge" => Self::Note(AlertCommand::Acknowledge { alert, by: person()? }),
             "resolve" => Self::Note(AlertCommand::Resolve { alert, by: person()? }),
             "snooze" => Self::Note(AlertCommand::Snooze { alert, by: person()?, seconds: time()?.as_secs() }),
-            "silence" => Self::Note(AlertCommand::Silence(crate::alert::notification::silence::Silence {
+            "silence" => Self::Note(AlertCommand::Silence(Silence {
                 rule: Some(alert.rule).filter(|rule| !rule.0.is_empty()),
                 key: Some(alert.key).filter(|key| !key.is_empty()),
-                matchers: crate::event::topic::Bindings::new(),
-                contact: None,
-                until: at + time()?,
-                by: person()?.name,
-                comment: None,
-                break_through: None,
+                ..Silence::over_everything(&person()?.name, at + time()?)
             })),
             "mute" | "unmute" => Self::Note(AlertCommand::Mute {
                 by: person()?.name,
@@ -314,7 +305,6 @@ impl RecordedInput {
 mod tests {
     use super::*;
     use crate::alert::effect::NotificationKind;
-    use crate::alert::notification::silence::Silence;
     use crate::alert::tests::{MORNING, event, site};
 
     #[test]

@@ -135,7 +135,8 @@ pub fn no_such_alert(id: i64) -> Failure {
 }
 
 fn story(store: &Store, id: i64) -> Result<AlertStory, Failure> {
-    store.alert_story(AlertId(id)).map_err(read)?.ok_or_else(|| no_such_alert(id))
+    let story = store.alert_story(AlertId(id)).map_err(read)?;
+    story.filter(|story| story.once.is_none()).ok_or_else(|| no_such_alert(id))
 }
 
 /// Writes it down and waits for what the daemon makes of it: that alone is told.
@@ -222,21 +223,9 @@ fn silence(quieter: &Quieter) -> Result<(), Failure> {
         Some(alert) => (Some(alert.rule), Some(alert.key)),
         None => (quieter.rule.clone().map(RuleName), None),
     };
-    let by = person(&config, &quieter.by).name;
-    let comment = quieter.comment.clone();
-    write(
-        &store,
-        &AlertCommand::Silence(Silence {
-            rule,
-            key,
-            matchers,
-            contact,
-            until,
-            by,
-            comment,
-            break_through: None,
-        }),
-    )?;
+    let (by, comment) = (person(&config, &quieter.by).name, quieter.comment.clone());
+    let all = Silence::over_everything(&by, until);
+    write(&store, &AlertCommand::Silence(Silence { rule, key, matchers, contact, comment, ..all }))?;
     say(&format!("silent until {}", until.for_tables(&config.site.time_zone)));
     Ok(())
 }

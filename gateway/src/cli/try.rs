@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
@@ -12,7 +11,7 @@ use crate::alert::intake::{Decision, RuleSet};
 use crate::alert::replay::foresee;
 use crate::config::Config;
 use crate::contact::Contact;
-use crate::event::incoming::{Event, EventSource, Identity};
+use crate::event::incoming::{Event, EventSource};
 use crate::outbox::message::{Content, WORDS};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 use crate::whatsapp::limits::{BODY, parameter};
@@ -69,15 +68,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let now = SystemClock.now();
     let event = Event {
-        source: EventSource::Cli,
-        topic: arguments.topic.clone().unwrap_or_default(),
-        payload: Bytes::from(payload),
         content_type: arguments.content_type.clone(),
-        identity: Identity::None,
-        retained: false,
-        expires_in_s: None,
-        received_at: now,
-        happened_at: None,
+        ..Event::new(EventSource::Cli, arguments.topic.clone().unwrap_or_default(), payload, now)
     };
     let mut watch = judge.watch();
     let decision = judge.decide(event, &mut watch, now);

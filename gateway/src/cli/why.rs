@@ -8,7 +8,7 @@ use super::events::words;
 use super::{Failure, Place, alerts, events, outbox, say, say_json};
 use crate::contact::severity::Severity;
 use crate::ids::{AlertId, EventId, MessageId};
-use crate::store::{AlertStory, StatelessAlert, Store};
+use crate::store::{AlertStory, Store, ToldOnce};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -57,15 +57,15 @@ fn read(error: rusqlite::Error) -> Failure {
 }
 
 fn alert(store: &Store, id: AlertId, zone: &TimeZone) -> Result<Told, Failure> {
-    if let Some(story) = store.alert_story(id).map_err(read)? {
-        return Ok(Told { text: as_text(&story, zone), json: as_json(&story) });
-    }
-    let once = store.once(id).map_err(read)?.ok_or_else(|| {
+    let story = store.alert_story(id).map_err(read)?.ok_or_else(|| {
         Failure::Usage(format!(
             "there is no alert {id}; `bellwire alerts list` and `bellwire events` show numbers"
         ))
     })?;
-    Ok(Told { text: once_as_text(&once, zone), json: once_as_json(&once) })
+    Ok(match &story.once {
+        Some(once) => Told { text: once_as_text(&story, once, zone), json: once_as_json(&story, once) },
+        None => Told { text: as_text(&story, zone), json: as_json(&story) },
+    })
 }
 
 fn event(store: &Store, id: EventId, zone: &TimeZone) -> Result<Told, Failure> {
@@ -91,32 +91,38 @@ fn event(store: &Store, id: EventId, zone: &TimeZone) -> Result<Told, Failure> {
     Ok(Told { text: lines.join("\n"), json })
 }
 
-fn once_as_text(once: &StatelessAlert, zone: &TimeZone) -> String {
-    let at = |millis: i64| Timestamp(millis).for_tables(zone);
+fn once_as_text(story: &AlertStory, once: &ToldOnce, zone: &TimeZone) -> String {
+    let row = &story.row;
     let levels: Vec<String> = once.bindings.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     let mut lines = vec![format!(
         "alert {}: {}{}, {}, told once at {}; each event of this rule is an alert",
-        once.id,
-        once.rule,
+        row.id,
+        row.alert.rule,
         levels.concat(),
-        once.severity.as_str(),
-        at(once.raised_at)
+        Severity::of_rank(row.severity).as_str(),
+        Timestamp(row.raised_at).for_tables(zone)
     )];
-    if let Some((topic, payload, when)) = &once.event {
-        lines.push(format!("rule {} saw {} on {topic} at {}", once.rule, words(topic, payload), at(*when)));
-    }
-    lines.extend(once.flaw.iter().chain(&once.held).cloned());
-    lines.extend(once.messages.iter().map(message_line));
-    if once.messages.is_empty() && once.held.is_none() {
+    lines.extend(saw(story, zone));
+    lines.extend(once.flaw.iter().chain(&row.reason).cloned());
+    lines.extend(story.messages.iter().map(message_line));
+    if story.messages.is_empty() && row.reason.is_none() {
         lines.push("nobody is to be told: the rule's team has nobody".into());
     }
     lines.join("\n")
 }
 
-fn once_as_json(once: &StatelessAlert) -> Value {
-    json!({ "id": once.id, "rule": once.rule, "labels": once.bindings, "severity": once.severity.as_str(),
-            "at": Timestamp(once.raised_at).rfc3339(), "flaw": once.flaw, "held": once.held,
-            "messages": messages_json(&once.messages) })
+fn once_as_json(story: &AlertStory, once: &ToldOnce) -> Value {
+    let row = &story.row;
+    json!({ "id": row.id, "rule": row.alert.rule, "labels": once.bindings,
+            "severity": Severity::of_rank(row.severity).as_str(), "at": Timestamp(row.raised_at).rfc3339(),
+            "flaw": once.flaw, "held": row.reason, "messages": messages_json(&story.messages) })
+}
+
+/// The event that raised it.
+fn saw(story: &AlertStory, zone: &TimeZone) -> Option<String> {
+    let (topic, payload, when) = story.event.as_ref()?;
+    let (rule, at) = (&story.row.alert.rule, Timestamp(*when).for_tables(zone));
+    Some(format!("rule {rule} saw {} on {topic} at {at}", words(topic, payload)))
 }
 
 fn message_line((id, contact, state, reason): &(i64, String, String, String)) -> String {
@@ -141,12 +147,8 @@ fn as_text(story: &AlertStory, zone: &TimeZone) -> String {
     )];
     lines.extend(row.reason.clone());
     lines.extend(row.text.lines().map(|line| format!("  | {line}")));
-    lines.push(match &story.event {
-        Some((topic, payload, when)) => {
-            format!("rule {} saw {} on {topic} at {}", row.alert.rule, words(topic, payload), at(*when))
-        }
-        None => format!("rule {} saw no event then: its time had come", row.alert.rule),
-    });
+    let clock = || format!("rule {} saw no event then: its time had come", row.alert.rule);
+    lines.push(saw(story, zone).unwrap_or_else(clock));
     lines.extend(story.records.iter().map(|(when, what)| format!("{}  {what}", at(*when))));
     lines.extend(story.messages.iter().map(message_line));
     lines.join("\n")

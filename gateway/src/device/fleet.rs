@@ -269,15 +269,10 @@ impl Fleet {
             }
             Verdict::Take(at) => {
                 let event = Event {
-                    source: source(route),
-                    topic: topic::of(&device, Kind::Event),
-                    payload,
                     content_type: Some("application/vnd.postcard".to_owned()),
                     identity: Identity::Counted { device: device.clone(), at },
-                    retained: false,
-                    expires_in_s: None,
-                    received_at: now,
                     happened_at: happened_at(event, now),
+                    ..Event::new(source(route), topic::of(&device, Kind::Event), payload, now)
                 };
                 effects.push(ExchangeEffect::Take { device, at, route: route.clone(), event });
             }

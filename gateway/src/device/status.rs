@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::json;
 
 use crate::device::member::Member;
@@ -26,15 +25,9 @@ pub fn of(device: &str, member: &Member, now: Timestamp) -> (Event, String) {
     };
     let payload = json!({ "state": state, "line": line, "firmware": member.said.firmware });
     let event = Event {
-        source: source(&member.route),
-        topic: topic::of_status(device),
-        payload: Bytes::from(payload.to_string()),
         content_type: Some("application/json".to_owned()),
         identity: Identity::Status { device: device.to_owned(), silent: member.silent },
-        retained: false,
-        expires_in_s: None,
-        received_at: now,
-        happened_at: None,
+        ..Event::new(source(&member.route), topic::of_status(device), payload.to_string(), now)
     };
     (event, text)
 }

@@ -67,6 +67,26 @@ pub fn is_remembered(at: Timestamp, window: Duration, now: Timestamp) -> bool {
 }
 
 impl Event {
+    /// One that says nothing else.
+    pub fn new(
+        source: EventSource,
+        topic: impl Into<String>,
+        payload: impl Into<Bytes>,
+        received_at: Timestamp,
+    ) -> Self {
+        Self {
+            source,
+            topic: topic.into(),
+            payload: payload.into(),
+            content_type: None,
+            identity: Identity::None,
+            retained: false,
+            expires_in_s: None,
+            received_at,
+            happened_at: None,
+        }
+    }
+
     /// What a message says, and what its age is counted from (promise P9).
     #[must_use]
     pub fn at(&self) -> Timestamp {

@@ -31,18 +31,6 @@ pub struct AlertRow {
     pub reason: Option<String>,
 }
 
-/// It, with all that was decided and sent.
-#[derive(Debug, Clone)]
-pub struct AlertStory {
-    pub row: AlertRow,
-    /// Topic, payload and time of the event that raised it.
-    pub event: Option<(String, Vec<u8>, i64)>,
-    /// When, and the sentence.
-    pub records: Vec<(i64, String)>,
-    /// Number, contact, state, reason.
-    pub messages: Vec<(i64, String, String, String)>,
-}
-
 impl Store {
     /// What the watch wants done, in the transaction of the event that caused it.
     pub(super) fn perform<'a>(
@@ -320,43 +308,11 @@ impl Store {
             .query_map(params![only, limit], read_alert)?
             .collect()
     }
-
-    /// The whole story of one time that it fired.
-    pub fn alert_story(&self, id: AlertId) -> Result<Option<AlertStory>> {
-        let found = self
-            .sql
-            .prepare_cached(&format!("{ALERT} WHERE id = ?1 AND key IS NOT NULL"))?
-            .query_row([id.0], read_alert)
-            .optional()?;
-        let Some(row) = found else { return Ok(None) };
-        let event = self
-            .sql
-            .prepare_cached("SELECT e.topic, e.payload, e.received_at FROM alert a JOIN event e ON e.id = a.event WHERE a.id = ?1")?
-            .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        let until = if row.state == "resolved" { row.changed_at } else { i64::MAX };
-        // An hour before it fired: what held it back then belongs to its story.
-        let records = self
-            .sql
-            .prepare_cached(
-                "SELECT at, what FROM alert_record WHERE rule = ?1 AND key = ?2 AND at BETWEEN ?3 AND ?4 ORDER BY id LIMIT 500",
-            )?
-            .query_map(params![row.alert.rule.0, row.alert.key, row.raised_at - 3_600_000, until], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?
-            .collect::<Result<_>>()?;
-        let messages = self
-            .sql
-            .prepare_cached("SELECT id, contact, state, reason FROM message WHERE alert = ?1 ORDER BY id")?
-            .query_map([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-            .collect::<Result<_>>()?;
-        Ok(Some(AlertStory { row, event, records, messages }))
-    }
 }
 
 const ALERT: &str = "SELECT id, rule, key, severity, state, text, raised_at, changed_at, reason FROM alert";
 
-fn read_alert(row: &Row) -> Result<AlertRow> {
+pub(super) fn read_alert(row: &Row) -> Result<AlertRow> {
     Ok(AlertRow {
         id: row.get(0)?,
         alert: AlertKey { rule: RuleName(row.get(1)?), key: row.get(2)? },

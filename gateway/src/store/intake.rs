@@ -264,17 +264,7 @@ mod tests {
         };
         let messages = [contact("nino", true), contact("dato", false)].map(message);
         let effects = std::iter::once(Effect::Fired(Box::new(raised))).chain(messages).collect();
-        let event = Event {
-            source: EventSource::Mqtt,
-            topic: "site/door".into(),
-            payload: "open".into(),
-            content_type: None,
-            identity: Identity::None,
-            retained: false,
-            expires_in_s: None,
-            received_at: NOW,
-            happened_at: None,
-        };
+        let event = Event::new(EventSource::Mqtt, "site/door", "open", NOW);
         let key = Some(key.to_owned());
         Decision {
             event,
@@ -329,6 +319,45 @@ mod tests {
         assert_eq!(later(again(), 7 * day), new, "no session lives longer");
         let counts = ["duplicate", "alerted"].map(|word| store.tally_of(word).expect("read"));
         assert_eq!(counts, [6, 0]);
+    }
+
+    /// What was written by a version that had a statement for each kind reads the same, and what is written now is no other.
+    #[test]
+    fn the_row_of_an_alert_is_what_earlier_versions_wrote() {
+        let (_folder, store) = Store::in_new_folder();
+        let columns =
+            "rule, severity, bindings, flaw, raised_at, reason, key, episode, state, text, changed_at";
+        for (former, episode) in [
+            (
+                "(event, rule, severity, bindings, flaw, raised_at, reason) VALUES (1, 'door', 1, '{}', 'x', ?1, 'nino is quiet')",
+                None,
+            ),
+            (
+                "(event, rule, severity, bindings, raised_at, key, episode, state, text, changed_at)
+              VALUES (1, 'door', 1, '{}', ?1, 'id=1', 3, 'firing', 'The door is open', ?1)",
+                Some(3),
+            ),
+        ] {
+            let mut one = decision("a");
+            let Some(Effect::Fired(raised)) = one.effects.first_mut() else { panic!("an alert") };
+            if episode.is_some() {
+                (raised.alert.key, raised.content) = ("id=1".into(), Content::text("The door is open"));
+            } else {
+                (raised.flaw, raised.held) = (Some("x".into()), vec!["nino is quiet".into()]);
+            }
+            raised.episode = episode;
+            one.effects.truncate(1);
+            let ignored = vec![("door".into(), Ignored::Life("fired"))];
+            accept(&store, Decision { key: None, may_repeat: false, ignored, ..one });
+            store.sql.execute(&format!("INSERT INTO alert {former}"), [NOW.0]).expect("written");
+            let newest = format!("SELECT {columns} FROM alert ORDER BY id DESC LIMIT 2");
+            let rows = store.dump(&newest).expect("read");
+            assert_eq!(rows[0], rows[1]);
+            let id = crate::ids::AlertId(store.sql.last_insert_rowid());
+            let story = store.alert_story(id).expect("read").expect("it is there");
+            assert_eq!(story.once.is_none(), episode.is_some());
+            assert_eq!(story.event.map(|event| event.0).as_deref(), Some("site/door"));
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod account;
 mod operator;
 /// Alerts that have a life: what the watch keeps, decides and is told.
 mod alerts;
+/// What became of an alert, and of an event.
+mod alert_story;
 /// Who asked for what, and what became of it: append-only, chained.
 mod audit;
 /// What would cost too much, or reach too many people.
@@ -70,8 +72,6 @@ mod media_files;
 mod abuse_limits;
 /// What was subscribed to, and since when.
 mod subscriptions;
-/// Alerts without a life, and what one event led to.
-mod stateless_alert;
 /// Alerts that have reached nobody.
 mod undelivered;
 /// What rules could not make of events.
@@ -82,7 +82,8 @@ mod window;
 mod template_catalogue;
 
 pub use account::{FreeRow, NoticeRow, PreviousNotice, UsageRow};
-pub use alerts::{AlertRow, AlertStory};
+pub use alert_story::{AlertStory, ToldOnce};
+pub use alerts::AlertRow;
 pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
 pub use budget::DailyReach;
 pub use connections::KeptConnection;
@@ -100,7 +101,6 @@ pub use media_files::MediaFiles;
 pub use operator::ActError;
 pub use received_media::{Fetched, FileRow};
 pub use running::{OpenAlert, QueuedCommand, Running, WaitingAlert};
-pub use stateless_alert::StatelessAlert;
 pub use views::lists::{Cursor, Direction, Listing};
 pub use views::rows_for_people::{
     AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow,

@@ -122,16 +122,10 @@ impl Engine {
     fn voiced(&self, open: &Open, to: &Contact, now: Timestamp) -> Option<Line> {
         let alert = self.alerts.get(&open.alert)?;
         let firing = alert.firing()?;
-        let text = match open.kind {
-            NotificationKind::Still => text::still(alert, firing, now, &to.locale),
-            NotificationKind::Once
-            | NotificationKind::Fired
-            | NotificationKind::Escalated
-            | NotificationKind::Resolved
-            | NotificationKind::Acknowledged
-            | NotificationKind::Flapping
-            | NotificationKind::Calm
-            | NotificationKind::Summary => text::fired(alert, firing, open.is_absence, now, &to.locale),
+        let text = if open.kind == NotificationKind::Still {
+            text::still(alert, firing, now, &to.locale)
+        } else {
+            text::fired(alert, firing, open.is_absence, now, &to.locale)
         };
         Some(Line { alert: open.alert.clone(), kind: open.kind, severity: open.severity, text })
     }

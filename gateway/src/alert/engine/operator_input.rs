@@ -74,17 +74,11 @@ impl Engine {
             AlertCommand::Acknowledge { alert, by } => self.acknowledge(alert, by, now),
             AlertCommand::Resolve { alert, by } => {
                 let Some(known) = self.alerts.get_mut(alert) else { return Err(unknown(alert)) };
-                match known.resolve(EndReason::Person(by.name.clone()), now) {
-                    turn @ Transition::Resolved(..) => self.turned(alert, turn, now),
-                    Transition::Pending
-                    | Transition::Dropped(_)
-                    | Transition::Fired
-                    | Transition::Again
-                    | Transition::Clearing
-                    | Transition::Nothing => {
-                        return Err(unknown(alert));
-                    }
+                let turn = known.resolve(EndReason::Person(by.name.clone()), now);
+                if turn == Transition::Nothing {
+                    return Err(unknown(alert));
                 }
+                self.turned(alert, turn, now);
                 self.touch(StateKey::Alert(alert.clone()), now);
                 Ok(())
             }
@@ -100,12 +94,8 @@ impl Engine {
                     Silence {
                         rule: Some(alert.rule.clone()),
                         key: Some(alert.key.clone()),
-                        matchers: crate::event::topic::Bindings::new(),
                         contact: by.contact.clone(),
-                        until: now + time,
-                        by: by.name.clone(),
-                        comment: None,
-                        break_through: None,
+                        ..Silence::over_everything(&by.name, now + time)
                     },
                     now,
                 );
@@ -198,10 +188,8 @@ impl Engine {
             self.touch(StateKey::Silence(*id), now);
         }
         if let Some(until) = until.filter(|_| known.is_empty()) {
-            let matchers = crate::event::topic::Bindings::new();
-            let (by, break_through) = (by.to_owned(), Some(break_through));
-            let (rule, key, contact, comment) = (None, None, None, None);
-            self.silence(Silence { rule, key, matchers, contact, until, by, comment, break_through }, now);
+            let break_through = Some(break_through);
+            self.silence(Silence { break_through, ..Silence::over_everything(by, until) }, now);
         }
     }
 

@@ -33,6 +33,20 @@ pub struct Silence {
 
 impl Silence {
     #[must_use]
+    pub fn over_everything(by: &str, until: Timestamp) -> Self {
+        Self {
+            rule: None,
+            key: None,
+            matchers: Bindings::new(),
+            contact: None,
+            until,
+            by: by.to_owned(),
+            comment: None,
+            break_through: None,
+        }
+    }
+
+    #[must_use]
     pub fn covers(
         &self,
         alert: &AlertKey,
@@ -65,16 +79,7 @@ mod tests {
 
     /// A switch that is on; `break_through` is a severity's rank.
     fn mute(break_through: Option<i64>) -> Silence {
-        Silence {
-            rule: None,
-            key: None,
-            matchers: Bindings::new(),
-            contact: None,
-            until: Timestamp(1),
-            by: "Home Assistant".into(),
-            comment: None,
-            break_through,
-        }
+        Silence { break_through, ..Silence::over_everything("Home Assistant", Timestamp(1)) }
     }
 
     #[test]

@@ -167,19 +167,7 @@ mod tests {
             };
             let alert =
                 Alert { history: ages.iter().copied().map(past).collect(), episode, ..Alert::default() };
-            let firing = Firing {
-                since: NOW,
-                fired_at: NOW,
-                clear_since: None,
-                worst: None,
-                events: 1,
-                wording: MessageText::of("Door"),
-                acknowledged: None,
-                step: 0,
-                told: Default::default(),
-                told_at: None,
-                owed: false,
-            };
+            let firing = Firing::new(NOW, NOW, None, MessageText::of("Door"));
             assert_eq!(
                 acknowledged(&alert, &firing, "Nino", true, NOW, &Locale::default()),
                 said,

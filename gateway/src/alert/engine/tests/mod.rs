@@ -71,16 +71,8 @@ fn template() -> Template {
 }
 
 fn silence(id: Option<&str>, until: Timestamp) -> AlertCommand {
-    AlertCommand::Silence(Silence {
-        rule: None,
-        key: id.map(|id| format!("id={id}")),
-        matchers: BTreeMap::new(),
-        contact: None,
-        until,
-        by: "operator".into(),
-        comment: None,
-        break_through: None,
-    })
+    let key = id.map(|id| format!("id={id}"));
+    AlertCommand::Silence(Silence { key, ..Silence::over_everything("operator", until) })
 }
 
 /// A watch and its clocks.
