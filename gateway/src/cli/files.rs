@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::store::FileRow;
+use crate::store::{FileRow, FileState};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -59,10 +59,14 @@ fn list(place: &Place, limit: u32, json: bool) -> Result<(), Failure> {
     for file in &files {
         let at = file.at.for_tables(&config.site.time_zone);
         let name = file.name.as_deref().unwrap_or(&file.mime);
-        let what = if file.state == "kept" { format!("{} bytes", file.bytes) } else { file.reason.clone() };
+        let is_kept = file.state == FileState::Kept;
+        let what = if is_kept { format!("{} bytes", file.bytes) } else { file.reason.clone() };
         say(&format!(
             "{:>6}  {at}  {:<12} {:<8} {:<7} {name}  {what}",
-            file.id, file.contact, file.kind, file.state
+            file.id,
+            file.contact,
+            file.kind,
+            file.state.as_str()
         ));
     }
     if files.is_empty() {
@@ -74,7 +78,7 @@ fn list(place: &Place, limit: u32, json: bool) -> Result<(), Failure> {
 fn as_json(file: &FileRow) -> Value {
     json!({
         "id": file.id, "at": file.at.rfc3339(), "contact": file.contact.0, "connection": file.connection.0,
-        "kind": file.kind, "mime": file.mime, "name": file.name, "state": file.state, "bytes": file.bytes, "sha256": file.sha256,
+        "kind": file.kind, "mime": file.mime, "name": file.name, "state": file.state.as_str(), "bytes": file.bytes, "sha256": file.sha256,
         "reason": file.reason,
     })
 }
@@ -103,8 +107,8 @@ fn delete(place: &Place, id: i64) -> Result<(), Failure> {
 fn kept(store: &crate::store::Store, id: i64) -> Result<FileRow, Failure> {
     match store.file(id).map_err(|error| Failure::Io(error.into()))? {
         None => Err(Failure::Usage(format!("there is no file {id}; `bellwire files list` shows them"))),
-        Some(file) if file.state != "kept" => {
-            Err(Failure::Usage(format!("file {id} is not here ({}: {})", file.state, file.reason)))
+        Some(file) if file.state != FileState::Kept => {
+            Err(Failure::Usage(format!("file {id} is not here ({}: {})", file.state.as_str(), file.reason)))
         }
         Some(file) => Ok(file),
     }

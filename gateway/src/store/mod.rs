@@ -99,7 +99,7 @@ pub use inbox::{Signers, Unread};
 pub use intake::{AlertDecision, IntakeReport};
 pub use media_files::MediaFiles;
 pub use operator::ActError;
-pub use received_media::{Fetched, FileRow};
+pub use received_media::{Fetched, FileRow, FileState};
 pub use running::{OpenAlert, QueuedCommand, Running, WaitingAlert};
 pub use views::lists::{Cursor, Direction, Listing};
 pub use views::rows_for_people::{

@@ -17,6 +17,36 @@ const AT_META: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Fetches that Meta refused, or whose bytes were not what was announced.
 const TRIES_MAX: u32 = 5;
 
+/// Where a file stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileState {
+    /// To be fetched from Meta.
+    Wanted,
+    /// On this machine.
+    Kept,
+    /// It could not be fetched.
+    Failed,
+    /// It was kept, and is not any more.
+    Gone,
+}
+
+impl FileState {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wanted => "wanted",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+            Self::Gone => "gone",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Wanted, Self::Kept, Self::Failed, Self::Gone].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
 /// One file, as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRow {
@@ -29,8 +59,7 @@ pub struct FileRow {
     pub name: Option<String>,
     pub sha256: Option<String>,
     pub at: Timestamp,
-    /// `wanted`, `kept`, `failed`, `gone`.
-    pub state: String,
+    pub state: FileState,
     pub tries: u32,
     pub bytes: u32,
     pub reason: String,
@@ -53,9 +82,9 @@ impl Store {
         let waiting: i64 =
             self.sql.query_row("SELECT count(*) FROM file WHERE state = 'wanted'", [], |row| row.get(0))?;
         let (state, reason) = if waiting < WANTED_MAX {
-            ("wanted", "waiting to be fetched")
+            (FileState::Wanted, "waiting to be fetched")
         } else {
-            ("failed", "too many files came at once")
+            (FileState::Failed, "too many files came at once")
         };
         let new = self
             .sql
@@ -72,7 +101,7 @@ impl Store {
                 file.name,
                 file.sha256,
                 file.at.0,
-                state,
+                state.as_str(),
                 reason
             ])?;
         Ok(new > 0)
@@ -193,9 +222,27 @@ fn read(row: &Row) -> Result<FileRow> {
         name: row.get(6)?,
         sha256: row.get(7)?,
         at: Timestamp(row.get(8)?),
-        state: row.get(9)?,
+        state: FileState::parse(&row.get::<_, String>(9)?).unwrap_or(FileState::Failed), // one of a later version
         tries: row.get(10)?,
         bytes: row.get(11)?,
         reason: row.get(12)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_a_file_is_read_as_it_was_written() {
+        for (state, word) in [
+            (FileState::Wanted, "wanted"),
+            (FileState::Kept, "kept"),
+            (FileState::Failed, "failed"),
+            (FileState::Gone, "gone"),
+        ] {
+            assert_eq!((state.as_str(), FileState::parse(word)), (word, Some(state)));
+        }
+        assert_eq!(FileState::parse("lost"), None);
+    }
 }
