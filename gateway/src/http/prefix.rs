@@ -91,8 +91,6 @@ impl Prefix {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "a test stops at the first thing that is not as it should be")]
-
     use super::*;
 
     fn of(value: &str) -> Option<Prefix> {
