@@ -1,6 +1,8 @@
 //! The first half of the way: events in, decisions to the store, and only then the acknowledgement.
 //!
-//! The order *commit, then acknowledge* (promise P1) is [`Intake::handle`] and nowhere else.
+//! The order *commit, then acknowledge* (promise P1) is [`Intake::handle`] for every event. What is no event is acknowledged by
+//! `task/mqtt_intake.rs` itself: Home Assistant's orders after they are written down, devices' letters at once, since the device keeps
+//! what it sent; surplus copies of overlapping subscriptions by `mqtt/overlapping.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -112,7 +112,7 @@ pub async fn guard(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let prefix = Prefix::of(&state, address, &parts.headers);
+    let prefix = Prefix::of((&state.proxies, state.ingress), address, &parts.headers);
     let address = super::behind::address(address, &parts.headers, &state.proxies);
     parts.extensions.insert(Behind(address));
     let mut response = match admit(&state, address, prefix.as_ref(), &parts).await {

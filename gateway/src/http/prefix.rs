@@ -8,7 +8,7 @@ use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::response::Parts;
 use axum::response::Response;
 
-use crate::http::state::AppState;
+use crate::config::Network;
 
 /// Of ingress: 20 and a token of 43 characters.
 const PREFIX_MAX_CHARS: usize = 200;
@@ -28,11 +28,15 @@ pub struct Prefix {
 
 impl Prefix {
     /// What the other end of the connection says, if it is a proxy of ours.
-    pub fn of(state: &AppState, peer: IpAddr, headers: &HeaderMap) -> Option<Self> {
-        if state.ingress == Some(peer.to_canonical()) {
+    pub fn of(
+        (proxies, ingress): (&[Network], Option<IpAddr>),
+        peer: IpAddr,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
+        if ingress == Some(peer.to_canonical()) {
             return Self::read(headers, "x-ingress-path", true);
         }
-        let is_proxy = state.proxies.iter().any(|network| network.contains(peer));
+        let is_proxy = proxies.iter().any(|network| network.contains(peer));
         is_proxy.then(|| Self::read(headers, "x-forwarded-prefix", false)).flatten()
     }
 

@@ -1,4 +1,5 @@
-//! In which form a message leaves: freely written inside the 24 h window, as a template outside it (docs/cloud-api.md 1.3, 5.6).
+//! In which form a message leaves: freely written inside the 24 h window, as a template outside it (docs/cloud-api.md 1.3, 5.6); and
+//! when a window ends. Whether one is open is `store/window.rs`.
 
 use crate::outbox::message::Template;
 use crate::time::Timestamp;

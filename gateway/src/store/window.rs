@@ -1,4 +1,4 @@
-//! The 24 h window, and the catalogue of templates that may be sent outside it.
+//! The 24 h window of a person: open, closed, or not known. Its length is `window_end` in `outbox/window.rs`.
 
 use rusqlite::{OptionalExtension, Result, params};
 
