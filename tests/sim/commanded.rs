@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwire::command::dispatch::PendingCommand;
 use bellwire::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Violation;
 use crate::broker::Token;
 use crate::check::{Check, DAMAGE};
+use crate::ports::Published;
 use crate::site::Expected;
 
 /// What a device says: whether it is done, and its words.
@@ -184,7 +184,7 @@ fn may_follow(old: &Command, new: &Command) -> bool {
 
 impl Check {
     /// P5: never after its time, and never again once the broker's answer has come.
-    pub fn publish(&mut self, command: &PendingCommand, now: Timestamp) -> Result<(), Violation> {
+    pub fn publish(&mut self, command: &Published, now: Timestamp) -> Result<(), Violation> {
         let id = command.id;
         if command.payload.contains(DAMAGE) {
             return Err(format!("P2: command {id} is damaged on disk, and is published"));

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwire::command::dispatch::PendingCommand;
 use bellwire::random::Rng;
 use bellwire::time::Timestamp;
 
 use crate::broker::Publication;
 use crate::commanded::Verdict;
+use crate::ports::Published;
 use crate::site::Expected;
 
 /// `within` of every answer that is awaited.
@@ -44,7 +44,7 @@ impl Device {
     pub fn hear(
         &mut self,
         (wire_id, prefix): (&str, &str),
-        command: &PendingCommand,
+        command: &Published,
         now: Timestamp,
         dice: &mut Rng,
     ) {
@@ -85,7 +85,7 @@ impl Device {
     fn plan(
         &mut self,
         (wire_id, prefix): (&str, &str),
-        command: &PendingCommand,
+        command: &Published,
         at: Timestamp,
         is_clear: bool,
         dice: &mut Rng,

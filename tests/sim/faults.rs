@@ -13,10 +13,13 @@ use sha2::{Digest, Sha256};
 
 use crate::Violation;
 use crate::check::DAMAGE;
-use crate::gateway::{Gateway, Notice};
+use crate::gateway::Gateway;
 use crate::sabotage::Sabotage;
+use crate::told::Notice;
 use crate::world::{BOOT, World};
 
+/// The tasks look by themselves as often.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// A disk is full after some commits more, or in the middle of one, which makes about 50 writes.
 const WRITES: u64 = 150;
 
@@ -69,7 +72,7 @@ impl World {
     pub(crate) fn end_if_stopped(&mut self) -> Result<(), Violation> {
         let now = self.now;
         if let Some(gateway) = self.gateway.take_if(|gateway| gateway.has_stopped(now)) {
-            gateway.close(now)?;
+            gateway.close()?;
             self.note("the gateway has stopped");
             self.line_is_cut();
             self.check.look(&self.meta, self.now, self.ahead)?;
@@ -137,7 +140,7 @@ impl World {
                 self.check.consent.retried.insert(id);
             }
             if let Some(gateway) = &mut self.gateway {
-                gateway.written_beside = true;
+                gateway.machine.written();
             }
         }
         self.check.look(&self.meta, self.now, self.ahead)
@@ -175,24 +178,59 @@ impl World {
         if self.gateway.as_ref().is_some_and(Gateway::is_mid_task) {
             return Ok(());
         }
-        match self.gateway.as_ref().filter(|gateway| gateway.is_at_rest(self.now)) {
-            Some(gateway) => {
-                let slept = wait.min(self.now.until(gateway.next_at()));
-                self.check.sleeps(&self.meta, self.now, slept)?;
-            }
-            None => self.check.late.starved(wait),
+        let end = self.now + wait;
+        if self.gateway.as_mut().is_some_and(Gateway::is_at_rest) {
+            self.sleep(wait)?;
+        } else {
+            self.check.late.starved(wait);
         }
-        self.now = self.now + wait;
+        self.now = end;
+        self.tick();
         self.meta.give_up(self.now, false);
         self.note("time passes");
         Ok(())
     }
 
+    /// The gateway is at rest, and time goes on until it acts. A task that looks around and finds nothing to do does not.
+    pub(crate) fn sleep(&mut self, wait: Duration) -> Result<(), Violation> {
+        let end = self.now + wait;
+        while self.now < end
+            && let Some(gateway) = self.gateway.as_mut()
+            && gateway.is_at_rest()
+        {
+            let next = gateway.next_at().min(end);
+            self.check.sleeps(&self.meta, self.now, self.now.until(next))?;
+            self.now = self.now.max(next);
+            self.tick();
+            if let Some(gateway) = &mut self.gateway {
+                gateway.look_around()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Until something happens, but no longer than the tasks wait that look by themselves.
     pub(crate) fn pass_to_next(&mut self) -> Result<(), Violation> {
-        let own = self.gateway.as_ref().map(Gateway::next_at);
+        if !self.gateway.as_mut().is_some_and(Gateway::is_at_rest) {
+            return self.pass(Duration::from_secs(1));
+        }
+        self.sleep(self.until_others().min(LOOK_EVERY))?;
+        self.meta.give_up(self.now, false);
+        self.note("time passes until something happens");
+        Ok(())
+    }
+
+    /// When Meta or a device does something next.
+    pub(crate) fn until_others(&self) -> Duration {
         let others = self.meta.next_at().into_iter().chain(self.device.next_at());
-        let next = own.into_iter().chain(others).filter(|at| *at > self.now).min();
-        self.pass(next.map_or(Duration::from_secs(1), |at| self.now.until(at)))
+        others.filter(|at| *at > self.now).min().map_or(Duration::MAX, |at| self.now.until(at))
+    }
+
+    /// The gateway's machine shows the time.
+    fn tick(&mut self) {
+        if let Some(gateway) = &mut self.gateway {
+            gateway.tick(self.now, self.ahead);
+        }
     }
 
     /// From or to a time that nobody believes: all others' clocks stay right.
@@ -210,7 +248,7 @@ impl World {
         if self.gateway.as_ref().is_some_and(|gateway| gateway.is_mid_task() || gateway.is_posting()) {
             return;
         }
-        let at_rest = self.gateway.as_ref().is_none_or(|gateway| gateway.is_at_rest(self.now));
+        let at_rest = self.gateway.as_mut().is_none_or(Gateway::is_at_rest);
         let before = self.now;
         match self.now.is_sane() {
             true => {
@@ -229,9 +267,7 @@ impl World {
         if !at_rest {
             self.check.late.starved(before.until(self.now)); // what it has not heard yet, it hears by the new clock
         }
-        if let Some(gateway) = &mut self.gateway {
-            gateway.clock_was_set(before, self.now);
-        }
+        self.tick();
         self.note(&format!("the clock is set to {}", self.now));
     }
 

@@ -1,385 +1,365 @@
-//! The driver: the real machines and the real store, put together as `app` puts them together, but one step at a time,
-//! so that the world may crash, wait or go on between any two. What happens outside is returned as [`Out`].
+//! The gateway: the daemon's own loops over the real store, run one step at a time, so that the world may crash, wait or go on
+//! between any two. What happens outside is returned as [`Out`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use bellwire::alert::intake::{Intake, IntakeEffect, RuleSet};
-use bellwire::app::of_replies;
-use bellwire::command::dispatch::{self, Dispatch, PendingCommand};
-use bellwire::config::{Config, Connection};
-use bellwire::event::incoming::Event;
+use bellwire::alert::intake::{Intake, IntakeInput, RuleSet};
+use bellwire::command::dispatch::DispatchInput;
+use bellwire::config::{Config, Secret};
 use bellwire::event::topic::TopicPattern;
-use bellwire::ids::{CommandId, MessageId};
-use bellwire::outbox::retry_policy::QUALITY_WAIT;
-use bellwire::outbox::row::{Conversation, DueMessage};
-use bellwire::outbox::scheduler;
-use bellwire::outbox::scheduler::Scheduler;
-use bellwire::outbox::window::Choice;
+use bellwire::ids::CommandId;
+use bellwire::machine::Job;
+use bellwire::metrics::Metrics;
+use bellwire::mqtt::ConnectionEvent;
 use bellwire::random::Rng;
-use bellwire::store::Store;
-use bellwire::task::{orphans, outbox_transaction};
+use bellwire::store::{Crashes, Store, StoreQueue};
+use bellwire::task::context::{Found, TaskContext};
+use bellwire::task::mqtt_intake::IntakeInputs;
+use bellwire::task::{command_publisher, deadlines, mqtt_intake, outbox_sender, webhook_inbox};
 use bellwire::time::{Now, Timestamp};
+use tokio::sync::{mpsc, watch};
 
 use crate::Violation;
 use crate::broker::Token;
-use crate::pressed::Meters;
+use crate::machine::{OfMachine, SimMachine};
+use crate::meta::APP_SECRET;
+use crate::ports::{Out, Outside};
 use crate::sabotage::{Sabotage, Undo};
-use crate::storing::Job;
-
-/// What a step does to the world.
-#[derive(Debug)]
-pub enum Out {
-    Acknowledge(Token),
-    Publish {
-        command: PendingCommand,
-    },
-    /// The dispatch has been told of the broker's answer, and acts on it or not.
-    Told {
-        id: CommandId,
-        acts: bool,
-    },
-    /// A request, over which number.
-    Post(MessageId, &'static str, Vec<u8>),
-    /// The webhook's answer: 200 or 503.
-    Kept(u64, bool),
-    /// The database has changed.
-    Changed,
-}
-
-/// What the link tells.
-#[derive(Debug)]
-pub enum Notice {
-    Message(Box<(Event, Option<Token>)>),
-    Connected { session_present: bool },
-    Disconnected,
-    Published(CommandId, Result<(), String>),
-}
 
 /// What can go on at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Commit,
-    Events,
-    Acknowledge,
-    Sender,
+    /// What was said to the broker, or answered to Meta, arrives.
+    Out,
     Post,
-    Dispatch,
-    Inbox,
-    Watch,
-    Deadlines,
+    /// A task goes on until it waits for something.
+    Run(u64),
 }
 
-/// `app`: a notice that was missed is made up for after this time.
-pub const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Its names in a trace.
+pub const INTAKE: &str = "intake";
+pub const SENDER: &str = "sender";
+pub const DISPATCH: &str = "dispatch";
+pub const INBOX: &str = "inbox";
+pub const SPAWNED: &str = "spawned";
+pub const WEBHOOK: &str = "webhook";
+const DEADLINES: &str = "deadlines";
+
+/// More than a run has at once.
+const QUEUE: usize = 4_096;
+/// More than any command may take, and than any reply is good for.
+pub const AN_HOUR: Duration = Duration::from_secs(3_600);
+
+struct Task {
+    id: u64,
+    name: &'static str,
+    job: Job,
+    woken: Arc<Woken>,
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Between the intake and the dispatch: one input at a time, so that it is seen when that one is taken.
+struct ToDispatch {
+    from: mpsc::Receiver<DispatchInput>,
+    to: mpsc::Sender<DispatchInput>,
+    told: Option<CommandId>,
+}
 
 pub struct Gateway {
     pub(crate) directory: PathBuf,
     pub(crate) store: Store,
-    pub(crate) config: Rc<Config>,
-    pub(crate) dice: Rng,
+    pub(crate) queue: StoreQueue,
+    /// Whose job each is that waits.
+    pub(crate) owners: VecDeque<&'static str>,
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) disk_full: bool,
     /// What it did in this step, for the trace.
     pub(crate) said: Vec<String>,
     /// Set when it has been asked to stop: by then it ends.
     pub(crate) stopping: Option<Timestamp>,
-    /// The store thread's queue, and what found the disk full and asks again.
-    pub(crate) jobs: VecDeque<Job>,
-    pub(crate) waiting: Vec<(Timestamp, Job)>,
-    // the intake's task
-    pub(crate) intake: Intake<Token>,
-    pub(crate) notices: VecDeque<Notice>,
-    pub(crate) acks: VecDeque<Token>,
-    /// What it wants done, one after the other; the next waits for the commit of the one before.
-    pub(crate) intake_effects: VecDeque<IntakeEffect<Token>>,
-    pub(crate) is_accepting: bool,
-    /// How far the true time is ahead of the machine's clock, in milliseconds: the steady clock's part.
-    pub ahead: i64,
-    pub(crate) alerts_told: bool,
-    pub(crate) watch_look_at: Timestamp,
-    /// A new session of the broker's is being noted: no event is taken before.
-    pub(crate) is_freeing: bool,
-    // the sender's task
-    pub(crate) sender: Scheduler,
-    pub(crate) inputs: VecDeque<scheduler::SchedulerInput>,
-    pub(crate) posts: VecDeque<(Box<DueMessage>, Choice)>,
-    /// A sabotage: the posts of the next group have left.
-    pub(crate) is_early: bool,
-    /// A sabotage: what the older rule counts.
-    pub(crate) hurry: Option<Meters>,
-    pub(crate) outbox_told: bool,
-    /// An operator's command has written beside us.
-    pub(crate) written_beside: bool,
-    pub(crate) wake_at: Option<Timestamp>,
-    /// The sender has taken a turn, and knows the time.
-    pub(crate) has_begun: bool,
-    // the dispatch's task
-    pub(crate) dispatch: Dispatch,
-    pub(crate) dispatch_inputs: VecDeque<dispatch::DispatchInput>,
-    pub(crate) effects: Vec<dispatch::DispatchEffect>,
-    pub(crate) is_dispatching: bool,
-    pub(crate) commands_told: bool,
-    pub(crate) dispatch_look_at: Timestamp,
-    // the inbox's task
-    pub(crate) is_reading: bool,
-    pub(crate) inbox_told: bool,
-    pub(crate) inbox_look_at: Timestamp,
-    /// Events that machines' questions and devices' answers are among: written down as such before the intake has them.
-    pub(crate) heard: Vec<(Event, Option<Token>)>,
-    pub(crate) listens_to: Vec<TopicPattern>,
-    /// Commands that were handed to the broker, and are not noted as published.
-    pub(crate) at_broker: BTreeSet<CommandId>,
-    // the task of what waits for people, and the clock
-    pub(crate) is_tending: bool,
-    pub(crate) deadlines_told: bool,
-    pub(crate) deadlines_look_at: Timestamp,
-    /// When the clock decides something that people have not.
-    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) machine: Arc<SimMachine>,
+    pub(crate) outside: Outside,
+    pub(crate) context: Arc<TaskContext>,
+    rules: RuleSet,
+    tasks: Vec<Task>,
+    last_task: u64,
+    pub(crate) notices: mpsc::Sender<ConnectionEvent<Token>>,
+    to_dispatch: ToDispatch,
+    stop: watch::Sender<bool>,
+    /// The sender has ended, since it was told to.
+    has_drained: bool,
+    has_rested: bool,
+    clocks: Now,
 }
 
-/// What a start finds.
-struct Recovered {
-    store: Store,
-    /// TimeSeries that Meta has restricted, as they stood before anything ended.
-    restricted: Vec<(Conversation, i64, Timestamp)>,
-    /// What had no place in the configuration any more.
-    ended: Vec<String>,
-}
-
-fn recovered(
-    directory: &Path,
+fn found(
+    store: &Store,
     config: &Config,
-    dice: &mut Rng,
+    before: &Config,
     now: Timestamp,
     sabotage: Option<Sabotage>,
-) -> Result<Recovered, Violation> {
-    let store = Store::open(directory, dice).map_err(|error| format!("the store: {error}"))?;
-    if sabotage != Some(Sabotage::ForgetRecovery) {
-        store.transaction(|store| store.recover(now)).map_err(|error| format!("recover: {error}"))?;
-    }
-    let restricted = match sabotage {
-        Some(Sabotage::ForgetRestriction) => Vec::new(),
-        Some(_) | None => store.restricted(now - QUALITY_WAIT).map_err(|error| error.to_string())?,
-    };
-    if sabotage == Some(Sabotage::SkipEnds) {
-        return Ok(Recovered { store, restricted, ended: Vec::new() });
-    }
+) -> Result<Found, Violation> {
+    let directory = &config.site.state_directory;
     let undo = Undo::prepare(directory, sabotage);
-    let ended = store.transaction(|store| orphans::end(store, config, now));
+    // A start that compares nothing takes the configuration for the one that it was.
+    let is_blind = sabotage == Some(Sabotage::SkipEnds);
+    let read = store.transaction(|store| Found::read(store, if is_blind { before } else { config }, now));
     undo.perform(directory);
-    let ended = ended.map_err(|error| format!("what has no owner: {error}"))?;
-    Ok(Recovered { store, restricted, ended })
+    let mut found = read.map_err(|error| format!("what a start finds: {error}"))?;
+    if sabotage == Some(Sabotage::ForgetRestriction) {
+        found.restricted.clear();
+    }
+    if is_blind {
+        found.live = config.clone();
+    }
+    Ok(found)
+}
+
+/// As the daemon reads it on this machine.
+fn of_machine(config: &Config, directory: &Path) -> Config {
+    let mut config = config.clone();
+    directory.clone_into(&mut config.site.state_directory);
+    for connection in &mut config.connections {
+        connection.access_token = Secret::Known("token".into());
+        connection.app_secret = Secret::Known(APP_SECRET.into());
+    }
+    config
 }
 
 impl Gateway {
     /// As `cli::run` and `app::run` start: open, recover, then the tasks. With what had no place in the configuration any more.
     pub fn start(
         directory: &Path,
-        config: Rc<Config>,
+        (config, before): (Rc<Config>, Rc<Config>),
         seed: u64,
         (now, ahead): (Timestamp, i64),
         sabotage: Option<Sabotage>,
     ) -> Result<(Self, Vec<String>), Violation> {
         let mut dice = Rng::seeded(seed);
-        let Recovered { store, restricted, ended } = recovered(directory, &config, &mut dice, now, sabotage)?;
-        let judge = judge(&config)?;
-        let watch = judge.watch();
-        let mut intake = Intake::new(judge, watch);
-        if sabotage != Some(Sabotage::ForgetMemory) {
-            let kept = store.kept().map_err(|error| format!("the memory: {error}"))?;
-            intake.restore(kept, both(now, ahead));
-        }
-        let rate = |known: &Connection| (known.name.clone(), known.messages_per_second);
-        let mut sender = Scheduler::new(config.connections.iter().map(rate).collect());
-        let remembered = outbox_transaction::remember(&mut sender, restricted, now, &mut dice);
-        let pattern = |filter: &String| TopicPattern::parse(filter).ok();
-        let listens_to = of_replies(&config).iter().filter_map(pattern).collect();
+        let store = Store::open(directory, &mut dice).map_err(|error| format!("the store: {error}"))?;
+        let (config, before) = (of_machine(&config, directory), of_machine(&before, directory));
+        let mut found = found(&store, &config, &before, now, sabotage)?;
+        let ended = std::mem::take(&mut found.ended);
+        // A crash of the simulation is one of the machine: it comes back with another boot id.
+        Crashes::forget(directory);
+        let rules = rules(&config)?;
+        let clocks = both(now, ahead);
+        let machine = SimMachine::new(
+            clocks,
+            Rng::seeded(dice.below(u64::MAX)),
+            sabotage == Some(Sabotage::ForgetClock),
+        );
+        let outside = Outside::new(Rng::seeded(dice.below(u64::MAX)), sabotage);
+        let (handle, queue) = store.queue();
+        let (told, _nobody_listens) = mpsc::channel(1);
+        let of_machine = Arc::new(OfMachine(Arc::clone(&machine)));
+        let config = Arc::new(config);
+        let (mut context, steps) =
+            TaskContext::with(found, handle, Arc::clone(&config), Metrics::new(), told, of_machine);
+        blind(&mut context.answer_topics, &config, sabotage);
+        let (notices, from_broker) = mpsc::channel(QUEUE);
+        let (to_dispatch, from) = mpsc::channel(QUEUE);
+        let (to, inputs) = mpsc::channel(1);
+        let (stop, stopped) = watch::channel(false);
+        let context = Arc::new(context);
         let mut gateway = Self {
             directory: directory.to_owned(),
             store,
-            config,
-            dice,
+            queue,
+            owners: VecDeque::new(),
             sabotage,
             disk_full: false,
             said: Vec::new(),
             stopping: None,
-            jobs: VecDeque::new(),
-            waiting: Vec::new(),
-            intake,
-            notices: VecDeque::new(),
-            acks: VecDeque::new(),
-            intake_effects: VecDeque::new(),
-            is_accepting: false,
-            ahead,
-            alerts_told: true,
-            watch_look_at: now,
-            is_freeing: false,
-            sender,
-            inputs: VecDeque::from([scheduler::SchedulerInput::Wake]),
-            posts: VecDeque::new(),
-            is_early: false,
-            hurry: (sabotage == Some(Sabotage::OneByOne)).then(Meters::new),
-            outbox_told: false,
-            written_beside: false,
-            wake_at: None,
-            has_begun: false,
-            dispatch: Dispatch::default(),
-            dispatch_inputs: VecDeque::new(),
-            effects: Vec::new(),
-            is_dispatching: false,
-            commands_told: false,
-            dispatch_look_at: now + LOOK_EVERY,
-            is_reading: false,
-            inbox_told: true,
-            inbox_look_at: now,
-            heard: Vec::new(),
-            listens_to,
-            at_broker: BTreeSet::new(),
-            is_tending: false,
-            deadlines_told: true,
-            deadlines_look_at: now,
-            deadline: None,
+            machine,
+            outside: outside.clone(),
+            context: Arc::clone(&context),
+            rules: rules.clone(),
+            tasks: Vec::new(),
+            last_task: 0,
+            notices,
+            to_dispatch: ToDispatch { from, to, told: None },
+            stop,
+            has_drained: false,
+            has_rested: false,
+            clocks,
         };
-        gateway.led_to(remembered);
+        // Nobody hands in events but the broker, and no device of ours writes over it.
+        let (handed, letters) = (mpsc::channel(1).1, mpsc::channel(1).0);
+        let inputs_of_intake = IntakeInputs { notices: from_broker, handed, to_dispatch, letters };
+        let all = || Arc::clone(&context);
+        gateway.spawn(INTAKE, Box::pin(mqtt_intake::run(all(), rules, outside.clone(), inputs_of_intake)));
+        gateway.spawn(DISPATCH, Box::pin(command_publisher::run(all(), outside.clone(), inputs)));
+        gateway.spawn(SENDER, Box::pin(outbox_sender::run(all(), outside, steps, stopped)));
+        gateway.spawn(INBOX, Box::pin(webhook_inbox::run(all())));
+        gateway.spawn(DEADLINES, Box::pin(deadlines::run(all())));
         Ok((gateway, ended))
     }
 
-    /// Everything that could happen next; which of it does is chance.
-    pub fn runnable(&self, now: Timestamp) -> Vec<Action> {
-        let goes_on = self.stopping.is_none();
-        let mut found = Vec::new();
-        let mut can = |possible: bool, action| {
-            if possible {
-                found.push(action);
-            }
-        };
-        can(!self.jobs.is_empty() || self.waiting.iter().any(|(at, _)| *at <= now), Action::Commit);
-        can(goes_on && !self.acks.is_empty(), Action::Acknowledge);
-        let may_take = self.acks.is_empty() && !self.is_accepting && !self.is_freeing;
-        can(goes_on && may_take && !self.notices.is_empty(), Action::Events);
-        let due = self.wake_at.is_some_and(|at| at <= now);
-        let told = goes_on && (self.outbox_told || self.written_beside || due);
-        can(told || !self.inputs.is_empty(), Action::Sender);
-        can(!self.posts.is_empty(), Action::Post);
-        let asked = self.commands_told || now >= self.dispatch_look_at;
-        let something = asked || !self.effects.is_empty() || !self.dispatch_inputs.is_empty();
-        can(goes_on && !self.is_dispatching && something, Action::Dispatch);
-        let told = self.inbox_told || now >= self.inbox_look_at;
-        can(goes_on && !self.is_reading && told, Action::Inbox);
-        let told = self.alerts_told || now >= self.watch_at();
-        can(goes_on && may_take && told, Action::Watch);
-        let told = self.deadlines_told || now >= self.deadlines_look_at;
-        can(goes_on && !self.is_tending && told, Action::Deadlines);
-        found
+    pub(crate) fn spawn(&mut self, name: &'static str, job: Job) {
+        self.last_task += 1;
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        self.tasks.push(Task { id: self.last_task, name, job, woken });
     }
 
-    pub fn act(&mut self, action: Action, now: Timestamp, dice: &mut Rng) -> Result<Vec<Out>, Violation> {
+    /// Everything that could happen next; which of it does is chance.
+    pub fn runnable(&self) -> Vec<Action> {
+        if self.outside.has_outs() {
+            return vec![Action::Out]; // in the middle of code that waits for nothing
+        }
+        let commit = (!self.queue.is_empty()).then_some(Action::Commit);
+        let post = self.outside.has_posts().then_some(Action::Post);
+        let woken = self.woken().map(|task| Action::Run(task.id));
+        commit.into_iter().chain(post).chain(woken).collect()
+    }
+
+    fn woken(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(|task| task.woken.0.load(Ordering::Relaxed))
+    }
+
+    pub fn act(&mut self, action: Action, dice: &mut Rng) -> Result<Vec<Out>, Violation> {
         match action {
-            Action::Commit => self.commit(now, dice),
-            Action::Events => Ok(self.take_notices(now, dice)),
-            Action::Acknowledge => Ok(self.acks.pop_front().map(Out::Acknowledge).into_iter().collect()),
-            Action::Sender => {
-                self.step_sender(now, dice);
-                Ok(Vec::new())
-            }
-            Action::Post => Ok(self.post(now)),
-            Action::Dispatch => Ok(self.step_dispatch(now, dice)),
-            Action::Watch => {
-                (self.is_accepting, self.alerts_told) = (true, false);
-                self.jobs.push_back(Job::ReadNotes);
-                Ok(Vec::new())
-            }
-            Action::Deadlines => {
-                (self.is_tending, self.deadlines_told) = (true, false);
-                self.jobs.push_back(Job::Tend);
-                Ok(Vec::new())
-            }
-            Action::Inbox => {
-                (self.is_reading, self.inbox_told) = (true, false);
-                self.jobs.push_back(Job::ReadInbox);
-                Ok(Vec::new())
+            Action::Commit => self.commit(dice),
+            Action::Out => Ok(self.outside.pop().into_iter().collect()),
+            Action::Post => Ok(self.outside.pop_post().into_iter().collect()),
+            Action::Run(id) => self.run(id).map(|()| Vec::new()),
+        }
+    }
+
+    /// One task goes on until it waits for something.
+    fn run(&mut self, id: u64) -> Result<(), Violation> {
+        let Some(index) = self.tasks.iter().position(|task| task.id == id) else { return Ok(()) };
+        let task = &mut self.tasks[index];
+        let name = task.name;
+        task.woken.0.store(false, Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&task.woken));
+        let is_late = name == DISPATCH && self.sabotage == Some(Sabotage::ForgetCommandExpiry);
+        self.machine.is_behind(if is_late { AN_HOUR } else { Duration::ZERO });
+        let polled = task.job.as_mut().poll(&mut Context::from_waker(&waker));
+        self.machine.is_behind(Duration::ZERO);
+        self.owners.resize(self.queue.len(), name);
+        if let Poll::Ready(()) = polled {
+            drop(self.tasks.remove(index));
+            self.has_drained |= name == SENDER;
+            if ![SPAWNED, WEBHOOK, SENDER].contains(&name) || (name == SENDER && self.stopping.is_none()) {
+                return Err(format!("the task {name} has ended"));
             }
         }
+        self.machine.spawned().into_iter().for_each(|job| self.spawn(SPAWNED, job));
+        self.hand_on();
+        Ok(())
+    }
+
+    /// The dispatch has taken its input, and gets the next.
+    fn hand_on(&mut self) {
+        let between = &mut self.to_dispatch;
+        if between.to.capacity() == 0 {
+            return;
+        }
+        if let Some(id) = between.told.take() {
+            self.outside.push(Out::Told(id));
+        }
+        if let Ok(input) = between.from.try_recv() {
+            if let DispatchInput::Published(id, _) = &input {
+                between.told = Some(*id);
+            }
+            drop(between.to.try_send(input)); // there is room
+        }
+    }
+
+    /// It is later, or the clock was set.
+    pub fn tick(&mut self, now: Timestamp, ahead: i64) {
+        self.clocks = both(now, ahead);
+        self.machine.tick(self.clocks);
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.clocks.wall
+    }
+
+    /// Timers wake tasks that look around: those that find nothing to do rest on.
+    pub fn look_around(&mut self) -> Result<(), Violation> {
+        while self.queue.is_empty() {
+            let next = self.woken().next().map(|task| task.id);
+            let Some(id) = next else { break };
+            self.run(id)?;
+        }
+        Ok(())
     }
 
     /// In the middle of code that waits for nothing: it can be killed here, but time does not pass.
     pub fn is_mid_task(&self) -> bool {
-        let goes_on = self.stopping.is_none();
-        goes_on && (!self.acks.is_empty() || (!self.effects.is_empty() && !self.is_dispatching))
+        self.outside.has_outs()
     }
 
     /// Between the commit that lets a message go and its request, or between the start and the sender's first turn, which is
     /// taken in the same instant: no clock is set just then.
     pub fn is_posting(&self) -> bool {
-        let lets_go = |input: &scheduler::SchedulerInput| {
-            matches!(input, scheduler::SchedulerInput::SendingCommitted(_))
-        };
-        !self.has_begun || !self.posts.is_empty() || self.inputs.iter().any(lets_go)
+        let posts = |task: &Task| [SENDER, SPAWNED].contains(&task.name);
+        !self.has_rested || self.outside.has_posts() || self.woken().any(posts)
     }
 
     /// It waits for time or for others, and for nothing else.
-    pub fn is_at_rest(&self, now: Timestamp) -> bool {
-        self.stopping.is_none() && !self.disk_full && self.waiting.is_empty() && self.runnable(now).is_empty()
+    pub fn is_at_rest(&mut self) -> bool {
+        let rests = self.runnable().is_empty();
+        self.has_rested |= rests;
+        rests && self.stopping.is_none() && !self.disk_full
     }
 
     /// When it acts by itself.
     pub fn next_at(&self) -> Timestamp {
-        let waiting = self.waiting.iter().map(|(at, _)| *at);
-        let mut timers: Vec<Timestamp> = waiting.chain(self.wake_at).chain(self.stopping).collect();
-        if !self.is_dispatching {
-            timers.push(self.dispatch_look_at);
-        }
-        if !self.is_accepting && !self.is_freeing {
-            timers.push(self.watch_at());
-        }
-        if !self.is_reading {
-            timers.push(self.inbox_look_at);
-        }
-        if !self.is_tending {
-            timers.push(self.deadlines_look_at);
-        }
-        timers.into_iter().min().unwrap_or(self.dispatch_look_at)
+        let next = self.machine.next_in().map(|wait| self.clocks.wall + wait);
+        next.into_iter().chain(self.stopping).min().unwrap_or(self.clocks.wall + AN_HOUR)
     }
 
-    /// Whether time alone will still change an alert.
+    /// Whether time alone will still change an alert, as far as the disk knows.
     pub fn is_watching(&self) -> bool {
-        self.is_accepting || self.alerts_told || self.intake.wake_at().is_some()
+        let watch = self.rules.watch();
+        let mut intake: Intake<Token> = Intake::new(self.rules.clone(), watch);
+        intake.restore(self.store.kept().expect("the memory"), self.clocks);
+        let now = intake.handle(IntakeInput::Woke, self.clocks); // what is due already changes nothing more
+        drop(now);
+        intake.wake_at().is_some()
     }
 
-    /// When the intake looks at time and notes by itself.
-    pub(crate) fn watch_at(&self) -> Timestamp {
-        self.intake.wake_at().map_or(self.watch_look_at, |at| at.min(self.watch_look_at))
-    }
-
-    /// SIGTERM: nothing new is taken, requests under way may finish for 10 s.
+    /// SIGTERM: the link ends, nothing new leaves, requests under way may finish for 10 s.
     pub fn stop(&mut self, now: Timestamp) {
         self.stopping = Some(now + Duration::from_secs(10));
-        self.sender.stop();
-        self.notices.clear();
-        self.acks.clear();
-        self.intake_effects.clear();
-        self.heard.clear();
+        self.outside.is_connected(false);
+        self.stop.send_replace(true);
+    }
+
+    pub fn has_stopped(&self, now: Timestamp) -> bool {
+        self.stopping.is_some_and(|until| until <= now || self.has_drained)
+    }
+
+    /// The process ends: the thread still writes what was asked for.
+    pub fn close(mut self) -> Result<(), Violation> {
+        self.tasks.clear();
+        let mut one_group = Rng::seeded(0);
+        while !self.queue.is_empty() && !self.disk_full {
+            self.commit(&mut one_group)?;
+        }
+        Ok(())
     }
 
     /// How a device knows a command.
     pub fn wire_id(&self, id: CommandId) -> String {
         self.store.tag().command(id)
-    }
-
-    /// What waits on tokio's time waits no longer than it would have, and the sender looks at the clock each 3 s.
-    pub fn clock_was_set(&mut self, before: Timestamp, now: Timestamp) {
-        if now < before && self.sabotage != Some(Sabotage::ForgetClock) {
-            self.wake_at = Some(now);
-        }
-        self.waiting.iter_mut().for_each(|(at, _)| *at = now);
-        self.dispatch_look_at = now + LOOK_EVERY;
-        self.inbox_look_at = now + LOOK_EVERY;
-        self.watch_look_at = now + LOOK_EVERY;
-        self.deadlines_look_at = now + LOOK_EVERY;
-        self.stopping = self.stopping.map(|_| now);
     }
 
     /// A line of a trace is read, not parsed: its beginning says enough.
@@ -389,18 +369,24 @@ impl Gateway {
 
     /// What is under way in memory, for people.
     pub fn busy(&self) -> String {
-        format!(
-            "jobs {:?}, waiting {:?}, inputs {:?}, wake_at {:?}, sender {:?}, dispatch {:?}",
-            self.jobs, self.waiting, self.inputs, self.wake_at, self.sender, self.dispatch
-        )
-    }
-
-    pub fn has_stopped(&self, now: Timestamp) -> bool {
-        self.stopping.is_some_and(|until| until <= now || self.sender.is_idle())
+        let woken: Vec<&str> = self.woken().map(|task| task.name).collect();
+        format!("jobs of {:?}, tasks that are woken {woken:?}, {:?}", self.owners, self.context.scheduler)
     }
 }
 
-fn judge(config: &Config) -> Result<RuleSet, Violation> {
+/// A sabotage: what nobody reads of what arrives.
+fn blind(topics: &mut Vec<TopicPattern>, config: &Config, sabotage: Option<Sabotage>) {
+    let asks = |topic: &TopicPattern| {
+        config.questions.iter().any(|question| question.topic.filter() == topic.filter())
+    };
+    match sabotage {
+        Some(Sabotage::SkipQuestion) => topics.retain(|topic| !asks(topic)),
+        Some(Sabotage::SkipAnswer) => topics.retain(asks),
+        Some(_) | None => {}
+    }
+}
+
+fn rules(config: &Config) -> Result<RuleSet, Violation> {
     let (rules, people, site) = (config.rules.clone(), config.people.clone(), &config.site);
     RuleSet::new(rules, people, site.name.clone(), site.time_zone.clone())
         .map_err(|error| format!("the rules: {error}"))

@@ -1,5 +1,5 @@
-//! The seeded simulation: the real machines (`Intake`, `Scheduler`, `Dispatch`, the reading of webhooks and replies) and the
-//! real store, on virtual time, against models of a broker, of Meta, of a device and of people. One thing happens at a
+//! The seeded simulation: the daemon's own loops (`task::{mqtt_intake, outbox_sender, command_publisher, webhook_inbox,
+//! deadlines}`) and the real store, on virtual time, against models of a broker, of Meta, of a device and of people. One thing happens at a
 //! time, drawn from one seed, and a crash may come between any two, a power cut in the middle of a commit too
 //! (`bellwire-disk`: what was not synced is lost, or torn); after each step the promises are checked (README, the promise),
 //! and at the end, when all faults are over, everything must drain.
@@ -28,6 +28,8 @@ mod changed;
 mod check;
 /// What must hold of commands and devices' answers.
 mod commanded;
+/// The store's jobs and commits.
+mod committing;
 /// What must hold of people who want no more messages.
 mod consent;
 /// The device's model.
@@ -36,7 +38,7 @@ mod device;
 mod end;
 /// What goes wrong.
 mod faults;
-/// The driver: machines and store, one step at a time.
+/// The gateway: the daemon's loops, one step at a time.
 mod gateway;
 /// What must hold of what people ask for, by when it is read.
 mod in_time;
@@ -48,6 +50,8 @@ mod late;
 mod lattice;
 /// What the database says.
 mod look;
+/// What the gateway runs on: clocks, timers, tasks.
+mod machine;
 /// Meta's model.
 mod meta;
 /// What must hold of several numbers.
@@ -56,22 +60,20 @@ mod numbers;
 mod outside;
 /// The people's model.
 mod person;
+/// What the gateway says to the broker and to Meta.
+mod ports;
 /// What must hold after a power cut.
 mod power;
-/// A sabotage: the sender under an older rule.
-mod pressed;
 /// What must hold while a number is restricted.
 mod restricted;
 /// Messages as they stand in the database.
 mod rows;
-/// Drivers that break the rules.
+/// Gateways that break the rules.
 mod sabotage;
 /// The shop: people, rules, events.
 mod site;
-/// The driver's store: jobs and commits.
-mod storing;
-/// The driver's tasks.
-mod tasks;
+/// What the world tells the gateway.
+mod told;
 /// What an owner changes in the configuration.
 mod variation;
 /// What must hold of alerts with a life.

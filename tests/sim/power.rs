@@ -44,6 +44,11 @@ impl Check {
         sql
     }
 
+    /// Another number after each commit of somebody else.
+    pub fn changes(&self) -> i64 {
+        self.sql.query_row("PRAGMA data_version", [], |row| row.get(0)).expect("a number")
+    }
+
     /// Every database must be closed before the files are exchanged.
     pub fn close(&mut self) {
         self.sql = Connection::open_in_memory().expect("a database in memory");

@@ -1,4 +1,5 @@
-//! Drivers that break the rules on purpose, one rule each: the checks must notice.
+//! Gateways that break the rules on purpose, one rule each: the checks must notice. The loops are the daemon's; what breaks a
+//! rule is the machine, the store's thread, a port, or a hand in the database.
 
 use std::path::Path;
 
@@ -36,7 +37,7 @@ pub enum Sabotage {
     ForgetRestriction,
     /// What was held at a STOP leaves all the same.
     IgnoreStop,
-    /// What is more than Meta allows leaves one by one.
+    /// What waits for one person leaves one by one, in no digest.
     OneByOne,
     /// Everything leaves over the first number.
     OneNumber,
@@ -108,7 +109,7 @@ impl Sabotage {
     ];
 }
 
-/// The sabotage that a driver cannot do with the store's own functions.
+/// A hand in the database, after each commit.
 pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
     let statement = match sabotage {
         Some(Sabotage::StatusBackwards) => "UPDATE message SET state = 'sent' WHERE state = 'read'",
@@ -130,6 +131,8 @@ pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
              UPDATE twice SET id = (SELECT max(id) + 1 FROM message);
              INSERT INTO message SELECT * FROM twice"
         }
+        Some(Sabotage::OneByOne) => "UPDATE message SET mergeable = 0 WHERE mergeable = 1 AND state = 'queued'",
+        Some(Sabotage::ForgetPuback) => "UPDATE command SET state = 'queued' WHERE state = 'published'",
         Some(Sabotage::LoseMessage) => {
             "PRAGMA foreign_keys = OFF; DELETE FROM message WHERE state = 'read' AND id % 5 = 0"
         }
@@ -139,7 +142,6 @@ pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::ForgetRecovery
             | Sabotage::AnswerWebhookBeforeCommit
             | Sabotage::ForgetCommandExpiry
-            | Sabotage::ForgetPuback
             | Sabotage::ForgetMemory
             | Sabotage::TakeRetained
             | Sabotage::AcceptWithoutRoom
@@ -152,7 +154,6 @@ pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::SkipSignature
             | Sabotage::SkipAnswer
             | Sabotage::ForgetRestriction
-            | Sabotage::OneByOne
             | Sabotage::OneNumber
             | Sabotage::OneGate
             | Sabotage::WrongDevice
@@ -175,11 +176,14 @@ pub(crate) struct Undo {
     statement: &'static str,
     /// Memories as they were: key, state and checksum.
     pending: Vec<(String, String, Vec<u8>)>,
+    /// Requests that were under way.
+    sending: Vec<i64>,
 }
 
 impl Undo {
     pub(crate) fn prepare(directory: &Path, sabotage: Option<Sabotage>) -> Self {
         let statement = match sabotage {
+            Some(Sabotage::ForgetMemory) => "DELETE FROM alert_memory",
             Some(Sabotage::KeepMessages) => {
                 "UPDATE message SET state = 'queued', held_for = NULL WHERE state = 'cancelled' AND reason LIKE 'the person is not in%'"
             }
@@ -188,7 +192,7 @@ impl Undo {
             }
             _ => "",
         };
-        let mut undo = Self { statement, pending: Vec::new() };
+        let mut undo = Self { statement, pending: Vec::new(), sending: Vec::new() };
         if sabotage == Some(Sabotage::KeepPending) {
             let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
             let pending = "SELECT key, state, checksum FROM alert_memory WHERE kind = 'alert' AND state ->> '$.phase.pending' IS NOT NULL";
@@ -196,15 +200,24 @@ impl Undo {
             let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("a look");
             undo.pending.extend(rows.map(|row| row.expect("a row")));
         }
+        if sabotage == Some(Sabotage::ForgetRecovery) {
+            let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
+            let mut rows = sql.prepare("SELECT id FROM message WHERE state = 'sending'").expect("a look");
+            let rows = rows.query_map([], |row| row.get::<_, i64>(0)).expect("a look");
+            undo.sending.extend(rows.map(|row| row.expect("a row")));
+        }
         undo
     }
 
     pub(crate) fn perform(self, directory: &Path) {
-        if self.statement.is_empty() && self.pending.is_empty() {
+        if self.statement.is_empty() && self.pending.is_empty() && self.sending.is_empty() {
             return;
         }
         let sql = Connection::open(directory.join("bellwire.db")).expect("the database");
         sql.execute_batch(self.statement).expect("damaged");
+        for id in &self.sending {
+            sql.execute("UPDATE message SET state = 'sending' WHERE id = ?1", [id]).expect("damaged");
+        }
         for kept in &self.pending {
             let keep = "INSERT OR REPLACE INTO alert_memory VALUES ('alert', ?1, ?2, ?3)";
             sql.execute(keep, params![kept.0, kept.1, kept.2]).expect("damaged");

@@ -16,9 +16,11 @@ use crate::Violation;
 use crate::broker::{Broker, Publication};
 use crate::check::Check;
 use crate::device::Device;
-use crate::gateway::{Action, Gateway, Notice, Out};
+use crate::gateway::{Action, Gateway};
 use crate::meta::{APP_SECRET, Meta, signed};
+use crate::ports::{Out, Published};
 use crate::sabotage::Sabotage;
+use crate::told::Notice;
 use crate::{CHANGING, person, site, variation};
 
 /// 2026-11-21 06:00 UTC.
@@ -54,6 +56,8 @@ pub struct World {
     pub(crate) disk: Disk,
     pub(crate) directory: TempDir,
     config: Rc<Config>,
+    /// With which the gateway started last.
+    before: Rc<Config>,
     /// What its owner has changed in it.
     changes: String,
     pub(crate) sabotage: Option<Sabotage>,
@@ -87,7 +91,7 @@ impl World {
         let config = Rc::new(site::config());
         let (gateway, _) = Gateway::start(
             directory.path(),
-            Rc::clone(&config),
+            (Rc::clone(&config), Rc::clone(&config)),
             dice.below(u64::MAX),
             (now, START.0 - now.0),
             sabotage,
@@ -102,6 +106,7 @@ impl World {
             step: 0,
             disk,
             directory,
+            before: Rc::clone(&config),
             config,
             changes: String::new(),
             sabotage,
@@ -168,8 +173,8 @@ impl World {
     /// A gateway that has something to do in memory does it within a second; only what waits, waits for minutes.
     pub(crate) fn come_to_rest(&mut self) -> Result<(), Violation> {
         // Bounded: a gateway that never rests is stopped by `drain`.
-        for _ in 0..200 {
-            if self.gateway.as_ref().is_none_or(|gateway| gateway.runnable(self.now).is_empty()) {
+        for _ in 0..1_000 {
+            if self.gateway.as_ref().is_none_or(|gateway| gateway.runnable().is_empty()) {
                 break;
             }
             self.go_on()?;
@@ -183,7 +188,7 @@ impl World {
         let mut found: Vec<Next> = Vec::new();
         match &self.gateway {
             Some(gateway) => {
-                found.extend(gateway.runnable(self.now).into_iter().map(Next::Gateway));
+                found.extend(gateway.runnable().into_iter().map(Next::Gateway));
                 let may_connect = self.broker.is_up && self.broker.connection.is_none();
                 if may_connect && self.now >= self.reconnect_at && gateway.stopping.is_none() {
                     found.push(Next::Connect);
@@ -219,10 +224,9 @@ impl World {
         match next {
             Next::Gateway(action) => {
                 let Some(gateway) = &mut self.gateway else { return Ok(()) };
-                gateway.ahead = self.ahead;
                 let cut = self.cut_at.take_if(|_| action == Action::Commit);
                 cut.into_iter().for_each(|call| self.disk.cut_after(call));
-                let outs = gateway.act(action, self.now, &mut self.dice)?;
+                let outs = gateway.act(action, &mut self.dice)?;
                 let said = std::mem::take(&mut gateway.said);
                 said.iter().for_each(|what| self.note(what));
                 if cut.is_some() {
@@ -267,9 +271,8 @@ impl World {
                 }
                 self.broker.acknowledge(&token);
             }
-            Out::Told { id, acts: true } => drop(self.check.answered.insert(id.0)),
-            Out::Told { acts: false, .. } => {}
-            Out::Publish { command } => {
+            Out::Told(id) => drop(self.check.answered.insert(id.0)),
+            Out::Publish(command) => {
                 self.check.publish(&command, self.now)?;
                 self.take_command(&command);
             }
@@ -293,13 +296,10 @@ impl World {
         Ok(())
     }
 
-    fn take_command(&mut self, command: &bellwire::command::dispatch::PendingCommand) {
+    fn take_command(&mut self, command: &Published) {
         let id = command.id;
         if self.broker.connection.is_none() {
-            if let Some(gateway) = &mut self.gateway {
-                gateway.has_no_room(id, self.now);
-            }
-            return;
+            return self.note(&format!("command {id} is lost with the connection"));
         }
         self.note(&format!("command {id} is published"));
         match self.dice.below(10) {
@@ -316,7 +316,7 @@ impl World {
 
     pub(crate) fn tell(&mut self, notice: Notice) {
         if let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) {
-            gateway.notices.push_back(notice);
+            gateway.tell(notice);
         }
     }
 
@@ -329,7 +329,7 @@ impl World {
             self.change_configuration();
         }
         let before = if self.check.may_change { self.check.begun() } else { BTreeSet::new() };
-        let config = Rc::clone(&self.config);
+        let config = (Rc::clone(&self.config), std::mem::replace(&mut self.before, Rc::clone(&self.config)));
         let cut = self.cut_at.take();
         cut.into_iter().for_each(|call| self.disk.cut_after(call));
         let (path, clocks) = (self.directory.path(), (self.now, self.ahead));

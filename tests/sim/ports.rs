@@ -1,0 +1,171 @@
+//! What the gateway's loops say to the world: it waits here until the world takes it, and a crash forgets it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bellwire::ids::{CommandId, MessageId};
+use bellwire::mqtt::Publish;
+use bellwire::outbox::message::Media;
+use bellwire::outbox::retry_policy::ApiAnswer;
+use bellwire::outbox::row::DueMessage;
+use bellwire::outbox::uploads::Uploaded;
+use bellwire::random::Rng;
+use bellwire::task::context::TaskContext;
+use bellwire::task::ports::{BrokerPort, CloudApi};
+use bellwire::whatsapp::client::Endpoint;
+use bellwire::whatsapp::prepare::PreparedRequest;
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::broker::Token;
+use crate::sabotage::Sabotage;
+use crate::site::{NEW_PHONE, NUMBERS, phone_number_id};
+
+/// What a step does to the world.
+#[derive(Debug)]
+pub enum Out {
+    Acknowledge(Token),
+    Publish(Published),
+    /// The dispatch has been told of the broker's answer.
+    Told(CommandId),
+    /// A request, over which number.
+    Post(MessageId, &'static str, Vec<u8>),
+    /// The webhook's answer: 200 or 503.
+    Kept(u64, bool),
+    /// The database has changed.
+    Changed,
+}
+
+/// A command as the broker gets it.
+#[derive(Debug)]
+pub struct Published {
+    pub id: CommandId,
+    pub topic: String,
+    pub payload: String,
+    /// Whether the device is to answer.
+    pub answers: bool,
+}
+
+struct Waiting {
+    outs: VecDeque<Out>,
+    posts: VecDeque<Out>,
+    answers: BTreeMap<MessageId, oneshot::Sender<ApiAnswer>>,
+    is_connected: bool,
+    dice: Rng,
+}
+
+#[derive(Clone)]
+pub struct Outside {
+    waiting: Arc<Mutex<Waiting>>,
+    sabotage: Option<Sabotage>,
+}
+
+impl Outside {
+    pub fn new(dice: Rng, sabotage: Option<Sabotage>) -> Self {
+        let waiting = Waiting {
+            outs: VecDeque::new(),
+            posts: VecDeque::new(),
+            answers: BTreeMap::new(),
+            is_connected: false,
+            dice,
+        };
+        Self { waiting: Arc::new(Mutex::new(waiting)), sabotage }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn push(&self, out: Out) {
+        self.waiting().outs.push_back(out);
+    }
+
+    pub fn pop(&self) -> Option<Out> {
+        self.waiting().outs.pop_front()
+    }
+
+    pub fn pop_post(&self) -> Option<Out> {
+        self.waiting().posts.pop_front()
+    }
+
+    /// In the middle of code that waits for nothing.
+    pub fn has_outs(&self) -> bool {
+        !self.waiting().outs.is_empty()
+    }
+
+    pub fn has_posts(&self) -> bool {
+        !self.waiting().posts.is_empty()
+    }
+
+    pub fn is_connected(&self, is_connected: bool) {
+        self.waiting().is_connected = is_connected;
+    }
+
+    pub fn answered(&self, id: MessageId, answer: ApiAnswer) {
+        if let Some(waits) = self.waiting().answers.remove(&id) {
+            drop(waits.send(answer)); // it may have been given up
+        }
+    }
+}
+
+impl BrokerPort for Outside {
+    type Ack = Token;
+
+    fn ack(&self, token: Token) {
+        self.push(Out::Acknowledge(token));
+    }
+
+    fn publish(&self, publish: Publish) -> bool {
+        let mut waiting = self.waiting();
+        if !waiting.is_connected || waiting.dice.below(12) == 0 {
+            return false;
+        }
+        let mut topic = publish.topic;
+        if self.sabotage == Some(Sabotage::WrongDevice) {
+            topic = topic.replace("/bar/", "/hall/");
+        }
+        waiting.outs.push_back(Out::Publish(Published {
+            id: CommandId(i64::try_from(publish.id).expect("an id")),
+            topic,
+            payload: String::from_utf8_lossy(&publish.payload).into_owned(),
+            answers: publish.response_topic.is_some(),
+        }));
+        true
+    }
+
+    fn say_at_most_once(&self, _: &str, _: Bytes) -> bool {
+        self.waiting().is_connected // nobody here listens to it
+    }
+}
+
+impl CloudApi for Outside {
+    async fn post(&self, endpoint: Endpoint, request: PreparedRequest) -> ApiAnswer {
+        let (waits, answered) = oneshot::channel();
+        let is_first = endpoint.phone_number_id == phone_number_id(NUMBERS[0])
+            || self.sabotage == Some(Sabotage::OneNumber);
+        let mut body = request.body;
+        if matches!(self.sabotage, Some(Sabotage::DropCallback | Sabotage::OldPhone)) {
+            body = falsified(&body, self.sabotage);
+        }
+        let post = Out::Post(request.message, NUMBERS[usize::from(!is_first)], body);
+        self.waiting().posts.push_back(post);
+        self.waiting().answers.insert(request.message, waits);
+        answered.await.unwrap_or_else(|_| ApiAnswer::Offline("nobody answers".into()))
+    }
+
+    async fn upload(&self, _: Arc<TaskContext>, _: Endpoint, due: DueMessage) -> Uploaded {
+        let id = |_: &mut Media| Media::Id(format!("{}", due.id));
+        Ok(due.content.clone().media().into_iter().map(id).collect())
+    }
+}
+
+fn falsified(body: &[u8], sabotage: Option<Sabotage>) -> Vec<u8> {
+    let mut body: Value = serde_json::from_slice(body).expect("JSON");
+    if sabotage == Some(Sabotage::DropCallback) {
+        body["biz_opaque_callback_data"] = "".into();
+    } else if body["to"].as_str().is_some_and(|to| to.ends_with(NEW_PHONE.1)) {
+        body["to"] = "+15550100002".into();
+    }
+    body.to_string().into_bytes()
+}
