@@ -1,5 +1,6 @@
 //! The store's side: some of the jobs that wait are committed together, by the daemon's own code, or against a rule.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bellwire::random::Rng;
@@ -35,7 +36,8 @@ impl Gateway {
             return self.pretend(group);
         }
         self.machine.is_behind(behind);
-        let outcome = self.store.commit(group, &|_| {});
+        let has_written = Cell::new(false);
+        let outcome = self.store.commit(group, &|_| has_written.set(true));
         self.machine.is_behind(Duration::ZERO);
         match outcome {
             Ok(GroupOutcome::OnDisk { refused }) if refused.is_empty() => {}
@@ -46,6 +48,9 @@ impl Gateway {
             // No wish of ours may ever be one that the database refuses.
             Ok(outcome) => return Err(format!("the database refused jobs of {owners:?}: {outcome:?}")),
             Err(error) => return Err(format!("the disk failed under jobs of {owners:?}: {error}")),
+        }
+        if !has_written.get() {
+            return Ok(Vec::new()); // they only looked
         }
         self.machine.written();
         if !self.disk_full {

@@ -203,7 +203,7 @@ impl World {
             self.now = self.now.max(next);
             self.tick();
             if let Some(gateway) = &mut self.gateway {
-                gateway.look_around()?;
+                gateway.look_around(&mut self.dice)?;
             }
         }
         Ok(())

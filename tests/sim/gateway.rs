@@ -291,9 +291,14 @@ impl Gateway {
         self.clocks.wall
     }
 
-    /// Timers wake tasks that look around: those that find nothing to do rest on.
-    pub fn look_around(&mut self) -> Result<(), Violation> {
-        while self.queue.is_empty() {
+    /// Timers wake tasks that look around: those that find nothing to do rest on. All that the sender itself asks of the store is
+    /// whether somebody else has written.
+    pub fn look_around(&mut self, dice: &mut Rng) -> Result<(), Violation> {
+        while self.owners.iter().all(|owner| *owner == SENDER) {
+            if !self.queue.is_empty() {
+                self.commit(dice)?;
+                continue;
+            }
             let next = self.woken().next().map(|task| task.id);
             let Some(id) = next else { break };
             self.run(id)?;
