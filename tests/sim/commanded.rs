@@ -90,7 +90,15 @@ impl Commanded {
         for (id, command) in changed {
             self.look_at_end(sql, *id, command, now)?;
             if self.is_told(command) {
-                *self.ends.entry(*id).or_default() += 1;
+                let was_open = self.commands.get(id).is_some_and(|old| old.state == "published");
+                let was_silent = was_open && command.state != "silent" && command.is_told_silent(sql);
+                if was_silent && command.answer_by.is_none_or(|by| by > now.0) {
+                    return Err(format!(
+                        "answers: command {id} was told silent before its time: {command:?}"
+                    ));
+                }
+                // One commit may hold both: the time was over, and then the device answered.
+                *self.ends.entry(*id).or_default() += 1 + i64::from(was_silent);
             }
         }
         self.commands = commands;
@@ -144,6 +152,12 @@ impl Commanded {
 }
 
 impl Command {
+    /// Whether who asked has heard that no answer came.
+    fn is_told_silent(&self, sql: &Connection) -> bool {
+        let told = "SELECT count(*) FROM message WHERE content ->> '$.quotes' = ?1 AND content ->> '$.text' LIKE '⏳ %'";
+        number(sql, told, params![self.reply]) > 0
+    }
+
     /// How many messages tell this end.
     fn told(&self, sql: &Connection) -> i64 {
         let Self { title, reply, contact, .. } = self;
