@@ -95,15 +95,17 @@ impl Check {
         }
         for ended in before.difference(&after) {
             self.look_at_end_of(ended, &config, newest, now)?;
+            if ended.kind == "alert" {
+                self.watched.ended(&ended.of[0], &ended.of[1]);
+            }
         }
         self.look_at_audience(&config)
     }
 
-    /// What waits to tell of an alert is for somebody whom its rule tells, or nobody else would hear of it. What had ended, and
-    /// whose copy on its way failed later, is held for an operator, and leaves to nobody.
+    /// What waits to tell of an alert is for somebody whom its rule tells, or nobody else would hear of it.
     fn look_at_audience(&mut self, config: &Config) -> Result<(), Violation> {
         let waiting = "SELECT m.id, m.contact, a.rule, coalesce(a.state, 'firing'), a.id FROM message m JOIN alert a ON a.id = m.alert
-             WHERE m.state IN ('queued', 'held', 'unknown') AND m.digest IS NULL AND m.reason NOT LIKE 'it was stopped before, %'";
+             WHERE m.state IN ('queued', 'held', 'unknown') AND m.digest IS NULL";
         let others = "SELECT contact FROM message WHERE alert = ?1 AND state NOT IN ('failed', 'expired', 'cancelled')";
         let mut excused = BTreeSet::new();
         {
