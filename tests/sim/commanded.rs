@@ -216,7 +216,9 @@ impl Check {
         if expires_at <= now.0 {
             return Err(format!("P5: command {id} is published {} ms after its time", now.0 - expires_at));
         }
-        let of = "SELECT e.topic FROM command c JOIN alert a ON a.id = c.alert JOIN event e ON e.id = a.event WHERE c.id = ?1";
+        // An alert of every area at once, as a changed rule may have it, is of the last one that it heard of.
+        let of = "SELECT e.topic FROM command c JOIN alert a ON a.id = c.alert JOIN event e ON e.id = a.event
+             WHERE c.id = ?1 AND a.key IS NOT ''";
         let alarm = self.sql.query_row(of, [id.0], |row| row.get::<_, String>(0)).optional().expect("a look");
         let area = |topic: &str| topic.split('/').nth(1).map(str::to_owned);
         if alarm.as_ref().is_some_and(|topic| area(topic) != area(&command.topic)) {

@@ -264,6 +264,7 @@ impl World {
             }
             false => self.move_clock(Timestamp(self.now.0 + self.ahead)),
         }
+        self.check.late.looks_again(self.now);
         if !at_rest {
             self.check.late.starved(before.until(self.now)); // what it has not heard yet, it hears by the new clock
         }

@@ -23,6 +23,8 @@ use crate::site::{NUMBERS, phone_number_id};
 const REST: Duration = Duration::from_secs(6);
 /// A timer of whole milliseconds, and a wake-up that was meant for something else.
 const SLACK: Duration = Duration::from_secs(1);
+/// The sender looks at the clock as often, however it is set meanwhile.
+const LOOK: Duration = Duration::from_secs(3);
 /// A clock that goes back by less moves no gate.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 /// 131048.
@@ -64,6 +66,8 @@ pub struct Late {
     pairs: BTreeMap<Lane, Gate>,
     /// A clock that was set back by a little moves nothing: what rests, rests on until then.
     rests_until: Option<Timestamp>,
+    /// By then a clock that was set has been looked at.
+    looked_by: Option<Timestamp>,
     /// After it was set back: when each that waited for a time is due at the latest.
     due_by: BTreeMap<i64, Due>,
 }
@@ -121,6 +125,11 @@ impl Late {
                 gate.until = gate.until.max(now + gate.length); // as if it had been said just now
             }
         }
+    }
+
+    /// To whatever time, the first after a power cut too.
+    pub fn looks_again(&mut self, now: Timestamp) {
+        self.looked_by = Some(now + LOOK);
     }
 
     /// Waits go with the clock: set back by hours, none becomes longer than it was when it began.
@@ -190,7 +199,8 @@ impl Late {
             let gates = number.into_iter().chain(self.pairs.get(&row.lane())).filter(|_| !unknown);
             let due = self.due_by.get(id).map_or(row.not_before, |due| due.by.0.min(row.not_before));
             let rests = self.rests_until.filter(|_| !unknown);
-            let from = gates.map(|gate| gate.until).chain(rests).chain([now, Timestamp(due)]).max();
+            let begins = [now, Timestamp(due)].into_iter().chain(self.looked_by);
+            let from = gates.map(|gate| gate.until).chain(rests).chain(begins).max();
             let slept = from.map_or(Duration::ZERO, |from| from.until(now + how_long));
             let wait = self.waits.entry(*id).or_insert(Wait { attempts: row.attempts, ..Wait::default() });
             wait.waited += slept;

@@ -23,6 +23,9 @@ fn goes_on_by_itself(held: &Row) -> bool {
     ["window", "consent"].contains(&held.held_for)
 }
 
+/// How reasons begin with which a later message about the same alert cancels one that waits.
+const OVERTAKEN: [&str; 2] = ["over before", "it had not left when the next one"];
+
 /// What else is known of a change.
 #[derive(Clone, Copy)]
 pub struct Why {
@@ -80,8 +83,8 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         // One look may see that a copy of it was sent, and failed.
         (Expired | Failed, Queued | Held) if why.fails_late => true, // and perhaps too old, so that it expires again
         (Cancelled, Held) => why.fails && new.reason.starts_with("it was stopped"),
-        // It was over before it could leave (promise P9).
-        (Queued | Sending | Held, Cancelled) if new.reason.starts_with("over before") => {
+        // It was over before it could leave (promise P9), or the next step of its alert says more.
+        (Queued | Sending | Held, Cancelled) if OVERTAKEN.iter().any(|why| new.reason.starts_with(why)) => {
             may_follow(old, &Row { state: Queued, ..new.clone() }, why) // by way of `queued`, in one commit
         }
         // At a start, where what was under way is not known to have come.
