@@ -8,7 +8,7 @@
 //! - `BELLWIRE_SEEDS=5000 cargo nextest run …`: so many, for a night; `BELLWIRE_SEEDS=20000..25000`: these.
 //! - Seeds from a million on: the configuration may be another one after each restart (`variation.rs`, `changed.rs`).
 //! - `BELLWIRE_BRIEF=1`: a line for each that fails, without a search for its shortest prefix.
-//! - `BELLWIRE_SABOTAGE=OneGate`: of the sabotages this one alone.
+//! - `BELLWIRE_SABOTAGE=OneGate`: of the sabotages this one alone; `BELLWIRE_SEEDS=100..300`: on these seeds.
 //! - `BELLWIRE_STRICT=1`: excuses nothing (`known.rs`).
 //! - `seeds.txt`: seeds that once found a mistake; they are always run.
 //! - `BELLWIRE_SEED=17 cargo nextest run … --no-capture`: this one alone, with its whole trace.
@@ -90,7 +90,7 @@ use world::World;
 /// A promise that did not hold, as a sentence.
 pub type Violation = String;
 
-/// Enough for two or three crashes and a dozen alerts; 200 seeds of it take half a minute at most.
+/// Enough for two or three crashes and a dozen alerts; 200 seeds of it take a minute on two cores.
 const STEPS: usize = 350;
 const SEEDS: u64 = 200;
 /// From this seed on restarts may find another configuration.
@@ -252,15 +252,17 @@ fn a_seed_gives_the_same_trace_twice() {
 #[test]
 fn a_sabotaged_driver_is_found_out() {
     let only = std::env::var("BELLWIRE_SABOTAGE").ok();
+    let seeds = range("BELLWIRE_SEEDS");
     let wanted = |sabotage: &Sabotage| only.as_ref().is_none_or(|only| *only == format!("{sabotage:?}"));
     for (sabotage, promise) in Sabotage::ALL.into_iter().filter(|(sabotage, _)| wanted(sabotage)) {
         let first = if promise == "changed" { CHANGING } else { 0 };
-        let found = (first..first + SEEDS).find_map(|seed| {
+        let found = seeds.clone().find_map(|seed| {
+            let seed = first + seed;
             let (step, violation) = run(seed, STEPS, Some(sabotage)).failed?;
             violation.starts_with(promise).then_some((seed, step, violation))
         });
         let (seed, step, violation) =
-            found.unwrap_or_else(|| panic!("{sabotage:?} did not break {promise} on {SEEDS} seeds"));
+            found.unwrap_or_else(|| panic!("{sabotage:?} did not break {promise} on seeds {seeds:?}"));
         println!("{sabotage:?}: seed {seed}, step {step}: {violation}");
     }
 }
