@@ -47,6 +47,20 @@ fn a_clock_that_is_lost_twice_moves_no_time_twice() {
     assert_eq!(times(3), (0, 60_000, now.0 + 4_000));
 }
 
+/// Seed 1000392 of the simulation: withdrawn at a start, and sent by an operator after that.
+#[test]
+fn what_may_have_gone_out_and_is_withdrawn_is_marked_when_it_leaves_again() {
+    for (state, marked) in [("unknown", 1_i64), ("queued", 0), ("held", 0)] {
+        let (_folder, store) = Store::in_new_folder();
+        waits(&store, 1, state, [NOW.0, NOW.0 + 60_000, 0]);
+        store.withdraw(&[MessageId(1)], "nobody is told any more", NOW).expect("withdrawn");
+        store.retry(MessageId(1), NOW).expect("queued again");
+        let read = "SELECT possible_duplicate FROM message WHERE id = 1";
+        let found: i64 = store.sql.query_row(read, [], |row| row.get(0)).expect("a row");
+        assert_eq!(found, marked, "{state}");
+    }
+}
+
 /// Each look at what may leave tends first: with a million that had been tried, an event took 3 ms.
 #[test]
 fn what_was_tried_and_waits_again_is_not_walked_through() {
