@@ -11,12 +11,9 @@ pub use crate::admin::access_list::{Device, list as access_list};
 pub use crate::admin::credentials::{add_token, end_session, end_sessions, revoke_token};
 pub use crate::admin::http_ports::WebhookReceiver;
 pub use crate::http::{ListenError, Listeners};
-pub use crate::task::deadlines::{expire_overdue, record_outcome, waiting};
-pub use crate::task::device_message::record_device_message;
 pub use crate::task::live_config::connections;
-pub use crate::task::subscriptions::{all as subscriptions, answer_prefix, of_replies};
+pub use crate::task::subscriptions::{all as subscriptions, answer_prefix};
 pub use crate::task::supervisor::Fatal;
-pub use crate::task::webhook_reader::{BodyOutcome, read_next};
 
 use crate::admin::{admin_service, http_ports};
 use crate::alert::intake::RuleSet;
