@@ -95,7 +95,8 @@ impl Store {
              possible_duplicate = max(possible_duplicate, ?3)",
             &[&(now + BY_HAND_EXPIRES).0, &doubtful],
         )?;
-        self.decide(id, State::Queued, "an operator asked to send it again", now)
+        self.move_to(id, &Next::to(State::Queued, "an operator asked to send it again"), now)
+            .map_err(ActError::Sql)
     }
 
     /// Keeps it back until `retry` or `cancel`.
@@ -117,12 +118,11 @@ impl Store {
     ) -> std::result::Result<(), ActError> {
         let state = self.own_state(id)?;
         match state {
-            State::Unknown => {
-                // It may have gone out: if it is ever sent again, it may arrive twice (promise P8).
-                self.set(id, "possible_duplicate = 1", &[])?;
-                self.decide(id, to, reason, now)
+            State::Unknown | State::Queued | State::Held => {
+                let held_for = (to == State::Held).then_some(HeldFor::Operator);
+                self.take_out_of_queue(id, &Next { held_for, ..Next::to(to, reason) }, now)
+                    .map_err(ActError::Sql)
             }
-            State::Queued | State::Held => self.decide(id, to, reason, now),
             State::Sending
             | State::Accepted
             | State::Sent
@@ -137,6 +137,14 @@ impl Store {
         }
     }
 
+    /// Held or ended from outside, and not by its own way. What may have gone out is marked: sent again, it may arrive twice (P8).
+    pub(super) fn take_out_of_queue(&self, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
+        if self.state(id)? == Some(State::Unknown) {
+            self.set(id, "possible_duplicate = 1", &[])?;
+        }
+        self.move_to(id, next, at)
+    }
+
     /// Of a message that leaves by itself.
     fn own_state(&self, id: MessageId) -> std::result::Result<State, ActError> {
         let digest: Option<Option<i64>> = self
@@ -149,16 +157,5 @@ impl Store {
             Some(None) => self.state(id)?.ok_or(ActError::NoSuchMessage(id)),
             None => Err(ActError::NoSuchMessage(id)),
         }
-    }
-
-    fn decide(
-        &self,
-        id: MessageId,
-        state: State,
-        reason: &str,
-        now: Timestamp,
-    ) -> std::result::Result<(), ActError> {
-        let held_for = (state == State::Held).then_some(HeldFor::Operator);
-        self.move_to(id, &Next { held_for, ..Next::to(state, reason) }, now).map_err(ActError::Sql)
     }
 }

@@ -302,13 +302,9 @@ impl Store {
 
     /// They have nobody to go to any more.
     pub fn withdraw(&self, messages: &[MessageId], reason: &str, now: Timestamp) -> Result<()> {
-        messages.iter().try_for_each(|id| {
-            if self.state(*id)? == Some(State::Unknown) {
-                // It may have gone out: if an operator sends it all the same, it may arrive twice (promise P8).
-                self.set(*id, "possible_duplicate = 1", &[])?;
-            }
-            self.move_to(*id, &Next::to(State::Cancelled, reason), now)
-        })
+        messages
+            .iter()
+            .try_for_each(|id| self.take_out_of_queue(*id, &Next::to(State::Cancelled, reason), now))
     }
 
     /// What waits for a number that is gone leaves over another one: that of the rule, or `otherwise`. How many. What the former
