@@ -49,6 +49,10 @@ impl Gateway {
             Ok(outcome) => return Err(format!("the database refused jobs of {owners:?}: {outcome:?}")),
             Err(error) => return Err(format!("the disk failed under jobs of {owners:?}: {error}")),
         }
+        let missed = self.context.scheduler.missed_changes(&self.store).expect("compared");
+        if !missed.is_empty() {
+            return Err(format!("the sender did not see what changed in {missed:?} with jobs of {owners:?}"));
+        }
         if !has_written.get() {
             return Ok(Vec::new()); // they only looked
         }

@@ -17,10 +17,11 @@ pub const FLOOD: u32 = 25;
 pub const LATE: Duration = Duration::from_secs(300);
 
 /// What waits in a lane and has not been tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WaitingMessages {
     /// Counted up to [`FLOOD`].
     pub count: u32,
+    /// Means something where there are any.
     pub oldest: Timestamp,
 }
 

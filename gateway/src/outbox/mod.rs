@@ -14,6 +14,8 @@ pub mod message_state;
 pub mod window;
 /// Which message leaves now.
 pub mod scheduler;
+/// Which goes first, and until when the others wait.
+pub mod lanes;
 /// Files that are at Meta before their messages leave, and what goes before them meanwhile.
 pub mod uploads;
 /// How fast messages may leave.

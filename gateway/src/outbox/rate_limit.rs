@@ -55,7 +55,12 @@ impl Bucket {
         Self(self.0 - by)
     }
 
-    /// Nothing is owed any more: forgetting it changes nothing.
+    /// From when nothing is owed any more: forgetting it changes nothing.
+    #[must_use]
+    pub fn idle_at(self) -> Timestamp {
+        self.0
+    }
+
     #[must_use]
     pub fn is_idle(self, now: Timestamp) -> bool {
         self.0 <= now

@@ -1,6 +1,5 @@
 //! The rows that the sender and the store speak about.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::contact::Recipient;
@@ -41,38 +40,12 @@ pub struct Conversation {
     pub contact: ContactId,
 }
 
-/// What the sender asks the store for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LoadRequest {
-    pub closed_lanes: BTreeSet<Conversation>,
-    pub closed_connections: Vec<ConnectionName>,
-    /// Where many wait, they wait on until the person had some peace, and then leave as one digest.
-    pub resting: BTreeSet<Conversation>,
-    /// Where the burst that Meta lends is nearly used up.
-    pub near_pair_limit: BTreeSet<Conversation>,
-    /// Where files are on their way to Meta, and the message whose files are there. What else has files waits, and so does
-    /// what is of the same alert.
-    pub uploads: BTreeMap<Conversation, Option<MessageId>>,
-    /// No other upload may begin now: nowhere anything that has files.
-    pub uploads_full: bool,
-    pub limit: usize,
-}
-
-/// What the store found when asked for work.
+/// The messages that the sender asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Work {
-    /// The head of each lane that is not closed, most severe first, then oldest.
     pub due: Vec<DueMessage>,
-    /// When the next waiting message wants to be looked at.
-    pub next_at: Option<Timestamp>,
-    /// Of the messages whose files are at Meta, those that do not wait any more: cancelled, too old, or in a digest.
-    pub lapsed: Vec<MessageId>,
-    /// Where so many wait that they are to leave as one message.
-    pub crowded: Vec<Conversation>,
-    /// Messages that would leave now, but whose rows are not what was written.
-    pub damaged: Vec<MessageId>,
-    /// Messages that leave for another address than the one they were written for: the person has a new number.
-    pub readdressed: Vec<(MessageId, Recipient)>,
+    /// Some of them were not what was written, and have been put aside.
+    pub damaged: bool,
 }
 
 /// What the store is asked to write about a message.

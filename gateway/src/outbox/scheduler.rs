@@ -5,17 +5,20 @@
 
 /// What keeps a message from leaving now: the rate to one person, a refusal, a closed number.
 mod gates;
+/// What was decided in a transaction that does not hold.
+pub(crate) mod checkpoint;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{ConnectionName, MessageId};
+use crate::outbox::lanes::{ClosedGate, LaneContent, LaneReport, LaneRequest, Lanes};
 use crate::outbox::rate_limit::Bucket;
 use crate::outbox::retry_policy::{
     ApiAnswer, Class, FailureCount, MessageCase, Refusal, after_answer, counts, for_a_person,
 };
-use crate::outbox::row::{Conversation, DueMessage, LoadRequest, MessageUpdate, SendResult, Work};
-use crate::outbox::scheduler::gates::{ClosedGate, GateTarget};
+use crate::outbox::row::{Conversation, DueMessage, MessageUpdate, SendResult, Work};
 use crate::outbox::uploads::{Uploaded, Uploads};
 use crate::outbox::window::{Choice, MessageForm, choose};
 use crate::random::Rng;
@@ -32,11 +35,17 @@ pub const RATE: u32 = 80;
 const NEAR_PAIR_LIMIT: u32 = 35;
 /// A clock that is corrected over the network moves by less; one that goes back further was set.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
+/// Less than this is no step of the clock.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub enum SchedulerInput {
     /// Something may be due: a commit, a timer, the start.
     Wake,
+    /// The store's answer to `Look`.
+    Lanes(LaneReport),
+    /// What waited in crowded lanes is in digests.
+    Merged,
     /// The store's answer to `Load`.
     Loaded(Work),
     /// `Sending` is on disk.
@@ -65,14 +74,18 @@ pub enum SchedulerInput {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum SchedulerEffect {
-    /// Ask the store for work.
-    Load(LoadRequest),
+    /// Ask the store what waits in lanes; answered with `Lanes`.
+    Look(LaneRequest),
+    /// Put what waits in these lanes into digests; answered with `Merged`.
+    Merge(Vec<Conversation>),
+    /// Ask the store for these messages; answered with `Loaded`.
+    Load(Vec<MessageId>),
     /// Write; answered with `SendingCommitted` or `Withdrawn`, `HeldCommitted`, `SettledCommitted`.
     Commit(MessageUpdate),
     /// Bring its files to Meta; answered with `Uploaded`.
     Upload(Box<DueMessage>),
     /// Send in that form; answered with `Answered`.
-    Post(Box<DueMessage>, Choice),
+    Post(Arc<(DueMessage, Choice)>),
     /// Say `Wake` then.
     WakeAt(Timestamp),
     /// A connection has closed. A notice is for what a person has to put right.
@@ -83,34 +96,42 @@ pub enum SchedulerEffect {
 
 /// The sender's memory. What it forgets in a crash (closed gates, pace) it learns again from the next answer, or is told
 /// at the start.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Scheduler {
     /// Messages a second over each connection; [`RATE`] for one that is not here.
-    rates: BTreeMap<ConnectionName, u32>,
-    in_flight: BTreeMap<MessageId, (DueMessage, Choice)>,
+    rates: Arc<BTreeMap<ConnectionName, u32>>,
+    in_flight: BTreeMap<MessageId, Arc<(DueMessage, Choice)>>,
     settling: BTreeSet<MessageId>,
     uploads: Uploads,
     connections: BTreeMap<ConnectionName, ClosedGate>,
-    lanes: BTreeMap<Conversation, ClosedGate>,
-    /// Both are bounded by the configuration: what owes nothing is forgotten at each load.
+    /// Bounded by the configuration: what owes nothing is forgotten at each load.
     connection_meters: BTreeMap<ConnectionName, Bucket>,
-    pair_meters: BTreeMap<Conversation, Bucket>,
-    /// Where a digest waits until the person had some peace.
-    resting: BTreeMap<Conversation, Timestamp>,
-    /// Where more than the burst but for [`PRESSED`] was used, and something of it is still owed.
-    near_pair_limit: BTreeSet<Conversation>,
+    lanes: Lanes,
+    seen: Seen,
     last: Option<Timestamp>,
     loading: bool,
     /// Something changed while a load was under way: its answer may be stale, so load again.
     again: bool,
+    /// What waited in crowded lanes was put into digests in this load.
+    merged: bool,
     /// The process is about to end: nothing new leaves.
     stopping: bool,
+}
+
+/// What the lanes in memory show.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// All of it, up to then; `None`: nothing yet.
+    at: Option<Timestamp>,
+    uploads_full: bool,
+    /// When the next waiting message wants to be looked at.
+    next_at: Option<Timestamp>,
 }
 
 impl Scheduler {
     #[must_use]
     pub fn new(rates: BTreeMap<ConnectionName, u32>) -> Self {
-        Self { rates, ..Self::default() }
+        Self { rates: Arc::new(rates), ..Self::default() }
     }
 
     pub fn handle(&mut self, input: SchedulerInput, now: Timestamp, dice: &mut Rng) -> Vec<SchedulerEffect> {
@@ -130,13 +151,14 @@ impl Scheduler {
             SchedulerInput::Reported(lane, refusal) => self.on_refusal(&lane, &refusal, now, dice),
             SchedulerInput::Remembered { lane, refusal, at } => self.on_refusal(&lane, &refusal, at, dice),
             SchedulerInput::Wake => self.load(now),
+            SchedulerInput::Lanes(report) => self.look(report, now),
+            SchedulerInput::Merged => vec![self.ask(now)],
             SchedulerInput::Loaded(work) => self.start(work, now),
             SchedulerInput::SendingCommitted(id) => {
-                let post = |(due, choice): (DueMessage, Choice)| SchedulerEffect::Post(Box::new(due), choice);
-                self.in_flight.get(&id).cloned().map(post).into_iter().collect()
+                self.in_flight.get(&id).map(Arc::clone).map(SchedulerEffect::Post).into_iter().collect()
             }
             SchedulerInput::Withdrawn(id) => {
-                self.in_flight.remove(&id);
+                self.land(id, now);
                 self.load(now)
             }
             SchedulerInput::HeldCommitted => self.load(now),
@@ -146,7 +168,7 @@ impl Scheduler {
             }
             SchedulerInput::Answered(id, answer) => self.settle(id, &answer, now, dice),
             SchedulerInput::SettledCommitted(id) => {
-                self.in_flight.remove(&id);
+                self.land(id, now);
                 self.settling.remove(&id);
                 self.load(now)
             }
@@ -164,46 +186,65 @@ impl Scheduler {
         self.in_flight.is_empty()
     }
 
+    /// A request is not under way any more.
+    fn land(&mut self, id: MessageId, now: Timestamp) {
+        if let Some(landed) = self.in_flight.remove(&id) {
+            self.lanes.change(&landed.0.lane, now, |lane| lane.busy = false);
+        }
+    }
+
     fn load(&mut self, now: Timestamp) -> Vec<SchedulerEffect> {
         if self.loading {
             self.again = true;
             return Vec::new();
         }
-        let limit = IN_FLIGHT_MAX - self.in_flight.len();
-        if limit == 0 || self.stopping {
+        if self.room() == 0 {
             return Vec::new(); // the next answer loads
         }
-        self.loading = true;
+        (self.loading, self.merged) = (true, false);
         self.connection_meters.retain(|_, meter| !meter.is_idle(now));
-        self.pair_meters.retain(|_, meter| !meter.is_idle(now));
-        self.near_pair_limit.retain(|lane| self.pair_meters.contains_key(lane));
-        self.resting.retain(|_, until| *until > now);
-        let busy = self.in_flight.values().map(|(due, _)| due.lane.clone());
-        let shut = self.gates().filter(|(_, until)| *until > now);
-        let (mut closed_lanes, mut closed_connections) = (busy.collect::<BTreeSet<_>>(), Vec::new());
-        for (gate, _) in shut {
-            match gate {
-                GateTarget::Lane(lane) => drop(closed_lanes.insert(lane.clone())),
-                GateTarget::Connection(name) => closed_connections.push(name.clone()),
-            }
-        }
-        let resting = self.resting.keys().cloned().collect();
-        let near_pair_limit = self.near_pair_limit.clone();
+        vec![self.ask(now)]
+    }
+
+    /// So many may leave now.
+    fn room(&self) -> usize {
+        if self.stopping { 0 } else { IN_FLIGHT_MAX - self.in_flight.len() }
+    }
+
+    fn ask(&mut self, now: Timestamp) -> SchedulerEffect {
         let (uploads, uploads_full) = (self.uploads.lanes(), self.uploads.is_full());
-        vec![SchedulerEffect::Load(LoadRequest {
-            closed_lanes,
-            closed_connections,
-            resting,
-            near_pair_limit,
-            uploads,
-            uploads_full,
-            limit,
-        })]
+        // Whether what has files may be first is another question in each lane.
+        let all = self.seen.at.is_none() || uploads_full != self.seen.uploads_full;
+        let since = self.seen.at.unwrap_or(now).min(now);
+        (self.seen.at, self.seen.uploads_full) = (Some(now), uploads_full);
+        let reread = self.uploads.take_changed();
+        SchedulerEffect::Look(LaneRequest { all, reread, since, uploads, uploads_full })
+    }
+
+    /// What waits is known: what is to be done about it now.
+    fn look(&mut self, report: LaneReport, now: Timestamp) -> Vec<SchedulerEffect> {
+        report.lapsed.into_iter().for_each(|id| self.uploads.forget(id));
+        self.seen.next_at = report.next_at;
+        if report.all {
+            self.lanes.change_all(now, |lane| lane.content = LaneContent::default());
+        }
+        for (name, content) in report.lanes {
+            self.lanes.change(&name, now, |lane| lane.content = content);
+        }
+        self.lanes.look(now);
+        let takes = |name: &ConnectionName| self.takes(name, now);
+        let crowded = if self.merged { Vec::new() } else { self.lanes.crowded(takes) };
+        if !crowded.is_empty() {
+            self.merged = true;
+            return vec![SchedulerEffect::Merge(crowded)];
+        }
+        let heads = self.lanes.heads(self.room(), takes);
+        if heads.is_empty() { self.start(Work::default(), now) } else { vec![SchedulerEffect::Load(heads)] }
     }
 
     fn start(&mut self, work: Work, now: Timestamp) -> Vec<SchedulerEffect> {
         self.loading = false;
-        work.lapsed.into_iter().for_each(|id| self.uploads.forget(id));
+        self.again |= work.damaged; // behind one that is put aside another may be fit to leave
         let mut effects = Vec::new();
         for due in work.due {
             if self.in_flight.len() == IN_FLIGHT_MAX || !self.is_open(&due.lane, now) {
@@ -238,10 +279,10 @@ impl Scheduler {
                 form,
                 at: now,
             }));
-            self.in_flight.insert(due.id, (due, choice));
+            self.in_flight.insert(due.id, Arc::new((due, choice)));
         }
-        let gates = self.gates().map(|(_, until)| until).chain(self.resting.values().copied());
-        if let Some(at) = gates.filter(|until| *until > now).chain(work.next_at).min() {
+        let times = self.connection_gates().chain(self.lanes.next_look()).chain(self.seen.next_at);
+        if let Some(at) = times.filter(|at| *at > now).min() {
             effects.push(SchedulerEffect::WakeAt(at));
         }
         if std::mem::take(&mut self.again) {
@@ -257,14 +298,14 @@ impl Scheduler {
         now: Timestamp,
         dice: &mut Rng,
     ) -> Vec<SchedulerEffect> {
-        let Some((due, choice)) = self.in_flight.get(&id) else { return Vec::new() };
+        let Some(under_way) = self.in_flight.get(&id).map(Arc::clone) else { return Vec::new() };
+        let (due, choice) = &*under_way;
         if !self.settling.insert(id) {
             return Vec::new(); // one answer a request
         }
         let lane = due.lane.clone();
         let pair = matches!(answer, ApiAnswer::Refused(refusal) if refusal.class == Class::PairThrottle);
-        let earlier = if pair { self.lanes.get(&lane) } else { self.connections.get(&lane.connection) };
-        let count = FailureCount { tries: due.tries + 1, streak: ClosedGate::streak(earlier, now) };
+        let count = FailureCount { tries: due.tries + 1, streak: self.streak(&lane, pair, now) };
         let attempt = due.attempts + 1;
         let form = match choice {
             Choice::Template { index, .. } => due.template_form(*index),
@@ -280,7 +321,7 @@ impl Scheduler {
             ApiAnswer::Accepted(_) | ApiAnswer::Offline(_) | ApiAnswer::Ambiguous { .. } => None,
         };
         let effect = match next.gate.clone() {
-            Some(gate) => self.close(&lane, gate, count.streak, notice),
+            Some(gate) => self.close(&lane, gate, count.streak, notice, now),
             None => self.open(&lane, now),
         };
         let mut effects: Vec<SchedulerEffect> = effect.into_iter().collect();

@@ -11,7 +11,7 @@ use crate::ids::{AlertId, MessageId};
 use crate::outbox::digest::{Digest, FLOOD, Gathering, MEMBERS_MAX, Member, WaitingMessages};
 use crate::outbox::message::Content;
 use crate::outbox::render;
-use crate::outbox::row::{Conversation, LoadRequest, Work};
+use crate::outbox::row::Conversation;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
 
@@ -21,22 +21,16 @@ const MERGEABLE: &str =
      AND mergeable = 1 AND attempts = 0";
 
 impl Store {
-    /// What may leave now, after what waits in numbers for one person was put into one message; call it inside a transaction.
-    pub fn load(&self, now: Timestamp, wanted: &LoadRequest, people: &People) -> Result<Work> {
-        let mut work = self.work(now, wanted, people)?;
-        if !work.crowded.is_empty() {
-            for lane in &work.crowded {
-                let (gathered, damaged) = self.gathered(lane, now)?;
-                damaged.into_iter().try_for_each(|id| self.hold_as_damaged(id, now))?;
-                if let Some(digest) = gathered.digest(people.locale(&lane.contact), now) {
-                    self.merge(lane, &digest, now)?;
-                }
+    /// Puts what waits in each of these lanes into one message; call it inside a transaction.
+    pub fn merge(&self, lanes: &[Conversation], people: &People, now: Timestamp) -> Result<()> {
+        for lane in lanes {
+            let (gathered, damaged) = self.gathered(lane, now)?;
+            damaged.into_iter().try_for_each(|id| self.hold_as_damaged(id, now))?;
+            if let Some(digest) = gathered.digest(people.locale(&lane.contact), now) {
+                self.insert_digest(lane, &digest, now)?;
             }
-            work = self.work(now, wanted, people)?; // the digests may be what leaves first
         }
-        work.damaged.iter().try_for_each(|id| self.hold_as_damaged(*id, now))?;
-        work.readdressed.iter().try_for_each(|(id, to)| self.readdress(*id, to))?;
-        Ok(work)
+        Ok(())
     }
 
     /// How many wait in a lane for a digest, counted up to where it makes a difference.
@@ -46,7 +40,7 @@ impl Store {
                 "SELECT count(*), min(created_at) FROM (SELECT created_at FROM message INDEXED BY message_lane WHERE {MERGEABLE} ORDER BY severity DESC, id LIMIT {FLOOD})"
             ))?
             .query_row(params![lane.connection.0, lane.contact.0, now.0], |row| {
-                let oldest = row.get::<_, Option<i64>>(1)?.map_or(now, Timestamp);
+                let oldest = Timestamp(row.get::<_, Option<i64>>(1)?.unwrap_or_default());
                 Ok(WaitingMessages { count: row.get(0)?, oldest })
             })
     }
@@ -84,8 +78,8 @@ impl Store {
         Ok((gathering, damaged))
     }
 
-    /// Puts what waits in a lane into one message. Each member keeps its row, and moves with the digest.
-    fn merge(&self, lane: &Conversation, digest: &Digest, now: Timestamp) -> Result<()> {
+    /// Each member keeps its row, and moves with the digest.
+    fn insert_digest(&self, lane: &Conversation, digest: &Digest, now: Timestamp) -> Result<()> {
         let id = self.insert_message(&NewMessage {
             connection: &lane.connection,
             contact: &lane.contact,

@@ -1,8 +1,8 @@
-//! What may leave now: the head of each lane, and which lanes are so full that a digest is due (`digests.rs`).
+//! What waits in the lanes that have changed, for the order in which messages leave (`outbox/lanes.rs`); and the messages that do.
 //!
 //! Each question names its index. SQLite would take the one over `state` for some, and walk through all that waits.
 
-use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Result, Row, params, params_from_iter};
 
@@ -11,11 +11,11 @@ use super::outbox::on_unknown;
 use crate::contact::severity::Severity;
 use crate::contact::{People, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
-use crate::outbox::digest;
+use crate::outbox::lanes::{LaneContent, LaneHead, LaneReport, LaneRequest};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Next;
-use crate::outbox::row::{Conversation, DueMessage, LoadRequest, Work};
+use crate::outbox::row::{Conversation, DueMessage, Work};
 use crate::outbox::window::{CatalogueEntry, Window};
 use crate::store::db::checksum;
 use crate::time::Timestamp;
@@ -42,68 +42,60 @@ const HEAD_WITHOUT_FILES: &str = "SELECT id, severity, alert FROM message INDEXE
                  AND earlier.files = 1)
      ORDER BY severity DESC, id LIMIT 1";
 
-/// What leaves a lane first.
-struct LaneHead {
-    id: MessageId,
-    alert: Option<AlertId>,
-    severity: Severity,
-}
-
-impl LaneHead {
-    /// The most severe first, then the oldest.
-    fn order(&self) -> (Reverse<Severity>, MessageId) {
-        (Reverse(self.severity), self.id)
-    }
-}
+/// Which lanes have changed: kept by SQLite itself for this connection, whatever statement it was, in memory.
+const WATCH: &str = "CREATE TEMP TABLE IF NOT EXISTS changed_lane (connection TEXT, contact TEXT, PRIMARY KEY (connection, contact)) WITHOUT ROWID;
+     CREATE TEMP TRIGGER IF NOT EXISTS lane_gains AFTER INSERT ON main.message
+     WHEN NEW.state = 'queued' AND NEW.digest IS NULL BEGIN
+         INSERT OR IGNORE INTO changed_lane VALUES (NEW.connection, NEW.contact);
+     END;
+     CREATE TEMP TRIGGER IF NOT EXISTS lane_loses AFTER DELETE ON main.message
+     WHEN OLD.state = 'queued' AND OLD.digest IS NULL BEGIN
+         INSERT OR IGNORE INTO changed_lane VALUES (OLD.connection, OLD.contact);
+     END;
+     CREATE TEMP TRIGGER IF NOT EXISTS lane_changes AFTER UPDATE ON main.message
+     WHEN (OLD.state = 'queued' AND OLD.digest IS NULL) OR (NEW.state = 'queued' AND NEW.digest IS NULL) BEGIN
+         INSERT OR IGNORE INTO changed_lane VALUES (OLD.connection, OLD.contact);
+         INSERT OR IGNORE INTO changed_lane VALUES (NEW.connection, NEW.contact);
+     END;
+     DELETE FROM changed_lane";
+/// Those in which a message waited for a time that has come.
+const COME: &str = "SELECT connection, contact FROM message INDEXED BY message_wait
+     WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL
+         AND not_before > ?1 AND not_before <= ?2 LIMIT ?3";
+/// After a long outage a million messages may have waited for the same time: beyond so many it is cheaper to look at each lane.
+const COME_MAX: i64 = 1_000;
 
 fn read_head(row: &Row) -> Result<LaneHead> {
-    let (id, severity) = (MessageId(row.get(0)?), Severity::of_rank(row.get(1)?));
-    Ok(LaneHead { id, severity, alert: row.get::<_, Option<i64>>(2)?.map(AlertId) })
+    let alert = row.get::<_, Option<i64>>(2)?.map(AlertId);
+    Ok(LaneHead::new(MessageId(row.get(0)?), Severity::of_rank(row.get(1)?), alert))
+}
+
+fn read_lane(row: &Row) -> Result<Conversation> {
+    Ok(Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
 }
 
 impl Store {
-    /// The heads of open lanes, the most severe first, and when to look again. Reads alone: [`Store::load`]
-    /// writes what is to be written before one of them leaves.
-    pub fn work(&self, now: Timestamp, wanted: &LoadRequest, people: &People) -> Result<Work> {
-        let (mut heads, mut work) = (Vec::new(), Work::default());
-        let mut next = self.first_lane("")?;
-        while let Some(lane) = next {
-            if wanted.closed_connections.contains(&lane.connection) {
-                next = self.first_lane(&lane.connection.0)?;
-                continue;
-            }
-            next = self.next_lane(&lane)?;
-            if wanted.closed_lanes.contains(&lane) {
-                continue;
-            }
-            let (pressed, resting) = (wanted.near_pair_limit.contains(&lane), wanted.resting.contains(&lane));
-            let merges = digest::merges(self.waiting(&lane, now)?, pressed, now);
-            if merges && !resting {
-                work.crowded.push(lane.clone());
-            }
-            // What a digest would carry waits for the end of the rest, when the sender wakes; an answer does not.
-            let kinds: &[bool] = if merges && resting { &[false] } else { &[false, true] };
-            let head = match wanted.uploads.get(&lane) {
-                None if !wanted.uploads_full => self.head(&lane, kinds, false, now)?,
-                uploading => {
-                    let others = self.head(&lane, kinds, true, now)?;
-                    let ready =
-                        uploading.copied().flatten().map(|id| self.uploaded_head(id, now)).transpose()?;
-                    others.into_iter().chain(ready.flatten()).min_by_key(LaneHead::order)
-                }
-            };
-            heads.extend(
-                head.filter(|head| !(pressed && resting && digest::may_rest(head.alert, head.severity))),
-            );
+    /// What waits in the lanes that have changed since this was last asked. Reads alone, but for what was seen.
+    pub fn look(&self, now: Timestamp, wanted: &LaneRequest) -> Result<LaneReport> {
+        let version = self.data_version()?;
+        let others_wrote = self.seen_version.replace(version) != version;
+        let mut lanes = wanted.reread.clone();
+        let mut all = wanted.all || others_wrote;
+        if !all {
+            let come = self.lanes_of(COME, params![wanted.since.0, now.0, COME_MAX + 1])?;
+            all = i64::try_from(come.len()).is_ok_and(|come| come > COME_MAX);
+            lanes.extend(come);
         }
-        heads.sort_by_key(LaneHead::order);
-        for head in heads.into_iter().take(wanted.limit) {
-            match self.whole(head.id)? {
-                // The others are not even read.
-                Some(due) => work.due.push(self.leaving(due, people, now, &mut work.readdressed)?),
-                None => work.damaged.push(head.id),
-            }
+        if all {
+            self.sql.execute_batch(WATCH)?;
+            lanes = self.all_lanes()?;
+        } else {
+            lanes.extend(self.lanes_of("DELETE FROM changed_lane RETURNING connection, contact", [])?);
         }
+        let content = |lane: Conversation| {
+            let content = self.lane_content(&lane, wanted, now)?;
+            Ok((lane, content))
+        };
         let next_at = self
             .sql
             .prepare_cached(
@@ -111,14 +103,90 @@ impl Store {
                  WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL AND not_before > ?1",
             )?
             .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
-        // Behind one that is put aside another may be fit to leave.
-        work.next_at = if work.damaged.is_empty() { next_at.map(Timestamp) } else { Some(now) };
+        let mut lapsed = Vec::new();
         for id in wanted.uploads.values().copied().flatten() {
             if !self.waits(id)? {
-                work.lapsed.push(id);
+                lapsed.push(id);
+            }
+        }
+        let lanes = lanes.into_iter().map(content).collect::<Result<_>>()?;
+        Ok(LaneReport { all, lanes, next_at: next_at.map(Timestamp), lapsed })
+    }
+
+    /// In which lanes something else waits than was seen, though nothing says that they have changed: in none, ever. For the
+    /// simulation, which asks after each commit.
+    pub fn missed_changes(
+        &self,
+        asked: &LaneRequest,
+        seen: &BTreeMap<Conversation, LaneContent>,
+    ) -> Result<Vec<Conversation>> {
+        if self.data_version()? != self.seen_version.get() {
+            return Ok(Vec::new()); // all will be read
+        }
+        let mut known = self.lanes_of("SELECT connection, contact FROM changed_lane", [])?;
+        known.extend(asked.reread.iter().cloned());
+        let mut missed = Vec::new();
+        for lane in self.all_lanes()?.into_iter().chain(seen.keys().cloned()) {
+            let content = seen.get(&lane).copied().unwrap_or_default();
+            if !known.contains(&lane) && self.lane_content(&lane, asked, asked.since)? != content {
+                missed.push(lane);
+            }
+        }
+        Ok(missed)
+    }
+
+    /// These messages as they would leave now, but for those that are damaged, which are put aside.
+    pub fn load(&self, now: Timestamp, wanted: &[MessageId], people: &People) -> Result<Work> {
+        let mut work = Work::default();
+        for id in wanted {
+            match self.whole(*id)? {
+                Some(due) => work.due.push(self.leaving(due, people, now)?),
+                None => {
+                    self.hold_as_damaged(*id, now)?;
+                    work.damaged = true;
+                }
             }
         }
         Ok(work)
+    }
+
+    /// What waits in a lane, and what of it would leave first.
+    fn lane_content(&self, lane: &Conversation, wanted: &LaneRequest, now: Timestamp) -> Result<LaneContent> {
+        let upload = wanted.uploads.get(lane);
+        let question = if upload.is_some() || wanted.uploads_full { HEAD_WITHOUT_FILES } else { HEAD };
+        let head = |mergeable: bool| {
+            let values = params![lane.connection.0, lane.contact.0, mergeable, now.0];
+            self.sql.prepare_cached(question)?.query_row(values, read_head).optional()
+        };
+        let uploaded = upload.copied().flatten().map(|id| self.uploaded_head(id, now)).transpose()?;
+        Ok(LaneContent {
+            single: head(false)?,
+            mergeable: head(true)?,
+            uploaded: uploaded.flatten(),
+            waiting: self.waiting(lane, now)?,
+        })
+    }
+
+    /// Lanes one by one through their index: the cost grows with the people who are waited for, not with the queue.
+    pub(super) fn all_lanes(&self) -> Result<BTreeSet<Conversation>> {
+        let mut lanes = BTreeSet::new();
+        let mut next = self.lane(NEXT_CONNECTION, &[""])?;
+        while let Some(lane) = next {
+            next = match self.lane(NEXT_CONTACT, &[&lane.connection.0, &lane.contact.0])? {
+                None => self.lane(NEXT_CONNECTION, &[&lane.connection.0])?,
+                found => found,
+            };
+            lanes.insert(lane);
+        }
+        Ok(lanes)
+    }
+
+    fn lane(&self, question: &str, values: &[&str]) -> Result<Option<Conversation>> {
+        self.sql.prepare_cached(question)?.query_row(params_from_iter(values), read_lane).optional()
+    }
+
+    fn lanes_of(&self, question: &str, values: impl rusqlite::Params) -> Result<Vec<Conversation>> {
+        self.sql.prepare_cached(question)?.query_map(values, read_lane)?.collect()
     }
 
     /// What is held because its number is restricted, since then: over which lane, with which code, when.
@@ -134,48 +202,6 @@ impl Store {
             Ok((lane, row.get(2)?, Timestamp(row.get(3)?)))
         };
         rows.query_map([since.0], read)?.collect()
-    }
-
-    /// Lanes one by one through their index: the cost grows with the people who are waited for, not with the queue.
-    pub(super) fn next_lane(&self, after: &Conversation) -> Result<Option<Conversation>> {
-        let (connection, contact) = (&*after.connection.0, &*after.contact.0);
-        match self.lane(NEXT_CONTACT, &[connection, contact])? {
-            None => self.first_lane(connection),
-            found => Ok(found),
-        }
-    }
-
-    /// Of the connections after this one.
-    pub(super) fn first_lane(&self, connection: &str) -> Result<Option<Conversation>> {
-        self.lane(NEXT_CONNECTION, &[connection])
-    }
-
-    fn lane(&self, question: &str, values: &[&str]) -> Result<Option<Conversation>> {
-        self.sql
-            .prepare_cached(question)?
-            .query_row(params_from_iter(values), |row| {
-                Ok(Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
-            })
-            .optional()
-    }
-
-    /// What leaves a lane first, of what a digest may carry and what it may not: each stands in its own order. While files
-    /// are on their way, without those that have files and what is said later of the same alert.
-    fn head(
-        &self,
-        lane: &Conversation,
-        mergeable: &[bool],
-        uploading: bool,
-        now: Timestamp,
-    ) -> Result<Option<LaneHead>> {
-        let question = if uploading { HEAD_WITHOUT_FILES } else { HEAD };
-        let mut first: Option<LaneHead> = None;
-        for mergeable in mergeable {
-            let values = params![lane.connection.0, lane.contact.0, mergeable, now.0];
-            let found = self.sql.prepare_cached(question)?.query_row(values, read_head).optional()?;
-            first = first.into_iter().chain(found).min_by_key(LaneHead::order);
-        }
-        Ok(first)
     }
 
     /// A message whose files are at Meta, if it may leave now.
@@ -198,15 +224,9 @@ impl Store {
 
     /// With what is known of its window and templates, for the number that the person has now: the one it was written for
     /// may be somebody else's.
-    fn leaving(
-        &self,
-        mut due: DueMessage,
-        people: &People,
-        now: Timestamp,
-        readdressed: &mut Vec<(MessageId, Recipient)>,
-    ) -> Result<DueMessage> {
+    fn leaving(&self, mut due: DueMessage, people: &People, now: Timestamp) -> Result<DueMessage> {
         if let Some(person) = people.contacts.get(&due.lane.contact).filter(|person| person.to != due.to) {
-            readdressed.push((due.id, person.to.clone()));
+            self.readdress(due.id, &person.to)?;
             due.to = person.to.clone();
         }
         due.window = self.window(&due.lane, now)?;

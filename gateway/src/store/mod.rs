@@ -27,7 +27,7 @@ mod connections;
 mod crash;
 /// Devices: their position, their commands, what they said.
 mod devices;
-/// What may leave now.
+/// What waits in each lane, and the messages that leave.
 mod due;
 /// Where many wait for one person: the message that they become.
 mod digests;

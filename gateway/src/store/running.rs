@@ -166,12 +166,7 @@ impl Store {
 
     /// What is queued is found lane by lane through its index: there may be a million of it.
     fn waiting_lanes(&self) -> Result<BTreeSet<Conversation>> {
-        let mut lanes = BTreeSet::new();
-        let mut next = self.first_lane("")?;
-        while let Some(lane) = next {
-            next = self.next_lane(&lane)?;
-            lanes.insert(lane);
-        }
+        let mut lanes = self.all_lanes()?;
         for state in ["held", "unknown"] {
             let sql = format!(
                 "SELECT DISTINCT connection, contact FROM message INDEXED BY message_waiting

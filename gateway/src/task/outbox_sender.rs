@@ -140,10 +140,10 @@ impl<C: CloudApi> Task<C> {
 
     fn perform(&mut self, effect: SchedulerEffect) {
         match effect {
-            SchedulerEffect::Load(_) => {} // asked for in the turn
+            SchedulerEffect::Look(_) | SchedulerEffect::Merge(_) | SchedulerEffect::Load(_) => {} // done in the turn
             SchedulerEffect::Commit(change) => self.tell_of(&change),
             SchedulerEffect::Upload(due) => self.upload(*due),
-            SchedulerEffect::Post(due, choice) => self.post(*due, choice),
+            SchedulerEffect::Post(under_way) => self.post(under_way),
             SchedulerEffect::WakeAt(at) => {
                 self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)))
             }
@@ -231,10 +231,11 @@ impl<C: CloudApi> Task<C> {
         }));
     }
 
-    fn post(&self, due: DueMessage, choice: Choice) {
+    fn post(&self, under_way: Arc<(DueMessage, Choice)>) {
         let (context, client) = (Arc::clone(&self.context), self.client.clone());
         self.context.machine.spawn(Box::pin(async move {
-            let answer = send(&context, &client, &due, &choice).await;
+            let (due, choice) = &*under_way;
+            let answer = send(&context, &client, due, choice).await;
             take_step(&context, StepStart::With(SchedulerInput::Answered(due.id, answer))).await;
         }));
     }

@@ -61,14 +61,26 @@ pub fn take(
         let mut next = Vec::new();
         for effect in effects {
             let input = match effect {
-                effect @ (SchedulerEffect::Load(_) | SchedulerEffect::Commit(_)) if steps == STEPS_MAX => {
+                effect @ (SchedulerEffect::Look(_)
+                | SchedulerEffect::Merge(_)
+                | SchedulerEffect::Load(_)
+                | SchedulerEffect::Commit(_))
+                    if steps == STEPS_MAX =>
+                {
                     turn.rest.push(effect);
                     continue;
                 }
-                SchedulerEffect::Load(wanted) => {
+                SchedulerEffect::Look(wanted) => {
                     store.tend(now)?;
                     sending_limits::enforce_limits(store, config, now)?;
-                    SchedulerInput::Loaded(store.load(now, &wanted, &config.people)?)
+                    SchedulerInput::Lanes(store.look(now, &wanted)?)
+                }
+                SchedulerEffect::Merge(lanes) => {
+                    store.merge(&lanes, &config.people, now)?;
+                    SchedulerInput::Merged
+                }
+                SchedulerEffect::Load(ids) => {
+                    SchedulerInput::Loaded(store.load(now, &ids, &config.people)?)
                 }
                 SchedulerEffect::Commit(change) => {
                     let held = store.change(&change, now)?;
@@ -79,7 +91,7 @@ pub fn take(
                     input
                 }
                 SchedulerEffect::Upload(_)
-                | SchedulerEffect::Post(..)
+                | SchedulerEffect::Post(_)
                 | SchedulerEffect::WakeAt(_)
                 | SchedulerEffect::Paused { .. }
                 | SchedulerEffect::Resumed { .. } => {
@@ -145,8 +157,8 @@ impl SchedulerHandle {
     pub fn take(&self, store: &Store, begin: StepStart, config: &Config, now: Timestamp) -> Result<SendStep> {
         let mut mind = lock(&self.mind);
         let (sender, dice) = &mut *mind;
-        let (before, here) = (sender.clone(), Arc::clone(&self.mind));
-        store.on_rollback(move || lock(&here).0 = before);
+        let (before, here) = (sender.checkpoint(!store.can_roll_back()), Arc::clone(&self.mind));
+        store.on_rollback(move || lock(&here).0.put_back(before));
         if self.stopping.load(Ordering::Relaxed) {
             sender.stop();
         }
@@ -158,6 +170,11 @@ impl SchedulerHandle {
         if !turn.done.is_empty() || !turn.rest.is_empty() {
             drop(self.done.send(turn).await); // the sender's task ends only when the daemon does
         }
+    }
+
+    /// In which lanes something else waits than memory shows; see [`Store::missed_changes`].
+    pub fn missed_changes(&self, store: &Store) -> Result<Vec<Conversation>> {
+        lock(&self.mind).0.seen().map_or(Ok(Vec::new()), |(asked, seen)| store.missed_changes(&asked, &seen))
     }
 
     /// Nothing new leaves from now on.
@@ -239,8 +256,10 @@ mod tests {
 
     fn posts(turn: &SendStep) -> Vec<MessageId> {
         let post = |effect: &SchedulerEffect| match effect {
-            SchedulerEffect::Post(due, _) => Some(due.id),
-            SchedulerEffect::Load(_)
+            SchedulerEffect::Post(under_way) => Some(under_way.0.id),
+            SchedulerEffect::Look(_)
+            | SchedulerEffect::Merge(_)
+            | SchedulerEffect::Load(_)
             | SchedulerEffect::Commit(_)
             | SchedulerEffect::Upload(_)
             | SchedulerEffect::WakeAt(_)

@@ -2,50 +2,33 @@
 
 use std::time::Duration;
 
-use super::{CLOCK_SLACK, MessageUpdate, NEAR_PAIR_LIMIT, RATE, Scheduler, SchedulerEffect};
+use super::{CLOCK_SLACK, CLOCK_STEP, MessageUpdate, NEAR_PAIR_LIMIT, RATE, Scheduler, SchedulerEffect};
 use crate::ids::ConnectionName;
 use crate::outbox::digest;
-use crate::outbox::rate_limit::{Bucket, PAIR, RateLimit};
+use crate::outbox::lanes::ClosedGate;
+use crate::outbox::rate_limit::{PAIR, RateLimit};
 use crate::outbox::retry_policy::{Class, Gate, Refusal, for_a_person, gate_of};
 use crate::outbox::row::Conversation;
 use crate::random::Rng;
 use crate::time::Timestamp;
 
-/// What a gate closes.
-pub(crate) enum GateTarget<'a> {
-    Lane(&'a Conversation),
-    Connection(&'a ConnectionName),
-}
-
-/// A gate: closed until then, after so many failures in a row. It is forgotten at the first success.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ClosedGate {
-    pub(crate) until: Timestamp,
-    pub(crate) streak: u32,
-    /// The owner was told.
-    pub(crate) told: bool,
-}
-
-impl ClosedGate {
-    /// Requests that failed together, before the gate closed, are one failure.
-    pub(crate) fn streak(earlier: Option<&Self>, now: Timestamp) -> u32 {
-        earlier.map_or(1, |closed| if closed.until > now { closed.streak } else { closed.streak + 1 })
-    }
-}
-
 impl Scheduler {
     /// Gates and pace are times. When the clock goes back they go with it, or everything would wait for as long.
     pub(crate) fn look_at_the_clock(&mut self, now: Timestamp) -> Vec<SchedulerEffect> {
-        let by = self.last.replace(now).map_or(Duration::ZERO, |last| now.until(last));
-        if by <= CLOCK_SLACK {
+        let by = self.last.map_or(Duration::ZERO, |last| now.until(last));
+        if by < CLOCK_STEP {
+            self.last = self.last.max(Some(now)); // jobs say when they were asked for, and overtake one another
             return Vec::new();
         }
-        for closed in self.connections.values_mut().chain(self.lanes.values_mut()) {
-            closed.until = closed.until - by;
+        self.last = Some(now);
+        self.seen.at = None; // of what has waited long enough by the other clock, some has to wait again
+        if by <= CLOCK_SLACK {
+            self.lanes.change_all(now, |_| {});
+            return Vec::new();
         }
-        let meters = self.connection_meters.values_mut().chain(self.pair_meters.values_mut());
-        meters.for_each(|meter| *meter = meter.set_back(by));
-        self.resting.values_mut().for_each(|until| *until = *until - by);
+        self.connections.values_mut().for_each(|closed| closed.until = closed.until - by);
+        self.connection_meters.values_mut().for_each(|meter| *meter = meter.set_back(by));
+        self.lanes.change_all(now, |lane| lane.set_back(by));
         vec![SchedulerEffect::Commit(MessageUpdate::SetBack { by }), SchedulerEffect::WakeAt(now)]
     }
 
@@ -57,13 +40,18 @@ impl Scheduler {
         now: Timestamp,
         dice: &mut Rng,
     ) -> Vec<SchedulerEffect> {
-        let pair = refusal.class == Class::PairThrottle;
-        let earlier = if pair { self.lanes.get(lane) } else { self.connections.get(&lane.connection) };
-        let streak = ClosedGate::streak(earlier, now);
+        let streak = self.streak(lane, refusal.class == Class::PairThrottle, now);
         match gate_of(refusal, streak, now, dice) {
-            Some(gate) => self.close(lane, gate, streak, for_a_person(refusal)).into_iter().collect(),
+            Some(gate) => self.close(lane, gate, streak, for_a_person(refusal), now).into_iter().collect(),
             None => Vec::new(),
         }
+    }
+
+    /// Failures in a row, with this one, to that person or over that number.
+    pub(crate) fn streak(&self, lane: &Conversation, pair: bool, now: Timestamp) -> u32 {
+        let earlier =
+            if pair { self.lanes.get(lane).gate } else { self.connections.get(&lane.connection).copied() };
+        ClosedGate::streak(earlier.as_ref(), now)
     }
 
     pub(crate) fn close(
@@ -72,6 +60,7 @@ impl Scheduler {
         gate: Gate,
         streak: u32,
         notice: Option<String>,
+        now: Timestamp,
     ) -> Option<SchedulerEffect> {
         match gate {
             Gate::Connection { until, reason } => {
@@ -82,7 +71,8 @@ impl Scheduler {
                 Some(SchedulerEffect::Paused { connection: lane.connection.clone(), until, reason, notice })
             }
             Gate::Pair { until } => {
-                self.lanes.insert(lane.clone(), ClosedGate { until, streak, told: false });
+                let gate = Some(ClosedGate { until, streak, told: false });
+                self.lanes.change(lane, now, |lane| lane.gate = gate);
                 None
             }
         }
@@ -90,28 +80,35 @@ impl Scheduler {
 
     /// An answer that closes nothing opens what was closed before its request left; a gate that was closed since stays.
     pub(crate) fn open(&mut self, lane: &Conversation, now: Timestamp) -> Option<SchedulerEffect> {
-        if self.lanes.get(lane).is_some_and(|closed| closed.until <= now) {
-            self.lanes.remove(lane);
+        if self.lanes.get(lane).gate.is_some_and(|closed| closed.until <= now) {
+            self.lanes.change(lane, now, |lane| lane.gate = None);
         }
         let closed = *self.connections.get(&lane.connection).filter(|closed| closed.until <= now)?;
         self.connections.remove(&lane.connection);
         closed.told.then(|| SchedulerEffect::Resumed { connection: lane.connection.clone() })
     }
 
-    /// Everything that may be closed, and until when.
-    pub(crate) fn gates(&self) -> impl Iterator<Item = (GateTarget<'_>, Timestamp)> {
-        let connections =
-            self.connections.iter().map(|(name, closed)| (GateTarget::Connection(name), closed.until));
-        let lanes = self.lanes.iter().map(|(lane, closed)| (GateTarget::Lane(lane), closed.until));
-        let rate =
-            move |(name, meter): (&'_ ConnectionName, &Bucket)| self.rate(name).next_allowed(Some(*meter));
-        let pairs = self
-            .pair_meters
-            .iter()
-            .map(|(lane, meter)| (GateTarget::Lane(lane), PAIR.next_allowed(Some(*meter))));
+    /// How long each number takes nothing.
+    pub(crate) fn connection_gates(&self) -> impl Iterator<Item = Timestamp> {
         let rates =
-            self.connection_meters.iter().map(move |entry| (GateTarget::Connection(entry.0), rate(entry)));
-        connections.chain(lanes).chain(rates).chain(pairs)
+            self.connection_meters.iter().map(|(name, meter)| self.rate(name).next_allowed(Some(*meter)));
+        self.connections.values().map(|closed| closed.until).chain(rates)
+    }
+
+    /// How many messages a number takes now. After a failure one request at a time asks whether it works again, not sixteen.
+    pub(crate) fn takes(&self, connection: &ConnectionName, now: Timestamp) -> usize {
+        let meter = self.connection_meters.get(connection).copied();
+        let closed = self.connections.get(connection);
+        if closed.is_some_and(|closed| closed.until > now) || self.rate(connection).next_allowed(meter) > now
+        {
+            return 0;
+        }
+        if closed.is_some() {
+            let asks = self.in_flight.values().any(|under_way| under_way.0.lane.connection == *connection);
+            return usize::from(!asks);
+        }
+        let left = meter.map_or(u32::MAX, |meter| self.rate(connection).left(meter, now));
+        usize::try_from(left.max(1)).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn rate(&self, connection: &ConnectionName) -> RateLimit {
@@ -119,34 +116,24 @@ impl Scheduler {
     }
 
     /// One message leaves over that lane.
-    pub(crate) fn pass(&mut self, lane: &Conversation, now: Timestamp) {
-        let pair = PAIR.take(self.pair_meters.get(lane).copied(), now);
-        self.pair_meters.insert(lane.clone(), pair);
-        if PAIR.left(pair, now) < NEAR_PAIR_LIMIT {
-            self.near_pair_limit.insert(lane.clone());
-        }
-        let rate = self.rate(&lane.connection);
-        let meter = rate.take(self.connection_meters.get(&lane.connection).copied(), now);
-        self.connection_meters.insert(lane.connection.clone(), meter);
-        self.resting.insert(lane.clone(), now + digest::REST);
+    pub(crate) fn pass(&mut self, name: &Conversation, now: Timestamp) {
+        self.lanes.change(name, now, |lane| {
+            let pressed = lane.is_near_pair_limit(now);
+            let pair = PAIR.take(lane.meter, now);
+            lane.meter = Some(pair);
+            lane.near_pair_limit = pressed || PAIR.left(pair, now) < NEAR_PAIR_LIMIT;
+            lane.rests_until = Some(now + digest::REST);
+            lane.busy = true;
+        });
+        let rate = self.rate(&name.connection);
+        let meter = rate.take(self.connection_meters.get(&name.connection).copied(), now);
+        self.connection_meters.insert(name.connection.clone(), meter);
     }
 
-    /// After a failure one request at a time asks whether the connection works again, not sixteen.
-    pub(crate) fn is_open(&self, lane: &Conversation, now: Timestamp) -> bool {
-        let shut = |closed: Option<&ClosedGate>| closed.is_some_and(|closed| closed.until > now);
-        let paced = PAIR.next_allowed(self.pair_meters.get(lane).copied()) > now
-            || self
-                .rate(&lane.connection)
-                .next_allowed(self.connection_meters.get(&lane.connection).copied())
-                > now;
-        let asking = self.connections.contains_key(&lane.connection)
-            && self.in_flight.values().any(|(due, _)| due.lane.connection == lane.connection);
-        let busy = self.in_flight.values().any(|(due, _)| due.lane == *lane);
-        !(self.stopping
-            || shut(self.connections.get(&lane.connection))
-            || shut(self.lanes.get(lane))
-            || paced
-            || asking
-            || busy)
+    /// Whether a message to that person may leave now.
+    pub(crate) fn is_open(&self, name: &Conversation, now: Timestamp) -> bool {
+        let lane = self.lanes.get(name);
+        let shut = lane.gate.is_some_and(|closed| closed.until > now) || PAIR.next_allowed(lane.meter) > now;
+        !(self.stopping || lane.busy || shut) && self.takes(&name.connection, now) > 0
     }
 }

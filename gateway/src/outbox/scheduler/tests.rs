@@ -2,11 +2,13 @@ use super::*;
 use crate::contact::severity::Severity;
 use crate::contact::{Phone, Recipient};
 use crate::ids::{ContactId, Wamid};
+use crate::outbox::lanes::LaneHead;
 use crate::outbox::message::{Content, Media, Part};
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::uploads::UPLOADS_MAX;
 use crate::outbox::window::Window;
 
+mod rests;
 mod uploads;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
@@ -63,23 +65,62 @@ impl Desk {
     /// Whether this message would leave now.
     fn leaves(&mut self, due: DueMessage, now: Timestamp) -> bool {
         let asked = self.tell(SchedulerInput::Wake, now);
-        if !asked.iter().any(|effect| matches!(effect, SchedulerEffect::Load(_))) {
+        if !asked.iter().any(|effect| matches!(effect, SchedulerEffect::Look(_))) {
             return false;
         }
-        let work = Work { due: vec![due], next_at: None, ..Work::default() };
-        let effects = self.tell(SchedulerInput::Loaded(work), now);
+        let effects = self.tell(found(vec![due]), now);
         effects.iter().any(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
     }
 
     fn answer(&mut self, id: i64, answer: ApiAnswer, now: Timestamp) -> Vec<SchedulerEffect> {
         let effects = self.tell(SchedulerInput::Answered(MessageId(id), answer), now);
         let then = self.tell(SchedulerInput::SettledCommitted(MessageId(id)), now);
-        // The load that follows finds nothing.
-        if then.iter().any(|effect| matches!(effect, SchedulerEffect::Load(_))) {
-            self.tell(SchedulerInput::Loaded(Work::default()), now);
-        }
+        self.finds_nothing(then, now);
         effects
     }
+
+    /// Whatever is asked: nothing has changed, and nothing leaves.
+    fn finds_nothing(&mut self, mut effects: Vec<SchedulerEffect>, now: Timestamp) {
+        while let Some(effect) = effects.pop() {
+            effects = match effect {
+                SchedulerEffect::Look(_) => self.tell(SchedulerInput::Lanes(LaneReport::default()), now),
+                SchedulerEffect::Merge(_) => self.tell(SchedulerInput::Merged, now),
+                SchedulerEffect::Load(_) => self.tell(found(Vec::new()), now),
+                SchedulerEffect::Commit(_)
+                | SchedulerEffect::Upload(_)
+                | SchedulerEffect::Post(_)
+                | SchedulerEffect::WakeAt(_)
+                | SchedulerEffect::Paused { .. }
+                | SchedulerEffect::Resumed { .. } => effects,
+            }
+        }
+    }
+
+    /// Looks, and finds that in nino's lane.
+    fn finds(&mut self, content: LaneContent, now: Timestamp) -> Vec<SchedulerEffect> {
+        self.tell(SchedulerInput::Wake, now);
+        let report = LaneReport { lanes: vec![(lane("nino"), content)], ..LaneReport::default() };
+        let effects = self.tell(SchedulerInput::Lanes(report), now);
+        self.finds_nothing(effects.clone(), now);
+        effects
+    }
+
+    /// Whether a single message to nino would leave now.
+    fn is_open(&mut self, now: Timestamp) -> bool {
+        let effects = self.finds(single(99), now);
+        self.finds(LaneContent::default(), now);
+        effects == [SchedulerEffect::Load(vec![MessageId(99)])]
+    }
+}
+
+fn found(due: Vec<DueMessage>) -> SchedulerInput {
+    SchedulerInput::Loaded(Work { due, damaged: false })
+}
+
+/// An answer waits.
+fn single(id: i64) -> LaneContent {
+    let head = LaneHead::new(MessageId(id), Severity::Warning, None);
+    LaneContent { single: Some(head), ..LaneContent::default() }
 }
 
 fn accepted() -> ApiAnswer {
@@ -107,7 +148,7 @@ fn a_clock_that_is_set_back_makes_nothing_wait_for_longer() {
         effects.contains(&SchedulerEffect::Commit(MessageUpdate::SetBack { by }))
             && effects.contains(&SchedulerEffect::WakeAt(back))
     );
-    desk.tell(SchedulerInput::Loaded(Work::default()), back);
+    desk.tell(SchedulerInput::Lanes(LaneReport::default()), back);
     assert!(!desk.leaves(due(48, "nino"), back + Duration::from_secs(5)), "what was owed is still owed");
     assert!(
         desk.leaves(due(48, "giorgi"), back + Duration::from_secs(61)),
@@ -155,8 +196,7 @@ fn a_new_token_is_tried_at_once_and_by_one_message() {
     let soon = NOW + Duration::from_secs(2);
     assert!(!desk.leaves(due(1, "nino"), soon));
     desk.tell(SchedulerInput::CredentialsChanged(ConnectionName("main".into())), soon);
-    let work = Work { due: vec![due(1, "nino"), due(2, "giorgi")], next_at: None, ..Work::default() };
-    let effects = desk.tell(SchedulerInput::Loaded(work), soon);
+    let effects = desk.tell(found(vec![due(1, "nino"), due(2, "giorgi")]), soon);
     let leaving = effects
         .iter()
         .filter(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
@@ -164,69 +204,27 @@ fn a_new_token_is_tried_at_once_and_by_one_message() {
     assert_eq!(leaving, 1, "one asks whether it works again");
 }
 
-/// What the store is asked for now; the question is answered with nothing.
-fn wanted(desk: &mut Desk, now: Timestamp) -> LoadRequest {
-    let effects = desk.tell(SchedulerInput::Wake, now);
-    desk.tell(SchedulerInput::Loaded(Work::default()), now);
-    let asked = effects
-        .into_iter()
-        .find_map(|effect| if let SchedulerEffect::Load(wanted) = effect { Some(wanted) } else { None });
-    asked.unwrap_or_default()
-}
-
 #[test]
-fn the_store_is_asked_for_what_may_leave() {
+fn all_lanes_are_read_at_the_start_and_after_what_did_not_hold() {
     let mut desk = Desk::new();
-    let seconds = Duration::from_secs;
-    assert_eq!(wanted(&mut desk, NOW), LoadRequest { limit: 16, ..LoadRequest::default() });
-    assert!(desk.sender.is_idle() && desk.leaves(due(1, "nino"), NOW) && !desk.sender.is_idle());
-    let nino = BTreeSet::from([lane("nino")]);
-    let busy = LoadRequest {
-        closed_lanes: nino.clone(),
-        resting: nino.clone(),
-        limit: 15,
-        ..LoadRequest::default()
+    let asked = |desk: &mut Desk, now| {
+        let effects = desk.tell(SchedulerInput::Wake, now);
+        desk.tell(SchedulerInput::Lanes(LaneReport::default()), now);
+        let [SchedulerEffect::Look(wanted)] = &effects[..] else { panic!("{effects:?}") };
+        (wanted.all, wanted.since)
     };
-    assert_eq!(wanted(&mut desk, NOW), busy);
-    desk.answer(1, accepted(), NOW);
-    let rest = NOW + seconds(6);
-    assert_eq!(wanted(&mut desk, rest - Duration::from_millis(1)).resting, nino);
-    assert_eq!(wanted(&mut desk, rest), LoadRequest { limit: 16, ..LoadRequest::default() });
-    // It wakes at the end of the rest, or when the store says, whichever is first.
-    assert!(desk.leaves(due(2, "nino"), rest));
-    desk.answer(2, accepted(), rest);
-    for (next_at, wakes) in
-        [(None, seconds(6)), (Some(rest + seconds(2)), seconds(2)), (Some(rest + seconds(9)), seconds(6))]
-    {
-        desk.tell(SchedulerInput::Wake, rest);
-        let effects =
-            desk.tell(SchedulerInput::Loaded(Work { due: Vec::new(), next_at, ..Work::default() }), rest);
-        assert_eq!(effects, [SchedulerEffect::WakeAt(rest + wakes)]);
-    }
-    // After eleven of the burst the person is spared.
-    for id in 3..=12 {
-        assert!(wanted(&mut desk, rest).near_pair_limit.is_empty(), "{id}");
-        assert!(desk.leaves(due(id, "nino"), rest));
-        desk.answer(id, accepted(), rest);
-    }
-    assert_eq!(wanted(&mut desk, rest).near_pair_limit, nino);
-    // Eleven are owed, and none is any more after a minute.
-    for (millis, pressed) in [(6_000, true), (65_999, true), (66_000, false)] {
-        let asked = wanted(&mut desk, rest + Duration::from_millis(millis)).near_pair_limit;
-        assert_eq!(asked.contains(&lane("nino")), pressed, "{millis}");
-    }
-    desk.sender.stop();
-    assert!(desk.tell(SchedulerInput::Wake, rest + seconds(66)).is_empty());
-}
-
-#[test]
-fn a_clock_that_is_set_back_takes_the_rest_with_it() {
-    let mut desk = Desk::new();
-    assert!(desk.leaves(due(1, "nino"), NOW));
-    desk.answer(1, accepted(), NOW);
-    let back = NOW - HOUR;
-    assert_eq!(wanted(&mut desk, back).resting, BTreeSet::from([lane("nino")]));
-    assert!(wanted(&mut desk, back + Duration::from_secs(6)).resting.is_empty());
+    let later = NOW + Duration::from_secs(1);
+    assert!(asked(&mut desk, NOW).0, "at the start");
+    assert_eq!(asked(&mut desk, later), (false, NOW));
+    let before = desk.sender.checkpoint(true);
+    assert!(desk.leaves(due(1, "nino"), later) && !desk.sender.is_idle());
+    desk.sender.put_back(before);
+    assert!(desk.sender.is_idle() && desk.is_open(later), "nothing left");
+    let before = desk.sender.checkpoint(true);
+    desk.sender.put_back(before);
+    assert!(asked(&mut desk, later).0, "after what did not hold");
+    assert!(!asked(&mut desk, later - Duration::from_millis(999)).0, "jobs overtake one another");
+    assert!(asked(&mut desk, later - Duration::from_secs(2)).0, "a clock that was set");
 }
 
 /// The streak is what the pair limit waits for: 1, 4, 16 s.
@@ -240,7 +238,7 @@ fn failures_that_come_together_are_one_and_a_success_forgets_them() {
             at,
         );
     };
-    let is_shut = |desk: &mut Desk, at| wanted(desk, at).closed_lanes.iter().eq([&lane("nino")]);
+    let is_shut = |desk: &mut Desk, at| !desk.is_open(at);
     let check = |desk: &mut Desk, at, seconds: u64| {
         assert!(
             is_shut(desk, at + millis(seconds * 1_000 - 1)) && !is_shut(desk, at + millis(seconds * 1_000))
@@ -270,8 +268,7 @@ fn tries_attempts_and_files_reach_the_decision() {
         let id = due.id;
         let attempts = due.attempts;
         desk.tell(SchedulerInput::Wake, NOW);
-        let work = Work { due: vec![due], next_at: None, ..Work::default() };
-        let left = desk.tell(SchedulerInput::Loaded(work), NOW);
+        let left = desk.tell(found(vec![due]), NOW);
         let Some(SchedulerEffect::Commit(MessageUpdate::Sending { attempt, .. })) = left.first() else {
             panic!("{left:?}")
         };
@@ -307,7 +304,7 @@ fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
     };
     let left = |desk: &mut Desk, due: Vec<DueMessage>, now| {
         desk.tell(SchedulerInput::Wake, now);
-        let effects = desk.tell(SchedulerInput::Loaded(Work { due, next_at: None, ..Work::default() }), now);
+        let effects = desk.tell(found(due), now);
         let ids = effects.iter().filter_map(|effect| {
             if let SchedulerEffect::Commit(MessageUpdate::Sending { id, .. }) = effect {
                 Some(id.0)
@@ -325,8 +322,7 @@ fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
     let paused = NOW + Duration::from_secs(60);
     assert!(desk.leaves(due(5, "nino"), NOW));
     desk.answer(5, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
-    assert_eq!(wanted(&mut desk, NOW).closed_connections, [ConnectionName("main".into())]);
-    assert!(wanted(&mut desk, paused).closed_connections.is_empty());
+    assert!(!desk.is_open(NOW) && desk.is_open(paused));
     let all = vec![due(6, "nino"), due(7, "giorgi"), other(8, "nino"), other(9, "giorgi")];
     assert_eq!(left(&mut desk, all, paused), [6, 8, 9]);
 }
@@ -338,14 +334,14 @@ fn a_number_is_no_faster_than_it_may_be() {
     let millis = Duration::from_millis;
     desk.tell(SchedulerInput::Wake, NOW);
     let due = vec![due(1, "nino"), due(2, "giorgi"), due(3, "keti")];
-    let effects = desk.tell(SchedulerInput::Loaded(Work { due, next_at: None, ..Work::default() }), NOW);
+    let effects = desk.tell(found(due), NOW);
     let left = effects
         .iter()
         .filter(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
         .count();
     assert_eq!(left, 2, "the burst of a second, and no more");
-    assert_eq!(wanted(&mut desk, NOW + millis(499)).closed_connections, [ConnectionName("main".into())]);
-    assert!(wanted(&mut desk, NOW + millis(500)).closed_connections.is_empty());
+    desk.answer(1, accepted(), NOW);
+    assert!(!desk.is_open(NOW + millis(499)) && desk.is_open(NOW + millis(500)));
 }
 
 /// Or it would wake at once, again and again.
@@ -356,5 +352,14 @@ fn what_opens_now_wakes_nobody() {
     desk.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
     let opens = NOW + Duration::from_secs(60);
     desk.tell(SchedulerInput::Wake, opens);
-    assert_eq!(desk.tell(SchedulerInput::Loaded(Work::default()), opens), []);
+    assert_eq!(desk.tell(SchedulerInput::Lanes(LaneReport::default()), opens), []);
+}
+
+/// Seed 51005 of the simulation: the next one waited until something else woke the sender.
+#[test]
+fn behind_a_row_that_was_put_aside_it_looks_again_at_once() {
+    let mut desk = Desk::new();
+    desk.tell(SchedulerInput::Wake, NOW);
+    let effects = desk.tell(SchedulerInput::Loaded(Work { due: Vec::new(), damaged: true }), NOW);
+    assert!(matches!(effects[..], [SchedulerEffect::Look(_)]), "{effects:?}");
 }

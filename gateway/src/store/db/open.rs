@@ -1,5 +1,6 @@
 //! Opening the store: only when it is surely durable, surely ours alone, and of a version that we know.
 
+use std::cell::Cell;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub struct Store {
     pub(in crate::store) mark: CommitWatermark,
     pub(in crate::store) undo: Undo,
     pub(in crate::store) under_way: UnderWay,
+    /// SQLite's count of what others wrote, at the last look at the lanes.
+    pub(in crate::store) seen_version: Cell<i64>,
     /// What opening met and the owner must know: sentences.
     pub(in crate::store) findings: Vec<String>,
 }
@@ -247,6 +250,7 @@ impl Store {
             mark: CommitWatermark::none(),
             undo: Undo::default(),
             under_way: UnderWay::default(),
+            seen_version: Cell::new(0),
             findings: Vec::new(),
         })
     }

@@ -22,6 +22,12 @@ impl Store {
         self.undo.0.borrow_mut().push(Box::new(put_back));
     }
 
+    /// Whether something would be put back if the transaction failed.
+    #[must_use]
+    pub fn can_roll_back(&self) -> bool {
+        self.undo_depth() > 0
+    }
+
     /// How much would be put back now: where a savepoint begins.
     pub(in crate::store) fn undo_depth(&self) -> usize {
         self.undo.0.borrow().len()

@@ -1,5 +1,6 @@
 //! What leaves first, and when it is time to look again.
 
+mod changes;
 mod digests;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,8 +12,10 @@ use super::*;
 use crate::ids::Wamid;
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::digest::{MEMBERS_MAX, WORDED};
+use crate::outbox::lanes::Lanes;
 use crate::outbox::message::{Button, Content, Media, Part, Template};
 use crate::outbox::message_state::OnUnknown;
+use crate::outbox::rate_limit::PAIR;
 use crate::outbox::retry_policy::ApiAnswer;
 use crate::outbox::row::MessageUpdate;
 use crate::outbox::scheduler::{Scheduler, SchedulerEffect, SchedulerInput};
@@ -60,22 +63,59 @@ fn all_wait(store: &Store, what: &[&str]) -> Vec<MessageId> {
     what.iter().map(|one| waits(store, one)).collect()
 }
 
-/// As the sender does.
-fn load(store: &Store, wanted: &LoadRequest, now: Timestamp) -> Work {
-    store.load(now, wanted, &People::default()).expect("found")
+/// What keeps messages from leaving, and how many may.
+#[derive(Clone, Default)]
+struct Kept {
+    closed_connections: Vec<ConnectionName>,
+    closed_lanes: Vec<Conversation>,
+    resting: Vec<Conversation>,
+    near_pair_limit: Vec<Conversation>,
+    uploads: BTreeMap<Conversation, Option<MessageId>>,
+    uploads_full: bool,
+    limit: usize,
 }
 
-fn look(store: &Store, wanted: &LoadRequest) -> Vec<DueMessage> {
-    load(store, wanted, NOW).due
+fn request(kept: &Kept) -> LaneRequest {
+    let (uploads, uploads_full) = (kept.uploads.clone(), kept.uploads_full);
+    LaneRequest { all: true, uploads, uploads_full, ..LaneRequest::default() }
 }
 
-fn any() -> LoadRequest {
-    LoadRequest { limit: 9, ..LoadRequest::default() }
+/// The lanes, each in its place.
+fn lanes(store: &Store, kept: &Kept, now: Timestamp) -> Lanes {
+    let mut lanes = Lanes::default();
+    let later = now + HOUR;
+    for (name, content) in store.look(now, &request(kept)).expect("found").lanes {
+        lanes.change(&name, now, |lane| {
+            lane.content = content;
+            lane.busy = kept.closed_lanes.contains(&name);
+            lane.rests_until = kept.resting.contains(&name).then_some(later);
+            lane.near_pair_limit = kept.near_pair_limit.contains(&name);
+            lane.meter = lane.near_pair_limit.then(|| PAIR.take(None, now));
+        });
+    }
+    lanes
+}
+
+/// As the sender does: what is crowded is merged first, then the heads are read.
+fn look_at(store: &Store, kept: &Kept, now: Timestamp) -> Vec<DueMessage> {
+    let takes = |name: &ConnectionName| if kept.closed_connections.contains(name) { 0 } else { usize::MAX };
+    let crowded = lanes(store, kept, now).crowded(takes);
+    store.merge(&crowded, &People::default(), now).expect("merged");
+    let heads = lanes(store, kept, now).heads(kept.limit, takes);
+    store.load(now, &heads, &People::default()).expect("found").due
+}
+
+fn look(store: &Store, kept: &Kept) -> Vec<DueMessage> {
+    look_at(store, kept, NOW)
+}
+
+fn any() -> Kept {
+    Kept { limit: 9, ..Kept::default() }
 }
 
 /// Whoever is `nino` has had most of the burst, so that two who wait are a digest.
-fn pressed() -> LoadRequest {
-    LoadRequest { near_pair_limit: [lane("main", "nino")].into(), ..any() }
+fn pressed() -> Kept {
+    Kept { near_pair_limit: [lane("main", "nino")].into(), ..any() }
 }
 
 #[test]
@@ -92,7 +132,7 @@ fn of_each_lane_the_most_severe_and_oldest_leaves_and_the_worst_before_the_other
     ] {
         let (_folder, store) = Store::in_new_folder();
         let ids = all_wait(&store, waiting);
-        let due = look(&store, &LoadRequest { limit, ..any() });
+        let due = look(&store, &Kept { limit, ..any() });
         let found: Vec<_> = due.iter().map(|due| ids.iter().position(|id| *id == due.id)).collect();
         assert_eq!(found, expected.iter().map(|index| Some(*index)).collect::<Vec<_>>(), "{waiting:?}");
     }
@@ -111,7 +151,7 @@ fn a_gate_closes_its_lane_or_its_connection_and_no_other() {
     ] {
         let closed_connections = connections.iter().map(|name| ConnectionName::from(*name)).collect();
         let closed_lanes = lanes.iter().map(|contact| lane("main", contact)).collect();
-        let due = look(&store, &LoadRequest { closed_connections, closed_lanes, ..any() });
+        let due = look(&store, &Kept { closed_connections, closed_lanes, ..any() });
         let expected: Vec<_> = expected.iter().map(|index| ids[*index]).collect();
         assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), expected, "{connections:?} {lanes:?}");
     }
@@ -129,8 +169,8 @@ fn one_that_may_rest_does_while_the_person_has_much() {
         let (_folder, store) = Store::in_new_folder();
         waits(&store, what);
         let nino = || [lane("main", "nino")].into();
-        let resting = LoadRequest { resting: nino(), ..any() };
-        let both = LoadRequest { resting: nino(), ..pressed() };
+        let resting = Kept { resting: nino(), ..any() };
+        let both = Kept { resting: nino(), ..pressed() };
         let leaves = [any(), pressed(), resting, both].map(|wanted| !look(&store, &wanted).is_empty());
         assert_eq!(leaves, expected, "{what}");
     }
@@ -184,7 +224,7 @@ fn the_next_look_is_when_the_first_of_those_that_wait_may_leave() {
         let ids = all_wait(&store, &["nino door warning", "dato door warning"]);
         store.set(ids[0], columns, &[]).expect("changed");
         store.set(ids[1], "not_before = 1900000000005", &[]).expect("changed");
-        let next_at = store.work(NOW, &any(), &People::default()).expect("found").next_at;
+        let next_at = store.look(NOW, &request(&any())).expect("found").next_at;
         assert_eq!(next_at, expected.map(|later| NOW + Duration::from_millis(later)), "{columns}");
     }
 }
@@ -229,9 +269,7 @@ fn what_leaves_next_is_found_without_walking_through_what_waits() {
         Ok(())
     };
     store.transaction(write).expect("written");
-    let wanted = LoadRequest { limit: 10, ..LoadRequest::default() };
-    let work = store.work(NOW, &wanted, &People::default()).expect("found");
-    assert_eq!(work.due.len(), 4, "one a lane");
+    assert_eq!(look(&store, &any()).len(), 4, "one a lane");
     for question in [NEXT_CONTACT, NEXT_CONNECTION] {
         let asked = store.sql.prepare_cached(question).expect("the one of before");
         let steps = asked.get_status(StatementStatus::VmStep);
@@ -264,7 +302,7 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
         expires_at: at + Duration::from_secs(86_400),
     };
     let (mut sender, mut dice) = (Scheduler::new(BTreeMap::new()), Rng::seeded(1));
-    let (mut written, mut requests, mut oldest) = (0, 0, Duration::ZERO);
+    let (mut written, mut requests, mut oldest, nobody) = (0, 0, Duration::ZERO, People::default());
     for tick in 0..4 * 900 {
         let now = NOW + Duration::from_millis(250) * tick;
         if now >= NOW + EVERY * written {
@@ -275,7 +313,13 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
         while let Some(input) = inputs.pop_front() {
             for effect in sender.handle(input, now, &mut dice) {
                 inputs.extend(match effect {
-                    SchedulerEffect::Load(wanted) => Some(SchedulerInput::Loaded(load(&store, &wanted, now))),
+                    SchedulerEffect::Look(wanted) => store.look(now, &wanted).map(SchedulerInput::Lanes).ok(),
+                    SchedulerEffect::Merge(lanes) => {
+                        store.merge(&lanes, &nobody, now).map(|()| SchedulerInput::Merged).ok()
+                    }
+                    SchedulerEffect::Load(ids) => {
+                        store.load(now, &ids, &nobody).map(SchedulerInput::Loaded).ok()
+                    }
                     SchedulerEffect::Commit(change) => {
                         store.change(&change, now).expect("written");
                         match change {
@@ -286,10 +330,10 @@ fn who_is_told_more_than_meta_allows_is_never_far_behind() {
                             MessageUpdate::Held { .. } | MessageUpdate::SetBack { .. } => None,
                         }
                     }
-                    SchedulerEffect::Post(due, _) => {
+                    SchedulerEffect::Post(under_way) => {
                         requests += 1;
                         Some(SchedulerInput::Answered(
-                            due.id,
+                            under_way.0.id,
                             ApiAnswer::Accepted(Wamid(format!("wamid.{requests}")).into()),
                         ))
                     }
@@ -322,16 +366,15 @@ fn while_files_are_on_their_way_other_alerts_go_first_and_the_same_one_waits() {
     ] {
         store.sql.execute_batch(&sql).expect("set");
     }
-    let heads =
-        |wanted: &LoadRequest| -> Vec<MessageId> { look(&store, wanted).iter().map(|due| due.id).collect() };
+    let heads = |wanted: &Kept| -> Vec<MessageId> { look(&store, wanted).iter().map(|due| due.id).collect() };
     let while_uploading =
-        |ready: Option<MessageId>| LoadRequest { uploads: [(lane("main", "nino"), ready)].into(), ..any() };
+        |ready: Option<MessageId>| Kept { uploads: [(lane("main", "nino"), ready)].into(), ..any() };
     assert_eq!(heads(&any()), [pictured, ann]);
     assert_eq!(heads(&while_uploading(None)), [pump, ann], "neither another file nor the end of its alert");
-    assert_eq!(heads(&LoadRequest { uploads_full: true, ..any() }), [pump, ann]);
+    assert_eq!(heads(&Kept { uploads_full: true, ..any() }), [pump, ann]);
     assert_eq!(heads(&while_uploading(Some(gate))), [gate, ann], "the other file waits for its turn");
     assert_eq!(heads(&while_uploading(Some(pictured))), [pictured, ann], "its files are there");
-    let lapsed = |ready| store.work(NOW, &while_uploading(ready), &People::default()).expect("found").lapsed;
+    let lapsed = |ready| store.look(NOW, &request(&while_uploading(ready))).expect("found").lapsed;
     assert!(lapsed(None).is_empty() && lapsed(Some(pictured)).is_empty());
     store.advance(pictured, &Next::to(State::Cancelled, "no more"), NOW).expect("cancelled");
     assert_eq!(lapsed(Some(pictured)), [pictured]);

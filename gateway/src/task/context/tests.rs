@@ -24,8 +24,10 @@ fn compose(store: &Store, person: &str, phone: &str) -> rusqlite::Result<Message
 
 fn posted(turn: &SendStep) -> Option<MessageId> {
     turn.done.iter().find_map(|effect| match effect {
-        SchedulerEffect::Post(due, _) => Some(due.id),
-        SchedulerEffect::Load(_)
+        SchedulerEffect::Post(under_way) => Some(under_way.0.id),
+        SchedulerEffect::Look(_)
+        | SchedulerEffect::Merge(_)
+        | SchedulerEffect::Load(_)
         | SchedulerEffect::Upload(_)
         | SchedulerEffect::Commit(_)
         | SchedulerEffect::WakeAt(_)

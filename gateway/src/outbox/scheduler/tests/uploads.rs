@@ -26,28 +26,28 @@ fn a_message_leaves_when_its_files_are_there_and_others_meanwhile() {
         (Err("no answer".to_owned()), ("door\n(no picture: no answer)", None)),
     ] {
         let mut desk = Desk::new();
-        let found = |due: Vec<DueMessage>| SchedulerInput::Loaded(Work { due, ..Work::default() });
         desk.tell(SchedulerInput::Wake, NOW);
         let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
         assert!(effects.contains(&SchedulerEffect::Upload(Box::new(pictured(1, "nino")))), "{effects:?}");
         assert!(sending(&effects).is_empty() && desk.sender.is_idle(), "nothing of it is at Meta");
-        let asked = effects
-            .iter()
-            .find_map(|effect| if let SchedulerEffect::Load(wanted) = effect { Some(wanted) } else { None });
-        assert_eq!(asked.expect("asked again at once").uploads, BTreeMap::from([(lane("nino"), None)]));
+        let asked = asked(&effects);
+        assert_eq!(asked.uploads, BTreeMap::from([(lane("nino"), None)]));
+        assert_eq!(asked.reread, [lane("nino")].into(), "at once, for what may go before it");
         let effects = desk.tell(found(vec![due(2, "nino")]), NOW);
         assert_eq!(sending(&effects), [2], "the next one does not wait for it");
         desk.answer(2, accepted(), NOW);
         let effects = desk.tell(SchedulerInput::Uploaded(MessageId(1), uploaded), NOW);
-        let Some(SchedulerEffect::Load(asked)) = effects.last() else { panic!("{effects:?}") };
+        let Some(SchedulerEffect::Look(asked)) = effects.last() else { panic!("{effects:?}") };
+        assert_eq!(asked.reread, [lane("nino")].into());
         assert_eq!(asked.uploads, BTreeMap::from([(lane("nino"), Some(MessageId(1)))]));
         let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
         assert_eq!(sending(&effects), [1]);
         let effects = desk.tell(SchedulerInput::SendingCommitted(MessageId(1)), NOW);
-        let [SchedulerEffect::Post(due, _)] = &effects[..] else { panic!("{effects:?}") };
+        let [SchedulerEffect::Post(under_way)] = &effects[..] else { panic!("{effects:?}") };
+        let due = &under_way.0;
         assert_eq!((due.content.text.as_str(), due.content.part.clone()), left);
         desk.answer(1, accepted(), NOW);
-        assert!(wanted(&mut desk, NOW).uploads.is_empty(), "it is over");
+        assert!(self::asked(&desk.tell(SchedulerInput::Wake, NOW)).uploads.is_empty(), "it is over");
     }
 }
 
@@ -57,13 +57,22 @@ fn four_uploads_at_once_and_one_for_each_person() {
     desk.tell(SchedulerInput::Wake, NOW);
     let people = ["a", "a", "b", "c", "d", "e"];
     let due = people.iter().zip(1..).map(|(who, id)| pictured(id, who)).collect();
-    let effects = desk.tell(SchedulerInput::Loaded(Work { due, ..Work::default() }), NOW);
+    let effects = desk.tell(found(due), NOW);
     let began = effects.iter().filter(|effect| matches!(effect, SchedulerEffect::Upload(_))).count();
-    let asked = effects
-        .iter()
-        .find_map(|effect| if let SchedulerEffect::Load(wanted) = effect { Some(wanted) } else { None });
-    assert_eq!((began, asked.expect("asked").uploads_full), (UPLOADS_MAX, true));
-    desk.tell(SchedulerInput::Loaded(Work { lapsed: vec![MessageId(1)], ..Work::default() }), NOW);
-    let wanted = wanted(&mut desk, NOW);
-    assert!(!wanted.uploads_full && !wanted.uploads.contains_key(&lane("a")), "one was cancelled");
+    assert_eq!((began, asked(&effects).uploads_full, asked(&effects).all), (UPLOADS_MAX, true, true));
+    let lapsed = LaneReport { lapsed: vec![MessageId(1)], ..LaneReport::default() };
+    desk.tell(SchedulerInput::Lanes(lapsed), NOW);
+    let wanted = asked(&desk.tell(SchedulerInput::Wake, NOW));
+    assert!(
+        wanted.all && !wanted.uploads_full && !wanted.uploads.contains_key(&lane("a")),
+        "one was cancelled"
+    );
+}
+
+/// What the store is asked.
+fn asked(effects: &[SchedulerEffect]) -> LaneRequest {
+    let look = |effect: &SchedulerEffect| {
+        if let SchedulerEffect::Look(wanted) = effect { Some(wanted.clone()) } else { None }
+    };
+    effects.iter().find_map(look).expect("asked")
 }

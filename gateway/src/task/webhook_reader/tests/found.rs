@@ -113,7 +113,7 @@ fn nothing_leaves_between_a_status_that_restricts_a_number_and_the_senders_next_
         turn(store, StepStart::With(SchedulerInput::Wake))
     });
     let left = left.expect("on disk");
-    assert!(!left.iter().any(|effect| matches!(effect, SchedulerEffect::Post(..))), "{left:?}");
+    assert!(!left.iter().any(|effect| matches!(effect, SchedulerEffect::Post(_))), "{left:?}");
 }
 
 /// Seed 161: Meta told that it was sent, and that it failed, while its answer was awaited; then the power went. And the same

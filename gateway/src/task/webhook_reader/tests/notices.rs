@@ -4,7 +4,6 @@ use super::persons::{ago, post};
 use super::*;
 use crate::contact::{People, Recipient};
 use crate::outbox::message::Content;
-use crate::outbox::row::LoadRequest;
 use crate::random::Rng;
 
 /// A webhook about the account, of that second.
@@ -200,10 +199,11 @@ fn a_person_who_wants_no_marketing_gets_no_marketing_template() {
         let now = SystemClock.now();
         site.store.dump("DELETE FROM message").expect("deleted");
         site.store.dump("INSERT OR REPLACE INTO window VALUES ('main', 'op', 0, 0)").expect("closed");
-        site.store.transaction(|store| store.compose(&lane, to, &content, now)).expect("composed");
-        let wanted = LoadRequest { limit: 16, ..LoadRequest::default() };
-        let work =
-            site.store.transaction(|store| store.work(now, &wanted, &People::default())).expect("work");
+        let compose = |store: &Store| {
+            let id = store.compose(&lane, to, &content, now)?;
+            store.load(now, &[id], &People::default())
+        };
+        let work = site.store.transaction(compose).expect("work");
         let due = &work.due[0];
         match crate::outbox::window::choose(&due.content.templates, &due.listed, due.window) {
             crate::outbox::window::Choice::Template { index, .. } => names[index].to_owned(),
