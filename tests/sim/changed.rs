@@ -106,11 +106,9 @@ impl Check {
     fn look_at_audience(&mut self, config: &Config) -> Result<(), Violation> {
         let waiting = "SELECT m.id, m.contact, a.rule, coalesce(a.state, 'firing'), a.id FROM message m JOIN alert a ON a.id = m.alert
              WHERE m.state IN ('queued', 'held', 'unknown') AND m.digest IS NULL";
-        let others = "SELECT contact FROM message WHERE alert = ?1 AND state NOT IN ('failed', 'expired', 'cancelled')";
         let mut excused = BTreeSet::new();
         {
             let mut waiting = self.sql.prepare_cached(waiting).expect("a look");
-            let mut others = self.sql.prepare_cached(others).expect("a look");
             let mut rows = waiting.query([]).expect("a look");
             while let Some(row) = rows.next().expect("a row") {
                 let word = |column| row.get::<_, String>(column).expect("a word");
@@ -121,10 +119,8 @@ impl Check {
                 if people.contains(&contact) || self.consent.retried.contains(&id) {
                     continue;
                 }
-                let told =
-                    others.query_map([row.get::<_, i64>(4).expect("an id")], |row| row.get(0).map(ContactId));
-                let hears = |other: rusqlite::Result<ContactId>| people.contains(&other.expect("a row"));
-                if word(3) == "firing" && told.expect("a look").any(hears) {
+                let alert = row.get(4).expect("an id");
+                if word(3) == "firing" && self.is_heard_by_some_of(&people, alert) {
                     let rule = &rule.name.0;
                     return Err(format!(
                         "changed: message {id} waits for {contact}, whom {rule} does not tell any more"
@@ -135,6 +131,14 @@ impl Check {
         }
         self.excused = excused;
         Ok(())
+    }
+
+    /// Whether messages about an alert reached one of these people, or may still.
+    fn is_heard_by_some_of(&self, people: &BTreeSet<ContactId>, alert: i64) -> bool {
+        let told = "SELECT contact FROM message WHERE alert = ?1 AND state NOT IN ('failed', 'expired', 'cancelled')";
+        let mut told = self.sql.prepare_cached(told).expect("a look");
+        let mut told = told.query_map([alert], |row| row.get(0).map(ContactId)).expect("a look");
+        told.any(|contact| people.contains(&contact.expect("a row")))
     }
 
     /// It goes on no more, or was changed: its end has a reason, and there was no place for it.
@@ -199,7 +203,7 @@ impl Check {
     /// A request leaves: to somebody whom the configuration has, at that number, about something that is still theirs.
     pub fn is_meant(&self, id: MessageId, body: &[u8]) -> Result<(), Violation> {
         let of = "SELECT m.contact, coalesce(a.rule, ''), coalesce(a.state, 'firing'),
-             EXISTS (SELECT 1 FROM message o WHERE o.digest = m.id) OR m.alert IS NULL
+             EXISTS (SELECT 1 FROM message o WHERE o.digest = m.id) OR m.alert IS NULL, coalesce(m.alert, 0)
              FROM message m LEFT JOIN alert a ON a.id = m.alert WHERE m.id = ?1";
         let read = |row: &rusqlite::Row| {
             Ok((
@@ -207,9 +211,10 @@ impl Check {
                 row.get::<_, String>(1)?,
                 row.get::<_, String>(2)?,
                 row.get::<_, bool>(3)?,
+                row.get::<_, i64>(4)?,
             ))
         };
-        let (contact, rule, state, is_other) =
+        let (contact, rule, state, is_other, alert) =
             self.sql.prepare_cached(of).and_then(|mut found| found.query_row([id.0], read)).expect("a row");
         let wrong = |what: &str| Err(format!("changed: message {id} to {contact} leaves, {what}"));
         if contact.starts_with("stranger ") {
@@ -233,11 +238,14 @@ impl Check {
             }
         }
         let Some(rule) = rule_of(&self.config, &rule) else { return Ok(()) };
+        let people = audience(&self.config, rule);
         if is_other
             || state != "firing"
             || self.excused.contains(&id.0)
             || self.consent.retried.contains(&id.0)
-            || audience(&self.config, rule).contains(&person.id)
+            || people.contains(&person.id)
+            // A failure that came late brought it back, and nobody else would hear of it.
+            || !self.is_heard_by_some_of(&people, alert)
         {
             return Ok(());
         }

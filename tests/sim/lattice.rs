@@ -39,7 +39,7 @@ pub struct Why {
     pub damaged: bool,
     /// What carries it must not come twice.
     pub is_once: bool,
-    /// A start found that the configuration has no place for it any more.
+    /// The configuration has no place for it any more: a start found that, or its failure, which came after the start.
     pub is_unmeant: bool,
 }
 
@@ -89,6 +89,7 @@ pub fn may_follow(old: &Row, new: &Row, why: Why) -> bool {
         }
         // At a start, where what was under way is not known to have come.
         (Queued | Sending | Unknown | Held, Cancelled) if why.is_unmeant => true,
+        (Accepted | Sent | Failed | Expired, Cancelled) if why.is_unmeant => why.fails, // by way of `queued`
         (Queued | Unknown | Held, Cancelled) | (Failed | Held | Expired | Cancelled, Queued) => why.operated,
         (
             Queued | Sending | Unknown | Accepted | Sent | Failed | Expired | Cancelled | Held,

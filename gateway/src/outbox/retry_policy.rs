@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ids::Wamid;
+use crate::ids::{ConnectionName, Wamid};
 use crate::outbox::api_error::trace;
 pub use crate::outbox::api_error::{Class, Refusal, for_a_person, sentence};
 use crate::outbox::message_state::{OnUnknown, State};
@@ -95,6 +95,21 @@ impl Next {
     #[must_use]
     pub fn to(state: State, reason: impl Into<String>) -> Self {
         Self { state, not_before: None, reason: reason.into(), gate: None, learned: None, held_for: None }
+    }
+
+    /// After a copy over a number that the message has left: what that one did not let go, or not yet, says nothing of this one.
+    #[must_use]
+    pub fn over_another(self, over: &ConnectionName) -> Self {
+        let is_of_number = match self.held_for {
+            Some(HeldFor::Window | HeldFor::Quality) => true,
+            Some(HeldFor::Consent | HeldFor::Budget | HeldFor::Operator) | None => {
+                self.state == State::Queued
+            }
+        };
+        match is_of_number {
+            true => Self::to(State::Queued, format!("{}; it leaves over {over} now", self.reason)),
+            false => self,
+        }
     }
 }
 

@@ -150,6 +150,8 @@ pub struct Pricing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub wamid: Wamid,
+    /// Over which number that copy went; none where Meta does not say.
+    pub phone_number_id: Option<String>,
     /// Our own thread back to the row, when Meta echoes it.
     pub callback: Option<String>,
     /// `None` for a word that we do not know yet.
@@ -221,6 +223,7 @@ mod tests {
     fn each_kind_has_its_word() {
         let status = Status {
             wamid: Wamid("x".into()),
+            phone_number_id: None,
             callback: None,
             state: Some(State::Read),
             word: "read".into(),

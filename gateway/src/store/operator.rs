@@ -4,9 +4,10 @@ use rusqlite::{OptionalExtension, Result};
 
 use super::Store;
 use super::outbox::NewMessage;
+use super::running::lane;
 use crate::contact::Recipient;
 use crate::contact::severity::Severity;
-use crate::ids::{ConnectionName, ContactId, MessageId};
+use crate::ids::{ContactId, MessageId};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::retry_policy::{HeldFor, Next};
@@ -60,9 +61,7 @@ impl Store {
     pub fn conversation_of(&self, id: MessageId) -> Result<Option<Conversation>> {
         self.sql
             .prepare_cached("SELECT connection, contact FROM message WHERE id = ?1")?
-            .query_row([id.0], |row| {
-                Ok(Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
-            })
+            .query_row([id.0], lane)
             .optional()
     }
 

@@ -72,6 +72,16 @@ impl Store {
         self.sql.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?.query_row([id], read).optional()
     }
 
+    /// The name of the machine's question that a message puts.
+    pub fn question_of(&self, id: MessageId) -> Result<Option<String>> {
+        self.sql
+            .prepare_cached(
+                "SELECT q.name FROM asked a JOIN question q ON q.id = a.number WHERE a.message = ?1 AND a.kind = 'question'",
+            )?
+            .query_row([id.0], |row| row.get(0))
+            .optional()
+    }
+
     /// Those that wait for people.
     pub(super) fn open_questions(&self) -> Result<Vec<OpenQuestion>> {
         self.sql

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::ids::{ConnectionName, MessageId, Wamid};
+use crate::ids::{ConnectionName, ContactId, MessageId, Wamid};
 use crate::outbox::message_state::{State, may_move};
 use crate::outbox::retry_policy::{self, HeldFor, Next, Refusal};
 use crate::outbox::row::Conversation;
@@ -75,8 +75,7 @@ impl Store {
         Ok(told.flatten().and_then(|refusal| serde_json::from_str(&refusal).ok()))
     }
 
-    /// A failed copy, judged. What it tells of the window, a template or a file is learned in any case; the message itself
-    /// stays where it is when an operator decided that, or when another copy is on its way or there.
+    /// A copy failed that went over the number that its message still has.
     pub(super) fn fail(
         &self,
         id: MessageId,
@@ -85,9 +84,29 @@ impl Store {
         now: Timestamp,
         dice: &mut Rng,
     ) -> Result<()> {
+        let over = self.conversation_of(id)?.map(|lane| lane.connection);
+        self.fail_over(id, over.as_ref(), refusal, at, now, dice)
+    }
+
+    /// A failed copy, judged. What it tells of the window, a template or a file is learned in any case, of the number over
+    /// which it went; the message itself stays where it is when an operator decided that, or when another copy is on its way
+    /// or there.
+    fn fail_over(
+        &self,
+        id: MessageId,
+        over: Option<&ConnectionName>,
+        refusal: &Refusal,
+        at: Timestamp,
+        now: Timestamp,
+        dice: &mut Rng,
+    ) -> Result<()> {
         let (Some(from), Some((lane, case))) = (self.state(id)?, self.case(id)?) else { return Ok(()) };
         let next = retry_policy::after_status(State::Failed, Some(refusal), &case, now, dice);
-        self.learn(&lane, id, &next, now, Some(at))?;
+        if let Some(over) = over {
+            let of_copy = Conversation { connection: over.clone(), ..lane.clone() };
+            self.learn(&of_copy, id, &next, now, Some(at))?;
+        }
+        let next = if over == Some(&lane.connection) { next } else { next.over_another(&lane.connection) };
         let next = match self.was_stopped(id)? {
             true => Next {
                 held_for: Some(HeldFor::Operator),
@@ -121,9 +140,16 @@ impl Store {
             .exists([id.0])
     }
 
-    /// Applies one status; `false` when it speaks of no message of ours.
-    pub fn receive(&self, status: &Status, now: Timestamp, dice: &mut Rng) -> Result<bool> {
-        let Some(id) = self.find(status)? else { return Ok(false) };
+    /// Applies one status of a copy that went over this number (`None`: over one that is gone), and says of which message of
+    /// ours it speaks.
+    pub fn receive(
+        &self,
+        status: &Status,
+        over: Option<&ConnectionName>,
+        now: Timestamp,
+        dice: &mut Rng,
+    ) -> Result<Option<MessageId>> {
+        let Some(id) = self.find(status)? else { return Ok(None) };
         self.remember(&status.wamid, id)?;
         for alias in &status.recipients {
             self.learn_alias(id, alias, status.at)?;
@@ -137,20 +163,20 @@ impl Store {
         if let Some(pricing) = &status.pricing {
             self.count(&status.wamid, pricing, status.at)?;
         }
-        let (Some(to), 1) = (status.state, new) else { return Ok(true) };
-        let Some(from) = self.state(id)? else { return Ok(true) };
+        let (Some(to), 1) = (status.state, new) else { return Ok(Some(id)) };
+        let Some(from) = self.state(id)? else { return Ok(Some(id)) };
         if to == State::Failed {
             match &status.refusal {
                 // Which copy failed is known with the answer of the one that is under way.
                 Some(_) if self.awaits_its_answer(id) => {}
-                Some(refusal) => self.fail(id, refusal, status.at, now, dice)?,
+                Some(refusal) => self.fail_over(id, over, refusal, status.at, now, dice)?,
                 None if may_move(from, to) && !self.a_copy_lives(id)? => self.report(id, to, status.at)?,
                 None => {}
             }
         } else if may_move(from, to) && !(to == State::Sent && self.has_failed(&status.wamid)?) {
             self.report(id, to, status.at)?; // `sent` of a copy that has failed since is old news, whenever it comes
         }
-        Ok(true)
+        Ok(Some(id))
     }
 
     /// What somebody had stopped is still stopped when the copy that was on its way then fails.
@@ -185,21 +211,21 @@ impl Store {
             .exists([&wamid.0])
     }
 
-    /// Over which number and to whom the message went that a status is about; `None` when it was told before.
-    pub fn lane_of(&self, status: &Status) -> Result<Option<Conversation>> {
+    /// To whom the message went that a failure is about; `None` when it was told before.
+    pub fn failed_to(&self, status: &Status) -> Result<Option<ContactId>> {
         let Some(id) = self.find(status)?.filter(|_| status.state == Some(State::Failed)) else {
             return Ok(None);
         };
         if self.has_failed(&status.wamid)? {
             return Ok(None);
         }
-        Ok(self.case(id)?.map(|(lane, _)| lane))
+        Ok(self.conversation_of(id)?.map(|lane| lane.contact))
     }
 
-    /// The connection over which the message went that a status is about.
+    /// The connection over which the message that a status is about leaves.
     pub fn sent_over(&self, status: &Status) -> Result<Option<ConnectionName>> {
         let Some(id) = self.find(status)? else { return Ok(None) };
-        Ok(self.case(id)?.map(|(lane, _)| lane.connection))
+        Ok(self.conversation_of(id)?.map(|lane| lane.connection))
     }
 
     fn find(&self, status: &Status) -> Result<Option<MessageId>> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{OptionalExtension, Result, params};
+use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::{EscalationPost, Store};
 use crate::alert::engine::{AlertCommand, StateKey};
@@ -22,6 +22,9 @@ use crate::time::Timestamp;
 
 /// Messages that still wait to leave, or to be sent again; a digest moves its members.
 const WAITS: &str = "digest IS NULL AND (state = 'queued' OR state = 'held' OR state = 'unknown')";
+
+const WAITING_ALERTS: &str = "SELECT m.id, m.alert, a.rule, m.contact FROM message m JOIN alert a ON a.id = m.alert
+     WHERE m.digest IS NULL AND m.state IN ('queued', 'held', 'unknown') AND coalesce(a.state, 'firing') = 'firing'";
 
 /// All that was begun and has no end yet.
 #[derive(Debug, Default)]
@@ -172,11 +175,7 @@ impl Store {
                 "SELECT DISTINCT connection, contact FROM message INDEXED BY message_waiting
                  WHERE state = '{state}' AND digest IS NULL"
             );
-            let mut select = self.sql.prepare(&sql)?;
-            let read = |row: &rusqlite::Row| {
-                Ok(Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
-            };
-            for lane in select.query_map([], read)? {
+            for lane in self.sql.prepare(&sql)?.query_map([], lane)? {
                 lanes.insert(lane?);
             }
         }
@@ -266,20 +265,28 @@ impl Store {
 
     /// Alerts that wait to be told to somebody, one by one: there may be a million of them.
     pub fn waiting_alerts(&self, mut look: impl FnMut(WaitingAlert)) -> Result<()> {
-        let mut select = self.sql.prepare(
-            "SELECT m.id, m.alert, a.rule, m.contact FROM message m JOIN alert a ON a.id = m.alert
-             WHERE m.digest IS NULL AND m.state IN ('queued', 'held', 'unknown') AND coalesce(a.state, 'firing') = 'firing'",
-        )?;
+        let mut select = self.sql.prepare(WAITING_ALERTS)?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            look(WaitingAlert {
-                message: MessageId(row.get(0)?),
-                alert: AlertId(row.get(1)?),
-                rule: RuleName(row.get(2)?),
-                contact: ContactId(row.get(3)?),
-            });
+            look(waiting_alert(row)?);
         }
         Ok(())
+    }
+
+    /// The same of one message.
+    pub fn waiting_alert(&self, id: MessageId) -> Result<Option<WaitingAlert>> {
+        self.sql
+            .prepare_cached(&format!("{WAITING_ALERTS} AND m.id = ?1"))?
+            .query_row([id.0], waiting_alert)
+            .optional()
+    }
+
+    /// To whom and over which number it goes, if it waits.
+    pub fn waits_in(&self, id: MessageId) -> Result<Option<Conversation>> {
+        self.sql
+            .prepare_cached(&format!("SELECT connection, contact FROM message WHERE id = ?1 AND {WAITS}"))?
+            .query_row([id.0], lane)
+            .optional()
     }
 
     /// Whom the rules told at the last start, in a word that changes with it.
@@ -366,4 +373,17 @@ impl Store {
             .query_map(params![id.0, newest], |row| row.get(0))?
             .collect()
     }
+}
+
+fn waiting_alert(row: &Row) -> Result<WaitingAlert> {
+    Ok(WaitingAlert {
+        message: MessageId(row.get(0)?),
+        alert: AlertId(row.get(1)?),
+        rule: RuleName(row.get(2)?),
+        contact: ContactId(row.get(3)?),
+    })
+}
+
+pub(super) fn lane(row: &Row) -> Result<Conversation> {
+    Ok(Conversation { connection: ConnectionName(row.get(0)?), contact: ContactId(row.get(1)?) })
 }

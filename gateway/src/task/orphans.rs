@@ -3,6 +3,8 @@
 
 /// How each ends, and who hears of it.
 mod ends;
+/// One message that waits again.
+mod waits_again;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,6 +13,7 @@ use rusqlite::Result;
 use sha2::{Digest, Sha256};
 
 pub use ends::end;
+pub use waits_again::{came_back, retry};
 
 use crate::alert::alert_key::AlertKey;
 use crate::alert::engine::unreachable;
@@ -22,13 +25,13 @@ use crate::config::Config;
 use crate::contact::Guest;
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::hex::hex;
-use crate::ids::{ConnectionName, ContactId, MessageId, RuleName};
+use crate::ids::{ConnectionName, ContactId, RuleName};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::row::Conversation;
 use crate::rule::attachment::without_secrets;
 use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::{LifecycleSettings, Target};
-use crate::store::{ActError, EscalationPost, OpenAlert, QueuedCommand, Running, Store, WaitingAlert};
+use crate::store::{EscalationPost, OpenAlert, QueuedCommand, Running, Store, WaitingAlert};
 use crate::time::Timestamp;
 
 /// How a last resort to a topic is named (`store/alerts.rs`).
@@ -134,24 +137,6 @@ pub fn foreseen(config: &Config, now: Timestamp) -> anyhow::Result<Option<Vec<St
     Ok(Some(find(&store, &live, now)?.iter().map(Orphan::to_string).collect()))
 }
 
-/// Sends a message again, if there is still somebody to send it to; over another number where its own is gone.
-pub fn retry(
-    store: &Store,
-    config: &Config,
-    id: MessageId,
-    now: Timestamp,
-) -> std::result::Result<(), ActError> {
-    if let Some(to) = store.conversation_of(id)?.filter(|to| is_gone(&to.contact, config)) {
-        return Err(ActError::PersonGone(id, to.contact));
-    }
-    store.retry(id, now)?;
-    let Some(over) = store.conversation_of(id)? else { return Ok(()) };
-    if !config.connections.is_empty() && !numbers(store, config)?.contains(&over.connection) {
-        ends::reroute(store, config, &over, now)?;
-    }
-    Ok(())
-}
-
 /// The numbers that there are, with those that were disconnected on the page: what waits for them waits until they are
 /// connected again.
 fn numbers(store: &Store, config: &Config) -> Result<BTreeSet<ConnectionName>> {
@@ -229,11 +214,16 @@ fn untold(store: &Store, config: &Config) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
     for one in others {
         let Some(people) = audiences.get(&one.rule) else { continue };
-        if store.told_of(one.alert)?.keys().any(|contact| people.contains(contact)) {
+        if is_untold(store, &one, people)? {
             found.push(Orphan::Untold(one));
         }
     }
     Ok(found)
+}
+
+/// It is for nobody whom the rule tells, and somebody whom it tells has the same.
+fn is_untold(store: &Store, one: &WaitingAlert, people: &BTreeSet<ContactId>) -> Result<bool> {
+    Ok(!people.contains(&one.contact) && store.told_of(one.alert)?.keys().any(|told| people.contains(told)))
 }
 
 /// Questions that go on, with those who are not asked any more and have not been reached.

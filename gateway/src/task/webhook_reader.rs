@@ -20,13 +20,14 @@ use crate::reply::answer::ReplySender;
 use crate::reply::context::{ReplyContext, SiteContext};
 use crate::reply::effect::{OutgoingMessage, ReplyEffect};
 use crate::reply::follow_up::follow_up;
-use crate::reply::inbound::{Inbound, InboundMessage, NewFile};
+use crate::reply::inbound::{Inbound, InboundMessage, NewFile, Status};
 use crate::reply::interpret::{Interpretation, interpret};
 use crate::reply::stranger::meet;
 use crate::store::{Signers, Store, Unread};
 use crate::task::early_reply;
 use crate::task::handles::ReadReceipt;
 use crate::task::live_config::{is_owner, with_guests};
+use crate::task::orphans;
 use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice::lane;
 use crate::time::Timestamp;
@@ -121,16 +122,7 @@ impl<'a> BodyReader<'a> {
                     self.unsigned(&over);
                     return Ok(());
                 }
-                if let Some(refusal) = &status.refusal
-                    && let Some(lane) = self.store.lane_of(&status)?
-                {
-                    self.read.failures.insert((lane, refusal.code), refusal.clone());
-                }
-                if !self.store.receive(&status, self.now, self.dice)? {
-                    let what = format!("a status of {} for a message that is not ours", status.word);
-                    self.read.nothing.push(what);
-                }
-                Ok(())
+                self.report(&status)
             }
             Inbound::Reply(reply) if self.store.knows_reply(&reply.wamid)? => {
                 self.idle("a message that was taken before");
@@ -146,6 +138,36 @@ impl<'a> BodyReader<'a> {
                 Ok(())
             }
         }
+    }
+
+    fn report(&mut self, status: &Status) -> rusqlite::Result<()> {
+        let over = self.sent_over(status)?;
+        if let (Some(refusal), Some(connection)) = (&status.refusal, &over)
+            && let Some(contact) = self.store.failed_to(status)?
+        {
+            let lane = Conversation { connection: connection.clone(), contact };
+            self.read.failures.insert((lane, refusal.code), refusal.clone());
+        }
+        match self.store.receive(status, over.as_ref(), self.now, self.dice)? {
+            Some(id) if status.refusal.is_some() => orphans::came_back(self.store, self.config, id, self.now),
+            Some(_) => Ok(()),
+            None => {
+                let what = format!("a status of {} for a message that is not ours", status.word);
+                self.read.nothing.push(what);
+                Ok(())
+            }
+        }
+    }
+
+    /// The number over which the copy went that a status is about; the message may leave over another one by now. `None`: it is
+    /// gone.
+    fn sent_over(&self, status: &Status) -> rusqlite::Result<Option<ConnectionName>> {
+        let Some(number) = &status.phone_number_id else { return self.store.sent_over(status) };
+        if let Some(known) = self.named(number) {
+            return Ok(Some(known.name.clone()));
+        }
+        let mut kept = self.store.kept_connections()?.into_iter(); // disconnected on the page
+        Ok(kept.find(|kept| kept.phone_number_id == *number).map(|kept| ConnectionName(kept.name)))
     }
 
     fn answer(&mut self, reply: &InboundMessage) -> rusqlite::Result<()> {

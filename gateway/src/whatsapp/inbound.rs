@@ -49,7 +49,7 @@ fn read_change(entry: &Value, change: &Value) -> Vec<Inbound> {
         let notice = notice.map(|notice| Inbound::Notice(notices::since(notice, value, entry)));
         return vec![notice.unwrap_or_else(|| Inbound::Ignored(format!("field {field}")))];
     }
-    let statuses = list(&value["statuses"]).iter().map(read_status);
+    let statuses = list(&value["statuses"]).iter().map(|status| read_status(status, &number));
     let messages = list(&value["messages"]).iter().flat_map(|message| {
         [Some(read_message(message, &number)), read_file(message, &number)].into_iter().flatten()
     });
@@ -78,7 +78,7 @@ fn read_preference(preference: &Value, entry: &Value, phone_number_id: &str) -> 
     })
 }
 
-fn read_status(status: &Value) -> Inbound {
+fn read_status(status: &Value, phone_number_id: &str) -> Inbound {
     let (Some(wamid), Some(word)) = (text(&status["id"]), text(&status["status"])) else {
         return Inbound::Ignored("a status without id or word".into());
     };
@@ -105,6 +105,7 @@ fn read_status(status: &Value) -> Inbound {
     };
     Inbound::Status(Status {
         wamid: Wamid(wamid),
+        phone_number_id: (!phone_number_id.is_empty()).then(|| phone_number_id.to_owned()),
         callback: text(&status["biz_opaque_callback_data"]),
         state,
         word,

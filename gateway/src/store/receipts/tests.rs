@@ -42,6 +42,7 @@ fn status(word: &str, wamid: &str, callback: Option<String>) -> Status {
     let (wamid, word, state) = (Wamid(wamid.into()), word.to_owned(), State::parse(word));
     Status {
         wamid,
+        phone_number_id: None,
         callback,
         state,
         word,
@@ -54,7 +55,7 @@ fn status(word: &str, wamid: &str, callback: Option<String>) -> Status {
 }
 
 fn told(store: &Store, status: &Status) -> bool {
-    store.receive(status, NOW, &mut Rng::seeded(1)).expect("written")
+    store.receive(status, Some(&lane().connection), NOW, &mut Rng::seeded(1)).expect("written").is_some()
 }
 
 fn answered(store: &Store, id: MessageId, attempt: u32, next: Next, wamid: Option<&str>) -> Result<bool> {
@@ -181,9 +182,9 @@ fn a_status_is_of_a_message_of_ours_or_of_none() {
     assert!(!told(&store, &status("sent", "b", Some(another))), "a row that is gone");
     assert!(!told(&store, &status("sent", "b", Some("somebody else's".into()))));
     assert!(told(&store, &status("sent", "a", None)) && told(&store, &status("warning", "a", None)));
-    let over = |word, wamid| store.lane_of(&status(word, wamid, None)).expect("read");
-    assert_eq!([over("sent", "a"), over("refused", "b")], [None, None]);
-    assert_eq!(over("refused", "a"), Some(lane()));
+    let to = |word, wamid| store.failed_to(&status(word, wamid, None)).expect("read");
+    assert_eq!([to("sent", "a"), to("refused", "b")], [None, None]);
+    assert_eq!(to("refused", "a"), Some(lane().contact));
     assert!(told(&store, &status("refused", "a", None)));
-    assert_eq!(over("refused", "a"), None, "told before");
+    assert_eq!(to("refused", "a"), None, "told before");
 }

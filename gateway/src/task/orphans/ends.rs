@@ -116,7 +116,7 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
 }
 
 /// Who was not reached hears nothing of the alert's end either.
-fn end_untold(store: &Store, one: &WaitingAlert, now: Timestamp) -> Result<()> {
+pub(super) fn end_untold(store: &Store, one: &WaitingAlert, now: Timestamp) -> Result<()> {
     store.withdraw(&[one.message], UNTOLD, now)?;
     let open = store.open_alerts()?.into_iter().find(|open| open.id == one.alert);
     let Some((key, mut memory)) = open.and_then(|open| Some((open.alert, open.memory?))) else {

@@ -9,6 +9,7 @@ use site::{FIRST, Has, NOW, Site};
 
 use super::ends::NEWS_EXPIRES;
 use super::*;
+use crate::ids::MessageId;
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::Content;
 use crate::task::question_flow;

@@ -126,6 +126,7 @@ impl Site {
         let word = state.as_str().to_owned();
         let status = Status {
             wamid,
+            phone_number_id: None,
             callback: None,
             state: Some(state),
             word,
@@ -135,7 +136,8 @@ impl Site {
             recipients: Vec::new(),
             group: None,
         };
-        self.run(|store| store.receive(&status, NOW, &mut Rng::seeded(1)).map(drop));
+        let over = self.lane("nino").connection;
+        self.run(|store| store.receive(&status, Some(&over), NOW, &mut Rng::seeded(1)).map(drop));
     }
 
     fn told(&self, now: Timestamp) -> Vec<String> {

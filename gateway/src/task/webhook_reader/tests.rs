@@ -36,7 +36,15 @@ fn config() -> Config {
 }
 
 fn config_with(more: &str) -> Config {
-    let text = format!(
+    parsed(&config_text(more))
+}
+
+fn parsed(text: &str) -> Config {
+    read("t.toml", text, &LoadOptions { without_secrets: true, ..LoadOptions::default() }).expect("good")
+}
+
+fn config_text(more: &str) -> String {
+    format!(
         r#"
         [site]
         name = "Plant"
@@ -64,8 +72,7 @@ fn config_with(more: &str) -> Config {
         connection = "main"
         {more}
         "#
-    );
-    read("t.toml", &text, &LoadOptions { without_secrets: true, ..LoadOptions::default() }).expect("good")
+    )
 }
 
 struct Site {

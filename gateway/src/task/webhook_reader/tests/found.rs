@@ -35,6 +35,66 @@ fn what_was_stopped_stays_stopped_when_its_copy_is_sent_and_then_fails() {
     }
 }
 
+/// The failure that Meta tells of message 1, over the number that it went over.
+fn fails(site: &Site, code: i64) {
+    let mut failed = statuses("wamid.late", &Fate::Fails { sent: false, code }).remove(0);
+    failed["biz_opaque_callback_data"] = site.store.tag().callback(MessageId(1)).into();
+    site.take(body(&[failed]).as_bytes());
+}
+
+/// A start finds a file in which that is otherwise.
+fn starts_with(site: &mut Site, changes: &[(&str, &str)]) {
+    let text = changes.iter().fold(config_text(""), |text, (from, to)| text.replace(from, to));
+    site.config = parsed(&text);
+    site.store.transaction(|store| orphans::end(store, &site.config, SystemClock.now())).expect("a start");
+}
+
+/// Seed 1000152: a message had left over a number that was taken out of the configuration, and waited for another one. What
+/// Meta then told of the former number, its window or a restriction, held it back from this one for good.
+#[test]
+fn what_a_number_refused_that_is_gone_holds_nothing_back_over_the_other() {
+    for code in [131_047, 131_048, 130_429] {
+        let mut site = Site::new();
+        site.send(&[]);
+        site.restart();
+        starts_with(&mut site, &[("\"main\"", "\"office\""), (NUMBER, "900000000000009")]);
+        fails(&site, code);
+        let message = site.store.dump("SELECT state, connection, not_before FROM message").expect("a row");
+        assert_eq!(message, ["queued office 0"], "{code}");
+        assert!(site.store.dump("SELECT * FROM window").expect("read").is_empty(), "{code}");
+    }
+}
+
+/// Seed 1000353: a copy was accepted, the rule then told somebody else, and the failure came after that. What it put back into
+/// the queue went to whoever is not told any more, since a start looks at what waits; and to who is gone, over what is gone.
+#[test]
+fn what_a_late_failure_brings_back_goes_to_nobody_whom_a_changed_configuration_leaves_out() {
+    let op = "[[contact]]\n        id = \"op\"\n        phone = \"+1 555 010 0123\"\n";
+    let told = ("notify = [\"op\"]", "notify = [\"boss\"]");
+    type Changes<'a> = &'a [(&'a str, &'a str)];
+    let changes: [(Changes, &str, &str); 5] = [
+        (&[], "delivered", "queued main"),
+        (&[told], "delivered", "cancelled main"),
+        (&[told], "failed", "queued main"), // nobody else would hear of it
+        (&[told, (op, "")], "failed", "cancelled main"),
+        (&[("\"main\"", "\"office\"")], "delivered", "queued office"),
+    ];
+    for (changes, boss, expected) in changes {
+        let mut site = Site::new();
+        site.send(&["wamid.late".to_owned()]);
+        site.send_to("boss", "wamid.boss", None);
+        let rows = [
+            "INSERT INTO alert (id, rule, severity, bindings, raised_at) VALUES (1, 'pump', 2, '{}', 1)",
+            &format!("UPDATE message SET alert = 1, state = iif(contact = 'boss', '{boss}', state)"),
+        ];
+        rows.iter().for_each(|row| drop(site.store.dump(row).expect("a row")));
+        starts_with(&mut site, changes);
+        fails(&site, 131_000);
+        let message = site.store.dump("SELECT state, connection FROM message WHERE contact = 'op'");
+        assert_eq!(message.expect("a row"), [expected], "{changes:?}, {boss}");
+    }
+}
+
 /// A person's words, of now.
 fn words(id: &str, text: &str) -> String {
     let at = (SystemClock.now().0 / 1_000).to_string();
