@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use bellwire::alert::effect::told_once;
-use bellwire::alert::intake::{Decision, RuleSet};
+use bellwire::alert::intake::Decision;
 use bellwire::config::{Config, LoadOptions, Problems, read};
 use bellwire::contact::{Phone, Recipient};
 use bellwire::event::incoming::{Event, EventSource, Identity};
@@ -130,9 +130,7 @@ pub fn decide(config: &Config, topic: &str, content_type: Option<&str>, payload:
         received_at: NOW,
         happened_at: None,
     };
-    let (rules, people) = (config.rules.clone(), config.people.clone());
-    let judge = RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
-    let judge = judge.expect("a configuration that was read has rules that compile");
+    let judge = config.rule_set().expect("a configuration that was read has rules that compile");
     let mut watch = judge.watch();
     let decision = judge.decide(event, &mut watch, NOW);
     let concerned = config.rules.iter().filter(|rule| rule.topic.matches(topic).is_some()).count();

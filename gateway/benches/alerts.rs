@@ -72,9 +72,7 @@ impl<'a> Bench<'a> {
 fn main() {
     let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
     let config = read("bench.toml", FILE, &wishes).expect("good");
-    let (rules, people) = (config.rules.clone(), config.people.clone());
-    let judge = RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
-    let judge = judge.expect("compiled");
+    let judge = config.rule_set().expect("compiled");
 
     let taken = Bench::new(&config, &judge, 10_000).run(100_000, 1_000);
     println!("100,000 events over 1,000 keys: {:.2} s", taken.as_secs_f64());

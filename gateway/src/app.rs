@@ -123,7 +123,7 @@ async fn build(
     let (context, steps) =
         TaskContext::new(handle, Arc::clone(&config), metrics, to_tell, Arc::new(SystemMachine)).await?;
     let context = Arc::new(context);
-    let rules = rules(&config)?;
+    let rules = config.rule_set().map_err(|error| Fatal::Start(error.into()))?;
     let client = Client::new(Deadlines::default()).map_err(Fatal::Start)?;
     let poster = Poster::new().map_err(Fatal::Start)?;
     let tls = config.http.tls.clone().map(|(chain, key)| Certificate::read(chain, key)).transpose();
@@ -205,12 +205,6 @@ fn spawn(built: Built, listeners: Listeners, stop: &watch::Receiver<bool>) -> Ta
     let page = serve(listeners.local, local, built.certificate, stop.clone());
     tasks.spawn_draining("the page's server", page);
     tasks
-}
-
-fn rules(config: &Config) -> Result<RuleSet, Fatal> {
-    let (rules, people) = (config.rules.clone(), config.people.clone());
-    let (site, zone) = (config.site.name.clone(), config.site.time_zone.clone());
-    RuleSet::new(rules, people, site, zone).map_err(|error| Fatal::Start(error.into()))
 }
 
 /// The page and the API. While there is no password, the code that the first visit needs is in the log.

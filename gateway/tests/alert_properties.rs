@@ -96,8 +96,7 @@ fn config() -> Config {
 }
 
 fn judge(config: &Config) -> RuleSet {
-    let (rules, people) = (config.rules.clone(), config.people.clone());
-    RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone()).expect("compiles")
+    config.rule_set().expect("compiles")
 }
 
 /// One step of a sequence: how long after the one before, and what.

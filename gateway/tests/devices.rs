@@ -89,15 +89,13 @@ impl Sequence {
     /// What is wrong, if anything is.
     fn play(&self) -> Option<String> {
         let config = self.config();
-        let (rules, people) = (config.rules.clone(), config.people.clone());
-        let zone = config.site.time_zone.clone();
-        let judge = RuleSet::new(rules, people, config.site.name.clone(), zone.clone()).expect("compiles");
+        let judge = config.rule_set().expect("compiles");
         let mut replay = Replay::new(&judge, judge.watch());
         for line in &self.events {
             replay.step(self.timed(line, &config));
         }
         let said = replay.sent.iter().map(|sent| {
-            let at = sent.at.for_tables(&zone);
+            let at = sent.at.for_tables(&config.site.time_zone);
             let at = at.strip_prefix(&format!("{DATE} ")).unwrap_or(&at);
             let at = at.strip_suffix(":00").unwrap_or(at);
             let words: Vec<&str> = sent.text.lines().filter(|line| !line.starts_with('🕑')).collect();

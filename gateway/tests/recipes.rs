@@ -140,9 +140,8 @@ fn config(name: &str, text: &str) -> Config {
 
 /// How often the person who hears most is told.
 fn flood(config: &Config, topic: &str, payload: &str) -> usize {
-    let (rules, people) = (config.rules.clone(), config.people.clone());
     let zone = config.site.time_zone.clone();
-    let judge = RuleSet::new(rules, people, config.site.name.clone(), zone.clone()).expect("compiles");
+    let judge = config.rule_set().expect("compiles");
     let mut replay = Replay::new(&judge, judge.watch());
     let begin = Timestamp::parse("2026-03-11 10:00:00", &zone).expect("a time");
     for minute in 0..360 {

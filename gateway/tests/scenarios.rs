@@ -123,9 +123,7 @@ impl Scenario {
     }
 
     fn judge(config: &Config) -> RuleSet {
-        let (rules, people) = (config.rules.clone(), config.people.clone());
-        RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone())
-            .expect("compiles")
+        config.rule_set().expect("compiles")
     }
 
     /// What is wrong, if anything is.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bellwire::alert::intake::{Intake, IntakeEffect as Wanted, IntakeInput as Arriving, RuleSet};
+use bellwire::alert::intake::{Intake, IntakeEffect as Wanted, IntakeInput as Arriving};
 use bellwire::config::{Config, LoadOptions, read};
 use bellwire::device::fleet::{ExchangeEffect, ExchangeInput, Fleet};
 use bellwire::device::record::Route;
@@ -50,8 +50,7 @@ impl Gateway {
         let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config: Config = read("test.toml", CONFIG, &wishes).expect("good");
         let store = Store::open(folder, &mut Rng::seeded(1)).expect("opened");
-        let judge = RuleSet::new(config.rules, config.people, config.site.name, config.site.time_zone);
-        let judge = judge.expect("compiled");
+        let judge = config.rule_set().expect("compiled");
         let watch = judge.watch();
         let mut intake = Intake::new(judge, watch);
         intake.restore(store.kept().expect("read"), moment(now));

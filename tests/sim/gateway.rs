@@ -392,9 +392,7 @@ fn blind(topics: &mut Vec<TopicPattern>, config: &Config, sabotage: Option<Sabot
 }
 
 fn rules(config: &Config) -> Result<RuleSet, Violation> {
-    let (rules, people, site) = (config.rules.clone(), config.people.clone(), &config.site);
-    RuleSet::new(rules, people, site.name.clone(), site.time_zone.clone())
-        .map_err(|error| format!("the rules: {error}"))
+    config.rule_set().map_err(|error| format!("the rules: {error}"))
 }
 
 /// Both clocks of the machine: the steady one goes with the true time.

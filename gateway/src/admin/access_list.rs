@@ -71,7 +71,7 @@ impl Rights<'_> {
         let asked = home.map(|home| [home.test_topic(), home.notify_topic()]).unwrap_or_default();
         let is_own =
             move |topic: &str| topic.starts_with(OWN_TOPICS) || asked.iter().any(|asked| asked == topic);
-        self.config.rules.iter().filter(move |rule| !is_own(rule.topic.as_str()))
+        self.config.rules.iter().map(AsRef::as_ref).filter(move |rule: &&Rule| !is_own(rule.topic.as_str()))
     }
 
     /// Every topic that something of ours commands on, with what does.

@@ -9,7 +9,7 @@ use crate::event::topic::{Bindings, is_level};
 use crate::ids::RuleName;
 use crate::rule::definition::Rule;
 use crate::rule::error::EvaluationError;
-use crate::rule::template::Templates;
+use crate::rule::template::Expressions;
 
 /// Names of devices are shorter by far (a LoRaWAN EUI has 16 characters, a UUID 36); what is longer is no name, and would
 /// stand in every list.
@@ -43,7 +43,7 @@ pub fn complete(
     rule: &Rule,
     key: &[String],
     topic: &str,
-    (templates, context): (&Templates, &Value),
+    (expressions, context): (&Expressions, &Value),
     bindings: &mut Bindings,
 ) -> Result<(), EvaluationError> {
     if key.iter().all(|name| bindings.contains_key(name)) {
@@ -56,7 +56,7 @@ pub fn complete(
         }
         let value = match unnamed.remove(name) {
             Some(level) => level,
-            None => part(name, templates, context).map_err(|error| EvaluationError {
+            None => part(name, expressions, context).map_err(|error| EvaluationError {
                 kind: format!("it has no `{name}`: {}", error.kind),
                 what: format!("it has no `{name}`: {error}"),
                 is_missing: error.is_missing,
@@ -68,8 +68,8 @@ pub fn complete(
 }
 
 /// A text, a number or a truth; 5 and 5.0 are the same.
-fn part(expression: &str, templates: &Templates, context: &Value) -> Result<String, EvaluationError> {
-    let value = templates.value(expression, context)?;
+fn part(expression: &str, expressions: &Expressions, context: &Value) -> Result<String, EvaluationError> {
+    let value = expressions.value(expression, context)?;
     let whole = i64::try_from(value.clone()).ok().filter(|_| value.is_number());
     let text = match serde_json::to_value(&value) {
         _ if whole.is_some() => whole.map(|number| number.to_string()),

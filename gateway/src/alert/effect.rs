@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_message_is_one() {
-        let to = crate::alert::tests::site("").0.people.contacts.remove(&"nino".into()).expect("known");
+        let to = crate::alert::tests::site("").0.people.contacts[&"nino".into()].clone();
         let notice = Notification {
             alert: None,
             kind: NotificationKind::Summary,

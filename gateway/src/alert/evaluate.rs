@@ -20,7 +20,7 @@ use crate::rule::condition::Judgement;
 use crate::rule::definition::Rule;
 use crate::rule::error::EvaluationError;
 use crate::rule::lifecycle_settings::LifecycleSettings;
-use crate::rule::template::Templates;
+use crate::rule::template::{Expressions, text};
 use crate::time::Timestamp;
 
 /// A template's body has 1,024 characters with all its parameters.
@@ -39,7 +39,7 @@ pub struct RuleEvaluation<'a> {
     /// Whether the broker or the sender says that this may be one.
     pub may_repeat: bool,
     pub site: &'a str,
-    pub templates: &'a Templates,
+    pub expressions: &'a Expressions,
     /// Expressions that failed. Each is judged for itself: one that fails stops no other.
     pub flaws: Vec<EvaluationFailure>,
 }
@@ -131,7 +131,7 @@ impl RuleEvaluation<'_> {
     ) -> (Option<Recent>, bool) {
         let dedupe = self.rule.life.as_ref().and_then(|life| life.dedupe.as_ref());
         let key = match dedupe {
-            Some(dedupe) => self.noted(self.templates.words(&dedupe.key, context), RulePart::DedupeKey),
+            Some(dedupe) => self.noted(self.expressions.words(&dedupe.key, context), RulePart::DedupeKey),
             None => self.repetition.map(str::to_owned),
         };
         let of_session = dedupe.is_none() && matches!(self.event.identity, Identity::Packet { .. });
@@ -159,7 +159,7 @@ impl RuleEvaluation<'_> {
             let names: Vec<String> = self.bindings.keys().cloned().collect();
             return Ok(AlertKey::of(&rule.name, &names, &self.bindings));
         };
-        complete(rule, &life.key, &self.event.topic, (self.templates, context), &mut self.bindings)
+        complete(rule, &life.key, &self.event.topic, (self.expressions, context), &mut self.bindings)
             .map_err(|error| Ignored::ConditionFailed(EvaluationFailure::new(RulePart::Key, error)))?;
         Ok(AlertKey::of(&rule.name, &life.key, &self.bindings))
     }
@@ -168,7 +168,7 @@ impl RuleEvaluation<'_> {
     fn judge(&mut self, context: &Value) -> Result<Judged, EvaluationFailure> {
         let (life, mut doubt) = (self.rule.life.as_deref(), None);
         let mut judge = |condition: &Option<String>, place| {
-            let judgement = self.templates.judge(condition.as_deref()?, context);
+            let judgement = self.expressions.judge(condition.as_deref()?, context);
             let decided = judgement.decided();
             if let Judgement::Unknown(error) = judgement {
                 let flaw = EvaluationFailure::new(place, error);
@@ -219,13 +219,13 @@ impl RuleEvaluation<'_> {
 
     /// The alarm matters more than its wording: a plain text stands for a message that fails.
     fn said(&mut self, names: Names, context: &Value) -> Said {
-        let (rule, event, templates) = (self.rule, self.event, self.templates);
+        let (rule, event) = (self.rule, self.event);
         let plain =
             || MessageText::of(format!("⚠ {}: {} {}", rule.name, event.topic, excerpt(&event.payload)));
-        let wording = MessageText::fill(rule, templates, context, &mut self.flaws).unwrap_or_else(plain);
+        let wording = MessageText::fill(rule, context, &mut self.flaws).unwrap_or_else(plain);
         let file = self.file(context);
         let file = file.and_then(|file| self.noted(file, RulePart::File));
-        Said { wording, templates: fill(rule, names, templates, &mut self.flaws), file }
+        Said { wording, templates: fill(rule, names, &mut self.flaws), file }
     }
 
     /// The file that the rule attaches. One that cannot be had is told, and the alert goes without.
@@ -233,8 +233,8 @@ impl RuleEvaluation<'_> {
         let attach = self.rule.attach.as_ref()?;
         let unfit =
             |what: String| EvaluationError { what, ..EvaluationError::of("it is none that may be sent") };
-        let place = |check: &dyn Fn(&str) -> Result<(), String>| {
-            let place = self.templates.address(&self.rule.name, context)?.trim().to_owned();
+        let place = |template: &str, check: &dyn Fn(&str) -> Result<(), String>| {
+            let place = text(template, context)?.trim().to_owned();
             check(&place).map_err(unfit)?;
             if place.len() > ADDRESS_MAX {
                 return Err(unfit(format!("its address has more than {ADDRESS_MAX} characters")));
@@ -249,18 +249,20 @@ impl RuleEvaluation<'_> {
                     kept: Some(kept),
                 })
                 .map_err(unfit),
-            FileSource::Address(template) => place(&|address| attach.may_fetch(template, address))
+            FileSource::Address(template) => place(template, &|address| attach.may_fetch(template, address))
                 .map(|url| AttachedFile { media: Media::Fetch { url }, kept: None }),
-            FileSource::Path(template) => place(&|path| inside(template, path).map(drop)).map(|path| {
-                let within = attach.from.folder().map(str::to_owned);
-                AttachedFile { media: Media::File { path, within }, kept: None }
-            }),
+            FileSource::Path(template) => {
+                place(template, &|path| inside(template, path).map(drop)).map(|path| {
+                    let within = attach.from.folder().map(str::to_owned);
+                    AttachedFile { media: Media::File { path, within }, kept: None }
+                })
+            }
         })
     }
 
     fn value(&mut self, life: &LifecycleSettings, payload: &Reading, context: &Value) -> Option<f64> {
         match &life.value {
-            Some(expression) => self.noted(self.templates.number(expression, context), RulePart::Value),
+            Some(expression) => self.noted(self.expressions.number(expression, context), RulePart::Value),
             None => payload.number,
         }
     }
@@ -296,35 +298,28 @@ struct Judged {
 }
 
 /// What is said of a device that was never heard: the rule's own words, as far as they need no event.
-pub fn unheard(rule: &Rule, site: &str, templates: &Templates) -> (MessageText, Vec<Template>) {
+pub fn unheard(rule: &Rule, site: &str) -> (MessageText, Vec<Template>) {
     let mut names = names(&Bindings::new(), Value::UNDEFINED, rule.topic.as_str(), site);
     names.remove("payload");
     let wording = MessageText::unheard(rule, &Value::from(names.clone()));
-    (wording, fill(rule, names, templates, &mut Vec::new()))
+    (wording, fill(rule, names, &mut Vec::new()))
 }
 
 /// The rule's WhatsApp templates with their blanks filled. A blank that cannot be filled takes the message's words: the
 /// alarm matters more.
-fn fill(
-    rule: &Rule,
-    mut names: Names,
-    templates: &Templates,
-    flaws: &mut Vec<EvaluationFailure>,
-) -> Vec<Template> {
+fn fill(rule: &Rule, mut names: Names, flaws: &mut Vec<EvaluationFailure>) -> Vec<Template> {
     if rule.templates.is_empty() {
         return Vec::new();
     }
     names.insert("text".into(), Value::from(WORDS.to_string()));
     let context = Value::from(names);
     let mut filled = rule.templates.clone();
-    for (index, template) in filled.iter_mut().enumerate() {
-        for (blank, parameter) in template.parameters.iter_mut().enumerate() {
-            let filled = templates.parameter(&rule.name, index, blank, &context);
-            parameter.text = filled.map(|text| cut(text, PARAMETER_MAX)).unwrap_or_else(|error| {
-                flaws.push(EvaluationFailure::new(RulePart::Template, error));
-                WORDS.to_string()
-            });
-        }
+    for parameter in filled.iter_mut().flat_map(|template| &mut template.parameters) {
+        let filled = text(&parameter.text, &context);
+        parameter.text = filled.map(|text| cut(text, PARAMETER_MAX)).unwrap_or_else(|error| {
+            flaws.push(EvaluationFailure::new(RulePart::Template, error));
+            WORDS.to_string()
+        });
     }
     filled
 }

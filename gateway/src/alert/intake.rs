@@ -23,7 +23,7 @@ use crate::event::sparkplug::{BirthCertificates, Rebirth};
 use crate::ids::RuleName;
 use crate::rule::definition::Rule;
 use crate::rule::error::TemplateError;
-use crate::rule::template::Templates;
+use crate::rule::template::Expressions;
 use crate::time::{Now, Timestamp};
 
 /// What to commit for one event: all of it or nothing.
@@ -98,10 +98,10 @@ pub struct Intake<T> {
 /// Everything that decides what an event means. Shared by the daemon and by `bellwire try`.
 #[derive(Debug, Clone)]
 pub struct RuleSet {
-    rules: Arc<[Rule]>,
+    rules: Arc<[Arc<Rule>]>,
     routes: Arc<Routes>,
-    people: People,
-    templates: Arc<Templates>,
+    people: Arc<People>,
+    expressions: Arc<Expressions>,
     site: String,
     zone: TimeZone,
 }
@@ -125,8 +125,8 @@ impl<T> Intake<T> {
     }
 
     /// Somebody came or went.
-    pub fn meet(&mut self, people: People) {
-        self.watch.meet(people.clone());
+    pub fn meet(&mut self, people: Arc<People>) {
+        self.watch.meet(Arc::clone(&people));
         self.judge.people = people;
     }
 
@@ -203,25 +203,25 @@ impl<T> Intake<T> {
 
 impl RuleSet {
     pub fn new(
-        rules: Vec<Rule>,
-        people: People,
+        rules: Vec<Arc<Rule>>,
+        people: Arc<People>,
         site: String,
         zone: TimeZone,
     ) -> Result<Self, TemplateError> {
-        let templates = Arc::new(Templates::compile(&rules)?);
+        let expressions = Arc::new(Expressions::compile(rules.iter().map(AsRef::as_ref))?);
         let routes = Arc::new(Routes::new(rules.iter().map(|rule| &rule.topic)));
-        Ok(Self { rules: rules.into(), routes, people, templates, site, zone })
+        Ok(Self { rules: rules.into(), routes, people, expressions, site, zone })
     }
 
     /// The memory that goes with these rules.
     #[must_use]
     pub fn watch(&self) -> Engine {
-        Engine::new(&self.rules, self.people.clone(), self.zone.clone(), ALERTS_MAX)
+        Engine::new(&self.rules, Arc::clone(&self.people), self.zone.clone(), ALERTS_MAX)
     }
 
     /// From now on signs of life are missed.
     pub fn begin(&self, watch: &mut Engine, now: Timestamp) {
-        watch.begin(now, |rule| unheard(rule, &self.site, &self.templates));
+        watch.begin(now, |rule| unheard(rule, &self.site));
     }
 
     /// What every rule makes of the event.
@@ -231,11 +231,11 @@ impl RuleSet {
         let (key, may_repeat) = event.repetition();
         let mut payload = Payload::new(&event, self.sparkplug(&event, watch));
         let rebirth = watch.births.ask(now);
-        let (site, templates, repetition) = (&self.site, &self.templates, key.as_deref());
+        let (site, expressions, repetition) = (&self.site, &self.expressions, key.as_deref());
         for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
             let (event, flaws) = (&event, Vec::new());
             let mut evaluation =
-                RuleEvaluation { rule, bindings, event, repetition, may_repeat, site, templates, flaws };
+                RuleEvaluation { rule, bindings, event, repetition, may_repeat, site, expressions, flaws };
             let why = evaluation.run(&mut payload, watch, now);
             unjudged.extend(watch.whole.judge(rule, &event.topic, &evaluation.flaws, why.as_ref()));
             ignored.extend(why.map(|why| (rule.name.clone(), why)));
@@ -256,7 +256,7 @@ impl RuleSet {
 
     /// Births matter also where no rule is about them.
     fn sparkplug(&self, event: &Event, watch: &mut Engine) -> Option<Result<serde_json::Value, String>> {
-        let asks = |rule: &Rule| rule.payload == PayloadFormat::Sparkplug;
+        let asks = |rule: &Arc<Rule>| rule.payload == PayloadFormat::Sparkplug;
         let concerns = BirthCertificates::concerns(&event.topic) && self.rules.iter().any(asks);
         concerns.then(|| watch.births.read(&event.topic, &event.payload))
     }
@@ -384,7 +384,7 @@ notify = ["giorgi"]
     fn who_went_is_told_no_more() {
         let mut intake = intake();
         let mut people = site(RULES).0.people;
-        people.contacts.remove(&"giorgi".into());
+        Arc::make_mut(&mut people).contacts.remove(&"giorgi".into());
         intake.meet(people);
         let (_, decisions) = arrive(&mut intake, vec![(event("bell/1", "x", Identity::None), None)], at(0));
         let told = told_once(&decisions[0].effects).remove(0).1;

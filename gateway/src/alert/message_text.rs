@@ -11,7 +11,7 @@ use crate::contact::language::{Language, Locale};
 use crate::outbox::message::{Media, Template};
 use crate::rule::attachment::StoredFile;
 use crate::rule::definition::Rule;
-use crate::rule::template::{Templates, without_event};
+use crate::rule::template::{text, without_event};
 use crate::time::Timestamp;
 
 /// What is kept of a message, in characters: it is read in pieces of 4,096, and nobody reads more than a few of them.
@@ -54,21 +54,16 @@ impl MessageText {
     }
 
     /// The rule's messages on this event. A translation that fails falls back to the site's language; nothing does for that.
-    pub fn fill(
-        rule: &Rule,
-        templates: &Templates,
-        context: &Value,
-        flaws: &mut Vec<EvaluationFailure>,
-    ) -> Option<Self> {
-        let mut said = |language| {
-            let text = templates.message(&rule.name, language, context);
-            text.map(|text| cut(readable(&text), KEPT_MAX))
+    pub fn fill(rule: &Rule, context: &Value, flaws: &mut Vec<EvaluationFailure>) -> Option<Self> {
+        let mut said = |message: &str| {
+            text(message, context)
+                .map(|text| cut(readable(&text), KEPT_MAX))
                 .map_err(|error| flaws.push(EvaluationFailure::new(RulePart::Message, error)))
                 .ok()
         };
-        let mut wording = Self::of(said(None)?);
-        for language in rule.message.others.keys() {
-            wording.others.extend(said(Some(*language)).map(|text| (*language, text)));
+        let mut wording = Self::of(said(&rule.message.own)?);
+        for (language, message) in &rule.message.others {
+            wording.others.extend(said(message).map(|text| (*language, text)));
         }
         Some(wording)
     }

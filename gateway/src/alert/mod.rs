@@ -79,9 +79,8 @@ phone = "+995 555 11 22 33"
     pub(super) fn site(rules: &str) -> (Config, RuleSet) {
         let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config = read("t.toml", &format!("{SITE}{rules}"), &wishes).expect("good rules");
-        let (rules, people) = (config.rules.clone(), config.people.clone());
-        let judge = RuleSet::new(rules, people, config.site.name.clone(), config.site.time_zone.clone());
-        (config, judge.expect("compiles"))
+        let judge = config.rule_set().expect("compiles");
+        (config, judge)
     }
 
     pub(super) fn event(topic: &str, payload: impl Into<bytes::Bytes>, identity: Identity) -> Event {

@@ -11,7 +11,7 @@ use crate::alert::effect::Why;
 use crate::alert::replay::{Recorded, RecordedInput, Replay, ReplayedMessage, Timed};
 use crate::alert::tests::{MORNING, site};
 use crate::rule::condition::Judgement;
-use crate::rule::template::Templates;
+use crate::rule::template::Expressions;
 
 const FIELDS: [&str; 5] = ["a", "b", "f", "s", "o"];
 
@@ -96,9 +96,9 @@ fn completed(part: &Json, other: &Json) -> Json {
     all
 }
 
-fn judge(templates: &Templates, condition: &str, payload: &Json) -> Option<bool> {
+fn judge(expressions: &Expressions, condition: &str, payload: &Json) -> Option<bool> {
     let context = Value::from(Serde(json!({ "payload": payload })));
-    match templates.judge(condition, &context) {
+    match expressions.judge(condition, &context) {
         Judgement::Yes => Some(true),
         Judgement::No => Some(false),
         Judgement::Unknown(_) => None,
@@ -136,13 +136,13 @@ proptest! {
         gaps in gaps(),
         others in prop::collection::vec(whole(), 8),
     ) {
-        let templates = Templates::compile([]).expect("nothing to compile");
-        prop_assert!(judge(&templates, &condition, &report).is_some(), "{condition} on {report}");
+        let expressions = Expressions::default();
+        prop_assert!(judge(&expressions, &condition, &report).is_some(), "{condition} on {report}");
         let part = without(&report, &gaps);
-        if let Some(decided) = judge(&templates, &condition, &part) {
+        if let Some(decided) = judge(&expressions, &condition, &part) {
             for other in &others {
                 let all = completed(&part, other);
-                prop_assert_eq!(Some(decided), judge(&templates, &condition, &all), "{} on {} and {}", condition, part, all);
+                prop_assert_eq!(Some(decided), judge(&expressions, &condition, &all), "{} on {} and {}", condition, part, all);
             }
         }
     }
@@ -156,10 +156,10 @@ proptest! {
         reports in prop::collection::vec((whole(), gaps()), 1..8),
         others in prop::collection::vec(whole(), 12),
     ) {
-        let templates = Templates::compile([]).expect("nothing to compile");
+        let expressions = Expressions::default();
         let conditions: Vec<&String> = std::iter::once(&when).chain(&end).collect();
         let depends = |part: &Json| conditions.iter().all(|condition| {
-            let answers = others.iter().filter_map(|other| judge(&templates, condition, &completed(part, other)));
+            let answers = others.iter().filter_map(|other| judge(&expressions, condition, &completed(part, other)));
             let answers: Vec<bool> = answers.collect();
             answers.contains(&true) && answers.contains(&false)
         });

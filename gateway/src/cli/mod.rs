@@ -57,7 +57,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{Config, LoadOptions, Problems, load, load_or_last_good};
+use crate::config::{Config, LoadOptions, Problems, load, load_or_last_good, own_client_id};
 use crate::store::{OpenError, Store};
 use crate::terminal;
 
@@ -247,24 +247,29 @@ impl Place {
         LoadOptions { state_directory: self.state.clone(), without_secrets, ..LoadOptions::default() }
     }
 
-    /// What the daemon runs on, with a client id of this installation's own where the file names none; and the file's text, if
-    /// it is the file's.
-    fn load_for(&self, store: &Store, without_secrets: bool) -> Result<(Config, Option<String>), Failure> {
-        let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
-        let wishes = LoadOptions { client_tag, ..self.wishes(without_secrets) };
-        Ok(load_or_last_good(&self.config, &wishes)?)
+    /// What the daemon runs on, and the file's text, if it is the file's.
+    fn load_to_run(&self, without_secrets: bool) -> Result<(Config, Option<String>), Problems> {
+        load_or_last_good(&self.config, &self.wishes(without_secrets))
     }
 
-    /// Where the state is, by what the daemon runs on.
-    fn state(&self, without_secrets: bool) -> Result<PathBuf, Problems> {
-        let (config, _) = load_or_last_good(&self.config, &self.wishes(without_secrets))?;
-        Ok(config.site.state_directory)
+    /// The same with a client id of this installation's own where the file names none. Home Assistant's topics have it in them,
+    /// so that they are read again.
+    fn owned_by(&self, store: &Store, mut config: Config, without_secrets: bool) -> Result<Config, Failure> {
+        let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
+        let Some(tag) = client_tag.filter(|_| !config.mqtt.is_client_id_given) else { return Ok(config) };
+        if config.home_assistant.is_some() {
+            let wishes = LoadOptions { client_tag: Some(tag), ..self.wishes(without_secrets) };
+            return Ok(load_or_last_good(&self.config, &wishes)?.0);
+        }
+        config.mqtt.client_id = own_client_id(&config.mqtt.client_id, &tag);
+        Ok(config)
     }
 
     /// The configuration and its store, for commands that work beside the daemon.
     fn open(&self) -> Result<(Config, Store), Failure> {
-        let store = Store::open_existing(&self.state(true)?)?;
-        let (mut config, _) = self.load_for(&store, true)?;
+        let (config, _) = self.load_to_run(true)?;
+        let store = Store::open_existing(&config.site.state_directory)?;
+        let mut config = self.owned_by(&store, config, true)?;
         if let Some(why) = &config.stands_in {
             drop(writeln!(std::io::stderr(), "note: {}", terminal::plain(why)));
         }

@@ -14,13 +14,14 @@ use crate::store::{Lock, Store};
 
 pub fn run(place: &Place) -> Result<(), Failure> {
     let _flushing = crate::log::start();
-    let directory = place.state(false)?;
+    let (config, text) = place.load_to_run(false)?;
+    let directory = config.site.state_directory.clone();
     let lock = Lock::take(&directory).map_err(|error| match error {
         taken @ crate::store::LockError::Taken(_) => Failure::AlreadyRunning(taken),
         file @ crate::store::LockError::File(..) => Failure::Io(file.into()),
     })?;
     let store = Store::open(&directory, &mut Rng::from_machine())?;
-    let (config, text) = place.load_for(&store, false)?;
+    let config = place.owned_by(&store, config, false)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let listeners = listen(&config).await?;

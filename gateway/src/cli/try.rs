@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Failure, Place, say, say_json};
 use crate::alert::effect::{Effect, Notification, told_once};
 use crate::alert::ignored::Ignored;
-use crate::alert::intake::{Decision, RuleSet};
+use crate::alert::intake::Decision;
 use crate::alert::replay::foresee;
 use crate::config::Config;
 use crate::contact::Contact;
@@ -51,13 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "`{topic}` is no topic that a device publishes to; write one without + and #"
         )));
     }
-    let judge = RuleSet::new(
-        config.rules.clone(),
-        config.people.clone(),
-        config.site.name.clone(),
-        config.site.time_zone.clone(),
-    )
-    .map_err(|error| Failure::Io(error.into()))?;
+    let judge = config.rule_set().map_err(|error| Failure::Io(error.into()))?;
     if let Some(file) = &arguments.replay {
         return super::replay::run(&config, &judge, file, arguments.reasons, arguments.json);
     }

@@ -13,7 +13,7 @@ use crate::outbox::button_token::{ButtonSubject, ButtonToken};
 use crate::outbox::message::{Button, Content};
 use crate::reply::context::SiteContext;
 use crate::reply::effect::{AuditRecord, ReplyEffect};
-use crate::rule::template::Templates;
+use crate::rule::template;
 
 /// Where the answer goes, and by what a repetition of the question is known.
 #[derive(Debug, Clone)]
@@ -127,11 +127,8 @@ fn text(question: &Question, bindings: &Bindings, event: &Event, site: &str, lan
     names.insert("payload".into(), payload);
     names.insert("site".into(), serde_json::json!({ "name": site }));
     let context = minijinja::value::Value::from(minijinja::value::Serde(names));
-    let words = Templates::compile([])
-        .ok()
-        .and_then(|templates| templates.text(question.text.to(language), &context).ok());
     // The decision matters more than its wording, as with alerts.
-    words.unwrap_or_else(|| {
+    template::text(question.text.to(language), &context).unwrap_or_else(|_| {
         format!("⚠ {}: {} {}", question.name, event.topic, crate::alert::evaluate::excerpt(&event.payload))
     })
 }

@@ -7,7 +7,7 @@ use crate::command::action::Awaited;
 use crate::command::phrase::same;
 use crate::event::decode::PayloadFormat;
 use crate::event::decode::decode;
-use crate::rule::template::Templates;
+use crate::rule::template::Expressions;
 
 /// What is shown of a device's words: two lines on a phone.
 const SHOWN_MAX: usize = 160;
@@ -30,12 +30,7 @@ pub enum DeviceVerdict {
 
 /// What arrived on the topic that is awaited.
 #[must_use]
-pub fn of(
-    awaited: &Awaited,
-    content_type: Option<&str>,
-    payload: &[u8],
-    templates: &Templates,
-) -> DeviceVerdict {
+pub fn of(awaited: &Awaited, content_type: Option<&str>, payload: &[u8]) -> DeviceVerdict {
     if payload.len() > PAYLOAD_MAX {
         return DeviceVerdict::Undecided;
     }
@@ -44,7 +39,7 @@ pub fn of(
     };
     let context = Value::from(Serde(json!({ "payload": value })));
     let judge = |condition: &Option<String>| {
-        condition.as_ref().map(|condition| templates.judge(condition, &context).decided())
+        condition.as_ref().map(|condition| Expressions::default().judge(condition, &context).decided())
     };
     let refused = || DeviceVerdict::Refused(words(&value).unwrap_or_else(|| REFUSED.into()));
     match (judge(&awaited.refused_when), judge(&awaited.when)) {
@@ -107,7 +102,6 @@ mod tests {
 
     #[test]
     fn answers_are_read_as_devices_give_them() {
-        let templates = Templates::compile([]).expect("nothing to compile");
         let check = |when: Option<&str>, topic: Option<&str>, payload: &str, expected: DeviceVerdict| {
             let awaited = Awaited {
                 topic: topic.map(str::to_owned),
@@ -115,7 +109,7 @@ mod tests {
                 refused_when: None,
                 within_ms: 1_000,
             };
-            assert_eq!(of(&awaited, None, payload.as_bytes(), &templates), expected, "{payload}");
+            assert_eq!(of(&awaited, None, payload.as_bytes()), expected, "{payload}");
         };
         let (done, refused) = (DeviceVerdict::Done(None), |text: &str| DeviceVerdict::Refused(text.into()));
         for payload in ["ok", "OK", "true", "1", "done", "", r#"{"ok": true}"#, r#"{"status": "success"}"#] {
@@ -147,7 +141,7 @@ mod tests {
         for when in [None, when] {
             let awaited =
                 Awaited { topic: None, when: when.map(str::to_owned), refused_when: None, within_ms: 1_000 };
-            let verdict = of(&awaited, None, &[0xff, 0xfe, 0], &templates);
+            let verdict = of(&awaited, None, &[0xff, 0xfe, 0]);
             assert_eq!(verdict, DeviceVerdict::Undecided, "noise is neither Yes nor No");
         }
     }

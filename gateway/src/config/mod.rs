@@ -54,7 +54,7 @@ pub use last_good::{keep_as_last_good, load_or_last_good};
 pub use network::Network;
 pub use pem::{Pem, not_pem};
 pub use problem::{Problem, Problems};
-pub use read::{LoadOptions, load, read};
+pub use read::{LoadOptions, load, own_client_id, read};
 pub use rules::FIRST_CONNECTION;
 pub use secret::{Secret, SecretError, secret, secret_file};
 pub use secret_box::{SecretBox, SecretBoxError};
@@ -62,10 +62,12 @@ pub use warnings::{exposed, remarks};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::alert::intake::RuleSet;
 use crate::command::action::TextCommand;
 use crate::command::home_assistant::Appearance;
 use crate::command::question::Question;
@@ -78,6 +80,7 @@ use crate::reply::context::SiteContext;
 use crate::reply::forward::ForwardRule;
 use crate::reply::opt_out::Words;
 use crate::rule::definition::Rule;
+use crate::rule::error::TemplateError;
 use crate::time::Timestamp;
 
 /// What the daemon runs on. Every name in it exists, every expression in it compiles.
@@ -88,9 +91,10 @@ pub struct Config {
     pub mqtt: Mqtt,
     pub serial: Vec<Serial>,
     pub connections: Vec<Connection>,
-    pub people: People,
+    /// Shared, as each rule is: whoever needs a copy of the configuration takes a few handles, and not a thousand people.
+    pub people: Arc<People>,
     /// Those of the file first, then those that we add.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Arc<Rule>>,
     pub written_rules: usize,
     pub words: Words,
     pub commands: Vec<TextCommand>,
@@ -103,6 +107,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// What decides what an event means. It shares the rules and the people.
+    pub fn rule_set(&self) -> Result<RuleSet, TemplateError> {
+        let (site, zone) = (self.site.name.clone(), self.site.time_zone.clone());
+        RuleSet::new(self.rules.clone(), Arc::clone(&self.people), site, zone)
+    }
+
     /// What decides about what people say.
     #[must_use]
     pub fn context<'a>(&'a self, seal: &'a ButtonSigner, now: Timestamp) -> SiteContext<'a> {
@@ -154,6 +164,8 @@ pub struct Mqtt {
     pub version: MqttVersion,
     /// Stable, so that the broker keeps the session (`tests/it/mqtt_contract.rs`, C7).
     pub client_id: String,
+    /// Whether the file says it.
+    pub is_client_id_given: bool,
     pub username: Option<String>,
     pub password_file: Option<PathBuf>,
     pub tls: Option<MqttTls>,

@@ -1,6 +1,6 @@
 //! `[[contact]]` and `[[team]]`: who is told, and how each is spoken to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 
@@ -28,6 +28,8 @@ pub fn read(root: &Section) -> People {
 }
 
 fn read_contacts(root: &Section, people: &mut People) {
+    // To look for a number among all contacts, of each contact, took a third of the time of a start with a thousand.
+    let mut reached: BTreeSet<(Recipient, ContactId)> = BTreeSet::new();
     for section in root.sections("contact", "[[contact]]") {
         let id = section.required("id");
         let name = section.text("name").map(|text| text.value);
@@ -42,12 +44,17 @@ fn read_contacts(root: &Section, people: &mut People) {
             let to = to.unwrap_or_else(|| Recipient::UserId(format!("of {}", id.value)));
             let contact_id = ContactId(id.value.clone());
             people.quiet.extend(quiet.map(|quiet| (contact_id.clone(), quiet)));
-            if let Some(other) = people.contacts.values().find(|contact| contact.to == to) {
+            let mut from = reached.range((to.clone(), ContactId(String::new()))..);
+            if let Some((_, other)) = from.next().filter(|(reached, _)| *reached == to) {
                 section.report(
                     id.offset,
-                    format!("`{}` and `{}` have the same phone number; keep one", other.id, id.value),
+                    format!("`{other}` and `{}` have the same phone number; keep one", id.value),
                 );
             }
+            if let Some(former) = people.contacts.get(&contact_id) {
+                reached.remove(&(former.to.clone(), contact_id.clone()));
+            }
+            reached.insert((to.clone(), contact_id.clone()));
             let contact = Contact {
                 id: contact_id.clone(),
                 name: name.unwrap_or_else(|| id.value.clone()),

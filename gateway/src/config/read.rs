@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -122,8 +123,8 @@ fn whole(root: &Section, folder: &Path, wishes: &LoadOptions) -> Option<Config> 
         mqtt: mqtt?,
         serial,
         connections,
-        people,
-        rules,
+        people: Arc::new(people),
+        rules: rules.into_iter().map(Arc::new).collect(),
         written_rules,
         words,
         commands,
@@ -263,6 +264,7 @@ fn read_mqtt(section: Section, folder: &Path, slug: &str, wishes: &LoadOptions) 
         host,
         port,
         version: version.unwrap_or(MqttVersion::V5),
+        is_client_id_given: client_id.is_some(),
         client_id: client_id.unwrap_or_else(|| default_client_id(slug, wishes.client_tag.as_ref())),
         username,
         password_file: path(password),
@@ -286,9 +288,15 @@ fn read_client_id(section: &Section) -> Option<String> {
     Some(id.value)
 }
 
-/// Two machines with one site's name, or with names that have no Latin letter, must not take each other's session.
 fn default_client_id(slug: &str, tag: Option<&StoreTag>) -> String {
-    tag.map_or_else(|| format!("bellwire-{slug}"), |tag| format!("bellwire-{slug}-{}", tag.0))
+    let of_site = format!("bellwire-{slug}");
+    tag.map_or(of_site.clone(), |tag| own_client_id(&of_site, tag))
+}
+
+/// Two machines with one site's name, or with names that have no Latin letter, must not take each other's session.
+#[must_use]
+pub fn own_client_id(of_site: &str, tag: &StoreTag) -> String {
+    format!("{of_site}-{}", tag.0)
 }
 
 /// Whether it is encrypted, the host, the port: 1883, or 8883 with TLS (IANA).

@@ -17,8 +17,8 @@ use crate::time::Timestamp;
 #[must_use]
 pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
     let untranslated = config.rules.iter().flat_map(|rule| untranslated(config, rule));
-    let crowded = config.rules.iter().filter_map(crowded);
-    let slashed = config.rules.iter().filter_map(slashed);
+    let crowded = config.rules.iter().filter_map(|rule| crowded(rule));
+    let slashed = config.rules.iter().filter_map(|rule| slashed(rule));
     let (doubled, ending) = (one_telephone(config), ending(config, today));
     let open = exposed(config).into_iter().map(|(what, next)| format!("{what}; {next}"));
     untranslated

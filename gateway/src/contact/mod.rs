@@ -13,6 +13,7 @@ mod spelling;
 pub mod language;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use phone::{Phone, PhoneError};
 
@@ -41,7 +42,7 @@ pub struct Contact {
 }
 
 /// How a message is addressed (docs/cloud-api.md 1.1, 3.6).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Recipient {
     Phone(Phone),
     /// A business-scoped user id, byte for byte as a webhook gave it: for somebody who hides the number.
@@ -171,8 +172,11 @@ impl People {
 
     /// With these, and no others, who were invited. Whoever stands in the file, too, is who the file says.
     #[must_use]
-    pub fn with(&self, guests: &[Guest]) -> Self {
-        let mut all = self.clone();
+    pub fn with(self: &Arc<Self>, guests: &[Guest]) -> Arc<Self> {
+        if self.guests.is_empty() && guests.is_empty() {
+            return Arc::clone(self);
+        }
+        let mut all = Self::clone(self);
         for former in std::mem::take(&mut all.guests) {
             all.contacts.remove(&former);
             all.teams.values_mut().for_each(|members| members.retain(|member| *member != former));
@@ -197,7 +201,7 @@ impl People {
             all.guests.insert(id.clone());
             all.contacts.insert(id, contact);
         }
-        all
+        Arc::new(all)
     }
 
     /// Whether there is a contact or team of this name.
@@ -355,7 +359,7 @@ mod tests {
             by: "nino".into(),
         };
         let kitchen = ["kitchen".to_owned()];
-        let file = people();
+        let file = Arc::new(people());
         let maka = guest("maka", "+995555000111", &["site/bar/#"]);
         let with = file.with(std::slice::from_ref(&maka));
         assert!(with.has_guests() && !file.has_guests());
@@ -376,7 +380,7 @@ mod tests {
             guest("maka", "+995555000111", &["site/#/bar"]),
         ];
         let with = file.with(&wrong);
-        assert_eq!((with.contacts, with.teams), (file.contacts.clone(), file.teams.clone()));
+        assert_eq!((&with.contacts, &with.teams), (&file.contacts, &file.teams));
     }
 
     #[test]
@@ -440,6 +444,7 @@ mod tests {
     fn a_guest_whose_number_somebody_has_in_another_spelling_does_not_come_in() {
         let mut people = people();
         people.contacts.extend([contact("bia", "+5511987654321")]);
+        let people = Arc::new(people);
         let guest = |phone: &str| Guest {
             id: "maka".into(),
             name: "Maka".into(),

@@ -53,7 +53,7 @@ pub async fn examine(
 
 /// Those with a template and those without. Rules that the gateway added, of which nobody wrote a line, are not among them.
 fn rules<'a>(config: &'a Config, connection: &Connection) -> (Vec<&'a Rule>, Vec<&'a Rule>) {
-    let rules = config.rules.iter().take(config.written_rules);
+    let rules = config.rules.iter().map(AsRef::<Rule>::as_ref).take(config.written_rules);
     rules.filter(|rule| rule.connection == connection.name).partition(|rule| !rule.templates.is_empty())
 }
 

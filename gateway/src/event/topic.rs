@@ -12,24 +12,23 @@ const LONGEST_BYTES: usize = 65_535;
 /// What the named levels of a pattern stand for in one topic.
 pub type Bindings = BTreeMap<String, String>;
 
-/// A checked pattern.
+/// A checked pattern. Its levels are read where they are needed: kept, they took five times the memory of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicPattern {
-    text: String,
-    levels: Vec<Level>,
+    text: Box<str>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Level {
-    Literal(String),
-    Named(String),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level<'a> {
+    Literal(&'a str),
+    Named(&'a str),
     Any,
     Rest,
-    NamedRest(String),
+    NamedRest(&'a str),
 }
 
 /// What one level of a pattern takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LevelMatch<'a> {
     Literal(&'a str),
     Any,
@@ -73,15 +72,19 @@ impl TopicPattern {
         }
         let levels = parse_levels(text)?;
         let mut names = Vec::new();
-        for level in &levels {
+        for level in levels {
             if let Level::Named(name) | Level::NamedRest(name) = level {
                 if names.contains(&name) {
-                    return Err(TopicError::Twice(name.clone()));
+                    return Err(TopicError::Twice(name.to_owned()));
                 }
                 names.push(name);
             }
         }
-        Ok(Self { text: text.to_owned(), levels })
+        Ok(Self { text: text.into() })
+    }
+
+    fn levels(&self) -> impl Iterator<Item = Level<'_>> {
+        self.text.split('/').map(level_of)
     }
 
     /// As it was written.
@@ -93,17 +96,12 @@ impl TopicPattern {
     /// What to subscribe to: named levels become `+`.
     #[must_use]
     pub fn filter(&self) -> String {
-        let level = |level: &Level| match level {
-            Level::Literal(text) => text.clone(),
-            Level::Named(_) | Level::Any => "+".to_owned(),
-            Level::Rest | Level::NamedRest(_) => "#".to_owned(),
-        };
-        self.levels.iter().map(level).collect::<Vec<_>>().join("/")
+        self.levels().map(Level::filter).collect::<Vec<_>>().join("/")
     }
 
     /// Level by level, for the tree of all patterns.
     pub fn steps(&self) -> impl Iterator<Item = LevelMatch<'_>> {
-        self.levels.iter().map(|level| match level {
+        self.levels().map(|level| match level {
             Level::Literal(text) => LevelMatch::Literal(text),
             Level::Named(_) | Level::Any => LevelMatch::Any,
             Level::Rest | Level::NamedRest(_) => LevelMatch::Rest,
@@ -112,8 +110,8 @@ impl TopicPattern {
 
     /// The names of the named levels, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.levels.iter().filter_map(|level| match level {
-            Level::Named(name) | Level::NamedRest(name) => Some(name.as_str()),
+        self.levels().filter_map(|level| match level {
+            Level::Named(name) | Level::NamedRest(name) => Some(name),
             Level::Literal(_) | Level::Any | Level::Rest => None,
         })
     }
@@ -121,8 +119,8 @@ impl TopicPattern {
     /// What the wildcards without a name are called in a key, in order: `+1`, `+2` and `#`.
     #[must_use]
     pub fn wildcards(&self) -> Vec<String> {
-        let plus = self.levels.iter().filter(|level| **level == Level::Any).count();
-        let rest = self.levels.last() == Some(&Level::Rest);
+        let plus = self.levels().filter(|level| *level == Level::Any).count();
+        let rest = self.levels().last() == Some(Level::Rest);
         (1..=plus).map(|index| format!("+{index}")).chain(rest.then(|| "#".to_owned())).collect()
     }
 
@@ -130,7 +128,7 @@ impl TopicPattern {
     #[must_use]
     pub fn matches(&self, topic: &str) -> Option<Bindings> {
         self.bind(topic, |level, _| match level {
-            Level::Named(name) | Level::NamedRest(name) => Some(name.clone()),
+            Level::Named(name) | Level::NamedRest(name) => Some(name.to_owned()),
             Level::Literal(_) | Level::Any | Level::Rest => None,
         })
     }
@@ -147,13 +145,13 @@ impl TopicPattern {
     }
 
     /// `name` is asked with the level, and how many `+` there were up to it.
-    fn bind(&self, topic: &str, name: impl Fn(&Level, usize) -> Option<String>) -> Option<Bindings> {
+    fn bind(&self, topic: &str, name: impl Fn(Level<'_>, usize) -> Option<String>) -> Option<Bindings> {
         if topic.starts_with('$') && !self.text.starts_with('$') {
             return None;
         }
         let (mut bindings, mut plus) = (Bindings::new(), 0);
         let mut left = Some(topic);
-        for level in &self.levels {
+        for level in self.levels() {
             let value = match level {
                 // `a/#` matches `a` too (MQTT 5, 4.7.1.2)
                 Level::Rest | Level::NamedRest(_) => left.take().unwrap_or_default(),
@@ -166,7 +164,7 @@ impl TopicPattern {
                     value
                 }
             };
-            plus += usize::from(*level == Level::Any);
+            plus += usize::from(level == Level::Any);
             if matches!(level, Level::Literal(text) if text != value) {
                 return None;
             }
@@ -179,17 +177,18 @@ impl TopicPattern {
 /// A topic to publish to, whose named levels are filled from the event's topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicTemplate {
-    levels: Vec<Level>,
+    text: Box<str>,
+    /// The name that brings several levels along.
+    several: Option<Box<str>>,
 }
 
 impl TopicTemplate {
     /// `known` are the names that the rule's topic gives.
     pub fn parse(text: &str, known: &TopicPattern) -> Result<Self, TopicError> {
-        let mut levels = parse_levels(text)?;
-        for level in &mut levels {
+        for level in parse_levels(text)? {
             match level {
                 Level::Any | Level::Rest => return Err(TopicError::Wildcard),
-                Level::NamedRest(name) => return Err(TopicError::NamedRest(name.clone())),
+                Level::NamedRest(name) => return Err(TopicError::NamedRest(name.to_owned())),
                 Level::Named(name) if !known.names().any(|known| known == name) => {
                     let names: Vec<String> = known.names().map(|name| format!("{{{name}}}")).collect();
                     let names = if names.is_empty() {
@@ -197,15 +196,24 @@ impl TopicTemplate {
                     } else {
                         names.join(", ")
                     };
-                    return Err(TopicError::Unbound(name.clone(), names));
-                }
-                Level::Named(name) if known.levels.contains(&Level::NamedRest(name.clone())) => {
-                    *level = Level::NamedRest(std::mem::take(name)); // it brings all its levels along
+                    return Err(TopicError::Unbound(name.to_owned(), names));
                 }
                 Level::Named(_) | Level::Literal(_) => {}
             }
         }
-        Ok(Self { levels })
+        let several = known.levels().find_map(|level| match level {
+            Level::NamedRest(name) => Some(name.into()),
+            Level::Literal(_) | Level::Named(_) | Level::Any | Level::Rest => None,
+        });
+        Ok(Self { text: text.into(), several })
+    }
+
+    fn levels(&self) -> impl Iterator<Item = Level<'_>> {
+        self.text.split('/').map(level_of).map(|level| match level {
+            Level::Named(name) if self.several.as_deref() == Some(name) => Level::NamedRest(name),
+            other
+            @ (Level::Literal(_) | Level::Named(_) | Level::Any | Level::Rest | Level::NamedRest(_)) => other,
+        })
     }
 
     /// The topic; `None` where the levels make none that a broker takes: empty, or longer than 65,535 bytes. A broker ends
@@ -213,33 +221,33 @@ impl TopicTemplate {
     /// sure that there is none.
     #[must_use]
     pub fn fill(&self, bindings: &Bindings) -> Option<String> {
-        let level = |level: &Level| match level {
-            Level::Literal(text) => text.clone(),
-            Level::Named(name) | Level::NamedRest(name) => bindings.get(name).cloned().unwrap_or_default(),
-            Level::Any | Level::Rest => String::new(),
+        let level = |level| match level {
+            Level::Literal(text) => text,
+            Level::Named(name) | Level::NamedRest(name) => bindings.get(name).map_or("", String::as_str),
+            Level::Any | Level::Rest => "",
         };
-        let topic = self.levels.iter().map(level).collect::<Vec<_>>().join("/");
+        let topic = self.levels().map(level).collect::<Vec<_>>().join("/");
         (1..=LONGEST_BYTES).contains(&topic.len()).then_some(topic)
     }
 
     /// What to subscribe to, to hear it with any binding.
     #[must_use]
     pub fn filter(&self) -> String {
-        let level = |level: &Level| match level {
-            Level::Literal(text) => text.clone(),
-            Level::Named(_) | Level::Any => "+".to_owned(),
-            Level::Rest | Level::NamedRest(_) => "#".to_owned(),
-        };
-        let several = self.levels.iter().position(|level| matches!(level, Level::NamedRest(_)));
-        let count = several.map_or(self.levels.len(), |index| index + 1);
-        self.levels.iter().take(count).map(level).collect::<Vec<_>>().join("/")
+        let mut levels = Vec::new();
+        for level in self.levels() {
+            levels.push(level.filter());
+            if matches!(level, Level::NamedRest(_)) {
+                break;
+            }
+        }
+        levels.join("/")
     }
 
     /// Whether a publish to this topic could match `pattern`: a command that raises its own alert again is a loop.
     #[must_use]
     pub fn may_match(&self, pattern: &TopicPattern) -> bool {
-        let mut ours = self.levels.iter();
-        for theirs in &pattern.levels {
+        let mut ours = self.levels();
+        for theirs in pattern.levels() {
             match (theirs, ours.next()) {
                 (Level::Rest | Level::NamedRest(_), _) | (_, Some(Level::NamedRest(_))) => return true,
                 (_, None) => return false,
@@ -251,7 +259,28 @@ impl TopicTemplate {
     }
 }
 
-fn parse_levels(text: &str) -> Result<Vec<Level>, TopicError> {
+impl<'a> Level<'a> {
+    /// What to subscribe to.
+    fn filter(self) -> &'a str {
+        match self {
+            Self::Literal(text) => text,
+            Self::Named(_) | Self::Any => "+",
+            Self::Rest | Self::NamedRest(_) => "#",
+        }
+    }
+}
+
+/// A level of a text that was parsed.
+fn level_of(text: &str) -> Level<'_> {
+    match (text, text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'))) {
+        ("+", _) => Level::Any,
+        ("#", _) => Level::Rest,
+        (_, Some(name)) => name.strip_suffix('#').map_or(Level::Named(name), Level::NamedRest),
+        (_, None) => Level::Literal(text),
+    }
+}
+
+fn parse_levels(text: &str) -> Result<Vec<Level<'_>>, TopicError> {
     if text.is_empty() {
         return Err(TopicError::Empty);
     }
@@ -277,7 +306,7 @@ fn parse_levels(text: &str) -> Result<Vec<Level>, TopicError> {
         .collect()
 }
 
-fn parse_level(level: &str) -> Result<Level, TopicError> {
+fn parse_level(level: &str) -> Result<Level<'_>, TopicError> {
     let named = level.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let is_name = |name: &str| {
         !name.is_empty()
@@ -286,9 +315,9 @@ fn parse_level(level: &str) -> Result<Level, TopicError> {
     };
     let rest = named.and_then(|name| name.strip_suffix('#')).filter(|name| is_name(name));
     match named {
-        Some(_) if rest.is_some() => Ok(Level::NamedRest(rest.unwrap_or_default().to_owned())),
-        Some(name) if is_name(name) => Ok(Level::Named(name.to_owned())),
-        None if !level.contains(['{', '}', '+', '#']) => Ok(Level::Literal(level.to_owned())),
+        Some(_) if rest.is_some() => Ok(Level::NamedRest(rest.unwrap_or_default())),
+        Some(name) if is_name(name) => Ok(Level::Named(name)),
+        None if !level.contains(['{', '}', '+', '#']) => Ok(Level::Literal(level)),
         _ => Err(TopicError::Level(level.to_owned())),
     }
 }

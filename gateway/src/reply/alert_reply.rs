@@ -85,7 +85,7 @@ impl Reading<'_> {
     }
 
     fn rule(&self, known: &AlertRef) -> Option<&Rule> {
-        self.house.rules.iter().find(|rule| rule.name == known.rule)
+        self.house.rules.iter().map(AsRef::as_ref).find(|rule: &&Rule| rule.name == known.rule)
     }
 
     fn action(&self, known: &AlertRef, action: &str) -> Interpretation {

@@ -1,5 +1,7 @@
 //! What a reply is understood by.
 
+use std::sync::Arc;
+
 use crate::command::action::TextCommand;
 use crate::command::authorise::RecentAbuse;
 use crate::command::question::Question;
@@ -13,7 +15,7 @@ use crate::time::Timestamp;
 
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyContext<'a> {
-    pub rules: &'a [Rule],
+    pub rules: &'a [Arc<Rule>],
     pub commands: &'a [TextCommand],
     pub onward: &'a [ForwardRule],
     pub words: &'a Words,
@@ -33,7 +35,7 @@ pub struct SiteContext<'a> {
     pub people: &'a People,
     /// Contacts and teams.
     pub owner: &'a [String],
-    pub rules: &'a [Rule],
+    pub rules: &'a [Arc<Rule>],
     pub questions: &'a [Question],
     /// What counts as STOP and START.
     pub words: &'a Words,

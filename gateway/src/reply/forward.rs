@@ -9,7 +9,7 @@ use crate::command::action::{ActionPolicy, ResolvedAction};
 use crate::command::phrase::same;
 use crate::event::topic::{Bindings, TopicTemplate};
 use crate::ids::{AlertId, RuleName};
-use crate::rule::template::Templates;
+use crate::rule::template;
 use crate::time::Timestamp;
 
 /// A ticket, not a book; a WhatsApp text may have 4,096 characters.
@@ -67,7 +67,7 @@ impl ForwardRule {
         }
         let filled = self.payload.as_ref().and_then(|payload| {
             let context = Value::from(Serde(&facts));
-            let filled = Templates::compile([]).ok()?.text(payload, &context).ok()?;
+            let filled = template::text(payload, &context).ok()?;
             // Answers of a flow are free text, too. What an installer wrote into the template stays.
             Some(if ticket.given.is_some() { printable(&filled) } else { filled })
         });

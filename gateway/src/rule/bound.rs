@@ -221,12 +221,11 @@ mod tests {
 
     use super::*;
     use crate::rule::condition::Judgement;
-    use crate::rule::template::{Templates, check_condition, check_message};
+    use crate::rule::template::{Expressions, check_condition, check_message, text};
 
     fn said(message: &str, payload: &Json) -> Result<String, String> {
         let context = Value::from(Serde(json!({ "payload": payload })));
-        let templates = Templates::compile([]).expect("nothing to compile");
-        templates.text(message, &context).map_err(|error| error.what)
+        text(message, &context).map_err(|error| error.what)
     }
 
     fn refused(message: &str, payload: &Json) {
@@ -362,7 +361,7 @@ mod tests {
     fn no_payload_makes_a_condition_large_or_slow() {
         let many = json!({ "t": "x".repeat(60_000), "n": 90_000_000, "list": vec![1; 15_000], "short": "x" });
         let context = Value::from(Serde(json!({ "payload": many })));
-        let templates = Templates::compile([]).expect("nothing to compile");
+        let expressions = Expressions::default();
         for condition in [
             "payload.t * 1000 > 3000",
             "payload.short * payload.n == 'y'",
@@ -376,11 +375,11 @@ mod tests {
             "payload.list | select('in', payload.list) | list | length > 3",
         ] {
             check_condition(condition).expect(condition);
-            let judged = templates.judge(condition, &context);
+            let judged = expressions.judge(condition, &context);
             let Judgement::Unknown(error) = judged else { panic!("{condition}: {judged:?}") };
             assert!(error.what.len() < 1_000, "{condition}: {} bytes", error.what.len());
         }
         let twice = format!("{}payload.n{}", "(payload.gone in [".repeat(15), "])".repeat(15));
-        assert!(matches!(templates.judge(&twice, &context), Judgement::Unknown(_)));
+        assert!(matches!(expressions.judge(&twice, &context), Judgement::Unknown(_)));
     }
 }

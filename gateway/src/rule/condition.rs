@@ -86,7 +86,7 @@ fn unknown_name(node: &Node, engine: &Environment<'_>) -> Option<String> {
     } else if let Node::Test(name, ..) = node {
         state.perform_test(name, &[]).is_err_and(is_unknown).then(|| format!("there is no test `{name}`"))
     } else if let Node::Function(name, _) = node {
-        engine.globals().all(|(known, _)| known != name).then(|| format!("there is no function `{name}`"))
+        engine.globals().all(|(known, _)| *known != **name).then(|| format!("there is no function `{name}`"))
     } else {
         None
     }
@@ -310,14 +310,13 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::rule::template::Templates;
+    use crate::rule::template::Expressions;
 
     /// `Ok`: yes or no; else why not.
     fn judge(condition: &str, payload: &Json) -> Result<bool, String> {
         crate::rule::template::check_condition(condition).expect(condition);
-        let templates = Templates::compile([]).expect("nothing to compile");
         let context = Value::from(Serde(json!({ "payload": payload })));
-        match templates.judge(condition, &context) {
+        match Expressions::default().judge(condition, &context) {
             Judgement::Yes => Ok(true),
             Judgement::No => Ok(false),
             Judgement::Unknown(error) => Err(error.what),

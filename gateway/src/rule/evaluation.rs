@@ -76,7 +76,7 @@ impl Evaluation<'_> {
             }
             Node::Filter(name, of, arguments) => self.filter(node, name, of, arguments)?,
             Node::Function(name, arguments) => {
-                let function = self.engine.globals().find(|(known, _)| known == name);
+                let function = self.engine.globals().find(|(known, _)| **known == **name);
                 let function = function.map_or(Value::UNDEFINED, |(_, function)| function);
                 let arguments = self.arguments(arguments)?;
                 let call = |state: &mut State<'_, '_>| function.call(state, &arguments);
@@ -141,12 +141,7 @@ impl Evaluation<'_> {
         self.made(node, made)
     }
 
-    fn part(
-        &self,
-        node: &Node,
-        of: &Node,
-        bounds: &[Option<Box<Node>>; 3],
-    ) -> Result<Value, EvaluationError> {
+    fn part(&self, node: &Node, of: &Node, bounds: &[Option<Node>; 3]) -> Result<Value, EvaluationError> {
         let of = self.known(of)?;
         let bound = |index: usize| bounds[index].as_ref().map(|bound| self.known(bound)).transpose();
         let (start, stop, step) = (bound(0)?, bound(1)?, bound(2)?);

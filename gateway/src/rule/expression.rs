@@ -10,34 +10,34 @@ use crate::rule::error::{TemplateError, describe};
 /// Levels of one expression. Deeper is a mistake, and would cost the stack.
 const DEPTH_MAX: usize = 50;
 
-/// What an expression is made of.
+/// What an expression is made of: 40 bytes a node, of which a thousand rules have some thousands.
 #[derive(Debug)]
 pub(crate) enum Node {
     Constant(Value),
-    Name(String),
-    Field(Box<Node>, String),
+    Name(Box<str>),
+    Field(Box<Node>, Box<str>),
     Item(Box<Node>, Box<Node>),
     /// `[start:stop:step]`
-    Part(Box<Node>, [Option<Box<Node>>; 3]),
+    Part(Box<Node>, Box<[Option<Node>; 3]>),
     Not(Box<Node>),
     Negative(Box<Node>),
     Both(Box<Node>, Box<Node>),
     Either(Box<Node>, Box<Node>),
     /// `a < b <= c`: each side is evaluated once.
-    Chain(Box<Node>, Vec<(Comparison, Node)>),
+    Chain(Box<Node>, Box<[(Comparison, Node)]>),
     Arithmetic(ast::BinOpKind, Box<Node>, Box<Node>),
     Choice {
         test: Box<Node>,
         yes: Box<Node>,
         no: Option<Box<Node>>,
     },
-    Filter(String, Box<Node>, Arguments),
-    Test(String, Box<Node>, Arguments),
-    Function(String, Arguments),
-    Method(Box<Node>, String, Arguments),
+    Filter(Box<str>, Box<Node>, Box<Arguments>),
+    Test(Box<str>, Box<Node>, Box<Arguments>),
+    Function(Box<str>, Box<Arguments>),
+    Method(Box<Node>, Box<str>, Box<Arguments>),
     /// A list or a tuple.
-    List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
+    List(Box<[Node]>),
+    Map(Box<[(Node, Node)]>),
 }
 
 #[derive(Debug, Default)]
@@ -69,15 +69,15 @@ impl Node {
             return Err(unsupported(tree, &format!("it has more than {DEPTH_MAX} levels; write it shorter")));
         };
         let node = |tree: &ast::Expr<'_>| Self::of(tree, depth).map(Box::new);
-        let arguments = |call: &[ast::CallArg<'_>]| Arguments::of(tree, call, depth);
+        let arguments = |call: &[ast::CallArg<'_>]| Arguments::of(tree, call, depth).map(Box::new);
         let list = |items: &[ast::Expr<'_>]| {
             let items = items.iter().map(|item| Self::of(item, depth));
             items.collect::<Result<_, _>>().map(Self::List)
         };
         Ok(match tree {
             ast::Expr::Const(constant) => Self::Constant(constant.value.clone()),
-            ast::Expr::Var(name) => Self::Name(name.id.to_owned()),
-            ast::Expr::GetAttr(field) => Self::Field(node(&field.expr)?, field.name.to_owned()),
+            ast::Expr::Var(name) => Self::Name(name.id.into()),
+            ast::Expr::GetAttr(field) => Self::Field(node(&field.expr)?, field.name.into()),
             ast::Expr::GetItem(item) => Self::Item(node(&item.expr)?, node(&item.subscript_expr)?),
             ast::Expr::UnaryOp(operation) => match operation.op {
                 ast::UnaryOpKind::Not => Self::Not(node(&operation.expr)?),
@@ -97,16 +97,14 @@ impl Node {
                 no: choice.false_expr.as_ref().map(node).transpose()?,
             },
             ast::Expr::Filter(filter) => match &filter.expr {
-                Some(of) => Self::Filter(filter.name.to_owned(), node(of)?, arguments(&filter.args)?),
+                Some(of) => Self::Filter(filter.name.into(), node(of)?, arguments(&filter.args)?),
                 None => return Err(unsupported(tree, "a filter stands behind the value that it changes")),
             },
-            ast::Expr::Test(test) => {
-                Self::Test(test.name.to_owned(), node(&test.expr)?, arguments(&test.args)?)
-            }
+            ast::Expr::Test(test) => Self::Test(test.name.into(), node(&test.expr)?, arguments(&test.args)?),
             ast::Expr::Call(call) => match call.identify_call() {
-                ast::CallType::Function(name) => Self::Function(name.to_owned(), arguments(&call.args)?),
+                ast::CallType::Function(name) => Self::Function(name.into(), arguments(&call.args)?),
                 ast::CallType::Method(of, name) => {
-                    Self::Method(node(of)?, name.to_owned(), arguments(&call.args)?)
+                    Self::Method(node(of)?, name.into(), arguments(&call.args)?)
                 }
                 ast::CallType::Block(_) | ast::CallType::Object(_) => {
                     return Err(unsupported(tree, "only functions such as `range` can be called"));
@@ -120,9 +118,11 @@ impl Node {
                 Self::Map(pairs.map(pair).collect::<Result<_, _>>()?)
             }
             ast::Expr::Slice(part) => {
-                let bound = |bound: &Option<ast::Expr<'_>>| bound.as_ref().map(node).transpose();
+                let bound = |bound: &Option<ast::Expr<'_>>| {
+                    bound.as_ref().map(|bound| Self::of(bound, depth)).transpose()
+                };
                 let bounds = [bound(&part.start)?, bound(&part.stop)?, bound(&part.step)?];
-                Self::Part(node(&part.expr)?, bounds)
+                Self::Part(node(&part.expr)?, Box::new(bounds))
             }
         })
     }
@@ -145,7 +145,7 @@ impl Node {
             Gte => Comparison::MoreOrEqual,
             In => Comparison::In,
         };
-        Self::Chain(left, vec![(comparison, *right)])
+        Self::Chain(left, Box::new([(comparison, *right)]))
     }
 
     /// Looks at it and at everything in it.

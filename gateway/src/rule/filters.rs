@@ -43,24 +43,30 @@ enum Growth {
     Trim,
 }
 
-fn all() -> Vec<(&'static str, Value, Growth)> {
-    macro_rules! filters {
-        ($($name:literal $filter:ident $growth:ident)*) => {
+macro_rules! filters {
+    ($($name:literal $filter:ident $growth:ident)*) => {
+        fn all() -> Vec<(&'static str, Value, Growth)> {
             vec![$(($name, Value::from_function(filters::$filter), Growth::$growth)),*]
-        };
-    }
-    filters! {
-        "abs" abs None "attr" attr None "batch" batch Parts "bool" bool None "capitalize" capitalize Text
-        "chain" chain List "count" length None "d" default None "default" default None "dictsort" dictsort List
-        "e" escape Text "escape" escape Text "first" first None "float" float None "format" format Format
-        "groupby" groupby List "indent" indent Indent "int" int None "items" items List "join" join Join
-        "last" last None "length" length None "lines" lines Split "list" list List "lower" lower Text
-        "map" map List "max" max None "min" min None "pprint" pprint Lines "reject" reject List
-        "rejectattr" rejectattr List "replace" replace Replace "reverse" reverse Reverse "round" round None
-        "safe" safe Text "select" select List "selectattr" selectattr List "slice" slice Parts
-        "sort" sort List "split" split Split "string" string Text "sum" sum Sum "title" title Text
-        "tojson" tojson Lines "trim" trim Trim "unique" unique List "upper" upper Text "zip" zip List
-    }
+        }
+
+        /// Whether a filter is there: a misspelt one is found before the first alarm.
+        pub(crate) fn is_filter(name: &str) -> bool {
+            matches!(name, $($name)|*)
+        }
+    };
+}
+
+filters! {
+    "abs" abs None "attr" attr None "batch" batch Parts "bool" bool None "capitalize" capitalize Text
+    "chain" chain List "count" length None "d" default None "default" default None "dictsort" dictsort List
+    "e" escape Text "escape" escape Text "first" first None "float" float None "format" format Format
+    "groupby" groupby List "indent" indent Indent "int" int None "items" items List "join" join Join
+    "last" last None "length" length None "lines" lines Split "list" list List "lower" lower Text
+    "map" map List "max" max None "min" min None "pprint" pprint Lines "reject" reject List
+    "rejectattr" rejectattr List "replace" replace Replace "reverse" reverse Reverse "round" round None
+    "safe" safe Text "select" select List "selectattr" selectattr List "slice" slice Parts
+    "sort" sort List "split" split Split "string" string Text "sum" sum Sum "title" title Text
+    "tojson" tojson Lines "trim" trim Trim "unique" unique List "upper" upper Text "zip" zip List
 }
 
 /// Everything that an expression or a message may call, and nothing else.
@@ -109,11 +115,6 @@ pub(crate) fn bounded(engine: &mut Environment<'static>) {
         functions::range(narrow(from)?, Some(narrow(to)?), step.map(narrow).transpose()?)
     });
     engine.remove_global("debug"); // writes everything that there is
-}
-
-/// Whether a filter is there: a misspelt one is found before the first alarm.
-pub(crate) fn is_filter(name: &str) -> bool {
-    all().iter().any(|(known, ..)| *known == name)
 }
 
 /// What is charged to the evaluation that runs.

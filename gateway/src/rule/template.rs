@@ -2,14 +2,12 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use minijinja::machinery::parse_expr;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Output, State, UndefinedBehavior};
 
-use crate::contact::language::Language;
-use crate::ids::RuleName;
-use crate::rule::attachment::FileSource;
 use crate::rule::bound::length;
 use crate::rule::comparison::shown;
 use crate::rule::condition::{Expression, Judgement, strict_tests};
@@ -22,16 +20,24 @@ use crate::rule::program;
 /// Steps that one evaluation may take. A message of a page takes about 200; a loop that a payload drives ends here.
 pub(crate) const FUEL: u32 = 20_000;
 
-/// The compiled messages and conditions of all rules.
-#[derive(Debug)]
-pub struct Templates {
-    engine: Environment<'static>,
-    /// What rules say, by `message_name` and its like. It is compiled when it is said: some microseconds an alert, and nothing
-    /// of it in memory between alerts.
-    sources: BTreeMap<String, String>,
-    /// For expressions: its tests compare only what can be compared.
-    strict: Environment<'static>,
-    expressions: BTreeMap<String, Expression>,
+/// One for all that is said. Its filters take a hundred allocations: made for each message of a configuration with a thousand
+/// rules, they were a third of the start.
+static MESSAGES: LazyLock<Environment<'static>> = LazyLock::new(engine);
+/// The engine of expressions: its tests compare only what can be compared.
+static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut engine = MESSAGES.clone();
+    strict_tests(&mut engine);
+    engine
+});
+
+/// The compiled expressions of all rules, by their source: rules that ask the same share one.
+#[derive(Debug, Default)]
+pub struct Expressions(BTreeMap<String, Expression>);
+
+/// What a message says of these names. It is compiled each time: some microseconds an alert, and nothing of it in memory between
+/// alerts.
+pub fn text(message: &str, names: &Value) -> Result<String, EvaluationError> {
+    program::render(message, &MESSAGES, names).map_err(|error| evaluation(&error))
 }
 
 /// Whether a message template compiles.
@@ -44,7 +50,7 @@ pub fn check_message(source: &str) -> Result<(), TemplateError> {
 
 /// Whether a condition compiles.
 pub fn check_condition(source: &str) -> Result<(), TemplateError> {
-    Expression::compile(source, &strict()).map(drop)
+    Expression::compile(source, &EXPRESSIONS).map(drop)
 }
 
 /// What a message names and does not set itself, in order; the engine's own functions aside.
@@ -59,91 +65,33 @@ pub fn fields_in_message(source: &str) -> BTreeSet<String> {
 
 /// The engine computes constants when it compiles, so that what is too large is refused before.
 fn used_in_message(source: &str, with_fields: bool) -> BTreeSet<String> {
-    let engine = engine();
-    let compiled = program::check(source).ok().and_then(|()| engine.template_from_str(source).ok());
+    let compiled = program::check(source).ok().and_then(|()| MESSAGES.template_from_str(source).ok());
     let used = compiled.map(|template| template.undeclared_variables(with_fields));
     used.unwrap_or_default().into_iter().collect()
 }
 
 /// What a condition names, in order.
 pub fn names_in_condition(source: &str) -> BTreeSet<String> {
-    let engine = engine();
     let checked = parse_expr(source).ok().and_then(|tree| program::check_expression(&tree).ok());
-    let compiled = checked.and_then(|()| engine.compile_expression(source).ok());
+    let compiled = checked.and_then(|()| MESSAGES.compile_expression(source).ok());
     let used = compiled.map(|expression| expression.undeclared_variables(false));
     free(used.unwrap_or_default().into_iter().collect())
 }
 
 fn free(used: BTreeSet<String>) -> BTreeSet<String> {
-    let engine = engine();
-    used.into_iter().filter(|name| !engine.globals().any(|(global, _)| global == name)).collect()
+    used.into_iter().filter(|name| !MESSAGES.globals().any(|(global, _)| global == name)).collect()
 }
 
-impl Templates {
+impl Expressions {
     /// `config` has checked each source; an error here is one that it let through.
     pub fn compile<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Result<Self, TemplateError> {
-        let (strict, mut expressions, mut sources) = (strict(), BTreeMap::new(), BTreeMap::new());
-        let mut keep = |name: String, source: &str| {
-            sources.insert(name, source.to_owned());
-            program::check(source)
-        };
-        for rule in rules {
-            for source in rule.expressions() {
-                expressions.insert(source.to_owned(), Expression::compile(source, &strict)?);
-            }
-            keep(message_name(&rule.name, None), &rule.message.own)?;
-            for (language, message) in &rule.message.others {
-                keep(message_name(&rule.name, Some(*language)), message)?;
-            }
-            if let Some(FileSource::Address(address) | FileSource::Path(address)) =
-                rule.attach.as_ref().map(|attach| &attach.from)
-            {
-                keep(address_name(&rule.name), address)?;
-            }
-            for (index, template) in rule.templates.iter().enumerate() {
-                for (blank, parameter) in template.parameters.iter().enumerate() {
-                    keep(parameter_name(&rule.name, index, blank), &parameter.text)?;
-                }
+        let mut expressions = BTreeMap::new();
+        for source in rules.into_iter().flat_map(Rule::expressions) {
+            if !expressions.contains_key(source) {
+                expressions.insert(source.to_owned(), Expression::compile(source, &EXPRESSIONS)?);
             }
         }
-        Ok(Self { engine: engine(), sources, strict, expressions })
-    }
-
-    /// Where the file of that rule is.
-    pub fn address(&self, rule: &RuleName, context: &Value) -> Result<String, EvaluationError> {
-        self.said(&address_name(rule), context)
-    }
-
-    /// What fills one blank of one WhatsApp template of that rule.
-    pub fn parameter(
-        &self,
-        rule: &RuleName,
-        index: usize,
-        blank: usize,
-        context: &Value,
-    ) -> Result<String, EvaluationError> {
-        self.said(&parameter_name(rule, index, blank), context)
-    }
-
-    /// The message of that rule: in the site's language, or in another one that the rule has.
-    pub fn message(
-        &self,
-        rule: &RuleName,
-        language: Option<Language>,
-        context: &Value,
-    ) -> Result<String, EvaluationError> {
-        self.said(&message_name(rule, language), context)
-    }
-
-    fn said(&self, name: &str, context: &Value) -> Result<String, EvaluationError> {
-        let source =
-            self.sources.get(name).ok_or_else(|| EvaluationError::of("the rule has no such text"))?;
-        self.text(source, context)
-    }
-
-    /// A text that is no rule's.
-    pub fn text(&self, source: &str, context: &Value) -> Result<String, EvaluationError> {
-        program::render(source, &self.engine, context).map_err(|error| evaluation(&error))
+        Ok(Self(expressions))
     }
 
     /// The number that an expression gives.
@@ -163,44 +111,28 @@ impl Templates {
 
     /// Whether the condition holds.
     pub fn judge(&self, condition: &str, context: &Value) -> Judgement {
-        let judge = |compiled: &Expression| compiled.judge(&self.evaluation(context));
+        let judge = |compiled: &Expression| compiled.judge(&on(context));
         self.with(condition, judge).unwrap_or_else(Judgement::Unknown)
     }
 
     /// What an expression gives, which is never missing or null.
     pub fn value(&self, expression: &str, context: &Value) -> Result<Value, EvaluationError> {
-        self.with(expression, |compiled| compiled.value(&self.evaluation(context)))?
+        self.with(expression, |compiled| compiled.value(&on(context)))?
     }
 
     /// A rule's expression is compiled already; what else is asked is compiled now.
     fn with<T>(&self, source: &str, ask: impl FnOnce(&Expression) -> T) -> Result<T, EvaluationError> {
-        match self.expressions.get(source) {
+        match self.0.get(source) {
             Some(compiled) => Ok(ask(compiled)),
-            None => Expression::compile(source, &self.strict)
+            None => Expression::compile(source, &EXPRESSIONS)
                 .map(|compiled| ask(&compiled))
                 .map_err(|error| EvaluationError::of(error.what)),
         }
     }
-
-    fn evaluation<'a>(&'a self, context: &'a Value) -> Evaluation<'a> {
-        Evaluation { engine: &self.strict, context, spent: Cell::default(), steps: Cell::new(FUEL) }
-    }
 }
 
-/// Rule names have no line breaks in them, so that what has is no other rule's.
-fn message_name(rule: &RuleName, language: Option<Language>) -> String {
-    match language {
-        Some(language) => format!("{rule}\nin {}", language.code()),
-        None => rule.0.clone(),
-    }
-}
-
-fn parameter_name(rule: &RuleName, index: usize, blank: usize) -> String {
-    format!("{rule}\n{index}\n{blank}")
-}
-
-fn address_name(rule: &RuleName) -> String {
-    format!("{rule}\naddress")
+fn on(context: &Value) -> Evaluation<'_> {
+    Evaluation { engine: &EXPRESSIONS, context, spent: Cell::default(), steps: Cell::new(FUEL) }
 }
 
 fn engine() -> Environment<'static> {
@@ -227,17 +159,10 @@ fn as_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Re
     out.write_str(&json).map_err(minijinja::Error::from)
 }
 
-/// The engine of expressions.
-fn strict() -> Environment<'static> {
-    let mut engine = engine();
-    strict_tests(&mut engine);
-    engine
-}
-
 /// Jinja looks filters and tests up only when it comes to them: a run on nothing, where missing fields are no error,
 /// finds a misspelt one before the first alarm does.
 fn rehearsal() -> Environment<'static> {
-    let mut engine = engine();
+    let mut engine = MESSAGES.clone();
     engine.set_undefined_behavior(UndefinedBehavior::Chainable);
     engine
 }
@@ -266,7 +191,6 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_written_as_json() {
-        let templates = Templates::compile([]).expect("nothing to compile");
         let context = Value::from(minijinja::value::Serde(json!({
             "payload": {"on": true, "why": null, "celsius": -12.5, "name": "Nino \"N\"", "list": [1, null, "a"]},
         })));
@@ -281,7 +205,7 @@ mod tests {
                 r#"null true Nino "N" -12.5"#,
             ),
         ] {
-            assert_eq!(templates.text(message, &context).as_deref(), Ok(expected), "{message}");
+            assert_eq!(text(message, &context).as_deref(), Ok(expected), "{message}");
         }
     }
 

@@ -13,7 +13,6 @@ use crate::contact::severity::Severity;
 use crate::device::order::CommandEnd;
 use crate::event::incoming::Event;
 use crate::ids::{CommandId, StoreTag};
-use crate::rule::template::Templates;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::subscriptions::answer_prefix;
@@ -47,7 +46,6 @@ pub fn heard(
         None => store.awaited_on(&event.topic)?,
     };
     let site = config.context(store.seal(), now);
-    let Ok(templates) = Templates::compile([]) else { return Ok(()) };
     for command in waiting {
         let Some(awaited) = &command.answer else { continue };
         // A state is an answer only to what has been asked; the broker may be faster to deliver it than our disk is
@@ -55,7 +53,7 @@ pub fn heard(
         if answered.is_none() && command.state == "queued" && !at_broker.contains(&command.id) {
             continue;
         }
-        let verdict = device_answer::of(awaited, event.content_type.as_deref(), &event.payload, &templates);
+        let verdict = device_answer::of(awaited, event.content_type.as_deref(), &event.payload);
         store.apply(&outcome::answered(&command, &verdict, &site), now)?;
     }
     Ok(())

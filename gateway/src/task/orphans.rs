@@ -287,7 +287,7 @@ fn judge(running: Running, config: &Config, numbers: &BTreeSet<ConnectionName>) 
 }
 
 fn rule<'a>(config: &'a Config, name: &RuleName) -> Option<&'a Rule> {
-    config.rules.iter().find(|rule| rule.name == *name)
+    config.rules.iter().map(AsRef::as_ref).find(|rule: &&Rule| rule.name == *name)
 }
 
 fn life<'a>(config: &'a Config, name: &RuleName) -> Option<&'a LifecycleSettings> {

@@ -91,7 +91,8 @@ fn the_newest_stop_or_start_counts_and_is_answered_once() {
         }
     }
     let mut site = Site::new(ReplyFacts::default());
-    let levan = site.config.people.contacts.get_mut(&ContactId::from("levan")).expect("levan");
+    let people = std::sync::Arc::make_mut(&mut site.config.people);
+    let levan = people.contacts.get_mut(&ContactId::from("levan")).expect("levan");
     levan.may_stop = false;
     let stop = Interpretation::Consent { contact: "levan".into(), wish: ConsentWord::Stop };
     let found = site.follows("levan", &stop);

@@ -5,7 +5,6 @@
 
 use std::hint::black_box;
 
-use bellwire::alert::intake::RuleSet;
 use bellwire::alert::route::Routes;
 use bellwire::config::{LoadOptions, read};
 use bellwire::event::decode::PayloadFormat;
@@ -103,8 +102,7 @@ fn accepting(topic: &'static str) -> Box<dyn FnMut()> {
     let store = Store::open(folder.path(), &mut Rng::seeded(1)).expect("a store");
     let config = read("steps.toml", SITE, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
         .expect("good");
-    let judge = RuleSet::new(config.rules, config.people, config.site.name, config.site.time_zone);
-    let judge = judge.expect("compiled");
+    let judge = config.rule_set().expect("compiled");
     let (mut watch, mut id) = (judge.watch(), 0);
     Box::new(move || {
         let _until_the_end = &folder;

@@ -57,7 +57,7 @@ const SET_MS: i64 = 10_000;
 #[derive(Debug)]
 pub struct Engine {
     rules: BTreeMap<RuleName, Arc<Rule>>,
-    people: People,
+    people: Arc<People>,
     zone: TimeZone,
     limit: usize,
     alerts: BTreeMap<AlertKey, Alert>,
@@ -87,9 +87,9 @@ pub struct Engine {
 
 impl Engine {
     #[must_use]
-    pub fn new(rules: &[Rule], people: People, zone: TimeZone, limit: usize) -> Self {
+    pub fn new(rules: &[Arc<Rule>], people: Arc<People>, zone: TimeZone, limit: usize) -> Self {
         Self {
-            rules: rules.iter().map(|rule| (rule.name.clone(), Arc::new(rule.clone()))).collect(),
+            rules: rules.iter().map(|rule| (rule.name.clone(), Arc::clone(rule))).collect(),
             people,
             zone,
             limit,
@@ -256,7 +256,7 @@ impl Engine {
     }
 
     /// Somebody came or went.
-    pub(crate) fn meet(&mut self, people: People) {
+    pub(crate) fn meet(&mut self, people: Arc<People>) {
         self.people = people;
     }
 

@@ -3,6 +3,8 @@ mod site;
 /// A STOP goes with the person.
 mod stopped;
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use site::{FIRST, Has, NOW, Site};
@@ -133,7 +135,7 @@ fn what_a_number_held_that_is_gone_leaves_over_the_other_and_what_an_operator_ho
 fn a_number_that_is_deleted_while_the_daemon_runs_leaves_what_waited_to_another_and_ends_nothing_else() {
     let site = Site::under(&Has { number: "shop", ..FIRST });
     let mut after = Has { key: "side", command: None, number: "office", ..FIRST }.config();
-    after.rules[0].connection = "shop".into(); // as a rule names one of the page's
+    Arc::make_mut(&mut after.rules[0]).connection = "shop".into(); // as a rule names one of the page's
     let write = |store: &Store| end_of_number(store, &after, &"shop".into(), NOW);
     let ended = site.store.transaction(write).expect("on disk");
     assert_eq!(ended.len(), 4, "three people, and what waited for a Yes: {ended:?}");

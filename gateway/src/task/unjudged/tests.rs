@@ -32,8 +32,7 @@ impl Site {
         );
         let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config = read("t.toml", &text, &wishes).expect("good");
-        let (site, zone) = (config.site.name.clone(), config.site.time_zone.clone());
-        let judge = RuleSet::new(config.rules.clone(), config.people.clone(), site, zone).expect("compiles");
+        let judge = config.rule_set().expect("compiles");
         let (watch, (folder, store)) = (judge.watch(), Store::in_new_folder());
         Self { store, config, judge, watch, _folder: folder }
     }

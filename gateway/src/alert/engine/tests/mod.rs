@@ -87,7 +87,8 @@ impl Desk {
     }
 
     fn with(rules: &[Rule], people: People, limit: usize) -> Self {
-        let mut watch = Engine::new(rules, people, TimeZone::UTC, limit);
+        let rules: Vec<Arc<Rule>> = rules.iter().cloned().map(Arc::new).collect();
+        let mut watch = Engine::new(&rules, Arc::new(people), TimeZone::UTC, limit);
         let now = Now { wall: START, steady: Duration::ZERO };
         watch.advance(now);
         Self { watch, now }

@@ -26,7 +26,7 @@ fn it_says_how_long_it_held_and_carries_what_it_may_be_sent_with() {
 fn who_came_hears_of_the_next() {
     let mut desk = Desk::door(LifecycleSettings::bare());
     assert_eq!(said(&desk.see("door", "1", true)), [("nino", NotificationKind::Fired, "door 1")]);
-    desk.watch.meet(people(&["nino", "giorgi"]));
+    desk.watch.meet(Arc::new(people(&["nino", "giorgi"])));
     let both = [("nino", NotificationKind::Fired, "door 2"), ("giorgi", NotificationKind::Fired, "door 2")];
     assert_eq!(said(&desk.see("door", "2", true)), both);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::alert::intake::{Intake, IntakeEffect as Step, IntakeInput, RuleSet};
+use crate::alert::intake::{Intake, IntakeEffect as Step, IntakeInput};
 use crate::command::action::{CommandOrigin, NewCommand};
 use crate::command::approval::Pending;
 use crate::config::{LoadOptions, read};
@@ -121,9 +121,7 @@ impl Site {
         let (folder, store) = Store::in_new_folder();
         let site = Self { store, _folder: folder };
         let config = before.config();
-        let judge =
-            RuleSet::new(config.rules.clone(), config.people.clone(), "Bar".into(), jiff::tz::TimeZone::UTC);
-        let judge = judge.expect("compiles");
+        let judge = config.rule_set().expect("compiles");
         let watch = judge.watch();
         let mut intake: Intake<()> = Intake::new(judge, watch);
         let later = NOW + std::time::Duration::from_secs(70);

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 
 /// The configuration calls Nino by another id, and the telephone is the same.
@@ -11,9 +13,10 @@ fn who_wrote_stop_and_is_renamed_stays_stopped_until_they_write_start() {
     };
     assert!(wish("nino", false, NOW));
     let mut renamed = FIRST.config();
-    let mut nino = renamed.people.contacts.remove(&"nino".into()).expect("Nino");
+    let people = Arc::make_mut(&mut renamed.people);
+    let mut nino = people.contacts.remove(&"nino".into()).expect("Nino");
     nino.id = "nina".into();
-    renamed.people.contacts.insert(nino.id.clone(), nino);
+    people.contacts.insert(nino.id.clone(), nino);
     let end = |config: &Config| site.store.transaction(|store| end(store, config, NOW)).expect("ended");
     let stopped = || site.rows("SELECT contact FROM person WHERE stopped = 1 ORDER BY contact");
     let told =

@@ -1,5 +1,7 @@
 //! What Meta says of accounts, templates and wishes counts by its own time, in whichever order it comes.
 
+use std::sync::Arc;
+
 use super::persons::{ago, post};
 use super::*;
 use crate::contact::{People, Recipient};
@@ -260,7 +262,7 @@ fn a_participants_receipt_moves_the_groups_message_alone() {
         post(json!({ "statuses": [receipt] }))
     };
     let mut site = Site::new();
-    let contacts = &mut site.config.people.contacts;
+    let contacts = &mut Arc::make_mut(&mut site.config.people).contacts;
     let op = contacts[&ContactId("op".into())].clone();
     let all = Contact { id: "all".into(), to: Recipient::Group("G1".into()), ..op };
     contacts.insert(all.id.clone(), all);

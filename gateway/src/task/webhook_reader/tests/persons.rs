@@ -163,7 +163,8 @@ fn a_number_that_fits_two_people_acts_for_nobody() {
     );
     let mut german = Site::with(&format!("{twin}{PEOPLE}"));
     german.config = config_with(&format!("{twin}{PEOPLE}"));
-    let boss = german.config.people.contacts.get_mut(&ContactId("boss".into())).expect("there");
+    let people = std::sync::Arc::make_mut(&mut german.config.people);
+    let boss = people.contacts.get_mut(&ContactId("boss".into())).expect("there");
     boss.locale.language = crate::contact::language::Language::German;
     german.hears(text("551187654321", "wamid.1", ago(30), "open front"));
     assert_eq!(german.told("boss", "passt zu bia, lia, daher ist nichts geschehen"), 1);
