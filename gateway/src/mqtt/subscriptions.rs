@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::cover::{Partial, cover, covers, has_wildcard, overlap};
+use super::cover::{Partial, cover, has_wildcard, overlapping};
 use super::limits::Limits;
 use crate::alert::route::Routes;
-use crate::event::topic::TopicPattern;
 
 /// AWS IoT Core takes eight filters in one SUBSCRIBE, and ends the connection over a ninth; no broker announces its limit.
 const PIECE: usize = 8;
@@ -115,7 +114,7 @@ impl Subscriptions {
     pub fn new(wanted: &[String], earlier: &[String]) -> Self {
         Self {
             wanted: wanted.iter().cloned().collect(),
-            wanted_routes: routes(wanted),
+            wanted_routes: Routes::of_filters(wanted),
             refused: BTreeMap::new(),
             unsure: BTreeSet::new(),
             wildcards: true,
@@ -216,7 +215,7 @@ impl Subscriptions {
 
     #[must_use]
     pub fn outcome(&self) -> Grants {
-        let is_heard = |filter: &&String| self.plan.filters.iter().any(|heard| covers(heard, filter));
+        let is_heard = |filter: &&String| !self.plan.routes.covering(filter).is_empty();
         let lost = self.wanted.iter().filter(|filter| !is_heard(filter));
         let why = |filter: &String| self.refused.get(filter).cloned().unwrap_or_default();
         let unsure = self.plan.filters.iter().filter(|filter| self.unsure.contains(*filter));
@@ -318,18 +317,18 @@ impl OverlapBehaviour {
 
 impl FilterPlan {
     fn new(filters: Vec<String>, partial: Partial, wanted: &BTreeSet<String>) -> Self {
+        let routes = Routes::of_filters(&filters);
         let mut groups: Vec<u32> = Vec::new();
-        for (index, filter) in filters.iter().enumerate() {
-            let others = filters.iter().take(index).zip(&groups);
-            let taken: BTreeSet<u32> =
-                others.filter(|(other, _)| overlap(other, filter)).map(|(_, group)| *group).collect();
+        for filter in &filters {
+            let others = routes.overlapping(filter).into_iter();
+            let taken: BTreeSet<u32> = others.filter_map(|other| groups.get(other).copied()).collect();
             groups.push((0..).find(|group| !taken.contains(group)).unwrap_or(0));
         }
         let count = groups.iter().max().map_or(0, |last| last + 1);
         let needs_names = partial == Partial::Kept && count > 1;
         Self {
             first: needs_names.then(|| first_identifier(&filters, count)),
-            routes: routes(&filters),
+            routes,
             is_wider: filters.iter().any(|filter| !wanted.contains(filter)),
             partial: Some(partial),
             filters,
@@ -360,20 +359,13 @@ impl FilterPlan {
         if self.partial == Some(Partial::Kept) || self.groups.iter().all(|group| *group == 0) {
             return Vec::new();
         }
-        let all = self.filters.iter().enumerate();
-        let pairs = all.flat_map(|(at, one)| self.filters.iter().skip(at + 1).map(move |two| (one, two)));
-        pairs.filter(|(one, two)| overlap(one, two)).map(|(one, two)| (one.clone(), two.clone())).collect()
+        let filters: Vec<&String> = self.filters.iter().collect();
+        overlapping(&filters).map(|(one, two)| (one.clone(), two.clone())).collect()
     }
 }
 
 fn pieces(filters: &[String], identifier: Option<u32>) -> Vec<SubscribeRequest> {
     filters.chunks(PIECE).map(|filters| SubscribeRequest { filters: filters.to_vec(), identifier }).collect()
-}
-
-fn routes(filters: &[String]) -> Routes {
-    let patterns: Vec<TopicPattern> =
-        filters.iter().filter_map(|text| TopicPattern::parse(text).ok()).collect();
-    Routes::new(&patterns)
 }
 
 /// Another set has other identifiers, so that a copy which the broker queued under an earlier one is known as such: it is

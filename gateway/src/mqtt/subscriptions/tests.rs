@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::topic::TopicPattern;
 
 /// How brokers send a publish that several subscriptions match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
