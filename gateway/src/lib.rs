@@ -98,3 +98,5 @@ pub mod random;
 pub mod terminal;
 /// The one clock.
 pub mod time;
+/// Enums whose values are words.
+mod words;

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::command::command_state::CommandState;
 use crate::command::dispatch::CommandUpdate;
 use crate::device::order::EndState;
 use crate::device::record::Route;
@@ -203,7 +204,7 @@ impl Metrics {
 
     /// A command to a device.
     pub fn ended(&self, state: EndState) {
-        self.commands.get_or_create(&vec![("outcome", state.as_str().to_owned())]).inc();
+        self.commands.get_or_create(&vec![("outcome", CommandState::from(state).as_str().to_owned())]).inc();
     }
 
     pub fn accepted(&self, accepted: &IntakeReport) {
@@ -232,12 +233,7 @@ impl Metrics {
     }
 
     pub fn commanded(&self, change: &CommandUpdate) {
-        let outcome = match change {
-            CommandUpdate::Published { .. } => "published",
-            CommandUpdate::Refused { .. } => "refused",
-            CommandUpdate::Expired { .. } => "expired",
-        };
-        self.commands.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
+        self.commands.get_or_create(&vec![("outcome", change.state().as_str().to_owned())]).inc();
     }
 
     /// The text format; message counts are read from the outbox at the time of asking.

@@ -83,7 +83,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwire::outbox::message_state::STATES;
+use bellwire::outbox::message_state::State;
 use sabotage::Sabotage;
 use world::World;
 
@@ -216,7 +216,7 @@ fn judge(seeds: &BTreeSet<u64>) {
 /// A simulation that never gets anywhere proves nothing.
 #[test]
 fn the_seeds_reach_everything() {
-    let wanted = STATES.into_iter().map(|state| format!("message {}", state.as_str()));
+    let wanted = State::WORDS.iter().map(|state| format!("message {state}"));
     let commands =
         "published refused expired done failed silent".split(' ').map(|state| format!("command {state}"));
     let counted = ["condition-false", "duplicate", "retained", "undecodable", "no-rule"]

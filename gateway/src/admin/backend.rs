@@ -6,8 +6,11 @@ use tokio::sync::oneshot;
 
 use crate::admin::admin_service::{AdminService, Inner};
 use crate::admin::credentials::{self, entry};
-use crate::admin::filters::{COMMANDS, QUESTIONS, REQUESTS, listing, with_states};
+use crate::admin::filters::{listing, with_states};
 use crate::admin::{audit_log, dry_run, views};
+use crate::command::approval::RequestState;
+use crate::command::command_state::CommandState;
+use crate::command::question::QuestionState;
 use crate::config::Config;
 use crate::event::incoming::{Event, EventSource, Identity};
 use crate::hex::hex;
@@ -45,16 +48,16 @@ impl Inner {
                 self.found(format!("alert {id}"), move |store| store.whole_alert(id)).await
             }
             AdminQuery::Commands(filter) => {
-                self.list(with_states(filter, COMMANDS)?, Store::list_commands).await
+                self.list(with_states(filter, CommandState::WORDS)?, Store::list_commands).await
             }
             AdminQuery::Audit(filter) => self.list(listing(&filter)?, changes).await,
             AdminQuery::Trail(filter) => audit_log::shown(self, &filter).await,
             AdminQuery::TrailCheck => audit_log::check(self).await,
             AdminQuery::Requests(filter) => {
-                self.list(with_states(filter, REQUESTS)?, Store::list_requests).await
+                self.list(with_states(filter, RequestState::WORDS)?, Store::list_requests).await
             }
             AdminQuery::Questions(filter) => {
-                self.list(with_states(filter, QUESTIONS)?, Store::list_questions).await
+                self.list(with_states(filter, QuestionState::WORDS)?, Store::list_questions).await
             }
             AdminQuery::Waiting => Ok(self.store(Store::count_open).await?.into()),
             AdminQuery::Strangers(filter) => audit_log::strangers(self, &filter).await,

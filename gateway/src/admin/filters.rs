@@ -7,13 +7,6 @@ use crate::time::Timestamp;
 
 /// Rows of a list when nobody says how many.
 pub const LIMIT: u32 = 50;
-/// Of commands.
-pub const COMMANDS: &[&str] =
-    &["queued", "published", "done", "failed", "refused", "expired", "no-answer", "silent"];
-/// Of what waits for a Yes.
-pub const REQUESTS: &[&str] = &["open", "done", "declined", "expired"];
-/// Of questions of machines.
-pub const QUESTIONS: &[&str] = &["open", "decided"];
 
 /// Of rows whose states are words of their own.
 pub fn with_states(filter: Filter, states: &[&str]) -> Result<Listing, ApiError> {

@@ -10,6 +10,7 @@ use crate::outbox::message::Content;
 use crate::outbox::message_state::OnUnknown;
 use crate::rule::attachment::StoredFile;
 use crate::time::Timestamp;
+use crate::words::word_enum;
 
 /// All effects of one moment are committed together with the event that caused them.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,72 +153,50 @@ pub struct Notification {
     pub expires_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotificationKind {
-    /// An alert of a rule that keeps no states.
-    Once,
-    Fired,
-    Still,
-    Escalated,
-    Resolved,
-    Acknowledged,
-    Flapping,
-    Calm,
-    /// What quiet hours held back.
-    Summary,
+word_enum! {
+    /// What a message about an alert says; the words are those in metrics.
+    NotificationKind {
+        /// An alert of a rule that keeps no states.
+        Once = "once",
+        Fired = "fired",
+        Still = "still",
+        Escalated = "escalated",
+        Resolved = "resolved",
+        Acknowledged = "acknowledged",
+        Flapping = "flapping",
+        Calm = "calm",
+        /// What quiet hours held back.
+        Summary = "summary",
+    }
 }
 
-/// A decision, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    Pending,
-    Fired,
-    Dropped,
-    Clearing,
-    Resolved,
-    Acknowledged,
-    Told,
-    Grouped,
-    Inhibited,
-    Silenced,
-    Quiet,
-    Repeated,
-    Flapping,
-    Step,
-    Receipt,
-    Forgotten,
-    Missed,
-    Nobody,
-    /// An expression of its rule failed on the event.
-    Flaw,
+word_enum! {
+    /// A decision, in one word.
+    Why {
+        Pending = "pending",
+        Fired = "fired",
+        Dropped = "dropped",
+        Clearing = "clearing",
+        Resolved = "resolved",
+        Acknowledged = "acknowledged",
+        Told = "told",
+        Grouped = "grouped",
+        Inhibited = "inhibited",
+        Silenced = "silenced",
+        Quiet = "quiet",
+        Repeated = "repeated",
+        Flapping = "flapping",
+        Step = "step",
+        Receipt = "receipt",
+        Forgotten = "forgotten",
+        Missed = "missed",
+        Nobody = "nobody",
+        /// An expression of its rule failed on the event.
+        Flaw = "flaw",
+    }
 }
 
 impl Why {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Fired => "fired",
-            Self::Dropped => "dropped",
-            Self::Clearing => "clearing",
-            Self::Resolved => "resolved",
-            Self::Acknowledged => "acknowledged",
-            Self::Told => "told",
-            Self::Grouped => "grouped",
-            Self::Inhibited => "inhibited",
-            Self::Silenced => "silenced",
-            Self::Quiet => "quiet",
-            Self::Repeated => "repeated",
-            Self::Flapping => "flapping",
-            Self::Step => "step",
-            Self::Receipt => "receipt",
-            Self::Forgotten => "forgotten",
-            Self::Missed => "missed",
-            Self::Nobody => "nobody",
-            Self::Flaw => "flaw",
-        }
-    }
-
     /// Whether it says that somebody is told later, or not at all.
     #[must_use]
     pub fn holds(self) -> bool {
@@ -235,22 +214,6 @@ impl Why {
 }
 
 impl NotificationKind {
-    /// The word in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Once => "once",
-            Self::Fired => "fired",
-            Self::Still => "still",
-            Self::Escalated => "escalated",
-            Self::Resolved => "resolved",
-            Self::Acknowledged => "acknowledged",
-            Self::Flapping => "flapping",
-            Self::Calm => "calm",
-            Self::Summary => "summary",
-        }
-    }
-
     /// Whether it asks somebody to act, and so carries the buttons.
     #[must_use]
     pub fn asks(self) -> bool {

@@ -7,7 +7,7 @@ use super::{Failure, Place, say, say_json};
 use crate::config::Config;
 use crate::ids::MessageId;
 use crate::outbox::message::Content;
-use crate::outbox::message_state::{STATES, State};
+use crate::outbox::message_state::State;
 use crate::store::{ActError, Lock, LockError, MessageFilter, MessageRow, MessageStory, Store};
 use crate::task::orphans;
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -123,8 +123,7 @@ fn list(
     json: bool,
 ) -> Result<(), Failure> {
     let unknown = |word: &str| {
-        let words: Vec<&str> = STATES.into_iter().map(State::as_str).collect();
-        Failure::Usage(format!("`{word}` is not a state; there are {}", words.join(", ")))
+        Failure::Usage(format!("`{word}` is not a state; there are {}", State::WORDS.join(", ")))
     };
     let state = state.map(|word| State::parse(word).ok_or_else(|| unknown(word))).transpose()?;
     let (config, store) = place.open()?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::command::action::ResolvedAction;
 use crate::ids::{ConnectionName, ContactId, Wamid};
 use crate::time::Timestamp;
+use crate::words::word_enum;
 
 /// A command that waits for a Yes, as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,17 @@ pub struct Pending {
     pub agreed: BTreeSet<ContactId>,
     pub is_open: bool,
     pub expires_at: Timestamp,
+}
+
+word_enum! {
+    /// Where a request stands.
+    RequestState {
+        Open = "open",
+        Done = "done",
+        Declined = "declined",
+        /// Nobody agreed in time, or the configuration has no place for it any more.
+        Expired = "expired",
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::command::command_state::CommandState;
 use crate::ids::CommandId;
 use crate::time::Timestamp;
 
@@ -64,6 +65,15 @@ pub enum CommandUpdate {
 }
 
 impl CommandUpdate {
+    #[must_use]
+    pub fn state(&self) -> CommandState {
+        match self {
+            Self::Published { .. } => CommandState::Published,
+            Self::Refused { .. } => CommandState::Refused,
+            Self::Expired { .. } => CommandState::Expired,
+        }
+    }
+
     /// For the log.
     #[must_use]
     pub fn in_words(&self) -> String {

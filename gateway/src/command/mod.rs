@@ -10,6 +10,8 @@ pub mod action;
 pub mod phrase;
 /// What a device's answer means.
 pub mod device_answer;
+/// Where a command stands.
+pub mod command_state;
 /// A Yes or No to something that waits.
 pub mod approval;
 /// Whether this person may.

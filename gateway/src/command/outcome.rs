@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::command::action::Awaited;
-use crate::command::approval::Request;
+use crate::command::approval::{Request, RequestState};
+use crate::command::command_state::CommandState;
 use crate::command::device_answer::{DeviceVerdict, REFUSED};
 use crate::command::dispatch::CommandUpdate;
 use crate::contact::Contact;
@@ -23,7 +24,7 @@ pub struct CommandStory {
     pub contact: ContactId,
     pub connection: ConnectionName,
     pub title: String,
-    pub state: String,
+    pub state: CommandState,
     pub reason: Option<String>,
     pub answer: Option<Awaited>,
 }
@@ -33,13 +34,13 @@ pub struct CommandStory {
 pub fn answered(command: &CommandStory, verdict: &DeviceVerdict, site: &SiteContext) -> Vec<ReplyEffect> {
     let (title, locale) = (&command.title, site.people.locale(&command.contact));
     match verdict {
-        DeviceVerdict::Done(None) => end(command, "done", None, None, site),
+        DeviceVerdict::Done(None) => end(command, CommandState::Done, None, None, site),
         DeviceVerdict::Done(Some(said)) => {
-            end(command, "done", Some(said), Some(format!("✅ {title}: {said}")), site)
+            end(command, CommandState::Done, Some(said), Some(format!("✅ {title}: {said}")), site)
         }
         DeviceVerdict::Refused(why) => {
             let shown = if why == REFUSED { locale.plain(|s| s.device_refused) } else { why.clone() };
-            end(command, "failed", Some(why), Some(format!("❌ {title}: {shown}")), site)
+            end(command, CommandState::Failed, Some(why), Some(format!("❌ {title}: {shown}")), site)
         }
         DeviceVerdict::Undecided => Vec::new(),
     }
@@ -52,28 +53,34 @@ pub fn silent(command: &CommandStory, site: &SiteContext) -> Vec<ReplyEffect> {
     let why = format!("no answer within {}", duration_for_people(Duration::from_millis(within)));
     let locale = site.people.locale(&command.contact);
     let text = locale.say(|s| s.no_answer, &[("title", &command.title)]);
-    end(command, "silent", Some(&why), Some(text), site)
+    end(command, CommandState::Silent, Some(&why), Some(text), site)
 }
 
 /// A device may be faster than the broker's acknowledgement of the command, slower than we wait, and may have got what counts as
 /// expired or refused: it was published, its acknowledgement was lost, and the next try came too late.
 fn end(
     command: &CommandStory,
-    state: &'static str,
+    state: CommandState,
     said: Option<&str>,
     text: Option<String>,
     site: &SiteContext,
 ) -> Vec<ReplyEffect> {
-    let is_open = match command.state.as_str() {
-        "published" => true,
-        "queued" | "silent" | "expired" | "refused" => state != "silent",
-        _ => false, // it had an end before
+    let is_open = match command.state {
+        CommandState::Published => true,
+        CommandState::Queued | CommandState::Silent | CommandState::Expired | CommandState::Refused => {
+            state != CommandState::Silent
+        }
+        CommandState::Done | CommandState::Failed | CommandState::NoAnswer => false, // it had an end before
     };
     if !is_open {
         return Vec::new();
     }
-    let detail =
-        format!("{}: {state}{}", command.title, said.map(|said| format!(", {said}")).unwrap_or_default());
+    let detail = format!(
+        "{}: {}{}",
+        command.title,
+        state.as_str(),
+        said.map(|said| format!(", {said}")).unwrap_or_default()
+    );
     let ends = ReplyEffect::EndCommand { command: command.id, state, reason: said.map(str::to_owned) };
     [ends, record("answered", command.id, detail)].into_iter().chain(tell(command, text, site)).collect()
 }
@@ -86,7 +93,7 @@ pub fn ended_by_device(
     ending: &CommandEnd,
     site: &SiteContext,
 ) -> Vec<ReplyEffect> {
-    let detail = format!("{}, {}", ending.state.as_str(), ending.reason);
+    let detail = format!("{}, {}", CommandState::from(ending.state).as_str(), ending.reason);
     let mut effects = vec![record("answered", id, detail)];
     let Some(command) = command else { return effects };
     let (title, locale) = (&command.title, site.people.locale(&command.contact));
@@ -107,7 +114,7 @@ pub fn ended_by_device(
 /// the broker.
 #[must_use]
 pub fn dispatched(command: &CommandStory, update: &CommandUpdate, site: &SiteContext) -> Vec<ReplyEffect> {
-    if command.state != "queued" {
+    if command.state != CommandState::Queued {
         return Vec::new();
     }
     let changes = ReplyEffect::ChangeCommand(update.clone());
@@ -138,7 +145,7 @@ pub fn dropped(
     is_told: bool,
     site: &SiteContext,
 ) -> Vec<ReplyEffect> {
-    if command.state != "queued" {
+    if command.state != CommandState::Queued {
         return Vec::new();
     }
     let locale = site.people.locale(&command.contact);
@@ -156,7 +163,7 @@ pub fn request_expired(request: &Request, site: &SiteContext) -> Vec<ReplyEffect
     let detail = format!("request {id}: the time is over");
     let message = Some(reply.clone());
     let record = AuditRecord { what: "expired", who: None, message, command: None, detail };
-    let expires = ReplyEffect::ChangeRequest(Box::new(request.clone()), "expired");
+    let expires = ReplyEffect::ChangeRequest(Box::new(request.clone()), RequestState::Expired);
     // Who did not answer a question back knows; who waited for others does not.
     let waited = pending.agreed.contains(&pending.asker);
     let told = waited.then(|| {
@@ -174,7 +181,7 @@ pub fn request_dropped(request: &Request, why: &str, site: &SiteContext) -> Vec<
     let text = locale.say(|s| s.was_not_done, &[("title", &request.deed.title), ("why", &shown)]);
     let detail = format!("request {}: {why}", request.id);
     let record = AuditRecord { what: "expired", who: None, message: None, command: None, detail };
-    let expires = ReplyEffect::ChangeRequest(Box::new(request.clone()), "expired");
+    let expires = ReplyEffect::ChangeRequest(Box::new(request.clone()), RequestState::Expired);
     [expires, ReplyEffect::Record(record)].into_iter().chain(tell_asker(request, text, site)).collect()
 }
 

@@ -8,6 +8,7 @@ use crate::contact::language::Translated;
 use crate::event::topic::{TopicPattern, TopicTemplate};
 use crate::ids::ConnectionName;
 use crate::time::Timestamp;
+use crate::words::word_enum;
 
 /// How long a decision waits for a broker that is away. A machine that has given up knows by the correlation data which
 /// question it was, and by `decided_at` how old it is.
@@ -33,6 +34,14 @@ pub struct Question {
     /// Where a request may have its answer sent; empty: below the first level of `topic`.
     pub response_topics: Vec<TopicPattern>,
     pub connection: ConnectionName,
+}
+
+word_enum! {
+    /// Where a question stands.
+    QuestionState {
+        Open = "open",
+        Decided = "decided",
+    }
 }
 
 /// A question as it stands.

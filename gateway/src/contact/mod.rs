@@ -22,6 +22,7 @@ use crate::contact::on_call::OnCallRota;
 use crate::contact::quiet_hours::QuietHours;
 use crate::event::topic::TopicPattern;
 use crate::time::Timestamp;
+use crate::words::word_enum;
 use jiff::tz::TimeZone;
 
 use crate::ids::ContactId;
@@ -94,6 +95,18 @@ pub struct Guest {
     pub places: Vec<String>,
     /// Whoever invited.
     pub by: ContactId,
+}
+
+word_enum! {
+    /// Where an invitation stands.
+    GuestState {
+        Asked = "asked",
+        /// Said Yes.
+        Joined = "joined",
+        Declined = "declined",
+        /// Taken off the list, or invited anew.
+        Removed = "removed",
+    }
 }
 
 /// All contacts and teams. Built by `config`, which has checked that every name exists.

@@ -1,28 +1,17 @@
 //! How bad something is, and so who is woken.
 
-/// The order of the outbox: the most severe first, then the oldest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    Info,
-    Warning,
-    Critical,
+use crate::words::word_enum;
+
+word_enum! {
+    /// The order of the outbox: the most severe first, then the oldest.
+    Severity {
+        Info = "info",
+        Warning = "warning",
+        Critical = "critical",
+    }
 }
 
 impl Severity {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Info, Self::Warning, Self::Critical].into_iter().find(|severity| severity.as_str() == text)
-    }
-
     /// From the store; what no version wrote counts as the least.
     #[must_use]
     pub fn of_rank(rank: i64) -> Self {

@@ -4,6 +4,7 @@ use firmware_bridge::gateway::{End, UnderWay};
 use firmware_bridge::message::{Command, PAYLOAD_MAX_BYTES, TO_DEVICE_MAX_BYTES};
 use firmware_bridge::{NAME_MAX_BYTES, Outcome};
 
+use crate::command::command_state::CommandState;
 use crate::ids::CommandId;
 use crate::time::Timestamp;
 
@@ -42,14 +43,13 @@ pub enum EndState {
     NoAnswer,
 }
 
-impl EndState {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Refused => "refused",
-            Self::Expired => "expired",
-            Self::NoAnswer => "no-answer",
+impl From<EndState> for CommandState {
+    fn from(end: EndState) -> Self {
+        match end {
+            EndState::Done => Self::Done,
+            EndState::Refused => Self::Refused,
+            EndState::Expired => Self::Expired,
+            EndState::NoAnswer => Self::NoAnswer,
         }
     }
 }

@@ -4,42 +4,27 @@ use serde_json::{Map, Value, json};
 
 use crate::event::json;
 use crate::hex::hex;
+use crate::words::word_enum;
 
 /// A payload larger than this is not looked into: 64 KiB hold any reading, and a message shows 4,096 characters.
 pub const PAYLOAD_LIMIT_BYTES: usize = 64 * 1024;
 
-/// How a payload is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadFormat {
-    /// By the MQTT 5 content type; without one by looking: JSON, or a text that does not begin like it.
-    Auto,
-    Json,
-    Text,
-    /// A number alone, such as `-12.5`.
-    Number,
-    Cbor,
-    /// `firmware_bridge::Event`, encoded with postcard.
-    Postcard,
-    /// Sparkplug B, with the names from its births.
-    Sparkplug,
-    /// Not read at all: what counts is that it came. For Sparkplug's NDEATH and its like.
-    None,
-}
-
-impl PayloadFormat {
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "auto" => Some(Self::Auto),
-            "json" => Some(Self::Json),
-            "text" => Some(Self::Text),
-            "number" => Some(Self::Number),
-            "cbor" => Some(Self::Cbor),
-            "postcard" => Some(Self::Postcard),
-            "sparkplug" => Some(Self::Sparkplug),
-            "none" => Some(Self::None),
-            _ => None,
-        }
+word_enum! {
+    /// How a payload is read.
+    PayloadFormat {
+        /// By the MQTT 5 content type; without one by looking: JSON, or a text that does not begin like it.
+        Auto = "auto",
+        Json = "json",
+        Text = "text",
+        /// A number alone, such as `-12.5`.
+        Number = "number",
+        Cbor = "cbor",
+        /// `firmware_bridge::Event`, encoded with postcard.
+        Postcard = "postcard",
+        /// Sparkplug B, with the names from its births.
+        Sparkplug = "sparkplug",
+        /// Not read at all: what counts is that it came. For Sparkplug's NDEATH and its like.
+        None = "none",
     }
 }
 

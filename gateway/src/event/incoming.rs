@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
 use crate::time::Timestamp;
+use crate::words::word_enum;
 
 /// One MQTT publish, serial frame or local HTTP post.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +29,16 @@ pub struct Event {
     pub happened_at: Option<Timestamp>,
 }
 
-/// By which door an event came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventSource {
-    Mqtt,
-    Serial,
-    Http,
-    Cli,
-    /// The gateway itself.
-    Own,
+word_enum! {
+    /// By which door an event came.
+    EventSource {
+        Mqtt = "mqtt",
+        Serial = "serial",
+        Http = "http",
+        Cli = "cli",
+        /// The gateway itself.
+        Own = "own",
+    }
 }
 
 /// How a repetition is recognised.
@@ -118,19 +120,6 @@ fn hash(topic: &str, rest: &[u8]) -> String {
     hash.update([0]);
     hash.update(rest);
     hex(&hash.finalize()[..8])
-}
-
-impl EventSource {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mqtt => "mqtt",
-            Self::Serial => "serial",
-            Self::Http => "http",
-            Self::Cli => "cli",
-            Self::Own => "own",
-        }
-    }
 }
 
 #[cfg(test)]

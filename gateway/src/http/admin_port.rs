@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::event::topic::TopicPattern;
 use crate::time::{Timestamp, parse_duration};
+use crate::words::word_enum;
 
 pub type ApiFuture<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send>>;
 
@@ -99,32 +100,15 @@ pub enum AdminAction {
     Check(String),
 }
 
-/// What somebody decides about an alert that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AlertAction {
-    /// Somebody takes care.
-    Acknowledge,
-    /// It is over.
-    Resolve,
-    /// Nothing more of it for an hour.
-    Silence,
-}
-
-impl AlertAction {
-    pub const ALL: [Self; 3] = [Self::Acknowledge, Self::Resolve, Self::Silence];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Acknowledge => "acknowledge",
-            Self::Resolve => "resolve",
-            Self::Silence => "silence",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.as_str() == text)
+word_enum! {
+    /// What somebody decides about an alert that goes on.
+    AlertAction {
+        /// Somebody takes care.
+        Acknowledge = "acknowledge",
+        /// It is over.
+        Resolve = "resolve",
+        /// Nothing more of it for an hour.
+        Silence = "silence",
     }
 }
 
@@ -169,17 +153,18 @@ pub struct Actor {
     pub address: String,
 }
 
-/// What a token may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Look at everything but tokens.
-    Read,
-    /// Retry, hold, cancel.
-    Act,
-    /// Hand in events.
-    Events,
-    /// Connect and disconnect numbers.
-    Manage,
+word_enum! {
+    /// What a token may.
+    Scope {
+        /// Look at everything but tokens.
+        Read = "read",
+        /// Retry, hold, cancel.
+        Act = "act",
+        /// Hand in events.
+        Events = "events",
+        /// Connect and disconnect numbers.
+        Manage = "manage",
+    }
 }
 
 /// What opens the API to a program.
@@ -252,25 +237,6 @@ pub enum ApiError {
     /// Not at the moment; the same may be asked again.
     #[error("{0}")]
     Unavailable(String),
-}
-
-impl Scope {
-    pub const ALL: [Self; 4] = [Self::Read, Self::Act, Self::Events, Self::Manage];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Act => "act",
-            Self::Events => "events",
-            Self::Manage => "manage",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ use super::bodies::{BodyBudget, BodyShare, PIECE_BYTES};
 use super::listen::Peer;
 use super::visitors::client;
 
+use crate::words::word_enum;
+
 /// Meta sends up to 3 MB (docs/cloud-api.md 3.3).
 const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// A body that takes longer is a dead line or an attack; Meta posts it again.
@@ -38,34 +40,22 @@ pub trait Webhook: Send + Sync {
     fn refused(&self, why: WebhookRejection);
 }
 
-/// Why a post was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebhookRejection {
-    /// Its signature is missing or wrong.
-    Forged,
-    TooLarge,
-    /// It did not arrive whole.
-    Incomplete,
-    Slow,
-    /// The disk did not take it, or not in time: Meta sends it again.
-    NotStored,
-    Stopping,
+word_enum! {
+    /// Why a post was not taken.
+    WebhookRejection {
+        /// Its signature is missing or wrong.
+        Forged = "forged",
+        TooLarge = "too-large",
+        /// It did not arrive whole.
+        Incomplete = "incomplete",
+        Slow = "slow",
+        /// The disk did not take it, or not in time: Meta sends it again.
+        NotStored = "not-stored",
+        Stopping = "stopping",
+    }
 }
 
 impl WebhookRejection {
-    /// The word in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Forged => "forged",
-            Self::TooLarge => "too-large",
-            Self::Incomplete => "incomplete",
-            Self::Slow => "slow",
-            Self::NotStored => "not-stored",
-            Self::Stopping => "stopping",
-        }
-    }
-
     fn answer(self) -> (StatusCode, &'static str) {
         match self {
             Self::Forged => (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n"),

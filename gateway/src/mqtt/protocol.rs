@@ -14,6 +14,7 @@ use crate::command::question::ReplyTo;
 use crate::event::cloudevents::Name;
 use crate::event::incoming::{Event, EventSource, Identity};
 use crate::time::Timestamp;
+use crate::words::word_enum;
 
 /// TCP, TLS and CONNACK together (docs/reliability.md F23).
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -29,42 +30,30 @@ pub const REQUESTS: usize = 1_024;
 /// Packets read before acknowledgements get their turn again.
 pub const READ_BATCH: usize = 32;
 
-/// Why a connection ended, in one word for `/metrics`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// It was never made: no way there, or we were not let in.
-    Refused,
-    /// The line broke, or the broker closed it without a word.
-    Line,
-    /// The broker said goodbye.
-    Broker,
-    /// It said nothing for too long.
-    Silence,
-    /// Our own disk is too slow for what comes.
-    Disk,
-    /// Another client came with our client id.
-    TakenOver,
-    /// What is published no longer came to us.
-    Undelivered,
+word_enum! {
+    /// Why a connection ended, in one word for `/metrics`.
+    Cause {
+        /// It was never made: no way there, or we were not let in.
+        Refused = "refused",
+        /// The line broke, or the broker closed it without a word.
+        Line = "line",
+        /// The broker said goodbye.
+        Broker = "broker",
+        /// It said nothing for too long.
+        Silence = "silence",
+        /// Our own disk is too slow for what comes.
+        Disk = "disk",
+        /// Another client came with our client id.
+        TakenOver = "taken_over",
+        /// What is published no longer came to us.
+        Undelivered = "undelivered",
+    }
 }
 
 impl Cause {
     /// What a connection that once stood can end with.
     pub const OF_LOSS: [Self; 6] =
         [Self::Line, Self::Broker, Self::Silence, Self::Disk, Self::TakenOver, Self::Undelivered];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Line => "line",
-            Self::Broker => "broker",
-            Self::Silence => "silence",
-            Self::Disk => "disk",
-            Self::TakenOver => "taken_over",
-            Self::Undelivered => "undelivered",
-        }
-    }
 }
 
 /// A command as it goes to the broker, always with QoS 1.

@@ -6,55 +6,43 @@
 //!    └─retry───┴─────▶ failed · held · expired · cancelled
 //! ```
 
-/// Where a message stands. The order of the first seven is the order in which receipts may move it, never back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Waiting for its turn or its next attempt.
-    Queued,
-    /// A request is, or was at a crash, under way.
-    Sending,
-    /// Sent or not? The answer was lost; a status may still tell (promise P8).
-    Unknown,
-    /// Meta took it and gave it an id; nothing more is known.
-    Accepted,
-    Sent,
-    Delivered,
-    Read,
-    /// A voice message was listened to.
-    Played,
-    /// Refused for good.
-    Failed,
-    /// Too old to be worth sending.
-    Expired,
-    /// A person decided that it should not go.
-    Cancelled,
-    /// Waits for a person's decision.
-    Held,
+use crate::words::word_enum;
+
+word_enum! {
+    /// Where a message stands. The order of the first seven is the order in which receipts may move it, never back.
+    State {
+        /// Waiting for its turn or its next attempt.
+        Queued = "queued",
+        /// A request is, or was at a crash, under way.
+        Sending = "sending",
+        /// Sent or not? The answer was lost; a status may still tell (promise P8).
+        Unknown = "unknown",
+        /// Meta took it and gave it an id; nothing more is known.
+        Accepted = "accepted",
+        Sent = "sent",
+        Delivered = "delivered",
+        Read = "read",
+        /// A voice message was listened to.
+        Played = "played",
+        /// Refused for good.
+        Failed = "failed",
+        /// Too old to be worth sending.
+        Expired = "expired",
+        /// A person decided that it should not go.
+        Cancelled = "cancelled",
+        /// Waits for a person's decision.
+        Held = "held",
+    }
 }
 
-/// Every state, for tables and tests.
-pub const STATES: [State; 12] = [
-    State::Queued,
-    State::Sending,
-    State::Unknown,
-    State::Accepted,
-    State::Sent,
-    State::Delivered,
-    State::Read,
-    State::Played,
-    State::Failed,
-    State::Expired,
-    State::Cancelled,
-    State::Held,
-];
-
-/// What to do when it is not known whether a message went out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnUnknown {
-    /// Send again after the grace time: for alarms a second copy is better than none.
-    Retry,
-    /// Wait for a person: for what must not come twice.
-    Hold,
+word_enum! {
+    /// What to do when it is not known whether a message went out.
+    OnUnknown {
+        /// Send again after the grace time: for alarms a second copy is better than none.
+        Retry = "retry",
+        /// Wait for a person: for what must not come twice.
+        Hold = "hold",
+    }
 }
 
 /// Whether a status moves the message: only forward, and never out of an end that is not `failed`'s business.
@@ -87,46 +75,6 @@ pub fn may_move(from: State, to: State) -> bool {
     }
 }
 
-impl State {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sending => "sending",
-            Self::Unknown => "unknown",
-            Self::Accepted => "accepted",
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::Read => "read",
-            Self::Played => "played",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-            Self::Held => "held",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        STATES.into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-impl OnUnknown {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Hold => "hold",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Retry, Self::Hold].into_iter().find(|policy| policy.as_str() == text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,20 +101,8 @@ mod tests {
             (Held, &[Sent, Delivered, Read, Played, Failed]),
         ];
         for (from, expected) in table {
-            let found: Vec<State> = STATES.into_iter().filter(|to| may_move(from, *to)).collect();
+            let found: Vec<State> = State::ALL.into_iter().filter(|to| may_move(from, *to)).collect();
             assert_eq!(found, expected, "from {}", from.as_str());
         }
-    }
-
-    #[test]
-    fn words_are_read_as_they_were_written() {
-        for state in STATES {
-            assert_eq!(State::parse(state.as_str()), Some(state));
-        }
-        assert_eq!(State::parse("lost"), None);
-        for policy in [OnUnknown::Retry, OnUnknown::Hold] {
-            assert_eq!(OnUnknown::parse(policy.as_str()), Some(policy));
-        }
-        assert_eq!((OnUnknown::Retry.as_str(), OnUnknown::parse("later")), ("retry", None));
     }
 }

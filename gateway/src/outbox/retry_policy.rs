@@ -9,6 +9,7 @@ use crate::outbox::message_state::{OnUnknown, State};
 use crate::outbox::window::MessageForm;
 use crate::random::{Rng, backoff};
 use crate::time::Timestamp;
+use crate::words::word_enum;
 
 /// What the Cloud API's answer to one request means, in our words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,31 +63,19 @@ pub enum Learned {
     MediaRefused,
 }
 
-/// What a held message waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeldFor {
-    /// The person writes.
-    Window,
-    /// The person asks for messages again.
-    Consent,
-    /// The month's budget has room again.
-    Budget,
-    /// The number's restriction (131048, 131064) and an operator's `retry`: nothing is tried again by itself.
-    Quality,
-    /// An operator's `retry` or `cancel`; nothing else moves it.
-    Operator,
-}
-
-impl HeldFor {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Window => "window",
-            Self::Consent => "consent",
-            Self::Budget => "budget",
-            Self::Quality => "quality",
-            Self::Operator => "operator",
-        }
+word_enum! {
+    /// What a held message waits for.
+    HeldFor {
+        /// The person writes.
+        Window = "window",
+        /// The person asks for messages again.
+        Consent = "consent",
+        /// The month's budget has room again.
+        Budget = "budget",
+        /// The number's restriction (131048, 131064) and an operator's `retry`: nothing is tried again by itself.
+        Quality = "quality",
+        /// An operator's `retry` or `cancel`; nothing else moves it.
+        Operator = "operator",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::command::action::{CommandOrigin, ResolvedAction};
-use crate::command::approval::{ApprovalOutcome, Pending, Request};
+use crate::command::approval::{ApprovalOutcome, Pending, Request, RequestState};
 use crate::command::authorise::may;
 use crate::command::decision::decide;
 use crate::command::question::OpenQuestion;
@@ -58,7 +58,7 @@ impl Answer<'_> {
         if others.is_empty() {
             self.nothing("nobody else may agree");
             self.tell_asker(&request, |s| s.nobody_may_agree, &[("title", &deed.title)]);
-            self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), "declined"));
+            self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), RequestState::Declined));
         }
     }
 
@@ -102,22 +102,22 @@ impl Answer<'_> {
                     connection: Some(request.connection.clone()),
                     correlation: None,
                 };
-                self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), "done"));
+                self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), RequestState::Done));
                 self.command(origin, command);
             }
             ApprovalOutcome::AskOthers => {
                 request.pending.expires_at = self.site.now + OTHERS_MAY_TAKE;
-                self.effects.push(ReplyEffect::ChangeRequest(Box::new(request.clone()), "open"));
+                self.effects.push(ReplyEffect::ChangeRequest(Box::new(request.clone()), RequestState::Open));
                 self.ask_others(request);
             }
             ApprovalOutcome::Noted => {
-                self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), "open"));
+                self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), RequestState::Open));
             }
             ApprovalOutcome::Declined => {
                 if !is_asker {
                     self.tell_asker(&request, |s| s.disagrees, &blanks); // who says No knows
                 }
-                self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), "declined"));
+                self.effects.push(ReplyEffect::ChangeRequest(Box::new(request), RequestState::Declined));
             }
             ApprovalOutcome::TooLate => self.sentence(|s| s.decided_already, &[]),
             ApprovalOutcome::NotYours => self.sentence(|s| s.others_must_agree, &[]),

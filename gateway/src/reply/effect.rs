@@ -2,10 +2,11 @@
 
 use crate::alert::engine::AlertCommand;
 use crate::command::action::{CommandOrigin, NewCommand};
-use crate::command::approval::Request;
+use crate::command::approval::{Request, RequestState};
+use crate::command::command_state::CommandState;
 use crate::command::dispatch::CommandUpdate;
 use crate::command::question::OpenQuestion;
-use crate::contact::{Contact, Guest, Recipient};
+use crate::contact::{Contact, Guest, GuestState, Recipient};
 use crate::ids::{AlertId, CommandId, ConnectionName, ContactId, Wamid};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::Content;
@@ -19,17 +20,17 @@ pub enum ReplyEffect {
     Record(AuditRecord),
     /// A command waits for the broker. What is recorded of it gets its number.
     Command(Box<CommandOrigin>, Box<NewCommand>, AuditRecord),
-    /// What became of a command: `done`, `failed` or `silent`.
+    /// What the device made of a command, or that it is silent.
     EndCommand {
         command: CommandId,
-        state: &'static str,
+        state: CommandState,
         reason: Option<String>,
     },
     /// What the broker made of it.
     ChangeCommand(CommandUpdate),
     OpenRequest(Box<Request>),
-    /// `done`, `declined`, `expired`, or still `open` with another vote.
-    ChangeRequest(Box<Request>, &'static str),
+    /// Its end, or still open with another vote.
+    ChangeRequest(Box<Request>, RequestState),
     /// A machine's question, and what asks each person: urgent, and of no use after its time.
     Ask(Box<OpenQuestion>, Vec<(Contact, Content)>),
     Vote {
@@ -63,10 +64,10 @@ pub enum ReplyEffect {
         guest: ContactId,
         at: Timestamp,
     },
-    /// Nobody may answer the invitation any more: `declined` or `removed`.
+    /// Nobody may answer the invitation any more.
     Dismiss {
         guest: ContactId,
-        state: &'static str,
+        state: GuestState,
     },
     /// Who writes from this address under this user id.
     Identify {

@@ -6,6 +6,19 @@ use crate::ids::Wamid;
 use crate::outbox::message_state::State;
 use crate::outbox::retry_policy::Refusal;
 use crate::time::Timestamp;
+use crate::words::word_enum;
+
+word_enum! {
+    /// Where a webhook body stands.
+    InboxState {
+        New = "new",
+        Done = "done",
+        /// The database refused what follows from it.
+        Failed = "failed",
+        /// Its bytes are not those that came.
+        Damaged = "damaged",
+    }
+}
 
 /// One thing that a webhook body said; a body may hold a thousand.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What follows when somebody writes who is no contact: a polite answer, or an answer to an invitation.
 
 use crate::contact::severity::Severity;
-use crate::contact::{Contact, Guest, KnownIdentity, Phone, Recipient};
+use crate::contact::{Contact, Guest, GuestState, KnownIdentity, Phone, Recipient};
 use crate::ids::{ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::Content;
@@ -181,7 +181,8 @@ impl Meeting<'_> {
             Some(YES) => self.join(guest),
             Some(_) => self.decline(guest, facts.is_overtaken),
             None if stops => {
-                self.effects.push(ReplyEffect::Dismiss { guest: guest.id.clone(), state: "declined" });
+                self.effects
+                    .push(ReplyEffect::Dismiss { guest: guest.id.clone(), state: GuestState::Declined });
                 self.declined(guest);
             }
             None => {
@@ -227,7 +228,7 @@ impl Meeting<'_> {
         let Some(by) = by.filter(|by| guest.roles.is_subset(&by.roles)) else {
             let why = "whoever invited may not any more";
             self.nothing(why);
-            self.effects.push(ReplyEffect::Dismiss { guest: guest.id.clone(), state: "removed" });
+            self.effects.push(ReplyEffect::Dismiss { guest: guest.id.clone(), state: GuestState::Removed });
             self.record(guest, "refused", why);
             return self.say(guest, site.people.locale.plain(|s| s.invitation_void));
         };

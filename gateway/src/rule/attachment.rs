@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
 use crate::outbox::message::{Content, Header, Media, Part};
+use crate::words::word_enum;
 
 /// What a rule attaches to its alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +39,13 @@ impl FileSource {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Image,
-    Video,
-    Audio,
-    Document,
+word_enum! {
+    Kind {
+        Image = "image",
+        Video = "video",
+        Audio = "audio",
+        Document = "document",
+    }
 }
 
 /// A file that came with an event.
@@ -68,17 +70,6 @@ pub fn without_secrets(address: &str) -> String {
 const DOCUMENT_MAX: usize = 100 * 1024 * 1024;
 
 impl Kind {
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "image" => Some(Self::Image),
-            "video" => Some(Self::Video),
-            "audio" => Some(Self::Audio),
-            "document" => Some(Self::Document),
-            _ => None,
-        }
-    }
-
     /// Bytes that Meta takes.
     #[must_use]
     pub fn limit(self) -> usize {

@@ -7,6 +7,7 @@ use crate::contact::language::Locale;
 use crate::contact::quiet_hours::QuietHours;
 use crate::event::topic::TopicTemplate;
 use crate::ids::RuleName;
+use crate::words::word_enum;
 
 #[derive(Debug, Clone)]
 pub struct LifecycleSettings {
@@ -78,13 +79,14 @@ pub struct Step {
     pub target: Target,
 }
 
-/// What makes a step needless.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unless {
-    Delivered,
-    Read,
-    Acknowledged,
-    Resolved,
+word_enum! {
+    /// What makes a step needless.
+    Unless {
+        Delivered = "delivered",
+        Read = "read",
+        Acknowledged = "acknowledged",
+        Resolved = "resolved",
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -143,25 +145,6 @@ impl LifecycleSettings {
             worst: WorstDirection::Highest,
             offers: Vec::new(),
         }
-    }
-}
-
-impl Unless {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Read => "read",
-            Self::Acknowledged => "acknowledged",
-            Self::Resolved => "resolved",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Delivered, Self::Read, Self::Acknowledged, Self::Resolved]
-            .into_iter()
-            .find(|unless| unless.as_str() == text)
     }
 }
 

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
 use crate::command::action::{CommandOrigin, NewCommand};
+use crate::command::command_state::CommandState;
 use crate::command::dispatch::{CommandUpdate, PendingCommand};
 use crate::command::outcome::CommandStory;
 use crate::device::topic;
@@ -86,22 +87,19 @@ impl Store {
 
     /// Writes what the dispatch decided. `false`: the device had answered before.
     pub fn change_command(&self, change: &CommandUpdate) -> Result<bool> {
-        let (id, state, at, reason) = match change {
-            CommandUpdate::Published { id, at } => (id, "published", at, None),
-            CommandUpdate::Refused { id, at, reason } => (id, "refused", at, Some(reason.as_str())),
-            CommandUpdate::Expired { id, at } => (
-                id,
-                "expired",
-                at,
-                Some("the broker could not be reached before the command's time was over"),
-            ),
+        let (id, at, reason) = match change {
+            CommandUpdate::Published { id, at } => (id, at, None),
+            CommandUpdate::Refused { id, at, reason } => (id, at, Some(reason.as_str())),
+            CommandUpdate::Expired { id, at } => {
+                (id, at, Some("the broker could not be reached before the command's time was over"))
+            }
         };
         self.sql
             .prepare_cached(
                 "UPDATE command SET state = ?2, changed_at = ?3, reason = ?4,
                      answer_by = ?3 + json_extract(answer, '$.within_ms') WHERE id = ?1 AND state = 'queued'",
             )?
-            .execute(params![id.0, state, at.0, reason])
+            .execute(params![id.0, change.state().as_str(), at.0, reason])
             .map(|changed| changed > 0)
     }
 
@@ -130,13 +128,13 @@ impl Store {
             .collect()
     }
 
-    /// The end as the device tells it: `done`, `failed`, or `silent`. `false`: it had an end before. A device may be
+    /// The end as the device tells it, or that it is silent. `false`: it had an end before. A device may be
     /// faster than the broker's acknowledgement of the command, slower than we wait, and may have got what counts as
     /// expired or refused: it was published, its acknowledgement was lost, and the next try came too late.
     pub fn end_command(
         &self,
         id: CommandId,
-        state: &str,
+        state: CommandState,
         reason: Option<&str>,
         now: Timestamp,
     ) -> Result<bool> {
@@ -147,7 +145,7 @@ impl Store {
                  WHERE id = ?1 AND (state = 'published'
                      OR (state IN ('queued', 'silent', 'expired', 'refused') AND ?2 != 'silent'))",
             )?
-            .execute(params![id.0, state, now.0, reason])?;
+            .execute(params![id.0, state.as_str(), now.0, reason])?;
         Ok(changed > 0)
     }
 }
@@ -160,7 +158,8 @@ fn read_story(row: &Row) -> Result<CommandStory> {
         contact: ContactId(row.get(2)?),
         connection: ConnectionName(row.get(3)?),
         title: row.get(4)?,
-        state: row.get(5)?,
+        // A word that no version wrote: it had an end.
+        state: CommandState::parse(&row.get::<_, String>(5)?).unwrap_or(CommandState::Done),
         reason: row.get(6)?,
         answer: answer.and_then(|answer| serde_json::from_str(&answer).ok()),
     })
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(ids, [(first, true), (unanswered, false), (of_clock, true)]);
         assert!(waiting[0].issued_by.starts_with("p-") && waiting[2].issued_by == "clock");
         let word = |id| store.command(id).expect("read").map(|story| story.state);
-        assert_eq!((set_aside, word(damaged).as_deref()), (vec![damaged], Some("queued")), "to be refused");
+        assert_eq!((set_aside, word(damaged)), (vec![damaged], Some(CommandState::Queued)), "to be refused");
         assert_eq!(store.waiting_commands(1).expect("read").0.len(), 1);
         assert_eq!(word(CommandId(99)), None);
 
@@ -224,13 +223,16 @@ mod tests {
         assert_eq!((awaited(late - Duration::from_millis(1)), awaited(late)), (vec![], vec![first]));
 
         let end = |id, state| store.end_command(id, state, None, late).expect("written");
-        assert!(end(first, "silent") && !end(first, "silent"));
-        assert!(end(first, "done") && !end(first, "failed"), "slower than we wait");
-        assert_eq!((word(first).as_deref(), awaited(late)), (Some("done"), vec![]));
-        assert!(!end(of_clock, "silent") && end(of_clock, "failed"), "faster than the acknowledgement");
+        assert!(end(first, CommandState::Silent) && !end(first, CommandState::Silent));
+        assert!(end(first, CommandState::Done) && !end(first, CommandState::Failed), "slower than we wait");
+        assert_eq!((word(first), awaited(late)), (Some(CommandState::Done), vec![]));
+        assert!(
+            !end(of_clock, CommandState::Silent) && end(of_clock, CommandState::Failed),
+            "faster than the acknowledgement"
+        );
         assert!(!published(of_clock) && seen().is_empty());
         let last = insert("nino", None);
         assert!(store.change_command(&CommandUpdate::Expired { id: last, at: NOW }).expect("written"));
-        assert_eq!(word(last).as_deref(), Some("expired"));
+        assert_eq!(word(last), Some(CommandState::Expired));
     }
 }

@@ -7,8 +7,9 @@ use firmware_bridge::gateway::{Line, Saved, UnderWay};
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
+use crate::command::command_state::CommandState;
 use crate::device::fleet::NameDecisions;
-use crate::device::order::{DeviceCommand, EndState, QueuedDeviceCommand};
+use crate::device::order::{DeviceCommand, QueuedDeviceCommand};
 use crate::device::record::{DeviceInfo, DeviceRecord, DeviceWrite, MISNAMED, Route};
 use crate::device::topic;
 use crate::ids::CommandId;
@@ -145,13 +146,13 @@ impl Store {
                         "UPDATE device SET under_way = ?2, under_way_boot = ?3, last_number = ?4 WHERE id = ?1",
                     )?
                     .execute(params![device, order.command.0, under_way.boot, signed(under_way.id)])?;
-                self.move_device_command(order.command, "published", *at, None)?;
+                self.move_device_command(order.command, CommandState::Published, *at, None)?;
             }
             DeviceWrite::Ended { device, number: _, command, ending, at } => {
                 self.sql
                     .prepare_cached("UPDATE device SET under_way = NULL WHERE id = ?1 AND under_way = ?2")?
                     .execute(params![device, command.0])?;
-                self.move_device_command(*command, ending.state.as_str(), *at, Some(&ending.reason))?;
+                self.move_device_command(*command, ending.state.into(), *at, Some(&ending.reason))?;
             }
             DeviceWrite::Clash { device, at } => {
                 self.sql
@@ -222,7 +223,7 @@ impl Store {
         self.sql.prepare_cached("DELETE FROM device WHERE id = ?1")?.execute([device])?;
         if let Some(command) = under_way.flatten() {
             let reason = "it was sent, and then the device was forgotten: it may have been acted on";
-            self.move_device_command(CommandId(command), EndState::NoAnswer.as_str(), at, Some(reason))?;
+            self.move_device_command(CommandId(command), CommandState::NoAnswer, at, Some(reason))?;
         }
         Ok(())
     }
@@ -251,7 +252,7 @@ impl Store {
     fn move_device_command(
         &self,
         id: CommandId,
-        state: &str,
+        state: CommandState,
         at: Timestamp,
         reason: Option<&str>,
     ) -> Result<()> {
@@ -260,7 +261,7 @@ impl Store {
                 "UPDATE command SET state = ?2, changed_at = ?3, reason = ?4
                  WHERE id = ?1 AND state IN ('queued', 'published')",
             )?
-            .execute(params![id.0, state, at.0, reason])
+            .execute(params![id.0, state.as_str(), at.0, reason])
             .map(drop)
     }
 
@@ -280,7 +281,7 @@ impl Store {
                 Some(row) => queued.push(row),
                 None => {
                     let reason = "the row is damaged on disk: its checksum does not match";
-                    self.move_device_command(command, EndState::Refused.as_str(), now, Some(reason))?;
+                    self.move_device_command(command, CommandState::Refused, now, Some(reason))?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::{AuditEntry, Store};
 use crate::command::action::{CommandOrigin, NewCommand};
 use crate::command::question::OpenQuestion;
 use crate::contact::severity::Severity;
-use crate::contact::{Contact, People, Phone};
+use crate::contact::{Contact, GuestState, People, Phone};
 use crate::ids::{CommandId, ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message::Content;
@@ -156,11 +156,11 @@ impl Store {
                 self.issue(origin, command, record, now)
             }
             ReplyEffect::EndCommand { command, state, reason } => {
-                self.end_command(*command, state, reason.as_deref(), now).map(drop)
+                self.end_command(*command, *state, reason.as_deref(), now).map(drop)
             }
             ReplyEffect::ChangeCommand(update) => self.change_command(update).map(drop),
             ReplyEffect::OpenRequest(request) => self.open_request(request, now),
-            ReplyEffect::ChangeRequest(request, state) => self.change_request(request, state),
+            ReplyEffect::ChangeRequest(request, state) => self.change_request(request, *state),
             ReplyEffect::Ask(question, messages) => self.ask(question, messages, now),
             ReplyEffect::Vote { question, contact, choice } => self.vote(*question, contact, choice, now),
             ReplyEffect::CloseQuestion { question, choice } => self.close_question(*question, choice),
@@ -169,7 +169,7 @@ impl Store {
             ReplyEffect::Invite { guest, expires_at } => self.invite(guest, now, *expires_at),
             ReplyEffect::Join { guest, with, at } => self.join(guest, with, *at),
             ReplyEffect::Decline { guest, at } => self.decline(guest, *at),
-            ReplyEffect::Dismiss { guest, state } => self.dismiss(guest, state).map(drop),
+            ReplyEffect::Dismiss { guest, state } => self.dismiss(guest, *state).map(drop),
             ReplyEffect::Identify { contact, address, user_id, at } => {
                 self.identify(contact, address, user_id.as_deref(), *at).map(drop)
             }
@@ -261,7 +261,7 @@ impl Store {
 
     /// Who is off the list gets no alert that still waits. `false`: nobody of this id was on it.
     pub fn take_off(&self, contact: &ContactId, now: Timestamp) -> Result<bool> {
-        let was_on = self.dismiss(contact, "removed")?;
+        let was_on = self.dismiss(contact, GuestState::Removed)?;
         if was_on {
             let waiting = self.waiting_for(contact, true)?;
             self.withdraw(&waiting, "the person was taken off the list", now)?;

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
 use crate::ids::{AlertId, ConnectionName, ContactId, InboxId, MessageId, RuleName, Wamid};
-use crate::reply::inbound::{self, InboundMessage};
+use crate::reply::inbound::{self, InboundMessage, InboxState};
 use crate::reply::interpret::{AlertRef, Interpretation, SentMessage, SentMessages};
 use crate::reply::opt_out::ConsentWord;
 use crate::store::db::checksum;
@@ -81,17 +81,17 @@ impl Store {
             tracing::error!(inbox = unread.id.0, "a webhook body is damaged on disk and was put aside");
             self.close_webhook(
                 unread.id,
-                "damaged",
+                InboxState::Damaged,
                 "the body is damaged on disk: its checksum does not match",
             )?;
         }
     }
 
     /// The body has been read; `note` says what was in it.
-    pub fn close_webhook(&self, id: InboxId, state: &str, note: &str) -> Result<()> {
+    pub fn close_webhook(&self, id: InboxId, state: InboxState, note: &str) -> Result<()> {
         self.sql
             .prepare_cached("UPDATE inbox SET state = ?2, note = ?3 WHERE id = ?1")?
-            .execute(params![id.0, state, note])
+            .execute(params![id.0, state.as_str(), note])
             .map(drop)
     }
 
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(next(0), Some((ids[0], b"one".to_vec())));
         assert_eq!(next(ids[0].0), Some((ids[2], b"three".to_vec())));
         for id in [ids[0], ids[2]] {
-            store.close_webhook(id, "done", "nothing in it").expect("written");
+            store.close_webhook(id, InboxState::Done, "nothing in it").expect("written");
         }
         assert!(!waits() && next(0).is_none());
         assert_eq!(store.dump("SELECT state FROM inbox").expect("read"), ["done", "damaged", "done"]);

@@ -11,6 +11,7 @@ use crate::event::incoming::{Event, Identity, REMEMBERED};
 use crate::ids::EventId;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
+use crate::words::word_enum;
 
 /// How much of a payload is kept for people to look at.
 const PAYLOAD_KEPT_BYTES: usize = 4_096;
@@ -26,28 +27,17 @@ pub struct IntakeReport {
     pub decided: BTreeMap<(AlertDecision, &'static str), u64>,
 }
 
-/// What a decision about an alert comes to. The reason beside it is the word that is on record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AlertDecision {
-    /// There is an alert: `fired`, or `once` by a rule without a life.
-    Raised,
-    /// A message about it is in the outbox.
-    Told,
-    /// Somebody is told later, or not at all: `silenced`, `quiet`, `inhibited` and so on.
-    Held,
-    /// An event that nobody is told of: `condition-false`, `duplicate`, `no-rule` and so on.
-    Ignored,
-}
-
-impl AlertDecision {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Raised => "raised",
-            Self::Told => "told",
-            Self::Held => "held",
-            Self::Ignored => "ignored",
-        }
+word_enum! {
+    /// What a decision about an alert comes to. The reason beside it is the word that is on record.
+    AlertDecision {
+        /// There is an alert: `fired`, or `once` by a rule without a life.
+        Raised = "raised",
+        /// A message about it is in the outbox.
+        Told = "told",
+        /// Somebody is told later, or not at all: `silenced`, `quiet`, `inhibited` and so on.
+        Held = "held",
+        /// An event that nobody is told of: `condition-false`, `duplicate`, `no-rule` and so on.
+        Ignored = "ignored",
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Result, Row, params};
 
 use super::Store;
-use crate::contact::{Guest, Phone};
+use crate::contact::{Guest, GuestState, Phone};
 use crate::ids::{ContactId, Wamid};
 use crate::time::Timestamp;
 
@@ -36,7 +36,7 @@ impl Store {
             "SELECT state, answered_at, {COLUMNS} WHERE state IN ('asked', 'declined') AND expires_at > ?1 ORDER BY contact"
         ))?;
         let rows = open.query_map([now.0], |row| {
-            let declined = row.get::<_, String>(0)? == "declined";
+            let declined = GuestState::parse(&row.get::<_, String>(0)?) == Some(GuestState::Declined);
             let at = Timestamp(row.get(1)?);
             Ok(read(row)?.map(|guest| (guest, declined.then_some(at))))
         })?;
@@ -135,12 +135,12 @@ impl Store {
     }
 
     /// Said No, or was taken off the list. `false` when there is nobody of this id any more.
-    pub fn dismiss(&self, guest: &ContactId, state: &str) -> Result<bool> {
+    pub fn dismiss(&self, guest: &ContactId, state: GuestState) -> Result<bool> {
         self.sql
             .prepare_cached(
                 "UPDATE guest SET state = ?2 WHERE contact = ?1 AND state IN ('asked', 'joined')",
             )?
-            .execute([&guest.0, state])
+            .execute([&guest.0, state.as_str()])
             .map(|changed| changed > 0)
     }
 }

@@ -9,6 +9,7 @@ use super::{MediaFiles, Store};
 use crate::ids::{ConnectionName, ContactId};
 use crate::reply::inbound::NewFile;
 use crate::time::Timestamp;
+use crate::words::word_enum;
 
 /// Files that may wait to be fetched; who sends more at once gets the rest refused. A person's album has 30 pictures.
 const WANTED_MAX: i64 = 200;
@@ -17,33 +18,17 @@ const AT_META: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Fetches that Meta refused, or whose bytes were not what was announced.
 const TRIES_MAX: u32 = 5;
 
-/// Where a file stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileState {
-    /// To be fetched from Meta.
-    Wanted,
-    /// On this machine.
-    Kept,
-    /// It could not be fetched.
-    Failed,
-    /// It was kept, and is not any more.
-    Gone,
-}
-
-impl FileState {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Wanted => "wanted",
-            Self::Kept => "kept",
-            Self::Failed => "failed",
-            Self::Gone => "gone",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Wanted, Self::Kept, Self::Failed, Self::Gone].into_iter().find(|state| state.as_str() == text)
+word_enum! {
+    /// Where a file stands.
+    FileState {
+        /// To be fetched from Meta.
+        Wanted = "wanted",
+        /// On this machine.
+        Kept = "kept",
+        /// It could not be fetched.
+        Failed = "failed",
+        /// It was kept, and is not any more.
+        Gone = "gone",
     }
 }
 

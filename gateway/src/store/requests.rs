@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::command::approval::{Pending, Request};
+use crate::command::approval::{Pending, Request, RequestState};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId, Wamid};
 use crate::outbox::button_token::ButtonSubject;
 use crate::reply::interpret::{ReplySubject, SentMessage};
@@ -52,18 +52,22 @@ impl Store {
             .map(Option::flatten)
     }
 
-    /// `state` is `open`, `done`, `declined` or `expired`.
-    pub fn change_request(&self, request: &Request, state: &str) -> Result<()> {
+    pub fn change_request(&self, request: &Request, state: RequestState) -> Result<()> {
         self.sql
             .prepare_cached("UPDATE request SET agreed = ?2, expires_at = ?3, state = ?4 WHERE id = ?1")?
-            .execute(params![request.id, names(&request.pending.agreed), request.pending.expires_at.0, state])
+            .execute(params![
+                request.id,
+                names(&request.pending.agreed),
+                request.pending.expires_at.0,
+                state.as_str()
+            ])
             .map(drop)
     }
 
     /// All in this state.
-    pub(super) fn requests_in(&self, state: &str) -> Result<Vec<Request>> {
+    pub(super) fn requests_in(&self, state: RequestState) -> Result<Vec<Request>> {
         let mut select = self.sql.prepare(&format!("SELECT {COLUMNS} WHERE state = ?1 ORDER BY id"))?;
-        let rows = select.query_map([state], read)?;
+        let rows = select.query_map([state.as_str()], read)?;
         rows.filter_map(Result::transpose).collect()
     }
 
@@ -149,7 +153,7 @@ fn read(row: &Row) -> Result<Option<Request>> {
             confirm: row.get(5)?,
             approvals: row.get(6)?,
             agreed: agreed.into_iter().map(ContactId).collect(),
-            is_open: row.get::<_, String>(9)? == "open",
+            is_open: RequestState::parse(&row.get::<_, String>(9)?) == Some(RequestState::Open),
             expires_at: Timestamp(row.get(8)?),
         },
     }))

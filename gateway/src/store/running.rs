@@ -8,7 +8,7 @@ use super::{EscalationPost, Store};
 use crate::alert::engine::{AlertCommand, StateKey};
 use crate::alert::lifecycle::{Alert, AlertKey, Phase};
 use crate::alert::notification::quiet_hours_summary::HeldForSummary;
-use crate::command::approval::Request;
+use crate::command::approval::{Request, RequestState};
 use crate::command::question::OpenQuestion;
 use crate::contact::Guest;
 use crate::contact::severity::Severity;
@@ -184,7 +184,7 @@ impl Store {
 
     fn open_requests(&self) -> Result<Vec<(Request, Option<RuleName>)>> {
         let mut found = Vec::new();
-        for request in self.requests_in("open")? {
+        for request in self.requests_in(RequestState::Open)? {
             let rule = request.deed.alert.map(|alert| self.rule_of(alert)).transpose()?.flatten();
             found.push((request, rule));
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::command::command_state::CommandState;
 use crate::command::decision::decide;
 use crate::command::dispatch::{CommandUpdate, PendingCommand};
 use crate::command::{device_answer, outcome};
@@ -50,7 +51,7 @@ pub fn heard(
         let Some(awaited) = &command.answer else { continue };
         // A state is an answer only to what has been asked; the broker may be faster to deliver it than our disk is
         // to note that it has the command.
-        if answered.is_none() && command.state == "queued" && !at_broker.contains(&command.id) {
+        if answered.is_none() && command.state == CommandState::Queued && !at_broker.contains(&command.id) {
             continue;
         }
         let verdict = device_answer::of(awaited, event.content_type.as_deref(), &event.payload);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use firmware_bridge::{Kind, Position};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::command::command_state::CommandState;
 use crate::contact::severity::Severity;
 use crate::device::fleet::{ExchangeEffect, ExchangeInput, Fleet};
 use crate::device::record::{DeviceWrite, MISNAMED, Route};
@@ -176,7 +177,7 @@ impl FleetTask {
             tracing::info!(
                 device,
                 command = command.0,
-                state = ending.state.as_str(),
+                state = CommandState::from(ending.state).as_str(),
                 reason = ending.reason,
                 "a command to a device has an outcome"
             );

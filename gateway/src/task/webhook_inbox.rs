@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::ids::InboxId;
+use crate::reply::inbound::InboxState;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::durable_store::StatementRefused;
@@ -84,7 +85,7 @@ async fn read(context: &Arc<TaskContext>, config: Arc<Config>) -> Option<Option<
 /// A body that the database refuses would be refused again, and hold up all that come after it.
 async fn close_refused(context: &Arc<TaskContext>, id: InboxId, why: String) -> Option<Option<BodyOutcome>> {
     let note = why.clone();
-    context.store.durably(move |store| store.close_webhook(id, "failed", &note)).await?;
+    context.store.durably(move |store| store.close_webhook(id, InboxState::Failed, &note)).await?;
     let text = format!(
         "body {} of Meta's webhook could not be taken, and what it says has no effect: {why}. A support bundle helps to find out why",
         id.0

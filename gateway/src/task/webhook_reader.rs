@@ -20,7 +20,7 @@ use crate::reply::answer::ReplySender;
 use crate::reply::context::{ReplyContext, SiteContext};
 use crate::reply::effect::{OutgoingMessage, ReplyEffect};
 use crate::reply::follow_up::follow_up;
-use crate::reply::inbound::{Inbound, InboundMessage, NewFile, Status};
+use crate::reply::inbound::{Inbound, InboundMessage, InboxState, NewFile, Status};
 use crate::reply::interpret::{Interpretation, interpret};
 use crate::reply::stranger::meet;
 use crate::store::{Signers, Store, Unread};
@@ -95,7 +95,7 @@ pub fn read_next(
         note.push_str("; ");
         note.push_str(reason);
     }
-    store.close_webhook(id, "done", note.chars().take(1_000).collect::<String>().as_str())?;
+    store.close_webhook(id, InboxState::Done, note.chars().take(1_000).collect::<String>().as_str())?;
     Ok(Some(read))
 }
 

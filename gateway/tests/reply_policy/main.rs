@@ -145,7 +145,7 @@ fn line(effect: &ReplyEffect) -> String {
             format!("command {} <- {} of {by:?}; {}", deed.topic, deed.payload, recorded(record))
         }
         ReplyEffect::EndCommand { command, state, reason } => {
-            format!("command {command} is {state}: {}", reason.as_deref().unwrap_or("-"))
+            format!("command {command} is {}: {}", state.as_str(), reason.as_deref().unwrap_or("-"))
         }
         ReplyEffect::ChangeCommand(update) => format!("{update:?}"),
         ReplyEffect::Ask(question, messages) => {
@@ -158,7 +158,7 @@ fn line(effect: &ReplyEffect) -> String {
         ReplyEffect::OpenRequest(request) => format!("request {} opens", request.id),
         ReplyEffect::ChangeRequest(request, state) => {
             let agreed: Vec<&str> = request.pending.agreed.iter().map(|contact| contact.0.as_str()).collect();
-            format!("request {} is {state}, agreed: {}", request.id, agreed.join(" "))
+            format!("request {} is {}, agreed: {}", request.id, state.as_str(), agreed.join(" "))
         }
         ReplyEffect::Vote { question, contact, choice } => format!("{contact} votes {choice} in {question}"),
         ReplyEffect::CloseQuestion { question, choice } => format!("question {question} closes: {choice}"),
@@ -171,7 +171,7 @@ fn line(effect: &ReplyEffect) -> String {
         }
         ReplyEffect::Join { guest, .. } => format!("{guest} joins"),
         ReplyEffect::Decline { guest, .. } => format!("{guest} declines"),
-        ReplyEffect::Dismiss { guest, state } => format!("{guest} is {state}"),
+        ReplyEffect::Dismiss { guest, state } => format!("{guest} is {}", state.as_str()),
         ReplyEffect::Identify { contact, address, user_id, .. } => {
             format!("{contact} is {} from {address}", user_id.as_deref().unwrap_or("nobody known"))
         }

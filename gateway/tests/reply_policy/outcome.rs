@@ -1,5 +1,6 @@
 use bellwire::command::action::{Awaited, ResolvedAction};
 use bellwire::command::approval::{Pending, Request};
+use bellwire::command::command_state::CommandState;
 use bellwire::command::device_answer::{DeviceVerdict, REFUSED};
 use bellwire::command::dispatch::CommandUpdate;
 use bellwire::command::outcome::{
@@ -21,7 +22,7 @@ fn gate(state: &str) -> CommandStory {
         contact: "nino".into(),
         connection: ConnectionName("main".into()),
         title: "Open gate".into(),
-        state: state.into(),
+        state: CommandState::parse(state).expect("a state"),
         reason: None,
         answer: Some(Awaited { topic: None, when: None, refused_when: None, within_ms: 1_000 }),
     }
@@ -158,7 +159,7 @@ fn the_end_that_a_device_tells_by_its_own_link_is_recorded_and_told_if_it_matter
     ] {
         let ending = CommandEnd { state, reason: "why".into() };
         let found = lines(&ended_by_device(ID, command.as_ref(), &ending, &context));
-        assert_eq!(found[0], format!("audit answered by : {}, why", state.as_str()));
+        assert_eq!(found[0], format!("audit answered by : {}, why", CommandState::from(state).as_str()));
         assert_eq!(found.len(), 1 + usize::from(said.is_some()), "{found:?}");
         assert!(said.is_none_or(|said| found[1].contains(said)), "{found:?}");
     }

@@ -13,7 +13,7 @@ use crate::command::decision::decide;
 use crate::command::dispatch::CommandUpdate;
 use crate::command::outcome;
 use crate::config::Config;
-use crate::contact::Contact;
+use crate::contact::{Contact, GuestState};
 use crate::ids::{ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message_state::OnUnknown;
@@ -104,7 +104,7 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
         }
         Orphan::Command(command, why) => end_command(store, config, command, why, now),
         Orphan::Invitation(guest) => {
-            store.dismiss(&guest.id, "removed")?;
+            store.dismiss(&guest.id, GuestState::Removed)?;
             store.withdraw(&store.waiting_for(&guest.id, false)?, "whoever invited may not any more", now)?;
             let detail = "whoever invited may not any more";
             let entry =
