@@ -9,7 +9,6 @@
 
 use std::path::Path;
 
-use bellwire::alert::intake::RuleSet;
 use bellwire::alert::replay::{RecordedInput, Replay, Timed};
 use bellwire::config::{Config, LoadOptions, read};
 use bellwire::time::Timestamp;

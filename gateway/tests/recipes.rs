@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use bellwire::alert::intake::RuleSet;
 use bellwire::alert::replay::{RecordedInput, Replay, Timed};
 use bellwire::config::{Config, LoadOptions, read};
 use bellwire::time::Timestamp;

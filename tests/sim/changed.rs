@@ -305,7 +305,7 @@ fn has_number(config: &Config, name: &str) -> bool {
 }
 
 fn rule_of<'a>(config: &'a Config, name: &str) -> Option<&'a Rule> {
-    config.rules.iter().find(|rule| rule.name.0 == name)
+    config.rules.iter().map(|rule| &**rule).find(|rule| rule.name.0 == name)
 }
 
 fn life<'a>(config: &'a Config, name: &str) -> Option<&'a LifecycleSettings> {

@@ -11,6 +11,7 @@ use super::outbox::on_unknown;
 use crate::contact::severity::Severity;
 use crate::contact::{People, Recipient};
 use crate::ids::{AlertId, ConnectionName, ContactId, MessageId};
+use crate::outbox::digest::WaitingMessages;
 use crate::outbox::lanes::{LaneContent, LaneHead, LaneReport, LaneRequest};
 use crate::outbox::message::Content;
 use crate::outbox::message_state::State;
@@ -159,12 +160,10 @@ impl Store {
             self.sql.prepare_cached(question)?.query_row(values, read_head).optional()
         };
         let uploaded = upload.copied().flatten().map(|id| self.uploaded_head(id, now)).transpose()?;
-        Ok(LaneContent {
-            single: head(false)?,
-            mergeable: head(true)?,
-            uploaded: uploaded.flatten(),
-            waiting: self.waiting(lane, now)?,
-        })
+        let (single, mergeable) = (head(false)?, head(true)?);
+        let none_waits = mergeable.is_none() && question == HEAD;
+        let waiting = if none_waits { WaitingMessages::default() } else { self.waiting(lane, now)? };
+        Ok(LaneContent { single, mergeable, uploaded: uploaded.flatten(), waiting })
     }
 
     /// Lanes one by one through their index: the cost grows with the people who are waited for, not with the queue.

@@ -52,6 +52,8 @@ mod credentials;
 mod sent_media;
 /// Messages on their way: attempts and outcomes.
 mod outbox;
+/// What the clock alone decides of them.
+mod clock;
 /// What is learned of people: user ids, other names of their number.
 mod contact_ids;
 /// STOP and START: whether somebody may be written to.

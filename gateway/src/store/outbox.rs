@@ -16,14 +16,6 @@ use crate::store::consent::unwanted;
 use crate::store::db::checksum;
 use crate::time::Timestamp;
 
-/// Rows that one look at the clock may change, so that a clock that jumps does not stall the store for a minute.
-const TEND_MAX: i64 = 500;
-
-/// Unknown ones whose grace time is over. Over the index of states: in that of times stands all that was tried and waits
-/// again, after a long outage a million of them.
-const OVER: &str = "SELECT id, tries, on_unknown FROM message INDEXED BY message_waiting
-     WHERE state = 'unknown' AND digest IS NULL AND not_before <= ?2 LIMIT ?1";
-
 pub(super) struct NewMessage<'a> {
     pub connection: &'a ConnectionName,
     pub contact: &'a ContactId,
@@ -102,22 +94,6 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// What has a state from later than now has it from a clock that was set back since, perhaps while nobody ran: it waits
-    /// for as long as it was to wait, and not for as long as the clock went back too.
-    fn wait_by_this_clock(&self, now: Timestamp) -> Result<()> {
-        if !now.is_sane() {
-            return Ok(()); // nothing is known of any time
-        }
-        self.sql
-            .prepare_cached(
-                "UPDATE message INDEXED BY message_wait SET not_before = not_before - (changed_at - ?1), changed_at = ?1
-                 WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL AND not_before > ?1
-                     AND changed_at > ?1",
-            )?
-            .execute([now.0])
-            .map(drop)
-    }
-
     fn give_up_the_answer(&self, id: MessageId) -> Result<()> {
         self.set_under_way(id, false);
         self.sql
@@ -126,50 +102,6 @@ impl Store {
                  WHERE message = ?1 AND ended_at IS NULL",
             )?
             .execute([id.0])
-            .map(drop)
-    }
-
-    /// What the clock alone decides: messages that are too old, and unknown ones whose grace time is over.
-    pub fn tend(&self, now: Timestamp) -> Result<()> {
-        self.set_clock(now)?;
-        for (id, _, on_unknown) in self.select_ids(OVER, [TEND_MAX, now.0])? {
-            self.advance(id, &retry_policy::after_grace(on_unknown, now), now)?;
-            self.set(id, "possible_duplicate = 1", &[])?;
-        }
-        if now.is_sane() {
-            let reason = "it could not leave before it was too old to be worth sending; `bellwire outbox retry` sends it all the same";
-            let old = "SELECT id, tries, on_unknown FROM message INDEXED BY message_expiry WHERE state = 'queued' AND digest IS NULL AND expires_at <= ?2 LIMIT ?1";
-            for (id, _, _) in self.select_ids(old, [TEND_MAX, now.0])? {
-                self.advance(id, &Next::to(State::Expired, reason), now)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A Pi without a clock of its own starts in 1970 (docs/reliability.md F17). What was accepted then is as old as it was when
-    /// the clock was last wrong: its times move by as much as the clock did, once.
-    fn set_clock(&self, now: Timestamp) -> Result<()> {
-        let sane = Timestamp::EARLIEST_SANE.0;
-        let waits = "SELECT 1 FROM message INDEXED BY message_expiry WHERE state = 'queued' AND digest IS NULL AND expires_at < ?1
-             UNION ALL SELECT 1 FROM message INDEXED BY message_wait WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL
-                 AND not_before > 0 AND not_before < ?1 AND expires_at < ?1
-             UNION ALL SELECT 1 FROM message INDEXED BY message_waiting WHERE state = 'sending' AND digest IS NULL AND expires_at < ?1";
-        if !now.is_sane() || !self.sql.prepare_cached(waits)?.exists([sane])? {
-            return Ok(());
-        }
-        let newest: i64 = self.sql.query_row(
-            "SELECT max(max(created_at, changed_at)) FROM message WHERE created_at < ?1 AND changed_at < ?1",
-            [sane],
-            |row| Ok(row.get::<_, Option<i64>>(0)?.unwrap_or(0)),
-        )?;
-        self.sql
-            .prepare_cached(
-                // What an operator decided under a clock that was right has its times from that clock.
-                "UPDATE message SET created_at = created_at + ?2,
-                     expires_at = expires_at + iif(expires_at < ?1, ?2, 0),
-                     not_before = not_before + iif(not_before BETWEEN 1 AND ?1 - 1, ?2, 0) WHERE created_at < ?1",
-            )?
-            .execute([sane, now.0 - newest])
             .map(drop)
     }
 
@@ -185,8 +117,11 @@ impl Store {
                 if *attempt > 1 {
                     self.forget_refusals(*id)?;
                 }
-                self.advance(*id, &Next::to(State::Sending, "a request is under way"), *at)?;
-                self.set(*id, "attempts = ?2, form = ?3", &[attempt, &form.to_text()])?;
+                let columns =
+                    "state = 'sending', changed_at = ?2, not_before = 0, reason = ?3, held_for = NULL,
+                               attempts = ?4, form = ?5";
+                let reason = "a request is under way";
+                self.set(*id, columns, &[&at.0, &reason, attempt, &form.to_text()])?;
                 self.sql
                     .prepare_cached(
                         "INSERT OR REPLACE INTO attempt (message, number, started_at, form) VALUES (?1, ?2, ?3, ?4)",
@@ -249,19 +184,25 @@ impl Store {
                 settled.fbtrace_id
             ])?;
         self.learn(&settled.lane, *id, next, *at, None)?;
-        self.sql
-            .prepare_cached(
-                "UPDATE message SET tries = tries + ?2, code = ?3, fbtrace_id = ?4 WHERE id = ?1",
-            )?
-            .execute(params![id.0, i64::from(settled.counts), settled.code, settled.fbtrace_id])?;
         // A status may have overtaken the answer: what it proved stays, unless that copy is known to have failed since.
         let overtaken = match self.state(*id)? {
             Some(State::Sending) | None => false,
             Some(State::Sent) => next.state == State::Accepted || !self.a_copy_failed(*id)?,
             Some(_) => true,
         };
-        if !overtaken {
-            self.advance(*id, next, *at)?;
+        let (tries, code, trace) = (i64::from(settled.counts), &settled.code, &settled.fbtrace_id);
+        if overtaken {
+            let answer = "tries = tries + ?2, code = ?3, fbtrace_id = ?4";
+            self.set_one(*id, answer, &[&tries, code, trace])?;
+        } else {
+            let unwanted = self.unwanted_now(*id, next)?;
+            self.move_with(
+                *id,
+                unwanted.as_ref().unwrap_or(next),
+                *at,
+                ", tries = tries + ?7, code = ?8, fbtrace_id = ?9",
+                &[&tries, code, trace],
+            )?;
         }
         // Its failure may have been told before its answer was: it is applied now, to this copy and no earlier one.
         let failed = settled.wamid.as_ref().map(|wamid| self.failure_of(wamid)).transpose()?.flatten();
@@ -337,41 +278,61 @@ impl Store {
     /// Moves a message, and with a digest all that it carries. What would wait for its turn again, for somebody who has asked
     /// for no more meanwhile, waits for START.
     pub(super) fn advance(&self, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
-        if next.state == State::Queued && self.is_unwanted(id)? {
-            return self.move_to(id, &unwanted(), at);
-        }
-        self.move_to(id, next, at)
+        let unwanted = self.unwanted_now(id, next)?;
+        self.move_to(id, unwanted.as_ref().unwrap_or(next), at)
+    }
+
+    fn unwanted_now(&self, id: MessageId, next: &Next) -> Result<Option<Next>> {
+        Ok((next.state == State::Queued && self.is_unwanted(id)?).then(unwanted))
     }
 
     /// Whatever the person wishes: the operator knows.
     pub(super) fn move_to(&self, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
-        let not_before = next.not_before.map_or(0, |until| until.0);
-        let held_for = next.held_for.map(HeldFor::as_str);
-        self.set(
-            id,
-            "state = ?2, changed_at = ?3, not_before = ?4, reason = ?5, held_for = ?6",
-            &[&next.state.as_str(), &at.0, &not_before, &next.reason, &held_for],
-        )
+        self.move_with(id, next, at, "", &[])
+    }
+
+    /// With more columns of its own, which what it carries does not share.
+    fn move_with(
+        &self,
+        id: MessageId,
+        next: &Next,
+        at: Timestamp,
+        own: &str,
+        values: &[&dyn ToSql],
+    ) -> Result<()> {
+        let columns = "state = ?2, changed_at = ?3, not_before = ?4, reason = ?5, held_for = ?6";
+        let (not_before, held_for) =
+            (next.not_before.map_or(0, |until| until.0), next.held_for.map(HeldFor::as_str));
+        let state = next.state.as_str();
+        let shared: [&dyn ToSql; 5] = [&state, &at.0, &not_before, &next.reason, &held_for];
+        self.set_one(id, &format!("{columns}{own}"), &[&shared, values].concat())?;
+        self.set_carried(id, columns, &shared)
     }
 
     /// Writes those columns of a message, and with a digest of all that it carries. In one statement, with an OR, SQLite would
     /// make a table of the rows first, each time: a fifth of what a message cost.
     pub(super) fn set(&self, id: MessageId, columns: &str, values: &[&dyn ToSql]) -> Result<()> {
-        let values: Vec<&dyn ToSql> =
-            [&id.0 as &dyn ToSql].into_iter().chain(values.iter().copied()).collect();
-        let write = |which: &str| {
-            self.sql
-                .prepare_cached(&format!("UPDATE message SET {columns} WHERE {which} = ?1"))?
-                .execute(values.as_slice())
-                .map(drop)
-        };
-        write("id")?;
-        let carries =
-            self.sql.prepare_cached("SELECT 1 FROM message WHERE digest = ?1 LIMIT 1")?.exists([id.0])?;
-        if carries { write("digest") } else { Ok(()) }
+        self.set_one(id, columns, values)?;
+        self.set_carried(id, columns, values)
     }
 
-    fn select_ids<const N: usize>(
+    fn set_one(&self, id: MessageId, columns: &str, values: &[&dyn ToSql]) -> Result<()> {
+        self.write(&format!("UPDATE message SET {columns} WHERE id = ?1"), id, values)
+    }
+
+    fn set_carried(&self, id: MessageId, columns: &str, values: &[&dyn ToSql]) -> Result<()> {
+        if self.sql.prepare_cached("SELECT 1 FROM message WHERE digest = ?1 LIMIT 1")?.exists([id.0])? {
+            self.write(&format!("UPDATE message SET {columns} WHERE digest = ?1"), id, values)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, sql: &str, id: MessageId, values: &[&dyn ToSql]) -> Result<()> {
+        let values = [&[&id.0 as &dyn ToSql], values].concat();
+        self.sql.prepare_cached(sql)?.execute(values.as_slice()).map(drop)
+    }
+
+    pub(super) fn select_ids<const N: usize>(
         &self,
         sql: &str,
         values: [i64; N],

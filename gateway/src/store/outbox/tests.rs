@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::outbox::message::{Media, Part};
+use crate::store::clock::OVER;
 
 const NOW: Timestamp = Timestamp(1_795_240_800_000);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
