@@ -1,7 +1,7 @@
 //! The access list of a mosquitto on the same machine (mosquitto.conf(5), `acl_file`). mosquitto grants each subscription and
 //! keeps back what the list denies, without a word: nothing else shows it.
 
-use crate::mqtt::{covers, overlap};
+use crate::event::subscription_cover::{covers, overlap};
 
 /// What the list lets somebody read.
 #[derive(Debug, Default, PartialEq, Eq)]

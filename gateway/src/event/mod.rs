@@ -12,3 +12,5 @@ pub mod cloudevents;
 pub mod sparkplug;
 /// Patterns with named levels, and topics to publish to.
 pub mod topic;
+/// Which filters to subscribe to, so that each publish comes once.
+pub mod subscription_cover;

@@ -3,8 +3,6 @@
 
 /// What to do about a broker's certificate.
 mod advice;
-/// Which filters to subscribe to, so that each publish comes once.
-mod cover;
 /// What the broker announces when it lets us in.
 mod limits;
 /// The link: connect, receive, acknowledge, publish, connect again.
@@ -31,7 +29,6 @@ mod v5;
 mod protocol;
 
 pub use connection::{AckToken, BrokerHandle, ConnectionEvent, start};
-pub use cover::{covers, overlap};
 pub use probe::{Probed, probe};
 pub use protocol::{Cause, Publish};
 pub use recorder::{ObservedMessage, record};

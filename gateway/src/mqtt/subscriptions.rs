@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::cover::{Partial, cover, has_wildcard, overlapping};
 use super::limits::Limits;
 use crate::alert::route::Routes;
+use crate::event::subscription_cover::{Partial, cover, has_wildcard, overlapping};
 
 /// AWS IoT Core takes eight filters in one SUBSCRIBE, and ends the connection over a ninth; no broker announces its limit.
 const PIECE: usize = 8;

@@ -29,6 +29,8 @@ pub mod invitation;
 pub mod status_text;
 /// What the owner should know, and in which words.
 pub mod owner_notice;
+/// What the owner hears of budgets and of Meta's daily limit.
+pub mod budget_notice;
 /// Alerts that have reached nobody: what the owner is told.
 pub mod undelivered;
 /// Rules that cannot judge their events: what the owner is told.

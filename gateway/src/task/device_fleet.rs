@@ -20,7 +20,6 @@ use crate::task::context::TaskContext;
 use crate::task::mqtt_intake::Submitted;
 use crate::task::wakeups::{Work, Written};
 use crate::task::{deadlines, owner_notice};
-use crate::time::{Clock, SystemClock};
 
 /// Inputs taken together, so that their events share a commit: four devices' windows of eight events.
 pub const BATCH: usize = 32;
@@ -70,10 +69,10 @@ pub async fn run(
 ) {
     let Some(known) = context.store.durably(crate::store::Store::known_devices).await else { return };
     let wires = context.config.serial.iter().map(|serial| Route::Serial(serial.path.display().to_string()));
-    let fleet = Fleet::new(known, wires.collect(), SystemClock.now());
+    let fleet = Fleet::new(known, wires.collect(), context.machine.now());
     let mut desk = FleetTask { context: Arc::clone(&context), lines, fleet, under_way: Vec::new() };
     loop {
-        let pause = SystemClock.now().until(desk.fleet.wake_at());
+        let pause = context.machine.now().until(desk.fleet.wake_at());
         let mut inputs = tokio::select! {
             Some(notice) = serial.recv() => Vec::from_iter(desk.understand(notice)),
             Some(letter) = letters.recv() => vec![letter.into()],
@@ -113,7 +112,7 @@ struct FleetTask {
 
 impl FleetTask {
     async fn take(&mut self, input: ExchangeInput) -> Option<()> {
-        let mut effects = VecDeque::from(self.fleet.handle(input, SystemClock.now()));
+        let mut effects = VecDeque::from(self.fleet.handle(input, self.context.machine.now()));
         while let Some(effect) = effects.pop_front() {
             effects.extend(self.perform(effect).await?);
         }
@@ -151,7 +150,7 @@ impl FleetTask {
             }
             ExchangeEffect::Load => {
                 let loaded = self.load().await?;
-                return Some(self.fleet.handle(loaded, SystemClock.now()));
+                return Some(self.fleet.handle(loaded, self.context.machine.now()));
             }
             ExchangeEffect::Tell { device, text } => self.context.notices.tell_of_device(&device, &text),
             ExchangeEffect::Warn { device, text } => {
@@ -160,9 +159,10 @@ impl FleetTask {
             }
             ExchangeEffect::Note { device, text } => {
                 self.context.notices.tell_of_device(&device, &text);
+                let machine = Arc::clone(&self.context.machine);
                 let notice = inbound::AccountNotice::of(MISNAMED.to_owned(), Severity::Info, text);
                 let keep = move |store: &crate::store::Store| {
-                    store.keep_notice(&owner_notice::gateway(), &notice, SystemClock.now()).map(drop)
+                    store.keep_notice(&owner_notice::gateway(), &notice, machine.now()).map(drop)
                 };
                 self.context.store.durably(keep).await?;
             }
@@ -198,11 +198,11 @@ impl FleetTask {
         };
         self.context.store.durably(written).await?;
         self.context.wakeups.after(Written::Message);
-        Some(self.fleet.handle(ExchangeInput::Written(write), SystemClock.now()))
+        Some(self.fleet.handle(ExchangeInput::Written(write), self.context.machine.now()))
     }
 
     async fn load(&self) -> Option<ExchangeInput> {
-        let now = SystemClock.now();
+        let now = self.context.machine.now();
         let load = move |store: &crate::store::Store| {
             Ok((store.queued_device_commands(now)?, store.device_wishes()?))
         };

@@ -8,7 +8,6 @@ use crate::random::backoff;
 use crate::rule::attachment::without_secrets;
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Work;
-use crate::time::{Clock, SystemClock};
 
 /// A notice that was missed is made up for after this time, and what failed is looked at again.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -18,11 +17,11 @@ const TRIES_MAX: u32 = 10;
 pub async fn run(context: Arc<TaskContext>, poster: Poster) {
     loop {
         loop {
-            let now = SystemClock.now();
+            let now = context.machine.now();
             let Some(post) = context.store.durably(move |store| store.next_post(now)).await else { return };
             let Some(post) = post else { break };
             let outcome = poster.post(&post.url, post.body.clone()).await;
-            let now = SystemClock.now();
+            let now = context.machine.now();
             let pause = backoff(Duration::from_secs(10), Duration::from_secs(1_800), post.attempts + 1);
             let again = (outcome.is_err() && post.attempts + 1 < TRIES_MAX).then(|| now + pause);
             tracing::info!(alert = %post.alert, url = without_secrets(&post.url), ?outcome, "an escalation was posted");

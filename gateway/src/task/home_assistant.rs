@@ -17,7 +17,7 @@ use crate::outbox::retry_policy::Class;
 use crate::store::{AdminChange, Store};
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::Timestamp;
 use crate::whatsapp::errors::{ApiMessage, refusal};
 
 /// Between two publications, whoever flips the switch how often.
@@ -44,7 +44,7 @@ pub async fn take(context: &TaskContext, event: &Event) -> Option<bool> {
         tracing::warn!(topic = event.topic, "a retained message asks for nothing; publish it without retain");
         return Some(!is_asked_by_a_rule);
     }
-    let now = SystemClock.now();
+    let now = context.machine.now();
     let (deed, subject, note) = match order {
         ControlRequest::Mute(on) => {
             let until = on.then_some(now + home.mute_for);
@@ -173,7 +173,7 @@ async fn show(
 
 async fn look(context: &Arc<TaskContext>) -> Option<EntityStates> {
     let known = Arc::clone(context);
-    let now = SystemClock.now();
+    let now = context.machine.now();
     context.store.durably(move |store| read(&known, store, now)).await
 }
 

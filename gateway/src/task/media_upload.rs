@@ -9,7 +9,6 @@ use crate::outbox::uploads::Uploaded;
 use crate::rule::attachment::{Kind, StoredFile, examine};
 use crate::task::context::TaskContext;
 use crate::task::template_sync::in_words;
-use crate::time::{Clock, SystemClock};
 use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::upload::UploadSource;
 
@@ -76,9 +75,9 @@ async fn id_of(
         }
         Media::Kept { sha256 } => {
             let gone = || "the daemon is stopping".to_owned();
-            let (name, sha) = (connection.clone(), sha256.clone());
+            let (name, sha, machine) = (connection.clone(), sha256.clone(), Arc::clone(&context.machine));
             let known = move |store: &crate::store::Store| {
-                let now = SystemClock.now();
+                let now = machine.now();
                 Ok(match store.uploaded(&name, &sha, now)? {
                     Some(id) => (Some(id), None),
                     None => (None, store.media(&sha)?),
@@ -92,9 +91,9 @@ async fn id_of(
             let source = UploadSource::of(bytes);
             let id = client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))?;
             let (name, sha, new) = (connection.clone(), sha256.clone(), id.clone());
-            let remember = move |store: &crate::store::Store| {
-                store.remember_upload(&name, &sha, &new, SystemClock.now())
-            };
+            let machine = Arc::clone(&context.machine);
+            let remember =
+                move |store: &crate::store::Store| store.remember_upload(&name, &sha, &new, machine.now());
             context.store.durably(remember).await.ok_or_else(gone)?;
             Ok(Some(id))
         }

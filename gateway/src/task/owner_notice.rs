@@ -1,5 +1,6 @@
 //! What the owner should know of a number or of the gateway itself: kept, and from a warning on written to them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Result;
@@ -16,7 +17,7 @@ pub use crate::store::NoticeOutcome;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::Timestamp;
 
 /// No more notices of one kind than this in that time: nobody reads more, and each may cost. The rest is told together after it.
 const NOTICES_MAX: u32 = 5;
@@ -44,11 +45,11 @@ pub fn write(
 pub async fn report(context: &TaskContext, field: &'static str, findings: Vec<String>) {
     for text in findings {
         let notice = AccountNotice::of(field.to_owned(), Severity::Critical, text.clone());
-        let config = context.live.get();
+        let (config, machine) = (context.live.get(), Arc::clone(&context.machine));
         let told = context
             .store
             .durably(move |store| {
-                write(store, &config, &gateway(), &notice, NoticeRoute::AnotherFirst, SystemClock.now())
+                write(store, &config, &gateway(), &notice, NoticeRoute::AnotherFirst, machine.now())
             })
             .await;
         if told == Some(NoticeOutcome::Written) {

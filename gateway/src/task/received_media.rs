@@ -9,7 +9,7 @@ use crate::random::backoff;
 use crate::store::{Fetched, FileRow, MediaFiles, Store};
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Work;
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::Timestamp;
 use crate::whatsapp::client::Client;
 use crate::whatsapp::endpoint::endpoint;
 use crate::whatsapp::received::NoFile;
@@ -50,9 +50,9 @@ pub async fn fetch(context: Arc<TaskContext>, client: Client) {
     }
     loop {
         loop {
-            let Some(next) = context.store.durably(|store| store.next_file(SystemClock.now())).await else {
-                return;
-            };
+            let machine = Arc::clone(&context.machine);
+            let next = context.store.durably(move |store| store.next_file(machine.now())).await;
+            let Some(next) = next else { return };
             let Some(file) = next else { break };
             let fetched = fetch_one(&context, &client, &shelf, &file).await;
             let outcome = match &fetched {
@@ -82,7 +82,7 @@ async fn fetch_one(
     shelf: &MediaFiles,
     file: &FileRow,
 ) -> Fetched {
-    let now = SystemClock.now();
+    let now = context.machine.now();
     let away = |reason: String| Fetched::Later { at: now + AWAY, counts: false, reason };
     let Some(connection) = named(context, &file.connection) else {
         return Fetched::Failed(format!(
@@ -120,9 +120,9 @@ fn again(tries: u32) -> Duration {
 }
 
 async fn make_room(context: &Arc<TaskContext>, shelf: &MediaFiles) -> Option<()> {
-    let settings = context.config.files.clone();
+    let (settings, machine) = (context.config.files.clone(), Arc::clone(&context.machine));
     let crowd_out = move |store: &Store| {
-        let now = SystemClock.now();
+        let now = machine.now();
         let before = if now.is_sane() { now - settings.keep_for } else { Timestamp(0) };
         store.crowd_out(before, settings.keep_bytes)
     };

@@ -12,7 +12,7 @@ use crate::event::incoming::{Event, EventSource, Identity};
 use crate::store::free_megabytes;
 use crate::task::context::TaskContext;
 use crate::task::mqtt_intake::Submitted;
-use crate::time::{Clock, SystemClock};
+use crate::time::Timestamp;
 
 /// An obstacle that is shorter troubles nobody.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -41,7 +41,11 @@ pub async fn watch(context: Arc<TaskContext>, to_intake: mpsc::Sender<Submitted>
                 continue;
             }
             // Nobody waits for the commit: after a crash all of it is told anew.
-            if to_intake.send((event(&part, obstacle), oneshot::channel().0)).await.is_err() {
+            if to_intake
+                .send((event(&part, obstacle, context.machine.now()), oneshot::channel().0))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -51,7 +55,7 @@ pub async fn watch(context: Arc<TaskContext>, to_intake: mpsc::Sender<Submitted>
 
 /// Each part, and what is wrong with it.
 fn parts(context: &TaskContext, disk: Option<String>) -> Vec<(String, Option<String>)> {
-    let now = SystemClock.now();
+    let now = context.machine.now();
     let clock = (!now.is_sane()).then(|| {
         "it says 1970 or so; let the machine reach a time server, or fit a battery-backed clock".to_owned()
     });
@@ -73,7 +77,7 @@ fn parts(context: &TaskContext, disk: Option<String>) -> Vec<(String, Option<Str
     parts
 }
 
-fn event(part: &str, obstacle: Option<String>) -> Event {
+fn event(part: &str, obstacle: Option<String>, now: Timestamp) -> Event {
     Event {
         source: EventSource::Own,
         topic: format!("{OWN_TOPICS}{part}"),
@@ -82,7 +86,7 @@ fn event(part: &str, obstacle: Option<String>) -> Event {
         identity: Identity::None,
         retained: false,
         expires_in_s: None,
-        received_at: SystemClock.now(),
+        received_at: now,
         happened_at: None,
     }
 }

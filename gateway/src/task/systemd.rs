@@ -7,7 +7,6 @@ use sd_notify::NotifyState;
 
 use crate::store::{Store, StoreError};
 use crate::task::context::TaskContext;
-use crate::time::{Clock, SystemClock};
 
 /// How often the status line is renewed when the unit has no watchdog.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -54,7 +53,7 @@ pub fn stopping() {
 /// The line of `systemctl status`.
 fn status(context: &TaskContext) -> String {
     let mut obstacles = context.readiness.troubles();
-    obstacles.extend(context.readiness.pauses(SystemClock.now()));
+    obstacles.extend(context.readiness.pauses(context.machine.now()));
     if obstacles.is_empty() { "events are accepted".to_owned() } else { obstacles.join("; ") }
 }
 

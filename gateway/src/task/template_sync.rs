@@ -10,7 +10,6 @@ use crate::outbox::retry_policy::{ApiAnswer, sentence};
 use crate::outbox::window::TemplateInfo;
 use crate::task::context::TaskContext;
 use crate::task::wakeups::{Work, Written};
-use crate::time::{Clock, SystemClock};
 use crate::whatsapp::catalogue;
 use crate::whatsapp::client::Client;
 use crate::whatsapp::endpoint::endpoint;
@@ -28,7 +27,7 @@ pub async fn run(context: Arc<TaskContext>, client: Client) {
         let mut pause = READ_EVERY;
         for connection in context.live.get().connections.iter() {
             learn_limit(&context, &client, connection).await;
-            let asked_at = SystemClock.now();
+            let asked_at = context.machine.now();
             match read(&client, connection).await {
                 Ok(None) => {}
                 Ok(Some(templates)) => {
@@ -60,9 +59,9 @@ async fn learn_limit(context: &Arc<TaskContext>, client: &Client, connection: &C
     match client.get(&endpoint, &path).await {
         Ok(answer) => {
             let Some(limit) = answer[FIELD].as_str().map(str::to_owned) else { return };
-            let name = connection.name.clone();
+            let (name, machine) = (connection.name.clone(), Arc::clone(&context.machine));
             let keep = move |store: &crate::store::Store| {
-                store.keep_fact(&name, MESSAGING_LIMIT, &limit, SystemClock.now())
+                store.keep_fact(&name, MESSAGING_LIMIT, &limit, machine.now())
             };
             if context.store.durably(keep).await.is_none() {
                 tracing::info!(connection = %connection.name, "its limit could not be kept");

@@ -4,8 +4,8 @@ use super::written::{Line, May, Section};
 use super::{Rights, actions_of, decisions, escalation, is_of_link, node, steps_of};
 use crate::alert::route::subscription;
 use crate::command::action::ActionPolicy;
+use crate::event::subscription_cover::overlap;
 use crate::event::topic::TopicTemplate;
-use crate::mqtt::overlap;
 
 /// What a Sparkplug node may say; NCMD and DCMD are what it is told (Sparkplug 3.0, 4.1).
 const NODE_SAYS: [&str; 6] = ["NBIRTH", "NDEATH", "NDATA", "DBIRTH", "DDEATH", "DDATA"];
