@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 
 use crate::alert::intake::RuleSet;
 use crate::http::{ApiError, ApiFuture};
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::task::context::TaskContext;
 use crate::task::mqtt_intake::Submitted;
+use crate::time::Timestamp;
 use crate::whatsapp::client::Client;
 
 #[derive(Clone)]
@@ -41,9 +42,13 @@ impl AdminService {
 }
 
 impl Inner {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.context.machine.now()
+    }
+
     pub(crate) async fn store<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Store) -> store::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.context.store.run(work).await.map_err(|gone| {
             tracing::error!(error = %gone, "a question of the page could not be answered");
@@ -57,7 +62,7 @@ impl Inner {
     pub(crate) async fn found(
         &self,
         what: String,
-        work: impl FnOnce(&Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
+        work: impl FnOnce(&Store) -> store::Result<Option<Value>> + Send + 'static,
     ) -> Result<Value, ApiError> {
         self.store(work)
             .await?
@@ -68,7 +73,7 @@ impl Inner {
     pub(crate) async fn both(
         &self,
         what: String,
-        read: impl FnOnce(&TaskContext, &Store) -> rusqlite::Result<Option<Value>> + Send + 'static,
+        read: impl FnOnce(&TaskContext, &Store) -> store::Result<Option<Value>> + Send + 'static,
     ) -> Result<Value, ApiError> {
         let context = Arc::clone(&self.context);
         self.found(what, move |store| read(&context, store)).await

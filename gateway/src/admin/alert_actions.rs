@@ -11,7 +11,6 @@ use crate::alert::notification::silence::Silence;
 use crate::http::{Actor, AdminQuery, AlertAction, ApiError};
 use crate::ids::AlertId;
 use crate::task::wakeups::Written;
-use crate::time::{Clock, SystemClock};
 
 /// A silence from the page: long enough to mend something, short enough to forget it.
 const QUIET: Duration = Duration::from_secs(3_600);
@@ -26,8 +25,8 @@ impl Inner {
     ) -> Result<Value, ApiError> {
         let by = Person { name: actor.name.clone(), contact: None };
         let note = entry(actor, action.as_str(), format!("alert {id}"), "done");
+        let now = self.now();
         let written = self.store(move |store| {
-            let now = SystemClock.now();
             let story = store.alert_story(AlertId(id))?.filter(|story| story.once.is_none());
             let Some(story) = story else {
                 return Ok(Err(ApiError::NotFound(format!(

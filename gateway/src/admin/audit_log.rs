@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Result;
 use serde_json::{Value, json};
 
 use crate::admin::admin_service::Inner;
 use crate::admin::filters::listing;
 use crate::hex::hex;
 use crate::http::{ApiError, Filter};
-use crate::store::{AuditRow, ChainBreak, ChainPosition, Listing, Store};
+use crate::store::{AuditRow, ChainBreak, ChainPosition, Listing, Result, Store};
 use crate::task::context::TaskContext;
 
 /// Entries that are checked each time the list is shown: 1 ms on a desk's machine, and 50 ms on a Pi Zero, whose

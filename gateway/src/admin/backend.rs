@@ -16,10 +16,10 @@ use crate::event::incoming::{Event, EventSource, Identity};
 use crate::hex::hex;
 use crate::http::{Actor, AdminAction, AdminApi, AdminQuery, ApiError, ApiFuture};
 use crate::ids::MessageId;
-use crate::store::{ActError, Listing, Posted, Store};
+use crate::store::{self, ActError, Listing, Posted, Store};
 use crate::task::orphans;
 use crate::task::wakeups::Written;
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::Timestamp;
 
 /// MQTT's own limit of a topic.
 const TOPIC_MAX_BYTES: usize = 65_535;
@@ -36,7 +36,7 @@ impl Inner {
     }
 
     pub(crate) async fn look(&self, query: AdminQuery) -> Result<Value, ApiError> {
-        let now = SystemClock.now();
+        let now = self.now();
         match query {
             AdminQuery::Overview => self.overview(now).await,
             AdminQuery::Messages(filter) => self.list(listing(&filter)?, Store::list_messages).await,
@@ -63,7 +63,7 @@ impl Inner {
             AdminQuery::Strangers(filter) => audit_log::strangers(self, &filter).await,
             AdminQuery::Try { topic, payload, content_type } => {
                 check_event(&topic, &payload)?;
-                let event = event(EventSource::Cli, topic, payload, content_type, Identity::None);
+                let event = Event { content_type, ..Event::new(EventSource::Cli, topic, payload, now) };
                 Ok(dry_run::tried(&self.context.config, &self.rules, event))
             }
             AdminQuery::Usage => {
@@ -106,7 +106,7 @@ impl Inner {
     async fn list(
         &self,
         listing: Listing,
-        read: fn(&Store, &Listing) -> rusqlite::Result<Value>,
+        read: fn(&Store, &Listing) -> store::Result<Value>,
     ) -> Result<Value, ApiError> {
         self.store(move |store| read(store, &listing)).await
     }
@@ -126,14 +126,14 @@ impl Inner {
             AdminAction::Forget(name) => self.forget(name, &actor).await,
             AdminAction::Check(name) => self.check(&name).await,
             AdminAction::RevokeToken(id) => {
-                let now = SystemClock.now();
+                let now = self.now();
                 match self.store(move |store| credentials::revoke_token(store, id, &actor, now)).await? {
                     true => Ok(json!({ "id": id })),
                     false => Err(ApiError::NotFound("There is no such token any more.".into())),
                 }
             }
             AdminAction::EndSession(id) => {
-                let (now, named) = (SystemClock.now(), id.clone());
+                let (now, named) = (self.now(), id.clone());
                 match self.store(move |store| credentials::end_session(store, &named, &actor, now)).await? {
                     true => Ok(json!({ "id": id })),
                     false => Err(ApiError::NotFound("There is no such session any more.".into())),
@@ -152,8 +152,8 @@ impl Inner {
         subject: &str,
         outcome: &str,
     ) -> Result<(), ApiError> {
-        let note = entry(actor, action, subject, outcome);
-        self.store(move |store| store.record_change(&note, SystemClock.now())).await
+        let (note, now) = (entry(actor, action, subject, outcome), self.now());
+        self.store(move |store| store.record_change(&note, now)).await
     }
 
     async fn decide(
@@ -163,9 +163,8 @@ impl Inner {
         action: &'static str,
         change: fn(&Store, &Config, MessageId, Timestamp) -> Result<(), ActError>,
     ) -> Result<Value, ApiError> {
-        let live = self.context.live.get();
+        let (live, now) = (self.context.live.get(), self.now());
         let decided = self.store(move |store| {
-            let now = SystemClock.now();
             let outcome = match change(store, &live, MessageId(id), now) {
                 Err(ActError::Sql(error)) => return Err(error),
                 Err(refusal @ ActError::NoSuchMessage(_)) => Err(ApiError::NotFound(refusal.to_string())),
@@ -209,7 +208,9 @@ impl Inner {
                 return Err(ApiError::NotPossible(how.into()));
             }
         }
-        let event = event(EventSource::Http, topic, payload, content_type, Identity::Named(key.clone()));
+        let identity = Identity::Named(key.clone());
+        let now = self.now();
+        let event = Event { content_type, identity, ..Event::new(EventSource::Http, topic, payload, now) };
         let (waiting, kept) = oneshot::channel();
         let gone = || {
             ApiError::Unavailable(
@@ -219,7 +220,7 @@ impl Inner {
         self.events.send((event, waiting)).await.map_err(|_| gone())?;
         kept.await.map_err(|_| gone())?;
         // A crash before this line is harmless: repeated, the event is recognised by its name, or means nothing again.
-        self.store(move |store| store.keep_posted(&key, &sum, SystemClock.now())).await?;
+        self.store(move |store| store.keep_posted(&key, &sum, now)).await?;
         Ok(json!({ "accepted": true, "repeated": false }))
     }
 }
@@ -240,16 +241,6 @@ impl AdminApi for AdminService {
             Ok(written + i64::try_from(obstacles).unwrap_or_default())
         })
     }
-}
-
-fn event(
-    source: EventSource,
-    topic: String,
-    payload: String,
-    content_type: Option<String>,
-    identity: Identity,
-) -> Event {
-    Event { content_type, identity, ..Event::new(source, topic, payload, SystemClock.now()) }
 }
 
 /// Where Home Assistant mutes and writes to people, and devices speak for themselves: over the broker, whose access list says who.
@@ -273,7 +264,7 @@ fn check_event(topic: &str, payload: &str) -> Result<(), ApiError> {
     Err(ApiError::Malformed(wrong.into()))
 }
 
-fn changes(store: &Store, listing: &Listing) -> rusqlite::Result<Value> {
+fn changes(store: &Store, listing: &Listing) -> store::Result<Value> {
     let rows = store.changes(listing.before.as_ref().map(|cursor| cursor.id), listing.limit)?;
     let full = rows.len() == listing.limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row["id"].to_string());

@@ -13,12 +13,11 @@ use crate::doctor::{Finding, Severity, examine_account};
 use crate::http::{Actor, AdminQuery, ApiError, NewConnection};
 use crate::ids::ConnectionName;
 use crate::setup::meta;
-use crate::store::{KeptConnection, Store};
+use crate::store::{self, KeptConnection, Store};
 use crate::task::context::TaskContext;
 use crate::task::live_config::connections;
 use crate::task::orphans;
 use crate::task::wakeups::Written;
-use crate::time::{Clock, SystemClock};
 use crate::whatsapp::graph::GraphApi;
 
 /// One name each, as in the configuration.
@@ -174,8 +173,8 @@ impl Inner {
             name,
         };
         let note = entry(actor, "connect", &kept.name, "done");
+        let now = self.now();
         self.store(move |store| {
-            let now = SystemClock.now();
             store.keep_connection(&kept, now)?;
             store.record_change(&note, now)
         })
@@ -185,19 +184,19 @@ impl Inner {
 
     /// The token goes, messages wait, the history stays.
     pub(crate) async fn disconnect(&self, name: String, actor: &Actor) -> Result<Value, ApiError> {
-        self.change(name, actor, "disconnect", |store, name| store.wipe_connection(name, SystemClock.now()))
-            .await
+        let now = self.now();
+        self.change(name, actor, "disconnect", move |store, name| store.wipe_connection(name, now)).await
     }
 
     /// What waits for the number leaves over another one, and what waits for a Yes over it ends: at once, not only at the
     /// next start.
     pub(crate) async fn forget(&self, name: String, actor: &Actor) -> Result<Value, ApiError> {
-        let mut rest = (*self.context.live.get()).clone();
+        let (mut rest, now) = ((*self.context.live.get()).clone(), self.now());
         rest.connections.retain(|known| known.name.0 != name);
         let forget = move |store: &Store, name: &str| {
             let is_there = store.forget_connection(name)?;
             if is_there {
-                orphans::end_of_number(store, &rest, &ConnectionName(name.to_owned()), SystemClock.now())?;
+                orphans::end_of_number(store, &rest, &ConnectionName(name.to_owned()), now)?;
             }
             Ok(is_there)
         };
@@ -209,7 +208,7 @@ impl Inner {
         name: String,
         actor: &Actor,
         action: &'static str,
-        change: impl FnOnce(&Store, &str) -> rusqlite::Result<bool> + Send + 'static,
+        change: impl FnOnce(&Store, &str) -> store::Result<bool> + Send + 'static,
     ) -> Result<Value, ApiError> {
         if self.context.config.connections.iter().any(|known| known.name.0 == name) {
             return Err(ApiError::NotPossible(format!(
@@ -217,11 +216,11 @@ impl Inner {
             )));
         }
         let note = entry(actor, action, &name, "done");
-        let asked = name.clone();
+        let (asked, now) = (name.clone(), self.now());
         let changed = self.store(move |store| {
             let changed = change(store, &asked)?;
             if changed {
-                store.record_change(&note, SystemClock.now())?;
+                store.record_change(&note, now)?;
             }
             Ok(changed)
         });
@@ -241,7 +240,7 @@ impl Inner {
             return Err(ApiError::NotFound(format!("There is no connection {name}.")));
         };
         let checks = json!(examine_account(connection, &self.client).await);
-        let at = SystemClock.now().0;
+        let at = self.now().0;
         Ok(json!({ "name": name, "checked_at": at, "checks": checks }))
     }
 

@@ -1,15 +1,14 @@
 //! Configuration and store put together, as the pages show them.
 
-use rusqlite::Result;
 use serde_json::{Value, json};
 
 use crate::config::{Connection, secret};
 use crate::contact::Contact;
 use crate::http::ApiError;
 use crate::outbox::budget::FREE_OF_CHARGE;
-use crate::store::{FreeRow, KeptConnection, Store, UsageRow};
+use crate::store::{FreeRow, KeptConnection, Result, Store, UsageRow};
 use crate::task::context::TaskContext;
-use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
+use crate::time::{Timestamp, duration_for_people};
 
 pub fn overview(
     context: &TaskContext,
@@ -107,7 +106,7 @@ pub fn connections(context: &TaskContext, store: &Store) -> Result<Value> {
         all.push(one_connection(context, store, one)?);
     }
     for gone in kept.iter().filter(|kept| kept.sealed.is_none()) {
-        all.push(disconnected(store, gone)?);
+        all.push(disconnected(context, store, gone)?);
     }
     Ok(json!({ "items": all, "obstacles": context.readiness.troubles() }))
 }
@@ -117,11 +116,11 @@ pub fn connection(context: &TaskContext, store: &Store, name: &str) -> Result<Op
     if let Some(one) = live.connections.iter().find(|connection| connection.name.0 == name) {
         return one_connection(context, store, one).map(Some);
     }
-    store.kept_connection(name)?.map(|gone| disconnected(store, &gone)).transpose()
+    store.kept_connection(name)?.map(|gone| disconnected(context, store, &gone)).transpose()
 }
 
 fn one_connection(context: &TaskContext, store: &Store, connection: &Connection) -> Result<Value> {
-    let mut facts = store.connection_facts(&connection.name.0, SystemClock.now())?;
+    let mut facts = store.connection_facts(&connection.name.0, context.machine.now())?;
     let secrets = [
         ("access_token", &connection.access_token),
         ("app_secret", &connection.app_secret),
@@ -145,8 +144,8 @@ fn one_connection(context: &TaskContext, store: &Store, connection: &Connection)
 }
 
 /// Its token is gone; what it sent and what is known of it stays.
-fn disconnected(store: &Store, kept: &KeptConnection) -> Result<Value> {
-    let mut facts = store.connection_facts(&kept.name, SystemClock.now())?;
+fn disconnected(context: &TaskContext, store: &Store, kept: &KeptConnection) -> Result<Value> {
+    let mut facts = store.connection_facts(&kept.name, context.machine.now())?;
     facts["secrets"] = json!([]);
     facts["origin"] = "page".into();
     facts["connected"] = false.into();

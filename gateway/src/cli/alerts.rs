@@ -15,7 +15,7 @@ use crate::alert::notification::silence::Silence;
 use crate::config::Config;
 use crate::contact::severity::Severity;
 use crate::ids::{AlertId, ContactId, RuleName};
-use crate::store::{AlertRow, AlertStory, Lock, Store};
+use crate::store::{self, AlertRow, AlertStory, Lock, Store};
 use crate::task::orphans::unwatched;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people, parse_duration};
 
@@ -122,7 +122,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn read(error: rusqlite::Error) -> Failure {
+fn read(error: store::Error) -> Failure {
     Failure::Io(error.into())
 }
 

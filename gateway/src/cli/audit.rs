@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Failure, Place, say, say_json};
 use crate::config::Config;
 use crate::hex::hex;
-use crate::store::{AuditRow, Store};
+use crate::store::{self, AuditRow, Store};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ enum Command {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let read = |error: rusqlite::Error| Failure::Io(error.into());
+    let read = |error: store::Error| Failure::Io(error.into());
     match &arguments.command {
         Command::List { place, limit, json } => {
             let (config, store) = place.open()?;
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Whose pseudonym is whose. Somebody who is no longer in the configuration stays a pseudonym.
-fn people(config: &Config, store: &Store) -> rusqlite::Result<BTreeMap<String, String>> {
+fn people(config: &Config, store: &Store) -> store::Result<BTreeMap<String, String>> {
     let name = |id: &crate::ids::ContactId| (store.seal().pseudonym(id), id.0.clone());
     Ok(config.people.contacts.keys().chain(&store.guest_ids()?).map(name).collect())
 }

@@ -6,7 +6,7 @@ use super::{Failure, Place, say, say_json};
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::ids::ContactId;
-use crate::store::{AuditEntry, Store};
+use crate::store::{self, AuditEntry, Store};
 use crate::time::{Clock, SystemClock};
 
 #[derive(Debug, clap::Args)]
@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn io(error: rusqlite::Error) -> Failure {
+fn io(error: store::Error) -> Failure {
     Failure::Io(error.into())
 }
 

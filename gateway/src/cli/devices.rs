@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::store::{DeviceCommandRow, DeviceRow, Store};
+use crate::store::{self, DeviceCommandRow, DeviceRow, Store};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn mark(
     place: &Place,
     id: &str,
-    mark: fn(&Store, &str) -> rusqlite::Result<bool>,
+    mark: fn(&Store, &str) -> store::Result<bool>,
     what: &str,
 ) -> Result<(), Failure> {
     let (_, store) = place.open()?;
@@ -109,7 +109,7 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
 
 fn show(place: &Place, id: &str, limit: u32, json: bool) -> Result<(), Failure> {
     let (config, store) = place.open()?;
-    let read = |error: rusqlite::Error| Failure::Io(error.into());
+    let read = |error: store::Error| Failure::Io(error.into());
     let Some(device) = store.device(id).map_err(read)? else {
         return Err(unknown(id));
     };

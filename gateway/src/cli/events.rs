@@ -8,7 +8,7 @@ use crate::alert::evaluate::excerpt;
 use crate::device::topic;
 use crate::event::decode::PayloadFormat;
 use crate::event::decode::decode;
-use crate::store::{EventRow, TallyRow};
+use crate::store::{self, EventRow, TallyRow};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (config, store) = arguments.place.open()?;
-    let read = |error: rusqlite::Error| Failure::Io(error.into());
+    let read = |error: store::Error| Failure::Io(error.into());
     let (events, tallies) = (store.events(arguments.limit).map_err(read)?, store.tallies().map_err(read)?);
     if arguments.json {
         let events: Vec<Value> = events.iter().map(event_json).collect();

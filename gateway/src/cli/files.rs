@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, say, say_json};
-use crate::store::{FileRow, FileState};
+use crate::store::{self, FileRow, FileState};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -97,7 +97,7 @@ fn save(place: &Place, id: i64, to: &PathBuf) -> Result<(), Failure> {
 fn delete(place: &Place, id: i64) -> Result<(), Failure> {
     let (_, store) = place.open()?;
     kept(&store, id)?;
-    let forget = |error: rusqlite::Error| Failure::Io(error.into());
+    let forget = |error: store::Error| Failure::Io(error.into());
     store.transaction(|store| store.forget_file(id, "an operator removed it")).map_err(forget)?;
     store.shelf().remove(id).map_err(|error| Failure::Io(error.into()))?;
     say(&format!("file {id} is gone from this machine"));

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::ids::MessageId;
 use crate::outbox::message::Content;
 use crate::outbox::message_state::State;
-use crate::store::{ActError, Lock, LockError, MessageFilter, MessageRow, MessageStory, Store};
+use crate::store::{self, ActError, Lock, LockError, MessageFilter, MessageRow, MessageStory, Store};
 use crate::task::orphans;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -127,7 +127,7 @@ fn list(
     };
     let state = state.map(|word| State::parse(word).ok_or_else(|| unknown(word))).transpose()?;
     let (config, store) = place.open()?;
-    let read = |error: rusqlite::Error| Failure::Io(error.into());
+    let read = |error: store::Error| Failure::Io(error.into());
     let rows = store.messages(&MessageFilter { state, contact, limit }).map_err(read)?;
     if json {
         say_json(&Value::Array(rows.iter().map(row_json).collect()));

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Failure, Place, say, say_json};
 use crate::outbox::budget::FREE_OF_CHARGE;
+use crate::store;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Notices that are shown.
@@ -19,7 +20,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (config, store) = arguments.place.open()?;
-    let io = |error: rusqlite::Error| Failure::Io(error.into());
+    let io = |error: store::Error| Failure::Io(error.into());
     let (counts, facts) = (store.counts().map_err(io)?, store.facts(SystemClock.now()).map_err(io)?);
     let (notices, usage) = (store.notices(NOTICES).map_err(io)?, store.usage().map_err(io)?);
     let free = store.free().map_err(io)?;

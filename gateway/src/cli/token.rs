@@ -6,6 +6,7 @@ use super::{Failure, Place, say, say_json};
 use crate::app;
 use crate::config::Config;
 use crate::http::{Actor, ApiToken, Scope, digest, fresh};
+use crate::store;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 #[derive(Debug, clap::Args)]
@@ -121,7 +122,7 @@ pub fn run_sessions(arguments: &Sessions) -> Result<(), Failure> {
     }
 }
 
-fn read(error: rusqlite::Error) -> Failure {
+fn read(error: store::Error) -> Failure {
     Failure::Io(error.into())
 }
 

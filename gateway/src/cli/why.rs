@@ -8,7 +8,7 @@ use super::events::words;
 use super::{Failure, Place, alerts, events, outbox, say, say_json};
 use crate::contact::severity::Severity;
 use crate::ids::{AlertId, EventId, MessageId};
-use crate::store::{AlertStory, Store, ToldOnce};
+use crate::store::{self, AlertStory, Store, ToldOnce};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ struct Told {
     json: Value,
 }
 
-fn read(error: rusqlite::Error) -> Failure {
+fn read(error: store::Error) -> Failure {
     Failure::Io(error.into())
 }
 

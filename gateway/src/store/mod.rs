@@ -83,6 +83,8 @@ mod window;
 /// The catalogue of templates for outside it.
 mod template_catalogue;
 
+pub use rusqlite::{Error, Result};
+
 pub use account::{FreeRow, NoticeRow, PreviousNotice, UsageRow};
 pub use alert_story::{AlertStory, ToldOnce};
 pub use alerts::AlertRow;

@@ -7,7 +7,7 @@ use crate::config::{Config, Connection};
 use crate::contact::severity::Severity;
 use crate::ids::ConnectionName;
 use crate::reply::budget_notice;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::task::context::TaskContext;
 use crate::task::owner_notice::{NoticeOutcome, NoticeRoute, write};
 use crate::task::sending_limits::people_a_day;
@@ -32,7 +32,7 @@ pub async fn watch(context: Arc<TaskContext>) {
 
 type News = Vec<(ConnectionName, Severity, String)>;
 
-fn look(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<News> {
+fn look(store: &Store, config: &Config, now: Timestamp) -> store::Result<News> {
     let mut news = Vec::new();
     if !now.is_sane() {
         return Ok(news);

@@ -14,7 +14,7 @@ use crate::outbox::button_token::ButtonSigner;
 use crate::outbox::retry_policy::QUALITY_WAIT;
 use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::Scheduler;
-use crate::store::{Store, StoreHandle};
+use crate::store::{self, Store, StoreHandle};
 use crate::task::durable_store::DurableStore;
 use crate::task::handles::{CommandsAtBroker, DiscoveryHandle, OwnerNotices, ReadReceipts};
 use crate::task::live_config::{LiveConfig, connections};
@@ -65,7 +65,7 @@ pub struct Found {
 
 impl Found {
     /// Inside a transaction: what was under way is recovered, and what has no place in the configuration ends.
-    pub fn read(store: &Store, of_file: &Config, now: Timestamp) -> rusqlite::Result<Self> {
+    pub fn read(store: &Store, of_file: &Config, now: Timestamp) -> store::Result<Self> {
         let all = connections(&of_file.connections, store, &of_file.site.state_directory)?;
         let people = of_file.people.with(&store.guests()?);
         let live = Config { connections: all, people, ..of_file.clone() };

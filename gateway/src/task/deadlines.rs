@@ -14,7 +14,7 @@ use crate::contact::severity::Severity;
 use crate::device::order::CommandEnd;
 use crate::event::incoming::Event;
 use crate::ids::{CommandId, StoreTag};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::task::context::TaskContext;
 use crate::task::subscriptions::answer_prefix;
 use crate::task::undelivered;
@@ -35,7 +35,7 @@ pub fn heard(
     event: &Event,
     at_broker: &BTreeSet<CommandId>,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> store::Result<()> {
     let answered = event.topic.strip_prefix(&answer_prefix(config));
     let waiting = match answered {
         Some(id) => read_command(store.tag(), id)
@@ -71,7 +71,7 @@ pub fn ended_by_device(
     id: CommandId,
     ending: &CommandEnd,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> store::Result<()> {
     let (command, site) = (store.command(id)?, config.context(store.seal(), now));
     store.apply(&outcome::ended_by_device(id, command.as_ref(), ending, &site), now).map(drop)
 }
@@ -83,7 +83,7 @@ pub fn waiting(
     config: &Config,
     limit: usize,
     now: Timestamp,
-) -> rusqlite::Result<(Vec<PendingCommand>, bool)> {
+) -> store::Result<(Vec<PendingCommand>, bool)> {
     let (intact, damaged) = store.waiting_commands(limit)?;
     for id in &damaged {
         let reason = "the row is damaged on disk: its checksum does not match".to_owned();
@@ -98,7 +98,7 @@ pub fn record_outcome(
     config: &Config,
     change: &CommandUpdate,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> store::Result<()> {
     let (CommandUpdate::Published { id, .. }
     | CommandUpdate::Refused { id, .. }
     | CommandUpdate::Expired { id, .. }) = change;
@@ -134,7 +134,7 @@ pub async fn run(context: Arc<TaskContext>) {
     }
 }
 
-pub fn expire_overdue(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<bool> {
+pub fn expire_overdue(store: &Store, config: &Config, now: Timestamp) -> store::Result<bool> {
     let site = config.context(store.seal(), now);
     let mut follows = Vec::new();
     for request in store.overdue_requests(now)? {

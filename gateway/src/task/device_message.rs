@@ -8,7 +8,7 @@ use crate::command::question::ReplyTo;
 use crate::config::Config;
 use crate::event::incoming::Event;
 use crate::ids::CommandId;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::task::context::TaskContext;
 use crate::task::durable_store::StatementRefused;
 use crate::task::wakeups::Written;
@@ -64,7 +64,7 @@ pub fn record_device_message(
     (event, reply_to): (&Event, Option<&ReplyTo>),
     at_broker: &BTreeSet<CommandId>,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> store::Result<()> {
     if event.retained {
         return Ok(()); // it was said some time ago: no answer to what is asked now, and no question (promise P6)
     }

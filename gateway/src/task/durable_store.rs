@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::machine::{FileMark, Machine};
-use crate::store::{Store, StoreError, StoreHandle};
+use crate::store::{self, Store, StoreError, StoreHandle};
 use crate::task::readiness::Readiness;
 
 /// How often a full disk is asked again whether there is room.
@@ -33,7 +33,7 @@ impl DurableStore {
     /// For those who look, or whose work nobody would miss: a full disk is not waited out.
     pub async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Store) -> store::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.handle.run(work).await
     }
@@ -52,7 +52,7 @@ impl DurableStore {
     /// the disk has failed, or refused what nobody can leave out; the process is about to end, and whoever asked just stops.
     pub async fn durably<T: Send + 'static>(
         &self,
-        work: impl Fn(&Store) -> rusqlite::Result<T> + Send + Sync + 'static,
+        work: impl Fn(&Store) -> store::Result<T> + Send + Sync + 'static,
     ) -> Option<T> {
         let end = |StatementRefused(why)| drop(self.refused.send_replace(Some(why)));
         self.durably_unless_refused(work).await?.map_err(end).ok()
@@ -61,7 +61,7 @@ impl DurableStore {
     /// The same for whoever can leave out what the database refuses.
     pub async fn durably_unless_refused<T: Send + 'static>(
         &self,
-        work: impl Fn(&Store) -> rusqlite::Result<T> + Send + Sync + 'static,
+        work: impl Fn(&Store) -> store::Result<T> + Send + Sync + 'static,
     ) -> Option<Result<T, StatementRefused>> {
         let work = Arc::new(work);
         loop {

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::contact::IdentityOwner;
 use crate::ids::InboxId;
 use crate::reply::inbound::{Inbound, InboundMessage, OF_CALL};
-use crate::store::{Store, Unread};
+use crate::store::{self, Store, Unread};
 use crate::task::body_contacts::whose;
 use crate::time::Timestamp;
 use crate::whatsapp::inbound;
@@ -18,11 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The oldest body that may be read now, and what is in it.
-pub fn next(
-    store: &Store,
-    config: &Config,
-    now: Timestamp,
-) -> rusqlite::Result<Option<(Unread, Vec<Inbound>)>> {
+pub fn next(store: &Store, config: &Config, now: Timestamp) -> store::Result<Option<(Unread, Vec<Inbound>)>> {
     let mut after = InboxId(0);
     while let Some(unread) = store.next_webhook(after)? {
         let found = inbound::read(&unread.body);
@@ -35,7 +31,7 @@ pub fn next(
     Ok(None)
 }
 
-fn waits(store: &Store, config: &Config, found: &[Inbound], now: Timestamp) -> rusqlite::Result<bool> {
+fn waits(store: &Store, config: &Config, found: &[Inbound], now: Timestamp) -> store::Result<bool> {
     for inbound in found {
         if let Inbound::Reply(reply) = inbound
             && overtakes(store, config, reply, now)?
@@ -47,12 +43,7 @@ fn waits(store: &Store, config: &Config, found: &[Inbound], now: Timestamp) -> r
 }
 
 /// It quotes a message that we do not know, while one to this person is on its way.
-fn overtakes(
-    store: &Store,
-    config: &Config,
-    reply: &InboundMessage,
-    now: Timestamp,
-) -> rusqlite::Result<bool> {
+fn overtakes(store: &Store, config: &Config, reply: &InboundMessage, now: Timestamp) -> store::Result<bool> {
     let quoted = reply.quotes.as_ref().filter(|quoted| !quoted.0.starts_with(OF_CALL));
     let Some(quoted) = quoted else { return Ok(false) };
     let sender = whose(store, &config.people, reply.from.as_deref(), reply.user_id.as_deref())?;

@@ -14,7 +14,7 @@ use crate::config::secret;
 use crate::event::incoming::Event;
 use crate::mqtt::BrokerHandle;
 use crate::outbox::retry_policy::Class;
-use crate::store::{AdminChange, Store};
+use crate::store::{self, AdminChange, Store};
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
 use crate::time::Timestamp;
@@ -177,7 +177,7 @@ async fn look(context: &Arc<TaskContext>) -> Option<EntityStates> {
     context.store.durably(move |store| read(&known, store, now)).await
 }
 
-fn read(context: &TaskContext, store: &Store, now: Timestamp) -> rusqlite::Result<EntityStates> {
+fn read(context: &TaskContext, store: &Store, now: Timestamp) -> store::Result<EntityStates> {
     let oldest = store.oldest_waiting()?.map_or(0, |at| Timestamp(at).until(now).as_secs());
     let mut good = None;
     for connection in &context.live.get().connections {

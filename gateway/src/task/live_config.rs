@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::config::{Config, Connection, Secret, SecretBox};
 use crate::contact::Guest;
 use crate::ids::{ConnectionName, ContactId};
-use crate::store::{KeptConnection, Store};
+use crate::store::{self, KeptConnection, Store};
 
 #[derive(Debug)]
 pub struct LiveConfig {
@@ -42,7 +42,7 @@ impl LiveConfig {
 }
 
 /// Those of the file first; a name that stands there is not taken from the store.
-pub fn connections(of_file: &[Connection], store: &Store, state: &Path) -> rusqlite::Result<Vec<Connection>> {
+pub fn connections(of_file: &[Connection], store: &Store, state: &Path) -> store::Result<Vec<Connection>> {
     let mut all = of_file.to_vec();
     for kept in store.kept_connections()? {
         if all.iter().any(|known| known.name.0 == kept.name) {
@@ -80,7 +80,7 @@ fn opened(kept: &KeptConnection, sealed: &[u8], state: &Path) -> Connection {
 }
 
 /// The configuration with those who were invited and came.
-pub fn with_guests(config: &Config, store: &Store) -> rusqlite::Result<Option<Config>> {
+pub fn with_guests(config: &Config, store: &Store) -> store::Result<Option<Config>> {
     let guests = store.guests()?;
     Ok((config.people.has_guests() || !guests.is_empty())
         .then(|| Config { people: config.people.with(&guests), ..config.clone() }))

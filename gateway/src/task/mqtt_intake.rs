@@ -15,7 +15,7 @@ use crate::event::incoming::Event;
 use crate::ids::RuleName;
 use crate::mqtt::ConnectionEvent;
 use crate::outbox::scheduler;
-use crate::store::{Crashes, IntakeReport, Store, fingerprint};
+use crate::store::{self, Crashes, IntakeReport, Store, fingerprint};
 use crate::task::broker_state;
 use crate::task::context::TaskContext;
 use crate::task::device_fleet::{self, DeviceMessage};
@@ -358,7 +358,7 @@ async fn commit(
 /// Messages leave with the commit that brings them: the sender takes its turn in it.
 async fn write(
     context: &TaskContext,
-    accept: impl Fn(&Store) -> rusqlite::Result<IntakeReport> + Send + Sync + 'static,
+    accept: impl Fn(&Store) -> store::Result<IntakeReport> + Send + Sync + 'static,
 ) -> Option<Result<(), StatementRefused>> {
     let (turns, live) = (Arc::clone(&context.scheduler), context.live.get());
     let machine = Arc::clone(&context.machine);

@@ -9,7 +9,6 @@ mod waits_again;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use rusqlite::Result;
 use sha2::{Digest, Sha256};
 
 pub use ends::end;
@@ -31,7 +30,7 @@ use crate::outbox::row::Conversation;
 use crate::rule::attachment::without_secrets;
 use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::{LifecycleSettings, Target};
-use crate::store::{EscalationPost, OpenAlert, QueuedCommand, Running, Store, WaitingAlert};
+use crate::store::{EscalationPost, OpenAlert, QueuedCommand, Result, Running, Store, WaitingAlert};
 use crate::time::Timestamp;
 
 /// How a last resort to a topic is named (`store/alerts.rs`).

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Result;
-
 use crate::config::{Config, Connection};
 use crate::contact::Contact;
 use crate::contact::severity::Severity;
@@ -14,7 +12,7 @@ use crate::reply::inbound::AccountNotice;
 use crate::reply::owner_notice::about_number;
 pub use crate::reply::owner_notice::{NoticeRoute, gateway};
 pub use crate::store::NoticeOutcome;
-use crate::store::Store;
+use crate::store::{Result, Store};
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
 use crate::time::Timestamp;

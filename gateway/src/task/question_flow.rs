@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::event::incoming::{Event, REMEMBERED};
 use crate::event::topic::{Bindings, TopicTemplate};
 use crate::rule::lifecycle_settings::Target;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::time::Timestamp;
 
 /// Writes the question down and asks people. A repetition is left alone.
@@ -17,7 +17,7 @@ pub fn ask(
     bindings: &Bindings,
     (event, reply_to): (&Event, Option<&ReplyTo>),
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> store::Result<()> {
     let Some(response_topic) = place(config, question, bindings, (event, reply_to)) else {
         tracing::warn!(
             question = question.name,

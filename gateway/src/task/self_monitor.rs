@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alert::route::OWN_TOPICS;
-use crate::event::incoming::{Event, EventSource, Identity};
+use crate::event::incoming::{Event, EventSource};
 use crate::store::free_megabytes;
 use crate::task::context::TaskContext;
 use crate::task::mqtt_intake::Submitted;
@@ -78,17 +78,8 @@ fn parts(context: &TaskContext, disk: Option<String>) -> Vec<(String, Option<Str
 }
 
 fn event(part: &str, obstacle: Option<String>, now: Timestamp) -> Event {
-    Event {
-        source: EventSource::Own,
-        topic: format!("{OWN_TOPICS}{part}"),
-        payload: obstacle.unwrap_or_else(|| "ok".to_owned()).into(),
-        content_type: None,
-        identity: Identity::None,
-        retained: false,
-        expires_in_s: None,
-        received_at: now,
-        happened_at: None,
-    }
+    let payload = obstacle.unwrap_or_else(|| "ok".to_owned());
+    Event::new(EventSource::Own, format!("{OWN_TOPICS}{part}"), payload, now)
 }
 
 async fn disk_obstacle(context: &TaskContext) -> Option<String> {

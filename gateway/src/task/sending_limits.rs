@@ -3,12 +3,12 @@
 use crate::config::Config;
 use crate::ids::ConnectionName;
 use crate::outbox::budget::{BudgetState, read_tier, standing};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::time::Timestamp;
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 /// Holds and puts off what may not leave; called before each look at what is due.
-pub fn enforce_limits(store: &Store, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
+pub fn enforce_limits(store: &Store, config: &Config, now: Timestamp) -> store::Result<()> {
     if !now.is_sane() {
         return Ok(()); // which month it is, is not known yet
     }
@@ -25,7 +25,7 @@ pub fn enforce_limits(store: &Store, config: &Config, now: Timestamp) -> rusqlit
 
 /// Meta's limit of people who are written to first, and on which number it was told. All connections of a file are taken
 /// for one business portfolio, which shares it (docs/cloud-api.md 5.3). `None` while there are too few contacts for it to matter.
-pub fn people_a_day(store: &Store, config: &Config) -> rusqlite::Result<Option<(ConnectionName, u32)>> {
+pub fn people_a_day(store: &Store, config: &Config) -> store::Result<Option<(ConnectionName, u32)>> {
     let contacts = u32::try_from(config.people.contacts.len()).unwrap_or(u32::MAX);
     let mut lowest = None;
     for connection in &config.connections {

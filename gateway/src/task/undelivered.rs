@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use rusqlite::Result;
-
 use crate::alert::engine::AlertCommand;
 use crate::config::Config;
 use crate::ids::ConnectionName;
 use crate::reply::undelivered::{self, FIELD};
-use crate::store::{NoticeOutcome, Store};
+use crate::store::{NoticeOutcome, Result, Store};
 use crate::task::owner_notice;
 use crate::time::Timestamp;
 

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rusqlite::Result;
-
 use crate::alert::unjudged::Unjudged;
 use crate::config::Config;
 use crate::contact::severity::Severity;
 use crate::ids::RuleName;
 use crate::reply::inbound::AccountNotice;
 use crate::reply::unjudged::texts;
-use crate::store::Store;
+use crate::store::{Result, Store};
 use crate::task::owner_notice::{self, NoticeRoute, gateway};
 use crate::time::{Timestamp, duration_for_people};
 

@@ -23,7 +23,7 @@ use crate::reply::follow_up::follow_up;
 use crate::reply::inbound::{Inbound, InboundMessage, InboxState, NewFile, Status};
 use crate::reply::interpret::{Interpretation, interpret};
 use crate::reply::stranger::meet;
-use crate::store::{Signers, Store, Unread};
+use crate::store::{self, Signers, Store, Unread};
 use crate::task::early_reply;
 use crate::task::handles::ReadReceipt;
 use crate::task::live_config::{is_owner, with_guests};
@@ -71,8 +71,8 @@ pub fn read_next(
     now: Timestamp,
     dice: &mut Rng,
     begin: impl FnOnce(InboxId),
-    mut heed: impl FnMut(StepStart) -> rusqlite::Result<SendStep>,
-) -> rusqlite::Result<Option<BodyOutcome>> {
+    mut heed: impl FnMut(StepStart) -> store::Result<SendStep>,
+) -> store::Result<Option<BodyOutcome>> {
     if !store.has_webhooks()? {
         return Ok(None);
     }
@@ -111,7 +111,7 @@ pub(crate) struct BodyReader<'a> {
 }
 
 impl<'a> BodyReader<'a> {
-    fn take(&mut self, inbound: Inbound) -> rusqlite::Result<()> {
+    fn take(&mut self, inbound: Inbound) -> store::Result<()> {
         match inbound {
             Inbound::Status(status) => {
                 self.read.statuses += 1;
@@ -140,7 +140,7 @@ impl<'a> BodyReader<'a> {
         }
     }
 
-    fn report(&mut self, status: &Status) -> rusqlite::Result<()> {
+    fn report(&mut self, status: &Status) -> store::Result<()> {
         let over = self.sent_over(status)?;
         if let (Some(refusal), Some(connection)) = (&status.refusal, &over)
             && let Some(contact) = self.store.failed_to(status)?
@@ -161,7 +161,7 @@ impl<'a> BodyReader<'a> {
 
     /// The number over which the copy went that a status is about; the message may leave over another one by now. `None`: it is
     /// gone.
-    fn sent_over(&self, status: &Status) -> rusqlite::Result<Option<ConnectionName>> {
+    fn sent_over(&self, status: &Status) -> store::Result<Option<ConnectionName>> {
         let Some(number) = &status.phone_number_id else { return self.store.sent_over(status) };
         if let Some(known) = self.named(number) {
             return Ok(Some(known.name.clone()));
@@ -170,7 +170,7 @@ impl<'a> BodyReader<'a> {
         Ok(kept.find(|kept| kept.phone_number_id == *number).map(|kept| ConnectionName(kept.name)))
     }
 
-    fn answer(&mut self, reply: &InboundMessage) -> rusqlite::Result<()> {
+    fn answer(&mut self, reply: &InboundMessage) -> store::Result<()> {
         let Some(over) = self.named(&reply.phone_number_id) else {
             let reason = "it was written to a number that is not in the configuration".to_owned();
             self.read.nothing.push(reason.clone());
@@ -220,7 +220,7 @@ impl<'a> BodyReader<'a> {
     }
 
     /// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.
-    fn read_on(&mut self, contact: &ContactId, message: MessageId) -> rusqlite::Result<Vec<ReplyEffect>> {
+    fn read_on(&mut self, contact: &ContactId, message: MessageId) -> store::Result<Vec<ReplyEffect>> {
         self.read.messages = true;
         let whole = self.store.whole(message)?.filter(|due| due.lane.contact == *contact);
         let Some(due) = whole else { return Ok(Vec::new()) };
@@ -234,7 +234,7 @@ impl<'a> BodyReader<'a> {
         self.config.context(self.store.seal(), self.now)
     }
 
-    pub(crate) fn apply(&mut self, effects: &[ReplyEffect]) -> rusqlite::Result<()> {
+    pub(crate) fn apply(&mut self, effects: &[ReplyEffect]) -> store::Result<()> {
         let applied = self.store.apply(effects, self.now)?;
         let read = &mut self.read;
         read.messages |= applied.messages;
@@ -258,7 +258,7 @@ impl<'a> BodyReader<'a> {
         reply: &InboundMessage,
         over: &Connection,
         writer: Option<&Conversation>,
-    ) -> rusqlite::Result<()> {
+    ) -> store::Result<()> {
         let group = match &reply.group {
             None => None,
             Some(id) => match self.config.people.group(id) {
@@ -272,7 +272,7 @@ impl<'a> BodyReader<'a> {
         Ok(())
     }
 
-    fn house(&self, sender: Option<&'a Contact>) -> rusqlite::Result<ReplyContext<'a>> {
+    fn house(&self, sender: Option<&'a Contact>) -> store::Result<ReplyContext<'a>> {
         let standing = match sender {
             Some(contact) => self.store.standing(&contact.id, self.now)?,
             None => RecentAbuse::default(),
@@ -312,7 +312,7 @@ impl<'a> BodyReader<'a> {
         self.read.nothing.push(what);
     }
 
-    fn want(&mut self, file: &NewFile) -> rusqlite::Result<()> {
+    fn want(&mut self, file: &NewFile) -> store::Result<()> {
         let over = self.named(&file.phone_number_id).filter(|over| self.speaks_for(&over.name));
         if let Some(over) = over.filter(|_| self.config.files.fetch) {
             self.read.files |= self.store.want_file(file, &over.name)?;

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rusqlite::Result;
-
 use super::{CONTACT_GONE, GONE, NOT_ASKED, Orphan, STEP_GONE, UNTOLD, audience_word, find};
 use crate::alert::effect::{Effect, Notification, NotificationKind, Snapshot, Why};
 use crate::alert::engine::StateKey;
@@ -18,7 +16,7 @@ use crate::ids::{ConnectionName, ContactId};
 use crate::outbox::button_token::ButtonSubject;
 use crate::outbox::message_state::OnUnknown;
 use crate::outbox::row::Conversation;
-use crate::store::{AuditEntry, OpenAlert, QueuedCommand, Store, WaitingAlert};
+use crate::store::{AuditEntry, OpenAlert, QueuedCommand, Result, Store, WaitingAlert};
 use crate::time::Timestamp;
 
 /// The news that an alert is not watched any more is of no use after a day.

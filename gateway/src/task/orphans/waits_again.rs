@@ -1,12 +1,10 @@
 //! One message that waits again, under a configuration that may be another one than when it was written.
 
-use rusqlite::Result;
-
 use super::{CONTACT_GONE, NOT_ASKED, ends, is_gone, is_untold, numbers, rule};
 use crate::config::Config;
 use crate::ids::MessageId;
 use crate::outbox::row::Conversation;
-use crate::store::{ActError, Store};
+use crate::store::{ActError, Result, Store};
 use crate::time::Timestamp;
 
 /// Sends a message again, if there is still somebody to send it to; over another number where its own is gone.

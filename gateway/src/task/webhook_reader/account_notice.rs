@@ -7,6 +7,7 @@ use crate::reply::effect::ReplyEffect;
 use crate::reply::inbound::{AccountNotice, IdentityChange, Moved, Preference};
 use crate::reply::owner_notice::{NoticeRoute, about_number};
 use crate::reply::sender::{has_moved, prefers};
+use crate::store;
 use crate::task::body_contacts::whose;
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
@@ -14,7 +15,7 @@ impl BodyReader<'_> {
     /// Whoever has the old number next might be anybody (docs/cloud-api.md 3.6): nothing acts for the contact any more until somebody has
     /// looked, and the owner is told. Alerts still leave for the old number: as long as nobody has it they fail at once, and
     /// whoever is next on duty is told.
-    pub(crate) fn follow(&mut self, moved: &Moved) -> rusqlite::Result<()> {
+    pub(crate) fn follow(&mut self, moved: &Moved) -> store::Result<()> {
         let over = self.named(&moved.phone_number_id);
         if let Some(over) = over.filter(|over| !self.speaks_for(&over.name)) {
             self.unsigned(&over.name);
@@ -40,7 +41,7 @@ impl BodyReader<'_> {
     }
 
     /// Kept beside the person; the newest counts. What waited for a template that they did not want is judged anew.
-    pub(crate) fn prefers(&mut self, preference: &Preference) -> rusqlite::Result<()> {
+    pub(crate) fn prefers(&mut self, preference: &Preference) -> store::Result<()> {
         let Preference { phone_number_id, from, user_id, wants, at } = preference;
         let Some(over) = self.named(phone_number_id) else {
             self.read.nothing.push("it is about a number that is not in the configuration".to_owned());
@@ -65,7 +66,7 @@ impl BodyReader<'_> {
         self.apply(&[ReplyEffect::TellOwner(Box::new(told))])
     }
 
-    pub(crate) fn heed(&mut self, notice: &AccountNotice) -> rusqlite::Result<()> {
+    pub(crate) fn heed(&mut self, notice: &AccountNotice) -> store::Result<()> {
         let is_number = |id: &str| self.config.connections.iter().any(|known| known.phone_number_id == id);
         let concerns = |connection: &&Connection| match (&connection.business_account_id, &notice.account) {
             (_, Some(number)) if is_number(number) => connection.phone_number_id == *number,

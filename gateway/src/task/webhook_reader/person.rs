@@ -9,6 +9,7 @@ use crate::reply::inbound::InboundMessage;
 use crate::reply::interpret::Interpretation;
 use crate::reply::sender::{Identity, fits_several, of_identity};
 use crate::reply::stranger::{answer_again, answers_again};
+use crate::store;
 use crate::task::body_contacts::whose;
 
 impl<'a> BodyReader<'a> {
@@ -17,7 +18,7 @@ impl<'a> BodyReader<'a> {
         &mut self,
         reply: &InboundMessage,
         over: &Connection,
-    ) -> rusqlite::Result<Option<Option<&'a Contact>>> {
+    ) -> store::Result<Option<Option<&'a Contact>>> {
         let config = self.config;
         let people = &config.people;
         let contact = match whose(self.store, people, reply.from.as_deref(), reply.user_id.as_deref())? {
@@ -55,7 +56,7 @@ impl<'a> BodyReader<'a> {
         contact: Option<&Contact>,
         reply: &InboundMessage,
         reason: String,
-    ) -> rusqlite::Result<Option<Option<&'a Contact>>> {
+    ) -> store::Result<Option<Option<&'a Contact>>> {
         self.idle(&reason);
         self.keep_nothing(contact, reply, reason)?;
         Ok(None)
@@ -66,7 +67,7 @@ impl<'a> BodyReader<'a> {
         contact: Option<&Contact>,
         reply: &InboundMessage,
         reason: String,
-    ) -> rusqlite::Result<()> {
+    ) -> store::Result<()> {
         let outcome = Interpretation::Nothing { contact: contact.map(|contact| contact.id.clone()), reason };
         self.store.keep_reply(self.id, reply, &outcome)
     }
@@ -78,7 +79,7 @@ impl<'a> BodyReader<'a> {
         reply: &InboundMessage,
         over: &ConnectionName,
         outcome: &Interpretation,
-    ) -> rusqlite::Result<bool> {
+    ) -> store::Result<bool> {
         let Some(choice) = answers_again(reply, outcome) else { return Ok(false) };
         let Some(facts) = self.store.guest_facts(&contact.id, reply.at)? else { return Ok(false) };
         let again = answer_again(choice, reply, over, &self.site(), &facts);
