@@ -18,11 +18,9 @@ const FILE: &str = "bellwire.toml.last-good";
 pub fn load_or_last_good(path: &Path, wishes: &LoadOptions) -> Result<(Config, Option<String>), Problems> {
     let text = std::fs::read_to_string(path).ok();
     let name = path.to_string_lossy();
-    let problems = match &text {
-        Some(text) => match read(&name, text, wishes) {
-            Ok(config) => return Ok((config, Some(text.clone()))),
-            Err(problems) => problems,
-        },
+    let problems = match text.as_ref().map(|text| read(&name, text, wishes)) {
+        Some(Ok(config)) => return Ok((config, text)),
+        Some(Err(problems)) => problems,
         None => match load(path, wishes) {
             Ok(config) => return Ok((config, None)), // it has come meanwhile
             Err(problems) => problems,

@@ -25,6 +25,8 @@ mod self_monitor_rules;
 mod pem;
 /// `[[contact]]` and `[[team]]`.
 mod people;
+/// A large file's tables.
+mod pieces;
 /// What is wrong, where, and what to do.
 mod problem;
 /// `[[ask]]`.

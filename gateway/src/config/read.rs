@@ -12,7 +12,7 @@ use super::problem::{Document, Problem, Problems};
 use super::section::{At, Section};
 use super::{
     Config, Http, Mqtt, MqttTls, MqttVersion, Pem, Site, commands, connections, devices, home_assistant,
-    not_pem, onward, people, questions, rules, secret_file,
+    not_pem, onward, people, pieces, questions, rules, secret_file,
 };
 use crate::config::self_monitor_rules;
 use crate::contact::People;
@@ -55,6 +55,11 @@ pub fn load(path: &Path, wishes: &LoadOptions) -> Result<Config, Problems> {
 
 /// Reads a configuration; `name` is how problems call it, and where relative paths start.
 pub fn read(name: &str, text: &str, wishes: &LoadOptions) -> Result<Config, Problems> {
+    if let Some(table) = pieces::parse(text)
+        && let Ok(config) = interpreted(Document::new(name, text), &table, wishes)
+    {
+        return Ok(config);
+    }
     let document = Document::new(name, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -64,9 +69,17 @@ pub fn read(name: &str, text: &str, wishes: &LoadOptions) -> Result<Config, Prob
         };
         document.report(error.span().map_or(0, |span| span.start), what);
     }
+    interpreted(document, table.get_ref(), wishes)
+}
+
+fn interpreted(
+    document: Document<'_>,
+    table: &DeTable<'_>,
+    wishes: &LoadOptions,
+) -> Result<Config, Problems> {
     let config = {
-        let root = Section::new(&document, "the file", table.get_ref(), 0);
-        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        let root = Section::new(&document, "the file", table, 0);
+        let folder = Path::new(document.name).parent().unwrap_or(Path::new(""));
         let config = whole(&root, folder, wishes);
         root.finish();
         config
