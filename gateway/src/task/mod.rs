@@ -27,7 +27,7 @@ pub(crate) mod media_upload;
 /// Webhook bodies, one after the other.
 pub mod webhook_inbox;
 /// What follows from one body, in one transaction.
-pub(crate) mod webhook_reader;
+pub mod webhook_reader;
 /// Replies that are faster than Meta's answer.
 pub(crate) mod early_reply;
 /// Whom a webhook names.
