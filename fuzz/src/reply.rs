@@ -36,6 +36,7 @@ fn known() -> AlertRef {
         rule: RuleName("any".into()),
         bindings: Bindings::from(bindings),
         is_over: false,
+        actions: Vec::new(),
     }
 }
 

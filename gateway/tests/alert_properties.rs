@@ -303,6 +303,7 @@ impl Seen {
                 | Effect::Record { .. }
                 | Effect::Fired(_)
                 | Effect::Moved { .. }
+                | Effect::Replaced { .. }
                 | Effect::Publish { .. }
                 | Effect::Post { .. } => {}
             }

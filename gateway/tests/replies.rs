@@ -117,7 +117,13 @@ fn alert(number: i64) -> Option<AlertRef> {
         _ => return None,
     };
     let bindings = [("area".to_owned(), "bar".to_owned())].into();
-    Some(AlertRef { alert: AlertId(number), rule: rule.into(), bindings, is_over: number == 2 })
+    Some(AlertRef {
+        alert: AlertId(number),
+        rule: rule.into(),
+        bindings,
+        is_over: number == 2,
+        actions: Vec::new(),
+    })
 }
 
 impl Past {

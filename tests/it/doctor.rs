@@ -233,6 +233,16 @@ fn a_wrong_number_id_a_refused_question_and_a_site_without_meta() {
 }
 
 #[test]
+fn another_gateway_at_our_address_is_told_from_ours() {
+    let surgery = Surgery::open();
+    let _other = Gateway::start(&surgery.site);
+    let config = std::fs::read_to_string(surgery.site.config()).expect("read");
+    std::fs::write(surgery.site.config(), config.replace("/state\"", "/state-of-ours\"")).expect("written");
+    surgery
+        .finds("error daemon: it is not running: another gateway, or another program, answers on 127.0.0.1:");
+}
+
+#[test]
 fn a_closed_window_is_found_with_the_message_that_waits() {
     let broker = Broker::start();
     let rest = format!("business_account_id = \"{BUSINESS}\"\n{}", crate::round_trip::FREEZER);

@@ -1,8 +1,10 @@
 //! The gateway as a device of Home Assistant: what it publishes is what Home Assistant takes, and what comes from there is
 //! done once, or not at all.
 
-use bellwire_tests::{Broker, Gateway, Simulator, Site, Subscriber, bellwire, publish, publish_5, wait_for};
-use serde_json::Value;
+use bellwire_tests::{
+    Broker, Gateway, Simulator, Site, Subscriber, bellwire, post_json, publish, publish_5, wait_for,
+};
+use serde_json::{Value, json};
 
 use crate::web::{code, form, get, log_in};
 
@@ -10,6 +12,16 @@ const RULES: &str = r#"
 [[contact]]
 id = "nino"
 phone = "+995 555 12 34 56"
+roles = ["manager"]
+[[contact]]
+id = "giorgi"
+name = "Giorgi \"G\" G."
+phone = "+995 555 65 43 21"
+language = "de"
+[[command]]
+words = "light on"
+topic = "site/light"
+payload = '{"on": true, "by": "{{ contact }}", "name": "{{ contact.name }}"}'
 [[rule]]
 name = "door"
 topic = "site/{door}/door"
@@ -34,12 +46,13 @@ const HOME: &str = "[home_assistant]\nnotify = [\"nino\"]\n";
 
 /// `home-assistant/core`, `homeassistant/components/mqtt`: what `PLATFORM_SCHEMA_MODERN` of `NAME.py` requires, and what else of
 /// it we use. What it does not know it drops, or refuses the whole device.
-const PLATFORMS: [(&str, &[&str], &[&str]); 5] = [
+const PLATFORMS: [(&str, &[&str], &[&str]); 6] = [
     ("binary_sensor", &["state_topic"], &["device_class", "payload_on", "payload_off", "value_template"]),
     ("sensor", &["state_topic"], &["device_class", "unit_of_measurement", "state_class", "value_template"]),
     ("switch", &["command_topic"], &["state_topic", "value_template"]),
     ("button", &["command_topic"], &["payload_press"]),
-    ("notify", &["command_topic"], &[]),
+    ("notify", &["command_topic"], &["command_template", "json_attributes_topic"]),
+    ("event", &["state_topic"], &["event_types"]),
 ];
 /// `MQTT_ENTITY_COMMON_SCHEMA`, `MQTT_AVAILABILITY_SCHEMA` and `MQTT_BASE_SCHEMA`.
 const EVERYWHERE: [&str; 7] =
@@ -135,6 +148,10 @@ fn parts_are_what_home_assistant_takes(device: &Value) {
         let known = PLATFORMS.iter().find(|(name, ..)| *name == platform);
         assert!(known.is_some(), "{key}: platform {platform}");
         let (_, required, more) = known.expect("a platform");
+        if part.as_object().expect("a part").len() == 1 {
+            assert_eq!(key, "oldest", "what is taken away has its platform alone");
+            continue;
+        }
         for name in part.as_object().expect("a part").keys().map(String::as_str) {
             let is_known = EVERYWHERE.contains(&name) || required.contains(&name) || more.contains(&name);
             assert!(is_known, "{key}: {platform} knows no {name}");
@@ -142,7 +159,9 @@ fn parts_are_what_home_assistant_takes(device: &Value) {
         for name in *required {
             assert!(part[name].is_string(), "{key}: {platform} needs {name}");
         }
-        assert_eq!(part["availability_topic"].is_null(), key == "connected", "{key}: our last will");
+        // A text waits at the broker while we are away.
+        let is_always = key == "connected" || platform == "notify" || platform == "event";
+        assert_eq!(part["availability_topic"].is_null(), is_always, "{key}: our last will");
         ids.push(text(&part["unique_id"]));
     }
     let all = ids.len();
@@ -150,7 +169,9 @@ fn parts_are_what_home_assistant_takes(device: &Value) {
     ids.dedup();
     assert_eq!(ids.len(), all, "each has an id of its own");
     let platforms = |wanted: &str| parts.values().filter(|part| part["p"] == wanted).count();
-    assert_eq!(["binary_sensor", "sensor", "switch", "button", "notify"].map(platforms), [2, 3, 1, 1, 1]);
+    // With the one that is taken away; of two contacts.
+    let count = ["binary_sensor", "sensor", "switch", "button", "notify", "event"].map(platforms);
+    assert_eq!(count, [2, 5, 1, 1, 3, 3]);
 }
 
 #[test]
@@ -280,6 +301,145 @@ fn muted_only_what_is_critical_comes_through_and_the_rest_says_why() {
     assert_eq!(shop.texts().len(), 3, "{:?}", shop.texts());
 }
 
+const NINO: &str = "+995555123456";
+const GIORGI: &str = "+995555654321";
+
+impl Shop {
+    fn ask(&self, request: &Value) {
+        publish_5(self.broker.port, &own("notify"), &request.to_string(), &["-q", "1"]);
+    }
+
+    /// A person does something.
+    fn does(&self, who: &str, what: &Value) {
+        let mut body = json!({ "from": who, "phone_number_id": bellwire_tests::PHONE_NUMBER_ID });
+        body.as_object_mut().expect("an object").extend(what.as_object().expect("an object").clone());
+        assert_eq!(post_json(&self.site.api("/_simulator/reply"), &body).0, 200, "{body}");
+    }
+
+    fn to(&self, who: &str) -> Vec<Value> {
+        self.site.sent().into_iter().filter(|sent| sent["to"] == who).collect()
+    }
+}
+
+fn starts(sent: &Value, words: &str) -> bool {
+    sent["text"].as_str().is_some_and(|text| text.starts_with(words))
+}
+
+#[test]
+fn a_request_names_people_and_buttons_and_a_tap_comes_back_with_who_it_was() {
+    let (shop, gateway) = Shop::open();
+    let taps = Subscriber::start_with(shop.broker.port, &own("action"), &["-F", "%p"]);
+    let lights = Subscriber::start_with(shop.broker.port, "site/light", &["-F", "%p"]);
+    shop.ask(&json!({
+        "title": "Water", "message": "In the cellar", "to": ["nino", "giorgi"], "severity": "critical", "tag": "leak",
+        "actions": [{ "action": "close", "title": "Close the valve" }, { "action": "wait", "title": "Wait" }],
+    }));
+    let sent = shop.site.wait_sent(2);
+    assert!(sent.iter().all(|one| starts(one, "*Water*\nIn the cellar")), "{sent:?}");
+    let titles = |one: &Value| one["buttons"].as_array().expect("buttons").len();
+    assert_eq!(sent.iter().map(titles).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!((shop.to(NINO).len(), shop.to(GIORGI).len()), (1, 1));
+    // It is on disk: a power cut takes neither the alert nor what its buttons mean.
+    gateway.kill();
+    let _gateway = Gateway::start(&shop.site);
+    shop.does(GIORGI, &json!({ "tap": "Close the valve" }));
+    let tap = wait_for(20, "the tap", || taps.messages().first().cloned());
+    let tap: Value = serde_json::from_str(&tap).expect("JSON");
+    assert_eq!(
+        (&tap["action"], &tap["title"], &tap["tag"]),
+        (&"close".into(), &"Close the valve".into(), &"leak".into())
+    );
+    assert_eq!((&tap["contact"], &tap["name"]), (&"giorgi".into(), &"Giorgi \"G\" G.".into()), "{tap}");
+
+    // In words, too; and a command's payload may name whoever asks.
+    shop.does(NINO, &json!({ "text": "wait", "quote": shop.to(NINO)[0]["id"] }));
+    let tap = wait_for(20, "the words", || taps.messages().get(1).cloned());
+    let tap: Value = serde_json::from_str(&tap).expect("JSON");
+    assert_eq!((&tap["action"], &tap["roles"]), (&"wait".into(), &json!(["manager"])), "{tap}");
+    shop.does(GIORGI, &json!({ "text": "light on" }));
+    let light = wait_for(20, "the light", || lights.messages().first().cloned());
+    let light: Value = serde_json::from_str(&light).expect("JSON");
+    assert_eq!(light, json!({ "on": true, "by": "giorgi", "name": "Giorgi \"G\" G." }));
+}
+
+#[test]
+fn a_tag_takes_the_place_of_what_was_told_before_and_a_tag_alone_ends_it() {
+    let (shop, _gateway) = Shop::open();
+    let taps = Subscriber::start_with(shop.broker.port, &own("action"), &["-F", "%p"]);
+    let leak =
+        |message: &str, actions: &Value| json!({ "message": message, "tag": "leak", "actions": actions });
+    shop.ask(&leak("Water in the cellar", &json!([{ "action": "close", "title": "Close" }])));
+    let first = shop.site.wait_sent(1).remove(0);
+    // The next one cannot leave; the one after takes its place in the queue.
+    shop.site.fault(&json!({ "code": 130_429, "count": 1_000 }));
+    shop.ask(&leak("Water in the hall", &Value::Null));
+    wait_for(10, "the second", || (shop.site.count("SELECT count(*) FROM message") == 2).then_some(()));
+    shop.ask(&leak("Water in the kitchen", &json!([{ "action": "shut", "title": "Shut" }])));
+    let cancelled = "SELECT count(*) FROM message WHERE state = 'cancelled' AND reason = 'a later request took its place'";
+    wait_for(10, "its end", || (shop.site.count(cancelled) == 1).then_some(()));
+    drop(ureq::delete(&shop.site.api("/_simulator/faults")).call().expect("cleared"));
+    let sent = shop.site.wait_sent(2);
+    assert!(starts(&sent[1], "Water in the kitchen"), "{}", sent[1]["text"]);
+
+    // What is replaced does nothing any more, and says so.
+    shop.does(NINO, &json!({ "tap": "Close" }));
+    assert!(starts(&shop.site.wait_sent(3)[2], "That alert is over"), "{:?}", shop.texts());
+    shop.does(NINO, &json!({ "tap": "Shut" }));
+    wait_for(20, "the tap", || (taps.messages().len() == 1).then_some(()));
+    shop.ask(&json!({ "tag": "leak" }));
+    let sent = shop.site.wait_sent(4);
+    assert!(starts(&sent[3], "✅ It is over"), "{}", sent[3]["text"]);
+    assert_eq!(sent[3]["body"]["context"]["message_id"], sent[1]["id"], "under the last of them");
+    assert_ne!(sent[3]["body"]["context"]["message_id"], first["id"]);
+    // Nothing goes on with that tag: nobody is told twice.
+    shop.ask(&json!({ "tag": "leak" }));
+    shop.ask(&json!({ "message": "Last" }));
+    assert!(starts(&shop.site.wait_sent(5)[4], "Last"), "{:?}", shop.texts());
+}
+
+#[test]
+fn a_wrong_request_is_answered_and_nobody_is_told() {
+    let (shop, _gateway) = Shop::open();
+    let to = own("answer/tests");
+    let answers = Subscriber::start_with(shop.broker.port, &to, &["-V", "5", "-F", "%t %D %p"]);
+    let ask = |payload: &str, response: &str| {
+        let response = [
+            "-q",
+            "1",
+            "-D",
+            "publish",
+            "response-topic",
+            response,
+            "-D",
+            "publish",
+            "correlation-data",
+            "n7",
+        ];
+        publish_5(shop.broker.port, &own("notify"), payload, &response);
+    };
+    ask(r#"{"message": "x", "prio": 1}"#, "site/elsewhere");
+    ask(r#"{"message": "x", "prio": 1}"#, &to);
+    let answer = wait_for(20, "the answer", || answers.messages().first().cloned());
+    assert!(answer.starts_with(&to) && answer.contains("n7"), "{answer}");
+    assert!(
+        answer.contains(r#""accepted":false"#) && answer.contains("`prio` is no name of a request"),
+        "{answer}"
+    );
+    ask(r#"{"message": "Once", "key": "7"}"#, &to);
+    ask(r#"{"message": "Once", "key": "7"}"#, &to);
+    ask(r#"{"message": "After", "image": "http://127.0.0.1/a.png"}"#, &to);
+    wait_for(20, "the answers", || (answers.messages().len() >= 4).then_some(()));
+    let answer = answers.messages().into_iter().find(|answer| answer.contains("flaw\":\"")).expect("a flaw");
+    assert!(
+        answer.contains(r#""accepted":true"#) && answer.contains("its host 127.0.0.1"),
+        "{:?}",
+        answers.messages()
+    );
+    let sent = shop.told(2);
+    assert!(sent[0].starts_with("Once") && sent[1].starts_with("After"), "{sent:?}");
+    assert!(shop.site.log().contains("below home-assistant/answer/ alone"));
+}
+
 #[test]
 fn without_the_section_it_is_gone_from_home_assistant() {
     let (shop, gateway) = Shop::open();
@@ -290,8 +450,8 @@ fn without_the_section_it_is_gone_from_home_assistant() {
     let config = std::fs::read_to_string(shop.site.config()).expect("read");
     std::fs::write(shop.site.config(), config.replace(HOME, "")).expect("written");
     let _gateway = Gateway::start(&shop.site);
-    wait_for(20, "its removal", || (!shop.has_kept(DEVICE) && !shop.has_kept(STATE)).then_some(()));
-    wait_for(70, "the last trace", || {
+    wait_for(60, "its removal", || (!shop.has_kept(DEVICE) && !shop.has_kept(STATE)).then_some(()));
+    wait_for(120, "the last trace", || {
         (shop.site.count("SELECT count(*) FROM meta WHERE key = 'left_at_broker' AND value = '[]'") == 1)
             .then_some(())
     });

@@ -41,6 +41,7 @@ pub fn list(config: &Config, client: Option<&str>, devices: &[Device]) -> Result
     let gateway = config.mqtt.username.as_deref().unwrap_or(GATEWAY);
     let mut sections = vec![rights.gateway(gateway)];
     sections.extend(rights.home());
+    sections.extend(rights.discovery());
     sections.push(rights.link());
     for device in devices {
         if device.user == gateway || device.user == HOME {
@@ -68,7 +69,9 @@ impl Rights<'_> {
     /// Those that hear something of the broker's; what Home Assistant asks has lines of its own.
     fn rules(&self) -> impl Iterator<Item = &Rule> {
         let home = self.config.home_assistant.as_ref().map(|home| &home.appearance);
-        let asked = home.map(|home| [home.test_topic(), home.notify_topic()]).unwrap_or_default();
+        let asked = home
+            .map(|home| [home.test_topic(), home.notify_topic(), home.request_topic()])
+            .unwrap_or_default();
         let is_own =
             move |topic: &str| topic.starts_with(OWN_TOPICS) || asked.iter().any(|asked| asked == topic);
         self.config.rules.iter().map(AsRef::as_ref).filter(move |rule: &&Rule| !is_own(rule.topic.as_str()))
@@ -114,10 +117,13 @@ impl Rights<'_> {
         if let Some(home) = self.config.home_assistant.as_ref().map(|home| &home.appearance) {
             let why = "Home Assistant";
             may(May::Read, home.birth_topic(), why.into());
-            let id = if self.client == "+" { "+".to_owned() } else { home.id() };
-            may(May::Write, format!("{}/device/{id}/config", home.prefix), why.into());
+            // The id is of the first start, whatever the client id is today.
+            may(May::Write, format!("{}/device/+/config", home.prefix), why.into());
             may(May::Read, self.own("home-assistant/+/set"), why.into());
-            may(May::Write, self.own("home-assistant/state"), why.into());
+            may(May::Read, self.own("home-assistant/notify"), why.into());
+            for told in TELLS_HOME {
+                may(May::Write, self.own(told), why.into());
+            }
         }
         may(May::Write, self.own("status"), "whether it is there, as its will too".into());
         may(May::Write, self.own("notice"), "what the owner should know".into());
@@ -146,14 +152,39 @@ impl Rights<'_> {
         let lines = vec![
             line(May::Both, format!("{prefix}/#"), "discovery, and its own start"),
             line(May::Read, self.own("status"), "the gateway as a device"),
-            line(May::Read, self.own("home-assistant/state"), "the gateway as a device"),
             line(
                 May::Write,
                 self.own("home-assistant/+/set"),
                 "its switch, button and texts: nobody else may mute, or write to people",
             ),
+            line(May::Write, self.own("home-assistant/notify"), "its requests"),
         ];
+        let told = TELLS_HOME.map(|told| line(May::Read, self.own(told), "the gateway as a device"));
+        // Its automations do what people tap, and ask them.
+        let commands = self.commands().into_iter().filter(|(topic, _)| !is_of_link(topic));
+        let commands = commands.map(|(topic, why)| line(May::Read, topic, &why));
+        let asks = self.config.questions.iter().flat_map(|question| {
+            let asks = line(May::Write, question.topic.filter(), &format!("question {}", question.name));
+            let decided =
+                decisions(question).into_iter().map(|topic| line(May::Read, topic, "its decisions"));
+            std::iter::once(asks).chain(decided)
+        });
+        let lines = lines.into_iter().chain(told).chain(commands).chain(asks).collect();
         Some(Section { about: vec!["Home Assistant.".into()], user: Some(HOME.into()), lines })
+    }
+
+    /// Other devices show themselves there, too: each under its own name as node or object id.
+    fn discovery(&self) -> Option<Section> {
+        let prefix = &self.config.home_assistant.as_ref()?.appearance.prefix;
+        let own = ["+/%u/config", "+/%u/+/config"].map(|rest| Line {
+            why: "its own discovery".into(),
+            may: May::Write,
+            topic: format!("{prefix}/{rest}"),
+        });
+        let about = vec![
+            "Devices that Home Assistant finds by itself: each may show itself under its user's name.".into(),
+        ];
+        Some(Section { about, user: None, lines: own.into() })
     }
 
     /// Devices that speak the protocol of firmware-bridge.
@@ -263,6 +294,14 @@ impl Rights<'_> {
     }
 }
 
+/// What the gateway says to Home Assistant, besides its discovery.
+const TELLS_HOME: [&str; 5] = [
+    "home-assistant/state",
+    "home-assistant/action",
+    "home-assistant/answer/+",
+    "home-assistant/event/+",
+    "home-assistant/to/+",
+];
 /// What the gateway says to devices.
 const ANSWERS: [Kind; 4] = [Kind::Welcome, Kind::Ack, Kind::Command, Kind::Version];
 
@@ -466,6 +505,8 @@ topic = "kitchen/printer"
             "bellwire/bw/loopback",
             "homeassistant/device/bw/config",
             "bellwire/bw/home-assistant/state",
+            "bellwire/bw/home-assistant/action",
+            "bellwire/bw/home-assistant/answer/tests",
         ] {
             assert!(may(&text, "gateway", "write", topic), "{topic}:\n{text}");
         }
@@ -519,6 +560,17 @@ topic = "kitchen/printer"
             ("1", "read", "pos/2/decision", false),
             ("onward-printer", "read", "kitchen/printer", true),
             ("homeassistant", "write", "bellwire/bw/home-assistant/mute/set", true),
+            ("homeassistant", "write", "bellwire/bw/home-assistant/notify", true),
+            ("homeassistant", "read", "bellwire/bw/home-assistant/event/reply", true),
+            ("homeassistant", "read", "doors/front/set", true),
+            ("homeassistant", "write", "pos/1/refund", true),
+            ("homeassistant", "read", "pos/1/decision", true),
+            ("homeassistant", "write", "pos/1/decision", false),
+            ("front", "write", "homeassistant/light/front/config", true),
+            ("front", "write", "homeassistant/light/front/lamp/config", true),
+            ("front", "write", "homeassistant/light/back/config", false),
+            ("homeassistant", "read", "bellwire/bw/home-assistant/action", true),
+            ("homeassistant", "write", "bellwire/bw/home-assistant/action", false),
             ("homeassistant", "read", "homeassistant/device/bw/config", true),
             ("homeassistant", "write", "doors/front/set", false),
             ("nobody", "write", "site/bar/freezer/2/temperature", false),

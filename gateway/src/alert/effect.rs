@@ -1,6 +1,7 @@
 //! What the watch wants done, and why: the material of `bellwire why`.
 
 use crate::alert::lifecycle::AlertKey;
+use crate::alert::request::RequestAction;
 use crate::alert::state_key::StateKey;
 use crate::contact::Contact;
 use crate::contact::severity::Severity;
@@ -32,6 +33,13 @@ pub enum Effect {
         at: Timestamp,
     },
     Send(Box<Notification>),
+    /// A request with a tag takes the place of those before it; `told` is for whoever had one of them.
+    Replaced {
+        alert: AlertKey,
+        tag: String,
+        told: Vec<Notification>,
+        at: Timestamp,
+    },
     /// A last resort of an escalation.
     Publish {
         alert: AlertKey,
@@ -71,6 +79,7 @@ impl Effect {
         match self {
             Self::Fired(raised) => raised.episode.is_none(),
             Self::Send(notice) => notice.kind == NotificationKind::Once,
+            Self::Replaced { .. } => true,
             Self::Moved { .. }
             | Self::Record { .. }
             | Self::Publish { .. }
@@ -103,6 +112,9 @@ pub struct RaisedAlert {
     pub held: Vec<String>,
     /// The file that its messages carry, if it came with the event.
     pub file: Option<StoredFile>,
+    /// Of a request: by what a later one replaces it, and what may be tapped.
+    pub tag: Option<String>,
+    pub actions: Vec<RequestAction>,
     pub at: Timestamp,
 }
 

@@ -10,6 +10,7 @@ use crate::alert::ignored::{EvaluationFailure, Ignored, RulePart};
 use crate::alert::lifecycle::{Observation, Recent, Transition};
 use crate::alert::message_text::{AttachedFile, MessageText, Said, cut, readable};
 use crate::alert::payload::{Payload, Reading};
+use crate::alert::request::Request;
 use crate::alert::time_series::number;
 use crate::event::incoming::{Event, Identity};
 use crate::event::topic::Bindings;
@@ -40,6 +41,8 @@ pub struct RuleEvaluation<'a> {
     pub may_repeat: bool,
     pub site: &'a str,
     pub expressions: &'a Expressions,
+    /// What an automation asks for, where its rule takes requests.
+    pub request: Option<&'a Request>,
     /// Expressions that failed. Each is judged for itself: one that fails stops no other.
     pub flaws: Vec<EvaluationFailure>,
 }
@@ -105,6 +108,13 @@ impl RuleEvaluation<'_> {
         }
         let alert = self.alert(context)?;
         let (recent, is_repetition) = self.recent(&alert, context, engine, now);
+        if let Some(request) = self.request.filter(|request| request.tag.is_some() && !is_repetition) {
+            engine.replace(self.rule, &alert, request, now);
+            if request.ends() {
+                recent.into_iter().for_each(|recent| engine.remember(&alert, recent));
+                return Ok(());
+            }
+        }
         let said = self.said(names, context);
         let flaws: Vec<String> = self.flaws.iter().map(EvaluationFailure::to_string).collect();
         let once = OneTime {
@@ -113,6 +123,7 @@ impl RuleEvaluation<'_> {
             bindings: std::mem::take(&mut self.bindings),
             event: self.event,
             said,
+            request: self.request,
             flaw: Some(flaws.join("; ")).filter(|flaw| !flaw.is_empty()),
             is_repetition,
         };

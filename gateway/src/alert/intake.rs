@@ -14,6 +14,7 @@ use crate::alert::engine::{ALERTS_MAX, AlertCommand, Engine};
 use crate::alert::evaluate::{RuleEvaluation, unheard};
 use crate::alert::ignored::Ignored;
 use crate::alert::payload::Payload;
+use crate::alert::request::{Request, TAG};
 use crate::alert::route::{Routes, route};
 use crate::alert::unjudged::Unjudged;
 use crate::contact::People;
@@ -226,17 +227,42 @@ impl RuleSet {
 
     /// What every rule makes of the event.
     #[must_use]
-    pub fn decide(&self, event: Event, watch: &mut Engine, now: Timestamp) -> Decision {
+    pub fn decide(&self, mut event: Event, watch: &mut Engine, now: Timestamp) -> Decision {
         let (mut ignored, mut unjudged) = (Vec::new(), Vec::new());
+        let matching: Vec<_> = route(&self.rules, &self.routes, &event.topic).collect();
+        let takes_requests = matching.iter().any(|(rule, _)| rule.request.is_some());
+        let request = takes_requests.then(|| Request::read(&event, &self.people));
+        if let Some(Ok(Request { key: Some(key), .. })) = &request {
+            event.identity = Identity::Named(key.clone());
+        }
         let (key, may_repeat) = event.repetition();
         let mut payload = Payload::new(&event, self.sparkplug(&event, watch));
         let rebirth = watch.births.ask(now);
         let (site, expressions, repetition) = (&self.site, &self.expressions, key.as_deref());
-        for (rule, bindings) in route(&self.rules, &self.routes, &event.topic) {
+        for (rule, mut bindings) in matching {
             let (event, flaws) = (&event, Vec::new());
-            let mut evaluation =
-                RuleEvaluation { rule, bindings, event, repetition, may_repeat, site, expressions, flaws };
-            let why = evaluation.run(&mut payload, watch, now);
+            let asked = request.as_ref().filter(|_| rule.request.is_some());
+            let request = asked.and_then(|asked| asked.as_ref().ok());
+            let of_request = request.map(|request| request.rule(rule, &self.people));
+            let mut of_event =
+                request.map(|request| Payload::known(event, PayloadFormat::Json, request.payload()));
+            bindings.extend(request.and_then(|request| request.tag.clone()).map(|tag| (TAG.to_owned(), tag)));
+            let rule = of_request.as_ref().unwrap_or(rule);
+            let mut evaluation = RuleEvaluation {
+                rule,
+                bindings,
+                event,
+                repetition,
+                may_repeat,
+                site,
+                expressions,
+                flaws,
+                request,
+            };
+            let why = match asked {
+                Some(Err(why)) if !event.retained => Some(Ignored::Undecodable(why.clone())),
+                Some(_) | None => evaluation.run(of_event.as_mut().unwrap_or(&mut payload), watch, now),
+            };
             unjudged.extend(watch.whole.judge(rule, &event.topic, &evaluation.flaws, why.as_ref()));
             ignored.extend(why.map(|why| (rule.name.clone(), why)));
         }

@@ -13,6 +13,8 @@ pub mod route;
 pub mod payload;
 /// Why nobody is told, and which expression failed.
 pub mod ignored;
+/// What an automation asks for in one message.
+pub mod request;
 /// What one rule makes of one event, whether its alerts have states or not.
 pub mod evaluate;
 /// One alert: pending, firing, acknowledged, over.

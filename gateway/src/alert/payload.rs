@@ -34,6 +34,13 @@ impl<'a> Payload<'a> {
         Self { event, sparkplug, read: Vec::new() }
     }
 
+    /// One that was read already.
+    #[must_use]
+    pub fn known(event: &'a Event, format: PayloadFormat, json: serde_json::Value) -> Self {
+        let reading = Reading { value: Value::from(Serde(json)), number: None, missed: 0 };
+        Self { event, sparkplug: None, read: vec![(format, Ok(reading))] }
+    }
+
     pub fn read(&mut self, format: PayloadFormat) -> Result<Reading, Ignored> {
         if let Some((_, known)) = self.read.iter().find(|(known, _)| *known == format) {
             return known.clone();

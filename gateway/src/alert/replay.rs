@@ -198,7 +198,7 @@ impl<'a> Replay<'a> {
                 Effect::Record { alert, why, what, at } => {
                     self.records.push(Recorded { at, alert, why, what })
                 }
-                Effect::Fired(_) | Effect::Moved { .. } => {}
+                Effect::Fired(_) | Effect::Moved { .. } | Effect::Replaced { .. } => {}
                 Effect::Keep(kept) => drop(self.kept.insert(kept.slot.row(), kept)),
                 Effect::Forget(slot) => drop(self.kept.remove(&slot.row())),
             }

@@ -10,6 +10,10 @@ use crate::event::topic::{Bindings, TopicTemplate};
 use crate::ids::{AlertId, ConnectionName, ContactId, Wamid};
 use crate::time::Timestamp;
 
+/// What a payload may name of whoever asks.
+pub const BY_ID: &str = "{{ contact }}";
+pub const BY_NAME: &str = "{{ contact.name }}";
+
 /// `[[command]]`: what may be written at any time.
 #[derive(Debug, Clone)]
 pub struct TextCommand {

@@ -5,7 +5,12 @@
 //! platform `p` and an id of its own. Everything that it publishes to is below `bellwire/CLIENT/home-assistant/`, so that
 //! one line of the broker's access list guards it (docs/security.md).
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::time::Timestamp;
 
 /// Home Assistant keeps no longer state (homeassistant/const.py, `MAX_LENGTH_STATE_STATE`).
 const STATE_MAX: usize = 255;
@@ -13,6 +18,10 @@ const STATE_MAX: usize = 255;
 pub const PRESS: &str = "PRESS";
 /// Its name in silences and in the audit.
 pub const NAME: &str = "Home Assistant";
+/// What people do: the types of the event entity.
+const REPLIES: [&str; 4] = ["tap", "text", "reaction", "file"];
+/// What becomes of a message (`store/migrations/home_events.sql`).
+const MESSAGES: [&str; 7] = ["sent", "delivered", "read", "failed", "expired", "cancelled", "held"];
 /// The origin's address, which Home Assistant shows beside the version.
 const URL: &str = "https://bellwire.example/";
 
@@ -25,6 +34,16 @@ pub struct Appearance {
     pub site: String,
     /// Where its page is, if that can be told.
     pub page: Option<String>,
+    /// Whom a notify entity of their own reaches: contacts and teams, id and name.
+    pub people: Vec<(String, String)>,
+}
+
+/// How the gateway is known to Home Assistant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    pub id: String,
+    /// The entities that it has had, each with its platform.
+    pub parts: BTreeMap<String, String>,
 }
 
 /// What a message from there is about.
@@ -45,8 +64,10 @@ pub enum ControlRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityStates {
     pub queue: u64,
-    /// How long the oldest message has waited.
-    pub oldest_s: u64,
+    /// Since when the oldest message waits.
+    pub oldest: Option<Timestamp>,
+    /// How many wait for their person to write.
+    pub window: u64,
     pub last_error: Option<String>,
     /// Whether Meta took the tokens when they were last used; `None` before that.
     pub tokens_good: Option<bool>,
@@ -61,9 +82,22 @@ impl Appearance {
         self.client_id.chars().map(plain).collect()
     }
 
+    /// `id`: under which it is known there (`Store::meet_home`).
     #[must_use]
-    pub fn discovery_topic(&self) -> String {
-        format!("{}/device/{}/config", self.prefix, self.id())
+    pub fn discovery_topic(&self, id: &str) -> String {
+        format!("{}/device/{id}/config", self.prefix)
+    }
+
+    /// Where what came of something is told, by its kind.
+    #[must_use]
+    pub fn event_topic(&self, kind: &str) -> String {
+        self.own(&format!("event/{kind}"))
+    }
+
+    /// What became last of a message to somebody.
+    #[must_use]
+    pub fn person_topic(&self, contact: &str) -> String {
+        self.own(&format!("to/{contact}"))
     }
 
     /// Where Home Assistant says that it has started.
@@ -92,6 +126,25 @@ impl Appearance {
         self.own("notify/set")
     }
 
+    /// Requests of automations (`alert/request.rs`).
+    #[must_use]
+    pub fn request_topic(&self) -> String {
+        self.own("notify")
+    }
+
+    /// Where taps on what a request offers are published.
+    #[must_use]
+    pub fn action_topic(&self) -> String {
+        self.own("action")
+    }
+
+    /// Where a request may have its outcome sent (MQTT 5, 3.3.2.3.5): we publish with our own rights, so nowhere else.
+    #[must_use]
+    pub fn may_answer(&self, topic: &str) -> bool {
+        let name = self.below_own(topic).and_then(|own| own.strip_prefix("answer/"));
+        name.is_some_and(|name| !name.is_empty() && !name.contains(['/', '+', '#']))
+    }
+
     fn own(&self, rest: &str) -> String {
         format!("bellwire/{}/home-assistant/{rest}", self.client_id)
     }
@@ -105,7 +158,7 @@ impl Appearance {
                 ("mute/set", b"OFF") => Some(ControlRequest::Mute(false)),
                 ("mute/set", _) => Some(ControlRequest::Nonsense),
                 ("test/set", pressed) if pressed == PRESS.as_bytes() => Some(ControlRequest::Test),
-                ("notify/set", _) => Some(ControlRequest::Tell),
+                ("notify/set" | "notify", _) => Some(ControlRequest::Tell),
                 (_, _) => None,
             };
         }
@@ -123,10 +176,10 @@ impl Appearance {
 
     /// What is published, retained, to [`Self::discovery_topic`].
     #[must_use]
-    pub fn discovery(&self, version: &str) -> Value {
+    pub fn discovery(&self, version: &str, known: &Presence) -> Value {
         let status = format!("bellwire/{}/status", self.client_id);
         let mut device = json!({
-            "identifiers": [self.id()],
+            "identifiers": [known.id],
             "name": format!("Bellwire {}", self.site),
             "manufacturer": "Bellwire",
             "model": "MQTT to WhatsApp gateway",
@@ -135,20 +188,57 @@ impl Appearance {
         if let Some(page) = &self.page {
             device["configuration_url"] = page.clone().into();
         }
-        let mut parts = self.shown(&status);
-        parts.extend(self.asked());
-        let parts: serde_json::Map<String, Value> = parts
-            .into_iter()
-            .map(|(key, mut part)| {
-                part["unique_id"] = format!("{}_{key}", self.id()).into();
-                // All but the one that says whether it is there are unavailable when it is not: our last will says so.
-                if key != "connected" {
-                    part["availability_topic"] = status.clone().into();
-                }
-                (key.to_owned(), part)
-            })
-            .collect();
+        // What it was shown with once and is not any more is taken away by its platform alone.
+        let gone = known.parts.iter().map(|(key, platform)| (key.clone(), json!({ "p": platform })));
+        let mut parts: serde_json::Map<String, Value> = gone.collect();
+        for (key, mut part) in self.parts() {
+            part["unique_id"] = format!("{}_{key}", known.id).into();
+            // All but the one that says whether it is there are unavailable when it is not: our last will says so. A text
+            // waits at the broker meanwhile, and what came last of something stays so.
+            let is_always = key == "connected" || part["p"] == "notify" || part["p"] == "event";
+            if !is_always {
+                part["availability_topic"] = status.clone().into();
+            }
+            parts.insert(key, part);
+        }
         json!({ "dev": device, "o": { "name": "Bellwire", "sw": version, "url": URL }, "cmps": parts })
+    }
+
+    /// Its entities by their keys.
+    fn parts(&self) -> Vec<(String, Value)> {
+        let status = format!("bellwire/{}/status", self.client_id);
+        let fixed = self.shown(&status).into_iter().chain(self.asked()).chain(self.heard());
+        let of_people = self.people.iter().map(|(id, name)| {
+            let template = format!("{{{{ {{'to': '{id}', 'message': value}} | to_json }}}}");
+            let part = json!({
+                "p": "notify", "name": format!("WhatsApp {name}"), "icon": "mdi:whatsapp", "command_topic": self.request_topic(),
+                "command_template": template, "json_attributes_topic": self.person_topic(id), "qos": 1,
+            });
+            (format!("notify_{id}"), part)
+        });
+        fixed.map(|(key, part)| (key.to_owned(), part)).chain(of_people).collect()
+    }
+
+    /// Every key that it has or had, with its platform.
+    #[must_use]
+    pub fn platforms(&self) -> BTreeMap<String, String> {
+        let own = |(key, part): (String, Value)| (key, part["p"].as_str().unwrap_or_default().to_owned());
+        let before = [("oldest".to_owned(), "sensor".to_owned())]; // a duration until 0.9
+        before.into_iter().chain(self.parts().into_iter().map(own)).collect()
+    }
+
+    /// What people do, and what becomes of messages and requests.
+    fn heard(&self) -> Vec<(&'static str, Value)> {
+        let event = |name: &str, icon: &str, kind: &str, types: &[&str]| {
+            json!({
+                "p": "event", "name": name, "icon": icon, "state_topic": self.event_topic(kind), "event_types": types, "qos": 1,
+            })
+        };
+        vec![
+            ("reply", event("Reply", "mdi:gesture-tap-button", "reply", &REPLIES)),
+            ("message", event("Message", "mdi:message-check", "message", &MESSAGES)),
+            ("request", event("Request", "mdi:message-alert", "request", &["accepted", "refused"])),
+        ]
     }
 
     fn shown(&self, status: &str) -> Vec<(&'static str, Value)> {
@@ -170,11 +260,17 @@ impl Appearance {
                 }),
             ),
             (
-                "oldest",
+                "waits_since",
                 json!({
-                    "p": "sensor", "name": "Oldest message waits", "device_class": "duration",
-                    "unit_of_measurement": "s", "state_class": "measurement", "entity_category": "diagnostic",
-                    "state_topic": state, "value_template": "{{ value_json.oldest_s }}",
+                    "p": "sensor", "name": "Oldest message", "device_class": "timestamp", "entity_category": "diagnostic",
+                    "state_topic": state, "value_template": "{{ value_json.oldest }}",
+                }),
+            ),
+            (
+                "window",
+                json!({
+                    "p": "sensor", "name": "Held for a reply", "icon": "mdi:message-lock", "state_class": "measurement",
+                    "state_topic": state, "value_template": "{{ value_json.window }}",
                 }),
             ),
             (
@@ -232,7 +328,7 @@ impl EntityStates {
         let token = self.tokens_good.map(|good| if good { "good" } else { "refused" });
         let mute = if self.is_muted { "ON" } else { "OFF" };
         json!({
-            "queue": self.queue, "oldest_s": self.oldest_s, "last_error": error, "token": token, "mute": mute,
+            "queue": self.queue, "oldest": self.oldest.map(Timestamp::rfc3339), "window": self.window, "last_error": error, "token": token, "mute": mute,
         })
         .to_string()
     }
@@ -248,13 +344,21 @@ mod tests {
             client_id: "bellwire-corner.bakery".into(),
             site: "Corner Bakery".into(),
             page: None,
+            people: vec![("nino".into(), "Nino".into()), ("kitchen".into(), "kitchen".into())],
         }
+    }
+
+    fn known() -> Presence {
+        Presence { id: bakery().id(), parts: bakery().platforms() }
     }
 
     #[test]
     fn the_device_is_one_message() {
-        assert_eq!(bakery().discovery_topic(), "homeassistant/device/bellwire-corner-bakery/config");
-        let found = bakery().discovery("1.2.3");
+        assert_eq!(
+            bakery().discovery_topic(&bakery().id()),
+            "homeassistant/device/bellwire-corner-bakery/config"
+        );
+        let found = bakery().discovery("1.2.3", &known());
         assert_eq!(
             found["dev"],
             json!({
@@ -267,7 +371,26 @@ mod tests {
             json!({ "name": "Bellwire", "sw": "1.2.3", "url": "https://bellwire.example/" })
         );
         let keys: Vec<&String> = found["cmps"].as_object().expect("an object").keys().collect();
-        assert_eq!(keys, ["connected", "last_error", "mute", "notify", "oldest", "queue", "test", "token"]);
+        assert_eq!(
+            keys,
+            [
+                "connected",
+                "last_error",
+                "message",
+                "mute",
+                "notify",
+                "notify_kitchen",
+                "notify_nino",
+                "oldest",
+                "queue",
+                "reply",
+                "request",
+                "test",
+                "token",
+                "waits_since",
+                "window",
+            ]
+        );
         assert_eq!(
             found["cmps"]["mute"],
             json!({
@@ -289,14 +412,38 @@ mod tests {
             })
         );
         let page = Appearance { page: Some("http://shop.local:8080/".into()), ..bakery() };
-        assert_eq!(page.discovery("1")["dev"]["configuration_url"], "http://shop.local:8080/");
+        assert_eq!(page.discovery("1", &known())["dev"]["configuration_url"], "http://shop.local:8080/");
+    }
+
+    #[test]
+    fn a_text_waits_while_we_are_away_and_another_name_is_no_other_device() {
+        let found = bakery().discovery("1.2.3", &known());
+        assert_eq!(found["cmps"]["oldest"], json!({ "p": "sensor" }), "what it once had is taken away");
+        assert_eq!(
+            found["cmps"]["notify_nino"],
+            json!({
+                "p": "notify", "unique_id": "bellwire-corner-bakery_notify_nino", "name": "WhatsApp Nino", "icon": "mdi:whatsapp",
+                "command_topic": "bellwire/bellwire-corner.bakery/home-assistant/notify",
+                "command_template": "{{ {'to': 'nino', 'message': value} | to_json }}",
+                "json_attributes_topic": "bellwire/bellwire-corner.bakery/home-assistant/to/nino", "qos": 1,
+            }),
+            "a text waits at the broker: it has no availability"
+        );
+        let renamed = Appearance { client_id: "bellwire-the-corner".into(), ..bakery() };
+        let found = renamed.discovery("1", &known());
+        assert_eq!(
+            found["dev"]["identifiers"][0], "bellwire-corner-bakery",
+            "another name is no other device"
+        );
+        assert_eq!(found["cmps"]["queue"]["unique_id"], "bellwire-corner-bakery_queue");
     }
 
     #[test]
     fn the_state_is_one_message() {
         let state = EntityStates {
             queue: 3,
-            oldest_s: 61,
+            oldest: Some(Timestamp(1_795_242_180_000)),
+            window: 2,
             last_error: Some("x".repeat(300)),
             tokens_good: Some(false),
             is_muted: true,
@@ -304,13 +451,21 @@ mod tests {
         let error = "x".repeat(255);
         assert_eq!(
             state.payload(),
-            format!(r#"{{"last_error":"{error}","mute":"ON","oldest_s":61,"queue":3,"token":"refused"}}"#)
+            format!(
+                r#"{{"last_error":"{error}","mute":"ON","oldest":"2026-11-21T06:23:00Z","queue":3,"token":"refused","window":2}}"#
+            )
         );
-        let new =
-            EntityStates { queue: 0, oldest_s: 0, last_error: None, tokens_good: None, is_muted: false };
+        let new = EntityStates {
+            queue: 0,
+            oldest: None,
+            window: 0,
+            last_error: None,
+            tokens_good: None,
+            is_muted: false,
+        };
         assert_eq!(
             new.payload(),
-            r#"{"last_error":"none","mute":"OFF","oldest_s":0,"queue":0,"token":null}"#
+            r#"{"last_error":"none","mute":"OFF","oldest":null,"queue":0,"token":null,"window":0}"#
         );
     }
 
@@ -326,6 +481,7 @@ mod tests {
         assert_eq!(read(&own("test/set"), "PRESS"), Some(ControlRequest::Test));
         assert_eq!(read(&own("test/set"), "anything"), None);
         assert_eq!(read(&own("notify/set"), "The cake is ready"), Some(ControlRequest::Tell));
+        assert_eq!(read(&own("notify"), "{}"), Some(ControlRequest::Tell));
         assert_eq!(read(&own("state"), "ON"), None);
         assert_eq!(read("bellwire/other/home-assistant/mute/set", "ON"), None);
     }

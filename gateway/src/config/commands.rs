@@ -12,7 +12,7 @@ use crate::outbox::button_token::ACTION_MAX;
 use crate::rule::definition::Rule;
 
 /// Two minutes: a command that comes later surprises whoever stands at the machine.
-const EXPIRES: Duration = Duration::from_secs(120);
+pub const EXPIRES: Duration = Duration::from_secs(120);
 /// A device that has not answered by then probably will not, and somebody waits in the cold.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// More people than a shift has.
@@ -65,7 +65,7 @@ fn read_command(
     if name.len() > ACTION_MAX || !names.insert(name.clone()) {
         section.report(section.offset(), format!("`{name}` is the name of another command, or longer than {ACTION_MAX} bytes; give it a `name` of its own"));
     }
-    let payload = section.plain_text("payload").map(|text| text.value).unwrap_or_default();
+    let payload = section.payload().map(|text| text.value).unwrap_or_default();
     let retain = section.bool("retain").unwrap_or(false);
     let values = read_values(&section, places.as_ref());
     let terms = read_terms(&section, places.as_ref());

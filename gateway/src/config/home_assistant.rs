@@ -1,22 +1,29 @@
 //! `[home_assistant]`: the gateway as a device of Home Assistant. What its button and its texts lead to are rules, written
 //! as an installer would write them, and replaced by a rule of the same name in the configuration.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::commands::EXPIRES;
 use super::rules::{read_connection, read_people};
 use super::section::{Section, duration};
 use super::{HomeAssistant, Http, Mqtt};
+use crate::command::action::ActionPolicy;
 use crate::command::home_assistant::{Appearance, PRESS};
 use crate::config::self_monitor_rules;
 use crate::contact::People;
 use crate::contact::severity::Severity;
+use crate::event::topic::TopicTemplate;
 use crate::ids::ConnectionName;
-use crate::rule::definition::Rule;
+use crate::rule::definition::{RequestPolicy, Rule};
 
 /// Home Assistant's own default (homeassistant/components/mqtt/const.py, `DEFAULT_PREFIX`).
 const PREFIX: &str = "homeassistant";
 /// A shift: a switch that somebody forgot is off again the next day.
 const MUTE: Duration = Duration::from_secs(8 * 3_600);
+/// Contacts and teams with a notify entity of their own: more make a list that nobody reads, and the device is one message
+/// of at most 64 KiB.
+const SHOWN_MAX: usize = 100;
 /// Longer than a week nobody remembers why it is quiet.
 const MUTE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -55,17 +62,27 @@ pub fn read(root: &Section, context: &Context) -> Option<(HomeAssistant, Vec<Rul
     if client_id.as_ref().is_some_and(|id| id.contains(['+', '#', '{', '}', '"', '\\'])) {
         section.report(section.offset(), "`client_id` of [mqtt] stands in topics: without + # { } \" and \\");
     }
+    let hosts = section.strings("image_hosts").unwrap_or_default();
+    let hosts: Vec<String> = hosts.into_iter().map(|host| format!("{:?}", host.value)).collect();
     section.finish();
     let appearance = Appearance {
         prefix: prefix.unwrap_or_else(|| PREFIX.to_owned()),
         client_id: client_id?,
         site: context.site.to_owned(),
         page: context.http.and_then(page),
+        people: people(context.people),
     };
-    let rules = rules(&appearance, &notify?, &connection?, context);
+    let rules = rules(&appearance, &notify?, &connection?, &hosts.join(", "), context);
     let break_through = break_through.unwrap_or(Severity::Critical);
     let home = HomeAssistant { appearance, break_through, mute_for: mute_for.unwrap_or(MUTE) };
     Some((home, rules))
+}
+
+/// Contacts by their names, teams by their ids.
+fn people(all: &People) -> Vec<(String, String)> {
+    let contacts = all.contacts.values().map(|contact| (contact.id.0.clone(), contact.name.clone()));
+    let teams = all.teams.keys().map(|team| (team.clone(), team.clone()));
+    contacts.chain(teams).filter(|(id, _)| !id.contains(['\'', '\\'])).take(SHOWN_MAX).collect()
 }
 
 /// By the first of its names: an address of this machine alone leads nobody here.
@@ -74,7 +91,29 @@ fn page(http: &Http) -> Option<String> {
     http.names.first().map(|name| format!("{scheme}://{name}:{}/", http.listen.port()))
 }
 
-fn rules(of: &Appearance, notify: &[String], over: &ConnectionName, context: &Context) -> Vec<Rule> {
+/// Whichever rule listens there takes requests: ours, or the installer's.
+pub fn take_requests(home: &HomeAssistant, rules: &mut [Rule]) {
+    let (topic, taps) = (home.appearance.request_topic(), home.appearance.action_topic());
+    for rule in rules.iter_mut().filter(|rule| rule.topic.as_str() == topic) {
+        let terms = ActionPolicy {
+            roles: BTreeSet::new(),
+            expires: EXPIRES,
+            confirm: false,
+            approvals: 1,
+            answer: None,
+        };
+        let taps = TopicTemplate::parse(&taps, &rule.topic).ok();
+        rule.request = taps.map(|topic| RequestPolicy { topic, terms });
+    }
+}
+
+fn rules(
+    of: &Appearance,
+    notify: &[String],
+    over: &ConnectionName,
+    hosts: &str,
+    context: &Context,
+) -> Vec<Rule> {
     let notify: Vec<String> = notify.iter().map(|name| format!("{name:?}")).collect();
     let notify = notify.join(", ");
     let rule = |name: &str, topic: &str, when: &str, message: &str, severity: Severity| {
@@ -86,7 +125,15 @@ fn rules(of: &Appearance, notify: &[String], over: &ConnectionName, context: &Co
     };
     let pressed = format!("payload == '{PRESS}'");
     let words = "✅ A test from Home Assistant: {{ site.name }} reaches you";
+    let request = format!(
+        "[[rule]]\nname = \"home-assistant-request\"\ntopic = \"{}\"\npayload = \"json\"\n\
+         message = \"{{% if payload.title %}}*{{{{ payload.title }}}}*\\n{{% endif %}}{{{{ payload.message }}}}\"\n\
+         notify = [{notify}]\nconnection = \"{over}\"\n\
+         attach = {{ kind = \"image\", url = \"{{{{ payload.image }}}}\", hosts = [{hosts}] }}\n",
+        of.request_topic()
+    );
     let text = [
+        request,
         rule("home-assistant-test", &of.test_topic(), &pressed, words, Severity::Info),
         rule(
             "home-assistant-notify",
@@ -131,16 +178,19 @@ notify = ["nino"]
     fn a_section_makes_a_device_with_its_two_rules() {
         let config = file("").expect("good");
         let home = config.home_assistant.expect("there");
-        assert_eq!(home.appearance.discovery_topic(), "homeassistant/device/bellwire-corner-bakery/config");
+        assert_eq!(
+            home.appearance.discovery_topic(&home.appearance.id()),
+            "homeassistant/device/bellwire-corner-bakery/config"
+        );
         assert_eq!((home.mute_for, home.break_through), (MUTE, Severity::Critical));
         let rules: Vec<&str> = config.rules.iter().map(|rule| rule.name.0.as_str()).collect();
-        assert_eq!(rules, ["home-assistant-test", "home-assistant-notify"]);
+        assert_eq!(rules, ["home-assistant-request", "home-assistant-test", "home-assistant-notify"]);
         assert_eq!(
-            config.rules[1].topic.filter(),
+            config.rules[2].topic.filter(),
             "bellwire/bellwire-corner-bakery/home-assistant/notify/set"
         );
         let own = "[[rule]]\nname = \"home-assistant-test\"\ntopic = \"x\"\nmessage = \"Hi\"\nnotify = [\"nino\"]\n";
-        assert_eq!(file(own).expect("good").rules.len(), 2, "one of them is the installer's");
+        assert_eq!(file(own).expect("good").rules.len(), 3, "one of them is the installer's");
     }
 
     #[test]

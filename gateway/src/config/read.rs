@@ -125,6 +125,7 @@ fn whole(root: &Section, folder: &Path, wishes: &LoadOptions) -> Option<Config> 
     let home = home_assistant::read(root, &home);
     let (home_assistant, own) = home.map_or((None, Vec::new()), |(home, own)| (Some(home), own));
     rules.extend(own);
+    home_assistant.iter().for_each(|home| home_assistant::take_requests(home, &mut rules));
     let words = root.section("words", "[words]").map(read_words).unwrap_or_default();
     let commands = commands::read(root, &rules);
     let questions = questions::read(root, &people, &names);

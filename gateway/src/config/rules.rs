@@ -118,6 +118,7 @@ fn read_rule(
         on_retained: on_retained.unwrap_or(false),
         actions,
         life,
+        request: None, // `config/home_assistant.rs` knows which one takes requests
     };
     Some((rule, places))
 }
@@ -257,7 +258,7 @@ fn read_actions(
             let parsed = TopicTemplate::parse(&text.value, pattern);
             parsed.map_err(|error| section.report(text.offset, format!("`topic`: {error}"))).ok()
         });
-        let payload = section.plain_text("payload").map(|text| text.value);
+        let payload = section.payload().map(|text| text.value);
         let retain = section.bool("retain").unwrap_or(false);
         let words = section.one_or_more_texts("words").into_iter().map(|words| words.value).collect();
         let terms = read_terms(&section, pattern);

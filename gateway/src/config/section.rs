@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::Document;
+use crate::command::action::{BY_ID, BY_NAME};
 use crate::contact::language::Language;
 use crate::contact::language::Translated;
 use crate::time::parse_duration;
@@ -90,6 +91,17 @@ impl<'a> Section<'a> {
     /// The text of a key that takes Jinja in other sections, and none here.
     pub fn plain_text(&self, key: &'static str) -> Option<At<String>> {
         self.text(key).inspect(|text| self.no_jinja(key, &text.value, text.offset))
+    }
+
+    /// What an action or a command publishes, which may name whoever asks.
+    pub fn payload(&self) -> Option<At<String>> {
+        self.text("payload").inspect(|text| {
+            let rest = text.value.replace(BY_ID, "").replace(BY_NAME, "");
+            if rest.contains("{{") || rest.contains("{%") {
+                let what = format!("`payload` takes no Jinja but {BY_ID} and {BY_NAME}");
+                self.report(text.offset, what);
+            }
+        })
     }
 
     /// It would stand there, or go out, as it is written.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Findings;
 use crate::config::Config;
 use crate::outbox::message_state::State;
-use crate::store::{MessageFilter, Store};
+use crate::store::{Lock, MessageFilter, Store};
 use crate::whatsapp::client::Client;
 
 /// The newest ones tell what is wrong now.
@@ -34,6 +34,15 @@ pub async fn examine_daemon(findings: &mut Findings, config: &Config, client: &C
             "daemon",
             "it is not running",
             "start it: systemctl start bellwire, or bellwire run",
+        ),
+        // What answers need not be the one that works with this database.
+        Ok(_) if Lock::is_taken(&config.site.state_directory) == Some(false) => findings.fail(
+            "daemon",
+            format!(
+                "it is not running: another gateway, or another program, answers on {}",
+                config.http.listen
+            ),
+            "give this one an address of its own: listen in [http]; or look at the other's configuration with --config",
         ),
         Ok(answered) => {
             let answer: Value = serde_json::from_slice(&answered.body).unwrap_or(Value::Null);

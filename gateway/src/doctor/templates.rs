@@ -140,7 +140,7 @@ template = { name = "alarm_v1", language = "en" }
 "#;
         let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config = read("b.toml", text, &wishes).expect("good");
-        assert_eq!(config.rules.len(), 11, "with the owner's and Home Assistant's");
+        assert_eq!(config.rules.len(), 12, "with the owner's and Home Assistant's");
         let names = |rules: Vec<&Rule>| rules.iter().map(|rule| rule.name.0.clone()).collect::<Vec<_>>();
         let (with, without) = rules(&config, &config.connections[0]);
         assert_eq!(

@@ -1,8 +1,13 @@
 //! What is said or tapped under an alert: one of its actions, or what happens to the alert itself.
 
+use std::borrow::Cow;
+
+use serde_json::json;
+
 use crate::alert::alert_key::AlertKey;
 use crate::alert::engine::{AlertCommand, Person};
-use crate::command::action::ResolvedAction;
+use crate::alert::request::TAG;
+use crate::command::action::{BY_ID, BY_NAME, ResolvedAction};
 use crate::command::phrase::{near, same};
 use crate::contact::language::{Language, Locale};
 use crate::reply::interpret::{AlertRef, Interpretation, Reading};
@@ -22,7 +27,8 @@ impl Reading<'_> {
     /// Words under it; `None`: nothing that is particular to it.
     pub(crate) fn said_of(&self, known: &AlertRef, words: &str) -> Option<Interpretation> {
         let (rule, locale) = (self.rule(known)?, &self.contact.locale);
-        if let Some(action) = rule.actions.iter().find(|action| is_wanted(action, words)) {
+        let actions = actions(rule, known);
+        if let Some(action) = actions.iter().find(|action| is_wanted(action, words)) {
             return Some(self.action(known, &action.id));
         }
         let offers = || rule.life.iter().flat_map(|life| life.offers.iter().copied());
@@ -34,7 +40,7 @@ impl Reading<'_> {
         let is_near = |action: &&ButtonAction| {
             action.title.all().any(|title| near(title, words)) || near(&action.id, words)
         };
-        let close = rule.actions.iter().find(is_near);
+        let close = actions.iter().find(is_near);
         let close = close.map(|action| action.title.to(locale.language).to_owned());
         let close =
             close.or_else(|| offers().map(|offer| offer.title(locale)).find(|title| near(title, words)));
@@ -92,13 +98,53 @@ impl Reading<'_> {
         let Some(rule) = self.rule(known) else {
             return self.stale("the rule of this alert is no longer in the configuration");
         };
-        let Some(action) = rule.actions.iter().find(|known| known.id == action) else {
+        let of_request = known.actions.iter().any(|known| known.action == action);
+        if of_request && known.is_over {
+            return self.say(|s| s.alert_is_over, "a later request took the alert's place, or ended it");
+        }
+        let actions = actions(rule, known);
+        let Some(action) = actions.iter().find(|known| known.id == action) else {
             return self.stale("the alert has no action of this name any more");
         };
-        let what = (&action.topic, action.payload.as_str(), action.retain);
-        let name = (action.id.as_str(), action.title.to(self.contact.locale.language));
+        let title = action.title.to(self.contact.locale.language);
+        let payload = match of_request {
+            true => self.tapped_payload(known, &action.id, title),
+            false => self.named(&action.payload),
+        };
+        let what = (&action.topic, payload.as_str(), action.retain);
+        let name = (action.id.as_str(), title);
         let deed = ResolvedAction::new(name, what, &action.terms, &known.bindings, Some(known.alert));
         self.offer(deed, &action.terms)
+    }
+
+    /// What whoever asked hears of a tap.
+    fn tapped_payload(&self, known: &AlertRef, action: &str, title: &str) -> String {
+        let (by, tag) = (self.contact, known.bindings.get(TAG));
+        json!({
+            "action": action, "title": title, "tag": tag, "alert": known.alert.0, "contact": by.id, "name": by.name,
+            "roles": by.roles, "at": self.reply.at.rfc3339(),
+        })
+        .to_string()
+    }
+
+    /// `{{ contact }}` and `{{ contact.name }}` of a payload, as a JSON text may have them between its quotes.
+    pub(crate) fn named(&self, payload: &str) -> String {
+        if !payload.contains("{{ contact") {
+            return payload.to_owned();
+        }
+        let name = serde_json::Value::from(self.contact.name.as_str()).to_string();
+        let name = name.get(1..name.len() - 1).unwrap_or_default();
+        payload.replace(BY_ID, &self.contact.id.0).replace(BY_NAME, name)
+    }
+}
+
+/// A request offers what it names itself.
+fn actions<'a>(rule: &'a Rule, known: &AlertRef) -> Cow<'a, [ButtonAction]> {
+    match &rule.request {
+        Some(policy) => {
+            rule.actions.iter().cloned().chain(known.actions.iter().map(|one| one.button(policy))).collect()
+        }
+        None => Cow::Borrowed(&rule.actions),
     }
 }
 

@@ -2,6 +2,7 @@
 //! the command, a button is sealed, and what only resembles a command gets a suggestion.
 
 use crate::alert::engine::AlertCommand;
+use crate::alert::request::RequestAction;
 use crate::command::action::{ActionPolicy, NewCommand, ResolvedAction};
 use crate::command::authorise::may;
 use crate::command::phrase::same;
@@ -27,6 +28,8 @@ pub struct AlertRef {
     pub bindings: Bindings,
     /// It has ended, or has begun anew since.
     pub is_over: bool,
+    /// What a request offers; all others offer what their rule does.
+    pub actions: Vec<RequestAction>,
 }
 
 /// A message of ours, as far as an answer to it needs to know.
@@ -312,7 +315,8 @@ impl Reading<'_> {
             return Interpretation::Consent { contact, wish };
         }
         let wanted = self.house.commands.iter().find_map(|command| Some((command, command.read(text)?)));
-        if let Some((command, deed)) = wanted {
+        if let Some((command, mut deed)) = wanted {
+            deed.payload = self.named(&deed.payload);
             return self.offer(Some(deed), &command.terms);
         }
         let directed = self.house.onward.iter().find_map(|onward| Some((onward, onward.directed(text)?)));

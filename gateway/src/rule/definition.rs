@@ -42,6 +42,15 @@ pub struct Rule {
     pub actions: Vec<ButtonAction>,
     /// Without it each event that matches is an alert of its own, told at once.
     pub life: Option<Arc<LifecycleSettings>>,
+    /// Its events are requests of automations (`alert/request.rs`), which name recipients, severity and buttons themselves.
+    pub request: Option<RequestPolicy>,
+}
+
+/// Where taps on what a request offers are published, and under which conditions.
+#[derive(Debug, Clone)]
+pub struct RequestPolicy {
+    pub topic: TopicTemplate,
+    pub terms: ActionPolicy,
 }
 
 /// A button under the alert, and what a tap publishes.

@@ -11,6 +11,7 @@ use crate::alert::lifecycle::AlertKey;
 use crate::command::action::{CommandOrigin, ResolvedAction};
 use crate::contact::severity::Severity;
 use crate::ids::{AlertId, ContactId, EventId, MessageId, RuleName};
+use crate::outbox::message::Content;
 use crate::store::db::checksum;
 use crate::store::intake::AlertDecision;
 use crate::time::Timestamp;
@@ -66,6 +67,7 @@ impl Store {
                     accepted.count(AlertDecision::Told, notice.kind.as_str(), 1);
                     self.insert_notice(notice, raised)?;
                 }
+                Effect::Replaced { alert, tag, told, at } => self.replace(alert, tag, told, *at, accepted)?,
                 Effect::Publish { alert, topic, payload, at } => {
                     accepted.commands += 1;
                     self.insert_fallback(alert, topic, payload, *at)?;
@@ -106,8 +108,9 @@ impl Store {
         let of_state = raised.episode.map(|episode| (&raised.alert.key, episode, &raised.content.text));
         self.sql
             .prepare_cached(
-                "INSERT INTO alert (event, rule, severity, bindings, flaw, raised_at, reason, key, episode, state, text, changed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, iif(?8 IS NULL, NULL, 'firing'), ?10, iif(?8 IS NULL, NULL, ?6))",
+                "INSERT INTO alert (event, rule, severity, bindings, flaw, raised_at, reason, key, episode, state, text, changed_at,
+                                    tag, actions)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, iif(?8 IS NULL, NULL, 'firing'), ?10, iif(?8 IS NULL, NULL, ?6), ?11, ?12)",
             )?
             .insert(params![
                 event.map(|event| event.0),
@@ -119,7 +122,9 @@ impl Store {
                 held,
                 of_state.map(|(key, ..)| key),
                 of_state.map(|(_, episode, _)| episode),
-                of_state.map(|(.., text)| text)
+                of_state.map(|(.., text)| text),
+                raised.tag,
+                (!raised.actions.is_empty()).then(|| serde_json::to_string(&raised.actions).unwrap_or_default())
             ])
             .map(AlertId)
     }
@@ -173,6 +178,10 @@ impl Store {
             }
             (_, None | Some(_), None | Some(_)) => {}
         }
+        self.insert_of(notice, alert, content)
+    }
+
+    fn insert_of(&self, notice: &Notification, alert: Option<AlertId>, content: Content) -> Result<()> {
         self.insert_message(&super::outbox::NewMessage {
             connection: &notice.connection,
             contact: &notice.to.id,
@@ -222,6 +231,50 @@ impl Store {
             self.advance(*id, &next, at)?;
         }
         Ok(waiting)
+    }
+
+    /// What earlier requests with this tag told is over.
+    fn replace(
+        &self,
+        alert: &AlertKey,
+        tag: &str,
+        told: &[Notification],
+        at: Timestamp,
+        accepted: &mut IntakeReport,
+    ) -> Result<()> {
+        let reason = if told.is_empty() { "a later request took its place" } else { "a request ended it" };
+        let earlier: Vec<AlertId> = self
+            .sql
+            .prepare_cached(
+                "SELECT id FROM alert WHERE tag = ?1 AND rule = ?2 AND state IS NULL ORDER BY id DESC",
+            )?
+            .query_map([tag, &alert.rule.0], |row| row.get(0).map(AlertId))?
+            .collect::<Result<_>>()?;
+        let mut knows: Vec<String> = Vec::new();
+        for id in earlier {
+            let people: Vec<String> = self
+                .sql
+                .prepare_cached("SELECT DISTINCT contact FROM message WHERE alert = ?1")?
+                .query_map([id.0], |row| row.get(0))?
+                .collect::<Result<_>>()?;
+            for contact in people.into_iter().map(ContactId) {
+                self.overtake(id, &contact, reason, at)?;
+                let quotes = self.first_wamid(id, &contact)?;
+                let notice = told.iter().find(|notice| notice.to.id == contact);
+                if let Some(notice) = notice.filter(|_| quotes.is_some() && !knows.contains(&contact.0)) {
+                    accepted.messages += 1;
+                    accepted.count(AlertDecision::Told, notice.kind.as_str(), 1);
+                    self.insert_of(notice, Some(id), Content { quotes, ..notice.content.clone() })?;
+                    knows.push(contact.0);
+                }
+            }
+            self.sql
+                .prepare_cached(
+                    "UPDATE alert SET state = 'resolved', reason = ?2, changed_at = ?3 WHERE id = ?1",
+                )?
+                .execute(params![id.0, reason, at.0])?;
+        }
+        Ok(())
     }
 
     fn insert_fallback(&self, alert: &AlertKey, topic: &str, payload: &str, at: Timestamp) -> Result<()> {

@@ -1,16 +1,21 @@
 //! What Home Assistant is shown, and which retained messages were left at the broker for it.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{OptionalExtension, Result};
 use serde_json::{Value, json};
 
 use super::Store;
 use crate::alert::notification::silence::Silence;
+use crate::command::home_assistant::Presence;
 use crate::time::Timestamp;
 
 /// More are shown as so many: nobody tells the one from the other, and to count a million takes a while.
 const WAITING_MAX: i64 = 10_000;
 /// How far back an answer of Meta's is looked for.
 const RECENT: i64 = 1_000;
+/// Twice as many as are shown at once; entities beyond it are not taken away, and stay there as unavailable.
+const PARTS_MAX: usize = 256;
 
 impl Store {
     /// How many messages wait, up to ten thousand.
@@ -55,6 +60,85 @@ impl Store {
         Ok(all
             .map(|one| json!({ "by": one.by, "until_at": one.until.0, "break_through": one.break_through }))
             .collect())
+    }
+
+    /// How many messages wait for their person to write, up to ten thousand: WhatsApp takes free text for 24 h after that alone.
+    pub fn waiting_for_window(&self) -> Result<u64> {
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM message WHERE state = 'held' AND held_for = 'window' LIMIT ?1)";
+        self.sql
+            .prepare_cached(sql)?
+            .query_row([WAITING_MAX], |row| row.get::<_, i64>(0))
+            .map(|count| u64::try_from(count).unwrap_or(0))
+    }
+
+    /// What is wrong with the newest request, if it was refused and is no older than that.
+    pub fn refused_request(&self, topic: &str, since: Timestamp) -> Result<Option<String>> {
+        let sql = "SELECT reason FROM event WHERE id > (SELECT max(id) FROM event) - ?2 AND topic = ?1 AND received_at > ?3
+             ORDER BY id DESC LIMIT 1";
+        let found = self
+            .sql
+            .prepare_cached(sql)?
+            .query_row((topic, RECENT, since.0), |row| row.get::<_, Option<String>>(0));
+        found.optional().map(Option::flatten)
+    }
+
+    /// What is to be told, in order, and is not told yet.
+    pub fn home_events(&self, limit: u32) -> Result<Vec<(i64, String, Value)>> {
+        let sql = "SELECT id, kind, what FROM home_event ORDER BY id LIMIT ?1";
+        let rows: Vec<(i64, String, String)> = self
+            .sql
+            .prepare_cached(sql)?
+            .query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_>>()?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, kind, what)| (id, kind, serde_json::from_str(&what).unwrap_or_default()))
+            .collect())
+    }
+
+    pub fn forget_home_events(&self, until: i64) -> Result<()> {
+        self.sql.prepare_cached("DELETE FROM home_event WHERE id <= ?1")?.execute([until]).map(drop)
+    }
+
+    pub fn keep_home_event(&self, kind: &str, what: &Value) -> Result<()> {
+        let sql = "INSERT INTO home_event (kind, what) VALUES (?1, ?2)";
+        self.sql.prepare_cached(sql)?.execute((kind, what.to_string())).map(drop)
+    }
+
+    /// An alert's rule, severity and tag, for who is told of it.
+    pub fn alert_in_words(&self, alert: i64) -> Result<Option<(String, i64, Option<String>)>> {
+        let sql = "SELECT rule, severity, tag FROM alert WHERE id = ?1";
+        self.sql
+            .prepare_cached(sql)?
+            .query_row([alert], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()
+    }
+
+    /// Under which id the gateway is known there, and which entities it was ever shown with: kept from the first time on, so that
+    /// another name of the site is another name and no other device. With the topic of requests events are kept, without none.
+    pub fn meet_home(&self, id: &str, parts: &BTreeMap<String, String>, requests: &str) -> Result<Presence> {
+        let known: Option<String> = self
+            .sql
+            .prepare_cached("SELECT value FROM meta WHERE key = 'home_assistant'")?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        let known = known.and_then(|text| serde_json::from_str(&text).ok());
+        let mut presence = known.unwrap_or_else(|| Presence { id: id.to_owned(), parts: BTreeMap::new() });
+        for (key, platform) in parts {
+            if presence.parts.len() < PARTS_MAX {
+                presence.parts.entry(key.clone()).or_insert_with(|| platform.clone());
+            }
+        }
+        let text = serde_json::to_string(&presence).unwrap_or_default();
+        let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+        self.sql.prepare_cached(sql)?.execute(["home_assistant", &text])?;
+        self.sql.prepare_cached(sql)?.execute(["home_events", requests])?;
+        Ok(presence)
+    }
+
+    /// It is not configured any more.
+    pub fn leave_home(&self) -> Result<()> {
+        self.sql.execute_batch("DELETE FROM meta WHERE key = 'home_events'; DELETE FROM home_event")
     }
 
     /// Topics of retained messages of ours.

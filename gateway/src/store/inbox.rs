@@ -122,13 +122,17 @@ impl Store {
     pub(super) fn read_alert(&self, id: AlertId) -> Result<Option<AlertRef>> {
         self.sql
             .prepare_cached(
-                "SELECT rule, bindings, key IS NOT NULL AND (state = 'resolved' OR EXISTS (SELECT 1 FROM alert later
-                     WHERE later.rule = a.rule AND later.key = a.key AND later.episode > a.episode))
+                "SELECT rule, bindings, coalesce(state = 'resolved', 0) OR key IS NOT NULL AND EXISTS (SELECT 1 FROM alert later
+                     WHERE later.rule = a.rule AND later.key = a.key AND later.episode > a.episode), actions
                  FROM alert a WHERE id = ?1",
             )?
             .query_row([id.0], |row| {
                 let bindings = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_default();
-                Ok(AlertRef { alert: id, rule: RuleName(row.get(0)?), bindings, is_over: row.get(2)? })
+                let actions: Option<String> = row.get(3)?;
+                let actions =
+                    actions.and_then(|actions| serde_json::from_str(&actions).ok()).unwrap_or_default();
+                let (rule, is_over) = (RuleName(row.get(0)?), row.get(2)?);
+                Ok(AlertRef { alert: id, rule, bindings, is_over, actions })
             })
             .optional()
     }

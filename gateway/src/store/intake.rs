@@ -237,6 +237,8 @@ mod tests {
             flaw: None,
             held: Vec::new(),
             file: None,
+            tag: None,
+            actions: Vec::new(),
             at: NOW,
         };
         let message = |to: Contact| {

@@ -1,20 +1,28 @@
 //! Home Assistant: shows it the gateway as a device, and takes what it asks. The form of it all is
 //! `command/home_assistant.rs`; what its button and its texts lead to are rules (`config/home_assistant.rs`).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::alert::engine::AlertCommand;
-use crate::command::home_assistant::{ControlRequest, EntityStates, NAME};
+use crate::alert::intake::Decision;
+use crate::alert::request;
+use crate::command::action::{CommandOrigin, NewCommand, ResolvedAction};
+use crate::command::home_assistant::{ControlRequest, EntityStates, NAME, Presence};
+use crate::command::question::ReplyTo;
 use crate::config::secret;
+use crate::contact::severity::Severity;
 use crate::event::incoming::Event;
+use crate::ids::ContactId;
 use crate::mqtt::BrokerHandle;
 use crate::outbox::retry_policy::Class;
-use crate::store::{self, AdminChange, Store};
+use crate::store::{self, AdminChange, IntakeReport, Store};
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
 use crate::time::Timestamp;
@@ -26,6 +34,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 const NEWS_EVERY: Duration = Duration::from_secs(5);
 /// A connection that lasts so long has carried what was said over it.
 const SURELY_SAID: Duration = Duration::from_secs(15);
+/// Whoever asked has given up by then.
+const ANSWER_EXPIRES_MS: u64 = 60_000;
+/// Told at once, in one look at the store.
+const EVENTS: u32 = 50;
+/// A request that was refused is an error for so long, or until another is taken.
+const REFUSED_SHOWN: Duration = Duration::from_secs(3_600);
 /// What is asked again and again within this time is one line of the audit.
 const SAME_WITHIN: Duration = Duration::from_secs(60);
 
@@ -76,6 +90,55 @@ pub async fn take(context: &TaskContext, event: &Event) -> Option<bool> {
     Some(!is_asked_by_a_rule)
 }
 
+/// What the senders of requests are told, with the commit that takes them.
+pub fn answers(
+    context: &TaskContext,
+    decisions: &[Decision],
+    reply_to: &[Option<Box<ReplyTo>>],
+) -> Vec<(CommandOrigin, NewCommand)> {
+    let Some(home) = context.config.home_assistant.as_ref().map(|home| &home.appearance) else {
+        return Vec::new();
+    };
+    let answer = |(decision, to): (&Decision, &Option<Box<ReplyTo>>)| {
+        let to = to.as_ref().filter(|_| decision.event.topic == home.request_topic())?;
+        if !home.may_answer(&to.topic) {
+            let what = "the outcome of a request is sent below home-assistant/answer/ alone";
+            tracing::warn!(response_topic = to.topic, "{what}");
+            return None;
+        }
+        let payload = request::outcome(&decision.ignored, &decision.effects).to_string();
+        let deed = ResolvedAction {
+            alert: None,
+            name: ":request".into(),
+            title: "the outcome of a request".into(),
+            topic: to.topic.clone(),
+            payload,
+            retain: false,
+            roles: BTreeSet::new(),
+            expires_ms: ANSWER_EXPIRES_MS,
+            answer: None,
+        };
+        let origin = CommandOrigin { correlation: to.correlation.clone(), ..CommandOrigin::default() };
+        Some((origin, deed.command(ContactId("home-assistant".into()), context.machine.now())))
+    };
+    decisions.iter().zip(reply_to).filter_map(answer).collect()
+}
+
+/// The decisions with the answers to their senders.
+pub fn accept(
+    store: &Store,
+    decisions: &[Decision],
+    answers: &[(CommandOrigin, NewCommand)],
+    now: Timestamp,
+) -> store::Result<IntakeReport> {
+    let mut accepted = store.accept(decisions)?;
+    for (origin, answer) in answers {
+        store.insert_command(origin, answer, now)?;
+        accepted.commands += 1;
+    }
+    Ok(accepted)
+}
+
 /// What was shown last.
 #[derive(Debug, Default)]
 struct Shown {
@@ -95,8 +158,24 @@ pub async fn run(context: Arc<TaskContext>, link: BrokerHandle) {
 
 async fn show_and_remove(context: &Arc<TaskContext>, link: &BrokerHandle) -> Option<()> {
     let home = context.config.home_assistant.as_ref().map(|home| &home.appearance);
-    let wanted: Vec<String> =
-        home.iter().flat_map(|home| [home.discovery_topic(), home.state_topic()]).collect();
+    let known = match home.cloned() {
+        None => {
+            context.store.durably(Store::leave_home).await?;
+            Presence { id: String::new(), parts: BTreeMap::new() }
+        }
+        Some(home) => {
+            let meet =
+                move |store: &Store| store.meet_home(&home.id(), &home.platforms(), &home.request_topic());
+            context.store.durably(meet).await?
+        }
+    };
+    let wanted: Vec<String> = home
+        .iter()
+        .flat_map(|home| {
+            let people = home.people.iter().map(|(id, _)| home.person_topic(id));
+            [home.discovery_topic(&known.id), home.state_topic()].into_iter().chain(people)
+        })
+        .collect();
     let left = context.store.durably(Store::left_at_broker).await?;
     let mut stale: Vec<String> = left.iter().filter(|topic| !wanted.contains(topic)).cloned().collect();
     if wanted.iter().any(|topic| !left.contains(topic)) {
@@ -108,28 +187,19 @@ async fn show_and_remove(context: &Arc<TaskContext>, link: &BrokerHandle) -> Opt
         tokio::select! {
             () = context.home.told.notified() => {}
             () = context.home.news.notified() => {}
+            () = sleep(SURELY_SAID), if !stale.is_empty() => {}
         }
         let greeting = context.home.greetings.load(Ordering::Relaxed);
         if !link.is_connected() {
             continue;
         }
         if !stale.is_empty() {
-            match removed {
-                // The connection that it was said over has lasted: the broker has it.
-                Some((over, at)) if over == greeting && Instant::elapsed(&at) >= SURELY_SAID => {
-                    let wanted = wanted.clone();
-                    context.store.durably(move |store| store.set_left_at_broker(&wanted)).await?;
-                    tracing::info!(topics = ?stale, "taken back from the broker");
-                    stale.clear();
-                }
-                Some((over, _)) if over == greeting => {}
-                Some(_) | None => {
-                    let said = stale.iter().all(|topic| link.keep(topic, Bytes::new()));
-                    removed = said.then(|| (greeting, Instant::now()));
-                }
-            }
+            remove(context, link, &wanted, (&mut stale, &mut removed), greeting).await?;
         }
-        if home.is_some() && show(context, link, &mut shown, greeting).await? {
+        if home.is_some() {
+            tell_events(context, link).await?;
+        }
+        if home.is_some() && show(context, link, &known, &mut shown, greeting).await? {
             sleep(PAUSE).await;
             tokio::select! {
                 () = context.home.told.notified() => context.home.look(), // seen above
@@ -140,18 +210,51 @@ async fn show_and_remove(context: &Arc<TaskContext>, link: &BrokerHandle) -> Opt
     Some(())
 }
 
+/// What was removed so far: over which connection, when, and whether it was all.
+type Removed = Option<(u64, Instant, bool)>;
+
+/// Takes back what a former configuration left at the broker: the device first, and what its entities read only when Home Assistant
+/// reads it no more, since an empty state is a warning in its log.
+async fn remove(
+    context: &Arc<TaskContext>,
+    link: &BrokerHandle,
+    wanted: &[String],
+    (stale, removed): (&mut Vec<String>, &mut Removed),
+    greeting: u64,
+) -> Option<()> {
+    let lasted = removed.filter(|(over, ..)| *over == greeting);
+    match lasted {
+        Some((_, at, _)) if Instant::elapsed(&at) < SURELY_SAID => {}
+        // The connection that it was said over has lasted: the broker has it.
+        Some((.., true)) => {
+            let wanted = wanted.to_vec();
+            context.store.durably(move |store| store.set_left_at_broker(&wanted)).await?;
+            tracing::info!(topics = ?stale, "taken back from the broker");
+            stale.clear();
+        }
+        Some(_) | None => {
+            let is_all = lasted.is_some();
+            let mut now = stale.iter().filter(|topic| is_all || topic.ends_with("/config"));
+            let said = now.all(|topic| link.keep(topic, Bytes::new()));
+            *removed = said.then(|| (greeting, Instant::now(), is_all));
+        }
+    }
+    Some(())
+}
+
 /// Whether anything was said. `None`: the disk failed.
 async fn show(
     context: &Arc<TaskContext>,
     link: &BrokerHandle,
+    known: &Presence,
     shown: &mut Shown,
     greeting: u64,
 ) -> Option<bool> {
     let home = &context.config.home_assistant.as_ref()?.appearance;
     let is_new = shown.greeting != greeting;
     if is_new {
-        let device = home.discovery(env!("CARGO_PKG_VERSION")).to_string();
-        if !link.keep(&home.discovery_topic(), Bytes::from(device)) {
+        let device = home.discovery(env!("CARGO_PKG_VERSION"), known).to_string();
+        if !link.keep(&home.discovery_topic(&known.id), Bytes::from(device)) {
             return Some(false); // no room: the next look tries again
         }
         (shown.greeting, shown.state) = (greeting, None);
@@ -171,6 +274,55 @@ async fn show(
     Some(true)
 }
 
+/// What came since: to its event entity, and of a message also to the notify entity of whom it is for.
+async fn tell_events(context: &Arc<TaskContext>, link: &BrokerHandle) -> Option<()> {
+    let Some(home) = context.config.home_assistant.as_ref().map(|home| &home.appearance) else {
+        return Some(());
+    };
+    loop {
+        let known = Arc::clone(context);
+        let events = context.store.durably(move |store| events(&known, store)).await?;
+        let mut told = None;
+        for (id, kind, what) in &events {
+            let payload = Bytes::from(what.to_string());
+            let to = what["contact"].as_str().filter(|_| kind == "message");
+            if let Some(to) = to.filter(|to| home.people.iter().any(|(id, _)| id == to)) {
+                link.keep(&home.person_topic(to), payload.clone());
+            }
+            if !link.say(&home.event_topic(kind), payload) {
+                break; // no room: the next look goes on
+            }
+            told = Some(*id);
+        }
+        let Some(until) = told else { return Some(()) };
+        context.store.durably(move |store| store.forget_home_events(until)).await?;
+    }
+}
+
+/// The next few, with the names of people and alerts.
+fn events(context: &TaskContext, store: &Store) -> store::Result<Vec<(i64, String, Value)>> {
+    let mut events = store.home_events(EVENTS)?;
+    let live = context.live.get();
+    for (_, _, what) in &mut events {
+        let contact =
+            what["contact"].as_str().and_then(|id| live.people.contacts.get(&ContactId(id.to_owned())));
+        if let Some(contact) = contact {
+            (what["name"], what["roles"]) = (contact.name.clone().into(), json!(contact.roles));
+        }
+        let alert = what["alert"].as_i64().map(|alert| store.alert_in_words(alert)).transpose()?.flatten();
+        if let Some((rule, severity, tag)) = alert {
+            let severity = Severity::of_rank(severity).as_str();
+            (what["rule"], what["severity"], what["tag"]) = (rule.into(), severity.into(), tag.into());
+        }
+    }
+    Ok(events)
+}
+
+fn request_topic(context: &TaskContext) -> String {
+    let home = context.config.home_assistant.as_ref();
+    home.map(|home| home.appearance.request_topic()).unwrap_or_default()
+}
+
 async fn look(context: &Arc<TaskContext>) -> Option<EntityStates> {
     let known = Arc::clone(context);
     let now = context.machine.now();
@@ -178,7 +330,7 @@ async fn look(context: &Arc<TaskContext>) -> Option<EntityStates> {
 }
 
 fn read(context: &TaskContext, store: &Store, now: Timestamp) -> store::Result<EntityStates> {
-    let oldest = store.oldest_waiting()?.map_or(0, |at| Timestamp(at).until(now).as_secs());
+    let window = store.waiting_for_window()?;
     let mut good = None;
     for connection in &context.live.get().connections {
         // A file that is gone is as bad as a token that is refused.
@@ -193,11 +345,17 @@ fn read(context: &TaskContext, store: &Store, now: Timestamp) -> store::Result<E
         context.live.get().connections.iter().find_map(|one| context.readiness.pause(&one.name, now));
     let last_error = match stopped {
         Some(why) => Some(why),
-        None => store.last_failure()?,
+        None if window > 0 => Some(format!(
+            "{window} held: more than 24 hours ago they wrote last, so WhatsApp takes no free text for them; a template would"
+        )),
+        None => {
+            store.refused_request(&request_topic(context), now - REFUSED_SHOWN)?.or(store.last_failure()?)
+        }
     };
     Ok(EntityStates {
         queue: store.waiting_up_to_many()?,
-        oldest_s: oldest,
+        oldest: store.oldest_waiting()?.map(Timestamp),
+        window,
         last_error,
         tokens_good: good,
         is_muted: store.silences()?.iter().any(|one| one.is_mute_of(NAME) && one.until > now),

@@ -9,7 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::alert::effect;
 use crate::alert::evaluate::excerpt;
 use crate::alert::intake::{Decision, Intake, IntakeEffect, IntakeInput, RuleSet};
+use crate::command::action::{CommandOrigin, NewCommand};
 use crate::command::dispatch;
+use crate::command::question::ReplyTo;
 use crate::config::Config;
 use crate::event::incoming::Event;
 use crate::ids::RuleName;
@@ -99,7 +101,7 @@ pub async fn run<B: BrokerPort>(
             let Some(input) = noted(&context).await else { return };
             context.home.news();
             for effect in intake.handle(input, context.machine.both()) {
-                if perform(&context, &mut intake, &link, &mut lines, effect).await.is_none() {
+                if perform(&context, &mut intake, &link, (&mut lines, &[]), effect).await.is_none() {
                     return; // the disk failed: nothing more is acknowledged
                 }
             }
@@ -168,6 +170,7 @@ async fn take<B: BrokerPort>(
     let input = |messages: Vec<device_message::Message<Submitter<B::Ack>>>| {
         messages.into_iter().map(|(event, waiting, _)| (event, waiting)).collect()
     };
+    let reply_to: Vec<_> = messages.iter().map(|(.., reply_to)| reply_to.clone()).collect();
     let effects = if is_aside {
         for (event, ..) in &messages {
             set_aside(context, event).await;
@@ -181,7 +184,7 @@ async fn take<B: BrokerPort>(
         effects
     };
     for effect in effects {
-        perform(context, intake, link, lines, effect).await?;
+        perform(context, intake, link, (lines, &reply_to), effect).await?;
     }
     Some(())
 }
@@ -258,7 +261,7 @@ async fn perform<B: BrokerPort>(
     context: &TaskContext,
     intake: &mut Intake<Submitter<B::Ack>>,
     link: &B,
-    lines: &mut Lines,
+    (lines, reply_to): (&mut Lines, &[Option<Box<ReplyTo>>]),
     effect: IntakeEffect<Submitter<B::Ack>>,
 ) -> Option<()> {
     match effect {
@@ -267,8 +270,9 @@ async fn perform<B: BrokerPort>(
                 // Without a connection nothing is lost: the node's next message asks again, a minute later.
                 link.say_at_most_once(&ask.topic, Bytes::from(ask.payload.clone()));
             }
+            let answers = home_assistant::answers(context, &decisions, reply_to);
             let decisions = Arc::new(decisions);
-            if commit(context, &decisions, lines).await?.is_err() {
+            if commit(context, &decisions, answers, lines).await?.is_err() {
                 one_by_one(context, intake, &decisions).await?;
             }
             for effect in intake.handle(IntakeInput::Committed(batch), context.machine.both()) {
@@ -339,6 +343,7 @@ async fn reload<A>(context: &TaskContext, intake: &mut Intake<A>) -> Option<()> 
 async fn commit(
     context: &TaskContext,
     decisions: &Arc<Vec<Decision>>,
+    answers: Vec<(CommandOrigin, NewCommand)>,
     lines: &mut Lines,
 ) -> Option<Result<(), StatementRefused>> {
     let mut is_news = false;
@@ -348,7 +353,9 @@ async fn commit(
         }
     }
     let decisions = Arc::clone(decisions);
-    let written = write(context, move |store| store.accept(&decisions)).await;
+    let now = context.machine.now();
+    let accept = move |store: &Store| home_assistant::accept(store, &decisions, &answers, now);
+    let written = write(context, accept).await;
     if is_news {
         context.wakeups.after(Written::UnjudgedEvent);
     }

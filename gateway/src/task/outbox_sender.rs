@@ -17,7 +17,7 @@ use crate::outbox::row::{Conversation, DueMessage, MessageUpdate, SendResult};
 use crate::outbox::scheduler::{SchedulerEffect, SchedulerInput};
 use crate::outbox::window::Choice;
 use crate::reply::inbound::AccountNotice;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::task::context::TaskContext;
 use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice::{NoticeOutcome, NoticeRoute, write};
@@ -246,7 +246,7 @@ async fn say(
     context: &Arc<TaskContext>,
     severity: Severity,
     over: NoticeRoute,
-    find: impl Fn(&Store) -> rusqlite::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
+    find: impl Fn(&Store) -> store::Result<Option<(ConnectionName, String, String)>> + Send + Sync + 'static,
 ) {
     let (config, machine) = (context.live.get(), Arc::clone(&context.machine));
     let work = move |store: &Store| {

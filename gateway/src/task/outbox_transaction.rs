@@ -7,14 +7,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::Result;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::outbox::row::{Conversation, MessageUpdate};
 use crate::outbox::scheduler::{IN_FLIGHT_MAX, Scheduler, SchedulerEffect, SchedulerInput};
 use crate::random::Rng;
-use crate::store::Store;
+use crate::store::{Result, Store};
 use crate::task::sending_limits;
 use crate::time::Timestamp;
 use crate::whatsapp::errors::{ApiMessage, refusal};
@@ -237,7 +236,7 @@ mod tests {
                 }
                 let turn =
                     self.turns.take(store, StepStart::With(SchedulerInput::Wake), &self.config, NOW)?;
-                if holds { Ok(turn) } else { Err(rusqlite::Error::InvalidQuery) }
+                if holds { Ok(turn) } else { Err(crate::store::Error::InvalidQuery) }
             });
             written.ok()
         }

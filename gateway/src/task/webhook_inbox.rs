@@ -37,6 +37,7 @@ pub async fn run(context: Arc<TaskContext>) {
                 .filter(|(is_so, _)| *is_so)
                 .for_each(|(_, written)| context.wakeups.after(written));
             context.receipts.add(read.marks);
+            context.home.look();
             for turn in read.turns {
                 context.scheduler.done(turn).await;
             }

@@ -7,6 +7,10 @@ mod person;
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
+use crate::alert::engine::AlertCommand;
+use crate::command::action::NewCommand;
 use crate::command::authorise::RecentAbuse;
 use crate::config::{Config, Connection};
 use crate::contact::Contact;
@@ -20,8 +24,8 @@ use crate::reply::answer::ReplySender;
 use crate::reply::context::{ReplyContext, SiteContext};
 use crate::reply::effect::{OutgoingMessage, ReplyEffect};
 use crate::reply::follow_up::follow_up;
-use crate::reply::inbound::{Inbound, InboundMessage, InboxState, NewFile, Status};
-use crate::reply::interpret::{Interpretation, interpret};
+use crate::reply::inbound::{Inbound, InboundContent, InboundMessage, InboxState, NewFile, Status};
+use crate::reply::interpret::{Interpretation, ReplySubject, SentMessages, interpret};
 use crate::reply::stranger::meet;
 use crate::store::{self, Signers, Store, Unread};
 use crate::task::early_reply;
@@ -33,6 +37,9 @@ use crate::task::owner_notice::lane;
 use crate::time::Timestamp;
 use crate::whatsapp::notices::routing::STANDBY;
 use crate::whatsapp::request;
+
+/// Attributes of an entity that somebody looks at; Home Assistant's recorder keeps no more than 16 KiB of all of them.
+const HOME_TEXT_MAX: usize = 1_024;
 
 /// What was in one body, and whom it wakes.
 #[derive(Debug, Default)]
@@ -194,6 +201,10 @@ impl<'a> BodyReader<'a> {
         }
         let before = (std::mem::take(&mut self.read.messages), self.read.commands);
         self.store.keep_reply(self.id, reply, &outcome)?;
+        if let Some(contact) = sender.filter(|_| self.config.home_assistant.is_some()) {
+            let event = self.for_home(contact, reply, &outcome);
+            self.store.keep_home_event("reply", &event)?;
+        }
         let follows = match (&outcome, sender.zip(conversation.as_ref())) {
             (Interpretation::Stranger, _) | (_, None) => {
                 let facts = self.store.stranger_facts(reply, &over.name, self.now)?;
@@ -217,6 +228,52 @@ impl<'a> BodyReader<'a> {
         }
         self.read.messages |= before.0;
         Ok(())
+    }
+
+    /// What Home Assistant hears of it: who did what, under which alert, and what was understood.
+    fn for_home(&self, contact: &Contact, reply: &InboundMessage, outcome: &Interpretation) -> Value {
+        let (kind, text) = match &reply.content {
+            InboundContent::Tap { title, .. } => ("tap", title.as_str()),
+            InboundContent::Text(text) => ("text", text.as_str()),
+            InboundContent::Captioned { caption, .. } => ("file", caption.as_str()),
+            InboundContent::Reaction { emoji } => ("reaction", emoji.as_deref().unwrap_or_default()),
+            InboundContent::Given { .. } | InboundContent::SharedNumber(_) | InboundContent::Other(_) => {
+                ("file", "")
+            }
+        };
+        let sent = reply.quotes.as_ref().and_then(|wamid| self.store.sent(wamid));
+        let under = match sent.map(|sent| sent.about) {
+            Some(ReplySubject::Alert(known)) => Some(known.alert.0),
+            Some(ReplySubject::Asked(..) | ReplySubject::Other) | None => None,
+        };
+        let (action, alert) = match outcome {
+            Interpretation::Command(NewCommand { deed, .. }) | Interpretation::Confirm { deed, .. } => {
+                (Some(deed.name.as_str()), deed.alert.or(under))
+            }
+            Interpretation::Acknowledge { .. }
+            | Interpretation::Note { note: AlertCommand::Acknowledge { .. }, .. } => {
+                (Some("acknowledge"), under)
+            }
+            Interpretation::Note { note: AlertCommand::Resolve { .. }, .. } => (Some("resolve"), under),
+            Interpretation::Note { note: AlertCommand::Snooze { .. }, .. } => (Some("snooze"), under),
+            Interpretation::Vote { choice, .. } => (Some(choice.as_str()), under),
+            Interpretation::Note { .. }
+            | Interpretation::Consent { .. }
+            | Interpretation::Invite { .. }
+            | Interpretation::ReadOn { .. }
+            | Interpretation::Status { .. }
+            | Interpretation::Say { .. }
+            | Interpretation::Refused { .. }
+            | Interpretation::Hurried { .. }
+            | Interpretation::Locked { .. }
+            | Interpretation::Stranger
+            | Interpretation::Nothing { .. } => (None, under),
+        };
+        let text: String = text.chars().take(HOME_TEXT_MAX).collect();
+        json!({
+            "event_type": kind, "contact": contact.id, "text": text, "action": action, "alert": alert,
+            "at": reply.at.rfc3339(),
+        })
     }
 
     /// The rest of a message of theirs, as a message of its own. What may be tapped stays with the first part.

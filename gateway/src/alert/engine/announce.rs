@@ -36,6 +36,8 @@ impl Engine {
             flaw: None,
             held: Vec::new(),
             file: None,
+            tag: None,
+            actions: Vec::new(),
             at: now,
         };
         let what = match firing.since.until(now) {

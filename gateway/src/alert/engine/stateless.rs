@@ -3,15 +3,17 @@
 
 use std::time::Duration;
 
-use super::Engine;
 use super::notify_person::buttons;
+use super::{Engine, StateKey};
 use crate::alert::alert_key::AlertKey;
 use crate::alert::effect::{Effect, Notification, NotificationKind, RaisedAlert, Why};
 use crate::alert::message_text::Said;
 use crate::alert::notification::grouping::Line;
+use crate::alert::request::Request;
 use crate::contact::language::Locale;
 use crate::event::incoming::Event;
 use crate::event::topic::Bindings;
+use crate::ids::ContactId;
 use crate::outbox::message::Content;
 use crate::outbox::render;
 use crate::rule::definition::Rule;
@@ -25,6 +27,7 @@ pub struct OneTime<'a> {
     pub bindings: Bindings,
     pub event: &'a Event,
     pub said: Said,
+    pub request: Option<&'a Request>,
     /// What went wrong on the way.
     pub flaw: Option<String>,
     /// The store does not take it as an alert, and it must not stand in a summary either.
@@ -33,7 +36,7 @@ pub struct OneTime<'a> {
 
 impl Engine {
     pub fn tell_once(&mut self, once: OneTime, now: Timestamp) {
-        let OneTime { rule, alert, bindings, event, said, flaw, is_repetition } = once;
+        let OneTime { rule, alert, bindings, event, said, request, flaw, is_repetition } = once;
         let (came, severity, file) = (event.received_at, rule.severity, said.file);
         let limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
         let expires_at = event.at() + limit.map_or(rule.expires, |limit| limit.min(rule.expires));
@@ -48,7 +51,8 @@ impl Engine {
         };
         let (mut messages, mut held) = (Vec::new(), Vec::new());
         // Whose turn it is now, however late the device could tell of it.
-        for to in self.on_duty(&rule.notify, came) {
+        for mut to in self.on_duty(&rule.notify, came) {
+            to.locale.language = request.and_then(|request| request.language).unwrap_or(to.locale.language);
             let content = content(&to.locale);
             match self.held_back(&to.id, (alert, &bindings), severity, now) {
                 None => messages.push(Effect::Send(Box::new(Notification {
@@ -89,8 +93,40 @@ impl Engine {
             flaw,
             held,
             file: file.and_then(|file| file.kept).filter(|_| is_told), // without a message nothing carries it
+            tag: request.and_then(|request| request.tag.clone()),
+            actions: request.map(|request| request.actions.clone()).unwrap_or_default(),
             at: came,
         })));
         self.effects.extend(messages);
+    }
+
+    /// What an earlier request with the same tag told is over: what waits of it does not leave, its buttons do nothing, and where
+    /// nothing comes in its place whoever had it is told so.
+    pub fn replace(&mut self, rule: &Rule, alert: &AlertKey, request: &Request, now: Timestamp) {
+        let mut told = Vec::new();
+        if request.ends() {
+            for to in self.people.contacts.values() {
+                let text = format!("✅ {}", to.locale.plain(|s| s.end_it));
+                told.push(Notification {
+                    alert: None,
+                    kind: NotificationKind::Resolved,
+                    to: to.clone(),
+                    content: Content::text(render::with_time(&text, now, &to.locale)),
+                    severity: rule.severity,
+                    connection: rule.connection.clone(),
+                    on_unknown: rule.on_unknown,
+                    at: now,
+                    expires_at: now + rule.expires,
+                });
+            }
+        }
+        let held: Vec<ContactId> = self.held.keys().cloned().collect();
+        for contact in held {
+            if self.held.get_mut(&contact).is_some_and(|held| held.over(alert, now)) {
+                self.touch(StateKey::Held(contact), now);
+            }
+        }
+        let (alert, tag) = (alert.clone(), request.tag.clone().unwrap_or_default());
+        self.effects.push(Effect::Replaced { alert, tag, told, at: now });
     }
 }

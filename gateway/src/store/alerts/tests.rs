@@ -46,6 +46,8 @@ fn after(columns: &str, kind: NotificationKind, contact: &str) -> (String, Vec<S
         flaw: None,
         held: Vec::new(),
         file: None,
+        tag: None,
+        actions: Vec::new(),
         at: NOW,
     }));
     store.watched(&[fired, notice(&alert, NotificationKind::Fired, "nino")], &[]).expect("written");

@@ -20,7 +20,7 @@ use crate::store::db::undo::Undo;
 use crate::store::receipts::UnderWay;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 18] = [
     include_str!("../migrations/schema.sql"),
     include_str!("../migrations/schema_page.sql"),
     include_str!("../migrations/received.sql"),
@@ -37,6 +37,8 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("../migrations/files_first.sql"),
     include_str!("../migrations/ends.sql"),
     include_str!("../migrations/devices.sql"),
+    include_str!("../migrations/home_assistant.sql"),
+    include_str!("../migrations/home_events.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.

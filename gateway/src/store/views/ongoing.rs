@@ -53,7 +53,7 @@ impl Store {
             .sql
             .prepare_cached(
                 "SELECT a.rule, a.bindings, max(a.raised_at), k.contact, 0 FROM alert a
-                 LEFT JOIN acknowledgement k ON k.alert = a.id WHERE a.key IS NULL AND a.raised_at > ?1
+                 LEFT JOIN acknowledgement k ON k.alert = a.id WHERE a.key IS NULL AND a.state IS NULL AND a.raised_at > ?1
                  GROUP BY a.rule, a.bindings ORDER BY a.severity DESC, a.raised_at DESC LIMIT ?2",
             )?
             .query_map(params![(now - RECENT).0, LINES], read)?

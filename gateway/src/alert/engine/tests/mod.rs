@@ -57,6 +57,7 @@ fn rule(name: &str, life: LifecycleSettings) -> Rule {
         on_unknown: OnUnknown::Retry,
         expires: 2 * HOUR,
         on_retained: false,
+        request: None,
         actions: Vec::new(),
         life: Some(Arc::new(LifecycleSettings { key: vec!["id".into()], ..life })),
     }

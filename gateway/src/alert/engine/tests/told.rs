@@ -63,7 +63,9 @@ fn a_silence_ends_at_its_moment() {
         let said = Said { wording: MessageText::of("x"), templates: Vec::new(), file: None };
         let alert = &ident("bell", "1");
         let (bindings, flaw, is_repetition) = (BTreeMap::new(), None, false);
-        let once = OneTime { rule: &bell, alert, bindings, event: &event, said, flaw, is_repetition };
+        let request = None;
+        let once =
+            OneTime { rule: &bell, alert, bindings, event: &event, said, request, flaw, is_repetition };
         desk.watch.tell_once(once, START);
         let effects = desk.watch.drain();
         let (raised, messages) = told_once(&effects).remove(0);

@@ -1,0 +1,23 @@
+-- What Home Assistant has still to be told of messages, replies and requests, in order; only while it is configured. A thousand at
+-- most: who was away for longer wants to know what is so now.
+CREATE TABLE home_event (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,                 -- message, reply, request
+    what TEXT NOT NULL                  -- JSON
+) STRICT;
+CREATE TRIGGER home_event_room AFTER INSERT ON home_event BEGIN
+    DELETE FROM home_event WHERE id <= NEW.id - 1000;
+END;
+CREATE TRIGGER message_for_home AFTER UPDATE OF state ON message
+WHEN NEW.state IS NOT OLD.state AND NEW.state IN ('sent', 'delivered', 'read', 'failed', 'expired', 'cancelled', 'held')
+     AND EXISTS (SELECT 1 FROM meta WHERE key = 'home_events')
+BEGIN
+    INSERT INTO home_event (kind, what) VALUES ('message', json_object('event_type', NEW.state, 'message', NEW.id,
+        'contact', NEW.contact, 'alert', NEW.alert, 'waits_for', NEW.held_for, 'reason', NEW.reason));
+END;
+CREATE TRIGGER request_for_home AFTER INSERT ON event
+WHEN NEW.topic = (SELECT value FROM meta WHERE key = 'home_events')
+BEGIN
+    INSERT INTO home_event (kind, what) VALUES ('request', json_object(
+        'event_type', iif(NEW.reason IS NULL, 'accepted', 'refused'), 'event', NEW.id, 'error', NEW.reason));
+END;
