@@ -124,7 +124,8 @@ impl Site {
     /// The requests that leave now.
     fn posts(&mut self, step: &SendStep) {
         for effect in &step.done {
-            if let SchedulerEffect::Post(due, choice) = effect {
+            if let SchedulerEffect::Post(under_way) = effect {
+                let (due, choice) = &**under_way;
                 let ours = Signature { tag: self.store.tag(), signer: self.store.seal() };
                 black_box(prepare(due, choice, ours, &self.config.people, self.now));
                 self.under_way.push_back(due.id);
