@@ -14,25 +14,22 @@ use bellwire::config::{Config, LoadOptions, read};
 use bellwire::time::Timestamp;
 use serde_json::Value;
 
-const SITE: &str = r#"
+const SITE: &str = concat!(
+    r#"
 [site]
 name = "Corner Bakery"
 time_zone = "Asia/Tbilisi"
-[mqtt]
-url = "mqtt://127.0.0.1"
-[[connection]]
-name = "main"
-phone_number_id = "1"
-access_token_file = "t"
-app_secret_file = "s"
-verify_token_file = "v"
+"#,
+    include_str!("../../tests/fixtures/connected.toml"),
+    r#"
 [[contact]]
 id = "nino"
 phone = "+995 555 12 34 56"
 [[rule]]
 name = "rule"
 notify = ["nino"]
-"#;
+"#
+);
 const DATE: &str = "2026-03-11";
 
 #[derive(serde::Deserialize)]

@@ -12,24 +12,21 @@ use bellwire::config::{Config, LoadOptions, read};
 use bellwire::time::Timestamp;
 
 const PAGE: &str = include_str!("../../docs/recipes.md");
-const SITE: &str = r#"
+const SITE: &str = concat!(
+    r#"
 [site]
 name = "Corner Bakery"
-[mqtt]
-url = "mqtt://127.0.0.1"
-[[connection]]
-name = "main"
-phone_number_id = "1"
-access_token_file = "t"
-app_secret_file = "s"
-verify_token_file = "v"
+"#,
+    include_str!("../../tests/fixtures/connected.toml"),
+    r#"
 [[contact]]
 id = "nino"
 phone = "+995 555 12 34 56"
 [[team]]
 id = "kitchen"
 members = ["nino"]
-"#;
+"#
+);
 
 /// The blocks of a kind.
 fn blocks<'a>(section: &'a str, kind: &str) -> Vec<&'a str> {

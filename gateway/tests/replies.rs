@@ -18,17 +18,13 @@ use bellwire::time::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
-const SITE: &str = r#"
+const SITE: &str = concat!(
+    r#"
 [site]
 name = "Plant"
-[mqtt]
-url = "mqtt://127.0.0.1"
-[[connection]]
-name = "main"
-phone_number_id = "1"
-access_token_file = "token"
-app_secret_file = "secret"
-verify_token_file = "verify"
+"#,
+    include_str!("../../tests/fixtures/connected.toml"),
+    r#"
 [[contact]]
 id = "nino"
 phone = "+995 555 12 34 56"
@@ -103,7 +99,8 @@ payload = "{{ text }}"
 name = "map"
 takes = ["location"]
 topic = "site/map"
-"#;
+"#
+);
 
 /// What was sent: `alert-1` and its neighbours to Nino, `of-dato` to Dato.
 struct Past(BTreeMap<&'static str, SentMessage>);

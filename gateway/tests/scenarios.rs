@@ -15,16 +15,7 @@ use bellwire::event::cloudevents::Name;
 use bellwire::time::Timestamp;
 use jiff::tz::TimeZone;
 
-const SITE: &str = r#"
-[mqtt]
-url = "mqtt://127.0.0.1"
-[[connection]]
-name = "main"
-phone_number_id = "1"
-access_token_file = "token"
-app_secret_file = "secret"
-verify_token_file = "verify"
-"#;
+const SITE: &str = include_str!("../../tests/fixtures/connected.toml");
 
 const PEOPLE: &str = r#"
 [[contact]]

@@ -35,18 +35,14 @@ use bellwire::time::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
-const SITE: &str = r#"
+const SITE: &str = concat!(
+    r#"
 [site]
 name = "Bar"
 owner = ["owners"]
-[mqtt]
-url = "mqtt://127.0.0.1"
-[[connection]]
-name = "main"
-phone_number_id = "1"
-access_token_file = "token"
-app_secret_file = "secret"
-verify_token_file = "verify"
+"#,
+    include_str!("../../../tests/fixtures/connected.toml"),
+    r#"
 [[connection]]
 name = "second"
 phone_number_id = "2"
@@ -89,7 +85,8 @@ within = "5m"
 default = "Deny"
 response_topic = "pos/{till}/decision"
 connection = "main"
-"#;
+"#
+);
 
 struct Site {
     config: Config,
