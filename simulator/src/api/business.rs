@@ -1,8 +1,11 @@
 //! Profile, commerce settings, automation, QR codes, blocked people of a number.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -26,7 +29,7 @@ pub fn routes() -> Router<Simulator> {
         .route("/{version}/{node}/whatsapp_commerce_settings", get(commerce).post(set_commerce))
         .route("/{version}/{node}/conversational_automation", get(automation).post(set_automation))
         .route("/{version}/{node}/message_qrdls", get(codes).post(write_code))
-        .route("/{version}/{node}/message_qrdls/{code}", get(code).post(rewrite_code).delete(delete_code))
+        .route("/{version}/{node}/message_qrdls/{code}", get(codes).post(rewrite_code).delete(delete_code))
         .route("/{version}/{node}/block_users", get(blocked).post(block).delete(unblock))
 }
 
@@ -36,31 +39,49 @@ struct Asked {
     code: Option<String>,
 }
 
-impl Simulator {
-    /// Does something with what a number has, and answers with it.
-    async fn with_business(
-        &self,
-        number: &str,
-        act: impl FnOnce(&mut Business, &World) -> Result<Value, Refusal>,
-    ) -> Answer {
+/// A request about a number: its token was judged, a fault was used, and the number exists.
+struct Call {
+    simulator: Simulator,
+    number: String,
+    code: Option<String>,
+    headers: HeaderMap,
+}
+
+/// With what it says, which is read to its end whatever is answered ([`super::unknown`]).
+struct Called(Call, Arguments);
+
+impl FromRequest<Simulator> for Called {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, simulator: &Simulator) -> Result<Self, Refused> {
+        let (mut parts, body) = request.into_parts();
+        let path = Path::<BTreeMap<String, String>>::from_request_parts(&mut parts, simulator).await;
+        let Path(mut path) = path.map_err(IntoResponse::into_response)?;
+        let (number, code) = (path.remove("node").unwrap_or_default(), path.remove("code"));
+        let call = Call { simulator: simulator.clone(), number, code, headers: parts.headers.clone() };
+        let arguments = Arguments::from_request(Request::from_parts(parts, body), simulator).await?;
+        simulator.enter(&call.headers, DOOR).await?;
+        simulator.number(&call.number).await?;
+        Ok(Self(call, arguments))
+    }
+}
+
+impl Call {
+    /// Does something with what the number has, and answers with it.
+    async fn act(&self, act: impl FnOnce(&mut Business, &World) -> Result<Value, Refusal>) -> Answer {
         let done = {
-            let mut world = self.world.lock().await;
-            let mut business = world.account.number_mut(number).business.clone();
+            let mut world = self.simulator.world.lock().await;
+            let mut business = world.account.number_mut(&self.number).business.clone();
             let done = act(&mut business, &world);
             if done.is_ok() {
-                world.account.number_mut(number).business = business;
+                world.account.number_mut(&self.number).business = business;
             }
             done
         };
         match done {
             Ok(shown) => Ok(answer(shown)),
-            Err(refusal) => Err(self.refuse(&refusal).await),
+            Err(refusal) => Err(self.simulator.refuse(&refusal).await),
         }
-    }
-
-    async fn enter_number(&self, headers: &HeaderMap, number: &str) -> Result<(), Refused> {
-        self.enter(headers, DOOR).await?;
-        self.number(number).await
     }
 }
 
@@ -68,35 +89,21 @@ fn done() -> Value {
     json!({ "success": true })
 }
 
-type Node = Path<(String, String)>;
-
-async fn profile(
-    State(simulator): State<Simulator>,
-    Path((_, number)): Node,
-    Parameters(asked): Parameters<Asked>,
-    headers: HeaderMap,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
+async fn profile(Parameters(asked): Parameters<Asked>, Called(call, _): Called) -> Answer {
     let fields = asked.fields.as_deref();
     let show = |business: &mut Business, _: &World| {
         Ok(json!({ "data": [fields::PROFILE.select(&business.profile(), fields)?] }))
     };
-    simulator.with_business(&number, show).await
+    call.act(show).await
 }
 
-async fn set_profile(
-    State(simulator): State<Simulator>,
-    Path((_, number)): Node,
-    headers: HeaderMap,
-    arguments: Arguments,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
-    let change = arguments.object(&simulator).await?;
+async fn set_profile(Called(call, arguments): Called) -> Answer {
+    let change = arguments.object(&call.simulator).await?;
     let set = |business: &mut Business, _: &World| {
         product(&change)?;
         business.set_profile(&change).map(|()| done())
     };
-    simulator.with_business(&number, set).await
+    call.act(set).await
 }
 
 fn product(given: &Map<String, Value>) -> Result<(), Refusal> {
@@ -106,18 +113,12 @@ fn product(given: &Map<String, Value>) -> Result<(), Refusal> {
     Err(Refusal::new(100, "The parameter messaging_product is required."))
 }
 
-async fn commerce(
-    State(simulator): State<Simulator>,
-    Path((_, number)): Node,
-    Parameters(asked): Parameters<Asked>,
-    headers: HeaderMap,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
+async fn commerce(Parameters(asked): Parameters<Asked>, Called(call, _): Called) -> Answer {
     let fields = asked.fields.as_deref();
     let show = |business: &mut Business, _: &World| {
-        Ok(json!({ "data": [fields::COMMERCE.select(&business.commerce(&number), fields)?] }))
+        Ok(json!({ "data": [fields::COMMERCE.select(&business.commerce(&call.number), fields)?] }))
     };
-    simulator.with_business(&number, show).await
+    call.act(show).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,41 +128,24 @@ struct Commerce {
     is_catalog_visible: Option<bool>,
 }
 
-async fn set_commerce(
-    State(simulator): State<Simulator>,
-    Path((_, number)): Node,
-    headers: HeaderMap,
-    arguments: Arguments,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
-    let change: Commerce = arguments.read(&simulator).await?;
+async fn set_commerce(Called(call, arguments): Called) -> Answer {
+    let change: Commerce = arguments.read(&call.simulator).await?;
     let set = |business: &mut Business, _: &World| {
         business.set_commerce(change.is_cart_enabled, change.is_catalog_visible);
         Ok(done())
     };
-    simulator.with_business(&number, set).await
+    call.act(set).await
 }
 
-async fn automation(
-    State(simulator): State<Simulator>,
-    Path((_, number)): Node,
-    headers: HeaderMap,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
+async fn automation(Called(call, _): Called) -> Answer {
     let show = |business: &mut Business, _: &World| {
-        Ok(json!({ "id": number, "conversational_automation": business.automation }))
+        Ok(json!({ "id": call.number, "conversational_automation": business.automation }))
     };
-    simulator.with_business(&number, show).await
+    call.act(show).await
 }
 
-async fn set_automation(
-    State(simulator): State<Simulator>,
-    Path((_, number)): Node,
-    headers: HeaderMap,
-    arguments: Arguments,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
-    let change = arguments.object(&simulator).await?;
+async fn set_automation(Called(call, arguments): Called) -> Answer {
+    let change = arguments.object(&call.simulator).await?;
     let set = |business: &mut Business, _: &World| {
         let known = ["enable_welcome_message", "prompts", "commands"];
         if let Some(key) = change.keys().find(|key| !known.contains(&key.as_str())) {
@@ -170,7 +154,7 @@ async fn set_automation(
         business.automation.extend(change.clone());
         Ok(done())
     };
-    simulator.with_business(&number, set).await
+    call.act(set).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,31 +164,19 @@ struct Written {
     generate_qr_image: Option<String>,
 }
 
-async fn write_code(
-    State(simulator): State<Simulator>,
-    Path((_, number)): Node,
-    headers: HeaderMap,
-    arguments: Arguments,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
-    let wanted: Written = arguments.read(&simulator).await?;
-    written(&simulator, &number, wanted, &headers).await
+async fn write_code(Called(call, arguments): Called) -> Answer {
+    let wanted: Written = arguments.read(&call.simulator).await?;
+    written(&call, wanted).await
 }
 
 /// The code may stand in the address, too.
-async fn rewrite_code(
-    State(simulator): State<Simulator>,
-    Path((_, number, code)): Path<(String, String, String)>,
-    headers: HeaderMap,
-    arguments: Arguments,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
-    let wanted: Written = arguments.read(&simulator).await?;
-    written(&simulator, &number, Written { code: Some(code), ..wanted }, &headers).await
+async fn rewrite_code(Called(call, arguments): Called) -> Answer {
+    let wanted: Written = arguments.read(&call.simulator).await?;
+    written(&call, Written { code: call.code.clone(), ..wanted }).await
 }
 
-async fn written(simulator: &Simulator, number: &str, wanted: Written, headers: &HeaderMap) -> Answer {
-    let base = base(headers);
+async fn written(call: &Call, wanted: Written) -> Answer {
+    let base = base(&call.headers);
     let write = |business: &mut Business, world: &World| {
         let image = wanted.generate_qr_image.as_deref();
         if image.is_some_and(|image| !["PNG", "SVG"].contains(&image.to_uppercase().as_str())) {
@@ -216,59 +188,29 @@ async fn written(simulator: &Simulator, number: &str, wanted: Written, headers: 
         shown.remove("creation_time");
         Ok(Value::Object(shown))
     };
-    simulator.with_business(number, write).await
+    call.act(write).await
 }
 
-async fn codes(
-    state: State<Simulator>,
-    Path((version, number)): Node,
-    asked: Parameters<Asked>,
-    headers: HeaderMap,
-) -> Answer {
-    let only = asked.0.code.clone();
-    listed(state, Path((version, number, only)), asked, headers).await
-}
-
-async fn code(
-    state: State<Simulator>,
-    Path((version, number, code)): Path<(String, String, String)>,
-    asked: Parameters<Asked>,
-    headers: HeaderMap,
-) -> Answer {
-    listed(state, Path((version, number, Some(code))), asked, headers).await
-}
-
-async fn listed(
-    State(simulator): State<Simulator>,
-    Path((_, number, only)): Path<(String, String, Option<String>)>,
-    Parameters(asked): Parameters<Asked>,
-    headers: HeaderMap,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
-    let base = base(&headers);
+/// All of them, or the one that the address or the query names.
+async fn codes(Parameters(asked): Parameters<Asked>, Called(call, _): Called) -> Answer {
+    let (base, only) = (base(&call.headers), call.code.as_ref().or(asked.code.as_ref()));
     let fields = asked.fields.as_deref();
     // `qr_image_url.format(SVG)`
     let image = fields.and_then(|fields| fields.split(".format(").nth(1)?.split(')').next());
     let show = |business: &mut Business, _: &World| {
-        let wanted = business.codes.iter().filter(|code| only.as_ref().is_none_or(|only| code.code == *only));
+        let wanted = business.codes.iter().filter(|code| only.is_none_or(|only| code.code == *only));
         let shown = wanted.map(|code| fields::QR_CODE.select(&code.shown(&base, image), fields));
         Ok(json!({ "data": shown.collect::<Result<Vec<_>, _>>()? }))
     };
-    simulator.with_business(&number, show).await
+    call.act(show).await
 }
 
-async fn delete_code(
-    State(simulator): State<Simulator>,
-    Path((_, number, code)): Path<(String, String, String)>,
-    headers: HeaderMap,
-    _: Arguments,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
-    simulator.with_business(&number, |business, _| business.delete_code(&code).map(|()| done())).await
+async fn delete_code(Called(call, _): Called) -> Answer {
+    let code = call.code.as_deref().unwrap_or_default();
+    call.act(|business, _| business.delete_code(code).map(|()| done())).await
 }
 
-async fn blocked(State(simulator): State<Simulator>, Path((_, number)): Node, headers: HeaderMap) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
+async fn blocked(Called(call, _): Called) -> Answer {
     let show = |business: &mut Business, _: &World| {
         // `wa_id` alone is what the OpenAPI file has; `input` and `user_id` are what pywa reads.
         let one = |(user_id, wa_id): &(String, Option<String>)| {
@@ -283,7 +225,7 @@ async fn blocked(State(simulator): State<Simulator>, Path((_, number)): Node, he
         }
         Ok(page)
     };
-    simulator.with_business(&number, show).await
+    call.act(show).await
 }
 
 fn data_length(page: &Value) -> usize {
@@ -301,26 +243,19 @@ struct Who {
     user_id: Option<String>,
 }
 
-async fn block(state: State<Simulator>, node: Node, headers: HeaderMap, arguments: Arguments) -> Answer {
-    set_blocked(state, node, headers, arguments, true).await
+async fn block(called: Called) -> Answer {
+    set_blocked(called, true).await
 }
 
-async fn unblock(state: State<Simulator>, node: Node, headers: HeaderMap, arguments: Arguments) -> Answer {
-    set_blocked(state, node, headers, arguments, false).await
+async fn unblock(called: Called) -> Answer {
+    set_blocked(called, false).await
 }
 
-async fn set_blocked(
-    State(simulator): State<Simulator>,
-    Path((_, number)): Node,
-    headers: HeaderMap,
-    arguments: Arguments,
-    block: bool,
-) -> Answer {
-    simulator.enter_number(&headers, &number).await?;
-    let named: Named = arguments.read(&simulator).await?;
+async fn set_blocked(Called(call, arguments): Called, block: bool) -> Answer {
+    let named: Named = arguments.read(&call.simulator).await?;
     let mut people = Vec::new();
     {
-        let mut world = simulator.world.lock().await;
+        let mut world = call.simulator.world.lock().await;
         for who in named.block_users {
             let digits = |user: &String| user.chars().filter(char::is_ascii_digit).collect::<String>();
             let wa_id = who.user.as_ref().map(digits).filter(|digits| !digits.is_empty());
@@ -338,5 +273,5 @@ async fn set_blocked(
         }
         Ok(json!({ "messaging_product": "whatsapp", "block_users": { list: listed } }))
     };
-    simulator.with_business(&number, act).await
+    call.act(act).await
 }
