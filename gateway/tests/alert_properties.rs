@@ -312,7 +312,7 @@ impl Seen {
 }
 
 #[test]
-fn memory_stays_within_its_limit_under_100_000_keys_and_what_is_forgotten_is_said() {
+fn memory_stays_within_its_limit_under_a_hundred_thousand_keys() {
     const LIMIT: usize = 1_000;
     let config = config();
     // Whether each is over before the next comes: then the oldest makes room, else the newest is told and not kept.

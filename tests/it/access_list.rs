@@ -196,7 +196,7 @@ fn with_the_access_list_that_it_makes_the_gateway_works_whole() {
 }
 
 #[test]
-fn with_the_access_list_no_device_speaks_for_another_commands_mutes_or_hears_what_is_told_to_others() {
+fn with_the_access_list_no_device_speaks_for_another() {
     let (broker, site, _folder) = guarded();
     let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));
     let port = broker.port;

@@ -70,7 +70,7 @@ fn an_alert_survives_a_kill_and_is_told_once_acknowledged_and_over() {
 }
 
 #[test]
-fn when_nobody_acts_the_next_is_asked_then_the_siren_sounds_and_an_operator_ends_it() {
+fn when_nobody_acts_the_alert_escalates_to_the_siren() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));

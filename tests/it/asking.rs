@@ -92,7 +92,7 @@ fn a_refund_is_approved_or_denied_and_the_till_hears_it_once() {
 }
 
 #[test]
-fn a_till_that_repeats_itself_asks_once_and_one_that_speaks_mqtt_3_is_answered_too() {
+fn a_till_that_repeats_itself_asks_once() {
     let till = Till::open("1m", "");
     for _ in 0..3 {
         till.asks("r-1");
@@ -125,7 +125,7 @@ fn two_must_choose_the_same() {
 }
 
 #[test]
-fn when_the_time_is_up_the_default_is_decided_also_without_a_line_and_after_a_crash() {
+fn when_the_time_is_up_the_default_is_decided() {
     let mut till = Till::open("3s", "");
     till.shop.site.fault(&json!({ "reset_before_accept": true, "count": 1000 }));
     till.asks("r-1");

@@ -110,7 +110,7 @@ fn a_burst_over_mqtt_is_counted_once_and_acknowledged_together() {
 /// unless it is told otherwise, each window of eight events waits 40 ms for the device's system to acknowledge them: 57 s for
 /// 10,000 events instead of 8.
 #[test]
-fn a_burst_with_qos_1_is_as_fast_with_the_package_s_settings_of_the_broker() {
+fn a_burst_is_as_fast_with_the_packages_settings() {
     let setting =
         include_str!("../../config/mosquitto.conf").lines().find(|line| line.starts_with("set_tcp"));
     let setting = setting.expect("the package's settings of the broker say it");

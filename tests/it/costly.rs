@@ -143,7 +143,7 @@ fn die_on_the_first_event(site: &Site) -> Gateway {
 }
 
 #[test]
-fn an_event_on_which_the_process_dies_twice_is_set_aside_and_the_owner_told() {
+fn an_event_that_kills_the_process_twice_is_set_aside() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let config = std::fs::read_to_string(site.config()).expect("a configuration");

@@ -249,7 +249,7 @@ fn connections_that_are_closed_one_after_the_other_are_another_client() {
 
 /// A real second client that comes back again and again: named within seconds, and not fought at full speed.
 #[test]
-fn two_clients_with_one_id_are_told_within_seconds_and_do_not_fight_at_full_speed() {
+fn two_clients_with_one_id_are_told_within_seconds() {
     let play = |version: &'static str| {
         std::thread::spawn(move || {
             let broker = Broker::start();

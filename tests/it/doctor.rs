@@ -296,7 +296,7 @@ fn nothing_secret_is_told() {
 }
 
 #[test]
-fn a_version_of_metas_api_that_has_ended_is_found_by_check_and_doctor_and_stops_no_daemon() {
+fn check_and_doctor_find_an_ended_api_version() {
     let surgery = Surgery::open();
     let text = std::fs::read_to_string(surgery.site.config()).expect("a configuration");
     std::fs::write(surgery.site.config(), text.replace("v27.0", "v17.0")).expect("written");

@@ -360,7 +360,7 @@ key = []
 
 /// The broker is there and other rules work; the owner hears of the topic by its name.
 #[test]
-fn a_refused_topic_is_told_by_its_name_and_the_broker_is_not_called_away() {
+fn a_refused_topic_is_told_by_its_name() {
     for (version, code) in [("5", 0x87), ("3.1.1", 0x80)] {
         let broker = Scripted::start();
         let mqtt = format!("url = \"mqtt://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port);

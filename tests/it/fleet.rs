@@ -80,7 +80,7 @@ pub fn ended(site: &Site, device: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn an_event_on_a_wire_becomes_a_message_and_a_tap_a_command_that_is_answered() {
+fn a_wired_devices_event_becomes_a_message() {
     let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
     let cable = Cable::new(folder.path());
     let site = site(&broker, &cable.port);

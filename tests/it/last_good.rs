@@ -22,7 +22,7 @@ fn run(site: &Site, words: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_mistake_in_the_file_at_a_restart_leaves_the_last_good_one_in_charge_and_everybody_knows() {
+fn a_mistake_in_the_file_leaves_the_last_good_one() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let good = std::fs::read_to_string(site.config()).expect("readable");

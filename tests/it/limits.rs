@@ -89,7 +89,7 @@ fn what_meta_keeps_from_a_person_waits_24_hours() {
 
 /// Whether it comes as an answer or as a status: the next try would be 24 h later, after the default of 24 h and after less.
 #[test]
-fn what_could_be_tried_again_only_when_it_is_too_old_is_given_up_at_once() {
+fn what_a_retry_would_send_too_late_is_given_up() {
     for (later, expires) in [(false, "12h"), (true, "24h")] {
         let shop = Shop::open(&days(expires));
         shop.site.fault(&match later {
@@ -169,7 +169,7 @@ impl Shop {
 }
 
 #[test]
-fn a_refused_token_stops_its_own_number_alone_and_a_new_one_works_without_a_restart() {
+fn a_refused_token_stops_its_own_number_alone() {
     for code in [0, 190] {
         let rules = format!(
             "[[connection]]\nname = \"other\"\nphone_number_id = \"{OTHER_NUMBER}\"\naccess_token_file = \"other-token\"\n\

@@ -86,7 +86,7 @@ payload = "LOCK"
 "#;
 
 #[test]
-fn words_and_taps_on_an_alert_that_goes_on_and_on_one_that_is_over() {
+fn words_and_taps_on_a_firing_alert_and_one_over() {
     let shop = Shop::open(DOOR, "lock/#");
     let port = shop.broker.port;
     publish(port, "site/back/door", b"open");

@@ -96,7 +96,7 @@ fn a_rule_renamed_while_its_alert_fires_ends_it_and_check_says_so_before() {
 }
 
 #[test]
-fn who_was_removed_gets_nothing_that_waited_and_who_has_a_new_number_gets_it_there() {
+fn who_was_removed_gets_nothing_that_waited() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let gateway = Gateway::start(&site); // WhatsApp cannot be reached: what is decided waits

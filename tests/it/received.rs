@@ -135,7 +135,7 @@ fn too_large_too_much_and_strangers() {
 }
 
 #[test]
-fn what_meta_cannot_give_now_is_fetched_later_and_a_line_that_is_away_costs_no_try() {
+fn a_file_that_meta_cannot_give_now_is_fetched_later() {
     let shop = Shop::open("");
     shop.site.fault(&json!({ "on": "download", "status": 404, "count": 1 }));
     shop.write(&json!({ "image": "aGVsbG8=" }));

@@ -88,7 +88,7 @@ fn what_is_recorded_beside_the_daemon_is_what_a_replay_plays() {
 }
 
 #[test]
-fn ctrl_c_a_time_and_a_broker_that_is_away_end_it_with_what_it_has() {
+fn a_recording_that_is_ended_keeps_what_it_has() {
     let mut broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     publish_5(broker.port, "other/topic", "8.20", &["-r"]);

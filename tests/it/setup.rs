@@ -196,7 +196,7 @@ fn the_packages_example_is_kept_beside_and_secrets_are_not_told() {
 }
 
 #[test]
-fn setup_for_another_address_of_the_api_uses_no_secret_that_was_kept_for_the_first() {
+fn setup_for_another_api_address_uses_no_kept_secret() {
     let desk = Desk::new();
     let output = desk.by_arguments(&[]);
     assert!(output.status.success(), "{}", text(&output));

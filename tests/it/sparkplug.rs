@@ -37,7 +37,7 @@ fn encoded(fields: &[Field]) -> Vec<u8> {
 }
 
 #[test]
-fn a_node_whose_birth_was_not_heard_is_asked_for_it_and_its_data_count() {
+fn a_node_whose_birth_was_missed_is_asked_for_it() {
     let broker = Broker::start();
     let site = Site::new(broker.port, RULES);
     let (_simulator, _gateway) = (Simulator::start(&site), Gateway::start(&site));

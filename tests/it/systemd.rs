@@ -80,7 +80,7 @@ fn the_watchdog_starves_while_the_store_cannot_commit() {
 
 /// After a power cut the program that has the port ends, or the router gives the address: nobody has to come.
 #[test]
-fn a_port_that_is_taken_is_waited_for_under_systemd_and_told_at_once_by_hand() {
+fn a_taken_port_is_waited_for_only_under_systemd() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);
     let address = site.url("").replace("http://", "");

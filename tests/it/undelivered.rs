@@ -31,7 +31,7 @@ fn sent_to(site: &Site, number: &str) -> Vec<String> {
 
 /// By an answer, and by a status after Meta had accepted it.
 #[test]
-fn an_alert_that_does_not_arrive_reaches_the_owner_the_page_the_log_and_the_next_step() {
+fn an_alert_that_does_not_arrive_reaches_the_owner() {
     for fault in [
         json!({ "count": 1, "code": 131_026 }),
         json!({ "count": 1, "statuses": { "fail_code": 131_026 } }),

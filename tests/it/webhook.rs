@@ -220,7 +220,7 @@ fn memory(process: u32) -> u64 {
 }
 
 #[test]
-fn what_can_be_no_signature_is_refused_before_the_body_and_a_body_has_two_seconds() {
+fn what_can_be_no_signature_is_refused_before_the_body() {
     let broker = Broker::start();
     let site = Site::new(broker.port, crate::round_trip::FREEZER);
     let _gateway = Gateway::start(&site);

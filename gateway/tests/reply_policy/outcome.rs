@@ -145,7 +145,7 @@ fn what_the_broker_did_is_told_only_when_it_goes_wrong() {
 }
 
 #[test]
-fn the_end_that_a_device_tells_by_its_own_link_is_recorded_and_told_if_it_matters() {
+fn an_end_told_by_the_devices_own_link_is_recorded() {
     let site = Site::new(ReplyFacts::default());
     let context = site.config.context(&site.seal, NOW);
     let unanswered = CommandStory { answer: None, ..gate("done") };

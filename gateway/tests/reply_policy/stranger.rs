@@ -49,7 +49,7 @@ fn a_stranger_gets_one_answer_a_day_and_the_owner_sees_who_it_was() {
 }
 
 #[test]
-fn an_invitation_is_answered_from_its_number_in_any_spelling_or_by_what_was_learned() {
+fn an_invitation_is_answered_in_any_spelling_of_its_number() {
     let all = || vec![(guest(), None)];
     let none = KnownIdentity::default();
     assert_eq!(invited(&wrote("yes"), &none, all()).len(), 1);

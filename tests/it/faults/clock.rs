@@ -93,7 +93,7 @@ fn f18_a_clock_that_jumps_neither_stops_nor_repeats_anything() {
 
 /// What is to be tried again in seconds is, though the clock goes back by an hour meanwhile and nobody else wakes the sender.
 #[test]
-fn f18_what_is_tried_again_soon_does_not_wait_for_as_long_as_the_clock_went_back() {
+fn f18_a_clock_set_back_makes_no_try_wait_longer() {
     let broker = Broker::start();
     let site = Site::new(broker.port, FREEZER);
     let (_simulator, watch) = (Simulator::start(&site), Watch::new(&site));

@@ -357,7 +357,7 @@ fn strangers_at_many_addresses_keep_nobody_out_who_was_logged_in_before() {
 }
 
 #[test]
-fn a_proxy_that_is_trusted_names_each_visitor_and_one_that_is_not_locks_nobody_out() {
+fn only_a_trusted_proxy_names_each_visitor() {
     for trusted in [true, false] {
         let broker = Broker::start();
         let site = Site::new(broker.port, FREEZER);
@@ -392,7 +392,7 @@ fn a_proxy_that_is_trusted_names_each_visitor_and_one_that_is_not_locks_nobody_o
 }
 
 #[test]
-fn a_browser_that_was_logged_in_before_is_not_locked_out_by_others_at_its_address() {
+fn a_known_browser_is_not_locked_out_by_others() {
     let (_broker, site, _gateway) = start(FREEZER);
     let answer = form(&site, "/login", &[], "password=correct+horse");
     let known = answer.head.lines().find_map(|line| line.split_once("bellwire_known=")).expect("a cookie").1;

@@ -181,7 +181,7 @@ fn listener() -> (String, std::sync::Arc<std::sync::Mutex<Vec<u8>>>) {
 }
 
 #[test]
-fn another_address_of_the_api_needs_every_secret_again_and_gets_none_that_was_kept() {
+fn another_api_address_needs_every_secret_again() {
     let (_broker, site, _simulator, _gateway) = without_a_number();
     let manage = token(&site, &["read", "manage"]);
     assert_eq!(post(&site, "/api/connections", &[&manage], &number(&site)).status, 201);

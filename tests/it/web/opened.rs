@@ -108,7 +108,7 @@ fn a_token_ends_its_last_use_is_known_and_doctor_tells_before() {
 }
 
 #[test]
-fn sessions_are_listed_and_ended_on_the_page_by_the_api_and_by_the_command() {
+fn sessions_are_listed_and_ended_in_all_three_places() {
     let (_broker, site, _gateway) = start(FREEZER);
     let (read, manage) = (token(&site, &["read"]), token(&site, &["manage"]));
     assert!(command(&site, &["session", "end", "--all"]).0, "those of the first visit and of the tokens");

@@ -19,7 +19,7 @@ response_topic = "pos/{till}/decision"
 "#;
 
 #[test]
-fn the_page_tells_what_waits_for_people_what_was_asked_and_whether_the_audit_is_whole() {
+fn the_page_shows_what_waits_for_people_and_the_audit() {
     let shop = Shop::open(&format!("{RULES}{REFUND}"), "site/#");
     let site = &shop.site;
     let fields = format!("code={}&password=correct+horse&again=correct+horse", code(site));
