@@ -304,4 +304,30 @@ mod tests {
     fn the_arguments_fit_together() {
         Arguments::command().debug_assert();
     }
+
+    /// The file is read once; its own client id is as if it had been known then.
+    #[test]
+    fn a_client_id_of_this_installation_stands_wherever_the_file_names_none() {
+        let (folder, store) = Store::in_new_folder();
+        let place = Place { config: folder.path().join("bellwire.toml"), state: None };
+        let client_tag = store.client_tag().expect("read");
+        for (mqtt, home, id) in [
+            ("", "", "bellwire-bar-"),
+            ("", "[home_assistant]\nnotify = [\"nino\"]\n", "bellwire-bar-"),
+            ("client_id = \"mine\"\n", "", "mine"),
+        ] {
+            let text = format!(
+                "[site]\nname = \"Bar\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n{mqtt}[[connection]]\nname = \"main\"\n\
+                 phone_number_id = \"1\"\naccess_token_file = \"t\"\napp_secret_file = \"s\"\nverify_token_file = \"v\"\n\
+                 [[contact]]\nid = \"nino\"\nphone = \"+995 555 12 34 56\"\n{home}"
+            );
+            std::fs::write(&place.config, text).expect("written");
+            let (config, _) = place.load_to_run(true).expect("good");
+            let owned = place.owned_by(&store, config, true).expect("good");
+            let wishes = LoadOptions { client_tag: client_tag.clone(), ..place.wishes(true) };
+            let read_with_it = load(&place.config, &wishes).expect("good");
+            assert_eq!(format!("{owned:?}"), format!("{read_with_it:?}"), "{home}");
+            assert!(owned.mqtt.client_id.starts_with(id) && owned.mqtt.client_id.len() > 3);
+        }
+    }
 }
