@@ -3,13 +3,26 @@
 use rusqlite::{OptionalExtension, Result, Row, params};
 
 use super::Store;
-use crate::contact::KnownIdentity;
+use crate::contact::{IdentityOwner, KnownIdentity, People, Phone};
 use crate::ids::{ContactId, MessageId};
 use crate::outbox::retry_policy::Next;
 use crate::reply::sender::{Identity, KnownUser};
 use crate::time::Timestamp;
 
 impl Store {
+    /// Whom a webhook names, with what was learned of them. `from` is a number without `+`; people who use a username may have
+    /// none (Meta, business-scoped user ids).
+    pub fn whose<'a>(
+        &self,
+        people: &'a People,
+        from: Option<&str>,
+        user_id: Option<&str>,
+    ) -> Result<IdentityOwner<'a>> {
+        let phone = from.and_then(|from| Phone::from_wa_id(from).ok());
+        let digits = phone.as_ref().map(|phone| &phone.e164()[1..]);
+        Ok(people.whose(phone.as_ref(), user_id, &self.known(digits, user_id)?))
+    }
+
     /// What was learned of a number (digits without `+`) and a user id.
     pub fn known(&self, number: Option<&str>, user_id: Option<&str>) -> Result<KnownIdentity> {
         let by_id = self

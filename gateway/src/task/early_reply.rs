@@ -8,7 +8,6 @@ use crate::contact::IdentityOwner;
 use crate::ids::InboxId;
 use crate::reply::inbound::{Inbound, InboundMessage, OF_CALL};
 use crate::store::{self, Store, Unread};
-use crate::task::body_contacts::whose;
 use crate::time::Timestamp;
 use crate::whatsapp::inbound;
 
@@ -46,7 +45,7 @@ fn waits(store: &Store, config: &Config, found: &[Inbound], now: Timestamp) -> s
 fn overtakes(store: &Store, config: &Config, reply: &InboundMessage, now: Timestamp) -> store::Result<bool> {
     let quoted = reply.quotes.as_ref().filter(|quoted| !quoted.0.starts_with(OF_CALL));
     let Some(quoted) = quoted else { return Ok(false) };
-    let sender = whose(store, &config.people, reply.from.as_deref(), reply.user_id.as_deref())?;
+    let sender = store.whose(&config.people, reply.from.as_deref(), reply.user_id.as_deref())?;
     let IdentityOwner::One(sender) = sender else { return Ok(false) };
     store.may_be_under_way(quoted, &sender.id, now - PATIENCE)
 }

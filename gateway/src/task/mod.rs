@@ -30,8 +30,6 @@ pub mod webhook_inbox;
 pub mod webhook_reader;
 /// Replies that are faster than Meta's answer.
 pub(crate) mod early_reply;
-/// Whom a webhook names.
-pub(crate) mod body_contacts;
 /// What the owner should know.
 pub(crate) mod owner_notice;
 /// The end of what people asked for.

@@ -8,7 +8,6 @@ use crate::reply::inbound::{AccountNotice, IdentityChange, Moved, Preference};
 use crate::reply::owner_notice::{NoticeRoute, about_number};
 use crate::reply::sender::{has_moved, prefers};
 use crate::store;
-use crate::task::body_contacts::whose;
 use crate::whatsapp::notices::MESSAGING_LIMIT;
 
 impl BodyReader<'_> {
@@ -22,7 +21,7 @@ impl BodyReader<'_> {
             return Ok(());
         }
         let config = self.config;
-        let found = whose(self.store, &config.people, moved.from.as_deref(), moved.user_id.as_deref())?;
+        let found = self.store.whose(&config.people, moved.from.as_deref(), moved.user_id.as_deref())?;
         let contact = match found {
             IdentityOwner::One(contact) => contact,
             IdentityOwner::Nobodys | IdentityOwner::Several(_) => {
@@ -51,7 +50,7 @@ impl BodyReader<'_> {
             self.unsigned(&over.name);
             return Ok(());
         }
-        let found = whose(self.store, &self.config.people, from.as_deref(), user_id.as_deref())?;
+        let found = self.store.whose(&self.config.people, from.as_deref(), user_id.as_deref())?;
         let IdentityOwner::One(contact) = found else {
             let reason = "somebody who is no contact, or no one contact, has a wish about marketing messages";
             self.read.nothing.push(reason.to_owned());

@@ -10,7 +10,6 @@ use crate::reply::interpret::Interpretation;
 use crate::reply::sender::{Identity, fits_several, of_identity};
 use crate::reply::stranger::{answer_again, answers_again};
 use crate::store;
-use crate::task::body_contacts::whose;
 
 impl<'a> BodyReader<'a> {
     /// The contact who wrote, or `Some(None)` for a stranger. `None`: nobody for whom anything may act; that is on record.
@@ -21,7 +20,7 @@ impl<'a> BodyReader<'a> {
     ) -> store::Result<Option<Option<&'a Contact>>> {
         let config = self.config;
         let people = &config.people;
-        let contact = match whose(self.store, people, reply.from.as_deref(), reply.user_id.as_deref())? {
+        let contact = match self.store.whose(people, reply.from.as_deref(), reply.user_id.as_deref())? {
             IdentityOwner::Nobodys => return Ok(Some(None)),
             IdentityOwner::One(contact) => contact,
             IdentityOwner::Several(several) => {
