@@ -16,7 +16,7 @@ pub struct Routes {
     /// The first is the root; those that one level of another's pattern tells apart follow each other, in the order of that level.
     nodes: Vec<Node>,
     /// The levels that lead to nodes.
-    levels: String,
+    levels: Vec<u8>,
     /// Places of patterns; a node's follow each other.
     places: Vec<u32>,
 }
@@ -51,7 +51,7 @@ impl Routes {
 
     fn of(mut patterns: Vec<Steps<'_>>) -> Self {
         patterns.sort_unstable();
-        let mut routes = Self { nodes: vec![Node::default()], levels: String::new(), places: Vec::new() };
+        let mut routes = Self { nodes: vec![Node::default()], levels: Vec::new(), places: Vec::new() };
         routes.grow(0, &patterns, 0);
         routes.nodes.shrink_to_fit();
         routes.levels.shrink_to_fit();
@@ -74,9 +74,9 @@ impl Routes {
                 None => self.nodes[node].ends = end(self),
                 Some(LevelMatch::Rest) => self.nodes[node].rests = end(self),
                 Some(LevelMatch::Literal(text)) => {
-                    let start = length(self.levels.as_bytes());
-                    self.levels += text;
-                    let level = start..length(self.levels.as_bytes());
+                    let start = length(&self.levels);
+                    self.levels.extend_from_slice(text.as_bytes());
+                    let level = start..length(&self.levels);
                     below.push((self.nodes.len(), group));
                     self.nodes.push(Node { level, ..Node::default() });
                     self.nodes[node].literal = number(first)..length(&self.nodes);
@@ -185,7 +185,7 @@ impl Routes {
             }
             LevelMatch::Any | LevelMatch::Rest => {
                 for next in &self.nodes[within(&node.literal)] {
-                    if !is_first || !self.levels[within(&next.level)].starts_with('$') {
+                    if !is_first || self.levels[within(&next.level)].first() != Some(&b'$') {
                         below(next, found);
                     }
                 }
@@ -198,7 +198,7 @@ impl Routes {
 
     fn literal(&self, node: &Node, level: &str) -> Option<&Node> {
         let all = &self.nodes[within(&node.literal)];
-        let at = all.binary_search_by(|next| self.levels[within(&next.level)].cmp(level)).ok()?;
+        let at = all.binary_search_by(|next| self.levels[within(&next.level)].cmp(level.as_bytes())).ok()?;
         all.get(at)
     }
 
