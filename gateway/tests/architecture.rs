@@ -90,7 +90,7 @@ fn each_library_has_one_place() {
                 wrong.push(format!("{}: {library} belongs to {}", path.display(), places.join(", ")));
             }
         };
-        if !is_test && !path.to_string_lossy().starts_with("task/outbox_") {
+        if !is_test {
             only("rusqlite::", &["store"]); // others name `store::Result`
         }
         only("rumqttc", &["mqtt", "demo", "log"]);

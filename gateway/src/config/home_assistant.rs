@@ -2,6 +2,7 @@
 //! as an installer would write them, and replaced by a rule of the same name in the configuration.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::commands::EXPIRES;
@@ -103,7 +104,7 @@ pub fn take_requests(home: &HomeAssistant, rules: &mut [Rule]) {
             answer: None,
         };
         let taps = TopicTemplate::parse(&taps, &rule.topic).ok();
-        rule.request = taps.map(|topic| RequestPolicy { topic, terms });
+        rule.request = taps.map(|topic| Arc::new(RequestPolicy { topic, terms }));
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Rule {
     /// Without it each event that matches is an alert of its own, told at once.
     pub life: Option<Arc<LifecycleSettings>>,
     /// Its events are requests of automations (`alert/request.rs`), which name recipients, severity and buttons themselves.
-    pub request: Option<RequestPolicy>,
+    pub request: Option<Arc<RequestPolicy>>,
 }
 
 /// Where taps on what a request offers are published, and under which conditions.

@@ -23,11 +23,13 @@ pub struct Plan {
     /// The alerts have a life, keyed by the topic's last level.
     pub life: bool,
     pub messages_per_second: u32,
+    /// Each person is written to over one of so many: together they may send so many times what Meta lets one of them.
+    pub numbers: u32,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { people: 1, rules: 1, when: None, life: false, messages_per_second: 1_000 }
+        Self { people: 1, rules: 1, when: None, life: false, messages_per_second: 1_000, numbers: 1 }
     }
 }
 
@@ -54,21 +56,28 @@ impl Site {
         let http_port = free_port()?;
         let mut text = format!(
             "[site]\nname = \"Bench\"\nstate_directory = \"state\"\n[http]\nlisten = \"127.0.0.1:{http_port}\"\n\
-             [mqtt]\nurl = \"mqtt://127.0.0.1:{broker_port}\"\nclient_id = \"bellwire\"\n\
-             [[connection]]\nname = \"main\"\nphone_number_id = \"109876543210123\"\naccess_token_file = \"access-token\"\n\
-             app_secret_file = \"app-secret\"\nverify_token_file = \"verify-token\"\nmessages_per_second = {}\n\
-             api_url = \"http://127.0.0.1:{sink_port}\"\n",
-            plan.messages_per_second
+             [mqtt]\nurl = \"mqtt://127.0.0.1:{broker_port}\"\nclient_id = \"bellwire\"\n"
         );
+        for number in 0..plan.numbers {
+            write!(
+                text,
+                "[[connection]]\nname = \"n{number}\"\nphone_number_id = \"{}\"\naccess_token_file = \"access-token\"\n\
+                 app_secret_file = \"app-secret\"\nverify_token_file = \"verify-token\"\nmessages_per_second = {}\n\
+                 api_url = \"http://127.0.0.1:{sink_port}\"\n",
+                109_876_543_210_123_u64 + u64::from(number),
+                plan.messages_per_second
+            )?;
+        }
         for person in 0..plan.people {
             write!(text, "[[contact]]\nid = \"p{person}\"\nphone = \"+4915{:09}\"\n", 100_000_000 + person)?;
         }
         for rule in 0..plan.rules {
             write!(
                 text,
-                "[[rule]]\nname = \"r{rule}\"\ntopic = \"bench/{rule}/{{unit}}\"\nnotify = [\"p{}\"]\n\
+                "[[rule]]\nname = \"r{rule}\"\ntopic = \"bench/{rule}/{{unit}}\"\nnotify = [\"p{}\"]\nconnection = \"n{}\"\n\
                  message = \"{{{{ unit }}}} is at {{{{ payload.celsius }}}} °C {{{{ payload.msg }}}}\"\n",
-                rule % plan.people
+                rule % plan.people,
+                rule % plan.people % plan.numbers
             )?;
             if let Some(when) = plan.when {
                 writeln!(text, "when = \"{when}\"")?;
