@@ -53,8 +53,10 @@ pub struct LaneRequest {
     /// In all of them: at the start, or when the memory of them was lost.
     pub all: bool,
     pub reread: BTreeSet<Conversation>,
-    /// Those in which a message waited for a time since then.
+    /// Those in which a message waited for a time since then...
     pub since: Timestamp,
+    /// ... of which the first was to come then: one that is written since changes its lane.
+    pub next_at: Option<Timestamp>,
     /// Where files are on their way to Meta, and the message whose files are there. What else has files waits, and so does
     /// what is of the same alert.
     pub uploads: BTreeMap<Conversation, Option<MessageId>>,

@@ -218,7 +218,8 @@ impl Scheduler {
         let since = self.seen.at.unwrap_or(now).min(now);
         (self.seen.at, self.seen.uploads_full) = (Some(now), uploads_full);
         let reread = self.uploads.take_changed();
-        SchedulerEffect::Look(LaneRequest { all, reread, since, uploads, uploads_full })
+        let next_at = self.seen.next_at;
+        SchedulerEffect::Look(LaneRequest { all, reread, since, next_at, uploads, uploads_full })
     }
 
     /// What waits is known: what is to be done about it now.

@@ -82,7 +82,7 @@ impl Store {
         let others_wrote = self.seen_version.replace(version) != version;
         let mut lanes = wanted.reread.clone();
         let mut all = wanted.all || others_wrote;
-        if !all {
+        if !all && wanted.next_at.is_some_and(|at| at <= now) {
             let come = self.lanes_of(COME, params![wanted.since.0, now.0, COME_MAX + 1])?;
             all = i64::try_from(come.len()).is_ok_and(|come| come > COME_MAX);
             lanes.extend(come);
@@ -91,7 +91,11 @@ impl Store {
             self.sql.execute_batch(WATCH)?;
             lanes = self.all_lanes()?;
         } else {
-            lanes.extend(self.lanes_of("DELETE FROM changed_lane RETURNING connection, contact", [])?);
+            let changed = self.lanes_of("SELECT connection, contact FROM changed_lane", [])?;
+            if !changed.is_empty() {
+                self.sql.prepare_cached("DELETE FROM changed_lane")?.execute([])?;
+            }
+            lanes.extend(changed);
         }
         let content = |lane: Conversation| {
             let content = self.lane_content(&lane, wanted, now)?;

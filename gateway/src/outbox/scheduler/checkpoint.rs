@@ -54,6 +54,7 @@ impl Scheduler {
             all: false,
             reread: self.uploads.changed().clone(),
             since,
+            next_at: None,
             uploads: self.uploads.lanes(),
             uploads_full: self.seen.uploads_full,
         };

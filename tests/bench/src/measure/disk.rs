@@ -30,8 +30,8 @@ fn alone(bench: &Bench) -> Result<Line> {
     arrived(&mut sink, count, 20)?;
     pause(1_000);
     let bytes = site.usage()?.written_bytes - before.written_bytes;
-    Ok(Line::new("disk writes an alert, alone", "≤ 40 KB", "KB", vec![bytes / 1e3 / count as f64])
-        .at_most(40.0))
+    Ok(Line::new("disk writes an alert, alone", "≤ 24 KB", "KB", vec![bytes / 1e3 / count as f64])
+        .at_most(24.0))
 }
 
 /// A flood for one person leaves in digests.

@@ -8,7 +8,9 @@ fn a_lane_is_read_again_when_something_in_it_changed_and_no_other() {
     let (_folder, store) = Store::in_new_folder();
     let ids = all_wait(&store, &["nino door warning", "dato door warning", "ana door warning"]);
     let seen = |all, since: Timestamp, now| {
-        let report = store.look(now, &LaneRequest { all, since, ..LaneRequest::default() }).expect("found");
+        let report = store
+            .look(now, &LaneRequest { all, since, next_at: Some(now), ..LaneRequest::default() })
+            .expect("found");
         report.lanes.into_iter().map(|(lane, _)| lane.contact.0).collect::<Vec<_>>().join(" ")
     };
     let changed = || seen(false, NOW, NOW);
