@@ -151,12 +151,27 @@ impl Lane {
             forget: None,
         }
     }
+
+    /// Whether the burst that Meta lends is nearly used up.
+    #[must_use]
+    pub fn is_near_pair_limit(&self, now: Timestamp) -> bool {
+        self.near_pair_limit && self.meter.is_some_and(|meter| !meter.is_idle(now))
+    }
+
+    /// As it would be if the clock had always shown so much less.
+    pub fn set_back(&mut self, by: Duration) {
+        if let Some(gate) = &mut self.gate {
+            gate.until = gate.until - by;
+        }
+        self.meter = self.meter.map(|meter| meter.set_back(by));
+        self.rests_until = self.rests_until.map(|until| until - by);
+    }
 }
 
 /// What may leave over one number.
 #[derive(Debug, Default)]
 struct Queue {
-    heads: BTreeMap<LaneHead, ContactId>,
+    heads: BTreeSet<LaneHead>,
     crowded: BTreeSet<ContactId>,
 }
 
@@ -221,7 +236,7 @@ impl Lanes {
     /// What leaves first, the most severe first, over the numbers that take so many.
     pub fn heads(&self, limit: usize, takes: impl Fn(&ConnectionName) -> usize) -> Vec<MessageId> {
         let of_one = |(name, queue): (&ConnectionName, &Queue)| {
-            queue.heads.keys().copied().take(takes(name).min(limit)).collect::<Vec<_>>()
+            queue.heads.iter().copied().take(takes(name).min(limit)).collect::<Vec<_>>()
         };
         let mut heads: Vec<LaneHead> = self.queues.iter().flat_map(of_one).collect();
         heads.sort_unstable();
@@ -267,29 +282,12 @@ impl Lanes {
         move_in(&mut self.idle, name, before.forget, after.forget);
         let queue = self.queues.entry(name.connection.clone()).or_default();
         before.head.map(|head| queue.heads.remove(&head));
-        after.head.map(|head| queue.heads.insert(head, name.contact.clone()));
+        after.head.map(|head| queue.heads.insert(head));
         if before.crowded && !after.crowded {
             queue.crowded.remove(&name.contact);
         } else if after.crowded && !before.crowded {
             queue.crowded.insert(name.contact.clone());
         }
-    }
-}
-
-impl Lane {
-    /// Whether the burst that Meta lends is nearly used up.
-    #[must_use]
-    pub fn is_near_pair_limit(&self, now: Timestamp) -> bool {
-        self.near_pair_limit && self.meter.is_some_and(|meter| !meter.is_idle(now))
-    }
-
-    /// As it would be if the clock had always shown so much less.
-    pub fn set_back(&mut self, by: Duration) {
-        if let Some(gate) = &mut self.gate {
-            gate.until = gate.until - by;
-        }
-        self.meter = self.meter.map(|meter| meter.set_back(by));
-        self.rests_until = self.rests_until.map(|until| until - by);
     }
 }
 

@@ -195,14 +195,8 @@ impl Store {
             let answer = "tries = tries + ?2, code = ?3, fbtrace_id = ?4";
             self.set_one(*id, answer, &[&tries, code, trace])?;
         } else {
-            let unwanted = self.unwanted_now(*id, next)?;
-            self.move_with(
-                *id,
-                unwanted.as_ref().unwrap_or(next),
-                *at,
-                ", tries = tries + ?7, code = ?8, fbtrace_id = ?9",
-                &[&tries, code, trace],
-            )?;
+            let own = ", tries = tries + ?7, code = ?8, fbtrace_id = ?9";
+            self.advance_with(*id, next, *at, own, &[&tries, code, trace])?;
         }
         // Its failure may have been told before its answer was: it is applied now, to this copy and no earlier one.
         let failed = settled.wamid.as_ref().map(|wamid| self.failure_of(wamid)).transpose()?.flatten();
@@ -278,12 +272,20 @@ impl Store {
     /// Moves a message, and with a digest all that it carries. What would wait for its turn again, for somebody who has asked
     /// for no more meanwhile, waits for START.
     pub(super) fn advance(&self, id: MessageId, next: &Next, at: Timestamp) -> Result<()> {
-        let unwanted = self.unwanted_now(id, next)?;
-        self.move_to(id, unwanted.as_ref().unwrap_or(next), at)
+        self.advance_with(id, next, at, "", &[])
     }
 
-    fn unwanted_now(&self, id: MessageId, next: &Next) -> Result<Option<Next>> {
-        Ok((next.state == State::Queued && self.is_unwanted(id)?).then(unwanted))
+    /// With more columns of its own, which what it carries does not share.
+    fn advance_with(
+        &self,
+        id: MessageId,
+        next: &Next,
+        at: Timestamp,
+        own: &str,
+        values: &[&dyn ToSql],
+    ) -> Result<()> {
+        let unwanted = (next.state == State::Queued && self.is_unwanted(id)?).then(unwanted);
+        self.move_with(id, unwanted.as_ref().unwrap_or(next), at, own, values)
     }
 
     /// Whatever the person wishes: the operator knows.
@@ -291,7 +293,6 @@ impl Store {
         self.move_with(id, next, at, "", &[])
     }
 
-    /// With more columns of its own, which what it carries does not share.
     fn move_with(
         &self,
         id: MessageId,
