@@ -32,7 +32,7 @@ fn words_of(text: &str) -> Vec<String> {
 fn a_thousand_events_survive_ten_kills_and_two_broker_restarts() {
     let mut broker = Broker::start();
     let site = Site::new(broker.port, &rules());
-    // Connect once, so that the broker keeps events for us from the first on.
+    // Subscribed once, so that the broker keeps events for us from the first on.
     let mut gateway = Gateway::start(&site);
     let mut random = 0x2545_f491_u32; // xorshift: the moments differ, and are the same in every run
     for round in 0..10 {

@@ -100,6 +100,22 @@ fn a_refused_subscription_is_told_and_asked_for_again() {
     }
 }
 
+/// C8: what is published before the broker subscribes us goes to nobody, so that whoever waits for readiness must not publish yet.
+#[test]
+fn it_is_ready_only_once_the_broker_has_subscribed_it() {
+    for version in VERSIONS {
+        let broker = Scripted::start();
+        let site = site(&broker, version);
+        let _gateway = Gateway::launch(&site);
+        let mut session = broker.accept(10);
+        session.connack(false);
+        let subscribe = session.expect(Kind::Subscribe);
+        crate::mqtt_contract::obstacle(&site, "the broker has not answered all subscriptions yet");
+        session.suback(subscribe.id, &vec![1; subscribe.filters]);
+        wait_for(10, "ready", || ureq::get(&site.url("/readyz")).call().ok());
+    }
+}
+
 /// A broker may keep a session and lose its subscriptions: what it says of the session is no reason not to subscribe.
 #[test]
 fn every_connection_subscribes_though_the_session_is_present() {

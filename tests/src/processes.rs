@@ -166,7 +166,7 @@ pub fn bellwire(arguments: &[&str]) -> Output {
 pub struct Gateway(Child);
 
 impl Gateway {
-    /// Returns when it is ready: connected to the broker.
+    /// Returns when it is ready: the broker has answered its subscriptions.
     #[must_use]
     pub fn start(site: &Site) -> Self {
         let gateway = Self::launch(site);

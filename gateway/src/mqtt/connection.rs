@@ -11,7 +11,6 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::limits::Limits;
 use super::loopback::LoopbackProbe;
 use super::overlapping::OverlapFilter;
 use super::settings::Settings;
@@ -37,6 +36,7 @@ const NOTICES: usize = 256;
 /// How long a full queue is waited for. A third of what the broker gives us to show that we live (MQTT 5, 3.1.2.10), so
 /// a poll that waits for a slow disk cannot miss the keep-alive (docs/reliability.md E5, F9).
 const PATIENCE: Duration = Duration::from_secs(15);
+const SLOW_DISK: &str = "the disk is slower than the broker; connecting again later";
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -309,7 +309,7 @@ impl Task {
                 }
             }
         };
-        tell(&limits);
+        limits.in_words().iter().for_each(|limit| tracing::warn!(limit, "the broker has a limit"));
         let topic = self.settings.loopback_topic.clone();
         let mut stream =
             OverlapFilter::begin(stream, publisher, subscriptions, (session_present, &limits), Some(&topic));
@@ -340,7 +340,15 @@ impl Task {
                 Heard::Loopback(payload) => self.looped(&payload),
                 Heard::LoopbackGranted(answer) => self.loopback_granted(answer),
                 Heard::Subscribed(outcome) => {
-                    drop(self.notices.try_send(ConnectionEvent::Subscribed(outcome))); // told again with the next connection
+                    // Readiness waits for it, so it is not dropped; a connection that could not tell it begins again.
+                    if self
+                        .notices
+                        .send_timeout(ConnectionEvent::Subscribed(outcome), PATIENCE)
+                        .await
+                        .is_err()
+                    {
+                        return (Cause::Disk, SLOW_DISK.into());
+                    }
                 }
                 Heard::Ended(cause, reason) => return (cause, reason),
                 Heard::Connected { .. }
@@ -374,22 +382,15 @@ impl Task {
     async fn hand_on(&self, incoming: Incoming, ack: Option<AckToken>) -> Result<(), String> {
         let (event, reply_to) = incoming.into_event(self.clock.now());
         let surely_repeated = ack.is_some();
-        match self.notices.send_timeout(ConnectionEvent::Message { event, ack, reply_to }, PATIENCE).await {
-            Ok(()) => Ok(()),
-            Err(_) if surely_repeated => {
-                Err("the disk is slower than the broker; connecting again later".into())
-            }
-            Err(_) => {
-                tracing::warn!("an event at QoS 0 was dropped: the disk is slower than the broker");
-                Ok(())
-            }
+        let message = ConnectionEvent::Message { event, ack, reply_to };
+        if self.notices.send_timeout(message, PATIENCE).await.is_ok() {
+            return Ok(());
         }
-    }
-}
-
-fn tell(limits: &Limits) {
-    for limit in limits.in_words() {
-        tracing::warn!(limit, "the broker has a limit");
+        if surely_repeated {
+            return Err(SLOW_DISK.into());
+        }
+        tracing::warn!("an event at QoS 0 was dropped: the disk is slower than the broker");
+        Ok(())
     }
 }
 

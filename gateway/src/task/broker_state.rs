@@ -21,7 +21,8 @@ pub async fn tell<A>(
         ConnectionEvent::Message { .. } => return, // the intake has it
         ConnectionEvent::Connected { session_present } => {
             tracing::info!(session_present, "connected to the broker");
-            broker_is(context, None);
+            context.metrics.broker_is(true);
+            context.readiness.broker_is(Some("the broker has not answered all subscriptions yet".into()));
             context.home.greet();
             dispatch::DispatchInput::Connected
         }
@@ -35,7 +36,8 @@ pub async fn tell<A>(
                 reason,
                 "disconnected from the broker; events queue at the broker, commands queue here"
             );
-            broker_is(context, Some(format!("the broker is not connected: {reason}")));
+            context.metrics.broker_is(false);
+            context.readiness.broker_is(Some(format!("the broker is not connected: {reason}")));
             dispatch::DispatchInput::Disconnected
         }
         ConnectionEvent::Published { id, result } => {
@@ -89,16 +91,12 @@ async fn subscribed(context: &TaskContext, outcome: Grants) {
         refused = refused.len(),
         "the broker has answered all subscriptions"
     );
+    context.readiness.broker_is(None);
     context.readiness.subscriptions_are(refused);
     let mut held = subscriptions::all(&context.config);
     held.extend(outcome.filters);
     let now = context.machine.now();
     context.store.durably(move |store| store.keep_subscriptions(&held, now)).await;
-}
-
-fn broker_is(context: &TaskContext, obstacle: Option<String>) {
-    context.metrics.broker_is(obstacle.is_none());
-    context.readiness.broker_is(obstacle);
 }
 
 /// Whether the rules do without it.
