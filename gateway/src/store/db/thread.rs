@@ -239,7 +239,7 @@ fn run(store: &Store, mut queue: StoreQueue, committed: &dyn Fn(Duration)) {
 }
 
 impl Store {
-    /// Runs the group in one transaction, each job behind its own savepoint, and answers each. An error that is returned is the
+    /// Runs the group in one transaction, each job but the first behind its own savepoint, and answers each. An error that is returned is the
     /// disk's.
     pub fn commit(
         &self,
@@ -286,19 +286,31 @@ fn transact(
     let before = store.sql.total_changes();
     step("BEGIN IMMEDIATE")?;
     for job in group {
-        step("SAVEPOINT job")?;
+        // A savepoint makes SQLite copy each page before it is changed. The first job needs none: the transaction is its own
+        // until the second begins, and most groups are of one.
+        let is_first = refused.is_empty();
+        if !is_first {
+            step("SAVEPOINT job")?;
+        }
         let depth = store.undo_depth();
         let refusal = match job.work(store) {
             Ok(()) => None,
             Err(error) if is_the_disks(&error) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "the database refused a statement");
-                step("ROLLBACK TO job")?;
+                if is_first {
+                    step("ROLLBACK")?;
+                    step("BEGIN IMMEDIATE")?;
+                } else {
+                    step("ROLLBACK TO job")?;
+                }
                 store.undone(depth);
                 Some(error)
             }
         };
-        step("RELEASE job")?;
+        if !is_first {
+            step("RELEASE job")?;
+        }
         refused.push(refusal);
     }
     let began = SystemClock.both().steady;
@@ -324,4 +336,59 @@ fn is_the_disks(error: &rusqlite::Error) -> bool {
                 | ErrorCode::OutOfMemory
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    type Seen = Arc<Mutex<Vec<String>>>;
+
+    /// Writes a row, and is refused if it stands there already.
+    struct Row(&'static str, Seen);
+
+    impl Job for Row {
+        fn work(&mut self, store: &Store) -> Result<()> {
+            let Self(key, seen) = self;
+            let (seen, undone) = (Arc::clone(seen), format!("{key} undone"));
+            store.on_rollback(move || seen.lock().expect("unpoisoned").push(undone));
+            let add = |key: &str| store.sql.execute("INSERT INTO meta VALUES (?1, '')", [key]).map(drop);
+            add(key)?;
+            add(&format!("{key}, its second"))
+        }
+
+        fn answer(self: Box<Self>, held: std::result::Result<(), StoreError>) {
+            let word = if held.is_ok() { "held" } else { "refused" };
+            self.1.lock().expect("unpoisoned").push(format!("{} {word}", self.0));
+        }
+    }
+
+    #[test]
+    fn a_refused_job_leaves_nothing_and_the_others_hold() {
+        for refused in 0..3 {
+            let (_folder, store) = Store::in_new_folder();
+            let seen = Seen::default();
+            let keys = ["a", "b", "c"];
+            // What it writes first is put back: the second row is there already.
+            let second = format!("{}, its second", keys[refused]);
+            store.sql.execute("INSERT INTO meta VALUES (?1, '')", [second]).expect("written");
+            let group = keys.map(|key| Box::new(Row(key, Arc::clone(&seen))) as Box<dyn Job>);
+            store.commit(group.into(), &|_| {}).expect("the disk holds");
+            let said: Vec<String> = std::iter::once(format!("{} undone", keys[refused]))
+                .chain(
+                    keys.iter()
+                        .enumerate()
+                        .map(|(at, key)| format!("{key} {}", if at == refused { "refused" } else { "held" })),
+                )
+                .collect();
+            assert_eq!(*seen.lock().expect("unpoisoned"), said);
+            let has = |key: &str| {
+                let count = "SELECT count(*) FROM meta WHERE key = ?1";
+                store.sql.query_row(count, [key], |row| row.get::<_, i64>(0)).expect("counted") == 1
+            };
+            assert_eq!(keys.map(has), [0, 1, 2].map(|at| at != refused));
+        }
+    }
 }
