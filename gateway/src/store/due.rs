@@ -44,7 +44,7 @@ const HEAD_WITHOUT_FILES: &str = "SELECT id, severity, alert FROM message INDEXE
      ORDER BY severity DESC, id LIMIT 1";
 
 /// Which lanes have changed: kept by SQLite itself for this connection, whatever statement it was, in memory.
-const WATCH: &str = "CREATE TEMP TABLE IF NOT EXISTS changed_lane (connection TEXT, contact TEXT, PRIMARY KEY (connection, contact)) WITHOUT ROWID;
+pub(super) const WATCH: &str = "CREATE TEMP TABLE IF NOT EXISTS changed_lane (connection TEXT, contact TEXT, PRIMARY KEY (connection, contact)) WITHOUT ROWID;
      CREATE TEMP TRIGGER IF NOT EXISTS lane_gains AFTER INSERT ON main.message
      WHEN NEW.state = 'queued' AND NEW.digest IS NULL BEGIN
          INSERT OR IGNORE INTO changed_lane VALUES (NEW.connection, NEW.contact);
