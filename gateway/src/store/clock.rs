@@ -25,7 +25,7 @@ impl Store {
         }
         if now.is_sane() {
             let reason = "it could not leave before it was too old to be worth sending; `bellwire outbox retry` sends it all the same";
-            let old = "SELECT id, tries, on_unknown FROM message INDEXED BY message_expiry WHERE state = 'queued' AND digest IS NULL AND expires_at <= ?2 LIMIT ?1";
+            let old = "SELECT id, tries, on_unknown FROM message INDEXED BY message_waiting WHERE state = 'queued' AND digest IS NULL AND expires_at <= ?2 LIMIT ?1";
             for (id, _, _) in self.select_ids(old, [TEND_MAX, now.0])? {
                 self.advance(id, &Next::to(State::Expired, reason), now)?;
             }
@@ -37,7 +37,7 @@ impl Store {
     /// the clock was last wrong: its times move by as much as the clock did, once.
     pub(super) fn set_clock(&self, now: Timestamp) -> Result<()> {
         let sane = Timestamp::EARLIEST_SANE.0;
-        let waits = "SELECT 1 FROM message INDEXED BY message_expiry WHERE state = 'queued' AND digest IS NULL AND expires_at < ?1
+        let waits = "SELECT 1 FROM message INDEXED BY message_waiting WHERE state = 'queued' AND digest IS NULL AND expires_at < ?1
              UNION ALL SELECT 1 FROM message INDEXED BY message_wait WHERE (state = 'unknown' OR (state = 'queued' AND not_before > 0)) AND digest IS NULL
                  AND not_before > 0 AND not_before < ?1 AND expires_at < ?1
              UNION ALL SELECT 1 FROM message INDEXED BY message_waiting WHERE state = 'sending' AND digest IS NULL AND expires_at < ?1";

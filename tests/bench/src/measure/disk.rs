@@ -20,14 +20,14 @@ fn alone(bench: &Bench) -> Result<Line> {
     let (broker, mut sink) = (bench.broker()?, bench.sink()?);
     let mut site = bench.site(&broker, sink.port, &plan())?;
     site.start()?;
-    let count = bench.count(40, 10);
+    let count = bench.count(500, 20); // several times what the log takes before it is folded in, which is written again then
     generate(bench, &broker, 100, 100, &["--rate", "100"])?; // the tables have their first pages
     arrived(&mut sink, 100, 20)?;
     sink.order("reset")?;
     pause(500);
     let before = site.usage()?;
-    generate(bench, &broker, count, 100, &["--rate", "4", "--from", "1000"])?;
-    arrived(&mut sink, count, 20)?;
+    generate(bench, &broker, count, 100, &["--rate", "20", "--from", "1000"])?;
+    arrived(&mut sink, count, 60)?;
     pause(1_000);
     let bytes = site.usage()?.written_bytes - before.written_bytes;
     Ok(Line::new("disk writes an alert, alone", "≤ 24 KB", "KB", vec![bytes / 1e3 / count as f64])
