@@ -3,15 +3,17 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on stops")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use bellwire::alert::effect::{Effect, NotificationKind, Why};
+use bellwire::alert::effect::{Effect, NotificationKind, Snapshot, Why};
 use bellwire::alert::engine::Engine;
 use bellwire::alert::intake::RuleSet;
 use bellwire::alert::lifecycle::{AlertKey, Observation};
 use bellwire::alert::message_text::MessageText;
 use bellwire::alert::replay::{RecordedInput, Replay, ReplayedMessage, Timed};
 use bellwire::config::{Config, LoadOptions, read};
+use bellwire::event::cloudevents::Name;
 use bellwire::ids::RuleName;
 use bellwire::time::{Now, Timestamp};
 use proptest::prelude::*;
@@ -82,6 +84,23 @@ message = "Level {{ id }}"
 notify = ["giorgi"]
 window = "10m"
 for = "10m"
+[[rule]]
+name = "pump"
+topic = "pump/{id}"
+when = "payload > 5 and previous < 9"
+message = "Pump {{ id }}"
+notify = ["nino", "giorgi"]
+dedupe_key = "payload"
+resolve_after = "2h"
+keep_firing_for = "10m"
+group_by = ["id"]
+[[rule]]
+name = "life"
+topic = "life/{id}"
+expect = { every = "3h" }
+message = "Life {{ id }}"
+notify = ["giorgi"]
+repeat_interval = "1h"
 [[inhibit_rule]]
 source = "power"
 target = ["door", "grouped"]
@@ -95,9 +114,12 @@ fn config() -> Config {
     read("p.toml", CONFIG, &wishes).expect("good")
 }
 
-fn judge(config: &Config) -> RuleSet {
-    config.rule_set().expect("compiles")
-}
+/// Read and compiled once: that takes longer than most cases.
+static SITE: LazyLock<(Config, RuleSet)> = LazyLock::new(|| {
+    let config = config();
+    let judge = config.rule_set().expect("compiles");
+    (config, judge)
+});
 
 /// One step of a sequence: how long after the one before, and what.
 #[derive(Debug, Clone)]
@@ -254,32 +276,115 @@ fn no_end_without_a_beginning(replay: &Replay) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The same with a restart before the step at `index` and without one.
+fn restart(steps: &[(u64, Step)], index: usize) -> Result<(), TestCaseError> {
+    let (config, judge) = &*SITE;
+    let calm = timed(config, steps);
+    let mut restarted = calm.clone();
+    restarted.insert(index, Timed { at: calm[index].at, what: RecordedInput::Restart });
+    let (calm, restarted) = (play(judge, &calm), play(judge, &restarted));
+    for (one, other) in calm.sent.iter().zip(&restarted.sent) {
+        prop_assert_eq!(one, other);
+    }
+    prop_assert_eq!(calm.sent.len(), restarted.sent.len());
+    Ok(())
+}
+
+/// An inhibition ends in a silence, so what it held back is not told; the gateway starts again before the silence is over.
+#[test]
+fn what_was_said_before_and_a_silence_held_back_is_not_owed_after_a_restart() {
+    let event = |topic, value| Step::Event { topic, id: 2, value };
+    let silence = Step::Act { verb: "silence 20m", who: "nino", rule: "grouped", id: 2 };
+    let steps = [
+        (0, event("room", 6)),
+        (3_000, event("power", 6)),
+        (1_000, silence), // a reminder was due meanwhile, and is owed
+        (10, event("power", 0)),
+        (60, event("door", 0)), // its group's time came
+    ];
+    restart(&steps, 4).expect("the same with a restart");
+}
+
+/// Also of rules whose alerts a restart changes on purpose: while nobody listened, silence proves nothing.
+fn every_topic() -> impl Strategy<Value = Vec<(u64, Step, Option<u8>)>> {
+    let topics = vec!["door", "power", "room", "bell", "level", "pump", "life"];
+    let event = (prop::sample::select(topics), 0..3_u8, 0..9_u8).prop_map(|(topic, id, value)| Step::Event {
+        topic,
+        id,
+        value,
+    });
+    let identified =
+        (steps(true), prop::collection::vec((prop_oneof![0..60_u64, 60..3_000_u64], event), 1..30));
+    let identities = prop::collection::vec(prop::option::of(0..9_u8), 90);
+    (identified.prop_map(|(some, more)| [some, more].concat()).prop_shuffle(), identities).prop_map(
+        |(steps, identities)| {
+            steps.into_iter().zip(identities).map(|((after, step), id)| (after, step, id)).collect()
+        },
+    )
+}
+
+/// As it is restored: signs of life count from the start.
+fn without_seen(kept: &Snapshot, now: Timestamp) -> String {
+    let mut state: serde_json::Value = serde_json::from_str(&kept.state).expect("JSON");
+    if let Some(seen) = state.get_mut("seen_at").filter(|seen| !seen.is_null()) {
+        *seen = now.0.into();
+    }
+    format!("{:?} {state}", kept.slot)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn who_is_not_told_has_a_reason_and_nothing_runs_backwards(steps in steps(true)) {
-        let config = config();
-        let judge = judge(&config);
-        let timed = timed(&config, &steps);
-        let replay = play(&judge, &timed);
+        let (config, judge) = &*SITE;
+        let timed = timed(config, &steps);
+        let replay = play(judge, &timed);
         check(&replay)?;
         each_ring_is_told_once(&replay, &timed)?;
     }
 
     #[test]
     fn a_restart_changes_nothing(steps in steps(true), at in any::<prop::sample::Index>()) {
-        let config = config();
-        let judge = judge(&config);
-        let calm = timed(&config, &steps);
-        let mut restarted = calm.clone();
-        let index = at.index(calm.len());
-        restarted.insert(index, Timed { at: calm[index].at, what: RecordedInput::Restart });
-        let (calm, restarted) = (play(&judge, &calm), play(&judge, &restarted));
-        for (one, other) in calm.sent.iter().zip(&restarted.sent) {
-            prop_assert_eq!(one, other);
+        restart(&steps, at.index(steps.len() + 1))?;
+    }
+
+}
+
+proptest! {
+    // Each of their many steps is a case of its own.
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+
+    /// Whatever happens, the next process knows all that this one does.
+    #[test]
+    fn what_is_on_disk_is_what_is_in_memory_after_each_step(steps in every_topic()) {
+        let (config, judge) = &*SITE;
+        let (steps, identities): (Vec<_>, Vec<_>) =
+            steps.into_iter().map(|(after, step, id)| ((after, step), id)).unzip();
+        let mut replay = Replay::new(judge, judge.watch());
+        for (index, mut step) in timed(config, &steps).into_iter().enumerate() {
+            if let (RecordedInput::Publish { id, .. }, Some(Some(number))) =
+                (&mut step.what, identities.get(index))
+            {
+                *id = Name::new("test", number.to_string());
+            }
+            let now = step.at;
+            replay.step(step.clone());
+            let text = |kept: &Snapshot| format!("{:?} {}", kept.slot, kept.state);
+            let memory: BTreeSet<String> = replay.watch().snapshots().iter().map(text).collect();
+            let disk: BTreeSet<String> = replay.kept().map(text).collect();
+            let is_empty = |line: &&String| line.as_str() != "Passed []";
+            let only: Vec<&String> = memory.symmetric_difference(&disk).filter(is_empty).collect();
+            prop_assert!(only.is_empty(), "after {step:?}: {only:#?}");
+
+            let mut next = judge.watch();
+            next.restore(replay.kept().cloned().collect(), Now { wall: now, steady: Duration::ZERO });
+            prop_assert_eq!(next.drain(), vec![], "a start does nothing");
+            let text = |kept: &Snapshot| without_seen(kept, now);
+            let read: BTreeSet<String> = next.snapshots().iter().map(text).collect();
+            let kept: BTreeSet<String> = replay.watch().snapshots().iter().map(text).collect();
+            prop_assert_eq!(read, kept, "after {:?}", step);
         }
-        prop_assert_eq!(calm.sent.len(), restarted.sent.len());
     }
 }
 

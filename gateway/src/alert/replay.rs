@@ -163,7 +163,8 @@ impl<'a> Replay<'a> {
     }
 
     fn perform(&mut self) {
-        let effects = self.watch.drain();
+        let mut effects = self.watch.drain();
+        effects.extend(self.watch.keep_passed());
         self.take(effects);
     }
 
@@ -218,6 +219,11 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn watch(&self) -> &Engine {
         &self.watch
+    }
+
+    /// What is on disk.
+    pub fn kept(&self) -> impl Iterator<Item = &Snapshot> {
+        self.kept.values()
     }
 }
 

@@ -107,8 +107,10 @@ impl Engine {
 
     /// Notes that somebody has still to be told.
     pub(in crate::alert) fn owe(&mut self, ident: &AlertKey, owed: bool) {
-        if let Some(firing) = self.alerts.get_mut(ident).and_then(|alert| alert.firing_mut()) {
+        let firing = self.alerts.get_mut(ident).and_then(|alert| alert.firing_mut());
+        if let Some(firing) = firing.filter(|firing| firing.owed != owed) {
             firing.owed = owed;
+            self.dirty.insert(StateKey::Alert(ident.clone())); // a group's time changes it, too, and touches the group alone
         }
         if owed {
             self.owed.insert(ident.clone());

@@ -71,10 +71,13 @@ impl Engine {
         if !std::mem::take(&mut self.has_passed) {
             return None;
         }
+        Some(Effect::Keep(Snapshot { slot: StateKey::Passed, state: self.passed_state()? }))
+    }
+
+    pub(super) fn passed_state(&self) -> Option<String> {
         let rows: Vec<Row> =
             self.passed.iter().map(|recent| (recent.identity, recent.at, recent.of_session)).collect();
-        let state = serde_json::to_string(&rows).ok()?;
-        Some(Effect::Keep(Snapshot { slot: StateKey::Passed, state }))
+        serde_json::to_string(&rows).ok()
     }
 }
 

@@ -341,20 +341,32 @@ impl Engine {
     /// What has to be done about all that happened since the last call.
     pub fn drain(&mut self) -> Vec<Effect> {
         let mut effects = std::mem::take(&mut self.effects);
-        for slot in std::mem::take(&mut self.dirty) {
-            let state = match &slot {
-                StateKey::Passed => continue, // with the batch
-                StateKey::Alert(ident) => self.alerts.get(ident).map(serde_json::to_string),
-                StateKey::Group(key) => self.groups.get(key).map(serde_json::to_string),
-                StateKey::Held(contact) => self.held.get(contact).map(serde_json::to_string),
-                StateKey::Silence(id) => self.silences.get(id).map(serde_json::to_string),
-            };
-            effects.push(match state {
-                Some(Ok(state)) => Effect::Keep(Snapshot { slot, state }),
-                Some(Err(_)) | None => Effect::Forget(slot),
+        for slot in std::mem::take(&mut self.dirty).into_iter().filter(|slot| *slot != StateKey::Passed) {
+            effects.push(match self.state(&slot) {
+                Some(state) => Effect::Keep(Snapshot { slot, state }),
+                None => Effect::Forget(slot),
             });
         }
         effects
+    }
+
+    /// What is written of it; `None`: there is nothing to keep.
+    fn state(&self, slot: &StateKey) -> Option<String> {
+        let state = match slot {
+            StateKey::Alert(ident) => self.alerts.get(ident).map(serde_json::to_string),
+            StateKey::Group(key) => self.groups.get(key).map(serde_json::to_string),
+            StateKey::Held(contact) => self.held.get(contact).map(serde_json::to_string),
+            StateKey::Silence(id) => self.silences.get(id).map(serde_json::to_string),
+            StateKey::Passed => return self.passed_state(), // with the batch
+        };
+        state?.ok()
+    }
+
+    /// All that must be on disk after each `drain` and `keep_passed`: what is not there is lost with the next restart.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let slots = self.slots().into_iter().chain([StateKey::Passed]);
+        slots.filter_map(|slot| self.state(&slot).map(|state| Snapshot { slot, state })).collect()
     }
 
     /// When to call `advance` though nothing else happens.
