@@ -316,6 +316,13 @@ impl Alert {
         }
     }
 
+    /// The newest of what it remembers.
+    #[must_use]
+    pub fn last_used(&self) -> Option<Timestamp> {
+        let read = self.numbers.as_ref().and_then(TimeSeries::last_at);
+        read.max(self.changes.back().copied()).max(self.recent.back().map(|recent| recent.at))
+    }
+
     /// The word for lists.
     #[must_use]
     pub fn state(&self) -> &'static str {

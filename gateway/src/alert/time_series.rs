@@ -81,6 +81,12 @@ impl TimeSeries {
         json!({ "count": count, "min": number(min), "max": number(max), "mean": number(sum / f64::from(count.max(1))), "delta": number(delta), "rate": rate })
     }
 
+    /// When the last reading of a window came.
+    #[must_use]
+    pub fn last_at(&self) -> Option<Timestamp> {
+        self.parts.back().map(|part| part.last_at)
+    }
+
     /// The clock was set: readings keep their distance from now.
     pub fn shift(&mut self, by: i64) {
         for part in &mut self.parts {

@@ -320,8 +320,9 @@ impl Engine {
             return None;
         }
         if at_rest {
-            self.idle.insert(ident.clone(), now);
-            self.oldest.insert((now, ident.clone()));
+            let used = alert.last_used().unwrap_or(now); // not when it was read from disk
+            self.idle.insert(ident.clone(), used);
+            self.oldest.insert((used, ident.clone()));
         }
         if fires {
             self.firing.entry(ident.rule.clone()).or_default().insert(ident.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Engine, StateKey};
 use crate::alert::effect::{Effect, Snapshot, Why};
@@ -19,9 +20,16 @@ impl Engine {
     /// nothing. What belongs to a rule that is gone is forgotten.
     pub fn restore(&mut self, kept: Vec<Snapshot>, now: Now) {
         self.clock = Some(now);
+        let (mut slots, mut ahead) = (Vec::new(), Duration::ZERO);
         for Snapshot { slot, state } in kept {
             let known = match &slot {
-                StateKey::Alert(ident) => self.restore_alert(ident, &state, now.wall),
+                StateKey::Alert(ident) => match self.restore_alert(ident, &state, now.wall) {
+                    Some(by) => {
+                        ahead = ahead.max(by);
+                        true
+                    }
+                    None => false,
+                },
                 StateKey::Group(key) => keep(&mut self.groups, key, &state),
                 StateKey::Held(contact) => keep(&mut self.held, contact, &state),
                 StateKey::Silence(id) => keep(&mut self.silences, id, &state),
@@ -30,10 +38,19 @@ impl Engine {
                     true
                 }
             };
-            if !known {
-                self.effects.push(Effect::Forget(slot.clone()));
+            if known {
+                slots.push(slot);
+            } else {
+                self.effects.push(Effect::Forget(slot));
             }
+        }
+        self.groups.values_mut().for_each(|group| group.go_on(ahead, now.wall));
+        self.passed.iter_mut().for_each(|recent| recent.at = recent.at.min(now.wall));
+        for slot in slots {
             self.arm(&slot, now.wall);
+            if self.state(&slot).is_none() {
+                self.effects.push(Effect::Forget(slot)); // what the rule asks for by now needs no memory of it
+            }
         }
         self.hand_over(now.wall);
     }
@@ -63,11 +80,12 @@ impl Engine {
         }
     }
 
-    fn restore_alert(&mut self, ident: &AlertKey, state: &str, now: Timestamp) -> bool {
-        let Ok(mut alert) = serde_json::from_str::<Alert>(state) else { return false };
+    /// How far ahead of now the clock was that it was saved by; `None`: it is forgotten.
+    fn restore_alert(&mut self, ident: &AlertKey, state: &str, now: Timestamp) -> Option<Duration> {
+        let mut alert = serde_json::from_str::<Alert>(state).ok()?;
         if let Some(why) = unreachable(self.life(&ident.rule).as_deref(), ident, &alert) {
             self.put_away(ident, &alert, why, now);
-            return false;
+            return None;
         }
         // Saved by a clock that was right, read by one that is not yet: time goes on from where it stopped.
         let newest = alert.seen_at.into_iter().chain(alert.changes.back().copied()).max();
@@ -79,7 +97,7 @@ impl Engine {
             self.owed.insert(ident.clone());
         }
         self.alerts.insert(ident.clone(), alert);
-        true
+        Some(newest.map_or(Duration::ZERO, |at| now.until(at)))
     }
 
     /// Else it would be said again for ever, and stand in every list.

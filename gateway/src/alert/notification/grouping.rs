@@ -100,6 +100,14 @@ impl Group {
         self.due.get_or_insert(due);
     }
 
+    /// Read by a clock that is behind the one by which its newest alert was saved: it waits no longer for that. What was due
+    /// before that alert was saved is by this clock already.
+    pub fn go_on(&mut self, ahead: Duration, now: Timestamp) {
+        if !ahead.is_zero() && self.due.is_some_and(|due| now + ahead <= due) {
+            self.shift(-i64::try_from(ahead.as_millis()).unwrap_or(0));
+        }
+    }
+
     /// The clock was set.
     pub fn shift(&mut self, by: i64) {
         for at in [&mut self.due, &mut self.flushed_at].into_iter().flatten() {

@@ -169,6 +169,72 @@ fn what_a_faster_clock_kept_goes_on_from_now() {
     }
 }
 
+/// A Pi without a clock of its own starts in the past, and is told the time a little later.
+#[test]
+fn a_group_that_a_faster_clock_kept_waits_no_longer_for_that() {
+    let wait = Duration::from_secs(30);
+    let group = || Grouping { by: Vec::new(), wait, interval: HOUR };
+    let grouped = || rule("door", LifecycleSettings { group: Some(group()), ..LifecycleSettings::bare() });
+    for behind in [0, 3_600_000, START.0] {
+        let mut desk = Desk::new(&[grouped()]);
+        let kept = kept(&desk.see("door", "1", true));
+        let mut next = Desk::new(&[grouped()]);
+        next.now = Now { wall: Timestamp(START.0 - behind), steady: Duration::ZERO };
+        next.watch.restore(kept, next.now);
+        assert_eq!(said(&next.set(wait / 2, behind)), [], "{behind} ms");
+        assert_eq!(said(&next.pass(wait / 2)), [("nino", NotificationKind::Fired, "door 1")], "{behind} ms");
+    }
+}
+
+#[test]
+fn what_a_faster_clock_took_is_known_for_a_week_and_no_longer() {
+    let (mut desk, door) = (Desk::door(LifecycleSettings::bare()), ident("door", "1"));
+    desk.watch.remember(&door, recent(7, false));
+    let Some(Effect::Keep(kept)) = desk.watch.keep_passed() else { panic!("nothing is kept") };
+    let mut next = Desk::door(LifecycleSettings::bare());
+    next.now = Now { wall: START - 24 * HOUR, steady: Duration::ZERO };
+    next.watch.restore(vec![kept], next.now);
+    next.set(Duration::ZERO, 24 * 3_600_000);
+    let week = 7 * 24 * HOUR;
+    let known = [week - Duration::from_millis(1), week]
+        .map(|after| next.watch.is_repetition(&door, 7, START + after));
+    assert_eq!(known, [true, false]);
+}
+
+#[test]
+fn after_a_restart_the_one_that_was_quiet_for_longest_still_makes_room() {
+    let desk = || Desk::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
+    let (mut before, mut rows) = (desk(), Vec::new());
+    for id in ["2", "1"] {
+        before.see("door", id, true);
+        rows.extend(kept(&before.see("door", id, false)));
+        before.pass(HOUR);
+    }
+    let mut next = desk();
+    next.now = before.now;
+    next.watch.restore(rows, next.now);
+    next.see("door", "3", true);
+    assert_eq!(next.ids(), ["id=1", "id=3"]);
+}
+
+/// Else its row stays for as long as the database does.
+#[test]
+fn what_is_not_worth_remembering_any_more_leaves_the_disk_with_the_next_start() {
+    let keyed = rule("door", LifecycleSettings { pending_for: HOUR, ..LifecycleSettings::bare() });
+    let mut desk = Desk::new(std::slice::from_ref(&keyed));
+    desk.see("door", "1", true);
+    desk.watch.remember(&ident("door", "1"), recent(7, false));
+    let mut alert = desk.alert("1").clone();
+    alert.phase = crate::alert::lifecycle::Phase::Idle; // as a rule with a `dedupe_key` keeps it
+    let slot = StateKey::Alert(ident("door", "1"));
+    let state = serde_json::to_string(&alert).expect("JSON");
+    let passed = Snapshot { slot: StateKey::Passed, state: "[]".into() };
+    let mut next = Desk::new(&[keyed]);
+    next.watch.restore(vec![Snapshot { slot: slot.clone(), state }, passed], next.now);
+    assert_eq!(slots(&next.watch.drain()), (vec![], vec![slot]));
+    assert!(next.watch.is_repetition(&ident("door", "1"), 7, START), "its events are known all the same");
+}
+
 #[test]
 fn receipts_come_in_any_order_and_count_once() {
     for (states, reach, times) in [
