@@ -175,3 +175,28 @@ fn what_somebody_takes_care_of_is_not_said_again_when_a_step_is_due() {
     assert_eq!(records(&effects, Why::Step), ["step 1: posted to http://x/…"]);
     assert_eq!(said(&effects), []);
 }
+
+/// docs/alerts.md, `repeat_interval`: whoever was asked in between has just heard of it.
+#[test]
+fn a_reminder_comes_an_interval_after_the_last_message_also_one_of_a_step() {
+    let half = HOUR / 2;
+    let step = |target| Step { after: half, unless: Unless::Acknowledged, target };
+    let hook = Target::Post { url: "http://x/hook".into() };
+    for (target, told) in [
+        (Target::People(vec!["giorgi".into()]), [&["giorgi"][..], &[], &["giorgi", "nino"], &[]]),
+        (hook, [&[], &["nino"], &[], &["nino"]]), // it tells nobody
+    ] {
+        let life = LifecycleSettings {
+            repeat_interval: Some(HOUR),
+            escalate: vec![step(target)],
+            ..LifecycleSettings::bare()
+        };
+        let rule = Rule { notify: vec!["nino".into()], ..rule("door", life) };
+        let mut desk = Desk::with(&[rule], people(&["nino", "giorgi"]), ALERTS_MAX);
+        assert_eq!(said(&desk.see("door", "1", true)), [("nino", NotificationKind::Fired, "door 1")]);
+        for told in told {
+            let effects = desk.pass(half);
+            assert_eq!(said(&effects).iter().map(|(whom, ..)| *whom).collect::<Vec<_>>(), told);
+        }
+    }
+}
