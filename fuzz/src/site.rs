@@ -151,8 +151,8 @@ pub fn can_be_sent(content: &Content) {
     let seal = ButtonSigner::new(tag.clone(), [7; 32]);
     let to = Recipient::Phone(Phone::parse("+995555123456").expect("a number"));
     let content = outgoing(content, &seal, Some(AlertId(1)), &ContactId("nino".into()), NOW);
-    let locale = bellwire::contact::language::Locale::default();
-    let free = RequestContent::Free { content: &content, more: &tag.more(MessageId(1)), locale: &locale };
+    let sentences = bellwire::contact::language::Language::English.sentences();
+    let free = RequestContent::Free { content: &content, more: &tag.more(MessageId(1)), sentences };
     let body = send(free, &to);
     let text = body.pointer("/text/body").or_else(|| body.pointer("/interactive/body/text"));
     if let Some(text) = text.and_then(Value::as_str) {

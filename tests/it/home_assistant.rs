@@ -363,6 +363,49 @@ fn a_request_names_people_and_buttons_and_a_tap_comes_back_with_who_it_was() {
 }
 
 #[test]
+fn every_word_around_a_request_is_in_the_language_that_it_names() {
+    let (shop, _gateway) = Shop::open();
+    let action = |n: usize| json!({ "action": format!("a{n}"), "title": format!("Zone {n}") });
+    let actions: Vec<Value> = (0..4).map(action).collect();
+    let long = "Kuchen ".repeat(1_300); // three messages
+    let ask = |message: &str, language: &str, to: &str, actions: &[Value]| {
+        shop.ask(&json!({ "message": message, "language": language, "to": to, "actions": actions, "tag": message.get(..5) }));
+    };
+    let opens = |sent: &Value| sent["body"]["interactive"]["action"]["button"].clone();
+    // Nino reads English, Giorgi German: each is asked in the other's language.
+    ask("Wasser", "de", "nino", &actions);
+    ask("Water", "en", "giorgi", &actions);
+    assert_eq!(shop.site.wait_sent(2).len(), 2);
+    let of = |phone: &str, text: &str| {
+        let sent = shop.site.sent().into_iter().rfind(|one| one["to"] == phone && starts(one, text));
+        sent.unwrap_or_else(|| panic!("{text} to {phone}: {:?}", shop.texts()))
+    };
+    assert_eq!((opens(&of(NINO, "Wasser")), opens(&of(GIORGI, "Water"))), (json!("Handeln"), json!("Act")));
+    // What is too long is read on in it, the second time too.
+    ask(&long, "de", "nino", &[]);
+    let first = &shop.site.wait_sent(3)[2];
+    assert_eq!(
+        (&opens(first), &first["buttons"][0]["title"]),
+        (&json!("Mehr"), &json!("Weiterlesen")),
+        "{first}"
+    );
+    shop.does(NINO, &json!({ "tap": "Weiterlesen" }));
+    let second = &shop.site.wait_sent(4)[3];
+    assert_eq!(
+        (&opens(second), &second["buttons"][0]["title"]),
+        (&json!("Mehr"), &json!("Weiterlesen")),
+        "{second}"
+    );
+    // Its end, too.
+    shop.ask(&json!({ "tag": "Wasse", "language": "de" }));
+    assert_eq!(shop.site.wait_sent(5).len(), 5);
+    of(NINO, "✅ Es ist vorbei");
+    shop.ask(&json!({ "tag": "Water", "language": "en" }));
+    assert_eq!(shop.site.wait_sent(6).len(), 6);
+    of(GIORGI, "✅ It is over");
+}
+
+#[test]
 fn a_tag_takes_the_place_of_what_was_told_before_and_a_tag_alone_ends_it() {
     let (shop, _gateway) = Shop::open();
     let taps = Subscriber::start_with(shop.broker.port, &own("action"), &["-F", "%p"]);

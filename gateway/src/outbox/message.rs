@@ -28,6 +28,9 @@ pub struct Content {
     /// Sent only if the person's identity key still has this hash, as a webhook gave it; else it fails with 137000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_key_hash: Option<String>,
+    /// Of our own words that are added when it leaves ("Read on", what opens a list), where it is not the reader's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     /// What goes out instead when more than 24 h have passed since the person last wrote: the first that Meta allows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,

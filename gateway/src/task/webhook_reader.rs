@@ -281,10 +281,13 @@ impl<'a> BodyReader<'a> {
         self.read.messages = true;
         let whole = self.store.whole(message)?.filter(|due| due.lane.contact == *contact);
         let Some(due) = whole else { return Ok(Vec::new()) };
-        Ok(match request::rest(&due.content) {
-            "" => Vec::new(),
-            rest => vec![ReplyEffect::Send(Box::new(OutgoingMessage::words(due.lane, due.to, rest)))],
-        })
+        let rest = request::rest(&due.content);
+        if rest.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut message = OutgoingMessage::words(due.lane, due.to, rest);
+        message.content.language = due.content.language; // there may be more to read on
+        Ok(vec![ReplyEffect::Send(Box::new(message))])
     }
 
     pub(crate) fn site(&self) -> SiteContext<'a> {

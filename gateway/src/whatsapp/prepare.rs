@@ -43,8 +43,8 @@ pub fn prepare(
         }
         Choice::Free | Choice::Template { .. } | Choice::Hold(_) => {
             more = ours.tag.more(due.id);
-            let locale = people.locale(&due.lane.contact);
-            RequestContent::Free { content: &content, more: &more, locale }
+            let language = content.language.unwrap_or(people.locale(&due.lane.contact).language);
+            RequestContent::Free { content: &content, more: &more, sentences: language.sentences() }
         }
     };
     let body = request::body(form, &due.to, &ours.tag.callback(due.id));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::limits::{self, cut, parameter, split};
 use crate::contact::Recipient;
-use crate::contact::language::Locale;
+use crate::contact::language::Sentences;
 use crate::outbox::message::{Button, Card, Content, Header, Media, Part, Section, Template, WORDS};
 
 /// How often a parameter may repeat the message's text.
@@ -13,8 +13,8 @@ const WORDS_MAX: usize = 2;
 /// What one request says. In it every medium is an id or a link already.
 #[derive(Debug, Clone, Copy)]
 pub enum RequestContent<'a> {
-    /// Only inside the 24 h window. `more` is the id of the row that shows what did not fit, in the reader's language.
-    Free { content: &'a Content, more: &'a str, locale: &'a Locale },
+    /// Only inside the 24 h window. `more` is the id of the row that shows what did not fit; our own words are of `sentences`.
+    Free { content: &'a Content, more: &'a str, sentences: &'static Sentences },
     /// At any time. `words` fills the blanks that stand for the message's text.
     Template { template: &'a Template, words: &'a str },
 }
@@ -38,7 +38,7 @@ pub fn body(form: RequestContent, to: &Recipient, callback: &str) -> Vec<u8> {
         }
     }
     let (kind, object) = match form {
-        RequestContent::Free { content, more, locale } => free(content, more, locale),
+        RequestContent::Free { content, more, sentences } => free(content, more, sentences),
         RequestContent::Template { template, words } => ("template", self::template(template, words)),
     };
     request["type"] = json!(kind);
@@ -82,9 +82,9 @@ fn room(content: &Content) -> usize {
     }
 }
 
-fn free(content: &Content, more: &str, locale: &Locale) -> (&'static str, Value) {
+fn free(content: &Content, more: &str, sentences: &Sentences) -> (&'static str, Value) {
     match content.part.as_ref() {
-        None => words(content, more, locale),
+        None => words(content, more, sentences),
         Some(Part::Image(media)) => ("image", file(media, Some(&content.text))),
         Some(Part::Video(media)) => ("video", file(media, Some(&content.text))),
         Some(Part::Sticker(media)) => ("sticker", file(media, None)),
@@ -141,7 +141,7 @@ fn has_file_header(content: &Content) -> bool {
 }
 
 /// A text; with up to three buttons under a short one; else a list, which holds four times the text and ten rows.
-fn words(content: &Content, more: &str, locale: &Locale) -> (&'static str, Value) {
+fn words(content: &Content, more: &str, sentences: &Sentences) -> (&'static str, Value) {
     let (_, left) = split(&content.text, room(content));
     if content.buttons.is_empty() && left.is_empty() && content.header.is_none() {
         return ("text", json!({ "body": content.text, "preview_url": false }));
@@ -153,15 +153,15 @@ fn words(content: &Content, more: &str, locale: &Locale) -> (&'static str, Value
     let mut rows = content.buttons.clone();
     if !left.is_empty() {
         rows.truncate(places - 1);
-        rows.push(Button::new(more, locale.plain(|s| s.read_on)));
+        rows.push(Button::new(more, sentences.read_on));
     }
     if places == most {
         let button = |button: &Button| json!({ "type": "reply", "reply": { "id": button.id, "title": cut(&button.title, limits::BUTTON_TITLE) } });
         let action = json!({ "buttons": rows.iter().take(most).map(button).collect::<Vec<_>>() });
         return ("interactive", interactive(content, "button", &body, action));
     }
-    let label = locale.plain(if content.buttons.is_empty() { |s| s.more } else { |s| s.act });
-    ("interactive", list(content, &label, &[Section { title: String::new(), rows }]))
+    let label = if content.buttons.is_empty() { sentences.more } else { sentences.act };
+    ("interactive", list(content, label, &[Section { title: String::new(), rows }]))
 }
 
 fn list(content: &Content, label: &str, sections: &[Section]) -> Value {

@@ -40,10 +40,11 @@ impl Engine {
         let (came, severity, file) = (event.received_at, rule.severity, said.file);
         let limit = event.expires_in_s.map(|seconds| Duration::from_secs(seconds.into()));
         let expires_at = event.at() + limit.map_or(rule.expires, |limit| limit.min(rule.expires));
+        let language = request.and_then(|request| request.language);
         let content = |locale: &Locale| {
             let text = render::with_time(said.wording.in_language(locale.language), event.at(), locale);
             let (buttons, templates) = (buttons(rule, locale), said.templates.clone());
-            let mut content = Content { buttons, templates, ..Content::text(text) };
+            let mut content = Content { buttons, templates, language, ..Content::text(text) };
             if let (Some(attach), Some(file)) = (&rule.attach, &file) {
                 attach.place(&mut content, &file.media);
             }
@@ -52,7 +53,7 @@ impl Engine {
         let (mut messages, mut held) = (Vec::new(), Vec::new());
         // Whose turn it is now, however late the device could tell of it.
         for mut to in self.on_duty(&rule.notify, came) {
-            to.locale.language = request.and_then(|request| request.language).unwrap_or(to.locale.language);
+            to.locale.language = language.unwrap_or(to.locale.language);
             let content = content(&to.locale);
             match self.held_back(&to.id, (alert, &bindings), severity, now) {
                 None => messages.push(Effect::Send(Box::new(Notification {
@@ -105,13 +106,14 @@ impl Engine {
     pub fn replace(&mut self, rule: &Rule, alert: &AlertKey, request: &Request, now: Timestamp) {
         let mut told = Vec::new();
         if request.ends() {
-            for to in self.people.contacts.values() {
+            for mut to in self.people.contacts.values().cloned() {
+                to.locale.language = request.language.unwrap_or(to.locale.language);
                 let text = format!("✅ {}", to.locale.plain(|s| s.end_it));
                 told.push(Notification {
                     alert: None,
                     kind: NotificationKind::Resolved,
-                    to: to.clone(),
                     content: Content::text(render::with_time(&text, now, &to.locale)),
+                    to,
                     severity: rule.severity,
                     connection: rule.connection.clone(),
                     on_unknown: rule.on_unknown,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::contact::Phone;
+use crate::contact::language::Language;
 use crate::outbox::message::Parameter;
 
 fn fixture(name: &str) -> Value {
@@ -19,7 +20,7 @@ fn made(form: RequestContent, to: &Recipient) -> Value {
 }
 
 fn free(content: &Content) -> Value {
-    made(RequestContent::Free { content, more: "more", locale: &Locale::default() }, &phone())
+    made(RequestContent::Free { content, more: "more", sentences: Language::English.sentences() }, &phone())
 }
 
 fn with(part: Part) -> Content {
@@ -46,12 +47,18 @@ fn texts_equal_metas_examples() {
     let hi = Content::text("hi");
     let to_user = Recipient::UserId("US.90010020030040050060".into());
     assert_eq!(
-        made(RequestContent::Free { content: &hi, more: "", locale: &Locale::default() }, &to_user),
+        made(
+            RequestContent::Free { content: &hi, more: "", sentences: Language::English.sentences() },
+            &to_user
+        ),
         without_preview(fixture("text_to_bsuid"))
     );
     let to_group = Recipient::Group("SYNTHGROUP0001".into());
     assert_eq!(
-        made(RequestContent::Free { content: &hi, more: "", locale: &Locale::default() }, &to_group),
+        made(
+            RequestContent::Free { content: &hi, more: "", sentences: Language::English.sentences() },
+            &to_group
+        ),
         without_preview(fixture("text_group"))
     );
     let reply = fixture("text_reply");
@@ -60,7 +67,7 @@ fn texts_equal_metas_examples() {
     let checked = Content { identity_key_hash: Some("c3ludGg=".into()), ..hi.clone() };
     assert_eq!(free(&checked), without_preview(fixture("text_identity_hash")));
     let named: Value = serde_json::from_slice(&body(
-        RequestContent::Free { content: &hi, more: "", locale: &Locale::default() },
+        RequestContent::Free { content: &hi, more: "", sentences: Language::English.sentences() },
         &phone(),
         "gw1:0192f7c0-outbox-42",
     ))
@@ -137,7 +144,7 @@ fn interactive_messages_equal_metas_examples() {
     let ask = says("Please share your number", Part::ContactRequest);
     let to = Recipient::UserId("US.90010020030040050060".into());
     assert_eq!(
-        made(RequestContent::Free { content: &ask, more: "", locale: &Locale::default() }, &to),
+        made(RequestContent::Free { content: &ask, more: "", sentences: Language::English.sentences() }, &to),
         fixture("interactive_request_contact_info")
     );
 }
