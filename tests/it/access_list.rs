@@ -79,15 +79,21 @@ fn guarded() -> (Broker, Site, tempfile::TempDir) {
         password.display()
     );
     let site = Site::with_mqtt(&mqtt, RULES);
+    write_list(&site, folder.path());
+    let access =
+        format!("allow_anonymous false\npassword_file {}\nacl_file {}", users.display(), list.display());
+    (Broker::start_on(port, &access), site, folder)
+}
+
+/// The list that `bellwire acl` makes now, in the broker's file.
+fn write_list(site: &Site, folder: &Path) -> String {
     let config = site.config().to_string_lossy().into_owned();
     let made =
         bellwire(&["acl", "--config", &config, "--device", "freezer-2=site/bar/freezer/2/temperature"]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let text = String::from_utf8(made.stdout).unwrap();
-    std::fs::write(&list, format!("{text}\nuser observer\ntopic read #\n")).unwrap();
-    let access =
-        format!("allow_anonymous false\npassword_file {}\nacl_file {}", users.display(), list.display());
-    (Broker::start_on(port, &access), site, folder)
+    std::fs::write(folder.join("acl"), format!("{text}\nuser observer\ntopic read #\n")).unwrap();
+    text
 }
 
 fn write_secret(path: &Path, text: &str) {
@@ -244,4 +250,31 @@ fn with_the_access_list_no_device_speaks_for_another() {
         .stderr(Stdio::null())
         .status();
     assert!(!anonymous.unwrap().success());
+}
+
+#[test]
+fn after_another_client_id_the_next_access_list_lets_it_take_back_what_it_kept() {
+    let (mut broker, site, folder) = guarded();
+    let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
+    // The topics of the former name, as the broker keeps them.
+    let state = |client: &str| format!("bellwire/{client}/home-assistant/state");
+    let kept = |port: u16, topic: &str| {
+        let heard = listen(port, "observer", topic);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        !heard.messages().is_empty()
+    };
+    wait_for(20, "its state", || kept(broker.port, &state("bellwire-test")).then_some(()));
+    assert_eq!(gateway.stop(), Some(0));
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), config.replace("\"bellwire-test\"", "\"bellwire-new\"")).unwrap();
+    write_list(&site, folder.path());
+    broker.restart();
+    let _gateway = Gateway::start(&site);
+    wait_for(20, "its new state", || kept(broker.port, &state("bellwire-new")).then_some(()));
+    wait_for(90, "the end of the old one", || (!kept(broker.port, &state("bellwire-test"))).then_some(()));
+    let no_more = || {
+        let text = write_list(&site, folder.path());
+        (!text.contains("bellwire-test")).then_some(())
+    };
+    wait_for(60, "a list without the former name", no_more);
 }

@@ -35,11 +35,19 @@ pub struct Device {
     pub topic: String,
 }
 
-/// The list. `client` is the gateway's client id, as far as it is known.
-pub fn list(config: &Config, client: Option<&str>, devices: &[Device]) -> Result<String, String> {
+/// The list. `client` is the gateway's client id, as far as it is known; `kept` what the broker keeps of the gateway's for Home
+/// Assistant (`Store::left_at_broker`).
+pub fn list(
+    config: &Config,
+    client: Option<&str>,
+    kept: &[String],
+    devices: &[Device],
+) -> Result<String, String> {
     let rights = Rights { config, client: client.unwrap_or("+") };
     let gateway = config.mqtt.username.as_deref().unwrap_or(GATEWAY);
-    let mut sections = vec![rights.gateway(gateway)];
+    let mut own = rights.gateway(gateway);
+    own.lines.extend(former(kept, &own.lines));
+    let mut sections = vec![own];
     sections.extend(rights.home());
     sections.extend(rights.discovery());
     sections.push(rights.link());
@@ -54,6 +62,15 @@ pub fn list(config: &Config, client: Option<&str>, devices: &[Device]) -> Result
         sections.push(rights.together(&party));
     }
     written::list(&written::head(config, client, gateway), &sections)
+}
+
+/// What the gateway cannot take back with its other rights: it was kept under another client id or discovery prefix.
+fn former(kept: &[String], lines: &[Line]) -> Vec<Line> {
+    let has = |topic: &str| {
+        lines.iter().any(|line| matches!(line.may, May::Write | May::Both) && covers(&line.topic, topic))
+    };
+    let why = "kept from before its client id or discovery prefix changed: its next start takes it back, then this line may go";
+    kept.iter().filter(|topic| !has(topic)).map(|topic| Line::new(May::Write, topic, why)).collect()
 }
 
 struct Rights<'a> {
@@ -485,7 +502,7 @@ topic = "kitchen/printer"
     #[test]
     fn the_gateway_may_all_that_it_subscribes_to_and_publishes() {
         let config = site();
-        let text = list(&config, Some("bw"), &[]).expect("a list");
+        let text = list(&config, Some("bw"), &[], &[]).expect("a list");
         for filter in crate::app::subscriptions(&config) {
             assert!(may(&text, "gateway", "read", &filter), "{filter}:\n{text}");
         }
@@ -517,7 +534,7 @@ topic = "kitchen/printer"
     fn a_device_may_what_is_its_own_and_nobody_commands_or_mutes() {
         let freezer = |user: &str, topic: &str| Device { user: user.into(), topic: topic.into() };
         let devices = [freezer("f2", "site/bar/freezer/2/temperature"), freezer("horn", "site/siren")];
-        let text = list(&site(), Some("bw"), &devices).expect("a list");
+        let text = list(&site(), Some("bw"), &[], &devices).expect("a list");
         for (user, word, topic, is_right) in [
             ("f2", "write", "site/bar/freezer/2/temperature", true),
             ("f2", "read", "site/bar/freezer/2/set", true),
@@ -582,7 +599,7 @@ topic = "kitchen/printer"
     #[test]
     fn what_no_line_can_hold_and_devices_that_nothing_concerns_are_refused() {
         let device = |user: &str, topic: &str| {
-            list(&site(), Some("bw"), &[Device { user: user.into(), topic: topic.into() }])
+            list(&site(), Some("bw"), &[], &[Device { user: user.into(), topic: topic.into() }])
                 .err()
                 .unwrap_or_default()
         };
@@ -594,8 +611,21 @@ topic = "kitchen/printer"
     }
 
     #[test]
+    fn what_it_kept_under_a_former_client_id_it_may_take_back() {
+        let kept =
+            ["ha/device/old/config", "homeassistant/device/bw/config", "bellwire/old/home-assistant/to/nino"];
+        let text = list(&site(), Some("bw"), &kept.map(str::to_owned), &[]).expect("a list");
+        for topic in kept {
+            assert!(may(&text, "gateway", "write", topic), "{topic}:\n{text}");
+        }
+        assert!(!may(&text, "gateway", "write", "bellwire/old/home-assistant/to/giorgi"), "{text}");
+        assert!(!text.contains("write homeassistant/device/bw/config"), "it may that already:\n{text}");
+        assert_eq!(text.matches("then this line may go").count(), 1, "{text}");
+    }
+
+    #[test]
     fn before_the_first_start_a_wildcard_stands_for_the_client_id() {
-        let text = list(&site(), None, &[]).expect("a list");
+        let text = list(&site(), None, &[], &[]).expect("a list");
         assert!(may(&text, "gateway", "write", "bellwire/bw/loopback"), "{text}");
         assert!(may(&text, "gateway", "write", "homeassistant/device/bw/config"));
         assert!(text.contains("make this list again after it"));

@@ -17,12 +17,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let place = &arguments.place;
-    let (mut config, mut client) = (place.load(true)?, None);
+    let (mut config, mut client, mut kept) = (place.load(true)?, None, Vec::new());
     match Store::open_existing(&config.site.state_directory) {
         Ok(store) => {
             let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
             config = load(&place.config, &LoadOptions { client_tag, ..place.wishes(true) })?;
             client = Some(config.mqtt.client_id.clone());
+            kept = store.left_at_broker().map_err(|error| Failure::Io(error.into()))?;
         }
         // Before the first start the name is only known where the file has it.
         Err(OpenError::Missing(_)) => {
@@ -40,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let devices: Option<Vec<Device>> = arguments.device.iter().map(device).collect();
     let how = "write a device as USER=TOPIC, such as --device freezer-2=site/bar/freezer/2/temperature";
     let devices = devices.ok_or_else(|| Failure::Usage(how.into()))?;
-    let list = access_list(&config, client.as_deref(), &devices).map_err(Failure::Usage)?;
+    let list = access_list(&config, client.as_deref(), &kept, &devices).map_err(Failure::Usage)?;
     say(list.trim_end());
     Ok(())
 }
