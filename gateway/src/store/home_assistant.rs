@@ -155,3 +155,69 @@ impl Store {
         self.sql.prepare_cached(sql)?.execute([text]).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::contact::Recipient;
+    use crate::ids::{ContactId, MessageId};
+    use crate::outbox::message::Content;
+    use crate::outbox::message_state::State;
+    use crate::outbox::retry_policy::{HeldFor, Next};
+    use crate::outbox::row::Conversation;
+
+    const NOW: Timestamp = Timestamp(1_795_240_800_000);
+
+    fn with_a_message() -> (tempfile::TempDir, Store, MessageId) {
+        let (folder, store) = Store::in_new_folder();
+        store.meet_home("bw", &BTreeMap::new(), "bellwire/bw/home-assistant/notify").expect("met");
+        let lane = Conversation { connection: "main".into(), contact: ContactId("nino".into()) };
+        let to = Recipient::parse("+15550100123").expect("a number");
+        let id = store.compose(&lane, &to, &Content::text("warm"), NOW).expect("composed");
+        (folder, store, id)
+    }
+
+    fn told(store: &Store) -> Vec<(i64, String)> {
+        let word = |what: &Value| format!("{} {}", what["event_type"], what["waits_for"]);
+        let events = store.home_events(50).expect("events");
+        events.iter().map(|(id, _, what)| (*id, word(what))).collect()
+    }
+
+    /// Whatever the order and the clock: one event for each state and each reason to hold that an automation may wait for.
+    #[test]
+    fn each_change_of_a_message_is_one_event() {
+        let (_folder, store, id) = with_a_message();
+        let hold = |held_for| Next { held_for: Some(held_for), ..Next::to(State::Held, "held") };
+        let steps = [
+            (hold(HeldFor::Budget), Some("\"held\" \"budget\"")),
+            (hold(HeldFor::Window), Some("\"held\" \"window\"")),
+            (hold(HeldFor::Window), None),
+            (Next::to(State::Queued, "the person wrote"), None),
+            (hold(HeldFor::Window), Some("\"held\" \"window\"")),
+            (Next::to(State::Sent, "sent"), Some("\"sent\" null")),
+            (Next::to(State::Sent, "sent"), None),
+            (Next::to(State::Read, "read"), Some("\"read\" null")),
+        ];
+        for (at, (next, event)) in steps.into_iter().enumerate() {
+            let before = told(&store).len();
+            // Each second one under a clock that was set back.
+            let now = if at % 2 == 0 { NOW } else { NOW - Duration::from_secs(100_000) };
+            store.move_to(id, &next, now).expect("moved");
+            let news: Vec<String> = told(&store).into_iter().skip(before).map(|(_, word)| word).collect();
+            assert_eq!(news, Vec::from_iter(event.map(str::to_owned)), "step {at}");
+        }
+    }
+
+    #[test]
+    fn what_comes_after_an_emptied_table_is_not_forgotten_with_what_was_told() {
+        let (_folder, store, id) = with_a_message();
+        store.move_to(id, &Next::to(State::Sent, "sent"), NOW).expect("moved");
+        let (until, _) = told(&store)[0].clone();
+        store.sql.execute_batch("DELETE FROM home_event").expect("as an erasure does");
+        store.move_to(id, &Next::to(State::Read, "read"), NOW).expect("moved");
+        store.forget_home_events(until).expect("forgotten");
+        assert_eq!(told(&store).len(), 1);
+    }
+}

@@ -1,7 +1,7 @@
 -- What Home Assistant has still to be told of messages, replies and requests, in order; only while it is configured. A thousand at
 -- most: who was away for longer wants to know what is so now.
 CREATE TABLE home_event (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- none is given twice, though a look may empty the table: what was told is forgotten by id
     kind TEXT NOT NULL,                 -- message, reply, request
     what TEXT NOT NULL                  -- JSON
 ) STRICT;
@@ -9,8 +9,9 @@ CREATE TRIGGER home_event_room AFTER INSERT ON home_event BEGIN
     DELETE FROM home_event WHERE id <= NEW.id - 1000;
 END;
 -- With OR, since for IN (…) SQLite makes a table of the words, with a page cache of its own, at each write.
-CREATE TRIGGER message_for_home AFTER UPDATE OF state ON message
-WHEN NEW.state IS NOT OLD.state
+-- What is held for another reason is news, too.
+CREATE TRIGGER message_for_home AFTER UPDATE OF state, held_for ON message
+WHEN (NEW.state IS NOT OLD.state OR (NEW.state = 'held' AND NEW.held_for IS NOT OLD.held_for))
      AND (NEW.state = 'sent' OR NEW.state = 'delivered' OR NEW.state = 'read' OR NEW.state = 'failed'
           OR NEW.state = 'expired' OR NEW.state = 'cancelled' OR NEW.state = 'held')
      AND EXISTS (SELECT 1 FROM meta WHERE key = 'home_events')
