@@ -17,6 +17,7 @@ mod scripted;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub use broker::{Broker, Subscriber, publish, publish_5, publish_lines};
@@ -26,10 +27,25 @@ pub use processes::{
 };
 pub use scripted::{Kind, Loopback, Packet, Scripted, Session};
 
-/// A port that nobody uses at the moment.
+/// A port that nobody uses. Tests that run at the same time each have a thousand of their own, by nextest's slot
+/// (https://nexte.st/docs/configuration/env-vars/): what the system gives to one process and takes back, it may give to the next
+/// before the first has used it, and then one test's gateway sends to another's simulator. Below what the system itself gives
+/// to connections, and begun anywhere, so that nobody hears what was for the test before.
 #[must_use]
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let slot = std::env::var("NEXTEST_TEST_GLOBAL_SLOT").ok().and_then(|slot| slot.parse::<u16>().ok());
+    let Some(slot) = slot.filter(|slot| *slot < 12) else {
+        return TcpListener::bind("127.0.0.1:0")
+            .and_then(|one| one.local_addr())
+            .expect("a free port")
+            .port();
+    };
+    let begin = u16::try_from(std::process::id() * 37 % 1_000).unwrap_or_default();
+    let free =
+        (0..1_000).map(|_| 20_000 + slot * 1_000 + (begin + TAKEN.fetch_add(1, Ordering::Relaxed)) % 1_000);
+    let mut free = free.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a free port among a thousand")
 }
 
 /// Waits until `reached` returns something; panics with `what` when it takes longer than `seconds`.
