@@ -348,7 +348,6 @@ proptest! {
     fn a_restart_changes_nothing(steps in steps(true), at in any::<prop::sample::Index>()) {
         restart(&steps, at.index(steps.len() + 1))?;
     }
-
 }
 
 proptest! {

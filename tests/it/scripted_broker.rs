@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bellwire_tests::{Gateway, Kind, Scripted, Session, Simulator, Site, post_json, wait_for};
+use bellwire_tests::{Gateway, Kind, Packet, Scripted, Session, Simulator, Site, post_json, wait_for};
 use serde_json::json;
 
 use crate::round_trip::FREEZER;
@@ -14,6 +14,17 @@ const WARM: &[u8] = br#"{"celsius": -12.5}"#;
 fn site(broker: &Scripted, version: &str) -> Site {
     let mqtt = format!("url = \"mqtt://127.0.0.1:{}\"\nversion = \"{version}\"", broker.port);
     Site::with_mqtt(&mqtt, FREEZER)
+}
+
+/// A gateway that is connected and waits for the answer to its SUBSCRIBE.
+fn subscribing(version: &str) -> (Scripted, Site, Gateway, Session, Packet) {
+    let broker = Scripted::start();
+    let site = site(&broker, version);
+    let gateway = Gateway::launch(&site);
+    let mut session = broker.accept(10);
+    session.connack(false);
+    let subscribe = session.expect(Kind::Subscribe);
+    (broker, site, gateway, session, subscribe)
 }
 
 fn tap(site: &Site) {
@@ -80,12 +91,7 @@ fn a_command_that_the_broker_refuses_is_told() {
 #[test]
 fn a_refused_subscription_is_told_and_asked_for_again() {
     for (version, code) in [("5", 0x87), ("3.1.1", 0x80)] {
-        let broker = Scripted::start();
-        let site = site(&broker, version);
-        let _gateway = Gateway::launch(&site);
-        let mut session = broker.accept(10);
-        session.connack(false);
-        let subscribe = session.expect(Kind::Subscribe);
+        let (broker, site, _gateway, mut session, subscribe) = subscribing(version);
         session.suback(subscribe.id, &vec![code; subscribe.filters]);
         crate::mqtt_contract::obstacle(
             &site,
@@ -104,12 +110,7 @@ fn a_refused_subscription_is_told_and_asked_for_again() {
 #[test]
 fn it_is_ready_only_once_the_broker_has_subscribed_it() {
     for version in VERSIONS {
-        let broker = Scripted::start();
-        let site = site(&broker, version);
-        let _gateway = Gateway::launch(&site);
-        let mut session = broker.accept(10);
-        session.connack(false);
-        let subscribe = session.expect(Kind::Subscribe);
+        let (_broker, site, _gateway, mut session, subscribe) = subscribing(version);
         crate::mqtt_contract::obstacle(&site, "the broker has not answered all subscriptions yet");
         session.suback(subscribe.id, &vec![1; subscribe.filters]);
         wait_for(10, "ready", || ureq::get(&site.url("/readyz")).call().ok());
@@ -137,12 +138,7 @@ fn every_connection_subscribes_though_the_session_is_present() {
 #[test]
 fn a_subscription_without_an_answer_is_asked_for_again() {
     for version in VERSIONS {
-        let broker = Scripted::start();
-        let site = site(&broker, version);
-        let _gateway = Gateway::launch(&site);
-        let mut session = broker.accept(10);
-        session.connack(false);
-        session.expect(Kind::Subscribe);
+        let (broker, _site, _gateway, session, _) = subscribing(version);
         drop(session);
         let mut session = broker.accept(10);
         session.connack(true);
