@@ -82,6 +82,8 @@ mod qemu;
 mod received;
 /// What the broker carries, written down and played again.
 mod record;
+/// Another configuration while the daemon runs.
+mod reload;
 /// What the database refuses.
 mod refused_rows;
 /// The same webhook five times, and out of order.

@@ -80,6 +80,14 @@ impl World {
         Ok(())
     }
 
+    /// The owner has written another file, and says so.
+    pub(crate) fn reload(&mut self) {
+        if let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.is_listening()) {
+            gateway.reload();
+            self.note("the configuration is to be taken over");
+        }
+    }
+
     pub(crate) fn disconnect(&mut self, why: &str) {
         if self.broker.connection.is_none() {
             return;

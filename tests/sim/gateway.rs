@@ -11,25 +11,28 @@ use std::time::Duration;
 
 use bellwire::alert::intake::{Intake, IntakeInput, RuleSet};
 use bellwire::command::dispatch::DispatchInput;
-use bellwire::config::{Config, Secret};
+use bellwire::config::{Config, ConfigurationFile, Secret};
 use bellwire::event::topic::TopicPattern;
 use bellwire::ids::CommandId;
 use bellwire::machine::Job;
 use bellwire::metrics::Metrics;
 use bellwire::mqtt::ConnectionEvent;
 use bellwire::random::Rng;
-use bellwire::store::{Crashes, Store, StoreQueue};
+use bellwire::store::{Crashes, Store, StoreHandle, StoreQueue};
 use bellwire::task::context::{Found, TaskContext};
+use bellwire::task::handles::ReloadHandle;
 use bellwire::task::mqtt_intake::IntakeInputs;
+use bellwire::task::outbox_transaction::SendStep;
 use bellwire::task::{command_publisher, deadlines, mqtt_intake, outbox_sender, webhook_inbox};
 use bellwire::time::{Now, Timestamp};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::Violation;
 use crate::broker::Token;
 use crate::machine::{OfMachine, SimMachine};
 use crate::meta::APP_SECRET;
 use crate::ports::{Out, Outside};
+use crate::reload::Phase;
 use crate::sabotage::{Sabotage, Undo};
 
 /// What can go on at the moment.
@@ -91,6 +94,8 @@ pub struct Gateway {
     pub(crate) said: Vec<String>,
     /// Set when it has been asked to stop: by then it ends.
     pub(crate) stopping: Option<Timestamp>,
+    /// Set while another configuration is taken over.
+    pub(crate) reloading: Option<Phase>,
     pub(crate) machine: Arc<SimMachine>,
     pub(crate) outside: Outside,
     pub(crate) context: Arc<TaskContext>,
@@ -98,15 +103,16 @@ pub struct Gateway {
     tasks: Vec<Task>,
     last_task: u64,
     pub(crate) notices: mpsc::Sender<ConnectionEvent<Token>>,
+    from_broker: Arc<Mutex<mpsc::Receiver<ConnectionEvent<Token>>>>,
     to_dispatch: ToDispatch,
-    stop: watch::Sender<bool>,
-    /// The sender has ended, since it was told to.
-    has_drained: bool,
+    /// For those that drain, and for the intake, which ends last.
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) end: watch::Sender<bool>,
     has_rested: bool,
     clocks: Now,
 }
 
-fn found(
+pub(crate) fn found(
     store: &Store,
     config: &Config,
     before: &Config,
@@ -130,7 +136,7 @@ fn found(
 }
 
 /// As the daemon reads it on this machine.
-fn of_machine(config: &Config, directory: &Path) -> Config {
+pub(crate) fn of_machine(config: &Config, directory: &Path) -> Config {
     let mut config = config.clone();
     directory.clone_into(&mut config.site.state_directory);
     for connection in &mut config.connections {
@@ -165,17 +171,9 @@ impl Gateway {
         );
         let outside = Outside::new(Rng::seeded(dice.below(u64::MAX)), sabotage);
         let (handle, queue) = store.queue();
-        let (told, _nobody_listens) = mpsc::channel(1);
-        let of_machine = Arc::new(OfMachine(Arc::clone(&machine)));
         let config = Arc::new(config);
-        let (mut context, steps) =
-            TaskContext::with(found, handle, Arc::clone(&config), Metrics::new(), told, of_machine);
-        blind(&mut context.answer_topics, &config, sabotage);
+        let (context, steps) = context(found, handle, &config, &machine, sabotage);
         let (notices, from_broker) = mpsc::channel(QUEUE);
-        let (to_dispatch, from) = mpsc::channel(QUEUE);
-        let (to, inputs) = mpsc::channel(1);
-        let (stop, stopped) = watch::channel(false);
-        let context = Arc::new(context);
         let mut gateway = Self {
             directory: directory.to_owned(),
             store,
@@ -185,29 +183,59 @@ impl Gateway {
             disk_full: false,
             said: Vec::new(),
             stopping: None,
+            reloading: None,
             machine,
-            outside: outside.clone(),
-            context: Arc::clone(&context),
-            rules: rules.clone(),
+            outside,
+            context,
+            rules,
             tasks: Vec::new(),
             last_task: 0,
             notices,
-            to_dispatch: ToDispatch { from, to, told: None },
-            stop,
-            has_drained: false,
+            from_broker: Arc::new(Mutex::new(from_broker)),
+            to_dispatch: ToDispatch { from: mpsc::channel(1).1, to: mpsc::channel(1).0, told: None },
+            stop: watch::channel(false).0,
+            end: watch::channel(false).0,
             has_rested: false,
             clocks,
         };
+        gateway.spawn_all(steps);
+        Ok((gateway, ended))
+    }
+
+    /// On a configuration that takes the place of the one before, with what was found on disk.
+    pub(crate) fn run_on(&mut self, config: Config, found: Found) -> Result<(), Violation> {
+        self.rules = rules(&config)?;
+        let handle = self.context.store.handle();
+        let (context, steps) = context(found, handle, &Arc::new(config), &self.machine, self.sabotage);
+        self.context = context;
+        self.stop = watch::channel(false).0;
+        self.end = watch::channel(false).0;
+        self.tasks.clear();
+        self.spawn_all(steps);
+        self.has_rested = false;
+        Ok(())
+    }
+
+    /// The tasks of a generation.
+    fn spawn_all(&mut self, steps: mpsc::Receiver<SendStep>) {
+        let (to_dispatch, from) = mpsc::channel(QUEUE);
+        let (to, inputs) = mpsc::channel(1);
+        self.to_dispatch = ToDispatch { from, to, told: None };
         // Nobody hands in events but the broker, and no device of ours writes over it.
         let (handed, letters) = (mpsc::channel(1).1, mpsc::channel(1).0);
-        let inputs_of_intake = IntakeInputs { notices: from_broker, handed, to_dispatch, letters };
-        let all = || Arc::clone(&context);
-        gateway.spawn(INTAKE, Box::pin(mqtt_intake::run(all(), rules, outside.clone(), inputs_of_intake)));
-        gateway.spawn(DISPATCH, Box::pin(command_publisher::run(all(), outside.clone(), inputs)));
-        gateway.spawn(SENDER, Box::pin(outbox_sender::run(all(), outside, steps, stopped)));
-        gateway.spawn(INBOX, Box::pin(webhook_inbox::run(all())));
-        gateway.spawn(DEADLINES, Box::pin(deadlines::run(all())));
-        Ok((gateway, ended))
+        let notices = Arc::clone(&self.from_broker);
+        let end = self.end.subscribe();
+        let inputs_of_intake = IntakeInputs { notices, handed, to_dispatch, letters, end };
+        let (rules, outside) = (self.rules.clone(), || self.outside.clone());
+        let (context, stop) = (|| Arc::clone(&self.context), || self.stop.subscribe());
+        let tasks: [(&str, Job); 5] = [
+            (INTAKE, Box::pin(mqtt_intake::run(context(), rules, outside(), inputs_of_intake))),
+            (DISPATCH, Box::pin(command_publisher::run(context(), outside(), inputs, stop()))),
+            (SENDER, Box::pin(outbox_sender::run(context(), outside(), steps, stop()))),
+            (INBOX, Box::pin(webhook_inbox::run(context()))),
+            (DEADLINES, Box::pin(deadlines::run(context()))),
+        ];
+        tasks.into_iter().for_each(|(name, job)| self.spawn(name, job));
     }
 
     pub(crate) fn spawn(&mut self, name: &'static str, job: Job) {
@@ -254,8 +282,9 @@ impl Gateway {
         self.owners.resize(self.queue.len(), name);
         if let Poll::Ready(()) = polled {
             drop(self.tasks.remove(index));
-            self.has_drained |= name == SENDER;
-            if ![SPAWNED, WEBHOOK, SENDER].contains(&name) || (name == SENDER && self.stopping.is_none()) {
+            let is_told = *self.stop.borrow() && [SENDER, DISPATCH].contains(&name)
+                || *self.end.borrow() && name == INTAKE;
+            if ![SPAWNED, WEBHOOK].contains(&name) && !is_told {
                 return Err(format!("the task {name} has ended"));
             }
         }
@@ -322,7 +351,7 @@ impl Gateway {
     pub fn is_at_rest(&mut self) -> bool {
         let rests = self.runnable().is_empty();
         self.has_rested |= rests;
-        rests && self.stopping.is_none() && !self.disk_full
+        rests && self.is_listening() && !self.disk_full
     }
 
     /// When it acts by itself.
@@ -343,13 +372,23 @@ impl Gateway {
 
     /// SIGTERM: the link ends, nothing new leaves, requests under way may finish for 10 s.
     pub fn stop(&mut self, now: Timestamp) {
+        self.reloading = None;
         self.stopping = Some(now + Duration::from_secs(10));
         self.outside.is_connected(false);
         self.stop.send_replace(true);
     }
 
     pub fn has_stopped(&self, now: Timestamp) -> bool {
-        self.stopping.is_some_and(|until| until <= now || self.has_drained)
+        self.stopping.is_some_and(|until| until <= now || !self.has_any(&[SENDER]))
+    }
+
+    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
+        self.tasks.iter().any(|task| names.contains(&task.name))
+    }
+
+    /// Whether it hears what comes from outside: webhooks, and what the broker lets it connect for.
+    pub fn is_listening(&self) -> bool {
+        self.stopping.is_none() && self.reloading.is_none()
     }
 
     /// The process ends: the thread still writes what was asked for.
@@ -377,6 +416,24 @@ impl Gateway {
         let woken: Vec<&str> = self.woken().map(|task| task.name).collect();
         format!("jobs of {:?}, tasks that are woken {woken:?}, {:?}", self.owners, self.context.scheduler)
     }
+}
+
+/// What the tasks of a generation share.
+fn context(
+    found: Found,
+    handle: StoreHandle,
+    config: &Arc<Config>,
+    machine: &Arc<SimMachine>,
+    sabotage: Option<Sabotage>,
+) -> (Arc<TaskContext>, mpsc::Receiver<SendStep>) {
+    let (told, _nobody_listens) = mpsc::channel(1);
+    let machine = Arc::new(OfMachine(Arc::clone(machine)));
+    let (reload, _nobody_asks) = ReloadHandle::new(ConfigurationFile::default());
+    let metrics = Arc::new(Metrics::new());
+    let (mut context, steps) =
+        TaskContext::with(found, handle, Arc::clone(config), metrics, told, machine, reload);
+    blind(&mut context.answer_topics, config, sabotage);
+    (Arc::new(context), steps)
 }
 
 /// A sabotage: what nobody reads of what arrives.

@@ -6,7 +6,8 @@
 //!
 //! - `cargo nextest run -p bellwire-tests --test sim`: 200 seeds.
 //! - `BELLWIRE_SEEDS=5000 cargo nextest run …`: so many, for a night; `BELLWIRE_SEEDS=20000..25000`: these.
-//! - Seeds from a million on: the configuration may be another one after each restart (`variation.rs`, `changed.rs`).
+//! - Seeds from a million on: the configuration may be another one after each restart, and be taken over by a gateway that runs
+//!   (`variation.rs`, `changed.rs`, `reload.rs`).
 //! - `BELLWIRE_BRIEF=1`: a line for each that fails, without a search for its shortest prefix.
 //! - `BELLWIRE_SABOTAGE=OneGate`: of the sabotages this one alone; `BELLWIRE_SEEDS=100..300`: on these seeds.
 //! - `BELLWIRE_STRICT=1`: excuses nothing (`known.rs`).
@@ -64,6 +65,8 @@ mod person;
 mod ports;
 /// What must hold after a power cut.
 mod power;
+/// Another configuration while the gateway runs.
+mod reload;
 /// What must hold while a number is restricted.
 mod restricted;
 /// Messages as they stand in the database.
@@ -95,8 +98,8 @@ const STEPS: usize = 350;
 const SEEDS: u64 = 200;
 /// From this seed on restarts may find another configuration.
 const CHANGING: u64 = 1_000_000;
-/// Of those; with some five restarts each they are 300 pairs of configurations, in a quarter of a minute.
-const CHANGING_SEEDS: u64 = 60;
+/// Of those; with some five restarts and five reloads each they are 1,000 pairs of configurations, in half a minute.
+const CHANGING_SEEDS: u64 = 100;
 const THREADS: usize = 2;
 /// Lines of a trace that a report shows.
 const LAST_LINES: usize = 30;

@@ -11,7 +11,7 @@ impl World {
     /// A webhook that is not Meta's.
     pub(crate) fn forge(&mut self) -> Result<(), Violation> {
         let (body, signature) = self.meta.forge(self.now, &mut self.dice);
-        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) else {
+        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.is_listening()) else {
             return Ok(());
         };
         let outs = gateway.keep(0, body, &signature);

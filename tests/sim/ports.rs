@@ -116,6 +116,10 @@ impl BrokerPort for Outside {
         self.push(Out::Acknowledge(token));
     }
 
+    fn is_connected(&self) -> bool {
+        self.waiting().is_connected
+    }
+
     fn publish(&self, publish: Publish) -> bool {
         let mut waiting = self.waiting();
         if !waiting.is_connected || waiting.dice.below(12) == 0 {

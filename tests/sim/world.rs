@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::Violation;
 use crate::broker::{Broker, Publication};
+use crate::changed::Begun;
 use crate::check::Check;
 use crate::device::Device;
 use crate::gateway::{Action, Gateway};
@@ -155,6 +156,7 @@ impl World {
             91 if self.dice.below(3) > 0 => self.cut_at = Some(self.dice.below(CALLS)),
             91 => self.power_cut()?,
             92 => self.stop(),
+            94 if self.check.may_change && self.dice.below(2) == 0 => self.reload(),
             93 if self.dice.below(8) == 0 => self.flood()?,
             93 | 94 => self.fill_disk(!self.disk_full),
             95 | 96 => {
@@ -185,6 +187,10 @@ impl World {
     /// Something that is due happens; `false` when nothing is.
     pub fn go_on(&mut self) -> Result<bool, Violation> {
         self.end_if_stopped()?;
+        if self.gateway.as_mut().is_some_and(Gateway::has_handed_over) {
+            self.take_over()?;
+            return Ok(true);
+        }
         let mut found: Vec<Next> = Vec::new();
         match &self.gateway {
             Some(gateway) => {
@@ -208,7 +214,9 @@ impl World {
         if self.meta.has_due(self.now) {
             found.push(Next::Collect);
         }
-        if self.meta.has_post(self.now) {
+        // Who comes while nobody accepts waits in the socket's queue.
+        let is_open = self.gateway.as_ref().is_none_or(|gateway| gateway.reloading.is_none());
+        if is_open && self.meta.has_post(self.now) {
             found.push(Next::Webhook);
         }
         if self.device.next_at().is_some_and(|at| at <= self.now) {
@@ -339,9 +347,33 @@ impl World {
             return self.power_cut();
         }
         self.note("the gateway starts");
+        self.has_started(&before, &ended)
+    }
+
+    /// The next generation, in the same process.
+    fn take_over(&mut self) -> Result<(), Violation> {
+        let Some(gateway) = &mut self.gateway else { return Ok(()) };
+        gateway.finish_jobs(&mut self.dice)?;
+        self.check.look(&self.meta, self.now, self.ahead)?;
+        self.change_configuration();
+        let before = self.check.begun();
+        let config = (Rc::clone(&self.config), std::mem::replace(&mut self.before, Rc::clone(&self.config)));
+        let is_connected = self.broker.connection.is_some();
+        let Some(gateway) = &mut self.gateway else { return Ok(()) };
+        let cut = self.cut_at.take();
+        cut.into_iter().for_each(|call| self.disk.cut_after(call));
+        let ended = gateway.take_over(config, is_connected)?;
+        if cut.is_some() {
+            return self.power_cut();
+        }
+        self.note("another configuration is taken over");
+        self.has_started(&before, &ended)
+    }
+
+    fn has_started(&mut self, before: &BTreeSet<Begun>, ended: &[String]) -> Result<(), Violation> {
         ended.iter().for_each(|what| self.note(what));
         match ended.first() {
-            _ if self.check.may_change => self.check.has_started(&before, self.now)?,
+            _ if self.check.may_change => self.check.has_started(before, self.now)?,
             Some(what) => return Err(format!("after a restart without a change: {what}")),
             None => {}
         }

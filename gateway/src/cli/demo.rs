@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,8 +20,8 @@ use tokio::time::timeout;
 
 use super::run::{on_signal, runtime};
 use super::{Failure, say};
-use crate::app::{self, Listeners};
-use crate::config::{Config, LoadOptions, read};
+use crate::app::{self, Listeners, ReloadHandle, Start};
+use crate::config::{ConfigurationFile, LoadOptions};
 use crate::demo::{broker, shop};
 use crate::random::Rng;
 use crate::store::Store;
@@ -57,7 +58,8 @@ async fn play(arguments: &Arguments) -> Result<()> {
     let local_at = local.local_addr()?;
     let broker_port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
     let folder = Folder::new(&format!("bellwire-demo-{}", std::process::id()))?;
-    let config = configure(&folder.0, broker_port, local_at, phone_at)?;
+    let file = configure(&folder.0, broker_port, local_at, phone_at)?;
+    let (config, _) = file.load()?;
 
     broker::start(SocketAddr::from(([127, 0, 0, 1], broker_port)))?;
     let options = cloud_api_simulator::Options {
@@ -70,8 +72,9 @@ async fn play(arguments: &Arguments) -> Result<()> {
     tokio::spawn(cloud_api_simulator::serve(options, phone, std::future::pending()));
     let store = Store::open(&config.site.state_directory, &mut Rng::from_machine())?;
     let (stop, stopped) = watch::channel(false);
-    let gateway =
-        tokio::spawn(app::run(config, store, Listeners { local, webhook: None, metrics: None }, stopped));
+    let listeners = Listeners { local: Arc::new(local), webhook: None, metrics: None };
+    let (reload, requests) = ReloadHandle::new(file);
+    let gateway = tokio::spawn(app::run(Start { config, store, listeners, reload, requests }, stopped));
     let (said, mut hears) = mpsc::unbounded_channel();
     // The shop says a few lines a minute, so this channel needs no bound; the printer drains it at once.
     let devices = tokio::spawn(shop::run(broker_port, Box::new(move |line| drop(said.send(line)))));
@@ -114,7 +117,7 @@ impl Drop for Folder {
     }
 }
 
-fn configure(folder: &Path, broker: u16, local: SocketAddr, phone: SocketAddr) -> Result<Config> {
+fn configure(folder: &Path, broker: u16, local: SocketAddr, phone: SocketAddr) -> Result<ConfigurationFile> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let secret = folder.join("secret");
@@ -134,9 +137,9 @@ fn configure(folder: &Path, broker: u16, local: SocketAddr, phone: SocketAddr) -
         folder.join("state").display(),
         shop::RULES
     );
-    let name = folder.join("demo.toml");
-    let wishes = LoadOptions { state_directory: Some(folder.join("state")), ..LoadOptions::default() };
-    Ok(read(&name.to_string_lossy(), &text, &wishes)?)
+    let path = folder.join("demo.toml");
+    std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(ConfigurationFile { path, options: LoadOptions::default() })
 }
 
 fn invite(phone: SocketAddr, local: SocketAddr, broker: u16) {

@@ -7,8 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{Failure, Place};
-use crate::app::{self, Fatal, Listeners};
-use crate::config::{Config, keep_as_last_good};
+use crate::app::{self, Fatal, Listeners, ReloadHandle, Start};
+use crate::config::{Config, ConfigurationFile, LoadOptions, keep_as_last_good};
 use crate::random::Rng;
 use crate::store::{Lock, Store};
 
@@ -22,6 +22,9 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     })?;
     let store = Store::open(&directory, &mut Rng::from_machine())?;
     let config = place.owned_by(&store, config, false)?;
+    let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
+    let options = LoadOptions { client_tag, ..place.wishes(false) };
+    let (reload, requests) = ReloadHandle::new(ConfigurationFile { path: place.config.clone(), options });
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let listeners = listen(&config).await?;
@@ -29,7 +32,9 @@ pub fn run(place: &Place) -> Result<(), Failure> {
             keep(&directory, &text);
         }
         let stop = on_signal()?;
-        app::run(config, store, listeners, stop).await.map_err(|fatal| match fatal {
+        on_hangup(reload.clone())?;
+        let start = Start { config, store, listeners, reload, requests };
+        app::run(start, stop).await.map_err(|fatal| match fatal {
             Fatal::Start(error) => Failure::Io(error),
             ended @ (Fatal::Disk(_) | Fatal::Refused(_) | Fatal::Task(_)) => Failure::Io(ended.into()),
         })
@@ -47,7 +52,7 @@ const LISTEN_PAUSES: [u64; 5] = [2, 4, 8, 16, 30];
 async fn listen(config: &Config) -> Result<Listeners, Failure> {
     let is_service = std::env::var_os("NOTIFY_SOCKET").is_some();
     for (number, pause) in LISTEN_PAUSES.into_iter().enumerate().filter(|_| is_service) {
-        match Listeners::open(config).await {
+        match Listeners::open(&config.http).await {
             Err(error) if !error.is_mistake() => {
                 if number == 0 {
                     tracing::error!(%error, "it is tried again, first every few seconds, then every half minute");
@@ -57,7 +62,7 @@ async fn listen(config: &Config) -> Result<Listeners, Failure> {
             opened => return opened.map_err(Failure::Listen),
         }
     }
-    Listeners::open(config).await.map_err(Failure::Listen)
+    Listeners::open(&config.http).await.map_err(Failure::Listen)
 }
 
 /// What it starts with stands in for a file with mistakes at a later start.
@@ -91,4 +96,15 @@ pub(super) fn on_signal() -> Result<watch::Receiver<bool>, Failure> {
         std::future::pending::<()>().await; // the channel must outlive the daemon
     });
     Ok(stopped)
+}
+
+/// SIGHUP: the configuration is read again.
+fn on_hangup(reload: ReloadHandle) -> Result<(), Failure> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::Io(error.into()))?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload.request("SIGHUP");
+        }
+    });
+    Ok(())
 }

@@ -10,7 +10,7 @@ use firmware_bridge::mqtt::PREFIX;
 use super::section::{At, Section};
 
 /// A serial port with one device at its other end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serial {
     pub path: PathBuf,
     pub baud: u32,

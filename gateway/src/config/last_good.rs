@@ -45,25 +45,41 @@ fn state_directory(text: &str, wishes: &LoadOptions) -> PathBuf {
     wishes.state_directory.clone().or(from_systemd).or(given).unwrap_or_else(|| "/var/lib/bellwire".into())
 }
 
-/// For log, page, doctor and owner.
+/// At a start, for log, page, doctor and owner.
 fn sentence(path: &Path, problems: &Problems, config: &Config) -> String {
-    let changed = path.metadata().and_then(|file| file.modified()).ok();
-    let changed = changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    let since = changed
-        .map(|at| {
-            Timestamp(i64::try_from(at.as_millis()).unwrap_or_default()).for_tables(&config.site.time_zone)
-        })
-        .map(|at| format!(", changed {at},"))
-        .unwrap_or_default();
-    let first = problems.0.first().map(ToString::to_string).unwrap_or_default();
-    let more = match problems.0.len() {
-        0 | 1 => String::new(),
-        count => format!(", and {} more", count - 1),
-    };
+    let since = changed(path, config).map(|at| format!(", changed {at},")).unwrap_or_default();
+    let problems = in_short(problems);
     format!(
         "the configuration file{since} has a mistake, so bellwire runs with the last good one, and NOTHING that was changed \
-         since holds, neither rules nor people: {first}{more}. Correct it (bellwire check), then: systemctl restart bellwire"
+         since holds, neither rules nor people: {problems} – correct it (bellwire check), then: systemctl restart bellwire"
     )
+}
+
+/// While it runs: what was to be taken over cannot be. `why`: a problem, or all of them in short.
+#[must_use]
+pub fn refusal(path: &Path, why: &str, running: &Config) -> String {
+    let since = changed(path, running).map(|at| format!(", changed {at},")).unwrap_or_default();
+    format!(
+        "the configuration file{since} was not taken over, so bellwire goes on with the one before, and NOTHING that was \
+         changed since holds, neither rules nor people: {why} – correct it (bellwire check), then: systemctl reload bellwire"
+    )
+}
+
+fn changed(path: &Path, config: &Config) -> Option<String> {
+    let changed = path.metadata().and_then(|file| file.modified()).ok()?;
+    let changed = changed.duration_since(UNIX_EPOCH).ok()?;
+    let at = Timestamp(i64::try_from(changed.as_millis()).unwrap_or_default());
+    Some(at.for_tables(&config.site.time_zone))
+}
+
+/// The first, and how many more.
+#[must_use]
+pub fn in_short(problems: &Problems) -> String {
+    let first = problems.0.first().map(ToString::to_string).unwrap_or_default();
+    match problems.0.len() {
+        0 | 1 => first,
+        count => format!("{first}, and {} more", count - 1),
+    }
 }
 
 /// Keeps what the daemon has started with; written only when it is new.

@@ -52,11 +52,11 @@ pub mod versions;
 
 pub use connections::{api_url, api_version, digits};
 pub use devices::Serial;
-pub use last_good::{keep_as_last_good, load_or_last_good};
+pub use last_good::{in_short, keep_as_last_good, load_or_last_good, refusal};
 pub use network::Network;
 pub use pem::{Pem, not_pem};
 pub use problem::{Problem, Problems};
-pub use read::{LoadOptions, load, own_client_id, read};
+pub use read::{ConfigurationFile, LoadOptions, load, own_client_id, read};
 pub use rules::FIRST_CONNECTION;
 pub use secret::{Secret, SecretError, secret, secret_file};
 pub use secret_box::{SecretBox, SecretBoxError};
@@ -141,7 +141,7 @@ pub struct Site {
     pub owner: Vec<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// The page, the API, health, metrics and, without `webhook_listen`, the webhook.
     pub listen: SocketAddr,
@@ -159,7 +159,7 @@ pub struct Http {
     pub tls: Option<(PathBuf, PathBuf)>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mqtt {
     pub host: String,
     pub port: u16,
@@ -181,7 +181,7 @@ pub enum MqttVersion {
     V311,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MqttTls {
     /// PEM; Mozilla's roots without it.
     pub ca_file: Option<PathBuf>,

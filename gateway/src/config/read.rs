@@ -36,21 +36,36 @@ pub struct LoadOptions {
     pub client_tag: Option<StoreTag>,
 }
 
-/// Reads the file at `path`.
-pub fn load(path: &Path, wishes: &LoadOptions) -> Result<Config, Problems> {
-    let name = path.to_string_lossy();
-    match std::fs::read_to_string(path) {
-        Ok(text) => read(&name, &text, wishes),
-        Err(error) => {
-            let next = if error.kind() == ErrorKind::PermissionDenied {
-                "run this as the daemon's user: sudo -u bellwire bellwire …"
-            } else {
-                "give its place with --config"
-            };
-            let what = format!("the file cannot be read ({error}); {next}");
-            Err(Problems(vec![Problem { file: name.into_owned(), line: 0, column: 0, what }]))
+/// Where the configuration is, so that it can be read again.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigurationFile {
+    pub path: PathBuf,
+    pub options: LoadOptions,
+}
+
+impl ConfigurationFile {
+    /// What it says, and its text.
+    pub fn load(&self) -> Result<(Config, String), Problems> {
+        let name = self.path.to_string_lossy();
+        match std::fs::read_to_string(&self.path) {
+            Ok(text) => read(&name, &text, &self.options).map(|config| (config, text)),
+            Err(error) => {
+                let next = if error.kind() == ErrorKind::PermissionDenied {
+                    "run this as the daemon's user: sudo -u bellwire bellwire …"
+                } else {
+                    "give its place with --config"
+                };
+                let what = format!("the file cannot be read ({error}); {next}");
+                Err(Problems(vec![Problem { file: name.into_owned(), line: 0, column: 0, what }]))
+            }
         }
     }
+}
+
+/// Reads the file at `path`.
+pub fn load(path: &Path, wishes: &LoadOptions) -> Result<Config, Problems> {
+    let file = ConfigurationFile { path: path.to_owned(), options: wishes.clone() };
+    file.load().map(|(config, _)| config)
 }
 
 /// Reads a configuration; `name` is how problems call it, and where relative paths start.

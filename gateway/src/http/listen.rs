@@ -45,7 +45,7 @@ pub struct Peer {
 
 /// Serves until `stop` says so, then lets answers under way finish.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     routes: Router,
     certificate: Option<Arc<Certificate>>,
     mut stop: watch::Receiver<bool>,

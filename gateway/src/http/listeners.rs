@@ -2,10 +2,11 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use crate::config::Config;
+use crate::config::Http;
 
 /// A port that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -26,26 +27,50 @@ impl ListenError {
 }
 
 /// The sockets, opened before anything else so that a port that is taken is told at once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Listeners {
-    pub local: TcpListener,
-    pub webhook: Option<TcpListener>,
-    pub metrics: Option<TcpListener>,
+    pub local: Arc<TcpListener>,
+    pub webhook: Option<Arc<TcpListener>>,
+    pub metrics: Option<Arc<TcpListener>>,
 }
 
 impl Listeners {
-    pub async fn open(config: &Config) -> Result<Self, ListenError> {
+    pub async fn open(http: &Http) -> Result<Self, ListenError> {
+        Self::open_beside(None, http).await
+    }
+
+    /// For another configuration: a socket whose address is the same stays open, and who comes meanwhile waits in its queue.
+    pub async fn reopen(&self, before: &Http, http: &Http) -> Result<Self, ListenError> {
+        Self::open_beside(Some((self, before)), http).await
+    }
+
+    async fn open_beside(before: Option<(&Self, &Http)>, http: &Http) -> Result<Self, ListenError> {
+        let open: Vec<(SocketAddr, &Arc<TcpListener>)> = before
+            .into_iter()
+            .flat_map(|(kept, http)| {
+                let optional = |address: Option<SocketAddr>, socket| address.zip(Option::as_ref(socket));
+                let local = Some((http.listen, &kept.local));
+                let webhook = optional(http.webhook_listen, &kept.webhook);
+                [local, webhook, optional(http.metrics_listen, &kept.metrics)]
+            })
+            .flatten()
+            .collect();
         let bind = async |address: SocketAddr, key: &'static str| {
-            TcpListener::bind(address).await.map_err(|error| ListenError { key, address, error })
+            if let Some((_, kept)) = open.iter().find(|(known, _)| *known == address) {
+                return Ok(Arc::clone(kept));
+            }
+            let socket =
+                TcpListener::bind(address).await.map_err(|error| ListenError { key, address, error });
+            socket.map(Arc::new)
         };
         let optional = async |address: Option<SocketAddr>, key: &'static str| match address {
             Some(address) => bind(address, key).await.map(Some),
             None => Ok(None),
         };
         Ok(Self {
-            local: bind(config.http.listen, "listen").await?,
-            webhook: optional(config.http.webhook_listen, "webhook_listen").await?,
-            metrics: optional(config.http.metrics_listen, "metrics_listen").await?,
+            local: bind(http.listen, "listen").await?,
+            webhook: optional(http.webhook_listen, "webhook_listen").await?,
+            metrics: optional(http.metrics_listen, "metrics_listen").await?,
         })
     }
 }

@@ -3,26 +3,30 @@
 
 /// Whether what is published comes to us.
 mod deliveries;
+/// What goes down to the broker.
+mod handle;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
+
+use handle::{Ack, Current, ONLINE, VersionedClient, lock};
+pub use handle::{AckToken, BrokerHandle};
 
 use super::loopback::LoopbackProbe;
 use super::overlapping::OverlapFilter;
 use super::settings::Settings;
 use super::subscriptions::{Grants, Subscriptions};
 use super::takeover::Takeovers;
-use super::v4::{EventStream4, Publisher4};
-use super::v5::{EventStream5, Publisher5};
+use super::v4::EventStream4;
+use super::v5::EventStream5;
 use crate::command::question::ReplyTo;
 use crate::config::MqttVersion;
 use crate::event::incoming::Event;
 use crate::mqtt::protocol::{
-    Announce, CONNECT_DEADLINE, Cause, EventStream, Heard, Incoming, Publish, Publisher, Unsupported,
+    Announce, CONNECT_DEADLINE, Cause, EventStream, Heard, Incoming, Publisher, Unsupported,
 };
 use crate::random::{Rng, backoff};
 use crate::time::Clock;
@@ -37,11 +41,6 @@ const NOTICES: usize = 256;
 /// a poll that waits for a slow disk cannot miss the keep-alive (docs/reliability.md E5, F9).
 const PATIENCE: Duration = Duration::from_secs(15);
 const SLOW_DISK: &str = "the disk is slower than the broker; connecting again later";
-/// How long the farewell may take.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-const ONLINE: Bytes = Bytes::from_static(b"online");
-const OFFLINE: Bytes = Bytes::from_static(b"offline");
 
 /// What comes up; an event is acknowledged with an `A`.
 #[derive(Debug)]
@@ -71,43 +70,6 @@ pub enum ConnectionEvent<A = AckToken> {
     Loopback(Result<Duration, String>),
 }
 
-/// Acknowledges one event, over the connection that it came by.
-#[derive(Debug)]
-pub struct AckToken {
-    epoch: u64,
-    ack: Ack,
-}
-
-#[derive(Debug)]
-enum Ack {
-    V5(<Publisher5 as Publisher>::Ack),
-    V4(<Publisher4 as Publisher>::Ack),
-}
-
-/// What goes down. Never waits.
-#[derive(Debug, Clone)]
-pub struct BrokerHandle {
-    current: Arc<Mutex<Current>>,
-    notices: mpsc::Sender<ConnectionEvent>,
-    status_topic: Arc<str>,
-    notice_topic: Arc<str>,
-    stop: watch::Sender<bool>,
-}
-
-#[derive(Debug, Default)]
-struct Current {
-    epoch: u64,
-    publisher: Option<VersionedClient>,
-    /// We say goodbye: when the connection ends nothing has happened.
-    takes_leave: bool,
-}
-
-#[derive(Debug, Clone)]
-enum VersionedClient {
-    V5(Publisher5),
-    V4(Publisher4),
-}
-
 /// Starts the link's task on the current runtime.
 pub fn start(
     settings: Settings,
@@ -116,17 +78,20 @@ pub fn start(
 ) -> (BrokerHandle, mpsc::Receiver<ConnectionEvent>) {
     let (notices, received) = mpsc::channel(NOTICES);
     let (stop, stopped) = watch::channel(false);
+    let (wants, wanted) = watch::channel(settings.filters.clone());
     let link = BrokerHandle {
         current: Arc::default(),
         notices,
         status_topic: settings.status_topic.as_str().into(),
         notice_topic: settings.notice_topic.as_str().into(),
+        wanted: wants,
         stop,
     };
     let task = Task {
         loopback: LoopbackProbe::new(dice.tag()),
         takeovers: Takeovers::default(),
         settings,
+        wanted,
         dice,
         clock,
         current: Arc::clone(&link.current),
@@ -141,100 +106,6 @@ pub fn start(
     (link, received)
 }
 
-impl BrokerHandle {
-    /// Nothing happens if the connection has gone: the broker sends the event again.
-    pub fn ack(&self, token: AckToken) {
-        let current = lock(&self.current);
-        if current.epoch != token.epoch {
-            return;
-        }
-        let sent = match (&current.publisher, token.ack) {
-            (Some(VersionedClient::V5(publisher)), Ack::V5(ack)) => publisher.acknowledge(ack),
-            (Some(VersionedClient::V4(publisher)), Ack::V4(ack)) => publisher.acknowledge(ack),
-            (Some(_) | None, _) => true,
-        };
-        if !sent {
-            tracing::warn!("an acknowledgement found no room; the broker will send the event again");
-        }
-    }
-
-    /// `false`: no connection, or no room; offer it again after the next notice.
-    pub fn publish(&self, publish: Publish) -> bool {
-        let id = publish.id;
-        let answer = match &lock(&self.current).publisher {
-            Some(VersionedClient::V5(publisher)) => publisher.publish(publish),
-            Some(VersionedClient::V4(publisher)) => publisher.publish(publish),
-            None => None,
-        };
-        let Some(answer) = answer else { return false };
-        let notices = self.notices.clone();
-        tokio::spawn(async move {
-            if let Some(result) = answer.await {
-                drop(notices.send(ConnectionEvent::Published { id, result }).await); // nobody listens after the end
-            }
-        });
-        true
-    }
-
-    /// Tells whoever listens to the gateway's notices, if the broker is there.
-    pub fn tell(&self, notice: Bytes) {
-        self.say(&self.notice_topic, notice);
-    }
-
-    /// Publishes without waiting for the broker's answer. `false`: no connection, or no room.
-    pub fn say(&self, topic: &str, payload: Bytes) -> bool {
-        self.announce(topic, payload, Announce::AtLeastOnce)
-    }
-
-    /// Publishes with QoS 0: as Sparkplug wants its commands (3.0.0, tck-id-payloads-ncmd-qos), and for what is asked for again, such
-    /// as a device's acknowledgements. The broker's answer to QoS 1 is a small packet that our system acknowledges 40 ms later, and
-    /// until then the broker's holds back the next events (Nagle).
-    pub fn say_at_most_once(&self, topic: &str, payload: Bytes) -> bool {
-        self.announce(topic, payload, Announce::AtMostOnce)
-    }
-
-    /// Publishes what the broker shall keep, without waiting for its answer; nothing takes away what it keeps.
-    /// `false`: no connection, or no room.
-    pub fn keep(&self, topic: &str, payload: Bytes) -> bool {
-        self.announce(topic, payload, Announce::Retained)
-    }
-
-    fn announce(&self, topic: &str, payload: Bytes, how: Announce) -> bool {
-        match &lock(&self.current).publisher {
-            Some(VersionedClient::V5(publisher)) => publisher.announce(topic, payload, how),
-            Some(VersionedClient::V4(publisher)) => publisher.announce(topic, payload, how),
-            None => false,
-        }
-    }
-
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        lock(&self.current).publisher.is_some()
-    }
-
-    /// Says goodbye: without this the broker would publish our will.
-    pub async fn stop(&self) {
-        let publisher = {
-            let mut current = lock(&self.current);
-            current.takes_leave = true;
-            current.publisher.clone()
-        };
-        self.announce(&self.status_topic, OFFLINE, Announce::Retained);
-        match publisher {
-            Some(VersionedClient::V5(publisher)) => publisher.disconnect(),
-            Some(VersionedClient::V4(publisher)) => publisher.disconnect(),
-            None => {}
-        }
-        let gone = async {
-            while lock(&self.current).publisher.is_some() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        drop(timeout(FAREWELL, gone).await); // then the connection just ends
-        self.stop.send_replace(true);
-    }
-}
-
 /// How a version's publishing half, and its acknowledgements, are kept here.
 type PublishingHalf<E> = (
     fn(<E as EventStream>::Publisher) -> VersionedClient,
@@ -243,6 +114,7 @@ type PublishingHalf<E> = (
 
 struct Task {
     settings: Settings,
+    wanted: watch::Receiver<Vec<String>>,
     dice: Rng,
     clock: Arc<dyn Clock + Send + Sync>,
     current: Arc<Mutex<Current>>,
@@ -310,6 +182,9 @@ impl Task {
             }
         };
         limits.in_words().iter().for_each(|limit| tracing::warn!(limit, "the broker has a limit"));
+        if let Some(filters) = self.now_wanted() {
+            drop(subscriptions.want(&filters)); // it subscribes to all of them next
+        }
         let topic = self.settings.loopback_topic.clone();
         let mut stream =
             OverlapFilter::begin(stream, publisher, subscriptions, (session_present, &limits), Some(&topic));
@@ -340,14 +215,8 @@ impl Task {
                 Heard::Loopback(payload) => self.looped(&payload),
                 Heard::LoopbackGranted(answer) => self.loopback_granted(answer),
                 Heard::Subscribed(outcome) => {
-                    // Readiness waits for it, so it is not dropped; a connection that could not tell it begins again.
-                    if self
-                        .notices
-                        .send_timeout(ConnectionEvent::Subscribed(outcome), PATIENCE)
-                        .await
-                        .is_err()
-                    {
-                        return (Cause::Disk, SLOW_DISK.into());
+                    if let Err(reason) = self.tell(ConnectionEvent::Subscribed(outcome)).await {
+                        return (Cause::Disk, reason);
                     }
                 }
                 Heard::Ended(cause, reason) => return (cause, reason),
@@ -358,7 +227,27 @@ impl Task {
                 | Heard::Alive
                 | Heard::Sent => {}
             }
+            if let Some(filters) = self.now_wanted() {
+                let outcome = stream.want(&filters);
+                let connected = Some(ConnectionEvent::Connected { session_present: true });
+                for event in connected.into_iter().chain(outcome.map(ConnectionEvent::Subscribed)) {
+                    if let Err(reason) = self.tell(event).await {
+                        return (Cause::Disk, reason);
+                    }
+                }
+            }
         }
+    }
+
+    /// Other topics than before.
+    fn now_wanted(&mut self) -> Option<Vec<String>> {
+        let is_new = self.wanted.has_changed().unwrap_or_default();
+        is_new.then(|| self.wanted.borrow_and_update().clone())
+    }
+
+    /// Readiness waits for it, so it is not dropped; a connection that could not tell it begins again.
+    async fn tell(&self, event: ConnectionEvent) -> Result<(), String> {
+        self.notices.send_timeout(event, PATIENCE).await.map_err(|_| SLOW_DISK.to_owned())
     }
 
     /// The next connection does without it.
@@ -392,8 +281,4 @@ impl Task {
         tracing::warn!("an event at QoS 0 was dropped: the disk is slower than the broker");
         Ok(())
     }
-}
-
-fn lock(current: &Mutex<Current>) -> std::sync::MutexGuard<'_, Current> {
-    current.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -166,6 +166,19 @@ impl<'a, E: EventStream> OverlapFilter<'a, E> {
     fn answered(&mut self, ask: &SubscribeRequest, answers: Vec<Granted>) -> Option<Grants> {
         let next = self.subscriptions.answered(ask, answers);
         self.ask(next);
+        self.settled()
+    }
+
+    /// Other subscriptions, by their difference; what the broker has granted is told again, now or when it has answered.
+    pub fn want(&mut self, filters: &[String]) -> Option<Grants> {
+        self.told = None;
+        let asks = self.subscriptions.want(filters);
+        self.ask(asks);
+        self.settled()
+    }
+
+    /// What is known when the broker has answered all; once.
+    fn settled(&mut self) -> Option<Grants> {
         if !self.subscriptions.is_settled() {
             return None;
         }

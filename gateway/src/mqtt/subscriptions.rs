@@ -137,8 +137,7 @@ impl Subscriptions {
         self.refused.retain(|filter, _| !self.wanted.contains(filter));
         self.wildcards = limits.wildcards;
         if !self.wildcards {
-            let refuse = |filter: &String| (filter.clone(), "the broker takes no wildcards".to_owned());
-            self.refused.extend(self.wanted.iter().filter(|filter| has_wildcard(filter)).map(refuse));
+            self.refuse_wildcards();
         }
         let partial = match limits.identifiers && !self.how.ignores {
             true => Partial::Kept,
@@ -146,6 +145,23 @@ impl Subscriptions {
         };
         self.open = 0;
         self.turn_to(self.plan_for(partial))
+    }
+
+    /// From now on these are wanted: what to send. What the broker answers meanwhile to earlier requests counts as well.
+    pub fn want(&mut self, wanted: &[String]) -> Vec<SubscribeRequest> {
+        self.wanted = wanted.iter().cloned().collect();
+        self.wanted_routes = Routes::of_filters(wanted);
+        let (wanted, wildcards) = (&self.wanted, self.wildcards);
+        self.refused.retain(|filter, _| !wanted.contains(filter));
+        if !wildcards {
+            self.refuse_wildcards();
+        }
+        self.turn_to(self.plan_for(self.plan.partial.unwrap_or(Partial::Kept)))
+    }
+
+    fn refuse_wildcards(&mut self) {
+        let refuse = |filter: &String| (filter.clone(), "the broker takes no wildcards".to_owned());
+        self.refused.extend(self.wanted.iter().filter(|filter| has_wildcard(filter)).map(refuse));
     }
 
     /// Asks again for what was refused: the broker's access list may have been put right meanwhile. Nothing while the

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use firmware_bridge::Kind;
@@ -62,10 +64,16 @@ pub enum PortEvent {
     },
 }
 
-/// What goes down. Never waits.
-#[derive(Debug)]
+/// What goes down. Never waits. The ports are closed with the last copy.
+#[derive(Debug, Clone)]
 pub struct Ports {
-    lines: BTreeMap<String, mpsc::Sender<Vec<u8>>>,
+    lines: BTreeMap<String, Line>,
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    frames: mpsc::Sender<Vec<u8>>,
+    is_open: Arc<AtomicBool>,
 }
 
 impl Ports {
@@ -73,7 +81,13 @@ impl Ports {
     #[must_use]
     pub fn send(&self, port: &str, kind: Kind, message: &[u8]) -> bool {
         let frame = || Encoder::new(kind, message).collect();
-        self.lines.get(port).is_some_and(|line| line.try_send(frame()).is_ok())
+        self.lines.get(port).is_some_and(|line| line.frames.try_send(frame()).is_ok())
+    }
+
+    /// Those that are open, for whoever was not there when they were opened.
+    pub fn open(&self) -> impl Iterator<Item = &String> {
+        let is_open = |(_, line): &(&String, &Line)| line.is_open.load(Ordering::Relaxed);
+        self.lines.iter().filter(is_open).map(|(port, _)| port)
     }
 }
 
@@ -83,10 +97,10 @@ pub fn start(configured: &[Serial]) -> (Ports, mpsc::Receiver<PortEvent>) {
     let (notices, received) = mpsc::channel(NOTICES);
     let mut lines = BTreeMap::new();
     for serial in configured {
-        let (line, outgoing) = mpsc::channel(OUTGOING);
-        let port = serial.path.display().to_string();
-        lines.insert(port.clone(), line);
-        let task = Task { serial: serial.clone(), port, notices: notices.clone(), outgoing };
+        let (frames, outgoing) = mpsc::channel(OUTGOING);
+        let (port, is_open) = (serial.path.display().to_string(), Arc::default());
+        lines.insert(port.clone(), Line { frames, is_open: Arc::clone(&is_open) });
+        let task = Task { serial: serial.clone(), port, notices: notices.clone(), outgoing, is_open };
         tokio::spawn(task.run(Rng::from_machine()));
     }
     (Ports { lines }, received)
@@ -97,6 +111,7 @@ struct Task {
     port: String,
     notices: mpsc::Sender<PortEvent>,
     outgoing: mpsc::Receiver<Vec<u8>>,
+    is_open: Arc<AtomicBool>,
 }
 
 impl Task {
@@ -108,6 +123,10 @@ impl Task {
                 Ok(line) => (self.converse(&line).await, true),
                 Err(error) => (advice(&error), false),
             };
+            self.is_open.store(false, Ordering::Relaxed);
+            if self.outgoing.is_closed() {
+                return; // nobody speaks over it any more
+            }
             failures = if was_open && began.elapsed() > HEALTHY { 1 } else { failures + 1 };
             // A port that stays away is told of once.
             let told = was_open || failures == 1;
@@ -120,6 +139,7 @@ impl Task {
 
     /// Until the line ends; the reason is a sentence.
     async fn converse(&mut self, line: &SerialPort) -> String {
+        self.is_open.store(true, Ordering::Relaxed);
         while self.outgoing.try_recv().is_ok() {} // for whoever was at the other end before
         if self.notices.send(PortEvent::Opened { port: self.port.clone() }).await.is_err() {
             return "the daemon ends".to_owned();
@@ -140,10 +160,13 @@ impl Task {
                     }
                     Err(error) => return advice(&error),
                 },
-                Some(frame) = self.outgoing.recv() => match timeout(WRITE_PATIENCE, line.write_all(&frame)).await {
+                frame = self.outgoing.recv() => match frame {
+                    None => return "nobody speaks over it any more".to_owned(),
+                    Some(frame) => match timeout(WRITE_PATIENCE, line.write_all(&frame)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return advice(&error),
                     Err(_) => return format!("it has taken nothing for {} s", WRITE_PATIENCE.as_secs()),
+                    },
                 },
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::command::dispatch::{CommandUpdate, Dispatch, DispatchEffect, DispatchInput, PendingCommand};
 use crate::mqtt::{BrokerHandle, Publish};
@@ -15,6 +15,9 @@ use crate::task::ports::BrokerPort;
 use crate::task::subscriptions::answer_prefix;
 use crate::task::wakeups::{Work, Written};
 
+/// How long the broker's answers are waited for when another configuration is taken over. A command without one is published
+/// again, as after a connection that broke.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -22,12 +25,22 @@ pub async fn run(
     context: Arc<TaskContext>,
     link: impl BrokerPort,
     mut inputs: mpsc::Receiver<DispatchInput>,
+    mut end: watch::Receiver<bool>,
 ) {
     let mut dispatch = Dispatch::default();
     let mut pause = LOOK_EVERY;
+    let mut answers_until = None;
     loop {
+        if *end.borrow() {
+            let until = *answers_until.get_or_insert(context.machine.now() + ANSWERS_WITHIN);
+            if context.at_broker.all().is_empty() || !link.is_connected() || context.machine.now() >= until {
+                return;
+            }
+            pause = ANSWERS_WITHIN;
+        }
         let input = tokio::select! {
             biased; // as a simulation repeats it; each input ends in a look for commands, as a wake-up does
+            _ = end.changed(), if answers_until.is_none() => continue,
             input = inputs.recv() => match input {
                 Some(input) => input,
                 None => return,
@@ -51,6 +64,7 @@ pub async fn run(
                     // The disk may have been full for an hour meanwhile.
                     effects.extend(dispatch.handle(DispatchInput::Loaded(waiting), context.machine.now()));
                 }
+                DispatchEffect::Publish(_) if answers_until.is_some() => {} // it waits on disk
                 DispatchEffect::Publish(command) => {
                     let id = command.id;
                     let late = command.expires_at <= now; // another effect may have waited for the disk

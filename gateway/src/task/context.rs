@@ -14,9 +14,9 @@ use crate::outbox::button_token::ButtonSigner;
 use crate::outbox::retry_policy::QUALITY_WAIT;
 use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::Scheduler;
-use crate::store::{self, Store, StoreHandle};
-use crate::task::durable_store::DurableStore;
-use crate::task::handles::{CommandsAtBroker, DiscoveryHandle, OwnerNotices, ReadReceipts};
+use crate::store::{self, Store, StoreError, StoreHandle};
+use crate::task::durable_store::{DISK_FULL_PAUSE, DurableStore};
+use crate::task::handles::{CommandsAtBroker, DiscoveryHandle, OwnerNotices, ReadReceipts, ReloadHandle};
 use crate::task::live_config::{LiveConfig, connections};
 use crate::task::orphans;
 use crate::task::outbox_transaction::{SchedulerHandle, SendStep, remember};
@@ -35,7 +35,7 @@ pub struct TaskContext {
     pub live: LiveConfig,
     pub wakeups: Wakeups,
     pub readiness: Arc<Readiness>,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// What the owner should know.
     pub notices: OwnerNotices,
     pub tag: StoreTag,
@@ -46,6 +46,7 @@ pub struct TaskContext {
     pub at_broker: CommandsAtBroker,
     pub receipts: ReadReceipts,
     pub home: DiscoveryHandle,
+    pub reload: ReloadHandle,
 }
 
 /// What a start finds on disk.
@@ -102,14 +103,24 @@ impl TaskContext {
     pub async fn new(
         store: StoreHandle,
         config: Arc<Config>,
-        metrics: Metrics,
+        metrics: Arc<Metrics>,
         notices: mpsc::Sender<String>,
         machine: Arc<dyn Machine>,
+        reload: ReloadHandle,
     ) -> Result<(Self, mpsc::Receiver<SendStep>), Fatal> {
-        let (of_file, now) = (Arc::clone(&config), machine.now());
-        let found = store.run(move |store| Found::read(store, &of_file, now)).await;
-        let found = found.map_err(|error| Fatal::Disk(error.to_string().into()))?;
-        Ok(Self::with(found, store, config, metrics, notices, machine))
+        let found = loop {
+            let (of_file, now) = (Arc::clone(&config), machine.now());
+            match store.run(move |store| Found::read(store, &of_file, now)).await {
+                Ok(found) => break found,
+                // As of every task of a daemon that runs: a full disk is waited out.
+                Err(full @ (StoreError::DiskFull | StoreError::Busy)) => {
+                    tracing::warn!(%full, "what is on disk cannot be looked through; trying again in a second");
+                    machine.sleep(DISK_FULL_PAUSE).await;
+                }
+                Err(error) => return Err(Fatal::Disk(error.to_string().into())),
+            }
+        };
+        Ok(Self::with(found, store, config, metrics, notices, machine, reload))
     }
 
     /// With what was found.
@@ -117,9 +128,10 @@ impl TaskContext {
         found: Found,
         store: StoreHandle,
         config: Arc<Config>,
-        metrics: Metrics,
+        metrics: Arc<Metrics>,
         notices: mpsc::Sender<String>,
         machine: Arc<dyn Machine>,
+        reload: ReloadHandle,
     ) -> (Self, mpsc::Receiver<SendStep>) {
         found.tell();
         let answer_topics = subscriptions::of_replies(&config);
@@ -147,6 +159,7 @@ impl TaskContext {
             at_broker: CommandsAtBroker::default(),
             receipts: ReadReceipts::default(),
             home: DiscoveryHandle::default(),
+            reload,
         };
         (context, steps)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use firmware_bridge::{Kind, Position};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::command::command_state::CommandState;
 use crate::contact::severity::Severity;
@@ -64,13 +64,23 @@ pub fn post(context: &TaskContext, fleet: &mpsc::Sender<DeviceMessage>, letter: 
 pub async fn run(
     context: Arc<TaskContext>,
     lines: Transports,
-    mut serial: mpsc::Receiver<PortEvent>,
+    serial: Arc<Mutex<mpsc::Receiver<PortEvent>>>,
     mut letters: mpsc::Receiver<DeviceMessage>,
 ) {
     let Some(known) = context.store.durably(crate::store::Store::known_devices).await else { return };
     let wires = context.config.serial.iter().map(|serial| Route::Serial(serial.path.display().to_string()));
     let fleet = Fleet::new(known, wires.collect(), context.machine.now());
     let mut desk = FleetTask { context: Arc::clone(&context), lines, fleet, under_way: Vec::new() };
+    let mut serial = serial.lock().await;
+    // Ports that stayed open while another configuration was taken over.
+    let open: Vec<String> = desk.lines.ports.open().cloned().collect();
+    for port in open {
+        if let Some(is_open) = desk.understand(PortEvent::Opened { port })
+            && desk.take(is_open).await.is_none()
+        {
+            return; // the disk failed
+        }
+    }
     loop {
         let pause = context.machine.now().until(desk.fleet.wake_at());
         let mut inputs = tokio::select! {

@@ -10,7 +10,7 @@ use crate::store::{self, Store, StoreError, StoreHandle};
 use crate::task::readiness::Readiness;
 
 /// How often a full disk is asked again whether there is room.
-const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
+pub const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The database refuses what it was given: the statement or its row is wrong, and would be wrong again.
 #[derive(Debug)]

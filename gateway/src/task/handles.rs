@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
+use crate::config::ConfigurationFile;
 use crate::contact::severity::Severity;
 use crate::ids::{CommandId, ConnectionName, Wamid};
 
@@ -90,6 +91,26 @@ impl DiscoveryHandle {
     /// Something may have changed; the intake says so every half a minute at least.
     pub fn news(&self) {
         self.news.notify_one();
+    }
+}
+
+/// The configuration file, and the wish to read it again.
+#[derive(Debug, Clone)]
+pub struct ReloadHandle {
+    pub file: Arc<ConfigurationFile>,
+    requests: mpsc::Sender<String>,
+}
+
+impl ReloadHandle {
+    /// One request that waits reads whatever is written until then: another beside it would find nothing new.
+    pub fn new(file: ConfigurationFile) -> (Self, mpsc::Receiver<String>) {
+        let (requests, received) = mpsc::channel(1);
+        (Self { file: Arc::new(file), requests }, received)
+    }
+
+    /// It is read again soon, and the owner hears if that cannot be. `by`: who asked, for the log.
+    pub fn request(&self, by: &str) {
+        drop(self.requests.try_send(by.to_owned()));
     }
 }
 

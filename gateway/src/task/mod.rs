@@ -5,7 +5,7 @@ pub mod context;
 /// Whom the loops speak to.
 pub mod ports;
 /// What tasks tell each other in memory.
-pub(crate) mod handles;
+pub mod handles;
 /// Who wakes whom.
 pub(crate) mod wakeups;
 /// Writing that waits until it is on disk.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::alert::effect;
 use crate::alert::evaluate::excerpt;
@@ -43,11 +43,14 @@ pub type Submitted = (Event, oneshot::Sender<()>);
 /// What comes in and goes on here.
 #[derive(Debug)]
 pub struct IntakeInputs<A> {
-    pub notices: mpsc::Receiver<ConnectionEvent<A>>,
+    /// Of a connection that goes on when another configuration is taken over: what waits in it is the next intake's.
+    pub notices: Arc<Mutex<mpsc::Receiver<ConnectionEvent<A>>>>,
     pub handed: mpsc::Receiver<Submitted>,
     pub to_dispatch: mpsc::Sender<dispatch::DispatchInput>,
     /// Devices' messages over the broker, for the fleet.
     pub letters: mpsc::Sender<DeviceMessage>,
+    /// Becomes true: what was taken from `notices` is finished, and no more is taken.
+    pub end: watch::Receiver<bool>,
 }
 
 /// Whom to tell that an event is on disk.
@@ -63,6 +66,8 @@ pub async fn run<B: BrokerPort>(
     link: B,
     mut doors: IntakeInputs<B::Ack>,
 ) {
+    let notices = Arc::clone(&doors.notices);
+    let mut notices = notices.lock().await;
     let mut known = context.live.get();
     let Some(mut intake) = begin(&context, judge, &known).await else { return };
     let mut crashes = Crashes::open(&context.config.site.state_directory);
@@ -76,15 +81,16 @@ pub async fn run<B: BrokerPort>(
         woken = tokio::select! {
             biased; // as a simulation repeats it; after what people did it is the events' turn, and after events theirs
             () = std::future::ready(()), if !batch.is_empty() => false,
+            _ = doors.end.wait_for(|end| *end) => return,
             () = context.wakeups.wait(Work::AlertCommands), if !woken => true,
             Some((event, told)) = doors.handed.recv() => {
                 events.push((event, Some(Submitter::Handed(told)), None));
-                while batch.len() < BATCH && let Ok(notice) = doors.notices.try_recv() {
+                while batch.len() < BATCH && let Ok(notice) = notices.try_recv() {
                     batch.push(notice); // whoever hands in the next at once leaves the broker its turn
                 }
                 false
             }
-            taken = doors.notices.recv_many(&mut batch, BATCH) => match taken {
+            taken = notices.recv_many(&mut batch, BATCH) => match taken {
                 0 => return,
                 _ => false,
             },

@@ -19,6 +19,7 @@ pub trait BrokerPort: Send + Sync + 'static {
     /// Acknowledges one event, over the connection that it came by.
     type Ack: Send + 'static;
     fn ack(&self, token: Self::Ack);
+    fn is_connected(&self) -> bool;
     /// `false`: no connection, or no room; offer it again after the next notice.
     fn publish(&self, publish: Publish) -> bool;
     /// `false`: no connection, or no room.
@@ -42,6 +43,10 @@ impl BrokerPort for BrokerHandle {
 
     fn ack(&self, token: AckToken) {
         Self::ack(self, token);
+    }
+
+    fn is_connected(&self) -> bool {
+        Self::is_connected(self)
     }
 
     fn publish(&self, publish: Publish) -> bool {

@@ -12,8 +12,6 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Readiness {
     now: Mutex<Obstacles>,
-    /// That another configuration stands in for the file, which keeps nothing from being accepted.
-    stands_in: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +24,8 @@ struct Obstacles {
     /// Another client with our client id.
     client_id: Passing,
     disk_full: bool,
+    /// That another configuration than the file's is run, which keeps nothing from being accepted.
+    stands_in: Option<String>,
     paused: BTreeMap<ConnectionName, (Timestamp, String)>,
 }
 
@@ -41,11 +41,16 @@ impl Readiness {
     /// As at the start: without a broker.
     pub fn new(stands_in: Option<String>) -> Self {
         let broker = Some("the broker is not connected yet".to_owned());
-        Self { now: Mutex::new(Obstacles { broker, ..Obstacles::default() }), stands_in }
+        Self { now: Mutex::new(Obstacles { broker, stands_in, ..Obstacles::default() }) }
     }
 
     pub fn broker_is(&self, obstacle: Option<String>) {
         self.change(|now| now.broker = obstacle);
+    }
+
+    /// The file has changed, and is not what we run on: why.
+    pub fn stands_in(&self, why: String) {
+        self.change(|now| now.stands_in = Some(why));
     }
 
     pub fn disk_is_full(&self, full: bool) {
@@ -128,7 +133,7 @@ impl Readiness {
 
     /// The same, and what does not keep us from accepting: that the file is not what we run on.
     pub fn troubles(&self) -> Vec<String> {
-        self.obstacles().into_iter().chain(self.stands_in.clone()).collect()
+        self.obstacles().into_iter().chain(self.change(|now| now.stands_in.clone())).collect()
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Obstacles) -> T) -> T {

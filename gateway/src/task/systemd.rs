@@ -45,6 +45,11 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// Another configuration is taken over; [`ready`] follows.
+pub fn reloading() {
+    tell(&[NotifyState::Reloading]);
+}
+
 /// Only what is under way is still done.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping: what is under way may finish")]);

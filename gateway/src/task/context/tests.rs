@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::config::{LoadOptions, read};
+use crate::config::{ConfigurationFile, LoadOptions, read};
 use crate::contact::Recipient;
 use crate::ids::{ConnectionName, ContactId, MessageId};
 use crate::machine::SystemMachine;
@@ -69,11 +69,14 @@ async fn a_restricted_number_is_known_before_an_event_can_take_the_first_turn() 
     let store = Store::open(folder.path(), &mut Rng::seeded(1)).expect("a store");
     restrict(&store, &config);
 
-    let metrics = Metrics::new();
+    let metrics = Arc::new(Metrics::new());
+    let (reload, _requests) = ReloadHandle::new(ConfigurationFile::default());
     let (handle, thread) = store.start(metrics.commits()).expect("a thread");
     let (notices, _to_tell) = mpsc::channel(1);
     let (context, mut to_do) =
-        TaskContext::new(handle, config, metrics, notices, Arc::new(SystemMachine)).await.expect("a start");
+        TaskContext::new(handle, config, metrics, notices, Arc::new(SystemMachine), reload)
+            .await
+            .expect("a start");
     let (turns, live) = (Arc::clone(&context.scheduler), context.live.get());
     let event = move |store: &Store| {
         let id = compose(store, "giorgi", "+15550100002")?;
