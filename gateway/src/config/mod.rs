@@ -7,6 +7,8 @@ mod commands;
 mod connections;
 /// `[[serial]]`, and actions that command a device.
 mod devices;
+/// Changes to its text.
+pub mod edit;
 /// Conditions and messages.
 mod expressions;
 /// `[home_assistant]` and its rules.
