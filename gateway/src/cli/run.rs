@@ -10,7 +10,8 @@ use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners, ReloadHandle, Start};
 use crate::config::{Config, ConfigurationFile, LoadOptions, keep_as_last_good};
 use crate::random::Rng;
-use crate::store::{Lock, Store};
+use crate::store::{BY_FILE, Lock, Store, VersionOutcome};
+use crate::time::{Clock, SystemClock};
 
 pub fn run(place: &Place) -> Result<(), Failure> {
     let _flushing = crate::log::start();
@@ -22,6 +23,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     })?;
     let store = Store::open(&directory, &mut Rng::from_machine())?;
     let config = place.owned_by(&store, config, false)?;
+    note_version(&store, &place.config, &config, text.as_deref())?;
     let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
     let options = LoadOptions { client_tag, ..place.wishes(false) };
     let (reload, requests) = ReloadHandle::new(ConfigurationFile { path: place.config.clone(), options });
@@ -63,6 +65,21 @@ async fn listen(config: &Config) -> Result<Listeners, Failure> {
         }
     }
     Listeners::open(&config.http).await.map_err(Failure::Listen)
+}
+
+/// The history of the configuration has what it starts with, or that the file is not that.
+fn note_version(store: &Store, file: &Path, config: &Config, text: Option<&str>) -> Result<(), Failure> {
+    let now = SystemClock.now();
+    let noted = store.transaction(|store| match (text, &config.stands_in) {
+        (Some(text), _) => store.started_with(text, now),
+        (None, Some(why)) => {
+            let Ok(text) = std::fs::read_to_string(file) else { return Ok(()) };
+            let id = store.keep_version(&text, BY_FILE, now)?;
+            store.version_is(id, VersionOutcome::Refused, Some(why))
+        }
+        (None, None) => Ok(()),
+    });
+    noted.map_err(|error| Failure::Io(error.into()))
 }
 
 /// What it starts with stands in for a file with mistakes at a later start.

@@ -159,6 +159,8 @@ pub struct Http {
     pub metrics_listen: Option<SocketAddr>,
     /// PEM chain and key: `listen` speaks TLS by itself.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether the page and the API may change the configuration.
+    pub edit: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

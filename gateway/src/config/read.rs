@@ -206,6 +206,7 @@ fn default_http() -> Http {
         webhook_listen: None,
         metrics_listen: None,
         tls: None,
+        edit: true,
     }
 }
 
@@ -234,6 +235,7 @@ fn read_http(section: Section, folder: &Path, wishes: &LoadOptions) -> Option<Ht
     let metrics_listen = section.parsed("metrics_listen", address);
     let file = |key| section.text(key).map(|text| (folder.join(&text.value), text.offset));
     let (certificate, key) = (file("certificate_file"), file("key_file"));
+    let edit = section.bool("edit").unwrap_or(true);
     check_pem(&section, certificate.as_ref(), Pem::Certificate, wishes);
     check_pem(&section, key.as_ref(), Pem::Key, wishes);
     if certificate.is_some() != key.is_some() {
@@ -250,6 +252,7 @@ fn read_http(section: Section, folder: &Path, wishes: &LoadOptions) -> Option<Ht
         webhook_listen,
         metrics_listen,
         tls,
+        edit,
     })
 }
 

@@ -76,7 +76,7 @@ fn a_client_id_is_the_installations_own_and_fits_into_a_topic() {
 fn the_shipped_file_is_good_and_names_every_key() {
     let text = include_str!("../../../config/bellwire.toml");
     assert_eq!(problems(text), Vec::<String>::new());
-    let keys = "name language time_zone state_directory listen names trusted_proxies ingress webhook_listen metrics_listen certificate_file key_file url version client_id username password_file \
+    let keys = "name language time_zone state_directory listen names trusted_proxies ingress webhook_listen edit metrics_listen certificate_file key_file url version client_id username password_file \
         ca_file client_certificate_file client_key_file max_packet_bytes path baud phone_number_id business_account_id \
         access_token_file app_secret_file verify_token_file api_url api_version id phone roles members topic \
         when message notify connection severity payload on_unknown expires on_retained title retain \

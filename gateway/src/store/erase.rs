@@ -95,6 +95,7 @@ impl Store {
         self.sql.execute("DELETE FROM guest WHERE contact = ?1", [&contact.0])?;
         self.sql
             .execute("DELETE FROM home_event WHERE json_extract(what, '$.contact') = ?1", [&contact.0])?;
+        self.forget_versions_of(&contact.0)?;
         self.erase_files(contact)?;
         for table in self.tables_about_people()? {
             let sql = format!("UPDATE \"{table}\" SET contact = ?2 WHERE contact = ?1");

@@ -21,6 +21,8 @@ mod audit;
 mod budget;
 /// Commands on their way to the broker.
 mod commands;
+/// Versions of the configuration file.
+mod configuration_versions;
 /// Numbers that were connected on the page.
 mod connections;
 /// Events at which a process died.
@@ -90,6 +92,7 @@ pub use alert_story::{AlertStory, ToldOnce};
 pub use alerts::AlertRow;
 pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
 pub use budget::DailyReach;
+pub use configuration_versions::{BY_FILE, ConfigurationVersion, VersionOutcome};
 pub use connections::KeptConnection;
 pub use crash::{Crashes, fingerprint};
 pub use credentials::{AdminChange, Posted, TokenRow};

@@ -20,7 +20,7 @@ use crate::store::db::undo::Undo;
 use crate::store::receipts::UnderWay;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 19] = [
+const MIGRATIONS: [&str; 20] = [
     include_str!("../migrations/schema.sql"),
     include_str!("../migrations/schema_page.sql"),
     include_str!("../migrations/received.sql"),
@@ -40,6 +40,7 @@ const MIGRATIONS: [&str; 19] = [
     include_str!("../migrations/home_assistant.sql"),
     include_str!("../migrations/home_events.sql"),
     include_str!("../migrations/fewer_pages.sql"),
+    include_str!("../migrations/configuration_versions.sql"),
 ];
 
 /// The open database. All writing happens on one connection of one thread.

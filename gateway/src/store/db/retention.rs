@@ -12,7 +12,7 @@ const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// Rows of each kind that one call removes.
 const BATCH: i64 = 50;
 /// Tables that grow with people and what they do.
-const OF_FEW: [&str; 14] = [
+const OF_FEW: [&str; 15] = [
     "DELETE FROM unjudged WHERE (rule, kind) IN (SELECT rule, kind FROM unjudged WHERE last_at < ?1 LIMIT ?2)",
     "DELETE FROM post WHERE id IN (SELECT id FROM post WHERE created_at < ?1 AND state != 'queued' ORDER BY id LIMIT ?2)",
     "DELETE FROM file WHERE id IN (SELECT id FROM file WHERE at < ?1 AND state NOT IN ('wanted', 'kept') LIMIT ?2)",
@@ -33,6 +33,9 @@ const OF_FEW: [&str; 14] = [
     "DELETE FROM guest WHERE contact IN (SELECT contact FROM guest WHERE expires_at < ?1 AND state != 'joined' LIMIT ?2)",
     "DELETE FROM command WHERE id IN (SELECT id FROM command
          WHERE changed_at < ?1 AND state != 'queued' ORDER BY id LIMIT ?2)",
+    // The one that holds stays.
+    "DELETE FROM configuration_version WHERE id IN (SELECT id FROM configuration_version
+         WHERE at < ?1 AND id < (SELECT max(id) FROM configuration_version) ORDER BY id LIMIT ?2)",
     "DELETE FROM reply WHERE wamid IN (SELECT r.wamid FROM reply r WHERE r.at < ?1
          AND NOT EXISTS (SELECT 1 FROM command WHERE reply = r.wamid) LIMIT ?2)",
 ];
