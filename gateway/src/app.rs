@@ -29,7 +29,7 @@ use generation::Generation;
 use plan::Plan;
 
 use crate::config::{Config, in_short, keep_as_last_good, refusal};
-use crate::store::{Crashes, Store};
+use crate::store::{Crashes, Store, StoreError};
 use crate::task::{owner_notice, systemd};
 
 /// At the end of the process: how long a request under way may take, and the intake's last commit.
@@ -130,7 +130,7 @@ impl Generation {
         if !edges.broker.serves(&plan.config.mqtt) {
             edges.broker.handle.stop().await; // what has come is still taken
         }
-        let mut told = stop.clone();
+        let (mut told, now) = (stop.clone(), self.context.machine.now());
         let is_stopped = async {
             drop(told.wait_for(|stop| *stop).await);
             sleep(STOP.0).await;
@@ -144,6 +144,7 @@ impl Generation {
         if let Err(error) = keep_as_last_good(&plan.config.site.state_directory, &text) {
             tracing::warn!(%error, "the configuration cannot be kept for a start with a mistake in it");
         }
+        noted(edges.store.run(move |store| store.runs_with(&text, now)).await);
         let next = unless_stopped(Self::start(plan, edges), &mut stop).await.transpose()?;
         next.iter().for_each(Self::tell_of_start);
         Ok(next)
@@ -151,9 +152,21 @@ impl Generation {
 
     async fn goes_on(self, why: &str) -> Self {
         let context = &self.context;
-        let sentence = refusal(&context.reload.file.path, why, &context.config);
+        let path = &context.reload.file.path;
+        let (on_disk, reason, now) = (std::fs::read_to_string(path), why.to_owned(), context.machine.now());
+        if let Ok(text) = on_disk {
+            noted(context.store.run(move |store| store.runs_without(&text, &reason, now)).await);
+        }
+        let sentence = refusal(path, why, &context.config);
         context.readiness.stands_in(sentence.clone());
         owner_notice::report(context, "configuration", vec![sentence]).await;
         self
+    }
+}
+
+/// The history of the configuration is for people: without it everything goes on.
+fn noted(written: Result<(), StoreError>) {
+    if let Err(error) = written {
+        tracing::warn!(%error, "what became of the configuration is not in its history");
     }
 }

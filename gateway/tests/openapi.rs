@@ -7,6 +7,7 @@ use bellwire::command::command_state::CommandState;
 use bellwire::command::question::QuestionState;
 use bellwire::http::{AlertAction, Scope};
 use bellwire::outbox::message_state::State;
+use bellwire::store::VersionOutcome;
 use serde_json::Value;
 
 /// An empty word, as a form of the page sends it, is no filter.
@@ -27,6 +28,10 @@ fn each_word_of_the_description_is_one_of_its_type() {
         (schema("Command"), CommandState::WORDS),
         (schema("Request"), RequestState::WORDS),
         (schema("Question"), QuestionState::WORDS),
+        (
+            "/components/schemas/Configuration/properties/versions/items/properties/outcome/enum".to_owned(),
+            VersionOutcome::WORDS,
+        ),
         ("/components/schemas/Token/properties/scopes/items/enum".to_owned(), Scope::WORDS),
         (parameter("~1api~1commands/get", 1), CommandState::WORDS),
         (parameter("~1api~1requests/get", 0), RequestState::WORDS),

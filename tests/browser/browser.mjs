@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-export const { BASE, API, BROKER, CODE, PICTURES } = process.env;
+export const { BASE, API, BROKER, CODE, CONFIG, PICTURES } = process.env;
 export const WIDTH = Number(process.env.WIDTH);
 export const narrow = WIDTH < 900;
 export const PASSWORD = "correct horse";

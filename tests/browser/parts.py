@@ -157,7 +157,8 @@ class Parts:
         self.processes = []
         self.cable = Cable()
         names = dict(serial=self.cable.path, folder=self.folder, http=self.http, api=self.api, broker=self.broker)
-        (self.folder / "bellwire.toml").write_text(CONFIG.format(**names))
+        self.config = self.folder / "bellwire.toml"
+        self.config.write_text(CONFIG.format(**names))
         (self.folder / "broker.conf").write_text(f"listener {self.broker} 127.0.0.1\nallow_anonymous true\n")
 
     def __enter__(self):
@@ -174,7 +175,7 @@ class Parts:
         return self
 
     def start_gateway(self):
-        self.gateway = self.start([BINARY, "run", "--config", self.folder / "bellwire.toml"], "log")
+        self.gateway = self.start([BINARY, "run", "--config", self.config], "log")
         wait_for(15, "the gateway", self.ready)
 
     def stop_gateway(self):

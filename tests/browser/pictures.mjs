@@ -16,12 +16,15 @@ const shown = (path) => page.evaluate(async (path) => {
 const pages = { overview: "/", timeline: "/timeline", conversation: "/timeline?contact=nino", message: await shown("/outbox?state=all"),
   outbox: "/outbox?state=all", alerts: "/alerts", alert: await shown("/alerts"), commands: "/commands", open: "/commands?show=open", audit: "/commands?show=trail",
   changes: "/commands?show=audit", devices: "/devices", device: "/devices/cold-room-1", contacts: "/contacts",
-  rules: `/rules?${event}`, setup: "/setup", nothing: "/nowhere" };
+  rules: `/rules?${event}`, "configuration-managed": "/configuration", setup: "/setup", nothing: "/nowhere" };
 for (const [name, path] of Object.entries(pages)) {
   await page.goto(BASE + path);
   await check(page, name);
   await picture(page, name, { fullPage: !["timeline", "conversation"].includes(name) });
 }
+await page.goto(`${BASE}/configuration`);
+assert.equal(await page.locator("#managed").count(), 1, "[http] has edit = false");
+assert.equal(await page.locator("main button").count(), await page.locator("main .foot button").count(), "and nothing to press");
 const left = errors.filter((error) => !error.includes("/nowhere"));
 assert.deepEqual(left, []);
 await browser.close();

@@ -19,7 +19,7 @@ PICTURES = ROOT / "target/pictures"
 
 
 def run(script, parts, width):
-    names = dict(BASE=parts.url(""), API=f"http://127.0.0.1:{parts.api}", BROKER=str(parts.broker), CODE=parts.code(),
+    names = dict(BASE=parts.url(""), API=f"http://127.0.0.1:{parts.api}", BROKER=str(parts.broker), CODE=parts.code(), CONFIG=str(parts.config),
                  WIDTH=str(width), PICTURES=str(PICTURES))
     with open(PICTURES / "said.txt", "w+") as said:
         code = subprocess.run(["node", HERE / script], env=os.environ | names, stderr=said, timeout=300).returncode
@@ -36,6 +36,8 @@ def main():
                 run("story.mjs", parts, width)
                 parts.stop_gateway()
                 a_day(parts.folder / "state/bellwire.db")
+                managed = parts.config.read_text().replace("[http]", "[http]\nedit = false")
+                parts.config.write_text(managed)
                 parts.start_gateway()
                 run("pictures.mjs", parts, width)
             except BaseException:

@@ -1,6 +1,7 @@
 // From the first visit to logging out, as the owner does it.
 import assert from "node:assert/strict";
 import { API, BASE, CODE, PASSWORD, check, control, expected, narrow, open, picture, publish, until } from "./browser.mjs";
+import { changes } from "./configuration.mjs";
 
 const { browser, context, page, errors } = await open();
 const step = (words) => console.log(`  ${words}`);
@@ -137,6 +138,21 @@ await page.fill("#payload", '{"celsius": -3.04}');
 await page.click("#try button");
 await page.waitForSelector(".tried >> text=Freezer 7 in the bar is at -3.0 °C");
 await check(page, "rules");
+
+await changes({ page, context, errors, step, choose });
+
+step("a rule is silent, and is not any more");
+await choose("/alerts");
+await page.selectOption("#rule", "till-paper");
+await page.selectOption("#lasts", "8h");
+await page.fill("#comment", "new rolls come tomorrow");
+await page.click("#silences .stack button");
+await page.waitForSelector("#silenced strong >> text=till-paper");
+await check(page, "silences");
+await picture(page, "silences", { fullPage: true });
+await page.locator("#silenced button").focus();
+await page.keyboard.press("Enter");
+await page.waitForSelector("#silenced .empty");
 
 step("an API token: shown once, used, taken back");
 await choose("/setup");

@@ -2,6 +2,8 @@
 mod api;
 /// What somebody may try.
 mod attacks;
+/// The configuration, changed without a shell.
+mod configuration;
 /// TLS, numbers for a monitor, alerts taken on the page.
 mod doors;
 /// Home Assistant's frontend around the page.

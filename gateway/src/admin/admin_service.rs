@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::alert::intake::RuleSet;
 use crate::http::{ApiError, ApiFuture};
@@ -21,6 +21,8 @@ pub(crate) struct Inner {
     pub(crate) rules: RuleSet,
     pub(crate) events: mpsc::Sender<Submitted>,
     pub(crate) client: Client,
+    /// One save of the configuration at a time.
+    pub(crate) saving: Mutex<()>,
 }
 
 impl AdminService {
@@ -30,7 +32,7 @@ impl AdminService {
         events: mpsc::Sender<Submitted>,
         client: Client,
     ) -> Self {
-        Self(Arc::new(Inner { context, rules, events, client }))
+        Self(Arc::new(Inner { context, rules, events, client, saving: Mutex::new(()) }))
     }
 
     pub(crate) fn answer<T, F: Future<Output = Result<T, ApiError>> + Send + 'static>(

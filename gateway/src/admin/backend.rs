@@ -66,6 +66,8 @@ impl Inner {
                 let event = Event { content_type, ..Event::new(EventSource::Cli, topic, payload, now) };
                 Ok(dry_run::tried(&self.context.config, &self.rules, event))
             }
+            AdminQuery::Silences => self.silences().await,
+            AdminQuery::Configuration(what) => self.look_at_configuration(what).await,
             AdminQuery::Usage => {
                 Ok(views::usage(self.store(Store::usage).await?, self.store(Store::free).await?))
             }
@@ -121,6 +123,11 @@ impl Inner {
                 self.decide(id, actor, "cancel", |store, _, id, now| store.cancel(id, now)).await
             }
             AdminAction::Alert(id, action) => self.decide_alert(id, action, &actor).await,
+            AdminAction::Silence { rule, lasts, comment } => {
+                self.silence(rule, &lasts, comment, &actor).await
+            }
+            AdminAction::EndSilence(id) => self.end_silence(id, &actor).await,
+            AdminAction::Configure(draft) => self.save_configuration(*draft, actor).await,
             AdminAction::Connect(given) => self.connect(*given, &actor).await,
             AdminAction::Disconnect(name) => self.disconnect(name, &actor).await,
             AdminAction::Forget(name) => self.forget(name, &actor).await,
@@ -250,7 +257,7 @@ fn is_ours(topic: &str, client_id: &str) -> bool {
     rest.contains('/') && (first == client_id || first == "device")
 }
 
-fn check_event(topic: &str, payload: &str) -> Result<(), ApiError> {
+pub(crate) fn check_event(topic: &str, payload: &str) -> Result<(), ApiError> {
     let wrong = match () {
         () if topic.is_empty() => "The event has no topic; give the one that a device would publish to.",
         () if topic.len() > TOPIC_MAX_BYTES => "The topic is longer than MQTT allows.",

@@ -10,6 +10,8 @@ pub(crate) mod views;
 pub(crate) mod filters;
 /// The audit as it is shown.
 pub(crate) mod audit_log;
+/// The configuration: drafts, saving, history.
+mod configuration;
 /// What an event would lead to.
 pub(crate) mod dry_run;
 /// What somebody decides about an alert.

@@ -10,7 +10,7 @@ use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners, ReloadHandle, Start};
 use crate::config::{Config, ConfigurationFile, LoadOptions, keep_as_last_good};
 use crate::random::Rng;
-use crate::store::{BY_FILE, Lock, Store, VersionOutcome};
+use crate::store::{Lock, Store};
 use crate::time::{Clock, SystemClock};
 
 pub fn run(place: &Place) -> Result<(), Failure> {
@@ -71,12 +71,11 @@ async fn listen(config: &Config) -> Result<Listeners, Failure> {
 fn note_version(store: &Store, file: &Path, config: &Config, text: Option<&str>) -> Result<(), Failure> {
     let now = SystemClock.now();
     let noted = store.transaction(|store| match (text, &config.stands_in) {
-        (Some(text), _) => store.started_with(text, now),
-        (None, Some(why)) => {
-            let Ok(text) = std::fs::read_to_string(file) else { return Ok(()) };
-            let id = store.keep_version(&text, BY_FILE, now)?;
-            store.version_is(id, VersionOutcome::Refused, Some(why))
-        }
+        (Some(text), _) => store.runs_with(text, now),
+        (None, Some(why)) => match std::fs::read_to_string(file) {
+            Ok(text) => store.runs_without(&text, why, now),
+            Err(_) => Ok(()), // there is no text to keep
+        },
         (None, None) => Ok(()),
     });
     noted.map_err(|error| Failure::Io(error.into()))

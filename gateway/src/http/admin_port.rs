@@ -66,6 +66,9 @@ pub enum AdminQuery {
         payload: String,
         content_type: Option<String>,
     },
+    /// What is silenced, and the rules that could be.
+    Silences,
+    Configuration(ConfigurationQuery),
     Usage,
     Devices,
     Device(String),
@@ -91,6 +94,15 @@ pub enum AdminAction {
     /// By the name that the list gives it.
     EndSession(String),
     Alert(i64, AlertAction),
+    /// One rule, or all of them, for a while.
+    Silence {
+        rule: Option<String>,
+        lasts: String,
+        comment: String,
+    },
+    EndSilence(u64),
+    /// The draft becomes the file.
+    Configure(Box<Draft>),
     /// New, or with new values.
     Connect(Box<NewConnection>),
     /// Stops sending, wipes the token, keeps the history.
@@ -125,6 +137,35 @@ pub struct NewConnection {
     pub api_url: Option<String>,
     pub api_version: Option<String>,
     pub messages_per_second: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+pub enum ConfigurationQuery {
+    /// The file, and its history.
+    File,
+    Version(i64),
+    /// What is wrong with it, what it changes, what it would do.
+    Draft(Box<Draft>),
+}
+
+/// A text that may become the configuration. It lives in the browser, or in a program: nothing of it is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    pub text: String,
+    /// The fingerprint of the file with which it began.
+    pub base: Option<String>,
+    pub trial: Option<Trial>,
+}
+
+/// What a draft is tried with.
+#[derive(Debug, Clone)]
+pub enum Trial {
+    Event {
+        topic: String,
+        payload: String,
+    },
+    /// The events that came in a day.
+    LastDay,
 }
 
 /// Rows of a list at most.
@@ -164,6 +205,8 @@ word_enum! {
         Events = "events",
         /// Connect and disconnect numbers.
         Manage = "manage",
+        /// Look at the configuration, and change it.
+        Configure = "configure",
     }
 }
 
@@ -234,6 +277,12 @@ pub enum ApiError {
     /// Meta was asked, and something is wrong: what was looked at, and what to do.
     #[error("{0}")]
     Checked(String, Value),
+    /// Not for this one, or not here.
+    #[error("{0}")]
+    Forbidden(String),
+    /// It began with something that is no more.
+    #[error("{0}")]
+    Stale(String),
     /// Not at the moment; the same may be asked again.
     #[error("{0}")]
     Unavailable(String),

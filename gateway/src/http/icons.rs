@@ -3,7 +3,7 @@
 use minijinja::Value;
 
 /// Paths in a square of 24; drawn with a line of 1.75.
-const ICONS: [(&str, &str); 23] = [
+const ICONS: [(&str, &str); 24] = [
     ("overview", "M4 12l8-8 8 8M6 10.5V20h12v-9.5"),
     ("timeline", "M4 5h16v11H10l-4 4v-4H4z"),
     ("alerts", "M12 4c-4 0-6 3-6 6 0 5-2 6-2 7h16c0-1-2-2-2-7 0-3-2-6-6-6zM10 20h4"),
@@ -15,6 +15,7 @@ const ICONS: [(&str, &str); 23] = [
     ),
     ("devices", "M7 7h10v10H7zM10 10h4v4h-4zM9 3v4M15 3v4M9 17v4M15 17v4M3 9h4M3 15h4M17 9h4M17 15h4"),
     ("rules", "M4 6h9M17 6h3M15 4v4M4 12h3M11 12h9M9 10v4M4 18h10M18 18h2M16 16v4"),
+    ("configuration", "M6 3h8l4 4v14H6zM14 3v4h4M9 12h6M9 16h6"),
     (
         "setup",
         "M12 15a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.1 2.1M16.3 16.3l2.1 2.1M5.6 18.4l2.1-2.1M16.3 7.7l2.1-2.1",

@@ -27,6 +27,8 @@ mod listen;
 mod listeners;
 /// Pages are told of changes.
 mod live;
+/// The configuration: shown, changed, saved.
+mod configuration;
 /// WhatsApp numbers: connect, check, disconnect.
 mod connections;
 /// Tokens and sessions: made, listed, ended.
@@ -58,8 +60,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
 pub use admin_port::{
-    Actor, AdminAction, AdminApi, AdminQuery, AlertAction, ApiError, ApiFuture, ApiToken, Credentials,
-    Filter, LIMIT_MAX, NewConnection, Scope,
+    Actor, AdminAction, AdminApi, AdminQuery, AlertAction, ApiError, ApiFuture, ApiToken, ConfigurationQuery,
+    Credentials, Draft, Filter, LIMIT_MAX, NewConnection, Scope, Trial,
 };
 pub use health::{Health, health_routes, metrics_routes};
 pub use listen::{Peer, converse, serve};
@@ -83,6 +85,7 @@ pub fn front_routes(state: Arc<AppState>) -> Router {
         .merge(api::api_routes())
         .merge(connections::number_routes())
         .merge(opened::opened_routes())
+        .merge(configuration::configuration_routes())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), auth::guard))
         .with_state(state)

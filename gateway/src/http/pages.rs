@@ -25,6 +25,8 @@ pub fn page_routes() -> Router<Arc<AppState>> {
         .route("/outbox", get(outbox))
         .route(OUTBOX_ROUTE, post(decide))
         .route("/alerts", get(alerts))
+        .route("/silences", post(silence))
+        .route("/silences/{id}/end", post(end_silence))
         .route("/alerts/{id}", get(alert))
         .route("/alerts/{id}/{action}", post(decide_alert))
         .route("/commands", get(commands))
@@ -90,8 +92,34 @@ async fn decide(
 }
 
 async fn alerts(State(front): PageState, request: RequestContext, Query(filter): Query<Filter>) -> Response {
-    let more = json!({ "filter": said(&filter) });
+    let silences = match front.admin.ask(AdminQuery::Silences).await {
+        Ok(silences) => silences,
+        Err(trouble) => return front.sorry(&request, &trouble),
+    };
+    let more = json!({ "filter": said(&filter), "silences": silences });
     show(&front, &request, "alerts.html", AdminQuery::Alerts(filter), more).await
+}
+
+async fn silence(State(front): PageState, request: RequestContext, fields: Fields) -> Response {
+    let rule = Some(fields.get("rule")).filter(|rule| !rule.is_empty()).map(str::to_owned);
+    let (lasts, comment) = (fields.get("lasts").to_owned(), fields.get("comment").to_owned());
+    about_silences(&front, &request, AdminAction::Silence { rule, lasts, comment }).await
+}
+
+async fn end_silence(
+    State(front): PageState,
+    request: RequestContext,
+    Path(id): Path<u64>,
+    _checked: Fields,
+) -> Response {
+    about_silences(&front, &request, AdminAction::EndSilence(id)).await
+}
+
+async fn about_silences(front: &AppState, request: &RequestContext, action: AdminAction) -> Response {
+    match front.admin.act(action, request.who()).await {
+        Ok(_) => Redirect::to("/alerts#silences").into_response(),
+        Err(trouble) => front.sorry(request, &trouble),
+    }
 }
 
 async fn alert(State(front): PageState, request: RequestContext, Path(id): Path<i64>) -> Response {

@@ -12,6 +12,8 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Malformed(_) | Self::Checked(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotPossible(_) => StatusCode::CONFLICT,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Stale(_) => StatusCode::PRECONDITION_FAILED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -21,7 +23,12 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut more = match &self {
             Self::Checked(_, checks) => json!({ "checks": checks }),
-            Self::NotFound(_) | Self::Malformed(_) | Self::NotPossible(_) | Self::Unavailable(_) => json!({}),
+            Self::NotFound(_)
+            | Self::Malformed(_)
+            | Self::NotPossible(_)
+            | Self::Forbidden(_)
+            | Self::Stale(_)
+            | Self::Unavailable(_) => json!({}),
         };
         more["detail"] = self.to_string().into();
         with(self.status(), more)

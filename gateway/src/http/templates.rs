@@ -20,7 +20,7 @@ use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 pub const LANGUAGES: [&str; 2] = ["en", "de"];
 const CATALOGUES: [&str; 2] = [include_str!("assets/en.json"), include_str!("assets/de.json")];
 
-const TEMPLATES: [(&str, &str); 25] = [
+const TEMPLATES: [(&str, &str); 27] = [
     ("base.html", include_str!("assets/base.html")),
     ("foot.html", include_str!("assets/foot.html")),
     ("bubble.html", include_str!("assets/bubble.html")),
@@ -43,6 +43,8 @@ const TEMPLATES: [(&str, &str); 25] = [
     ("connected.html", include_str!("assets/connected.html")),
     ("device.html", include_str!("assets/device.html")),
     ("devices.html", include_str!("assets/devices.html")),
+    ("configuration.html", include_str!("assets/configuration.html")),
+    ("configuration_form.html", include_str!("assets/configuration_form.html")),
     ("login.html", include_str!("assets/login.html")),
     ("welcome.html", include_str!("assets/welcome.html")),
     ("sorry.html", include_str!("assets/sorry.html")),

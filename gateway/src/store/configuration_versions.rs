@@ -13,7 +13,7 @@ const VERSIONS_MAX: u32 = 50;
 /// Bytes of their texts: 50 of a large configuration with a thousand people.
 const BYTES_MAX: u32 = 5_000_000;
 /// Who changed it where nobody did on the page: somebody with a shell, or a program that manages files.
-pub const BY_FILE: &str = "file";
+const BY_FILE: &str = "file";
 
 word_enum! {
     /// What became of a version.
@@ -22,8 +22,6 @@ word_enum! {
         Waiting = "waiting",
         /// The daemon runs with it.
         Taken = "taken",
-        /// It holds from the next start, or the part that the reason names.
-        Restart = "restart",
         /// The daemon runs with the one before: the reason says why.
         Refused = "refused",
     }
@@ -69,16 +67,34 @@ impl Store {
             .map(drop)
     }
 
-    /// The text with which the daemon started. What still waited with another text was never written: the power went between.
-    pub fn started_with(&self, text: &str, at: Timestamp) -> Result<()> {
-        let id = self.keep_version(text, BY_FILE, at)?;
+    /// The text with which the daemon runs from now on. What still waited before it is not in the file: the power went before it was
+    /// written, or somebody else came first.
+    pub fn runs_with(&self, text: &str, at: Timestamp) -> Result<()> {
+        let id = self.version_of(text, at)?;
         self.version_is(id, VersionOutcome::Taken, None)?;
         self.sql
             .prepare_cached(
-                "UPDATE configuration_version SET outcome = 'refused', reason = ?2 WHERE outcome = 'waiting' AND id != ?1",
+                "UPDATE configuration_version SET outcome = 'refused', reason = ?2 WHERE outcome = 'waiting' AND id < ?1",
             )?
-            .execute(params![id, "the gateway ended before it was written"])
+            .execute(params![id, "another text took its place before the gateway read it"])
             .map(drop)
+    }
+
+    /// The text on disk is not what the daemon runs with: why.
+    pub fn runs_without(&self, text: &str, why: &str, at: Timestamp) -> Result<()> {
+        let id = self.version_of(text, at)?;
+        self.version_is(id, VersionOutcome::Refused, Some(why))
+    }
+
+    /// The one that waits with this text, though another may have been saved since; else it came without the page.
+    fn version_of(&self, text: &str, at: Timestamp) -> Result<i64> {
+        let waiting: Option<i64> = self
+            .sql
+            .prepare_cached(
+                "SELECT max(id) FROM configuration_version WHERE fingerprint = ?1 AND outcome = 'waiting'",
+            )?
+            .query_row([fingerprint(text)], |row| row.get(0))?;
+        waiting.map_or_else(|| self.keep_version(text, BY_FILE, at), Ok)
     }
 
     /// Newest first, without their texts.
@@ -163,16 +179,22 @@ mod tests {
     #[test]
     fn a_start_says_which_version_holds_and_which_was_never_written() {
         let (_folder, store) = Store::in_new_folder();
-        store.started_with("a = 1\n", NOW).expect("written");
+        store.runs_with("a = 1\n", NOW).expect("written");
         let lost = store.keep_version("a = 2\n", "page", NOW).expect("kept");
-        store.started_with("a = 1\n", NOW).expect("written");
+        store.runs_with("a = 1\n", NOW).expect("written");
         let outcome = |id| store.version(id).expect("read").and_then(|version| version.outcome);
         assert_eq!(outcome(lost), Some(VersionOutcome::Refused));
         assert_eq!(store.newest_version().expect("read").expect("a row").text, "a = 1\n");
         assert_eq!(store.versions().expect("read").len(), 3, "what was found on disk is the newest again");
         let saved = store.keep_version("a = 3\n", "page", NOW).expect("kept");
-        store.started_with("a = 3\n", NOW).expect("written");
-        assert_eq!(outcome(saved), Some(VersionOutcome::Taken));
+        let next = store.keep_version("a = 4\n", "page", NOW).expect("kept");
+        store.runs_with("a = 3\n", NOW).expect("written");
+        assert_eq!(
+            (outcome(saved), outcome(next)),
+            (Some(VersionOutcome::Taken), Some(VersionOutcome::Waiting))
+        );
+        store.runs_without("a = 4\n", "no", NOW).expect("written");
+        assert_eq!(outcome(next), Some(VersionOutcome::Refused));
     }
 
     #[test]

@@ -54,6 +54,26 @@ impl Store {
         Ok(rows.iter().filter_map(|row| serde_json::from_str(row).ok()).collect())
     }
 
+    /// Silences that hold now, the one that ends first at the top.
+    pub fn silence_list(&self, now: Timestamp) -> Result<Vec<Value>> {
+        let rows: Vec<(String, String)> = self
+            .sql
+            .prepare_cached("SELECT key, state FROM alert_memory WHERE kind = 'silence'")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_>>()?;
+        let known = rows.iter().filter_map(|(id, state)| {
+            Some((id.parse::<u64>().ok()?, serde_json::from_str::<Silence>(state).ok()?))
+        });
+        let mut all: Vec<(u64, Silence)> = known.filter(|(_, silence)| silence.until > now).collect();
+        all.sort_by_key(|(id, silence)| (silence.until, *id));
+        let one = |(id, silence): (u64, Silence)| {
+            json!({ "id": id, "rule": silence.rule.map(|rule| rule.0), "key": silence.key, "levels": silence.matchers,
+                    "contact": silence.contact.map(|contact| contact.0), "until_at": silence.until.0, "by": silence.by,
+                    "comment": silence.comment })
+        };
+        Ok(all.into_iter().map(one).collect())
+    }
+
     /// Silences over everything that hold now: `[{by, until_at, break_through}]`.
     pub(super) fn mutes(&self, now: Timestamp) -> Result<Vec<Value>> {
         let all = self.silences()?.into_iter().filter(|one| one.until > now && one.is_over_everything());

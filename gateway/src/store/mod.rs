@@ -92,7 +92,7 @@ pub use alert_story::{AlertStory, ToldOnce};
 pub use alerts::AlertRow;
 pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
 pub use budget::DailyReach;
-pub use configuration_versions::{BY_FILE, ConfigurationVersion, VersionOutcome};
+pub use configuration_versions::{ConfigurationVersion, VersionOutcome};
 pub use connections::KeptConnection;
 pub use crash::{Crashes, fingerprint};
 pub use credentials::{AdminChange, Posted, TokenRow};
@@ -110,7 +110,7 @@ pub use received_media::{Fetched, FileRow, FileState};
 pub use running::{OpenAlert, QueuedCommand, Running, WaitingAlert};
 pub use views::lists::{Cursor, Direction, Listing};
 pub use views::rows_for_people::{
-    AttemptRow, EventRow, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow,
+    AttemptRow, EventRow, KeptEvent, MessageFilter, MessageRow, MessageStory, ReceiptRow, TallyRow,
 };
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ fn the_document_describes_the_server() {
     let _simulator = Simulator::start(&site);
     publish(broker.port, "site/bar/freezer/2/temperature", br#"{"celsius": -12.5}"#);
     assert_eq!(site.wait_sent(1).len(), 1);
-    let token = token(&site, &["read", "manage"]);
+    let token = token(&site, &["read", "manage", "configure"]);
     let document = get(&site, "/api/openapi.json", &[&token]).json();
     let mut asked = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -100,6 +100,7 @@ fn the_document_describes_the_server() {
         include_str!("../../../gateway/src/http/api.rs"),
         include_str!("../../../gateway/src/http/connections.rs"),
         include_str!("../../../gateway/src/http/opened.rs"),
+        include_str!("../../../gateway/src/http/configuration.rs"),
     ]
     .concat();
     let routes = routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());

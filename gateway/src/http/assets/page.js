@@ -15,6 +15,40 @@
     if (event.key === "Escape") for (const open of document.querySelectorAll("details.more[open]")) open.open = false;
   });
 
+  // Numbers beside the lines of a long text; a problem leads to its line.
+  const text = document.querySelector("textarea[data-lines]");
+  if (text) {
+    const gutter = document.createElement("pre");
+    gutter.className = "gutter code";
+    gutter.setAttribute("aria-hidden", "true");
+    text.before(gutter);
+    const wrong = new Set([...document.querySelectorAll("a[data-line]")].map((one) => Number(one.dataset.line)));
+    const number = () => {
+      gutter.replaceChildren(...text.value.split("\n").map((_, at) => {
+        const one = document.createElement(wrong.has(at + 1) ? "b" : "span");
+        one.textContent = `${at + 1}\n`;
+        return one;
+      }));
+      gutter.scrollTop = text.scrollTop;
+    };
+    const fit = () => { gutter.style.height = `${text.offsetHeight}px`; };
+    text.addEventListener("input", number);
+    text.addEventListener("scroll", () => { gutter.scrollTop = text.scrollTop; });
+    new ResizeObserver(fit).observe(text);
+    number();
+    document.addEventListener("click", (event) => {
+      const line = Number(event.target.dataset?.line);
+      if (!line) return;
+      event.preventDefault();
+      const lines = text.value.split("\n");
+      const at = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0);
+      text.focus();
+      text.setSelectionRange(at, at + lines[line - 1].length);
+      text.scrollTop = Math.max(0, (line - 4) * text.scrollHeight / lines.length);
+      text.scrollIntoView({ block: "center" });
+    });
+  }
+
   const bubbles = document.querySelector(".talk .bubbles");
   // A conversation begins at its end: in its own box on a desk, at the foot of the page on a phone.
   const toEnd = () => {

@@ -7,6 +7,6 @@ CREATE TABLE configuration_version (
     fingerprint TEXT NOT NULL,          -- SHA-256 of the text
     text TEXT NOT NULL,
     summary TEXT NOT NULL,              -- what changed, in one line
-    outcome TEXT NOT NULL,              -- waiting, taken, restart, refused
+    outcome TEXT NOT NULL,              -- waiting, taken, refused
     reason TEXT
 ) STRICT;

@@ -5,12 +5,23 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 use crate::ids::MessageId;
 use crate::outbox::message_state::State;
 use crate::store::Store;
+use crate::time::Timestamp;
 
 /// What waits, in the words of the index `message_waiting`: SQLite takes a partial index only where it is asked in its own.
 pub(in crate::store) const WAITING: &str =
     "(state = 'queued' OR state = 'sending' OR state = 'unknown' OR state = 'held')";
 /// What came to nothing, in those of `message_ended`.
 pub(in crate::store) const ENDED: &str = "(state = 'failed' OR state = 'expired' OR state = 'cancelled')";
+
+/// An event as it came.
+#[derive(Debug, Clone)]
+pub struct KeptEvent {
+    pub at: Timestamp,
+    pub topic: String,
+    pub payload: Vec<u8>,
+    /// Of a longer payload only the beginning is kept.
+    pub is_whole: bool,
+}
 
 /// Which messages to list: newest first.
 #[derive(Debug, Clone, Default)]
@@ -96,6 +107,25 @@ const MESSAGE: &str = "SELECT m.id, m.contact, m.connection, a.rule, m.severity,
      FROM message m LEFT JOIN alert a ON a.id = m.alert LEFT JOIN event e ON e.id = a.event";
 
 impl Store {
+    /// The newest events since then, in the order in which they came.
+    pub fn events_since(&self, at: Timestamp, limit: u32) -> Result<Vec<KeptEvent>> {
+        let first = self.first_since("event", "received_at", at.0)?;
+        let read = |row: &Row| {
+            let payload: Vec<u8> = row.get(2)?;
+            let is_whole = i64::try_from(payload.len()).is_ok_and(|kept| Ok(kept) == row.get(3));
+            Ok(KeptEvent { at: Timestamp(row.get(0)?), topic: row.get(1)?, payload, is_whole })
+        };
+        let mut events: Vec<KeptEvent> = self
+            .sql
+            .prepare_cached(
+                "SELECT received_at, topic, payload, payload_bytes FROM event WHERE id >= ?1 ORDER BY id DESC LIMIT ?2",
+            )?
+            .query_map(params![first, limit], read)?
+            .collect::<Result<_>>()?;
+        events.reverse();
+        Ok(events)
+    }
+
     pub fn messages(&self, filter: &MessageFilter) -> Result<Vec<MessageRow>> {
         self.sql
             .prepare_cached(&format!(
