@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use bellwire_tests::{
-    Broker, Gateway, Simulator, Site, Subscriber, free_port, get_json, publish, publish_lines, wait_for,
+    Broker, Gateway, Simulator, Site, Subscriber, bellwire, free_port, get_json, publish, publish_lines,
+    wait_for,
 };
 
 const RULES: &str = r#"
@@ -169,12 +170,50 @@ fn a_file_with_mistakes_changes_nothing_and_the_owner_hears() {
     assert_eq!(running.gateway.stop(), Some(0));
 }
 
+/// As `systemctl reload` does it: whoever asks hears what became of it.
+#[test]
+fn the_command_says_what_became_of_it() {
+    let running = Running::start();
+    let (site, now) = (&running.site, running.site.http_port);
+    let config = site.config();
+    let reload = || {
+        let output = bellwire(&["reload", "--config", config.to_str().expect("a path")]);
+        let said = [&output.stdout[..], &output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let write =
+        |from: &str, to: &str| std::fs::write(&config, text(site).replace(from, to)).expect("written");
+    assert_eq!(reload(), (Some(0), "the configuration is taken over\n".into()), "though nothing has changed");
+
+    write("notify = [\"nino\"]", "notify = [\"lali\"]");
+    assert_eq!(reload().0, Some(0));
+    publish(running.broker.port, "site/back/door", b"open");
+    assert!(site.wait_sent(1)[0]["to"].as_str().is_some_and(|to| to.ends_with("57")));
+
+    write("notify = [\"lali\"]", "notify = [\"lala\"]");
+    let (code, said) = reload();
+    assert!(
+        code == Some(78) && said.contains("bellwire.toml:28:11: there is no contact or team `lala`"),
+        "{said}"
+    );
+    write("notify = [\"lala\"]", "notify = [\"lali\"]");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address").port();
+    write(&format!("127.0.0.1:{now}"), &format!("127.0.0.1:{taken}"));
+    let (code, said) = reload();
+    assert!(code == Some(65) && said.contains("the one before goes on: listen ="), "{said}");
+    write(&format!("127.0.0.1:{taken}"), &format!("127.0.0.1:{now}"));
+    assert_eq!(running.gateway.stop(), Some(0));
+    let (code, said) = reload();
+    assert!(code == Some(65) && said.contains("no bellwire runs on"), "{said}");
+}
+
 #[test]
 fn what_cannot_be_changed_while_it_runs_says_so() {
     let mut running = Running::start();
-    let (taken, free) = (TcpListener::bind("127.0.0.1:0").expect("a port"), free_port());
+    let (socket, free) = (TcpListener::bind("127.0.0.1:0").expect("a port"), free_port());
     let listen = |port: u16| format!("listen = \"127.0.0.1:{port}\"");
-    let taken = taken.local_addr().expect("an address").port();
+    let taken = socket.local_addr().expect("an address").port();
     let now = running.site.http_port;
     running.reload(&listen(now), &listen(taken));
     assert!(running.site.log().contains("another program is on this port"), "{}", running.site.log());

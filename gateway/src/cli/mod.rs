@@ -29,6 +29,8 @@ mod memory;
 mod outbox;
 /// What the broker carries, for a replay.
 mod record;
+/// The configuration file, taken over by a daemon that runs.
+mod reload;
 /// Timed events with virtual time.
 mod replay;
 /// The daemon.
@@ -73,6 +75,8 @@ pub struct Arguments {
 enum Command {
     /// Run the daemon
     Run(Place),
+    /// Have the running daemon take over the configuration file, and say what became of it
+    Reload(Place),
     /// Report every problem of the configuration
     Check(check::Arguments),
     /// Ask for the account's values, check each with Meta, and write the configuration
@@ -167,6 +171,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     memory::close();
     let outcome = match arguments.command {
         Command::Run(place) => run::run(&place),
+        Command::Reload(place) => reload::run(&place),
         Command::Check(arguments) => check::run(&arguments),
         Command::Setup(arguments) => setup::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -51,7 +51,7 @@ fn sentence(path: &Path, problems: &Problems, config: &Config) -> String {
     let problems = in_short(problems);
     format!(
         "the configuration file{since} has a mistake, so bellwire runs with the last good one, and NOTHING that was changed \
-         since holds, neither rules nor people: {problems} – correct it (bellwire check), then: systemctl restart bellwire"
+         since holds, neither rules nor people: {problems} – correct it (bellwire check), then: systemctl reload bellwire"
     )
 }
 

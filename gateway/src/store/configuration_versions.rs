@@ -97,6 +97,24 @@ impl Store {
         waiting.map_or_else(|| self.keep_version(text, BY_FILE, at), Ok)
     }
 
+    /// The text on disk is to be taken over, whatever became of it before: the version whose outcome tells.
+    pub fn is_to_be_taken(&self, text: &str, at: Timestamp) -> Result<i64> {
+        let id = self.keep_version(text, BY_FILE, at)?;
+        self.version_is(id, VersionOutcome::Waiting, None)?;
+        Ok(id)
+    }
+
+    /// What became of it, and why.
+    pub fn outcome_of(&self, id: i64) -> Result<Option<(VersionOutcome, String)>> {
+        let read = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get(1)?));
+        let found = self
+            .sql
+            .prepare_cached("SELECT outcome, coalesce(reason, '') FROM configuration_version WHERE id = ?1")?
+            .query_row([id], read)
+            .optional()?;
+        Ok(found.and_then(|(outcome, why)| Some((VersionOutcome::parse(&outcome)?, why))))
+    }
+
     /// Newest first, without their texts.
     pub fn versions(&self) -> Result<Vec<Value>> {
         self.rows(

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -119,7 +120,11 @@ impl Lock {
         private_folder(directory).map_err(refuse)?;
         let file = state_file(&path).map_err(refuse)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
+            Ok(()) => {
+                let number = std::process::id().to_string();
+                let written = file.set_len(0).and_then(|()| (&file).write_all(number.as_bytes()));
+                written.map_err(refuse).map(|()| Self(file))
+            }
             Err(TryLockError::WouldBlock) => Err(LockError::Taken(directory.to_owned())),
             Err(TryLockError::Error(error)) => Err(refuse(error)),
         }
@@ -127,6 +132,13 @@ impl Lock {
 }
 
 impl Lock {
+    /// The process that runs on this state directory, if one does and this user may know.
+    #[must_use]
+    pub fn holder(directory: &Path) -> Option<i32> {
+        let number = std::fs::read_to_string(directory.join("bellwire.lock")).ok()?;
+        number.trim().parse().ok().filter(|_| Self::is_taken(directory) == Some(true))
+    }
+
     /// Whether a daemon runs on this state directory. `None`: this user may not know.
     #[must_use]
     pub fn is_taken(directory: &Path) -> Option<bool> {
