@@ -25,7 +25,7 @@ use crate::config::{ConfigurationFile, LoadOptions};
 use crate::demo::{broker, shop};
 use crate::random::Rng;
 use crate::store::Store;
-use crate::time::zone_of_this_machine;
+use crate::time::{Clock, SystemClock, zone_of_this_machine};
 
 /// How long the scripted round trip waits for each step.
 const STEP: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ async fn play(arguments: &Arguments) -> Result<()> {
     let broker_port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
     let folder = Folder::new(&format!("bellwire-demo-{}", std::process::id()))?;
     let file = configure(&folder.0, broker_port, local_at, phone_at)?;
-    let (config, _) = file.load()?;
+    let (config, text) = file.load()?;
 
     broker::start(SocketAddr::from(([127, 0, 0, 1], broker_port)))?;
     let options = cloud_api_simulator::Options {
@@ -71,6 +71,7 @@ async fn play(arguments: &Arguments) -> Result<()> {
     };
     tokio::spawn(cloud_api_simulator::serve(options, phone, std::future::pending()));
     let store = Store::open(&config.site.state_directory, &mut Rng::from_machine())?;
+    store.transaction(|store| store.runs_with(&text, SystemClock.now()))?;
     let (stop, stopped) = watch::channel(false);
     let listeners = Listeners { local: Arc::new(local), webhook: None, metrics: None };
     let (reload, requests) = ReloadHandle::new(file);

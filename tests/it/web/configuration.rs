@@ -45,7 +45,7 @@ fn press(site: &Site, cookie: &str, fields: &[(&str, &str)]) -> Answer {
 /// What a page has in the textarea of the draft, and the fingerprint that it began with.
 fn draft(page: &Answer) -> (String, String) {
     let between = |before: &str, after: &str| {
-        let (_, rest) = page.body.split_once(before).unwrap_or_else(|| panic!("{before} in {}", page.body));
+        let (_, rest) = page.body.split_once(before).expect(before);
         rest.split(after).next().expect("its end").to_owned()
     };
     let (_, rest) = page.body.split_once("name=\"text\"").expect("a draft");
