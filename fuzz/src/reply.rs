@@ -24,7 +24,7 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new() -> Self {
-        let tag = StoreTag("0badcafe".into());
+        let tag = StoreTag::new("0badcafe");
         Self { config: site::house(), seal: ButtonSigner::new(tag.clone(), [7; 32]), tag }
     }
 }

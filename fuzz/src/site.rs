@@ -147,7 +147,7 @@ pub fn decide(config: &Config, topic: &str, content_type: Option<&str>, payload:
 
 /// Meta takes it: within its limits, in each form that it may have.
 pub fn can_be_sent(content: &Content) {
-    let tag = StoreTag("0badcafe".into());
+    let tag = StoreTag::new("0badcafe");
     let seal = ButtonSigner::new(tag.clone(), [7; 32]);
     let to = Recipient::Phone(Phone::parse("+995555123456").expect("a number"));
     let content = outgoing(content, &seal, Some(AlertId(1)), &ContactId("nino".into()), NOW);

@@ -70,6 +70,7 @@ pub async fn run(start: Start, mut stop: watch::Receiver<bool>) -> Result<(), Fa
             biased; // a task ends because of the others
             reason = failing.failed() => break Some(Fatal::Disk(reason)),
             why = context.store.refused_for_good() => break Some(Fatal::Refused(why)),
+            why = context.copy.ends() => break Some(Fatal::Stopped(why)),
             task = running.tasks.first_end() => break Some(Fatal::Task(task)),
             _ = async { drop(stop.wait_for(|stop| *stop).await) } => break None,
             Some(by) = requests.recv() => {

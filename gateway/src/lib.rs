@@ -73,6 +73,8 @@ pub mod task;
 pub mod admin;
 /// The start, SIGTERM and the end: builds, spawns, drains, in which order.
 pub mod app;
+/// Everything that makes this gateway this one, in a sealed file, and back.
+pub mod backup;
 /// The commands of the program.
 pub mod cli;
 /// Looks for what is wrong before it matters.

@@ -171,7 +171,7 @@ impl Site {
     fn new() -> Self {
         let config = read("t.toml", SITE, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
             .expect("good");
-        let tag = StoreTag("tag".into());
+        let tag = StoreTag::new("tag");
         Self {
             config,
             seal: ButtonSigner::new(tag.clone(), [7; 32]),

@@ -16,6 +16,8 @@ mod answers;
 mod asking;
 /// A table of attacks by reply.
 mod attacks;
+/// A backup on another machine.
+mod backup;
 /// Bad input is counted and visible, and stops nothing.
 mod bad_input;
 /// What it may cost, and how many people it may reach.

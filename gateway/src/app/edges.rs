@@ -13,7 +13,7 @@ use crate::config::{Mqtt, Serial};
 use crate::hex::hex;
 use crate::http::{Poster, code};
 use crate::metrics::Metrics;
-use crate::mqtt::{self, BrokerHandle, ConnectionEvent};
+use crate::mqtt::{self, BrokerHandle, ConnectionEvent, CopyMark};
 use crate::random::Rng;
 use crate::serial::{self, PortEvent, Ports};
 use crate::store::{Store, StoreHandle, StoreThread};
@@ -75,7 +75,10 @@ impl BrokerLink {
     pub async fn open(store: &StoreHandle, plan: &Plan) -> Result<Self, Fatal> {
         let earlier = store.run(Store::subscriptions).await;
         let earlier = earlier.map_err(|gone| Fatal::Disk(gone.to_string().into()))?.into_keys().collect();
-        let settings = mqtt::Settings { earlier, ..plan.mqtt.clone() };
+        let copy =
+            store.run(|store| Ok(CopyMark { number: store.copy_number()?, signer: store.seal().clone() }));
+        let copy = copy.await.map_err(|gone| Fatal::Disk(gone.to_string().into()))?;
+        let settings = mqtt::Settings { earlier, copy: Some(copy), ..plan.mqtt.clone() };
         let (handle, events) = mqtt::start(settings, Rng::from_machine(), Arc::new(SystemClock));
         let settings = fingerprint(&plan.config.mqtt);
         Ok(Self { handle, events: Arc::new(Mutex::new(events)), settings })

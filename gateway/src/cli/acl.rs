@@ -27,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         // Before the first start the name is only known where the file has it.
         Err(OpenError::Missing(_)) => {
-            let tagged = LoadOptions { client_tag: Some(StoreTag("0".into())), ..place.wishes(true) };
+            let tagged = LoadOptions { client_tag: Some(StoreTag::new("0")), ..place.wishes(true) };
             let tagged = load(&place.config, &tagged)?;
             client = client.or(Some(tagged.mqtt.client_id).filter(|id| *id == config.mqtt.client_id));
         }

@@ -6,6 +6,8 @@ mod acl;
 mod alerts;
 /// Who asked for what.
 mod audit;
+/// Everything in one sealed file.
+mod backup;
 /// All problems of a configuration.
 mod check;
 /// What is known of people, and how it goes.
@@ -27,12 +29,16 @@ mod man;
 mod memory;
 /// Look at the outbox, and decide about what is in it.
 mod outbox;
+/// The passphrase of a backup.
+mod passphrase;
 /// What the broker carries, for a replay.
 mod record;
 /// The configuration file, taken over by a daemon that runs.
 mod reload;
 /// Timed events with virtual time.
 mod replay;
+/// A backup in its place; and which copy sends.
+mod restore;
 /// The daemon.
 mod run;
 /// A message by hand.
@@ -109,6 +115,10 @@ enum Command {
     Contact(contact::Arguments),
     /// Show the devices that speak to this gateway, and what they were told
     Devices(devices::Arguments),
+    /// Write everything into one sealed file, while the daemon runs
+    Backup(backup::Arguments),
+    /// Put a backup in its place on another machine, or decide which copy sends
+    Restore(restore::Arguments),
     /// Tokens of programs that use the API: list, make, revoke
     Token(token::Arguments),
     /// Browsers that are logged in: list, log out
@@ -153,6 +163,9 @@ enum Failure {
     /// It does not go away by itself: a person must install something.
     #[error("{0}")]
     Newer(OpenError),
+    /// Another copy of this gateway sends.
+    #[error("{0}")]
+    Stopped(crate::store::Stopped),
     #[error("{0:#}")]
     Io(anyhow::Error),
     #[error("{0}")]
@@ -188,6 +201,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Contact(arguments) => contact::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Session(arguments) => token::run_sessions(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
@@ -223,7 +238,7 @@ impl Failure {
             Self::Io(_) => 74,      // EX_IOERR
             Self::Listen(error) if error.is_mistake() => 78,
             Self::AlreadyRunning(_) | Self::Listen(_) => 75, // EX_TEMPFAIL
-            Self::Config(_) | Self::Newer(_) => 78,          // EX_CONFIG
+            Self::Config(_) | Self::Newer(_) | Self::Stopped(_) => 78, // EX_CONFIG
             Self::Diagnosed(severity, _) => severity.exit_code(),
         }
     }
@@ -277,6 +292,9 @@ impl Place {
         let mut config = self.owned_by(&store, config, true)?;
         if let Some(why) = &config.stands_in {
             drop(writeln!(std::io::stderr(), "note: {}", terminal::plain(why)));
+        }
+        if let Ok(Some(why)) = store.copy_stopped() {
+            drop(writeln!(std::io::stderr(), "note: {why}"));
         }
         // With the numbers that were connected on the page.
         let all = crate::app::connections(&config.connections, &store, &config.site.state_directory);

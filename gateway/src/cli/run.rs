@@ -22,6 +22,9 @@ pub fn run(place: &Place) -> Result<(), Failure> {
         file @ crate::store::LockError::File(..) => Failure::Io(file.into()),
     })?;
     let store = Store::open(&directory, &mut Rng::from_machine())?;
+    if let Some(why) = store.copy_stopped().map_err(|error| Failure::Io(error.into()))? {
+        return Err(Failure::Stopped(why));
+    }
     let config = place.owned_by(&store, config, false)?;
     note_version(&store, &place.config, &config, text.as_deref())?;
     let client_tag = store.client_tag().map_err(|error| Failure::Io(error.into()))?;
@@ -38,6 +41,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
         let start = Start { config, store, listeners, reload, requests };
         app::run(start, stop).await.map_err(|fatal| match fatal {
             Fatal::Start(error) => Failure::Io(error),
+            Fatal::Stopped(why) => Failure::Stopped(why),
             ended @ (Fatal::Disk(_) | Fatal::Refused(_) | Fatal::Task(_)) => Failure::Io(ended.into()),
         })
     });

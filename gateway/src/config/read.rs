@@ -328,7 +328,7 @@ fn default_client_id(slug: &str, tag: Option<&StoreTag>) -> String {
 /// Two machines with one site's name, or with names that have no Latin letter, must not take each other's session.
 #[must_use]
 pub fn own_client_id(of_site: &str, tag: &StoreTag) -> String {
-    format!("{of_site}-{}", tag.0)
+    format!("{of_site}-{}", tag.own)
 }
 
 /// Whether it is encrypted, the host, the port: 1883, or 8883 with TLS (IANA).

@@ -58,7 +58,7 @@ fn a_good_file_has_no_problems() {
 
 #[test]
 fn a_client_id_is_the_installations_own_and_fits_into_a_topic() {
-    let client_tag = Some(crate::ids::StoreTag("0badcafe".into()));
+    let client_tag = Some(crate::ids::StoreTag::new("0badcafe"));
     let tagged = LoadOptions { client_tag, ..wishes() };
     let id = |text: &str| read("b.toml", text, &tagged).expect("good").mqtt.client_id;
     assert_eq!(id(GOOD), "bellwire-corner-bakery-0badcafe");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Findings;
 use crate::config::Config;
 use crate::outbox::message_state::State;
-use crate::store::{Lock, MessageFilter, Store};
+use crate::store::{Lock, MessageFilter, RELEASE, Store};
 use crate::whatsapp::client::Client;
 
 /// The newest ones tell what is wrong now.
@@ -71,6 +71,12 @@ pub fn examine(findings: &mut Findings, config: &Config) {
     let Ok(store) = Store::open_existing(&config.site.state_directory) else {
         return; // nothing was ever sent; the disk was looked at before
     };
+    if let Ok(Some(why)) = store.copy_stopped() {
+        findings.fail("copy", why.to_string(), "leave it stopped: systemctl disable --now bellwire");
+    }
+    if let Ok(Some(what)) = store.unreleased() {
+        findings.warn("copy", what.to_string(), RELEASE);
+    }
     for state in [State::Held, State::Failed, State::Unknown] {
         let filter = MessageFilter { state: Some(state), contact: None, limit: LOOK_AT };
         let rows = store.messages(&filter).unwrap_or_default();

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use handle::{Ack, Current, ONLINE, VersionedClient, lock};
 pub use handle::{AckToken, BrokerHandle};
 
+use super::copies::Copies;
 use super::loopback::LoopbackProbe;
 use super::overlapping::OverlapFilter;
 use super::settings::Settings;
@@ -29,7 +30,7 @@ use crate::mqtt::protocol::{
     Announce, CONNECT_DEADLINE, Cause, EventStream, Heard, Incoming, Publisher, Unsupported,
 };
 use crate::random::{Rng, backoff};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// Contract C4: 250 ms, doubling to a minute, forgotten after a minute of health.
 const RECONNECT_FIRST: Duration = Duration::from_millis(250);
@@ -66,6 +67,8 @@ pub enum ConnectionEvent<A = AckToken> {
     },
     /// The broker has answered all subscriptions, and may have refused some (`tests/it/mqtt_contract.rs`, C8).
     Subscribed(Grants),
+    /// Another copy of this gateway, restored then, has the higher number.
+    NewerCopy(Timestamp),
     /// Our own test message came back after this time, or did not, and why that matters.
     Loopback(Result<Duration, String>),
 }
@@ -90,6 +93,7 @@ pub fn start(
     let task = Task {
         loopback: LoopbackProbe::new(dice.tag()),
         takeovers: Takeovers::default(),
+        copies: Copies::default(),
         settings,
         wanted,
         dice,
@@ -121,6 +125,7 @@ struct Task {
     notices: mpsc::Sender<ConnectionEvent>,
     loopback: LoopbackProbe,
     takeovers: Takeovers,
+    copies: Copies,
 }
 
 impl Task {
@@ -134,6 +139,7 @@ impl Task {
         let mut subscriptions = Subscriptions::new(&self.settings.filters, &self.settings.earlier);
         loop {
             let began = Instant::now();
+            self.copies = Copies::default(); // what the broker keeps is told at each connection
             let (stream, publisher) = E::open(&self.settings);
             let ended = tokio::select! {
                 ended = self.converse(stream, &publisher, &mut subscriptions, (speaker, token)) => ended,
@@ -212,7 +218,7 @@ impl Task {
                     }
                     self.loopback.event_came(Instant::now());
                 }
-                Heard::Loopback(payload) => self.looped(&payload),
+                Heard::Loopback(payload) => self.looped(&payload, publisher),
                 Heard::LoopbackGranted(answer) => self.loopback_granted(answer),
                 Heard::Subscribed(outcome) => {
                     if let Err(reason) = self.tell(ConnectionEvent::Subscribed(outcome)).await {

@@ -7,6 +7,8 @@ mod advice;
 mod limits;
 /// The link: connect, receive, acknowledge, publish, connect again.
 mod connection;
+/// Which copy of this gateway is the newest.
+mod copies;
 /// A test message of our own, through the broker and back.
 mod loopback;
 /// One copy of each publish, where subscriptions overlap.
@@ -29,6 +31,7 @@ mod v5;
 mod protocol;
 
 pub use connection::{AckToken, BrokerHandle, ConnectionEvent, start};
+pub use copies::CopyMark;
 pub use probe::{Probed, probe};
 pub use protocol::{Cause, Publish};
 pub use recorder::{ObservedMessage, record};

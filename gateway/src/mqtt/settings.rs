@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::SecretString;
 
+use super::copies::CopyMark;
 use crate::config::{Mqtt, MqttTls, MqttVersion, Pem, not_pem, secret_file};
 
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub notice_topic: String,
     /// Where our own test message goes through the broker and back.
     pub loopback_topic: String,
+    /// Of this copy of the gateway; none for whoever only looks.
+    pub copy: Option<CopyMark>,
     /// As long as the broker takes such a will.
     pub will_retained: bool,
     pub will_qos1: bool,
@@ -51,6 +54,7 @@ impl Settings {
             tls: mqtt.tls.as_ref().map(client_config).transpose()?.map(Arc::new),
             filters,
             earlier: Vec::new(),
+            copy: None,
             will_retained: true,
             will_qos1: true,
             status_topic: format!("bellwire/{}/status", mqtt.client_id),

@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::hex::hex;
-use crate::ids::{ContactId, StoreTag};
+use crate::ids::{ContactId, Counted, StoreTag};
 use crate::time::Timestamp;
 
 /// Bytes of the HMAC that an id carries: 2^80 guesses, where WhatsApp lets through some 80 a second.
@@ -57,7 +57,11 @@ impl ButtonSigner {
 
     #[must_use]
     pub fn close(&self, token: &ButtonToken, contact: &ContactId) -> String {
-        let head = self.head(token);
+        self.closed_by(&self.tag.own, token, contact)
+    }
+
+    fn closed_by(&self, tag: &str, token: &ButtonToken, contact: &ContactId) -> String {
+        let head = head(tag, token);
         let mac = self.mac("button", &[&head, &contact.0]);
         format!("{head}/{mac}")
     }
@@ -83,36 +87,42 @@ impl ButtonSigner {
         format!("p-{}", &self.mac("person", &[&contact.0])[..12])
     }
 
+    /// The number of a copy of this gateway, as the broker keeps it.
+    #[must_use]
+    pub fn copy(&self, number: i64) -> String {
+        format!("copy {number} {}", self.mac("copy", &[&number.to_string()]))
+    }
+
+    #[must_use]
+    pub fn read_copy(&self, text: &str) -> Option<i64> {
+        let number = text.strip_prefix("copy ")?.split(' ').next()?.parse().ok()?;
+        (self.mac("compare", &[&self.copy(number)]) == self.mac("compare", &[text])).then_some(number)
+    }
+
     fn read(&self, rest: &str, id: &str, contact: &ContactId) -> Result<ButtonToken, TokenError> {
-        let token = self.parse(rest).ok_or(TokenError::Forged)?;
+        let (tag, token) = self.parse(rest).ok_or(TokenError::Forged)?;
         // Made again and compared as a whole, so that one token has one spelling.
-        let ours = self.close(&token, contact);
+        let ours = self.closed_by(tag, &token, contact);
         let (ours, theirs) = (self.mac("compare", &[&ours]), self.mac("compare", &[id]));
         // Comparing MACs of both tells nothing about where they differ.
         if ours == theirs { Ok(token) } else { Err(TokenError::Forged) }
     }
 
-    fn parse(&self, rest: &str) -> Option<ButtonToken> {
-        let mut parts = rest.strip_prefix(self.tag.0.as_str())?.strip_prefix('/')?.split('/');
-        let (subject, expiry, action) = (parts.next()?, parts.next()?, parts.next()?);
+    fn parse<'a>(&self, rest: &'a str) -> Option<(&'a str, ButtonToken)> {
+        let mut parts = rest.split('/');
+        let (tag, subject, expiry, action) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let number = subject.get(1..)?.parse().ok()?;
-        let subject = match subject.as_bytes().first()? {
-            b'a' => ButtonSubject::Alert(number),
-            b'r' => ButtonSubject::Request(number),
-            b'q' => ButtonSubject::Question(number),
+        let (subject, what) = match subject.as_bytes().first()? {
+            b'a' => (ButtonSubject::Alert(number), Counted::Alert),
+            b'r' => (ButtonSubject::Request(number), Counted::Request),
+            b'q' => (ButtonSubject::Question(number), Counted::Question),
             _ => return None,
         };
+        if !self.tag.wrote(tag, what, number) {
+            return None;
+        }
         let expires_at = Timestamp(i64::from_str_radix(expiry, 16).ok()?);
-        Some(ButtonToken { subject, action: action.to_owned(), expires_at })
-    }
-
-    fn head(&self, token: &ButtonToken) -> String {
-        let (letter, number) = match token.subject {
-            ButtonSubject::Alert(number) => ('a', number),
-            ButtonSubject::Request(number) => ('r', number),
-            ButtonSubject::Question(number) => ('q', number),
-        };
-        format!("bellwire/{}/{letter}{number}/{:x}/{}", self.tag.0, token.expires_at.0, token.action)
+        Some((tag, ButtonToken { subject, action: action.to_owned(), expires_at }))
     }
 
     /// Each use has its own word in front, and each part its length, so that no MAC of one use serves for another.
@@ -126,18 +136,28 @@ impl ButtonSigner {
     }
 }
 
+fn head(tag: &str, token: &ButtonToken) -> String {
+    let (letter, number) = match token.subject {
+        ButtonSubject::Alert(number) => ('a', number),
+        ButtonSubject::Request(number) => ('r', number),
+        ButtonSubject::Question(number) => ('q', number),
+    };
+    format!("bellwire/{tag}/{letter}{number}/{:x}/{}", token.expires_at.0, token.action)
+}
+
 impl fmt::Debug for ButtonSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Seal({})", self.tag.0) // the key is a secret
+        write!(f, "Seal({})", self.tag.own) // the key is a secret
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{EarlierTag, NewestIds};
 
     fn seal(key: u8) -> ButtonSigner {
-        ButtonSigner::new(StoreTag("0badcafe".into()), [key; 32])
+        ButtonSigner::new(StoreTag::new("0badcafe"), [key; 32])
     }
 
     fn token() -> ButtonToken {
@@ -175,6 +195,18 @@ mod tests {
                 }
             }
             assert_eq!(seal(1).open(&id[..at], &nino, Timestamp(0)), Some(Err(TokenError::Forged)));
+        }
+    }
+
+    #[test]
+    fn a_restored_store_knows_buttons_from_before_its_backup_alone() {
+        let nino = ContactId::from("nino");
+        let up_to = NewestIds { alert: 42, ..NewestIds::default() };
+        let earlier = vec![EarlierTag { tag: "0badcafe".into(), up_to }];
+        let restored = ButtonSigner::new(StoreTag { own: "deadbeef".into(), earlier }, [1; 32]);
+        let later = ButtonToken { subject: ButtonSubject::Alert(43), ..token() };
+        for (token, opened) in [(token(), Ok(token())), (later, Err(TokenError::Forged))] {
+            assert_eq!(restored.open(&seal(1).close(&token, &nino), &nino, Timestamp(0)), Some(opened));
         }
     }
 

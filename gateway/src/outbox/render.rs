@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_button_leaves_sealed_for_a_day_and_a_template_takes_as_many_as_it_has() {
         let now = Timestamp(1_790_000_000_000);
-        let seal = ButtonSigner::new(StoreTag("tag".into()), [7; 32]);
+        let seal = ButtonSigner::new(StoreTag::new("tag"), [7; 32]);
         let nino = "nino".into();
         let buttons = ["stop", "ack", "snooze"].map(|id| Button::new(id, id)).to_vec();
         let templates = vec![Template { name: "alarm".into(), ..Template::default() }];

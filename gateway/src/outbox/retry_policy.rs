@@ -76,6 +76,8 @@ word_enum! {
         Quality = "quality",
         /// An operator's `retry` or `cancel`; nothing else moves it.
         Operator = "operator",
+        /// An operator's `restore --release`: another copy of the gateway may have sent it.
+        Restore = "restore",
     }
 }
 
@@ -91,7 +93,7 @@ impl Next {
     pub fn over_another(self, over: &ConnectionName) -> Self {
         let is_of_number = match self.held_for {
             Some(HeldFor::Window | HeldFor::Quality) => true,
-            Some(HeldFor::Consent | HeldFor::Budget | HeldFor::Operator) | None => {
+            Some(HeldFor::Consent | HeldFor::Budget | HeldFor::Operator | HeldFor::Restore) | None => {
                 self.state == State::Queued
             }
         };

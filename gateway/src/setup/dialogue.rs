@@ -148,8 +148,17 @@ fn judge_secret(answer: &SecretString) -> std::result::Result<(), &'static str> 
     }
 }
 
+/// One line that is not shown while it is typed, asked beside whatever goes to standard output.
+pub fn ask_hidden(prompt: &str) -> Result<SecretString> {
+    let _hidden = Hidden::start();
+    read_answer(prompt, std::io::stderr()).map(SecretString::from)
+}
+
 fn read_line(prompt: &str) -> Result<String> {
-    let mut out = std::io::stdout();
+    read_answer(prompt, std::io::stdout())
+}
+
+fn read_answer(prompt: &str, mut out: impl Write) -> Result<String> {
     drop(write!(out, "{}", plain(prompt)).and_then(|()| out.flush()));
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line).context("the answer cannot be read")?;
@@ -172,7 +181,7 @@ impl Drop for Hidden {
     fn drop(&mut self) {
         if self.0 {
             echo("echo");
-            drop(writeln!(std::io::stdout()));
+            drop(writeln!(std::io::stderr()));
         }
     }
 }

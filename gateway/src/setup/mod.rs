@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use dialogue::{Dialogue, Wrong};
+pub use dialogue::{Dialogue, Wrong, ask_hidden};
 
 use crate::config::{Connection, secret};
 use crate::contact::Phone;

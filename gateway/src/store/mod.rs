@@ -25,6 +25,8 @@ mod commands;
 mod configuration_versions;
 /// Numbers that were connected on the page.
 mod connections;
+/// Copies of this gateway, and which of them sends.
+mod copies;
 /// Events at which a process died.
 mod crash;
 /// Devices: their position, their commands, what they said.
@@ -94,9 +96,10 @@ pub use audit::{AuditEntry, AuditRow, ChainBreak, ChainPosition};
 pub use budget::DailyReach;
 pub use configuration_versions::{ConfigurationVersion, VersionOutcome};
 pub use connections::KeptConnection;
+pub use copies::{RELEASE, Stopped, Unreleased, is_sound};
 pub use crash::{Crashes, fingerprint};
 pub use credentials::{AdminChange, Posted, TokenRow};
-pub use db::open::{Lock, LockError, OpenError, Store};
+pub use db::open::{Lock, LockError, OpenError, Store, VERSION};
 pub use db::reserve::free_megabytes;
 pub use db::thread::{GROUP_MAX, GroupOutcome, Job, StoreError, StoreHandle, StoreQueue, StoreThread};
 pub use devices::{DeviceCommandRow, DeviceRow};

@@ -58,6 +58,7 @@ impl Store {
             ])
             .map(MessageId)
             .and_then(|id| self.hold_if_stopped(id, message))
+            .and_then(|id| self.hold_if_told_before(id, message))
     }
 
     fn hold_if_stopped(&self, id: MessageId, message: &NewMessage) -> Result<MessageId> {

@@ -9,7 +9,7 @@ use crate::device;
 use crate::ids::CommandId;
 use crate::mqtt::{Cause, ConnectionEvent, Grants};
 use crate::task::context::TaskContext;
-use crate::task::subscriptions;
+use crate::task::{copies, subscriptions};
 
 /// Condition, log and dispatch hear of it.
 pub async fn tell<A>(
@@ -54,6 +54,10 @@ pub async fn tell<A>(
                     None => tracing::info!("our own test message comes back from the broker again"),
                 }
             }
+            return;
+        }
+        ConnectionEvent::NewerCopy(restored_at) => {
+            copies::is_newer(context, restored_at).await;
             return;
         }
         ConnectionEvent::Subscribed(outcome) => {

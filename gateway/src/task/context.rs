@@ -15,6 +15,7 @@ use crate::outbox::retry_policy::QUALITY_WAIT;
 use crate::outbox::row::Conversation;
 use crate::outbox::scheduler::Scheduler;
 use crate::store::{self, Store, StoreError, StoreHandle};
+use crate::task::copies::CopyState;
 use crate::task::durable_store::{DISK_FULL_PAUSE, DurableStore};
 use crate::task::handles::{CommandsAtBroker, DiscoveryHandle, OwnerNotices, ReadReceipts, ReloadHandle};
 use crate::task::live_config::{LiveConfig, connections};
@@ -40,6 +41,7 @@ pub struct TaskContext {
     pub notices: OwnerNotices,
     pub tag: StoreTag,
     pub signer: ButtonSigner,
+    pub copy: CopyState,
     pub scheduler: Arc<SchedulerHandle>,
     /// Topics of devices' answers and machines' questions.
     pub answer_topics: Vec<TopicPattern>,
@@ -154,6 +156,7 @@ impl TaskContext {
             notices: OwnerNotices(notices),
             tag: found.tag,
             signer: found.signer,
+            copy: CopyState::default(),
             scheduler: Arc::new(scheduler),
             answer_topics,
             at_broker: CommandsAtBroker::default(),

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::contact::severity::Severity;
 use crate::device::order::CommandEnd;
 use crate::event::incoming::Event;
-use crate::ids::{CommandId, StoreTag};
+use crate::ids::CommandId;
 use crate::store::{self, Store};
 use crate::task::context::TaskContext;
 use crate::task::subscriptions::answer_prefix;
@@ -38,7 +38,9 @@ pub fn heard(
 ) -> store::Result<()> {
     let answered = event.topic.strip_prefix(&answer_prefix(config));
     let waiting = match answered {
-        Some(id) => read_command(store.tag(), id)
+        Some(id) => store
+            .tag()
+            .read_command(id)
             .map(|id| store.command(id))
             .transpose()?
             .flatten()
@@ -58,10 +60,6 @@ pub fn heard(
         store.apply(&outcome::answered(&command, &verdict, &site), now)?;
     }
     Ok(())
-}
-
-fn read_command(tag: &StoreTag, id: &str) -> Option<CommandId> {
-    id.strip_prefix(tag.0.as_str())?.strip_prefix('-')?.parse().ok().map(CommandId)
 }
 
 /// A command to a device by its own link has an end, which its row says already.

@@ -44,6 +44,8 @@ pub(crate) mod device_message;
 pub mod device_fleet;
 /// What the link says of the broker.
 pub(crate) mod broker_state;
+/// Which copy of this gateway sends.
+pub(crate) mod copies;
 /// Home Assistant: what it is shown, and what it asks.
 pub(crate) mod home_assistant;
 /// The catalogue of message templates.

@@ -249,6 +249,7 @@ async fn arrived<B: BrokerPort>(
             | ConnectionEvent::Disconnected { .. }
             | ConnectionEvent::Published { .. }
             | ConnectionEvent::Subscribed(_)
+            | ConnectionEvent::NewerCopy(_)
             | ConnectionEvent::Loopback(_)) => broker_state::tell(context, about, &doors.to_dispatch).await,
         }
     }

@@ -19,6 +19,7 @@ use crate::outbox::window::Choice;
 use crate::reply::inbound::AccountNotice;
 use crate::store::{self, Store};
 use crate::task::context::TaskContext;
+use crate::task::copies;
 use crate::task::outbox_transaction::{SendStep, StepStart};
 use crate::task::owner_notice::{NoticeOutcome, NoticeRoute, write};
 use crate::task::ports::CloudApi;
@@ -91,6 +92,7 @@ pub async fn run(
                 if seen != version || due {
                     version = seen;
                     task.wake_at = task.wake_at.filter(|_| !due);
+                    copies::look(&context).await;
                     context.wakeups.after(Written::ByAnotherProcess);
                     task.turn(StepStart::With(SchedulerInput::Wake));
                 }

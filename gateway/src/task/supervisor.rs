@@ -8,12 +8,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::store::Stopped;
+
 /// Why the daemon ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// Something that a person must change first.
     #[error("{0:#}")]
     Start(anyhow::Error),
+    /// Exit 78: another copy of this gateway sends.
+    #[error("{0}")]
+    Stopped(Stopped),
     /// Exit 74; systemd starts it again, and it reads what is really on disk.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),

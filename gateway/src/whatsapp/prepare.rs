@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn sent(choice: &Choice) -> Value {
-        let tag = StoreTag("tag".into());
+        let tag = StoreTag::new("tag");
         let signer = ButtonSigner::new(tag.clone(), [7; 32]);
         let ours = Signature { tag: &tag, signer: &signer };
         let prepared = prepare(&due(), choice, ours, &People::default(), NOW);
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(sent["type"], "interactive");
         let buttons = &sent["interactive"]["action"]["buttons"];
         let id = buttons[0]["reply"]["id"].as_str().expect("an id");
-        let signer = ButtonSigner::new(StoreTag("tag".into()), [7; 32]);
+        let signer = ButtonSigner::new(StoreTag::new("tag"), [7; 32]);
         let token = signer.open(id, &"nino".into(), NOW).expect("ours").expect("good");
         assert_eq!((token.action.as_str(), buttons[1]["reply"]["title"].as_str()), ("stop", Some("ack")));
     }

@@ -99,7 +99,7 @@ impl Site {
     fn new(facts: ReplyFacts) -> Self {
         let options = LoadOptions { without_secrets: true, ..LoadOptions::default() };
         let config = read("t.toml", SITE, &options).expect("good");
-        let seal = ButtonSigner::new(StoreTag("tag".into()), [7; 32]);
+        let seal = ButtonSigner::new(StoreTag::new("tag"), [7; 32]);
         Self { config, seal, standing: RecentAbuse::default(), facts }
     }
 

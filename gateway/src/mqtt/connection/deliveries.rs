@@ -9,7 +9,8 @@ use super::super::loopback::{self, LoopbackStep, Missed};
 use super::super::overlapping::OverlapFilter;
 use super::super::takeover::Takeovers;
 use super::{ConnectionEvent, Task};
-use crate::mqtt::protocol::{Cause, EventStream, Heard, PublishAck, Publisher};
+use crate::mqtt::protocol::{Announce, Cause, EventStream, Heard, PublishAck, Publisher};
+use crate::time::Timestamp;
 
 impl Task {
     /// The next thing that comes; until then our own test message is looked after. The library is not interrupted for it: it
@@ -44,8 +45,20 @@ impl Task {
         }
     }
 
-    pub(in crate::mqtt) fn looped(&mut self, payload: &[u8]) {
-        if let Some(time) = self.loopback.came(payload, Instant::now()) {
+    pub(in crate::mqtt) fn looped(&mut self, payload: &[u8], publisher: &impl Publisher) {
+        let time = self.loopback.came(payload, Instant::now());
+        if let Some(own) = &self.settings.copy {
+            let is_copy = self.copies.hear(payload, own);
+            if let Some(newer) = self.copies.newer(own).filter(|_| is_copy || time.is_some()) {
+                let told = ConnectionEvent::NewerCopy(Timestamp(newer));
+                drop(self.notices.try_send(told)); // without room for it with the next test message
+            } else if time.is_some() // what the broker keeps on this topic has come before it
+                && let Some(ours) = self.copies.announcement(own)
+            {
+                publisher.announce(&self.settings.loopback_topic, ours, Announce::Retained);
+            }
+        }
+        if let Some(time) = time {
             self.tell_of_loopback(Ok(time));
         }
     }

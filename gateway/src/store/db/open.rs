@@ -14,6 +14,7 @@ use crate::hex::{hex, unhex};
 use crate::ids::StoreTag;
 use crate::outbox::button_token::ButtonSigner;
 use crate::random::Rng;
+use crate::store::copies::{self, RELEASE};
 use crate::store::db::commit_watermark::CommitWatermark;
 use crate::store::db::salvage;
 use crate::store::db::state_file::state_file;
@@ -21,7 +22,7 @@ use crate::store::db::undo::Undo;
 use crate::store::receipts::UnderWay;
 
 /// Appended to, never edited: the index is the version that the script leads to, less one.
-const MIGRATIONS: [&str; 20] = [
+const MIGRATIONS: [&str; 21] = [
     include_str!("../migrations/schema.sql"),
     include_str!("../migrations/schema_page.sql"),
     include_str!("../migrations/received.sql"),
@@ -42,7 +43,11 @@ const MIGRATIONS: [&str; 20] = [
     include_str!("../migrations/home_events.sql"),
     include_str!("../migrations/fewer_pages.sql"),
     include_str!("../migrations/configuration_versions.sql"),
+    include_str!("../migrations/copies.sql"),
 ];
+
+/// The version of a database that this program makes.
+pub const VERSION: usize = MIGRATIONS.len();
 
 /// The open database. All writing happens on one connection of one thread.
 #[derive(Debug)]
@@ -56,6 +61,8 @@ pub struct Store {
     pub(in crate::store) under_way: UnderWay,
     /// SQLite's count of what others wrote, at the last look at the lanes.
     pub(in crate::store) seen_version: Cell<i64>,
+    /// Restored, and what waited then was still held when this was opened (`store/copies.rs`).
+    pub(in crate::store) is_unreleased: bool,
     /// What opening met and the owner must know: sentences.
     pub(in crate::store) findings: Vec<String>,
 }
@@ -178,7 +185,10 @@ impl Store {
             }
             other => other?,
         };
-        store.take_mark().map_err(|error| OpenError::Sql(directory.to_owned(), error))?;
+        let wrap = |error| OpenError::Sql(directory.to_owned(), error);
+        store.take_mark().map_err(wrap)?;
+        let unreleased = store.unreleased().map_err(wrap)?;
+        store.findings.extend(unreleased.map(|what| format!("{what}; {RELEASE}")));
         Ok(store)
     }
 
@@ -256,7 +266,9 @@ impl Store {
         let meta = |key: &str| {
             sql.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0))
         };
-        let tag = StoreTag(meta("tag")?);
+        let tag = copies::tag(&sql)?;
+        let unreleased = "SELECT EXISTS (SELECT 1 FROM copy WHERE released_at IS NULL)";
+        let is_unreleased = sql.query_row(unreleased, [], |row| row.get(0))?;
         let seal = ButtonSigner::new(tag.clone(), key(&meta("key")?)?);
         Ok(Self {
             sql,
@@ -267,6 +279,7 @@ impl Store {
             undo: Undo::default(),
             under_way: UnderWay::default(),
             seen_version: Cell::new(0),
+            is_unreleased,
             findings: Vec::new(),
         })
     }
@@ -285,9 +298,13 @@ impl Store {
     /// What makes the default MQTT client id this installation's own. `None`: the database is from a time when the site's
     /// name alone made it, and what the broker keeps under that name shall still come.
     pub fn client_tag(&self) -> rusqlite::Result<Option<StoreTag>> {
-        let sql = "SELECT value FROM meta WHERE key = 'tag' AND NOT EXISTS \
-                   (SELECT 1 FROM meta WHERE key = 'client_id_by_site')";
-        self.sql.query_row(sql, [], |row| row.get(0).map(StoreTag)).optional()
+        // After a restore the tag is another one, and what the broker keeps for this installation shall still come.
+        let sql = "SELECT value FROM meta WHERE key IN ('client_tag', 'tag') AND NOT EXISTS \
+                   (SELECT 1 FROM meta WHERE key = 'client_id_by_site') ORDER BY key LIMIT 1";
+        self.sql
+            .query_row(sql, [], |row| row.get::<_, String>(0))
+            .optional()
+            .map(|tag| tag.map(StoreTag::new))
     }
 
     /// What seals buttons and names people.
@@ -495,7 +512,7 @@ mod tests {
         sql.execute_batch(&format!("PRAGMA user_version = {before}")).expect("set");
         drop(sql);
         let store = Store::open(old.path(), &mut Rng::seeded(2)).expect("opens");
-        assert_eq!((store.tag().0.as_str(), store.client_tag().expect("read")), ("0badcafe", None));
+        assert_eq!((store.tag().own.as_str(), store.client_tag().expect("read")), ("0badcafe", None));
     }
 
     #[test]
