@@ -33,6 +33,17 @@ expected(errors, "403");
 await welcome(CODE);
 await page.waitForURL(`${BASE}/`);
 
+step("an empty installation says the next step on each page");
+await page.waitForSelector("#next >> text=Connect your WhatsApp number");
+await check(page, "overview, empty");
+await picture(page, "empty-overview", { fullPage: true });
+for (const name of ["/timeline", "/alerts", "/outbox", "/commands"]) {
+  await choose(name);
+  await page.waitForSelector(".empty");
+  await check(page, `${name}, empty`);
+  await picture(page, `empty${name.replace("/", "-")}`);
+}
+
 step("connect a number in the simulator");
 await choose("/setup");
 await page.click("a.button[href='/setup/connect']");
@@ -106,6 +117,23 @@ await choose("/timeline");
 await page.locator(".bubble.out a", { hasText: "why?" }).first().click();
 await page.waitForSelector(".story >> text=An event came");
 await check(page, "message");
+
+step("somebody writes to a person: at once in the open window, held outside it");
+await go("/timeline?contact=nino");
+await page.waitForSelector("#what-happens >> text=It goes out at once");
+await check(page, "a conversation");
+await page.fill("#words", "The fitter comes at nine.");
+await picture(page, "writing");
+await page.click(".write button");
+await page.waitForSelector(".bubble.out >> text=The fitter comes at nine.");
+await until("the message", async () => (await control("/messages", undefined, "GET")).some((one) => one.text === "The fitter comes at nine."));
+await go("/timeline?contact=anna");
+await page.waitForSelector("#what-happens >> text=it is held, and goes out when they write");
+await check(page, "a conversation without a window");
+await page.fill("#words", "Hello Anna");
+await picture(page, "writing-held");
+await page.click(".write button");
+await page.waitForSelector(".bubble.out.is-held >> text=Hello Anna");
 
 step("retry and cancel in the outbox");
 await control("/faults", { code: 131026, count: 1 });

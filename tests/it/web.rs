@@ -20,6 +20,8 @@ mod speed;
 mod trail;
 /// What an event would lead to.
 mod trial;
+/// What somebody writes to a person.
+mod writing;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -128,6 +128,7 @@ impl Inner {
             }
             AdminAction::EndSilence(id) => self.end_silence(id, &actor).await,
             AdminAction::Configure(draft) => self.save_configuration(*draft, actor).await,
+            AdminAction::Write { contact, text } => self.write_to(contact, &text, actor).await,
             AdminAction::Connect(given) => self.connect(*given, &actor).await,
             AdminAction::Disconnect(name) => self.disconnect(name, &actor).await,
             AdminAction::Forget(name) => self.forget(name, &actor).await,

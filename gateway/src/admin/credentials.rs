@@ -22,6 +22,10 @@ impl Credentials for AdminService {
         })
     }
 
+    fn use_link(&self, hash: String) -> ApiFuture<bool> {
+        self.answer(|inner| async move { inner.store(move |store| store.use_login_link(&hash)).await })
+    }
+
     fn has_session(&self, hash: String) -> ApiFuture<bool> {
         self.answer(|inner| async move {
             let now = inner.now();

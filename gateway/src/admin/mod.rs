@@ -16,6 +16,8 @@ mod configuration;
 pub(crate) mod dry_run;
 /// What somebody decides about an alert.
 pub(crate) mod alert_actions;
+/// What somebody writes to a person.
+pub(crate) mod writing;
 /// Numbers of the file and of the page.
 pub mod connections;
 /// Passwords, sessions, tokens.

@@ -22,9 +22,22 @@ pub fn overview(
         context.live.get().connections.iter().map(|connection| connection.name.0.clone()).collect();
     found["rules"] = context.config.rules.len().into();
     found["contacts"] = context.live.get().people.contacts.len().into();
+    found["next"] = next_step(context, found["is_empty"] == true).into();
     found["usage"] = usage_rows(usage);
     found["free"] = free_rows(free);
     Ok(found)
+}
+
+/// What a new installation lacks, in the order in which it is made.
+fn next_step(context: &TaskContext, is_empty: bool) -> Option<&'static str> {
+    let live = context.live.get();
+    match () {
+        () if live.connections.is_empty() => Some("connect"),
+        () if live.people.contacts.is_empty() => Some("contact"),
+        () if context.config.written_rules == 0 => Some("rule"),
+        () if is_empty => Some("event"),
+        () => None,
+    }
 }
 
 /// Everybody in the configuration, those who wrote last first.
@@ -79,7 +92,7 @@ pub fn rules(context: &TaskContext, store: &Store) -> Result<Value> {
         all.push(facts);
     }
     let strays = store.rule_hits("", None)?;
-    Ok(json!({ "items": all, "strays": strays["tallies"] }))
+    Ok(json!({ "items": all, "written": context.config.written_rules, "strays": strays["tallies"] }))
 }
 
 pub fn usage(rows: Vec<UsageRow>, free: Vec<FreeRow>) -> Value {

@@ -28,6 +28,8 @@ pub trait Credentials: Send + Sync {
     fn password(&self) -> ApiFuture<Option<String>>;
     fn set_password(&self, hash: String, who: Actor) -> ApiFuture<()>;
     fn open_session(&self, hash: String, agent: String, who: Actor) -> ApiFuture<()>;
+    /// Whether it is the link that opens the page once; it is used up then.
+    fn use_link(&self, hash: String) -> ApiFuture<bool>;
     fn has_session(&self, hash: String) -> ApiFuture<bool>;
     fn close_session(&self, hash: String, who: Actor) -> ApiFuture<()>;
     /// One that was not revoked; its end may be over.
@@ -84,6 +86,11 @@ pub enum AdminAction {
     Retry(i64),
     Hold(i64),
     Cancel(i64),
+    /// To a contact, in words.
+    Write {
+        contact: String,
+        text: String,
+    },
     Event {
         topic: String,
         payload: String,

@@ -55,6 +55,7 @@ pub fn api_routes() -> Router<Arc<AppState>> {
             get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Contacts)),
         )
         .route("/api/contacts/{id}", get(contact))
+        .route("/api/contacts/{id}/messages", post(write))
         .route(
             "/api/rules",
             get(|state: ApiState, request: RequestContext| answer(state, request, AdminQuery::Rules)),
@@ -252,6 +253,27 @@ async fn decide_alert(
         return problem(StatusCode::NOT_FOUND, how);
     };
     act(&state, &request, AdminAction::Alert(id, action)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    text: String,
+}
+
+async fn write(
+    State(state): ApiState,
+    request: RequestContext,
+    Path(contact): Path<String>,
+    words: Result<Json<Words>, JsonRejection>,
+) -> Response {
+    if let Err(refusal) = request.caller.may(Scope::Act) {
+        return *refusal;
+    }
+    match words {
+        Ok(Json(Words { text })) => act(&state, &request, AdminAction::Write { contact, text }).await,
+        Err(wrong) => problem(wrong.status(), &wrong.body_text()),
+    }
 }
 
 async fn act(state: &AppState, request: &RequestContext, action: AdminAction) -> Response {

@@ -86,6 +86,17 @@ impl Caller {
         Err(Box::new(problem(StatusCode::FORBIDDEN, &how)))
     }
 
+    /// Who writes to a person: of a page, which of the sessions that the list shows.
+    pub fn writer(&self, address: IpAddr) -> Actor {
+        let who = self.who(address);
+        match self {
+            Self::Page(cookie) => {
+                Actor { name: format!("{}, session {}", who.name, &digest(cookie)[..12]), ..who }
+            }
+            Self::Nobody | Self::Token(_) => who,
+        }
+    }
+
     pub fn who(&self, address: IpAddr) -> Actor {
         let name = match self {
             Self::Nobody => "nobody".to_owned(),
@@ -180,7 +191,11 @@ async fn admit(
     }
     let caller = identify(state, headers).await?;
     match &caller {
-        Caller::Nobody if matches!(path, "/login" | "/welcome" | "/language") => Ok(caller),
+        Caller::Nobody
+            if matches!(path, "/login" | "/welcome" | "/language") || path.starts_with("/open/") =>
+        {
+            Ok(caller)
+        }
         Caller::Nobody if api => Err(unknown_caller()),
         Caller::Nobody => Err(Box::new(Redirect::to("/login").into_response())),
         Caller::Token(_) if !api => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -33,6 +33,7 @@ pub fn entry_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/welcome", get(welcome).post(first_password))
         .route("/login", get(login).post(enter))
+        .route("/open/{secret}", get(open))
         .route("/logout", post(leave))
         .route("/password", post(change_password))
         .route("/language", post(language))
@@ -83,6 +84,19 @@ async fn login(State(state): State<Arc<AppState>>, request: RequestContext) -> R
     match request.caller {
         Caller::Page(_) => Redirect::to("/").into_response(),
         Caller::Nobody | Caller::Token(_) => state.page(&request, "login.html", json!({ "wrong": "" })),
+    }
+}
+
+/// A link that opens the page once, as the demo prints it. Whoever follows it again is where they would be without it.
+async fn open(
+    State(state): State<Arc<AppState>>,
+    request: RequestContext,
+    Path(secret): Path<String>,
+) -> Response {
+    match state.keys.use_link(digest(&secret)).await {
+        Ok(true) => admitted(&state, &request).await,
+        Ok(false) => Redirect::to("/").into_response(),
+        Err(trouble) => state.sorry(&request, &trouble),
     }
 }
 

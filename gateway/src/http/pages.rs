@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ pub fn page_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/", get(overview))
         .route("/timeline", get(timeline))
+        .route("/timeline/{contact}", post(write))
         .route("/messages/{id}", get(message))
         .route("/outbox", get(outbox))
         .route(OUTBOX_ROUTE, post(decide))
@@ -58,6 +60,20 @@ async fn timeline(
     let more = json!({ "people": people, "filter": said(&filter) });
     let filter = Filter { limit: Some(filter.limit.unwrap_or(50)), ..filter };
     show(&front, &request, "timeline.html", AdminQuery::Messages(filter), more).await
+}
+
+async fn write(
+    State(front): PageState,
+    request: RequestContext,
+    Path(contact): Path<String>,
+    fields: Fields,
+) -> Response {
+    let back = format!("/timeline?contact={}", utf8_percent_encode(&contact, NON_ALPHANUMERIC));
+    let action = AdminAction::Write { contact, text: fields.get("text").to_owned() };
+    match front.admin.act(action, request.caller.writer(request.address)).await {
+        Ok(_) => Redirect::to(&back).into_response(),
+        Err(trouble) => front.sorry(&request, &trouble),
+    }
 }
 
 async fn message(State(front): PageState, request: RequestContext, Path(id): Path<i64>) -> Response {

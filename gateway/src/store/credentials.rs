@@ -102,6 +102,17 @@ impl Store {
         )
     }
 
+    /// The hash of a secret that opens the page once, without the password.
+    pub fn set_login_link(&self, hash: &str) -> Result<()> {
+        self.sql.execute("INSERT OR REPLACE INTO meta VALUES ('login_link', ?1)", [hash]).map(drop)
+    }
+
+    /// Whether it was that one; it is none any more.
+    pub fn use_login_link(&self, hash: &str) -> Result<bool> {
+        let sql = "DELETE FROM meta WHERE key = 'login_link' AND value = ?1";
+        self.sql.execute(sql, [hash]).map(|used| used == 1)
+    }
+
     /// By the name that the list gives it; `false` when there is none.
     pub fn end_session(&self, id: &str) -> Result<bool> {
         let sql = "DELETE FROM session WHERE substr(hash, 1, ?1) = ?2";

@@ -37,8 +37,8 @@ fn no_page_and_no_list_is_left_out() {
         route.clone().count() == path.clone().count()
             && route.zip(path).all(|(part, given)| part == given || part.starts_with('{'))
     };
-    // A stream that does not end, files, and Meta's own door.
-    let others = ["/live", "/assets/{name}", "/webhook/whatsapp"];
+    // A stream that does not end, files, Meta's own door, and a link that opens the page once.
+    let others = ["/live", "/assets/{name}", "/webhook/whatsapp", "/open/{secret}"];
     let left: Vec<&String> = asked
         .iter()
         .filter(|route| !others.contains(&route.as_str()) && !addresses().any(|path| matches(route, path)))

@@ -114,6 +114,7 @@ impl Store {
             "undelivered": self.undelivered_lately(now - DAY)?,
             "unjudged": self.unjudged_lately(now - DAY)?,
             "mutes": self.mutes(now)?,
+            "is_empty": self.number("SELECT NOT EXISTS (SELECT 1 FROM alert)", &[])? == 1,
             "replies": self.number("SELECT count(*) FROM reply WHERE at >= ?1", &[&since])?,
             "notices": self.rows(
                 "SELECT at, connection, severity, text FROM notice ORDER BY id DESC LIMIT 3", &[])?,
