@@ -23,10 +23,15 @@ use super::{Failure, say};
 use crate::app::{self, Listeners, ReloadHandle, Start};
 use crate::config::{ConfigurationFile, LoadOptions};
 use crate::demo::{broker, shop};
+use crate::http::{digest, fresh};
 use crate::random::Rng;
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, zone_of_this_machine};
 
+/// No password has this for its hash: the page of the demo is opened by its link.
+const NO_PASSWORD: &str = "none";
+/// Meta's id of the shop's number.
+const NUMBER: &str = "109876543210123";
 /// How long the scripted round trip waits for each step.
 const STEP: Duration = Duration::from_secs(30);
 
@@ -67,23 +72,27 @@ async fn play(arguments: &Arguments) -> Result<()> {
         app_secret: "demo".into(),
         verify_token: "demo".into(),
         access_token: None,
-        phone_number_ids: Vec::new(),
+        phone_number_ids: vec![NUMBER.to_owned()],
     };
     tokio::spawn(cloud_api_simulator::serve(options, phone, std::future::pending()));
     let store = Store::open(&config.site.state_directory, &mut Rng::from_machine())?;
     store.transaction(|store| store.runs_with(&text, SystemClock.now()))?;
+    store.set_password(NO_PASSWORD)?;
+    let link = fresh("").context("the machine gives no random bytes; restart it")?;
+    store.set_login_link(&digest(&link))?;
     let (stop, stopped) = watch::channel(false);
     let listeners = Listeners { local: Arc::new(local), webhook: None, metrics: None };
     let (reload, requests) = ReloadHandle::new(file);
     let gateway = tokio::spawn(app::run(Start { config, store, listeners, reload, requests }, stopped));
     let (said, mut hears) = mpsc::unbounded_channel();
+    greet(phone_at, local_at).await?;
     // The shop says a few lines a minute, so this channel needs no bound; the printer drains it at once.
     let devices = tokio::spawn(shop::run(broker_port, Box::new(move |line| drop(said.send(line)))));
 
     let end: Pin<Box<dyn Future<Output = Result<()>>>> = if arguments.headless {
         Box::pin(round_trip(phone_at, &mut hears))
     } else {
-        invite(phone_at, local_at, broker_port);
+        invite(phone_at, &format!("http://{local_at}/open/{link}"), broker_port);
         Box::pin(async {
             let mut signal = on_signal()?;
             loop {
@@ -132,7 +141,7 @@ fn configure(folder: &Path, broker: u16, local: SocketAddr, phone: SocketAddr) -
     let text = format!(
         "[site]\nname = \"Corner Bakery\"\ntime_zone = \"{}\"\nstate_directory = \"{}\"\n[http]\nlisten = \"{local}\"\n\
          [mqtt]\nurl = \"mqtt://127.0.0.1:{broker}\"\nversion = \"3.1.1\"\n[[connection]]\nname = \"demo\"\n\
-         phone_number_id = \"109876543210123\"\naccess_token_file = \"secret\"\napp_secret_file = \"secret\"\n\
+         phone_number_id = \"{NUMBER}\"\naccess_token_file = \"secret\"\napp_secret_file = \"secret\"\n\
          verify_token_file = \"secret\"\napi_url = \"http://{phone}\"\n{}",
         zone_of_this_machine(), // the simulated phones are in this browser, and show its time
         folder.join("state").display(),
@@ -143,7 +152,25 @@ fn configure(folder: &Path, broker: u16, local: SocketAddr, phone: SocketAddr) -
     Ok(ConfigurationFile { path, options: LoadOptions::default() })
 }
 
-fn invite(phone: SocketAddr, local: SocketAddr, broker: u16) {
+/// The people of the shop write first, as WhatsApp wants it: that opens their 24-hour windows for free texts.
+async fn greet(phone: SocketAddr, local: SocketAddr) -> Result<()> {
+    let ready = async {
+        let url = format!("http://{local}/readyz");
+        while call(Request::get(&url).body(Full::default())?).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(STEP, ready).await.context("the gateway did not start")??;
+    for from in shop::PHONES {
+        let wave = json!({ "from": from, "text": "👋" });
+        let request = Request::post(format!("http://{phone}/_simulator/reply"));
+        call(request.body(Full::new(Bytes::from(wave.to_string())))?).await?;
+    }
+    Ok(())
+}
+
+fn invite(phone: SocketAddr, page: &str, broker: u16) {
     say(&format!(
         "Bellwire's demo: a shop, a broker and a simulated WhatsApp, all in this process.\n\n\
          Open  http://{phone}/_simulator/  and try:\n\
@@ -151,8 +178,8 @@ fn invite(phone: SocketAddr, local: SocketAddr, broker: u16) {
          2. Answer an alert with words: the button's title, in any case, does the same as the button.\n\
          3. Publish an event of your own:\n\
          \u{20}  mosquitto_pub -p {broker} -q 1 -t shop/pos/2/refund -m '{{\"amount\": 250, \"currency\": \"GEL\"}}'\n\n\
-         The owner's page:  http://{local}/  asks for the code that the log says below.\n\
-         Health and numbers: http://{local}/readyz and http://{local}/metrics. Ctrl-C ends it.\n"
+         The owner's page:  {page}\n\
+         \u{20}  This link opens it once, in the browser that follows it. Ctrl-C ends it all.\n"
     ));
 }
 

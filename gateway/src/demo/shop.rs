@@ -17,6 +17,9 @@ const DOOR_AT: u32 = 40;
 const SALE_EVERY: u32 = 17;
 const ROUND: u32 = 90;
 
+/// Of the people below.
+pub const PHONES: [&str; 2] = ["+995555123456", "+995555654321"];
+
 /// The rules that the demo runs with.
 pub const RULES: &str = r#"
 [[contact]]

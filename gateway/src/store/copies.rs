@@ -1,5 +1,5 @@
 //! Copies of one gateway, made by backup and restore: which of them may send, and what is held because another one may have
-//! sent it (`docs/decisions/0034-one-copy-sends.md`).
+//! sent it (`docs/decisions/0035-one-copy-sends.md`).
 
 use std::fmt;
 use std::path::Path;
