@@ -96,7 +96,12 @@ export async function changes({ page, context, errors, step, choose }) {
   await check(page, "stale");
   await picture(page, "stale", { fullPage: true });
   assert(read().includes("Anna W."), "what the other saved is there");
+  let asked = 0;
+  const leave = (dialog) => { asked += 1; return dialog.accept(); };
+  page.on("dialog", leave);
   await page.click("#stale a.button");
+  await page.waitForURL(`${BASE}/configuration`);
+  assert.equal(asked, 1, "who leaves a draft is asked");
   assert((await text().inputValue()).includes("Anna W."));
   await change("Nino Beridze", "Nino B.");
   await press("check");
@@ -115,4 +120,5 @@ export async function changes({ page, context, errors, step, choose }) {
   await plain.waitForSelector("#problems >> text=line 1");
   await plain.context().close();
   await page.goto(`${BASE}/configuration`);
+  page.off("dialog", leave);
 }

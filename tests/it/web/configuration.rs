@@ -22,6 +22,12 @@ id = "shut"
 title = "Shut"
 topic = "site/{door}/set"
 payload = "shut"
+[[rule]]
+name = "bell"
+topic = "site/{door}/bell"
+when = "payload.pressed"
+message = "Somebody is at the {{ door }}"
+notify = ["nino"]
 "#;
 
 fn text(site: &Site) -> String {
@@ -147,7 +153,9 @@ fn a_draft_is_tried_with_an_event_and_with_the_last_day() {
     for door in ["back", "front", "yard"] {
         publish(broker.port, &format!("site/{door}/door"), b"open");
     }
-    wait_for(10, "the alerts", || (site.count("SELECT count(*) FROM event") == 3).then_some(()));
+    let long = format!("{{\"pressed\": true, \"more\": \"{}\"}}", "x".repeat(5_000));
+    publish(broker.port, "site/front/bell", long.as_bytes());
+    wait_for(10, "the alerts", || (site.count("SELECT count(*) FROM event") == 4).then_some(()));
     let cookie = log_in(&site);
     let (before, base) = draft(&get(&site, "/configuration", &[&cookie]));
     let other = before
@@ -161,10 +169,15 @@ fn a_draft_is_tried_with_an_event_and_with_the_last_day() {
     );
     assert!(tried.body.contains("Shut the back door"), "{}", tried.body);
     let replayed = press(&site, &cookie, &[&draft_of[..], &[("do", "replay")]].concat());
-    for words in ["3 events that are kept, since", "Nino: told 2 times (now: 3)", "Shut the front door"] {
+    for words in [
+        "4 events that are kept, since",
+        "1 of them were too long to be kept whole",
+        "Nino: told 2 times (now: 3)",
+        "Shut the front door",
+    ] {
         assert!(replayed.body.contains(words), "{words}: {}", replayed.body);
     }
-    assert_eq!(site.count("SELECT count(*) FROM message"), 3, "nothing is sent");
+    assert_eq!(site.count("SELECT count(*) FROM message"), 4, "nothing is sent");
     assert_eq!(text(&site), before);
 }
 

@@ -49,6 +49,17 @@
     });
   }
 
+  // A draft is nowhere but in this page: whoever leaves it by mistake is asked.
+  const draft = document.querySelector("#draft");
+  if (draft) {
+    const words = draft.elements.text;
+    let sent = false;
+    draft.addEventListener("submit", () => { sent = true; });
+    window.addEventListener("beforeunload", (event) => {
+      if (!sent && (words.value !== words.defaultValue || "unsaved" in words.dataset)) event.preventDefault();
+    });
+  }
+
   const bubbles = document.querySelector(".talk .bubbles");
   // A conversation begins at its end: in its own box on a desk, at the foot of the page on a phone.
   const toEnd = () => {

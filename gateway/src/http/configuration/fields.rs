@@ -6,7 +6,7 @@ use axum::response::Response;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::config::edit::{Change, EditError, FORMS, FieldKind, apply, form, named, shown};
+use crate::config::edit::{Change, EditError, FORMS, FieldKind, apply, fingerprint, form, named, shown};
 use crate::http::admin_port::{ApiError, Draft};
 use crate::http::state::{AppState, Fields, RequestContext};
 
@@ -105,7 +105,7 @@ fn fill_in(
     let data = json!({
         "list": list, "name": name, "of": of, "fields": fields, "inner": inner, "is_new": known.is_none(), "people": people,
         "teams": if form.list == "rule" { teams } else { Vec::new() }, "text": draft.text, "base": draft.base,
-        "trouble": refused.map(|(error, _)| error.to_string()),
+        "is_unsaved": draft.base.as_ref() != Some(&fingerprint(&draft.text)), "trouble": refused.map(|(error, _)| error.to_string()),
     });
     state.page(request, "configuration_form.html", data)
 }
