@@ -23,6 +23,8 @@ pub(crate) struct Inner {
     pub(crate) client: Client,
     /// One save of the configuration at a time.
     pub(crate) saving: Mutex<()>,
+    /// One replay of the last day at a time.
+    pub(crate) replaying: Arc<Mutex<()>>,
 }
 
 impl AdminService {
@@ -32,7 +34,14 @@ impl AdminService {
         events: mpsc::Sender<Submitted>,
         client: Client,
     ) -> Self {
-        Self(Arc::new(Inner { context, rules, events, client, saving: Mutex::new(()) }))
+        Self(Arc::new(Inner {
+            context,
+            rules,
+            events,
+            client,
+            saving: Mutex::new(()),
+            replaying: Arc::default(),
+        }))
     }
 
     pub(crate) fn answer<T, F: Future<Output = Result<T, ApiError>> + Send + 'static>(

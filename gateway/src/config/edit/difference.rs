@@ -1,29 +1,21 @@
 //! What differs between two texts, line by line.
 
+use crate::words::word_enum;
+
 /// Cells of the table that finds what is common: 2 MB. Two thousand-line files that share nothing between their first and last
 /// common line are shown as one taken away and the other added.
 const CELLS_MAX: usize = 1_000_000;
 /// Lines around a change that are shown with it.
 const AROUND: usize = 3;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    Both,
-    Old,
-    New,
-    /// Lines that are the same are left out here.
-    Gap,
-}
-
-impl Side {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Both => "both",
-            Self::Old => "old",
-            Self::New => "new",
-            Self::Gap => "gap",
-        }
+word_enum! {
+    /// Where a line stands.
+    Side {
+        Both = "both",
+        Old = "old",
+        New = "new",
+        /// Lines that are the same are left out here.
+        Gap = "gap",
     }
 }
 
