@@ -1,7 +1,9 @@
 //! The database itself: opening, the one thread that writes, and what a failing disk or card does to it.
 
-/// Opening: pragmas that are read back, the lock, migrations with a backup before.
+/// Opening: pragmas that are read back, migrations with a backup before.
 pub(in crate::store) mod open;
+/// One daemon a state directory.
+pub(in crate::store) mod lock;
 /// The thread that owns the connection and commits in groups.
 pub(in crate::store) mod thread;
 /// What memory puts back when a transaction does not hold.
