@@ -96,6 +96,8 @@ pub type Violation = String;
 /// Enough for two or three crashes and a dozen alerts; 200 seeds of it take a minute on two cores.
 const STEPS: usize = 350;
 const SEEDS: u64 = 200;
+/// The rarest, a request that is declined, comes on one seed of some hundred: so many are looked through at most.
+const RARE_SEEDS: u64 = 3 * SEEDS;
 /// From this seed on restarts may find another configuration.
 const CHANGING: u64 = 1_000_000;
 /// Of those; with some five restarts and five reloads each they are 1,000 pairs of configurations, in half a minute.
@@ -234,12 +236,12 @@ fn the_seeds_reach_everything() {
     let lives = alerts.into_iter().chain(decisions).chain(ends).chain(choices);
     let mut missing: BTreeSet<String> =
         wanted.chain(commands).chain(counted).chain(replies).chain(lives).collect();
-    for seed in 0..SEEDS {
+    for seed in 0..RARE_SEEDS {
         let reached = if missing.is_empty() { break } else { run(seed, STEPS, None).reached };
         missing.retain(|what| !reached.contains(what));
     }
     let missing: Vec<String> = missing.into_iter().collect();
-    assert!(missing.is_empty(), "{SEEDS} seeds never reach: {}", missing.join(", "));
+    assert!(missing.is_empty(), "{RARE_SEEDS} seeds never reach: {}", missing.join(", "));
 }
 
 #[test]
