@@ -53,8 +53,8 @@ pub async fn run(start: Start, mut stop: watch::Receiver<bool>) -> Result<(), Fa
     let Start { config, store, listeners, reload, mut requests } = start;
     let directory = config.site.state_directory.clone();
     let findings = store.findings().to_vec();
-    let mut plan = Plan::new(config, listeners).map_err(Fatal::Start)?;
-    let (mut edges, thread) = Edges::open(store, &mut plan, reload).await?;
+    let plan = Plan::new(config, listeners).map_err(Fatal::Start)?;
+    let (mut edges, thread) = Edges::open(store, &plan, reload).await?;
     let started = Generation::start(plan, &edges);
     let Some(mut running) = unless_stopped(started, &mut stop).await.transpose()? else { return Ok(()) };
     owner_notice::report(&running.context, "store", findings).await;
@@ -128,7 +128,8 @@ impl Generation {
                 Ok(plan) => (plan, text),
             },
         };
-        if !edges.broker.serves(&plan.config.mqtt) {
+        let is_same_broker = edges.broker.serves(&plan.config.mqtt);
+        if !is_same_broker {
             edges.broker.handle.stop().await; // what has come is still taken
         }
         let (mut told, now) = (stop.clone(), self.context.machine.now());
@@ -141,7 +142,7 @@ impl Generation {
         };
         let (before, drained) = self.end(enough, TAKE_OVER.1).await;
         drop(before); // a socket that is not needed any more is closed
-        edges.turn_to(&plan, drained).await?;
+        edges.turn_to(&plan, is_same_broker && drained.last).await?;
         if let Err(error) = keep_as_last_good(&plan.config.site.state_directory, &text) {
             tracing::warn!(%error, "the configuration cannot be kept for a start with a mistake in it");
         }

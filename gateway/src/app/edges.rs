@@ -49,11 +49,7 @@ pub struct SerialLines {
 
 impl Edges {
     /// For the first configuration. The thread is there to be closed at the end.
-    pub async fn open(
-        store: Store,
-        plan: &mut Plan,
-        reload: ReloadHandle,
-    ) -> Result<(Self, StoreThread), Fatal> {
+    pub async fn open(store: Store, plan: &Plan, reload: ReloadHandle) -> Result<(Self, StoreThread), Fatal> {
         let metrics = Arc::new(Metrics::new());
         let store = store.start(metrics.commits()).context("the store's thread cannot be started");
         let (store, thread) = store.map_err(Fatal::Start)?;

@@ -139,10 +139,10 @@ impl Generation {
 }
 
 impl Edges {
-    /// What a plan cannot go on with is opened anew; the rest hears what has changed. `drained`: whether the intake finished what
-    /// it had taken, or the broker must bring that again.
-    pub async fn turn_to(&mut self, plan: &Plan, drained: Drained) -> Result<(), Fatal> {
-        if drained.last && self.broker.serves(&plan.config.mqtt) {
+    /// What a plan cannot go on with is opened anew; the rest hears what has changed. `keeps_broker`: the line serves, and the
+    /// intake finished what it had taken; otherwise the broker must bring that again.
+    pub async fn turn_to(&mut self, plan: &Plan, keeps_broker: bool) -> Result<(), Fatal> {
+        if keeps_broker {
             self.broker.handle.subscribe(subscriptions::all(&plan.config));
         } else {
             self.broker.handle.stop().await;

@@ -96,10 +96,7 @@ fn end_of_daemon(state: &std::path::Path) -> Result<Lock, Failure> {
         }
         Lock::take(state)
     });
-    ended.map_err(|error| match error {
-        taken @ LockError::Taken(_) => Failure::AlreadyRunning(taken),
-        file @ LockError::File(..) => Failure::Io(file.into()),
-    })
+    Ok(ended?)
 }
 
 /// On standard error, beside a backup that goes to standard output.

@@ -66,7 +66,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, LoadOptions, Problems, load, load_or_last_good, own_client_id};
-use crate::store::{OpenError, Store};
+use crate::store::{LockError, OpenError, Store};
 use crate::terminal;
 
 /// MQTT events become WhatsApp messages, replies become MQTT commands, and nothing accepted is lost.
@@ -159,7 +159,7 @@ enum Failure {
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
-    AlreadyRunning(crate::store::LockError),
+    AlreadyRunning(LockError),
     /// It does not go away by itself: a person must install something.
     #[error("{0}")]
     Newer(OpenError),
@@ -240,6 +240,15 @@ impl Failure {
             Self::AlreadyRunning(_) | Self::Listen(_) => 75, // EX_TEMPFAIL
             Self::Config(_) | Self::Newer(_) | Self::Stopped(_) => 78, // EX_CONFIG
             Self::Diagnosed(severity, _) => severity.exit_code(),
+        }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            taken @ LockError::Taken(_) => Self::AlreadyRunning(taken),
+            file @ LockError::File(..) => Self::Io(file.into()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `bellwire restore`: a backup in its place; and which of two copies sends.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::backup::BackupError;
 use crate::backup::archive::Kind;
 use crate::backup::restore::{Checked, Place as Target, Restored};
 use crate::random::Rng;
-use crate::store::{Lock, LockError, RELEASE, Stopped, Store};
+use crate::store::{Lock, RELEASE, Stopped, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let now = SystemClock.now();
     checked.check_place(&target, now).map_err(refused)?;
-    let _lock = lock(&target.state)?;
+    let _lock = Lock::take(&target.state)?;
     let restored = checked.write(&target, passphrase.expose_secret(), now, &mut Rng::from_machine());
     tell(&checked, &restored.map_err(refused)?);
     Ok(())
@@ -78,13 +78,6 @@ fn refused(error: anyhow::Error) -> Failure {
         Some(BackupError::Io(_)) | None => Failure::Io(error),
         Some(why) => Failure::Refused(why.to_string()),
     }
-}
-
-fn lock(state: &Path) -> Result<Lock, Failure> {
-    Lock::take(state).map_err(|error| match error {
-        taken @ LockError::Taken(_) => Failure::AlreadyRunning(taken),
-        file @ LockError::File(..) => Failure::Io(file.into()),
-    })
 }
 
 fn tell(checked: &Checked, restored: &Restored) {
@@ -159,7 +152,7 @@ fn release(place: &Place) -> Result<(), Failure> {
 fn take_back(place: &Place) -> Result<(), Failure> {
     let io = |error: crate::store::Error| Failure::Io(error.into());
     let (config, _) = place.load_to_run(true)?;
-    let _lock = lock(&config.site.state_directory)?;
+    let _lock = Lock::take(&config.site.state_directory)?;
     let store = Store::open_existing(&config.site.state_directory)?;
     let Some(why) = store.copy_stopped().map_err(io)? else {
         say("nothing was stopped here: it may run");

@@ -17,10 +17,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     let _flushing = crate::log::start();
     let (config, text) = place.load_to_run(false)?;
     let directory = config.site.state_directory.clone();
-    let lock = Lock::take(&directory).map_err(|error| match error {
-        taken @ crate::store::LockError::Taken(_) => Failure::AlreadyRunning(taken),
-        file @ crate::store::LockError::File(..) => Failure::Io(file.into()),
-    })?;
+    let lock = Lock::take(&directory)?;
     let store = Store::open(&directory, &mut Rng::from_machine())?;
     if let Some(why) = store.copy_stopped().map_err(|error| Failure::Io(error.into()))? {
         return Err(Failure::Stopped(why));
