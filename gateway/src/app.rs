@@ -9,6 +9,7 @@ mod generation;
 mod plan;
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +98,13 @@ pub async fn run(start: Start, mut stop: watch::Receiver<bool>) -> Result<(), Fa
     fatal.map_or(Ok(()), Err)
 }
 
+/// What is run stands in for a file with mistakes at a later start.
+pub fn keep(directory: &Path, text: &str) {
+    if let Err(error) = keep_as_last_good(directory, text) {
+        tracing::warn!(%error, "the configuration cannot be kept for a start with a mistake in it");
+    }
+}
+
 /// `None`: it was told to stop first, and what is on disk was only read.
 async fn unless_stopped<T>(work: impl Future<Output = T>, stop: &mut watch::Receiver<bool>) -> Option<T> {
     tokio::select! {
@@ -143,9 +151,7 @@ impl Generation {
         let (before, drained) = self.end(enough, TAKE_OVER.1).await;
         drop(before); // a socket that is not needed any more is closed
         edges.turn_to(&plan, is_same_broker && drained.last).await?;
-        if let Err(error) = keep_as_last_good(&plan.config.site.state_directory, &text) {
-            tracing::warn!(%error, "the configuration cannot be kept for a start with a mistake in it");
-        }
+        keep(&plan.config.site.state_directory, &text);
         noted(edges.store.run(move |store| store.runs_with(&text, now)).await);
         let next = unless_stopped(Self::start(plan, edges), &mut stop).await.transpose()?;
         next.iter().for_each(Self::tell_of_start);

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{Failure, Place};
 use crate::app::{self, Fatal, Listeners, ReloadHandle, Start};
-use crate::config::{Config, ConfigurationFile, LoadOptions, keep_as_last_good};
+use crate::config::{Config, ConfigurationFile, LoadOptions};
 use crate::random::Rng;
 use crate::store::{Lock, Store};
 use crate::time::{Clock, SystemClock};
@@ -31,7 +31,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let listeners = listen(&config).await?;
         if let Some(text) = text {
-            keep(&directory, &text);
+            app::keep(&directory, &text);
         }
         let stop = on_signal()?;
         on_hangup(reload.clone())?;
@@ -80,13 +80,6 @@ fn note_version(store: &Store, file: &Path, config: &Config, text: Option<&str>)
         (None, None) => Ok(()),
     });
     noted.map_err(|error| Failure::Io(error.into()))
-}
-
-/// What it starts with stands in for a file with mistakes at a later start.
-fn keep(directory: &Path, text: &str) {
-    if let Err(error) = keep_as_last_good(directory, text) {
-        tracing::warn!(%error, "the configuration cannot be kept for a start with a mistake in it");
-    }
 }
 
 /// One thread for everything but the store: order that can be reasoned about, and a small footprint.
