@@ -373,3 +373,22 @@ pub fn times(value: &mut Value) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::DESCRIPTION;
+
+    #[test]
+    fn a_text_of_white_space_is_wrong_in_the_description_too() {
+        let description: Value = serde_json::from_str(DESCRIPTION).unwrap();
+        let body = &description["paths"]["/api/contacts/{id}/messages"]["post"]["requestBody"];
+        let schema = jsonschema::validator_for(&body["content"]["application/json"]["schema"]).unwrap();
+        let blank: String = ('\0'..=char::MAX).filter(|letter| letter.is_whitespace()).collect();
+        assert!(!schema.is_valid(&json!({ "text": blank })), "as `trim` sees it: {blank:?}");
+        for text in ["x", " x ", "\u{1c}", "\u{feff}", "👍"] {
+            assert!(schema.is_valid(&json!({ "text": text })), "{text:?}");
+        }
+    }
+}
