@@ -57,38 +57,46 @@ pub async fn run(start: Start, mut stop: watch::Receiver<bool>) -> Result<(), Fa
     let plan = Plan::new(config, listeners).map_err(Fatal::Start)?;
     let (mut edges, thread) = Edges::open(store, &plan, reload).await?;
     let started = Generation::start(plan, &edges);
-    let Some(mut running) = unless_stopped(started, &mut stop).await.transpose()? else { return Ok(()) };
-    owner_notice::report(&running.context, "store", findings).await;
-    let stands_in = running.context.config.stands_in.clone().into_iter().collect();
-    owner_notice::report(&running.context, "configuration", stands_in).await;
-    systemd::ready();
-    running.tell_of_start();
+    let mut running = unless_stopped(started, &mut stop).await.transpose()?;
+    if let Some(running) = &running {
+        owner_notice::report(&running.context, "store", findings).await;
+        let stands_in = running.context.config.stands_in.clone().into_iter().collect();
+        owner_notice::report(&running.context, "configuration", stands_in).await;
+        systemd::ready();
+        running.tell_of_start();
+    }
 
     let mut failing = edges.store.clone();
-    let fatal = loop {
-        let context = Arc::clone(&running.context);
-        tokio::select! {
+    let (last, fatal) = loop {
+        let Some(mut current) = running else { break (None, None) }; // told to stop before it ran
+        let context = Arc::clone(&current.context);
+        let fatal = tokio::select! {
             biased; // a task ends because of the others
-            reason = failing.failed() => break Some(Fatal::Disk(reason)),
-            why = context.store.refused_for_good() => break Some(Fatal::Refused(why)),
-            why = context.copy.ends() => break Some(Fatal::Stopped(why)),
-            task = running.tasks.first_end() => break Some(Fatal::Task(task)),
-            _ = async { drop(stop.wait_for(|stop| *stop).await) } => break None,
+            reason = failing.failed() => Some(Fatal::Disk(reason)),
+            why = context.store.refused_for_good() => Some(Fatal::Refused(why)),
+            why = context.copy.ends() => Some(Fatal::Stopped(why)),
+            task = current.tasks.first_end() => Some(Fatal::Task(task)),
+            _ = async { drop(stop.wait_for(|stop| *stop).await) } => None,
             Some(by) = requests.recv() => {
                 drop(context);
                 systemd::reloading();
-                let Some(next) = running.take_over(&mut edges, &by, stop.clone()).await? else { return Ok(()) };
-                running = next;
+                running = current.take_over(&mut edges, &by, stop.clone()).await?;
                 systemd::ready();
+                continue;
             }
-        }
+        };
+        break (Some(current), fatal);
     };
     systemd::stopping();
     // Intake ends first, so that nothing new is accepted; what is under way may finish; then the store closes.
     edges.broker.handle.stop().await;
-    let (_, drained) = running.end(sleep(STOP.0), STOP.1).await;
-    if !drained.requests {
-        tracing::warn!("a request was still under way; its message is marked as unknown at the next start");
+    if let Some(last) = last {
+        let (_, drained) = last.end(sleep(STOP.0), STOP.1).await;
+        if !drained.requests {
+            tracing::warn!(
+                "a request was still under way; its message is marked as unknown at the next start"
+            );
+        }
     }
     drop(edges);
     thread.close().await;

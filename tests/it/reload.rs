@@ -245,3 +245,24 @@ fn another_broker_is_connected_to_and_the_former_hears_goodbye() {
     });
     assert_eq!(running.gateway.stop(), Some(0));
 }
+
+/// SQLite removes its log when the database is closed; a connection that only breaks lets the broker tell the last will.
+#[test]
+fn a_stop_in_the_middle_of_a_reload_closes_everything() {
+    let mut running = Running::start();
+    for delay_ms in [0, 2, 4, 8, 16, 32] {
+        let id = running.gateway.id().to_string();
+        let signal = |name: &str| {
+            assert!(Command::new("kill").args([name, &id]).status().expect("kill runs").success())
+        };
+        signal("-HUP");
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        signal("-TERM");
+        assert_eq!(running.gateway.wait_end(30), Some(0), "{delay_ms} ms: {}", running.site.log());
+        let log = running.site.path().join("state/bellwire.db-wal");
+        assert!(!log.exists(), "{delay_ms} ms: the database was not closed");
+        let told = running.broker.log();
+        assert!(!told.contains("bellwire-test closed its connection"), "{delay_ms} ms: no goodbye: {told}");
+        running.gateway = Gateway::start(&running.site);
+    }
+}
