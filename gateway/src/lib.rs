@@ -95,6 +95,7 @@ pub mod log;
 pub mod machine;
 /// Numbers for `/metrics`.
 pub mod metrics;
+pub mod packed;
 /// The one source of randomness.
 pub mod random;
 pub mod terminal;

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use super::problem::problem;
 use crate::http::admin_port::{AdminAction, AdminQuery, AlertAction, ApiError, Filter, LIMIT_MAX, Scope};
 use crate::http::state::{AppState, RequestContext};
+use crate::packed::{packed, unpack};
 use crate::time::Timestamp;
 
-const DESCRIPTION: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
+const DESCRIPTION: &[u8] = packed!("openapi.json");
 /// Rows of a long list that are in memory at once, as a tree of values: 500 messages took 5 MB that way, and are 0.3 MB of JSON.
 const AT_ONCE: u32 = 50;
 /// Of an idempotency key: a UUID has 36.
@@ -76,7 +77,8 @@ type ApiState = State<Arc<AppState>>;
 type Filtered = Result<Query<Filter>, QueryRejection>;
 
 async fn description() -> Response {
-    ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json;version=3.1")], DESCRIPTION).into_response()
+    ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json;version=3.1")], unpack(DESCRIPTION))
+        .into_response()
 }
 
 pub async fn answer(State(state): ApiState, request: RequestContext, question: AdminQuery) -> Response {
@@ -378,11 +380,11 @@ pub fn times(value: &mut Value) {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::DESCRIPTION;
+    use super::*;
 
     #[test]
     fn a_text_of_white_space_is_wrong_in_the_description_too() {
-        let description: Value = serde_json::from_str(DESCRIPTION).unwrap();
+        let description: Value = serde_json::from_str(&unpack(DESCRIPTION)).unwrap();
         let body = &description["paths"]["/api/contacts/{id}/messages"]["post"]["requestBody"];
         let schema = jsonschema::validator_for(&body["content"]["application/json"]["schema"]).unwrap();
         let blank: String = ('\0'..=char::MAX).filter(|letter| letter.is_whitespace()).collect();

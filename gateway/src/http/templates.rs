@@ -1,6 +1,7 @@
 //! Pages out of templates, in the visitor's language. A page has no inline script or style: the policy forbids both.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
@@ -14,48 +15,36 @@ use sha2::{Digest, Sha256};
 
 use super::icons::icon;
 use crate::hex::hex;
+use crate::packed::{packed, unpack};
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 /// The first is for those who ask for none of them.
 pub const LANGUAGES: [&str; 2] = ["en", "de"];
-const CATALOGUES: [&str; 2] = [include_str!("assets/en.json"), include_str!("assets/de.json")];
 
-const TEMPLATES: [(&str, &str); 27] = [
-    ("base.html", include_str!("assets/base.html")),
-    ("foot.html", include_str!("assets/foot.html")),
-    ("bubble.html", include_str!("assets/bubble.html")),
-    ("alert_row.html", include_str!("assets/alert_row.html")),
-    ("tried.html", include_str!("assets/tried.html")),
-    ("decide.html", include_str!("assets/decide.html")),
-    ("overview.html", include_str!("assets/overview.html")),
-    ("timeline.html", include_str!("assets/timeline.html")),
-    ("message.html", include_str!("assets/message.html")),
-    ("outbox.html", include_str!("assets/outbox.html")),
-    ("alerts.html", include_str!("assets/alerts.html")),
-    ("alert.html", include_str!("assets/alert.html")),
-    ("commands.html", include_str!("assets/commands.html")),
-    ("asked.html", include_str!("assets/asked.html")),
-    ("contacts.html", include_str!("assets/contacts.html")),
-    ("rules.html", include_str!("assets/rules.html")),
-    ("setup.html", include_str!("assets/setup.html")),
-    ("checks.html", include_str!("assets/checks.html")),
-    ("connect.html", include_str!("assets/connect.html")),
-    ("connected.html", include_str!("assets/connected.html")),
-    ("device.html", include_str!("assets/device.html")),
-    ("devices.html", include_str!("assets/devices.html")),
-    ("configuration.html", include_str!("assets/configuration.html")),
-    ("configuration_form.html", include_str!("assets/configuration_form.html")),
-    ("login.html", include_str!("assets/login.html")),
-    ("welcome.html", include_str!("assets/welcome.html")),
-    ("sorry.html", include_str!("assets/sorry.html")),
+/// By name: each template, each text's language, and [`FILES`].
+static ASSETS: LazyLock<BTreeMap<String, String>> =
+    LazyLock::new(|| serde_json::from_str(&unpack(packed!("pages.json"))).unwrap_or_default());
+
+/// Name and type. The name in an address has a hash in it, so that it may be kept for ever.
+const FILES: [(&str, &str); 3] = [
+    ("page.css", "text/css; charset=utf-8"),
+    ("page.js", "text/javascript; charset=utf-8"),
+    ("icon.svg", "image/svg+xml"),
 ];
 
-/// Name, type, content. The name in an address has a hash in it, so that it may be kept for ever.
-const FILES: [(&str, &str, &str); 3] = [
-    ("page.css", "text/css; charset=utf-8", include_str!("assets/page.css")),
-    ("page.js", "text/javascript; charset=utf-8", include_str!("assets/page.js")),
-    ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
-];
+fn asset(name: &str) -> &'static str {
+    ASSETS.get(name).map(String::as_str).unwrap_or_default()
+}
+
+fn templates() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = ASSETS.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    all.filter(|(name, _)| name.ends_with(".html"))
+}
+
+/// Text by key.
+fn catalogue(language: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(asset(&format!("{language}.json"))).unwrap_or_default()
+}
 
 /// The templates, compiled once.
 #[derive(Clone)]
@@ -71,7 +60,8 @@ impl View {
         templates.set_undefined_behavior(UndefinedBehavior::SemiStrict); // a field that is misspelt is found by the tests
         let mut files = BTreeMap::new();
         let mut names = BTreeMap::new();
-        for (name, kind, text) in FILES {
+        for (name, kind) in FILES {
+            let text = asset(name);
             let sum = hex(&Sha256::digest(text)[..6]);
             let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
             let hashed = format!("{stem}.{sum}.{ending}");
@@ -81,10 +71,8 @@ impl View {
         templates.add_global("assets", Word::from(Serde(&names)));
         templates.add_global("site", site);
         templates.add_global("version", env!("CARGO_PKG_VERSION"));
-        let catalogues: BTreeMap<&str, BTreeMap<String, String>> = LANGUAGES
-            .into_iter()
-            .zip(CATALOGUES.into_iter().map(|text| serde_json::from_str(text).unwrap_or_default()))
-            .collect();
+        let catalogues: BTreeMap<&str, BTreeMap<String, String>> =
+            LANGUAGES.into_iter().map(|language| (language, catalogue(language))).collect();
         templates.add_function("t", move |state: &State, key: &str, words: Kwargs| {
             translate(&catalogues, state, key, &words)
         });
@@ -101,7 +89,7 @@ impl View {
         templates.add_filter("first_line", |text: &str| text.lines().next().unwrap_or_default().to_owned());
         templates.add_filter("urlencode", urlencode);
         templates.add_function("icon", icon);
-        for (name, text) in TEMPLATES {
+        for (name, text) in self::templates() {
             templates.add_template(name, text)?;
         }
         Ok(Self { templates, files })
@@ -180,23 +168,20 @@ fn read_clock(state: &State, at: i64, zone: &TimeZone) -> String {
 mod tests {
     use super::*;
 
-    fn catalogue(index: usize) -> BTreeMap<String, String> {
-        serde_json::from_str(CATALOGUES[index]).expect("a catalogue")
-    }
-
     #[test]
     fn every_language_has_every_text() {
-        let english: Vec<String> = catalogue(0).into_keys().collect();
-        for (index, language) in LANGUAGES.iter().enumerate() {
-            assert_eq!(catalogue(index).into_keys().collect::<Vec<_>>(), english, "{language}");
+        let english: Vec<String> = catalogue("en").into_keys().collect();
+        assert!(!english.is_empty());
+        for language in LANGUAGES {
+            assert_eq!(catalogue(language).into_keys().collect::<Vec<_>>(), english, "{language}");
         }
     }
 
     #[test]
     fn every_text_that_a_page_asks_for_is_there() {
-        let english = catalogue(0);
+        let english = catalogue("en");
         let mut missing = Vec::new();
-        for (name, text) in TEMPLATES {
+        for (name, text) in templates() {
             for rest in text.split("t('").skip(1) {
                 let (key, after) = rest.split_once('\'').expect("a key");
                 if !english.contains_key(key) && !after.trim_start().starts_with('~') {
@@ -209,7 +194,7 @@ mod tests {
 
     #[test]
     fn nothing_is_inline() {
-        for (name, text) in TEMPLATES {
+        for (name, text) in templates() {
             for wrong in [" style=", " onclick=", "<style", "<script>", "|safe", "| safe"] {
                 assert!(!text.contains(wrong), "{name} has {wrong}: the policy forbids it");
             }

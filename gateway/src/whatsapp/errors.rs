@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::outbox::retry_policy::{Class, Refusal};
+use crate::packed::{packed, unpack};
 
-const TABLE: &str = include_str!(concat!(env!("OUT_DIR"), "/error_codes.json"));
+const TABLE: &[u8] = packed!("error_codes.json");
 
 #[derive(Deserialize)]
 struct Table {
@@ -80,7 +81,7 @@ fn known(code: i64) -> Option<&'static ErrorRow> {
 }
 
 fn read_table() -> Vec<ErrorRow> {
-    let rows = serde_json::from_str::<Table>(TABLE).map(|table| table.codes).unwrap_or_default();
+    let rows = serde_json::from_str::<Table>(&unpack(TABLE)).map(|table| table.codes).unwrap_or_default();
     rows.iter()
         .flat_map(|row| {
             let known = |(first, last)| ErrorRow {
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_row_of_metas_table_is_read() {
-        let rows = serde_json::from_str::<Table>(TABLE).expect("JSON").codes;
+        let rows = serde_json::from_str::<Table>(&unpack(TABLE)).expect("JSON").codes;
         assert!(rows.len() > 80, "{}", rows.len());
         for row in &rows {
             for part in row.code.split([',', '/']) {
@@ -151,7 +152,7 @@ mod tests {
     /// It stands behind "What to do:" in the outbox, where an installer reads it.
     #[test]
     fn every_advice_is_for_a_person_and_complete() {
-        let rows = serde_json::from_str::<Table>(TABLE).expect("JSON").codes;
+        let rows = serde_json::from_str::<Table>(&unpack(TABLE)).expect("JSON").codes;
         for row in &rows {
             let said = advice(&rows, row);
             assert!(said.len() > 10 && said.starts_with(char::is_lowercase), "{}: {said}", row.code);
