@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bellwire_tests::{Broker, Gateway, Simulator, Site, bellwire, publish, publish_lines, wait_for};
 
+use crate::web;
+
 const CONTACTS: usize = 20;
 
 /// One rule for each contact, so that each event has one recipient.
@@ -321,4 +323,40 @@ fn a_backup_that_cannot_be_written_leaves_the_gateway_as_it_was() {
         "-",
     ]);
     assert!(output.status.success() && output.stdout.starts_with(b"bellwire backup\n"), "to standard output");
+}
+
+#[test]
+fn what_is_held_since_a_restore_is_shown_and_sent_on_the_page() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port, &rules());
+    let gateway = Gateway::start(&site);
+    publish(broker.port, "till/0", br#"{"n": 1}"#); // no line: it waits
+    wait_for(20, "one that waits", || {
+        (site.count("SELECT count(*) FROM message WHERE state = 'queued'") == 1).then_some(())
+    });
+    let file = site.path().join("bellwire.backup");
+    assert_eq!(backup(&site, &file, &[]).0, Some(0));
+    assert_eq!(gateway.stop(), Some(0));
+    let other = machine(&site);
+    assert_eq!(restore(&other, &file, &[]).0, Some(0));
+    settle(&other, &site);
+    let restored = Gateway::start(&other);
+    web::choose_password(&other);
+    let cookie = web::log_in(&other);
+    let page = web::get(&other, "/", &[&cookie]).body;
+    assert!(page.contains("restored from a backup") && page.contains("may have sent them: 1."), "{page}");
+    let _simulator = Simulator::start(&other);
+    let fields = format!("csrf={}", web::proof(&other, &cookie));
+    assert_eq!(web::form(&other, "/outbox/release", &[&cookie], &fields).status, 303);
+    assert_eq!(other.wait_sent(1).len(), 1);
+    let page = web::get(&other, "/", &[&cookie]).body;
+    assert!(!page.contains("restored from a backup"), "{page}");
+    let token = web::token(&other, &["act", "read"]);
+    let found = web::get(&other, "/api/overview", &[&token]).json();
+    assert!(found["restored"].is_null(), "{found}");
+    let answer = web::json(&other, "/api/outbox/release", &[&token], &serde_json::json!({}));
+    assert_eq!((answer.status, answer.json()["released"].as_i64()), (200, Some(0)), "{}", answer.body);
+    let told = other.count("SELECT count(*) FROM change WHERE deed = 'release'");
+    assert_eq!(told, 2, "both are in the audit");
+    assert_eq!(restored.stop(), Some(0));
 }

@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use bellwire_tests::{Broker, Gateway, Simulator, Site, gateway_command};
 
-/// Megabytes of the stripped program for a Pi. The budget is 7.0, and is exceeded: 7.02 were measured on 2026-11-30, since the
-/// configuration is changed on the page and backups are sealed. It must not grow further, and 0.02 are owed.
-const SIZE_MAX: f64 = 7.03;
+/// Megabytes of the stripped program for a Pi. 7.02 were measured before the page's files lay compressed in it, 6.86 after.
+const SIZE_MAX: f64 = 7.0;
 /// A PC's program is larger, with the ciphers for each of its generations, and has room; it must not grow unseen. 7.14 before
 /// four languages and Home Assistant, 7.34 with them; as for a Pi, 1 MB more since Sparkplug's metrics are read.
 /// 8.48 were measured with its addresses as they are, 8.49 with more of Home Assistant and the addresses packed, 0.33 MB less.

@@ -32,7 +32,8 @@ impl Inner {
         let found = self.store(move |store| store.overview(now)).await?;
         let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
         let free = self.store(Store::free).await?.into_iter().filter(|row| row.month == month);
-        views::overview(&self.context, found, usage, free)
+        let restored = self.store(Store::unreleased).await?;
+        views::overview(&self.context, found, restored, usage, free)
     }
 
     pub(crate) async fn look(&self, query: AdminQuery) -> Result<Value, ApiError> {
@@ -122,6 +123,7 @@ impl Inner {
             AdminAction::Cancel(id) => {
                 self.decide(id, actor, "cancel", |store, _, id, now| store.cancel(id, now)).await
             }
+            AdminAction::Release => self.release(actor).await,
             AdminAction::Alert(id, action) => self.decide_alert(id, action, &actor).await,
             AdminAction::Silence { rule, lasts, comment } => {
                 self.silence(rule, &lasts, comment, &actor).await
@@ -190,6 +192,20 @@ impl Inner {
         decided.await??;
         self.context.wakeups.after(Written::Message);
         self.look(AdminQuery::Message(id)).await
+    }
+
+    async fn release(&self, actor: Actor) -> Result<Value, ApiError> {
+        let now = self.now();
+        let released = self.store(move |store| {
+            let released = store.release(now)?;
+            let outcome = format!("{released} messages may leave");
+            store
+                .record_change(&entry(&actor, "release", "what is held since the restore", &outcome), now)?;
+            Ok(released)
+        });
+        let released = released.await?;
+        self.context.wakeups.after(Written::Message);
+        Ok(json!({ "released": released }))
     }
 
     /// The same way in as an event of the broker; a key that came before is ours already.

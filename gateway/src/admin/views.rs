@@ -6,13 +6,14 @@ use crate::config::{Connection, secret};
 use crate::contact::Contact;
 use crate::http::ApiError;
 use crate::outbox::budget::FREE_OF_CHARGE;
-use crate::store::{FreeRow, KeptConnection, Result, Store, UsageRow};
+use crate::store::{FreeRow, KeptConnection, Result, Store, Unreleased, UsageRow};
 use crate::task::context::TaskContext;
 use crate::time::{Timestamp, duration_for_people};
 
 pub fn overview(
     context: &TaskContext,
     mut found: Value,
+    restored: Option<Unreleased>,
     usage: impl Iterator<Item = UsageRow>,
     free: impl Iterator<Item = FreeRow>,
 ) -> std::result::Result<Value, ApiError> {
@@ -23,6 +24,13 @@ pub fn overview(
     found["rules"] = context.config.rules.len().into();
     found["contacts"] = context.live.get().people.contacts.len().into();
     found["next"] = next_step(context, found["is_empty"] == true).into();
+    found["restored"] = restored.filter(|restored| restored.held > 0).map_or(Value::Null, |restored| {
+        json!({
+            "taken_at": restored.taken_at.0,
+            "restored_at": restored.restored_at.0,
+            "held": restored.held,
+        })
+    });
     found["usage"] = usage_rows(usage);
     found["free"] = free_rows(free);
     Ok(found)

@@ -143,7 +143,8 @@ fn open(place: &Place) -> Result<Store, Failure> {
 }
 
 fn release(place: &Place) -> Result<(), Failure> {
-    let released = open(place)?.release(SystemClock.now()).map_err(|error| Failure::Io(error.into()))?;
+    let released = open(place)?.transaction(|store| store.release(SystemClock.now()));
+    let released = released.map_err(|error| Failure::Io(error.into()))?;
     say(&format!("{} may leave now", counted(released, "message")));
     Ok(())
 }

@@ -86,6 +86,8 @@ pub enum AdminAction {
     Retry(i64),
     Hold(i64),
     Cancel(i64),
+    /// What is held since a backup was restored.
+    Release,
     /// To a contact, in words.
     Write {
         contact: String,

@@ -33,6 +33,7 @@ pub fn api_routes() -> Router<Arc<AppState>> {
         .route("/api/messages", get(messages))
         .route("/api/messages/{id}", get(message))
         .route("/api/outbox/{id}/{action}", post(decide))
+        .route("/api/outbox/release", post(release))
         .route("/api/alerts", get(alerts))
         .route("/api/alerts/{id}", get(alert))
         .route("/api/alerts/{id}/{action}", post(decide_alert))
@@ -240,6 +241,13 @@ async fn decide(
         }
     };
     act(&state, &request, action).await
+}
+
+async fn release(State(state): ApiState, request: RequestContext) -> Response {
+    if let Err(refusal) = request.caller.may(Scope::Act) {
+        return *refusal;
+    }
+    act(&state, &request, AdminAction::Release).await
 }
 
 async fn decide_alert(

@@ -1,4 +1,4 @@
-//! The pages: each asks the desk one or two questions and fills a template.
+//! The pages: each asks `AdminApi` one or two questions and fills a template.
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ pub fn page_routes() -> Router<Arc<AppState>> {
         .route("/messages/{id}", get(message))
         .route("/outbox", get(outbox))
         .route(OUTBOX_ROUTE, post(decide))
+        .route("/outbox/release", post(release))
         .route("/alerts", get(alerts))
         .route("/silences", post(silence))
         .route("/silences/{id}/end", post(end_silence))
@@ -103,6 +104,13 @@ async fn decide(
     let back = if fields.get("back") == "message" { format!("/messages/{id}") } else { "/outbox".to_owned() };
     match front.admin.act(action, request.who()).await {
         Ok(_) => Redirect::to(&back).into_response(),
+        Err(trouble) => front.sorry(&request, &trouble),
+    }
+}
+
+async fn release(State(front): PageState, request: RequestContext, _checked: Fields) -> Response {
+    match front.admin.act(AdminAction::Release, request.who()).await {
+        Ok(_) => Redirect::to("/outbox").into_response(),
         Err(trouble) => front.sorry(&request, &trouble),
     }
 }

@@ -198,26 +198,21 @@ impl Store {
             .optional()
     }
 
-    /// What is held since the restore goes on; how many messages.
+    /// What is held since the restore goes on; how many messages. For a job of the store's thread, which is one commit.
     pub fn release(&self, now: Timestamp) -> Result<usize> {
-        self.transaction(|store| {
-            let held: Vec<MessageId> = store
-                .sql
-                .prepare(
-                    "SELECT id FROM message WHERE state = 'held' AND held_for = 'restore' AND digest IS NULL",
-                )?
-                .query_map([], |row| row.get(0).map(MessageId))?
-                .collect::<Result<_>>()?;
-            for id in &held {
-                store.advance(
-                    *id,
-                    &Next::to(State::Queued, "an operator released it after the restore"),
-                    now,
-                )?;
-            }
-            store.sql.execute("UPDATE copy SET released_at = ?1 WHERE released_at IS NULL", [now.0])?;
-            Ok(held.len())
-        })
+        let held: Vec<MessageId> = self
+            .sql
+            .prepare(
+                "SELECT id FROM message WHERE state = 'held' AND held_for = 'restore' AND digest IS NULL",
+            )?
+            .query_map([], |row| row.get(0).map(MessageId))?
+            .collect::<Result<_>>()?;
+        let next = Next::to(State::Queued, "an operator released it after the restore");
+        for id in &held {
+            self.advance(*id, &next, now)?;
+        }
+        self.sql.execute("UPDATE copy SET released_at = ?1 WHERE released_at IS NULL", [now.0])?;
+        Ok(held.len())
     }
 
     /// An alert that was known before the backup is told by the clock, as the other machine may have told it.

@@ -115,11 +115,14 @@ impl super::Answer {
     }
 }
 
-/// The part of JSON Schema that the document uses: required, properties, items, enum.
+/// The part of JSON Schema that the document uses: required, properties, items, enum, and what may be null.
 fn check(document: &Value, schema: &Value, value: &Value, place: &str) {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap();
         return check(document, &document["components"]["schemas"][name], value, place);
+    }
+    if value.is_null() && schema["type"].as_array().is_some_and(|types| types.contains(&"null".into())) {
+        return;
     }
     for name in schema["required"].as_array().into_iter().flatten() {
         assert!(value.get(name.as_str().unwrap()).is_some(), "{place}: {name} is missing in {value}");
