@@ -1,4 +1,4 @@
-//! What comes from outside, one function a door: any bytes are survived, and what the function says about them holds.
+//! What comes from outside, one function for each way in: any bytes are survived, and what the function says about them holds.
 //! cargo-fuzz calls these from `fuzz_targets`; the tests of the project (`tests/fuzz`) include this file and replay
 //! `corpus`, so that what fuzzing once found is tried by everybody, without it.
 //!
@@ -7,6 +7,7 @@
 mod condition;
 mod config;
 mod decode;
+mod edit;
 mod event;
 mod expression;
 mod http;
@@ -20,6 +21,7 @@ mod webhook;
 pub use condition::condition;
 pub use config::config;
 pub use decode::decode;
+pub use edit::edit;
 pub use event::event;
 pub use expression::expression;
 pub use http::http;
@@ -32,13 +34,14 @@ pub use webhook::webhook;
 /// A target, by the name of its folder in `corpus`.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("topic", topic),
     ("decode", decode),
     ("condition", condition),
     ("expression", expression),
     ("event", event),
     ("config", config),
+    ("edit", edit),
     ("webhook", webhook),
     ("reply", reply),
     ("parameter", parameter),

@@ -55,6 +55,7 @@ replays! {
     any_expression_stays_within_memory_and_time "expression"
     any_event_is_decided_by_every_rule "event"
     any_configuration_is_read_or_has_problems "config"
+    any_change_is_made_as_asked_or_refused "edit"
     any_webhook_is_read "webhook"
     only_who_may_acts_whatever_is_replied "reply"
     any_parameter_is_one_that_meta_takes "parameter"

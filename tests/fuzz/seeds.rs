@@ -31,6 +31,15 @@ fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+/// LIST NAME OF KEY and a value: what a form changes in an example.
+const CHANGES: [&str; 5] = [
+    "contact nino - quiet_hours 22:00-06:00",
+    "contact new - name Somebody \"new\" #1",
+    "rule too-warm - message Line \\ one",
+    "rule too-warm - when ",
+    "action stop too-warm confirm true",
+];
+
 pub fn all() -> Vec<Seed> {
     let mut seeds = Vec::new();
     for (name, body) in files("tests/fixtures/cloud-api/webhooks") {
@@ -49,6 +58,10 @@ pub fn all() -> Vec<Seed> {
     for (name, body) in files("tests/fixtures/cloud-api/requests") {
         seeds.push(("decode", name.clone(), [b"json\n".to_vec(), body.clone()].concat()));
         seeds.push(("event", name, [b"any/bar/2\napplication/json\n".to_vec(), body].concat()));
+    }
+    for (number, change) in CHANGES.iter().enumerate() {
+        let text = std::fs::read(root().join("config/examples/cold-room.toml")).expect("an example");
+        seeds.push(("edit", format!("cold-room-{number}"), [change.as_bytes(), b"\n", &text].concat()));
     }
     seeds.extend(frames());
     seeds.extend(by_hand());
