@@ -55,7 +55,7 @@ fn subscriptions_that_the_broker_lost_are_found_within_a_minute() {
             assert!(session.loops_within(1, Duration::from_secs(5)), "version {version}");
             let began = Instant::now();
             session.loop_as(Loopback::Swallowed);
-            assert!(is_ready(&site), "version {version}");
+            wait_for(5, "ready", || is_ready(&site).then_some(()));
             assert!(session.ends_within(Duration::from_secs(60)), "version {version}");
             assert!(began.elapsed() < Duration::from_secs(55), "version {version}: {:?}", began.elapsed());
             obstacle(&site, "events no longer come from the broker");

@@ -117,6 +117,31 @@ fn a_wired_devices_event_becomes_a_message() {
     assert_eq!(gateway.stop(), Some(0));
 }
 
+/// Boards start anew when their port is opened (DTR): another configuration must not do that to them.
+#[test]
+fn a_reload_leaves_a_serial_port_open() {
+    let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
+    let cable = Cable::new(folder.path());
+    let site = site(&broker, &cable.port);
+    let (_simulator, gateway) = (Simulator::start(&site), Gateway::start(&site));
+    let opened = || site.log().matches("a serial port is open").count();
+    wait_for(10, "the port", || (opened() == 1).then_some(()));
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text.replace("is at", "has")).unwrap();
+    let asked = bellwire(&["reload", "--config", &site.config().to_string_lossy()]);
+    assert!(asked.status.success(), "{asked:?}");
+    wait_for(20, "the other configuration", || {
+        (site.log().matches("ready site=").count() == 2).then_some(())
+    });
+    let mut device = Device::start(&cable.device, &folder.path().join("device.json"), 1);
+    let sent = site.wait_sent(1);
+    assert!(sent[0]["text"].as_str().unwrap().starts_with("python-1 has -9.5 °C\n"), "{}", sent[0]["text"]);
+    assert_eq!(opened(), 1, "{}", site.log());
+    tap(&site);
+    wait_for(20, "the device's end", || device.0.try_wait().unwrap());
+    assert_eq!(gateway.stop(), Some(0));
+}
+
 /// The promise of the crate on real parts: kills of the gateway, cuts of the cable, a bad line, a device that starts anew.
 #[test]
 fn each_event_is_counted_once_and_in_order_whatever_is_cut_or_killed() {

@@ -15,7 +15,7 @@ use crate::http::{Poster, code};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, BrokerHandle, ConnectionEvent, CopyMark};
 use crate::random::Rng;
-use crate::serial::{self, PortEvent, Ports};
+use crate::serial::{self, PortEvents, Ports};
 use crate::store::{Store, StoreHandle, StoreThread};
 use crate::task::handles::ReloadHandle;
 use crate::time::SystemClock;
@@ -43,7 +43,7 @@ pub struct BrokerLink {
 /// The serial ports, and what came over them and waits.
 pub struct SerialLines {
     pub ports: Ports,
-    pub events: Arc<Mutex<mpsc::Receiver<PortEvent>>>,
+    pub events: Arc<Mutex<PortEvents>>,
     configured: Vec<Serial>,
 }
 

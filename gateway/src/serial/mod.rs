@@ -4,4 +4,4 @@
 /// One port: open, read, write, open again.
 mod port;
 
-pub use port::{PortEvent, Ports, start};
+pub use port::{PortEvent, PortEvents, Ports, start};

@@ -1,9 +1,7 @@
 //! One port: open, read, write, open again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use firmware_bridge::Kind;
@@ -73,7 +71,44 @@ pub struct Ports {
 #[derive(Debug, Clone)]
 struct Line {
     frames: mpsc::Sender<Vec<u8>>,
-    is_open: Arc<AtomicBool>,
+}
+
+/// What comes up, and which ports are open by what has been received so far.
+#[derive(Debug)]
+pub struct PortEvents {
+    received: mpsc::Receiver<PortEvent>,
+    open: BTreeSet<String>,
+}
+
+impl PortEvents {
+    pub async fn recv(&mut self) -> Option<PortEvent> {
+        let event = self.received.recv().await?;
+        Some(self.noted(event))
+    }
+
+    /// What has come already.
+    pub fn try_recv(&mut self) -> Option<PortEvent> {
+        let event = self.received.try_recv().ok()?;
+        Some(self.noted(event))
+    }
+
+    fn noted(&mut self, event: PortEvent) -> PortEvent {
+        match &event {
+            PortEvent::Opened { port } => drop(self.open.insert(port.clone())),
+            PortEvent::Gone { port, .. } => drop(self.open.remove(port)),
+            PortEvent::Frame { .. }
+            | PortEvent::Damaged { .. }
+            | PortEvent::Unknown { .. }
+            | PortEvent::Noise { .. } => {}
+        }
+        event
+    }
+
+    /// For whoever was not there when they were opened.
+    #[must_use]
+    pub fn open(&self) -> Vec<String> {
+        self.open.iter().cloned().collect()
+    }
 }
 
 impl Ports {
@@ -83,27 +118,21 @@ impl Ports {
         let frame = || Encoder::new(kind, message).collect();
         self.lines.get(port).is_some_and(|line| line.frames.try_send(frame()).is_ok())
     }
-
-    /// Those that are open, for whoever was not there when they were opened.
-    pub fn open(&self) -> impl Iterator<Item = &String> {
-        let is_open = |(_, line): &(&String, &Line)| line.is_open.load(Ordering::Relaxed);
-        self.lines.iter().filter(is_open).map(|(port, _)| port)
-    }
 }
 
 /// Starts a task for each port on the current runtime.
 #[must_use]
-pub fn start(configured: &[Serial]) -> (Ports, mpsc::Receiver<PortEvent>) {
+pub fn start(configured: &[Serial]) -> (Ports, PortEvents) {
     let (notices, received) = mpsc::channel(NOTICES);
     let mut lines = BTreeMap::new();
     for serial in configured {
         let (frames, outgoing) = mpsc::channel(OUTGOING);
-        let (port, is_open) = (serial.path.display().to_string(), Arc::default());
-        lines.insert(port.clone(), Line { frames, is_open: Arc::clone(&is_open) });
-        let task = Task { serial: serial.clone(), port, notices: notices.clone(), outgoing, is_open };
+        let port = serial.path.display().to_string();
+        lines.insert(port.clone(), Line { frames });
+        let task = Task { serial: serial.clone(), port, notices: notices.clone(), outgoing };
         tokio::spawn(task.run(Rng::from_machine()));
     }
-    (Ports { lines }, received)
+    (Ports { lines }, PortEvents { received, open: BTreeSet::new() })
 }
 
 struct Task {
@@ -111,7 +140,6 @@ struct Task {
     port: String,
     notices: mpsc::Sender<PortEvent>,
     outgoing: mpsc::Receiver<Vec<u8>>,
-    is_open: Arc<AtomicBool>,
 }
 
 impl Task {
@@ -123,7 +151,6 @@ impl Task {
                 Ok(line) => (self.converse(&line).await, true),
                 Err(error) => (advice(&error), false),
             };
-            self.is_open.store(false, Ordering::Relaxed);
             if self.outgoing.is_closed() {
                 return; // nobody speaks over it any more
             }
@@ -139,7 +166,6 @@ impl Task {
 
     /// Until the line ends; the reason is a sentence.
     async fn converse(&mut self, line: &SerialPort) -> String {
-        self.is_open.store(true, Ordering::Relaxed);
         while self.outgoing.try_recv().is_ok() {} // for whoever was at the other end before
         if self.notices.send(PortEvent::Opened { port: self.port.clone() }).await.is_err() {
             return "the daemon ends".to_owned();

@@ -15,7 +15,7 @@ use crate::device::topic;
 use crate::event::incoming::Event;
 use crate::mqtt::BrokerHandle;
 use crate::reply::inbound;
-use crate::serial::{PortEvent, Ports};
+use crate::serial::{PortEvent, PortEvents, Ports};
 use crate::task::context::TaskContext;
 use crate::task::mqtt_intake::Submitted;
 use crate::task::wakeups::{Work, Written};
@@ -64,37 +64,35 @@ pub fn post(context: &TaskContext, fleet: &mpsc::Sender<DeviceMessage>, letter: 
 pub async fn run(
     context: Arc<TaskContext>,
     lines: Transports,
-    serial: Arc<Mutex<mpsc::Receiver<PortEvent>>>,
+    serial: Arc<Mutex<PortEvents>>,
     mut letters: mpsc::Receiver<DeviceMessage>,
 ) {
     let Some(known) = context.store.durably(crate::store::Store::known_devices).await else { return };
     let wires = context.config.serial.iter().map(|serial| Route::Serial(serial.path.display().to_string()));
     let fleet = Fleet::new(known, wires.collect(), context.machine.now());
-    let mut desk = FleetTask { context: Arc::clone(&context), lines, fleet, under_way: Vec::new() };
+    let mut task = FleetTask { context: Arc::clone(&context), lines, fleet, under_way: Vec::new() };
     let mut serial = serial.lock().await;
     // Ports that stayed open while another configuration was taken over.
-    let open: Vec<String> = desk.lines.ports.open().cloned().collect();
-    for port in open {
-        if let Some(is_open) = desk.understand(PortEvent::Opened { port })
-            && desk.take(is_open).await.is_none()
-        {
+    for port in serial.open() {
+        let is_open = ExchangeInput::Line { route: Route::Serial(port), up: true };
+        if task.take(is_open).await.is_none() {
             return; // the disk failed
         }
     }
     loop {
-        let pause = context.machine.now().until(desk.fleet.wake_at());
+        let pause = context.machine.now().until(task.fleet.wake_at());
         let mut inputs = tokio::select! {
-            Some(notice) = serial.recv() => Vec::from_iter(desk.understand(notice)),
+            Some(notice) = serial.recv() => Vec::from_iter(task.understand(notice)),
             Some(letter) = letters.recv() => vec![letter.into()],
             () = context.wakeups.wait(Work::DeviceCommands) => {
-                let Some(loaded) = desk.load().await else { return };
+                let Some(loaded) = task.load().await else { return };
                 vec![loaded]
             }
             () = tokio::time::sleep(pause) => vec![ExchangeInput::Wake],
         };
         while inputs.len() < BATCH {
-            if let Ok(notice) = serial.try_recv() {
-                inputs.extend(desk.understand(notice));
+            if let Some(notice) = serial.try_recv() {
+                inputs.extend(task.understand(notice));
             } else if let Ok(letter) = letters.try_recv() {
                 inputs.push(letter.into());
             } else {
@@ -102,11 +100,11 @@ pub async fn run(
             }
         }
         for input in inputs {
-            if desk.take(input).await.is_none() {
+            if task.take(input).await.is_none() {
                 return; // the disk failed
             }
         }
-        if desk.settle().await.is_none() {
+        if task.settle().await.is_none() {
             return;
         }
     }

@@ -88,12 +88,12 @@ pub fn read_next(
     let Some((unread, found)) = early_reply::next(store, config, now)? else { return Ok(None) };
     let Unread { id, signers, .. } = unread;
     begin(id);
-    let mut desk = BodyReader { store, config, id, signers, now, dice, read: BodyOutcome::default() };
+    let mut reader = BodyReader { store, config, id, signers, now, dice, read: BodyOutcome::default() };
     for inbound in found {
-        *desk.read.kinds.entry(inbound.kind()).or_default() += 1;
-        desk.take(inbound)?;
+        *reader.read.kinds.entry(inbound.kind()).or_default() += 1;
+        reader.take(inbound)?;
     }
-    let mut read = desk.read;
+    let mut read = reader.read;
     for ((lane, _), refusal) in std::mem::take(&mut read.failures) {
         read.turns.push(heed(StepStart::With(SchedulerInput::Reported(lane, Box::new(refusal))))?);
     }
