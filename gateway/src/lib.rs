@@ -30,7 +30,7 @@
 //! * A request to Meta leaves after its `sending` is on disk, so a crash leaves a row that says that it may have left.
 //! * To one person over one number messages leave one at a time, the most severe first (`outbox/scheduler/gates.rs`).
 //! * What a broker or device delivers twice counts once (`event/incoming.rs` `repetition`, `store/intake.rs` `seen`).
-//! * `event`, `rule`, `alert`, `outbox`, `reply`, `command`, `contact` and `device` are pure: no I/O, no clock, no dice. They
+//! * `event`, `rule`, `chart`, `alert`, `outbox`, `reply`, `command`, `contact` and `device` are pure: no I/O, no clock, no dice. They
 //!   return what is to be done as data; `task` does it. What follows from what people say is decided by `reply` and `command`,
 //!   with the words for people, and performed by `store/effects.rs`.
 //! * SIGTERM stops the intake first and the store last (`app.rs`).
@@ -41,6 +41,7 @@
 
 pub mod event;
 pub mod rule;
+pub mod chart;
 pub mod alert;
 pub mod outbox;
 pub mod reply;

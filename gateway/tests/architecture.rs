@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-const CORE: [&str; 8] = ["event", "rule", "alert", "outbox", "reply", "command", "contact", "device"];
+const CORE: [&str; 9] =
+    ["event", "rule", "chart", "alert", "outbox", "reply", "command", "contact", "device"];
 const GROUND: [&str; 6] = ["ids", "time", "random", "hex", "packed", "words"];
 const EDGES: [&str; 5] = ["store", "mqtt", "whatsapp", "http", "serial"];
 

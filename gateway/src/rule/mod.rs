@@ -6,6 +6,8 @@ pub mod definition;
 pub mod lifecycle_settings;
 /// Pictures and files that an alert carries.
 pub mod attachment;
+/// Limits that conditions name.
+pub mod threshold;
 /// Yes, no, or cannot be judged.
 pub mod condition;
 /// What is wrong with one.
