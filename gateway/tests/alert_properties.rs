@@ -404,6 +404,7 @@ impl Seen {
                 Effect::Record { why: Why::Forgotten, .. } => self.forgotten += 1,
                 Effect::Send(notice) if notice.kind == NotificationKind::Fired => self.told += 1,
                 Effect::Send(_)
+                | Effect::Picture(..)
                 | Effect::Record { .. }
                 | Effect::Fired(_)
                 | Effect::Moved { .. }

@@ -78,6 +78,8 @@ mod paths;
 mod people;
 /// Files that go with alerts.
 mod pictures;
+/// Pictures of what numbers were.
+mod charts;
 /// The example firmware on an emulated Cortex-M.
 mod qemu;
 /// What people send.

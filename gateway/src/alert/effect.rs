@@ -33,6 +33,8 @@ pub enum Effect {
         at: Timestamp,
     },
     Send(Box<Notification>),
+    /// Drawn for a message; kept until none shows it.
+    Picture(Box<StoredFile>, Timestamp),
     /// A request with a tag takes the place of those before it; `told` is for whoever had one of them.
     Replaced {
         alert: AlertKey,
@@ -84,6 +86,7 @@ impl Effect {
             | Self::Record { .. }
             | Self::Publish { .. }
             | Self::Post { .. }
+            | Self::Picture(..)
             | Self::Keep(_)
             | Self::Forget(_) => false,
         }

@@ -80,6 +80,7 @@ impl RuleEvaluation<'_> {
         }
         let value = self.value(life, &payload, &context);
         if let Some(value) = value {
+            engine.plot(&ident, value, event, now);
             names.extend(self.numbers(&ident, value, engine, now));
             context = Value::from(names.clone());
         }
@@ -256,7 +257,7 @@ impl RuleEvaluation<'_> {
             FileSource::Payload => attach
                 .keep(&self.event.payload, self.event.content_type.as_deref())
                 .map(|kept| AttachedFile {
-                    media: Media::Kept { sha256: kept.sha256.clone() },
+                    media: Media::Kept { sha256: kept.sha256.clone(), is_drawn: false },
                     kept: Some(kept),
                 })
                 .map_err(unfit),

@@ -199,7 +199,7 @@ impl<'a> Replay<'a> {
                 Effect::Record { alert, why, what, at } => {
                     self.records.push(Recorded { at, alert, why, what })
                 }
-                Effect::Fired(_) | Effect::Moved { .. } | Effect::Replaced { .. } => {}
+                Effect::Fired(_) | Effect::Moved { .. } | Effect::Replaced { .. } | Effect::Picture(..) => {}
                 Effect::Keep(kept) => drop(self.kept.insert(kept.slot.row(), kept)),
                 Effect::Forget(slot) => drop(self.kept.remove(&slot.row())),
             }

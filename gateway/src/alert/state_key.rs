@@ -10,6 +10,8 @@ pub enum StateKey {
     Group(String),
     Held(ContactId),
     Silence(u64),
+    /// What an alert's number was.
+    Curve(AlertKey),
     /// Events that changed no alert.
     Passed,
 }
@@ -19,7 +21,8 @@ impl StateKey {
     #[must_use]
     pub fn row(&self) -> (&'static str, String) {
         match self {
-            Self::Alert(ident) => ("alert", format!("{}\n{}", ident.rule, ident.key)),
+            Self::Alert(ident) => ("alert", of_alert(ident)),
+            Self::Curve(ident) => ("curve", of_alert(ident)),
             Self::Group(key) => ("group", key.clone()),
             Self::Held(contact) => ("held", contact.0.clone()),
             Self::Silence(id) => ("silence", id.to_string()),
@@ -30,10 +33,8 @@ impl StateKey {
     #[must_use]
     pub fn of_row(kind: &str, key: &str) -> Option<Self> {
         match kind {
-            "alert" => {
-                let (rule, key) = key.split_once('\n')?;
-                Some(Self::Alert(AlertKey { rule: RuleName(rule.to_owned()), key: key.to_owned() }))
-            }
+            "alert" => alert_of(key).map(Self::Alert),
+            "curve" => alert_of(key).map(Self::Curve),
             "group" => Some(Self::Group(key.to_owned())),
             "held" => Some(Self::Held(ContactId(key.to_owned()))),
             "passed" => Some(Self::Passed),
@@ -41,6 +42,15 @@ impl StateKey {
             _ => None,
         }
     }
+}
+
+fn of_alert(ident: &AlertKey) -> String {
+    format!("{}\n{}", ident.rule, ident.key)
+}
+
+fn alert_of(row: &str) -> Option<AlertKey> {
+    let (rule, key) = row.split_once('\n')?;
+    Some(AlertKey { rule: RuleName(rule.to_owned()), key: key.to_owned() })
 }
 
 #[cfg(test)]
@@ -51,7 +61,8 @@ mod tests {
     fn a_state_key_is_read_back_from_its_row() {
         let alert = AlertKey { rule: RuleName("freezer".into()), key: "area=bar".into() };
         for known in [
-            StateKey::Alert(alert),
+            StateKey::Alert(alert.clone()),
+            StateKey::Curve(alert),
             StateKey::Group("kitchen".into()),
             StateKey::Held(ContactId("nino".into())),
             StateKey::Silence(7),

@@ -91,6 +91,9 @@ fn message(notice: &Notification) -> Vec<String> {
     let mut lines = vec![format!("  to {} ({})", notice.to.name, notice.to.to.masked())];
     lines.extend(notice.content.text.lines().map(|line| format!("  | {line}")));
     lines.extend(notice.content.buttons.iter().map(|button| format!("  [ {} ]", button.title)));
+    if notice.content.needs_upload() {
+        lines.push("  + a picture of its last values".to_owned()); // of alerts with a life no other file goes
+    }
     lines
 }
 

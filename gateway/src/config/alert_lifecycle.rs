@@ -1,6 +1,7 @@
 //! The keys of `[[rule]]` that give its alerts a life, and `[[inhibit_rule]]`.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::rule::lifecycle_settings::{
     BuiltInButton, Dedupe, Flapping, Grouping, Inhibition, LifecycleSettings, Step, Target, Unless,
     WorstDirection,
 };
+use crate::rule::threshold::thresholds;
 
 /// Alertmanager's defaults (alertmanager/docs/configuration.md, `<route>`).
 const GROUP_WAIT: Duration = Duration::from_secs(30);
@@ -29,13 +31,15 @@ const REPEAT_LEAST: Duration = Duration::from_secs(60);
 const FLAPPING: Flapping = Flapping { changes: 6, within: Duration::from_secs(600) };
 /// What a device sends again after a break comes within a minute or so.
 const DEDUPE_WINDOW: Duration = Duration::from_secs(600);
+/// Of less nobody needs a picture, and of more each of its 96 parts is two hours.
+const CHARTS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3_600);
 /// More steps than a site has people.
 const STEPS_MAX: usize = 20;
 /// A site, an area, a device, its channel and what it measures, and as many again.
 const KEY_MAX: usize = 10;
 
 /// The keys of a life, in the order of the documentation. A rule that has one of them has a life.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "key",
     "for",
     "keep_firing_for",
@@ -56,6 +60,7 @@ const KEYS: [&str; 22] = [
     "expect",
     "value",
     "window",
+    "chart",
     "worst",
     "buttons",
 ];
@@ -77,10 +82,14 @@ pub fn read(section: &Section, context: &Context) -> Option<Arc<LifecycleSetting
     });
     let expression = |key| section.text(key).and_then(|text| condition(section, key, text, context.topic));
     let key = read_key(section, context.topic);
+    let (value, resolve_when, expect) =
+        (expression("value"), expression("resolve_when"), read_expect(section));
+    let watched = value.as_deref().filter(|_| expect.is_none()); // `when` tells a sign of life there
+    let thresholds = watched.map(|value| thresholds(value, context.when, resolve_when.as_deref()));
     let life = LifecycleSettings {
         pending_for: time("for").unwrap_or_default(),
         keep_firing_for: time("keep_firing_for").unwrap_or_default(),
-        resolve_when: expression("resolve_when"),
+        resolve_when,
         resolve_after: time("resolve_after"),
         send_resolved: section.bool("send_resolved").unwrap_or(true),
         repeat_interval: Some(repeat_interval.unwrap_or(REPEAT_INTERVAL)).filter(|every| !every.is_zero()),
@@ -94,9 +103,11 @@ pub fn read(section: &Section, context: &Context) -> Option<Arc<LifecycleSetting
         dedupe: read_dedupe(section, expression("dedupe_key")),
         quiet: read_quiet(section),
         escalate: read_steps(section, context),
-        expect: read_expect(section),
-        value: expression("value"),
+        expect,
+        chart: read_chart(section, value.is_some()),
+        value,
         window: time("window"),
+        thresholds: thresholds.unwrap_or_default(),
         worst: section
             .enum_value("worst", &["highest", "lowest"], WorstDirection::parse)
             .unwrap_or_else(|| worst_of(context.when)),
@@ -229,6 +240,18 @@ fn read_expect(section: &Section) -> Option<Duration> {
     let every = expect.required_parsed("every", duration);
     expect.finish();
     every
+}
+
+fn read_chart(section: &Section, has_value: bool) -> Option<Duration> {
+    let chart = section.parsed("chart", |text| match duration(text)? {
+        span if CHARTS.contains(&span) => Ok(span),
+        _ => Err("a picture shows from 1m up to 7d, such as \"6h\"".to_owned()),
+    });
+    if section.has("chart") && !has_value && !section.has("value") {
+        let what = "`chart` draws the number that `value` gives: say which it is, such as value = \"payload.celsius\"";
+        section.report(section.offset(), what);
+    }
+    chart
 }
 
 fn read_steps(section: &Section, context: &Context) -> Vec<Step> {

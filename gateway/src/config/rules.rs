@@ -87,15 +87,22 @@ fn read_rule(
     let attach = section
         .section("attach", "attach = { … }")
         .and_then(|attach| read_attachment(attach, topic.as_ref()));
-    let templates = read_templates(&section, attach.as_ref(), topic.as_ref());
     let context = alert_lifecycle::Context { topic: topic.as_ref(), when: when.as_deref(), people };
     let life = alert_lifecycle::read(&section, &context);
+    let has_chart = life.as_ref().is_some_and(|life| life.chart.is_some());
     if life.is_some() && attach.is_some() {
-        section.report(
-            section.offset(),
-            "`attach` goes with single events alone: take it away, or the keys that give alerts a life",
-        );
+        let what = match has_chart {
+            true => {
+                "`chart` is the picture of its alerts, and a message carries one: take `attach` away, or `chart`"
+            }
+            false => {
+                "`attach` goes with single events alone: take it away, or the keys that give alerts a life"
+            }
+        };
+        section.report(section.offset(), what);
     }
+    let picture = attach.clone().or_else(|| has_chart.then(Attachment::chart));
+    let templates = read_templates(&section, picture.as_ref(), topic.as_ref());
     let buttons = actions.len() + life.as_ref().map_or(0, |life| life.offers.len());
     if buttons > ACTIONS_MAX {
         section.report(section.offset(), "WhatsApp shows at most nine actions and buttons together");
@@ -221,7 +228,7 @@ fn read_templates(
         if wants_file && header.is_none() {
             section.report(
                 section.offset(),
-                "`header_file` needs an `attach` of an image, video or document in the rule",
+                "`header_file` needs a `chart` in the rule, or an `attach` of an image, video or document",
             );
         }
         section.finish();

@@ -39,7 +39,10 @@ members = ["nino", "giorgi"]
 [[rule]]
 name = "freezer-too-warm"
 topic = "shop/freezer/{unit}/temperature"
-when = "payload.celsius > -15 and payload.alarm"
+when = "payload.celsius > -15"
+resolve_when = "payload.celsius < -17"
+value = "payload.celsius"
+chart = "3m"
 severity = "critical"
 message = "🧊 Freezer {{ unit }} is at {{ payload.celsius | round(1) }} °C and rising: it is defrosting"
 notify = ["nino"]
@@ -90,7 +93,6 @@ struct Shop {
     client: AsyncClient,
     celsius: f64,
     defrosting: bool,
-    told: bool,
     tick: u32,
     report: Report,
 }
@@ -100,7 +102,7 @@ pub async fn run(port: u16, report: Report) {
     let mut options = MqttOptions::new("demo-shop", ("127.0.0.1".to_owned(), port));
     options.set_keep_alive(10);
     let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
-    let mut shop = Shop { client, celsius: -18.0, defrosting: false, told: false, tick: 0, report };
+    let mut shop = Shop { client, celsius: -18.0, defrosting: false, tick: 0, report };
     let mut ticks = interval(TICK);
     let mut quiet_until = Instant::now();
     loop {
@@ -130,17 +132,12 @@ impl Shop {
         let now = self.tick % ROUND;
         self.tick += 1;
         if now == DEFROST_AT {
-            (self.defrosting, self.told) = (true, false);
+            self.defrosting = true;
             (self.report)("freezer 2 starts to defrost".to_owned());
         }
         self.celsius =
             if self.defrosting { (self.celsius + 0.9).min(4.0) } else { (self.celsius - 1.5).max(-18.0) };
-        let alarm = self.defrosting && self.celsius > -15.0 && !self.told;
-        self.told |= alarm;
-        self.publish(
-            "shop/freezer/2/temperature",
-            &json!({ "celsius": self.celsius, "alarm": alarm }).to_string(),
-        );
+        self.publish("shop/freezer/2/temperature", &json!({ "celsius": self.celsius }).to_string());
         if now == DOOR_AT {
             self.publish("shop/door/back/state", "open");
         }

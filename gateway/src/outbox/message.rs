@@ -65,8 +65,13 @@ pub enum Media {
     Id(String),
     /// An address that Meta itself can reach.
     Link(String),
-    /// In our own database, under this SHA-256: it came with the event.
-    Kept { sha256: String },
+    /// In our own database, under this SHA-256: it came with the event, or was drawn for it.
+    Kept {
+        sha256: String,
+        /// It shows what the words say: a digest goes without it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_drawn: bool,
+    },
     /// An address that only the gateway can reach, such as a camera's; fetched when the message leaves.
     Fetch { url: String },
     /// A file on this machine; read when the message leaves, if it still lies in that folder.
@@ -245,9 +250,12 @@ impl Content {
     /// Whether a digest may carry it: words and buttons, and no answer to anything.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.part.is_none()
-            && self.quotes.is_none()
-            && self.header.is_none()
+        let is_drawn = |media: &Media| matches!(media, Media::Kept { is_drawn: true, .. });
+        let part =
+            self.part.as_ref().is_none_or(|part| matches!(part, Part::Image(media) if is_drawn(media)));
+        let header = &self.header;
+        part && self.quotes.is_none()
+            && header.as_ref().is_none_or(|header| matches!(header, Header::Image(media) if is_drawn(media)))
             && self.identity_key_hash.is_none()
     }
 }
@@ -309,6 +317,9 @@ mod tests {
     #[test]
     fn a_digest_carries_words_and_buttons_and_nothing_else() {
         assert!(Content::text("x").is_plain());
+        let drawn = Media::Kept { sha256: "a".into(), is_drawn: true };
+        let (part, header) = (Some(Part::Image(drawn.clone())), Some(Header::Image(drawn)));
+        assert!(Content { part, header, ..Content::text("x") }.is_plain(), "the words say what it shows");
         let (part, header) = (pictured().part, pictured().header);
         for other in [
             Content { part, ..Content::text("x") },

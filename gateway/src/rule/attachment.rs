@@ -94,6 +94,12 @@ impl Kind {
 }
 
 impl Attachment {
+    /// What is drawn here goes where a picture would that came with the event.
+    #[must_use]
+    pub fn chart() -> Self {
+        Self { kind: Kind::Image, from: FileSource::Payload, filename: None, hosts: Vec::new() }
+    }
+
     /// The part of a message that shows it.
     #[must_use]
     pub fn part(&self, media: Media) -> Part {

@@ -7,6 +7,7 @@ use crate::contact::language::Locale;
 use crate::contact::quiet_hours::QuietHours;
 use crate::event::topic::TopicTemplate;
 use crate::ids::RuleName;
+use crate::rule::threshold::Threshold;
 use crate::words::word_enum;
 
 #[derive(Debug, Clone)]
@@ -36,6 +37,10 @@ pub struct LifecycleSettings {
     /// A Jinja expression that gives the number to watch.
     pub value: Option<String>,
     pub window: Option<Duration>,
+    /// The stretch of time that a picture of `value` shows.
+    pub chart: Option<Duration>,
+    /// Of `value`, as the conditions name them.
+    pub thresholds: Vec<Threshold>,
     pub worst: WorstDirection,
     pub offers: Vec<BuiltInButton>,
 }
@@ -114,7 +119,16 @@ pub enum BuiltInButton {
     Snooze(Duration),
 }
 
+/// What the page shows of a number whose rule draws no picture.
+const CURVE: Duration = Duration::from_secs(24 * 3_600);
+
 impl LifecycleSettings {
+    /// How long values are kept.
+    #[must_use]
+    pub fn curve_span(&self) -> Duration {
+        self.chart.unwrap_or(CURVE)
+    }
+
     #[must_use]
     pub fn worse(&self, a: Option<f64>, b: Option<f64>) -> Option<f64> {
         a.zip(b).map(|(a, b)| self.worst.of(a, b)).or(a).or(b)
@@ -142,6 +156,8 @@ impl LifecycleSettings {
             expect: None,
             value: None,
             window: None,
+            chart: None,
+            thresholds: Vec::new(),
             worst: WorstDirection::Highest,
             offers: Vec::new(),
         }

@@ -67,6 +67,7 @@ impl Store {
                     accepted.count(AlertDecision::Told, notice.kind.as_str(), 1);
                     self.insert_notice(notice, raised)?;
                 }
+                Effect::Picture(file, at) => self.keep_media(file, *at)?,
                 Effect::Replaced { alert, tag, told, at } => self.replace(alert, tag, told, *at, accepted)?,
                 Effect::Publish { alert, topic, payload, at } => {
                     accepted.commands += 1;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ids::ConnectionName;
 use crate::outbox::message::{Content, Media, Part};
@@ -11,6 +12,9 @@ use crate::task::context::TaskContext;
 use crate::task::template_sync::in_words;
 use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::upload::UploadSource;
+
+/// A camera has as long: the words of a picture that was drawn here say the same.
+const DRAWN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Every file of the content as an id of Meta's. When one cannot be had the message goes without, and its words say so: they
 /// matter more.
@@ -73,7 +77,7 @@ async fn id_of(
             let source = UploadSource::file(Path::new(path), within.as_deref().map(Path::new)).await?;
             upload(client, endpoint, kind, source).await.map(Some)
         }
-        Media::Kept { sha256 } => {
+        Media::Kept { sha256, is_drawn } => {
             let gone = || "the daemon is stopping".to_owned();
             let (name, sha, machine) = (connection.clone(), sha256.clone(), Arc::clone(&context.machine));
             let known = move |store: &crate::store::Store| {
@@ -89,7 +93,12 @@ async fn id_of(
             }
             let StoredFile { mime, bytes, .. } = kept.ok_or("the file is no longer kept")?;
             let source = UploadSource::of(bytes);
-            let id = client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))?;
+            let pause = if *is_drawn { DRAWN_DEADLINE } else { Duration::from_secs(3_600) };
+            let answer = tokio::select! {
+                answer = client.upload(endpoint, &mime, source) => answer,
+                () = context.machine.sleep(pause) => return Err("the upload of the picture took too long".to_owned()),
+            };
+            let id = answer.map_err(|answer| in_words(&answer))?;
             let (name, sha, new) = (connection.clone(), sha256.clone(), id.clone());
             let machine = Arc::clone(&context.machine);
             let remember =

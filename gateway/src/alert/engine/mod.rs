@@ -15,6 +15,8 @@ mod stateless;
 mod deduplicate;
 /// What an earlier process kept.
 mod restore;
+/// The last values of alerts' numbers.
+mod curves;
 /// What wakes the watch.
 mod timers;
 
@@ -32,6 +34,7 @@ pub use restore::unreachable;
 pub use stateless::OneTime;
 
 pub use crate::alert::state_key::StateKey;
+use curves::Curves;
 use timers::Timers;
 
 use crate::alert::effect::{Effect, Snapshot, Why};
@@ -81,6 +84,7 @@ pub struct Engine {
     pub(super) births: BirthCertificates,
     /// Who sends whole reports; in memory alone.
     pub(super) whole: WholeReports,
+    curves: Curves,
     /// Told, but not kept, because there is no room.
     surplus: Option<AlertKey>,
 }
@@ -109,6 +113,7 @@ impl Engine {
             clock: None,
             births: BirthCertificates::default(),
             whole: WholeReports::default(),
+            curves: Curves::default(),
             surplus: None,
         }
     }
@@ -130,6 +135,7 @@ impl Engine {
                 StateKey::Group(key) => self.flush(key, now.wall),
                 StateKey::Held(contact) => self.release(contact, now.wall),
                 StateKey::Silence(id) => self.end_silence(*id, now.wall),
+                StateKey::Curve(ident) => self.settle_curve(ident, now.wall),
                 StateKey::Passed => {} // it has no time of its own
             }
             self.touch(slot, now.wall);
@@ -140,6 +146,7 @@ impl Engine {
         let slots: Vec<StateKey> = self.slots();
         self.alerts.values_mut().for_each(|alert| alert.shift(by));
         self.groups.values_mut().for_each(|group| group.shift(by));
+        self.shift_curves(by);
         self.passed.iter_mut().for_each(|recent| recent.at.0 += by);
         for slot in slots {
             self.touch(slot, now);
@@ -150,7 +157,8 @@ impl Engine {
         let alerts = self.alerts.keys().cloned().map(StateKey::Alert);
         let groups = self.groups.keys().cloned().map(StateKey::Group);
         let held = self.held.keys().cloned().map(StateKey::Held);
-        alerts.chain(groups).chain(held).chain(self.silences.keys().copied().map(StateKey::Silence)).collect()
+        let silences = self.silences.keys().copied().map(StateKey::Silence);
+        alerts.chain(groups).chain(held).chain(silences).chain(self.curve_keys()).collect()
     }
 
     /// Takes a reading; answers what conditions may name.
@@ -205,6 +213,9 @@ impl Engine {
     }
 
     fn turned(&mut self, ident: &AlertKey, turn: Transition, now: Timestamp) {
+        if !matches!(turn, Transition::Again | Transition::Nothing) {
+            self.settle_curve(ident, now); // the page shows with it what it came from
+        }
         match turn {
             Transition::Again | Transition::Nothing => {}
             Transition::Pending => self.pending(ident, now),
@@ -284,6 +295,7 @@ impl Engine {
             StateKey::Group(key) => self.groups.get(key).and_then(|group| group.due),
             StateKey::Held(contact) => self.held.get(contact).map(|held| held.until),
             StateKey::Silence(id) => self.silences.get(id).map(|silence| silence.until),
+            StateKey::Curve(ident) => self.curve_due(ident),
             StateKey::Passed => None,
         };
         self.timers.set(slot.clone(), due);
@@ -358,6 +370,7 @@ impl Engine {
             StateKey::Group(key) => self.groups.get(key).map(serde_json::to_string),
             StateKey::Held(contact) => self.held.get(contact).map(serde_json::to_string),
             StateKey::Silence(id) => self.silences.get(id).map(serde_json::to_string),
+            StateKey::Curve(ident) => return self.curve_state(ident),
             StateKey::Passed => return self.passed_state(), // with the batch
         };
         state?.ok()

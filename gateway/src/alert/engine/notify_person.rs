@@ -13,7 +13,7 @@ use crate::contact::severity::Severity;
 use crate::event::topic::Bindings;
 use crate::ids::fingerprint;
 use crate::ids::{ContactId, RuleName};
-use crate::outbox::message::{Button, Content};
+use crate::outbox::message::{Button, Content, Template};
 use crate::rule::definition::Rule;
 use crate::time::Timestamp;
 
@@ -43,6 +43,7 @@ impl Engine {
         let Some(first) = open.first().cloned() else { return };
         if let ([line], 0) = (open.as_slice(), more) {
             self.send(to, Some(&line.alert), line.kind, line.text.clone(), line.severity, now);
+            self.illustrate(&line.alert, now);
         } else {
             let severity = open.iter().map(|line| line.severity).max().unwrap_or(Severity::Info);
             let kind = open
@@ -214,7 +215,7 @@ impl Engine {
         let Some(rule) = known.or_else(|| self.rules.values().next()) else { return };
         let content = Content {
             buttons: if kind.asks() { buttons(rule, &to.locale) } else { Vec::new() },
-            templates: alert.map(|alert| alert.templates.clone()).unwrap_or_default(),
+            templates: alert.map(|alert| without_files(&alert.templates)).unwrap_or_default(),
             ..Content::text(text)
         };
         let content = content.in_language(to.locale.language);
@@ -256,6 +257,7 @@ impl Engine {
             _ => NotificationKind::Summary,
         };
         self.send(&to, Some(&first), kind, text.clone(), held.severity(), now);
+        self.illustrate(&first, now);
         if let Some(Effect::Send(notice)) = self.effects.last_mut()
             && notice.content.templates.is_empty()
         {
@@ -296,6 +298,11 @@ impl Engine {
         self.held.insert(contact.clone(), HeldForSummary { more: 0, ..later });
         Some(HeldForSummary { lines: due, ..held })
     }
+}
+
+/// Those whose header takes no picture: a list, or an end, has none.
+fn without_files(templates: &[Template]) -> Vec<Template> {
+    templates.iter().filter(|template| !template.needs_file()).cloned().collect()
 }
 
 pub(super) fn buttons(rule: &Rule, locale: &Locale) -> Vec<Button> {

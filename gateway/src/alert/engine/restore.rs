@@ -33,6 +33,7 @@ impl Engine {
                 StateKey::Group(key) => keep(&mut self.groups, key, &state),
                 StateKey::Held(contact) => keep(&mut self.held, contact, &state),
                 StateKey::Silence(id) => keep(&mut self.silences, id, &state),
+                StateKey::Curve(ident) => self.restore_curve(ident, &state, now.wall),
                 StateKey::Passed => {
                     self.passed = read_passed(&state, now.wall);
                     true

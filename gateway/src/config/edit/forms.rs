@@ -82,6 +82,8 @@ pub const FORMS: [Form; 4] = [
             field("when", Long),
             field("resolve_when", Long),
             field("for", Text),
+            field("value", Text),
+            field("chart", Text),
             field("message", Long),
             field("quiet_hours", Words),
             field("break_through", SEVERITIES),

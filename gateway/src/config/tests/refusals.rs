@@ -41,6 +41,24 @@ fn a_level_is_not_called_as_something_else_is() {
 }
 
 #[test]
+fn a_picture_needs_a_number_and_stands_alone() {
+    let rule = "notify = [\"nino\"]";
+    let with = |keys: &str| format!("{rule}\n{keys}");
+    let value = "value = \"payload.celsius\"\nchart = \"6h\"";
+    check(rule, &with("chart = \"6h\""), "say which it is, such as value = \"payload.celsius\"");
+    for span in ["59s", "8d", "6"] {
+        check(rule, &with(&format!("value = \"payload.celsius\"\nchart = \"{span}\"")), "chart");
+    }
+    let attach = "attach = { kind = \"image\", from = \"payload\" }";
+    check(rule, &with(&format!("{value}\n{attach}")), "take `attach` away, or `chart`");
+    let template = "template = { name = \"t\", language = \"en\", header_file = true }";
+    check(rule, &with(template), "`header_file` needs a `chart`");
+    for good in [value.to_owned(), format!("{value}\n{template}")] {
+        assert_eq!(problems(&GOOD.replacen(rule, &with(&good), 1)), Vec::<String>::new(), "{good}");
+    }
+}
+
+#[test]
 fn jinja_where_it_would_be_shown_as_it_stands_is_refused() {
     let rule = "notify = [\"nino\"]";
     for (from, to, key) in [

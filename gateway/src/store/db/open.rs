@@ -469,7 +469,7 @@ mod tests {
             (Content::text("no \"fetch\":{ at all"), false),
             (picture(Media::Id("1".into())), false),
             (picture(Media::Link("https://example.org/a.jpg".into())), false),
-            (picture(Media::Kept { sha256: "00".into() }), true),
+            (picture(Media::Kept { sha256: "00".into(), is_drawn: false }), true),
             (picture(Media::Fetch { url: "http://192.0.2.1/a.jpg".into() }), true),
             (picture(Media::File { path: "/srv/a.jpg".into(), within: None }), true),
         ];

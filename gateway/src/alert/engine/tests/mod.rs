@@ -4,6 +4,8 @@
 mod kept;
 /// What people hear, and what they do not.
 mod told;
+/// What alerts' numbers were, and the pictures of them.
+mod curves;
 
 use std::time::Duration;
 
