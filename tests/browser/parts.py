@@ -50,6 +50,8 @@ topic = "site/{{area}}/freezer/{{unit}}/temperature"
 when = "payload.celsius > -15"
 severity = "critical"
 resolve_when = "payload.celsius < -17"
+value = "payload.celsius"
+chart = "6h"
 message = "🧊 Freezer {{{{ unit }}}} in the {{{{ area }}}} is at {{{{ payload.celsius | round(1) }}}} °C"
 notify = ["kitchen"]
 [[rule.action]]
@@ -79,6 +81,7 @@ on_unknown = "hold"
 name = "cold-room"
 topic = "bellwire/device/{{device}}/event"
 when = "payload.celsius > 0"
+value = "payload.celsius"
 message = "🧊 {{{{ device }}}} is at {{{{ payload.celsius }}}} °C"
 notify = ["giorgi"]
 [[command]]

@@ -4,6 +4,8 @@ mod api;
 mod attacks;
 /// The configuration, changed without a shell.
 mod configuration;
+/// What numbers were.
+mod curves;
 /// TLS, numbers for a monitor, alerts taken on the page.
 mod doors;
 /// Home Assistant's frontend around the page.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::admin::admin_service::{AdminService, Inner};
 use crate::admin::credentials::{self, entry};
 use crate::admin::filters::{listing, with_states};
-use crate::admin::{audit_log, dry_run, views};
+use crate::admin::{audit_log, curves, dry_run, views};
 use crate::command::approval::RequestState;
 use crate::command::command_state::CommandState;
 use crate::command::question::QuestionState;
@@ -33,7 +33,13 @@ impl Inner {
         let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
         let free = self.store(Store::free).await?.into_iter().filter(|row| row.month == month);
         let restored = self.store(Store::unreleased).await?;
-        views::overview(&self.context, found, restored, usage, free)
+        let curves =
+            self.both(String::new(), move |context, store| curves::first_page(context, store, now).map(Some));
+        let curves = curves.await?;
+        views::overview(&self.context, found, restored, usage, free).map(|mut found| {
+            found["curves"] = curves;
+            found
+        })
     }
 
     pub(crate) async fn look(&self, query: AdminQuery) -> Result<Value, ApiError> {
@@ -46,7 +52,8 @@ impl Inner {
             }
             AdminQuery::Alerts(filter) => self.list(listing(&filter)?, Store::list_alerts).await,
             AdminQuery::Alert(id) => {
-                self.found(format!("alert {id}"), move |store| store.whole_alert(id)).await
+                self.both(format!("alert {id}"), move |context, store| curves::alert(context, store, id, now))
+                    .await
             }
             AdminQuery::Commands(filter) => {
                 self.list(with_states(filter, CommandState::WORDS)?, Store::list_commands).await
@@ -89,7 +96,10 @@ impl Inner {
             }
             AdminQuery::Devices => Ok(json!({ "items": self.store(Store::device_list).await? })),
             AdminQuery::Device(id) => {
-                self.found(format!("device {id}"), move |store| store.whole_device(&id)).await
+                self.both(format!("device {id}"), move |context, store| {
+                    curves::device(context, store, &id, now)
+                })
+                .await
             }
             AdminQuery::Connections => {
                 self.both(String::new(), |context, store| views::connections(context, store).map(Some)).await

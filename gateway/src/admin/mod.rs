@@ -6,6 +6,8 @@ pub(crate) mod admin_service;
 pub(crate) mod backend;
 /// Configuration and store, as pages show them.
 pub(crate) mod views;
+/// What numbers were.
+pub(crate) mod curves;
 /// Filters of addresses, checked.
 pub(crate) mod filters;
 /// The audit as it is shown.

@@ -13,6 +13,8 @@ mod admin_port;
 mod login;
 /// What the routes share.
 mod state;
+/// What numbers were, drawn.
+mod curve_drawing;
 /// Cookies of a request.
 mod cookies;
 /// Who may come in.

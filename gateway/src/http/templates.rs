@@ -13,6 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::curve_drawing::drawing;
 use super::icons::icon;
 use crate::hex::hex;
 use crate::packed::{packed, unpack};
@@ -89,6 +90,8 @@ impl View {
         templates.add_filter("first_line", |text: &str| text.lines().next().unwrap_or_default().to_owned());
         templates.add_filter("urlencode", urlencode);
         templates.add_function("icon", icon);
+        let curves = zone.clone();
+        templates.add_function("drawing", move |plot: Word| drawing(&plot, &curves));
         for (name, text) in self::templates() {
             templates.add_template(name, text)?;
         }

@@ -6,6 +6,8 @@ pub(in crate::store) mod lists;
 pub(in crate::store) mod rows_for_people;
 /// One alert's or message's whole story, and the summaries of the first page.
 pub(in crate::store) mod overview;
+/// What alerts' numbers were.
+mod curves;
 /// Who takes care of an alert, and what goes on.
 pub(in crate::store) mod ongoing;
 /// What waits for people, and strangers, as lists.
