@@ -43,7 +43,7 @@ fn an_alert_carries_a_picture_of_its_values_and_a_restart_keeps_them() {
     assert!(sent[0]["body"]["image"]["caption"].as_str().unwrap().starts_with("Freezer 2 is at -12.5 °C"));
     let [bytes, other] = [0, 1].map(|one| uploaded(&site, &sent[one]["body"]["image"]["id"]));
     assert_eq!(bytes, other, "one picture for both");
-    assert_eq!(&bytes[..24], b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x04\xb0\0\0\x02\x74", "1200 by 628");
+    assert_eq!(&bytes[..24], b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x03\x20\0\0\x01\xa2", "800 by 418");
     assert_eq!(bytes, kept(&site));
 
     // What the alert came from is on disk with it, whatever becomes of the process.

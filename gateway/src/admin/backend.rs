@@ -33,13 +33,9 @@ impl Inner {
         let usage = self.store(Store::usage).await?.into_iter().filter(|row| row.month == month);
         let free = self.store(Store::free).await?.into_iter().filter(|row| row.month == month);
         let restored = self.store(Store::unreleased).await?;
-        let curves =
-            self.both(String::new(), move |context, store| curves::first_page(context, store, now).map(Some));
-        let curves = curves.await?;
-        views::overview(&self.context, found, restored, usage, free).map(|mut found| {
-            found["curves"] = curves;
-            found
-        })
+        let mut shown = views::overview(&self.context, found, restored, usage, free)?;
+        shown["curves"] = curves::first_page(self, now).await?;
+        Ok(shown)
     }
 
     pub(crate) async fn look(&self, query: AdminQuery) -> Result<Value, ApiError> {
@@ -51,10 +47,7 @@ impl Inner {
                 self.found(format!("message {id}"), move |store| store.whole_message(id)).await
             }
             AdminQuery::Alerts(filter) => self.list(listing(&filter)?, Store::list_alerts).await,
-            AdminQuery::Alert(id) => {
-                self.both(format!("alert {id}"), move |context, store| curves::alert(context, store, id, now))
-                    .await
-            }
+            AdminQuery::Alert(id) => curves::alert(self, id, now).await,
             AdminQuery::Commands(filter) => {
                 self.list(with_states(filter, CommandState::WORDS)?, Store::list_commands).await
             }
@@ -95,12 +88,7 @@ impl Inner {
                 self.both(String::new(), |context, store| views::rules(context, store).map(Some)).await
             }
             AdminQuery::Devices => Ok(json!({ "items": self.store(Store::device_list).await? })),
-            AdminQuery::Device(id) => {
-                self.both(format!("device {id}"), move |context, store| {
-                    curves::device(context, store, &id, now)
-                })
-                .await
-            }
+            AdminQuery::Device(id) => curves::device(self, id, now).await,
             AdminQuery::Connections => {
                 self.both(String::new(), |context, store| views::connections(context, store).map(Some)).await
             }

@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
+use crate::admin::admin_service::Inner;
 use crate::alert::lifecycle::AlertKey;
 use crate::alert::time_series::number;
 use crate::chart::curve::Curve;
 use crate::chart::plot::Mark;
+use crate::http::ApiError;
 use crate::ids::RuleName;
-use crate::store::{Result, Store};
+use crate::store::{self, Store};
 use crate::task::context::TaskContext;
 use crate::time::Timestamp;
 
@@ -16,14 +18,23 @@ const FIRST_PAGE: u32 = 6;
 /// A device reports at most as many numbers as its firmware has commands.
 const OF_DEVICE: u32 = 16;
 
-pub fn alert(context: &TaskContext, store: &Store, id: i64, now: Timestamp) -> Result<Option<Value>> {
-    let Some(mut story) = store.whole_alert(id)? else { return Ok(None) };
-    story["curve"] = of_story(context, store, &story, now)?.into();
-    Ok(Some(story))
+/// An alert's whole story with its curve.
+pub async fn alert(inner: &Inner, id: i64, now: Timestamp) -> Result<Value, ApiError> {
+    let read = move |context: &TaskContext, store: &Store| {
+        let Some(mut story) = store.whole_alert(id)? else { return Ok(None) };
+        story["curve"] = of_story(context, store, &story, now)?.into();
+        Ok(Some(story))
+    };
+    inner.both(format!("alert {id}"), read).await
 }
 
 /// While it goes on, and afterwards for as long as the values that made it are kept.
-fn of_story(context: &TaskContext, store: &Store, story: &Value, now: Timestamp) -> Result<Option<Value>> {
+fn of_story(
+    context: &TaskContext,
+    store: &Store,
+    story: &Value,
+    now: Timestamp,
+) -> store::Result<Option<Value>> {
     let text = |name: &str| story[name].as_str().map(str::to_owned);
     let (Some(rule), Some(key), Some(raised_at)) = (text("rule"), text("key"), story["raised_at"].as_i64())
     else {
@@ -36,16 +47,27 @@ fn of_story(context: &TaskContext, store: &Store, story: &Value, now: Timestamp)
     Ok(shown.filter(|shown| story["state"] != "resolved" || shown["from_at"].as_i64() <= Some(raised_at)))
 }
 
-pub fn device(context: &TaskContext, store: &Store, id: &str, now: Timestamp) -> Result<Option<Value>> {
-    let Some(mut device) = store.whole_device(id)? else { return Ok(None) };
-    let curves = store.curves_of_device(id, OF_DEVICE)?;
-    device["curves"] =
-        curves.iter().filter_map(|(ident, curve)| shown(context, ident, curve, now, Vec::new())).collect();
-    Ok(Some(device))
+/// A device with the curves of what it reports.
+pub async fn device(inner: &Inner, id: String, now: Timestamp) -> Result<Value, ApiError> {
+    let what = format!("device {id}");
+    let read = move |context: &TaskContext, store: &Store| {
+        let Some(mut device) = store.whole_device(&id)? else { return Ok(None) };
+        let curves = store.curves_of_device(&id, OF_DEVICE)?;
+        device["curves"] = curves
+            .iter()
+            .filter_map(|(ident, curve)| shown(context, ident, curve, now, Vec::new()))
+            .collect();
+        Ok(Some(device))
+    };
+    inner.both(what, read).await
 }
 
 /// First what goes on, then the others, which keep their places.
-pub fn first_page(context: &TaskContext, store: &Store, now: Timestamp) -> Result<Value> {
+pub async fn first_page(inner: &Inner, now: Timestamp) -> Result<Value, ApiError> {
+    inner.both(String::new(), move |context, store| some(context, store, now).map(Some)).await
+}
+
+fn some(context: &TaskContext, store: &Store, now: Timestamp) -> store::Result<Value> {
     let mut all = Vec::new();
     let open = store.alerts(Some("open"), FIRST_PAGE)?;
     for row in &open {

@@ -62,12 +62,7 @@ impl Canvas {
 
     fn set(&mut self, x: usize, y: usize, ink: Ink, strength: u8) {
         let Some(pixel) = self.pixels.get_mut(y * self.width + x) else { return };
-        let new = match ink {
-            Ink::Paper => PAPER,
-            Ink::Tint => TINT,
-            Ink::Grid => GRID,
-            Ink::Curve | Ink::Words | Ink::Limit | Ink::End => ink as u8 * 3 + strength,
-        };
+        let new = colour(ink, strength);
         // A weak edge is drawn on paper, or over a weaker one of its own, and does not eat into another ink.
         let gives_way =
             matches!(*pixel, PAPER | TINT | GRID) || (*pixel - 1) / 3 == ink as u8 && *pixel < new;
@@ -76,13 +71,12 @@ impl Canvas {
         }
     }
 
+    /// Without smooth edges.
     pub fn rectangle(&mut self, (left, top): Place, (right, bottom): Place, ink: Ink) {
-        let height = self.pixels.len() / self.width;
-        let range = |from: f64, to: f64, most: usize| {
-            from.round().max(0.0) as usize..(to.round().max(0.0) as usize).min(most)
-        };
-        for y in range(top, bottom, height) {
-            range(left, right, self.width).for_each(|x| self.set(x, y, ink, 3));
+        let range = |from: f64, to: f64| from.round().max(0.0) as usize..to.round().max(0.0) as usize;
+        let (rows, columns) = (range(top, bottom), range(left, right.min(self.width as f64)));
+        for row in self.pixels.chunks_exact_mut(self.width).take(rows.end).skip(rows.start) {
+            row.get_mut(columns.clone()).into_iter().for_each(|part| part.fill(colour(ink, 3)));
         }
     }
 
@@ -90,19 +84,27 @@ impl Canvas {
     pub fn line(&mut self, from: Place, to: Place, radius: f64, ink: Ink) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let square = dx * dx + dy * dy;
+        let part = if square > 0.0 { 1.0 / square } else { 0.0 };
         let range = |a: f64, b: f64, most: usize| {
             let (low, high) = (a.min(b) - radius - 1.0, a.max(b) + radius + 2.0);
             low.max(0.0) as usize..(high.max(0.0) as usize).min(most)
         };
+        // Roots are asked for at the edge alone, which is most of the time that a picture takes.
+        let (inside, outside) = ((radius - 0.5).max(0.0).powi(2), (radius + 0.5).powi(2));
         let height = self.pixels.len() / self.width;
         for y in range(from.1, to.1, height) {
+            let py = y as f64 - from.1;
             for x in range(from.0, to.0, self.width) {
-                let (px, py) = (x as f64 - from.0, y as f64 - from.1);
-                let along = if square > 0.0 { ((px * dx + py * dy) / square).clamp(0.0, 1.0) } else { 0.0 };
-                let away = (px - along * dx).hypot(py - along * dy);
-                let strength = ((radius + 0.5 - away).clamp(0.0, 1.0) * 3.0).round() as u8;
-                if strength > 0 {
-                    self.set(x, y, ink, strength);
+                let px = x as f64 - from.0;
+                let along = ((px * dx + py * dy) * part).clamp(0.0, 1.0);
+                let away = (px - along * dx).powi(2) + (py - along * dy).powi(2);
+                if away < inside {
+                    self.set(x, y, ink, 3);
+                } else if away < outside {
+                    let strength = ((radius + 0.5 - away.sqrt()) * 3.0).round() as u8;
+                    if strength > 0 {
+                        self.set(x, y, ink, strength);
+                    }
                 }
             }
         }
@@ -140,6 +142,15 @@ impl Canvas {
             }
             left += advance(letter) * unit;
         }
+    }
+}
+
+fn colour(ink: Ink, strength: u8) -> u8 {
+    match ink {
+        Ink::Paper => PAPER,
+        Ink::Tint => TINT,
+        Ink::Grid => GRID,
+        Ink::Curve | Ink::Words | Ink::Limit | Ink::End => ink as u8 * 3 + strength,
     }
 }
 

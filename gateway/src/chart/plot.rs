@@ -1,7 +1,5 @@
 //! What is to be seen in a drawing, on a phone and on the page: data alone.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
 use crate::rule::threshold::Threshold;
@@ -56,19 +54,20 @@ impl Plot {
     /// The readings between two gaps: a line is drawn through each, and none over a gap. One is where nothing came for four
     /// times as long as usual.
     #[must_use]
-    pub fn pieces(&self) -> Vec<Range<usize>> {
+    pub fn pieces(&self) -> Vec<&[Reading]> {
         let pause = |pair: &[Reading]| pair[1].since.0 - pair[0].at.0;
         let mut pauses: Vec<i64> = self.readings.windows(2).map(pause).collect();
         pauses.sort_unstable();
         let usual = pauses.get(pauses.len() / 2).copied().unwrap_or_default();
         let gap = usual.saturating_mul(4).max((self.until.0 - self.from.0) / GAPS);
-        let mut pieces = vec![0..self.readings.len().min(1)];
+        let (mut pieces, mut from) = (Vec::new(), 0);
         for (at, pair) in (1..).zip(self.readings.windows(2)) {
-            match pieces.last_mut().filter(|_| pause(pair) <= gap) {
-                Some(piece) => piece.end = at + 1,
-                None => pieces.push(at..at + 1),
+            if pause(pair) > gap {
+                pieces.push(&self.readings[from..at]);
+                from = at;
             }
         }
+        pieces.push(&self.readings[from..]);
         pieces
     }
 
@@ -93,12 +92,16 @@ mod tests {
             };
             let (from, until) = (Timestamp(0), Timestamp(360 * minute));
             let readings = minutes.iter().map(reading).collect();
-            Plot { from, until, readings, thresholds: Vec::new(), marks: Vec::new() }.pieces()
+            Plot { from, until, readings, thresholds: Vec::new(), marks: Vec::new() }
+                .pieces()
+                .iter()
+                .map(|piece| piece.len())
+                .collect::<Vec<_>>()
         };
-        assert_eq!(pieces(&[7]), [0..1]);
-        assert_eq!(pieces(&[0, 1, 2, 16, 17]), [0..5], "a quarter of an hour is none");
-        assert_eq!(pieces(&[0, 1, 2, 18, 19]), [0..3, 3..5]);
-        assert_eq!(pieces(&[0, 60, 120, 300]), [0..4], "whoever reports once an hour");
-        assert_eq!(pieces(&[0, 60, 120, 361]), [0..3, 3..4]);
+        assert_eq!(pieces(&[7]), [1]);
+        assert_eq!(pieces(&[0, 1, 2, 16, 17]), [5], "a quarter of an hour is none");
+        assert_eq!(pieces(&[0, 1, 2, 18, 19]), [3, 2]);
+        assert_eq!(pieces(&[0, 60, 120, 300]), [4], "whoever reports once an hour");
+        assert_eq!(pieces(&[0, 60, 120, 361]), [3, 1]);
     }
 }

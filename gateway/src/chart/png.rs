@@ -118,7 +118,7 @@ fn adler(data: &[u8]) -> u32 {
     b << 16 | a
 }
 
-/// Bit by bit: of ten kilobytes.
+/// Bit by bit: it is ten kilobytes.
 fn crc(data: &[u8]) -> u32 {
     !data.iter().fold(u32::MAX, |sum, byte| {
         (0..8).fold(
@@ -198,7 +198,7 @@ pub mod tests {
                 _ => {
                     // RFC 1951, 3.2.5.
                     let extra = (symbol - 257).saturating_sub(4) / 4;
-                    let base = [3, 11, 19, 35, 67, 131][extra as usize] + ((symbol - 257) % 4 << extra);
+                    let base = [3, 11, 19, 35, 67, 131][extra as usize] + (((symbol - 257) % 4) << extra);
                     let base = if extra == 0 { 3 + symbol - 257 } else { base };
                     base + (0..extra).fold(0, |more, place| more | bit() << place)
                 }

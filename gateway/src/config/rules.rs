@@ -19,6 +19,7 @@ use crate::outbox::message::{Media, Parameter, Template};
 use crate::outbox::message_state::OnUnknown;
 use crate::rule::attachment::{Attachment, FileSource, Kind, folder_of};
 use crate::rule::definition::{ButtonAction, Rule};
+use crate::rule::lifecycle_settings::LifecycleSettings;
 
 /// Three are buttons, more are the rows of a list, whose tenth may be "Read on" (Meta, Interactive list messages).
 const ACTIONS_MAX: usize = 9;
@@ -89,19 +90,7 @@ fn read_rule(
         .and_then(|attach| read_attachment(attach, topic.as_ref()));
     let context = alert_lifecycle::Context { topic: topic.as_ref(), when: when.as_deref(), people };
     let life = alert_lifecycle::read(&section, &context);
-    let has_chart = life.as_ref().is_some_and(|life| life.chart.is_some());
-    if life.is_some() && attach.is_some() {
-        let what = match has_chart {
-            true => {
-                "`chart` is the picture of its alerts, and a message carries one: take `attach` away, or `chart`"
-            }
-            false => {
-                "`attach` goes with single events alone: take it away, or the keys that give alerts a life"
-            }
-        };
-        section.report(section.offset(), what);
-    }
-    let picture = attach.clone().or_else(|| has_chart.then(Attachment::chart));
+    let picture = picture(&section, attach.as_ref(), life.as_deref());
     let templates = read_templates(&section, picture.as_ref(), topic.as_ref());
     let buttons = actions.len() + life.as_ref().map_or(0, |life| life.offers.len());
     if buttons > ACTIONS_MAX {
@@ -128,6 +117,27 @@ fn read_rule(
         request: None, // `config/home_assistant.rs` knows which one takes requests
     };
     Some((rule, places))
+}
+
+/// What a message of the rule carries besides its words.
+fn picture(
+    section: &Section,
+    attach: Option<&Attachment>,
+    life: Option<&LifecycleSettings>,
+) -> Option<Attachment> {
+    let has_chart = life.is_some_and(|life| life.chart.is_some());
+    if life.is_some() && attach.is_some() {
+        let what = match has_chart {
+            true => {
+                "`chart` is the picture of its alerts, and a message carries one: take `attach` away, or `chart`"
+            }
+            false => {
+                "`attach` goes with single events alone: take it away, or the keys that give alerts a life"
+            }
+        };
+        section.report(section.offset(), what);
+    }
+    attach.cloned().or_else(|| has_chart.then(Attachment::chart))
 }
 
 /// Contacts and teams.

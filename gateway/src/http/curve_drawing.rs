@@ -69,12 +69,12 @@ fn svg(plot: &Plot, zone: &TimeZone) -> String {
     }
     for (at, label) in frame.times(zone, TIMES) {
         // A label at an edge stays inside.
-        let middle = x(at).min(RIGHT - 2.5 * DIGIT).max(2.5 * DIGIT);
+        let middle = x(at).clamp(2.5 * DIGIT, RIGHT - 2.5 * DIGIT);
         say(format_args!("<text class=\"tick\" x=\"{middle:.1}\" y=\"158\">{label}</text>"));
     }
     say(format_args!("<path class=\"curve\" d=\""));
     for piece in plot.pieces() {
-        for (number, one) in plot.readings[piece].iter().enumerate() {
+        for (number, one) in piece.iter().enumerate() {
             let letter = if number == 0 { 'M' } else { 'L' };
             let (at, last) = (x(one.at), y(one.last));
             say(format_args!("{letter}{at:.1} {last:.1}"));

@@ -79,7 +79,7 @@ fn number(node: &Node) -> Option<f64> {
     }
     let Node::Constant(value) = node else { return None };
     let number = if value.is_number() { f64::try_from(Value::clone(value)).ok() } else { None };
-    number.filter(|number| number.is_finite())
+    number.filter(|number| number.abs() <= f64::from(f32::MAX)) // as the values beside it
 }
 
 #[cfg(test)]

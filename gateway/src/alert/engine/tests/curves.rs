@@ -50,12 +50,11 @@ fn pictures(effects: &[Effect]) -> Vec<String> {
 }
 
 fn curves(effects: &[Effect]) -> Vec<(AlertKey, Option<Curve>)> {
-    let one = |effect: &Effect| match effect {
-        Effect::Keep(Snapshot { slot: StateKey::Curve(alert), state }) => {
-            Some((alert.clone(), Some(serde_json::from_str(state).expect("a curve"))))
+    let one = |effect: &Effect| {
+        if let Effect::Keep(Snapshot { slot: StateKey::Curve(alert), state }) = effect {
+            return Some((alert.clone(), Some(serde_json::from_str(state).expect("a curve"))));
         }
-        Effect::Forget(StateKey::Curve(alert)) => Some((alert.clone(), None)),
-        _ => None,
+        if let Effect::Forget(StateKey::Curve(alert)) = effect { Some((alert.clone(), None)) } else { None }
     };
     effects.iter().filter_map(one).collect()
 }
