@@ -12,13 +12,19 @@
 mod site;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use bellwire::alert::route::Routes;
+use bellwire::chart::curve::Curve;
+use bellwire::chart::picture::draw;
+use bellwire::chart::plot::Mark;
 use bellwire::config::read;
 use bellwire::event::decode::PayloadFormat;
 use bellwire::event::decode::decode;
 use bellwire::event::topic::TopicPattern;
 use bellwire::rule::template::text;
+use bellwire::rule::threshold::thresholds;
+use bellwire::time::{Timestamp, zone};
 use bellwire::whatsapp::signature;
 use criterion::Criterion;
 use minijinja::context;
@@ -33,7 +39,7 @@ const WARM_UP: usize = 20;
 /// Its name, how often it runs to be counted, and what makes it.
 type Step = (&'static str, usize, fn() -> Box<dyn FnMut()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 12] = [
     ("event to outcome, one message", 100, || {
         let mut site = Site::new(1);
         Box::new(move || site.sends(0))
@@ -53,6 +59,7 @@ const STEPS: [Step; 10] = [
     }),
     ("judge and commit, an alert with its message", 100, || accepting("warm/0/7")),
     ("judge and commit, an event that is counted", 100, || accepting("cold/7")),
+    ("judge and commit, a value that is kept", 100, || accepting("watched/7")),
     ("match, 1,000 rules", 100, || {
         let pattern =
             |rule: u32| TopicPattern::parse(&format!("site/{{area}}/{rule}/{{unit}}")).expect("a pattern");
@@ -65,6 +72,18 @@ const STEPS: [Step; 10] = [
         let message = "Freezer {{ unit }} in {{ area }} is at {{ payload.celsius | round(1) }} °C";
         let names = context! { unit => "7", area => "bar", payload => context! { celsius => -12.5 } };
         Box::new(move || drop(black_box(text(message, &names).expect("it says"))))
+    }),
+    ("draw, a picture of a restless number", 5, || {
+        let (span, zone) = (Duration::from_secs(6 * 3_600), zone("Asia/Tbilisi").expect("a zone"));
+        let (mut curve, began) = (Curve::new("value"), Timestamp(1_795_240_800_000));
+        for minute in 0..360_u32 {
+            let value = -18.0 + f64::from(minute * 37 % 100) / 50.0;
+            curve.take(value, span, began + Duration::from_secs(u64::from(minute) * 60));
+        }
+        let limits = thresholds("value", Some("value > -15"), Some("value < -17"));
+        let mark = Mark { at: began + span };
+        let plot = curve.plot(span, began + span, &limits, vec![mark]).expect("values");
+        Box::new(move || drop(black_box(draw(&plot, &zone))))
     }),
     ("signature, 10 kB", 20, || {
         let (secrets, body) = ([SecretString::from("secret")], vec![b'x'; 10_000]);

@@ -34,13 +34,15 @@ pub fn load_options() -> LoadOptions {
     LoadOptions { without_secrets: true, ..LoadOptions::default() }
 }
 
-/// So many people, each with a rule on each event, and one rule on none of them.
+/// So many people, each with a rule on each event, and two rules that no event of theirs concerns.
 pub fn file(people: usize) -> String {
     let mut text = "[site]\nname = \"Corner Bakery\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n[[connection]]\nname = \"main\"\n\
         phone_number_id = \"1\"\naccess_token_file = \"t\"\napp_secret_file = \"s\"\nverify_token_file = \"v\"\n\
         messages_per_second = 1000\n\
         [[rule]]\nname = \"cold\"\ntopic = \"cold/{unit}\"\nwhen = \"payload.celsius > 20\"\n\
-        message = \"Freezer {{ unit }} is at {{ payload.celsius }} °C\"\nnotify = [\"p0\"]\n"
+        message = \"Freezer {{ unit }} is at {{ payload.celsius }} °C\"\nnotify = [\"p0\"]\n\
+        [[rule]]\nname = \"watched\"\ntopic = \"watched/{unit}\"\nwhen = \"value > 20\"\nvalue = \"payload.celsius\"\n\
+        message = \"Freezer {{ unit }} is at {{ value }} °C\"\nnotify = [\"p0\"]\n"
         .to_owned();
     for person in 0..people {
         let phone = 100_000_000 + person;
