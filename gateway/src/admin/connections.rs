@@ -144,6 +144,7 @@ impl Inner {
             app_secret: secret("app_secret", &given.app_secret, before.map(|old| &old.app_secret))?,
             verify_token: secret("verify_token", &given.verify_token, before.map(|old| &old.verify_token))?,
             api_url: url,
+            via_hub: false,
             api_version: api_version(&version).map_err(|how| wrong("api_version", how))?,
             messages_per_second: rate,
             mark_read: before.is_none_or(|old| old.mark_read),

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use secrecy::SecretString;
 
-use crate::config::{Connection, Secret, secret};
+use crate::config::{Connection, Secret};
 use crate::http::{Handshake, Health, Webhook, WebhookRejection};
 use crate::ids::ConnectionName;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
+use crate::task::webhook_inbox::{read_secret, signed_by, signers};
 use crate::time::Timestamp;
 use crate::whatsapp::signature;
 
@@ -28,12 +29,8 @@ impl WebhookReceiver {
     }
 
     fn secrets(&self, of: impl Fn(&Connection) -> &Secret) -> Vec<SecretString> {
-        self.0.live.get().connections.iter().filter_map(|connection| read(of(connection))).collect()
+        self.0.live.get().connections.iter().filter_map(|connection| read_secret(of(connection))).collect()
     }
-}
-
-fn read(what: &Secret) -> Option<SecretString> {
-    secret(what).inspect_err(|error| tracing::error!(%error, "a secret cannot be read")).ok()
 }
 
 impl Webhook for WebhookReceiver {
@@ -46,20 +43,14 @@ impl Webhook for WebhookReceiver {
     }
 
     fn signed_by(&self, header: Option<&str>, body: &[u8]) -> Vec<String> {
-        let live = self.0.live.get();
-        let signed = |connection: &&Connection| {
-            read(&connection.app_secret).is_some_and(|secret| signature::verify(&[secret], header, body))
-        };
-        live.connections.iter().filter(signed).map(|connection| connection.name.0.clone()).collect()
+        signed_by(&self.0.live.get(), header, body).into_iter().map(|name| name.0).collect()
     }
 
     fn keep(&self, body: Bytes, signed_by: Vec<String>) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let context = Arc::clone(&self.0);
         Box::pin(async move {
             // Not waited out when the disk is full: Meta keeps it for us, and sends it again.
-            // All of them: nothing to tell apart, as with the one number that most have.
-            let all = context.live.get().connections.iter().all(|known| signed_by.contains(&known.name.0));
-            let signers = (!all).then(|| signed_by.into_iter().map(ConnectionName).collect());
+            let signers = signers(&context.live.get(), signed_by.into_iter().map(ConnectionName).collect());
             let machine = Arc::clone(&context.machine);
             let keep = move |store: &Store| store.keep_signed(&body, &signers, machine.now());
             let kept = context.store.run(keep).await;

@@ -19,9 +19,9 @@ use crate::task::context::TaskContext;
 use crate::task::outbox_transaction::SendStep;
 use crate::task::supervisor::{Drained, Endings, Tasks};
 use crate::task::{
-    budget_monitor, command_publisher, deadlines, device_fleet, escalation_post, home_assistant, mqtt_intake,
-    outbox_sender, received_media, retention, self_monitor, subscriptions, systemd, template_sync,
-    webhook_inbox,
+    budget_monitor, command_publisher, deadlines, device_fleet, escalation_post, home_assistant, hub_poll,
+    mqtt_intake, outbox_sender, received_media, retention, self_monitor, subscriptions, systemd,
+    template_sync, webhook_inbox,
 };
 
 /// Notices that wait for the broker; each is in the store as well.
@@ -101,6 +101,7 @@ impl Generation {
         tasks.spawn("Home Assistant's task", home_assistant::run(context(), broker.clone()));
         tasks.spawn_draining("the sender", sender);
         tasks.spawn("the inbox", webhook_inbox::run(context()));
+        tasks.spawn("the hub's task", hub_poll::run(context(), client.clone()));
         tasks.spawn("the look at what ends", deadlines::run(context()));
         tasks.spawn("the task of last resorts", escalation_post::run(context(), edges.poster.clone()));
     }

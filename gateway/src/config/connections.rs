@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hyper::Uri;
 
@@ -37,34 +37,58 @@ fn read_connection(
     }
     let phone_number_id = section.required_parsed("phone_number_id", digits);
     let business_account_id = section.parsed("business_account_id", digits);
-    let file = |key| {
-        let text = section.required(key)?;
-        let path = folder.join(&text.value);
-        check_file(&section, &path, text.offset, wishes);
-        Some(path)
-    };
-    let access_token_file = file("access_token_file");
-    let app_secret_file = file("app_secret_file");
-    let verify_token_file = file("verify_token_file");
-    let api_url = section.parsed("api_url", api_url);
+    let hub = section.parsed("hub", api_url);
+    let secrets = read_secrets(&section, hub.is_some(), folder, wishes);
+    let api_url = hub.clone().or_else(|| section.parsed("api_url", api_url));
     let mark_read = section.bool("mark_read").unwrap_or(true);
     let budget = read_budget(&section);
     let messages_per_second = section.integer("messages_per_second", 1..=1_000);
     let api_version = read_api_version(&section, wishes);
     section.finish();
+    let [access_token, app_secret, verify_token] = secrets;
     Some(Connection {
         name: ConnectionName(name?.value),
         phone_number_id: phone_number_id?,
         business_account_id,
-        access_token: Secret::File(access_token_file?),
-        app_secret: Secret::File(app_secret_file?),
-        verify_token: Secret::File(verify_token_file?),
+        access_token: Secret::File(access_token?),
+        app_secret: Secret::File(app_secret?),
+        verify_token: Secret::File(verify_token?),
         api_url: api_url.unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
+        via_hub: hub.is_some(),
         api_version,
         messages_per_second: messages_per_second.unwrap_or(RATE),
         mark_read,
         budget,
     })
+}
+
+/// The files of access token, app secret and verify token. A hub has those, and gave one token for all: by it we are known to it,
+/// and with it it signs what it has for us.
+fn read_secrets(
+    section: &Section,
+    by_hub: bool,
+    folder: &Path,
+    wishes: &LoadOptions,
+) -> [Option<PathBuf>; 3] {
+    let file = |key| {
+        let text = section.required(key)?;
+        let path = folder.join(&text.value);
+        check_file(section, &path, text.offset, wishes);
+        Some(path)
+    };
+    if !by_hub {
+        if let Some(text) = section.text("hub_token_file") {
+            section.report(text.offset, "`hub_token_file` means something only beside `hub`; add it");
+        }
+        return [file("access_token_file"), file("app_secret_file"), file("verify_token_file")];
+    }
+    for key in ["access_token_file", "app_secret_file", "verify_token_file", "api_url"] {
+        if let Some(text) = section.text(key) {
+            section.report(text.offset, format!("`{key}` is the hub's matter; leave it out"));
+        }
+    }
+    let token = file("hub_token_file");
+    [token.clone(), token.clone(), token]
 }
 
 /// Where tokens go. Without TLS they would be readable on the way, so that is for a simulator on this machine: its host is an
@@ -160,6 +184,36 @@ pub fn digits(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+
+    #[test]
+    fn a_hub_has_metas_secrets_and_gave_one_token() {
+        let read = |connection: &str| {
+            let text = format!(
+                "[site]\nname = \"Bar\"\n[mqtt]\nurl = \"mqtt://127.0.0.1\"\n[[connection]]\nname = \"main\"\n\
+                 phone_number_id = \"1\"\n{connection}"
+            );
+            config::read("t.toml", &text, &LoadOptions { without_secrets: true, ..LoadOptions::default() })
+        };
+        let good = read("hub = \"https://hub.example/\"\nhub_token_file = \"hub-token\"").expect("good");
+        let [connection] = good.connections.as_slice() else { panic!("one") };
+        assert_eq!((connection.api_url.as_str(), connection.via_hub), ("https://hub.example", true));
+        for (connection, expected) in [
+            ("hub = \"https://hub.example\"", "hub_token_file"),
+            ("hub = \"http://hub.example\"\nhub_token_file = \"t\"", "https://"),
+            (
+                "hub = \"https://hub.example\"\nhub_token_file = \"t\"\napp_secret_file = \"s\"",
+                "the hub's matter",
+            ),
+            (
+                "hub_token_file = \"t\"\naccess_token_file = \"a\"\napp_secret_file = \"s\"\nverify_token_file = \"v\"",
+                "beside `hub`",
+            ),
+        ] {
+            let said = read(connection).expect_err(connection).to_string();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
 
     #[test]
     fn tokens_go_to_tls_or_to_this_machine_and_what_only_looks_like_it_is_refused() {

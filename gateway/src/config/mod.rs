@@ -205,6 +205,8 @@ pub struct Connection {
     pub verify_token: Secret,
     /// `https://graph.facebook.com`, or a simulator's address. No slash at the end.
     pub api_url: String,
+    /// There is a hub of ours: it has the secrets, and the two above are the token that it gave us.
+    pub via_hub: bool,
     /// For example `v25.0`.
     pub api_version: String,
     /// How fast this number may send; 80 unless Meta has raised it (docs/cloud-api.md 5.1).

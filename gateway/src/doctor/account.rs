@@ -333,7 +333,9 @@ pub fn report(findings: &mut Findings, check: &'static str, what: &str, error: &
 fn next_after(refusal: &Refusal) -> String {
     match refusal.class {
         Class::Auth | Class::Permission => NEW_TOKEN.to_owned(),
-        Class::Throttle | Class::PairThrottle => "Meta asks for a pause: try again in an hour".to_owned(),
+        Class::Throttle | Class::PairThrottle | Class::HubThrottle => {
+            "Meta asks for a pause: try again in an hour".to_owned()
+        }
         Class::Config if refusal.code == 100 => format!(
             "check phone_number_id and business_account_id against WhatsApp > API Setup, and that the token may see them ({})",
             refusal.advice

@@ -46,6 +46,8 @@ pub enum Class {
     PairThrottle,
     /// Too fast for the number or the app: the connection waits.
     Throttle,
+    /// A hub takes no more of this severity now (`whatsapp/hub.rs`): what is as severe or less waits.
+    HubThrottle,
     /// Meta's side, and the message may have gone out (1, 2, 131000, 131016).
     ServerAmbiguous,
     /// Meta's side, for a minute or so, and nothing went out (131057, 2494100, 133004).
@@ -75,6 +77,7 @@ pub fn for_a_person(refusal: &Refusal) -> Option<String> {
         | Class::Window
         | Class::Limit
         | Class::PairThrottle
+        | Class::HubThrottle
         | Class::Throttle
         | Class::ServerAmbiguous
         | Class::Maintenance
@@ -89,6 +92,9 @@ pub fn for_a_person(refusal: &Refusal) -> Option<String> {
 pub fn sentence(refusal: &Refusal) -> String {
     let Refusal { code, advice, fbtrace_id, .. } = refusal;
     let details = without_stop(&refusal.details);
+    if refusal.class == Class::HubThrottle {
+        return format!("the hub does not take it now: {details}; it goes out as soon as it does");
+    }
     format!(
         "Meta refused it with code {code}: {details}. What to do: {advice}{}",
         trace(fbtrace_id.as_deref())

@@ -233,10 +233,16 @@ impl Lanes {
         self.looks.first().map(|(at, _)| *at)
     }
 
-    /// What leaves first, the most severe first, over the numbers that take so many.
-    pub fn heads(&self, limit: usize, takes: impl Fn(&ConnectionName) -> usize) -> Vec<MessageId> {
+    /// What leaves first, the most severe first, over the numbers that take so many, and what is so severe.
+    pub fn heads(
+        &self,
+        limit: usize,
+        takes: impl Fn(&ConnectionName) -> usize,
+        takes_severity: impl Fn(&ConnectionName, Severity) -> bool,
+    ) -> Vec<MessageId> {
         let of_one = |(name, queue): (&ConnectionName, &Queue)| {
-            queue.heads.iter().copied().take(takes(name).min(limit)).collect::<Vec<_>>()
+            let severe = queue.heads.iter().take_while(|head| takes_severity(name, head.severity.0));
+            severe.copied().take(takes(name).min(limit)).collect::<Vec<_>>()
         };
         let mut heads: Vec<LaneHead> = self.queues.iter().flat_map(of_one).collect();
         heads.sort_unstable();

@@ -109,6 +109,8 @@ impl Next {
 pub enum Gate {
     /// Nothing leaves over this connection until then.
     Connection { until: Timestamp, reason: String },
+    /// Nothing that is as severe or less leaves over this connection until then.
+    Severity { until: Timestamp },
     /// Nothing leaves to this recipient until then.
     Pair { until: Timestamp },
 }
@@ -117,7 +119,7 @@ impl Gate {
     #[must_use]
     pub fn until(&self) -> Timestamp {
         match self {
-            Self::Connection { until, .. } | Self::Pair { until } => *until,
+            Self::Connection { until, .. } | Self::Severity { until } | Self::Pair { until } => *until,
         }
     }
 }
@@ -136,6 +138,8 @@ const LIMIT_WAIT: Duration = Duration::from_secs(24 * 3_600);
 pub const QUALITY_WAIT: Duration = Duration::from_secs(6 * 3_600);
 /// Codes 1 and 131000: "few tries"; then a person looks.
 const SERVER_TRIES: u32 = 5;
+/// A hub says how long; one that does not is asked again so soon.
+const HUB_WAIT: Duration = Duration::from_secs(2);
 /// A code that is not in the table: permanent after two more tries (docs/cloud-api.md 4.2, last line).
 const UNKNOWN_CODE_TRIES: u32 = 3;
 
@@ -213,6 +217,10 @@ fn after_refusal(refusal: &Refusal, case: &MessageCase, now: Timestamp, dice: &m
         Class::Throttle => {
             let own = dice.jitter(backoff(Duration::from_secs(2), THROTTLE_LIMIT, count.streak));
             pause(now + refusal.retry_after.unwrap_or(own).min(THROTTLE_LIMIT))
+        }
+        Class::HubThrottle => {
+            let until = now + refusal.retry_after.unwrap_or(HUB_WAIT);
+            wait(until, said, Some(Gate::Severity { until }))
         }
         Class::Maintenance => pause(now + dice.jitter(Duration::from_secs(60)).max(Duration::from_secs(20))),
         Class::PairThrottle => {

@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::contact::severity::Severity;
 use crate::ids::{ConnectionName, MessageId};
 use crate::outbox::lanes::{ClosedGate, LaneContent, LaneReport, LaneRequest, Lanes};
 use crate::outbox::rate_limit::Bucket;
 use crate::outbox::retry_policy::{
-    ApiAnswer, Class, FailureCount, MessageCase, Refusal, after_answer, counts, for_a_person,
+    ApiAnswer, Class, FailureCount, Gate, MessageCase, Refusal, after_answer, counts, for_a_person,
 };
 use crate::outbox::row::{Conversation, DueMessage, MessageUpdate, SendResult, Work};
 use crate::outbox::uploads::{Uploaded, Uploads};
@@ -104,6 +105,8 @@ pub struct Scheduler {
     settling: BTreeSet<MessageId>,
     uploads: Uploads,
     connections: BTreeMap<ConnectionName, ClosedGate>,
+    /// Up to which severity a hub takes nothing, and until when.
+    severities: BTreeMap<(ConnectionName, Severity), Timestamp>,
     /// Bounded by the configuration: what owes nothing is forgotten at each load.
     connection_meters: BTreeMap<ConnectionName, Bucket>,
     lanes: Lanes,
@@ -203,6 +206,7 @@ impl Scheduler {
         }
         (self.loading, self.merged) = (true, false);
         self.connection_meters.retain(|_, meter| !meter.is_idle(now));
+        self.severities.retain(|_, until| *until > now);
         vec![self.ask(now)]
     }
 
@@ -239,7 +243,8 @@ impl Scheduler {
             self.merged = true;
             return vec![SchedulerEffect::Merge(crowded)];
         }
-        let heads = self.lanes.heads(self.room(), takes);
+        let heads =
+            self.lanes.heads(self.room(), takes, |name, severity| self.takes_severity(name, severity, now));
         if heads.is_empty() { self.start(Work::default(), now) } else { vec![SchedulerEffect::Load(heads)] }
     }
 
@@ -248,7 +253,10 @@ impl Scheduler {
         self.again |= work.damaged; // behind one that is put aside another may be fit to leave
         let mut effects = Vec::new();
         for due in work.due {
-            if self.in_flight.len() == IN_FLIGHT_MAX || !self.is_open(&due.lane, now) {
+            if self.in_flight.len() == IN_FLIGHT_MAX
+                || !self.is_open(&due.lane, now)
+                || !self.takes_severity(&due.lane.connection, due.severity, now)
+            {
                 continue; // a gate closed while the store was asked
             }
             let Some(due) = self.uploads.ready(due) else { continue };
@@ -282,7 +290,11 @@ impl Scheduler {
             }));
             self.in_flight.insert(due.id, Arc::new((due, choice)));
         }
-        let times = self.connection_gates().chain(self.lanes.next_look()).chain(self.seen.next_at);
+        let times = self
+            .connection_gates()
+            .chain(self.severities.values().copied())
+            .chain(self.lanes.next_look())
+            .chain(self.seen.next_at);
         if let Some(at) = times.filter(|at| *at > now).min() {
             effects.push(SchedulerEffect::WakeAt(at));
         }
@@ -322,6 +334,10 @@ impl Scheduler {
             ApiAnswer::Accepted(_) | ApiAnswer::Offline(_) | ApiAnswer::Ambiguous { .. } => None,
         };
         let effect = match next.gate.clone() {
+            Some(Gate::Severity { until }) => {
+                self.severities.insert((lane.connection.clone(), due.severity), until);
+                None
+            }
             Some(gate) => self.close(&lane, gate, count.streak, notice, now),
             None => self.open(&lane, now),
         };

@@ -49,6 +49,7 @@ mod invitations;
 /// What Home Assistant is shown.
 mod home_assistant;
 /// Webhook bodies, and the replies in them.
+mod hub;
 mod inbox;
 /// Passwords, sessions, tokens, and what was changed on the page and by the API (the audit is `audit`).
 mod credentials;

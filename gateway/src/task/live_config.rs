@@ -72,6 +72,7 @@ fn opened(kept: &KeptConnection, sealed: &[u8], state: &Path) -> Connection {
         app_secret: secret("app_secret"),
         verify_token: secret("verify_token"),
         api_url: kept.api_url.clone(),
+        via_hub: false,
         api_version: kept.api_version.clone(),
         messages_per_second: kept.messages_per_second,
         mark_read: true,

@@ -26,6 +26,8 @@ pub mod outbox_transaction;
 pub(crate) mod media_upload;
 /// Webhook bodies, one after the other.
 pub mod webhook_inbox;
+/// What a hub has for this site.
+pub(crate) mod hub_poll;
 /// What follows from one body, in one transaction.
 pub mod webhook_reader;
 /// Replies that are faster than Meta's answer.

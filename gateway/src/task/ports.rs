@@ -60,7 +60,10 @@ impl BrokerPort for BrokerHandle {
 
 impl CloudApi for Client {
     async fn post(&self, endpoint: Endpoint, request: PreparedRequest) -> ApiAnswer {
-        self.send(&endpoint, request.body).await
+        match endpoint.via_hub {
+            true => self.send_by_hub(&endpoint, request).await,
+            false => self.send(&endpoint, request.body).await,
+        }
     }
 
     async fn upload(&self, context: Arc<TaskContext>, endpoint: Endpoint, due: DueMessage) -> Uploaded {

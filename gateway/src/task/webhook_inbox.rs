@@ -1,18 +1,40 @@
 //! Meta's webhook bodies, one after the other as they came.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::config::Config;
-use crate::ids::InboxId;
+use secrecy::SecretString;
+
+use crate::config::{Config, Connection, Secret, secret};
+use crate::ids::{ConnectionName, InboxId};
 use crate::reply::inbound::InboxState;
-use crate::store::Store;
+use crate::store::{Signers, Store};
 use crate::task::context::TaskContext;
 use crate::task::durable_store::StatementRefused;
 use crate::task::wakeups::{Work, Written};
 use crate::task::webhook_reader::{BodyOutcome, read_next};
 use crate::task::{early_reply, owner_notice};
+use crate::whatsapp::signature;
+
+/// The connections with whose app secret these raw bytes are signed; none: they are forged.
+pub fn signed_by(config: &Config, header: Option<&str>, body: &[u8]) -> BTreeSet<ConnectionName> {
+    let signed = |connection: &&Connection| {
+        read_secret(&connection.app_secret).is_some_and(|secret| signature::verify(&[secret], header, body))
+    };
+    config.connections.iter().filter(signed).map(|connection| connection.name.clone()).collect()
+}
+
+/// All of them: nothing to tell apart, as with the one number that most have.
+pub fn signers(config: &Config, signed_by: BTreeSet<ConnectionName>) -> Signers {
+    let all = config.connections.iter().all(|known| signed_by.contains(&known.name));
+    (!all).then_some(signed_by)
+}
+
+pub fn read_secret(what: &Secret) -> Option<SecretString> {
+    secret(what).inspect_err(|error| tracing::error!(%error, "a secret cannot be read")).ok()
+}
 
 /// A notice that was missed is made up for after this time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);

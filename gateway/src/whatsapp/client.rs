@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Body as _;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -29,12 +29,13 @@ const IDLE: Duration = Duration::from_secs(15);
 /// Half a megabit a second: a large file has as much more time.
 const SLOWEST_BYTES_A_SECOND: u64 = 64 * 1024;
 
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What goes out with a request: bytes, or a file that comes in pieces.
-pub(super) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A body that is in memory.
-pub(super) fn whole(bytes: impl Into<Bytes>) -> RequestBody {
+#[must_use]
+pub fn whole(bytes: impl Into<Bytes>) -> RequestBody {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
@@ -61,6 +62,8 @@ pub struct Endpoint {
     pub api_version: String,
     pub phone_number_id: String,
     pub access_token: SecretString,
+    /// It is a hub of ours that asks Meta (`whatsapp/hub.rs`).
+    pub via_hub: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -117,12 +120,25 @@ impl Client {
         }
     }
 
-    pub(super) async fn call(
+    /// One request as it is, and the answer as it came.
+    pub async fn call(
         &self,
         method: Method,
         endpoint: &Endpoint,
         path: &str,
         content_type: Option<&str>,
+        body: RequestBody,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), ApiAnswer> {
+        let content_type = content_type.map(|content_type| (CONTENT_TYPE, content_type.to_owned()));
+        self.call_with(method, endpoint, path, content_type.into_iter().collect(), body).await
+    }
+
+    pub(super) async fn call_with(
+        &self,
+        method: Method,
+        endpoint: &Endpoint,
+        path: &str,
+        headers: Vec<(HeaderName, String)>,
         body: RequestBody,
     ) -> Result<(StatusCode, HeaderMap, Bytes), ApiAnswer> {
         let size = body.size_hint().exact().unwrap_or_default();
@@ -132,8 +148,8 @@ impl Client {
             .uri(format!("{}/{}/{path}", endpoint.api_url, endpoint.api_version))
             .header(AUTHORIZATION, format!("Bearer {}", endpoint.access_token.expose_secret()))
             .header(USER_AGENT, concat!("bellwire/", env!("CARGO_PKG_VERSION")));
-        if let Some(content_type) = content_type {
-            request = request.header(CONTENT_TYPE, content_type);
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
         let request = request.body(body).map_err(|error| {
             ApiAnswer::Offline(format!(
@@ -213,7 +229,7 @@ pub(super) fn read_error(error: &Value, code: i64, status: StatusCode, headers: 
 }
 
 /// `Retry-After` in seconds, or `estimated_time_to_regain_access` in minutes (docs/cloud-api.md 5.5).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let seconds =
         header("retry-after").and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);

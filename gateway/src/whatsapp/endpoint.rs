@@ -11,5 +11,6 @@ pub fn endpoint(connection: &Connection) -> Result<Endpoint, String> {
         api_version: connection.api_version.clone(),
         phone_number_id: connection.phone_number_id.clone(),
         access_token: secret(&connection.access_token).map_err(|error| error.to_string())?,
+        via_hub: connection.via_hub,
     })
 }

@@ -5,6 +5,8 @@
 pub mod catalogue;
 /// The connection to Meta: one request, one answer.
 pub mod client;
+/// The same requests through a hub, which repeats none; and what it has for this site.
+pub mod hub;
 /// Where and as whom to ask.
 pub mod endpoint;
 /// Meta's error codes as classes.

@@ -2,6 +2,7 @@
 //! files are ids of Meta's already, and nothing is sent here.
 
 use crate::contact::People;
+use crate::contact::severity::Severity;
 use crate::ids::{ConnectionName, MessageId, StoreTag};
 use crate::outbox::button_token::ButtonSigner;
 use crate::outbox::render::{as_quick_replies, outgoing};
@@ -23,6 +24,9 @@ pub struct PreparedRequest {
     pub message: MessageId,
     /// Over which number.
     pub connection: ConnectionName,
+    pub severity: Severity,
+    /// Names this try: a hub sends what has one key once.
+    pub key: String,
     pub body: Vec<u8>,
 }
 
@@ -47,8 +51,16 @@ pub fn prepare(
             RequestContent::Free { content: &content, more: &more, sentences: language.sentences() }
         }
     };
-    let body = request::body(form, &due.to, &ours.tag.callback(due.id));
-    PreparedRequest { message: due.id, connection: due.lane.connection.clone(), body }
+    let callback = ours.tag.callback(due.id);
+    let body = request::body(form, &due.to, &callback);
+    let key = format!("{callback}/{}", due.attempts + 1);
+    PreparedRequest {
+        message: due.id,
+        connection: due.lane.connection.clone(),
+        severity: due.severity,
+        key,
+        body,
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +69,6 @@ mod tests {
 
     use super::*;
     use crate::contact::Recipient;
-    use crate::contact::severity::Severity;
     use crate::ids::AlertId;
     use crate::outbox::message::{Button, Content, Template};
     use crate::outbox::message_state::OnUnknown;
@@ -93,6 +104,7 @@ mod tests {
         let prepared = prepare(&due(), choice, ours, &People::default(), NOW);
         assert_eq!(prepared, prepare(&due(), choice, ours, &People::default(), NOW), "it says the same");
         assert_eq!((prepared.message, prepared.connection), (MessageId(7), "main".into()));
+        assert_eq!((prepared.severity, prepared.key.as_str()), (Severity::Critical, "bellwire/tag/7/1"));
         serde_json::from_slice(&prepared.body).expect("JSON")
     }
 

@@ -59,6 +59,8 @@ impl Client {
         let Some(url) = about["url"].as_str() else {
             return Err(NoFile::Again("Meta gave no address for it".into()));
         };
+        // A hub does not know by which name we come to it.
+        let url = if url.starts_with('/') { &format!("{}{url}", endpoint.api_url) } else { url };
         let bytes = tokio::time::timeout(DOWNLOAD_DEADLINE, self.fetch_with_token(endpoint, url, limit))
             .await
             .unwrap_or_else(|_| Err(NoFile::Later("the download took more than five minutes".into())))?;
@@ -137,6 +139,7 @@ fn no_address(answer: &ApiAnswer) -> NoFile {
             | Class::Limit
             | Class::Quality
             | Class::PairThrottle
+            | Class::HubThrottle
             | Class::Media
             | Class::Template
             | Class::Unknown => NoFile::Again(sentence(refusal)),

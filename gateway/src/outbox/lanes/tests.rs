@@ -72,7 +72,7 @@ fn plainly(lanes: &Lanes, now: Timestamp) -> (Vec<MessageId>, Vec<Conversation>)
 }
 
 fn in_order(lanes: &Lanes) -> (Vec<MessageId>, Vec<Conversation>) {
-    (lanes.heads(usize::MAX, |_| usize::MAX), lanes.crowded(|_| usize::MAX))
+    (lanes.heads(usize::MAX, |_| usize::MAX, |_, _| true), lanes.crowded(|_| usize::MAX))
 }
 
 proptest! {
@@ -127,7 +127,7 @@ fn a_number_that_takes_nothing_keeps_nobody_else_waiting() {
     }
     let heads = |limit, first, second| -> Vec<i64> {
         let takes = |name: &ConnectionName| if name.0 == "number0" { first } else { second };
-        lanes.heads(limit, takes).iter().map(|id| id.0).collect()
+        lanes.heads(limit, takes, |_, _| true).iter().map(|id| id.0).collect()
     };
     assert_eq!(heads(4, 9, 9), [0, 1, 2, 3]);
     assert_eq!(heads(4, 0, 9), [1, 3, 5]);

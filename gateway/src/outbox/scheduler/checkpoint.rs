@@ -25,6 +25,7 @@ impl Scheduler {
             settling: self.settling.clone(),
             uploads: self.uploads.clone(),
             connections: self.connections.clone(),
+            severities: self.severities.clone(),
             connection_meters: self.connection_meters.clone(),
             lanes: Lanes::default(),
             seen: self.seen,

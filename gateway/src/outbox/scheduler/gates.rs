@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{CLOCK_SLACK, CLOCK_STEP, MessageUpdate, NEAR_PAIR_LIMIT, RATE, Scheduler, SchedulerEffect};
+use crate::contact::severity::Severity;
 use crate::ids::ConnectionName;
 use crate::outbox::digest;
 use crate::outbox::lanes::ClosedGate;
@@ -27,6 +28,7 @@ impl Scheduler {
             return Vec::new();
         }
         self.connections.values_mut().for_each(|closed| closed.until = closed.until - by);
+        self.severities.values_mut().for_each(|until| *until = *until - by);
         self.connection_meters.values_mut().for_each(|meter| *meter = meter.set_back(by));
         self.lanes.change_all(now, |lane| lane.set_back(by));
         vec![SchedulerEffect::Commit(MessageUpdate::SetBack { by }), SchedulerEffect::WakeAt(now)]
@@ -70,6 +72,7 @@ impl Scheduler {
                 self.connections.insert(lane.connection.clone(), ClosedGate { until, streak, told });
                 Some(SchedulerEffect::Paused { connection: lane.connection.clone(), until, reason, notice })
             }
+            Gate::Severity { .. } => None, // an answer closes it (`settle`); no status tells of it
             Gate::Pair { until } => {
                 let gate = Some(ClosedGate { until, streak, told: false });
                 self.lanes.change(lane, now, |lane| lane.gate = gate);
@@ -109,6 +112,19 @@ impl Scheduler {
         }
         let left = meter.map_or(u32::MAX, |meter| self.rate(connection).left(meter, now));
         usize::try_from(left.max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a number takes what is so severe. What a hub has refused as severe as that, it takes no less severe.
+    pub(crate) fn takes_severity(
+        &self,
+        connection: &ConnectionName,
+        severity: Severity,
+        now: Timestamp,
+    ) -> bool {
+        let closed = |((name, up_to), until): (&(ConnectionName, Severity), &Timestamp)| {
+            name == connection && severity <= *up_to && *until > now
+        };
+        !self.severities.iter().any(closed)
     }
 
     pub(crate) fn rate(&self, connection: &ConnectionName) -> RateLimit {

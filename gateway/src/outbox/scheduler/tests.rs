@@ -188,6 +188,25 @@ fn what_statuses_tell_of_a_number_or_a_person_closes_a_gate() {
     );
 }
 
+/// A flood of what a hub does not take must not hold back what it does: a critical alert of the same site.
+#[test]
+fn what_a_hub_does_not_take_holds_back_no_more_than_its_own_severity() {
+    let mut desk = Desk::new();
+    let severe = |id, severity| DueMessage { severity, ..due(id, "nino") };
+    assert!(desk.leaves(severe(1, Severity::Warning), NOW));
+    let busy = Refusal { retry_after: Some(Duration::from_secs(5)), ..refusal(429, Class::HubThrottle) };
+    let effects = desk.answer(1, ApiAnswer::Refused(busy), NOW);
+    assert!(!effects.iter().any(|effect| matches!(effect, SchedulerEffect::Paused { .. })), "{effects:?}");
+    let soon = NOW + Duration::from_secs(1);
+    assert!(
+        !desk.leaves(severe(1, Severity::Warning), soon) && !desk.leaves(severe(2, Severity::Info), soon)
+    );
+    assert!(desk.leaves(severe(3, Severity::Critical), soon));
+    desk.answer(3, accepted(), soon);
+    assert!(!desk.leaves(severe(1, Severity::Warning), soon), "an answer to another severity opens nothing");
+    assert!(desk.leaves(severe(1, Severity::Warning), NOW + Duration::from_secs(5)));
+}
+
 #[test]
 fn a_new_token_is_tried_at_once_and_by_one_message() {
     let mut desk = Desk::new();

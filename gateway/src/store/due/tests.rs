@@ -101,7 +101,7 @@ fn look_at(store: &Store, kept: &Kept, now: Timestamp) -> Vec<DueMessage> {
     let takes = |name: &ConnectionName| if kept.closed_connections.contains(name) { 0 } else { usize::MAX };
     let crowded = lanes(store, kept, now).crowded(takes);
     store.merge(&crowded, &People::default(), now).expect("merged");
-    let heads = lanes(store, kept, now).heads(kept.limit, takes);
+    let heads = lanes(store, kept, now).heads(kept.limit, takes, |_, _| true);
     store.load(now, &heads, &People::default()).expect("found").due
 }
 

@@ -111,6 +111,7 @@ fn words(next: &Next) -> &'static str {
     let wait = next.not_before.map(|until| NOW.until(until).as_secs());
     let gate = next.gate.as_ref().map(|gate| match gate {
         Gate::Connection { until, .. } => ("connection", NOW.until(*until).as_secs()),
+        Gate::Severity { until } => ("severity", NOW.until(*until).as_secs()),
         Gate::Pair { until } => ("pair", NOW.until(*until).as_secs()),
     });
     match (next.state, gate, wait, &next.learned) {

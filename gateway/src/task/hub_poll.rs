@@ -1,0 +1,78 @@
+//! What a hub has for this site is fetched as soon as it is there: nobody reaches the site from outside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio::task::JoinSet;
+
+use crate::config::{Connection, secret};
+use crate::random::backoff;
+use crate::store::Store;
+use crate::task::context::TaskContext;
+use crate::task::wakeups::Written;
+use crate::task::webhook_inbox::{signed_by, signers};
+use crate::whatsapp::client::Client;
+use crate::whatsapp::endpoint::endpoint;
+use crate::whatsapp::hub::Fetched;
+
+/// Between two tries while the hub cannot be reached: a thousand sites come back within half a minute, not at once.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// One loop for each token: numbers that share one are fetched together.
+pub async fn run(context: Arc<TaskContext>, client: Client) {
+    let mut loops = JoinSet::new();
+    let mut tokens = Vec::new();
+    for connection in context.config.connections.iter().filter(|connection| connection.via_hub) {
+        let token = secret(&connection.access_token).ok().map(|token| token.expose_secret().to_owned());
+        if token.is_none() || !tokens.contains(&token) {
+            tokens.push(token);
+            loops.spawn(fetch(Arc::clone(&context), client.clone(), connection.clone()));
+        }
+    }
+    while loops.join_next().await.is_some() {}
+    std::future::pending().await // most sites have no hub
+}
+
+async fn fetch(context: Arc<TaskContext>, client: Client, connection: Connection) {
+    let mut failures = 0;
+    loop {
+        match fetch_once(&context, &client, &connection).await {
+            Ok(()) => failures = 0,
+            Err(why) => {
+                failures += 1;
+                if failures == 1 {
+                    tracing::warn!(connection = %connection.name, why, "what people write waits at the hub; trying again");
+                }
+                let pause = context.machine.dice().jitter(backoff(FIRST_PAUSE, LONGEST_PAUSE, failures));
+                context.machine.sleep(pause).await;
+            }
+        }
+    }
+}
+
+async fn fetch_once(
+    context: &Arc<TaskContext>,
+    client: &Client,
+    connection: &Connection,
+) -> Result<(), String> {
+    let name = connection.name.clone();
+    let cursor = context.store.durably(move |store: &Store| store.hub_cursor(&name)).await.flatten();
+    let fetched = client.fetch_webhooks(&endpoint(connection)?, cursor.as_deref()).await?;
+    let Some(Fetched { cursor, webhooks }) = fetched else { return Ok(()) };
+    let live = context.live.get();
+    let mut bodies = Vec::with_capacity(webhooks.len());
+    for webhook in webhooks {
+        let signed_by = signed_by(&live, Some(&webhook.signature), webhook.body.as_bytes());
+        if signed_by.is_empty() {
+            return Err("what it has for this site is not signed with its token".to_owned());
+        }
+        bodies.push((webhook.body, signers(&live, signed_by)));
+    }
+    let (name, machine) = (connection.name.clone(), Arc::clone(&context.machine));
+    let keep = move |store: &Store| store.keep_fetched(&name, &bodies, &cursor, machine.now());
+    context.store.durably(keep).await.ok_or("the disk takes nothing")?;
+    context.wakeups.after(Written::WebhookBody);
+    Ok(())
+}

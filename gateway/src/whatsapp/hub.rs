@@ -1,0 +1,188 @@
+//! The same requests through a hub of ours (docs/hub.md). It sends what has one key once, so that a request whose answer was lost
+//! on the way is asked again under its key, which nobody may do with Meta; and it has the webhooks for this site.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+
+use super::client::{Client, Endpoint, judge, retry_after, whole};
+use super::prepare::PreparedRequest;
+use crate::outbox::retry_policy::{ApiAnswer, Class, Refusal, sentence};
+
+const KEY: HeaderName = HeaderName::from_static("bellwire-key");
+const SEVERITY: HeaderName = HeaderName::from_static("bellwire-severity");
+/// Seconds since the first time: a hub that began the key longer ago has ended.
+const WAITED: HeaderName = HeaderName::from_static("bellwire-waited");
+/// On each answer of the hub's own; without it, it is some proxy's.
+const HUB: &str = "bellwire-hub";
+/// After each lost answer, and then as the last. A hub knows after 35 s whether the one that had it has ended; a hub that is
+/// started again is back within a minute.
+const PAUSES: [u64; 4] = [1, 2, 4, 8];
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(90);
+
+/// What a hub has for this site.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Fetched {
+    /// Where it ends: to be kept with it, and asked with next.
+    pub cursor: String,
+    pub webhooks: Vec<SignedWebhook>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SignedWebhook {
+    pub body: String,
+    pub signature: String,
+}
+
+/// What one exchange with the hub tells of the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hop {
+    /// Final, whatever came before.
+    Settled(ApiAnswer),
+    /// This one did not leave; one before may have.
+    NotSent(ApiAnswer),
+    /// It is being sent, or nobody knows: ask again.
+    Unclear(ApiAnswer),
+}
+
+impl Client {
+    /// Sends one message, and asks again under its key while it is not clear what became of it.
+    pub async fn send_by_hub(&self, endpoint: &Endpoint, request: PreparedRequest) -> ApiAnswer {
+        let path = format!("{}/messages", endpoint.phone_number_id);
+        let body = Bytes::from(request.body);
+        let began = tokio::time::Instant::now();
+        let mut pauses = PAUSES.into_iter();
+        let (mut pause, mut is_clear) = (PAUSES[0], true);
+        loop {
+            let headers = vec![
+                (CONTENT_TYPE, "application/json".to_owned()),
+                (KEY, request.key.clone()),
+                (SEVERITY, request.severity.as_str().to_owned()),
+                (WAITED, began.elapsed().as_secs().to_string()),
+            ];
+            let answer = self.call_with(Method::POST, endpoint, &path, headers, whole(body.clone())).await;
+            let unclear = match read(answer) {
+                Hop::Settled(answer) => return answer,
+                Hop::NotSent(answer) if is_clear => return answer,
+                Hop::NotSent(answer) => lost(&answer),
+                Hop::Unclear(answer) => answer,
+            };
+            is_clear = false;
+            pause = pauses.next().unwrap_or(pause);
+            if began.elapsed() + Duration::from_secs(pause) > GIVEN_UP_AFTER {
+                return unclear;
+            }
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+        }
+    }
+
+    /// What the hub has behind the cursor; `None`: nothing came within half a minute. An error is a sentence.
+    pub async fn fetch_webhooks(
+        &self,
+        endpoint: &Endpoint,
+        cursor: Option<&str>,
+    ) -> Result<Option<Fetched>, String> {
+        let endpoint = Endpoint { api_version: "hub/v1".to_owned(), ..endpoint.clone() };
+        let after = cursor.map(|cursor| format!("?after={cursor}")).unwrap_or_default();
+        let path = format!("webhooks{after}");
+        let answer = self.call(Method::GET, &endpoint, &path, None, whole(Bytes::new())).await;
+        let (status, headers, body) = answer.map_err(|answer| in_words(&answer))?;
+        match status {
+            _ if !headers.contains_key(HUB) => Err(format!("the answer is not the hub's, HTTP {status}")),
+            StatusCode::NO_CONTENT => Ok(None),
+            StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|error| {
+                format!("the hub's answer cannot be read ({error}); is it of a newer version?")
+            }),
+            _ => Err(in_words(&judge(status, &headers, &body))),
+        }
+    }
+}
+
+fn read(answer: Result<(StatusCode, HeaderMap, Bytes), ApiAnswer>) -> Hop {
+    let (status, headers, body) = match answer {
+        Ok(answer) => answer,
+        Err(offline @ ApiAnswer::Offline(_)) => return Hop::NotSent(offline),
+        Err(answer) => return Hop::Unclear(answer),
+    };
+    let said = headers.get(HUB).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    match said.as_deref() {
+        Some("again") => Hop::NotSent(ApiAnswer::Refused(Refusal {
+            code: 429,
+            class: Class::HubThrottle,
+            details: String::from_utf8_lossy(&body).trim().to_owned(),
+            fbtrace_id: None,
+            http_status: Some(429),
+            advice: "nothing; it is sent as soon as the hub takes it".to_owned(),
+            retry_after: retry_after(&headers),
+        })),
+        Some("wait") => Hop::Unclear(unclear("the hub is still at it")),
+        Some("unknown") => Hop::Settled(unclear(String::from_utf8_lossy(&body).trim())),
+        Some(_) => Hop::Settled(judge(status, &headers, &body)),
+        // A proxy's, or a captive portal's.
+        None => match judge(status, &headers, &body) {
+            offline @ ApiAnswer::Offline(_) => Hop::NotSent(offline),
+            answer @ (ApiAnswer::Accepted(_) | ApiAnswer::Refused(_)) => Hop::Unclear(lost(&answer)),
+            answer @ ApiAnswer::Ambiguous { .. } => Hop::Unclear(answer),
+        },
+    }
+}
+
+fn lost(answer: &ApiAnswer) -> ApiAnswer {
+    unclear(&format!("an answer of the hub's was lost, and then: {}", in_words(answer)))
+}
+
+fn unclear(what: &str) -> ApiAnswer {
+    ApiAnswer::Ambiguous { detail: what.to_owned(), http_status: None, fbtrace_id: None }
+}
+
+fn in_words(answer: &ApiAnswer) -> String {
+    match answer {
+        ApiAnswer::Accepted(_) => "the answer is one to a message".to_owned(),
+        ApiAnswer::Refused(refusal) => sentence(refusal),
+        ApiAnswer::Offline(detail) | ApiAnswer::Ambiguous { detail, .. } => detail.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(status: u16, hub: Option<&'static str>, body: &'static str) -> Hop {
+        let mut headers = HeaderMap::new();
+        hub.map(|hub| headers.insert(HUB, hub.parse().expect("a value")));
+        read(Ok((StatusCode::from_u16(status).expect("a status"), headers, Bytes::from(body))))
+    }
+
+    #[test]
+    fn only_what_the_hub_says_itself_settles_a_message() {
+        let taken = r#"{"messages":[{"id":"wamid.1"}]}"#;
+        assert!(matches!(hop(200, Some("answer"), taken), Hop::Settled(ApiAnswer::Accepted(_))));
+        assert!(matches!(
+            hop(400, Some("refused"), r#"{"error":{"code":190}}"#),
+            Hop::Settled(ApiAnswer::Refused(_))
+        ));
+        assert!(matches!(hop(504, Some("unknown"), "x"), Hop::Settled(ApiAnswer::Ambiguous { .. })));
+        assert!(matches!(hop(409, Some("wait"), ""), Hop::Unclear(_)));
+        assert!(matches!(hop(200, None, taken), Hop::Unclear(_)), "no hub of ours said so");
+        for status in [500, 502, 504] {
+            assert!(matches!(hop(status, None, "<html>"), Hop::Unclear(_)), "a proxy's {status}");
+        }
+        assert!(
+            matches!(hop(302, None, "log in"), Hop::NotSent(ApiAnswer::Offline(_))),
+            "a captive portal's"
+        );
+        let offline = read(Err(ApiAnswer::Offline("no line".into())));
+        assert_eq!(offline, Hop::NotSent(ApiAnswer::Offline("no line".into())));
+    }
+
+    #[test]
+    fn what_the_hub_does_not_take_now_closes_its_own_severity() {
+        let Hop::NotSent(ApiAnswer::Refused(refusal)) = hop(429, Some("again"), "too much\n") else {
+            panic!("nothing was sent")
+        };
+        assert_eq!((refusal.class, refusal.details.as_str()), (Class::HubThrottle, "too much"));
+    }
+}
