@@ -1,0 +1,200 @@
+//! `bellwire-hub`: run, look after it, and say who may come.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use bellwire::time::{Clock, SystemClock, Timestamp};
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::engine::{Engine, JetStream, Log, Table};
+use crate::settings::Settings;
+use crate::sites::{self, People, Site, site_name};
+use crate::{doctor, run};
+
+/// Rows that a listing waits for.
+const LIST: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Parser)]
+#[command(name = "bellwire-hub", version, about = "One WhatsApp number for many Bellwire sites")]
+pub struct Arguments {
+    /// The settings
+    #[arg(long, global = true, default_value = "/etc/bellwire/hub.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM
+    Run,
+    /// Look whether the engine keeps what it acknowledges
+    Doctor,
+    /// Who may send and receive
+    #[command(subcommand)]
+    Sites(SitesCommand),
+    /// What is for no site, or for more than one
+    #[command(subcommand)]
+    Unrouted(UnroutedCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum SitesCommand {
+    /// All sites, and when each asked last
+    List,
+    /// One site
+    Show { name: String },
+    /// A new site, and the code with which it gets its token
+    Add {
+        name: String,
+        /// Over which number, by phone_number_id; may be repeated
+        #[arg(long = "number", required = true)]
+        numbers: Vec<String>,
+        /// To whom it may write: a phone number, a user id, a group; may be repeated. Without it: everybody
+        #[arg(long = "person")]
+        people: Vec<String>,
+    },
+    /// Another code for a site: its first token stays valid until there is a third, or `revoke --older`
+    Code { name: String },
+    /// To whom it may write from now on; `all` for everybody
+    Claim {
+        name: String,
+        #[arg(required = true)]
+        people: Vec<String>,
+    },
+    /// Its tokens are worth nothing within a second
+    Revoke {
+        name: String,
+        /// All but the newest
+        #[arg(long)]
+        older: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum UnroutedCommand {
+    /// What waits, with its number
+    List,
+    /// Give one to a site
+    Give { number: u64, site: String },
+}
+
+pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = Settings::read(&arguments.config)?;
+    match arguments.command {
+        Command::Run => run::run(settings).await,
+        Command::Doctor => {
+            let wrong = doctor::examine(&settings).await;
+            if wrong.is_empty() {
+                return say("the engine keeps what it acknowledges");
+            }
+            bail!("{}", wrong.join("\n"));
+        }
+        Command::Sites(command) => of_sites(&settings, command).await,
+        Command::Unrouted(command) => of_unrouted(&settings, command).await,
+    }
+}
+
+async fn of_sites(settings: &Settings, command: SitesCommand) -> anyhow::Result<()> {
+    let engine = JetStream::open(&settings.engine).await?;
+    match command {
+        SitesCommand::List => list(&engine, None).await,
+        SitesCommand::Show { name } => list(&engine, Some(&name)).await,
+        SitesCommand::Add { name, numbers, people } => {
+            let name = site_name(&name).map_err(|why| anyhow::anyhow!("`{name}`: {why}"))?;
+            if let Some(unknown) = numbers.iter().find(|number| settings.number(number).is_none()) {
+                bail!("the settings have no [[number]] {unknown}; write it there first");
+            }
+            let people = match people.as_slice() {
+                [] => People::All,
+                people => People::Only(people.iter().map(|id| sites::person(id)).collect()),
+            };
+            let site = Site { numbers: numbers.into_iter().collect(), people, tokens: Vec::new() };
+            sites::add(&engine, &name, &site).await?;
+            say(&sites::code(&engine, &name).await?)
+        }
+        SitesCommand::Code { name } => say(&sites::code(&engine, &name).await?),
+        SitesCommand::Claim { name, people } => Ok(sites::claim(&engine, &name, &people).await?),
+        SitesCommand::Revoke { name, older } => Ok(sites::revoke(&engine, &name, usize::from(older)).await?),
+    }
+}
+
+async fn list(engine: &JetStream, only: Option<&str>) -> anyhow::Result<()> {
+    let (all, seen) = (rows(engine, Table::Sites).await?, rows(engine, Table::Seen).await?);
+    let mut shown = 0;
+    for (name, row) in all.iter().filter(|(name, _)| only.is_none_or(|only| only == name.as_str())) {
+        let site: Site = serde_json::from_slice(row)?;
+        let people = match &site.people {
+            People::All => "everybody".to_owned(),
+            People::Only(people) => format!("{} people", people.len()),
+        };
+        let seen: Value = seen.get(name).and_then(|row| serde_json::from_slice(row).ok()).unwrap_or_default();
+        let asked = seen["at"].as_i64().map_or("never asked".to_owned(), |at| {
+            format!("asked {} s ago", Timestamp(at).until(SystemClock.now()).as_secs())
+        });
+        let program = seen["program"].as_str().unwrap_or("-");
+        let numbers: Vec<&str> = site.numbers.iter().map(String::as_str).collect();
+        say(&format!(
+            "{name}\t{} tokens\t{}\t{people}\t{asked}\t{program}",
+            site.tokens.len(),
+            numbers.join(",")
+        ))?;
+        if let (Some(_), People::Only(people)) = (only, &site.people) {
+            people.iter().try_for_each(|person| say(&format!("\t{person}")))?;
+        }
+        shown += 1;
+    }
+    match only {
+        Some(name) if shown == 0 => bail!("there is no site `{name}`; `bellwire-hub sites list` shows them"),
+        _ => Ok(()),
+    }
+}
+
+async fn rows(engine: &JetStream, table: Table) -> anyhow::Result<BTreeMap<String, bytes::Bytes>> {
+    let (count, mut changes) = engine.watch(table).await?;
+    let mut rows = BTreeMap::new();
+    for _ in 0..count {
+        let Some((key, value)) = tokio::time::timeout(LIST, changes.recv()).await? else { break };
+        match value {
+            Some(value) => rows.insert(key, value),
+            None => rows.remove(&key),
+        };
+    }
+    Ok(rows)
+}
+
+async fn of_unrouted(settings: &Settings, command: UnroutedCommand) -> anyhow::Result<()> {
+    let engine = JetStream::open(&settings.engine).await?;
+    match command {
+        UnroutedCommand::List => {
+            let mut after = 0;
+            while let Some(found) = engine.next(Log::Unrouted, "unrouted.>", after).await? {
+                after = found.sequence;
+                say(&format!("{}\t{}", found.sequence, String::from_utf8_lossy(&found.body)))?;
+            }
+            Ok(())
+        }
+        UnroutedCommand::Give { number, site } => {
+            if engine.get(Table::Sites, &site).await?.is_none() {
+                bail!("there is no site `{site}`; `bellwire-hub sites list` shows them");
+            }
+            let found = engine.next(Log::Unrouted, "unrouted.>", number.saturating_sub(1)).await?;
+            match found.filter(|found| found.sequence == number) {
+                Some(found) => {
+                    let (subject, id) = (format!("in.{site}"), format!("unrouted-{number}-{site}"));
+                    Ok(engine.append(Log::Inbound, &subject, &id, found.body).await?)
+                }
+                None => bail!("nothing waits under {number}; `bellwire-hub unrouted list` shows what does"),
+            }
+        }
+    }
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! NATS JetStream. `sync_interval: always` on each of its nodes makes an acknowledgement mean "on disk"; `bellwire-hub doctor`
+//! looks whether it is so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use async_nats::jetstream::context::Context;
+use async_nats::jetstream::kv;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{self, DirectGetErrorKind, Republish, StorageType, Stream};
+use async_nats::{Client, ConnectOptions, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::{Appended, Change, Engine, Log, Result, Row, Table, Unavailable};
+use crate::settings::EngineSettings;
+
+/// An election takes up to nine seconds (NATS, `server/raft.go`); a site's request is answered within 30. So one try.
+const REQUEST: Duration = Duration::from_secs(5);
+/// Meta sends a body again after seconds to minutes; what comes later the site knows by its wamid.
+const REPEATS: Duration = Duration::from_secs(600);
+/// Changes of a table that wait for its reader: the reader puts them into a map.
+const CHANGES: usize = 1_024;
+
+#[derive(Clone)]
+pub struct JetStream {
+    client: Client,
+    context: Context,
+    logs: Arc<BTreeMap<Log, Stream>>,
+    tables: Arc<BTreeMap<Table, kv::Store>>,
+}
+
+/// What hubs tell each other in passing; nothing is kept of it, and anything may be lost.
+#[derive(Clone)]
+pub struct Signals(Client);
+
+impl JetStream {
+    /// Connects, and makes what is missing.
+    pub async fn open(settings: &EngineSettings) -> anyhow::Result<Self> {
+        let mut options = ConnectOptions::new()
+            .name("bellwire-hub")
+            .connection_timeout(REQUEST)
+            .request_timeout(Some(REQUEST))
+            .retry_on_initial_connect();
+        if let Some((user, password)) = settings.login()? {
+            options = options.user_and_password(user, password);
+        }
+        let client =
+            options.connect(&settings.servers).await.context("the engine's address cannot be used")?;
+        tokio::time::timeout(Duration::from_secs(30), client.flush()).await.with_context(|| {
+            format!("no engine answers at {}; start it first", settings.servers.join(", "))
+        })??;
+        let context = async_nats::jetstream::new(client.clone());
+        let mut logs = BTreeMap::new();
+        for log in Log::ALL {
+            logs.insert(log, made(&context, log, settings.replicas).await?);
+        }
+        let mut tables = BTreeMap::new();
+        for table in Table::ALL {
+            tables.insert(table, made_table(&context, table, settings.replicas).await?);
+        }
+        Ok(Self { client, context, logs: Arc::new(logs), tables: Arc::new(tables) })
+    }
+
+    #[must_use]
+    pub fn signals(&self) -> Signals {
+        Signals(self.client.clone())
+    }
+
+    /// How many things wait in a log, for people who look.
+    pub async fn count(&self, log: Log) -> Result<u64> {
+        let stream = self.log(log)?;
+        stream.get_info().await.map(|info| info.state.messages).map_err(unavailable)
+    }
+
+    fn log(&self, log: Log) -> Result<&Stream> {
+        self.logs.get(&log).ok_or_else(|| Unavailable(format!("it has no log {}", log.name())))
+    }
+
+    fn table(&self, table: Table) -> Result<&kv::Store> {
+        self.tables.get(&table).ok_or_else(|| Unavailable(format!("it has no table {}", table.name())))
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Unavailable {
+    Unavailable(error.to_string())
+}
+
+/// A new cluster has no leader for some seconds.
+async fn patiently<T, F: Future<Output = anyhow::Result<T>>>(what: impl Fn() -> F) -> anyhow::Result<T> {
+    let mut tries = 0;
+    loop {
+        match what().await {
+            Ok(made) => return Ok(made),
+            Err(error) if tries == 10 => return Err(error),
+            Err(error) => {
+                tracing::info!("the engine is not ready ({error:#}); trying again in a second");
+                tries += 1;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn made(context: &Context, log: Log, replicas: usize) -> anyhow::Result<Stream> {
+    let config = stream::Config {
+        name: log.name().to_owned(),
+        subjects: vec![format!("{}.>", log.subject())],
+        storage: StorageType::File,
+        num_replicas: replicas,
+        max_age: log.keeps(),
+        duplicate_window: REPEATS,
+        allow_direct: true,
+        // A subscription to `in.>` itself would hide from whoever appends that nobody leads (nats.go 1781).
+        republish: (log == Log::Inbound).then(|| Republish {
+            source: "in.>".to_owned(),
+            destination: "wake.>".to_owned(),
+            headers_only: true,
+        }),
+        ..stream::Config::default()
+    };
+    let stream = patiently(|| async {
+        context
+            .get_or_create_stream(config.clone())
+            .await
+            .with_context(|| format!("the log {} cannot be made", log.name()))
+    });
+    let stream = stream.await?;
+    has_replicas(log.name(), stream.cached_info().config.num_replicas, replicas)?;
+    Ok(stream)
+}
+
+async fn made_table(context: &Context, table: Table, replicas: usize) -> anyhow::Result<kv::Store> {
+    let make = || async {
+        if let Ok(store) = context.get_key_value(table.name()).await {
+            return Ok(store);
+        }
+        let config = kv::Config {
+            bucket: table.name().to_owned(),
+            history: 1,
+            max_age: table.keeps().unwrap_or_default(),
+            storage: StorageType::File,
+            num_replicas: replicas,
+            ..kv::Config::default()
+        };
+        let made = context.create_key_value(config).await;
+        made.with_context(|| format!("the table {} cannot be made", table.name()))
+    };
+    let store = patiently(make).await?;
+    has_replicas(table.name(), store.stream.cached_info().config.num_replicas, replicas)?;
+    Ok(store)
+}
+
+fn has_replicas(name: &str, found: usize, wanted: usize) -> anyhow::Result<()> {
+    if found != wanted {
+        bail!(
+            "{name} has {found} replicas in the engine and {wanted} in the settings; change one of them \
+             (`nats stream edit --replicas` while nothing is under way)"
+        );
+    }
+    Ok(())
+}
+
+impl Engine for JetStream {
+    async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<()> {
+        let message = PublishMessage::build().payload(body).message_id(id).expected_stream(log.name());
+        let sent = self.context.send_publish(subject.to_owned(), message).await.map_err(unavailable)?;
+        sent.await.map(drop).map_err(unavailable)
+    }
+
+    async fn next(&self, log: Log, subject: &str, after: u64) -> Result<Option<Appended>> {
+        match self.log(log)?.direct_get_next_for_subject(subject, Some(after + 1)).await {
+            Ok(found) => Ok(Some(Appended {
+                sequence: found.sequence,
+                subject: found.subject.to_string(),
+                body: found.payload,
+            })),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn get(&self, table: Table, key: &str) -> Result<Option<Row>> {
+        let entry = self.table(table)?.entry(key).await.map_err(unavailable)?;
+        let there = entry.filter(|entry| entry.operation == kv::Operation::Put);
+        Ok(there.map(|entry| Row { revision: entry.revision, value: entry.value }))
+    }
+
+    async fn create(&self, table: Table, key: &str, value: Bytes) -> Result<Option<u64>> {
+        match self.table(table)?.create(key, value).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.kind() == kv::CreateErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn update(&self, table: Table, key: &str, value: Bytes, revision: u64) -> Result<Option<u64>> {
+        match self.table(table)?.update(key, value, revision).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn remove(&self, table: Table, key: &str, revision: u64) -> Result<bool> {
+        match self.table(table)?.delete_expect_revision(key, Some(revision)).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => Ok(false),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn put(&self, table: Table, key: &str, value: Bytes) -> Result<()> {
+        self.table(table)?.put(key, value).await.map(drop).map_err(unavailable)
+    }
+
+    async fn watch(&self, table: Table) -> Result<(usize, mpsc::Receiver<Change>)> {
+        let store = self.table(table)?;
+        let info = store.stream.get_info().await.map_err(unavailable)?;
+        let rows = usize::try_from(info.state.messages).unwrap_or(usize::MAX);
+        let mut entries = store.watch_with_history(">").await.map_err(unavailable)?;
+        let (changes, to_reader) = mpsc::channel(CHANGES);
+        tokio::spawn(async move {
+            while let Some(Ok(entry)) = entries.next().await {
+                let value = (entry.operation == kv::Operation::Put).then_some(entry.value);
+                if changes.send((entry.key, value)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((rows, to_reader))
+    }
+
+    async fn epoch(&self, log: Log) -> Result<String> {
+        let info = self.log(log)?.get_info().await.map_err(unavailable)?;
+        Ok(format!("{:x}", info.created.unix_timestamp_nanos()))
+    }
+}
+
+impl Signals {
+    pub async fn say(&self, subject: &str, body: Bytes) {
+        if let Err(error) = self.0.publish(subject.to_owned(), body).await {
+            tracing::debug!(%error, "a signal to the other hubs was not sent");
+        }
+    }
+
+    pub async fn hear(&self, subject: &str) -> Result<Subscriber> {
+        self.0.subscribe(subject.to_owned()).await.map_err(unavailable)
+    }
+}

@@ -1,0 +1,216 @@
+//! What keeps everything that a hub may not lose: logs to which things are appended once, and tables whose rows are changed by
+//! revision. Few verbs, so that another engine could take NATS's place (docs/decisions/0037).
+
+/// NATS JetStream.
+mod jetstream;
+/// The same in memory, for tests of what stands on it: it can lose an acknowledgement on purpose.
+#[cfg(test)]
+pub mod memory;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+pub use jetstream::{JetStream, Signals};
+
+/// Appended to, and read in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Log {
+    /// Webhook bodies as Meta sent them, before anybody has judged them: a rule that was wrong can be run again.
+    Raw,
+    /// What is for a site, one subject each.
+    Inbound,
+    /// What is for no site, or for more than one.
+    Unrouted,
+}
+
+/// Rows by key, the newest alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Sites by name.
+    Sites,
+    /// Enrolment codes, by digest. The engine forgets them after an hour.
+    Codes,
+    /// Sends by key: begun, then done.
+    Sent,
+    /// Which site a store belongs to, by the store's tag.
+    Tags,
+    /// Which site sent a message, by its wamid; and which may ask for a file, by its id.
+    Routes,
+    /// Which sites wrote to a person in the last 24 h.
+    Wrote,
+    /// When each site asked last.
+    Seen,
+    /// How far the raw log has been routed, and who does it.
+    Router,
+}
+
+impl Log {
+    pub const ALL: [Self; 3] = [Self::Raw, Self::Inbound, Self::Unrouted];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "RAW",
+            Self::Inbound => "IN",
+            Self::Unrouted => "UNROUTED",
+        }
+    }
+
+    /// The first word of its subjects.
+    #[must_use]
+    pub fn subject(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Inbound => "in",
+            Self::Unrouted => "unrouted",
+        }
+    }
+
+    /// Long enough to run a wrong rule again; a shop that is closed for two weeks; a month for a person to look.
+    #[must_use]
+    pub fn keeps(self) -> Duration {
+        match self {
+            Self::Raw => days(7),
+            Self::Inbound => days(14),
+            Self::Unrouted => days(30),
+        }
+    }
+}
+
+impl Table {
+    pub const ALL: [Self; 8] = [
+        Self::Sites,
+        Self::Codes,
+        Self::Sent,
+        Self::Tags,
+        Self::Routes,
+        Self::Wrote,
+        Self::Seen,
+        Self::Router,
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sites => "SITES",
+            Self::Codes => "CODES",
+            Self::Sent => "SENT",
+            Self::Tags => "TAGS",
+            Self::Routes => "ROUTES",
+            Self::Wrote => "WROTE",
+            Self::Seen => "SEEN",
+            Self::Router => "ROUTER",
+        }
+    }
+
+    /// `None`: for ever. A site repeats a key for a minute and a half, so that three days are plenty; a person may quote a
+    /// message of a month ago.
+    #[must_use]
+    pub fn keeps(self) -> Option<Duration> {
+        match self {
+            Self::Sites | Self::Tags | Self::Seen | Self::Router => None,
+            Self::Codes => Some(Duration::from_secs(3_600)),
+            Self::Sent => Some(days(3)),
+            Self::Routes => Some(days(30)),
+            Self::Wrote => Some(days(1)),
+        }
+    }
+}
+
+const fn days(number: u64) -> Duration {
+    Duration::from_secs(number * 24 * 3_600)
+}
+
+/// Something of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    pub sequence: u64,
+    pub subject: String,
+    pub body: Bytes,
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub revision: u64,
+    pub value: Bytes,
+}
+
+/// A change of a table: its key, and the value unless it was removed.
+pub type Change = (String, Option<Bytes>);
+
+/// It did not answer, or refused: what was asked may have been done, or not.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the engine did not take it: {0}")]
+pub struct Unavailable(pub String);
+
+pub type Result<T> = std::result::Result<T, Unavailable>;
+
+pub trait Engine: Clone + Send + Sync + 'static {
+    /// On disk at a majority when it returns. The same `id` again within ten minutes changes nothing.
+    fn append(
+        &self,
+        log: Log,
+        subject: &str,
+        id: &str,
+        body: Bytes,
+    ) -> impl Future<Output = Result<()>> + Send;
+    /// The first under that subject behind `after`. A replica that lags behind finds nothing yet; it skips nothing.
+    fn next(
+        &self,
+        log: Log,
+        subject: &str,
+        after: u64,
+    ) -> impl Future<Output = Result<Option<Appended>>> + Send;
+    /// May be older than what was written last.
+    fn get(&self, table: Table, key: &str) -> impl Future<Output = Result<Option<Row>>> + Send;
+    /// `None`: there is such a row already.
+    fn create(
+        &self,
+        table: Table,
+        key: &str,
+        value: Bytes,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send;
+    /// `None`: it is not of that revision any more.
+    fn update(
+        &self,
+        table: Table,
+        key: &str,
+        value: Bytes,
+        revision: u64,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send;
+    /// `false`: it is not of that revision any more.
+    fn remove(&self, table: Table, key: &str, revision: u64) -> impl Future<Output = Result<bool>> + Send;
+    /// Whatever is there.
+    fn put(&self, table: Table, key: &str, value: Bytes) -> impl Future<Output = Result<()>> + Send;
+    /// All rows there are, and then each change. The first number is how many of them are there now. It ends when the engine
+    /// does not bring changes any more: ask again.
+    fn watch(&self, table: Table) -> impl Future<Output = Result<(usize, mpsc::Receiver<Change>)>> + Send;
+    /// Which life of the log this is: one that was lost and made anew has another.
+    fn epoch(&self, log: Log) -> impl Future<Output = Result<String>> + Send;
+}
+
+/// Reads a row, lets `change` make another of it and writes that, until nobody came in between. `change` returns `None` to leave
+/// it as it is. Five times: rows that are changed so belong to one person or one site.
+pub async fn change<E: Engine>(
+    engine: &E,
+    table: Table,
+    key: &str,
+    change: impl Fn(Option<&[u8]>) -> Option<Bytes>,
+) -> Result<bool> {
+    for _ in 0..5 {
+        let row = engine.get(table, key).await?;
+        let Some(value) = change(row.as_ref().map(|row| &row.value[..])) else { return Ok(false) };
+        let written = match row {
+            Some(row) => engine.update(table, key, value, row.revision).await?,
+            None => engine.create(table, key, value).await?,
+        };
+        if written.is_some() {
+            return Ok(true);
+        }
+    }
+    Err(Unavailable(format!("{key} in {} is changed by others all the time", table.name())))
+}

@@ -1,0 +1,68 @@
+//! The accept loop over hyper. A thousand sites each hold a request open, so that its bound is another than the gateway's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+/// A thousand sites with a poll and sixteen requests each would be 17,000; most of them have one. 4,096 at 22 KB each are 90 MB.
+const CONNECTIONS_MAX: usize = 4_096;
+/// A header that takes longer is an attack or a dead line.
+const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// A request to Meta may take 30 s, and its answer must be kept and told.
+const DRAIN: Duration = Duration::from_secs(35);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves until `stop` says so, then lets answers under way finish.
+pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut open = tokio::task::JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        while open.try_join_next().is_some() {}
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted; trying again in half a second");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        drop(stream.set_nodelay(true)); // an answer of 20 bytes must not wait for more
+        let (service, mut stop) = (TowerToHyperService::new(routes.clone()), stop.clone());
+        open.spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_DEADLINE)
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stopped(&mut stop) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    let drained = tokio::time::timeout(DRAIN, async { while open.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(connections = open.len(), "connections were cut at the end");
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await); // a sender that is gone means stop, too
+}

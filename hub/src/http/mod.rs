@@ -1,0 +1,128 @@
+//! Where sites and Meta come in.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "what is answered in place of what was asked for is an answer like any other"
+)]
+
+/// The accept loop.
+mod listen;
+/// What sites send.
+mod messages;
+/// Files, templates and what else a site asks Meta.
+mod ask;
+/// What Meta sends, and what sites fetch of it.
+mod webhook;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bellwire::whatsapp::client::Client;
+use serde_json::json;
+use tokio::sync::watch;
+
+pub use listen::serve;
+
+use crate::engine::JetStream;
+use crate::incoming::Wakes;
+use crate::pace::Paces;
+use crate::settings::Settings;
+use crate::sites::{EnrolError, Registry, Site, enrol};
+
+/// Marks an answer as the hub's own, so that a site does not take a proxy's for it.
+pub const HUB: HeaderName = HeaderName::from_static("bellwire-hub");
+/// Meta sends up to 3 MB.
+const BODY_MAX: usize = 4 * 1024 * 1024;
+
+#[derive(Clone)]
+pub struct Hub {
+    pub settings: Arc<Settings>,
+    pub engine: JetStream,
+    pub client: Client,
+    pub sites: watch::Receiver<Arc<Registry>>,
+    pub paces: Paces,
+    pub wakes: Wakes,
+    /// Becomes true when this hub is about to end.
+    pub stopping: watch::Receiver<bool>,
+    /// When each site was last written down as seen.
+    pub seen: Arc<Mutex<BTreeMap<String, Duration>>>,
+}
+
+pub fn routes(hub: Hub) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/webhook/whatsapp", get(webhook::verify).post(webhook::receive))
+        .route("/hub/v1/enrol", post(change_code))
+        .route("/hub/v1/webhooks", get(webhook::fetch))
+        .route("/hub/v1/media/{id}", get(ask::download))
+        .route("/{version}/{id}/messages", post(messages::send))
+        .route("/{version}/{id}/media", post(ask::upload).layer(DefaultBodyLimit::disable()))
+        .route("/{version}/{id}/message_templates", get(ask::templates))
+        .route("/{version}/{id}", get(ask::about).delete(ask::delete))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(hub)
+}
+
+/// A proxy sends nothing new to a hub that is about to end.
+async fn ready(State(hub): State<Hub>) -> (StatusCode, &'static str) {
+    match *hub.stopping.borrow() {
+        true => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        false => (StatusCode::OK, "ready\n"),
+    }
+}
+
+/// The token of a site for its code.
+async fn change_code(State(hub): State<Hub>, code: String) -> Response {
+    match enrol(&hub.engine, code.trim()).await {
+        Ok(token) => format!("{token}\n").into_response(),
+        Err(error @ EnrolError::NoCode) => (StatusCode::FORBIDDEN, format!("{error}\n")).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+/// Who asks: a name, its rights, and its token, with which bodies for it are signed.
+pub struct Caller {
+    pub name: String,
+    pub site: Site,
+    pub token: secrecy::SecretString,
+}
+
+impl Hub {
+    /// The site of the token; without one, the answer.
+    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Response> {
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        let registry = self.sites.borrow();
+        match registry.of_token(token) {
+            Some((name, site)) => {
+                Ok(Caller { name: name.to_owned(), site: site.clone(), token: token.into() })
+            }
+            None => Err(refusal(
+                StatusCode::UNAUTHORIZED,
+                190,
+                "the hub does not know this token: it was revoked or replaced; enrol the site again",
+            )),
+        }
+    }
+}
+
+/// In the words of the Cloud API, which a site reads anyway: the code says what it does about it.
+fn refusal(status: StatusCode, code: i64, details: &str) -> Response {
+    let error =
+        json!({ "error": { "code": code, "message": "(hub)", "error_data": { "details": details } } });
+    ([(HUB, "refused")], (status, axum::Json(error))).into_response()
+}
+
+/// Nothing was sent.
+fn again(why: &str, retry_after: Duration) -> Response {
+    let seconds = retry_after.as_secs().max(1).to_string();
+    let headers = [(HUB, "again".to_owned()), (header::RETRY_AFTER, seconds)];
+    (StatusCode::TOO_MANY_REQUESTS, headers, format!("{why}; nothing was sent\n")).into_response()
+}

@@ -1,0 +1,119 @@
+//! Meta's webhook, and what sites fetch of it.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Query, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bellwire::time::{Clock, SystemClock};
+use bellwire::whatsapp::signature::{self, Handshake};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Caller, HUB, Hub};
+use crate::engine::{Engine, Log, Table};
+use crate::incoming::wait;
+use crate::sites::digest;
+
+/// How often it is written down that a site was here: a thousand sites make 33 writes a second of it.
+const SEEN_EVERY: Duration = Duration::from_secs(30);
+
+pub(super) async fn verify(State(hub): State<Hub>, RawQuery(query): RawQuery) -> Response {
+    let tokens: Vec<SecretString> =
+        hub.settings.numbers.iter().filter_map(|number| number.verify_token().ok()).collect();
+    match signature::handshake(query.as_deref().unwrap_or_default(), &tokens) {
+        Handshake::Challenge(challenge) => challenge.into_response(),
+        Handshake::Wrong => (StatusCode::FORBIDDEN, "the verify token is not ours\n").into_response(),
+        Handshake::Malformed => {
+            (StatusCode::BAD_REQUEST, "this address is for Meta's webhook verification\n").into_response()
+        }
+    }
+}
+
+/// 200 only when a majority of the engine has the body on disk, as it came; else Meta sends it again.
+pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: Bytes) -> Response {
+    let secrets: Vec<SecretString> =
+        hub.settings.numbers.iter().filter_map(|number| number.app_secret().ok()).collect();
+    let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
+    if !signature::verify(&secrets, signature, &body) {
+        return (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n").into_response();
+    }
+    let id = digest(&String::from_utf8_lossy(&body));
+    match hub.engine.append(Log::Raw, "raw.meta", &id, body).await {
+        Ok(()) => "kept\n".into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "a webhook was not kept; Meta sends it again");
+            (StatusCode::SERVICE_UNAVAILABLE, "it could not be kept; send it again\n").into_response()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Position {
+    after: Option<String>,
+}
+
+/// What is for the site, behind its cursor, each body signed with the token that it came with. Asking with a cursor says that
+/// everything up to it is on the site's disk.
+pub(super) async fn fetch(
+    State(hub): State<Hub>,
+    Query(position): Query<Position>,
+    headers: HeaderMap,
+) -> Response {
+    let caller = match hub.caller(&headers) {
+        Ok(caller) => caller,
+        Err(refused) => return refused,
+    };
+    see(&hub, &caller, &headers).await;
+    let epoch = match hub.engine.epoch(Log::Inbound).await {
+        Ok(epoch) => epoch,
+        Err(error) => return later(&error.to_string()),
+    };
+    let (mut sites, mut stopping) = (hub.sites.clone(), hub.stopping.clone());
+    let revoked = sites.wait_for(|registry| registry.of_token(expose(&caller)).is_none());
+    let found = tokio::select! {
+        found = wait(&hub.engine, &hub.wakes, &epoch, &caller.name, position.after.as_deref()) => found,
+        _ = revoked => return hub.caller(&headers).err().unwrap_or_else(|| later("ask again")),
+        _ = stopping.wait_for(|stop| *stop) => return (StatusCode::NO_CONTENT, [(HUB, "stopping")]).into_response(),
+    };
+    match found {
+        Ok(batch) if batch.bodies.is_empty() => (StatusCode::NO_CONTENT, [(HUB, "nothing")]).into_response(),
+        Ok(batch) => {
+            let webhook = |body: &Bytes| {
+                let text = String::from_utf8_lossy(body);
+                json!({ "body": text, "signature": signature::sign(&caller.token, text.as_bytes()) })
+            };
+            let webhooks: Vec<_> = batch.bodies.iter().map(webhook).collect();
+            ([(HUB, "answer")], axum::Json(json!({ "cursor": batch.cursor, "webhooks": webhooks })))
+                .into_response()
+        }
+        Err(error) => later(&error.to_string()),
+    }
+}
+
+fn expose(caller: &Caller) -> &str {
+    secrecy::ExposeSecret::expose_secret(&caller.token)
+}
+
+fn later(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(HUB, "later")], format!("{why}\n")).into_response()
+}
+
+/// For `sites list`: the newest wins, whichever hub it was at. Presence is "asked last", never "connected".
+async fn see(hub: &Hub, caller: &Caller, headers: &HeaderMap) {
+    let now = SystemClock.both();
+    {
+        let mut seen = hub.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if seen.get(&caller.name).is_some_and(|at| now.steady.saturating_sub(*at) < SEEN_EVERY) {
+            return;
+        }
+        seen.insert(caller.name.clone(), now.steady);
+    }
+    let program = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let row = json!({ "at": SystemClock.now().0, "program": program });
+    if let Err(error) = hub.engine.put(Table::Seen, &caller.name, row.to_string().into()).await {
+        tracing::debug!(%error, "that a site was here is not written down");
+    }
+}

@@ -1,0 +1,102 @@
+//! Which site a message or status is for. The rules in their order; the first that knows decides.
+
+use super::split::Item;
+
+/// What is known of an item: looked up before, so that the rules wait for nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The site whose store has the tag of the callback, or of the button that was tapped.
+    pub by_tag: Option<String>,
+    /// The site that sent the message that it is about or quotes.
+    pub by_message: Option<String>,
+    /// Sites of the number that name whoever wrote, or the group; where none does, those that take everybody.
+    pub claims: Vec<String>,
+    /// Which sites wrote to that person in the last 24 h.
+    pub wrote: Vec<String>,
+    /// Every site of the number.
+    pub all: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    To(Vec<String>),
+    /// It waits for a person: why, and which sites it may be for.
+    Unrouted {
+        why: &'static str,
+        sites: Vec<String>,
+    },
+}
+
+#[must_use]
+pub fn route(item: &Item, facts: Facts) -> Route {
+    let none = |why| Route::Unrouted { why, sites: Vec::new() };
+    if item.is_notice {
+        return if facts.all.is_empty() { none("no site has this number") } else { Route::To(facts.all) };
+    }
+    if let Some(site) = facts.by_tag.or(facts.by_message) {
+        return Route::To(vec![site]);
+    }
+    if item.from.is_empty() {
+        return none("a status of a message that no site of this hub sent");
+    }
+    let wrote: Vec<String> = facts.claims.iter().filter(|site| facts.wrote.contains(site)).cloned().collect();
+    match (facts.claims.as_slice(), wrote.as_slice()) {
+        ([], _) => none("nobody takes what this person writes"),
+        ([site], _) | (_, [site]) => Route::To(vec![site.clone()]),
+        (_, _) => Route::Unrouted { why: "several sites know this person", sites: facts.claims },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_rules_in_their_order() {
+        let message = Item { from: names("491511"), ..Item::default() };
+        let status = Item::default();
+        let notice = Item { is_notice: true, ..Item::default() };
+        let to = |text| Route::To(names(text));
+        // Item, tag, message, claims, wrote, all: expected.
+        for (item, tag, sent, claims, wrote, all, expected) in [
+            (&notice, "a", "", "", "", "a b", Some(to("a b"))),
+            (&notice, "", "", "", "", "", None),
+            (&status, "a", "b", "c", "", "a b c", Some(to("a"))),
+            (&status, "", "b", "", "", "a b c", Some(to("b"))),
+            (&status, "", "", "a", "a", "a b c", None),
+            (&message, "a", "b", "c", "c", "a b c", Some(to("a"))),
+            (&message, "", "b", "c", "c", "a b c", Some(to("b"))),
+            (&message, "", "", "c", "", "a b c", Some(to("c"))),
+            (&message, "", "", "a b", "b", "a b c", Some(to("b"))),
+            (&message, "", "", "a b", "c", "a b c", None),
+            (&message, "", "", "a b", "a b", "a b c", None),
+            (&message, "", "", "", "a", "a b c", None),
+        ] {
+            let one = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let facts = Facts {
+                by_tag: one(tag),
+                by_message: one(sent),
+                claims: names(claims),
+                wrote: names(wrote),
+                all: names(all),
+            };
+            let found = route(item, facts.clone());
+            match expected {
+                Some(expected) => assert_eq!(found, expected, "{item:?} {facts:?}"),
+                None => assert!(matches!(found, Route::Unrouted { .. }), "{item:?} {facts:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_several_sites_may_be_meant_by_names_them() {
+        let message = Item { from: names("491511"), ..Item::default() };
+        let facts = Facts { claims: names("a b"), ..Facts::default() };
+        let Route::Unrouted { sites, .. } = route(&message, facts) else { panic!("it is for one of two") };
+        assert_eq!(sites, names("a b"));
+    }
+}

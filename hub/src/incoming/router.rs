@@ -1,0 +1,201 @@
+//! Reads what Meta sent in its order and gives it to the sites. One hub does it at a time; what it did since it last wrote down
+//! how far it was is done again by the next, and appended once all the same, since it has the same ids.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwire::random::random_bytes;
+use bellwire::time::{Clock, SystemClock};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::route::{Facts, Route, route};
+use super::split::{Item, split};
+use super::{media_key, person_key, route_key};
+use crate::engine::{Engine, Log, Result, Row, Table};
+use crate::out::tag;
+use crate::sites::Registry;
+
+/// How far it is, in the table of that name.
+const KEY: &str = "raw";
+/// Whoever routes says so at least this often; after three times as long another takes over.
+const RENEW: Duration = Duration::from_secs(1);
+const LEASE: Duration = Duration::from_secs(3);
+/// Bodies between two notes of how far it is.
+const BODIES: usize = 32;
+/// Between two looks when nothing came. A site waits for this once at most, and one hub looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Leases are compared with the clock of whoever looks: two clocks that differ make two hubs route, which costs work and nothing
+/// else.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Place {
+    /// Of which life of the log.
+    epoch: String,
+    sequence: u64,
+    hub: String,
+    until: i64,
+}
+
+struct Router<E> {
+    engine: E,
+    hub: String,
+    sites: watch::Receiver<Arc<Registry>>,
+}
+
+pub async fn run(engine: impl Engine, sites: watch::Receiver<Arc<Registry>>) {
+    let hub = bellwire::hex::hex(&random_bytes::<8>().unwrap_or_default());
+    let router = Router { engine, hub, sites };
+    loop {
+        if let Err(error) = router.lead().await {
+            tracing::warn!(%error, "what came from Meta is kept and not routed yet; trying again in a second");
+        }
+        tokio::time::sleep(RENEW).await;
+    }
+}
+
+impl<E: Engine> Router<E> {
+    /// Routes as long as nobody else does.
+    async fn lead(&self) -> Result<()> {
+        let Some(mut row) = self.take().await? else { return Ok(()) };
+        let mut place: Place = read(&row.value);
+        let mut noted = tokio::time::Instant::now();
+        let mut bodies = 0;
+        loop {
+            let next = self.engine.next(Log::Raw, "raw.>", place.sequence).await?;
+            let is_all = next.is_none();
+            if let Some(raw) = next {
+                self.give(raw.sequence, &raw.body).await?;
+                place.sequence = raw.sequence;
+                bodies += 1;
+            }
+            if bodies >= BODIES || noted.elapsed() >= RENEW || (is_all && bodies > 0) {
+                let Some(revision) = self.note(&place, row.revision).await? else { return Ok(()) };
+                (row.revision, noted, bodies) = (revision, tokio::time::Instant::now(), 0);
+            }
+            if is_all {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+
+    /// `None`: another hub does it.
+    async fn take(&self) -> Result<Option<Row>> {
+        let epoch = self.engine.epoch(Log::Raw).await?;
+        let row = self.engine.get(Table::Router, KEY).await?;
+        let Some(row) = row else {
+            let place = Place { epoch, ..Place::default() };
+            let revision = self.engine.create(Table::Router, KEY, self.leased(&place)).await?;
+            return Ok(revision.map(|revision| Row { revision, value: self.leased(&place) }));
+        };
+        let mut place: Place = read(&row.value);
+        if place.hub != self.hub && place.until > SystemClock.now().0 {
+            return Ok(None);
+        }
+        if place.epoch != epoch {
+            tracing::warn!(
+                "the log of what Meta sent is another one than before: it is routed from its beginning"
+            );
+            place = Place { epoch, ..Place::default() };
+        }
+        let revision = self.note(&place, row.revision).await?;
+        Ok(revision.map(|revision| Row { revision, value: self.leased(&place) }))
+    }
+
+    async fn note(&self, place: &Place, revision: u64) -> Result<Option<u64>> {
+        self.engine.update(Table::Router, KEY, self.leased(place), revision).await
+    }
+
+    fn leased(&self, place: &Place) -> Bytes {
+        let until = (SystemClock.now() + LEASE).0;
+        json(&Place { hub: self.hub.clone(), until, ..place.clone() })
+    }
+
+    /// One body. What cannot be read is set aside, and holds up nothing behind it.
+    async fn give(&self, sequence: u64, body: &Bytes) -> Result<()> {
+        let items = match split(body) {
+            Ok(items) => items,
+            Err(why) => {
+                tracing::error!(sequence, why, "a body of Meta's is set aside");
+                let id = format!("raw-{sequence}");
+                return self.engine.append(Log::Unrouted, "unrouted.unreadable", &id, body.clone()).await;
+            }
+        };
+        for item in items {
+            self.give_one(item).await?;
+        }
+        Ok(())
+    }
+
+    async fn give_one(&self, item: Item) -> Result<()> {
+        let facts = self.facts(&item).await?;
+        let body = Bytes::from(item.body.clone());
+        match route(&item, facts) {
+            Route::To(sites) => {
+                for site in sites {
+                    if let Some(media) = &item.media {
+                        self.engine.put(Table::Routes, &media_key(media), site.clone().into()).await?;
+                    }
+                    let (subject, id) = (format!("in.{site}"), format!("{}-{site}", item.id));
+                    self.engine.append(Log::Inbound, &subject, &id, body.clone()).await?;
+                }
+            }
+            Route::Unrouted { why, sites } => {
+                tracing::warn!(
+                    why,
+                    ?sites,
+                    "a message or status has no site; `bellwire-hub unrouted` shows it"
+                );
+                let person =
+                    item.from.first().map_or_else(|| "status".to_owned(), |person| person_key(person));
+                self.engine.append(Log::Unrouted, &format!("unrouted.{person}"), &item.id, body).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn facts(&self, item: &Item) -> Result<Facts> {
+        let sites = Arc::clone(&self.sites.borrow());
+        let number = item.number.as_deref();
+        let served = |site: Option<String>| site.filter(|site| sites.serves(site, number));
+        let mut facts = Facts { all: sites.all(number), ..Facts::default() };
+        if item.is_notice {
+            return Ok(facts);
+        }
+        if let Some(tag) = item.callback.as_deref().and_then(tag).or_else(|| tag(item.tapped.as_deref()?)) {
+            facts.by_tag = served(self.name(Table::Tags, tag).await?);
+        }
+        if let (None, Some(wamid)) = (&facts.by_tag, &item.wamid) {
+            facts.by_message = served(self.name(Table::Routes, &route_key(wamid)).await?);
+        }
+        if facts.by_tag.is_some() || facts.by_message.is_some() || item.from.is_empty() {
+            return Ok(facts);
+        }
+        let ids = item.group.clone().map_or_else(|| item.from.clone(), |group| vec![group]);
+        facts.claims = sites.claim(number.unwrap_or_default(), &ids);
+        if facts.claims.len() > 1 {
+            for id in &ids {
+                let row = self.engine.get(Table::Wrote, &person_key(id)).await?;
+                let wrote: Vec<String> =
+                    row.and_then(|row| serde_json::from_slice(&row.value).ok()).unwrap_or_default();
+                facts.wrote.extend(wrote);
+            }
+        }
+        Ok(facts)
+    }
+
+    async fn name(&self, table: Table, key: &str) -> Result<Option<String>> {
+        let row = self.engine.get(table, key).await?;
+        Ok(row.map(|row| String::from_utf8_lossy(&row.value).into_owned()))
+    }
+}
+
+/// A place that cannot be read begins anew: what is appended again has the ids that it had, or is known to the sites.
+fn read(value: &[u8]) -> Place {
+    serde_json::from_slice(value).unwrap_or_default()
+}
+
+fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

@@ -1,0 +1,13 @@
+//! What sites send: the Cloud API as it is, with a key by which a repetition gets the same answer. What did not leave is never
+//! answered with a 5xx: a site takes that for "may have gone out".
+
+/// What a request asks for. Pure.
+mod request;
+/// What is known of a key, and what follows. Pure.
+mod sent;
+/// The way of one message.
+mod send;
+
+pub use request::{Outgoing, RequestError, tag};
+pub use send::{Ports, Posted, Told, send};
+pub use sent::Answer;

@@ -1,0 +1,17 @@
+//! Hubs, engines, Meta's simulator and real gateways as processes, killed in the middle of things. Every message is counted by its
+//! id: none is lost, and nobody is told twice.
+
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on stops; it waits by the machine's clock, and says what it counted"
+)]
+
+/// What the tests start.
+mod parts;
+/// One site behind one hub: alerts, replies, files, revocation.
+mod site;
+/// A hub that is killed at each point of a message's way.
+mod points;
+/// Two hubs and three engines, killed under load.
+mod chain;

@@ -1,0 +1,180 @@
+//! One site behind one hub, with an engine of one node: everything on one machine.
+
+use std::time::{Duration, Instant};
+
+use bellwire_tests::{Broker, Gateway, Site, bellwire, publish, wait_for};
+use serde_json::json;
+
+use crate::parts::{Engine, Hub, META_TOKEN, Meta, put_behind};
+
+const NINO: &str = "+995555123456";
+
+const RULES: &str = r#"
+[[contact]]
+id = "nino"
+phone = "+995 555 12 34 56"
+roles = ["manager"]
+[[rule]]
+name = "freezer"
+topic = "site/freezer"
+message = "Freezer at {{ payload.celsius }}"
+severity = "critical"
+notify = ["nino"]
+[[command]]
+name = "oven"
+words = "oven off"
+topic = "site/oven/set"
+payload = "OFF"
+"#;
+
+struct Shop {
+    broker: Broker,
+    site: Site,
+    hub: Hub,
+    meta: Meta,
+    _engine: Engine,
+}
+
+fn shop() -> (Shop, String) {
+    let engine = Engine::start(1);
+    // The simulator must know the hub's address, and the hub Meta's.
+    let meta_folder = tempfile::tempdir().expect("a folder");
+    let port = bellwire_tests::free_port();
+    let webhook = format!("http://127.0.0.1:{port}/webhook/whatsapp");
+    let meta = Meta::start(meta_folder.path(), &webhook);
+    let mut hub = Hub::new(&engine, meta.port);
+    hub.listen_at(port);
+    hub.up();
+    hub.wait_ready();
+    let token = hub.enrol("shop", &[NINO]);
+    let broker = Broker::start();
+    let site = Site::new(broker.port, RULES);
+    put_behind(&site, &hub.url(""), &token);
+    (Shop { broker, site, hub, meta, _engine: engine }, token)
+}
+
+#[test]
+fn alerts_leave_and_answers_come_back_and_the_site_has_no_token_of_metas() {
+    let (shop, token) = shop();
+    let check = bellwire(&["check", "--config", &shop.site.config().to_string_lossy()]);
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    let _gateway = Gateway::start(&shop.site);
+    publish(shop.broker.port, "site/freezer", br#"{"celsius": -12.5}"#);
+    let sent = wait_for(20, "the alert", || shop.meta.sent().pop());
+    assert!(sent["text"].as_str().is_some_and(|text| text.contains("-12.5")), "{sent}");
+    wait_for(10, "the receipts", || {
+        (shop.site.count("SELECT count(*) FROM message WHERE state = 'read'") == 1).then_some(())
+    });
+
+    let said = shop.meta.does(&json!({ "from": NINO, "text": "oven off" }));
+    let outcome = wait_for(10, "the answer", || {
+        let read = "SELECT outcome FROM reply WHERE wamid = ?1";
+        shop.site.database().query_row(read, [&said], |row| row.get::<_, String>(0)).ok()
+    });
+    assert_eq!(outcome, "command");
+    let picture = json!({ "from": NINO, "image": "aGVsbG8=", "mime_type": "image/jpeg", "caption": "look" });
+    shop.meta.does(&picture);
+    wait_for(20, "the picture, through the hub", || {
+        (shop.site.count("SELECT count(*) FROM file WHERE state = 'kept'") == 1).then_some(())
+    });
+
+    assert_ne!(token, META_TOKEN);
+    let listed = shop.hub.says(&["sites", "list"]);
+    assert!(
+        listed.contains("shop\t1 tokens") && listed.contains("asked ") && listed.contains("bellwire/"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn what_came_while_the_site_was_off_and_what_was_fetched_before_is_there_once() {
+    let (shop, _) = shop();
+    let gateway = Gateway::start(&shop.site);
+    let first = shop.meta.does(&json!({ "from": NINO, "text": "one" }));
+    let known = |wamid: &str| {
+        let read = "SELECT count(*) FROM reply WHERE wamid = ?1";
+        shop.site.database().query_row(read, [wamid], |row| row.get::<_, i64>(0)).expect("read")
+    };
+    wait_for(10, "the first", || (known(&first) == 1).then_some(()));
+    gateway.kill();
+    let more: Vec<String> =
+        (0..100).map(|at| shop.meta.does(&json!({ "from": NINO, "text": format!("more {at}") }))).collect();
+    let fetched = shop.site.count("SELECT count(*) FROM inbox");
+    let _gateway = Gateway::start(&shop.site);
+    wait_for(20, "the rest", || more.iter().all(|wamid| known(wamid) == 1).then_some(()));
+    assert_eq!(known(&first), 1);
+    let bodies = shop.site.count("SELECT count(*) FROM inbox") - fetched;
+    assert!(bodies < 300, "from its cursor on, not from the beginning: {bodies}");
+}
+
+#[test]
+fn a_revoked_token_is_worth_nothing_within_a_second_also_in_the_middle_of_a_poll() {
+    let (shop, token) = shop();
+    let poll = |token: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let asked =
+            agent.get(shop.hub.url("/hub/v1/webhooks")).header("Authorization", format!("Bearer {token}"));
+        asked.call().expect("an answer").status().as_u16()
+    };
+    // A second token, and the first goes: as in a rotation.
+    let next = shop.hub.token(shop.hub.says(&["sites", "code", "shop"]).trim());
+    let revoked = std::thread::scope(|scope| {
+        let open = scope.spawn(|| {
+            let status = poll(&token);
+            (status, Instant::now())
+        });
+        std::thread::sleep(Duration::from_millis(500)); // it is open
+        shop.hub.says(&["sites", "revoke", "shop", "--older"]);
+        let at = Instant::now();
+        let (status, ended) = open.join().expect("it ended");
+        assert_eq!(status, 401);
+        ended.saturating_duration_since(at)
+    });
+    assert!(revoked < Duration::from_secs(1), "{revoked:?}");
+    assert_eq!(poll(&token), 401);
+    assert!(
+        crate::parts::send(&shop.hub.url(""), &next, 1, 1, NINO, 0).is_some_and(|(status, ..)| status == 200)
+    );
+    let (status, _, body) = crate::parts::send(&shop.hub.url(""), &token, 2, 1, NINO, 0).expect("an answer");
+    assert!(status == 401 && body.contains("190"), "{body}");
+    assert_eq!(shop.meta.sent().len(), 1);
+}
+
+#[test]
+fn a_stolen_site_writes_to_nobody_else_and_reads_nothing_of_others() {
+    let (shop, token) = shop();
+    let other = shop.hub.enrol("other", &["+4915112345678"]);
+    let url = shop.hub.url("");
+    let (status, said, body) =
+        crate::parts::send(&url, &token, 1, 1, "+4915112345678", 0).expect("an answer");
+    assert!(status == 400 && said == "refused" && body.contains("131030"), "{body}");
+    let (status, ..) = crate::parts::send(&url, &token, 2, 1, NINO, 0).expect("an answer");
+    assert_eq!(status, 200);
+    // The same store's tag from another site: a card that was copied and enrolled again.
+    let (status, _, body) = crate::parts::send(&url, &other, 3, 1, "+4915112345678", 0).expect("an answer");
+    assert!(status == 403 && body.contains("copy of this store"), "{body}");
+    // A key that another message had.
+    let (status, _, body) = crate::parts::send(&url, &token, 2, 1, "995555123456", 0).expect("an answer");
+    assert!(status == 400 && body.contains("under this key"), "{body}");
+    assert_eq!(shop.meta.sent().len(), 1);
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    for path in ["/v25.0/1234/messages", "/v25.0/me", "/v25.0/1/message_templates"] {
+        let asked = agent.get(shop.hub.url(path)).header("Authorization", format!("Bearer {token}"));
+        assert_ne!(asked.call().expect("an answer").status().as_u16(), 200, "{path}");
+    }
+    let forged =
+        ureq::post(shop.hub.url("/webhook/whatsapp")).header("X-Hub-Signature-256", "sha256=00").send("{}");
+    assert!(matches!(forged, Err(ureq::Error::StatusCode(401))));
+}
+
+#[test]
+fn doctor_refuses_an_engine_that_acknowledges_too_early() {
+    let (good, bad) = (Engine::start(1), Engine::start_with(1, "\"2m\""));
+    assert!(wait_for(20, "the doctor", || {
+        let output = Hub::new(&good, 1).command(&["doctor"]);
+        output.status.success().then_some(true)
+    }));
+    let output = Hub::new(&bad, 1).command(&["doctor"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("sync_interval: always"), "{said}");
+}
