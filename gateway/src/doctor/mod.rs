@@ -11,6 +11,8 @@ mod broker;
 mod bundle;
 /// Devices that have one name, or too many names.
 mod devices;
+/// A number that a hub has.
+mod hub;
 /// The clock and the disk.
 mod machine;
 /// What waits in the outbox for a person, and why.
@@ -160,6 +162,9 @@ async fn examine_connection(
 ) {
     account::judge_version(findings, connection, SystemClock.now());
     routing::examine(findings, config, connection);
+    if connection.via_hub {
+        return hub::examine(findings, connection, client).await;
+    }
     let Some(account) = account::examine(findings, connection, client).await else { return };
     templates::examine(findings, config, connection, &account, client).await;
     webhook::examine(findings, config, connection, &account, client).await;
