@@ -11,8 +11,9 @@ use tokio::sync::{Semaphore, watch};
 
 /// A thousand sites with a poll and sixteen requests each would be 17,000; most of them have one. 4,096 at 22 KB each are 90 MB.
 const CONNECTIONS_MAX: usize = 4_096;
-/// A header that takes longer is an attack or a dead line.
-const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// A header that takes longer is an attack or a dead line. It counts from the answer before, too, and sites keep a connection for
+/// 15 s: a hub that closed it before would break a request that is on its way.
+const HEADER_DEADLINE: Duration = Duration::from_secs(20);
 /// A request to Meta may take 30 s, and its answer must be kept and told.
 const DRAIN: Duration = Duration::from_secs(35);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);

@@ -11,11 +11,11 @@ use bellwire::whatsapp::signature::{self, Handshake};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::{Caller, HUB, Hub};
 use crate::engine::{Engine, Log, Table};
 use crate::incoming::wait;
-use crate::sites::digest;
 
 /// How often it is written down that a site was here: a thousand sites make 33 writes a second of it.
 const SEEN_EVERY: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: By
     if !signature::verify(&secrets, signature, &body) {
         return (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n").into_response();
     }
-    let id = digest(&String::from_utf8_lossy(&body));
+    let id = bellwire::hex::hex(&Sha256::digest(&body));
     match hub.engine.append(Log::Raw, "raw.meta", &id, body).await {
         Ok(()) => "kept\n".into_response(),
         Err(error) => {

@@ -131,6 +131,14 @@ fn without_the_engine_nothing_leaves() {
         send(&two.proxy.url(""), &two.token, 1, 2, NINO, 0).filter(|(status, ..)| *status == 200)
     });
     assert_eq!((answer.0, two.at_meta(1)), (200, 1));
+    // What changes is brought again, too: a revocation.
+    two.hubs[0].says(&["sites", "revoke", "shop"]);
+    wait_for(10, "the revocation at both hubs", || {
+        let refused = |hub: &Hub| {
+            send(&hub.url(""), &two.token, 2, 1, NINO, 0).is_some_and(|(status, ..)| status == 401)
+        };
+        two.hubs.iter().all(refused).then_some(())
+    });
 }
 
 /// A hub that is told to end finishes what it has begun.

@@ -87,6 +87,35 @@ fn alerts_leave_and_answers_come_back_and_the_site_has_no_token_of_metas() {
 }
 
 #[test]
+fn a_picture_goes_out_through_the_hub_and_doctor_looks_at_the_hub() {
+    let (shop, token) = shop();
+    let config = std::fs::read_to_string(shop.site.config()).expect("readable");
+    let camera = "[[rule]]\nname = \"door\"\ntopic = \"camera\"\nmessage = \"Somebody is at the door\"\nnotify = [\"nino\"]\n\
+                  attach = { kind = \"image\", from = \"payload\" }\n";
+    std::fs::write(shop.site.config(), format!("{config}\n{camera}")).expect("written");
+    let _gateway = Gateway::start(&shop.site);
+    publish(shop.broker.port, "camera", b"\xff\xd8\xff\xe0\x00\x10JFIF-not-really-a-picture\xff\xd9");
+    let sent = wait_for(20, "the picture", || shop.meta.sent().pop());
+    assert_eq!(sent["type"], "image", "{sent:#?}");
+    let doctor = || {
+        let output = bellwire(&["doctor", "--config", &shop.site.config().to_string_lossy()]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = doctor();
+    assert!(!said.contains("the hub does not serve"), "{said}");
+    shop.hub.says(&["sites", "revoke", "shop"]);
+    let url = shop.hub.url("");
+    wait_for(5, "the revocation", || {
+        crate::parts::send(&url, &token, 9, 1, NINO, 0).filter(|(status, ..)| *status == 401)
+    });
+    let said = doctor();
+    assert!(
+        said.contains("the hub does not serve this number") && said.contains("enrol the site again"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_came_while_the_site_was_off_and_what_was_fetched_before_is_there_once() {
     let (shop, _) = shop();
     let gateway = Gateway::start(&shop.site);
