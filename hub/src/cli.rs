@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 use crate::engine::{Engine, JetStream, Log, Table};
+use crate::incoming::{give_to, split};
 use crate::settings::Settings;
 use crate::sites::{self, People, Site, site_name};
 use crate::{doctor, run};
@@ -185,8 +186,12 @@ async fn of_unrouted(settings: &Settings, command: UnroutedCommand) -> anyhow::R
             let found = engine.next(Log::Unrouted, "unrouted.>", number.saturating_sub(1)).await?;
             match found.filter(|found| found.sequence == number) {
                 Some(found) => {
-                    let (subject, id) = (format!("in.{site}"), format!("unrouted-{number}-{site}"));
-                    Ok(engine.append(Log::Inbound, &subject, &id, found.body).await?)
+                    for item in
+                        split(&found.body).map_err(|why| anyhow::anyhow!("no site could read it: {why}"))?
+                    {
+                        give_to(&engine, &site, &format!("unrouted-{number}"), &item).await?;
+                    }
+                    Ok(())
                 }
                 None => bail!("nothing waits under {number}; `bellwire-hub unrouted list` shows what does"),
             }

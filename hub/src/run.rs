@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::engine::JetStream;
 use crate::http::{Hub, routes, serve};
-use crate::incoming::{self, Wakes};
+use crate::incoming::{self, Asker, Wakes};
 use crate::pace::Paces;
 use crate::settings::Settings;
 use crate::sites::{follow, random_hex};
@@ -29,12 +29,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let name = random_hex::<8>()?;
     let paces = Paces::start(&settings.numbers, &name, &signals);
     let wakes = Wakes::start(&signals).await?;
-    let router = incoming::run(engine.clone(), sites.clone());
+    let (settings, client) = (Arc::new(settings), Client::new(META)?);
+    let asker = Asker { settings: Arc::clone(&settings), client: client.clone(), paces: paces.clone() };
+    let router = incoming::run(engine.clone(), sites.clone(), asker);
     let (stop, stopping) = watch::channel(false);
     let hub = Hub {
-        settings: Arc::new(settings),
+        settings,
         engine,
-        client: Client::new(META)?,
+        client,
         sites,
         paces,
         wakes,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use bellwire::config::{Secret, api_url, digits, secret};
+use bellwire::contact::language::Language;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -45,6 +46,9 @@ pub struct Number {
     pub api_url: String,
     #[serde(default = "rate")]
     pub messages_per_second: u32,
+    /// In which a person of several sites is asked which one is meant: `en`, `de`, `fr`, `es`.
+    #[serde(default)]
+    pub language: Language,
 }
 
 fn listen() -> String {

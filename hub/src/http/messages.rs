@@ -6,18 +6,14 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bellwire::contact::severity::Severity;
-use bellwire::outbox::retry_policy::{ApiAnswer, Class};
-use bellwire::whatsapp::client::{Endpoint, judge, whole};
 use serde_json::Value;
 
 use super::{Caller, HUB, Hub, again, refusal};
 use crate::engine::{Engine, Table};
-use crate::out::{Answer, Outgoing, Ports, Posted, Told, send as send_once};
-use crate::pace::Refused;
+use crate::out::{Answer, Outgoing, Request, Told, send as send_once};
 use crate::sites::random_hex;
 
-/// What Meta is asked again after, when nothing says how long.
+/// After what does not last.
 const PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) async fn send(
@@ -60,7 +56,8 @@ async fn answer(
     }
     own_tag(hub, &caller, &out.tag).await?;
     let nonce = random_hex::<16>().map_err(|error| again(&error.to_string(), PAUSE))?;
-    let request = Request { hub, endpoint: &endpoint, site: &caller.name, body };
+    let request =
+        Request { client: &hub.client, paces: &hub.paces, endpoint: &endpoint, site: &caller.name, body };
     Ok(told(send_once(&hub.engine, &request, &caller.name, &out, &nonce).await))
 }
 
@@ -113,52 +110,4 @@ async fn own_tag(hub: &Hub, caller: &Caller, tag: &str) -> Result<(), Response> 
 
 fn is_read_mark(body: &[u8]) -> bool {
     serde_json::from_slice::<Value>(body).is_ok_and(|json| json["status"] == "read" && json["to"].is_null())
-}
-
-/// One message, and whom it asks.
-struct Request<'a> {
-    hub: &'a Hub,
-    endpoint: &'a Endpoint,
-    site: &'a str,
-    body: Bytes,
-}
-
-impl Ports for Request<'_> {
-    async fn turn(&self, severity: Severity) -> Result<(), Refused> {
-        self.hub.paces.turn(&self.endpoint.phone_number_id, self.site, severity).await
-    }
-
-    async fn post(&self) -> Posted {
-        let (number, json) = (&self.endpoint.phone_number_id, Some("application/json"));
-        let path = format!("{number}/messages");
-        let answered =
-            self.hub.client.call(Method::POST, self.endpoint, &path, json, whole(self.body.clone())).await;
-        let (status, headers, body) = match answered {
-            Ok(answered) => answered,
-            Err(ApiAnswer::Offline(why)) => return Posted::NotSent { why, retry_after: PAUSE },
-            Err(ApiAnswer::Ambiguous { detail, .. }) => return Posted::Unknown(detail),
-            Err(ApiAnswer::Accepted(_) | ApiAnswer::Refused(_)) => {
-                return Posted::Unknown("the connection to Meta failed in an unexpected way".to_owned());
-            }
-        };
-        let answer = Answer {
-            status: status.as_u16(),
-            body: String::from_utf8_lossy(&body).into_owned(),
-            is_unknown: false,
-        };
-        match judge(status, &headers, &body) {
-            ApiAnswer::Accepted(accepted) => Posted::Answered(answer, Some(accepted.wamid.0)),
-            ApiAnswer::Refused(refusal) if refusal.class == Class::Throttle => {
-                self.hub.paces.too_fast(number);
-                let retry_after = refusal.retry_after.unwrap_or(PAUSE);
-                Posted::NotSent {
-                    why: format!("Meta says that it is too fast: {}", refusal.details),
-                    retry_after,
-                }
-            }
-            ApiAnswer::Refused(_) => Posted::Answered(answer, None),
-            ApiAnswer::Offline(why) => Posted::NotSent { why, retry_after: PAUSE },
-            ApiAnswer::Ambiguous { detail, .. } => Posted::Unknown(detail),
-        }
-    }
 }

@@ -5,14 +5,17 @@
 mod split;
 /// Which site one of them is for. Pure.
 mod route;
+/// Which of several sites is meant: asked, and what follows.
+mod question;
 /// The loop that does both.
 mod router;
 /// What a site is given when it asks.
 mod poll;
 
 pub use poll::{Batch, Wakes, wait};
-pub use router::run;
-pub use split::Item;
+pub use question::Asker;
+pub use router::{give_to, run};
+pub use split::{Item, split};
 
 use crate::sites::digest;
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::question::{Asker, chosen, is_receipt};
 use super::route::{Facts, Route, route};
 use super::split::{Item, split};
 use super::{media_key, person_key, route_key};
@@ -42,11 +43,12 @@ struct Router<E> {
     engine: E,
     hub: String,
     sites: watch::Receiver<Arc<Registry>>,
+    asker: Asker,
 }
 
-pub async fn run(engine: impl Engine, sites: watch::Receiver<Arc<Registry>>) {
+pub async fn run(engine: impl Engine, sites: watch::Receiver<Arc<Registry>>, asker: Asker) {
     let hub = bellwire::hex::hex(&random_bytes::<8>().unwrap_or_default());
-    let router = Router { engine, hub, sites };
+    let router = Router { engine, hub, sites, asker };
     loop {
         if let Err(error) = router.lead().await {
             tracing::warn!(%error, "what came from Meta is kept and not routed yet; trying again in a second");
@@ -129,30 +131,59 @@ impl<E: Engine> Router<E> {
     }
 
     async fn give_one(&self, item: Item) -> Result<()> {
+        if is_receipt(&item) {
+            return Ok(());
+        }
+        if let Some(site) = chosen(&item) {
+            return self.choose(&item, site).await;
+        }
         let facts = self.facts(&item).await?;
-        let body = Bytes::from(item.body.clone());
         match route(&item, facts) {
             Route::To(sites) => {
                 for site in sites {
-                    if let Some(media) = &item.media {
-                        self.engine.put(Table::Routes, &media_key(media), site.clone().into()).await?;
-                    }
-                    let (subject, id) = (format!("in.{site}"), format!("{}-{site}", item.id));
-                    self.engine.append(Log::Inbound, &subject, &id, body.clone()).await?;
+                    give_to(&self.engine, &site, &item.id, &item).await?;
                 }
             }
-            Route::Unrouted { why, sites } => {
-                tracing::warn!(
-                    why,
-                    ?sites,
-                    "a message or status has no site; `bellwire-hub unrouted` shows it"
-                );
-                let person =
-                    item.from.first().map_or_else(|| "status".to_owned(), |person| person_key(person));
-                self.engine.append(Log::Unrouted, &format!("unrouted.{person}"), &item.id, body).await?;
+            Route::Ask(sites) => {
+                self.set_aside(&item).await?;
+                self.asker.ask(&self.engine, &item, &sites).await?;
+            }
+            Route::Unrouted(why) => {
+                tracing::warn!(why, "a message or status has no site; `bellwire-hub unrouted list` shows it");
+                self.set_aside(&item).await?;
             }
         }
         Ok(())
+    }
+
+    async fn set_aside(&self, item: &Item) -> Result<()> {
+        let person = item.from.first().map_or_else(|| "status".to_owned(), |person| person_key(person));
+        let subject = format!("unrouted.{person}");
+        self.engine.append(Log::Unrouted, &subject, &item.id, item.body.clone().into()).await
+    }
+
+    /// The person has chosen: what was set aside goes there, and for a day what follows.
+    async fn choose(&self, item: &Item, site: &str) -> Result<()> {
+        let (sites, number) = (Arc::clone(&self.sites.borrow()), item.number.as_deref().unwrap_or_default());
+        let Some(person) = item.from.first().map(|person| person_key(person)) else { return Ok(()) };
+        if !sites.claim(number, &item.from).iter().any(|claims| claims == site) {
+            tracing::warn!(site, "a person chose a site that does not know them any more");
+            return self.set_aside(item).await;
+        }
+        for id in &item.from {
+            let choice = format!("chosen.{}", person_key(id));
+            self.engine.put(Table::Wrote, &choice, site.to_owned().into()).await?;
+        }
+        let (subject, given) = (format!("unrouted.{person}"), format!("given.{person}"));
+        let mut after =
+            self.name(Table::Routes, &given).await?.and_then(|given| given.parse().ok()).unwrap_or(0);
+        while let Some(words) = self.engine.next(Log::Unrouted, &subject, after).await? {
+            after = words.sequence;
+            for item in split(&words.body).unwrap_or_default() {
+                give_to(&self.engine, site, &format!("unrouted-{after}"), &item).await?;
+            }
+        }
+        self.engine.put(Table::Routes, &given, after.to_string().into()).await
     }
 
     async fn facts(&self, item: &Item) -> Result<Facts> {
@@ -176,6 +207,9 @@ impl<E: Engine> Router<E> {
         facts.claims = sites.claim(number.unwrap_or_default(), &ids);
         if facts.claims.len() > 1 {
             for id in &ids {
+                if facts.chosen.is_none() {
+                    facts.chosen = self.name(Table::Wrote, &format!("chosen.{}", person_key(id))).await?;
+                }
                 let row = self.engine.get(Table::Wrote, &person_key(id)).await?;
                 let wrote: Vec<String> =
                     row.and_then(|row| serde_json::from_slice(&row.value).ok()).unwrap_or_default();
@@ -189,6 +223,15 @@ impl<E: Engine> Router<E> {
         let row = self.engine.get(table, key).await?;
         Ok(row.map(|row| String::from_utf8_lossy(&row.value).into_owned()))
     }
+}
+
+/// One for a site; and it may ask for the file of it.
+pub async fn give_to(engine: &impl Engine, site: &str, id: &str, item: &Item) -> Result<()> {
+    if let Some(media) = &item.media {
+        engine.put(Table::Routes, &media_key(media), site.to_owned().into()).await?;
+    }
+    let (subject, id) = (format!("in.{site}"), format!("{id}-{site}"));
+    engine.append(Log::Inbound, &subject, &id, item.body.clone().into()).await
 }
 
 /// A place that cannot be read begins anew: what is appended again has the ids that it had, or is known to the sites.

@@ -5,9 +5,12 @@
 mod request;
 /// What is known of a key, and what follows. Pure.
 mod sent;
+/// One request to Meta.
+mod meta;
 /// The way of one message.
 mod send;
 
+pub use meta::Request;
 pub use request::{Outgoing, RequestError, tag};
-pub use send::{Ports, Posted, Told, send};
+pub use send::{Told, send};
 pub use sent::Answer;

@@ -207,3 +207,33 @@ fn doctor_refuses_an_engine_that_acknowledges_too_early() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("sync_interval: always"), "{said}");
 }
+
+/// A person of two sites writes without quoting anything.
+#[test]
+fn a_person_of_two_sites_is_asked_and_what_was_written_goes_where_they_say() {
+    let (shop, token) = shop();
+    let other = shop.hub.enrol("other", &[NINO]);
+    let fetched = |token: &str, after: &str| {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(3))).build().into();
+        let url = shop.hub.url(&format!("/hub/v1/webhooks{after}"));
+        let mut answer = agent.get(url).header("Authorization", format!("Bearer {token}")).call().ok()?;
+        answer.body_mut().read_to_string().ok()
+    };
+    let first = shop.meta.does(&json!({ "from": NINO, "text": "is it you" }));
+    let second = shop.meta.does(&json!({ "from": NINO, "text": "or you" }));
+    let asked = wait_for(10, "the question", || shop.meta.sent().pop());
+    assert!(
+        asked["body"]["interactive"]["action"]["sections"][0]["rows"].to_string().contains("other"),
+        "{asked}"
+    );
+    shop.meta.does(&json!({ "from": NINO, "tap": "other" }));
+    let third = wait_for(10, "what was written before", || {
+        fetched(&other, "").filter(|text| text.contains(&first) && text.contains(&second))
+    });
+    assert!(!third.contains("bellwire-hub/site"), "the tap was the hub's own");
+    let last = shop.meta.does(&json!({ "from": NINO, "text": "and this" }));
+    wait_for(10, "what is written after", || fetched(&other, "").filter(|text| text.contains(&last)));
+    assert_eq!(fetched(&token, ""), None, "nothing is for the first");
+    assert_eq!(shop.meta.sent().len(), 1, "asked once");
+}

@@ -1,0 +1,66 @@
+//! One request to Meta: its turn in the number's pace, and what Meta's answer means for the key.
+
+use std::time::Duration;
+
+use bellwire::contact::severity::Severity;
+use bellwire::outbox::retry_policy::{ApiAnswer, Class};
+use bellwire::whatsapp::client::{Client, Endpoint, judge, whole};
+use bytes::Bytes;
+use hyper::Method;
+
+use super::send::{Ports, Posted};
+use super::sent::Answer;
+use crate::pace::{Paces, Refused};
+
+/// What Meta is asked again after, when nothing says how long.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// One message, and whom it asks.
+pub struct Request<'a> {
+    pub client: &'a Client,
+    pub paces: &'a Paces,
+    pub endpoint: &'a Endpoint,
+    /// Whose turn it is.
+    pub site: &'a str,
+    pub body: Bytes,
+}
+
+impl Ports for Request<'_> {
+    async fn turn(&self, severity: Severity) -> Result<(), Refused> {
+        self.paces.turn(&self.endpoint.phone_number_id, self.site, severity).await
+    }
+
+    async fn post(&self) -> Posted {
+        let (number, json) = (&self.endpoint.phone_number_id, Some("application/json"));
+        let path = format!("{number}/messages");
+        let answered =
+            self.client.call(Method::POST, self.endpoint, &path, json, whole(self.body.clone())).await;
+        let (status, headers, body) = match answered {
+            Ok(answered) => answered,
+            Err(ApiAnswer::Offline(why)) => return Posted::NotSent { why, retry_after: PAUSE },
+            Err(ApiAnswer::Ambiguous { detail, .. }) => return Posted::Unknown(detail),
+            Err(ApiAnswer::Accepted(_) | ApiAnswer::Refused(_)) => {
+                return Posted::Unknown("the connection to Meta failed in an unexpected way".to_owned());
+            }
+        };
+        let answer = Answer {
+            status: status.as_u16(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+            is_unknown: false,
+        };
+        match judge(status, &headers, &body) {
+            ApiAnswer::Accepted(accepted) => Posted::Answered(answer, Some(accepted.wamid.0)),
+            ApiAnswer::Refused(refusal) if refusal.class == Class::Throttle => {
+                self.paces.too_fast(number);
+                let retry_after = refusal.retry_after.unwrap_or(PAUSE);
+                Posted::NotSent {
+                    why: format!("Meta says that it is too fast: {}", refusal.details),
+                    retry_after,
+                }
+            }
+            ApiAnswer::Refused(_) => Posted::Answered(answer, None),
+            ApiAnswer::Offline(why) => Posted::NotSent { why, retry_after: PAUSE },
+            ApiAnswer::Ambiguous { detail, .. } => Posted::Unknown(detail),
+        }
+    }
+}
