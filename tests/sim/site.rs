@@ -127,6 +127,7 @@ topic = "site/{area}/boiler"
 when = "payload.celsius > 80"
 resolve_when = "payload.celsius < 70"
 value = "payload.celsius"
+chart = "1h"
 severity = "critical"
 message = "Boiler of {{ area }} is at {{ value }}"
 notify = ["nino"]

@@ -15,14 +15,14 @@ const KITCHEN: &str = "[[team]]\nid = \"kitchen\"\nmembers = [\"nino\", \"giorgi
 const TURNS: &str = "[[team]]\nid = \"kitchen\"\nmembers = [\"nino\", \"giorgi\"]\nrotation = \"daily\"\nhand_over = \"08:00\"\nstart = \"2026-01-05\"\n";
 const OTHER: &str = "[[connection]]\nname = \"other\"\nphone_number_id = \"209876543210123\"\naccess_token_file = \"t\"\n\
     app_secret_file = \"s\"\nverify_token_file = \"v\"\n";
-const BOILER_LIFE: &str = "resolve_when = \"payload.celsius < 70\"\nvalue = \"payload.celsius\"\nseverity = \"critical\"\n\
+const BOILER_LIFE: &str = "resolve_when = \"payload.celsius < 70\"\nvalue = \"payload.celsius\"\nchart = \"1h\"\nseverity = \"critical\"\n\
     message = \"Boiler of {{ area }} is at {{ value }}\"\nnotify = [\"nino\"]\nrepeat_interval = \"0s\"\nbuttons = [\"acknowledge\"]\n";
 const BOILER_ONCE: &str = "severity = \"critical\"\nmessage = \"Boiler of {{ area }} is at {{ payload.celsius }}, event {{ payload.n }}\"\nnotify = [\"nino\"]\n";
 const STEPS: &str = "escalate = [\n  { after = \"5m\", unless = \"acknowledged\", notify = [\"lali\"] },\n  \
     { after = \"10m\", unless = \"acknowledged\", topic = \"site/{area}/siren/set\", payload = \"ON\" },\n]\n";
 const SIREN: &str = "  { after = \"10m\", unless = \"acknowledged\", topic = \"site/{area}/siren/set\", payload = \"ON\" },\n";
 const POST: &str = "  { after = \"6m\", unless = \"acknowledged\", url = \"https://pager.example/x\" },\n";
-const BOILER_KEYLESS: &str = "resolve_when = \"payload.celsius < 70\"\nvalue = \"payload.celsius\"\nkey = []\nseverity = \"critical\"\n\
+const BOILER_KEYLESS: &str = "resolve_when = \"payload.celsius < 70\"\nvalue = \"payload.celsius\"\nchart = \"1h\"\nkey = []\nseverity = \"critical\"\n\
     message = \"Boiler of {{ area }} is at {{ value }}\"\nnotify = [\"nino\"]\nrepeat_interval = \"0s\"\nbuttons = [\"acknowledge\"]\n";
 const PUMP_ONCE: &str =
     "message = \"Pump of {{ area }} is stuck, event {{ payload.n }}\"\nnotify = [\"nino\", \"giorgi\"]\n";

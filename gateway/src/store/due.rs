@@ -165,7 +165,9 @@ impl Store {
         };
         let uploaded = upload.copied().flatten().map(|id| self.uploaded_head(id, now)).transpose()?;
         let (single, mergeable) = (head(false)?, head(true)?);
-        let none_waits = mergeable.is_none() && question == HEAD;
+        // Where all that waits has files that are on their way, nothing may leave, alone or together with others.
+        let is_empty = single.or(mergeable).or(uploaded.flatten()).is_none();
+        let none_waits = is_empty || mergeable.is_none() && question == HEAD;
         let waiting = if none_waits { WaitingMessages::default() } else { self.waiting(lane, now)? };
         Ok(LaneContent { single, mergeable, uploaded: uploaded.flatten(), waiting })
     }
