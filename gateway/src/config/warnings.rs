@@ -8,6 +8,7 @@ use crate::command::action::ActionPolicy;
 use crate::contact::language::Language;
 use crate::contact::{Contact, Phone, Recipient};
 use crate::event::topic::is_level;
+use crate::outbox::message::Template;
 use crate::rule::definition::Rule;
 use crate::rule::lifecycle_settings::Target;
 use crate::rule::template::fields_in_message;
@@ -19,6 +20,7 @@ pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
     let untranslated = config.rules.iter().flat_map(|rule| untranslated(config, rule));
     let crowded = config.rules.iter().filter_map(|rule| crowded(rule));
     let slashed = config.rules.iter().filter_map(|rule| slashed(rule));
+    let pictured = config.rules.iter().filter_map(|rule| pictured(rule));
     let (doubled, ending) = (one_telephone(config), ending(config, today));
     let open = exposed(config).into_iter().map(|(what, next)| format!("{what}; {next}"));
     untranslated
@@ -27,6 +29,7 @@ pub fn remarks(config: &Config, today: Timestamp) -> Vec<String> {
         .chain(ending)
         .chain(crowded)
         .chain(slashed)
+        .chain(pictured)
         .chain(open)
         .collect()
 }
@@ -55,6 +58,19 @@ pub fn exposed(config: &Config) -> Vec<(String, &'static str)> {
         ));
     }
     found
+}
+
+/// Several alerts in one message, and their end, carry no picture of `chart`, so no template with one either.
+fn pictured(rule: &Rule) -> Option<String> {
+    let has_chart = rule.life.as_ref().is_some_and(|life| life.chart.is_some());
+    let all = !rule.templates.is_empty() && rule.templates.iter().all(Template::needs_file);
+    (has_chart && all).then(|| {
+        format!(
+            "rule `{}`: each of its templates has `header_file`, so what carries no picture, as the end of an alert, is held outside the \
+             24 h window; list one without behind them",
+            rule.name
+        )
+    })
 }
 
 /// Versions of Meta's API that end soon; what has ended is a mistake.

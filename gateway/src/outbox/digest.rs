@@ -7,7 +7,7 @@ use crate::contact::Recipient;
 use crate::contact::language::Locale;
 use crate::contact::severity::Severity;
 use crate::ids::{AlertId, MessageId};
-use crate::outbox::message::{Button, Content};
+use crate::outbox::message::{Button, Content, Template};
 use crate::outbox::message_state::OnUnknown;
 use crate::time::Timestamp;
 
@@ -152,9 +152,11 @@ fn compose(items: &[Item], others: &BTreeMap<String, u32>, locale: &Locale) -> C
             })
             .collect::<Vec<_>>()
     };
+    let mut templates = items.first().map(|item| item.content.templates.clone()).unwrap_or_default();
+    templates.sort_by_key(Template::needs_file); // the picture of the first alone, only where no other may go out
     Content {
         buttons: items.iter().enumerate().flat_map(action).take(ACTIONS).collect(),
-        templates: items.first().map(|item| item.content.templates.clone()).unwrap_or_default(),
+        templates,
         ..Content::text(text)
     }
 }
@@ -175,6 +177,7 @@ fn mark(severity: Severity) -> &'static str {
 mod tests {
     use super::*;
     use crate::contact::language::Language;
+    use crate::outbox::message::{Header, Media, Part};
 
     #[test]
     fn few_go_one_by_one_unless_they_are_late_or_the_pair_limit_is_near() {
@@ -190,6 +193,19 @@ mod tests {
         check(2, 299, false, false);
         check(2, 300, false, true);
         check(1, 3_000, false, false);
+    }
+
+    #[test]
+    fn a_digest_prefers_a_template_without_a_picture() {
+        let drawn = Media::Kept { sha256: "a".into(), is_drawn: true };
+        let template = |name: &str, header| Template { name: name.into(), header, ..Template::default() };
+        let templates =
+            vec![template("pictured", Some(Header::Image(drawn.clone()))), template("plain", None)];
+        let content = Content { templates, part: Some(Part::Image(drawn)), ..Content::text("x") };
+        let digest =
+            compose(&[Item { severity: Severity::Info, content }], &BTreeMap::new(), &Locale::default());
+        let names: Vec<&str> = digest.templates.iter().map(|template| template.name.as_str()).collect();
+        assert_eq!((names, digest.part), (vec!["plain", "pictured"], None));
     }
 
     #[test]

@@ -53,8 +53,16 @@ fn a_picture_needs_a_number_and_stands_alone() {
     check(rule, &with(&format!("{value}\n{attach}")), "take `attach` away, or `chart`");
     let template = "template = { name = \"t\", language = \"en\", header_file = true }";
     check(rule, &with(template), "`header_file` needs a `chart`");
-    for good in [value.to_owned(), format!("{value}\n{template}")] {
-        assert_eq!(problems(&GOOD.replacen(rule, &with(&good), 1)), Vec::<String>::new(), "{good}");
+    let plain = template
+        .replace(", header_file = true }", " }]")
+        .replace("= {", &format!("= [{}, {{", &template["template = ".len()..]));
+    for (good, remarks) in
+        [(value.to_owned(), 0), (format!("{value}\n{plain}"), 0), (format!("{value}\n{template}"), 1)]
+    {
+        let text = GOOD.replacen(rule, &with(&good), 1);
+        assert_eq!(problems(&text), Vec::<String>::new(), "{good}");
+        let found = crate::config::remarks(&read("b.toml", &text, &wishes()).expect("good"), TODAY);
+        assert_eq!(found.iter().filter(|one| one.contains("carries no picture")).count(), remarks, "{good}");
     }
 }
 
