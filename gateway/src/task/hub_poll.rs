@@ -59,7 +59,7 @@ async fn fetch_once(
 ) -> Result<(), String> {
     let name = connection.name.clone();
     let cursor = context.store.durably(move |store: &Store| store.hub_cursor(&name)).await.flatten();
-    let fetched = client.fetch_webhooks(&endpoint(connection)?, cursor.as_deref()).await?;
+    let fetched = client.fetch_webhooks(&endpoint(connection)?, &context.tag, cursor.as_deref()).await?;
     let Some(Fetched { cursor, webhooks }) = fetched else { return Ok(()) };
     let live = context.live.get();
     let mut bodies = Vec::with_capacity(webhooks.len());

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::client::{Client, Endpoint, judge, retry_after, whole};
 use super::prepare::PreparedRequest;
+use crate::ids::StoreTag;
 use crate::outbox::retry_policy::{ApiAnswer, Class, Refusal, sentence};
 
 const KEY: HeaderName = HeaderName::from_static("bellwire-key");
@@ -79,15 +80,17 @@ impl Client {
         }
     }
 
-    /// What the hub has behind the cursor; `None`: nothing came within half a minute. An error is a sentence.
+    /// What the hub has behind the cursor; `None`: nothing came within half a minute. An error is a sentence. The store's tag says
+    /// whose the receipts of its messages are, also of those that left before there was a hub.
     pub async fn fetch_webhooks(
         &self,
         endpoint: &Endpoint,
+        tag: &StoreTag,
         cursor: Option<&str>,
     ) -> Result<Option<Fetched>, String> {
         let endpoint = Endpoint { api_version: "hub/v1".to_owned(), ..endpoint.clone() };
-        let after = cursor.map(|cursor| format!("?after={cursor}")).unwrap_or_default();
-        let path = format!("webhooks{after}");
+        let after = cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+        let path = format!("webhooks?store={}{after}", tag.own);
         let answer = self.call(Method::GET, &endpoint, &path, None, whole(Bytes::new())).await;
         let (status, headers, body) = answer.map_err(|answer| in_words(&answer))?;
         match status {

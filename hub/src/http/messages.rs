@@ -1,20 +1,14 @@
 //! `POST /{version}/{phone_number_id}/messages`, as sites send it.
 
-use std::time::Duration;
-
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::{Caller, HUB, Hub, again, refusal};
-use crate::engine::{Engine, Table};
+use super::{HUB, Hub, PAUSE, again, refusal};
 use crate::out::{Answer, Outgoing, Request, Told, send as send_once};
 use crate::sites::random_hex;
-
-/// After what does not last.
-const PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) async fn send(
     State(hub): State<Hub>,
@@ -54,7 +48,7 @@ async fn answer(
             "the hub does not let this site write to this person; `bellwire-hub sites claim` changes that";
         return Err(refusal(StatusCode::BAD_REQUEST, 131_030, details));
     }
-    own_tag(hub, &caller, &out.tag).await?;
+    hub.own_tag(&caller, &out.tag).await?;
     let nonce = random_hex::<16>().map_err(|error| again(&error.to_string(), PAUSE))?;
     let request =
         Request { client: &hub.client, paces: &hub.paces, endpoint: &endpoint, site: &caller.name, body };
@@ -79,33 +73,6 @@ fn told(told: Told) -> Response {
             "another message was sent under this key: are there two copies of this site, with one card? Give one of them a new one",
         ),
     }
-}
-
-/// A store belongs to one site: what comes back for its tag must not go elsewhere. The first that sends with it has it.
-async fn own_tag(hub: &Hub, caller: &Caller, tag: &str) -> Result<(), Response> {
-    let unavailable = |error: crate::engine::Unavailable| again(&error.to_string(), Duration::from_secs(5));
-    let known = hub.engine.get(Table::Tags, tag).await.map_err(unavailable)?;
-    if known.as_ref().is_some_and(|row| row.value == caller.name.as_bytes()) {
-        return Ok(());
-    }
-    if known.is_none() {
-        let name = caller.name.clone().into();
-        if hub.engine.create(Table::Tags, tag, name).await.map_err(unavailable)?.is_some() {
-            return Ok(());
-        }
-        // A replica that was behind, or another request of the same site.
-        let known = hub.engine.get(Table::Tags, tag).await.map_err(unavailable)?;
-        match known {
-            Some(row) if row.value == caller.name.as_bytes() => return Ok(()),
-            Some(_) => {}
-            None => return Err(again("it is not known yet whose store this is", PAUSE)),
-        }
-    }
-    Err(refusal(
-        StatusCode::FORBIDDEN,
-        10,
-        "another site sends from a copy of this store: two cards were made from one; `bellwire restore` gives this one its own tag",
-    ))
 }
 
 fn is_read_mark(body: &[u8]) -> bool {

@@ -29,12 +29,14 @@ use tokio::sync::watch;
 
 pub use listen::serve;
 
-use crate::engine::JetStream;
+use crate::engine::{Engine, JetStream, Table, Unavailable};
 use crate::incoming::Wakes;
 use crate::pace::Paces;
 use crate::settings::Settings;
 use crate::sites::{EnrolError, Registry, Site, enrol};
 
+/// After what does not last.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Marks an answer as the hub's own, so that a site does not take a proxy's for it.
 pub const HUB: HeaderName = HeaderName::from_static("bellwire-hub");
 /// Meta sends up to 3 MB.
@@ -110,6 +112,33 @@ impl Hub {
                 "the hub does not know this token: it was revoked or replaced; enrol the site again",
             )),
         }
+    }
+
+    /// A store belongs to one site: what comes back for its tag must not go elsewhere. The first that sends with it has it.
+    async fn own_tag(&self, caller: &Caller, tag: &str) -> Result<(), Response> {
+        let unavailable = |error: Unavailable| again(&error.to_string(), Duration::from_secs(5));
+        let known = self.engine.get(Table::Tags, tag).await.map_err(unavailable)?;
+        if known.as_ref().is_some_and(|row| row.value == caller.name.as_bytes()) {
+            return Ok(());
+        }
+        if known.is_none() {
+            let name = caller.name.clone().into();
+            if self.engine.create(Table::Tags, tag, name).await.map_err(unavailable)?.is_some() {
+                return Ok(());
+            }
+            // A replica that was behind, or another request of the same site.
+            let known = self.engine.get(Table::Tags, tag).await.map_err(unavailable)?;
+            match known {
+                Some(row) if row.value == caller.name.as_bytes() => return Ok(()),
+                Some(_) => {}
+                None => return Err(again("it is not known yet whose store this is", PAUSE)),
+            }
+        }
+        Err(refusal(
+            StatusCode::FORBIDDEN,
+            10,
+            "another site sends from a copy of this store: two cards were made from one; `bellwire restore` gives this one its own tag",
+        ))
     }
 }
 

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::{Caller, HUB, Hub};
 use crate::engine::{Engine, Log, Table};
 use crate::incoming::wait;
+use crate::out::is_tag;
 
 /// How often it is written down that a site was here: a thousand sites make 33 writes a second of it.
 const SEEN_EVERY: Duration = Duration::from_secs(30);
@@ -53,6 +54,8 @@ pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: By
 #[derive(Deserialize)]
 pub(super) struct Position {
     after: Option<String>,
+    /// The site's store: receipts of what it sent before it came here are for it.
+    store: Option<String>,
 }
 
 /// What is for the site, behind its cursor, each body signed with the token that it came with. Asking with a cursor says that
@@ -66,6 +69,11 @@ pub(super) async fn fetch(
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
+    if let Some(tag) = position.store.as_deref().filter(|tag| is_tag(tag))
+        && let Err(refused) = hub.own_tag(&caller, tag).await
+    {
+        return refused;
+    }
     see(&hub, &caller, &headers).await;
     let epoch = match hub.engine.epoch(Log::Inbound).await {
         Ok(epoch) => epoch,

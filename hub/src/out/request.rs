@@ -64,8 +64,13 @@ impl Outgoing {
 #[must_use]
 pub fn tag(id: &str) -> Option<&str> {
     let (tag, _) = id.strip_prefix("bellwire/")?.split_once('/')?;
-    let is_tag = tag.len() == 8 && tag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_tag.then_some(tag)
+    is_tag(tag).then_some(tag)
+}
+
+/// As a store draws it: eight hex digits.
+#[must_use]
+pub fn is_tag(tag: &str) -> bool {
+    tag.len() == 8 && tag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

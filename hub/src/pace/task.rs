@@ -34,6 +34,8 @@ pub struct Paces(Arc<BTreeMap<String, Arc<Line>>>);
 struct Line {
     state: Mutex<State>,
     changed: Notify,
+    /// Something waits where nothing did: the others hear at once, or two floods that begin together would both take all.
+    begins: Notify,
 }
 
 struct State {
@@ -58,7 +60,8 @@ impl Paces {
                 next_ticket: 0,
                 waiting: BTreeMap::new(),
             };
-            let line = Arc::new(Line { state: Mutex::new(state), changed: Notify::new() });
+            let line =
+                Arc::new(Line { state: Mutex::new(state), changed: Notify::new(), begins: Notify::new() });
             tokio::spawn(Arc::clone(&line).let_leave());
             let subject = format!("pace.{}", number.phone_number_id);
             tokio::spawn(Arc::clone(&line).beat(subject, hub.to_owned(), signals.clone()));
@@ -104,6 +107,9 @@ impl Line {
         let mut state = self.lock();
         state.next_ticket += 1;
         let ticket = state.next_ticket;
+        if state.waiting.is_empty() {
+            self.begins.notify_one();
+        }
         state.pace.ask(site, severity, ticket, now()).ok()?;
         let (leave, leaves) = oneshot::channel();
         state.waiting.insert(ticket, leave);
@@ -143,19 +149,23 @@ impl Line {
         };
         let mut ticks = tokio::time::interval(BEAT);
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {
-                    let told = Told { hub: hub.clone(), beat: self.lock().pace.beat(now()) };
-                    signals.say(&subject, serde_json::to_vec(&told).unwrap_or_default().into()).await;
-                }
-                message = heard.next() => {
-                    let Some(message) = message else { return };
-                    match serde_json::from_slice::<Told>(&message.payload) {
-                        Ok(told) if told.hub != hub => self.lock().pace.hear(&told.hub, told.beat, now()),
-                        Ok(_) => {}
-                        Err(error) => tracing::debug!(%error, "a hub of another version says something else"),
-                    }
-                }
+            let message = tokio::select! {
+                _ = ticks.tick() => None,
+                () = self.begins.notified() => None,
+                message = heard.next() => match message {
+                    Some(message) => Some(message),
+                    None => return,
+                },
+            };
+            let Some(message) = message else {
+                let told = Told { hub: hub.clone(), beat: self.lock().pace.beat(now()) };
+                signals.say(&subject, serde_json::to_vec(&told).unwrap_or_default().into()).await;
+                continue;
+            };
+            match serde_json::from_slice::<Told>(&message.payload) {
+                Ok(told) if told.hub != hub => self.lock().pace.hear(&told.hub, told.beat, now()),
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "a hub of another version says something else"),
             }
         }
     }

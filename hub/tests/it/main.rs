@@ -13,5 +13,7 @@ mod parts;
 mod site;
 /// A hub that is killed at each point of a message's way.
 mod points;
+/// A site that floods, and what a hub costs.
+mod flood;
 /// Two hubs and three engines, killed under load.
 mod chain;

@@ -364,7 +364,22 @@ pub fn send(
     to: &str,
     waited: u64,
 ) -> Option<(u16, String, String)> {
-    let callback = format!("bellwire/0badcafe/{row}");
+    send_as("warning", "0badcafe", url, token, row, attempt, to, waited)
+}
+
+/// The same, so severe and of that store.
+#[expect(clippy::too_many_arguments, reason = "they are what a message has")]
+pub fn send_as(
+    severity: &str,
+    tag: &str,
+    url: &str,
+    token: &str,
+    row: u32,
+    attempt: u32,
+    to: &str,
+    waited: u64,
+) -> Option<(u16, String, String)> {
+    let callback = format!("bellwire/{tag}/{row}");
     let body = json!({ "messaging_product": "whatsapp", "to": to, "type": "text", "text": { "body": format!("m{row}") },
                        "biz_opaque_callback_data": callback });
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -376,7 +391,7 @@ pub fn send(
         .post(format!("{url}/v25.0/{PHONE_NUMBER_ID}/messages"))
         .header("Authorization", format!("Bearer {token}"))
         .header("Bellwire-Key", format!("{callback}/{attempt}"))
-        .header("Bellwire-Severity", "warning")
+        .header("Bellwire-Severity", severity)
         .header("Bellwire-Waited", waited.to_string())
         .send_json(&body)
         .ok()?;

@@ -208,6 +208,60 @@ fn doctor_refuses_an_engine_that_acknowledges_too_early() {
     assert!(!output.status.success() && said.contains("sync_interval: always"), "{said}");
 }
 
+/// A site that had no hub moves behind one and back, killed in between, with messages under way.
+#[test]
+fn a_site_moves_behind_a_hub_and_back() {
+    let (shop, token) = shop();
+    let config = || std::fs::read_to_string(shop.site.config()).expect("readable");
+    let behind =
+        config().replace("severity = \"critical\"", "severity = \"critical\"\non_unknown = \"hold\"");
+    std::fs::write(shop.site.config(), &behind).expect("written");
+    std::fs::write(shop.site.path().join("access-token"), META_TOKEN).expect("written");
+    let of_hub: Vec<String> = ["hub = ", "hub_token_file"]
+        .iter()
+        .flat_map(|key| {
+            behind.lines().filter(|line| line.starts_with(key)).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    let of_meta = format!(
+        "access_token_file = \"access-token\"\napp_secret_file = \"app-secret\"\nverify_token_file = \"verify-token\"\n\
+         api_url = \"{}\"",
+        shop.meta.url("")
+    );
+    let straight = behind.replace(&of_hub.join("\n"), &of_meta);
+    assert_ne!((token.as_str(), &straight), (META_TOKEN, &behind));
+    shop.meta.fault(&json!({ "delay_ms": 100 }));
+    for (phase, text) in [&straight, &behind, &straight, &behind].into_iter().enumerate() {
+        std::fs::write(shop.site.config(), text).expect("written");
+        let gateway = Gateway::start(&shop.site);
+        for at in 0..5 {
+            publish(shop.broker.port, "site/freezer", format!("{{\"celsius\": {phase}.{at}}}").as_bytes());
+        }
+        std::thread::sleep(Duration::from_millis(350));
+        gateway.kill();
+    }
+    let _gateway = Gateway::start(&shop.site);
+    let waiting = "SELECT count(*) FROM message WHERE state IN ('queued', 'sending', 'unknown')";
+    let written = "SELECT count(*) FROM message WHERE digest IS NULL";
+    wait_for(90, "all of them", || {
+        (shop.site.count(written) >= 1 && shop.site.count(waiting) == 0).then_some(())
+    });
+    let mut callbacks: Vec<String> =
+        shop.meta.sent().iter().map(|sent| sent["biz_opaque_callback_data"].to_string()).collect();
+    let sent = callbacks.len();
+    callbacks.sort();
+    callbacks.dedup();
+    let held = shop.site.count("SELECT count(*) FROM message WHERE state = 'held'");
+    println!("{sent} at Meta, {held} held");
+    assert_eq!(sent, callbacks.len(), "nobody is told twice");
+    let alerts = shop.site.count("SELECT count(*) FROM alert");
+    assert_eq!(alerts, 20, "each event is an alert");
+    let told = shop.site.count(
+        "SELECT count(DISTINCT alert) FROM message WHERE state IN ('accepted', 'sent', 'delivered', 'read')",
+    );
+    assert!(told + held >= alerts, "{told} {held} {alerts}");
+}
+
 /// A person of two sites writes without quoting anything.
 #[test]
 fn a_person_of_two_sites_is_asked_and_what_was_written_goes_where_they_say() {
