@@ -11,7 +11,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
@@ -30,6 +31,8 @@ const DESCRIPTORS_KEPT: usize = 24;
 const HEADER_DEADLINE: Duration = Duration::from_secs(2);
 /// Three ways over a bad line, and an old processor.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+/// Who has just connected is about to ask, over whatever line; to be closed without an answer would look like a failure.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// After this a connection that is still answering is cut.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Without a free descriptor `accept` fails at once: wait instead of spinning (docs/reliability.md F14).
@@ -112,7 +115,7 @@ fn descriptors() -> usize {
 
 /// However few there are, visitors never take the last one (docs/reliability.md F14).
 fn connections_max(descriptors: usize) -> usize {
-    CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_KEPT) / 2).max(2) // there may be two doors
+    CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_KEPT) / 2).max(2) // there may be two listeners
 }
 
 /// Answers the requests of one connection, over whatever carries its bytes.
@@ -123,8 +126,10 @@ pub async fn converse(
     routes: Router,
     mut stop: watch::Receiver<bool>,
 ) {
-    let stage = stage.clone();
+    let (stage, asked) = (stage.clone(), Arc::new(Notify::new()));
+    let has_asked = Arc::clone(&asked);
     let answer = move |request: hyper::Request<Incoming>| {
+        asked.notify_one();
         let mut request = request.map(|body| Body::new(Received::new(body, &stage)));
         request.extensions_mut().insert(peer);
         let (answer, stage) = (routes.clone().call(request), stage.clone());
@@ -138,10 +143,13 @@ pub async fn converse(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        () = stopped(&mut stop) => tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = timeout(FIRST_REQUEST, has_asked.notified()) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        },
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
@@ -154,7 +162,27 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    /// A reload, while somebody has connected and not asked yet.
+    #[tokio::test]
+    async fn who_has_just_connected_gets_an_answer_before_the_end() {
+        let (mut client, server) = tokio::io::duplex(1_024);
+        let (stop, stopped) = watch::channel(false);
+        let stage = Stage::default();
+        let routes = Router::new().route("/", axum::routing::get(|| async { "here" }));
+        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), encrypted: false };
+        let served = tokio::spawn(async move { converse(server, peer, &stage, routes, stopped).await });
+        stop.send_replace(true);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("open");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("until the end");
+        assert!(answer.ends_with("here"), "{answer}");
+        served.await.expect("ended");
+    }
 
     #[test]
     fn visitors_leave_descriptors_for_the_work() {
