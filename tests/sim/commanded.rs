@@ -44,6 +44,13 @@ pub struct Commanded {
     pub known: Option<BTreeSet<String>>,
 }
 
+impl Command {
+    /// Its device's state said so, which may be another command's doing: this one need not have come.
+    pub fn is_ended_by_a_state(&self) -> bool {
+        self.state_topic.is_some() && matches!(self.state.as_str(), "done" | "failed")
+    }
+}
+
 impl Commanded {
     pub fn says(&mut self, topic: &str, verdict: Option<Verdict>) {
         self.said.entry(topic.to_owned()).or_default().extend(verdict);

@@ -296,8 +296,12 @@ async fn send(context: &TaskContext, client: &impl CloudApi, due: &DueMessage, c
         Ok(endpoint) => endpoint,
         Err(error) => return ApiAnswer::Offline(error),
     };
+    let now = context.machine.now();
+    if now.is_sane() && now >= due.expires_at {
+        return ApiAnswer::Offline("it was too late for it when this machine went on".into()); // it was suspended meanwhile
+    }
     let ours = Signature { tag: &context.tag, signer: &context.signer };
-    let request = prepare(due, choice, ours, &context.live.get().people, context.machine.now());
+    let request = prepare(due, choice, ours, &context.live.get().people, now);
     let began = context.machine.both().steady;
     let answer = client.post(endpoint, request).await;
     context.metrics.sent_within(context.machine.both().steady.saturating_sub(began));
