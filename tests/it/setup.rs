@@ -10,13 +10,13 @@ use bellwire_tests::{Broker, Gateway, PHONE_NUMBER_ID, Simulator, Site, bellwire
 const BUSINESS: &str = "102290129340398";
 
 /// A simulator with one account, and a folder where nothing is configured yet.
-struct Desk {
+struct Fixture {
     site: Site,
     broker: Broker,
     _simulator: Simulator,
 }
 
-impl Desk {
+impl Fixture {
     fn new() -> Self {
         let broker = Broker::start();
         let site = Site::new(broker.port, crate::round_trip::FREEZER);
@@ -110,107 +110,107 @@ fn read(path: &Path) -> String {
 
 #[test]
 fn a_fleet_is_set_up_by_arguments_and_the_first_alert_arrives() {
-    let desk = Desk::new();
-    let output = desk.by_arguments(&["--template"]);
+    let fixture = Fixture::new();
+    let output = fixture.by_arguments(&["--template"]);
     assert!(output.status.success(), "{}", text(&output));
-    let sent = desk.site.wait_sent(1);
+    let sent = fixture.site.wait_sent(1);
     assert_eq!(sent[0]["to"], "+995555123456");
     assert_eq!(sent[0]["body"]["template"]["name"], "hello_world");
     assert!(text(&output).contains("alarm_v1 waits for approval (PENDING)"), "{}", text(&output));
     for name in ["access-token", "app-secret", "verify-token"] {
-        assert_eq!(mode(desk.site.path().join("secrets").join(name)), 0o640, "{name}");
+        assert_eq!(mode(fixture.site.path().join("secrets").join(name)), 0o640, "{name}");
     }
     assert!(
-        text(&output).contains(&read(&desk.site.path().join("secrets/verify-token"))),
+        text(&output).contains(&read(&fixture.site.path().join("secrets/verify-token"))),
         "{}",
         text(&output)
     );
 
     // What it wrote runs; only the ports and the place of the state are the test's own.
-    let config = read(&desk.site.config());
-    let http = format!("[http]\nlisten = \"127.0.0.1:{}\"", desk.site.http_port);
-    let state = format!("[site]\nstate_directory = \"{}/state\"", desk.site.path().display());
+    let config = read(&fixture.site.config());
+    let http = format!("[http]\nlisten = \"127.0.0.1:{}\"", fixture.site.http_port);
+    let state = format!("[site]\nstate_directory = \"{}/state\"", fixture.site.path().display());
     let config = config.replacen("[http]", &http, 1).replacen("[site]", &state, 1);
-    std::fs::write(desk.site.config(), config).expect("written");
-    let gateway = Gateway::start(&desk.site);
-    publish(desk.broker.port, "bellwire/test", b"hello");
-    let sent = desk.site.wait_sent(2);
+    std::fs::write(fixture.site.config(), config).expect("written");
+    let gateway = Gateway::start(&fixture.site);
+    publish(fixture.broker.port, "bellwire/test", b"hello");
+    let sent = fixture.site.wait_sent(2);
     assert!(sent[1]["body"].to_string().contains("A test of Corner: hello"), "{}", sent[1]);
     assert_eq!(gateway.stop(), Some(0));
 }
 
 #[test]
 fn a_person_is_asked_corrected_and_may_go_on_later() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     // A token with a typing error, and then the answers end.
-    let output = desk.set_up(&[], &format!("{PHONE_NUMBER_ID}\n{BUSINESS}\ntokem\n"));
+    let output = fixture.set_up(&[], &format!("{PHONE_NUMBER_ID}\n{BUSINESS}\ntokem\n"));
     assert!(!output.status.success());
     assert!(text(&output).contains("the access token is not valid"), "{}", text(&output));
     assert!(text(&output).contains("start again"), "{}", text(&output));
-    assert!(!desk.site.path().join("secrets/access-token").exists(), "a wrong token is not kept");
+    assert!(!fixture.site.path().join("secrets/access-token").exists(), "a wrong token is not kept");
 
     // The right one, and a wrong secret; what was right is known the next time.
-    let output = desk.set_up(&[], &format!("{PHONE_NUMBER_ID}\n{BUSINESS}\ntoken\nwrong\n"));
+    let output = fixture.set_up(&[], &format!("{PHONE_NUMBER_ID}\n{BUSINESS}\ntoken\nwrong\n"));
     assert!(text(&output).contains("this is not the secret of the app "), "{}", text(&output));
-    let broker = format!("mqtt://127.0.0.1:{}", desk.broker.port);
+    let broker = format!("mqtt://127.0.0.1:{}", fixture.broker.port);
     let answers = format!("\n\n\nsecret\nOur shop\nAsia/Tbilisi\n{broker}\n0555\n+995 555 12 34 56\nn\n");
-    let output = desk.set_up(&[], &answers);
+    let output = fixture.set_up(&[], &answers);
     let said = text(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("the number has no country code"), "{said}");
     let offered = said.split("a template:\n\n").nth(1).and_then(|rest| rest.split("\n\nCreate it").next());
     let draft = serde_json::json!({ "name": "as_offered", "language": "en", "category": "UTILITY",
         "components": [{ "type": "BODY", "text": offered.expect("a template is offered") }] });
-    let (status, created) = desk.create_template(&draft);
+    let (status, created) = fixture.create_template(&draft);
     assert_eq!(status, 200, "the template that is offered is one that Meta takes: {created}");
-    let config = desk.site.config();
+    let config = fixture.site.config();
     assert!(read(&config).contains("name = \"Our shop\""), "{}", read(&config));
-    assert_eq!(read(&desk.site.path().join("secrets/access-token")), "token");
+    assert_eq!(read(&fixture.site.path().join("secrets/access-token")), "token");
 
     // Again: everything is known, and comments of one's own stay.
     std::fs::write(&config, format!("# mine\n{}", read(&config))).expect("written");
-    let output = desk.set_up(&[], "\n\n\n\nn\n");
+    let output = fixture.set_up(&[], "\n\n\n\nn\n");
     assert!(output.status.success(), "{}", text(&output));
     assert!(read(&config).starts_with("# mine\n"));
 }
 
 #[test]
 fn the_packages_example_is_kept_beside_and_secrets_are_not_told() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let example = format!("{}/../config/bellwire.toml", env!("CARGO_MANIFEST_DIR"));
-    std::fs::copy(example, desk.site.config()).expect("copied");
+    std::fs::copy(example, fixture.site.config()).expect("copied");
     let planted = "EAAplantedTOKENplanted";
-    std::fs::write(desk.site.path().join("access-token"), planted).expect("written");
-    let refused = desk.by_arguments(&[]);
+    std::fs::write(fixture.site.path().join("access-token"), planted).expect("written");
+    let refused = fixture.by_arguments(&[]);
     assert_eq!(refused.status.code(), Some(74));
     assert!(!text(&refused).contains(planted), "{}", text(&refused));
-    assert!(!desk.site.path().join("secrets/access-token").exists(), "a wrong token is not kept");
+    assert!(!fixture.site.path().join("secrets/access-token").exists(), "a wrong token is not kept");
 
-    std::fs::write(desk.site.path().join("access-token"), "token").expect("written");
-    let output = desk.by_arguments(&[]);
+    std::fs::write(fixture.site.path().join("access-token"), "token").expect("written");
+    let output = fixture.by_arguments(&[]);
     assert!(output.status.success(), "{}", text(&output));
-    assert!(!read(&desk.site.config()).contains("Corner Bakery"));
-    assert!(read(&desk.site.path().join("bellwire.toml.example")).contains("Corner Bakery"));
-    let checked = bellwire(&["check", "--config", &desk.file("bellwire.toml")]);
+    assert!(!read(&fixture.site.config()).contains("Corner Bakery"));
+    assert!(read(&fixture.site.path().join("bellwire.toml.example")).contains("Corner Bakery"));
+    let checked = bellwire(&["check", "--config", &fixture.file("bellwire.toml")]);
     assert!(checked.status.success(), "{}", text(&checked));
 }
 
 #[test]
 fn setup_for_another_api_address_uses_no_kept_secret() {
-    let desk = Desk::new();
-    let output = desk.by_arguments(&[]);
+    let fixture = Fixture::new();
+    let output = fixture.by_arguments(&[]);
     assert!(output.status.success(), "{}", text(&output));
     let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     server.set_nonblocking(true).expect("set");
     let elsewhere = format!("http://{}", server.local_addr().expect("an address"));
     // Asked for a token, the person only presses return, as for the first address where everything is known.
-    let output = desk.set_up_for(&elsewhere, &[], "\n\n\n\n");
+    let output = fixture.set_up_for(&elsewhere, &[], "\n\n\n\n");
     assert!(!output.status.success(), "{}", text(&output));
     assert!(server.accept().is_err(), "nothing was sent there: {}", text(&output));
-    assert!(read(&desk.site.config()).contains(&desk.site.api("")), "the configuration is as it was");
-    let output = desk.set_up(&[], "\n\n\n\nn\n");
+    assert!(read(&fixture.site.config()).contains(&fixture.site.api("")), "the configuration is as it was");
+    let output = fixture.set_up(&[], "\n\n\n\nn\n");
     assert!(output.status.success(), "for the first address everything is known: {}", text(&output));
-    let output = desk.set_up_for("http://127.0.0.1.attacker.example", &[], "\n\n\n\n");
+    let output = fixture.set_up_for("http://127.0.0.1.attacker.example", &[], "\n\n\n\n");
     assert!(text(&output).contains("https://"), "{}", text(&output));
 }
 
@@ -249,9 +249,9 @@ fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
 #[test]
 fn whatever_is_answered_it_ends_with_a_good_configuration_or_knows_what_was_said() {
     for seed in 0..10 {
-        let desk = Desk::new();
+        let fixture = Fixture::new();
         let mut next = numbers(seed);
-        let all = questions(desk.broker.port);
+        let all = questions(fixture.broker.port);
         let mut lines: Vec<(usize, &str)> = Vec::new();
         for (place, (wrong, right)) in all.iter().enumerate() {
             for _ in 0..next(4) {
@@ -265,24 +265,24 @@ fn whatever_is_answered_it_ends_with_a_good_configuration_or_knows_what_was_said
         let typed =
             |lines: &[(usize, &str)]| lines.iter().map(|(_, line)| format!("{line}\n")).collect::<String>();
         let cut = next(lines.len());
-        let output = desk.set_up(&[], &typed(&lines[..cut]));
+        let output = fixture.set_up(&[], &typed(&lines[..cut]));
         assert!(!output.status.success(), "seed {seed}: {}", text(&output));
         assert!(text(&output).contains("it goes on where it was"), "seed {seed}: {}", text(&output));
-        let config = desk.site.config();
+        let config = fixture.site.config();
         if config.exists() {
-            let checked = bellwire(&["check", "--no-secrets", "--config", &desk.file("bellwire.toml")]);
+            let checked = bellwire(&["check", "--no-secrets", "--config", &fixture.file("bellwire.toml")]);
             assert!(checked.status.success(), "seed {seed}: {}", text(&checked));
         }
         // Each answer that was right is offered again.
         let known: Vec<&(usize, &str)> =
             lines[..cut].iter().filter(|(at, line)| all[*at].1 == *line).collect();
-        let output = desk.set_up(&[], &typed(&lines));
+        let output = fixture.set_up(&[], &typed(&lines));
         let said = text(&output);
         assert!(output.status.success(), "seed {seed}: {said}");
         for (place, line) in known.into_iter().filter(|(place, _)| ![2, 3, 7, 8].contains(place)) {
             assert!(said.contains(&format!("[{line}]: ")), "seed {seed}, place {place}: {said}");
         }
-        let checked = bellwire(&["check", "--config", &desk.file("bellwire.toml")]);
+        let checked = bellwire(&["check", "--config", &fixture.file("bellwire.toml")]);
         assert!(checked.status.success(), "seed {seed}: {}", text(&checked));
         assert!(read(&config).contains("name = 'Our \"best\" shop'"), "seed {seed}: {}", read(&config));
     }
@@ -290,14 +290,14 @@ fn whatever_is_answered_it_ends_with_a_good_configuration_or_knows_what_was_said
 
 #[test]
 fn a_wrong_answer_names_its_question_and_no_line_of_a_file() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     for (wrong, says) in [
         (["--phone-number-id", "+995 555 12 34 56"], "Phone number ID: an ID has digits alone"),
         (["--time-zone", "Nowhere"], "Time zone: `Nowhere` is not a time zone"),
         (["--mqtt-url", "http://x"], "MQTT broker: "),
         (["--phone", "0555"], "Your phone number: the number has no country code"),
     ] {
-        let output = desk.by_arguments_but(&wrong);
+        let output = fixture.by_arguments_but(&wrong);
         assert_eq!(output.status.code(), Some(64), "{}", text(&output));
         assert!(
             text(&output).contains(says) && !text(&output).contains("bellwire.toml:"),
@@ -356,9 +356,9 @@ fn without_a_network_what_was_said_is_kept_and_checked_the_next_time() {
 
 #[test]
 fn a_configuration_of_ones_own_with_a_mistake_is_left_alone() {
-    let desk = Desk::new();
-    std::fs::write(desk.site.config(), "[site\nname = \"mine\"\n").expect("written");
-    let output = desk.set_up(&[], "\n");
+    let fixture = Fixture::new();
+    std::fs::write(fixture.site.config(), "[site\nname = \"mine\"\n").expect("written");
+    let output = fixture.set_up(&[], "\n");
     assert_eq!(output.status.code(), Some(78), "{}", text(&output));
-    assert_eq!(read(&desk.site.config()), "[site\nname = \"mine\"\n");
+    assert_eq!(read(&fixture.site.config()), "[site\nname = \"mine\"\n");
 }

@@ -7,7 +7,7 @@ mod configuration;
 /// What numbers were.
 mod curves;
 /// TLS, numbers for a monitor, alerts taken on the page.
-mod doors;
+mod listeners;
 /// Home Assistant's frontend around the page.
 mod ingress;
 /// Pages that are told of changes.

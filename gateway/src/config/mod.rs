@@ -153,9 +153,9 @@ pub struct Http {
     pub trusted_proxies: Vec<Network>,
     /// Home Assistant's Supervisor, which brings the page into its frontend; one of `trusted_proxies`, too.
     pub ingress: Option<IpAddr>,
-    /// The webhook's own door.
+    /// The webhook's own listener.
     pub webhook_listen: Option<SocketAddr>,
-    /// The door of `/metrics` for a monitor; without it they are for this machine alone.
+    /// Where a monitor gets `/metrics`; without it they are for this machine alone.
     pub metrics_listen: Option<SocketAddr>,
     /// PEM chain and key: `listen` speaks TLS by itself.
     pub tls: Option<(PathBuf, PathBuf)>,

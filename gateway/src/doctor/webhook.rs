@@ -1,4 +1,4 @@
-//! The way of Meta's webhooks to us: our own door, then the public address, as far as it can be tried from here.
+//! The way of Meta's webhooks to us: our own listener, then the public address, as far as it can be tried from here.
 
 use hyper::Method;
 use secrecy::ExposeSecret;
@@ -85,7 +85,7 @@ async fn examine_own(findings: &mut Findings, config: &Config, connection: &Conn
     }
     match knock(client, &format!("http://{local}{PATH}"), connection).await {
         HandshakeResult::Opens => {
-            findings.good("webhook", format!("bellwire's own door on port {} verifies", local.port()))
+            findings.good("webhook", format!("bellwire's own listener on port {} verifies", local.port()))
         }
         HandshakeResult::Silent(error) => findings.warn(
             "webhook",

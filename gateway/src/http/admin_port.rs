@@ -23,7 +23,7 @@ pub trait AdminApi: Send + Sync {
     fn revision(&self) -> ApiFuture<i64>;
 }
 
-/// What opens the doors. Everything here is a hash of what was shown or typed.
+/// What lets somebody in. Everything here is a hash of what was shown or typed.
 pub trait Credentials: Send + Sync {
     fn password(&self) -> ApiFuture<Option<String>>;
     fn set_password(&self, hash: String, who: Actor) -> ApiFuture<()>;

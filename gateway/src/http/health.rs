@@ -27,7 +27,7 @@ struct Local {
     names: Arc<Vec<String>>,
 }
 
-/// `/metrics` on its own door, for a monitor elsewhere, by one of our names.
+/// `/metrics` on a listener of its own, for a monitor elsewhere, by one of our names.
 pub fn metrics_routes(health: Arc<dyn Health>, names: Vec<String>) -> Router {
     Router::new().route("/metrics", get(elsewhere)).with_state(Local { health, names: Arc::new(names) })
 }
@@ -53,7 +53,7 @@ async fn ready(State(local): State<Local>, headers: HeaderMap) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// Never exposed by accident: from elsewhere it has a door of its own.
+/// Never exposed by accident: from elsewhere it has a listener of its own.
 async fn metrics(
     State(local): State<Local>,
     Extension(peer): Extension<Peer>,
@@ -63,7 +63,7 @@ async fn metrics(
         return not_ours(); // a page somewhere, through somebody's browser on this machine
     }
     if !peer.address.to_canonical().is_loopback() {
-        let how = "the numbers are for this machine; give them a door of their own with metrics_listen\n";
+        let how = "the numbers are for this machine; give them an address of their own with metrics_listen\n";
         return (StatusCode::FORBIDDEN, how).into_response();
     }
     numbers(local.health).await

@@ -53,7 +53,7 @@ mod tls;
 mod templates;
 /// Who is connected, and who makes room.
 mod visitors;
-/// `/webhook/whatsapp`: Meta's door.
+/// `/webhook/whatsapp`, where Meta posts.
 mod webhook;
 
 use std::sync::Arc;

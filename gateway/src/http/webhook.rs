@@ -1,4 +1,4 @@
-//! Meta's door (docs/cloud-api.md 3.1 to 3.3): 200 only after the raw body is on disk, else 503, so that Meta sends it again.
+//! Where Meta posts (docs/cloud-api.md 3.1 to 3.3): 200 only after the raw body is on disk, else 503, so that Meta sends it again.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -92,8 +92,8 @@ pub fn webhook_routes(webhook: Arc<dyn Webhook>) -> Router {
         .with_state(WebhookState { webhook, room: Arc::default() })
 }
 
-async fn verify(State(door): State<WebhookState>, RawQuery(query): RawQuery) -> Response {
-    match door.webhook.handshake(query.as_deref().unwrap_or_default()) {
+async fn verify(State(state): State<WebhookState>, RawQuery(query): RawQuery) -> Response {
+    match state.webhook.handshake(query.as_deref().unwrap_or_default()) {
         Handshake::Challenge(challenge) => {
             let kind = [
                 (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -109,15 +109,15 @@ async fn verify(State(door): State<WebhookState>, RawQuery(query): RawQuery) -> 
 }
 
 async fn receive(
-    State(door): State<WebhookState>,
+    State(state): State<WebhookState>,
     Extension(Peer { address, .. }): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match take(&door, client(address), &headers, body).await {
+    match take(&state, client(address), &headers, body).await {
         Ok(()) => (StatusCode::OK, "kept\n").into_response(),
         Err(why) => {
-            door.webhook.refused(why);
+            state.webhook.refused(why);
             // What is left of the body is not read.
             ([(header::CONNECTION, "close")], why.answer()).into_response()
         }
@@ -163,7 +163,7 @@ fn may_be_signature(header: &str) -> bool {
 }
 
 async fn take(
-    door: &WebhookState,
+    state: &WebhookState,
     client: IpAddr,
     headers: &HeaderMap,
     body: Body,
@@ -175,13 +175,13 @@ async fn take(
     if body.size_hint().lower() > BODY_MAX_BYTES as u64 {
         return Err(WebhookRejection::TooLarge);
     }
-    let collected = tokio::time::timeout(BODY_DEADLINE, collect(&door.room, client, body)).await;
+    let collected = tokio::time::timeout(BODY_DEADLINE, collect(&state.room, client, body)).await;
     let (body, _room) = collected.unwrap_or(Err(WebhookRejection::Slow))?;
-    let signed_by = door.webhook.signed_by(signature, &body);
+    let signed_by = state.webhook.signed_by(signature, &body);
     if signed_by.is_empty() {
         return Err(WebhookRejection::Forged);
     }
-    match tokio::time::timeout(KEEP_DEADLINE, door.webhook.keep(body, signed_by)).await {
+    match tokio::time::timeout(KEEP_DEADLINE, state.webhook.keep(body, signed_by)).await {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(WebhookRejection::NotStored),
     }

@@ -104,7 +104,7 @@ fn f25_five_thousand_retained_messages_alert_nobody() {
     assert_eq!(gateway.stop(), Some(0));
 }
 
-/// 40 sockets that say nothing and 32 descriptors: the doors wait, and alerts go out.
+/// 40 sockets that say nothing and 32 descriptors: the servers wait, and alerts go out.
 #[test]
 fn f14_without_descriptors_alerts_still_go_out() {
     let broker = Broker::start();
@@ -119,7 +119,7 @@ fn f14_without_descriptors_alerts_still_go_out() {
     warm(&broker, 2..=4);
     let _arrived = site.wait_sent(4);
     drop(idle);
-    wait_for(20, "the doors", || ureq::get(&site.url("/healthz")).call().ok());
+    wait_for(20, "the servers", || ureq::get(&site.url("/healthz")).call().ok());
     assert_eq!(gateway.stop(), Some(0));
 }
 

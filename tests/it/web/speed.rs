@@ -37,7 +37,7 @@ fn no_page_and_no_list_is_left_out() {
         route.clone().count() == path.clone().count()
             && route.zip(path).all(|(part, given)| part == given || part.starts_with('{'))
     };
-    // A stream that does not end, files, Meta's own door, and a link that opens the page once.
+    // A stream that does not end, files, Meta's own address, and a link that opens the page once.
     let others = ["/live", "/assets/{name}", "/webhook/whatsapp", "/open/{secret}"];
     let left: Vec<&String> = asked
         .iter()

@@ -48,12 +48,12 @@ fn refusal(code: i64, class: Class) -> Refusal {
 }
 
 /// The machine, and what would be sent.
-struct Desk {
+struct Fixture {
     sender: Scheduler,
     dice: Rng,
 }
 
-impl Desk {
+impl Fixture {
     fn new() -> Self {
         Self { sender: Scheduler::new(BTreeMap::new()), dice: Rng::seeded(1) }
     }
@@ -129,59 +129,59 @@ fn accepted() -> ApiAnswer {
 
 #[test]
 fn a_clock_that_is_set_back_makes_nothing_wait_for_longer() {
-    let mut desk = Desk::new();
+    let mut fixture = Fixture::new();
     for id in 0..45 {
-        assert!(desk.leaves(due(id, "nino"), NOW), "{id}");
-        desk.answer(id, accepted(), NOW);
+        assert!(fixture.leaves(due(id, "nino"), NOW), "{id}");
+        fixture.answer(id, accepted(), NOW);
     }
-    assert!(!desk.leaves(due(45, "nino"), NOW), "the burst of the pair is used up");
+    assert!(!fixture.leaves(due(45, "nino"), NOW), "the burst of the pair is used up");
     let throttled = ApiAnswer::Refused(refusal(190, Class::Auth));
-    assert!(desk.leaves(due(46, "giorgi"), NOW));
-    desk.answer(46, throttled, NOW);
-    assert!(!desk.leaves(due(47, "giorgi"), NOW));
+    assert!(fixture.leaves(due(46, "giorgi"), NOW));
+    fixture.answer(46, throttled, NOW);
+    assert!(!fixture.leaves(due(47, "giorgi"), NOW));
 
     // Two hours back: without allowing for it, both would wait for two hours more.
     let back = NOW - HOUR * 2;
-    let effects = desk.tell(SchedulerInput::Wake, back);
+    let effects = fixture.tell(SchedulerInput::Wake, back);
     let by = HOUR * 2;
     assert!(
         effects.contains(&SchedulerEffect::Commit(MessageUpdate::SetBack { by }))
             && effects.contains(&SchedulerEffect::WakeAt(back))
     );
-    desk.tell(SchedulerInput::Lanes(LaneReport::default()), back);
-    assert!(!desk.leaves(due(48, "nino"), back + Duration::from_secs(5)), "what was owed is still owed");
+    fixture.tell(SchedulerInput::Lanes(LaneReport::default()), back);
+    assert!(!fixture.leaves(due(48, "nino"), back + Duration::from_secs(5)), "what was owed is still owed");
     assert!(
-        desk.leaves(due(48, "giorgi"), back + Duration::from_secs(61)),
+        fixture.leaves(due(48, "giorgi"), back + Duration::from_secs(61)),
         "a minute later the token is tried"
     );
-    desk.answer(48, accepted(), back + Duration::from_secs(61));
-    assert!(desk.leaves(due(49, "nino"), back + Duration::from_secs(61)));
+    fixture.answer(48, accepted(), back + Duration::from_secs(61));
+    assert!(fixture.leaves(due(49, "nino"), back + Duration::from_secs(61)));
 }
 
 #[test]
 fn a_clock_that_is_corrected_a_little_is_left_alone() {
-    let mut desk = Desk::new();
-    desk.tell(SchedulerInput::Wake, NOW);
-    let effects = desk.tell(SchedulerInput::HeldCommitted, NOW - Duration::from_secs(60));
+    let mut fixture = Fixture::new();
+    fixture.tell(SchedulerInput::Wake, NOW);
+    let effects = fixture.tell(SchedulerInput::HeldCommitted, NOW - Duration::from_secs(60));
     assert!(!effects.iter().any(|effect| matches!(effect, SchedulerEffect::Commit(_))), "{effects:?}");
 }
 
 #[test]
 fn what_statuses_tell_of_a_number_or_a_person_closes_a_gate() {
-    let mut desk = Desk::new();
+    let mut fixture = Fixture::new();
     let reported = |code, class| SchedulerInput::Reported(lane("nino"), Box::new(refusal(code, class)));
-    let effects = desk.tell(reported(131_056, Class::PairThrottle), NOW);
+    let effects = fixture.tell(reported(131_056, Class::PairThrottle), NOW);
     assert!(effects.is_empty());
-    assert!(!desk.leaves(due(1, "nino"), NOW) && desk.leaves(due(2, "giorgi"), NOW));
+    assert!(!fixture.leaves(due(1, "nino"), NOW) && fixture.leaves(due(2, "giorgi"), NOW));
 
     // An answer to a request that left before does not open what a status closed since.
-    let effects = desk.tell(reported(131_048, Class::Quality), NOW);
+    let effects = fixture.tell(reported(131_048, Class::Quality), NOW);
     let [SchedulerEffect::Paused { notice: Some(notice), .. }] = &effects[..] else { panic!("{effects:?}") };
     assert!(notice.contains("131048") && !notice.contains("trace"), "the same words each time: {notice}");
-    desk.answer(2, accepted(), NOW);
-    assert!(!desk.leaves(due(3, "giorgi"), NOW + HOUR));
-    assert!(desk.leaves(due(3, "giorgi"), NOW + HOUR * 6));
-    let effects = desk.answer(3, accepted(), NOW + HOUR * 6);
+    fixture.answer(2, accepted(), NOW);
+    assert!(!fixture.leaves(due(3, "giorgi"), NOW + HOUR));
+    assert!(fixture.leaves(due(3, "giorgi"), NOW + HOUR * 6));
+    let effects = fixture.answer(3, accepted(), NOW + HOUR * 6);
     assert!(
         effects.contains(&SchedulerEffect::Resumed { connection: ConnectionName("main".into()) }),
         "{effects:?}"
@@ -191,31 +191,35 @@ fn what_statuses_tell_of_a_number_or_a_person_closes_a_gate() {
 /// A flood of what a hub does not take must not hold back what it does: a critical alert of the same site.
 #[test]
 fn what_a_hub_does_not_take_holds_back_no_more_than_its_own_severity() {
-    let mut desk = Desk::new();
+    let mut fixture = Fixture::new();
     let severe = |id, severity| DueMessage { severity, ..due(id, "nino") };
-    assert!(desk.leaves(severe(1, Severity::Warning), NOW));
+    assert!(fixture.leaves(severe(1, Severity::Warning), NOW));
     let busy = Refusal { retry_after: Some(Duration::from_secs(5)), ..refusal(429, Class::HubThrottle) };
-    let effects = desk.answer(1, ApiAnswer::Refused(busy), NOW);
+    let effects = fixture.answer(1, ApiAnswer::Refused(busy), NOW);
     assert!(!effects.iter().any(|effect| matches!(effect, SchedulerEffect::Paused { .. })), "{effects:?}");
     let soon = NOW + Duration::from_secs(1);
     assert!(
-        !desk.leaves(severe(1, Severity::Warning), soon) && !desk.leaves(severe(2, Severity::Info), soon)
+        !fixture.leaves(severe(1, Severity::Warning), soon)
+            && !fixture.leaves(severe(2, Severity::Info), soon)
     );
-    assert!(desk.leaves(severe(3, Severity::Critical), soon));
-    desk.answer(3, accepted(), soon);
-    assert!(!desk.leaves(severe(1, Severity::Warning), soon), "an answer to another severity opens nothing");
-    assert!(desk.leaves(severe(1, Severity::Warning), NOW + Duration::from_secs(5)));
+    assert!(fixture.leaves(severe(3, Severity::Critical), soon));
+    fixture.answer(3, accepted(), soon);
+    assert!(
+        !fixture.leaves(severe(1, Severity::Warning), soon),
+        "an answer to another severity opens nothing"
+    );
+    assert!(fixture.leaves(severe(1, Severity::Warning), NOW + Duration::from_secs(5)));
 }
 
 #[test]
 fn a_new_token_is_tried_at_once_and_by_one_message() {
-    let mut desk = Desk::new();
-    assert!(desk.leaves(due(1, "nino"), NOW));
-    desk.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
+    let mut fixture = Fixture::new();
+    assert!(fixture.leaves(due(1, "nino"), NOW));
+    fixture.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
     let soon = NOW + Duration::from_secs(2);
-    assert!(!desk.leaves(due(1, "nino"), soon));
-    desk.tell(SchedulerInput::CredentialsChanged(ConnectionName("main".into())), soon);
-    let effects = desk.tell(found(vec![due(1, "nino"), due(2, "giorgi")]), soon);
+    assert!(!fixture.leaves(due(1, "nino"), soon));
+    fixture.tell(SchedulerInput::CredentialsChanged(ConnectionName("main".into())), soon);
+    let effects = fixture.tell(found(vec![due(1, "nino"), due(2, "giorgi")]), soon);
     let leaving = effects
         .iter()
         .filter(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
@@ -225,74 +229,75 @@ fn a_new_token_is_tried_at_once_and_by_one_message() {
 
 #[test]
 fn all_lanes_are_read_at_the_start_and_after_what_did_not_hold() {
-    let mut desk = Desk::new();
-    let asked = |desk: &mut Desk, now| {
-        let effects = desk.tell(SchedulerInput::Wake, now);
-        desk.tell(SchedulerInput::Lanes(LaneReport::default()), now);
+    let mut fixture = Fixture::new();
+    let asked = |fixture: &mut Fixture, now| {
+        let effects = fixture.tell(SchedulerInput::Wake, now);
+        fixture.tell(SchedulerInput::Lanes(LaneReport::default()), now);
         let [SchedulerEffect::Look(wanted)] = &effects[..] else { panic!("{effects:?}") };
         (wanted.all, wanted.since)
     };
     let later = NOW + Duration::from_secs(1);
-    assert!(asked(&mut desk, NOW).0, "at the start");
-    assert_eq!(asked(&mut desk, later), (false, NOW));
-    let before = desk.sender.checkpoint(true);
-    assert!(desk.leaves(due(1, "nino"), later) && !desk.sender.is_idle());
-    desk.sender.put_back(before);
-    assert!(desk.sender.is_idle() && desk.is_open(later), "nothing left");
-    let before = desk.sender.checkpoint(true);
-    desk.sender.put_back(before);
-    assert!(asked(&mut desk, later).0, "after what did not hold");
-    assert!(!asked(&mut desk, later - Duration::from_millis(999)).0, "jobs overtake one another");
-    assert!(asked(&mut desk, later - Duration::from_secs(2)).0, "a clock that was set");
+    assert!(asked(&mut fixture, NOW).0, "at the start");
+    assert_eq!(asked(&mut fixture, later), (false, NOW));
+    let before = fixture.sender.checkpoint(true);
+    assert!(fixture.leaves(due(1, "nino"), later) && !fixture.sender.is_idle());
+    fixture.sender.put_back(before);
+    assert!(fixture.sender.is_idle() && fixture.is_open(later), "nothing left");
+    let before = fixture.sender.checkpoint(true);
+    fixture.sender.put_back(before);
+    assert!(asked(&mut fixture, later).0, "after what did not hold");
+    assert!(!asked(&mut fixture, later - Duration::from_millis(999)).0, "jobs overtake one another");
+    assert!(asked(&mut fixture, later - Duration::from_secs(2)).0, "a clock that was set");
 }
 
 /// The streak is what the pair limit waits for: 1, 4, 16 s.
 #[test]
 fn failures_that_come_together_are_one_and_a_success_forgets_them() {
-    let mut desk = Desk::new();
+    let mut fixture = Fixture::new();
     let millis = Duration::from_millis;
-    let report = |desk: &mut Desk, at| {
-        desk.tell(
+    let report = |fixture: &mut Fixture, at| {
+        fixture.tell(
             SchedulerInput::Reported(lane("nino"), Box::new(refusal(131_056, Class::PairThrottle))),
             at,
         );
     };
-    let is_shut = |desk: &mut Desk, at| !desk.is_open(at);
-    let check = |desk: &mut Desk, at, seconds: u64| {
+    let is_shut = |fixture: &mut Fixture, at| !fixture.is_open(at);
+    let check = |fixture: &mut Fixture, at, seconds: u64| {
         assert!(
-            is_shut(desk, at + millis(seconds * 1_000 - 1)) && !is_shut(desk, at + millis(seconds * 1_000))
+            is_shut(fixture, at + millis(seconds * 1_000 - 1))
+                && !is_shut(fixture, at + millis(seconds * 1_000))
         );
     };
-    report(&mut desk, NOW);
-    report(&mut desk, NOW);
-    check(&mut desk, NOW, 1);
+    report(&mut fixture, NOW);
+    report(&mut fixture, NOW);
+    check(&mut fixture, NOW, 1);
     let second = NOW + millis(1_000);
-    report(&mut desk, second);
-    check(&mut desk, second, 4);
+    report(&mut fixture, second);
+    check(&mut fixture, second, 4);
     let third = second + millis(4_000);
-    assert!(desk.leaves(due(1, "nino"), third));
-    desk.answer(1, ApiAnswer::Refused(refusal(131_056, Class::PairThrottle)), third);
-    check(&mut desk, third, 16);
+    assert!(fixture.leaves(due(1, "nino"), third));
+    fixture.answer(1, ApiAnswer::Refused(refusal(131_056, Class::PairThrottle)), third);
+    check(&mut fixture, third, 16);
     let fourth = third + millis(16_000);
-    assert!(desk.leaves(due(1, "nino"), fourth));
-    desk.answer(1, accepted(), fourth);
-    report(&mut desk, fourth);
-    check(&mut desk, fourth, 1);
+    assert!(fixture.leaves(due(1, "nino"), fourth));
+    fixture.answer(1, accepted(), fourth);
+    report(&mut fixture, fourth);
+    check(&mut fixture, fourth, 1);
 }
 
 #[test]
 fn tries_attempts_and_files_reach_the_decision() {
     let answered = |due: DueMessage, class| {
-        let mut desk = Desk::new();
+        let mut fixture = Fixture::new();
         let id = due.id;
         let attempts = due.attempts;
-        desk.tell(SchedulerInput::Wake, NOW);
-        let left = desk.tell(found(vec![due]), NOW);
+        fixture.tell(SchedulerInput::Wake, NOW);
+        let left = fixture.tell(found(vec![due]), NOW);
         let Some(SchedulerEffect::Commit(MessageUpdate::Sending { attempt, .. })) = left.first() else {
             panic!("{left:?}")
         };
         assert_eq!(*attempt, attempts + 1);
-        let effects = desk.tell(SchedulerInput::Answered(id, ApiAnswer::Refused(refusal(1, class))), NOW);
+        let effects = fixture.tell(SchedulerInput::Answered(id, ApiAnswer::Refused(refusal(1, class))), NOW);
         let Some(SchedulerEffect::Commit(MessageUpdate::Settled(settled))) = effects.last() else {
             panic!("{effects:?}")
         };
@@ -315,15 +320,15 @@ fn tries_attempts_and_files_reach_the_decision() {
 
 #[test]
 fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
-    let mut desk = Desk::new();
+    let mut fixture = Fixture::new();
     let other = |id, contact: &str| {
         let lane =
             Conversation { connection: ConnectionName("second".into()), contact: ContactId(contact.into()) };
         DueMessage { lane, ..due(id, contact) }
     };
-    let left = |desk: &mut Desk, due: Vec<DueMessage>, now| {
-        desk.tell(SchedulerInput::Wake, now);
-        let effects = desk.tell(found(due), now);
+    let left = |fixture: &mut Fixture, due: Vec<DueMessage>, now| {
+        fixture.tell(SchedulerInput::Wake, now);
+        let effects = fixture.tell(found(due), now);
         let ids = effects.iter().filter_map(|effect| {
             if let SchedulerEffect::Commit(MessageUpdate::Sending { id, .. }) = effect {
                 Some(id.0)
@@ -334,51 +339,51 @@ fn one_message_to_a_person_and_one_question_over_a_number_at_a_time() {
         ids.collect::<Vec<_>>()
     };
     let all = vec![due(1, "nino"), due(2, "nino"), due(3, "giorgi"), other(4, "nino")];
-    assert_eq!(left(&mut desk, all, NOW), [1, 3, 4]);
+    assert_eq!(left(&mut fixture, all, NOW), [1, 3, 4]);
     for id in [1, 3, 4] {
-        desk.answer(id, accepted(), NOW);
+        fixture.answer(id, accepted(), NOW);
     }
     let paused = NOW + Duration::from_secs(60);
-    assert!(desk.leaves(due(5, "nino"), NOW));
-    desk.answer(5, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
-    assert!(!desk.is_open(NOW) && desk.is_open(paused));
+    assert!(fixture.leaves(due(5, "nino"), NOW));
+    fixture.answer(5, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
+    assert!(!fixture.is_open(NOW) && fixture.is_open(paused));
     let all = vec![due(6, "nino"), due(7, "giorgi"), other(8, "nino"), other(9, "giorgi")];
-    assert_eq!(left(&mut desk, all, paused), [6, 8, 9]);
+    assert_eq!(left(&mut fixture, all, paused), [6, 8, 9]);
 }
 
 #[test]
 fn a_number_is_no_faster_than_it_may_be() {
     let rates = BTreeMap::from([(ConnectionName("main".into()), 2)]);
-    let mut desk = Desk { sender: Scheduler::new(rates), dice: Rng::seeded(1) };
+    let mut fixture = Fixture { sender: Scheduler::new(rates), dice: Rng::seeded(1) };
     let millis = Duration::from_millis;
-    desk.tell(SchedulerInput::Wake, NOW);
+    fixture.tell(SchedulerInput::Wake, NOW);
     let due = vec![due(1, "nino"), due(2, "giorgi"), due(3, "keti")];
-    let effects = desk.tell(found(due), NOW);
+    let effects = fixture.tell(found(due), NOW);
     let left = effects
         .iter()
         .filter(|effect| matches!(effect, SchedulerEffect::Commit(MessageUpdate::Sending { .. })))
         .count();
     assert_eq!(left, 2, "the burst of a second, and no more");
-    desk.answer(1, accepted(), NOW);
-    assert!(!desk.is_open(NOW + millis(499)) && desk.is_open(NOW + millis(500)));
+    fixture.answer(1, accepted(), NOW);
+    assert!(!fixture.is_open(NOW + millis(499)) && fixture.is_open(NOW + millis(500)));
 }
 
 /// Or it would wake at once, again and again.
 #[test]
 fn what_opens_now_wakes_nobody() {
-    let mut desk = Desk::new();
-    assert!(desk.leaves(due(1, "nino"), NOW));
-    desk.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
+    let mut fixture = Fixture::new();
+    assert!(fixture.leaves(due(1, "nino"), NOW));
+    fixture.answer(1, ApiAnswer::Refused(refusal(190, Class::Auth)), NOW);
     let opens = NOW + Duration::from_secs(60);
-    desk.tell(SchedulerInput::Wake, opens);
-    assert_eq!(desk.tell(SchedulerInput::Lanes(LaneReport::default()), opens), []);
+    fixture.tell(SchedulerInput::Wake, opens);
+    assert_eq!(fixture.tell(SchedulerInput::Lanes(LaneReport::default()), opens), []);
 }
 
 /// Seed 51005 of the simulation: the next one waited until something else woke the sender.
 #[test]
 fn behind_a_row_that_was_put_aside_it_looks_again_at_once() {
-    let mut desk = Desk::new();
-    desk.tell(SchedulerInput::Wake, NOW);
-    let effects = desk.tell(SchedulerInput::Loaded(Work { due: Vec::new(), damaged: true }), NOW);
+    let mut fixture = Fixture::new();
+    fixture.tell(SchedulerInput::Wake, NOW);
+    let effects = fixture.tell(SchedulerInput::Loaded(Work { due: Vec::new(), damaged: true }), NOW);
     assert!(matches!(effects[..], [SchedulerEffect::Look(_)]), "{effects:?}");
 }

@@ -18,74 +18,76 @@ fn what_runs_moves_with_a_clock_that_was_set() {
         (60, 60_000, 60_000),
         (60, -120_000, -120_000),
     ] {
-        let mut desk = Desk::door(LifecycleSettings::bare());
-        desk.see("door", "1", true);
-        desk.set(Duration::from_secs(seconds), by);
-        let since = desk.alert("1").firing().expect("it fires").since;
+        let mut fixture = Fixture::door(LifecycleSettings::bare());
+        fixture.see("door", "1", true);
+        fixture.set(Duration::from_secs(seconds), by);
+        let since = fixture.alert("1").firing().expect("it fires").since;
         assert_eq!(since.0 - START.0, moved, "{seconds} s and {by} ms");
     }
 }
 
 #[test]
 fn the_one_that_was_quiet_for_longest_makes_room_and_no_other() {
-    let mut desk = Desk::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
+    let mut fixture = Fixture::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
     for (id, fires) in [("1", true), ("1", false), ("2", true), ("2", true)] {
-        desk.see("door", id, fires);
+        fixture.see("door", id, fires);
     }
-    assert_eq!(desk.ids(), ["id=1", "id=2"], "one that is known needs no room");
-    let effects = desk.see("door", "3", true);
-    assert_eq!(desk.ids(), ["id=2", "id=3"]);
+    assert_eq!(fixture.ids(), ["id=1", "id=2"], "one that is known needs no room");
+    let effects = fixture.see("door", "3", true);
+    assert_eq!(fixture.ids(), ["id=2", "id=3"]);
     let forgotten = "forgotten: 2 alerts are kept, and this one was quiet for longest";
     assert_eq!(records(&effects, Why::Forgotten), [forgotten]);
 }
 
 #[test]
 fn one_too_many_is_told_and_leaves_no_trace() {
-    let mut desk = Desk::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 1);
-    desk.see("door", "1", true);
-    let effects = desk.see("door", "2", true);
+    let mut fixture = Fixture::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 1);
+    fixture.see("door", "1", true);
+    let effects = fixture.see("door", "2", true);
     assert_eq!(said(&effects), [("nino", NotificationKind::Fired, "door 2")]);
     assert!(slots(&effects).1.contains(&StateKey::Alert(ident("door", "2"))));
-    assert_eq!(desk.ids(), ["id=1"]);
+    assert_eq!(fixture.ids(), ["id=1"]);
     // Else the index grows with each, and no limit holds it.
-    assert_eq!(desk.watch.firing[&"door".into()], [ident("door", "1")].into());
+    assert_eq!(fixture.watch.firing[&"door".into()], [ident("door", "1")].into());
 }
 
 #[test]
 fn what_never_fired_is_not_kept_but_its_events_are_known() {
-    let mut desk =
-        Desk::door(LifecycleSettings { pending_for: Duration::from_secs(60), ..LifecycleSettings::bare() });
-    let effects = desk.see("door", "1", true);
+    let mut fixture = Fixture::door(LifecycleSettings {
+        pending_for: Duration::from_secs(60),
+        ..LifecycleSettings::bare()
+    });
+    let effects = fixture.see("door", "1", true);
     assert_eq!(records(&effects, Why::Pending), ["`for` runs: door 1"]);
-    desk.watch.remember(&ident("door", "1"), recent(7, false));
-    assert_eq!(desk.watch.keep_passed(), None, "the alert knows it");
-    desk.pass(Duration::from_secs(30));
-    let effects = desk.see("door", "1", false);
+    fixture.watch.remember(&ident("door", "1"), recent(7, false));
+    assert_eq!(fixture.watch.keep_passed(), None, "the alert knows it");
+    fixture.pass(Duration::from_secs(30));
+    let effects = fixture.see("door", "1", false);
     assert_eq!(slots(&effects), (vec![], vec![StateKey::Alert(ident("door", "1"))]));
-    assert!(desk.watch.alerts.is_empty());
-    assert!(desk.watch.is_repetition(&ident("door", "1"), 7, START));
+    assert!(fixture.watch.alerts.is_empty());
+    assert!(fixture.watch.is_repetition(&ident("door", "1"), 7, START));
 }
 
 #[test]
 fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
-    let mut desk = Desk::door(LifecycleSettings::bare());
+    let mut fixture = Fixture::door(LifecycleSettings::bare());
     let door = ident("door", "1");
-    assert_eq!(desk.watch.keep_passed(), None);
+    assert_eq!(fixture.watch.keep_passed(), None);
     for identity in 0..=128 {
-        desk.watch.remember(&door, recent(identity, false));
+        fixture.watch.remember(&door, recent(identity, false));
     }
-    let known = [0, 1, 127, 128, 129].map(|identity| desk.watch.is_repetition(&door, identity, START));
+    let known = [0, 1, 127, 128, 129].map(|identity| fixture.watch.is_repetition(&door, identity, START));
     assert_eq!(known, [false, true, true, true, false]);
     let week = 7 * 24 * HOUR;
     let known = [week - Duration::from_millis(1), week]
-        .map(|after| desk.watch.is_repetition(&door, 128, START + after));
+        .map(|after| fixture.watch.is_repetition(&door, 128, START + after));
     assert_eq!(known, [true, false], "for a week");
-    let Some(Effect::Keep(kept)) = desk.watch.keep_passed() else { panic!("nothing is kept") };
+    let Some(Effect::Keep(kept)) = fixture.watch.keep_passed() else { panic!("nothing is kept") };
     assert_eq!(kept.slot, StateKey::Passed);
-    assert_eq!(desk.watch.keep_passed(), None, "it is written already");
+    assert_eq!(fixture.watch.keep_passed(), None, "it is written already");
     // Another process reads it, and what belongs to a rule that is gone, too.
     let gone = StateKey::Alert(ident("gone", "1"));
-    let mut next = Desk::door(LifecycleSettings::bare());
+    let mut next = Fixture::door(LifecycleSettings::bare());
     next.watch.restore(vec![kept, Snapshot { slot: gone.clone(), state: "{}".into() }], next.now);
     assert!(
         next.watch.is_repetition(&door, 128, START) && !next.watch.is_repetition(&door, 128, START + week)
@@ -103,10 +105,10 @@ fn an_alert_of_another_key_is_put_away_with_its_reason() {
             key: key.iter().map(|part| (*part).to_owned()).collect(),
             ..life
         }));
-        Desk::new(&[rule])
+        Fixture::new(&[rule])
     };
-    let mut desk = Desk::door(LifecycleSettings::bare());
-    let kept = kept(&desk.see("door", "1", true));
+    let mut fixture = Fixture::door(LifecycleSettings::bare());
+    let kept = kept(&fixture.see("door", "1", true));
     let why = "the rule's `key` has changed: what still holds is a new alert with its next event";
     for (key, is_kept) in [(&["id"][..], true), (&["id", "payload.n"], false), (&[], false), (&["+1"], false)]
     {
@@ -125,44 +127,44 @@ fn an_alert_of_another_key_is_put_away_with_its_reason() {
     let mut next = keyed(&["+1"], Some(HOUR));
     next.watch.restore(kept, next.now);
     assert_eq!(said(&next.pass(2 * HOUR)), []);
-    let mut without = Desk::new(&[]);
+    let mut without = Fixture::new(&[]);
     without
         .watch
-        .restore(super::kept(&Desk::door(LifecycleSettings::bare()).see("door", "1", true)), without.now);
+        .restore(super::kept(&Fixture::door(LifecycleSettings::bare()).see("door", "1", true)), without.now);
     let gone = "its rule is gone, or its alerts have no states any more";
     assert_eq!(records(&without.watch.drain(), Why::Forgotten), [gone]);
 }
 
 #[test]
 fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
-    let mut desk = Desk::door(LifecycleSettings::bare());
+    let mut fixture = Fixture::door(LifecycleSettings::bare());
     for id in ["1", "2"] {
-        desk.see("door", id, true);
+        fixture.see("door", id, true);
     }
     for (id, identity, of_session) in [("1", 1, true), ("2", 2, false), ("3", 3, true), ("4", 4, false)] {
-        desk.watch.remember(&ident("door", id), recent(identity, of_session));
+        fixture.watch.remember(&ident("door", id), recent(identity, of_session));
     }
-    assert!(desk.watch.keep_passed().is_some());
-    desk.watch.drain();
-    desk.watch.free_packets();
+    assert!(fixture.watch.keep_passed().is_some());
+    fixture.watch.drain();
+    fixture.watch.free_packets();
     let known = [("1", 1), ("2", 2), ("3", 3), ("4", 4)]
-        .map(|(id, identity)| desk.watch.is_repetition(&ident("door", id), identity, START));
+        .map(|(id, identity)| fixture.watch.is_repetition(&ident("door", id), identity, START));
     assert_eq!(known, [false, true, false, true]);
-    assert_eq!(slots(&desk.watch.drain()).0, [StateKey::Alert(ident("door", "1"))]);
-    let Some(Effect::Keep(Snapshot { state, .. })) = desk.watch.keep_passed() else {
+    assert_eq!(slots(&fixture.watch.drain()).0, [StateKey::Alert(ident("door", "1"))]);
+    let Some(Effect::Keep(Snapshot { state, .. })) = fixture.watch.keep_passed() else {
         panic!("nothing is kept")
     };
     assert!(state.ends_with(&format!(",{},false]]", START.0)) && !state.contains("true"), "{state}");
-    desk.watch.free_packets();
-    assert_eq!((desk.watch.drain(), desk.watch.keep_passed()), (vec![], None));
+    fixture.watch.free_packets();
+    assert_eq!((fixture.watch.drain(), fixture.watch.keep_passed()), (vec![], None));
 }
 
 #[test]
 fn what_a_faster_clock_kept_goes_on_from_now() {
-    let mut desk = Desk::door(LifecycleSettings::bare());
-    let kept = kept(&desk.see("door", "1", true));
+    let mut fixture = Fixture::door(LifecycleSettings::bare());
+    let kept = kept(&fixture.see("door", "1", true));
     for (wall, since) in [(START - HOUR, START - HOUR), (START, START), (START + HOUR, START)] {
-        let mut next = Desk::door(LifecycleSettings::bare());
+        let mut next = Fixture::door(LifecycleSettings::bare());
         next.watch.restore(kept.clone(), Now { wall, steady: Duration::ZERO });
         assert_eq!(next.alert("1").firing().expect("it fires").since, since, "read at {wall:?}");
         assert_eq!(slots(&next.watch.drain()).1, []);
@@ -176,9 +178,9 @@ fn a_group_that_a_faster_clock_kept_waits_no_longer_for_that() {
     let group = || Grouping { by: Vec::new(), wait, interval: HOUR };
     let grouped = || rule("door", LifecycleSettings { group: Some(group()), ..LifecycleSettings::bare() });
     for behind in [0, 3_600_000, START.0] {
-        let mut desk = Desk::new(&[grouped()]);
-        let kept = kept(&desk.see("door", "1", true));
-        let mut next = Desk::new(&[grouped()]);
+        let mut fixture = Fixture::new(&[grouped()]);
+        let kept = kept(&fixture.see("door", "1", true));
+        let mut next = Fixture::new(&[grouped()]);
         next.now = Now { wall: Timestamp(START.0 - behind), steady: Duration::ZERO };
         next.watch.restore(kept, next.now);
         assert_eq!(said(&next.set(wait / 2, behind)), [], "{behind} ms");
@@ -188,10 +190,10 @@ fn a_group_that_a_faster_clock_kept_waits_no_longer_for_that() {
 
 #[test]
 fn what_a_faster_clock_took_is_known_for_a_week_and_no_longer() {
-    let (mut desk, door) = (Desk::door(LifecycleSettings::bare()), ident("door", "1"));
-    desk.watch.remember(&door, recent(7, false));
-    let Some(Effect::Keep(kept)) = desk.watch.keep_passed() else { panic!("nothing is kept") };
-    let mut next = Desk::door(LifecycleSettings::bare());
+    let (mut fixture, door) = (Fixture::door(LifecycleSettings::bare()), ident("door", "1"));
+    fixture.watch.remember(&door, recent(7, false));
+    let Some(Effect::Keep(kept)) = fixture.watch.keep_passed() else { panic!("nothing is kept") };
+    let mut next = Fixture::door(LifecycleSettings::bare());
     next.now = Now { wall: START - 24 * HOUR, steady: Duration::ZERO };
     next.watch.restore(vec![kept], next.now);
     next.set(Duration::ZERO, 24 * 3_600_000);
@@ -203,14 +205,14 @@ fn what_a_faster_clock_took_is_known_for_a_week_and_no_longer() {
 
 #[test]
 fn after_a_restart_the_one_that_was_quiet_for_longest_still_makes_room() {
-    let desk = || Desk::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
-    let (mut before, mut rows) = (desk(), Vec::new());
+    let fixture = || Fixture::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
+    let (mut before, mut rows) = (fixture(), Vec::new());
     for id in ["2", "1"] {
         before.see("door", id, true);
         rows.extend(kept(&before.see("door", id, false)));
         before.pass(HOUR);
     }
-    let mut next = desk();
+    let mut next = fixture();
     next.now = before.now;
     next.watch.restore(rows, next.now);
     next.see("door", "3", true);
@@ -221,15 +223,15 @@ fn after_a_restart_the_one_that_was_quiet_for_longest_still_makes_room() {
 #[test]
 fn what_is_not_worth_remembering_any_more_leaves_the_disk_with_the_next_start() {
     let keyed = rule("door", LifecycleSettings { pending_for: HOUR, ..LifecycleSettings::bare() });
-    let mut desk = Desk::new(std::slice::from_ref(&keyed));
-    desk.see("door", "1", true);
-    desk.watch.remember(&ident("door", "1"), recent(7, false));
-    let mut alert = desk.alert("1").clone();
+    let mut fixture = Fixture::new(std::slice::from_ref(&keyed));
+    fixture.see("door", "1", true);
+    fixture.watch.remember(&ident("door", "1"), recent(7, false));
+    let mut alert = fixture.alert("1").clone();
     alert.phase = crate::alert::lifecycle::Phase::Idle; // as a rule with a `dedupe_key` keeps it
     let slot = StateKey::Alert(ident("door", "1"));
     let state = serde_json::to_string(&alert).expect("JSON");
     let passed = Snapshot { slot: StateKey::Passed, state: "[]".into() };
-    let mut next = Desk::new(&[keyed]);
+    let mut next = Fixture::new(&[keyed]);
     next.watch.restore(vec![Snapshot { slot: slot.clone(), state }, passed], next.now);
     assert_eq!(slots(&next.watch.drain()), (vec![], vec![slot]));
     assert!(next.watch.is_repetition(&ident("door", "1"), 7, START), "its events are known all the same");
@@ -247,11 +249,11 @@ fn receipts_come_in_any_order_and_count_once() {
         (&["delivered", "failed"], Reached::Delivered, 1),
         (&["sent"], Reached::Sent, 0),
     ] {
-        let mut desk = Desk::door(LifecycleSettings::bare());
-        desk.see("door", "1", true);
+        let mut fixture = Fixture::door(LifecycleSettings::bare());
+        fixture.see("door", "1", true);
         let mut noted = 0;
         for state in states {
-            let effects = desk.note(&AlertCommand::Receipt {
+            let effects = fixture.note(&AlertCommand::Receipt {
                 alert: ident("door", "1"),
                 episode: 1,
                 contact: "nino".into(),
@@ -259,20 +261,20 @@ fn receipts_come_in_any_order_and_count_once() {
             });
             noted += records(&effects, Why::Receipt).len();
         }
-        let firing = desk.alert("1").firing().expect("it fires");
+        let firing = fixture.alert("1").firing().expect("it fires");
         assert_eq!((firing.told[&"nino".into()].reach, noted), (reach, times), "{states:?}");
     }
 }
 
 #[test]
 fn each_silence_has_a_number_of_its_own_and_what_does_not_fire_is_named() {
-    let mut desk = Desk::door(LifecycleSettings::bare());
+    let mut fixture = Fixture::door(LifecycleSettings::bare());
     for _ in 0..3 {
-        desk.note(&silence(None, START + HOUR));
+        fixture.note(&silence(None, START + HOUR));
     }
-    assert_eq!(desk.watch.silences.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(fixture.watch.silences.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
     let by = Person { name: "operator".into(), contact: None };
-    let answer = desk.watch.note(&AlertCommand::Acknowledge { alert: ident("door", "1"), by }, START);
+    let answer = fixture.watch.note(&AlertCommand::Acknowledge { alert: ident("door", "1"), by }, START);
     let unknown = "door id=1 does not fire; `bellwire alerts list` shows what does";
     assert_eq!(answer, Err(unknown.to_owned()));
 }
@@ -293,11 +295,12 @@ fn what_nobody_knows_of_any_more_is_told_to_whoever_is_on_duty() {
         (&["nino"], Some("nino"), &["nino"], &[]),
         (&["nino"], None, &[], &[]),
     ] {
-        let mut desk = Desk::with(&[rule("door", LifecycleSettings::bare())], people(before), ALERTS_MAX);
-        let mut effects = desk.see("door", "1", true);
-        effects.extend(care.into_iter().flat_map(|who| desk.note(&by(who))));
+        let mut fixture =
+            Fixture::with(&[rule("door", LifecycleSettings::bare())], people(before), ALERTS_MAX);
+        let mut effects = fixture.see("door", "1", true);
+        effects.extend(care.into_iter().flat_map(|who| fixture.note(&by(who))));
         let state = kept(&effects).pop().expect("it is kept");
-        let mut next = Desk::with(&[rule("door", LifecycleSettings::bare())], people(after), ALERTS_MAX);
+        let mut next = Fixture::with(&[rule("door", LifecycleSettings::bare())], people(after), ALERTS_MAX);
         next.watch.restore(vec![state], next.now);
         let effects = next.watch.drain();
         let whom: Vec<&str> = said(&effects).iter().map(|(whom, ..)| *whom).collect();
@@ -318,10 +321,10 @@ fn what_was_held_back_of_a_rule_that_is_gone_does_not_silence_the_rest() {
     let mut asleep = people(&["nino"]);
     asleep.quiet.insert("nino".into(), hours);
     let both = [rule("door", LifecycleSettings::bare()), rule("gate", LifecycleSettings::bare())];
-    let mut desk = Desk::with(&both, asleep.clone(), ALERTS_MAX);
-    let mut effects = desk.see("door", "1", true);
-    effects.extend(desk.see("gate", "2", true));
-    let mut next = Desk::with(&both[1..], asleep, ALERTS_MAX);
+    let mut fixture = Fixture::with(&both, asleep.clone(), ALERTS_MAX);
+    let mut effects = fixture.see("door", "1", true);
+    effects.extend(fixture.see("gate", "2", true));
+    let mut next = Fixture::with(&both[1..], asleep, ALERTS_MAX);
     next.watch.restore(kept(&effects), next.now);
     next.watch.drain();
     let effects = next.pass(HOUR);
@@ -330,10 +333,10 @@ fn what_was_held_back_of_a_rule_that_is_gone_does_not_silence_the_rest() {
     let group = || Grouping { by: Vec::new(), wait: Duration::from_secs(30), interval: HOUR };
     let grouped =
         |name: &str| rule(name, LifecycleSettings { group: Some(group()), ..LifecycleSettings::bare() });
-    let mut desk = Desk::new(&[grouped("door"), grouped("gate")]);
-    let mut effects = desk.see("door", "1", true);
-    effects.extend(desk.see("gate", "2", true));
-    let mut next = Desk::new(&[grouped("gate")]);
+    let mut fixture = Fixture::new(&[grouped("door"), grouped("gate")]);
+    let mut effects = fixture.see("door", "1", true);
+    effects.extend(fixture.see("gate", "2", true));
+    let mut next = Fixture::new(&[grouped("gate")]);
     next.watch.restore(kept(&effects), next.now);
     next.watch.drain();
     assert_eq!(said(&next.pass(Duration::from_secs(30))), [("nino", NotificationKind::Fired, "gate 2")]);
@@ -345,12 +348,12 @@ fn an_end_that_waits_in_a_group_is_told_though_its_rule_is_gone() {
     let group = || Grouping { by: Vec::new(), wait: Duration::from_secs(30), interval: HOUR };
     let grouped =
         |name: &str| rule(name, LifecycleSettings { group: Some(group()), ..LifecycleSettings::bare() });
-    let mut desk = Desk::new(&[grouped("door"), grouped("gate")]);
-    let mut effects = desk.see("door", "1", true);
-    effects.extend(desk.pass(Duration::from_secs(30)));
+    let mut fixture = Fixture::new(&[grouped("door"), grouped("gate")]);
+    let mut effects = fixture.see("door", "1", true);
+    effects.extend(fixture.pass(Duration::from_secs(30)));
     assert_eq!(said(&effects), [("nino", NotificationKind::Fired, "door 1")]);
-    effects.extend(desk.see("door", "1", false));
-    let mut next = Desk::new(&[grouped("gate")]);
+    effects.extend(fixture.see("door", "1", false));
+    let mut next = Fixture::new(&[grouped("gate")]);
     next.watch.restore(kept(&effects), next.now);
     next.watch.drain();
     let effects = next.pass(2 * HOUR);
@@ -361,10 +364,10 @@ fn an_end_that_waits_in_a_group_is_told_though_its_rule_is_gone() {
 #[test]
 fn who_is_not_named_in_the_rule_any_more_is_not_told_again() {
     let life = || LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() };
-    let mut desk = Desk::with(&[rule("door", life())], people(&["nino", "giorgi"]), ALERTS_MAX);
-    let effects = desk.see("door", "1", true);
+    let mut fixture = Fixture::with(&[rule("door", life())], people(&["nino", "giorgi"]), ALERTS_MAX);
+    let effects = fixture.see("door", "1", true);
     let own = Rule { notify: vec!["nino".into()], ..rule("door", life()) };
-    let mut next = Desk::with(&[own], people(&["nino", "giorgi"]), ALERTS_MAX);
+    let mut next = Fixture::with(&[own], people(&["nino", "giorgi"]), ALERTS_MAX);
     next.watch.restore(kept(&effects), next.now);
     next.watch.drain();
     let effects = next.pass(HOUR);

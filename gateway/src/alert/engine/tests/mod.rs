@@ -79,12 +79,12 @@ fn silence(id: Option<&str>, until: Timestamp) -> AlertCommand {
 }
 
 /// A watch and its clocks.
-struct Desk {
+struct Fixture {
     watch: Engine,
     now: Now,
 }
 
-impl Desk {
+impl Fixture {
     fn new(rules: &[Rule]) -> Self {
         Self::with(rules, people(&["nino"]), ALERTS_MAX)
     }

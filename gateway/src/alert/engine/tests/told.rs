@@ -11,10 +11,12 @@ fn seconds(count: u64) -> Duration {
 #[test]
 fn it_says_how_long_it_held_and_carries_what_it_may_be_sent_with() {
     for (pending_for, what) in [(0, "the condition holds"), (60, "the condition has held for 1 min")] {
-        let mut desk =
-            Desk::door(LifecycleSettings { pending_for: seconds(pending_for), ..LifecycleSettings::bare() });
-        let mut effects = desk.see("door", "1", true);
-        effects.extend(desk.pass(seconds(60)));
+        let mut fixture = Fixture::door(LifecycleSettings {
+            pending_for: seconds(pending_for),
+            ..LifecycleSettings::bare()
+        });
+        let mut effects = fixture.see("door", "1", true);
+        effects.extend(fixture.pass(seconds(60)));
         assert_eq!(records(&effects, Why::Fired), [what]);
         let notice = effects.into_iter().find_map(Effect::notice).expect("a message");
         assert_eq!(notice.content.templates, [template()]);
@@ -24,24 +26,24 @@ fn it_says_how_long_it_held_and_carries_what_it_may_be_sent_with() {
 
 #[test]
 fn who_came_hears_of_the_next() {
-    let mut desk = Desk::door(LifecycleSettings::bare());
-    assert_eq!(said(&desk.see("door", "1", true)), [("nino", NotificationKind::Fired, "door 1")]);
-    desk.watch.meet(Arc::new(people(&["nino", "giorgi"])));
+    let mut fixture = Fixture::door(LifecycleSettings::bare());
+    assert_eq!(said(&fixture.see("door", "1", true)), [("nino", NotificationKind::Fired, "door 1")]);
+    fixture.watch.meet(Arc::new(people(&["nino", "giorgi"])));
     let both = [("nino", NotificationKind::Fired, "door 2"), ("giorgi", NotificationKind::Fired, "door 2")];
-    assert_eq!(said(&desk.see("door", "2", true)), both);
+    assert_eq!(said(&fixture.see("door", "2", true)), both);
 }
 
 #[test]
 fn a_group_tells_each_once_and_asks_about_one_that_fires() {
     let group = Grouping { by: Vec::new(), wait: seconds(30), interval: seconds(300) };
-    let mut desk = Desk::door(LifecycleSettings { group: Some(group), ..LifecycleSettings::bare() });
+    let mut fixture = Fixture::door(LifecycleSettings { group: Some(group), ..LifecycleSettings::bare() });
     for fires in [true, false, true] {
-        assert_eq!(said(&desk.see("door", "1", fires)), []);
+        assert_eq!(said(&fixture.see("door", "1", fires)), []);
     }
-    assert_eq!(said(&desk.pass(seconds(30))), [("nino", NotificationKind::Fired, "door 1")]);
-    desk.see("door", "1", false);
-    desk.see("door", "2", true);
-    let effects = desk.pass(seconds(300));
+    assert_eq!(said(&fixture.pass(seconds(30))), [("nino", NotificationKind::Fired, "door 1")]);
+    fixture.see("door", "1", false);
+    fixture.see("door", "2", true);
+    let effects = fixture.pass(seconds(300));
     assert_eq!(said(&effects), [("nino", NotificationKind::Fired, "🔔 1 alert, 1 over")]);
     let about = effects.into_iter().find_map(Effect::notice).and_then(|notice| notice.alert);
     assert_eq!(about, Some((ident("door", "2"), 1)));
@@ -50,15 +52,16 @@ fn a_group_tells_each_once_and_asks_about_one_that_fires() {
 #[test]
 fn a_silence_ends_at_its_moment() {
     let still = ("nino", NotificationKind::Still, "🔁 Still, for 1 h 0 min: door 1");
-    let mut desk = Desk::door(LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() });
-    desk.see("door", "1", true);
-    desk.note(&silence(None, START + HOUR));
-    assert_eq!(said(&desk.pass(HOUR)), [still]);
+    let mut fixture =
+        Fixture::door(LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() });
+    fixture.see("door", "1", true);
+    fixture.note(&silence(None, START + HOUR));
+    assert_eq!(said(&fixture.pass(HOUR)), [still]);
     // What is told once is held back in the same way.
     for (until, is_told) in [(START, true), (START + seconds(1), false)] {
         let bell = Rule { life: None, ..rule("bell", LifecycleSettings::bare()) };
-        let mut desk = Desk::new(std::slice::from_ref(&bell));
-        desk.note(&silence(None, until));
+        let mut fixture = Fixture::new(std::slice::from_ref(&bell));
+        fixture.note(&silence(None, until));
         let event = crate::alert::tests::event("bell/1", "x", crate::event::incoming::Identity::None);
         let said = Said { wording: MessageText::of("x"), templates: Vec::new(), file: None };
         let alert = &ident("bell", "1");
@@ -66,8 +69,8 @@ fn a_silence_ends_at_its_moment() {
         let request = None;
         let once =
             OneTime { rule: &bell, alert, bindings, event: &event, said, request, flaw, is_repetition };
-        desk.watch.tell_once(once, START);
-        let effects = desk.watch.drain();
+        fixture.watch.tell_once(once, START);
+        let effects = fixture.watch.drain();
         let (raised, messages) = told_once(&effects).remove(0);
         assert_eq!((messages.len() == 1, raised.held.is_empty()), (is_told, is_told));
     }
@@ -76,18 +79,19 @@ fn a_silence_ends_at_its_moment() {
 #[test]
 fn the_same_words_come_again_after_the_interval_and_not_before() {
     // The end of a snooze reminds, in the moment of the repetition.
-    let mut desk = Desk::door(LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() });
-    desk.see("door", "1", true);
+    let mut fixture =
+        Fixture::door(LifecycleSettings { repeat_interval: Some(HOUR), ..LifecycleSettings::bare() });
+    fixture.see("door", "1", true);
     let by = Person { name: "nino".into(), contact: Some("nino".into()) };
-    desk.note(&AlertCommand::Snooze { alert: ident("door", "1"), by, seconds: 3_600 });
-    let effects = desk.pass(HOUR);
+    fixture.note(&AlertCommand::Snooze { alert: ident("door", "1"), by, seconds: 3_600 });
+    let effects = fixture.pass(HOUR);
     assert_eq!(said(&effects), [("nino", NotificationKind::Still, "🔁 Still, for 1 h 0 min: door 1")]);
     assert_eq!(records(&effects, Why::Repeated), ["not to nino: the same was said before"]);
     // After a day the age is told in hours: two repetitions within one read the same.
-    let mut desk =
-        Desk::door(LifecycleSettings { repeat_interval: Some(HOUR / 2), ..LifecycleSettings::bare() });
-    desk.see("door", "1", true);
-    let told: Vec<Vec<Effect>> = (0..52).map(|_| desk.pass(HOUR / 2)).collect();
+    let mut fixture =
+        Fixture::door(LifecycleSettings { repeat_interval: Some(HOUR / 2), ..LifecycleSettings::bare() });
+    fixture.see("door", "1", true);
+    let told: Vec<Vec<Effect>> = (0..52).map(|_| fixture.pass(HOUR / 2)).collect();
     assert!(told.iter().all(|effects| said(effects).len() == 1));
     assert_eq!(said(&told[48]), said(&told[47]));
 }
@@ -97,13 +101,13 @@ fn a_summary_leaves_out_what_is_silenced_by_then() {
     let mut people = people(&["nino"]);
     let quiet = QuietHours::parse(["12:00-13:00"], Severity::Critical).expect("hours");
     people.quiet.insert("nino".into(), quiet);
-    let mut desk = Desk::with(&[rule("door", LifecycleSettings::bare())], people, ALERTS_MAX);
+    let mut fixture = Fixture::with(&[rule("door", LifecycleSettings::bare())], people, ALERTS_MAX);
     for id in ["1", "2", "3"] {
-        assert_eq!(said(&desk.see("door", id, true)), []);
+        assert_eq!(said(&fixture.see("door", id, true)), []);
     }
-    desk.note(&silence(Some("1"), START + 2 * HOUR));
-    desk.note(&silence(Some("2"), START + HOUR));
-    let effects = desk.pass(HOUR);
+    fixture.note(&silence(Some("1"), START + 2 * HOUR));
+    fixture.note(&silence(Some("2"), START + HOUR));
+    let effects = fixture.pass(HOUR);
     assert_eq!(said(&effects), [("nino", NotificationKind::Summary, "🌙 In your quiet hours: 2 alerts")]);
     let notice = effects.into_iter().find_map(Effect::notice).expect("a message");
     let lines: Vec<&str> = notice.content.text.lines().skip(1).collect();
@@ -116,11 +120,11 @@ fn quiet_hours_of_a_rule_that_end_in_a_persons_own_wait_for_those() {
     let mut people = people(&["nino"]);
     people.quiet.insert("nino".into(), hours("14:00-16:00"));
     let life = LifecycleSettings { quiet: Some(hours("12:00-15:00")), ..LifecycleSettings::bare() };
-    let mut desk = Desk::with(&[rule("door", life)], people, ALERTS_MAX);
-    assert_eq!(said(&desk.see("door", "1", true)), []);
-    assert_eq!((said(&desk.pass(3 * HOUR)), desk.watch.wake_at()), (vec![], Some(START + 4 * HOUR)));
+    let mut fixture = Fixture::with(&[rule("door", life)], people, ALERTS_MAX);
+    assert_eq!(said(&fixture.see("door", "1", true)), []);
+    assert_eq!((said(&fixture.pass(3 * HOUR)), fixture.watch.wake_at()), (vec![], Some(START + 4 * HOUR)));
     assert_eq!(
-        said(&desk.pass(HOUR)),
+        said(&fixture.pass(HOUR)),
         [("nino", NotificationKind::Still, "🌙 In your quiet hours: 1 alert")]
     );
 }
@@ -129,14 +133,14 @@ fn quiet_hours_of_a_rule_that_end_in_a_persons_own_wait_for_those() {
 fn it_is_calm_after_a_whole_window_and_not_when_something_else_is_due() {
     let flapping = Flapping { changes: 2, within: seconds(600) };
     let life = LifecycleSettings { flapping, resolve_after: Some(seconds(100)), ..LifecycleSettings::bare() };
-    let mut desk = Desk::door(life);
+    let mut fixture = Fixture::door(life);
     let effects: Vec<Effect> =
-        [true, false, true].into_iter().flat_map(|f| desk.see("door", "1", f)).collect();
+        [true, false, true].into_iter().flat_map(|f| fixture.see("door", "1", f)).collect();
     assert_eq!(said(&effects).last().map(|(_, kind, _)| *kind), Some(NotificationKind::Flapping));
-    assert_eq!(said(&desk.pass(seconds(100))), [], "it ends by itself");
-    assert_eq!((desk.alert("1").state(), desk.alert("1").flapping), ("resolved", true));
+    assert_eq!(said(&fixture.pass(seconds(100))), [], "it ends by itself");
+    assert_eq!((fixture.alert("1").state(), fixture.alert("1").flapping), ("resolved", true));
     assert_eq!(
-        said(&desk.pass(seconds(600))),
+        said(&fixture.pass(seconds(600))),
         [("nino", NotificationKind::Calm, "〰 Calm again, and it is over: door 1")]
     );
 }
@@ -145,14 +149,14 @@ fn it_is_calm_after_a_whole_window_and_not_when_something_else_is_due() {
 fn an_end_frees_only_what_it_held_back() {
     let inhibited_by = vec![Inhibition { source: "power".into(), equal: vec!["id".into()] }];
     let door = rule("door", LifecycleSettings { inhibited_by, ..LifecycleSettings::bare() });
-    let mut desk = Desk::new(&[door, rule("power", LifecycleSettings::bare())]);
+    let mut fixture = Fixture::new(&[door, rule("power", LifecycleSettings::bare())]);
     for (rule, id) in [("power", "1"), ("power", "2"), ("door", "1")] {
-        desk.see(rule, id, true);
+        fixture.see(rule, id, true);
     }
-    let effects = desk.see("power", "2", false);
+    let effects = fixture.see("power", "2", false);
     assert_eq!(said(&effects).len(), 1);
     assert_eq!(records(&effects, Why::Inhibited), Vec::<&str>::new(), "the other is not even looked at");
-    let effects = desk.see("power", "1", false);
+    let effects = fixture.see("power", "1", false);
     assert_eq!(said(&effects).last(), Some(&("nino", NotificationKind::Fired, "door 1")));
 }
 
@@ -163,15 +167,15 @@ fn what_somebody_takes_care_of_is_not_said_again_when_a_step_is_due() {
         unless: Unless::Resolved,
         target: Target::Post { url: "http://x/hook".into() },
     };
-    let mut desk = Desk::door(LifecycleSettings {
+    let mut fixture = Fixture::door(LifecycleSettings {
         repeat_interval: Some(HOUR),
         escalate: vec![step],
         ..LifecycleSettings::bare()
     });
-    desk.see("door", "1", true);
+    fixture.see("door", "1", true);
     let by = Person { name: "operator".into(), contact: None };
-    desk.note(&AlertCommand::Acknowledge { alert: ident("door", "1"), by });
-    let effects = desk.pass(2 * HOUR);
+    fixture.note(&AlertCommand::Acknowledge { alert: ident("door", "1"), by });
+    let effects = fixture.pass(2 * HOUR);
     assert_eq!(records(&effects, Why::Step), ["step 1: posted to http://x/…"]);
     assert_eq!(said(&effects), []);
 }
@@ -192,10 +196,10 @@ fn a_reminder_comes_an_interval_after_the_last_message_also_one_of_a_step() {
             ..LifecycleSettings::bare()
         };
         let rule = Rule { notify: vec!["nino".into()], ..rule("door", life) };
-        let mut desk = Desk::with(&[rule], people(&["nino", "giorgi"]), ALERTS_MAX);
-        assert_eq!(said(&desk.see("door", "1", true)), [("nino", NotificationKind::Fired, "door 1")]);
+        let mut fixture = Fixture::with(&[rule], people(&["nino", "giorgi"]), ALERTS_MAX);
+        assert_eq!(said(&fixture.see("door", "1", true)), [("nino", NotificationKind::Fired, "door 1")]);
         for told in told {
-            let effects = desk.pass(half);
+            let effects = fixture.pass(half);
             assert_eq!(said(&effects).iter().map(|(whom, ..)| *whom).collect::<Vec<_>>(), told);
         }
     }

@@ -16,34 +16,34 @@ fn alerts(count: u32, severity: Severity) -> LaneContent {
 
 #[test]
 fn after_a_message_a_digest_rests_and_an_answer_does_not() {
-    let mut desk = Desk::new();
-    assert!(desk.sender.is_idle() && desk.leaves(due(1, "nino"), NOW) && !desk.sender.is_idle());
-    assert!(!desk.is_open(NOW), "one at a time");
-    desk.answer(1, accepted(), NOW);
-    assert!(desk.is_open(NOW));
+    let mut fixture = Fixture::new();
+    assert!(fixture.sender.is_idle() && fixture.leaves(due(1, "nino"), NOW) && !fixture.sender.is_idle());
+    assert!(!fixture.is_open(NOW), "one at a time");
+    fixture.answer(1, accepted(), NOW);
+    assert!(fixture.is_open(NOW));
     let (merge, load) =
         (SchedulerEffect::Merge(vec![lane("nino")]), SchedulerEffect::Load(vec![MessageId(50)]));
     let flood = alerts(digest::FLOOD, Severity::Warning);
     let rest = NOW + Duration::from_secs(6);
-    assert_eq!(desk.finds(flood, rest - Duration::from_millis(1)), [SchedulerEffect::WakeAt(rest)]);
+    assert_eq!(fixture.finds(flood, rest - Duration::from_millis(1)), [SchedulerEffect::WakeAt(rest)]);
     let both = LaneContent { single: single(99).single, ..flood };
     assert_eq!(
-        desk.finds(both, rest - Duration::from_millis(1)),
+        fixture.finds(both, rest - Duration::from_millis(1)),
         [SchedulerEffect::Load(vec![MessageId(99)])]
     );
-    assert_eq!(desk.finds(flood, rest), [merge]);
-    assert_eq!(desk.finds(alerts(1, Severity::Warning), NOW), [load], "one alone is no digest");
+    assert_eq!(fixture.finds(flood, rest), [merge]);
+    assert_eq!(fixture.finds(alerts(1, Severity::Warning), NOW), [load], "one alone is no digest");
 }
 
 #[test]
 fn after_eleven_of_the_burst_two_are_a_digest_until_all_is_paid_back() {
-    let mut desk = Desk::new();
+    let mut fixture = Fixture::new();
     let (merge, load) =
         (SchedulerEffect::Merge(vec![lane("nino")]), SchedulerEffect::Load(vec![MessageId(50)]));
     for id in 1..=11 {
-        assert_eq!(desk.finds(alerts(2, Severity::Warning), NOW)[..1], [load.clone()][..], "{id}");
-        assert!(desk.leaves(due(id, "nino"), NOW));
-        desk.answer(id, accepted(), NOW);
+        assert_eq!(fixture.finds(alerts(2, Severity::Warning), NOW)[..1], [load.clone()][..], "{id}");
+        assert!(fixture.leaves(due(id, "nino"), NOW));
+        fixture.answer(id, accepted(), NOW);
     }
     for (millis, count, severity, expected) in [
         (0, 1, Severity::Warning, SchedulerEffect::WakeAt(NOW + Duration::from_secs(6))),
@@ -54,11 +54,11 @@ fn after_eleven_of_the_burst_two_are_a_digest_until_all_is_paid_back() {
         (65_999, 2, Severity::Warning, merge),
         (66_000, 2, Severity::Warning, load),
     ] {
-        let effects = desk.finds(alerts(count, severity), NOW + Duration::from_millis(millis));
+        let effects = fixture.finds(alerts(count, severity), NOW + Duration::from_millis(millis));
         assert_eq!(effects, [expected], "{millis} {count} {severity:?}");
     }
-    desk.sender.stop();
-    assert!(desk.tell(SchedulerInput::Wake, NOW + Duration::from_secs(66)).is_empty());
+    fixture.sender.stop();
+    assert!(fixture.tell(SchedulerInput::Wake, NOW + Duration::from_secs(66)).is_empty());
 }
 
 /// Or everything would wait for the next answer; what nobody asked for is not told.
@@ -72,25 +72,25 @@ fn it_wakes_when_the_first_that_waits_may_leave() {
         (Some(second(2)), alerts(digest::FLOOD, Severity::Warning), Some(second(2))),
         (Some(second(9)), alerts(digest::FLOOD, Severity::Warning), Some(second(6))),
     ] {
-        let mut desk = Desk::new();
-        assert!(desk.leaves(due(2, "nino"), NOW));
-        desk.answer(2, accepted(), NOW);
-        desk.tell(SchedulerInput::Wake, NOW);
+        let mut fixture = Fixture::new();
+        assert!(fixture.leaves(due(2, "nino"), NOW));
+        fixture.answer(2, accepted(), NOW);
+        fixture.tell(SchedulerInput::Wake, NOW);
         let report = LaneReport { next_at, lanes: vec![(lane("nino"), content)], ..LaneReport::default() };
-        let effects = desk.tell(SchedulerInput::Lanes(report), NOW);
+        let effects = fixture.tell(SchedulerInput::Lanes(report), NOW);
         assert_eq!(effects, Vec::from_iter(expected.map(SchedulerEffect::WakeAt)), "{next_at:?}");
     }
 }
 
 #[test]
 fn a_clock_that_is_set_back_takes_the_rest_with_it() {
-    let mut desk = Desk::new();
-    assert!(desk.leaves(due(1, "nino"), NOW));
-    desk.answer(1, accepted(), NOW);
+    let mut fixture = Fixture::new();
+    assert!(fixture.leaves(due(1, "nino"), NOW));
+    fixture.answer(1, accepted(), NOW);
     let (back, flood) = (NOW - HOUR, alerts(digest::FLOOD, Severity::Warning));
-    desk.tell(SchedulerInput::Wake, back);
-    desk.tell(SchedulerInput::Lanes(LaneReport::default()), back);
+    fixture.tell(SchedulerInput::Wake, back);
+    fixture.tell(SchedulerInput::Lanes(LaneReport::default()), back);
     let rest = back + Duration::from_secs(6);
-    assert_eq!(desk.finds(flood, rest - Duration::from_millis(1)), [SchedulerEffect::WakeAt(rest)]);
-    assert_eq!(desk.finds(flood, rest), [SchedulerEffect::Merge(vec![lane("nino")])]);
+    assert_eq!(fixture.finds(flood, rest - Duration::from_millis(1)), [SchedulerEffect::WakeAt(rest)]);
+    assert_eq!(fixture.finds(flood, rest), [SchedulerEffect::Merge(vec![lane("nino")])]);
 }

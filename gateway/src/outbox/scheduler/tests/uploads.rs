@@ -25,44 +25,44 @@ fn a_message_leaves_when_its_files_are_there_and_others_meanwhile() {
         (Ok(vec![Media::Id("7".into())]), ("door", Some(Part::Image(Media::Id("7".into()))))),
         (Err("no answer".to_owned()), ("door\n(no picture: no answer)", None)),
     ] {
-        let mut desk = Desk::new();
-        desk.tell(SchedulerInput::Wake, NOW);
-        let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
+        let mut fixture = Fixture::new();
+        fixture.tell(SchedulerInput::Wake, NOW);
+        let effects = fixture.tell(found(vec![pictured(1, "nino")]), NOW);
         assert!(effects.contains(&SchedulerEffect::Upload(Box::new(pictured(1, "nino")))), "{effects:?}");
-        assert!(sending(&effects).is_empty() && desk.sender.is_idle(), "nothing of it is at Meta");
+        assert!(sending(&effects).is_empty() && fixture.sender.is_idle(), "nothing of it is at Meta");
         let asked = asked(&effects);
         assert_eq!(asked.uploads, BTreeMap::from([(lane("nino"), None)]));
         assert_eq!(asked.reread, [lane("nino")].into(), "at once, for what may go before it");
-        let effects = desk.tell(found(vec![due(2, "nino")]), NOW);
+        let effects = fixture.tell(found(vec![due(2, "nino")]), NOW);
         assert_eq!(sending(&effects), [2], "the next one does not wait for it");
-        desk.answer(2, accepted(), NOW);
-        let effects = desk.tell(SchedulerInput::Uploaded(MessageId(1), uploaded), NOW);
+        fixture.answer(2, accepted(), NOW);
+        let effects = fixture.tell(SchedulerInput::Uploaded(MessageId(1), uploaded), NOW);
         let Some(SchedulerEffect::Look(asked)) = effects.last() else { panic!("{effects:?}") };
         assert_eq!(asked.reread, [lane("nino")].into());
         assert_eq!(asked.uploads, BTreeMap::from([(lane("nino"), Some(MessageId(1)))]));
-        let effects = desk.tell(found(vec![pictured(1, "nino")]), NOW);
+        let effects = fixture.tell(found(vec![pictured(1, "nino")]), NOW);
         assert_eq!(sending(&effects), [1]);
-        let effects = desk.tell(SchedulerInput::SendingCommitted(MessageId(1)), NOW);
+        let effects = fixture.tell(SchedulerInput::SendingCommitted(MessageId(1)), NOW);
         let [SchedulerEffect::Post(under_way)] = &effects[..] else { panic!("{effects:?}") };
         let due = &under_way.0;
         assert_eq!((due.content.text.as_str(), due.content.part.clone()), left);
-        desk.answer(1, accepted(), NOW);
-        assert!(self::asked(&desk.tell(SchedulerInput::Wake, NOW)).uploads.is_empty(), "it is over");
+        fixture.answer(1, accepted(), NOW);
+        assert!(self::asked(&fixture.tell(SchedulerInput::Wake, NOW)).uploads.is_empty(), "it is over");
     }
 }
 
 #[test]
 fn four_uploads_at_once_and_one_for_each_person() {
-    let mut desk = Desk::new();
-    desk.tell(SchedulerInput::Wake, NOW);
+    let mut fixture = Fixture::new();
+    fixture.tell(SchedulerInput::Wake, NOW);
     let people = ["a", "a", "b", "c", "d", "e"];
     let due = people.iter().zip(1..).map(|(who, id)| pictured(id, who)).collect();
-    let effects = desk.tell(found(due), NOW);
+    let effects = fixture.tell(found(due), NOW);
     let began = effects.iter().filter(|effect| matches!(effect, SchedulerEffect::Upload(_))).count();
     assert_eq!((began, asked(&effects).uploads_full, asked(&effects).all), (UPLOADS_MAX, true, true));
     let lapsed = LaneReport { lapsed: vec![MessageId(1)], ..LaneReport::default() };
-    desk.tell(SchedulerInput::Lanes(lapsed), NOW);
-    let wanted = asked(&desk.tell(SchedulerInput::Wake, NOW));
+    fixture.tell(SchedulerInput::Lanes(lapsed), NOW);
+    let wanted = asked(&fixture.tell(SchedulerInput::Wake, NOW));
     assert!(
         wanted.all && !wanted.uploads_full && !wanted.uploads.contains_key(&lane("a")),
         "one was cancelled"
