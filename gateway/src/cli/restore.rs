@@ -101,7 +101,7 @@ fn tell(checked: &Checked, restored: &Restored) {
         ));
     }
     say("next: sudo -u bellwire bellwire check && sudo systemctl enable --now bellwire");
-    if !manifest.is_move {
+    if !manifest.is_move && restored.held > 0 {
         say(&format!("then, for what is held, {RELEASE}"));
     }
 }
