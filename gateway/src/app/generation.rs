@@ -183,7 +183,6 @@ async fn front(
         );
     }
     let view = View::new(&config.site.name, &config.site.time_zone);
-    let view = view.map_err(|error| Fatal::Start(error.into()))?;
     let (admin, keys) = (Arc::new(service.clone()), Arc::new(service));
     let hosts = (config.http.names.clone(), config.http.trusted_proxies.clone(), config.http.ingress);
     Ok(Arc::new(AppState::new(admin, keys, view, hosts, code, stop)))

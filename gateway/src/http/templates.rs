@@ -1,7 +1,7 @@
 //! Pages out of templates, in the visitor's language. A page has no inline script or style: the policy forbids both.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
@@ -47,16 +47,23 @@ fn catalogue(language: &str) -> BTreeMap<String, String> {
     serde_json::from_str(asset(&format!("{language}.json"))).unwrap_or_default()
 }
 
-/// The templates, compiled once.
+/// What makes a page. Templates and texts are unpacked and compiled when the first page is asked for: 1.3 MB that a gateway
+/// whose page nobody opens does not need.
 #[derive(Clone)]
 pub struct View {
+    site: String,
+    zone: TimeZone,
+    pages: Arc<OnceLock<Result<Pages, minijinja::Error>>>,
+}
+
+struct Pages {
     templates: Environment<'static>,
     /// By the name in the address.
     files: BTreeMap<String, (&'static str, &'static str)>,
 }
 
-impl View {
-    pub fn new(site: &str, zone: &TimeZone) -> Result<Self, minijinja::Error> {
+impl Pages {
+    fn new(site: &str, zone: &TimeZone) -> Result<Self, minijinja::Error> {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::SemiStrict); // a field that is misspelt is found by the tests
         let mut files = BTreeMap::new();
@@ -97,18 +104,30 @@ impl View {
         }
         Ok(Self { templates, files })
     }
+}
+
+impl View {
+    #[must_use]
+    pub fn new(site: &str, zone: &TimeZone) -> Self {
+        Self { site: site.to_owned(), zone: zone.clone(), pages: Arc::default() }
+    }
+
+    /// That all templates compile is shown by a test.
+    fn pages(&self) -> Result<&Pages, &minijinja::Error> {
+        self.pages.get_or_init(|| Pages::new(&self.site, &self.zone)).as_ref()
+    }
 
     pub fn render(&self, language: &str, status: StatusCode, template: &str, mut data: Value) -> Response {
         data["lang"] = language.into();
         data["now"] = SystemClock.now().0.into();
-        let page = self
-            .templates
-            .get_template(template)
-            .and_then(|template| template.render(Word::from(Serde(&data))));
+        let page = self.pages().map_err(ToString::to_string).and_then(|pages| {
+            let template = pages.templates.get_template(template).map_err(|error| error.to_string())?;
+            template.render(Word::from(Serde(&data))).map_err(|error| error.to_string())
+        });
         match page {
             Ok(page) => (status, [(header::VARY, "Accept-Language, Cookie")], Html(page)).into_response(),
             Err(error) => {
-                tracing::error!(template, %error, "a page could not be made");
+                tracing::error!(template, error, "a page could not be made");
                 (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made; the log says why\n")
                     .into_response()
             }
@@ -117,7 +136,7 @@ impl View {
 
     /// `/assets/NAME`
     pub fn file(&self, name: &str) -> Response {
-        match self.files.get(name) {
+        match self.pages().ok().and_then(|pages| pages.files.get(name)) {
             Some((kind, text)) => {
                 let kept = "public, max-age=31536000, immutable";
                 ([(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, kept)], *text).into_response()
@@ -170,6 +189,14 @@ fn read_clock(state: &State, at: i64, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_template_compiles_when_the_first_page_is_asked_for() {
+        let view = View::new("Bar", &TimeZone::UTC);
+        assert!(view.pages.get().is_none(), "nothing is compiled at the start");
+        let pages = view.pages().unwrap_or_else(|error| panic!("{error}"));
+        assert!(pages.files.len() == FILES.len() && templates().count() >= 27);
+    }
 
     #[test]
     fn every_language_has_every_text() {
