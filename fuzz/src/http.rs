@@ -127,9 +127,8 @@ pub fn http(data: &[u8]) {
 }
 
 async fn talk(house: Arc<House>, data: &[u8]) -> Vec<u8> {
-    static VIEW: LazyLock<View> = LazyLock::new(|| {
-        View::new("Corner Bakery", &zone("Asia/Tbilisi").expect("a zone")).expect("the templates")
-    });
+    static VIEW: LazyLock<View> =
+        LazyLock::new(|| View::new("Corner Bakery", &zone("Asia/Tbilisi").expect("a zone")));
     let (running, stop) = watch::channel(false);
     let (desk, keys) = (Arc::clone(&house), Arc::clone(&house));
     let front = AppState::new(
