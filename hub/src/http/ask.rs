@@ -94,17 +94,24 @@ impl Hub {
         }
     }
 
-    /// The first of the site's numbers, or the one that the question names.
-    fn endpoint_of_question(
+    /// Where a file that was sent to this site is asked for: by the first of the site's numbers, or the one that the query names.
+    async fn endpoint_of_file(
         &self,
         caller: &Caller,
         version: &str,
+        id: &str,
         query: &str,
     ) -> Result<Endpoint, Response> {
-        let named = query.split('&').find_map(|pair| pair.strip_prefix("phone_number_id="));
+        self.may_fetch(caller, id).await?;
+        let named = parameter(query, "phone_number_id=");
         let number = named.or_else(|| caller.site.numbers.first().map(String::as_str)).unwrap_or_default();
         self.endpoint(caller, version, number)
     }
+}
+
+/// What follows a name and its `=` in a query.
+fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name))
 }
 
 fn either(answer: Result<Response, Response>) -> Response {
@@ -170,8 +177,7 @@ pub(super) async fn about(
             let endpoint = hub.endpoint(&caller, &version, &id)?;
             return Ok(hub.forward(&endpoint, Method::GET, &path, Bytes::new()).await);
         }
-        hub.may_fetch(&caller, &id).await?;
-        let endpoint = hub.endpoint_of_question(&caller, &version, &query)?;
+        let endpoint = hub.endpoint_of_file(&caller, &version, &id, &query).await?;
         match hub.client.get(&endpoint, &path).await {
             Ok(mut about) => {
                 // Relative to the hub: only the site knows by which name it comes here.
@@ -193,9 +199,8 @@ pub(super) async fn download(
     let query = query.unwrap_or_default();
     let answer = async {
         let caller = hub.caller(&headers)?;
-        hub.may_fetch(&caller, &id).await?;
-        let version = query.split('&').find_map(|pair| pair.strip_prefix("version=")).unwrap_or_default();
-        let endpoint = hub.endpoint_of_question(&caller, version, &query)?;
+        let version = parameter(&query, "version=").unwrap_or_default();
+        let endpoint = hub.endpoint_of_file(&caller, version, &id, &query).await?;
         match hub.client.download(&endpoint, &id, None, FILE_MAX).await {
             Ok(bytes) => Ok(bytes.into_response()),
             Err(NoFile::Later(why)) => {
@@ -219,8 +224,7 @@ pub(super) async fn delete(
     let query = query.unwrap_or_default();
     let answer = async {
         let caller = hub.caller(&headers)?;
-        hub.may_fetch(&caller, &id).await?;
-        let endpoint = hub.endpoint_of_question(&caller, &version, &query)?;
+        let endpoint = hub.endpoint_of_file(&caller, &version, &id, &query).await?;
         Ok(hub.forward(&endpoint, Method::DELETE, &format!("{id}?{query}"), Bytes::new()).await)
     };
     either(answer.await)

@@ -3,23 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwire_tests::{PHONE_NUMBER_ID, free_port, post_json};
+use bellwire_tests::{PHONE_NUMBER_ID, post_json};
 use serde_json::json;
 
-use crate::parts::{Engine, Hub, META_TOKEN, Meta, Proxy, send_as};
+use crate::parts::{META_TOKEN, send_as, two_hubs};
 
 const NINO: &str = "+995555123456";
-
-fn two_hubs() -> (Engine, Meta, [Hub; 2], Proxy) {
-    let engine = Engine::start(1);
-    let folder = tempfile::tempdir().expect("a folder");
-    let meta = Meta::start(folder.path(), &format!("http://127.0.0.1:{}/webhook/whatsapp", free_port()));
-    let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
-    hubs.iter_mut().for_each(Hub::up);
-    hubs.iter().for_each(Hub::wait_ready);
-    let proxy = Proxy::start(&[hubs[0].port, hubs[1].port]);
-    (engine, meta, hubs, proxy)
-}
 
 /// Ends the flood however the test ends.
 struct Ends<'a>(&'a AtomicBool);

@@ -341,6 +341,18 @@ fn pass(from: &TcpStream, to: &TcpStream, cuts: Option<Arc<AtomicUsize>>) {
     });
 }
 
+/// An engine of one node, Meta, two hubs, and a proxy before both.
+pub fn two_hubs() -> (Engine, Meta, [Hub; 2], Proxy) {
+    let engine = Engine::start(1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let meta = Meta::start(folder.path(), &format!("http://127.0.0.1:{}/webhook/whatsapp", free_port()));
+    let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
+    hubs.iter_mut().for_each(Hub::up);
+    hubs.iter().for_each(Hub::wait_ready);
+    let proxy = Proxy::start(&[hubs[0].port, hubs[1].port]);
+    (engine, meta, hubs, proxy)
+}
+
 /// Makes a site's configuration one that goes through a hub.
 pub fn put_behind(site: &Site, url: &str, token: &str) {
     let path = site.path().join("hub-token");

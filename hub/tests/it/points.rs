@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use bellwire_tests::{free_port, wait_for};
+use bellwire_tests::wait_for;
 use serde_json::json;
 
-use crate::parts::{Engine, Hub, Meta, Proxy, send};
+use crate::parts::{Engine, Hub, Meta, Proxy, send, two_hubs};
 
 const NINO: &str = "+995555123456";
 
@@ -19,14 +19,8 @@ struct Two {
 }
 
 fn two() -> Two {
-    let engine = Engine::start(1);
-    let folder = tempfile::tempdir().expect("a folder");
-    let meta = Meta::start(folder.path(), &format!("http://127.0.0.1:{}/webhook/whatsapp", free_port()));
-    let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
-    hubs.iter_mut().for_each(Hub::up);
-    hubs.iter().for_each(Hub::wait_ready);
+    let (engine, meta, hubs, proxy) = two_hubs();
     let token = hubs[0].enrol("shop", &[NINO]);
-    let proxy = Proxy::start(&[hubs[0].port, hubs[1].port]);
     Two { engine, meta, hubs, proxy, token }
 }
 
