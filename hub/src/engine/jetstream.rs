@@ -9,8 +9,10 @@ use anyhow::{Context as _, bail};
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::kv;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{self, DirectGetErrorKind, Republish, StorageType, Stream};
-use async_nats::{Client, ConnectOptions, Subscriber};
+use async_nats::jetstream::stream::{
+    self, DirectGetErrorKind, LastRawMessageErrorKind, Republish, StorageType, Stream,
+};
+use async_nats::{Client, ConnectOptions, HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -164,6 +166,11 @@ fn has_replicas(name: &str, found: usize, wanted: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A row that was removed, or that the engine let go for its age, leaves a marker (NATS ADR-8, ADR-43).
+fn is_removal(headers: &HeaderMap) -> bool {
+    headers.get("KV-Operation").is_some() || headers.get("Nats-Marker-Reason").is_some()
+}
+
 impl Engine for JetStream {
     async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<()> {
         let message = PublishMessage::build().payload(body).message_id(id).expected_stream(log.name());
@@ -183,10 +190,16 @@ impl Engine for JetStream {
         }
     }
 
+    /// Asked of the leader: a replica may not have yet what was acknowledged a moment ago.
     async fn get(&self, table: Table, key: &str) -> Result<Option<Row>> {
-        let entry = self.table(table)?.entry(key).await.map_err(unavailable)?;
-        let there = entry.filter(|entry| entry.operation == kv::Operation::Put);
-        Ok(there.map(|entry| Row { revision: entry.revision, value: entry.value }))
+        let store = self.table(table)?;
+        let subject = format!("{}{key}", store.prefix);
+        match store.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(found) if is_removal(&found.headers) => Ok(None),
+            Ok(found) => Ok(Some(Row { revision: found.sequence, value: found.payload })),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
     }
 
     async fn create(&self, table: Table, key: &str, value: Bytes) -> Result<Option<u64>> {

@@ -165,7 +165,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
         subject: &str,
         after: u64,
     ) -> impl Future<Output = Result<Option<Appended>>> + Send;
-    /// May be older than what was written last.
+    /// As of the last write that was acknowledged before, whichever hub made it.
     fn get(&self, table: Table, key: &str) -> impl Future<Output = Result<Option<Row>>> + Send;
     /// `None`: there is such a row already.
     fn create(

@@ -128,7 +128,7 @@ pub(super) async fn upload(
     body: Body,
 ) -> Response {
     let answer = async {
-        let caller = hub.caller(&headers)?;
+        let caller = hub.caller(&headers).await?;
         let endpoint = hub.endpoint(&caller, &version, &number)?;
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         Ok(hub.pass_on(&endpoint, Method::POST, &format!("{number}/media"), kind, pieces(body)).await)
@@ -149,7 +149,7 @@ pub(super) async fn templates(
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let caller = hub.caller(&headers)?;
+        let caller = hub.caller(&headers).await?;
         let of_account = hub.settings.numbers.iter().find(|number| {
             number.business_account_id.as_ref() == Some(&account)
                 && caller.site.numbers.contains(&number.phone_number_id)
@@ -171,7 +171,7 @@ pub(super) async fn about(
 ) -> Response {
     let query = query.unwrap_or_default();
     let answer = async {
-        let caller = hub.caller(&headers)?;
+        let caller = hub.caller(&headers).await?;
         let path = format!("{id}?{query}");
         if caller.site.numbers.contains(&id) {
             let endpoint = hub.endpoint(&caller, &version, &id)?;
@@ -198,7 +198,7 @@ pub(super) async fn download(
 ) -> Response {
     let query = query.unwrap_or_default();
     let answer = async {
-        let caller = hub.caller(&headers)?;
+        let caller = hub.caller(&headers).await?;
         let version = parameter(&query, "version=").unwrap_or_default();
         let endpoint = hub.endpoint_of_file(&caller, version, &id, &query).await?;
         match hub.client.download(&endpoint, &id, None, FILE_MAX).await {
@@ -223,7 +223,7 @@ pub(super) async fn delete(
 ) -> Response {
     let query = query.unwrap_or_default();
     let answer = async {
-        let caller = hub.caller(&headers)?;
+        let caller = hub.caller(&headers).await?;
         let endpoint = hub.endpoint_of_file(&caller, &version, &id, &query).await?;
         Ok(hub.forward(&endpoint, Method::DELETE, &format!("{id}?{query}"), Bytes::new()).await)
     };

@@ -35,7 +35,7 @@ async fn answer(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Response, Response> {
-    let caller = hub.caller(headers)?;
+    let caller = hub.caller(headers).await?;
     let endpoint = hub.endpoint(&caller, version, number)?;
     if is_read_mark(&body) {
         return Ok(hub.forward(&endpoint, Method::POST, &format!("{number}/messages"), body).await);

@@ -33,10 +33,12 @@ use crate::engine::{Engine, JetStream, Table, Unavailable};
 use crate::incoming::Wakes;
 use crate::pace::Paces;
 use crate::settings::Settings;
-use crate::sites::{EnrolError, Registry, Site, enrol};
+use crate::sites::{EnrolError, Registry, Site, digest, enrol};
 
 /// After what does not last.
 const PAUSE: Duration = Duration::from_secs(2);
+/// A change of the sites is at every hub within milliseconds; one that has not come by then is asked about at the engine.
+const BROUGHT_WITHIN: Duration = Duration::from_millis(500);
 /// Marks an answer as the hub's own, so that a site does not take a proxy's for it.
 pub const HUB: HeaderName = HeaderName::from_static("bellwire-hub");
 /// Meta sends up to 3 MB.
@@ -97,42 +99,38 @@ pub struct Caller {
 }
 
 impl Hub {
-    /// The site of the token; without one, the answer.
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Response> {
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        let registry = self.sites.borrow();
-        match registry.of_token(token) {
-            Some((name, site)) => {
-                Ok(Caller { name: name.to_owned(), site: site.clone(), token: token.into() })
-            }
-            None => Err(refusal(
-                StatusCode::UNAUTHORIZED,
-                190,
-                "the hub does not know this token: it was revoked or replaced; enrol the site again",
-            )),
+    /// The site of the token; without one, the answer. Another hub may have given the token out a moment ago: its change is
+    /// waited for, and a hub that cannot ask the engine does not call a token unknown.
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Response> {
+        let token = bearer(headers);
+        let mut sites = self.sites.clone();
+        let brought = sites.wait_for(|registry| registry.of_token(token).is_some());
+        if let Ok(Ok(registry)) = tokio::time::timeout(BROUGHT_WITHIN, brought).await
+            && let Some((name, site)) = registry.of_token(token)
+        {
+            return Ok(Caller { name: name.to_owned(), site: site.clone(), token: token.into() });
+        }
+        // There is no such row: what counts is whether the engine answers at all.
+        match self.engine.get(Table::Codes, &digest(token)).await {
+            Ok(_) => Err(no_such_token()),
+            Err(error) => Err(again(&error.to_string(), Duration::from_secs(5))),
         }
     }
 
     /// A store belongs to one site: what comes back for its tag must not go elsewhere. The first that sends with it has it.
     async fn own_tag(&self, caller: &Caller, tag: &str) -> Result<(), Response> {
         let unavailable = |error: Unavailable| again(&error.to_string(), Duration::from_secs(5));
-        let known = self.engine.get(Table::Tags, tag).await.map_err(unavailable)?;
-        if known.as_ref().is_some_and(|row| row.value == caller.name.as_bytes()) {
-            return Ok(());
-        }
+        let owner = || async { self.engine.get(Table::Tags, tag).await.map_err(unavailable) };
+        let mut known = owner().await?;
         if known.is_none() {
             let name = caller.name.clone().into();
             if self.engine.create(Table::Tags, tag, name).await.map_err(unavailable)?.is_some() {
                 return Ok(());
             }
-            // A replica that was behind, or another request of the same site.
-            let known = self.engine.get(Table::Tags, tag).await.map_err(unavailable)?;
-            match known {
-                Some(row) if row.value == caller.name.as_bytes() => return Ok(()),
-                Some(_) => {}
-                None => return Err(again("it is not known yet whose store this is", PAUSE)),
-            }
+            known = owner().await?; // another request came first
+        }
+        if known.is_some_and(|row| row.value == caller.name.as_bytes()) {
+            return Ok(());
         }
         Err(refusal(
             StatusCode::FORBIDDEN,
@@ -140,6 +138,16 @@ impl Hub {
             "another site sends from a copy of this store: two cards were made from one; `bellwire restore` gives this one its own tag",
         ))
     }
+}
+
+fn bearer(headers: &HeaderMap) -> &str {
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
+}
+
+fn no_such_token() -> Response {
+    let details = "the hub does not know this token: it was revoked or replaced; enrol the site again";
+    refusal(StatusCode::UNAUTHORIZED, 190, details)
 }
 
 /// In the words of the Cloud API, which a site reads anyway: the code says what it does about it.

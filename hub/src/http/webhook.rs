@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Caller, HUB, Hub};
+use super::{Caller, HUB, Hub, no_such_token};
 use crate::engine::{Engine, Log, Table};
 use crate::incoming::wait;
 use crate::out::is_tag;
@@ -65,7 +65,7 @@ pub(super) async fn fetch(
     Query(position): Query<Position>,
     headers: HeaderMap,
 ) -> Response {
-    let caller = match hub.caller(&headers) {
+    let caller = match hub.caller(&headers).await {
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
@@ -83,7 +83,7 @@ pub(super) async fn fetch(
     let revoked = sites.wait_for(|registry| registry.of_token(expose(&caller)).is_none());
     let found = tokio::select! {
         found = wait(&hub.engine, &hub.wakes, &epoch, &caller.name, position.after.as_deref()) => found,
-        _ = revoked => return hub.caller(&headers).err().unwrap_or_else(|| later("ask again")),
+        _ = revoked => return no_such_token(),
         _ = stopping.wait_for(|stop| *stop) => return (StatusCode::NO_CONTENT, [(HUB, "stopping")]).into_response(),
     };
     match found {

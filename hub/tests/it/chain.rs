@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bellwire_tests::{Broker, Gateway, PHONE_NUMBER_ID, Site, free_port, publish_lines, wait_for};
 use serde_json::{Value, json};
 
-use crate::parts::{APP_SECRET, Engine, Hub, Meta, Proxy, put_behind};
+use crate::parts::{APP_SECRET, Engine, Hub, Meta, Proxy, put_behind, send_as};
 
 struct Chain {
     engine: Engine,
@@ -30,6 +30,22 @@ fn chain() -> Chain {
     hubs.iter().for_each(Hub::wait_ready);
     assert!(hubs[0].command(&["doctor"]).status.success());
     Chain { engine, meta, hubs, proxy }
+}
+
+/// Added at one hub, enrolled at the other, and it sends over the first: each asks another node, at once.
+#[test]
+fn a_new_site_is_known_at_every_hub_at_once() {
+    let chain = chain();
+    for at in 0..30 {
+        let (name, person) = (format!("s{at}"), format!("+99555500{at:04}"));
+        let code =
+            chain.hubs[0].says(&["sites", "add", &name, "--number", PHONE_NUMBER_ID, "--person", &person]);
+        let token = chain.hubs[1].token(code.trim());
+        let (hub, store) = (chain.hubs[0].url(""), format!("{at:08x}"));
+        let (status, said, body) =
+            send_as("warning", &store, &hub, &token, 1, 1, &person, 0).expect("an answer");
+        assert_eq!((status, said.as_str()), (200, "answer"), "{name}: {body}");
+    }
 }
 
 /// A real site, forty people, five alerts each; a hub is killed every second and a half, and an engine in between.
