@@ -392,7 +392,11 @@ fn two_devices_with_one_name_lose_nothing_and_are_told_of_by_their_name() {
     wait_for(90, "somebody to be told", || {
         site.log().contains("two devices call themselves python-1").then_some(())
     });
-    gateway.kill(); // what it knows of the two must be on disk
+    // The owner's message is kept before the clash itself: a kill in between tells them again rather than never.
+    wait_for(10, "the clash on disk", || {
+        (site.count("SELECT count(*) FROM device WHERE clash_at IS NOT NULL") == 1).then_some(())
+    });
+    gateway.kill();
     let gateway = Gateway::start(&site);
     wait_for(30, "the owner's message", || {
         let told =
