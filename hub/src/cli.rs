@@ -1,23 +1,17 @@
 //! `bellwire-hub`: run, look after it, and say who may come.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::bail;
-use bellwire::time::{Clock, SystemClock, Timestamp};
+use bellwire::time::{Clock, SystemClock};
 use clap::{Parser, Subcommand};
-use serde_json::Value;
 
-use crate::engine::{Engine, JetStream, Log, Table};
+use crate::engine::{Engine, JetStream, Log, Table, rows};
 use crate::incoming::{give_to, split};
 use crate::settings::Settings;
-use crate::sites::{self, People, Site, site_name};
+use crate::sites::{self, People, Seen, Site, site_name};
 use crate::{doctor, run};
-
-/// Rows that a listing waits for.
-const LIST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Parser)]
 #[command(name = "bellwire-hub", version, about = "One WhatsApp number for many Bellwire sites")]
@@ -133,11 +127,12 @@ async fn list(engine: &JetStream, only: Option<&str>) -> anyhow::Result<()> {
             People::All => "everybody".to_owned(),
             People::Only(people) => format!("{} people", people.len()),
         };
-        let seen: Value = seen.get(name).and_then(|row| serde_json::from_slice(row).ok()).unwrap_or_default();
-        let asked = seen["at"].as_i64().map_or("never asked".to_owned(), |at| {
-            format!("asked {} s ago", Timestamp(at).until(SystemClock.now()).as_secs())
+        let seen: Option<Seen> = seen.get(name).and_then(|row| serde_json::from_slice(row).ok());
+        let asked = seen.as_ref().map_or("never asked".to_owned(), |seen| {
+            let ago = seen.ago(SystemClock.now()).as_secs();
+            format!("asked {ago} s ago\t{} wait there, the oldest for {} s", seen.waiting, seen.oldest)
         });
-        let program = seen["program"].as_str().unwrap_or("-");
+        let program = seen.and_then(|seen| seen.program).unwrap_or_else(|| "-".to_owned());
         let numbers: Vec<&str> = site.numbers.iter().map(String::as_str).collect();
         say(&format!(
             "{name}\t{} tokens\t{}\t{people}\t{asked}\t{program}",
@@ -153,19 +148,6 @@ async fn list(engine: &JetStream, only: Option<&str>) -> anyhow::Result<()> {
         Some(name) if shown == 0 => bail!("there is no site `{name}`; `bellwire-hub sites list` shows them"),
         _ => Ok(()),
     }
-}
-
-async fn rows(engine: &JetStream, table: Table) -> anyhow::Result<BTreeMap<String, bytes::Bytes>> {
-    let (count, mut changes) = engine.watch(table).await?;
-    let mut rows = BTreeMap::new();
-    for _ in 0..count {
-        let Some((key, value)) = tokio::time::timeout(LIST, changes.recv()).await? else { break };
-        match value {
-            Some(value) => rows.insert(key, value),
-            None => rows.remove(&key),
-        };
-    }
-    Ok(rows)
 }
 
 async fn of_unrouted(settings: &Settings, command: UnroutedCommand) -> anyhow::Result<()> {

@@ -33,6 +33,8 @@ pub mod out;
 pub mod incoming;
 /// Where both come in.
 pub mod http;
+/// How it is doing, for machines that watch it.
+pub mod metrics;
 /// The start and the end.
 pub mod run;
 /// Looks whether the engine keeps what it says it keeps.

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bellwire::whatsapp::client::{Client, Deadlines};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use crate::engine::JetStream;
-use crate::http::{Hub, routes, serve};
+use crate::engine::{JetStream, Table, follow};
+use crate::http::{Hub, admin_routes, routes, serve};
 use crate::incoming::{self, Asker, Wakes};
 use crate::pace::Paces;
 use crate::settings::Settings;
-use crate::sites::{follow, random_hex};
+use crate::sites::{Registry, SeenSites, random_hex, silence};
 
 /// Less than the 35 s after which a repetition takes a hub for gone (`out::sent`).
 const META: Deadlines = Deadlines { connect: Duration::from_secs(5), answer: Duration::from_secs(25) };
@@ -23,15 +24,33 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let listener = TcpListener::bind(&settings.listen)
         .await
         .with_context(|| format!("{} cannot be listened at; is another hub there?", settings.listen))?;
+    let admin = match &settings.admin {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
+            format!("{address}, the page of all sites, cannot be listened at; is another hub there?")
+        })?),
+        None => None,
+    };
     let engine = JetStream::open(&settings.engine).await?;
-    let sites = follow(engine.clone()).await?;
+    let sites = follow::<Registry>(engine.clone(), Table::Sites).await?;
+    let seen = follow::<SeenSites>(engine.clone(), Table::Seen).await?;
     let signals = engine.signals();
     let name = random_hex::<8>()?;
     let paces = Paces::start(&settings.numbers, &name, &signals);
     let wakes = Wakes::start(&signals).await?;
     let (settings, client) = (Arc::new(settings), Client::new(META)?);
     let asker = Asker { settings: Arc::clone(&settings), client: client.clone(), paces: paces.clone() };
-    let router = incoming::run(engine.clone(), sites.clone(), asker);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(incoming::run(engine.clone(), sites.clone(), asker));
+    if let Some(silent) = settings.silent.clone() {
+        let known = sites.borrow().all(None);
+        for site in silent.tell.iter().filter(|site| !known.contains(site)) {
+            tracing::warn!(
+                site,
+                "[silent] tells a site that is not enrolled; `bellwire-hub sites add` makes it"
+            );
+        }
+        tasks.spawn(silence::watch(engine.clone(), sites.clone(), seen.clone(), silent));
+    }
     let (stop, stopping) = watch::channel(false);
     let hub = Hub {
         settings,
@@ -41,19 +60,24 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         paces,
         wakes,
         stopping: stopping.clone(),
-        seen: Arc::default(),
+        seen,
+        noted: Arc::default(),
+        metrics: Arc::default(),
     };
+    if let Some(listener) = admin {
+        tasks.spawn(serve(listener, admin_routes(hub.clone()), stopping.clone()));
+    }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let routing = tokio::spawn(router);
     let serving = tokio::spawn(serve(listener, routes(hub), stopping));
     tracing::info!("the hub serves");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        ended = tasks.join_next() => bail!("a part of the hub ended by itself: {ended:?}"), // whoever started it starts it again
     }
     tracing::info!("the hub ends: what is under way may finish");
     stop.send_replace(true);
     serving.await.context("the server failed")?;
-    routing.abort(); // another hub goes on from where it wrote down last
+    drop(tasks); // another hub goes on from where this one wrote down last
     Ok(())
 }

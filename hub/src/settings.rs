@@ -1,6 +1,7 @@
 //! `hub.toml`: where the engine is, which numbers the hub speaks for, and where it listens.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bellwire::config::{Secret, api_url, digits, secret};
@@ -8,15 +9,32 @@ use bellwire::contact::language::Language;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+/// Three questions of a site, and what is noted late of them: a shorter silence says nothing.
+const POLLS: Duration = Duration::from_secs(120);
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// For sites and Meta, behind a proxy that has the certificate. Plain HTTP, so it is this machine or a private network.
     #[serde(default = "listen")]
     pub listen: String,
+    /// A page of all sites and `/metrics`, for this machine or a private network: it asks for no password. Without it there is none.
+    pub admin: Option<String>,
+    /// Who hears of sites that do not ask any more.
+    pub silent: Option<Silent>,
     pub engine: EngineSettings,
     #[serde(rename = "number")]
     pub numbers: Vec<Number>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Silent {
+    /// Longer than a restart and a short outage of a line: 5 minutes unless it is said.
+    #[serde(default = "five_minutes", deserialize_with = "duration")]
+    pub after: Duration,
+    /// Sites whose owners are told: the head office's.
+    pub tell: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -55,6 +73,15 @@ fn listen() -> String {
     "127.0.0.1:8460".to_owned()
 }
 
+fn five_minutes() -> Duration {
+    Duration::from_secs(300)
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(value)?;
+    bellwire::config::duration(&text).map_err(serde::de::Error::custom)
+}
+
 fn meta() -> String {
     "https://graph.facebook.com".to_owned()
 }
@@ -84,6 +111,13 @@ impl Settings {
         }
         if settings.engine.servers.is_empty() || settings.numbers.is_empty() {
             bail!("there is no server of the engine or no [[number]]; write at least one of each");
+        }
+        if let Some(silent) = &settings.silent
+            && (silent.tell.is_empty() || silent.after < POLLS)
+        {
+            bail!(
+                "[silent] needs a site in `tell`, and `after` of 2m or more: sites ask every 25 s, and it is noted every 30"
+            );
         }
         Ok(settings)
     }

@@ -62,6 +62,7 @@ pub use read::{ConfigurationFile, LoadOptions, load, own_client_id, read};
 pub use rules::FIRST_CONNECTION;
 pub use secret::{Secret, SecretError, secret, secret_file};
 pub use secret_box::{SecretBox, SecretBoxError};
+pub use section::duration;
 pub use warnings::{exposed, remarks};
 
 use std::net::{IpAddr, SocketAddr};

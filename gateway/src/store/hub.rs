@@ -15,6 +15,12 @@ impl Store {
             .optional()
     }
 
+    /// What a hub is told of this site's outbox: how many messages wait, up to ten thousand, and for how many seconds the oldest.
+    pub fn backlog(&self, now: Timestamp) -> Result<(u64, u64)> {
+        let oldest = self.oldest_waiting()?.map_or(0, |since| Timestamp(since).until(now).as_secs());
+        Ok((self.waiting_up_to_many()?, oldest))
+    }
+
     /// Bodies, and where they end: the hub takes a cursor that it is asked with for "all up to it is on disk".
     pub fn keep_fetched(
         &self,

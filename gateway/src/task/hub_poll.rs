@@ -57,9 +57,11 @@ async fn fetch_once(
     client: &Client,
     connection: &Connection,
 ) -> Result<(), String> {
-    let name = connection.name.clone();
-    let cursor = context.store.durably(move |store: &Store| store.hub_cursor(&name)).await.flatten();
-    let fetched = client.fetch_webhooks(&endpoint(connection)?, &context.tag, cursor.as_deref()).await?;
+    let (name, now) = (connection.name.clone(), context.machine.now());
+    let read = move |store: &Store| Ok((store.hub_cursor(&name)?, store.backlog(now)?));
+    let (cursor, backlog) = context.store.durably(read).await.ok_or("the disk cannot be read")?;
+    let endpoint = endpoint(connection)?;
+    let fetched = client.fetch_webhooks(&endpoint, &context.tag, cursor.as_deref(), backlog).await?;
     let Some(Fetched { cursor, webhooks }) = fetched else { return Ok(()) };
     let live = context.live.get();
     let mut bodies = Vec::with_capacity(webhooks.len());

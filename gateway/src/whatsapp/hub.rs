@@ -81,16 +81,18 @@ impl Client {
     }
 
     /// What the hub has behind the cursor; `None`: nothing came within half a minute. An error is a sentence. The store's tag says
-    /// whose the receipts of its messages are, also of those that left before there was a hub.
+    /// whose the receipts of its messages are, also of those that left before there was a hub. The backlog is how many messages
+    /// wait here, and for how many seconds the oldest does.
     pub async fn fetch_webhooks(
         &self,
         endpoint: &Endpoint,
         tag: &StoreTag,
         cursor: Option<&str>,
+        (waiting, oldest): (u64, u64),
     ) -> Result<Option<Fetched>, String> {
         let endpoint = Endpoint { api_version: "hub/v1".to_owned(), ..endpoint.clone() };
         let after = cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
-        let path = format!("webhooks?store={}{after}", tag.own);
+        let path = format!("webhooks?store={}&waiting={waiting}&oldest={oldest}{after}", tag.own);
         let answer = self.call(Method::GET, &endpoint, &path, None, whole(Bytes::new())).await;
         let (status, headers, body) = answer.map_err(|answer| in_words(&answer))?;
         match status {

@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 /// The fact that says how many people may be written to first in a day.
 pub const MESSAGING_LIMIT: &str = "messaging_limit";
 
+/// What a hub of ours has to say itself (docs/hub.md); Meta has no such field.
+pub const HUB: &str = "bellwire_hub";
+
 /// `None` for a field that is stored, and nothing else: echoes of what we wrote ourselves are never commands.
 #[must_use]
 pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<AccountNotice> {
@@ -72,6 +75,7 @@ pub fn read(account: Option<&str>, field: &str, value: &Value) -> Option<Account
             );
             (Severity::Critical, text, vec![("security", event)], None)
         }
+        HUB => hub(value),
         "standby" => routing::standby(),
         "messaging_handovers" => routing::handover(value)?,
         _ => return None,
@@ -104,6 +108,16 @@ fn or_where_to_look(text: String, field: &str) -> String {
         "" => format!("Meta reports something about the account ({field}); WhatsApp Manager shows what"),
         _ => text,
     }
+}
+
+/// A sentence that is told as it is.
+fn hub(value: &Value) -> Said {
+    let severity = match value["severity"].as_str() {
+        Some("info") => Severity::Info,
+        Some("critical") => Severity::Critical,
+        _ => Severity::Warning,
+    };
+    (severity, words(&value["text"]).unwrap_or_default(), vec![], None)
 }
 
 type Said = (Severity, String, Vec<(&'static str, String)>, Option<(String, String, TemplateNews)>);

@@ -13,6 +13,7 @@ use super::{Appended, Change, Engine, Log, Result, Row, Table, Unavailable};
 pub struct Memory {
     rows: Arc<Mutex<BTreeMap<(Table, String), Row>>>,
     revision: Arc<Mutex<u64>>,
+    appended: Arc<Mutex<std::collections::BTreeSet<String>>>,
     /// The next acknowledgement of a `create` is lost, and what it asked for is kept.
     pub loses_next_create: Arc<AtomicBool>,
     /// Nothing is taken: no quorum.
@@ -20,6 +21,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// How many things were appended, each id once.
+    pub fn appended(&self) -> usize {
+        self.appended.lock().expect("a lock").len()
+    }
+
     fn write(&self, table: Table, key: &str, value: Bytes) -> u64 {
         let mut revision = self.revision.lock().expect("a lock");
         *revision += 1;
@@ -37,7 +43,9 @@ impl Memory {
 }
 
 impl Engine for Memory {
-    async fn append(&self, _: Log, _: &str, _: &str, _: Bytes) -> Result<()> {
+    async fn append(&self, _: Log, _: &str, id: &str, _: Bytes) -> Result<()> {
+        self.row(Table::Router, "")?; // an error when it is down
+        self.appended.lock().expect("a lock").insert(id.to_owned());
         Ok(())
     }
 

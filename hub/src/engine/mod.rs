@@ -3,6 +3,8 @@
 
 /// NATS JetStream.
 mod jetstream;
+/// A table in memory, kept up to date.
+mod follow;
 /// The same in memory, for tests of what stands on it: it can lose an acknowledgement on purpose.
 #[cfg(test)]
 pub mod memory;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use follow::{Rows, follow, rows};
 pub use jetstream::{JetStream, Signals};
 
 /// Appended to, and read in order.

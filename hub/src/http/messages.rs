@@ -1,13 +1,15 @@
 //! `POST /{version}/{phone_number_id}/messages`, as sites send it.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::{HUB, Hub, PAUSE, again, refusal};
-use crate::out::{Answer, Outgoing, Request, Told, send as send_once};
+use crate::out::{Answer, Outgoing, Request, SEVERITY, Told, send as send_once};
 use crate::sites::random_hex;
 
 pub(super) async fn send(
@@ -16,16 +18,22 @@ pub(super) async fn send(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let (metrics, severity) = (Arc::clone(&hub.metrics), headers.get(SEVERITY).cloned());
     // A site whose line breaks off has sent its message all the same: what was begun goes on.
     let sent = tokio::spawn(async move {
         match answer(&hub, &version, &number, &headers, body).await {
             Ok(answer) | Err(answer) => answer,
         }
     });
-    sent.await.unwrap_or_else(|_| {
+    let answer = sent.await.unwrap_or_else(|_| {
         let unknown = [(HUB, "unknown")];
         (StatusCode::GATEWAY_TIMEOUT, unknown, "the hub failed while it was at it\n").into_response()
-    })
+    });
+    let word = |value: Option<&HeaderValue>| {
+        value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    metrics.message(&word(severity.as_ref()), &word(answer.headers().get(HUB)));
+    answer
 }
 
 async fn answer(

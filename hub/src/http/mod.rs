@@ -5,6 +5,8 @@
     reason = "what is answered in place of what was asked for is an answer like any other"
 )]
 
+/// The page of all sites, and `/metrics`.
+mod admin;
 /// The accept loop.
 mod listen;
 /// What sites send.
@@ -27,13 +29,15 @@ use bellwire::whatsapp::client::Client;
 use serde_json::json;
 use tokio::sync::watch;
 
+pub use admin::admin_routes;
 pub use listen::serve;
 
 use crate::engine::{Engine, JetStream, Table, Unavailable};
 use crate::incoming::Wakes;
+use crate::metrics::Metrics;
 use crate::pace::Paces;
 use crate::settings::Settings;
-use crate::sites::{EnrolError, Registry, Site, digest, enrol};
+use crate::sites::{EnrolError, Registry, SeenSites, Site, digest, enrol};
 
 /// After what does not last.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -54,8 +58,11 @@ pub struct Hub {
     pub wakes: Wakes,
     /// Becomes true when this hub is about to end.
     pub stopping: watch::Receiver<bool>,
-    /// When each site was last written down as seen.
-    pub seen: Arc<Mutex<BTreeMap<String, Duration>>>,
+    /// When each site asked last, at whichever hub.
+    pub seen: watch::Receiver<Arc<SeenSites>>,
+    /// When this hub last wrote that down.
+    pub noted: Arc<Mutex<BTreeMap<String, Duration>>>,
+    pub metrics: Arc<Metrics>,
 }
 
 pub fn routes(hub: Hub) -> Router {

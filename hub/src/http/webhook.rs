@@ -17,6 +17,7 @@ use super::{Caller, HUB, Hub, no_such_token};
 use crate::engine::{Engine, Log, Table};
 use crate::incoming::wait;
 use crate::out::is_tag;
+use crate::sites::Seen;
 
 /// How often it is written down that a site was here: a thousand sites make 33 writes a second of it.
 const SEEN_EVERY: Duration = Duration::from_secs(30);
@@ -39,12 +40,17 @@ pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: By
         hub.settings.numbers.iter().filter_map(|number| number.app_secret().ok()).collect();
     let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
     if !signature::verify(&secrets, signature, &body) {
+        hub.metrics.webhook("unsigned");
         return (StatusCode::UNAUTHORIZED, "the signature is missing or wrong\n").into_response();
     }
     let id = bellwire::hex::hex(&Sha256::digest(&body));
     match hub.engine.append(Log::Raw, "raw.meta", &id, body).await {
-        Ok(()) => "kept\n".into_response(),
+        Ok(()) => {
+            hub.metrics.webhook("kept");
+            "kept\n".into_response()
+        }
         Err(error) => {
+            hub.metrics.webhook("not_kept");
             tracing::warn!(%error, "a webhook was not kept; Meta sends it again");
             (StatusCode::SERVICE_UNAVAILABLE, "it could not be kept; send it again\n").into_response()
         }
@@ -56,6 +62,11 @@ pub(super) struct Position {
     after: Option<String>,
     /// The site's store: receipts of what it sent before it came here are for it.
     store: Option<String>,
+    /// Messages in the site's outbox, and for how many seconds the oldest of them has waited.
+    #[serde(default)]
+    waiting: u64,
+    #[serde(default)]
+    oldest: u64,
 }
 
 /// What is for the site, behind its cursor, each body signed with the token that it came with. Asking with a cursor says that
@@ -74,7 +85,8 @@ pub(super) async fn fetch(
     {
         return refused;
     }
-    see(&hub, &caller, &headers).await;
+    let _open = hub.metrics.poll();
+    see(&hub, &caller, &headers, &position).await;
     let epoch = match hub.engine.epoch(Log::Inbound).await {
         Ok(epoch) => epoch,
         Err(error) => return later(&error.to_string()),
@@ -110,18 +122,24 @@ fn later(why: &str) -> Response {
 }
 
 /// For `sites list`: the newest wins, whichever hub it was at. Presence is "asked last", never "connected".
-async fn see(hub: &Hub, caller: &Caller, headers: &HeaderMap) {
+async fn see(hub: &Hub, caller: &Caller, headers: &HeaderMap, position: &Position) {
     let now = SystemClock.both();
     {
-        let mut seen = hub.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if seen.get(&caller.name).is_some_and(|at| now.steady.saturating_sub(*at) < SEEN_EVERY) {
+        let mut noted = hub.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if noted.get(&caller.name).is_some_and(|at| now.steady.saturating_sub(*at) < SEEN_EVERY) {
             return;
         }
-        seen.insert(caller.name.clone(), now.steady);
+        noted.insert(caller.name.clone(), now.steady);
     }
     let program = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let row = json!({ "at": SystemClock.now().0, "program": program });
-    if let Err(error) = hub.engine.put(Table::Seen, &caller.name, row.to_string().into()).await {
+    let seen = Seen {
+        at: SystemClock.now().0,
+        program: program.map(str::to_owned),
+        waiting: position.waiting,
+        oldest: position.oldest,
+    };
+    let row = serde_json::to_vec(&seen).unwrap_or_default();
+    if let Err(error) = hub.engine.put(Table::Seen, &caller.name, row.into()).await {
         tracing::debug!(%error, "that a site was here is not written down");
     }
 }

@@ -11,6 +11,6 @@ mod meta;
 mod send;
 
 pub use meta::Request;
-pub use request::{Outgoing, RequestError, is_tag, tag};
+pub use request::{Outgoing, RequestError, SEVERITY, is_tag, tag};
 pub use send::{Told, send};
 pub use sent::Answer;

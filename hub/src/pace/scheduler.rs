@@ -186,6 +186,19 @@ impl Pace {
         (self.slow_until, self.told_until) = (now + SLOW_FOR, now + SLOW_FOR);
     }
 
+    /// How many wait at this hub, for who looks.
+    #[must_use]
+    pub fn waiting(&self, severity: Severity) -> usize {
+        let queue = self.queues.get(&std::cmp::Reverse(severity));
+        queue.map_or(0, |queue| queue.waiting.values().map(VecDeque::len).sum())
+    }
+
+    /// How many hubs there are, as far as this one has heard.
+    #[must_use]
+    pub fn hubs(&self, now: Duration) -> usize {
+        1 + self.others.values().filter(|(at, _)| now.saturating_sub(*at) < BEAT_LASTS).count()
+    }
+
     /// How much that is not critical may wait of one site.
     fn lesser_max(&self, now: Duration) -> usize {
         let a_second = self.rates(now).0 / f64::from(self.sites().max(1)) * LESSER_SECONDS;

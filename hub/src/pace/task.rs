@@ -86,6 +86,18 @@ impl Paces {
         }
     }
 
+    /// How many messages of that severity wait at this hub, over all numbers.
+    #[must_use]
+    pub fn waiting(&self, severity: Severity) -> usize {
+        self.0.values().map(|line| line.lock().pace.waiting(severity)).sum()
+    }
+
+    /// How many hubs hear each other.
+    #[must_use]
+    pub fn hubs(&self) -> usize {
+        self.0.values().map(|line| line.lock().pace.hubs(now())).max().unwrap_or(1)
+    }
+
     pub fn too_fast(&self, number: &str) {
         if let Some(line) = self.0.get(number) {
             line.lock().pace.too_fast(now());

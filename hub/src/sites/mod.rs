@@ -2,8 +2,12 @@
 
 /// Codes that are good once, tokens, revocation.
 mod enrol;
-/// What is known of all sites, kept up to date.
+/// All sites, and who a token belongs to.
 mod registry;
+/// When each asked last, and how it is.
+mod seen;
+/// Those that do not ask any more: somebody is told.
+pub mod silence;
 
 use std::collections::BTreeSet;
 
@@ -11,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use enrol::{EnrolError, add, claim, code, enrol, random_hex, revoke};
-pub use registry::{Registry, follow};
+pub use registry::Registry;
+pub use seen::{Seen, SeenSites};
 
 /// Tokens that are valid at once: the old one while the new one is on its way to the site's file.
 const TOKENS_MAX: usize = 2;

@@ -2,18 +2,9 @@
 //! brought, so that a poll that is open ends.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::watch;
 
 use super::{People, Site, digest};
-use crate::engine::{Change, Engine, Result, Table, Unavailable};
-
-/// After the engine has ended a watch.
-const AGAIN: Duration = Duration::from_millis(500);
-/// All rows are there within this time, or the engine is not well.
-const ALL_WITHIN: Duration = Duration::from_secs(10);
+use crate::engine::{Change, Rows};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
@@ -21,8 +12,8 @@ pub struct Registry {
     by_token: BTreeMap<String, String>,
 }
 
-impl Registry {
-    pub fn apply(&mut self, (name, value): Change) {
+impl Rows for Registry {
+    fn apply(&mut self, (name, value): Change) {
         let site = value.and_then(|value| match serde_json::from_slice::<Site>(&value) {
             Ok(site) => Some(site),
             Err(error) => {
@@ -41,7 +32,9 @@ impl Registry {
             }
         }
     }
+}
 
+impl Registry {
     /// By the digest of its token: looking that up tells nothing about the token.
     #[must_use]
     pub fn of_token(&self, token: &str) -> Option<(&str, &Site)> {
@@ -77,46 +70,6 @@ impl Registry {
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Site)> {
         self.sites.iter()
     }
-}
-
-/// Everything there is, before anything is answered; then a task keeps it up to date.
-pub async fn follow(engine: impl Engine) -> Result<watch::Receiver<Arc<Registry>>> {
-    let (registry, mut changes) = load(&engine).await?;
-    let (told, known) = watch::channel(Arc::new(registry));
-    tokio::spawn(async move {
-        loop {
-            while let Some(change) = changes.recv().await {
-                told.send_modify(|registry| Arc::make_mut(registry).apply(change));
-            }
-            if told.is_closed() {
-                return;
-            }
-            tokio::time::sleep(AGAIN).await;
-            match load(&engine).await {
-                Ok((registry, next)) => {
-                    changes = next;
-                    told.send_replace(Arc::new(registry));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the sites cannot be read; what was known stays in force")
-                }
-            }
-        }
-    });
-    Ok(known)
-}
-
-async fn load(engine: &impl Engine) -> Result<(Registry, tokio::sync::mpsc::Receiver<Change>)> {
-    let (rows, mut changes) = engine.watch(Table::Sites).await?;
-    let mut registry = Registry::default();
-    let all = async {
-        for _ in 0..rows {
-            let Some(change) = changes.recv().await else { break };
-            registry.apply(change);
-        }
-    };
-    tokio::time::timeout(ALL_WITHIN, all).await.map_err(|_| Unavailable("not all sites came".to_owned()))?;
-    Ok((registry, changes))
 }
 
 #[cfg(test)]

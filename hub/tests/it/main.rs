@@ -11,6 +11,8 @@
 mod parts;
 /// One site behind one hub: alerts, replies, files, revocation.
 mod site;
+/// What who runs the chain sees and hears.
+mod operation;
 /// A hub that is killed at each point of a message's way.
 mod points;
 /// A site that floods, and what a hub costs.

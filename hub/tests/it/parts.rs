@@ -165,6 +165,7 @@ impl Drop for Meta {
 pub struct Hub {
     folder: TempDir,
     pub port: u16,
+    pub admin: u16,
     process: Option<Child>,
 }
 
@@ -183,33 +184,39 @@ impl Hub {
             std::fs::write(&path, secret).expect("written");
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("set");
         }
-        let port = free_port();
+        let (port, admin) = (free_port(), free_port());
         let list = |of: &dyn Fn(&(u16, u16)) -> String| engine.ports.iter().map(of).collect::<Vec<_>>();
         let servers = list(&|(port, _)| format!("nats://127.0.0.1:{port}"));
         let monitors = list(&|(_, port)| format!("http://127.0.0.1:{port}"));
         let text = format!(
-            "listen = \"127.0.0.1:{port}\"\n[engine]\nservers = {servers:?}\nmonitors = {monitors:?}\nreplicas = {}\n\
+            "listen = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\n[engine]\nservers = {servers:?}\nmonitors = {monitors:?}\nreplicas = {}\n\
              user = \"hub\"\npassword_file = \"password\"\n[[number]]\nphone_number_id = \"{PHONE_NUMBER_ID}\"\n\
              access_token_file = \"access-token\"\napp_secret_file = \"app-secret\"\n\
              verify_token_file = \"verify-token\"\napi_url = \"http://127.0.0.1:{meta_port}\"\n",
             engine.len()
         );
         std::fs::write(folder.path().join("hub.toml"), text).expect("written");
-        Self { folder, port, process: None }
+        Self { folder, port, admin, process: None }
     }
 
     /// At a port that somebody has been told already.
     pub fn listen_at(&mut self, port: u16) {
-        let path = self.folder.path().join("hub.toml");
+        let path = self.settings();
         let text = std::fs::read_to_string(&path).expect("readable");
         std::fs::write(&path, text.replace(&format!(":{}", self.port), &format!(":{port}")))
             .expect("written");
         self.port = port;
     }
 
+    /// Another section of its settings.
+    pub fn set(&self, section: &str) {
+        let text = std::fs::read_to_string(self.settings()).expect("readable");
+        std::fs::write(self.settings(), format!("{text}{section}")).expect("written");
+    }
+
     pub fn up(&mut self) {
         let mut command = Command::new(program("bellwire-hub"));
-        command.args(["run", "--config"]).arg(self.folder.path().join("hub.toml"));
+        command.args(["run", "--config"]).arg(self.settings());
         self.process = Some(spawn(&mut command, &self.folder.path().join("log")));
     }
 
@@ -237,6 +244,17 @@ impl Hub {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
+    /// What the page of all sites or `/metrics` says.
+    pub fn admin(&self, path: &str) -> String {
+        let mut answer =
+            ureq::get(format!("http://127.0.0.1:{}{path}", self.admin)).call().expect("an answer");
+        answer.body_mut().read_to_string().expect("text")
+    }
+
+    pub fn settings(&self) -> PathBuf {
+        self.folder.path().join("hub.toml")
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -244,7 +262,7 @@ impl Hub {
     /// `bellwire-hub ARGUMENTS`.
     pub fn command(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(program("bellwire-hub"));
-        command.args(arguments).arg("--config").arg(self.folder.path().join("hub.toml"));
+        command.args(arguments).arg("--config").arg(self.settings());
         command.output().expect("it runs")
     }
 

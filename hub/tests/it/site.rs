@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::parts::{Engine, Hub, META_TOKEN, Meta, put_behind};
 
-const NINO: &str = "+995555123456";
+pub const NINO: &str = "+995555123456";
 
 const RULES: &str = r#"
 [[contact]]
@@ -27,15 +27,15 @@ topic = "site/oven/set"
 payload = "OFF"
 "#;
 
-struct Shop {
-    broker: Broker,
-    site: Site,
-    hub: Hub,
-    meta: Meta,
+pub struct Shop {
+    pub broker: Broker,
+    pub site: Site,
+    pub hub: Hub,
+    pub meta: Meta,
     _engine: Engine,
 }
 
-fn shop() -> (Shop, String) {
+pub fn shop() -> (Shop, String) {
     let engine = Engine::start(1);
     // The simulator must know the hub's address, and the hub Meta's.
     let meta_folder = tempfile::tempdir().expect("a folder");

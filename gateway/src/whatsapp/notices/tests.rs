@@ -39,6 +39,13 @@ fn a_template_that_will_be_disabled_is_a_warning_with_the_date_and_is_sent_until
 }
 
 #[test]
+fn a_hub_says_which_sites_are_silent() {
+    let text = "The hub has heard nothing of shop-kassel for 5 min";
+    let (severity, told, facts) = told(HUB, &json!({ "severity": "critical", "text": text }));
+    assert_eq!((severity, told.as_str(), facts), (Severity::Critical, text, vec![]));
+}
+
+#[test]
 fn a_ban_says_when_and_its_end_is_no_ban() {
     let ban = |state: &str| {
         told(

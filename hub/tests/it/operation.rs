@@ -1,0 +1,96 @@
+//! What who runs the chain sees and hears.
+
+use std::time::Duration;
+
+use bellwire_hub::engine::{JetStream, Table, follow};
+use bellwire_hub::settings::{Settings, Silent};
+use bellwire_hub::sites::{Registry, SeenSites, silence};
+use bellwire_tests::{Gateway, publish, wait_for};
+use serde_json::json;
+
+use crate::site::{NINO, shop};
+
+fn row<'p>(page: &'p str, site: &str) -> &'p str {
+    page.lines().find(|line| line.contains(&format!("<td>{site}</td>"))).unwrap_or_default()
+}
+
+#[test]
+fn the_page_and_the_metrics_show_what_waits_at_a_site() {
+    let (mut shop, _) = shop();
+    shop.hub.enrol("other", &["+4915112345678"]);
+    assert!(row(&shop.hub.admin("/"), "other").contains("never asked"));
+    shop.meta.fault(&json!({ "status": 400, "code": 130_429, "count": 1_000 }));
+    let _gateway = Gateway::start(&shop.site);
+    publish(shop.broker.port, "site/freezer", br#"{"celsius": -12.5}"#);
+    wait_for(20, "a refusal", || {
+        shop.hub
+            .admin("/metrics")
+            .contains("bellwire_hub_messages_total{severity=\"critical\",result=")
+            .then_some(())
+    });
+    // What a site says is noted every half minute; a hub that was started again notes it at once.
+    assert!(shop.hub.stop());
+    shop.hub.up();
+    shop.hub.wait_ready();
+    let page = wait_for(40, "what waits at the site", || {
+        let page = shop.hub.admin("/");
+        row(&page, "shop").contains("messages wait").then_some(page)
+    });
+    assert!(
+        row(&page, "shop").contains("<td>1</td>") && row(&page, "shop").contains("bellwire"),
+        "{}",
+        row(&page, "shop")
+    );
+    let metrics = shop.hub.admin("/metrics");
+    for line in [
+        "bellwire_hub_sites{state=\"heard\"} 1",
+        "bellwire_hub_sites{state=\"never_asked\"} 1",
+        "bellwire_hub_backlog 1",
+        "bellwire_hub_polls 1",
+        "bellwire_hub_hubs 1",
+        "bellwire_hub_unrouted 0",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert!(shop.hub.says(&["sites", "list"]).contains("1 wait there"));
+}
+
+/// The shortest silence that the settings allow is two minutes; here the same loop runs with four seconds.
+#[test]
+fn owners_hear_of_a_silent_site() {
+    let (shop, _) = shop();
+    let other = shop.hub.enrol("other", &["+4915112345678"]);
+    let config = std::fs::read_to_string(shop.site.config()).expect("readable");
+    let owned = config.replacen("\"Test\"", "\"Test\"\nowner = [\"nino\"]", 1);
+    std::fs::write(shop.site.config(), owned).expect("written");
+    let _gateway = Gateway::start(&shop.site);
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(1))).build().into();
+    let asked =
+        agent.get(shop.hub.url("/hub/v1/webhooks")).header("Authorization", format!("Bearer {other}"));
+    assert!(asked.call().is_err(), "it would be held, and the line breaks");
+    wait_for(10, "that it was here", || {
+        shop.hub.says(&["sites", "show", "other"]).contains("asked ").then_some(())
+    });
+
+    let settings = Settings::read(&shop.hub.settings()).expect("good settings");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let engine = JetStream::open(&settings.engine).await.expect("an engine");
+            let sites = follow::<Registry>(engine.clone(), Table::Sites).await.expect("sites");
+            let seen = follow::<SeenSites>(engine.clone(), Table::Seen).await.expect("seen");
+            let silent = Silent { after: Duration::from_secs(4), tell: vec!["shop".to_owned()] };
+            silence::watch(engine, sites, seen, silent).await;
+        });
+    });
+    let told = wait_for(40, "the owner's message", || {
+        let of_other = |sent: &serde_json::Value| {
+            sent["text"]
+                .as_str()
+                .is_some_and(|text| text.contains("has heard nothing") && text.contains("other"))
+        };
+        shop.meta.sent().into_iter().find(of_other)
+    });
+    assert_eq!(told["to"], NINO, "{told}");
+}
