@@ -40,13 +40,15 @@ pub struct Silent {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSettings {
-    /// `nats://host:4222`, each node.
+    /// `nats://host:4222`, each node; `tls://host:4222` where the way between is not one's own.
     pub servers: Vec<String>,
     /// `http://host:8222`, each node: where `doctor` reads its settings.
     #[serde(default)]
     pub monitors: Vec<String>,
     /// 1 on one machine, 3 on three.
     pub replicas: usize,
+    /// Whoever signed the nodes' certificates, if it is nobody whom the system trusts: a PEM file.
+    pub ca_file: Option<PathBuf>,
     pub user: Option<String>,
     pub password_file: Option<PathBuf>,
 }
@@ -98,6 +100,7 @@ impl Settings {
             toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         settings.engine.password_file = settings.engine.password_file.map(|file| folder.join(file));
+        settings.engine.ca_file = settings.engine.ca_file.map(|file| folder.join(file));
         for number in &mut settings.numbers {
             for file in
                 [&mut number.access_token_file, &mut number.app_secret_file, &mut number.verify_token_file]

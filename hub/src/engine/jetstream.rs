@@ -50,10 +50,13 @@ impl JetStream {
         if let Some((user, password)) = settings.login()? {
             options = options.user_and_password(user, password);
         }
+        if let Some(file) = &settings.ca_file {
+            options = options.add_root_certificates(file.clone());
+        }
         let client =
             options.connect(&settings.servers).await.context("the engine's address cannot be used")?;
         tokio::time::timeout(Duration::from_secs(30), client.flush()).await.with_context(|| {
-            format!("no engine answers at {}; start it first", settings.servers.join(", "))
+            format!("no engine answers at {}; start it first, or look whether both sides speak TLS and trust one another", settings.servers.join(", "))
         })??;
         let context = async_nats::jetstream::new(client.clone());
         let mut logs = BTreeMap::new();

@@ -154,6 +154,7 @@ fn line(hub: &Hub, name: &str, site: &Site, seen: Option<&Seen>, now: Timestamp)
             .map_or("–".to_owned(), |seen| duration_for_people(Duration::from_secs(seen.oldest))),
         people: match &site.people {
             People::All => "everybody".to_owned(),
+            People::Only(people) if people.len() == 1 => "1 person".to_owned(),
             People::Only(people) => format!("{} people", people.len()),
         },
         program: seen.and_then(|seen| seen.program.clone()).unwrap_or_else(|| "–".to_owned()),

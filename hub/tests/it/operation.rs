@@ -8,6 +8,7 @@ use bellwire_hub::sites::{Registry, SeenSites, silence};
 use bellwire_tests::{Gateway, publish, wait_for};
 use serde_json::json;
 
+use crate::parts::{Engine, Hub};
 use crate::site::{NINO, shop};
 
 fn row<'p>(page: &'p str, site: &str) -> &'p str {
@@ -93,4 +94,44 @@ fn owners_hear_of_a_silent_site() {
         shop.meta.sent().into_iter().find(of_other)
     });
     assert_eq!(told["to"], NINO, "{told}");
+}
+
+/// A certificate of one's own authority, as `openssl` makes it.
+fn certificates(folder: &std::path::Path) {
+    let openssl = |arguments: &[&str]| {
+        let made = std::process::Command::new("openssl").args(arguments).current_dir(folder).output();
+        let made = made.expect("openssl is needed for this test: apt-get install openssl");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let authority = ["-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"];
+    openssl(&[&["req"], &key[..], &authority[..]].concat());
+    let request = ["-subj", "/CN=localhost", "-keyout", "node.key", "-out", "node.csr"];
+    openssl(&[&["req"], &key[..], &request[..]].concat());
+    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost").expect("written");
+    let signed = ["-days", "2", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"];
+    openssl(&[&["x509", "-req", "-in", "node.csr", "-out", "node.pem"], &signed[..]].concat());
+}
+
+#[test]
+fn the_engine_is_reached_over_tls_and_only_the_right_one() {
+    let engine = Engine::start_as(1, "always", |folder| {
+        certificates(folder);
+        let file = |name: &str| folder.join(name).display().to_string();
+        format!("tls {{ cert_file: \"{}\", key_file: \"{}\" }}\n", file("node.pem"), file("node.key"))
+    });
+    let mut hub = Hub::new(&engine, 1);
+    hub.replace("nats://127.0.0.1", "tls://localhost");
+    let refused = hub.command(&["sites", "list"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("no engine answers"),
+        "it is signed by a stranger: {said}"
+    );
+    let authority = engine.folder().join("ca.pem");
+    hub.replace("user = ", &format!("ca_file = \"{}\"\nuser = ", authority.display()));
+    hub.up();
+    hub.wait_ready();
+    assert_eq!(hub.says(&["sites", "list"]), "");
+    assert!(hub.command(&["doctor"]).status.success());
 }

@@ -55,8 +55,14 @@ impl Engine {
     }
 
     pub fn start_with(count: usize, sync: &str) -> Self {
+        Self::start_as(count, sync, |_| String::new())
+    }
+
+    /// With more in the settings of each node, for which files may be put into its folder.
+    pub fn start_as(count: usize, sync: &str, more: impl Fn(&Path) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
+        let more = more(folder.path());
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let all: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         for (at, (port, monitor)) in ports.iter().enumerate() {
@@ -71,7 +77,7 @@ impl Engine {
             let text = format!(
                 "server_name: n{at}\nhost: 127.0.0.1\nport: {port}\nhttp: 127.0.0.1:{monitor}\n\
                  authorization {{ user: hub, password: engines-password }}\n\
-                 jetstream {{ store_dir: \"{}/n{at}\", sync_interval: {sync} }}\n{cluster}\n",
+                 jetstream {{ store_dir: \"{}/n{at}\", sync_interval: {sync} }}\n{cluster}\n{more}",
                 folder.path().display()
             );
             std::fs::write(folder.path().join(format!("n{at}.conf")), text).expect("written");
@@ -93,6 +99,10 @@ impl Engine {
             node.kill().expect("killed");
             node.wait().expect("ended");
         }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn len(&self) -> usize {
@@ -199,19 +209,17 @@ impl Hub {
         Self { folder, port, admin, process: None }
     }
 
-    /// At a port that somebody has been told already.
-    pub fn listen_at(&mut self, port: u16) {
-        let path = self.settings();
-        let text = std::fs::read_to_string(&path).expect("readable");
-        std::fs::write(&path, text.replace(&format!(":{}", self.port), &format!(":{port}")))
-            .expect("written");
-        self.port = port;
+    /// With other words in its settings.
+    pub fn replace(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.settings()).expect("readable");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.settings(), text.replace(from, to)).expect("written");
     }
 
-    /// Another section of its settings.
-    pub fn set(&self, section: &str) {
-        let text = std::fs::read_to_string(self.settings()).expect("readable");
-        std::fs::write(self.settings(), format!("{text}{section}")).expect("written");
+    /// At a port that somebody has been told already.
+    pub fn listen_at(&mut self, port: u16) {
+        self.replace(&format!(":{}", self.port), &format!(":{port}"));
+        self.port = port;
     }
 
     pub fn up(&mut self) {
