@@ -67,12 +67,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     if let Some(listener) = admin {
         tasks.spawn(serve(listener, admin_routes(hub.clone()), stopping.clone()));
     }
+    let of_engine = hub.engine.clone();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let serving = tokio::spawn(serve(listener, routes(hub), stopping));
     tracing::info!("the hub serves");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        log = of_engine.lost() => bail!("the engine has lost {}: is it another one, or were its disks lost? A start makes it anew", log.name()),
         ended = tasks.join_next() => bail!("a part of the hub ended by itself: {ended:?}"), // whoever started it starts it again
     }
     tracing::info!("the hub ends: what is under way may finish");

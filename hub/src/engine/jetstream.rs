@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use async_nats::jetstream::context::Context;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{Context, GetStreamErrorKind};
 use async_nats::jetstream::kv;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{
@@ -24,6 +25,8 @@ use crate::settings::EngineSettings;
 const REQUEST: Duration = Duration::from_secs(5);
 /// Meta sends a body again after seconds to minutes; what comes later the site knows by its wamid.
 const REPEATS: Duration = Duration::from_secs(600);
+/// How often a hub looks whether the engine still has its logs.
+const LOOK: Duration = Duration::from_secs(5);
 /// Changes of a table that wait for its reader: the reader puts them into a map.
 const CHANGES: usize = 1_024;
 
@@ -79,6 +82,22 @@ impl JetStream {
     pub async fn count(&self, log: Log) -> Result<u64> {
         let stream = self.log(log)?;
         stream.get_info().await.map(|info| info.state.messages).map_err(unavailable)
+    }
+
+    /// Returns when the engine answers and does not know a log of ours any more: its disks were lost. What was made at the start must
+    /// be made again, which a start does.
+    pub async fn lost(&self) -> Log {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            for log in Log::ALL {
+                let Err(error) = self.context.get_stream(log.name()).await else { continue };
+                if let GetStreamErrorKind::JetStream(error) = error.kind()
+                    && error.error_code() == ErrorCode::STREAM_NOT_FOUND
+                {
+                    return log;
+                }
+            }
+        }
     }
 
     fn log(&self, log: Log) -> Result<&Stream> {

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::parts::{APP_SECRET, Engine, Hub, Meta, Proxy, put_behind, send_as};
 
-struct Chain {
-    engine: Engine,
-    meta: Meta,
-    hubs: [Hub; 2],
-    proxy: Proxy,
+pub struct Chain {
+    pub engine: Engine,
+    pub meta: Meta,
+    pub hubs: [Hub; 2],
+    pub proxy: Proxy,
 }
 
-fn chain() -> Chain {
+pub fn chain() -> Chain {
     let engine = Engine::start(3);
     let folder = tempfile::tempdir().expect("a folder");
     let ports = [free_port(), free_port()];
@@ -146,24 +146,35 @@ fn all_engines_die_and_what_people_wrote_is_there_once() {
     }
 }
 
-/// As Meta does: again until it is taken.
-fn post(proxy: &str, at: usize, from: &str) {
-    let body = json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": [{ "field": "messages",
+/// As Meta sends what people wrote.
+pub fn webhook(messages: &Value) -> String {
+    json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": [{ "field": "messages",
         "value": { "messaging_product": "whatsapp", "metadata": { "phone_number_id": PHONE_NUMBER_ID },
-            "messages": [{ "from": from, "id": format!("wamid.{at:03}"), "timestamp": "1900000000",
-                           "type": "text", "text": { "body": "hello" } }] } }] }] })
-    .to_string();
+            "messages": messages } }] }] })
+    .to_string()
+}
+
+pub fn hello(id: &str, from: &str) -> Value {
+    json!({ "from": from, "id": id, "timestamp": "1900000000", "type": "text", "text": { "body": "hello" } })
+}
+
+fn post(proxy: &str, at: usize, from: &str) {
+    post_body(proxy, &webhook(&json!([hello(&format!("wamid.{at:03}"), from)])));
+}
+
+/// As Meta does: again until it is taken.
+pub fn post_body(proxy: &str, body: &str) {
     let signature = bellwire::whatsapp::signature::sign(&APP_SECRET.into(), body.as_bytes());
     wait_for(60, "a hub that takes it", || {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().into();
         let sent = agent.post(format!("{proxy}/webhook/whatsapp")).header("X-Hub-Signature-256", &signature);
-        sent.send(&body).ok()
+        sent.send(body).ok()
     });
 }
 
 /// As a site does: with its cursor, which it keeps with what it got. How often each message came.
-fn poll(proxy: &str, token: &str, done: &AtomicBool) -> BTreeMap<String, usize> {
+pub fn poll(proxy: &str, token: &str, done: &AtomicBool) -> BTreeMap<String, usize> {
     let (mut cursor, mut fetched) = (String::new(), BTreeMap::new());
     let end = Instant::now() + Duration::from_secs(120);
     while !done.load(Ordering::Relaxed) && Instant::now() < end {

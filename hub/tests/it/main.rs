@@ -19,3 +19,5 @@ mod points;
 mod flood;
 /// Two hubs and three engines, killed under load.
 mod chain;
+/// What else goes wrong: engines, clocks, Meta, and what comes from it.
+mod faults;

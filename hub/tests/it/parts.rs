@@ -109,6 +109,12 @@ impl Engine {
         self.nodes.len()
     }
 
+    /// All that a node had is gone.
+    pub fn lose(&mut self, at: usize) {
+        self.kill(at);
+        std::fs::remove_dir_all(self.folder.path().join(format!("n{at}"))).expect("it had something");
+    }
+
     /// Stops and goes on: SIGSTOP, SIGCONT.
     pub fn signal(&self, name: &str) {
         for node in self.nodes.iter().flatten() {
@@ -226,6 +232,19 @@ impl Hub {
         let mut command = Command::new(program("bellwire-hub"));
         command.args(["run", "--config"]).arg(self.settings());
         self.process = Some(spawn(&mut command, &self.folder.path().join("log")));
+    }
+
+    /// With a clock that is five minutes ahead.
+    pub fn up_ahead(&mut self) {
+        let mut command = Command::new("faketime");
+        command.args(["-f", "+5m"]).arg(program("bellwire-hub")).args(["run", "--config"]);
+        command.arg(self.settings()).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self.process = Some(spawn(&mut command, &self.folder.path().join("log")));
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().is_ok_and(|ended| ended.is_some()))
     }
 
     pub fn wait_ready(&self) {

@@ -8,17 +8,17 @@ use serde_json::json;
 
 use crate::parts::{Engine, Hub, Meta, Proxy, send, two_hubs};
 
-const NINO: &str = "+995555123456";
+pub const NINO: &str = "+995555123456";
 
-struct Two {
-    engine: Engine,
-    meta: Meta,
-    hubs: [Hub; 2],
-    proxy: Proxy,
-    token: String,
+pub struct Two {
+    pub engine: Engine,
+    pub meta: Meta,
+    pub hubs: [Hub; 2],
+    pub proxy: Proxy,
+    pub token: String,
 }
 
-fn two() -> Two {
+pub fn two() -> Two {
     let (engine, meta, hubs, proxy) = two_hubs();
     let token = hubs[0].enrol("shop", &[NINO]);
     Two { engine, meta, hubs, proxy, token }
@@ -26,7 +26,7 @@ fn two() -> Two {
 
 impl Two {
     /// As a site does: again under the same key until it is settled; what settles it.
-    fn until_settled(&self, row: u32) -> (u16, String) {
+    pub fn until_settled(&self, row: u32) -> (u16, String) {
         let began = std::time::Instant::now();
         wait_for(60, "an answer that settles it", || {
             let (status, said, _) =
@@ -35,7 +35,7 @@ impl Two {
         })
     }
 
-    fn at_meta(&self, row: u32) -> usize {
+    pub fn at_meta(&self, row: u32) -> usize {
         let callback = format!("bellwire/0badcafe/{row}");
         self.meta.sent().iter().filter(|sent| sent["biz_opaque_callback_data"] == callback.as_str()).count()
     }
