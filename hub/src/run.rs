@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::{JetStream, Table, follow};
 use crate::http::{Hub, admin_routes, routes, serve};
-use crate::incoming::{self, Asker, Wakes};
+use crate::incoming::{self, Asker, CAME, Wakes};
 use crate::pace::Paces;
 use crate::settings::Settings;
 use crate::sites::{Registry, SeenSites, random_hex, silence};
@@ -40,7 +40,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (settings, client) = (Arc::new(settings), Client::new(META)?);
     let asker = Asker { settings: Arc::clone(&settings), client: client.clone(), paces: paces.clone() };
     let mut tasks = JoinSet::new();
-    tasks.spawn(incoming::run(engine.clone(), sites.clone(), asker));
+    tasks.spawn(incoming::run(engine.clone(), sites.clone(), asker, signals.hear(CAME).await?));
     if let Some(silent) = settings.silent.clone() {
         let known = sites.borrow().all(None);
         for site in silent.tell.iter().filter(|site| !known.contains(site)) {
@@ -55,6 +55,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let hub = Hub {
         settings,
         engine,
+        signals,
         client,
         sites,
         paces,

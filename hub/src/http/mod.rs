@@ -32,7 +32,7 @@ use tokio::sync::watch;
 pub use admin::admin_routes;
 pub use listen::serve;
 
-use crate::engine::{Engine, JetStream, Table, Unavailable};
+use crate::engine::{Engine, JetStream, Signals, Table, Unavailable};
 use crate::incoming::Wakes;
 use crate::metrics::Metrics;
 use crate::pace::Paces;
@@ -52,6 +52,7 @@ const BODY_MAX: usize = 4 * 1024 * 1024;
 pub struct Hub {
     pub settings: Arc<Settings>,
     pub engine: JetStream,
+    pub signals: Signals,
     pub client: Client,
     pub sites: watch::Receiver<Arc<Registry>>,
     pub paces: Paces,

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Caller, HUB, Hub, no_such_token};
 use crate::engine::{Engine, Log, Table};
-use crate::incoming::wait;
+use crate::incoming::{came, wait};
 use crate::out::is_tag;
 use crate::sites::Seen;
 
@@ -47,6 +47,7 @@ pub(super) async fn receive(State(hub): State<Hub>, headers: HeaderMap, body: By
     match hub.engine.append(Log::Raw, "raw.meta", &id, body).await {
         Ok(()) => {
             hub.metrics.webhook("kept");
+            came(&hub.signals).await;
             "kept\n".into_response()
         }
         Err(error) => {

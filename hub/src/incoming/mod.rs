@@ -14,7 +14,7 @@ mod poll;
 
 pub use poll::{Batch, Wakes, wait};
 pub use question::Asker;
-pub use router::{give_to, run};
+pub use router::{CAME, came, give_to, run};
 pub use split::{Item, split};
 
 use crate::sites::digest;

@@ -4,17 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Subscriber;
 use bellwire::random::random_bytes;
 use bellwire::time::{Clock, SystemClock};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::question::{Asker, chosen, is_receipt};
 use super::route::{Facts, Route, route};
 use super::split::{Item, split};
 use super::{media_key, person_key, route_key};
-use crate::engine::{Engine, Log, Result, Row, Table};
+use crate::engine::{Engine, Log, Result, Row, Signals, Table};
 use crate::out::tag;
 use crate::sites::Registry;
 
@@ -25,8 +27,13 @@ const RENEW: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(3);
 /// Bodies between two notes of how far it is.
 const BODIES: usize = 32;
-/// Between two looks when nothing came. A site waits for this once at most, and one hub looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks when nobody said that something came: what was said may be lost.
+const LOOK: Duration = Duration::from_secs(1);
+/// A replica that is behind has what was said to have come some milliseconds later.
+const SOON: Duration = Duration::from_millis(3);
+const SOON_LOOKS: u32 = 30;
+/// Said by the hub that has kept a body, to whichever hub routes.
+pub const CAME: &str = "came";
 
 /// Leases are compared with the clock of whoever looks: two clocks that differ make two hubs route, which costs work and nothing
 /// else.
@@ -44,11 +51,29 @@ struct Router<E> {
     hub: String,
     sites: watch::Receiver<Arc<Registry>>,
     asker: Asker,
+    came: Arc<Notify>,
 }
 
-pub async fn run(engine: impl Engine, sites: watch::Receiver<Arc<Registry>>, asker: Asker) {
+/// A body was kept.
+pub async fn came(signals: &Signals) {
+    signals.say(CAME, Bytes::new()).await;
+}
+
+pub async fn run(
+    engine: impl Engine,
+    sites: watch::Receiver<Arc<Registry>>,
+    asker: Asker,
+    mut heard: Subscriber,
+) {
     let hub = bellwire::hex::hex(&random_bytes::<8>().unwrap_or_default());
-    let router = Router { engine, hub, sites, asker };
+    let came = Arc::new(Notify::new());
+    let of_hearing = Arc::clone(&came);
+    tokio::spawn(async move {
+        while heard.next().await.is_some() {
+            of_hearing.notify_one();
+        }
+    });
+    let router = Router { engine, hub, sites, asker, came };
     loop {
         if let Err(error) = router.lead().await {
             tracing::warn!(%error, "what came from Meta is kept and not routed yet; trying again in a second");
@@ -63,7 +88,7 @@ impl<E: Engine> Router<E> {
         let Some(mut row) = self.take().await? else { return Ok(()) };
         let mut place: Place = read(&row.value);
         let mut noted = tokio::time::Instant::now();
-        let mut bodies = 0;
+        let (mut bodies, mut soon) = (0, SOON_LOOKS);
         loop {
             let next = self.engine.next(Log::Raw, "raw.>", place.sequence).await?;
             let is_all = next.is_none();
@@ -77,7 +102,12 @@ impl<E: Engine> Router<E> {
                 (row.revision, noted, bodies) = (revision, tokio::time::Instant::now(), 0);
             }
             if is_all {
-                tokio::time::sleep(LOOK).await;
+                let pause = if soon > 0 { SOON } else { LOOK };
+                soon = soon.saturating_sub(1);
+                tokio::select! {
+                    () = self.came.notified() => soon = SOON_LOOKS,
+                    () = tokio::time::sleep(pause) => {}
+                }
             }
         }
     }

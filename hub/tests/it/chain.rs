@@ -117,7 +117,7 @@ fn all_engines_die_and_what_people_wrote_is_there_once() {
     let fetched = std::thread::scope(|scope| {
         let polls = tokens.clone().map(|token| {
             let (proxy, done) = (&proxy, &done);
-            scope.spawn(move || poll(proxy, &token, done))
+            scope.spawn(move || poll(proxy, &token, |_| done.load(Ordering::Relaxed)))
         });
         let (proxy, posted) = (&proxy, &posted);
         let posting = scope.spawn(move || {
@@ -174,10 +174,14 @@ pub fn post_body(proxy: &str, body: &str) {
 }
 
 /// As a site does: with its cursor, which it keeps with what it got. How often each message came.
-pub fn poll(proxy: &str, token: &str, done: &AtomicBool) -> BTreeMap<String, usize> {
+pub fn poll(
+    proxy: &str,
+    token: &str,
+    is_all: impl Fn(&BTreeMap<String, usize>) -> bool,
+) -> BTreeMap<String, usize> {
     let (mut cursor, mut fetched) = (String::new(), BTreeMap::new());
     let end = Instant::now() + Duration::from_secs(120);
-    while !done.load(Ordering::Relaxed) && Instant::now() < end {
+    while !is_all(&fetched) && Instant::now() < end {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().into();
         let after = if cursor.is_empty() { String::new() } else { format!("?after={cursor}") };

@@ -7,7 +7,8 @@
     reason = "a test that cannot go on stops; it waits by the machine's clock, and says what it counted"
 )]
 
-/// What the tests start.
+/// What the tests start, and the examples.
+#[allow(dead_code, reason = "the examples need more of it")]
 mod parts;
 /// One site behind one hub: alerts, replies, files, revocation.
 mod site;

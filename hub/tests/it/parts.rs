@@ -42,6 +42,20 @@ fn spawn(command: &mut Command, log: &Path) -> Child {
     command.stdout(Stdio::null()).stderr(log).spawn().expect("it starts")
 }
 
+/// What is in memory of it, in kB (proc(5), `VmRSS`).
+fn memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+/// What it took of the processor so far: hundredths of a second (proc(5), `utime` and `stime`).
+fn processor(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11).take(2);
+    Duration::from_millis(10 * fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>())
+}
+
 /// Nodes of the engine: one, or a cluster of three.
 pub struct Engine {
     folder: TempDir,
@@ -107,6 +121,35 @@ impl Engine {
 
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// SIGTERM.
+    pub fn stop(&mut self, at: usize) {
+        if let Some(mut node) = self.nodes[at].take() {
+            let told = Command::new("kill").arg(node.id().to_string()).status().expect("kill runs");
+            assert!(told.success() && node.wait().is_ok(), "it ends");
+        }
+    }
+
+    /// Which node leads a log, as the monitor of one says.
+    pub fn leader(&self, log: &str) -> usize {
+        let leads = |at: usize| {
+            let path = "/jsz?streams=true";
+            let said = get_json(&format!("http://127.0.0.1:{}{path}", self.ports[at].1));
+            let streams = said["account_details"][0]["stream_detail"].as_array().cloned().unwrap_or_default();
+            let stream = streams.into_iter().find(|stream| stream["name"] == log)?;
+            stream["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok()
+        };
+        wait_for(30, "a leader", || (0..self.len()).find_map(leads))
+    }
+
+    /// Of all nodes, in kB.
+    pub fn memory(&self) -> u64 {
+        self.nodes.iter().flatten().map(|node| memory(node.id())).sum()
+    }
+
+    pub fn processor(&self) -> Duration {
+        self.nodes.iter().flatten().map(|node| processor(node.id())).sum()
     }
 
     /// All that a node had is gone.
@@ -258,6 +301,15 @@ impl Hub {
             process.kill().expect("killed");
             process.wait().expect("ended");
         }
+    }
+
+    /// In kB.
+    pub fn memory(&self) -> u64 {
+        self.process.as_ref().map_or(0, |process| memory(process.id()))
+    }
+
+    pub fn processor(&self) -> Duration {
+        self.process.as_ref().map_or(Duration::ZERO, |process| processor(process.id()))
     }
 
     /// SIGTERM; whether it ended well.

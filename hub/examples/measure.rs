@@ -1,0 +1,395 @@
+//! What a hub costs beside its floor, in one run on this machine: three nodes of the engine, two hubs, the simulator, and this
+//! program as a thousand sites. It prints the table of docs/hub-performance.md.
+//!
+//! `cargo build --release --workspace --bins --examples && target/release/examples/measure`
+
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "what cannot start stops it; it measures by the machine's clock, and its output is for people"
+)]
+
+#[path = "../tests/it/parts.rs"]
+#[allow(dead_code, reason = "the tests need more of it")]
+mod parts;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bellwire_hub::engine::{Engine as _, JetStream, Log};
+use bellwire_hub::settings::Settings;
+use bellwire_hub::sites::{self, People, Site};
+use bellwire_tests::{PHONE_NUMBER_ID, free_port, wait_for};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use parts::{APP_SECRET, Engine, Hub, META_TOKEN, Meta, Proxy, send_as};
+
+const SITES: usize = 1_000;
+/// What Meta lets leave over one number, and so about what comes back of it.
+const RATE: Duration = Duration::from_micros(12_500);
+const SECONDS: u32 = 10;
+
+struct Rig {
+    engine: Engine,
+    meta: Meta,
+    hubs: [Hub; 2],
+    proxy: Proxy,
+    runtime: Handle,
+    jetstream: JetStream,
+    tokens: Vec<String>,
+}
+
+/// In milliseconds: the middle, and what 99 of 100 stay below.
+fn middle_and_99(mut waits: Vec<Duration>) -> (f64, f64) {
+    waits.sort_unstable();
+    let at = |part: usize| waits[(waits.len() * part / 100).min(waits.len() - 1)].as_secs_f64() * 1_000.0;
+    (at(50), at(99))
+}
+
+fn line(what: &str, budget: &str, measured: &str, floor: &str) {
+    println!("| {what} | {budget} | {measured} | {floor} |");
+}
+
+fn rig() -> Rig {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (engine, ports) = (Engine::start(3), [free_port(), free_port()]);
+    let proxy = Proxy::start(&ports);
+    let meta = Meta::start(folder.path(), &proxy.url("/webhook/whatsapp"));
+    let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
+    for (hub, port) in hubs.iter_mut().zip(ports) {
+        hub.listen_at(port);
+        hub.up();
+    }
+    hubs.iter().for_each(Hub::wait_ready);
+    let own = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = own.handle().clone();
+    std::thread::spawn(move || own.block_on(std::future::pending::<()>()));
+    let settings = Settings::read(&hubs[0].settings()).expect("good settings");
+    let opened = wait(&runtime, async move { JetStream::open(&settings.engine).await });
+    let jetstream = opened.expect("an engine");
+    let tokens = wait(&runtime, enrolled(jetstream.clone()));
+    Rig { engine, meta, hubs, proxy, runtime, jetstream, tokens }
+}
+
+async fn enrolled(engine: JetStream) -> Vec<String> {
+    let mut tokens = Vec::new();
+    for at in 0..SITES {
+        let people = People::Only([format!("4915100{at:05}")].into());
+        let site = Site { numbers: [PHONE_NUMBER_ID.to_owned()].into(), people, tokens: Vec::new() };
+        let name = format!("s{at}");
+        sites::add(&engine, &name, &site).await.expect("added");
+        let code = sites::code(&engine, &name).await.expect("a code");
+        tokens.push(sites::enrol(&engine, &code).await.expect("a token"));
+    }
+    tokens
+}
+
+fn wait<T: Send + 'static>(runtime: &Handle, does: impl Future<Output = T> + Send + 'static) -> T {
+    let (done, result) = std::sync::mpsc::channel();
+    runtime.spawn(async move { done.send(does.await) });
+    result.recv().expect("it ended")
+}
+
+fn body(id: &str, site: usize) -> String {
+    json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": [{ "field": "messages",
+        "value": { "messaging_product": "whatsapp", "metadata": { "phone_number_id": PHONE_NUMBER_ID },
+            "messages": [{ "from": format!("4915100{site:05}"), "id": id, "timestamp": "1900000000",
+                           "type": "text", "text": { "body": "x".repeat(500) } }] } }] }] })
+    .to_string()
+}
+
+fn post(agent: &ureq::Agent, url: &str, body: &str) -> bool {
+    let signature = bellwire::whatsapp::signature::sign(&APP_SECRET.into(), body.as_bytes());
+    let asked = agent.post(format!("{url}/webhook/whatsapp")).header("X-Hub-Signature-256", signature);
+    asked.send(body).is_ok()
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(30))).build().into()
+}
+
+impl Rig {
+    fn append(&self, id: &str, body: &str) -> Duration {
+        let (engine, id, body) = (self.jetstream.clone(), id.to_owned(), body.to_owned());
+        wait(&self.runtime, async move {
+            let began = Instant::now();
+            engine.append(Log::Unrouted, "unrouted.floor", &id, body.into()).await.expect("kept");
+            began.elapsed()
+        })
+    }
+
+    /// At the rate at which Meta lets messages leave: a bare append, then a webhook, each until it is acknowledged.
+    fn webhooks(&self) {
+        let (agent, url) = (agent(), self.hubs[0].url(""));
+        let arrived: Mutex<BTreeMap<String, Instant>> = Mutex::default();
+        let done = AtomicBool::new(false);
+        let (mut floor, mut taken, mut sent) = (Vec::new(), Vec::new(), BTreeMap::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.receive(0, &arrived, &done));
+            std::thread::sleep(Duration::from_secs(1));
+            for at in 0..(SECONDS * 80) {
+                let turn = Instant::now();
+                let id = format!("wamid.{at}");
+                floor.push(self.append(&format!("floor-{at}"), &body(&id, 0)));
+                let began = Instant::now();
+                assert!(post(&agent, &url, &body(&id, 0)), "it is taken");
+                taken.push(began.elapsed());
+                sent.insert(id, began);
+                std::thread::sleep(RATE.saturating_sub(turn.elapsed()));
+            }
+            wait_for(30, "the last of them", || {
+                (arrived.lock().expect("a lock").len() == sent.len()).then_some(())
+            });
+            done.store(true, Ordering::Relaxed);
+        });
+        let arrived = arrived.into_inner().expect("a lock");
+        let ways: Vec<Duration> = sent.iter().map(|(id, began)| arrived[id].duration_since(*began)).collect();
+        let ((floor, floor_99), (taken, taken_99), (way, way_99)) =
+            (middle_and_99(floor), middle_and_99(taken), middle_and_99(ways));
+        let bare = format!("{floor:.2} / {floor_99:.1} ms, a bare append to three nodes");
+        let ratio = |one: f64, other: f64| format!("{:.1} × / {:.1} ×", one / floor, other / floor_99);
+        line(
+            "webhook to its 200, 80/s, middle / 99 %",
+            "≤ 3 × / 5 ×",
+            &format!("{taken:.2} / {taken_99:.1} ms: {}", ratio(taken, taken_99)),
+            &bare,
+        );
+        line(
+            "webhook to the site's program, 80/s",
+            "≤ 3 × / 3 ×",
+            &format!("{way:.2} / {way_99:.1} ms: {}", ratio(way, way_99)),
+            &bare,
+        );
+    }
+
+    /// As a site: asks with its cursor, and notes when what came was there.
+    fn receive(&self, site: usize, arrived: &Mutex<BTreeMap<String, Instant>>, done: &AtomicBool) {
+        let (agent, mut cursor) = (agent(), String::new());
+        while !done.load(Ordering::Relaxed) {
+            let after = if cursor.is_empty() { String::new() } else { format!("?after={cursor}") };
+            let asked = agent
+                .get(self.hubs[1].url(&format!("/hub/v1/webhooks{after}")))
+                .header("Authorization", format!("Bearer {}", self.tokens[site]));
+            let Ok(mut answer) = asked.call() else { continue };
+            let now = Instant::now();
+            let Ok(batch) = answer.body_mut().read_json::<Value>() else { continue };
+            for webhook in batch["webhooks"].as_array().expect("a list") {
+                let body: Value =
+                    serde_json::from_str(webhook["body"].as_str().expect("a body")).expect("JSON");
+                let id = &body["entry"][0]["changes"][0]["value"]["messages"][0]["id"];
+                arrived.lock().expect("a lock").entry(id.as_str().expect("an id").to_owned()).or_insert(now);
+            }
+            cursor = batch["cursor"].as_str().expect("a cursor").to_owned();
+        }
+    }
+
+    /// Meta takes 90 ms to answer; the same message straight to it and through a hub, in turn.
+    fn sends(&self) {
+        self.meta.fault(&json!({ "delay_ms": 90 }));
+        let (url, to) = (self.meta.url(&format!("/v25.0/{PHONE_NUMBER_ID}/messages")), "+491510000001");
+        let straight = |row: u32| {
+            let began = Instant::now();
+            let body = json!({ "messaging_product": "whatsapp", "to": to, "type": "text", "text": { "body": format!("m{row}") } });
+            let sent =
+                ureq::post(&url).header("Authorization", format!("Bearer {META_TOKEN}")).send_json(&body);
+            assert!(sent.is_ok(), "Meta takes it");
+            began.elapsed()
+        };
+        let by_hub = |row: u32| {
+            let began = Instant::now();
+            let hub = self.hubs[row as usize % 2].url("");
+            let sent = send_as("warning", "0badcafe", &hub, &self.tokens[1], row, 1, to, 0);
+            assert!(matches!(sent, Some((200, ..))), "{sent:?}");
+            began.elapsed()
+        };
+        let (floor, hub): (Vec<_>, Vec<_>) = (0..200).map(|row| (straight(row), by_hub(row))).unzip();
+        let ((floor, floor_99), (hub, hub_99)) = (middle_and_99(floor), middle_and_99(hub));
+        line(
+            "a message through a hub, Meta answers after 90 ms",
+            "≤ 1.15 × / 2 ×",
+            &format!("{hub:.1} / {hub_99:.1} ms: {:.2} × / {:.2} ×", hub / floor, hub_99 / floor_99),
+            &format!("{floor:.1} / {floor_99:.1} ms, straight to Meta"),
+        );
+        assert!(ureq::delete(self.meta.url("/_simulator/faults")).call().is_ok(), "Meta is well again");
+    }
+
+    /// All that a body can bring in: many at a time, against bare appends, as many at a time.
+    fn throughput(&self) {
+        const AT_A_TIME: usize = 64;
+        let time = Duration::from_secs(5);
+        let (engine, posted) = (self.jetstream.clone(), AtomicUsize::new(0));
+        let appended = wait(&self.runtime, async move {
+            let (engine, end) = (&engine, Instant::now() + time);
+            let lane = async |lane: usize| {
+                let mut count = 0;
+                while Instant::now() < end {
+                    let id = format!("{lane}-{count}");
+                    let text = body(&id, 2).into();
+                    engine.append(Log::Unrouted, "unrouted.floor", &id, text).await.expect("kept");
+                    count += 1;
+                }
+                count
+            };
+            let counts: Vec<usize> = futures_util::future::join_all((0..AT_A_TIME).map(lane)).await;
+            counts.iter().sum::<usize>()
+        });
+        let end = Instant::now() + time;
+        std::thread::scope(|scope| {
+            for lane in 0..AT_A_TIME {
+                let posted = &posted;
+                let url = self.hubs[lane % 2].url("");
+                scope.spawn(move || {
+                    let agent = agent();
+                    while Instant::now() < end {
+                        let id = format!("wamid.t{lane}-{}", posted.load(Ordering::Relaxed));
+                        if post(&agent, &url, &body(&id, 2)) {
+                            posted.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let a_second = |count: usize| count as f64 / time.as_secs_f64();
+        let (floor, hubs) = (a_second(appended), a_second(posted.load(Ordering::Relaxed)));
+        line(
+            "webhooks a second, 64 at a time",
+            "≥ 50 % of the floor, ≥ 1,280",
+            &format!("{hubs:.0}: {:.0} %", 100.0 * hubs / floor),
+            &format!("{floor:.0} bare appends"),
+        );
+    }
+
+    /// A thousand sites that wait, then all of them at once again.
+    fn idle_sites(&self) {
+        let before = (self.hubs[0].memory(), self.hubs[1].memory(), self.engine.memory());
+        let mut open = self.ask_all();
+        let after = (self.hubs[0].memory(), self.hubs[1].memory(), self.engine.memory());
+        let cpu = (self.hubs[0].processor(), self.engine.processor());
+        std::thread::sleep(Duration::from_secs(20));
+        let used = |now: Duration, then: Duration| 100.0 * (now.saturating_sub(then)).as_secs_f64() / 20.0;
+        let (hub, nodes) =
+            (used(self.hubs[0].processor(), cpu.0), used(self.engine.processor(), cpu.1) / 3.0);
+        let a_site = (after.0 + after.1).saturating_sub(before.0 + before.1) as f64 / SITES as f64;
+        line("memory of a hub for a site that waits", "≤ 32 KB", &format!("{a_site:.1} KB"), "–");
+        line(
+            "a hub with 500 of 1,000 sites that wait",
+            "≤ 64 MB, ≤ 1 % of a core",
+            &format!("{:.0} MB, {hub:.1} %", after.0 as f64 / 1_000.0),
+            &format!("{:.0} MB before they asked", before.0 as f64 / 1_000.0),
+        );
+        line(
+            "a node of the engine, 1,000 sites that wait",
+            "≤ 3 × an empty one, ≤ 1 % of a core",
+            &format!(
+                "{:.0} MB: {:.1} ×, {nodes:.1} %",
+                after.2 as f64 / 3_000.0,
+                after.2 as f64 / before.2 as f64
+            ),
+            &format!("{:.0} MB before they asked", before.2 as f64 / 3_000.0),
+        );
+        open.clear();
+        wait_for(30, "the hubs to see them go", || (self.polls() == 0).then_some(()));
+        let (began, cpu) = (Instant::now(), self.hubs[0].processor() + self.hubs[1].processor());
+        let open = self.ask_all();
+        let cpu = (self.hubs[0].processor() + self.hubs[1].processor()).saturating_sub(cpu);
+        line(
+            "1,000 sites come back at once",
+            "all in 10 s, ≤ 1 ms of processor each",
+            &format!("{:.1} s, {:.2} ms", began.elapsed().as_secs_f64(), cpu.as_secs_f64()),
+            "–",
+        );
+        drop(open);
+    }
+
+    fn polls(&self) -> usize {
+        let of = |hub: &Hub| {
+            let text = hub.admin("/metrics");
+            let line = text.lines().find_map(|line| line.strip_prefix("bellwire_hub_polls "));
+            line.and_then(|count| count.parse::<usize>().ok()).unwrap_or(0)
+        };
+        self.hubs.iter().map(of).sum()
+    }
+
+    /// Each over a connection of its own, half of them at each hub; until all are held.
+    fn ask_all(&self) -> Vec<TcpStream> {
+        let ask = |(at, token): (usize, &String)| {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.hubs[at % 2].port)).expect("a connection");
+            let asked = write!(
+                stream,
+                "GET /hub/v1/webhooks?waiting=0&oldest=0 HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {token}\r\n\r\n"
+            );
+            asked.expect("asked");
+            stream
+        };
+        let skipped = 3; // to which something was sent: they would be answered at once
+        let mut open: Vec<TcpStream> = self.tokens.iter().enumerate().skip(skipped).map(ask).collect();
+        wait_for(30, "all to be held", || (self.polls() >= SITES - skipped).then_some(()));
+        open.iter_mut().for_each(|stream| {
+            stream.set_nonblocking(true).expect("set");
+            assert!(stream.read(&mut [0]).is_err(), "nothing is there for it");
+        });
+        open
+    }
+
+    /// The longest time without an acknowledgement while webhooks come all the time, and how many came twice or not at all.
+    fn gap(&mut self, what: &str, budget: &str, begin: usize, does: impl FnOnce(&mut Self)) {
+        let (url, done) = (self.proxy.url(""), AtomicBool::new(false));
+        let (acknowledged, count) = (Mutex::new(Vec::new()), AtomicUsize::new(begin));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let agent = agent();
+                    while !done.load(Ordering::Relaxed) {
+                        let id = format!("wamid.g{}", count.fetch_add(1, Ordering::Relaxed));
+                        while !post(&agent, &url, &body(&id, 2)) {
+                            std::thread::sleep(Duration::from_millis(50));
+                        }
+                        acknowledged.lock().expect("a lock").push(Instant::now());
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_secs(2));
+            does(self);
+            std::thread::sleep(Duration::from_secs(14));
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut acknowledged = acknowledged.into_inner().expect("a lock");
+        acknowledged.sort_unstable();
+        let longest = acknowledged.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        line(what, budget, &format!("{:.2} s", longest.as_secs_f64()), "–");
+    }
+}
+
+fn main() {
+    let mut rig = rig();
+    println!("| what | budget | measured | floor |\n|---|---|---:|---:|");
+    rig.idle_sites();
+    rig.webhooks();
+    rig.sends();
+    rig.throughput();
+    rig.gap("a hub is killed: no acknowledgement for", "≤ 2 s", 0, |rig| {
+        rig.hubs[0].kill();
+        rig.hubs[0].up();
+    });
+    rig.gap("a hub is told to end", "≤ 0.5 s", 100_000, |rig| {
+        assert!(rig.hubs[0].stop(), "it ends well");
+        rig.hubs[0].up();
+    });
+    let leader = rig.engine.leader("RAW");
+    rig.gap("the node that leads is killed", "≤ 10 s", 200_000, |rig| {
+        rig.engine.kill(leader);
+        rig.engine.up(leader);
+    });
+    let leader = rig.engine.leader("RAW");
+    rig.gap("the node that leads is told to end", "≤ 0.5 s", 300_000, |rig| {
+        rig.engine.stop(leader);
+        rig.engine.up(leader);
+    });
+}
