@@ -81,7 +81,7 @@ async fn enrolled(engine: JetStream) -> Vec<String> {
     let mut tokens = Vec::new();
     for at in 0..SITES {
         let people = People::Only([format!("4915100{at:05}")].into());
-        let site = Site { numbers: [PHONE_NUMBER_ID.to_owned()].into(), people, tokens: Vec::new() };
+        let site = Site { numbers: [PHONE_NUMBER_ID.to_owned()].into(), people, ..Site::default() };
         let name = format!("s{at}");
         sites::add(&engine, &name, &site).await.expect("added");
         let code = sites::code(&engine, &name).await.expect("a code");

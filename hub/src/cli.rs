@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::engine::{Engine, JetStream, Log, Table, rows};
 use crate::incoming::{give_to, split};
 use crate::settings::Settings;
-use crate::sites::{self, People, Seen, Site, site_name};
+use crate::sites::{self, People, Quota, Seen, Site, site_name};
 use crate::{doctor, run};
 
 #[derive(Debug, Parser)]
@@ -61,6 +61,15 @@ enum SitesCommand {
         #[arg(required = true)]
         people: Vec<String>,
     },
+    /// How many messages it may send from now on, over all hubs; without a number: as many as leave
+    Limit {
+        name: String,
+        #[arg(long)]
+        minute: Option<u32>,
+        /// From midnight to midnight, UTC
+        #[arg(long)]
+        day: Option<u32>,
+    },
     /// Its tokens are worth nothing within a second
     Revoke {
         name: String,
@@ -108,12 +117,15 @@ async fn of_sites(settings: &Settings, command: SitesCommand) -> anyhow::Result<
                 [] => People::All,
                 people => People::Only(people.iter().map(|id| sites::person(id)).collect()),
             };
-            let site = Site { numbers: numbers.into_iter().collect(), people, tokens: Vec::new() };
+            let site = Site { numbers: numbers.into_iter().collect(), people, ..Site::default() };
             sites::add(&engine, &name, &site).await?;
             say(&sites::code(&engine, &name).await?)
         }
         SitesCommand::Code { name } => say(&sites::code(&engine, &name).await?),
         SitesCommand::Claim { name, people } => Ok(sites::claim(&engine, &name, &people).await?),
+        SitesCommand::Limit { name, minute, day } => {
+            Ok(sites::limit(&engine, &name, Quota { minute, day }).await?)
+        }
         SitesCommand::Revoke { name, older } => Ok(sites::revoke(&engine, &name, usize::from(older)).await?),
     }
 }

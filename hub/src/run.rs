@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::engine::{JetStream, Table, follow};
 use crate::http::{Hub, admin_routes, routes, serve};
 use crate::incoming::{self, Asker, CAME, Wakes};
-use crate::pace::Paces;
+use crate::pace::{Paces, Quotas};
 use crate::settings::Settings;
 use crate::sites::{Registry, SeenSites, random_hex, silence};
 
@@ -54,6 +54,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let hub = Hub {
         settings,
+        quotas: Quotas::new(engine.clone()),
         engine,
         signals,
         client,

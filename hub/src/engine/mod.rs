@@ -48,6 +48,8 @@ pub enum Table {
     Seen,
     /// How far the raw log has been routed, and who does it.
     Router,
+    /// How much of its day's quota each site has taken.
+    Quota,
 }
 
 impl Log {
@@ -84,7 +86,7 @@ impl Log {
 }
 
 impl Table {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sites,
         Self::Codes,
         Self::Sent,
@@ -93,6 +95,7 @@ impl Table {
         Self::Wrote,
         Self::Seen,
         Self::Router,
+        Self::Quota,
     ];
 
     #[must_use]
@@ -106,6 +109,7 @@ impl Table {
             Self::Wrote => "WROTE",
             Self::Seen => "SEEN",
             Self::Router => "ROUTER",
+            Self::Quota => "QUOTA",
         }
     }
 
@@ -114,7 +118,7 @@ impl Table {
     #[must_use]
     pub fn keeps(self) -> Option<Duration> {
         match self {
-            Self::Sites | Self::Tags | Self::Seen | Self::Router => None,
+            Self::Sites | Self::Tags | Self::Seen | Self::Router | Self::Quota => None,
             Self::Codes => Some(Duration::from_secs(3_600)),
             Self::Sent => Some(days(3)),
             Self::Routes => Some(days(30)),

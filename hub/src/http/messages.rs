@@ -58,8 +58,14 @@ async fn answer(
     }
     hub.own_tag(&caller, &out.tag).await?;
     let nonce = random_hex::<16>().map_err(|error| again(&error.to_string(), PAUSE))?;
-    let request =
-        Request { client: &hub.client, paces: &hub.paces, endpoint: &endpoint, site: &caller.name, body };
+    let request = Request {
+        client: &hub.client,
+        paces: &hub.paces,
+        endpoint: &endpoint,
+        site: &caller.name,
+        quota: Some((&hub.quotas, &caller.site.quota)),
+        body,
+    };
     Ok(told(send_once(&hub.engine, &request, &caller.name, &out, &nonce).await))
 }
 

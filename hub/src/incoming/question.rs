@@ -64,7 +64,8 @@ impl Asker {
         let out = Outgoing { key: callback, tag, severity, waited, to, digest };
         let (engine, client, paces) = (engine.clone(), self.client.clone(), self.paces.clone());
         tokio::spawn(async move {
-            let request = Request { client: &client, paces: &paces, endpoint: &endpoint, site: HUB, body };
+            let (client, paces, endpoint) = (&client, &paces, &endpoint);
+            let request = Request { client, paces, endpoint, site: HUB, quota: None, body };
             let told = send(&engine, &request, HUB, &out, &out.digest).await;
             if matches!(&told, Told::Answer(answer) if (200..300).contains(&answer.status)) {
                 return;

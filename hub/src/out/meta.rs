@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use bellwire::contact::severity::Severity;
 use bellwire::outbox::retry_policy::{ApiAnswer, Class};
+use bellwire::time::{Clock, SystemClock};
 use bellwire::whatsapp::client::{Client, Endpoint, judge, whole};
 use bytes::Bytes;
 use hyper::Method;
 
 use super::send::{Ports, Posted};
 use super::sent::Answer;
-use crate::pace::{Paces, Refused};
+use crate::engine::JetStream;
+use crate::pace::{Paces, Quotas, Refused};
+use crate::sites::Quota;
 
 /// What Meta is asked again after, when nothing says how long.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -22,12 +25,22 @@ pub struct Request<'a> {
     pub endpoint: &'a Endpoint,
     /// Whose turn it is.
     pub site: &'a str,
+    /// How much it may send; the hub itself has no limit.
+    pub quota: Option<(&'a Quotas<JetStream>, &'a Quota)>,
     pub body: Bytes,
 }
 
 impl Ports for Request<'_> {
     async fn turn(&self, severity: Severity) -> Result<(), Refused> {
-        self.paces.turn(&self.endpoint.phone_number_id, self.site, severity).await
+        if let Some((quotas, quota)) = self.quota {
+            let now = (SystemClock.now().0, SystemClock.both().steady);
+            quotas.take(self.site, quota, self.paces.hubs(), now).await?;
+        }
+        let turn = self.paces.turn(&self.endpoint.phone_number_id, self.site, severity).await;
+        if let (Err(_), Some((quotas, quota))) = (turn, self.quota) {
+            quotas.give_back(self.site, quota);
+        }
+        turn
     }
 
     async fn post(&self) -> Posted {

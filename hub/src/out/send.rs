@@ -108,11 +108,8 @@ async fn begin<E: Engine>(
     if let Some(told) = tell(engine, key, row, out, nonce).await? {
         return Ok((told, None));
     }
-    if let Err(Refused { retry_after }) = ports.turn(out.severity).await {
-        return Ok((
-            Told::Again { why: "too much wants to leave over this number".into(), retry_after },
-            None,
-        ));
+    if let Err(Refused { why, retry_after }) = ports.turn(out.severity).await {
+        return Ok((Told::Again { why: why.to_owned(), retry_after }, None));
     }
     let begun = Sent { nonce: nonce.to_owned(), digest: out.digest.clone(), answer: None };
     let created = engine.create(Table::Sent, key, json(&begun)).await;

@@ -3,8 +3,11 @@
 
 /// Who may leave now, at this hub. Pure.
 mod scheduler;
+/// How much a site may send.
+mod quota;
 /// The loop that asks it.
 mod task;
 
+pub use quota::Quotas;
 pub use scheduler::{Beat, Full, Pace};
 pub use task::{Paces, Refused};

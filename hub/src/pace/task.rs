@@ -24,6 +24,7 @@ const COME_AGAIN: Duration = Duration::from_secs(1);
 /// Nothing was sent; come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
+    pub why: &'static str,
     pub retry_after: Duration,
 }
 
@@ -72,7 +73,8 @@ impl Paces {
 
     /// Waits until it is the message's turn.
     pub async fn turn(&self, number: &str, site: &str, severity: Severity) -> Result<(), Refused> {
-        let refused = Refused { retry_after: COME_AGAIN };
+        let why = "too much wants to leave over this number";
+        let refused = Refused { why, retry_after: COME_AGAIN };
         let Some(line) = self.0.get(number) else { return Err(refused) };
         let (ticket, leaves) = line.ask(site, severity).ok_or(refused)?;
         match tokio::time::timeout(TURN, leaves).await {

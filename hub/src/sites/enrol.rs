@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{People, Site, digest, person};
+use super::{People, Quota, Site, digest, person};
 use crate::engine::{Engine, Table, Unavailable, change};
 
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,11 @@ pub async fn claim(engine: &impl Engine, name: &str, people: &[String]) -> Resul
         people => People::Only(people.iter().map(|id| person(id)).collect()),
     };
     changed(engine, name, |site| Site { people: people.clone(), ..site }).await
+}
+
+/// How much it may send from now on.
+pub async fn limit(engine: &impl Engine, name: &str, quota: Quota) -> Result<(), EnrolError> {
+    changed(engine, name, |site| Site { quota, ..site }).await
 }
 
 async fn changed(engine: &impl Engine, name: &str, with: impl Fn(Site) -> Site) -> Result<(), EnrolError> {

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use enrol::{EnrolError, add, claim, code, enrol, random_hex, revoke};
+pub use enrol::{EnrolError, add, claim, code, enrol, limit, random_hex, revoke};
 pub use registry::Registry;
 pub use seen::{Seen, SeenSites};
 
@@ -27,8 +27,19 @@ pub struct Site {
     /// Over which numbers it may write, by `phone_number_id`.
     pub numbers: BTreeSet<String>,
     pub people: People,
+    #[serde(default)]
+    pub quota: Quota,
     /// SHA-256 of each valid token, in hex, the newest last. None: it was never enrolled, or it was revoked.
     pub tokens: Vec<String>,
+}
+
+/// How many messages a site may send; `None`: as many as leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quota {
+    pub minute: Option<u32>,
+    /// Of UTC.
+    pub day: Option<u32>,
 }
 
 /// To whom a site may write, and whose words are for it.

@@ -86,6 +86,7 @@ mod tests {
             numbers: ["1".into()].into(),
             people,
             tokens: vec![digest(token)],
+            ..Site::default()
         };
         registry.apply(("a".into(), row(&site(People::Only(["49".into(), "50".into()].into()), "ta"))));
         registry.apply(("b".into(), row(&site(People::Only(["50".into()].into()), "tb"))));

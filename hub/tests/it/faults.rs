@@ -70,7 +70,7 @@ fn a_body_with_a_thousand_messages_reaches_three_hundred_sites() {
         for at in 0..300 {
             let people = People::Only([format!("49151000{at:03}")].into());
             let numbers = [PHONE_NUMBER_ID.to_owned()].into();
-            let (name, site) = (format!("s{at}"), Site { numbers, people, tokens: Vec::new() });
+            let (name, site) = (format!("s{at}"), Site { numbers, people, ..Site::default() });
             sites::add(&engine, &name, &site).await.expect("added");
             let code = sites::code(&engine, &name).await.expect("a code");
             tokens.push(sites::enrol(&engine, &code).await.expect("a token"));

@@ -197,6 +197,27 @@ fn a_stolen_site_writes_to_nobody_else_and_reads_nothing_of_others() {
 }
 
 #[test]
+fn a_site_sends_no_more_in_a_day_than_it_may() {
+    let (shop, token) = shop();
+    shop.hub.says(&["sites", "limit", "shop", "--day", "2"]);
+    let url = shop.hub.url("");
+    std::thread::sleep(Duration::from_millis(200)); // every hub hears of it
+    for row in 1..=2 {
+        let sent = crate::parts::send(&url, &token, row, 1, NINO, 0);
+        assert!(matches!(sent, Some((200, ..))), "{sent:?}");
+    }
+    let (status, said, body) = crate::parts::send(&url, &token, 3, 1, NINO, 0).expect("an answer");
+    assert!(status == 429 && said == "again" && body.contains("messages of today"), "{body}");
+    let sent = crate::parts::send(&url, &token, 2, 1, NINO, 0);
+    assert!(matches!(sent, Some((200, ..))), "what was sent is told again, and counts once");
+    shop.hub.says(&["sites", "limit", "shop"]);
+    wait_for(5, "that it may again", || {
+        crate::parts::send(&url, &token, 3, 1, NINO, 0).filter(|(status, ..)| *status == 200)
+    });
+    assert_eq!(shop.meta.sent().len(), 3);
+}
+
+#[test]
 fn doctor_refuses_an_engine_that_acknowledges_too_early() {
     let (good, bad) = (Engine::start(1), Engine::start_with(1, "\"2m\""));
     assert!(wait_for(20, "the doctor", || {
