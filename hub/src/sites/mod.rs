@@ -121,6 +121,18 @@ mod tests {
         assert_eq!(person("US.13-x"), "US.13-x");
     }
 
+    /// Hubs of two versions run beside each other during an upgrade.
+    #[test]
+    fn rows_of_another_version_are_read() {
+        let first = r#"{"numbers":["1"],"people":{"only":["49"]},"tokens":["t"]}"#;
+        let site: Site = serde_json::from_str(first).expect("a row of the first version");
+        assert_eq!((site.quota, site.tokens.len()), (Quota::default(), 1));
+        let next = r#"{"numbers":[],"people":"all","tokens":[],"quota":{"hour":3},"colour":"red"}"#;
+        assert!(serde_json::from_str::<Site>(next).is_ok(), "a row of a later one");
+        let seen: Seen = serde_json::from_str(r#"{"at":1,"program":"bellwire/0.1.0"}"#).expect("the first");
+        assert_eq!((seen.at, seen.waiting), (1, 0));
+    }
+
     #[test]
     fn a_name_cannot_leave_its_subject() {
         for name in ["", "a.b", "a>", "*", "Shop", "a b", &"a".repeat(33)] {

@@ -221,3 +221,30 @@ fn an_engine_that_lost_everything_is_begun_anew() {
     two.token = two.hubs[0].enrol("shop", &[NINO]);
     assert_eq!(two.until_settled(2), (200, "answer".to_owned()));
 }
+
+/// The engine has room for a few bodies and then for nothing.
+#[test]
+fn an_engine_that_is_full_takes_nothing_and_nothing_leaves() {
+    let engine = crate::parts::Engine::start_with(1, "always, max_file: 1MB");
+    let folder = tempfile::tempdir().expect("a folder");
+    let meta = crate::parts::Meta::start(folder.path(), "http://127.0.0.1:9/webhook/whatsapp");
+    let mut hub = Hub::new(&engine, meta.port);
+    hub.up();
+    hub.wait_ready();
+    let token = hub.enrol("shop", &[NINO]);
+    let text = "x".repeat(60_000);
+    let refused = (0..60).find_map(|at| {
+        let mut hello = hello(&format!("wamid.{at}"), NINO.trim_start_matches('+'));
+        hello["text"]["body"] = json!(text);
+        let body = webhook(&json!([hello]));
+        let signature =
+            bellwire::whatsapp::signature::sign(&crate::parts::APP_SECRET.into(), body.as_bytes());
+        let sent =
+            ureq::post(hub.url("/webhook/whatsapp")).header("X-Hub-Signature-256", signature).send(&body);
+        sent.err()
+    });
+    assert!(matches!(refused, Some(ureq::Error::StatusCode(503))), "Meta sends it again: {refused:?}");
+    let (status, said, body) = send(&hub.url(""), &token, 1, 1, NINO, 0).expect("an answer");
+    assert_eq!((status, said.as_str()), (429, "again"), "{body}");
+    assert!(meta.sent().is_empty());
+}
