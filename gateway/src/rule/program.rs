@@ -1,10 +1,14 @@
 //! A message's template as it runs: Jinja's own tree, in which everything that makes a text or a list asks first how large it
 //! becomes. Kinds of statements that a message has no use for are refused when the rule is read.
 
-use minijinja::machinery::{CodeGenerator, ast, eval, make_string_output, parse};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use minijinja::machinery::{CodeGenerator, Instructions, ast, eval, make_string_output, parse};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error};
+use self_cell::self_cell;
 
 use ast::{Expr, Spanned, Stmt};
 
@@ -19,8 +23,7 @@ const DEPTH_MAX: usize = 100;
 
 /// Whether it can be compiled, and within which limits its own constants stay.
 pub(crate) fn check(source: &str) -> Made<()> {
-    let tree = parse(source, NAME, SyntaxConfig::default()).map_err(|error| describe(&error))?;
-    Rebuilt { depth: DEPTH_MAX }.statement(&tree).map(drop)
+    rebuilt(source).map(drop)
 }
 
 /// The same for an expression, which the engine would compile.
@@ -30,26 +33,74 @@ pub(crate) fn check_expression(tree: &Expr<'_>) -> Made<()> {
 
 /// What it says of these names.
 pub(crate) fn render(source: &str, engine: &Environment<'static>, names: &Value) -> Result<String, Error> {
-    let tree = parse(source, NAME, SyntaxConfig::default())?;
-    let tree = Rebuilt { depth: DEPTH_MAX }
-        .statement(&tree)
-        .map_err(|error| Error::new(minijinja::ErrorKind::SyntaxError, error.what))?;
+    let syntax = |error: TemplateError| Error::new(minijinja::ErrorKind::SyntaxError, error.what);
+    compiled(source).map_err(syntax)?.with_dependent(|_, program| program.run(engine, names))
+}
+
+/// The same of a message that is only looked at: nothing of it is kept.
+pub(crate) fn rehearse(source: &str, engine: &Environment<'static>) -> Made<Result<String, Error>> {
+    compile(source).map(|program| program.run(engine, &Value::UNDEFINED))
+}
+
+/// Compiled before, or now.
+fn compiled(source: &str) -> Made<Arc<Compiled>> {
+    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner); // a panic ends the process, so that nothing is ever poisoned
+    if let Some(known) = kept().iter().find(|known| &**known.borrow_owner() == source) {
+        return Ok(Arc::clone(known));
+    }
+    let made = Arc::new(Compiled::try_new(source.into(), |source| compile(source))?);
+    let mut kept = kept();
+    if kept.len() == KEPT_MAX {
+        kept.remove(0);
+    }
+    kept.push(Arc::clone(&made));
+    Ok(made)
+}
+
+fn compile(source: &str) -> Made<Program<'_>> {
     let mut code = CodeGenerator::new(NAME, source);
-    code.compile_stmt(&tree);
+    code.compile_stmt(&rebuilt(source)?);
     let (instructions, blocks) = code.finish();
-    let mut text = String::new();
-    eval(
-        engine,
-        &instructions,
-        names.clone(),
-        &blocks,
-        &mut make_string_output(&mut text),
-        AutoEscape::None,
-    )?;
-    Ok(text)
+    Ok(Program { instructions, blocks })
+}
+
+fn rebuilt(source: &str) -> Made<Stmt<'_>> {
+    let tree = parse(source, NAME, SyntaxConfig::default()).map_err(|error| describe(&error))?;
+    Rebuilt { depth: DEPTH_MAX }.statement(&tree)
+}
+
+impl Program<'_> {
+    fn run(&self, engine: &Environment<'static>, names: &Value) -> Result<String, Error> {
+        let mut text = String::new();
+        let (mut out, plain) = (make_string_output(&mut text), AutoEscape::None);
+        eval(engine, &self.instructions, names.clone(), &self.blocks, &mut out, plain)?;
+        drop(out);
+        Ok(text)
+    }
 }
 
 const NAME: &str = "<string>";
+
+/// Compiled messages that are kept: a flood comes from few rules, and each takes 12 KB, since the engine makes room for 256
+/// instructions whatever it compiles.
+const KEPT_MAX: usize = 8;
+
+/// What was compiled last, the oldest first. A thousand rules that alert in turn pay what each paid without it.
+static KEPT: Mutex<Vec<Arc<Compiled>>> = Mutex::new(Vec::new());
+
+struct Program<'a> {
+    instructions: Instructions<'a>,
+    blocks: BTreeMap<&'a str, Instructions<'a>>,
+}
+
+self_cell!(
+    /// Its instructions name parts of its own text.
+    struct Compiled {
+        owner: Box<str>,
+        #[not_covariant]
+        dependent: Program,
+    }
+);
 
 /// Copies the tree; what is left of it goes down with each level.
 #[derive(Clone, Copy)]
@@ -335,4 +386,22 @@ fn refused(span: minijinja::machinery::Span, what: &str) -> TemplateError {
 
 fn elsewhere(span: minijinja::machinery::Span, what: &str) -> TemplateError {
     refused(span, &format!("`{what}` takes in another template, and there is none; write it here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_was_compiled_before_says_what_it_said() {
+        let engine = Environment::new();
+        let names = Value::from(BTreeMap::from([("unit", "7")]));
+        for _ in 0..2 {
+            for number in 0..KEPT_MAX + 3 {
+                let text = render(&format!("{number}: {{{{ unit }}}}"), &engine, &names).expect("it says");
+                assert_eq!(text, format!("{number}: 7"));
+            }
+        }
+        assert!(KEPT.lock().expect("no panic").len() <= KEPT_MAX);
+    }
 }

@@ -30,22 +30,26 @@ static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine
 });
 
+/// Jinja looks filters and tests up only when it comes to them: a run on nothing, where missing fields are no error,
+/// finds a misspelt one before the first alarm does.
+static REHEARSAL: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut engine = MESSAGES.clone();
+    engine.set_undefined_behavior(UndefinedBehavior::Chainable);
+    engine
+});
+
 /// The compiled expressions of all rules, by their source: rules that ask the same share one.
 #[derive(Debug, Default)]
 pub struct Expressions(BTreeMap<String, Expression>);
 
-/// What a message says of these names. It is compiled each time: some microseconds an alert, and nothing of it in memory between
-/// alerts.
+/// What a message says of these names.
 pub fn text(message: &str, names: &Value) -> Result<String, EvaluationError> {
     program::render(message, &MESSAGES, names).map_err(|error| evaluation(&error))
 }
 
 /// Whether a message template compiles.
 pub fn check_message(source: &str) -> Result<(), TemplateError> {
-    program::check(source)?;
-    program::render(source, &rehearsal(), &Value::UNDEFINED)
-        .map(drop)
-        .or_else(|error| unless_unknown_name(&error))
+    program::rehearse(source, &REHEARSAL)?.map(drop).or_else(|error| unless_unknown_name(&error))
 }
 
 /// Whether a condition compiles.
@@ -159,17 +163,9 @@ fn as_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Re
     out.write_str(&json).map_err(minijinja::Error::from)
 }
 
-/// Jinja looks filters and tests up only when it comes to them: a run on nothing, where missing fields are no error,
-/// finds a misspelt one before the first alarm does.
-fn rehearsal() -> Environment<'static> {
-    let mut engine = MESSAGES.clone();
-    engine.set_undefined_behavior(UndefinedBehavior::Chainable);
-    engine
-}
-
 /// A message of which most is not known; `None` where it cannot be said.
 pub fn without_event(source: &str, context: &Value) -> Option<String> {
-    let mut engine = rehearsal();
+    let mut engine = REHEARSAL.clone();
     engine.set_formatter(|out, state, value| match value.is_undefined() {
         true => out.write_str("…").map_err(minijinja::Error::from),
         false => as_json(out, state, value),
