@@ -71,10 +71,7 @@ fn hand_over(lines: &SyncSender<Order>, line: Order) {
 /// `BELLWIRE_LOG=debug` says more. A second start in one process keeps the first.
 pub fn start() -> Flushing {
     let asked = std::env::var("BELLWIRE_LOG").ok().and_then(|words| words.parse::<Targets>().ok());
-    let usual = || {
-        let quiet = [("rumqttc", LevelFilter::ERROR), ("rumqttd", LevelFilter::OFF)];
-        Targets::new().with_default(LevelFilter::INFO).with_targets(quiet)
-    };
+    let usual = || Targets::new().with_default(LevelFilter::INFO).with_target("rumqttc", LevelFilter::ERROR);
     let filter = asked.unwrap_or_else(usual);
     let (orders, inbox) = sync_channel(WAITING_MAX);
     let lines = orders.clone();

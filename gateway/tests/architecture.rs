@@ -212,18 +212,16 @@ fn unfold<'a>(mut text: &'a str, before: &mut Vec<String>, found: &mut Vec<Vec<S
     text
 }
 
-/// What devices run has neither the simulated Cloud API nor the demo's broker, and nothing but the demo names them.
+/// What devices run has neither the simulated Cloud API nor the demo, and nothing but the demo names the simulator.
 #[test]
-fn only_the_demo_needs_the_simulator_and_a_broker() {
+fn only_the_demo_needs_the_simulator() {
     let manifest = std::fs::read_to_string(root().join("gateway/Cargo.toml")).expect("a manifest");
-    for package in ["cloud-api-simulator", "rumqttd"] {
-        let optional =
-            |line: &str| line.starts_with(&format!("{package} = {{")) && line.contains("optional = true");
-        assert!(manifest.lines().any(optional), "{package} is no optional dependency");
-        let features: Vec<&str> =
-            manifest.lines().filter(|line| line.contains(&format!("dep:{package}"))).collect();
-        assert!(matches!(features[..], [feature] if feature.starts_with("demo = ")), "{features:?}");
-    }
+    let optional =
+        |line: &str| line.starts_with("cloud-api-simulator = {") && line.contains("optional = true");
+    assert!(manifest.lines().any(optional), "cloud-api-simulator is no optional dependency");
+    let features: Vec<&str> =
+        manifest.lines().filter(|line| line.contains("dep:cloud-api-simulator")).collect();
+    assert!(matches!(features[..], [feature] if feature.starts_with("demo = ")), "{features:?}");
     let wrong: Vec<PathBuf> = files()
         .into_iter()
         .filter(|(module, path, text)| {

@@ -61,12 +61,13 @@ async fn play(arguments: &Arguments) -> Result<()> {
     let phone_at = phone.local_addr()?;
     let local = TcpListener::bind("127.0.0.1:0").await?;
     let local_at = local.local_addr()?;
-    let broker_port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+    let mqtt = TcpListener::bind("127.0.0.1:0").await?;
+    let broker_port = mqtt.local_addr()?.port();
     let folder = Folder::new(&format!("bellwire-demo-{}", std::process::id()))?;
     let file = configure(&folder.0, broker_port, local_at, phone_at)?;
     let (config, text) = file.load()?;
 
-    broker::start(SocketAddr::from(([127, 0, 0, 1], broker_port)))?;
+    tokio::spawn(broker::serve(mqtt));
     let options = cloud_api_simulator::Options {
         webhook: Some(format!("http://{local_at}/webhook/whatsapp")),
         app_secret: "demo".into(),
