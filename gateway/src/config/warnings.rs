@@ -1,12 +1,12 @@
 //! What is no mistake, but may not be what somebody meant: told by `bellwire check` beside its verdict.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::versions::{self, VersionSupport};
 use super::{Config, Connection};
 use crate::command::action::ActionPolicy;
 use crate::contact::language::Language;
-use crate::contact::{Contact, Phone, Recipient};
+use crate::contact::{Contact, Recipient};
 use crate::event::topic::is_level;
 use crate::outbox::message::Template;
 use crate::rule::definition::Rule;
@@ -150,24 +150,18 @@ fn slashed(rule: &Rule) -> Option<String> {
 /// Two contacts whose numbers are two spellings of one telephone. A site may have both because webhooks name one and people
 /// write the other: it still starts, and alerts go out.
 fn one_telephone(config: &Config) -> Vec<String> {
-    let numbers: Vec<(&Contact, &Phone)> = config
-        .people
-        .contacts
-        .values()
-        .filter_map(|contact| match &contact.to {
-            Recipient::Phone(phone) => Some((contact, phone)),
-            Recipient::UserId(_) | Recipient::Group(_) => None,
-        })
-        .collect();
-    let pairs = numbers
-        .iter()
-        .enumerate()
-        .flat_map(|(at, one)| numbers[at + 1..].iter().map(move |other| (one, other)));
-    let same = pairs.filter(|((_, one), (_, other))| one.is_same(other));
-    same.map(|((one, _), (other, _))| {
+    let mut by_spelling: BTreeMap<String, Vec<&Contact>> = BTreeMap::new();
+    for contact in config.people.contacts.values() {
+        match &contact.to {
+            Recipient::Phone(phone) => by_spelling.entry(phone.in_one_spelling()).or_default().push(contact),
+            Recipient::UserId(_) | Recipient::Group(_) => {}
+        }
+    }
+    let same = by_spelling.values().flat_map(|all| all.windows(2));
+    same.map(|two| {
         format!(
             "contacts `{}` and `{}` have the same telephone in two spellings: nothing acts for either of them; keep one",
-            one.id, other.id
+            two[0].id, two[1].id
         )
     })
     .collect()

@@ -21,7 +21,8 @@ impl Phone {
     }
 
     /// Digits without `+`, as they are dialled from abroad today.
-    fn in_one_spelling(&self) -> String {
+    #[must_use]
+    pub fn in_one_spelling(&self) -> String {
         let digits = &self.e164()[1..];
         let (country, national) = digits.split_at(2);
         match (country, national.len()) {
