@@ -21,7 +21,7 @@ const SLOT_BYTES: u64 = 64;
 
 /// The newest ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct NewestIds {
+pub struct NewestIds {
     events: i64,
     messages: i64,
     webhooks: i64,
@@ -84,15 +84,21 @@ fn sum(words: &str) -> String {
 }
 
 impl Store {
-    /// After each commit of the daemon's. Best effort: the database is the truth.
+    /// As far as the database goes.
     pub(in crate::store) fn mark(&self) {
-        let written = self.newest().map(|newest| self.mark.write(newest));
-        if let Ok(Err(error)) = written {
+        if let Ok(newest) = self.newest() {
+            self.mark_up_to(newest);
+        }
+    }
+
+    /// After each commit of the daemon's. Best effort: the database is the truth.
+    pub(in crate::store) fn mark_up_to(&self, newest: NewestIds) {
+        if let Err(error) = self.mark.write(newest) {
             tracing::debug!(%error, "the mark was not written");
         }
     }
 
-    fn newest(&self) -> Result<NewestIds> {
+    pub(in crate::store) fn newest(&self) -> Result<NewestIds> {
         self.sql
             .prepare_cached(
                 "SELECT (SELECT coalesce(max(id), 0) FROM event), (SELECT coalesce(max(id), 0) FROM message),

@@ -9,6 +9,7 @@ use rusqlite::{ErrorCode, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::store::Store;
+use crate::store::db::commit_watermark::NewestIds;
 use crate::store::db::salvage;
 use crate::time::SystemClock;
 
@@ -247,9 +248,9 @@ impl Store {
         committed: &dyn Fn(Duration),
     ) -> std::result::Result<GroupOutcome, rusqlite::Error> {
         let error = match transact(self, &mut group, committed) {
-            Ok(refused) => {
+            Ok((refused, newest)) => {
                 self.held();
-                self.mark();
+                newest.into_iter().for_each(|newest| self.mark_up_to(newest));
                 let why = refused.iter().flatten().map(ToString::to_string).collect();
                 for (job, refusal) in group.into_iter().zip(refused) {
                     job.answer(refusal.map_or(Ok(()), |error| Err(StoreError::Refused(Arc::new(error)))));
@@ -275,12 +276,12 @@ impl Store {
     }
 }
 
-/// What each job was refused with, if it was. Errors of the disk end the whole group.
+/// What each job was refused with, if it was, and the newest ids, if something was written. Errors of the disk end the whole group.
 fn transact(
     store: &Store,
     group: &mut [Box<dyn Job>],
     committed: &dyn Fn(Duration),
-) -> Result<Vec<Option<rusqlite::Error>>> {
+) -> Result<(Vec<Option<rusqlite::Error>>, Option<NewestIds>)> {
     let mut refused = Vec::with_capacity(group.len());
     let step = |words: &str| store.sql.prepare_cached(words)?.execute([]).map(drop);
     let before = store.sql.total_changes();
@@ -313,13 +314,16 @@ fn transact(
         }
         refused.push(refusal);
     }
+    let has_written = store.sql.total_changes() > before;
+    // Asked here: after the commit it would be a transaction of its own, with four locks of a file.
+    let newest = if has_written { store.newest().ok() } else { None };
     let began = SystemClock.both().steady;
     step("COMMIT")?;
     // What only read waits for no disk, and would make every disk look fast.
-    if store.sql.total_changes() > before {
+    if has_written {
         committed(SystemClock.both().steady.saturating_sub(began));
     }
-    Ok(refused)
+    Ok((refused, newest))
 }
 
 fn is_the_disks(error: &rusqlite::Error) -> bool {
