@@ -99,6 +99,8 @@ pub mod metrics;
 pub mod packed;
 /// The one source of randomness.
 pub mod random;
+/// Who starts the daemon here.
+pub mod started_by;
 pub mod terminal;
 /// The one clock.
 pub mod time;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const CORE: [&str; 9] =
     ["event", "rule", "chart", "alert", "outbox", "reply", "command", "contact", "device"];
-const GROUND: [&str; 6] = ["ids", "time", "random", "hex", "packed", "words"];
+const GROUND: [&str; 7] = ["ids", "time", "random", "hex", "packed", "words", "started_by"];
 const EDGES: [&str; 5] = ["store", "mqtt", "whatsapp", "http", "serial"];
 
 fn root() -> PathBuf {

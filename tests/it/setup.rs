@@ -289,6 +289,23 @@ fn whatever_is_answered_it_ends_with_a_good_configuration_or_knows_what_was_said
 }
 
 #[test]
+fn the_next_step_is_that_of_the_image_or_add_on() {
+    let fixture = Fixture::new();
+    let output = fixture.by_arguments(&[]);
+    assert!(output.status.success(), "{}", text(&output));
+    for (started_by, next) in [
+        ("compose", "next: docker compose up -d, then: docker compose exec bellwire bellwire doctor\n"),
+        ("add-on", "next: restart the add-on, then open Bellwire in the side bar: "),
+    ] {
+        let mut command = gateway_command();
+        command.args(["setup", "--no-input", "--config", &fixture.file("bellwire.toml")]);
+        command.args(["--api-url", &fixture.site.api("")]).env("BELLWIRE_STARTED_BY", started_by);
+        let said = text(&command.output().expect("it ends"));
+        assert!(said.contains(next) && !said.contains("systemctl"), "{started_by}: {said}");
+    }
+}
+
+#[test]
 fn a_wrong_answer_names_its_question_and_no_line_of_a_file() {
     let fixture = Fixture::new();
     for (wrong, says) in [

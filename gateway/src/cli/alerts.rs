@@ -15,6 +15,7 @@ use crate::alert::notification::silence::Silence;
 use crate::config::Config;
 use crate::contact::severity::Severity;
 use crate::ids::{AlertId, ContactId, RuleName};
+use crate::started_by::StartedBy;
 use crate::store::{self, AlertRow, AlertStory, Lock, Store};
 use crate::task::orphans::unwatched;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people, parse_duration};
@@ -183,7 +184,8 @@ fn without_daemon(config: &Config, store: &Store, id: i64) -> Result<String, Fai
             format!("alert {id}: bellwire does not run; at its next start the alert ends by itself: {why}")
         }
         None => format!(
-            "alert {id}: it is written down, and nobody hears it before bellwire runs: systemctl start bellwire"
+            "alert {id}: it is written down, and nobody hears it before bellwire runs: {}",
+            StartedBy::here().start()
         ),
     })
 }

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::{Failure, Place, counted, passphrase};
 use crate::backup::take::{Plan, Taken, Target};
+use crate::started_by::StartedBy;
 use crate::store::{Lock, LockError, Stopped, Store};
 use crate::terminal;
 use crate::time::{Clock, SystemClock};
@@ -78,7 +79,8 @@ fn moving(
                 store.resume_copy().map_err(io)?;
                 drop(writeln!(
                     std::io::stderr(),
-                    "it was not moved, and this gateway may go on: systemctl start bellwire"
+                    "it was not moved, and this gateway may go on: {}",
+                    StartedBy::here().start()
                 ));
             }
             Err(failure)
@@ -110,8 +112,10 @@ fn tell(arguments: &Arguments, taken: &Taken) {
     )];
     lines.extend(taken.left_out.iter().map(|what| format!("not in it: {what}")));
     lines.push(if arguments.is_move {
-        "this gateway sends nothing any more.\nnext, on the other machine: sudo bellwire restore FILE; and here: systemctl disable bellwire"
-            .to_owned()
+        format!(
+            "this gateway sends nothing any more.\nnext, on the other machine: bellwire restore FILE, as root; and here: {}",
+            StartedBy::here().disable()
+        )
     } else {
         "next: try it, bellwire restore --list FILE, and keep it on another machine; without the passphrase nobody can read it"
             .to_owned()

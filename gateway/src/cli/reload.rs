@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::run::runtime;
 use super::{Failure, Place, say};
+use crate::started_by::StartedBy;
 use crate::store::{Lock, Store, VersionOutcome};
 use crate::time::{Clock, SystemClock};
 
@@ -20,8 +21,9 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     let directory = config.site.state_directory;
     let Some(process) = Lock::holder(&directory).and_then(Pid::from_raw) else {
         return Err(Failure::Refused(format!(
-            "no bellwire runs on {}, as far as this user may know; start it (systemctl start bellwire), or ask as root: sudo bellwire reload",
-            directory.display()
+            "no bellwire runs on {}, as far as this user may know; start it ({}), or ask as root: sudo bellwire reload",
+            directory.display(),
+            StartedBy::here().start()
         )));
     };
     let store = Store::open_existing(&directory)?;
@@ -44,7 +46,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
                 Some((VersionOutcome::Waiting, _)) | None => tokio::time::sleep(LOOK_EVERY).await,
             }
         }
-        let what = "the daemon has not said what became of it; look at its log: journalctl -u bellwire -n 50";
-        Err(Failure::Refused(what.into()))
+        let log = StartedBy::here().log();
+        Err(Failure::Refused(format!("the daemon has not said what became of it; look at its log: {log}")))
     })
 }

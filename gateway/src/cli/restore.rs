@@ -10,6 +10,7 @@ use crate::backup::BackupError;
 use crate::backup::archive::Kind;
 use crate::backup::restore::{Checked, Place as Target, Restored};
 use crate::random::Rng;
+use crate::started_by::StartedBy;
 use crate::store::{Lock, RELEASE, Stopped, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -96,11 +97,12 @@ fn tell(checked: &Checked, restored: &Restored) {
     } else {
         say(&format!(
             "what the other machine did since then is not known here; held, since it may have sent them: {}. Stop it for good \
-             before this one starts: systemctl disable --now bellwire",
+             before this one starts: {}",
             counted(restored.held, "message"),
+            StartedBy::here().disable(),
         ));
     }
-    say("next: sudo -u bellwire bellwire check && sudo systemctl enable --now bellwire");
+    say(&format!("next: {}", StartedBy::here().start_of_restored()));
     if !manifest.is_move && restored.held > 0 {
         say(&format!("then, for what is held, {RELEASE}"));
     }
@@ -162,8 +164,9 @@ fn take_back(place: &Place) -> Result<(), Failure> {
     let (Stopped::Moved(since) | Stopped::Newer(since)) = why;
     let held = store.begin_copy(since, false, SystemClock.now(), &mut Rng::from_machine()).map_err(io)?;
     say(&format!(
-        "this gateway sends again. Held, since the other one may have sent them: {}; {RELEASE}\nnext: systemctl start bellwire",
+        "this gateway sends again. Held, since the other one may have sent them: {}; {RELEASE}\nnext: {}",
         counted(held, "message"),
+        StartedBy::here().start(),
     ));
     Ok(())
 }

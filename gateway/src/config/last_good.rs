@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use super::read::{LoadOptions, load, read};
 use super::{Config, Problems};
+use crate::started_by::StartedBy;
 use crate::time::Timestamp;
 
 const FILE: &str = "bellwire.toml.last-good";
@@ -51,7 +52,8 @@ fn sentence(path: &Path, problems: &Problems, config: &Config) -> String {
     let problems = in_short(problems);
     format!(
         "the configuration file{since} has a mistake, so bellwire runs with the last good one, and NOTHING that was changed \
-         since holds, neither rules nor people: {problems} – correct it (bellwire check), then: systemctl reload bellwire"
+         since holds, neither rules nor people: {problems} – correct it (bellwire check), then: {}",
+        StartedBy::here().reload()
     )
 }
 
@@ -61,7 +63,8 @@ pub fn refusal(path: &Path, why: &str, running: &Config) -> String {
     let since = changed(path, running).map(|at| format!(", changed {at},")).unwrap_or_default();
     format!(
         "the configuration file{since} was not taken over, so bellwire goes on with the one before, and NOTHING that was \
-         changed since holds, neither rules nor people: {why} – correct it (bellwire check), then: systemctl reload bellwire"
+         changed since holds, neither rules nor people: {why} – correct it (bellwire check), then: {}",
+        StartedBy::here().reload()
     )
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Findings;
 use crate::config::{Config, exposed};
+use crate::started_by::StartedBy;
 use crate::store::free_megabytes;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -33,7 +34,7 @@ pub fn examine(findings: &mut Findings, config: &Config) {
         Err(error) => findings.fail(
             "disk",
             format!("{} cannot be written: {error}", directory.display()),
-            "run this as the daemon's user (sudo -u bellwire bellwire doctor); create the directory if it is missing",
+            format!("run this as the daemon's user ({} doctor); create the directory if it is missing", StartedBy::here().program()),
         ),
     }
     if let Some(megabytes) = free_megabytes(directory).filter(|megabytes| *megabytes < FREE_MIN_MB) {

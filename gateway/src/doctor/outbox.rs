@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Findings;
 use crate::config::Config;
 use crate::outbox::message_state::State;
+use crate::started_by::StartedBy;
 use crate::store::{Lock, MessageFilter, RELEASE, Store};
 use crate::whatsapp::client::Client;
 
@@ -24,7 +25,7 @@ pub async fn examine_daemon(findings: &mut Findings, config: &Config, client: &C
             Err(_) => findings.warn(
                 "daemon",
                 "it is not running",
-                "start it: systemctl start bellwire, or bellwire run",
+                format!("start it: {}", StartedBy::here().start()),
             ),
         }
         return;
@@ -33,7 +34,7 @@ pub async fn examine_daemon(findings: &mut Findings, config: &Config, client: &C
         Err(_) => findings.warn(
             "daemon",
             "it is not running",
-            "start it: systemctl start bellwire, or bellwire run",
+            format!("start it: {}", StartedBy::here().start()),
         ),
         // What answers need not be the one that works with this database.
         Ok(_) if Lock::is_taken(&config.site.state_directory) == Some(false) => findings.fail(
@@ -59,7 +60,7 @@ pub async fn examine_daemon(findings: &mut Findings, config: &Config, client: &C
                 findings.fail(
                     "daemon",
                     format!("it is not ready: {why}"),
-                    "see journalctl -u bellwire -n 50",
+                    format!("its log says more: {}", StartedBy::here().log()),
                 );
             }
         }
@@ -72,7 +73,7 @@ pub fn examine(findings: &mut Findings, config: &Config) {
         return; // nothing was ever sent; the disk was looked at before
     };
     if let Ok(Some(why)) = store.copy_stopped() {
-        findings.fail("copy", why.to_string(), "leave it stopped: systemctl disable --now bellwire");
+        findings.fail("copy", why.to_string(), format!("leave it stopped: {}", StartedBy::here().disable()));
     }
     if let Ok(Some(what)) = store.unreleased() {
         findings.warn("copy", what.to_string(), RELEASE);

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use super::Findings;
 use super::account::Account;
 use crate::config::{Config, Connection, secret};
+use crate::started_by::StartedBy;
 use crate::time::{Clock, SystemClock};
 use crate::whatsapp::client::Client;
 use crate::whatsapp::graph::escape;
@@ -90,7 +91,7 @@ async fn examine_own(findings: &mut Findings, config: &Config, connection: &Conn
         HandshakeResult::Silent(error) => findings.warn(
             "webhook",
             format!("nothing answers on port {} of this machine: {error}", local.port()),
-            "start the daemon (systemctl start bellwire), then look again",
+            format!("start the daemon ({}), then look again", StartedBy::here().start()),
         ),
         HandshakeResult::Answers(status) => findings.fail(
             "webhook",

@@ -17,6 +17,7 @@ use super::curve_drawing::drawing;
 use super::icons::icon;
 use crate::hex::hex;
 use crate::packed::{packed, unpack};
+use crate::started_by::StartedBy;
 use crate::time::{Clock, SystemClock, Timestamp, duration_for_people};
 
 /// The first is for those who ask for none of them.
@@ -40,6 +41,24 @@ fn asset(name: &str) -> &'static str {
 fn templates() -> impl Iterator<Item = (&'static str, &'static str)> {
     let all = ASSETS.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     all.filter(|(name, _)| name.ends_with(".html"))
+}
+
+/// Text by key, with the commands as they are on this machine.
+fn texts(language: &str, by: StartedBy) -> BTreeMap<String, String> {
+    let mut texts = catalogue(language);
+    for (name, command) in [
+        ("log_of_code", by.log_of_code()),
+        ("program", by.program()),
+        ("reload", by.reload()),
+        ("set_up", by.set_up()),
+    ] {
+        // An add-on has buttons in the place of commands, and buttons have the reader's language.
+        let button = texts.get(&format!("add-on.{name}")).filter(|_| by == StartedBy::AddOn).cloned();
+        let command = button.unwrap_or_else(|| command.to_owned());
+        let placeholder = format!("{{{name}}}");
+        texts.values_mut().for_each(|text| *text = text.replace(&placeholder, &command));
+    }
+    texts
 }
 
 /// Text by key.
@@ -79,8 +98,9 @@ impl Pages {
         templates.add_global("assets", Word::from(Serde(&names)));
         templates.add_global("site", site);
         templates.add_global("version", env!("CARGO_PKG_VERSION"));
+        let by = StartedBy::here();
         let catalogues: BTreeMap<&str, BTreeMap<String, String>> =
-            LANGUAGES.into_iter().map(|language| (language, catalogue(language))).collect();
+            LANGUAGES.into_iter().map(|language| (language, texts(language, by))).collect();
         templates.add_function("t", move |state: &State, key: &str, words: Kwargs| {
             translate(&catalogues, state, key, &words)
         });
@@ -204,6 +224,22 @@ mod tests {
         assert!(!english.is_empty());
         for language in LANGUAGES {
             assert_eq!(catalogue(language).into_keys().collect::<Vec<_>>(), english, "{language}");
+        }
+    }
+
+    #[test]
+    fn commands_in_texts_are_those_of_this_machine() {
+        let compose = texts("en", StartedBy::Compose);
+        assert!(compose["rules.none"].contains("then: docker compose exec bellwire bellwire reload."));
+        let add_on = texts("de", StartedBy::AddOn);
+        assert!(
+            add_on["next.contact"].ends_with("dann: das Add-on neu starten"),
+            "{}",
+            add_on["next.contact"]
+        );
+        for text in LANGUAGES.into_iter().flat_map(|language| texts(language, StartedBy::Unit).into_values())
+        {
+            assert!(!text.contains("{reload}") && !text.contains("{program}") && !text.contains("{set_up}"));
         }
     }
 

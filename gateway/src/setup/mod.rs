@@ -20,6 +20,7 @@ use crate::config::{Connection, secret};
 use crate::contact::Phone;
 use crate::doctor::{self, Severity};
 use crate::ids::ConnectionName;
+use crate::started_by::StartedBy;
 use crate::time::{zone_of_this_machine, zone_or_why};
 use crate::whatsapp::client::Client;
 use crate::whatsapp::graph::GraphApi;
@@ -68,9 +69,10 @@ pub async fn run(config: PathBuf, given: Given, dialogue: &mut Dialogue, client:
     let Some((api, _)) = checked else {
         draft.note()?;
         dialogue.say(&format!(
-            "kept in {}, and nothing of it was checked with Meta.\nnext, when there is a network: bellwire setup again; \
+            "kept in {}, and nothing of it was checked with Meta.\nnext, when there is a network: {} again; \
              Enter takes each answer as it is known",
-            draft.path().display()
+            draft.path().display(),
+            StartedBy::here().set_up()
         ));
         return Ok(());
     };
@@ -90,7 +92,7 @@ pub async fn run(config: PathBuf, given: Given, dialogue: &mut Dialogue, client:
     if let Some(phone) = phone {
         dialogue.say(&meta::greet(client, &api, &connection.phone_number_id, &phone).await?);
     }
-    dialogue.say("next: systemctl enable --now bellwire, then: sudo -u bellwire bellwire doctor");
+    dialogue.say(&format!("next: {}", StartedBy::here().first_start()));
     Ok(())
 }
 

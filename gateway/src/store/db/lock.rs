@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::open::private_folder;
 use super::state_file::state_file;
+use crate::started_by::StartedBy;
 
 /// Held while a daemon runs on this state directory; the kernel lets go when the process ends, however it ends.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub struct Lock(#[expect(dead_code, reason = "holding the file open is holding t
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("another bellwire already runs on {0}; stop it first: systemctl stop bellwire")]
+    #[error("another bellwire already runs on {0}; stop it first: {stop}", stop = StartedBy::here().stop())]
     Taken(PathBuf),
     #[error(
         "the lock file {0} cannot be made ({1}); the folder has to belong to the user that runs bellwire"
