@@ -1,5 +1,6 @@
 //! Who starts the daemon on this machine, for the sentences that name the next step: where there is no systemd, `systemctl` is none.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// The image and the add-on set it; elsewhere it is found out.
@@ -39,17 +40,21 @@ impl StartedBy {
         }
     }
 
-    /// Now and after each boot, and then what says how it goes.
+    /// Now and after each boot, and then what says how it goes; `config` is what was written.
     #[must_use]
-    pub fn first_start(self) -> &'static str {
-        match self {
+    pub fn first_start(self, config: &Path) -> String {
+        let words = match self {
             Self::Unit => "systemctl enable --now bellwire, then: sudo -u bellwire bellwire doctor",
             Self::Compose => "docker compose up -d, then: docker compose exec bellwire bellwire doctor",
             Self::AddOn => {
                 "restart the add-on, then open Bellwire in the side bar: Setup says what is missing"
             }
-            Self::Hand => "bellwire run, then, beside it: bellwire doctor",
-        }
+            Self::Hand => {
+                let place = format!("--config {}", config.display());
+                return format!("bellwire run {place}, then, beside it: bellwire doctor {place}");
+            }
+        };
+        words.to_owned()
     }
 
     /// After a restore: what was written is looked at before it is started.
@@ -125,6 +130,15 @@ impl StartedBy {
         }
     }
 
+    /// What is opened in a browser.
+    #[must_use]
+    pub fn page(self, listen: SocketAddr) -> String {
+        match self {
+            Self::AddOn => "Bellwire in the side bar".to_owned(),
+            Self::Unit | Self::Compose | Self::Hand => format!("http://{listen}/"),
+        }
+    }
+
     /// Where its last lines are.
     #[must_use]
     pub fn log(self) -> &'static str {
@@ -164,8 +178,9 @@ mod tests {
     #[test]
     fn without_a_unit_nothing_speaks_of_systemd() {
         for by in [StartedBy::Compose, StartedBy::AddOn, StartedBy::Hand] {
+            let first = by.first_start(Path::new("bellwire.toml"));
             let said = [
-                by.first_start(),
+                first.as_str(),
                 by.start_of_restored(),
                 by.start(),
                 by.stop(),

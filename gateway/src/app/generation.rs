@@ -14,6 +14,7 @@ use crate::admin::admin_service::AdminService;
 use crate::admin::http_ports;
 use crate::http::{AppState, View, front_routes, health_routes, metrics_routes, serve, webhook_routes};
 use crate::machine::SystemMachine;
+use crate::started_by::StartedBy;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::outbox_transaction::SendStep;
@@ -178,8 +179,8 @@ async fn front(
     if let Some(code) = &code {
         tracing::info!(
             code,
-            "open http://{}/ and give this code to choose the page's password",
-            config.http.listen
+            "open {} and give this code to choose the page's password",
+            StartedBy::here().page(config.http.listen)
         );
     }
     let view = View::new(&config.site.name, &config.site.time_zone);

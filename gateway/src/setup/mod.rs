@@ -92,7 +92,7 @@ pub async fn run(config: PathBuf, given: Given, dialogue: &mut Dialogue, client:
     if let Some(phone) = phone {
         dialogue.say(&meta::greet(client, &api, &connection.phone_number_id, &phone).await?);
     }
-    dialogue.say(&format!("next: {}", StartedBy::here().first_start()));
+    dialogue.say(&format!("next: {}", StartedBy::here().first_start(draft.path())));
     Ok(())
 }
 
