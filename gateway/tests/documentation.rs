@@ -327,3 +327,29 @@ fn every_page_is_in_the_summary_and_every_link_leads_somewhere() {
     assert!(seen > 5, "the test has lost sight of the anchors: {seen}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Nobody sees the workflow run before a tag is pushed: what it calls must be there, and be what the book tells.
+#[test]
+fn the_release_workflow_calls_scripts_and_targets_that_exist() {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    let release = text(".github/workflows/release.yml");
+    let both = format!("{release}\n{}", text(".github/workflows/check.yml"));
+    let calls: BTreeSet<&str> = both
+        .split(|c| !is_part(c))
+        .filter(|word| word.starts_with("tests/") || word.starts_with("tools/"))
+        .collect();
+    for call in &calls {
+        assert!(root().join(call).is_file(), "{call} is no script of this repository");
+    }
+    for call in
+        ["tests/run", "tests/reproducible", "tests/image", "tools/image", "tools/addon", "tools/release"]
+    {
+        assert!(calls.contains(call), "the workflows do not call {call}");
+    }
+    let book = text("docs/release.md");
+    let [built, told] = [&release, &book].map(|text| -> BTreeSet<&str> {
+        text.split(|c| !is_part(c)).filter(|word| word.contains("-unknown-linux-")).collect()
+    });
+    assert_eq!(built, told, "the targets of the workflow and of docs/release.md");
+    assert_eq!(built.len(), 5);
+}
