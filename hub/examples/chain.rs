@@ -13,10 +13,10 @@ mod parts;
 
 use std::time::Duration;
 
-use bellwire_tests::{Broker, Gateway, Site, free_port, publish, wait_for};
+use bellwire_tests::{Broker, Gateway, Site, publish, wait_for};
 use serde_json::{Value, json};
 
-use parts::{Engine, Hub, Meta, Proxy, put_behind};
+use parts::{Chain, Hub, Meta, Proxy, put_behind};
 
 const TOWNS: [&str; 5] = ["kassel", "bremen", "jena", "ulm", "trier"];
 /// A shop's freezer becomes warm this often, each shop in turn.
@@ -72,18 +72,8 @@ impl Shop {
 fn main() {
     let is_headless = std::env::args().any(|argument| argument == "--headless");
     println!("Starting three nodes of the engine, two hubs, five shops …");
-    let folder = tempfile::tempdir().expect("a folder");
-    let (engine, ports) = (Engine::start(3), [free_port(), free_port()]);
-    let proxy = Proxy::start(&ports);
-    let meta = Meta::start(folder.path(), &proxy.url("/webhook/whatsapp"));
-    let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
-    for (hub, port) in hubs.iter_mut().zip(ports) {
-        hub.listen_at(port);
-        let silent = format!("[silent]\nafter = \"2m\"\ntell = [\"shop-{}\"]\n[engine]", TOWNS[0]);
-        hub.replace("[engine]", &silent);
-        hub.up();
-    }
-    hubs.iter().for_each(Hub::wait_ready);
+    let silent = format!("[silent]\nafter = \"2m\"\ntell = [\"shop-{}\"]\n[engine]", TOWNS[0]);
+    let Chain { engine: _engine, meta, hubs, proxy } = Chain::start(|hub| hub.replace("[engine]", &silent));
     let shops: Vec<Shop> =
         TOWNS.iter().enumerate().map(|(at, town)| shop(at, town, &hubs[at % 2], &proxy)).collect();
     if is_headless {

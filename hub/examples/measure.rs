@@ -24,11 +24,11 @@ use std::time::{Duration, Instant};
 use bellwire_hub::engine::{Engine as _, JetStream, Log};
 use bellwire_hub::settings::Settings;
 use bellwire_hub::sites::{self, People, Site};
-use bellwire_tests::{PHONE_NUMBER_ID, free_port, wait_for};
+use bellwire_tests::{PHONE_NUMBER_ID, wait_for};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use parts::{APP_SECRET, Engine, Hub, META_TOKEN, Meta, Proxy, send_as};
+use parts::{APP_SECRET, Chain, Engine, Hub, META_TOKEN, Meta, Proxy, send_as};
 
 const SITES: usize = 1_000;
 /// What Meta lets leave over one number, and so about what comes back of it.
@@ -57,16 +57,7 @@ fn line(what: &str, budget: &str, measured: &str, floor: &str) {
 }
 
 fn rig() -> Rig {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (engine, ports) = (Engine::start(3), [free_port(), free_port()]);
-    let proxy = Proxy::start(&ports);
-    let meta = Meta::start(folder.path(), &proxy.url("/webhook/whatsapp"));
-    let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
-    for (hub, port) in hubs.iter_mut().zip(ports) {
-        hub.listen_at(port);
-        hub.up();
-    }
-    hubs.iter().for_each(Hub::wait_ready);
+    let Chain { engine, meta, hubs, proxy } = Chain::start(|_| {});
     let own = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let runtime = own.handle().clone();
     std::thread::spawn(move || own.block_on(std::future::pending::<()>()));

@@ -9,6 +9,8 @@ use bellwire::contact::language::Language;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+/// Longer than a restart and a short outage of a line.
+pub const SILENT_AFTER: Duration = Duration::from_secs(300);
 /// Three questions of a site, and what is noted late of them: a shorter silence says nothing.
 const POLLS: Duration = Duration::from_secs(120);
 
@@ -30,7 +32,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Silent {
-    /// Longer than a restart and a short outage of a line: 5 minutes unless it is said.
+    /// [`SILENT_AFTER`] unless it is said.
     #[serde(default = "five_minutes", deserialize_with = "duration")]
     pub after: Duration,
     /// Sites whose owners are told: the head office's.
@@ -76,7 +78,7 @@ fn listen() -> String {
 }
 
 fn five_minutes() -> Duration {
-    Duration::from_secs(300)
+    SILENT_AFTER
 }
 
 fn duration<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {

@@ -16,10 +16,9 @@ use serde::Serialize;
 use super::Hub;
 use crate::engine::Log;
 use crate::metrics::{Fleet, SEVERITIES};
+use crate::settings::SILENT_AFTER;
 use crate::sites::{People, Seen, Site};
 
-/// A site that has asked and then has not for so long is silent, where the settings do not say.
-const SILENT_AFTER: Duration = Duration::from_secs(300);
 /// Silent sites first, and no more than a person reads.
 const SITES_MAX: usize = 2_000;
 

@@ -4,32 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwire_tests::{Broker, Gateway, PHONE_NUMBER_ID, Site, free_port, publish_lines, wait_for};
+use bellwire_tests::{Broker, Gateway, PHONE_NUMBER_ID, Site, publish_lines, wait_for};
 use serde_json::{Value, json};
 
-use crate::parts::{APP_SECRET, Engine, Hub, Meta, Proxy, put_behind, send_as};
-
-pub struct Chain {
-    pub engine: Engine,
-    pub meta: Meta,
-    pub hubs: [Hub; 2],
-    pub proxy: Proxy,
-}
+use crate::parts::{APP_SECRET, Chain, put_behind, send_as};
 
 pub fn chain() -> Chain {
-    let engine = Engine::start(3);
-    let folder = tempfile::tempdir().expect("a folder");
-    let ports = [free_port(), free_port()];
-    let proxy = Proxy::start(&ports);
-    let meta = Meta::start(folder.path(), &proxy.url("/webhook/whatsapp"));
-    let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
-    for (hub, port) in hubs.iter_mut().zip(ports) {
-        hub.listen_at(port);
-        hub.up();
-    }
-    hubs.iter().for_each(Hub::wait_ready);
-    assert!(hubs[0].command(&["doctor"]).status.success());
-    Chain { engine, meta, hubs, proxy }
+    let chain = Chain::start(|_| {});
+    assert!(chain.hubs[0].command(&["doctor"]).status.success());
+    chain
 }
 
 /// Added at one hub, enrolled at the other, and it sends over the first: each asks another node, at once.

@@ -450,6 +450,32 @@ pub fn two_hubs() -> (Engine, Meta, [Hub; 2], Proxy) {
     (engine, meta, hubs, proxy)
 }
 
+/// Three nodes, Meta, two hubs, and a proxy before both that Meta asks, too.
+pub struct Chain {
+    pub engine: Engine,
+    pub meta: Meta,
+    pub hubs: [Hub; 2],
+    pub proxy: Proxy,
+}
+
+impl Chain {
+    /// `prepare` changes the settings of each hub before it starts.
+    pub fn start(prepare: impl Fn(&Hub)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (engine, ports) = (Engine::start(3), [free_port(), free_port()]);
+        let proxy = Proxy::start(&ports);
+        let meta = Meta::start(folder.path(), &proxy.url("/webhook/whatsapp"));
+        let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
+        for (hub, port) in hubs.iter_mut().zip(ports) {
+            hub.listen_at(port);
+            prepare(hub);
+            hub.up();
+        }
+        hubs.iter().for_each(Hub::wait_ready);
+        Self { engine, meta, hubs, proxy }
+    }
+}
+
 /// Makes a site's configuration one that goes through a hub.
 pub fn put_behind(site: &Site, url: &str, token: &str) {
     let path = site.path().join("hub-token");
