@@ -80,7 +80,7 @@ impl Late {
         let (of_number, of_pair) = (failed(self.numbers.get(number)), failed(self.pairs.get(&pair)));
         let twice = |first: u64, times: u32| first.saturating_mul(2_u64.saturating_pow(times - 1));
         let wait = match answer {
-            ApiAnswer::Offline(_) => twice(1, of_number).min(30),
+            ApiAnswer::Offline(_) | ApiAnswer::NotAsked(_) => twice(1, of_number).min(30),
             ApiAnswer::Refused(refusal) => match refusal.code {
                 190 | 131_057 => 60,
                 130_429 => refusal.retry_after.map_or(twice(2, of_number).min(HOUR), |told| told.as_secs()),

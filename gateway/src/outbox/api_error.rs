@@ -13,7 +13,7 @@ pub struct Refusal {
     pub details: String,
     pub fbtrace_id: Option<String>,
     pub http_status: Option<u16>,
-    /// What Meta's table says to do, for the operator.
+    /// What Meta's table says to do, for the operator; empty where a hub refused it, whose details say it.
     pub advice: String,
     /// `Retry-After`, or `estimated_time_to_regain_access`.
     pub retry_after: Option<Duration>,
@@ -63,15 +63,17 @@ pub enum Class {
 pub fn for_a_person(refusal: &Refusal) -> Option<String> {
     let Refusal { code, advice, .. } = refusal;
     let details = without_stop(&refusal.details);
+    let what = match advice.is_empty() {
+        true => format!("The hub refused it: {details}"),
+        false => format!("Meta says: code {code}, {details}. What to do: {advice}"),
+    };
     match refusal.class {
         Class::Auth
         | Class::Permission
         | Class::Account
         | Class::Registration
         | Class::Config
-        | Class::Quality => Some(format!(
-            "sending has stopped, and what waits is kept. Meta says: code {code}, {details}. What to do: {advice}"
-        )),
+        | Class::Quality => Some(format!("sending has stopped, and what waits is kept. {what}")),
         Class::Request
         | Class::Recipient
         | Class::Window
@@ -94,6 +96,9 @@ pub fn sentence(refusal: &Refusal) -> String {
     let details = without_stop(&refusal.details);
     if refusal.class == Class::HubThrottle {
         return format!("the hub does not take it now: {details}; it goes out as soon as it does");
+    }
+    if advice.is_empty() {
+        return format!("the hub refused it: {details}");
     }
     format!(
         "Meta refused it with code {code}: {details}. What to do: {advice}{}",

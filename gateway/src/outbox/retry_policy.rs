@@ -1,4 +1,4 @@
-//! What becomes of one message: what an answer, a status or a restart means for it. Pure tables; `sender` acts on them.
+//! What becomes of one message: what an answer, a status or a restart means for it. Pure tables; `scheduler` acts on them.
 
 use std::time::Duration;
 
@@ -20,8 +20,22 @@ pub enum ApiAnswer {
     Refused(Refusal),
     /// No connection was made: nothing left this machine.
     Offline(String),
+    /// Nobody was asked, for a reason of this machine's own: a sentence that says what to do.
+    NotAsked(String),
     /// The request left and the answer did not come, or cannot be read: it may have gone out.
     Ambiguous { detail: String, http_status: Option<u16>, fbtrace_id: Option<String> },
+}
+
+impl ApiAnswer {
+    /// Why nothing came of a question that was no message.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Accepted(_) => "the answer is one to a message".to_owned(),
+            Self::Refused(refusal) => sentence(refusal),
+            Self::Offline(detail) | Self::NotAsked(detail) | Self::Ambiguous { detail, .. } => detail.clone(),
+        }
+    }
 }
 
 /// What Meta says of a message that it took.
@@ -172,15 +186,17 @@ pub struct MessageCase {
 #[must_use]
 pub fn after_answer(answer: &ApiAnswer, case: &MessageCase, now: Timestamp, dice: &mut Rng) -> Next {
     let count = case.count;
+    let mut not_sent = |reason: String| {
+        let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, count.streak));
+        wait(until, reason.clone(), Some(Gate::Connection { until, reason }))
+    };
     match answer {
         ApiAnswer::Accepted(_) => Next::to(State::Accepted, "Meta accepted it; waiting for the receipt"),
         ApiAnswer::Refused(refusal) => in_time(after_refusal(refusal, case, now, dice), case.expires_at),
         ApiAnswer::Offline(detail) => {
-            let until = now + dice.jitter(backoff(Duration::from_secs(1), OFFLINE_LIMIT, count.streak));
-            let reason =
-                format!("no connection to the Cloud API: {detail}; it goes out when the line is back");
-            wait(until, reason.clone(), Some(Gate::Connection { until, reason }))
+            not_sent(format!("no connection to the Cloud API: {detail}; it goes out when the line is back"))
         }
+        ApiAnswer::NotAsked(why) => not_sent(why.clone()),
         ApiAnswer::Ambiguous { detail, http_status, fbtrace_id } => {
             let status = http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
             let what = format!("{detail}{status}{}", trace(fbtrace_id.as_deref()));
@@ -289,7 +305,7 @@ fn without_this_template(said: String, code: i64, case: &MessageCase) -> Next {
 pub fn counts(answer: &ApiAnswer) -> bool {
     match answer {
         ApiAnswer::Accepted(_) | ApiAnswer::Ambiguous { .. } => true,
-        ApiAnswer::Offline(_) => false,
+        ApiAnswer::Offline(_) | ApiAnswer::NotAsked(_) => false,
         ApiAnswer::Refused(refusal) => matches!(refusal.class, Class::ServerAmbiguous | Class::Unknown),
     }
 }
@@ -449,6 +465,9 @@ mod tests {
         assert_eq!(seconds(next.not_before), Some(90));
         let next = after_answer(&ApiAnswer::Offline("x".into()), &case(1, 3), NOW, &mut Rng::seeded(1));
         assert!(seconds(next.not_before).is_some_and(|at| (1..=4).contains(&at)) && next.gate.is_some());
+        let why = "the number `bar` is not connected; connect it on the page under Setup";
+        let next = after_answer(&ApiAnswer::NotAsked(why.into()), &case(1, 3), NOW, &mut Rng::seeded(1));
+        assert_eq!((next.reason.as_str(), next.gate.is_some()), (why, true), "it is no matter of the line");
     }
 
     #[test]

@@ -331,7 +331,10 @@ impl Scheduler {
         let next = after_answer(answer, &case, now, dice);
         let notice = match answer {
             ApiAnswer::Refused(refusal) => for_a_person(refusal),
-            ApiAnswer::Accepted(_) | ApiAnswer::Offline(_) | ApiAnswer::Ambiguous { .. } => None,
+            ApiAnswer::Accepted(_)
+            | ApiAnswer::Offline(_)
+            | ApiAnswer::NotAsked(_)
+            | ApiAnswer::Ambiguous { .. } => None,
         };
         let effect = match next.gate.clone() {
             Some(Gate::Severity { until }) => {
@@ -347,7 +350,7 @@ impl Scheduler {
             ApiAnswer::Refused(refusal) => {
                 (None, Some(refusal.code), refusal.http_status, refusal.fbtrace_id.clone())
             }
-            ApiAnswer::Offline(_) => (None, None, None, None),
+            ApiAnswer::Offline(_) | ApiAnswer::NotAsked(_) => (None, None, None, None),
             ApiAnswer::Ambiguous { http_status, fbtrace_id, .. } => {
                 (None, None, *http_status, fbtrace_id.clone())
             }

@@ -9,7 +9,6 @@ use crate::outbox::message::{Content, Media, Part};
 use crate::outbox::uploads::Uploaded;
 use crate::rule::attachment::{Kind, StoredFile, examine};
 use crate::task::context::TaskContext;
-use crate::task::template_sync::in_words;
 use crate::whatsapp::client::{Client, Endpoint};
 use crate::whatsapp::upload::UploadSource;
 
@@ -46,7 +45,7 @@ async fn upload(
     source: UploadSource,
 ) -> Result<String, String> {
     let mime = examine(kind, &source.beginning, source.length, source.content_type.as_deref())?;
-    client.upload(endpoint, &mime, source).await.map_err(|answer| in_words(&answer))
+    client.upload(endpoint, &mime, source).await.map_err(|answer| answer.in_words())
 }
 
 fn kind(content: &Content) -> Kind {
@@ -98,7 +97,7 @@ async fn id_of(
                 answer = client.upload(endpoint, &mime, source) => answer,
                 () = context.machine.sleep(pause) => return Err("the upload of the picture took too long".to_owned()),
             };
-            let id = answer.map_err(|answer| in_words(&answer))?;
+            let id = answer.map_err(|answer| answer.in_words())?;
             let (name, sha, new) = (connection.clone(), sha256.clone(), id.clone());
             let machine = Arc::clone(&context.machine);
             let remember =

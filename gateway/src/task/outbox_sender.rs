@@ -294,11 +294,12 @@ fn reachable(context: &TaskContext, due: &DueMessage) -> Result<Endpoint, String
 async fn send(context: &TaskContext, client: &impl CloudApi, due: &DueMessage, choice: &Choice) -> ApiAnswer {
     let endpoint = match reachable(context, due) {
         Ok(endpoint) => endpoint,
-        Err(error) => return ApiAnswer::Offline(error),
+        Err(error) => return ApiAnswer::NotAsked(error),
     };
     let now = context.machine.now();
     if now.is_sane() && now >= due.expires_at {
-        return ApiAnswer::Offline("it was too late for it when this machine went on".into()); // it was suspended meanwhile
+        // It was suspended meanwhile; the next look at the clock ends it.
+        return ApiAnswer::NotAsked("it was too old to be worth sending when this machine went on".into());
     }
     let ours = Signature { tag: &context.tag, signer: &context.signer };
     let request = prepare(due, choice, ours, &context.live.get().people, now);

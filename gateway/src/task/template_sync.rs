@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use crate::config::Connection;
-use crate::outbox::retry_policy::{ApiAnswer, sentence};
 use crate::outbox::window::TemplateInfo;
 use crate::task::context::TaskContext;
 use crate::task::wakeups::{Work, Written};
@@ -68,7 +67,7 @@ async fn learn_limit(context: &Arc<TaskContext>, client: &Client, connection: &C
             }
         }
         Err(answer) => {
-            tracing::info!(connection = %connection.name, error = in_words(&answer), "Meta did not say how many people this number may write to first; it is asked again")
+            tracing::info!(connection = %connection.name, error = answer.in_words(), "Meta did not say how many people this number may write to first; it is asked again")
         }
     }
 }
@@ -83,21 +82,16 @@ async fn read(
     for _ in 0..PAGES_MAX {
         let endpoint = endpoint(connection).map_err(|error| anyhow!(error))?;
         let answer = client.get(&endpoint, &catalogue::path(account, after.as_deref())).await;
-        let page = catalogue::read(&answer.map_err(|answer| anyhow!(in_words(&answer)))?);
+        let page = catalogue::read(&answer.map_err(|answer| anyhow!(answer.in_words()))?);
         templates.extend(page.templates);
         after = page.after;
         if after.is_none() {
-            break;
+            return Ok(Some(templates));
         }
     }
+    tracing::warn!(
+        connection = %connection.name, read = templates.len(),
+        "the account has more templates than are read: those behind count as missing; delete what is not used in WhatsApp Manager"
+    );
     Ok(Some(templates))
-}
-
-/// What went wrong with a call that sends nothing.
-pub fn in_words(answer: &ApiAnswer) -> String {
-    match answer {
-        ApiAnswer::Accepted(_) => "the answer is one to a message".to_owned(),
-        ApiAnswer::Refused(refusal) => sentence(refusal),
-        ApiAnswer::Offline(detail) | ApiAnswer::Ambiguous { detail, .. } => detail.clone(),
-    }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::client::{Client, Endpoint, judge, retry_after, whole};
 use super::prepare::PreparedRequest;
 use crate::ids::StoreTag;
-use crate::outbox::retry_policy::{ApiAnswer, Class, Refusal, sentence};
+use crate::outbox::retry_policy::{ApiAnswer, Class, Refusal};
 
 const KEY: HeaderName = HeaderName::from_static("bellwire-key");
 const SEVERITY: HeaderName = HeaderName::from_static("bellwire-severity");
@@ -19,6 +19,8 @@ const SEVERITY: HeaderName = HeaderName::from_static("bellwire-severity");
 const WAITED: HeaderName = HeaderName::from_static("bellwire-waited");
 /// On each answer of the hub's own; without it, it is some proxy's.
 const HUB: &str = "bellwire-hub";
+/// Its value where Meta was not asked and will not be.
+const REFUSED: &str = "refused";
 /// After each lost answer, and then as the last. A hub knows after 35 s whether the one that had it has ended; a hub that is
 /// started again is back within a minute.
 const PAUSES: [u64; 4] = [1, 2, 4, 8];
@@ -94,14 +96,15 @@ impl Client {
         let after = cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
         let path = format!("webhooks?store={}&waiting={waiting}&oldest={oldest}{after}", tag.own);
         let answer = self.call(Method::GET, &endpoint, &path, None, whole(Bytes::new())).await;
-        let (status, headers, body) = answer.map_err(|answer| in_words(&answer))?;
+        let (status, headers, body) = answer.map_err(|answer| answer.in_words())?;
         match status {
             _ if !headers.contains_key(HUB) => Err(format!("the answer is not the hub's, HTTP {status}")),
             StatusCode::NO_CONTENT => Ok(None),
             StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|error| {
                 format!("the hub's answer cannot be read ({error}); is it of a newer version?")
             }),
-            _ => Err(in_words(&judge(status, &headers, &body))),
+            _ if said(&headers) == Some(REFUSED) => Err(refused_by_hub(status, &headers, &body).in_words()),
+            _ => Err(format!("the hub cannot answer now: {}", String::from_utf8_lossy(&body).trim())),
         }
     }
 }
@@ -109,11 +112,10 @@ impl Client {
 fn read(answer: Result<(StatusCode, HeaderMap, Bytes), ApiAnswer>) -> Hop {
     let (status, headers, body) = match answer {
         Ok(answer) => answer,
-        Err(offline @ ApiAnswer::Offline(_)) => return Hop::NotSent(offline),
+        Err(unsent @ (ApiAnswer::Offline(_) | ApiAnswer::NotAsked(_))) => return Hop::NotSent(unsent),
         Err(answer) => return Hop::Unclear(answer),
     };
-    let said = headers.get(HUB).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    match said.as_deref() {
+    match said(&headers) {
         Some("again") => Hop::NotSent(ApiAnswer::Refused(Refusal {
             code: 429,
             class: Class::HubThrottle,
@@ -125,35 +127,44 @@ fn read(answer: Result<(StatusCode, HeaderMap, Bytes), ApiAnswer>) -> Hop {
         })),
         Some("wait") => Hop::Unclear(unclear("the hub is still at it")),
         Some("unknown") => Hop::Settled(unclear(String::from_utf8_lossy(&body).trim())),
+        Some(REFUSED) => Hop::Settled(refused_by_hub(status, &headers, &body)),
         Some(_) => Hop::Settled(judge(status, &headers, &body)),
         // A proxy's, or a captive portal's.
         None => match judge(status, &headers, &body) {
-            offline @ ApiAnswer::Offline(_) => Hop::NotSent(offline),
+            unsent @ (ApiAnswer::Offline(_) | ApiAnswer::NotAsked(_)) => Hop::NotSent(unsent),
             answer @ (ApiAnswer::Accepted(_) | ApiAnswer::Refused(_)) => Hop::Unclear(lost(&answer)),
             answer @ ApiAnswer::Ambiguous { .. } => Hop::Unclear(answer),
         },
     }
 }
 
+fn said(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HUB).and_then(|value| value.to_str().ok())
+}
+
+/// Written as Meta writes it, so that its code decides what follows; what to do is in the hub's own sentence, not in Meta's table.
+fn refused_by_hub(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ApiAnswer {
+    match judge(status, headers, body) {
+        ApiAnswer::Refused(refusal) => ApiAnswer::Refused(Refusal { advice: String::new(), ..refusal }),
+        answer @ (ApiAnswer::Accepted(_)
+        | ApiAnswer::Offline(_)
+        | ApiAnswer::NotAsked(_)
+        | ApiAnswer::Ambiguous { .. }) => answer,
+    }
+}
+
 fn lost(answer: &ApiAnswer) -> ApiAnswer {
-    unclear(&format!("an answer of the hub's was lost, and then: {}", in_words(answer)))
+    unclear(&format!("an answer of the hub's was lost, and then: {}", answer.in_words()))
 }
 
 fn unclear(what: &str) -> ApiAnswer {
     ApiAnswer::Ambiguous { detail: what.to_owned(), http_status: None, fbtrace_id: None }
 }
 
-fn in_words(answer: &ApiAnswer) -> String {
-    match answer {
-        ApiAnswer::Accepted(_) => "the answer is one to a message".to_owned(),
-        ApiAnswer::Refused(refusal) => sentence(refusal),
-        ApiAnswer::Offline(detail) | ApiAnswer::Ambiguous { detail, .. } => detail.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::api_error::{for_a_person, sentence};
 
     fn hop(status: u16, hub: Option<&'static str>, body: &'static str) -> Hop {
         let mut headers = HeaderMap::new();
@@ -181,6 +192,23 @@ mod tests {
         );
         let offline = read(Err(ApiAnswer::Offline("no line".into())));
         assert_eq!(offline, Hop::NotSent(ApiAnswer::Offline("no line".into())));
+    }
+
+    #[test]
+    fn a_refusal_of_the_hubs_is_told_in_its_own_words() {
+        let revoked =
+            r#"{"error":{"code":190,"error_data":{"details":"it was revoked; enrol the site again"}}}"#;
+        let Hop::Settled(ApiAnswer::Refused(refusal)) = hop(401, Some("refused"), revoked) else {
+            panic!("it is final")
+        };
+        assert_eq!(refusal.class, Class::Auth, "the number waits until a person has done it");
+        assert_eq!(sentence(&refusal), "the hub refused it: it was revoked; enrol the site again");
+        assert_eq!(
+            for_a_person(&refusal).as_deref(),
+            Some(
+                "sending has stopped, and what waits is kept. The hub refused it: it was revoked; enrol the site again"
+            )
+        );
     }
 
     #[test]

@@ -35,8 +35,8 @@ impl Client {
         let body = whole(mark_read(wamid, typing));
         match self.call(Method::POST, endpoint, &path, Some("application/json"), body).await {
             Ok((status, _, _)) if status.is_success() => Ok(()),
-            Ok((status, headers, body)) => Err(in_words(&super::client::judge(status, &headers, &body))),
-            Err(answer) => Err(in_words(&answer)),
+            Ok((status, headers, body)) => Err(super::client::judge(status, &headers, &body).in_words()),
+            Err(answer) => Err(answer.in_words()),
         }
     }
 
@@ -78,7 +78,7 @@ impl Client {
         match self.call(Method::DELETE, endpoint, &path, None, whole(Bytes::new())).await {
             Ok((status, _, _)) if status.is_success() => Ok(()),
             Ok((status, _, _)) => Err(format!("HTTP {status}")),
-            Err(answer) => Err(in_words(&answer)),
+            Err(answer) => Err(answer.in_words()),
         }
     }
 
@@ -122,8 +122,10 @@ fn origin(url: &str) -> Option<&str> {
 
 fn no_address(answer: &ApiAnswer) -> NoFile {
     match answer {
-        ApiAnswer::Accepted(_) => NoFile::Again("the answer is one to a message".into()),
-        ApiAnswer::Offline(detail) | ApiAnswer::Ambiguous { detail, .. } => NoFile::Later(detail.clone()),
+        ApiAnswer::Accepted(_) => NoFile::Again(answer.in_words()),
+        ApiAnswer::Offline(_) | ApiAnswer::NotAsked(_) | ApiAnswer::Ambiguous { .. } => {
+            NoFile::Later(answer.in_words())
+        }
         ApiAnswer::Refused(refusal) => match refusal.class {
             Class::Auth
             | Class::Permission
@@ -144,14 +146,6 @@ fn no_address(answer: &ApiAnswer) -> NoFile {
             | Class::Template
             | Class::Unknown => NoFile::Again(sentence(refusal)),
         },
-    }
-}
-
-fn in_words(answer: &ApiAnswer) -> String {
-    match answer {
-        ApiAnswer::Accepted(_) => "the answer is one to a message".into(),
-        ApiAnswer::Refused(refusal) => sentence(refusal),
-        ApiAnswer::Offline(detail) | ApiAnswer::Ambiguous { detail, .. } => detail.clone(),
     }
 }
 

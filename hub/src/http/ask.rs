@@ -7,7 +7,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bellwire::outbox::retry_policy::ApiAnswer;
 use bellwire::whatsapp::client::{Endpoint, RequestBody, whole};
 use bellwire::whatsapp::received::NoFile;
 use serde_json::Value;
@@ -75,12 +74,7 @@ impl Hub {
                 let kind = [(header::CONTENT_TYPE, "application/json")];
                 (status, [(HUB, "answer")], kind, body).into_response()
             }
-            Err(ApiAnswer::Offline(why) | ApiAnswer::Ambiguous { detail: why, .. }) => {
-                again(&why, Duration::from_secs(2))
-            }
-            Err(ApiAnswer::Accepted(_) | ApiAnswer::Refused(_)) => {
-                again("Meta cannot be asked", Duration::from_secs(2))
-            }
+            Err(answer) => again(&answer.in_words(), Duration::from_secs(2)),
         }
     }
 

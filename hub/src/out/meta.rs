@@ -50,7 +50,9 @@ impl Ports for Request<'_> {
             self.client.call(Method::POST, self.endpoint, &path, json, whole(self.body.clone())).await;
         let (status, headers, body) = match answered {
             Ok(answered) => answered,
-            Err(ApiAnswer::Offline(why)) => return Posted::NotSent { why, retry_after: PAUSE },
+            Err(ApiAnswer::Offline(why) | ApiAnswer::NotAsked(why)) => {
+                return Posted::NotSent { why, retry_after: PAUSE };
+            }
             Err(ApiAnswer::Ambiguous { detail, .. }) => return Posted::Unknown(detail),
             Err(ApiAnswer::Accepted(_) | ApiAnswer::Refused(_)) => {
                 return Posted::Unknown("the connection to Meta failed in an unexpected way".to_owned());
@@ -72,7 +74,7 @@ impl Ports for Request<'_> {
                 }
             }
             ApiAnswer::Refused(_) => Posted::Answered(answer, None),
-            ApiAnswer::Offline(why) => Posted::NotSent { why, retry_after: PAUSE },
+            ApiAnswer::Offline(why) | ApiAnswer::NotAsked(why) => Posted::NotSent { why, retry_after: PAUSE },
             ApiAnswer::Ambiguous { detail, .. } => Posted::Unknown(detail),
         }
     }

@@ -94,7 +94,7 @@ impl Site {
         let (wamid, code) = match answer {
             ApiAnswer::Accepted(taken) => (Some(taken.wamid.clone()), None),
             ApiAnswer::Refused(refusal) => (None, Some(refusal.code)),
-            ApiAnswer::Offline(_) | ApiAnswer::Ambiguous { .. } => (None, None),
+            ApiAnswer::Offline(_) | ApiAnswer::NotAsked(_) | ApiAnswer::Ambiguous { .. } => (None, None),
         };
         let lane = self.lane("nino");
         let settled = SendResult {
