@@ -292,7 +292,7 @@ mod tests {
         for (effect, is_told, is_about_silence) in [
             (kept(StateKey::Silence(1)), false, true),
             (Effect::Forget(StateKey::Silence(1)), false, true),
-            (kept(StateKey::Passed), false, false),
+            (kept(StateKey::Passed(0)), false, false),
             (record, true, false),
         ] {
             assert_eq!(

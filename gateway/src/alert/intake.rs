@@ -367,7 +367,7 @@ notify = ["giorgi"]
             let events = [topic, "attic/1"].map(|topic| (event(topic, "1", packet(7, false)), None)).to_vec();
             let (_, decisions) = arrive(&mut intake(), events, at(0));
             let kept = decisions.iter().map(|decision| {
-                let passed = |effect: &effect::Effect| matches!(effect, effect::Effect::Keep(kept) if kept.slot == StateKey::Passed);
+                let passed = |effect: &effect::Effect| matches!(effect, effect::Effect::Keep(kept) if matches!(kept.slot, StateKey::Passed(_)));
                 decision.effects.iter().any(passed)
             });
             assert_eq!(kept.collect::<Vec<_>>(), [true, false], "{topic}");

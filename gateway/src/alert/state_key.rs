@@ -12,8 +12,8 @@ pub enum StateKey {
     Silence(u64),
     /// What an alert's number was.
     Curve(AlertKey),
-    /// Events that changed no alert.
-    Passed,
+    /// A part of the events that changed no alert.
+    Passed(u8),
 }
 
 impl StateKey {
@@ -26,7 +26,9 @@ impl StateKey {
             Self::Group(key) => ("group", key.clone()),
             Self::Held(contact) => ("held", contact.0.clone()),
             Self::Silence(id) => ("silence", id.to_string()),
-            Self::Passed => ("passed", String::new()),
+            // The first part has the name that all of it had when it was one.
+            Self::Passed(0) => ("passed", String::new()),
+            Self::Passed(number) => ("passed", number.to_string()),
         }
     }
 
@@ -37,7 +39,8 @@ impl StateKey {
             "curve" => alert_of(key).map(Self::Curve),
             "group" => Some(Self::Group(key.to_owned())),
             "held" => Some(Self::Held(ContactId(key.to_owned()))),
-            "passed" => Some(Self::Passed),
+            "passed" if key.is_empty() => Some(Self::Passed(0)),
+            "passed" => key.parse().ok().map(Self::Passed),
             "silence" => key.parse().ok().map(Self::Silence),
             _ => None,
         }
@@ -66,7 +69,8 @@ mod tests {
             StateKey::Group("kitchen".into()),
             StateKey::Held(ContactId("nino".into())),
             StateKey::Silence(7),
-            StateKey::Passed,
+            StateKey::Passed(0),
+            StateKey::Passed(7),
         ] {
             let (kind, key) = known.row();
             assert_eq!(StateKey::of_row(kind, &key), Some(known));

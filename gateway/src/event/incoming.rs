@@ -58,6 +58,10 @@ pub enum Identity {
     None,
 }
 
+/// Events that a broker may send before it has an acknowledgement: one group commit's worth in a flood. After a lost connection it
+/// may send all of them again.
+pub const UNACKNOWLEDGED_MAX: u16 = 256;
+
 /// How long an event is remembered, so that its repetition is known: for as long as a broker keeps our session it may send
 /// again what we had and could not acknowledge, named or not.
 pub const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3_600);

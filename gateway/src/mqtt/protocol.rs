@@ -12,15 +12,14 @@ use super::settings::Settings;
 use super::subscriptions::{Granted as SubscribeAnswer, Grants, SubscribeRequest};
 use crate::command::question::ReplyTo;
 use crate::event::cloudevents::Name;
-use crate::event::incoming::{Event, EventSource, Identity};
+use crate::event::incoming::{Event, EventSource, Identity, UNACKNOWLEDGED_MAX};
 use crate::time::Timestamp;
 use crate::words::word_enum;
 
 /// TCP, TLS and CONNACK together (docs/reliability.md F23).
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// Events that the broker may send before we acknowledge: one group commit's worth in a flood. Each commit waits for the disk
-/// once and writes the ends of a dozen tables and indexes anew, so that more events in it make each cheaper.
-pub const RECEIVE_MAX: u16 = 256;
+/// What the broker hears at the start (MQTT 5, 3.1.2.11.3). Each commit waits for the disk once and writes the ends of a dozen tables and indexes anew, so that more events in it make each cheaper.
+pub const RECEIVE_MAX: u16 = UNACKNOWLEDGED_MAX;
 /// Commands under way. The library's default table for 65,535 of them costs 14 MiB (docs/reliability.md E6).
 pub const IN_FLIGHT_MAX: u16 = 64;
 /// Between us and the library: an acknowledgement for each event that may wait (256 notices, 256 in a commit, 32 read

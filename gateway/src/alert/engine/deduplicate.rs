@@ -1,17 +1,97 @@
 //! Whether an event was taken before. Each alert knows its own; what changed none is known for as long as a broker may
 //! still send it again: a "cold" that comes a second time after the "hot" that followed it would end the alarm.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{Engine, StateKey};
 use crate::alert::effect::{Effect, Snapshot};
 use crate::alert::lifecycle::{AlertKey, Recent};
-use crate::event::incoming::{REMEMBERED, is_remembered};
+use crate::event::incoming::{REMEMBERED, UNACKNOWLEDGED_MAX, is_remembered};
 use crate::ids::fingerprint;
 use crate::time::Timestamp;
 
-/// As many as a broker may send without an acknowledgement (32), each for four rules.
-const PASSED_MAX: usize = 128;
+/// A part is a row, and only the newest is written with an event: a quiet site writes little else, and a row of all of them has 40
+/// KB.
+const PART_MAX: usize = 128;
+/// Full ones, so that all are known that a broker may send again, each for four rules; one more is being filled.
+const FULL_PARTS: usize = UNACKNOWLEDGED_MAX as usize * 4 / PART_MAX;
+/// One number more than there are parts: it tells where they begin.
+const NUMBERS: u8 = FULL_PARTS as u8 + 2;
+
+/// Events that changed no alert, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct PassedEvents {
+    parts: VecDeque<Part>,
+    dirty: BTreeSet<u8>,
+    dropped: Option<u8>,
+}
+
+#[derive(Debug)]
+struct Part {
+    number: u8,
+    events: Vec<Recent>,
+}
+
+impl PassedEvents {
+    fn push(&mut self, event: Recent) {
+        if self.parts.back().is_none_or(|newest| newest.events.len() >= PART_MAX) {
+            let number = self.parts.back().map_or(0, |newest| (newest.number + 1) % NUMBERS);
+            self.parts.push_back(Part { number, events: Vec::new() });
+            if self.parts.len() > FULL_PARTS + 1 {
+                self.dropped = self.parts.pop_front().map(|oldest| oldest.number);
+            }
+        }
+        if let Some(newest) = self.parts.back_mut() {
+            newest.events.push(event);
+            self.dirty.insert(newest.number);
+        }
+    }
+
+    fn contains(&self, mark: u64, now: Timestamp) -> bool {
+        let mut events = self.parts.iter().flat_map(|part| &part.events);
+        events.any(|event| event.identity == mark && is_remembered(event.at, REMEMBERED, now))
+    }
+
+    fn forget_session(&mut self) {
+        for part in &mut self.parts {
+            let before = part.events.len();
+            part.events.retain(|event| !event.of_session);
+            if part.events.len() < before {
+                self.dirty.insert(part.number);
+            }
+        }
+    }
+
+    pub(super) fn shift(&mut self, milliseconds: i64) {
+        self.parts.iter_mut().flat_map(|part| &mut part.events).for_each(|event| event.at.0 += milliseconds);
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = StateKey> + '_ {
+        self.parts.iter().map(|part| StateKey::Passed(part.number))
+    }
+
+    pub(super) fn state(&self, number: u8) -> Option<String> {
+        let part = self.parts.iter().find(|part| part.number == number)?;
+        let rows: Vec<Row> =
+            part.events.iter().map(|event| (event.identity, event.at, event.of_session)).collect();
+        serde_json::to_string(&rows).ok()
+    }
+
+    /// Parts come in any order; [`Self::arrange`] follows the last.
+    pub(super) fn restore(&mut self, number: u8, state: &str, now: Timestamp) {
+        self.parts.push_back(Part { number: number % NUMBERS, events: read_passed(state, now) });
+    }
+
+    /// The oldest is the one behind the number that is free.
+    pub(super) fn arrange(&mut self) {
+        let is_used = |number: u8| self.parts.iter().any(|part| part.number == number);
+        let first =
+            (0..NUMBERS).find(|number| is_used(*number) && !is_used((number + NUMBERS - 1) % NUMBERS));
+        let first = first.unwrap_or(0);
+        let place = |part: &Part| (part.number + NUMBERS - first) % NUMBERS;
+        self.parts.make_contiguous().sort_by_key(place);
+    }
+}
 
 impl Engine {
     /// Whether an event with this identity was taken before.
@@ -19,9 +99,7 @@ impl Engine {
         let window = self.life(&ident.rule).and_then(|life| Some(life.dedupe.as_ref()?.window));
         let known =
             self.alerts.get_mut(ident).is_some_and(|alert| alert.is_repetition(identity, window, now));
-        let mark = mark(ident, identity);
-        let passed = |recent: &Recent| recent.identity == mark && is_remembered(recent.at, REMEMBERED, now);
-        known || window.is_none() && self.passed.iter().any(passed)
+        known || window.is_none() && self.passed.contains(mark(ident, identity), now)
     }
 
     /// It was. Of a rule that keeps no states the store knows repetitions; where nobody has quiet hours no summary can count one.
@@ -45,11 +123,7 @@ impl Engine {
 
     /// What an alert knew that is not worth keeping any more, or what never had one.
     pub(in crate::alert) fn pass(&mut self, ident: &AlertKey, recent: Recent) {
-        if self.passed.len() == PASSED_MAX {
-            self.passed.pop_front();
-        }
-        self.passed.push_back(Recent { identity: mark(ident, recent.identity), ..recent });
-        self.has_passed = true;
+        self.passed.push(Recent { identity: mark(ident, recent.identity), ..recent });
     }
 
     /// The broker has begun a new session: whatever packet identifier it uses is a new event.
@@ -61,23 +135,18 @@ impl Engine {
                 self.dirty.insert(StateKey::Alert(ident.clone()));
             }
         }
-        let before = self.passed.len();
-        self.passed.retain(|recent| !recent.of_session);
-        self.has_passed |= self.passed.len() < before;
+        self.passed.forget_session();
     }
 
-    /// Written once for a whole batch: it is one row, and most of what a quiet site writes.
-    pub fn keep_passed(&mut self) -> Option<Effect> {
-        if !std::mem::take(&mut self.has_passed) {
-            return None;
-        }
-        Some(Effect::Keep(Snapshot { slot: StateKey::Passed, state: self.passed_state()? }))
-    }
-
-    pub(super) fn passed_state(&self) -> Option<String> {
-        let rows: Vec<Row> =
-            self.passed.iter().map(|recent| (recent.identity, recent.at, recent.of_session)).collect();
-        serde_json::to_string(&rows).ok()
+    /// Written once for a whole batch: it is most of what a quiet site writes.
+    pub fn keep_passed(&mut self) -> Vec<Effect> {
+        let dropped = self.passed.dropped.take().map(|number| Effect::Forget(StateKey::Passed(number)));
+        let dirty = std::mem::take(&mut self.passed.dirty).into_iter();
+        let kept = dirty.filter_map(|number| {
+            let state = self.passed.state(number)?;
+            Some(Effect::Keep(Snapshot { slot: StateKey::Passed(number), state }))
+        });
+        dropped.into_iter().chain(kept).collect()
     }
 }
 
@@ -85,12 +154,13 @@ impl Engine {
 type Row = (u64, Timestamp, bool);
 
 /// What `keep_passed` wrote, or a version that kept no times.
-pub(in crate::alert) fn read_passed(state: &str, now: Timestamp) -> VecDeque<Recent> {
+fn read_passed(state: &str, now: Timestamp) -> Vec<Recent> {
     let rows: Vec<Row> = serde_json::from_str(state).unwrap_or_else(|_| {
         let marks: Vec<u64> = serde_json::from_str(state).unwrap_or_default();
         marks.into_iter().map(|mark| (mark, now, true)).collect()
     });
-    rows.into_iter().map(|(identity, at, of_session)| Recent { identity, at, of_session }).collect()
+    let event = |(identity, at, of_session): Row| Recent { identity, at: at.min(now), of_session };
+    rows.into_iter().map(event).collect()
 }
 
 fn mark(ident: &AlertKey, identity: u64) -> u64 {

@@ -23,7 +23,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -35,11 +35,12 @@ pub use stateless::OneTime;
 
 pub use crate::alert::state_key::StateKey;
 use curves::Curves;
+use deduplicate::PassedEvents;
 use timers::Timers;
 
 use crate::alert::effect::{Effect, Snapshot, Why};
 use crate::alert::ignored::EvaluationFailure;
-use crate::alert::lifecycle::{Alert, AlertKey, Observation, Recent, Transition};
+use crate::alert::lifecycle::{Alert, AlertKey, Observation, Transition};
 use crate::alert::notification::escalation;
 use crate::alert::notification::grouping::Group;
 use crate::alert::notification::quiet_hours_summary::HeldForSummary;
@@ -74,8 +75,7 @@ pub struct Engine {
     held: BTreeMap<ContactId, HeldForSummary>,
     silences: BTreeMap<u64, Silence>,
     /// Events that changed no alert.
-    passed: VecDeque<Recent>,
-    has_passed: bool,
+    passed: PassedEvents,
     timers: Timers,
     dirty: BTreeSet<StateKey>,
     effects: Vec<Effect>,
@@ -105,8 +105,7 @@ impl Engine {
             groups: BTreeMap::new(),
             held: BTreeMap::new(),
             silences: BTreeMap::new(),
-            passed: VecDeque::new(),
-            has_passed: false,
+            passed: PassedEvents::default(),
             timers: Timers::default(),
             dirty: BTreeSet::new(),
             effects: Vec::new(),
@@ -136,7 +135,7 @@ impl Engine {
                 StateKey::Held(contact) => self.release(contact, now.wall),
                 StateKey::Silence(id) => self.end_silence(*id, now.wall),
                 StateKey::Curve(ident) => self.settle_curve(ident, now.wall),
-                StateKey::Passed => {} // it has no time of its own
+                StateKey::Passed(_) => {} // it has no time of its own
             }
             self.touch(slot, now.wall);
         }
@@ -147,7 +146,7 @@ impl Engine {
         self.alerts.values_mut().for_each(|alert| alert.shift(by));
         self.groups.values_mut().for_each(|group| group.shift(by));
         self.shift_curves(by);
-        self.passed.iter_mut().for_each(|recent| recent.at.0 += by);
+        self.passed.shift(by);
         for slot in slots {
             self.touch(slot, now);
         }
@@ -296,7 +295,7 @@ impl Engine {
             StateKey::Held(contact) => self.held.get(contact).map(|held| held.until),
             StateKey::Silence(id) => self.silences.get(id).map(|silence| silence.until),
             StateKey::Curve(ident) => self.curve_due(ident),
-            StateKey::Passed => None,
+            StateKey::Passed(_) => None,
         };
         self.timers.set(slot.clone(), due);
     }
@@ -354,7 +353,9 @@ impl Engine {
     /// What has to be done about all that happened since the last call.
     pub fn drain(&mut self) -> Vec<Effect> {
         let mut effects = std::mem::take(&mut self.effects);
-        for slot in std::mem::take(&mut self.dirty).into_iter().filter(|slot| *slot != StateKey::Passed) {
+        for slot in
+            std::mem::take(&mut self.dirty).into_iter().filter(|slot| !matches!(slot, StateKey::Passed(_)))
+        {
             effects.push(match self.state(&slot) {
                 Some(state) => Effect::Keep(Snapshot { slot, state }),
                 None => Effect::Forget(slot),
@@ -371,7 +372,7 @@ impl Engine {
             StateKey::Held(contact) => self.held.get(contact).map(serde_json::to_string),
             StateKey::Silence(id) => self.silences.get(id).map(serde_json::to_string),
             StateKey::Curve(ident) => return self.curve_state(ident),
-            StateKey::Passed => return self.passed_state(), // with the batch
+            StateKey::Passed(number) => return self.passed.state(*number), // with the batch
         };
         state?.ok()
     }
@@ -379,7 +380,7 @@ impl Engine {
     /// All that must be on disk after each `drain` and `keep_passed`: what is not there is lost with the next restart.
     #[must_use]
     pub fn snapshots(&self) -> Vec<Snapshot> {
-        let slots = self.slots().into_iter().chain([StateKey::Passed]);
+        let slots = self.slots().into_iter().chain(self.passed.keys());
         slots.filter_map(|slot| self.state(&slot).map(|state| Snapshot { slot, state })).collect()
     }
 

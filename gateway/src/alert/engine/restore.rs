@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::{Engine, StateKey};
 use crate::alert::effect::{Effect, Snapshot, Why};
-use crate::alert::engine::deduplicate::read_passed;
 use crate::alert::lifecycle::{Alert, AlertKey, Phase};
 use crate::alert::message_text::MessageText;
 use crate::ids::ContactId;
@@ -34,8 +33,8 @@ impl Engine {
                 StateKey::Held(contact) => keep(&mut self.held, contact, &state),
                 StateKey::Silence(id) => keep(&mut self.silences, id, &state),
                 StateKey::Curve(ident) => self.restore_curve(ident, &state, now.wall),
-                StateKey::Passed => {
-                    self.passed = read_passed(&state, now.wall);
+                StateKey::Passed(number) => {
+                    self.passed.restore(*number, &state, now.wall);
                     true
                 }
             };
@@ -46,7 +45,7 @@ impl Engine {
             }
         }
         self.groups.values_mut().for_each(|group| group.go_on(ahead, now.wall));
-        self.passed.iter_mut().for_each(|recent| recent.at = recent.at.min(now.wall));
+        self.passed.arrange();
         for slot in slots {
             self.arm(&slot, now.wall);
             if self.state(&slot).is_none() {

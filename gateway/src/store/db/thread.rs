@@ -13,7 +13,7 @@ use crate::store::db::commit_watermark::NewestIds;
 use crate::store::db::salvage;
 use crate::time::SystemClock;
 
-/// Jobs in one transaction: the broker sends at most 32 unacknowledged events, so a larger group would wait for nothing.
+/// Jobs in one transaction. The intake hands in all events that came together as one job, so that more jobs are of other tasks.
 pub const GROUP_MAX: usize = 32;
 /// Jobs that may wait: every task of the daemon has at most a few dozen under way.
 const QUEUE_MAX: usize = 256;

@@ -1,11 +1,6 @@
 use super::*;
-use crate::alert::lifecycle::Recent;
 use crate::alert::notification::reached::Reached;
 use crate::rule::lifecycle_settings::Grouping;
-
-fn recent(identity: u64, of_session: bool) -> Recent {
-    Recent { identity, at: START, of_session }
-}
 
 #[test]
 fn what_runs_moves_with_a_clock_that_was_set() {
@@ -60,39 +55,12 @@ fn what_never_fired_is_not_kept_but_its_events_are_known() {
     let effects = fixture.see("door", "1", true);
     assert_eq!(records(&effects, Why::Pending), ["`for` runs: door 1"]);
     fixture.watch.remember(&ident("door", "1"), recent(7, false));
-    assert_eq!(fixture.watch.keep_passed(), None, "the alert knows it");
+    assert_eq!(fixture.watch.keep_passed(), [], "the alert knows it");
     fixture.pass(Duration::from_secs(30));
     let effects = fixture.see("door", "1", false);
     assert_eq!(slots(&effects), (vec![], vec![StateKey::Alert(ident("door", "1"))]));
     assert!(fixture.watch.alerts.is_empty());
     assert!(fixture.watch.is_repetition(&ident("door", "1"), 7, START));
-}
-
-#[test]
-fn the_last_events_that_changed_nothing_are_known_and_kept_once() {
-    let mut fixture = Fixture::door(LifecycleSettings::bare());
-    let door = ident("door", "1");
-    assert_eq!(fixture.watch.keep_passed(), None);
-    for identity in 0..=128 {
-        fixture.watch.remember(&door, recent(identity, false));
-    }
-    let known = [0, 1, 127, 128, 129].map(|identity| fixture.watch.is_repetition(&door, identity, START));
-    assert_eq!(known, [false, true, true, true, false]);
-    let week = 7 * 24 * HOUR;
-    let known = [week - Duration::from_millis(1), week]
-        .map(|after| fixture.watch.is_repetition(&door, 128, START + after));
-    assert_eq!(known, [true, false], "for a week");
-    let Some(Effect::Keep(kept)) = fixture.watch.keep_passed() else { panic!("nothing is kept") };
-    assert_eq!(kept.slot, StateKey::Passed);
-    assert_eq!(fixture.watch.keep_passed(), None, "it is written already");
-    // Another process reads it, and what belongs to a rule that is gone, too.
-    let gone = StateKey::Alert(ident("gone", "1"));
-    let mut next = Fixture::door(LifecycleSettings::bare());
-    next.watch.restore(vec![kept, Snapshot { slot: gone.clone(), state: "{}".into() }], next.now);
-    assert!(
-        next.watch.is_repetition(&door, 128, START) && !next.watch.is_repetition(&door, 128, START + week)
-    );
-    assert_eq!(slots(&next.watch.drain()), (vec![], vec![gone]));
 }
 
 /// What no event can reach any more must not be said again for ever.
@@ -136,30 +104,6 @@ fn an_alert_of_another_key_is_put_away_with_its_reason() {
 }
 
 #[test]
-fn a_new_session_frees_the_packets_of_the_last_and_nothing_else() {
-    let mut fixture = Fixture::door(LifecycleSettings::bare());
-    for id in ["1", "2"] {
-        fixture.see("door", id, true);
-    }
-    for (id, identity, of_session) in [("1", 1, true), ("2", 2, false), ("3", 3, true), ("4", 4, false)] {
-        fixture.watch.remember(&ident("door", id), recent(identity, of_session));
-    }
-    assert!(fixture.watch.keep_passed().is_some());
-    fixture.watch.drain();
-    fixture.watch.free_packets();
-    let known = [("1", 1), ("2", 2), ("3", 3), ("4", 4)]
-        .map(|(id, identity)| fixture.watch.is_repetition(&ident("door", id), identity, START));
-    assert_eq!(known, [false, true, false, true]);
-    assert_eq!(slots(&fixture.watch.drain()).0, [StateKey::Alert(ident("door", "1"))]);
-    let Some(Effect::Keep(Snapshot { state, .. })) = fixture.watch.keep_passed() else {
-        panic!("nothing is kept")
-    };
-    assert!(state.ends_with(&format!(",{},false]]", START.0)) && !state.contains("true"), "{state}");
-    fixture.watch.free_packets();
-    assert_eq!((fixture.watch.drain(), fixture.watch.keep_passed()), (vec![], None));
-}
-
-#[test]
 fn what_a_faster_clock_kept_goes_on_from_now() {
     let mut fixture = Fixture::door(LifecycleSettings::bare());
     let kept = kept(&fixture.see("door", "1", true));
@@ -189,21 +133,6 @@ fn a_group_that_a_faster_clock_kept_waits_no_longer_for_that() {
 }
 
 #[test]
-fn what_a_faster_clock_took_is_known_for_a_week_and_no_longer() {
-    let (mut fixture, door) = (Fixture::door(LifecycleSettings::bare()), ident("door", "1"));
-    fixture.watch.remember(&door, recent(7, false));
-    let Some(Effect::Keep(kept)) = fixture.watch.keep_passed() else { panic!("nothing is kept") };
-    let mut next = Fixture::door(LifecycleSettings::bare());
-    next.now = Now { wall: START - 24 * HOUR, steady: Duration::ZERO };
-    next.watch.restore(vec![kept], next.now);
-    next.set(Duration::ZERO, 24 * 3_600_000);
-    let week = 7 * 24 * HOUR;
-    let known = [week - Duration::from_millis(1), week]
-        .map(|after| next.watch.is_repetition(&door, 7, START + after));
-    assert_eq!(known, [true, false]);
-}
-
-#[test]
 fn after_a_restart_the_one_that_was_quiet_for_longest_still_makes_room() {
     let fixture = || Fixture::with(&[rule("door", LifecycleSettings::bare())], people(&["nino"]), 2);
     let (mut before, mut rows) = (fixture(), Vec::new());
@@ -230,7 +159,7 @@ fn what_is_not_worth_remembering_any_more_leaves_the_disk_with_the_next_start() 
     alert.phase = crate::alert::lifecycle::Phase::Idle; // as a rule with a `dedupe_key` keeps it
     let slot = StateKey::Alert(ident("door", "1"));
     let state = serde_json::to_string(&alert).expect("JSON");
-    let passed = Snapshot { slot: StateKey::Passed, state: "[]".into() };
+    let passed = Snapshot { slot: StateKey::Passed(0), state: "[]".into() };
     let mut next = Fixture::new(&[keyed]);
     next.watch.restore(vec![Snapshot { slot: slot.clone(), state }, passed], next.now);
     assert_eq!(slots(&next.watch.drain()), (vec![], vec![slot]));

@@ -2,6 +2,8 @@
 
 /// What is kept, and for how long.
 mod kept;
+/// Events that changed nothing, and come again.
+mod passed;
 /// What people hear, and what they do not.
 mod told;
 /// What alerts' numbers were, and the pictures of them.
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::alert::effect::NotificationKind;
+use crate::alert::lifecycle::Recent;
 use crate::alert::message_text::MessageText;
 use crate::contact::language::{Locale, Translated};
 use crate::contact::severity::Severity;
@@ -187,4 +190,8 @@ fn slots(effects: &[Effect]) -> (Vec<StateKey>, Vec<StateKey>) {
         }
     }
     (kept(effects).into_iter().map(|one| one.slot).collect(), forgotten)
+}
+
+fn recent(identity: u64, of_session: bool) -> Recent {
+    Recent { identity, at: START, of_session }
 }
