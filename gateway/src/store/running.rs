@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{OptionalExtension, Result, Row, params};
+use rusqlite::{OptionalExtension, Params, Result, Row, params};
 
 use super::{EscalationPost, Store};
 use crate::alert::engine::{AlertCommand, StateKey};
@@ -99,10 +99,21 @@ impl Store {
     }
 
     pub fn open_alerts(&self) -> Result<Vec<OpenAlert>> {
+        self.open_alerts_where("key IS NOT NULL AND state != 'resolved'", ())
+    }
+
+    /// One of them.
+    pub fn open_alert(&self, id: AlertId) -> Result<Option<OpenAlert>> {
+        Ok(self.open_alerts_where("id = ?1 AND key IS NOT NULL AND state != 'resolved'", [id.0])?.pop())
+    }
+
+    fn open_alerts_where(&self, filter: &str, values: impl Params) -> Result<Vec<OpenAlert>> {
         let mut open: Vec<OpenAlert> = self
             .sql
-            .prepare("SELECT id, rule, key, episode, severity, text FROM alert WHERE key IS NOT NULL AND state != 'resolved'")?
-            .query_map([], |row| {
+            .prepare_cached(&format!(
+                "SELECT id, rule, key, episode, severity, text FROM alert WHERE {filter}"
+            ))?
+            .query_map(values, |row| {
                 Ok(OpenAlert {
                     id: AlertId(row.get(0)?),
                     alert: AlertKey { rule: RuleName(row.get(1)?), key: row.get(2)? },

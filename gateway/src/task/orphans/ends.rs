@@ -116,8 +116,9 @@ fn end_one(store: &Store, config: &Config, orphan: &Orphan, now: Timestamp) -> R
 /// Who was not reached hears nothing of the alert's end either.
 pub(super) fn end_untold(store: &Store, one: &WaitingAlert, now: Timestamp) -> Result<()> {
     store.withdraw(&[one.message], UNTOLD, now)?;
-    let open = store.open_alerts()?.into_iter().find(|open| open.id == one.alert);
-    let Some((key, mut memory)) = open.and_then(|open| Some((open.alert, open.memory?))) else {
+    let Some((key, mut memory)) =
+        store.open_alert(one.alert)?.and_then(|open| Some((open.alert, open.memory?)))
+    else {
         return Ok(());
     };
     if store.told_of(one.alert)?.contains_key(&one.contact) {
