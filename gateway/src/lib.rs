@@ -72,7 +72,7 @@ pub mod config;
 pub mod task;
 /// What the page and the API ask and do.
 pub mod admin;
-/// The start, SIGTERM and the end: builds, spawns, drains, in which order.
+/// The start and the end (what SIGTERM begins, which `cli/run.rs` hears): builds, spawns, drains, in which order.
 pub mod app;
 /// Everything that makes this gateway this one, in a sealed file, and back.
 pub mod backup;

@@ -25,7 +25,7 @@ pub mod engine;
 pub mod settings;
 /// Who may send and receive.
 pub mod sites;
-/// Meta's limit, shared by all hubs.
+/// Meta's limit, shared by all hubs: whose turn it is, so that no site holds up another, and how much one may send at all.
 pub mod pace;
 /// What sites send.
 pub mod out;

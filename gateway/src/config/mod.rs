@@ -33,7 +33,7 @@ mod pieces;
 mod problem;
 /// `[[ask]]`.
 mod questions;
-/// `[site]`, `[http]`, `[mqtt]`.
+/// `[site]`, `[http]`, `[mqtt]`, `[words]`.
 mod read;
 /// What is right, and may surprise.
 mod warnings;

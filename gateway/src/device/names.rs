@@ -1,4 +1,5 @@
-//! Names: two devices with one of them, topics that say another, and more than the gateway keeps.
+//! Names: two devices with one of them, topics that say another, and more than the gateway keeps. What is said of them; `fleet.rs`
+//! notices.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@
 use crate::words::word_enum;
 
 word_enum! {
-    /// Where a message stands. The order of the first seven is the order in which receipts may move it, never back.
+    /// Where a message stands. The order down to `Played` is the one in which receipts may move it, never back.
     State {
         /// Waiting for its turn or its next attempt.
         Queued = "queued",
@@ -28,9 +28,9 @@ word_enum! {
         Failed = "failed",
         /// Too old to be worth sending.
         Expired = "expired",
-        /// A person decided that it should not go.
+        /// It should not go: a person decided so, or what it was about is over or gone.
         Cancelled = "cancelled",
-        /// Waits for a person's decision.
+        /// Waits for a person's decision, or for what it was held for (`HeldFor`): a window, a budget, START.
         Held = "held",
     }
 }

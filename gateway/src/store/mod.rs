@@ -1,5 +1,6 @@
 //! The only SQL: one SQLite file that is the queue, the inbox and the record (`docs/decisions/0002-sqlite-is-the-queue.md`).
-//! Nothing here decides; it writes what the pure parts decided and hands out what is due.
+//! It writes what the pure parts decided and hands out what is due. What must be decided in the transaction that reads it is asked of them
+//! there (`receipts.rs`, `budget.rs`).
 
 /// The database itself, and what threatens it.
 mod db;
@@ -48,8 +49,9 @@ mod received_media;
 mod invitations;
 /// What Home Assistant is shown.
 mod home_assistant;
-/// Webhook bodies, and the replies in them.
+/// What a hub had for this site, and up to where.
 mod hub;
+/// Webhook bodies, and the replies in them.
 mod inbox;
 /// Passwords, sessions, tokens, and what was changed on the page and by the API (the audit is `audit`).
 mod credentials;

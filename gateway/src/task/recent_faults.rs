@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Twice as long as `health` takes to look, so that the owner hears of what heals by itself.
+/// Twice as long as `self_monitor` takes to look, so that the owner hears of what heals by itself.
 const IN_SIGHT: Duration = Duration::from_secs(10);
 /// Two clients that take the session from each other within this time do so again: the pauses between two connections
 /// grow to a minute.

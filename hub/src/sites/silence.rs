@@ -14,7 +14,7 @@ use super::{Registry, SeenSites};
 use crate::engine::{Engine, Log, Result, Table};
 use crate::settings::Silent;
 
-/// In the table of that name: of which sites somebody was told.
+/// A row of the table `Router`: of which sites somebody was told.
 const KEY: &str = "silent";
 /// Between two looks: a twentieth of what a site may be silent, 15 s for five minutes.
 const LOOKS: u32 = 20;
