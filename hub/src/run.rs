@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::engine::{JetStream, Table, follow};
 use crate::http::{Hub, admin_routes, routes, serve};
 use crate::incoming::{self, Asker, CAME, Wakes};
-use crate::pace::{Paces, Quotas};
+use crate::pace::{Limits, Paces};
 use crate::settings::Settings;
 use crate::sites::{Registry, SeenSites, random_hex, silence};
 
@@ -37,8 +37,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let name = random_hex::<8>()?;
     let paces = Paces::start(&settings.numbers, &name, &signals);
     let wakes = Wakes::start(&signals).await?;
-    let (settings, client) = (Arc::new(settings), Client::new(META)?);
-    let asker = Asker { settings: Arc::clone(&settings), client: client.clone(), paces: paces.clone() };
+    let (settings, client, limits) = (Arc::new(settings), Client::new(META)?, Limits::new(&engine));
+    let asker = Asker {
+        settings: Arc::clone(&settings),
+        client: client.clone(),
+        paces: paces.clone(),
+        limits: limits.clone(),
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(incoming::run(engine.clone(), sites.clone(), asker, signals.hear(CAME).await?));
     if let Some(silent) = settings.silent.clone() {
@@ -54,7 +59,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let hub = Hub {
         settings,
-        quotas: Quotas::new(engine.clone()),
+        limits,
         engine,
         signals,
         client,

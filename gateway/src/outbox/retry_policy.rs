@@ -240,9 +240,9 @@ fn after_refusal(refusal: &Refusal, case: &MessageCase, now: Timestamp, dice: &m
         }
         Class::Maintenance => pause(now + dice.jitter(Duration::from_secs(60)).max(Duration::from_secs(20))),
         Class::PairThrottle => {
-            // 4^X seconds, X = 0, 1, 2 … (Meta, "Pair rate limits"), an hour at most.
+            // 4^X seconds, X = 0, 1, 2 … (Meta, "Pair rate limits"), an hour at most; a hub, which counts, says when.
             let seconds = 4_u64.saturating_pow(count.streak.saturating_sub(1).min(6)).min(3_600);
-            let until = now + Duration::from_secs(seconds);
+            let until = now + refusal.retry_after.unwrap_or(Duration::from_secs(seconds));
             wait(until, said, Some(Gate::Pair { until }))
         }
         Class::Limit => wait(now + LIMIT_WAIT, said, None),
@@ -463,6 +463,9 @@ mod tests {
         let slow = Refusal { retry_after: Some(Duration::from_secs(90)), ..refusal(Class::Throttle) };
         let next = after_answer(&ApiAnswer::Refused(slow), &case(1, 1), NOW, &mut Rng::seeded(1));
         assert_eq!(seconds(next.not_before), Some(90));
+        let by_a_hub = Refusal { retry_after: Some(Duration::from_secs(6)), ..refusal(Class::PairThrottle) };
+        let next = after_answer(&ApiAnswer::Refused(by_a_hub), &case(1, 9), NOW, &mut Rng::seeded(1));
+        assert_eq!(seconds(next.not_before), Some(6));
         let next = after_answer(&ApiAnswer::Offline("x".into()), &case(1, 3), NOW, &mut Rng::seeded(1));
         assert!(seconds(next.not_before).is_some_and(|at| (1..=4).contains(&at)) && next.gate.is_some());
         let why = "the number `bar` is not connected; connect it on the page under Setup";

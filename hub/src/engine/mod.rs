@@ -50,6 +50,8 @@ pub enum Table {
     Router,
     /// How much of its day's quota each site has taken.
     Quota,
+    /// What each person has been sent over each number in the last minutes.
+    Pairs,
 }
 
 impl Log {
@@ -86,7 +88,7 @@ impl Log {
 }
 
 impl Table {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sites,
         Self::Codes,
         Self::Sent,
@@ -96,6 +98,7 @@ impl Table {
         Self::Seen,
         Self::Router,
         Self::Quota,
+        Self::Pairs,
     ];
 
     #[must_use]
@@ -110,11 +113,12 @@ impl Table {
             Self::Seen => "SEEN",
             Self::Router => "ROUTER",
             Self::Quota => "QUOTA",
+            Self::Pairs => "PAIRS",
         }
     }
 
     /// `None`: for ever. A site repeats a key for a minute and a half, so that three days are plenty; a person may quote a
-    /// message of a month ago.
+    /// message of a month ago; a burst to a person is paid back in 270 s.
     #[must_use]
     pub fn keeps(self) -> Option<Duration> {
         match self {
@@ -123,6 +127,7 @@ impl Table {
             Self::Sent => Some(days(3)),
             Self::Routes => Some(days(30)),
             Self::Wrote => Some(days(1)),
+            Self::Pairs => Some(Duration::from_secs(300)),
         }
     }
 }

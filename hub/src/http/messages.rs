@@ -61,9 +61,11 @@ async fn answer(
     let request = Request {
         client: &hub.client,
         paces: &hub.paces,
+        limits: &hub.limits,
         endpoint: &endpoint,
         site: &caller.name,
-        quota: Some((&hub.quotas, &caller.site.quota)),
+        quota: &caller.site.quota,
+        to: &out.to,
         body,
     };
     Ok(told(send_once(&hub.engine, &request, &caller.name, &out, &nonce).await))
@@ -78,6 +80,11 @@ fn told(told: Told) -> Response {
             (status, [(HUB, whose)], kind, body).into_response()
         }
         Told::Again { why, retry_after } => again(&why, retry_after),
+        Told::Refused { code, why, retry_after } => {
+            let seconds = retry_after.as_secs_f64().ceil().max(1.0).to_string();
+            let refused = refusal(StatusCode::BAD_REQUEST, code, &why);
+            ([(header::RETRY_AFTER, seconds)], refused).into_response()
+        }
         Told::Wait => {
             (StatusCode::CONFLICT, [(HUB, "wait")], "it is being sent; ask again\n").into_response()
         }

@@ -35,7 +35,7 @@ pub use listen::serve;
 use crate::engine::{Engine, JetStream, Signals, Table, Unavailable};
 use crate::incoming::Wakes;
 use crate::metrics::Metrics;
-use crate::pace::{Paces, Quotas};
+use crate::pace::{Limits, Paces};
 use crate::settings::Settings;
 use crate::sites::{EnrolError, Registry, SeenSites, Site, digest, enrol};
 
@@ -56,7 +56,7 @@ pub struct Hub {
     pub client: Client,
     pub sites: watch::Receiver<Arc<Registry>>,
     pub paces: Paces,
-    pub quotas: Quotas<JetStream>,
+    pub limits: Limits<JetStream>,
     pub wakes: Wakes,
     /// Becomes true when this hub is about to end.
     pub stopping: watch::Receiver<bool>,

@@ -15,8 +15,9 @@ use super::person_key;
 use super::split::Item;
 use crate::engine::{Engine, Result, Table};
 use crate::out::{Outgoing, Request, Told, send};
-use crate::pace::Paces;
+use crate::pace::{Limits, Paces};
 use crate::settings::Settings;
+use crate::sites::Quota;
 
 /// Rows of a list (Meta, Interactive list messages), and the length of a row's title.
 const ROWS_MAX: usize = 10;
@@ -29,16 +30,17 @@ const CHOICE: &str = "bellwire-hub/site/";
 const HUB: &str = "hub.itself";
 
 /// With what a person is asked.
-pub struct Asker {
+pub struct Asker<E> {
     pub settings: Arc<Settings>,
     pub client: Client,
     pub paces: Paces,
+    pub limits: Limits<E>,
 }
 
-impl Asker {
+impl<E: Engine> Asker<E> {
     /// Once a day, and beside the routing: Meta may take half a minute. What Meta or the pace does not take now is asked with the
     /// person's next words.
-    pub async fn ask(&self, engine: &impl Engine, item: &Item, sites: &[String]) -> Result<()> {
+    pub async fn ask(&self, engine: &E, item: &Item, sites: &[String]) -> Result<()> {
         let (Some(person), Some(number)) = (item.from.first(), &item.number) else { return Ok(()) };
         let Some(known) = self.settings.number(number) else { return Ok(()) };
         let (callback, Ok(access_token)) = (callback(&item.id), known.access_token()) else { return Ok(()) };
@@ -62,10 +64,12 @@ impl Asker {
         let (digest, to) = (bellwire::hex::hex(&Sha256::digest(&body)), person.clone());
         let (tag, severity, waited) = (String::new(), Severity::Warning, 0);
         let out = Outgoing { key: callback, tag, severity, waited, to, digest };
-        let (engine, client, paces) = (engine.clone(), self.client.clone(), self.paces.clone());
+        let (engine, client) = (engine.clone(), self.client.clone());
+        let (paces, limits) = (self.paces.clone(), self.limits.clone());
         tokio::spawn(async move {
-            let (client, paces, endpoint) = (&client, &paces, &endpoint);
-            let request = Request { client, paces, endpoint, site: HUB, quota: None, body };
+            let (client, paces, limits, endpoint) = (&client, &paces, &limits, &endpoint);
+            let (site, quota, to) = (HUB, &Quota::default(), &out.to);
+            let request = Request { client, paces, limits, endpoint, site, quota, to, body };
             let told = send(&engine, &request, HUB, &out, &out.digest).await;
             if matches!(&told, Told::Answer(answer) if (200..300).contains(&answer.status)) {
                 return;

@@ -50,7 +50,7 @@ struct Router<E> {
     engine: E,
     hub: String,
     sites: watch::Receiver<Arc<Registry>>,
-    asker: Asker,
+    asker: Asker<E>,
     came: Arc<Notify>,
 }
 
@@ -59,10 +59,10 @@ pub async fn came(signals: &Signals) {
     signals.say(CAME, Bytes::new()).await;
 }
 
-pub async fn run(
-    engine: impl Engine,
+pub async fn run<E: Engine>(
+    engine: E,
     sites: watch::Receiver<Arc<Registry>>,
-    asker: Asker,
+    asker: Asker<E>,
     mut heard: Subscriber,
 ) {
     let hub = bellwire::hex::hex(&random_bytes::<8>().unwrap_or_default());

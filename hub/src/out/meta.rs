@@ -11,34 +11,41 @@ use hyper::Method;
 
 use super::send::{Ports, Posted};
 use super::sent::Answer;
-use crate::engine::JetStream;
-use crate::pace::{Paces, Quotas, Refused};
+use crate::engine::Engine;
+use crate::pace::{Limits, Paces, Refused};
 use crate::sites::Quota;
 
 /// What Meta is asked again after, when nothing says how long.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// One message, and whom it asks.
-pub struct Request<'a> {
+pub struct Request<'a, E> {
     pub client: &'a Client,
     pub paces: &'a Paces,
+    pub limits: &'a Limits<E>,
     pub endpoint: &'a Endpoint,
     /// Whose turn it is.
     pub site: &'a str,
-    /// How much it may send; the hub itself has no limit.
-    pub quota: Option<(&'a Quotas<JetStream>, &'a Quota)>,
+    /// How much it may send.
+    pub quota: &'a Quota,
+    /// Whom it writes to.
+    pub to: &'a str,
     pub body: Bytes,
 }
 
-impl Ports for Request<'_> {
+impl<E: Engine> Ports for Request<'_, E> {
     async fn turn(&self, severity: Severity) -> Result<(), Refused> {
-        if let Some((quotas, quota)) = self.quota {
-            let now = (SystemClock.now().0, SystemClock.both().steady);
-            quotas.take(self.site, quota, self.paces.hubs(), now).await?;
-        }
-        let turn = self.paces.turn(&self.endpoint.phone_number_id, self.site, severity).await;
-        if let (Err(_), Some((quotas, quota))) = (turn, self.quota) {
-            quotas.give_back(self.site, quota);
+        let (number, Limits { quotas, pairs }) = (&self.endpoint.phone_number_id, self.limits);
+        pairs.look(number, self.to, severity, SystemClock.now())?;
+        let now = (SystemClock.now().0, SystemClock.both().steady);
+        quotas.take(self.site, self.quota, self.paces.hubs(), now).await?;
+        let turn = async {
+            self.paces.turn(number, self.site, severity).await?;
+            pairs.take(number, self.to, severity, SystemClock.now()).await
+        };
+        let turn = turn.await;
+        if turn.is_err() {
+            quotas.give_back(self.site, self.quota);
         }
         turn
     }

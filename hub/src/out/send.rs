@@ -41,6 +41,12 @@ pub enum Told {
         why: String,
         retry_after: Duration,
     },
+    /// 400 with this code of Meta's: nothing was sent, and it concerns this person alone.
+    Refused {
+        code: i64,
+        why: String,
+        retry_after: Duration,
+    },
     /// 409: somebody is at it.
     Wait,
     AnotherMessage,
@@ -108,8 +114,13 @@ async fn begin<E: Engine>(
     if let Some(told) = tell(engine, key, row, out, nonce).await? {
         return Ok((told, None));
     }
-    if let Err(Refused { why, retry_after }) = ports.turn(out.severity).await {
-        return Ok((Told::Again { why: why.to_owned(), retry_after }, None));
+    if let Err(Refused { why, retry_after, code }) = ports.turn(out.severity).await {
+        let why = why.to_owned();
+        let told = match code {
+            Some(code) => Told::Refused { code, why, retry_after },
+            None => Told::Again { why, retry_after },
+        };
+        return Ok((told, None));
     }
     let begun = Sent { nonce: nonce.to_owned(), digest: out.digest.clone(), answer: None };
     let created = engine.create(Table::Sent, key, json(&begun)).await;

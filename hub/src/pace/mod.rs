@@ -5,9 +5,27 @@
 mod scheduler;
 /// How much a site may send.
 mod quota;
+/// How much one person gets.
+mod pair;
 /// The loop that asks it.
 mod task;
 
+pub use pair::Pairs;
 pub use quota::Quotas;
 pub use scheduler::{Beat, Full, Pace};
 pub use task::{Paces, Refused};
+
+use crate::engine::Engine;
+
+/// What is counted over all hubs, beside the pace.
+#[derive(Clone)]
+pub struct Limits<E> {
+    pub quotas: Quotas<E>,
+    pub pairs: Pairs<E>,
+}
+
+impl<E: Engine> Limits<E> {
+    pub fn new(engine: &E) -> Self {
+        Self { quotas: Quotas::new(engine.clone()), pairs: Pairs::new(engine.clone()) }
+    }
+}

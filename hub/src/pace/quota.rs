@@ -69,7 +69,8 @@ impl<E: Engine> Quotas<E> {
             if minute.len() >= share {
                 let oldest = minute.front().copied().unwrap_or(steady);
                 let retry_after = (oldest + MINUTE).saturating_sub(steady);
-                return Err(Refused { why: "the site has used up its messages of this minute", retry_after });
+                let why = "the site has used up its messages of this minute";
+                return Err(Refused { why, retry_after, code: None });
             }
         }
         if let Some(most) = quota.day {
@@ -112,11 +113,12 @@ impl<E: Engine> Quotas<E> {
                 Ok(())
             }
             Ok(false) => {
-                Err(Refused { why: "the site has used up its messages of today", retry_after: DAY_PAUSE })
+                let why = "the site has used up its messages of today";
+                Err(Refused { why, retry_after: DAY_PAUSE, code: None })
             }
             Err(_) => {
                 let why = "the engine does not say what the site may still send";
-                Err(Refused { why, retry_after: Duration::from_secs(5) })
+                Err(Refused { why, retry_after: Duration::from_secs(5), code: None })
             }
         }
     }

@@ -8,7 +8,10 @@ use serde_json::json;
 
 use crate::parts::{META_TOKEN, send_as, two_hubs};
 
-const NINO: &str = "+995555123456";
+/// A person for each message: what one person gets has a limit of its own.
+fn person(row: u32) -> String {
+    format!("+4915{row:08}")
+}
 
 /// Ends the flood however the test ends.
 struct Ends<'a>(&'a AtomicBool);
@@ -39,7 +42,7 @@ fn a_flood_holds_back_neither_other_sites_nor_its_own_critical_messages() {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let row = row.fetch_add(1, Ordering::Relaxed);
-                    let sent = send_as("info", "0badcafe", &url, &tokens[0], row, 1, NINO, 0);
+                    let sent = send_as("info", "0badcafe", &url, &tokens[0], row, 1, &person(row), 0);
                     match sent {
                         Some((200, ..)) => drop(taken.fetch_add(1, Ordering::Relaxed)),
                         Some((429, ..)) => std::thread::sleep(Duration::from_secs(1)),
@@ -53,7 +56,7 @@ fn a_flood_holds_back_neither_other_sites_nor_its_own_critical_messages() {
             let mut waits = Vec::new();
             for row in 100_000..100_012 {
                 let began = Instant::now();
-                let sent = send_as("critical", tag, &url, token, row, 1, NINO, 0);
+                let sent = send_as("critical", tag, &url, token, row, 1, &person(row), 0);
                 assert!(matches!(sent, Some((200, ..))), "{sent:?}");
                 waits.push(began.elapsed());
                 std::thread::sleep(Duration::from_millis(300));
@@ -90,7 +93,7 @@ fn a_hub_costs_little_on_the_way() {
     meta.fault(&json!({ "delay_ms": 90 }));
     let straight = |row: u32| {
         let began = Instant::now();
-        let body = json!({ "messaging_product": "whatsapp", "to": NINO, "type": "text", "text": { "body": format!("m{row}") } });
+        let body = json!({ "messaging_product": "whatsapp", "to": person(row), "type": "text", "text": { "body": format!("m{row}") } });
         let url = meta.url(&format!("/v25.0/{PHONE_NUMBER_ID}/messages"));
         let sent = ureq::post(url).header("Authorization", format!("Bearer {META_TOKEN}")).send_json(&body);
         assert!(sent.is_ok());
@@ -98,7 +101,7 @@ fn a_hub_costs_little_on_the_way() {
     };
     let by_hub = |row: u32| {
         let began = Instant::now();
-        let sent = send_as("warning", "0badcafe", &hubs[0].url(""), &token, row, 1, NINO, 0);
+        let sent = send_as("warning", "0badcafe", &hubs[0].url(""), &token, row, 1, &person(row), 0);
         assert!(matches!(sent, Some((200, ..))), "{sent:?}");
         began.elapsed()
     };
@@ -110,4 +113,28 @@ fn a_hub_costs_little_on_the_way() {
         floor[30], floor[59], hub[30], hub[59]
     );
     assert!(hub[30] < floor[30] * 3 / 2, "{:?} {:?}", hub[30], floor[30]);
+}
+
+/// Two sites write to one person at two hubs: together they get what Meta gives one number, and a fire alarm leaves all the same.
+#[test]
+fn a_person_of_two_sites_gets_no_more_than_meta_takes() {
+    let (_engine, meta, hubs, _proxy) = two_hubs();
+    let tokens = ["one", "other"].map(|name| hubs[0].enrol(name, &[]));
+    let tags = ["0badcafe", "deadbeef"];
+    let send = |at: usize, severity: &str, row: u32, to: &str| {
+        let hub = hubs[(row % 2) as usize].url("");
+        send_as(severity, tags[at], &hub, &tokens[at], row, 1, to, 0).expect("an answer")
+    };
+    let (began, nino) = (Instant::now(), person(0));
+    let sent: Vec<_> = (0..60).map(|row| send(row as usize / 2 % 2, "info", row, &nino)).collect();
+    let took = began.elapsed().as_secs();
+    let taken = sent.iter().filter(|(status, ..)| *status == 200).count() as u64;
+    assert!((35..=36 + took / 6).contains(&taken), "{taken} in {took} s");
+    let refused = sent.iter().filter(|(status, ..)| *status != 200);
+    for (status, said, body) in refused {
+        assert!(*status == 400 && said == "refused" && body.contains("131056"), "{status} {said} {body}");
+    }
+    assert_eq!(send(0, "critical", 100, &nino).0, 200, "the last of the burst is for these");
+    assert_eq!(send(1, "info", 101, &person(1)).0, 200, "another person");
+    assert_eq!(meta.sent().len() as u64, taken + 2);
 }
