@@ -36,7 +36,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let signals = engine.signals();
     let name = random_hex::<8>()?;
     let paces = Paces::start(&settings.numbers, &name, &signals);
-    let wakes = Wakes::start(&signals).await?;
+    let wakes = Wakes::start(&engine, &signals).await?;
     let (settings, client, limits) = (Arc::new(settings), Client::new(META)?, Limits::new(&engine));
     let asker = Asker {
         settings: Arc::clone(&settings),

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use super::{Appended, Change, Engine, Log, Result, Row, Table, Unavailable};
+use super::{Appended, Change, Engine, Last, Log, Result, Row, Table, Unavailable};
 use crate::settings::EngineSettings;
 
 /// An election takes up to nine seconds (NATS, `server/raft.go`); a site's request is answered within 30. So one try.
@@ -82,6 +82,13 @@ impl JetStream {
     pub async fn count(&self, log: Log) -> Result<u64> {
         let stream = self.log(log)?;
         stream.get_info().await.map(|info| info.state.messages).map_err(unavailable)
+    }
+
+    /// Where a log ends: one question for all sites that wait at this hub.
+    pub async fn last(&self, log: Log) -> Result<Last> {
+        let info = self.log(log)?.get_info().await.map_err(unavailable)?;
+        let epoch = format!("{:x}", info.created.unix_timestamp_nanos());
+        Ok(Last { epoch, sequence: info.state.last_sequence })
     }
 
     /// Returns when the engine answers and does not know a log of ours any more: its disks were lost. What was made at the start must
@@ -270,8 +277,7 @@ impl Engine for JetStream {
     }
 
     async fn epoch(&self, log: Log) -> Result<String> {
-        let info = self.log(log)?.get_info().await.map_err(unavailable)?;
-        Ok(format!("{:x}", info.created.unix_timestamp_nanos()))
+        self.last(log).await.map(|last| last.epoch)
     }
 }
 

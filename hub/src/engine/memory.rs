@@ -1,7 +1,7 @@
 //! An engine in memory. What it is asked to create next can be kept while its acknowledgement is lost, as in an election.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -13,7 +13,9 @@ use super::{Appended, Change, Engine, Log, Result, Row, Table, Unavailable};
 pub struct Memory {
     rows: Arc<Mutex<BTreeMap<(Table, String), Row>>>,
     revision: Arc<Mutex<u64>>,
-    appended: Arc<Mutex<std::collections::BTreeSet<String>>>,
+    /// Of all logs, in one order.
+    appended: Arc<Mutex<Vec<(Log, String, Appended)>>>,
+    asked: Arc<AtomicUsize>,
     /// The next acknowledgement of a `create` is lost, and what it asked for is kept.
     pub loses_next_create: Arc<AtomicBool>,
     /// Nothing is taken: no quorum.
@@ -24,6 +26,11 @@ impl Memory {
     /// How many things were appended, each id once.
     pub fn appended(&self) -> usize {
         self.appended.lock().expect("a lock").len()
+    }
+
+    /// How often a log was read.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
     }
 
     fn write(&self, table: Table, key: &str, value: Bytes) -> u64 {
@@ -43,14 +50,26 @@ impl Memory {
 }
 
 impl Engine for Memory {
-    async fn append(&self, _: Log, _: &str, id: &str, _: Bytes) -> Result<()> {
+    async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<()> {
         self.row(Table::Router, "")?; // an error when it is down
-        self.appended.lock().expect("a lock").insert(id.to_owned());
+        let mut all = self.appended.lock().expect("a lock");
+        if !all.iter().any(|(of, known, _)| (*of, known.as_str()) == (log, id)) {
+            let sequence = all.len() as u64 + 1;
+            all.push((log, id.to_owned(), Appended { sequence, subject: subject.to_owned(), body }));
+        }
         Ok(())
     }
 
-    async fn next(&self, _: Log, _: &str, _: u64) -> Result<Option<Appended>> {
-        Ok(None)
+    async fn next(&self, log: Log, subject: &str, after: u64) -> Result<Option<Appended>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.row(Table::Router, "")?;
+        let of = |known: &str| match subject.strip_suffix('>') {
+            Some(begin) => known.starts_with(begin),
+            None => known == subject,
+        };
+        let all = self.appended.lock().expect("a lock");
+        let mut found = all.iter().filter(|(of_log, _, one)| *of_log == log && of(&one.subject));
+        Ok(found.find(|(_, _, one)| one.sequence > after).map(|(_, _, one)| one.clone()))
     }
 
     async fn get(&self, table: Table, key: &str) -> Result<Option<Row>> {

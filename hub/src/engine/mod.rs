@@ -144,6 +144,13 @@ pub struct Appended {
     pub body: Bytes,
 }
 
+/// Where a log ends: which life of it this is (one that was lost and made anew has another), and the sequence that was given last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Last {
+    pub epoch: String,
+    pub sequence: u64,
+}
+
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {

@@ -88,14 +88,10 @@ pub(super) async fn fetch(
     }
     let _open = hub.metrics.poll();
     see(&hub, &caller, &headers, &position).await;
-    let epoch = match hub.engine.epoch(Log::Inbound).await {
-        Ok(epoch) => epoch,
-        Err(error) => return later(&error.to_string()),
-    };
     let (mut sites, mut stopping) = (hub.sites.clone(), hub.stopping.clone());
     let revoked = sites.wait_for(|registry| registry.of_token(expose(&caller)).is_none());
     let found = tokio::select! {
-        found = wait(&hub.engine, &hub.wakes, &epoch, &caller.name, position.after.as_deref()) => found,
+        found = wait(&hub.engine, &hub.wakes, &caller.name, position.after.as_deref()) => found,
         _ = revoked => return no_such_token(),
         _ = stopping.wait_for(|stop| *stop) => return (StatusCode::NO_CONTENT, [(HUB, "stopping")]).into_response(),
     };

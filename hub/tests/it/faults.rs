@@ -92,6 +92,8 @@ fn a_body_with_a_thousand_messages_reaches_three_hundred_sites() {
         let fetched = fetched(&two.proxy.url(""), &tokens[at], expected);
         assert_eq!((fetched.len(), fetched.values().sum::<usize>()), (expected, expected), "s{at}");
     }
+    std::thread::sleep(Duration::from_secs(10)); // each hub has looked
+    assert!(two.hubs.iter().all(|hub| !hub.log().contains("did not hear")), "a thousand were heard of");
 }
 
 #[test]

@@ -152,6 +152,16 @@ impl Engine {
         self.nodes.iter().flatten().map(|node| processor(node.id())).sum()
     }
 
+    /// What hubs have sent to all nodes so far, as their monitors say: a request each, and what hubs tell each other.
+    pub fn requests(&self) -> u64 {
+        let of_node = |(_, monitor): &(u16, u16)| {
+            let said = get_json(&format!("http://127.0.0.1:{monitor}/connz"));
+            let clients = said["connections"].as_array().cloned().unwrap_or_default();
+            clients.iter().filter_map(|client| client["in_msgs"].as_u64()).sum::<u64>()
+        };
+        self.ports.iter().map(of_node).sum()
+    }
+
     /// All that a node had is gone.
     pub fn lose(&mut self, at: usize) {
         self.kill(at);
