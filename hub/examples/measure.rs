@@ -1,7 +1,7 @@
 //! What a hub costs beside its floor, in one run on this machine: three nodes of the engine, two hubs, the simulator, and this
 //! program as a thousand sites. It prints the table of docs/hub-performance.md.
 //!
-//! `cargo build --release --workspace --bins --examples && target/release/examples/measure`; with `idle` the sites that wait alone
+//! `cargo build --release --workspace --bins --examples && target/release/examples/measure`; with `idle` or `throughput` that part alone
 
 #![expect(
     clippy::expect_used,
@@ -246,16 +246,18 @@ impl Rig {
             let counts: Vec<usize> = futures_util::future::join_all((0..AT_A_TIME).map(lane)).await;
             counts.iter().sum::<usize>()
         });
-        let end = Instant::now() + time;
+        let (before, began) = (self.routed(), Instant::now());
+        let end = began + time;
         std::thread::scope(|scope| {
             for lane in 0..AT_A_TIME {
                 let posted = &posted;
                 let url = self.hubs[lane % 2].url("");
                 scope.spawn(move || {
-                    let agent = agent();
+                    let (agent, mut count) = (agent(), 0);
                     while Instant::now() < end {
-                        let id = format!("wamid.t{lane}-{}", posted.load(Ordering::Relaxed));
-                        if post(&agent, &url, &body(&id, 2)) {
+                        let id = format!("wamid.t{lane}-{count}");
+                        if post(&agent, &url, &body(&id, SKIPPED + lane)) {
+                            count += 1;
                             posted.fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -270,6 +272,20 @@ impl Rig {
             &format!("{hubs:.0}: {:.0} %", 100.0 * hubs / floor),
             &format!("{floor:.0} bare appends"),
         );
+        let posted = posted.load(Ordering::Relaxed) as u64;
+        let routed =
+            wait_for(120, "all to be routed", || (self.routed() >= before + posted).then(|| began.elapsed()));
+        line(
+            "webhooks for 64 sites that are routed a second, while they come so",
+            "≥ 320",
+            &format!("{:.0}", posted as f64 / routed.as_secs_f64()),
+            "–",
+        );
+    }
+
+    fn routed(&self) -> u64 {
+        let engine = self.jetstream.clone();
+        wait(&self.runtime, async move { engine.last(Log::Inbound).await.expect("it answers").sequence })
     }
 
     /// A thousand sites that wait, then all of them at once again.
@@ -394,13 +410,18 @@ impl Rig {
 fn main() {
     let mut rig = rig();
     println!("| what | budget | measured | floor |\n|---|---|---:|---:|");
-    rig.idle_sites();
-    if std::env::args().any(|argument| argument == "idle") {
+    let only = std::env::args().nth(1);
+    if only.is_none() || only.as_deref() == Some("idle") {
+        rig.idle_sites();
+    }
+    if only.is_none() || only.as_deref() == Some("throughput") {
+        rig.throughput();
+    }
+    if only.is_some() {
         return;
     }
     rig.webhooks();
     rig.sends();
-    rig.throughput();
     rig.gap("a hub is killed: no acknowledgement for", "≤ 2 s", 0, |rig| {
         rig.hubs[0].kill();
         rig.hubs[0].up();

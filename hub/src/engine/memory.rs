@@ -16,6 +16,8 @@ pub struct Memory {
     /// Of all logs, in one order.
     appended: Arc<Mutex<Vec<(Log, String, Appended)>>>,
     asked: Arc<AtomicUsize>,
+    /// Appends that are under way now, and the most that ever were.
+    at_a_time: Arc<(AtomicUsize, AtomicUsize)>,
     /// The next acknowledgement of a `create` is lost, and what it asked for is kept.
     pub loses_next_create: Arc<AtomicBool>,
     /// Nothing is taken: no quorum.
@@ -31,6 +33,10 @@ impl Memory {
     /// How often a log was read.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    pub fn most_at_a_time(&self) -> usize {
+        self.at_a_time.1.load(Ordering::Relaxed)
     }
 
     fn write(&self, table: Table, key: &str, value: Bytes) -> u64 {
@@ -52,6 +58,13 @@ impl Memory {
 impl Engine for Memory {
     async fn append(&self, log: Log, subject: &str, id: &str, body: Bytes) -> Result<()> {
         self.row(Table::Router, "")?; // an error when it is down
+        let (now, most) = &*self.at_a_time;
+        most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        // One takes longer than another: what is begun later may be there first.
+        for _ in 0..id.bytes().fold(0, u8::wrapping_add) % 8 {
+            tokio::task::yield_now().await;
+        }
+        now.fetch_sub(1, Ordering::Relaxed);
         let mut all = self.appended.lock().expect("a lock");
         if !all.iter().any(|(of, known, _)| (*of, known.as_str()) == (log, id)) {
             let sequence = all.len() as u64 + 1;

@@ -1,14 +1,16 @@
 //! Reads what Meta sent in its order and gives it to the sites. One hub does it at a time; what it did since it last wrote down
 //! how far it was is done again by the next, and appended once all the same, since it has the same ids.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::Subscriber;
 use bellwire::random::random_bytes;
 use bellwire::time::{Clock, SystemClock};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
@@ -16,7 +18,7 @@ use super::question::{Asker, chosen, is_receipt};
 use super::route::{Facts, Route, route};
 use super::split::{Item, split};
 use super::{media_key, person_key, route_key};
-use crate::engine::{Engine, Log, Result, Row, Signals, Table};
+use crate::engine::{Appended, Engine, Log, Result, Row, Signals, Table};
 use crate::out::tag;
 use crate::sites::Registry;
 
@@ -25,8 +27,11 @@ const KEY: &str = "raw";
 /// Whoever routes says so at least this often; after three times as long another takes over.
 const RENEW: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(3);
-/// Bodies between two notes of how far it is.
+/// Bodies between two notes of how far it is, and at most that are read while those before are given.
 const BODIES: usize = 32;
+/// Requests to the engine at a time. An append to three nodes takes one to two milliseconds, so that these are more a second than
+/// Meta sends (docs/hub-performance.md).
+const AT_A_TIME: usize = 32;
 /// Between two looks when nobody said that something came: what was said may be lost.
 const LOOK: Duration = Duration::from_secs(1);
 /// A replica that is behind has what was said to have come some milliseconds later.
@@ -73,7 +78,7 @@ pub async fn run<E: Engine>(
             of_hearing.notify_one();
         }
     });
-    let router = Router { engine, hub, sites, asker, came };
+    let router = Arc::new(Router { engine, hub, sites, asker, came });
     loop {
         if let Err(error) = router.lead().await {
             tracing::warn!(%error, "what came from Meta is kept and not routed yet; trying again in a second");
@@ -83,23 +88,23 @@ pub async fn run<E: Engine>(
 }
 
 impl<E: Engine> Router<E> {
-    /// Routes as long as nobody else does.
-    async fn lead(&self) -> Result<()> {
+    /// Routes as long as nobody else does. What comes next is read while the sites are given what came before: one body when one
+    /// comes now and then, many at a time when many wait.
+    async fn lead(self: &Arc<Self>) -> Result<()> {
         let Some(mut row) = self.take().await? else { return Ok(()) };
         let mut place: Place = read(&row.value);
         let mut noted = tokio::time::Instant::now();
-        let (mut bodies, mut soon) = (0, SOON_LOOKS);
+        let (mut given, mut soon) = (0, SOON_LOOKS);
+        let mut bodies: Vec<Appended> = Vec::new();
         loop {
-            let next = self.engine.next(Log::Raw, "raw.>", place.sequence).await?;
-            let is_all = next.is_none();
-            if let Some(raw) = next {
-                self.give(raw.sequence, &raw.body).await?;
-                place.sequence = raw.sequence;
-                bodies += 1;
-            }
-            if bodies >= BODIES || noted.elapsed() >= RENEW || (is_all && bodies > 0) {
+            let after = bodies.last().map_or(place.sequence, |raw| raw.sequence);
+            given += bodies.len();
+            bodies = self.give_and_read(bodies, after).await?;
+            place.sequence = after;
+            let is_all = bodies.is_empty();
+            if given >= BODIES || noted.elapsed() >= RENEW || (is_all && given > 0) {
                 let Some(revision) = self.note(&place, row.revision).await? else { return Ok(()) };
-                (row.revision, noted, bodies) = (revision, tokio::time::Instant::now(), 0);
+                (row.revision, noted, given) = (revision, tokio::time::Instant::now(), 0);
             }
             if is_all {
                 let pause = if soon > 0 { SOON } else { LOOK };
@@ -110,6 +115,34 @@ impl<E: Engine> Router<E> {
                 }
             }
         }
+    }
+
+    /// What is behind `after` and can be read in the time in which these are given.
+    async fn give_and_read(self: &Arc<Self>, bodies: Vec<Appended>, after: u64) -> Result<Vec<Appended>> {
+        let is_given = AtomicBool::new(bodies.is_empty());
+        let give = async {
+            let given = self.give(bodies).await;
+            is_given.store(true, Ordering::Relaxed);
+            given
+        };
+        let read = async {
+            let (mut next, mut after) = (Vec::new(), after);
+            while let Some(raw) = self.next(after).await? {
+                after = raw.sequence;
+                next.push(raw);
+                if next.len() == BODIES || is_given.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            Ok(next)
+        };
+        let (given, next) = tokio::join!(give, read);
+        given?;
+        next
+    }
+
+    async fn next(&self, after: u64) -> Result<Option<Appended>> {
+        self.engine.next(Log::Raw, "raw.>", after).await
     }
 
     /// `None`: another hub does it.
@@ -144,52 +177,92 @@ impl<E: Engine> Router<E> {
         json(&Place { hub: self.hub.clone(), until, ..place.clone() })
     }
 
-    /// One body. What cannot be read is set aside, and holds up nothing behind it.
-    async fn give(&self, sequence: u64, body: &Bytes) -> Result<()> {
-        let items = match split(body) {
-            Ok(items) => items,
-            Err(why) => {
-                tracing::error!(sequence, why, "a body of Meta's is set aside");
-                let id = format!("raw-{sequence}");
-                return self.engine.append(Log::Unrouted, "unrouted.unreadable", &id, body.clone()).await;
+    /// In their order. What cannot be read is set aside, and holds up nothing behind it.
+    async fn give(self: &Arc<Self>, bodies: Vec<Appended>) -> Result<()> {
+        let mut items = Vec::new();
+        for Appended { sequence, body, .. } in bodies {
+            match split(&body) {
+                Ok(of_body) => items.extend(of_body),
+                Err(why) => {
+                    tracing::error!(sequence, why, "a body of Meta's is set aside");
+                    let id = format!("raw-{sequence}");
+                    self.engine.append(Log::Unrouted, "unrouted.unreadable", &id, body).await?;
+                }
             }
-        };
-        for item in items {
-            self.give_one(item).await?;
         }
-        Ok(())
+        let mut together = Vec::new();
+        for item in items.into_iter().filter(|item| !is_receipt(item)) {
+            match chosen(&item).map(str::to_owned) {
+                Some(site) => {
+                    // It decides about what the person wrote before, and after.
+                    self.give_together(std::mem::take(&mut together)).await?;
+                    self.choose(&item, &site).await?;
+                }
+                None => together.push(item),
+            }
+        }
+        self.give_together(together).await
     }
 
-    async fn give_one(&self, item: Item) -> Result<()> {
-        if is_receipt(&item) {
-            return Ok(());
+    /// Where each belongs is looked up for many at a time, and many sites are given theirs at a time, each in its order.
+    async fn give_together(self: &Arc<Self>, items: Vec<Item>) -> Result<()> {
+        let look_up = |item: Item| {
+            let router = Arc::clone(self);
+            async move {
+                let facts = router.facts(&item).await?;
+                let route = route(&item, facts);
+                Ok((item, route))
+            }
+        };
+        let routed = stream::iter(items.into_iter().map(look_up)).buffered(AT_A_TIME);
+        let routed: Vec<(Item, Route)> = routed.try_collect().await?;
+        let mut lanes: BTreeMap<String, Vec<(Arc<Item>, Route)>> = BTreeMap::new();
+        for (item, route) in routed {
+            let item = Arc::new(item);
+            match route {
+                Route::To(sites) => sites.into_iter().for_each(|site| {
+                    let lane = lanes.entry(format!("in.{site}")).or_default();
+                    lane.push((Arc::clone(&item), Route::To(vec![site])));
+                }),
+                aside @ (Route::Ask(_) | Route::Unrouted(_)) => {
+                    lanes.entry(aside_subject(&item)).or_default().push((item, aside))
+                }
+            }
         }
-        if let Some(site) = chosen(&item) {
-            return self.choose(&item, site).await;
-        }
-        let facts = self.facts(&item).await?;
-        match route(&item, facts) {
+        let carry_out = |lane: Vec<(Arc<Item>, Route)>| {
+            let router = Arc::clone(self);
+            async move {
+                for (item, route) in lane {
+                    router.carry_out(&item, route).await?;
+                }
+                Ok(())
+            }
+        };
+        let lanes = stream::iter(lanes.into_values().map(carry_out));
+        lanes.buffer_unordered(AT_A_TIME).try_collect().await
+    }
+
+    async fn carry_out(&self, item: &Item, route: Route) -> Result<()> {
+        match route {
             Route::To(sites) => {
                 for site in sites {
-                    give_to(&self.engine, &site, &item.id, &item).await?;
+                    give_to(&self.engine, &site, &item.id, item).await?;
                 }
             }
             Route::Ask(sites) => {
-                self.set_aside(&item).await?;
-                self.asker.ask(&self.engine, &item, &sites).await?;
+                self.set_aside(item).await?;
+                self.asker.ask(&self.engine, item, &sites).await?;
             }
             Route::Unrouted(why) => {
                 tracing::warn!(why, "a message or status has no site; `bellwire-hub unrouted list` shows it");
-                self.set_aside(&item).await?;
+                self.set_aside(item).await?;
             }
         }
         Ok(())
     }
 
     async fn set_aside(&self, item: &Item) -> Result<()> {
-        let person = item.from.first().map_or_else(|| "status".to_owned(), |person| person_key(person));
-        let subject = format!("unrouted.{person}");
-        self.engine.append(Log::Unrouted, &subject, &item.id, item.body.clone().into()).await
+        self.engine.append(Log::Unrouted, &aside_subject(item), &item.id, item.body.clone().into()).await
     }
 
     /// The person has chosen: what was set aside goes there, and for a day what follows.
@@ -255,6 +328,11 @@ impl<E: Engine> Router<E> {
     }
 }
 
+fn aside_subject(item: &Item) -> String {
+    let person = item.from.first().map_or_else(|| "status".to_owned(), |person| person_key(person));
+    format!("unrouted.{person}")
+}
+
 /// One for a site; and it may ask for the file of it.
 pub async fn give_to(engine: &impl Engine, site: &str, id: &str, item: &Item) -> Result<()> {
     if let Some(media) = &item.media {
@@ -271,4 +349,116 @@ fn read(value: &[u8]) -> Place {
 
 fn json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bellwire::whatsapp::client::{Client, Deadlines};
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::Rows;
+    use crate::engine::memory::Memory;
+    use crate::pace::{Limits, Paces};
+    use crate::sites::{People, Site};
+
+    /// Sites by name, and whom each names.
+    fn router(engine: &Memory, sites: &[(String, Vec<String>)]) -> Arc<Router<Memory>> {
+        let mut registry = Registry::default();
+        for (name, people) in sites {
+            let people = People::Only(people.iter().cloned().collect());
+            let site =
+                Site { numbers: ["9".into()].into(), people, tokens: vec!["t".into()], ..Site::default() };
+            registry.apply((name.clone(), Some(json(&site))));
+        }
+        let settings = "number = []\n[engine]\nservers = []\nreplicas = 1";
+        let second = Duration::from_secs(1);
+        let asker = Asker {
+            settings: Arc::new(toml::from_str(settings).expect("settings")),
+            client: Client::new(Deadlines { connect: second, answer: second }).expect("a client"),
+            paces: Paces::default(),
+            limits: Limits::new(engine),
+        };
+        let (_, sites) = watch::channel(Arc::new(registry));
+        let (engine, hub, came) = (engine.clone(), "hub".to_owned(), Arc::default());
+        Arc::new(Router { engine, hub, sites, asker, came })
+    }
+
+    fn body(sequence: u64, messages: &[serde_json::Value]) -> Appended {
+        let value = json!({ "metadata": { "phone_number_id": "9" }, "messages": messages });
+        let change = json!({ "field": "messages", "value": value });
+        let body = json!({ "object": "w", "entry": [{ "id": "1", "changes": [change] }] });
+        Appended { sequence, subject: "raw.meta".into(), body: body.to_string().into() }
+    }
+
+    fn text(from: &str, id: &str) -> serde_json::Value {
+        json!({ "from": from, "id": id, "type": "text", "text": { "body": id } })
+    }
+
+    /// The ids of the messages under a subject, in their order.
+    async fn given(engine: &Memory, log: Log, subject: &str) -> Vec<String> {
+        let (mut ids, mut after) = (Vec::new(), 0);
+        while let Some(one) = engine.next(log, subject, after).await.expect("well") {
+            after = one.sequence;
+            let body: serde_json::Value = serde_json::from_slice(&one.body).expect("JSON");
+            let id = &body["entry"][0]["changes"][0]["value"]["messages"][0]["id"];
+            ids.push(id.as_str().expect("an id").to_owned());
+        }
+        ids
+    }
+
+    #[tokio::test]
+    async fn many_sites_are_given_theirs_at_a_time_and_each_in_its_order() {
+        let engine = Memory::default();
+        let sites: Vec<_> = (0..40).map(|at| (format!("s{at}"), vec![format!("49{at:02}")])).collect();
+        let messages: Vec<_> =
+            (0..400).map(|at| text(&format!("49{:02}", at % 40), &format!("m{at:03}"))).collect();
+        let bodies = messages.chunks(150).zip(1..).map(|(part, sequence)| body(sequence, part)).collect();
+        router(&engine, &sites).give(bodies).await.expect("well");
+        for site in 0..40 {
+            let expected: Vec<_> = (0..10).map(|at| format!("m{:03}", at * 40 + site)).collect();
+            assert_eq!(given(&engine, Log::Inbound, &format!("in.s{site}")).await, expected, "s{site}");
+        }
+        assert_eq!(engine.most_at_a_time(), AT_A_TIME, "as many as may be, and no more");
+    }
+
+    #[tokio::test]
+    async fn what_a_person_chose_decides_about_what_stands_behind_it_in_the_same_body() {
+        let engine = Memory::default();
+        let sites = ["a", "b"].map(|name| (name.to_owned(), vec!["491511".to_owned()]));
+        let tap = json!({ "from": "491511", "id": "tap", "type": "interactive",
+            "interactive": { "type": "list_reply", "list_reply": { "id": "bellwire-hub/site/b" } } });
+        let messages = [text("491511", "before"), text("491511", "too"), tap, text("491511", "behind")];
+        router(&engine, &sites).give(vec![body(1, &messages)]).await.expect("well");
+        assert_eq!(given(&engine, Log::Inbound, "in.b").await, ["before", "too", "behind"]);
+        assert!(given(&engine, Log::Inbound, "in.a").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_read_is_set_aside_and_the_next_is_given() {
+        let engine = Memory::default();
+        let broken = Appended { sequence: 1, subject: "raw.meta".into(), body: "{".into() };
+        let bodies = vec![broken, body(2, &[text("491511", "words")])];
+        router(&engine, &[("a".into(), vec!["491511".into()])]).give(bodies).await.expect("well");
+        assert_eq!(given(&engine, Log::Inbound, "in.a").await, ["words"]);
+        assert_eq!(engine.appended(), 2);
+    }
+
+    #[tokio::test]
+    async fn much_that_waits_is_read_while_what_was_read_is_given() {
+        let engine = Memory::default();
+        for at in 0..100_u64 {
+            let one = body(at, &[text("491511", &format!("m{at:03}"))]);
+            engine.append(Log::Raw, "raw.meta", &format!("r{at}"), one.body).await.expect("kept");
+        }
+        let router = router(&engine, &[("a".into(), vec!["491511".into()])]);
+        let first = router.give_and_read(Vec::new(), 0).await.expect("well");
+        assert_eq!(first.len(), 1, "alone, so that it waits for nothing");
+        let second = router.give_and_read(first, 1).await.expect("well");
+        assert!((2..=BODIES).contains(&second.len()), "{}", second.len());
+        assert_eq!(given(&engine, Log::Inbound, "in.a").await, ["m000"]);
+        assert_eq!(second[0].sequence, 2);
+    }
 }

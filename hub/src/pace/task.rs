@@ -30,7 +30,7 @@ pub struct Refused {
     pub code: Option<i64>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Paces(Arc<BTreeMap<String, Arc<Line>>>);
 
 /// What wants to leave over one number.
