@@ -13,12 +13,19 @@ use tokio::task::JoinSet;
 use crate::engine::{JetStream, Table, follow};
 use crate::http::{Hub, admin_routes, routes, serve};
 use crate::incoming::{self, Asker, CAME, Wakes};
-use crate::pace::{Limits, Paces};
-use crate::settings::Settings;
+use crate::pace::{Limits, Paces, Reach};
+use crate::settings::{Settings, Silent};
 use crate::sites::{Registry, SeenSites, random_hex, silence};
 
 /// Less than the 35 s after which a repetition takes a hub for gone (`out::sent`).
 const META: Deadlines = Deadlines { connect: Duration::from_secs(5), answer: Duration::from_secs(25) };
+
+fn warn_of_strangers(silent: &Silent, sites: &Registry) {
+    let known = sites.all(None);
+    for site in silent.tell.iter().filter(|site| !known.contains(site)) {
+        tracing::warn!(site, "[silent] tells a site that is not enrolled; `bellwire-hub sites add` makes it");
+    }
+}
 
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let listener = TcpListener::bind(&settings.listen)
@@ -37,7 +44,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let name = random_hex::<8>()?;
     let paces = Paces::start(&settings.numbers, &name, &signals);
     let wakes = Wakes::start(&engine, &signals).await?;
-    let (settings, client, limits) = (Arc::new(settings), Client::new(META)?, Limits::new(&engine));
+    let (settings, client) = (Arc::new(settings), Client::new(META)?);
+    let limits = Limits::new(&engine, Reach::start(&engine, &settings, &client).await?);
     let asker = Asker {
         settings: Arc::clone(&settings),
         client: client.clone(),
@@ -47,13 +55,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(incoming::run(engine.clone(), sites.clone(), asker, signals.hear(CAME).await?));
     if let Some(silent) = settings.silent.clone() {
-        let known = sites.borrow().all(None);
-        for site in silent.tell.iter().filter(|site| !known.contains(site)) {
-            tracing::warn!(
-                site,
-                "[silent] tells a site that is not enrolled; `bellwire-hub sites add` makes it"
-            );
-        }
+        warn_of_strangers(&silent, &sites.borrow());
         tasks.spawn(silence::watch(engine.clone(), sites.clone(), seen.clone(), silent));
     }
     let (stop, stopping) = watch::channel(false);

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bellwire::config::{Secret, api_url, digits, secret};
+use bellwire::config::{Secret, api_url, digits, secret, versions};
 use bellwire::contact::language::Language;
+use bellwire::whatsapp::client::Endpoint;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -157,6 +158,17 @@ impl Number {
         self.verify_token()?;
         (self.phone_number_id, self.api_url) = (id, url);
         Ok(())
+    }
+
+    /// For what the hub itself asks Meta.
+    pub fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        Ok(Endpoint {
+            api_url: self.api_url.clone(),
+            api_version: versions::DEFAULT.to_owned(),
+            phone_number_id: self.phone_number_id.clone(),
+            access_token: self.access_token()?,
+            via_hub: false,
+        })
     }
 
     /// Read anew each time: one that was rotated works at once, and none stays in memory.

@@ -94,11 +94,11 @@ pub fn for_a_person(refusal: &Refusal) -> Option<String> {
 pub fn sentence(refusal: &Refusal) -> String {
     let Refusal { code, advice, fbtrace_id, .. } = refusal;
     let details = without_stop(&refusal.details);
-    if refusal.class == Class::HubThrottle {
-        return format!("the hub does not take it now: {details}; it goes out as soon as it does");
-    }
     if advice.is_empty() {
-        return format!("the hub refused it: {details}");
+        return match refusal.code {
+            429 => format!("the hub does not take it now: {details}; it goes out as soon as it does"),
+            _ => format!("the hub refused it: {details}"),
+        };
     }
     format!(
         "Meta refused it with code {code}: {details}. What to do: {advice}{}",

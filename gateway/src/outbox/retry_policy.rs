@@ -245,7 +245,7 @@ fn after_refusal(refusal: &Refusal, case: &MessageCase, now: Timestamp, dice: &m
             let until = now + refusal.retry_after.unwrap_or(Duration::from_secs(seconds));
             wait(until, said, Some(Gate::Pair { until }))
         }
-        Class::Limit => wait(now + LIMIT_WAIT, said, None),
+        Class::Limit => wait(now + refusal.retry_after.unwrap_or(LIMIT_WAIT), said, None),
         Class::Quality => {
             let until = now + QUALITY_WAIT;
             let gate = Gate::Connection { until, reason: said.clone() };

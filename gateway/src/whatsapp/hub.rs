@@ -116,13 +116,14 @@ fn read(answer: Result<(StatusCode, HeaderMap, Bytes), ApiAnswer>) -> Hop {
         Err(answer) => return Hop::Unclear(answer),
     };
     match said(&headers) {
-        Some("again") => Hop::NotSent(ApiAnswer::Refused(Refusal {
+        Some(word @ ("again" | "later")) => Hop::NotSent(ApiAnswer::Refused(Refusal {
             code: 429,
-            class: Class::HubThrottle,
+            // `later` concerns this message alone.
+            class: if word == "later" { Class::Limit } else { Class::HubThrottle },
             details: String::from_utf8_lossy(&body).trim().to_owned(),
             fbtrace_id: None,
             http_status: Some(429),
-            advice: "nothing; it is sent as soon as the hub takes it".to_owned(),
+            advice: String::new(),
             retry_after: retry_after(&headers),
         })),
         Some("wait") => Hop::Unclear(unclear("the hub is still at it")),
@@ -217,5 +218,9 @@ mod tests {
             panic!("nothing was sent")
         };
         assert_eq!((refusal.class, refusal.details.as_str()), (Class::HubThrottle, "too much"));
+        let Hop::NotSent(ApiAnswer::Refused(refusal)) = hop(429, Some("later"), "so many people\n") else {
+            panic!("nothing was sent")
+        };
+        assert_eq!(refusal.class, Class::Limit, "this message alone");
     }
 }

@@ -52,6 +52,8 @@ pub enum Table {
     Quota,
     /// What each person has been sent over each number in the last minutes.
     Pairs,
+    /// When each person was last written to with a template, which may be the first to them in a day.
+    Reached,
 }
 
 impl Log {
@@ -88,7 +90,7 @@ impl Log {
 }
 
 impl Table {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Sites,
         Self::Codes,
         Self::Sent,
@@ -99,6 +101,7 @@ impl Table {
         Self::Router,
         Self::Quota,
         Self::Pairs,
+        Self::Reached,
     ];
 
     #[must_use]
@@ -114,6 +117,7 @@ impl Table {
             Self::Router => "ROUTER",
             Self::Quota => "QUOTA",
             Self::Pairs => "PAIRS",
+            Self::Reached => "REACHED",
         }
     }
 
@@ -128,6 +132,7 @@ impl Table {
             Self::Routes => Some(days(30)),
             Self::Wrote => Some(days(1)),
             Self::Pairs => Some(Duration::from_secs(300)),
+            Self::Reached => Some(Duration::from_secs(25 * 3_600)),
         }
     }
 }

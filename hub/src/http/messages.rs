@@ -1,6 +1,7 @@
 //! `POST /{version}/{phone_number_id}/messages`, as sites send it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use super::{HUB, Hub, PAUSE, again, refusal};
 use crate::out::{Answer, Outgoing, Request, SEVERITY, Told, send as send_once};
+use crate::pace::Scope;
 use crate::sites::random_hex;
 
 pub(super) async fn send(
@@ -66,6 +68,7 @@ async fn answer(
         site: &caller.name,
         quota: &caller.site.quota,
         to: &out.to,
+        is_template: is_template(&body),
         body,
     };
     Ok(told(send_once(&hub.engine, &request, &caller.name, &out, &nonce).await))
@@ -80,11 +83,7 @@ fn told(told: Told) -> Response {
             (status, [(HUB, whose)], kind, body).into_response()
         }
         Told::Again { why, retry_after } => again(&why, retry_after),
-        Told::Refused { code, why, retry_after } => {
-            let seconds = retry_after.as_secs_f64().ceil().max(1.0).to_string();
-            let refused = refusal(StatusCode::BAD_REQUEST, code, &why);
-            ([(header::RETRY_AFTER, seconds)], refused).into_response()
-        }
+        Told::Later { scope, why, retry_after } => later(scope, &why, retry_after),
         Told::Wait => {
             (StatusCode::CONFLICT, [(HUB, "wait")], "it is being sent; ask again\n").into_response()
         }
@@ -94,6 +93,20 @@ fn told(told: Told) -> Response {
             "another message was sent under this key: are there two copies of this site, with one card? Give one of them a new one",
         ),
     }
+}
+
+/// In Meta's words where it has some (131056, the limit of a pair), which close this person at the site and nobody else.
+fn later(scope: Scope, why: &str, retry_after: Duration) -> Response {
+    let seconds = [(header::RETRY_AFTER, retry_after.as_secs_f64().ceil().max(1.0).to_string())];
+    if scope == Scope::Person {
+        return (seconds, refusal(StatusCode::BAD_REQUEST, 131_056, why)).into_response();
+    }
+    (StatusCode::TOO_MANY_REQUESTS, seconds, [(HUB, "later")], format!("{why}; nothing was sent\n"))
+        .into_response()
+}
+
+fn is_template(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|json| json["type"] == "template")
 }
 
 fn is_read_mark(body: &[u8]) -> bool {

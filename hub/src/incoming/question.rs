@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use bellwire::config::versions;
 use bellwire::contact::language::Language;
 use bellwire::contact::severity::Severity;
-use bellwire::whatsapp::client::{Client, Endpoint};
+use bellwire::whatsapp::client::Client;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -43,7 +42,7 @@ impl<E: Engine> Asker<E> {
     pub async fn ask(&self, engine: &E, item: &Item, sites: &[String]) -> Result<()> {
         let (Some(person), Some(number)) = (item.from.first(), &item.number) else { return Ok(()) };
         let Some(known) = self.settings.number(number) else { return Ok(()) };
-        let (callback, Ok(access_token)) = (callback(&item.id), known.access_token()) else { return Ok(()) };
+        let (callback, Ok(endpoint)) = (callback(&item.id), known.endpoint()) else { return Ok(()) };
         let Some(body) = question(person, sites, known.language, &callback) else {
             tracing::warn!(
                 sites = sites.len(),
@@ -54,13 +53,6 @@ impl<E: Engine> Asker<E> {
         let asked = format!("asked.{}", person_key(person));
         let Some(revision) = engine.create(Table::Wrote, &asked, "1".into()).await? else { return Ok(()) };
         let body = Bytes::from(body.to_string());
-        let endpoint = Endpoint {
-            api_url: known.api_url.clone(),
-            api_version: versions::DEFAULT.to_owned(),
-            phone_number_id: number.clone(),
-            access_token,
-            via_hub: false,
-        };
         let (digest, to) = (bellwire::hex::hex(&Sha256::digest(&body)), person.clone());
         let (tag, severity, waited) = (String::new(), Severity::Warning, 0);
         let out = Outgoing { key: callback, tag, severity, waited, to, digest };
@@ -68,8 +60,8 @@ impl<E: Engine> Asker<E> {
         let (paces, limits) = (self.paces.clone(), self.limits.clone());
         tokio::spawn(async move {
             let (client, paces, limits, endpoint) = (&client, &paces, &limits, &endpoint);
-            let (site, quota, to) = (HUB, &Quota::default(), &out.to);
-            let request = Request { client, paces, limits, endpoint, site, quota, to, body };
+            let (site, quota, to, is_template) = (HUB, &Quota::default(), &out.to, false);
+            let request = Request { client, paces, limits, endpoint, site, quota, to, is_template, body };
             let told = send(&engine, &request, HUB, &out, &out.digest).await;
             if matches!(&told, Told::Answer(answer) if (200..300).contains(&answer.status)) {
                 return;

@@ -361,7 +361,7 @@ mod tests {
     use super::*;
     use crate::engine::Rows;
     use crate::engine::memory::Memory;
-    use crate::pace::{Limits, Paces};
+    use crate::pace::{Limits, Paces, Reach};
     use crate::sites::{People, Site};
 
     /// Sites by name, and whom each names.
@@ -379,7 +379,7 @@ mod tests {
             settings: Arc::new(toml::from_str(settings).expect("settings")),
             client: Client::new(Deadlines { connect: second, answer: second }).expect("a client"),
             paces: Paces::default(),
-            limits: Limits::new(engine),
+            limits: Limits::new(engine, Reach::new(engine, watch::channel(Arc::default()).1)),
         };
         let (_, sites) = watch::channel(Arc::new(registry));
         let (engine, hub, came) = (engine.clone(), "hub".to_owned(), Arc::default());

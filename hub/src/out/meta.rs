@@ -30,18 +30,27 @@ pub struct Request<'a, E> {
     pub quota: &'a Quota,
     /// Whom it writes to.
     pub to: &'a str,
+    /// So that it may be the first to that person today.
+    pub is_template: bool,
     pub body: Bytes,
 }
 
 impl<E: Engine> Ports for Request<'_, E> {
     async fn turn(&self, severity: Severity) -> Result<(), Refused> {
-        let (number, Limits { quotas, pairs }) = (&self.endpoint.phone_number_id, self.limits);
+        let (number, Limits { quotas, pairs, reach }) = (&self.endpoint.phone_number_id, self.limits);
         pairs.look(number, self.to, severity, SystemClock.now())?;
+        if self.is_template {
+            reach.look(self.to, severity, SystemClock.now())?;
+        }
         let now = (SystemClock.now().0, SystemClock.both().steady);
         quotas.take(self.site, self.quota, self.paces.hubs(), now).await?;
         let turn = async {
             self.paces.turn(number, self.site, severity).await?;
-            pairs.take(number, self.to, severity, SystemClock.now()).await
+            pairs.take(number, self.to, severity, SystemClock.now()).await?;
+            match self.is_template {
+                true => reach.take(self.to, severity, SystemClock.now()).await,
+                false => Ok(()),
+            }
         };
         let turn = turn.await;
         if turn.is_err() {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::request::Outgoing;
 use super::sent::{Answer, Sent, Step, step};
 use crate::engine::{Engine, Result, Row, Table};
-use crate::pace::Refused;
+use crate::pace::{Refused, Scope};
 
 /// The engine is asked so often to keep an answer, a second apart: an election is over by then.
 const KEEP_TRIES: u32 = 8;
@@ -41,9 +41,9 @@ pub enum Told {
         why: String,
         retry_after: Duration,
     },
-    /// 400 with this code of Meta's: nothing was sent, and it concerns this person alone.
-    Refused {
-        code: i64,
+    /// The same, and what else the site has for this person waits with it, or nothing.
+    Later {
+        scope: Scope,
         why: String,
         retry_after: Duration,
     },
@@ -114,11 +114,11 @@ async fn begin<E: Engine>(
     if let Some(told) = tell(engine, key, row, out, nonce).await? {
         return Ok((told, None));
     }
-    if let Err(Refused { why, retry_after, code }) = ports.turn(out.severity).await {
+    if let Err(Refused { why, retry_after, scope }) = ports.turn(out.severity).await {
         let why = why.to_owned();
-        let told = match code {
-            Some(code) => Told::Refused { code, why, retry_after },
-            None => Told::Again { why, retry_after },
+        let told = match scope {
+            Scope::Severity => Told::Again { why, retry_after },
+            Scope::Person | Scope::Message => Told::Later { scope, why, retry_after },
         };
         return Ok((told, None));
     }

@@ -7,13 +7,16 @@ mod scheduler;
 mod quota;
 /// How much one person gets.
 mod pair;
+/// How many people are written to first.
+mod reach;
 /// The loop that asks it.
 mod task;
 
 pub use pair::Pairs;
 pub use quota::Quotas;
+pub use reach::Reach;
 pub use scheduler::{Beat, Full, Pace};
-pub use task::{Paces, Refused};
+pub use task::{Paces, Refused, Scope};
 
 use crate::engine::Engine;
 
@@ -22,10 +25,11 @@ use crate::engine::Engine;
 pub struct Limits<E> {
     pub quotas: Quotas<E>,
     pub pairs: Pairs<E>,
+    pub reach: Reach<E>,
 }
 
 impl<E: Engine> Limits<E> {
-    pub fn new(engine: &E) -> Self {
-        Self { quotas: Quotas::new(engine.clone()), pairs: Pairs::new(engine.clone()) }
+    pub fn new(engine: &E, reach: Reach<E>) -> Self {
+        Self { quotas: Quotas::new(engine.clone()), pairs: Pairs::new(engine.clone()), reach }
     }
 }

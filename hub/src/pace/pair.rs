@@ -10,12 +10,10 @@ use bellwire::outbox::rate_limit::{Bucket, PAIR, RateLimit};
 use bellwire::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
+use super::{Refused, Scope};
 use crate::engine::{Engine, Result, Table, Unavailable};
 use crate::incoming::person_key;
 
-/// Meta's code for it. A site waits with this person alone, and not with all that is as severe, as after a 429.
-const CODE: i64 = 131_056;
 /// Of the burst only critical messages have the last ten: the infos of one site never hold up another's fire alarm. They also have
 /// all of the six-second pace while there are so many of them, since each one uses up what others wait for.
 const RESERVED: u32 = 10;
@@ -66,7 +64,7 @@ fn may(bucket: Option<Bucket>, severity: Severity, now: Timestamp) -> std::resul
         return Ok(());
     }
     let why = "Meta takes a message each 6 s to one person, and so many of all sites wait for that";
-    Err(Refused { why, retry_after: now.until(next).min(PAIR.every), code: Some(CODE) })
+    Err(Refused { why, retry_after: now.until(next).min(PAIR.every), scope: Scope::Person })
 }
 
 impl<E: Engine> Pairs<E> {
@@ -157,7 +155,7 @@ fn key(number: &str, to: &str) -> String {
 fn unavailable(error: &Unavailable) -> Refused {
     tracing::debug!(%error, "how much was written to a person is not known");
     let why = "the engine does not say how much was written to this person";
-    Refused { why, retry_after: PAUSE, code: None }
+    Refused { why, retry_after: PAUSE, scope: Scope::Severity }
 }
 
 #[cfg(test)]
@@ -191,7 +189,7 @@ mod tests {
         assert_eq!(taken(&hubs, Severity::Info, 200, NOW).await, 35);
         assert!(hubs[0].look("1", "491511", Severity::Info, NOW).is_err(), "known without the engine");
         let refused = hubs[1].take("1", "491511", Severity::Info, NOW).await.expect_err("used up");
-        assert_eq!((refused.code, refused.retry_after), (Some(131_056), 6 * SECOND));
+        assert_eq!((refused.scope, refused.retry_after), (Scope::Person, 6 * SECOND));
         assert!(hubs[1].take("1", "491512", Severity::Info, NOW).await.is_ok(), "another person");
         assert!(hubs[1].take("2", "491511", Severity::Info, NOW).await.is_ok(), "another number");
         assert_eq!(taken(&hubs, Severity::Info, 9, NOW + 5 * SECOND).await, 0);
@@ -227,7 +225,7 @@ mod tests {
         let pairs = Pairs::new(engine.clone());
         engine.loses_next_create.store(true, Ordering::Relaxed);
         let refused = pairs.take("1", "491511", Severity::Info, NOW).await.expect_err("no answer came");
-        assert_eq!((refused.code, refused.retry_after), (None, PAUSE));
+        assert_eq!((refused.scope, refused.retry_after), (Scope::Severity, PAUSE));
         assert_eq!(taken(&[pairs], Severity::Info, 100, NOW).await, 34, "it was stored, and counts");
     }
 

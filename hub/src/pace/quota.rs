@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
+use super::{Refused, Scope};
 use crate::engine::{Engine, Table, change};
 use crate::sites::Quota;
 
@@ -70,7 +70,7 @@ impl<E: Engine> Quotas<E> {
                 let oldest = minute.front().copied().unwrap_or(steady);
                 let retry_after = (oldest + MINUTE).saturating_sub(steady);
                 let why = "the site has used up its messages of this minute";
-                return Err(Refused { why, retry_after, code: None });
+                return Err(Refused { why, retry_after, scope: Scope::Severity });
             }
         }
         if let Some(most) = quota.day {
@@ -114,11 +114,11 @@ impl<E: Engine> Quotas<E> {
             }
             Ok(false) => {
                 let why = "the site has used up its messages of today";
-                Err(Refused { why, retry_after: DAY_PAUSE, code: None })
+                Err(Refused { why, retry_after: DAY_PAUSE, scope: Scope::Severity })
             }
             Err(_) => {
                 let why = "the engine does not say what the site may still send";
-                Err(Refused { why, retry_after: Duration::from_secs(5), code: None })
+                Err(Refused { why, retry_after: Duration::from_secs(5), scope: Scope::Severity })
             }
         }
     }

@@ -26,8 +26,18 @@ const COME_AGAIN: Duration = Duration::from_secs(1);
 pub struct Refused {
     pub why: &'static str,
     pub retry_after: Duration,
-    /// Meta's, where what is refused concerns one person alone.
-    pub code: Option<i64>,
+    pub scope: Scope,
+}
+
+/// What else waits with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of the site that is as severe, or less.
+    Severity,
+    /// What the site has for this person.
+    Person,
+    /// Nothing.
+    Message,
 }
 
 #[derive(Clone, Default)]
@@ -76,7 +86,7 @@ impl Paces {
     /// Waits until it is the message's turn.
     pub async fn turn(&self, number: &str, site: &str, severity: Severity) -> Result<(), Refused> {
         let why = "too much wants to leave over this number";
-        let refused = Refused { why, retry_after: COME_AGAIN, code: None };
+        let refused = Refused { why, retry_after: COME_AGAIN, scope: Scope::Severity };
         let Some(line) = self.0.get(number) else { return Err(refused) };
         let (ticket, leaves) = line.ask(site, severity).ok_or(refused)?;
         match tokio::time::timeout(TURN, leaves).await {

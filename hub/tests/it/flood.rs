@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwire_tests::{PHONE_NUMBER_ID, post_json};
+use bellwire_tests::{PHONE_NUMBER_ID, free_port, post_json, wait_for};
 use serde_json::json;
 
-use crate::parts::{META_TOKEN, send_as, two_hubs};
+use crate::parts::{Engine, Hub, META_TOKEN, Meta, send_as, send_content, two_hubs};
 
 /// A person for each message: what one person gets has a limit of its own.
 fn person(row: u32) -> String {
@@ -137,4 +137,40 @@ fn a_person_of_two_sites_gets_no_more_than_meta_takes() {
     assert_eq!(send(0, "critical", 100, &nino).0, 200, "the last of the burst is for these");
     assert_eq!(send(1, "info", 101, &person(1)).0, 200, "another person");
     assert_eq!(meta.sent().len() as u64, taken + 2);
+}
+
+/// Ten people a day, says Meta: the last of them is for what is critical. It takes any number here, so that the hubs keep to it.
+#[test]
+fn two_sites_together_write_to_no_more_new_people_than_meta_lets() {
+    let (engine, folder) = (Engine::start(1), tempfile::tempdir().expect("a folder"));
+    let meta = Meta::start(folder.path(), &format!("http://127.0.0.1:{}/webhook/whatsapp", free_port()));
+    let limit = json!({ "whatsapp_business_manager_messaging_limit": "10" });
+    let node = json!({ "id": PHONE_NUMBER_ID, "fields": limit });
+    assert_eq!(post_json(&meta.url("/_simulator/node"), &node).0, 200);
+    let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
+    hubs.iter_mut().for_each(Hub::up);
+    hubs.iter().for_each(Hub::wait_ready);
+    wait_for(20, "what Meta says", || hubs.iter().all(|hub| hub.log().contains("people=10")).then_some(()));
+    let tokens = ["one", "other"].map(|name| hubs[0].enrol(name, &[]));
+    let template =
+        json!({ "type": "template", "template": { "name": "hello_world", "language": { "code": "en_US" } } });
+    let send = |severity: &str, row: u32, to: u32| {
+        let (at, hub) = ((row / 2 % 2) as usize, hubs[(row % 2) as usize].url(""));
+        let tag = ["0badcafe", "deadbeef"][at];
+        let (to, body) = (person(to), template.clone());
+        let sent = send_content(severity, tag, &hub, &tokens[at], (row, 1), &to, 0, body).expect("an answer");
+        std::thread::sleep(Duration::from_millis(150)); // the other hub is told in that time
+        (sent.0, sent.1)
+    };
+    let (taken, later) = ((200, "answer".to_owned()), (429, "later".to_owned()));
+    let sent: Vec<_> = (0..16).map(|row| send("warning", row, row)).collect();
+    assert!(
+        sent[..9].iter().all(|one| *one == taken) && sent[9..].iter().all(|one| *one == later),
+        "{sent:?}"
+    );
+    assert_eq!(send("info", 20, 3), taken, "counted already");
+    assert_eq!(send("critical", 21, 30), taken, "the tenth");
+    assert_eq!(send("critical", 22, 31), later);
+    let free = send_as("info", "0badcafe", &hubs[0].url(""), &tokens[0], 40, 1, &person(40), 0);
+    assert!(matches!(free, Some((200, ..))), "in a window that is open nobody is counted: {free:?}");
 }

@@ -524,9 +524,26 @@ pub fn send_as(
     to: &str,
     waited: u64,
 ) -> Option<(u16, String, String)> {
+    let text = json!({ "type": "text", "text": { "body": format!("m{row}") } });
+    send_content(severity, tag, url, token, (row, attempt), to, waited, text)
+}
+
+/// The same, with whatever a message may hold.
+#[expect(clippy::too_many_arguments, reason = "they are what a message has")]
+pub fn send_content(
+    severity: &str,
+    tag: &str,
+    url: &str,
+    token: &str,
+    (row, attempt): (u32, u32),
+    to: &str,
+    waited: u64,
+    mut body: Value,
+) -> Option<(u16, String, String)> {
     let callback = format!("bellwire/{tag}/{row}");
-    let body = json!({ "messaging_product": "whatsapp", "to": to, "type": "text", "text": { "body": format!("m{row}") },
-                       "biz_opaque_callback_data": callback });
+    body["messaging_product"] = json!("whatsapp");
+    body["to"] = json!(to);
+    body["biz_opaque_callback_data"] = json!(callback);
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(30)))
