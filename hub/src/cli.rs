@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use bellwire::time::{Clock, SystemClock};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::engine::{Engine, JetStream, Log, Table, rows};
 use crate::incoming::{give_to, split};
@@ -17,7 +17,7 @@ use crate::{doctor, run};
 #[command(name = "bellwire-hub", version, about = "One WhatsApp number for many Bellwire sites")]
 pub struct Arguments {
     /// The settings
-    #[arg(long, global = true, default_value = "/etc/bellwire/hub.toml")]
+    #[arg(long, global = true, default_value = "/etc/bellwire-hub/hub.toml")]
     config: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -28,13 +28,23 @@ enum Command {
     /// Serve until SIGTERM
     Run,
     /// Look whether the engine keeps what it acknowledges
-    Doctor,
+    Doctor {
+        /// Look only whether the hub on this machine takes requests
+        #[arg(long)]
+        daemon: bool,
+    },
     /// Who may send and receive
     #[command(subcommand)]
     Sites(SitesCommand),
     /// What is for no site, or for more than one
     #[command(subcommand)]
     Unrouted(UnroutedCommand),
+    /// The manual page
+    Man {
+        /// Write the pages of all commands into this directory, as packages need them
+        #[arg(long)]
+        directory: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,18 +98,29 @@ enum UnroutedCommand {
 }
 
 pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = Settings::read(&arguments.config)?;
+    let settings = || Settings::read(&arguments.config);
     match arguments.command {
-        Command::Run => run::run(settings).await,
-        Command::Doctor => {
-            let wrong = doctor::examine(&settings).await;
+        Command::Run => run::run(settings()?).await,
+        Command::Doctor { daemon: true } => doctor::examine_daemon(&settings()?).await,
+        Command::Doctor { daemon: false } => {
+            let wrong = doctor::examine(&settings()?).await;
             if wrong.is_empty() {
                 return say("the engine keeps what it acknowledges");
             }
             bail!("{}", wrong.join("\n"));
         }
-        Command::Sites(command) => of_sites(&settings, command).await,
-        Command::Unrouted(command) => of_unrouted(&settings, command).await,
+        Command::Sites(command) => of_sites(&settings()?, command).await,
+        Command::Unrouted(command) => of_unrouted(&settings()?, command).await,
+        Command::Man { directory } => man(directory),
+    }
+}
+
+fn man(directory: Option<PathBuf>) -> anyhow::Result<()> {
+    let command = Arguments::command();
+    match directory {
+        None => Ok(clap_mangen::Man::new(command).render(&mut std::io::stdout())?),
+        Some(directory) => clap_mangen::generate_to(command, &directory)
+            .with_context(|| format!("the pages cannot be written into {}; create it", directory.display())),
     }
 }
 

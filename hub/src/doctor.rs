@@ -25,6 +25,20 @@ pub async fn examine(settings: &Settings) -> Vec<String> {
     wrong
 }
 
+/// Whether the hub on this machine takes requests: what health checks ask.
+pub async fn examine_daemon(settings: &Settings) -> anyhow::Result<()> {
+    let listen = &settings.listen;
+    let here = match listen.rsplit_once(':') {
+        Some(("0.0.0.0" | "[::]", port)) => format!("127.0.0.1:{port}"),
+        Some(_) | None => listen.clone(),
+    };
+    let answer = ask(&here, "/readyz").await.with_context(|| format!("no hub takes requests at {listen}"))?;
+    match answer.split_whitespace().nth(1) {
+        Some("200") => Ok(()),
+        Some(_) | None => bail!("the hub at {listen} is about to end"),
+    }
+}
+
 async fn nodes(engine: &EngineSettings) -> Vec<String> {
     let mut wrong = Vec::new();
     if engine.monitors.len() != engine.replicas {
@@ -85,18 +99,22 @@ async fn get(monitor: &str, path: &str) -> anyhow::Result<Value> {
     let Some(host) = monitor.strip_prefix("http://").map(|host| host.trim_end_matches('/')) else {
         bail!("write it as http://host:8222");
     };
-    let ask = async {
-        let mut stream =
-            TcpStream::connect(host).await.context("nobody listens there; set http_port in its settings")?;
+    let answer = ask(host, path).await.context("is http_port set in its settings?")?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("its answer is no HTTP")?;
+    serde_json::from_str(body).context("its answer is not a monitor's")
+}
+
+/// The whole answer, as text.
+async fn ask(host: &str, path: &str) -> anyhow::Result<String> {
+    let answer = async {
+        let mut stream = TcpStream::connect(host).await.context("nobody listens there")?;
         let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (_, body) = answer.split_once("\r\n\r\n").context("its answer is no HTTP")?;
-        serde_json::from_str(body).context("its answer is not a monitor's")
+        anyhow::Ok(String::from_utf8_lossy(&answer).into_owned())
     };
-    tokio::time::timeout(DEADLINE, ask).await.context("it took longer than five seconds")?
+    tokio::time::timeout(DEADLINE, answer).await.context("it took longer than five seconds")?
 }
 
 #[cfg(test)]
