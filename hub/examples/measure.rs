@@ -83,7 +83,7 @@ async fn enrolled(engine: JetStream) -> Vec<String> {
         let name = format!("s{at}");
         sites::add(&engine, &name, &site).await.expect("added");
         let code = sites::code(&engine, &name).await.expect("a code");
-        tokens.push(sites::enrol(&engine, &code).await.expect("a token"));
+        tokens.push(sites::enrol(&engine, &code).await.expect("a token").1);
     }
     tokens
 }

@@ -1,17 +1,23 @@
 //! `bellwire-hub`: run, look after it, and say who may come.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bellwire::time::{Clock, SystemClock};
+use bellwire::time::{Clock, SystemClock, Timestamp};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::engine::{Engine, JetStream, Log, Table, rows};
+use crate::audit::{self, Entry, Head, Note, verify, who};
+use crate::engine::{Appended, Engine, JetStream, Log, Table, rows};
 use crate::incoming::{give_to, split};
 use crate::settings::Settings;
 use crate::sites::{self, People, Quota, Seen, Site, site_name};
 use crate::{doctor, run};
+
+/// The log is read from any node; one that is behind has all of it by then.
+const REPLICAS: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Parser)]
 #[command(name = "bellwire-hub", version, about = "One WhatsApp number for many Bellwire sites")]
@@ -39,6 +45,15 @@ enum Command {
     /// What is for no site, or for more than one
     #[command(subcommand)]
     Unrouted(UnroutedCommand),
+    /// Who did what: sites, tokens and limits, and each message with Meta's answer
+    Audit {
+        /// Only of this site
+        #[arg(long)]
+        site: Option<String>,
+        /// Whether an entry was changed or removed; lists none
+        #[arg(long)]
+        verify: bool,
+    },
     /// The manual page
     Man {
         /// Write the pages of all commands into this directory, as packages need them
@@ -111,6 +126,7 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
         }
         Command::Sites(command) => of_sites(&settings()?, command).await,
         Command::Unrouted(command) => of_unrouted(&settings()?, command).await,
+        Command::Audit { site, verify } => of_audit(&settings()?, site.as_deref(), verify).await,
         Command::Man { directory } => man(directory),
     }
 }
@@ -134,21 +150,96 @@ async fn of_sites(settings: &Settings, command: SitesCommand) -> anyhow::Result<
             if let Some(unknown) = numbers.iter().find(|number| settings.number(number).is_none()) {
                 bail!("the settings have no [[number]] {unknown}; write it there first");
             }
+            let detail = format!("number {}, {}", numbers.join(", "), how_many(people.len()));
             let people = match people.as_slice() {
                 [] => People::All,
                 people => People::Only(people.iter().map(|id| sites::person(id)).collect()),
             };
             let site = Site { numbers: numbers.into_iter().collect(), people, ..Site::default() };
             sites::add(&engine, &name, &site).await?;
-            say(&sites::code(&engine, &name).await?)
+            say(&sites::code(&engine, &name).await?)?;
+            done(&engine, "site added", &name, detail).await
         }
-        SitesCommand::Code { name } => say(&sites::code(&engine, &name).await?),
-        SitesCommand::Claim { name, people } => Ok(sites::claim(&engine, &name, &people).await?),
+        SitesCommand::Code { name } => {
+            say(&sites::code(&engine, &name).await?)?;
+            done(&engine, "code made", &name, String::new()).await
+        }
+        SitesCommand::Claim { name, people } => {
+            sites::claim(&engine, &name, &people).await?;
+            let all = people.len() == 1 && people[0] == "all";
+            done(&engine, "people changed", &name, how_many(if all { 0 } else { people.len() })).await
+        }
         SitesCommand::Limit { name, minute, day } => {
-            Ok(sites::limit(&engine, &name, Quota { minute, day }).await?)
+            sites::limit(&engine, &name, Quota { minute, day }).await?;
+            let bound =
+                |limit: Option<u32>| limit.map_or("as many as leave".to_owned(), |limit| limit.to_string());
+            let detail = format!("a minute {}, a day {}", bound(minute), bound(day));
+            done(&engine, "limit changed", &name, detail).await
         }
-        SitesCommand::Revoke { name, older } => Ok(sites::revoke(&engine, &name, usize::from(older)).await?),
+        SitesCommand::Revoke { name, older } => {
+            sites::revoke(&engine, &name, usize::from(older)).await?;
+            let detail = if older { "all tokens but the newest" } else { "all tokens" };
+            done(&engine, "tokens revoked", &name, detail.to_owned()).await
+        }
     }
+}
+
+fn how_many(people: usize) -> String {
+    if people == 0 { "everybody".to_owned() } else { format!("{people} people") }
+}
+
+/// It is done, and stays so if it cannot be written down.
+async fn done(engine: &JetStream, what: &str, site: &str, detail: String) -> anyhow::Result<()> {
+    let note = Note { who: who(), detail, ..Note::new(what, site, SystemClock.now()) };
+    audit::command(engine, note).await.context("it was done, and the audit has no entry of it")
+}
+
+async fn of_audit(settings: &Settings, site: Option<&str>, is_check: bool) -> anyhow::Result<()> {
+    let engine = JetStream::open(&settings.engine).await?;
+    if is_check {
+        let mut verified = verified(&engine).await?;
+        if !verified.flaws.is_empty() {
+            tokio::time::sleep(REPLICAS).await;
+            verified = self::verified(&engine).await?;
+        }
+        let what =
+            format!("{} notes in {} entries of {} chains", verified.notes, verified.entries, verified.chains);
+        if verified.flaws.is_empty() {
+            return say(&format!("{what}: none was changed or removed"));
+        }
+        bail!("{what}:\n{}", verified.flaws.join("\n"));
+    }
+    let mut after = 0;
+    while let Some(found) = engine.next(Log::Audit, "audit.>", after).await? {
+        after = found.sequence;
+        let entry: Entry = serde_json::from_slice(&found.body)
+            .with_context(|| format!("what is at {after} of the log is no entry; see `audit --verify`"))?;
+        for note in entry.notes.iter().filter(|note| site.is_none_or(|site| site == note.site)) {
+            let answer = note.answer.map(|answer| answer.to_string()).unwrap_or_default();
+            let (at, person) = (Timestamp(note.at).rfc3339(), &note.person);
+            say(&format!(
+                "{at}\t{}\t{}\t{}\t{}\t{person}\t{answer}",
+                note.what, note.site, note.who, note.detail
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+/// The heads first: the log may go on meanwhile, and has all that they name.
+async fn verified(engine: &JetStream) -> anyhow::Result<audit::Verified> {
+    let mut heads = BTreeMap::new();
+    for (chain, row) in rows(engine, Table::Heads).await? {
+        let head: Head = serde_json::from_slice(&row)
+            .with_context(|| format!("what is kept of {chain} beside the log cannot be read"))?;
+        heads.insert(chain, head);
+    }
+    let (mut entries, mut after): (Vec<Appended>, u64) = (Vec::new(), 0);
+    while let Some(found) = engine.next(Log::Audit, "audit.>", after).await? {
+        after = found.sequence;
+        entries.push(found);
+    }
+    Ok(verify(&entries, &heads, SystemClock.now()))
 }
 
 async fn list(engine: &JetStream, only: Option<&str>) -> anyhow::Result<()> {
@@ -206,7 +297,7 @@ async fn of_unrouted(settings: &Settings, command: UnroutedCommand) -> anyhow::R
                     {
                         give_to(&engine, &site, &format!("unrouted-{number}"), &item).await?;
                     }
-                    Ok(())
+                    done(&engine, "unrouted given", &site, format!("number {number}")).await
                 }
                 None => bail!("nothing waits under {number}; `bellwire-hub unrouted list` shows what does"),
             }

@@ -31,6 +31,8 @@ pub mod pace;
 pub mod out;
 /// What Meta sends.
 pub mod incoming;
+/// Who did what, so that a change of it is noticed.
+pub mod audit;
 /// Where both come in.
 pub mod http;
 /// How it is doing, for machines that watch it.

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::audit::Audit;
 use crate::engine::{JetStream, Table, follow};
 use crate::http::{Hub, admin_routes, routes, serve};
 use crate::incoming::{self, Asker, CAME, Wakes};
@@ -59,6 +60,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         tasks.spawn(silence::watch(engine.clone(), sites.clone(), seen.clone(), silent));
     }
     let (stop, stopping) = watch::channel(false);
+    let audit = Audit::start(engine.clone()).await?;
     let hub = Hub {
         settings,
         limits,
@@ -72,6 +74,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         seen,
         noted: Arc::default(),
         metrics: Arc::default(),
+        audit: audit.clone(),
     };
     if let Some(listener) = admin {
         tasks.spawn(serve(listener, admin_routes(hub.clone()), stopping.clone()));
@@ -89,6 +92,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tracing::info!("the hub ends: what is under way may finish");
     stop.send_replace(true);
     serving.await.context("the server failed")?;
+    audit.end().await;
     drop(tasks); // another hub goes on from where this one wrote down last
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{Context, GetStreamErrorKind};
+use async_nats::jetstream::context::{Context, GetStreamErrorKind, PublishErrorKind};
 use async_nats::jetstream::kv;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{
@@ -78,6 +78,25 @@ impl JetStream {
         Signals(self.client.clone())
     }
 
+    /// Appends only if the last under that subject is the one at `after` (0: there is none). `None`: it is another.
+    pub async fn append_behind(
+        &self,
+        log: Log,
+        subject: &str,
+        id: &str,
+        body: Bytes,
+        after: u64,
+    ) -> Result<Option<u64>> {
+        let message = PublishMessage::build().payload(body).message_id(id).expected_stream(log.name());
+        let message = message.expected_last_subject_sequence(after);
+        let sent = self.context.send_publish(subject.to_owned(), message).await.map_err(unavailable)?;
+        match sent.await {
+            Ok(kept) => Ok(Some(kept.sequence)),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
     /// How many things wait in a log, for people who look.
     pub async fn count(&self, log: Log) -> Result<u64> {
         let stream = self.log(log)?;
@@ -145,6 +164,9 @@ async fn made(context: &Context, log: Log, replicas: usize) -> anyhow::Result<St
         max_age: log.keeps(),
         duplicate_window: REPEATS,
         allow_direct: true,
+        // What is written down is neither removed nor changed by whoever may speak to the engine.
+        deny_delete: log == Log::Audit,
+        deny_purge: log == Log::Audit,
         // A subscription to `in.>` itself would hide from whoever appends that nobody leads (nats.go 1781).
         republish: (log == Log::Inbound).then(|| Republish {
             source: "in.>".to_owned(),

@@ -27,6 +27,8 @@ pub enum Log {
     Inbound,
     /// What is for no site, or for more than one.
     Unrouted,
+    /// Who did what, in chains.
+    Audit,
 }
 
 /// Rows by key, the newest alone.
@@ -54,10 +56,12 @@ pub enum Table {
     Pairs,
     /// When each person was last written to with a template, which may be the first to them in a day.
     Reached,
+    /// Where each chain of the audit ends.
+    Heads,
 }
 
 impl Log {
-    pub const ALL: [Self; 3] = [Self::Raw, Self::Inbound, Self::Unrouted];
+    pub const ALL: [Self; 4] = [Self::Raw, Self::Inbound, Self::Unrouted, Self::Audit];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -65,6 +69,7 @@ impl Log {
             Self::Raw => "RAW",
             Self::Inbound => "IN",
             Self::Unrouted => "UNROUTED",
+            Self::Audit => "AUDIT",
         }
     }
 
@@ -75,22 +80,25 @@ impl Log {
             Self::Raw => "raw",
             Self::Inbound => "in",
             Self::Unrouted => "unrouted",
+            Self::Audit => "audit",
         }
     }
 
-    /// Long enough to run a wrong rule again; a shop that is closed for two weeks; a month for a person to look.
+    /// Long enough to run a wrong rule again; a shop that is closed for two weeks; a month for a person to look; a quarter of a year
+    /// for who asks what was done.
     #[must_use]
     pub fn keeps(self) -> Duration {
         match self {
             Self::Raw => days(7),
             Self::Inbound => days(14),
             Self::Unrouted => days(30),
+            Self::Audit => days(90),
         }
     }
 }
 
 impl Table {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Sites,
         Self::Codes,
         Self::Sent,
@@ -102,6 +110,7 @@ impl Table {
         Self::Quota,
         Self::Pairs,
         Self::Reached,
+        Self::Heads,
     ];
 
     #[must_use]
@@ -118,6 +127,7 @@ impl Table {
             Self::Quota => "QUOTA",
             Self::Pairs => "PAIRS",
             Self::Reached => "REACHED",
+            Self::Heads => "HEADS",
         }
     }
 
@@ -133,6 +143,7 @@ impl Table {
             Self::Wrote => Some(days(1)),
             Self::Pairs => Some(Duration::from_secs(300)),
             Self::Reached => Some(Duration::from_secs(25 * 3_600)),
+            Self::Heads => Some(Log::Audit.keeps()),
         }
     }
 }

@@ -7,9 +7,11 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bellwire::time::{Clock, SystemClock};
 use serde_json::Value;
 
 use super::{HUB, Hub, PAUSE, again, refusal};
+use crate::audit::Note;
 use crate::out::{Answer, Outgoing, Request, SEVERITY, Told, send as send_once};
 use crate::pace::Scope;
 use crate::sites::random_hex;
@@ -71,7 +73,11 @@ async fn answer(
         is_template: is_template(&body),
         body,
     };
-    Ok(told(send_once(&hub.engine, &request, &caller.name, &out, &nonce).await))
+    let what = send_once(&hub.engine, &request, &caller.name, &out, &nonce).await;
+    if let Told::Answer(answer) = &what {
+        hub.audit.note(Note::sent(&caller.name, &out, answer.status, SystemClock.now())).await;
+    }
+    Ok(told(what))
 }
 
 fn told(told: Told) -> Response {

@@ -25,6 +25,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bellwire::time::{Clock, SystemClock};
 use bellwire::whatsapp::client::Client;
 use serde_json::json;
 use tokio::sync::watch;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 pub use admin::admin_routes;
 pub use listen::serve;
 
+use crate::audit::{Audit, Note};
 use crate::engine::{Engine, JetStream, Signals, Table, Unavailable};
 use crate::incoming::Wakes;
 use crate::metrics::Metrics;
@@ -65,6 +67,7 @@ pub struct Hub {
     /// When this hub last wrote that down.
     pub noted: Arc<Mutex<BTreeMap<String, Duration>>>,
     pub metrics: Arc<Metrics>,
+    pub audit: Audit,
 }
 
 pub fn routes(hub: Hub) -> Router {
@@ -94,7 +97,10 @@ async fn ready(State(hub): State<Hub>) -> (StatusCode, &'static str) {
 /// The token of a site for its code.
 async fn change_code(State(hub): State<Hub>, code: String) -> Response {
     match enrol(&hub.engine, code.trim()).await {
-        Ok(token) => format!("{token}\n").into_response(),
+        Ok((site, token)) => {
+            hub.audit.note(Note::new("enrolled", &site, SystemClock.now())).await;
+            format!("{token}\n").into_response()
+        }
         Err(error @ EnrolError::NoCode) => (StatusCode::FORBIDDEN, format!("{error}\n")).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

@@ -47,8 +47,8 @@ pub async fn code(engine: &impl Engine, name: &str) -> Result<String, EnrolError
     Ok(code)
 }
 
-/// Changes a code for a token.
-pub async fn enrol(engine: &impl Engine, code: &str) -> Result<String, EnrolError> {
+/// Changes a code for a token: whose it is, and the token.
+pub async fn enrol(engine: &impl Engine, code: &str) -> Result<(String, String), EnrolError> {
     let key = digest(code);
     let row = engine.get(Table::Codes, &key).await?.ok_or(EnrolError::NoCode)?;
     // Whoever removes it has it: of two that come at once, one.
@@ -59,7 +59,7 @@ pub async fn enrol(engine: &impl Engine, code: &str) -> Result<String, EnrolErro
     let token = random_hex::<32>()?;
     let digest = digest(&token);
     changed(engine, &name, |site| site.with_token(digest.clone())).await?;
-    Ok(token)
+    Ok((name, token))
 }
 
 /// No token of the site is good any more, or all but its newest.
@@ -109,10 +109,10 @@ mod tests {
         add(&engine, "shop", &Site::default()).await.expect("new");
         assert!(matches!(add(&engine, "shop", &Site::default()).await, Err(EnrolError::Exists(_))));
         let first = code(&engine, "shop").await.expect("a code");
-        let token = enrol(&engine, &first).await.expect("a token");
-        assert_eq!(token.len(), 64);
+        let (site, token) = enrol(&engine, &first).await.expect("a token");
+        assert_eq!((site.as_str(), token.len()), ("shop", 64));
         assert!(matches!(enrol(&engine, &first).await, Err(EnrolError::NoCode)), "once");
-        let next = enrol(&engine, &code(&engine, "shop").await.expect("a code")).await.expect("a token");
+        let (_, next) = enrol(&engine, &code(&engine, "shop").await.expect("a code")).await.expect("a token");
         let tokens = |engine: Memory| async move {
             let row = engine.get(Table::Sites, "shop").await.expect("asked").expect("there");
             serde_json::from_slice::<Site>(&row.value).expect("a site").tokens

@@ -73,7 +73,7 @@ fn a_body_with_a_thousand_messages_reaches_three_hundred_sites() {
             let (name, site) = (format!("s{at}"), Site { numbers, people, ..Site::default() });
             sites::add(&engine, &name, &site).await.expect("added");
             let code = sites::code(&engine, &name).await.expect("a code");
-            tokens.push(sites::enrol(&engine, &code).await.expect("a token"));
+            tokens.push(sites::enrol(&engine, &code).await.expect("a token").1);
         }
         tokens
     });

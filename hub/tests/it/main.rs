@@ -22,3 +22,5 @@ mod flood;
 mod chain;
 /// What else goes wrong: engines, clocks, Meta, and what comes from it.
 mod faults;
+/// Who did what, and that nobody changed it.
+mod audit;

@@ -74,18 +74,33 @@ impl Engine {
 
     /// With more in the settings of each node, for which files may be put into its folder.
     pub fn start_as(count: usize, sync: &str, more: impl Fn(&Path) -> String) -> Self {
+        Self::start_apart(count, sync, more, |_, _, port| port, "")
+    }
+
+    /// With something between the nodes: `way` says at which port one finds another, whose own port it is given; `cluster` is more for
+    /// that section.
+    pub fn start_apart(
+        count: usize,
+        sync: &str,
+        more: impl Fn(&Path) -> String,
+        mut way: impl FnMut(usize, usize, u16) -> u16,
+        cluster: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
         let more = more(folder.path());
-        let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
-        let all: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let own: Vec<u16> = (0..count).map(|_| free_port()).collect();
         for (at, (port, monitor)) in ports.iter().enumerate() {
+            let route = |(to, port): (usize, &u16)| {
+                format!("nats://127.0.0.1:{}", if to == at { *port } else { way(at, to, *port) })
+            };
+            let routes: Vec<String> = own.iter().enumerate().map(route).collect();
             let cluster = match count {
                 1 => String::new(),
                 _ => format!(
-                    "cluster {{ name: hub, host: 127.0.0.1, port: {}, routes: [{}] }}",
-                    routes[at],
-                    all.join(", ")
+                    "cluster {{ name: hub, host: 127.0.0.1, port: {}, routes: [{}] {cluster} }}",
+                    own[at],
+                    routes.join(", ")
                 ),
             };
             let text = format!(
@@ -141,6 +156,23 @@ impl Engine {
             stream["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok()
         };
         wait_for(30, "a leader", || (0..self.len()).find_map(leads))
+    }
+
+    /// What somebody with the password asks the first node, in its own protocol; the answer.
+    pub fn ask(&self, subject: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[0].0)).expect("a node");
+        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
+        let login = r#"CONNECT {"user":"hub","pass":"engines-password","verbose":false}"#;
+        let asked =
+            format!("{login}\r\nSUB _INBOX.test 1\r\nPUB {subject} _INBOX.test {}\r\n{body}\r\n", body.len());
+        stream.write_all(asked.as_bytes()).expect("asked");
+        let (mut answer, mut bytes) = (String::new(), [0; 4096]);
+        while !answer.contains("MSG _INBOX.test") || !answer.ends_with("}\r\n") {
+            let count = stream.read(&mut bytes).expect("an answer");
+            assert!(count > 0, "the node has hung up: {answer}");
+            answer.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+        answer
     }
 
     /// Of all nodes, in kB.
@@ -471,8 +503,12 @@ pub struct Chain {
 impl Chain {
     /// `prepare` changes the settings of each hub before it starts.
     pub fn start(prepare: impl Fn(&Hub)) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (engine, ports) = (Engine::start(3), [free_port(), free_port()]);
+        Self::over(Engine::start(3), prepare)
+    }
+
+    /// Over these nodes.
+    pub fn over(engine: Engine, prepare: impl Fn(&Hub)) -> Self {
+        let (folder, ports) = (tempfile::tempdir().expect("a folder"), [free_port(), free_port()]);
         let proxy = Proxy::start(&ports);
         let meta = Meta::start(folder.path(), &proxy.url("/webhook/whatsapp"));
         let mut hubs = [Hub::new(&engine, meta.port), Hub::new(&engine, meta.port)];
