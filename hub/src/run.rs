@@ -29,6 +29,7 @@ fn warn_of_strangers(silent: &Silent, sites: &Registry) {
 }
 
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let certificate = settings.certificate()?;
     let listener = TcpListener::bind(&settings.listen)
         .await
         .with_context(|| format!("{} cannot be listened at; is another hub there?", settings.listen))?;
@@ -77,11 +78,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         audit: audit.clone(),
     };
     if let Some(listener) = admin {
-        tasks.spawn(serve(listener, admin_routes(hub.clone()), stopping.clone()));
+        tasks.spawn(serve(listener, None, admin_routes(hub.clone()), stopping.clone()));
     }
     let of_engine = hub.engine.clone();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let serving = tokio::spawn(serve(listener, routes(hub), stopping));
+    let serving = tokio::spawn(serve(listener, certificate, routes(hub), stopping));
     tracing::info!("the hub serves");
     tokio::select! {
         _ = terminate.recv() => {}

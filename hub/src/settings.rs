@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use bellwire::config::{Secret, api_url, digits, secret, versions};
 use bellwire::contact::language::Language;
 use bellwire::whatsapp::client::Endpoint;
+use bellwire::http::Certificate;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -18,9 +19,13 @@ const POLLS: Duration = Duration::from_secs(120);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// For sites and Meta, behind a proxy that has the certificate. Plain HTTP, so it is this machine or a private network.
+    /// For sites and Meta. Plain HTTP, behind a proxy that has the certificate, so it is this machine or a private network; with these
+    /// two, the hub's own.
     #[serde(default = "listen")]
     pub listen: String,
+    /// The chain, and its key, both PEM. They are read again when they have changed.
+    pub certificate_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
     /// A page of all sites and `/metrics`, for this machine or a private network: it asks for no password. Without it there is none.
     pub admin: Option<String>,
     /// Who hears of sites that do not ask any more.
@@ -102,6 +107,8 @@ impl Settings {
         let mut settings: Self =
             toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
+        settings.certificate_file = settings.certificate_file.map(|file| folder.join(file));
+        settings.key_file = settings.key_file.map(|file| folder.join(file));
         settings.engine.password_file = settings.engine.password_file.map(|file| folder.join(file));
         settings.engine.ca_file = settings.engine.ca_file.map(|file| folder.join(file));
         for number in &mut settings.numbers {
@@ -126,6 +133,15 @@ impl Settings {
             );
         }
         Ok(settings)
+    }
+
+    /// `None`: a proxy has it.
+    pub fn certificate(&self) -> anyhow::Result<Option<Certificate>> {
+        match (&self.certificate_file, &self.key_file) {
+            (None, None) => Ok(None),
+            (Some(chain), Some(key)) => Certificate::read(chain.clone(), key.clone()).map(Some),
+            _ => bail!("there is `certificate_file` or `key_file` alone; give both or none"),
+        }
     }
 
     #[must_use]

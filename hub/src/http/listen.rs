@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use bellwire::http::Certificate;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -17,9 +19,16 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(20);
 /// A request to Meta may take 30 s, and its answer must be kept and told.
 const DRAIN: Duration = Duration::from_secs(35);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// Slow lines take two seconds; who takes longer holds a place and says nothing.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Serves until `stop` says so, then lets answers under way finish.
-pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+/// Serves until `stop` says so, then lets answers under way finish. With a certificate it speaks TLS alone.
+pub async fn serve(
+    listener: TcpListener,
+    certificate: Option<Certificate>,
+    routes: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut open = tokio::task::JoinSet::new();
     loop {
@@ -38,22 +47,16 @@ pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Recei
             }
         };
         drop(stream.set_nodelay(true)); // an answer of 20 bytes must not wait for more
-        let (service, mut stop) = (TowerToHyperService::new(routes.clone()), stop.clone());
+        let (service, stop) = (TowerToHyperService::new(routes.clone()), stop.clone());
+        let tls = certificate.as_ref().map(Certificate::acceptor);
         open.spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_DEADLINE)
-                .serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stopped(&mut stop) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
+            match tls {
+                None => answer(stream, service, stop).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => answer(stream, service, stop).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "somebody did not agree on TLS"),
+                    Err(_) => tracing::debug!("somebody took too long to agree on TLS"),
+                },
             }
             drop(place);
         });
@@ -61,6 +64,28 @@ pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Recei
     let drained = tokio::time::timeout(DRAIN, async { while open.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         tracing::warn!(connections = open.len(), "connections were cut at the end");
+    }
+}
+
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    service: TowerToHyperService<Router>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
     }
 }
 

@@ -135,3 +135,29 @@ fn the_engine_is_reached_over_tls_and_only_the_right_one() {
     assert_eq!(hub.says(&["sites", "list"]), "");
     assert!(hub.command(&["doctor"]).status.success());
 }
+
+#[test]
+fn the_hub_has_a_certificate_of_its_own_and_takes_the_next_one() {
+    let engine = Engine::start(1);
+    let mut hub = Hub::new(&engine, 1);
+    let folder = hub.settings().parent().expect("a folder").to_owned();
+    certificates(&folder);
+    hub.replace("[engine]\n", "certificate_file = \"node.pem\"\nkey_file = \"node.key\"\n[engine]\n");
+    hub.up();
+    wait_for(30, "the hub", || hub.command(&["doctor", "--daemon"]).status.success().then_some(()));
+    let ready = |authority: &[u8]| {
+        let authority = ureq::tls::Certificate::from_pem(authority).expect("PEM");
+        let roots = ureq::tls::RootCerts::new_with_certs(&[authority]);
+        let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
+        let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+        agent.get(format!("https://localhost:{}/readyz", hub.port)).call().is_ok()
+    };
+    let first = std::fs::read(folder.join("ca.pem")).expect("readable");
+    assert!(ready(&first));
+    assert!(ureq::get(hub.url("/readyz")).call().is_err(), "nothing without TLS");
+    std::thread::sleep(Duration::from_millis(1_100)); // some file systems know the second alone
+    certificates(&folder);
+    let next = std::fs::read(folder.join("ca.pem")).expect("readable");
+    wait_for(10, "the next certificate", || ready(&next).then_some(()));
+    assert!(!ready(&first));
+}
