@@ -179,7 +179,10 @@ pub fn poll(
             assert!(bellwire::whatsapp::signature::verify(&[token.into()], signature, body.as_bytes()));
             let body: Value = serde_json::from_str(body).expect("JSON");
             let message = &body["entry"][0]["changes"][0]["value"]["messages"][0];
-            *fetched.entry(message["id"].as_str().expect("an id").to_owned()).or_default() += 1;
+            // The others are receipts.
+            if let Some(id) = message["id"].as_str() {
+                *fetched.entry(id.to_owned()).or_default() += 1;
+            }
         }
         cursor = batch["cursor"].as_str().expect("a cursor").to_owned();
     }

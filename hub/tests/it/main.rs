@@ -22,5 +22,7 @@ mod flood;
 mod chain;
 /// What else goes wrong: engines, clocks, Meta, and what comes from it.
 mod faults;
+/// Nodes of the engine that cannot reach each other.
+mod partition;
 /// Who did what, and that nobody changed it.
 mod audit;

@@ -1,0 +1,165 @@
+//! The node that leads is cut off from the two others, while hubs go on speaking to all three. Each id is counted.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bellwire_tests::wait_for;
+use serde_json::json;
+
+use crate::chain::{hello, poll, post_body, webhook};
+use crate::parts::{Chain, Engine, send};
+
+/// A way from one node to another, which can be cut: what is open breaks off, what is new is refused.
+#[derive(Clone, Default)]
+struct Way {
+    is_cut: Arc<AtomicBool>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Way {
+    /// To that port; the port at which it begins.
+    fn to(port: u16) -> (Self, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (way, begins) = (Self::default(), listener.local_addr().expect("an address").port());
+        let of_loop = way.clone();
+        std::thread::spawn(move || {
+            for from in listener.incoming() {
+                let (Ok(from), false) = (from, of_loop.is_cut.load(Ordering::SeqCst)) else { continue };
+                let Ok(to) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let copy = |stream: &TcpStream| stream.try_clone().expect("a copy");
+                of_loop.open.lock().expect("a lock").extend([copy(&from), copy(&to)]);
+                for (mut from, mut to) in [(copy(&from), copy(&to)), (to, from)] {
+                    std::thread::spawn(move || {
+                        let mut bytes = [0; 16 * 1024];
+                        while let Ok(count @ 1..) = from.read(&mut bytes) {
+                            if to.write_all(&bytes[..count]).is_err() {
+                                break;
+                            }
+                        }
+                        drop((from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both)));
+                    });
+                }
+            }
+        });
+        (way, begins)
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::SeqCst);
+        if is_cut {
+            for stream in self.open.lock().expect("a lock").drain(..) {
+                drop(stream.shutdown(Shutdown::Both));
+            }
+        }
+    }
+}
+
+/// As a site does: again under its key, until the hub says what became of it. `false`: nobody knows.
+fn sends(proxy: &str, token: &str, row: u32) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(90) {
+        match send(proxy, token, row, 1, "+49151000", began.elapsed().as_secs()) {
+            Some((200, said, _)) if said == "answer" => return true,
+            Some((_, said, _)) if said == "unknown" => return false,
+            Some(_) | None => std::thread::sleep(Duration::from_secs(1)),
+        }
+    }
+    panic!("nothing became of message {row} in 90 s")
+}
+
+#[test]
+fn the_leading_node_is_cut_off_and_nothing_is_lost_or_twice() {
+    let mut ways = BTreeMap::new();
+    let between = |from: usize, to: usize, port: u16| {
+        let (way, begins) = Way::to(port);
+        ways.insert((from, to), way);
+        begins
+    };
+    // Else nodes tell each other their own addresses, and go past the ways.
+    let engine = Engine::start_apart(3, "always", |_| String::new(), between, ", no_advertise: true");
+    let chain = Chain::over(engine, |_| {});
+    let token = chain.hubs[0].enrol("shop", &["49151000"]);
+    let (proxy, sent, posted) = (chain.proxy.url(""), Mutex::new(Vec::new()), Mutex::new(0));
+    let (is_over, longest) = (AtomicBool::new(false), Mutex::new(Duration::ZERO));
+    let leader = chain.engine.leader("KV_SENT");
+    let fetched = std::thread::scope(|scope| {
+        let fetching = scope.spawn(|| {
+            let is_all = |fetched: &BTreeMap<String, usize>| {
+                is_over.load(Ordering::SeqCst) && fetched.len() == *posted.lock().expect("a lock")
+            };
+            poll(&proxy, &token, is_all)
+        });
+        let sending: Vec<_> = (0..4)
+            .map(|lane| {
+                let (proxy, token, is_over, sent, longest) = (&proxy, &token, &is_over, &sent, &longest);
+                scope.spawn(move || {
+                    for row in (lane..).step_by(4).take_while(|_| !is_over.load(Ordering::SeqCst)) {
+                        let began = Instant::now();
+                        let is_known = sends(proxy, token, row);
+                        sent.lock().expect("a lock").push((row, is_known));
+                        let mut longest = longest.lock().expect("a lock");
+                        *longest = began.elapsed().max(*longest);
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                })
+            })
+            .collect();
+        let posting = scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                let at = *posted.lock().expect("a lock");
+                post_body(&proxy, &webhook(&json!([hello(&format!("wamid.{at}"), "49151000")])));
+                *posted.lock().expect("a lock") += 1;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let count = || sent.lock().expect("a lock").len();
+        wait_for(60, "some messages", || (count() >= 20).then_some(()));
+        let of_leader: Vec<&Way> = ways
+            .iter()
+            .filter(|((from, to), _)| *from == leader || *to == leader)
+            .map(|(_, way)| way)
+            .collect();
+        of_leader.iter().for_each(|way| way.cut(true));
+        std::thread::sleep(Duration::from_secs(12)); // an election takes 9 at most
+        let before = count();
+        wait_for(
+            60,
+            &format!("messages past the cut; the hubs say {} {}", chain.hubs[0].log(), chain.hubs[1].log()),
+            || (count() >= before + 20).then_some(()),
+        );
+        of_leader.iter().for_each(|way| way.cut(false));
+        let before = count();
+        wait_for(60, "messages after it", || (count() >= before + 20).then_some(()));
+        is_over.store(true, Ordering::SeqCst);
+        sending.into_iter().for_each(|lane| lane.join().expect("sent"));
+        posting.join().expect("posted");
+        fetching.join().expect("fetched")
+    });
+    let (sent, posted) = (sent.into_inner().expect("a lock"), posted.into_inner().expect("a lock"));
+    let mut at_meta = BTreeMap::<String, usize>::new();
+    for message in chain.meta.sent() {
+        let callback = message["biz_opaque_callback_data"].as_str().map(str::to_owned).unwrap_or_default();
+        *at_meta.entry(callback).or_default() += 1;
+    }
+    let known: Vec<u32> = sent.iter().filter(|(_, is_known)| *is_known).map(|(row, _)| *row).collect();
+    let unknown = sent.len() - known.len();
+    let lost: Vec<&u32> =
+        known.iter().filter(|row| !at_meta.contains_key(&format!("bellwire/0badcafe/{row}"))).collect();
+    let twice: Vec<_> = at_meta.iter().filter(|(_, count)| **count > 1).collect();
+    println!(
+        "{} messages: {unknown} unknown, lost {lost:?}, twice {twice:?}, the longest took {:?}; {posted} webhooks: {} fetched",
+        sent.len(),
+        longest.into_inner().expect("a lock"),
+        fetched.len()
+    );
+    assert!(lost.is_empty() && twice.is_empty());
+    assert!(unknown <= 4, "no more than were under way: {unknown}");
+    assert_eq!(fetched.len(), posted, "none is lost");
+    assert!(fetched.values().all(|count| *count == 1), "none came twice: {fetched:?}");
+    let audit = chain.hubs[0].command(&["audit", "--verify"]);
+    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stderr));
+}
