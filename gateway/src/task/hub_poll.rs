@@ -6,39 +6,48 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 
-use crate::config::{Connection, secret};
+use crate::config::{Config, Connection, secret};
 use crate::random::backoff;
 use crate::store::Store;
 use crate::task::context::TaskContext;
 use crate::task::wakeups::Written;
 use crate::task::webhook_inbox::{signed_by, signers};
-use crate::whatsapp::client::Client;
 use crate::whatsapp::endpoint::endpoint;
-use crate::whatsapp::hub::Fetched;
+use crate::whatsapp::hub::{Fetched, HubLine, fetch_webhooks};
 
 /// Between two tries while the hub cannot be reached: a thousand sites come back within half a minute, not at once.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// One loop for each token: numbers that share one are fetched together.
-pub async fn run(context: Arc<TaskContext>, client: Client) {
+/// One loop for each token.
+pub async fn run(context: Arc<TaskContext>, line: impl HubLine) {
     let mut loops = JoinSet::new();
-    let mut tokens = Vec::new();
-    for connection in context.config.connections.iter().filter(|connection| connection.via_hub) {
-        let token = secret(&connection.access_token).ok().map(|token| token.expose_secret().to_owned());
-        if token.is_none() || !tokens.contains(&token) {
-            tokens.push(token);
-            loops.spawn(fetch(Arc::clone(&context), client.clone(), connection.clone()));
-        }
+    for connection in fetching(&context.config) {
+        loops.spawn(fetch(Arc::clone(&context), line.clone(), connection));
     }
     while loops.join_next().await.is_some() {}
     std::future::pending().await // most sites have no hub
 }
 
-async fn fetch(context: Arc<TaskContext>, client: Client, connection: Connection) {
+/// The connections that ask: of numbers that share a token one asks for all.
+#[must_use]
+pub fn fetching(config: &Config) -> Vec<Connection> {
+    let (mut asking, mut tokens) = (Vec::new(), Vec::new());
+    for connection in config.connections.iter().filter(|connection| connection.via_hub) {
+        let token = secret(&connection.access_token).ok().map(|token| token.expose_secret().to_owned());
+        if token.is_none() || !tokens.contains(&token) {
+            tokens.push(token);
+            asking.push(connection.clone());
+        }
+    }
+    asking
+}
+
+/// Asks again as long as the process runs.
+pub async fn fetch(context: Arc<TaskContext>, line: impl HubLine, connection: Connection) {
     let mut failures = 0;
     loop {
-        match fetch_once(&context, &client, &connection).await {
+        match fetch_once(&context, &line, &connection).await {
             Ok(()) => failures = 0,
             Err(why) => {
                 failures += 1;
@@ -54,14 +63,14 @@ async fn fetch(context: Arc<TaskContext>, client: Client, connection: Connection
 
 async fn fetch_once(
     context: &Arc<TaskContext>,
-    client: &Client,
+    line: &impl HubLine,
     connection: &Connection,
 ) -> Result<(), String> {
     let (name, now) = (connection.name.clone(), context.machine.now());
     let read = move |store: &Store| Ok((store.hub_cursor(&name)?, store.backlog(now)?));
     let (cursor, backlog) = context.store.durably(read).await.ok_or("the disk cannot be read")?;
     let endpoint = endpoint(connection)?;
-    let fetched = client.fetch_webhooks(&endpoint, &context.tag, cursor.as_deref(), backlog).await?;
+    let fetched = fetch_webhooks(line, &endpoint, &context.tag, cursor.as_deref(), backlog).await?;
     let Some(Fetched { cursor, webhooks }) = fetched else { return Ok(()) };
     let live = context.live.get();
     let mut bodies = Vec::with_capacity(webhooks.len());

@@ -27,7 +27,7 @@ pub(crate) mod media_upload;
 /// Webhook bodies, one after the other.
 pub mod webhook_inbox;
 /// What a hub has for this site.
-pub(crate) mod hub_poll;
+pub mod hub_poll;
 /// What follows from one body, in one transaction.
 pub mod webhook_reader;
 /// Replies that are faster than Meta's answer.

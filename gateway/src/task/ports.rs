@@ -12,6 +12,7 @@ use crate::outbox::uploads::Uploaded;
 use crate::task::context::TaskContext;
 use crate::task::media_upload;
 use crate::whatsapp::client::{Client, Endpoint};
+use crate::whatsapp::hub;
 use crate::whatsapp::prepare::PreparedRequest;
 
 /// What goes down to the broker. Never waits.
@@ -61,7 +62,7 @@ impl BrokerPort for BrokerHandle {
 impl CloudApi for Client {
     async fn post(&self, endpoint: Endpoint, request: PreparedRequest) -> ApiAnswer {
         match endpoint.via_hub {
-            true => self.send_by_hub(&endpoint, request).await,
+            true => hub::send(self, &endpoint, request).await,
             false => self.send(&endpoint, request.body).await,
         }
     }

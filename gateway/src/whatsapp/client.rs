@@ -33,6 +33,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What goes out with a request: bytes, or a file that comes in pieces.
 pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
+/// An answer as it came, or why there is none.
+pub type Exchanged = Result<(StatusCode, HeaderMap, Bytes), ApiAnswer>;
+
 /// A body that is in memory.
 #[must_use]
 pub fn whole(bytes: impl Into<Bytes>) -> RequestBody {
@@ -128,7 +131,7 @@ impl Client {
         path: &str,
         content_type: Option<&str>,
         body: RequestBody,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), ApiAnswer> {
+    ) -> Exchanged {
         let content_type = content_type.map(|content_type| (CONTENT_TYPE, content_type.to_owned()));
         self.call_with(method, endpoint, path, content_type.into_iter().collect(), body).await
     }
@@ -140,7 +143,7 @@ impl Client {
         path: &str,
         headers: Vec<(HeaderName, String)>,
         body: RequestBody,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), ApiAnswer> {
+    ) -> Exchanged {
         let size = body.size_hint().exact().unwrap_or_default();
         let deadline = self.deadlines.answer + Duration::from_secs(size / SLOWEST_BYTES_A_SECOND);
         let mut request = Request::builder()
@@ -162,10 +165,7 @@ impl Client {
         }
     }
 
-    async fn exchange(
-        &self,
-        request: Request<RequestBody>,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), ApiAnswer> {
+    async fn exchange(&self, request: Request<RequestBody>) -> Exchanged {
         let response = match self.http.request(request).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => return Err(ApiAnswer::Offline(causes(&error))),

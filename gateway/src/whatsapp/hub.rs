@@ -1,6 +1,7 @@
 //! The same requests through a hub of ours (docs/hub.md). It sends what has one key once, so that a request whose answer was lost
 //! on the way is asked again under its key, which nobody may do with Meta; and it has the webhooks for this site.
 
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,10 +9,11 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::client::{Client, Endpoint, judge, retry_after, whole};
+use super::client::{Client, Endpoint, Exchanged, judge, retry_after, whole};
 use super::prepare::PreparedRequest;
 use crate::ids::StoreTag;
 use crate::outbox::retry_policy::{ApiAnswer, Class, Refusal};
+use crate::time::SystemClock;
 
 const KEY: HeaderName = HeaderName::from_static("bellwire-key");
 const SEVERITY: HeaderName = HeaderName::from_static("bellwire-severity");
@@ -51,65 +53,101 @@ enum Hop {
     Unclear(ApiAnswer),
 }
 
-impl Client {
-    /// Sends one message, and asks again under its key while it is not clear what became of it.
-    pub async fn send_by_hub(&self, endpoint: &Endpoint, request: PreparedRequest) -> ApiAnswer {
-        let path = format!("{}/messages", endpoint.phone_number_id);
-        let body = Bytes::from(request.body);
-        let began = tokio::time::Instant::now();
-        let mut pauses = PAUSES.into_iter();
-        let (mut pause, mut is_clear) = (PAUSES[0], true);
-        loop {
-            let headers = vec![
-                (CONTENT_TYPE, "application/json".to_owned()),
-                (KEY, request.key.clone()),
-                (SEVERITY, request.severity.as_str().to_owned()),
-                (WAITED, began.elapsed().as_secs().to_string()),
-            ];
-            let answer = self.call_with(Method::POST, endpoint, &path, headers, whole(body.clone())).await;
-            let unclear = match read(answer) {
-                Hop::Settled(answer) => return answer,
-                Hop::NotSent(answer) if is_clear => return answer,
-                Hop::NotSent(answer) => lost(&answer),
-                Hop::Unclear(answer) => answer,
-            };
-            is_clear = false;
-            pause = pauses.next().unwrap_or(pause);
-            if began.elapsed() + Duration::from_secs(pause) > GIVEN_UP_AFTER {
-                return unclear;
-            }
-            tokio::time::sleep(Duration::from_secs(pause)).await;
-        }
+/// The way to a hub, and the time that passes on it. A simulation has its own.
+pub trait HubLine: Clone + Send + Sync + 'static {
+    /// One request, and the answer as it came.
+    fn exchange(
+        &self,
+        method: Method,
+        endpoint: &Endpoint,
+        path: &str,
+        headers: Vec<(HeaderName, String)>,
+        body: Bytes,
+    ) -> impl Future<Output = Exchanged> + Send;
+    /// By a clock that nobody sets.
+    fn time(&self) -> Duration;
+    fn pause(&self, how_long: Duration) -> impl Future<Output = ()> + Send;
+}
+
+impl HubLine for Client {
+    async fn exchange(
+        &self,
+        method: Method,
+        endpoint: &Endpoint,
+        path: &str,
+        headers: Vec<(HeaderName, String)>,
+        body: Bytes,
+    ) -> Exchanged {
+        self.call_with(method, endpoint, path, headers, whole(body)).await
     }
 
-    /// What the hub has behind the cursor; `None`: nothing came within half a minute. An error is a sentence. The store's tag says
-    /// whose the receipts of its messages are, also of those that left before there was a hub. The backlog is how many messages
-    /// wait here, and for how many seconds the oldest does.
-    pub async fn fetch_webhooks(
-        &self,
-        endpoint: &Endpoint,
-        tag: &StoreTag,
-        cursor: Option<&str>,
-        (waiting, oldest): (u64, u64),
-    ) -> Result<Option<Fetched>, String> {
-        let endpoint = Endpoint { api_version: "hub/v1".to_owned(), ..endpoint.clone() };
-        let after = cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
-        let path = format!("webhooks?store={}&waiting={waiting}&oldest={oldest}{after}", tag.own);
-        let answer = self.call(Method::GET, &endpoint, &path, None, whole(Bytes::new())).await;
-        let (status, headers, body) = answer.map_err(|answer| answer.in_words())?;
-        match status {
-            _ if !headers.contains_key(HUB) => Err(format!("the answer is not the hub's, HTTP {status}")),
-            StatusCode::NO_CONTENT => Ok(None),
-            StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|error| {
-                format!("the hub's answer cannot be read ({error}); is it of a newer version?")
-            }),
-            _ if said(&headers) == Some(REFUSED) => Err(refused_by_hub(status, &headers, &body).in_words()),
-            _ => Err(format!("the hub cannot answer now: {}", String::from_utf8_lossy(&body).trim())),
-        }
+    fn time(&self) -> Duration {
+        SystemClock.both().steady
+    }
+
+    async fn pause(&self, how_long: Duration) {
+        tokio::time::sleep(how_long).await;
     }
 }
 
-fn read(answer: Result<(StatusCode, HeaderMap, Bytes), ApiAnswer>) -> Hop {
+/// Sends one message, and asks again under its key while it is not clear what became of it.
+pub async fn send(line: &impl HubLine, endpoint: &Endpoint, request: PreparedRequest) -> ApiAnswer {
+    let path = format!("{}/messages", endpoint.phone_number_id);
+    let body = Bytes::from(request.body);
+    let began = line.time();
+    let elapsed = || line.time().saturating_sub(began);
+    let mut pauses = PAUSES.into_iter();
+    let (mut pause, mut is_clear) = (PAUSES[0], true);
+    loop {
+        let headers = vec![
+            (CONTENT_TYPE, "application/json".to_owned()),
+            (KEY, request.key.clone()),
+            (SEVERITY, request.severity.as_str().to_owned()),
+            (WAITED, elapsed().as_secs().to_string()),
+        ];
+        let answer = line.exchange(Method::POST, endpoint, &path, headers, body.clone()).await;
+        let unclear = match read(answer) {
+            Hop::Settled(answer) => return answer,
+            Hop::NotSent(answer) if is_clear => return answer,
+            Hop::NotSent(answer) => lost(&answer),
+            Hop::Unclear(answer) => answer,
+        };
+        is_clear = false;
+        pause = pauses.next().unwrap_or(pause);
+        if elapsed() + Duration::from_secs(pause) > GIVEN_UP_AFTER {
+            return unclear;
+        }
+        line.pause(Duration::from_secs(pause)).await;
+    }
+}
+
+/// What the hub has behind the cursor; `None`: nothing came within half a minute. An error is a sentence. The store's tag says
+/// whose the receipts of its messages are, also of those that left before there was a hub. The backlog is how many messages
+/// wait here, and for how many seconds the oldest does.
+pub async fn fetch_webhooks(
+    line: &impl HubLine,
+    endpoint: &Endpoint,
+    tag: &StoreTag,
+    cursor: Option<&str>,
+    (waiting, oldest): (u64, u64),
+) -> Result<Option<Fetched>, String> {
+    let endpoint = Endpoint { api_version: "hub/v1".to_owned(), ..endpoint.clone() };
+    let after = cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+    let path = format!("webhooks?store={}&waiting={waiting}&oldest={oldest}{after}", tag.own);
+    let answer = line.exchange(Method::GET, &endpoint, &path, Vec::new(), Bytes::new()).await;
+    let (status, headers, body) = answer.map_err(|answer| answer.in_words())?;
+    match status {
+        _ if !headers.contains_key(HUB) => Err(format!("the answer is not the hub's, HTTP {status}")),
+        StatusCode::NO_CONTENT => Ok(None),
+        StatusCode::OK => serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|error| format!("the hub's answer cannot be read ({error}); is it of a newer version?")),
+        _ if said(&headers) == Some(REFUSED) => Err(refused_by_hub(status, &headers, &body).in_words()),
+        _ => Err(format!("the hub cannot answer now: {}", String::from_utf8_lossy(&body).trim())),
+    }
+}
+
+fn read(answer: Exchanged) -> Hop {
     let (status, headers, body) = match answer {
         Ok(answer) => answer,
         Err(unsent @ (ApiAnswer::Offline(_) | ApiAnswer::NotAsked(_))) => return Hop::NotSent(unsent),
