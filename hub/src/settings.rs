@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bellwire::config::{Secret, api_url, digits, secret, versions};
 use bellwire::contact::language::Language;
-use bellwire::whatsapp::client::Endpoint;
 use bellwire::http::Certificate;
+use bellwire::whatsapp::client::Endpoint;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 

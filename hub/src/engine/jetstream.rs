@@ -103,13 +103,6 @@ impl JetStream {
         stream.get_info().await.map(|info| info.state.messages).map_err(unavailable)
     }
 
-    /// Where a log ends: one question for all sites that wait at this hub.
-    pub async fn last(&self, log: Log) -> Result<Last> {
-        let info = self.log(log)?.get_info().await.map_err(unavailable)?;
-        let epoch = format!("{:x}", info.created.unix_timestamp_nanos());
-        Ok(Last { epoch, sequence: info.state.last_sequence })
-    }
-
     /// Returns when the engine answers and does not know a log of ours any more: its disks were lost. What was made at the start must
     /// be made again, which a start does.
     pub async fn lost(&self) -> Log {
@@ -298,8 +291,10 @@ impl Engine for JetStream {
         Ok((rows, to_reader))
     }
 
-    async fn epoch(&self, log: Log) -> Result<String> {
-        self.last(log).await.map(|last| last.epoch)
+    async fn last(&self, log: Log) -> Result<Last> {
+        let info = self.log(log)?.get_info().await.map_err(unavailable)?;
+        let epoch = format!("{:x}", info.created.unix_timestamp_nanos());
+        Ok(Last { epoch, sequence: info.state.last_sequence })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Appended, Change, Engine, Log, Result, Row, Table, Unavailable};
+use super::{Appended, Change, Engine, Last, Log, Result, Row, Table, Unavailable};
 
 #[derive(Clone, Default)]
 pub struct Memory {
@@ -123,7 +123,7 @@ impl Engine for Memory {
         Err(Unavailable("nobody watches in these tests".into()))
     }
 
-    async fn epoch(&self, _: Log) -> Result<String> {
-        Ok("1".into())
+    async fn last(&self, _: Log) -> Result<Last> {
+        Ok(Last { epoch: "1".into(), sequence: self.appended() as u64 })
     }
 }

@@ -224,8 +224,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// All rows there are, and then each change. The first number is how many of them are there now. It ends when the engine
     /// does not bring changes any more: ask again.
     fn watch(&self, table: Table) -> impl Future<Output = Result<(usize, mpsc::Receiver<Change>)>> + Send;
-    /// Which life of the log this is: one that was lost and made anew has another.
-    fn epoch(&self, log: Log) -> impl Future<Output = Result<String>> + Send;
+    /// Where a log ends: one question for all sites that wait at a hub.
+    fn last(&self, log: Log) -> impl Future<Output = Result<Last>> + Send;
 }
 
 /// Reads a row, lets `change` make another of it and writes that, until nobody came in between. `change` returns `None` to leave

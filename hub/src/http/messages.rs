@@ -80,7 +80,8 @@ async fn answer(
     Ok(told(what))
 }
 
-fn told(told: Told) -> Response {
+/// What a site is told, as HTTP.
+pub fn told(told: Told) -> Response {
     match told {
         Told::Answer(Answer { status, body, is_unknown }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::GATEWAY_TIMEOUT);

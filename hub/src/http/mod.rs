@@ -32,6 +32,7 @@ use tokio::sync::watch;
 
 pub use admin::admin_routes;
 pub use listen::serve;
+pub use messages::told;
 
 use crate::audit::{Audit, Note};
 use crate::engine::{Engine, JetStream, Signals, Table, Unavailable};

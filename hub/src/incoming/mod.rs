@@ -13,8 +13,8 @@ mod router;
 mod poll;
 
 pub use poll::{Batch, Wakes, wait};
-pub use question::Asker;
-pub use router::{CAME, came, give_to, run};
+pub use question::{Asker, Questions};
+pub use router::{CAME, Router, came, give_to, run};
 pub use split::{Item, split};
 
 use crate::sites::digest;

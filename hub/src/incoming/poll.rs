@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bellwire::machine::{Machine, SystemMachine};
 use futures_util::StreamExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::engine::{Appended, Engine, JetStream, Last, Log, Result, Signals};
 
@@ -32,6 +32,8 @@ struct Shared {
     heard: Mutex<Heard>,
     /// Changes when each site has to look for itself.
     log: watch::Sender<Life>,
+    /// By whose clock is waited.
+    machine: Arc<dyn Machine>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl Wakes {
     /// Hears of what is appended as long as the process runs.
     pub async fn start(engine: &JetStream, signals: &Signals) -> Result<Self> {
         let mut heard = signals.hear("wake.>").await?;
-        let wakes = Self::new(engine.last(Log::Inbound).await?);
+        let wakes = Self::new(engine.last(Log::Inbound).await?, Arc::new(SystemMachine));
         let of_task = wakes.clone();
         tokio::spawn(async move {
             while let Some(message) = heard.next().await {
@@ -92,25 +94,30 @@ impl Wakes {
             }
         });
         let (of_task, engine) = (wakes.clone(), engine.clone());
-        tokio::spawn(async move {
-            loop {
-                sleep(LOOK).await;
-                match engine.last(Log::Inbound).await {
-                    Ok(last) => of_task.look(last).await,
-                    Err(error) => tracing::debug!(%error, "whether all was heard of is not known"),
-                }
-            }
-        });
+        tokio::spawn(async move { of_task.compare(&engine).await });
         Ok(wakes)
     }
 
-    fn new(last: Last) -> Self {
-        let heard = Heard { all: last.sequence, ahead: BTreeSet::new() };
-        let log = watch::Sender::new(Life { epoch: last.epoch, looks: 0 });
-        Self(Arc::new(Shared { sites: Mutex::default(), heard: Mutex::new(heard), log }))
+    /// What was heard with what there is, as long as the process runs.
+    pub async fn compare(&self, engine: &impl Engine) {
+        loop {
+            self.pause(LOOK).await;
+            match engine.last(Log::Inbound).await {
+                Ok(last) => self.look(last).await,
+                Err(error) => tracing::debug!(%error, "whether all was heard of is not known"),
+            }
+        }
     }
 
-    fn wake(&self, site: &str, sequence: u64) {
+    #[must_use]
+    pub fn new(last: Last, machine: Arc<dyn Machine>) -> Self {
+        let heard = Heard { all: last.sequence, ahead: BTreeSet::new() };
+        let log = watch::Sender::new(Life { epoch: last.epoch, looks: 0 });
+        Self(Arc::new(Shared { sites: Mutex::default(), heard: Mutex::new(heard), log, machine }))
+    }
+
+    /// Something was appended for a site.
+    pub fn wake(&self, site: &str, sequence: u64) {
         self.heard().hear(sequence);
         if let Some(site) = self.sites().get(site) {
             site.send_modify(|newest| *newest = sequence.max(*newest));
@@ -120,7 +127,7 @@ impl Wakes {
     /// Sites look for themselves when something was appended of which nothing was heard, or when the log is another one.
     async fn look(&self, last: Last) {
         if self.heard().all < last.sequence {
-            sleep(ON_ITS_WAY).await;
+            self.pause(ON_ITS_WAY).await;
         }
         self.0.log.send_if_modified(|life| {
             let is_another = life.epoch != last.epoch;
@@ -140,6 +147,14 @@ impl Wakes {
 
     fn of(&self, site: &str) -> watch::Receiver<u64> {
         self.sites().entry(site.to_owned()).or_default().subscribe()
+    }
+
+    fn time(&self) -> Duration {
+        self.0.machine.both().steady
+    }
+
+    async fn pause(&self, how_long: Duration) {
+        self.0.machine.sleep(how_long).await;
     }
 
     /// A panic ends the process, so that nothing is ever poisoned.
@@ -166,7 +181,7 @@ async fn held<E: Engine>(
     cursor: Option<&str>,
     hold: Duration,
 ) -> Result<Batch> {
-    let (deadline, mut newest, mut log) = (Instant::now() + hold, wakes.of(site), wakes.0.log.subscribe());
+    let (deadline, mut newest, mut log) = (wakes.time() + hold, wakes.of(site), wakes.0.log.subscribe());
     let epoch = &log.borrow_and_update().epoch.clone();
     let subject = format!("in.{site}");
     let mut after = cursor.map_or(0, |cursor| read_cursor(cursor, epoch));
@@ -176,7 +191,7 @@ async fn held<E: Engine>(
         let newest_told = *newest.borrow_and_update();
         let mut first = engine.next(Log::Inbound, &subject, after).await?;
         if first.is_none() && newest_told > told {
-            first = patiently(engine, &subject, after).await?;
+            first = patiently(engine, wakes, &subject, after).await?;
             told = newest_told;
         }
         if let Some(first) = first {
@@ -185,9 +200,10 @@ async fn held<E: Engine>(
             break;
         }
         tokio::select! {
+            biased; // as a simulation repeats it
             _ = newest.changed() => {}
             _ = log.changed() => {}
-            () = sleep_until(deadline) => return Ok(batch),
+            () = wakes.pause(deadline.saturating_sub(wakes.time())) => return Ok(batch),
         }
         if log.borrow_and_update().epoch != *epoch {
             return Ok(batch); // the site asks again, and its cursor is one of another life then
@@ -205,9 +221,14 @@ async fn held<E: Engine>(
     Ok(batch)
 }
 
-async fn patiently<E: Engine>(engine: &E, subject: &str, after: u64) -> Result<Option<Appended>> {
+async fn patiently<E: Engine>(
+    engine: &E,
+    wakes: &Wakes,
+    subject: &str,
+    after: u64,
+) -> Result<Option<Appended>> {
     for _ in 0..BEHIND.1 {
-        sleep(BEHIND.0).await;
+        wakes.pause(BEHIND.0).await;
         if let Some(found) = engine.next(Log::Inbound, subject, after).await? {
             return Ok(Some(found));
         }
@@ -229,6 +250,8 @@ fn read_cursor(cursor: &str, epoch: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::engine::memory::Memory;
 
@@ -258,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_site_that_waits_asks_the_engine_once() {
-        let (engine, wakes) = (Memory::default(), Wakes::new(last("1", 0)));
+        let (engine, wakes) = (Memory::default(), Wakes::new(last("1", 0), Arc::new(SystemMachine)));
         let waits = waits(&engine, &wakes).await;
         wakes.wake("other", 1);
         wakes.look(last("1", 1)).await;
@@ -268,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_is_fetched_at_once() {
-        let (engine, wakes) = (Memory::default(), Wakes::new(last("1", 0)));
+        let (engine, wakes) = (Memory::default(), Wakes::new(last("1", 0), Arc::new(SystemMachine)));
         let waits = waits(&engine, &wakes).await;
         engine.append(Log::Inbound, "in.shop", "a", "words".into()).await.expect("kept");
         wakes.wake("other", 2);
@@ -281,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_said_is_found_by_the_hubs_look() {
-        let (engine, wakes) = (Memory::default(), Wakes::new(last("1", 0)));
+        let (engine, wakes) = (Memory::default(), Wakes::new(last("1", 0), Arc::new(SystemMachine)));
         let waits = waits(&engine, &wakes).await;
         engine.append(Log::Inbound, "in.shop", "a", "words".into()).await.expect("kept");
         wakes.wake("other", 2); // of the first nothing is heard
@@ -294,7 +317,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_life_of_the_log_ends_the_wait() {
-        let (engine, wakes) = (Memory::default(), Wakes::new(last("1", 7)));
+        let (engine, wakes) = (Memory::default(), Wakes::new(last("1", 7), Arc::new(SystemMachine)));
         let waits = waits(&engine, &wakes).await;
         let began = Instant::now();
         wakes.look(last("2", 0)).await;

@@ -1,6 +1,7 @@
 //! A person of several sites is asked which one is meant. Until then the words are kept, and then all of them go there; for a day the
 //! answer stands.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bellwire::contact::language::Language;
@@ -28,6 +29,11 @@ const CHOICE: &str = "bellwire-hub/site/";
 /// As whom the hub itself writes to people. No site has this name: it has a full stop.
 const HUB: &str = "hub.itself";
 
+/// Asks a person which of several sites is meant.
+pub trait Questions<E>: Send + Sync + 'static {
+    fn ask(&self, engine: &E, item: &Item, sites: &[String]) -> impl Future<Output = Result<()>> + Send;
+}
+
 /// With what a person is asked.
 pub struct Asker<E> {
     pub settings: Arc<Settings>,
@@ -36,10 +42,10 @@ pub struct Asker<E> {
     pub limits: Limits<E>,
 }
 
-impl<E: Engine> Asker<E> {
+impl<E: Engine> Questions<E> for Asker<E> {
     /// Once a day, and beside the routing: Meta may take half a minute. What Meta or the pace does not take now is asked with the
     /// person's next words.
-    pub async fn ask(&self, engine: &E, item: &Item, sites: &[String]) -> Result<()> {
+    async fn ask(&self, engine: &E, item: &Item, sites: &[String]) -> Result<()> {
         let (Some(person), Some(number)) = (item.from.first(), &item.number) else { return Ok(()) };
         let Some(known) = self.settings.number(number) else { return Ok(()) };
         let (callback, Ok(endpoint)) = (callback(&item.id), known.endpoint()) else { return Ok(()) };

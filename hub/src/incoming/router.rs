@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::Subscriber;
+use bellwire::machine::{Machine, SystemMachine};
 use bellwire::random::random_bytes;
-use bellwire::time::{Clock, SystemClock};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
-use super::question::{Asker, chosen, is_receipt};
+use super::question::{Questions, chosen, is_receipt};
 use super::route::{Facts, Route, route};
 use super::split::{Item, split};
 use super::{media_key, person_key, route_key};
@@ -22,7 +22,7 @@ use crate::engine::{Appended, Engine, Log, Result, Row, Signals, Table};
 use crate::out::tag;
 use crate::sites::Registry;
 
-/// How far it is, in the table of that name.
+/// How far it is: a row of the table `Router`.
 const KEY: &str = "raw";
 /// Whoever routes says so at least this often; after three times as long another takes over.
 const RENEW: Duration = Duration::from_secs(1);
@@ -51,12 +51,16 @@ struct Place {
     until: i64,
 }
 
-struct Router<E> {
-    engine: E,
-    hub: String,
-    sites: watch::Receiver<Arc<Registry>>,
-    asker: Asker<E>,
-    came: Arc<Notify>,
+/// One hub's part in it.
+pub struct Router<E, Q> {
+    pub engine: E,
+    /// Its name in the lease.
+    pub hub: String,
+    pub sites: watch::Receiver<Arc<Registry>>,
+    pub asker: Q,
+    pub machine: Arc<dyn Machine>,
+    /// Told when a body was kept.
+    pub came: Arc<Notify>,
 }
 
 /// A body was kept.
@@ -64,10 +68,10 @@ pub async fn came(signals: &Signals) {
     signals.say(CAME, Bytes::new()).await;
 }
 
-pub async fn run<E: Engine>(
+pub async fn run<E: Engine, Q: Questions<E>>(
     engine: E,
     sites: watch::Receiver<Arc<Registry>>,
-    asker: Asker<E>,
+    asker: Q,
     mut heard: Subscriber,
 ) {
     let hub = bellwire::hex::hex(&random_bytes::<8>().unwrap_or_default());
@@ -78,22 +82,27 @@ pub async fn run<E: Engine>(
             of_hearing.notify_one();
         }
     });
-    let router = Arc::new(Router { engine, hub, sites, asker, came });
-    loop {
-        if let Err(error) = router.lead().await {
-            tracing::warn!(%error, "what came from Meta is kept and not routed yet; trying again in a second");
-        }
-        tokio::time::sleep(RENEW).await;
-    }
+    Arc::new(Router { engine, hub, sites, asker, machine: Arc::new(SystemMachine), came }).run().await;
 }
 
-impl<E: Engine> Router<E> {
+impl<E: Engine, Q: Questions<E>> Router<E, Q> {
+    /// As long as the process runs.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.lead().await {
+                tracing::warn!(%error, "what came from Meta is kept and not routed yet; trying again in a second");
+            }
+            self.machine.sleep(RENEW).await;
+        }
+    }
+
     /// Routes as long as nobody else does. What comes next is read while the sites are given what came before: one body when one
     /// comes now and then, many at a time when many wait.
     async fn lead(self: &Arc<Self>) -> Result<()> {
         let Some(mut row) = self.take().await? else { return Ok(()) };
         let mut place: Place = read(&row.value);
-        let mut noted = tokio::time::Instant::now();
+        let time = || self.machine.both().steady;
+        let mut noted = time();
         let (mut given, mut soon) = (0, SOON_LOOKS);
         let mut bodies: Vec<Appended> = Vec::new();
         loop {
@@ -102,16 +111,17 @@ impl<E: Engine> Router<E> {
             bodies = self.give_and_read(bodies, after).await?;
             place.sequence = after;
             let is_all = bodies.is_empty();
-            if given >= BODIES || noted.elapsed() >= RENEW || (is_all && given > 0) {
+            if given >= BODIES || time().saturating_sub(noted) >= RENEW || (is_all && given > 0) {
                 let Some(revision) = self.note(&place, row.revision).await? else { return Ok(()) };
-                (row.revision, noted, given) = (revision, tokio::time::Instant::now(), 0);
+                (row.revision, noted, given) = (revision, time(), 0);
             }
             if is_all {
                 let pause = if soon > 0 { SOON } else { LOOK };
                 soon = soon.saturating_sub(1);
                 tokio::select! {
+                    biased; // as a simulation repeats it
                     () = self.came.notified() => soon = SOON_LOOKS,
-                    () = tokio::time::sleep(pause) => {}
+                    () = self.machine.sleep(pause) => {}
                 }
             }
         }
@@ -147,7 +157,7 @@ impl<E: Engine> Router<E> {
 
     /// `None`: another hub does it.
     async fn take(&self) -> Result<Option<Row>> {
-        let epoch = self.engine.epoch(Log::Raw).await?;
+        let epoch = self.engine.last(Log::Raw).await?.epoch;
         let row = self.engine.get(Table::Router, KEY).await?;
         let Some(row) = row else {
             let place = Place { epoch, ..Place::default() };
@@ -155,7 +165,7 @@ impl<E: Engine> Router<E> {
             return Ok(revision.map(|revision| Row { revision, value: self.leased(&place) }));
         };
         let mut place: Place = read(&row.value);
-        if place.hub != self.hub && place.until > SystemClock.now().0 {
+        if place.hub != self.hub && place.until > self.machine.now().0 {
             return Ok(None);
         }
         if place.epoch != epoch {
@@ -173,7 +183,7 @@ impl<E: Engine> Router<E> {
     }
 
     fn leased(&self, place: &Place) -> Bytes {
-        let until = (SystemClock.now() + LEASE).0;
+        let until = (self.machine.now() + LEASE).0;
         json(&Place { hub: self.hub.clone(), until, ..place.clone() })
     }
 
@@ -361,11 +371,12 @@ mod tests {
     use super::*;
     use crate::engine::Rows;
     use crate::engine::memory::Memory;
+    use crate::incoming::Asker;
     use crate::pace::{Limits, Paces, Reach};
     use crate::sites::{People, Site};
 
     /// Sites by name, and whom each names.
-    fn router(engine: &Memory, sites: &[(String, Vec<String>)]) -> Arc<Router<Memory>> {
+    fn router(engine: &Memory, sites: &[(String, Vec<String>)]) -> Arc<Router<Memory, Asker<Memory>>> {
         let mut registry = Registry::default();
         for (name, people) in sites {
             let people = People::Only(people.iter().cloned().collect());
@@ -383,7 +394,7 @@ mod tests {
         };
         let (_, sites) = watch::channel(Arc::new(registry));
         let (engine, hub, came) = (engine.clone(), "hub".to_owned(), Arc::default());
-        Arc::new(Router { engine, hub, sites, asker, came })
+        Arc::new(Router { engine, hub, sites, asker, machine: Arc::new(SystemMachine), came })
     }
 
     fn body(sequence: u64, messages: &[serde_json::Value]) -> Appended {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bellwire::contact::severity::Severity;
 use bellwire::outbox::retry_policy::{ApiAnswer, Class};
 use bellwire::time::{Clock, SystemClock};
-use bellwire::whatsapp::client::{Client, Endpoint, judge, whole};
+use bellwire::whatsapp::client::{Client, Endpoint, Exchanged, judge, whole};
 use bytes::Bytes;
 use hyper::Method;
 
@@ -64,34 +64,47 @@ impl<E: Engine> Ports for Request<'_, E> {
         let path = format!("{number}/messages");
         let answered =
             self.client.call(Method::POST, self.endpoint, &path, json, whole(self.body.clone())).await;
-        let (status, headers, body) = match answered {
-            Ok(answered) => answered,
-            Err(ApiAnswer::Offline(why) | ApiAnswer::NotAsked(why)) => {
-                return Posted::NotSent { why, retry_after: PAUSE };
-            }
-            Err(ApiAnswer::Ambiguous { detail, .. }) => return Posted::Unknown(detail),
-            Err(ApiAnswer::Accepted(_) | ApiAnswer::Refused(_)) => {
-                return Posted::Unknown("the connection to Meta failed in an unexpected way".to_owned());
-            }
-        };
-        let answer = Answer {
-            status: status.as_u16(),
-            body: String::from_utf8_lossy(&body).into_owned(),
-            is_unknown: false,
-        };
-        match judge(status, &headers, &body) {
-            ApiAnswer::Accepted(accepted) => Posted::Answered(answer, Some(accepted.wamid.0)),
-            ApiAnswer::Refused(refusal) if refusal.class == Class::Throttle => {
-                self.paces.too_fast(number);
-                let retry_after = refusal.retry_after.unwrap_or(PAUSE);
-                Posted::NotSent {
-                    why: format!("Meta says that it is too fast: {}", refusal.details),
-                    retry_after,
-                }
-            }
-            ApiAnswer::Refused(_) => Posted::Answered(answer, None),
-            ApiAnswer::Offline(why) | ApiAnswer::NotAsked(why) => Posted::NotSent { why, retry_after: PAUSE },
-            ApiAnswer::Ambiguous { detail, .. } => Posted::Unknown(detail),
+        if matches!(&answered, Ok((status, headers, body)) if is_too_fast(&judge(*status, headers, body))) {
+            self.paces.too_fast(number);
         }
+        posted(answered)
+    }
+
+    async fn pause(&self, how_long: Duration) {
+        tokio::time::sleep(how_long).await;
+    }
+}
+
+fn is_too_fast(answer: &ApiAnswer) -> bool {
+    matches!(answer, ApiAnswer::Refused(refusal) if refusal.class == Class::Throttle)
+}
+
+/// What Meta's answer, or that there is none, says of the message.
+#[must_use]
+pub fn posted(answered: Exchanged) -> Posted {
+    let (status, headers, body) = match answered {
+        Ok(answered) => answered,
+        Err(ApiAnswer::Offline(why) | ApiAnswer::NotAsked(why)) => {
+            return Posted::NotSent { why, retry_after: PAUSE };
+        }
+        Err(ApiAnswer::Ambiguous { detail, .. }) => return Posted::Unknown(detail),
+        Err(ApiAnswer::Accepted(_) | ApiAnswer::Refused(_)) => {
+            return Posted::Unknown("the connection to Meta failed in an unexpected way".to_owned());
+        }
+    };
+    let answer = Answer {
+        status: status.as_u16(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        is_unknown: false,
+    };
+    match judge(status, &headers, &body) {
+        ApiAnswer::Accepted(accepted) => Posted::Answered(answer, Some(accepted.wamid.0)),
+        ApiAnswer::Refused(refusal) if refusal.class == Class::Throttle => Posted::NotSent {
+            why: format!("Meta says that it is too fast: {}", refusal.details),
+            retry_after: refusal.retry_after.unwrap_or(PAUSE),
+        },
+        ApiAnswer::Refused(_) => Posted::Answered(answer, None),
+        ApiAnswer::Offline(why) | ApiAnswer::NotAsked(why) => Posted::NotSent { why, retry_after: PAUSE },
+        ApiAnswer::Ambiguous { detail, .. } => Posted::Unknown(detail),
     }
 }

@@ -10,7 +10,7 @@ mod meta;
 /// The way of one message.
 mod send;
 
-pub use meta::Request;
+pub use meta::{Request, posted};
 pub use request::{Outgoing, RequestError, SEVERITY, is_tag, tag};
-pub use send::{Told, send};
+pub use send::{Ports, Posted, Told, send};
 pub use sent::Answer;

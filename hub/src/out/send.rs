@@ -30,6 +30,7 @@ pub enum Posted {
 pub trait Ports: Send + Sync {
     fn turn(&self, severity: Severity) -> impl Future<Output = std::result::Result<(), Refused>> + Send;
     fn post(&self) -> impl Future<Output = Posted> + Send;
+    fn pause(&self, how_long: Duration) -> impl Future<Output = ()> + Send;
 }
 
 /// What the site is told.
@@ -91,12 +92,12 @@ async fn sent<E: Engine>(
                     remember(engine, site, &wamid, &out.to).await;
                 }
             };
-            tokio::join!(keep(engine, &key, out, nonce, &answer, revision), routes);
+            tokio::join!(keep(engine, ports, (&key, revision), out, nonce, &answer), routes);
             Ok(Told::Answer(answer))
         }
         Posted::Unknown(why) => {
             let answer = Answer::unknown(&why);
-            keep(engine, &key, out, nonce, &answer, revision).await;
+            keep(engine, ports, (&key, revision), out, nonce, &answer).await;
             Ok(Told::Answer(answer))
         }
     }
@@ -165,14 +166,21 @@ async fn tell<E: Engine>(
 }
 
 /// Meta has answered, so the site is told even if this cannot be kept: then a repetition learns that nobody knows.
-async fn keep<E: Engine>(engine: &E, key: &str, out: &Outgoing, nonce: &str, answer: &Answer, revision: u64) {
+async fn keep<E: Engine>(
+    engine: &E,
+    ports: &impl Ports,
+    (key, revision): (&str, u64),
+    out: &Outgoing,
+    nonce: &str,
+    answer: &Answer,
+) {
     let done = Sent { nonce: nonce.to_owned(), digest: out.digest.clone(), answer: Some(answer.clone()) };
     for _ in 0..KEEP_TRIES {
         match engine.update(Table::Sent, key, json(&done), revision).await {
             Ok(_) => return, // by us, or by a try whose acknowledgement was lost
             Err(error) => tracing::warn!(%error, "an answer of Meta's is not kept yet"),
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        ports.pause(Duration::from_secs(1)).await;
     }
 }
 
@@ -231,6 +239,8 @@ mod tests {
             self.posted.fetch_add(1, Ordering::Relaxed);
             self.answers.clone()
         }
+
+        async fn pause(&self, _: Duration) {}
     }
 
     fn out(digest: &str, waited: u64) -> Outgoing {
