@@ -63,8 +63,9 @@ impl World {
         let connected =
             self.broker.connection.is_some() && self.broker.is_empty() && self.device.next_at().is_none();
         // What a start would wait for may be what this process has done with: a clock that was ahead left it on disk.
+        let has_all = self.hubs.as_ref().is_none_or(|hubs| hubs.is_drained(&self.check));
         let watching = || still < STILL_MAX && self.gateway.as_ref().is_some_and(Gateway::is_watching);
-        connected && self.meta.is_empty() && self.check.waiting().is_empty() && !watching()
+        connected && has_all && self.meta.is_empty() && self.check.waiting().is_empty() && !watching()
     }
 
     /// For people: what outside the database has no end.
@@ -78,6 +79,7 @@ impl World {
         self.judge_events()?;
         self.judge_messages()?;
         self.check.watched.judge(&self.check.sql, &self.check.config)?;
+        self.hubs.as_ref().map_or(Ok(()), |hubs| hubs.judge(&self.check))?;
         self.judge_replies()
     }
 
@@ -117,7 +119,7 @@ impl World {
                 State::Sent if taken.iter().all(|taken| taken.fails()) => {
                     return wrong("counts as sent, and every copy of it failed");
                 }
-                State::Failed if !self.meta.requests.contains_key(&row.carrier) => {
+                State::Failed if !self.was_asked_for(row.carrier) => {
                     return wrong("was never asked for");
                 }
                 State::Sent
@@ -131,6 +133,12 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Of Meta; or of a hub, which may not have taken it.
+    fn was_asked_for(&self, row: i64) -> bool {
+        let of_hub = || self.hubs.as_ref().is_some_and(|hubs| hubs.keys.has_left(row));
+        self.meta.requests.contains_key(&row) || of_hub()
     }
 
     /// P4, P5: every reply is written down once; each that may act is a command, and each command has an end.

@@ -53,7 +53,10 @@ impl World {
     fn line_is_cut(&mut self) {
         self.broker.disconnect();
         self.meta.answers.clear();
-        self.meta.give_up(self.now, true);
+        match &mut self.hubs {
+            Some(hubs) => hubs.site_is_gone(),
+            None => self.meta.give_up(self.now, true),
+        }
         self.check.answered.clear();
         self.check.restricted.forget();
         self.check.late.start(self.now);
@@ -183,6 +186,10 @@ impl World {
     }
 
     pub fn pass(&mut self, wait: Duration) -> Result<(), Violation> {
+        if self.hubs.is_some() { self.pass_with_hubs(wait) } else { self.pass_alone(wait) }
+    }
+
+    pub(crate) fn pass_alone(&mut self, wait: Duration) -> Result<(), Violation> {
         if self.gateway.as_ref().is_some_and(Gateway::is_mid_task) {
             return Ok(());
         }
@@ -207,7 +214,8 @@ impl World {
             && gateway.is_at_rest()
         {
             let next = gateway.next_at().min(end);
-            self.check.sleeps(&self.meta, self.now, self.now.until(next))?;
+            let at_hubs = gateway.waits_for();
+            self.check.sleeps((&self.meta, at_hubs), self.now, self.now.until(next))?;
             self.now = self.now.max(next);
             self.tick();
             if let Some(gateway) = &mut self.gateway {
@@ -222,7 +230,11 @@ impl World {
         if !self.gateway.as_mut().is_some_and(Gateway::is_at_rest) {
             return self.pass(Duration::from_secs(1));
         }
-        self.sleep(self.until_others().min(LOOK_EVERY))?;
+        let wait = self.until_others().min(LOOK_EVERY);
+        match self.hubs.is_some() {
+            true => self.pass(wait)?,
+            false => self.sleep(wait)?,
+        }
         self.meta.give_up(self.now, false);
         self.note("time passes until something happens");
         Ok(())
@@ -236,6 +248,8 @@ impl World {
 
     /// The gateway's machine shows the time.
     fn tick(&mut self) {
+        let time = self.true_time();
+        self.hubs.iter_mut().for_each(|hubs| hubs.tick(time));
         if let Some(gateway) = &mut self.gateway {
             gateway.tick(self.now, self.ahead);
         }
@@ -269,6 +283,9 @@ impl World {
                 self.check.clock_was_set(before, self.now);
                 self.check.restricted.forget(); // when it opens again is another matter
                 self.reconnect_at = self.now; // waits on tokio's time, which does not jump
+                if self.hubs.is_some() {
+                    self.meta.machine_clock_moved(self.now.0 - before.0); // hubs and Meta have clocks of their own
+                }
             }
             false => self.move_clock(Timestamp(self.now.0 + self.ahead)),
         }
@@ -287,6 +304,10 @@ impl World {
         self.cut_at = None;
         self.broker.is_up = true;
         (self.meta.is_healed, self.meta.moods) = (true, [None; 2]);
+        if let Some(hubs) = &mut self.hubs {
+            (hubs.is_healed, hubs.is_line_bad) = (true, false);
+            hubs.engine.is_down(false);
+        }
     }
 }
 

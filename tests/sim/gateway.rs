@@ -23,12 +23,13 @@ use bellwire::task::context::{Found, TaskContext};
 use bellwire::task::handles::ReloadHandle;
 use bellwire::task::mqtt_intake::IntakeInputs;
 use bellwire::task::outbox_transaction::SendStep;
-use bellwire::task::{command_publisher, deadlines, mqtt_intake, outbox_sender, webhook_inbox};
+use bellwire::task::{command_publisher, deadlines, hub_poll, mqtt_intake, outbox_sender, webhook_inbox};
 use bellwire::time::{Now, Timestamp};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::Violation;
 use crate::broker::Token;
+use crate::hubs::TOKEN;
 use crate::machine::{OfMachine, SimMachine};
 use crate::meta::APP_SECRET;
 use crate::ports::{Out, Outside};
@@ -54,6 +55,7 @@ pub const INBOX: &str = "inbox";
 pub const SPAWNED: &str = "spawned";
 pub const WEBHOOK: &str = "webhook";
 const DEADLINES: &str = "deadlines";
+const FETCHING: &str = "fetching";
 
 /// More than a run has at once.
 const QUEUE: usize = 4_096;
@@ -67,7 +69,22 @@ struct Task {
     woken: Arc<Woken>,
 }
 
-struct Woken(AtomicBool);
+/// Whether a task has something to do.
+pub(crate) struct Woken(AtomicBool);
+
+impl Woken {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(true)))
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
@@ -140,8 +157,10 @@ pub(crate) fn of_machine(config: &Config, directory: &Path) -> Config {
     let mut config = config.clone();
     directory.clone_into(&mut config.site.state_directory);
     for connection in &mut config.connections {
-        connection.access_token = Secret::Known("token".into());
-        connection.app_secret = Secret::Known(APP_SECRET.into());
+        connection.access_token = Secret::Known(TOKEN.into());
+        // Behind a hub its token is all three.
+        let secret = if connection.via_hub { TOKEN } else { APP_SECRET };
+        connection.app_secret = Secret::Known(secret.into());
     }
     config
 }
@@ -169,7 +188,7 @@ impl Gateway {
             Rng::seeded(dice.below(u64::MAX)),
             sabotage == Some(Sabotage::ForgetClock),
         );
-        let outside = Outside::new(Rng::seeded(dice.below(u64::MAX)), sabotage);
+        let outside = Outside::new(Rng::seeded(dice.below(u64::MAX)), &machine, seed, sabotage);
         let (handle, queue) = store.queue();
         let config = Arc::new(config);
         let (context, steps) = context(found, handle, &config, &machine, sabotage);
@@ -236,11 +255,15 @@ impl Gateway {
             (DEADLINES, Box::pin(deadlines::run(context()))),
         ];
         tasks.into_iter().for_each(|(name, job)| self.spawn(name, job));
+        for connection in hub_poll::fetching(&self.context.config) {
+            let job = hub_poll::fetch(Arc::clone(&self.context), self.outside.clone(), connection);
+            self.spawn(FETCHING, Box::pin(job));
+        }
     }
 
     pub(crate) fn spawn(&mut self, name: &'static str, job: Job) {
         self.last_task += 1;
-        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let woken = Woken::new();
         self.tasks.push(Task { id: self.last_task, name, job, woken });
     }
 
@@ -256,7 +279,7 @@ impl Gateway {
     }
 
     fn woken(&self) -> impl Iterator<Item = &Task> {
-        self.tasks.iter().filter(|task| task.woken.0.load(Ordering::Relaxed))
+        self.tasks.iter().filter(|task| task.woken.is_set())
     }
 
     pub fn act(&mut self, action: Action, dice: &mut Rng) -> Result<Vec<Out>, Violation> {
@@ -273,7 +296,7 @@ impl Gateway {
         let Some(index) = self.tasks.iter().position(|task| task.id == id) else { return Ok(()) };
         let task = &mut self.tasks[index];
         let name = task.name;
-        task.woken.0.store(false, Ordering::Relaxed);
+        task.woken.clear();
         let waker = Waker::from(Arc::clone(&task.woken));
         let is_late = name == DISPATCH && self.sabotage == Some(Sabotage::ForgetCommandExpiry);
         self.machine.is_behind(if is_late { AN_HOUR } else { Duration::ZERO });

@@ -30,6 +30,8 @@ const CLOCK_SLACK: Duration = Duration::from_secs(60);
 /// 131048.
 const RESTRICTED: Duration = Duration::from_secs(6 * 3_600);
 const HOUR: u64 = 3_600;
+/// What a hub does not take now comes again after so many seconds.
+const HUB_WAIT: u64 = 1;
 
 type Lane = (&'static str, &'static str);
 
@@ -85,6 +87,7 @@ impl Late {
                 190 | 131_057 => 60,
                 130_429 => refusal.retry_after.map_or(twice(2, of_number).min(HOUR), |told| told.as_secs()),
                 131_048 => RESTRICTED.as_secs(),
+                429 => refusal.retry_after.map_or(HUB_WAIT, |told| told.as_secs()),
                 131_056 => {
                     let wait = Duration::from_secs(4_u64.saturating_pow(of_pair - 1).min(HOUR));
                     close(self.pairs.entry(pair).or_insert(Gate::open(now)), now, wait);
@@ -223,11 +226,17 @@ impl Late {
 }
 
 impl Check {
-    pub fn sleeps(&mut self, meta: &Meta, now: Timestamp, how_long: Duration) -> Result<(), Violation> {
+    /// `at_hubs`: rows whose answers are awaited of a hub.
+    pub fn sleeps(
+        &mut self,
+        (meta, at_hubs): (&Meta, Vec<i64>),
+        now: Timestamp,
+        how_long: Duration,
+    ) -> Result<(), Violation> {
         if !now.is_sane() {
             return Ok(()); // no certificate is valid yet, so nothing can leave (docs/reliability.md F17)
         }
-        let asked = meta.answers.iter().map(|(_, id, _)| id.0).collect();
+        let asked = meta.answers.iter().map(|(_, id, _)| id.0).chain(at_hubs).collect();
         self.late.sleeps(&self.rows, &asked, now, how_long)
     }
 

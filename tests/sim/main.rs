@@ -8,6 +8,8 @@
 //! - `BELLWIRE_SEEDS=5000 cargo nextest run …`: so many, for a night; `BELLWIRE_SEEDS=20000..25000`: these.
 //! - Seeds from a million on: the configuration may be another one after each restart, and be taken over by a gateway that runs
 //!   (`variation.rs`, `changed.rs`, `reload.rs`).
+//! - Seeds from two million on: the site is behind two hubs (`hubs.rs`), which crash, are away and lose answers as it does; they are the
+//!   hub's own code over a model of its engine (`engine.rs`), whose rows may be another version's.
 //! - `BELLWIRE_BRIEF=1`: a line for each that fails, without a search for its shortest prefix.
 //! - `BELLWIRE_SABOTAGE=OneGate`: of the sabotages this one alone; `BELLWIRE_SEEDS=100..300`: on these seeds.
 //! - `BELLWIRE_STRICT=1`: excuses nothing (`known.rs`).
@@ -19,6 +21,8 @@
 
 /// What must hold of all that is asked.
 mod asked;
+/// A site behind hubs.
+mod behind;
 /// Bodies as Meta writes them.
 mod bodies;
 /// The broker's model.
@@ -37,10 +41,18 @@ mod consent;
 mod device;
 /// When all faults are over.
 mod end;
+/// The engine's model.
+mod engine;
 /// What goes wrong.
 mod faults;
 /// The gateway: the daemon's loops, one step at a time.
 mod gateway;
+/// What must hold of a site behind hubs.
+mod hub_check;
+/// What arrives at a hub.
+mod hub_requests;
+/// The hubs, one step at a time.
+mod hubs;
 /// What must hold of what people ask for, by when it is read.
 mod in_time;
 /// Mistakes that are not mended yet.
@@ -102,6 +114,10 @@ const RARE_SEEDS: u64 = 3 * SEEDS;
 const CHANGING: u64 = 1_000_000;
 /// Of those; with some five restarts and five reloads each they are 1,000 pairs of configurations, in half a minute.
 const CHANGING_SEEDS: u64 = 100;
+/// From this seed on the site is behind hubs.
+const BEHIND_A_HUB: u64 = 2_000_000;
+/// Of those; as long as as many others.
+const HUB_SEEDS: u64 = 40;
 const THREADS: usize = 2;
 /// Lines of a trace that a report shows.
 const LAST_LINES: usize = 30;
@@ -121,7 +137,7 @@ fn run(seed: u64, steps: usize, sabotage: Option<Sabotage>) -> Run {
     let outcome = (0..steps).try_for_each(|_| world.step()).and_then(|()| world.drain());
     Run {
         // A database that a promise was broken on may not even be readable.
-        reached: if outcome.is_ok() { world.check.reached() } else { BTreeSet::new() },
+        reached: if outcome.is_ok() { world.reached() } else { BTreeSet::new() },
         failed: outcome.err().map(|violation| (world.step, violation)),
         excused: world.check.excuses.given,
         trace: world.trace,
@@ -191,8 +207,16 @@ fn every_promise_holds_on_every_seed() {
 #[test]
 fn what_a_changed_configuration_has_no_place_for_ends_and_nobody_else_hears_of_it() {
     judge(&match range("BELLWIRE_SEEDS") {
-        given if given.start >= CHANGING => given.collect(),
+        given if (CHANGING..BEHIND_A_HUB).contains(&given.start) => given.collect(),
         _ => (CHANGING..CHANGING + CHANGING_SEEDS).collect(),
+    });
+}
+
+#[test]
+fn a_site_behind_hubs_keeps_every_promise_through_crashes_of_each() {
+    judge(&match range("BELLWIRE_SEEDS") {
+        given if given.start >= BEHIND_A_HUB => given.collect(),
+        _ => (BEHIND_A_HUB..BEHIND_A_HUB + HUB_SEEDS).collect(),
     });
 }
 
@@ -245,8 +269,21 @@ fn the_seeds_reach_everything() {
 }
 
 #[test]
+fn the_seeds_behind_hubs_reach_everything() {
+    let mut missing = BTreeSet::from(
+        ["answer", "again", "wait", "unknown", "crash in the middle", "another life of the log"]
+            .map(|what| format!("hub {what}")),
+    );
+    for seed in BEHIND_A_HUB..BEHIND_A_HUB + HUB_SEEDS {
+        let reached = if missing.is_empty() { break } else { run(seed, STEPS, None).reached };
+        missing.retain(|what| !reached.contains(what));
+    }
+    assert!(missing.is_empty(), "{HUB_SEEDS} seeds never reach: {missing:?}");
+}
+
+#[test]
 fn a_seed_gives_the_same_trace_twice() {
-    for seed in 0..5 {
+    for seed in (0..5).chain(BEHIND_A_HUB..BEHIND_A_HUB + 3) {
         let (first, second) = (run(seed, STEPS, None), run(seed, STEPS, None));
         assert!(first.trace.len() > STEPS / 2, "seed {seed} did nothing");
         assert_eq!(first.trace, second.trace, "seed {seed}");
@@ -260,7 +297,11 @@ fn a_sabotaged_driver_is_found_out() {
     let seeds = range("BELLWIRE_SEEDS");
     let wanted = |sabotage: &Sabotage| only.as_ref().is_none_or(|only| *only == format!("{sabotage:?}"));
     for (sabotage, promise) in Sabotage::ALL.into_iter().filter(|(sabotage, _)| wanted(sabotage)) {
-        let first = if promise == "changed" { CHANGING } else { 0 };
+        let first = match promise {
+            "changed" => CHANGING,
+            "hub" => BEHIND_A_HUB,
+            _ => 0,
+        };
         let found = seeds.clone().find_map(|seed| {
             let seed = first + seed;
             let (step, violation) = run(seed, STEPS, Some(sabotage)).failed?;

@@ -7,6 +7,7 @@ use bellwire::ids::{MessageId, Wamid};
 use bellwire::outbox::retry_policy::ApiAnswer;
 use bellwire::random::Rng;
 use bellwire::time::Timestamp;
+use bellwire::whatsapp::client::Exchanged;
 use bellwire::whatsapp::errors::{ApiMessage, refusal};
 use bellwire::whatsapp::signature::sign;
 use secrecy::SecretString;
@@ -106,6 +107,8 @@ pub struct Meta {
     pub requests: BTreeMap<i64, i64>,
     /// Answers under way, by when they arrive.
     pub answers: Vec<(Timestamp, MessageId, ApiAnswer)>,
+    /// The same to hubs, by their request.
+    pub to_hubs: Vec<(Timestamp, u64, Exchanged)>,
     items: Vec<Item>,
     pub deliveries: Vec<Delivery>,
     serial: u64,
@@ -122,6 +125,7 @@ impl Meta {
     pub fn machine_clock_moved(&mut self, by: i64) {
         let moved = |at: Timestamp| Timestamp(at.0 + by);
         self.answers.iter_mut().for_each(|(at, _, _)| *at = moved(*at));
+        self.to_hubs.iter_mut().for_each(|(at, _, _)| *at = moved(*at));
         self.items.iter_mut().for_each(|item| item.at = moved(item.at));
         for delivery in &mut self.deliveries {
             delivery.next = moved(delivery.next);
@@ -152,9 +156,22 @@ impl Meta {
         now: Timestamp,
         dice: &mut Rng,
     ) -> Fate {
+        *self.requests.entry(row.0).or_default() += 1;
+        let (fate, wait, answer) = self.judge(body, (row, over), now, dice);
+        self.answers.push((now + wait, row, answer));
+        fate
+    }
+
+    /// What becomes of it, and which answer arrives when.
+    pub fn judge(
+        &mut self,
+        body: &[u8],
+        (row, over): (MessageId, &'static str),
+        now: Timestamp,
+        dice: &mut Rng,
+    ) -> (Fate, Duration, ApiAnswer) {
         let body: Value = serde_json::from_slice(body).expect("the request is JSON");
         let (body, to) = (&body, contact_of(body["to"].as_str().unwrap_or_default()));
-        *self.requests.entry(row.0).or_default() += 1;
         // No certificate is valid yet for who believes that it is 1970 (docs/reliability.md F17).
         let fate = if now.is_sane() { self.fate(over, dice) } else { Fate::Offline };
         let quick = Duration::from_millis(50 + dice.below(900));
@@ -201,8 +218,7 @@ impl Meta {
                 (quick, refused(code, told))
             }
         };
-        self.answers.push((now + wait, row, answer));
-        fate
+        (fate, wait, answer)
     }
 
     fn fate(&self, over: &str, dice: &mut Rng) -> Fate {
@@ -363,7 +379,8 @@ impl Meta {
         let answers = self.answers.iter().map(|(at, _, _)| *at);
         let items = self.items.iter().map(|item| item.at);
         let posts = self.deliveries.iter().map(|delivery| delivery.awaited_until.unwrap_or(delivery.next));
-        answers.chain(items).chain(posts).min()
+        let to_hubs = self.to_hubs.iter().map(|(at, _, _)| *at);
+        answers.chain(to_hubs).chain(items).chain(posts).min()
     }
 
     pub fn has_due(&self, now: Timestamp) -> bool {
@@ -376,6 +393,7 @@ impl Meta {
 
     /// Whether everything has been told.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.deliveries.is_empty() && self.answers.is_empty()
+        let is_told = self.answers.is_empty() && self.to_hubs.is_empty();
+        self.items.is_empty() && self.deliveries.is_empty() && is_told
     }
 }

@@ -1,7 +1,11 @@
 //! What the gateway's loops say to the world: it waits here until the world takes it, and a crash forgets it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::{HeaderName, Method};
+use bellwire::machine::Machine;
 
 use bellwire::ids::{CommandId, MessageId};
 use bellwire::mqtt::Publish;
@@ -12,13 +16,15 @@ use bellwire::outbox::uploads::Uploaded;
 use bellwire::random::Rng;
 use bellwire::task::context::TaskContext;
 use bellwire::task::ports::{BrokerPort, CloudApi};
-use bellwire::whatsapp::client::Endpoint;
+use bellwire::whatsapp::client::{Endpoint, Exchanged};
+use bellwire::whatsapp::hub::{self, HubLine};
 use bellwire::whatsapp::prepare::PreparedRequest;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::broker::Token;
+use crate::machine::{OfMachine, SimMachine};
 use crate::sabotage::Sabotage;
 use crate::site::{NEW_PHONE, NUMBERS, phone_number_id};
 
@@ -31,6 +37,10 @@ pub enum Out {
     Told(CommandId),
     /// A request, over which number.
     Post(MessageId, &'static str, Vec<u8>),
+    /// A request to a hub.
+    Exchange(Exchange),
+    /// What a hub, asked as often as it took, made of the message with this key.
+    Settled(String, ApiAnswer),
     /// The webhook's answer: 200 or 503.
     Kept(u64, bool),
     /// The database has changed.
@@ -47,10 +57,26 @@ pub struct Published {
     pub answers: bool,
 }
 
+/// What the gateway asks a hub.
+#[derive(Debug)]
+pub struct Exchange {
+    pub id: u64,
+    /// Of a message; without one it asks for webhooks.
+    pub key: Option<String>,
+    pub number: &'static str,
+    pub path: String,
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Bytes,
+}
+
 struct Waiting {
     outs: VecDeque<Out>,
     posts: VecDeque<Out>,
     answers: BTreeMap<MessageId, oneshot::Sender<ApiAnswer>>,
+    exchanges: BTreeMap<u64, oneshot::Sender<Exchanged>>,
+    last_exchange: u64,
+    /// Keys of what a hub is asked to send.
+    sending: BTreeSet<String>,
     is_connected: bool,
     dice: Rng,
 }
@@ -58,19 +84,26 @@ struct Waiting {
 #[derive(Clone)]
 pub struct Outside {
     waiting: Arc<Mutex<Waiting>>,
+    machine: OfMachine,
+    /// No two gateways number their exchanges alike.
+    process: u64,
     sabotage: Option<Sabotage>,
 }
 
 impl Outside {
-    pub fn new(dice: Rng, sabotage: Option<Sabotage>) -> Self {
+    pub fn new(dice: Rng, machine: &Arc<SimMachine>, process: u64, sabotage: Option<Sabotage>) -> Self {
         let waiting = Waiting {
             outs: VecDeque::new(),
             posts: VecDeque::new(),
             answers: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            last_exchange: 0,
+            sending: BTreeSet::new(),
             is_connected: false,
             dice,
         };
-        Self { waiting: Arc::new(Mutex::new(waiting)), sabotage }
+        let machine = OfMachine(Arc::clone(machine));
+        Self { waiting: Arc::new(Mutex::new(waiting)), machine, process, sabotage }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -106,6 +139,55 @@ impl Outside {
         if let Some(waits) = self.waiting().answers.remove(&id) {
             drop(waits.send(answer)); // it may have been given up
         }
+    }
+}
+
+impl Outside {
+    /// The answer of a hub, or why there is none.
+    pub fn exchanged(&self, id: u64, answer: Exchanged) {
+        if let Some(waits) = self.waiting().exchanges.remove(&id) {
+            drop(waits.send(answer)); // it may have been given up
+        }
+    }
+
+    /// Keys of what a hub is asked to send.
+    pub fn sending(&self) -> BTreeSet<String> {
+        self.waiting().sending.clone()
+    }
+}
+
+impl HubLine for Outside {
+    async fn exchange(
+        &self,
+        _: Method,
+        endpoint: &Endpoint,
+        path: &str,
+        headers: Vec<(HeaderName, String)>,
+        body: Bytes,
+    ) -> Exchanged {
+        let (waits, answered) = oneshot::channel();
+        {
+            let mut waiting = self.waiting();
+            waiting.last_exchange += 1;
+            let id = self.process.wrapping_add(waiting.last_exchange);
+            let key = headers.iter().find(|(name, _)| name.as_str() == "bellwire-key");
+            let key = key.map(|(_, key)| key.clone());
+            let number =
+                NUMBERS.into_iter().find(|number| endpoint.phone_number_id == phone_number_id(number));
+            let number = number.unwrap_or(NUMBERS[0]);
+            let exchange = Exchange { id, key, number, path: path.to_owned(), headers, body };
+            waiting.posts.push_back(Out::Exchange(exchange));
+            waiting.exchanges.insert(id, waits);
+        }
+        answered.await.unwrap_or_else(|_| Err(ApiAnswer::Offline("nobody answers".into())))
+    }
+
+    fn time(&self) -> Duration {
+        self.machine.both().steady
+    }
+
+    async fn pause(&self, how_long: Duration) {
+        self.machine.sleep(how_long).await;
     }
 }
 
@@ -145,6 +227,14 @@ impl BrokerPort for Outside {
 
 impl CloudApi for Outside {
     async fn post(&self, endpoint: Endpoint, request: PreparedRequest) -> ApiAnswer {
+        if endpoint.via_hub {
+            let key = request.key.clone();
+            self.waiting().sending.insert(key.clone());
+            let answer = hub::send(self, &endpoint, request).await;
+            self.waiting().sending.remove(&key);
+            self.push(Out::Settled(key, answer.clone()));
+            return answer;
+        }
         let (waits, answered) = oneshot::channel();
         let is_first = endpoint.phone_number_id == phone_number_id(NUMBERS[0])
             || self.sabotage == Some(Sabotage::OneNumber);

@@ -63,11 +63,19 @@ pub enum Sabotage {
     EndInSilence,
     /// What waits goes to the number that a person had.
     OldPhone,
+    /// A hub asks Meta before it has written down that it does.
+    AskBeforeBegun,
+    /// A hub answers Meta's webhook before it is kept.
+    HubAnswersBeforeItKeeps,
+    /// A hub takes what another is at for ended.
+    GiveUpWhatIsUnderWay,
+    /// The site writes down how far it has fetched before it has what it fetched.
+    PlaceBeforeWebhooks,
 }
 
 impl Sabotage {
     /// Each, with what the simulation must say of it.
-    pub const ALL: [(Self, &str); 38] = [
+    pub const ALL: [(Self, &str); 42] = [
         (Self::AcknowledgeBeforeCommit, "P1"),
         (Self::LoseMessage, "P2"),
         (Self::ForgetRecovery, "P2"),
@@ -106,6 +114,10 @@ impl Sabotage {
         (Self::KeepPending, "changed"),
         (Self::EndInSilence, "changed"),
         (Self::OldPhone, "changed"),
+        (Self::AskBeforeBegun, "hub"),
+        (Self::HubAnswersBeforeItKeeps, "hub"),
+        (Self::GiveUpWhatIsUnderWay, "hub"),
+        (Self::PlaceBeforeWebhooks, "hub"),
     ];
 }
 
@@ -163,7 +175,11 @@ pub(crate) fn damage(directory: &Path, sabotage: Option<Sabotage>) {
             | Sabotage::KeepMessages
             | Sabotage::KeepPending
             | Sabotage::EndInSilence
-            | Sabotage::OldPhone,
+            | Sabotage::OldPhone
+            | Sabotage::AskBeforeBegun
+            | Sabotage::HubAnswersBeforeItKeeps
+            | Sabotage::GiveUpWhatIsUnderWay
+            | Sabotage::PlaceBeforeWebhooks,
         )
         | None => return,
     };

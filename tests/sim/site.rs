@@ -193,6 +193,12 @@ pub fn config() -> Config {
     read(RULES)
 }
 
+/// The same shop with both numbers at a hub.
+pub fn behind_a_hub() -> Config {
+    let secrets = "access_token_file = \"t\"\napp_secret_file = \"s\"\nverify_token_file = \"v\"\n";
+    read(&RULES.replace(secrets, "hub = \"https://hub.example\"\nhub_token_file = \"t\"\n"))
+}
+
 pub fn read(text: &str) -> Config {
     let wishes = LoadOptions { without_secrets: true, ..LoadOptions::default() };
     config::read("sim.toml", text, &wishes).expect(text)

@@ -18,11 +18,12 @@ use crate::changed::Begun;
 use crate::check::Check;
 use crate::device::Device;
 use crate::gateway::{Action, Gateway};
+use crate::hubs::{HubAction, Hubs};
 use crate::meta::{APP_SECRET, Meta, signed};
 use crate::ports::{Out, Published};
 use crate::sabotage::Sabotage;
 use crate::told::Notice;
-use crate::{CHANGING, person, site, variation};
+use crate::{BEHIND_A_HUB, CHANGING, person, site, variation};
 
 /// 2026-11-21 06:00 UTC.
 pub const START: Timestamp = Timestamp(1_795_240_800_000);
@@ -44,6 +45,7 @@ enum Next {
     Collect,
     Webhook,
     Say,
+    Hub(HubAction),
 }
 
 pub struct World {
@@ -64,6 +66,8 @@ pub struct World {
     pub(crate) sabotage: Option<Sabotage>,
     pub broker: Broker,
     pub meta: Meta,
+    /// The site is behind these.
+    pub hubs: Option<Hubs>,
     pub device: Device,
     pub replies: Vec<person::Reply>,
     pub gateway: Option<Gateway>,
@@ -89,7 +93,8 @@ impl World {
             Some(Sabotage::LyingCard) => disk.lie(),
             _ => {}
         }
-        let config = Rc::new(site::config());
+        let is_behind_a_hub = seed >= BEHIND_A_HUB;
+        let config = Rc::new(if is_behind_a_hub { site::behind_a_hub() } else { site::config() });
         let (gateway, _) = Gateway::start(
             directory.path(),
             (Rc::clone(&config), Rc::clone(&config)),
@@ -97,7 +102,7 @@ impl World {
             (now, START.0 - now.0),
             sabotage,
         )?;
-        let check = Check::new(directory.path(), &config, seed >= CHANGING);
+        let check = Check::new(directory.path(), &config, (CHANGING..BEHIND_A_HUB).contains(&seed));
         Ok(Self {
             now,
             ahead: START.0 - now.0,
@@ -112,6 +117,7 @@ impl World {
             changes: String::new(),
             sabotage,
             meta: Meta::new(START.0 - now.0),
+            hubs: is_behind_a_hub.then(|| Hubs::new(seed, START, sabotage)),
             device: Device::default(),
             replies: Vec::new(),
             gateway: Some(gateway),
@@ -124,6 +130,12 @@ impl World {
         })
     }
 
+    /// Every state and outcome that was reached.
+    pub fn reached(&self) -> BTreeSet<String> {
+        let of_hubs = self.hubs.iter().flat_map(|hubs| &hubs.keys.reached);
+        self.check.reached().into_iter().chain(of_hubs.map(|what| format!("hub {what}"))).collect()
+    }
+
     pub(crate) fn note(&mut self, what: &str) {
         let seconds = (self.now.0 + self.ahead - START.0) as f64 / 1_000.0;
         self.trace.push(format!("{:>4} {seconds:>10.3} s  {what}", self.step));
@@ -132,6 +144,7 @@ impl World {
     /// One thing happens, by chance.
     pub fn step(&mut self) -> Result<(), Violation> {
         self.step += 1;
+        self.hub_faults();
         match self.dice.below(100) {
             57 if !self.now.is_sane() => self.set_clock(),
             0..58 => drop(self.go_on()?),
@@ -176,7 +189,8 @@ impl World {
     pub(crate) fn come_to_rest(&mut self) -> Result<(), Violation> {
         // Bounded: a gateway that never rests is stopped by `drain`.
         for _ in 0..1_000 {
-            if self.gateway.as_ref().is_none_or(|gateway| gateway.runnable().is_empty()) {
+            let hubs_rest = self.hubs.as_ref().is_none_or(|hubs| hubs.runnable().is_empty());
+            if hubs_rest && self.gateway.as_ref().is_none_or(|gateway| gateway.runnable().is_empty()) {
                 break;
             }
             self.go_on()?;
@@ -211,11 +225,16 @@ impl World {
         if self.meta.answers.iter().any(|(at, _, _)| *at <= self.now) {
             found.push(Next::Answer);
         }
+        found.extend(self.hubs.iter().flat_map(Hubs::runnable).map(Next::Hub));
+        if self.meta.to_hubs.iter().any(|(at, _, _)| *at <= self.now) {
+            found.push(Next::Answer);
+        }
         if self.meta.has_due(self.now) {
             found.push(Next::Collect);
         }
         // Who comes while nobody accepts waits in the socket's queue.
-        let is_open = self.gateway.as_ref().is_none_or(|gateway| gateway.reloading.is_none());
+        let is_open =
+            self.hubs.is_some() || self.gateway.as_ref().is_none_or(|gateway| gateway.reloading.is_none());
         if is_open && self.meta.has_post(self.now) {
             found.push(Next::Webhook);
         }
@@ -260,6 +279,7 @@ impl World {
             Next::Collect => drop(self.meta.collect(self.now, &mut self.dice)),
             Next::Webhook => self.post_webhook()?,
             Next::Say => self.say(),
+            Next::Hub(action) => self.hub_acts(action)?,
         }
         Ok(())
     }
@@ -267,7 +287,12 @@ impl World {
     /// What the gateway does to the world, looked at before it happens.
     pub(crate) fn perform(&mut self, out: Out) -> Result<(), Violation> {
         match out {
-            Out::Changed => self.check.look(&self.meta, self.now, self.ahead)?,
+            Out::Changed => {
+                self.check.look(&self.meta, self.now, self.ahead)?;
+                self.hubs.iter_mut().try_for_each(|hubs| hubs.look(&self.check))?;
+            }
+            Out::Exchange(exchange) => self.exchange(exchange)?,
+            Out::Settled(key, answer) => self.settled(&key, &answer)?,
             Out::Acknowledge(token) => {
                 self.check.acknowledge(&token)?;
                 self.note(&format!(
@@ -420,6 +445,9 @@ impl World {
     }
 
     fn answer(&mut self) {
+        if let Some(index) = self.meta.to_hubs.iter().position(|(at, _, _)| *at <= self.now) {
+            return self.meta_answers_a_hub(index);
+        }
         let due = |(at, _, _): &(Timestamp, MessageId, _)| *at <= self.now;
         let Some(index) = self.meta.answers.iter().position(due) else { return };
         let (_, id, answer) = self.meta.answers.remove(index);
@@ -434,6 +462,10 @@ impl World {
         let Some((number, body)) = self.meta.next_post(self.now, &mut self.dice) else { return Ok(()) };
         self.note(&format!("webhook {number}: {}", String::from_utf8_lossy(&body)));
         let signature = signed(APP_SECRET, &body);
+        if self.hubs.is_some() {
+            self.post_to_hub(number, body, signature);
+            return Ok(());
+        }
         self.check.hears(&body, self.now);
         match self.gateway.as_mut().filter(|gateway| gateway.stopping.is_none()) {
             Some(gateway) => {
