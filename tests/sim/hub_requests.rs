@@ -83,7 +83,7 @@ impl Hubs {
             };
             let told = match Outgoing::read(header, &exchange.body) {
                 Ok(mut out) => {
-                    out.waited = if is_hasty { 3_600 } else { out.waited };
+                    out.waited *= if is_hasty { 10_000 } else { 1 };
                     match own_tag(&engine, &out.tag).await {
                         Ok(()) => send(&engine, &to_meta, SHOP, &out, &nonce).await,
                         Err(error) => {

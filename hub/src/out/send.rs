@@ -123,7 +123,7 @@ async fn begin<E: Engine>(
         };
         return Ok((told, None));
     }
-    let begun = Sent { nonce: nonce.to_owned(), digest: out.digest.clone(), answer: None };
+    let begun = Sent { answer: None, ..row_of(out, nonce) };
     let created = engine.create(Table::Sent, key, json(&begun)).await;
     if let Ok(Some(revision)) = created {
         return Ok((Told::Wait, Some(revision)));
@@ -174,7 +174,7 @@ async fn keep<E: Engine>(
     nonce: &str,
     answer: &Answer,
 ) {
-    let done = Sent { nonce: nonce.to_owned(), digest: out.digest.clone(), answer: Some(answer.clone()) };
+    let done = Sent { answer: Some(answer.clone()), ..row_of(out, nonce) };
     for _ in 0..KEEP_TRIES {
         match engine.update(Table::Sent, key, json(&done), revision).await {
             Ok(_) => return, // by us, or by a try whose acknowledgement was lost
@@ -198,6 +198,11 @@ async fn remember<E: Engine>(engine: &E, site: &str, wamid: &str, to: &str) {
     for error in [route.err(), wrote.err()].into_iter().flatten() {
         tracing::warn!(%error, site, "where an answer to a message belongs is not remembered");
     }
+}
+
+/// Begun.
+fn row_of(out: &Outgoing, nonce: &str) -> Sent {
+    Sent { nonce: nonce.to_owned(), digest: out.digest.clone(), waited: out.waited, answer: None }
 }
 
 fn read(row: &Row) -> Option<Sent> {
@@ -295,11 +300,25 @@ mod tests {
         assert_eq!(meta.count(), 0);
     }
 
+    /// The first request hung on its way for 30 s, the second began, and its line broke: its hub is at it.
+    #[tokio::test]
+    async fn what_began_late_is_not_given_up_while_its_hub_asks_meta() {
+        let (engine, meta) = (Memory::default(), Meta::that(Posted::Unknown("no answer".into())));
+        let key = format!("shop.{}", &crate::sites::digest("bellwire/0badcafe/7/1")[..32]);
+        let (told, revision) =
+            begin(&engine, &meta, &key, &out("d", 31), "alive").await.expect("the engine answers");
+        assert!(told == Told::Wait && revision.is_some());
+        assert_eq!(send(&engine, &meta, "shop", &out("d", 38), "other").await, Told::Wait);
+        let told = send(&engine, &meta, "shop", &out("d", 66), "other").await;
+        assert!(matches!(&told, Told::Answer(answer) if answer.is_unknown), "{told:?}");
+        assert_eq!(meta.count(), 0);
+    }
+
     #[tokio::test]
     async fn what_a_hub_left_begun_is_waited_for_and_then_unknown_for_ever() {
         let (engine, meta) = (Memory::default(), Meta::that(Posted::Answered(accepted(), None)));
         let key = format!("shop.{}", &crate::sites::digest("bellwire/0badcafe/7/1")[..32]);
-        let begun = Sent { nonce: "dead".into(), digest: "d".into(), answer: None };
+        let begun = Sent { nonce: "dead".into(), digest: "d".into(), waited: 0, answer: None };
         engine.create(Table::Sent, &key, json(&begun)).await.expect("asked").expect("new");
         assert_eq!(send(&engine, &meta, "shop", &out("d", 10), "a").await, Told::Wait);
         let told = send(&engine, &meta, "shop", &out("d", 40), "b").await;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// No hub waits longer for Meta than 30 s, and five more are for its turn: what began before that has no hub any more.
+/// No hub waits longer for Meta than 30 s, and five more are for its turn: what began so long ago has no hub any more. Both ends are
+/// told by the site, so that no clocks of two machines are compared.
 pub const ENDED_AFTER: u64 = 35;
 
 /// A row of the table of sends.
@@ -11,6 +12,9 @@ pub struct Sent {
     /// Whose row this is: a row that was stored while its acknowledgement was lost is known again by it.
     pub nonce: String,
     pub digest: String,
+    /// How long the site had been asking when this began, in seconds: all that it asked before may have been lost on the way.
+    #[serde(default)]
+    pub waited: u64,
     /// Missing: begun.
     pub answer: Option<Answer>,
 }
@@ -55,7 +59,7 @@ pub fn step(row: Option<&Sent>, digest: &str, nonce: &str, waited: u64) -> Step 
         Some(row) if row.digest != digest => Step::AnotherMessage,
         Some(Sent { answer: Some(answer), .. }) => Step::Tell(answer.clone()),
         Some(row) if row.nonce == nonce => Step::GoOn,
-        Some(_) if waited >= ENDED_AFTER => Step::GiveUp,
+        Some(row) if waited >= row.waited.saturating_add(ENDED_AFTER) => Step::GiveUp,
         Some(_) => Step::Wait,
     }
 }
@@ -67,13 +71,16 @@ mod tests {
     #[test]
     fn each_state_has_its_step() {
         let answer = Answer { status: 200, body: "{}".into(), is_unknown: false };
-        let begun = Sent { nonce: "theirs".into(), digest: "d".into(), answer: None };
+        let begun = Sent { nonce: "theirs".into(), digest: "d".into(), waited: 0, answer: None };
+        let late = Sent { waited: 31, ..begun.clone() };
         let done = Sent { answer: Some(answer.clone()), ..begun.clone() };
         for (row, digest, nonce, waited, expected) in [
             (None, "d", "ours", 0, Step::Begin),
             (Some(&begun), "d", "ours", 0, Step::Wait),
             (Some(&begun), "d", "ours", 34, Step::Wait),
             (Some(&begun), "d", "ours", 35, Step::GiveUp),
+            (Some(&late), "d", "ours", 65, Step::Wait),
+            (Some(&late), "d", "ours", 66, Step::GiveUp),
             (Some(&begun), "d", "theirs", 0, Step::GoOn),
             (Some(&begun), "e", "ours", 99, Step::AnotherMessage),
             (Some(&done), "d", "ours", 99, Step::Tell(answer)),
@@ -81,5 +88,15 @@ mod tests {
         ] {
             assert_eq!(step(row, digest, nonce, waited), expected, "{row:?} {digest} {nonce} {waited}");
         }
+    }
+    /// Hubs of two versions run beside each other during an upgrade.
+    #[test]
+    fn a_row_of_an_older_or_a_newer_hub_is_read() {
+        let older: Sent =
+            serde_json::from_str(r#"{"nonce":"n","digest":"d","answer":null}"#).expect("the first version's");
+        assert_eq!((older.waited, older.answer), (0, None));
+        let newer = r#"{"nonce":"n","digest":"d","waited":3,"by":"9.9","answer":{"status":200,"body":"{}","cost":1}}"#;
+        let newer: Sent = serde_json::from_str(newer).expect("a later one's");
+        assert!(newer.answer.is_some_and(|answer| !answer.is_unknown));
     }
 }
