@@ -80,7 +80,7 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn message(&self, severity: &str, said: &str) {
-        const SAID: [&str; 5] = ["answer", "again", "wait", "unknown", "refused"];
+        const SAID: [&str; 6] = ["answer", "again", "later", "wait", "unknown", "refused"];
         let severity = SEVERITIES.iter().map(|known| known.as_str()).find(|known| *known == severity);
         let said = SAID.into_iter().find(|known| *known == said).unwrap_or("failed");
         self.messages.get_or_create(&vec![("severity", severity.unwrap_or("none")), ("result", said)]).inc();

@@ -60,6 +60,22 @@ impl<E: Engine> Ports for Request<'_, E> {
     }
 
     async fn post(&self) -> Posted {
+        let posted = self.ask_meta().await;
+        if matches!(posted, Posted::NotSent { .. }) {
+            let (number, limits) = (&self.endpoint.phone_number_id, self.limits);
+            limits.quotas.give_back(self.site, self.quota);
+            limits.pairs.give_back(number, self.to, SystemClock.now()).await;
+        }
+        posted
+    }
+
+    async fn pause(&self, how_long: Duration) {
+        tokio::time::sleep(how_long).await;
+    }
+}
+
+impl<E: Engine> Request<'_, E> {
+    async fn ask_meta(&self) -> Posted {
         let (number, json) = (&self.endpoint.phone_number_id, Some("application/json"));
         let path = format!("{number}/messages");
         let answered =
@@ -68,10 +84,6 @@ impl<E: Engine> Ports for Request<'_, E> {
             self.paces.too_fast(number);
         }
         posted(answered)
-    }
-
-    async fn pause(&self, how_long: Duration) {
-        tokio::time::sleep(how_long).await;
     }
 }
 

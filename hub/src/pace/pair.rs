@@ -34,11 +34,19 @@ struct Owes {
     until: i64,
 }
 
-/// As this hub last read or wrote it. What is owed by it is owed at least: other hubs only add to it.
+/// As this hub last read or wrote it. Another may have taken from it since, or have given back what did not leave.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     revision: u64,
     until: Timestamp,
+    at: Timestamp,
+}
+
+impl Known {
+    /// For less than a message's time it is taken as it is, so that a flood asks the engine once in that time.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.at.until(now) < PAIR.every
+    }
 }
 
 /// One request for a person at a time writes the row, so that a hub never competes with itself.
@@ -81,7 +89,7 @@ impl<E: Engine> Pairs<E> {
         now: Timestamp,
     ) -> std::result::Result<(), Refused> {
         let person = self.person(&key(number, to), now);
-        let known = person.try_lock().map_or(None, |known| *known);
+        let known = person.try_lock().map_or(None, |known| known.filter(|known| known.is_fresh(now)));
         may(bucket(known, now), severity, now)
     }
 
@@ -96,16 +104,20 @@ impl<E: Engine> Pairs<E> {
         let key = key(number, to);
         let person = self.person(&key, now);
         let mut known = person.lock().await;
+        let is_old = known.is_some_and(|known| !known.is_fresh(now));
+        if is_old && may(bucket(*known, now), severity, now).is_err() {
+            *known = self.read(&key, now).await.map_err(|error| unavailable(&error))?;
+        }
         for _ in 0..TRIES {
             let owed = bucket(*known, now);
             may(owed, severity, now)?;
             let until = PAIR.take(owed, now).idle_at();
             match self.write(&key, *known, until).await {
                 Ok(Some(revision)) => {
-                    *known = Some(Known { revision, until });
+                    *known = Some(Known { revision, until, at: now });
                     return Ok(());
                 }
-                Ok(None) => match self.read(&key).await {
+                Ok(None) => match self.read(&key, now).await {
                     Ok(row) => *known = row,
                     Err(error) => return Err(unavailable(&error)),
                 },
@@ -118,6 +130,18 @@ impl<E: Engine> Pairs<E> {
         Err(unavailable(&Unavailable(format!("{key} is changed by other hubs all the time"))))
     }
 
+    /// It did not leave after all, or an hour without Meta would use up the burst with tries. What cannot be given back now is paid
+    /// back in six seconds.
+    pub async fn give_back(&self, number: &str, to: &str, now: Timestamp) {
+        let key = key(number, to);
+        let person = self.person(&key, now);
+        let mut known = person.lock().await;
+        let Some(before) = *known else { return };
+        let until = before.until - PAIR.every;
+        let written = self.write(&key, *known, until).await;
+        *known = written.ok().flatten().map(|revision| Known { revision, until, at: now });
+    }
+
     /// `None`: another hub came first, or the row has ended.
     async fn write(&self, key: &str, known: Option<Known>, until: Timestamp) -> Result<Option<u64>> {
         let row = serde_json::to_vec(&Owes { until: until.0 }).unwrap_or_default().into();
@@ -127,11 +151,11 @@ impl<E: Engine> Pairs<E> {
         }
     }
 
-    async fn read(&self, key: &str) -> Result<Option<Known>> {
+    async fn read(&self, key: &str, now: Timestamp) -> Result<Option<Known>> {
         let Some(row) = self.engine.get(Table::Pairs, key).await? else { return Ok(None) };
         // A row that cannot be read owes nothing, and is written anew.
         let until = serde_json::from_slice::<Owes>(&row.value).map_or(i64::MIN, |owes| owes.until);
-        Ok(Some(Known { revision: row.revision, until: Timestamp(until) }))
+        Ok(Some(Known { revision: row.revision, until: Timestamp(until), at: now }))
     }
 
     /// Bounded by what leaves in the time for which anything is owed.
@@ -217,6 +241,26 @@ mod tests {
         let hubs = hubs(&engine);
         assert!(hubs[0].take("1", "491511", Severity::Info, NOW + 300 * SECOND).await.is_ok());
         assert!(hubs[1].take("1", "491511", Severity::Info, NOW).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_did_not_leave_uses_up_nothing_at_any_hub() {
+        let engine = Memory::default();
+        let hubs = hubs(&engine);
+        for _ in 0..100 {
+            assert!(hubs[0].take("1", "491511", Severity::Info, NOW).await.is_ok(), "a try");
+            hubs[0].give_back("1", "491511", NOW).await;
+        }
+        assert_eq!(taken(&hubs[1..], Severity::Critical, 100, NOW).await, 45);
+        hubs[1].give_back("1", "491511", NOW).await;
+        let other = hubs[2].take("1", "491511", Severity::Info, NOW + 2 * SECOND).await;
+        assert!(other.is_err(), "it has not heard of that");
+        for _ in 0..20 {
+            hubs[1].give_back("1", "491511", NOW).await;
+        }
+        let later = NOW + 7 * SECOND;
+        assert!(hubs[2].look("1", "491511", Severity::Info, later).is_ok());
+        assert_eq!(taken(&hubs[2..], Severity::Info, 100, later).await, 12, "it looks again");
     }
 
     #[tokio::test]
